@@ -1,0 +1,328 @@
+//! A connection: a customer's Vimeo app credentials under a name. Rules from the HTTP contract, Part 1.
+
+use thiserror::Error;
+
+use crate::id::{AccountId, ConnectionId};
+use crate::secret::Secret;
+use crate::text;
+use crate::time::Timestamp;
+
+/// Longest name, in Unicode scalar values after NFC.
+pub const NAME_MAX_CHARS: usize = 100;
+/// Longest description, in Unicode scalar values.
+pub const DESCRIPTION_MAX_CHARS: usize = 250;
+/// Longest of each of the three credentials, in characters.
+pub const CREDENTIAL_MAX_CHARS: usize = 500;
+
+/// A connection's name: NFC; letters, marks, digits, spaces, `_` and `-`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionName(String);
+
+/// Why a text is no [`ConnectionName`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NameError {
+    /// Nothing, or nothing but spaces.
+    #[error("must not be empty or blank")]
+    Blank,
+    /// Over [`NAME_MAX_CHARS`].
+    #[error("must be at most {NAME_MAX_CHARS} characters long")]
+    TooLong,
+    /// A character outside the rule.
+    #[error("must contain only letters, digits, spaces, hyphens and underscores")]
+    Character,
+    /// A combining mark with nothing to stand on.
+    #[error("must not begin with a combining mark")]
+    LeadingMark,
+    /// A character that is not drawn.
+    #[error("must not contain invisible characters")]
+    Invisible,
+}
+
+impl ConnectionName {
+    /// Reads a name as a client sent it, and brings it to NFC.
+    pub fn parse(input: &str) -> Result<Self, NameError> {
+        let name = text::to_nfc(input);
+        if name.chars().all(|c| c == ' ') {
+            return Err(NameError::Blank);
+        }
+        if name.chars().count() > NAME_MAX_CHARS {
+            return Err(NameError::TooLong);
+        }
+        if name.chars().any(text::is_default_ignorable) {
+            return Err(NameError::Invisible);
+        }
+        if !name.chars().all(|c| matches!(c, ' ' | '_' | '-') || text::is_letter_mark_or_digit(c)) {
+            return Err(NameError::Character);
+        }
+        if name.starts_with(text::is_mark) {
+            return Err(NameError::LeadingMark);
+        }
+        Ok(Self(name))
+    }
+
+    /// The name as it is stored and returned.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What must be unique in an account: the name without the spaces at its ends.
+    pub fn unique_part(&self) -> &str {
+        self.0.trim_matches(' ')
+    }
+}
+
+/// What a person wrote to remember the connection by. Never empty: an empty one counts as none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description(String);
+
+/// Why a text is no [`Description`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum DescriptionError {
+    /// Over [`DESCRIPTION_MAX_CHARS`].
+    #[error("must be at most {DESCRIPTION_MAX_CHARS} characters long")]
+    TooLong,
+    /// A control character.
+    #[error("must not contain control characters other than line breaks and tabs")]
+    Control,
+}
+
+impl Description {
+    /// Reads a description; `None` for an empty one.
+    pub fn parse(input: &str) -> Result<Option<Self>, DescriptionError> {
+        if input.chars().count() > DESCRIPTION_MAX_CHARS {
+            return Err(DescriptionError::TooLong);
+        }
+        if input.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            return Err(DescriptionError::Control);
+        }
+        Ok((!input.is_empty()).then(|| Self(input.to_owned())))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a text is none of the three credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum CredentialError {
+    /// Nothing at all.
+    #[error("must not be empty")]
+    Empty,
+    /// Over [`CREDENTIAL_MAX_CHARS`].
+    #[error("must be at most {CREDENTIAL_MAX_CHARS} characters long")]
+    TooLong,
+    /// Something else than visible ASCII: often a space or line break that came along when it was copied.
+    #[error("must contain only visible ASCII characters, without spaces or line breaks")]
+    Character,
+}
+
+fn check_credential(input: &str) -> Result<(), CredentialError> {
+    if input.is_empty() {
+        return Err(CredentialError::Empty);
+    }
+    if input.chars().count() > CREDENTIAL_MAX_CHARS {
+        return Err(CredentialError::TooLong);
+    }
+    if !text::is_visible_ascii(input) {
+        return Err(CredentialError::Character);
+    }
+    Ok(())
+}
+
+/// The public half of a Vimeo app's credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientIdentifier(String);
+
+impl ClientIdentifier {
+    /// Reads one as a client sent it.
+    pub fn parse(input: &str) -> Result<Self, CredentialError> {
+        check_credential(input)?;
+        Ok(Self(input.to_owned()))
+    }
+
+    /// The identifier, which is no secret.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! secret_credential {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $name(Secret);
+
+        impl $name {
+            /// Reads one as a client sent it.
+            pub fn parse(input: &str) -> Result<Self, CredentialError> {
+                check_credential(input)?;
+                Ok(Self(Secret::new(input.to_owned())))
+            }
+
+            /// The secret itself.
+            pub fn expose(&self) -> &str {
+                self.0.expose()
+            }
+        }
+    };
+}
+
+secret_credential! {
+    /// The secret half of a Vimeo app's credentials.
+    ClientSecret
+}
+secret_credential! {
+    /// What acts for a Vimeo user.
+    AccessToken
+}
+
+/// The three credentials together.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Which Vimeo app.
+    pub client_identifier: ClientIdentifier,
+    /// That app's secret.
+    pub client_secret: ClientSecret,
+    /// For which Vimeo user.
+    pub access_token: AccessToken,
+}
+
+/// The two of the three that are sealed.
+#[derive(Debug, Clone)]
+pub struct SecretCredentials {
+    /// The app's secret.
+    pub client_secret: ClientSecret,
+    /// The user's token.
+    pub access_token: AccessToken,
+}
+
+/// Whether a connection may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// It may.
+    Enabled,
+    /// It is kept, but not usable.
+    Disabled,
+}
+
+impl Availability {
+    /// From the contract's `enabled`.
+    pub fn from_enabled(enabled: bool) -> Self {
+        if enabled { Self::Enabled } else { Self::Disabled }
+    }
+
+    /// As the contract's `enabled`.
+    pub fn is_enabled(self) -> bool {
+        self == Self::Enabled
+    }
+}
+
+/// What a connection is made from, every field by the rules.
+#[derive(Debug, Clone)]
+pub struct ConnectionDraft {
+    /// Its name.
+    pub name: ConnectionName,
+    /// Its description, if it has one.
+    pub description: Option<Description>,
+    /// Whether it may be used.
+    pub availability: Availability,
+    /// Its credentials.
+    pub credentials: Credentials,
+}
+
+/// A connection as it is stored and shown: without its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Its identifier.
+    pub id: ConnectionId,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// Its name.
+    pub name: ConnectionName,
+    /// Its description, if it has one.
+    pub description: Option<Description>,
+    /// Whether it may be used.
+    pub availability: Availability,
+    /// Which Vimeo app.
+    pub client_identifier: ClientIdentifier,
+    /// When it was made: the time in its identifier.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// 1 at first, one more with every change.
+    pub version: u64,
+    /// The version at which its secrets were last sealed; part of what their seal is bound to.
+    pub sealed_version: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(input: &str) -> Result<String, NameError> {
+        ConnectionName::parse(input).map(|n| n.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_name_is_composed_before_it_is_counted() {
+        assert_eq!(name(&"e\u{301}".repeat(100)), Ok("\u{e9}".repeat(100)));
+        assert_eq!(name(&"e\u{301}".repeat(101)), Err(NameError::TooLong));
+        assert_eq!(name("Ünï-cödé 名前 ١٢٣ _"), Ok("Ünï-cödé 名前 ١٢٣ _".to_owned()));
+        assert_eq!(name("हिन्दी"), Ok("हिन्दी".to_owned()));
+    }
+
+    #[test]
+    fn what_a_name_may_not_be() {
+        for (input, error) in [
+            ("", NameError::Blank),
+            ("   ", NameError::Blank),
+            ("a.b", NameError::Character),
+            ("a\tb", NameError::Character),
+            ("a\u{a0}b", NameError::Character),
+            ("\u{2167}", NameError::Character),
+            ("x\u{b2}", NameError::Character),
+            ("\u{1f600}", NameError::Character),
+            ("\u{301}a", NameError::LeadingMark),
+            ("a\u{200d}b", NameError::Invisible),
+            ("a\u{fe0f}", NameError::Invisible),
+            ("\u{3164}", NameError::Invisible),
+            ("a\u{34f}b", NameError::Invisible),
+        ] {
+            assert_eq!(name(input), Err(error), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn spaces_at_the_ends_are_kept_and_do_not_tell_names_apart() {
+        let padded = ConnectionName::parse("  My Vimeo ").unwrap();
+        assert_eq!(padded.as_str(), "  My Vimeo ");
+        assert_eq!(padded.unique_part(), "My Vimeo");
+    }
+
+    #[test]
+    fn a_description_takes_line_breaks_and_no_other_control() {
+        assert_eq!(Description::parse(""), Ok(None));
+        assert!(Description::parse("a\r\n\tb\u{1f600}").unwrap().is_some());
+        assert_eq!(Description::parse("a\u{0}b"), Err(DescriptionError::Control));
+        assert_eq!(Description::parse("a\u{85}b"), Err(DescriptionError::Control));
+        assert!(Description::parse(&"\u{1f600}".repeat(250)).is_ok());
+        assert_eq!(Description::parse(&"x".repeat(251)), Err(DescriptionError::TooLong));
+    }
+
+    #[test]
+    fn a_credential_is_visible_ascii() {
+        assert!(ClientSecret::parse(&"x".repeat(500)).is_ok());
+        assert_eq!(ClientSecret::parse(&"x".repeat(501)).err(), Some(CredentialError::TooLong));
+        assert_eq!(AccessToken::parse("").err(), Some(CredentialError::Empty));
+        assert_eq!(AccessToken::parse("abc\n").err(), Some(CredentialError::Character));
+        assert_eq!(ClientIdentifier::parse("caf\u{e9}").err(), Some(CredentialError::Character));
+    }
+
+    #[test]
+    fn credentials_do_not_show_themselves() {
+        let token = AccessToken::parse("canary").unwrap();
+        assert!(!format!("{token:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,192 @@
+//! Identifiers. Those of connections and audit events ascend with time; the others are random.
+
+use std::fmt;
+
+use crate::time::Timestamp;
+
+const BASE36: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+/// Random characters at the end of a time-ordered identifier.
+const TAIL_CHARS: usize = 15;
+/// 36^15: how many different ends there are.
+const TAILS: u128 = 36_u128.pow(15);
+/// Digits of `YYYYMMDDHHmmssSSS`.
+const TIME_DIGITS: usize = 17;
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// An identifier as the store keeps it; only the store and its tests have cause to call this.
+            pub fn from_stored(text: String) -> Self {
+                Self(text)
+            }
+
+            /// The identifier as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id! {
+    /// Identifies an account: `acc_` and 20 characters of `[a-z0-9]`.
+    AccountId
+}
+text_id! {
+    /// Identifies an API key, and is not the key: `key_` and 20 characters of `[a-z0-9]`.
+    ApiKeyId
+}
+text_id! {
+    /// Identifies a connection: 17 digits of UTC time `YYYYMMDDHHmmssSSS` and 15 characters of `[a-z0-9]`.
+    ConnectionId
+}
+text_id! {
+    /// Identifies an audit event; the same form as a connection's identifier.
+    AuditEventId
+}
+
+impl AccountId {
+    /// A new one out of 16 random bytes.
+    pub fn from_random(random: [u8; 16]) -> Self {
+        Self(format!("acc_{}", base36(u128::from_be_bytes(random), 20)))
+    }
+}
+
+impl ApiKeyId {
+    /// A new one out of 16 random bytes.
+    pub fn from_random(random: [u8; 16]) -> Self {
+        Self(format!("key_{}", base36(u128::from_be_bytes(random), 20)))
+    }
+}
+
+impl ConnectionId {
+    /// Reads what a client sent; `None` for what the service cannot have made.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (time, tail) = text.split_at_checked(TIME_DIGITS)?;
+        let well_formed = time.bytes().all(|byte| byte.is_ascii_digit())
+            && tail.len() == TAIL_CHARS
+            && tail.bytes().all(|byte| BASE36.contains(&byte));
+        well_formed.then(|| Self(text.to_owned()))
+    }
+}
+
+/// Makes identifiers that ascend: within a millisecond the end counts up, and the time never goes back.
+///
+/// One for a node; the caller passes the time and 16 random bytes with each call.
+#[derive(Debug, Default)]
+pub struct AscendingIds {
+    last_millis: i64,
+    last_tail: u128,
+}
+
+/// What [`AscendingIds`] made: an identifier, and the instant that its time part says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AscendingId {
+    text: String,
+    at: Timestamp,
+}
+
+impl AscendingIds {
+    /// The next one: after every earlier one in text order, whatever the clock says.
+    pub fn make(&mut self, now: Timestamp, random: [u8; 16]) -> AscendingId {
+        let millis = now.as_millis();
+        if millis > self.last_millis {
+            self.last_millis = millis;
+            self.last_tail = u128::from_be_bytes(random) % TAILS;
+        } else if self.last_tail + 1 < TAILS {
+            self.last_tail += 1;
+        } else {
+            self.last_millis += 1;
+            self.last_tail = 0;
+        }
+        let at = Timestamp::from_millis(self.last_millis);
+        AscendingId { text: at.to_compact_millis() + &base36(self.last_tail, TAIL_CHARS), at }
+    }
+}
+
+impl AscendingId {
+    /// The instant in the identifier, whole milliseconds.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// As a connection's identifier.
+    pub fn into_connection_id(self) -> ConnectionId {
+        ConnectionId(self.text)
+    }
+
+    /// As an audit event's identifier.
+    pub fn into_audit_event_id(self) -> AuditEventId {
+        AuditEventId(self.text)
+    }
+}
+
+/// The lowest `digits` digits of `value` in base 36.
+fn base36(mut value: u128, digits: usize) -> String {
+    let mut text = vec!['0'; digits];
+    for place in text.iter_mut().rev() {
+        let digit = usize::try_from(value % 36).unwrap_or(0);
+        *place = BASE36.get(digit).copied().unwrap_or(b'0').into();
+        value /= 36;
+    }
+    text.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_is_its_time_and_fifteen_characters() {
+        let mut ids = AscendingIds::default();
+        let id = ids.make(Timestamp::from_micros(1_769_850_300_042_999), [7; 16]);
+        assert_eq!(id.at().to_string(), "2026-01-31T09:05:00.042Z");
+        let id = id.into_connection_id();
+        assert!(id.as_str().starts_with("20260131090500042"), "{id}");
+        assert_eq!(id.as_str().len(), 32);
+        assert_eq!(ConnectionId::parse(id.as_str()), Some(id));
+    }
+
+    #[test]
+    fn identifiers_ascend_within_a_millisecond_and_when_the_clock_goes_back() {
+        let mut ids = AscendingIds::default();
+        let times = [5_000_000, 5_000_000, 5_000_100, 4_000_000, 5_001_000, 1, 5_001_000];
+        let made: Vec<_> = times
+            .iter()
+            .map(|&t| ids.make(Timestamp::from_micros(t), [0xff; 16]).into_connection_id())
+            .collect();
+        assert!(made.is_sorted_by(|a, b| a < b), "{made:?}");
+    }
+
+    #[test]
+    fn a_full_millisecond_lends_from_the_next() {
+        let mut ids = AscendingIds { last_millis: 41, last_tail: TAILS - 1 };
+        let next = ids.make(Timestamp::from_millis(41), [1; 16]);
+        assert_eq!(next.at(), Timestamp::from_millis(42));
+    }
+
+    #[test]
+    fn what_the_service_cannot_have_made_is_no_identifier() {
+        for text in [
+            "",
+            "x",
+            "20260131090500042abcdefghijklmno1",
+            "20260131090500042ABCDEFGHIJKLMNO",
+            "2026013109050004xabcdefghijklmno",
+            "20260131090500042abcdefghijklm-o",
+            "2026013109050004éabcdefghijklmn",
+        ] {
+            assert_eq!(ConnectionId::parse(text), None, "{text}");
+        }
+    }
+}

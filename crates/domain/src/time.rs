@@ -1,0 +1,104 @@
+//! Instants, as everything here keeps them: integer microseconds of UTC since 1970.
+
+use std::fmt;
+
+/// An instant: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+const MICROS_PER_MILLI: i64 = 1_000;
+const MICROS_PER_SECOND: i64 = 1_000_000;
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// 9999-12-30T21:59:59.999999Z: the last instant that every UTC offset can still say with four digits.
+const LATEST_MICROS: i64 = 253_402_207_199_999_999;
+
+impl Timestamp {
+    /// Microseconds since 1970; what lies before 1970 or after 9999-12-30 is brought to the nearer end.
+    pub fn from_micros(micros: i64) -> Self {
+        Self(micros.clamp(0, LATEST_MICROS))
+    }
+
+    /// Milliseconds since 1970, brought into range like [`Self::from_micros`].
+    pub fn from_millis(millis: i64) -> Self {
+        Self::from_micros(millis.saturating_mul(MICROS_PER_MILLI))
+    }
+
+    /// Microseconds since 1970.
+    pub fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Whole milliseconds since 1970.
+    pub fn as_millis(self) -> i64 {
+        self.0 / MICROS_PER_MILLI
+    }
+
+    /// This instant with what is below a millisecond cut off.
+    #[must_use]
+    pub fn floor_to_millis(self) -> Self {
+        Self::from_millis(self.as_millis())
+    }
+
+    /// So many seconds later.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: i64) -> Self {
+        Self::from_micros(self.0.saturating_add(seconds.saturating_mul(MICROS_PER_SECOND)))
+    }
+
+    /// So many days of 86,400 seconds later.
+    #[must_use]
+    pub fn plus_days(self, days: u32) -> Self {
+        self.plus_seconds(i64::from(days) * SECONDS_PER_DAY)
+    }
+
+    /// Whole seconds from `earlier` to this instant, rounded up; 0 if it is not later.
+    pub fn seconds_after(self, earlier: Self) -> u64 {
+        let micros = u64::try_from(self.0 - earlier.0).unwrap_or(0);
+        micros.div_ceil(MICROS_PER_SECOND.unsigned_abs())
+    }
+
+    /// `YYYYMMDDHHmmssSSS` in UTC: 17 digits that sort as the instants do.
+    pub fn to_compact_millis(self) -> String {
+        self.format("%Y%m%d%H%M%S%3f")
+    }
+
+    fn format(self, pattern: &str) -> String {
+        // Every value lies within jiff's range by construction, so the fallback is never taken.
+        jiff::Timestamp::from_microsecond(self.0)
+            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+            .strftime(pattern)
+            .to_string()
+    }
+}
+
+/// ISO 8601 in UTC with milliseconds: `2026-01-31T09:05:00.042Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.format("%Y-%m-%dT%H:%M:%S.%3fZ"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_reads_as_iso_8601_with_milliseconds() {
+        let instant = Timestamp::from_micros(1_769_850_300_042_999);
+        assert_eq!(instant.to_string(), "2026-01-31T09:05:00.042Z");
+        assert_eq!(instant.to_compact_millis(), "20260131090500042");
+        assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9999-12-30T21:59:59.999Z");
+        assert_eq!(Timestamp::from_micros(i64::MIN).as_micros(), 0);
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_seconds() {
+        let start = Timestamp::from_millis(1_000);
+        assert_eq!(Timestamp::from_millis(2_001).seconds_after(start), 2);
+        assert_eq!(Timestamp::from_millis(2_000).seconds_after(start), 1);
+        assert_eq!(Timestamp::from_millis(500).seconds_after(start), 0);
+        assert_eq!(start.plus_days(1).seconds_after(start), 86_400);
+    }
+}

@@ -1,0 +1,293 @@
+//! The operator's keyring: the keys that everything else is wrapped under. It lives apart from the data.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::id::AccountId;
+use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
+use serde::Deserialize;
+use thiserror::Error;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::cipher::{Binding, Key};
+use crate::envelope::AccountKey;
+use crate::service::ServiceKeys;
+use crate::{DoesNotOpen, Randomness};
+
+const FILE_FORMAT: u32 = 1;
+
+/// Keys by their identifiers; the primary one wraps whatever is wrapped from now on.
+pub struct Keyring {
+    primary: KeyringKeyId,
+    keys: BTreeMap<KeyringKeyId, Key>,
+}
+
+/// Why a text is no keyring. Never says what the text was.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum KeyringError {
+    /// Not the file that `init` writes.
+    #[error("line {line} of the keyring is not understood: the file is damaged, or is no keyring")]
+    Malformed {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Written by a later version of the service.
+    #[error("the keyring has format {0}, which this version of the service does not know")]
+    UnknownFormat(u32),
+    /// A key is not base64 of 32 bytes.
+    #[error(
+        "{0} is not the base64 of exactly 32 bytes: it is damaged, or a passphrase, which cannot be a key"
+    )]
+    NotAKey(String),
+    /// A key is not the one that its identifier was derived from.
+    #[error("the key named {0} is not the one that this name was made from: the file is damaged")]
+    Damaged(KeyringKeyId),
+    /// The primary key is not among the keys.
+    #[error("the keyring names {0} as its primary key and does not hold it")]
+    NoPrimary(KeyringKeyId),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileIn {
+    format: u32,
+    primary: String,
+    keys: BTreeMap<String, String>,
+}
+
+impl Drop for FileIn {
+    fn drop(&mut self) {
+        self.keys.values_mut().for_each(Zeroize::zeroize);
+    }
+}
+
+impl Keyring {
+    /// A keyring of one fresh key.
+    pub fn generate(randomness: &Randomness) -> Self {
+        Self::of_one(Key::random(randomness))
+    }
+
+    /// A keyring of one key: base64 of 32 random bytes, as an environment variable holds it.
+    pub fn from_value(value: &str) -> Result<Self, KeyringError> {
+        decode_key(value.trim())
+            .map(Self::of_one)
+            .ok_or_else(|| KeyringError::NotAKey("the value".to_owned()))
+    }
+
+    /// Reads what [`Self::to_text`] wrote.
+    pub fn parse(text: &str) -> Result<Self, KeyringError> {
+        // The parser's own message quotes the line, which may hold a key: only the line's number goes on.
+        let file: FileIn = toml::from_str(text).map_err(|error| KeyringError::Malformed {
+            line: error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map_or(1, |before| before.matches('\n').count() + 1),
+        })?;
+        if file.format != FILE_FORMAT {
+            return Err(KeyringError::UnknownFormat(file.format));
+        }
+        let mut keys = BTreeMap::new();
+        for (id, value) in &file.keys {
+            let id = KeyringKeyId(id.clone());
+            let key =
+                decode_key(value).ok_or_else(|| KeyringError::NotAKey(format!("the key named {id}")))?;
+            if key_id(&key) != id {
+                return Err(KeyringError::Damaged(id));
+            }
+            keys.insert(id, key);
+        }
+        let primary = KeyringKeyId(file.primary.clone());
+        if !keys.contains_key(&primary) {
+            return Err(KeyringError::NoPrimary(primary));
+        }
+        Ok(Self { primary, keys })
+    }
+
+    /// The keyring as its file holds it.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(format!(
+            "# The keyring of a vimeo-connections service: without it no stored credential can be opened,\n\
+             # and with it and the database all of them can. Back it up, apart from the database and its backups.\n\
+             format = {FILE_FORMAT}\n\
+             primary = \"{}\"\n\n\
+             [keys]\n",
+            self.primary
+        ));
+        for (id, key) in &self.keys {
+            let encoded = Zeroizing::new(STANDARD.encode(key.0));
+            text.push_str(&id.0);
+            text.push_str(" = \"");
+            text.push_str(&encoded);
+            text.push_str("\"\n");
+        }
+        text
+    }
+
+    fn of_one(key: Key) -> Self {
+        let primary = key_id(&key);
+        Self { keys: BTreeMap::from([(primary.clone(), key)]), primary }
+    }
+
+    /// The key that wraps whatever is wrapped from now on.
+    pub fn primary_id(&self) -> &KeyringKeyId {
+        &self.primary
+    }
+
+    /// The check value of the primary key, for the database to hold before anything is wrapped with it.
+    pub fn primary_check(&self) -> Result<KeyringCheck, DoesNotOpen> {
+        let key = self.key(&self.primary)?;
+        Ok(KeyringCheck { keyring_key: self.primary.clone(), value: check_value(key) })
+    }
+
+    /// The identifiers, of those that a database was sealed with, whose key this keyring does not hold.
+    pub fn missing<'a>(&self, checks: &'a [KeyringCheck]) -> Vec<&'a KeyringKeyId> {
+        let holds = |check: &KeyringCheck| {
+            self.keys.get(&check.keyring_key).is_some_and(|key| check_value(key) == check.value)
+        };
+        checks.iter().filter(|check| !holds(check)).map(|check| &check.keyring_key).collect()
+    }
+
+    /// A fresh key for an account, wrapped by the primary key.
+    pub fn new_account_key(
+        &self,
+        account: &AccountId,
+        randomness: &Randomness,
+    ) -> Result<KeyringWrapped, DoesNotOpen> {
+        self.wrap_fresh("account-key", account.as_str(), randomness)
+    }
+
+    /// Opens an account's key.
+    pub fn open_account_key(
+        &self,
+        account: &AccountId,
+        wrapped: &KeyringWrapped,
+    ) -> Result<AccountKey, DoesNotOpen> {
+        Ok(AccountKey::new(account.clone(), self.unwrap("account-key", account.as_str(), wrapped)?))
+    }
+
+    /// A fresh service secret, wrapped by the primary key.
+    pub fn new_service_secret(&self, randomness: &Randomness) -> Result<KeyringWrapped, DoesNotOpen> {
+        self.wrap_fresh("service-secret", "", randomness)
+    }
+
+    /// Opens the service secret and derives the service's keys from it.
+    pub fn open_service_secret(&self, wrapped: &KeyringWrapped) -> Result<ServiceKeys, DoesNotOpen> {
+        Ok(ServiceKeys::from_secret(&self.unwrap("service-secret", "", wrapped)?))
+    }
+
+    fn wrap_fresh(
+        &self,
+        purpose: &'static str,
+        account: &str,
+        randomness: &Randomness,
+    ) -> Result<KeyringWrapped, DoesNotOpen> {
+        let binding = Binding { purpose, account, record: &self.primary.0, version: 0 };
+        let wrapping_key = self.key(&self.primary)?.derive("keyring-wrap/1");
+        let wrapped = wrapping_key.wrap(binding, &Key::random(randomness), randomness)?;
+        Ok(KeyringWrapped { keyring_key: self.primary.clone(), wrapped })
+    }
+
+    fn unwrap(
+        &self,
+        purpose: &'static str,
+        account: &str,
+        wrapped: &KeyringWrapped,
+    ) -> Result<Key, DoesNotOpen> {
+        let binding = Binding { purpose, account, record: &wrapped.keyring_key.0, version: 0 };
+        let wrapping_key = self.key(&wrapped.keyring_key)?.derive("keyring-wrap/1");
+        wrapping_key.unwrap_key(binding, &wrapped.wrapped)
+    }
+
+    fn key(&self, id: &KeyringKeyId) -> Result<&Key, DoesNotOpen> {
+        self.keys.get(id).ok_or(DoesNotOpen)
+    }
+}
+
+fn decode_key(text: &str) -> Option<Key> {
+    let bytes = Zeroizing::new(STANDARD.decode(text).ok()?);
+    bytes.as_slice().try_into().ok().map(Key)
+}
+
+/// Derived from the key, so that a damaged or swapped key shows at once.
+fn key_id(key: &Key) -> KeyringKeyId {
+    use fmt::Write as _;
+    let derived = key.derive("keyring-key-id/1");
+    derived.0.iter().take(8).fold(KeyringKeyId("k_".to_owned()), |mut id, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(id.0, "{byte:02x}");
+        id
+    })
+}
+
+fn check_value(key: &Key) -> [u8; 32] {
+    key.derive("keyring-check/1").0
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring").field("primary", &self.primary).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring() -> Keyring {
+        Keyring::generate(&Randomness::system())
+    }
+
+    #[test]
+    fn a_keyring_is_read_back_from_its_file() {
+        let keyring = keyring();
+        let again = Keyring::parse(&keyring.to_text()).unwrap();
+        assert_eq!(again.primary_id(), keyring.primary_id());
+        assert!(again.missing(&[keyring.primary_check().unwrap()]).is_empty());
+    }
+
+    #[test]
+    fn a_damaged_keyring_is_told_from_a_wrong_one_and_not_shown() {
+        let text = keyring().to_text().to_string();
+        let secret = text.rsplit('"').nth(1).unwrap().to_owned();
+        let flipped = if secret.starts_with('A') { "B" } else { "A" };
+        let cases = [
+            text.replace(&secret, &format!("{flipped}{}", &secret[1..])),
+            text.replace(&secret, &secret[..40]),
+            text.replace("primary = \"k_", "primary = \"k_0"),
+            text.replace("format = 1", "format = 7"),
+            text.replace(&format!("\"{secret}\""), &secret),
+            text.replace("[keys]", "[key]"),
+            String::new(),
+            "\u{0}\u{1}".to_owned(),
+        ];
+        for case in cases {
+            let error = Keyring::parse(&case).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains(&secret[4..20]), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_32_bytes_in_base64_and_nothing_else() {
+        assert!(Keyring::from_value(&STANDARD.encode([7; 32])).is_ok());
+        assert!(Keyring::from_value(&format!("{}\n", STANDARD.encode([7; 32]))).is_ok());
+        for bad in ["", "correct horse battery staple", &STANDARD.encode([7; 31]), &STANDARD.encode([7; 33])]
+        {
+            assert!(matches!(Keyring::from_value(bad), Err(KeyringError::NotAKey(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_keyring_lacks_the_key_and_opens_nothing() {
+        let (right, wrong) = (keyring(), keyring());
+        let checks = [right.primary_check().unwrap()];
+        assert_eq!(wrong.missing(&checks), [right.primary_id()]);
+        let account = AccountId::from_random([1; 16]);
+        let wrapped = right.new_account_key(&account, &Randomness::system()).unwrap();
+        assert!(right.open_account_key(&account, &wrapped).is_ok());
+        assert_eq!(wrong.open_account_key(&account, &wrapped).err(), Some(DoesNotOpen));
+        let other = AccountId::from_random([2; 16]);
+        assert_eq!(right.open_account_key(&other, &wrapped).err(), Some(DoesNotOpen));
+    }
+}

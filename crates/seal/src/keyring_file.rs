@@ -1,0 +1,164 @@
+//! The keyring's file: written once and never over another, judged on its opened descriptor.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::Randomness;
+use crate::keyring::{Keyring, KeyringError};
+
+const FILE_MAX_BYTES: u64 = 64 * 1024;
+const OWNER_ONLY: u32 = 0o600;
+
+/// Who besides its owner may read the keyring's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupAccess {
+    /// Nobody.
+    Forbidden,
+    /// Its group may read, not write.
+    Read,
+}
+
+/// Why a keyring's file cannot be used.
+#[derive(Debug, Error)]
+pub enum KeyringFileError {
+    /// There is no such file.
+    #[error("there is no keyring file at {}", .0.display())]
+    Absent(PathBuf),
+    /// `init` found one already.
+    #[error("{} is there already, and a keyring is never overwritten", .0.display())]
+    Exists(PathBuf),
+    /// Others could read it.
+    #[error("the keyring file {} can be read by others (mode {mode:04o}): run `chmod 600` on it", path.display())]
+    Readable {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A directory, a pipe, or far too large.
+    #[error("{} is no keyring file", .0.display())]
+    NotAFile(PathBuf),
+    /// It was read, and is no keyring.
+    #[error("the keyring file {}: {source}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyringError,
+    },
+    /// The system refused.
+    #[error("the keyring file {} cannot be used: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Reads a keyring from its file.
+pub fn read(path: &Path, group: GroupAccess) -> Result<Keyring, KeyringFileError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => KeyringFileError::Absent(path.to_owned()),
+        _ => KeyringFileError::Io { path: path.to_owned(), source },
+    };
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() || metadata.len() > FILE_MAX_BYTES {
+        return Err(KeyringFileError::NotAFile(path.to_owned()));
+    }
+    let mode = metadata.mode() & 0o777;
+    let forbidden = match group {
+        GroupAccess::Forbidden => 0o077,
+        GroupAccess::Read => 0o037,
+    };
+    if mode & forbidden != 0 {
+        return Err(KeyringFileError::Readable { path: path.to_owned(), mode });
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(FILE_MAX_BYTES).read_to_string(&mut text).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => {
+            KeyringFileError::Content { path: path.to_owned(), source: KeyringError::Malformed { line: 1 } }
+        }
+        _ => failed(source),
+    })?;
+    Keyring::parse(&text).map_err(|source| KeyringFileError::Content { path: path.to_owned(), source })
+}
+
+/// Writes a keyring to a file that must not exist: whole or not at all, readable by its owner only.
+pub fn create(path: &Path, keyring: &Keyring, randomness: &Randomness) -> Result<(), KeyringFileError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyringFileError::Exists(path.to_owned()),
+        _ => KeyringFileError::Io { path: path.to_owned(), source },
+    };
+    if path.symlink_metadata().is_ok() {
+        return Err(KeyringFileError::Exists(path.to_owned()));
+    }
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let temporary = directory.join(format!(".keyring-{:016x}.tmp", u64::from_be_bytes(randomness.bytes())));
+    let written = write_durably(&temporary, keyring.to_text().as_bytes())
+        // A link, unlike a rename, fails where something stands already.
+        .and_then(|()| std::fs::hard_link(&temporary, path))
+        .and_then(|()| File::open(directory)?.sync_all());
+    // Whether or not it was linked, the temporary name has served; that it stays would harm nobody.
+    let _ = std::fs::remove_file(&temporary);
+    written.map_err(failed)
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_keyring_file_is_written_once_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("k.keyring");
+        let randomness = Randomness::system();
+        let keyring = Keyring::generate(&randomness);
+        assert!(matches!(read(&path, GroupAccess::Forbidden), Err(KeyringFileError::Absent(_))));
+        create(&path, &keyring, &randomness).unwrap();
+        assert_eq!(read(&path, GroupAccess::Forbidden).unwrap().primary_id(), keyring.primary_id());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let before = fs::read(&path).unwrap();
+        let other = Keyring::generate(&randomness);
+        assert!(matches!(create(&path, &other, &randomness), Err(KeyringFileError::Exists(_))));
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_keyring_that_others_can_read_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("k.keyring");
+        let randomness = Randomness::system();
+        create(&path, &Keyring::generate(&randomness), &randomness).unwrap();
+        for (mode, group, good) in [
+            (0o400, GroupAccess::Forbidden, true),
+            (0o440, GroupAccess::Forbidden, false),
+            (0o440, GroupAccess::Read, true),
+            (0o460, GroupAccess::Read, false),
+            (0o444, GroupAccess::Read, false),
+            (0o604, GroupAccess::Forbidden, false),
+        ] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read(&path, group).is_ok(), good, "{mode:o} {group:?}");
+        }
+        assert!(matches!(read(directory.path(), GroupAccess::Forbidden), Err(KeyringFileError::NotAFile(_))));
+    }
+}

@@ -1,0 +1,236 @@
+//! What sealing promises, and the frozen vectors: yesterday's bytes open for ever.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::account::Label;
+use domain::api_key::{ApiKey, PlainKey};
+use domain::connection::{AccessToken, ClientSecret, SecretCredentials};
+use domain::id::{AccountId, ApiKeyId, ConnectionId};
+use domain::secret::{KeyringWrapped, SealedCredentials, WRAPPED_KEY_LEN, WrappedKey};
+use domain::time::Timestamp;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::envelope::{AccountKey, SealedFor};
+use crate::keyring::Keyring;
+use crate::{DoesNotOpen, Randomness};
+
+const VECTORS: &str = include_str!("../tests/vectors.json");
+
+fn secrets(client_secret: &str, access_token: &str) -> SecretCredentials {
+    SecretCredentials {
+        client_secret: ClientSecret::parse(client_secret).unwrap(),
+        access_token: AccessToken::parse(access_token).unwrap(),
+    }
+}
+
+fn connection(tail: &str) -> ConnectionId {
+    ConnectionId::from_stored(format!("20260131090500042{tail:0>15}"))
+}
+
+fn account_key(keyring: &Keyring, account: &AccountId) -> AccountKey {
+    let wrapped = keyring.new_account_key(account, &Randomness::system()).unwrap();
+    keyring.open_account_key(account, &wrapped).unwrap()
+}
+
+fn open(
+    key: &AccountKey,
+    id: &ConnectionId,
+    version: u64,
+    sealed: &SealedCredentials,
+) -> Result<(String, String), DoesNotOpen> {
+    let opened = key.open_credentials(SealedFor { connection: id, sealed_version: version }, sealed)?;
+    Ok((opened.client_secret.expose().to_owned(), opened.access_token.expose().to_owned()))
+}
+
+fn seal_one() -> (AccountKey, AccountKey, ConnectionId, SealedCredentials) {
+    let keyring = Keyring::generate(&Randomness::system());
+    let account = AccountId::from_random([1; 16]);
+    let mine = account_key(&keyring, &account);
+    let (other, id) = (account_key(&keyring, &AccountId::from_random([2; 16])), connection("a"));
+    let sealed = mine
+        .seal_credentials(
+            SealedFor { connection: &id, sealed_version: 3 },
+            &secrets("s3cret+/=", "t0ken"),
+            &Randomness::system(),
+        )
+        .unwrap();
+    (mine, other, id, sealed)
+}
+
+#[test]
+fn an_envelope_opens_where_it_was_sealed_and_nowhere_else() {
+    let (mine, other, id, sealed) = seal_one();
+    assert_eq!(open(&mine, &id, 3, &sealed), Ok(("s3cret+/=".to_owned(), "t0ken".to_owned())));
+    assert_eq!(open(&mine, &connection("b"), 3, &sealed), Err(DoesNotOpen), "another row");
+    assert_eq!(open(&mine, &id, 4, &sealed), Err(DoesNotOpen), "another version");
+    assert_eq!(open(&other, &id, 3, &sealed), Err(DoesNotOpen), "another account");
+    let (_, _, _, stranger) = seal_one();
+    let mixed = SealedCredentials { sealing_key: stranger.sealing_key, ..sealed };
+    assert_eq!(open(&mine, &id, 3, &mixed), Err(DoesNotOpen), "another sealing's key");
+}
+
+#[test]
+fn no_bit_of_an_envelope_or_its_key_can_be_flipped() {
+    let (mine, _, id, sealed) = seal_one();
+    for bit in 0..sealed.envelope.len() * 8 {
+        let mut flipped = sealed.clone();
+        flipped.envelope[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(open(&mine, &id, 3, &flipped), Err(DoesNotOpen), "bit {bit} of the envelope");
+    }
+    for bit in 0..WRAPPED_KEY_LEN * 8 {
+        let mut flipped = sealed.clone();
+        flipped.sealing_key.0[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(open(&mine, &id, 3, &flipped), Err(DoesNotOpen), "bit {bit} of the sealing key");
+    }
+    for length in 0..sealed.envelope.len() {
+        let mut cut = sealed.clone();
+        cut.envelope.truncate(length);
+        assert_eq!(open(&mine, &id, 3, &cut), Err(DoesNotOpen), "cut to {length} bytes");
+    }
+    let wiped = SealedCredentials { sealing_key: WrappedKey([0; WRAPPED_KEY_LEN]), ..sealed };
+    assert_eq!(open(&mine, &id, 3, &wiped), Err(DoesNotOpen), "a wiped sealing key");
+}
+
+#[test]
+fn two_sealings_of_the_same_secrets_share_no_bytes() {
+    let (_, _, _, one) = seal_one();
+    let (_, _, _, two) = seal_one();
+    assert_ne!(one.envelope, two.envelope);
+    assert_ne!(one.sealing_key, two.sealing_key);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_sealed_opens(secret in "[!-~]{1,500}", token in "[!-~]{1,500}", version in 1..u64::MAX) {
+        let keyring = Keyring::generate(&Randomness::system());
+        let key = account_key(&keyring, &AccountId::from_random([1; 16]));
+        let id = connection("p");
+        let sealed_for = SealedFor { connection: &id, sealed_version: version };
+        let sealed = key.seal_credentials(sealed_for, &secrets(&secret, &token), &Randomness::system()).unwrap();
+        prop_assert!(!sealed.envelope.windows(secret.len().max(8)).any(|w| w == secret.as_bytes()));
+        prop_assert_eq!(open(&key, &id, version, &sealed), Ok((secret, token)));
+    }
+
+    #[test]
+    fn noise_never_opens_and_never_panics(envelope in proptest::collection::vec(any::<u8>(), 0..300), key: [u8; 30]) {
+        let (mine, _, id, _) = seal_one();
+        let sealing_key = WrappedKey([key, key].concat().try_into().unwrap());
+        prop_assert_eq!(open(&mine, &id, 1, &SealedCredentials { envelope, sealing_key }), Err(DoesNotOpen));
+    }
+}
+
+/// Counts up, so that every byte of a vector is reproducible.
+fn counting() -> Randomness {
+    let counter = std::sync::atomic::AtomicU8::new(1);
+    Randomness::from_fn(move |bytes| {
+        for byte in bytes {
+            *byte = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    })
+}
+
+fn vector_key() -> (ApiKey, PlainKey) {
+    let plain = PlainKey::from_random([0x5a; 32]);
+    let key = ApiKey {
+        id: ApiKeyId::from_random([3; 16]),
+        account_id: AccountId::from_random([1; 16]),
+        name: Label::parse("vector").unwrap(),
+        last_four: plain.last_four(),
+        created_at: Timestamp::from_micros(1_769_850_300_042_000),
+        expires_at: Some(Timestamp::from_micros(1_869_850_300_042_000)),
+        revoked_at: None,
+    };
+    (key, plain)
+}
+
+fn make_vectors() -> Value {
+    let randomness = counting();
+    let keyring = Keyring::from_value(&STANDARD.encode([0x42; 32])).unwrap();
+    let check = keyring.primary_check().unwrap();
+    let account = AccountId::from_random([1; 16]);
+    let account_key = keyring.new_account_key(&account, &randomness).unwrap();
+    let id = connection("vector");
+    let sealed_for = SealedFor { connection: &id, sealed_version: 7 };
+    let opened = keyring.open_account_key(&account, &account_key).unwrap();
+    let sealed = opened
+        .seal_credentials(sealed_for, &secrets("vector-client-secret", "vector-access-token"), &randomness)
+        .unwrap();
+    let service = keyring.new_service_secret(&randomness).unwrap();
+    let keys = keyring.open_service_secret(&service).unwrap();
+    let (key, plain) = vector_key();
+    let hash = keys.hash_api_key(&plain);
+    json!({
+        "format": "vimeo-connections/seal/1",
+        "keyring_value": STANDARD.encode([0x42; 32]),
+        "keyring_key_id": check.keyring_key.0,
+        "keyring_check": STANDARD.encode(check.value),
+        "account_id": account.as_str(),
+        "wrapped_account_key": STANDARD.encode(account_key.wrapped.0),
+        "connection_id": id.as_str(),
+        "sealed_version": 7,
+        "envelope": STANDARD.encode(&sealed.envelope),
+        "wrapped_sealing_key": STANDARD.encode(sealed.sealing_key.0),
+        "client_secret": "vector-client-secret",
+        "access_token": "vector-access-token",
+        "wrapped_service_secret": STANDARD.encode(service.wrapped.0),
+        "api_key": plain.expose(),
+        "api_key_hash": STANDARD.encode(hash.0),
+        "api_key_row_mac": STANDARD.encode(keys.prove_api_key(&key, &hash).0),
+    })
+}
+
+#[test]
+fn the_same_randomness_gives_the_frozen_bytes() {
+    assert_eq!(make_vectors(), serde_json::from_str::<Value>(VECTORS).unwrap());
+}
+
+#[test]
+fn the_frozen_bytes_open() {
+    let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+    let text = |name: &str| vectors[name].as_str().unwrap().to_owned();
+    let bytes = |name: &str| STANDARD.decode(text(name)).unwrap();
+    let keyring = Keyring::from_value(&text("keyring_value")).unwrap();
+    assert_eq!(keyring.primary_id().0, text("keyring_key_id"));
+    let wrapped = |name: &str| KeyringWrapped {
+        keyring_key: keyring.primary_id().clone(),
+        wrapped: WrappedKey(bytes(name).try_into().unwrap()),
+    };
+    let account = AccountId::from_stored(text("account_id"));
+    let key = keyring.open_account_key(&account, &wrapped("wrapped_account_key")).unwrap();
+    let sealed = SealedCredentials {
+        envelope: bytes("envelope"),
+        sealing_key: WrappedKey(bytes("wrapped_sealing_key").try_into().unwrap()),
+    };
+    let id = ConnectionId::from_stored(text("connection_id"));
+    let version = vectors["sealed_version"].as_u64().unwrap();
+    assert_eq!(open(&key, &id, version, &sealed), Ok((text("client_secret"), text("access_token"))));
+    let service = keyring.open_service_secret(&wrapped("wrapped_service_secret")).unwrap();
+    let plain = PlainKey::parse(&text("api_key")).unwrap();
+    assert_eq!(service.hash_api_key(&plain).0.to_vec(), bytes("api_key_hash"));
+}
+
+#[test]
+fn a_changed_key_row_is_not_proven() {
+    let keyring = Keyring::generate(&Randomness::system());
+    let service =
+        keyring.open_service_secret(&keyring.new_service_secret(&Randomness::system()).unwrap()).unwrap();
+    let (key, plain) = vector_key();
+    let hash = service.hash_api_key(&plain);
+    let mac = service.prove_api_key(&key, &hash);
+    assert!(service.is_proven_api_key(&key, &hash, &mac));
+    let changes: [fn(&mut ApiKey); 5] = [
+        |k| k.account_id = AccountId::from_random([9; 16]),
+        |k| k.expires_at = None,
+        |k| k.revoked_at = Some(Timestamp::from_micros(1)),
+        |k| k.name = Label::parse("other").unwrap(),
+        |k| k.id = ApiKeyId::from_random([9; 16]),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut forged = key.clone();
+        change(&mut forged);
+        assert!(!service.is_proven_api_key(&forged, &hash, &mac), "change {number}");
+    }
+    let other = service.hash_api_key(&PlainKey::from_random([1; 32]));
+    assert!(!service.is_proven_api_key(&key, &other, &mac), "another key's hash");
+}
