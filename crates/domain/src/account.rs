@@ -46,6 +46,11 @@ impl Label {
         Ok(Self(label))
     }
 
+    /// One as the store keeps it: it was parsed when it came in, perhaps under an older edition of Unicode.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

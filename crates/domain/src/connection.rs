@@ -60,6 +60,11 @@ impl ConnectionName {
         Ok(Self(name))
     }
 
+    /// One as the store keeps it: it was parsed when it came in, perhaps under an older edition of Unicode.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The name as it is stored and returned.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -96,6 +101,11 @@ impl Description {
             return Err(DescriptionError::Control);
         }
         Ok((!input.is_empty()).then(|| Self(input.to_owned())))
+    }
+
+    /// One as the store keeps it: it was parsed when it came in, perhaps under an older edition of Unicode.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
     }
 
     /// The text.
@@ -140,6 +150,11 @@ impl ClientIdentifier {
     pub fn parse(input: &str) -> Result<Self, CredentialError> {
         check_credential(input)?;
         Ok(Self(input.to_owned()))
+    }
+
+    /// One as the store keeps it: it was parsed when it came in, perhaps under an older edition of Unicode.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
     }
 
     /// The identifier, which is no secret.

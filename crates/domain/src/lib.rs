@@ -1,6 +1,7 @@
 //! The nouns of the service and their rules: what a connection, a name, a key may be.
 //! Pure: knows no clock, no I/O, no serialization; time and randomness are passed in.
-//! Invariant: a value of one of these types has passed the rules of its type; there is no way round the parser.
+//! Invariant: a value of one of these types passed the rules of its type when it came in; only the store, which
+//! gives back what came in that way, builds one without asking (`from_stored`).
 
 pub mod account;
 pub mod api_key;

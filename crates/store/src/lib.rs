@@ -1,1 +1,167 @@
-//! x
+//! Memory: one trait, [`Store`], and the engines behind it.
+//! Knows rows, transactions and durability. Knows no keys, no HTTP, no Vimeo: what is sealed is bytes to it.
+//! Invariant: one call is one transaction is one fact; what a call acknowledged survives the loss of power.
+
+mod error;
+mod sqlite;
+
+#[cfg(test)]
+mod contract;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::account::{Account, Label};
+use domain::api_key::{ApiKeyRow, HashedKey, RowMac};
+use domain::audit::AuditEvent;
+use domain::connection::Connection;
+use domain::id::{AccountId, ApiKeyId, ConnectionId};
+use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
+use domain::time::Timestamp;
+
+pub use error::{BoxError, Error, OpenError};
+
+/// The schema that this version of the application was written for: the number of its last migration.
+pub const APPLICATION_SCHEMA: u32 = 1;
+
+/// What the service remembers. Every method is one transaction; `Err` means that nothing was written, but for
+/// [`Error::OutcomeUnknown`]. Another account's row is absence.
+#[async_trait]
+pub trait Store: Send + Sync {
+    // About the whole service. These have no account, because they come before any account is known.
+
+    /// Whether the engine answers: a real read.
+    async fn ping(&self) -> Result<(), Error>;
+    /// Resolves, with the cause, when the engine's state is unknown and only a restart can recover it.
+    async fn failed(&self) -> String;
+    /// Finishes what was accepted and lets go of the engine.
+    async fn close(&self);
+    /// Keeps the check value of a keyring key, if none is kept for it yet.
+    async fn insert_keyring_check(&self, check: &KeyringCheck) -> Result<(), Error>;
+    /// The service secret; the one that is proposed if there was none.
+    async fn find_or_insert_service_secret(&self, proposed: &KeyringWrapped)
+    -> Result<KeyringWrapped, Error>;
+    /// Adds an account. [`Error::NameTaken`].
+    async fn insert_account(&self, account: &Account, event: &AuditEvent) -> Result<(), Error>;
+    /// All accounts by name.
+    async fn list_accounts(&self) -> Result<Vec<Account>, Error>;
+    /// The account of that name.
+    async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error>;
+    /// The key that has this hash, whatever its state.
+    async fn find_api_key_by_hash(&self, hash: &HashedKey) -> Result<Option<ApiKeyRow>, Error>;
+    /// The key of that identifier, whatever its state.
+    async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error>;
+
+    // About one account, which comes first.
+
+    /// The account itself.
+    async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error>;
+    /// Adds a key. [`Error::NameTaken`] if its hash is known already, in whichever account.
+    async fn insert_api_key(
+        &self,
+        account: &AccountId,
+        row: &ApiKeyRow,
+        event: &AuditEvent,
+    ) -> Result<(), Error>;
+    /// The account's keys, oldest first.
+    async fn list_api_keys(&self, account: &AccountId) -> Result<Vec<ApiKeyRow>, Error>;
+    /// Revokes a key at the instant, and with the new proof, that `revoked` says, if its proof is still `expected`.
+    async fn update_api_key_revoked(
+        &self,
+        account: &AccountId,
+        expected: &RowMac,
+        revoked: &ApiKeyRow,
+        event: &AuditEvent,
+    ) -> Result<Changed, Error>;
+    /// Adds a connection, its sealed secrets and the audit event. [`Error::NameTaken`], or
+    /// [`Error::KeyNotActive`] when the API key that acts was revoked or expired in the meantime.
+    async fn insert_connection(
+        &self,
+        account: &AccountId,
+        connection: &Connection,
+        sealed: &SealedCredentials,
+        event: &AuditEvent,
+    ) -> Result<(), Error>;
+    /// A connection without its secrets.
+    async fn find_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+    ) -> Result<Option<Connection>, Error>;
+    /// The identifier of the connection whose name is this but for spaces at the ends.
+    async fn find_connection_id_by_name(
+        &self,
+        account: &AccountId,
+        unique_name: &str,
+    ) -> Result<Option<ConnectionId>, Error>;
+    /// A connection with its sealed secrets.
+    async fn find_sealed_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+    ) -> Result<Option<(Connection, SealedCredentials)>, Error>;
+    /// Adds an audit event that stands alone: something refused.
+    async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error>;
+    /// The account's audit events, oldest first, at most so many.
+    async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error>;
+}
+
+/// Whether a compare-and-set found what it expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// It did, and wrote.
+    Yes,
+    /// The row had changed, or was gone; nothing was written.
+    No,
+}
+
+/// What to do about migrations that the database has not seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrations {
+    /// Run them.
+    Apply,
+    /// Run them only if there is no database yet; otherwise refuse with [`OpenError::MigrationsPending`]: an
+    /// administrator's command must not upgrade the database of a service that is running.
+    OnlyIfNew,
+}
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `sqlite:` and a path.
+    pub database_url: String,
+    /// How many writes may wait; more are [`Error::Overloaded`].
+    pub queue: usize,
+    /// What to do about new migrations.
+    pub migrations: Migrations,
+    /// Now, for the record of the migrations.
+    pub now: Timestamp,
+}
+
+/// What a database says of itself before anything is touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The number of the last migration that was run.
+    pub schema: u32,
+    /// The check values of the keyring keys that are in use.
+    pub keyring_checks: Vec<KeyringCheck>,
+}
+
+/// Looks at a database without changing it; `None` if there is none yet, or an empty one.
+pub async fn inspect(database_url: &str) -> Result<Option<Inspection>, OpenError> {
+    let path = sqlite::path_of(database_url)?;
+    blocking(move || sqlite::inspect(&path)).await
+}
+
+/// Opens the store, creating it if there is none, after any migrations it needs.
+pub async fn open(options: Options) -> Result<Arc<dyn Store>, OpenError> {
+    let path = sqlite::path_of(&options.database_url)?;
+    let store = blocking(move || sqlite::Sqlite::open(&path, &options)).await?;
+    Ok(Arc::new(store))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| OpenError::Engine(Box::new(error)))?
+}

@@ -1,0 +1,85 @@
+//! Values for the contract's cases.
+
+use domain::account::{Account, Label};
+use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, RowMac};
+use domain::audit::{Action, Actor, AuditEvent, Outcome};
+use domain::connection::{Availability, ClientIdentifier, Connection, ConnectionName, Description};
+use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId};
+use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, SealedCredentials, WrappedKey};
+use domain::time::Timestamp;
+
+use crate::Store;
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_micros(1_769_850_300_042_000).plus_seconds(second)
+}
+
+pub(crate) fn keyring_check() -> KeyringCheck {
+    KeyringCheck { keyring_key: KeyringKeyId("k_sample".into()), value: [9; 32] }
+}
+
+pub(crate) fn wrapped(fill: u8) -> KeyringWrapped {
+    KeyringWrapped { keyring_key: keyring_check().keyring_key, wrapped: WrappedKey([fill; 60]) }
+}
+
+pub(crate) fn account(number: u8) -> Account {
+    Account {
+        id: AccountId::from_random([number; 16]),
+        name: Label::parse(&format!("Account {number}")).unwrap(),
+        created_at: at(0),
+        key: wrapped(number),
+    }
+}
+
+pub(crate) fn event(account: &AccountId, number: u32, actor: Actor, subject: &str) -> AuditEvent {
+    AuditEvent {
+        id: AuditEventId::from_stored(format!("2026013109050004{number:0>16}")),
+        account_id: account.clone(),
+        at: at(1),
+        actor,
+        action: Action::CreateConnection,
+        subject: Some(subject.to_owned()),
+        outcome: Outcome::Done,
+    }
+}
+
+pub(crate) fn key_row(account: &AccountId, number: u8) -> ApiKeyRow {
+    ApiKeyRow {
+        key: ApiKey {
+            id: ApiKeyId::from_random([number; 16]),
+            account_id: account.clone(),
+            name: Label::parse("ci").unwrap(),
+            last_four: "wxyz".into(),
+            created_at: at(i64::from(number)),
+            expires_at: None,
+            revoked_at: None,
+        },
+        hash: HashedKey([number; 32]),
+        mac: RowMac([number; 32]),
+    }
+}
+
+pub(crate) fn connection(account: &AccountId, number: u32, name: &str) -> (Connection, SealedCredentials) {
+    let connection = Connection {
+        id: ConnectionId::from_stored(format!("20260131090500042{number:0>15}")),
+        account_id: account.clone(),
+        name: ConnectionName::parse(name).unwrap(),
+        description: Description::parse("kept\nas it is \u{1f600}").unwrap(),
+        availability: Availability::Disabled,
+        client_identifier: ClientIdentifier::parse("client-1").unwrap(),
+        created_at: at(2),
+        updated_at: at(3),
+        version: 4,
+        sealed_version: 3,
+    };
+    let fill = u8::try_from(number % 251).unwrap();
+    (connection, SealedCredentials { envelope: vec![fill; 90], sealing_key: WrappedKey([fill; 60]) })
+}
+
+/// Adds the sample account of that number and what it needs.
+pub(crate) async fn insert_account(store: &dyn Store, number: u8) -> AccountId {
+    let account = account(number);
+    store.insert_keyring_check(&keyring_check()).await.unwrap();
+    store.insert_account(&account, &event(&account.id, 999_999, Actor::Operator, "account")).await.unwrap();
+    account.id
+}

@@ -1,0 +1,87 @@
+//! The store's errors, sorted by what the caller does next.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// An engine's own error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call did not do what was asked.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The name (or the key's hash) is in use: tell the caller.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The API key that acts was revoked or expired before the write: turn the caller away.
+    #[error("the acting API key is no longer active")]
+    KeyNotActive,
+    /// The queue of writes is full: ask again later.
+    #[error("the queue of writes is full")]
+    Overloaded,
+    /// The engine did not do it: ask again later.
+    #[error("the database could not be used")]
+    Unavailable(#[source] BoxError),
+    /// The engine was lost while it committed: it may have been written.
+    #[error("the database was lost at the moment of commit")]
+    OutcomeUnknown,
+    /// A row is not what the service writes: report it, for that row alone.
+    #[error("a stored row is corrupt: {0}")]
+    Corrupt(String),
+}
+
+/// Why a store could not be opened or looked at. The sentences are for the operator.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// A URL of no engine that there is.
+    #[error("database_url must be `sqlite:` and the path of a file; {0}")]
+    Url(&'static str),
+    /// The file system refused.
+    #[error("the database {} cannot be used: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of another program.
+    #[error("{} is not a database of vimeo-connections; it was left as it is", .0.display())]
+    Foreign(PathBuf),
+    /// Written by a newer version that this one cannot follow.
+    #[error(
+        "the database has schema {schema}, whose lowest application schema is {lowest}; this version has schema \
+         {APPLICATION_SCHEMA}. It was probably upgraded by a newer version: run that one. Nothing was touched",
+        APPLICATION_SCHEMA = crate::APPLICATION_SCHEMA
+    )]
+    TooNew {
+        /// The database's schema.
+        schema: u32,
+        /// The lowest application schema that may still use it.
+        lowest: u32,
+    },
+    /// The database needs migrations and the command may not run them.
+    #[error(
+        "the database has schema {schema} and this version needs {APPLICATION_SCHEMA}: run `vimeo-connections \
+         migrate`, or start the service, first",
+        APPLICATION_SCHEMA = crate::APPLICATION_SCHEMA
+    )]
+    MigrationsPending {
+        /// The database's schema.
+        schema: u32,
+    },
+    /// A migration that was run is not the one of that number here.
+    #[error(
+        "migration {number} of the database is called {found}, and {expected} here: it belongs to another version"
+    )]
+    MigrationMismatch {
+        /// Its number.
+        number: u32,
+        /// Its name in the database.
+        found: String,
+        /// Its name in this version.
+        expected: String,
+    },
+    /// The engine's own error.
+    #[error("the database cannot be opened: {0}")]
+    Engine(#[source] BoxError),
+}

@@ -1,0 +1,64 @@
+//! Accounts.
+
+use domain::account::{Account, Label};
+use domain::audit::AuditEvent;
+use domain::id::AccountId;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::writer::Step;
+use super::{audit_events, rows, service};
+use crate::Error;
+
+pub(super) fn insert(connection: &Connection, account: &Account, event: &AuditEvent) -> Step<()> {
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO accounts (account_id, name, created_at, keyring_key_id, wrapped_key)
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (name) DO NOTHING",
+        )?
+        .execute((
+            account.id.as_str(),
+            account.name.as_str(),
+            account.created_at.as_micros(),
+            &account.key.keyring_key.0,
+            account.key.wrapped.0,
+        ))?;
+    if inserted == 0 {
+        return Ok(Err(Error::NameTaken));
+    }
+    audit_events::insert(connection, &account.id, event)?;
+    Ok(Ok(()))
+}
+
+pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<Account>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT account_id, name, created_at, keyring_key_id, wrapped_key FROM accounts ORDER BY name",
+    )?;
+    statement.query_map([], account)?.collect()
+}
+
+pub(super) fn find(connection: &Connection, id: &AccountId) -> rusqlite::Result<Option<Account>> {
+    connection
+        .prepare_cached(
+            "SELECT account_id, name, created_at, keyring_key_id, wrapped_key FROM accounts WHERE account_id = ?1",
+        )?
+        .query_row([id.as_str()], account)
+        .optional()
+}
+
+pub(super) fn find_by_name(connection: &Connection, name: &Label) -> rusqlite::Result<Option<Account>> {
+    connection
+        .prepare_cached(
+            "SELECT account_id, name, created_at, keyring_key_id, wrapped_key FROM accounts WHERE name = ?1",
+        )?
+        .query_row([name.as_str()], account)
+        .optional()
+}
+
+fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
+    Ok(Account {
+        id: AccountId::from_stored(row.get("account_id")?),
+        name: Label::from_stored(row.get("name")?),
+        created_at: rows::instant(row, "created_at")?,
+        key: service::keyring_wrapped(row)?,
+    })
+}

@@ -1,0 +1,123 @@
+//! API keys.
+
+use domain::account::Label;
+use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, RowMac};
+use domain::audit::{Actor, AuditEvent};
+use domain::id::{AccountId, ApiKeyId};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::writer::Step;
+use super::{audit_events, rows};
+use crate::{Changed, Error};
+
+pub(super) fn insert(
+    connection: &Connection,
+    account: &AccountId,
+    row: &ApiKeyRow,
+    event: &AuditEvent,
+) -> Step<()> {
+    let key = &row.key;
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO api_keys
+                (api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (key_hash) DO NOTHING",
+        )?
+        .execute((
+            key.id.as_str(),
+            account.as_str(),
+            key.name.as_str(),
+            row.hash.0,
+            &key.last_four,
+            key.created_at.as_micros(),
+            key.expires_at.map(domain::time::Timestamp::as_micros),
+            key.revoked_at.map(domain::time::Timestamp::as_micros),
+            row.mac.0,
+        ))?;
+    if inserted == 0 {
+        return Ok(Err(Error::NameTaken));
+    }
+    audit_events::insert(connection, account, event)?;
+    Ok(Ok(()))
+}
+
+pub(super) fn update_revoked(
+    connection: &Connection,
+    account: &AccountId,
+    expected: &RowMac,
+    revoked: &ApiKeyRow,
+    event: &AuditEvent,
+) -> Step<Changed> {
+    let updated = connection
+        .prepare_cached(
+            "UPDATE api_keys SET revoked_at = ?1, row_mac = ?2
+             WHERE account_id = ?3 AND api_key_id = ?4 AND row_mac = ?5",
+        )?
+        .execute((
+            revoked.key.revoked_at.map(domain::time::Timestamp::as_micros),
+            revoked.mac.0,
+            account.as_str(),
+            revoked.key.id.as_str(),
+            expected.0,
+        ))?;
+    if updated == 0 {
+        return Ok(Ok(Changed::No));
+    }
+    audit_events::insert(connection, account, event)?;
+    Ok(Ok(Changed::Yes))
+}
+
+pub(super) fn find(connection: &Connection, id: &ApiKeyId) -> rusqlite::Result<Option<ApiKeyRow>> {
+    connection
+        .prepare_cached(
+            "SELECT api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac
+             FROM api_keys WHERE api_key_id = ?1",
+        )?
+        .query_row([id.as_str()], api_key)
+        .optional()
+}
+
+pub(super) fn find_by_hash(connection: &Connection, hash: &HashedKey) -> rusqlite::Result<Option<ApiKeyRow>> {
+    connection
+        .prepare_cached(
+            "SELECT api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac
+             FROM api_keys WHERE key_hash = ?1",
+        )?
+        .query_row([hash.0], api_key)
+        .optional()
+}
+
+pub(super) fn list(connection: &Connection, account: &AccountId) -> rusqlite::Result<Vec<ApiKeyRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac
+         FROM api_keys WHERE account_id = ?1 ORDER BY created_at, api_key_id",
+    )?;
+    statement.query_map([account.as_str()], api_key)?.collect()
+}
+
+/// Whether whoever acts may still act, at the instant of the event. An operator always may.
+pub(super) fn is_actor_active(connection: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
+    let Actor::ApiKey { key_id, .. } = &event.actor else { return Ok(true) };
+    connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM api_keys
+             WHERE account_id = ?1 AND api_key_id = ?2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?3))",
+        )?
+        .query_row((event.account_id.as_str(), key_id.as_str(), event.at.as_micros()), |row| row.get(0))
+}
+
+fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKeyRow> {
+    Ok(ApiKeyRow {
+        key: ApiKey {
+            id: ApiKeyId::from_stored(row.get("api_key_id")?),
+            account_id: AccountId::from_stored(row.get("account_id")?),
+            name: Label::from_stored(row.get("name")?),
+            last_four: row.get("last_four")?,
+            created_at: rows::instant(row, "created_at")?,
+            expires_at: rows::optional_instant(row, "expires_at")?,
+            revoked_at: rows::optional_instant(row, "revoked_at")?,
+        },
+        hash: HashedKey(rows::bytes(row, "key_hash")?),
+        mac: RowMac(rows::bytes(row, "row_mac")?),
+    })
+}

@@ -1,0 +1,104 @@
+//! Checkpoints: copying the write-ahead log into the database file, on a thread of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::watch;
+
+use super::BUSY_TIMEOUT_MILLIS;
+use super::writer::is_io_failure;
+
+/// From so many pages on, the log is copied while writing goes on.
+const COPY_FROM_PAGES: i32 = 1_000;
+/// From so many on, the writer is held for the moment that it takes to start the log afresh; 64 MiB.
+const RESTART_FROM_PAGES: i64 = 16_384;
+
+/// The checkpoints' thread.
+pub(super) struct Checkpointer {
+    notify: Notify,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Tells the thread that there is work.
+#[derive(Clone)]
+pub(super) struct Notify(SyncSender<Notice>);
+
+enum Notice {
+    Copy,
+    Stop,
+}
+
+impl Notify {
+    /// The log has so many pages after a commit.
+    pub(super) fn wal_has_grown(&self, pages: i32) {
+        if pages >= COPY_FROM_PAGES {
+            // A full channel means that the thread has been told already.
+            let _ = self.0.try_send(Notice::Copy);
+        }
+    }
+}
+
+impl Checkpointer {
+    pub(super) fn start(path: PathBuf, fail: watch::Sender<Option<String>>) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("sqlite-checkpoint".to_owned())
+            .spawn(move || run(&path, &receiver, &fail))?;
+        Ok(Self { notify: Notify(sender), thread: Some(thread) })
+    }
+
+    pub(super) fn notify(&self) -> Notify {
+        self.notify.clone()
+    }
+
+    /// Ends the thread after the checkpoint it may be at.
+    pub(super) fn stop(mut self) {
+        // An error says that it has ended already.
+        let _ = self.notify.0.send(Notice::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(path: &Path, notices: &Receiver<Notice>, fail: &watch::Sender<Option<String>>) {
+    let mut connection = None;
+    while let Ok(Notice::Copy) = notices.recv() {
+        match checkpoint(path, &mut connection) {
+            Ok(()) => {}
+            Err(error) if is_io_failure(&error) => {
+                fail.send_replace(Some(format!("copying the write-ahead log failed: {error}")));
+                return;
+            }
+            // A reader or another process was in the way: the next notice tries again.
+            Err(error) => tracing::warn!(%error, "a checkpoint was put off"),
+        }
+    }
+}
+
+fn checkpoint(path: &Path, connection: &mut Option<Connection>) -> rusqlite::Result<()> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(open(path)?),
+    };
+    let pages_in_log = run_mode(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+    if pages_in_log >= RESTART_FROM_PAGES {
+        run_mode(connection, "PRAGMA wal_checkpoint(RESTART)")?;
+    }
+    Ok(())
+}
+
+/// Runs a checkpoint; how many pages the log has.
+fn run_mode(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
+    connection.query_row(pragma, [], |row| row.get(1))
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MILLIS)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}

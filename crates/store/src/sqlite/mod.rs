@@ -1,0 +1,220 @@
+//! The embedded engine: SQLite in a file, WAL, one writer thread with group commit, readers inline.
+//!
+//! Reads run on the caller's thread: a point read takes microseconds, less than handing it to another thread would.
+
+mod accounts;
+mod api_keys;
+mod audit_events;
+mod checkpoints;
+mod connections;
+mod readers;
+mod rows;
+mod schema;
+mod service;
+mod writer;
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use domain::account::{Account, Label};
+use domain::api_key::{ApiKeyRow, HashedKey, RowMac};
+use domain::audit::AuditEvent;
+use domain::connection::Connection;
+use domain::id::{AccountId, ApiKeyId, ConnectionId};
+use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
+
+pub(crate) use schema::inspect;
+
+use crate::{Changed, Error, OpenError, Options, Store};
+use readers::Readers;
+use writer::Writer;
+
+/// How long one process waits for another's write.
+const BUSY_TIMEOUT_MILLIS: u32 = 5_000;
+
+/// A store in one SQLite file.
+pub(crate) struct Sqlite {
+    writer: Writer,
+    readers: Readers,
+}
+
+/// The file that a database URL names.
+pub(crate) fn path_of(database_url: &str) -> Result<PathBuf, OpenError> {
+    let path = database_url
+        .strip_prefix("sqlite:")
+        .ok_or(OpenError::Url("there is no other engine in this version"))?;
+    // `sqlite:///abs` and `sqlite://rel` are what people are used to from other programs.
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.contains(['?', '\0']) || path == ":memory:" {
+        return Err(OpenError::Url("the path is empty, has a `?`, or is no file"));
+    }
+    Ok(PathBuf::from(path))
+}
+
+impl Sqlite {
+    /// Opens the file, creating and migrating it as the options say.
+    pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        create_for_owner_alone(path)?;
+        let mut connection = open_for_writing(path).map_err(engine)?;
+        schema::migrate(&mut connection, path, options)?;
+        Ok(Self {
+            writer: Writer::start(connection, path, options.queue).map_err(engine)?,
+            readers: Readers::new(path.to_owned()),
+        })
+    }
+}
+
+/// The file and its directory, if they are not there: nobody else may read even what is sealed.
+fn create_for_owner_alone(path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Io { path: path.to_owned(), source };
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    Ok(())
+}
+
+fn open_for_writing(path: &Path) -> rusqlite::Result<rusqlite::Connection> {
+    use rusqlite::OpenFlags;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MILLIS)?;
+    Ok(connection)
+}
+
+fn engine(error: impl std::error::Error + Send + Sync + 'static) -> OpenError {
+    OpenError::Engine(Box::new(error))
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn ping(&self) -> Result<(), Error> {
+        self.readers.read(service::ping)
+    }
+
+    async fn failed(&self) -> String {
+        self.writer.failed().await
+    }
+
+    async fn close(&self) {
+        self.readers.close();
+        self.writer.close().await;
+    }
+
+    async fn insert_keyring_check(&self, check: &KeyringCheck) -> Result<(), Error> {
+        let check = check.clone();
+        self.writer.write(move |connection| service::insert_keyring_check(connection, &check)).await
+    }
+
+    async fn find_or_insert_service_secret(
+        &self,
+        proposed: &KeyringWrapped,
+    ) -> Result<KeyringWrapped, Error> {
+        let proposed = proposed.clone();
+        self.writer.write(move |connection| service::find_or_insert_secret(connection, &proposed)).await
+    }
+
+    async fn insert_account(&self, account: &Account, event: &AuditEvent) -> Result<(), Error> {
+        let (account, event) = (account.clone(), event.clone());
+        self.writer.write(move |connection| accounts::insert(connection, &account, &event)).await
+    }
+
+    async fn list_accounts(&self) -> Result<Vec<Account>, Error> {
+        self.readers.read(accounts::list)
+    }
+
+    async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error> {
+        self.readers.read(|connection| accounts::find_by_name(connection, name))
+    }
+
+    async fn find_api_key_by_hash(&self, hash: &HashedKey) -> Result<Option<ApiKeyRow>, Error> {
+        self.readers.read(|connection| api_keys::find_by_hash(connection, hash))
+    }
+
+    async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error> {
+        self.readers.read(|connection| api_keys::find(connection, id))
+    }
+
+    async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
+        self.readers.read(|connection| accounts::find(connection, account))
+    }
+
+    async fn insert_api_key(
+        &self,
+        account: &AccountId,
+        row: &ApiKeyRow,
+        event: &AuditEvent,
+    ) -> Result<(), Error> {
+        let (account, row, event) = (account.clone(), row.clone(), event.clone());
+        self.writer.write(move |connection| api_keys::insert(connection, &account, &row, &event)).await
+    }
+
+    async fn list_api_keys(&self, account: &AccountId) -> Result<Vec<ApiKeyRow>, Error> {
+        self.readers.read(|connection| api_keys::list(connection, account))
+    }
+
+    async fn update_api_key_revoked(
+        &self,
+        account: &AccountId,
+        expected: &RowMac,
+        revoked: &ApiKeyRow,
+        event: &AuditEvent,
+    ) -> Result<Changed, Error> {
+        let (account, expected, revoked, event) =
+            (account.clone(), expected.clone(), revoked.clone(), event.clone());
+        self.writer
+            .write(move |connection| {
+                api_keys::update_revoked(connection, &account, &expected, &revoked, &event)
+            })
+            .await
+    }
+
+    async fn insert_connection(
+        &self,
+        account: &AccountId,
+        connection: &Connection,
+        sealed: &SealedCredentials,
+        event: &AuditEvent,
+    ) -> Result<(), Error> {
+        let (account, row, sealed, event) =
+            (account.clone(), connection.clone(), sealed.clone(), event.clone());
+        self.writer
+            .write(move |connection| connections::insert(connection, &account, &row, &sealed, &event))
+            .await
+    }
+
+    async fn find_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+    ) -> Result<Option<Connection>, Error> {
+        self.readers.read(|connection| connections::find(connection, account, id))
+    }
+
+    async fn find_connection_id_by_name(
+        &self,
+        account: &AccountId,
+        unique_name: &str,
+    ) -> Result<Option<ConnectionId>, Error> {
+        self.readers.read(|connection| connections::find_id_by_name(connection, account, unique_name))
+    }
+
+    async fn find_sealed_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+    ) -> Result<Option<(Connection, SealedCredentials)>, Error> {
+        self.readers.read(|connection| connections::find_sealed(connection, account, id))
+    }
+
+    async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error> {
+        let (account, event) = (account.clone(), event.clone());
+        self.writer.write(move |connection| Ok(Ok(audit_events::insert(connection, &account, &event)?))).await
+    }
+
+    async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error> {
+        self.readers.read(|connection| audit_events::list(connection, account, limit))
+    }
+}

@@ -1,0 +1,71 @@
+//! Reading connections: opened when needed, kept, and lent to one reader at a time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{BUSY_TIMEOUT_MILLIS, rows};
+use crate::Error;
+
+/// How many are kept when nobody reads. Readers never wait for each other: one more is opened instead.
+const KEPT: usize = 16;
+/// How much of the file a reader maps into memory: a limit of address space, not of memory used.
+const MMAP_BYTES: i64 = 1 << 30;
+/// Prepared statements that a connection keeps.
+const STATEMENTS_KEPT: usize = 64;
+
+pub(super) struct Readers {
+    path: PathBuf,
+    /// `None` once closed.
+    idle: Mutex<Option<Vec<Connection>>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::new(Some(Vec::new())) }
+    }
+
+    /// Runs a read on the calling thread, in a connection that nobody else uses meanwhile.
+    pub(super) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        let connection = match self.take() {
+            Some(connection) => connection,
+            None => open(&self.path).map_err(rows::read_error)?,
+        };
+        let answer = query(&connection).map_err(rows::read_error);
+        self.give_back(connection);
+        answer
+    }
+
+    fn take(&self) -> Option<Connection> {
+        self.idle.lock().ok()?.as_mut()?.pop()
+    }
+
+    fn give_back(&self, connection: Connection) {
+        if let Ok(mut idle) = self.idle.lock()
+            && let Some(idle) = idle.as_mut()
+            && idle.len() < KEPT
+        {
+            idle.push(connection);
+        }
+    }
+
+    /// Lets go of all of them; later reads open and close their own.
+    pub(super) fn close(&self) {
+        if let Ok(mut idle) = self.idle.lock() {
+            *idle = None;
+        }
+    }
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MILLIS)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "mmap_size", MMAP_BYTES)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}

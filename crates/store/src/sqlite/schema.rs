@@ -1,0 +1,268 @@
+//! Migrations: numbered, each in a transaction, each saying the lowest application schema that may still use its
+//! result. And looking at a database without touching it.
+
+use std::path::Path;
+
+use domain::secret::{KeyringCheck, KeyringKeyId};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
+
+use super::{engine, rows};
+use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError, Options};
+
+/// Marks the file as ours: "VCon" in ASCII.
+const APPLICATION_ID: i32 = 0x5643_6f6e;
+
+struct Migration {
+    number: u32,
+    name: &'static str,
+    /// An application of a lower schema must not use the database any more.
+    lowest_application_schema: u32,
+    sql: &'static str,
+}
+
+const MIGRATIONS: [Migration; 1] = [Migration {
+    number: 1,
+    name: "house",
+    lowest_application_schema: 1,
+    sql: include_str!("../../migrations/sqlite/0001_house.sql"),
+}];
+
+const _: () = assert!(MIGRATIONS.len() == APPLICATION_SCHEMA as usize);
+
+/// How far a database has come.
+struct State {
+    schema: u32,
+    lowest_application_schema: u32,
+}
+
+/// Looks at a file without changing it, or any file beside it.
+pub(crate) fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(OpenError::Io { path: path.to_owned(), source }),
+        Ok(metadata) if metadata.len() == 0 => return Ok(None),
+        Ok(_) => {}
+    }
+    let connection = open_untouched(path).map_err(engine)?;
+    let Some(state) = read_state(&connection, path)? else { return Ok(None) };
+    refuse_if_too_new(&state)?;
+    let keyring_checks = read_checks(&connection).map_err(engine)?;
+    Ok(Some(Inspection { schema: state.schema, keyring_checks }))
+}
+
+/// A file with a write-ahead log must be read with it. One without is read as it lies, so that no log is made.
+fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let has_log = std::fs::metadata(Path::new(&log)).is_ok_and(|metadata| metadata.len() > 0);
+    let immutable = if has_log { "" } else { "?immutable=1" };
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('#', "%23").replace('?', "%3f");
+    let connection = Connection::open_with_flags(
+        format!("file:{escaped}{immutable}"),
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.pragma_update(None, "busy_timeout", super::BUSY_TIMEOUT_MILLIS)?;
+    Ok(connection)
+}
+
+/// Brings the database to this version's schema, if the options allow it.
+pub(super) fn migrate(connection: &mut Connection, path: &Path, options: &Options) -> Result<(), OpenError> {
+    let before = read_state(connection, path)?;
+    if let Some(state) = &before {
+        refuse_if_too_new(state)?;
+        if state.schema < APPLICATION_SCHEMA && options.migrations == Migrations::OnlyIfNew {
+            return Err(OpenError::MigrationsPending { schema: state.schema });
+        }
+    }
+    // Outside of a transaction, as SQLite wants it; on a database that has it this changes nothing.
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(engine)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(engine)?;
+    for migration in &MIGRATIONS {
+        apply(connection, migration, options).map_err(engine)?;
+    }
+    Ok(())
+}
+
+/// Runs one migration, unless it was run: by another process, perhaps, since we looked.
+fn apply(connection: &mut Connection, migration: &Migration, options: &Options) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (
+            number                    INTEGER NOT NULL PRIMARY KEY,
+            name                      TEXT NOT NULL,
+            lowest_application_schema INTEGER NOT NULL,
+            applied_at                INTEGER NOT NULL
+        ) STRICT",
+    )?;
+    let done: bool = transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM schema_migrations WHERE number = ?1)",
+        [migration.number],
+        |row| row.get(0),
+    )?;
+    if done {
+        return Ok(());
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.execute_batch(migration.sql)?;
+    transaction.execute(
+        "INSERT INTO schema_migrations (number, name, lowest_application_schema, applied_at) VALUES (?1, ?2, ?3, ?4)",
+        (migration.number, migration.name, migration.lowest_application_schema, options.now.as_micros()),
+    )?;
+    transaction.commit()
+}
+
+/// How far the database has come; `None` if nothing is in it.
+fn read_state(connection: &Connection, path: &Path) -> Result<Option<State>, OpenError> {
+    let foreign = |error: rusqlite::Error| match &error {
+        rusqlite::Error::SqliteFailure(code, _) if code.code == ErrorCode::NotADatabase => {
+            OpenError::Foreign(path.to_owned())
+        }
+        _ => engine(error),
+    };
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(foreign)?;
+    if tables == 0 {
+        return Ok(None);
+    }
+    let application: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(foreign)?;
+    if application != APPLICATION_ID {
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
+    let mut statement = connection
+        .prepare("SELECT number, name, lowest_application_schema FROM schema_migrations ORDER BY number")
+        .map_err(engine)?;
+    let applied = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<(u32, String, u32)>>>)
+        .map_err(engine)?;
+    let mut state = State { schema: 0, lowest_application_schema: 0 };
+    for (number, name, lowest) in applied {
+        state.schema = number;
+        state.lowest_application_schema = state.lowest_application_schema.max(lowest);
+        let ours = MIGRATIONS.iter().find(|migration| migration.number == number);
+        if let Some(ours) = ours.filter(|ours| ours.name != name) {
+            return Err(OpenError::MigrationMismatch { number, found: name, expected: ours.name.to_owned() });
+        }
+    }
+    Ok(Some(state))
+}
+
+fn refuse_if_too_new(state: &State) -> Result<(), OpenError> {
+    if state.lowest_application_schema > APPLICATION_SCHEMA {
+        return Err(OpenError::TooNew { schema: state.schema, lowest: state.lowest_application_schema });
+    }
+    Ok(())
+}
+
+fn read_checks(connection: &Connection) -> rusqlite::Result<Vec<KeyringCheck>> {
+    let table: Option<i64> = connection
+        .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'keyring_checks'", [], |row| row.get(0))
+        .optional()?;
+    if table.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection
+        .prepare("SELECT keyring_key_id, check_value FROM keyring_checks ORDER BY keyring_key_id")?;
+    let checks = statement.query_map([], |row| {
+        Ok(KeyringCheck {
+            keyring_key: KeyringKeyId(row.get("keyring_key_id")?),
+            value: rows::bytes(row, "check_value")?,
+        })
+    })?;
+    checks.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::time::Timestamp;
+
+    fn options(migrations: Migrations) -> Options {
+        Options { database_url: String::new(), queue: 1, migrations, now: Timestamp::from_micros(1) }
+    }
+
+    fn database(directory: &Path) -> (std::path::PathBuf, Connection) {
+        let path = directory.join("t.db");
+        let mut connection = Connection::open(&path).unwrap();
+        migrate(&mut connection, &path, &options(Migrations::Apply)).unwrap();
+        (path, connection)
+    }
+
+    #[test]
+    fn every_migration_says_the_lowest_schema_that_its_file_says() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.number as usize, index + 1);
+            let head = format!("-- lowest application schema: {}\n", migration.lowest_application_schema);
+            assert!(migration.sql.starts_with(&head), "{}", migration.name);
+        }
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing_the_second_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, mut connection) = database(directory.path());
+        migrate(&mut connection, &path, &options(Migrations::OnlyIfNew)).unwrap();
+        let runs: usize =
+            connection.query_row("SELECT count(*) FROM schema_migrations", [], |r| r.get(0)).unwrap();
+        assert_eq!(runs, MIGRATIONS.len());
+    }
+
+    #[test]
+    fn a_database_that_a_newer_version_closed_to_us_is_refused_and_one_it_left_open_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, mut connection) = database(directory.path());
+        connection.execute("INSERT INTO schema_migrations VALUES (900, 'future', 1, 1)", []).unwrap();
+        migrate(&mut connection, &path, &options(Migrations::Apply)).unwrap();
+        connection
+            .execute("UPDATE schema_migrations SET lowest_application_schema = 900 WHERE number = 900", [])
+            .unwrap();
+        let refused = migrate(&mut connection, &path, &options(Migrations::Apply));
+        assert!(matches!(refused, Err(OpenError::TooNew { schema: 900, lowest: 900 })), "{refused:?}");
+        drop(connection);
+        assert!(matches!(inspect(&path), Err(OpenError::TooNew { .. })));
+    }
+
+    #[test]
+    fn a_strangers_file_is_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("other.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(inspect(&path), Err(OpenError::Foreign(_))));
+        let mut connection = Connection::open(&path).unwrap();
+        let refused = migrate(&mut connection, &path, &options(Migrations::Apply));
+        assert!(matches!(refused, Err(OpenError::Foreign(_))), "{refused:?}");
+        drop(connection);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        std::fs::write(&path, vec![b'x'; 8192]).unwrap();
+        assert!(matches!(inspect(&path), Err(OpenError::Foreign(_))));
+    }
+
+    #[test]
+    fn a_migration_of_another_name_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, mut connection) = database(directory.path());
+        connection.execute("UPDATE schema_migrations SET name = 'shed'", []).unwrap();
+        let refused = migrate(&mut connection, &path, &options(Migrations::Apply));
+        assert!(matches!(refused, Err(OpenError::MigrationMismatch { number: 1, .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn looking_leaves_no_trace() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, connection) = database(directory.path());
+        drop(connection);
+        let list = || {
+            let mut names: Vec<_> =
+                std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let (names, bytes) = (list(), std::fs::read(&path).unwrap());
+        assert_eq!(inspect(&path).unwrap().unwrap().schema, APPLICATION_SCHEMA);
+        assert_eq!((list(), std::fs::read(&path).unwrap()), (names, bytes));
+        assert_eq!(inspect(&directory.path().join("none.db")).unwrap(), None);
+        assert!(!directory.path().join("none.db").exists());
+    }
+}

@@ -1,0 +1,49 @@
+//! What belongs to the whole service: the keyring's check values and the service secret.
+
+use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::rows;
+use super::writer::Step;
+
+/// The purpose of the one secret that there is.
+const SERVICE_SECRET: &str = "service";
+
+pub(super) fn ping(connection: &Connection) -> rusqlite::Result<()> {
+    connection.prepare_cached("SELECT count(*) FROM schema_migrations")?.query_row([], |_| Ok(()))
+}
+
+pub(super) fn insert_keyring_check(connection: &Connection, check: &KeyringCheck) -> Step<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES (?1, ?2)
+             ON CONFLICT (keyring_key_id) DO NOTHING",
+        )?
+        .execute((&check.keyring_key.0, check.value))?;
+    Ok(Ok(()))
+}
+
+pub(super) fn find_or_insert_secret(
+    connection: &Connection,
+    proposed: &KeyringWrapped,
+) -> Step<KeyringWrapped> {
+    connection
+        .prepare_cached(
+            "INSERT INTO service_secrets (purpose, keyring_key_id, wrapped_key) VALUES (?1, ?2, ?3)
+             ON CONFLICT (purpose) DO NOTHING",
+        )?
+        .execute((SERVICE_SECRET, &proposed.keyring_key.0, proposed.wrapped.0))?;
+    let kept = connection
+        .prepare_cached("SELECT keyring_key_id, wrapped_key FROM service_secrets WHERE purpose = ?1")?
+        .query_row([SERVICE_SECRET], keyring_wrapped)
+        .optional()?;
+    Ok(Ok(kept.unwrap_or_else(|| proposed.clone())))
+}
+
+/// The two columns of a key that the keyring wraps.
+pub(super) fn keyring_wrapped(row: &Row<'_>) -> rusqlite::Result<KeyringWrapped> {
+    Ok(KeyringWrapped {
+        keyring_key: KeyringKeyId(row.get("keyring_key_id")?),
+        wrapped: rows::wrapped_key(row, "wrapped_key")?,
+    })
+}

@@ -1,0 +1,242 @@
+//! The one writer: a thread that takes whatever waits in the queue and commits it together, with one sync.
+//!
+//! Each write gets its own answer. A refusal (a taken name) is a clean answer and disturbs no other write. An error
+//! of the engine rolls the batch back and runs its writes again one by one, so that only the culprit fails.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::checkpoints::{Checkpointer, Notify};
+use crate::Error;
+
+/// Most writes that share a transaction: enough that the sync no longer counts, few enough that none waits long.
+const BATCH_MAX: usize = 256;
+/// More than this makes each commit spend its time trimming the cache.
+const CACHE_KIBIBYTES: i32 = 8 * 1024;
+const STATEMENTS_KEPT: usize = 64;
+
+/// What a write does inside the transaction. The inner `Err` is a refusal, and must come before anything is written.
+/// It may run twice: when its batch was rolled back, it runs again alone.
+pub(super) type Step<T> = rusqlite::Result<Result<T, Error>>;
+
+pub(super) struct Writer {
+    /// `None` once closed.
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Write>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    failure: watch::Receiver<Option<String>>,
+}
+
+/// One write in the queue, whatever its answer's type.
+trait Write: Send {
+    /// Nobody waits for the answer any more.
+    fn is_abandoned(&self) -> bool;
+    /// Does the work inside the open transaction and remembers the answer.
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    /// The transaction was committed: sends the answer.
+    fn commit(self: Box<Self>);
+    /// Nothing was written: sends the error.
+    fn fail(self: Box<Self>, error: Error);
+}
+
+struct Waiting<T, F> {
+    work: F,
+    answer: Option<Result<T, Error>>,
+    reply: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<T, F> Write for Waiting<T, F>
+where
+    T: Send,
+    F: FnMut(&Connection) -> Step<T> + Send,
+{
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.answer = Some((self.work)(connection)?);
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>) {
+        // Without an answer the reply is dropped, which the waiting side reads as an unknown outcome.
+        if let Some(answer) = self.answer {
+            // Whoever hung up meanwhile is not told.
+            let _ = self.reply.send(answer);
+        }
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+impl Writer {
+    /// Takes the connection over and starts the threads.
+    pub(super) fn start(mut connection: Connection, path: &Path, queue: usize) -> std::io::Result<Self> {
+        let (fail, failure) = watch::channel(None);
+        let checkpointer = Checkpointer::start(path.to_owned(), fail.clone())?;
+        prepare(&mut connection, checkpointer.notify()).map_err(std::io::Error::other)?;
+        let (sender, receiver) = mpsc::channel(queue.max(1));
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || Loop { connection, receiver, fail, checkpointer }.run())?;
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), failure })
+    }
+
+    /// Queues a write and waits until it is durable. Dropping the future before its turn comes withdraws the write.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Step<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let queue = self.queue.lock().ok().and_then(|queue| queue.clone());
+        let queue = queue.ok_or_else(|| Error::Unavailable("the store is closed".into()))?;
+        queue.try_send(Box::new(Waiting { work, answer: None, reply })).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::Unavailable("the writer has stopped".into()),
+        })?;
+        answer.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+
+    /// Resolves when the writer cannot go on.
+    pub(super) async fn failed(&self) -> String {
+        let mut failure = self.failure.clone();
+        let cause = failure.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone());
+        match cause {
+            Some(cause) => cause,
+            // The writer was closed in good order: it will never fail.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Finishes what is queued and waits for the threads.
+    pub(super) async fn close(&self) {
+        if let Ok(mut queue) = self.queue.lock() {
+            queue.take();
+        }
+        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        if let Some(thread) = thread {
+            // A panic of the thread was reported through `failed`.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+fn prepare(connection: &mut Connection, notify: Notify) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // SQLite's own checkpoints would run on this thread, in the middle of somebody's commit.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
+        notify.wal_has_grown(pages);
+        Ok(())
+    }))
+}
+
+struct Loop {
+    connection: Connection,
+    receiver: mpsc::Receiver<Box<dyn Write>>,
+    fail: watch::Sender<Option<String>>,
+    checkpointer: Checkpointer,
+}
+
+/// What became of a transaction that did not commit.
+enum Broken {
+    /// It was rolled back; the engine is sound.
+    RolledBack(rusqlite::Error),
+    /// The disk failed under it: nobody knows what is in the file.
+    StateUnknown(rusqlite::Error),
+}
+
+impl Loop {
+    fn run(mut self) {
+        // If the thread ends by a panic, this tells the service so.
+        let alarm = Alarm(self.fail.clone());
+        while let Some(first) = self.receiver.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH_MAX
+                && let Ok(next) = self.receiver.try_recv()
+            {
+                batch.push(next);
+            }
+            batch.retain(|write| !write.is_abandoned());
+            if let Err(cause) = self.commit(batch) {
+                let cause = format!("writing the database failed, its state is unknown: {cause}");
+                self.fail.send_replace(Some(cause));
+                // The waiting writes are dropped: their outcome is unknown, and a restart tells.
+                break;
+            }
+        }
+        std::mem::forget(alarm);
+        self.checkpointer.stop();
+    }
+
+    /// Commits a batch, or each of its writes alone. `Err`: the engine's state is unknown.
+    fn commit(&mut self, mut batch: Vec<Box<dyn Write>>) -> Result<(), rusqlite::Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        match self.transact(&mut batch) {
+            Ok(()) => batch.into_iter().for_each(Write::commit),
+            Err(Broken::StateUnknown(error)) => return Err(error),
+            Err(Broken::RolledBack(error)) if batch.len() == 1 => {
+                if let Some(write) = batch.pop() {
+                    write.fail(super::rows::read_error(error));
+                }
+            }
+            Err(Broken::RolledBack(_)) => {
+                for write in batch {
+                    self.commit(vec![write])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn transact(&mut self, batch: &mut [Box<dyn Write>]) -> Result<(), Broken> {
+        let result = self.try_transact(batch);
+        let Err(error) = result else { return Ok(()) };
+        if is_io_failure(&error) {
+            return Err(Broken::StateUnknown(error));
+        }
+        if !self.connection.is_autocommit()
+            && let Err(rollback) = self.connection.execute_batch("ROLLBACK")
+        {
+            return Err(Broken::StateUnknown(rollback));
+        }
+        Err(Broken::RolledBack(error))
+    }
+
+    fn try_transact(&mut self, batch: &mut [Box<dyn Write>]) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for write in batch {
+            write.run(&self.connection)?;
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+}
+
+/// A failed read, write or sync of the file. After a failed sync the kernel may have dropped what was written, and
+/// asking again would say that all is well: only reading the file afresh, after a restart, tells what is there.
+pub(super) fn is_io_failure(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.code == ErrorCode::SystemIoFailure)
+}
+
+/// Reports, when dropped, that the writer is gone.
+struct Alarm(watch::Sender<Option<String>>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0.send_replace(Some("the database's writer stopped by a fault in the program".to_owned()));
+    }
+}
