@@ -36,8 +36,12 @@ pub trait Store: Send + Sync {
     async fn failed(&self) -> String;
     /// Finishes what was accepted and lets go of the engine.
     async fn close(&self);
-    /// Keeps the check value of a keyring key, if none is kept for it yet.
-    async fn insert_keyring_check(&self, check: &KeyringCheck) -> Result<(), Error>;
+    /// Keeps the check value of a keyring key, if the ones that are kept are still `expected`; all that are kept now.
+    async fn insert_keyring_check(
+        &self,
+        check: &KeyringCheck,
+        expected: &[KeyringCheck],
+    ) -> Result<Vec<KeyringCheck>, Error>;
     /// The service secret; the one that is proposed if there was none.
     async fn find_or_insert_service_secret(&self, proposed: &KeyringWrapped)
     -> Result<KeyringWrapped, Error>;
@@ -100,6 +104,13 @@ pub trait Store: Send + Sync {
         account: &AccountId,
         id: &ConnectionId,
     ) -> Result<Option<(Connection, SealedCredentials)>, Error>;
+    /// Connections with their sealed secrets in the order of their identifiers: those after `after`, at most `limit`.
+    async fn list_sealed_connections(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+    ) -> Result<Vec<(Connection, SealedCredentials)>, Error>;
     /// Adds an audit event that stands alone: something refused.
     async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error>;
     /// The account's audit events, oldest first, at most so many.

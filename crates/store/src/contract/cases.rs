@@ -6,7 +6,7 @@ use domain::account::Label;
 use domain::api_key::{HashedKey, RowMac};
 use domain::audit::{Actor, Outcome};
 use domain::id::AccountId;
-use domain::secret::{KeyringKeyId, KeyringWrapped};
+use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
 
 use super::Place;
 use super::samples::{account, at, connection, event, insert_account, key_row, keyring_check, wrapped};
@@ -197,10 +197,40 @@ pub(crate) async fn every_fact_brings_its_audit_event(place: &Place) {
     assert_eq!(store.list_audit_events(&one, 2).await.unwrap(), events[..2]);
 }
 
+pub(crate) async fn sealed_connections_are_walked_in_order_and_within_the_account(place: &Place) {
+    let store = place.open().await;
+    let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
+    for number in [5, 3, 1, 4, 2] {
+        insert_connection(&*store, &one, number, &format!("c {number}")).await.unwrap();
+    }
+    insert_connection(&*store, &two, 9, "other").await.unwrap();
+    let mut walked = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.list_sealed_connections(&one, after.as_ref(), 2).await.unwrap();
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.id.clone());
+        walked.extend(page);
+    }
+    let expected: Vec<_> = (1..=5).map(|number| connection(&one, number, &format!("c {number}"))).collect();
+    assert_eq!(walked, expected);
+}
+
 pub(crate) async fn the_first_service_secret_stays(place: &Place) {
     let store = place.open().await;
-    store.insert_keyring_check(&keyring_check()).await.unwrap();
-    store.insert_keyring_check(&keyring_check()).await.unwrap();
+    let first = keyring_check();
+    let second = KeyringCheck { keyring_key: KeyringKeyId("k_second".into()), value: [8; 32] };
+    let kept = store.insert_keyring_check(&first, &[]).await.unwrap();
+    assert_eq!(kept, std::slice::from_ref(&first));
+    let lost = store.insert_keyring_check(&second, &[]).await.unwrap();
+    assert_eq!(lost, kept, "another keyring came second");
+    let forged = KeyringCheck { value: [7; 32], ..first.clone() };
+    assert_eq!(
+        store.insert_keyring_check(&forged, &kept).await.unwrap(),
+        kept,
+        "a check value never changes"
+    );
+    assert_eq!(store.insert_keyring_check(&second, &kept).await.unwrap(), [first, second]);
     assert_eq!(store.find_or_insert_service_secret(&wrapped(1)).await.unwrap(), wrapped(1));
     assert_eq!(store.find_or_insert_service_secret(&wrapped(2)).await.unwrap(), wrapped(1));
     let unchecked = KeyringWrapped { keyring_key: KeyringKeyId("k_unknown".into()), ..wrapped(3) };

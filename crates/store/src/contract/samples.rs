@@ -79,7 +79,7 @@ pub(crate) fn connection(account: &AccountId, number: u32, name: &str) -> (Conne
 /// Adds the sample account of that number and what it needs.
 pub(crate) async fn insert_account(store: &dyn Store, number: u8) -> AccountId {
     let account = account(number);
-    store.insert_keyring_check(&keyring_check()).await.unwrap();
+    store.insert_keyring_check(&keyring_check(), &[]).await.unwrap();
     store.insert_account(&account, &event(&account.id, 999_999, Actor::Operator, "account")).await.unwrap();
     account.id
 }

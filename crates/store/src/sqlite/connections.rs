@@ -92,14 +92,33 @@ pub(super) fn find_sealed(
              FROM connections JOIN sealing_keys USING (sealing_key_id)
              WHERE account_id = ?1 AND connection_id = ?2",
         )?
-        .query_row((account.as_str(), id.as_str()), |row| {
-            let envelope = row.get("envelope")?;
-            Ok((
-                connection(row)?,
-                SealedCredentials { envelope, sealing_key: rows::wrapped_key(row, "wrapped_key")? },
-            ))
-        })
+        .query_row((account.as_str(), id.as_str()), sealed_connection)
         .optional()
+}
+
+pub(super) fn list_sealed(
+    database: &rusqlite::Connection,
+    account: &AccountId,
+    after: Option<&ConnectionId>,
+    limit: u32,
+) -> rusqlite::Result<Vec<(Connection, SealedCredentials)>> {
+    let mut statement = database.prepare_cached(
+        "SELECT account_id, connection_id, name, description, is_enabled, client_identifier,
+                created_at, updated_at, version, sealed_version, envelope, wrapped_key
+         FROM connections JOIN sealing_keys USING (sealing_key_id)
+         WHERE account_id = ?1 AND connection_id > ?2 ORDER BY connection_id LIMIT ?3",
+    )?;
+    // No identifier is empty, so that the empty text stands before the first.
+    let after = after.map_or("", ConnectionId::as_str);
+    statement.query_map((account.as_str(), after, limit), sealed_connection)?.collect()
+}
+
+fn sealed_connection(row: &Row<'_>) -> rusqlite::Result<(Connection, SealedCredentials)> {
+    let sealed = SealedCredentials {
+        envelope: row.get("envelope")?,
+        sealing_key: rows::wrapped_key(row, "wrapped_key")?,
+    };
+    Ok((connection(row)?, sealed))
 }
 
 fn connection(row: &Row<'_>) -> rusqlite::Result<Connection> {

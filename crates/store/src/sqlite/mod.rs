@@ -103,9 +103,15 @@ impl Store for Sqlite {
         self.writer.close().await;
     }
 
-    async fn insert_keyring_check(&self, check: &KeyringCheck) -> Result<(), Error> {
-        let check = check.clone();
-        self.writer.write(move |connection| service::insert_keyring_check(connection, &check)).await
+    async fn insert_keyring_check(
+        &self,
+        check: &KeyringCheck,
+        expected: &[KeyringCheck],
+    ) -> Result<Vec<KeyringCheck>, Error> {
+        let (check, expected) = (check.clone(), expected.to_vec());
+        self.writer
+            .write(move |connection| service::insert_keyring_check(connection, &check, &expected))
+            .await
     }
 
     async fn find_or_insert_service_secret(
@@ -207,6 +213,15 @@ impl Store for Sqlite {
         id: &ConnectionId,
     ) -> Result<Option<(Connection, SealedCredentials)>, Error> {
         self.readers.read(|connection| connections::find_sealed(connection, account, id))
+    }
+
+    async fn list_sealed_connections(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+    ) -> Result<Vec<(Connection, SealedCredentials)>, Error> {
+        self.readers.read(|connection| connections::list_sealed(connection, account, after, limit))
     }
 
     async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error> {

@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use domain::secret::{KeyringCheck, KeyringKeyId};
+use domain::secret::KeyringCheck;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
-use super::{engine, rows};
+use super::{engine, service};
 use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError, Options};
 
 /// Marks the file as ours: "VCon" in ASCII.
@@ -162,15 +162,7 @@ fn read_checks(connection: &Connection) -> rusqlite::Result<Vec<KeyringCheck>> {
     if table.is_none() {
         return Ok(Vec::new());
     }
-    let mut statement = connection
-        .prepare("SELECT keyring_key_id, check_value FROM keyring_checks ORDER BY keyring_key_id")?;
-    let checks = statement.query_map([], |row| {
-        Ok(KeyringCheck {
-            keyring_key: KeyringKeyId(row.get("keyring_key_id")?),
-            value: rows::bytes(row, "check_value")?,
-        })
-    })?;
-    checks.collect()
+    service::list_keyring_checks(connection)
 }
 
 #[cfg(test)]

@@ -13,14 +13,33 @@ pub(super) fn ping(connection: &Connection) -> rusqlite::Result<()> {
     connection.prepare_cached("SELECT count(*) FROM schema_migrations")?.query_row([], |_| Ok(()))
 }
 
-pub(super) fn insert_keyring_check(connection: &Connection, check: &KeyringCheck) -> Step<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES (?1, ?2)
-             ON CONFLICT (keyring_key_id) DO NOTHING",
-        )?
-        .execute((&check.keyring_key.0, check.value))?;
-    Ok(Ok(()))
+pub(super) fn insert_keyring_check(
+    connection: &Connection,
+    check: &KeyringCheck,
+    expected: &[KeyringCheck],
+) -> Step<Vec<KeyringCheck>> {
+    if list_keyring_checks(connection)? == expected {
+        connection
+            .prepare_cached(
+                "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES (?1, ?2)
+                 ON CONFLICT (keyring_key_id) DO NOTHING",
+            )?
+            .execute((&check.keyring_key.0, check.value))?;
+    }
+    Ok(Ok(list_keyring_checks(connection)?))
+}
+
+/// All check values, in the order of their keys' identifiers.
+pub(super) fn list_keyring_checks(connection: &Connection) -> rusqlite::Result<Vec<KeyringCheck>> {
+    let mut statement = connection
+        .prepare("SELECT keyring_key_id, check_value FROM keyring_checks ORDER BY keyring_key_id")?;
+    let checks = statement.query_map([], |row| {
+        Ok(KeyringCheck {
+            keyring_key: KeyringKeyId(row.get("keyring_key_id")?),
+            value: rows::bytes(row, "check_value")?,
+        })
+    })?;
+    checks.collect()
 }
 
 pub(super) fn find_or_insert_secret(

@@ -1,0 +1,49 @@
+//! Accounts, as the operator makes them.
+
+use domain::account::{Account, Label};
+use domain::audit::{Action, Actor};
+use domain::id::AccountId;
+use thiserror::Error;
+
+use crate::{App, Error};
+
+/// Why an operator's wish about an account was not done.
+#[derive(Debug, Error)]
+pub enum AccountError {
+    /// There is one of this name.
+    #[error("there is an account named {0} already")]
+    Exists(Label),
+    /// There is none of this name.
+    #[error("there is no account named {0}; `vimeo-connections accounts list` shows them")]
+    Unknown(Label),
+    /// The service could not do it.
+    #[error(transparent)]
+    Other(#[from] Error),
+}
+
+impl App {
+    /// Makes an account with a key of its own.
+    pub async fn create_account(&self, name: Label) -> Result<Account, AccountError> {
+        let id = AccountId::from_random(self.randomness.bytes());
+        let key = self.keyring.new_account_key(&id, &self.randomness).map_err(Error::from)?;
+        let account = Account { id, name, created_at: self.clock.now(), key };
+        let event =
+            self.done(&account.id, Actor::Operator, Action::CreateAccount, Some(account.id.to_string()));
+        match self.store.insert_account(&account, &event).await {
+            Ok(()) => Ok(account),
+            Err(store::Error::NameTaken) => Err(AccountError::Exists(account.name)),
+            Err(error) => Err(Error::from(error).into()),
+        }
+    }
+
+    /// All accounts by name.
+    pub async fn list_accounts(&self) -> Result<Vec<Account>, Error> {
+        Ok(self.store.list_accounts().await?)
+    }
+
+    /// The account of that name.
+    pub async fn find_account(&self, name: &Label) -> Result<Account, AccountError> {
+        let found = self.store.find_account_by_name(name).await.map_err(Error::from)?;
+        found.ok_or_else(|| AccountError::Unknown(name.clone()))
+    }
+}

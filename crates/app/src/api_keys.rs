@@ -1,0 +1,169 @@
+//! API keys: making, importing, revoking them, and letting their holders in.
+
+use std::net::IpAddr;
+
+use domain::account::{Account, Label};
+use domain::api_key::{ApiKey, ApiKeyRow, KeyStatus, PlainKey};
+use domain::audit::{Action, Actor};
+use domain::id::ApiKeyId;
+use store::Changed;
+use thiserror::Error;
+
+use crate::{App, Caller, Error};
+
+/// What the operator says of a new key.
+#[derive(Debug, Clone)]
+pub struct KeyOptions {
+    /// What it is called.
+    pub name: Label,
+    /// From now; 0 makes a key that has expired already.
+    pub expires_in_days: Option<u32>,
+}
+
+/// A key that was just made, and the key itself: shown once.
+#[derive(Debug)]
+pub struct NewApiKey {
+    /// What is kept of it.
+    pub key: ApiKey,
+    /// What its holder sends.
+    pub plain: PlainKey,
+}
+
+/// Why an operator's wish about a key was not done.
+#[derive(Debug, Error)]
+pub enum ApiKeyError {
+    /// The key was made or imported before.
+    #[error("this key is known already, as {id} in the account {account}; nothing was changed")]
+    Exists {
+        /// Under which identifier.
+        id: ApiKeyId,
+        /// In whose account.
+        account: String,
+    },
+    /// There is no key of this identifier.
+    #[error("there is no key {0}; `vimeo-connections keys list` shows them")]
+    Unknown(String),
+    /// The service could not do it.
+    #[error(transparent)]
+    Other(#[from] Error),
+}
+
+impl App {
+    /// Lets the holder of a key in. One answer for every reason not to.
+    pub async fn authenticate(&self, key: &PlainKey, remote: Option<IpAddr>) -> Result<Caller, Error> {
+        let hash = self.service_keys.hash_api_key(key);
+        let row = self.store.find_api_key_by_hash(&hash).await?.ok_or(Error::Unauthorized)?;
+        if !self.is_proven(&row) || row.key.status(self.clock.now()) != KeyStatus::Active {
+            return Err(Error::Unauthorized);
+        }
+        Ok(Caller { account_id: row.key.account_id, key_id: row.key.id, remote })
+    }
+
+    /// Makes a key for an account.
+    pub async fn create_api_key(
+        &self,
+        account: &Account,
+        options: KeyOptions,
+    ) -> Result<NewApiKey, ApiKeyError> {
+        let plain = PlainKey::from_random(self.randomness.bytes());
+        let key = self.insert_api_key(account, &plain, options, Action::CreateApiKey).await?;
+        Ok(NewApiKey { key, plain })
+    }
+
+    /// Takes in a key that was made elsewhere, so that a client keeps its own.
+    pub async fn import_api_key(
+        &self,
+        account: &Account,
+        plain: &PlainKey,
+        options: KeyOptions,
+    ) -> Result<ApiKey, ApiKeyError> {
+        self.insert_api_key(account, plain, options, Action::ImportApiKey).await
+    }
+
+    async fn insert_api_key(
+        &self,
+        account: &Account,
+        plain: &PlainKey,
+        options: KeyOptions,
+        action: Action,
+    ) -> Result<ApiKey, ApiKeyError> {
+        let now = self.clock.now();
+        let key = ApiKey {
+            id: ApiKeyId::from_random(self.randomness.bytes()),
+            account_id: account.id.clone(),
+            name: options.name,
+            last_four: plain.last_four(),
+            created_at: now,
+            expires_at: options.expires_in_days.map(|days| now.plus_days(days)),
+            revoked_at: None,
+        };
+        let hash = self.service_keys.hash_api_key(plain);
+        let row = ApiKeyRow { mac: self.service_keys.prove_api_key(&key, &hash), key, hash };
+        let event = self.done(&account.id, Actor::Operator, action, Some(row.key.id.to_string()));
+        match self.store.insert_api_key(&account.id, &row, &event).await {
+            Ok(()) => Ok(row.key),
+            Err(store::Error::NameTaken) => Err(self.known_as(&row).await?),
+            Err(error) => Err(Error::from(error).into()),
+        }
+    }
+
+    async fn known_as(&self, row: &ApiKeyRow) -> Result<ApiKeyError, Error> {
+        let known = self.store.find_api_key_by_hash(&row.hash).await?.ok_or(Error::OutcomeUnknown)?;
+        let account = self.store.find_account(&known.key.account_id).await?;
+        let account =
+            account.map_or_else(|| known.key.account_id.to_string(), |account| account.name.to_string());
+        Ok(ApiKeyError::Exists { id: known.key.id, account })
+    }
+
+    /// What is kept of a key, whatever its state and whosever it is; `None` if it is not known.
+    pub async fn find_api_key(&self, plain: &PlainKey) -> Result<Option<ApiKey>, Error> {
+        let row = self.store.find_api_key_by_hash(&self.service_keys.hash_api_key(plain)).await?;
+        Ok(row.filter(|row| self.is_proven(row)).map(|row| row.key))
+    }
+
+    /// An account's keys, oldest first, each with what it is good for now.
+    pub async fn list_api_keys(&self, account: &Account) -> Result<Vec<(ApiKey, KeyStatus)>, Error> {
+        let now = self.clock.now();
+        let rows = self.store.list_api_keys(&account.id).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.key.status(now), row.key))
+            .map(|(status, key)| (key, status))
+            .collect())
+    }
+
+    /// Revokes a key; one that is revoked already stays so.
+    pub async fn revoke_api_key(&self, id: &ApiKeyId) -> Result<ApiKey, ApiKeyError> {
+        loop {
+            let row = self.store.find_api_key(id).await.map_err(Error::from)?;
+            let row = row.ok_or_else(|| ApiKeyError::Unknown(id.to_string()))?;
+            if row.key.revoked_at.is_some() {
+                return Ok(row.key);
+            }
+            let expected = row.mac.clone();
+            let key = ApiKey { revoked_at: Some(self.clock.now()), ..row.key };
+            let mac = self.service_keys.prove_api_key(&key, &row.hash);
+            let event =
+                self.done(&key.account_id, Actor::Operator, Action::RevokeApiKey, Some(key.id.to_string()));
+            let revoked = ApiKeyRow { key, hash: row.hash, mac };
+            let account = revoked.key.account_id.clone();
+            let changed = self.store.update_api_key_revoked(&account, &expected, &revoked, &event).await;
+            // Changed meanwhile: by another revocation, which the next round finds.
+            if changed.map_err(Error::from)? == Changed::Yes {
+                return Ok(revoked.key);
+            }
+        }
+    }
+
+    /// Whether this service wrote the row. One that it did not write lets nobody in, and the operator hears of it.
+    fn is_proven(&self, row: &ApiKeyRow) -> bool {
+        let is_proven = self.service_keys.is_proven_api_key(&row.key, &row.hash, &row.mac);
+        if !is_proven {
+            tracing::error!(
+                api_key = %row.key.id,
+                "the row of an API key was not written by this service, or was changed since: the key is not accepted"
+            );
+        }
+        is_proven
+    }
+}

@@ -1,0 +1,113 @@
+//! Opening the service: the keyring is compared with the database before anything is touched.
+
+use std::sync::Mutex;
+
+use domain::id::AscendingIds;
+use domain::secret::{KeyringCheck, KeyringKeyId};
+use seal::Randomness;
+use seal::keyring::Keyring;
+use store::{Inspection, Migrations, OpenError};
+use thiserror::Error;
+
+use crate::{App, Clock, Verification};
+
+/// What the service is made of.
+#[derive(Debug)]
+pub struct Setup {
+    /// The operator's keyring.
+    pub keyring: Keyring,
+    /// Where the database is.
+    pub database_url: String,
+    /// How many writes may wait.
+    pub queue: usize,
+    /// What to do about new migrations.
+    pub migrations: Migrations,
+    /// How credentials are checked.
+    pub verification: Verification,
+    /// What time it is.
+    pub clock: Clock,
+    /// Where randomness comes from.
+    pub randomness: Randomness,
+}
+
+/// Why the service cannot start. The sentences are for a tired operator.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The database was sealed with keys that the keyring does not hold.
+    #[error(
+        "the keyring is not the one that this database was sealed with. The database needs {}; the keyring's primary \
+         key is {found}. Nothing was touched. Probably keyring.file (or keyring.value) points to the keyring of \
+         another installation, or `init` was run again after the keyring was lost: put back the right keyring, from \
+         its backup if need be. Without it the stored credentials cannot be opened, by anybody",
+        list(missing)
+    )]
+    WrongKeyring {
+        /// The keys that are missing.
+        missing: Vec<KeyringKeyId>,
+        /// The key that the keyring does hold.
+        found: KeyringKeyId,
+    },
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database has the check values of the keyring and yet its service secret does not open.
+    #[error(
+        "the service secret in the database does not open: it was damaged. Restore the database from a backup"
+    )]
+    ServiceSecret,
+    /// The first words with the database failed.
+    #[error("the database cannot be used: {0}")]
+    Store(#[source] store::Error),
+}
+
+/// Whether the keyring holds every key that the database was sealed with.
+fn compare(keyring: &Keyring, checks: &[KeyringCheck]) -> Result<(), StartError> {
+    let missing: Vec<_> = keyring.missing(checks).into_iter().cloned().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::WrongKeyring { missing, found: keyring.primary_id().clone() })
+}
+
+fn list(keys: &[KeyringKeyId]) -> String {
+    let names: Vec<_> = keys.iter().map(|key| format!("the key {key}")).collect();
+    names.join(" and ")
+}
+
+/// Looks at a database without changing it; `None` if there is none yet.
+pub async fn inspect(database_url: &str) -> Result<Option<Inspection>, OpenError> {
+    store::inspect(database_url).await
+}
+
+impl App {
+    /// Opens the database, if the keyring fits it, and readies the service.
+    pub async fn open(setup: Setup) -> Result<Self, StartError> {
+        let found = inspect(&setup.database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
+        compare(&setup.keyring, &found)?;
+        let store = store::open(store::Options {
+            database_url: setup.database_url,
+            queue: setup.queue,
+            migrations: setup.migrations,
+            now: setup.clock.now(),
+        })
+        .await?;
+        let check = setup.keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
+        let kept = store.insert_keyring_check(&check, &found).await.map_err(StartError::Store)?;
+        // Another process may have been first, with another keyring.
+        compare(&setup.keyring, &kept)?;
+        let proposed =
+            setup.keyring.new_service_secret(&setup.randomness).map_err(|_| StartError::ServiceSecret)?;
+        let secret = store.find_or_insert_service_secret(&proposed).await.map_err(StartError::Store)?;
+        let service_keys =
+            setup.keyring.open_service_secret(&secret).map_err(|_| StartError::ServiceSecret)?;
+        Ok(Self {
+            store,
+            keyring: setup.keyring,
+            service_keys,
+            verification: setup.verification,
+            clock: setup.clock,
+            randomness: setup.randomness,
+            ids: Mutex::new(AscendingIds::default()),
+        })
+    }
+}

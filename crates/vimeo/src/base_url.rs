@@ -1,0 +1,100 @@
+//! Where Vimeo is. Said by the operator, never by a request.
+
+use std::fmt;
+
+use thiserror::Error;
+use url::{Host, Url};
+
+/// An origin, perhaps with a path in front: https, or http on loopback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// Without a slash at its end.
+    text: String,
+    is_https: bool,
+}
+
+/// Why a text is no [`BaseUrl`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BaseUrlError {
+    /// Not an absolute http or https URL.
+    #[error("must be an absolute URL such as https://api.vimeo.com")]
+    NotAUrl,
+    /// http to another machine: credentials would travel in the clear.
+    #[error("must begin with https:// (http:// is only for a loopback address)")]
+    Insecure,
+    /// User name, query or fragment.
+    #[error("must not contain a user name, a query or a fragment")]
+    Extras,
+}
+
+impl BaseUrl {
+    /// Reads the operator's setting.
+    pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
+        let url = Url::parse(text).map_err(|_| BaseUrlError::NotAUrl)?;
+        let is_loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => return Err(BaseUrlError::NotAUrl),
+        };
+        let is_https = match url.scheme() {
+            "https" => true,
+            "http" if is_loopback => false,
+            "http" => return Err(BaseUrlError::Insecure),
+            _ => return Err(BaseUrlError::NotAUrl),
+        };
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if has_user || url.query().is_some() || url.fragment().is_some() {
+            return Err(BaseUrlError::Extras);
+        }
+        Ok(Self { text: url.as_str().trim_end_matches('/').to_owned(), is_https })
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// The URL of one of the paths that this crate knows; they begin with a slash.
+    pub(crate) fn join(&self, path: &'static str) -> String {
+        format!("{}{path}", self.text)
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_travel_encrypted_or_not_at_all() {
+        for good in [
+            "https://api.vimeo.com",
+            "https://api.vimeo.com/",
+            "http://127.0.0.1:9300",
+            "http://[::1]:1/x/",
+            "http://localhost:9300",
+        ] {
+            let url = BaseUrl::parse(good).unwrap();
+            assert_eq!(url.to_string(), good.trim_end_matches('/'));
+            assert_eq!(url.is_https(), good.starts_with("https"));
+        }
+        for (bad, error) in [
+            ("http://api.vimeo.com", BaseUrlError::Insecure),
+            ("http://localhost.example.com", BaseUrlError::Insecure),
+            ("http://127.0.0.1.example.com", BaseUrlError::Insecure),
+            ("http://0.0.0.0", BaseUrlError::Insecure),
+            ("ftp://127.0.0.1", BaseUrlError::NotAUrl),
+            ("api.vimeo.com", BaseUrlError::NotAUrl),
+            ("", BaseUrlError::NotAUrl),
+            ("https://user:pw@api.vimeo.com", BaseUrlError::Extras),
+            ("https://api.vimeo.com/?x=1", BaseUrlError::Extras),
+        ] {
+            assert_eq!(BaseUrl::parse(bad), Err(error), "{bad}");
+        }
+    }
+}

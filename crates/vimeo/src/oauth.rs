@@ -1,0 +1,125 @@
+//! The OAuth calls: a client-credentials grant, what a token is, and revoking one.
+
+use std::time::Duration;
+
+use domain::connection::{AccessToken, ClientIdentifier, ClientSecret};
+use domain::secret::Secret;
+use reqwest::{Method, StatusCode};
+
+use crate::Client;
+use crate::exchange::{Trouble, send};
+use crate::verify::Finding;
+use crate::wire::AuthOut;
+
+/// Vimeo's code for a wrong client secret.
+const BAD_CLIENT_SECRET: i64 = 8001;
+/// Vimeo's code for a token without a user.
+const TOKEN_WITHOUT_USER: i64 = 8002;
+/// RFC 6749's word for an unknown client.
+const INVALID_CLIENT: &str = "invalid_client";
+/// RFC 6750's word for a bad token.
+const INVALID_TOKEN: &str = "invalid_token";
+
+/// How a question about credentials ended other than well.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Vimeo said what is wrong with them.
+    Rejected(Finding),
+    /// Nothing is known about them.
+    Doubt(Trouble),
+}
+
+/// A client-credentials grant: the app behind an identifier and a secret, and the token that came with it.
+pub(crate) struct Grant {
+    /// `None` if the answer did not say.
+    pub(crate) app_uri: Option<String>,
+    /// A token that nobody asked for and somebody must revoke.
+    pub(crate) stray_token: Option<Secret>,
+}
+
+/// What Vimeo says of an access token.
+pub(crate) struct TokenInfo {
+    pub(crate) app_uri: String,
+    pub(crate) has_user: bool,
+    pub(crate) scopes: Vec<String>,
+}
+
+impl Client {
+    /// `POST /oauth/authorize/client`.
+    pub(crate) async fn grant(
+        &self,
+        identifier: &ClientIdentifier,
+        secret: &ClientSecret,
+        timeout: Duration,
+    ) -> Result<Grant, Failure> {
+        let request = self
+            .request(Method::POST, "/oauth/authorize/client")
+            .basic_auth(identifier.as_str(), Some(secret.expose()))
+            .form(&[("grant_type", "client_credentials"), ("scope", "public")]);
+        let answer = send(request, timeout).await.map_err(Failure::Doubt)?;
+        if matches!(answer.status, StatusCode::OK | StatusCode::CREATED) {
+            let auth: AuthOut = answer.json().ok_or(Failure::Doubt(Trouble::NotUnderstood))?;
+            return Ok(Grant {
+                app_uri: auth.app.and_then(|app| app.uri),
+                stray_token: auth.access_token.map(Secret::new),
+            });
+        }
+        let refusal = match answer.status {
+            StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => answer.refusal(),
+            _ => None,
+        };
+        let finding = refusal.and_then(|refusal| match (refusal.error_code, refusal.error.as_str()) {
+            (Some(BAD_CLIENT_SECRET), _) => Some(Finding::ClientSecretWrong),
+            (_, INVALID_CLIENT) => Some(Finding::ClientUnknown),
+            _ if answer.status == StatusCode::UNAUTHORIZED => Some(Finding::ClientRejected),
+            // A 400 of another kind is about our request, not about the credentials.
+            _ => None,
+        });
+        Err(finding.map_or_else(|| Failure::Doubt(answer.trouble()), Failure::Rejected))
+    }
+
+    /// `GET /oauth/verify`.
+    pub(crate) async fn token_info(
+        &self,
+        token: &AccessToken,
+        timeout: Duration,
+    ) -> Result<TokenInfo, Failure> {
+        let request = self.request(Method::GET, "/oauth/verify").bearer_auth(token.expose());
+        let answer = send(request, timeout).await.map_err(Failure::Doubt)?;
+        if answer.status == StatusCode::OK {
+            let auth: Option<AuthOut> = answer.json();
+            let info = auth.and_then(|auth| {
+                Some(TokenInfo {
+                    app_uri: auth.app?.uri?,
+                    has_user: auth.user.and_then(|user| user.uri).is_some_and(|uri| !uri.is_empty()),
+                    scopes: auth.scope?.split_whitespace().map(str::to_owned).collect(),
+                })
+            });
+            return info.ok_or(Failure::Doubt(Trouble::NotUnderstood));
+        }
+        let refusal = answer.refusal();
+        let finding = match (answer.status, refusal) {
+            (StatusCode::UNAUTHORIZED, Some(refusal)) if refusal.error_code == Some(TOKEN_WITHOUT_USER) => {
+                Some(Finding::TokenWithoutUser)
+            }
+            (StatusCode::UNAUTHORIZED, Some(_)) => Some(Finding::TokenUnknown),
+            (StatusCode::UNAUTHORIZED, None) if answer.challenges_token() => Some(Finding::TokenUnknown),
+            (StatusCode::BAD_REQUEST, Some(refusal)) if refusal.error == INVALID_TOKEN => {
+                Some(Finding::TokenUnknown)
+            }
+            _ => None,
+        };
+        Err(finding.map_or_else(|| Failure::Doubt(answer.trouble()), Failure::Rejected))
+    }
+
+    /// `DELETE /tokens`. A token that is gone already counts as revoked.
+    pub(crate) async fn revoke(&self, token: &Secret, timeout: Duration) -> Result<(), Trouble> {
+        let request = self.request(Method::DELETE, "/tokens").bearer_auth(token.expose());
+        let answer = send(request, timeout).await?;
+        match answer.status {
+            status if status.is_success() => Ok(()),
+            StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => Ok(()),
+            _ => Err(answer.trouble()),
+        }
+    }
+}

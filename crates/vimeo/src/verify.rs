@@ -1,0 +1,210 @@
+//! Checking a set of three credentials: do they exist, belong together, and suffice?
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use domain::connection::Credentials;
+use domain::secret::Secret;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::Client;
+use crate::exchange::Trouble;
+use crate::oauth::{Failure, TokenInfo};
+
+/// How much longer than the budget a grant is waited for, so that a token which comes late is revoked too.
+const STRAY_GRACE: Duration = Duration::from_secs(30);
+/// How long one attempt to revoke a stray token may take.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pauses between attempts to revoke a stray token.
+const REVOKE_PAUSES: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(10)];
+
+/// What credentials must be good for.
+#[derive(Debug, Clone)]
+pub struct Requirements {
+    /// Scopes that the token must have.
+    pub scopes: Vec<String>,
+    /// How long the whole check may take.
+    pub budget: Duration,
+}
+
+/// One of the three credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Credential {
+    /// The app's identifier.
+    ClientIdentifier,
+    /// The app's secret.
+    ClientSecret,
+    /// The user's token.
+    AccessToken,
+}
+
+/// Something that Vimeo definitely found wrong. Its text says how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// No app has this client identifier.
+    ClientUnknown,
+    /// The app has another secret.
+    ClientSecretWrong,
+    /// Identifier or secret: Vimeo did not say which.
+    ClientRejected,
+    /// Vimeo does not know the token, or no longer.
+    TokenUnknown,
+    /// The token stands for an app alone.
+    TokenWithoutUser,
+    /// The token was made with another app.
+    TokenOfAnotherApp,
+    /// The token may not do what is needed.
+    TokenLacksScopes(Vec<String>),
+}
+
+impl Finding {
+    /// Which of the three is at fault.
+    pub fn credential(&self) -> Credential {
+        match self {
+            Self::ClientUnknown | Self::ClientRejected => Credential::ClientIdentifier,
+            Self::ClientSecretWrong => Credential::ClientSecret,
+            Self::TokenUnknown
+            | Self::TokenWithoutUser
+            | Self::TokenOfAnotherApp
+            | Self::TokenLacksScopes(_) => Credential::AccessToken,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientUnknown => f.write_str(
+                "is not known to Vimeo; copy the client identifier from the app's page at developer.vimeo.com",
+            ),
+            Self::ClientSecretWrong => f.write_str(
+                "does not belong to the client identifier; copy the client secret from the same app's page",
+            ),
+            Self::ClientRejected => f.write_str(
+                "was refused by Vimeo together with the client secret; copy both from the same app's page",
+            ),
+            Self::TokenUnknown => {
+                f.write_str("is unknown to Vimeo, expired or revoked; generate a new one on the app's page")
+            }
+            Self::TokenWithoutUser => f.write_str(
+                "is not bound to a Vimeo user; generate an authenticated token (you), not an unauthenticated one",
+            ),
+            Self::TokenOfAnotherApp => {
+                f.write_str("belongs to another app than the client identifier; use the token of the same app")
+            }
+            Self::TokenLacksScopes(scopes) => {
+                write!(f, "lacks the scopes {}; generate a new one with these scopes added", scopes.join(", "))
+            }
+        }
+    }
+}
+
+/// Why credentials are not known to be good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unverified {
+    /// They are not: all that was found, at least one.
+    Rejected(Vec<Finding>),
+    /// Nobody knows: Vimeo could not be asked.
+    Unknown(Trouble),
+}
+
+impl Client {
+    /// Asks Vimeo whether the credentials are good; `Ok` if they are.
+    ///
+    /// The token that the grant leaves behind is revoked, also when the caller drops this future: the grant runs
+    /// in a task of its own to its end.
+    pub async fn verify(
+        &self,
+        credentials: &Credentials,
+        requirements: &Requirements,
+    ) -> Result<(), Unverified> {
+        let deadline = Instant::now() + requirements.budget;
+        let granted = self.spawn_grant(credentials.clone(), requirements.budget);
+        let token_info = self.token_info(&credentials.access_token, requirements.budget);
+        let (app, token) = tokio::join!(in_time(deadline, granted), in_time(deadline, token_info));
+        judge(app, token, &requirements.scopes)
+    }
+
+    /// Starts the grant; gives the app's URI.
+    fn spawn_grant(
+        &self,
+        credentials: Credentials,
+        budget: Duration,
+    ) -> impl Future<Output = Result<String, Failure>> + use<> {
+        let (reply, answer) = oneshot::channel();
+        let client = self.clone();
+        self.tasks.spawn(async move {
+            let granted = client
+                .grant(&credentials.client_identifier, &credentials.client_secret, budget + STRAY_GRACE)
+                .await;
+            let (app, stray_token) = match granted {
+                Ok(grant) => (grant.app_uri.ok_or(Failure::Doubt(Trouble::NotUnderstood)), grant.stray_token),
+                Err(failure) => (Err(failure), None),
+            };
+            // Whoever asked may have gone; the token is revoked all the same.
+            let _ = reply.send(app);
+            if let Some(token) = stray_token {
+                client.revoke_stray(&token).await;
+            }
+        });
+        async move { answer.await.unwrap_or(Err(Failure::Doubt(Trouble::Unreachable))) }
+    }
+
+    async fn revoke_stray(&self, token: &Secret) {
+        let mut pauses = REVOKE_PAUSES.iter();
+        while let Err(trouble) = self.revoke(token, REVOKE_TIMEOUT).await {
+            let Some(pause) = pauses.next() else {
+                tracing::warn!(%trouble, "a token that checking credentials left at Vimeo could not be revoked");
+                return;
+            };
+            sleep(*pause).await;
+        }
+    }
+}
+
+async fn in_time<T>(
+    deadline: Instant,
+    question: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    timeout_at(deadline, question).await.unwrap_or(Err(Failure::Doubt(Trouble::TooSlow)))
+}
+
+/// Any definite refusal counts, with all that was found; otherwise any doubt.
+fn judge(
+    app: Result<String, Failure>,
+    token: Result<TokenInfo, Failure>,
+    needed: &[String],
+) -> Result<(), Unverified> {
+    let mut findings = Vec::new();
+    let mut doubts = Vec::new();
+    let mut sort = |failure: Failure| match failure {
+        Failure::Rejected(finding) => findings.push(finding),
+        Failure::Doubt(trouble) => doubts.push(trouble),
+    };
+    let app = app.map_err(&mut sort).ok();
+    let token = token.map_err(&mut sort).ok();
+    if let Some(token) = token {
+        if !token.has_user {
+            findings.push(Finding::TokenWithoutUser);
+        }
+        if app.is_some_and(|app| app != token.app_uri) {
+            findings.push(Finding::TokenOfAnotherApp);
+        }
+        let lacking: Vec<_> = needed.iter().filter(|scope| !token.scopes.contains(scope)).cloned().collect();
+        if !lacking.is_empty() {
+            findings.push(Finding::TokenLacksScopes(lacking));
+        }
+    }
+    if !findings.is_empty() {
+        return Err(Unverified::Rejected(findings));
+    }
+    // Of two doubts the one that says when to come back is worth more.
+    let worth = |trouble: &Trouble| u8::from(matches!(trouble, Trouble::Limiting { not_before: Some(_) }));
+    match doubts.into_iter().max_by_key(worth) {
+        Some(trouble) => Err(Unverified::Unknown(trouble)),
+        None => Ok(()),
+    }
+}
