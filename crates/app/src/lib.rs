@@ -28,6 +28,7 @@ pub use error::Error;
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, inspect};
 pub use store::{Inspection, Migrations, OpenError};
+pub use vimeo::{Credential, Finding};
 
 /// How credentials are checked before they are kept.
 #[derive(Debug, Clone)]

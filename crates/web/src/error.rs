@@ -1,0 +1,327 @@
+//! The table that gives every error its face: status, code, sentence. `docs/errors.md` is made from it.
+
+use std::fmt::Write as _;
+
+use app::Error;
+use axum::Json;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// When to come back after the queue was full.
+const OVERLOADED_RETRY_SECONDS: u64 = 1;
+/// When to come back after the database could not be used.
+const STORE_RETRY_SECONDS: u64 = 5;
+
+/// Every error code that a client can see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    InvalidRequestBody,
+    Unauthorized,
+    ConnectionNotFound,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    ConnectionNameExists,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    InvalidVimeoCredentials,
+    InternalError,
+    VimeoUnavailable,
+    StoreUnavailable,
+    Overloaded,
+    OutcomeUnknown,
+}
+
+/// What a code looks like, and what a client should know about it.
+struct Face {
+    status: StatusCode,
+    code: &'static str,
+    message: &'static str,
+    /// For the documentation: when it happens, and what to do.
+    when: &'static str,
+}
+
+impl Code {
+    pub(crate) const ALL: [Self; 15] = [
+        Self::InvalidRequestBody,
+        Self::Unauthorized,
+        Self::ConnectionNotFound,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::ConnectionNameExists,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::InvalidVimeoCredentials,
+        Self::InternalError,
+        Self::VimeoUnavailable,
+        Self::StoreUnavailable,
+        Self::Overloaded,
+        Self::OutcomeUnknown,
+    ];
+
+    #[expect(clippy::too_many_lines, reason = "one table, a row a code")]
+    fn face(self) -> Face {
+        let face = |status, code, message, when| Face { status, code, message, when };
+        match self {
+            Self::InvalidRequestBody => face(
+                StatusCode::BAD_REQUEST,
+                "INVALID_REQUEST_BODY",
+                "The request body is not valid.",
+                "The body is not JSON, not an object, or has faulty fields; `fields` names every faulty field at once. Mend the body.",
+            ),
+            Self::Unauthorized => face(
+                StatusCode::UNAUTHORIZED,
+                "UNAUTHORIZED",
+                "Unauthorized",
+                "The API key is missing, malformed, unknown, expired or revoked. Send `Authorization: pictai_…`.",
+            ),
+            Self::ConnectionNotFound => face(
+                StatusCode::NOT_FOUND,
+                "CONNECTION_NOT_FOUND",
+                "There is no such connection in this account.",
+                "The connection never existed, was deleted, or belongs to another account.",
+            ),
+            Self::NotFound => face(
+                StatusCode::NOT_FOUND,
+                "NOT_FOUND",
+                "There is nothing at this path.",
+                "The path is none of the service's. Check the base URL.",
+            ),
+            Self::MethodNotAllowed => face(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "METHOD_NOT_ALLOWED",
+                "This path does not take this method.",
+                "`Allow` lists the methods that the path takes.",
+            ),
+            Self::RequestTimeout => face(
+                StatusCode::REQUEST_TIMEOUT,
+                "REQUEST_TIMEOUT",
+                "The request body did not arrive in time.",
+                "The body came too slowly, or never ended. Nothing was stored; send it again.",
+            ),
+            Self::ConnectionNameExists => face(
+                StatusCode::CONFLICT,
+                "CONNECTION_NAME_EXISTS",
+                "This account already has a connection of this name.",
+                "Names are unique in an account, but for spaces at their ends. Choose another.",
+            ),
+            Self::BodyTooLarge => face(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "BODY_TOO_LARGE",
+                "The request body is larger than 64 KiB.",
+                "Send at most 65,536 bytes.",
+            ),
+            Self::UnsupportedMediaType => face(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_MEDIA_TYPE",
+                "The request body must be application/json, and not compressed.",
+                "The `Content-Type` is something else than `application/json` or `…+json`, or there is a `Content-Encoding`.",
+            ),
+            Self::InvalidVimeoCredentials => face(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "INVALID_VIMEO_CREDENTIALS",
+                "Vimeo refused the credentials.",
+                "`fields` names each credential at fault and how to mend it. Nothing was stored.",
+            ),
+            Self::InternalError => face(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "INTERNAL_ERROR",
+                "The service has a fault. Tell its operator the request id.",
+                "A fault of the service; the cause is in its log under `requestId`.",
+            ),
+            Self::VimeoUnavailable => face(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "VIMEO_UNAVAILABLE",
+                "Vimeo could not be asked whether the credentials are good. Nothing was stored.",
+                "Vimeo is down, slow, or limiting requests. Ask again after `Retry-After` seconds.",
+            ),
+            Self::StoreUnavailable => face(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "STORE_UNAVAILABLE",
+                "The database could not be used. Nothing was stored.",
+                "Ask again after `Retry-After` seconds.",
+            ),
+            Self::Overloaded => face(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "OVERLOADED",
+                "Too many requests are waiting. Nothing was stored.",
+                "Ask again after `Retry-After` seconds.",
+            ),
+            Self::OutcomeUnknown => face(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "OUTCOME_UNKNOWN",
+                "The database was lost at the moment of commit: it may have been stored.",
+                "Look for the connection by its name before sending the request again.",
+            ),
+        }
+    }
+}
+
+/// One faulty field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FieldFault {
+    pub(crate) name: String,
+    pub(crate) errors: String,
+}
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) code: Code,
+    /// Instead of the table's sentence, where more can be said without echoing anything.
+    pub(crate) message: Option<String>,
+    pub(crate) fields: Vec<FieldFault>,
+    pub(crate) retry_after_seconds: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProblemOut {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<FieldFault>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self { code, message: None, fields: Vec::new(), retry_after_seconds: None }
+    }
+}
+
+impl Problem {
+    /// The body is not JSON at all; the sentence says where.
+    pub(crate) fn not_json(message: String) -> Self {
+        Self { message: Some(message), ..Code::InvalidRequestBody.into() }
+    }
+
+    /// The body has these faulty fields.
+    pub(crate) fn faulty_fields(fields: Vec<FieldFault>) -> Self {
+        Self { fields, ..Code::InvalidRequestBody.into() }
+    }
+
+    fn retry(code: Code, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..code.into() }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unauthorized => Code::Unauthorized.into(),
+            Error::ConnectionNameExists => Code::ConnectionNameExists.into(),
+            Error::ConnectionNotFound => Code::ConnectionNotFound.into(),
+            Error::CredentialsRejected(findings) => {
+                Self { fields: credential_faults(&findings), ..Code::InvalidVimeoCredentials.into() }
+            }
+            Error::VimeoUnavailable { retry_after_seconds } => {
+                Self::retry(Code::VimeoUnavailable, retry_after_seconds)
+            }
+            Error::Overloaded => Self::retry(Code::Overloaded, OVERLOADED_RETRY_SECONDS),
+            Error::StoreUnavailable(source) => {
+                tracing::error!(error = source, "the database could not be used");
+                Self::retry(Code::StoreUnavailable, STORE_RETRY_SECONDS)
+            }
+            Error::OutcomeUnknown => Self::retry(Code::OutcomeUnknown, STORE_RETRY_SECONDS),
+            Error::Internal(source) => {
+                tracing::error!(error = source, "a fault inside the service");
+                Code::InternalError.into()
+            }
+        }
+    }
+}
+
+/// One entry a credential, in the order of the fields, with all that was found of it.
+fn credential_faults(findings: &[app::Finding]) -> Vec<FieldFault> {
+    let credentials =
+        [app::Credential::ClientIdentifier, app::Credential::ClientSecret, app::Credential::AccessToken];
+    let faults = credentials.map(|credential| {
+        let errors: Vec<_> = findings
+            .iter()
+            .filter(|finding| finding.credential() == credential)
+            .map(ToString::to_string)
+            .collect();
+        let name = match credential {
+            app::Credential::ClientIdentifier => "clientIdentifier",
+            app::Credential::ClientSecret => "clientSecret",
+            app::Credential::AccessToken => "accessToken",
+        };
+        FieldFault { name: name.to_owned(), errors: errors.join("; and ") }
+    });
+    faults.into_iter().filter(|fault| !fault.errors.is_empty()).collect()
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Face { status, code, message, .. } = self.code.face();
+        let message = self.message.unwrap_or_else(|| message.to_owned());
+        let out = ProblemOut { code, message, fields: self.fields, request_id: None };
+        let mut response = (status, Json(out)).into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == Code::Unauthorized {
+            let challenge = HeaderValue::from_static("Bearer realm=\"vimeo-connections\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// The answer to a fault of the service: it says nothing but under which id the log has the cause.
+pub(crate) fn internal_error(request_id: &str) -> Response {
+    let Face { status, code, message, .. } = Code::InternalError.face();
+    let request_id = Some(request_id.to_owned());
+    (status, Json(ProblemOut { code, message: message.to_owned(), fields: Vec::new(), request_id }))
+        .into_response()
+}
+
+/// The answer to a path that is none of ours.
+pub(crate) async fn not_found() -> Problem {
+    Code::NotFound.into()
+}
+
+/// The table as a page of the documentation.
+pub fn errors_markdown() -> String {
+    let mut page = String::from(
+        "# Errors\n\n\
+         Made from the table in `crates/web/src/error.rs`; a test fails when this page is stale.\n\n\
+         Every error is `{\"code\":\"…\",\"message\":\"…\"}`, plus what its row says. Branch on `code`; show `message`\n\
+         to a person. Every response has `X-Request-Id`: quote it to the operator, whose log has it too.\n\n\
+         | status | code | message | when, and what to do |\n|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let Face { status, code, message, when } = code.face();
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, "| {} | `{code}` | {message} | {when} |", status.as_u16());
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_in_the_table_once() {
+        let mut codes: Vec<_> = Code::ALL.iter().map(|code| code.face().code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn a_refusal_is_audited_under_the_code_that_the_client_sees() {
+        let refusals =
+            [Error::ConnectionNameExists, Error::ConnectionNotFound, Error::CredentialsRejected(vec![])];
+        for error in refusals {
+            let audited = error.refusal();
+            assert_eq!(audited, Some(Problem::from(error).code.face().code));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What every request goes through: an id, a log line, the headers that every response carries.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use domain::time::Timestamp;
+use futures_util::FutureExt as _;
+use tracing::Instrument as _;
+
+use crate::auth::CallerSlot;
+use crate::error::{Code, Problem, internal_error};
+use crate::{Settings, Shared};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_MAX_CHARS: usize = 64;
+
+/// Around every request.
+pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
+    let id = request_id(request.headers(), &shared.settings);
+    let caller = CallerSlot::default();
+    request.extensions_mut().insert(caller.clone());
+    let mut line = LogLine {
+        route: request.extensions().get::<MatchedPath>().map_or("-", |path| path.as_str()).to_owned(),
+        method: request.method().clone(),
+        started_at: shared.clock.now(),
+        caller,
+        status: None,
+        clock: shared.clock.clone(),
+    };
+    let span = tracing::info_span!("request", request_id = %id);
+    let handled = async move {
+        let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let response = match handled {
+            Ok(response) => finish(response, &id),
+            Err(_) => internal_error(&id),
+        };
+        line.status = Some(response.status());
+        drop(line);
+        with_common_headers(response, &id)
+    };
+    handled.instrument(span).await
+}
+
+/// The client's own id if it is one that can be logged and sent back as it is.
+fn request_id(headers: &HeaderMap, settings: &Settings) -> String {
+    let is_plain = |id: &&str| {
+        (1..=REQUEST_ID_MAX_CHARS).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    let own = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(is_plain);
+    own.map_or_else(|| format!("req_{:032x}", u128::from_be_bytes((settings.request_ids.0)())), str::to_owned)
+}
+
+/// Gives the router's own answers the body that they lack.
+fn finish(response: Response, request_id: &str) -> Response {
+    match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let allow = response.headers().get(ALLOW).cloned();
+            let mut named = Problem::from(Code::MethodNotAllowed).into_response();
+            named.headers_mut().extend(allow.map(|allow| (ALLOW, readable(&allow))));
+            named
+        }
+        StatusCode::INTERNAL_SERVER_ERROR => internal_error(request_id),
+        _ => response,
+    }
+}
+
+/// `GET, HEAD` rather than `GET,HEAD`.
+fn readable(allow: &HeaderValue) -> HeaderValue {
+    let methods = allow.to_str().unwrap_or_default().split(',').map(str::trim).collect::<Vec<_>>().join(", ");
+    HeaderValue::from_str(&methods).unwrap_or_else(|_| allow.clone())
+}
+
+fn with_common_headers(mut response: Response, request_id: &str) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if headers.contains_key(CONTENT_TYPE) {
+        headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    }
+    response
+}
+
+/// One line a request, written when it is over: answered, or dropped because the client hung up.
+struct LogLine {
+    route: String,
+    method: Method,
+    started_at: Timestamp,
+    caller: CallerSlot,
+    status: Option<StatusCode>,
+    clock: app::Clock,
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        let micros = self.clock.now().as_micros() - self.started_at.as_micros();
+        let caller = self.caller.0.get();
+        tracing::info!(
+            method = %self.method,
+            route = self.route,
+            status = self.status.map(|status| status.as_u16()),
+            duration_micros = micros,
+            account = caller.map(|caller| caller.account_id.as_str()),
+            api_key = caller.map(|caller| caller.key_id.as_str()),
+            "{}",
+            if self.status.is_some() { "answered" } else { "the client hung up" }
+        );
+    }
+}
