@@ -1,0 +1,71 @@
+//! The members of a control's JSON body, taken one by one, so that every complaint can name its member.
+
+use serde_json::{Map, Value};
+
+/// What a body has, less what was taken already.
+pub(crate) struct Members(Map<String, Value>);
+
+impl From<Map<String, Value>> for Members {
+    fn from(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+}
+
+impl Members {
+    /// Reads a body. No body at all is an object without members.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
+        if body.trim_ascii().is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(members)) => Ok(Self(members)),
+            Ok(_) => Err("The body must be a JSON object.".to_owned()),
+            Err(error) => Err(format!("The body is not JSON: {error}.")),
+        }
+    }
+
+    /// Refuses members that nobody would read: a misspelt one must not pass for a default.
+    pub(crate) fn refuse_unknown(&self, what: &str, known: &[&str]) -> Result<(), String> {
+        let list = || known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        match self.0.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(name) if known.is_empty() => Err(format!("`{name}` is unknown: {what} takes nothing.")),
+            Some(name) => Err(format!("`{name}` is unknown: {what} takes {}.", list())),
+            None => Ok(()),
+        }
+    }
+
+    /// Any value; `null` counts as absent.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Any value, `null` too.
+    pub(crate) fn take_even_null(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name)
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(format!("`{name}` must be a string.")),
+        }
+    }
+
+    pub(crate) fn number(&mut self, name: &str) -> Result<Option<u64>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => {
+                value.as_u64().map(Some).ok_or_else(|| format!("`{name}` must be a whole number."))
+            }
+        }
+    }
+
+    pub(crate) fn truth(&mut self, name: &str) -> Result<Option<bool>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(truth)),
+            Some(_) => Err(format!("`{name}` must be true or false.")),
+        }
+    }
+}

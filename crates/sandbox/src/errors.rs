@@ -1,0 +1,104 @@
+//! The four shapes in which Vimeo says no, and the refusals that more than one route gives.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+const ERROR: &str = "application/vnd.vimeo.error+json";
+const PLAIN_JSON: &str = "application/json";
+const STRANGE: &str = "Something strange occurred. Please contact the app owners.";
+
+/// A JSON answer of the given media type.
+pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A refusal in the full shape. `error` is for the app's user, `developer_message` for its maker.
+pub(crate) fn full(status: StatusCode, code: u32, error: &str, developer_message: &str) -> Response {
+    let body =
+        json!({"error": error, "link": null, "developer_message": developer_message, "error_code": code});
+    challenged(answer(status, ERROR, &body))
+}
+
+/// A refusal in the shape of older endpoints: one sentence.
+pub(crate) fn legacy(status: StatusCode, error: &str) -> Response {
+    challenged(answer(status, ERROR, &json!({"error": error})))
+}
+
+/// A refusal of a token endpoint, in the shape of RFC 6749.
+pub(crate) fn oauth(status: StatusCode, error: &str, description: &str) -> Response {
+    let body = json!({"error": error, "error_description": description});
+    uncached(answer(status, PLAIN_JSON, &body))
+}
+
+/// A token endpoint's good answer.
+pub(crate) fn granted(body: &Value) -> Response {
+    uncached(answer(StatusCode::OK, PLAIN_JSON, body))
+}
+
+pub(crate) fn uncached(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn challenged(mut response: Response) -> Response {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// No token, or one that is unknown or revoked.
+pub(crate) fn no_credentials() -> Response {
+    full(StatusCode::UNAUTHORIZED, 8003, STRANGE, "The app didn't receive the user's credentials.")
+}
+
+/// A token that speaks for an app, where a user is needed.
+pub(crate) fn no_user() -> Response {
+    full(StatusCode::UNAUTHORIZED, 8002, STRANGE, "The authentication token is missing a user ID.")
+}
+
+/// There is nothing at this address.
+pub(crate) async fn not_found() -> Response {
+    let message = "This address is unknown to the sandbox; its README lists what it covers.";
+    full(StatusCode::NOT_FOUND, 5000, "The requested page couldn't be found.", message)
+}
+
+/// There is something at this address, but not for this method.
+pub(crate) async fn method_not_allowed() -> Response {
+    // In the legacy shape, because no error code is known for this.
+    legacy(StatusCode::METHOD_NOT_ALLOWED, "The requested method is not supported at this address.")
+}
+
+/// The Accept header names a media type of Vimeo's that does not exist.
+pub(crate) fn bad_accept() -> Response {
+    let message = "The Accept header must look like application/vnd.vimeo.*+json;version=3.4.";
+    full(StatusCode::BAD_REQUEST, 2206, STRANGE, message)
+}
+
+/// The user's window is spent.
+pub(crate) fn too_many_requests() -> Response {
+    let message = "The rate limit is reached; X-RateLimit-Reset says when the next window begins.";
+    full(StatusCode::TOO_MANY_REQUESTS, 9000, "Too many API requests. Please try again later.", message)
+}
+
+/// What an unwell server says, for faults that name a status and nothing else.
+pub(crate) fn of_status(status: StatusCode) -> Response {
+    let code = match status.as_u16() {
+        401 => 8003,
+        403 => 3200,
+        404 => 5000,
+        429 => 9000,
+        500 => 4003,
+        503 => 7000,
+        _ => 2204,
+    };
+    full(status, code, STRANGE, "The sandbox was told to answer with this status.")
+}

@@ -1,0 +1,120 @@
+//! Response bodies that no honest server sends.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use hyper::body::{Body, Frame};
+use tokio::time::{Sleep, sleep};
+
+use crate::server::broken_off;
+
+type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
+
+/// Some bytes, and then the connection breaks.
+pub(crate) struct Halved {
+    half: Option<Bytes>,
+    has_paused: bool,
+}
+
+impl Halved {
+    pub(crate) fn new(whole: &Bytes) -> Self {
+        Self { half: Some(whole.slice(..whole.len() / 2)), has_paused: false }
+    }
+}
+
+impl Body for Halved {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        if let Some(half) = self.half.take() {
+            return Poll::Ready(Some(Ok(Frame::data(half))));
+        }
+        if !self.has_paused {
+            // The server flushes when a body makes it wait; without this the half would be lost with the rest.
+            self.has_paused = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(broken_off())))
+    }
+}
+
+const CHUNK_BYTES: usize = 64 * 1024;
+const OPENING: &[u8] = b"{\"data\":\"";
+const CLOSING: &[u8] = b"\"}";
+
+/// A JSON object of exactly so many bytes (at least 11), made as it is sent.
+pub(crate) struct Huge {
+    opening: bool,
+    filler_left: u64,
+    closing: bool,
+    chunk: Bytes,
+}
+
+impl Huge {
+    pub(crate) fn new(bytes: u64) -> Self {
+        let frame = (OPENING.len() + CLOSING.len()) as u64;
+        Self {
+            opening: true,
+            filler_left: bytes.saturating_sub(frame),
+            closing: true,
+            chunk: Bytes::from(vec![b'x'; CHUNK_BYTES]),
+        }
+    }
+}
+
+impl Body for Huge {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Polled {
+        if std::mem::take(&mut self.opening) {
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(OPENING)))));
+        }
+        if self.filler_left > 0 {
+            let length = usize::try_from(self.filler_left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            self.filler_left -= length as u64;
+            return Poll::Ready(Some(Ok(Frame::data(self.chunk.slice(..length)))));
+        }
+        if std::mem::take(&mut self.closing) {
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(CLOSING)))));
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// Bytes that come one at a time, each after a pause.
+pub(crate) struct Drip {
+    left: Bytes,
+    pause: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Drip {
+    pub(crate) fn new(whole: Bytes, pause: Duration) -> Self {
+        Self { left: whole, pause, waiting: None }
+    }
+}
+
+impl Body for Drip {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        if self.left.is_empty() {
+            return Poll::Ready(None);
+        }
+        let pause = self.pause;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(pause)));
+        if waiting.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.waiting = None;
+        let drop = self.left.split_to(1);
+        Poll::Ready(Some(Ok(Frame::data(drop))))
+    }
+}

@@ -1,0 +1,185 @@
+//! The API's side of the server: its routes, and what every request passes on its way in and out.
+//!
+//! A request is journalled, then a fault may befall it, then it is counted against its user's window, then its
+//! Accept header is read, and then it is answered.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CACHE_CONTROL, VARY, VIA};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+use jiff::Timestamp;
+
+use crate::Options;
+use crate::accept;
+use crate::ambient::{Clock, iso_8601};
+use crate::credentials::Credentials;
+use crate::errors;
+use crate::faults::{self, Faults};
+use crate::fields;
+use crate::journal::{Arrival, Journal};
+use crate::limits::{Standing, Verdict, Weight};
+use crate::me;
+use crate::oauth;
+use crate::server::{ConnectionNumber, Cut};
+use crate::state::{Caller, Door, FirstCredentials, World};
+
+/// Everything the sandbox keeps. The three parts are never locked at once.
+pub(crate) struct Desk {
+    clock: Clock,
+    first: FirstCredentials,
+    first_world: World,
+    world: Mutex<World>,
+    faults: Mutex<Faults>,
+    journal: Mutex<Journal>,
+}
+
+impl Desk {
+    pub(crate) fn new(options: &Options) -> Self {
+        let door = if options.open { Door::Open } else { Door::Strict };
+        let (first_world, first) = World::first(Arc::clone(&options.random), door, options.plan);
+        Self {
+            clock: Arc::clone(&options.clock),
+            first,
+            world: Mutex::new(first_world.clone()),
+            first_world,
+            faults: Mutex::default(),
+            journal: Mutex::default(),
+        }
+    }
+
+    /// Puts everything back as it was at the start, with the same first credentials.
+    pub(crate) fn reset(&self) {
+        *self.world() = self.first_world.clone();
+        *self.faults() = Faults::default();
+        self.journal().clear();
+    }
+
+    pub(crate) fn first_credentials(&self) -> FirstCredentials {
+        self.first.clone()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who stands behind the request's token, if anybody.
+#[derive(Clone)]
+pub(crate) struct Visitor(pub(crate) Option<Caller>);
+
+/// Every route of the API.
+pub(crate) fn router(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route("/oauth/authorize/client", post(oauth::authorize_client))
+        .route("/oauth/verify", get(oauth::verify))
+        .route("/tokens", delete(oauth::revoke))
+        .route("/me", get(me::show))
+        .method_not_allowed_fallback(errors::method_not_allowed)
+        .fallback(errors::not_found)
+        .layer(from_fn_with_state(Arc::clone(&desk), attend))
+        .with_state(desk)
+}
+
+/// Journals a request, lets a fault befall it, and has it answered.
+async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+    let fault = desk.faults().take(request.method(), request.uri().path());
+    let number = {
+        let arrival = Arrival {
+            at: desk.now(),
+            route: matched_route(&request),
+            fault: fault.as_ref().map(faults::Effect::kind),
+            connection: request.extensions().get().map_or(0, |ConnectionNumber(number)| *number),
+            request: &request,
+        };
+        desk.journal().arrive(&arrival)
+    };
+    let mut response = match fault {
+        Some(effect) => faults::perform(&effect, &desk, request, next).await,
+        None => answer(&desk, request, next).await,
+    };
+    add_house_headers(number, response.headers_mut());
+    if response.extensions().get::<Cut>().is_none() {
+        desk.journal().settle(number, response.status().as_u16());
+    }
+    response
+}
+
+fn matched_route(request: &Request) -> Option<String> {
+    let path = request.extensions().get::<MatchedPath>()?;
+    Some(format!("{} {}", request.method(), path.as_str()))
+}
+
+/// Answers as Vimeo does when nothing is wrong with it.
+pub(crate) async fn answer(desk: &Desk, mut request: Request, next: Next) -> Response {
+    let credentials = Credentials::of(request.headers());
+    let caller = match &credentials {
+        Credentials::Token(token) => desk.world().find_caller(token),
+        _ => None,
+    };
+    let standing = caller.as_ref().map(|caller| {
+        let now = desk.now();
+        desk.world().windows.count(caller.payer(), weight(request.uri()), now)
+    });
+    let mut response = match standing {
+        Some(Standing { verdict: Verdict::TooMany, .. }) => errors::too_many_requests(),
+        _ if !accept::is_understood(request.headers()) => errors::bad_accept(),
+        _ => {
+            request.extensions_mut().insert(credentials);
+            request.extensions_mut().insert(Visitor(caller));
+            next.run(request).await
+        }
+    };
+    if let Some(standing) = standing {
+        add_rate_headers(standing, response.headers_mut());
+    }
+    response
+}
+
+/// How a request counts.
+pub(crate) fn weight(uri: &Uri) -> Weight {
+    if fields::requested(uri.query()).is_some() { Weight::WithFields } else { Weight::Whole }
+}
+
+/// The three headers that say where a user stands.
+pub(crate) fn add_rate_headers(standing: Standing, headers: &mut HeaderMap) {
+    headers.insert(HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(standing.limit));
+    headers.insert(HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(standing.remaining));
+    if let Ok(reset) = HeaderValue::try_from(iso_8601(standing.reset_at)) {
+        headers.insert(HeaderName::from_static("x-ratelimit-reset"), reset);
+    }
+}
+
+/// What Vimeo's servers and caches leave on every reply. The hash is the request's number in the journal.
+fn add_house_headers(number: u64, headers: &mut HeaderMap) {
+    let constant = [
+        (CACHE_CONTROL, "private, no-store, no-cache"),
+        (VARY, "Accept,Vimeo-Client-Id"),
+        (VIA, "1.1 varnish"),
+        (HeaderName::from_static("x-vimeo-dc"), "desk"),
+        (HeaderName::from_static("x-bapp-server"), "sandbox"),
+    ];
+    for (name, value) in constant {
+        // What an endpoint or a fault said already stands.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(hash) = HeaderValue::try_from(format!("{number:08x}")) {
+        headers.entry(HeaderName::from_static("request-hash")).or_insert(hash);
+    }
+}

@@ -1,0 +1,169 @@
+//! Rate limits: how many requests a user's plan allows in a window of a minute, and how many are left.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::state::UserId;
+
+const WINDOW: SignedDuration = SignedDuration::from_secs(60);
+
+/// A Vimeo plan, as far as it decides the rate limit and the name of the account type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    Free,
+    Starter,
+    Standard,
+    Advanced,
+    Studio,
+    Enterprise,
+}
+
+impl Plan {
+    /// Every plan, from the smallest limit to the largest.
+    pub const ALL: [Self; 6] =
+        [Self::Free, Self::Starter, Self::Standard, Self::Advanced, Self::Studio, Self::Enterprise];
+
+    /// Requests in a minute, for requests without `fields`; with `fields` it is the double.
+    pub fn requests_per_minute(self) -> u64 {
+        match self {
+            Self::Free => 25,
+            Self::Starter => 125,
+            Self::Standard => 250,
+            Self::Advanced => 750,
+            Self::Studio => 1500,
+            Self::Enterprise => 2500,
+        }
+    }
+
+    /// The plan's name, as in a user's `account`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Starter => "starter",
+            Self::Standard => "standard",
+            Self::Advanced => "advanced",
+            Self::Studio => "studio",
+            Self::Enterprise => "enterprise",
+        }
+    }
+}
+
+/// A plan's name that Vimeo does not have.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownPlan;
+
+impl fmt::Display for UnknownPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected one of free, starter, standard, advanced, studio, enterprise")
+    }
+}
+
+impl std::error::Error for UnknownPlan {}
+
+impl FromStr for Plan {
+    type Err = UnknownPlan;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPlan> {
+        Self::ALL.into_iter().find(|plan| plan.name() == name).ok_or(UnknownPlan)
+    }
+}
+
+/// How a request is counted: Vimeo allows twice as many requests to those who say which fields they need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    Whole,
+    WithFields,
+}
+
+/// Where a user stands after a request: the numbers of the three headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) limit: u64,
+    pub(crate) remaining: u64,
+    pub(crate) reset_at: Timestamp,
+    pub(crate) verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allowed,
+    TooMany,
+}
+
+/// The running windows of all users.
+#[derive(Clone, Debug)]
+pub(crate) struct Windows {
+    plan: Option<Plan>,
+    running: HashMap<UserId, Window>,
+}
+
+#[derive(Clone, Debug)]
+struct Window {
+    ends_at: Timestamp,
+    spent: u64,
+}
+
+impl Windows {
+    pub(crate) fn new(plan: Option<Plan>) -> Self {
+        Self { plan, running: HashMap::new() }
+    }
+
+    /// The plan that every user has.
+    pub(crate) fn plan(&self) -> Plan {
+        self.plan.unwrap_or(Plan::Enterprise)
+    }
+
+    /// How many requests of this weight a window holds.
+    pub(crate) fn limit(&self, weight: Weight) -> u64 {
+        match weight {
+            Weight::Whole => self.plan().requests_per_minute(),
+            Weight::WithFields => self.plan().requests_per_minute() * 2,
+        }
+    }
+
+    /// Counts one request of this user. A refused request is not counted.
+    pub(crate) fn count(&mut self, user: UserId, weight: Weight, now: Timestamp) -> Standing {
+        let limit = self.limit(weight);
+        let fresh = Window { ends_at: now.checked_add(WINDOW).unwrap_or(Timestamp::MAX), spent: 0 };
+        let window = self.running.entry(user).or_insert_with(|| fresh.clone());
+        if window.ends_at <= now {
+            *window = fresh;
+        }
+        let verdict = if self.plan.is_some() && window.spent >= limit {
+            Verdict::TooMany
+        } else {
+            window.spent += 1;
+            Verdict::Allowed
+        };
+        let left = limit.saturating_sub(window.spent);
+        // Where nothing is enforced, a careful client must not be made to wait by a zero.
+        let remaining = if self.plan.is_some() { left } else { left.max(1) };
+        Standing { limit, remaining, reset_at: window.ends_at, verdict }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_plan_is_found_by_its_name() {
+        for plan in Plan::ALL {
+            assert_eq!(plan.name().parse(), Ok(plan));
+        }
+        assert_eq!("gold".parse::<Plan>(), Err(UnknownPlan));
+    }
+
+    #[test]
+    fn an_unenforced_window_never_runs_out() {
+        let mut windows = Windows::new(None);
+        for _ in 0..6000 {
+            let standing = windows.count(UserId::first(), Weight::WithFields, Timestamp::UNIX_EPOCH);
+            assert_eq!(standing.verdict, Verdict::Allowed);
+            assert!(standing.remaining >= 1);
+        }
+    }
+}

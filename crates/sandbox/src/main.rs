@@ -1,0 +1,127 @@
+//! `vimeo-sandbox`: runs the sandbox on your desk until it is told to stop.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sandbox::{Options, Plan, Running};
+use serde_json::json;
+
+/// A local server that answers as Vimeo's API does: for tests and demonstrations.
+///
+/// Its credentials are made up at every start, and are worth nothing anywhere else. `GET /_sandbox/` lists the
+/// controls: more apps and tokens, faults, a journal of what was asked.
+#[derive(Parser)]
+#[command(name = "vimeo-sandbox", version)]
+struct Arguments {
+    /// Where to listen: a loopback address and a port; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9300")]
+    listen: SocketAddr,
+
+    /// Welcome credentials that the sandbox never issued, as those of one guest app, so that the ones in documents
+    /// work as they stand. Values that contain `invalid` or `expired` are still refused.
+    #[arg(long)]
+    open: bool,
+
+    /// Enforce this plan's rate limit: free, starter, standard, advanced, studio or enterprise.
+    #[arg(long)]
+    plan: Option<Plan>,
+
+    /// Print one line of JSON instead of the greeting.
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            let _ = writeln!(io::stderr(), "vimeo-sandbox: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), String> {
+    let Arguments { listen, open, plan, json } = arguments;
+    // Asked for before anything is printed, so that whoever reads the greeting may stop us at once.
+    let stopped = stop_signal().map_err(|error| format!("Signals cannot be received: {error}."))?;
+    let options = Options { listen, open, plan, ..Options::default() };
+    let running = sandbox::start(options).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "{listen} is taken already. Stop what listens there, or choose another port with --listen."
+            )
+        }
+        io::ErrorKind::InvalidInput => error.to_string(),
+        _ => format!("It cannot listen on {listen}: {error}."),
+    })?;
+    let text = if json { as_json(&running) } else { greeting(&running, open) };
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| format!("The credentials cannot be printed: {error}."))?;
+    stopped.await;
+    running.stop().await;
+    Ok(())
+}
+
+fn as_json(running: &Running) -> String {
+    let Running { base_url, client_id, client_secret, access_token, .. } = running;
+    json!({
+        "base_url": base_url,
+        "client_id": client_id,
+        "client_secret": client_secret,
+        "access_token": access_token,
+    })
+    .to_string()
+}
+
+fn greeting(running: &Running, open: bool) -> String {
+    let Running { base_url, client_id, client_secret, access_token, .. } = running;
+    let door = if open {
+        "\nThe door is open: credentials that were never issued here belong to a guest app.\n"
+    } else {
+        ""
+    };
+    format!(
+        "A Vimeo on your desk: {base_url}\n\
+         \n\
+         client id      {client_id}\n\
+         client secret  {client_secret}\n\
+         access token   {access_token}\n\
+         {door}\n\
+         Try it:\n\
+         \x20 curl -H 'Authorization: bearer {access_token}' {base_url}/oauth/verify\n\
+         Its controls (apps, tokens, faults, the journal):\n\
+         \x20 curl {base_url}/_sandbox/\n\
+         Let the next request fail:\n\
+         \x20 curl -d '{{\"route\": \"*\", \"kind\": \"status\", \"status\": 503}}' {base_url}/_sandbox/faults\n\
+         \n\
+         Ctrl-C stops it."
+    )
+}
+
+/// Ends when the process is told to stop: by ctrl-c, or by SIGTERM where there is such a thing.
+#[cfg(unix)]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the shape is that of systems where asking can fail")]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

@@ -1,0 +1,127 @@
+//! Connections: accepted, numbered, served, and cut where a fault wants it.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
+
+use crate::control;
+use crate::http::{self, Desk};
+
+/// The number of the TCP connection that a request came in on, from 1.
+#[derive(Clone, Copy)]
+pub(crate) struct ConnectionNumber(pub(crate) u64);
+
+/// Put on a response that must not be sent: the connection ends instead, without a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// As a peer that closes.
+    Close,
+    /// As a peer that crashed: the client sees a reset.
+    Reset,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a fault cut the connection")
+    }
+}
+
+impl Error for Cut {}
+
+impl Cut {
+    /// A response that stands for no response.
+    pub(crate) fn response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+// How long a process that is out of file descriptors waits before it accepts again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts and serves connections until it is told to stop; then closes them all.
+pub(crate) async fn accept(listener: TcpListener, desk: Arc<Desk>, stopping: CancellationToken) {
+    let doors = Doors { api: http::router(Arc::clone(&desk)), controls: control::router(desk) };
+    let mut connections = JoinSet::new();
+    let mut number = 0;
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    number += 1;
+                    connections.spawn(serve(stream, ConnectionNumber(number), doors.clone()));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+#[derive(Clone)]
+struct Doors {
+    api: Router,
+    controls: Router,
+}
+
+impl Doors {
+    /// Controls pass beside the journal, the faults and the windows.
+    fn behind(&self, path: &str) -> Router {
+        if control::is_control(path) { self.controls.clone() } else { self.api.clone() }
+    }
+}
+
+async fn serve(stream: TcpStream, number: ConnectionNumber, doors: Doors) {
+    // Otherwise small answers in several pieces (a dripped body) wait for each other.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(number);
+        respond(doors.behind(request.uri().path()), request.map(Body::new))
+    });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = (&mut connection).await
+        && wants_reset(&error)
+    {
+        let stream: TcpStream = connection.into_parts().io.into_inner();
+        // Closing with unsent data thrown away is what makes the kernel send a reset.
+        let _ = stream.set_zero_linger();
+    }
+}
+
+async fn respond(mut door: Router, request: Request) -> Result<Response, Cut> {
+    let answered: Result<Response, Infallible> = door.call(request).await;
+    let Ok(response) = answered;
+    match response.extensions().get::<Cut>() {
+        Some(cut) => Err(*cut),
+        None => Ok(response),
+    }
+}
+
+fn wants_reset(error: &hyper::Error) -> bool {
+    error.source().and_then(|source| source.downcast_ref()) == Some(&Cut::Reset)
+}
+
+/// The error that ends an answer in its middle.
+pub(crate) fn broken_off() -> io::Error {
+    io::Error::other(Cut::Close)
+}

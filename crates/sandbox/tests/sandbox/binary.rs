@@ -1,0 +1,117 @@
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{Reply, exchange, request};
+
+fn start(arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vimeo-sandbox"));
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// What it says and how it ends, for one that ends by itself.
+fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = start(arguments).wait_with_output().unwrap();
+    assert_eq!(output.stdout, b"");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn read_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    line
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn it_says_one_line_of_json_serves_and_stops_when_told() {
+    for signal in ["-TERM", "-INT"] {
+        let mut child = start(&["--listen", "127.0.0.1:0", "--json"]);
+        let said: Value = serde_json::from_str(&read_line(&mut child)).unwrap();
+        let members: Vec<&String> = said.as_object().unwrap().keys().collect();
+        assert_eq!(members, ["access_token", "base_url", "client_id", "client_secret"]);
+        let addr: SocketAddr =
+            said["base_url"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+        let authorization = format!("bearer {}", said["access_token"].as_str().unwrap());
+        let asked = request("GET", "/oauth/verify", &[("Authorization", &authorization)], b"");
+        assert_eq!(Reply::read(&exchange(addr, &asked).await.unwrap()).status, 200);
+
+        let (id, mut rest) = (child.id().to_string(), String::new());
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        child.stdout.unwrap().read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+    }
+}
+
+#[test]
+fn its_greeting_shows_the_credentials_and_the_controls() {
+    let mut child = start(&["--listen", "127.0.0.1:0", "--open"]);
+    let mut greeting = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    while !greeting.contains("Ctrl-C") {
+        assert_ne!(lines.read_line(&mut greeting).unwrap(), 0, "{greeting}");
+    }
+    for part in [
+        "http://127.0.0.1:",
+        "client id",
+        "client secret",
+        "access token",
+        "/_sandbox/faults",
+        "door is open",
+    ] {
+        assert!(greeting.contains(part), "{part}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn it_refuses_addresses_that_neighbours_can_reach() {
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:9300"] {
+        let (code, sentence) = refusal(&["--listen", listen]);
+        assert_eq!(code, Some(1));
+        assert!(sentence.contains("is not a loopback address"), "{sentence}");
+    }
+}
+
+#[test]
+fn it_says_that_a_port_is_taken() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (code, sentence) = refusal(&["--listen", &taken.local_addr().unwrap().to_string()]);
+    assert_eq!(code, Some(1));
+    assert!(sentence.contains("is taken already"), "{sentence}");
+}
+
+#[test]
+fn it_refuses_a_plan_that_vimeo_does_not_have() {
+    let (code, sentence) = refusal(&["--plan", "gold"]);
+    assert_eq!(code, Some(2));
+    assert!(sentence.contains("expected one of free, starter"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_stopped_or_dropped_sandbox_frees_its_port() {
+    let running = sandbox::start(sandbox::Options::default()).await.unwrap();
+    let listen = running.addr;
+    running.stop().await;
+    // A child that another test is just starting holds a copy of every socket until it runs its own program, so the
+    // port may stay taken a moment longer than the sandbox keeps it.
+    let again = loop {
+        match sandbox::start(sandbox::Options { listen, ..sandbox::Options::default() }).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => tokio::task::yield_now().await,
+            started => break started.unwrap(),
+        }
+    };
+    drop(again);
+    // The port is free as soon as the runtime has run the end of the task.
+    while exchange(listen, b"").await.is_ok() {}
+}
+
+#[tokio::test]
+async fn a_library_call_refuses_addresses_that_neighbours_can_reach() {
+    let options = sandbox::Options { listen: "0.0.0.0:0".parse().unwrap(), ..sandbox::Options::default() };
+    assert_eq!(sandbox::start(options).await.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+}

@@ -1,0 +1,316 @@
+use std::io;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::harness::{Desk, Reply, request};
+
+async fn verify(desk: &Desk) -> Reply {
+    desk.ask("GET", "/oauth/verify").await
+}
+
+async fn waiting(desk: &Desk) -> Value {
+    desk.control("GET", "faults", &Value::Null).await.json()["faults"].clone()
+}
+
+#[tokio::test]
+async fn a_status_is_answered_as_told_and_once() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({
+        "route": "GET /oauth/verify", "kind": "status", "status": 503, "body": {"error": "busy"},
+        "content_type": "application/problem+json", "headers": {"Retry-After": "7"},
+    }))
+    .await;
+    let reply = verify(&desk).await;
+    assert_eq!((reply.status, reply.json()), (503, json!({"error": "busy"})));
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+    assert_eq!(reply.header("retry-after"), Some("7"));
+    assert_eq!(verify(&desk).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_status_without_a_body_has_vimeos_shape_and_a_string_is_text() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({"route": "*", "kind": "status", "status": 503})).await;
+    assert_eq!(verify(&desk).await.code(), 7000);
+    desk.fault(json!({"route": "*", "kind": "status", "status": 502, "body": "Bad Gateway"})).await;
+    let reply = verify(&desk).await;
+    assert_eq!((reply.text().as_str(), reply.header("content-type")), ("Bad Gateway", Some("text/plain")));
+    desk.fault(json!({"route": "*", "kind": "status", "status": 401})).await;
+    assert_eq!(verify(&desk).await.header("www-authenticate"), Some("Bearer error=\"invalid_token\""));
+    // A body where none may be.
+    desk.fault(json!({"route": "*", "kind": "status", "status": 204, "body": "text"})).await;
+    assert_eq!(verify(&desk).await.body, b"");
+}
+
+#[tokio::test]
+async fn a_delayed_answer_is_the_normal_one() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({"route": "*", "kind": "delay", "millis": 1})).await;
+    let late = verify(&desk).await;
+    assert_eq!((late.status, late.json()), (200, verify(&desk).await.json()));
+}
+
+#[tokio::test]
+async fn a_delayed_request_that_is_abandoned_stays_in_the_journal() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({"route": "*", "kind": "delay", "millis": 3_600_000})).await;
+    let mut client = TcpStream::connect(desk.running.addr).await.unwrap();
+    client.write_all(&request("POST", "/oauth/authorize/client", &[], b"")).await.unwrap();
+    while desk.journal().await.is_empty() {}
+    drop(client);
+    let journal = desk.journal().await;
+    assert_eq!((&journal[0]["fault"], &journal[0]["status"]), (&json!("delay"), &Value::Null));
+    desk.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_cut_request_has_no_effect_and_no_answer() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({"route": "POST /oauth/*", "kind": "cut"})).await;
+    let (id, secret) = (&desk.running.client_id, &desk.running.client_secret);
+    let headers = [("Authorization", crate::harness::basic(id, secret))];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let body = b"grant_type=client_credentials";
+    let received = desk.receive("POST", "/oauth/authorize/client", &headers, body).await;
+    assert_eq!(received.unwrap(), b"");
+    assert_eq!(desk.stray_tokens().await, 0);
+
+    // The same with the answer lost: now somebody has a token that nobody knows.
+    desk.fault(json!({"route": "POST /oauth/*", "kind": "cut-after"})).await;
+    let received = desk.receive("POST", "/oauth/authorize/client", &headers, body).await;
+    assert_eq!(received.unwrap(), b"");
+    assert_eq!(desk.stray_tokens().await, 1);
+
+    let journal = desk.journal().await;
+    assert_eq!((&journal[0]["fault"], &journal[0]["status"]), (&json!("cut"), &Value::Null));
+    assert_eq!((&journal[1]["fault"], &journal[1]["status"]), (&json!("cut-after"), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_reset_is_seen_as_one() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({"route": "*", "kind": "reset"})).await;
+    let error = desk.receive_verify().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(verify(&desk).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_truncated_answer_promises_more_than_it_brings() {
+    let desk = Desk::strict().await;
+    let whole = verify(&desk).await;
+    desk.fault(json!({"route": "*", "kind": "truncate", "times": 2})).await;
+    let received = desk.receive_verify().await.unwrap();
+    let half = Reply::read(&received);
+    assert_eq!((half.status, half.header("content-length")), (200, whole.header("content-length")));
+    assert_eq!(half.body, whole.body[..whole.body.len() / 2]);
+    // An answer without a body is lost whole, and what was done is done.
+    let authorization = format!("bearer {}", desk.running.access_token);
+    let headers = [("Authorization", authorization.as_str())];
+    assert_eq!(desk.receive("DELETE", "/tokens", &headers, b"").await.unwrap(), b"");
+    assert_eq!(verify(&desk).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_page_is_not_json() {
+    let desk = Desk::strict().await;
+    for (fault, status) in [
+        (json!({"route": "*", "kind": "html"}), 200),
+        (json!({"route": "*", "kind": "html", "status": 502}), 502),
+    ] {
+        desk.fault(fault).await;
+        let reply = verify(&desk).await;
+        assert_eq!((reply.status, reply.header("content-type")), (status, Some("text/html; charset=UTF-8")));
+        assert!(reply.text().starts_with("<!DOCTYPE html>"));
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_says_when_it_ends() {
+    let desk = Desk::strict().await;
+    for (fault, reset) in [
+        (json!({"route": "*", "kind": "rate-limit"}), "2021-10-05T13:47:04+00:00"),
+        (json!({"route": "*", "kind": "rate-limit", "reset_seconds": 5}), "2021-10-05T13:46:39+00:00"),
+        (json!({"route": "*", "kind": "rate-limit", "reset_seconds": u64::MAX}), "9999-12-30T22:00:00+00:00"),
+    ] {
+        desk.fault(fault).await;
+        let reply = verify(&desk).await;
+        assert_eq!((reply.status, reply.code()), (429, json!(9000)));
+        assert_eq!(reply.header("x-ratelimit-remaining"), Some("0"));
+        assert_eq!(reply.header("x-ratelimit-reset"), Some(reset));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_shape_is_still_json() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({"route": "*", "kind": "wrong-json"})).await;
+    desk.fault(json!({"route": "*", "kind": "wrong-json", "body": {"access_token": 5}})).await;
+    desk.fault(json!({"route": "*", "kind": "wrong-json", "body": "text"})).await;
+    for body in [
+        json!({"unexpected": ["this", "is", "not", "what", "was", "asked", "for"]}),
+        json!({"access_token": 5}),
+        json!("text"),
+    ] {
+        let reply = verify(&desk).await;
+        assert_eq!((reply.status, reply.json()), (200, body));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_a_status_alone() {
+    let desk = Desk::strict().await;
+    for status in [200, 204, 304, 500] {
+        desk.fault(json!({"route": "*", "kind": "empty", "status": status})).await;
+        let reply = verify(&desk).await;
+        assert_eq!((reply.status, reply.body.len()), (status, 0));
+        assert_eq!(reply.header("content-type"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_huge_answer_is_as_long_as_it_was_ordered() {
+    let desk = Desk::strict().await;
+    for bytes in [200_000, 11] {
+        desk.fault(json!({"route": "*", "kind": "huge", "bytes": bytes})).await;
+        let reply = verify(&desk).await;
+        assert_eq!(reply.body.len(), bytes);
+        assert!(reply.json()["data"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_leave_a_huge_answer() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({"route": "*", "kind": "huge", "bytes": u64::MAX})).await;
+    let mut client = TcpStream::connect(desk.running.addr).await.unwrap();
+    client.write_all(&request("GET", "/me", &[], b"")).await.unwrap();
+    drop(client);
+    assert_eq!(verify(&desk).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_dripped_answer_arrives_whole_for_the_patient() {
+    let desk = Desk::strict().await;
+    let whole = verify(&desk).await;
+    desk.fault(json!({"route": "*", "kind": "drip", "millis": 0})).await;
+    let dripped = verify(&desk).await;
+    assert_eq!((dripped.status, &dripped.body), (200, &whole.body));
+    assert_eq!(dripped.header("content-length"), whole.header("content-length"));
+}
+
+#[tokio::test]
+async fn a_redirect_leads_elsewhere() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({"route": "*", "kind": "redirect", "location": "http://127.0.0.1:1/"})).await;
+    desk.fault(json!({"route": "*", "kind": "redirect", "location": "/me", "status": 307})).await;
+    let reply = verify(&desk).await;
+    assert_eq!((reply.status, reply.header("location")), (302, Some("http://127.0.0.1:1/")));
+    let reply = verify(&desk).await;
+    assert_eq!((reply.status, reply.header("location")), (307, Some("/me")));
+}
+
+#[tokio::test]
+async fn faults_happen_in_order_after_and_as_often_as_told() {
+    let desk = Desk::strict().await;
+    let status = |status: u16| json!({"route": "GET /oauth/verify", "kind": "empty", "status": status});
+    let with = |mut fault: Value, name: &str, value: Value| {
+        fault[name] = value;
+        fault
+    };
+    desk.fault(with(status(501), "after", json!(1))).await;
+    desk.fault(with(status(502), "times", json!(2))).await;
+    desk.fault(status(503)).await;
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        seen.push(verify(&desk).await.status);
+    }
+    assert_eq!(seen, [502, 501, 502, 503, 200]);
+    assert_eq!(waiting(&desk).await, json!([]));
+}
+
+#[tokio::test]
+async fn a_fault_without_an_end_lasts_until_it_is_removed() {
+    let desk = Desk::strict().await;
+    for times in [json!(0), json!("always")] {
+        let fault = json!({"route": "/me", "kind": "empty", "status": 500, "times": times});
+        let made = desk.control("POST", "faults", &fault).await.json();
+        for _ in 0..3 {
+            assert_eq!(desk.ask("GET", "/me").await.status, 500);
+        }
+        assert_eq!(waiting(&desk).await[0]["remaining"], "always");
+        let path = format!("faults/{}", made["id"]);
+        assert_eq!(desk.control("DELETE", &path, &Value::Null).await.status, 204);
+        assert_eq!(desk.control("DELETE", &path, &Value::Null).await.status, 404);
+        assert_eq!(desk.ask("GET", "/me").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_fault_befalls_only_its_route() {
+    let desk = Desk::strict().await;
+    for (route, method, path, hits) in [
+        ("get /me", "GET", "/me", true),
+        ("GET /me", "PUT", "/me", false),
+        ("GET /me", "GET", "/me?fields=uri", true),
+        ("/me", "GET", "/me/videos", false),
+        ("/me*", "GET", "/me/videos", true),
+        ("/oauth/*", "GET", "/oauth/verify", true),
+        ("/oauth/*", "GET", "/me", false),
+        ("DELETE *", "DELETE", "/anything", true),
+        ("*", "GET", "/anything", true),
+    ] {
+        desk.fault(json!({"route": route, "kind": "empty", "status": 599})).await;
+        assert_eq!(desk.ask(method, path).await.status == 599, hits, "{route} {method} {path}");
+        desk.control("DELETE", "faults", &Value::Null).await;
+    }
+}
+
+#[tokio::test]
+async fn controls_are_never_faulted_counted_or_journalled() {
+    let desk = Desk::on_plan(sandbox::Plan::Free).await;
+    desk.fault(json!({"route": "*", "kind": "cut", "times": 1})).await;
+    for _ in 0..30 {
+        assert_eq!(desk.ask("GET", "/_sandbox/journal").await.status, 200);
+    }
+    assert_eq!(waiting(&desk).await[0]["remaining"], 1);
+    assert!(desk.journal().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_bad_fault_is_refused_with_a_sentence() {
+    let desk = Desk::strict().await;
+    for (fault, part) in [
+        (json!({}), "needs a `kind`"),
+        (json!({"kind": "explode", "route": "*"}), "there are status, delay, cut,"),
+        (json!({"kind": "cut"}), "needs a `route`"),
+        (json!({"kind": "cut", "route": "me"}), "is not a route"),
+        (json!({"kind": "cut", "route": "/a*b"}), "is not a route"),
+        (json!({"kind": "cut", "route": "/me?x"}), "is not a route"),
+        (json!({"kind": "cut", "route": "G(T /me"}), "HTTP method"),
+        (json!({"kind": "cut", "route": "GET /_sandbox/reset"}), "never subject"),
+        (json!({"kind": "cut", "route": "*", "millis": 5}), "takes `route`, `kind`, `times`, `after`"),
+        (json!({"kind": "cut", "route": "*", "times": -1}), "`times`"),
+        (json!({"kind": "cut", "route": "*", "times": "often"}), "`times`"),
+        (json!({"kind": "cut", "route": "*", "after": 1.5}), "`after`"),
+        (json!({"kind": "delay", "route": "*"}), "needs `millis`"),
+        (json!({"kind": "status", "route": "*"}), "needs a `status`"),
+        (json!({"kind": "status", "route": "*", "status": 100}), "between 200 and 599"),
+        (json!({"kind": "status", "route": "*", "status": 500, "headers": {"a b": "c"}}), "header's name"),
+        (json!({"kind": "status", "route": "*", "status": 500, "headers": {"a": "b\n"}}), "cannot stand"),
+        (json!({"kind": "status", "route": "*", "status": 500, "headers": {"a": 1}}), "must be a string"),
+        (json!({"kind": "status", "route": "*", "status": 500, "headers": []}), "object of strings"),
+        (
+            json!({"kind": "status", "route": "*", "status": 500, "headers": {"Content-Length": "5"}}),
+            "cannot be set",
+        ),
+        (json!({"kind": "redirect", "route": "*"}), "needs a `location`"),
+    ] {
+        let reply = desk.control("POST", "faults", &fault).await;
+        let sentence = reply.json()["error"].as_str().unwrap().to_owned();
+        assert!(reply.status == 400 && sentence.contains(part), "{fault}: {sentence}");
+    }
+    assert_eq!(waiting(&desk).await, json!([]));
+}

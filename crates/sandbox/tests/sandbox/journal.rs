@@ -1,0 +1,76 @@
+use serde_json::{Value, json};
+
+use crate::harness::{Desk, exchange, request};
+
+#[tokio::test]
+async fn a_request_is_entered_with_what_it_said() {
+    let desk = Desk::strict().await;
+    let authorization = format!("bearer {}", desk.running.access_token);
+    let headers = [
+        ("Authorization", authorization.as_str()),
+        ("Accept", "application/vnd.vimeo.*+json;version=3.4"),
+        ("User-Agent", "journal-test/1"),
+    ];
+    desk.send("GET", "/me?fields=uri", &headers, b"").await;
+    desk.grant_first().await;
+    desk.send("GET", "/nonsense", &[], b"").await;
+
+    let journal = desk.journal().await;
+    let first = &journal[0];
+    assert_eq!(first["number"], 1);
+    assert_eq!(first["at"], "2021-10-05T13:46:34Z");
+    assert_eq!(
+        (&first["method"], &first["path"], &first["query"]),
+        (&json!("GET"), &json!("/me"), &json!("fields=uri"))
+    );
+    assert_eq!((&first["route"], &first["status"]), (&json!("GET /me"), &json!(200)));
+    assert_eq!(first["accept"], "application/vnd.vimeo.*+json;version=3.4");
+    assert_eq!(first["user_agent"], "journal-test/1");
+    assert_eq!(first["authorization"]["scheme"], "Bearer");
+    let tokens = desk.control("GET", "tokens", &Value::Null).await.json();
+    assert_eq!(first["authorization"]["fingerprint"], tokens["tokens"][0]["fingerprint"]);
+
+    assert_eq!(journal[1]["authorization"]["client_id"], desk.running.client_id);
+    assert_eq!(journal[1]["content_type"], "application/x-www-form-urlencoded");
+    assert_eq!((&journal[2]["route"], &journal[2]["authorization"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn no_secret_stands_in_the_journal_or_among_the_tokens() {
+    let desk = Desk::strict().await;
+    let granted = desk.grant_first().await.json()["access_token"].as_str().unwrap().to_owned();
+    let token = &desk.running.access_token;
+    desk.ask("GET", &format!("/me?access_token={token}")).await;
+    // Sent in ways in which no client should.
+    desk.send("GET", "/me", &[("Authorization", token)], b"").await;
+    desk.send("GET", "/me", &[("Authorization", &format!("{token} {granted}"))], b"").await;
+    for control in ["journal", "tokens"] {
+        let shown = desk.control("GET", control, &Value::Null).await.text();
+        for secret in [token, &granted, &desk.running.client_secret] {
+            assert!(!shown.contains(secret.as_str()), "{control}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_of_one_connection_are_known_by_its_number() {
+    let desk = Desk::strict().await;
+    let mut two = b"GET /me HTTP/1.1\r\nHost: sandbox\r\n\r\n".to_vec();
+    two.extend(request("GET", "/me", &[], b""));
+    exchange(desk.running.addr, &two).await.unwrap();
+    desk.ask("GET", "/me").await;
+
+    let shown = desk.control("GET", "journal", &Value::Null).await.json();
+    let numbers: Vec<u64> = shown["requests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["connection"].as_u64().unwrap())
+        .collect();
+    assert!(numbers[0] == numbers[1] && numbers[1] != numbers[2], "{numbers:?}");
+    assert_eq!(shown["connections_opened"], 2);
+
+    assert_eq!(desk.control("DELETE", "journal", &Value::Null).await.status, 204);
+    let shown = desk.control("GET", "journal", &Value::Null).await.json();
+    assert_eq!(shown, json!({"requests": [], "connections_opened": 0}));
+}
