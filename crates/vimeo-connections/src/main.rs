@@ -1,2 +1,32 @@
-//! x
-fn main() {}
+//! The binary: reads the configuration, wires the rooms together, and speaks to the operator.
+//! Knows every room by its door. Holds no rule of the business.
+//! Invariant: what decides security is said in the configuration or refused; nothing is taken from the ambient
+//! environment but the variables that `docs/config.md` lists.
+
+mod cli;
+mod config;
+mod hardening;
+mod serve;
+mod telemetry;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    hardening::apply();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(cli::run(arguments)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            cli::output::complain(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -10,10 +10,12 @@ mod json;
 mod layers;
 mod v1;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use app::{App, Clock};
 use axum::Router;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::routing::{get, post};
 
 pub use error::errors_markdown;
@@ -74,8 +76,17 @@ struct Shared {
     clock: Clock,
 }
 
+/// The service, for a server to run on its connections.
+pub fn make_service(
+    app: Arc<App>,
+    settings: Settings,
+    clock: Clock,
+) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    router(app, settings, clock).into_make_service_with_connect_info()
+}
+
 /// Every route of the service.
-pub fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
+fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let shared = Shared { app, settings: Arc::new(settings), clock };
     let documented = Router::new()
         .route("/v1/vimeo-connections", post(v1::connections::create_connection))

@@ -1,0 +1,73 @@
+//! `accounts`.
+
+use std::process::ExitCode;
+
+use app::App;
+use clap::Subcommand;
+use domain::account::Label;
+use serde_json::json;
+
+use super::{BoxError, Format, output};
+use crate::config::Config;
+use crate::wiring;
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Make an account, whose connections are sealed with a key of its own
+    Create {
+        /// A name for the operator's eyes, unique in the service
+        #[arg(value_parser = Label::parse)]
+        name: Label,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// List all accounts
+    List {
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, BoxError> {
+    let app = wiring::open_for_administration(config).await?;
+    let result = answer(&app, command).await;
+    app.close().await;
+    result
+}
+
+async fn answer(app: &App, command: Command) -> Result<ExitCode, BoxError> {
+    match command {
+        Command::Create { name, format } => {
+            let account = app.create_account(name).await?;
+            if format.json {
+                return output::say_json(
+                    &json!({ "accountId": account.id.as_str(), "name": account.name.as_str() }),
+                );
+            }
+            output::say(&format!("Made the account {} ({}).", account.name, account.id))
+        }
+        Command::List { format } => {
+            let accounts = app.list_accounts().await?;
+            if format.json {
+                let items: Vec<_> = accounts
+                    .iter()
+                    .map(|account| {
+                        json!({
+                            "accountId": account.id.as_str(),
+                            "name": account.name.as_str(),
+                            "createdDate": account.created_at.to_string(),
+                        })
+                    })
+                    .collect();
+                return output::say_json(&json!(items));
+            }
+            let rows: Vec<_> = accounts
+                .iter()
+                .map(|account| {
+                    vec![account.name.to_string(), account.id.to_string(), account.created_at.to_string()]
+                })
+                .collect();
+            output::say_table(&["NAME", "ACCOUNT", "CREATED"], &rows)
+        }
+    }
+}

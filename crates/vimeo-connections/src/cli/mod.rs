@@ -1,0 +1,134 @@
+//! The command line: what an operator types, and what is answered.
+
+mod accounts;
+mod connections;
+mod keys;
+pub(crate) mod output;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use seal::Randomness;
+use seal::keyring::Keyring;
+use seal::keyring_file;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::{self, Config, Environment, KeyringSource, LogFormat};
+use crate::{serve, telemetry, wiring};
+
+/// Whatever a command can fail with; its text is for the operator.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Keeps customers' Vimeo app credentials, checked and sealed, and puts them to use.
+#[derive(Parser)]
+#[command(name = "vimeo-connections", version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Configuration file [default: ./vimeo-connections.toml if it is there]
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the keyring that everything stored is sealed with: once, before the first start
+    Init,
+    /// Run the service
+    Serve,
+    /// Bring the database to this version's schema, as `serve` does at its start
+    Migrate,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Make and list accounts
+    #[command(subcommand)]
+    Accounts(accounts::Command),
+    /// Make, import, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Look after stored connections
+    #[command(subcommand)]
+    Connections(connections::Command),
+    /// Write the generated pages of the documentation into a directory
+    #[command(hide = true)]
+    Docs { directory: PathBuf },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Show the configuration in effect, and from where each value is, with secrets redacted
+    Check,
+}
+
+/// How an answer is printed.
+#[derive(Args)]
+pub(crate) struct Format {
+    /// Print JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs one command.
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
+    if let Command::Docs { directory } = &arguments.command {
+        return write_docs(directory);
+    }
+    let (config, layers) = Config::load(arguments.config.as_deref(), Environment::of_process())?;
+    if !matches!(arguments.command, Command::Serve) {
+        // A command's answer is what it prints; the log says only what went wrong beside it.
+        telemetry::start(LogFormat::Pretty, config.log_level.min(LevelFilter::WARN));
+    }
+    match arguments.command {
+        Command::Init => init(&config).await,
+        Command::Serve => {
+            telemetry::start(config.log_format, config.log_level);
+            serve::run(&config).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate => {
+            wiring::open_for_migrating(&config).await?.close().await;
+            output::say(&format!("The database {} has this version's schema.", config.database_url))
+        }
+        Command::Config(ConfigCommand::Check) => output::say(config::effective(&layers).trim_end()),
+        Command::Accounts(command) => accounts::run(&config, command).await,
+        Command::Keys(command) => keys::run(&config, command).await,
+        Command::Connections(command) => connections::run(&config, command).await,
+        Command::Docs { directory } => write_docs(&directory),
+    }
+}
+
+async fn init(config: &Config) -> Result<ExitCode, BoxError> {
+    let KeyringSource::File { path, .. } = &config.keyring else {
+        return Err("keyring.value is set: that is the keyring, and there is nothing to make".into());
+    };
+    if !path.exists()
+        && let Some(keys) = wiring::sealed_with(&config.database_url).await?
+    {
+        return Err(format!(
+            "the database {} was sealed with {keys}, which a new keyring could not open. Put the old keyring back at \
+             {}, from its backup if need be",
+            config.database_url,
+            path.display()
+        )
+        .into());
+    }
+    let randomness = Randomness::system();
+    let keyring = Keyring::generate(&randomness);
+    keyring_file::create(path, &keyring, &randomness)?;
+    output::say(&format!(
+        "Made the keyring {} with the key {}.\n\
+         Everything that is stored is sealed with it: without it nothing can be opened again, by anybody.\n\
+         Back it up now, apart from the database and its backups: who has both can open everything.\n\
+         Next: vimeo-connections accounts create <name>, and vimeo-connections serve.",
+        path.display(),
+        keyring.primary_id()
+    ))
+}
+
+fn write_docs(directory: &std::path::Path) -> Result<ExitCode, BoxError> {
+    std::fs::write(directory.join("errors.md"), web::errors_markdown())?;
+    std::fs::write(directory.join("config.md"), config::markdown())?;
+    Ok(ExitCode::SUCCESS)
+}

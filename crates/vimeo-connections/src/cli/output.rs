@@ -1,0 +1,53 @@
+//! Printing: answers on standard output, complaints on standard error.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use crate::cli::BoxError;
+
+/// Prints an answer.
+pub(crate) fn say(text: &str) -> Result<ExitCode, BoxError> {
+    match writeln!(io::stdout(), "{text}") {
+        // Whoever read us has seen enough (`… | head`).
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        result => result?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a JSON answer.
+pub(crate) fn say_json(value: &serde_json::Value) -> Result<ExitCode, BoxError> {
+    say(&serde_json::to_string_pretty(value)?)
+}
+
+/// Prints a table: columns as wide as their widest cell, counted in characters.
+pub(crate) fn say_table(header: &[&str], rows: &[Vec<String>]) -> Result<ExitCode, BoxError> {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(header.get(column).map(|cell| cell.len())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<_> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(&mut header.iter().copied())];
+    lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
+    say(&lines.join("\n"))
+}
+
+/// Prints why a command failed.
+pub(crate) fn complain(error: &(dyn std::error::Error + 'static)) {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    // When standard error is closed there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "vimeo-connections: {text}");
+}

@@ -1,0 +1,213 @@
+//! Every configuration key: its kind, default and meaning. `docs/config.md` is made from this table.
+
+use std::fmt::Write as _;
+
+/// One key.
+pub(crate) struct Key {
+    /// Section and name, with a dot between.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// Empty: not set.
+    pub(crate) default: &'static str,
+    /// Never shown.
+    pub(crate) is_secret: bool,
+    pub(crate) meaning: &'static str,
+}
+
+/// What a value may be.
+pub(crate) enum Kind {
+    Text,
+    Flag,
+    Number {
+        least: u64,
+        most: u64,
+    },
+    /// In the environment, with commas between.
+    List,
+    Choice(&'static [&'static str]),
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
+    Key { name, kind, default, is_secret: false, meaning }
+}
+
+const fn secret(name: &'static str, meaning: &'static str) -> Key {
+    Key { name, kind: Kind::Text, default: "", is_secret: true, meaning }
+}
+
+pub(crate) const KEYS: [Key; 21] = [
+    key(
+        "listen",
+        Kind::Text,
+        "127.0.0.1:8080",
+        "Address and port. Another address than loopback needs `tls.*` or `behind_tls_proxy`. Port 0 takes a free one, which the log names.",
+    ),
+    key("base_path", Kind::Text, "/pictoryapis", "In front of every documented path; `/` for none."),
+    key(
+        "database_url",
+        Kind::Text,
+        "sqlite:./data/vimeo-connections.db",
+        "`sqlite:` and a path. The directory is made if it is not there.",
+    ),
+    key(
+        "strict_fields",
+        Kind::Flag,
+        "false",
+        "Refuse unknown fields in request bodies, instead of ignoring them and naming them in `X-Ignored-Fields`.",
+    ),
+    key(
+        "behind_tls_proxy",
+        Kind::Flag,
+        "false",
+        "A proxy in front speaks TLS and writes `X-Forwarded-For`, whose last entry is taken for the client's address.",
+    ),
+    key(
+        "tls.certificate_file",
+        Kind::Text,
+        "",
+        "PEM file of the certificate chain, the service's own first. Read again on SIGHUP.",
+    ),
+    key("tls.key_file", Kind::Text, "", "PEM file of the certificate's private key."),
+    key(
+        "keyring.file",
+        Kind::Text,
+        "./vimeo-connections.keyring",
+        "The file that `vimeo-connections init` makes. Keep it, and its backups, apart from the database and its backups.",
+    ),
+    key(
+        "keyring.group_may_read",
+        Kind::Flag,
+        "false",
+        "Accept a keyring file that its group may read, as some container platforms mount it.",
+    ),
+    secret(
+        "keyring.value",
+        "Instead of a file: base64 of 32 random bytes (`openssl rand -base64 32`). Not a passphrase.",
+    ),
+    key(
+        "vimeo.base_url",
+        Kind::Text,
+        "https://api.vimeo.com",
+        "Vimeo's API, or a sandbox of it. https, or http on loopback.",
+    ),
+    key(
+        "vimeo.verification",
+        Kind::Choice(&["required", "off", "when-reachable"]),
+        "required",
+        "`required`: credentials are stored only after Vimeo confirmed them. `off`: stored unchecked, for those who cannot reach Vimeo. `when-reachable` is refused by this version.",
+    ),
+    key("vimeo.required_scopes", Kind::List, "private,upload,edit", "Scopes that an access token must have."),
+    key(
+        "vimeo.budget_seconds",
+        Kind::Number { least: 1, most: 300 },
+        "5",
+        "How long checking credentials may take in all.",
+    ),
+    secret("vimeo.proxy", "URL of a proxy to reach Vimeo through. The environment's proxies are never used."),
+    key(
+        "store.queue",
+        Kind::Number { least: 1, most: 1_000_000 },
+        "4096",
+        "How many writes may wait; more are answered `503 OVERLOADED`.",
+    ),
+    key(
+        "bootstrap.account",
+        Kind::Text,
+        "",
+        "An account of this name is made at the start if there is none.",
+    ),
+    key(
+        "bootstrap.api_key_file",
+        Kind::Text,
+        "",
+        "The API key in this file becomes one of that account; if there is no such file, a key is made and written there (mode 0600).",
+    ),
+    key("log.format", Kind::Choice(&["pretty", "json"]), "pretty", "How log lines on standard error look."),
+    key(
+        "log.level",
+        Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]),
+        "info",
+        "What is logged. Libraries are logged from warnings on, whatever this says.",
+    ),
+    key(
+        "shutdown_seconds",
+        Kind::Number { least: 0, most: 300 },
+        "10",
+        "How long requests in flight may take after SIGTERM.",
+    ),
+];
+
+impl Kind {
+    /// Checks a value and brings it to its one text; the error never shows the value.
+    pub(crate) fn read(&self, value: &str) -> Result<String, String> {
+        let value = value.trim();
+        match self {
+            Self::Text => Ok(value.to_owned()),
+            Self::Flag if matches!(value, "true" | "false") => Ok(value.to_owned()),
+            Self::Flag => Err("must be true or false".to_owned()),
+            Self::Number { least, most } => match value.parse::<u64>() {
+                Ok(number) if (*least..=*most).contains(&number) => Ok(number.to_string()),
+                _ => Err(format!("must be a whole number from {least} to {most}")),
+            },
+            Self::List => Ok(split_list(value).join(",")),
+            Self::Choice(choices) if choices.contains(&value) => Ok(value.to_owned()),
+            Self::Choice(choices) => Err(format!("must be one of: {}", choices.join(", "))),
+        }
+    }
+
+    /// A value as it stands in a file.
+    pub(crate) fn to_toml(&self, value: &str) -> String {
+        match self {
+            Self::Text | Self::Choice(_) => toml::Value::from(value).to_string(),
+            Self::Flag | Self::Number { .. } => value.to_owned(),
+            Self::List => toml::Value::from(split_list(value)).to_string(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Flag => "true or false".to_owned(),
+            Self::Number { least, most } => format!("{least} to {most}"),
+            Self::List => "list of texts".to_owned(),
+            Self::Choice(choices) => choices.join(", "),
+        }
+    }
+}
+
+/// The entries of a list, without the empty ones.
+pub(crate) fn split_list(value: &str) -> Vec<String> {
+    value.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+}
+
+/// A key's environment variable.
+pub(crate) fn variable(name: &str) -> String {
+    format!("VIMEO_CONNECTIONS_{}", name.replace('.', "__").to_uppercase())
+}
+
+/// The table as a page of the documentation.
+pub(crate) fn markdown() -> String {
+    let mut page = String::from(
+        "# Configuration\n\n\
+         Made from the table in `crates/vimeo-connections/src/config/keys.rs`; a test fails when this page is stale.\n\n\
+         Built-in defaults, then the file (`--config PATH`, else `./vimeo-connections.toml` if it is there), then the\n\
+         environment; the later wins. A key with a dot is in a section of the file (`[vimeo]`, `base_url = …`). Unknown\n\
+         keys and variables are refused. `vimeo-connections config check` shows what is in effect, and from where.\n\n\
+         | key | environment variable | values | default | meaning |\n|---|---|---|---|---|\n",
+    );
+    for key in &KEYS {
+        let default =
+            if key.default.is_empty() { "not set".to_owned() } else { format!("`{}`", key.default) };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            page,
+            "| `{}` | `{}` | {} | {default} | {}{} |",
+            key.name,
+            variable(key.name),
+            key.kind.describe(),
+            key.meaning,
+            if key.is_secret { " Secret: never shown." } else { "" }
+        );
+    }
+    page
+}

@@ -1,0 +1,275 @@
+//! Configuration: built-in defaults, then a file, then the environment. Every key is in [`keys::KEYS`]; unknown ones
+//! are refused.
+
+mod keys;
+mod layers;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::account::Label;
+use domain::secret::Secret;
+use seal::keyring_file::GroupAccess;
+use thiserror::Error;
+use tracing_subscriber::filter::LevelFilter;
+use vimeo::BaseUrl;
+use web::{ClientAddress, UnknownFields};
+
+pub(crate) use keys::markdown;
+pub(crate) use layers::{Environment, Layers, Source};
+
+/// The configuration, every value by its rules.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) base_path: String,
+    pub(crate) client_address: ClientAddress,
+    pub(crate) unknown_fields: UnknownFields,
+    pub(crate) database_url: String,
+    pub(crate) queue: usize,
+    pub(crate) keyring: KeyringSource,
+    pub(crate) vimeo: VimeoConfig,
+    pub(crate) bootstrap: Option<Bootstrap>,
+    pub(crate) log_format: LogFormat,
+    pub(crate) log_level: LevelFilter,
+    pub(crate) shutdown: Duration,
+}
+
+/// A certificate chain and its key, PEM.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// Where the keyring is.
+#[derive(Debug)]
+pub(crate) enum KeyringSource {
+    File { path: PathBuf, group: GroupAccess },
+    Value(Secret),
+}
+
+/// How Vimeo is asked.
+#[derive(Debug)]
+pub(crate) struct VimeoConfig {
+    pub(crate) base_url: BaseUrl,
+    pub(crate) verify: bool,
+    pub(crate) required_scopes: Vec<String>,
+    pub(crate) budget: Duration,
+    pub(crate) proxy: Option<Secret>,
+}
+
+/// An account and a key that are made at the start if they are not there.
+#[derive(Debug)]
+pub(crate) struct Bootstrap {
+    pub(crate) account: Label,
+    pub(crate) api_key_file: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Json,
+    Pretty,
+}
+
+/// The configuration cannot be used; each line says what to mend.
+#[derive(Debug, Error)]
+#[error("the configuration cannot be used:\n{}", .0.iter().map(|fault| format!("  - {fault}")).collect::<Vec<_>>().join("\n"))]
+pub(crate) struct ConfigError(Vec<String>);
+
+impl Config {
+    /// Reads the file (`--config`, else `./vimeo-connections.toml` if it is there) and the environment.
+    pub(crate) fn load(file: Option<&Path>, environment: Environment) -> Result<(Self, Layers), ConfigError> {
+        let layers = Layers::read(file, environment).map_err(ConfigError)?;
+        let config = Self::from_layers(&layers)?;
+        Ok((config, layers))
+    }
+
+    pub(crate) fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
+        let mut reader = Reader { layers, faults: Vec::new() };
+        let config = reader.read();
+        match config {
+            Some(config) if reader.faults.is_empty() => Ok(config),
+            _ => Err(ConfigError(reader.faults)),
+        }
+    }
+}
+
+/// Reads typed values and collects what is wrong with them.
+struct Reader<'a> {
+    layers: &'a Layers,
+    faults: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self) -> Option<Config> {
+        let listen = self.parsed("listen", |text| {
+            text.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080".to_owned())
+        });
+        let tls = self.tls();
+        let is_behind_proxy = self.flag("behind_tls_proxy");
+        if let Some(listen) = listen {
+            self.check_exposure(listen, tls.is_some() || is_behind_proxy);
+        }
+        let base_path = self.parsed("base_path", parse_base_path);
+        let queue = self.number("store.queue").and_then(|queue| usize::try_from(queue).ok());
+        let keyring = self.keyring();
+        let vimeo = self.vimeo();
+        let bootstrap = self.bootstrap();
+        let log_level = self.parsed("log.level", |text| text.parse().map_err(|_| "is no level".to_owned()));
+        Some(Config {
+            listen: listen?,
+            tls,
+            base_path: base_path?,
+            client_address: if is_behind_proxy { ClientAddress::ForwardedFor } else { ClientAddress::Peer },
+            unknown_fields: if self.flag("strict_fields") {
+                UnknownFields::Refuse
+            } else {
+                UnknownFields::Report
+            },
+            database_url: self.text("database_url")?,
+            queue: queue?,
+            keyring: keyring?,
+            vimeo: vimeo?,
+            bootstrap,
+            log_format: match self.text("log.format")?.as_str() {
+                "json" => LogFormat::Json,
+                _ => LogFormat::Pretty,
+            },
+            log_level: log_level?,
+            shutdown: Duration::from_secs(self.number("shutdown_seconds")?),
+        })
+    }
+
+    /// API keys and Vimeo credentials must not cross a network in the clear.
+    fn check_exposure(&mut self, listen: SocketAddr, is_protected: bool) {
+        if !listen.ip().is_loopback() && !is_protected {
+            self.faults.push(format!(
+                "listen: {listen} can be reached from other machines, and keys and credentials would travel in the \
+                 clear; set tls.certificate_file and tls.key_file, or behind_tls_proxy = true if a proxy in front \
+                 speaks TLS"
+            ));
+        }
+    }
+
+    fn tls(&mut self) -> Option<TlsFiles> {
+        match (self.text("tls.certificate_file"), self.text("tls.key_file")) {
+            (Some(certificate), Some(key)) => {
+                Some(TlsFiles { certificate: certificate.into(), key: key.into() })
+            }
+            (None, None) => None,
+            _ => self.fault("tls.certificate_file", "and tls.key_file go together"),
+        }
+    }
+
+    fn keyring(&mut self) -> Option<KeyringSource> {
+        let group =
+            if self.flag("keyring.group_may_read") { GroupAccess::Read } else { GroupAccess::Forbidden };
+        match self.text("keyring.value") {
+            Some(_) if self.layers.source("keyring.file") != Source::Default => {
+                self.fault("keyring.value", "and keyring.file are both set: only one of them can be meant")
+            }
+            Some(value) => Some(KeyringSource::Value(Secret::new(value))),
+            None => Some(KeyringSource::File { path: self.text("keyring.file")?.into(), group }),
+        }
+    }
+
+    fn vimeo(&mut self) -> Option<VimeoConfig> {
+        let base_url =
+            self.parsed("vimeo.base_url", |text| BaseUrl::parse(text).map_err(|error| error.to_string()));
+        let verify = self.parsed("vimeo.verification", |text| match text {
+            "required" => Ok(true),
+            "off" => Ok(false),
+            // The third of the documented values: this version cannot do the checking again that it promises.
+            "when-reachable" => {
+                Err("\"when-reachable\" is not supported yet; use \"required\" or \"off\"".to_owned())
+            }
+            _ => Err("must be \"required\" or \"off\"".to_owned()),
+        });
+        let budget = self.number("vimeo.budget_seconds").map(Duration::from_secs);
+        let required_scopes = self.text("vimeo.required_scopes").unwrap_or_default();
+        Some(VimeoConfig {
+            base_url: base_url?,
+            verify: verify?,
+            required_scopes: keys::split_list(&required_scopes),
+            budget: budget?,
+            proxy: self.text("vimeo.proxy").map(Secret::new),
+        })
+    }
+
+    fn bootstrap(&mut self) -> Option<Bootstrap> {
+        let api_key_file = self.text("bootstrap.api_key_file").map(PathBuf::from);
+        let Some(account) = self.text("bootstrap.account") else {
+            return api_key_file
+                .and_then(|_| self.fault("bootstrap.api_key_file", "needs bootstrap.account"));
+        };
+        match Label::parse(&account) {
+            Ok(account) => Some(Bootstrap { account, api_key_file }),
+            Err(error) => self.fault("bootstrap.account", &error.to_string()),
+        }
+    }
+
+    /// A value's text; `None` if it has none, or an empty one.
+    fn text(&self, key: &'static str) -> Option<String> {
+        self.layers.text(key).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    fn flag(&self, key: &'static str) -> bool {
+        self.layers.text(key) == Some("true")
+    }
+
+    /// A number, which was checked against its bounds when it was read.
+    fn number(&self, key: &'static str) -> Option<u64> {
+        self.layers.text(key)?.parse().ok()
+    }
+
+    fn parsed<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        match parse(self.layers.text(key).unwrap_or_default()) {
+            Ok(value) => Some(value),
+            Err(error) => self.fault(key, &error),
+        }
+    }
+
+    fn fault<T>(&mut self, key: &'static str, what: &str) -> Option<T> {
+        self.faults.push(format!("{key} ({}): {what}", self.layers.source(key)));
+        None
+    }
+}
+
+fn parse_base_path(text: &str) -> Result<String, String> {
+    let path = text.trim_end_matches('/');
+    let is_plain = |segment: &str| {
+        !segment.is_empty()
+            && !matches!(segment, "." | "..")
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    let mut segments = path.split('/');
+    if path.is_empty() || (segments.next() == Some("") && segments.all(is_plain)) {
+        return Ok(path.to_owned());
+    }
+    Err("must be a path such as /pictoryapis, or / for none".to_owned())
+}
+
+/// The effective configuration, as a file that says where each value is from. Secrets are not shown.
+pub(crate) fn effective(layers: &Layers) -> String {
+    let mut text = String::new();
+    for key in &keys::KEYS {
+        let value = match layers.text(key.name) {
+            None | Some("") => "# not set".to_owned(),
+            Some(_) if key.is_secret => "\"<redacted>\"".to_owned(),
+            Some(value) => key.kind.to_toml(value),
+        };
+        let hash = if value.starts_with('#') { "# " } else { "" };
+        let value = value.trim_start_matches("# ");
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{hash}{} = {value}  # {}", key.name, layers.source(key.name));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

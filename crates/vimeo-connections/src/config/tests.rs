@@ -1,0 +1,134 @@
+use super::*;
+
+fn load(file: &str, environment: &[(&str, &str)]) -> Result<(Config, Layers), ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.toml");
+    std::fs::write(&path, file).unwrap();
+    Config::load(Some(&path), Environment::of(environment))
+}
+
+fn faults(file: &str, environment: &[(&str, &str)]) -> String {
+    load(file, environment).err().expect("refused").to_string()
+}
+
+#[test]
+fn the_defaults_are_a_whole_configuration() {
+    let (config, layers) = load("", &[]).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.base_path, "/pictoryapis");
+    assert_eq!(config.database_url, "sqlite:./data/vimeo-connections.db");
+    assert_eq!(config.vimeo.base_url.to_string(), "https://api.vimeo.com");
+    assert!(config.vimeo.verify && config.vimeo.proxy.is_none() && config.bootstrap.is_none());
+    assert_eq!(config.vimeo.required_scopes, ["private", "upload", "edit"]);
+    assert_eq!((config.vimeo.budget, config.queue), (Duration::from_secs(5), 4096));
+    assert_eq!(layers.source("listen"), Source::Default);
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+    let file = "listen = \"127.0.0.1:1\"\n[vimeo]\nbudget_seconds = 7\nrequired_scopes = [\"private\"]\n";
+    let variables =
+        [("VIMEO_CONNECTIONS_LISTEN", "127.0.0.1:2"), ("VIMEO_CONNECTIONS_VIMEO__VERIFICATION", "off")];
+    let (config, layers) = load(file, &variables).unwrap();
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.vimeo.budget, Duration::from_secs(7));
+    assert_eq!(config.vimeo.required_scopes, ["private"]);
+    assert!(!config.vimeo.verify);
+    assert_eq!(layers.source("vimeo.budget_seconds"), Source::File);
+}
+
+/// Every key: its variable is read, its value is checked, and the page names it.
+#[test]
+fn every_key_can_be_set_from_the_environment() {
+    let page = markdown();
+    for key in &keys::KEYS {
+        let value = match key.kind {
+            keys::Kind::Number { least, .. } => least.to_string(),
+            keys::Kind::Flag => "false".to_owned(),
+            keys::Kind::Choice(choices) => choices[0].to_owned(),
+            _ => key.default.to_owned(),
+        };
+        let variable = keys::variable(key.name);
+        let layers =
+            Layers::read(None, Environment::of(&[(&variable, &value)])).unwrap_or_else(|f| panic!("{f:?}"));
+        assert_eq!(layers.source(key.name), Source::Environment(variable.clone()), "{}", key.name);
+        assert!(page.contains(&format!("| `{}` | `{variable}` |", key.name)), "{}", key.name);
+    }
+}
+
+#[test]
+fn every_fault_is_named_at_once_and_no_secret_with_it() {
+    let file = "lisen = \"x\"\n[vimeo]\nbudget_seconds = 0\nproxy = \"http://user:canary@h\"\n[keyring]\nvalu = \"canary\"\n";
+    let text =
+        faults(file, &[("VIMEO_CONNECTIONS_LISTENN", "x"), ("VIMEO_CONNECTIONS_STRICT_FIELDS", "canary")]);
+    for expected in [
+        "lisen is not a configuration key; did you mean listen?",
+        "VIMEO_CONNECTIONS_LISTENN is not a configuration key; did you mean VIMEO_CONNECTIONS_LISTEN?",
+        "vimeo.budget_seconds (from the file): must be a whole number from 1 to 300",
+        "keyring.valu is not a configuration key; did you mean keyring.value?",
+        "strict_fields (from VIMEO_CONNECTIONS_STRICT_FIELDS): must be true or false",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    assert!(!text.contains("canary"), "{text}");
+    assert!(!faults("[keyring]\nvalue = canary\n", &[]).contains("canary"));
+}
+
+#[test]
+fn what_decides_security_is_said_or_refused() {
+    for (file, expected) in [
+        ("listen = \"0.0.0.0:8080\"", "listen: 0.0.0.0:8080 can be reached from other machines"),
+        ("listen = \"[::]:8080\"", "can be reached from other machines"),
+        ("listen = \"8080\"", "must be an address and a port"),
+        ("[tls]\nkey_file = \"k\"", "go together"),
+        ("[vimeo]\nbase_url = \"http://api.vimeo.com\"", "must begin with https://"),
+        ("[vimeo]\nverification = \"when-reachable\"", "\"when-reachable\" is not supported yet"),
+        ("[vimeo]\nverification = \"no\"", "must be one of: required, off"),
+        ("[keyring]\nvalue = \"x\"\nfile = \"y\"", "only one of them can be meant"),
+        ("[bootstrap]\napi_key_file = \"k\"", "needs bootstrap.account"),
+        ("[bootstrap]\naccount = \"\\u0007\"", "must not contain control"),
+        ("base_path = \"pictory\"", "must be a path"),
+        ("base_path = \"/a/{b}\"", "must be a path"),
+        ("[store]\nqueue = 0", "from 1 to"),
+        ("listen = 1979-05-27", "must not be a table or a date"),
+        ("listen = ", "is not TOML (line 1)"),
+    ] {
+        let text = faults(file, &[]);
+        assert!(text.contains(expected), "{file}\n{text}");
+    }
+    assert!(load("listen = \"0.0.0.0:8080\"\nbehind_tls_proxy = true", &[]).is_ok());
+    assert!(
+        load("listen = \"0.0.0.0:8080\"\n[tls]\nkey_file = \"k\"\ncertificate_file = \"c\"", &[]).is_ok()
+    );
+    assert_eq!(load("base_path = \"/\"", &[]).unwrap().0.base_path, "");
+}
+
+#[test]
+fn a_file_that_was_asked_for_must_be_there() {
+    let error = Config::load(Some(Path::new("/nonexistent/c.toml")), Environment::of(&[])).err().unwrap();
+    assert!(error.to_string().contains("cannot be read"), "{error}");
+}
+
+#[test]
+fn variables_that_kubernetes_sets_for_a_service_of_our_name_are_not_ours() {
+    let variables =
+        ["PORT", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"]
+            .map(|rest| (format!("VIMEO_CONNECTIONS_{rest}"), "tcp://10.0.0.1:8080".to_owned()));
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert!(load("", &variables).is_ok());
+}
+
+#[test]
+fn the_effective_configuration_is_a_configuration_without_its_secrets() {
+    let value = "[keyring]\nvalue = \"canary-canary\"\n[vimeo]\nproxy = \"http://u:canary@h:1\"\n";
+    let (_, layers) = load(value, &[("VIMEO_CONNECTIONS_VIMEO__REQUIRED_SCOPES", "a, b")]).unwrap();
+    let text = effective(&layers);
+    assert!(!text.contains("canary"), "{text}");
+    assert!(text.contains("keyring.value = \"<redacted>\"  # from the file"), "{text}");
+    assert!(
+        text.contains(
+            "vimeo.required_scopes = [\"a\", \"b\"]  # from VIMEO_CONNECTIONS_VIMEO__REQUIRED_SCOPES"
+        )
+    );
+    assert!(text.parse::<toml::Table>().is_ok(), "{text}");
+}

@@ -1,0 +1,196 @@
+//! `serve`: listens until it is told to stop, then finishes what is in flight.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::{AccountError, App, Clock, KeyOptions};
+use axum_server::tls_rustls::RustlsConfig;
+use axum_server::{Handle, Server};
+use domain::account::Label;
+use domain::api_key::PlainKey;
+use seal::Randomness;
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+use web::RequestIds;
+use zeroize::Zeroizing;
+
+use crate::cli::BoxError;
+use crate::config::{Bootstrap, Config, TlsFiles};
+use crate::wiring;
+
+/// How long the header of a request may take to arrive, and how long a connection may be idle between requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// The exit status when the state of the database is unknown: a supervisor should start the service again.
+const EXIT_DATABASE_FAILED: i32 = 70;
+/// The exit status after a second signal.
+const EXIT_INTERRUPTED: i32 = 130;
+/// What a bootstrapped key is called.
+const BOOTSTRAP_KEY_NAME: &str = "bootstrap";
+
+/// Why the service could not begin to serve.
+#[derive(Debug, Error)]
+enum ServeError {
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("the certificate or its key cannot be used ({} and {}): {source}", files.certificate.display(), files.key.display())]
+    Tls { files: TlsFiles, source: io::Error },
+    #[error("bootstrap.api_key_file {}: {source}", path.display())]
+    KeyFile { path: PathBuf, source: io::Error },
+    #[error("bootstrap.api_key_file {}: {reason}", path.display())]
+    Key { path: PathBuf, reason: String },
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
+    let listener = listen(config.listen)?;
+    let address = listener.local_addr()?;
+    let tls = match &config.tls {
+        Some(files) => Some((read_certificate(files).await?, files.clone())),
+        None => None,
+    };
+    let leftovers = TaskTracker::new();
+    let app = Arc::new(wiring::open_for_serving(config, leftovers.clone()).await?);
+    if let Some(bootstrap) = &config.bootstrap {
+        make_bootstrap(&app, bootstrap).await?;
+    }
+    let handle = Handle::new();
+    // These never end by themselves; they go when this set goes.
+    let mut watchers = JoinSet::new();
+    watchers.spawn(watch_database(app.clone()));
+    watchers.spawn(stop_on_signal(signal(SignalKind::terminate())?, handle.clone(), config.shutdown));
+    watchers.spawn(stop_on_signal(signal(SignalKind::interrupt())?, handle.clone(), config.shutdown));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!(%address, url = format!("{scheme}://{address}{}", config.base_path), "listening");
+    if !config.vimeo.verify {
+        tracing::warn!(
+            "vimeo.verification is off: connections are stored without asking Vimeo whether they work"
+        );
+    }
+    if let Some((certificate, files)) = tls {
+        watchers.spawn(reload_on_hangup(signal(SignalKind::hangup())?, certificate.clone(), files));
+        let server = axum_server::from_tcp_rustls(listener, certificate)?.handle(handle);
+        limit(server).serve(web::make_service(app.clone(), settings(config), Clock::system())).await?;
+    } else {
+        let server = axum_server::from_tcp(listener)?.handle(handle);
+        limit(server).serve(web::make_service(app.clone(), settings(config), Clock::system())).await?;
+    }
+    tracing::info!("stopping: what was begun is finished");
+    leftovers.close();
+    if tokio::time::timeout(config.shutdown, leftovers.wait()).await.is_err() {
+        tracing::warn!("tokens that checking credentials left at Vimeo could not all be revoked in time");
+    }
+    app.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Slow and silent clients are sent away, so that they cannot hold the service's connections.
+fn limit<A>(mut server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
+    server.http_builder().http1().header_read_timeout(HEADER_TIMEOUT);
+    server.http_builder().http2().keep_alive_interval(HEADER_TIMEOUT).keep_alive_timeout(HEADER_TIMEOUT);
+    server
+        .first_request_timeout(HEADER_TIMEOUT)
+        .accept_error_handler(|_, error| tracing::warn!(%error, "a connection could not be accepted"))
+}
+
+fn settings(config: &Config) -> web::Settings {
+    let randomness = Randomness::system();
+    web::Settings {
+        base_path: config.base_path.clone(),
+        unknown_fields: config.unknown_fields,
+        client_address: config.client_address,
+        request_ids: RequestIds::from_fn(move || randomness.bytes()),
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let failed = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+async fn read_certificate(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
+    RustlsConfig::from_pem_file(&files.certificate, &files.key)
+        .await
+        .map_err(|source| ServeError::Tls { files: files.clone(), source })
+}
+
+/// When the state of the database is unknown, an answer could be wrong: the process ends, and a restart recovers.
+async fn watch_database(app: Arc<App>) {
+    let cause = app.failed().await;
+    tracing::error!(cause, "the service stops at once; start it again to recover what is on the disk");
+    std::process::exit(EXIT_DATABASE_FAILED);
+}
+
+/// The first signal ends the service in good order, the second at once.
+async fn stop_on_signal(mut signals: Signal, handle: Handle<SocketAddr>, shutdown: Duration) {
+    signals.recv().await;
+    handle.graceful_shutdown(Some(shutdown));
+    signals.recv().await;
+    std::process::exit(EXIT_INTERRUPTED);
+}
+
+/// A renewed certificate is taken without a restart; one that cannot be read leaves the old in place.
+async fn reload_on_hangup(mut signals: Signal, certificate: RustlsConfig, files: TlsFiles) {
+    while signals.recv().await.is_some() {
+        match certificate.reload_from_pem_file(&files.certificate, &files.key).await {
+            Ok(()) => tracing::info!("the certificate was read again"),
+            Err(error) => tracing::error!(%error, "the certificate cannot be read; the old one stays in use"),
+        }
+    }
+}
+
+/// Makes the account and the key that the configuration names, if they are not there.
+async fn make_bootstrap(app: &App, bootstrap: &Bootstrap) -> Result<(), BoxError> {
+    let account = match app.find_account(&bootstrap.account).await {
+        Ok(account) => account,
+        Err(AccountError::Unknown(name)) => {
+            let account = app.create_account(name).await?;
+            tracing::info!(account = %account.id, "the bootstrap account was made");
+            account
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(path) = &bootstrap.api_key_file else { return Ok(()) };
+    let plain = read_or_make_key(path)?;
+    if let Some(known) = app.find_api_key(&plain).await? {
+        if known.account_id != account.id {
+            let reason = "the key in it belongs to another account".to_owned();
+            return Err(ServeError::Key { path: path.clone(), reason }.into());
+        }
+        if known.revoked_at.is_some() {
+            tracing::warn!(api_key = %known.id, "the bootstrap key was revoked, and stays so");
+        }
+        return Ok(());
+    }
+    let options = KeyOptions { name: Label::parse(BOOTSTRAP_KEY_NAME)?, expires_in_days: None };
+    let key = app.import_api_key(&account, &plain, options).await?;
+    tracing::info!(api_key = %key.id, "the bootstrap key was taken in");
+    Ok(())
+}
+
+/// The key in the file. If there is no file, a new key, written there before it is good for anything: whatever
+/// interrupts us, the next start finds it.
+fn read_or_make_key(path: &Path) -> Result<PlainKey, ServeError> {
+    let failed = |source| ServeError::KeyFile { path: path.to_owned(), source };
+    match std::fs::read_to_string(path).map(Zeroizing::new) {
+        Ok(text) => PlainKey::parse(text.trim())
+            .map_err(|error| ServeError::Key { path: path.to_owned(), reason: error.to_string() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let plain = PlainKey::from_random(Randomness::system().bytes());
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+            writeln!(file, "{}", plain.expose()).and_then(|()| file.sync_all()).map_err(failed)?;
+            Ok(plain)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}

@@ -1,0 +1,123 @@
+//! From the configuration to a running [`App`]: the keyring is read, Vimeo's client made, the database opened.
+
+use std::path::PathBuf;
+
+use app::{App, Clock, Inspection, Migrations, Setup, Verification};
+use seal::Randomness;
+use seal::keyring::{Keyring, KeyringError};
+use seal::keyring_file::{self, KeyringFileError};
+use thiserror::Error;
+use tokio_util::task::TaskTracker;
+use vimeo::{ClientError, Requirements};
+
+use crate::config::{Config, KeyringSource, VimeoConfig};
+
+/// Why the service could not be put together. Written for a tired operator.
+#[derive(Debug, Error)]
+pub(crate) enum WiringError {
+    #[error(
+        "there is no keyring file at {}. Run `vimeo-connections init` once: it makes the keyring, which everything \
+         stored is sealed with. If there was one before, set keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to where \
+         it is",
+        .0.display()
+    )]
+    NoKeyringYet(PathBuf),
+    #[error(
+        "there is no keyring file at {}, and the database {database_url} was sealed with {keys}. Nothing was touched. \
+         Probably the service was started in another directory than before, or the file was not mounted: set \
+         keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to where it is, or restore it from its backup. Do not run \
+         `init`: a new keyring cannot open what an old one sealed",
+        path.display()
+    )]
+    KeyringLost { path: PathBuf, database_url: String, keys: String },
+    #[error("{0}. Nothing was touched. Restore the keyring from its backup")]
+    KeyringDamaged(KeyringFileError),
+    #[error("{0}")]
+    KeyringFile(KeyringFileError),
+    #[error("keyring.value cannot be used: {0}. Nothing was touched")]
+    KeyringValue(KeyringError),
+    #[error(transparent)]
+    Vimeo(#[from] ClientError),
+    #[error(transparent)]
+    Start(#[from] app::StartError),
+    #[error(transparent)]
+    Open(#[from] app::OpenError),
+}
+
+/// The name that the service gives itself to Vimeo.
+const USER_AGENT: &str = concat!("vimeo-connections/", env!("CARGO_PKG_VERSION"));
+
+/// Opens the service for its own work, checking credentials as configured.
+pub(crate) async fn open_for_serving(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
+    open(config, Migrations::Apply, verification(&config.vimeo, tasks)?).await
+}
+
+/// Opens the service for an administrator's command, which checks no credentials and upgrades no database.
+pub(crate) async fn open_for_administration(config: &Config) -> Result<App, WiringError> {
+    open(config, Migrations::OnlyIfNew, Verification::Off).await
+}
+
+/// Opens the service for its migrations alone.
+pub(crate) async fn open_for_migrating(config: &Config) -> Result<App, WiringError> {
+    open(config, Migrations::Apply, Verification::Off).await
+}
+
+async fn open(
+    config: &Config,
+    migrations: Migrations,
+    verification: Verification,
+) -> Result<App, WiringError> {
+    let setup = Setup {
+        keyring: read_keyring(config).await?,
+        database_url: config.database_url.clone(),
+        queue: config.queue,
+        migrations,
+        verification,
+        clock: Clock::system(),
+        randomness: Randomness::system(),
+    };
+    Ok(App::open(setup).await?)
+}
+
+async fn read_keyring(config: &Config) -> Result<Keyring, WiringError> {
+    let (path, group) = match &config.keyring {
+        KeyringSource::Value(value) => {
+            return Keyring::from_value(value.expose()).map_err(WiringError::KeyringValue);
+        }
+        KeyringSource::File { path, group } => (path, *group),
+    };
+    let error = match keyring_file::read(path, group) {
+        Ok(keyring) => return Ok(keyring),
+        Err(error) => error,
+    };
+    match error {
+        KeyringFileError::Absent(path) => match sealed_with(&config.database_url).await? {
+            Some(keys) => {
+                Err(WiringError::KeyringLost { path, database_url: config.database_url.clone(), keys })
+            }
+            None => Err(WiringError::NoKeyringYet(path)),
+        },
+        KeyringFileError::Content { .. } => Err(WiringError::KeyringDamaged(error)),
+        _ => Err(WiringError::KeyringFile(error)),
+    }
+}
+
+/// The keys that a database was sealed with, for a sentence; `None` if there is no such database.
+pub(crate) async fn sealed_with(database_url: &str) -> Result<Option<String>, app::OpenError> {
+    let keys =
+        app::inspect(database_url).await?.map_or_else(Vec::new, |Inspection { keyring_checks, .. }| {
+            keyring_checks.into_iter().map(|check| format!("the key {}", check.keyring_key)).collect()
+        });
+    Ok((!keys.is_empty()).then(|| keys.join(" and ")))
+}
+
+fn verification(config: &VimeoConfig, tasks: TaskTracker) -> Result<Verification, WiringError> {
+    if !config.verify {
+        return Ok(Verification::Off);
+    }
+    let proxy = config.proxy.as_ref().map(domain::secret::Secret::expose);
+    Ok(Verification::Required {
+        client: vimeo::Client::new(config.base_url.clone(), USER_AGENT, proxy, tasks)?,
+        requirements: Requirements { scopes: config.required_scopes.clone(), budget: config.budget },
+    })
+}
