@@ -1,5 +1,5 @@
 //! The nouns of the service and their rules: what a connection, a name, a key may be.
-//! Pure: knows no clock, no I/O, no serialization; time and randomness are passed in.
+//! Knows no clock, no I/O, no serialization: time and randomness are passed in.
 //! Invariant: a value of one of these types passed the rules of its type when it came in; only the store, which
 //! gives back what came in that way, builds one without asking (`from_stored`).
 

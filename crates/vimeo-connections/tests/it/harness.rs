@@ -1,0 +1,347 @@
+//! A world for one test: a directory, a sandbox, and the service as a process beside it.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// How long anything is waited for before a test gives up. No test asserts how long something took.
+const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
+pub(crate) const ACCOUNT: &str = "acme";
+
+/// What a world may differ in.
+#[derive(Default)]
+pub(crate) struct Wish {
+    /// Lines of configuration, put before the world's own sections: keys with dots.
+    pub(crate) config: String,
+    /// The sandbox takes any credentials.
+    pub(crate) open_sandbox: bool,
+    /// No sandbox is asked at all.
+    pub(crate) verification_off: bool,
+}
+
+pub(crate) struct World {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) sandbox: sandbox::Running,
+    pub(crate) service: Service,
+    /// A good key of the account [`ACCOUNT`].
+    pub(crate) api_key: String,
+    pub(crate) http: reqwest::Client,
+}
+
+/// The service as a process. Killed when dropped.
+pub(crate) struct Service {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+/// An HTTP answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The body as JSON; null if it is empty or none.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The error code.
+    pub(crate) fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The faulty fields: name and text of each.
+    pub(crate) fn fields(&self) -> Vec<(String, String)> {
+        let fields = self.json()["fields"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        fields.iter().map(|field| (text(&field["name"]), text(&field["errors"]))).collect()
+    }
+}
+
+impl World {
+    /// The usual world: a strict sandbox, verification required, one account with one key.
+    pub(crate) async fn start() -> Self {
+        Self::with(Wish::default()).await
+    }
+
+    pub(crate) async fn with(wish: Wish) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let sandbox =
+            sandbox::start(sandbox::Options { open: wish.open_sandbox, ..Default::default() }).await.unwrap();
+        let verification = if wish.verification_off { "off" } else { "required" };
+        let config = format!(
+            "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\nlog.level = \"trace\"\nvimeo.base_url = \"{}\"\n\
+             vimeo.verification = \"{verification}\"\n{}",
+            sandbox.base_url, wish.config
+        );
+        fs::write(directory.path().join("vimeo-connections.toml"), config).unwrap();
+        let said = cli(directory.path(), &["init"], "");
+        assert!(said.status.success(), "{said:?}");
+        let said = cli(directory.path(), &["accounts", "create", ACCOUNT], "");
+        assert!(said.status.success(), "{said:?}");
+        let api_key = make_key(directory.path(), ACCOUNT, &[]);
+        let service = Service::start(directory.path());
+        Self {
+            directory,
+            sandbox,
+            service,
+            api_key,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.service.address)
+    }
+
+    /// Runs a command of the binary in this world's directory.
+    pub(crate) fn cli(&self, arguments: &[&str], input: &str) -> Output {
+        cli(self.path(), arguments, input)
+    }
+
+    /// A new key; of another account, if there is such an account.
+    pub(crate) fn make_key(&self, account: &str, arguments: &[&str]) -> String {
+        make_key(self.path(), account, arguments)
+    }
+
+    /// Kills the service without a word (SIGKILL) and starts it again on the same directory.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.service.kill();
+        self.service = Service::start(self.path());
+    }
+
+    /// What the service has logged so far, over all its starts.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path().join("service.log")).unwrap_or_default()
+    }
+
+    /// A body that the sandbox's first app makes good.
+    pub(crate) fn good_body(&self, name: &str) -> Value {
+        json!({
+            "name": name,
+            "description": "Testing Vimeo connection via API",
+            "enabled": true,
+            "clientIdentifier": self.sandbox.client_id,
+            "clientSecret": self.sandbox.client_secret,
+            "accessToken": self.sandbox.access_token,
+        })
+    }
+
+    /// Any request, with the world's key unless the headers bring another `authorization`.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let mut request = self.http.request(method, self.url(path)).body(body);
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+            request = request.header("authorization", &self.api_key);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.unwrap() }
+    }
+
+    pub(crate) async fn post(&self, body: &Value) -> Answer {
+        let headers = [("content-type", "application/json")];
+        self.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], Vec::new()).await
+    }
+
+    /// A request to the sandbox's controls.
+    pub(crate) async fn control(&self, method: Method, path: &str, body: Value) -> Value {
+        let url = format!("{}/_sandbox/{path}", self.sandbox.base_url);
+        let mut request = self.http.request(method, url);
+        if !body.is_null() {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await.unwrap();
+        let (status, text) = (response.status(), response.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// Makes the sandbox misbehave: `fault` as `POST /_sandbox/faults` takes it.
+    pub(crate) async fn fault(&self, fault: Value) {
+        self.control(Method::POST, "faults", fault).await;
+    }
+
+    /// Tokens that a check of credentials left at Vimeo and nobody revoked; waits a while for them to go.
+    pub(crate) async fn stray_tokens(&self) -> Vec<Value> {
+        let started = Instant::now();
+        loop {
+            let tokens = self.control(Method::GET, "tokens", Value::Null).await;
+            let strays: Vec<_> = tokens["tokens"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|token| token["origin"] == "granted" && token["revoked"] == false)
+                .cloned()
+                .collect();
+            if strays.is_empty() || started.elapsed() > PATIENCE / 3 {
+                return strays;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) fn database_file(&self) -> PathBuf {
+        self.path().join("data/vimeo-connections.db")
+    }
+
+    /// The database, opened beside the service.
+    pub(crate) fn database(&self) -> rusqlite::Connection {
+        let database = rusqlite::Connection::open(self.database_file()).unwrap();
+        database.busy_timeout(PATIENCE).unwrap();
+        database
+    }
+
+    /// How many connections are stored, in all accounts.
+    pub(crate) fn stored(&self) -> usize {
+        self.database().query_row("SELECT count(*) FROM connections", [], |row| row.get(0)).unwrap()
+    }
+
+    /// Sends bytes as they are and reads until the service closes or falls silent.
+    pub(crate) fn raw(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.service.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        stream.write_all(request).unwrap();
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            answer.extend_from_slice(&buffer[..count]);
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+impl Service {
+    /// Starts the service in a directory that has its configuration and keyring; waits until it listens.
+    pub(crate) fn start(directory: &Path) -> Self {
+        let log = directory.join("service.log");
+        let before = fs::read_to_string(&log).map_or(0, |text| text.len());
+        let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let mut child = binary(directory).arg("serve").stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let started = Instant::now();
+        loop {
+            let text = fs::read_to_string(&log).unwrap();
+            if let Some(address) = listening(&text[before..]) {
+                return Self { child, address };
+            }
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the service ended with {status}: {}", &text[before..]);
+            }
+            assert!(started.elapsed() < PATIENCE, "the service does not listen: {}", &text[before..]);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for the end; the exit status.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end; the exit status, `None` if a signal ended it.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(started.elapsed() < PATIENCE, "the service does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listening(log: &str) -> Option<SocketAddr> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines
+        .filter(|line| line["message"] == "listening")
+        .find_map(|line| line["address"].as_str()?.parse().ok())
+}
+
+/// The binary, to be run in a directory, with none of the tests' own environment that could be its configuration.
+pub(crate) fn binary(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vimeo-connections"));
+    command.current_dir(directory).env_clear();
+    command
+}
+
+/// Runs a command of the binary.
+pub(crate) fn cli(directory: &Path, arguments: &[&str], input: &str) -> Output {
+    let pipes = (Stdio::piped(), Stdio::piped(), Stdio::piped());
+    let mut child =
+        binary(directory).args(arguments).stdin(pipes.0).stdout(pipes.1).stderr(pipes.2).spawn().unwrap();
+    // A command that does not read its input may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// What a command said on both outputs.
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// Makes a key, in an account that is made if it is not there.
+pub(crate) fn make_key(directory: &Path, account: &str, arguments: &[&str]) -> String {
+    let accounts = said(&cli(directory, &["accounts", "list", "--json"], ""));
+    if !accounts.contains(&format!("\"name\": \"{account}\"")) {
+        assert!(cli(directory, &["accounts", "create", account], "").status.success());
+    }
+    let arguments = [&["keys", "create", "--json", "--account", account], arguments].concat();
+    let output = cli(directory, &arguments, "");
+    assert!(output.status.success(), "{output:?}");
+    let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    made["key"].as_str().unwrap().to_owned()
+}
