@@ -141,3 +141,11 @@ fn files_stay_readable_and_finished() {
         }
     }
 }
+#[test]
+fn the_architecture_names_every_room() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    assert!(page.lines().count() <= 200, "ARCHITECTURE.md is longer than a person reads");
+    for room in rooms() {
+        assert!(page.contains(&format!("{room}/")), "ARCHITECTURE.md does not name {room}/");
+    }
+}
