@@ -8,8 +8,6 @@ use domain::account::Label;
 use serde_json::json;
 
 use super::{BoxError, Format, output};
-use crate::config::Config;
-use crate::wiring;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -28,14 +26,7 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, BoxError> {
-    let app = wiring::open_for_administration(config).await?;
-    let result = answer(&app, command).await;
-    app.close().await;
-    result
-}
-
-async fn answer(app: &App, command: Command) -> Result<ExitCode, BoxError> {
+pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxError> {
     match command {
         Command::Create { name, format } => {
             let account = app.create_account(name).await?;

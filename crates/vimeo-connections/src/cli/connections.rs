@@ -2,13 +2,11 @@
 
 use std::process::ExitCode;
 
-use app::BrokenSeal;
+use app::{App, BrokenSeal};
 use clap::Subcommand;
 use serde_json::json;
 
 use super::{BoxError, Format, output};
-use crate::config::Config;
-use crate::wiring;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -19,12 +17,9 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, BoxError> {
+pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxError> {
     let Command::Check { format } = command;
-    let app = wiring::open_for_administration(config).await?;
-    let report = app.check_seals().await;
-    app.close().await;
-    let report = report?;
+    let report = app.check_seals().await?;
     let code = if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if format.json {
         let broken: Vec<_> = report

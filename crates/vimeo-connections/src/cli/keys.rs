@@ -12,8 +12,6 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{BoxError, Format, output};
-use crate::config::Config;
-use crate::wiring;
 
 /// The longest standard input that is read for a key.
 const INPUT_MAX_BYTES: u64 = 4096;
@@ -64,14 +62,7 @@ pub(super) struct NewKey {
     expires_in_days: Option<u32>,
 }
 
-pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, BoxError> {
-    let app = wiring::open_for_administration(config).await?;
-    let result = answer(&app, command).await;
-    app.close().await;
-    result
-}
-
-async fn answer(app: &App, command: Command) -> Result<ExitCode, BoxError> {
+pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxError> {
     match command {
         Command::Create { options, format } => {
             let account = app.find_account(&options.account).await?;

@@ -8,6 +8,7 @@ pub(crate) mod output;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use app::App;
 use clap::{Args, Parser, Subcommand};
 use seal::Randomness;
 use seal::keyring::Keyring;
@@ -92,11 +93,26 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
             output::say(&format!("The database {} has this version's schema.", config.database_url))
         }
         Command::Config(ConfigCommand::Check) => output::say(config::effective(&layers).trim_end()),
-        Command::Accounts(command) => accounts::run(&config, command).await,
-        Command::Keys(command) => keys::run(&config, command).await,
-        Command::Connections(command) => connections::run(&config, command).await,
+        Command::Accounts(command) => {
+            administer(&config, async |app| accounts::run(app, command).await).await
+        }
+        Command::Keys(command) => administer(&config, async |app| keys::run(app, command).await).await,
+        Command::Connections(command) => {
+            administer(&config, async |app| connections::run(app, command).await).await
+        }
         Command::Docs { directory } => write_docs(&directory),
     }
+}
+
+/// Opens the service for one command, beside the running one perhaps, and closes it whatever came of the command.
+async fn administer(
+    config: &Config,
+    command: impl AsyncFnOnce(&App) -> Result<ExitCode, BoxError>,
+) -> Result<ExitCode, BoxError> {
+    let app = wiring::open_for_administration(config).await?;
+    let result = command(&app).await;
+    app.close().await;
+    result
 }
 
 async fn init(config: &Config) -> Result<ExitCode, BoxError> {
