@@ -16,7 +16,9 @@ use domain::api_key::PlainKey;
 use seal::Randomness;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use web::RequestIds;
 use zeroize::Zeroizing;
@@ -64,8 +66,10 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     // These never end by themselves; they go when this set goes.
     let mut watchers = JoinSet::new();
     watchers.spawn(watch_database(app.clone()));
-    watchers.spawn(stop_on_signal(signal(SignalKind::terminate())?, handle.clone(), config.shutdown));
-    watchers.spawn(stop_on_signal(signal(SignalKind::interrupt())?, handle.clone(), config.shutdown));
+    let (stop, stopping) = watch::channel(None);
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        watchers.spawn(stop_on_signal(signal(kind)?, handle.clone(), stop.clone(), config.shutdown));
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(%address, url = format!("{scheme}://{address}{}", config.base_path), "listening");
     if !config.vimeo.verify {
@@ -83,7 +87,9 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     }
     tracing::info!("stopping: what was begun is finished");
     leftovers.close();
-    if tokio::time::timeout(config.shutdown, leftovers.wait()).await.is_err() {
+    // What the requests left of the time, so that both together keep to it.
+    let asked_at = stopping.borrow().unwrap_or_else(Instant::now);
+    if tokio::time::timeout_at(asked_at + config.shutdown, leftovers.wait()).await.is_err() {
         tracing::warn!("tokens that checking credentials left at Vimeo could not all be revoked in time");
     }
     app.close().await;
@@ -131,8 +137,14 @@ async fn watch_database(app: Arc<App>) {
 }
 
 /// The first signal ends the service in good order, the second at once.
-async fn stop_on_signal(mut signals: Signal, handle: Handle<SocketAddr>, shutdown: Duration) {
+async fn stop_on_signal(
+    mut signals: Signal,
+    handle: Handle<SocketAddr>,
+    stop: watch::Sender<Option<Instant>>,
+    shutdown: Duration,
+) {
     signals.recv().await;
+    stop.send_replace(Some(Instant::now()));
     handle.graceful_shutdown(Some(shutdown));
     signals.recv().await;
     std::process::exit(EXIT_INTERRUPTED);
