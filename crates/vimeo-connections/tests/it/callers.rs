@@ -1,0 +1,244 @@
+//! Who is let in: keys in all their forms and states, and every route against every kind of caller.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::harness::{Answer, COLLECTION, Wish, World, said};
+use crate::http::{answers, lasting};
+
+const UNAUTHORIZED: &str = r#"{"code":"UNAUTHORIZED","message":"Unauthorized"}"#;
+
+async fn world() -> World {
+    World::with(Wish { verification_off: true, ..Wish::default() }).await
+}
+
+async fn get_as(world: &World, path: &str, keys: &[&str]) -> Answer {
+    let headers: Vec<_> = keys.iter().map(|key| ("authorization", *key)).collect();
+    world.send(Method::GET, path, &headers, Vec::new()).await
+}
+
+async fn create(world: &World, name: &str) -> String {
+    let created = world.post(&world.good_body(name)).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    created.header("location").to_owned()
+}
+
+/// Revokes a key of the account, known by its end.
+fn revoke(world: &World, key: &str) {
+    let listed: Value = serde_json::from_slice(&world.cli(&["keys", "list", "--json"], "").stdout).unwrap();
+    let id = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| key.ends_with(row["lastFour"].as_str().unwrap()))
+        .and_then(|row| row["keyId"].as_str())
+        .unwrap();
+    let revoked = world.cli(&["keys", "revoke", id], "");
+    assert!(revoked.status.success(), "{}", said(&revoked));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_reason_to_refuse_a_key_looks_the_same() {
+    let world = world().await;
+    let path = create(&world, "mine").await;
+    let good = world.api_key.as_str();
+    let expired = world.make_key("acme", &["--expires-in-days", "0"]);
+    let revoked = world.make_key("acme", &[]);
+    revoke(&world, &revoked);
+    let mut unknown = good.to_owned();
+    let last = unknown.pop().unwrap();
+    unknown.push(if last == 'a' { 'b' } else { 'a' });
+    let cases: [&[&str]; 21] = [
+        &[""],
+        &["Bearer"],
+        &["Bearer "],
+        &[&unknown],
+        &[&expired],
+        &[&revoked],
+        &[&format!("Bearer {expired}")],
+        &[good, good],
+        &[good, "x"],
+        &["x", good],
+        &[&format!("Basic {good}")],
+        &[&format!("Token {good}")],
+        &[&format!("Bearer{good}")],
+        &[&format!("Bearer Bearer {good}")],
+        &[&format!("Bearer: {good}")],
+        &[&format!("{good} {good}")],
+        &[&format!("{good},{good}")],
+        &[&format!("\"{good}\"")],
+        &[&good.to_uppercase()],
+        &[&format!("{good}\u{e9}")],
+        &[good.strip_prefix("pictai_").unwrap()],
+    ];
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    let missing = answers(&world.raw(request.as_bytes())).remove(0);
+    assert_eq!(missing.status, 401);
+    assert_eq!(missing.text, UNAUTHORIZED);
+    assert!(!missing.header("www-authenticate").is_empty());
+    for keys in cases {
+        let answer = get_as(&world, &path, keys).await;
+        assert_eq!((answer.status.as_u16(), &*answer.text), (401, UNAUTHORIZED), "{keys:?}");
+        assert_eq!(lasting(&answer), lasting(&missing), "{keys:?}");
+    }
+    // Not even a body that would be too large, or of the wrong type, is looked at.
+    let headers = [("authorization", &*unknown), ("content-type", "text/plain")];
+    let answer = world.send(Method::POST, COLLECTION, &headers, vec![b'x'; 100_000]).await;
+    assert_eq!((answer.status.as_u16(), &*answer.text), (401, UNAUTHORIZED));
+    assert_eq!(lasting(&answer), lasting(&missing));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_taken_raw_or_behind_bearer_however_it_is_written() {
+    let world = world().await;
+    let path = create(&world, "mine").await;
+    let key = world.api_key.as_str();
+    for form in [
+        key.to_owned(),
+        format!("  {key}  "),
+        format!("Bearer {key}"),
+        format!("bearer {key}"),
+        format!("BEARER {key}"),
+        format!("bEaReR    {key} "),
+    ] {
+        assert_eq!(get_as(&world, &path, &[&form]).await.status, 200, "{form}");
+    }
+    for name in ["authorization", "AUTHORIZATION", "Authorization", "aUTHORIZATION"] {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\n{name}: {key}\r\nX-PICTORY-user-id: 7\r\nconnection: close\r\n\r\n"
+        );
+        assert_eq!(answers(&world.raw(request.as_bytes()))[0].status, 200, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_anothers_answers_as_what_does_not_exist() {
+    let world = world().await;
+    let path = create(&world, "mine").await;
+    let stranger = world.make_key("another", &[]);
+    let unknown = format!("{COLLECTION}/20260131090500042abcdefghijklmno");
+    for method in [Method::GET, Method::HEAD] {
+        let headers = [("authorization", &*stranger), ("x-pictory-user-id", "acme")];
+        let theirs = world.send(method.clone(), &path, &headers, Vec::new()).await;
+        let nobodys = world.send(method.clone(), &unknown, &headers, Vec::new()).await;
+        assert_eq!(theirs.status, 404);
+        assert_eq!((theirs.status, &theirs.text), (nobodys.status, &nobodys.text));
+        assert_eq!(lasting(&theirs), lasting(&nobodys));
+    }
+    let second = world.make_key("acme", &[]);
+    assert_eq!(get_as(&world, &path, &[&second]).await.status, 200, "another key of the same account");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_come_and_go_while_the_service_runs() {
+    let world = world().await;
+    let path = create(&world, "mine").await;
+    let fresh = world.make_key("acme", &["--expires-in-days", "1"]);
+    assert_eq!(get_as(&world, &path, &[&fresh]).await.status, 200);
+    revoke(&world, &fresh);
+    assert_eq!(get_as(&world, &path, &[&fresh]).await.status, 401);
+    // The edges of a key's form: 8 and 200 characters after the prefix, any visible ones.
+    for rest in ["!~,;=\"%\\", &"x".repeat(200)] {
+        let key = format!("pictai_{rest}");
+        let import =
+            |account: &str| world.cli(&["keys", "import", "--account", account], &format!("  {key}\n"));
+        let imported = import("acme");
+        assert!(imported.status.success(), "{}", said(&imported));
+        assert!(!said(&imported).contains(&key));
+        assert_eq!(get_as(&world, &path, &[&key]).await.status, 200, "{key}");
+        assert_eq!(get_as(&world, &path, &[&format!("bearer {key}")]).await.status, 200, "{key}");
+        // A key belongs to one account.
+        let again = import("acme");
+        assert_eq!(again.status.code(), Some(1));
+        assert!(said(&again).contains("this key is known already, as key_"), "{}", said(&again));
+        revoke(&world, &key);
+        assert_eq!(get_as(&world, &path, &[&key]).await.status, 401);
+        assert_eq!(import("acme").status.code(), Some(1), "a revoked key does not come back");
+        assert_eq!(get_as(&world, &path, &[&key]).await.status, 401);
+    }
+    for bad in
+        ["", "pictai_1234567", &format!("pictai_{}", "x".repeat(201)), "sk_12345678", "pictai_1234 5678"]
+    {
+        let refused = world.cli(&["keys", "import", "--account", "acme"], bad);
+        assert_eq!(refused.status.code(), Some(1), "{bad}");
+        assert!(said(&refused).contains("standard input holds no API key"), "{}", said(&refused));
+        assert!(bad.is_empty() || !said(&refused).contains(bad), "{}", said(&refused));
+    }
+    assert_eq!(world.get(&path).await.status, 200, "other keys live on");
+}
+
+/// The kinds of callers, and what each route answers them.
+const CALLERS: [&str; 5] = ["nobody", "a stranger", "an expired key", "a revoked key", "a good key"];
+const MATRIX: [(&str, [u16; 5]); 4] = [
+    ("GET /health/live", [200, 200, 200, 200, 200]),
+    ("GET /health/ready", [200, 200, 200, 200, 200]),
+    // A stranger creates what is the stranger's own.
+    ("POST /v1/vimeo-connections", [401, 201, 401, 401, 201]),
+    ("GET /v1/vimeo-connections/{connection_id}", [401, 404, 401, 401, 200]),
+];
+
+/// Every route, as the router's source says it.
+fn routes() -> BTreeSet<String> {
+    let source = include_str!("../../../web/src/lib.rs");
+    let mut routes = BTreeSet::new();
+    for call in source.split(".route(").skip(1) {
+        let call = call.split(';').next().unwrap();
+        let path = call.split('"').nth(1).unwrap();
+        let words: Vec<_> = call.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '(')).collect();
+        for method in ["get", "post", "put", "patch", "delete", "any", "on"] {
+            if words.iter().any(|word| word.strip_prefix(method).is_some_and(|rest| rest.starts_with('('))) {
+                routes.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    routes
+}
+
+#[test]
+fn every_route_has_a_row_in_the_callers_matrix() {
+    let rows: BTreeSet<_> = MATRIX.iter().map(|(route, _)| (*route).to_owned()).collect();
+    assert_eq!(rows, routes());
+    // Each `.route(` of the source was understood.
+    let calls = include_str!("../../../web/src/lib.rs").matches(".route(").count();
+    let paths: BTreeSet<_> = MATRIX.iter().map(|(route, _)| route.split(' ').nth(1)).collect();
+    assert_eq!(paths.len(), calls);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_answers_every_caller_as_the_matrix_says() {
+    let world = world().await;
+    let path = create(&world, "mine").await;
+    let revoked = world.make_key("acme", &[]);
+    revoke(&world, &revoked);
+    let keys = [
+        "".to_owned(),
+        world.make_key("another", &[]),
+        world.make_key("acme", &["--expires-in-days", "0"]),
+        revoked,
+        world.api_key.clone(),
+    ];
+    for (route, statuses) in MATRIX {
+        let (method, route_path) = route.split_once(' ').unwrap();
+        let target = match route_path {
+            "/v1/vimeo-connections/{connection_id}" => path.clone(),
+            documented if documented.starts_with("/v1/") => format!("/pictoryapis{documented}"),
+            other => other.to_owned(),
+        };
+        for ((caller, key), status) in CALLERS.iter().zip(&keys).zip(statuses) {
+            let body = match method {
+                "POST" => world.good_body(&format!("of {caller}")).to_string(),
+                _ => String::new(),
+            };
+            let headers = [("authorization", &**key)];
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let answer = world.send(method, &target, &headers, body.into()).await;
+            assert_eq!(answer.status.as_u16(), status, "{route} as {caller}: {}", answer.text);
+            if answer.status == 201 && *caller == "a stranger" {
+                assert_eq!(world.get(answer.header("location")).await.status, 404, "the stranger's own");
+            }
+        }
+    }
+    assert_eq!(world.stored(), 3);
+}
