@@ -67,9 +67,8 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     let mut watchers = JoinSet::new();
     watchers.spawn(watch_database(app.clone()));
     let (stop, stopping) = watch::channel(None);
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        watchers.spawn(stop_on_signal(signal(kind)?, handle.clone(), stop.clone(), config.shutdown));
-    }
+    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    watchers.spawn(stop_on_signal(signals, handle.clone(), stop, config.shutdown));
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(%address, url = format!("{scheme}://{address}{}", config.base_path), "listening");
     if !config.vimeo.verify {
@@ -136,17 +135,19 @@ async fn watch_database(app: Arc<App>) {
     std::process::exit(EXIT_DATABASE_FAILED);
 }
 
-/// The first signal ends the service in good order, the second at once.
+/// The first signal ends the service in good order, the second at once, whichever of the two kinds each is.
 async fn stop_on_signal(
-    mut signals: Signal,
+    signals: [Signal; 2],
     handle: Handle<SocketAddr>,
     stop: watch::Sender<Option<Instant>>,
     shutdown: Duration,
 ) {
-    signals.recv().await;
+    let [mut terminate, mut interrupt] = signals;
+    let mut next = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+    next().await;
     stop.send_replace(Some(Instant::now()));
     handle.graceful_shutdown(Some(shutdown));
-    signals.recv().await;
+    next().await;
     std::process::exit(EXIT_INTERRUPTED);
 }
 
