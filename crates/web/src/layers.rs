@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -55,24 +55,13 @@ fn request_id(headers: &HeaderMap, settings: &Settings) -> String {
     own.map_or_else(|| format!("req_{:032x}", u128::from_be_bytes((settings.request_ids.0)())), str::to_owned)
 }
 
-/// Gives the router's own answers the body that they lack.
+/// Gives the router's own answers the body that they lack. The router adds `Allow` when this is done.
 fn finish(response: Response, request_id: &str) -> Response {
     match response.status() {
-        StatusCode::METHOD_NOT_ALLOWED => {
-            let allow = response.headers().get(ALLOW).cloned();
-            let mut named = Problem::from(Code::MethodNotAllowed).into_response();
-            named.headers_mut().extend(allow.map(|allow| (ALLOW, readable(&allow))));
-            named
-        }
+        StatusCode::METHOD_NOT_ALLOWED => Problem::from(Code::MethodNotAllowed).into_response(),
         StatusCode::INTERNAL_SERVER_ERROR => internal_error(request_id),
         _ => response,
     }
-}
-
-/// `GET, HEAD` rather than `GET,HEAD`.
-fn readable(allow: &HeaderValue) -> HeaderValue {
-    let methods = allow.to_str().unwrap_or_default().split(',').map(str::trim).collect::<Vec<_>>().join(", ");
-    HeaderValue::from_str(&methods).unwrap_or_else(|_| allow.clone())
 }
 
 fn with_common_headers(mut response: Response, request_id: &str) -> Response {
