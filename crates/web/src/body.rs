@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
@@ -15,8 +15,6 @@ use crate::json::{self, Json};
 
 /// The largest body that is read.
 const BODY_MAX_BYTES: usize = 64 * 1024;
-/// How much of a larger one is thrown away, so that a client which sends first and reads later gets its answer.
-const DISCARD_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -55,24 +53,12 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Code::UnsupportedMediaType.into())
 }
 
-async fn read_limited(body: Body) -> Result<Vec<u8>, Problem> {
-    let mut body = Limited::new(body, DISCARD_MAX_BYTES);
-    let mut bytes = Vec::new();
-    let mut is_too_large = false;
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => {
-                let data = frame.data_ref().map_or(&[][..], |data| data);
-                is_too_large = is_too_large || bytes.len() + data.len() > BODY_MAX_BYTES;
-                if !is_too_large {
-                    bytes.extend_from_slice(data);
-                }
-            }
-            Err(error) if error.is::<LengthLimitError>() => return Err(Code::BodyTooLarge.into()),
-            Err(_) => return Err(Problem::not_json("The request body broke off.".to_owned())),
-        }
+async fn read_limited(body: Body) -> Result<Bytes, Problem> {
+    match Limited::new(body, BODY_MAX_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Code::BodyTooLarge.into()),
+        Err(_) => Err(Problem::not_json("The request body broke off.".to_owned())),
     }
-    if is_too_large { Err(Code::BodyTooLarge.into()) } else { Ok(bytes) }
 }
 
 /// Takes an object apart field by field, and collects what is wrong with it.

@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use crate::auth::CallerSlot;
 use crate::error::{Code, Problem, internal_error};
-use crate::{Settings, Shared};
+use crate::{Settings, Shared, leftover};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARS: usize = 64;
@@ -31,15 +31,19 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
         status: None,
         clock: shared.clock.clone(),
     };
+    let (request, leftover) = leftover::lend(request);
     let span = tracing::info_span!("request", request_id = %id);
     let handled = async move {
         let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let response = match handled {
+        let mut response = match handled {
             Ok(response) => finish(response, &id),
             Err(_) => internal_error(&id),
         };
         line.status = Some(response.status());
         drop(line);
+        if let Some(leftover) = leftover {
+            leftover.discard(&mut response).await;
+        }
         with_common_headers(response, &id)
     };
     handled.instrument(span).await

@@ -8,6 +8,7 @@ mod error;
 mod health;
 mod json;
 mod layers;
+mod leftover;
 mod v1;
 
 use std::net::SocketAddr;
