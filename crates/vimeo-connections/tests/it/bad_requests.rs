@@ -319,14 +319,14 @@ fn syntax() -> Vec<Row> {
         row("a lone low surrogate", r#"{"name":"canary\ude00"}"#, at(1, 21)),
         row("surrogates in the wrong order", r#"{"name":"\ude00\ud83d"}"#, at(1, 15)),
         row("a lone surrogate in a key", r#"{"canary\ud83d":1}"#, at(1, 15)),
-        row("a lone surrogate in an ignored field", good_after(r#""meta":{"a":["\ud83d"]}"#), at(1, 21)),
+        row("a lone surrogate in an ignored field", good_after(r#""meta":{"a":["\ud83d"]}"#), at(1, 22)),
         row("a lone surrogate in a service-set field", good_after(r#""type":"\udc00""#), at(1, 15)),
-        row("a key twice", good_after(r#""name":"canary""#), twice(146)),
-        row("a key twice, once escaped", good_after(r#""n\u0061me":"canary""#), twice(151)),
+        row("a key twice", good_after(r#""name":"canary""#), twice(172)),
+        row("a key twice, once escaped", good_after(r#""n\u0061me":"canary""#), twice(177)),
         row("an unknown key twice", good_after(r#""meta":1,"meta":1"#), twice(16)),
-        row("a key twice within an ignored field", good_after(r#""meta":{"a":{"b":1,"b":1}}"#), twice(24)),
-        row("a key twice within an array", good_after(r#""meta":[{"b":1,"b":2}]"#), twice(20)),
-        row("a key twice within a service-set field", good_after(r#""type":{"b":1,"b":2}"#), twice(19)),
+        row("a key twice within an ignored field", good_after(r#""meta":{"a":{"b":1,"b":1}}"#), twice(23)),
+        row("a key twice within an array", good_after(r#""meta":[{"b":1,"b":2}]"#), twice(19)),
+        row("a key twice within a service-set field", good_after(r#""type":{"b":1,"b":2}"#), twice(18)),
     ];
     let no_objects = ["null", "true", "31337", "\"canary\"", "[]", "[{\"name\":\"canary\"}]"];
     rows.extend(no_objects.map(|body| row(format!("no object: {body}"), body, no_object())));

@@ -133,10 +133,10 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"];
     for (path, allow) in [
         (COLLECTION, "POST"),
-        (&*connection, "GET, HEAD"),
-        (&format!("{COLLECTION}/no-such-id"), "GET, HEAD"),
-        ("/health/live", "GET, HEAD"),
-        ("/health/ready", "GET, HEAD"),
+        (&*connection, "GET,HEAD"),
+        (&format!("{COLLECTION}/no-such-id"), "GET,HEAD"),
+        ("/health/live", "GET,HEAD"),
+        ("/health/ready", "GET,HEAD"),
     ] {
         for method in methods.iter().filter(|method| !allow.contains(*method)) {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -320,15 +320,16 @@ async fn a_connection_goes_on_after_an_error_with_a_body() {
         )
     };
     let good = world.good_body("kept alive").to_string();
-    let large = " ".repeat(65_537);
+    // More than the system's buffers hold: a client that writes all of it first must still get its answer.
+    let large = " ".repeat(3_000_000);
     let mut stream = BufReader::new(TcpStream::connect(world.service.address).unwrap());
     for (asked, status) in [
-        (request("POST", COLLECTION, "nonsense", "application/json", &good), 401),
-        (request("POST", COLLECTION, key, "text/plain", &good), 415),
+        (request("POST", COLLECTION, "nonsense", "application/json", &large), 401),
+        (request("POST", COLLECTION, key, "text/plain", &large), 415),
         (request("POST", COLLECTION, key, "application/json", &large), 413),
         (request("POST", COLLECTION, key, "application/json", "{\"name\":"), 400),
-        (request("PUT", COLLECTION, key, "application/json", &good), 405),
-        (request("POST", "/nowhere", key, "application/json", &good), 404),
+        (request("PUT", COLLECTION, key, "application/json", &large), 405),
+        (request("POST", "/nowhere", key, "application/json", &large), 404),
         (request("POST", COLLECTION, key, "application/json", &good), 201),
         (request("POST", COLLECTION, key, "application/json", &good), 409),
         (request("GET", "/health/live", key, "application/json", &good), 200),
