@@ -213,7 +213,7 @@ async fn every_route_answers_every_caller_as_the_matrix_says() {
     let revoked = world.make_key("acme", &[]);
     revoke(&world, &revoked);
     let keys = [
-        "".to_owned(),
+        String::new(),
         world.make_key("another", &[]),
         world.make_key("acme", &["--expires-in-days", "0"]),
         revoked,

@@ -1,5 +1,9 @@
 //! What is just accepted, what is ignored, and which check answers when several things are wrong.
 
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -172,10 +176,43 @@ fn chunked(world: &World, body: &str) -> Answer {
         world.api_key
     );
     for chunk in body.as_bytes().chunks(1_000) {
-        request += &format!("{:x}\r\n{}\r\n", chunk.len(), std::str::from_utf8(chunk).unwrap());
+        let text = std::str::from_utf8(chunk).unwrap();
+        write!(request, "{:x}\r\n{text}\r\n", chunk.len()).unwrap();
     }
     request += "0\r\n\r\n";
     answers(&world.raw(request.as_bytes())).remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_broken_or_breaks_off_is_answered_and_not_stored() {
+    let world = without_vimeo("").await;
+    let body = world.good_body("broken").to_string();
+    let head = format!("POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n", world.api_key);
+    let length = body.len();
+    for rest in [
+        format!("transfer-encoding: chunked\r\n\r\nnonsense\r\n{body}\r\n0\r\n\r\n"),
+        format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}nonsense\r\n0\r\n\r\n"),
+    ] {
+        let answer = answers(&world.raw(format!("{head}{rest}").as_bytes())).remove(0);
+        assert_eq!(answer.status, 400, "{rest:?}");
+        let text = r#"{"code":"INVALID_REQUEST_BODY","message":"The request body broke off."}"#;
+        assert_eq!(answer.text, text, "{rest:?}");
+    }
+    // Whoever hangs up before all was said has said nothing.
+    for rest in [
+        format!("content-length: {}\r\n\r\n{body}", length + 1),
+        format!("content-length: {length}\r\n\r\n{}", &body[..length - 1]),
+        format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n"),
+    ] {
+        let mut stream = TcpStream::connect(world.service.address).unwrap();
+        stream.write_all(format!("{head}{rest}").as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut said = String::new();
+        // A reset tells as much as an end.
+        let _ = stream.read_to_string(&mut said);
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 400 "), "{said}");
+    }
+    assert_eq!(world.stored(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -60,8 +60,8 @@ async fn every_answer_carries_the_common_headers() {
     let large = vec![b' '; 70_000];
     let unknown = format!("{COLLECTION}/20260131090500042abcdefghijklmno");
     let other = world.good_body("another").to_string().into_bytes();
-    let requests: [(u16, Method, &str, (&str, &str), Vec<u8>); 14] = [
-        (200, Method::GET, &path, json_type, Vec::new()),
+    let requests = [
+        (200, Method::GET, &*path, json_type, Vec::new()),
         (304, Method::GET, &path, ("if-none-match", "\"1\""), Vec::new()),
         (200, Method::HEAD, &path, json_type, Vec::new()),
         (200, Method::GET, "/health/live", json_type, Vec::new()),
@@ -341,7 +341,7 @@ async fn a_connection_goes_on_after_an_error_with_a_body() {
     let all = request("POST", COLLECTION, "nonsense", "application/json", &good)
         + &request("POST", COLLECTION, key, "application/json", "[]")
         + &request("GET", "/health/live", key, "x", "")
-        + &format!("GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        + "GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let statuses: Vec<_> =
         answers(&world.raw(all.as_bytes())).iter().map(|answer| answer.status.as_u16()).collect();
     assert_eq!(statuses, [401, 400, 200, 404]);

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::harness::{ACCOUNT, COLLECTION, Service, Wish, World, binary, cli, said};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
@@ -99,7 +100,7 @@ async fn clients_that_are_slow_or_silent_are_sent_away() {
 }
 
 /// A world whose Vimeo takes so long, with a request that waits for it.
-async fn waiting_request(millis: u64) -> (World, tokio::task::JoinHandle<u16>) {
+async fn waiting_request(millis: u64) -> (World, JoinSet<u16>) {
     let config = "vimeo.budget_seconds = 60\nshutdown_seconds = 60\n".to_owned();
     let world = World::with(Wish { config, ..Wish::default() }).await;
     world.fault(json!({"route": "GET /oauth/verify", "kind": "delay", "millis": millis})).await;
@@ -108,8 +109,8 @@ async fn waiting_request(millis: u64) -> (World, tokio::task::JoinHandle<u16>) {
         .post(world.url(COLLECTION))
         .header("authorization", &world.api_key)
         .body(world.good_body("in flight").to_string());
-    let waiting = async move { request.send().await.map_or(0, |response| response.status().as_u16()) };
-    let waiting = tokio::spawn(waiting);
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move { request.send().await.map_or(0, |response| response.status().as_u16()) });
     until("Vimeo is asked", async || {
         let journal = world.control(Method::GET, "journal", Value::Null).await;
         journal["requests"].as_array().unwrap().iter().any(|request| request["path"] == "/oauth/verify")
@@ -121,9 +122,9 @@ async fn waiting_request(millis: u64) -> (World, tokio::task::JoinHandle<u16>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signal_lets_the_request_in_flight_finish() {
     for signal in ["TERM", "INT"] {
-        let (mut world, waiting) = waiting_request(1_500).await;
+        let (mut world, mut waiting) = waiting_request(1_500).await;
         world.service.signal(signal);
-        assert_eq!(waiting.await.unwrap(), 201, "{signal}");
+        assert_eq!(waiting.join_next().await.unwrap().unwrap(), 201, "{signal}");
         assert_eq!(world.service.wait(), Some(0), "{signal}");
         assert_eq!(world.stored(), 1);
         assert!(world.stray_tokens().await.is_empty());
@@ -137,12 +138,12 @@ async fn a_signal_lets_the_request_in_flight_finish() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_the_service_at_once() {
     for signals in [["TERM", "TERM"], ["INT", "TERM"], ["TERM", "INT"]] {
-        let (mut world, waiting) = waiting_request(55_000).await;
+        let (mut world, mut waiting) = waiting_request(55_000).await;
         world.service.signal(signals[0]);
         until("nobody is let in", async || TcpStream::connect(world.service.address).is_err()).await;
         world.service.signal(signals[1]);
         assert_eq!(world.service.wait(), Some(130), "{signals:?}");
-        assert_eq!(waiting.await.unwrap(), 0, "{signals:?}");
+        assert_eq!(waiting.join_next().await.unwrap().unwrap(), 0, "{signals:?}");
         assert_eq!(world.stored(), 0);
     }
 }
