@@ -149,6 +149,15 @@ async fn a_second_signal_ends_the_service_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_hangs_up_stops_the_work() {
+    let (mut world, mut waiting) = waiting_request(55_000).await;
+    waiting.shutdown().await;
+    until("it is noticed", async || world.log().contains("\"message\":\"the client hung up\"")).await;
+    assert_eq!(world.service.terminate(), Some(0), "nothing is left to wait for");
+    assert_eq!(world.stored(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_that_is_taken_is_said() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
