@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::harness::{Answer, COLLECTION, Wish, World, said};
-use crate::http::{answers, lasting};
+use crate::http::{exchange, lasting};
 
 const UNAUTHORIZED: &str = r#"{"code":"UNAUTHORIZED","message":"Unauthorized"}"#;
 
@@ -73,8 +73,8 @@ async fn every_reason_to_refuse_a_key_looks_the_same() {
         &[&format!("{good}\u{e9}")],
         &[good.strip_prefix("pictai_").unwrap()],
     ];
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
-    let missing = answers(&world.raw(request.as_bytes())).remove(0);
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let missing = exchange(&world, request.as_bytes()).remove(0);
     assert_eq!(missing.status, 401);
     assert_eq!(missing.text, UNAUTHORIZED);
     assert!(!missing.header("www-authenticate").is_empty());
@@ -109,7 +109,7 @@ async fn a_key_is_taken_raw_or_behind_bearer_however_it_is_written() {
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: x\r\n{name}: {key}\r\nX-PICTORY-user-id: 7\r\nconnection: close\r\n\r\n"
         );
-        assert_eq!(answers(&world.raw(request.as_bytes()))[0].status, 200, "{name}");
+        assert_eq!(exchange(&world, request.as_bytes())[0].status, 200, "{name}");
     }
 }
 

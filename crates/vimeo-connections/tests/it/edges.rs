@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, COLLECTION, Wish, World};
-use crate::http::answers;
+use crate::http::exchange;
 
 async fn without_vimeo(config: &str) -> World {
     World::with(Wish { verification_off: true, config: config.to_owned(), ..Wish::default() }).await
@@ -180,7 +180,7 @@ fn chunked(world: &World, body: &str) -> Answer {
         write!(request, "{:x}\r\n{text}\r\n", chunk.len()).unwrap();
     }
     request += "0\r\n\r\n";
-    answers(&world.raw(request.as_bytes())).remove(0)
+    exchange(world, request.as_bytes()).remove(0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,7 +193,7 @@ async fn a_body_that_is_broken_or_breaks_off_is_answered_and_not_stored() {
         format!("transfer-encoding: chunked\r\n\r\nnonsense\r\n{body}\r\n0\r\n\r\n"),
         format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}nonsense\r\n0\r\n\r\n"),
     ] {
-        let answer = answers(&world.raw(format!("{head}{rest}").as_bytes())).remove(0);
+        let answer = exchange(&world, format!("{head}{rest}").as_bytes()).remove(0);
         assert_eq!(answer.status, 400, "{rest:?}");
         let text = r#"{"code":"INVALID_REQUEST_BODY","message":"The request body broke off."}"#;
         assert_eq!(answer.text, text, "{rest:?}");
