@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::faults::Faults;
 use crate::id::{AccountId, ConnectionId};
 use crate::secret::Secret;
 use crate::text;
@@ -40,24 +41,21 @@ pub enum NameError {
 
 impl ConnectionName {
     /// Reads a name as a client sent it, and brings it to NFC.
-    pub fn parse(input: &str) -> Result<Self, NameError> {
+    pub fn parse(input: &str) -> Result<Self, Faults<NameError>> {
         let name = text::to_nfc(input);
         if name.chars().all(|c| c == ' ') {
-            return Err(NameError::Blank);
+            return Faults::none().add_if(true, NameError::Blank).or(Self(name));
         }
-        if name.chars().count() > NAME_MAX_CHARS {
-            return Err(NameError::TooLong);
-        }
-        if name.chars().any(text::is_default_ignorable) {
-            return Err(NameError::Invisible);
-        }
-        if !name.chars().all(|c| matches!(c, ' ' | '_' | '-') || text::is_letter_mark_or_digit(c)) {
-            return Err(NameError::Character);
-        }
-        if name.starts_with(text::is_mark) {
-            return Err(NameError::LeadingMark);
-        }
-        Ok(Self(name))
+        let is_allowed = |c| matches!(c, ' ' | '_' | '-') || text::is_letter_mark_or_digit(c);
+        Faults::none()
+            .add_if(name.chars().count() > NAME_MAX_CHARS, NameError::TooLong)
+            .add_if(
+                name.chars().any(|c| !text::is_default_ignorable(c) && !is_allowed(c)),
+                NameError::Character,
+            )
+            .add_if(name.chars().any(text::is_default_ignorable), NameError::Invisible)
+            .add_if(name.starts_with(text::is_mark), NameError::LeadingMark)
+            .or(Self(name))
     }
 
     /// One as the store keeps it: it was parsed when it came in, perhaps under an older edition of Unicode.
@@ -93,14 +91,12 @@ pub enum DescriptionError {
 
 impl Description {
     /// Reads a description; `None` for an empty one.
-    pub fn parse(input: &str) -> Result<Option<Self>, DescriptionError> {
-        if input.chars().count() > DESCRIPTION_MAX_CHARS {
-            return Err(DescriptionError::TooLong);
-        }
-        if input.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-            return Err(DescriptionError::Control);
-        }
-        Ok((!input.is_empty()).then(|| Self(input.to_owned())))
+    pub fn parse(input: &str) -> Result<Option<Self>, Faults<DescriptionError>> {
+        let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        Faults::none()
+            .add_if(input.chars().count() > DESCRIPTION_MAX_CHARS, DescriptionError::TooLong)
+            .add_if(input.chars().any(is_control), DescriptionError::Control)
+            .or((!input.is_empty()).then(|| Self(input.to_owned())))
     }
 
     /// One as the store keeps it: it was parsed when it came in, perhaps under an older edition of Unicode.
@@ -128,17 +124,12 @@ pub enum CredentialError {
     Character,
 }
 
-fn check_credential(input: &str) -> Result<(), CredentialError> {
-    if input.is_empty() {
-        return Err(CredentialError::Empty);
-    }
-    if input.chars().count() > CREDENTIAL_MAX_CHARS {
-        return Err(CredentialError::TooLong);
-    }
-    if !text::is_visible_ascii(input) {
-        return Err(CredentialError::Character);
-    }
-    Ok(())
+fn check_credential(input: &str) -> Result<(), Faults<CredentialError>> {
+    Faults::none()
+        .add_if(input.is_empty(), CredentialError::Empty)
+        .add_if(input.chars().count() > CREDENTIAL_MAX_CHARS, CredentialError::TooLong)
+        .add_if(!text::is_visible_ascii(input), CredentialError::Character)
+        .or(())
 }
 
 /// The public half of a Vimeo app's credentials.
@@ -147,7 +138,7 @@ pub struct ClientIdentifier(String);
 
 impl ClientIdentifier {
     /// Reads one as a client sent it.
-    pub fn parse(input: &str) -> Result<Self, CredentialError> {
+    pub fn parse(input: &str) -> Result<Self, Faults<CredentialError>> {
         check_credential(input)?;
         Ok(Self(input.to_owned()))
     }
@@ -171,7 +162,7 @@ macro_rules! secret_credential {
 
         impl $name {
             /// Reads one as a client sent it.
-            pub fn parse(input: &str) -> Result<Self, CredentialError> {
+            pub fn parse(input: &str) -> Result<Self, Faults<CredentialError>> {
                 check_credential(input)?;
                 Ok(Self(Secret::new(input.to_owned())))
             }
@@ -276,14 +267,14 @@ pub struct Connection {
 mod tests {
     use super::*;
 
-    fn name(input: &str) -> Result<String, NameError> {
-        ConnectionName::parse(input).map(|n| n.as_str().to_owned())
+    fn name(input: &str) -> Result<String, Vec<NameError>> {
+        ConnectionName::parse(input).map(|n| n.as_str().to_owned()).map_err(|f| f.as_slice().to_vec())
     }
 
     #[test]
     fn a_name_is_composed_before_it_is_counted() {
         assert_eq!(name(&"e\u{301}".repeat(100)), Ok("\u{e9}".repeat(100)));
-        assert_eq!(name(&"e\u{301}".repeat(101)), Err(NameError::TooLong));
+        assert_eq!(name(&"e\u{301}".repeat(101)), Err(vec![NameError::TooLong]));
         assert_eq!(name("Ünï-cödé 名前 ١٢٣ _"), Ok("Ünï-cödé 名前 ١٢٣ _".to_owned()));
         assert_eq!(name("हिन्दी"), Ok("हिन्दी".to_owned()));
     }
@@ -305,8 +296,21 @@ mod tests {
             ("\u{3164}", NameError::Invisible),
             ("a\u{34f}b", NameError::Invisible),
         ] {
-            assert_eq!(name(input), Err(error), "{input:?}");
+            assert_eq!(name(input), Err(vec![error]), "{input:?}");
         }
+    }
+
+    #[test]
+    fn every_fault_of_a_value_is_told_at_once() {
+        let name = ConnectionName::parse(&format!("\u{301}{}\u{200d}!", "x".repeat(100))).unwrap_err();
+        let all = [NameError::TooLong, NameError::Character, NameError::Invisible, NameError::LeadingMark];
+        assert_eq!(name.as_slice(), all);
+        let secret = ClientSecret::parse(&" ".repeat(501)).unwrap_err();
+        assert_eq!(
+            secret.to_string(),
+            "must be at most 500 characters long; \
+             must contain only visible ASCII characters, without spaces or line breaks"
+        );
     }
 
     #[test]
@@ -320,19 +324,22 @@ mod tests {
     fn a_description_takes_line_breaks_and_no_other_control() {
         assert_eq!(Description::parse(""), Ok(None));
         assert!(Description::parse("a\r\n\tb\u{1f600}").unwrap().is_some());
-        assert_eq!(Description::parse("a\u{0}b"), Err(DescriptionError::Control));
-        assert_eq!(Description::parse("a\u{85}b"), Err(DescriptionError::Control));
+        assert_eq!(Description::parse("a\u{0}b").unwrap_err().as_slice(), [DescriptionError::Control]);
+        assert_eq!(Description::parse("a\u{85}b").unwrap_err().as_slice(), [DescriptionError::Control]);
         assert!(Description::parse(&"\u{1f600}".repeat(250)).is_ok());
-        assert_eq!(Description::parse(&"x".repeat(251)), Err(DescriptionError::TooLong));
+        assert_eq!(Description::parse(&"x".repeat(251)).unwrap_err().as_slice(), [DescriptionError::TooLong]);
     }
 
     #[test]
     fn a_credential_is_visible_ascii() {
         assert!(ClientSecret::parse(&"x".repeat(500)).is_ok());
-        assert_eq!(ClientSecret::parse(&"x".repeat(501)).err(), Some(CredentialError::TooLong));
-        assert_eq!(AccessToken::parse("").err(), Some(CredentialError::Empty));
-        assert_eq!(AccessToken::parse("abc\n").err(), Some(CredentialError::Character));
-        assert_eq!(ClientIdentifier::parse("caf\u{e9}").err(), Some(CredentialError::Character));
+        assert_eq!(ClientSecret::parse(&"x".repeat(501)).unwrap_err().as_slice(), [CredentialError::TooLong]);
+        assert_eq!(AccessToken::parse("").unwrap_err().as_slice(), [CredentialError::Empty]);
+        assert_eq!(AccessToken::parse("abc\n").unwrap_err().as_slice(), [CredentialError::Character]);
+        assert_eq!(
+            ClientIdentifier::parse("caf\u{e9}").unwrap_err().as_slice(),
+            [CredentialError::Character]
+        );
     }
 
     #[test]

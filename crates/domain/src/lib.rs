@@ -7,6 +7,7 @@ pub mod account;
 pub mod api_key;
 pub mod audit;
 pub mod connection;
+pub mod faults;
 pub mod id;
 pub mod secret;
 pub mod text;

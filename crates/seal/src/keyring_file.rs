@@ -1,18 +1,17 @@
 //! The keyring's file: written once and never over another, judged on its opened descriptor.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::Randomness;
 use crate::keyring::{Keyring, KeyringError};
+use crate::{Randomness, secret_file};
 
 const FILE_MAX_BYTES: u64 = 64 * 1024;
-const OWNER_ONLY: u32 = 0o600;
 
 /// Who besides its owner may read the keyring's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,27 +95,7 @@ pub fn create(path: &Path, keyring: &Keyring, randomness: &Randomness) -> Result
         io::ErrorKind::AlreadyExists => KeyringFileError::Exists(path.to_owned()),
         _ => KeyringFileError::Io { path: path.to_owned(), source },
     };
-    if path.symlink_metadata().is_ok() {
-        return Err(KeyringFileError::Exists(path.to_owned()));
-    }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let temporary = directory.join(format!(".keyring-{:016x}.tmp", u64::from_be_bytes(randomness.bytes())));
-    let written = write_durably(&temporary, keyring.to_text().as_bytes())
-        // A link, unlike a rename, fails where something stands already.
-        .and_then(|()| std::fs::hard_link(&temporary, path))
-        .and_then(|()| File::open(directory)?.sync_all());
-    // Whether or not it was linked, the temporary name has served; that it stays would harm nobody.
-    let _ = std::fs::remove_file(&temporary);
-    written.map_err(failed)
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    secret_file::create(path, keyring.to_text().as_bytes(), randomness).map_err(failed)
 }
 
 #[cfg(test)]

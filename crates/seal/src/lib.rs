@@ -8,6 +8,7 @@
 pub mod envelope;
 pub mod keyring;
 pub mod keyring_file;
+pub mod secret_file;
 pub mod service;
 
 mod cipher;

@@ -1,9 +1,7 @@
 //! `serve`: listens until it is told to stop, then finishes what is in flight.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +11,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use axum_server::{Handle, Server};
 use domain::account::Label;
 use domain::api_key::PlainKey;
-use seal::Randomness;
+use seal::{Randomness, secret_file};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -76,11 +74,13 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
             "vimeo.verification is off: connections are stored without asking Vimeo whether they work"
         );
     }
+    let hangups = signal(SignalKind::hangup())?;
     if let Some((certificate, files)) = tls {
-        watchers.spawn(reload_on_hangup(signal(SignalKind::hangup())?, certificate.clone(), files));
+        watchers.spawn(reload_on_hangup(hangups, Some((certificate.clone(), files))));
         let server = axum_server::from_tcp_rustls(listener, certificate)?.handle(handle);
         limit(server).serve(web::make_service(app.clone(), settings(config), Clock::system())).await?;
     } else {
+        watchers.spawn(reload_on_hangup(hangups, None));
         let server = axum_server::from_tcp(listener)?.handle(handle);
         limit(server).serve(web::make_service(app.clone(), settings(config), Clock::system())).await?;
     }
@@ -151,9 +151,14 @@ async fn stop_on_signal(
     std::process::exit(EXIT_INTERRUPTED);
 }
 
-/// A renewed certificate is taken without a restart; one that cannot be read leaves the old in place.
-async fn reload_on_hangup(mut signals: Signal, certificate: RustlsConfig, files: TlsFiles) {
+/// A renewed certificate is taken without a restart; one that cannot be read leaves the old in place. Without TLS
+/// the signal changes nothing: whoever sends it to every node must not end the ones behind a proxy.
+async fn reload_on_hangup(mut signals: Signal, tls: Option<(RustlsConfig, TlsFiles)>) {
     while signals.recv().await.is_some() {
+        let Some((certificate, files)) = &tls else {
+            tracing::info!("SIGHUP reads the certificate again, and there is none");
+            continue;
+        };
         match certificate.reload_from_pem_file(&files.certificate, &files.key).await {
             Ok(()) => tracing::info!("the certificate was read again"),
             Err(error) => tracing::error!(%error, "the certificate cannot be read; the old one stays in use"),
@@ -198,10 +203,10 @@ fn read_or_make_key(path: &Path) -> Result<PlainKey, ServeError> {
         Ok(text) => PlainKey::parse(text.trim())
             .map_err(|error| ServeError::Key { path: path.to_owned(), reason: error.to_string() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let plain = PlainKey::from_random(Randomness::system().bytes());
-            let mut file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-            writeln!(file, "{}", plain.expose()).and_then(|()| file.sync_all()).map_err(failed)?;
+            let randomness = Randomness::system();
+            let plain = PlainKey::from_random(randomness.bytes());
+            let line = Zeroizing::new(format!("{}\n", plain.expose()));
+            secret_file::create(path, line.as_bytes(), &randomness).map_err(failed)?;
             Ok(plain)
         }
         Err(error) => Err(failed(error)),

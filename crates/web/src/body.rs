@@ -147,14 +147,15 @@ impl Fields {
 /// The known field that a name was probably meant to be.
 fn near_miss<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let folded = fold(name);
-    let distance = |known: &str| {
-        if fold(known) == folded { 0 } else { strsim::levenshtein(known, name) }
-    };
+    if let Some(spelt_otherwise) = known.iter().find(|known| fold(known) == folded) {
+        return Some(spelt_otherwise);
+    }
     // A name much longer than any field is no typing error; comparing it would cost more than reading it.
     if name.len() > 4 * ECHO_MAX_CHARS {
         return None;
     }
-    let (best, near) = known.iter().map(|known| (distance(known), *known)).min_by_key(|(best, _)| *best)?;
+    let distances = known.iter().map(|known| (strsim::levenshtein(known, name), *known));
+    let (best, near) = distances.min_by_key(|(best, _)| *best)?;
     (best <= NEAR_MISS_DISTANCE).then_some(near)
 }
 

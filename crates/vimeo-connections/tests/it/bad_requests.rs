@@ -13,6 +13,8 @@ const LONG_NAME: &str = "must be at most 100 characters long";
 const CHARACTER: &str = "must contain only letters, digits, spaces, hyphens and underscores";
 const MARK: &str = "must not begin with a combining mark";
 const INVISIBLE: &str = "must not contain invisible characters";
+/// Every fault of a value is told at once.
+const BOTH: &str = "must contain only letters, digits, spaces, hyphens and underscores; must not contain invisible characters";
 const LONG_DESCRIPTION: &str = "must be at most 250 characters long";
 const CONTROL: &str = "must not contain control characters other than line breaks and tabs";
 const EMPTY: &str = "must not be empty";
@@ -121,8 +123,8 @@ fn names() -> Vec<Row> {
         ("canary\u{ffff}", CHARACTER),
         ("canary \u{1f600}", CHARACTER),
         ("canary \u{2764}", CHARACTER),
-        ("canary \u{2764}\u{fe0f}", INVISIBLE),
-        ("\u{1f468}\u{200d}\u{1f469} canary", INVISIBLE),
+        ("canary \u{2764}\u{fe0f}", BOTH),
+        ("\u{1f468}\u{200d}\u{1f469} canary", BOTH),
         ("\u{915}\u{94d}\u{200d}\u{937} canary", INVISIBLE),
         ("\u{645}\u{6cc}\u{200c}\u{62e} canary", INVISIBLE),
         ("canary\u{fe00}", INVISIBLE),

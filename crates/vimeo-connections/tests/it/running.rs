@@ -227,6 +227,15 @@ async fn shown_certificate(world: &World) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_signal_without_a_certificate_ends_nothing() {
+    let mut world = World::start().await;
+    world.service.signal("HUP");
+    until("it is noticed", async || world.log().contains("SIGHUP reads the certificate again")).await;
+    assert_eq!(world.get("/health/live").await.status, 200);
+    assert_eq!(world.service.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_is_spoken_with_a_certificate_that_is_read_again_on_sighup() {
     let files = tempfile::tempdir().unwrap();
     let file = |name: &str| files.path().join(name);
