@@ -91,7 +91,11 @@ impl Client {
             let info = auth.and_then(|auth| {
                 Some(TokenInfo {
                     app_uri: auth.app?.uri?,
-                    has_user: auth.user.and_then(|user| user.uri).is_some_and(|uri| !uri.is_empty()),
+                    has_user: match auth.user {
+                        // A user who cannot be told is an answer that we do not understand, not a missing user.
+                        Some(user) => user.uri.filter(|uri| !uri.is_empty()).map(|_| true)?,
+                        None => false,
+                    },
                     scopes: auth.scope?.split_whitespace().map(str::to_owned).collect(),
                 })
             });
