@@ -201,9 +201,8 @@ fn judge(
     if !findings.is_empty() {
         return Err(Unverified::Rejected(findings));
     }
-    // Of two doubts the one that says when to come back is worth more.
-    let worth = |trouble: &Trouble| u8::from(matches!(trouble, Trouble::Limiting { not_before: Some(_) }));
-    match doubts.into_iter().max_by_key(worth) {
+    // Of two doubts the one that says when to come back is worth more; of two that say so, the later.
+    match doubts.into_iter().max_by_key(Trouble::not_before) {
         Some(trouble) => Err(Unverified::Unknown(trouble)),
         None => Ok(()),
     }
