@@ -146,7 +146,9 @@ impl Client {
             };
             // Whoever asked may have gone; the token is revoked all the same.
             let _ = reply.send(app);
-            if let Some(token) = stray_token {
+            // A server may give one token for each grant of a client, and the caller may have shown us that one.
+            let own_token = credentials.access_token.expose();
+            if let Some(token) = stray_token.filter(|token| token.expose() != own_token) {
                 client.revoke_stray(&token).await;
             }
         });
