@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use crate::Client;
 use crate::exchange::{Trouble, send};
 use crate::verify::Finding;
-use crate::wire::AuthOut;
+use crate::wire::{AuthOut, TokenOut};
 
 /// Vimeo's code for a wrong client secret.
 const BAD_CLIENT_SECRET: i64 = 8001;
@@ -58,10 +58,12 @@ impl Client {
             .form(&[("grant_type", "client_credentials"), ("scope", "public")]);
         let answer = send(request, timeout).await.map_err(Failure::Doubt)?;
         if matches!(answer.status, StatusCode::OK | StatusCode::CREATED) {
-            let auth: AuthOut = answer.json().ok_or(Failure::Doubt(Trouble::NotUnderstood))?;
+            // Read apart from the rest: the token must be revoked, however odd the answer around it is.
+            let token: Option<TokenOut> = answer.json();
+            let auth: Option<AuthOut> = answer.json();
             return Ok(Grant {
-                app_uri: auth.app.and_then(|app| app.uri),
-                stray_token: auth.access_token.map(Secret::new),
+                app_uri: auth.and_then(|auth| auth.app?.uri),
+                stray_token: token.map(|token| Secret::new(token.access_token)),
             });
         }
         let refusal = match answer.status {
