@@ -5,6 +5,7 @@
     reason = "a test that is surprised should fail on the spot"
 )]
 
+mod concurrency;
 mod harness;
 mod journey;
 mod tidy;
