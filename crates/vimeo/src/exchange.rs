@@ -40,6 +40,16 @@ pub enum Trouble {
     NotUnderstood,
 }
 
+impl Trouble {
+    /// Before when it is useless to ask again, if Vimeo said.
+    pub(crate) fn not_before(&self) -> Option<Timestamp> {
+        match self {
+            Self::Limiting { not_before } => *not_before,
+            Self::Unreachable | Self::TooSlow | Self::Status(_) | Self::NotUnderstood => None,
+        }
+    }
+}
+
 /// An answer that was read to its end.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,

@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use crate::Client;
 use crate::exchange::{Trouble, send};
 use crate::verify::Finding;
-use crate::wire::AuthOut;
+use crate::wire::{AuthOut, TokenOut};
 
 /// Vimeo's code for a wrong client secret.
 const BAD_CLIENT_SECRET: i64 = 8001;
@@ -58,10 +58,12 @@ impl Client {
             .form(&[("grant_type", "client_credentials"), ("scope", "public")]);
         let answer = send(request, timeout).await.map_err(Failure::Doubt)?;
         if matches!(answer.status, StatusCode::OK | StatusCode::CREATED) {
-            let auth: AuthOut = answer.json().ok_or(Failure::Doubt(Trouble::NotUnderstood))?;
+            // Read apart from the rest: the token must be revoked, however odd the answer around it is.
+            let token: Option<TokenOut> = answer.json();
+            let auth: Option<AuthOut> = answer.json();
             return Ok(Grant {
-                app_uri: auth.app.and_then(|app| app.uri),
-                stray_token: auth.access_token.map(Secret::new),
+                app_uri: auth.and_then(|auth| auth.app?.uri),
+                stray_token: token.map(|token| Secret::new(token.access_token)),
             });
         }
         let refusal = match answer.status {
@@ -91,7 +93,11 @@ impl Client {
             let info = auth.and_then(|auth| {
                 Some(TokenInfo {
                     app_uri: auth.app?.uri?,
-                    has_user: auth.user.and_then(|user| user.uri).is_some_and(|uri| !uri.is_empty()),
+                    has_user: match auth.user {
+                        // A user who cannot be told is an answer that we do not understand, not a missing user.
+                        Some(user) => user.uri.filter(|uri| !uri.is_empty()).map(|_| true)?,
+                        None => false,
+                    },
                     scopes: auth.scope?.split_whitespace().map(str::to_owned).collect(),
                 })
             });

@@ -146,7 +146,9 @@ impl Client {
             };
             // Whoever asked may have gone; the token is revoked all the same.
             let _ = reply.send(app);
-            if let Some(token) = stray_token {
+            // A server may give one token for each grant of a client, and the caller may have shown us that one.
+            let own_token = credentials.access_token.expose();
+            if let Some(token) = stray_token.filter(|token| token.expose() != own_token) {
                 client.revoke_stray(&token).await;
             }
         });
@@ -201,9 +203,8 @@ fn judge(
     if !findings.is_empty() {
         return Err(Unverified::Rejected(findings));
     }
-    // Of two doubts the one that says when to come back is worth more.
-    let worth = |trouble: &Trouble| u8::from(matches!(trouble, Trouble::Limiting { not_before: Some(_) }));
-    match doubts.into_iter().max_by_key(worth) {
+    // Of two doubts the one that says when to come back is worth more; of two that say so, the later.
+    match doubts.into_iter().max_by_key(Trouble::not_before) {
         Some(trouble) => Err(Unverified::Unknown(trouble)),
         None => Ok(()),
     }

@@ -2,10 +2,15 @@
 
 use serde::Deserialize;
 
-/// The answer of the token endpoints and of `/oauth/verify`.
+/// The token in the answer of a token endpoint.
+#[derive(Deserialize)]
+pub(crate) struct TokenOut {
+    pub(crate) access_token: String,
+}
+
+/// Whose the token is and what for, in the answers of the token endpoints and of `/oauth/verify`.
 #[derive(Deserialize)]
 pub(crate) struct AuthOut {
-    pub(crate) access_token: Option<String>,
     pub(crate) scope: Option<String>,
     pub(crate) app: Option<AppOut>,
     pub(crate) user: Option<UserOut>,

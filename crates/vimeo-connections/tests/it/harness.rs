@@ -245,10 +245,17 @@ impl World {
 impl Service {
     /// Starts the service in a directory that has its configuration and keyring; waits until it listens.
     pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    /// Like [`Self::start`], with these variables, and no others, in its environment.
+    pub(crate) fn start_with(directory: &Path, environment: &[(&str, &str)]) -> Self {
         let log = directory.join("service.log");
         let before = fs::read_to_string(&log).map_or(0, |text| text.len());
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = binary(directory).arg("serve").stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let mut serve = binary(directory);
+        serve.arg("serve").envs(environment.iter().copied()).stdout(Stdio::null()).stderr(file);
+        let mut child = serve.spawn().unwrap();
         let started = Instant::now();
         loop {
             let text = fs::read_to_string(&log).unwrap();

@@ -7,6 +7,7 @@
 
 mod bad_requests;
 mod callers;
+mod concurrency;
 mod edges;
 mod harness;
 mod http;
@@ -14,3 +15,6 @@ mod journey;
 mod operator;
 mod running;
 mod tidy;
+mod verification;
+mod vimeo_failures;
+mod vimeo_talk;
