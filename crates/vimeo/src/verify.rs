@@ -96,7 +96,8 @@ impl fmt::Display for Finding {
                 f.write_str("belongs to another app than the client identifier; use the token of the same app")
             }
             Self::TokenLacksScopes(scopes) => {
-                write!(f, "lacks the scopes {}; generate a new one with these scopes added", scopes.join(", "))
+                let (scope, these) = if scopes.len() == 1 { ("scope", "this scope") } else { ("scopes", "these scopes") };
+                write!(f, "lacks the {scope} {}; generate a new one with {these} added", scopes.join(", "))
             }
         }
     }
@@ -114,13 +115,27 @@ pub enum Unverified {
 impl Client {
     /// Asks Vimeo whether the credentials are good; `Ok` if they are.
     ///
-    /// The token that the grant leaves behind is revoked, also when the caller drops this future: the grant runs
-    /// in a task of its own to its end.
+    /// The asking is a task of its own, not part of the caller's. A caller who drops this future stops the question
+    /// about the access token; the grant goes on to its end, because the token that it brings must be revoked.
     pub async fn verify(
         &self,
         credentials: &Credentials,
         requirements: &Requirements,
     ) -> Result<(), Unverified> {
+        let (mut reply, verdict) = oneshot::channel();
+        let (client, credentials, requirements) = (self.clone(), credentials.clone(), requirements.clone());
+        self.tasks.spawn(async move {
+            let verdict = tokio::select! {
+                verdict = client.ask(&credentials, &requirements) => verdict,
+                () = reply.closed() => return,
+            };
+            // Whoever asked may have gone in this very moment.
+            let _ = reply.send(verdict);
+        });
+        verdict.await.unwrap_or(Err(Unverified::Unknown(Trouble::Unreachable)))
+    }
+
+    async fn ask(&self, credentials: &Credentials, requirements: &Requirements) -> Result<(), Unverified> {
         let deadline = Instant::now() + requirements.budget;
         let granted = self.spawn_grant(credentials.clone(), requirements.budget);
         let token_info = self.token_info(&credentials.access_token, requirements.budget);

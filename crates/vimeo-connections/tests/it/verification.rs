@@ -53,7 +53,11 @@ pub(crate) fn rejected(faults: &[(&'static str, &str)]) -> Expected {
 
 /// What is said of a token that lacks these scopes.
 pub(crate) fn lacks(scopes: &str) -> String {
-    format!("lacks the scopes {scopes}; generate a new one with these scopes added")
+    if scopes.contains(", ") {
+        format!("lacks the scopes {scopes}; generate a new one with these scopes added")
+    } else {
+        format!("lacks the scope {scopes}; generate a new one with this scope added")
+    }
 }
 
 /// Several faults of the access token, told in one text.
