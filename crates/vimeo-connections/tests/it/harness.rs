@@ -245,10 +245,15 @@ impl World {
 impl Service {
     /// Starts the service in a directory that has its configuration and keyring; waits until it listens.
     pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_as(binary(directory), directory)
+    }
+
+    /// The same with a command of the test's own: the binary, with another environment.
+    pub(crate) fn start_as(mut command: Command, directory: &Path) -> Self {
         let log = directory.join("service.log");
         let before = fs::read_to_string(&log).map_or(0, |text| text.len());
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = binary(directory).arg("serve").stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let mut child = command.arg("serve").stdout(Stdio::null()).stderr(file).spawn().unwrap();
         let started = Instant::now();
         loop {
             let text = fs::read_to_string(&log).unwrap();

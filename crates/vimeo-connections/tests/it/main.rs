@@ -1,5 +1,12 @@
 //! The tests of the whole: the real binary, over real sockets, against the sandbox. One file a subject.
 
+mod canaries;
+mod crashes;
+mod disks;
 mod harness;
 mod journey;
+mod keyrings;
+mod load;
+mod sealing;
+mod secrets;
 mod tidy;
