@@ -1,7 +1,7 @@
 //! A world for one test: a directory, a sandbox, and the service as a process beside it.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -349,4 +349,32 @@ pub(crate) fn make_key(directory: &Path, account: &str, arguments: &[&str]) -> S
     assert!(output.status.success(), "{output:?}");
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     made["key"].as_str().unwrap().to_owned()
+}
+
+/// Runs the binary with an environment. It must come to its end, even where the test is about `serve`.
+pub(crate) fn run(directory: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let (out, complaints) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    let mut command = binary(directory);
+    command.envs(environment.iter().copied()).args(arguments).stdin(Stdio::null());
+    command.stdout(out.try_clone().unwrap()).stderr(complaints.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if started.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{arguments:?} does not end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let read = |mut file: fs::File| {
+        let mut bytes = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    Output { status, stdout: read(out), stderr: read(complaints) }
 }

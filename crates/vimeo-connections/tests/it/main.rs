@@ -3,6 +3,7 @@
 mod canaries;
 mod crashes;
 mod disks;
+mod exposures;
 mod harness;
 mod journey;
 mod keyrings;
