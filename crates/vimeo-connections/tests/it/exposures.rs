@@ -64,7 +64,8 @@ fn exposures() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for file in files(&crates) {
         let name = file.strip_prefix(&crates).unwrap().to_str().unwrap().to_owned();
-        let is_source = name.split('/').nth(1) == Some("src") && name.ends_with(".rs");
+        let is_rust = file.extension().is_some_and(|extension| extension == "rs");
+        let is_source = name.split('/').nth(1) == Some("src") && is_rust;
         if !is_source || name.ends_with("/tests.rs") {
             continue;
         }

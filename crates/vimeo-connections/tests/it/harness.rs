@@ -12,7 +12,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// How long anything is waited for before a test gives up. No test asserts how long something took.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
 pub(crate) const ACCOUNT: &str = "acme";
 

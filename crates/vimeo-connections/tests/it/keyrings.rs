@@ -97,6 +97,23 @@ fn parts_of(keys: &[&str]) -> Canaries {
     Canaries::of(&parts)
 }
 
+/// What a disk, an editor or a copy can make of a keyring's file.
+fn damage(right: &str, key: &str) -> Vec<Vec<u8>> {
+    let (first, rest) = key.split_at(1);
+    let texts = [
+        right.replace(key, &format!("{}{rest}", if first == "A" { "B" } else { "A" })),
+        right.replace(key, &key[..40]),
+        right[..right.len() - 20].to_owned(),
+        String::new(),
+        "\u{0}\u{1}\u{2}\u{7f}ELF".to_owned(),
+        format!("{right}garbage"),
+        format!("{right}\n{right}"),
+        right.replace("format", "formal"),
+    ];
+    let not_even_text = [right.as_bytes(), &[0xff, 0xfe]].concat();
+    texts.map(String::into_bytes).into_iter().chain([not_even_text]).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keyring_that_cannot_be_right_is_refused_and_nothing_is_touched() {
     for end in [End::Graceful, End::Kill] {
@@ -112,24 +129,11 @@ async fn a_keyring_that_cannot_be_right_is_refused_and_nothing_is_touched() {
             .trim_matches('"')
             .to_owned();
 
-        let first = &key[..1];
-        let flipped = right.replace(&key, &format!("{}{}", if first == "A" { "B" } else { "A" }, &key[1..]));
         let restore = ["damaged", "Nothing was touched", "Restore the keyring from its backup"];
-        for damaged in [
-            flipped,
-            right.replace(&key, &key[..40]),
-            right[..right.len() - 20].to_owned(),
-            String::new(),
-            "\u{0}\u{1}\u{2}\u{7f}ELF".to_owned(),
-            format!("{right}garbage"),
-            format!("{right}\n{right}"),
-            right.replace("format", "formal"),
-        ] {
+        for damaged in damage(&right, &key) {
             fs::write(&path, damaged).unwrap();
             assert_refused(&world, &[], &restore, &secrets);
         }
-        fs::write(&path, [right.as_bytes(), &[0xff, 0xfe]].concat()).unwrap();
-        assert_refused(&world, &[], &restore, &secrets);
         fs::write(&path, right.replace("format = 1", "format = 2")).unwrap();
         assert_refused(&world, &[], &["format 2", "this version"], &secrets);
 
