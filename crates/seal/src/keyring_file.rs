@@ -1,6 +1,6 @@
 //! The keyring's file: written once and never over another, judged on its opened descriptor.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,14 @@ pub enum KeyringFileError {
         /// Its permission bits.
         mode: u32,
     },
-    /// A directory, a pipe, or far too large.
+    /// What container platforms make when the file to mount is missing.
+    #[error(
+        "{} is a directory, not a keyring file: probably a container mounted it when there was no such file. Remove \
+         the directory and put the keyring there, or run `vimeo-connections init` if there never was one",
+        .0.display()
+    )]
+    Directory(PathBuf),
+    /// A pipe, or far too large.
     #[error("{} is no keyring file", .0.display())]
     NotAFile(PathBuf),
     /// It was read, and is no keyring.
@@ -66,11 +73,11 @@ pub fn read(path: &Path, group: GroupAccess) -> Result<Keyring, KeyringFileError
         io::ErrorKind::NotFound => KeyringFileError::Absent(path.to_owned()),
         _ => KeyringFileError::Io { path: path.to_owned(), source },
     };
+    // Opening a pipe would wait for somebody to write; this keeps from it, and the descriptor is judged again.
+    refuse_all_but_a_file(path, &std::fs::metadata(path).map_err(failed)?)?;
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > FILE_MAX_BYTES {
-        return Err(KeyringFileError::NotAFile(path.to_owned()));
-    }
+    refuse_all_but_a_file(path, &metadata)?;
     let mode = metadata.mode() & 0o777;
     let forbidden = match group {
         GroupAccess::Forbidden => 0o077,
@@ -87,6 +94,16 @@ pub fn read(path: &Path, group: GroupAccess) -> Result<Keyring, KeyringFileError
         _ => failed(source),
     })?;
     Keyring::parse(&text).map_err(|source| KeyringFileError::Content { path: path.to_owned(), source })
+}
+
+fn refuse_all_but_a_file(path: &Path, metadata: &Metadata) -> Result<(), KeyringFileError> {
+    if metadata.is_dir() {
+        return Err(KeyringFileError::Directory(path.to_owned()));
+    }
+    if !metadata.is_file() || metadata.len() > FILE_MAX_BYTES {
+        return Err(KeyringFileError::NotAFile(path.to_owned()));
+    }
+    Ok(())
 }
 
 /// Writes a keyring to a file that must not exist: whole or not at all, readable by its owner only.
@@ -138,6 +155,9 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(read(&path, group).is_ok(), good, "{mode:o} {group:?}");
         }
-        assert!(matches!(read(directory.path(), GroupAccess::Forbidden), Err(KeyringFileError::NotAFile(_))));
+        assert!(matches!(
+            read(directory.path(), GroupAccess::Forbidden),
+            Err(KeyringFileError::Directory(_))
+        ));
     }
 }

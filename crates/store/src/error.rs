@@ -47,6 +47,17 @@ pub enum OpenError {
     /// A file of another program.
     #[error("{} is not a database of vimeo-connections; it was left as it is", .0.display())]
     Foreign(PathBuf),
+    /// A file of ours that does not hang together.
+    #[error(
+        "the database {} is damaged: {source}. Restore it, with its -wal file if there is one, from a backup",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the engine found.
+        source: BoxError,
+    },
     /// Written by a newer version that this one cannot follow.
     #[error(
         "the database has schema {schema}, whose lowest application schema is {lowest}; this version has schema \

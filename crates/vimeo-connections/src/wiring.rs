@@ -32,7 +32,7 @@ pub(crate) enum WiringError {
     KeyringLost { path: PathBuf, database_url: String, keys: String },
     #[error("{0}. Nothing was touched. Restore the keyring from its backup")]
     KeyringDamaged(KeyringFileError),
-    #[error("{0}")]
+    #[error("{0}. Nothing was touched")]
     KeyringFile(KeyringFileError),
     #[error("keyring.value cannot be used: {0}. Nothing was touched")]
     KeyringValue(KeyringError),

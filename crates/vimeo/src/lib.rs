@@ -35,7 +35,7 @@ pub struct Client {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The proxy's URL is none.
-    #[error("vimeo.proxy is not the URL of a proxy")]
+    #[error("vimeo.proxy is not the URL of a proxy: it must begin with http:// or https://")]
     Proxy,
     /// TLS could not be set up.
     #[error("the HTTPS client cannot be set up (are the system's root certificates installed?): {0}")]
@@ -66,8 +66,33 @@ impl Client {
             builder = builder.tls_certs_only([]);
         }
         if let Some(proxy) = proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|_| ClientError::Proxy)?);
+            builder = builder.proxy(read_proxy(proxy)?);
         }
         Ok(Self { http: builder.build().map_err(ClientError::Tls)?, base_url, tasks })
+    }
+}
+
+/// The library takes a scheme that it does not know for no proxy at all, and would go to Vimeo directly.
+fn read_proxy(url: &str) -> Result<reqwest::Proxy, ClientError> {
+    let is_spoken = |scheme: &str| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    if url.split_once("://").is_some_and(|(scheme, _)| !is_spoken(scheme)) {
+        return Err(ClientError::Proxy);
+    }
+    reqwest::Proxy::all(url).map_err(|_| ClientError::Proxy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_could_not_be_used_is_refused() {
+        for good in ["http://127.0.0.1:1", "HTTPS://user:password@proxy.example:3128", "proxy.example:3128"] {
+            assert!(read_proxy(good).is_ok(), "{good}");
+        }
+        for bad in ["socks5://127.0.0.1:1", "nonsense://127.0.0.1", "http://[oops", "", "socks5:127.0.0.1:1"]
+        {
+            assert!(matches!(read_proxy(bad), Err(ClientError::Proxy)), "{bad}");
+        }
     }
 }

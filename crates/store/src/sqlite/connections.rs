@@ -88,8 +88,9 @@ pub(super) fn find_sealed(
     database
         .prepare_cached(
             "SELECT account_id, connection_id, name, description, is_enabled, client_identifier,
-                    created_at, updated_at, version, sealed_version, envelope, wrapped_key
-             FROM connections JOIN sealing_keys USING (sealing_key_id)
+                    created_at, updated_at, version, sealed_version, envelope,
+                    coalesce(wrapped_key, zeroblob(60)) AS wrapped_key
+             FROM connections LEFT JOIN sealing_keys USING (sealing_key_id)
              WHERE account_id = ?1 AND connection_id = ?2",
         )?
         .query_row((account.as_str(), id.as_str()), sealed_connection)
@@ -104,8 +105,9 @@ pub(super) fn list_sealed(
 ) -> rusqlite::Result<Vec<(Connection, SealedCredentials)>> {
     let mut statement = database.prepare_cached(
         "SELECT account_id, connection_id, name, description, is_enabled, client_identifier,
-                created_at, updated_at, version, sealed_version, envelope, wrapped_key
-         FROM connections JOIN sealing_keys USING (sealing_key_id)
+                created_at, updated_at, version, sealed_version, envelope,
+                coalesce(wrapped_key, zeroblob(60)) AS wrapped_key
+         FROM connections LEFT JOIN sealing_keys USING (sealing_key_id)
          WHERE account_id = ?1 AND connection_id > ?2 ORDER BY connection_id LIMIT ?3",
     )?;
     // No identifier is empty, so that the empty text stands before the first.
@@ -113,6 +115,7 @@ pub(super) fn list_sealed(
     statement.query_map((account.as_str(), after, limit), sealed_connection)?.collect()
 }
 
+/// A connection whose sealing key is missing is read as one whose key was wiped: it is there, and does not open.
 fn sealed_connection(row: &Row<'_>) -> rusqlite::Result<(Connection, SealedCredentials)> {
     let sealed = SealedCredentials {
         envelope: row.get("envelope")?,

@@ -46,7 +46,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
     let connection = open_untouched(path).map_err(engine)?;
     let Some(state) = read_state(&connection, path)? else { return Ok(None) };
     refuse_if_too_new(&state)?;
-    let keyring_checks = read_checks(&connection).map_err(engine)?;
+    let keyring_checks = read_checks(&connection).map_err(|error| unreadable(error, path))?;
     Ok(Some(Inspection { schema: state.schema, keyring_checks }))
 }
 
@@ -113,29 +113,24 @@ fn apply(connection: &mut Connection, migration: &Migration, options: &Options) 
 
 /// How far the database has come; `None` if nothing is in it.
 fn read_state(connection: &Connection, path: &Path) -> Result<Option<State>, OpenError> {
-    let foreign = |error: rusqlite::Error| match &error {
-        rusqlite::Error::SqliteFailure(code, _) if code.code == ErrorCode::NotADatabase => {
-            OpenError::Foreign(path.to_owned())
-        }
-        _ => engine(error),
-    };
+    let failed = |error| unreadable(error, path);
     let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(foreign)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     if tables == 0 {
         return Ok(None);
     }
     let application: i32 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(foreign)?;
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     if application != APPLICATION_ID {
         return Err(OpenError::Foreign(path.to_owned()));
     }
     let mut statement = connection
         .prepare("SELECT number, name, lowest_application_schema FROM schema_migrations ORDER BY number")
-        .map_err(engine)?;
+        .map_err(failed)?;
     let applied = statement
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .and_then(Iterator::collect::<rusqlite::Result<Vec<(u32, String, u32)>>>)
-        .map_err(engine)?;
+        .map_err(failed)?;
     let mut state = State { schema: 0, lowest_application_schema: 0 };
     for (number, name, lowest) in applied {
         state.schema = number;
@@ -146,6 +141,17 @@ fn read_state(connection: &Connection, path: &Path) -> Result<Option<State>, Ope
         }
     }
     Ok(Some(state))
+}
+
+/// Why a file cannot be read: another program's, damaged, or what the engine says.
+fn unreadable(error: rusqlite::Error, path: &Path) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign(path.to_owned()),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            OpenError::Damaged { path: path.to_owned(), source: Box::new(error) }
+        }
+        _ => engine(error),
+    }
 }
 
 fn refuse_if_too_new(state: &State) -> Result<(), OpenError> {

@@ -1,7 +1,7 @@
 //! A world for one test: a directory, a sandbox, and the service as a process beside it.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -245,17 +245,22 @@ impl World {
 impl Service {
     /// Starts the service in a directory that has its configuration and keyring; waits until it listens.
     pub(crate) fn start(directory: &Path) -> Self {
-        Self::start_with(directory, &[])
+        Self::start_as(binary(directory), directory)
     }
 
-    /// Like [`Self::start`], with these variables, and no others, in its environment.
+    /// The same with these variables, and no others, in its environment.
     pub(crate) fn start_with(directory: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = binary(directory);
+        command.envs(environment.iter().copied());
+        Self::start_as(command, directory)
+    }
+
+    /// The same with a command of the test's own: the binary, with another environment.
+    pub(crate) fn start_as(mut command: Command, directory: &Path) -> Self {
         let log = directory.join("service.log");
         let before = fs::read_to_string(&log).map_or(0, |text| text.len());
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut serve = binary(directory);
-        serve.arg("serve").envs(environment.iter().copied()).stdout(Stdio::null()).stderr(file);
-        let mut child = serve.spawn().unwrap();
+        let mut child = command.arg("serve").stdout(Stdio::null()).stderr(file).spawn().unwrap();
         let started = Instant::now();
         loop {
             let text = fs::read_to_string(&log).unwrap();
@@ -351,4 +356,32 @@ pub(crate) fn make_key(directory: &Path, account: &str, arguments: &[&str]) -> S
     assert!(output.status.success(), "{output:?}");
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     made["key"].as_str().unwrap().to_owned()
+}
+
+/// Runs the binary with an environment. It must come to its end, even where the test is about `serve`.
+pub(crate) fn run(directory: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let (out, complaints) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    let mut command = binary(directory);
+    command.envs(environment.iter().copied()).args(arguments).stdin(Stdio::null());
+    command.stdout(out.try_clone().unwrap()).stderr(complaints.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if started.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{arguments:?} does not end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let read = |mut file: fs::File| {
+        let mut bytes = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    Output { status, stdout: read(out), stderr: read(complaints) }
 }

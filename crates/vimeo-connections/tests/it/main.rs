@@ -7,13 +7,21 @@
 
 mod bad_requests;
 mod callers;
+mod canaries;
 mod concurrency;
+mod crashes;
+mod disks;
 mod edges;
+mod exposures;
 mod harness;
 mod http;
 mod journey;
+mod keyrings;
+mod load;
 mod operator;
 mod running;
+mod sealing;
+mod secrets;
 mod tidy;
 mod verification;
 mod vimeo_failures;

@@ -1,0 +1,93 @@
+//! Every place that takes a secret out of its type is known, with the reason for it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::canaries::files;
+
+/// File, the line's code, and why the secret must come out there.
+const KNOWN: [(&str, &str, &str); 17] = [
+    ("domain/src/api_key.rs", "pub fn expose(&self) -> &str {", "the definition"),
+    ("domain/src/api_key.rs", "self.0.expose()", "the definition"),
+    (
+        "domain/src/api_key.rs",
+        "let text = self.0.expose();",
+        "the last four characters, by which keys are told apart",
+    ),
+    ("domain/src/connection.rs", "pub fn expose(&self) -> &str {", "the definition"),
+    ("domain/src/connection.rs", "self.0.expose()", "the definition"),
+    ("domain/src/secret.rs", "pub fn expose(&self) -> &str {", "the definition"),
+    ("seal/src/envelope.rs", "secrets.client_secret.expose().as_bytes(),", "it is sealed"),
+    ("seal/src/envelope.rs", "secrets.access_token.expose().as_bytes(),", "it is sealed"),
+    ("seal/src/service.rs", "HashedKey(sign(&self.api_key_hash, key.expose().as_bytes()))", "it is hashed"),
+    (
+        "vimeo/src/oauth.rs",
+        ".basic_auth(identifier.as_str(), Some(secret.expose()))",
+        "Vimeo is shown it, in a header",
+    ),
+    (
+        "vimeo/src/oauth.rs",
+        r#"let request = self.request(Method::GET, "/oauth/verify").bearer_auth(token.expose());"#,
+        "Vimeo is shown it, in a header",
+    ),
+    (
+        "vimeo/src/oauth.rs",
+        r#"let request = self.request(Method::DELETE, "/tokens").bearer_auth(token.expose());"#,
+        "Vimeo is shown it, in a header",
+    ),
+    (
+        "vimeo-connections/src/cli/keys.rs",
+        r#"object.insert("key".to_owned(), json!(made.plain.expose()));"#,
+        "a new key is shown once",
+    ),
+    ("vimeo-connections/src/cli/keys.rs", "made.plain.expose(),", "a new key is shown once"),
+    (
+        "vimeo-connections/src/serve.rs",
+        r#"writeln!(file, "{}", plain.expose()).and_then(|()| file.sync_all()).map_err(failed)?;"#,
+        "the bootstrap key's file, for its owner alone",
+    ),
+    (
+        "vimeo-connections/src/wiring.rs",
+        "return Keyring::from_value(value.expose()).map_err(WiringError::KeyringValue);",
+        "it becomes the keyring",
+    ),
+    (
+        "vimeo-connections/src/wiring.rs",
+        "let proxy = config.proxy.as_ref().map(domain::secret::Secret::expose);",
+        "the proxy is shown its password",
+    ),
+];
+
+/// Lines of the program (not of its tests) that name `expose`.
+fn exposures() -> Vec<(String, String)> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
+    let mut found = Vec::new();
+    for file in files(&crates) {
+        let name = file.strip_prefix(&crates).unwrap().to_str().unwrap().to_owned();
+        let is_rust = file.extension().is_some_and(|extension| extension == "rs");
+        let is_source = name.split('/').nth(1) == Some("src") && is_rust;
+        if !is_source || name.ends_with("/tests.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let program = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let lines =
+            program.lines().map(str::trim).filter(|line| !line.starts_with("//") && line.contains("expose"));
+        found.extend(lines.map(|line| (name.clone(), line.to_owned())));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_secret_leaves_its_type_only_where_a_reason_is_known() {
+    let found = exposures();
+    for (file, line) in &found {
+        let is_known = KNOWN.iter().any(|known| (known.0, known.1) == (file, line));
+        assert!(is_known, "a new place that exposes a secret: {file}: {line}. Say why, in KNOWN");
+    }
+    for (file, line, _) in KNOWN {
+        let is_there = found.iter().any(|(path, text)| (path.as_str(), text.as_str()) == (file, line));
+        assert!(is_there, "{file} no longer has `{line}`: take it off KNOWN");
+    }
+}

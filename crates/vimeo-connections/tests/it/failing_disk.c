@@ -1,0 +1,59 @@
+/* Stands before the C library's calls in a process of a test, and lets them fail as a disk does. What fails is said
+   by files in the working directory, so that a test can begin and end it while the process runs. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int is_told(const char *trigger) {
+    int kept = errno;
+    int told = access(trigger, F_OK) == 0;
+    errno = kept;
+    return told;
+}
+
+static int is_called(int file, const char *end) {
+    char link[64], name[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, name, sizeof name);
+    size_t tail = strlen(end);
+    return length >= (ssize_t)tail && memcmp(name + length - tail, end, tail) == 0;
+}
+
+static int sync_fails(int file) {
+    return is_told("sync-fails") || (is_told("database-sync-fails") && is_called(file, ".db"));
+}
+
+/* Every third write still finds room, so that transactions break off in their middle, not only at their start. */
+static int is_full(int file) {
+    static atomic_uint asked;
+    return is_told("disk-full") && is_called(file, "-wal") && atomic_fetch_add(&asked, 1) % 3 != 0;
+}
+
+int fsync(int file) {
+    if (sync_fails(file)) { errno = EIO; return -1; }
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(file);
+}
+
+int fdatasync(int file) {
+    if (sync_fails(file)) { errno = EIO; return -1; }
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(file);
+}
+
+ssize_t write(int file, const void *bytes, size_t count) {
+    if (is_full(file)) { errno = ENOSPC; return -1; }
+    return ((ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write"))(file, bytes, count);
+}
+
+ssize_t pwrite(int file, const void *bytes, size_t count, off_t at) {
+    if (is_full(file)) { errno = ENOSPC; return -1; }
+    return ((ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite"))(file, bytes, count, at);
+}
+
+ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t at) {
+    if (is_full(file)) { errno = ENOSPC; return -1; }
+    return ((ssize_t (*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64"))(file, bytes, count, at);
+}
