@@ -53,7 +53,7 @@ impl App {
     pub async fn authenticate(&self, key: &PlainKey, remote: Option<IpAddr>) -> Result<Caller, Error> {
         let hash = self.service_keys.hash_api_key(key);
         let row = self.store.find_api_key_by_hash(&hash).await?.ok_or(Error::Unauthorized)?;
-        if !self.is_proven(&row) || row.key.status(self.clock.now()) != KeyStatus::Active {
+        if self.status(&row) != KeyStatus::Active {
             return Err(Error::Unauthorized);
         }
         Ok(Caller { account_id: row.key.account_id, key_id: row.key.id, remote })
@@ -123,11 +123,10 @@ impl App {
 
     /// An account's keys, oldest first, each with what it is good for now.
     pub async fn list_api_keys(&self, account: &Account) -> Result<Vec<(ApiKey, KeyStatus)>, Error> {
-        let now = self.clock.now();
         let rows = self.store.list_api_keys(&account.id).await?;
         Ok(rows
             .into_iter()
-            .map(|row| (row.key.status(now), row.key))
+            .map(|row| (self.status(&row), row.key))
             .map(|(status, key)| (key, status))
             .collect())
     }
@@ -137,7 +136,8 @@ impl App {
         loop {
             let row = self.store.find_api_key(id).await.map_err(Error::from)?;
             let row = row.ok_or_else(|| ApiKeyError::Unknown(id.to_string()))?;
-            if row.key.revoked_at.is_some() {
+            // A revocation that the service did not write could be undone by whoever did: it is written again.
+            if self.status(&row) == KeyStatus::Revoked {
                 return Ok(row.key);
             }
             let expected = row.mac.clone();
@@ -153,6 +153,10 @@ impl App {
                 return Ok(revoked.key);
             }
         }
+    }
+
+    fn status(&self, row: &ApiKeyRow) -> KeyStatus {
+        if self.is_proven(row) { row.key.status(self.clock.now()) } else { KeyStatus::Unproven }
     }
 
     /// Whether this service wrote the row. One that it did not write lets nobody in, and the operator hears of it.

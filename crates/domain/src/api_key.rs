@@ -96,10 +96,12 @@ pub enum KeyStatus {
     Expired,
     /// It was revoked.
     Revoked,
+    /// Its row is not as the service wrote it: it lets nobody in, whatever the row says.
+    Unproven,
 }
 
 impl ApiKey {
-    /// What the key is good for at `now`.
+    /// What the key is good for at `now`, if its row is proven.
     pub fn status(&self, now: Timestamp) -> KeyStatus {
         match (self.revoked_at, self.expires_at) {
             (Some(_), _) => KeyStatus::Revoked,

@@ -320,3 +320,23 @@ async fn a_row_of_an_api_key_that_the_service_did_not_write_lets_nobody_in() {
     assert_eq!(key_row(&database, &untouched.1), before);
     assert_eq!(status(&untouched.0).await.0, 404);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operator_sees_an_unproven_key_and_revokes_it_for_good() {
+    let world = World::start().await;
+    let listed = || -> Value {
+        let keys: Value = serde_json::from_slice(&world.cli(&["keys", "list", "--json"], "").stdout).unwrap();
+        keys[0].clone()
+    };
+    let id = listed()["keyId"].as_str().unwrap().to_owned();
+    let database = defenceless(&world);
+    for forgery in ["expires_at = 1", "revoked_at = 1"] {
+        let true_row = key_row(&database, &id);
+        database.execute(&format!("UPDATE api_keys SET {forgery}"), []).unwrap();
+        assert_eq!(listed()["status"], "unproven", "{forgery}");
+        assert!(world.cli(&["keys", "revoke", &id], "").status.success());
+        assert_eq!(listed()["status"], "revoked", "{forgery}");
+        put_key_row(&database, true_row);
+        assert_eq!(listed()["status"], "active");
+    }
+}
