@@ -1,7 +1,7 @@
 //! Looking whether everything that is stored opens.
 
 use domain::id::{AccountId, ConnectionId};
-use seal::envelope::SealedFor;
+use seal::envelope::{AccountKey, SealedFor};
 
 use crate::{App, Error};
 
@@ -32,29 +32,55 @@ impl App {
     /// Opens every sealed value once and tells which do not. One that does not open stops nothing.
     pub async fn check_seals(&self) -> Result<SealReport, Error> {
         let mut report = SealReport { accounts: 0, opened: 0, broken: Vec::new() };
-        for account in self.store.list_accounts().await? {
+        for account in self.store.list_account_ids().await? {
             report.accounts += 1;
-            let Ok(key) = self.keyring.open_account_key(&account.id, &account.key) else {
-                report.broken.push(BrokenSeal::AccountKey(account.id));
+            let Some(key) = self.try_account_key(&account).await? else {
+                report.broken.push(BrokenSeal::AccountKey(account));
                 continue;
             };
             let mut after = None;
             loop {
-                let page = self.store.list_sealed_connections(&account.id, after.as_ref(), PAGE).await?;
-                let Some((last, _)) = page.last() else { break };
-                after = Some(last.id.clone());
-                for (connection, sealed) in page {
-                    let sealed_for =
-                        SealedFor { connection: &connection.id, sealed_version: connection.sealed_version };
-                    match key.open_credentials(sealed_for, &sealed) {
-                        Ok(_) => report.opened += 1,
-                        Err(seal::DoesNotOpen) => {
-                            report.broken.push(BrokenSeal::Connection(account.id.clone(), connection.id));
-                        }
+                let page = self.store.list_connection_ids(&account, after.as_ref(), PAGE).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.clone());
+                for id in page {
+                    match self.opens(&key, &account, &id).await? {
+                        Some(true) => report.opened += 1,
+                        Some(false) => report.broken.push(BrokenSeal::Connection(account.clone(), id)),
+                        // Deleted since the page was read.
+                        None => {}
                     }
                 }
             }
         }
         Ok(report)
+    }
+
+    /// The account's key; `None` if it, or its row, is damaged.
+    async fn try_account_key(&self, id: &AccountId) -> Result<Option<AccountKey>, Error> {
+        match self.store.find_account(id).await {
+            Ok(account) => {
+                Ok(account.and_then(|account| self.keyring.open_account_key(id, &account.key).ok()))
+            }
+            Err(store::Error::Corrupt(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a connection's secrets open; `None` if it is gone.
+    async fn opens(
+        &self,
+        key: &AccountKey,
+        account: &AccountId,
+        id: &ConnectionId,
+    ) -> Result<Option<bool>, Error> {
+        match self.store.find_sealed_connection(account, id).await {
+            Ok(found) => Ok(found.map(|(connection, sealed)| {
+                let sealed_for = SealedFor { connection: id, sealed_version: connection.sealed_version };
+                key.open_credentials(sealed_for, &sealed).is_ok()
+            })),
+            Err(store::Error::Corrupt(_)) => Ok(Some(false)),
+            Err(error) => Err(error.into()),
+        }
     }
 }

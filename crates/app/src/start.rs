@@ -11,6 +11,9 @@ use thiserror::Error;
 
 use crate::{App, Clock, Verification};
 
+/// So far behind the last stored identifier, the clock is worth a word.
+const CLOCK_DOUBT_SECONDS: i64 = 60;
+
 /// What the service is made of.
 #[derive(Debug)]
 pub struct Setup {
@@ -100,6 +103,10 @@ impl App {
         let secret = store.find_or_insert_service_secret(&proposed).await.map_err(StartError::Store)?;
         let service_keys =
             setup.keyring.open_service_secret(&secret).map_err(|_| StartError::ServiceSecret)?;
+        let last = store.find_last_connection_time().await.map_err(StartError::Store)?;
+        if let Some(last) = last.filter(|last| *last > setup.clock.now().plus_seconds(CLOCK_DOUBT_SECONDS)) {
+            tracing::warn!(%last, "the clock is behind what is stored; new identifiers go on from there");
+        }
         Ok(Self {
             store,
             keyring: setup.keyring,
@@ -107,7 +114,7 @@ impl App {
             verification: setup.verification,
             clock: setup.clock,
             randomness: setup.randomness,
-            ids: Mutex::new(AscendingIds::default()),
+            ids: Mutex::new(last.map_or_else(AscendingIds::default, AscendingIds::after)),
         })
     }
 }

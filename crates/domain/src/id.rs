@@ -97,6 +97,12 @@ pub struct AscendingId {
 }
 
 impl AscendingIds {
+    /// Identifiers that go on after those of an earlier start: later than `last`, whatever the clock says now.
+    pub fn after(last: Timestamp) -> Self {
+        // At the end of its millisecond, so that the next identifier is of a later one.
+        Self { last_millis: last.as_millis(), last_tail: TAILS - 1 }
+    }
+
     /// The next one: after every earlier one in text order, whatever the clock says.
     pub fn make(&mut self, now: Timestamp, random: [u8; 16]) -> AscendingId {
         let millis = now.as_millis();
@@ -166,6 +172,16 @@ mod tests {
             .map(|&t| ids.make(Timestamp::from_micros(t), [0xff; 16]).into_connection_id())
             .collect();
         assert!(made.is_sorted_by(|a, b| a < b), "{made:?}");
+    }
+
+    #[test]
+    fn a_new_start_goes_on_after_the_last_one() {
+        let mut before = AscendingIds::default();
+        let last = before.make(Timestamp::from_millis(9_000), [0xff; 16]);
+        let mut ids = AscendingIds::after(last.at());
+        let next = ids.make(Timestamp::from_millis(1_000), [0; 16]);
+        assert!(next.text > last.text, "{next:?} after {last:?}");
+        assert_eq!(ids.make(Timestamp::from_millis(20_000), [0; 16]).at(), Timestamp::from_millis(20_000));
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub trait Store: Send + Sync {
     async fn insert_account(&self, account: &Account, event: &AuditEvent) -> Result<(), Error>;
     /// All accounts by name.
     async fn list_accounts(&self) -> Result<Vec<Account>, Error>;
+    /// The identifiers of all accounts.
+    async fn list_account_ids(&self) -> Result<Vec<AccountId>, Error>;
+    /// The instant in the identifier of the connection that was stored last, in whichever account.
+    async fn find_last_connection_time(&self) -> Result<Option<Timestamp>, Error>;
     /// The account of that name.
     async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error>;
     /// The key that has this hash, whatever its state.
@@ -104,13 +108,13 @@ pub trait Store: Send + Sync {
         account: &AccountId,
         id: &ConnectionId,
     ) -> Result<Option<(Connection, SealedCredentials)>, Error>;
-    /// Connections with their sealed secrets in the order of their identifiers: those after `after`, at most `limit`.
-    async fn list_sealed_connections(
+    /// The identifiers of the account's connections in their order: those after `after`, at most `limit`.
+    async fn list_connection_ids(
         &self,
         account: &AccountId,
         after: Option<&ConnectionId>,
         limit: u32,
-    ) -> Result<Vec<(Connection, SealedCredentials)>, Error>;
+    ) -> Result<Vec<ConnectionId>, Error>;
     /// Adds an audit event that stands alone: something refused.
     async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error>;
     /// The account's audit events, oldest first, at most so many.

@@ -197,23 +197,26 @@ pub(crate) async fn every_fact_brings_its_audit_event(place: &Place) {
     assert_eq!(store.list_audit_events(&one, 2).await.unwrap(), events[..2]);
 }
 
-pub(crate) async fn sealed_connections_are_walked_in_order_and_within_the_account(place: &Place) {
+pub(crate) async fn identifiers_are_walked_in_order_and_within_the_account(place: &Place) {
     let store = place.open().await;
+    assert_eq!(store.find_last_connection_time().await.unwrap(), None);
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     for number in [5, 3, 1, 4, 2] {
         insert_connection(&*store, &one, number, &format!("c {number}")).await.unwrap();
     }
     insert_connection(&*store, &two, 9, "other").await.unwrap();
+    assert_eq!(store.find_last_connection_time().await.unwrap(), Some(at(2)));
     let mut walked = Vec::new();
     let mut after = None;
     loop {
-        let page = store.list_sealed_connections(&one, after.as_ref(), 2).await.unwrap();
-        let Some((last, _)) = page.last() else { break };
-        after = Some(last.id.clone());
+        let page = store.list_connection_ids(&one, after.as_ref(), 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.clone());
         walked.extend(page);
     }
-    let expected: Vec<_> = (1..=5).map(|number| connection(&one, number, &format!("c {number}"))).collect();
+    let expected: Vec<_> = (1..=5).map(|number| connection(&one, number, "any").0.id).collect();
     assert_eq!(walked, expected);
+    assert_eq!(store.list_account_ids().await.unwrap(), [one, two]);
 }
 
 pub(crate) async fn the_first_service_secret_stays(place: &Place) {

@@ -58,7 +58,7 @@ contract_suite! { sqlite:
     a_revoked_or_expired_key_writes_no_connection,
     a_refusal_writes_nothing_and_disturbs_no_neighbour,
     every_fact_brings_its_audit_event,
-    sealed_connections_are_walked_in_order_and_within_the_account,
+    identifiers_are_walked_in_order_and_within_the_account,
     the_first_service_secret_stays,
     what_was_acknowledged_is_there_after_reopening,
     a_full_queue_turns_writes_away,

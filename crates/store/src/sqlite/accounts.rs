@@ -36,6 +36,11 @@ pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<Account>> {
     statement.query_map([], account)?.collect()
 }
 
+pub(super) fn list_ids(connection: &Connection) -> rusqlite::Result<Vec<AccountId>> {
+    let mut statement = connection.prepare_cached("SELECT account_id FROM accounts ORDER BY account_id")?;
+    statement.query_map([], |row| Ok(AccountId::from_stored(row.get(0)?)))?.collect()
+}
+
 pub(super) fn find(connection: &Connection, id: &AccountId) -> rusqlite::Result<Option<Account>> {
     connection
         .prepare_cached(

@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::watch;
 
-use super::BUSY_TIMEOUT_MILLIS;
 use super::writer::is_io_failure;
 
 /// From so many pages on, the log is copied while writing goes on.
@@ -83,22 +82,30 @@ fn checkpoint(path: &Path, connection: &mut Option<Connection>) -> rusqlite::Res
         Some(connection) => connection,
         None => connection.insert(open(path)?),
     };
-    let pages_in_log = run_mode(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
-    if pages_in_log >= RESTART_FROM_PAGES {
+    let log = run_mode(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+    // Starting the log afresh holds the writer. With everything copied that is a moment; with a reader still in the
+    // old log it would be until the reader is done, so then the log grows on and the next notice tries again.
+    if log.pages >= RESTART_FROM_PAGES && log.copied == log.pages {
         run_mode(connection, "PRAGMA wal_checkpoint(RESTART)")?;
     }
     Ok(())
 }
 
-/// Runs a checkpoint; how many pages the log has.
-fn run_mode(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
-    connection.query_row(pragma, [], |row| row.get(1))
+/// The write-ahead log after a checkpoint.
+struct Log {
+    pages: i64,
+    copied: i64,
+}
+
+fn run_mode(connection: &Connection, pragma: &str) -> rusqlite::Result<Log> {
+    connection.query_row(pragma, [], |row| Ok(Log { pages: row.get(1)?, copied: row.get(2)? }))
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MILLIS)?;
+    // Waiting for a reader, it would hold the writer.
+    connection.pragma_update(None, "busy_timeout", 0)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
 }

@@ -97,22 +97,21 @@ pub(super) fn find_sealed(
         .optional()
 }
 
-pub(super) fn list_sealed(
+pub(super) fn list_ids(
     database: &rusqlite::Connection,
     account: &AccountId,
     after: Option<&ConnectionId>,
     limit: u32,
-) -> rusqlite::Result<Vec<(Connection, SealedCredentials)>> {
+) -> rusqlite::Result<Vec<ConnectionId>> {
     let mut statement = database.prepare_cached(
-        "SELECT account_id, connection_id, name, description, is_enabled, client_identifier,
-                created_at, updated_at, version, sealed_version, envelope,
-                coalesce(wrapped_key, zeroblob(60)) AS wrapped_key
-         FROM connections LEFT JOIN sealing_keys USING (sealing_key_id)
+        "SELECT connection_id FROM connections
          WHERE account_id = ?1 AND connection_id > ?2 ORDER BY connection_id LIMIT ?3",
     )?;
     // No identifier is empty, so that the empty text stands before the first.
     let after = after.map_or("", ConnectionId::as_str);
-    statement.query_map((account.as_str(), after, limit), sealed_connection)?.collect()
+    statement
+        .query_map((account.as_str(), after, limit), |row| Ok(ConnectionId::from_stored(row.get(0)?)))?
+        .collect()
 }
 
 /// A connection whose sealing key is missing is read as one whose key was wiped: it is there, and does not open.

@@ -24,6 +24,7 @@ use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
+use domain::time::Timestamp;
 
 pub(crate) use schema::inspect;
 
@@ -131,6 +132,14 @@ impl Store for Sqlite {
         self.readers.read(accounts::list)
     }
 
+    async fn list_account_ids(&self) -> Result<Vec<AccountId>, Error> {
+        self.readers.read(accounts::list_ids)
+    }
+
+    async fn find_last_connection_time(&self) -> Result<Option<Timestamp>, Error> {
+        self.readers.read(service::find_last_connection_time)
+    }
+
     async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error> {
         self.readers.read(|connection| accounts::find_by_name(connection, name))
     }
@@ -215,13 +224,13 @@ impl Store for Sqlite {
         self.readers.read(|connection| connections::find_sealed(connection, account, id))
     }
 
-    async fn list_sealed_connections(
+    async fn list_connection_ids(
         &self,
         account: &AccountId,
         after: Option<&ConnectionId>,
         limit: u32,
-    ) -> Result<Vec<(Connection, SealedCredentials)>, Error> {
-        self.readers.read(|connection| connections::list_sealed(connection, account, after, limit))
+    ) -> Result<Vec<ConnectionId>, Error> {
+        self.readers.read(|connection| connections::list_ids(connection, account, after, limit))
     }
 
     async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error> {

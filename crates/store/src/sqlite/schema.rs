@@ -2,12 +2,16 @@
 //! result. And looking at a database without touching it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use domain::secret::KeyringCheck;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
 use super::{engine, service};
 use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError, Options};
+
+/// How long to wait between two tries to switch to the write-ahead log.
+const WAL_WAIT_MILLIS: u32 = 20;
 
 /// Marks the file as ours: "VCon" in ASCII.
 const APPLICATION_ID: i32 = 0x5643_6f6e;
@@ -35,7 +39,8 @@ struct State {
     lowest_application_schema: u32,
 }
 
-/// Looks at a file without changing it, or any file beside it.
+/// Looks at a file without changing it. Beside it, only the shared memory of a write-ahead log that a crash left may
+/// be made again; it holds no data.
 pub(crate) fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -75,12 +80,27 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, options: &Option
         }
     }
     // Outside of a transaction, as SQLite wants it; on a database that has it this changes nothing.
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(engine)?;
+    switch_to_wal(connection).map_err(engine)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(engine)?;
     for migration in &MIGRATIONS {
         apply(connection, migration, options).map_err(engine)?;
     }
     Ok(())
+}
+
+/// The switch does not wait for a lock by itself, as everything else does: two processes may start at once.
+fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let mut waits = 0..super::BUSY_TIMEOUT_MILLIS / WAL_WAIT_MILLIS;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && waits.next().is_some() =>
+            {
+                std::thread::sleep(Duration::from_millis(WAL_WAIT_MILLIS.into()));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Runs one migration, unless it was run: by another process, perhaps, since we looked.

@@ -1,6 +1,7 @@
 //! What belongs to the whole service: the keyring's check values and the service secret.
 
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
+use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::rows;
@@ -11,6 +12,15 @@ const SERVICE_SECRET: &str = "service";
 
 pub(super) fn ping(connection: &Connection) -> rusqlite::Result<()> {
     connection.prepare_cached("SELECT count(*) FROM schema_migrations")?.query_row([], |_| Ok(()))
+}
+
+/// The row that was added last is the one with the highest rowid, whatever its identifier says.
+pub(super) fn find_last_connection_time(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .query_row("SELECT created_at FROM connections ORDER BY rowid DESC LIMIT 1", [], |row| {
+            rows::instant(row, "created_at")
+        })
+        .optional()
 }
 
 pub(super) fn insert_keyring_check(

@@ -18,6 +18,8 @@ const BATCH_MAX: usize = 256;
 /// More than this makes each commit spend its time trimming the cache.
 const CACHE_KIBIBYTES: i32 = 8 * 1024;
 const STATEMENTS_KEPT: usize = 64;
+/// A log that grew beyond this is cut back to it when it starts afresh.
+const LOG_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
 /// What a write does inside the transaction. The inner `Err` is a refusal, and must come before anything is written.
 /// It may run twice: when its batch was rolled back, it runs again alone.
@@ -133,6 +135,7 @@ fn prepare(connection: &mut Connection, notify: Notify) -> rusqlite::Result<()> 
     connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
     // SQLite's own checkpoints would run on this thread, in the middle of somebody's commit.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
@@ -151,6 +154,8 @@ struct Loop {
 
 /// What became of a transaction that did not commit.
 enum Broken {
+    /// It could not begin: another process holds the lock. Trying its writes alone would wait as long again for each.
+    NotBegun(rusqlite::Error),
     /// It was rolled back; the engine is sound.
     RolledBack(rusqlite::Error),
     /// The disk failed under it: nobody knows what is in the file.
@@ -168,7 +173,6 @@ impl Loop {
             {
                 batch.push(next);
             }
-            batch.retain(|write| !write.is_abandoned());
             if let Err(cause) = self.commit(batch) {
                 let cause = format!("writing the database failed, its state is unknown: {cause}");
                 self.fail.send_replace(Some(cause));
@@ -182,12 +186,15 @@ impl Loop {
 
     /// Commits a batch, or each of its writes alone. `Err`: the engine's state is unknown.
     fn commit(&mut self, mut batch: Vec<Box<dyn Write>>) -> Result<(), rusqlite::Error> {
-        if batch.is_empty() {
-            return Ok(());
-        }
         match self.transact(&mut batch) {
             Ok(()) => batch.into_iter().for_each(Write::commit),
             Err(Broken::StateUnknown(error)) => return Err(error),
+            Err(Broken::NotBegun(error)) => {
+                let cause = error.to_string();
+                for write in batch {
+                    write.fail(Error::Unavailable(cause.clone().into()));
+                }
+            }
             Err(Broken::RolledBack(error)) if batch.len() == 1 => {
                 if let Some(write) = batch.pop() {
                     write.fail(super::rows::read_error(error));
@@ -203,7 +210,14 @@ impl Loop {
     }
 
     fn transact(&mut self, batch: &mut [Box<dyn Write>]) -> Result<(), Broken> {
-        let result = self.try_transact(batch);
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+            return Err(if is_io_failure(&error) {
+                Broken::StateUnknown(error)
+            } else {
+                Broken::NotBegun(error)
+            });
+        }
+        let result = self.run_and_commit(batch);
         let Err(error) = result else { return Ok(()) };
         if is_io_failure(&error) {
             return Err(Broken::StateUnknown(error));
@@ -216,13 +230,18 @@ impl Loop {
         Err(Broken::RolledBack(error))
     }
 
-    fn try_transact(&mut self, batch: &mut [Box<dyn Write>]) -> rusqlite::Result<()> {
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    fn run_and_commit(&mut self, batch: &mut [Box<dyn Write>]) -> rusqlite::Result<()> {
         for write in batch {
-            write.run(&self.connection)?;
+            // Asked as late as can be: waiting for the lock may have taken longer than the caller's patience.
+            if !write.is_abandoned() {
+                write.run(&self.connection)?;
+            }
         }
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(())
+        self.execute("COMMIT")
+    }
+
+    fn execute(&self, statement: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(statement)?.execute([]).map(drop)
     }
 }
 
