@@ -26,7 +26,7 @@ pub use api_keys::{ApiKeyError, KeyOptions, NewApiKey};
 pub use clock::Clock;
 pub use error::Error;
 pub use seals::{BrokenSeal, SealReport};
-pub use start::{Setup, StartError, inspect};
+pub use start::{Setup, StartError, check_database_url, inspect};
 pub use store::{Inspection, Migrations, OpenError};
 pub use vimeo::{Credential, Finding};
 

@@ -77,6 +77,11 @@ fn list(keys: &[KeyringKeyId]) -> String {
     names.join(" and ")
 }
 
+/// Whether a URL names a database of an engine that there is.
+pub fn check_database_url(database_url: &str) -> Result<(), OpenError> {
+    store::check_url(database_url)
+}
+
 /// Looks at a database without changing it; `None` if there is none yet.
 pub async fn inspect(database_url: &str) -> Result<Option<Inspection>, OpenError> {
     store::inspect(database_url).await

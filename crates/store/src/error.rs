@@ -34,7 +34,7 @@ pub enum Error {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// A URL of no engine that there is.
-    #[error("database_url must be `sqlite:` and the path of a file; {0}")]
+    #[error("must be `sqlite:` and the path of a file; {0}")]
     Url(&'static str),
     /// The file system refused.
     #[error("the database {} cannot be used: {source}", path.display())]

@@ -162,6 +162,11 @@ pub struct Inspection {
     pub keyring_checks: Vec<KeyringCheck>,
 }
 
+/// Whether a URL names a database of an engine that there is.
+pub fn check_url(database_url: &str) -> Result<(), OpenError> {
+    sqlite::path_of(database_url).map(drop)
+}
+
 /// Looks at a database without changing it; `None` if there is none yet, or an empty one.
 pub async fn inspect(database_url: &str) -> Result<Option<Inspection>, OpenError> {
     let path = sqlite::path_of(database_url)?;

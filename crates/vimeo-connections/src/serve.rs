@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::{AccountError, App, Clock, KeyOptions};
+use app::{AccountError, ApiKeyError, App, Clock, KeyOptions};
 use axum_server::tls_rustls::RustlsConfig;
 use axum_server::{Handle, Server};
-use domain::account::Label;
-use domain::api_key::PlainKey;
+use domain::account::{Account, Label};
+use domain::api_key::{KeyStatus, PlainKey};
+use rustls::ServerConfig;
 use seal::{Randomness, secret_file};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -91,7 +92,12 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     if tokio::time::timeout_at(asked_at + config.shutdown, leftovers.wait()).await.is_err() {
         tracing::warn!("tokens that checking credentials left at Vimeo could not all be revoked in time");
     }
-    app.close().await;
+    if tokio::time::timeout_at(asked_at + config.shutdown, app.close()).await.is_err() {
+        // The writer waits for somebody else's lock, perhaps. What it was asked to write has no answer yet, and a
+        // restart recovers whatever became of it.
+        tracing::error!("the database could not be closed in time");
+        std::process::exit(EXIT_INTERRUPTED);
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -99,8 +105,9 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
 /// Slow and silent clients are sent away, so that they cannot hold the service's connections.
 fn limit<A>(mut server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
     server.http_builder().http1().header_read_timeout(HEADER_TIMEOUT);
-    server.http_builder().http2().keep_alive_interval(HEADER_TIMEOUT).keep_alive_timeout(HEADER_TIMEOUT);
     server
+        // An HTTP/2 client could keep a connection open for ever with pings alone.
+        .http1_only()
         .first_request_timeout(HEADER_TIMEOUT)
         .accept_error_handler(|_, error| tracing::warn!(%error, "a connection could not be accepted"))
 }
@@ -123,9 +130,18 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 async fn read_certificate(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
-    RustlsConfig::from_pem_file(&files.certificate, &files.key)
+    let certificate = RustlsConfig::from_pem_file(&files.certificate, &files.key)
         .await
-        .map_err(|source| ServeError::Tls { files: files.clone(), source })
+        .map_err(|source| ServeError::Tls { files: files.clone(), source })?;
+    offer_http1_only(&certificate);
+    Ok(certificate)
+}
+
+/// So that a client which could speak HTTP/2 does not choose it.
+fn offer_http1_only(certificate: &RustlsConfig) {
+    let mut tls = ServerConfig::clone(&certificate.get_inner());
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    certificate.reload_from_config(Arc::new(tls));
 }
 
 /// When the state of the database is unknown, an answer could be wrong: the process ends, and a restart recovers.
@@ -160,7 +176,10 @@ async fn reload_on_hangup(mut signals: Signal, tls: Option<(RustlsConfig, TlsFil
             continue;
         };
         match certificate.reload_from_pem_file(&files.certificate, &files.key).await {
-            Ok(()) => tracing::info!("the certificate was read again"),
+            Ok(()) => {
+                offer_http1_only(certificate);
+                tracing::info!("the certificate was read again");
+            }
             Err(error) => tracing::error!(%error, "the certificate cannot be read; the old one stays in use"),
         }
     }
@@ -168,31 +187,44 @@ async fn reload_on_hangup(mut signals: Signal, tls: Option<(RustlsConfig, TlsFil
 
 /// Makes the account and the key that the configuration names, if they are not there.
 async fn make_bootstrap(app: &App, bootstrap: &Bootstrap) -> Result<(), BoxError> {
-    let account = match app.find_account(&bootstrap.account).await {
-        Ok(account) => account,
-        Err(AccountError::Unknown(name)) => {
-            let account = app.create_account(name).await?;
-            tracing::info!(account = %account.id, "the bootstrap account was made");
-            account
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let account = find_or_create_account(app, &bootstrap.account).await?;
     let Some(path) = &bootstrap.api_key_file else { return Ok(()) };
     let plain = read_or_make_key(path)?;
-    if let Some(known) = app.find_api_key(&plain).await? {
-        if known.account_id != account.id {
-            let reason = "the key in it belongs to another account".to_owned();
-            return Err(ServeError::Key { path: path.clone(), reason }.into());
-        }
-        if known.revoked_at.is_some() {
-            tracing::warn!(api_key = %known.id, "the bootstrap key was revoked, and stays so");
-        }
-        return Ok(());
-    }
     let options = KeyOptions { name: Label::parse(BOOTSTRAP_KEY_NAME)?, expires_in_days: None };
-    let key = app.import_api_key(&account, &plain, options).await?;
-    tracing::info!(api_key = %key.id, "the bootstrap key was taken in");
+    if app.find_api_key(&plain).await?.is_none() {
+        match app.import_api_key(&account, &plain, options).await {
+            Ok(key) => tracing::info!(api_key = %key.id, "the bootstrap key was taken in"),
+            // Another node was first.
+            Err(ApiKeyError::Exists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let known = app.find_api_key(&plain).await?;
+    let Some(key) = known.filter(|key| key.account_id == account.id) else {
+        let reason = "the key in it belongs to another account".to_owned();
+        return Err(ServeError::Key { path: path.clone(), reason }.into());
+    };
+    let status = key.status(Clock::system().now());
+    if status != KeyStatus::Active {
+        tracing::warn!(api_key = %key.id, ?status, "the bootstrap key lets nobody in, and stays so");
+    }
     Ok(())
+}
+
+async fn find_or_create_account(app: &App, name: &Label) -> Result<Account, AccountError> {
+    match app.find_account(name).await {
+        Err(AccountError::Unknown(_)) => {}
+        found => return found,
+    }
+    match app.create_account(name.clone()).await {
+        Ok(account) => {
+            tracing::info!(account = %account.id, "the bootstrap account was made");
+            Ok(account)
+        }
+        // Another node was first.
+        Err(AccountError::Exists(_)) => app.find_account(name).await,
+        Err(error) => Err(error),
+    }
 }
 
 /// The key in the file. If there is no file, a new key, written there before it is good for anything: whatever
@@ -206,8 +238,12 @@ fn read_or_make_key(path: &Path) -> Result<PlainKey, ServeError> {
             let randomness = Randomness::system();
             let plain = PlainKey::from_random(randomness.bytes());
             let line = Zeroizing::new(format!("{}\n", plain.expose()));
-            secret_file::create(path, line.as_bytes(), &randomness).map_err(failed)?;
-            Ok(plain)
+            match secret_file::create(path, line.as_bytes(), &randomness) {
+                Ok(()) => Ok(plain),
+                // Another node was first.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_or_make_key(path),
+                Err(error) => Err(failed(error)),
+            }
         }
         Err(error) => Err(failed(error)),
     }

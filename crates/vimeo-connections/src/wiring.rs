@@ -115,9 +115,8 @@ fn verification(config: &VimeoConfig, tasks: TaskTracker) -> Result<Verification
     if !config.verify {
         return Ok(Verification::Off);
     }
-    let proxy = config.proxy.as_ref().map(domain::secret::Secret::expose);
     Ok(Verification::Required {
-        client: vimeo::Client::new(config.base_url.clone(), USER_AGENT, proxy, tasks)?,
+        client: vimeo::Client::new(config.base_url.clone(), USER_AGENT, config.proxy.as_ref(), tasks)?,
         requirements: Requirements { scopes: config.required_scopes.clone(), budget: config.budget },
     })
 }

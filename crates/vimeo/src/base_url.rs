@@ -31,12 +31,7 @@ impl BaseUrl {
     /// Reads the operator's setting.
     pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
         let url = Url::parse(text).map_err(|_| BaseUrlError::NotAUrl)?;
-        let is_loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => return Err(BaseUrlError::NotAUrl),
-        };
+        let is_loopback = url.host().map(|host| is_loopback(&host)).ok_or(BaseUrlError::NotAUrl)?;
         let is_https = match url.scheme() {
             "https" => true,
             "http" if is_loopback => false,
@@ -57,6 +52,15 @@ impl BaseUrl {
     /// The URL of one of the paths that this crate knows; they begin with a slash.
     pub(crate) fn join(&self, path: &'static str) -> String {
         format!("{}{path}", self.text)
+    }
+}
+
+/// Whether what is sent there stays on this machine.
+pub(crate) fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod base_url;
 mod exchange;
 mod oauth;
+mod proxy;
 mod verify;
 mod wire;
 
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use exchange::Trouble;
+pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use verify::{Credential, Finding, Requirements, Unverified};
 
 /// How long a TCP and TLS connection to Vimeo may take to open.
@@ -34,12 +36,9 @@ pub struct Client {
 /// The client could not be built.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// The proxy's URL is none.
-    #[error("vimeo.proxy is not the URL of a proxy: it must begin with http:// or https://")]
-    Proxy,
-    /// TLS could not be set up.
+    /// TLS or the proxy could not be set up.
     #[error("the HTTPS client cannot be set up (are the system's root certificates installed?): {0}")]
-    Tls(#[source] reqwest::Error),
+    Setup(#[source] reqwest::Error),
 }
 
 impl Client {
@@ -48,7 +47,7 @@ impl Client {
     pub fn new(
         base_url: BaseUrl,
         user_agent: &str,
-        proxy: Option<&str>,
+        proxy: Option<&ProxyUrl>,
         tasks: TaskTracker,
     ) -> Result<Self, ClientError> {
         let mut builder = reqwest::Client::builder()
@@ -66,33 +65,8 @@ impl Client {
             builder = builder.tls_certs_only([]);
         }
         if let Some(proxy) = proxy {
-            builder = builder.proxy(read_proxy(proxy)?);
+            builder = builder.proxy(proxy.to_proxy().map_err(ClientError::Setup)?);
         }
-        Ok(Self { http: builder.build().map_err(ClientError::Tls)?, base_url, tasks })
-    }
-}
-
-/// The library takes a scheme that it does not know for no proxy at all, and would go to Vimeo directly.
-fn read_proxy(url: &str) -> Result<reqwest::Proxy, ClientError> {
-    let is_spoken = |scheme: &str| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    if url.split_once("://").is_some_and(|(scheme, _)| !is_spoken(scheme)) {
-        return Err(ClientError::Proxy);
-    }
-    reqwest::Proxy::all(url).map_err(|_| ClientError::Proxy)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_proxy_that_could_not_be_used_is_refused() {
-        for good in ["http://127.0.0.1:1", "HTTPS://user:password@proxy.example:3128", "proxy.example:3128"] {
-            assert!(read_proxy(good).is_ok(), "{good}");
-        }
-        for bad in ["socks5://127.0.0.1:1", "nonsense://127.0.0.1", "http://[oops", "", "socks5:127.0.0.1:1"]
-        {
-            assert!(matches!(read_proxy(bad), Err(ClientError::Proxy)), "{bad}");
-        }
+        Ok(Self { http: builder.build().map_err(ClientError::Setup)?, base_url, tasks })
     }
 }

@@ -52,6 +52,10 @@ impl Client {
         secret: &ClientSecret,
         timeout: Duration,
     ) -> Result<Grant, Failure> {
+        if identifier.as_str().contains(':') {
+            // Basic authentication ends the identifier at the first colon: Vimeo would be asked about another one.
+            return Err(Failure::Rejected(Finding::ClientUnknown));
+        }
         let request = self
             .request(Method::POST, "/oauth/authorize/client")
             .basic_auth(identifier.as_str(), Some(secret.expose()))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -28,6 +28,12 @@ const NEAR_MISS_DISTANCE: usize = 2;
 /// Reads the whole body as one JSON object.
 pub(crate) async fn read_object(request: Request) -> Result<Vec<(String, Json)>, Problem> {
     check_media_type(request.headers())?;
+    // A client that waits to be told to go on is told before it sends what would be thrown away.
+    let declared =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|declared| declared > BODY_MAX_BYTES as u64) {
+        return Err(Code::BodyTooLarge.into());
+    }
     let reading = read_limited(request.into_body());
     let bytes = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| Code::RequestTimeout)??;
     match json::parse(&bytes).map_err(Problem::not_json)? {

@@ -130,7 +130,7 @@ impl Code {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "INTERNAL_ERROR",
                 "The service has a fault. Tell its operator the request id.",
-                "A fault of the service; the cause is in its log under `requestId`.",
+                "A fault of the service; the cause is in its log, on the lines with this request id.",
             ),
             Self::VimeoUnavailable => face(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -292,7 +292,9 @@ pub fn errors_markdown() -> String {
         "# Errors\n\n\
          Made from the table in `crates/web/src/error.rs`; a test fails when this page is stale.\n\n\
          Every error is `{\"code\":\"…\",\"message\":\"…\"}`, plus what its row says. Branch on `code`; show `message`\n\
-         to a person. Every response has `X-Request-Id`: quote it to the operator, whose log has it too.\n\n\
+         to a person. Every response has `X-Request-Id`: quote it to the operator, whose log has it too. The one exception\n\
+         is what is no HTTP at all (a broken request line, a header that is too long): it is answered 400, 414 or 431 with\n\
+         nothing else, and the connection closes.\n\n\
          | status | code | message | when, and what to do |\n|---|---|---|---|\n",
     );
     for code in Code::ALL {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use zeroize::Zeroizing;
 
 /// A JSON value, as far as bodies need to be told apart.
 #[derive(Debug, PartialEq)]
@@ -10,13 +11,17 @@ pub(crate) enum Json {
     Null,
     Bool(bool),
     Number,
-    Text(String),
+    /// Wiped when dropped: it may be a secret.
+    Text(Zeroizing<String>),
     Array,
     Object(Vec<(String, Json)>),
 }
 
 /// The marker by which the one error of ours is known among the parser's.
 const DUPLICATE_KEY: &str = "a key is given twice";
+
+/// How the parser's text begins for a number that no double can hold.
+const NUMBER_TOO_LARGE: &str = "number out of range";
 
 /// Reads a body. The error is a sentence that says where, and nothing of what stood there.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
@@ -27,12 +32,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
         return Err("The request body is not valid JSON: it is not UTF-8.".to_owned());
     }
     serde_json::from_slice(bytes).map_err(|error| {
-        let what = if error.to_string().starts_with(DUPLICATE_KEY) { ": a key is given twice" } else { "" };
-        format!(
-            "The request body is not valid JSON{what} (line {}, column {}).",
-            error.line(),
-            error.column()
-        )
+        // The parser's text begins with its own words, and what it was given never stands there.
+        let text = error.to_string();
+        let what = match () {
+            () if text.starts_with(DUPLICATE_KEY) => "is not valid JSON: a key is given twice",
+            () if text.starts_with(NUMBER_TOO_LARGE) => "has a number that is too large",
+            () => "is not valid JSON",
+        };
+        format!("The request body {what} (line {}, column {}).", error.line(), error.column())
     })
 }
 
@@ -72,11 +79,11 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-        Ok(Json::Text(value.to_owned()))
+        Ok(Json::Text(value.to_owned().into()))
     }
 
     fn visit_string<E>(self, value: String) -> Result<Json, E> {
-        Ok(Json::Text(value))
+        Ok(Json::Text(value.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
@@ -105,7 +112,7 @@ mod tests {
     fn what_is_json_is_read() {
         let body = br#" {"a":"x\ud83d\ude00","b":[1,-2,3.5e7,{"c":null}],"d":true} "#;
         let Json::Object(object) = parse(body).unwrap() else { panic!("an object") };
-        assert_eq!(object[0], ("a".to_owned(), Json::Text("x\u{1f600}".to_owned())));
+        assert_eq!(object[0], ("a".to_owned(), Json::Text("x\u{1f600}".to_owned().into())));
         assert_eq!(object[1].1, Json::Array);
         assert_eq!(object[2].1, Json::Bool(true));
     }

@@ -34,6 +34,7 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     let (request, leftover) = leftover::lend(request);
     let span = tracing::info_span!("request", request_id = %id);
     let handled = async move {
+        tracing::debug!(method = %line.method, route = line.route, "begun");
         let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let mut response = match handled {
             Ok(response) => finish(response, &id),
@@ -80,7 +81,7 @@ fn with_common_headers(mut response: Response, request_id: &str) -> Response {
     response
 }
 
-/// One line a request, written when it is over: answered, or dropped because the client hung up.
+/// One line a request, written when it is over: answered, or dropped because the client hung up or the service stops.
 struct LogLine {
     route: String,
     method: Method,
@@ -102,7 +103,7 @@ impl Drop for LogLine {
             account = caller.map(|caller| caller.account_id.as_str()),
             api_key = caller.map(|caller| caller.key_id.as_str()),
             "{}",
-            if self.status.is_some() { "answered" } else { "the client hung up" }
+            if self.status.is_some() { "answered" } else { "cut off: the client hung up, or the service stopped" }
         );
     }
 }

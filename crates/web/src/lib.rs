@@ -1,6 +1,6 @@
 //! HTTP in, verbs out: every route of the service, on this one screen.
 //! Knows HTTP and JSON. Knows no store, no seals, and no rule of the business.
-//! Invariant: every response is JSON, or empty, and carries a request id; no request's value is echoed in an error.
+//! Invariant: every response to what is HTTP is JSON, or empty, and carries a request id; no request's value is echoed in an error.
 
 mod auth;
 mod body;

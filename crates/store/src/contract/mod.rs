@@ -2,7 +2,7 @@
 //! store on a place of its own, and opens the same place again.
 
 mod cases;
-mod samples;
+pub(crate) mod samples;
 
 use std::sync::Arc;
 
@@ -14,8 +14,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join("contract.db")
     }
 
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
@@ -24,7 +28,7 @@ impl Place {
 
     pub(crate) async fn open_with_queue(&self, queue: usize) -> Arc<dyn Store> {
         let options = Options {
-            database_url: format!("sqlite:{}/contract.db", self.directory.path().display()),
+            database_url: format!("sqlite:{}", self.path().display()),
             queue,
             migrations: Migrations::Apply,
             now: samples::at(0),

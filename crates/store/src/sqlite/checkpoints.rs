@@ -109,3 +109,50 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::contract::{Place, samples};
+
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    /// With a wait for the reader at each commit, a handful of writes would outlast anybody's patience.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_reader_that_never_ends_stops_no_writer_and_the_log_shrinks_when_it_does() {
+        let place = Place::sqlite();
+        let store = place.open().await;
+        let account = samples::insert_account(&*store, 1).await;
+        let log = || std::fs::metadata(place.path().with_extension("db-wal")).unwrap().len();
+        let limit = u64::try_from(RESTART_FROM_PAGES).unwrap() * 4096;
+
+        let reader = Connection::open(place.path()).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM accounts").unwrap();
+        let mut number = 0;
+        let mut write = async || {
+            number += 1;
+            let (row, mut sealed) = samples::connection(&account, number, &format!("c {number}"));
+            sealed.envelope = vec![1; 60_000];
+            let event = samples::event(&account, number, domain::audit::Actor::Operator, "c");
+            store.insert_connection(&account, &row, &sealed, &event).await.unwrap();
+        };
+        tokio::time::timeout(PATIENCE, async {
+            while log() < limit + limit / 4 {
+                write().await;
+            }
+        })
+        .await
+        .expect("writing goes on");
+
+        reader.execute_batch("COMMIT").unwrap();
+        tokio::time::timeout(PATIENCE, async {
+            while log() > limit {
+                write().await;
+            }
+        })
+        .await
+        .expect("the log starts afresh");
+    }
+}

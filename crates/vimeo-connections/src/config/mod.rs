@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use domain::account::Label;
 use domain::secret::Secret;
+use seal::keyring::Keyring;
 use seal::keyring_file::GroupAccess;
 use thiserror::Error;
 use tracing_subscriber::filter::LevelFilter;
-use vimeo::BaseUrl;
+use vimeo::{BaseUrl, ProxyUrl};
 use web::{ClientAddress, UnknownFields};
 
 pub(crate) use keys::markdown;
@@ -59,7 +60,7 @@ pub(crate) struct VimeoConfig {
     pub(crate) verify: bool,
     pub(crate) required_scopes: Vec<String>,
     pub(crate) budget: Duration,
-    pub(crate) proxy: Option<Secret>,
+    pub(crate) proxy: Option<ProxyUrl>,
 }
 
 /// An account and a key that are made at the start if they are not there.
@@ -116,6 +117,9 @@ impl Reader<'_> {
             self.check_exposure(listen, tls.is_some() || is_behind_proxy);
         }
         let base_path = self.parsed("base_path", parse_base_path);
+        let database_url = self.parsed("database_url", |url| {
+            app::check_database_url(url).map(|()| url.to_owned()).map_err(|error| error.to_string())
+        });
         let queue = self.number("store.queue").and_then(|queue| usize::try_from(queue).ok());
         let keyring = self.keyring();
         let vimeo = self.vimeo();
@@ -131,7 +135,7 @@ impl Reader<'_> {
             } else {
                 UnknownFields::Report
             },
-            database_url: self.text("database_url")?,
+            database_url: database_url?,
             queue: queue?,
             keyring: keyring?,
             vimeo: vimeo?,
@@ -173,7 +177,14 @@ impl Reader<'_> {
             Some(_) if self.layers.source("keyring.file") != Source::Default => {
                 self.fault("keyring.value", "and keyring.file are both set: only one of them can be meant")
             }
-            Some(value) => Some(KeyringSource::Value(Secret::new(value))),
+            Some(value) => match Keyring::from_value(&value) {
+                Ok(_) => Some(KeyringSource::Value(Secret::new(value))),
+                Err(error) => self.fault("keyring.value", &error.to_string()),
+            },
+            // A platform that did not inject the secret: falling back on a file would be an accident.
+            None if self.layers.source("keyring.value") != Source::Default => {
+                self.fault("keyring.value", "is empty")
+            }
             None => Some(KeyringSource::File { path: self.text("keyring.file")?.into(), group }),
         }
     }
@@ -192,12 +203,19 @@ impl Reader<'_> {
         });
         let budget = self.number("vimeo.budget_seconds").map(Duration::from_secs);
         let required_scopes = self.text("vimeo.required_scopes").unwrap_or_default();
+        let proxy = match (self.text("vimeo.proxy"), &base_url) {
+            (Some(proxy), Some(base_url)) => match ProxyUrl::parse(&proxy, base_url) {
+                Ok(proxy) => Some(proxy),
+                Err(error) => self.fault("vimeo.proxy", &error.to_string()),
+            },
+            _ => None,
+        };
         Some(VimeoConfig {
             base_url: base_url?,
             verify: verify?,
             required_scopes: keys::split_list(&required_scopes),
             budget: budget?,
-            proxy: self.text("vimeo.proxy").map(Secret::new),
+            proxy,
         })
     }
 
@@ -254,6 +272,14 @@ fn parse_base_path(text: &str) -> Result<String, String> {
     Err("must be a path such as /pictoryapis, or / for none".to_owned())
 }
 
+/// A URL without what stands before an `@`: who knows what will be put into a database's URL.
+fn without_password(value: &str) -> String {
+    match value.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, rest)) => format!("{scheme}://<redacted>@{rest}"),
+        None => value.to_owned(),
+    }
+}
+
 /// The effective configuration, as a file that says where each value is from. Secrets are not shown.
 pub(crate) fn effective(layers: &Layers) -> String {
     let mut text = String::new();
@@ -261,7 +287,7 @@ pub(crate) fn effective(layers: &Layers) -> String {
         let value = match layers.text(key.name) {
             None | Some("") => "# not set".to_owned(),
             Some(_) if key.is_secret => "\"<redacted>\"".to_owned(),
-            Some(value) => key.kind.to_toml(value),
+            Some(value) => key.kind.to_toml(&without_password(value)),
         };
         let hash = if value.starts_with('#') { "# " } else { "" };
         let value = value.trim_start_matches("# ");

@@ -85,6 +85,11 @@ fn what_decides_security_is_said_or_refused() {
         ("[vimeo]\nverification = \"when-reachable\"", "\"when-reachable\" is not supported yet"),
         ("[vimeo]\nverification = \"no\"", "must be one of: required, off"),
         ("[keyring]\nvalue = \"x\"\nfile = \"y\"", "only one of them can be meant"),
+        ("[keyring]\nvalue = \"correct horse battery staple\"", "or a passphrase, which cannot be a key"),
+        ("[keyring]\nvalue = \"\"", "keyring.value (from the file): is empty"),
+        ("[vimeo]\nproxy = \"socks5://h:1\"", "must be the URL of a proxy"),
+        ("[vimeo]\nproxy = \"http://h:1\"\nbase_url = \"http://127.0.0.1:1\"", "must be on this machine"),
+        ("database_url = \"postgres://u:p@h/d\"", "there is no other engine in this version"),
         ("[bootstrap]\napi_key_file = \"k\"", "needs bootstrap.account"),
         ("[bootstrap]\naccount = \"\\u0007\"", "must not contain control"),
         ("base_path = \"pictory\"", "must be a path"),
@@ -120,10 +125,12 @@ fn variables_that_kubernetes_sets_for_a_service_of_our_name_are_not_ours() {
 
 #[test]
 fn the_effective_configuration_is_a_configuration_without_its_secrets() {
-    let value = "[keyring]\nvalue = \"canary-canary\"\n[vimeo]\nproxy = \"http://u:canary@h:1\"\n";
-    let (_, layers) = load(value, &[("VIMEO_CONNECTIONS_VIMEO__REQUIRED_SCOPES", "a, b")]).unwrap();
+    // The base64 of 32 bytes that begin with "canary".
+    let key = "Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2E=";
+    let value = format!("[keyring]\nvalue = \"{key}\"\n[vimeo]\nproxy = \"http://u:canary@h:1\"\n");
+    let (_, layers) = load(&value, &[("VIMEO_CONNECTIONS_VIMEO__REQUIRED_SCOPES", "a, b")]).unwrap();
     let text = effective(&layers);
-    assert!(!text.contains("canary"), "{text}");
+    assert!(!text.contains("canary") && !text.contains(key), "{text}");
     assert!(text.contains("keyring.value = \"<redacted>\"  # from the file"), "{text}");
     assert!(
         text.contains(

@@ -5,18 +5,15 @@ use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, COLLECTION, Wish, World};
+use crate::harness::{Answer, COLLECTION, Wish, World, until};
 use crate::verification::{Footprint, GRANT, VERIFY, asked, footprint, patient, settle, wish};
 
-/// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// How many clients go away at once.
 const HANG_UPS: usize = 50;
 
@@ -25,15 +22,6 @@ fn raise_open_files() {
     let files = getrlimit(Resource::Nofile);
     // Where that is refused, the test says itself that it ran out.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
-}
-
-/// Polls until it is so.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < PATIENCE, "never happened: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Sends all bodies at once; the answers in the order of the bodies.
@@ -124,7 +112,7 @@ fn send_without_waiting(world: &World) -> Vec<TcpStream> {
 }
 
 fn hang_ups_logged(world: &World) -> usize {
-    world.log().matches("the client hung up").count()
+    world.log().matches("cut off: the client hung up").count()
 }
 
 /// Many clients send a creation, wait until Vimeo is being asked, and hang up.

@@ -61,11 +61,7 @@ const KNOWN: [(&str, &str, &str); 19] = [
         "return Keyring::from_value(value.expose()).map_err(WiringError::KeyringValue);",
         "it becomes the keyring",
     ),
-    (
-        "vimeo-connections/src/wiring.rs",
-        "let proxy = config.proxy.as_ref().map(domain::secret::Secret::expose);",
-        "the proxy is shown its password",
-    ),
+    ("vimeo/src/proxy.rs", "reqwest::Proxy::all(self.0.expose())", "the proxy is shown its password"),
 ];
 
 /// Lines of the program (not of its tests) that name `expose`.

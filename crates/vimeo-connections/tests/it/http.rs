@@ -375,3 +375,24 @@ async fn a_client_that_asks_before_it_sends_a_body_is_told_to_go_on() {
     let answer = ask(&mut stream, &head("nonsense"));
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_2_is_not_spoken_so_that_no_ping_holds_a_connection() {
+    let world = World::start().await;
+    let answer = world.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_declared_too_large_is_not_asked_for() {
+    let world = World::start().await;
+    let answer = world.raw(
+        format!(
+            "POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\nexpect: 100-continue\r\n\
+             content-length: 999999\r\n\r\n",
+            world.api_key
+        )
+        .as_bytes(),
+    );
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}

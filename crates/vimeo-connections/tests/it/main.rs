@@ -18,6 +18,7 @@ mod http;
 mod journey;
 mod keyrings;
 mod load;
+mod locks;
 mod operator;
 mod running;
 mod sealing;

@@ -12,17 +12,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{ACCOUNT, COLLECTION, Service, Wish, World, binary, cli, said};
+use crate::harness::{ACCOUNT, COLLECTION, Service, Wish, World, binary, cli, said, until};
 
 const PATIENCE: Duration = Duration::from_mins(1);
-
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < PATIENCE, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 /// Runs `serve` where it must not begin to; what it says.
 pub(crate) fn refusal_to_serve(directory: &Path) -> String {
@@ -152,7 +144,7 @@ async fn a_second_signal_ends_the_service_at_once() {
 async fn a_client_that_hangs_up_stops_the_work() {
     let (mut world, mut waiting) = waiting_request(55_000).await;
     waiting.shutdown().await;
-    until("it is noticed", async || world.log().contains("\"message\":\"the client hung up\"")).await;
+    until("it is noticed", async || world.log().contains("\"message\":\"cut off: the client hung up")).await;
     assert_eq!(world.service.terminate(), Some(0), "nothing is left to wait for");
     assert_eq!(world.stored(), 0);
 }

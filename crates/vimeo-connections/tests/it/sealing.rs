@@ -340,3 +340,17 @@ async fn the_operator_sees_an_unproven_key_and_revokes_it_for_good() {
         assert_eq!(listed()["status"], "active");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_cannot_be_read_is_reported_for_that_row_alone() {
+    let (world, accounts) = stopped_world(&[(ACCOUNT, 3), ("other", 2)]).await;
+    let database = defenceless(&world);
+    let damaged = accounts[0].connections[1].as_str();
+    let damage = "UPDATE connections SET name = CAST(x'ff41' AS TEXT) WHERE connection_id = ?1";
+    assert_eq!(database.execute(damage, [damaged]).unwrap(), 1);
+    drop(database);
+    let checked = world.cli(&["connections", "check"], "");
+    let text = crate::harness::said(&checked);
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(text.contains("4 connections of 2 accounts open.") && text.contains(damaged), "{text}");
+}

@@ -1,0 +1,79 @@
+//! Another process holds the database's lock: a backup, a forgotten shell, an administrator's command.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::harness::{COLLECTION, Wish, World, until};
+
+async fn world(config: &str) -> World {
+    World::with(Wish { verification_off: true, config: config.to_owned(), ..Wish::default() }).await
+}
+
+fn lock(world: &World) -> rusqlite::Connection {
+    let database = world.database();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    database
+}
+
+/// Sends a creation over a connection of its own, and does not wait for the answer.
+fn begin_to_create(world: &World, name: &str) -> TcpStream {
+    let body = world.good_body(name).to_string();
+    let mut stream = TcpStream::connect(world.service.address).unwrap();
+    write!(
+        stream,
+        "POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-length: {}\r\n\r\n{body}",
+        world.api_key,
+        body.len()
+    )
+    .unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hangs_up_while_the_writer_waits_for_a_lock_leaves_nothing_stored() {
+    let world = world("").await;
+    let lock = lock(&world);
+    let clients: Vec<_> = (0..8).map(|number| begin_to_create(&world, &format!("gone {number}"))).collect();
+    until("each is being handled", async || world.log().matches("\"message\":\"begun\"").count() == 8).await;
+    drop(clients);
+    until("it is noticed", async || world.log().matches("cut off: the client hung up").count() == 8).await;
+    lock.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(world.post(&world.good_body("stays")).await.status, 201);
+    assert_eq!(world.stored(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_held_elsewhere_is_waited_for_once_by_all_who_wait() {
+    let world = Arc::new(world("").await);
+    let lock = lock(&world);
+    let mut posts = JoinSet::new();
+    for number in 0..12 {
+        let world = world.clone();
+        posts.spawn(async move { world.post(&world.good_body(&format!("c {number}"))).await });
+    }
+    // The first may have been alone in its batch; the others waited together, and are answered together.
+    let mut codes = vec![posts.join_next().await.unwrap().unwrap().code()];
+    codes.push(posts.join_next().await.unwrap().unwrap().code());
+    lock.execute_batch("ROLLBACK").unwrap();
+    codes.extend(posts.join_all().await.iter().map(crate::harness::Answer::code));
+    assert_eq!(codes, vec!["STORE_UNAVAILABLE"; 12]);
+    assert_eq!(world.stored(), 0);
+    assert_eq!(world.post(&world.good_body("after")).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_held_elsewhere_does_not_keep_the_service_from_stopping() {
+    let mut world = world("shutdown_seconds = 1\n").await;
+    let lock = lock(&world);
+    let client = begin_to_create(&world, "waits");
+    until("it is being handled", async || world.log().contains("\"message\":\"begun\"")).await;
+    assert_eq!(world.service.terminate(), Some(130), "the writer still waited when the time was over");
+    assert!(world.log().contains("the database could not be closed in time"));
+    drop((client, lock));
+    world.service = crate::harness::Service::start(world.path());
+    assert_eq!(world.stored(), 0);
+    assert_eq!(world.post(&world.good_body("after")).await.status, 201);
+}
