@@ -50,12 +50,19 @@ async fn a_lock_held_elsewhere_is_waited_for_once_by_all_who_wait() {
     let world = Arc::new(world("").await);
     let lock = lock(&world);
     let mut posts = JoinSet::new();
-    for number in 0..12 {
+    let mut post = |name: String| {
         let world = world.clone();
-        posts.spawn(async move { world.post(&world.good_body(&format!("c {number}"))).await });
+        posts.spawn(async move { world.post(&world.good_body(&name)).await });
+    };
+    // The first is alone in its batch: the others come while the writer waits for the lock, and wait together.
+    post("first".to_owned());
+    until("the first is being handled", async || world.log().contains("\"message\":\"begun\"")).await;
+    for _ in 0..5 {
+        assert_eq!(world.get("/health/ready").await.status, 200);
     }
-    // The first may have been alone in its batch; the others waited together, and are answered together.
+    (1..12).for_each(|number| post(format!("c {number}")));
     let mut codes = vec![posts.join_next().await.unwrap().unwrap().code()];
+    // With a wait for each, the second answer of these would come a wait after the first.
     codes.push(posts.join_next().await.unwrap().unwrap().code());
     lock.execute_batch("ROLLBACK").unwrap();
     codes.extend(posts.join_all().await.iter().map(crate::harness::Answer::code));

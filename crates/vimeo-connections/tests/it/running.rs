@@ -5,39 +5,22 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{ACCOUNT, COLLECTION, Service, Wish, World, binary, cli, said, until};
+use crate::harness::{ACCOUNT, COLLECTION, Service, Wish, World, cli, run, said, until};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs `serve` where it must not begin to; what it says.
 pub(crate) fn refusal_to_serve(directory: &Path) -> String {
-    let said = directory.join("refusal.log");
-    let mut child = binary(directory)
-        .arg("serve")
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(&said).unwrap())
-        .spawn()
-        .unwrap();
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if started.elapsed() > PATIENCE {
-            child.kill().unwrap();
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    let said = fs::read_to_string(said).unwrap();
-    assert_eq!(status.code(), Some(1), "{said}");
-    said
+    let output = run(directory, &[], &["serve"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    said(&output)
 }
 
 /// Sends the beginning, then one byte after the other, until the service ends the connection; what it said.
