@@ -124,11 +124,11 @@ impl App {
     /// An account's keys, oldest first, each with what it is good for now.
     pub async fn list_api_keys(&self, account: &Account) -> Result<Vec<(ApiKey, KeyStatus)>, Error> {
         let rows = self.store.list_api_keys(&account.id).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (self.status(&row), row.key))
-            .map(|(status, key)| (key, status))
-            .collect())
+        let with_status = |row: ApiKeyRow| {
+            let status = self.status(&row);
+            (row.key, status)
+        };
+        Ok(rows.into_iter().map(with_status).collect())
     }
 
     /// Revokes a key; one that is revoked already stays so.

@@ -14,8 +14,7 @@ mod start;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::id::ApiKeyId;
-use domain::id::{AccountId, AscendingId, AscendingIds};
+use domain::id::{AccountId, ApiKeyId, AscendingId, AscendingIds};
 use seal::Randomness;
 use seal::keyring::Keyring;
 use seal::service::ServiceKeys;
@@ -26,7 +25,7 @@ pub use api_keys::{ApiKeyError, KeyOptions, NewApiKey};
 pub use clock::Clock;
 pub use error::Error;
 pub use seals::{BrokenSeal, SealReport};
-pub use start::{Setup, StartError, check_database_url, inspect};
+pub use start::{Setup, StartError, check_database_url, inspect, keys_in_words};
 pub use store::{Inspection, Migrations, OpenError};
 pub use vimeo::{Credential, Finding};
 

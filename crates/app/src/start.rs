@@ -42,7 +42,7 @@ pub enum StartError {
          key is {found}. Nothing was touched. Probably keyring.file (or keyring.value) points to the keyring of \
          another installation, or `init` was run again after the keyring was lost: put back the right keyring, from \
          its backup if need be. Without it the stored credentials cannot be opened, by anybody",
-        list(missing)
+        keys_in_words(missing)
     )]
     WrongKeyring {
         /// The keys that are missing.
@@ -72,8 +72,9 @@ fn compare(keyring: &Keyring, checks: &[KeyringCheck]) -> Result<(), StartError>
     Err(StartError::WrongKeyring { missing, found: keyring.primary_id().clone() })
 }
 
-fn list(keys: &[KeyringKeyId]) -> String {
-    let names: Vec<_> = keys.iter().map(|key| format!("the key {key}")).collect();
+/// Keyring keys, for a sentence.
+pub fn keys_in_words<'a>(keys: impl IntoIterator<Item = &'a KeyringKeyId>) -> String {
+    let names: Vec<_> = keys.into_iter().map(|key| format!("the key {key}")).collect();
     names.join(" and ")
 }
 
@@ -100,9 +101,12 @@ impl App {
         })
         .await?;
         let check = setup.keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
-        let kept = store.insert_keyring_check(&check, &found).await.map_err(StartError::Store)?;
-        // Another process may have been first, with another keyring.
-        compare(&setup.keyring, &kept)?;
+        // A start that has nothing to write takes no lock: a command must be able to read beside whoever writes.
+        if !found.contains(&check) {
+            let kept = store.insert_keyring_check(&check, &found).await.map_err(StartError::Store)?;
+            // Another process may have been first, with another keyring.
+            compare(&setup.keyring, &kept)?;
+        }
         let proposed =
             setup.keyring.new_service_secret(&setup.randomness).map_err(|_| StartError::ServiceSecret)?;
         let secret = store.find_or_insert_service_secret(&proposed).await.map_err(StartError::Store)?;

@@ -19,6 +19,7 @@ use crate::{DoesNotOpen, Randomness};
 const FILE_FORMAT: u32 = 1;
 
 /// Keys by their identifiers; the primary one wraps whatever is wrapped from now on.
+#[derive(Clone)]
 pub struct Keyring {
     primary: KeyringKeyId,
     keys: BTreeMap<KeyringKeyId, Key>,

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use app::{App, Clock, Inspection, Migrations, Setup, Verification};
+use app::{App, Clock, Migrations, Setup, Verification};
 use seal::Randomness;
-use seal::keyring::{Keyring, KeyringError};
+use seal::keyring::Keyring;
 use seal::keyring_file::{self, KeyringFileError};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
@@ -34,8 +34,6 @@ pub(crate) enum WiringError {
     KeyringDamaged(KeyringFileError),
     #[error("{0}. Nothing was touched")]
     KeyringFile(KeyringFileError),
-    #[error("keyring.value cannot be used: {0}. Nothing was touched")]
-    KeyringValue(KeyringError),
     #[error(transparent)]
     Vimeo(#[from] ClientError),
     #[error(transparent)]
@@ -81,9 +79,7 @@ async fn open(
 
 async fn read_keyring(config: &Config) -> Result<Keyring, WiringError> {
     let (path, group) = match &config.keyring {
-        KeyringSource::Value(value) => {
-            return Keyring::from_value(value.expose()).map_err(WiringError::KeyringValue);
-        }
+        KeyringSource::Value(keyring) => return Ok(keyring.clone()),
         KeyringSource::File { path, group } => (path, *group),
     };
     let error = match keyring_file::read(path, group) {
@@ -104,11 +100,8 @@ async fn read_keyring(config: &Config) -> Result<Keyring, WiringError> {
 
 /// The keys that a database was sealed with, for a sentence; `None` if there is no such database.
 pub(crate) async fn sealed_with(database_url: &str) -> Result<Option<String>, app::OpenError> {
-    let keys =
-        app::inspect(database_url).await?.map_or_else(Vec::new, |Inspection { keyring_checks, .. }| {
-            keyring_checks.into_iter().map(|check| format!("the key {}", check.keyring_key)).collect()
-        });
-    Ok((!keys.is_empty()).then(|| keys.join(" and ")))
+    let checks = app::inspect(database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
+    Ok((!checks.is_empty()).then(|| app::keys_in_words(checks.iter().map(|check| &check.keyring_key))))
 }
 
 fn verification(config: &VimeoConfig, tasks: TaskTracker) -> Result<Verification, WiringError> {

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use tokio::sync::watch;
 
+use super::connect;
 use super::writer::is_io_failure;
 
 /// From so many pages on, the log is copied while writing goes on.
@@ -102,8 +103,7 @@ fn run_mode(connection: &Connection, pragma: &str) -> rusqlite::Result<Log> {
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = connect(path)?;
     // Waiting for a reader, it would hold the writer.
     connection.pragma_update(None, "busy_timeout", 0)?;
     connection.pragma_update(None, "synchronous", "FULL")?;

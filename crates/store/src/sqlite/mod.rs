@@ -58,7 +58,7 @@ impl Sqlite {
     /// Opens the file, creating and migrating it as the options say.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
         create_for_owner_alone(path)?;
-        let mut connection = open_for_writing(path).map_err(engine)?;
+        let mut connection = connect(path).map_err(engine)?;
         schema::migrate(&mut connection, path, options)?;
         Ok(Self {
             writer: Writer::start(connection, path, options.queue).map_err(engine)?,
@@ -77,7 +77,8 @@ fn create_for_owner_alone(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn open_for_writing(path: &Path) -> rusqlite::Result<rusqlite::Connection> {
+/// A connection to a file that is there. Each is used by one thread at a time.
+fn connect(path: &Path) -> rusqlite::Result<rusqlite::Connection> {
     use rusqlite::OpenFlags;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = rusqlite::Connection::open_with_flags(path, flags)?;
@@ -119,6 +120,9 @@ impl Store for Sqlite {
         &self,
         proposed: &KeyringWrapped,
     ) -> Result<KeyringWrapped, Error> {
+        if let Some(kept) = self.readers.read(service::find_secret)? {
+            return Ok(kept);
+        }
         let proposed = proposed.clone();
         self.writer.write(move |connection| service::find_or_insert_secret(connection, &proposed)).await
     }

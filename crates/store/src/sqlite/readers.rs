@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::{BUSY_TIMEOUT_MILLIS, rows};
+use super::{connect, rows};
 use crate::Error;
 
 /// How many are kept when nobody reads. Readers never wait for each other: one more is opened instead.
@@ -59,11 +59,7 @@ impl Readers {
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    connection.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MILLIS)?;
+    let connection = connect(path)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "mmap_size", MMAP_BYTES)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);

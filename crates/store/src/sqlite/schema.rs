@@ -82,7 +82,8 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, options: &Option
     // Outside of a transaction, as SQLite wants it; on a database that has it this changes nothing.
     switch_to_wal(connection).map_err(engine)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(engine)?;
-    for migration in &MIGRATIONS {
+    let schema = before.map_or(0, |state| state.schema);
+    for migration in MIGRATIONS.iter().filter(|migration| migration.number > schema) {
         apply(connection, migration, options).map_err(engine)?;
     }
     Ok(())

@@ -52,6 +52,13 @@ pub(super) fn list_keyring_checks(connection: &Connection) -> rusqlite::Result<V
     checks.collect()
 }
 
+pub(super) fn find_secret(connection: &Connection) -> rusqlite::Result<Option<KeyringWrapped>> {
+    connection
+        .prepare_cached("SELECT keyring_key_id, wrapped_key FROM service_secrets WHERE purpose = ?1")?
+        .query_row([SERVICE_SECRET], keyring_wrapped)
+        .optional()
+}
+
 pub(super) fn find_or_insert_secret(
     connection: &Connection,
     proposed: &KeyringWrapped,
@@ -62,10 +69,7 @@ pub(super) fn find_or_insert_secret(
              ON CONFLICT (purpose) DO NOTHING",
         )?
         .execute((SERVICE_SECRET, &proposed.keyring_key.0, proposed.wrapped.0))?;
-    let kept = connection
-        .prepare_cached("SELECT keyring_key_id, wrapped_key FROM service_secrets WHERE purpose = ?1")?
-        .query_row([SERVICE_SECRET], keyring_wrapped)
-        .optional()?;
+    let kept = find_secret(connection)?;
     Ok(Ok(kept.unwrap_or_else(|| proposed.clone())))
 }
 

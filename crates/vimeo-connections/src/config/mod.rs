@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::account::Label;
-use domain::secret::Secret;
 use seal::keyring::Keyring;
 use seal::keyring_file::GroupAccess;
 use thiserror::Error;
@@ -50,7 +49,7 @@ pub(crate) struct TlsFiles {
 #[derive(Debug)]
 pub(crate) enum KeyringSource {
     File { path: PathBuf, group: GroupAccess },
-    Value(Secret),
+    Value(Keyring),
 }
 
 /// How Vimeo is asked.
@@ -178,7 +177,7 @@ impl Reader<'_> {
                 self.fault("keyring.value", "and keyring.file are both set: only one of them can be meant")
             }
             Some(value) => match Keyring::from_value(&value) {
-                Ok(_) => Some(KeyringSource::Value(Secret::new(value))),
+                Ok(keyring) => Some(KeyringSource::Value(keyring)),
                 Err(error) => self.fault("keyring.value", &error.to_string()),
             },
             // A platform that did not inject the secret: falling back on a file would be an accident.
@@ -284,15 +283,13 @@ fn without_password(value: &str) -> String {
 pub(crate) fn effective(layers: &Layers) -> String {
     let mut text = String::new();
     for key in &keys::KEYS {
-        let value = match layers.text(key.name) {
-            None | Some("") => "# not set".to_owned(),
-            Some(_) if key.is_secret => "\"<redacted>\"".to_owned(),
-            Some(value) => key.kind.to_toml(&without_password(value)),
+        let (mark, value) = match layers.text(key.name) {
+            None | Some("") => ("# ", "not set".to_owned()),
+            Some(_) if key.is_secret => ("", "\"<redacted>\"".to_owned()),
+            Some(value) => ("", key.kind.to_toml(&without_password(value))),
         };
-        let hash = if value.starts_with('#') { "# " } else { "" };
-        let value = value.trim_start_matches("# ");
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{hash}{} = {value}  # {}", key.name, layers.source(key.name));
+        let _ = writeln!(text, "{mark}{} = {value}  # {}", key.name, layers.source(key.name));
     }
     text
 }

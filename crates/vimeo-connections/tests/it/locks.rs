@@ -72,6 +72,20 @@ async fn a_lock_held_elsewhere_is_waited_for_once_by_all_who_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_only_reads_and_a_start_need_no_lock() {
+    let mut world = world("").await;
+    let lock = lock(&world);
+    for arguments in [&["accounts", "list"][..], &["keys", "list"], &["connections", "check"], &["migrate"]] {
+        let output = world.cli(arguments, "");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+    world.kill_and_restart();
+    assert_eq!(world.get("/health/ready").await.status, 200);
+    drop(lock);
+    assert_eq!(world.post(&world.good_body("after")).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_held_elsewhere_does_not_keep_the_service_from_stopping() {
     let mut world = world("shutdown_seconds = 1\n").await;
     let lock = lock(&world);
