@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::extract::Request;
+use axum::http::HeaderValue;
 use axum::http::header::{CONNECTION, EXPECT};
-use axum::http::{HeaderValue, Version};
 use axum::response::Response;
 use futures_util::stream::{self, Fuse, StreamExt as _};
 
@@ -32,8 +32,7 @@ struct Lent {
 
 /// Lends a request's body to whoever handles the request; `None` if there is nothing that could be left of it.
 pub(crate) fn lend(request: Request) -> (Request, Option<Leftover>) {
-    // HTTP/2 refuses the rest of a body without closing the connection.
-    if request.body().is_end_stream() || request.version() >= Version::HTTP_2 {
+    if request.body().is_end_stream() {
         return (request, None);
     }
     let (parts, body) = request.into_parts();

@@ -30,7 +30,7 @@ pub struct Settings {
     pub unknown_fields: UnknownFields,
     /// Whose word is taken for a client's address.
     pub client_address: ClientAddress,
-    /// How many random bytes a request identifier is made of, and from where.
+    /// Where request identifiers come from.
     pub request_ids: RequestIds,
 }
 
