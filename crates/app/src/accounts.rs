@@ -3,9 +3,13 @@
 use domain::account::{Account, Label};
 use domain::audit::{Action, Actor};
 use domain::id::AccountId;
+use store::AccountDeletion;
 use thiserror::Error;
 
 use crate::{App, Error};
+
+/// How many connections are deleted in one transaction, which holds up everybody else's writes.
+const DELETED_AT_ONCE: u32 = 500;
 
 /// Why an operator's wish about an account was not done.
 #[derive(Debug, Error)]
@@ -33,6 +37,21 @@ impl App {
             Ok(()) => Ok(account),
             Err(store::Error::NameTaken) => Err(AccountError::Exists(account.name)),
             Err(error) => Err(Error::from(error).into()),
+        }
+    }
+
+    /// Deletes an account with its keys and connections; what would open their secrets is wiped. What the audit log has
+    /// of it stays. Cut off in the middle, it is finished by another call.
+    pub async fn delete_account(&self, account: &Account) -> Result<(), AccountError> {
+        let subject = Some(account.id.to_string());
+        let event = self.done(&account.id, Actor::Operator, Action::DeleteAccount, subject);
+        loop {
+            let part = self.store.delete_account_part(&account.id, DELETED_AT_ONCE, &event).await;
+            match part.map_err(Error::from)? {
+                AccountDeletion::More => {}
+                AccountDeletion::Done => return Ok(()),
+                AccountDeletion::NoAccount => return Err(AccountError::Unknown(account.name.clone())),
+            }
         }
     }
 

@@ -29,6 +29,15 @@ pub struct NewApiKey {
     pub plain: PlainKey,
 }
 
+/// An account, and the key that acts for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The account.
+    pub account: Account,
+    /// The key.
+    pub key: ApiKey,
+}
+
 /// Why an operator's wish about a key was not done.
 #[derive(Debug, Error)]
 pub enum ApiKeyError {
@@ -56,7 +65,18 @@ impl App {
         if self.status(&row) != KeyStatus::Active {
             return Err(Error::Unauthorized);
         }
-        Ok(Caller { account_id: row.key.account_id, key_id: row.key.id, remote })
+        let actor = Actor::ApiKey { key_id: row.key.id, remote };
+        Ok(Caller { account_id: row.key.account_id, actor })
+    }
+
+    /// Who the holder of a key is to the service.
+    pub async fn identify(&self, caller: &Caller) -> Result<Identity, Error> {
+        let key_id = caller.key_id().ok_or(Error::Unauthorized)?;
+        let account = self.store.find_account(&caller.account_id).await?;
+        let row = self.store.find_api_key(key_id).await?;
+        // Either can have been deleted since the caller was let in.
+        let (account, row) = account.zip(row).ok_or(Error::Unauthorized)?;
+        Ok(Identity { account, key: row.key })
     }
 
     /// Makes a key for an account.

@@ -5,12 +5,6 @@ use domain::id::AccountId;
 
 use crate::{App, Caller, Error};
 
-impl Caller {
-    pub(crate) fn actor(&self) -> Actor {
-        Actor::ApiKey { key_id: self.key_id.clone(), remote: self.remote }
-    }
-}
-
 impl App {
     /// An event of something that is done in the same transaction.
     pub(crate) fn done(
@@ -32,9 +26,15 @@ impl App {
     }
 
     /// Writes down that a mutation was refused, if this error is a refusal, and gives the error back.
-    pub(crate) async fn audit_refusal(&self, caller: &Caller, action: Action, error: Error) -> Error {
+    pub(crate) async fn audit_refusal(
+        &self,
+        caller: &Caller,
+        action: Action,
+        subject: Option<String>,
+        error: Error,
+    ) -> Error {
         let Some(code) = error.refusal() else { return error };
-        let mut event = self.done(&caller.account_id, caller.actor(), action, None);
+        let mut event = self.done(&caller.account_id, caller.actor.clone(), action, subject);
         event.outcome = Outcome::Refused(code.to_owned());
         match self.store.insert_audit_event(&caller.account_id, &event).await {
             Ok(()) => error,

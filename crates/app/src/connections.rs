@@ -1,32 +1,55 @@
-//! Connections: creating one, finding one.
+//! Connections: creating, finding, listing, changing, deleting them.
 
 use domain::audit::Action;
-use domain::connection::{Connection, ConnectionDraft, Credentials, SecretCredentials};
+use domain::connection::{
+    Connection, ConnectionChange, ConnectionDraft, ConnectionName, Credentials, DescriptionChange,
+    SecretCredentials,
+};
 use domain::id::{AccountId, ConnectionId};
+use domain::idempotency::Operation;
+use domain::page::PageLimit;
+use domain::secret::SealedCredentials;
+use domain::time::Timestamp;
 use seal::envelope::{AccountKey, SealedFor};
-use vimeo::{Trouble, Unverified};
+use store::{Changed, ConnectionUpdate, NewConnection};
 
-use crate::{App, Caller, Error, Verification};
+use crate::idempotency::{Held, Turn};
+use crate::{App, Caller, Error, Once, Outcome};
 
-/// When to ask again if Vimeo did not say.
-const VIMEO_RETRY_SECONDS: u64 = 10;
-/// The longest wait that is asked of a client, whatever Vimeo says.
-const VIMEO_RETRY_MAX_SECONDS: u64 = 3_600;
 /// A connection's first version.
 const FIRST_VERSION: u64 = 1;
 
+/// Some of an account's connections, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionPage {
+    /// The connections.
+    pub items: Vec<Connection>,
+    /// What to ask the next page with; `None` if this is the last.
+    pub next: Option<Vec<u8>>,
+}
+
+/// Whether a stored connection holds the credentials of a draft.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SameCredentials {
+    /// It does, all three.
+    Yes(Connection),
+    /// It does not.
+    No(Connection),
+}
+
 impl App {
-    /// Checks the credentials, seals them, and keeps the connection.
+    /// Checks the credentials, seals them, and keeps the connection; once, if `once` says so.
     ///
     /// Dropping the future before the write stops the work, and nothing is stored.
     pub async fn create_connection(
         &self,
         caller: &Caller,
         draft: ConnectionDraft,
-    ) -> Result<Connection, Error> {
-        match self.try_create_connection(caller, draft).await {
-            Ok(connection) => Ok(connection),
-            Err(error) => Err(self.audit_refusal(caller, Action::CreateConnection, error).await),
+        once: Option<Once<'_>>,
+    ) -> Result<Outcome, Error> {
+        match self.try_create_connection(caller, draft, once).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => Err(self.audit_refusal(caller, Action::CreateConnection, None, error).await),
         }
     }
 
@@ -34,6 +57,33 @@ impl App {
         &self,
         caller: &Caller,
         draft: ConnectionDraft,
+        once: Option<Once<'_>>,
+    ) -> Result<Outcome, Error> {
+        let Some(once) = once else {
+            return self.insert_connection(caller, draft, |_| None).await.map(Outcome::Done);
+        };
+        let held = match self.reserve(caller, Operation::CreateConnection, &once).await? {
+            Turn::Ours(held) => held,
+            Turn::Before(answer) => return Ok(Outcome::Repeated(answer)),
+        };
+        let complete = |connection: &Connection| Held::completion(&held, (once.present)(connection));
+        match self.insert_connection(caller, draft, complete).await {
+            Ok(connection) => {
+                held.complete();
+                Ok(Outcome::Done(connection))
+            }
+            Err(error) => {
+                held.give_back(&error).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn insert_connection(
+        &self,
+        caller: &Caller,
+        draft: ConnectionDraft,
+        complete: impl Fn(&Connection) -> Option<store::Completion> + Send + Sync,
     ) -> Result<Connection, Error> {
         let account = &caller.account_id;
         let name = draft.name.unique_part();
@@ -59,15 +109,18 @@ impl App {
             client_secret: draft.credentials.client_secret,
             access_token: draft.credentials.access_token,
         };
-        let sealed_for = SealedFor { connection: &connection.id, sealed_version: connection.sealed_version };
-        let sealed =
-            self.account_key(account).await?.seal_credentials(sealed_for, &secrets, &self.randomness)?;
+        let sealed = self.account_key(account).await?.seal_credentials(
+            sealed_for(&connection),
+            &secrets,
+            &self.randomness,
+        )?;
         let subject = Some(connection.id.to_string());
-        let event = self.done(account, caller.actor(), Action::CreateConnection, subject);
-        match self.store.insert_connection(account, &connection, &sealed, &event).await {
+        let event = self.done(account, caller.actor.clone(), Action::CreateConnection, subject);
+        let completion = complete(&connection);
+        let new = NewConnection { connection: connection.clone(), sealed, event, completion };
+        match self.store.insert_connection(account, new).await {
             Ok(()) => Ok(connection),
-            Err(store::Error::NameTaken) => Err(Error::ConnectionNameExists),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(named(error)),
         }
     }
 
@@ -76,31 +129,206 @@ impl App {
         self.store.find_connection(&caller.account_id, id).await?.ok_or(Error::ConnectionNotFound)
     }
 
-    /// Asks Vimeo about credentials, as the configuration says.
-    async fn verify(&self, credentials: &Credentials) -> Result<(), Error> {
-        let Verification::Required { client, requirements } = &self.verification else { return Ok(()) };
-        match client.verify(credentials, requirements).await {
-            Ok(()) => Ok(()),
-            Err(Unverified::Rejected(findings)) => Err(Error::CredentialsRejected(findings)),
-            Err(Unverified::Unknown(trouble)) => {
-                tracing::warn!(
-                    %trouble,
-                    "Vimeo could not be asked, so a connection was not stored; \
-                     with vimeo.verification = \"off\" connections are stored unchecked"
-                );
-                Err(Error::VimeoUnavailable { retry_after_seconds: self.seconds_until(&trouble) })
+    /// The caller's connection of this name, if there is one.
+    pub async fn find_connection_by_name(
+        &self,
+        caller: &Caller,
+        name: &ConnectionName,
+    ) -> Result<Option<Connection>, Error> {
+        let account = &caller.account_id;
+        let Some(id) = self.store.find_connection_id_by_name(account, name.unique_part()).await? else {
+            return Ok(None);
+        };
+        Ok(self.store.find_connection(account, &id).await?)
+    }
+
+    /// The caller's connections after a place, oldest first.
+    pub async fn list_connections(
+        &self,
+        caller: &Caller,
+        after: Option<&ConnectionId>,
+        limit: PageLimit,
+    ) -> Result<ConnectionPage, Error> {
+        let account = &caller.account_id;
+        // One more than is shown tells whether there is a next page.
+        let mut items = self.store.list_connections(account, after, limit.as_u32() + 1).await?;
+        let is_last = items.len() <= limit.as_u32() as usize;
+        items.truncate(limit.as_u32() as usize);
+        let last = items.last().filter(|_| !is_last);
+        let next = last.map(|last| self.service_keys.make_page_key(account, &last.id));
+        Ok(ConnectionPage { items, next })
+    }
+
+    /// The place that a page key names; `None` if this service did not give it to this account.
+    pub fn read_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<ConnectionId> {
+        self.service_keys.read_page_key(&caller.account_id, bytes)
+    }
+
+    /// Changes a connection, if it still has the version that the change was made from. Credentials that are new are
+    /// checked first, all three together.
+    pub async fn update_connection(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: ConnectionChange,
+    ) -> Result<Connection, Error> {
+        // What the service cannot have made is not there.
+        let id = ConnectionId::parse(id);
+        let updated = match &id {
+            Some(id) => self.try_update_connection(caller, id, change).await,
+            None => Err(Error::ConnectionNotFound),
+        };
+        match updated {
+            Ok(connection) => Ok(connection),
+            Err(error) => {
+                let subject = id.map(|id| id.to_string());
+                Err(self.audit_refusal(caller, Action::UpdateConnection, subject, error).await)
             }
         }
     }
 
-    fn seconds_until(&self, trouble: &Trouble) -> u64 {
-        let Trouble::Limiting { not_before: Some(not_before) } = trouble else { return VIMEO_RETRY_SECONDS };
-        not_before.seconds_after(self.clock.now()).clamp(1, VIMEO_RETRY_MAX_SECONDS)
+    async fn try_update_connection(
+        &self,
+        caller: &Caller,
+        id: &ConnectionId,
+        change: ConnectionChange,
+    ) -> Result<Connection, Error> {
+        let account = &caller.account_id;
+        let (before, sealed) =
+            self.store.find_sealed_connection(account, id).await?.ok_or(Error::ConnectionNotFound)?;
+        if before.version != change.expected_version {
+            return Err(Error::VersionConflict { current: before.version });
+        }
+        if let Some(name) = &change.name
+            && let Some(holder) = self.store.find_connection_id_by_name(account, name.unique_part()).await?
+            && holder != *id
+        {
+            return Err(Error::ConnectionNameExists);
+        }
+        let replaced = self.replace_credentials(&before, &sealed, &change).await?;
+        let mut connection = apply(&before, change, self.clock.now());
+        let mut resealed = None;
+        if let Some(secrets) = replaced {
+            connection.sealed_version = connection.version;
+            let key = self.account_key(account).await?;
+            resealed = Some(key.seal_credentials(sealed_for(&connection), &secrets, &self.randomness)?);
+        }
+        let subject = Some(id.to_string());
+        let event = self.done(account, caller.actor.clone(), Action::UpdateConnection, subject);
+        let update = ConnectionUpdate {
+            expected_version: before.version,
+            connection: connection.clone(),
+            resealed,
+            event,
+        };
+        match self.store.update_connection(account, update).await {
+            Ok(()) => Ok(connection),
+            Err(error) => Err(named(error)),
+        }
+    }
+
+    /// Checks the three credentials as they would be, if one of them changes; the two secret ones, if they must be
+    /// sealed again. Where none changes, nothing is asked, and nothing that is sealed is touched.
+    async fn replace_credentials(
+        &self,
+        before: &Connection,
+        sealed: &SealedCredentials,
+        change: &ConnectionChange,
+    ) -> Result<Option<SecretCredentials>, Error> {
+        let new_identifier =
+            change.client_identifier.as_ref().filter(|identifier| **identifier != before.client_identifier);
+        if new_identifier.is_none() && change.client_secret.is_none() && change.access_token.is_none() {
+            return Ok(None);
+        }
+        let old = self.account_key(&before.account_id).await?.open_credentials(sealed_for(before), sealed);
+        let secrets = match (&change.client_secret, &change.access_token) {
+            // Both are replaced: whether the old ones still open does not matter.
+            (Some(client_secret), Some(access_token)) => {
+                SecretCredentials { client_secret: client_secret.clone(), access_token: access_token.clone() }
+            }
+            (client_secret, access_token) => {
+                let old = old.clone()?;
+                SecretCredentials {
+                    client_secret: client_secret.clone().unwrap_or(old.client_secret),
+                    access_token: access_token.clone().unwrap_or(old.access_token),
+                }
+            }
+        };
+        let is_resealed = !old.is_ok_and(|old| old.is_same(&secrets));
+        if !is_resealed && new_identifier.is_none() {
+            return Ok(None);
+        }
+        let credentials = Credentials {
+            client_identifier: new_identifier.unwrap_or(&before.client_identifier).clone(),
+            client_secret: secrets.client_secret.clone(),
+            access_token: secrets.access_token.clone(),
+        };
+        self.verify(&credentials).await?;
+        Ok(is_resealed.then_some(secrets))
+    }
+
+    /// Deletes a connection; what would open its secrets is wiped. One that is not there is as good as deleted.
+    pub async fn delete_connection(&self, caller: &Caller, id: &ConnectionId) -> Result<Changed, Error> {
+        let account = &caller.account_id;
+        let subject = Some(id.to_string());
+        let event = self.done(account, caller.actor.clone(), Action::DeleteConnection, subject);
+        Ok(self.store.delete_connection(account, id, &event).await?)
+    }
+
+    /// Compares a draft's credentials with those of the stored connection of its name; `None` if there is none.
+    pub async fn compare_credentials(
+        &self,
+        caller: &Caller,
+        draft: &ConnectionDraft,
+    ) -> Result<Option<SameCredentials>, Error> {
+        let account = &caller.account_id;
+        let name = draft.name.unique_part();
+        let Some(id) = self.store.find_connection_id_by_name(account, name).await? else { return Ok(None) };
+        let Some((stored, sealed)) = self.store.find_sealed_connection(account, &id).await? else {
+            return Ok(None);
+        };
+        let secrets = self.account_key(account).await?.open_credentials(sealed_for(&stored), &sealed)?;
+        let is_same = stored.client_identifier == draft.credentials.client_identifier
+            && secrets.client_secret.is_same(&draft.credentials.client_secret)
+            && secrets.access_token.is_same(&draft.credentials.access_token);
+        Ok(Some(if is_same { SameCredentials::Yes(stored) } else { SameCredentials::No(stored) }))
     }
 
     pub(crate) async fn account_key(&self, account: &AccountId) -> Result<AccountKey, Error> {
         // The account was there when its key was checked; accounts do not go away under a request.
         let account = self.store.find_account(account).await?.ok_or(Error::Unauthorized)?;
         Ok(self.keyring.open_account_key(&account.id, &account.key)?)
+    }
+}
+
+/// What a connection becomes by a change.
+fn apply(before: &Connection, change: ConnectionChange, now: Timestamp) -> Connection {
+    let before = before.clone();
+    Connection {
+        name: change.name.unwrap_or(before.name),
+        description: match change.description {
+            DescriptionChange::Keep => before.description,
+            DescriptionChange::Clear => None,
+            DescriptionChange::Replace(description) => Some(description),
+        },
+        availability: change.availability.unwrap_or(before.availability),
+        client_identifier: change.client_identifier.unwrap_or(before.client_identifier),
+        // Every update raises it visibly, whatever the clock says: clients see milliseconds.
+        updated_at: now.max(before.updated_at.next_milli()),
+        version: before.version + 1,
+        ..before
+    }
+}
+
+fn sealed_for(connection: &Connection) -> SealedFor<'_> {
+    SealedFor { connection: &connection.id, sealed_version: connection.sealed_version }
+}
+
+/// A store's error where a connection is written.
+fn named(error: store::Error) -> Error {
+    match error {
+        store::Error::NameTaken => Error::ConnectionNameExists,
+        store::Error::NotFound => Error::ConnectionNotFound,
+        other => other.into(),
     }
 }

@@ -16,6 +16,18 @@ pub enum Error {
     /// It is not there, or it is somebody else's.
     #[error("the account has no such connection")]
     ConnectionNotFound,
+    /// Read the connection again: it was changed since.
+    #[error("the connection has the version {current}")]
+    VersionConflict {
+        /// The version that it has now.
+        current: u64,
+    },
+    /// Wait for the first request of this idempotency key, or repeat it.
+    #[error("a request with this idempotency key is being done")]
+    IdempotencyKeyInUse,
+    /// Choose another idempotency key.
+    #[error("the idempotency key was used for a request that said something else")]
+    IdempotencyKeyReused,
     /// Mend the credentials.
     #[error("Vimeo refused the credentials")]
     CredentialsRejected(Vec<Finding>),
@@ -45,6 +57,9 @@ impl Error {
         match self {
             Self::ConnectionNameExists => Some("CONNECTION_NAME_EXISTS"),
             Self::ConnectionNotFound => Some("CONNECTION_NOT_FOUND"),
+            Self::VersionConflict { .. } => Some("VERSION_CONFLICT"),
+            Self::IdempotencyKeyInUse => Some("IDEMPOTENCY_KEY_IN_USE"),
+            Self::IdempotencyKeyReused => Some("IDEMPOTENCY_KEY_REUSED"),
             Self::CredentialsRejected(_) => Some("INVALID_VIMEO_CREDENTIALS"),
             Self::Unauthorized
             | Self::VimeoUnavailable { .. }
@@ -63,8 +78,12 @@ impl From<store::Error> for Error {
             store::Error::Overloaded => Self::Overloaded,
             store::Error::Unavailable(source) => Self::StoreUnavailable(source),
             store::Error::OutcomeUnknown => Self::OutcomeUnknown,
-            // A verb that can meet a taken name says what that means; here it is a surprise.
-            store::Error::NameTaken | store::Error::Corrupt(_) => Self::Internal(Box::new(error)),
+            store::Error::VersionConflict { current } => Self::VersionConflict { current },
+            store::Error::ReservationLost => Self::IdempotencyKeyInUse,
+            // A verb that can meet a taken name, or a missing row, says what that means; here it is a surprise.
+            store::Error::NameTaken | store::Error::NotFound | store::Error::Corrupt(_) => {
+                Self::Internal(Box::new(error))
+            }
         }
     }
 }

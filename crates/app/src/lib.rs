@@ -8,22 +8,28 @@ mod audit;
 mod clock;
 mod connections;
 mod error;
+mod idempotency;
 mod seals;
 mod start;
+mod verification;
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use domain::account::Account;
+use domain::audit::Actor;
 use domain::id::{AccountId, ApiKeyId, AscendingId, AscendingIds};
 use seal::Randomness;
 use seal::keyring::Keyring;
 use seal::service::ServiceKeys;
 use store::Store;
+use tokio_util::task::TaskTracker;
 
 pub use accounts::AccountError;
-pub use api_keys::{ApiKeyError, KeyOptions, NewApiKey};
+pub use api_keys::{ApiKeyError, Identity, KeyOptions, NewApiKey};
 pub use clock::Clock;
+pub use connections::{ConnectionPage, SameCredentials};
 pub use error::Error;
+pub use idempotency::{Once, Outcome};
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, check_database_url, inspect, keys_in_words};
 pub use store::{Inspection, Migrations, OpenError};
@@ -43,15 +49,28 @@ pub enum Verification {
     Off,
 }
 
-/// Whoever makes a request, already let in.
+/// Whoever asks for something, already let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Whose request it is.
+    /// In whose name.
     pub account_id: AccountId,
-    /// With which key.
-    pub key_id: ApiKeyId,
-    /// From where, if that is known.
-    pub remote: Option<IpAddr>,
+    /// Who it is: the holder of a key, or the operator.
+    pub actor: Actor,
+}
+
+impl Caller {
+    /// The operator, who acts for an account by the command line.
+    pub fn operator_for(account: &Account) -> Self {
+        Self { account_id: account.id.clone(), actor: Actor::Operator }
+    }
+
+    /// With which key, if with one.
+    pub fn key_id(&self) -> Option<&ApiKeyId> {
+        match &self.actor {
+            Actor::ApiKey { key_id, .. } => Some(key_id),
+            Actor::Operator => None,
+        }
+    }
 }
 
 /// The service, with all that its verbs need.
@@ -63,6 +82,8 @@ pub struct App {
     clock: Clock,
     randomness: Randomness,
     ids: Mutex<AscendingIds>,
+    /// What goes on after its request is over; the end of the service waits for it.
+    tasks: TaskTracker,
 }
 
 impl App {

@@ -8,6 +8,7 @@ use seal::Randomness;
 use seal::keyring::Keyring;
 use store::{Inspection, Migrations, OpenError};
 use thiserror::Error;
+use tokio_util::task::TaskTracker;
 
 use crate::{App, Clock, Verification};
 
@@ -31,6 +32,8 @@ pub struct Setup {
     pub clock: Clock,
     /// Where randomness comes from.
     pub randomness: Randomness,
+    /// What goes on after its request is over runs here; whoever ends the service waits for it.
+    pub tasks: TaskTracker,
 }
 
 /// Why the service cannot start. The sentences are for a tired operator.
@@ -124,6 +127,7 @@ impl App {
             clock: setup.clock,
             randomness: setup.randomness,
             ids: Mutex::new(last.map_or_else(AscendingIds::default, AscendingIds::after)),
+            tasks: setup.tasks,
         })
     }
 }

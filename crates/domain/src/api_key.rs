@@ -87,6 +87,43 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// What a key lets its holder do. Every key has all of them, so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// See connections.
+    ConnectionsRead,
+    /// Make, change and delete connections.
+    ConnectionsWrite,
+    /// See uploads.
+    UploadsRead,
+    /// Make and cancel uploads.
+    UploadsWrite,
+    /// Make and revoke keys.
+    KeysManage,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::ConnectionsRead,
+        Self::ConnectionsWrite,
+        Self::UploadsRead,
+        Self::UploadsWrite,
+        Self::KeysManage,
+    ];
+
+    /// Its name in the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectionsRead => "connections:read",
+            Self::ConnectionsWrite => "connections:write",
+            Self::UploadsRead => "uploads:read",
+            Self::UploadsWrite => "uploads:write",
+            Self::KeysManage => "keys:manage",
+        }
+    }
+}
+
 /// What a key is good for at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyStatus {

@@ -30,18 +30,27 @@ pub enum Action {
     ImportApiKey,
     /// An API key was revoked.
     RevokeApiKey,
+    /// An account was deleted with all it had.
+    DeleteAccount,
     /// A connection was made.
     CreateConnection,
+    /// A connection was changed.
+    UpdateConnection,
+    /// A connection was deleted, and the key of its secrets wiped.
+    DeleteConnection,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
         Self::RevokeApiKey,
+        Self::DeleteAccount,
         Self::CreateConnection,
+        Self::UpdateConnection,
+        Self::DeleteConnection,
     ];
 
     /// Its name in the store and in the audit log.
@@ -51,7 +60,10 @@ impl Action {
             Self::CreateApiKey => "create_api_key",
             Self::ImportApiKey => "import_api_key",
             Self::RevokeApiKey => "revoke_api_key",
+            Self::DeleteAccount => "delete_account",
             Self::CreateConnection => "create_connection",
+            Self::UpdateConnection => "update_connection",
+            Self::DeleteConnection => "delete_connection",
         }
     }
 

@@ -14,6 +14,8 @@ pub const NAME_MAX_CHARS: usize = 100;
 pub const DESCRIPTION_MAX_CHARS: usize = 250;
 /// Longest of each of the three credentials, in characters.
 pub const CREDENTIAL_MAX_CHARS: usize = 500;
+/// The highest version that a client can name: 2^53 - 1, the last integer that every JSON reader keeps exactly.
+pub const VERSION_MAX: u64 = (1 << 53) - 1;
 
 /// A connection's name: NFC; letters, marks, digits, spaces, `_` and `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,6 +173,11 @@ macro_rules! secret_credential {
             pub fn expose(&self) -> &str {
                 self.0.expose()
             }
+
+            /// Whether two are the same; see [`Secret::is_same`].
+            pub fn is_same(&self, other: &Self) -> bool {
+                self.0.is_same(&other.0)
+            }
         }
     };
 }
@@ -202,6 +209,13 @@ pub struct SecretCredentials {
     pub client_secret: ClientSecret,
     /// The user's token.
     pub access_token: AccessToken,
+}
+
+impl SecretCredentials {
+    /// Whether both are the same; see [`Secret::is_same`].
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.client_secret.is_same(&other.client_secret) && self.access_token.is_same(&other.access_token)
+    }
 }
 
 /// Whether a connection may be used.
@@ -236,6 +250,52 @@ pub struct ConnectionDraft {
     pub availability: Availability,
     /// Its credentials.
     pub credentials: Credentials,
+}
+
+/// What an update says of the description.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DescriptionChange {
+    /// Nothing: it stays.
+    #[default]
+    Keep,
+    /// There shall be none.
+    Clear,
+    /// It shall be this.
+    Replace(Description),
+}
+
+/// A wish to change a connection; what is `None` stays as it is.
+#[derive(Debug, Clone)]
+pub struct ConnectionChange {
+    /// The version that the wish was made from. At another one nothing is changed.
+    pub expected_version: u64,
+    /// A new name.
+    pub name: Option<ConnectionName>,
+    /// What becomes of the description.
+    pub description: DescriptionChange,
+    /// Whether it may be used.
+    pub availability: Option<Availability>,
+    /// Another app.
+    pub client_identifier: Option<ClientIdentifier>,
+    /// The app's new secret.
+    pub client_secret: Option<ClientSecret>,
+    /// Another token.
+    pub access_token: Option<AccessToken>,
+}
+
+impl ConnectionChange {
+    /// One that changes nothing but the version.
+    pub fn none(expected_version: u64) -> Self {
+        Self {
+            expected_version,
+            name: None,
+            description: DescriptionChange::Keep,
+            availability: None,
+            client_identifier: None,
+            client_secret: None,
+            access_token: None,
+        }
+    }
 }
 
 /// A connection as it is stored and shown: without its secrets.

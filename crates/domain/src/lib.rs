@@ -9,6 +9,8 @@ pub mod audit;
 pub mod connection;
 pub mod faults;
 pub mod id;
+pub mod idempotency;
+pub mod page;
 pub mod secret;
 pub mod text;
 pub mod time;

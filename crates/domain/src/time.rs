@@ -40,6 +40,12 @@ impl Timestamp {
         Self::from_millis(self.as_millis())
     }
 
+    /// The beginning of the next millisecond.
+    #[must_use]
+    pub fn next_milli(self) -> Self {
+        Self::from_millis(self.as_millis() + 1)
+    }
+
     /// So many seconds later.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {

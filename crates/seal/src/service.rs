@@ -4,20 +4,34 @@ use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
 use domain::api_key::{ApiKey, HashedKey, PlainKey, RowMac};
+use domain::id::{AccountId, ConnectionId};
+use domain::idempotency::{Operation, RequestMac};
 use domain::time::Timestamp;
 
 use crate::cipher::{Key, length_prefixed};
+
+/// First byte of a page key: which rules its bytes follow.
+const PAGE_KEY_FORMAT: u8 = 1;
+/// Bytes of a page key's proof: half a hash, 128 bits. What it protects is a place in the holder's own list.
+const PAGE_KEY_PROOF_LEN: usize = 16;
 
 /// The keys that every node of a service shares. They survive a rotation of the keyring.
 pub struct ServiceKeys {
     api_key_hash: hmac::Key,
     api_key_row: hmac::Key,
+    page_key: hmac::Key,
+    request_body: hmac::Key,
 }
 
 impl ServiceKeys {
     pub(crate) fn from_secret(secret: &Key) -> Self {
         let hmac_key = |purpose| hmac::Key::new(hmac::HMAC_SHA256, &secret.derive(purpose).0);
-        Self { api_key_hash: hmac_key("api-key-hash/1"), api_key_row: hmac_key("api-key-row/1") }
+        Self {
+            api_key_hash: hmac_key("api-key-hash/1"),
+            api_key_row: hmac_key("api-key-row/1"),
+            page_key: hmac_key("page-key/1"),
+            request_body: hmac_key("request-body/1"),
+        }
     }
 
     /// What a key is stored as and found by.
@@ -33,6 +47,38 @@ impl ServiceKeys {
     /// Whether this service wrote the row: nobody without the keyring can make one, or change one.
     pub fn is_proven_api_key(&self, key: &ApiKey, hash: &HashedKey, proof: &RowMac) -> bool {
         constant_time::verify_slices_are_equal(&self.prove_api_key(key, hash).0, &proof.0).is_ok()
+    }
+
+    /// A place in an account's list, as an opaque value for the client to bring back: the identifier after which the
+    /// next page begins, and the proof that this service gave it to this account.
+    pub fn make_page_key(&self, account: &AccountId, after: &ConnectionId) -> Vec<u8> {
+        let mut bytes = vec![PAGE_KEY_FORMAT];
+        bytes.extend_from_slice(&self.prove_page_key(account, after));
+        bytes.extend_from_slice(after.as_str().as_bytes());
+        bytes
+    }
+
+    /// Reads what [`Self::make_page_key`] gave for the same account; `None` for anything else.
+    pub fn read_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<ConnectionId> {
+        let rest = bytes.strip_prefix(&[PAGE_KEY_FORMAT])?;
+        let (proof, id) = rest.split_first_chunk::<PAGE_KEY_PROOF_LEN>()?;
+        let id = ConnectionId::parse(std::str::from_utf8(id).ok()?)?;
+        constant_time::verify_slices_are_equal(&self.prove_page_key(account, &id), proof).ok()?;
+        Some(id)
+    }
+
+    fn prove_page_key(&self, account: &AccountId, after: &ConnectionId) -> [u8; PAGE_KEY_PROOF_LEN] {
+        let tag =
+            sign(&self.page_key, &length_prefixed(&[account.as_str().as_bytes(), after.as_str().as_bytes()]));
+        let mut proof = [0; PAGE_KEY_PROOF_LEN];
+        proof.iter_mut().zip(tag).for_each(|(to, from)| *to = from);
+        proof
+    }
+
+    /// What tells whether a repeated request says the same, without keeping what it says: bodies hold secrets.
+    pub fn hash_request_body(&self, account: &AccountId, operation: Operation, body: &[u8]) -> RequestMac {
+        let parts = [account.as_str().as_bytes(), operation.as_str().as_bytes(), body];
+        RequestMac(sign(&self.request_body, &length_prefixed(&parts)))
     }
 }
 
@@ -62,5 +108,45 @@ fn sign(key: &hmac::Key, message: &[u8]) -> [u8; 32] {
 impl fmt::Debug for ServiceKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ServiceKeys")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Randomness;
+
+    fn keys(fill: u8) -> ServiceKeys {
+        ServiceKeys::from_secret(&Key::random(&Randomness::from_fn(move |bytes| bytes.fill(fill))))
+    }
+
+    #[test]
+    fn a_page_key_is_good_for_its_account_and_unaltered() {
+        let (mine, theirs) = (AccountId::from_random([1; 16]), AccountId::from_random([2; 16]));
+        let id = ConnectionId::parse("20260131090500042abcdefghijklmno").unwrap();
+        let key = keys(1).make_page_key(&mine, &id);
+        assert_eq!(keys(1).read_page_key(&mine, &key), Some(id));
+        assert_eq!(keys(1).read_page_key(&theirs, &key), None);
+        assert_eq!(keys(2).read_page_key(&mine, &key), None, "another service's");
+        for bit in 0..key.len() * 8 {
+            let mut altered = key.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(keys(1).read_page_key(&mine, &altered), None, "bit {bit}");
+        }
+        for cut in 0..key.len() {
+            assert_eq!(keys(1).read_page_key(&mine, &key[..cut]), None, "{cut} bytes");
+        }
+        assert_eq!(keys(1).read_page_key(&mine, &[&key[..], b"x"].concat()), None);
+    }
+
+    #[test]
+    fn a_body_hashes_alike_only_under_the_same_account_and_key() {
+        let (mine, theirs) = (AccountId::from_random([1; 16]), AccountId::from_random([2; 16]));
+        let hash =
+            |fill, account, body| keys(fill).hash_request_body(account, Operation::CreateConnection, body);
+        assert_eq!(hash(1, &mine, b"{}"), hash(1, &mine, b"{}"));
+        for other in [hash(1, &mine, b"{} "), hash(1, &theirs, b"{}"), hash(2, &mine, b"{}")] {
+            assert_ne!(hash(1, &mine, b"{}"), other);
+        }
     }
 }

@@ -13,6 +13,18 @@ pub enum Error {
     /// The name (or the key's hash) is in use: tell the caller.
     #[error("the name is taken")]
     NameTaken,
+    /// There is no such row: tell the caller.
+    #[error("the row is not there")]
+    NotFound,
+    /// The row was changed since the caller read it: tell the caller.
+    #[error("the row has the version {current}")]
+    VersionConflict {
+        /// The version that it has now.
+        current: u64,
+    },
+    /// A repetition of the request took its idempotency key over: turn the caller away.
+    #[error("the idempotency key is no longer reserved for this attempt")]
+    ReservationLost,
     /// The API key that acts was revoked or expired before the write: turn the caller away.
     #[error("the acting API key is no longer active")]
     KeyNotActive,

@@ -16,13 +16,14 @@ use domain::api_key::{ApiKeyRow, HashedKey, RowMac};
 use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
+use domain::idempotency::{KeptAnswer, OnceRequest, Reservation, Reserved};
 use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 
 pub use error::{BoxError, Error, OpenError};
 
 /// The schema that this version of the application was written for: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 1;
+pub const APPLICATION_SCHEMA: u32 = 2;
 
 /// What the service remembers. Every method is one transaction; `Err` means that nothing was written, but for
 /// [`Error::OutcomeUnknown`]. Another account's row is absence.
@@ -60,6 +61,9 @@ pub trait Store: Send + Sync {
     /// The key of that identifier, whatever its state.
     async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error>;
 
+    /// Forgets idempotency records that ended at this instant or before, at most so many; how many there were.
+    async fn delete_idempotency_records(&self, until: Timestamp, limit: u32) -> Result<usize, Error>;
+
     // About one account, which comes first.
 
     /// The account itself.
@@ -81,15 +85,28 @@ pub trait Store: Send + Sync {
         revoked: &ApiKeyRow,
         event: &AuditEvent,
     ) -> Result<Changed, Error>;
-    /// Adds a connection, its sealed secrets and the audit event. [`Error::NameTaken`], or
-    /// [`Error::KeyNotActive`] when the API key that acts was revoked or expired in the meantime.
-    async fn insert_connection(
+    /// Deletes an account with all it has, a part of it with each call: its keys and at most `limit` connections, whose
+    /// sealing keys are wiped; last the account itself, with the event. Its audit events stay.
+    async fn delete_account_part(
         &self,
         account: &AccountId,
-        connection: &Connection,
-        sealed: &SealedCredentials,
+        limit: u32,
         event: &AuditEvent,
-    ) -> Result<(), Error>;
+    ) -> Result<AccountDeletion, Error>;
+    /// Adds a connection, its sealed secrets, the audit event, and what completes its idempotency record.
+    /// [`Error::NameTaken`], [`Error::ReservationLost`], or [`Error::KeyNotActive`] when the API key that acts was
+    /// revoked or expired in the meantime.
+    async fn insert_connection(&self, account: &AccountId, new: NewConnection) -> Result<(), Error>;
+    /// Changes a connection that still has the expected version, and wipes the sealing key that is replaced, if one is.
+    /// [`Error::NotFound`], [`Error::VersionConflict`], [`Error::NameTaken`] or [`Error::KeyNotActive`].
+    async fn update_connection(&self, account: &AccountId, update: ConnectionUpdate) -> Result<(), Error>;
+    /// Deletes a connection and wipes its sealing key; [`Changed::No`] if there is none. [`Error::KeyNotActive`].
+    async fn delete_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+        event: &AuditEvent,
+    ) -> Result<Changed, Error>;
     /// A connection without its secrets.
     async fn find_connection(
         &self,
@@ -108,6 +125,13 @@ pub trait Store: Send + Sync {
         account: &AccountId,
         id: &ConnectionId,
     ) -> Result<Option<(Connection, SealedCredentials)>, Error>;
+    /// The account's connections in the order of their identifiers: those after `after`, at most `limit`.
+    async fn list_connections(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+    ) -> Result<Vec<Connection>, Error>;
     /// The identifiers of the account's connections in their order: those after `after`, at most `limit`.
     async fn list_connection_ids(
         &self,
@@ -115,10 +139,71 @@ pub trait Store: Send + Sync {
         after: Option<&ConnectionId>,
         limit: u32,
     ) -> Result<Vec<ConnectionId>, Error>;
+    /// Reserves an idempotency key, or says what became of the request that has it.
+    async fn reserve_idempotency_key(
+        &self,
+        account: &AccountId,
+        request: &OnceRequest,
+    ) -> Result<Reserved, Error>;
+    /// Ends a reservation that led to nothing; one that was completed, or lost, stays as it is.
+    async fn release_idempotency_key(
+        &self,
+        account: &AccountId,
+        reservation: &Reservation,
+        at: Timestamp,
+    ) -> Result<(), Error>;
     /// Adds an audit event that stands alone: something refused.
     async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error>;
     /// The account's audit events, oldest first, at most so many.
     async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error>;
+}
+
+/// A connection to be added, with everything that is written together with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewConnection {
+    /// The connection.
+    pub connection: Connection,
+    /// Its secrets.
+    pub sealed: SealedCredentials,
+    /// What is written of it in the audit log.
+    pub event: AuditEvent,
+    /// If the request may be repeated: what its repetition is answered.
+    pub completion: Option<Completion>,
+}
+
+/// A connection's new state, with everything that is written together with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionUpdate {
+    /// The version that it must have now.
+    pub expected_version: u64,
+    /// What it becomes.
+    pub connection: Connection,
+    /// Its secrets, if they were replaced.
+    pub resealed: Option<SealedCredentials>,
+    /// What is written of it in the audit log.
+    pub event: AuditEvent,
+}
+
+/// The end of a request that may be repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// What it held.
+    pub reservation: Reservation,
+    /// What it is answered.
+    pub answer: KeptAnswer,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How far the deletion of an account has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountDeletion {
+    /// There is more to delete.
+    More,
+    /// That was the last of it.
+    Done,
+    /// There was no such account.
+    NoAccount,
 }
 
 /// Whether a compare-and-set found what it expected.

@@ -47,23 +47,25 @@ const USER_AGENT: &str = concat!("vimeo-connections/", env!("CARGO_PKG_VERSION")
 
 /// Opens the service for its own work, checking credentials as configured.
 pub(crate) async fn open_for_serving(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
-    open(config, Migrations::Apply, verification(&config.vimeo, tasks)?).await
+    let verification = verification(&config.vimeo, tasks.clone())?;
+    open(config, Migrations::Apply, verification, tasks).await
 }
 
 /// Opens the service for an administrator's command, which checks no credentials and upgrades no database.
 pub(crate) async fn open_for_administration(config: &Config) -> Result<App, WiringError> {
-    open(config, Migrations::OnlyIfNew, Verification::Off).await
+    open(config, Migrations::OnlyIfNew, Verification::Off, TaskTracker::new()).await
 }
 
 /// Opens the service for its migrations alone.
 pub(crate) async fn open_for_migrating(config: &Config) -> Result<App, WiringError> {
-    open(config, Migrations::Apply, Verification::Off).await
+    open(config, Migrations::Apply, Verification::Off, TaskTracker::new()).await
 }
 
 async fn open(
     config: &Config,
     migrations: Migrations,
     verification: Verification,
+    tasks: TaskTracker,
 ) -> Result<App, WiringError> {
     let setup = Setup {
         keyring: read_keyring(config).await?,
@@ -73,6 +75,7 @@ async fn open(
         verification,
         clock: Clock::system(),
         randomness: Randomness::system(),
+        tasks,
     };
     Ok(App::open(setup).await?)
 }

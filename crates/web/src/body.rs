@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
@@ -18,6 +18,8 @@ const BODY_MAX_BYTES: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Names the fields of a body that were ignored.
+pub(crate) const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-ignored-fields");
 /// The longest unknown field name that is repeated to the client.
 const ECHO_MAX_CHARS: usize = 40;
 /// How many ignored fields are named in the header.
@@ -25,8 +27,16 @@ const IGNORED_NAMED_MAX: usize = 20;
 /// Up to this many typing errors an unknown field is taken for a misspelt known one.
 const NEAR_MISS_DISTANCE: usize = 2;
 
+/// A body that is one JSON object.
+pub(crate) struct ObjectBody {
+    /// As it came.
+    pub(crate) bytes: Bytes,
+    /// What it says.
+    pub(crate) object: Vec<(String, Json)>,
+}
+
 /// Reads the whole body as one JSON object.
-pub(crate) async fn read_object(request: Request) -> Result<Vec<(String, Json)>, Problem> {
+pub(crate) async fn read_object(request: Request) -> Result<ObjectBody, Problem> {
     check_media_type(request.headers())?;
     // A client that waits to be told to go on is told before it sends what would be thrown away.
     let declared =
@@ -37,7 +47,7 @@ pub(crate) async fn read_object(request: Request) -> Result<Vec<(String, Json)>,
     let reading = read_limited(request.into_body());
     let bytes = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| Code::RequestTimeout)??;
     match json::parse(&bytes).map_err(Problem::not_json)? {
-        Json::Object(object) => Ok(object),
+        Json::Object(object) => Ok(ObjectBody { bytes, object }),
         _ => Err(Problem::not_json("The request body must be a JSON object.".to_owned())),
     }
 }
@@ -117,6 +127,34 @@ impl Fields {
         }
     }
 
+    /// A text that may be left out, but not be null.
+    pub(crate) fn changed_text<T, E: ToString>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if self.is_given(name) { self.required_text(name, parse) } else { None }
+    }
+
+    /// `true` or `false`, which may be left out, but not be null.
+    pub(crate) fn changed_bool(&mut self, name: &'static str) -> Option<bool> {
+        if self.is_given(name) { self.required_bool(name) } else { None }
+    }
+
+    /// A whole number from 1 to 2^53 - 1, which must be there.
+    pub(crate) fn required_version(&mut self, name: &'static str) -> Option<u64> {
+        match self.take(name) {
+            None => self.fault(name, "is required"),
+            Some(Json::Number(Some(version @ 1..))) => Some(version),
+            Some(_) => self.fault(name, "must be a whole number from 1 to 9007199254740991"),
+        }
+    }
+
+    /// Whether the field is there, whatever it says.
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        self.object.iter().any(|(key, _)| key == name)
+    }
+
     fn take(&mut self, name: &str) -> Option<Json> {
         let index = self.object.iter().position(|(key, _)| key == name)?;
         Some(self.object.remove(index).1)
@@ -184,17 +222,22 @@ pub(crate) struct IgnoredFields(Vec<String>);
 impl IgnoredFields {
     /// Names them in the response.
     pub(crate) fn report(&self, response: &mut Response) {
+        // Every name is plain ASCII, so that this is always a header's value.
+        if let Some(Ok(value)) = self.in_words().as_deref().map(HeaderValue::from_str) {
+            response.headers_mut().insert(IGNORED_FIELDS, value);
+        }
+    }
+
+    /// Their names, for the header; `None` if there are none.
+    pub(crate) fn in_words(&self) -> Option<String> {
         if self.0.is_empty() {
-            return;
+            return None;
         }
         let mut names: Vec<&str> = self.0.iter().take(IGNORED_NAMED_MAX).map(String::as_str).collect();
         if self.0.len() > IGNORED_NAMED_MAX {
             names.push("...");
         }
-        // Every name is plain ASCII, so that this is always a header's value.
-        if let Ok(value) = HeaderValue::from_str(&names.join(", ")) {
-            response.headers_mut().insert("x-ignored-fields", value);
-        }
+        Some(names.join(", "))
     }
 }
 

@@ -4,13 +4,18 @@ use std::fmt::Write as _;
 
 use app::Error;
 use axum::Json;
+use axum::extract::State;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::Shared;
+
 /// When to come back after the queue was full.
 const OVERLOADED_RETRY_SECONDS: u64 = 1;
+/// When to come back while the first request of an idempotency key is being done.
+const IDEMPOTENCY_KEY_RETRY_SECONDS: u64 = 1;
 /// When to come back after the database could not be used.
 const STORE_RETRY_SECONDS: u64 = 5;
 
@@ -18,15 +23,21 @@ const STORE_RETRY_SECONDS: u64 = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     InvalidRequestBody,
+    InvalidQuery,
+    InvalidPageKey,
+    InvalidRequestHeader,
     Unauthorized,
     ConnectionNotFound,
     NotFound,
     MethodNotAllowed,
     RequestTimeout,
     ConnectionNameExists,
+    VersionConflict,
+    IdempotencyKeyInUse,
     BodyTooLarge,
     UnsupportedMediaType,
     InvalidVimeoCredentials,
+    IdempotencyKeyReused,
     InternalError,
     VimeoUnavailable,
     StoreUnavailable,
@@ -44,17 +55,23 @@ struct Face {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::InvalidRequestBody,
+        Self::InvalidQuery,
+        Self::InvalidPageKey,
+        Self::InvalidRequestHeader,
         Self::Unauthorized,
         Self::ConnectionNotFound,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::ConnectionNameExists,
+        Self::VersionConflict,
+        Self::IdempotencyKeyInUse,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::InvalidVimeoCredentials,
+        Self::IdempotencyKeyReused,
         Self::InternalError,
         Self::VimeoUnavailable,
         Self::StoreUnavailable,
@@ -71,6 +88,24 @@ impl Code {
                 "INVALID_REQUEST_BODY",
                 "The request body is not valid.",
                 "The body is not JSON, not an object, or has faulty fields; `fields` names every faulty field at once. Mend the body.",
+            ),
+            Self::InvalidQuery => face(
+                StatusCode::BAD_REQUEST,
+                "INVALID_QUERY",
+                "The query of the URL is not valid.",
+                "`fields` names each faulty parameter. Parameters that are not known are ignored.",
+            ),
+            Self::InvalidPageKey => face(
+                StatusCode::BAD_REQUEST,
+                "INVALID_PAGE_KEY",
+                "The page key is none that this service gave to this account.",
+                "Send `nextPageKey` as the page before gave it, with a key of the same account; or begin again without one.",
+            ),
+            Self::InvalidRequestHeader => face(
+                StatusCode::BAD_REQUEST,
+                "INVALID_REQUEST_HEADER",
+                "A header of the request is not valid.",
+                "`fields` names the header.",
             ),
             Self::Unauthorized => face(
                 StatusCode::UNAUTHORIZED,
@@ -108,6 +143,18 @@ impl Code {
                 "This account already has a connection of this name.",
                 "Names are unique in an account, but for spaces at their ends. Choose another.",
             ),
+            Self::VersionConflict => face(
+                StatusCode::CONFLICT,
+                "VERSION_CONFLICT",
+                "The connection was changed since you read it. Nothing was changed now.",
+                "`currentVersion` is the version that it has now. Read the connection again, and decide again.",
+            ),
+            Self::IdempotencyKeyInUse => face(
+                StatusCode::CONFLICT,
+                "IDEMPOTENCY_KEY_IN_USE",
+                "A request with this idempotency key is still being done.",
+                "Send it again after `Retry-After` seconds: the answer will be that of the first request.",
+            ),
             Self::BodyTooLarge => face(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "BODY_TOO_LARGE",
@@ -125,6 +172,12 @@ impl Code {
                 "INVALID_VIMEO_CREDENTIALS",
                 "Vimeo refused the credentials.",
                 "`fields` names each credential at fault and how to mend it. Nothing was stored.",
+            ),
+            Self::IdempotencyKeyReused => face(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "IDEMPOTENCY_KEY_REUSED",
+                "This idempotency key was used for a request with another body.",
+                "A key belongs to one request for 24 hours. Take a new key for a new request.",
             ),
             Self::InternalError => face(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -154,7 +207,7 @@ impl Code {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "OUTCOME_UNKNOWN",
                 "The database was lost at the moment of commit: it may have been stored.",
-                "Look for the connection by its name before sending the request again.",
+                "Send the request again with the same `Idempotency-Key`, or look for the connection by its name first.",
             ),
         }
     }
@@ -175,6 +228,8 @@ pub(crate) struct Problem {
     pub(crate) message: Option<String>,
     pub(crate) fields: Vec<FieldFault>,
     pub(crate) retry_after_seconds: Option<u64>,
+    /// The version that the connection has, where that is what is wrong.
+    pub(crate) current_version: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -185,12 +240,14 @@ struct ProblemOut {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fields: Vec<FieldFault>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    current_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
 }
 
 impl From<Code> for Problem {
     fn from(code: Code) -> Self {
-        Self { code, message: None, fields: Vec::new(), retry_after_seconds: None }
+        Self { code, message: None, fields: Vec::new(), retry_after_seconds: None, current_version: None }
     }
 }
 
@@ -205,6 +262,11 @@ impl Problem {
         Self { fields, ..Code::InvalidRequestBody.into() }
     }
 
+    /// One parameter or header is faulty.
+    pub(crate) fn faulty(code: Code, name: &str, errors: &str) -> Self {
+        Self { fields: vec![FieldFault { name: name.to_owned(), errors: errors.to_owned() }], ..code.into() }
+    }
+
     fn retry(code: Code, seconds: u64) -> Self {
         Self { retry_after_seconds: Some(seconds), ..code.into() }
     }
@@ -215,6 +277,13 @@ impl From<Error> for Problem {
         match error {
             Error::Unauthorized => Code::Unauthorized.into(),
             Error::ConnectionNameExists => Code::ConnectionNameExists.into(),
+            Error::VersionConflict { current } => {
+                Self { current_version: Some(current), ..Code::VersionConflict.into() }
+            }
+            Error::IdempotencyKeyInUse => {
+                Self::retry(Code::IdempotencyKeyInUse, IDEMPOTENCY_KEY_RETRY_SECONDS)
+            }
+            Error::IdempotencyKeyReused => Code::IdempotencyKeyReused.into(),
             Error::ConnectionNotFound => Code::ConnectionNotFound.into(),
             Error::CredentialsRejected(findings) => {
                 Self { fields: credential_faults(&findings), ..Code::InvalidVimeoCredentials.into() }
@@ -260,7 +329,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Face { status, code, message, .. } = self.code.face();
         let message = self.message.unwrap_or_else(|| message.to_owned());
-        let out = ProblemOut { code, message, fields: self.fields, request_id: None };
+        let current_version = self.current_version;
+        let out = ProblemOut { code, message, fields: self.fields, current_version, request_id: None };
         let mut response = (status, Json(out)).into_response();
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -277,13 +347,25 @@ impl IntoResponse for Problem {
 pub(crate) fn internal_error(request_id: &str) -> Response {
     let Face { status, code, message, .. } = Code::InternalError.face();
     let request_id = Some(request_id.to_owned());
-    (status, Json(ProblemOut { code, message: message.to_owned(), fields: Vec::new(), request_id }))
-        .into_response()
+    let message = message.to_owned();
+    let out = ProblemOut { code, message, fields: Vec::new(), current_version: None, request_id };
+    (status, Json(out)).into_response()
 }
 
-/// The answer to a path that is none of ours.
-pub(crate) async fn not_found() -> Problem {
-    Code::NotFound.into()
+/// The answer to a path that is none of ours; where a documented path was probably meant, that one is named.
+pub(crate) async fn not_found(State(shared): State<Shared>, uri: Uri) -> Problem {
+    let base_path = &shared.settings.base_path;
+    let path = uri.path();
+    let message = if path.contains("/v1/vimeo/connections") {
+        format!("There is nothing at this path. Connections are at {base_path}/v1/vimeo-connections.")
+    } else if path.contains("/v1/vimeo-connections") && !path.starts_with(base_path.as_str()) {
+        format!("There is nothing at this path. The service's base path is {base_path}.")
+    } else if path.len() > 1 && path.ends_with('/') {
+        "There is nothing at this path. Leave the slash at its end away.".to_owned()
+    } else {
+        return Code::NotFound.into();
+    };
+    Problem { message: Some(message), ..Code::NotFound.into() }
 }
 
 /// The table as a page of the documentation.
@@ -319,8 +401,14 @@ mod tests {
 
     #[test]
     fn a_refusal_is_audited_under_the_code_that_the_client_sees() {
-        let refusals =
-            [Error::ConnectionNameExists, Error::ConnectionNotFound, Error::CredentialsRejected(vec![])];
+        let refusals = [
+            Error::ConnectionNameExists,
+            Error::ConnectionNotFound,
+            Error::VersionConflict { current: 2 },
+            Error::IdempotencyKeyInUse,
+            Error::IdempotencyKeyReused,
+            Error::CredentialsRejected(vec![]),
+        ];
         for error in refusals {
             let audited = error.refusal();
             assert_eq!(audited, Some(Problem::from(error).code.face().code));

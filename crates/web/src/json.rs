@@ -10,12 +10,16 @@ use zeroize::Zeroizing;
 pub(crate) enum Json {
     Null,
     Bool(bool),
-    Number,
+    /// With its value if that is a whole number from 0 to 2^53 - 1, however it is written: `5.0` is 5.
+    Number(Option<u64>),
     /// Wiped when dropped: it may be a secret.
     Text(Zeroizing<String>),
     Array,
     Object(Vec<(String, Json)>),
 }
+
+/// The highest whole number that is read: 2^53 - 1, which every JSON reader keeps exactly.
+const WHOLE_MAX: u64 = domain::connection::VERSION_MAX;
 
 /// The marker by which the one error of ours is known among the parser's.
 const DUPLICATE_KEY: &str = "a key is given twice";
@@ -66,16 +70,23 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Json::Bool(value))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-        Ok(Json::Number)
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(u64::try_from(value).ok().filter(|whole| *whole <= WHOLE_MAX)))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
-        Ok(Json::Number)
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(Some(value).filter(|whole| *whole <= WHOLE_MAX)))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-        Ok(Json::Number)
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number within the range is kept exactly"
+    )]
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        let is_whole = value.fract() == 0.0 && (0.0..=WHOLE_MAX as f64).contains(&value);
+        Ok(Json::Number(is_whole.then_some(value as u64)))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {
@@ -115,6 +126,28 @@ mod tests {
         assert_eq!(object[0], ("a".to_owned(), Json::Text("x\u{1f600}".to_owned().into())));
         assert_eq!(object[1].1, Json::Array);
         assert_eq!(object[2].1, Json::Bool(true));
+    }
+
+    #[test]
+    fn a_whole_number_is_read_however_it_is_written() {
+        for (text, whole) in [
+            ("5", Some(5)),
+            ("5.0", Some(5)),
+            ("5e0", Some(5)),
+            ("0.5e1", Some(5)),
+            ("0", Some(0)),
+            ("-0.0", Some(0)),
+            ("9007199254740991", Some(9_007_199_254_740_991)),
+            ("9007199254740991.0", Some(9_007_199_254_740_991)),
+            ("9007199254740992", None),
+            ("9007199254740992.0", None),
+            ("18446744073709551616", None),
+            ("5.5", None),
+            ("-1", None),
+            ("1e300", None),
+        ] {
+            assert_eq!(parse(text.as_bytes()), Ok(Json::Number(whole)), "{text}");
+        }
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::panic::AssertUnwindSafe;
 
+use app::Caller;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use domain::id::ApiKeyId;
 use domain::time::Timestamp;
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
@@ -101,7 +103,7 @@ impl Drop for LogLine {
             status = self.status.map(|status| status.as_u16()),
             duration_micros = micros,
             account = caller.map(|caller| caller.account_id.as_str()),
-            api_key = caller.map(|caller| caller.key_id.as_str()),
+            api_key = caller.and_then(Caller::key_id).map(ApiKeyId::as_str),
             "{}",
             if self.status.is_some() { "answered" } else { "cut off: the client hung up, or the service stopped" }
         );

@@ -2,13 +2,16 @@
 //! Knows HTTP and JSON. Knows no store, no seals, and no rule of the business.
 //! Invariant: every response to what is HTTP is JSON, or empty, and carries a request id; no request's value is echoed in an error.
 
+mod answer;
 mod auth;
 mod body;
 mod error;
+mod headers;
 mod health;
 mod json;
 mod layers;
 mod leftover;
+mod query;
 mod v1;
 
 use std::net::SocketAddr;
@@ -17,7 +20,7 @@ use std::sync::Arc;
 use app::{App, Clock};
 use axum::Router;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
-use axum::routing::{get, post};
+use axum::routing::get;
 
 pub use error::errors_markdown;
 
@@ -90,8 +93,17 @@ pub fn make_service(
 fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let shared = Shared { app, settings: Arc::new(settings), clock };
     let documented = Router::new()
-        .route("/v1/vimeo-connections", post(v1::connections::create_connection))
-        .route("/v1/vimeo-connections/{connection_id}", get(v1::connections::get_connection));
+        .route(
+            "/v1/vimeo-connections",
+            get(v1::connections::list_connections).post(v1::connections::create_connection),
+        )
+        .route(
+            "/v1/vimeo-connections/{connection_id}",
+            get(v1::connections::get_connection)
+                .put(v1::connections::update_connection)
+                .delete(v1::connections::delete_connection),
+        )
+        .route("/v1/whoami", get(v1::whoami::whoami));
     let service =
         Router::new().route("/health/live", get(health::live)).route("/health/ready", get(health::ready));
     let all = match shared.settings.base_path.as_str() {

@@ -10,7 +10,7 @@ use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
 
 use super::Place;
 use super::samples::{account, at, connection, event, insert_account, key_row, keyring_check, wrapped};
-use crate::{Changed, Error, Store};
+use crate::{Changed, Error, NewConnection, Store};
 
 async fn insert_connection(
     store: &dyn Store,
@@ -20,7 +20,8 @@ async fn insert_connection(
 ) -> Result<(), Error> {
     let (row, sealed) = connection(account, number, name);
     let event = event(account, number, Actor::Operator, row.id.as_str());
-    store.insert_connection(account, &row, &sealed, &event).await
+    let new = NewConnection { connection: row, sealed, event, completion: None };
+    store.insert_connection(account, new).await
 }
 
 pub(crate) async fn an_account_is_found_by_id_and_by_name(place: &Place) {
@@ -139,7 +140,8 @@ pub(crate) async fn a_revoked_or_expired_key_writes_no_connection(place: &Place)
         let (row, sealed) = connection(account, number, &format!("name {number}"));
         let actor = Actor::ApiKey { key_id: key.key.id.clone(), remote: Some([127, 0, 0, 1].into()) };
         let event = event(account, 20 + number, actor, row.id.as_str());
-        let result = store.insert_connection(account, &row, &sealed, &event).await;
+        let new = NewConnection { connection: row.clone(), sealed, event, completion: None };
+        let result = store.insert_connection(account, new).await;
         assert_eq!(result.is_ok(), good, "{number}: {result:?}");
         assert!(good || matches!(result, Err(Error::KeyNotActive)), "{number}");
         assert_eq!(store.find_connection(account, &row.id).await.unwrap().is_some(), good, "{number}");
@@ -186,7 +188,8 @@ pub(crate) async fn every_fact_brings_its_audit_event(place: &Place) {
     store.insert_api_key(&one, &row, &event(&one, 1, Actor::Operator, "key")).await.unwrap();
     let (new, sealed) = connection(&one, 1, "x");
     let done = event(&one, 2, actor.clone(), new.id.as_str());
-    store.insert_connection(&one, &new, &sealed, &done).await.unwrap();
+    let written = NewConnection { connection: new, sealed, event: done.clone(), completion: None };
+    store.insert_connection(&one, written).await.unwrap();
     let mut refused = event(&one, 3, actor, "x");
     refused.outcome = Outcome::Refused("CONNECTION_NAME_EXISTS".into());
     refused.subject = None;

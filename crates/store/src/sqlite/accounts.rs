@@ -6,8 +6,8 @@ use domain::id::AccountId;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::writer::Step;
-use super::{audit_events, rows, service};
-use crate::Error;
+use super::{api_keys, audit_events, connections, idempotency_records, rows, sealing_keys, service};
+use crate::{AccountDeletion, Error};
 
 pub(super) fn insert(connection: &Connection, account: &Account, event: &AuditEvent) -> Step<()> {
     let inserted = connection
@@ -27,6 +27,33 @@ pub(super) fn insert(connection: &Connection, account: &Account, event: &AuditEv
     }
     audit_events::insert(connection, &account.id, event)?;
     Ok(Ok(()))
+}
+
+/// Deletes a part of an account; see [`crate::Store::delete_account_part`].
+pub(super) fn delete_part(
+    connection: &Connection,
+    account: &AccountId,
+    limit: u32,
+    event: &AuditEvent,
+) -> Step<AccountDeletion> {
+    if find(connection, account)?.is_none() {
+        return Ok(Ok(AccountDeletion::NoAccount));
+    }
+    // The keys first: from this commit on nobody adds to what is to go.
+    api_keys::delete_of_account(connection, account)?;
+    sealing_keys::wipe_of_account(connection, account, limit)?;
+    let connections = connections::delete_of_account(connection, account, limit)?;
+    let records = idempotency_records::delete_of_account(connection, account, limit)?;
+    if connections.max(records) >= limit as usize {
+        return Ok(Ok(AccountDeletion::More));
+    }
+    // Overwritten where it stands, then deleted.
+    connection
+        .prepare_cached("UPDATE accounts SET wrapped_key = zeroblob(60) WHERE account_id = ?1")?
+        .execute([account.as_str()])?;
+    connection.prepare_cached("DELETE FROM accounts WHERE account_id = ?1")?.execute([account.as_str()])?;
+    audit_events::insert(connection, account, event)?;
+    Ok(Ok(AccountDeletion::Done))
 }
 
 pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<Account>> {

@@ -67,6 +67,14 @@ pub(super) fn update_revoked(
     Ok(Ok(Changed::Yes))
 }
 
+/// Deletes all keys of an account.
+pub(super) fn delete_of_account(connection: &Connection, account: &AccountId) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM api_keys WHERE account_id = ?1")?
+        .execute([account.as_str()])
+        .map(drop)
+}
+
 pub(super) fn find(connection: &Connection, id: &ApiKeyId) -> rusqlite::Result<Option<ApiKeyRow>> {
     connection
         .prepare_cached(

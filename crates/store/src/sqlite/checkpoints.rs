@@ -1,8 +1,12 @@
-//! Checkpoints: copying the write-ahead log into the database file, on a thread of its own.
+//! Checkpoints: copying the write-ahead log into the database file, on a thread of its own. And cutting the log off
+//! after a key was wiped: the old pages in it still hold the key.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -15,6 +19,17 @@ const COPY_FROM_PAGES: i32 = 1_000;
 /// From so many on, the writer is held for the moment that it takes to start the log afresh; 64 MiB.
 const RESTART_FROM_PAGES: i64 = 16_384;
 
+/// Between two cuts, so that many wiped keys share one.
+const CUT_PAUSE: Duration = Duration::from_millis(500);
+/// How long a cut waits for readers that are still in the old log. The writer waits meanwhile.
+const CUT_PATIENCE: Duration = Duration::from_millis(100);
+/// How long the writer waits for a cut at most.
+const GATE_PATIENCE: Duration = Duration::from_secs(1);
+/// When a cut has not succeeded for so long, the log says so: somebody reads for very long.
+const CUT_LATE: Duration = Duration::from_secs(10);
+/// How long closing the store waits for a cut that is due.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The checkpoints' thread.
 pub(super) struct Checkpointer {
     notify: Notify,
@@ -23,83 +38,226 @@ pub(super) struct Checkpointer {
 
 /// Tells the thread that there is work.
 #[derive(Clone)]
-pub(super) struct Notify(SyncSender<Notice>);
+pub(super) struct Notify {
+    sender: SyncSender<Notice>,
+    /// The open transaction wipes a key.
+    is_wiping: Arc<AtomicBool>,
+    /// The log holds a key that was wiped.
+    is_cut_due: Arc<AtomicBool>,
+    gate: Arc<Gate>,
+}
 
 enum Notice {
-    Copy,
+    Look,
     Stop,
 }
 
+/// Holds the writer between two batches. Without it a busy writer would leave the lock free only for moments that no
+/// checkpoint ever hits.
+#[derive(Default)]
+pub(super) struct Gate {
+    is_closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    /// Waits while it is closed, but not for ever.
+    pub(super) fn pass(&self) {
+        let is_closed = self.is_closed.lock().unwrap_or_else(PoisonError::into_inner);
+        // However the waiting ends, the writer goes on.
+        drop(self.opened.wait_timeout_while(is_closed, GATE_PATIENCE, |is_closed| *is_closed));
+    }
+
+    fn set(&self, is_closed: bool) {
+        *self.is_closed.lock().unwrap_or_else(PoisonError::into_inner) = is_closed;
+        self.opened.notify_all();
+    }
+}
+
 impl Notify {
-    /// The log has so many pages after a commit.
-    pub(super) fn wal_has_grown(&self, pages: i32) {
-        if pages >= COPY_FROM_PAGES {
-            // A full channel means that the thread has been told already.
-            let _ = self.0.try_send(Notice::Copy);
+    /// The open transaction wipes a key: when it is committed, the log must be cut off. A cut before that would not do.
+    pub(super) fn key_is_wiped(&self) {
+        self.is_wiping.store(true, Ordering::Release);
+    }
+
+    /// A transaction was committed, and the log has so many pages now.
+    pub(super) fn committed(&self, pages: i32) {
+        if self.is_wiping.swap(false, Ordering::AcqRel) {
+            self.cut_log();
+        } else if pages >= COPY_FROM_PAGES {
+            self.look();
         }
+    }
+
+    /// Asks for a cut.
+    pub(super) fn cut_log(&self) {
+        self.is_cut_due.store(true, Ordering::Release);
+        self.look();
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn look(&self) {
+        // A full channel means that the thread has been told already.
+        let _ = self.sender.try_send(Notice::Look);
     }
 }
 
 impl Checkpointer {
     pub(super) fn start(path: PathBuf, fail: watch::Sender<Option<String>>) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(1);
+        let notify =
+            Notify { sender, is_wiping: Arc::default(), is_cut_due: Arc::default(), gate: Arc::default() };
+        let work = Work { path, connection: None, notify: notify.clone(), wanted_since: None };
         let thread = std::thread::Builder::new()
             .name("sqlite-checkpoint".to_owned())
-            .spawn(move || run(&path, &receiver, &fail))?;
-        Ok(Self { notify: Notify(sender), thread: Some(thread) })
+            .spawn(move || work.run(&receiver, &fail))?;
+        Ok(Self { notify, thread: Some(thread) })
     }
 
-    pub(super) fn notify(&self) -> Notify {
-        self.notify.clone()
+    pub(super) fn notify(&self) -> &Notify {
+        &self.notify
     }
 
-    /// Ends the thread after the checkpoint it may be at.
+    /// Ends the thread after the checkpoint it may be at, and after a cut that is due.
     pub(super) fn stop(mut self) {
         // An error says that it has ended already.
-        let _ = self.notify.0.send(Notice::Stop);
+        let _ = self.notify.sender.send(Notice::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn run(path: &Path, notices: &Receiver<Notice>, fail: &watch::Sender<Option<String>>) {
-    let mut connection = None;
-    while let Ok(Notice::Copy) = notices.recv() {
-        match checkpoint(path, &mut connection) {
-            Ok(()) => {}
-            Err(error) if is_io_failure(&error) => {
-                fail.send_replace(Some(format!("copying the write-ahead log failed: {error}")));
+/// What the thread works with.
+struct Work {
+    path: PathBuf,
+    connection: Option<Connection>,
+    notify: Notify,
+    /// Since when a cut was asked for and did not succeed.
+    wanted_since: Option<Instant>,
+}
+
+impl Work {
+    fn run(mut self, notices: &Receiver<Notice>, fail: &watch::Sender<Option<String>>) {
+        let mut next_cut = Instant::now();
+        loop {
+            let wait = next_cut.saturating_duration_since(Instant::now());
+            let notice = if self.is_cut_due() {
+                notices.recv_timeout(wait)
+            } else {
+                notices.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            let result = match notice {
+                Ok(Notice::Look) if !self.is_cut_due() => self.copy(),
+                Ok(Notice::Look) | Err(RecvTimeoutError::Timeout) if next_cut <= Instant::now() => {
+                    let result = self.cut();
+                    next_cut = Instant::now() + CUT_PAUSE;
+                    result
+                }
+                Ok(Notice::Look) => self.copy(),
+                Err(RecvTimeoutError::Timeout) => Ok(()),
+                Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
+            };
+            match result {
+                Ok(()) => {}
+                Err(error) if is_io_failure(&error) => {
+                    fail.send_replace(Some(format!("copying the write-ahead log failed: {error}")));
+                    return;
+                }
+                // A reader or another process was in the way: the next notice tries again.
+                Err(error) => tracing::warn!(%error, "a checkpoint was put off"),
+            }
+        }
+    }
+
+    fn is_cut_due(&self) -> bool {
+        self.notify.is_cut_due.load(Ordering::Acquire)
+    }
+
+    fn connection(&mut self) -> rusqlite::Result<&Connection> {
+        if self.connection.is_none() {
+            self.connection = Some(open(&self.path)?);
+        }
+        self.connection.as_ref().ok_or(rusqlite::Error::InvalidQuery)
+    }
+
+    fn copy(&mut self) -> rusqlite::Result<()> {
+        let connection = self.connection()?;
+        let log = run_mode(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        // Starting the log afresh holds the writer. With everything copied that is a moment; with a reader still in the
+        // old log it would be until the reader is done, so then the log grows on and the next notice tries again.
+        if log.pages >= RESTART_FROM_PAGES && log.copied == log.pages {
+            run_mode(connection, "PRAGMA wal_checkpoint(RESTART)")?;
+        }
+        Ok(())
+    }
+
+    /// Copies the log and cuts it to nothing. Another try is due when somebody was in the way.
+    fn cut(&mut self) -> rusqlite::Result<()> {
+        // Before the work: what is wiped from now on asks for another cut.
+        self.notify.is_cut_due.store(false, Ordering::Release);
+        let result = self.try_cut();
+        let since = *self.wanted_since.get_or_insert_with(Instant::now);
+        if matches!(result, Ok(true)) {
+            self.wanted_since = None;
+            return Ok(());
+        }
+        self.notify.is_cut_due.store(true, Ordering::Release);
+        if since.elapsed() >= CUT_LATE {
+            tracing::warn!(
+                "the write-ahead log could not be cut off since a secret was deleted: another process reads the \
+                 database without end. Until it stops, the log may still hold the deleted secret's key"
+            );
+            self.wanted_since = Some(Instant::now());
+        }
+        result.map(drop)
+    }
+
+    /// Whether nobody was in the way.
+    fn try_cut(&mut self) -> rusqlite::Result<bool> {
+        let gate = self.notify.gate.clone();
+        let connection = self.connection()?;
+        // Most of the work, while writing goes on.
+        run_mode(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        gate.set(true);
+        connection.busy_timeout(CUT_PATIENCE)?;
+        let log = run_mode(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+        gate.set(false);
+        connection.busy_timeout(Duration::ZERO)?;
+        Ok(!log?.is_busy)
+    }
+
+    /// What is due is done before the store is closed.
+    fn finish(mut self) {
+        let started = Instant::now();
+        while self.is_cut_due() {
+            if let Err(error) = self.cut() {
+                tracing::warn!(%error, "the write-ahead log could not be cut off");
+            }
+            if started.elapsed() > CLOSING_PATIENCE {
                 return;
             }
-            // A reader or another process was in the way: the next notice tries again.
-            Err(error) => tracing::warn!(%error, "a checkpoint was put off"),
+            if self.is_cut_due() {
+                std::thread::sleep(CUT_PATIENCE);
+            }
         }
     }
 }
 
-fn checkpoint(path: &Path, connection: &mut Option<Connection>) -> rusqlite::Result<()> {
-    let connection = match connection {
-        Some(connection) => connection,
-        None => connection.insert(open(path)?),
-    };
-    let log = run_mode(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
-    // Starting the log afresh holds the writer. With everything copied that is a moment; with a reader still in the
-    // old log it would be until the reader is done, so then the log grows on and the next notice tries again.
-    if log.pages >= RESTART_FROM_PAGES && log.copied == log.pages {
-        run_mode(connection, "PRAGMA wal_checkpoint(RESTART)")?;
-    }
-    Ok(())
-}
-
 /// The write-ahead log after a checkpoint.
 struct Log {
+    is_busy: bool,
     pages: i64,
     copied: i64,
 }
 
 fn run_mode(connection: &Connection, pragma: &str) -> rusqlite::Result<Log> {
-    connection.query_row(pragma, [], |row| Ok(Log { pages: row.get(1)?, copied: row.get(2)? }))
+    connection.query_row(pragma, [], |row| {
+        Ok(Log { is_busy: row.get(0)?, pages: row.get(1)?, copied: row.get(2)? })
+    })
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
@@ -115,6 +273,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::NewConnection;
     use crate::contract::{Place, samples};
 
     const PATIENCE: Duration = Duration::from_mins(1);
@@ -136,7 +295,8 @@ mod tests {
             let (row, mut sealed) = samples::connection(&account, number, &format!("c {number}"));
             sealed.envelope = vec![1; 60_000];
             let event = samples::event(&account, number, domain::audit::Actor::Operator, "c");
-            store.insert_connection(&account, &row, &sealed, &event).await.unwrap();
+            let new = NewConnection { connection: row, sealed, event, completion: None };
+            store.insert_connection(&account, new).await.unwrap();
         };
         tokio::time::timeout(PATIENCE, async {
             while log() < limit + limit / 4 {

@@ -7,27 +7,35 @@ use domain::secret::SealedCredentials;
 use rusqlite::{OptionalExtension as _, Row};
 
 use super::writer::Step;
-use super::{api_keys, audit_events, rows};
-use crate::Error;
+use super::{api_keys, audit_events, idempotency_records, rows, sealing_keys};
+use crate::{Changed, ConnectionUpdate, Error, NewConnection};
 
-pub(super) fn insert(
-    database: &rusqlite::Connection,
-    account: &AccountId,
-    connection: &Connection,
-    sealed: &SealedCredentials,
-    event: &AuditEvent,
-) -> Step<()> {
+/// What is read of a connection, everywhere.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT account_id, connection_id, name, description, is_enabled, client_identifier,
+                    created_at, updated_at, version, sealed_version",
+            $rest
+        )
+    };
+}
+
+pub(super) fn insert(database: &rusqlite::Connection, account: &AccountId, new: &NewConnection) -> Step<()> {
+    let NewConnection { connection, sealed, event, completion } = new;
     // Refusals come before the first row is written: other writes share the transaction.
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
     }
+    if let Some(completion) = completion
+        && !idempotency_records::is_held(database, account, &completion.reservation)?
+    {
+        return Ok(Err(Error::ReservationLost));
+    }
     if find_id_by_name(database, account, connection.name.unique_part())?.is_some() {
         return Ok(Err(Error::NameTaken));
     }
-    database
-        .prepare_cached("INSERT INTO sealing_keys (wrapped_key) VALUES (?1)")?
-        .execute([sealed.sealing_key.0])?;
-    let sealing_key_id = database.last_insert_rowid();
+    let sealing_key_id = sealing_keys::insert(database, &sealed.sealing_key)?;
     database
         .prepare_cached(
             "INSERT INTO connections
@@ -50,8 +58,115 @@ pub(super) fn insert(
             sealing_key_id,
             &sealed.envelope,
         ))?;
+    if let Some(completion) = completion {
+        idempotency_records::complete(database, account, completion)?;
+    }
     audit_events::insert(database, account, event)?;
     Ok(Ok(()))
+}
+
+pub(super) fn update(
+    database: &rusqlite::Connection,
+    account: &AccountId,
+    update: &ConnectionUpdate,
+) -> Step<()> {
+    let ConnectionUpdate { expected_version, connection, resealed, event } = update;
+    if !api_keys::is_actor_active(database, event)? {
+        return Ok(Err(Error::KeyNotActive));
+    }
+    let Some((current, old_sealing_key)) = find_version(database, account, &connection.id)? else {
+        return Ok(Err(Error::NotFound));
+    };
+    if current != *expected_version {
+        return Ok(Err(Error::VersionConflict { current }));
+    }
+    let named_so = find_id_by_name(database, account, connection.name.unique_part())?;
+    if named_so.is_some_and(|id| id != connection.id) {
+        return Ok(Err(Error::NameTaken));
+    }
+    database
+        .prepare_cached(
+            "UPDATE connections SET name = ?3, unique_name = ?4, description = ?5, is_enabled = ?6,
+                client_identifier = ?7, updated_at = ?8, version = ?9
+             WHERE account_id = ?1 AND connection_id = ?2",
+        )?
+        .execute((
+            account.as_str(),
+            connection.id.as_str(),
+            connection.name.as_str(),
+            connection.name.unique_part(),
+            connection.description.as_ref().map(Description::as_str),
+            connection.availability.is_enabled(),
+            connection.client_identifier.as_str(),
+            connection.updated_at.as_micros(),
+            connection.version,
+        ))?;
+    if let Some(sealed) = resealed {
+        sealing_keys::wipe(database, old_sealing_key)?;
+        let sealing_key_id = sealing_keys::insert(database, &sealed.sealing_key)?;
+        database
+            .prepare_cached(
+                "UPDATE connections SET sealed_version = ?3, sealing_key_id = ?4, envelope = ?5
+                 WHERE account_id = ?1 AND connection_id = ?2",
+            )?
+            .execute((
+                account.as_str(),
+                connection.id.as_str(),
+                connection.sealed_version,
+                sealing_key_id,
+                &sealed.envelope,
+            ))?;
+    }
+    audit_events::insert(database, account, event)?;
+    Ok(Ok(()))
+}
+
+pub(super) fn delete(
+    database: &rusqlite::Connection,
+    account: &AccountId,
+    id: &ConnectionId,
+    event: &AuditEvent,
+) -> Step<Changed> {
+    if !api_keys::is_actor_active(database, event)? {
+        return Ok(Err(Error::KeyNotActive));
+    }
+    let Some((_, sealing_key_id)) = find_version(database, account, id)? else {
+        return Ok(Ok(Changed::No));
+    };
+    sealing_keys::wipe(database, sealing_key_id)?;
+    database
+        .prepare_cached("DELETE FROM connections WHERE account_id = ?1 AND connection_id = ?2")?
+        .execute((account.as_str(), id.as_str()))?;
+    audit_events::insert(database, account, event)?;
+    Ok(Ok(Changed::Yes))
+}
+
+/// Deletes an account's first connections, at most so many, whose keys were wiped before; how many there were.
+pub(super) fn delete_of_account(
+    database: &rusqlite::Connection,
+    account: &AccountId,
+    limit: u32,
+) -> rusqlite::Result<usize> {
+    database
+        .prepare_cached(
+            "DELETE FROM connections WHERE rowid IN
+                (SELECT rowid FROM connections WHERE account_id = ?1 ORDER BY connection_id LIMIT ?2)",
+        )?
+        .execute((account.as_str(), limit))
+}
+
+/// A connection's version, and the number of its sealing key.
+fn find_version(
+    database: &rusqlite::Connection,
+    account: &AccountId,
+    id: &ConnectionId,
+) -> rusqlite::Result<Option<(u64, i64)>> {
+    database
+        .prepare_cached(
+            "SELECT version, sealing_key_id FROM connections WHERE account_id = ?1 AND connection_id = ?2",
+        )?
+        .query_row((account.as_str(), id.as_str()), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
 }
 
 pub(super) fn find(
@@ -60,11 +175,7 @@ pub(super) fn find(
     id: &ConnectionId,
 ) -> rusqlite::Result<Option<Connection>> {
     database
-        .prepare_cached(
-            "SELECT account_id, connection_id, name, description, is_enabled, client_identifier,
-                    created_at, updated_at, version, sealed_version
-             FROM connections WHERE account_id = ?1 AND connection_id = ?2",
-        )?
+        .prepare_cached(select!(" FROM connections WHERE account_id = ?1 AND connection_id = ?2"))?
         .query_row((account.as_str(), id.as_str()), connection)
         .optional()
 }
@@ -86,15 +197,32 @@ pub(super) fn find_sealed(
     id: &ConnectionId,
 ) -> rusqlite::Result<Option<(Connection, SealedCredentials)>> {
     database
-        .prepare_cached(
-            "SELECT account_id, connection_id, name, description, is_enabled, client_identifier,
-                    created_at, updated_at, version, sealed_version, envelope,
-                    coalesce(wrapped_key, zeroblob(60)) AS wrapped_key
-             FROM connections LEFT JOIN sealing_keys USING (sealing_key_id)
-             WHERE account_id = ?1 AND connection_id = ?2",
-        )?
+        .prepare_cached(select!(
+            ", envelope, coalesce(wrapped_key, zeroblob(60)) AS wrapped_key
+                 FROM connections LEFT JOIN sealing_keys USING (sealing_key_id)
+                 WHERE account_id = ?1 AND connection_id = ?2"
+        ))?
         .query_row((account.as_str(), id.as_str()), sealed_connection)
         .optional()
+}
+
+pub(super) fn list(
+    database: &rusqlite::Connection,
+    account: &AccountId,
+    after: Option<&ConnectionId>,
+    limit: u32,
+) -> rusqlite::Result<Vec<Connection>> {
+    let mut statement = database.prepare_cached(LIST)?;
+    statement.query_map((account.as_str(), text_of(after), limit), connection)?.collect()
+}
+
+/// By keyset: SQLite goes to the place in the index and reads on from there, however deep that is.
+const LIST: &str =
+    select!(" FROM connections WHERE account_id = ?1 AND connection_id > ?2 ORDER BY connection_id LIMIT ?3");
+
+/// No identifier is empty, so that the empty text stands before the first.
+fn text_of(after: Option<&ConnectionId>) -> &str {
+    after.map_or("", ConnectionId::as_str)
 }
 
 pub(super) fn list_ids(
@@ -107,10 +235,10 @@ pub(super) fn list_ids(
         "SELECT connection_id FROM connections
          WHERE account_id = ?1 AND connection_id > ?2 ORDER BY connection_id LIMIT ?3",
     )?;
-    // No identifier is empty, so that the empty text stands before the first.
-    let after = after.map_or("", ConnectionId::as_str);
     statement
-        .query_map((account.as_str(), after, limit), |row| Ok(ConnectionId::from_stored(row.get(0)?)))?
+        .query_map((account.as_str(), text_of(after), limit), |row| {
+            Ok(ConnectionId::from_stored(row.get(0)?))
+        })?
         .collect()
 }
 
@@ -136,4 +264,27 @@ fn connection(row: &Row<'_>) -> rusqlite::Result<Connection> {
         version: row.get("version")?,
         sealed_version: row.get("sealed_version")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{Place, samples};
+
+    #[tokio::test]
+    async fn a_page_is_a_search_in_the_index_of_the_primary_key() {
+        let place = Place::sqlite();
+        let store = place.open().await;
+        samples::insert_account(&*store, 1).await;
+        let database = rusqlite::Connection::open(place.path()).unwrap();
+        let plan: Vec<String> = database
+            .prepare(&format!("EXPLAIN QUERY PLAN {LIST}"))
+            .unwrap()
+            .query_map(("a", "b", 51), |row| row.get("detail"))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let search = "SEARCH connections USING INDEX sqlite_autoindex_connections_1 (account_id=? AND connection_id>?)";
+        assert_eq!(plan, [search], "no scan, and no sorting");
+    }
 }

@@ -7,9 +7,11 @@ mod api_keys;
 mod audit_events;
 mod checkpoints;
 mod connections;
+mod idempotency_records;
 mod readers;
 mod rows;
 mod schema;
+mod sealing_keys;
 mod service;
 mod writer;
 
@@ -23,12 +25,15 @@ use domain::api_key::{ApiKeyRow, HashedKey, RowMac};
 use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
+use domain::idempotency::{OnceRequest, Reservation, Reserved};
 use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 
 pub(crate) use schema::inspect;
 
-use crate::{Changed, Error, OpenError, Options, Store};
+use crate::{
+    AccountDeletion, Changed, ConnectionUpdate, Error, Migrations, NewConnection, OpenError, Options, Store,
+};
 use readers::Readers;
 use writer::Writer;
 
@@ -60,10 +65,13 @@ impl Sqlite {
         create_for_owner_alone(path)?;
         let mut connection = connect(path).map_err(engine)?;
         schema::migrate(&mut connection, path, options)?;
-        Ok(Self {
-            writer: Writer::start(connection, path, options.queue).map_err(engine)?,
-            readers: Readers::new(path.to_owned()),
-        })
+        let writer = Writer::start(connection, path, options.queue).map_err(engine)?;
+        if options.migrations == Migrations::Apply {
+            // A crash may have left a log with keys that were wiped after they were written there. A command beside
+            // the running service leaves the log to that.
+            writer.cut_log();
+        }
+        Ok(Self { writer, readers: Readers::new(path.to_owned()) })
     }
 }
 
@@ -156,6 +164,10 @@ impl Store for Sqlite {
         self.readers.read(|connection| api_keys::find(connection, id))
     }
 
+    async fn delete_idempotency_records(&self, until: Timestamp, limit: u32) -> Result<usize, Error> {
+        self.writer.write(move |connection| idempotency_records::delete_ended(connection, until, limit)).await
+    }
+
     async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
         self.readers.read(|connection| accounts::find(connection, account))
     }
@@ -190,18 +202,34 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn insert_connection(
+    async fn delete_account_part(
         &self,
         account: &AccountId,
-        connection: &Connection,
-        sealed: &SealedCredentials,
+        limit: u32,
         event: &AuditEvent,
-    ) -> Result<(), Error> {
-        let (account, row, sealed, event) =
-            (account.clone(), connection.clone(), sealed.clone(), event.clone());
-        self.writer
-            .write(move |connection| connections::insert(connection, &account, &row, &sealed, &event))
-            .await
+    ) -> Result<AccountDeletion, Error> {
+        let (account, event) = (account.clone(), event.clone());
+        self.writer.write(move |connection| accounts::delete_part(connection, &account, limit, &event)).await
+    }
+
+    async fn insert_connection(&self, account: &AccountId, new: NewConnection) -> Result<(), Error> {
+        let account = account.clone();
+        self.writer.write(move |connection| connections::insert(connection, &account, &new)).await
+    }
+
+    async fn update_connection(&self, account: &AccountId, update: ConnectionUpdate) -> Result<(), Error> {
+        let account = account.clone();
+        self.writer.write(move |connection| connections::update(connection, &account, &update)).await
+    }
+
+    async fn delete_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+        event: &AuditEvent,
+    ) -> Result<Changed, Error> {
+        let (account, id, event) = (account.clone(), id.clone(), event.clone());
+        self.writer.write(move |connection| connections::delete(connection, &account, &id, &event)).await
     }
 
     async fn find_connection(
@@ -228,6 +256,15 @@ impl Store for Sqlite {
         self.readers.read(|connection| connections::find_sealed(connection, account, id))
     }
 
+    async fn list_connections(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+    ) -> Result<Vec<Connection>, Error> {
+        self.readers.read(|connection| connections::list(connection, account, after, limit))
+    }
+
     async fn list_connection_ids(
         &self,
         account: &AccountId,
@@ -235,6 +272,29 @@ impl Store for Sqlite {
         limit: u32,
     ) -> Result<Vec<ConnectionId>, Error> {
         self.readers.read(|connection| connections::list_ids(connection, account, after, limit))
+    }
+
+    async fn reserve_idempotency_key(
+        &self,
+        account: &AccountId,
+        request: &OnceRequest,
+    ) -> Result<Reserved, Error> {
+        let (account, request) = (account.clone(), request.clone());
+        self.writer
+            .write(move |connection| idempotency_records::reserve(connection, &account, &request))
+            .await
+    }
+
+    async fn release_idempotency_key(
+        &self,
+        account: &AccountId,
+        reservation: &Reservation,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let (account, reservation) = (account.clone(), reservation.clone());
+        self.writer
+            .write(move |connection| idempotency_records::release(connection, &account, &reservation, at))
+            .await
     }
 
     async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error> {

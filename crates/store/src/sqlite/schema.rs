@@ -1,4 +1,4 @@
-//! Migrations: numbered, each in a transaction, each saying the lowest application schema that may still use its
+//! Migrations: numbered, run in one transaction, each saying the lowest application schema that may still use its
 //! result. And looking at a database without touching it.
 
 use std::path::Path;
@@ -24,12 +24,20 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration {
-    number: 1,
-    name: "house",
-    lowest_application_schema: 1,
-    sql: include_str!("../../migrations/sqlite/0001_house.sql"),
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        number: 1,
+        name: "house",
+        lowest_application_schema: 1,
+        sql: include_str!("../../migrations/sqlite/0001_house.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "idempotency",
+        lowest_application_schema: 1,
+        sql: include_str!("../../migrations/sqlite/0002_idempotency.sql"),
+    },
+];
 
 const _: () = assert!(MIGRATIONS.len() == APPLICATION_SCHEMA as usize);
 
@@ -83,8 +91,8 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, options: &Option
     switch_to_wal(connection).map_err(engine)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(engine)?;
     let schema = before.map_or(0, |state| state.schema);
-    for migration in MIGRATIONS.iter().filter(|migration| migration.number > schema) {
-        apply(connection, migration, options).map_err(engine)?;
+    if schema < APPLICATION_SCHEMA {
+        apply(connection, options).map_err(engine)?;
     }
     Ok(())
 }
@@ -104,8 +112,9 @@ fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Runs one migration, unless it was run: by another process, perhaps, since we looked.
-fn apply(connection: &mut Connection, migration: &Migration, options: &Options) -> rusqlite::Result<()> {
+/// Runs the migrations that were not run: by another process, perhaps, since we looked. All in one transaction, so that
+/// no other process meets a database that has come half the way.
+fn apply(connection: &mut Connection, options: &Options) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -115,20 +124,18 @@ fn apply(connection: &mut Connection, migration: &Migration, options: &Options) 
             applied_at                INTEGER NOT NULL
         ) STRICT",
     )?;
-    let done: bool = transaction.query_row(
-        "SELECT EXISTS (SELECT 1 FROM schema_migrations WHERE number = ?1)",
-        [migration.number],
-        |row| row.get(0),
-    )?;
-    if done {
-        return Ok(());
-    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.execute_batch(migration.sql)?;
-    transaction.execute(
-        "INSERT INTO schema_migrations (number, name, lowest_application_schema, applied_at) VALUES (?1, ?2, ?3, ?4)",
-        (migration.number, migration.name, migration.lowest_application_schema, options.now.as_micros()),
-    )?;
+    let schema: u32 =
+        transaction
+            .query_row("SELECT coalesce(max(number), 0) FROM schema_migrations", [], |row| row.get(0))?;
+    for migration in MIGRATIONS.iter().filter(|migration| migration.number > schema) {
+        transaction.execute_batch(migration.sql)?;
+        transaction.execute(
+            "INSERT INTO schema_migrations (number, name, lowest_application_schema, applied_at)
+             VALUES (?1, ?2, ?3, ?4)",
+            (migration.number, migration.name, migration.lowest_application_schema, options.now.as_micros()),
+        )?;
+    }
     transaction.commit()
 }
 

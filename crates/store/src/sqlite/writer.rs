@@ -7,10 +7,12 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 
+use rusqlite::hooks::Action;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoints::{Checkpointer, Notify};
+use super::sealing_keys;
 use crate::Error;
 
 /// Most writes that share a transaction: enough that the sync no longer counts, few enough that none waits long.
@@ -30,6 +32,7 @@ pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Box<dyn Write>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     failure: watch::Receiver<Option<String>>,
+    notify: Notify,
 }
 
 /// One write in the queue, whatever its answer's type.
@@ -82,12 +85,13 @@ impl Writer {
     pub(super) fn start(mut connection: Connection, path: &Path, queue: usize) -> std::io::Result<Self> {
         let (fail, failure) = watch::channel(None);
         let checkpointer = Checkpointer::start(path.to_owned(), fail.clone())?;
-        prepare(&mut connection, checkpointer.notify()).map_err(std::io::Error::other)?;
+        let notify = checkpointer.notify().clone();
+        prepare(&mut connection, notify.clone()).map_err(std::io::Error::other)?;
         let (sender, receiver) = mpsc::channel(queue.max(1));
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || Loop { connection, receiver, fail, checkpointer }.run())?;
-        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), failure })
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), failure, notify })
     }
 
     /// Queues a write and waits until it is durable. Dropping the future before its turn comes withdraws the write.
@@ -104,6 +108,11 @@ impl Writer {
             mpsc::error::TrySendError::Closed(_) => Error::Unavailable("the writer has stopped".into()),
         })?;
         answer.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+
+    /// Cuts the write-ahead log off soon, as after a wiping.
+    pub(super) fn cut_log(&self) {
+        self.notify.cut_log();
     }
 
     /// Resolves when the writer cannot go on.
@@ -136,11 +145,19 @@ fn prepare(connection: &mut Connection, notify: Notify) -> rusqlite::Result<()> 
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
+    // A courtesy to names and descriptions; the secrets do not depend on it (see `sealing_keys`).
+    connection.pragma_update(None, "secure_delete", "FAST")?;
     // SQLite's own checkpoints would run on this thread, in the middle of somebody's commit.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    let wiping = notify.clone();
+    connection.update_hook(Some(move |action, _: &str, table: &str, _| {
+        if action != Action::SQLITE_INSERT && table == sealing_keys::TABLE {
+            wiping.key_is_wiped();
+        }
+    }))?;
     connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
-        notify.wal_has_grown(pages);
+        notify.committed(pages);
         Ok(())
     }))
 }
@@ -173,6 +190,7 @@ impl Loop {
             {
                 batch.push(next);
             }
+            self.checkpointer.notify().gate().pass();
             if let Err(cause) = self.commit(batch) {
                 let cause = format!("writing the database failed, its state is unknown: {cause}");
                 self.fail.send_replace(Some(cause));

@@ -1,153 +1,97 @@
-//! Connections over HTTP. The wire types are those of the HTTP contract, Part 1.
+//! Connections over HTTP: the handlers.
 
+use app::{Once, Outcome};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
-use axum::http::header::{ETAG, IF_NONE_MATCH, LOCATION};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::header::ETAG;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use domain::connection::{
-    AccessToken, Availability, ClientIdentifier, ClientSecret, Connection, ConnectionDraft, ConnectionName,
-    Credentials, Description,
-};
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use domain::connection::ConnectionName;
 use domain::id::ConnectionId;
-use serde::Serialize;
+use domain::page::PageLimit;
 
+use super::connection::{ConnectionOut, ConnectionsOut, read_change, read_draft};
+use crate::Shared;
+use crate::answer::Answer;
 use crate::auth::Authenticated;
-use crate::body::{Fields, IgnoredFields, read_object};
+use crate::body::{IgnoredFields, ObjectBody, read_object};
 use crate::error::{Code, Problem};
-use crate::json::Json as JsonValue;
-use crate::{Shared, UnknownFields};
+use crate::headers::{check_if_match, etag, has_version, idempotency_key};
+use crate::query::Query;
 
-/// Every field of a connection, those that only the service sets included.
-const KNOWN_FIELDS: [&str; 11] = [
-    "name",
-    "description",
-    "enabled",
-    "clientIdentifier",
-    "clientSecret",
-    "accessToken",
-    "connectionId",
-    "type",
-    "createdDate",
-    "updatedDate",
-    "version",
-];
-
-/// `type` is the same for every connection.
-const CONNECTION_TYPE: &str = "VIMEO";
-
-/// The answer to a creation.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CreatedOut<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    enabled: bool,
-    client_identifier: &'a str,
-    connection_id: &'a str,
-    version: u64,
-}
-
-/// A connection.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ConnectionOut<'a> {
-    connection_id: &'a str,
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    client_identifier: &'a str,
-    r#type: &'static str,
-    enabled: bool,
-    created_date: String,
-    updated_date: String,
-    version: u64,
-}
-
-impl<'a> From<&'a Connection> for CreatedOut<'a> {
-    fn from(connection: &'a Connection) -> Self {
-        Self {
-            name: connection.name.as_str(),
-            description: connection.description.as_ref().map(Description::as_str),
-            enabled: connection.availability.is_enabled(),
-            client_identifier: connection.client_identifier.as_str(),
-            connection_id: connection.id.as_str(),
-            version: connection.version,
-        }
-    }
-}
-
-impl<'a> From<&'a Connection> for ConnectionOut<'a> {
-    fn from(connection: &'a Connection) -> Self {
-        Self {
-            connection_id: connection.id.as_str(),
-            name: connection.name.as_str(),
-            description: connection.description.as_ref().map(Description::as_str),
-            client_identifier: connection.client_identifier.as_str(),
-            r#type: CONNECTION_TYPE,
-            enabled: connection.availability.is_enabled(),
-            created_date: connection.created_at.to_string(),
-            updated_date: connection.updated_at.to_string(),
-            version: connection.version,
-        }
-    }
-}
+/// How page keys are written: with padding. Read with or without it.
+const PAGE_KEY_TEXT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+/// The page key of the documentation's sample, in which the key is empty: clients that were written after it may send
+/// it to begin with.
+const EMPTY_PAGE_KEY: &[u8] = br#"{"lastEvaluatedKey":{}}"#;
 
 /// `POST /v1/vimeo-connections`.
 pub(crate) async fn create_connection(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
+    headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let object = read_object(request).await?;
+    let ObjectBody { bytes, object } = read_object(request).await?;
     let (draft, ignored) = read_draft(object, shared.settings.unknown_fields);
-    let created = match draft {
-        Ok(draft) => shared.app.create_connection(&caller, draft).await.map_err(Problem::from),
-        Err(faults) => Err(faults),
-    };
-    let mut response = match created {
-        Ok(connection) => {
-            let location = format!("{}/v1/vimeo-connections/{}", shared.settings.base_path, connection.id);
-            let mut response = (StatusCode::CREATED, Json(CreatedOut::from(&connection))).into_response();
-            insert_header(&mut response, LOCATION, &location);
-            response
+    let base_path = &shared.settings.base_path;
+    let create = async || {
+        let draft = draft?;
+        let key = idempotency_key(&headers)?;
+        let present = |connection: &_| Answer::created(base_path, connection, &ignored).to_kept();
+        let once = key.map(|key| Once { key, body: &bytes, present: &present });
+        match shared.app.create_connection(&caller, draft, once).await? {
+            Outcome::Done(connection) => {
+                Ok(Answer::created(base_path, &connection, &ignored).into_response())
+            }
+            Outcome::Repeated(answer) => Ok(Answer::from_kept(&answer)?.into_repeated_response()),
         }
-        Err(problem) => problem.into_response(),
     };
-    ignored.report(&mut response);
-    Ok(response)
+    Ok(reported(create().await, &ignored))
 }
 
-/// The body of a creation: a draft, or every fault of it.
-fn read_draft(
-    object: Vec<(String, JsonValue)>,
-    unknown: UnknownFields,
-) -> (Result<ConnectionDraft, Problem>, IgnoredFields) {
-    let mut fields = Fields::new(object);
-    let name = fields.required_text("name", ConnectionName::parse);
-    let description = fields.optional_text("description", Description::parse);
-    let enabled = fields.required_bool("enabled");
-    let client_identifier = fields.required_text("clientIdentifier", ClientIdentifier::parse);
-    let client_secret = fields.required_text("clientSecret", ClientSecret::parse);
-    let access_token = fields.required_text("accessToken", AccessToken::parse);
-    let (faults, ignored) = fields.finish(&KNOWN_FIELDS, unknown);
-    let draft = match (name, enabled, client_identifier, client_secret, access_token) {
-        (Some(name), Some(enabled), Some(client_identifier), Some(client_secret), Some(access_token))
-            if faults.is_empty() =>
-        {
-            let credentials = Credentials { client_identifier, client_secret, access_token };
-            Ok(ConnectionDraft {
-                name,
-                description,
-                availability: Availability::from_enabled(enabled),
-                credentials,
-            })
-        }
-        _ => Err(Problem::faulty_fields(faults)),
+/// `GET /v1/vimeo-connections`.
+pub(crate) async fn list_connections(
+    State(shared): State<Shared>,
+    Authenticated(caller): Authenticated,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::new(query.as_deref());
+    let limit = query.parsed("limit", PageLimit::parse).unwrap_or(PageLimit::MAX);
+    let page_key = query.optional("nextPageKey");
+    let name = query.optional("name");
+    query.finish()?;
+    let invalid = || {
+        let errors = "must be one that this service gave to this account, unaltered";
+        Problem::faulty(Code::InvalidPageKey, "nextPageKey", errors)
     };
-    (draft, ignored)
+    let after = match page_key.as_deref().map(|text| PAGE_KEY_TEXT.decode(text)) {
+        None => None,
+        Some(Ok(bytes)) if bytes.is_empty() || bytes == EMPTY_PAGE_KEY => None,
+        Some(Ok(bytes)) => Some(shared.app.read_page_key(&caller, &bytes).ok_or_else(invalid)?),
+        Some(Err(_)) => return Err(invalid()),
+    };
+    let (items, next) = if let Some(name) = name {
+        // A name that no connection can have is one that none has.
+        let named = match ConnectionName::parse(&name) {
+            Ok(name) => shared.app.find_connection_by_name(&caller, &name).await?,
+            Err(_) => None,
+        };
+        (named.into_iter().filter(|found| after.as_ref() < Some(&found.id)).collect(), None)
+    } else {
+        let page = shared.app.list_connections(&caller, after.as_ref(), limit).await?;
+        (page.items, page.next)
+    };
+    let items = items.iter().map(ConnectionOut::from).collect();
+    let next_page_key = next.map(|bytes| PAGE_KEY_TEXT.encode(bytes));
+    Ok(Json(ConnectionsOut { items, next_page_key }).into_response())
 }
 
 /// `GET /v1/vimeo-connections/{connectionId}`.
@@ -157,29 +101,57 @@ pub(crate) async fn get_connection(
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = id.ok().and_then(|Path(id)| ConnectionId::parse(&id)).ok_or(Code::ConnectionNotFound)?;
+    let id = ConnectionId::parse(&text_of(id)).ok_or(Code::ConnectionNotFound)?;
     let connection = shared.app.find_connection(&caller, &id).await?;
-    let mut response = if has_version(&headers, connection.version) {
+    let body = if has_version(&headers, connection.version) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         Json(ConnectionOut::from(&connection)).into_response()
     };
-    insert_header(&mut response, ETAG, &format!("\"{}\"", connection.version));
-    Ok(response)
+    Ok(([(ETAG, etag(connection.version))], body).into_response())
 }
 
-/// Whether `If-None-Match` says that the client has this version; weak tags count, as RFC 9110 wants it.
-fn has_version(headers: &HeaderMap, version: u64) -> bool {
-    let ours = format!("\"{version}\"");
-    let tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    tags.flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == ours)
+/// `PUT /v1/vimeo-connections/{connectionId}`.
+pub(crate) async fn update_connection(
+    State(shared): State<Shared>,
+    Authenticated(caller): Authenticated,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    let ObjectBody { object, .. } = read_object(request).await?;
+    let (change, ignored) = read_change(object, shared.settings.unknown_fields);
+    let update = async || {
+        let change = change?;
+        check_if_match(&headers, change.expected_version)?;
+        let connection = shared.app.update_connection(&caller, &text_of(id), change).await?;
+        let tag = [(ETAG, etag(connection.version))];
+        Ok((tag, Json(ConnectionOut::from(&connection))).into_response())
+    };
+    Ok(reported(update().await, &ignored))
 }
 
-fn insert_header(response: &mut Response, name: axum::http::HeaderName, value: &str) {
-    // The values are paths and versions of our own making: always a header's value.
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
+/// `DELETE /v1/vimeo-connections/{connectionId}`.
+pub(crate) async fn delete_connection(
+    State(shared): State<Shared>,
+    Authenticated(caller): Authenticated,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    // What the service cannot have made is not there, and so is as good as deleted.
+    if let Some(id) = ConnectionId::parse(&text_of(id)) {
+        shared.app.delete_connection(&caller, &id).await?;
     }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The identifier in the path; what is no text is no identifier either.
+fn text_of(id: Result<Path<String>, PathRejection>) -> String {
+    id.map(|Path(id)| id).unwrap_or_default()
+}
+
+/// An answer, good or bad, that names the fields which were ignored.
+fn reported(result: Result<Response, Problem>, ignored: &IgnoredFields) -> Response {
+    let mut response = result.unwrap_or_else(Problem::into_response);
+    ignored.report(&mut response);
+    response
 }

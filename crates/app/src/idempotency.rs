@@ -1,0 +1,130 @@
+//! Requests that may be sent again: the key is reserved, and given back or completed.
+
+use std::sync::Arc;
+
+use domain::connection::Connection;
+use domain::id::AccountId;
+use domain::idempotency::{IdempotencyKey, KeptAnswer, OnceRequest, Operation, Reservation, Reserved};
+use store::{Completion, Store};
+use tokio_util::task::TaskTracker;
+
+use crate::{App, Caller, Clock, Error};
+
+/// How many records are forgotten in one transaction.
+const FORGOTTEN_AT_ONCE: u32 = 1_000;
+
+/// A wish that something be done once, however often it is asked for.
+pub struct Once<'a> {
+    /// What the client calls the request.
+    pub key: IdempotencyKey,
+    /// The request's body, as it came.
+    pub body: &'a [u8],
+    /// How the first answer will look, to be kept together with the effect.
+    pub present: &'a (dyn Fn(&Connection) -> KeptAnswer + Send + Sync),
+}
+
+/// What became of a request that may be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done now.
+    Done(Connection),
+    /// It was done before, and answered so.
+    Repeated(KeptAnswer),
+}
+
+/// What a reserved key leads to.
+pub(crate) enum Turn {
+    /// It is ours to do it.
+    Ours(Held),
+    /// It was done before.
+    Before(KeptAnswer),
+}
+
+/// A reserved key. Dropped (the client hung up), it is given back; if the effect was written by then, that is kept.
+pub(crate) struct Held {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    tasks: TaskTracker,
+    account: AccountId,
+    reservation: Option<Reservation>,
+}
+
+impl App {
+    /// Reserves the key of a request.
+    pub(crate) async fn reserve(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        once: &Once<'_>,
+    ) -> Result<Turn, Error> {
+        let account = &caller.account_id;
+        let mac = self.service_keys.hash_request_body(account, operation, once.body);
+        let request = OnceRequest { operation, key: once.key.clone(), mac, at: self.clock.now() };
+        let (store, clock, tasks) = (self.store.clone(), self.clock.clone(), self.tasks.clone());
+        let account = account.clone();
+        // In a task of its own: when the client hangs up in the middle, what was reserved is dropped there, and so
+        // given back.
+        let reserving = self.tasks.spawn(async move {
+            let reserved = store.reserve_idempotency_key(&account, &request).await;
+            reserved.map(|reserved| match reserved {
+                Reserved::Now(reservation) => {
+                    let reservation = Some(reservation);
+                    Ok(Turn::Ours(Held { store, clock, tasks, account, reservation }))
+                }
+                Reserved::InUse => Err(Error::IdempotencyKeyInUse),
+                Reserved::OtherBody => Err(Error::IdempotencyKeyReused),
+                Reserved::Done(answer) => Ok(Turn::Before(answer)),
+            })
+        });
+        reserving.await.map_err(|error| Error::Internal(Box::new(error)))??
+    }
+
+    /// Forgets the answers that were kept for long enough; how many there were.
+    pub async fn forget_answers(&self) -> Result<usize, Error> {
+        let until = self.clock.now().plus_seconds(-domain::idempotency::ANSWER_KEPT_SECONDS);
+        let mut forgotten = 0;
+        loop {
+            let part = self.store.delete_idempotency_records(until, FORGOTTEN_AT_ONCE).await?;
+            forgotten += part;
+            if part < FORGOTTEN_AT_ONCE as usize {
+                return Ok(forgotten);
+            }
+        }
+    }
+}
+
+impl Held {
+    /// What is written together with the effect, so that a repetition is answered alike.
+    pub(crate) fn completion(&self, answer: KeptAnswer) -> Option<Completion> {
+        let reservation = self.reservation.clone()?;
+        Some(Completion { reservation, answer, at: self.clock.now() })
+    }
+
+    /// The effect was written, and the completion with it.
+    pub(crate) fn complete(mut self) {
+        self.reservation = None;
+    }
+
+    /// There was no effect: the client may try again at once. Where nobody knows, the key stays reserved for its time.
+    pub(crate) async fn give_back(mut self, error: &Error) {
+        let Some(reservation) = self.reservation.take() else { return };
+        if matches!(error, Error::OutcomeUnknown) {
+            return;
+        }
+        let at = self.clock.now();
+        if let Err(error) = self.store.release_idempotency_key(&self.account, &reservation, at).await {
+            tracing::warn!(%error, "an idempotency key could not be given back; it is free when its time is over");
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(reservation) = self.reservation.take() else { return };
+        let (store, account, at) = (self.store.clone(), self.account.clone(), self.clock.now());
+        self.tasks.spawn(async move {
+            // Behind whatever the request has written. What fails here ends by itself when its time is over.
+            let _ = store.release_idempotency_key(&account, &reservation, at).await;
+        });
+    }
+}

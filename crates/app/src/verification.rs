@@ -1,0 +1,35 @@
+//! Asking Vimeo whether credentials are good, before they are kept.
+
+use domain::connection::Credentials;
+use vimeo::{Trouble, Unverified};
+
+use crate::{App, Error, Verification};
+
+/// When to ask again if Vimeo did not say.
+const VIMEO_RETRY_SECONDS: u64 = 10;
+/// The longest wait that is asked of a client, whatever Vimeo says.
+const VIMEO_RETRY_MAX_SECONDS: u64 = 3_600;
+
+impl App {
+    /// Asks Vimeo about credentials, as the configuration says.
+    pub(crate) async fn verify(&self, credentials: &Credentials) -> Result<(), Error> {
+        let Verification::Required { client, requirements } = &self.verification else { return Ok(()) };
+        match client.verify(credentials, requirements).await {
+            Ok(()) => Ok(()),
+            Err(Unverified::Rejected(findings)) => Err(Error::CredentialsRejected(findings)),
+            Err(Unverified::Unknown(trouble)) => {
+                tracing::warn!(
+                    %trouble,
+                    "Vimeo could not be asked, so nothing was stored; \
+                     with vimeo.verification = \"off\" connections are stored unchecked"
+                );
+                Err(Error::VimeoUnavailable { retry_after_seconds: self.seconds_until(&trouble) })
+            }
+        }
+    }
+
+    fn seconds_until(&self, trouble: &Trouble) -> u64 {
+        let Trouble::Limiting { not_before: Some(not_before) } = trouble else { return VIMEO_RETRY_SECONDS };
+        not_before.seconds_after(self.clock.now()).clamp(1, VIMEO_RETRY_MAX_SECONDS)
+    }
+}

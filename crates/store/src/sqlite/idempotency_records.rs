@@ -1,0 +1,199 @@
+//! Idempotency records: a key is reserved, completed together with the effect, and forgotten in the end.
+
+use domain::id::AccountId;
+use domain::idempotency::{KeptAnswer, OnceRequest, RequestMac, Reservation, Reserved};
+use domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::rows;
+use super::writer::Step;
+use crate::Completion;
+
+/// What is known of a key.
+struct Record {
+    attempt: u64,
+    mac: RequestMac,
+    reserved_until: Timestamp,
+    answer: Option<(Timestamp, KeptAnswer)>,
+}
+
+pub(super) fn reserve(connection: &Connection, account: &AccountId, request: &OnceRequest) -> Step<Reserved> {
+    let known = find(connection, account, request)?;
+    let reserved = |attempt| Reservation { operation: request.operation, key: request.key.clone(), attempt };
+    let Some(record) = known else {
+        insert(connection, account, request)?;
+        return Ok(Ok(Reserved::Now(reserved(1))));
+    };
+    let is_alive = match &record.answer {
+        Some((answered_at, _)) => *answered_at > request.forgotten_before(),
+        None => record.reserved_until > request.at,
+    };
+    if is_alive {
+        return Ok(Ok(match record.answer {
+            _ if record.mac != request.mac => Reserved::OtherBody,
+            Some((_, answer)) => Reserved::Done(answer),
+            None => Reserved::InUse,
+        }));
+    }
+    let attempt = record.attempt + 1;
+    take_over(connection, account, request, attempt)?;
+    Ok(Ok(Reserved::Now(reserved(attempt))))
+}
+
+fn find(
+    connection: &Connection,
+    account: &AccountId,
+    request: &OnceRequest,
+) -> rusqlite::Result<Option<Record>> {
+    connection
+        .prepare_cached(
+            "SELECT attempt, request_mac, reserved_until, answered_at, answer FROM idempotency_records
+             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3",
+        )?
+        .query_row((account.as_str(), request.operation.as_str(), request.key.as_str()), record)
+        .optional()
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let answer: Option<Vec<u8>> = row.get("answer")?;
+    Ok(Record {
+        attempt: row.get("attempt")?,
+        mac: RequestMac(rows::bytes(row, "request_mac")?),
+        reserved_until: rows::instant(row, "reserved_until")?,
+        answer: rows::optional_instant(row, "answered_at")?.zip(answer.map(KeptAnswer)),
+    })
+}
+
+fn insert(connection: &Connection, account: &AccountId, request: &OnceRequest) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO idempotency_records
+                (account_id, operation, idempotency_key, attempt, request_mac, reserved_until)
+             VALUES (?1, ?2, ?3, 1, ?4, ?5)",
+        )?
+        .execute((
+            account.as_str(),
+            request.operation.as_str(),
+            request.key.as_str(),
+            request.mac.0,
+            request.reserved_until().as_micros(),
+        ))
+        .map(drop)
+}
+
+fn take_over(
+    connection: &Connection,
+    account: &AccountId,
+    request: &OnceRequest,
+    attempt: u64,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE idempotency_records
+             SET attempt = ?4, request_mac = ?5, reserved_until = ?6, answered_at = NULL, answer = NULL
+             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3",
+        )?
+        .execute((
+            account.as_str(),
+            request.operation.as_str(),
+            request.key.as_str(),
+            attempt,
+            request.mac.0,
+            request.reserved_until().as_micros(),
+        ))
+        .map(drop)
+}
+
+/// Whether a reservation still holds its key: asked before the effect is written.
+pub(super) fn is_held(
+    connection: &Connection,
+    account: &AccountId,
+    reservation: &Reservation,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM idempotency_records
+             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3 AND attempt = ?4 AND answer IS NULL)",
+        )?
+        .query_row(
+            (
+                account.as_str(),
+                reservation.operation.as_str(),
+                reservation.key.as_str(),
+                reservation.attempt,
+            ),
+            |row| row.get(0),
+        )
+}
+
+/// Keeps the answer, in the transaction of the effect.
+pub(super) fn complete(
+    connection: &Connection,
+    account: &AccountId,
+    completion: &Completion,
+) -> rusqlite::Result<()> {
+    let reservation = &completion.reservation;
+    connection
+        .prepare_cached(
+            "UPDATE idempotency_records SET answered_at = ?5, answer = ?6
+             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3 AND attempt = ?4",
+        )?
+        .execute((
+            account.as_str(),
+            reservation.operation.as_str(),
+            reservation.key.as_str(),
+            reservation.attempt,
+            completion.at.as_micros(),
+            &completion.answer.0,
+        ))
+        .map(drop)
+}
+
+/// Ends a reservation that led to nothing. The row stays until it is swept, so that the count of attempts goes on:
+/// begun anew, it could give an attempt that lost the key its number back.
+pub(super) fn release(
+    connection: &Connection,
+    account: &AccountId,
+    reservation: &Reservation,
+    at: Timestamp,
+) -> Step<()> {
+    connection
+        .prepare_cached(
+            "UPDATE idempotency_records SET reserved_until = min(reserved_until, ?5)
+             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3 AND attempt = ?4 AND answer IS NULL",
+        )?
+        .execute((
+            account.as_str(),
+            reservation.operation.as_str(),
+            reservation.key.as_str(),
+            reservation.attempt,
+            at.as_micros(),
+        ))?;
+    Ok(Ok(()))
+}
+
+/// Forgets what ended at an instant or before, at most so many; how many there were.
+pub(super) fn delete_ended(connection: &Connection, until: Timestamp, limit: u32) -> Step<usize> {
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM idempotency_records WHERE rowid IN
+                (SELECT rowid FROM idempotency_records
+                 WHERE reserved_until <= ?1 AND coalesce(answered_at, reserved_until) <= ?1 LIMIT ?2)",
+        )?
+        .execute((until.as_micros(), limit))?;
+    Ok(Ok(deleted))
+}
+
+/// Forgets an account's records, at most so many.
+pub(super) fn delete_of_account(
+    connection: &Connection,
+    account: &AccountId,
+    limit: u32,
+) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM idempotency_records WHERE rowid IN
+                (SELECT rowid FROM idempotency_records WHERE account_id = ?1 LIMIT ?2)",
+        )?
+        .execute((account.as_str(), limit))
+}
