@@ -1,7 +1,7 @@
 //! An answer that can be kept, so that a repeated request is answered byte for byte as the first was.
 
 use axum::http::header::{CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::connection::Connection;
 use domain::idempotency::KeptAnswer;
@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::body::{IGNORED_FIELDS, IgnoredFields};
 use crate::error::{Code, Problem};
+use crate::headers::IDEMPOTENT_REPLAYED;
 use crate::v1::connection::CreatedOut;
-
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A 201 with its body. Its form as JSON is what the store keeps: a later version must read it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
