@@ -12,9 +12,10 @@ use crate::error::{Code, Problem};
 use crate::headers::IDEMPOTENT_REPLAYED;
 use crate::v1::connection::CreatedOut;
 
-/// A 201 with its body. Its form as JSON is what the store keeps: a later version must read it.
+/// A 201 with its body. Its form as JSON is what the store keeps: later versions must read it, and earlier ones beside
+/// them, which is why a field more is no error.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Answer {
     location: String,
     #[serde(skip_serializing_if = "Option::is_none")]
