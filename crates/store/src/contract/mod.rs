@@ -25,17 +25,25 @@ impl Place {
     }
 
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
-        self.open_with_queue(4096).await
+        crate::open(self.options()).await.unwrap()
+    }
+
+    /// As a command opens it beside the service.
+    pub(crate) async fn open_beside(&self) -> Arc<dyn Store> {
+        crate::open(Options { migrations: Migrations::OnlyIfNew, ..self.options() }).await.unwrap()
     }
 
     pub(crate) async fn open_with_queue(&self, queue: usize) -> Arc<dyn Store> {
-        let options = Options {
+        crate::open(Options { queue, ..self.options() }).await.unwrap()
+    }
+
+    fn options(&self) -> Options {
+        Options {
             database_url: format!("sqlite:{}", self.path().display()),
-            queue,
+            queue: 4096,
             migrations: Migrations::Apply,
             now: samples::at(0),
-        };
-        crate::open(options).await.unwrap()
+        }
     }
 }
 

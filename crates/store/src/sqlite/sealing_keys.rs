@@ -40,6 +40,8 @@ pub(super) fn wipe_of_account(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use domain::audit::Actor;
     use domain::connection::Connection as Stored;
@@ -196,5 +198,34 @@ mod tests {
             let patience = std::time::Duration::from_secs(20);
             tokio::time::timeout(patience, wait).await.expect("the key is in no file");
         }
+    }
+
+    /// A command beside the service wipes, and is gone: the service's writer leaves it a gap, and the log is cut.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_another_process_wipes_beside_a_busy_writer_goes_too() {
+        let place = Place::sqlite();
+        let store = place.open().await;
+        let account = samples::insert_account(&*store, 1).await;
+        let doomed = insert(&*store, &account, 0).await;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut writers = tokio::task::JoinSet::new();
+        for writer in 1..=8_u32 {
+            let (store, account, stopping) = (store.clone(), account.clone(), stopping.clone());
+            writers.spawn(async move {
+                for number in 0.. {
+                    if stopping.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    insert(&*store, &account, writer * 1_000_000 + number).await;
+                }
+            });
+        }
+        let beside = place.open_beside().await;
+        let event = samples::event(&account, 9_999_999, Actor::Operator, "c");
+        assert_eq!(beside.delete_connection(&account, &doomed, &event).await.unwrap(), Changed::Yes);
+        beside.close().await;
+        until_gone(&place, 0..1).await;
+        stopping.store(true, Ordering::Relaxed);
+        writers.join_all().await;
     }
 }

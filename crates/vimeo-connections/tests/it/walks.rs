@@ -1,4 +1,8 @@
 //! Walking over pages while others create and delete; page keys, limits and names in a query.
+#![expect(
+    clippy::print_stdout,
+    reason = "numbers that nothing is asserted of, for whoever wants to see them"
+)]
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
