@@ -13,6 +13,7 @@ mod crashes;
 mod disks;
 mod edges;
 mod exposures;
+mod golden;
 mod harness;
 mod http;
 mod journey;
