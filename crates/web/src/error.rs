@@ -9,6 +9,7 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::Shared;
 
@@ -210,6 +211,65 @@ impl Code {
                 "Send the request again with the same `Idempotency-Key`, or look for the connection by its name first.",
             ),
         }
+    }
+}
+
+impl Code {
+    pub(crate) fn status(self) -> StatusCode {
+        self.face().status
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.face().code
+    }
+
+    pub(crate) fn message(self) -> &'static str {
+        self.face().message
+    }
+
+    pub(crate) fn when(self) -> &'static str {
+        self.face().when
+    }
+
+    /// Whether its answer has `Retry-After`.
+    pub(crate) fn says_when_to_retry(self) -> bool {
+        use Code::{IdempotencyKeyInUse, OutcomeUnknown, Overloaded, StoreUnavailable, VimeoUnavailable};
+        matches!(
+            self,
+            IdempotencyKeyInUse | VimeoUnavailable | StoreUnavailable | Overloaded | OutcomeUnknown
+        )
+    }
+
+    /// A body as the client may see it.
+    pub(crate) fn example(self) -> serde_json::Value {
+        let fields = |name: &str, errors: &str| Some(json!([{ "name": name, "errors": errors }]));
+        let fields = match self {
+            Self::InvalidRequestBody => fields("clientSecret", "is required"),
+            Self::InvalidQuery => fields("limit", "must be a whole number from 1 to 1000"),
+            Self::InvalidPageKey => {
+                fields("nextPageKey", "must be one that this service gave to this account, unaltered")
+            }
+            Self::InvalidRequestHeader => {
+                fields("Idempotency-Key", "must be 1 to 255 visible ASCII characters, without spaces")
+            }
+            Self::InvalidVimeoCredentials => {
+                fields("accessToken", "is unknown to Vimeo, was revoked, or expired")
+            }
+            _ => None,
+        };
+        let mut example = json!({ "code": self.name(), "message": self.message() });
+        if let Some(object) = example.as_object_mut() {
+            if let Some(fields) = fields {
+                object.insert("fields".to_owned(), fields);
+            }
+            if self == Self::VersionConflict {
+                object.insert("currentVersion".to_owned(), json!(2));
+            }
+            if self == Self::InternalError {
+                object.insert("requestId".to_owned(), json!("req_00000000000000000000000000000000"));
+            }
+        }
+        example
     }
 }
 

@@ -11,6 +11,7 @@ mod health;
 mod json;
 mod layers;
 mod leftover;
+mod openapi;
 mod query;
 mod v1;
 
@@ -19,8 +20,10 @@ use std::sync::Arc;
 
 use app::{App, Clock};
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
-use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use error::errors_markdown;
 
@@ -78,6 +81,8 @@ struct Shared {
     app: Arc<App>,
     settings: Arc<Settings>,
     clock: Clock,
+    /// The description of the API, as it is sent.
+    openapi: Bytes,
 }
 
 /// The service, for a server to run on its connections.
@@ -89,28 +94,39 @@ pub fn make_service(
     router(app, settings, clock).into_make_service_with_connect_info()
 }
 
-/// Every route of the service.
-fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
-    let shared = Shared { app, settings: Arc::new(settings), clock };
-    let documented = Router::new()
-        .route(
-            "/v1/vimeo-connections",
-            get(v1::connections::list_connections).post(v1::connections::create_connection),
-        )
-        .route(
-            "/v1/vimeo-connections/{connection_id}",
-            get(v1::connections::get_connection)
-                .put(v1::connections::update_connection)
-                .delete(v1::connections::delete_connection),
-        )
-        .route("/v1/whoami", get(v1::whoami::whoami));
-    let service =
-        Router::new().route("/health/live", get(health::live)).route("/health/ready", get(health::ready));
-    let all = match shared.settings.base_path.as_str() {
+/// The description of the API (OpenAPI 3.1, JSON), as it is with the base path that is built in.
+pub fn openapi_json(base_path: &str) -> String {
+    let (_, described) = routes(base_path).split_for_parts();
+    // Two blanks in, and a line break at the end, as people keep such files.
+    serde_json::to_string_pretty(&openapi::finish(&described)).unwrap_or_default() + "\n"
+}
+
+/// Every route of the service; each handler carries the description of its operation.
+fn routes(base_path: &str) -> OpenApiRouter<Shared> {
+    let documented = OpenApiRouter::default()
+        .routes(routes!(v1::connections::create_connection, v1::connections::list_connections))
+        .routes(routes!(
+            v1::connections::get_connection,
+            v1::connections::update_connection,
+            v1::connections::delete_connection
+        ))
+        .routes(routes!(v1::whoami::whoami));
+    let service = OpenApiRouter::with_openapi(openapi::beginning())
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(openapi::openapi_json));
+    match base_path {
         "" => service.merge(documented),
         base_path => service.nest(base_path, documented),
-    };
-    all.fallback(error::not_found)
+    }
+}
+
+fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
+    let (routes, described) = routes(&settings.base_path).split_for_parts();
+    let openapi = openapi::finish(&described).to_string().into();
+    let shared = Shared { app, settings: Arc::new(settings), clock, openapi };
+    routes
+        .fallback(error::not_found)
         .layer(axum::middleware::from_fn_with_state(shared.clone(), layers::observe))
         .with_state(shared)
 }

@@ -146,5 +146,6 @@ async fn init(config: &Config) -> Result<ExitCode, BoxError> {
 fn write_docs(directory: &std::path::Path) -> Result<ExitCode, BoxError> {
     std::fs::write(directory.join("errors.md"), web::errors_markdown())?;
     std::fs::write(directory.join("config.md"), config::markdown())?;
+    std::fs::write(directory.join("openapi.json"), web::openapi_json(config::DEFAULT_BASE_PATH))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -35,6 +35,9 @@ const fn secret(name: &'static str, meaning: &'static str) -> Key {
     Key { name, kind: Kind::Text, default: "", is_secret: true, meaning }
 }
 
+/// In front of every documented path, if nothing else is said.
+pub(crate) const DEFAULT_BASE_PATH: &str = "/pictoryapis";
+
 pub(crate) const KEYS: [Key; 21] = [
     key(
         "listen",
@@ -42,7 +45,7 @@ pub(crate) const KEYS: [Key; 21] = [
         "127.0.0.1:8080",
         "Address and port. Another address than loopback needs `tls.*` or `behind_tls_proxy`. Port 0 takes a free one, which the log names.",
     ),
-    key("base_path", Kind::Text, "/pictoryapis", "In front of every documented path; `/` for none."),
+    key("base_path", Kind::Text, DEFAULT_BASE_PATH, "In front of every documented path; `/` for none."),
     key(
         "database_url",
         Kind::Text,

@@ -17,7 +17,7 @@ use tracing_subscriber::filter::LevelFilter;
 use vimeo::{BaseUrl, ProxyUrl};
 use web::{ClientAddress, UnknownFields};
 
-pub(crate) use keys::markdown;
+pub(crate) use keys::{DEFAULT_BASE_PATH, markdown};
 pub(crate) use layers::{Environment, Layers, Source};
 
 /// The configuration, every value by its rules.

@@ -95,7 +95,7 @@ fn the_generated_pages_are_fresh() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = ["docs", directory.path().to_str().unwrap()];
     assert!(crate::harness::cli(directory.path(), &arguments, "").status.success());
-    for page in ["errors.md", "config.md"] {
+    for page in ["errors.md", "config.md", "openapi.json"] {
         let fresh = fs::read_to_string(directory.path().join(page)).unwrap();
         let kept = fs::read_to_string(root().join("docs").join(page)).unwrap_or_default();
         assert!(fresh == kept, "docs/{page} is stale: run `cargo run -p vimeo-connections -- docs docs`");

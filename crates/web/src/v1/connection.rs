@@ -6,6 +6,7 @@ use domain::connection::{
     ConnectionName, Credentials, Description, DescriptionChange,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::UnknownFields;
 use crate::body::{Fields, IgnoredFields};
@@ -30,32 +31,173 @@ const KNOWN_FIELDS: [&str; 11] = [
 /// `type` is the same for every connection.
 const CONNECTION_TYPE: &str = "VIMEO";
 
-/// The answer to a creation.
-#[derive(Serialize)]
+/// What a connection is made from. Fields that only the service sets are ignored, so that a record may be sent to copy
+/// it; so are unknown ones, which `X-Ignored-Fields` names, unless their name is that of a known field but for a
+/// typing error.
+#[derive(ToSchema)]
+#[schema(as = NewConnection, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "for its schema; a body is read field by field, so that every fault is told at once"
+)]
+pub(crate) struct NewConnectionIn {
+    /// Letters, marks and decimal digits of any script, spaces, `_` and `-`; not blank, no mark first, nothing invisible.
+    /// Brought to Unicode NFC first; unique in the account but for spaces at the ends.
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^(?=.*[^ ])[^\x00-\x1F!-,./:-@\[-^`{-\xA0]*$",
+        format = "connection-name",
+        example = "Test Vimeo Connection"
+    )]
+    name: String,
+    /// `null` and the empty text count as not given.
+    #[schema(
+        max_length = 250,
+        pattern = r"^[^\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]*$",
+        example = "Testing Vimeo connection via API"
+    )]
+    description: Option<String>,
+    /// `false`: kept, but not usable.
+    enabled: bool,
+    /// Of the customer's Vimeo app.
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = "^[!-~]+$",
+        example = "your-vimeo-client-identifier"
+    )]
+    client_identifier: String,
+    /// Never returned by anything.
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = "^[!-~]+$",
+        write_only,
+        example = "your-vimeo-client-secret"
+    )]
+    client_secret: String,
+    /// Never returned by anything. Of the same app, bound to a user, with the scopes that uploads need.
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = "^[!-~]+$",
+        write_only,
+        example = "your-vimeo-access-token"
+    )]
+    access_token: String,
+}
+
+/// A change of a connection. What is left out keeps its value. If one of the three credentials changes, all three are
+/// checked with Vimeo first. Fields that only the service sets are ignored, so that a client may send back what it got.
+#[derive(ToSchema)]
+#[schema(as = ConnectionChange, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "for its schema; a body is read field by field, so that every fault is told at once"
+)]
+pub(crate) struct ConnectionChangeIn {
+    /// The version that the change was made from. At another one nothing is changed.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1)]
+    version: i64,
+    /// As in a new connection.
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^(?=.*[^ ])[^\x00-\x1F!-,./:-@\[-^`{-\xA0]*$",
+        format = "connection-name",
+        required = false,
+        example = "Renamed"
+    )]
+    name: String,
+    /// `null` and the empty text clear it.
+    #[schema(max_length = 250, pattern = r"^[^\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]*$")]
+    description: Option<String>,
+    /// `false`: kept, but not usable.
+    #[schema(required = false)]
+    enabled: bool,
+    /// Of another Vimeo app.
+    #[schema(min_length = 1, max_length = 500, pattern = "^[!-~]+$", required = false)]
+    client_identifier: String,
+    /// The app's new secret.
+    #[schema(min_length = 1, max_length = 500, pattern = "^[!-~]+$", write_only, required = false)]
+    client_secret: String,
+    /// Another token.
+    #[schema(min_length = 1, max_length = 500, pattern = "^[!-~]+$", write_only, required = false)]
+    access_token: String,
+}
+
+/// A connection that was just made.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CreatedConnection)]
 pub(crate) struct CreatedOut<'a> {
+    #[schema(min_length = 1, max_length = 100, example = "Test Vimeo Connection")]
     name: &'a str,
+    /// Left out if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 250,
+        example = "Testing Vimeo connection via API"
+    )]
     description: Option<&'a str>,
     enabled: bool,
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = "^[!-~]+$",
+        example = "your-vimeo-client-identifier"
+    )]
     client_identifier: &'a str,
+    /// 17 digits of UTC time and 15 random characters; opaque to clients.
+    #[schema(pattern = "^[0-9]{17}[a-z0-9]{15}$", example = "20260131090500042k3v9x0q2m7t1b8z")]
     connection_id: &'a str,
+    /// 1 at first, one more with every change.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1)]
     version: u64,
 }
 
-/// A connection.
-#[derive(Serialize)]
+/// A connection. Its client secret and access token are never shown.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Connection)]
 pub(crate) struct ConnectionOut<'a> {
+    /// 17 digits of UTC time and 15 random characters; opaque to clients.
+    #[schema(pattern = "^[0-9]{17}[a-z0-9]{15}$", example = "20260131090500042k3v9x0q2m7t1b8z")]
     connection_id: &'a str,
+    #[schema(min_length = 1, max_length = 100, example = "Test Vimeo Connection")]
     name: &'a str,
+    /// Left out if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 250,
+        example = "Testing Vimeo connection via API"
+    )]
     description: Option<&'a str>,
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = "^[!-~]+$",
+        example = "your-vimeo-client-identifier"
+    )]
     client_identifier: &'a str,
+    /// Always `VIMEO`.
+    #[schema(pattern = "^VIMEO$", example = "VIMEO")]
     r#type: &'static str,
+    /// `false`: kept, but not usable.
     enabled: bool,
+    /// ISO 8601 in UTC, with milliseconds.
+    #[schema(format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-01-31T09:05:00.042Z")]
     created_date: String,
+    /// Equal to `createdDate` until the first change.
+    #[schema(format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-01-31T09:05:00.042Z")]
     updated_date: String,
+    /// 1 at first, one more with every change.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1)]
     version: u64,
 }
 
@@ -88,12 +230,15 @@ impl<'a> From<&'a Connection> for ConnectionOut<'a> {
     }
 }
 
-/// A page of connections.
-#[derive(Serialize)]
+/// A page of connections, oldest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectionPage)]
 pub(crate) struct ConnectionsOut<'a> {
     #[serde(rename = "Items")]
     pub(crate) items: Vec<ConnectionOut<'a>>,
+    /// Asks for the page after this one; left out on the last.
     #[serde(rename = "nextPageKey", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^[A-Za-z0-9_-]+={0,2}$")]
     pub(crate) next_page_key: Option<String>,
 }
 

@@ -14,13 +14,16 @@ use domain::connection::ConnectionName;
 use domain::id::ConnectionId;
 use domain::page::PageLimit;
 
-use super::connection::{ConnectionOut, ConnectionsOut, read_change, read_draft};
+use super::connection::{
+    ConnectionChangeIn, ConnectionOut, ConnectionsOut, CreatedOut, NewConnectionIn, read_change, read_draft,
+};
 use crate::Shared;
 use crate::answer::Answer;
 use crate::auth::Authenticated;
 use crate::body::{IgnoredFields, ObjectBody, read_object};
 use crate::error::{Code, Problem};
 use crate::headers::{check_if_match, etag, has_version, idempotency_key};
+use crate::openapi;
 use crate::query::Query;
 
 /// How page keys are written: with padding. Read with or without it.
@@ -32,7 +35,31 @@ const PAGE_KEY_TEXT: GeneralPurpose = GeneralPurpose::new(
 /// it to begin with.
 const EMPTY_PAGE_KEY: &[u8] = br#"{"lastEvaluatedKey":{}}"#;
 
-/// `POST /v1/vimeo-connections`.
+/// Create a connection
+///
+/// The three credentials are checked with Vimeo before anything is stored, which takes 5 seconds at most. The client
+/// secret and the access token are sealed and never shown again.
+#[utoipa::path(
+    post, path = "/v1/vimeo-connections", operation_id = "create_connection", tag = "Connections",
+    params(openapi::IdempotencyKeyHeader),
+    request_body(content = NewConnectionIn, description = "The new connection; 64 KiB at most."),
+    responses(
+        (status = 201, description = "It was created.", body = CreatedOut,
+            headers(
+                ("Location" = String, description = "The path of the new connection."),
+                ("X-Ignored-Fields" = String, description = "Names of fields that were ignored."),
+                ("Idempotent-Replayed" = String, description = "`true` if this is the answer to an earlier request with the same `Idempotency-Key`."),
+            ),
+            links(
+                ("get" = (operation_id = "get_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
+                ("update" = (operation_id = "update_connection", parameters(("connectionId" = "$response.body#/connectionId")),
+                    request_body = json!({ "version": "$response.body#/version" }))),
+                ("delete" = (operation_id = "delete_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
+            ),
+        ),
+        openapi::CreateRefusals,
+    ),
+)]
 pub(crate) async fn create_connection(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
@@ -57,7 +84,22 @@ pub(crate) async fn create_connection(
     Ok(reported(create().await, &ignored))
 }
 
-/// `GET /v1/vimeo-connections`.
+/// List connections
+///
+/// Oldest first. A walk over pages gives every connection that was there when it began, and still is when it ends,
+/// exactly once, whatever is created and deleted meanwhile. Parameters that are not known are ignored.
+#[utoipa::path(
+    get, path = "/v1/vimeo-connections", operation_id = "list_connections", tag = "Connections",
+    params(openapi::ListQuery),
+    responses(
+        (status = 200, description = "A page.", body = ConnectionsOut,
+            links(
+                ("next" = (operation_id = "list_connections", parameters(("nextPageKey" = "$response.body#/nextPageKey")))),
+            ),
+        ),
+        openapi::ListRefusals,
+    ),
+)]
 pub(crate) async fn list_connections(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
@@ -94,7 +136,24 @@ pub(crate) async fn list_connections(
     Ok(Json(ConnectionsOut { items, next_page_key }).into_response())
 }
 
-/// `GET /v1/vimeo-connections/{connectionId}`.
+/// Get a connection
+#[utoipa::path(
+    get, path = "/v1/vimeo-connections/{connectionId}", operation_id = "get_connection", tag = "Connections",
+    params(openapi::ConnectionIdPath, openapi::IfNoneMatchHeader),
+    responses(
+        (status = 200, description = "The connection.", body = ConnectionOut,
+            headers(("ETag" = String, description = "The version, between quotes.")),
+            links(
+                ("update" = (operation_id = "update_connection", parameters(("connectionId" = "$response.body#/connectionId")),
+                    request_body = json!({ "version": "$response.body#/version" }))),
+                ("delete" = (operation_id = "delete_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
+            ),
+        ),
+        (status = 304, description = "`If-None-Match` has the current version.",
+            headers(("ETag" = String, description = "The version, between quotes."))),
+        openapi::GetRefusals,
+    ),
+)]
 pub(crate) async fn get_connection(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
@@ -111,7 +170,23 @@ pub(crate) async fn get_connection(
     Ok(([(ETAG, etag(connection.version))], body).into_response())
 }
 
-/// `PUT /v1/vimeo-connections/{connectionId}`.
+/// Change a connection
+///
+/// Every successful change raises `version` and `updatedDate`, also when nothing else differs.
+#[utoipa::path(
+    put, path = "/v1/vimeo-connections/{connectionId}", operation_id = "update_connection", tag = "Connections",
+    params(openapi::ConnectionIdPath, openapi::IfMatchHeader),
+    request_body(content = ConnectionChangeIn, description = "The change; 64 KiB at most."),
+    responses(
+        (status = 200, description = "The connection as it is now.", body = ConnectionOut,
+            headers(
+                ("ETag" = String, description = "The new version, between quotes."),
+                ("X-Ignored-Fields" = String, description = "Names of fields that were ignored."),
+            ),
+        ),
+        openapi::UpdateRefusals,
+    ),
+)]
 pub(crate) async fn update_connection(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
@@ -131,7 +206,14 @@ pub(crate) async fn update_connection(
     Ok(reported(update().await, &ignored))
 }
 
-/// `DELETE /v1/vimeo-connections/{connectionId}`.
+/// Delete a connection
+///
+/// Its credentials are gone for good. The answer is the same for one that was deleted already or never existed.
+#[utoipa::path(
+    delete, path = "/v1/vimeo-connections/{connectionId}", operation_id = "delete_connection", tag = "Connections",
+    params(openapi::ConnectionIdPath),
+    responses((status = 204, description = "It is not there (any more)."), openapi::DeleteRefusals),
+)]
 pub(crate) async fn delete_connection(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,

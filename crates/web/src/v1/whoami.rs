@@ -6,21 +6,33 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use domain::api_key::Scope;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::Shared;
 use crate::auth::Authenticated;
 use crate::error::Problem;
+use crate::openapi;
 
 /// An account and the key that acts for it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Identity)]
 pub(crate) struct WhoamiOut<'a> {
+    #[schema(example = "acc_0c6q2v9x1k3m7t1b8z4d")]
     account_id: &'a str,
+    #[schema(example = "acme")]
     account_name: &'a str,
+    /// The key's identifier, not the key.
+    #[schema(example = "key_7t1b8z4d0c6q2v9x1k3m")]
     key_id: &'a str,
+    #[schema(example = "api key")]
     key_name: &'a str,
+    /// What the key lets its holder do.
+    #[schema(value_type = Vec<String>, example = json!(["connections:read", "connections:write"]))]
     scopes: [&'static str; Scope::ALL.len()],
+    /// Left out if the key does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2027-01-31T09:05:00.042Z")]
     expires_date: Option<String>,
 }
 
@@ -37,7 +49,13 @@ impl<'a> From<&'a Identity> for WhoamiOut<'a> {
     }
 }
 
-/// `GET /v1/whoami`.
+/// Who am I?
+///
+/// The account, and the key that the request was made with: a way to try a key.
+#[utoipa::path(
+    get, path = "/v1/whoami", operation_id = "whoami", tag = "Keys",
+    responses((status = 200, description = "The key is good.", body = WhoamiOut), openapi::ReadRefusals),
+)]
 pub(crate) async fn whoami(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
