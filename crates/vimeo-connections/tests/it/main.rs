@@ -8,6 +8,7 @@
 mod bad_requests;
 mod callers;
 mod canaries;
+mod clients;
 mod concurrency;
 mod crashes;
 mod disks;
@@ -25,6 +26,7 @@ mod running;
 mod sealing;
 mod secrets;
 mod tidy;
+mod tools;
 mod verification;
 mod vimeo_failures;
 mod vimeo_talk;
