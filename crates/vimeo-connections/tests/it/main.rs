@@ -10,6 +10,7 @@ mod callers;
 mod canaries;
 mod clients;
 mod concurrency;
+mod conformance;
 mod crashes;
 mod disks;
 mod edges;
