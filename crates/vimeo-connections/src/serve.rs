@@ -32,6 +32,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 const EXIT_DATABASE_FAILED: i32 = 70;
 /// The exit status after a second signal.
 const EXIT_INTERRUPTED: i32 = 130;
+/// How often what was kept for long enough is forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// What a bootstrapped key is called.
 const BOOTSTRAP_KEY_NAME: &str = "bootstrap";
 
@@ -65,6 +67,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     // These never end by themselves; they go when this set goes.
     let mut watchers = JoinSet::new();
     watchers.spawn(watch_database(app.clone()));
+    watchers.spawn(sweep(app.clone()));
     let (stop, stopping) = watch::channel(None);
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     watchers.spawn(stop_on_signal(signals, handle.clone(), stop, config.shutdown));
@@ -118,6 +121,7 @@ fn settings(config: &Config) -> web::Settings {
         base_path: config.base_path.clone(),
         unknown_fields: config.unknown_fields,
         client_address: config.client_address,
+        cors: config.cors.clone(),
         request_ids: RequestIds::from_fn(move || randomness.bytes()),
     }
 }
@@ -149,6 +153,23 @@ async fn watch_database(app: Arc<App>) {
     let cause = app.failed().await;
     tracing::error!(cause, "the service stops at once; start it again to recover what is on the disk");
     std::process::exit(EXIT_DATABASE_FAILED);
+}
+
+/// Forgets, now and then, what has been kept for long enough.
+async fn sweep(app: Arc<App>) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        match app.forget_answers().await {
+            Ok(0) => {}
+            Ok(forgotten) => {
+                tracing::debug!(forgotten, "answers that were kept for repetitions are forgotten");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "answers could not be forgotten; the next sweep tries again");
+            }
+        }
+    }
 }
 
 /// The first signal ends the service in good order, the second at once, whichever of the two kinds each is.

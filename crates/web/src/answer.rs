@@ -1,7 +1,7 @@
 //! An answer that can be kept, so that a repeated request is answered byte for byte as the first was.
 
 use axum::http::header::{CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::connection::Connection;
 use domain::idempotency::KeptAnswer;
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::body::{IGNORED_FIELDS, IgnoredFields};
 use crate::error::{Code, Problem};
+use crate::headers::IDEMPOTENT_REPLAYED;
 use crate::v1::connection::CreatedOut;
 
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
-/// A 201 with its body. Its form as JSON is what the store keeps: a later version must read it.
+/// A 201 with its body. Its form as JSON is what the store keeps: later versions must read it, and earlier ones beside
+/// them, which is why a field more is no error.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Answer {
     location: String,
     #[serde(skip_serializing_if = "Option::is_none")]

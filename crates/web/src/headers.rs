@@ -7,6 +7,7 @@ use domain::idempotency::IdempotencyKey;
 use crate::error::{Code, Problem};
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The `ETag` of a version.
 pub(crate) fn etag(version: u64) -> String {

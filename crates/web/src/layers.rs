@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use app::Caller;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -17,7 +17,7 @@ use crate::auth::CallerSlot;
 use crate::error::{Code, Problem, internal_error};
 use crate::{Settings, Shared, leftover};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARS: usize = 64;
 
 /// Around every request.
@@ -65,10 +65,20 @@ fn request_id(headers: &HeaderMap, settings: &Settings) -> String {
 /// Gives the router's own answers the body that they lack. The router adds `Allow` when this is done.
 fn finish(response: Response, request_id: &str) -> Response {
     match response.status() {
-        StatusCode::METHOD_NOT_ALLOWED => Problem::from(Code::MethodNotAllowed).into_response(),
-        StatusCode::INTERNAL_SERVER_ERROR => internal_error(request_id),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            instead_of(&response, Problem::from(Code::MethodNotAllowed).into_response())
+        }
+        StatusCode::INTERNAL_SERVER_ERROR => instead_of(&response, internal_error(request_id)),
         _ => response,
     }
+}
+
+/// An answer that takes another's place, and keeps what a browser must know to read it.
+fn instead_of(replaced: &Response, mut response: Response) -> Response {
+    let is_for_browsers = |name: &HeaderName| name == VARY || name.as_str().starts_with("access-control-");
+    let kept = replaced.headers().iter().filter(|(name, _)| is_for_browsers(name));
+    response.headers_mut().extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+    response
 }
 
 fn with_common_headers(mut response: Response, request_id: &str) -> Response {

@@ -5,6 +5,8 @@
 mod answer;
 mod auth;
 mod body;
+mod cors;
+mod docs;
 mod error;
 mod headers;
 mod health;
@@ -25,6 +27,7 @@ use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use cors::Cors;
 pub use error::errors_markdown;
 
 /// How the service presents itself over HTTP.
@@ -36,6 +39,8 @@ pub struct Settings {
     pub unknown_fields: UnknownFields,
     /// Whose word is taken for a client's address.
     pub client_address: ClientAddress,
+    /// Which origins' pages may use the service from a browser.
+    pub cors: Cors,
     /// Where request identifiers come from.
     pub request_ids: RequestIds,
 }
@@ -83,6 +88,8 @@ struct Shared {
     clock: Clock,
     /// The description of the API, as it is sent.
     openapi: Bytes,
+    /// The same as a page.
+    docs: Bytes,
 }
 
 /// The service, for a server to run on its connections.
@@ -114,7 +121,8 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
     let service = OpenApiRouter::with_openapi(openapi::beginning())
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
-        .routes(routes!(openapi::openapi_json));
+        .routes(routes!(openapi::openapi_json))
+        .routes(routes!(docs::docs_page));
     match base_path {
         "" => service.merge(documented),
         base_path => service.nest(base_path, documented),
@@ -123,10 +131,13 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
 
 fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let (routes, described) = routes(&settings.base_path).split_for_parts();
-    let openapi = openapi::finish(&described).to_string().into();
-    let shared = Shared { app, settings: Arc::new(settings), clock, openapi };
+    let described = openapi::finish(&described);
+    let (openapi, docs) = (described.to_string().into(), docs::render(&described).into());
+    let cors = tower::util::option_layer(settings.cors.layer());
+    let shared = Shared { app, settings: Arc::new(settings), clock, openapi, docs };
     routes
         .fallback(error::not_found)
+        .layer(cors)
         .layer(axum::middleware::from_fn_with_state(shared.clone(), layers::observe))
         .with_state(shared)
 }

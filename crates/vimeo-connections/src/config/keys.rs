@@ -38,7 +38,7 @@ const fn secret(name: &'static str, meaning: &'static str) -> Key {
 /// In front of every documented path, if nothing else is said.
 pub(crate) const DEFAULT_BASE_PATH: &str = "/pictoryapis";
 
-pub(crate) const KEYS: [Key; 21] = [
+pub(crate) const KEYS: [Key; 22] = [
     key(
         "listen",
         Kind::Text,
@@ -63,6 +63,12 @@ pub(crate) const KEYS: [Key; 21] = [
         Kind::Flag,
         "false",
         "A proxy in front speaks TLS and writes `X-Forwarded-For`, whose last entry is taken for the client's address.",
+    ),
+    key(
+        "cors_origins",
+        Kind::List,
+        "",
+        "Origins whose pages may use the service from a browser (`https://app.example.com`), or `*` for all; not set: none. A page in a browser shows its API key to whoever uses it.",
     ),
     key(
         "tls.certificate_file",

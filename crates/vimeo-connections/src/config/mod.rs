@@ -15,7 +15,7 @@ use seal::keyring_file::GroupAccess;
 use thiserror::Error;
 use tracing_subscriber::filter::LevelFilter;
 use vimeo::{BaseUrl, ProxyUrl};
-use web::{ClientAddress, UnknownFields};
+use web::{ClientAddress, Cors, UnknownFields};
 
 pub(crate) use keys::{DEFAULT_BASE_PATH, markdown};
 pub(crate) use layers::{Environment, Layers, Source};
@@ -26,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) base_path: String,
+    pub(crate) cors: Cors,
     pub(crate) client_address: ClientAddress,
     pub(crate) unknown_fields: UnknownFields,
     pub(crate) database_url: String,
@@ -116,6 +117,7 @@ impl Reader<'_> {
             self.check_exposure(listen, tls.is_some() || is_behind_proxy);
         }
         let base_path = self.parsed("base_path", parse_base_path);
+        let cors = self.parsed("cors_origins", |text| Cors::parse(&keys::split_list(text)));
         let database_url = self.parsed("database_url", |url| {
             app::check_database_url(url).map(|()| url.to_owned()).map_err(|error| error.to_string())
         });
@@ -128,6 +130,7 @@ impl Reader<'_> {
             listen: listen?,
             tls,
             base_path: base_path?,
+            cors: cors?,
             client_address: if is_behind_proxy { ClientAddress::ForwardedFor } else { ClientAddress::Peer },
             unknown_fields: if self.flag("strict_fields") {
                 UnknownFields::Refuse

@@ -6,6 +6,7 @@
 )]
 
 mod bad_requests;
+mod browsers;
 mod callers;
 mod canaries;
 mod clients;

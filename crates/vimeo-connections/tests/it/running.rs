@@ -292,7 +292,7 @@ async fn a_log_line_tells_who_asked_what_and_never_with_what() {
     let (account, key_id) = (&listed[0]["accountId"], &listed[0]["keyId"]);
     assert_eq!(listed[0]["account"], ACCOUNT);
     let collection = "/pictoryapis/v1/vimeo-connections";
-    let one = "/pictoryapis/v1/vimeo-connections/{connection_id}";
+    let one = "/pictoryapis/v1/vimeo-connections/{connectionId}";
     for (id, method, route, status) in [
         ("r-create", "POST", collection, 201),
         ("r-refuse", "POST", collection, 422),
