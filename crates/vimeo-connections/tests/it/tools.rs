@@ -1,0 +1,69 @@
+//! Programs in other languages that tests run: found where `scripts/clients` has put them, and not waited for in vain.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a program is waited for before a test gives up. No test asserts how long something took.
+const PATIENCE: Duration = Duration::from_mins(15);
+
+/// A path below `target/tools`. `None`, and said aloud, if it is not there: the test is skipped. In CI that is a failure.
+pub(crate) fn find_tool(path: &str) -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_BIN_EXE_vimeo-connections")).ancestors();
+    let found = target.map(|folder| folder.join("tools").join(path)).find(|tool| tool.exists());
+    if found.is_none() {
+        let complaint = format!("SKIPPED: target/tools/{path} is missing; run ./test once, it installs it\n");
+        assert!(!is_ci(), "{complaint}");
+        // Past the capture of the test's output.
+        std::io::stderr().write_all(complaint.as_bytes()).unwrap();
+    }
+    found
+}
+
+#[expect(clippy::disallowed_methods, reason = "where a test runs is no configuration of the service")]
+fn is_ci() -> bool {
+    std::env::var_os("CI").is_some()
+}
+
+/// A program to be run with no environment but the path to other programs.
+#[expect(clippy::disallowed_methods, reason = "programs are found by the path, which is no configuration")]
+pub(crate) fn program(name: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(name.as_ref());
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// The folder of the tests, where the clients and the rules of conformance are.
+pub(crate) fn tests_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+/// Runs a program to its end.
+pub(crate) fn finish(mut command: Command) -> Output {
+    // Files, not pipes: a program that says much would wait for a reader.
+    let (out, complaints) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    command.stdin(Stdio::null());
+    command.stdout(out.try_clone().unwrap()).stderr(complaints.try_clone().unwrap());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if started.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{} does not end", command.get_program().display());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let read = |mut file: fs::File| {
+        let mut bytes = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    Output { status, stdout: read(out), stderr: read(complaints) }
+}
