@@ -13,6 +13,7 @@ use domain::time::Timestamp;
 use seal::envelope::{AccountKey, SealedFor};
 use store::{Changed, ConnectionUpdate, NewConnection};
 
+use crate::audit::Attempt;
 use crate::idempotency::{Held, Turn};
 use crate::{App, Caller, Error, Once, Outcome};
 
@@ -47,9 +48,10 @@ impl App {
         draft: ConnectionDraft,
         once: Option<Once<'_>>,
     ) -> Result<Outcome, Error> {
-        match self.try_create_connection(caller, draft, once).await {
+        let mut attempt = Attempt { action: Action::CreateConnection, subject: None, held: None };
+        match self.try_create_connection(caller, draft, once, &mut attempt.held).await {
             Ok(outcome) => Ok(outcome),
-            Err(error) => Err(self.audit_refusal(caller, Action::CreateConnection, None, error).await),
+            Err(error) => Err(self.refuse(caller, attempt, error).await),
         }
     }
 
@@ -58,25 +60,19 @@ impl App {
         caller: &Caller,
         draft: ConnectionDraft,
         once: Option<Once<'_>>,
+        held: &mut Option<Held>,
     ) -> Result<Outcome, Error> {
         let Some(once) = once else {
             return self.insert_connection(caller, draft, |_| None).await.map(Outcome::Done);
         };
         let held = match self.reserve(caller, Operation::CreateConnection, &once).await? {
-            Turn::Ours(held) => held,
+            Turn::Ours(ours) => held.insert(ours),
             Turn::Before(answer) => return Ok(Outcome::Repeated(answer)),
         };
-        let complete = |connection: &Connection| Held::completion(&held, (once.present)(connection));
-        match self.insert_connection(caller, draft, complete).await {
-            Ok(connection) => {
-                held.complete();
-                Ok(Outcome::Done(connection))
-            }
-            Err(error) => {
-                held.give_back(&error).await;
-                Err(error)
-            }
-        }
+        let complete = |connection: &Connection| held.completion((once.present)(connection));
+        let connection = self.insert_connection(caller, draft, complete).await?;
+        held.complete();
+        Ok(Outcome::Done(connection))
     }
 
     async fn insert_connection(
@@ -182,7 +178,8 @@ impl App {
             Ok(connection) => Ok(connection),
             Err(error) => {
                 let subject = id.map(|id| id.to_string());
-                Err(self.audit_refusal(caller, Action::UpdateConnection, subject, error).await)
+                let attempt = Attempt { action: Action::UpdateConnection, subject, held: None };
+                Err(self.refuse(caller, attempt, error).await)
             }
         }
     }

@@ -101,20 +101,22 @@ impl Held {
     }
 
     /// The effect was written, and the completion with it.
-    pub(crate) fn complete(mut self) {
+    pub(crate) fn complete(&mut self) {
         self.reservation = None;
     }
 
-    /// There was no effect: the client may try again at once. Where nobody knows, the key stays reserved for its time.
-    pub(crate) async fn give_back(mut self, error: &Error) {
+    /// There was no effect: the client may try again at once.
+    pub(crate) async fn give_back(mut self) {
         let Some(reservation) = self.reservation.take() else { return };
-        if matches!(error, Error::OutcomeUnknown) {
-            return;
-        }
         let at = self.clock.now();
         if let Err(error) = self.store.release_idempotency_key(&self.account, &reservation, at).await {
             tracing::warn!(%error, "an idempotency key could not be given back; it is free when its time is over");
         }
+    }
+
+    /// Nobody knows whether there was an effect: the key stays reserved for its time.
+    pub(crate) fn leave(mut self) {
+        self.reservation = None;
     }
 }
 

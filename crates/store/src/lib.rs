@@ -139,7 +139,8 @@ pub trait Store: Send + Sync {
         after: Option<&ConnectionId>,
         limit: u32,
     ) -> Result<Vec<ConnectionId>, Error>;
-    /// Reserves an idempotency key, or says what became of the request that has it.
+    /// Reserves an idempotency key, or says what became of the request that has it. [`Error::KeyNotActive`] when the
+    /// account is gone.
     async fn reserve_idempotency_key(
         &self,
         account: &AccountId,

@@ -93,7 +93,10 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     // What the requests left of the time, so that both together keep to it.
     let asked_at = stopping.borrow().unwrap_or_else(Instant::now);
     if tokio::time::timeout_at(asked_at + config.shutdown, leftovers.wait()).await.is_err() {
-        tracing::warn!("tokens that checking credentials left at Vimeo could not all be revoked in time");
+        tracing::warn!(
+            "what goes on after a request could not all be finished in time: tokens that checking credentials left at \
+             Vimeo may not be revoked"
+        );
     }
     if tokio::time::timeout_at(asked_at + config.shutdown, app.close()).await.is_err() {
         // The writer waits for somebody else's lock, perhaps. What it was asked to write has no answer yet, and a

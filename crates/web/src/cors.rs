@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use axum::extract::{Request, State};
 use axum::http::header::{
-    ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH,
+    LOCATION, ORIGIN, RETRY_AFTER,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::Response;
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::body::IGNORED_FIELDS;
@@ -78,6 +83,19 @@ impl Cors {
                 ])
                 .max_age(MAX_AGE),
         )
+    }
+}
+
+/// Around the routes. A request by OPTIONS that is no browser's preflight goes on to them, and is answered as any other.
+pub(crate) async fn around(State(cors): State<Option<CorsLayer>>, request: Request, next: Next) -> Response {
+    let is_preflight = request.headers().contains_key(ORIGIN)
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    match cors {
+        Some(cors) if is_preflight || request.method() != Method::OPTIONS => {
+            let Ok(response) = cors.layer(next).oneshot(request).await;
+            response
+        }
+        _ => next.run(request).await,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 /// A JSON value, as far as bodies need to be told apart.
@@ -10,7 +11,8 @@ use zeroize::Zeroizing;
 pub(crate) enum Json {
     Null,
     Bool(bool),
-    /// With its value if that is a whole number from 0 to 2^53 - 1, however it is written: `5.0` is 5.
+    /// With its value if that is a whole number from 0 to 2^53 - 1, however it is written: `5.0` is 5. Known of the
+    /// numbers in an object alone; what is nested deeper is never looked at.
     Number(Option<u64>),
     /// Wiped when dropped: it may be a secret.
     Text(Zeroizing<String>),
@@ -20,6 +22,8 @@ pub(crate) enum Json {
 
 /// The highest whole number that is read: 2^53 - 1, which every JSON reader keeps exactly.
 const WHOLE_MAX: u64 = domain::connection::VERSION_MAX;
+/// Its digits.
+const WHOLE_MAX_DIGITS: usize = 16;
 
 /// The marker by which the one error of ours is known among the parser's.
 const DUPLICATE_KEY: &str = "a key is given twice";
@@ -35,16 +39,95 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
     if std::str::from_utf8(bytes).is_err() {
         return Err("The request body is not valid JSON: it is not UTF-8.".to_owned());
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        // The parser's text begins with its own words, and what it was given never stands there.
-        let text = error.to_string();
-        let what = match () {
-            () if text.starts_with(DUPLICATE_KEY) => "is not valid JSON: a key is given twice",
-            () if text.starts_with(NUMBER_TOO_LARGE) => "has a number that is too large",
-            () => "is not valid JSON",
-        };
-        format!("The request body {what} (line {}, column {}).", error.line(), error.column())
-    })
+    let begins = |byte: u8| bytes.iter().find(|found| !found.is_ascii_whitespace()) == Some(&byte);
+    if !begins(b'{') {
+        return serde_json::from_slice(bytes).map_err(|error| in_words(&error, bytes, 0));
+    }
+    let Parts(parts) = serde_json::from_slice(bytes).map_err(|error| in_words(&error, bytes, 0))?;
+    let read = |(name, raw): (String, &RawValue)| {
+        let text = raw.get();
+        if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+            return Ok((name, Json::Number(whole_number(text))));
+        }
+        let value = serde_json::from_str(text);
+        // A part of the body: its distance from the beginning tells where it is.
+        let offset = text.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
+        value.map(|value| (name, value)).map_err(|error| in_words(&error, bytes, offset))
+    };
+    parts.into_iter().map(read).collect::<Result<_, _>>().map(Json::Object)
+}
+
+/// Where a part of the body that begins at `offset` is faulty, and how.
+fn in_words(error: &serde_json::Error, bytes: &[u8], offset: usize) -> String {
+    // The parser's text begins with its own words, and what it was given never stands there.
+    let text = error.to_string();
+    let what = match () {
+        () if text.starts_with(DUPLICATE_KEY) => "is not valid JSON: a key is given twice",
+        () if text.starts_with(NUMBER_TOO_LARGE) => "has a number that is too large",
+        () => "is not valid JSON",
+    };
+    let before = bytes.get(..offset).unwrap_or_default();
+    let line = before.split(|byte| *byte == b'\n').count() - 1 + error.line();
+    let in_line = before.iter().rev().take_while(|byte| **byte != b'\n').count();
+    let column = error.column() + if error.line() == 1 { in_line } else { 0 };
+    format!("The request body {what} (line {line}, column {column}).")
+}
+
+/// The value of a number in JSON, exactly, if it is a whole one from 0 to [`WHOLE_MAX`].
+fn whole_number(text: &str) -> Option<u64> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (is_negative, whole) = whole.strip_prefix('-').map_or((false, whole), |whole| (true, whole));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some(0);
+    }
+    let trailing = i64::try_from(digits.len() - significant.len()).ok()?;
+    // An exponent that fits no i64 makes the number far too large, or no whole one.
+    let exponent = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    let zeros =
+        usize::try_from(exponent.checked_add(trailing)?).ok().filter(|zeros| *zeros <= WHOLE_MAX_DIGITS)?;
+    let value: u64 = format!("{significant}{}", "0".repeat(zeros)).parse().ok()?;
+    (!is_negative && value <= WHOLE_MAX).then_some(value)
+}
+
+/// The entries of an object, each value as its text: what a number says, a double could not hold exactly.
+struct Parts<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Parts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PartsVisitor)
+    }
+}
+
+struct PartsVisitor;
+
+impl<'de> Visitor<'de> for PartsVisitor {
+    type Value = Parts<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
+        read_entries(entries).map(Parts)
+    }
+}
+
+/// The entries of an object, no key twice.
+fn read_entries<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
+    mut entries: A,
+) -> Result<Vec<(String, T)>, A::Error> {
+    let mut object = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    while let Some(key) = entries.next_key::<String>()? {
+        if !seen.insert(key.clone()) {
+            return Err(A::Error::custom(DUPLICATE_KEY));
+        }
+        object.push((key, entries.next_value()?));
+    }
+    Ok(object)
 }
 
 impl<'de> Deserialize<'de> for Json {
@@ -70,23 +153,16 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Json::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Number(u64::try_from(value).ok().filter(|whole| *whole <= WHOLE_MAX)))
+    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
+        Ok(Json::Number(None))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(Json::Number(Some(value).filter(|whole| *whole <= WHOLE_MAX)))
+    fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
+        Ok(Json::Number(None))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a whole number within the range is kept exactly"
-    )]
-    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-        let is_whole = value.fract() == 0.0 && (0.0..=WHOLE_MAX as f64).contains(&value);
-        Ok(Json::Number(is_whole.then_some(value as u64)))
+    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
+        Ok(Json::Number(None))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {
@@ -102,16 +178,8 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Json::Array)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
-        let mut object = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            if !seen.insert(key.clone()) {
-                return Err(A::Error::custom(DUPLICATE_KEY));
-            }
-            object.push((key, entries.next_value()?));
-        }
-        Ok(Json::Object(object))
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Json, A::Error> {
+        read_entries(entries).map(Json::Object)
     }
 }
 
@@ -145,8 +213,33 @@ mod tests {
             ("5.5", None),
             ("-1", None),
             ("1e300", None),
+            ("1e400", None),
+            ("-1e400", None),
+            ("1e-400", None),
+            ("1e99999999999999999999", None),
+            ("0e99999999999999999999", Some(0)),
+            ("3.00000000000000000001", None),
+            ("9007199254740990.6", None),
+            ("900719925474099.1e1", Some(9_007_199_254_740_991)),
+            ("5000000e-6", Some(5)),
+            ("5000000e-7", None),
+            ("-5", None),
         ] {
-            assert_eq!(parse(text.as_bytes()), Ok(Json::Number(whole)), "{text}");
+            let body = format!("{{\"version\": {text} }}");
+            let version = ("version".to_owned(), Json::Number(whole));
+            assert_eq!(parse(body.as_bytes()), Ok(Json::Object(vec![version])), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_told_where_it_is_however_deep() {
+        for (body, place) in [
+            ("{\"a\":1,\n \"b\":[1,\n {\"c\":2,\"c\":3}]}", "line 3, column 11"),
+            ("{\"a\":1, \"b\":\"\\ud800\"}", "line 1, column 20"),
+            ("{\"a\":1, \"a\":2}", "line 1, column 11"),
+        ] {
+            let error = parse(body.as_bytes()).unwrap_err();
+            assert!(error.ends_with(&format!("({place}).")), "{body}: {error}");
         }
     }
 

@@ -111,7 +111,7 @@ pub fn openapi_json(base_path: &str) -> String {
 /// Every route of the service; each handler carries the description of its operation.
 fn routes(base_path: &str) -> OpenApiRouter<Shared> {
     let documented = OpenApiRouter::default()
-        .routes(routes!(v1::connections::create_connection, v1::connections::list_connections))
+        .routes(routes!(v1::connections::list_connections, v1::connections::create_connection))
         .routes(routes!(
             v1::connections::get_connection,
             v1::connections::update_connection,
@@ -133,7 +133,7 @@ fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let (routes, described) = routes(&settings.base_path).split_for_parts();
     let described = openapi::finish(&described);
     let (openapi, docs) = (described.to_string().into(), docs::render(&described).into());
-    let cors = tower::util::option_layer(settings.cors.layer());
+    let cors = axum::middleware::from_fn_with_state(settings.cors.layer(), cors::around);
     let shared = Shared { app, settings: Arc::new(settings), clock, openapi, docs };
     routes
         .fallback(error::not_found)

@@ -194,9 +194,16 @@ pub(crate) fn finish(openapi: &OpenApi) -> Value {
         if operation.get("security") == Some(&json!([{}])) {
             operation.insert("security".to_owned(), json!([]));
         }
+        let has_body = operation.contains_key("requestBody");
         let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
         for (status, response) in responses.into_iter().flatten() {
             complete_headers(status, response);
+            // Refused after the body was read: fields may have been ignored.
+            let may_ignore = has_body && matches!(status.as_str(), "400" | "404" | "409" | "422" | "503");
+            let headers = response.get_mut("headers").and_then(Value::as_object_mut);
+            if let Some(headers) = headers.filter(|_| may_ignore) {
+                headers.insert("X-Ignored-Fields".to_owned(), ignored_fields_header());
+            }
         }
     }
     document
@@ -288,6 +295,10 @@ fn request_id_header() -> Value {
         "required": true,
         "schema": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },
     })
+}
+
+fn ignored_fields_header() -> Value {
+    json!({ "description": "Names of fields that were ignored.", "schema": { "type": "string" } })
 }
 
 fn cache_control_header() -> Value {

@@ -9,6 +9,8 @@ CREATE TABLE idempotency_records (
     attempt         INTEGER NOT NULL CHECK (attempt >= 1),
     request_mac     BLOB NOT NULL CHECK (length(request_mac) = 32),
     reserved_until  INTEGER NOT NULL,
+    -- It led to nothing, and the key is free whatever the clock says.
+    is_released     INTEGER NOT NULL DEFAULT 0 CHECK (is_released IN (0, 1)),
     answered_at     INTEGER,
     answer          BLOB,
     PRIMARY KEY (account_id, operation, idempotency_key),

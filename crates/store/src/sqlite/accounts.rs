@@ -71,6 +71,13 @@ pub(super) fn list_ids(connection: &Connection) -> rusqlite::Result<Vec<AccountI
     statement.query_map([], |row| Ok(AccountId::from_stored(row.get(0)?)))?.collect()
 }
 
+/// Whether there is such an account.
+pub(super) fn exists(connection: &Connection, id: &AccountId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM accounts WHERE account_id = ?1)")?
+        .query_row([id.as_str()], |row| row.get(0))
+}
+
 pub(super) fn find(connection: &Connection, id: &AccountId) -> rusqlite::Result<Option<Account>> {
     connection
         .prepare_cached(

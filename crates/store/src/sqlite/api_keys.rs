@@ -7,7 +7,7 @@ use domain::id::{AccountId, ApiKeyId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::writer::Step;
-use super::{audit_events, rows};
+use super::{accounts, audit_events, rows};
 use crate::{Changed, Error};
 
 pub(super) fn insert(
@@ -103,9 +103,11 @@ pub(super) fn list(connection: &Connection, account: &AccountId) -> rusqlite::Re
     statement.query_map([account.as_str()], api_key)?.collect()
 }
 
-/// Whether whoever acts may still act, at the instant of the event. An operator always may.
+/// Whether whoever acts may still act, at the instant of the event. An operator may while there is the account.
 pub(super) fn is_actor_active(connection: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
-    let Actor::ApiKey { key_id, .. } = &event.actor else { return Ok(true) };
+    let Actor::ApiKey { key_id, .. } = &event.actor else {
+        return accounts::exists(connection, &event.account_id);
+    };
     connection
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM api_keys

@@ -25,10 +25,12 @@ const CUT_PAUSE: Duration = Duration::from_millis(500);
 const CUT_PATIENCE: Duration = Duration::from_millis(100);
 /// How long the writer waits for a cut at most.
 const GATE_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a log that is not empty is cut without being asked: another process, gone since, may have wiped a key.
+const CUT_PERIOD: Duration = Duration::from_secs(10);
 /// When a cut has not succeeded for so long, the log says so: somebody reads for very long.
 const CUT_LATE: Duration = Duration::from_secs(10);
 /// How long closing the store waits for a cut that is due.
-const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+const CLOSING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The checkpoints' thread.
 pub(super) struct Checkpointer {
@@ -68,9 +70,24 @@ impl Gate {
         drop(self.opened.wait_timeout_while(is_closed, GATE_PATIENCE, |is_closed| *is_closed));
     }
 
+    /// Closed until the answer is dropped, whatever happens meanwhile.
+    fn close(&self) -> Closed<'_> {
+        self.set(true);
+        Closed(self)
+    }
+
     fn set(&self, is_closed: bool) {
         *self.is_closed.lock().unwrap_or_else(PoisonError::into_inner) = is_closed;
         self.opened.notify_all();
+    }
+}
+
+/// A gate that is closed.
+struct Closed<'a>(&'a Gate);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 
@@ -110,7 +127,13 @@ impl Checkpointer {
         let (sender, receiver) = sync_channel(1);
         let notify =
             Notify { sender, is_wiping: Arc::default(), is_cut_due: Arc::default(), gate: Arc::default() };
-        let work = Work { path, connection: None, notify: notify.clone(), wanted_since: None };
+        let work = Work {
+            path,
+            connection: None,
+            notify: notify.clone(),
+            wanted_since: None,
+            next_cut: Instant::now(),
+        };
         let thread = std::thread::Builder::new()
             .name("sqlite-checkpoint".to_owned())
             .spawn(move || work.run(&receiver, &fail))?;
@@ -138,28 +161,23 @@ struct Work {
     notify: Notify,
     /// Since when a cut was asked for and did not succeed.
     wanted_since: Option<Instant>,
+    /// Not to be cut before.
+    next_cut: Instant,
 }
 
 impl Work {
     fn run(mut self, notices: &Receiver<Notice>, fail: &watch::Sender<Option<String>>) {
-        let mut next_cut = Instant::now();
         loop {
-            let wait = next_cut.saturating_duration_since(Instant::now());
-            let notice = if self.is_cut_due() {
-                notices.recv_timeout(wait)
+            let wait = if self.is_cut_due() {
+                self.next_cut.saturating_duration_since(Instant::now())
             } else {
-                notices.recv().map_err(|_| RecvTimeoutError::Disconnected)
+                CUT_PERIOD
             };
-            let result = match notice {
-                Ok(Notice::Look) if !self.is_cut_due() => self.copy(),
-                Ok(Notice::Look) | Err(RecvTimeoutError::Timeout) if next_cut <= Instant::now() => {
-                    let result = self.cut();
-                    next_cut = Instant::now() + CUT_PAUSE;
-                    result
-                }
-                Ok(Notice::Look) => self.copy(),
-                Err(RecvTimeoutError::Timeout) => Ok(()),
+            let result = match notices.recv_timeout(wait) {
                 Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
+                _ if self.is_cut_due() && self.next_cut <= Instant::now() => self.cut(),
+                Ok(Notice::Look) => self.copy(),
+                Err(RecvTimeoutError::Timeout) => self.cut_unasked(),
             };
             match result {
                 Ok(()) => {}
@@ -200,20 +218,37 @@ impl Work {
         // Before the work: what is wiped from now on asks for another cut.
         self.notify.is_cut_due.store(false, Ordering::Release);
         let result = self.try_cut();
+        self.next_cut = Instant::now() + CUT_PAUSE;
         let since = *self.wanted_since.get_or_insert_with(Instant::now);
-        if matches!(result, Ok(true)) {
-            self.wanted_since = None;
-            return Ok(());
-        }
+        let cause = match result {
+            Ok(true) => {
+                self.wanted_since = None;
+                return Ok(());
+            }
+            Ok(false) => "another process reads the database without end, or holds its lock".to_owned(),
+            Err(error) if is_io_failure(&error) => return Err(error),
+            Err(error) => error.to_string(),
+        };
         self.notify.is_cut_due.store(true, Ordering::Release);
         if since.elapsed() >= CUT_LATE {
             tracing::warn!(
-                "the write-ahead log could not be cut off since a secret was deleted: another process reads the \
-                 database without end. Until it stops, the log may still hold the deleted secret's key"
+                cause,
+                "the write-ahead log could not be cut off since a secret was deleted. Until it can, the log may still \
+                 hold the deleted secret's key"
             );
             self.wanted_since = Some(Instant::now());
         }
-        result.map(drop)
+        Ok(())
+    }
+
+    /// Cuts a log that has something in it, if nobody is in the way; nothing is known to be due.
+    fn cut_unasked(&mut self) -> rusqlite::Result<()> {
+        let mut log = self.path.as_os_str().to_owned();
+        log.push("-wal");
+        if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+            self.try_cut()?;
+        }
+        Ok(())
     }
 
     /// Whether nobody was in the way.
@@ -223,22 +258,25 @@ impl Work {
         // Most of the work, while writing goes on.
         run_mode(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
         connection.busy_timeout(CUT_PATIENCE)?;
-        gate.set(true);
+        let closed = gate.close();
         let log = run_mode(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
-        // Whatever came of it: the writer waits at the gate.
-        gate.set(false);
+        drop(closed);
         connection.busy_timeout(Duration::ZERO)?;
         Ok(!log?.is_busy)
     }
 
-    /// What is due is done before the store is closed.
+    /// What is due is done before the store is closed, if nobody is in the way for long.
     fn finish(mut self) {
         let started = Instant::now();
         while self.is_cut_due() {
             if let Err(error) = self.cut() {
                 tracing::warn!(%error, "the write-ahead log could not be cut off");
             }
-            if started.elapsed() > CLOSING_PATIENCE {
+            if self.is_cut_due() && started.elapsed() > CLOSING_PATIENCE {
+                tracing::warn!(
+                    "the write-ahead log could not be cut off before the end: somebody else reads the database. It may \
+                     still hold the key of a deleted secret; the service cuts it while it runs, and at its next start"
+                );
                 return;
             }
             if self.is_cut_due() {

@@ -5,19 +5,24 @@ use domain::idempotency::{KeptAnswer, OnceRequest, RequestMac, Reservation, Rese
 use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::rows;
 use super::writer::Step;
-use crate::Completion;
+use super::{accounts, rows};
+use crate::{Completion, Error};
 
 /// What is known of a key.
 struct Record {
     attempt: u64,
     mac: RequestMac,
     reserved_until: Timestamp,
+    is_released: bool,
     answer: Option<(Timestamp, KeptAnswer)>,
 }
 
 pub(super) fn reserve(connection: &Connection, account: &AccountId, request: &OnceRequest) -> Step<Reserved> {
+    // The account may have been deleted since the caller was let in.
+    if !accounts::exists(connection, account)? {
+        return Ok(Err(Error::KeyNotActive));
+    }
     let known = find(connection, account, request)?;
     let reserved = |attempt| Reservation { operation: request.operation, key: request.key.clone(), attempt };
     let Some(record) = known else {
@@ -26,7 +31,7 @@ pub(super) fn reserve(connection: &Connection, account: &AccountId, request: &On
     };
     let is_alive = match &record.answer {
         Some((answered_at, _)) => *answered_at > request.forgotten_before(),
-        None => record.reserved_until > request.at,
+        None => !record.is_released && record.reserved_until > request.at,
     };
     if is_alive {
         return Ok(Ok(match record.answer {
@@ -47,7 +52,8 @@ fn find(
 ) -> rusqlite::Result<Option<Record>> {
     connection
         .prepare_cached(
-            "SELECT attempt, request_mac, reserved_until, answered_at, answer FROM idempotency_records
+            "SELECT attempt, request_mac, reserved_until, is_released, answered_at, answer
+             FROM idempotency_records
              WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3",
         )?
         .query_row((account.as_str(), request.operation.as_str(), request.key.as_str()), record)
@@ -60,6 +66,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         attempt: row.get("attempt")?,
         mac: RequestMac(rows::bytes(row, "request_mac")?),
         reserved_until: rows::instant(row, "reserved_until")?,
+        is_released: row.get("is_released")?,
         answer: rows::optional_instant(row, "answered_at")?.zip(answer.map(KeptAnswer)),
     })
 }
@@ -90,7 +97,8 @@ fn take_over(
     connection
         .prepare_cached(
             "UPDATE idempotency_records
-             SET attempt = ?4, request_mac = ?5, reserved_until = ?6, answered_at = NULL, answer = NULL
+             SET attempt = ?4, request_mac = ?5, reserved_until = ?6, is_released = 0,
+                answered_at = NULL, answer = NULL
              WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3",
         )?
         .execute((
@@ -113,15 +121,11 @@ pub(super) fn is_held(
     connection
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM idempotency_records
-             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3 AND attempt = ?4 AND answer IS NULL)",
+             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3 AND attempt = ?4
+                AND answer IS NULL AND is_released = 0)",
         )?
         .query_row(
-            (
-                account.as_str(),
-                reservation.operation.as_str(),
-                reservation.key.as_str(),
-                reservation.attempt,
-            ),
+            (account.as_str(), reservation.operation.as_str(), reservation.key.as_str(), reservation.attempt),
             |row| row.get(0),
         )
 }
@@ -159,7 +163,7 @@ pub(super) fn release(
 ) -> Step<()> {
     connection
         .prepare_cached(
-            "UPDATE idempotency_records SET reserved_until = min(reserved_until, ?5)
+            "UPDATE idempotency_records SET reserved_until = min(reserved_until, ?5), is_released = 1
              WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3 AND attempt = ?4 AND answer IS NULL",
         )?
         .execute((

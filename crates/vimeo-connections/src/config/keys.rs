@@ -110,7 +110,7 @@ pub(crate) const KEYS: [Key; 22] = [
         "vimeo.budget_seconds",
         Kind::Number { least: 1, most: 300 },
         "5",
-        "How long checking credentials may take in all.",
+        "How long checking credentials may take in all. From 30 on, a repetition with the same `Idempotency-Key` may overtake a creation that takes so long, which then is refused.",
     ),
     secret("vimeo.proxy", "URL of a proxy to reach Vimeo through. The environment's proxies are never used."),
     key(

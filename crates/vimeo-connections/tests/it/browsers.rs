@@ -52,6 +52,13 @@ async fn a_page_of_another_origin_may_read_answers_only_where_the_operator_says_
         }
         assert!(answer.header("vary").contains("origin"));
     }
+    // What is no preflight is answered as without CORS.
+    for (path, headers, status) in
+        [(COLLECTION, vec![], 405), (COLLECTION, vec![("origin", OURS)], 405), ("/nowhere", vec![], 404)]
+    {
+        let answer = world.send(Method::OPTIONS, path, &headers, Vec::new()).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+    }
     let theirs = world.send(Method::GET, COLLECTION, &[("origin", THEIRS)], Vec::new()).await;
     assert_eq!((theirs.status.as_u16(), theirs.header("access-control-allow-origin")), (200, ""));
 }

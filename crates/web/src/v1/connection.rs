@@ -42,7 +42,7 @@ const CONNECTION_TYPE: &str = "VIMEO";
 )]
 pub(crate) struct NewConnectionIn {
     /// Letters, marks and decimal digits of any script, spaces, `_` and `-`; not blank, no mark first, nothing invisible.
-    /// Brought to Unicode NFC first; unique in the account but for spaces at the ends.
+    /// Brought to Unicode NFC first, then at most 100 characters; unique in the account but for spaces at the ends.
     #[schema(
         min_length = 1,
         max_length = 100,

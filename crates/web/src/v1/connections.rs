@@ -1,7 +1,10 @@
 //! Connections over HTTP: the handlers.
 
+use std::convert::Infallible;
+
 use app::{Once, Outcome};
 use axum::Json;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::header::ETAG;
@@ -13,6 +16,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use domain::connection::ConnectionName;
 use domain::id::ConnectionId;
 use domain::page::PageLimit;
+use futures_util::stream;
 
 use super::connection::{
     ConnectionChangeIn, ConnectionOut, ConnectionsOut, CreatedOut, NewConnectionIn, read_change, read_draft,
@@ -37,7 +41,8 @@ const EMPTY_PAGE_KEY: &[u8] = br#"{"lastEvaluatedKey":{}}"#;
 
 /// Create a connection
 ///
-/// The three credentials are checked with Vimeo before anything is stored, which takes 5 seconds at most. The client
+/// The three credentials are checked with Vimeo before anything is stored, which takes 5 seconds at most
+/// unless the operator allows more. The client
 /// secret and the access token are sealed and never shown again.
 #[utoipa::path(
     post, path = "/v1/vimeo-connections", operation_id = "create_connection", tag = "Connections",
@@ -52,8 +57,7 @@ const EMPTY_PAGE_KEY: &[u8] = br#"{"lastEvaluatedKey":{}}"#;
             ),
             links(
                 ("get" = (operation_id = "get_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
-                ("update" = (operation_id = "update_connection", parameters(("connectionId" = "$response.body#/connectionId")),
-                    request_body = json!({ "version": "$response.body#/version" }))),
+                ("update" = (operation_id = "update_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
                 ("delete" = (operation_id = "delete_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
             ),
         ),
@@ -144,8 +148,7 @@ pub(crate) async fn list_connections(
         (status = 200, description = "The connection.", body = ConnectionOut,
             headers(("ETag" = String, description = "The version, between quotes.")),
             links(
-                ("update" = (operation_id = "update_connection", parameters(("connectionId" = "$response.body#/connectionId")),
-                    request_body = json!({ "version": "$response.body#/version" }))),
+                ("update" = (operation_id = "update_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
                 ("delete" = (operation_id = "delete_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
             ),
         ),
@@ -163,7 +166,9 @@ pub(crate) async fn get_connection(
     let id = ConnectionId::parse(&text_of(id)).ok_or(Code::ConnectionNotFound)?;
     let connection = shared.app.find_connection(&caller, &id).await?;
     let body = if has_version(&headers, connection.version) {
-        StatusCode::NOT_MODIFIED.into_response()
+        // Of unknown length, so that nobody writes a length of 0, which a cache could take for the connection's.
+        (StatusCode::NOT_MODIFIED, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>()))
+            .into_response()
     } else {
         Json(ConnectionOut::from(&connection)).into_response()
     };
