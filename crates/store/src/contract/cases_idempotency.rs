@@ -213,7 +213,7 @@ pub(crate) async fn the_sweep_deletes_exactly_what_has_ended_in_parts(place: &Pl
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     // Ended by second 100: reserved before, and neither answered nor taken over later.
     for number in 0..7 {
-        reserve(&*store, &two, &format!("ended {number}").replace(' ', "-"), 1, 0).await;
+        reserve(&*store, &two, &format!("ended-{number}"), 1, 0).await;
     }
     reserve(&*store, &one, "just-ended", 1, 100 - RESERVATION_SECONDS).await;
     reserve(&*store, &one, "answered", 1, 0).await;
