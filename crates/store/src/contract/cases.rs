@@ -9,20 +9,10 @@ use domain::id::AccountId;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
 
 use super::Place;
-use super::samples::{account, at, connection, event, insert_account, key_row, keyring_check, wrapped};
-use crate::{Changed, Error, NewConnection, Store};
-
-async fn insert_connection(
-    store: &dyn Store,
-    account: &AccountId,
-    number: u32,
-    name: &str,
-) -> Result<(), Error> {
-    let (row, sealed) = connection(account, number, name);
-    let event = event(account, number, Actor::Operator, row.id.as_str());
-    let new = NewConnection { connection: row, sealed, event, completion: None };
-    store.insert_connection(account, new).await
-}
+use super::samples::{
+    account, at, connection, event, insert_account, insert_connection, key_row, keyring_check, wrapped,
+};
+use crate::{Changed, Error, NewConnection};
 
 pub(crate) async fn an_account_is_found_by_id_and_by_name(place: &Place) {
     let store = place.open().await;

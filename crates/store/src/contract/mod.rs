@@ -2,6 +2,8 @@
 //! store on a place of its own, and opens the same place again.
 
 mod cases;
+mod cases_idempotency;
+mod cases_life;
 pub(crate) mod samples;
 
 use std::sync::Arc;
@@ -23,49 +25,88 @@ impl Place {
     }
 
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
-        self.open_with_queue(4096).await
+        crate::open(self.options()).await.unwrap()
+    }
+
+    /// As a command opens it beside the service.
+    pub(crate) async fn open_beside(&self) -> Arc<dyn Store> {
+        crate::open(Options { migrations: Migrations::OnlyIfNew, ..self.options() }).await.unwrap()
     }
 
     pub(crate) async fn open_with_queue(&self, queue: usize) -> Arc<dyn Store> {
-        let options = Options {
+        crate::open(Options { queue, ..self.options() }).await.unwrap()
+    }
+
+    fn options(&self) -> Options {
+        Options {
             database_url: format!("sqlite:{}", self.path().display()),
-            queue,
+            queue: 4096,
             migrations: Migrations::Apply,
             now: samples::at(0),
-        };
-        crate::open(options).await.unwrap()
+        }
     }
 }
 
 macro_rules! contract_suite {
-    ($engine:ident: $($case:ident,)+) => {
+    ($engine:ident: $($file:ident { $($case:ident,)+ })+) => {
         mod $engine {
-            $(
+            $($(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
                     let place = super::Place::$engine();
-                    super::cases::$case(&place).await;
+                    super::$file::$case(&place).await;
                 }
-            )+
+            )+)+
         }
     };
 }
 
 contract_suite! { sqlite:
-    an_account_is_found_by_id_and_by_name,
-    two_accounts_cannot_share_a_name,
-    a_key_is_found_by_its_hash_and_listed_under_its_account,
-    a_key_is_imported_once,
-    a_revocation_needs_the_proof_that_was_read,
-    a_connection_is_found_by_its_account_alone,
-    a_name_is_taken_once_in_an_account_and_free_in_another,
-    a_revoked_or_expired_key_writes_no_connection,
-    a_refusal_writes_nothing_and_disturbs_no_neighbour,
-    every_fact_brings_its_audit_event,
-    identifiers_are_walked_in_order_and_within_the_account,
-    the_first_service_secret_stays,
-    what_was_acknowledged_is_there_after_reopening,
-    a_full_queue_turns_writes_away,
-    a_closed_store_refuses_writes,
-    a_withdrawn_write_is_not_done,
+    cases {
+        an_account_is_found_by_id_and_by_name,
+        two_accounts_cannot_share_a_name,
+        a_key_is_found_by_its_hash_and_listed_under_its_account,
+        a_key_is_imported_once,
+        a_revocation_needs_the_proof_that_was_read,
+        a_connection_is_found_by_its_account_alone,
+        a_name_is_taken_once_in_an_account_and_free_in_another,
+        a_revoked_or_expired_key_writes_no_connection,
+        a_refusal_writes_nothing_and_disturbs_no_neighbour,
+        every_fact_brings_its_audit_event,
+        identifiers_are_walked_in_order_and_within_the_account,
+        the_first_service_secret_stays,
+        what_was_acknowledged_is_there_after_reopening,
+        a_full_queue_turns_writes_away,
+        a_closed_store_refuses_writes,
+        a_withdrawn_write_is_not_done,
+    }
+    cases_idempotency {
+        a_key_is_reserved_once_while_the_request_runs,
+        a_reservation_that_ran_out_is_taken_over_even_by_another_body,
+        an_answer_is_kept_for_a_day_and_then_forgotten,
+        a_released_key_is_free_at_once_and_its_attempts_go_on,
+        an_attempt_that_lost_its_key_writes_nothing,
+        a_completed_attempt_writes_nothing_more,
+        a_refused_write_completes_nothing,
+        a_release_of_a_lost_or_completed_reservation_changes_nothing,
+        a_key_belongs_to_its_account,
+        the_sweep_deletes_exactly_what_has_ended_in_parts,
+        of_many_that_want_one_key_one_gets_it,
+    }
+    cases_life {
+        an_update_replaces_what_it_says_and_keeps_the_secrets,
+        an_update_with_new_secrets_replaces_them_too,
+        an_update_keeps_its_own_name_and_takes_a_free_one,
+        an_update_is_refused_as_one_and_changes_nothing,
+        a_refused_update_disturbs_no_neighbour_wherever_it_stands,
+        of_many_updates_of_one_version_one_is_done,
+        a_deleted_connection_is_gone_and_its_name_is_free,
+        a_deletion_touches_no_other_account,
+        a_revoked_key_deletes_nothing,
+        pages_go_on_where_the_last_one_ended,
+        a_page_holds_one_accounts_connections_alone,
+        an_account_is_deleted_in_parts_and_can_be_taken_up_again,
+        an_account_that_is_being_deleted_takes_no_more_connections,
+        the_deletion_of_an_account_leaves_the_others_as_they_were,
+    }
 }

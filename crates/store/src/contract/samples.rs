@@ -1,5 +1,7 @@
 //! Values for the contract's cases.
 
+use std::task::Poll;
+
 use domain::account::{Account, Label};
 use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, RowMac};
 use domain::audit::{Action, Actor, AuditEvent, Outcome};
@@ -8,7 +10,7 @@ use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId};
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, SealedCredentials, WrappedKey};
 use domain::time::Timestamp;
 
-use crate::Store;
+use crate::{Error, NewConnection, Store};
 
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_micros(1_769_850_300_042_000).plus_seconds(second)
@@ -82,4 +84,41 @@ pub(crate) async fn insert_account(store: &dyn Store, number: u8) -> AccountId {
     store.insert_keyring_check(&keyring_check(), &[]).await.unwrap();
     store.insert_account(&account, &event(&account.id, 999_999, Actor::Operator, "account")).await.unwrap();
     account.id
+}
+
+/// Adds the sample connection of that number.
+pub(crate) async fn insert_connection(
+    store: &dyn Store,
+    account: &AccountId,
+    number: u32,
+    name: &str,
+) -> Result<(), Error> {
+    let (row, sealed) = connection(account, number, name);
+    let event = event(account, number, Actor::Operator, row.id.as_str());
+    let new = NewConnection { connection: row, sealed, event, completion: None };
+    store.insert_connection(account, new).await
+}
+
+/// An API key as who acts.
+pub(crate) fn actor(key: &ApiKeyRow) -> Actor {
+    Actor::ApiKey { key_id: key.key.id.clone(), remote: Some([127, 0, 0, 1].into()) }
+}
+
+/// Does all of these at once, beginning each in this order, so that writes stand in the queue in this order.
+pub(crate) async fn all<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut is_done = true;
+        for (future, output) in &mut running {
+            if output.is_none() {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(value) => *output = Some(value),
+                    Poll::Pending => is_done = false,
+                }
+            }
+        }
+        if is_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    running.into_iter().filter_map(|(_, output)| output).collect()
 }

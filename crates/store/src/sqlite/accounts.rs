@@ -9,6 +9,9 @@ use super::writer::Step;
 use super::{api_keys, audit_events, connections, idempotency_records, rows, sealing_keys, service};
 use crate::{AccountDeletion, Error};
 
+/// A table whose every change is a wiping: of an account's key.
+pub(super) const TABLE: &str = "accounts";
+
 pub(super) fn insert(connection: &Connection, account: &Account, event: &AuditEvent) -> Step<()> {
     let inserted = connection
         .prepare_cached(

@@ -222,9 +222,10 @@ impl Work {
         let connection = self.connection()?;
         // Most of the work, while writing goes on.
         run_mode(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
-        gate.set(true);
         connection.busy_timeout(CUT_PATIENCE)?;
+        gate.set(true);
         let log = run_mode(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+        // Whatever came of it: the writer waits at the gate.
         gate.set(false);
         connection.busy_timeout(Duration::ZERO)?;
         Ok(!log?.is_busy)
@@ -270,6 +271,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
     use std::time::Duration;
 
     use super::*;
@@ -314,5 +316,144 @@ mod tests {
         })
         .await
         .expect("the log starts afresh");
+    }
+
+    /// A place with an account and connections, some of which a test may delete, and writers that never pause.
+    struct Busy {
+        place: Place,
+        store: Arc<dyn crate::Store>,
+        account: domain::id::AccountId,
+        written: Arc<AtomicU32>,
+        stopping: Arc<AtomicBool>,
+        tasks: tokio::task::JoinSet<()>,
+    }
+
+    /// Numbers below this are not the writers'.
+    const OURS: u32 = 100;
+
+    impl Busy {
+        async fn start() -> Self {
+            let place = Place::sqlite();
+            let store = place.open().await;
+            let account = samples::insert_account(&*store, 1).await;
+            for number in 0..OURS {
+                samples::insert_connection(&*store, &account, number, &format!("c {number}")).await.unwrap();
+            }
+            let (written, stopping) = (Arc::new(AtomicU32::new(OURS)), Arc::new(AtomicBool::new(false)));
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..8 {
+                let (store, account) = (store.clone(), account.clone());
+                let (written, stopping) = (written.clone(), stopping.clone());
+                tasks.spawn(async move {
+                    while !stopping.load(Ordering::Relaxed) {
+                        let number = written.fetch_add(1, Ordering::Relaxed);
+                        let name = format!("c {number}");
+                        samples::insert_connection(&*store, &account, number, &name).await.unwrap();
+                    }
+                });
+            }
+            Self { place, store, account, written, stopping, tasks }
+        }
+
+        /// Readers that come and go: each is in the log for a moment.
+        fn read_without_pause(&mut self) {
+            for _ in 0..2 {
+                let (store, account, stopping) =
+                    (self.store.clone(), self.account.clone(), self.stopping.clone());
+                self.tasks.spawn(async move {
+                    while !stopping.load(Ordering::Relaxed) {
+                        store.list_connections(&account, None, 50).await.unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                });
+            }
+        }
+
+        async fn delete(&self, number: u32) {
+            let (row, _) = samples::connection(&self.account, number, "any");
+            let actor = domain::audit::Actor::Operator;
+            let event = samples::event(&self.account, 900_000 + number, actor, row.id.as_str());
+            self.store.delete_connection(&self.account, &row.id, &event).await.unwrap();
+        }
+
+        /// Waits until the log is shorter than it was: begun afresh it keeps its length, only a cut takes it away.
+        async fn until_cut(&self) {
+            let log = self.place.path().with_extension("db-wal");
+            let length = || std::fs::metadata(&log).unwrap().len();
+            let mut longest = 0;
+            while length() >= longest {
+                longest = longest.max(length());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+
+        async fn until_written(&self, more: u32) {
+            let goal = self.written.load(Ordering::Relaxed) + more;
+            while self.written.load(Ordering::Relaxed) < goal {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+
+        async fn stop(mut self) {
+            self.stopping.store(true, Ordering::Relaxed);
+            while let Some(ended) = self.tasks.join_next().await {
+                ended.unwrap();
+            }
+        }
+    }
+
+    async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> T {
+        tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("never happened: {what}"))
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_wiped_key_has_the_log_cut_off_however_busy_writers_and_readers_are() {
+        let mut busy = Busy::start().await;
+        busy.read_without_pause();
+        for number in 0..3 {
+            busy.until_written(50).await;
+            tokio::join!(patiently("the log is cut off", busy.until_cut()), busy.delete(number));
+        }
+        busy.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_long_reader_stops_no_writer_and_the_log_is_cut_off_when_it_ends() {
+        let busy = Busy::start().await;
+        busy.until_written(50).await;
+        let reader = Connection::open(busy.place.path()).unwrap();
+        reader.execute_batch("BEGIN").unwrap();
+        let count = || reader.query_row("SELECT count(*) FROM connections", [], |row| row.get(0)).unwrap();
+        let seen: u32 = count();
+        busy.delete(0).await;
+        patiently("writing goes on", busy.until_written(2_000)).await;
+        assert_eq!(count(), seen, "the reader's view stands, and so does the log that it is in");
+        let cut = patiently("the log is cut off", busy.until_cut());
+        let end = async { reader.execute_batch("COMMIT").unwrap() };
+        tokio::join!(cut, end);
+        busy.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_log_is_cut_to_nothing_when_nobody_writes_and_when_the_store_closes() {
+        let busy = Busy::start().await;
+        busy.stopping.store(true, Ordering::Relaxed);
+        let log = busy.place.path().with_extension("db-wal");
+        let length = || std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
+        let (place, store) = (busy.place.path(), busy.store.clone());
+        busy.delete(0).await;
+        patiently("the log is empty", async {
+            while length() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        busy.delete(1).await;
+        // Another process that has the file open keeps the engine from removing the log when it closes.
+        let beside = Connection::open(place).unwrap();
+        let _: u32 = beside.query_row("SELECT count(*) FROM connections", [], |row| row.get(0)).unwrap();
+        store.close().await;
+        assert_eq!(length(), 0);
+        busy.stop().await;
     }
 }

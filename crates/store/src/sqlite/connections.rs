@@ -268,6 +268,8 @@ fn connection(row: &Row<'_>) -> rusqlite::Result<Connection> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
     use crate::contract::{Place, samples};
 
@@ -286,5 +288,36 @@ mod tests {
             .unwrap();
         let search = "SEARCH connections USING INDEX sqlite_autoindex_connections_1 (account_id=? AND connection_id>?)";
         assert_eq!(plan, [search], "no scan, and no sorting");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_last_page_is_as_much_work_as_the_first() {
+        let place = Place::sqlite();
+        let store = place.open().await;
+        let account = samples::insert_account(&*store, 1).await;
+        let numbers = 0..1_000_u32;
+        let names: Vec<_> = numbers.clone().map(|number| format!("c {number:0>4}")).collect();
+        let inserts = numbers.zip(&names);
+        samples::all(
+            inserts.map(|(number, name)| samples::insert_connection(&*store, &account, number, name)),
+        )
+        .await;
+        let database = rusqlite::Connection::open(place.path()).unwrap();
+        let work = |after: Option<u32>| {
+            let after = after.map(|number| samples::connection(&account, number, "any").0.id);
+            let mut statement = database.prepare(LIST).unwrap();
+            let page =
+                statement.query_map((account.as_str(), text_of(after.as_ref()), 5), connection).unwrap();
+            let page: Vec<_> = page.collect::<rusqlite::Result<_>>().unwrap();
+            let work = [StatementStatus::VmStep, StatementStatus::FullscanStep, StatementStatus::Sort]
+                .map(|kind| statement.get_status(kind));
+            (page, work)
+        };
+        let (first, first_work) = work(None);
+        let (last, last_work) = work(Some(994));
+        assert_eq!((first[0].name.as_str(), last[0].name.as_str()), ("c 0000", "c 0995"));
+        assert_eq!((first.len(), last.len()), (5, 5));
+        assert_eq!(first_work, last_work);
+        assert!(first_work[0] > 0 && first_work[1..] == [0, 0], "{first_work:?}");
     }
 }

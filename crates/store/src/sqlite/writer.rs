@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoints::{Checkpointer, Notify};
-use super::sealing_keys;
+use super::{accounts, sealing_keys};
 use crate::Error;
 
 /// Most writes that share a transaction: enough that the sync no longer counts, few enough that none waits long.
@@ -20,6 +20,8 @@ const BATCH_MAX: usize = 256;
 /// More than this makes each commit spend its time trimming the cache.
 const CACHE_KIBIBYTES: i32 = 8 * 1024;
 const STATEMENTS_KEPT: usize = 64;
+/// Whoever changes or deletes a row of these wipes a key.
+const TABLES_OF_KEYS: [&str; 2] = [sealing_keys::TABLE, accounts::TABLE];
 /// A log that grew beyond this is cut back to it when it starts afresh.
 const LOG_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
@@ -152,7 +154,7 @@ fn prepare(connection: &mut Connection, notify: Notify) -> rusqlite::Result<()> 
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     let wiping = notify.clone();
     connection.update_hook(Some(move |action, _: &str, table: &str, _| {
-        if action != Action::SQLITE_INSERT && table == sealing_keys::TABLE {
+        if action != Action::SQLITE_INSERT && TABLES_OF_KEYS.contains(&table) {
             wiping.key_is_wiped();
         }
     }))?;
