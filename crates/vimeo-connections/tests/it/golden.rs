@@ -228,20 +228,25 @@ async fn have(pairs: &[Pair]) -> Vec<Pair> {
     had
 }
 
-/// What differs, line by line; empty if nothing does.
+/// What differs, line by line, with what is around it; empty if nothing does.
 fn difference(expected: &str, got: &str) -> String {
     let (expected, got): (Vec<_>, Vec<_>) = (expected.lines().collect(), got.lines().collect());
-    let common = expected.iter().zip(&got).take_while(|(one, other)| one == other).count();
+    if expected == got {
+        return String::new();
+    }
+    let before = expected.iter().zip(&got).take_while(|(one, other)| one == other).count();
+    let rest = (&expected[before..], &got[before..]);
+    let after = rest.0.iter().rev().zip(rest.1.iter().rev()).take_while(|(one, other)| one == other).count();
     let mut text = String::new();
-    if expected != got {
-        for line in &expected[..common] {
-            let _ = writeln!(text, "    {line}");
-        }
-        for line in &expected[common..] {
-            let _ = writeln!(text, "  - {line}");
-        }
-        for line in &got[common..] {
-            let _ = writeln!(text, "  + {line}");
+    let parts = [
+        ("   ", &expected[..before]),
+        ("  -", &rest.0[..rest.0.len() - after]),
+        ("  +", &rest.1[..rest.1.len() - after]),
+        ("   ", &expected[expected.len() - after..]),
+    ];
+    for (mark, lines) in parts {
+        for line in lines {
+            let _ = writeln!(text, "{mark} {line}");
         }
     }
     text
