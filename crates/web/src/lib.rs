@@ -12,6 +12,7 @@ mod json;
 mod layers;
 mod leftover;
 mod query;
+pub mod records;
 mod v1;
 
 use std::net::SocketAddr;
