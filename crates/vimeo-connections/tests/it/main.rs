@@ -8,6 +8,7 @@
 mod bad_requests;
 mod callers;
 mod canaries;
+mod cli_connections;
 mod concurrency;
 mod crashes;
 mod disks;
@@ -15,6 +16,7 @@ mod edges;
 mod exposures;
 mod harness;
 mod http;
+mod imports;
 mod journey;
 mod keyrings;
 mod load;
