@@ -56,6 +56,13 @@ pub(crate) async fn open_for_administration(config: &Config) -> Result<App, Wiri
     open(config, Migrations::OnlyIfNew, Verification::Off, TaskTracker::new()).await
 }
 
+/// The same for a command that takes credentials in, which are checked as configured. What that leaves to do (a stray
+/// token at Vimeo to be revoked) goes on in `tasks`.
+pub(crate) async fn open_for_credentials(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
+    let verification = verification(&config.vimeo, tasks.clone())?;
+    open(config, Migrations::OnlyIfNew, verification, tasks).await
+}
+
 /// Opens the service for its migrations alone.
 pub(crate) async fn open_for_migrating(config: &Config) -> Result<App, WiringError> {
     open(config, Migrations::Apply, Verification::Off, TaskTracker::new()).await

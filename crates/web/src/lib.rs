@@ -15,6 +15,7 @@ mod layers;
 mod leftover;
 mod openapi;
 mod query;
+pub mod records;
 mod v1;
 
 use std::net::SocketAddr;

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use domain::account::Label;
 use serde_json::json;
 
+use super::confirmation::Confirmation;
 use super::{BoxError, Format, output};
 
 #[derive(Subcommand)]
@@ -16,6 +17,16 @@ pub(super) enum Command {
         /// A name for the operator's eyes, unique in the service
         #[arg(value_parser = Label::parse)]
         name: Label,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Delete an account with its API keys and connections, and wipe what would open their secrets
+    Delete {
+        /// The account's name
+        #[arg(value_parser = Label::parse)]
+        name: Label,
+        #[command(flatten)]
+        confirmation: Confirmation,
         #[command(flatten)]
         format: Format,
     },
@@ -36,6 +47,20 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
                 );
             }
             output::say(&format!("Made the account {} ({}).", account.name, account.id))
+        }
+        Command::Delete { name, confirmation, format } => {
+            let account = app.find_account(&name).await?;
+            let what = format!("deleting the account {name} with all its API keys and connections");
+            confirmation.ask(&what, name.as_str())?;
+            app.delete_account(&account).await?;
+            if format.json {
+                return output::say_json(&json!({ "accountId": account.id.as_str(), "status": "deleted" }));
+            }
+            output::say(&format!(
+                "Deleted the account {name} ({}) with all its API keys and connections. What the audit log has of it \
+                 stays.",
+                account.id
+            ))
         }
         Command::List { format } => {
             let accounts = app.list_accounts().await?;

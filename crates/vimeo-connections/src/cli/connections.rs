@@ -2,14 +2,85 @@
 
 use std::process::ExitCode;
 
-use app::{App, BrokenSeal};
-use clap::Subcommand;
+use app::{App, BrokenSeal, Caller};
+use clap::{Args, Subcommand};
+use domain::account::Label;
+use domain::connection::{Availability, Connection, ConnectionChange, ConnectionName};
+use domain::id::ConnectionId;
+use domain::page::PageLimit;
 use serde_json::json;
 
-use super::{BoxError, Format, output};
+use super::confirmation::Confirmation;
+use super::refusals::in_words;
+use super::{BoxError, Format, drafts, imports, output};
+use crate::config::Config;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
+    /// List an account's connections, oldest first
+    List {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show a connection; never its secrets
+    Show {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Make a connection, whose credentials are checked with Vimeo first
+    Create {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        new: drafts::NewConnection,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Change a connection; new credentials are checked with Vimeo first
+    Update {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        changes: drafts::Changes,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Let a connection be used
+    Enable {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Keep a connection, but do not let it be used
+    Disable {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Delete a connection, and wipe what would open its secrets
+    Delete {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        confirmation: Confirmation,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Take in connections from a file, each checked with Vimeo; may be repeated
+    Import {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        import: imports::FileToImport,
+        #[command(flatten)]
+        format: Format,
+    },
     /// Open every stored connection once and name those that do not open: after a restore, or a doubt
     Check {
         #[command(flatten)]
@@ -17,8 +88,189 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxError> {
-    let Command::Check { format } = command;
+impl Command {
+    /// Whether credentials may come in, which are to be checked.
+    pub(super) fn takes_credentials(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Update { .. } | Self::Import { .. })
+    }
+}
+
+/// Whose connections.
+#[derive(Args)]
+pub(super) struct Of {
+    /// The account's name
+    #[arg(long, value_parser = Label::parse)]
+    account: Label,
+}
+
+impl Of {
+    async fn caller(&self, app: &App) -> Result<Caller, BoxError> {
+        Ok(Caller::operator_for(&app.find_account(&self.account).await?))
+    }
+}
+
+/// Which connection.
+#[derive(Args)]
+pub(super) struct One {
+    /// The connection's identifier, or its name
+    connection: String,
+    #[command(flatten)]
+    of: Of,
+}
+
+impl One {
+    async fn find(&self, app: &App) -> Result<(Caller, Connection), BoxError> {
+        let caller = self.of.caller(app).await?;
+        if let Some(id) = ConnectionId::parse(&self.connection) {
+            match app.find_connection(&caller, &id).await {
+                Ok(connection) => return Ok((caller, connection)),
+                Err(app::Error::ConnectionNotFound) => {}
+                Err(error) => return Err(in_words(error)),
+            }
+        }
+        let named = match ConnectionName::parse(&self.connection) {
+            Ok(name) => app.find_connection_by_name(&caller, &name).await.map_err(in_words)?,
+            Err(_) => None,
+        };
+        // What was typed is not repeated: it may be a secret that was pasted in the wrong place.
+        named.map(|connection| (caller, connection)).ok_or_else(|| {
+            let account = &self.of.account;
+            format!(
+                "the account {account} has no connection of this identifier or name; \
+                 `vimeo-connections connections list --account {account}` shows them"
+            )
+            .into()
+        })
+    }
+}
+
+pub(super) async fn run(app: &App, config: &Config, command: Command) -> Result<ExitCode, BoxError> {
+    match command {
+        Command::List { of, format } => list(app, &of.caller(app).await?, &format).await,
+        Command::Show { one, format } => {
+            let (_, connection) = one.find(app).await?;
+            if format.json { say_one(&connection) } else { output::say(&in_lines(&connection)) }
+        }
+        Command::Create { of, new, format } => {
+            let connection = drafts::create(app, &of.caller(app).await?, new).await?;
+            say_done("Made", &connection, &format)
+        }
+        Command::Update { one, changes, format } => {
+            let (caller, before) = one.find(app).await?;
+            let connection = drafts::update(app, &caller, &before, changes).await?;
+            say_done("Changed", &connection, &format)
+        }
+        Command::Enable { one, format } => switch(app, &one, Availability::Enabled, &format).await,
+        Command::Disable { one, format } => switch(app, &one, Availability::Disabled, &format).await,
+        Command::Delete { one, confirmation, format } => {
+            let (caller, connection) = one.find(app).await?;
+            let name = connection.name.as_str();
+            confirmation.ask(&format!("deleting the connection {name} ({})", connection.id), name)?;
+            app.delete_connection(&caller, &connection.id).await.map_err(in_words)?;
+            if format.json {
+                let id = connection.id.as_str();
+                return output::say_json(&json!({ "connectionId": id, "status": "deleted" }));
+            }
+            output::say(&format!("Deleted the connection {name} ({}).", connection.id))
+        }
+        Command::Import { of, import, format } => {
+            imports::run(app, of.caller(app).await?, &import, config.unknown_fields, &format).await
+        }
+        Command::Check { format } => check(app, &format).await,
+    }
+}
+
+async fn list(app: &App, caller: &Caller, format: &Format) -> Result<ExitCode, BoxError> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = app.list_connections(caller, after.as_ref(), PageLimit::MAX).await.map_err(in_words)?;
+        after = page.items.last().map(|last| last.id.clone());
+        all.extend(page.items);
+        if page.next.is_none() {
+            break;
+        }
+    }
+    if format.json {
+        return output::say_json(&all.iter().map(web::records::shown).collect::<Vec<_>>());
+    }
+    let rows: Vec<_> = all
+        .iter()
+        .map(|connection| {
+            vec![
+                connection.name.as_str().to_owned(),
+                connection.id.to_string(),
+                availability_text(connection.availability).to_owned(),
+                connection.client_identifier.as_str().to_owned(),
+                connection.version.to_string(),
+                connection.updated_at.to_string(),
+            ]
+        })
+        .collect();
+    output::say_table(&["NAME", "CONNECTION", "STATUS", "CLIENT IDENTIFIER", "VERSION", "UPDATED"], &rows)
+}
+
+async fn switch(app: &App, one: &One, to: Availability, format: &Format) -> Result<ExitCode, BoxError> {
+    let (caller, before) = one.find(app).await?;
+    let status = availability_text(to);
+    if before.availability == to {
+        if format.json {
+            return say_one(&before);
+        }
+        let name = before.name.as_str();
+        return output::say(&format!("The connection {name} ({}) is {status} already.", before.id));
+    }
+    let change = ConnectionChange { availability: Some(to), ..ConnectionChange::none(before.version) };
+    let connection = app.update_connection(&caller, before.id.as_str(), change).await.map_err(in_words)?;
+    say_done(if to.is_enabled() { "Enabled" } else { "Disabled" }, &connection, format)
+}
+
+fn say_done(done: &str, connection: &Connection, format: &Format) -> Result<ExitCode, BoxError> {
+    if format.json {
+        return say_one(connection);
+    }
+    let name = connection.name.as_str();
+    output::say(&format!("{done} the connection {name} ({}).", connection.id))
+}
+
+fn say_one(connection: &Connection) -> Result<ExitCode, BoxError> {
+    output::say_json(&web::records::shown(connection))
+}
+
+fn in_lines(connection: &Connection) -> String {
+    let mut lines = vec![
+        ("name", connection.name.as_str().to_owned()),
+        ("connection", connection.id.to_string()),
+        ("status", availability_text(connection.availability).to_owned()),
+        ("client identifier", connection.client_identifier.as_str().to_owned()),
+        ("created", connection.created_at.to_string()),
+        ("updated", connection.updated_at.to_string()),
+        ("version", connection.version.to_string()),
+    ];
+    if let Some(description) = &connection.description {
+        lines.insert(1, ("description", on_one_line(description.as_str())));
+    }
+    let lines: Vec<_> = lines.into_iter().map(|(title, text)| format!("{title:<17}  {text}")).collect();
+    lines.join("\n")
+}
+
+/// A text without what would break the line, or turn the terminal's writing around.
+fn on_one_line(text: &str) -> String {
+    let is_unruly = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+    };
+    text.chars().map(|c| if is_unruly(c) { ' ' } else { c }).collect()
+}
+
+fn availability_text(availability: Availability) -> &'static str {
+    match availability {
+        Availability::Enabled => "enabled",
+        Availability::Disabled => "disabled",
+    }
+}
+
+async fn check(app: &App, format: &Format) -> Result<ExitCode, BoxError> {
     let report = app.check_seals().await?;
     let code = if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if format.json {

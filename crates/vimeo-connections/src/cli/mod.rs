@@ -1,9 +1,16 @@
 //! The command line: what an operator types, and what is answered.
 
 mod accounts;
+mod confirmation;
 mod connections;
+mod credentials;
+mod drafts;
+mod imports;
 mod keys;
+mod lines;
 pub(crate) mod output;
+mod refusals;
+mod rows;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 use seal::Randomness;
 use seal::keyring::Keyring;
 use seal::keyring_file;
+use tokio_util::task::TaskTracker;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{self, Config, Environment, KeyringSource, LogFormat};
@@ -43,13 +51,13 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Make and list accounts
+    /// Make, list and delete accounts
     #[command(subcommand)]
     Accounts(accounts::Command),
     /// Make, import, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Look after stored connections
+    /// Make, import, show, change and delete connections, and look after them
     #[command(subcommand)]
     Connections(connections::Command),
     /// Write the generated pages of the documentation into a directory
@@ -98,7 +106,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
         }
         Command::Keys(command) => administer(&config, async |app| keys::run(app, command).await).await,
         Command::Connections(command) => {
-            administer(&config, async |app| connections::run(app, command).await).await
+            if command.takes_credentials() {
+                return administer_with_vimeo(&config, async |app| {
+                    connections::run(app, &config, command).await
+                })
+                .await;
+            }
+            administer(&config, async |app| connections::run(app, &config, command).await).await
         }
         Command::Docs { directory } => write_docs(&directory),
     }
@@ -111,6 +125,25 @@ async fn administer(
 ) -> Result<ExitCode, BoxError> {
     let app = wiring::open_for_administration(config).await?;
     let result = command(&app).await;
+    app.close().await;
+    result
+}
+
+/// The same with Vimeo at hand, to check credentials as configured.
+async fn administer_with_vimeo(
+    config: &Config,
+    command: impl AsyncFnOnce(&App) -> Result<ExitCode, BoxError>,
+) -> Result<ExitCode, BoxError> {
+    if !config.vimeo.verify {
+        tracing::warn!("vimeo.verification is off: Vimeo is not asked whether the credentials work");
+    }
+    let leftovers = TaskTracker::new();
+    let app = wiring::open_for_credentials(config, leftovers.clone()).await?;
+    let result = command(&app).await;
+    leftovers.close();
+    if tokio::time::timeout(config.shutdown, leftovers.wait()).await.is_err() {
+        tracing::warn!("tokens that checking credentials left at Vimeo could not all be revoked in time");
+    }
     app.close().await;
     result
 }

@@ -3,6 +3,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use crate::cli::BoxError;
 
 /// Prints an answer.
@@ -16,7 +18,7 @@ pub(crate) fn say(text: &str) -> Result<ExitCode, BoxError> {
 }
 
 /// Prints a JSON answer.
-pub(crate) fn say_json(value: &serde_json::Value) -> Result<ExitCode, BoxError> {
+pub(crate) fn say_json(value: &impl Serialize) -> Result<ExitCode, BoxError> {
     say(&serde_json::to_string_pretty(value)?)
 }
 
@@ -36,8 +38,19 @@ pub(crate) fn say_table(header: &[&str], rows: &[Vec<String>]) -> Result<ExitCod
     say(&lines.join("\n"))
 }
 
+/// Says something beside the answer, on standard error.
+pub(crate) fn remark(text: &str) {
+    // When standard error is closed there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Prints why a command failed.
 pub(crate) fn complain(error: &(dyn std::error::Error + 'static)) {
+    remark(&format!("vimeo-connections: {}", with_causes(error)));
+}
+
+/// An error in words, with whatever is behind it.
+pub(super) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -48,6 +61,5 @@ pub(crate) fn complain(error: &(dyn std::error::Error + 'static)) {
         }
         source = cause.source();
     }
-    // When standard error is closed there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "vimeo-connections: {text}");
+    text
 }

@@ -280,6 +280,9 @@ async fn no_secret_is_said_or_written_anywhere() {
         &["keys", "revoke", API_KEY],
         &["accounts", "list"],
         &["connections", "check"],
+        &["connections", "list", "--account", ACCOUNT],
+        &["connections", "list", "--account", ACCOUNT, "--json"],
+        &["connections", "show", "errors", "--account", ACCOUNT],
         &["config", "check"],
         &["init"],
     ] {

@@ -43,7 +43,7 @@ const DOORS: [(&str, &[&str]); 8] = [
 ];
 
 /// Libraries that live in these rooms and no other.
-const LODGERS: [(&str, &[&str]); 8] = [
+const LODGERS: [(&str, &[&str]); 10] = [
     ("rusqlite", &["store"]),
     ("reqwest", &["vimeo"]),
     ("axum", &["web", "sandbox"]),
@@ -52,6 +52,8 @@ const LODGERS: [(&str, &[&str]); 8] = [
     ("clap", &["sandbox", "vimeo-connections"]),
     ("aws-lc-rs", &["seal"]),
     ("rustix", &["vimeo-connections"]),
+    ("rpassword", &["vimeo-connections"]),
+    ("csv-core", &["vimeo-connections"]),
 ];
 
 #[test]

@@ -14,7 +14,7 @@ use crate::error::Problem;
 use crate::json::Json;
 
 /// Every field of a connection, those that only the service sets included.
-const KNOWN_FIELDS: [&str; 11] = [
+pub(crate) const KNOWN_FIELDS: [&str; 11] = [
     "name",
     "description",
     "enabled",

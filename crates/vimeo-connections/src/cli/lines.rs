@@ -1,0 +1,115 @@
+//! Lines of a file that may hold anything: each read within a limit, and wiped.
+
+use std::io::{self, Read};
+
+use zeroize::Zeroizing;
+
+/// The longest line that is read, as for a request's body.
+pub(super) const LINE_MAX_BYTES: usize = 64 * 1024;
+/// How much is read at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// What some programs put in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// One line.
+pub(super) struct Line {
+    /// Counted from 1.
+    pub(super) number: u64,
+    /// Without its line feed; `None` if it is too long.
+    pub(super) bytes: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Reads a source line by line.
+pub(super) struct Lines<R> {
+    source: R,
+    /// What was read and not yet given out: its unread part begins at `start` and has `left` bytes.
+    chunk: Zeroizing<Vec<u8>>,
+    start: usize,
+    left: usize,
+    number: u64,
+}
+
+impl<R: Read> Lines<R> {
+    pub(super) fn new(source: R) -> Self {
+        Self { source, chunk: Zeroizing::new(vec![0; CHUNK_BYTES]), start: 0, left: 0, number: 0 }
+    }
+
+    /// The next line; `None` after the last.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
+        // Room enough from the beginning: a vector that grows leaves copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(LINE_MAX_BYTES + 1));
+        let (mut is_begun, mut is_too_long) = (false, false);
+        loop {
+            if self.left == 0 {
+                self.start = 0;
+                self.left = self.fill()?;
+                if self.left == 0 && !is_begun {
+                    return Ok(None);
+                }
+            }
+            is_begun = true;
+            let unread = self.chunk.get(self.start..self.start + self.left).unwrap_or_default();
+            let end = unread.iter().position(|byte| *byte == b'\n');
+            let piece = unread.get(..end.unwrap_or(unread.len())).unwrap_or_default();
+            is_too_long |= bytes.len() + piece.len() > LINE_MAX_BYTES;
+            if !is_too_long {
+                bytes.extend_from_slice(piece);
+            }
+            let taken = piece.len() + usize::from(end.is_some());
+            let is_last = self.left == 0;
+            self.start += taken;
+            self.left -= taken;
+            if end.is_some() || is_last {
+                break;
+            }
+        }
+        self.number += 1;
+        if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
+        }
+        Ok(Some(Line { number: self.number, bytes: (!is_too_long).then_some(bytes) }))
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        loop {
+            match self.source.read(&mut self.chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &[u8]) -> Vec<(u64, Option<Vec<u8>>)> {
+        let mut lines = Lines::new(text);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            all.push((line.number, line.bytes.map(|bytes| bytes.to_vec())));
+        }
+        all
+    }
+
+    #[test]
+    fn every_line_is_read_with_its_number() {
+        assert!(read(b"").is_empty());
+        let expected = [(1, Some(b"a\r".to_vec())), (2, Some(vec![])), (3, Some(b"b".to_vec()))];
+        assert_eq!(read(b"\xef\xbb\xbfa\r\n\nb"), expected);
+        assert_eq!(read(b"a\r\n\nb\n"), expected);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_does_not_spoil_the_next() {
+        for (length, fits) in
+            [(LINE_MAX_BYTES, true), (LINE_MAX_BYTES + 1, false), (5 * LINE_MAX_BYTES, false)]
+        {
+            let text = [vec![b'x'; length].as_slice(), b"\nb"].concat();
+            let lines = read(&text);
+            assert_eq!((lines.len(), lines[0].1.is_some()), (2, fits), "{length}");
+            assert_eq!(lines[1], (2, Some(b"b".to_vec())));
+        }
+    }
+}
