@@ -17,6 +17,8 @@ mod edges;
 mod exposures;
 mod harness;
 mod http;
+mod idempotency;
+mod idempotency_crashes;
 mod journey;
 mod keyrings;
 mod load;
