@@ -21,6 +21,7 @@ mod idempotency;
 mod idempotency_crashes;
 mod journey;
 mod keyrings;
+mod linearizability;
 mod load;
 mod locks;
 mod operator;
