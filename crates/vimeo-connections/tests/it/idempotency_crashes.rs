@@ -49,12 +49,10 @@ async fn who_hangs_up_before_the_effect_gives_the_key_back() {
         until("Vimeo is asked", async || asked(&world, VERIFY).await.len() > questions).await;
         assert_eq!(post_once(&world, "gone", &body).await.text, IN_USE);
         assert_eq!(record(&world, "gone"), Some((attempt, false)));
+        let held_until = reserved_until(&world);
         stream.shutdown(Shutdown::Both).unwrap();
-        let free = "SELECT reserved_until <= ?1 FROM idempotency_records";
-        until("the key is free", async || {
-            world.database().query_row(free, [micros_now(&world)], |row| row.get(0)).unwrap()
-        })
-        .await;
+        // Given back, not run out.
+        until("the key is given back", async || reserved_until(&world) < held_until).await;
     }
     let done = post_once(&world, "gone", &body).await;
     assert_eq!((done.status.as_u16(), done.header("idempotent-replayed")), (201, ""), "{}", done.text);
@@ -62,10 +60,10 @@ async fn who_hangs_up_before_the_effect_gives_the_key_back() {
     settle(&world, 0).await;
 }
 
-/// Now, in microseconds, by the clock of this machine as SQLite reads it.
-fn micros_now(world: &World) -> i64 {
-    let now = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)";
-    world.database().query_row(now, [], |row| row.get(0)).unwrap()
+/// When the only key's reservation ends, in microseconds.
+fn reserved_until(world: &World) -> i64 {
+    let sql = "SELECT reserved_until FROM idempotency_records";
+    world.database().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
