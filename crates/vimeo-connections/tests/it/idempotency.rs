@@ -67,6 +67,15 @@ async fn a_repetition_is_answered_as_the_first_was_whatever_happened_since() {
     again(&world).await;
     world.kill_and_restart();
     again(&world).await;
+    // What is repeated is what was kept, not what would be said today.
+    let sql = "UPDATE idempotency_records
+               SET answer = CAST(replace(CAST(answer AS TEXT), 'folder_uri', 'of_old') AS BLOB)";
+    assert_eq!(world.database().execute(sql, []).unwrap(), 1);
+    let of_old = post_once(&world, "key-1", &body).await;
+    assert_eq!(
+        of_old.header("x-ignored-fields"),
+        first.header("x-ignored-fields").replace("folder_uri", "of_old")
+    );
     assert_eq!(world.stored(), 0, "no repetition brings it back");
     assert!(asked(&world, GRANT).await.is_empty() && asked(&world, VERIFY).await.is_empty());
     let created = "SELECT count(*) FROM audit_events WHERE action = 'create_connection'";
