@@ -135,7 +135,9 @@ impl App {
         let Some(id) = self.store.find_connection_id_by_name(account, name.unique_part()).await? else {
             return Ok(None);
         };
-        Ok(self.store.find_connection(account, &id).await?)
+        let found = self.store.find_connection(account, &id).await?;
+        // Renamed between the two looks, it is not what was asked for: at that moment nothing had the name.
+        Ok(found.filter(|found| found.name.unique_part() == name.unique_part()))
     }
 
     /// The caller's connections after a place, oldest first.

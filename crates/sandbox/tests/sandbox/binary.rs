@@ -31,7 +31,7 @@ async fn it_says_one_line_of_json_serves_and_stops_when_told() {
         let mut child = start(&["--listen", "127.0.0.1:0", "--json"]);
         let said: Value = serde_json::from_str(&read_line(&mut child)).unwrap();
         let members: Vec<&String> = said.as_object().unwrap().keys().collect();
-        assert_eq!(members, ["access_token", "base_url", "client_id", "client_secret"]);
+        assert_eq!(members, ["base_url", "client_id", "client_secret", "access_token"]);
         let addr: SocketAddr =
             said["base_url"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
         let authorization = format!("bearer {}", said["access_token"].as_str().unwrap());

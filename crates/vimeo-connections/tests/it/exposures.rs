@@ -73,11 +73,16 @@ fn exposures() -> Vec<(String, String)> {
         let text = fs::read_to_string(&file).unwrap();
         let program = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let lines =
-            program.lines().map(str::trim).filter(|line| !line.starts_with("//") && line.contains("expose"));
+            program.lines().map(str::trim).filter(|line| !line.starts_with("//") && names_expose(line));
         found.extend(lines.map(|line| (name.clone(), line.to_owned())));
     }
     found.sort();
     found
+}
+
+/// As a word of its own, and not as a part of another.
+fn names_expose(line: &str) -> bool {
+    line.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == "expose")
 }
 
 #[test]

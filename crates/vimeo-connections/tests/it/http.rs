@@ -10,9 +10,18 @@ use reqwest::{Method, StatusCode};
 use crate::harness::{Answer, COLLECTION, Wish, World};
 
 const NOT_FOUND: &str = r#"{"code":"NOT_FOUND","message":"There is nothing at this path."}"#;
+const NO_SLASH: &str =
+    r#"{"code":"NOT_FOUND","message":"There is nothing at this path. Leave the slash at its end away."}"#;
 const NO_CONNECTION: &str =
     r#"{"code":"CONNECTION_NOT_FOUND","message":"There is no such connection in this account."}"#;
 const NO_METHOD: &str = r#"{"code":"METHOD_NOT_ALLOWED","message":"This path does not take this method."}"#;
+
+/// The answer to a documented path under another base path than the service's own.
+fn elsewhere(base_path: &str) -> String {
+    format!(
+        r#"{{"code":"NOT_FOUND","message":"There is nothing at this path. The service's base path is {base_path}."}}"#
+    )
+}
 
 async fn world() -> World {
     World::with(Wish { verification_off: true, ..Wish::default() }).await
@@ -139,9 +148,10 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let connection = create(&world, "methods").await;
     let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"];
     for (path, allow) in [
-        (COLLECTION, "POST"),
-        (&*connection, "GET,HEAD"),
-        (&format!("{COLLECTION}/no-such-id"), "GET,HEAD"),
+        (COLLECTION, "GET,HEAD,POST"),
+        (&*connection, "GET,HEAD,PUT,DELETE"),
+        (&format!("{COLLECTION}/no-such-id"), "GET,HEAD,PUT,DELETE"),
+        ("/pictoryapis/v1/whoami", "GET,HEAD"),
         ("/health/live", "GET,HEAD"),
         ("/health/ready", "GET,HEAD"),
     ] {
@@ -164,27 +174,30 @@ async fn what_is_no_path_is_not_found_with_or_without_a_key() {
     let connection = create(&world, "paths").await;
     let slashed = format!("{connection}/");
     let below = format!("{connection}/nothing");
-    for path in [
-        "/",
-        "/nowhere",
-        "/pictoryapis",
-        "/pictoryapis/",
-        "/pictoryapis/v1",
-        "/pictoryapis/v2/vimeo-connections",
-        "/pictoryapis/v1/vimeo-connections/",
-        "/pictoryapis/v1/Vimeo-Connections",
-        "//pictoryapis/v1/vimeo-connections",
-        "/v1/vimeo-connections",
-        "/pictoryapis/health/live",
-        "/health",
-        "/health/live/",
-        &slashed,
-        &below,
+    let elsewhere = elsewhere("/pictoryapis");
+    let renamed = r#"{"code":"NOT_FOUND","message":"There is nothing at this path. Connections are at /pictoryapis/v1/vimeo-connections."}"#;
+    for (path, text) in [
+        ("/", NOT_FOUND),
+        ("/nowhere", NOT_FOUND),
+        ("/pictoryapis", NOT_FOUND),
+        ("/pictoryapis/", NO_SLASH),
+        ("/pictoryapis/v1", NOT_FOUND),
+        ("/pictoryapis/v2/vimeo-connections", NOT_FOUND),
+        ("/pictoryapis/v1/vimeo-connections/", NO_SLASH),
+        ("/pictoryapis/v1/Vimeo-Connections", NOT_FOUND),
+        ("/pictoryapis/v1/vimeo/connections", renamed),
+        ("//pictoryapis/v1/vimeo-connections", &elsewhere),
+        ("/v1/vimeo-connections", &elsewhere),
+        ("/pictoryapis/health/live", NOT_FOUND),
+        ("/health", NOT_FOUND),
+        ("/health/live/", NO_SLASH),
+        (&slashed, NO_SLASH),
+        (&below, NOT_FOUND),
     ] {
-        for method in [Method::GET, Method::POST, Method::DELETE] {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
             for headers in [&[][..], &[("authorization", "nonsense")]] {
                 let answer = world.send(method.clone(), path, headers, Vec::new()).await;
-                assert_eq!((answer.status.as_u16(), &*answer.text), (404, NOT_FOUND), "{method} {path}");
+                assert_eq!((answer.status.as_u16(), &*answer.text), (404, text), "{method} {path}");
             }
         }
     }
@@ -299,7 +312,8 @@ async fn the_base_path_is_the_operators_choice() {
         assert!(location.starts_with(&format!("{collection}/2")), "{location}");
         assert_eq!(world.get(location).await.status, 200);
         assert_eq!(world.get("/health/live").await.text, r#"{"status":"live"}"#);
-        assert_eq!(world.get(COLLECTION).await.text, NOT_FOUND);
+        let lost = if prefix.is_empty() { NOT_FOUND.to_owned() } else { elsewhere(prefix) };
+        assert_eq!(world.get(COLLECTION).await.text, lost);
     }
 }
 

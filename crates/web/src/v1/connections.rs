@@ -85,7 +85,8 @@ pub(crate) async fn create_connection(
             Outcome::Repeated(answer) => Ok(Answer::from_kept(&answer)?.into_repeated_response()),
         }
     };
-    Ok(reported(create().await, &ignored))
+    // A good answer names the ignored fields itself: one that is repeated, those that were ignored at first.
+    create().await.or_else(|problem| Ok(reported(Err(problem), &ignored)))
 }
 
 /// List connections
