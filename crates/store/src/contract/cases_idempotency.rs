@@ -116,6 +116,25 @@ pub(crate) async fn a_released_key_is_free_at_once_and_its_attempts_go_on(place:
     // What ran out ends when it ran out, however late it is released.
     store.release_idempotency_key(&one, &reservation("k", 6), at(1_000)).await.unwrap();
     assert_eq!(reserve(&*store, &one, "k", 9, 7 + RESERVATION_SECONDS).await, now("k", 7));
+    // A released key is free whatever the clock says since.
+    store.release_idempotency_key(&one, &reservation("k", 7), at(7 + RESERVATION_SECONDS)).await.unwrap();
+    assert_eq!(reserve(&*store, &one, "k", 1, -DAY / 2).await, now("k", 8));
+}
+
+pub(crate) async fn an_account_that_is_gone_reserves_and_adds_nothing(place: &Place) {
+    let store = place.open().await;
+    let (one, gone) = (insert_account(&*store, 1).await, super::samples::account(2).id);
+    let request = OnceRequest {
+        operation: Operation::CreateConnection,
+        key: IdempotencyKey::parse("k").unwrap(),
+        mac: RequestMac([1; 32]),
+        at: at(0),
+    };
+    let reserved = store.reserve_idempotency_key(&gone, &request).await;
+    assert!(matches!(reserved, Err(Error::KeyNotActive)), "{reserved:?}");
+    let inserted = insert_connection(&*store, &gone, 1, "by the operator").await;
+    assert!(matches!(inserted, Err(Error::KeyNotActive)), "{inserted:?}");
+    assert_eq!(reserve(&*store, &one, "k", 1, 0).await, now("k", 1));
 }
 
 pub(crate) async fn an_attempt_that_lost_its_key_writes_nothing(place: &Place) {

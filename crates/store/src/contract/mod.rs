@@ -85,6 +85,7 @@ contract_suite! { sqlite:
         a_reservation_that_ran_out_is_taken_over_even_by_another_body,
         an_answer_is_kept_for_a_day_and_then_forgotten,
         a_released_key_is_free_at_once_and_its_attempts_go_on,
+        an_account_that_is_gone_reserves_and_adds_nothing,
         an_attempt_that_lost_its_key_writes_nothing,
         a_completed_attempt_writes_nothing_more,
         a_refused_write_completes_nothing,

@@ -58,7 +58,8 @@ impl Canaries {
     }
 }
 
-/// Every file under a directory.
+/// Every file under a directory. A write-ahead log comes before the database, into which it is copied meanwhile: read the
+/// other way round, what goes from the one to the other could be seen in neither.
 pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![directory.to_owned()];
@@ -68,6 +69,7 @@ pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
             if path.is_dir() { folders.push(path) } else { found.push(path) }
         }
     }
+    found.sort_by_key(|file| !file.to_str().unwrap().ends_with("-wal"));
     found
 }
 

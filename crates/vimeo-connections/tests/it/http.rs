@@ -245,6 +245,19 @@ async fn what_is_no_identifier_names_no_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_without_its_body_says_no_wrong_length() {
+    let world = world().await;
+    let path = create(&world, "length").await;
+    let length = world.get(&path).await.text.len().to_string();
+    let head = world.send(Method::HEAD, &path, &[], Vec::new()).await;
+    assert_eq!((head.status.as_u16(), head.header("content-length")), (200, &*length));
+    for method in [Method::GET, Method::HEAD] {
+        let unchanged = world.send(method, &path, &[("if-none-match", "\"1\"")], Vec::new()).await;
+        assert_eq!((unchanged.status.as_u16(), unchanged.header("content-length")), (304, ""));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tag_that_the_client_has_is_not_sent_again() {
     let world = world().await;
     let path = create(&world, "tags").await;

@@ -4,9 +4,11 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
 
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::harness::{COLLECTION, Wish, World, until};
+use crate::verification::{VERIFY, asked, patient};
 
 async fn world(config: &str) -> World {
     World::with(Wish { verification_off: true, config: config.to_owned(), ..Wish::default() }).await
@@ -97,4 +99,41 @@ async fn a_lock_held_elsewhere_does_not_keep_the_service_from_stopping() {
     world.service = crate::harness::Service::start(world.path());
     assert_eq!(world.stored(), 0);
     assert_eq!(world.post(&world.good_body("after")).await.status, 201);
+}
+
+/// The answer, the release of the key and the entry in the audit log all wait for the lock when the client goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hangs_up_on_a_refusal_keeps_no_key_and_does_not_escape_the_log() {
+    let world = World::with(patient()).await;
+    world.fault(json!({"route": VERIFY, "kind": "delay", "millis": 1_500})).await;
+    let mut body = world.good_body("refused");
+    body["accessToken"] = json!("unknown-token");
+    let text = body.to_string();
+    let mut stream = TcpStream::connect(world.service.address).unwrap();
+    write!(
+        stream,
+        "POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\nidempotency-key: k\r\n\
+         content-length: {}\r\n\r\n{text}",
+        world.api_key,
+        text.len()
+    )
+    .unwrap();
+    let count = |query: &str| world.database().query_row(query, [], |row| row.get::<_, u32>(0)).unwrap();
+    until("the key is reserved", async || count("SELECT count(*) FROM idempotency_records") == 1).await;
+    let lock = lock(&world);
+    until("Vimeo has answered", async || {
+        asked(&world, VERIFY).await.iter().any(|one| !one["status"].is_null())
+    })
+    .await;
+    // Some moments for the service to have read it.
+    for _ in 0..50 {
+        assert_eq!(world.get("/health/ready").await.status, 200);
+    }
+    drop(stream);
+    until("it is noticed", async || world.log().contains("cut off: the client hung up")).await;
+    lock.execute_batch("ROLLBACK").unwrap();
+    let refused = "SELECT count(*) FROM audit_events WHERE refusal = 'INVALID_VIMEO_CREDENTIALS'";
+    until("the refusal is written down", async || count(refused) == 1).await;
+    let again = crate::idempotency::post_once(&world, "k", &world.good_body("mended")).await;
+    assert_eq!(again.status, 201, "{}", again.text);
 }

@@ -281,3 +281,20 @@ async fn what_a_kill_left_in_the_log_is_wiped_by_the_next_start() {
     until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
     assert_eq!(opened(&world), 400 - 150);
 }
+
+/// A command that was killed between its commit and its own cut, or that a reader kept from cutting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_process_wiped_and_did_not_cut_is_cut_by_the_service() {
+    let (world, ids) = crowded_world(20).await;
+    let doomed: Vec<_> = ids.into_iter().enumerate().collect();
+    let needles = needles(&world, &doomed);
+    assert_eq!(needles.in_files(&world.path().join("data"))["wrapped"], 20);
+    let beside = world.database();
+    beside.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    beside
+        .execute_batch(
+            "BEGIN; UPDATE sealing_keys SET wrapped_key = zeroblob(60); DELETE FROM connections; COMMIT",
+        )
+        .unwrap();
+    until("no file has them", async || needles.in_files(&world.path().join("data")).is_empty()).await;
+}
