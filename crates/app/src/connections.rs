@@ -11,7 +11,7 @@ use domain::page::PageLimit;
 use domain::secret::SealedCredentials;
 use domain::time::Timestamp;
 use seal::envelope::{AccountKey, SealedFor};
-use store::{Changed, ConnectionUpdate, NewConnection};
+use store::{ConnectionUpdate, NewConnection};
 
 use crate::audit::Attempt;
 use crate::idempotency::{Held, Turn};
@@ -267,11 +267,12 @@ impl App {
     }
 
     /// Deletes a connection; what would open its secrets is wiped. One that is not there is as good as deleted.
-    pub async fn delete_connection(&self, caller: &Caller, id: &ConnectionId) -> Result<Changed, Error> {
+    pub async fn delete_connection(&self, caller: &Caller, id: &ConnectionId) -> Result<(), Error> {
         let account = &caller.account_id;
         let subject = Some(id.to_string());
         let event = self.done(account, caller.actor.clone(), Action::DeleteConnection, subject);
-        Ok(self.store.delete_connection(account, id, &event).await?)
+        self.store.delete_connection(account, id, &event).await?;
+        Ok(())
     }
 
     /// Compares a draft's credentials with those of the stored connection of its name; `None` if there is none.
@@ -294,7 +295,7 @@ impl App {
     }
 
     pub(crate) async fn account_key(&self, account: &AccountId) -> Result<AccountKey, Error> {
-        // The account was there when its key was checked; accounts do not go away under a request.
+        // The account was there when its key was checked, and may have been deleted since.
         let account = self.store.find_account(account).await?.ok_or(Error::Unauthorized)?;
         Ok(self.keyring.open_account_key(&account.id, &account.key)?)
     }

@@ -54,8 +54,8 @@ enum Notice {
     Stop,
 }
 
-/// Holds the writer between two batches. Without it a busy writer would leave the lock free only for moments that no
-/// checkpoint ever hits.
+/// Holds the writer between two batches. Without it a busy writer would leave the lock free only for moments, and a cut
+/// would need luck to hit one.
 #[derive(Default)]
 pub(super) struct Gate {
     is_closed: Mutex<bool>,
