@@ -31,20 +31,16 @@ impl App {
     ///
     /// In a task of its own, because whoever hangs up in the middle neither keeps the key nor escapes the log.
     pub(crate) async fn refuse(&self, caller: &Caller, attempt: Attempt, error: Error) -> Error {
-        let Attempt { action, subject, held } = attempt;
+        let Attempt { action, subject, mut held } = attempt;
         let event = error.refusal().map(|code| {
             let mut event = self.done(&caller.account_id, caller.actor.clone(), action, subject);
             event.outcome = Outcome::Refused(code.to_owned());
             event
         });
         // Where nobody knows what became of it, the key stays reserved for its time.
-        let held = match held {
-            Some(held) if matches!(error, Error::OutcomeUnknown) => {
-                held.leave();
-                None
-            }
-            held => held,
-        };
+        if let Some(held) = held.as_mut().filter(|_| matches!(error, Error::OutcomeUnknown)) {
+            held.forget();
+        }
         if event.is_none() && held.is_none() {
             return error;
         }

@@ -71,7 +71,8 @@ impl App {
         };
         let complete = |connection: &Connection| held.completion((once.present)(connection));
         let connection = self.insert_connection(caller, draft, complete).await?;
-        held.complete();
+        // The effect is written, and its completion with it.
+        held.forget();
         Ok(Outcome::Done(connection))
     }
 
@@ -207,9 +208,8 @@ impl App {
         let replaced = self.replace_credentials(&before, &sealed, &change).await?;
         let mut connection = apply(&before, change, self.clock.now());
         let mut resealed = None;
-        if let Some(secrets) = replaced {
+        if let Some((key, secrets)) = replaced {
             connection.sealed_version = connection.version;
-            let key = self.account_key(account).await?;
             resealed = Some(key.seal_credentials(sealed_for(&connection), &secrets, &self.randomness)?);
         }
         let subject = Some(id.to_string());
@@ -226,20 +226,21 @@ impl App {
         }
     }
 
-    /// Checks the three credentials as they would be, if one of them changes; the two secret ones, if they must be
-    /// sealed again. Where none changes, nothing is asked, and nothing that is sealed is touched.
+    /// Checks the three credentials as they would be, if one of them changes; the two secret ones, and the key to seal
+    /// them with, if they must be sealed again. Where none changes, nothing is asked, and nothing that is sealed is touched.
     async fn replace_credentials(
         &self,
         before: &Connection,
         sealed: &SealedCredentials,
         change: &ConnectionChange,
-    ) -> Result<Option<SecretCredentials>, Error> {
+    ) -> Result<Option<(AccountKey, SecretCredentials)>, Error> {
         let new_identifier =
             change.client_identifier.as_ref().filter(|identifier| **identifier != before.client_identifier);
         if new_identifier.is_none() && change.client_secret.is_none() && change.access_token.is_none() {
             return Ok(None);
         }
-        let old = self.account_key(&before.account_id).await?.open_credentials(sealed_for(before), sealed);
+        let key = self.account_key(&before.account_id).await?;
+        let old = key.open_credentials(sealed_for(before), sealed);
         let secrets = match (&change.client_secret, &change.access_token) {
             // Both are replaced: whether the old ones still open does not matter.
             (Some(client_secret), Some(access_token)) => {
@@ -263,7 +264,7 @@ impl App {
             access_token: secrets.access_token.clone(),
         };
         self.verify(&credentials).await?;
-        Ok(is_resealed.then_some(secrets))
+        Ok(is_resealed.then_some((key, secrets)))
     }
 
     /// Deletes a connection; what would open its secrets is wiped. One that is not there is as good as deleted.

@@ -100,33 +100,34 @@ impl Held {
         Some(Completion { reservation, answer, at: self.clock.now() })
     }
 
-    /// The effect was written, and the completion with it.
-    pub(crate) fn complete(&mut self) {
+    /// The key is not to be given back: the effect was written, or nobody knows whether it was.
+    pub(crate) fn forget(&mut self) {
         self.reservation = None;
     }
 
-    /// There was no effect: the client may try again at once.
+    /// There was no effect: the client may try again as soon as this is done.
     pub(crate) async fn give_back(mut self) {
-        let Some(reservation) = self.reservation.take() else { return };
-        let at = self.clock.now();
-        if let Err(error) = self.store.release_idempotency_key(&self.account, &reservation, at).await {
-            tracing::warn!(%error, "an idempotency key could not be given back; it is free when its time is over");
+        if let Some(release) = self.release() {
+            release.await;
         }
     }
 
-    /// Nobody knows whether there was an effect: the key stays reserved for its time.
-    pub(crate) fn leave(mut self) {
-        self.reservation = None;
+    /// What gives the key back, if it is still held; behind whatever the request has written.
+    fn release(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let reservation = self.reservation.take()?;
+        let (store, account, at) = (self.store.clone(), self.account.clone(), self.clock.now());
+        Some(async move {
+            if let Err(error) = store.release_idempotency_key(&account, &reservation, at).await {
+                tracing::warn!(%error, "an idempotency key could not be given back; it is free when its time is over");
+            }
+        })
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(reservation) = self.reservation.take() else { return };
-        let (store, account, at) = (self.store.clone(), self.account.clone(), self.clock.now());
-        self.tasks.spawn(async move {
-            // Behind whatever the request has written. What fails here ends by itself when its time is over.
-            let _ = store.release_idempotency_key(&account, &reservation, at).await;
-        });
+        if let Some(release) = self.release() {
+            self.tasks.spawn(release);
+        }
     }
 }
