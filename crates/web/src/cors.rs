@@ -87,16 +87,14 @@ impl Cors {
 }
 
 /// Around the routes. A request by OPTIONS that is no browser's preflight goes on to them, and is answered as any other.
-pub(crate) async fn around(State(cors): State<Option<CorsLayer>>, request: Request, next: Next) -> Response {
+pub(crate) async fn around(State(cors): State<CorsLayer>, request: Request, next: Next) -> Response {
     let is_preflight = request.headers().contains_key(ORIGIN)
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    match cors {
-        Some(cors) if is_preflight || request.method() != Method::OPTIONS => {
-            let Ok(response) = cors.layer(next).oneshot(request).await;
-            response
-        }
-        _ => next.run(request).await,
+    if request.method() == Method::OPTIONS && !is_preflight {
+        return next.run(request).await;
     }
+    let Ok(response) = cors.layer(next).oneshot(request).await;
+    response
 }
 
 /// Whether a browser would write an origin so: scheme, host, and port if it is not the scheme's own.

@@ -134,11 +134,12 @@ fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let (routes, described) = routes(&settings.base_path).split_for_parts();
     let described = openapi::finish(&described);
     let (openapi, docs) = (described.to_string().into(), docs::render(&described).into());
-    let cors = axum::middleware::from_fn_with_state(settings.cors.layer(), cors::around);
+    let cors = settings.cors.layer();
     let shared = Shared { app, settings: Arc::new(settings), clock, openapi, docs };
-    routes
-        .fallback(error::not_found)
-        .layer(cors)
-        .layer(axum::middleware::from_fn_with_state(shared.clone(), layers::observe))
-        .with_state(shared)
+    let routes = routes.fallback(error::not_found);
+    let routes = match cors {
+        Some(cors) => routes.layer(axum::middleware::from_fn_with_state(cors, cors::around)),
+        None => routes,
+    };
+    routes.layer(axum::middleware::from_fn_with_state(shared.clone(), layers::observe)).with_state(shared)
 }
