@@ -369,20 +369,27 @@ pub(crate) fn make_key(directory: &Path, account: &str, arguments: &[&str]) -> S
 
 /// Runs the binary with an environment. It must come to its end, even where the test is about `serve`.
 pub(crate) fn run(directory: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
-    let (out, complaints) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     let mut command = binary(directory);
-    command.envs(environment.iter().copied()).args(arguments).stdin(Stdio::null());
+    command.envs(environment.iter().copied()).args(arguments);
+    finish(command, PATIENCE)
+}
+
+/// Runs a program to its end, for which it has so long.
+pub(crate) fn finish(mut command: Command, patience: Duration) -> Output {
+    // Files, not pipes: a program that says much would wait for a reader.
+    let (out, complaints) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    command.stdin(Stdio::null());
     command.stdout(out.try_clone().unwrap()).stderr(complaints.try_clone().unwrap());
-    let mut child = command.spawn().unwrap();
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let started = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > patience {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("{arguments:?} does not end");
+            panic!("{} {:?} does not end", command.get_program().display(), command.get_args());
         }
         std::thread::sleep(Duration::from_millis(10));
     };

@@ -1,10 +1,11 @@
 //! Programs in other languages that tests run: found where `scripts/clients` has put them, and not waited for in vain.
 
-use std::fs;
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use crate::harness;
 
 /// How long a program is waited for before a test gives up. No test asserts how long something took.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -41,29 +42,6 @@ pub(crate) fn tests_folder() -> PathBuf {
 }
 
 /// Runs a program to its end.
-pub(crate) fn finish(mut command: Command) -> Output {
-    // Files, not pipes: a program that says much would wait for a reader.
-    let (out, complaints) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-    command.stdin(Stdio::null());
-    command.stdout(out.try_clone().unwrap()).stderr(complaints.try_clone().unwrap());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if started.elapsed() > PATIENCE {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("{} does not end", command.get_program().display());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let read = |mut file: fs::File| {
-        let mut bytes = Vec::new();
-        file.rewind().unwrap();
-        file.read_to_end(&mut bytes).unwrap();
-        bytes
-    };
-    Output { status, stdout: read(out), stderr: read(complaints) }
+pub(crate) fn finish(command: Command) -> Output {
+    harness::finish(command, PATIENCE)
 }
