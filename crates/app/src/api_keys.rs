@@ -6,6 +6,7 @@ use domain::account::{Account, Label};
 use domain::api_key::{ApiKey, ApiKeyRow, KeyStatus, PlainKey};
 use domain::audit::{Action, Actor};
 use domain::id::ApiKeyId;
+use domain::time::Timestamp;
 use store::Changed;
 use thiserror::Error;
 
@@ -61,8 +62,9 @@ impl App {
     /// Lets the holder of a key in. One answer for every reason not to.
     pub async fn authenticate(&self, key: &PlainKey, remote: Option<IpAddr>) -> Result<Caller, Error> {
         let hash = self.service_keys.hash_api_key(key);
-        let row = self.store.find_api_key_by_hash(&hash).await?.ok_or(Error::Unauthorized)?;
-        if self.status(&row) != KeyStatus::Active {
+        let found = self.store.find_api_key_by_hash(&hash, self.clock.now()).await?;
+        let (row, at) = found.ok_or(Error::Unauthorized)?;
+        if self.status(&row, at) != KeyStatus::Active {
             return Err(Error::Unauthorized);
         }
         let actor = Actor::ApiKey { key_id: row.key.id, remote };
@@ -128,7 +130,8 @@ impl App {
     }
 
     async fn known_as(&self, row: &ApiKeyRow) -> Result<ApiKeyError, Error> {
-        let known = self.store.find_api_key_by_hash(&row.hash).await?.ok_or(Error::OutcomeUnknown)?;
+        let known = self.store.find_api_key_by_hash(&row.hash, self.clock.now()).await?;
+        let (known, _) = known.ok_or(Error::OutcomeUnknown)?;
         let account = self.store.find_account(&known.key.account_id).await?;
         let account =
             account.map_or_else(|| known.key.account_id.to_string(), |account| account.name.to_string());
@@ -137,15 +140,17 @@ impl App {
 
     /// What is kept of a key, whatever its state and whosever it is; `None` if it is not known.
     pub async fn find_api_key(&self, plain: &PlainKey) -> Result<Option<ApiKey>, Error> {
-        let row = self.store.find_api_key_by_hash(&self.service_keys.hash_api_key(plain)).await?;
-        Ok(row.filter(|row| self.is_proven(row)).map(|row| row.key))
+        let hash = self.service_keys.hash_api_key(plain);
+        let found = self.store.find_api_key_by_hash(&hash, self.clock.now()).await?;
+        Ok(found.map(|(row, _)| row).filter(|row| self.is_proven(row)).map(|row| row.key))
     }
 
     /// An account's keys, oldest first, each with what it is good for now.
     pub async fn list_api_keys(&self, account: &Account) -> Result<Vec<(ApiKey, KeyStatus)>, Error> {
         let rows = self.store.list_api_keys(&account.id).await?;
+        let now = self.clock.now();
         let with_status = |row: ApiKeyRow| {
-            let status = self.status(&row);
+            let status = self.status(&row, now);
             (row.key, status)
         };
         Ok(rows.into_iter().map(with_status).collect())
@@ -157,7 +162,7 @@ impl App {
             let row = self.store.find_api_key(id).await.map_err(Error::from)?;
             let row = row.ok_or_else(|| ApiKeyError::Unknown(id.to_string()))?;
             // A revocation that the service did not write could be undone by whoever did: it is written again.
-            if self.status(&row) == KeyStatus::Revoked {
+            if self.status(&row, self.clock.now()) == KeyStatus::Revoked {
                 return Ok(row.key);
             }
             let expected = row.mac.clone();
@@ -175,8 +180,8 @@ impl App {
         }
     }
 
-    fn status(&self, row: &ApiKeyRow) -> KeyStatus {
-        if self.is_proven(row) { row.key.status(self.clock.now()) } else { KeyStatus::Unproven }
+    fn status(&self, row: &ApiKeyRow, at: Timestamp) -> KeyStatus {
+        if self.is_proven(row) { row.key.status(at) } else { KeyStatus::Unproven }
     }
 
     /// Whether this service wrote the row. One that it did not write lets nobody in, and the operator hears of it.

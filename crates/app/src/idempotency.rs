@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use domain::connection::Connection;
 use domain::id::AccountId;
-use domain::idempotency::{IdempotencyKey, KeptAnswer, OnceRequest, Operation, Reservation, Reserved};
+use domain::idempotency::{
+    IdempotencyKey, KeptAnswer, OnceRequest, Operation, OperationId, Reservation, Reserved,
+};
 use store::{Completion, Store};
 use tokio_util::task::TaskTracker;
 
@@ -59,7 +61,9 @@ impl App {
     ) -> Result<Turn, Error> {
         let account = &caller.account_id;
         let mac = self.service_keys.hash_request_body(account, operation, once.body);
-        let request = OnceRequest { operation, key: once.key.clone(), mac, at: self.clock.now() };
+        let operation_id = OperationId(self.randomness.bytes());
+        let request =
+            OnceRequest { operation_id, operation, key: once.key.clone(), mac, at: self.clock.now() };
         let (store, clock, tasks) = (self.store.clone(), self.clock.clone(), self.tasks.clone());
         let account = account.clone();
         // In a task of its own: when the client hangs up in the middle, what was reserved is dropped there, and so
@@ -81,10 +85,9 @@ impl App {
 
     /// Forgets the answers that were kept for long enough; how many there were.
     pub async fn forget_answers(&self) -> Result<usize, Error> {
-        let until = self.clock.now().plus_seconds(-domain::idempotency::ANSWER_KEPT_SECONDS);
         let mut forgotten = 0;
         loop {
-            let part = self.store.delete_idempotency_records(until, FORGOTTEN_AT_ONCE).await?;
+            let part = self.store.delete_idempotency_records(self.clock.now(), FORGOTTEN_AT_ONCE).await?;
             forgotten += part;
             if part < FORGOTTEN_AT_ONCE as usize {
                 return Ok(forgotten);

@@ -31,8 +31,8 @@ pub use connections::{ConnectionPage, SameCredentials};
 pub use error::Error;
 pub use idempotency::{Once, Outcome};
 pub use seals::{BrokenSeal, SealReport};
-pub use start::{Setup, StartError, check_database_url, inspect, keys_in_words};
-pub use store::{Inspection, Migrations, OpenError};
+pub use start::{Setup, StartError, inspect, keys_in_words};
+pub use store::{Coalesce, DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions};
 pub use vimeo::{Credential, Finding};
 
 /// How credentials are checked before they are kept.

@@ -6,7 +6,7 @@ use domain::id::AscendingIds;
 use domain::secret::{KeyringCheck, KeyringKeyId};
 use seal::Randomness;
 use seal::keyring::Keyring;
-use store::{Inspection, Migrations, OpenError};
+use store::{DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
@@ -21,9 +21,11 @@ pub struct Setup {
     /// The operator's keyring.
     pub keyring: Keyring,
     /// Where the database is.
-    pub database_url: String,
+    pub database_url: DatabaseUrl,
     /// How many writes may wait.
     pub queue: usize,
+    /// How a PostgreSQL server is used, if there is one.
+    pub postgres: PostgresOptions,
     /// What to do about new migrations.
     pub migrations: Migrations,
     /// How credentials are checked.
@@ -81,13 +83,8 @@ pub fn keys_in_words<'a>(keys: impl IntoIterator<Item = &'a KeyringKeyId>) -> St
     names.join(" and ")
 }
 
-/// Whether a URL names a database of an engine that there is.
-pub fn check_database_url(database_url: &str) -> Result<(), OpenError> {
-    store::check_url(database_url)
-}
-
 /// Looks at a database without changing it; `None` if there is none yet.
-pub async fn inspect(database_url: &str) -> Result<Option<Inspection>, OpenError> {
+pub async fn inspect(database_url: &DatabaseUrl) -> Result<Option<Inspection>, OpenError> {
     store::inspect(database_url).await
 }
 
@@ -101,6 +98,7 @@ impl App {
             queue: setup.queue,
             migrations: setup.migrations,
             now: setup.clock.now(),
+            postgres: setup.postgres,
         })
         .await?;
         let check = setup.keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;

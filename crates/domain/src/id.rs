@@ -112,8 +112,9 @@ impl AscendingIds {
         } else if self.last_tail + 1 < TAILS {
             self.last_tail += 1;
         } else {
+            // Random again: several nodes that go on from one last instant must not make the same ones.
             self.last_millis += 1;
-            self.last_tail = 0;
+            self.last_tail = u128::from_be_bytes(random) % TAILS;
         }
         let at = Timestamp::from_millis(self.last_millis);
         AscendingId { text: at.to_compact_millis() + &base36(self.last_tail, TAIL_CHARS), at }

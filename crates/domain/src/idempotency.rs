@@ -59,16 +59,23 @@ pub struct RequestMac(pub [u8; 32]);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptAnswer(pub Vec<u8>);
 
+/// What one attempt to reserve a key is known by: 16 random bytes. When the answer to the attempt was lost, it is made
+/// again under the same identifier, and learns whether it has the key already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperationId(pub [u8; 16]);
+
 /// A request that wants to be done once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnceRequest {
+    /// What this attempt at it is known by.
+    pub operation_id: OperationId,
     /// Its kind.
     pub operation: Operation,
     /// What the client calls it.
     pub key: IdempotencyKey,
     /// What it says, hashed.
     pub mac: RequestMac,
-    /// When it came.
+    /// When it came. A database that has a clock of its own goes by that.
     pub at: Timestamp,
 }
 

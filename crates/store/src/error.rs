@@ -7,6 +7,17 @@ use thiserror::Error;
 /// An engine's own error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// An error with all its causes: a library's own text often says only the kind.
+pub(crate) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 /// Why a call did not do what was asked.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -46,7 +57,7 @@ pub enum Error {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// A URL of no engine that there is.
-    #[error("must be `sqlite:` and the path of a file; {0}")]
+    #[error("must be `sqlite:` and the path of a file, or `postgres://` and a server's address; {0}")]
     Url(&'static str),
     /// The file system refused.
     #[error("the database {} cannot be used: {source}", path.display())]
@@ -104,6 +115,15 @@ pub enum OpenError {
         /// Its name in this version.
         expected: String,
     },
+    /// Tables of another program.
+    #[error(
+        "the schema `public` of the database has tables of another program; it was left as it is. Give the service a \
+         database of its own"
+    )]
+    ForeignSchema,
+    /// The server cannot be reached, or does not do what it is asked.
+    #[error("the database server cannot be used: {}", in_full(&**.0))]
+    Server(BoxError),
     /// The engine's own error.
     #[error("the database cannot be opened: {0}")]
     Engine(#[source] BoxError),

@@ -1,14 +1,18 @@
-//! Memory: one trait, [`Store`], and the engines behind it.
+//! Memory: one trait, [`Store`], and the two engines behind it, SQLite and PostgreSQL.
 //! Knows rows, transactions and durability. Knows no keys, no HTTP, no Vimeo: what is sealed is bytes to it.
 //! Invariant: one call is one transaction is one fact; what a call acknowledged survives the loss of power.
 
 mod error;
+mod migrations;
+mod postgres;
 mod sqlite;
+mod url;
 
 #[cfg(test)]
 mod contract;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::account::{Account, Label};
@@ -21,9 +25,11 @@ use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 
 pub use error::{BoxError, Error, OpenError};
+pub use url::DatabaseUrl;
+use url::Place;
 
 /// The schema that this version of the application was written for: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 2;
+pub const APPLICATION_SCHEMA: u32 = 3;
 
 /// What the service remembers. Every method is one transaction; `Err` means that nothing was written, but for
 /// [`Error::OutcomeUnknown`]. Another account's row is absence.
@@ -56,13 +62,19 @@ pub trait Store: Send + Sync {
     async fn find_last_connection_time(&self) -> Result<Option<Timestamp>, Error>;
     /// The account of that name.
     async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error>;
-    /// The key that has this hash, whatever its state.
-    async fn find_api_key_by_hash(&self, hash: &HashedKey) -> Result<Option<ApiKeyRow>, Error>;
+    /// The key that has this hash, whatever its state, and the instant at which it was looked for: by the database's own
+    /// clock where it has one, so that a node whose clock is off lets in nobody whose time is over; else `now`.
+    async fn find_api_key_by_hash(
+        &self,
+        hash: &HashedKey,
+        now: Timestamp,
+    ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error>;
     /// The key of that identifier, whatever its state.
     async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error>;
 
-    /// Forgets idempotency records that ended at this instant or before, at most so many; how many there were.
-    async fn delete_idempotency_records(&self, until: Timestamp, limit: u32) -> Result<usize, Error>;
+    /// Forgets idempotency records that ended a day before `now` (or the database's own now), at most so many; how many
+    /// there were.
+    async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error>;
 
     // About one account, which comes first.
 
@@ -229,14 +241,44 @@ pub enum Migrations {
 /// How to open a store.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `sqlite:` and a path.
-    pub database_url: String,
+    /// Where it is.
+    pub database_url: DatabaseUrl,
     /// How many writes may wait; more are [`Error::Overloaded`].
     pub queue: usize,
     /// What to do about new migrations.
     pub migrations: Migrations,
     /// Now, for the record of the migrations.
     pub now: Timestamp,
+    /// How a PostgreSQL server is used, if there is one.
+    pub postgres: PostgresOptions,
+}
+
+/// How a PostgreSQL server is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresOptions {
+    /// Which writes may share a statement.
+    pub coalesce: Coalesce,
+    /// How many connections read; each takes many queries at a time.
+    pub readers: usize,
+    /// How many connections write; each writes one batch at a time.
+    pub writers: usize,
+    /// How long connecting, and one statement, may take.
+    pub timeout: Duration,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self { coalesce: Coalesce::All, readers: 3, writers: 3, timeout: Duration::from_secs(5) }
+    }
+}
+
+/// Which writes may share a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coalesce {
+    /// Those of all accounts: for a PostgreSQL that has all of them.
+    All,
+    /// Those of one account: where accounts are distributed over machines.
+    Account,
 }
 
 /// What a database says of itself before anything is touched.
@@ -248,22 +290,22 @@ pub struct Inspection {
     pub keyring_checks: Vec<KeyringCheck>,
 }
 
-/// Whether a URL names a database of an engine that there is.
-pub fn check_url(database_url: &str) -> Result<(), OpenError> {
-    sqlite::path_of(database_url).map(drop)
-}
-
 /// Looks at a database without changing it; `None` if there is none yet, or an empty one.
-pub async fn inspect(database_url: &str) -> Result<Option<Inspection>, OpenError> {
-    let path = sqlite::path_of(database_url)?;
-    blocking(move || sqlite::inspect(&path)).await
+pub async fn inspect(database_url: &DatabaseUrl) -> Result<Option<Inspection>, OpenError> {
+    match database_url.place.clone() {
+        Place::Sqlite(path) => blocking(move || sqlite::inspect(&path)).await,
+        Place::Postgres(server) => postgres::inspect(&server).await,
+    }
 }
 
 /// Opens the store, creating it if there is none, after any migrations it needs.
 pub async fn open(options: Options) -> Result<Arc<dyn Store>, OpenError> {
-    let path = sqlite::path_of(&options.database_url)?;
-    let store = blocking(move || sqlite::Sqlite::open(&path, &options)).await?;
-    Ok(Arc::new(store))
+    Ok(match options.database_url.place.clone() {
+        Place::Sqlite(path) => Arc::new(blocking(move || sqlite::Sqlite::open(&path, &options)).await?),
+        Place::Postgres(server) => {
+            Arc::new(postgres::Postgres::open(*server, &options, postgres::Clock::OfTheServer).await?)
+        }
+    })
 }
 
 async fn blocking<T: Send + 'static>(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use app::{App, Clock, Migrations, Setup, Verification};
+use app::{App, Clock, DatabaseUrl, Migrations, Setup, Verification};
 use seal::Randomness;
 use seal::keyring::Keyring;
 use seal::keyring_file::{self, KeyringFileError};
@@ -29,7 +29,7 @@ pub(crate) enum WiringError {
          `init`: a new keyring cannot open what an old one sealed",
         path.display()
     )]
-    KeyringLost { path: PathBuf, database_url: String, keys: String },
+    KeyringLost { path: PathBuf, database_url: DatabaseUrl, keys: String },
     #[error("{0}. Nothing was touched. Restore the keyring from its backup")]
     KeyringDamaged(KeyringFileError),
     #[error("{0}. Nothing was touched")]
@@ -78,6 +78,7 @@ async fn open(
         keyring: read_keyring(config).await?,
         database_url: config.database_url.clone(),
         queue: config.queue,
+        postgres: config.postgres.clone(),
         migrations,
         verification,
         clock: Clock::system(),
@@ -109,7 +110,7 @@ async fn read_keyring(config: &Config) -> Result<Keyring, WiringError> {
 }
 
 /// The keys that a database was sealed with, for a sentence; `None` if there is no such database.
-pub(crate) async fn sealed_with(database_url: &str) -> Result<Option<String>, app::OpenError> {
+pub(crate) async fn sealed_with(database_url: &DatabaseUrl) -> Result<Option<String>, app::OpenError> {
     let checks = app::inspect(database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
     Ok((!checks.is_empty()).then(|| app::keys_in_words(checks.iter().map(|check| &check.keyring_key))))
 }

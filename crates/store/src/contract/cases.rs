@@ -43,8 +43,8 @@ pub(crate) async fn a_key_is_found_by_its_hash_and_listed_under_its_account(plac
     for (number, row) in [(11, &second), (12, &first)] {
         store.insert_api_key(&one, row, &event(&one, number, Actor::Operator, "key")).await.unwrap();
     }
-    assert_eq!(store.find_api_key_by_hash(&first.hash).await.unwrap(), Some(first.clone()));
-    assert_eq!(store.find_api_key_by_hash(&HashedKey([7; 32])).await.unwrap(), None);
+    assert_eq!(store.find_api_key_by_hash(&first.hash, at(7)).await.unwrap(), Some((first.clone(), at(7))));
+    assert_eq!(store.find_api_key_by_hash(&HashedKey([7; 32]), at(7)).await.unwrap(), None);
     assert_eq!(store.find_api_key(&second.key.id).await.unwrap(), Some(second.clone()));
     assert_eq!(store.list_api_keys(&one).await.unwrap(), [first, second]);
     assert_eq!(store.list_api_keys(&two).await.unwrap(), []);
@@ -59,7 +59,7 @@ pub(crate) async fn a_key_is_imported_once(place: &Place) {
     again.hash = row.hash.clone();
     let refused = store.insert_api_key(&two, &again, &event(&two, 12, Actor::Operator, "key")).await;
     assert!(matches!(refused, Err(Error::NameTaken)), "{refused:?}");
-    assert_eq!(store.find_api_key_by_hash(&row.hash).await.unwrap(), Some(row));
+    assert_eq!(store.find_api_key_by_hash(&row.hash, at(7)).await.unwrap(), Some((row, at(7))));
 }
 
 pub(crate) async fn a_revocation_needs_the_proof_that_was_read(place: &Place) {

@@ -3,12 +3,12 @@
 use domain::audit::Actor;
 use domain::connection::{Availability, ClientIdentifier, Connection, ConnectionName};
 use domain::id::{AccountId, ConnectionId};
-use domain::idempotency::{IdempotencyKey, OnceRequest, Operation, RequestMac};
+use domain::idempotency::{ANSWER_KEPT_SECONDS, IdempotencyKey, OnceRequest, Operation, RequestMac};
 use domain::secret::{SealedCredentials, WrappedKey};
 
 use super::Place;
 use super::samples::{
-    account, actor, all, at, connection, event, insert_account, insert_connection, key_row,
+    account, actor, all, at, connection, event, insert_account, insert_connection, key_row, operation_id,
 };
 use crate::{AccountDeletion, Changed, ConnectionUpdate, Error, NewConnection, Store};
 
@@ -359,7 +359,8 @@ async fn reserve(store: &dyn Store, account: &AccountId, count: u32) {
     for number in 0..count {
         let key = IdempotencyKey::parse(&format!("k{number}")).unwrap();
         let operation = Operation::CreateConnection;
-        let request = OnceRequest { operation, key, mac: RequestMac([1; 32]), at: at(0) };
+        let request =
+            OnceRequest { operation_id: operation_id(), operation, key, mac: RequestMac([1; 32]), at: at(0) };
         store.reserve_idempotency_key(account, &request).await.unwrap();
     }
 }
@@ -422,7 +423,7 @@ pub(crate) async fn an_account_that_is_being_deleted_takes_no_more_connections(p
     };
     store.insert_connection(&one, by_key(50)).await.unwrap();
     assert_eq!(store.delete_account_part(&one, 5, &gone).await.unwrap(), AccountDeletion::More);
-    assert_eq!(store.find_api_key_by_hash(&key.hash).await.unwrap(), None);
+    assert_eq!(store.find_api_key_by_hash(&key.hash, at(0)).await.unwrap(), None);
     assert_eq!(store.list_api_keys(&one).await.unwrap(), []);
     loop {
         let refused = store.insert_connection(&one, by_key(51)).await;
@@ -460,7 +461,7 @@ pub(crate) async fn the_deletion_of_an_account_leaves_the_others_as_they_were(pl
         let kept = connection(&two, number, &format!("c {number}"));
         assert_eq!(store.find_sealed_connection(&two, &id(number)).await.unwrap(), Some(kept));
     }
-    assert_eq!(store.delete_idempotency_records(at(1_000), 99).await.unwrap(), 3);
+    assert_eq!(store.delete_idempotency_records(at(1_000 + ANSWER_KEPT_SECONDS), 99).await.unwrap(), 3);
     assert_eq!(events(&*store, &two).await, event_count);
     let mut successor = account(3);
     successor.name = account(1).name;

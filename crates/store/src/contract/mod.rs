@@ -1,67 +1,35 @@
-//! What every engine must do. `contract_suite!` runs each case on one engine; an engine is a function that opens a
-//! store on a place of its own, and opens the same place again.
+//! What every engine must do. `contract_suite!` runs each case on one engine: on a place of its own, where it can open
+//! the store again.
 
 mod cases;
 mod cases_idempotency;
 mod cases_life;
+mod place;
 pub(crate) mod samples;
 
-use std::sync::Arc;
-
-use crate::{Migrations, Options, Store};
-
-/// A place for one case's data, and how to open a store on it.
-pub(crate) struct Place {
-    directory: tempfile::TempDir,
-}
-
-impl Place {
-    pub(crate) fn sqlite() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
-    }
-
-    pub(crate) fn path(&self) -> std::path::PathBuf {
-        self.directory.path().join("contract.db")
-    }
-
-    pub(crate) async fn open(&self) -> Arc<dyn Store> {
-        crate::open(self.options()).await.unwrap()
-    }
-
-    /// As a command opens it beside the service.
-    pub(crate) async fn open_beside(&self) -> Arc<dyn Store> {
-        crate::open(Options { migrations: Migrations::OnlyIfNew, ..self.options() }).await.unwrap()
-    }
-
-    pub(crate) async fn open_with_queue(&self, queue: usize) -> Arc<dyn Store> {
-        crate::open(Options { queue, ..self.options() }).await.unwrap()
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            database_url: format!("sqlite:{}", self.path().display()),
-            queue: 4096,
-            migrations: Migrations::Apply,
-            now: samples::at(0),
-        }
-    }
-}
+pub(crate) use place::Place;
 
 macro_rules! contract_suite {
-    ($engine:ident: $($file:ident { $($case:ident,)+ })+) => {
+    ($($file:ident { $($case:ident,)+ })+) => {
+        contract_suite! { @engine sqlite: $($file { $($case,)+ })+ }
+        contract_suite! { @engine postgres_15: $($file { $($case,)+ })+ }
+        contract_suite! { @engine postgres_18: $($file { $($case,)+ })+ }
+    };
+    (@engine $engine:ident: $($file:ident { $($case:ident,)+ })+) => {
         mod $engine {
             $($(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
-                    let place = super::Place::$engine();
-                    super::$file::$case(&place).await;
+                    if let Some(place) = super::place::$engine().await {
+                        super::$file::$case(&place).await;
+                    }
                 }
             )+)+
         }
     };
 }
 
-contract_suite! { sqlite:
+contract_suite! {
     cases {
         an_account_is_found_by_id_and_by_name,
         two_accounts_cannot_share_a_name,

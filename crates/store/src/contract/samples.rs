@@ -1,5 +1,6 @@
 //! Values for the contract's cases.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 use domain::account::{Account, Label};
@@ -7,6 +8,7 @@ use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, RowMac};
 use domain::audit::{Action, Actor, AuditEvent, Outcome};
 use domain::connection::{Availability, ClientIdentifier, Connection, ConnectionName, Description};
 use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId};
+use domain::idempotency::OperationId;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, SealedCredentials, WrappedKey};
 use domain::time::Timestamp;
 
@@ -76,6 +78,12 @@ pub(crate) fn connection(account: &AccountId, number: u32, name: &str) -> (Conne
     };
     let fill = u8::try_from(number % 251).unwrap();
     (connection, SealedCredentials { envelope: vec![fill; 90], sealing_key: WrappedKey([fill; 60]) })
+}
+
+/// What an attempt to reserve an idempotency key is known by: each its own.
+pub(crate) fn operation_id() -> OperationId {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    OperationId(u128::from(NUMBER.fetch_add(1, Ordering::Relaxed)).to_be_bytes())
 }
 
 /// Adds the sample account of that number and what it needs.

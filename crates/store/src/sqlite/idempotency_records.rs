@@ -75,8 +75,8 @@ fn insert(connection: &Connection, account: &AccountId, request: &OnceRequest) -
     connection
         .prepare_cached(
             "INSERT INTO idempotency_records
-                (account_id, operation, idempotency_key, attempt, request_mac, reserved_until)
-             VALUES (?1, ?2, ?3, 1, ?4, ?5)",
+                (account_id, operation, idempotency_key, attempt, request_mac, reserved_until, operation_id)
+             VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6)",
         )?
         .execute((
             account.as_str(),
@@ -84,6 +84,7 @@ fn insert(connection: &Connection, account: &AccountId, request: &OnceRequest) -
             request.key.as_str(),
             request.mac.0,
             request.reserved_until().as_micros(),
+            request.operation_id.0,
         ))
         .map(drop)
 }
@@ -97,8 +98,8 @@ fn take_over(
     connection
         .prepare_cached(
             "UPDATE idempotency_records
-             SET attempt = ?4, request_mac = ?5, reserved_until = ?6, is_released = 0,
-                answered_at = NULL, answer = NULL
+             SET attempt = ?4, request_mac = ?5, reserved_until = ?6, operation_id = ?7,
+                is_released = 0, answered_at = NULL, answer = NULL
              WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3",
         )?
         .execute((
@@ -108,6 +109,7 @@ fn take_over(
             attempt,
             request.mac.0,
             request.reserved_until().as_micros(),
+            request.operation_id.0,
         ))
         .map(drop)
 }

@@ -17,7 +17,7 @@ mod writer;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use async_trait::async_trait;
 use domain::account::{Account, Label};
@@ -25,7 +25,7 @@ use domain::api_key::{ApiKeyRow, HashedKey, RowMac};
 use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
-use domain::idempotency::{OnceRequest, Reservation, Reserved};
+use domain::idempotency::{ANSWER_KEPT_SECONDS, OnceRequest, Reservation, Reserved};
 use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 
@@ -46,25 +46,12 @@ pub(crate) struct Sqlite {
     readers: Readers,
 }
 
-/// The file that a database URL names.
-pub(crate) fn path_of(database_url: &str) -> Result<PathBuf, OpenError> {
-    let path = database_url
-        .strip_prefix("sqlite:")
-        .ok_or(OpenError::Url("there is no other engine in this version"))?;
-    // `sqlite:///abs` and `sqlite://rel` are what people are used to from other programs.
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.contains(['?', '\0']) || path == ":memory:" {
-        return Err(OpenError::Url("the path is empty, has a `?`, or is no file"));
-    }
-    Ok(PathBuf::from(path))
-}
-
 impl Sqlite {
     /// Opens the file, creating and migrating it as the options say.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
         create_for_owner_alone(path)?;
         let mut connection = connect(path).map_err(engine)?;
-        schema::migrate(&mut connection, path, options)?;
+        schema::migrate(&mut connection, path, options.migrations, options.now)?;
         let writer = Writer::start(connection, path, options.queue).map_err(engine)?;
         if options.migrations == Migrations::Apply {
             // A crash may have left a log with keys that were wiped after they were written there. A command beside
@@ -156,15 +143,21 @@ impl Store for Sqlite {
         self.readers.read(|connection| accounts::find_by_name(connection, name))
     }
 
-    async fn find_api_key_by_hash(&self, hash: &HashedKey) -> Result<Option<ApiKeyRow>, Error> {
-        self.readers.read(|connection| api_keys::find_by_hash(connection, hash))
+    async fn find_api_key_by_hash(
+        &self,
+        hash: &HashedKey,
+        now: Timestamp,
+    ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error> {
+        let found = self.readers.read(|connection| api_keys::find_by_hash(connection, hash))?;
+        Ok(found.map(|row| (row, now)))
     }
 
     async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error> {
         self.readers.read(|connection| api_keys::find(connection, id))
     }
 
-    async fn delete_idempotency_records(&self, until: Timestamp, limit: u32) -> Result<usize, Error> {
+    async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
+        let until = now.plus_seconds(-ANSWER_KEPT_SECONDS);
         self.writer.write(move |connection| idempotency_records::delete_ended(connection, until, limit)).await
     }
 

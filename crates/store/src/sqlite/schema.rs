@@ -1,51 +1,21 @@
-//! Migrations: numbered, run in one transaction, each saying the lowest application schema that may still use its
-//! result. And looking at a database without touching it.
+//! Bringing a file to this version's schema, in one transaction. And looking at one without touching it.
 
 use std::path::Path;
 use std::time::Duration;
 
 use domain::secret::KeyringCheck;
+use domain::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
 use super::{engine, service};
-use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError, Options};
+use crate::migrations::{MIGRATIONS, State};
+use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError};
 
 /// How long to wait between two tries to switch to the write-ahead log.
 const WAL_WAIT_MILLIS: u32 = 20;
 
 /// Marks the file as ours: "VCon" in ASCII.
 const APPLICATION_ID: i32 = 0x5643_6f6e;
-
-struct Migration {
-    number: u32,
-    name: &'static str,
-    /// An application of a lower schema must not use the database any more.
-    lowest_application_schema: u32,
-    sql: &'static str,
-}
-
-const MIGRATIONS: [Migration; 2] = [
-    Migration {
-        number: 1,
-        name: "house",
-        lowest_application_schema: 1,
-        sql: include_str!("../../migrations/sqlite/0001_house.sql"),
-    },
-    Migration {
-        number: 2,
-        name: "idempotency",
-        lowest_application_schema: 1,
-        sql: include_str!("../../migrations/sqlite/0002_idempotency.sql"),
-    },
-];
-
-const _: () = assert!(MIGRATIONS.len() == APPLICATION_SCHEMA as usize);
-
-/// How far a database has come.
-struct State {
-    schema: u32,
-    lowest_application_schema: u32,
-}
 
 /// Looks at a file without changing it. Beside it, only the shared memory of a write-ahead log that a crash left may
 /// be made again; it holds no data.
@@ -58,7 +28,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
     }
     let connection = open_untouched(path).map_err(engine)?;
     let Some(state) = read_state(&connection, path)? else { return Ok(None) };
-    refuse_if_too_new(&state)?;
+    state.refuse_if_too_new()?;
     let keyring_checks = read_checks(&connection).map_err(|error| unreadable(error, path))?;
     Ok(Some(Inspection { schema: state.schema, keyring_checks }))
 }
@@ -79,11 +49,16 @@ fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Brings the database to this version's schema, if the options allow it.
-pub(super) fn migrate(connection: &mut Connection, path: &Path, options: &Options) -> Result<(), OpenError> {
+pub(super) fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: Migrations,
+    now: Timestamp,
+) -> Result<(), OpenError> {
     let before = read_state(connection, path)?;
     if let Some(state) = &before {
-        refuse_if_too_new(state)?;
-        if state.schema < APPLICATION_SCHEMA && options.migrations == Migrations::OnlyIfNew {
+        state.refuse_if_too_new()?;
+        if state.schema < APPLICATION_SCHEMA && migrations == Migrations::OnlyIfNew {
             return Err(OpenError::MigrationsPending { schema: state.schema });
         }
     }
@@ -92,7 +67,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, options: &Option
     connection.pragma_update(None, "synchronous", "FULL").map_err(engine)?;
     let schema = before.map_or(0, |state| state.schema);
     if schema < APPLICATION_SCHEMA {
-        apply(connection, options).map_err(engine)?;
+        apply(connection, now).map_err(engine)?;
     }
     Ok(())
 }
@@ -114,7 +89,7 @@ fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Runs the migrations that were not run: by another process, perhaps, since we looked. All in one transaction, so that
 /// no other process meets a database that has come half the way.
-fn apply(connection: &mut Connection, options: &Options) -> rusqlite::Result<()> {
+fn apply(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -129,11 +104,11 @@ fn apply(connection: &mut Connection, options: &Options) -> rusqlite::Result<()>
         transaction
             .query_row("SELECT coalesce(max(number), 0) FROM schema_migrations", [], |row| row.get(0))?;
     for migration in MIGRATIONS.iter().filter(|migration| migration.number > schema) {
-        transaction.execute_batch(migration.sql)?;
+        transaction.execute_batch(migration.sqlite)?;
         transaction.execute(
             "INSERT INTO schema_migrations (number, name, lowest_application_schema, applied_at)
              VALUES (?1, ?2, ?3, ?4)",
-            (migration.number, migration.name, migration.lowest_application_schema, options.now.as_micros()),
+            (migration.number, migration.name, migration.lowest_application_schema, now.as_micros()),
         )?;
     }
     transaction.commit()
@@ -159,16 +134,7 @@ fn read_state(connection: &Connection, path: &Path) -> Result<Option<State>, Ope
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .and_then(Iterator::collect::<rusqlite::Result<Vec<(u32, String, u32)>>>)
         .map_err(failed)?;
-    let mut state = State { schema: 0, lowest_application_schema: 0 };
-    for (number, name, lowest) in applied {
-        state.schema = number;
-        state.lowest_application_schema = state.lowest_application_schema.max(lowest);
-        let ours = MIGRATIONS.iter().find(|migration| migration.number == number);
-        if let Some(ours) = ours.filter(|ours| ours.name != name) {
-            return Err(OpenError::MigrationMismatch { number, found: name, expected: ours.name.to_owned() });
-        }
-    }
-    Ok(Some(state))
+    State::read(applied).map(Some)
 }
 
 /// Why a file cannot be read: another program's, damaged, or what the engine says.
@@ -180,13 +146,6 @@ fn unreadable(error: rusqlite::Error, path: &Path) -> OpenError {
         }
         _ => engine(error),
     }
-}
-
-fn refuse_if_too_new(state: &State) -> Result<(), OpenError> {
-    if state.lowest_application_schema > APPLICATION_SCHEMA {
-        return Err(OpenError::TooNew { schema: state.schema, lowest: state.lowest_application_schema });
-    }
-    Ok(())
 }
 
 fn read_checks(connection: &Connection) -> rusqlite::Result<Vec<KeyringCheck>> {
@@ -202,33 +161,23 @@ fn read_checks(connection: &Connection) -> rusqlite::Result<Vec<KeyringCheck>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::time::Timestamp;
 
-    fn options(migrations: Migrations) -> Options {
-        Options { database_url: String::new(), queue: 1, migrations, now: Timestamp::from_micros(1) }
+    fn now() -> Timestamp {
+        Timestamp::from_micros(1)
     }
 
     fn database(directory: &Path) -> (std::path::PathBuf, Connection) {
         let path = directory.join("t.db");
         let mut connection = Connection::open(&path).unwrap();
-        migrate(&mut connection, &path, &options(Migrations::Apply)).unwrap();
+        migrate(&mut connection, &path, Migrations::Apply, now()).unwrap();
         (path, connection)
-    }
-
-    #[test]
-    fn every_migration_says_the_lowest_schema_that_its_file_says() {
-        for (index, migration) in MIGRATIONS.iter().enumerate() {
-            assert_eq!(migration.number as usize, index + 1);
-            let head = format!("-- lowest application schema: {}\n", migration.lowest_application_schema);
-            assert!(migration.sql.starts_with(&head), "{}", migration.name);
-        }
     }
 
     #[test]
     fn migrating_twice_changes_nothing_the_second_time() {
         let directory = tempfile::tempdir().unwrap();
         let (path, mut connection) = database(directory.path());
-        migrate(&mut connection, &path, &options(Migrations::OnlyIfNew)).unwrap();
+        migrate(&mut connection, &path, Migrations::OnlyIfNew, now()).unwrap();
         let runs: usize =
             connection.query_row("SELECT count(*) FROM schema_migrations", [], |r| r.get(0)).unwrap();
         assert_eq!(runs, MIGRATIONS.len());
@@ -239,11 +188,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, mut connection) = database(directory.path());
         connection.execute("INSERT INTO schema_migrations VALUES (900, 'future', 1, 1)", []).unwrap();
-        migrate(&mut connection, &path, &options(Migrations::Apply)).unwrap();
+        migrate(&mut connection, &path, Migrations::Apply, now()).unwrap();
         connection
             .execute("UPDATE schema_migrations SET lowest_application_schema = 900 WHERE number = 900", [])
             .unwrap();
-        let refused = migrate(&mut connection, &path, &options(Migrations::Apply));
+        let refused = migrate(&mut connection, &path, Migrations::Apply, now());
         assert!(matches!(refused, Err(OpenError::TooNew { schema: 900, lowest: 900 })), "{refused:?}");
         drop(connection);
         assert!(matches!(inspect(&path), Err(OpenError::TooNew { .. })));
@@ -257,7 +206,7 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         assert!(matches!(inspect(&path), Err(OpenError::Foreign(_))));
         let mut connection = Connection::open(&path).unwrap();
-        let refused = migrate(&mut connection, &path, &options(Migrations::Apply));
+        let refused = migrate(&mut connection, &path, Migrations::Apply, now());
         assert!(matches!(refused, Err(OpenError::Foreign(_))), "{refused:?}");
         drop(connection);
         assert_eq!(std::fs::read(&path).unwrap(), before);
@@ -270,7 +219,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, mut connection) = database(directory.path());
         connection.execute("UPDATE schema_migrations SET name = 'shed'", []).unwrap();
-        let refused = migrate(&mut connection, &path, &options(Migrations::Apply));
+        let refused = migrate(&mut connection, &path, Migrations::Apply, now());
         assert!(matches!(refused, Err(OpenError::MigrationMismatch { number: 1, .. })), "{refused:?}");
     }
 

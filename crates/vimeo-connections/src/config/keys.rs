@@ -38,7 +38,7 @@ const fn secret(name: &'static str, meaning: &'static str) -> Key {
 /// In front of every documented path, if nothing else is said.
 pub(crate) const DEFAULT_BASE_PATH: &str = "/pictoryapis";
 
-pub(crate) const KEYS: [Key; 22] = [
+pub(crate) const KEYS: [Key; 26] = [
     key(
         "listen",
         Kind::Text,
@@ -50,7 +50,7 @@ pub(crate) const KEYS: [Key; 22] = [
         "database_url",
         Kind::Text,
         "sqlite:./data/vimeo-connections.db",
-        "`sqlite:` and a path. The directory is made if it is not there.",
+        "`sqlite:` and a path, whose directory is made if it is not there; or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with commas between several `HOST:PORT`, of which the one that can write is used. Beyond loopback and sockets the server's certificate and name are verified, by the system's authorities or those in `?sslrootcert=FILE`. A password is percent-encoded, and is better set in the environment than in a file.",
     ),
     key(
         "strict_fields",
@@ -118,6 +118,30 @@ pub(crate) const KEYS: [Key; 22] = [
         Kind::Number { least: 1, most: 1_000_000 },
         "4096",
         "How many writes may wait; more are answered `503 OVERLOADED`.",
+    ),
+    key(
+        "store.coalesce",
+        Kind::Choice(&["all", "account"]),
+        "all",
+        "PostgreSQL: which writes may share a statement. `all`: those of all accounts. `account`: those of one account, for engines that keep accounts on several machines.",
+    ),
+    key(
+        "store.readers",
+        Kind::Number { least: 1, most: 64 },
+        "3",
+        "PostgreSQL: connections that read; each takes many queries at a time.",
+    ),
+    key(
+        "store.writers",
+        Kind::Number { least: 1, most: 64 },
+        "3",
+        "PostgreSQL: connections that write; each writes one batch at a time.",
+    ),
+    key(
+        "store.timeout_seconds",
+        Kind::Number { least: 1, most: 60 },
+        "5",
+        "PostgreSQL: how long connecting, and one statement, may take.",
     ),
     key(
         "bootstrap.account",

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use app::{Coalesce, DatabaseUrl, PostgresOptions};
 use domain::account::Label;
 use seal::keyring::Keyring;
 use seal::keyring_file::GroupAccess;
@@ -29,8 +30,9 @@ pub(crate) struct Config {
     pub(crate) cors: Cors,
     pub(crate) client_address: ClientAddress,
     pub(crate) unknown_fields: UnknownFields,
-    pub(crate) database_url: String,
+    pub(crate) database_url: DatabaseUrl,
     pub(crate) queue: usize,
+    pub(crate) postgres: PostgresOptions,
     pub(crate) keyring: KeyringSource,
     pub(crate) vimeo: VimeoConfig,
     pub(crate) bootstrap: Option<Bootstrap>,
@@ -118,9 +120,9 @@ impl Reader<'_> {
         }
         let base_path = self.parsed("base_path", parse_base_path);
         let cors = self.parsed("cors_origins", |text| Cors::parse(&keys::split_list(text)));
-        let database_url = self.parsed("database_url", |url| {
-            app::check_database_url(url).map(|()| url.to_owned()).map_err(|error| error.to_string())
-        });
+        let database_url =
+            self.parsed("database_url", |url| DatabaseUrl::parse(url).map_err(|error| error.to_string()));
+        let postgres = self.postgres();
         let queue = self.number("store.queue").and_then(|queue| usize::try_from(queue).ok());
         let keyring = self.keyring();
         let vimeo = self.vimeo();
@@ -139,6 +141,7 @@ impl Reader<'_> {
             },
             database_url: database_url?,
             queue: queue?,
+            postgres: postgres?,
             keyring: keyring?,
             vimeo: vimeo?,
             bootstrap,
@@ -221,6 +224,19 @@ impl Reader<'_> {
         })
     }
 
+    fn postgres(&self) -> Option<PostgresOptions> {
+        let count = |key| self.number(key).and_then(|count| usize::try_from(count).ok());
+        Some(PostgresOptions {
+            coalesce: match self.text("store.coalesce")?.as_str() {
+                "account" => Coalesce::Account,
+                _ => Coalesce::All,
+            },
+            readers: count("store.readers")?,
+            writers: count("store.writers")?,
+            timeout: self.number("store.timeout_seconds").map(Duration::from_secs)?,
+        })
+    }
+
     fn bootstrap(&mut self) -> Option<Bootstrap> {
         let api_key_file = self.text("bootstrap.api_key_file").map(PathBuf::from);
         let Some(account) = self.text("bootstrap.account") else {
@@ -274,12 +290,22 @@ fn parse_base_path(text: &str) -> Result<String, String> {
     Err("must be a path such as /pictoryapis, or / for none".to_owned())
 }
 
-/// A URL without what stands before an `@`: who knows what will be put into a database's URL.
+/// A URL without what stands before an `@`, or as a `password` behind the `?`.
 fn without_password(value: &str) -> String {
-    match value.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-        Some((scheme, rest)) => format!("{scheme}://<redacted>@{rest}"),
-        None => value.to_owned(),
-    }
+    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
+    let (front, query) = rest.split_once('?').map_or((rest, None), |(front, query)| (front, Some(query)));
+    let front = match front.rsplit_once('@') {
+        Some((_, place)) => format!("<redacted>@{place}"),
+        None => front.to_owned(),
+    };
+    let query = query.map_or_else(String::new, |query| {
+        let shown = query.split('&').map(|pair| {
+            let is_secret = pair.split('=').next().is_some_and(|key| key.to_lowercase().contains("pass"));
+            if is_secret { "<redacted>" } else { pair }
+        });
+        format!("?{}", shown.collect::<Vec<_>>().join("&"))
+    });
+    format!("{scheme}://{front}{query}")
 }
 
 /// The effective configuration, as a file that says where each value is from. Secrets are not shown.

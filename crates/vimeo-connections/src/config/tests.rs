@@ -16,7 +16,7 @@ fn the_defaults_are_a_whole_configuration() {
     let (config, layers) = load("", &[]).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.base_path, "/pictoryapis");
-    assert_eq!(config.database_url, "sqlite:./data/vimeo-connections.db");
+    assert_eq!(config.database_url.to_string(), "sqlite:./data/vimeo-connections.db");
     assert_eq!(config.vimeo.base_url.to_string(), "https://api.vimeo.com");
     assert!(config.vimeo.verify && config.vimeo.proxy.is_none() && config.bootstrap.is_none());
     assert_eq!(config.vimeo.required_scopes, ["private", "upload", "edit"]);
@@ -89,7 +89,8 @@ fn what_decides_security_is_said_or_refused() {
         ("[keyring]\nvalue = \"\"", "keyring.value (from the file): is empty"),
         ("[vimeo]\nproxy = \"socks5://h:1\"", "must be the URL of a proxy"),
         ("[vimeo]\nproxy = \"http://h:1\"\nbase_url = \"http://127.0.0.1:1\"", "must be on this machine"),
-        ("database_url = \"postgres://u:p@h/d\"", "there is no other engine in this version"),
+        ("database_url = \"mysql://u:hunter2@h/d\"", "it begins with neither"),
+        ("database_url = \"postgres://u:hunter2@h/d?sslmode=prefer\"", "there is no `prefer`"),
         ("[bootstrap]\napi_key_file = \"k\"", "needs bootstrap.account"),
         ("[bootstrap]\naccount = \"\\u0007\"", "must not contain control"),
         ("base_path = \"pictory\"", "must be a path"),

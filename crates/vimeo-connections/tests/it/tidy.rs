@@ -43,8 +43,10 @@ const DOORS: [(&str, &[&str]); 8] = [
 ];
 
 /// Libraries that live in these rooms and no other.
-const LODGERS: [(&str, &[&str]); 10] = [
+const LODGERS: [(&str, &[&str]); 12] = [
     ("rusqlite", &["store"]),
+    ("tokio-postgres", &["store"]),
+    ("rustls-tokio-postgres", &["store"]),
     ("reqwest", &["vimeo"]),
     ("axum", &["web", "sandbox"]),
     ("hyper", &["sandbox"]),

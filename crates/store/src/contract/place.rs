@@ -1,0 +1,121 @@
+//! Where a case's data is: a file, or a database of its own on a PostgreSQL server that the tests were given.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio_postgres::NoTls;
+
+use super::samples;
+use crate::postgres::{Clock, Postgres};
+use crate::url::Place as UrlPlace;
+use crate::{DatabaseUrl, Migrations, Options, PostgresOptions, Store};
+
+/// A place for one case's data, and how to open a store on it.
+pub(crate) struct Place {
+    url: String,
+    /// The file's directory, or the URL of the server with the name of the database.
+    _directory: Option<tempfile::TempDir>,
+    server: Option<(String, String)>,
+}
+
+pub(super) async fn sqlite() -> Option<Place> {
+    Some(Place::sqlite())
+}
+
+pub(super) async fn postgres_15() -> Option<Place> {
+    postgres("TEST_POSTGRES_15_URL").await
+}
+
+pub(super) async fn postgres_18() -> Option<Place> {
+    postgres("TEST_POSTGRES_18_URL").await
+}
+
+/// A new database on the server that a variable names. Without it the case is skipped, and in CI it fails.
+async fn postgres(variable: &str) -> Option<Place> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    #[expect(clippy::disallowed_methods, reason = "./test says here where its servers are")]
+    let (server, ci) = (std::env::var(variable).ok(), std::env::var("CI").ok());
+    let Some(server) = server else {
+        assert!(ci.is_none(), "{variable} is not set: no case may be left out in CI");
+        // Past the test runner, which hides what passing tests print.
+        let skipped = format!("SKIPPED: {variable} is not set. Run ./test, or see CONTRIBUTING.md\n");
+        std::io::stderr().write_all(skipped.as_bytes()).unwrap();
+        return None;
+    };
+    let name = format!("contract_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    on_server(&server, &format!("CREATE DATABASE {name}")).await;
+    let front = server.rsplit_once('/').unwrap().0;
+    Some(Place { url: format!("{front}/{name}"), _directory: None, server: Some((server, name)) })
+}
+
+async fn on_server(url: &str, sql: &str) {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let running = async {
+        connection.await.unwrap();
+    };
+    let asking = async {
+        client.batch_execute(sql).await.unwrap();
+        drop(client);
+    };
+    tokio::join!(running, asking);
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some((server, name)) = self.server.take() else { return };
+        // A runtime of its own, because a destructor cannot wait.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(on_server(&server, &format!("DROP DATABASE {name} WITH (FORCE)")));
+        });
+        let _ = dropping.join();
+    }
+}
+
+impl Place {
+    pub(crate) fn sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("contract.db").display());
+        Self { url, _directory: Some(directory), server: None }
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> PathBuf {
+        DatabaseUrl::parse(&self.url).unwrap().file().unwrap().to_owned()
+    }
+
+    pub(crate) async fn open(&self) -> Arc<dyn Store> {
+        self.open_as(self.options()).await
+    }
+
+    /// As a command opens it beside the service.
+    pub(crate) async fn open_beside(&self) -> Arc<dyn Store> {
+        self.open_as(Options { migrations: Migrations::OnlyIfNew, ..self.options() }).await
+    }
+
+    pub(crate) async fn open_with_queue(&self, queue: usize) -> Arc<dyn Store> {
+        self.open_as(Options { queue, ..self.options() }).await
+    }
+
+    /// Opened so that instants are those of the case, whichever clock the engine has.
+    pub(crate) async fn open_as(&self, options: Options) -> Arc<dyn Store> {
+        match options.database_url.place.clone() {
+            UrlPlace::Sqlite(_) => crate::open(options).await.unwrap(),
+            UrlPlace::Postgres(server) => {
+                Arc::new(Postgres::open(*server, &options, Clock::OfTheCaller).await.unwrap())
+            }
+        }
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            database_url: DatabaseUrl::parse(&self.url).unwrap(),
+            queue: 4096,
+            migrations: Migrations::Apply,
+            now: samples::at(0),
+            postgres: PostgresOptions::default(),
+        }
+    }
+}

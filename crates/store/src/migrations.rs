@@ -1,0 +1,97 @@
+//! The migrations, a pair each: numbered, each saying the lowest application schema that may still use its result.
+
+use crate::{APPLICATION_SCHEMA, OpenError};
+
+/// One step of the schema, for both engines.
+pub(crate) struct Migration {
+    pub(crate) number: u32,
+    pub(crate) name: &'static str,
+    /// An application of a lower schema must not use the database any more.
+    pub(crate) lowest_application_schema: u32,
+    pub(crate) sqlite: &'static str,
+    pub(crate) postgres: &'static str,
+}
+
+macro_rules! migration {
+    ($number:literal, $name:literal, $lowest:literal, $file:literal) => {
+        Migration {
+            number: $number,
+            name: $name,
+            lowest_application_schema: $lowest,
+            sqlite: include_str!(concat!("../migrations/sqlite/", $file)),
+            postgres: include_str!(concat!("../migrations/postgres/", $file)),
+        }
+    };
+}
+
+pub(crate) const MIGRATIONS: [Migration; 3] = [
+    migration!(1, "house", 1, "0001_house.sql"),
+    migration!(2, "idempotency", 1, "0002_idempotency.sql"),
+    migration!(3, "nodes", 1, "0003_nodes.sql"),
+];
+
+const _: () = assert!(MIGRATIONS.len() == APPLICATION_SCHEMA as usize);
+
+/// How far a database has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) schema: u32,
+    pub(crate) lowest_application_schema: u32,
+}
+
+impl State {
+    /// From the migrations that were run, in their order: number, name, lowest application schema.
+    pub(crate) fn read(applied: Vec<(u32, String, u32)>) -> Result<Self, OpenError> {
+        let mut state = Self { schema: 0, lowest_application_schema: 0 };
+        for (number, name, lowest) in applied {
+            state.schema = number;
+            state.lowest_application_schema = state.lowest_application_schema.max(lowest);
+            let ours = MIGRATIONS.iter().find(|migration| migration.number == number);
+            if let Some(ours) = ours.filter(|ours| ours.name != name) {
+                let expected = ours.name.to_owned();
+                return Err(OpenError::MigrationMismatch { number, found: name, expected });
+            }
+        }
+        Ok(state)
+    }
+
+    /// Whether this version may use the database.
+    pub(crate) fn refuse_if_too_new(self) -> Result<(), OpenError> {
+        if self.lowest_application_schema > APPLICATION_SCHEMA {
+            return Err(OpenError::TooNew { schema: self.schema, lowest: self.lowest_application_schema });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_migration_says_the_lowest_schema_that_its_files_say() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.number as usize, index + 1);
+            let head = format!("-- lowest application schema: {}\n", migration.lowest_application_schema);
+            for sql in [migration.sqlite, migration.postgres] {
+                assert!(sql.starts_with(&head), "{}", migration.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_files_are_paired_and_none_is_left_out() {
+        let expected: Vec<String> = MIGRATIONS
+            .iter()
+            .map(|migration| format!("{:04}_{}.sql", migration.number, migration.name))
+            .collect();
+        for engine in ["sqlite", "postgres"] {
+            let directory = format!("{}/migrations/{engine}", env!("CARGO_MANIFEST_DIR"));
+            let files = std::fs::read_dir(directory).unwrap();
+            let mut files: Vec<_> =
+                files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+            files.sort();
+            assert_eq!(files, expected, "{engine}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Accounts.
+
+use async_trait::async_trait;
+use domain::account::{Account, Label};
+use domain::audit::AuditEvent;
+use domain::id::AccountId;
+use tokio_postgres::Row;
+
+use super::audit_events::{logged, run_logged};
+use super::rows;
+use super::sessions::{Parameters, Session};
+use super::trouble::Trouble;
+use super::writer::{Answers, Write};
+use crate::{AccountDeletion, Error};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT account_id, name, created_at, keyring_key_id, wrapped_key FROM accounts", $rest)
+    };
+}
+
+pub(super) const LIST: &str = select!(" ORDER BY name");
+pub(super) const LIST_IDS: &str = "SELECT account_id FROM accounts ORDER BY account_id";
+pub(super) const FIND: &str = select!(" WHERE account_id = $1");
+pub(super) const FIND_BY_NAME: &str = select!(" WHERE name = $1");
+
+pub(super) fn account(row: &Row) -> Result<Account, Trouble> {
+    Ok(Account {
+        id: account_id(row)?,
+        name: Label::from_stored(rows::get(row, "name")?),
+        created_at: rows::instant(row, "created_at")?,
+        key: rows::keyring_wrapped(row)?,
+    })
+}
+
+pub(super) fn account_id(row: &Row) -> Result<AccountId, Trouble> {
+    rows::get(row, "account_id").map(AccountId::from_stored)
+}
+
+/// Adds an account.
+pub(super) struct InsertAccount {
+    pub(super) account: Account,
+    pub(super) event: AuditEvent,
+}
+
+const INSERT: &str = concat!(
+    "WITH inserted AS (
+        INSERT INTO accounts (account_id, name, created_at, keyring_key_id, wrapped_key)
+        VALUES ($9, $10, $11, $12, $13) ON CONFLICT (name) DO NOTHING RETURNING account_id)",
+    logged!("inserted")
+);
+
+#[async_trait]
+impl Write for InsertAccount {
+    type Answer = ();
+    type Key = ();
+
+    fn key(&self) -> Self::Key {}
+
+    fn account(&self) -> Option<&AccountId> {
+        Some(&self.account.id)
+    }
+
+    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+        Some((&self.event, ()))
+    }
+
+    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
+        let mut answers = Vec::new();
+        for Self { account, event } in writes {
+            let own: Parameters<'_> = &[
+                &account.id.as_str(),
+                &account.name.as_str(),
+                &account.created_at.as_micros(),
+                &account.key.keyring_key.0,
+                &account.key.wrapped.0.as_slice(),
+            ];
+            let is_written = run_logged(session, INSERT, event, own).await?;
+            answers.push(Some(if is_written { Ok(()) } else { Err(Error::NameTaken) }));
+        }
+        Ok(answers)
+    }
+}
+
+/// Deletes a part of an account; see [`crate::Store::delete_account_part`].
+pub(super) struct DeleteAccountPart {
+    pub(super) account: AccountId,
+    pub(super) limit: u32,
+    pub(super) event: AuditEvent,
+}
+
+const LOCK: &str = "SELECT account_id FROM accounts WHERE account_id = $1 FOR UPDATE";
+const DELETE_KEYS: &str = "DELETE FROM api_keys WHERE account_id = $1";
+const DELETE_CONNECTIONS: &str = "DELETE FROM connections WHERE account_id = $1 AND connection_id IN
+    (SELECT connection_id FROM connections WHERE account_id = $1 ORDER BY connection_id LIMIT $2)
+    RETURNING connection_id";
+const DELETE_RECORDS: &str = "DELETE FROM idempotency_records
+    WHERE account_id = $1 AND (operation, idempotency_key) IN
+        (SELECT operation, idempotency_key FROM idempotency_records
+         WHERE account_id = $1 ORDER BY operation, idempotency_key LIMIT $2)
+    RETURNING idempotency_key";
+const DELETE: &str = concat!(
+    "WITH deleted AS (DELETE FROM accounts WHERE account_id = $9 RETURNING account_id)",
+    logged!("deleted")
+);
+
+#[async_trait]
+impl Write for DeleteAccountPart {
+    type Answer = AccountDeletion;
+    type Key = ();
+
+    fn key(&self) -> Self::Key {}
+
+    fn account(&self) -> Option<&AccountId> {
+        Some(&self.account)
+    }
+
+    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+        Some((&self.event, AccountDeletion::Done))
+    }
+
+    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
+        let mut answers = Vec::new();
+        for write in writes {
+            session.batch("BEGIN").await?;
+            let steps = write.delete(session).await;
+            answers.push(Some(Ok(session.end(steps).await?)));
+        }
+        Ok(answers)
+    }
+}
+
+impl DeleteAccountPart {
+    async fn delete(&self, session: &Session) -> Result<AccountDeletion, Trouble> {
+        let (account, limit) = (self.account.as_str(), i64::from(self.limit));
+        // The lock keeps out whoever would add to what is to go: a new row of the account needs it to stay.
+        if session.query(LOCK, &[&account]).await?.is_empty() {
+            return Ok(AccountDeletion::NoAccount);
+        }
+        session.query(DELETE_KEYS, &[&account]).await?;
+        let connections = session.query(DELETE_CONNECTIONS, &[&account, &limit]).await?.len();
+        let records = session.query(DELETE_RECORDS, &[&account, &limit]).await?.len();
+        if connections.max(records) >= self.limit as usize {
+            return Ok(AccountDeletion::More);
+        }
+        run_logged(session, DELETE, &self.event, &[&account]).await?;
+        Ok(AccountDeletion::Done)
+    }
+}

@@ -1,0 +1,361 @@
+//! The engine for many machines: a PostgreSQL server, or what speaks its protocol.
+//!
+//! A few connections read, each with many queries on their way; a few write, each one batch at a time. No state of this
+//! process is the truth: any number of nodes may work on one database.
+
+mod accounts;
+mod api_keys;
+mod audit_events;
+mod connection_writes;
+mod connections;
+mod idempotency_records;
+mod rows;
+mod schema;
+mod service;
+mod sessions;
+mod trouble;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use domain::account::{Account, Label};
+use domain::api_key::{ApiKeyRow, HashedKey, RowMac};
+use domain::audit::AuditEvent;
+use domain::connection::Connection;
+use domain::id::{AccountId, ApiKeyId, ConnectionId};
+use domain::idempotency::{OnceRequest, Reservation, Reserved};
+use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
+use domain::time::Timestamp;
+use tokio_postgres::Row;
+
+pub(crate) use schema::inspect;
+
+use crate::url::Server;
+use crate::{AccountDeletion, Changed, ConnectionUpdate, Error, NewConnection, OpenError, Options, Store};
+use accounts::{DeleteAccountPart, InsertAccount};
+use api_keys::{InsertApiKey, RevokeApiKey};
+use audit_events::InsertAuditEvent;
+use connection_writes::{DeleteConnection, InsertConnection, UpdateConnection};
+use idempotency_records::{DeleteEnded, Release, Reserve};
+use service::{FindOrInsertSecret, InsertKeyringCheck};
+use sessions::{Connector, Parameters, Slot};
+use trouble::Trouble;
+use writer::{Queue, Writer};
+
+/// Whose clock leases, reservations and expiry go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The database's: one for all nodes.
+    OfTheServer,
+    /// The instants that come with each call.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests choose their instants"))]
+    OfTheCaller,
+}
+
+impl Clock {
+    /// The instant to go by, if it is not the server's.
+    fn or_the_servers(self, at: Timestamp) -> Option<i64> {
+        match self {
+            Self::OfTheServer => None,
+            Self::OfTheCaller => Some(at.as_micros()),
+        }
+    }
+}
+
+/// Now: the given instant, or the server's clock.
+macro_rules! clock {
+    ($given:literal) => {
+        concat!("coalesce(", $given, "::bigint, (extract(epoch FROM now()) * 1000000)::bigint)")
+    };
+}
+use clock;
+
+/// A store on a PostgreSQL server.
+pub(crate) struct Postgres {
+    connector: Arc<Connector>,
+    clock: Clock,
+    readers: Vec<Slot>,
+    next_reader: AtomicUsize,
+    writer: Writer,
+    inserts: Queue<InsertConnection>,
+    updates: Queue<UpdateConnection>,
+    deletions: Queue<DeleteConnection>,
+    reservations: Queue<Reserve>,
+    events: Queue<InsertAuditEvent>,
+}
+
+impl Postgres {
+    /// Opens the database, creating and migrating its tables as the options say.
+    pub(crate) async fn open(server: Server, options: &Options, clock: Clock) -> Result<Self, OpenError> {
+        let postgres = &options.postgres;
+        let connector = Arc::new(Connector::new(server, postgres.timeout).map_err(OpenError::Server)?);
+        let session = connector.connect().await.map_err(OpenError::Server)?;
+        let migrated = schema::migrate(&session, options.migrations, options.now).await;
+        session.abandon();
+        if let Err(error) = migrated {
+            connector.close().await;
+            return Err(error);
+        }
+        let writer = Writer::new(&connector, postgres, options.queue);
+        Ok(Self {
+            readers: (0..postgres.readers.max(1)).map(|_| Slot::new(&connector)).collect(),
+            next_reader: AtomicUsize::new(0),
+            inserts: writer.queue(),
+            updates: writer.queue(),
+            deletions: writer.queue(),
+            reservations: writer.queue(),
+            events: writer.queue(),
+            connector,
+            clock,
+            writer,
+        })
+    }
+
+    /// Runs a query that reads, in any of the connections; once more in another if one was lost meanwhile.
+    async fn read<T>(
+        &self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+        take: impl Fn(&Row) -> Result<T, Trouble> + Send,
+    ) -> Result<Vec<T>, Error> {
+        let mut is_first = true;
+        loop {
+            let next = self.next_reader.fetch_add(1, Ordering::Relaxed) % self.readers.len();
+            let slot = self.readers.get(next).ok_or_else(|| Error::Unavailable("no reader".into()))?;
+            match slot.session().await?.query(sql, parameters).await {
+                Ok(found) => {
+                    return found.iter().map(take).collect::<Result<_, _>>().map_err(Trouble::into_error);
+                }
+                Err(Trouble::Lost(_) | Trouble::Gone(_) | Trouble::Again(_)) if is_first => is_first = false,
+                Err(trouble) => return Err(trouble.into_error()),
+            }
+        }
+    }
+
+    /// The same where there is one row at most.
+    async fn find<T>(
+        &self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+        take: impl Fn(&Row) -> Result<T, Trouble> + Send,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.read(sql, parameters, take).await?.pop())
+    }
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn ping(&self) -> Result<(), Error> {
+        self.find(service::PING, &[], |_| Ok(())).await.map(drop)
+    }
+
+    async fn failed(&self) -> String {
+        // Whatever becomes of the server, a later connection finds what was committed.
+        std::future::pending().await
+    }
+
+    async fn close(&self) {
+        self.inserts.close();
+        self.updates.close();
+        self.deletions.close();
+        self.reservations.close();
+        self.events.close();
+        self.writer.close().await;
+        self.connector.close().await;
+    }
+
+    async fn insert_keyring_check(
+        &self,
+        check: &KeyringCheck,
+        expected: &[KeyringCheck],
+    ) -> Result<Vec<KeyringCheck>, Error> {
+        self.writer.write(InsertKeyringCheck { check: check.clone(), expected: expected.to_vec() }).await
+    }
+
+    async fn find_or_insert_service_secret(
+        &self,
+        proposed: &KeyringWrapped,
+    ) -> Result<KeyringWrapped, Error> {
+        let kept =
+            self.find(service::FIND_SECRET, &[&service::SERVICE_SECRET], rows::keyring_wrapped).await?;
+        match kept {
+            Some(kept) => Ok(kept),
+            None => self.writer.write(FindOrInsertSecret { proposed: proposed.clone() }).await,
+        }
+    }
+
+    async fn insert_account(&self, account: &Account, event: &AuditEvent) -> Result<(), Error> {
+        self.writer.write(InsertAccount { account: account.clone(), event: event.clone() }).await
+    }
+
+    async fn list_accounts(&self) -> Result<Vec<Account>, Error> {
+        self.read(accounts::LIST, &[], accounts::account).await
+    }
+
+    async fn list_account_ids(&self) -> Result<Vec<AccountId>, Error> {
+        self.read(accounts::LIST_IDS, &[], accounts::account_id).await
+    }
+
+    async fn find_last_connection_time(&self) -> Result<Option<Timestamp>, Error> {
+        let last = |row: &Row| rows::optional_instant(row, "created_at");
+        Ok(self.find(service::LAST_CONNECTION_TIME, &[], last).await?.flatten())
+    }
+
+    async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error> {
+        self.find(accounts::FIND_BY_NAME, &[&name.as_str()], accounts::account).await
+    }
+
+    async fn find_api_key_by_hash(
+        &self,
+        hash: &HashedKey,
+        now: Timestamp,
+    ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error> {
+        let parameters: Parameters<'_> = &[&hash.0.as_slice(), &self.clock.or_the_servers(now)];
+        let take = |row: &Row| Ok((api_keys::api_key(row)?, rows::instant(row, "looked_at")?));
+        self.find(api_keys::FIND_BY_HASH, parameters, take).await
+    }
+
+    async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error> {
+        self.find(api_keys::FIND, &[&id.as_str()], api_keys::api_key).await
+    }
+
+    async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
+        self.writer.write(DeleteEnded { now, limit, clock: self.clock }).await
+    }
+
+    async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
+        self.find(accounts::FIND, &[&account.as_str()], accounts::account).await
+    }
+
+    async fn insert_api_key(
+        &self,
+        account: &AccountId,
+        row: &ApiKeyRow,
+        event: &AuditEvent,
+    ) -> Result<(), Error> {
+        let (account, row, event) = (account.clone(), row.clone(), event.clone());
+        self.writer.write(InsertApiKey { account, row, event }).await
+    }
+
+    async fn list_api_keys(&self, account: &AccountId) -> Result<Vec<ApiKeyRow>, Error> {
+        self.read(api_keys::LIST, &[&account.as_str()], api_keys::api_key).await
+    }
+
+    async fn update_api_key_revoked(
+        &self,
+        account: &AccountId,
+        expected: &RowMac,
+        revoked: &ApiKeyRow,
+        event: &AuditEvent,
+    ) -> Result<Changed, Error> {
+        let (account, expected, revoked, event) =
+            (account.clone(), expected.clone(), revoked.clone(), event.clone());
+        self.writer.write(RevokeApiKey { account, expected, revoked, event }).await
+    }
+
+    async fn delete_account_part(
+        &self,
+        account: &AccountId,
+        limit: u32,
+        event: &AuditEvent,
+    ) -> Result<AccountDeletion, Error> {
+        let (account, event) = (account.clone(), event.clone());
+        self.writer.write(DeleteAccountPart { account, limit, event }).await
+    }
+
+    async fn insert_connection(&self, account: &AccountId, new: NewConnection) -> Result<(), Error> {
+        self.inserts.write(InsertConnection { account: account.clone(), new, clock: self.clock }).await
+    }
+
+    async fn update_connection(&self, account: &AccountId, update: ConnectionUpdate) -> Result<(), Error> {
+        self.updates.write(UpdateConnection { account: account.clone(), update, clock: self.clock }).await
+    }
+
+    async fn delete_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+        event: &AuditEvent,
+    ) -> Result<Changed, Error> {
+        let (account, id, event) = (account.clone(), id.clone(), event.clone());
+        self.deletions.write(DeleteConnection { account, id, event, clock: self.clock }).await
+    }
+
+    async fn find_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+    ) -> Result<Option<Connection>, Error> {
+        self.find(connections::FIND, &[&account.as_str(), &id.as_str()], connections::connection).await
+    }
+
+    async fn find_connection_id_by_name(
+        &self,
+        account: &AccountId,
+        unique_name: &str,
+    ) -> Result<Option<ConnectionId>, Error> {
+        let parameters: Parameters<'_> = &[&account.as_str(), &unique_name];
+        self.find(connections::FIND_ID_BY_NAME, parameters, connections::connection_id).await
+    }
+
+    async fn find_sealed_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+    ) -> Result<Option<(Connection, SealedCredentials)>, Error> {
+        let parameters: Parameters<'_> = &[&account.as_str(), &id.as_str()];
+        self.find(connections::FIND_SEALED, parameters, connections::sealed_connection).await
+    }
+
+    async fn list_connections(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+    ) -> Result<Vec<Connection>, Error> {
+        let (after, limit) = (connections::text_of(after), i64::from(limit));
+        let parameters: Parameters<'_> = &[&account.as_str(), &after, &limit];
+        self.read(connections::LIST, parameters, connections::connection).await
+    }
+
+    async fn list_connection_ids(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+    ) -> Result<Vec<ConnectionId>, Error> {
+        let (after, limit) = (connections::text_of(after), i64::from(limit));
+        let parameters: Parameters<'_> = &[&account.as_str(), &after, &limit];
+        self.read(connections::LIST_IDS, parameters, connections::connection_id).await
+    }
+
+    async fn reserve_idempotency_key(
+        &self,
+        account: &AccountId,
+        request: &OnceRequest,
+    ) -> Result<Reserved, Error> {
+        let (account, request) = (account.clone(), request.clone());
+        self.reservations.write(Reserve { account, request, clock: self.clock }).await
+    }
+
+    async fn release_idempotency_key(
+        &self,
+        account: &AccountId,
+        reservation: &Reservation,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let (account, reservation) = (account.clone(), reservation.clone());
+        self.writer.write(Release { account, reservation, at, clock: self.clock }).await
+    }
+
+    async fn insert_audit_event(&self, _account: &AccountId, event: &AuditEvent) -> Result<(), Error> {
+        self.events.write(InsertAuditEvent { event: event.clone() }).await
+    }
+
+    async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error> {
+        let parameters: Parameters<'_> = &[&account.as_str(), &i64::from(limit)];
+        self.read(audit_events::LIST, parameters, audit_events::audit_event).await
+    }
+}

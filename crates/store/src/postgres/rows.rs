@@ -1,0 +1,56 @@
+//! From PostgreSQL's values to domain values.
+
+use domain::secret::{KeyringKeyId, KeyringWrapped, WrappedKey};
+use domain::time::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+
+use super::trouble::Trouble;
+
+/// A column's value.
+pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Trouble> {
+    row.try_get(column).map_err(|_| impossible(column))
+}
+
+/// A column of exactly `N` bytes.
+pub(super) fn bytes<const N: usize>(row: &Row, column: &str) -> Result<[u8; N], Trouble> {
+    get::<&[u8]>(row, column)?.try_into().map_err(|_| impossible(column))
+}
+
+/// A column of a wrapped key.
+pub(super) fn wrapped_key(row: &Row, column: &str) -> Result<WrappedKey, Trouble> {
+    bytes(row, column).map(WrappedKey)
+}
+
+/// The two columns of a key that the keyring wraps.
+pub(super) fn keyring_wrapped(row: &Row) -> Result<KeyringWrapped, Trouble> {
+    Ok(KeyringWrapped {
+        keyring_key: KeyringKeyId(get(row, "keyring_key_id")?),
+        wrapped: wrapped_key(row, "wrapped_key")?,
+    })
+}
+
+/// A column of microseconds.
+pub(super) fn instant(row: &Row, column: &str) -> Result<Timestamp, Trouble> {
+    get(row, column).map(Timestamp::from_micros)
+}
+
+/// A column of microseconds or nothing.
+pub(super) fn optional_instant(row: &Row, column: &str) -> Result<Option<Timestamp>, Trouble> {
+    Ok(get::<Option<i64>>(row, column)?.map(Timestamp::from_micros))
+}
+
+/// A column of a number that counts up.
+pub(super) fn count(row: &Row, column: &str) -> Result<u64, Trouble> {
+    get::<i64>(row, column)?.try_into().map_err(|_| impossible(column))
+}
+
+/// A number that counts up, for a column. What is beyond is nothing that the service makes, and no row has it.
+pub(super) fn stored_count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The error for a row that the service cannot have written.
+pub(super) fn impossible(column: &str) -> Trouble {
+    Trouble::Corrupt(format!("column {column}"))
+}

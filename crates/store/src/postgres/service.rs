@@ -1,0 +1,121 @@
+//! What belongs to the whole service: the keyring's check values and the service secret.
+
+use async_trait::async_trait;
+use domain::audit::AuditEvent;
+use domain::id::AccountId;
+use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
+use tokio_postgres::Row;
+
+use super::rows;
+use super::sessions::Session;
+use super::trouble::Trouble;
+use super::writer::{Answers, Write};
+
+/// The purpose of the one secret that there is.
+pub(super) const SERVICE_SECRET: &str = "service";
+
+pub(super) const PING: &str = "SELECT count(*) FROM schema_migrations";
+
+/// By the last row of each account, which the index of the primary key has at hand.
+pub(super) const LAST_CONNECTION_TIME: &str = "SELECT max(l.created_at) AS created_at FROM accounts a
+    CROSS JOIN LATERAL (SELECT created_at FROM connections c WHERE c.account_id = a.account_id
+        ORDER BY connection_id DESC LIMIT 1) l";
+
+pub(super) const FIND_SECRET: &str =
+    "SELECT keyring_key_id, wrapped_key FROM service_secrets WHERE purpose = $1";
+const INSERT_SECRET: &str = "INSERT INTO service_secrets (purpose, keyring_key_id, wrapped_key)
+    VALUES ($1, $2, $3) ON CONFLICT (purpose) DO NOTHING";
+
+pub(super) const LIST_CHECKS: &str =
+    "SELECT keyring_key_id, check_value FROM keyring_checks ORDER BY keyring_key_id";
+const INSERT_CHECK: &str = "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES ($1, $2)
+    ON CONFLICT (keyring_key_id) DO NOTHING";
+
+pub(super) fn keyring_check(row: &Row) -> Result<KeyringCheck, Trouble> {
+    Ok(KeyringCheck {
+        keyring_key: KeyringKeyId(rows::get(row, "keyring_key_id")?),
+        value: rows::bytes(row, "check_value")?,
+    })
+}
+
+/// Adds a keyring's check value, if the ones that are kept are still the expected ones.
+pub(super) struct InsertKeyringCheck {
+    pub(super) check: KeyringCheck,
+    pub(super) expected: Vec<KeyringCheck>,
+}
+
+#[async_trait]
+impl Write for InsertKeyringCheck {
+    type Answer = Vec<KeyringCheck>;
+    type Key = ();
+
+    fn key(&self) -> Self::Key {}
+
+    fn account(&self) -> Option<&AccountId> {
+        None
+    }
+
+    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+        None
+    }
+
+    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
+        let mut answers = Vec::new();
+        for write in writes {
+            // Two nodes with two keyrings may start on a new database at once: one of them must lose.
+            session.batch("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
+            let steps = write.insert(session).await;
+            answers.push(Some(Ok(session.end(steps).await?)));
+        }
+        Ok(answers)
+    }
+}
+
+impl InsertKeyringCheck {
+    async fn insert(&self, session: &Session) -> Result<Vec<KeyringCheck>, Trouble> {
+        let kept = list_checks(session).await?;
+        if kept != self.expected {
+            return Ok(kept);
+        }
+        let check = &self.check;
+        session.query(INSERT_CHECK, &[&check.keyring_key.0, &check.value.as_slice()]).await?;
+        list_checks(session).await
+    }
+}
+
+pub(super) async fn list_checks(session: &Session) -> Result<Vec<KeyringCheck>, Trouble> {
+    session.query(LIST_CHECKS, &[]).await?.iter().map(keyring_check).collect()
+}
+
+/// Adds the service secret, if there is none; the one that there is.
+pub(super) struct FindOrInsertSecret {
+    pub(super) proposed: KeyringWrapped,
+}
+
+#[async_trait]
+impl Write for FindOrInsertSecret {
+    type Answer = KeyringWrapped;
+    type Key = ();
+
+    fn key(&self) -> Self::Key {}
+
+    fn account(&self) -> Option<&AccountId> {
+        None
+    }
+
+    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+        None
+    }
+
+    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
+        let mut answers = Vec::new();
+        for Self { proposed } in writes {
+            let (key, wrapped) = (&proposed.keyring_key.0, proposed.wrapped.0.as_slice());
+            session.query(INSERT_SECRET, &[&SERVICE_SECRET, key, &wrapped]).await?;
+            let kept = session.query(FIND_SECRET, &[&SERVICE_SECRET]).await?;
+            let kept = kept.first().map_or_else(|| Ok(proposed.clone()), rows::keyring_wrapped)?;
+            answers.push(Some(Ok(kept)));
+        }
+        Ok(answers)
+    }
+}

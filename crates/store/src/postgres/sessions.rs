@@ -1,0 +1,321 @@
+//! Sessions with the server: each opened when first needed, and opened again whenever it is lost.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls_tokio_postgres::{MakeRustlsConnect, config_from_ca_cert, config_platform_verifier};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, watch};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, Statement};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::trouble::{Trouble, is_replication_doubt};
+use crate::error::in_full;
+use crate::url::{Server, Tls};
+use crate::{BoxError, Error};
+
+/// How long a request waits for a session that is being opened, before it is told to come back.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The first pause between two tries to connect; doubled with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// When a silent server counts as gone.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// How much longer than the server's own limit a statement is waited for.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How sessions are opened.
+pub(super) struct Connector {
+    config: tokio_postgres::Config,
+    tls: Option<MakeRustlsConnect>,
+    timeout: Duration,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+impl Connector {
+    pub(super) fn new(server: Server, timeout: Duration) -> Result<Self, BoxError> {
+        let Server { mut config, tls } = server;
+        let tls = match tls {
+            Tls::Off => None,
+            Tls::SystemRoots => Some(MakeRustlsConnect::new(config_platform_verifier()?)),
+            Tls::Roots(path) => Some(MakeRustlsConnect::new(config_from_ca_cert(path)?)),
+        };
+        config
+            .connect_timeout(timeout)
+            .tcp_user_timeout(timeout + GRACE)
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_RETRIES);
+        if config.get_application_name().is_none() {
+            config.application_name("vimeo-connections");
+        }
+        Ok(Self { config, tls, timeout, tasks: TaskTracker::new(), closing: CancellationToken::new() })
+    }
+
+    /// Ends all sessions, and the opening of new ones.
+    pub(super) async fn close(&self) {
+        self.tasks.close();
+        self.closing.cancel();
+        self.tasks.wait().await;
+    }
+
+    /// Opens a session; on a server that can write, if the URL names several.
+    pub(super) async fn connect(&self) -> Result<Arc<Session>, BoxError> {
+        // The library's limit is for each address of each server.
+        let hosts = u32::try_from(self.config.get_hosts().len().max(1)).unwrap_or(1);
+        let opening = async {
+            match &self.tls {
+                None => {
+                    let (client, connection) = self.config.connect(NoTls).await?;
+                    self.begin(client, connection).await
+                }
+                Some(tls) => {
+                    let (client, connection) = self.config.connect(tls.clone()).await?;
+                    self.begin(client, connection).await
+                }
+            }
+        };
+        match tokio::time::timeout(self.timeout * (hosts + 1), opening).await {
+            Ok(session) => Ok(session?),
+            Err(_) => Err("the server does not answer".into()),
+        }
+    }
+
+    async fn begin<S, T>(
+        &self,
+        client: Client,
+        connection: Connection<S, T>,
+    ) -> Result<Arc<Session>, tokio_postgres::Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let session = Arc::new(Session {
+            client,
+            statements: Mutex::new(HashMap::new()),
+            is_in_doubt: Arc::new(AtomicBool::new(false)),
+            end: self.closing.child_token(),
+            limit: self.timeout + GRACE,
+        });
+        let (end, is_in_doubt) = (session.end.clone(), session.is_in_doubt.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = drive(connection, &is_in_doubt) => {}
+                // Dropping the connection closes the socket, whatever it waits for.
+                () = end.cancelled() => {}
+            }
+            end.cancel();
+        });
+        session.client.batch_execute(&settings(self.timeout)).await?;
+        Ok(session)
+    }
+}
+
+/// Moves bytes until the connection ends, and listens to what the server says beside its answers.
+async fn drive<S, T>(mut connection: Connection<S, T>, is_in_doubt: &AtomicBool)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notice(notice))) if is_replication_doubt(&notice) => {
+                is_in_doubt.store(true, Ordering::Release);
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a connection to the database ended");
+                return;
+            }
+            None => return,
+        }
+    }
+}
+
+/// What every session says first. A statement that takes too long is undone by the server itself; and what is committed
+/// is on its disk, and on the standby's if the server waits for one.
+fn settings(timeout: Duration) -> String {
+    let millis = timeout.as_millis();
+    format!(
+        "SET search_path = public;
+         SET statement_timeout = {millis};
+         SET lock_timeout = {millis};
+         SET idle_in_transaction_session_timeout = {millis};
+         SET default_transaction_isolation = 'read committed';
+         SET client_min_messages = 'warning';
+         SELECT set_config('synchronous_commit', 'on', false)
+         WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');"
+    )
+}
+
+/// One connection to the server, with the statements that were prepared on it.
+pub(super) struct Session {
+    client: Client,
+    statements: Mutex<HashMap<&'static str, Statement>>,
+    is_in_doubt: Arc<AtomicBool>,
+    end: CancellationToken,
+    limit: Duration,
+}
+
+/// A statement's parameters.
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl Session {
+    /// Runs a statement, prepared once.
+    pub(super) async fn query(
+        &self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Trouble> {
+        let statement = self.prepare(sql).await?;
+        self.within(async { Ok(self.client.query(&statement, parameters).await?) }).await
+    }
+
+    /// Runs statements that have no parameters.
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), Trouble> {
+        self.within(async { Ok(self.client.batch_execute(sql).await?) }).await
+    }
+
+    /// Ends a transaction: commits it if its steps succeeded, else undoes it.
+    pub(super) async fn end<T>(&self, steps: Result<T, Trouble>) -> Result<T, Trouble> {
+        match steps {
+            Ok(value) => self.batch("COMMIT").await.map(|()| value),
+            Err(trouble) => self.undo(Err(trouble)).await,
+        }
+    }
+
+    /// Ends a transaction that was only to look.
+    pub(super) async fn undo<T>(&self, steps: Result<T, Trouble>) -> Result<T, Trouble> {
+        if self.batch("ROLLBACK").await.is_err() {
+            self.abandon();
+        }
+        steps
+    }
+
+    async fn prepare(&self, sql: &'static str) -> Result<Statement, Trouble> {
+        let kept = self.statements.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        if let Some(statement) = kept {
+            return Ok(statement);
+        }
+        let preparing = async { self.client.prepare(sql).await.map_err(Trouble::before) };
+        let statement = match self.within(preparing).await {
+            // Too slow to be prepared: it was not run.
+            Err(Trouble::Lost(cause)) => return Err(Trouble::Gone(cause)),
+            prepared => prepared?,
+        };
+        let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(statements.entry(sql).or_insert(statement).clone())
+    }
+
+    /// Waits for the server, but not longer than it should need to give up by itself.
+    async fn within<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        let Ok(result) = tokio::time::timeout(self.limit, work).await else {
+            self.abandon();
+            return Err(Trouble::Lost("the server does not answer".into()));
+        };
+        if let Err(Trouble::Gone(_) | Trouble::Lost(_)) = &result {
+            self.abandon();
+        }
+        result
+    }
+
+    /// Closes the connection, whatever state it is in.
+    pub(super) fn abandon(&self) {
+        self.end.cancel();
+    }
+
+    /// Whether a commit since the last question may be missing on the standby.
+    pub(super) fn take_doubt(&self) -> bool {
+        self.is_in_doubt.swap(false, Ordering::Acquire)
+    }
+
+    async fn ended(&self) {
+        self.end.cancelled().await;
+    }
+}
+
+/// What a slot holds.
+#[derive(Clone, Default)]
+struct Held {
+    session: Option<Arc<Session>>,
+    /// Why there is none, as far as that is known.
+    cause: Option<String>,
+}
+
+/// A place for one session, which is opened at the first demand and kept open from then on.
+pub(super) struct Slot {
+    held: watch::Receiver<Held>,
+    demand: Arc<Notify>,
+}
+
+impl Slot {
+    pub(super) fn new(connector: &Arc<Connector>) -> Self {
+        let (sender, held) = watch::channel(Held::default());
+        let demand = Arc::new(Notify::new());
+        connector.tasks.spawn(keep(connector.clone(), sender, demand.clone()));
+        Self { held, demand }
+    }
+
+    /// The session; waited for a moment if it is being opened.
+    pub(super) async fn session(&self) -> Result<Arc<Session>, Error> {
+        let is_usable =
+            |held: &Held| held.session.as_ref().is_some_and(|session| !session.end.is_cancelled());
+        let mut held = self.held.clone();
+        self.demand.notify_one();
+        // A slot that could not be filled at the last try is given up at once: everybody would wait in vain.
+        let settled = held.wait_for(|held| is_usable(held) || held.cause.is_some());
+        let settled = tokio::time::timeout(PATIENCE, settled).await;
+        let now = match settled {
+            Ok(Ok(now)) => now.clone(),
+            Ok(Err(_)) => return Err(Error::Unavailable("the store is closed".into())),
+            Err(_) => Held::default(),
+        };
+        now.session.ok_or_else(|| {
+            let cause = now.cause.unwrap_or_else(|| "the server does not answer".to_owned());
+            Error::Unavailable(cause.into())
+        })
+    }
+}
+
+/// Keeps a slot filled, from the first demand on.
+async fn keep(connector: Arc<Connector>, slot: watch::Sender<Held>, demand: Arc<Notify>) {
+    let closing = connector.closing.clone();
+    let keeping = async {
+        demand.notified().await;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match connector.connect().await {
+                Ok(session) => {
+                    if pause > FIRST_PAUSE {
+                        tracing::info!("the database answers again");
+                    }
+                    pause = FIRST_PAUSE;
+                    slot.send_replace(Held { session: Some(session.clone()), cause: None });
+                    session.ended().await;
+                    slot.send_replace(Held::default());
+                }
+                Err(error) => {
+                    let cause = in_full(&*error);
+                    if pause == FIRST_PAUSE {
+                        tracing::warn!(cause, "the database cannot be reached; it is tried again");
+                    }
+                    slot.send_replace(Held { session: None, cause: Some(cause) });
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = keeping => {}
+        () = closing.cancelled() => {}
+    }
+}

@@ -1,0 +1,217 @@
+//! Where a database is: a URL, read once and shown without what is secret in it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+
+use crate::OpenError;
+
+/// Where PostgreSQL's socket is on Debian, for URLs that name no host.
+const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
+const WHAT_TLS_MAY_BE: &str = "sslmode must be verify-full, or disable on loopback and sockets: the server's certificate and name are verified \
+     beyond them, and there is no `prefer`";
+
+/// The URL of a database. Shown, it has no password.
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    shown: String,
+    pub(crate) place: Place,
+}
+
+/// Which engine, and where.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// A file.
+    Sqlite(PathBuf),
+    /// One server, or several of which one is the primary.
+    Postgres(Box<Server>),
+}
+
+/// How a PostgreSQL server is reached.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) config: tokio_postgres::Config,
+    pub(crate) tls: Tls,
+}
+
+/// Whether the way to the server is encrypted; then its certificate and name are verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tls {
+    /// Only on loopback and sockets.
+    Off,
+    /// The operating system's authorities.
+    SystemRoots,
+    /// The authorities in this PEM file.
+    Roots(PathBuf),
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({})", self.shown)
+    }
+}
+
+impl DatabaseUrl {
+    /// Reads `sqlite:PATH` or `postgres://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE[?PARAMETERS]`.
+    pub fn parse(text: &str) -> Result<Self, OpenError> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            return Ok(Self { shown: text.to_owned(), place: Place::Sqlite(file_path(path)?) });
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let server = server(text)?;
+            return Ok(Self { shown: without_secrets(text), place: Place::Postgres(Box::new(server)) });
+        }
+        Err(OpenError::Url("it begins with neither"))
+    }
+
+    /// The file, if the engine is SQLite.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Sqlite(path) => Some(path),
+            Place::Postgres(_) => None,
+        }
+    }
+}
+
+fn file_path(path: &str) -> Result<PathBuf, OpenError> {
+    // `sqlite:///abs` and `sqlite://rel` are what people are used to from other programs.
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.contains(['?', '\0']) || path == ":memory:" {
+        return Err(OpenError::Url("the path is empty, has a `?`, or is no file"));
+    }
+    Ok(PathBuf::from(path))
+}
+
+/// Takes what this service decides by itself out of the parameters; the library reads the rest.
+fn server(text: &str) -> Result<Server, OpenError> {
+    let (front, query) = text.split_once('?').unwrap_or((text, ""));
+    let (mut mode, mut roots) = (None, None);
+    let mut rest = form_urlencoded::Serializer::new(String::new());
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match key.as_ref() {
+            "sslmode" => mode = Some(value.into_owned()),
+            "sslrootcert" => roots = Some(value.into_owned()),
+            // Only a server that can write is of use, whatever the URL says.
+            "target_session_attrs" => {}
+            _ => drop(rest.append_pair(&key, &value)),
+        }
+    }
+    // The serializer writes spaces as `+`, which the library does not read so.
+    let rest = rest.finish().replace('+', "%20");
+    // The library's own error could show a part of the URL, and so of the password.
+    let mut config: tokio_postgres::Config = format!("{front}?{rest}")
+        .parse()
+        .map_err(|_| OpenError::Url("it cannot be read (is the password percent-encoded?)"))?;
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        config.host(SOCKET_DIRECTORY);
+    }
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    let tls = match (mode.as_deref(), roots) {
+        (None | Some("disable"), None) if is_local(&config) => Tls::Off,
+        (None | Some("require" | "verify-full"), None) => Tls::SystemRoots,
+        (None | Some("require" | "verify-full"), Some(roots)) if roots == "system" => Tls::SystemRoots,
+        (None | Some("require" | "verify-full"), Some(roots)) => Tls::Roots(PathBuf::from(roots)),
+        _ => return Err(OpenError::Url(WHAT_TLS_MAY_BE)),
+    };
+    config.ssl_mode(if tls == Tls::Off { SslMode::Disable } else { SslMode::Require });
+    Ok(Server { config, tls })
+}
+
+/// Whether nothing that is sent leaves this machine.
+fn is_local(config: &tokio_postgres::Config) -> bool {
+    let addresses = config.get_hostaddrs();
+    if !addresses.is_empty() {
+        return addresses.iter().all(IpAddr::is_loopback);
+    }
+    config.get_hosts().iter().all(|host| match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        }
+    })
+}
+
+/// The URL without its password and parameters.
+fn without_secrets(text: &str) -> String {
+    let front = text.split_once('?').map_or(text, |(front, _)| front);
+    let Some((scheme, rest)) = front.split_once("://") else { return String::new() };
+    match rest.rsplit_once('@') {
+        Some((user, rest)) => {
+            let user = user.split_once(':').map_or(user, |(user, _)| user);
+            format!("{scheme}://{user}@{rest}")
+        }
+        None => front.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tls(text: &str) -> Option<Tls> {
+        match DatabaseUrl::parse(text).ok()?.place {
+            Place::Postgres(server) => Some(server.tls),
+            Place::Sqlite(_) => None,
+        }
+    }
+
+    #[test]
+    fn beyond_loopback_the_server_is_always_verified() {
+        for local in ["localhost", "127.0.0.1:5433", "[::1]", "%2Ftmp", "127.0.0.9,localhost", ""] {
+            let url = format!("postgres://u:p@{local}/d");
+            assert_eq!(tls(&url), Some(Tls::Off), "{url}");
+            assert_eq!(tls(&format!("{url}?sslmode=disable")), Some(Tls::Off));
+            assert_eq!(tls(&format!("{url}?sslmode=verify-full")), Some(Tls::SystemRoots));
+        }
+        for far in ["db.example.com", "10.0.0.1", "127.0.0.1,db.example.com", "localhost.example.com"] {
+            let url = format!("postgresql://u:p@{far}/d");
+            assert_eq!(tls(&url), Some(Tls::SystemRoots), "{url}");
+            assert_eq!(tls(&format!("{url}?sslmode=require")), Some(Tls::SystemRoots));
+            let roots = Some(Tls::Roots("/etc/my ca.pem".into()));
+            assert_eq!(tls(&format!("{url}?sslrootcert=%2Fetc%2Fmy%20ca.pem")), roots);
+            for weak in ["disable", "allow", "prefer", "verify-ca", "VERIFY-FULL"] {
+                let refused = DatabaseUrl::parse(&format!("{url}?sslmode={weak}"));
+                assert!(refused.unwrap_err().to_string().contains("there is no `prefer`"), "{weak}");
+            }
+        }
+        let elsewhere = tls("postgres://localhost/d?hostaddr=10.0.0.1");
+        assert_eq!(elsewhere, Some(Tls::SystemRoots), "a local name for a far address");
+        assert_eq!(tls("postgres://u@localhost/d?sslmode=prefer"), None);
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (text, shown) in [
+            ("sqlite:./a.db", "sqlite:./a.db"),
+            ("postgres://me:hunter2@localhost/d?application_name=x", "postgres://me@localhost/d"),
+            ("postgres://me@localhost/d?password=hunter2", "postgres://me@localhost/d"),
+            ("postgres://me:hun@ter2@localhost:5433/d", "postgres://me@localhost:5433/d"),
+            ("postgres:///d", "postgres:///d"),
+        ] {
+            let url = DatabaseUrl::parse(text).unwrap();
+            assert_eq!(
+                (url.to_string(), format!("{url:?}")),
+                (shown.to_owned(), format!("DatabaseUrl({shown})"))
+            );
+        }
+        let refused = DatabaseUrl::parse("postgres://me:hunter2@localhost/d?no_such=hunter2").unwrap_err();
+        assert!(!refused.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn what_names_no_engine_is_refused() {
+        for bad in
+            ["", "mysql://x", "./file.db", "sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "postgres:d"]
+        {
+            assert!(matches!(DatabaseUrl::parse(bad), Err(OpenError::Url(_))), "{bad}");
+        }
+    }
+}
