@@ -177,10 +177,14 @@ pub(crate) async fn a_completed_attempt_writes_nothing_more(place: &Place) {
     reserve(&*store, &one, "k", 1, 0).await;
     let twice = [1, 2].map(|number| completing(&one, number, reservation("k", 1), 1));
     let results = all(twice.into_iter().map(|write| store.insert_connection(&one, write))).await;
-    let [first, second] = results.try_into().unwrap();
-    first.unwrap();
-    assert!(matches!(second, Err(Error::ReservationLost)), "{second:?}");
-    assert_eq!(reserve(&*store, &one, "k", 1, 2).await, Reserved::Done(answer("made 1")));
+    // Whichever was first: an engine may do two at once.
+    let winner = if results[0].is_ok() { 1 } else { 2 };
+    for (number, result) in (1..).zip(results) {
+        let is_lost = matches!(result, Err(Error::ReservationLost));
+        assert!(if number == winner { result.is_ok() } else { is_lost }, "{number}: {result:?}");
+    }
+    let kept = Reserved::Done(answer(&format!("made {winner}")));
+    assert_eq!(reserve(&*store, &one, "k", 1, 2).await, kept);
     assert_eq!(written(&*store, &one).await, (1, 1));
 }
 
