@@ -139,6 +139,8 @@ async fn a_proxy_passes_refuses_delays_and_cuts() {
     let mut proxy = Proxy::before(&server.url("postgres")).await;
     assert_eq!(sql(proxy.url(), "SELECT 1").unwrap(), "1");
 
+    until("the client is gone", async || proxy.connections() == 0).await;
+
     let mut client = start(proxy.url(), "SELECT pg_sleep(60)");
     until("the client is connected", async || proxy.connections() == 1).await;
     proxy.set(Fault::Refuse).await;
@@ -150,6 +152,7 @@ async fn a_proxy_passes_refuses_delays_and_cuts() {
 
     proxy.set(Fault::Delay(Duration::from_millis(5))).await;
     assert_eq!(sql(proxy.url(), "SELECT 1").unwrap(), "1");
+    until("the client is gone", async || proxy.connections() == 0).await;
     proxy.set(Fault::Delay(Duration::from_hours(1))).await;
     let mut client = start(proxy.url(), "SELECT 1");
     until("the client is connected", async || proxy.connections() == 1).await;
@@ -175,6 +178,7 @@ async fn a_proxy_holds_what_one_side_says() {
     assert!(client.wait().unwrap().success());
 
     for is_cut in [true, false] {
+        until("the last client is gone", async || proxy.connections() == 0).await;
         proxy.set(Fault::HoldRequests).await;
         let mut client = start(proxy.url(), "INSERT INTO kept VALUES (2)");
         until("the client is connected", async || proxy.connections() == 1).await;

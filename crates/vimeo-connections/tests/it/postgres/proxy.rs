@@ -144,8 +144,9 @@ impl Drop for Proxy {
 async fn accept(listener: TcpListener, line: Weak<Line>) {
     while let Ok((client, _)) = listener.accept().await {
         let Some(line) = line.upgrade() else { return };
-        assert!(line.open.fetch_add(1, Ordering::SeqCst) < MOST_CONNECTIONS, "too many connections");
+        // Who counts a connection can cut it.
         let all = line.all.lock().unwrap().clone();
+        assert!(line.open.fetch_add(1, Ordering::SeqCst) < MOST_CONNECTIONS, "too many connections");
         let task = carry(client, line.clone(), all);
         let mut tasks = line.tasks.lock().unwrap();
         while tasks.try_join_next().is_some() {}
