@@ -32,6 +32,7 @@ mod linearizability;
 mod load;
 mod locks;
 mod operator;
+mod postgres;
 mod races;
 mod running;
 mod sealing;

@@ -15,17 +15,27 @@ pub(crate) fn find_tool(path: &str) -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_vimeo-connections")).ancestors();
     let found = target.map(|folder| folder.join("tools").join(path)).find(|tool| tool.exists());
     if found.is_none() {
-        let complaint = format!("SKIPPED: target/tools/{path} is missing; run ./test once, it installs it\n");
-        assert!(!is_ci(), "{complaint}");
-        // Past the capture of the test's output.
-        std::io::stderr().write_all(complaint.as_bytes()).unwrap();
+        skip(&format!("target/tools/{path} is missing; run ./test once, it installs it"));
     }
     found
 }
 
+/// Says aloud that a test is skipped, and why. In CI that is a failure.
+pub(crate) fn skip(why: &str) {
+    assert!(variable("CI").is_none(), "{why}");
+    skip_everywhere(why);
+}
+
+/// The same where it is nothing that CI could be blamed for: the machine cannot do it.
+pub(crate) fn skip_everywhere(why: &str) {
+    // Past the capture of the test's output.
+    std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
+}
+
+/// A variable of the environment that the tests run in.
 #[expect(clippy::disallowed_methods, reason = "where a test runs is no configuration of the service")]
-fn is_ci() -> bool {
-    std::env::var_os("CI").is_some()
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// A program to be run with no environment but the path to other programs.
