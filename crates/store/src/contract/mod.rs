@@ -2,6 +2,7 @@
 //! the store again.
 
 mod cases;
+mod cases_batches;
 mod cases_idempotency;
 mod cases_life;
 mod place;
@@ -47,6 +48,11 @@ contract_suite! {
         a_full_queue_turns_writes_away,
         a_closed_store_refuses_writes,
         a_withdrawn_write_is_not_done,
+    }
+    cases_batches {
+        a_refused_insertion_disturbs_no_neighbour_wherever_it_stands,
+        a_refused_deletion_disturbs_no_neighbour_wherever_it_stands,
+        writes_of_several_accounts_do_not_meet,
     }
     cases_idempotency {
         a_key_is_reserved_once_while_the_request_runs,
