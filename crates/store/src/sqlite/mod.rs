@@ -5,12 +5,15 @@
 mod accounts;
 mod api_keys;
 mod audit_events;
+mod backup_files;
+pub(crate) mod backups;
 mod checkpoints;
 mod connections;
 mod idempotency_records;
 mod readers;
 mod rows;
 mod schema;
+mod scratch;
 mod sealing_keys;
 mod service;
 mod writer;
@@ -46,10 +49,18 @@ pub(crate) struct Sqlite {
     readers: Readers,
 }
 
+/// What a database URL of this engine begins with.
+pub(crate) const SCHEME: &str = "sqlite:";
+
+/// The database URL of a file.
+pub(crate) fn url_of(path: &Path) -> String {
+    format!("{SCHEME}//{}", path.display())
+}
+
 /// The file that a database URL names.
 pub(crate) fn path_of(database_url: &str) -> Result<PathBuf, OpenError> {
     let path = database_url
-        .strip_prefix("sqlite:")
+        .strip_prefix(SCHEME)
         .ok_or(OpenError::Url("there is no other engine in this version"))?;
     // `sqlite:///abs` and `sqlite://rel` are what people are used to from other programs.
     let path = path.strip_prefix("//").unwrap_or(path);
