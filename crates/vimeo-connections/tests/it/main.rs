@@ -5,6 +5,7 @@
     reason = "a test that is surprised should fail on the spot"
 )]
 
+mod backups;
 mod bad_requests;
 mod browsers;
 mod callers;
@@ -33,6 +34,7 @@ mod load;
 mod locks;
 mod operator;
 mod races;
+mod restores;
 mod running;
 mod sealing;
 mod secrets;

@@ -1,0 +1,391 @@
+//! Backups: whole, made beside a service that writes, good for what they are for, and refused when they are not.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::SystemTime;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Method, StatusCode};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::canaries::{Canaries, files};
+use crate::disks::failing_disk;
+use crate::harness::{COLLECTION, Service, Wish, World, binary, cli, run, said};
+use crate::load::{Load, assert_shown, assert_whole};
+use crate::secrets::keyring_key;
+
+pub(crate) const DATABASE: &str = "data/vimeo-connections.db";
+pub(crate) const KEYRING: &str = "vimeo-connections.keyring";
+
+pub(crate) async fn world() -> World {
+    World::with(Wish { verification_off: true, ..Wish::default() }).await
+}
+
+pub(crate) async fn create(world: &World, name: &str) -> Value {
+    let created = world.post(&world.good_body(name)).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
+    created.json()
+}
+
+/// Runs a command that must do it; what it said.
+pub(crate) fn done(directory: &Path, arguments: &[&str]) -> String {
+    let output = run(directory, &[], arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    said(&output)
+}
+
+/// Another directory that has the keyring, the configuration and a backup, and no database.
+pub(crate) fn elsewhere(world: &World, backup: &str) -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    for file in [KEYRING, "vimeo-connections.toml", backup] {
+        fs::copy(world.path().join(file), place.path().join(file)).unwrap();
+    }
+    place
+}
+
+/// Names, bytes and times of all files but those that are not the command's: the service's log, its shared memory.
+fn snapshot(directory: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    let mut found = BTreeMap::new();
+    for file in files(directory) {
+        if !file.ends_with("service.log") && !file.to_str().unwrap().ends_with("-shm") {
+            let modified = file.metadata().unwrap().modified().unwrap();
+            found.insert(file.clone(), (fs::read(file).unwrap(), modified));
+        }
+    }
+    found
+}
+
+/// Exactly this is said, and nothing is made or touched, not even a directory.
+pub(crate) fn assert_refused(directory: &Path, arguments: &[&str], sentence: &str) {
+    let list = || fs::read_dir(directory).unwrap().count();
+    let before = (snapshot(directory), list());
+    let output = run(directory, &[], arguments);
+    assert_says(&output, sentence);
+    assert!((snapshot(directory), list()) == before, "{arguments:?} touched something");
+}
+
+pub(crate) fn assert_says(output: &Output, sentence: &str) {
+    assert_eq!(output.status.code(), Some(1), "{}", said(output));
+    assert_eq!(said(output), format!("vimeo-connections: {sentence}\n"));
+}
+
+/// `restore`, and `restore --check` as well, refuse the file.
+fn assert_no_backup(directory: &Path, file: &str, sentence: &str) {
+    for arguments in
+        [&["restore", file][..], &["restore", "--revoke-keys", file], &["restore", "--check", file]]
+    {
+        assert_refused(directory, arguments, sentence);
+    }
+    assert!(!directory.join("data").exists());
+}
+
+/// A backup that is right in itself, of any database.
+fn container(format: u32, schema: u32, keys: &str, database: &[u8]) -> Vec<u8> {
+    let hex =
+        |bytes: &[u8]| digest(&SHA256, bytes).as_ref().iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let said = format!(
+        "vimeo-connections-backup format={format} schema={schema} made_at=2026-01-31T09:05:00.042Z \
+         keyring_keys={keys} bytes={} sha256={}",
+        database.len(),
+        hex(database)
+    );
+    [format!("{said} check={}\n", hex(said.as_bytes())).as_bytes(), database].concat()
+}
+
+/// A backup's first line, and its database.
+fn parts(backup: &[u8]) -> (String, &[u8]) {
+    let end = backup.iter().position(|byte| *byte == b'\n').unwrap();
+    (String::from_utf8(backup[..end].to_vec()).unwrap(), &backup[end + 1..])
+}
+
+fn value(line: &str, name: &str) -> String {
+    line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('=')).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before() {
+    let mut world = world().await;
+    let load = Load::start(&world, "busy", 32, 200);
+    load.reach().await;
+    let before = load.acknowledged();
+    let text = done(world.path(), &["backup", "busy.backup"]);
+    let (mut promises, refusals) = load.finish().await;
+    assert!(refusals.is_empty(), "{refusals:?}");
+    assert_whole(&world, &promises);
+    promises.truncate(before);
+
+    let backup = fs::read(world.path().join("busy.backup")).unwrap();
+    let (line, database) = parts(&backup);
+    let key = value(&line, "keyring_keys");
+    assert!(
+        fs::read_to_string(world.path().join(KEYRING)).unwrap().contains(&format!("primary = \"{key}\""))
+    );
+    assert_eq!((value(&line, "format"), value(&line, "schema")), ("1".to_owned(), "2".to_owned()));
+    assert_eq!(value(&line, "bytes"), database.len().to_string());
+    assert!(
+        text.starts_with("Made the backup busy.backup: ") && text.contains(&value(&line, "made_at")),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("the keyring with the key {key} is needed, which is not in it")),
+        "{text}"
+    );
+    let mode = fs::metadata(world.path().join("busy.backup")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let left: Vec<_> =
+        files(world.path()).into_iter().filter(|file| file.to_str().unwrap().contains(".partial")).collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    let place = elsewhere(&world, "busy.backup");
+    assert!(done(place.path(), &["restore", "--check", "busy.backup"]).contains("is good"));
+    assert!(!place.path().join("data").exists());
+    let text = done(place.path(), &["restore", "busy.backup"]);
+    assert!(text.starts_with("Restored the backup busy.backup of "), "{text}");
+    let modes =
+        ["data", DATABASE].map(|path| fs::metadata(place.path().join(path)).unwrap().permissions().mode());
+    assert_eq!(modes.map(|mode| mode & 0o777), [0o700, 0o600]);
+    assert_eq!(fs::read(place.path().join(DATABASE)).unwrap(), database);
+    assert_eq!(files(&place.path().join("data")), [place.path().join(DATABASE)]);
+
+    world.service.kill();
+    world.directory = place;
+    assert_whole(&world, &promises);
+    world.service = Service::start(world.path());
+    assert_shown(&world, &promises).await;
+    create(&world, "afterwards").await;
+    // The service runs on it now.
+    let refused = cli(world.path(), &["restore", "busy.backup"], "");
+    assert!(
+        said(&refused).contains("a backup is never restored over it. Nothing was touched. Stop the service")
+    );
+    assert_eq!(world.stored(), promises_stored(&backup) + 1);
+}
+
+/// How many connections a backup holds.
+fn promises_stored(backup: &[u8]) -> usize {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("it.db");
+    fs::write(&file, parts(backup).1).unwrap();
+    Connection::open(file)
+        .unwrap()
+        .query_row("SELECT count(*) FROM connections", [], |row| row.get(0))
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_without_a_service_has_what_a_crash_left_in_the_log_and_changes_nothing() {
+    let mut world = world().await;
+    create(&world, "in the log").await;
+    world.service.kill();
+    // It needs no keyring either.
+    fs::rename(world.path().join(KEYRING), world.path().join("elsewhere.keyring")).unwrap();
+    let before = snapshot(&world.path().join("data"));
+    assert!(before.values().any(|(bytes, _)| bytes.is_empty()) || before.len() == 2, "there is a log");
+    done(world.path(), &["backup", "crashed.backup"]);
+    assert!(snapshot(&world.path().join("data")) == before);
+    let text = done(world.path(), &["restore", "--check", "crashed.backup"]);
+    assert!(text.contains("There is no keyring here to compare it with"), "{text}");
+    fs::rename(world.path().join("elsewhere.keyring"), world.path().join(KEYRING)).unwrap();
+    world.service = Service::start(world.path());
+    assert_eq!(world.service.terminate(), Some(0));
+    let before = snapshot(&world.path().join("data"));
+    done(world.path(), &["backup", "stopped.backup"]);
+    assert!(snapshot(&world.path().join("data")) == before && before.len() == 1);
+    let [crashed, stopped] =
+        ["crashed.backup", "stopped.backup"].map(|file| fs::read(world.path().join(file)).unwrap());
+    assert_eq!((promises_stored(&crashed), promises_stored(&stopped)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
+    let world = world().await;
+    let (secret, token) = ("Canary-Client-Secret-0123456789", "Canary-Access-Token-0123456789");
+    let mut body = world.good_body("kept");
+    (body["clientSecret"], body["accessToken"]) = (json!(secret), json!(token));
+    assert_eq!(world.post(&body).await.status, StatusCode::CREATED);
+    let doomed = create(&world, "the name of a doomed connection").await;
+    let sealed: (Vec<u8>, Vec<u8>) = world
+        .database()
+        .query_row(
+            "SELECT wrapped_key, envelope FROM connections JOIN sealing_keys USING (sealing_key_id)
+             WHERE connection_id = ?1",
+            [doomed["connectionId"].as_str().unwrap()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    let key = keyring_key(world.path());
+    let deleted: Vec<_> =
+        sealed.0.windows(16).chain(sealed.1.windows(16)).map(|piece| ("deleted", piece)).collect();
+    let raw = STANDARD.decode(&key).unwrap();
+    let secrets: [(&str, &[u8]); 6] = [
+        ("secret", secret.as_bytes()),
+        ("token", token.as_bytes()),
+        ("api key", world.api_key.as_bytes()),
+        ("keyring text", key.as_bytes()),
+        ("keyring", &raw),
+        ("name", b"the name of a doomed connection"),
+    ];
+    let secrets = Canaries::of(&[&secrets[..], &deleted].concat());
+    done(world.path(), &["backup", "before.backup"]);
+    let found = secrets.in_bytes(&fs::read(world.path().join("before.backup")).unwrap());
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["deleted", "name"], "the search finds what is there");
+    let path = format!("{COLLECTION}/{}", doomed["connectionId"].as_str().unwrap());
+    assert_eq!(world.send(Method::DELETE, &path, &[], Vec::new()).await.status, StatusCode::NO_CONTENT);
+    let text = done(world.path(), &["backup", "after.backup"]);
+    let found = secrets.in_bytes(&fs::read(world.path().join("after.backup")).unwrap());
+    assert!(found.is_empty(), "{found:?}");
+    assert!(secrets.in_bytes(text.as_bytes()).is_empty(), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
+    let world = world().await;
+    create(&world, "it").await;
+    let sentence = "is there already, and a backup is never written over another file: give another name";
+    for taken in ["vimeo-connections.toml", "data", DATABASE] {
+        assert_refused(world.path(), &["backup", taken], &format!("{taken} {sentence}"));
+    }
+    std::os::unix::fs::symlink("nowhere", world.path().join("link")).unwrap();
+    assert_refused_beside(&world, &["backup", "link"], &format!("link {sentence}"));
+    for (target, why) in [
+        ("none/it.backup", "No such file or directory (os error 2)"),
+        ("/proc/it.backup", "No such file or directory (os error 2)"),
+    ] {
+        let sentence = format!("the backup {target} could not be made: {why}. There is no file of that name");
+        assert_refused_beside(&world, &["backup", target], &sentence);
+    }
+    let library = failing_disk(world.path());
+    for (trigger, why) in
+        [("backup-disk-full", "database or disk is full"), ("sync-fails", "Input/output error (os error 5)")]
+    {
+        // The service lives on: its own calls are not those that fail.
+        fs::write(world.path().join(trigger), "").unwrap();
+        let mut command = binary(world.path());
+        command.env("LD_PRELOAD", &library).args(["backup", "it.backup"]);
+        let output = command.output().unwrap();
+        assert_says(
+            &output,
+            &format!("the backup it.backup could not be made: {why}. There is no file of that name"),
+        );
+        fs::remove_file(world.path().join(trigger)).unwrap();
+        let names: Vec<_> = files(world.path())
+            .into_iter()
+            .filter(|file| {
+                file.to_str().unwrap().contains("backup") || file.to_str().unwrap().contains("partial")
+            })
+            .collect();
+        assert!(names.is_empty(), "{names:?}");
+    }
+    create(&world, "still").await;
+    done(world.path(), &["backup", "it.backup"]);
+    let nothing = tempfile::tempdir().unwrap();
+    let sentence = "there is no database at ./data/vimeo-connections.db, so there is nothing to back up: database_url says where it is";
+    assert_refused(nothing.path(), &["backup", "it.backup"], sentence);
+}
+
+/// A link to nowhere cannot be read by the snapshot of all files: that of the data must do.
+fn assert_refused_beside(world: &World, arguments: &[&str], sentence: &str) {
+    let before = snapshot(&world.path().join("data"));
+    assert_says(&run(world.path(), &[], arguments), sentence);
+    assert!(snapshot(&world.path().join("data")) == before);
+    let _ = fs::remove_file(world.path().join("link"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_no_backup_or_is_no_longer_whole_is_refused() {
+    let world = world().await;
+    create(&world, "it").await;
+    done(world.path(), &["backup", "it.backup"]);
+    let place = elsewhere(&world, "it.backup");
+    let (place, right) = (place.path(), fs::read(place.path().join("it.backup")).unwrap());
+    let (line, database) = parts(&right);
+    let start = line.len() + 1;
+    let foreign = "bad is not a backup that `vimeo-connections backup` made, or it is damaged from its first byte on. Nothing was touched".to_owned();
+    let damaged =
+        |what: &str| format!("the backup bad is damaged: {what}. Nothing was touched; take another backup");
+    let refused = |bytes: &[u8], sentence: &str| {
+        fs::write(place.join("bad"), bytes).unwrap();
+        assert_no_backup(place, "bad", sentence);
+    };
+    let theirs = place.join("theirs");
+    Connection::open(&theirs).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let (theirs, its) = (fs::read(&theirs).unwrap(), value(&line, "keyring_keys"));
+    for bytes in [&b""[..], b"hello", b"\n", &theirs, database, &right[1..], &right[..10]] {
+        refused(bytes, &foreign);
+    }
+    refused(&container(1, 2, &its, &theirs), &foreign);
+    let garbage = vec![b'x'; 8192];
+    refused(&container(1, 2, &its, &garbage), &foreign);
+
+    let line_changed = damaged("its first line is not as it was written");
+    let bytes_changed = damaged("its bytes are not those that were written (SHA-256)");
+    for (at, sentence) in [
+        (0, &foreign),
+        (20, &foreign),
+        (line.find("schema").unwrap() + 7, &line_changed),
+        (line.find("made_at").unwrap() + 10, &line_changed),
+        (line.find("keyring_keys").unwrap() + 15, &line_changed),
+        (line.find("bytes=").unwrap() + 6, &line_changed),
+        (line.find("sha256").unwrap() + 9, &line_changed),
+        (line.len() - 1, &line_changed),
+        (line.len(), &line_changed),
+        (start, &bytes_changed),
+        (start + 18, &bytes_changed),
+        (start + 5000, &bytes_changed),
+        (start + database.len() / 2, &bytes_changed),
+        (right.len() - 1, &bytes_changed),
+    ] {
+        let mut bytes = right.clone();
+        bytes[at] ^= 1;
+        refused(&bytes, sentence);
+    }
+    refused(&right[..start - 1], &line_changed);
+    for cut in [start, start + 1, start + 4096, right.len() / 2, right.len() - 4096, right.len() - 1] {
+        refused(&right[..cut], &damaged(&format!("it was cut off: it has {cut} bytes of {}", right.len())));
+    }
+    refused(&[&right[..], b"\n"].concat(), &damaged("1 bytes were appended to it"));
+    // What its hash says is right may still be no good database, or another one.
+    refused(
+        &container(1, 1, &its, database),
+        &damaged("its first line and its database do not belong together"),
+    );
+    refused(
+        &container(1, 2, "k_other", database),
+        &damaged("its first line and its database do not belong together"),
+    );
+    refused(
+        &container(2, 2, &its, database),
+        "the backup bad has format 2, and this version knows format 1: it was made by a newer version, which can restore it. Nothing was touched",
+    );
+    fs::write(place.join("mine.db"), database).unwrap();
+    Connection::open(place.join("mine.db"))
+        .unwrap()
+        .execute("INSERT INTO schema_migrations VALUES (900, 'future', 900, 1)", [])
+        .unwrap();
+    refused(
+        &container(1, 900, &its, &fs::read(place.join("mine.db")).unwrap()),
+        "the backup bad has schema 900, which needs a version of schema 900 at least; this version has schema 2: it was made by a newer version, which can restore it. Nothing was touched",
+    );
+    let mut broken = database.to_vec();
+    broken[4096..12_288].fill(0xff);
+    fs::write(place.join("bad"), container(1, 2, &its, &broken)).unwrap();
+    let text = said(&run(place, &[], &["restore", "bad"]));
+    assert!(text.contains("the backup bad is damaged: "), "{text}");
+    fs::remove_file(place.join("bad")).unwrap();
+    fs::create_dir(place.join("bad")).unwrap();
+    assert_no_backup(place, "bad", "the backup bad cannot be read: it is a directory. Nothing was touched");
+    fs::remove_dir(place.join("bad")).unwrap();
+    assert_no_backup(
+        place,
+        "bad",
+        "the backup bad cannot be read: No such file or directory (os error 2). Nothing was touched",
+    );
+    done(place, &["restore", "it.backup"]);
+    assert_eq!(fs::read(place.join(DATABASE)).unwrap(), database);
+}
