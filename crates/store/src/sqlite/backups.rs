@@ -179,10 +179,108 @@ fn not_copied(error: rusqlite::Error, database: &Path, target: &Path) -> BackupE
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             schema::unreadable(error, database).into()
         }
-        _ => BackupError::NotWritten { path: target.to_owned(), source: Box::new(error) },
+        _ => BackupError::NotWritten { path: target.to_owned(), source: error.to_string().into() },
     }
 }
 
 fn not_restored(target: &Path, error: std::io::Error) -> BackupError {
     BackupError::NotRestored { path: target.to_owned(), source: Box::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::time::Timestamp;
+
+    use super::*;
+    use crate::contract::{Place, samples};
+
+    fn stamp() -> BackupStamp {
+        BackupStamp { at: Timestamp::from_micros(1), tag: "tag".to_owned() }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// A place with an account, and a backup of it.
+    async fn backed_up() -> (Place, PathBuf) {
+        let place = Place::sqlite();
+        let store = place.open().await;
+        samples::insert_account(&*store, 1).await;
+        let file = place.path().with_file_name("it.backup");
+        back_up(&place.path(), &file, &stamp()).unwrap();
+        store.close().await;
+        (place, file)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_byte_of_a_backup_can_be_changed() {
+        let (place, file) = backed_up().await;
+        let directory = place.path().parent().unwrap().to_owned();
+        let right = std::fs::read(&file).unwrap();
+        let (bad, target) = (directory.join("bad"), directory.join("new/it.db"));
+        std::fs::write(&bad, &right).unwrap();
+        let before = names(&directory);
+        for at in (0..right.len()).step_by(61) {
+            let mut bytes = right.clone();
+            bytes[at] ^= 0x10;
+            std::fs::write(&bad, bytes).unwrap();
+            let refused = stage(&bad, &target, "tag").unwrap_err();
+            assert!(
+                matches!(refused, BackupError::Foreign(_) | BackupError::Damaged { .. }),
+                "{at}: {refused}"
+            );
+        }
+        assert_eq!(names(&directory), before);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_staged_and_not_put_in_place_leaves_nothing() {
+        let (place, file) = backed_up().await;
+        let directory = place.path().parent().unwrap().to_owned();
+        let before = names(&directory);
+        let target = directory.join("new/and newer?/100%#.db");
+        let staged = stage(&file, &target, "tag").unwrap();
+        assert_eq!(staged.header, check(&file, "other").unwrap().0);
+        assert!(staged.path().exists() && !target.exists());
+        drop(staged);
+        assert_eq!(names(&directory), before);
+        // Somebody was faster.
+        let staged = stage(&file, &target, "tag").unwrap();
+        std::fs::write(&target, "theirs").unwrap();
+        assert!(matches!(staged.put_in_place(), Err(BackupError::Occupied(_))));
+        assert_eq!(names(target.parent().unwrap()), ["100%#.db"]);
+        std::fs::remove_file(&target).unwrap();
+        stage(&file, &target, "tag").unwrap().put_in_place().unwrap();
+        assert_eq!(names(target.parent().unwrap()), ["100%#.db"]);
+        assert_eq!(look(&target, &target).unwrap().schema, crate::APPLICATION_SCHEMA);
+        back_up(&target, &directory.join("again?.backup"), &stamp()).unwrap();
+    }
+
+    /// Its changes would be lost with their log.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_staged_database_that_is_still_open_is_not_put_in_place() {
+        let (place, file) = backed_up().await;
+        let target = place.path().with_file_name("new.db");
+        let staged = stage(&file, &target, "tag").unwrap();
+        let open = Connection::open(staged.path()).unwrap();
+        open.pragma_update(None, "journal_mode", "WAL").unwrap();
+        open.execute("DELETE FROM audit_events", []).unwrap();
+        assert!(matches!(staged.put_in_place(), Err(BackupError::NotRestored { .. })));
+        assert!(!target.exists());
+    }
+
+    #[tokio::test]
+    async fn another_engine_is_backed_up_with_its_own_tools() {
+        let url = "postgres://name:secret@host/database";
+        let refused = crate::back_up(url, "it.backup".into(), stamp()).await.unwrap_err();
+        assert!(matches!(refused, BackupError::OtherEngine), "{refused}");
+        let refused = crate::stage_backup("it.backup".into(), url, "tag".to_owned()).await.unwrap_err();
+        assert!(matches!(refused, BackupError::OtherEngine), "{refused}");
+        assert!(!refused.to_string().contains("secret"));
+    }
 }

@@ -168,3 +168,29 @@ async fn a_backup_of_an_older_schema_is_brought_forward() {
     world.service = Service::start(world.path());
     assert_eq!(status(&world, &key, &path).await, StatusCode::OK);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repetition_gets_the_answer_that_the_backup_has_and_is_else_done_anew() {
+    let mut world = world().await;
+    let bodies = ["before", "since"].map(|name| world.good_body(name).to_string().into_bytes());
+    let mut answers = Vec::new();
+    for (name, body) in ["before", "since"].iter().zip(&bodies) {
+        let headers = [("content-type", "application/json"), ("idempotency-key", name)];
+        answers.push(world.send(Method::POST, COLLECTION, &headers, body.clone()).await);
+        if *name == "before" {
+            done(world.path(), &["backup", "it.backup"]);
+        }
+    }
+    let place = elsewhere(&world, "it.backup");
+    done(place.path(), &["restore", "it.backup"]);
+    world.service.kill();
+    world.directory = place;
+    world.service = Service::start(world.path());
+    for ((name, body), first) in ["before", "since"].iter().zip(&bodies).zip(&answers) {
+        let headers = [("content-type", "application/json"), ("idempotency-key", name)];
+        let again = world.send(Method::POST, COLLECTION, &headers, body.clone()).await;
+        assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::CREATED), "{again:?}");
+        assert_eq!(first.text == again.text, *name == "before", "{name}");
+    }
+    assert_eq!(world.stored(), 2);
+}
