@@ -39,6 +39,13 @@ pub(super) struct Restore {
 
 pub(super) async fn back_up(config: &Config, command: Backup) -> Result<ExitCode, BoxError> {
     let Backup { file, format } = command;
+    if file.as_os_str() == "-" {
+        return Err(
+            "a backup is a file, which is there whole or not at all; standard output cannot promise that. \
+                    Give the name of a file, and copy it from there"
+                .into(),
+        );
+    }
     let header =
         app::back_up(&config.database_url, file.clone(), &Clock::system(), &Randomness::system()).await?;
     if format.json {

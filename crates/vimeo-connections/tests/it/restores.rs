@@ -110,11 +110,18 @@ async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
     // Broken off in the middle, it leaves nothing: no database with keys that were to be revoked.
     let library = failing_disk(place.path());
     fs::write(place.path().join("sync-fails"), "").unwrap();
-    let mut command = binary(place.path());
-    command.env("LD_PRELOAD", library).args(["restore", "it.backup", "--revoke-keys"]);
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(!place.path().join("data").exists());
+    for more in [&["--revoke-keys"][..], &[]] {
+        let mut command = binary(place.path());
+        command.env("LD_PRELOAD", &library).args(["restore", "it.backup"]).args(more);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(!place.path().join("data").exists());
+        if more.is_empty() {
+            let sentence = "the database could not be restored to ./data/vimeo-connections.db: Input/output error (os \
+                            error 5). There is no database at that place";
+            assert_says(&output, sentence);
+        }
+    }
     fs::remove_file(place.path().join("sync-fails")).unwrap();
 
     let text = done(place.path(), &["restore", "it.backup", "--revoke-keys"]);
