@@ -5,6 +5,7 @@
 mod accounts;
 mod api_keys;
 mod audit;
+mod backups;
 mod clock;
 mod connections;
 mod error;
@@ -26,13 +27,16 @@ use tokio_util::task::TaskTracker;
 
 pub use accounts::AccountError;
 pub use api_keys::{ApiKeyError, Identity, KeyOptions, NewApiKey};
+pub use backups::{RestoreError, Restored, RestoredKeys, back_up, check_backup, restore_backup};
 pub use clock::Clock;
 pub use connections::{ConnectionPage, SameCredentials};
 pub use error::Error;
 pub use idempotency::{Once, Outcome};
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, inspect, keys_in_words};
-pub use store::{Coalesce, DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions};
+pub use store::{
+    BackupError, BackupHeader, Coalesce, DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions,
+};
 pub use vimeo::{Credential, Finding};
 
 /// How credentials are checked before they are kept.

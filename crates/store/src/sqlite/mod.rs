@@ -5,12 +5,15 @@
 mod accounts;
 mod api_keys;
 mod audit_events;
+mod backup_files;
+pub(crate) mod backups;
 mod checkpoints;
 mod connections;
 mod idempotency_records;
 mod readers;
 mod rows;
 mod schema;
+mod scratch;
 mod sealing_keys;
 mod service;
 mod writer;
