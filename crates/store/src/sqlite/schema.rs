@@ -51,11 +51,11 @@ pub(super) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Whether a write-ahead log with something in it lies beside a database.
+/// Whether a write-ahead log lies beside a database: somebody may be writing there, even if it is empty just now.
 pub(super) fn has_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    std::fs::metadata(Path::new(&log)).is_ok_and(|metadata| metadata.len() > 0)
+    Path::new(&log).exists()
 }
 
 /// A file's name as SQLite takes it with parameters, byte for byte.
