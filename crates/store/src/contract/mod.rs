@@ -1,6 +1,7 @@
 //! What every engine must do. `contract_suite!` runs each case on one engine: on a place of its own, where it can open
 //! the store again.
 
+mod alike;
 mod cases;
 mod cases_batches;
 mod cases_idempotency;
