@@ -83,6 +83,10 @@ impl Place {
         Self { url, _directory: Some(directory), server: None }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The file.
     pub(crate) fn path(&self) -> PathBuf {
         DatabaseUrl::parse(&self.url).unwrap().file().unwrap().to_owned()
