@@ -138,6 +138,41 @@ async fn step(store: &dyn Store, course: &mut Course, op: &Op) -> String {
             let id = course.account(account);
             said(store.delete_account_part(&id, limit, &course.event(&id, None)).await)
         }
+        Op::InsertKey { .. } | Op::RevokeKey { .. } => write_key(store, course, op).await,
+        Op::Reserve { account, key, body } => {
+            let number = course.next();
+            let request = OnceRequest {
+                operation_id: OperationId(
+                    u128::from(u64::from(course.round) << 32 | u64::from(number)).to_be_bytes(),
+                ),
+                operation: Operation::CreateConnection,
+                key: Course::reservation(key, 1).key,
+                mac: RequestMac([body; 32]),
+                at: samples::at(course.second),
+            };
+            said::<Reserved>(store.reserve_idempotency_key(&course.account(account), &request).await)
+        }
+        Op::Release { account, key, attempt } => {
+            let reservation = Course::reservation(key, attempt);
+            let at = samples::at(course.second);
+            said(store.release_idempotency_key(&course.account(account), &reservation, at).await)
+        }
+        Op::Wait { seconds } => {
+            course.second += seconds;
+            String::new()
+        }
+        Op::Sweep => said(store.delete_idempotency_records(samples::at(course.second), 10_000).await),
+        Op::List { account, after, limit } => {
+            let account = course.account(account);
+            let (after, _) = course.nth(after);
+            said(store.list_connections(&account, Some(&after), limit).await)
+        }
+        Op::Insert { .. } | Op::Update { .. } | Op::Delete { .. } => write(store, course, op).await,
+    }
+}
+
+async fn write_key(store: &dyn Store, course: &mut Course, op: &Op) -> String {
+    match *op {
         Op::InsertKey { account, is_known_hash, expires_in } => {
             let id = course.account(account);
             let number = course.next();
@@ -173,35 +208,7 @@ async fn step(store: &dyn Store, course: &mut Course, op: &Op) -> String {
             revoked.key.revoked_at = Some(samples::at(course.second));
             said(store.update_api_key_revoked(&id, &expected, &revoked, &event).await)
         }
-        Op::Reserve { account, key, body } => {
-            let number = course.next();
-            let request = OnceRequest {
-                operation_id: OperationId(
-                    u128::from(u64::from(course.round) << 32 | u64::from(number)).to_be_bytes(),
-                ),
-                operation: Operation::CreateConnection,
-                key: Course::reservation(key, 1).key,
-                mac: RequestMac([body; 32]),
-                at: samples::at(course.second),
-            };
-            said::<Reserved>(store.reserve_idempotency_key(&course.account(account), &request).await)
-        }
-        Op::Release { account, key, attempt } => {
-            let reservation = Course::reservation(key, attempt);
-            let at = samples::at(course.second);
-            said(store.release_idempotency_key(&course.account(account), &reservation, at).await)
-        }
-        Op::Wait { seconds } => {
-            course.second += seconds;
-            String::new()
-        }
-        Op::Sweep => said(store.delete_idempotency_records(samples::at(course.second), 10_000).await),
-        Op::List { account, after, limit } => {
-            let account = course.account(account);
-            let (after, _) = course.nth(after);
-            said(store.list_connections(&account, Some(&after), limit).await)
-        }
-        Op::Insert { .. } | Op::Update { .. } | Op::Delete { .. } => write(store, course, op).await,
+        _ => String::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::NoTls;
+use tokio_util::task::TaskTracker;
 
 use super::{Place, place};
 
@@ -68,7 +69,7 @@ fn sqlite(place: &Place) -> Catalog {
 
 async fn postgres(place: &Place) -> Catalog {
     let (client, connection) = tokio_postgres::connect(place.url(), NoTls).await.unwrap();
-    let running = tokio::spawn(connection);
+    let running = TaskTracker::new().spawn(connection);
     let mut catalog = Catalog::new();
     let columns = "SELECT table_name::text, column_name::text, data_type::text, is_nullable = 'YES',
             coalesce(collation_name::text, '')

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::audit::Actor;
 use tokio_postgres::NoTls;
+use tokio_util::task::TaskTracker;
 
 use super::samples;
 use crate::postgres::{Clock, Postgres};
@@ -130,16 +131,16 @@ impl Place {
         if self.server.is_none() {
             let lock = rusqlite::Connection::open(self.path()).unwrap();
             lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-            let busy = tokio::spawn(busy);
+            let busy = TaskTracker::new().spawn(busy);
             let unlock = async { lock.execute_batch("COMMIT").unwrap() };
             let (done, ()) = tokio::join!(samples::all(writes), unlock);
             busy.await.unwrap();
             return done;
         }
         let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
+        let connection = TaskTracker::new().spawn(connection);
         client.batch_execute("BEGIN; LOCK TABLE audit_events IN SHARE MODE").await.unwrap();
-        let busy = tokio::spawn(busy);
+        let busy = TaskTracker::new().spawn(busy);
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database =
             (SELECT oid FROM pg_database WHERE datname = current_database())";
         while client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
