@@ -8,7 +8,7 @@ mod cases_idempotency;
 mod cases_life;
 mod cases_nodes;
 mod catalogs;
-mod place;
+pub(crate) mod place;
 pub(crate) mod samples;
 
 pub(crate) use place::Place;

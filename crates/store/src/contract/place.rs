@@ -27,11 +27,11 @@ pub(super) async fn sqlite() -> Option<Place> {
     Some(Place::sqlite())
 }
 
-pub(super) async fn postgres_15() -> Option<Place> {
+pub(crate) async fn postgres_15() -> Option<Place> {
     postgres("TEST_POSTGRES_15_URL").await
 }
 
-pub(super) async fn postgres_18() -> Option<Place> {
+pub(crate) async fn postgres_18() -> Option<Place> {
     postgres("TEST_POSTGRES_18_URL").await
 }
 
@@ -82,6 +82,16 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("contract.db").display());
         Self { url, _directory: Some(directory), server: None }
+    }
+
+    /// The one text that a query gives, on PostgreSQL.
+    pub(crate) async fn ask(&self, sql: &str) -> String {
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+        let running = TaskTracker::new().spawn(connection);
+        let answer = client.query_one(sql, &[]).await.unwrap().get(0);
+        drop(client);
+        running.await.unwrap().unwrap();
+        answer
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -16,6 +16,9 @@ mod sessions;
 mod trouble;
 mod writer;
 
+#[cfg(test)]
+mod clock_tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
