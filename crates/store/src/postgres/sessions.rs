@@ -46,7 +46,11 @@ impl Connector {
         let tls = match tls {
             Tls::Off => None,
             Tls::SystemRoots => Some(MakeRustlsConnect::new(config_platform_verifier()?)),
-            Tls::Roots(path) => Some(MakeRustlsConnect::new(config_from_ca_cert(path)?)),
+            Tls::Roots(path) => {
+                let roots = config_from_ca_cert(&path)
+                    .map_err(|error| format!("sslrootcert={}: {}", path.display(), in_full(&error)))?;
+                Some(MakeRustlsConnect::new(roots))
+            }
         };
         config
             .connect_timeout(timeout)
