@@ -64,6 +64,11 @@ impl Connector {
         Ok(Self { config, tls, timeout, tasks: TaskTracker::new(), closing: CancellationToken::new() })
     }
 
+    /// How long one statement may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Ends all sessions, and the opening of new ones.
     pub(super) async fn close(&self) {
         self.tasks.close();
