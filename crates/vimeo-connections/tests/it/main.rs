@@ -16,6 +16,7 @@ mod concurrency;
 mod conformance;
 mod crashes;
 mod crowds;
+mod cut_offs;
 mod deletions;
 mod disks;
 mod edges;
