@@ -384,5 +384,10 @@ async fn run_again<W: Write>(session: &Session, write: &W) -> Option<Result<W::A
 /// The answer to a write that was done already.
 async fn done_before<W: Write>(session: &Session, write: &W) -> Result<Option<W::Answer>, Trouble> {
     let Some((event, answer)) = write.recorded() else { return Ok(None) };
-    Ok(audit_events::is_recorded(session, event).await?.then_some(answer))
+    session.take_doubt();
+    let is_done = audit_events::is_recorded(session, event).await?;
+    if session.take_doubt() {
+        return Err(Trouble::Lost("the wait for the standby was broken off".into()));
+    }
+    Ok(is_done.then_some(answer))
 }
