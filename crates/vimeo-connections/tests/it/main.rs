@@ -21,6 +21,7 @@ mod deletions;
 mod disks;
 mod edges;
 mod exposures;
+mod failover;
 mod fleet;
 mod golden;
 mod harness;
