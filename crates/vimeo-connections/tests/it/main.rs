@@ -36,6 +36,7 @@ mod load;
 mod locks;
 mod nodes;
 mod operator;
+mod outages;
 mod postgres;
 mod races;
 mod running;
