@@ -131,8 +131,17 @@ async fn insert(session: &Session, events: impl Iterator<Item = &AuditEvent>) ->
 pub(super) async fn is_recorded(session: &Session, event: &AuditEvent) -> Result<bool, Trouble> {
     session.batch("BEGIN").await?;
     let inserted = insert(session, std::iter::once(event)).await;
-    session.undo(inserted.map(|inserted| inserted == 0)).await
+    let is_there = session.undo(inserted.map(|inserted| inserted == 0)).await?;
+    if is_there {
+        session.query(WAIT_FOR_STANDBY, &[&event.account_id.as_str(), &event.id.as_str()]).await?;
+    }
+    Ok(is_there)
 }
+
+/// A server that crashed while it waited for its standby has the commit when it is back, and the standby may lack it.
+/// A lock is a write: its own commit waits until the standby has everything before it.
+const WAIT_FOR_STANDBY: &str =
+    "SELECT FROM audit_events WHERE account_id = $1 AND audit_event_id = $2 FOR UPDATE";
 
 /// Adds an event that stands alone.
 pub(super) struct InsertAuditEvent {

@@ -14,6 +14,7 @@ use domain::audit::AuditEvent;
 use domain::id::AccountId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
 
 use super::audit_events;
@@ -258,10 +259,16 @@ fn take_batch<W: Write>(waiting: &mut VecDeque<Waiting<W>>, coalesce: Coalesce) 
 /// Brings writes to their answers, whatever happens on the way.
 async fn settle<W: Write>(lane: &Lane, batch: Vec<Waiting<W>>) {
     let mut batches = VecDeque::from([(0, batch)]);
+    let mut given_up_at = None;
     while let Some((rounds, mut batch)) = batches.pop_front() {
         // Asked as late as can be: waiting for a session may have taken longer than the caller's patience.
         batch.retain(|waiting| !waiting.reply.is_closed());
         if batch.is_empty() {
+            continue;
+        }
+        let begun = Instant::now();
+        if given_up_at.is_some_and(|at| at <= begun) {
+            refuse(batch, &Error::Unavailable("others hold what is to be written".into()));
             continue;
         }
         match run(lane, &batch).await {
@@ -283,21 +290,34 @@ async fn settle<W: Write>(lane: &Lane, batch: Vec<Waiting<W>>) {
                 batches.extend(alone);
             }
             Err(Trouble::Lost(cause)) => resolve(lane, batch, cause).await,
-            Err(Trouble::Refused(_) | Trouble::Corrupt(_) | Trouble::Again(_)) if batch.len() > 1 => {
+            Err(trouble @ (Trouble::Refused(_) | Trouble::Corrupt(_) | Trouble::Again(_)))
+                if batch.len() > 1 =>
+            {
+                // One of them waits for somebody else, or all do: not each shall wait as long, one behind the other.
+                if trouble.refusal().is_some_and(is_of_waiting) {
+                    given_up_at = Some(Instant::now() + 2 * begun.elapsed());
+                }
                 batches.extend(batch.into_iter().map(|waiting| (rounds + 1, vec![waiting])));
             }
-            Err(trouble) => {
-                let error = trouble.into_error();
-                let cause = error_text(&error);
-                for waiting in batch {
-                    waiting.answer(Err(match &error {
-                        Error::Corrupt(what) => Error::Corrupt(what.clone()),
-                        _ => Error::Unavailable(cause.clone().into()),
-                    }));
-                }
-            }
+            Err(trouble) => refuse(batch, &trouble.into_error()),
         }
     }
+}
+
+/// Tells each that it was not done.
+fn refuse<W: Write>(batch: Vec<Waiting<W>>, error: &Error) {
+    let cause = error_text(error);
+    for waiting in batch {
+        waiting.answer(Err(match error {
+            Error::Corrupt(what) => Error::Corrupt(what.clone()),
+            _ => Error::Unavailable(cause.clone().into()),
+        }));
+    }
+}
+
+/// Whether the server gave up waiting for a lock, or a statement that may have waited for one.
+fn is_of_waiting(code: &SqlState) -> bool {
+    *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::QUERY_CANCELED
 }
 
 fn error_text(error: &Error) -> String {
@@ -350,6 +370,11 @@ async fn resolve<W: Write>(lane: &Lane, batch: Vec<Waiting<W>>, cause: BoxError)
         let Ok(session) = lane.session().await else { continue };
         let mut unknown = Vec::new();
         for waiting in left {
+            // Each may wait for a lock, or for the standby.
+            if Instant::now() >= deadline {
+                unknown.push(waiting);
+                continue;
+            }
             match run_again(&session, &waiting.write).await {
                 Some(answer) => waiting.answer(answer),
                 None => unknown.push(waiting),
@@ -386,5 +411,10 @@ async fn run_again<W: Write>(session: &Session, write: &W) -> Option<Result<W::A
 /// The answer to a write that was done already.
 async fn done_before<W: Write>(session: &Session, write: &W) -> Result<Option<W::Answer>, Trouble> {
     let Some((event, answer)) = write.recorded() else { return Ok(None) };
-    Ok(audit_events::is_recorded(session, event).await?.then_some(answer))
+    session.take_doubt();
+    let is_done = audit_events::is_recorded(session, event).await?;
+    if session.take_doubt() {
+        return Err(Trouble::Lost("the wait for the standby was broken off".into()));
+    }
+    Ok(is_done.then_some(answer))
 }

@@ -25,6 +25,8 @@ pub(crate) struct Wish {
     pub(crate) open_sandbox: bool,
     /// No sandbox is asked at all.
     pub(crate) verification_off: bool,
+    /// Where the database is, if it is not a file in the world's directory.
+    pub(crate) database_url: Option<String>,
 }
 
 pub(crate) struct World {
@@ -84,9 +86,10 @@ impl World {
         let sandbox =
             sandbox::start(sandbox::Options { open: wish.open_sandbox, ..Default::default() }).await.unwrap();
         let verification = if wish.verification_off { "off" } else { "required" };
+        let database = wish.database_url.map_or_else(String::new, |url| format!("database_url = {url:?}\n"));
         let config = format!(
             "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\nlog.level = \"trace\"\nvimeo.base_url = \"{}\"\n\
-             vimeo.verification = \"{verification}\"\n{}",
+             vimeo.verification = \"{verification}\"\n{database}{}",
             sandbox.base_url, wish.config
         );
         fs::write(directory.path().join("vimeo-connections.toml"), config).unwrap();
@@ -256,7 +259,12 @@ impl Service {
     }
 
     /// The same with a command of the test's own: the binary, with another environment.
-    pub(crate) fn start_as(mut command: Command, directory: &Path) -> Self {
+    pub(crate) fn start_as(command: Command, directory: &Path) -> Self {
+        Self::try_start(command, directory).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// The same where it may refuse to start: then what it said.
+    pub(crate) fn try_start(mut command: Command, directory: &Path) -> Result<Self, String> {
         let log = directory.join("service.log");
         let before = fs::read_to_string(&log).map_or(0, |text| text.len());
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -265,10 +273,11 @@ impl Service {
         loop {
             let text = fs::read_to_string(&log).unwrap();
             if let Some(address) = listening(&text[before..]) {
-                return Self { child, address };
+                return Ok(Self { child, address });
             }
             if let Some(status) = child.try_wait().unwrap() {
-                panic!("the service ended with {status}: {}", &text[before..]);
+                let text = fs::read_to_string(&log).unwrap();
+                return Err(format!("the service ended with {status}: {}", &text[before..]));
             }
             assert!(started.elapsed() < PATIENCE, "the service does not listen: {}", &text[before..]);
             std::thread::sleep(Duration::from_millis(10));
