@@ -9,6 +9,7 @@ mod audit_events;
 mod connection_writes;
 mod connections;
 mod idempotency_records;
+mod moves;
 mod rows;
 mod schema;
 mod service;
@@ -30,6 +31,7 @@ use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 use tokio_postgres::Row;
 
+pub(crate) use moves::Target;
 pub(crate) use schema::inspect;
 
 use crate::url::Server;
