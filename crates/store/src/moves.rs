@@ -281,13 +281,12 @@ async fn begin(
     let now = (request.now)();
     // Before the source is marked: what the server refuses should cost nobody a write.
     target.migrate(now).await?;
-    let id = match from {
-        Some(from) => from.id,
-        None => {
-            let id = hexadecimal(&request.random);
-            source.mark(&id, &request.to.to_string(), now)?;
-            id
-        }
+    let id = if let Some(from) = from {
+        from.id
+    } else {
+        let id = hexadecimal(&request.random);
+        source.mark(&id, &request.to.to_string(), now)?;
+        id
     };
     target.mark(&id, &source.shown(), now).await?;
     // Somebody may have begun to serve it before it was marked.
@@ -336,8 +335,12 @@ async fn compare(
         progress(MoveProgress::Compared { table: table.name, rows: here.rows(), of });
         let ours = source.list(table, after.as_deref(), BATCH)?;
         let theirs = target.list(table, after.as_deref(), ours.len().max(1)).await?;
-        ours.iter().for_each(|row| here.add(row));
-        theirs.iter().for_each(|row| there.add(row));
+        for row in &ours {
+            here.add(row);
+        }
+        for row in &theirs {
+            there.add(row);
+        }
         if let Some(row) = first_difference(&ours, &theirs) {
             return Err(MoveError::Differs { at: table.name_of(row) });
         }

@@ -179,7 +179,9 @@ mod tests {
 
     fn sum(rows: &[&[Value]]) -> (u64, String) {
         let mut checksum = Checksum::default();
-        rows.iter().for_each(|row| checksum.add(&Row(row.to_vec())));
+        for row in rows {
+            checksum.add(&Row(row.to_vec()));
+        }
         checksum.finish()
     }
 

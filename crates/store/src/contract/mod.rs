@@ -1,10 +1,11 @@
 //! What every engine must do. `contract_suite!` runs each case on one engine: on a place of its own, where it can open
-//! the store again.
+//! the store again. And `moves`: from one engine to the other.
 
 mod cases;
 mod cases_batches;
 mod cases_idempotency;
 mod cases_life;
+mod moves;
 mod place;
 pub(crate) mod samples;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tokio_postgres::NoTls;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use super::samples;
 use crate::postgres::{Clock, Postgres};
@@ -14,7 +14,7 @@ use crate::{DatabaseUrl, Migrations, Options, PostgresOptions, Store};
 
 /// A place for one case's data, and how to open a store on it.
 pub(crate) struct Place {
-    url: String,
+    pub(super) url: String,
     /// The file's directory, or the URL of the server with the name of the database.
     _directory: Option<tempfile::TempDir>,
     server: Option<(String, String)>,
@@ -50,16 +50,17 @@ async fn postgres(variable: &str) -> Option<Place> {
     Some(Place { url: format!("{front}/{name}"), _directory: None, server: Some((server, name)) })
 }
 
-async fn on_server(url: &str, sql: &str) {
+async fn on_server(url: &str, sql: &str) -> Vec<SimpleQueryMessage> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     let running = async {
         connection.await.unwrap();
     };
     let asking = async {
-        client.batch_execute(sql).await.unwrap();
+        let answer = client.simple_query(sql).await.unwrap();
         drop(client);
+        answer
     };
-    tokio::join!(running, asking);
+    tokio::join!(running, asking).1
 }
 
 impl Drop for Place {
@@ -81,9 +82,30 @@ impl Place {
         Self { url, _directory: Some(directory), server: None }
     }
 
+    /// Where something is already, for whoever made it to take away.
+    pub(super) fn of_url(url: String) -> Self {
+        Self { url, _directory: None, server: None }
+    }
+
+    pub(crate) fn database_url(&self) -> DatabaseUrl {
+        DatabaseUrl::parse(&self.url).unwrap()
+    }
+
+    /// Runs statements on the server: all rows, their columns divided by `|`.
+    pub(crate) async fn sql(&self, sql: &str) -> Vec<String> {
+        let mut rows = Vec::new();
+        for message in on_server(&self.url, sql).await {
+            if let SimpleQueryMessage::Row(row) = message {
+                let columns: Vec<_> = (0..row.len()).map(|index| row.get(index).unwrap_or("NULL")).collect();
+                rows.push(columns.join("|"));
+            }
+        }
+        rows
+    }
+
     /// The file.
     pub(crate) fn path(&self) -> PathBuf {
-        DatabaseUrl::parse(&self.url).unwrap().file().unwrap().to_owned()
+        self.database_url().file().unwrap().to_owned()
     }
 
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
@@ -111,7 +133,7 @@ impl Place {
 
     pub(crate) fn options(&self) -> Options {
         Options {
-            database_url: DatabaseUrl::parse(&self.url).unwrap(),
+            database_url: self.database_url(),
             queue: 4096,
             migrations: Migrations::Apply,
             now: samples::at(0),
