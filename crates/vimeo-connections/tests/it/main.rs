@@ -31,6 +31,7 @@ mod keyrings;
 mod linearizability;
 mod load;
 mod locks;
+mod moves;
 mod operator;
 mod postgres;
 mod races;
