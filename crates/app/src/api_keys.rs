@@ -180,6 +180,27 @@ impl App {
         }
     }
 
+    /// Revokes every key of every account that is not revoked; how many.
+    pub(crate) async fn revoke_all_api_keys(&self) -> Result<usize, Error> {
+        let mut count = 0;
+        let now = self.clock.now();
+        for account in self.store.list_account_ids().await? {
+            for row in self.store.list_api_keys(&account).await? {
+                if self.status(&row, now) == KeyStatus::Revoked {
+                    continue;
+                }
+                match self.revoke_api_key(&row.key.id).await {
+                    Ok(_) => count += 1,
+                    // Deleted since it was listed.
+                    Err(ApiKeyError::Unknown(_)) => {}
+                    Err(ApiKeyError::Other(error)) => return Err(error),
+                    Err(error) => return Err(Error::Internal(Box::new(error))),
+                }
+            }
+        }
+        Ok(count)
+    }
+
     fn status(&self, row: &ApiKeyRow, at: Timestamp) -> KeyStatus {
         if self.is_proven(row) { row.key.status(at) } else { KeyStatus::Unproven }
     }

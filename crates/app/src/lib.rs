@@ -5,6 +5,7 @@
 mod accounts;
 mod api_keys;
 mod audit;
+mod backups;
 mod clock;
 mod connections;
 mod error;
@@ -27,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 pub use accounts::AccountError;
 pub use api_keys::{ApiKeyError, Identity, KeyOptions, NewApiKey};
+pub use backups::{RestoreError, Restored, RestoredKeys, back_up, check_backup, restore_backup};
 pub use clock::Clock;
 pub use connections::{ConnectionPage, SameCredentials};
 pub use error::Error;
@@ -35,8 +37,8 @@ pub use moves::{abandon_move, find_move, move_database};
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, inspect, keys_in_words};
 pub use store::{
-    Coalesce, DatabaseUrl, Inspection, Migrations, MoveError, MoveOutcome, MoveProgress, MoveState,
-    MovedTable, OpenError, PostgresOptions, SourceMove,
+    BackupError, BackupHeader, Coalesce, DatabaseUrl, Inspection, Migrations, MoveError, MoveOutcome,
+    MoveProgress, MoveState, MovedTable, OpenError, PostgresOptions, SourceMove,
 };
 pub use vimeo::{Credential, Finding};
 

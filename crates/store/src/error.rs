@@ -163,3 +163,96 @@ pub enum OpenError {
     #[error("the database cannot be opened: {0}")]
     Engine(#[source] BoxError),
 }
+
+/// Why a backup was not made, not good, or not restored. The sentences are for the operator.
+#[derive(Debug, Error)]
+pub enum BackupError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A database of another engine.
+    #[error(
+        "`backup` and `restore` work on SQLite, and database_url names another engine: back it up and restore it with \
+         that engine's own tools, as docs/operations.md says under \"Backing up\""
+    )]
+    OtherEngine,
+    /// There is nothing to back up.
+    #[error("there is no database at {}, so there is nothing to back up: database_url says where it is", .0.display())]
+    NoDatabase(PathBuf),
+    /// The backup's name is taken.
+    #[error("{} is there already, and a backup is never written over another file: give another name", .0.display())]
+    Exists(PathBuf),
+    /// The backup could not be written.
+    #[error("the backup {} could not be made: {source}. There is no file of that name", path.display())]
+    NotWritten {
+        /// Its name.
+        path: PathBuf,
+        /// Why.
+        source: BoxError,
+    },
+    /// The backup could not be read.
+    #[error("the backup {} cannot be read: {source}. Nothing was touched", path.display())]
+    NotRead {
+        /// Its name.
+        path: PathBuf,
+        /// Why.
+        source: BoxError,
+    },
+    /// A file of another program.
+    #[error(
+        "{} is not a backup that `vimeo-connections backup` made, or it is damaged from its first byte on. Nothing was \
+         touched",
+        .0.display()
+    )]
+    Foreign(PathBuf),
+    /// A backup that is not as it was written.
+    #[error("the backup {} is damaged: {what}. Nothing was touched; take another backup", path.display())]
+    Damaged {
+        /// Its name.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A backup in a format that this version does not know.
+    #[error(
+        "the backup {} has format {format}, and this version knows format 1: it was made by a newer version, which can \
+         restore it. Nothing was touched",
+        path.display()
+    )]
+    NewerFormat {
+        /// Its name.
+        path: PathBuf,
+        /// Its format.
+        format: String,
+    },
+    /// A backup of a database that this version cannot follow.
+    #[error(
+        "the backup {} has schema {schema}, which needs a version of schema {lowest} at least; this version has schema \
+         {APPLICATION_SCHEMA}: it was made by a newer version, which can restore it. Nothing was touched",
+        path.display(), APPLICATION_SCHEMA = crate::APPLICATION_SCHEMA
+    )]
+    NewerSchema {
+        /// Its name.
+        path: PathBuf,
+        /// The schema of its database.
+        schema: u32,
+        /// The lowest application schema that may still use it.
+        lowest: u32,
+    },
+    /// There is something where the database would be restored to.
+    #[error(
+        "{} is there already, and a backup is never restored over it. Nothing was touched. Stop the service, move that \
+         file and those beside it that begin with its name to another place, keep them until the restored database has \
+         proven good, and run this again",
+        .0.display()
+    )]
+    Occupied(PathBuf),
+    /// The file system refused.
+    #[error("the database could not be restored to {}: {source}. There is no database at that place", path.display())]
+    NotRestored {
+        /// Where to.
+        path: PathBuf,
+        /// Why.
+        source: BoxError,
+    },
+}

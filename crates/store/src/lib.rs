@@ -3,6 +3,7 @@
 //! Invariant: one call is one transaction is one fact; what a call acknowledged survives the loss of power.
 
 mod error;
+mod hex;
 mod migrations;
 mod moves;
 mod postgres;
@@ -13,6 +14,7 @@ mod url;
 #[cfg(test)]
 mod contract;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,10 +25,10 @@ use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{KeptAnswer, OnceRequest, Reservation, Reserved};
-use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
+use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 
-pub use error::{BoxError, Error, OpenError};
+pub use error::{BackupError, BoxError, Error, OpenError};
 pub use moves::{
     MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, MovedTable, SourceMove, abandon_move,
     find_move, move_database,
@@ -314,8 +316,87 @@ pub async fn open(options: Options) -> Result<Arc<dyn Store>, OpenError> {
     })
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
-) -> Result<T, OpenError> {
+/// What a backup says of itself in its first line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupHeader {
+    /// The number of the last migration that its database has seen.
+    pub schema: u32,
+    /// When it was made: ISO 8601.
+    pub made_at: String,
+    /// The keyring keys that are needed to open what is in it.
+    pub keyring_keys: Vec<KeyringKeyId>,
+    /// How large its database is.
+    pub bytes: u64,
+    /// The hash of its database: SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// What a backup cannot know by itself.
+#[derive(Debug, Clone)]
+pub struct BackupStamp {
+    /// Now.
+    pub at: Timestamp,
+    /// Tells the files that are being made from others: a random name.
+    pub tag: String,
+}
+
+/// Copies the database, as it is at one moment, into a new file, beside whoever writes it.
+pub async fn back_up(
+    database_url: &DatabaseUrl,
+    target: PathBuf,
+    stamp: BackupStamp,
+) -> Result<BackupHeader, BackupError> {
+    let path = backup_path_of(database_url)?;
+    blocking(move || sqlite::backups::back_up(&path, &target, &stamp)).await
+}
+
+/// Whether a backup is whole: what it says of itself, and what is in its database.
+pub async fn check_backup(file: PathBuf, tag: String) -> Result<(BackupHeader, Inspection), BackupError> {
+    blocking(move || sqlite::backups::check(&file, &tag)).await
+}
+
+/// Takes the database out of a backup that is whole, beside the place where it will stand and where nothing may be.
+pub async fn stage_backup(
+    file: PathBuf,
+    database_url: &DatabaseUrl,
+    tag: String,
+) -> Result<StagedBackup, BackupError> {
+    let path = backup_path_of(database_url)?;
+    blocking(move || sqlite::backups::stage(&file, &path, &tag)).await.map(StagedBackup)
+}
+
+/// A database that was taken out of a backup and has not got its name yet. Dropped, it is gone.
+#[derive(Debug)]
+pub struct StagedBackup(sqlite::backups::Staged);
+
+impl StagedBackup {
+    /// What the backup says of itself.
+    pub fn header(&self) -> &BackupHeader {
+        &self.0.header
+    }
+
+    /// What its database says of itself.
+    pub fn found(&self) -> &Inspection {
+        &self.0.found
+    }
+
+    /// How to open the database meanwhile; it must be closed again before it is put in place.
+    pub fn database_url(&self) -> DatabaseUrl {
+        DatabaseUrl::of_file(self.0.path())
+    }
+
+    /// Gives the database its name, in one step and durably.
+    pub async fn put_in_place(self) -> Result<(), BackupError> {
+        blocking(move || self.0.put_in_place()).await
+    }
+}
+
+fn backup_path_of(database_url: &DatabaseUrl) -> Result<PathBuf, BackupError> {
+    Ok(database_url.file().ok_or(BackupError::OtherEngine)?.to_owned())
+}
+
+async fn blocking<T: Send + 'static, E: From<OpenError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
     tokio::task::spawn_blocking(work).await.map_err(|error| OpenError::Engine(Box::new(error)))?
 }

@@ -11,9 +11,10 @@ use domain::time::Timestamp;
 use thiserror::Error;
 
 use crate::error::in_full;
+use crate::hex::hex;
 use crate::postgres::Target;
 use crate::sqlite::Source;
-use crate::tables::{Checksum, Row, TABLES, Table, Value, hexadecimal};
+use crate::tables::{Checksum, Row, TABLES, Table, Value};
 use crate::url::Place;
 use crate::{BoxError, DatabaseUrl, OpenError};
 
@@ -284,7 +285,7 @@ async fn begin(
     let id = if let Some(from) = from {
         from.id
     } else {
-        let id = hexadecimal(&request.random);
+        let id = hex(request.random);
         source.mark(&id, &request.to.to_string(), now)?;
         id
     };

@@ -2,6 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::hex::hex;
+
 /// A table. The first columns of its list are its key, by which its rows are ordered.
 pub(crate) struct Table {
     pub(crate) name: &'static str,
@@ -159,18 +161,8 @@ impl Checksum {
 
     /// The number of rows, and the hash in hexadecimal digits.
     pub(crate) fn finish(self) -> (u64, String) {
-        (self.rows, hexadecimal(&self.hash.finalize()))
+        (self.rows, hex(self.hash.finalize()))
     }
-}
-
-/// Bytes in hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

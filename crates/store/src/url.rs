@@ -72,6 +72,11 @@ impl DatabaseUrl {
         Err(OpenError::Url("it begins with neither"))
     }
 
+    /// The URL of a file, whatever its path has in it.
+    pub(crate) fn of_file(path: &Path) -> Self {
+        Self { shown: format!("sqlite://{}", path.display()), place: Place::Sqlite(path.to_owned()) }
+    }
+
     /// The file, if the engine is SQLite.
     pub fn file(&self) -> Option<&Path> {
         match &self.place {

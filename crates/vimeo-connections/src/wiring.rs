@@ -30,6 +30,14 @@ pub(crate) enum WiringError {
         path.display()
     )]
     KeyringLost { path: PathBuf, database_url: DatabaseUrl, keys: String },
+    #[error(
+        "there is no keyring file at {}, and a backup is restored only with the keyring that it was sealed with. \
+         Nothing was touched. Put the keyring back, from its own backup, or set keyring.file \
+         (VIMEO_CONNECTIONS_KEYRING__FILE) to where it is. Do not run `init`: a new keyring cannot open what an old \
+         one sealed",
+        .0.display()
+    )]
+    NoKeyringToRestoreWith(PathBuf),
     #[error("{0}. Nothing was touched. Restore the keyring from its backup")]
     KeyringDamaged(KeyringFileError),
     #[error("{0}. Nothing was touched")]
@@ -68,24 +76,45 @@ pub(crate) async fn open_for_migrating(config: &Config) -> Result<App, WiringErr
     open(config, Migrations::Apply, Verification::Off, TaskTracker::new()).await
 }
 
+/// What a backup is restored with, and where to.
+pub(crate) async fn setup_for_restoring(config: &Config) -> Result<Setup, WiringError> {
+    let keyring = match read_keyring(config).await {
+        Err(WiringError::NoKeyringYet(path)) => return Err(WiringError::NoKeyringToRestoreWith(path)),
+        read => read?,
+    };
+    Ok(setup(config, keyring, Verification::Off, TaskTracker::new()))
+}
+
+/// The keyring, if there is one: for what can be done without.
+pub(crate) async fn find_keyring(config: &Config) -> Result<Option<Keyring>, WiringError> {
+    match read_keyring(config).await {
+        Err(WiringError::NoKeyringYet(_) | WiringError::KeyringLost { .. }) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 async fn open(
     config: &Config,
     migrations: Migrations,
     verification: Verification,
     tasks: TaskTracker,
 ) -> Result<App, WiringError> {
-    let setup = Setup {
-        keyring: read_keyring(config).await?,
+    let keyring = read_keyring(config).await?;
+    Ok(App::open(Setup { migrations, ..setup(config, keyring, verification, tasks) }).await?)
+}
+
+fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: TaskTracker) -> Setup {
+    Setup {
+        keyring,
         database_url: config.database_url.clone(),
         queue: config.queue,
         postgres: config.postgres.clone(),
-        migrations,
+        migrations: Migrations::OnlyIfNew,
         verification,
         clock: Clock::system(),
         randomness: Randomness::system(),
         tasks,
-    };
-    Ok(App::open(setup).await?)
+    }
 }
 
 async fn read_keyring(config: &Config) -> Result<Keyring, WiringError> {

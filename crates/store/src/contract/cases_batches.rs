@@ -71,7 +71,7 @@ async fn stored(store: &dyn Store, account: &AccountId) -> Vec<Connection> {
 }
 
 pub(crate) async fn a_refused_insertion_disturbs_no_neighbour_wherever_it_stands(place: &Place) {
-    let store = place.open().await;
+    let store = place.open_with_one_writer().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 0, "taken").await.unwrap();
     let mut expected = stored(&*store, &one).await;
@@ -90,11 +90,11 @@ pub(crate) async fn a_refused_insertion_disturbs_no_neighbour_wherever_it_stands
             let (account, new) = &mut writes[position];
             refusal.spoil(account, new, &name);
             let sent = writes.clone();
-            let results = all(sent.into_iter().map(|(account, new)| {
+            let sent = sent.into_iter().map(|(account, new)| {
                 let store = store.clone();
                 async move { store.insert_connection(&account, new).await }
-            }))
-            .await;
+            });
+            let results = place.together(&store, sent).await;
             // Of two that want one name, either may be the first.
             let is_first = results[position].is_ok() && refusal == Refusal::NameTakenInTheBatch;
             let refused = if is_first { neighbour } else { position };
@@ -117,7 +117,7 @@ pub(crate) async fn a_refused_insertion_disturbs_no_neighbour_wherever_it_stands
 }
 
 pub(crate) async fn a_refused_deletion_disturbs_no_neighbour_wherever_it_stands(place: &Place) {
-    let store = place.open().await;
+    let store = place.open_with_one_writer().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     let mut number = 0;
     let mut events = 1;
@@ -147,7 +147,7 @@ pub(crate) async fn a_refused_deletion_disturbs_no_neighbour_wherever_it_stands(
                 let store = store.clone();
                 async move { store.delete_connection(&account, &id, &event).await }
             });
-            for (at, result) in (0..).zip(all(deletions).await) {
+            for (at, result) in (0..).zip(place.together(&store, deletions).await) {
                 let is_expected = match result {
                     Ok(Changed::Yes) => at != position || (refusal == 1 && position == AT_ONCE - 1),
                     Ok(Changed::No) => at == position && refusal < 2,
@@ -171,7 +171,7 @@ pub(crate) async fn a_refused_deletion_disturbs_no_neighbour_wherever_it_stands(
 
 /// Two accounts' writes, mixed; the same names in both.
 pub(crate) async fn writes_of_several_accounts_do_not_meet(place: &Place) {
-    let store = place.open().await;
+    let store = place.open_with_one_writer().await;
     let accounts = [insert_account(&*store, 1).await, insert_account(&*store, 2).await];
     for round in 0..4 {
         let writes = (0..64_u32).map(|at| {
@@ -183,7 +183,7 @@ pub(crate) async fn writes_of_several_accounts_do_not_meet(place: &Place) {
             async move { (at, store.insert_connection(&account, new).await) }
         });
         let mut done = [0; 64];
-        for (at, result) in all(writes).await {
+        for (at, result) in place.together(&store, writes).await {
             match result {
                 Ok(()) => done[(at / 4 * 2 + at % 2) as usize] += 1,
                 Err(Error::NameTaken) => {}

@@ -180,7 +180,7 @@ pub(crate) async fn an_update_is_refused_as_one_and_changes_nothing(place: &Plac
 }
 
 pub(crate) async fn a_refused_update_disturbs_no_neighbour_wherever_it_stands(place: &Place) {
-    let store = place.open().await;
+    let store = place.open_with_one_writer().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 100, "taken").await.unwrap();
     for number in 0..AT_ONCE {
@@ -198,7 +198,8 @@ pub(crate) async fn a_refused_update_disturbs_no_neighbour_wherever_it_stands(pl
             }
             refusal.spoil(&mut updates[position]);
             let sent = updates.clone();
-            let results = all(sent.into_iter().map(|update| store.update_connection(&one, update))).await;
+            let sent = sent.into_iter().map(|update| store.update_connection(&one, update));
+            let results = place.together(&store, sent).await;
             for (at, (result, update)) in results.into_iter().zip(updates).enumerate() {
                 if at == position {
                     refusal.assert_is(&result, expected[at].version);

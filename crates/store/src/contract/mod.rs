@@ -1,10 +1,13 @@
 //! What every engine must do. `contract_suite!` runs each case on one engine: on a place of its own, where it can open
 //! the store again. And `moves`: from one engine to the other.
 
+mod alike;
 mod cases;
 mod cases_batches;
 mod cases_idempotency;
 mod cases_life;
+mod cases_nodes;
+mod catalogs;
 mod moves;
 mod place;
 pub(crate) mod samples;
@@ -84,5 +87,12 @@ contract_suite! {
         an_account_is_deleted_in_parts_and_can_be_taken_up_again,
         an_account_that_is_being_deleted_takes_no_more_connections,
         the_deletion_of_an_account_leaves_the_others_as_they_were,
+    }
+    cases_nodes {
+        of_two_nodes_that_want_the_same_names_each_name_goes_to_one,
+        of_two_nodes_that_change_the_same_rows_each_row_is_changed_by_one,
+        of_two_nodes_that_reserve_one_key_one_gets_it,
+        what_one_node_has_written_another_sees_at_once,
+        of_many_keyrings_that_come_first_one_is_kept,
     }
 }

@@ -302,7 +302,7 @@ async fn a_source_goes_to_one_target(source: &Place, target: &Place) {
     let refused = move_to(source, &elsewhere).await;
     assert!(matches!(refused, Err(MoveError::OtherTarget { .. })), "{refused:?}");
     // The target by another name is the same one, and an empty one of the same name may stand in for a lost one.
-    let by_name = target.url.replace("127.0.0.1", "localhost");
+    let by_name = target.url().replace("127.0.0.1", "localhost");
     let by_name = Place::of_url(by_name);
     assert!(matches!(move_to(source, &by_name).await, Ok(MoveOutcome::Done(_))));
     let refused = move_to(source, &elsewhere).await;

@@ -4,8 +4,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use domain::audit::Actor;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
+use tokio_util::task::TaskTracker;
 
 use super::samples;
 use crate::postgres::{Clock, Postgres};
@@ -14,7 +17,7 @@ use crate::{DatabaseUrl, Migrations, Options, PostgresOptions, Store};
 
 /// A place for one case's data, and how to open a store on it.
 pub(crate) struct Place {
-    pub(super) url: String,
+    url: String,
     /// The file's directory, or the URL of the server with the name of the database.
     _directory: Option<tempfile::TempDir>,
     server: Option<(String, String)>,
@@ -103,6 +106,10 @@ impl Place {
         rows
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The file.
     pub(crate) fn path(&self) -> PathBuf {
         self.database_url().file().unwrap().to_owned()
@@ -119,6 +126,54 @@ impl Place {
 
     pub(crate) async fn open_with_queue(&self, queue: usize) -> Arc<dyn Store> {
         self.open_as(Options { queue, ..self.options() }).await
+    }
+
+    /// Opened so that writes which wait at the same time share a transaction.
+    pub(crate) async fn open_with_one_writer(&self) -> Arc<dyn Store> {
+        let options = self.options();
+        self.open_as(Options { postgres: PostgresOptions { writers: 1, ..options.postgres }, ..options })
+            .await
+    }
+
+    /// Does all of these writes of one kind in one transaction, on a store that has one writer: another write, which
+    /// somebody else's lock holds up, keeps that busy until all stand in the queue.
+    pub(crate) async fn together<T>(
+        &self,
+        store: &Arc<dyn Store>,
+        writes: impl IntoIterator<Item = impl Future<Output = T>>,
+    ) -> Vec<T> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let nobody = samples::account(250).id;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let event = samples::event(&nobody, number, Actor::Operator, "holds the writer up");
+        let busy = {
+            let store = store.clone();
+            async move { store.insert_audit_event(&nobody, &event).await.unwrap() }
+        };
+        if self.server.is_none() {
+            let lock = rusqlite::Connection::open(self.path()).unwrap();
+            lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+            let busy = TaskTracker::new().spawn(busy);
+            let unlock = async { lock.execute_batch("COMMIT").unwrap() };
+            let (done, ()) = tokio::join!(samples::all(writes), unlock);
+            busy.await.unwrap();
+            return done;
+        }
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+        let connection = TaskTracker::new().spawn(connection);
+        client.batch_execute("BEGIN; LOCK TABLE audit_events IN SHARE MODE").await.unwrap();
+        let busy = TaskTracker::new().spawn(busy);
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database =
+            (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let unlock = async { client.batch_execute("COMMIT").await.unwrap() };
+        let (done, ()) = tokio::join!(samples::all(writes), unlock);
+        busy.await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
+        done
     }
 
     /// Opened so that instants are those of the case, whichever clock the engine has.

@@ -199,7 +199,8 @@ pub(super) fn delete_of_account(
     connection
         .prepare_cached(
             "DELETE FROM idempotency_records WHERE rowid IN
-                (SELECT rowid FROM idempotency_records WHERE account_id = ?1 LIMIT ?2)",
+                (SELECT rowid FROM idempotency_records WHERE account_id = ?1
+                 ORDER BY operation, idempotency_key LIMIT ?2)",
         )?
         .execute((account.as_str(), limit))
 }

@@ -5,6 +5,8 @@
 mod accounts;
 mod api_keys;
 mod audit_events;
+mod backup_files;
+pub(crate) mod backups;
 mod checkpoints;
 mod connections;
 mod idempotency_records;
@@ -12,6 +14,7 @@ mod moves;
 mod readers;
 mod rows;
 mod schema;
+mod scratch;
 mod sealing_keys;
 mod service;
 mod writer;

@@ -1,5 +1,7 @@
 //! Bringing a file to this version's schema, in one transaction. And looking at one without touching it.
 
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,25 +29,47 @@ pub(crate) fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
         Ok(_) => {}
     }
     let connection = open_untouched(path).map_err(engine)?;
-    let Some(state) = read_state(&connection, path)? else { return Ok(None) };
+    look(&connection, path)
+}
+
+/// The same through a connection that there is already.
+pub(super) fn look(connection: &Connection, path: &Path) -> Result<Option<Inspection>, OpenError> {
+    let Some(state) = read_state(connection, path)? else { return Ok(None) };
     state.refuse_if_too_new()?;
-    let keyring_checks = read_checks(&connection).map_err(|error| unreadable(error, path))?;
+    let keyring_checks = read_checks(connection).map_err(|error| unreadable(error, path))?;
     Ok(Some(Inspection { schema: state.schema, keyring_checks }))
 }
 
 /// A file with a write-ahead log must be read with it. One without is read as it lies, so that no log is made.
-fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let has_log = std::fs::metadata(Path::new(&log)).is_ok_and(|metadata| metadata.len() > 0);
-    let immutable = if has_log { "" } else { "?immutable=1" };
-    let escaped = path.to_string_lossy().replace('%', "%25").replace('#', "%23").replace('?', "%3f");
+pub(super) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
+    let immutable = if has_log(path) { "" } else { "?immutable=1" };
     let connection = Connection::open_with_flags(
-        format!("file:{escaped}{immutable}"),
+        uri_of(path, immutable),
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.pragma_update(None, "busy_timeout", super::BUSY_TIMEOUT_MILLIS)?;
     Ok(connection)
+}
+
+/// Whether a write-ahead log lies beside a database: somebody may be writing there, even if it is empty just now.
+pub(super) fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).exists()
+}
+
+/// A file's name as SQLite takes it with parameters, byte for byte.
+pub(super) fn uri_of(path: &Path, parameters: &str) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(uri, "%{byte:02x}");
+        }
+    }
+    uri + parameters
 }
 
 /// Brings the database to this version's schema, if the options allow it.
@@ -138,7 +162,7 @@ pub(super) fn read_state(connection: &Connection, path: &Path) -> Result<Option<
 }
 
 /// Why a file cannot be read: another program's, damaged, or what the engine says.
-fn unreadable(error: rusqlite::Error, path: &Path) -> OpenError {
+pub(super) fn unreadable(error: rusqlite::Error, path: &Path) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::Foreign(path.to_owned()),
         Some(ErrorCode::DatabaseCorrupt) => {

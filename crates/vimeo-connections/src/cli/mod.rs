@@ -1,6 +1,7 @@
 //! The command line: what an operator types, and what is answered.
 
 mod accounts;
+mod backups;
 mod confirmation;
 mod connections;
 mod credentials;
@@ -49,6 +50,10 @@ enum Command {
     Serve,
     /// Bring the database to this version's schema, as `serve` does at its start
     Migrate,
+    /// Copy the database into a new file, beside the running service or without one; the keyring is not in it
+    Backup(backups::Backup),
+    /// Put the database of a backup where there is none yet, or look whether the backup is good
+    Restore(backups::Restore),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -103,6 +108,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
             wiring::open_for_migrating(&config).await?.close().await;
             output::say(&format!("The database {} has this version's schema.", config.database_url))
         }
+        Command::Backup(command) => backups::back_up(&config, command).await,
+        Command::Restore(command) => backups::restore(&config, command).await,
         Command::Config(ConfigCommand::Check) => output::say(config::effective(&layers).trim_end()),
         Command::Accounts(command) => {
             administer(&config, async |app| accounts::run(app, command).await).await

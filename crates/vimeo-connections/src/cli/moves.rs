@@ -19,7 +19,7 @@ pub(super) struct Arguments {
     /// The database that there is: `sqlite:PATH`
     #[arg(long, value_name = "URL")]
     from: String,
-    /// An empty one: `postgres://…`; if it is not said, the one that database_url names, which keeps its password out of
+    /// An empty one: `postgres://…`; if it is not said, the one that `database_url` names, which keeps its password out of
     /// the arguments
     #[arg(long, value_name = "URL", conflicts_with = "abandon")]
     to: Option<String>,

@@ -15,7 +15,7 @@ use crate::load::{Load, Promise, assert_shown, assert_whole};
 const DATABASE_FAILED: i32 = 70;
 
 /// Builds the library (the C compiler is at hand: SQLite is built with it).
-fn failing_disk(directory: &Path) -> PathBuf {
+pub(crate) fn failing_disk(directory: &Path) -> PathBuf {
     let library = directory.join("failing_disk.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/failing_disk.c");
     let mut compiler = Command::new("cc");

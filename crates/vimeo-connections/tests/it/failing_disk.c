@@ -30,7 +30,9 @@ static int sync_fails(int file) {
 /* Every third write still finds room, so that transactions break off in their middle, not only at their start. */
 static int is_full(int file) {
     static atomic_uint asked;
-    return is_told("disk-full") && is_called(file, "-wal") && atomic_fetch_add(&asked, 1) % 3 != 0;
+    int is_meant = (is_told("disk-full") && is_called(file, "-wal"))
+        || (is_told("backup-disk-full") && is_called(file, ".partial"));
+    return is_meant && atomic_fetch_add(&asked, 1) % 3 != 0;
 }
 
 int fsync(int file) {

@@ -316,6 +316,12 @@ impl Drop for Service {
     }
 }
 
+/// The schema of this version: the number of its migrations.
+pub(crate) fn schema() -> usize {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/migrations/sqlite");
+    fs::read_dir(directory).unwrap().count()
+}
+
 /// Waits until something is so; gives up after [`PATIENCE`].
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let started = Instant::now();

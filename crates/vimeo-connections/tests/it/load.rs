@@ -79,6 +79,11 @@ impl Load {
         self.reached.notified().await;
     }
 
+    /// How many creations were acknowledged so far: as many of the promises, from the first on, were made by now.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// Lets the clients come to their end; what was promised and how many were refused.
     pub(crate) async fn finish(mut self) -> (Vec<Promise>, Vec<StatusCode>) {
         self.stopping.store(true, Ordering::Relaxed);

@@ -5,6 +5,7 @@
     reason = "a test that is surprised should fail on the spot"
 )]
 
+mod backups;
 mod bad_requests;
 mod browsers;
 mod callers;
@@ -35,6 +36,7 @@ mod moves;
 mod operator;
 mod postgres;
 mod races;
+mod restores;
 mod running;
 mod sealing;
 mod secrets;

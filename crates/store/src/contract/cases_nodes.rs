@@ -1,0 +1,157 @@
+//! The cases of several nodes on one database: nothing that one of them knows is the truth.
+
+use domain::connection::{Connection, ConnectionName};
+use domain::id::AccountId;
+use domain::idempotency::{IdempotencyKey, OnceRequest, Operation, RequestMac, Reserved};
+use domain::secret::{KeyringCheck, KeyringKeyId};
+
+use super::Place;
+use super::samples::{
+    self, actor, all, at, connection, event, insert_account, insert_connection, key_row, operation_id,
+};
+use crate::{Changed, ConnectionUpdate, Error, NewConnection, Store};
+
+const ROUNDS: u32 = 8;
+const AT_ONCE: u32 = 32;
+
+fn new_connection(account: &AccountId, number: u32, name: &str) -> NewConnection {
+    let (mut row, sealed) = connection(account, number, "any");
+    row.name = ConnectionName::parse(name).unwrap();
+    let event = event(account, 100_000 + number, domain::audit::Actor::Operator, row.id.as_str());
+    NewConnection { connection: row, sealed, event, completion: None }
+}
+
+/// Each node in the other's opposite order: what they lock must not be locked in the order of arrival.
+pub(crate) async fn of_two_nodes_that_want_the_same_names_each_name_goes_to_one(place: &Place) {
+    let nodes = [place.open().await, place.open().await];
+    let one = insert_account(&*nodes[0], 1).await;
+    for round in 0..ROUNDS {
+        let writes = (0..2 * AT_ONCE).map(|at| {
+            let (node, name) = if at < AT_ONCE { (&nodes[0], at) } else { (&nodes[1], 2 * AT_ONCE - 1 - at) };
+            let new = new_connection(&one, round * 1_000 + at, &format!("name {round} {name}"));
+            let one = &one;
+            async move { (name, node.insert_connection(one, new).await) }
+        });
+        let mut done = [0; AT_ONCE as usize];
+        for (name, result) in all(writes).await {
+            match result {
+                Ok(()) => done[name as usize] += 1,
+                Err(Error::NameTaken) => {}
+                Err(error) => panic!("{round}, {name}: {error:?}"),
+            }
+        }
+        assert_eq!(done, [1; AT_ONCE as usize], "round {round}");
+    }
+    let events = nodes[1].list_audit_events(&one, 10_000).await.unwrap();
+    assert_eq!(events.len(), 1 + (ROUNDS * AT_ONCE) as usize);
+}
+
+pub(crate) async fn of_two_nodes_that_change_the_same_rows_each_row_is_changed_by_one(place: &Place) {
+    let nodes = [place.open().await, place.open().await];
+    let one = insert_account(&*nodes[0], 1).await;
+    for number in 0..AT_ONCE {
+        insert_connection(&*nodes[0], &one, number, &format!("c {number}")).await.unwrap();
+    }
+    for version in 5..5 + u64::from(ROUNDS) {
+        let updates = (0..2 * AT_ONCE).map(|at| {
+            let (node, number) =
+                if at < AT_ONCE { (&nodes[0], at) } else { (&nodes[1], 2 * AT_ONCE - 1 - at) };
+            let connection = Connection {
+                version,
+                updated_at: samples::at(10),
+                ..connection(&one, number, &format!("c {number}")).0
+            };
+            let number = u32::try_from(version).unwrap() * 1_000 + at;
+            let update = ConnectionUpdate {
+                expected_version: version - 1,
+                event: event(&one, number, domain::audit::Actor::Operator, "c"),
+                connection,
+                resealed: None,
+            };
+            let one = &one;
+            async move { node.update_connection(one, update).await }
+        });
+        let (mut done, mut late) = (0, 0);
+        for result in all(updates).await {
+            match result {
+                Ok(()) => done += 1,
+                Err(Error::VersionConflict { current }) if current == version => late += 1,
+                Err(error) => panic!("{version}: {error:?}"),
+            }
+        }
+        assert_eq!((done, late), (AT_ONCE, AT_ONCE), "version {version}");
+    }
+}
+
+pub(crate) async fn of_two_nodes_that_reserve_one_key_one_gets_it(place: &Place) {
+    let nodes = [place.open().await, place.open().await];
+    let one = insert_account(&*nodes[0], 1).await;
+    for round in 0..ROUNDS {
+        let asked = (0..AT_ONCE).map(|at| {
+            let request = OnceRequest {
+                operation_id: operation_id(),
+                operation: Operation::CreateConnection,
+                key: IdempotencyKey::parse(&format!("k{}", at % 4)).unwrap(),
+                mac: RequestMac([1; 32]),
+                at: samples::at(i64::from(round) * 30),
+            };
+            let (node, one) = (&nodes[at as usize / 4 % 2], &one);
+            async move { (at % 4, node.reserve_idempotency_key(one, &request).await.unwrap()) }
+        });
+        let mut got = [0; 4];
+        for (key, said) in all(asked).await {
+            match said {
+                Reserved::Now(reservation) => {
+                    assert_eq!(reservation.attempt, u64::from(round) + 1);
+                    got[key as usize] += 1;
+                }
+                said => assert_eq!(said, Reserved::InUse),
+            }
+        }
+        assert_eq!(got, [1; 4], "round {round}");
+    }
+}
+
+pub(crate) async fn what_one_node_has_written_another_sees_at_once(place: &Place) {
+    let nodes = [place.open().await, place.open().await];
+    let one = insert_account(&*nodes[0], 1).await;
+    for number in 0..AT_ONCE {
+        let (here, there) = (&nodes[number as usize % 2], &nodes[(number as usize + 1) % 2]);
+        insert_connection(&**here, &one, number, &format!("c {number}")).await.unwrap();
+        let id = connection(&one, number, "any").0.id;
+        assert!(there.find_connection(&one, &id).await.unwrap().is_some());
+        let mut key = key_row(&one, u8::try_from(number).unwrap());
+        key.hash.0[1] = 200;
+        here.insert_api_key(&one, &key, &event(&one, 1_000 + number, domain::audit::Actor::Operator, "key"))
+            .await
+            .unwrap();
+        let by_key = |number: u32| {
+            let mut new = new_connection(&one, 500 + number, &format!("by key {number}"));
+            new.event.actor = actor(&key);
+            new
+        };
+        there.insert_connection(&one, by_key(2 * number)).await.unwrap();
+        let mut revoked = key.clone();
+        revoked.key.revoked_at = Some(at(0));
+        let written = event(&one, 2_000 + number, domain::audit::Actor::Operator, "key");
+        let changed = here.update_api_key_revoked(&one, &key.mac, &revoked, &written).await.unwrap();
+        assert_eq!(changed, Changed::Yes);
+        let refused = there.insert_connection(&one, by_key(2 * number + 1)).await;
+        assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
+    }
+}
+
+pub(crate) async fn of_many_keyrings_that_come_first_one_is_kept(place: &Place) {
+    let nodes = [place.open().await, place.open().await];
+    let check = |number: u32| KeyringCheck {
+        keyring_key: KeyringKeyId(format!("k_{number}")),
+        value: [u8::try_from(number).unwrap(); 32],
+    };
+    let proposals = (0..16).map(|number| {
+        let node: &dyn Store = &*nodes[number as usize % 2];
+        async move { node.insert_keyring_check(&check(number), &[]).await.unwrap() }
+    });
+    let kept = all(proposals).await;
+    assert_eq!(kept[0].len(), 1, "{kept:?}");
+    assert!(kept.iter().all(|said| *said == kept[0]), "{kept:?}");
+}

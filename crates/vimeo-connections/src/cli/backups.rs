@@ -1,0 +1,153 @@
+//! `backup` and `restore`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use app::{BackupHeader, Clock, RestoredKeys};
+use clap::Args;
+use seal::Randomness;
+use serde_json::{Value, json};
+
+use super::{BoxError, Format, output};
+use crate::config::Config;
+use crate::wiring;
+
+/// What counts as large enough for the next larger unit.
+const UNIT: u64 = 1024;
+
+#[derive(Args)]
+pub(super) struct Backup {
+    /// The file to make; one that is there is never overwritten
+    file: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct Restore {
+    /// What `backup` made
+    file: PathBuf,
+    /// Revoke all API keys that are in the backup, for when they may have leaked
+    #[arg(long)]
+    revoke_keys: bool,
+    /// Only look whether the backup is good; restore nothing
+    #[arg(long, conflicts_with = "revoke_keys")]
+    check: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) async fn back_up(config: &Config, command: Backup) -> Result<ExitCode, BoxError> {
+    let Backup { file, format } = command;
+    if file.as_os_str() == "-" {
+        return Err(
+            "a backup is a file, which is there whole or not at all; standard output cannot promise that. \
+                    Give the name of a file, and copy it from there"
+                .into(),
+        );
+    }
+    let header =
+        app::back_up(&config.database_url, file.clone(), &Clock::system(), &Randomness::system()).await?;
+    if format.json {
+        return output::say_json(&shown(&header));
+    }
+    output::say(&format!(
+        "Made the backup {}: {}, schema {}, as of {}.\n{}",
+        file.display(),
+        size(header.bytes),
+        header.schema,
+        header.made_at,
+        keys_needed(&header)
+    ))
+}
+
+pub(super) async fn restore(config: &Config, command: Restore) -> Result<ExitCode, BoxError> {
+    if command.check {
+        return check(config, command).await;
+    }
+    let Restore { file, revoke_keys, format, .. } = command;
+    let keys = if revoke_keys { RestoredKeys::Revoke } else { RestoredKeys::Keep };
+    let setup = wiring::setup_for_restoring(config).await?;
+    let restored = app::restore_backup(setup, &file, keys).await?;
+    if format.json {
+        let mut shown = shown(&restored.header);
+        if let Some(object) = shown.as_object_mut() {
+            object.insert("revokedKeys".to_owned(), json!(restored.revoked_keys));
+        }
+        return output::say_json(&shown);
+    }
+    let keys = match restored.revoked_keys {
+        Some(count) => format!(
+            "Revoked {count} API keys, which are all that were not revoked; `vimeo-connections keys create` makes new \
+             ones."
+        ),
+        None => "API keys that were revoked since then let their holders in again, and those made since then are gone: \
+                 look at `vimeo-connections keys list`."
+            .to_owned(),
+    };
+    output::say(&format!(
+        "Restored the backup {} of {} into {}.\n{keys}\n\
+         Next: vimeo-connections serve, and vimeo-connections connections check, which opens every connection once.",
+        file.display(),
+        restored.header.made_at,
+        config.database_url
+    ))
+}
+
+async fn check(config: &Config, command: Restore) -> Result<ExitCode, BoxError> {
+    let Restore { file, format, .. } = command;
+    let keyring = wiring::find_keyring(config).await?;
+    let header = app::check_backup(&file, keyring.as_ref(), &Randomness::system()).await?;
+    if format.json {
+        let mut shown = shown(&header);
+        if let Some(object) = shown.as_object_mut() {
+            object.insert("keyringFits".to_owned(), json!(keyring.map(|_| true)));
+        }
+        return output::say_json(&shown);
+    }
+    let keys = match keyring {
+        Some(_) => "The keyring here holds the keys that it needs.".to_owned(),
+        None => format!("There is no keyring here to compare it with. {}", keys_needed(&header)),
+    };
+    output::say(&format!(
+        "The backup {} is good: {}, schema {}, as of {}.\n{keys}",
+        file.display(),
+        size(header.bytes),
+        header.schema,
+        header.made_at
+    ))
+}
+
+fn keys_needed(header: &BackupHeader) -> String {
+    if header.keyring_keys.is_empty() {
+        return "Nothing in it is sealed.".to_owned();
+    }
+    format!(
+        "To open it, the keyring with {} is needed, which is not in it. Keep a backup of the keyring, and keep it apart \
+         from this one: who has both can open everything.",
+        app::keys_in_words(&header.keyring_keys)
+    )
+}
+
+fn shown(header: &BackupHeader) -> Value {
+    let keys: Vec<_> = header.keyring_keys.iter().map(ToString::to_string).collect();
+    json!({
+        "schema": header.schema,
+        "madeDate": header.made_at,
+        "bytes": header.bytes,
+        "sha256": header.sha256,
+        "keyringKeys": keys,
+    })
+}
+
+/// Bytes, for a person: whole units, rounded up.
+fn size(bytes: u64) -> String {
+    let mut count = bytes;
+    for unit in ["bytes", "KiB", "MiB"] {
+        if count < 10 * UNIT {
+            return format!("{count} {unit}");
+        }
+        count = count.div_ceil(UNIT);
+    }
+    format!("{count} GiB")
+}
