@@ -135,7 +135,7 @@ fn on(world: &World, url: &str, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), said(&output))
 }
 
-fn refuses(output: (bool, String), why: &str) {
+fn refuses(output: &(bool, String), why: &str) {
     assert!(!output.0 && output.1.contains(why), "{}", output.1);
 }
 
@@ -195,8 +195,8 @@ async fn a_hundred_thousand_connections_arrive_however_often_their_move_is_kille
         let now = copied(&database);
         assert!(so_far < now && now < MANY, "not in the middle of copying: {so_far} {now}");
         so_far = now;
-        refuses(on(&world, &url, &["serve"]), "unfinished copy of sqlite:/");
-        refuses(on(&world, &url, &["accounts", "list"]), "unfinished copy of sqlite:/");
+        refuses(&on(&world, &url, &["serve"]), "unfinished copy of sqlite:/");
+        refuses(&on(&world, &url, &["accounts", "list"]), "unfinished copy of sqlite:/");
         let refused = world.post(&world.good_body("late")).await;
         assert_eq!(refused.status, 503, "killed, the move keeps the source as it is");
     }
@@ -205,8 +205,8 @@ async fn a_hundred_thousand_connections_arrive_however_often_their_move_is_kille
     moving.until("compared", 20_000);
     moving.kill();
     assert_eq!(copied(&database), MANY + 1);
-    refuses(on(&world, &url, &["serve"]), "unfinished copy");
-    refuses(on(&world, FROM, &["serve"]), "is being moved to postgres://");
+    refuses(&on(&world, &url, &["serve"]), "unfinished copy");
+    refuses(&on(&world, FROM, &["serve"]), "is being moved to postgres://");
 
     let (is_done, said) = Moving::start(&world, &url).end();
     assert!(is_done && said.contains("connections          100001  "), "{said}");
@@ -217,7 +217,7 @@ async fn a_hundred_thousand_connections_arrive_however_often_their_move_is_kille
     let refused = world.post(&world.good_body("late")).await;
     assert_eq!(refused.status, 503, "moved, the source takes no writes any more");
     assert_eq!(world.service.terminate(), Some(0));
-    refuses(on(&world, FROM, &["serve"]), "was moved to postgres://");
+    refuses(&on(&world, FROM, &["serve"]), "was moved to postgres://");
     let (is_good, said) = on(&world, &url, &["connections", "check"]);
     assert!(is_good && said.contains("100001 connections of 1 accounts open."), "{said}");
 
@@ -246,9 +246,9 @@ async fn a_move_that_loses_its_server_is_taken_up_again() {
     moving.until("copied", 5_000);
     server.kill();
     let lost = moving.end();
-    refuses(lost.clone(), "Run the same command again to go on from here");
+    refuses(&lost, "Run the same command again to go on from here");
     assert!(!lost.1.contains("hunter"), "{}", lost.1);
-    refuses((false, said(&move_to(&world, &url))), "the database server cannot be used");
+    refuses(&(false, said(&move_to(&world, &url))), "the database server cannot be used");
     server.start();
     let done = move_to(&world, &url);
     assert!(done.status.success(), "{}", said(&done));
@@ -265,7 +265,7 @@ async fn a_move_onto_a_full_disk_goes_on_when_there_is_room() {
     moving.until("copied", 5_000);
     server.fill_disk();
     let full = moving.end();
-    refuses(full.clone(), "Run the same command again to go on from here");
+    refuses(&full, "Run the same command again to go on from here");
     assert!(full.1.contains("No space left"), "{}", full.1);
     server.free_disk();
     let done = move_to(&world, &url);
@@ -281,21 +281,21 @@ async fn a_source_is_given_back_when_somebody_says_so() {
         let output = run(world.path(), &[], &arguments);
         (output.status.success(), said(&output))
     };
-    refuses(abandon(&["--yes"]), "no source of a move");
+    refuses(&abandon(&["--yes"]), "no source of a move");
     fill(&world, SOME);
     let mut moving = Moving::start(&world, &database.url());
     moving.until("copied", 5_000);
     moving.kill();
     assert_eq!(world.post(&world.good_body("late")).await.status, 503);
-    refuses(abandon(&[]), "say --yes, or run this at a terminal");
+    refuses(&abandon(&[]), "say --yes, or run this at a terminal");
     let (is_done, said) = abandon(&["--yes"]);
     assert!(is_done && said.contains("takes writes again") && said.contains("Nothing was lost"), "{said}");
     assert_eq!(world.post(&world.good_body("again")).await.status, 201, "the running service goes on");
-    refuses(on(&world, &database.url(), &["serve"]), "unfinished copy");
+    refuses(&on(&world, &database.url(), &["serve"]), "unfinished copy");
 
     let Some(other) = SharedPostgres::database(Version::V15) else { return };
     assert!(move_to(&world, &other.url()).status.success());
-    refuses(abandon(&[]), "from now on the two differ");
+    refuses(&abandon(&[]), "from now on the two differ");
     assert_eq!(world.post(&world.good_body("late")).await.status, 503);
     let (is_done, said) = abandon(&["--yes"]);
     assert!(is_done && said.contains("What was written to the other database"), "{said}");
@@ -311,9 +311,9 @@ async fn a_source_is_moved_by_one_process_at_a_time() {
     let mut moving = Moving::start(&world, &database.url());
     moving.until("copied", 5_000);
     moving.signal(Signal::STOP);
-    refuses((false, said(&move_to(&world, &database.url()))), "another `vimeo-connections move` is at work");
+    refuses(&(false, said(&move_to(&world, &database.url()))), "another `vimeo-connections move` is at work");
     let abandon = run(world.path(), &[], &["move", "--from", FROM, "--abandon", "--yes"]);
-    refuses((abandon.status.success(), said(&abandon)), "another `vimeo-connections move` is at work");
+    refuses(&(abandon.status.success(), said(&abandon)), "another `vimeo-connections move` is at work");
     moving.signal(Signal::CONT);
     let (is_done, said) = moving.end();
     assert!(is_done, "{said}");
@@ -372,7 +372,7 @@ async fn a_target_that_is_in_use_is_left_alone() {
     let rows = "SELECT xmin, * FROM accounts; SELECT xmin, * FROM service_secrets; SELECT xmin, * FROM schema_migrations";
     let before = database.sql(rows);
     let refused = move_to(&world, &database.url());
-    refuses((refused.status.success(), crate::harness::said(&refused)), "the target is not empty");
+    refuses(&(refused.status.success(), crate::harness::said(&refused)), "the target is not empty");
     assert_eq!(database.sql(rows), before);
     assert_eq!(database.sql("SELECT count(*) FROM moves"), "0");
     assert_eq!(world.post(&world.good_body("still")).await.status, 201, "and so is the source");
