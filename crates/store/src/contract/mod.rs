@@ -9,7 +9,7 @@ mod cases_life;
 mod cases_nodes;
 mod catalogs;
 mod moves;
-mod place;
+pub(crate) mod place;
 pub(crate) mod samples;
 
 pub(crate) use place::Place;

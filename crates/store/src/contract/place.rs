@@ -27,11 +27,11 @@ pub(super) async fn sqlite() -> Option<Place> {
     Some(Place::sqlite())
 }
 
-pub(super) async fn postgres_15() -> Option<Place> {
+pub(crate) async fn postgres_15() -> Option<Place> {
     postgres("TEST_POSTGRES_15_URL").await
 }
 
-pub(super) async fn postgres_18() -> Option<Place> {
+pub(crate) async fn postgres_18() -> Option<Place> {
     postgres("TEST_POSTGRES_18_URL").await
 }
 
@@ -104,6 +104,11 @@ impl Place {
             }
         }
         rows
+    }
+
+    /// The one text that a query gives, on PostgreSQL.
+    pub(crate) async fn ask(&self, sql: &str) -> String {
+        self.sql(sql).await.remove(0)
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -17,6 +17,9 @@ mod sessions;
 mod trouble;
 mod writer;
 
+#[cfg(test)]
+mod clock_tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,6 +32,7 @@ use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{OnceRequest, Reservation, Reserved};
 use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
+use tokio::time::Instant;
 use tokio_postgres::Row;
 
 pub(crate) use moves::Target;
@@ -115,7 +119,8 @@ impl Postgres {
         })
     }
 
-    /// Runs a query that reads, in any of the connections; once more in another if one was lost meanwhile.
+    /// Runs a query that reads, in any of the connections; once more in another if one was lost meanwhile, unless the
+    /// server has been silent for so long that it would be again.
     async fn read<T>(
         &self,
         sql: &'static str,
@@ -123,6 +128,7 @@ impl Postgres {
         take: impl Fn(&Row) -> Result<T, Trouble> + Send,
     ) -> Result<Vec<T>, Error> {
         let mut is_first = true;
+        let started = Instant::now();
         loop {
             let next = self.next_reader.fetch_add(1, Ordering::Relaxed) % self.readers.len();
             let slot = self.readers.get(next).ok_or_else(|| Error::Unavailable("no reader".into()))?;
@@ -130,7 +136,11 @@ impl Postgres {
                 Ok(found) => {
                     return found.iter().map(take).collect::<Result<_, _>>().map_err(Trouble::into_error);
                 }
-                Err(Trouble::Lost(_) | Trouble::Gone(_) | Trouble::Again(_)) if is_first => is_first = false,
+                Err(Trouble::Lost(_) | Trouble::Gone(_) | Trouble::Again(_))
+                    if is_first && started.elapsed() < self.connector.timeout() =>
+                {
+                    is_first = false;
+                }
                 Err(trouble) => return Err(trouble.into_error()),
             }
         }

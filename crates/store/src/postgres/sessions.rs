@@ -46,7 +46,11 @@ impl Connector {
         let tls = match tls {
             Tls::Off => None,
             Tls::SystemRoots => Some(MakeRustlsConnect::new(config_platform_verifier()?)),
-            Tls::Roots(path) => Some(MakeRustlsConnect::new(config_from_ca_cert(path)?)),
+            Tls::Roots(path) => {
+                let roots = config_from_ca_cert(&path)
+                    .map_err(|error| format!("sslrootcert={}: {}", path.display(), in_full(&error)))?;
+                Some(MakeRustlsConnect::new(roots))
+            }
         };
         config
             .connect_timeout(timeout)
@@ -58,6 +62,11 @@ impl Connector {
             config.application_name("vimeo-connections");
         }
         Ok(Self { config, tls, timeout, tasks: TaskTracker::new(), closing: CancellationToken::new() })
+    }
+
+    /// How long one statement may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Ends all sessions, and the opening of new ones.

@@ -58,11 +58,13 @@ struct Waiting<W: Write> {
     write: W,
     reply: oneshot::Sender<Result<W::Answer, Error>>,
     /// Its place in the queue of all that wait.
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl<W: Write> Waiting<W> {
     fn answer(self, answer: Result<W::Answer, Error>) {
+        // Whoever hears the answer may come with the next write at once.
+        drop(self.place);
         // Whoever hung up meanwhile is not told.
         let _ = self.reply.send(answer);
     }
@@ -171,7 +173,7 @@ fn wait<W: Write>(places: &Arc<Semaphore>, write: W) -> Result<(Waiting<W>, Answ
         tokio::sync::TryAcquireError::Closed => Error::Unavailable("the store is closed".into()),
     })?;
     let (reply, answer) = oneshot::channel();
-    Ok((Waiting { write, reply, _place: place }, answer))
+    Ok((Waiting { write, reply, place }, answer))
 }
 
 /// Where writes of one kind wait for each other.

@@ -17,6 +17,7 @@ mod concurrency;
 mod conformance;
 mod crashes;
 mod crowds;
+mod database_tls;
 mod deletions;
 mod disks;
 mod edges;
