@@ -10,6 +10,7 @@ mod clock;
 mod connections;
 mod error;
 mod idempotency;
+mod moves;
 mod seals;
 mod start;
 mod verification;
@@ -32,10 +33,12 @@ pub use clock::Clock;
 pub use connections::{ConnectionPage, SameCredentials};
 pub use error::Error;
 pub use idempotency::{Once, Outcome};
+pub use moves::{abandon_move, find_move, move_database};
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, inspect, keys_in_words};
 pub use store::{
-    BackupError, BackupHeader, Coalesce, DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions,
+    BackupError, BackupHeader, Coalesce, DatabaseUrl, Inspection, Migrations, MoveError, MoveOutcome,
+    MoveProgress, MoveState, MovedTable, OpenError, PostgresOptions, SourceMove,
 };
 pub use vimeo::{Credential, Finding};
 

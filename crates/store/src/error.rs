@@ -125,6 +125,41 @@ pub enum OpenError {
          database of its own"
     )]
     ForeignSchema,
+    /// A file that is on its way to another database.
+    #[error(
+        "the database {file} is being moved to {to}, and takes no writes. Finish the move (`vimeo-connections move \
+         --from sqlite:{file} --to URL`), or take the file back (`vimeo-connections move --from sqlite:{file} \
+         --abandon`). Nothing was touched",
+        file = path.display()
+    )]
+    Moving {
+        /// The file.
+        path: PathBuf,
+        /// Where it goes, without a password.
+        to: String,
+    },
+    /// A file that was moved to another database.
+    #[error(
+        "the database {file} was moved to {to}: set database_url to that one. `vimeo-connections move --from \
+         sqlite:{file} --abandon` takes the file back, without anything that was written there since. Nothing was \
+         touched",
+        file = path.display()
+    )]
+    Moved {
+        /// The file.
+        path: PathBuf,
+        /// Where it went, without a password.
+        to: String,
+    },
+    /// A copy that is not complete, or was not compared yet.
+    #[error(
+        "the database is the unfinished copy of {from}, and nobody may use it yet: run the `vimeo-connections move` \
+         that makes it again, until it says that it is done. Nothing was touched"
+    )]
+    UnfinishedMove {
+        /// What it is the copy of.
+        from: String,
+    },
     /// The server cannot be reached, or does not do what it is asked.
     #[error("the database server cannot be used: {}", in_full(&**.0))]
     Server(BoxError),

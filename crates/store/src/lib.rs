@@ -3,9 +3,12 @@
 //! Invariant: one call is one transaction is one fact; what a call acknowledged survives the loss of power.
 
 mod error;
+mod hex;
 mod migrations;
+mod moves;
 mod postgres;
 mod sqlite;
+mod tables;
 mod url;
 
 #[cfg(test)]
@@ -26,11 +29,15 @@ use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, SealedCredentia
 use domain::time::Timestamp;
 
 pub use error::{BackupError, BoxError, Error, OpenError};
+pub use moves::{
+    MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, MovedTable, SourceMove, abandon_move,
+    find_move, move_database,
+};
 pub use url::DatabaseUrl;
 use url::Place;
 
 /// The schema that this version of the application was written for: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 3;
+pub const APPLICATION_SCHEMA: u32 = 4;
 
 /// What the service remembers. Every method is one transaction; `Err` means that nothing was written, but for
 /// [`Error::OutcomeUnknown`]. Another account's row is absence.

@@ -24,13 +24,24 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 3] = [
+pub(crate) const MIGRATIONS: [Migration; 4] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
+    migration!(4, "moves", 1, "0004_moves.sql"),
 ];
 
+/// From this schema on, an application knows what a database says of a move. In a database that is marked, the migration
+/// of this number has it as its lowest application schema, whatever its file says.
+pub(crate) const MOVES: u32 = 4;
+
 const _: () = assert!(MIGRATIONS.len() == APPLICATION_SCHEMA as usize);
+
+/// What the file of the migration [`MOVES`] says, for a database that is marked no longer.
+pub(crate) fn lowest_without_a_move() -> u32 {
+    let migration = MIGRATIONS.iter().find(|migration| migration.number == MOVES);
+    migration.map_or(MOVES, |migration| migration.lowest_application_schema)
+}
 
 /// How far a database has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

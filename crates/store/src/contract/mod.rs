@@ -1,5 +1,5 @@
 //! What every engine must do. `contract_suite!` runs each case on one engine: on a place of its own, where it can open
-//! the store again.
+//! the store again. And `moves`: from one engine to the other.
 
 mod alike;
 mod cases;
@@ -8,6 +8,7 @@ mod cases_idempotency;
 mod cases_life;
 mod cases_nodes;
 mod catalogs;
+mod moves;
 pub(crate) mod place;
 pub(crate) mod samples;
 

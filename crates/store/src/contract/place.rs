@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use domain::audit::Actor;
-use tokio_postgres::NoTls;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_util::task::TaskTracker;
 
 use super::samples;
@@ -53,16 +53,17 @@ async fn postgres(variable: &str) -> Option<Place> {
     Some(Place { url: format!("{front}/{name}"), _directory: None, server: Some((server, name)) })
 }
 
-async fn on_server(url: &str, sql: &str) {
+async fn on_server(url: &str, sql: &str) -> Vec<SimpleQueryMessage> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     let running = async {
         connection.await.unwrap();
     };
     let asking = async {
-        client.batch_execute(sql).await.unwrap();
+        let answer = client.simple_query(sql).await.unwrap();
         drop(client);
+        answer
     };
-    tokio::join!(running, asking);
+    tokio::join!(running, asking).1
 }
 
 impl Drop for Place {
@@ -84,14 +85,30 @@ impl Place {
         Self { url, _directory: Some(directory), server: None }
     }
 
+    /// Where something is already, for whoever made it to take away.
+    pub(super) fn of_url(url: String) -> Self {
+        Self { url, _directory: None, server: None }
+    }
+
+    pub(crate) fn database_url(&self) -> DatabaseUrl {
+        DatabaseUrl::parse(&self.url).unwrap()
+    }
+
+    /// Runs statements on the server: all rows, their columns divided by `|`.
+    pub(crate) async fn sql(&self, sql: &str) -> Vec<String> {
+        let mut rows = Vec::new();
+        for message in on_server(&self.url, sql).await {
+            if let SimpleQueryMessage::Row(row) = message {
+                let columns: Vec<_> = (0..row.len()).map(|index| row.get(index).unwrap_or("NULL")).collect();
+                rows.push(columns.join("|"));
+            }
+        }
+        rows
+    }
+
     /// The one text that a query gives, on PostgreSQL.
     pub(crate) async fn ask(&self, sql: &str) -> String {
-        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
-        let running = TaskTracker::new().spawn(connection);
-        let answer = client.query_one(sql, &[]).await.unwrap().get(0);
-        drop(client);
-        running.await.unwrap().unwrap();
-        answer
+        self.sql(sql).await.remove(0)
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -100,7 +117,7 @@ impl Place {
 
     /// The file.
     pub(crate) fn path(&self) -> PathBuf {
-        DatabaseUrl::parse(&self.url).unwrap().file().unwrap().to_owned()
+        self.database_url().file().unwrap().to_owned()
     }
 
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
@@ -176,7 +193,7 @@ impl Place {
 
     pub(crate) fn options(&self) -> Options {
         Options {
-            database_url: DatabaseUrl::parse(&self.url).unwrap(),
+            database_url: self.database_url(),
             queue: 4096,
             migrations: Migrations::Apply,
             now: samples::at(0),

@@ -9,6 +9,7 @@ mod audit_events;
 mod connection_writes;
 mod connections;
 mod idempotency_records;
+mod moves;
 mod rows;
 mod schema;
 mod service;
@@ -34,6 +35,7 @@ use domain::time::Timestamp;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
+pub(crate) use moves::Target;
 pub(crate) use schema::inspect;
 
 use crate::url::Server;

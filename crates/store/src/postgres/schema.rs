@@ -5,12 +5,14 @@ use std::sync::Arc;
 use domain::time::Timestamp;
 use tokio_postgres::error::SqlState;
 
+use super::moves::{self, TargetMove};
 use super::rows;
 use super::service;
 use super::sessions::{Connector, Session};
 use super::trouble::Trouble;
 use crate::error::in_full;
-use crate::migrations::{MIGRATIONS, State};
+use crate::migrations::{MIGRATIONS, MOVES, State};
+use crate::moves::MoveState;
 use crate::url::Server;
 use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError, PostgresOptions};
 
@@ -46,6 +48,7 @@ pub(crate) async fn inspect(server: &Server) -> Result<Option<Inspection>, OpenE
 async fn look(session: &Session) -> Result<Option<Inspection>, OpenError> {
     let Some(state) = read_state(session).await? else { return Ok(None) };
     state.refuse_if_too_new()?;
+    refuse_unfinished(session, state).await?;
     let keyring_checks =
         if state.schema == 0 { Vec::new() } else { service::list_checks(session).await.map_err(failed)? };
     Ok(Some(Inspection { schema: state.schema, keyring_checks }))
@@ -62,6 +65,7 @@ pub(super) async fn migrate(
         let before = read_state(session).await?;
         if let Some(state) = &before {
             state.refuse_if_too_new()?;
+            refuse_unfinished(session, *state).await?;
             if state.schema >= APPLICATION_SCHEMA {
                 return Ok(());
             }
@@ -74,6 +78,17 @@ pub(super) async fn migrate(
             Err(trouble) if tries < TRIES && is_beaten(&trouble) => tries += 1,
             Err(trouble) => return Err(failed(trouble)),
         }
+    }
+}
+
+/// Refuses a database that is the target of a move which has not come to its end.
+async fn refuse_unfinished(session: &Session, state: State) -> Result<(), OpenError> {
+    if state.schema < MOVES {
+        return Ok(());
+    }
+    match moves::find_target(session).await.map_err(failed)? {
+        Some(TargetMove { state: MoveState::Running, from, .. }) => Err(OpenError::UnfinishedMove { from }),
+        _ => Ok(()),
     }
 }
 
@@ -108,7 +123,7 @@ async fn apply(session: &Session, before: Option<State>, now: Timestamp) -> Resu
 }
 
 /// How far the database has come; `None` if nothing of ours is in it.
-async fn read_state(session: &Session) -> Result<Option<State>, OpenError> {
+pub(super) async fn read_state(session: &Session) -> Result<Option<State>, OpenError> {
     let found = session.query(COLUMNS, &[]).await.map_err(failed)?;
     if found.is_empty() {
         return Ok(None);
@@ -134,7 +149,7 @@ async fn read_state(session: &Session) -> Result<Option<State>, OpenError> {
     State::read(applied).map(Some)
 }
 
-fn failed(trouble: Trouble) -> OpenError {
+pub(super) fn failed(trouble: Trouble) -> OpenError {
     let error = trouble.into_error();
     match std::error::Error::source(&error) {
         Some(cause) => OpenError::Server(in_full(cause).into()),

@@ -168,7 +168,7 @@ fn settings(timeout: Duration) -> String {
 /// One connection to the server, with the statements that were prepared on it.
 pub(super) struct Session {
     client: Client,
-    statements: Mutex<HashMap<&'static str, Statement>>,
+    statements: Mutex<HashMap<String, Statement>>,
     is_in_doubt: Arc<AtomicBool>,
     end: CancellationToken,
     limit: Duration,
@@ -179,11 +179,7 @@ pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Session {
     /// Runs a statement, prepared once.
-    pub(super) async fn query(
-        &self,
-        sql: &'static str,
-        parameters: Parameters<'_>,
-    ) -> Result<Vec<Row>, Trouble> {
+    pub(super) async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Trouble> {
         let statement = self.prepare(sql).await?;
         self.within(async { Ok(self.client.query(&statement, parameters).await?) }).await
     }
@@ -209,7 +205,7 @@ impl Session {
         steps
     }
 
-    async fn prepare(&self, sql: &'static str) -> Result<Statement, Trouble> {
+    async fn prepare(&self, sql: &str) -> Result<Statement, Trouble> {
         let kept = self.statements.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
         if let Some(statement) = kept {
             return Ok(statement);
@@ -221,7 +217,7 @@ impl Session {
             prepared => prepared?,
         };
         let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(statements.entry(sql).or_insert(statement).clone())
+        Ok(statements.entry(sql.to_owned()).or_insert(statement).clone())
     }
 
     /// Waits for the server, but not longer than it should need to give up by itself.

@@ -65,6 +65,15 @@ impl Trouble {
         }
     }
 
+    /// What the server said, if it refused what a row holds and not the statement.
+    pub(super) fn refused_data(&self) -> Option<&str> {
+        let (Self::Refused(error) | Self::Again(error)) = self else { return None };
+        let said = error.as_db_error()?;
+        // A value that a type cannot hold, a constraint, a limit of the program.
+        let is_about_data = ["22", "23", "54"].iter().any(|class| said.code().code().starts_with(class));
+        is_about_data.then(|| said.message())
+    }
+
     /// The server's code, if it refused.
     pub(super) fn refusal(&self) -> Option<&SqlState> {
         match self {

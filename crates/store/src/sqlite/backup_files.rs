@@ -2,7 +2,6 @@
 //!
 //! The line ends in a hash of itself, in every format that there will be; the rest of it says what follows.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::path::Path;
@@ -10,6 +9,7 @@ use std::path::Path;
 use domain::secret::KeyringKeyId;
 use sha2::{Digest as _, Sha256};
 
+use crate::hex::hex;
 use crate::{BackupError, BackupHeader};
 
 const MAGIC: &str = "vimeo-connections-backup ";
@@ -168,14 +168,6 @@ pub(super) fn damaged(path: &Path, what: String) -> BackupError {
 
 fn not_read(path: &Path, error: std::io::Error) -> BackupError {
     BackupError::NotRead { path: path.to_owned(), source: Box::new(error) }
-}
-
-fn hex(hash: impl AsRef<[u8]>) -> String {
-    hash.as_ref().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(crate) mod backups;
 mod checkpoints;
 mod connections;
 mod idempotency_records;
+mod moves;
 mod readers;
 mod rows;
 mod schema;
@@ -32,6 +33,7 @@ use domain::idempotency::{ANSWER_KEPT_SECONDS, OnceRequest, Reservation, Reserve
 use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 
+pub(crate) use moves::Source;
 pub(crate) use schema::inspect;
 
 use crate::{
@@ -54,6 +56,10 @@ impl Sqlite {
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
         create_for_owner_alone(path)?;
         let mut connection = connect(path).map_err(engine)?;
+        if options.migrations == Migrations::Apply {
+            // Who only looks may look at it, wherever it goes.
+            moves::refuse_source(&connection, path)?;
+        }
         schema::migrate(&mut connection, path, options.migrations, options.now)?;
         let writer = Writer::start(connection, path, options.queue).map_err(engine)?;
         if options.migrations == Migrations::Apply {

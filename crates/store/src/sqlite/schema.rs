@@ -139,7 +139,7 @@ fn apply(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<()> {
 }
 
 /// How far the database has come; `None` if nothing is in it.
-fn read_state(connection: &Connection, path: &Path) -> Result<Option<State>, OpenError> {
+pub(super) fn read_state(connection: &Connection, path: &Path) -> Result<Option<State>, OpenError> {
     let failed = |error| unreadable(error, path);
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoints::{Checkpointer, Notify};
-use super::{accounts, sealing_keys};
+use super::{accounts, moves, sealing_keys};
 use crate::Error;
 
 /// Most writes that share a transaction: enough that the sync no longer counts, few enough that none waits long.
@@ -173,8 +173,9 @@ struct Loop {
 
 /// What became of a transaction that did not commit.
 enum Broken {
-    /// It could not begin: another process holds the lock. Trying its writes alone would wait as long again for each.
-    NotBegun(rusqlite::Error),
+    /// It could not begin: another process holds the lock, or the database is on its way to another place. Trying its
+    /// writes alone would meet the same, after as long a wait for each.
+    NotBegun(String),
     /// It was rolled back; the engine is sound.
     RolledBack(rusqlite::Error),
     /// The disk failed under it: nobody knows what is in the file.
@@ -209,8 +210,7 @@ impl Loop {
         match self.transact(&mut batch) {
             Ok(()) => batch.into_iter().for_each(Write::commit),
             Err(Broken::StateUnknown(error)) => return Err(error),
-            Err(Broken::NotBegun(error)) => {
-                let cause = error.to_string();
+            Err(Broken::NotBegun(cause)) => {
                 for write in batch {
                     write.fail(Error::Unavailable(cause.clone().into()));
                 }
@@ -234,10 +234,18 @@ impl Loop {
             return Err(if is_io_failure(&error) {
                 Broken::StateUnknown(error)
             } else {
-                Broken::NotBegun(error)
+                Broken::NotBegun(error.to_string())
             });
         }
-        let result = self.run_and_commit(batch);
+        // Inside the transaction: whoever marks the database as moved waits until this one is over.
+        let result = match moves::find_source(&self.connection) {
+            Ok(None) => self.run_and_commit(batch),
+            Ok(Some(source)) => {
+                self.execute("ROLLBACK").map_err(Broken::StateUnknown)?;
+                return Err(Broken::NotBegun(source.refusal()));
+            }
+            Err(error) => Err(error),
+        };
         let Err(error) = result else { return Ok(()) };
         if is_io_failure(&error) {
             return Err(Broken::StateUnknown(error));

@@ -9,6 +9,7 @@ mod drafts;
 mod imports;
 mod keys;
 mod lines;
+mod moves;
 pub(crate) mod output;
 mod refusals;
 mod rows;
@@ -65,6 +66,8 @@ enum Command {
     /// Make, import, show, change and delete connections, and look after them
     #[command(subcommand)]
     Connections(connections::Command),
+    /// Move everything from SQLite to PostgreSQL, with nothing opened; cut off, it goes on when run again
+    Move(moves::Arguments),
     /// Write the generated pages of the documentation into a directory
     #[command(hide = true)]
     Docs { directory: PathBuf },
@@ -121,6 +124,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
             }
             administer(&config, async |app| connections::run(app, &config, command).await).await
         }
+        Command::Move(arguments) => moves::run(&config.database_url, arguments).await,
         Command::Docs { directory } => write_docs(&directory),
     }
 }

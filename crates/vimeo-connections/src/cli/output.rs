@@ -1,6 +1,6 @@
 //! Printing: answers on standard output, complaints on standard error.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -42,6 +42,24 @@ pub(crate) fn say_table(header: &[&str], rows: &[Vec<String>]) -> Result<ExitCod
 pub(crate) fn remark(text: &str) {
     // When standard error is closed there is nobody left to tell.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Says how far something has come, on standard error: at a terminal always in the same line.
+pub(super) fn report_progress(text: &str) {
+    let mut stderr = io::stderr();
+    let _ = if stderr.is_terminal() {
+        write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush())
+    } else {
+        writeln!(stderr, "{text}")
+    };
+}
+
+/// Ends the line of [`report_progress`], if there is one.
+pub(super) fn end_progress() {
+    let mut stderr = io::stderr();
+    if stderr.is_terminal() {
+        let _ = writeln!(stderr);
+    }
 }
 
 /// Prints why a command failed.

@@ -37,6 +37,7 @@ mod linearizability;
 mod load;
 mod locks;
 mod nodes;
+mod moves;
 mod operator;
 mod outages;
 mod postgres;

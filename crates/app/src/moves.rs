@@ -1,0 +1,28 @@
+//! Moving a database to the other engine. No key is needed: what is sealed stays sealed.
+
+use seal::Randomness;
+use store::{DatabaseUrl, MoveError, MoveOutcome, MoveProgress, MoveRequest, SourceMove};
+
+use crate::Clock;
+
+/// Moves a database, or goes on with a move that was cut off.
+pub async fn move_database(
+    from: &DatabaseUrl,
+    to: &DatabaseUrl,
+    clock: &Clock,
+    randomness: &Randomness,
+    progress: &dyn Fn(MoveProgress),
+) -> Result<MoveOutcome, MoveError> {
+    let (random, now) = (randomness.bytes(), || clock.now());
+    store::move_database(MoveRequest { from, to, random, now: &now, progress }).await
+}
+
+/// The move that a database is the source of. [`MoveError::NotMoving`].
+pub fn find_move(from: &DatabaseUrl) -> Result<SourceMove, MoveError> {
+    store::find_move(from)
+}
+
+/// Gives the source of a move back, if the move is still as it was found.
+pub fn abandon_move(from: &DatabaseUrl, expected: &SourceMove) -> Result<(), MoveError> {
+    store::abandon_move(from, expected)
+}

@@ -1,0 +1,365 @@
+//! The course of a move, from one engine to the other. What is sealed stays sealed: rows are copied as they are.
+//!
+//! The source is marked first, and from then on takes no writes. The target is marked with the same random identifier,
+//! filled in the order of keys, and compared. Then the source is marked as moved, and last the target as complete. Cut off
+//! anywhere, it is taken up again from what the marks say. And wherever it is cut off, nobody has served the target as
+//! long as the source is not marked as moved: a source that is taken back before has lost nothing.
+
+use std::path::PathBuf;
+
+use domain::time::Timestamp;
+use thiserror::Error;
+
+use crate::error::in_full;
+use crate::hex::hex;
+use crate::postgres::Target;
+use crate::sqlite::Source;
+use crate::tables::{Checksum, Row, TABLES, Table, Value};
+use crate::url::Place;
+use crate::{BoxError, DatabaseUrl, OpenError};
+
+/// How many rows are copied in one transaction, and compared in one read.
+const BATCH: usize = 500;
+
+/// What is moved, and where.
+pub struct MoveRequest<'a> {
+    /// The database that there is: SQLite.
+    pub from: &'a DatabaseUrl,
+    /// An empty one: PostgreSQL.
+    pub to: &'a DatabaseUrl,
+    /// Random bytes, for the identifier of a move that begins.
+    pub random: [u8; 16],
+    /// The time.
+    pub now: &'a dyn Fn() -> Timestamp,
+    /// Is told now and then how far it has come.
+    pub progress: &'a dyn Fn(MoveProgress),
+}
+
+/// How far a move has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveProgress {
+    /// So many rows of a table are copied, by this run or an earlier one.
+    Copied {
+        /// The table.
+        table: &'static str,
+        /// Of it.
+        rows: u64,
+        /// Of so many.
+        of: u64,
+    },
+    /// So many rows of a table are compared.
+    Compared {
+        /// The table.
+        table: &'static str,
+        /// Of it.
+        rows: u64,
+        /// Of so many.
+        of: u64,
+    },
+}
+
+/// What a move came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MoveOutcome {
+    /// Everything is there.
+    Done(Vec<MovedTable>),
+    /// An earlier run had finished it; nothing was looked at again, because the target may have been served since.
+    WasDone,
+}
+
+/// A table that is the same on both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedTable {
+    /// Its name.
+    pub name: &'static str,
+    /// How many rows it has.
+    pub rows: u64,
+    /// SHA-256 over all of them, in hexadecimal digits.
+    pub checksum: String,
+}
+
+/// Whether a move has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveState {
+    /// It has not.
+    Running,
+    /// Everything was copied and compared.
+    Done,
+}
+
+/// The move that a database is the source of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceMove {
+    pub(crate) id: String,
+    /// Where it goes, without a password.
+    pub to: String,
+    /// How far it is.
+    pub state: MoveState,
+}
+
+impl SourceMove {
+    /// Why the source takes no writes.
+    pub(crate) fn refusal(&self) -> String {
+        match self.state {
+            MoveState::Running => format!("it is being moved to {}, and takes no writes meanwhile", self.to),
+            MoveState::Done => format!("it was moved to {}, and takes no writes any more", self.to),
+        }
+    }
+}
+
+/// Why a move did not come to its end. The sentences are for the operator.
+#[derive(Debug, Error)]
+pub enum MoveError {
+    /// Only one direction is known.
+    #[error(
+        "a database is moved from SQLite to PostgreSQL: --from must begin with `sqlite:` and --to with `postgres://`"
+    )]
+    Direction,
+    /// There is nothing to be moved.
+    #[error("there is no database at {}; nothing was changed", .0.display())]
+    NoSource(PathBuf),
+    /// Another process has it.
+    #[error("another `vimeo-connections move` is at work on this source; nothing was changed")]
+    Busy,
+    /// One of them has a schema that is not known here.
+    #[error(
+        "a database has schema {schema} and this version knows {APPLICATION_SCHEMA}: move it with the newer version \
+         that upgraded it. Nothing was changed",
+        APPLICATION_SCHEMA = crate::APPLICATION_SCHEMA
+    )]
+    NewerSchema {
+        /// The schema.
+        schema: u32,
+    },
+    /// The source has another target.
+    #[error(
+        "the source is being moved to {to} already: go on with that, or give it back first with `--abandon`. Nothing \
+         was changed"
+    )]
+    OtherTarget {
+        /// Which, without a password.
+        to: String,
+    },
+    /// The source was moved, and the target is not the one.
+    #[error(
+        "the source was moved to {to} already, and the target does not have it. If that one is lost, give the source \
+         back first with `--abandon`. Nothing was changed"
+    )]
+    Moved {
+        /// Where, without a password.
+        to: String,
+    },
+    /// There is something in the target.
+    #[error(
+        "the target is not empty: there are rows in its table {table}. Move into a new database; nothing was changed"
+    )]
+    TargetFilled {
+        /// In which table.
+        table: &'static str,
+    },
+    /// The target belongs to another move.
+    #[error(
+        "the target belongs to another move, from {from}: go on with that one, or move into a new database. Nothing \
+         was changed"
+    )]
+    TargetOfAnother {
+        /// From where.
+        from: String,
+    },
+    /// A row that the other engine does not take.
+    #[error(
+        "a row cannot travel, {row}: {why}. Mend it in the source and run the same command again, or give the source \
+         back with `--abandon`; until then it takes no writes"
+    )]
+    CannotTravel {
+        /// Table and key.
+        row: String,
+        /// Why not.
+        why: String,
+    },
+    /// The copy is not the same.
+    #[error(
+        "the copy differs from the source at {at}: somebody else wrote to the target, or it is damaged. Nobody can \
+         serve it. Make the target database anew, empty, and run the same command again; or give the source back \
+         with `--abandon`. Until then the source takes no writes"
+    )]
+    Differs {
+        /// Table and key, or the table alone.
+        at: String,
+    },
+    /// It is not being moved.
+    #[error("the database is no source of a move: there is nothing to give back")]
+    NotMoving,
+    /// It changed since it was looked at.
+    #[error("the move went on meanwhile; nothing was changed. Run it again")]
+    WentOn,
+    /// One of them cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The source failed in the middle.
+    #[error("the source cannot be used: {}. Run the same command again to go on from here", in_full(&**.0))]
+    Source(BoxError),
+    /// The target failed in the middle.
+    #[error("the target cannot be used: {}. Run the same command again to go on from here", in_full(&**.0))]
+    Target(BoxError),
+}
+
+/// Moves a database, or goes on with a move that was cut off.
+pub async fn move_database(request: MoveRequest<'_>) -> Result<MoveOutcome, MoveError> {
+    let (Place::Sqlite(path), Place::Postgres(server)) = (&request.from.place, &request.to.place) else {
+        return Err(MoveError::Direction);
+    };
+    let mut source = Source::open(path)?;
+    source.refuse_other_schema()?;
+    let target = Target::open((**server).clone()).await?;
+    let outcome = run(&request, &mut source, &target).await;
+    target.close().await;
+    outcome
+}
+
+/// The move that a database is the source of. [`MoveError::NotMoving`].
+pub fn find_move(from: &DatabaseUrl) -> Result<SourceMove, MoveError> {
+    open_source(from)?.find_move()?.ok_or(MoveError::NotMoving)
+}
+
+/// Gives a source back, if the move has come as far as `expected` and no further. Whatever is in the target stays there,
+/// and is of no use to any other move.
+pub fn abandon_move(from: &DatabaseUrl, expected: &SourceMove) -> Result<(), MoveError> {
+    let mut source = open_source(from)?;
+    // Nobody else can change it meanwhile: the source is locked.
+    match source.find_move()? {
+        Some(found) if found == *expected => source.unmark(),
+        _ => Err(MoveError::WentOn),
+    }
+}
+
+fn open_source(from: &DatabaseUrl) -> Result<Source, MoveError> {
+    Source::open(from.file().ok_or(MoveError::Direction)?)
+}
+
+async fn run(
+    request: &MoveRequest<'_>,
+    source: &mut Source,
+    target: &Target,
+) -> Result<MoveOutcome, MoveError> {
+    if begin(request, source, target).await? == MoveState::Done {
+        // A source that was put back from a copy may be behind.
+        source.mark_done((request.now)())?;
+        return Ok(MoveOutcome::WasDone);
+    }
+    for table in &TABLES {
+        copy(table, source, target, request.progress).await?;
+    }
+    let mut moved = Vec::new();
+    for table in &TABLES {
+        moved.push(compare(table, source, target, request.progress).await?);
+    }
+    // In this order: see above.
+    source.mark_done((request.now)())?;
+    target.mark_done((request.now)()).await?;
+    Ok(MoveOutcome::Done(moved))
+}
+
+/// Marks both sides, or finds them marked; how far the target is.
+async fn begin(
+    request: &MoveRequest<'_>,
+    source: &mut Source,
+    target: &Target,
+) -> Result<MoveState, MoveError> {
+    let from = source.find_move()?;
+    match (&from, target.find_move().await?) {
+        (Some(from), Some(found)) if from.id == found.id => return Ok(found.state),
+        (_, Some(found)) => return Err(MoveError::TargetOfAnother { from: found.from }),
+        (Some(from), None) if from.state == MoveState::Done => {
+            return Err(MoveError::Moved { to: from.to.clone() });
+        }
+        (Some(from), None) if from.to != request.to.to_string() => {
+            return Err(MoveError::OtherTarget { to: from.to.clone() });
+        }
+        (_, None) => {}
+    }
+    refuse_filled(target).await?;
+    let now = (request.now)();
+    // Before the source is marked: what the server refuses should cost nobody a write.
+    target.migrate(now).await?;
+    let id = if let Some(from) = from {
+        from.id
+    } else {
+        let id = hex(request.random);
+        source.mark(&id, &request.to.to_string(), now)?;
+        id
+    };
+    target.mark(&id, &source.shown(), now).await?;
+    // Somebody may have begun to serve it before it was marked.
+    refuse_filled(target).await?;
+    Ok(MoveState::Running)
+}
+
+async fn refuse_filled(target: &Target) -> Result<(), MoveError> {
+    match target.find_filled().await? {
+        Some(table) => Err(MoveError::TargetFilled { table }),
+        None => Ok(()),
+    }
+}
+
+/// Copies a table, from where an earlier run came to: its batches are in the order of the keys, each all there or not.
+async fn copy(
+    table: &Table,
+    source: &Source,
+    target: &Target,
+    progress: &dyn Fn(MoveProgress),
+) -> Result<(), MoveError> {
+    let of = source.count(table)?;
+    let mut after = target.find_last_key(table).await?;
+    let mut rows = if after.is_some() { target.count(table).await? } else { 0 };
+    loop {
+        progress(MoveProgress::Copied { table: table.name, rows, of });
+        let batch = source.list(table, after.as_deref(), BATCH)?;
+        let Some(last) = batch.last() else { return Ok(()) };
+        target.insert(table, &batch).await?;
+        rows += batch.len() as u64;
+        after = Some(table.key_of(last));
+    }
+}
+
+/// Reads a table on both sides, side by side, and compares them.
+async fn compare(
+    table: &Table,
+    source: &Source,
+    target: &Target,
+    progress: &dyn Fn(MoveProgress),
+) -> Result<MovedTable, MoveError> {
+    let of = source.count(table)?;
+    let (mut here, mut there) = (Checksum::default(), Checksum::default());
+    let mut after: Option<Vec<Value>> = None;
+    loop {
+        progress(MoveProgress::Compared { table: table.name, rows: here.rows(), of });
+        let ours = source.list(table, after.as_deref(), BATCH)?;
+        let theirs = target.list(table, after.as_deref(), ours.len().max(1)).await?;
+        for row in &ours {
+            here.add(row);
+        }
+        for row in &theirs {
+            there.add(row);
+        }
+        if let Some(row) = first_difference(&ours, &theirs) {
+            return Err(MoveError::Differs { at: table.name_of(row) });
+        }
+        let Some(last) = ours.last() else { break };
+        after = Some(table.key_of(last));
+    }
+    // The walk has seen every row; the counts of the engines are asked beside it.
+    let counts = [source.count(table)?, target.count(table).await?];
+    let (here, there) = (here.finish(), there.finish());
+    if here != there || counts != [here.0; 2] {
+        return Err(MoveError::Differs { at: format!("{} as a whole", table.name) });
+    }
+    Ok(MovedTable { name: table.name, rows: here.0, checksum: here.1 })
+}
+
+/// The first row that is not the same, or is on one side alone.
+fn first_difference<'a>(ours: &'a [Row], theirs: &'a [Row]) -> Option<&'a Row> {
+    let differing = ours.iter().zip(theirs).find(|(our, their)| our != their).map(|(our, _)| our);
+    let missing = || if ours.len() > theirs.len() { ours.get(theirs.len()) } else { theirs.get(ours.len()) };
+    differing.or_else(missing)
+}

@@ -1,0 +1,289 @@
+//! A database that another one is moved to: its mark, which keeps everybody out until the copy is compared, and its rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::time::Timestamp;
+use tokio_postgres::types::ToSql;
+
+use super::rows;
+use super::schema;
+use super::sessions::{Connector, Session};
+use super::trouble::Trouble;
+use crate::migrations::{MOVES, lowest_without_a_move};
+use crate::moves::{MoveError, MoveState};
+use crate::tables::{Column, Kind, Row, TABLES, Table, Value};
+use crate::url::Server;
+use crate::{APPLICATION_SCHEMA, Migrations, OpenError};
+
+/// How long connecting, and one statement, may take: nobody waits for an answer here.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const FIND: &str = "SELECT move_id, other_side, state FROM moves WHERE role = 'target'";
+const MARK: &str = "INSERT INTO moves (role, move_id, other_side, state, started_at)
+    VALUES ('target', $1, $2, 'running', $3)";
+const MARK_DONE: &str =
+    "UPDATE moves SET state = 'done', ended_at = $1 WHERE role = 'target' AND state = 'running'";
+const RAISE: &str = "UPDATE schema_migrations SET lowest_application_schema = $1 WHERE number = $2";
+const IS_THERE: &str = "SELECT to_regclass('public.' || $1::text) IS NOT NULL AS is_there";
+
+/// The move that a database is the target of.
+pub(crate) struct TargetMove {
+    pub(crate) id: String,
+    pub(crate) from: String,
+    pub(crate) state: MoveState,
+}
+
+pub(super) async fn find_target(session: &Session) -> Result<Option<TargetMove>, Trouble> {
+    let found = session.query(FIND, &[]).await?;
+    let Some(row) = found.first() else { return Ok(None) };
+    let state = if rows::get::<&str>(row, "state")? == "done" { MoveState::Done } else { MoveState::Running };
+    Ok(Some(TargetMove { id: rows::get(row, "move_id")?, from: rows::get(row, "other_side")?, state }))
+}
+
+/// A database to be filled, in one session: if that is lost, the move ends, to be taken up again.
+pub(crate) struct Target {
+    connector: Connector,
+    session: Arc<Session>,
+}
+
+impl Target {
+    /// Connects, and changes nothing.
+    pub(crate) async fn open(server: Server) -> Result<Self, MoveError> {
+        let connector = Connector::new(server, PATIENCE).map_err(OpenError::Server)?;
+        match connector.connect().await {
+            Ok(session) => Ok(Self { connector, session }),
+            Err(error) => {
+                connector.close().await;
+                Err(OpenError::Server(error).into())
+            }
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        self.session.abandon();
+        self.connector.close().await;
+    }
+
+    /// The move it is the target of. A database of another schema than this version's is refused.
+    pub(crate) async fn find_move(&self) -> Result<Option<TargetMove>, MoveError> {
+        let Some(state) = schema::read_state(&self.session).await? else { return Ok(None) };
+        state.refuse_if_too_new()?;
+        if state.schema > APPLICATION_SCHEMA {
+            return Err(MoveError::NewerSchema { schema: state.schema });
+        }
+        if state.schema < MOVES {
+            return Ok(None);
+        }
+        let found = find_target(&self.session).await.map_err(failed)?;
+        if found.is_some() && state.schema < APPLICATION_SCHEMA {
+            return Err(OpenError::MigrationsPending { schema: state.schema }.into());
+        }
+        Ok(found)
+    }
+
+    /// A table that has rows, if there is one.
+    pub(crate) async fn find_filled(&self) -> Result<Option<&'static str>, MoveError> {
+        for table in &TABLES {
+            let found = self.query(IS_THERE, &[&table.name]).await?;
+            let is_there =
+                found.first().map_or(Ok(false), |row| rows::get(row, "is_there")).map_err(failed)?;
+            if is_there
+                && !self.query(&format!("SELECT 1 FROM {} LIMIT 1", table.name), &[]).await?.is_empty()
+            {
+                return Ok(Some(table.name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Brings an empty database to this version's schema.
+    pub(crate) async fn migrate(&self, now: Timestamp) -> Result<(), MoveError> {
+        Ok(schema::migrate(&self.session, Migrations::Apply, now).await?)
+    }
+
+    /// Marks it: from here on nobody opens it.
+    pub(crate) async fn mark(&self, id: &str, from: &str, now: Timestamp) -> Result<(), MoveError> {
+        self.transact(async {
+            self.session.query(MARK, &[&id, &from, &now.as_micros()]).await?;
+            self.session.query(RAISE, &[&i64::from(MOVES), &i64::from(MOVES)]).await.map(drop)
+        })
+        .await
+    }
+
+    /// Marks it as complete, and open to everybody.
+    pub(crate) async fn mark_done(&self, now: Timestamp) -> Result<(), MoveError> {
+        self.transact(async {
+            self.session.query(MARK_DONE, &[&now.as_micros()]).await?;
+            let lowest = i64::from(lowest_without_a_move());
+            self.session.query(RAISE, &[&lowest, &i64::from(MOVES)]).await.map(drop)
+        })
+        .await
+    }
+
+    async fn transact(&self, steps: impl Future<Output = Result<(), Trouble>>) -> Result<(), MoveError> {
+        self.session.batch("BEGIN").await.map_err(failed)?;
+        let steps = steps.await;
+        self.session.end(steps).await.map_err(failed)
+    }
+
+    pub(crate) async fn count(&self, table: &Table) -> Result<u64, MoveError> {
+        let found = self.query(&format!("SELECT count(*) AS rows FROM {}", table.name), &[]).await?;
+        found.first().map_or(Ok(0), |row| rows::count(row, "rows")).map_err(failed)
+    }
+
+    /// The key of the last row.
+    pub(crate) async fn find_last_key(&self, table: &Table) -> Result<Option<Vec<Value>>, MoveError> {
+        let sql = format!(
+            "SELECT {} FROM {} ORDER BY {} LIMIT 1",
+            table.key_list(""),
+            table.name,
+            table.key_list(" DESC")
+        );
+        let found = self.query(&sql, &[]).await?;
+        found.first().map(|row| read(table.key(), row).map(|row| row.0)).transpose().map_err(failed)
+    }
+
+    /// The rows after a key, in the order of their keys, at most so many.
+    pub(crate) async fn list(
+        &self,
+        table: &Table,
+        after: Option<&[Value]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, MoveError> {
+        let (columns, name, order) = (table.column_list(), table.name, table.key_list(""));
+        let after = after.unwrap_or_default();
+        let beyond = match after {
+            [] => String::new(),
+            key => {
+                let places: Vec<_> = (1..=key.len()).map(|place| format!("${place}")).collect();
+                format!("WHERE ({order}) > ({})", places.join(", "))
+            }
+        };
+        let sql = format!("SELECT {columns} FROM {name} {beyond} ORDER BY {order} LIMIT {limit}");
+        let columns: Vec<_> =
+            table.key().iter().zip(after).map(|(column, value)| one(column, value)).collect();
+        let parameters: Vec<_> = columns.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+        let found = self.query(&sql, &parameters).await?;
+        found.iter().map(|row| read(table.columns, row)).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// Adds rows in one transaction. Those that are there already stay as they are: the comparison looks at them.
+    pub(crate) async fn insert(&self, table: &Table, rows: &[Row]) -> Result<(), MoveError> {
+        let sql = insertion(table);
+        match self.insert_by(&sql, table, rows).await {
+            Err(trouble) if trouble.refused_data().is_some() => {}
+            result => return result.map_err(failed),
+        }
+        // One of them is refused: which one?
+        for row in rows {
+            match self.insert_by(&sql, table, std::slice::from_ref(row)).await {
+                Ok(()) => {}
+                Err(trouble) => {
+                    return Err(match trouble.refused_data() {
+                        Some(why) => MoveError::CannotTravel { row: table.name_of(row), why: why.to_owned() },
+                        None => failed(trouble),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert_by(&self, sql: &str, table: &Table, rows: &[Row]) -> Result<(), Trouble> {
+        let columns = table.columns.iter().enumerate();
+        let columns: Vec<_> = columns.map(|(index, column)| array(column, index, rows)).collect();
+        let parameters: Vec<_> = columns.iter().map(|values| &**values as &(dyn ToSql + Sync)).collect();
+        self.session.query(sql, &parameters).await.map(drop)
+    }
+
+    async fn query(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>, MoveError> {
+        self.session.query(sql, parameters).await.map_err(failed)
+    }
+}
+
+/// The statement that adds rows, an array for each column.
+fn insertion(table: &Table) -> String {
+    let places = (1..).zip(table.columns);
+    let arrays: Vec<_> = places.map(|(place, column)| format!("${place}::{}[]", type_of(column))).collect();
+    format!(
+        "INSERT INTO {} ({}) SELECT * FROM unnest({}) ON CONFLICT ({}) DO NOTHING",
+        table.name,
+        table.column_list(),
+        arrays.join(", "),
+        table.key_list("")
+    )
+}
+
+fn type_of(column: &Column) -> &'static str {
+    match column.kind {
+        Kind::Text => "text",
+        Kind::Integer => "bigint",
+        Kind::Boolean => "boolean",
+        Kind::Bytes => "bytea",
+    }
+}
+
+type Parameter<'a> = Box<dyn ToSql + Sync + Send + 'a>;
+
+/// A value as a parameter.
+fn one<'a>(column: &Column, value: &'a Value) -> Parameter<'a> {
+    match column.kind {
+        Kind::Text => Box::new(text(value)),
+        Kind::Integer => Box::new(integer(value)),
+        Kind::Boolean => Box::new(boolean(value)),
+        Kind::Bytes => Box::new(bytes(value)),
+    }
+}
+
+/// One column of many rows as a parameter.
+fn array<'a>(column: &Column, index: usize, rows: &'a [Row]) -> Parameter<'a> {
+    let values = rows.iter().map(|row| row.0.get(index).unwrap_or(&Value::Nothing));
+    match column.kind {
+        Kind::Text => Box::new(values.map(text).collect::<Vec<_>>()),
+        Kind::Integer => Box::new(values.map(integer).collect::<Vec<_>>()),
+        Kind::Boolean => Box::new(values.map(boolean).collect::<Vec<_>>()),
+        Kind::Bytes => Box::new(values.map(bytes).collect::<Vec<_>>()),
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    if let Value::Text(text) = value { Some(text) } else { None }
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    if let Value::Integer(number) = value { Some(*number) } else { None }
+}
+
+fn boolean(value: &Value) -> Option<bool> {
+    if let Value::Boolean(is_so) = value { Some(*is_so) } else { None }
+}
+
+fn bytes(value: &Value) -> Option<&[u8]> {
+    if let Value::Bytes(bytes) = value { Some(bytes) } else { None }
+}
+
+fn read(columns: &[Column], row: &tokio_postgres::Row) -> Result<Row, Trouble> {
+    let value = |column: &Column| {
+        let name = column.name;
+        let found = match column.kind {
+            Kind::Text => rows::get::<Option<String>>(row, name)?.map(Value::Text),
+            Kind::Integer => rows::get::<Option<i64>>(row, name)?.map(Value::Integer),
+            Kind::Boolean => rows::get::<Option<bool>>(row, name)?.map(Value::Boolean),
+            Kind::Bytes => rows::get::<Option<Vec<u8>>>(row, name)?.map(Value::Bytes),
+        };
+        Ok(found.unwrap_or(Value::Nothing))
+    };
+    columns.iter().map(value).collect::<Result<_, Trouble>>().map(Row)
+}
+
+fn failed(trouble: Trouble) -> MoveError {
+    match schema::failed(trouble) {
+        OpenError::Server(cause) => MoveError::Target(cause),
+        other => other.into(),
+    }
+}

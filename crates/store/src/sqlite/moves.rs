@@ -1,0 +1,265 @@
+//! A file that is moved to another database: its mark, which every writer of the file reads, and its rows.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use domain::time::Timestamp;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{
+    Connection, OptionalExtension as _, ToSql, Transaction, TransactionBehavior, params_from_iter,
+};
+
+use super::{connect, schema};
+use crate::migrations::{MOVES, lowest_without_a_move};
+use crate::moves::{MoveError, MoveState, SourceMove};
+use crate::tables::{Column, Kind, Row, Table, Value};
+use crate::{APPLICATION_SCHEMA, OpenError};
+
+/// A page of rows ends when it has so many bytes, and one row at least.
+const PAGE_BYTES: usize = 1 << 20;
+
+const RAISE: &str = "UPDATE schema_migrations SET lowest_application_schema = ?1 WHERE number = ?2";
+
+/// The move that a file is the source of.
+pub(super) fn find_source(connection: &Connection) -> rusqlite::Result<Option<SourceMove>> {
+    connection
+        .prepare_cached("SELECT move_id, other_side, state FROM moves WHERE role = 'source'")?
+        .query_row([], |row| {
+            let state = if row.get::<_, String>(2)? == "done" { MoveState::Done } else { MoveState::Running };
+            Ok(SourceMove { id: row.get(0)?, to: row.get(1)?, state })
+        })
+        .optional()
+}
+
+/// The same for a file that may be older than moves are.
+fn find_source_of_any(connection: &Connection) -> rusqlite::Result<Option<SourceMove>> {
+    let table: Option<i64> = connection
+        .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'moves'", [], |row| row.get(0))
+        .optional()?;
+    if table.is_none() {
+        return Ok(None);
+    }
+    find_source(connection)
+}
+
+/// Refuses a file that is being moved, or was.
+pub(super) fn refuse_source(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    if schema::read_state(connection, path)?.is_none() {
+        return Ok(());
+    }
+    match find_source_of_any(connection).map_err(super::engine)? {
+        None => Ok(()),
+        Some(SourceMove { to, state: MoveState::Running, .. }) => {
+            Err(OpenError::Moving { path: path.to_owned(), to })
+        }
+        Some(SourceMove { to, state: MoveState::Done, .. }) => {
+            Err(OpenError::Moved { path: path.to_owned(), to })
+        }
+    }
+}
+
+/// A file to be moved. One process at a time has it.
+pub(crate) struct Source {
+    connection: Connection,
+    path: PathBuf,
+    _lock: Lock,
+}
+
+/// A file beside it that is locked meanwhile.
+struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Still locked. One that cannot be removed, or that a killed process left, is taken again by the next.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Source {
+    /// Opens a file that is there, and changes nothing in it.
+    pub(crate) fn open(path: &Path) -> Result<Self, MoveError> {
+        let path = match path.canonicalize() {
+            Ok(path) => path,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(MoveError::NoSource(path.to_owned()));
+            }
+            Err(source) => return Err(OpenError::Io { path: path.to_owned(), source }.into()),
+        };
+        let lock = lock(&path)?;
+        let connection = connect(&path).map_err(failed)?;
+        // The mark must outlast a loss of power: what is written on the other side relies on it.
+        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        let Some(state) = schema::read_state(&connection, &path)? else {
+            return Err(MoveError::NoSource(path));
+        };
+        state.refuse_if_too_new()?;
+        if state.schema < MOVES {
+            return Err(OpenError::MigrationsPending { schema: state.schema }.into());
+        }
+        Ok(Self { connection, path, _lock: lock })
+    }
+
+    /// Where it is, as the other side keeps it.
+    pub(crate) fn shown(&self) -> String {
+        format!("sqlite:{}", self.path.display())
+    }
+
+    /// Refuses a file of another schema than this version's, which may have columns that are not known here.
+    pub(crate) fn refuse_other_schema(&self) -> Result<(), MoveError> {
+        match schema::read_state(&self.connection, &self.path)? {
+            Some(state) if state.schema > APPLICATION_SCHEMA => {
+                Err(MoveError::NewerSchema { schema: state.schema })
+            }
+            Some(state) if state.schema < APPLICATION_SCHEMA => {
+                Err(OpenError::MigrationsPending { schema: state.schema }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn find_move(&self) -> Result<Option<SourceMove>, MoveError> {
+        find_source(&self.connection).map_err(failed)
+    }
+
+    /// Marks it: from here on nobody writes it.
+    pub(crate) fn mark(&mut self, id: &str, to: &str, now: Timestamp) -> Result<(), MoveError> {
+        self.transact(|transaction| {
+            transaction.execute(
+                "INSERT INTO moves (role, move_id, other_side, state, started_at)
+                 VALUES ('source', ?1, ?2, 'running', ?3)",
+                (id, to, now.as_micros()),
+            )?;
+            transaction.execute(RAISE, (MOVES, MOVES)).map(drop)
+        })
+    }
+
+    /// Marks it as moved.
+    pub(crate) fn mark_done(&mut self, now: Timestamp) -> Result<(), MoveError> {
+        self.transact(|transaction| {
+            transaction
+                .execute(
+                    "UPDATE moves SET state = 'done', ended_at = ?1 WHERE role = 'source' AND state = 'running'",
+                    [now.as_micros()],
+                )
+                .map(drop)
+        })
+    }
+
+    /// Takes the mark away.
+    pub(crate) fn unmark(&mut self) -> Result<(), MoveError> {
+        self.transact(|transaction| {
+            transaction.execute("DELETE FROM moves WHERE role = 'source'", [])?;
+            transaction.execute(RAISE, (lowest_without_a_move(), MOVES)).map(drop)
+        })
+    }
+
+    fn transact(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), MoveError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        work(&transaction).and_then(|()| transaction.commit()).map_err(failed)
+    }
+
+    pub(crate) fn count(&self, table: &Table) -> Result<u64, MoveError> {
+        let query = format!("SELECT count(*) FROM {}", table.name);
+        self.connection.query_row(&query, [], |row| row.get(0)).map_err(failed)
+    }
+
+    /// The rows after a key, in the order of their keys, at most so many.
+    pub(crate) fn list(
+        &self,
+        table: &Table,
+        after: Option<&[Value]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, MoveError> {
+        let (columns, from, order) = (table.column_list(), from(table), table.key_list(""));
+        let after = after.unwrap_or_default();
+        let beyond = match after {
+            [] => String::new(),
+            key => format!("WHERE ({order}) > ({})", vec!["?"; key.len()].join(", ")),
+        };
+        let query = format!("SELECT {columns} FROM {from} {beyond} ORDER BY {order} LIMIT {limit}");
+        let mut statement = self.connection.prepare_cached(&query).map_err(failed)?;
+        let mut found = statement.query(params_from_iter(after)).map_err(failed)?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while bytes < PAGE_BYTES
+            && let Some(row) = found.next().map_err(failed)?
+        {
+            let row = read(table, row)?;
+            bytes += row.0.iter().map(Value::len).sum::<usize>();
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
+/// Keeps every other process from moving the file too. The system lets go of it however this one ends. Not the file
+/// itself: closing it a second time would let go of SQLite's own locks.
+fn lock(path: &Path) -> Result<Lock, MoveError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-move");
+    let name = PathBuf::from(name);
+    let refused = |source| OpenError::Io { path: name.clone(), source };
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&name).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock { path: name, _file: file }),
+        Err(TryLockError::WouldBlock) => Err(MoveError::Busy),
+        Err(TryLockError::Error(source)) => Err(refused(source).into()),
+    }
+}
+
+/// Where a table's columns are. A connection whose sealing key is missing must not be left out unseen.
+fn from(table: &Table) -> &'static str {
+    match table.name {
+        "connections" => "connections LEFT JOIN sealing_keys USING (sealing_key_id)",
+        name => name,
+    }
+}
+
+fn failed(error: rusqlite::Error) -> MoveError {
+    MoveError::Source(Box::new(error))
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Nothing => ValueRef::Null,
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Integer(number) => ValueRef::Integer(*number),
+            Self::Boolean(is_so) => ValueRef::Integer((*is_so).into()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn read(table: &Table, row: &rusqlite::Row<'_>) -> Result<Row, MoveError> {
+    let mut values = Vec::with_capacity(table.columns.len());
+    for (index, column) in table.columns.iter().enumerate() {
+        let Some(value) = value(column, row.get_ref(index).map_err(failed)?) else {
+            let row = table.name_of(&Row(values));
+            let why = format!("its {} is not what the service writes", column.name);
+            return Err(MoveError::CannotTravel { row, why });
+        };
+        values.push(value);
+    }
+    Ok(Row(values))
+}
+
+/// `None`: the service cannot have written it.
+fn value(column: &Column, value: ValueRef<'_>) -> Option<Value> {
+    match (column.kind, value) {
+        (_, ValueRef::Null) => Some(Value::Nothing),
+        (Kind::Text, ValueRef::Text(text)) => String::from_utf8(text.to_vec()).ok().map(Value::Text),
+        (Kind::Integer, ValueRef::Integer(number)) => Some(Value::Integer(number)),
+        (Kind::Boolean, ValueRef::Integer(0)) => Some(Value::Boolean(false)),
+        (Kind::Boolean, ValueRef::Integer(1)) => Some(Value::Boolean(true)),
+        (Kind::Bytes, ValueRef::Blob(bytes)) => Some(Value::Bytes(bytes.to_vec())),
+        _ => None,
+    }
+}

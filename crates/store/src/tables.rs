@@ -1,0 +1,210 @@
+//! What a move copies: every table with every column, whose names are the same on both engines, and what a row holds.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::hex::hex;
+
+/// A table. The first columns of its list are its key, by which its rows are ordered.
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static [Column],
+    key_columns: usize,
+}
+
+/// A column.
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+}
+
+/// What a column holds, if not nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Integer,
+    /// 0 or 1 where the engine has no such type.
+    Boolean,
+    Bytes,
+}
+
+/// What stands in one column of one row.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Nothing,
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+    Bytes(Vec<u8>),
+}
+
+/// A row: a value for each of its table's columns.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Row(pub(crate) Vec<Value>);
+
+macro_rules! table {
+    ($name:ident by $key_columns:literal: $($column:ident $kind:ident,)+) => {
+        Table {
+            name: stringify!($name),
+            columns: &[$(Column { name: stringify!($column), kind: Kind::$kind },)+],
+            key_columns: $key_columns,
+        }
+    };
+}
+
+/// All tables but those about the database itself, each after those that it refers to. A connection's sealing key is a
+/// column here, wherever the engine keeps it.
+pub(crate) const TABLES: [Table; 7] = [
+    table! { keyring_checks by 1: keyring_key_id Text, check_value Bytes, },
+    table! { service_secrets by 1: purpose Text, keyring_key_id Text, wrapped_key Bytes, },
+    table! { accounts by 1:
+    account_id Text, name Text, created_at Integer, keyring_key_id Text, wrapped_key Bytes, },
+    table! { api_keys by 1:
+    api_key_id Text, account_id Text, name Text, key_hash Bytes, last_four Text, created_at Integer,
+    expires_at Integer, revoked_at Integer, row_mac Bytes, },
+    table! { connections by 2:
+    account_id Text, connection_id Text, name Text, unique_name Text, description Text, is_enabled Boolean,
+    client_identifier Text, created_at Integer, updated_at Integer, version Integer, sealed_version Integer,
+    wrapped_key Bytes, envelope Bytes, },
+    table! { audit_events by 2:
+    account_id Text, audit_event_id Text, at Integer, api_key_id Text, remote Text, action Text, subject Text,
+    refusal Text, },
+    table! { idempotency_records by 3:
+    account_id Text, operation Text, idempotency_key Text, attempt Integer, request_mac Bytes,
+    reserved_until Integer, is_released Boolean, answered_at Integer, answer Bytes, operation_id Bytes, },
+];
+
+impl Table {
+    /// The columns that make its key.
+    pub(crate) fn key(&self) -> &'static [Column] {
+        self.columns.get(..self.key_columns).unwrap_or(self.columns)
+    }
+
+    /// The key's columns, for a statement, each with this behind it.
+    pub(crate) fn key_list(&self, behind: &str) -> String {
+        list(self.key(), behind)
+    }
+
+    /// All its columns, for a statement.
+    pub(crate) fn column_list(&self) -> String {
+        list(self.columns, "")
+    }
+
+    /// The values of a row that make its key.
+    pub(crate) fn key_of(&self, row: &Row) -> Vec<Value> {
+        row.0.iter().take(self.key_columns).cloned().collect()
+    }
+
+    /// A row, for a sentence: the table and the key. None of them is a secret.
+    pub(crate) fn name_of(&self, row: &Row) -> String {
+        let key: Vec<_> = self.key_of(row).iter().map(Value::shown).collect();
+        format!("{} ({})", self.name, key.join(", "))
+    }
+}
+
+fn list(columns: &[Column], behind: &str) -> String {
+    let names: Vec<_> = columns.iter().map(|column| format!("{}{behind}", column.name)).collect();
+    names.join(", ")
+}
+
+impl Value {
+    fn shown(&self) -> String {
+        match self {
+            Self::Nothing => "nothing".to_owned(),
+            Self::Text(text) => text.escape_debug().to_string(),
+            Self::Integer(number) => number.to_string(),
+            Self::Boolean(is_so) => is_so.to_string(),
+            Self::Bytes(bytes) => format!("{} bytes", bytes.len()),
+        }
+    }
+
+    /// About how much room it takes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Nothing | Self::Integer(_) | Self::Boolean(_) => size_of::<i64>(),
+        }
+    }
+}
+
+/// How many rows there were, and a SHA-256 over every value of each, in order.
+#[derive(Default)]
+pub(crate) struct Checksum {
+    rows: u64,
+    hash: Sha256,
+}
+
+impl Checksum {
+    /// Each value has its kind and its length in front: no two tables are the same bytes.
+    pub(crate) fn add(&mut self, row: &Row) {
+        self.rows += 1;
+        for value in &row.0 {
+            match value {
+                Value::Nothing => self.hash.update([0]),
+                Value::Text(text) => self.add_bytes(1, text.as_bytes()),
+                Value::Integer(number) => self.add_bytes(2, &number.to_be_bytes()),
+                Value::Boolean(is_so) => self.add_bytes(3, &[u8::from(*is_so)]),
+                Value::Bytes(bytes) => self.add_bytes(4, bytes),
+            }
+        }
+    }
+
+    fn add_bytes(&mut self, kind: u8, bytes: &[u8]) {
+        self.hash.update([kind]);
+        self.hash.update((bytes.len() as u64).to_be_bytes());
+        self.hash.update(bytes);
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The number of rows, and the hash in hexadecimal digits.
+    pub(crate) fn finish(self) -> (u64, String) {
+        (self.rows, hex(self.hash.finalize()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(rows: &[&[Value]]) -> (u64, String) {
+        let mut checksum = Checksum::default();
+        for row in rows {
+            checksum.add(&Row(row.to_vec()));
+        }
+        checksum.finish()
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    #[test]
+    fn a_checksum_tells_apart_what_looks_alike() {
+        let sums = [
+            sum(&[&[text("ab"), text("c")]]),
+            sum(&[&[text("a"), text("bc")]]),
+            sum(&[&[text("ab")], &[text("c")]]),
+            sum(&[&[Value::Bytes(b"ab".to_vec()), text("c")]]),
+            sum(&[&[text("ab"), Value::Nothing]]),
+            sum(&[&[text("ab"), text("")]]),
+            sum(&[&[Value::Integer(1), Value::Boolean(true)]]),
+            sum(&[&[Value::Boolean(true), Value::Integer(1)]]),
+            sum(&[]),
+        ];
+        for (index, one) in sums.iter().enumerate() {
+            assert!(!sums[index + 1..].contains(one), "{index}");
+        }
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(sum(&[]), (0, empty.to_owned()), "the hash is SHA-256");
+    }
+
+    #[test]
+    fn a_row_is_named_on_one_line_whatever_its_key_holds() {
+        let table = &TABLES[6];
+        let row = Row(vec![text("acc_1"), text("create"), text("a\n\0b"), Value::Integer(7)]);
+        assert_eq!(table.name_of(&row), "idempotency_records (acc_1, create, a\\n\\0b)");
+    }
+}

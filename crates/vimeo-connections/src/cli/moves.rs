@@ -1,0 +1,129 @@
+//! `move`.
+
+use std::cell::Cell;
+use std::process::ExitCode;
+
+use app::{Clock, DatabaseUrl, MoveOutcome, MoveProgress, MoveState, MovedTable};
+use clap::Args;
+use seal::Randomness;
+
+use super::confirmation::Confirmation;
+use super::{BoxError, output};
+
+/// Of a table's rows, how many go by between two words about it.
+const ROWS_BETWEEN_WORDS: u64 = 5_000;
+
+/// From where to where.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The database that there is: `sqlite:PATH`
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// An empty one: `postgres://…`; if it is not said, the one that `database_url` names, which keeps its password out of
+    /// the arguments
+    #[arg(long, value_name = "URL", conflicts_with = "abandon")]
+    to: Option<String>,
+    /// Give the source of a move back, to be served again
+    #[arg(long)]
+    abandon: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+pub(super) async fn run(configured: &DatabaseUrl, arguments: Arguments) -> Result<ExitCode, BoxError> {
+    // Read here and not by clap, which would show a URL that it cannot read, with the password in it.
+    let from = read("--from", &arguments.from)?;
+    if arguments.abandon {
+        return abandon(&from, &arguments.confirmation);
+    }
+    let to = match &arguments.to {
+        Some(to) => read("--to", to)?,
+        None if configured.file().is_none() => configured.clone(),
+        None => return Err("where to? Say --to postgres://…, or set database_url to it".into()),
+    };
+    let told = Told::default();
+    let tell = |progress| told.tell(progress);
+    let outcome = app::move_database(&from, &to, &Clock::system(), &Randomness::system(), &tell).await;
+    told.end();
+    match outcome? {
+        MoveOutcome::Done(tables) => say_moved(&from, &to, &tables),
+        MoveOutcome::WasDone => output::say(&format!(
+            "{from} was moved to {to} by an earlier run, and compared then. There is nothing left to do."
+        )),
+    }
+}
+
+fn read(argument: &str, url: &str) -> Result<DatabaseUrl, BoxError> {
+    DatabaseUrl::parse(url).map_err(|error| format!("{argument} {error}").into())
+}
+
+fn say_moved(from: &DatabaseUrl, to: &DatabaseUrl, tables: &[MovedTable]) -> Result<ExitCode, BoxError> {
+    let rows: Vec<_> = tables
+        .iter()
+        .map(|table| vec![table.name.to_owned(), table.rows.to_string(), table.checksum.clone()])
+        .collect();
+    output::say_table(&["TABLE", "ROWS", "SHA-256, THE SAME ON BOTH SIDES"], &rows)?;
+    output::say(&format!(
+        "\nMoved {from} to {to}: every row is there, and the same.\n\
+         Next: set database_url to the new one, with the same keyring, and start the service.\n\
+         The old file takes no writes any more. Keep it until the new database has a backup of its own, then destroy it: \
+         it holds everything, sealed.\n\
+         Should you need it back before that: vimeo-connections move --from {from} --abandon"
+    ))
+}
+
+fn abandon(from: &DatabaseUrl, confirmation: &Confirmation) -> Result<ExitCode, BoxError> {
+    let found = app::find_move(from)?;
+    let to = &found.to;
+    let (sentence, end) = match found.state {
+        MoveState::Running => (
+            format!("giving {from} back ends its move to {to}, whose copy is of no more use"),
+            "Nothing was lost: nobody has served the copy. Drop that database, or make it anew before another move.",
+        ),
+        MoveState::Done => (
+            format!(
+                "{from} was moved to {to} for good. WARNING: what was written there since is not in {from}, and from \
+                 now on the two differ. Stop whatever serves {to} before you go on, or customers' changes go to one or \
+                 the other"
+            ),
+            "What was written to the other database since the move is not in it: keep that one until you are sure.",
+        ),
+    };
+    confirmation.ask_word(&sentence, "abandon")?;
+    app::abandon_move(from, &found)?;
+    output::say(&format!("{from} takes writes again, and can be served. {end}"))
+}
+
+/// What was said last of how far it has come.
+#[derive(Default)]
+struct Told {
+    last: Cell<Option<MoveProgress>>,
+}
+
+impl Told {
+    fn tell(&self, progress: MoveProgress) {
+        let (verb, table, rows, of) = parts(progress);
+        // Of a table that begins, only from where it is counted.
+        let last = self.last.get().map(parts).filter(|last| (last.0, last.1) == (verb, table));
+        let since = last.map_or(0, |(_, _, last_rows, _)| rows.saturating_sub(last_rows));
+        if last.is_none() || rows == of || since >= ROWS_BETWEEN_WORDS {
+            self.last.set(Some(progress));
+        }
+        if rows == of || since >= ROWS_BETWEEN_WORDS {
+            output::report_progress(&format!("{verb} {table}: {rows} of {of}"));
+        }
+    }
+
+    fn end(&self) {
+        if self.last.get().is_some() {
+            output::end_progress();
+        }
+    }
+}
+
+fn parts(progress: MoveProgress) -> (&'static str, &'static str, u64, u64) {
+    match progress {
+        MoveProgress::Copied { table, rows, of } => ("copied", table, rows, of),
+        MoveProgress::Compared { table, rows, of } => ("compared", table, rows, of),
+    }
+}
