@@ -32,7 +32,8 @@ pub(crate) enum Place {
 /// How a PostgreSQL server is reached.
 #[derive(Clone)]
 pub(crate) struct Server {
-    pub(crate) config: tokio_postgres::Config,
+    /// One for each server that the URL names: each is given its own time to answer.
+    pub(crate) configs: Vec<tokio_postgres::Config>,
     pub(crate) tls: Tls,
 }
 
@@ -98,9 +99,11 @@ fn file_path(path: &str) -> Result<PathBuf, OpenError> {
 /// Takes what this service decides by itself out of the parameters; the library reads the rest.
 fn server(text: &str) -> Result<Server, OpenError> {
     let (front, query) = text.split_once('?').unwrap_or((text, ""));
-    let (mut mode, mut roots) = (None, None);
+    let (mut mode, mut roots, mut names_hosts) = (None, None, false);
     let mut rest = form_urlencoded::Serializer::new(String::new());
-    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+    // Here a plus is one, as for the other programs that read such URLs.
+    for (key, value) in form_urlencoded::parse(query.replace('+', "%2B").as_bytes()) {
+        names_hosts |= ["host", "hostaddr", "port"].contains(&key.as_ref());
         match key.as_ref() {
             "sslmode" => mode = Some(value.into_owned()),
             "sslrootcert" => roots = Some(value.into_owned()),
@@ -111,23 +114,41 @@ fn server(text: &str) -> Result<Server, OpenError> {
     }
     // The serializer writes spaces as `+`, which the library does not read so.
     let rest = rest.finish().replace('+', "%20");
-    // The library's own error could show a part of the URL, and so of the password.
-    let mut config: tokio_postgres::Config = format!("{front}?{rest}")
-        .parse()
-        .map_err(|_| OpenError::Url("it cannot be read (is the password percent-encoded?)"))?;
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-        config.host(SOCKET_DIRECTORY);
+    let fronts = if names_hosts { vec![front.to_owned()] } else { each_host(front) };
+    let mut configs = Vec::new();
+    for front in fronts {
+        // The library's own error could show a part of the URL, and so of the password.
+        let mut config: tokio_postgres::Config = format!("{front}?{rest}").parse().map_err(|_| {
+            OpenError::Url(
+                "it cannot be read: is the password percent-encoded, and every parameter a known one?",
+            )
+        })?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            config.host(SOCKET_DIRECTORY);
+        }
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        configs.push(config);
     }
-    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     let tls = match (mode.as_deref(), roots) {
-        (None | Some("disable"), None) if is_local(&config) => Tls::Off,
+        (None | Some("disable"), None) if configs.iter().all(is_local) => Tls::Off,
         (None | Some("require" | "verify-full"), None) => Tls::SystemRoots,
         (None | Some("require" | "verify-full"), Some(roots)) if roots == "system" => Tls::SystemRoots,
         (None | Some("require" | "verify-full"), Some(roots)) => Tls::Roots(PathBuf::from(roots)),
         _ => return Err(OpenError::Url(WHAT_TLS_MAY_BE)),
     };
-    config.ssl_mode(if tls == Tls::Off { SslMode::Disable } else { SslMode::Require });
-    Ok(Server { config, tls })
+    let ssl_mode = if tls == Tls::Off { SslMode::Disable } else { SslMode::Require };
+    for config in &mut configs {
+        config.ssl_mode(ssl_mode);
+    }
+    Ok(Server { configs, tls })
+}
+
+/// A URL's front, once for each of the hosts that it names with commas between.
+fn each_host(front: &str) -> Vec<String> {
+    let Some((scheme, rest)) = front.split_once("://") else { return vec![front.to_owned()] };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
 }
 
 /// Whether nothing that is sent leaves this machine.
@@ -190,6 +211,25 @@ mod tests {
         let elsewhere = tls("postgres://localhost/d?hostaddr=10.0.0.1");
         assert_eq!(elsewhere, Some(Tls::SystemRoots), "a local name for a far address");
         assert_eq!(tls("postgres://u@localhost/d?sslmode=prefer"), None);
+    }
+
+    #[test]
+    fn each_host_is_asked_by_itself_and_a_plus_is_a_plus() {
+        let url =
+            DatabaseUrl::parse("postgres://u:p%40@a.example:1,b.example/d?application_name=x+y&password=q+r");
+        let Place::Postgres(server) = url.unwrap().place else { panic!() };
+        let hosts: Vec<_> = server
+            .configs
+            .iter()
+            .map(|config| (config.get_hosts().to_vec(), config.get_ports().to_vec()))
+            .collect();
+        let tcp = |name: &str| vec![Host::Tcp(name.to_owned())];
+        assert_eq!(hosts, [(tcp("a.example"), vec![1]), (tcp("b.example"), vec![5432])]);
+        for config in &server.configs {
+            assert_eq!((config.get_user(), config.get_dbname()), (Some("u"), Some("d")));
+            assert_eq!(config.get_application_name(), Some("x+y"));
+            assert_eq!(config.get_password(), Some(&b"q+r"[..]));
+        }
     }
 
     #[test]

@@ -3,3 +3,6 @@
 
 ALTER TABLE idempotency_records
     ADD COLUMN operation_id BLOB CHECK (operation_id IS NULL OR length(operation_id) = 16);
+
+-- For the keys of an account, and for whoever deletes it.
+CREATE INDEX api_keys_by_account ON api_keys (account_id);

@@ -101,7 +101,11 @@ impl Write for Reserve {
             return Ok(answers);
         }
         // The others belong to somebody: to whom, is seen by a look of its own, after they were refused.
-        for row in session.query(FIND, &[&accounts, &operations, &keys]).await? {
+        // Who took a key just now keeps it, also if that look fails: the others are asked again.
+        let Ok(found) = session.query(FIND, &[&accounts, &operations, &keys]).await else {
+            return Ok(answers);
+        };
+        for row in found {
             let place = rows::get::<i64>(&row, "position")?;
             let place = usize::try_from(place - 1).unwrap_or_default();
             if let (Some(write), Some(answer @ None)) = (writes.get(place), answers.get_mut(place)) {
@@ -141,17 +145,29 @@ pub(super) struct Release {
 }
 
 const RELEASE: &str = concat!(
-    "UPDATE idempotency_records SET is_released = true, reserved_until = least(reserved_until, ",
-    clock!("$5"),
-    ") WHERE account_id = $1 AND operation = $2 AND idempotency_key = $3 AND attempt = $4 AND answer IS NULL"
+    "WITH given AS (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+        AS given (account_id, operation, idempotency_key, attempt, now)),
+    locked AS (
+        SELECT r.account_id, r.operation, r.idempotency_key, given.now
+        FROM idempotency_records r JOIN given USING (account_id, operation, idempotency_key)
+        WHERE r.attempt = given.attempt AND r.answer IS NULL
+        ORDER BY r.account_id, r.operation, r.idempotency_key FOR UPDATE OF r)
+    UPDATE idempotency_records r SET is_released = true, reserved_until = least(r.reserved_until, ",
+    clock!("locked.now"),
+    ") FROM locked
+    WHERE r.account_id = locked.account_id AND r.operation = locked.operation
+        AND r.idempotency_key = locked.idempotency_key"
 );
 
 #[async_trait]
 impl Write for Release {
     type Answer = ();
-    type Key = ();
+    type Key = (AccountId, &'static str, String);
 
-    fn key(&self) -> Self::Key {}
+    fn key(&self) -> Self::Key {
+        let Reservation { operation, key, .. } = &self.reservation;
+        (self.account.clone(), operation.as_str(), key.as_str().to_owned())
+    }
 
     fn account(&self) -> Option<&AccountId> {
         Some(&self.account)
@@ -162,16 +178,13 @@ impl Write for Release {
     }
 
     async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
-        for Self { account, reservation, at, clock } in writes {
-            let parameters: Parameters<'_> = &[
-                &account.as_str(),
-                &reservation.operation.as_str(),
-                &reservation.key.as_str(),
-                &rows::stored_count(reservation.attempt),
-                &clock.or_the_servers(*at),
-            ];
-            session.query(RELEASE, parameters).await?;
-        }
+        let accounts: Vec<_> = writes.iter().map(|write| write.account.as_str()).collect();
+        let operations: Vec<_> = writes.iter().map(|write| write.reservation.operation.as_str()).collect();
+        let keys: Vec<_> = writes.iter().map(|write| write.reservation.key.as_str()).collect();
+        let attempts: Vec<_> =
+            writes.iter().map(|write| rows::stored_count(write.reservation.attempt)).collect();
+        let now: Vec<_> = writes.iter().map(|write| write.clock.or_the_servers(write.at)).collect();
+        session.query(RELEASE, &[&accounts, &operations, &keys, &attempts, &now]).await?;
         Ok(writes.iter().map(|_| Some(Ok(()))).collect())
     }
 }
@@ -183,15 +196,20 @@ pub(super) struct DeleteEnded {
     pub(super) clock: Clock,
 }
 
+/// Locked before they go: a record that was taken over meanwhile has not ended any more.
 const DELETE_ENDED: &str = concat!(
-    "WITH ended AS (SELECT ",
+    "WITH ended AS (
+        SELECT account_id, operation, idempotency_key FROM idempotency_records
+        WHERE reserved_until <= ",
     clock!("$1"),
-    " - $2::bigint AS until)
-    DELETE FROM idempotency_records WHERE (account_id, operation, idempotency_key) IN
-        (SELECT account_id, operation, idempotency_key FROM idempotency_records, ended
-         WHERE reserved_until <= ended.until AND coalesce(answered_at, reserved_until) <= ended.until
-         ORDER BY account_id, operation, idempotency_key LIMIT $3)
-    RETURNING idempotency_key"
+    " - $2::bigint AND coalesce(answered_at, reserved_until) <= ",
+    clock!("$1"),
+    " - $2::bigint
+        ORDER BY reserved_until LIMIT $3 FOR UPDATE)
+    DELETE FROM idempotency_records r USING ended
+    WHERE r.account_id = ended.account_id AND r.operation = ended.operation
+        AND r.idempotency_key = ended.idempotency_key
+    RETURNING r.idempotency_key"
 );
 
 #[async_trait]

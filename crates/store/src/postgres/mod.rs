@@ -39,7 +39,9 @@ pub(crate) use moves::Target;
 pub(crate) use schema::inspect;
 
 use crate::url::Server;
-use crate::{AccountDeletion, Changed, ConnectionUpdate, Error, NewConnection, OpenError, Options, Store};
+use crate::{
+    AccountDeletion, Changed, ConnectionUpdate, Error, Migrations, NewConnection, OpenError, Options, Store,
+};
 use accounts::{DeleteAccountPart, InsertAccount};
 use api_keys::{InsertApiKey, RevokeApiKey};
 use audit_events::InsertAuditEvent;
@@ -89,6 +91,7 @@ pub(crate) struct Postgres {
     updates: Queue<UpdateConnection>,
     deletions: Queue<DeleteConnection>,
     reservations: Queue<Reserve>,
+    releases: Queue<Release>,
     events: Queue<InsertAuditEvent>,
 }
 
@@ -105,13 +108,20 @@ impl Postgres {
             return Err(error);
         }
         let writer = Writer::new(&connector, postgres, options.queue);
+        let readers: Vec<_> = (0..postgres.readers.max(1)).map(|_| Slot::new(&connector)).collect();
+        if options.migrations == Migrations::Apply {
+            // The service's first requests should not have to wait for what takes long.
+            readers.iter().for_each(Slot::demand);
+            writer.demand();
+        }
         Ok(Self {
-            readers: (0..postgres.readers.max(1)).map(|_| Slot::new(&connector)).collect(),
+            readers,
             next_reader: AtomicUsize::new(0),
             inserts: writer.queue(),
             updates: writer.queue(),
             deletions: writer.queue(),
             reservations: writer.queue(),
+            releases: writer.queue(),
             events: writer.queue(),
             connector,
             clock,
@@ -173,6 +183,7 @@ impl Store for Postgres {
         self.updates.close();
         self.deletions.close();
         self.reservations.close();
+        self.releases.close();
         self.events.close();
         self.writer.close().await;
         self.connector.close().await;
@@ -212,7 +223,15 @@ impl Store for Postgres {
 
     async fn find_last_connection_time(&self) -> Result<Option<Timestamp>, Error> {
         let last = |row: &Row| rows::optional_instant(row, "created_at");
-        Ok(self.find(service::LAST_CONNECTION_TIME, &[], last).await?.flatten())
+        match self.find(service::LAST_CONNECTION_TIME, &[], last).await {
+            Ok(last) => Ok(last.flatten()),
+            // It looks at every account; of very many, the server may give up. Then the clock alone must do.
+            Err(Error::Unavailable(cause)) => {
+                tracing::warn!(%cause, "the last identifier is not known: new ones go by this node's clock alone");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error> {
@@ -359,7 +378,7 @@ impl Store for Postgres {
         at: Timestamp,
     ) -> Result<(), Error> {
         let (account, reservation) = (account.clone(), reservation.clone());
-        self.writer.write(Release { account, reservation, at, clock: self.clock }).await
+        self.releases.write(Release { account, reservation, at, clock: self.clock }).await
     }
 
     async fn insert_audit_event(&self, _account: &AccountId, event: &AuditEvent) -> Result<(), Error> {

@@ -1,8 +1,10 @@
 //! Bringing a database to this version's schema, in one transaction. And looking at one without touching it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::time::Timestamp;
+use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
 use super::moves::{self, TargetMove};
@@ -13,17 +15,23 @@ use super::trouble::Trouble;
 use crate::error::in_full;
 use crate::migrations::{MIGRATIONS, MOVES, State};
 use crate::moves::MoveState;
+use crate::tables::TABLES;
 use crate::url::Server;
 use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError, PostgresOptions};
 
-/// How often the migrations are begun: whoever begins them at the same time is waited for, and looked at again.
-const TRIES: u32 = 20;
+/// How long another node's migrations, or whoever else holds the tables, are waited for.
+const WAITING: Duration = Duration::from_mins(5);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// Which of our tables are there, by the columns that tell them from another program's of the same name.
-const COLUMNS: &str = "SELECT table_name::text, string_agg(column_name::text, ',' ORDER BY column_name::text) AS columns
-    FROM information_schema.columns
-    WHERE table_schema = 'public' AND table_name IN ('schema_migrations', 'accounts', 'api_keys', 'connections')
-    GROUP BY table_name ORDER BY table_name";
+/// Which tables of our names are there, and their columns, which tell them from another program's. Asked of the catalog
+/// itself: the standard's views show only what one may use.
+const COLUMNS: &str = "SELECT c.relname::text AS table_name, string_agg(a.attname::text, ',' ORDER BY a.attname::text COLLATE \"C\") AS columns
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname::text = ANY ($1)
+    GROUP BY c.relname ORDER BY c.relname";
+const ENCODING: &str = "SELECT pg_catalog.current_setting('server_encoding') AS encoding";
 const APPLIED: &str = "SELECT number, name, lowest_application_schema FROM schema_migrations ORDER BY number";
 const MIGRATION_COLUMNS: &str = "applied_at,lowest_application_schema,name,number";
 const CREATE: &str = "CREATE TABLE schema_migrations (
@@ -60,7 +68,7 @@ pub(super) async fn migrate(
     migrations: Migrations,
     now: Timestamp,
 ) -> Result<(), OpenError> {
-    let mut tries = 0;
+    let deadline = Instant::now() + WAITING;
     loop {
         let before = read_state(session).await?;
         if let Some(state) = &before {
@@ -75,7 +83,12 @@ pub(super) async fn migrate(
         }
         match apply(session, before, now).await {
             Ok(()) => return Ok(()),
-            Err(trouble) if tries < TRIES && is_beaten(&trouble) => tries += 1,
+            Err(trouble) if Instant::now() < deadline && is_beaten(&trouble) => {
+                tracing::info!(
+                    "another node migrates the database, or somebody else holds its tables: waiting"
+                );
+                tokio::time::sleep(PAUSE).await;
+            }
             Err(trouble) => return Err(failed(trouble)),
         }
     }
@@ -114,7 +127,8 @@ async fn apply(session: &Session, before: Option<State>, now: Timestamp) -> Resu
             session.query(RECORD, &[&number, &migration.name, &lowest, &now.as_micros()]).await?;
         }
         for migration in due {
-            session.batch(migration.postgres).await?;
+            // As long as it takes; a server that is gone is found out by the network.
+            session.batch_patiently(migration.postgres).await?;
         }
         Ok(())
     };
@@ -124,7 +138,16 @@ async fn apply(session: &Session, before: Option<State>, now: Timestamp) -> Resu
 
 /// How far the database has come; `None` if nothing of ours is in it.
 pub(super) async fn read_state(session: &Session) -> Result<Option<State>, OpenError> {
-    let found = session.query(COLUMNS, &[]).await.map_err(failed)?;
+    let encoding = session.query(ENCODING, &[]).await.map_err(failed)?;
+    let encoding = encoding.first().map_or(Ok("UTF8"), |row| rows::get(row, "encoding")).map_err(failed)?;
+    if encoding != "UTF8" {
+        let text = format!(
+            "the encoding of the database is {encoding}, and names may have any letter: it must be UTF8"
+        );
+        return Err(OpenError::Server(text.into()));
+    }
+    let names: Vec<_> = TABLES.iter().map(|table| table.name).chain(["schema_migrations", "moves"]).collect();
+    let found = session.query(COLUMNS, &[&names]).await.map_err(failed)?;
     if found.is_empty() {
         return Ok(None);
     }
@@ -150,9 +173,12 @@ pub(super) async fn read_state(session: &Session) -> Result<Option<State>, OpenE
 }
 
 pub(super) fn failed(trouble: Trouble) -> OpenError {
+    let may_not = trouble.refusal() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
     let error = trouble.into_error();
-    match std::error::Error::source(&error) {
-        Some(cause) => OpenError::Server(in_full(cause).into()),
-        None => OpenError::Server(Box::new(error)),
+    let mut text = std::error::Error::source(&error).map_or_else(|| error.to_string(), in_full);
+    if may_not {
+        text += ". Make the role the owner of the database, or GRANT it CREATE and USAGE ON SCHEMA public and, where \
+                 another role made the tables, all rights on them";
     }
+    OpenError::Server(text.into())
 }

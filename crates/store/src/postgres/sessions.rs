@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, Statement};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::trouble::{Trouble, is_replication_doubt};
+use super::trouble::{Trouble, is_replication_doubt, told};
 use crate::error::in_full;
 use crate::url::{Server, Tls};
 use crate::{BoxError, Error};
@@ -28,12 +28,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
+/// How long a statement waits for somebody else's lock. Whether a key may act is looked at before that wait, and a revoked
+/// one must not write a second later.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(800);
 /// How much longer than the server's own limit a statement is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How sessions are opened.
 pub(super) struct Connector {
-    config: tokio_postgres::Config,
+    /// One for each server that there is; one of them can write.
+    configs: Vec<tokio_postgres::Config>,
+    /// Which of them was the one at the last time.
+    last: AtomicUsize,
     tls: Option<MakeRustlsConnect>,
     timeout: Duration,
     tasks: TaskTracker,
@@ -42,7 +48,7 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(server: Server, timeout: Duration) -> Result<Self, BoxError> {
-        let Server { mut config, tls } = server;
+        let Server { mut configs, tls } = server;
         let tls = match tls {
             Tls::Off => None,
             Tls::SystemRoots => Some(MakeRustlsConnect::new(config_platform_verifier()?)),
@@ -52,16 +58,19 @@ impl Connector {
                 Some(MakeRustlsConnect::new(roots))
             }
         };
-        config
-            .connect_timeout(timeout)
-            .tcp_user_timeout(timeout + GRACE)
-            .keepalives_idle(KEEPALIVE_IDLE)
-            .keepalives_interval(KEEPALIVE_INTERVAL)
-            .keepalives_retries(KEEPALIVE_RETRIES);
-        if config.get_application_name().is_none() {
-            config.application_name("vimeo-connections");
+        for config in &mut configs {
+            config
+                .connect_timeout(timeout)
+                .tcp_user_timeout(timeout + GRACE)
+                .keepalives_idle(KEEPALIVE_IDLE)
+                .keepalives_interval(KEEPALIVE_INTERVAL)
+                .keepalives_retries(KEEPALIVE_RETRIES);
+            if config.get_application_name().is_none() {
+                config.application_name("vimeo-connections");
+            }
         }
-        Ok(Self { config, tls, timeout, tasks: TaskTracker::new(), closing: CancellationToken::new() })
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
+        Ok(Self { configs, last: AtomicUsize::new(0), tls, timeout, tasks, closing })
     }
 
     /// How long one statement may take.
@@ -76,25 +85,39 @@ impl Connector {
         self.tasks.wait().await;
     }
 
-    /// Opens a session; on a server that can write, if the URL names several.
+    /// Opens a session; on the server that can write, if the URL names several. Each has its own time to answer, so that
+    /// one which takes connections and is silent does not hide the others.
     pub(super) async fn connect(&self) -> Result<Arc<Session>, BoxError> {
-        // The library's limit is for each address of each server.
-        let hosts = u32::try_from(self.config.get_hosts().len().max(1)).unwrap_or(1);
-        let opening = async {
-            match &self.tls {
-                None => {
-                    let (client, connection) = self.config.connect(NoTls).await?;
-                    self.begin(client, connection).await
+        let first = self.last.load(Ordering::Relaxed);
+        let mut causes = Vec::new();
+        for number in (0..self.configs.len()).map(|at| (first + at) % self.configs.len()) {
+            let Some(config) = self.configs.get(number) else { continue };
+            let opening = tokio::time::timeout(self.timeout + GRACE, self.connect_to(config));
+            match opening.await {
+                Ok(Ok(session)) => {
+                    self.last.store(number, Ordering::Relaxed);
+                    return Ok(session);
                 }
-                Some(tls) => {
-                    let (client, connection) = self.config.connect(tls.clone()).await?;
-                    self.begin(client, connection).await
-                }
+                Ok(Err(error)) => causes.push(told(&error)),
+                Err(_) => causes.push("the server does not answer".to_owned()),
             }
-        };
-        match tokio::time::timeout(self.timeout * (hosts + 1), opening).await {
-            Ok(session) => Ok(session?),
-            Err(_) => Err("the server does not answer".into()),
+        }
+        Err(causes.join("; ").into())
+    }
+
+    async fn connect_to(
+        &self,
+        config: &tokio_postgres::Config,
+    ) -> Result<Arc<Session>, tokio_postgres::Error> {
+        match &self.tls {
+            None => {
+                let (client, connection) = config.connect(NoTls).await?;
+                self.begin(client, connection).await
+            }
+            Some(tls) => {
+                let (client, connection) = config.connect(tls.clone()).await?;
+                self.begin(client, connection).await
+            }
         }
     }
 
@@ -108,6 +131,8 @@ impl Connector {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let session = Arc::new(Session {
+            tls: self.tls.clone(),
+            tasks: self.tasks.clone(),
             client,
             statements: Mutex::new(HashMap::new()),
             is_in_doubt: Arc::new(AtomicBool::new(false)),
@@ -141,7 +166,7 @@ where
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                tracing::debug!(%error, "a connection to the database ended");
+                tracing::debug!(error = told(&error), "a connection to the database ended");
                 return;
             }
             None => return,
@@ -150,16 +175,19 @@ where
 }
 
 /// What every session says first. A statement that takes too long is undone by the server itself; and what is committed
-/// is on its disk, and on the standby's if the server waits for one.
+/// is on its disk, and on the standby's if the server waits for one. Every statement here is one for an index: a plan that
+/// was made while a table was small must not be a scan of it for ever.
 fn settings(timeout: Duration) -> String {
     let millis = timeout.as_millis();
+    let lock_millis = LOCK_TIMEOUT.min(timeout).as_millis();
     format!(
         "SET search_path = public;
          SET statement_timeout = {millis};
-         SET lock_timeout = {millis};
+         SET lock_timeout = {lock_millis};
          SET idle_in_transaction_session_timeout = {millis};
          SET default_transaction_isolation = 'read committed';
          SET client_min_messages = 'warning';
+         SET enable_seqscan = off;
          SELECT set_config('synchronous_commit', 'on', false)
          WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');"
     )
@@ -168,6 +196,9 @@ fn settings(timeout: Duration) -> String {
 /// One connection to the server, with the statements that were prepared on it.
 pub(super) struct Session {
     client: Client,
+    /// For the request to give up, which goes another way.
+    tls: Option<MakeRustlsConnect>,
+    tasks: TaskTracker,
     statements: Mutex<HashMap<String, Statement>>,
     is_in_doubt: Arc<AtomicBool>,
     end: CancellationToken,
@@ -182,6 +213,11 @@ impl Session {
     pub(super) async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Trouble> {
         let statement = self.prepare(sql).await?;
         self.within(async { Ok(self.client.query(&statement, parameters).await?) }).await
+    }
+
+    /// The same without a limit of time, for what may take long and is not in anybody's way.
+    pub(super) async fn batch_patiently(&self, sql: &str) -> Result<(), Trouble> {
+        Ok(self.client.batch_execute(sql).await?)
     }
 
     /// Runs statements that have no parameters.
@@ -223,13 +259,30 @@ impl Session {
     /// Waits for the server, but not longer than it should need to give up by itself.
     async fn within<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
         let Ok(result) = tokio::time::timeout(self.limit, work).await else {
-            self.abandon();
+            self.give_up();
             return Err(Trouble::Lost("the server does not answer".into()));
         };
         if let Err(Trouble::Gone(_) | Trouble::Lost(_)) = &result {
             self.abandon();
         }
         result
+    }
+
+    /// Tells the server to stop what it does for this session, and closes the connection. One that waits for its standby
+    /// would not see by itself that nobody waits for it any more, and keep its place.
+    fn give_up(&self) {
+        let (cancel, tls, limit) = (self.client.cancel_token(), self.tls.clone(), self.limit);
+        self.tasks.spawn(async move {
+            let cancelling = async {
+                match tls {
+                    None => cancel.cancel_query(NoTls).await,
+                    Some(tls) => cancel.cancel_query(tls).await,
+                }
+            };
+            // A server that does not hear this either has no place to keep.
+            let _ = tokio::time::timeout(limit, cancelling).await;
+        });
+        self.abandon();
     }
 
     /// Closes the connection, whatever state it is in.
@@ -244,6 +297,12 @@ impl Session {
 
     async fn ended(&self) {
         self.end.cancelled().await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end.cancel();
     }
 }
 
@@ -269,12 +328,17 @@ impl Slot {
         Self { held, demand }
     }
 
+    /// Has the session opened, if it is not.
+    pub(super) fn demand(&self) {
+        self.demand.notify_one();
+    }
+
     /// The session; waited for a moment if it is being opened.
     pub(super) async fn session(&self) -> Result<Arc<Session>, Error> {
         let is_usable =
             |held: &Held| held.session.as_ref().is_some_and(|session| !session.end.is_cancelled());
         let mut held = self.held.clone();
-        self.demand.notify_one();
+        self.demand();
         // A slot that could not be filled at the last try is given up at once: everybody would wait in vain.
         let settled = held.wait_for(|held| is_usable(held) || held.cause.is_some());
         let settled = tokio::time::timeout(PATIENCE, settled).await;

@@ -2,6 +2,7 @@
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use crate::error::in_full;
 use crate::{BoxError, Error};
 
 /// Why a statement gave no answer.
@@ -21,7 +22,7 @@ pub(super) enum Trouble {
 
 impl From<tokio_postgres::Error> for Trouble {
     fn from(error: tokio_postgres::Error) -> Self {
-        let Some(said) = error.as_db_error() else { return Self::Lost(Box::new(error)) };
+        let Some(said) = error.as_db_error() else { return Self::Lost(told(&error).into()) };
         let code = said.code();
         let meets_another = [
             SqlState::T_R_SERIALIZATION_FAILURE,
@@ -34,14 +35,18 @@ impl From<tokio_postgres::Error> for Trouble {
         }
         // The server was told to stop, or is a standby now: it undid what was not committed, and says so.
         if *code == SqlState::ADMIN_SHUTDOWN || *code == SqlState::READ_ONLY_SQL_TRANSACTION {
-            return Self::Gone(Box::new(error));
+            return Self::Gone(told(&error).into());
+        }
+        // As engines of several machines, and what stands before a server, say that they do not know.
+        if *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN || code.code().starts_with("08") {
+            return Self::Lost(told(&error).into());
         }
         // Another process of the server crashed, for one: it may have been in the middle of this commit.
         if said.parsed_severity() != Some(Severity::Error) {
-            return Self::Lost(Box::new(error));
+            return Self::Lost(told(&error).into());
         }
         if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED {
-            return Self::Corrupt(error.to_string());
+            return Self::Corrupt(told(&error));
         }
         Self::Refused(error)
     }
@@ -60,7 +65,7 @@ impl Trouble {
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Corrupt(what) => Error::Corrupt(what),
-            Self::Again(error) | Self::Refused(error) => Error::Unavailable(Box::new(error)),
+            Self::Again(error) | Self::Refused(error) => Error::Unavailable(told(&error).into()),
             Self::Gone(cause) | Self::Lost(cause) => Error::Unavailable(cause),
         }
     }
@@ -87,4 +92,17 @@ impl Trouble {
 /// off. The texts are translated; the server's source file is not.
 pub(super) fn is_replication_doubt(notice: &DbError) -> bool {
     notice.file().is_some_and(|file| file.ends_with("syncrep.c"))
+}
+
+/// An error in words that are fit for a log: the server's code and, where it cannot quote what is stored, its sentence.
+/// Its details do quote rows.
+pub(super) fn told(error: &tokio_postgres::Error) -> String {
+    /// Data and constraints: the sentences about them quote values.
+    const QUOTING: [&str; 4] = ["21", "22", "23", "44"];
+    let Some(said) = error.as_db_error() else { return in_full(error) };
+    let code = said.code().code();
+    let names = [said.table(), said.constraint()].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let what =
+        if code.get(..2).is_some_and(|class| QUOTING.contains(&class)) { &names } else { said.message() };
+    format!("{} {code}: {what}", said.severity())
 }

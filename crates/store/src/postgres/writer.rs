@@ -132,6 +132,11 @@ impl Writer {
         }
     }
 
+    /// Opens the sessions before they are needed.
+    pub(super) fn demand(&self) {
+        self.lanes.idle.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(Slot::demand);
+    }
+
     /// A queue for one kind of write.
     pub(super) fn queue<W: Write>(&self) -> Queue<W> {
         let (sender, inbox) = mpsc::unbounded_channel();
