@@ -28,15 +28,20 @@ pub(super) async fn sqlite() -> Option<Place> {
 }
 
 pub(crate) async fn postgres_15() -> Option<Place> {
-    postgres("TEST_POSTGRES_15_URL").await
+    postgres_15_with("").await
+}
+
+/// The same with a database that is made so.
+pub(crate) async fn postgres_15_with(options: &str) -> Option<Place> {
+    postgres("TEST_POSTGRES_15_URL", options).await
 }
 
 pub(crate) async fn postgres_18() -> Option<Place> {
-    postgres("TEST_POSTGRES_18_URL").await
+    postgres("TEST_POSTGRES_18_URL", "").await
 }
 
 /// A new database on the server that a variable names. Without it the case is skipped, and in CI it fails.
-async fn postgres(variable: &str) -> Option<Place> {
+async fn postgres(variable: &str, options: &str) -> Option<Place> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     #[expect(clippy::disallowed_methods, reason = "./test says here where its servers are")]
     let (server, ci) = (std::env::var(variable).ok(), std::env::var("CI").ok());
@@ -48,7 +53,7 @@ async fn postgres(variable: &str) -> Option<Place> {
         return None;
     };
     let name = format!("contract_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    on_server(&server, &format!("CREATE DATABASE {name}")).await;
+    on_server(&server, &format!("CREATE DATABASE {name} {options}")).await;
     let front = server.rsplit_once('/').unwrap().0;
     Some(Place { url: format!("{front}/{name}"), _directory: None, server: Some((server, name)) })
 }
@@ -104,6 +109,35 @@ impl Place {
             }
         }
         rows
+    }
+
+    /// Runs statements, on PostgreSQL.
+    pub(crate) async fn execute(&self, sql: &str) {
+        on_server(&self.url, sql).await;
+    }
+
+    /// How the server would run a statement whatever its parameters are.
+    pub(crate) async fn explain(&self, settings: &str, sql: &str) -> String {
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+        let running = TaskTracker::new().spawn(connection);
+        client.batch_execute(settings).await.unwrap();
+        let lines = client.simple_query(&format!("EXPLAIN (GENERIC_PLAN) {sql}")).await.unwrap();
+        let lines = lines.iter().filter_map(|line| match line {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let plan = lines.collect::<Vec<_>>().join("\n");
+        drop(client);
+        running.await.unwrap().unwrap();
+        plan
+    }
+
+    /// Begins a transaction with a statement, and leaves it open.
+    pub(crate) async fn hold(&self, sql: &str) -> Held {
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+        TaskTracker::new().spawn(connection);
+        client.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
+        Held { client }
     }
 
     /// The one text that a query gives, on PostgreSQL.
@@ -164,20 +198,11 @@ impl Place {
             busy.await.unwrap();
             return done;
         }
-        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
-        let connection = TaskTracker::new().spawn(connection);
-        client.batch_execute("BEGIN; LOCK TABLE audit_events IN SHARE MODE").await.unwrap();
+        let held = self.hold("LOCK TABLE audit_events IN SHARE MODE").await;
         let busy = TaskTracker::new().spawn(busy);
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database =
-            (SELECT oid FROM pg_database WHERE datname = current_database())";
-        while client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let unlock = async { client.batch_execute("COMMIT").await.unwrap() };
-        let (done, ()) = tokio::join!(samples::all(writes), unlock);
+        held.is_waited_for().await;
+        let (done, ()) = tokio::join!(samples::all(writes), held.commit());
         busy.await.unwrap();
-        drop(client);
-        connection.await.unwrap().unwrap();
         done
     }
 
@@ -199,5 +224,30 @@ impl Place {
             now: samples::at(0),
             postgres: PostgresOptions::default(),
         }
+    }
+}
+
+/// A transaction of somebody else's.
+pub(crate) struct Held {
+    client: tokio_postgres::Client,
+}
+
+impl Held {
+    async fn is_waited_for(&self) {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()
+            AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+        while self.client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    pub(crate) async fn commit(&self) {
+        self.client.batch_execute("COMMIT").await.unwrap();
+    }
+
+    /// Commits as soon as somebody waits for it.
+    pub(crate) async fn commit_when_waited_for(&self) {
+        self.is_waited_for().await;
+        self.commit().await;
     }
 }

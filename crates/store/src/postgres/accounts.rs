@@ -90,11 +90,12 @@ pub(super) struct DeleteAccountPart {
 }
 
 const LOCK: &str = "SELECT account_id FROM accounts WHERE account_id = $1 FOR UPDATE";
-const DELETE_KEYS: &str = "DELETE FROM api_keys WHERE account_id = $1";
-const DELETE_CONNECTIONS: &str = "DELETE FROM connections WHERE account_id = $1 AND connection_id IN
+pub(super) const DELETE_KEYS: &str = "DELETE FROM api_keys WHERE account_id = $1";
+pub(super) const DELETE_CONNECTIONS: &str =
+    "DELETE FROM connections WHERE account_id = $1 AND connection_id IN
     (SELECT connection_id FROM connections WHERE account_id = $1 ORDER BY connection_id LIMIT $2)
     RETURNING connection_id";
-const DELETE_RECORDS: &str = "DELETE FROM idempotency_records
+pub(super) const DELETE_RECORDS: &str = "DELETE FROM idempotency_records
     WHERE account_id = $1 AND (operation, idempotency_key) IN
         (SELECT operation, idempotency_key FROM idempotency_records
          WHERE account_id = $1 ORDER BY operation, idempotency_key LIMIT $2)

@@ -111,7 +111,7 @@ pub(super) async fn run_logged(
     Ok(written > 0)
 }
 
-const INSERT: &str = concat!(
+pub(super) const INSERT: &str = concat!(
     "INSERT INTO audit_events (",
     event_columns!(),
     ") SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])

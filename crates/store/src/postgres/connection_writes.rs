@@ -61,7 +61,7 @@ macro_rules! locked {
     };
 }
 
-const INSERT: &str = concat!(
+pub(super) const INSERT: &str = concat!(
     given!(
         ", $11::text[], $12::text[], $13::text[], $14::boolean[], $15::text[], $16::bigint[], $17::bigint[],
             $18::bigint[], $19::bigint[], $20::bytea[], $21::bytea[], $22::text[], $23::text[], $24::bigint[],
@@ -99,7 +99,7 @@ const INSERT: &str = concat!(
 );
 
 /// `$22`: whether names may change.
-const UPDATE: &str = concat!(
+pub(super) const UPDATE: &str = concat!(
     given!(
         ", $11::bigint[], $12::text[], $13::text[], $14::text[], $15::boolean[], $16::text[], $17::bigint[],
             $18::bigint[], $19::bigint[], $20::bytea[], $21::bytea[]",
@@ -125,7 +125,7 @@ const UPDATE: &str = concat!(
     ORDER BY position"
 );
 
-const DELETE: &str = concat!(
+pub(super) const DELETE: &str = concat!(
     given!("", ""),
     ", ",
     locked!(),

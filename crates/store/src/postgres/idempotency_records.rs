@@ -27,7 +27,7 @@ pub(super) struct Reserve {
 }
 
 /// Takes each key that is new or free. `$7` and `$8`: for how long a reservation and an answer are kept.
-const RESERVE: &str = concat!(
+pub(super) const RESERVE: &str = concat!(
     "WITH given AS (
         SELECT account_id, operation, idempotency_key, request_mac, operation_id, ",
     clock!("now"),
@@ -53,7 +53,7 @@ const RESERVE: &str = concat!(
     FROM given LEFT JOIN active USING (position) LEFT JOIN taken USING (operation_id) ORDER BY given.position"
 );
 
-const FIND: &str = "SELECT r.attempt, r.request_mac, r.operation_id, r.answer, given.position
+pub(super) const FIND: &str = "SELECT r.attempt, r.request_mac, r.operation_id, r.answer, given.position
     FROM unnest($1::text[], $2::text[], $3::text[])
         WITH ORDINALITY AS given (account_id, operation, idempotency_key, position)
     JOIN idempotency_records r USING (account_id, operation, idempotency_key)";
@@ -144,7 +144,7 @@ pub(super) struct Release {
     pub(super) clock: Clock,
 }
 
-const RELEASE: &str = concat!(
+pub(super) const RELEASE: &str = concat!(
     "WITH given AS (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
         AS given (account_id, operation, idempotency_key, attempt, now)),
     locked AS (
@@ -197,7 +197,7 @@ pub(super) struct DeleteEnded {
 }
 
 /// Locked before they go: a record that was taken over meanwhile has not ended any more.
-const DELETE_ENDED: &str = concat!(
+pub(super) const DELETE_ENDED: &str = concat!(
     "WITH ended AS (
         SELECT account_id, operation, idempotency_key FROM idempotency_records
         WHERE reserved_until <= ",

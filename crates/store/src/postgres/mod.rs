@@ -19,6 +19,8 @@ mod writer;
 
 #[cfg(test)]
 mod clock_tests;
+#[cfg(test)]
+mod fault_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -177,7 +177,7 @@ where
 /// What every session says first. A statement that takes too long is undone by the server itself; and what is committed
 /// is on its disk, and on the standby's if the server waits for one. Every statement here is one for an index: a plan that
 /// was made while a table was small must not be a scan of it for ever.
-fn settings(timeout: Duration) -> String {
+pub(super) fn settings(timeout: Duration) -> String {
     let millis = timeout.as_millis();
     let lock_millis = LOCK_TIMEOUT.min(timeout).as_millis();
     format!(

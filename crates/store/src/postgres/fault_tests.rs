@@ -1,0 +1,169 @@
+//! What went wrong once, or would without a word in the right place.
+
+use std::net::TcpListener;
+
+use domain::audit::Actor;
+use domain::idempotency::{
+    ANSWER_KEPT_SECONDS, IdempotencyKey, OnceRequest, Operation, RequestMac, Reserved,
+};
+
+use super::{
+    accounts, api_keys, audit_events, connection_writes, connections, idempotency_records, sessions,
+};
+use crate::contract::{Place, place, samples};
+use crate::{DatabaseUrl, Error, OpenError, Options};
+
+#[tokio::test]
+async fn a_record_that_is_taken_over_during_the_sweep_stays() {
+    let Some(place) = place::postgres_15().await else { return };
+    let store = place.open().await;
+    let one = samples::insert_account(&*store, 1).await;
+    let request = |second: i64| OnceRequest {
+        operation_id: samples::operation_id(),
+        operation: Operation::CreateConnection,
+        key: IdempotencyKey::parse("k").unwrap(),
+        mac: RequestMac([1; 32]),
+        at: samples::at(second),
+    };
+    store.reserve_idempotency_key(&one, &request(0)).await.unwrap();
+    let later = 2 * ANSWER_KEPT_SECONDS;
+    let until = samples::at(later + 30).as_micros();
+    let taken_over =
+        place.hold(&format!("UPDATE idempotency_records SET attempt = 2, reserved_until = {until}")).await;
+    let swept = store.delete_idempotency_records(samples::at(later), 99);
+    let (swept, ()) = tokio::join!(swept, taken_over.commit_when_waited_for());
+    assert_eq!(swept.unwrap(), 0);
+    assert_eq!(store.reserve_idempotency_key(&one, &request(later)).await.unwrap(), Reserved::InUse);
+}
+
+/// Of the statements that many rows are behind, as a session plans them that began when there was none.
+#[tokio::test]
+async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
+    // 15 cannot explain a statement without its parameters.
+    let Some(place) = place::postgres_18().await else { return };
+    place.open().await.close().await;
+    let statements = [
+        connection_writes::INSERT,
+        connection_writes::UPDATE,
+        connection_writes::DELETE,
+        connections::FIND,
+        connections::FIND_SEALED,
+        connections::FIND_ID_BY_NAME,
+        connections::LIST,
+        connections::LIST_IDS,
+        idempotency_records::RESERVE,
+        idempotency_records::FIND,
+        idempotency_records::RELEASE,
+        idempotency_records::DELETE_ENDED,
+        accounts::DELETE_KEYS,
+        accounts::DELETE_CONNECTIONS,
+        accounts::DELETE_RECORDS,
+        api_keys::FIND_BY_HASH,
+        api_keys::LIST,
+        audit_events::INSERT,
+        audit_events::LIST,
+    ];
+    let settings = sessions::settings(place.options().postgres.timeout);
+    for statement in statements {
+        let plan = place.explain(&settings, statement).await;
+        assert!(plan.contains("Scan") || plan.contains("Insert"), "{plan}");
+        assert!(!plan.contains("Seq Scan on"), "{statement}\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_a_row_is_not_repeated() {
+    let Some(place) = place::postgres_15().await else { return };
+    let store = place.open().await;
+    let one = samples::insert_account(&*store, 1).await;
+    place.execute("ALTER TABLE connections ADD CONSTRAINT canary_check CHECK (name <> 'canary name')").await;
+    let refused = samples::insert_connection(&*store, &one, 1, "canary name").await.unwrap_err();
+    let Error::Unavailable(cause) = refused else { panic!("{refused:?}") };
+    let text = format!("{cause} {cause:?}");
+    assert!(text.contains("23514") && text.contains("canary_check"), "{text}");
+    assert!(!text.contains("canary name") && !text.contains("Failing row"), "{text}");
+}
+
+/// The place's URL with another host before its own.
+fn behind(host: &str, place: &Place) -> Options {
+    let url = place.url().replacen('@', &format!("@{host},"), 1);
+    Options { database_url: DatabaseUrl::parse(&url).unwrap(), ..place.options() }
+}
+
+#[tokio::test]
+async fn a_host_that_is_silent_or_gone_does_not_hide_the_other() {
+    let Some(place) = place::postgres_15().await else { return };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_address = silent.local_addr().unwrap().to_string();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for host in [silent_address, gone] {
+        let mut options = behind(&host, &place);
+        options.postgres.timeout = std::time::Duration::from_secs(1);
+        let store = crate::open(options).await.unwrap();
+        samples::insert_account(&*store, 1).await.as_str();
+        store.close().await;
+        place.execute("TRUNCATE accounts, audit_events CASCADE").await;
+    }
+}
+
+async fn refused(place: &Place, url: String) -> String {
+    let options = Options { database_url: DatabaseUrl::parse(&url).unwrap(), ..place.options() };
+    match crate::open(options).await {
+        Err(error @ (OpenError::Server(_) | OpenError::ForeignSchema)) => error.to_string(),
+        Err(error) => panic!("{error:?}"),
+        Ok(_) => panic!("it was opened"),
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_hold_every_letter_is_refused() {
+    let Some(place) =
+        place::postgres_15_with("ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0 LOCALE_PROVIDER libc").await
+    else {
+        return;
+    };
+    let said = refused(&place, place.url().to_owned()).await;
+    assert!(said.contains("LATIN1") && said.contains("must be UTF8"), "{said}");
+}
+
+#[tokio::test]
+async fn a_role_without_rights_is_told_what_it_needs() {
+    let Some(place) = place::postgres_15().await else { return };
+    let role = format!("role_{}", std::process::id());
+    place.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await;
+    let (scheme, rest) = place.url().split_once("://").unwrap();
+    let url = format!("{scheme}://{role}:x@{}", rest.split_once('@').unwrap().1);
+    let before = refused(&place, url.clone()).await;
+    place.open().await.close().await;
+    let after = refused(&place, url).await;
+    place.execute(&format!("DROP ROLE {role}")).await;
+    for said in [before, after] {
+        assert!(said.contains("42501") && said.contains("GRANT it CREATE and USAGE"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn tables_of_another_program_are_left_as_they_are() {
+    for table in ["accounts (x int)", "audit_events (x int)", "schema_migrations (version text)"] {
+        let Some(place) = place::postgres_15().await else { return };
+        place.execute(&format!("CREATE TABLE {table}")).await;
+        let said = refused(&place, place.url().to_owned()).await;
+        assert!(said.contains("tables of another program"), "{said}");
+        let count = place.ask("SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'").await;
+        assert_eq!(count, "1", "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_store_answers_what_waits() {
+    let Some(place) = place::postgres_15().await else { return };
+    let store = place.open().await;
+    let one = samples::insert_account(&*store, 1).await;
+    let writes = (0..200).map(|number| {
+        let event = samples::event(&one, 10 + number, Actor::Operator, "last words");
+        let (store, one) = (&store, &one);
+        async move { store.insert_audit_event(one, &event).await }
+    });
+    let (written, ()) = tokio::join!(samples::all(writes), store.close());
+    assert!(written.iter().all(Result::is_ok), "what stood in the queue is written before the end");
+}
