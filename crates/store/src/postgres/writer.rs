@@ -423,3 +423,55 @@ async fn done_before<W: Write>(session: &Session, write: &W) -> Result<Option<W:
     }
     Ok(is_done.then_some(answer))
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::audit::Actor;
+
+    use super::audit_events::InsertAuditEvent;
+    use super::*;
+    use crate::contract::samples;
+
+    type Replies = Vec<Answer<InsertAuditEvent>>;
+
+    /// Events of these accounts, waiting in this order; events of one number have one key.
+    fn waiting(events: &[(u8, u32)]) -> (VecDeque<Waiting<InsertAuditEvent>>, Replies) {
+        let places = Arc::new(Semaphore::new(events.len()));
+        let waiting = events.iter().map(|(account, number)| {
+            let account = samples::account(*account).id;
+            let event = samples::event(&account, *number, Actor::Operator, "any");
+            wait(&places, InsertAuditEvent { event }).unwrap()
+        });
+        waiting.unzip()
+    }
+
+    fn batches(mut waiting: VecDeque<Waiting<InsertAuditEvent>>, coalesce: Coalesce) -> Vec<Vec<u32>> {
+        let mut batches = Vec::new();
+        while !waiting.is_empty() {
+            let batch = take_batch(&mut waiting, coalesce);
+            let number = |one: &Waiting<InsertAuditEvent>| {
+                one.write.event.id.as_str().trim_start_matches("2026013109050004").parse().unwrap()
+            };
+            batches.push(batch.iter().map(number).collect());
+        }
+        batches
+    }
+
+    #[test]
+    fn what_would_meet_in_one_statement_waits_for_the_next() {
+        let (queue, _replies) = waiting(&[(1, 5), (2, 6), (1, 5), (1, 7), (1, 5), (2, 6)]);
+        assert_eq!(batches(queue, Coalesce::All), [vec![5, 6, 7], vec![5, 6], vec![5]]);
+        let (queue, _replies) = waiting(&[(1, 5), (2, 6), (1, 5), (1, 7), (3, 8), (2, 9)]);
+        assert_eq!(batches(queue, Coalesce::Account), [vec![5, 7], vec![6, 9], vec![5], vec![8]]);
+    }
+
+    #[test]
+    fn a_batch_is_of_sixty_four_and_whoever_hung_up_has_no_place_in_it() {
+        let events: Vec<_> = (100..300).map(|number| (1, number)).collect();
+        let (queue, mut replies) = waiting(&events);
+        replies.truncate(150);
+        let batches = batches(queue, Coalesce::All);
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [64, 64, 22]);
+        assert_eq!(batches.concat(), (100..250).collect::<Vec<_>>());
+    }
+}
