@@ -17,6 +17,7 @@ mod conformance;
 mod crashes;
 mod crowds;
 mod cut_offs;
+mod database_passwords;
 mod deletions;
 mod disks;
 mod edges;
