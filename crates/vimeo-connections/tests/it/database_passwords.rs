@@ -136,7 +136,7 @@ async fn a_service_that_works_and_one_that_loses_its_database_never_say_the_pass
         for path in ["/health/ready", "/pictoryapis/v1/vimeo-connections"] {
             let answer = world.get(path).await;
             assert_eq!(answer.status, 503);
-            heard.push_str(&format!("{:?} {}", answer.headers, answer.text));
+            heard.extend([format!("{:?}", answer.headers), answer.text]);
         }
         let output = run(world.path(), &[], &["accounts", "list"]);
         assert_eq!(output.status.code(), Some(1));
