@@ -134,7 +134,7 @@ async fn nodes_that_start_at_once_on_an_empty_database_make_one_service() {
 async fn of_two_keyrings_that_start_at_once_one_has_the_database() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let world = pattern(&database).await;
-    for _ in 0..3 {
+    for _ in 0..2 {
         let kinds = [directories(&world, 4), directories(&world, 4)];
         let paths: Vec<&Path> = (0..8).map(|n| kinds[n % 2][n / 2].path()).collect();
         let started = tokio::task::block_in_place(|| start_at_once(&paths));
@@ -240,7 +240,7 @@ async fn a_revoked_key_is_good_nowhere_a_second_later() {
     let nodes: Vec<_> = (0..2).map(|_| Node::beside(&world)).collect();
     let mut addresses: Vec<_> = nodes.iter().map(|node| node.service.address).collect();
     addresses.push(world.service.address);
-    for round in 0..5 {
+    for round in 0..3 {
         let key = tokio::task::block_in_place(|| world.make_key(ACCOUNT, &[]));
         let is_over = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
