@@ -105,9 +105,15 @@ async fn refuse_unfinished(session: &Session, state: State) -> Result<(), OpenEr
     }
 }
 
-/// Whether another node was quicker. Its table, or its record of the same migration, was in the way.
+/// Whether another node was quicker. Its table, the type of that table's rows, or its record of the same migration,
+/// was in the way.
 fn is_beaten(trouble: &Trouble) -> bool {
-    let met = [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_TABLE, SqlState::LOCK_NOT_AVAILABLE];
+    let met = [
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::DUPLICATE_TABLE,
+        SqlState::DUPLICATE_OBJECT,
+        SqlState::LOCK_NOT_AVAILABLE,
+    ];
     matches!(trouble, Trouble::Again(_)) || trouble.refusal().is_some_and(|code| met.contains(code))
 }
 

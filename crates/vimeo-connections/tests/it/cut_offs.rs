@@ -104,8 +104,8 @@ async fn what_the_operator_does_is_done_once_although_the_line_is_cut() {
 async fn a_cut_at_any_byte_leaves_one_connection_or_none() {
     let Some((world, proxy, database)) = world_behind_a_proxy(Version::V15).await else { return };
     let (mut done, mut refused) = (0, 0);
-    for n in 0..60 {
-        proxy.cut_when(Cut::AfterBytes(1 + n * 37));
+    for n in 0..40 {
+        proxy.cut_when(Cut::AfterBytes(1 + n * 53));
         let answer = post_once(&world, &format!("key-{n}"), &world.good_body(&format!("at {n}"))).await;
         match answer.status.as_u16() {
             201 => done += 1,
@@ -122,7 +122,7 @@ async fn a_cut_at_any_byte_leaves_one_connection_or_none() {
     }
     assert_whole(&world, &database.url());
     tell(&format!(
-        "60 cuts in requests: {done} were done all the same, {refused} were refused; {} cuts",
+        "40 cuts in requests: {done} were done all the same, {refused} were refused; {} cuts",
         proxy.cuts()
     ));
 }

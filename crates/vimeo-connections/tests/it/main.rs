@@ -18,6 +18,7 @@ mod conformance;
 mod crashes;
 mod crowds;
 mod cut_offs;
+mod database_passwords;
 mod database_tls;
 mod deletions;
 mod disks;

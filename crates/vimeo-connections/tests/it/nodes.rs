@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::deletions::revoke;
 use crate::fleet::{Node, copy_of, send_to, start_at_once, world_on};
-use crate::harness::{ACCOUNT, Answer, COLLECTION, Service, World, cli, said, until};
+use crate::harness::{ACCOUNT, Answer, COLLECTION, Service, World, cli, said, schema, until};
 use crate::idempotency::{IN_USE, assert_repeated};
 use crate::postgres::{SharedPostgres, Version};
 use crate::races::tell;
@@ -103,8 +103,7 @@ async fn pattern(database: &SharedPostgres) -> World {
 
 fn counts(database: &SharedPostgres) -> String {
     database.sql(
-        "SELECT (SELECT string_agg(number || ' ' || name, ',' ORDER BY number) FROM schema_migrations),
-         (SELECT count(*) FROM keyring_checks), (SELECT count(*) FROM service_secrets)",
+        "SELECT (SELECT count(*) || ' up to ' || max(number) FROM schema_migrations), (SELECT count(*) FROM keyring_checks), (SELECT count(*) FROM service_secrets)",
     )
 }
 
@@ -117,7 +116,7 @@ async fn nodes_that_start_at_once_on_an_empty_database_make_one_service() {
         let paths: Vec<&Path> = nodes.iter().map(tempfile::TempDir::path).collect();
         let started = tokio::task::block_in_place(|| start_at_once(&paths));
         let services: Vec<Service> = started.into_iter().map(Result::unwrap).collect();
-        assert_eq!(counts(&database), "1 house,2 idempotency,3 nodes|1|1");
+        assert_eq!(counts(&database), format!("{0} up to {0}|1|1", schema()));
         let key = crate::harness::make_key(paths[7], ACCOUNT, &[]);
         for (n, service) in services.iter().enumerate() {
             let (with_key, body) = ([("authorization", &*key)], world.good_body(&n.to_string()).to_string());
@@ -134,7 +133,7 @@ async fn nodes_that_start_at_once_on_an_empty_database_make_one_service() {
 async fn of_two_keyrings_that_start_at_once_one_has_the_database() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let world = pattern(&database).await;
-    for _ in 0..3 {
+    for _ in 0..2 {
         let kinds = [directories(&world, 4), directories(&world, 4)];
         let paths: Vec<&Path> = (0..8).map(|n| kinds[n % 2][n / 2].path()).collect();
         let started = tokio::task::block_in_place(|| start_at_once(&paths));
@@ -146,7 +145,7 @@ async fn of_two_keyrings_that_start_at_once_one_has_the_database() {
         for refusal in refusals {
             assert!(refusal.contains("not the one that this database was sealed with"), "{refusal}");
         }
-        assert_eq!(counts(&database), "1 house,2 idempotency,3 nodes|1|1");
+        assert_eq!(counts(&database), format!("{0} up to {0}|1|1", schema()));
         database.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
     }
 }
@@ -240,7 +239,7 @@ async fn a_revoked_key_is_good_nowhere_a_second_later() {
     let nodes: Vec<_> = (0..2).map(|_| Node::beside(&world)).collect();
     let mut addresses: Vec<_> = nodes.iter().map(|node| node.service.address).collect();
     addresses.push(world.service.address);
-    for round in 0..5 {
+    for round in 0..3 {
         let key = tokio::task::block_in_place(|| world.make_key(ACCOUNT, &[]));
         let is_over = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
@@ -303,7 +302,8 @@ async fn a_database_that_a_newer_version_has_carried_on_is_served_before_and_aft
     came.assert_kept(&database.url());
 
     world.service.kill();
-    database.sql(&row(4));
+    let above = u32::try_from(schema()).unwrap() + 1;
+    database.sql(&row(above));
     let everything = "SELECT md5(string_agg(t, '/')) FROM (SELECT (c)::text AS t FROM connections c
         UNION ALL SELECT (a)::text FROM audit_events a UNION ALL SELECT (m)::text FROM schema_migrations m
         UNION ALL SELECT (k)::text FROM keyring_checks k ORDER BY 1) rows";
@@ -313,7 +313,8 @@ async fn a_database_that_a_newer_version_has_carried_on_is_served_before_and_aft
         let text = said(&refused);
         assert_eq!(refused.status.code(), Some(1), "{text}");
         assert!(
-            text.contains("lowest application schema is 4") && text.contains("Nothing was touched"),
+            text.contains(&format!("lowest application schema is {above}"))
+                && text.contains("Nothing was touched"),
             "{text}"
         );
     }

@@ -20,7 +20,7 @@ const ROUNDS: usize = 2_000;
 const BREATH: Duration = Duration::from_millis(20);
 
 /// Where a node is, while it is there.
-pub(crate) struct Door {
+struct Door {
     address: Mutex<SocketAddr>,
     /// Odd while the node is away.
     changes: AtomicUsize,
@@ -189,7 +189,7 @@ impl Sky {
     async fn live(&self, fate: &mut Fate, n: usize, seed: &mut u64) {
         let key = fate.has_key.then_some(&*fate.name);
         let (known, answer) =
-            self.write(draw(seed, 99), Method::POST, COLLECTION, (fate.body.clone(), key), 201).await;
+            self.write(draw(seed, 99), (Method::POST, COLLECTION), (fate.body.clone(), key), 201).await;
         fate.created = known;
         let Some(text) = answer else { return };
         let shown: Value = serde_json::from_str(&text).unwrap();
@@ -198,10 +198,10 @@ impl Sky {
         fate.first = Some((text, id.clone()));
         self.read(draw(seed, 99), &path, &id).await;
         let change = json!({"version": 1, "description": "changed"}).to_string();
-        fate.updated = self.write(draw(seed, 99), Method::PUT, &path, (change, None), 200).await.0;
+        fate.updated = self.write(draw(seed, 99), (Method::PUT, &path), (change, None), 200).await.0;
         if n.is_multiple_of(3) {
             let nothing = (String::new(), None);
-            fate.deleted = self.write(draw(seed, 99), Method::DELETE, &path, nothing, 204).await.0;
+            fate.deleted = self.write(draw(seed, 99), (Method::DELETE, &path), nothing, 204).await.0;
         }
     }
 
@@ -221,8 +221,7 @@ impl Sky {
     async fn write(
         &self,
         node: usize,
-        method: Method,
-        path: &str,
+        (method, path): (Method, &str),
         (body, key): (String, Option<&str>),
         good: u16,
     ) -> (Known, Option<String>) {
