@@ -194,6 +194,18 @@ pub enum BackupError {
         /// Why.
         source: BoxError,
     },
+    /// There is no room to look into it.
+    #[error(
+        "the backup {} is the one that was made, by its hash, but there is no room beside it to look into its database: \
+         {source}. Copy it to a place that can be written and has room, and check it there",
+        path.display()
+    )]
+    NotUnpacked {
+        /// Its name.
+        path: PathBuf,
+        /// Why.
+        source: BoxError,
+    },
     /// The backup could not be read.
     #[error("the backup {} cannot be read: {source}. Nothing was touched", path.display())]
     NotRead {

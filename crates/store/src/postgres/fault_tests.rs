@@ -144,7 +144,9 @@ async fn a_role_without_rights_is_told_what_it_needs() {
 
 #[tokio::test]
 async fn tables_of_another_program_are_left_as_they_are() {
-    for table in ["accounts (x int)", "audit_events (x int)", "schema_migrations (version text)"] {
+    for table in
+        ["accounts (x int)", "audit_events (x int)", "jobs (x int)", "schema_migrations (version text)"]
+    {
         let Some(place) = place::postgres_15().await else { return };
         place.execute(&format!("CREATE TABLE {table}")).await;
         let said = refused(&place, place.url().to_owned()).await;

@@ -15,7 +15,6 @@ use super::trouble::Trouble;
 use crate::error::in_full;
 use crate::migrations::{MIGRATIONS, MOVES, State};
 use crate::moves::MoveState;
-use crate::tables::TABLES;
 use crate::url::Server;
 use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError, PostgresOptions};
 
@@ -24,12 +23,15 @@ const WAITING: Duration = Duration::from_mins(5);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Which tables of our names are there, and their columns, which tell them from another program's. Asked of the catalog
-/// itself: the standard's views show only what one may use.
-const COLUMNS: &str = "SELECT c.relname::text AS table_name, string_agg(a.attname::text, ',' ORDER BY a.attname::text COLLATE \"C\") AS columns
+/// Which tables are there, and their columns, which tell ours from another program's; extensions' are nobody's. Asked of
+/// the catalog itself: the standard's views show only what one may use.
+const COLUMNS: &str = "SELECT c.relname::text AS table_name,
+        string_agg(a.attname::text, ',' ORDER BY a.attname::text COLLATE \"C\") AS columns
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname::text = ANY ($1)
+    WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     GROUP BY c.relname ORDER BY c.relname";
 const ENCODING: &str = "SELECT pg_catalog.current_setting('server_encoding') AS encoding";
 const APPLIED: &str = "SELECT number, name, lowest_application_schema FROM schema_migrations ORDER BY number";
@@ -152,8 +154,7 @@ pub(super) async fn read_state(session: &Session) -> Result<Option<State>, OpenE
         );
         return Err(OpenError::Server(text.into()));
     }
-    let names: Vec<_> = TABLES.iter().map(|table| table.name).chain(["schema_migrations", "moves"]).collect();
-    let found = session.query(COLUMNS, &[&names]).await.map_err(failed)?;
+    let found = session.query(COLUMNS, &[]).await.map_err(failed)?;
     if found.is_empty() {
         return Ok(None);
     }

@@ -6,7 +6,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::scratch::{COMPANIONS, Scratch, is_there, with_ending};
-use super::{BUSY_TIMEOUT_MILLIS, backup_files, engine, schema};
+use super::{BUSY_TIMEOUT_MILLIS, backup_files, engine, moves, schema};
 use crate::{BackupError, BackupHeader, BackupStamp, Inspection, OpenError};
 
 /// A database that was taken out of a backup, whole, and has not got its name yet. Dropped, it is gone.
@@ -30,6 +30,8 @@ pub(crate) fn back_up(
     let not_written =
         |error: std::io::Error| BackupError::NotWritten { path: target.to_owned(), source: Box::new(error) };
     let source = open_source(database)?;
+    // Of a file that was moved away a backup is worth nothing, and of one on its way it would keep the mark for ever.
+    moves::refuse_source(&source, database)?;
     let copy = Scratch::beside(target, &format!("{}-database", stamp.tag)).map_err(not_written)?;
     // The live rows alone, in one read transaction. The copy is ours alone: file systems without locks will do.
     source
@@ -60,12 +62,12 @@ pub(crate) fn back_up(
 /// Whether a backup could be restored, but for the keyring. Needs room for its database beside it for that moment.
 pub(crate) fn check(file: &Path, tag: &str) -> Result<(BackupHeader, Inspection), BackupError> {
     backup_files::verify(file)?;
-    let no_room = |error: std::io::Error| BackupError::NotRead {
-        path: file.to_owned(),
-        source: format!("its database cannot be unpacked beside it ({error})").into(),
-    };
-    let scratch = Scratch::beside(file, tag).map_err(no_room)?;
-    unpack(file, &scratch)
+    let no_room = |source: crate::BoxError| BackupError::NotUnpacked { path: file.to_owned(), source };
+    let scratch = Scratch::beside(file, tag).map_err(|error| no_room(Box::new(error)))?;
+    unpack(file, &scratch).map_err(|error| match error {
+        BackupError::NotRestored { source, .. } => no_room(source),
+        error => error,
+    })
 }
 
 /// Takes the database out of a backup, beside the place where it will stand.
@@ -272,6 +274,35 @@ mod tests {
         open.execute("DELETE FROM audit_events", []).unwrap();
         assert!(matches!(staged.put_in_place(), Err(BackupError::NotRestored { .. })));
         assert!(!target.exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_file_that_is_moved_or_was_has_no_backup() {
+        let (place, _) = backed_up().await;
+        let target = place.path().with_file_name("late.backup");
+        for (state, ended_at, sentence) in
+            [("running", "NULL", "is being moved to there"), ("done", "1", "was moved to there")]
+        {
+            Connection::open(place.path())
+                .unwrap()
+                .execute_batch(&format!(
+                    "DELETE FROM moves; INSERT INTO moves VALUES ('source', 'm', 'there', '{state}', 1, {ended_at})"
+                ))
+                .unwrap();
+            let refused = back_up(&place.path(), &target, &stamp()).unwrap_err().to_string();
+            assert!(refused.contains(sentence), "{refused}");
+            assert_eq!(names(place.path().parent().unwrap()), ["contract.db", "it.backup"]);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_log_is_found_behind_a_link() {
+        let (place, _) = backed_up().await;
+        let link = place.path().with_file_name("link.db");
+        std::os::unix::fs::symlink(place.path(), &link).unwrap();
+        assert!(!schema::has_log(&link));
+        std::fs::write(with_ending(&place.path(), "-wal"), "").unwrap();
+        assert!(schema::has_log(&link) && schema::has_log(&place.path()));
     }
 
     #[tokio::test]

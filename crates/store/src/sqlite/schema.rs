@@ -53,7 +53,8 @@ pub(super) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Whether a write-ahead log lies beside a database: somebody may be writing there, even if it is empty just now.
 pub(super) fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
+    // The engine has it beside the file itself, not beside a link to it.
+    let mut log = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
     log.push("-wal");
     Path::new(&log).exists()
 }
