@@ -36,6 +36,7 @@ use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 use tokio::time::Instant;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 pub(crate) use moves::Target;
 pub(crate) use schema::inspect;
@@ -132,7 +133,8 @@ impl Postgres {
     }
 
     /// Runs a query that reads, in any of the connections; once more in another if one was lost meanwhile, unless the
-    /// server has been silent for so long that it would be again.
+    /// server has been silent for so long that it would be again; and again while somebody else holds the table for a
+    /// moment, as migrations do.
     async fn read<T>(
         &self,
         sql: &'static str,
@@ -153,6 +155,9 @@ impl Postgres {
                 {
                     is_first = false;
                 }
+                Err(trouble)
+                    if trouble.refusal() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+                        && started.elapsed() < self.connector.timeout() => {}
                 Err(trouble) => return Err(trouble.into_error()),
             }
         }

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::audit_events;
 use super::sessions::{Connector, Session, Slot};
-use super::trouble::Trouble;
+use super::trouble::{Trouble, told};
 use crate::error::in_full;
 use crate::{BoxError, Coalesce, Error, PostgresOptions};
 
@@ -75,6 +75,8 @@ impl<W: Write> Waiting<W> {
 pub(super) struct Lanes {
     idle: Mutex<Vec<Slot>>,
     free: Arc<Semaphore>,
+    /// How long one statement may take.
+    timeout: Duration,
 }
 
 /// A session's slot, lent.
@@ -87,7 +89,11 @@ struct Lane {
 impl Lanes {
     fn new(connector: &Arc<Connector>, count: usize) -> Arc<Self> {
         let slots = (0..count).map(|_| Slot::new(connector)).collect();
-        Arc::new(Self { idle: Mutex::new(slots), free: Arc::new(Semaphore::new(count)) })
+        Arc::new(Self {
+            idle: Mutex::new(slots),
+            free: Arc::new(Semaphore::new(count)),
+            timeout: connector.timeout(),
+        })
     }
 
     async fn lend(self: &Arc<Self>) -> Option<Lane> {
@@ -295,12 +301,17 @@ async fn settle<W: Write>(lane: &Lane, batch: Vec<Waiting<W>>) {
                 batches.extend(alone);
             }
             Err(Trouble::Lost(cause)) => resolve(lane, batch, cause).await,
+            // Somebody else holds what one of them needs. The others go before it, and all together have a limit.
+            Err(trouble) if trouble.refusal() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                given_up_at.get_or_insert(begun + lane.lanes.timeout);
+                batches.extend(batch.into_iter().map(|waiting| (rounds, vec![waiting])));
+            }
             Err(trouble @ (Trouble::Refused(_) | Trouble::Corrupt(_) | Trouble::Again(_)))
                 if batch.len() > 1 =>
             {
-                // One of them waits for somebody else, or all do: not each shall wait as long, one behind the other.
-                if trouble.refusal().is_some_and(is_of_waiting) {
-                    given_up_at = Some(Instant::now() + 2 * begun.elapsed());
+                // Not each shall wait as long as all of them have, one behind the other.
+                if trouble.refusal() == Some(&SqlState::QUERY_CANCELED) {
+                    given_up_at.get_or_insert(Instant::now() + lane.lanes.timeout);
                 }
                 batches.extend(batch.into_iter().map(|waiting| (rounds + 1, vec![waiting])));
             }
@@ -320,11 +331,6 @@ fn refuse<W: Write>(batch: Vec<Waiting<W>>, error: &Error) {
     }
 }
 
-/// Whether the server gave up waiting for a lock, or a statement that may have waited for one.
-fn is_of_waiting(code: &SqlState) -> bool {
-    *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::QUERY_CANCELED
-}
-
 fn error_text(error: &Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), in_full)
 }
@@ -340,7 +346,7 @@ async fn run<W: Write>(lane: &Lane, batch: &[Waiting<W>]) -> Result<Answers<W>, 
         let is_in_doubt = session.take_doubt();
         match result {
             Err(Trouble::Again(error)) if tries < TRIES => {
-                tracing::debug!(%error, "a write met another one and is tried again");
+                tracing::debug!(error = told(&error), "a write met another one and is tried again");
                 tries += 1;
                 tokio::time::sleep(TRY_PAUSE * tries).await;
             }
