@@ -33,7 +33,7 @@ pub use clock::Clock;
 pub use connections::{ConnectionPage, SameCredentials};
 pub use error::Error;
 pub use idempotency::{Once, Outcome};
-pub use moves::{abandon_move, find_move, move_database};
+pub use moves::{abandon_command, abandon_move, find_copy, find_move, move_database};
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, inspect, keys_in_words};
 pub use store::{

@@ -1,7 +1,7 @@
 //! Moving a database to the other engine. No key is needed: what is sealed stays sealed.
 
 use seal::Randomness;
-use store::{DatabaseUrl, MoveError, MoveOutcome, MoveProgress, MoveRequest, SourceMove};
+use store::{DatabaseUrl, MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, SourceMove};
 
 use crate::Clock;
 
@@ -20,6 +20,16 @@ pub async fn move_database(
 /// The move that a database is the source of. [`MoveError::NotMoving`].
 pub fn find_move(from: &DatabaseUrl) -> Result<SourceMove, MoveError> {
     store::find_move(from)
+}
+
+/// How far a move has come by what its target says; `None` if that is not this move's target.
+pub async fn find_copy(to: &DatabaseUrl, of: &SourceMove) -> Result<Option<MoveState>, MoveError> {
+    store::find_copy(to, of).await
+}
+
+/// The command that gives a source back, to be pasted.
+pub fn abandon_command(from: &DatabaseUrl) -> String {
+    store::abandon_command(from)
 }
 
 /// Gives the source of a move back, if the move is still as it was found.

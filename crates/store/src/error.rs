@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::shell::move_command;
+
 /// An engine's own error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -127,10 +129,9 @@ pub enum OpenError {
     ForeignSchema,
     /// A file that is on its way to another database.
     #[error(
-        "the database {file} is being moved to {to}, and takes no writes. Finish the move (`vimeo-connections move \
-         --from sqlite:{file} --to URL`), or take the file back (`vimeo-connections move --from sqlite:{file} \
-         --abandon`). Nothing was touched",
-        file = path.display()
+        "the database {file} is being moved to {to}, and takes no writes. Finish the move (`{resume}`), or take the \
+         file back (`{abandon}`). Nothing was touched",
+        file = path.display(), resume = move_command(path, "--to URL"), abandon = move_command(path, "--abandon")
     )]
     Moving {
         /// The file.
@@ -140,10 +141,9 @@ pub enum OpenError {
     },
     /// A file that was moved to another database.
     #[error(
-        "the database {file} was moved to {to}: set database_url to that one. `vimeo-connections move --from \
-         sqlite:{file} --abandon` takes the file back, without anything that was written there since. Nothing was \
-         touched",
-        file = path.display()
+        "the database {file} was moved to {to}: set database_url to that one. `{abandon}` takes the file back, without \
+         anything that was written there since. Nothing was touched",
+        file = path.display(), abandon = move_command(path, "--abandon")
     )]
     Moved {
         /// The file.

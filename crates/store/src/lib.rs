@@ -7,6 +7,7 @@ mod hex;
 mod migrations;
 mod moves;
 mod postgres;
+mod shell;
 mod sqlite;
 mod tables;
 mod url;
@@ -30,8 +31,8 @@ use domain::time::Timestamp;
 
 pub use error::{BackupError, BoxError, Error, OpenError};
 pub use moves::{
-    MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, MovedTable, SourceMove, abandon_move,
-    find_move, move_database,
+    MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, MovedTable, SourceMove, abandon_command,
+    abandon_move, find_copy, find_move, move_database,
 };
 pub use url::DatabaseUrl;
 use url::Place;
@@ -47,7 +48,8 @@ pub trait Store: Send + Sync {
 
     /// Whether the engine answers: a real read.
     async fn ping(&self) -> Result<(), Error>;
-    /// Resolves, with the cause, when the engine's state is unknown and only a restart can recover it.
+    /// Resolves, with the cause, when the engine's state is unknown and only a restart can recover it, or when the database
+    /// was moved to another place: then what is here is not to be served any more, not even to readers.
     async fn failed(&self) -> String;
     /// Finishes what was accepted and lets go of the engine.
     async fn close(&self);

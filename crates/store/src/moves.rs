@@ -2,8 +2,11 @@
 //!
 //! The source is marked first, and from then on takes no writes. The target is marked with the same random identifier,
 //! filled in the order of keys, and compared. Then the source is marked as moved, and last the target as complete. Cut off
-//! anywhere, it is taken up again from what the marks say. And wherever it is cut off, nobody has served the target as
-//! long as the source is not marked as moved: a source that is taken back before has lost nothing.
+//! anywhere, it is taken up again from what the marks say. Each mark is changed only if it is still that of this move, so
+//! that a source which was given back meanwhile keeps the target closed.
+//!
+//! Nobody has served the target as long as the source is not marked as moved. Of a file that was restored or copied, its
+//! mark says what was so then: only the target's own mark says whether the move has ended since.
 
 use std::path::PathBuf;
 
@@ -13,6 +16,7 @@ use thiserror::Error;
 use crate::error::in_full;
 use crate::hex::hex;
 use crate::postgres::Target;
+use crate::shell::move_command;
 use crate::sqlite::Source;
 use crate::tables::{Checksum, Row, TABLES, Table, Value};
 use crate::url::Place;
@@ -20,6 +24,8 @@ use crate::{BoxError, DatabaseUrl, OpenError};
 
 /// How many rows are copied in one transaction, and compared in one read.
 const BATCH: usize = 500;
+/// What the service and its commands write into an empty database when they open it.
+const WRITTEN_BY_OPENING: [&str; 2] = ["keyring_checks", "service_secrets"];
 
 /// What is moved, and where.
 pub struct MoveRequest<'a> {
@@ -142,8 +148,8 @@ pub enum MoveError {
     },
     /// The source was moved, and the target is not the one.
     #[error(
-        "the source was moved to {to} already, and the target does not have it. If that one is lost, give the source \
-         back first with `--abandon`. Nothing was changed"
+        "the source was moved to {to} already, and the target does not have it. Only if that one is lost: give the \
+         source back with `--abandon`, make the target database anew, empty, and move again. Nothing was changed"
     )]
     Moved {
         /// Where, without a password.
@@ -154,6 +160,15 @@ pub enum MoveError {
         "the target is not empty: there are rows in its table {table}. Move into a new database; nothing was changed"
     )]
     TargetFilled {
+        /// In which table.
+        table: &'static str,
+    },
+    /// There is nothing in the target but what opening it writes.
+    #[error(
+        "the target is not empty: the service or one of its commands was run on it, which left a row in its table \
+         {table}. Make the database anew, empty, and run nothing on it before the move; nothing was changed"
+    )]
+    TargetOpened {
         /// In which table.
         table: &'static str,
     },
@@ -168,8 +183,8 @@ pub enum MoveError {
     },
     /// A row that the other engine does not take.
     #[error(
-        "a row cannot travel, {row}: {why}. Mend it in the source and run the same command again, or give the source \
-         back with `--abandon`; until then it takes no writes"
+        "a row cannot travel, {row}: {why}. Give the source back with `--abandon`, mend the row in it, make the target \
+         database anew, empty, and move again. Until the source is given back it takes no writes"
     )]
     CannotTravel {
         /// Table and key.
@@ -180,8 +195,8 @@ pub enum MoveError {
     /// The copy is not the same.
     #[error(
         "the copy differs from the source at {at}: somebody else wrote to the target, or it is damaged. Nobody can \
-         serve it. Make the target database anew, empty, and run the same command again; or give the source back \
-         with `--abandon`. Until then the source takes no writes"
+         serve it. Give the source back with `--abandon`, make the target database anew, empty, and move again. Until \
+         the source is given back it takes no writes"
     )]
     Differs {
         /// Table and key, or the table alone.
@@ -190,6 +205,28 @@ pub enum MoveError {
     /// It is not being moved.
     #[error("the database is no source of a move: there is nothing to give back")]
     NotMoving,
+    /// Somebody took the mark away while the move ran.
+    #[error(
+        "{side} does not have the mark of this move any more: somebody gave the source back meanwhile, or replaced a \
+         database. The move has not ended, and nobody can serve its copy. Give the source back with `--abandon` if it \
+         is marked, make the target database anew, empty, and move again"
+    )]
+    MarkLost {
+        /// Which one.
+        side: &'static str,
+    },
+    /// The file that is locked cannot be.
+    #[error(
+        "the lock file {} cannot be opened: {source}. Run this as its owner, or delete it if no `vimeo-connections \
+         move` runs. Nothing was changed",
+        path.display()
+    )]
+    Lock {
+        /// The lock's name.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// It changed since it was looked at.
     #[error("the move went on meanwhile; nothing was changed. Run it again")]
     WentOn,
@@ -222,15 +259,24 @@ pub fn find_move(from: &DatabaseUrl) -> Result<SourceMove, MoveError> {
     open_source(from)?.find_move()?.ok_or(MoveError::NotMoving)
 }
 
+/// How far a move has come by what its target says; `None` if that is not this move's target.
+pub async fn find_copy(to: &DatabaseUrl, of: &SourceMove) -> Result<Option<MoveState>, MoveError> {
+    let Place::Postgres(server) = &to.place else { return Err(MoveError::Direction) };
+    let target = Target::open((**server).clone()).await?;
+    let found = target.find_move().await;
+    target.close().await;
+    Ok(found?.filter(|found| found.id == of.id).map(|found| found.state))
+}
+
+/// The command that gives a source back, to be pasted.
+pub fn abandon_command(from: &DatabaseUrl) -> String {
+    from.file().map_or_else(String::new, |path| move_command(path, "--abandon"))
+}
+
 /// Gives a source back, if the move has come as far as `expected` and no further. Whatever is in the target stays there,
 /// and is of no use to any other move.
 pub fn abandon_move(from: &DatabaseUrl, expected: &SourceMove) -> Result<(), MoveError> {
-    let mut source = open_source(from)?;
-    // Nobody else can change it meanwhile: the source is locked.
-    match source.find_move()? {
-        Some(found) if found == *expected => source.unmark(),
-        _ => Err(MoveError::WentOn),
-    }
+    open_source(from)?.unmark(expected)
 }
 
 fn open_source(from: &DatabaseUrl) -> Result<Source, MoveError> {
@@ -242,9 +288,10 @@ async fn run(
     source: &mut Source,
     target: &Target,
 ) -> Result<MoveOutcome, MoveError> {
-    if begin(request, source, target).await? == MoveState::Done {
+    let (id, state) = begin(request, source, target).await?;
+    if state == MoveState::Done {
         // A source that was put back from a copy may be behind.
-        source.mark_done((request.now)())?;
+        source.mark_done(&id, (request.now)())?;
         return Ok(MoveOutcome::WasDone);
     }
     for table in &TABLES {
@@ -255,20 +302,20 @@ async fn run(
         moved.push(compare(table, source, target, request.progress).await?);
     }
     // In this order: see above.
-    source.mark_done((request.now)())?;
-    target.mark_done((request.now)()).await?;
+    source.mark_done(&id, (request.now)())?;
+    target.mark_done(&id, (request.now)()).await?;
     Ok(MoveOutcome::Done(moved))
 }
 
-/// Marks both sides, or finds them marked; how far the target is.
+/// Marks both sides, or finds them marked; the move, and how far the target is.
 async fn begin(
     request: &MoveRequest<'_>,
     source: &mut Source,
     target: &Target,
-) -> Result<MoveState, MoveError> {
+) -> Result<(String, MoveState), MoveError> {
     let from = source.find_move()?;
     match (&from, target.find_move().await?) {
-        (Some(from), Some(found)) if from.id == found.id => return Ok(found.state),
+        (Some(from), Some(found)) if from.id == found.id => return Ok((found.id, found.state)),
         (_, Some(found)) => return Err(MoveError::TargetOfAnother { from: found.from }),
         (Some(from), None) if from.state == MoveState::Done => {
             return Err(MoveError::Moved { to: from.to.clone() });
@@ -292,13 +339,17 @@ async fn begin(
     target.mark(&id, &source.shown(), now).await?;
     // Somebody may have begun to serve it before it was marked.
     refuse_filled(target).await?;
-    Ok(MoveState::Running)
+    Ok((id, MoveState::Running))
 }
 
 async fn refuse_filled(target: &Target) -> Result<(), MoveError> {
-    match target.find_filled().await? {
-        Some(table) => Err(MoveError::TargetFilled { table }),
+    let filled = target.list_filled().await?;
+    match filled.first() {
         None => Ok(()),
+        Some(first) => Err(match filled.iter().find(|table| !WRITTEN_BY_OPENING.contains(table)) {
+            Some(table) => MoveError::TargetFilled { table },
+            None => MoveError::TargetOpened { table: first },
+        }),
     }
 }
 

@@ -94,6 +94,14 @@ impl Table {
         row.0.iter().take(self.key_columns).cloned().collect()
     }
 
+    /// The first column of a row whose text has a NUL in it.
+    pub(crate) fn column_with_nul(&self, row: &Row) -> Option<&'static str> {
+        let mut columns = self.columns.iter().zip(&row.0);
+        columns
+            .find(|(_, value)| matches!(value, Value::Text(text) if text.contains('\0')))
+            .map(|(column, _)| column.name)
+    }
+
     /// A row, for a sentence: the table and the key. None of them is a secret.
     pub(crate) fn name_of(&self, row: &Row) -> String {
         let key: Vec<_> = self.key_of(row).iter().map(Value::shown).collect();

@@ -28,7 +28,8 @@ use crate::wiring;
 
 /// How long the header of a request may take to arrive, and how long a connection may be idle between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// The exit status when the state of the database is unknown: a supervisor should start the service again.
+/// The exit status when the database cannot be served any more, because its state is unknown or it was moved: a supervisor
+/// should start the service again.
 const EXIT_DATABASE_FAILED: i32 = 70;
 /// The exit status after a second signal.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -151,10 +152,14 @@ fn offer_http1_only(certificate: &RustlsConfig) {
     certificate.reload_from_config(Arc::new(tls));
 }
 
-/// When the state of the database is unknown, an answer could be wrong: the process ends, and a restart recovers.
+/// When the state of the database is unknown, or it was moved away, an answer could be wrong: the process ends, and a restart
+/// recovers, or says where the database is now.
 async fn watch_database(app: Arc<App>) {
     let cause = app.failed().await;
-    tracing::error!(cause, "the service stops at once; start it again to recover what is on the disk");
+    tracing::error!(
+        cause,
+        "the service stops at once; its next start recovers what is on the disk, or says what to do"
+    );
     std::process::exit(EXIT_DATABASE_FAILED);
 }
 

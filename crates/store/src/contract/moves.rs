@@ -9,8 +9,8 @@ use super::place::{self, Place};
 use super::samples::{self, at, event, insert_account, insert_connection, key_row};
 use crate::tables::{Kind, TABLES};
 use crate::{
-    Error, Migrations, MoveError, MoveOutcome, MoveRequest, MoveState, OpenError, Options, Store,
-    abandon_move, find_move, inspect, move_database,
+    Error, Migrations, MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, OpenError, Options,
+    Store, abandon_move, find_copy, find_move, inspect, move_database,
 };
 
 /// Each case on its file, and an empty database of each version.
@@ -47,6 +47,11 @@ moves! {
     a_newer_schema_is_not_moved,
     two_processes_do_not_move_one_source,
     an_abandoned_source_is_as_it_was,
+    a_source_that_is_given_back_while_it_moves_keeps_its_target_closed,
+    only_the_move_that_marked_a_database_ends_it,
+    a_store_on_a_file_that_was_moved_fails_and_on_one_that_moves_does_not,
+    what_differs_between_the_last_two_marks_is_moved_anew,
+    a_target_tells_whether_the_move_has_ended,
 }
 
 async fn move_to(source: &Place, target: &Place) -> Result<MoveOutcome, MoveError> {
@@ -80,6 +85,16 @@ async fn uncomplete(source: &Place, target: &Place) {
     let file = Connection::open(source.path()).unwrap();
     file.execute_batch("UPDATE moves SET state = 'running', ended_at = NULL").unwrap();
     target.sql("UPDATE moves SET state = 'running', ended_at = NULL").await;
+}
+
+async fn make_anew(target: &Place) {
+    target.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+}
+
+/// The target by itself, as a move has it.
+async fn target_of(place: &Place) -> crate::postgres::Target {
+    let crate::url::Place::Postgres(server) = place.database_url().place else { panic!("a file") };
+    crate::postgres::Target::open(*server).await.unwrap()
 }
 
 async fn refusal(place: &Place) -> Option<OpenError> {
@@ -211,12 +226,16 @@ async fn insert_account_2(store: &dyn Store) -> Result<(), Error> {
 async fn a_row_that_cannot_travel_is_named_and_nothing_is_done(source: &Place, target: &Place) {
     let file = filled(source).await;
     file.execute_batch("UPDATE connections SET description = 'a' || char(0) WHERE name = 'name 2'").unwrap();
-    let Err(MoveError::CannotTravel { row, .. }) = move_to(source, target).await else { panic!("moved") };
+    let Err(MoveError::CannotTravel { row, why }) = move_to(source, target).await else { panic!("moved") };
+    assert!(why.starts_with("its description has a NUL"), "{why}");
     let expected = samples::connection(&samples::account(1).id, 2, "name 2").0;
     assert_eq!(row, format!("connections ({}, {})", expected.account_id, expected.id));
     assert!(matches!(refusal(target).await, Some(OpenError::UnfinishedMove { .. })));
     assert_eq!(find_move(&source.database_url()).unwrap().state, MoveState::Running);
+    // As the message says.
+    abandon_move(&source.database_url(), &find_move(&source.database_url()).unwrap()).unwrap();
     file.execute_batch("UPDATE connections SET description = 'a' WHERE name = 'name 2'").unwrap();
+    make_anew(target).await;
     assert!(matches!(move_to(source, target).await, Ok(MoveOutcome::Done(_))), "mended");
 }
 
@@ -276,7 +295,7 @@ async fn a_target_with_rows_is_left_as_it_is(source: &Place, target: &Place) {
     let store = target.open().await;
     insert_account(&*store, 2).await;
     let refused = move_to(source, target).await;
-    assert!(matches!(refused, Err(MoveError::TargetFilled { table: "keyring_checks" })), "{refused:?}");
+    assert!(matches!(refused, Err(MoveError::TargetFilled { table: "accounts" })), "{refused:?}");
     assert_eq!(target.sql("SELECT count(*) FROM moves").await, ["0"]);
     insert_account_2(&*source.open().await).await.unwrap();
     target.sql("DELETE FROM accounts; DELETE FROM keyring_checks; DROP TABLE moves").await;
@@ -285,7 +304,13 @@ async fn a_target_with_rows_is_left_as_it_is(source: &Place, target: &Place) {
     assert!(matches!(refused, Err(MoveError::TargetFilled { table: "audit_events" })), "{refused:?}");
     let schema = target.sql("SELECT max(number) FROM schema_migrations").await;
     assert_eq!(schema, ["3"], "one of an older version is not even migrated");
-    target.sql("DELETE FROM audit_events").await;
+    target.sql("DELETE FROM audit_events; INSERT INTO keyring_checks VALUES ('key', decode(repeat('00', 32), 'hex'))").await;
+    let refused = move_to(source, target).await;
+    assert!(
+        matches!(refused, Err(MoveError::TargetOpened { table: "keyring_checks" })),
+        "a command was run on it: {refused:?}"
+    );
+    target.sql("DELETE FROM keyring_checks").await;
     assert!(matches!(move_to(source, target).await, Ok(MoveOutcome::Done(_))));
 }
 
@@ -378,4 +403,94 @@ async fn an_abandoned_source_is_as_it_was(source: &Place, target: &Place) {
     // What is left of the copy is for nobody.
     assert!(matches!(refusal(target).await, Some(OpenError::UnfinishedMove { .. })));
     assert!(matches!(move_to(source, target).await, Err(MoveError::TargetOfAnother { .. })));
+}
+
+async fn a_source_that_is_given_back_while_it_moves_keeps_its_target_closed(source: &Place, target: &Place) {
+    filled(source).await;
+    let (from, to) = (source.database_url(), target.database_url());
+    let mut lock = source.path().into_os_string();
+    lock.push("-move");
+    let give_back = |progress| {
+        if matches!(progress, MoveProgress::Compared { table: "accounts", rows: 0, .. }) {
+            // Somebody thinks that no move runs.
+            std::fs::remove_file(&lock).unwrap();
+            abandon_move(&from, &find_move(&from).unwrap()).unwrap();
+        }
+    };
+    let random = samples::operation_id().0;
+    let request = MoveRequest { from: &from, to: &to, random, now: &|| at(50), progress: &give_back };
+    let ended = move_database(request).await;
+    assert!(matches!(ended, Err(MoveError::MarkLost { side: "the source" })), "{ended:?}");
+    assert!(matches!(refusal(target).await, Some(OpenError::UnfinishedMove { .. })));
+    assert!(refusal(source).await.is_none(), "one of them is served");
+    make_anew(target).await;
+    assert!(matches!(move_to(source, target).await, Ok(MoveOutcome::Done(_))), "as the message says");
+}
+
+async fn only_the_move_that_marked_a_database_ends_it(source: &Place, target: &Place) {
+    filled(source).await;
+    move_to(source, target).await.unwrap();
+    uncomplete(source, target).await;
+    let id = find_move(&source.database_url()).unwrap().id;
+    let (mut file, server) = (crate::sqlite::Source::open(&source.path()).unwrap(), target_of(target).await);
+    for other in ["", "another"] {
+        assert!(matches!(file.mark_done(other, at(1)), Err(MoveError::MarkLost { side: "the source" })));
+        let refused = server.mark_done(other, at(1)).await;
+        assert!(matches!(refused, Err(MoveError::MarkLost { side: "the target" })), "{refused:?}");
+    }
+    assert!(matches!(refusal(target).await, Some(OpenError::UnfinishedMove { .. })));
+    for at in [at(1), at(2)] {
+        file.mark_done(&id, at).unwrap();
+        server.mark_done(&id, at).await.unwrap();
+    }
+    server.close().await;
+    assert!(refusal(target).await.is_none());
+    assert_eq!(
+        target.sql("SELECT ended_at FROM moves").await,
+        [at(1).as_micros().to_string()],
+        "a second time changes nothing"
+    );
+}
+
+async fn a_store_on_a_file_that_was_moved_fails_and_on_one_that_moves_does_not(
+    source: &Place,
+    target: &Place,
+) {
+    filled(source).await;
+    let running = source.open().await;
+    move_to(source, target).await.unwrap();
+    uncomplete(source, target).await;
+    let never = tokio::time::timeout(std::time::Duration::from_secs(3), running.failed()).await;
+    assert!(never.is_err(), "reads go on while it moves: {never:?}");
+    move_to(source, target).await.unwrap();
+    let cause = running.failed().await;
+    assert!(cause.starts_with("the database was moved to postgres://"), "{cause}");
+}
+
+async fn what_differs_between_the_last_two_marks_is_moved_anew(source: &Place, target: &Place) {
+    filled(source).await;
+    move_to(source, target).await.unwrap();
+    target
+        .sql("UPDATE moves SET state = 'running', ended_at = NULL; UPDATE connections SET version = 9")
+        .await;
+    let refused = move_to(source, target).await;
+    assert!(matches!(refused, Err(MoveError::Differs { .. })), "{refused:?}");
+    make_anew(target).await;
+    let refused = move_to(source, target).await;
+    assert!(matches!(refused, Err(MoveError::Moved { .. })), "{refused:?}");
+    abandon_move(&source.database_url(), &find_move(&source.database_url()).unwrap()).unwrap();
+    assert!(matches!(move_to(source, target).await, Ok(MoveOutcome::Done(_))), "as both messages say");
+}
+
+async fn a_target_tells_whether_the_move_has_ended(source: &Place, target: &Place) {
+    filled(source).await;
+    move_to(source, target).await.unwrap();
+    let (url, found) = (target.database_url(), find_move(&source.database_url()).unwrap());
+    assert_eq!(find_copy(&url, &found).await.unwrap(), Some(MoveState::Done));
+    uncomplete(source, target).await;
+    assert_eq!(find_copy(&url, &found).await.unwrap(), Some(MoveState::Running));
+    target.sql("UPDATE moves SET move_id = 'another'").await;
+    assert_eq!(find_copy(&url, &found).await.unwrap(), None);
+    make_anew(target).await;
+    assert_eq!(find_copy(&url, &found).await.unwrap(), None);
 }

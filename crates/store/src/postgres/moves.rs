@@ -16,14 +16,14 @@ use crate::tables::{Column, Kind, Row, TABLES, Table, Value};
 use crate::url::Server;
 use crate::{APPLICATION_SCHEMA, Migrations, OpenError};
 
-/// How long connecting, and one statement, may take: nobody waits for an answer here.
+/// How long connecting, and one statement that is not a count, may take: nobody waits for an answer here.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const FIND: &str = "SELECT move_id, other_side, state FROM moves WHERE role = 'target'";
 const MARK: &str = "INSERT INTO moves (role, move_id, other_side, state, started_at)
     VALUES ('target', $1, $2, 'running', $3)";
-const MARK_DONE: &str =
-    "UPDATE moves SET state = 'done', ended_at = $1 WHERE role = 'target' AND state = 'running'";
+const MARK_DONE: &str = "UPDATE moves SET state = 'done', ended_at = coalesce(ended_at, $1)
+    WHERE role = 'target' AND move_id = $2 RETURNING role";
 const RAISE: &str = "UPDATE schema_migrations SET lowest_application_schema = $1 WHERE number = $2";
 const IS_THERE: &str = "SELECT to_regclass('public.' || $1::text) IS NOT NULL AS is_there";
 
@@ -50,7 +50,11 @@ pub(crate) struct Target {
 impl Target {
     /// Connects, and changes nothing.
     pub(crate) async fn open(server: Server) -> Result<Self, MoveError> {
-        let connector = Connector::new(server, PATIENCE).map_err(OpenError::Server)?;
+        Self::open_with(server, PATIENCE).await
+    }
+
+    async fn open_with(server: Server, patience: Duration) -> Result<Self, MoveError> {
+        let connector = Connector::new(server, patience).map_err(OpenError::Server)?;
         match connector.connect().await {
             Ok(session) => Ok(Self { connector, session }),
             Err(error) => {
@@ -82,8 +86,9 @@ impl Target {
         Ok(found)
     }
 
-    /// A table that has rows, if there is one.
-    pub(crate) async fn find_filled(&self) -> Result<Option<&'static str>, MoveError> {
+    /// The tables that have rows.
+    pub(crate) async fn list_filled(&self) -> Result<Vec<&'static str>, MoveError> {
+        let mut filled = Vec::new();
         for table in &TABLES {
             let found = self.query(IS_THERE, &[&table.name]).await?;
             let is_there =
@@ -91,10 +96,10 @@ impl Target {
             if is_there
                 && !self.query(&format!("SELECT 1 FROM {} LIMIT 1", table.name), &[]).await?.is_empty()
             {
-                return Ok(Some(table.name));
+                filled.push(table.name);
             }
         }
-        Ok(None)
+        Ok(filled)
     }
 
     /// Brings an empty database to this version's schema.
@@ -111,24 +116,33 @@ impl Target {
         .await
     }
 
-    /// Marks it as complete, and open to everybody.
-    pub(crate) async fn mark_done(&self, now: Timestamp) -> Result<(), MoveError> {
-        self.transact(async {
-            self.session.query(MARK_DONE, &[&now.as_micros()]).await?;
+    /// Marks it as complete, and open to everybody, if it still has the mark of this move. [`MoveError::MarkLost`].
+    pub(crate) async fn mark_done(&self, id: &str, now: Timestamp) -> Result<(), MoveError> {
+        let marking = self.transact(async {
+            if self.session.query(MARK_DONE, &[&now.as_micros(), &id]).await?.is_empty() {
+                return Ok(false);
+            }
             let lowest = i64::from(lowest_without_a_move());
-            self.session.query(RAISE, &[&lowest, &i64::from(MOVES)]).await.map(drop)
-        })
-        .await
+            self.session.query(RAISE, &[&lowest, &i64::from(MOVES)]).await?;
+            Ok(true)
+        });
+        if marking.await? { Ok(()) } else { Err(MoveError::MarkLost { side: "the target" }) }
     }
 
-    async fn transact(&self, steps: impl Future<Output = Result<(), Trouble>>) -> Result<(), MoveError> {
+    async fn transact<T>(&self, steps: impl Future<Output = Result<T, Trouble>>) -> Result<T, MoveError> {
         self.session.batch("BEGIN").await.map_err(failed)?;
         let steps = steps.await;
         self.session.end(steps).await.map_err(failed)
     }
 
+    /// As long as it takes: a table has any number of rows.
     pub(crate) async fn count(&self, table: &Table) -> Result<u64, MoveError> {
-        let found = self.query(&format!("SELECT count(*) AS rows FROM {}", table.name), &[]).await?;
+        let sql = format!("SELECT count(*) AS rows FROM {}", table.name);
+        let counting = self.transact(async {
+            self.session.batch("SET LOCAL statement_timeout = 0").await?;
+            self.session.query_patiently(&sql, &[]).await
+        });
+        let found = counting.await?;
         found.first().map_or(Ok(0), |row| rows::count(row, "rows")).map_err(failed)
     }
 
@@ -181,7 +195,13 @@ impl Target {
                 Ok(()) => {}
                 Err(trouble) => {
                     return Err(match trouble.refused_data() {
-                        Some(why) => MoveError::CannotTravel { row: table.name_of(row), why: why.to_owned() },
+                        Some(said) => {
+                            let why = table.column_with_nul(row).map_or_else(
+                                || said.to_owned(),
+                                |column| format!("its {column} has a NUL, which PostgreSQL does not take"),
+                            );
+                            MoveError::CannotTravel { row: table.name_of(row), why }
+                        }
                         None => failed(trouble),
                     });
                 }
@@ -285,5 +305,26 @@ fn failed(trouble: Trouble) -> MoveError {
     match schema::failed(trouble) {
         OpenError::Server(cause) => MoveError::Target(cause),
         other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::place;
+    use crate::url::Place;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_count_may_take_longer_than_any_other_statement() {
+        let Some(place) = place::postgres_15().await else { return };
+        let slow = "CREATE VIEW accounts AS SELECT 1 AS account_id FROM pg_sleep(3)";
+        place.sql(slow).await;
+        let Place::Postgres(server) = place.database_url().place else { panic!() };
+        let target = Target::open_with(*server, Duration::from_secs(1)).await.unwrap();
+        let table = TABLES.iter().find(|table| table.name == "accounts").unwrap();
+        assert_eq!(target.count(table).await.unwrap(), 1);
+        let other = target.query("SELECT account_id FROM accounts", &[]).await;
+        assert!(matches!(other, Err(MoveError::Target(_))), "and no other one may");
+        target.close().await;
     }
 }

@@ -216,6 +216,16 @@ impl Session {
     }
 
     /// The same without a limit of time, for what may take long and is not in anybody's way.
+    pub(super) async fn query_patiently(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Trouble> {
+        let statement = self.prepare(sql).await?;
+        Ok(self.client.query(&statement, parameters).await?)
+    }
+
+    /// The same for statements that have no parameters.
     pub(super) async fn batch_patiently(&self, sql: &str) -> Result<(), Trouble> {
         Ok(self.client.batch_execute(sql).await?)
     }

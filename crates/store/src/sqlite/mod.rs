@@ -22,6 +22,7 @@ mod writer;
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::account::{Account, Label};
@@ -36,6 +37,7 @@ use domain::time::Timestamp;
 pub(crate) use moves::Source;
 pub(crate) use schema::inspect;
 
+use crate::moves::MoveState;
 use crate::{
     AccountDeletion, Changed, ConnectionUpdate, Error, Migrations, NewConnection, OpenError, Options, Store,
 };
@@ -44,6 +46,8 @@ use writer::Writer;
 
 /// How long one process waits for another's write.
 const BUSY_TIMEOUT_MILLIS: u32 = 5_000;
+/// How often a store that is open looks whether its file was moved.
+const MOVED_PERIOD: Duration = Duration::from_secs(1);
 
 /// A store in one SQLite file.
 pub(crate) struct Sqlite {
@@ -68,6 +72,23 @@ impl Sqlite {
             writer.cut_log();
         }
         Ok(Self { writer, readers: Readers::new(path.to_owned()) })
+    }
+
+    /// Resolves when the file was moved to another database. The writer keeps writes out by itself; but readers would go
+    /// on with what is no longer so, keys among it that were revoked in the other one.
+    async fn moved(&self) -> String {
+        loop {
+            tokio::time::sleep(MOVED_PERIOD).await;
+            // One that cannot be read now is looked at again.
+            if let Ok(Some(source)) = self.readers.read(moves::find_source)
+                && source.state == MoveState::Done
+            {
+                return format!(
+                    "the database was moved to {}; serve that one, and this file no more",
+                    source.to
+                );
+            }
+        }
     }
 }
 
@@ -101,7 +122,10 @@ impl Store for Sqlite {
     }
 
     async fn failed(&self) -> String {
-        self.writer.failed().await
+        tokio::select! {
+            cause = self.writer.failed() => cause,
+            cause = self.moved() => cause,
+        }
     }
 
     async fn close(&self) {

@@ -1,7 +1,7 @@
 //! A file that is moved to another database: its mark, which every writer of the file reads, and its rows.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use domain::time::Timestamp;
@@ -18,6 +18,9 @@ use crate::{APPLICATION_SCHEMA, OpenError};
 
 /// A page of rows ends when it has so many bytes, and one row at least.
 const PAGE_BYTES: usize = 1 << 20;
+
+/// How often a lock that others give up at the same moment is tried for.
+const LOCK_TRIES: usize = 100;
 
 const RAISE: &str = "UPDATE schema_migrations SET lowest_application_schema = ?1 WHERE number = ?2";
 
@@ -69,13 +72,15 @@ pub(crate) struct Source {
 /// A file beside it that is locked meanwhile.
 struct Lock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // Still locked. One that cannot be removed, or that a killed process left, is taken again by the next.
-        let _ = std::fs::remove_file(&self.path);
+        if is_at(&self.file, &self.path).unwrap_or(false) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -137,33 +142,40 @@ impl Source {
         })
     }
 
-    /// Marks it as moved.
-    pub(crate) fn mark_done(&mut self, now: Timestamp) -> Result<(), MoveError> {
-        self.transact(|transaction| {
-            transaction
-                .execute(
-                    "UPDATE moves SET state = 'done', ended_at = ?1 WHERE role = 'source' AND state = 'running'",
-                    [now.as_micros()],
-                )
-                .map(drop)
-        })
+    /// Marks it as moved, if it still has the mark of this move. [`MoveError::MarkLost`].
+    pub(crate) fn mark_done(&mut self, id: &str, now: Timestamp) -> Result<(), MoveError> {
+        let marked = self.transact(|transaction| {
+            transaction.execute(
+                "UPDATE moves SET state = 'done', ended_at = coalesce(ended_at, ?1)
+                 WHERE role = 'source' AND move_id = ?2",
+                (now.as_micros(), id),
+            )
+        })?;
+        if marked == 1 { Ok(()) } else { Err(MoveError::MarkLost { side: "the source" }) }
     }
 
-    /// Takes the mark away.
-    pub(crate) fn unmark(&mut self) -> Result<(), MoveError> {
-        self.transact(|transaction| {
+    /// Takes the mark away, if it is still as expected. [`MoveError::WentOn`].
+    pub(crate) fn unmark(&mut self, expected: &SourceMove) -> Result<(), MoveError> {
+        let is_unmarked = self.transact(|transaction| {
+            if find_source(transaction)?.as_ref() != Some(expected) {
+                return Ok(false);
+            }
             transaction.execute("DELETE FROM moves WHERE role = 'source'", [])?;
-            transaction.execute(RAISE, (lowest_without_a_move(), MOVES)).map(drop)
-        })
+            transaction.execute(RAISE, (lowest_without_a_move(), MOVES))?;
+            Ok(true)
+        })?;
+        if is_unmarked { Ok(()) } else { Err(MoveError::WentOn) }
     }
 
-    fn transact(
+    fn transact<T>(
         &mut self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
-    ) -> Result<(), MoveError> {
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, MoveError> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        work(&transaction).and_then(|()| transaction.commit()).map_err(failed)
+        let answer = work(&transaction).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        Ok(answer)
     }
 
     pub(crate) fn count(&self, table: &Table) -> Result<u64, MoveError> {
@@ -205,12 +217,36 @@ fn lock(path: &Path) -> Result<Lock, MoveError> {
     let mut name = path.as_os_str().to_owned();
     name.push("-move");
     let name = PathBuf::from(name);
-    let refused = |source| OpenError::Io { path: name.clone(), source };
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&name).map_err(refused)?;
+    let refused = |source| MoveError::Lock { path: name.clone(), source };
+    for _ in 0..LOCK_TRIES {
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&name).map_err(refused)?;
+        if let Some(lock) = take(file, &name)? {
+            return Ok(lock);
+        }
+    }
+    Err(MoveError::Busy)
+}
+
+/// Locks the file, unless whoever had it locked removed it since it was opened: a third may have made the next one.
+fn take(file: File, name: &Path) -> Result<Option<Lock>, MoveError> {
+    let refused = |source| MoveError::Lock { path: name.to_owned(), source };
     match file.try_lock() {
-        Ok(()) => Ok(Lock { path: name, _file: file }),
+        Ok(()) if is_at(&file, name).map_err(refused)? => Ok(Some(Lock { path: name.to_owned(), file })),
+        Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Err(MoveError::Busy),
-        Err(TryLockError::Error(source)) => Err(refused(source).into()),
+        Err(TryLockError::Error(source)) => Err(refused(source)),
+    }
+}
+
+/// Whether a file is the one of that name.
+fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+    match path.metadata() {
+        Ok(there) => {
+            let here = file.metadata()?;
+            Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -261,5 +297,53 @@ fn value(column: &Column, value: ValueRef<'_>) -> Option<Value> {
         (Kind::Boolean, ValueRef::Integer(1)) => Some(Value::Boolean(true)),
         (Kind::Bytes, ValueRef::Blob(bytes)) => Some(Value::Bytes(bytes.to_vec())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_file_that_was_removed_since_it_was_opened_is_no_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.db");
+        let first = lock(&path).unwrap();
+        let open = || File::open(&first.path).unwrap();
+        let (early, late, name) = (open(), open(), first.path.clone());
+        assert!(matches!(take(open(), &name), Err(MoveError::Busy)));
+        drop(first);
+        assert!(take(early, &name).unwrap().is_none(), "nobody can see it");
+        let _third = lock(&path).unwrap();
+        assert!(take(late, &name).unwrap().is_none(), "another one has that name");
+        assert!(matches!(lock(&path), Err(MoveError::Busy)));
+    }
+
+    #[test]
+    fn whoever_lost_the_lock_file_takes_nobody_elses_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.db");
+        let first = lock(&path).unwrap();
+        std::fs::remove_file(&first.path).unwrap();
+        let second = lock(&path).unwrap();
+        drop(first);
+        assert!(matches!(lock(&path), Err(MoveError::Busy)));
+        drop(second);
+        lock(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_opened_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.db");
+        let name = directory.path().join("t.db-move");
+        std::fs::create_dir(&name).unwrap();
+        let Err(refused) = lock(&path) else { panic!("locked") };
+        let start = format!("the lock file {} cannot be opened: ", name.display());
+        let said = refused.to_string();
+        assert!(
+            said.starts_with(&start) && said.contains("delete it if no `vimeo-connections move` runs"),
+            "{said}"
+        );
     }
 }

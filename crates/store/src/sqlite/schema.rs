@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use domain::secret::KeyringCheck;
 use domain::time::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction};
 
-use super::{engine, service};
+use super::{engine, moves, service};
 use crate::migrations::{MIGRATIONS, State};
 use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError};
 
@@ -92,7 +92,7 @@ pub(super) fn migrate(
     connection.pragma_update(None, "synchronous", "FULL").map_err(engine)?;
     let schema = before.map_or(0, |state| state.schema);
     if schema < APPLICATION_SCHEMA {
-        apply(connection, now).map_err(engine)?;
+        apply(connection, path, now)?;
     }
     Ok(())
 }
@@ -114,8 +114,16 @@ fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Runs the migrations that were not run: by another process, perhaps, since we looked. All in one transaction, so that
 /// no other process meets a database that has come half the way.
-fn apply(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+fn apply(connection: &mut Connection, path: &Path, now: Timestamp) -> Result<(), OpenError> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(engine)?;
+    // Marked since we looked, it has to stay as the move finds it.
+    moves::refuse_source(&transaction, path)?;
+    run_migrations(&transaction, now).map_err(engine)?;
+    transaction.commit().map_err(engine)
+}
+
+fn run_migrations(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (
             number                    INTEGER NOT NULL PRIMARY KEY,
@@ -136,7 +144,7 @@ fn apply(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<()> {
             (migration.number, migration.name, migration.lowest_application_schema, now.as_micros()),
         )?;
     }
-    transaction.commit()
+    Ok(())
 }
 
 /// How far the database has come; `None` if nothing is in it.
@@ -237,6 +245,17 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), before);
         std::fs::write(&path, vec![b'x'; 8192]).unwrap();
         assert!(matches!(inspect(&path), Err(OpenError::Foreign(_))));
+    }
+
+    #[test]
+    fn a_file_that_was_marked_since_it_was_looked_at_is_not_migrated() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, mut connection) = database(directory.path());
+        connection
+            .execute("INSERT INTO moves VALUES ('source', 'id', 'postgres://other', 'running', 1, NULL)", [])
+            .unwrap();
+        let refused = apply(&mut connection, &path, now());
+        assert!(matches!(refused, Err(OpenError::Moving { .. })), "{refused:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::process::ExitCode;
 
-use app::{Clock, DatabaseUrl, MoveOutcome, MoveProgress, MoveState, MovedTable};
+use app::{Clock, DatabaseUrl, MoveError, MoveOutcome, MoveProgress, MoveState, MovedTable, SourceMove};
 use clap::Args;
 use seal::Randomness;
 
@@ -21,9 +21,9 @@ pub(super) struct Arguments {
     from: String,
     /// An empty one: `postgres://…`; if it is not said, the one that `database_url` names, which keeps its password out of
     /// the arguments
-    #[arg(long, value_name = "URL", conflicts_with = "abandon")]
+    #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// Give the source of a move back, to be served again
+    /// Give the source of a move back, to be served again; with the target as above, look first whether the move had ended
     #[arg(long)]
     abandon: bool,
     #[command(flatten)]
@@ -33,11 +33,12 @@ pub(super) struct Arguments {
 pub(super) async fn run(configured: &DatabaseUrl, arguments: Arguments) -> Result<ExitCode, BoxError> {
     // Read here and not by clap, which would show a URL that it cannot read, with the password in it.
     let from = read("--from", &arguments.from)?;
+    let to = arguments.to.as_ref().map(|to| read("--to", to)).transpose()?;
     if arguments.abandon {
-        return abandon(&from, &arguments.confirmation);
+        return abandon(&from, to.as_ref(), configured, &arguments.confirmation).await;
     }
-    let to = match &arguments.to {
-        Some(to) => read("--to", to)?,
+    let to = match to {
+        Some(to) => to,
         None if configured.file().is_none() => configured.clone(),
         None => return Err("where to? Say --to postgres://…, or set database_url to it".into()),
     };
@@ -45,7 +46,7 @@ pub(super) async fn run(configured: &DatabaseUrl, arguments: Arguments) -> Resul
     let tell = |progress| told.tell(progress);
     let outcome = app::move_database(&from, &to, &Clock::system(), &Randomness::system(), &tell).await;
     told.end();
-    match outcome? {
+    match outcome.map_err(|error| explain(error, &from))? {
         MoveOutcome::Done(tables) => say_moved(&from, &to, &tables),
         MoveOutcome::WasDone => output::say(&format!(
             "{from} was moved to {to} by an earlier run, and compared then. There is nothing left to do."
@@ -68,30 +69,96 @@ fn say_moved(from: &DatabaseUrl, to: &DatabaseUrl, tables: &[MovedTable]) -> Res
          Next: set database_url to the new one, with the same keyring, and start the service.\n\
          The old file takes no writes any more. Keep it until the new database has a backup of its own, then destroy it: \
          it holds everything, sealed.\n\
-         Should you need it back before that: vimeo-connections move --from {from} --abandon"
+         Should you need it back before that: {}",
+        app::abandon_command(from)
     ))
 }
 
-fn abandon(from: &DatabaseUrl, confirmation: &Confirmation) -> Result<ExitCode, BoxError> {
+/// Why a move did not come to its end; with the command in full, where giving the source back is the way on.
+fn explain(error: MoveError, from: &DatabaseUrl) -> BoxError {
+    use MoveError::{CannotTravel, Differs, Moved, OtherTarget};
+    if matches!(error, OtherTarget { .. } | Moved { .. } | CannotTravel { .. } | Differs { .. }) {
+        return format!("{error}.\nTo give the source back: {}", app::abandon_command(from)).into();
+    }
+    error.into()
+}
+
+async fn abandon(
+    from: &DatabaseUrl,
+    to: Option<&DatabaseUrl>,
+    configured: &DatabaseUrl,
+    confirmation: &Confirmation,
+) -> Result<ExitCode, BoxError> {
     let found = app::find_move(from)?;
-    let to = &found.to;
-    let (sentence, end) = match found.state {
-        MoveState::Running => (
-            format!("giving {from} back ends its move to {to}, whose copy is of no more use"),
-            "Nothing was lost: nobody has served the copy. Drop that database, or make it anew before another move.",
-        ),
-        MoveState::Done => (
-            format!(
-                "{from} was moved to {to} for good. WARNING: what was written there since is not in {from}, and from \
-                 now on the two differ. Stop whatever serves {to} before you go on, or customers' changes go to one or \
-                 the other"
-            ),
-            "What was written to the other database since the move is not in it: keep that one until you are sure.",
-        ),
-    };
+    let copy = look_at_copy(&found, to, configured).await?;
+    let (sentence, end) = words(from, &found, copy);
     confirmation.ask_word(&sentence, "abandon")?;
     app::abandon_move(from, &found)?;
     output::say(&format!("{from} takes writes again, and can be served. {end}"))
+}
+
+/// What the target says of the move, if there is one to be asked.
+async fn look_at_copy(
+    found: &SourceMove,
+    to: Option<&DatabaseUrl>,
+    configured: &DatabaseUrl,
+) -> Result<Option<MoveState>, BoxError> {
+    let Some(to) = to else {
+        // Nobody said that this is the target: if it cannot be asked, or is another database, nothing is known.
+        let is_server = configured.file().is_none();
+        return Ok(if is_server { app::find_copy(configured, found).await.unwrap_or(None) } else { None });
+    };
+    let state = app::find_copy(to, found).await.map_err(|error| {
+        format!("{error}. Nothing was changed; without --to, the source is given back without a look at the target")
+    })?;
+    let refusal = || {
+        format!(
+            "{to} does not have the copy that this move made: is it the right database? Nothing was changed; without \
+             --to, the source is given back without a look at the target"
+        )
+    };
+    state.map(Some).ok_or_else(|| refusal().into())
+}
+
+/// What giving the source back means, before and after it is done. What the target says counts: the source may have been
+/// restored or copied since it was marked.
+fn words(from: &DatabaseUrl, found: &SourceMove, copy: Option<MoveState>) -> (String, String) {
+    let to = &found.to;
+    match (found.state, copy) {
+        (MoveState::Running, None) => {
+            let warning = format!(
+                "if this file was restored or copied since, the move may have ended: see whether {to} is in use before \
+                 you drop it"
+            );
+            (
+                format!(
+                    "giving {from} back ends its move to {to}, at which nobody has looked; {warning} (with --to URL this \
+                     command looks)"
+                ),
+                format!("The database {to} was not looked at: {warning}, or make it anew for another move."),
+            )
+        }
+        (_, Some(MoveState::Running)) => (
+            format!("giving {from} back ends its move to {to}, whose copy nobody has served, and is of no more use"),
+            "Nothing was lost: nobody has served the copy. Drop that database, or make it anew before another move."
+                .to_owned(),
+        ),
+        (state, _) => {
+            let old = match state {
+                MoveState::Running => ", which this file does not know: it was restored or copied since",
+                MoveState::Done => "",
+            };
+            (
+                format!(
+                    "{from} was moved to {to} for good{old}. WARNING: what was written there since is not in {from}, and \
+                     from now on the two differ. Stop whatever serves {to} before you go on, or customers' changes go to \
+                     one or the other"
+                ),
+                "What was written to the other database since the move is not in it: keep that one until you are sure."
+                    .to_owned(),
+            )
+        }
+    }
 }
 
 /// What was said last of how far it has come.

@@ -226,9 +226,12 @@ async fn a_hundred_thousand_connections_arrive_however_often_their_move_is_kille
     assert!(all_on_server(&database) == all, "they differ");
     assert!(all_in_file(&world) == all, "the source has changed");
 
-    let refused = world.post(&world.good_body("late")).await;
-    assert_eq!(refused.status, 503, "moved, the source takes no writes any more");
-    assert_eq!(world.service.terminate(), Some(0));
+    assert_eq!(
+        world.service.wait(),
+        Some(70),
+        "moved, the source is not served any more, not even to readers"
+    );
+    assert!(world.log().contains("the database was moved to postgres://"));
     refuses(&on(&world, FROM, &["serve"]), "was moved to postgres://");
     let (is_good, said) = on(&world, &url, &["connections", "check"]);
     assert!(is_good && said.contains("100001 connections of 1 accounts open."), "{said}");
@@ -290,10 +293,11 @@ async fn a_move_onto_a_full_disk_goes_on_when_there_is_room() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_is_given_back_when_somebody_says_so() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let world = world().await;
+    let mut world = world().await;
+    let directory = world.path().to_owned();
     let abandon = |arguments: &[&str]| {
         let arguments = [&["move", "--from", FROM, "--abandon"], arguments].concat();
-        let output = run(world.path(), &[], &arguments);
+        let output = run(&directory, &[], &arguments);
         (output.status.success(), said(&output))
     };
     refuses(&abandon(&["--yes"]), "no source of a move");
@@ -304,18 +308,56 @@ async fn a_source_is_given_back_when_somebody_says_so() {
     moving.kill();
     assert_eq!(world.post(&world.good_body("late")).await.status, 503);
     refuses(&abandon(&[]), "say --yes, or run this at a terminal");
-    let (is_done, said) = abandon(&["--yes"]);
+    let Some(other) = SharedPostgres::database(Version::V15) else { return };
+    refuses(&abandon(&["--to", &other.url(), "--yes"]), "does not have the copy that this move made");
+    let (is_done, said) = abandon(&["--to", &database.url(), "--yes"]);
     assert!(is_done && said.contains("takes writes again") && said.contains("Nothing was lost"), "{said}");
     assert_eq!(world.post(&world.good_body("again")).await.status, 201, "the running service goes on");
     refuses(&on(&world, &database.url(), &["serve"]), "unfinished copy");
 
-    let Some(other) = SharedPostgres::database(Version::V15) else { return };
-    assert!(move_to(&world, &other.url()).status.success());
+    let moved = crate::harness::said(&move_to(&world, &other.url()));
+    let file = world.database_file().canonicalize().unwrap();
+    let pasteable = format!("vimeo-connections move --from sqlite:{} --abandon", file.display());
+    assert!(moved.contains(&pasteable), "{moved}");
     refuses(&abandon(&[]), "from now on the two differ");
-    assert_eq!(world.post(&world.good_body("late")).await.status, 503);
+    assert_eq!(world.service.wait(), Some(70));
+    refuses(&on(&world, FROM, &["serve"]), &pasteable);
     let (is_done, said) = abandon(&["--yes"]);
     assert!(is_done && said.contains("What was written to the other database"), "{said}");
+    world.service = Service::start(world.path());
     assert_eq!(world.post(&world.good_body("late")).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_told_to_drop_a_database_that_was_not_looked_at() {
+    let Some(database) = SharedPostgres::database(Version::V18) else { return };
+    let mut world = world().await;
+    assert_eq!(world.service.terminate(), Some(0));
+    assert!(move_to(&world, &database.url()).status.success());
+    // As a copy says that was made of the file while it moved.
+    world.database().execute_batch("UPDATE moves SET state = 'running', ended_at = NULL").unwrap();
+    let abandon = ["move", "--from", FROM, "--abandon"];
+    let unknown =
+        "if this file was restored or copied since, the move may have ended: see whether postgres://";
+    refuses(&on(&world, FROM, &abandon), unknown);
+    let warning =
+        "which this file does not know: it was restored or copied since. WARNING: what was written there";
+    let url = database.url();
+    let with_target = [&abandon[..], &["--to", &url]].concat();
+    refuses(&on(&world, FROM, &with_target), warning);
+    refuses(&on(&world, &url, &abandon), warning);
+    let (is_done, said) = on(&world, FROM, &[&abandon[..], &["--yes"]].concat());
+    assert!(is_done && said.contains(unknown) && !said.contains("Nothing was lost"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_on_which_a_command_was_run_is_refused_with_the_reason() {
+    let Some(database) = SharedPostgres::database(Version::V15) else { return };
+    let world = world().await;
+    assert!(on(&world, &database.url(), &["accounts", "list"]).0);
+    let refused = move_to(&world, &database.url());
+    let why = "the service or one of its commands was run on it";
+    refuses(&(refused.status.success(), crate::harness::said(&refused)), why);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -367,7 +409,7 @@ async fn a_move_shows_no_password_and_needs_no_keyring() {
     all += &on(&world, FROM, &["serve"]).1;
     assert!(!all.contains(password), "{all}");
     std::fs::rename(world.path().join("away"), world.path().join("vimeo-connections.keyring")).unwrap();
-    assert_eq!(world.service.terminate(), Some(0));
+    assert_eq!(world.service.wait(), Some(70));
     world.service = Service::start_with(world.path(), &[(DATABASE_URL, &url)]);
     assert_eq!(world.post(&world.good_body("new")).await.status, 201);
 }
