@@ -158,7 +158,7 @@ async fn watch_database(app: Arc<App>) {
     let cause = app.failed().await;
     tracing::error!(
         cause,
-        "the service stops at once; its next start recovers what is on the disk, or says what to do"
+        "the service stops at once: start it again, and it recovers what is on the disk or says what to do"
     );
     std::process::exit(EXIT_DATABASE_FAILED);
 }
