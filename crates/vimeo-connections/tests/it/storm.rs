@@ -16,6 +16,8 @@ use crate::postgres::sql;
 
 /// The most that a client does, should nobody stop it.
 const ROUNDS: usize = 2_000;
+/// How long a client waits for one answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Between a refusal and the next request.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -277,7 +279,9 @@ impl Sky {
         let door = &self.doors[node % self.doors.len()];
         let before = door.changes.load(Ordering::SeqCst);
         let url = format!("http://{}{path}", door.address.lock().unwrap());
-        let mut request = self.http.request(method, url).header("authorization", &self.api_key).body(body);
+        // A request whose node is killed may be forgotten by the client itself: without a limit it would wait for ever.
+        let mut request = self.http.request(method, url).timeout(ANSWER_LIMIT);
+        request = request.header("authorization", &self.api_key).body(body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
