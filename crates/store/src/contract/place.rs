@@ -111,11 +111,6 @@ impl Place {
         rows
     }
 
-    /// Runs statements, on PostgreSQL.
-    pub(crate) async fn execute(&self, sql: &str) {
-        on_server(&self.url, sql).await;
-    }
-
     /// How the server would run a statement whatever its parameters are.
     pub(crate) async fn explain(&self, settings: &str, sql: &str) -> String {
         let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();

@@ -10,7 +10,7 @@ use super::audit_events::{logged, run_logged};
 use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
-use super::writer::{Answers, Write};
+use super::writes::LoneWrite;
 use crate::{AccountDeletion, Error};
 
 macro_rules! select {
@@ -51,34 +51,24 @@ const INSERT: &str = concat!(
 );
 
 #[async_trait]
-impl Write for InsertAccount {
+impl LoneWrite for InsertAccount {
     type Answer = ();
-    type Key = ();
-
-    fn key(&self) -> Self::Key {}
-
-    fn account(&self) -> Option<&AccountId> {
-        Some(&self.account.id)
-    }
 
     fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.event, ()))
     }
 
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
-        let mut answers = Vec::new();
-        for Self { account, event } in writes {
-            let own: Parameters<'_> = &[
-                &account.id.as_str(),
-                &account.name.as_str(),
-                &account.created_at.as_micros(),
-                &account.key.keyring_key.0,
-                &account.key.wrapped.0.as_slice(),
-            ];
-            let is_written = run_logged(session, INSERT, event, own).await?;
-            answers.push(Some(if is_written { Ok(()) } else { Err(Error::NameTaken) }));
-        }
-        Ok(answers)
+    async fn run(&self, session: &Session) -> Result<Result<(), Error>, Trouble> {
+        let Self { account, event } = self;
+        let own: Parameters<'_> = &[
+            &account.id.as_str(),
+            &account.name.as_str(),
+            &account.created_at.as_micros(),
+            &account.key.keyring_key.0,
+            &account.key.wrapped.0.as_slice(),
+        ];
+        let is_written = run_logged(session, INSERT, event, own).await?;
+        Ok(if is_written { Ok(()) } else { Err(Error::NameTaken) })
     }
 }
 
@@ -106,28 +96,17 @@ const DELETE: &str = concat!(
 );
 
 #[async_trait]
-impl Write for DeleteAccountPart {
+impl LoneWrite for DeleteAccountPart {
     type Answer = AccountDeletion;
-    type Key = ();
-
-    fn key(&self) -> Self::Key {}
-
-    fn account(&self) -> Option<&AccountId> {
-        Some(&self.account)
-    }
 
     fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.event, AccountDeletion::Done))
     }
 
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
-        let mut answers = Vec::new();
-        for write in writes {
-            session.batch("BEGIN").await?;
-            let steps = write.delete(session).await;
-            answers.push(Some(Ok(session.end(steps).await?)));
-        }
-        Ok(answers)
+    async fn run(&self, session: &Session) -> Result<Result<AccountDeletion, Error>, Trouble> {
+        session.batch("BEGIN").await?;
+        let steps = self.delete(session).await;
+        Ok(Ok(session.end(steps).await?))
     }
 }
 

@@ -12,7 +12,7 @@ use super::audit_events::{logged, run_logged};
 use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
-use super::writer::{Answers, Write};
+use super::writes::LoneWrite;
 use crate::{Changed, Error};
 
 macro_rules! select {
@@ -83,39 +83,29 @@ const INSERT: &str = concat!(
 );
 
 #[async_trait]
-impl Write for InsertApiKey {
+impl LoneWrite for InsertApiKey {
     type Answer = ();
-    type Key = ();
-
-    fn key(&self) -> Self::Key {}
-
-    fn account(&self) -> Option<&AccountId> {
-        Some(&self.account)
-    }
 
     fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.event, ()))
     }
 
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
-        let mut answers = Vec::new();
-        for Self { account, row, event } in writes {
-            let key = &row.key;
-            let own: Parameters<'_> = &[
-                &key.id.as_str(),
-                &account.as_str(),
-                &key.name.as_str(),
-                &row.hash.0.as_slice(),
-                &key.last_four,
-                &key.created_at.as_micros(),
-                &key.expires_at.map(Timestamp::as_micros),
-                &key.revoked_at.map(Timestamp::as_micros),
-                &row.mac.0.as_slice(),
-            ];
-            let is_written = run_logged(session, INSERT, event, own).await?;
-            answers.push(Some(if is_written { Ok(()) } else { Err(Error::NameTaken) }));
-        }
-        Ok(answers)
+    async fn run(&self, session: &Session) -> Result<Result<(), Error>, Trouble> {
+        let Self { account, row, event } = self;
+        let key = &row.key;
+        let own: Parameters<'_> = &[
+            &key.id.as_str(),
+            &account.as_str(),
+            &key.name.as_str(),
+            &row.hash.0.as_slice(),
+            &key.last_four,
+            &key.created_at.as_micros(),
+            &key.expires_at.map(Timestamp::as_micros),
+            &key.revoked_at.map(Timestamp::as_micros),
+            &row.mac.0.as_slice(),
+        ];
+        let is_written = run_logged(session, INSERT, event, own).await?;
+        Ok(if is_written { Ok(()) } else { Err(Error::NameTaken) })
     }
 }
 
@@ -135,33 +125,23 @@ const REVOKE: &str = concat!(
 );
 
 #[async_trait]
-impl Write for RevokeApiKey {
+impl LoneWrite for RevokeApiKey {
     type Answer = Changed;
-    type Key = ();
-
-    fn key(&self) -> Self::Key {}
-
-    fn account(&self) -> Option<&AccountId> {
-        Some(&self.account)
-    }
 
     fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.event, Changed::Yes))
     }
 
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
-        let mut answers = Vec::new();
-        for Self { account, expected, revoked, event } in writes {
-            let own: Parameters<'_> = &[
-                &revoked.key.revoked_at.map(Timestamp::as_micros),
-                &revoked.mac.0.as_slice(),
-                &account.as_str(),
-                &revoked.key.id.as_str(),
-                &expected.0.as_slice(),
-            ];
-            let is_written = run_logged(session, REVOKE, event, own).await?;
-            answers.push(Some(Ok(if is_written { Changed::Yes } else { Changed::No })));
-        }
-        Ok(answers)
+    async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, Trouble> {
+        let Self { account, expected, revoked, event } = self;
+        let own: Parameters<'_> = &[
+            &revoked.key.revoked_at.map(Timestamp::as_micros),
+            &revoked.mac.0.as_slice(),
+            &account.as_str(),
+            &revoked.key.id.as_str(),
+            &expected.0.as_slice(),
+        ];
+        let is_written = run_logged(session, REVOKE, event, own).await?;
+        Ok(Ok(if is_written { Changed::Yes } else { Changed::No }))
     }
 }

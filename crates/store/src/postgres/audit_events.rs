@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
-use super::writer::{Answers, Write};
+use super::writes::{Answers, SharedWrite, Write};
 
 /// The event's columns, as every statement that writes events takes them.
 macro_rules! event_columns {
@@ -148,24 +148,23 @@ pub(super) struct InsertAuditEvent {
     pub(super) event: AuditEvent,
 }
 
-#[async_trait]
-impl Write for InsertAuditEvent {
-    type Answer = ();
+impl SharedWrite for InsertAuditEvent {
     type Key = AuditEventId;
 
     fn key(&self) -> Self::Key {
         self.event.id.clone()
     }
 
-    fn account(&self) -> Option<&AccountId> {
-        Some(&self.event.account_id)
+    fn account(&self) -> &AccountId {
+        &self.event.account_id
     }
+}
+
+#[async_trait]
+impl Write for InsertAuditEvent {
+    type Answer = ();
 
     /// An event that is there already is not added again.
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
-        None
-    }
-
     async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
         insert(session, writes.iter().map(|write| &write.event)).await?;
         Ok(writes.iter().map(|_| Some(Ok(()))).collect())

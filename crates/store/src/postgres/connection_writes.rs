@@ -12,7 +12,7 @@ use super::audit_events::Columns;
 use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
-use super::writer::{Answers, Write};
+use super::writes::{Answers, SharedWrite, Write};
 use super::{Clock, clock};
 use crate::{Changed, ConnectionUpdate, Error, NewConnection};
 
@@ -172,9 +172,7 @@ pub(super) struct InsertConnection {
     pub(super) clock: Clock,
 }
 
-#[async_trait]
-impl Write for InsertConnection {
-    type Answer = ();
+impl SharedWrite for InsertConnection {
     type Key = Result<Reserved, ConnectionId>;
 
     fn key(&self) -> Self::Key {
@@ -183,9 +181,14 @@ impl Write for InsertConnection {
         Ok((self.account.clone(), reservation.operation.as_str(), reservation.key.as_str().to_owned()))
     }
 
-    fn account(&self) -> Option<&AccountId> {
-        Some(&self.account)
+    fn account(&self) -> &AccountId {
+        &self.account
     }
+}
+
+#[async_trait]
+impl Write for InsertConnection {
+    type Answer = ();
 
     fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.new.event, ()))
@@ -246,18 +249,21 @@ pub(super) struct UpdateConnection {
     pub(super) clock: Clock,
 }
 
-#[async_trait]
-impl Write for UpdateConnection {
-    type Answer = ();
+impl SharedWrite for UpdateConnection {
     type Key = (AccountId, ConnectionId);
 
     fn key(&self) -> Self::Key {
         (self.account.clone(), self.update.connection.id.clone())
     }
 
-    fn account(&self) -> Option<&AccountId> {
-        Some(&self.account)
+    fn account(&self) -> &AccountId {
+        &self.account
     }
+}
+
+#[async_trait]
+impl Write for UpdateConnection {
+    type Answer = ();
 
     fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.update.event, ()))
@@ -321,18 +327,21 @@ pub(super) struct DeleteConnection {
     pub(super) clock: Clock,
 }
 
-#[async_trait]
-impl Write for DeleteConnection {
-    type Answer = Changed;
+impl SharedWrite for DeleteConnection {
     type Key = (AccountId, ConnectionId);
 
     fn key(&self) -> Self::Key {
         (self.account.clone(), self.id.clone())
     }
 
-    fn account(&self) -> Option<&AccountId> {
-        Some(&self.account)
+    fn account(&self) -> &AccountId {
+        &self.account
     }
+}
+
+#[async_trait]
+impl Write for DeleteConnection {
+    type Answer = Changed;
 
     fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.event, Changed::Yes))

@@ -76,7 +76,7 @@ async fn what_the_server_says_of_a_row_is_not_repeated() {
     let Some(place) = place::postgres_15().await else { return };
     let store = place.open().await;
     let one = samples::insert_account(&*store, 1).await;
-    place.execute("ALTER TABLE connections ADD CONSTRAINT canary_check CHECK (name <> 'canary name')").await;
+    place.sql("ALTER TABLE connections ADD CONSTRAINT canary_check CHECK (name <> 'canary name')").await;
     let refused = samples::insert_connection(&*store, &one, 1, "canary name").await.unwrap_err();
     let Error::Unavailable(cause) = refused else { panic!("{refused:?}") };
     let text = format!("{cause} {cause:?}");
@@ -102,7 +102,7 @@ async fn a_host_that_is_silent_or_gone_does_not_hide_the_other() {
         let store = crate::open(options).await.unwrap();
         samples::insert_account(&*store, 1).await.as_str();
         store.close().await;
-        place.execute("TRUNCATE accounts, audit_events CASCADE").await;
+        place.sql("TRUNCATE accounts, audit_events CASCADE").await;
     }
 }
 
@@ -130,13 +130,13 @@ async fn a_database_that_cannot_hold_every_letter_is_refused() {
 async fn a_role_without_rights_is_told_what_it_needs() {
     let Some(place) = place::postgres_15().await else { return };
     let role = format!("role_{}", std::process::id());
-    place.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await;
+    place.sql(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await;
     let (scheme, rest) = place.url().split_once("://").unwrap();
     let url = format!("{scheme}://{role}:x@{}", rest.split_once('@').unwrap().1);
     let before = refused(&place, url.clone()).await;
     place.open().await.close().await;
     let after = refused(&place, url).await;
-    place.execute(&format!("DROP ROLE {role}")).await;
+    place.sql(&format!("DROP ROLE {role}")).await;
     for said in [before, after] {
         assert!(said.contains("42501") && said.contains("GRANT it CREATE and USAGE"), "{said}");
     }
@@ -148,7 +148,7 @@ async fn tables_of_another_program_are_left_as_they_are() {
         ["accounts (x int)", "audit_events (x int)", "jobs (x int)", "schema_migrations (version text)"]
     {
         let Some(place) = place::postgres_15().await else { return };
-        place.execute(&format!("CREATE TABLE {table}")).await;
+        place.sql(&format!("CREATE TABLE {table}")).await;
         let said = refused(&place, place.url().to_owned()).await;
         assert!(said.contains("tables of another program"), "{said}");
         let count = place.ask("SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'").await;

@@ -2,7 +2,6 @@
 //! the database's own clock, so that a node whose clock is off neither takes a key from another one nor keeps one.
 
 use async_trait::async_trait;
-use domain::audit::AuditEvent;
 use domain::id::AccountId;
 use domain::idempotency::{
     ANSWER_KEPT_SECONDS, KeptAnswer, OnceRequest, RESERVATION_SECONDS, Reservation, Reserved,
@@ -13,7 +12,7 @@ use tokio_postgres::Row;
 use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
-use super::writer::{Answers, Write};
+use super::writes::{Answers, LoneWrite, SharedWrite, Write};
 use super::{Clock, clock};
 use crate::Error;
 
@@ -58,9 +57,7 @@ pub(super) const FIND: &str = "SELECT r.attempt, r.request_mac, r.operation_id, 
         WITH ORDINALITY AS given (account_id, operation, idempotency_key, position)
     JOIN idempotency_records r USING (account_id, operation, idempotency_key)";
 
-#[async_trait]
-impl Write for Reserve {
-    type Answer = Reserved;
+impl SharedWrite for Reserve {
     type Key = (AccountId, &'static str, String);
 
     fn key(&self) -> Self::Key {
@@ -68,15 +65,16 @@ impl Write for Reserve {
         (self.account.clone(), request.operation.as_str(), request.key.as_str().to_owned())
     }
 
-    fn account(&self) -> Option<&AccountId> {
-        Some(&self.account)
+    fn account(&self) -> &AccountId {
+        &self.account
     }
+}
 
-    /// The record knows which attempt has it.
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
-        None
-    }
+#[async_trait]
+impl Write for Reserve {
+    type Answer = Reserved;
 
+    // The record knows which attempt has it, so that it needs no event.
     async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
         let accounts: Vec<_> = writes.iter().map(|write| write.account.as_str()).collect();
         let operations: Vec<_> = writes.iter().map(|write| write.request.operation.as_str()).collect();
@@ -159,9 +157,7 @@ pub(super) const RELEASE: &str = concat!(
         AND r.idempotency_key = locked.idempotency_key"
 );
 
-#[async_trait]
-impl Write for Release {
-    type Answer = ();
+impl SharedWrite for Release {
     type Key = (AccountId, &'static str, String);
 
     fn key(&self) -> Self::Key {
@@ -169,13 +165,14 @@ impl Write for Release {
         (self.account.clone(), operation.as_str(), key.as_str().to_owned())
     }
 
-    fn account(&self) -> Option<&AccountId> {
-        Some(&self.account)
+    fn account(&self) -> &AccountId {
+        &self.account
     }
+}
 
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
-        None
-    }
+#[async_trait]
+impl Write for Release {
+    type Answer = ();
 
     async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
         let accounts: Vec<_> = writes.iter().map(|write| write.account.as_str()).collect();
@@ -213,27 +210,13 @@ pub(super) const DELETE_ENDED: &str = concat!(
 );
 
 #[async_trait]
-impl Write for DeleteEnded {
+impl LoneWrite for DeleteEnded {
     type Answer = usize;
-    type Key = ();
 
-    fn key(&self) -> Self::Key {}
-
-    fn account(&self) -> Option<&AccountId> {
-        None
-    }
-
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
-        None
-    }
-
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
-        let mut answers = Vec::new();
-        for Self { now, limit, clock } in writes {
-            let parameters: Parameters<'_> =
-                &[&clock.or_the_servers(*now), &(ANSWER_KEPT_SECONDS * MICROS), &i64::from(*limit)];
-            answers.push(Some(Ok(session.query(DELETE_ENDED, parameters).await?.len())));
-        }
-        Ok(answers)
+    async fn run(&self, session: &Session) -> Result<Result<usize, Error>, Trouble> {
+        let Self { now, limit, clock } = self;
+        let parameters: Parameters<'_> =
+            &[&clock.or_the_servers(*now), &(ANSWER_KEPT_SECONDS * MICROS), &i64::from(*limit)];
+        Ok(Ok(session.query(DELETE_ENDED, parameters).await?.len()))
     }
 }

@@ -16,6 +16,7 @@ mod service;
 mod sessions;
 mod trouble;
 mod writer;
+mod writes;
 
 #[cfg(test)]
 mod clock_tests;

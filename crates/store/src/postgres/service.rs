@@ -1,15 +1,14 @@
 //! What belongs to the whole service: the keyring's check values and the service secret.
 
 use async_trait::async_trait;
-use domain::audit::AuditEvent;
-use domain::id::AccountId;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
 use tokio_postgres::Row;
 
 use super::rows;
 use super::sessions::Session;
 use super::trouble::Trouble;
-use super::writer::{Answers, Write};
+use super::writes::LoneWrite;
+use crate::Error;
 
 /// The purpose of the one secret that there is.
 pub(super) const SERVICE_SECRET: &str = "service";
@@ -26,12 +25,11 @@ pub(super) const FIND_SECRET: &str =
 const INSERT_SECRET: &str = "INSERT INTO service_secrets (purpose, keyring_key_id, wrapped_key)
     VALUES ($1, $2, $3) ON CONFLICT (purpose) DO NOTHING";
 
-pub(super) const LIST_CHECKS: &str =
-    "SELECT keyring_key_id, check_value FROM keyring_checks ORDER BY keyring_key_id";
+const LIST_CHECKS: &str = "SELECT keyring_key_id, check_value FROM keyring_checks ORDER BY keyring_key_id";
 const INSERT_CHECK: &str = "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES ($1, $2)
     ON CONFLICT (keyring_key_id) DO NOTHING";
 
-pub(super) fn keyring_check(row: &Row) -> Result<KeyringCheck, Trouble> {
+fn keyring_check(row: &Row) -> Result<KeyringCheck, Trouble> {
     Ok(KeyringCheck {
         keyring_key: KeyringKeyId(rows::get(row, "keyring_key_id")?),
         value: rows::bytes(row, "check_value")?,
@@ -45,29 +43,14 @@ pub(super) struct InsertKeyringCheck {
 }
 
 #[async_trait]
-impl Write for InsertKeyringCheck {
+impl LoneWrite for InsertKeyringCheck {
     type Answer = Vec<KeyringCheck>;
-    type Key = ();
 
-    fn key(&self) -> Self::Key {}
-
-    fn account(&self) -> Option<&AccountId> {
-        None
-    }
-
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
-        None
-    }
-
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
-        let mut answers = Vec::new();
-        for write in writes {
-            // Two nodes with two keyrings may start on a new database at once: one of them must lose.
-            session.batch("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
-            let steps = write.insert(session).await;
-            answers.push(Some(Ok(session.end(steps).await?)));
-        }
-        Ok(answers)
+    async fn run(&self, session: &Session) -> Result<Result<Vec<KeyringCheck>, Error>, Trouble> {
+        // Two nodes with two keyrings may start on a new database at once: one of them must lose.
+        session.batch("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
+        let steps = self.insert(session).await;
+        Ok(Ok(session.end(steps).await?))
     }
 }
 
@@ -93,29 +76,14 @@ pub(super) struct FindOrInsertSecret {
 }
 
 #[async_trait]
-impl Write for FindOrInsertSecret {
+impl LoneWrite for FindOrInsertSecret {
     type Answer = KeyringWrapped;
-    type Key = ();
 
-    fn key(&self) -> Self::Key {}
-
-    fn account(&self) -> Option<&AccountId> {
-        None
-    }
-
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
-        None
-    }
-
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
-        let mut answers = Vec::new();
-        for Self { proposed } in writes {
-            let (key, wrapped) = (&proposed.keyring_key.0, proposed.wrapped.0.as_slice());
-            session.query(INSERT_SECRET, &[&SERVICE_SECRET, key, &wrapped]).await?;
-            let kept = session.query(FIND_SECRET, &[&SERVICE_SECRET]).await?;
-            let kept = kept.first().map_or_else(|| Ok(proposed.clone()), rows::keyring_wrapped)?;
-            answers.push(Some(Ok(kept)));
-        }
-        Ok(answers)
+    async fn run(&self, session: &Session) -> Result<Result<KeyringWrapped, Error>, Trouble> {
+        let Self { proposed } = self;
+        let (key, wrapped) = (&proposed.keyring_key.0, proposed.wrapped.0.as_slice());
+        session.query(INSERT_SECRET, &[&SERVICE_SECRET, key, &wrapped]).await?;
+        let kept = session.query(FIND_SECRET, &[&SERVICE_SECRET]).await?;
+        Ok(Ok(kept.first().map_or_else(|| Ok(proposed.clone()), rows::keyring_wrapped)?))
     }
 }

@@ -324,6 +324,13 @@ struct Held {
     cause: Option<String>,
 }
 
+impl Held {
+    /// The session, if it has not ended.
+    fn usable(&self) -> Option<Arc<Session>> {
+        self.session.as_ref().filter(|session| !session.end.is_cancelled()).cloned()
+    }
+}
+
 /// A place for one session, which is opened at the first demand and kept open from then on.
 pub(super) struct Slot {
     held: watch::Receiver<Held>,
@@ -345,12 +352,13 @@ impl Slot {
 
     /// The session; waited for a moment if it is being opened.
     pub(super) async fn session(&self) -> Result<Arc<Session>, Error> {
-        let is_usable =
-            |held: &Held| held.session.as_ref().is_some_and(|session| !session.end.is_cancelled());
-        let mut held = self.held.clone();
+        if let Some(session) = self.held.borrow().usable() {
+            return Ok(session);
+        }
         self.demand();
+        let mut held = self.held.clone();
         // A slot that could not be filled at the last try is given up at once: everybody would wait in vain.
-        let settled = held.wait_for(|held| is_usable(held) || held.cause.is_some());
+        let settled = held.wait_for(|held| held.usable().is_some() || held.cause.is_some());
         let settled = tokio::time::timeout(PATIENCE, settled).await;
         let now = match settled {
             Ok(Ok(now)) => now.clone(),

@@ -5,13 +5,9 @@
 //! operation's identifier; only where that cannot be is its outcome unknown.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use domain::audit::AuditEvent;
-use domain::id::AccountId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
@@ -20,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::audit_events;
 use super::sessions::{Connector, Session, Slot};
 use super::trouble::{Trouble, told};
+use super::writes::{Answers, LoneWrite, SharedWrite, Write};
 use crate::error::in_full;
 use crate::{BoxError, Coalesce, Error, PostgresOptions};
 
@@ -33,26 +30,6 @@ const TRY_PAUSE: Duration = Duration::from_millis(5);
 const RESOLVING: Duration = Duration::from_secs(10);
 /// Between two looks.
 const RESOLVE_PAUSE: Duration = Duration::from_millis(100);
-
-/// One kind of write.
-#[async_trait]
-pub(super) trait Write: Send + Sync + Sized + 'static {
-    /// What it is answered.
-    type Answer: Send + 'static;
-    /// What two writes of one statement must differ in.
-    type Key: Hash + Eq + Send;
-
-    fn key(&self) -> Self::Key;
-    /// Whose data it writes.
-    fn account(&self) -> Option<&AccountId>;
-    /// The event that is written together with it, whose identifier is the operation's, and the answer if it is there.
-    /// `None`: doing it again gives the right answer by itself.
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)>;
-    /// Runs them in one transaction. An answer for each, in order; `None` for one that has to be run alone.
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble>;
-}
-
-pub(super) type Answers<W> = Vec<Option<Result<<W as Write>::Answer, Error>>>;
 
 /// A write, and where its answer goes.
 struct Waiting<W: Write> {
@@ -144,7 +121,7 @@ impl Writer {
     }
 
     /// A queue for one kind of write.
-    pub(super) fn queue<W: Write>(&self) -> Queue<W> {
+    pub(super) fn queue<W: SharedWrite>(&self) -> Queue<W> {
         let (sender, inbox) = mpsc::unbounded_channel();
         let dispatcher = Dispatcher {
             inbox,
@@ -157,7 +134,7 @@ impl Writer {
     }
 
     /// Does a write of a rare kind, which shares nothing.
-    pub(super) async fn write<W: Write>(&self, write: W) -> Result<W::Answer, Error> {
+    pub(super) async fn write<W: LoneWrite>(&self, write: W) -> Result<<W as LoneWrite>::Answer, Error> {
         let (waiting, answer) = wait(&self.places, write)?;
         let lanes = self.lanes.clone();
         // In a task of its own: nobody who hangs up may leave a transaction open.
@@ -195,7 +172,7 @@ pub(super) struct Queue<W: Write> {
     places: Arc<Semaphore>,
 }
 
-impl<W: Write> Queue<W> {
+impl<W: SharedWrite> Queue<W> {
     /// Queues a write and waits until it is durable. Dropping the future before its turn comes withdraws the write.
     pub(super) async fn write(&self, write: W) -> Result<W::Answer, Error> {
         let (waiting, answer) = wait(&self.places, write)?;
@@ -220,7 +197,7 @@ struct Dispatcher<W: Write> {
     coalesce: Coalesce,
 }
 
-impl<W: Write> Dispatcher<W> {
+impl<W: SharedWrite> Dispatcher<W> {
     async fn run(mut self) {
         let mut waiting = VecDeque::new();
         loop {
@@ -243,7 +220,7 @@ impl<W: Write> Dispatcher<W> {
 }
 
 /// The first that wait and may share a statement; the others keep their order.
-fn take_batch<W: Write>(waiting: &mut VecDeque<Waiting<W>>, coalesce: Coalesce) -> Vec<Waiting<W>> {
+fn take_batch<W: SharedWrite>(waiting: &mut VecDeque<Waiting<W>>, coalesce: Coalesce) -> Vec<Waiting<W>> {
     let mut batch: Vec<Waiting<W>> = Vec::new();
     let mut keys = HashSet::new();
     let mut left = VecDeque::new();
