@@ -1,15 +1,17 @@
 //! API keys: making, importing, revoking them, and letting their holders in.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use domain::account::{Account, Label};
-use domain::api_key::{ApiKey, ApiKeyRow, KeyStatus, PlainKey};
+use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, KeyStatus, PlainKey};
 use domain::audit::{Action, Actor};
 use domain::id::ApiKeyId;
 use domain::time::Timestamp;
 use store::Changed;
 use thiserror::Error;
 
+use crate::recent::Aged;
 use crate::{App, Caller, Error};
 
 /// What the operator says of a new key.
@@ -39,6 +41,14 @@ pub struct Identity {
     pub key: ApiKey,
 }
 
+/// A key as it was when the database was asked for it, proven.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownKey {
+    key: Arc<ApiKey>,
+    /// When that was, by the clock that keys expire by.
+    at: Timestamp,
+}
+
 /// Why an operator's wish about a key was not done.
 #[derive(Debug, Error)]
 pub enum ApiKeyError {
@@ -62,13 +72,21 @@ impl App {
     /// Lets the holder of a key in. One answer for every reason not to.
     pub async fn authenticate(&self, key: &PlainKey, remote: Option<IpAddr>) -> Result<Caller, Error> {
         let hash = self.service_keys.hash_api_key(key);
-        let found = self.store.find_api_key_by_hash(&hash, self.clock.now()).await?;
-        let (row, at) = found.ok_or(Error::Unauthorized)?;
-        if self.status(&row, at) != KeyStatus::Active {
+        let known = self.api_keys.find(&hash, async || self.find_known_key(&hash).await).await?;
+        let Aged { value: KnownKey { key, at }, age } = known.ok_or(Error::Unauthorized)?;
+        // No later than this does the key expire, whatever the database's clock says by now.
+        if key.status(at.plus(age)) != KeyStatus::Active {
             return Err(Error::Unauthorized);
         }
-        let actor = Actor::ApiKey { key_id: row.key.id, remote };
-        Ok(Caller { account_id: row.key.account_id, actor })
+        let actor = Actor::ApiKey { key_id: key.id.clone(), remote };
+        Ok(Caller { account_id: key.account_id.clone(), actor })
+    }
+
+    /// A key that this service wrote, as it is now.
+    async fn find_known_key(&self, hash: &HashedKey) -> Result<Option<KnownKey>, Error> {
+        let found = self.store.find_api_key_by_hash(hash, self.clock.now()).await?;
+        let proven = found.filter(|(row, _)| self.is_proven(row));
+        Ok(proven.map(|(row, at)| KnownKey { key: Arc::new(row.key), at }))
     }
 
     /// Who the holder of a key is to the service.
@@ -78,6 +96,10 @@ impl App {
         let row = self.store.find_api_key(key_id).await?;
         // Either can have been deleted since the caller was let in.
         let (account, row) = account.zip(row).ok_or(Error::Unauthorized)?;
+        // And the key be revoked.
+        if self.status(&row, self.clock.now()) != KeyStatus::Active {
+            return Err(Error::Unauthorized);
+        }
         Ok(Identity { account, key: row.key })
     }
 

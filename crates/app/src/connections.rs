@@ -83,8 +83,11 @@ impl App {
         complete: impl Fn(&Connection) -> Option<store::Completion> + Send + Sync,
     ) -> Result<Connection, Error> {
         let account = &caller.account_id;
-        let name = draft.name.unique_part();
-        if self.store.find_connection_id_by_name(account, name).await?.is_some() {
+        // So that Vimeo is not asked in vain. The write looks again, and is enough where Vimeo is not asked.
+        if self.is_verifying()
+            && let name = draft.name.unique_part()
+            && self.store.find_connection_id_by_name(account, name).await?.is_some()
+        {
             return Err(Error::ConnectionNameExists);
         }
         self.verify(&draft.credentials).await?;
@@ -297,7 +300,8 @@ impl App {
 
     pub(crate) async fn account_key(&self, account: &AccountId) -> Result<AccountKey, Error> {
         // The account was there when its key was checked, and may have been deleted since.
-        let account = self.store.find_account(account).await?.ok_or(Error::Unauthorized)?;
+        let known = self.accounts.find(account, async || Ok(self.store.find_account(account).await?)).await?;
+        let account = known.ok_or(Error::Unauthorized)?.value;
         Ok(self.keyring.open_account_key(&account.id, &account.key)?)
     }
 }

@@ -11,6 +11,7 @@ mod connections;
 mod error;
 mod idempotency;
 mod moves;
+mod recent;
 mod seals;
 mod start;
 mod verification;
@@ -18,6 +19,7 @@ mod verification;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::account::Account;
+use domain::api_key::HashedKey;
 use domain::audit::Actor;
 use domain::id::{AccountId, ApiKeyId, AscendingId, AscendingIds};
 use seal::Randomness;
@@ -25,6 +27,9 @@ use seal::keyring::Keyring;
 use seal::service::ServiceKeys;
 use store::Store;
 use tokio_util::task::TaskTracker;
+
+use api_keys::KnownKey;
+use recent::Recent;
 
 pub use accounts::AccountError;
 pub use api_keys::{ApiKeyError, Identity, KeyOptions, NewApiKey};
@@ -89,6 +94,8 @@ pub struct App {
     clock: Clock,
     randomness: Randomness,
     ids: Mutex<AscendingIds>,
+    api_keys: Recent<HashedKey, KnownKey>,
+    accounts: Recent<AccountId, Account>,
     /// What goes on after its request is over; the end of the service waits for it.
     tasks: TaskTracker,
 }

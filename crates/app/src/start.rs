@@ -10,6 +10,7 @@ use store::{DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
+use crate::recent::Recent;
 use crate::{App, Clock, Verification};
 
 /// So far behind the last stored identifier, the clock is worth a word.
@@ -125,6 +126,8 @@ impl App {
             clock: setup.clock,
             randomness: setup.randomness,
             ids: Mutex::new(last.map_or_else(AscendingIds::default, AscendingIds::after)),
+            api_keys: Recent::new(),
+            accounts: Recent::new(),
             tasks: setup.tasks,
         })
     }

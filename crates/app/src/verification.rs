@@ -11,6 +11,11 @@ const VIMEO_RETRY_SECONDS: u64 = 10;
 const VIMEO_RETRY_MAX_SECONDS: u64 = 3_600;
 
 impl App {
+    /// Whether Vimeo is asked about credentials.
+    pub(crate) fn is_verifying(&self) -> bool {
+        matches!(self.verification, Verification::Required { .. })
+    }
+
     /// Asks Vimeo about credentials, as the configuration says.
     pub(crate) async fn verify(&self, credentials: &Credentials) -> Result<(), Error> {
         let Verification::Required { client, requirements } = &self.verification else { return Ok(()) };

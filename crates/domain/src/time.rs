@@ -1,6 +1,7 @@
 //! Instants, as everything here keeps them: integer microseconds of UTC since 1970.
 
 use std::fmt;
+use std::time::Duration;
 
 /// An instant: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +45,12 @@ impl Timestamp {
     #[must_use]
     pub fn next_milli(self) -> Self {
         Self::from_millis(self.as_millis() + 1)
+    }
+
+    /// So much later, in whole microseconds.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self::from_micros(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// So many seconds later.
