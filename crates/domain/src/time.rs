@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::fmt::StdFmtWrite;
+use jiff::fmt::temporal::DateTimePrinter;
+
 /// An instant: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -13,6 +16,8 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// 9999-12-30T21:59:59.999999Z: the last instant that every UTC offset can still say with four digits.
 const LATEST_MICROS: i64 = 253_402_207_199_999_999;
+
+const ISO_8601: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
 impl Timestamp {
     /// Microseconds since 1970; what lies before 1970 or after 9999-12-30 is brought to the nearer end.
@@ -73,22 +78,19 @@ impl Timestamp {
 
     /// `YYYYMMDDHHmmssSSS` in UTC: 17 digits that sort as the instants do.
     pub fn to_compact_millis(self) -> String {
-        self.format("%Y%m%d%H%M%S%3f")
-    }
-
-    fn format(self, pattern: &str) -> String {
-        // Every value lies within jiff's range by construction, so the fallback is never taken.
-        jiff::Timestamp::from_microsecond(self.0)
-            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-            .strftime(pattern)
-            .to_string()
+        let mut text = self.to_string();
+        text.retain(|character| character.is_ascii_digit());
+        text
     }
 }
 
 /// ISO 8601 in UTC with milliseconds: `2026-01-31T09:05:00.042Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.format("%Y-%m-%dT%H:%M:%S.%3fZ"))
+        // Every value lies within jiff's range by construction, so the fallback is never taken.
+        let instant = jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        // Several times as fast as a pattern, and a page of connections has a hundred of them.
+        ISO_8601.print_timestamp(&instant, StdFmtWrite(f)).map_err(|_| fmt::Error)
     }
 }
 

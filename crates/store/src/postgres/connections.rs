@@ -5,7 +5,7 @@ use domain::id::{AccountId, ConnectionId};
 use domain::secret::SealedCredentials;
 use tokio_postgres::Row;
 
-use super::rows;
+use super::rows::{self, Columns};
 use super::trouble::Trouble;
 
 macro_rules! select {
@@ -38,18 +38,20 @@ pub(super) fn connection_id(row: &Row) -> Result<ConnectionId, Trouble> {
     rows::get(row, "connection_id").map(ConnectionId::from_stored)
 }
 
+/// From the columns that `select!` names first.
 pub(super) fn connection(row: &Row) -> Result<Connection, Trouble> {
+    let mut columns = Columns::of(row);
     Ok(Connection {
-        id: connection_id(row)?,
-        account_id: AccountId::from_stored(rows::get(row, "account_id")?),
-        name: ConnectionName::from_stored(rows::get(row, "name")?),
-        description: rows::get::<Option<String>>(row, "description")?.map(Description::from_stored),
-        availability: Availability::from_enabled(rows::get(row, "is_enabled")?),
-        client_identifier: ClientIdentifier::from_stored(rows::get(row, "client_identifier")?),
-        created_at: rows::instant(row, "created_at")?,
-        updated_at: rows::instant(row, "updated_at")?,
-        version: rows::count(row, "version")?,
-        sealed_version: rows::count(row, "sealed_version")?,
+        account_id: AccountId::from_stored(columns.take()?),
+        id: ConnectionId::from_stored(columns.take()?),
+        name: ConnectionName::from_stored(columns.take()?),
+        description: columns.take::<Option<String>>()?.map(Description::from_stored),
+        availability: Availability::from_enabled(columns.take()?),
+        client_identifier: ClientIdentifier::from_stored(columns.take()?),
+        created_at: columns.take_instant()?,
+        updated_at: columns.take_instant()?,
+        version: columns.take_count()?,
+        sealed_version: columns.take_count()?,
     })
 }
 

@@ -2,10 +2,44 @@
 
 use domain::secret::{KeyringKeyId, KeyringWrapped, WrappedKey};
 use domain::time::Timestamp;
-use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
+use tokio_postgres::{Column, Row};
 
 use super::trouble::Trouble;
+
+/// A row's columns in the order of the statement. By name, each would be searched for among all of them in every row.
+pub(super) struct Columns<'a> {
+    row: &'a Row,
+    next: usize,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(row: &'a Row) -> Self {
+        Self { row, next: 0 }
+    }
+
+    /// The next one's value.
+    pub(super) fn take<T: FromSql<'a>>(&mut self) -> Result<T, Trouble> {
+        let at = self.next;
+        self.next += 1;
+        self.row.try_get(at).map_err(|_| self.impossible(at))
+    }
+
+    /// The next one, of microseconds.
+    pub(super) fn take_instant(&mut self) -> Result<Timestamp, Trouble> {
+        self.take().map(Timestamp::from_micros)
+    }
+
+    /// The next one, of a number that counts up.
+    pub(super) fn take_count(&mut self) -> Result<u64, Trouble> {
+        let at = self.next;
+        self.take::<i64>()?.try_into().map_err(|_| self.impossible(at))
+    }
+
+    fn impossible(&self, at: usize) -> Trouble {
+        impossible(self.row.columns().get(at).map_or("of too short a row", Column::name))
+    }
+}
 
 /// A column's value.
 pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Trouble> {

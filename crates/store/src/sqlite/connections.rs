@@ -6,6 +6,7 @@ use domain::id::{AccountId, ConnectionId};
 use domain::secret::SealedCredentials;
 use rusqlite::{OptionalExtension as _, Row};
 
+use super::rows::Columns;
 use super::writer::Step;
 use super::{api_keys, audit_events, idempotency_records, rows, sealing_keys};
 use crate::{Changed, ConnectionUpdate, Error, NewConnection};
@@ -251,18 +252,20 @@ fn sealed_connection(row: &Row<'_>) -> rusqlite::Result<(Connection, SealedCrede
     Ok((connection(row)?, sealed))
 }
 
+/// From the columns that `select!` names first.
 fn connection(row: &Row<'_>) -> rusqlite::Result<Connection> {
+    let mut columns = Columns::of(row);
     Ok(Connection {
-        id: ConnectionId::from_stored(row.get("connection_id")?),
-        account_id: AccountId::from_stored(row.get("account_id")?),
-        name: ConnectionName::from_stored(row.get("name")?),
-        description: row.get::<_, Option<String>>("description")?.map(Description::from_stored),
-        availability: Availability::from_enabled(row.get("is_enabled")?),
-        client_identifier: ClientIdentifier::from_stored(row.get("client_identifier")?),
-        created_at: rows::instant(row, "created_at")?,
-        updated_at: rows::instant(row, "updated_at")?,
-        version: row.get("version")?,
-        sealed_version: row.get("sealed_version")?,
+        account_id: AccountId::from_stored(columns.take()?),
+        id: ConnectionId::from_stored(columns.take()?),
+        name: ConnectionName::from_stored(columns.take()?),
+        description: columns.take::<Option<String>>()?.map(Description::from_stored),
+        availability: Availability::from_enabled(columns.take()?),
+        client_identifier: ClientIdentifier::from_stored(columns.take()?),
+        created_at: columns.take_instant()?,
+        updated_at: columns.take_instant()?,
+        version: columns.take()?,
+        sealed_version: columns.take()?,
     })
 }
 

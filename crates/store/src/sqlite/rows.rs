@@ -2,10 +2,34 @@
 
 use domain::secret::WrappedKey;
 use domain::time::Timestamp;
-use rusqlite::types::Type;
+use rusqlite::types::{FromSql, Type};
 use rusqlite::{ErrorCode, Row};
 
 use crate::Error;
+
+/// A row's columns in the order of the statement. By name, each would be searched for among all of them in every row.
+pub(super) struct Columns<'a, 'row> {
+    row: &'a Row<'row>,
+    next: usize,
+}
+
+impl<'a, 'row> Columns<'a, 'row> {
+    pub(super) fn of(row: &'a Row<'row>) -> Self {
+        Self { row, next: 0 }
+    }
+
+    /// The next one's value.
+    pub(super) fn take<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        let value = self.row.get(self.next);
+        self.next += 1;
+        value
+    }
+
+    /// The next one, of microseconds.
+    pub(super) fn take_instant(&mut self) -> rusqlite::Result<Timestamp> {
+        self.take().map(Timestamp::from_micros)
+    }
+}
 
 /// A column of exactly `N` bytes.
 pub(super) fn bytes<const N: usize>(row: &Row<'_>, column: &str) -> rusqlite::Result<[u8; N]> {
