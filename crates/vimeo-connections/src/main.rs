@@ -13,6 +13,11 @@ mod wiring;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
+
+/// A page of 50 connections is some 500 small allocations: with the C library's allocator they were a fifth of its work.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();

@@ -53,6 +53,18 @@ impl Answer {
     }
 }
 
+/// An answer in JSON that is about so long: one that grows from nothing is copied half a dozen times on its way.
+pub(crate) fn long_json(bytes: usize, value: &impl Serialize) -> Response {
+    let mut body = Vec::with_capacity(bytes);
+    match serde_json::to_writer(&mut body, value) {
+        Ok(()) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            Problem::from(Code::InternalError).into_response()
+        }
+    }
+}
+
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let mut response = (StatusCode::CREATED, self.body).into_response();

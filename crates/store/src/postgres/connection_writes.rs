@@ -22,7 +22,7 @@ type Reserved = (AccountId, &'static str, String);
 
 /// The columns of `given` that every statement here begins with: the account and the event's.
 macro_rules! given {
-    ($types:literal, $names:literal) => {
+    ($types:expr, $names:expr) => {
         concat!(
             "WITH given AS (SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
                 $7::text[], $8::text[], $9::bigint[], $10::text[]",
@@ -61,41 +61,63 @@ macro_rules! locked {
     };
 }
 
-pub(super) const INSERT: &str = concat!(
-    given!(
-        ", $11::text[], $12::text[], $13::text[], $14::boolean[], $15::text[], $16::bigint[], $17::bigint[],
-            $18::bigint[], $19::bigint[], $20::bytea[], $21::bytea[], $22::text[], $23::text[], $24::bigint[],
-            $25::bytea[], $26::bigint[]",
-        ", name, unique_name, description, is_enabled, client_identifier, created_at, updated_at, version,
-            sealed_version, wrapped_key, envelope, operation, idempotency_key, attempt, answer, answered_at"
-    ),
+/// The columns of `given` that a creation has beside those of every write.
+macro_rules! inserted {
+    ($types:literal, $names:literal, $before:expr, $where:literal, $after:expr, $select:literal) => {
+        concat!(
+            given!(
+                concat!(
+                    ", $11::text[], $12::text[], $13::text[], $14::boolean[], $15::text[], $16::bigint[],
+                        $17::bigint[], $18::bigint[], $19::bigint[], $20::bytea[], $21::bytea[]",
+                    $types
+                ),
+                concat!(
+                    ", name, unique_name, description, is_enabled, client_identifier, created_at, updated_at,
+                        version, sealed_version, wrapped_key, envelope",
+                    $names
+                )
+            ),
+            $before,
+            ", inserted AS (
+                INSERT INTO connections (account_id, connection_id, name, unique_name, description, is_enabled,
+                    client_identifier, created_at, updated_at, version, sealed_version, wrapped_key, envelope)
+                SELECT account_id, connection_id, name, unique_name, description, is_enabled,
+                    client_identifier, created_at, updated_at, version, sealed_version, wrapped_key, envelope
+                FROM given JOIN active USING (position)",
+            $where,
+            " ORDER BY account_id COLLATE \"C\", unique_name COLLATE \"C\", position
+                ON CONFLICT DO NOTHING RETURNING account_id, connection_id), ",
+            $after,
+            events_of!("inserted"),
+            $select,
+            ", active.position IS NOT NULL AS is_active, inserted.connection_id IS NOT NULL AS is_inserted
+            FROM given LEFT JOIN active USING (position) LEFT JOIN inserted USING (account_id, connection_id)
+            ORDER BY position"
+        )
+    };
+}
+
+/// Where no request is to be completed, as in most batches.
+pub(super) const INSERT: &str = inserted!("", "", "", "", "", " SELECT true AS is_held");
+pub(super) const INSERT_AND_COMPLETE: &str = inserted!(
+    ", $22::text[], $23::text[], $24::bigint[], $25::bytea[], $26::bigint[]",
+    ", operation, idempotency_key, attempt, answer, answered_at",
     ", held AS (
         SELECT given.position FROM given JOIN active USING (position)
         JOIN idempotency_records r ON r.account_id = given.account_id AND r.operation = given.operation
             AND r.idempotency_key = given.idempotency_key AND r.attempt = given.attempt
             AND r.answer IS NULL AND NOT r.is_released
-        ORDER BY r.account_id, r.operation, r.idempotency_key FOR UPDATE OF r),
-    inserted AS (
-        INSERT INTO connections (account_id, connection_id, name, unique_name, description, is_enabled,
-            client_identifier, created_at, updated_at, version, sealed_version, wrapped_key, envelope)
-        SELECT account_id, connection_id, name, unique_name, description, is_enabled,
-            client_identifier, created_at, updated_at, version, sealed_version, wrapped_key, envelope
-        FROM given JOIN active USING (position)
-        WHERE operation IS NULL OR position IN (SELECT position FROM held)
-        ORDER BY account_id COLLATE \"C\", unique_name COLLATE \"C\", position
-        ON CONFLICT DO NOTHING RETURNING account_id, connection_id),
-    completed AS (
-        UPDATE idempotency_records r SET answer = given.answer, answered_at = ",
-    clock!("given.answered_at"),
-    " FROM given JOIN inserted USING (account_id, connection_id)
-        WHERE r.account_id = given.account_id AND r.operation = given.operation
-            AND r.idempotency_key = given.idempotency_key), ",
-    events_of!("inserted"),
-    " SELECT active.position IS NOT NULL AS is_active, operation IS NULL OR held.position IS NOT NULL AS is_held,
-        inserted.connection_id IS NOT NULL AS is_inserted
-    FROM given LEFT JOIN active USING (position) LEFT JOIN held USING (position)
-        LEFT JOIN inserted USING (account_id, connection_id)
-    ORDER BY position"
+        ORDER BY r.account_id, r.operation, r.idempotency_key FOR UPDATE OF r)",
+    " WHERE operation IS NULL OR position IN (SELECT position FROM held)",
+    concat!(
+        "completed AS (
+            UPDATE idempotency_records r SET answer = given.answer, answered_at = ",
+        clock!("given.answered_at"),
+        " FROM given JOIN inserted USING (account_id, connection_id)
+            WHERE r.account_id = given.account_id AND r.operation = given.operation
+                AND r.idempotency_key = given.idempotency_key), "
+    ),
+    " SELECT operation IS NULL OR position IN (SELECT position FROM held) AS is_held"
 );
 
 /// `$22`: whether names may change.
@@ -219,13 +241,19 @@ impl Write for InsertConnection {
             column!(write => rows::stored_count(write.new.connection.sealed_version)),
             column!(write => write.new.sealed.sealing_key.0.as_slice()),
             column!(write => write.new.sealed.envelope.as_slice()),
+        ];
+        let completions: Parameters<'_> = &[
             completion!(completion => completion.reservation.operation.as_str()),
             completion!(completion => completion.reservation.key.as_str()),
             completion!(completion => rows::stored_count(completion.reservation.attempt)),
             completion!(completion => completion.answer.0.as_slice()),
             column!(write => write.new.completion.as_ref().and_then(|done| write.clock.or_the_servers(done.at))),
         ];
-        let found = session.query(INSERT, &given.and(own)).await?;
+        let found = if writes.iter().any(|write| write.new.completion.is_some()) {
+            session.query(INSERT_AND_COMPLETE, &given.and(&[own, completions].concat())).await?
+        } else {
+            session.query(INSERT, &given.and(own)).await?
+        };
         let mut answers = Vec::new();
         for row in &found {
             answers.push(Some(if !rows::get::<bool>(row, "is_active")? {

@@ -44,6 +44,7 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
     place.open().await.close().await;
     let statements = [
         connection_writes::INSERT,
+        connection_writes::INSERT_AND_COMPLETE,
         connection_writes::UPDATE,
         connection_writes::DELETE,
         connections::FIND,

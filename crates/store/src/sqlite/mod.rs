@@ -33,6 +33,7 @@ use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{ANSWER_KEPT_SECONDS, OnceRequest, Reservation, Reserved};
 use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
+use rusqlite::config::DbConfig;
 
 pub(crate) use moves::Source;
 pub(crate) use schema::inspect;
@@ -108,6 +109,8 @@ fn connect(path: &Path) -> rusqlite::Result<rusqlite::Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = rusqlite::Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MILLIS)?;
+    // Else a statement with a parameter in its LIMIT is prepared anew each time that it gets one.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 

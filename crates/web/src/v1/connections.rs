@@ -22,7 +22,7 @@ use super::connection::{
     ConnectionChangeIn, ConnectionOut, ConnectionsOut, CreatedOut, NewConnectionIn, read_change, read_draft,
 };
 use crate::Shared;
-use crate::answer::Answer;
+use crate::answer::{Answer, long_json};
 use crate::auth::Authenticated;
 use crate::body::{IgnoredFields, ObjectBody, read_object};
 use crate::error::{Code, Problem};
@@ -30,6 +30,8 @@ use crate::headers::{check_if_match, etag, has_version, idempotency_key};
 use crate::openapi;
 use crate::query::Query;
 
+/// About as long as a connection is in JSON.
+const CONNECTION_BYTES: usize = 512;
 /// How page keys are written: with padding. Read with or without it.
 const PAGE_KEY_TEXT: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
@@ -136,9 +138,9 @@ pub(crate) async fn list_connections(
         let page = shared.app.list_connections(&caller, after.as_ref(), limit).await?;
         (page.items, page.next)
     };
-    let items = items.iter().map(ConnectionOut::from).collect();
     let next_page_key = next.map(|bytes| PAGE_KEY_TEXT.encode(bytes));
-    Ok(Json(ConnectionsOut { items, next_page_key }).into_response())
+    let page = ConnectionsOut { items: items.iter().map(ConnectionOut::from).collect(), next_page_key };
+    Ok(long_json((page.items.len() + 1) * CONNECTION_BYTES, &page))
 }
 
 /// Get a connection
