@@ -17,7 +17,7 @@ use crate::trouble::{Trouble, While as _};
 
 /// Where connections are, below the service's address.
 pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the service keeps its data in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,7 +53,6 @@ pub(crate) struct Service {
     process: Process,
     pub(crate) address: SocketAddr,
     pub(crate) api_key: String,
-    pub(crate) directory: PathBuf,
 }
 
 /// Makes a keyring, an account and its key on an empty database, in a directory of their own; gives the key. This is also
@@ -75,7 +74,7 @@ pub(crate) fn prepare(plan: &Plan<'_>) -> Result<String, Trouble> {
     command(plan, &["accounts", "create", "bench"])?;
     let said = command(plan, &["keys", "create", "--json", "--account", "bench", "--name", "bench"])?;
     let said: Value = serde_json::from_str(&said).while_doing("the new API key cannot be read")?;
-    Ok(said["key"].as_str().ok_or("the service made no API key")?.to_owned())
+    Ok(said.get("key").and_then(Value::as_str).ok_or("the service made no API key")?.to_owned())
 }
 
 /// Runs one command of the service to its end; what it printed.
@@ -96,9 +95,10 @@ impl Service {
         let log = plan.directory.join("vimeo-connections.log");
         let address = process.wait_for(&log, PATIENCE, |line| {
             let line: Value = serde_json::from_str(line).ok()?;
-            (line["message"] == "listening").then(|| line["address"].as_str()?.parse().ok()).flatten()
+            let text = |name| line.get(name).and_then(Value::as_str);
+            text("message").filter(|message| *message == "listening").and(text("address")?.parse().ok())
         })?;
-        Ok(Self { process, address, api_key, directory: plan.directory.clone() })
+        Ok(Self { process, address, api_key })
     }
 
     pub(crate) fn cpu_us(&self) -> Result<u64, Trouble> {
@@ -109,14 +109,30 @@ impl Service {
         Memory::of(self.process.id())
     }
 
-    /// A request to the service with its key; `path` is what comes after the collection's.
+    /// What requests to the service are made from.
+    pub(crate) fn template(&self) -> Template {
+        Template { host: self.address.to_string(), api_key: self.api_key.clone() }
+    }
+}
+
+/// What every request to the service has.
+#[derive(Clone)]
+pub(crate) struct Template {
+    host: String,
+    api_key: String,
+}
+
+impl Template {
+    /// A request with the service's key; `path` is what comes after the collection's.
     pub(crate) fn request(&self, method: &str, path: &str, body: String) -> Result<Request<Body>, Trouble> {
-        Ok(Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{COLLECTION}{path}"))
-            .header("Host", self.address.to_string())
-            .header("Authorization", &self.api_key)
-            .header("Content-Type", "application/json")
-            .body(Body::new(Bytes::from(body)))?)
+            .header("Host", &self.host)
+            .header("Authorization", &self.api_key);
+        if !body.is_empty() {
+            request = request.header("Content-Type", "application/json");
+        }
+        Ok(request.body(Body::new(Bytes::from(body)))?)
     }
 }
