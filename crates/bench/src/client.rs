@@ -34,6 +34,11 @@ impl Client {
         Ok(Self { sender, _driver: driver })
     }
 
+    /// Whether it can be asked: servers close what was idle for long.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// Asks, and reads the answer to its end.
     pub(crate) async fn ask(&mut self, request: Request<Body>) -> Result<(StatusCode, Bytes), Trouble> {
         self.sender.ready().await?;

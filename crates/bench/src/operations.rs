@@ -286,6 +286,9 @@ impl Subject {
 
     async fn get<T: for<'a> Deserialize<'a>>(&mut self, path: &str) -> Result<T, Trouble> {
         let request = self.service.template().request("GET", path, String::new())?;
+        if !self.client.is_open() {
+            self.client = Client::connect(self.service.address).await?;
+        }
         let (status, text) = self.client.ask(request).await?;
         if status != StatusCode::OK {
             return Err(format!("the service answers {status}: {}", String::from_utf8_lossy(&text)).into());

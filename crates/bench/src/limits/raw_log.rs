@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use super::{SUBMITTERS, per_second};
 use crate::trouble::{Trouble, While as _};
 
-/// About what a create writes: 590 bytes of the connection and its sealed secrets, 210 of its audit event.
-pub(crate) const RECORD_BYTES: usize = 800;
+/// About what a create writes: 670 bytes of the connection and its sealed secrets, 180 of its audit event.
+pub(crate) const RECORD_BYTES: usize = 850;
 /// As many as the service's writer takes together.
 const BATCH: usize = 256;
 
