@@ -136,7 +136,7 @@ fn open_loop(
                     Rates::PartsOf(sample.measured.requests_per_second())
                 }
             };
-            all.extend(paced::run(world.runtime, subject, operation, rates, pace.seconds)?);
+            all.extend(paced::run(subject, operation, rates, pace.seconds)?);
         }
     }
     Ok(all)
