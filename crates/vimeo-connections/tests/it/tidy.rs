@@ -31,7 +31,7 @@ fn rooms() -> Vec<String> {
 }
 
 /// Which rooms a room may know. The binary is the wiring: it knows the doors, but never the store behind `app`.
-const DOORS: [(&str, &[&str]); 8] = [
+const DOORS: [(&str, &[&str]); 9] = [
     ("domain", &[]),
     ("seal", &["domain"]),
     ("vimeo", &["domain"]),
@@ -39,21 +39,24 @@ const DOORS: [(&str, &[&str]); 8] = [
     ("app", &["domain", "seal", "store", "vimeo"]),
     ("web", &["domain", "app"]),
     ("sandbox", &[]),
+    ("bench", &[]),
     ("vimeo-connections", &["domain", "seal", "vimeo", "app", "web"]),
 ];
 
-/// Libraries that live in these rooms and no other.
-const LODGERS: [(&str, &[&str]); 12] = [
+/// Libraries that live in these rooms and no other. The bench has servers and a database of its own to compare with: the
+/// smallest axum server, and PostgreSQL without us. It meets the service over HTTP alone.
+const LODGERS: [(&str, &[&str]); 13] = [
     ("rusqlite", &["store"]),
-    ("tokio-postgres", &["store"]),
+    ("tokio-postgres", &["store", "bench"]),
     ("rustls-tokio-postgres", &["store"]),
     ("reqwest", &["vimeo"]),
-    ("axum", &["web", "sandbox"]),
-    ("hyper", &["sandbox"]),
+    ("axum", &["web", "sandbox", "bench"]),
+    ("hyper", &["sandbox", "bench"]),
     ("axum-server", &["vimeo-connections"]),
-    ("clap", &["sandbox", "vimeo-connections"]),
+    ("clap", &["sandbox", "bench", "vimeo-connections"]),
     ("aws-lc-rs", &["seal"]),
     ("rustix", &["vimeo-connections"]),
+    ("hdrhistogram", &["bench"]),
     ("rpassword", &["vimeo-connections"]),
     ("csv-core", &["vimeo-connections"]),
 ];

@@ -1,0 +1,49 @@
+//! One connection to a server, for what is asked beside the measurements.
+
+use std::net::SocketAddr;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::trouble::{Trouble, While as _};
+
+pub(crate) type Body = Full<Bytes>;
+
+/// A connection that is kept open.
+pub(crate) struct Client {
+    sender: SendRequest<Body>,
+    /// Moves the bytes; ends with the client.
+    _driver: JoinSet<()>,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Result<Self, Trouble> {
+        let stream = TcpStream::connect(address).await.while_doing(format!("{address} cannot be reached"))?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async {
+            // What goes wrong here, the one who asks is told too.
+            let _ = connection.await;
+        });
+        Ok(Self { sender, _driver: driver })
+    }
+
+    /// Whether it can be asked: servers close what was idle for long.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Asks, and reads the answer to its end.
+    pub(crate) async fn ask(&mut self, request: Request<Body>) -> Result<(StatusCode, Bytes), Trouble> {
+        self.sender.ready().await?;
+        let answer = self.sender.send_request(request).await?;
+        let status = answer.status();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+}

@@ -1,0 +1,114 @@
+//! Latency at a rate that the service can hold: get and create at parts of what the closed loop reached.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use tokio::runtime::Runtime;
+
+use crate::open_loop::Schedule;
+use crate::operations::{CONNECTIONS, Operation, Subject};
+use crate::service::Engine;
+use crate::trouble::Trouble;
+
+/// Parts of the closed loop's rate.
+const PARTS: [f64; 2] = [0.5, 0.8];
+pub(crate) const OPERATIONS: [Operation; 2] = [Operation::Get, Operation::Create];
+
+/// One run at one rate. Latencies count from when a request was due.
+#[derive(Debug, Serialize)]
+pub(crate) struct Paced {
+    engine: Engine,
+    operation: Operation,
+    /// Of the closed loop's rate; none where the rate was given.
+    part: Option<f64>,
+    rate: f64,
+    achieved_per_second: f64,
+    p50_us: u64,
+    p99_us: u64,
+    p999_us: u64,
+    most_us: u64,
+    requests: u64,
+    pub(crate) errors: u64,
+    first_error: Option<String>,
+    connections: u32,
+    seconds: u32,
+}
+
+/// Asks at that rate, or at parts of the closed loop's rate.
+pub(crate) fn run(
+    runtime: &Runtime,
+    subject: &mut Subject,
+    operation: Operation,
+    rates: Rates,
+    seconds: u32,
+) -> Result<Vec<Paced>, Trouble> {
+    let rates: Vec<(Option<f64>, f64)> = match rates {
+        Rates::Given(rate) => vec![(None, rate)],
+        Rates::PartsOf(whole) => PARTS.iter().map(|part| (Some(*part), part * whole)).collect(),
+    };
+    let mut all = Vec::new();
+    for (part, rate) in rates {
+        let outcome = subject.open_loop(runtime, operation, Schedule::of(rate, seconds))?;
+        let at = |quantile| outcome.latencies.value_at_quantile(quantile);
+        all.push(Paced {
+            engine: subject.engine,
+            operation,
+            part,
+            rate,
+            achieved_per_second: outcome.per_second,
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            most_us: outcome.latencies.max(),
+            requests: outcome.latencies.len(),
+            errors: outcome.errors,
+            first_error: outcome.first_error,
+            connections: CONNECTIONS,
+            seconds,
+        });
+    }
+    Ok(all)
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Rates {
+    Given(f64),
+    PartsOf(f64),
+}
+
+/// A table, to read.
+pub(crate) fn table(all: &[Paced]) -> String {
+    let mut text = format!(
+        "{:<10} {:<9} {:>5} {:>9} {:>11}  {:>8} {:>9} {:>9} {:>9}  {:>9} {:>6}\n",
+        "operation",
+        "engine",
+        "part",
+        "due/s",
+        "answered/s",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "most µs",
+        "requests",
+        "errors"
+    );
+    for paced in all {
+        let part = paced.part.map_or_else(String::new, |part| format!("{:.0} %", part * 100.0));
+        let _ = writeln!(
+            text,
+            "{:<10} {:<9} {part:>5} {:>9.0} {:>11.0}  {:>8} {:>9} {:>9} {:>9}  {:>9} {:>6} {}",
+            paced.operation,
+            paced.engine,
+            paced.rate,
+            paced.achieved_per_second,
+            paced.p50_us,
+            paced.p99_us,
+            paced.p999_us,
+            paced.most_us,
+            paced.requests,
+            paced.errors,
+            paced.first_error.as_ref().map_or_else(String::new, |error| format!("VOID: {error}")),
+        );
+    }
+    text
+}

@@ -1,0 +1,190 @@
+//! Other programs: started so that they end with this one, and what the kernel says of them.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::trouble::{Trouble, While as _};
+
+/// The unit of `utime` and `stime` in `/proc`: a hundredth of a second, on every machine that Debian runs on.
+const TICK_US: u64 = 10_000;
+const STEP: Duration = Duration::from_millis(10);
+
+/// A program that was started here. Killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    name: String,
+}
+
+impl Process {
+    /// Starts a program with its output in files of a directory. Should this program end in whatever way, the kernel
+    /// ends that one too: it watches the *thread* that started it, so this is to be called on the main thread.
+    pub(crate) fn start<A: AsRef<OsStr>>(
+        program: &Path,
+        arguments: &[A],
+        directory: &Path,
+    ) -> Result<Self, Trouble> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let output = |kind: &str| {
+            let path = directory.join(format!("{name}.{kind}"));
+            File::create(&path).while_doing(format!("{} cannot be written", path.display()))
+        };
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program)
+            .args(arguments)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(output("out")?)
+            .stderr(output("log")?)
+            .spawn()
+            .while_doing(format!("{name} cannot be started"))?;
+        Ok(Self { child, name })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end, and kills it if that takes longer.
+    pub(crate) fn wait(&mut self, patience: Duration) -> Result<ExitStatus, Trouble> {
+        let started = Instant::now();
+        while started.elapsed() < patience {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            sleep(STEP);
+        }
+        Err(format!("{} took longer than {} s and was ended", self.name, patience.as_secs()).into())
+    }
+
+    /// Waits until it has written a line that `find` finds something in.
+    pub(crate) fn wait_for<T>(
+        &mut self,
+        file: &Path,
+        patience: Duration,
+        find: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, Trouble> {
+        let started = Instant::now();
+        loop {
+            let written = fs::read_to_string(file).unwrap_or_default();
+            // The last line may be there in part.
+            let whole = written.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            if let Some(found) = whole.lines().find_map(&find) {
+                return Ok(found);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("{} ended at once ({status}): {written}", self.name).into());
+            }
+            if started.elapsed() > patience {
+                return Err(format!("{} does not answer: {written}", self.name).into());
+            }
+            sleep(STEP);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Memory that a process holds, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Memory {
+    /// All that is resident, pages of mapped files among it.
+    pub(crate) rss: u64,
+    /// The part that is the process's own.
+    pub(crate) rss_anon: u64,
+}
+
+impl Memory {
+    pub(crate) fn of(pid: u32) -> Result<Self, Trouble> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))
+            .while_doing(format!("the memory of process {pid} is not known"))?;
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map(|kib| kib * 1024)
+        };
+        match (bytes("VmRSS:"), bytes("RssAnon:")) {
+            (Some(rss), Some(rss_anon)) => Ok(Self { rss, rss_anon }),
+            _ => Err(format!("the memory of process {pid} is not known: it has ended").into()),
+        }
+    }
+}
+
+/// The CPU time that a process has had so far, in microseconds.
+pub(crate) fn cpu_us(pid: u32) -> Result<u64, Trouble> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .while_doing(format!("the CPU time of process {pid} is not known"))?;
+    let times = Times::read(&text).ok_or("the CPU time of a process is not known: /proc has another form")?;
+    Ok(times.own * TICK_US)
+}
+
+/// The CPU time that a process and its children have had so far, those that have ended included, in microseconds.
+pub(crate) fn family_cpu_us(parent: u32) -> Result<u64, Trouble> {
+    let mut ticks = 0;
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // One that has ended meanwhile is among its parent's.
+        let Some(times) =
+            fs::read_to_string(entry.path().join("stat")).ok().and_then(|text| Times::read(&text))
+        else {
+            continue;
+        };
+        if pid == parent {
+            ticks += times.own + times.of_ended_children;
+        } else if times.parent == parent {
+            ticks += times.own;
+        }
+    }
+    Ok(ticks * TICK_US)
+}
+
+/// What a line of `/proc/PID/stat` says, in ticks.
+#[derive(Debug, PartialEq)]
+struct Times {
+    parent: u32,
+    own: u64,
+    of_ended_children: u64,
+}
+
+impl Times {
+    fn read(line: &str) -> Option<Self> {
+        // The name of the program stands in parentheses and may hold anything.
+        let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        Some(Self {
+            parent: fields.get(1)?.parse().ok()?,
+            own: number(11)? + number(12)?,
+            of_ended_children: number(13)? + number(14)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_kernel_is_read_whatever_the_program_is_called() {
+        let line = "7 (a) (b c) S 3 7 7 0 -1 4194560 1 2 3 4 50 60 70 80 20 0 1 0 5 6 7";
+        assert_eq!(Times::read(line), Some(Times { parent: 3, own: 110, of_ended_children: 150 }));
+        assert_eq!(Times::read("7 (short) S 3"), None);
+    }
+
+    #[test]
+    fn this_process_has_memory_and_time() {
+        let memory = Memory::of(std::process::id()).unwrap();
+        assert!(memory.rss >= memory.rss_anon && memory.rss_anon > 0);
+        assert!(family_cpu_us(std::process::id()).unwrap() >= cpu_us(std::process::id()).unwrap());
+    }
+}

@@ -1,0 +1,138 @@
+//! The service as it is delivered: a process with its default configuration, an account and a key, on one engine.
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::client::Body;
+use crate::process::{Memory, Process, cpu_us};
+use crate::trouble::{Trouble, While as _};
+
+/// Where connections are, below the service's address.
+pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What the service keeps its data in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        })
+    }
+}
+
+/// What a service is started with.
+pub(crate) struct Plan<'a> {
+    /// The program.
+    pub(crate) program: &'a Path,
+    /// A directory of its own, which is made.
+    pub(crate) directory: PathBuf,
+    /// An empty database; where nothing is said, a file in the directory.
+    pub(crate) database_url: Option<String>,
+    /// More lines of configuration, such as where Vimeo is; verification is off where this says nothing of it.
+    pub(crate) configuration: &'a str,
+}
+
+/// The service, answering. Killed when dropped.
+pub(crate) struct Service {
+    process: Process,
+    pub(crate) address: SocketAddr,
+    pub(crate) api_key: String,
+}
+
+/// Makes a keyring, an account and its key on an empty database, in a directory of their own; gives the key. This is also
+/// how a database gets the service's tables without the service.
+pub(crate) fn prepare(plan: &Plan<'_>) -> Result<String, Trouble> {
+    let directory = &plan.directory;
+    fs::create_dir_all(directory).while_doing(format!("{} cannot be made", directory.display()))?;
+    let database =
+        plan.database_url.as_ref().map_or_else(String::new, |url| format!("database_url = {url:?}\n"));
+    let verification = "vimeo.verification";
+    let unverified =
+        if plan.configuration.contains(verification) { "" } else { "vimeo.verification = \"off\"\n" };
+    let configuration = format!(
+        "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\n{database}{unverified}{}",
+        plan.configuration
+    );
+    fs::write(directory.join("vimeo-connections.toml"), configuration)?;
+    command(plan, &["init"])?;
+    command(plan, &["accounts", "create", "bench"])?;
+    let said = command(plan, &["keys", "create", "--json", "--account", "bench", "--name", "bench"])?;
+    let said: Value = serde_json::from_str(&said).while_doing("the new API key cannot be read")?;
+    Ok(said.get("key").and_then(Value::as_str).ok_or("the service made no API key")?.to_owned())
+}
+
+/// Runs one command of the service to its end; what it printed.
+fn command(plan: &Plan<'_>, arguments: &[&str]) -> Result<String, Trouble> {
+    let mut process = Process::start(plan.program, arguments, &plan.directory)?;
+    let status = process.wait(PATIENCE)?;
+    let read = |kind| fs::read_to_string(plan.directory.join(format!("vimeo-connections.{kind}")));
+    if !status.success() {
+        return Err(format!("vimeo-connections {} failed: {}", arguments.join(" "), read("log")?).into());
+    }
+    Ok(read("out")?)
+}
+
+impl Service {
+    pub(crate) fn start(plan: &Plan<'_>) -> Result<Self, Trouble> {
+        let api_key = prepare(plan)?;
+        let mut process = Process::start(plan.program, &["serve"], &plan.directory)?;
+        let log = plan.directory.join("vimeo-connections.log");
+        let address = process.wait_for(&log, PATIENCE, |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let text = |name| line.get(name).and_then(Value::as_str);
+            text("message").filter(|message| *message == "listening").and(text("address")?.parse().ok())
+        })?;
+        Ok(Self { process, address, api_key })
+    }
+
+    pub(crate) fn cpu_us(&self) -> Result<u64, Trouble> {
+        cpu_us(self.process.id())
+    }
+
+    pub(crate) fn memory(&self) -> Result<Memory, Trouble> {
+        Memory::of(self.process.id())
+    }
+
+    /// What requests to the service are made from.
+    pub(crate) fn template(&self) -> Template {
+        Template { host: self.address.to_string(), api_key: self.api_key.clone() }
+    }
+}
+
+/// What every request to the service has.
+#[derive(Clone)]
+pub(crate) struct Template {
+    host: String,
+    api_key: String,
+}
+
+impl Template {
+    /// A request with the service's key; `path` is what comes after the collection's.
+    pub(crate) fn request(&self, method: &str, path: &str, body: String) -> Result<Request<Body>, Trouble> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{COLLECTION}{path}"))
+            .header("Host", &self.host)
+            .header("Authorization", &self.api_key);
+        if !body.is_empty() {
+            request = request.header("Content-Type", "application/json");
+        }
+        Ok(request.body(Body::new(Bytes::from(body)))?)
+    }
+}
