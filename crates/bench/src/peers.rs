@@ -134,7 +134,7 @@ fn us(service: &Service, work: &Path) -> Result<Peer, Trouble> {
     })
 }
 
-/// OpenBao on raft with its key-value store, version 2; a write fails where there is one already.
+/// `OpenBao` on raft with its key-value store, version 2; a write fails where there is one already.
 fn openbao(told: &str, work: &Path) -> Result<Peer, Trouble> {
     let body = format!(r#"{{"options":{{"cas":0}},"data":{}}}"#, record::body());
     let paths = |kind: &str| numbered(&format!("/v1/secret/{kind}/connections/{}", record::PLACE));

@@ -74,6 +74,7 @@ struct Latency {
 
 /// Median latencies at a low rate.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "units stand last")]
 struct Check {
     unverified_us: u64,
     verified_us: u64,
@@ -95,6 +96,9 @@ impl Latency {
         }
     }
 }
+
+/// One of a round's latencies.
+type Pick = fn(&Round) -> Latency;
 
 struct Scene<'a> {
     runtime: &'a Runtime,
@@ -321,7 +325,7 @@ impl Found {
     /// A table, to read: medians over the rounds.
     pub(crate) fn table(&self) -> String {
         let mut text = format!("{:<44} {:>9} {:>9} {:>9}\n", "get", "p50 µs", "p99 µs", "most µs");
-        let kinds: [(&str, fn(&Round) -> Latency); 5] = [
+        let kinds: [(&str, Pick); 5] = [
             ("alone, before", |round| round.alone[0]),
             ("while 1,000 creations wait", |round| round.while_all_wait),
             ("alone, after", |round| round.alone[1]),
