@@ -122,11 +122,7 @@ impl Subject {
         fs::write(pool.join("change.json"), record::change())?;
         let mut subject =
             Self { engine, service, idle, client, postmaster, named: 0, pool, walk: Walk::default() };
-        let made = subject.open_loop(
-            runtime,
-            Operation::Create,
-            Schedule { requests: BASE, rate: f64::INFINITY },
-        )?;
+        let made = subject.open_loop(Operation::Create, Schedule { requests: BASE, rate: f64::INFINITY })?;
         if let Some(error) = made.first_error {
             return Err(format!("the base could not be created: {error}").into());
         }
@@ -186,7 +182,6 @@ impl Subject {
     /// Asks on a schedule.
     pub(crate) fn open_loop(
         &mut self,
-        runtime: &Runtime,
         operation: Operation,
         schedule: Schedule,
     ) -> Result<open_loop::Outcome, Trouble> {
@@ -212,7 +207,7 @@ impl Subject {
         };
         let connections = usize::try_from(CONNECTIONS)?;
         let questions = Questions { address: self.service.address, connections, request, expected };
-        open_loop::run(runtime, &questions, schedule)
+        open_loop::run(&questions, schedule)
     }
 
     /// What can be counted of an operation, before it; and whether its answers are what they should be.
@@ -324,7 +319,7 @@ fn fault_of(operation: Operation, done: u64, answered: u64) -> Option<String> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and microseconds of a run are far below 2^52")]
-fn share(whole: u64, of: u64) -> f64 {
+pub(crate) fn share(whole: u64, of: u64) -> f64 {
     whole as f64 / of.max(1) as f64
 }
 

@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use tokio::runtime::Runtime;
 
 use crate::open_loop::Schedule;
-use crate::operations::{CONNECTIONS, Operation, Subject};
+use crate::operations::{CONNECTIONS, Operation, Subject, share};
 use crate::service::Engine;
 use crate::trouble::Trouble;
 
@@ -27,6 +26,8 @@ pub(crate) struct Paced {
     p99_us: u64,
     p999_us: u64,
     most_us: u64,
+    /// CPU time of the asking itself, a request: the cores are shared.
+    client_cpu_us_per_request: f64,
     requests: u64,
     pub(crate) errors: u64,
     first_error: Option<String>,
@@ -36,7 +37,6 @@ pub(crate) struct Paced {
 
 /// Asks at that rate, or at parts of the closed loop's rate.
 pub(crate) fn run(
-    runtime: &Runtime,
     subject: &mut Subject,
     operation: Operation,
     rates: Rates,
@@ -48,7 +48,7 @@ pub(crate) fn run(
     };
     let mut all = Vec::new();
     for (part, rate) in rates {
-        let outcome = subject.open_loop(runtime, operation, Schedule::of(rate, seconds))?;
+        let outcome = subject.open_loop(operation, Schedule::of(rate, seconds))?;
         let at = |quantile| outcome.latencies.value_at_quantile(quantile);
         all.push(Paced {
             engine: subject.engine,
@@ -60,6 +60,7 @@ pub(crate) fn run(
             p99_us: at(0.99),
             p999_us: at(0.999),
             most_us: outcome.latencies.max(),
+            client_cpu_us_per_request: share(outcome.own_cpu_us, outcome.latencies.len()),
             requests: outcome.latencies.len(),
             errors: outcome.errors,
             first_error: outcome.first_error,
@@ -68,6 +69,14 @@ pub(crate) fn run(
         });
     }
     Ok(all)
+}
+
+impl Paced {
+    /// Whether what was due was answered as fast as it came: if not, the queue only grew, and the latencies say how long
+    /// this run was.
+    fn is_held(&self) -> bool {
+        self.achieved_per_second >= 0.98 * self.rate
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -79,34 +88,38 @@ pub(crate) enum Rates {
 /// A table, to read.
 pub(crate) fn table(all: &[Paced]) -> String {
     let mut text = format!(
-        "{:<10} {:<9} {:>5} {:>9} {:>11}  {:>8} {:>9} {:>9} {:>9}  {:>9} {:>6}\n",
+        "{:<10} {:<9} {:>5} {:>9} {:>11} {:>5}  {:>8} {:>9} {:>9} {:>9}  {:>9} {:>6} {:>10}\n",
         "operation",
         "engine",
         "part",
         "due/s",
         "answered/s",
+        "held",
         "p50 µs",
         "p99 µs",
         "p99.9 µs",
         "most µs",
         "requests",
-        "errors"
+        "errors",
+        "own CPU µs"
     );
     for paced in all {
         let part = paced.part.map_or_else(String::new, |part| format!("{:.0} %", part * 100.0));
         let _ = writeln!(
             text,
-            "{:<10} {:<9} {part:>5} {:>9.0} {:>11.0}  {:>8} {:>9} {:>9} {:>9}  {:>9} {:>6} {}",
+            "{:<10} {:<9} {part:>5} {:>9.0} {:>11.0} {:>5}  {:>8} {:>9} {:>9} {:>9}  {:>9} {:>6} {:>10.1} {}",
             paced.operation,
             paced.engine,
             paced.rate,
             paced.achieved_per_second,
+            if paced.is_held() { "yes" } else { "no" },
             paced.p50_us,
             paced.p99_us,
             paced.p999_us,
             paced.most_us,
             paced.requests,
             paced.errors,
+            paced.client_cpu_us_per_request,
             paced.first_error.as_ref().map_or_else(String::new, |error| format!("VOID: {error}")),
         );
     }

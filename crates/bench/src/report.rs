@@ -48,8 +48,8 @@ pub(crate) struct Row {
     pub(crate) limit_per_second: f64,
     /// The median of the rounds' ratios; none of a row that is void.
     pub(crate) ratio: Option<f64>,
-    ratio_min: Option<f64>,
-    ratio_max: Option<f64>,
+    pub(crate) ratio_min: Option<f64>,
+    pub(crate) ratio_max: Option<f64>,
     pub(crate) target: f64,
     pub(crate) reached: bool,
     p50_us: f64,

@@ -64,6 +64,8 @@ pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<E
         is_good &= open.iter().all(|paced| paced.errors == 0);
         write(&given.directory, "open.json", &open)?;
     }
+    // Other products, growth and a slow Vimeo: what measures them begins here, with a wish of its own and a file of its
+    // own beside latest.json.
     say(&format!("Written: {}", given.directory.display()));
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -167,7 +169,7 @@ fn open_loop(
                     Rates::PartsOf(sample.measured.requests_per_second())
                 }
             };
-            all.extend(paced::run(world.runtime, subject, operation, rates, pace.seconds)?);
+            all.extend(paced::run(subject, operation, rates, pace.seconds)?);
         }
     }
     Ok(all)
