@@ -82,7 +82,7 @@ pub(crate) fn run(
     let mut peers = [us(&service, work)?, openbao(&told, work)?, pocketbase(&told, work)?];
     for peer in &mut peers {
         say(&format!("{}: {BASE} records", peer.name));
-        peer.make_base(runtime)?;
+        peer.make_base()?;
     }
     runtime.block_on(read_our_ids(&service, &mut peers))?;
     for peer in &peers {
@@ -204,7 +204,7 @@ async fn read_our_ids(service: &Service, peers: &mut [Peer]) -> Result<(), Troub
 }
 
 impl Peer {
-    fn make_base(&mut self, runtime: &Runtime) -> Result<(), Trouble> {
+    fn make_base(&mut self) -> Result<(), Trouble> {
         fs::write(self.directory.join("body.json"), &self.body)?;
         let (address, path, body) = (self.address, self.create_path.clone(), self.base_body.clone());
         let (name, value) = self.header.clone();
@@ -219,7 +219,7 @@ impl Peer {
         };
         let connections = usize::try_from(CONNECTIONS)?;
         let questions = Questions { address, connections, request, expected: self.created };
-        let made = open_loop::run(runtime, &questions, Schedule { requests: BASE, rate: f64::INFINITY })?;
+        let made = open_loop::run(&questions, Schedule { requests: BASE, rate: f64::INFINITY })?;
         self.named = BASE;
         match made.first_error {
             Some(error) => Err(format!("{}: the base could not be made: {error}", self.name).into()),

@@ -190,7 +190,7 @@ impl<'a> Scene<'a> {
         let request = move |_| template.request("GET", &path, String::new());
         let questions =
             Questions { address: self.verifying.address, connections: 16, request, expected: StatusCode::OK };
-        Ok(Latency::of(&open_loop::run(self.runtime, &questions, Schedule::of(GETS_PER_SECOND, seconds))?))
+        Ok(Latency::of(&open_loop::run(&questions, Schedule::of(GETS_PER_SECOND, seconds))?))
     }
 
     /// Creations, at most so many at a time.
@@ -201,7 +201,7 @@ impl<'a> Scene<'a> {
         let request = move |number: u64| create(&template, first + number);
         let expected = StatusCode::CREATED;
         let questions = Questions { address: service.address, connections: at_once, request, expected };
-        Ok(Latency::of(&open_loop::run(self.runtime, &questions, schedule)?))
+        Ok(Latency::of(&open_loop::run(&questions, schedule)?))
     }
 
     /// Gets alone, gets beside a crowd, gets alone.
@@ -240,13 +240,13 @@ impl<'a> Scene<'a> {
     ) -> Result<(Latency, T), Trouble> {
         let (template, first) = (self.verifying.template(), self.named + 1);
         self.named += CROWD;
-        let (runtime, address) = (self.runtime, self.verifying.address);
+        let address = self.verifying.address;
         let request = move |number: u64| create(&template, first + number);
         let connections = usize::try_from(CROWD)?;
         let questions = Questions { address, connections, request, expected: StatusCode::CREATED };
         let all_at_once = Schedule { requests: CROWD, rate: f64::INFINITY };
         thread::scope(|scope| {
-            let crowd = scope.spawn(|| open_loop::run(runtime, &questions, all_at_once));
+            let crowd = scope.spawn(|| open_loop::run(&questions, all_at_once));
             let beside = beside(self)?;
             let crowd = crowd.join().map_err(|_| "the crowd panicked")??;
             match &crowd.first_error {
@@ -290,7 +290,7 @@ impl<'a> Scene<'a> {
     ) -> Result<Latency, Trouble> {
         let questions =
             Questions { address: self.sandbox, connections: 1, request, expected: StatusCode::OK };
-        let outcome = open_loop::run(self.runtime, &questions, schedule)?;
+        let outcome = open_loop::run(&questions, schedule)?;
         match &outcome.first_error {
             Some(error) => Err(format!("the sandbox: {error}").into()),
             None => Ok(Latency::of(&outcome)),
