@@ -9,6 +9,7 @@ mod load;
 mod open_loop;
 mod operations;
 mod paced;
+mod peers;
 mod picture;
 mod process;
 mod record;
@@ -16,6 +17,7 @@ mod report;
 mod rounds;
 mod server_h;
 mod service;
+mod slow_vimeo;
 mod trouble;
 mod whole;
 
@@ -57,6 +59,9 @@ struct Given {
     /// The number of its first process.
     #[arg(long, value_name = "PID", hide = true)]
     postgres_pid: Option<u32>,
+    /// What scripts/peers told of the peers that it started.
+    #[arg(long, value_name = "FILE", hide = true)]
+    peers_told: Option<PathBuf>,
 }
 
 /// What whoever runs it may ask for.
@@ -74,6 +79,9 @@ struct Wishes {
     /// Only what has this in its name, such as sqlite, create or postgres/list; latest.json is left as it was.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// Only the others that keep such records, beside the service on SQLite.
+    #[arg(long, conflicts_with_all = ["open", "only"])]
+    peers: bool,
     /// How many rounds.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,

@@ -105,6 +105,10 @@ impl Service {
         cpu_us(self.process.id())
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn memory(&self) -> Result<Memory, Trouble> {
         Memory::of(self.process.id())
     }

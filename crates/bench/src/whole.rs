@@ -14,10 +14,13 @@ use crate::paced::{self, Paced, Rates};
 use crate::rounds::{Found, GROUPS, Group, Pace, World, room};
 use crate::service::{Engine, Plan, prepare};
 use crate::trouble::{Trouble, While as _};
-use crate::{Given, Wishes, picture, report};
+use crate::{Given, Wishes, peers, picture, report, slow_vimeo};
 
 const QUICK: Pace = Pace { rounds: 3, seconds: 2 };
 const LONG: Pace = Pace { rounds: 5, seconds: 5 };
+
+/// A measurement of its own, by its name alone.
+const SLOW_VIMEO: &str = "slow-vimeo";
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
 fn say(text: &str) {
@@ -31,8 +34,14 @@ pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<E
         rounds: wishes.rounds.unwrap_or(usual.rounds),
         seconds: wishes.seconds.unwrap_or(usual.seconds),
     };
-    let groups = groups(wishes.only.as_deref())?;
     fs::create_dir_all(&given.directory)?;
+    if wishes.peers {
+        return beside_peers(runtime, given, pace);
+    }
+    if wishes.only.as_deref() == Some(SLOW_VIMEO) {
+        return on_a_slow_vimeo(runtime, given, pace);
+    }
+    let groups = groups(wishes.only.as_deref())?;
     let mut world = prepare_all(runtime, given, &groups)?;
     let mut is_good = true;
     let mut found = Vec::new();
@@ -61,11 +70,33 @@ pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<E
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The service and others, one loaded at a time.
+fn beside_peers(runtime: &Runtime, given: &Given, pace: Pace) -> Result<ExitCode, Trouble> {
+    let told = given.peers_told.as_deref().ok_or("there are no peers: ./bench --peers starts them")?;
+    fs::create_dir_all(&given.work)?;
+    let work = given.work.canonicalize()?;
+    let program = given.programs.join("vimeo-connections").canonicalize()?;
+    let (table, rows) = peers::run(runtime, &program, (told, &work), pace, say)?;
+    say(&format!("\n{table}"));
+    write(&given.directory, "peers.json", &rows)?;
+    Ok(if rows.iter().all(peers::Row::is_good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn on_a_slow_vimeo(runtime: &Runtime, given: &Given, pace: Pace) -> Result<ExitCode, Trouble> {
+    fs::create_dir_all(&given.work)?;
+    let work = given.work.canonicalize()?;
+    let found = slow_vimeo::run(runtime, &given.programs, &work, pace, say)?;
+    say(&format!("\n{}", found.table()));
+    write(&given.directory, "slow_vimeo.json", &found)?;
+    Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn groups(only: Option<&str>) -> Result<Vec<Group>, Trouble> {
     let is_wanted = |group: &Group| only.is_none_or(|only| group.name().contains(only));
     let groups: Vec<Group> = GROUPS.into_iter().filter(is_wanted).collect();
     if groups.is_empty() {
-        let names: Vec<String> = GROUPS.iter().map(|group| group.name()).collect();
+        let mut names: Vec<String> = GROUPS.iter().map(|group| group.name()).collect();
+        names.push(SLOW_VIMEO.to_owned());
         return Err(format!("nothing is called that; there is {}", names.join(", ")).into());
     }
     Ok(groups)

@@ -42,7 +42,7 @@ const INDEX: [(&str, &str, &str); 14] = [
         "POST",
         "/_sandbox/faults",
         "Makes a fault: {\"route\": \"GET /me\", \"/videos/*\" or \"*\", \"kind\", \"times\"? (1; 0 or \"always\"), \
-         \"after\"? (0), and what its kind takes}: status {status, body?, content_type?, headers?}, delay {millis}, cut, \
+         \"after\"? (0), and what its kind takes}: status {status, body?, content_type?, headers?}, delay {millis}, hold, cut, \
          cut-after, reset, truncate, html {status?}, rate-limit {reset_seconds?}, wrong-json {body?}, empty {status?}, \
          huge {bytes?}, drip {millis}, redirect {location, status?}.",
     ),

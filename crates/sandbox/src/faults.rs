@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use perform::perform;
 pub(crate) use read::read;
@@ -21,6 +22,8 @@ pub(crate) enum Effect {
     Status { status: StatusCode, headers: HeaderMap, body: Option<Bytes> },
     /// The normal answer, late.
     Delay { pause: Duration },
+    /// The normal answer, once the fault is removed.
+    Hold { released: CancellationToken },
     /// No answer, without acting.
     Cut,
     /// Acts; the answer is lost.
@@ -51,6 +54,7 @@ impl Effect {
         match self {
             Self::Status { .. } => "status",
             Self::Delay { .. } => "delay",
+            Self::Hold { .. } => "hold",
             Self::Cut => "cut",
             Self::CutAfter => "cut-after",
             Self::Reset => "reset",
@@ -137,6 +141,15 @@ impl Fault {
             "remaining": remaining,
             "after": after,
         })
+    }
+}
+
+impl Drop for Fault {
+    /// However it goes, what it held goes on.
+    fn drop(&mut self) {
+        if let Effect::Hold { released } = &self.new.effect {
+            released.cancel();
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use domain::api_key::{KeyStatus, PlainKey};
 use rustls::ServerConfig;
 use seal::{Randomness, secret_file};
 use thiserror::Error;
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -28,6 +29,9 @@ use crate::wiring;
 
 /// How long the header of a request may take to arrive, and how long a connection may be idle between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How many connections may wait to be accepted: as many as Linux lets wait where nobody set it otherwise. With the
+/// standard library's 128, clients that come all at once would be dropped, and come back after a second.
+const BACKLOG: u32 = 4_096;
 /// The exit status when the database cannot be served any more, because its state is unknown or it was moved: a supervisor
 /// should start the service again.
 const EXIT_DATABASE_FAILED: i32 = 70;
@@ -131,10 +135,14 @@ fn settings(config: &Config) -> web::Settings {
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let failed = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // So that a restart need not wait for what remains of the connections before it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)?.into_std()
+    };
+    open().map_err(|source| ServeError::Listen { address, source })
 }
 
 async fn read_certificate(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {

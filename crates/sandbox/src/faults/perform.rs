@@ -27,6 +27,10 @@ pub(crate) async fn perform(effect: &Effect, desk: &Desk, request: Request, next
             tokio::time::sleep(*pause).await;
             answer(desk, request, next).await
         }
+        Effect::Hold { released } => {
+            released.cancelled().await;
+            answer(desk, request, next).await
+        }
         Effect::CutAfter => {
             answer(desk, request, next).await;
             Cut::Close.response()
@@ -85,10 +89,13 @@ fn instead(effect: &Effect, desk: &Desk, weight: Weight) -> Response {
             response
         }
         Effect::Reset => Cut::Reset.response(),
-        // The later four act, and were performed above.
-        Effect::Cut | Effect::CutAfter | Effect::Delay { .. } | Effect::Truncate | Effect::Drip { .. } => {
-            Cut::Close.response()
-        }
+        // The later five act, and were performed above.
+        Effect::Cut
+        | Effect::CutAfter
+        | Effect::Delay { .. }
+        | Effect::Hold { .. }
+        | Effect::Truncate
+        | Effect::Drip { .. } => Cut::Close.response(),
     }
 }
 

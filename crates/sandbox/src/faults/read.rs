@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::{Effect, NewFault, PathPattern, Route, Times};
 use crate::control::is_control;
@@ -14,9 +15,10 @@ use crate::control::members::Members;
 const COMMON: [&str; 4] = ["route", "kind", "times", "after"];
 
 /// Every kind, with the members that it knows beside the common ones.
-const KINDS: [(&str, &[&str]); 13] = [
+const KINDS: [(&str, &[&str]); 14] = [
     ("status", &["status", "body", "content_type", "headers"]),
     ("delay", &["millis"]),
+    ("hold", &[]),
     ("cut", &[]),
     ("cut-after", &[]),
     ("reset", &[]),
@@ -46,9 +48,14 @@ pub(crate) fn read(mut members: Members) -> Result<NewFault, String> {
     members.refuse_unknown(&format!("a `{kind}` fault"), &[COMMON.as_slice(), own].concat())?;
     let route =
         members.text("route")?.ok_or("A fault needs a `route`, such as `GET /me`, `/videos/*` or `*`.")?;
+    let times = members.take("times");
+    if kind == "hold" && times.is_some() {
+        return Err("A `hold` fault lasts until it is removed, so it takes no `times`.".to_owned());
+    }
+    let times = if kind == "hold" { Times::Always } else { read_times(times)? };
     Ok(NewFault {
         route: read_route(&route)?,
-        times: read_times(members.take("times"))?,
+        times,
         after: members.number("after")?.unwrap_or(0),
         effect: read_effect(&kind, members)?,
     })
@@ -110,6 +117,7 @@ fn read_effect(kind: &str, mut members: Members) -> Result<Effect, String> {
             Effect::Status { status, headers, body: body.map(|body| to_bytes(&body)) }
         }
         "delay" => Effect::Delay { pause: read_pause(kind, &mut members)? },
+        "hold" => Effect::Hold { released: CancellationToken::new() },
         "cut" => Effect::Cut,
         "cut-after" => Effect::CutAfter,
         "reset" => Effect::Reset,

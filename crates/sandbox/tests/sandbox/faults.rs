@@ -66,6 +66,24 @@ async fn a_delayed_request_that_is_abandoned_stays_in_the_journal() {
 }
 
 #[tokio::test]
+async fn what_is_held_is_answered_as_usual_once_the_fault_is_gone() {
+    let desk = Desk::strict().await;
+    let usual = verify(&desk).await;
+    for (method, path) in [("DELETE", "faults"), ("DELETE", "faults/2"), ("POST", "reset")] {
+        desk.fault(json!({"route": "GET /oauth/verify", "kind": "hold"})).await;
+        let release = async {
+            while desk.journal().await.iter().all(|request| request["fault"] != "hold") {}
+            assert!(desk.journal().await.iter().any(|request| request["status"].is_null()));
+            desk.control(method, path, &Value::Null).await
+        };
+        let (held, released) = tokio::join!(verify(&desk), release);
+        assert_eq!((held.status, held.json(), released.status), (200, usual.json(), 204), "{path}");
+        assert_eq!(waiting(&desk).await, json!([]));
+        desk.control("DELETE", "journal", &Value::Null).await;
+    }
+}
+
+#[tokio::test]
 async fn a_cut_request_has_no_effect_and_no_answer() {
     let desk = Desk::strict().await;
     desk.fault(json!({"route": "POST /oauth/*", "kind": "cut"})).await;
@@ -284,7 +302,7 @@ async fn a_bad_fault_is_refused_with_a_sentence() {
     let desk = Desk::strict().await;
     for (fault, part) in [
         (json!({}), "needs a `kind`"),
-        (json!({"kind": "explode", "route": "*"}), "there are status, delay, cut,"),
+        (json!({"kind": "explode", "route": "*"}), "there are status, delay, hold, cut,"),
         (json!({"kind": "cut"}), "needs a `route`"),
         (json!({"kind": "cut", "route": "me"}), "is not a route"),
         (json!({"kind": "cut", "route": "/a*b"}), "is not a route"),
@@ -296,6 +314,7 @@ async fn a_bad_fault_is_refused_with_a_sentence() {
         (json!({"kind": "cut", "route": "*", "times": "often"}), "`times`"),
         (json!({"kind": "cut", "route": "*", "after": 1.5}), "`after`"),
         (json!({"kind": "delay", "route": "*"}), "needs `millis`"),
+        (json!({"kind": "hold", "route": "*", "times": 1}), "takes no `times`"),
         (json!({"kind": "status", "route": "*"}), "needs a `status`"),
         (json!({"kind": "status", "route": "*", "status": 100}), "between 200 and 599"),
         (json!({"kind": "status", "route": "*", "status": 500, "headers": {"a b": "c"}}), "header's name"),

@@ -47,6 +47,7 @@ mod restores;
 mod running;
 mod sealing;
 mod secrets;
+mod slow_vimeo;
 mod storm;
 mod tidy;
 mod tools;

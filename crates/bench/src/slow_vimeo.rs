@@ -1,0 +1,378 @@
+//! A Vimeo that takes two seconds for each answer: what a thousand creations that wait for it cost those who ask for
+//! something else. And what checking credentials adds to a creation where Vimeo answers at once.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::client::{Body, Client};
+use crate::open_loop::{self, Outcome, Questions, Schedule};
+use crate::process::{Memory, Process};
+use crate::record;
+use crate::rounds::{Pace, Spread, room};
+use crate::service::{Plan, Service, Template};
+use crate::trouble::{Trouble, While as _};
+
+/// Creations that wait at once.
+const CROWD: u64 = 1_000;
+const DELAY_MILLIS: u64 = 2_000;
+/// Gets a second: few enough that the machine has time for them, many enough to see a stall.
+const GETS_PER_SECOND: f64 = 1_000.0;
+/// By when all of the crowd have asked Vimeo, and for how long they then still wait.
+const UNTIL_ALL_WAIT: Duration = Duration::from_millis(800);
+const WHILE_ALL_WAIT_SECONDS: u32 = 1;
+/// Creations a second, and exchanges with the sandbox, one at a time.
+const FEW_PER_SECOND: f64 = 50.0;
+const PATIENCE: Duration = Duration::from_secs(30);
+const GRANT: &str = "/oauth/authorize/client";
+const VERIFY: &str = "/oauth/verify";
+/// The base64 of `client:secret`; the sandbox's door is open.
+const BASIC: &str = "Basic Y2xpZW50OnNlY3JldA==";
+
+/// Figures of all rounds: latencies in microseconds, memory in bytes.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Found {
+    rounds: Vec<Round>,
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+struct Round {
+    /// With nobody waiting, before and after.
+    alone: [Latency; 2],
+    /// While all of the crowd wait.
+    while_all_wait: Latency,
+    /// From before the crowd comes until after it has gone.
+    throughout: Latency,
+    /// Of the creations.
+    crowd: [Latency; 2],
+    rss_before: u64,
+    rss_while: u64,
+    rss_after: u64,
+    /// Between the service and the sandbox, while all wait, and afterwards.
+    connections_while: usize,
+    connections_after: usize,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Latency {
+    p50_us: u64,
+    p99_us: u64,
+    most_us: u64,
+    answered: u64,
+    errors: u64,
+}
+
+/// Median latencies at a low rate.
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "units stand last")]
+struct Check {
+    unverified_us: u64,
+    verified_us: u64,
+    grant_us: u64,
+    verify_us: u64,
+    /// What the service adds to Vimeo's own time: it asks both at once, so the longer one counts.
+    added_us: i64,
+}
+
+impl Latency {
+    fn of(outcome: &Outcome) -> Self {
+        let at = |quantile| outcome.latencies.value_at_quantile(quantile);
+        Self {
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            most_us: outcome.latencies.max(),
+            answered: outcome.latencies.len(),
+            errors: outcome.errors,
+        }
+    }
+}
+
+/// One of a round's latencies.
+type Pick = fn(&Round) -> Latency;
+
+struct Scene<'a> {
+    runtime: &'a Runtime,
+    sandbox: SocketAddr,
+    _process: Process,
+    verifying: Service,
+    unverifying: Service,
+    /// The path of a connection that is there.
+    path: String,
+    named: u64,
+}
+
+/// Measures; `work` is an empty directory.
+pub(crate) fn run(
+    runtime: &Runtime,
+    programs: &Path,
+    work: &Path,
+    pace: Pace,
+    say: impl Fn(&str),
+) -> Result<Found, Trouble> {
+    let mut scene = Scene::set(runtime, programs, work)?;
+    let mut found = Found::default();
+    for number in 0..pace.rounds {
+        let check = scene.check(pace.seconds)?;
+        say(&format!("round {} of {}: checking adds {} µs", number + 1, pace.rounds, check.added_us));
+        found.checks.push(check);
+        let round = scene.round(pace.seconds)?;
+        say(&format!(
+            "round {} of {}: get p99 {} µs alone, {} µs while {} creations wait",
+            number + 1,
+            pace.rounds,
+            round.alone[0].p99_us,
+            round.while_all_wait.p99_us,
+            round.crowd[0].answered
+        ));
+        found.rounds.push(round);
+    }
+    Ok(found)
+}
+
+impl<'a> Scene<'a> {
+    fn set(runtime: &'a Runtime, programs: &Path, work: &Path) -> Result<Self, Trouble> {
+        let directory = room(work, "sandbox")?;
+        let program =
+            programs.join("vimeo-sandbox").canonicalize().while_doing("the sandbox is not built")?;
+        let arguments = ["--open", "--json", "--listen", "127.0.0.1:0"];
+        let mut process = Process::start(&program, &arguments, &directory)?;
+        let base_url = process.wait_for(&directory.join("vimeo-sandbox.out"), PATIENCE, |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            Some(line.get("base_url")?.as_str()?.to_owned())
+        })?;
+        let program = programs.join("vimeo-connections").canonicalize()?;
+        let start = |name: &str, configuration: &str| {
+            let plan =
+                Plan { program: &program, directory: work.join(name), database_url: None, configuration };
+            Service::start(&plan)
+        };
+        let required = format!("vimeo.base_url = {base_url:?}\nvimeo.verification = \"required\"\n");
+        let (verifying, unverifying) = (start("verifying", &required)?, start("unverifying", "")?);
+        let mut scene = Self {
+            runtime,
+            sandbox: base_url.trim_start_matches("http://").parse()?,
+            _process: process,
+            verifying,
+            unverifying,
+            path: String::new(),
+            named: 0,
+        };
+        let request = create(&scene.verifying.template(), 0)?;
+        let made: Value = serde_json::from_slice(&scene.ask(scene.verifying.address, request)?)?;
+        let id = made.get("connectionId").and_then(Value::as_str);
+        scene.path = format!("/{}", id.ok_or_else(|| format!("nothing was created: {made}"))?);
+        Ok(scene)
+    }
+
+    fn ask(&self, address: SocketAddr, request: Request<Body>) -> Result<Bytes, Trouble> {
+        let asked = async { Client::connect(address).await?.ask(request).await };
+        let (status, text) = self.runtime.block_on(asked)?;
+        if status.is_success() { Ok(text) } else { Err(String::from_utf8_lossy(&text).into()) }
+    }
+
+    fn control(&self, method: &str, body: &str) -> Result<(), Trouble> {
+        let request = Request::builder().method(method).uri("/_sandbox/faults").header("Host", "sandbox");
+        self.ask(self.sandbox, request.body(Body::from(body.to_owned()))?).map(drop)
+    }
+
+    fn gets(&self, seconds: u32) -> Result<Latency, Trouble> {
+        let (template, path) = (self.verifying.template(), self.path.clone());
+        let request = move |_| template.request("GET", &path, String::new());
+        let questions =
+            Questions { address: self.verifying.address, connections: 16, request, expected: StatusCode::OK };
+        Ok(Latency::of(&open_loop::run(&questions, Schedule::of(GETS_PER_SECOND, seconds))?))
+    }
+
+    /// Creations, at most so many at a time.
+    fn creates(&mut self, verifying: bool, at_once: usize, schedule: Schedule) -> Result<Latency, Trouble> {
+        let service = if verifying { &self.verifying } else { &self.unverifying };
+        let (template, first) = (service.template(), self.named + 1);
+        self.named += schedule.requests;
+        let request = move |number: u64| create(&template, first + number);
+        let expected = StatusCode::CREATED;
+        let questions = Questions { address: service.address, connections: at_once, request, expected };
+        Ok(Latency::of(&open_loop::run(&questions, schedule)?))
+    }
+
+    /// Gets alone, gets beside a crowd, gets alone.
+    fn round(&mut self, seconds: u32) -> Result<Round, Trouble> {
+        let (pid, address) = (self.verifying.id(), self.sandbox);
+        let rss = || Memory::of(pid).map(|memory| memory.rss);
+        let (rss_before, before) = (rss()?, self.gets(seconds)?);
+        self.control(
+            "POST",
+            &format!(r#"{{"route":"*","kind":"delay","millis":{DELAY_MILLIS},"times":0}}"#),
+        )?;
+        let (first, (while_all_wait, rss_while, connections_while)) = self.beside_a_crowd(|scene| {
+            thread::sleep(UNTIL_ALL_WAIT);
+            let seen = (rss()?, connections_to(address));
+            Ok((scene.gets(WHILE_ALL_WAIT_SECONDS)?, seen.0, seen.1))
+        })?;
+        let (second, throughout) = self.beside_a_crowd(|scene| scene.gets(6))?;
+        self.control("DELETE", "")?;
+        let after = self.gets(seconds)?;
+        Ok(Round {
+            alone: [before, after],
+            while_all_wait,
+            throughout,
+            crowd: [first, second],
+            rss_before,
+            rss_while,
+            rss_after: rss()?,
+            connections_while,
+            connections_after: connections_to(address),
+        })
+    }
+
+    fn beside_a_crowd<T>(
+        &mut self,
+        beside: impl FnOnce(&Self) -> Result<T, Trouble>,
+    ) -> Result<(Latency, T), Trouble> {
+        let (template, first) = (self.verifying.template(), self.named + 1);
+        self.named += CROWD;
+        let address = self.verifying.address;
+        let request = move |number: u64| create(&template, first + number);
+        let connections = usize::try_from(CROWD)?;
+        let questions = Questions { address, connections, request, expected: StatusCode::CREATED };
+        let all_at_once = Schedule { requests: CROWD, rate: f64::INFINITY };
+        thread::scope(|scope| {
+            let crowd = scope.spawn(|| open_loop::run(&questions, all_at_once));
+            let beside = beside(self)?;
+            let crowd = crowd.join().map_err(|_| "the crowd panicked")??;
+            match &crowd.first_error {
+                Some(error) => Err(format!("{} of the crowd were refused: {error}", crowd.errors).into()),
+                None => Ok((Latency::of(&crowd), beside)),
+            }
+        })
+    }
+
+    fn check(&mut self, seconds: u32) -> Result<Check, Trouble> {
+        let schedule = Schedule::of(FEW_PER_SECOND, seconds);
+        let unverified = self.creates(false, 1, schedule)?;
+        let verified = self.creates(true, 1, schedule)?;
+        let grant = self.exchanges(schedule, |_| {
+            let request = Request::post(GRANT)
+                .header("Authorization", BASIC)
+                .header("Content-Type", "application/x-www-form-urlencoded");
+            Ok(request
+                .header("Host", "sandbox")
+                .body(Body::from("grant_type=client_credentials&scope=public"))?)
+        })?;
+        let verify = self.exchanges(schedule, |_| {
+            let request = Request::get(VERIFY).header("Authorization", "bearer 70ken0ne70ken0ne");
+            Ok(request.header("Host", "sandbox").body(Body::default())?)
+        })?;
+        let added = |long: u64, short: u64| i64::try_from(long).and_then(|l| Ok(l - i64::try_from(short)?));
+        let vimeo = grant.p50_us.max(verify.p50_us);
+        Ok(Check {
+            unverified_us: unverified.p50_us,
+            verified_us: verified.p50_us,
+            grant_us: grant.p50_us,
+            verify_us: verify.p50_us,
+            added_us: added(verified.p50_us, unverified.p50_us + vimeo)?,
+        })
+    }
+
+    fn exchanges(
+        &self,
+        schedule: Schedule,
+        request: fn(u64) -> Result<Request<Body>, Trouble>,
+    ) -> Result<Latency, Trouble> {
+        let questions =
+            Questions { address: self.sandbox, connections: 1, request, expected: StatusCode::OK };
+        let outcome = open_loop::run(&questions, schedule)?;
+        match &outcome.first_error {
+            Some(error) => Err(format!("the sandbox: {error}").into()),
+            None => Ok(Latency::of(&outcome)),
+        }
+    }
+}
+
+fn create(template: &Template, number: u64) -> Result<Request<Body>, Trouble> {
+    template.request("POST", "", record::body().replace(record::PLACE, &format!("{number:08}")))
+}
+
+/// Established connections to an address of this machine, as the kernel lists them: from their clients' side.
+fn connections_to(address: SocketAddr) -> usize {
+    let port = format!(":{:04X}", address.port());
+    let listed = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let is_one = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(2);
+        fields.next().is_some_and(|remote| remote.ends_with(&port)) && fields.next() == Some("01")
+    };
+    listed.lines().filter(is_one).count()
+}
+
+impl Found {
+    /// Whether all were answered.
+    pub(crate) fn is_good(&self) -> bool {
+        let is_good = |latency: &Latency| latency.errors == 0;
+        self.rounds.iter().all(|round| {
+            round.alone.iter().all(is_good) && is_good(&round.while_all_wait) && is_good(&round.throughout)
+        })
+    }
+
+    /// A table, to read: medians over the rounds.
+    pub(crate) fn table(&self) -> String {
+        let mut text = format!("{:<44} {:>9} {:>9} {:>9}\n", "get", "p50 µs", "p99 µs", "most µs");
+        let kinds: [(&str, Pick); 5] = [
+            ("alone, before", |round| round.alone[0]),
+            ("while 1,000 creations wait", |round| round.while_all_wait),
+            ("alone, after", |round| round.alone[1]),
+            ("while 1,000 come, wait and are created", |round| round.throughout),
+            ("(the creations themselves)", |round| round.crowd[0]),
+        ];
+        for (name, of) in kinds {
+            let middle = |part: fn(Latency) -> u64| median(self.rounds.iter().map(|round| part(of(round))));
+            let (p50, p99) = (middle(|latency| latency.p50_us), middle(|latency| latency.p99_us));
+            let _ = writeln!(text, "{name:<44} {p50:>9.0} {p99:>9.0} {:>9.0}", middle(|l| l.most_us));
+        }
+        let middle = |of: fn(&Round) -> u64| median(self.rounds.iter().map(of));
+        let mib = |bytes: f64| bytes / 1_048_576.0;
+        let _ = writeln!(
+            text,
+            "\nmemory in MiB: {:.0} before, {:.0} while they wait, {:.0} after",
+            mib(middle(|round| round.rss_before)),
+            mib(middle(|round| round.rss_while)),
+            mib(middle(|round| round.rss_after)),
+        );
+        let _ = writeln!(
+            text,
+            "connections to Vimeo: {:.0} while they wait, {:.0} when two thousand creations are done",
+            middle(|round| round.connections_while as u64),
+            middle(|round| round.connections_after as u64),
+        );
+        let check = |of: fn(&Check) -> u64| median(self.checks.iter().map(of));
+        let added = Spread::of(self.checks.iter().map(|check| signed(check.added_us)));
+        let _ = writeln!(
+            text,
+            "create, one at a time: {:.0} µs unverified, {:.0} µs verified; the sandbox itself takes {:.0} µs for a grant \
+             and {:.0} µs for a look at a token: the service adds {:.0} µs",
+            check(|check| check.unverified_us),
+            check(|check| check.verified_us),
+            check(|check| check.grant_us),
+            check(|check| check.verify_us),
+            added.map_or(0.0, |spread| spread.median),
+        );
+        text
+    }
+}
+
+fn median(values: impl IntoIterator<Item = u64>) -> f64 {
+    let values = values.into_iter().map(|value| f64::from(u32::try_from(value).unwrap_or(u32::MAX)));
+    Spread::of(values).map_or(0.0, |spread| spread.median)
+}
+
+fn signed(micros: i64) -> f64 {
+    i32::try_from(micros).map_or(f64::MAX, f64::from)
+}
