@@ -23,6 +23,8 @@ const FILE_FORMAT: u32 = 1;
 pub struct Keyring {
     primary: KeyringKeyId,
     keys: BTreeMap<KeyringKeyId, Key>,
+    /// Derived once from those: deriving costs as much as the unwrapping that each creation does.
+    wrapping_keys: BTreeMap<KeyringKeyId, Key>,
 }
 
 /// Why a text is no keyring. Never says what the text was.
@@ -103,7 +105,7 @@ impl Keyring {
         if !keys.contains_key(&primary) {
             return Err(KeyringError::NoPrimary(primary));
         }
-        Ok(Self { primary, keys })
+        Ok(Self::new(primary, keys))
     }
 
     /// The keyring as its file holds it.
@@ -126,9 +128,14 @@ impl Keyring {
         text
     }
 
+    fn new(primary: KeyringKeyId, keys: BTreeMap<KeyringKeyId, Key>) -> Self {
+        let wrapping_keys = keys.iter().map(|(id, key)| (id.clone(), key.derive("keyring-wrap/1"))).collect();
+        Self { primary, keys, wrapping_keys }
+    }
+
     fn of_one(key: Key) -> Self {
         let primary = key_id(&key);
-        Self { keys: BTreeMap::from([(primary.clone(), key)]), primary }
+        Self::new(primary.clone(), BTreeMap::from([(primary, key)]))
     }
 
     /// The key that wraps whatever is wrapped from now on.
@@ -185,7 +192,7 @@ impl Keyring {
         randomness: &Randomness,
     ) -> Result<KeyringWrapped, DoesNotOpen> {
         let binding = Binding { purpose, account, record: &self.primary.0, version: 0 };
-        let wrapping_key = self.key(&self.primary)?.derive("keyring-wrap/1");
+        let wrapping_key = self.wrapping_key(&self.primary)?;
         let wrapped = wrapping_key.wrap(binding, &Key::random(randomness), randomness)?;
         Ok(KeyringWrapped { keyring_key: self.primary.clone(), wrapped })
     }
@@ -197,8 +204,11 @@ impl Keyring {
         wrapped: &KeyringWrapped,
     ) -> Result<Key, DoesNotOpen> {
         let binding = Binding { purpose, account, record: &wrapped.keyring_key.0, version: 0 };
-        let wrapping_key = self.key(&wrapped.keyring_key)?.derive("keyring-wrap/1");
-        wrapping_key.unwrap_key(binding, &wrapped.wrapped)
+        self.wrapping_key(&wrapped.keyring_key)?.unwrap_key(binding, &wrapped.wrapped)
+    }
+
+    fn wrapping_key(&self, id: &KeyringKeyId) -> Result<&Key, DoesNotOpen> {
+        self.wrapping_keys.get(id).ok_or(DoesNotOpen)
     }
 
     fn key(&self, id: &KeyringKeyId) -> Result<&Key, DoesNotOpen> {

@@ -1,7 +1,18 @@
 //! Where random bytes come from. Passed in, so that a test can say what they are.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
+
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// How much is asked of the generator at a time. It takes new seed from the processor each time that it is asked, which
+/// costs more than the bytes do, and a creation needs some in eight places.
+const RESERVE_BYTES: usize = 1024;
+
+thread_local! {
+    static RESERVE: RefCell<Reserve> = RefCell::new(Reserve::empty());
+}
 
 /// A source of random bytes.
 #[derive(Clone)]
@@ -17,8 +28,12 @@ impl Randomness {
     #[expect(clippy::disallowed_methods, reason = "the one place where randomness enters")]
     pub fn system() -> Self {
         Self(Arc::new(|bytes| {
-            let filled = aws_lc_rs::rand::fill(bytes);
-            assert!(filled.is_ok(), "the system gives no randomness");
+            RESERVE.with_borrow_mut(|reserve| {
+                reserve.take(bytes, |reserve| {
+                    let filled = aws_lc_rs::rand::fill(reserve);
+                    assert!(filled.is_ok(), "the system gives no randomness");
+                });
+            });
         }))
     }
 
@@ -35,8 +50,92 @@ impl Randomness {
     }
 }
 
+/// Random bytes that nobody has had yet. Each goes to one alone, and leaves zero behind.
+struct Reserve {
+    bytes: Zeroizing<[u8; RESERVE_BYTES]>,
+    /// Those from here on are unused.
+    next: usize,
+}
+
+impl Reserve {
+    fn empty() -> Self {
+        Self { bytes: Zeroizing::new([0; RESERVE_BYTES]), next: RESERVE_BYTES }
+    }
+
+    fn take(&mut self, wanted: &mut [u8], refill: impl Fn(&mut [u8])) {
+        for part in wanted.chunks_mut(RESERVE_BYTES) {
+            if RESERVE_BYTES - self.next < part.len() {
+                refill(&mut *self.bytes);
+                self.next = 0;
+            }
+            let end = self.next + part.len();
+            if let Some(given) = self.bytes.get_mut(self.next..end) {
+                part.copy_from_slice(given);
+                given.zeroize();
+            }
+            self.next = end;
+        }
+    }
+}
+
 impl fmt::Debug for Randomness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Randomness")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// Counts up, so that a byte given twice or left out shows.
+    fn counting(next: &Cell<u8>) -> impl Fn(&mut [u8]) {
+        |bytes| {
+            for byte in bytes {
+                next.set(next.get() % 251 + 1);
+                *byte = next.get();
+            }
+        }
+    }
+
+    #[test]
+    fn each_byte_is_given_once_and_leaves_zero_behind() {
+        let (source, expected) = (Cell::new(0), Cell::new(0));
+        let mut reserve = Reserve::empty();
+        for length in [16, 32, 12, 1024, 1, 500, 500, 23, 24, 1000, 0, 24] {
+            let rest = RESERVE_BYTES - reserve.next;
+            if rest < length {
+                // What is too short is thrown away.
+                counting(&expected)(&mut vec![0; rest]);
+            }
+            let (mut given, mut wanted) = (vec![0; length], vec![0; length]);
+            reserve.take(&mut given, counting(&source));
+            counting(&expected)(&mut wanted);
+            assert_eq!(given, wanted, "{length}");
+            assert!(reserve.bytes[..reserve.next].iter().all(|byte| *byte == 0), "{length}");
+            assert!(reserve.bytes[reserve.next..].iter().all(|byte| *byte != 0), "{length}");
+        }
+    }
+
+    #[test]
+    fn more_than_the_reserve_comes_in_parts() {
+        let source = Cell::new(0);
+        let mut given = vec![0; 2 * RESERVE_BYTES + 100];
+        Reserve::empty().take(&mut given, counting(&source));
+        let mut wanted = vec![0; given.len()];
+        counting(&Cell::new(0))(&mut wanted);
+        assert_eq!(given, wanted);
+    }
+
+    #[test]
+    fn no_two_draws_are_alike_on_any_thread() {
+        let draw = || (0..500).map(|_| Randomness::system().bytes::<16>()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(draw)).collect();
+        let draws: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(draws.iter().collect::<HashSet<_>>().len(), 2_000);
+        assert!(!draws.contains(&[0; 16]));
     }
 }

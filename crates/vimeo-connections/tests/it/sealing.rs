@@ -245,6 +245,10 @@ fn put_key_row(database: &Connection, row: Vec<rusqlite::types::Value>) {
     database.execute(insert, rusqlite::params_from_iter(row)).unwrap();
 }
 
+fn is_told_of_an_unproven_row(log: &str) -> bool {
+    log.lines().any(|line| line.contains("\"ERROR\"") && line.contains("not written by this service"))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_of_an_api_key_that_the_service_did_not_write_lets_nobody_in() {
     let (mut world, _) = stopped_world(&[(ACCOUNT, 0), ("other", 0)]).await;
@@ -296,14 +300,9 @@ async fn a_row_of_an_api_key_that_the_service_did_not_write_lets_nobody_in() {
         let start = world.log().len();
         let update = format!("UPDATE api_keys SET {what} WHERE api_key_id = ?1");
         assert_eq!(database.execute(&update, [&id]).unwrap(), 1);
-        let is_told = async || {
-            let answer = status(&key).await;
-            let log = world.log()[start..].to_owned();
-            let mut lines = log.lines();
-            // What was read before the change is believed for a moment; from then on the row is seen as it is.
-            lines.any(|line| line.contains("\"ERROR\"") && line.contains("not written by this service"))
-                && answer == unknown
-        };
+        // What was read before the change is believed for a moment; from then on the row is seen as it is.
+        let is_told =
+            async || status(&key).await == unknown && is_told_of_an_unproven_row(&world.log()[start..]);
         until(&format!("{what}: the key is refused, and the operator told"), is_told).await;
         database.execute("DELETE FROM api_keys WHERE api_key_id = 'key_forged'", []).unwrap();
         put_key_row(&database, true_row);
