@@ -14,7 +14,7 @@ use crate::paced::{self, Paced, Rates};
 use crate::rounds::{Found, GROUPS, Group, Pace, World, room};
 use crate::service::{Engine, Plan, prepare};
 use crate::trouble::{Trouble, While as _};
-use crate::{Given, Wishes, picture, report};
+use crate::{Given, Wishes, growth, picture, report};
 
 const QUICK: Pace = Pace { rounds: 3, seconds: 2 };
 const LONG: Pace = Pace { rounds: 5, seconds: 5 };
@@ -26,6 +26,9 @@ fn say(text: &str) {
 
 /// Measures what is wished, and writes the reports.
 pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<ExitCode, Trouble> {
+    if wishes.growth {
+        return growth::run(runtime, given, wishes, say);
+    }
     let usual = if wishes.quick { QUICK } else { LONG };
     let pace = Pace {
         rounds: wishes.rounds.unwrap_or(usual.rounds),
@@ -55,7 +58,7 @@ pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<E
         is_good &= open.iter().all(|paced| paced.errors == 0);
         write(&given.directory, "open.json", &open)?;
     }
-    // Other products, growth and a slow Vimeo: what measures them begins here, with a wish of its own and a file of its
+    // Other products and a slow Vimeo: what measures them begins here, with a wish of its own and a file of its
     // own beside latest.json.
     say(&format!("Written: {}", given.directory.display()));
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -153,7 +156,7 @@ fn closed_rate(found: &[Found], engine: Engine, operation: Operation) -> Option<
         .filter(|rate| *rate >= 1.0)
 }
 
-fn write(directory: &Path, name: &str, what: &impl Serialize) -> Result<(), Trouble> {
+pub(crate) fn write(directory: &Path, name: &str, what: &impl Serialize) -> Result<(), Trouble> {
     let path = directory.join(name);
     let text = serde_json::to_string_pretty(what)?;
     fs::write(&path, text + "\n").while_doing(format!("{} cannot be written", path.display()))
