@@ -12,8 +12,8 @@ const HUGE: [usize; 3] = [20, 20, 10];
 const SHARED: usize = 50;
 const SMALL_MOST: u64 = 2_000;
 const SMALL_LEAST: u64 = 10;
-/// Connections a small account has at least, when all are there.
-const CONNECTIONS_EACH: u64 = 100;
+/// For so many connections there is a small account.
+const CONNECTIONS_EACH: u64 = 250;
 /// Commands that run at the same time: one for each core of a small machine.
 const AT_ONCE: usize = 2;
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn few_connections_have_few_accounts() {
-        assert_eq!((small(10), small(20_000), small(5_000_000)), (10, 200, 2_000));
+        assert_eq!((small(10), small(20_000), small(5_000_000)), (10, 80, 2_000));
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Creator {
         Ok(())
     }
 
-    /// Creates that many.
+    /// Creates that many, and perhaps a few more: those that are sent while the last are answered.
     pub(crate) fn fill(
         &mut self,
         serving: &Serving,
@@ -102,7 +102,8 @@ impl Creator {
         while filled.acknowledged < wanted {
             let missing = wanted - filled.acknowledged;
             let began = Instant::now();
-            let measured = self.run(serving, chunk_seconds(missing, best), missing)?;
+            let measured =
+                self.run(serving, chunk_seconds(missing, best), missing + u64::from(CONNECTIONS))?;
             if let Some(fault) = measured.fault() {
                 return Err(format!("the fill is void: {fault}").into());
             }

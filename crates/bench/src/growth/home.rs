@@ -61,6 +61,7 @@ impl Home {
             (None, url) => url.unwrap_or_default().to_owned(),
         };
         let keyring = self.directory.join("vimeo-connections.keyring");
+        let keyring = keyring.to_string_lossy();
         let text = format!(
             "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\ndatabase_url = {url:?}\nkeyring.file = {keyring:?}\n\
              vimeo.verification = \"off\"\n"

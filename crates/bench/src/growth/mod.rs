@@ -86,7 +86,7 @@ pub(crate) fn run(
 fn grow(growing: &mut Growing<'_>, growth: &mut Growth, given: &Given, to: u64) -> Result<(), Trouble> {
     for size in sizes(to) {
         let arrival = growing.fill(size)?;
-        growth.found.push(growing.sqlite(arrival)?);
+        growth.found.push(growing.sqlite(&arrival)?);
         report(growth, &given.directory)?;
         match growing.postgres(size)? {
             Ok(found) => growth.found.push(found),

@@ -129,9 +129,9 @@ impl<'a> Growing<'a> {
     }
 
     /// Measures a copy of what has grown.
-    pub(crate) fn sqlite(&mut self, arrival: Arrival) -> Result<Found, Trouble> {
+    pub(crate) fn sqlite(&mut self, arrival: &Arrival) -> Result<Found, Trouble> {
         let databases = self.databases;
-        let Arrival { size, filled, bytes } = arrival;
+        let Arrival { size, filled, bytes } = *arrival;
         let stage = Stage {
             engine: Engine::Sqlite,
             size,

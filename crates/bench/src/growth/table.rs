@@ -101,7 +101,7 @@ pub(crate) struct Loss {
     size: u64,
     engine: Engine,
     operation: Operation,
-    loss: Option<f64>,
+    lost: Option<f64>,
     target: Option<f64>,
     reached: Option<bool>,
 }
@@ -174,7 +174,7 @@ impl Growth {
         self.is_whole && self.found.iter().flat_map(|found| &found.operations).all(|sum| sum.void.is_none())
     }
 
-    fn ratio(&self, found: &Found, operation: Operation) -> Option<f64> {
+    fn ratio(found: &Found, operation: Operation) -> Option<f64> {
         let summary = found.operations.iter().find(|summary| summary.operation == operation)?;
         summary.ratio.map(|spread| spread.median)
     }
@@ -186,14 +186,14 @@ impl Growth {
             let first = self.found.iter().find(|first| first.engine == found.engine);
             let Some(first) = first.filter(|first| first.size < found.size) else { continue };
             for Summary { operation, .. } in &found.operations {
-                let (before, now) = (self.ratio(first, *operation), self.ratio(found, *operation));
+                let (before, now) = (Self::ratio(first, *operation), Self::ratio(found, *operation));
                 let loss = before.zip(now).map(|(before, now)| lost(before, now));
                 let has_target = matches!(operation, Operation::Create | Operation::Get);
                 losses.push(Loss {
                     size: found.size,
                     engine: found.engine,
                     operation: *operation,
-                    loss,
+                    lost: loss,
                     target: has_target.then_some(LOSS_MOST),
                     reached: has_target.then_some(loss.is_some_and(|loss| loss <= LOSS_MOST)),
                 });
@@ -209,7 +209,7 @@ impl Growth {
             for operation in OPERATIONS {
                 let own = self.found.iter().filter(|found| found.engine == engine);
                 let points: Vec<(u64, f64)> =
-                    own.filter_map(|found| Some((found.size, self.ratio(found, operation)?))).collect();
+                    own.filter_map(|found| Some((found.size, Self::ratio(found, operation)?))).collect();
                 if !points.is_empty() {
                     lines.push(Line { engine, operation, points });
                 }
@@ -249,7 +249,7 @@ impl Growth {
     fn speeds(&self, text: &mut String) {
         let _ = writeln!(
             text,
-            "{:<11} {:<9} {:<10} {:>6} {:>10} {:>8}  {:>6} {:>15} {:>8} {:>9}  {:>6}  {:<6}  {}",
+            "{:<11} {:<9} {:<10} {:>6} {:>10} {:>8}  {:>6} {:>15} {:>8} {:>9}  {:>6}  {:<6}  reached",
             "connections",
             "engine",
             "operation",
@@ -261,8 +261,7 @@ impl Growth {
             "p50 µs",
             "p99 µs",
             "loss",
-            "target",
-            "reached"
+            "target"
         );
         let losses = self.losses();
         for found in &self.found {
@@ -303,8 +302,8 @@ fn speed(found: &Found, summary: &Summary, loss: Option<&Loss>) -> String {
     let ratio = summary.ratio.map_or_else(|| "void".to_owned(), |ratio| format!("{:.3}", ratio.median));
     let rounds =
         summary.ratio.map_or_else(String::new, |ratio| format!("({:.3}–{:.3})", ratio.least, ratio.most));
-    let part = loss.and_then(|loss| loss.loss);
-    let lost = part.map_or_else(String::new, |loss| format!("{:.0} %", loss * 100.0));
+    let part = loss.and_then(|loss| loss.lost);
+    let percent = part.map_or_else(String::new, |loss| format!("{:.0} %", loss * 100.0));
     let target =
         loss.and_then(|loss| loss.target).map_or_else(String::new, |most| format!("≤ {:.0} %", most * 100.0));
     let reached = match (&summary.void, loss.and_then(|loss| loss.reached)) {
@@ -313,7 +312,7 @@ fn speed(found: &Found, summary: &Summary, loss: Option<&Loss>) -> String {
     };
     let page = summary.page.map_or_else(String::new, |page| page.to_string());
     let line = format!(
-        "{:<11} {:<9} {:<10} {page:>6} {:>10.0} {:>8.0}  {ratio:>6} {rounds:>15} {:>8.0} {:>9.0}  {lost:>6}  {target:<6}  {reached}",
+        "{:<11} {:<9} {:<10} {page:>6} {:>10.0} {:>8.0}  {ratio:>6} {rounds:>15} {:>8.0} {:>9.0}  {percent:>6}  {target:<6}  {reached}",
         found.size,
         found.engine,
         summary.operation,
@@ -402,18 +401,18 @@ mod tests {
         ]);
         let losses = growth.losses();
         let seen: Vec<_> =
-            losses.iter().map(|loss| (loss.engine, loss.loss.unwrap(), loss.reached.unwrap())).collect();
+            losses.iter().map(|loss| (loss.engine, loss.lost.unwrap(), loss.reached.unwrap())).collect();
         assert_eq!(seen, [(Engine::Sqlite, 0.25, true), (Engine::Postgres, 0.5, false)]);
         assert_eq!(growth.lines().len(), 2);
         assert_eq!(growth.lines()[1].points, [(10_000, 0.8), (1_000_000, 0.4)]);
-        assert_eq!(serde_json::to_value(growth.report()).unwrap()["losses"][1]["loss"], 0.5);
+        assert_eq!(serde_json::to_value(growth.report()).unwrap()["losses"][1]["lost"], 0.5);
     }
 
     #[test]
     fn only_what_the_targets_name_is_judged() {
         let list = [sample(Operation::DeepList, 9, None)];
         let growth = growth(vec![found(10_000, Engine::Sqlite, &list), found(20_000, Engine::Sqlite, &list)]);
-        assert_eq!((growth.losses()[0].loss, growth.losses()[0].reached), (Some(0.0), None));
+        assert_eq!((growth.losses()[0].lost, growth.losses()[0].reached), (Some(0.0), None));
         assert_eq!(growth.found[0].operations[0].page, Some(40));
     }
 
@@ -423,7 +422,7 @@ mod tests {
         let bad = [sample(Operation::Get, 40, None), sample(Operation::Get, 40, Some("1 status"))];
         let growth = growth(vec![found(10_000, Engine::Sqlite, &good), found(20_000, Engine::Sqlite, &bad)]);
         assert!(!growth.is_good());
-        assert_eq!((growth.losses()[0].loss, growth.losses()[0].reached), (None, Some(false)));
+        assert_eq!((growth.losses()[0].lost, growth.losses()[0].reached), (None, Some(false)));
         assert!(growth.table().contains("VOID: 1 status"));
     }
 
