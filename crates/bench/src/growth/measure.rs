@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
@@ -10,6 +11,7 @@ use super::fill::{Creator, ENDLESS, Filled};
 use super::home::Serving;
 use super::walk::{Walk, Walker};
 use crate::limits::http::ConstantServer;
+use crate::limits::raw_log;
 use crate::load::{Load, Measured};
 use crate::operations::{CONNECTIONS, Operation, PAGE};
 use crate::process::Memory;
@@ -53,6 +55,8 @@ pub(crate) struct Sample {
     pub(crate) measured: Measured,
     /// H, right before or after it.
     pub(crate) constant_per_second: f64,
+    /// R, on its other side, of what writes: its rate follows the disk's, and H does not.
+    pub(crate) raw_log_per_second: Option<f64>,
     /// Why it counts for nothing, if so.
     pub(crate) fault: Option<String>,
 }
@@ -128,7 +132,7 @@ impl Meter<'_> {
         Ok(sample)
     }
 
-    /// Measures H before it, or in every other round after it.
+    /// Measures H before it and R after it, in every other round the other way round.
     fn beside(
         &self,
         round: u32,
@@ -136,21 +140,24 @@ impl Meter<'_> {
         ask: impl FnOnce() -> Result<Asked, Trouble>,
     ) -> Result<Sample, Trouble> {
         let is_first = round.is_multiple_of(2);
-        let before = if is_first { Some(self.constant_per_second()?) } else { None };
-        let (measured, fault) = ask()?;
-        let constant_per_second = match before {
-            Some(before) => before,
-            None => self.constant_per_second()?,
+        let is_write = matches!(operation, Operation::Create | Operation::Update);
+        let raw_log = || if is_write { self.raw_log_per_second().map(Some) } else { Ok(None) };
+        let (constant_per_second, (measured, fault), raw_log_per_second) = if is_first {
+            (self.constant_per_second()?, ask()?, raw_log()?)
+        } else {
+            let (raw_log, asked) = (raw_log()?, ask()?);
+            (self.constant_per_second()?, asked, raw_log)
         };
         let fault = measured.fault().or(fault);
         let rate = measured.requests_per_second();
         (self.say)(&format!(
-            "  round {} of {}: {operation:<10} {rate:>8.0}/s   H {constant_per_second:>7.0}/s{}",
+            "  round {} of {}: {operation:<10} {rate:>8.0}/s   H {constant_per_second:>7.0}/s{}{}",
             round + 1,
             self.pace.rounds,
+            raw_log_per_second.map_or_else(String::new, |rate| format!("   R {rate:>7.0}/s")),
             fault.as_ref().map_or_else(String::new, |fault| format!("   VOID: {fault}"))
         ));
-        Ok(Sample { operation, measured, constant_per_second, fault })
+        Ok(Sample { operation, measured, constant_per_second, raw_log_per_second, fault })
     }
 
     fn constant_per_second(&self) -> Result<f64, Trouble> {
@@ -159,6 +166,11 @@ impl Meter<'_> {
             None => Ok(measured.requests_per_second()),
             Some(fault) => Err(format!("the constant server: {fault}").into()),
         }
+    }
+
+    fn raw_log_per_second(&self) -> Result<f64, Trouble> {
+        let long = Duration::from_secs(u64::from(self.pace.seconds));
+        raw_log::run(self.runtime, &self.room, long)
     }
 
     fn load(&self, serving: &Serving, script: &str, arguments: &[&str]) -> Result<Asked, Trouble> {

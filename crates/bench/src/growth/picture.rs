@@ -137,7 +137,7 @@ fn names(svg: &mut String, frame: &Frame, lines: &[Line]) {
     let mut ends: Vec<(&Line, f64, f64)> =
         lines.iter().filter_map(|line| end(line).map(|(x, y)| (line, x, y))).collect();
     ends.sort_by(|(_, _, a), (_, _, b)| a.total_cmp(b));
-    let places = spread(&ends.iter().map(|(_, _, y)| *y).collect::<Vec<_>>(), HEIGHT - BOTTOM + APART);
+    let places = spread(&ends.iter().map(|(_, _, y)| *y).collect::<Vec<_>>(), HEIGHT - BOTTOM);
     for ((line, x, y), place) in ends.into_iter().zip(places) {
         let left = WIDTH - RIGHT + 28.0;
         let class = class(line.operation);
