@@ -52,6 +52,15 @@ pub(crate) struct Errors {
 impl Load<'_> {
     /// Asks; files of the run are left in the directory.
     pub(crate) fn run(&self, directory: &Path) -> Result<Measured, Trouble> {
+        let mut wrk = self.start(directory)?;
+        let status = wrk.wait(Duration::from_secs(u64::from(self.seconds)) + GRACE)?;
+        let said = fs::read_to_string(directory.join("wrk.out"))?;
+        let log = fs::read_to_string(directory.join("wrk.log"))?;
+        Measured::read(&said).ok_or_else(|| format!("wrk did not measure ({status}): {log}{said}").into())
+    }
+
+    /// Begins to ask, and does not wait.
+    pub(crate) fn start(&self, directory: &Path) -> Result<Process, Trouble> {
         let script = directory.join("wrk.lua");
         fs::write(&script, format!("{REPORT}\n{}", self.script))
             .while_doing(format!("{} cannot be written", script.display()))?;
@@ -65,11 +74,7 @@ impl Load<'_> {
             "--".to_owned(),
         ];
         arguments.extend(self.arguments.iter().map(|&argument| argument.to_owned()));
-        let mut wrk = Process::start(Path::new("wrk"), &arguments, directory)?;
-        let status = wrk.wait(Duration::from_secs(u64::from(self.seconds)) + GRACE)?;
-        let said = fs::read_to_string(directory.join("wrk.out"))?;
-        let log = fs::read_to_string(directory.join("wrk.log"))?;
-        Measured::read(&said).ok_or_else(|| format!("wrk did not measure ({status}): {log}{said}").into())
+        Process::start(Path::new("wrk"), &arguments, directory)
     }
 }
 

@@ -4,6 +4,7 @@
 //! Invariant: what met an error counts for nothing, and every figure stands beside its limit of the same run.
 
 mod client;
+mod growth;
 mod limits;
 mod load;
 mod open_loop;
@@ -88,6 +89,13 @@ struct Wishes {
     /// How long each measurement of a round takes.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: Option<u32>,
+    /// Only how all of it changes from 10 thousand connections to a million and more; growth.json and growth.svg.
+    #[arg(long, conflicts_with_all = ["open", "only"])]
+    growth: bool,
+    /// With --growth: up to this many connections.
+    #[arg(long, value_name = "CONNECTIONS", requires = "growth", default_value = "5000000",
+        value_parser = clap::value_parser!(u64).range(growth::LEAST..=50_000_000))]
+    to: u64,
 }
 
 #[derive(Subcommand)]

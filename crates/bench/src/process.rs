@@ -7,11 +7,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use crate::trouble::{Trouble, While as _};
 
 /// The unit of `utime` and `stime` in `/proc`: a hundredth of a second, on every machine that Debian runs on.
 const TICK_US: u64 = 10_000;
 const STEP: Duration = Duration::from_millis(10);
+/// Where a start is waited for, which may be what is measured.
+const SHORT_STEP: Duration = Duration::from_millis(1);
 
 /// A program that was started here. Killed when dropped.
 pub(crate) struct Process {
@@ -82,8 +86,19 @@ impl Process {
             if started.elapsed() > patience {
                 return Err(format!("{} does not answer: {written}", self.name).into());
             }
-            sleep(STEP);
+            sleep(SHORT_STEP);
         }
+    }
+
+    /// Asks it to end, as an operator does, and waits until it has.
+    pub(crate) fn terminate(mut self, patience: Duration) -> Result<(), Trouble> {
+        let asked =
+            Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &self.id().to_string()]).status()?;
+        if !asked.success() {
+            return Err(format!("{} could not be asked to end", self.name).into());
+        }
+        let status = self.wait(patience)?;
+        if status.success() { Ok(()) } else { Err(format!("{} ended with {status}", self.name).into()) }
     }
 }
 
@@ -96,7 +111,7 @@ impl Drop for Process {
 }
 
 /// Memory that a process holds, in bytes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Memory {
     /// All that is resident, pages of mapped files among it.
     pub(crate) rss: u64,

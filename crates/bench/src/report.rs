@@ -168,12 +168,12 @@ fn middle(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a run are far below 2^52")]
-fn in_us(us: u64) -> f64 {
+pub(crate) fn in_us(us: u64) -> f64 {
     us as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no machine has so much memory")]
-fn in_mib(bytes: u64) -> f64 {
+pub(crate) fn in_mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 

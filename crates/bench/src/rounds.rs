@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use crate::limits::http::ConstantServer;
@@ -212,7 +213,7 @@ fn in_short(group: Group, round: &Round) -> String {
 }
 
 /// Keeps what a figure needs of several: the one in the middle, the least and the most.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) least: f64,

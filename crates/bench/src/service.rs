@@ -73,31 +73,45 @@ pub(crate) fn prepare(plan: &Plan<'_>) -> Result<String, Trouble> {
     command(plan, &["init"])?;
     command(plan, &["accounts", "create", "bench"])?;
     let said = command(plan, &["keys", "create", "--json", "--account", "bench", "--name", "bench"])?;
-    let said: Value = serde_json::from_str(&said).while_doing("the new API key cannot be read")?;
-    Ok(said.get("key").and_then(Value::as_str).ok_or("the service made no API key")?.to_owned())
+    made_key(&said)
 }
 
 /// Runs one command of the service to its end; what it printed.
 fn command(plan: &Plan<'_>, arguments: &[&str]) -> Result<String, Trouble> {
-    let mut process = Process::start(plan.program, arguments, &plan.directory)?;
-    let status = process.wait(PATIENCE)?;
-    let read = |kind| fs::read_to_string(plan.directory.join(format!("vimeo-connections.{kind}")));
+    let process = Process::start(plan.program, arguments, &plan.directory)?;
+    outcome(process, &plan.directory, PATIENCE)
+}
+
+/// Waits for a command of the service, started in that directory; what it printed.
+pub(crate) fn outcome(mut process: Process, directory: &Path, patience: Duration) -> Result<String, Trouble> {
+    let status = process.wait(patience)?;
+    let read = |kind| fs::read_to_string(directory.join(format!("vimeo-connections.{kind}")));
     if !status.success() {
-        return Err(format!("vimeo-connections {} failed: {}", arguments.join(" "), read("log")?).into());
+        return Err(format!("vimeo-connections failed ({status}): {}", read("log")?).into());
     }
     Ok(read("out")?)
+}
+
+/// Waits until a service that was started in that directory says where it listens.
+pub(crate) fn listening(process: &mut Process, directory: &Path) -> Result<SocketAddr, Trouble> {
+    process.wait_for(&directory.join("vimeo-connections.log"), PATIENCE, |line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let text = |name| line.get(name).and_then(Value::as_str);
+        text("message").filter(|message| *message == "listening").and(text("address")?.parse().ok())
+    })
+}
+
+/// The key that `keys create --json` made.
+pub(crate) fn made_key(said: &str) -> Result<String, Trouble> {
+    let said: Value = serde_json::from_str(said).while_doing("the new API key cannot be read")?;
+    Ok(said.get("key").and_then(Value::as_str).ok_or("the service made no API key")?.to_owned())
 }
 
 impl Service {
     pub(crate) fn start(plan: &Plan<'_>) -> Result<Self, Trouble> {
         let api_key = prepare(plan)?;
         let mut process = Process::start(plan.program, &["serve"], &plan.directory)?;
-        let log = plan.directory.join("vimeo-connections.log");
-        let address = process.wait_for(&log, PATIENCE, |line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            let text = |name| line.get(name).and_then(Value::as_str);
-            text("message").filter(|message| *message == "listening").and(text("address")?.parse().ok())
-        })?;
+        let address = listening(&mut process, &plan.directory)?;
         Ok(Self { process, address, api_key })
     }
 
@@ -115,7 +129,7 @@ impl Service {
 
     /// What requests to the service are made from.
     pub(crate) fn template(&self) -> Template {
-        Template { host: self.address.to_string(), api_key: self.api_key.clone() }
+        Template::of(self.address, &self.api_key)
     }
 }
 
@@ -127,6 +141,16 @@ pub(crate) struct Template {
 }
 
 impl Template {
+    /// A question that needs no key.
+    pub(crate) fn plain(address: SocketAddr, path: &str) -> Result<Request<Body>, Trouble> {
+        let host = address.to_string();
+        Ok(Request::builder().uri(path).header("Host", host).body(Body::new(Bytes::new()))?)
+    }
+
+    pub(crate) fn of(address: SocketAddr, api_key: &str) -> Self {
+        Self { host: address.to_string(), api_key: api_key.to_owned() }
+    }
+
     /// A request with the service's key; `path` is what comes after the collection's.
     pub(crate) fn request(&self, method: &str, path: &str, body: String) -> Result<Request<Body>, Trouble> {
         let mut request = Request::builder()

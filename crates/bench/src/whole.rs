@@ -14,7 +14,7 @@ use crate::paced::{self, Paced, Rates};
 use crate::rounds::{Found, GROUPS, Group, Pace, World, room};
 use crate::service::{Engine, Plan, prepare};
 use crate::trouble::{Trouble, While as _};
-use crate::{Given, Wishes, peers, picture, report, slow_vimeo};
+use crate::{Given, Wishes, growth, peers, picture, report, slow_vimeo};
 
 const QUICK: Pace = Pace { rounds: 3, seconds: 2 };
 const LONG: Pace = Pace { rounds: 5, seconds: 5 };
@@ -29,6 +29,9 @@ fn say(text: &str) {
 
 /// Measures what is wished, and writes the reports.
 pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<ExitCode, Trouble> {
+    if wishes.growth {
+        return growth::run(runtime, given, wishes, say);
+    }
     let usual = if wishes.quick { QUICK } else { LONG };
     let pace = Pace {
         rounds: wishes.rounds.unwrap_or(usual.rounds),
@@ -64,8 +67,10 @@ pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<E
         is_good &= open.iter().all(|paced| paced.errors == 0);
         write(&given.directory, "open.json", &open)?;
     }
-    // Other products, growth and a slow Vimeo: what measures them begins here, with a wish of its own and a file of its
-    // own beside latest.json.
+    drop(world);
+    if wishes.only.is_none() && !wishes.open && !wishes.quick {
+        is_good &= on_a_slow_vimeo(runtime, given, pace)? == ExitCode::SUCCESS;
+    }
     say(&format!("Written: {}", given.directory.display()));
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -184,7 +189,7 @@ fn closed_rate(found: &[Found], engine: Engine, operation: Operation) -> Option<
         .filter(|rate| *rate >= 1.0)
 }
 
-fn write(directory: &Path, name: &str, what: &impl Serialize) -> Result<(), Trouble> {
+pub(crate) fn write(directory: &Path, name: &str, what: &impl Serialize) -> Result<(), Trouble> {
     let path = directory.join(name);
     let text = serde_json::to_string_pretty(what)?;
     fs::write(&path, text + "\n").while_doing(format!("{} cannot be written", path.display()))

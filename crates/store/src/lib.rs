@@ -278,7 +278,7 @@ pub struct PostgresOptions {
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { coalesce: Coalesce::All, readers: 3, writers: 3, timeout: Duration::from_secs(5) }
+        Self { coalesce: Coalesce::All, readers: 3, writers: 2, timeout: Duration::from_secs(5) }
     }
 }
 

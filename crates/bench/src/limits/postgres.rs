@@ -108,6 +108,16 @@ pub(crate) fn administer(runtime: &Runtime, url: &str, statements: &[&str]) -> R
     })
 }
 
+/// How many bytes the database of that URL takes on the disk, its indexes included.
+pub(crate) fn size_bytes(runtime: &Runtime, url: &str) -> Result<u64, Trouble> {
+    let bytes: i64 = runtime.block_on(async {
+        let (client, _driver) = connect(url).await?;
+        let row = client.query_one("SELECT pg_database_size(current_database())", &[]).await?;
+        Ok::<_, Trouble>(row.try_get(0)?)
+    })?;
+    Ok(u64::try_from(bytes)?)
+}
+
 async fn connect(url: &str) -> Result<(Client, JoinSet<()>), Trouble> {
     let (client, connection) =
         tokio_postgres::connect(url, NoTls).await.while_doing("PostgreSQL cannot be reached")?;

@@ -10,8 +10,11 @@ use crate::Error;
 
 /// How many are kept when nobody reads. Readers never wait for each other: one more is opened instead.
 const KEPT: usize = 16;
-/// How much of the file a reader maps into memory: a limit of address space, not of memory used.
-const MMAP_BYTES: i64 = 1 << 30;
+/// How much of the file a reader maps into memory. What it has read there counts as the service's memory, once for each
+/// reader, though the system can take it back at any time: so much that a small database is mapped as a whole.
+const MMAP_BYTES: i64 = 64 << 20;
+/// What a reader keeps of the rest: the inner pages of the indexes, which every search goes through.
+const CACHE_KIBIBYTES: i32 = 8 * 1024;
 /// Prepared statements that a connection keeps.
 const STATEMENTS_KEPT: usize = 64;
 
@@ -62,6 +65,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect(path)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "mmap_size", MMAP_BYTES)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
 }

@@ -134,7 +134,7 @@ pub(crate) const KEYS: [Key; 26] = [
     key(
         "store.writers",
         Kind::Number { least: 1, most: 64 },
-        "3",
+        "2",
         "PostgreSQL: connections that write; each writes one batch at a time.",
     ),
     key(
