@@ -75,27 +75,28 @@ pub(super) fn update(
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
     }
-    let Some((current, old_sealing_key)) = find_version(database, account, &connection.id)? else {
+    let Some(stored) = find_stored(database, account, &connection.id)? else {
         return Ok(Err(Error::NotFound));
     };
-    if current != *expected_version {
-        return Ok(Err(Error::VersionConflict { current }));
+    if stored.version != *expected_version {
+        return Ok(Err(Error::VersionConflict { current: stored.version }));
     }
-    let named_so = find_id_by_name(database, account, connection.name.unique_part())?;
-    if named_so.is_some_and(|id| id != connection.id) {
-        return Ok(Err(Error::NameTaken));
+    if stored.name != connection.name.as_str()
+        && let Err(refusal) = rename(database, account, connection)?
+    {
+        return Ok(Err(refusal));
     }
+    // Without the names, so that their index is left alone: SQLite takes an entry out and puts it in again even where it
+    // stays the same.
     database
         .prepare_cached(
-            "UPDATE connections SET name = ?3, unique_name = ?4, description = ?5, is_enabled = ?6,
-                client_identifier = ?7, updated_at = ?8, version = ?9
+            "UPDATE connections SET description = ?3, is_enabled = ?4, client_identifier = ?5, updated_at = ?6,
+                version = ?7
              WHERE account_id = ?1 AND connection_id = ?2",
         )?
         .execute((
             account.as_str(),
             connection.id.as_str(),
-            connection.name.as_str(),
-            connection.name.unique_part(),
             connection.description.as_ref().map(Description::as_str),
             connection.availability.is_enabled(),
             connection.client_identifier.as_str(),
@@ -103,7 +104,7 @@ pub(super) fn update(
             connection.version,
         ))?;
     if let Some(sealed) = resealed {
-        sealing_keys::wipe(database, old_sealing_key)?;
+        sealing_keys::wipe(database, stored.sealing_key_id)?;
         let sealing_key_id = sealing_keys::insert(database, &sealed.sealing_key)?;
         database
             .prepare_cached(
@@ -131,10 +132,10 @@ pub(super) fn delete(
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
     }
-    let Some((_, sealing_key_id)) = find_version(database, account, id)? else {
+    let Some(stored) = find_stored(database, account, id)? else {
         return Ok(Ok(Changed::No));
     };
-    sealing_keys::wipe(database, sealing_key_id)?;
+    sealing_keys::wipe(database, stored.sealing_key_id)?;
     database
         .prepare_cached("DELETE FROM connections WHERE account_id = ?1 AND connection_id = ?2")?
         .execute((account.as_str(), id.as_str()))?;
@@ -156,17 +157,49 @@ pub(super) fn delete_of_account(
         .execute((account.as_str(), limit))
 }
 
-/// A connection's version, and the number of its sealing key.
-fn find_version(
+/// Gives a connection the name that it is to have, if no other one has it.
+fn rename(database: &rusqlite::Connection, account: &AccountId, connection: &Connection) -> Step<()> {
+    let named_so = find_id_by_name(database, account, connection.name.unique_part())?;
+    if named_so.is_some_and(|id| id != connection.id) {
+        return Ok(Err(Error::NameTaken));
+    }
+    database
+        .prepare_cached(
+            "UPDATE connections SET name = ?3, unique_name = ?4 WHERE account_id = ?1 AND connection_id = ?2",
+        )?
+        .execute((
+            account.as_str(),
+            connection.id.as_str(),
+            connection.name.as_str(),
+            connection.name.unique_part(),
+        ))?;
+    Ok(Ok(()))
+}
+
+/// What a write must know of the connection as it is.
+struct Stored {
+    version: u64,
+    sealing_key_id: i64,
+    name: String,
+}
+
+fn find_stored(
     database: &rusqlite::Connection,
     account: &AccountId,
     id: &ConnectionId,
-) -> rusqlite::Result<Option<(u64, i64)>> {
+) -> rusqlite::Result<Option<Stored>> {
     database
         .prepare_cached(
-            "SELECT version, sealing_key_id FROM connections WHERE account_id = ?1 AND connection_id = ?2",
+            "SELECT version, sealing_key_id, name FROM connections WHERE account_id = ?1 AND connection_id = ?2",
         )?
-        .query_row((account.as_str(), id.as_str()), |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row((account.as_str(), id.as_str()), |row| {
+            let mut columns = Columns::of(row);
+            Ok(Stored {
+                version: columns.take()?,
+                sealing_key_id: columns.take()?,
+                name: columns.take()?,
+            })
+        })
         .optional()
 }
 

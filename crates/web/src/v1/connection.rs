@@ -216,6 +216,10 @@ impl<'a> From<&'a Connection> for CreatedOut<'a> {
 
 impl<'a> From<&'a Connection> for ConnectionOut<'a> {
     fn from(connection: &'a Connection) -> Self {
+        let created_date = connection.created_at.to_string();
+        // Most were never changed, and a page has a hundred dates.
+        let is_changed = connection.updated_at != connection.created_at;
+        let updated_date = if is_changed { connection.updated_at.to_string() } else { created_date.clone() };
         Self {
             connection_id: connection.id.as_str(),
             name: connection.name.as_str(),
@@ -223,8 +227,8 @@ impl<'a> From<&'a Connection> for ConnectionOut<'a> {
             client_identifier: connection.client_identifier.as_str(),
             r#type: CONNECTION_TYPE,
             enabled: connection.availability.is_enabled(),
-            created_date: connection.created_at.to_string(),
-            updated_date: connection.updated_at.to_string(),
+            created_date,
+            updated_date,
             version: connection.version,
         }
     }
