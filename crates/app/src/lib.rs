@@ -118,6 +118,6 @@ impl App {
 
     fn next_id(&self) -> AscendingId {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.make(self.clock.now(), self.randomness.bytes())
+        ids.make(self.clock.now(), self.randomness.identifier_bytes())
     }
 }

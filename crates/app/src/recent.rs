@@ -21,7 +21,13 @@ const KEPT_MAX: usize = 10_000;
 
 /// Answers by what they were asked with. Only what was found is kept: whoever is new is known at once.
 pub(crate) struct Recent<K, V> {
-    entries: Mutex<HashMap<K, Entry<V>>>,
+    entries: Mutex<Entries<K, V>>,
+}
+
+struct Entries<K, V> {
+    by_key: HashMap<K, Entry<V>>,
+    /// When those that were too old were last let go of.
+    swept_at: Instant,
 }
 
 /// An answer, and its age when it was looked at.
@@ -53,7 +59,7 @@ enum Found<'a, K: Eq + Hash, V> {
 
 impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
     pub(crate) fn new() -> Self {
-        Self { entries: Mutex::new(HashMap::new()) }
+        Self { entries: Mutex::new(Entries { by_key: HashMap::new(), swept_at: Instant::now() }) }
     }
 
     /// The answer of a moment ago, or else a new one. While one asks, others with the same key wait for that answer; if
@@ -86,28 +92,24 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
 
     fn look(&self, key: &K) -> Found<'_, K, V> {
         let mut entries = self.entries();
-        match entries.get(key) {
+        match entries.by_key.get(key) {
             Some(Entry::Known { value, asked_at }) if asked_at.elapsed() <= AGE_MAX => {
                 return Found::Known(Aged { value: value.clone(), age: asked_at.elapsed() });
             }
             Some(Entry::Asking(done)) => return Found::Asking(done.clone()),
-            Some(Entry::Known { .. }) => {}
-            None => {
-                if entries.len() >= KEPT_MAX {
-                    entries.retain(|_, entry| entry.is_of_use());
-                }
-                if entries.len() >= KEPT_MAX {
-                    return Found::Full;
-                }
-            }
+            Some(Entry::Known { .. }) | None => {}
+        }
+        entries.sweep();
+        if entries.by_key.len() >= KEPT_MAX && !entries.by_key.contains_key(key) {
+            return Found::Full;
         }
         let (closed_when_done, done) = watch::channel(());
-        entries.insert(key.clone(), Entry::Asking(done));
+        entries.by_key.insert(key.clone(), Entry::Asking(done));
         Found::Ours(Asking { recent: self, key: Some(key.clone()), _closed_when_done: closed_when_done })
     }
 
     fn known(&self, key: &K) -> Option<Aged<V>> {
-        match self.entries().get(key) {
+        match self.entries().by_key.get(key) {
             Some(Entry::Known { value, asked_at }) if asked_at.elapsed() <= AGE_MAX => {
                 Some(Aged { value: value.clone(), age: asked_at.elapsed() })
             }
@@ -117,8 +119,18 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
 }
 
 impl<K, V> Recent<K, V> {
-    fn entries(&self) -> MutexGuard<'_, HashMap<K, Entry<V>>> {
+    fn entries(&self) -> MutexGuard<'_, Entries<K, V>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K, V> Entries<K, V> {
+    /// Lets go of what is too old to be of use, wrapped keys of accounts among it that may be deleted by now.
+    fn sweep(&mut self) {
+        if self.swept_at.elapsed() > AGE_MAX {
+            self.by_key.retain(|_, entry| entry.is_of_use());
+            self.swept_at = Instant::now();
+        }
     }
 }
 
@@ -143,7 +155,7 @@ struct Asking<'a, K: Eq + Hash, V> {
 impl<K: Eq + Hash, V> Asking<'_, K, V> {
     fn keep(mut self, value: V, asked_at: Instant) {
         if let Some(key) = self.key.take() {
-            self.recent.entries().insert(key, Entry::Known { value, asked_at });
+            self.recent.entries().by_key.insert(key, Entry::Known { value, asked_at });
         }
     }
 }
@@ -151,7 +163,7 @@ impl<K: Eq + Hash, V> Asking<'_, K, V> {
 impl<K: Eq + Hash, V> Drop for Asking<'_, K, V> {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
-            self.recent.entries().remove(&key);
+            self.recent.entries().by_key.remove(&key);
         }
     }
 }
@@ -288,6 +300,6 @@ mod tests {
         advance(Duration::from_millis(701)).await;
         assert_eq!(database.ask(&recent, many).await, aged(KEPT_MAX + 2, 0));
         assert_eq!(database.ask(&recent, many).await, aged(KEPT_MAX + 2, 0));
-        assert_eq!(recent.entries().len(), 1);
+        assert_eq!(recent.entries().by_key.len(), 1);
     }
 }

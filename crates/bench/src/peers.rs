@@ -262,7 +262,12 @@ fn rows(peers: &[Peer], samples: &[(usize, Option<usize>, Vec<Measured>)]) -> Ve
         let Some(peer) = peers.get(*at) else { continue };
         let Some(rate) = Spread::of(found.iter().map(Measured::requests_per_second)) else { continue };
         let ours = of_us(read.is_some()).into_iter().flatten();
-        let pairs = ours.zip(found).filter(|_| *at > 0);
+        // A row that is void on either side is beside nothing.
+        let is_sound = |one: &Measured| one.fault().is_none();
+        let is_comparable = *at > 0
+            && found.iter().all(is_sound)
+            && of_us(read.is_some()).is_some_and(|ours| ours.iter().all(is_sound));
+        let pairs = ours.zip(found).filter(|_| is_comparable);
         let ratios = pairs.map(|(ours, theirs)| ours.requests_per_second() / theirs.requests_per_second());
         let middle = |value: fn(&Measured) -> u64| {
             Spread::of(found.iter().map(|one| f64::from(u32::try_from(value(one)).unwrap_or(u32::MAX))))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// How much is asked of the generator at a time. It takes new seed from the processor each time that it is asked, which
-/// costs more than the bytes do, and a creation needs some in eight places.
+/// How much is drawn at a time for identifiers. The generator takes new seed from the processor each time that it is
+/// asked, which costs more than the bytes do.
 const RESERVE_BYTES: usize = 1024;
 
 thread_local! {
@@ -16,7 +16,10 @@ thread_local! {
 
 /// A source of random bytes.
 #[derive(Clone)]
-pub struct Randomness(Arc<Fill>);
+pub struct Randomness {
+    fill: Arc<Fill>,
+    fill_identifiers: Arc<Fill>,
+}
 
 type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
@@ -27,25 +30,33 @@ impl Randomness {
     /// If the system has no randomness to give: nothing here could go on safely.
     #[expect(clippy::disallowed_methods, reason = "the one place where randomness enters")]
     pub fn system() -> Self {
-        Self(Arc::new(|bytes| {
-            RESERVE.with_borrow_mut(|reserve| {
-                reserve.take(bytes, |reserve| {
-                    let filled = aws_lc_rs::rand::fill(reserve);
-                    assert!(filled.is_ok(), "the system gives no randomness");
-                });
-            });
-        }))
+        let fill = |bytes: &mut [u8]| {
+            let filled = aws_lc_rs::rand::fill(bytes);
+            assert!(filled.is_ok(), "the system gives no randomness");
+        };
+        let fill_identifiers =
+            move |bytes: &mut [u8]| RESERVE.with_borrow_mut(|reserve| reserve.take(bytes, fill));
+        Self { fill: Arc::new(fill), fill_identifiers: Arc::new(fill_identifiers) }
     }
 
     /// Bytes that the caller chooses: for tests and frozen vectors.
     pub fn from_fn(fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(fill))
+        let fill: Arc<Fill> = Arc::new(fill);
+        Self { fill_identifiers: fill.clone(), fill }
     }
 
-    /// So many bytes.
+    /// So many bytes, for keys and nonces.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        (self.0)(&mut bytes);
+        (self.fill)(&mut bytes);
+        bytes
+    }
+
+    /// So many bytes for an identifier, out of some that were drawn together. Not for keys: in two copies of one machine's
+    /// memory those that wait would be the same.
+    pub fn identifier_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.fill_identifiers)(&mut bytes);
         bytes
     }
 }
@@ -65,6 +76,8 @@ impl Reserve {
     fn take(&mut self, wanted: &mut [u8], refill: impl Fn(&mut [u8])) {
         for part in wanted.chunks_mut(RESERVE_BYTES) {
             if RESERVE_BYTES - self.next < part.len() {
+                // Should this end in a panic, nothing is left to take.
+                self.next = RESERVE_BYTES;
                 refill(&mut *self.bytes);
                 self.next = 0;
             }
@@ -132,7 +145,7 @@ mod tests {
 
     #[test]
     fn no_two_draws_are_alike_on_any_thread() {
-        let draw = || (0..500).map(|_| Randomness::system().bytes::<16>()).collect::<Vec<_>>();
+        let draw = || (0..500).map(|_| Randomness::system().identifier_bytes::<16>()).collect::<Vec<_>>();
         let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(draw)).collect();
         let draws: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         assert_eq!(draws.iter().collect::<HashSet<_>>().len(), 2_000);

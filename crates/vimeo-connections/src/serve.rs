@@ -130,7 +130,7 @@ fn settings(config: &Config) -> web::Settings {
         unknown_fields: config.unknown_fields,
         client_address: config.client_address,
         cors: config.cors.clone(),
-        request_ids: RequestIds::from_fn(move || randomness.bytes()),
+        request_ids: RequestIds::from_fn(move || randomness.identifier_bytes()),
     }
 }
 

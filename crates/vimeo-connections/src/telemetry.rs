@@ -1,7 +1,7 @@
 //! Logs: JSON or readable lines on standard error. No body, no header and no secret ever enters one.
 
 use std::any::Any;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 use tracing::field::{Field, Visit};
@@ -104,7 +104,10 @@ impl Members {
 
 impl Visit for Members {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.member(field.name().trim_start_matches("r#"), &format!("{value:?}"));
+        let mut text = String::new();
+        // What cannot be shown is shown as far as it goes.
+        let _ = write!(text, "{value:?}");
+        self.member(field.name().trim_start_matches("r#"), &text);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {

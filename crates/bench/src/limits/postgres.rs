@@ -1,5 +1,5 @@
 //! P: the service's own tables and rows in PostgreSQL, with no HTTP, no sealing and no rules: writes many in a statement
-//! with three statements in flight, reads pipelined over three sessions.
+//! with two statements in flight, reads pipelined over three sessions.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ use super::{SUBMITTERS, per_second};
 use crate::record;
 use crate::trouble::{Trouble, While as _};
 
-/// As the service has them by default, for reading and for writing.
-const SESSIONS: usize = 3;
+/// As the service has them by default.
+const READERS: usize = 3;
+const WRITERS: usize = 2;
 const ROWS_PER_STATEMENT: usize = 64;
 /// What reads and updates choose from.
 pub(crate) const BASE: u64 = 10_000;
@@ -148,7 +149,7 @@ impl Database {
     pub(crate) fn open(runtime: &Runtime, url: &str) -> Result<Self, Trouble> {
         let database = runtime.block_on(async {
             let mut sessions = Vec::new();
-            for _ in 0..SESSIONS {
+            for _ in 0..READERS.max(WRITERS) {
                 sessions.push(Session::open(url).await?);
             }
             let first = sessions.first().ok_or("there is no session")?;
@@ -187,7 +188,7 @@ impl Database {
 
     async fn read(&self, work: Work, end: Instant) -> Result<u64, Trouble> {
         let mut submitters = JoinSet::new();
-        for (submitter, session) in (0..SUBMITTERS as u64).zip(self.sessions.iter().cycle()) {
+        for (submitter, session) in (0..SUBMITTERS as u64).zip(self.sessions.iter().take(READERS).cycle()) {
             let (session, account) = (session.clone(), self.account.clone());
             submitters.spawn(async move {
                 let mut count = 0;
@@ -214,7 +215,7 @@ impl Database {
         let (queue, waiting) = mpsc::channel::<Row>(4 * SUBMITTERS);
         let waiting = Arc::new(Mutex::new(waiting));
         let mut writers = JoinSet::new();
-        for session in &self.sessions {
+        for session in self.sessions.iter().take(WRITERS) {
             let (session, waiting) = (session.clone(), Arc::clone(&waiting));
             let (account, api_key) = (self.account.clone(), self.api_key.clone());
             writers.spawn(async move {

@@ -132,10 +132,16 @@ pub(super) fn delete(
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
     }
-    let Some(stored) = find_stored(database, account, id)? else {
+    let sealing_key_id = database
+        .prepare_cached(
+            "SELECT sealing_key_id FROM connections WHERE account_id = ?1 AND connection_id = ?2",
+        )?
+        .query_row((account.as_str(), id.as_str()), |row| row.get(0))
+        .optional()?;
+    let Some(sealing_key_id) = sealing_key_id else {
         return Ok(Ok(Changed::No));
     };
-    sealing_keys::wipe(database, stored.sealing_key_id)?;
+    sealing_keys::wipe(database, sealing_key_id)?;
     database
         .prepare_cached("DELETE FROM connections WHERE account_id = ?1 AND connection_id = ?2")?
         .execute((account.as_str(), id.as_str()))?;
