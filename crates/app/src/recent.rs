@@ -175,6 +175,7 @@ mod tests {
 
     use tokio::sync::{Mutex as Gate, oneshot};
     use tokio::time::advance;
+    use tokio_util::task::TaskTracker;
 
     use super::*;
 
@@ -190,6 +191,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as it is compared with what was found")]
     fn aged(value: usize, millis: u64) -> Option<Aged<usize>> {
         Some(Aged { value, age: Duration::from_millis(millis) })
     }
@@ -236,7 +238,7 @@ mod tests {
     async fn one_asks_for_all_who_come_meanwhile() {
         let (recent, database) = (Arc::new(Recent::new()), Arc::new(Database::default()));
         let (answer, answered) = oneshot::channel::<Result<Option<usize>, Error>>();
-        let first = tokio::spawn({
+        let first = TaskTracker::new().spawn({
             let recent = recent.clone();
             async move { recent.find(&1, async || answered.await.unwrap()).await }
         });
@@ -244,7 +246,7 @@ mod tests {
         let others: Vec<_> = (0..5)
             .map(|_| {
                 let (recent, database) = (recent.clone(), database.clone());
-                tokio::spawn(async move { database.ask(&recent, 1).await })
+                TaskTracker::new().spawn(async move { database.ask(&recent, 1).await })
             })
             .collect();
         tokio::task::yield_now().await;
@@ -263,7 +265,7 @@ mod tests {
             let (recent, database) = (Arc::new(Recent::new()), Arc::new(Database::default()));
             let gate = Arc::new(Gate::new(()));
             let closed = gate.clone().lock_owned().await;
-            let first = tokio::spawn({
+            let first = TaskTracker::new().spawn({
                 let (recent, gate) = (recent.clone(), gate.clone());
                 let answer = async move || {
                     drop(gate.lock().await);
@@ -272,7 +274,7 @@ mod tests {
                 async move { recent.find(&1, answer).await }
             });
             tokio::task::yield_now().await;
-            let other = tokio::spawn({
+            let other = TaskTracker::new().spawn({
                 let (recent, database) = (recent.clone(), database.clone());
                 async move { database.ask(&recent, 1).await }
             });

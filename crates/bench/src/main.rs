@@ -67,6 +67,7 @@ struct Given {
 
 /// What whoever runs it may ask for.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Wishes {
     /// Three short rounds instead of five long ones: three minutes at most.
     #[arg(long)]
