@@ -92,12 +92,12 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
 
     fn look(&self, key: &K) -> Found<'_, K, V> {
         let mut entries = self.entries();
-        match entries.by_key.get(key) {
-            Some(Entry::Known { value, asked_at }) if asked_at.elapsed() <= AGE_MAX => {
-                return Found::Known(Aged { value: value.clone(), age: asked_at.elapsed() });
-            }
-            Some(Entry::Asking(done)) => return Found::Asking(done.clone()),
-            Some(Entry::Known { .. }) | None => {}
+        let entry = entries.by_key.get(key);
+        if let Some(aged) = entry.and_then(Entry::known) {
+            return Found::Known(aged);
+        }
+        if let Some(Entry::Asking(done)) = entry {
+            return Found::Asking(done.clone());
         }
         entries.sweep();
         if entries.by_key.len() >= KEPT_MAX && !entries.by_key.contains_key(key) {
@@ -109,12 +109,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
     }
 
     fn known(&self, key: &K) -> Option<Aged<V>> {
-        match self.entries().by_key.get(key) {
-            Some(Entry::Known { value, asked_at }) if asked_at.elapsed() <= AGE_MAX => {
-                Some(Aged { value: value.clone(), age: asked_at.elapsed() })
-            }
-            _ => None,
-        }
+        self.entries().by_key.get(key).and_then(Entry::known)
     }
 }
 
@@ -135,10 +130,24 @@ impl<K, V> Entries<K, V> {
 }
 
 impl<V> Entry<V> {
-    fn is_of_use(&self) -> bool {
+    /// How old the answer is, if it is young enough to be given.
+    fn age(&self) -> Option<Duration> {
         match self {
-            Self::Asking(_) => true,
-            Self::Known { asked_at, .. } => asked_at.elapsed() <= AGE_MAX,
+            Self::Asking(_) => None,
+            Self::Known { asked_at, .. } => Some(asked_at.elapsed()).filter(|age| *age <= AGE_MAX),
+        }
+    }
+
+    fn is_of_use(&self) -> bool {
+        matches!(self, Self::Asking(_)) || self.age().is_some()
+    }
+}
+
+impl<V: Clone> Entry<V> {
+    fn known(&self) -> Option<Aged<V>> {
+        match self {
+            Self::Asking(_) => None,
+            Self::Known { value, .. } => self.age().map(|age| Aged { value: value.clone(), age }),
         }
     }
 }

@@ -1,17 +1,17 @@
--- Changes one after the other of many, so that none has two requests in flight. Arguments: the path of the collection,
--- the API key, a file with an id and its version a line, and a file with a body in which ######## stands for the
--- version (any number of at most eight digits: JSON takes the spaces after it).
-local before, after, versions, count, at = {}, nil, {}, 0, 0
+-- Changes one after the other of many, so that none has two requests in flight. Arguments: the path of the collection, a
+-- file with an API key, an id and a version a line, and a file with a body in which ######## stands for the version (any
+-- number of at most eight digits: JSON takes the spaces after it).
+local before, versions, after, count, at = {}, {}, nil, 0, 0
 local is_looked_at = false
 
 function init(arguments)
-    local file = assert(io.open(arguments[4], "rb"))
+    local file = assert(io.open(arguments[3], "rb"))
     local body = file:read("*a")
     file:close()
-    wrk.headers["Authorization"] = arguments[2]
     wrk.headers["Content-Type"] = "application/json"
-    for line in io.lines(arguments[3]) do
-        local id, version = line:match("^(%S+) (%d+)$")
+    for line in io.lines(arguments[2]) do
+        local key, id, version = line:match("^(%S+) (%S+) (%d+)$")
+        wrk.headers["Authorization"] = key
         local message = wrk.format("PUT", arguments[1] .. "/" .. id, nil, body)
         local first, last = message:find("########", 1, true)
         count = count + 1

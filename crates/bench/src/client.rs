@@ -7,12 +7,30 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::trouble::{Trouble, While as _};
 
 pub(crate) type Body = Full<Bytes>;
+
+/// A page of the service's list.
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    #[serde(rename = "Items")]
+    pub(crate) items: Vec<Item>,
+    #[serde(rename = "nextPageKey")]
+    pub(crate) next_page_key: Option<String>,
+}
+
+/// What is read of one of the service's connections.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Item {
+    pub(crate) connection_id: String,
+    pub(crate) version: u64,
+}
 
 /// A connection that is kept open.
 pub(crate) struct Client {

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, While as _};
 
 /// Measures the service beside the limits of this machine. ./bench builds and starts all that this needs.
 #[derive(Parser)]
@@ -63,6 +63,20 @@ struct Given {
     /// What scripts/peers told of the peers that it started.
     #[arg(long, value_name = "FILE", hide = true)]
     peers_told: Option<PathBuf>,
+}
+
+impl Given {
+    /// The directory for data, made if it is not there; its path without links.
+    fn make_work(&self) -> Result<PathBuf, Trouble> {
+        std::fs::create_dir_all(&self.work)?;
+        Ok(self.work.canonicalize()?)
+    }
+
+    /// The program of the service.
+    fn service(&self) -> Result<PathBuf, Trouble> {
+        let program = self.programs.join("vimeo-connections").canonicalize();
+        program.while_doing(format!("the service is not in {}: ./bench builds it", self.programs.display()))
+    }
 }
 
 /// What whoever runs it may ask for.

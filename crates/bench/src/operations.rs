@@ -9,7 +9,7 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
-use crate::client::Client;
+use crate::client::{Client, Item, Page};
 use crate::load::{Load, Measured};
 use crate::open_loop::{self, Questions, Schedule};
 use crate::process::{Memory, family_cpu_us};
@@ -90,21 +90,6 @@ struct Walk {
     items: u64,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    #[serde(rename = "Items")]
-    items: Vec<Item>,
-    #[serde(rename = "nextPageKey")]
-    next_page_key: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Item {
-    connection_id: String,
-    version: u64,
-}
-
 impl Subject {
     /// Starts a service and creates the base through it.
     pub(crate) fn start(
@@ -149,7 +134,7 @@ impl Subject {
             Operation::Create => (include_str!("../lua/create.lua"), vec![&path, key, &body, &first]),
             Operation::Get => (include_str!("../lua/get.lua"), vec![&path, key, &ids]),
             Operation::List | Operation::DeepList => (include_str!("../lua/constant.lua"), vec![&path, key]),
-            Operation::Update => (include_str!("../lua/update.lua"), vec![&path, key, &versions, &change]),
+            Operation::Update => (include_str!("../lua/update.lua"), vec![&path, &versions, &change]),
         };
         let load = Load {
             address: self.service.address,
@@ -215,8 +200,10 @@ impl Subject {
         match operation {
             Operation::Update => {
                 let items = self.base().await?;
-                let lines: Vec<String> =
-                    items.iter().map(|item| format!("{} {}", item.connection_id, item.version)).collect();
+                let lines: Vec<String> = items
+                    .iter()
+                    .map(|item| format!("{} {} {}", self.service.api_key, item.connection_id, item.version))
+                    .collect();
                 fs::write(self.pool.join("versions"), lines.join("\n"))?;
                 Ok(items.iter().map(|item| item.version).sum())
             }

@@ -78,9 +78,7 @@ pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<E
 /// The service and others, one loaded at a time.
 fn beside_peers(runtime: &Runtime, given: &Given, pace: Pace) -> Result<ExitCode, Trouble> {
     let told = given.peers_told.as_deref().ok_or("there are no peers: ./bench --peers starts them")?;
-    fs::create_dir_all(&given.work)?;
-    let work = given.work.canonicalize()?;
-    let program = given.programs.join("vimeo-connections").canonicalize()?;
+    let (work, program) = (given.make_work()?, given.service()?);
     let (table, rows) = peers::run(runtime, &program, (told, &work), pace, say)?;
     say(&format!("\n{table}"));
     write(&given.directory, "peers.json", &rows)?;
@@ -88,8 +86,7 @@ fn beside_peers(runtime: &Runtime, given: &Given, pace: Pace) -> Result<ExitCode
 }
 
 fn on_a_slow_vimeo(runtime: &Runtime, given: &Given, pace: Pace) -> Result<ExitCode, Trouble> {
-    fs::create_dir_all(&given.work)?;
-    let work = given.work.canonicalize()?;
+    let work = given.make_work()?;
     let found = slow_vimeo::run(runtime, &given.programs, &work, pace, say)?;
     say(&format!("\n{}", found.table()));
     write(&given.directory, "slow_vimeo.json", &found)?;
@@ -109,13 +106,7 @@ fn groups(only: Option<&str>) -> Result<Vec<Group>, Trouble> {
 
 /// Starts what the groups need.
 fn prepare_all<'a>(runtime: &'a Runtime, given: &Given, groups: &[Group]) -> Result<World<'a>, Trouble> {
-    fs::create_dir_all(&given.work)?;
-    let directory = given.work.canonicalize()?;
-    let program = given
-        .programs
-        .join("vimeo-connections")
-        .canonicalize()
-        .while_doing(format!("the service is not in {}: ./bench builds it", given.programs.display()))?;
+    let (directory, program) = (given.make_work()?, given.service()?);
     let needs = |engine| groups.iter().any(|group| group.engine == engine);
     let constant = ConstantServer::start(&room(&directory, "constant")?)?;
     let plan = |name: &str, database_url| Plan {

@@ -21,7 +21,7 @@ use crate::service::COLLECTION;
 use crate::trouble::Trouble;
 
 const GET: &str = include_str!("../../lua/growth_get.lua");
-const UPDATE: &str = include_str!("../../lua/growth_update.lua");
+const UPDATE: &str = include_str!("../../lua/update.lua");
 const LIST: &str = include_str!("../../lua/constant.lua");
 /// How many different ones gets ask for.
 const GOT: usize = 100_000;

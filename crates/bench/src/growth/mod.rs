@@ -25,7 +25,7 @@ use self::stages::{Databases, Growing};
 use self::table::Growth;
 use crate::limits::http::ConstantServer;
 use crate::rounds::{Pace, room};
-use crate::trouble::{Trouble, While as _};
+use crate::trouble::Trouble;
 use crate::whole::write;
 use crate::{Given, Wishes};
 
@@ -48,13 +48,7 @@ pub(crate) fn run(
         seconds: wishes.seconds.unwrap_or(usual.seconds),
     };
     fs::create_dir_all(&given.directory)?;
-    fs::create_dir_all(&given.work)?;
-    let directory = given.work.canonicalize()?;
-    let program = given
-        .programs
-        .join("vimeo-connections")
-        .canonicalize()
-        .while_doing(format!("the service is not in {}: ./bench builds it", given.programs.display()))?;
+    let (directory, program) = (given.make_work()?, given.service()?);
     let home = Home::new(&program, &room(&directory, "growth")?);
     let databases = Databases::configure(&home, given.postgres.as_deref())?;
     say("Making accounts and keys with the service's own commands");

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use hyper::StatusCode;
 use serde::Deserialize;
 
-use crate::client::Client;
+use crate::client::{Client, Item, Page};
 use crate::operations::PAGE;
 use crate::service::Template;
 use crate::trouble::{Trouble, While as _};
@@ -51,21 +51,6 @@ impl Place {
 pub(crate) struct Picked {
     account: usize,
     id: String,
-    version: u64,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    #[serde(rename = "Items")]
-    items: Vec<Item>,
-    #[serde(rename = "nextPageKey")]
-    next_page_key: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Item {
-    connection_id: String,
     version: u64,
 }
 
