@@ -10,7 +10,7 @@ pub(crate) const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 const PATIENCE_BYTES: usize = 64 * BODY_LIMIT_BYTES;
 
 /// The body is longer than the limit, or ended before its end.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Unreadable;
 
 /// The whole body.

@@ -15,9 +15,10 @@ use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
 
 use crate::body;
+use crate::desk::Desk;
 use crate::errors;
 use crate::faults;
-use crate::http::Desk;
+use crate::state::NewApp;
 use members::Members;
 
 const PREFIX: &str = "/_sandbox";
@@ -28,7 +29,7 @@ const INDEX: [(&str, &str, &str); 14] = [
     (
         "POST",
         "/_sandbox/apps",
-        "Makes an app: {\"name\"?, \"upload_access\"? (true)}. Answers with its credentials.",
+        "Makes an app: {\"name\"?, \"upload_access\"? (true), \"redirect_uris\"? ([])}. Answers with its credentials.",
     ),
     (
         "POST",
@@ -103,21 +104,26 @@ async fn show_credentials(State(desk): State<Arc<Desk>>) -> Response {
 
 async fn create_app(State(desk): State<Arc<Desk>>, body: Body) -> Response {
     let read = members(body).await.and_then(|mut members| {
-        members.refuse_unknown("an app", &["name", "upload_access"])?;
-        Ok((members.text("name")?, members.truth("upload_access")?))
+        members.refuse_unknown("an app", &["name", "upload_access", "redirect_uris"])?;
+        let redirect_uris = members.texts("redirect_uris")?.unwrap_or_default();
+        Ok((members.text("name")?, members.truth("upload_access")?, redirect_uris))
     });
-    let (name, upload_access) = match read {
+    let (name, upload_access, redirect_uris) = match read {
         Ok(read) => read,
         Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
     };
-    let name = name.unwrap_or_else(|| "Another App".to_owned());
-    let app = desk.world().add_app(name, upload_access.unwrap_or(true));
+    let app = desk.world().add_app(NewApp {
+        name: name.unwrap_or_else(|| "Another App".to_owned()),
+        has_upload_access: upload_access.unwrap_or(true),
+        redirect_uris,
+    });
     let shown = json!({
         "client_id": app.client_id,
         "client_secret": app.client_secret,
         "name": app.name,
         "uri": app.id.to_string(),
         "upload_access": app.has_upload_access,
+        "redirect_uris": app.redirect_uris,
     });
     done(StatusCode::CREATED, &shown)
 }

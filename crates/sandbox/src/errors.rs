@@ -65,6 +65,67 @@ pub(crate) fn no_user() -> Response {
     full(StatusCode::UNAUTHORIZED, 8002, STRANGE, "The authentication token is missing a user ID.")
 }
 
+/// A token that may not do this. The shape is the legacy one, as captured.
+pub(crate) fn missing_scope(scope: &str) -> Response {
+    legacy(StatusCode::FORBIDDEN, &format!("Your access token does not have the \"{scope}\" scope"))
+}
+
+/// A body that is longer than the sandbox reads, or that ended before its end.
+pub(crate) fn body_too_long() -> Response {
+    malformed_body("The request body is longer than 1 MiB, or it was cut short.")
+}
+
+/// A body that cannot be made sense of.
+pub(crate) fn malformed_body(message: &str) -> Response {
+    full(StatusCode::BAD_REQUEST, 2205, "The request body is malformed.", message)
+}
+
+/// A body that is not JSON.
+pub(crate) fn not_json() -> Response {
+    full(StatusCode::BAD_REQUEST, 2700, "The request body is malformed.", "The body isn't valid JSON.")
+}
+
+/// What a path or a body names is not there, or not for this caller.
+pub(crate) fn missing_resource() -> Response {
+    let text = "The specified resource doesn't exist.";
+    full(StatusCode::NOT_FOUND, 5000, text, text)
+}
+
+/// The same for a folder.
+pub(crate) fn missing_folder() -> Response {
+    let text = "The requested folder couldn't be found.";
+    full(StatusCode::NOT_FOUND, 5000, text, text)
+}
+
+/// One thing that is wrong with a body.
+#[derive(Debug)]
+pub(crate) struct Invalid {
+    /// The path of the member, with dots.
+    pub(crate) field: String,
+    pub(crate) code: u32,
+    pub(crate) message: String,
+}
+
+/// A body with members that are not acceptable, all of them named.
+pub(crate) fn invalid(parameters: &[Invalid]) -> Response {
+    let text = "You have provided an invalid parameter. Please contact developer of this application.";
+    let parameters: Vec<Value> = parameters
+        .iter()
+        .map(|Invalid { field, code, message }| {
+            json!({"field": field, "error_code": code, "error": message, "developer_message": message})
+        })
+        .collect();
+    let body = json!({
+        "error": text,
+        "link": null,
+        "developer_message": "The parameters passed to this API endpoint did not pass Vimeo's validation. \
+                              Please check the invalid_parameters list for more information",
+        "error_code": 2204,
+        "invalid_parameters": parameters,
+    });
+    answer(StatusCode::BAD_REQUEST, ERROR, &body)
+}
+
 /// There is nothing at this address.
 pub(crate) async fn not_found() -> Response {
     let message = "This address is unknown to the sandbox; its README lists what it covers.";

@@ -3,86 +3,31 @@
 //! A request is journalled, then a fault may befall it, then it is counted against its user's window, then its
 //! Accept header is read, and then it is answered.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, VARY, VIA};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use jiff::Timestamp;
 
-use crate::Options;
 use crate::accept;
-use crate::ambient::{Clock, iso_8601};
+use crate::ambient::iso_8601;
+use crate::ask::{Payload, Visitor};
+use crate::body;
 use crate::credentials::Credentials;
+use crate::desk::Desk;
 use crate::errors;
-use crate::faults::{self, Faults};
+use crate::faults;
 use crate::fields;
-use crate::journal::{Arrival, Journal};
+use crate::journal::Arrival;
 use crate::limits::{Standing, Verdict, Weight};
-use crate::me;
 use crate::oauth;
 use crate::server::{ConnectionNumber, Cut};
-use crate::state::{Caller, Door, FirstCredentials, World};
-
-/// Everything the sandbox keeps. The three parts are never locked at once.
-pub(crate) struct Desk {
-    clock: Clock,
-    first: FirstCredentials,
-    first_world: World,
-    world: Mutex<World>,
-    faults: Mutex<Faults>,
-    journal: Mutex<Journal>,
-}
-
-impl Desk {
-    pub(crate) fn new(options: &Options) -> Self {
-        let door = if options.open { Door::Open } else { Door::Strict };
-        let (first_world, first) = World::first(Arc::clone(&options.random), door, options.plan);
-        Self {
-            clock: Arc::clone(&options.clock),
-            first,
-            world: Mutex::new(first_world.clone()),
-            first_world,
-            faults: Mutex::default(),
-            journal: Mutex::default(),
-        }
-    }
-
-    /// Puts everything back as it was at the start, with the same first credentials.
-    pub(crate) fn reset(&self) {
-        *self.world() = self.first_world.clone();
-        *self.faults() = Faults::default();
-        self.journal().clear();
-    }
-
-    pub(crate) fn first_credentials(&self) -> FirstCredentials {
-        self.first.clone()
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        (self.clock)()
-    }
-
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Who stands behind the request's token, if anybody.
-#[derive(Clone)]
-pub(crate) struct Visitor(pub(crate) Option<Caller>);
+use crate::users;
 
 /// Every route of the API.
 pub(crate) fn router(desk: Arc<Desk>) -> Router {
@@ -90,7 +35,8 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/oauth/authorize/client", post(oauth::authorize_client))
         .route("/oauth/verify", get(oauth::verify))
         .route("/tokens", delete(oauth::revoke))
-        .route("/me", get(me::show))
+        .route("/me", get(users::show))
+        .route("/users/{user}", get(users::show))
         .method_not_allowed_fallback(errors::method_not_allowed)
         .fallback(errors::not_found)
         .layer(from_fn_with_state(Arc::clone(&desk), attend))
@@ -115,6 +61,8 @@ async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> 
         None => answer(&desk, request, next).await,
     };
     add_house_headers(number, response.headers_mut());
+    // What was answered is kept.
+    desk.save().await;
     if response.extensions().get::<Cut>().is_none() {
         desk.journal().settle(number, response.status().as_u16());
     }
@@ -127,23 +75,30 @@ fn matched_route(request: &Request) -> Option<String> {
 }
 
 /// Answers as Vimeo does when nothing is wrong with it.
-pub(crate) async fn answer(desk: &Desk, mut request: Request, next: Next) -> Response {
-    let credentials = Credentials::of(request.headers());
+pub(crate) async fn answer(desk: &Desk, request: Request, next: Next) -> Response {
+    let (mut parts, sent) = request.into_parts();
+    // Read whole before anything is refused, so that a refused client's connection stays usable.
+    let payload = Payload(body::read(sent).await);
+    let credentials = Credentials::of(&parts.headers);
+    let now = desk.now();
     let caller = match &credentials {
-        Credentials::Token(token) => desk.world().find_caller(token),
+        Credentials::Token(token) => {
+            if !desk.world().knows_token(token) {
+                desk.world().welcome(token);
+            }
+            desk.world().find_caller(token, now)
+        }
         _ => None,
     };
-    let standing = caller.as_ref().map(|caller| {
-        let now = desk.now();
-        desk.world().windows.count(caller.payer(), weight(request.uri()), now)
-    });
+    let standing = caller.as_ref().map(|caller| desk.windows().count(&caller.payer, weight(&parts.uri), now));
     let mut response = match standing {
         Some(Standing { verdict: Verdict::TooMany, .. }) => errors::too_many_requests(),
-        _ if !accept::is_understood(request.headers()) => errors::bad_accept(),
+        _ if !accept::is_understood(&parts.headers) => errors::bad_accept(),
         _ => {
-            request.extensions_mut().insert(credentials);
-            request.extensions_mut().insert(Visitor(caller));
-            next.run(request).await
+            parts.extensions.insert(credentials);
+            parts.extensions.insert(Visitor(caller));
+            parts.extensions.insert(payload);
+            next.run(Request::from_parts(parts, Body::empty())).await
         }
     };
     if let Some(standing) = standing {

@@ -6,28 +6,37 @@
 
 mod accept;
 mod ambient;
+mod ask;
 mod body;
 mod control;
 mod credentials;
+mod desk;
 mod errors;
 mod faults;
 mod fields;
 mod http;
 mod journal;
 mod limits;
-mod me;
 mod oauth;
+mod saved;
 mod scopes;
 mod server;
 mod state;
+mod users;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use desk::Desk;
+use saved::{Saved, Saver};
+use state::{Door, World};
 
 pub use ambient::{Clock, Random, system_clock, system_random};
 pub use limits::{Plan, UnknownPlan};
@@ -42,6 +51,18 @@ pub struct Options {
     /// The users' plan. Rate limits are enforced only when one is given; without one the headers are those of
     /// an Enterprise user who never runs out.
     pub plan: Option<Plan>,
+    /// Where the first app's users may be sent back to with a code, each compared as it stands.
+    pub redirect_uris: Vec<String>,
+    /// How long a finished upload stays in each stage of transcoding.
+    pub pace: Pace,
+    /// Which addresses a pull may fetch from.
+    pub pull_from: PullFrom,
+    /// After which time an upload link is dead; never, if absent. Vimeo's own figure is not known.
+    pub link_lifetime: Option<Duration>,
+    /// A file that keeps everything over restarts: read at the start if it is there, written after every change.
+    pub state_file: Option<PathBuf>,
+    /// A directory that keeps the bytes of uploads. Without it they are counted, hashed and forgotten.
+    pub bytes_directory: Option<PathBuf>,
     /// The time, for rate windows, dates in answers and the journal.
     pub clock: Clock,
     /// Where identifiers, secrets and tokens come from.
@@ -55,10 +76,46 @@ impl Default for Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             open: false,
             plan: None,
+            redirect_uris: vec![DEFAULT_REDIRECT_URI.to_owned()],
+            pace: Pace::default(),
+            pull_from: PullFrom::Loopback,
+            link_lifetime: None,
+            state_file: None,
+            bytes_directory: None,
             clock: system_clock(),
             random: system_random(),
         }
     }
+}
+
+/// Where the first app's users may be sent back to, if nobody said where.
+pub const DEFAULT_REDIRECT_URI: &str = "http://localhost:8080/callback";
+
+/// How fast transcoding goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Each of the two stages, `transcode_starting` and `transcoding`, lasts so long by the sandbox's clock.
+    Every(Duration),
+    /// Nothing goes on until a control says so.
+    ByHand,
+}
+
+impl Default for Pace {
+    /// A second for each stage: long enough to be seen, short enough to be waited for.
+    fn default() -> Self {
+        Self::Every(Duration::from_secs(1))
+    }
+}
+
+/// Which addresses a pull may fetch from. What is not allowed ends with `disallowed_address`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullFrom {
+    /// Nothing is fetched.
+    Nowhere,
+    /// This machine only.
+    Loopback,
+    /// Any address that this machine reaches.
+    Anywhere,
 }
 
 /// A sandbox that listens. Dropping it stops it.
@@ -105,13 +162,27 @@ pub async fn start(options: Options) -> io::Result<Running> {
     }
     let listener = TcpListener::bind(options.listen).await?;
     let addr = listener.local_addr()?;
-    let desk = Arc::new(http::Desk::new(&options));
-    let first = desk.first_credentials();
+    let base_url = format!("http://{addr}");
+    let door = if options.open { Door::Open } else { Door::Strict };
+    let saver = options.state_file.as_deref().map(Saver::open).transpose()?;
+    let kept = saver.as_ref().map(Saver::read).transpose()?.flatten();
+    let Saved { mut first_world, mut world } = kept.unwrap_or_else(|| {
+        let world = World::first(Arc::clone(&options.random), options.redirect_uris.clone());
+        Saved { first_world: world.clone(), world }
+    });
+    for world in [&mut first_world, &mut world] {
+        world.set_random(Arc::clone(&options.random));
+        world.set_door(door);
+    }
+    let first = world.first.clone();
+    let desk = Arc::new(Desk::new(&options, base_url.clone(), saver, Saved { first_world, world }));
+    // Before anybody relies on it: whether the file can be written.
+    desk.save_anew().await?;
     let stopping = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(server::accept(listener, desk, stopping.clone()));
     Ok(Running {
-        base_url: format!("http://{addr}"),
+        base_url,
         addr,
         client_id: first.client_id,
         client_secret: first.client_secret,

@@ -5,13 +5,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
-use crate::state::UserId;
+use crate::state::{User, UserId};
 
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
 /// A Vimeo plan, as far as it decides the rate limit and the name of the account type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Plan {
     Free,
     Starter,
@@ -78,6 +80,15 @@ pub(crate) enum Weight {
     WithFields,
 }
 
+impl Weight {
+    fn of(self, plan: Plan) -> u64 {
+        match self {
+            Self::Whole => plan.requests_per_minute(),
+            Self::WithFields => plan.requests_per_minute() * 2,
+        }
+    }
+}
+
 /// Where a user stands after a request: the numbers of the three headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -107,32 +118,36 @@ struct Window {
 }
 
 impl Windows {
+    /// `plan` is that of every user who has none of their own.
     pub(crate) fn new(plan: Option<Plan>) -> Self {
         Self { plan, running: HashMap::new() }
     }
 
-    /// The plan that every user has.
-    pub(crate) fn plan(&self) -> Plan {
-        self.plan.unwrap_or(Plan::Enterprise)
+    /// The plan of a user.
+    pub(crate) fn plan(&self, user: &User) -> Plan {
+        user.plan.or(self.plan).unwrap_or(Plan::Enterprise)
     }
 
-    /// How many requests of this weight a window holds.
-    pub(crate) fn limit(&self, weight: Weight) -> u64 {
-        match weight {
-            Weight::Whole => self.plan().requests_per_minute(),
-            Weight::WithFields => self.plan().requests_per_minute() * 2,
-        }
+    /// How many requests of this weight a window of this user holds.
+    fn limit(&self, user: &User, weight: Weight) -> u64 {
+        weight.of(self.plan(user))
+    }
+
+    /// The same for a user who has no plan of their own.
+    pub(crate) fn default_limit(&self, weight: Weight) -> u64 {
+        weight.of(self.plan.unwrap_or(Plan::Enterprise))
     }
 
     /// Counts one request of this user. A refused request is not counted.
-    pub(crate) fn count(&mut self, user: UserId, weight: Weight, now: Timestamp) -> Standing {
-        let limit = self.limit(weight);
+    pub(crate) fn count(&mut self, user: &User, weight: Weight, now: Timestamp) -> Standing {
+        let limit = self.limit(user, weight);
+        let is_enforced = user.plan.or(self.plan).is_some();
         let fresh = Window { ends_at: now.checked_add(WINDOW).unwrap_or(Timestamp::MAX), spent: 0 };
-        let window = self.running.entry(user).or_insert_with(|| fresh.clone());
+        let window = self.running.entry(user.id).or_insert_with(|| fresh.clone());
         if window.ends_at <= now {
             *window = fresh;
         }
-        let verdict = if self.plan.is_some() && window.spent >= limit {
+        let verdict = if is_enforced && window.spent >= limit {
             Verdict::TooMany
         } else {
             window.spent += 1;
@@ -140,7 +155,7 @@ impl Windows {
         };
         let left = limit.saturating_sub(window.spent);
         // Where nothing is enforced, a careful client must not be made to wait by a zero.
-        let remaining = if self.plan.is_some() { left } else { left.max(1) };
+        let remaining = if is_enforced { left } else { left.max(1) };
         Standing { limit, remaining, reset_at: window.ends_at, verdict }
     }
 }
@@ -160,8 +175,9 @@ mod tests {
     #[test]
     fn an_unenforced_window_never_runs_out() {
         let mut windows = Windows::new(None);
+        let user = User::new(UserId::first(), "Ada".to_owned());
         for _ in 0..6000 {
-            let standing = windows.count(UserId::first(), Weight::WithFields, Timestamp::UNIX_EPOCH);
+            let standing = windows.count(&user, Weight::WithFields, Timestamp::UNIX_EPOCH);
             assert_eq!(standing.verdict, Verdict::Allowed);
             assert!(standing.remaining >= 1);
         }

@@ -2,34 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use crate::body;
+use crate::ask::{Answered, Ask};
 use crate::credentials::Credentials;
+use crate::desk::Desk;
 use crate::errors;
-use crate::http::{Desk, Visitor};
-use crate::me;
 use crate::scopes::Scopes;
 use crate::state::{App, ClientRefusal, NewToken, Origin, Token};
+use crate::users;
 
 const AUTH: &str = "application/vnd.vimeo.auth+json";
 
 /// `POST /oauth/authorize/client`: a token that speaks for the app alone.
-pub(crate) async fn authorize_client(
-    State(desk): State<Arc<Desk>>,
-    Extension(credentials): Extension<Credentials>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    // The body is read first, so that a refused client's connection stays usable.
-    let body = body::read(body).await;
-    let found = match &credentials {
+pub(crate) async fn authorize_client(State(desk): State<Arc<Desk>>, ask: Ask) -> Response {
+    let found = match &ask.credentials {
         Credentials::Client { client_id, client_secret } => {
             desk.world().find_client(client_id, client_secret)
         }
@@ -39,11 +31,11 @@ pub(crate) async fn authorize_client(
         Ok(app) => app,
         Err(refusal) => return refuse_client(refusal),
     };
-    let Ok(body) = body else {
+    let Ok(body) = ask.body() else {
         let text = "The request body is longer than 1 MiB, or it was cut short.";
         return errors::oauth(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", text);
     };
-    let asked = match Grant::read(&headers, &body) {
+    let asked = match Grant::read(&ask.headers, body) {
         Ok(asked) => asked,
         Err(text) => return errors::oauth(StatusCode::BAD_REQUEST, "invalid_request", &text),
     };
@@ -59,7 +51,7 @@ pub(crate) async fn authorize_client(
         }
     }
     let scopes = Scopes::granted(asked.scope.as_deref().unwrap_or_default());
-    let new = NewToken { app: app.id, scopes, user: None, origin: Origin::Granted };
+    let new = NewToken { app: app.id, scopes, user: None, origin: Origin::Granted, expires_at: None };
     let token = desk.world().add_token(new);
     errors::granted(&present(&token, &app))
 }
@@ -81,26 +73,24 @@ fn refuse_client(refusal: ClientRefusal) -> Response {
 }
 
 /// `GET /oauth/verify`: what a token is good for.
-pub(crate) async fn verify(Extension(Visitor(caller)): Extension<Visitor>) -> Response {
-    let Some(caller) = caller else {
+pub(crate) async fn verify(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let Some(caller) = &ask.caller else {
         let text = "You must provide a valid authenticated access token.";
-        return errors::legacy(StatusCode::UNAUTHORIZED, text);
+        return Err(errors::legacy(StatusCode::UNAUTHORIZED, text).into());
     };
     let mut shown = present(&caller.token, &caller.app);
     if let (Value::Object(shown), Some(user)) = (&mut shown, &caller.user) {
-        shown.insert("user".to_owned(), me::present(user, &caller));
+        let plan = desk.windows().plan(user);
+        shown.insert("user".to_owned(), users::present(&desk.world(), user, plan));
     }
-    errors::answer(StatusCode::OK, AUTH, &shown)
+    Ok(errors::answer(StatusCode::OK, AUTH, &shown))
 }
 
 /// `DELETE /tokens`: revokes the token that the request is made with.
-pub(crate) async fn revoke(
-    State(desk): State<Arc<Desk>>,
-    Extension(Visitor(caller)): Extension<Visitor>,
-) -> Response {
-    let Some(caller) = caller else { return errors::no_credentials() };
-    desk.world().revoke(&caller.token.value);
-    StatusCode::NO_CONTENT.into_response()
+pub(crate) async fn revoke(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let value = &ask.caller()?.token.value;
+    desk.world().revoke(value);
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn present(token: &Token, app: &App) -> Value {

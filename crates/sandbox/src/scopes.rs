@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Every scope that Vimeo has. `ai` is newer than the published list.
 const KNOWN: [&str; 14] = [
     "public",
@@ -25,7 +27,8 @@ const KNOWN: [&str; 14] = [
 const DOCUMENTED_BUT_NONEXISTENT: &str = "video";
 
 /// What a token may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Scopes(Vec<String>);
 
 impl Scopes {

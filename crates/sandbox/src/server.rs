@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use crate::control;
-use crate::http::{self, Desk};
+use crate::desk::Desk;
+use crate::http;
 
 /// The number of the TCP connection that a request came in on, from 1.
 #[derive(Clone, Copy)]

@@ -1,139 +1,33 @@
-//! What this Vimeo remembers: apps, users, tokens and the users' rate windows.
-//! Everything is kept by number, as Vimeo's URIs are, so that videos and folders can join with their owners.
+//! What this Vimeo remembers: apps, users, tokens, videos, folders, and what was granted and not yet used.
+//! Everything is kept by number, as Vimeo's URIs are. All of it can be written to a file and read back.
+
+mod apps;
+mod folders;
+mod numbers;
+mod tokens;
+mod uploads;
+mod users;
+mod videos;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::ambient::Random;
-use crate::limits::{Plan, Windows};
+use crate::ambient::{Random, system_random};
 use crate::scopes::Scopes;
 
-/// Names an app; shown as `/apps/N`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct AppId(u64);
-
-impl fmt::Display for AppId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/apps/{}", self.0)
-    }
-}
-
-/// Names a user; shown as `/users/N`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct UserId(u64);
-
-impl UserId {
-    #[cfg(test)]
-    pub(crate) fn first() -> Self {
-        Self(FIRST_NUMBER)
-    }
-
-    /// The number alone, as it stands in profile links.
-    pub(crate) fn number(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/users/{}", self.0)
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct App {
-    pub(crate) id: AppId,
-    pub(crate) client_id: String,
-    pub(crate) client_secret: String,
-    pub(crate) name: String,
-    /// Whose rate window the app's unauthenticated tokens spend.
-    pub(crate) owner: UserId,
-    /// Whether Vimeo's staff let this app upload; without it users have no `upload_quota`.
-    pub(crate) has_upload_access: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct User {
-    pub(crate) id: UserId,
-    pub(crate) name: String,
-}
-
-/// Where a token came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// Made by the sandbox: the first one, or through the controls.
-    Issued,
-    /// Given to a client for its credentials.
-    Granted,
-    /// Never made here; welcomed because the sandbox is open.
-    Guest,
-}
-
-impl Origin {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Issued => "issued",
-            Self::Granted => "granted",
-            Self::Guest => "guest",
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Token {
-    pub(crate) value: String,
-    pub(crate) app: AppId,
-    pub(crate) scopes: Scopes,
-    /// Absent for a token that speaks for the app alone.
-    pub(crate) user: Option<UserId>,
-    pub(crate) origin: Origin,
-    pub(crate) is_revoked: bool,
-    number: u64,
-}
-
-impl Token {
-    pub(crate) fn kind(&self) -> &'static str {
-        if self.user.is_some() { "user" } else { "client_credentials" }
-    }
-}
-
-/// What a token is to be made of.
-pub(crate) struct NewToken {
-    pub(crate) app: AppId,
-    pub(crate) scopes: Scopes,
-    pub(crate) user: Option<UserId>,
-    pub(crate) origin: Origin,
-}
-
-/// Who stands behind a good token.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    pub(crate) token: Token,
-    pub(crate) app: App,
-    pub(crate) user: Option<User>,
-    pub(crate) plan: Plan,
-}
-
-impl Caller {
-    /// Whose rate window this caller spends.
-    pub(crate) fn payer(&self) -> UserId {
-        self.token.user.unwrap_or(self.app.owner)
-    }
-}
-
-/// Why a client's credentials are not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClientRefusal {
-    UnknownId,
-    WrongSecret,
-}
+pub(crate) use apps::{App, ClientRefusal, NewApp};
+pub(crate) use folders::{Clips, Folder};
+pub(crate) use numbers::{AppId, FolderId, PresetId, UserId, VersionId, VideoId};
+pub(crate) use tokens::{Caller, NewToken, Origin, Token};
+pub(crate) use uploads::{Approach, Failure, Received, Stage, Upload};
+pub(crate) use users::{Bound, Period, Quota, Unit, User};
+pub(crate) use videos::{DOMAINS_MAX, NewVersion, NewVideo, Picture, Privacy, Settings, Version, Video};
 
 /// The first app's credentials, printed when the sandbox starts.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct FirstCredentials {
     pub(crate) client_id: String,
     pub(crate) client_secret: String,
@@ -143,16 +37,19 @@ pub(crate) struct FirstCredentials {
 // Not 1, so that nobody mistakes an app's number for a user's or a token's.
 const FIRST_NUMBER: u64 = 240_001;
 
-/// Everything that a reset puts back.
-#[derive(Clone)]
+/// Everything that a reset puts back, and that a state file keeps.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct World {
+    #[serde(skip, default = "system_random")]
     random: Random,
+    pub(crate) first: FirstCredentials,
     apps: BTreeMap<AppId, App>,
     users: BTreeMap<UserId, User>,
     tokens: HashMap<String, Token>,
     guest: Option<AppId>,
+    videos: BTreeMap<VideoId, Video>,
+    folders: BTreeMap<FolderId, Folder>,
     next_number: u64,
-    pub(crate) windows: Windows,
 }
 
 /// Whether strangers are welcomed.
@@ -163,140 +60,73 @@ pub(crate) enum Door {
 }
 
 impl World {
-    /// One app, its owner, and one token that may do everything; behind an open door also the guest app.
-    pub(crate) fn first(random: Random, door: Door, plan: Option<Plan>) -> (Self, FirstCredentials) {
+    /// One app, its owner, and one token that may do everything.
+    pub(crate) fn first(random: Random, redirect_uris: Vec<String>) -> Self {
         let mut world = Self {
             random,
+            first: FirstCredentials {
+                client_id: String::new(),
+                client_secret: String::new(),
+                access_token: String::new(),
+            },
             apps: BTreeMap::new(),
             users: BTreeMap::new(),
             tokens: HashMap::new(),
             guest: None,
+            videos: BTreeMap::new(),
+            folders: BTreeMap::new(),
             next_number: FIRST_NUMBER,
-            windows: Windows::new(plan),
         };
-        let app = world.add_app("Sandbox App".to_owned(), true);
+        let app =
+            world.add_app(NewApp { name: "Sandbox App".to_owned(), has_upload_access: true, redirect_uris });
         let token = world.add_token(NewToken {
             app: app.id,
             scopes: Scopes::all(),
             user: Some(app.owner),
             origin: Origin::Issued,
+            expires_at: None,
         });
-        if door == Door::Open {
-            world.guest = Some(world.add_app("Guest App".to_owned(), true).id);
-        }
-        let first = FirstCredentials {
+        world.first = FirstCredentials {
             client_id: app.client_id,
             client_secret: app.client_secret,
             access_token: token.value,
         };
-        (world, first)
+        world
     }
 
-    /// Makes an app with credentials and an owner of its own.
-    pub(crate) fn add_app(&mut self, name: String, has_upload_access: bool) -> App {
-        let id = AppId(self.take_number());
-        let owner = self.add_user(format!("Owner of {name}")).id;
-        let app = App {
-            id,
-            client_id: hex(&self.random_bytes::<20>()),
-            // 95 bytes make 128 characters of which the last is a `=`: what careless escaping breaks first.
-            client_secret: STANDARD.encode(self.random_bytes::<95>()),
-            name,
-            owner,
-            has_upload_access,
+    /// Opens or shuts the door. The guest app stays as it is, should there be one already.
+    pub(crate) fn set_door(&mut self, door: Door) {
+        self.guest = match door {
+            Door::Strict => None,
+            Door::Open => self.guest.or_else(|| Some(self.add_guest())),
         };
-        self.apps.insert(id, app.clone());
-        app
     }
 
-    pub(crate) fn add_user(&mut self, name: String) -> User {
-        let user = User { id: UserId(self.take_number()), name };
-        self.users.insert(user.id, user.clone());
-        user
+    fn add_guest(&mut self) -> AppId {
+        let known = self.apps.values().find(|app| app.is_guest).map(|app| app.id);
+        known.unwrap_or_else(|| {
+            let app = self.add_app(NewApp {
+                name: "Guest App".to_owned(),
+                has_upload_access: true,
+                redirect_uris: Vec::new(),
+            });
+            if let Some(app) = self.apps.get_mut(&app.id) {
+                app.is_guest = true;
+            }
+            app.id
+        })
     }
 
-    pub(crate) fn add_token(&mut self, new: NewToken) -> Token {
-        let value = hex(&self.random_bytes::<16>());
-        self.keep_token(value, new)
+    /// Sets where new identifiers come from; a world that was read from a file has the system's.
+    pub(crate) fn set_random(&mut self, random: Random) {
+        self.random = random;
     }
 
-    fn keep_token(&mut self, value: String, new: NewToken) -> Token {
-        let NewToken { app, scopes, user, origin } = new;
-        let number = self.take_number();
-        let token = Token { value, app, scopes, user, origin, is_revoked: false, number };
-        self.tokens.insert(token.value.clone(), token.clone());
-        token
-    }
-
-    /// The app that a control names, by client identifier or URI.
-    pub(crate) fn find_app(&self, name: &str) -> Option<&App> {
-        self.apps.values().find(|app| app.client_id == name || app.id.to_string() == name)
-    }
-
-    pub(crate) fn find_user(&self, id: UserId) -> Option<&User> {
-        self.users.get(&id)
-    }
-
-    /// The app that these client credentials belong to.
-    pub(crate) fn find_client(&self, client_id: &str, client_secret: &str) -> Result<App, ClientRefusal> {
-        if let Some(app) = self.apps.values().find(|app| app.client_id == client_id) {
-            return if app.client_secret == client_secret {
-                Ok(app.clone())
-            } else {
-                Err(ClientRefusal::WrongSecret)
-            };
+    /// Moves everything on to where it is by now: links that ran out, videos that were being transcoded.
+    pub(crate) fn advance(&mut self, now: Timestamp, pace: crate::Pace) {
+        for video in self.videos.values_mut() {
+            video.advance(now, pace);
         }
-        let guest = self.guest_app(client_id).ok_or(ClientRefusal::UnknownId)?;
-        if self.is_issued(client_secret) {
-            // One half of a real pair: the sandbox would vouch for a mix-up if it let it through.
-            return Err(ClientRefusal::UnknownId);
-        }
-        if is_plausible(client_secret) { Ok(guest.clone()) } else { Err(ClientRefusal::WrongSecret) }
-    }
-
-    /// Who stands behind a token; nobody, when it is unknown or revoked.
-    pub(crate) fn find_caller(&mut self, token: &str) -> Option<Caller> {
-        if !self.tokens.contains_key(token) {
-            let guest = self.guest_app(token)?;
-            let (app, user) = (guest.id, Some(guest.owner));
-            let new = NewToken { app, scopes: Scopes::all(), user, origin: Origin::Guest };
-            self.keep_token(token.to_owned(), new);
-        }
-        let token = self.tokens.get(token).filter(|token| !token.is_revoked)?.clone();
-        let app = self.apps.get(&token.app)?.clone();
-        let user = token.user.and_then(|id| self.users.get(&id)).cloned();
-        Some(Caller { token, app, user, plan: self.windows.plan() })
-    }
-
-    /// The guest app, when the door is open and this value may be a guest's.
-    fn guest_app(&self, value: &str) -> Option<&App> {
-        let guest = self.apps.get(&self.guest?)?;
-        (is_plausible(value) && !self.is_issued(value)).then_some(guest)
-    }
-
-    /// Whether the sandbox made this value itself, as whatever kind of credential.
-    fn is_issued(&self, value: &str) -> bool {
-        self.tokens.get(value).is_some_and(|token| token.origin != Origin::Guest)
-            || self.apps.values().any(|app| app.client_id == value || app.client_secret == value)
-    }
-
-    /// Kills a token for ever. It is remembered, so that an open door does not welcome it again.
-    pub(crate) fn revoke(&mut self, value: &str) {
-        if let Some(token) = self.tokens.get_mut(value) {
-            token.is_revoked = true;
-        }
-    }
-
-    /// Every token that was ever made or welcomed, oldest first.
-    pub(crate) fn list_tokens(&self) -> Vec<&Token> {
-        let mut tokens: Vec<_> = self.tokens.values().collect();
-        tokens.sort_unstable_by_key(|token| token.number);
-        tokens
-    }
-
-    /// The value of the token that has this fingerprint.
-    pub(crate) fn find_token_value(&self, wanted: &str) -> Option<String> {
-        self.tokens.keys().find(|value| fingerprint(value.as_bytes()) == wanted).cloned()
     }
 
     fn take_number(&mut self) -> u64 {
@@ -305,21 +135,16 @@ impl World {
         number
     }
 
-    fn random_bytes<const N: usize>(&self) -> [u8; N] {
+    pub(crate) fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         (self.random)(&mut bytes);
         bytes
     }
-}
 
-/// Whether an open sandbox takes this for somebody's real credential. What calls itself invalid or expired is how a
-/// demo asks for the refusal.
-fn is_plausible(value: &str) -> bool {
-    let lower = value.to_ascii_lowercase();
-    !value.is_empty()
-        && value.bytes().all(|byte| byte.is_ascii_graphic())
-        && !lower.contains("invalid")
-        && !lower.contains("expired")
+    /// So many random bytes, in hexadecimal.
+    pub(crate) fn random_hex<const N: usize>(&self) -> String {
+        hex(&self.random_bytes::<N>())
+    }
 }
 
 /// How a secret is named where it must not be shown: the first 12 hexadecimal characters of its SHA-256.
@@ -327,7 +152,7 @@ pub(crate) fn fingerprint(secret: &[u8]) -> String {
     hex(&Sha256::digest(secret)).chars().take(12).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()
 }

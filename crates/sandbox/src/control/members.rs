@@ -52,6 +52,21 @@ impl Members {
         }
     }
 
+    pub(crate) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, String> {
+        let refused = || format!("`{name}` must be an array of strings.");
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Array(values)) => {
+                let texts = values.into_iter().map(|value| match value {
+                    Value::String(text) => Some(text),
+                    _ => None,
+                });
+                texts.collect::<Option<_>>().map(Some).ok_or_else(refused)
+            }
+            Some(_) => Err(refused()),
+        }
+    }
+
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<u64>, String> {
         match self.take(name) {
             None => Ok(None),

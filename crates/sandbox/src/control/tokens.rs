@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::members::Members;
 use super::{done, members, refused};
-use crate::http::Desk;
+use crate::desk::Desk;
 use crate::scopes::Scopes;
 use crate::state::{NewToken, Origin, Token, UserId, fingerprint};
 
@@ -43,14 +43,13 @@ fn make(desk: &Desk, mut members: Members) -> Result<Value, String> {
         Whom::Newcomer { name } => Some(world.add_user(name).id),
         Whom::Nobody => None,
     };
-    let token = world.add_token(NewToken { app: app.id, scopes, user, origin: Origin::Issued });
-    let plan = world.windows.plan();
-    let user = user.and_then(|id| world.find_user(id)).map(|user| {
-        json!({
-            "uri": user.id.to_string(),
-            "name": user.name,
-            "account": plan.name(),
-        })
+    let token =
+        world.add_token(NewToken { app: app.id, scopes, user, origin: Origin::Issued, expires_at: None });
+    let user = user.and_then(|id| world.find_user(id)).cloned();
+    drop(world);
+    let user = user.map(|user| {
+        let plan = desk.windows().plan(&user);
+        json!({"uri": user.id.to_string(), "name": user.name, "account": plan.name()})
     });
     Ok(json!({
         "access_token": token.value,

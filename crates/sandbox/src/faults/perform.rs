@@ -12,8 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::Effect;
 use super::bodies::{Drip, Halved, Huge};
 use crate::body;
+use crate::desk::Desk;
 use crate::errors;
-use crate::http::{Desk, add_rate_headers, answer, weight};
+use crate::http::{add_rate_headers, answer, weight};
 use crate::limits::{Standing, Verdict, Weight};
 use crate::server::Cut;
 
@@ -65,7 +66,7 @@ fn instead(effect: &Effect, desk: &Desk, weight: Weight) -> Response {
         Effect::Html { status } => typed(*status, "text/html; charset=UTF-8", Body::from(PAGE)),
         Effect::RateLimit { reset } => {
             let mut response = errors::too_many_requests();
-            let limit = desk.world().windows.limit(weight);
+            let limit = desk.windows().default_limit(weight);
             let standing = Standing {
                 limit,
                 remaining: 0,

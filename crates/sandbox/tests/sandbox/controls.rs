@@ -118,7 +118,11 @@ async fn bad_input_is_refused_with_a_sentence() {
     let desk = Desk::strict().await;
     let id = &desk.running.client_id;
     for (path, body, part) in [
-        ("apps", json!({"nam": "x"}), "`nam` is unknown: an app takes `name`, `upload_access`."),
+        (
+            "apps",
+            json!({"nam": "x"}),
+            "`nam` is unknown: an app takes `name`, `upload_access`, `redirect_uris`.",
+        ),
         ("apps", json!({"name": 5}), "`name` must be a string"),
         ("apps", json!({"upload_access": "yes"}), "`upload_access` must be true or false"),
         ("apps", json!([]), "must be a JSON object"),

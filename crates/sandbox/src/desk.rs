@@ -1,0 +1,178 @@
+//! Everything the sandbox keeps while it runs, each part behind a lock of its own. No two are ever locked at once.
+
+use std::collections::HashSet;
+use std::io::{self, Write as _};
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ambient::Clock;
+use crate::faults::Faults;
+use crate::journal::Journal;
+use crate::limits::Windows;
+use crate::saved::{self, Saved, Saver};
+use crate::state::{FirstCredentials, VersionId, World};
+use crate::{Options, Pace, PullFrom};
+
+/// The sandbox, as its handlers see it.
+pub(crate) struct Desk {
+    /// The root of the API, without a trailing slash.
+    pub(crate) base_url: String,
+    pub(crate) pace: Pace,
+    pub(crate) pull_from: PullFrom,
+    pub(crate) link_lifetime: Option<std::time::Duration>,
+    /// Where the bytes of uploads are kept. Without it only their hash is.
+    pub(crate) bytes_directory: Option<PathBuf>,
+    /// What goes on beside requests: pulls. Stopped with the sandbox.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+    plan: Option<crate::Plan>,
+    clock: Clock,
+    first_world: World,
+    world: Mutex<World>,
+    /// Counts the changes of the world, so that it is written only when there was one.
+    changes: AtomicU64,
+    saver: Option<Saver>,
+    windows: Mutex<Windows>,
+    faults: Mutex<Faults>,
+    journal: Mutex<Journal>,
+    busy: Mutex<HashSet<VersionId>>,
+}
+
+impl Desk {
+    pub(crate) fn new(options: &Options, base_url: String, saver: Option<Saver>, kept: Saved) -> Self {
+        let Saved { first_world, world } = kept;
+        Self {
+            base_url,
+            pace: options.pace,
+            pull_from: options.pull_from,
+            link_lifetime: options.link_lifetime,
+            bytes_directory: options.bytes_directory.clone(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            plan: options.plan,
+            clock: Arc::clone(&options.clock),
+            world: Mutex::new(world),
+            first_world,
+            changes: AtomicU64::new(0),
+            saver,
+            windows: Mutex::new(Windows::new(options.plan)),
+            faults: Mutex::default(),
+            journal: Mutex::default(),
+            busy: Mutex::default(),
+        }
+    }
+
+    /// Puts everything back as it was at the start, with the same first credentials.
+    pub(crate) fn reset(&self) {
+        *self.world() = self.first_world.clone();
+        *self.windows() = Windows::new(self.plan);
+        *self.faults() = Faults::default();
+        self.journal().clear();
+    }
+
+    pub(crate) fn first_credentials(&self) -> FirstCredentials {
+        self.world().first.clone()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The world. Whoever writes to it through this has it saved at the end of the request.
+    pub(crate) fn world(&self) -> WorldGuard<'_> {
+        WorldGuard { world: lock(&self.world), changes: &self.changes }
+    }
+
+    /// The world, with every video as far as it has come by now.
+    pub(crate) fn world_by_now(&self) -> WorldGuard<'_> {
+        let now = self.now();
+        let mut world = lock(&self.world);
+        // No change that must be saved: it can be worked out again at any time.
+        world.advance(now, self.pace);
+        WorldGuard { world, changes: &self.changes }
+    }
+
+    pub(crate) fn windows(&self) -> MutexGuard<'_, Windows> {
+        lock(&self.windows)
+    }
+
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        lock(&self.faults)
+    }
+
+    pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {
+        lock(&self.journal)
+    }
+
+    /// Takes an upload for one writer alone, until the answer is dropped. `None` while another has it.
+    pub(crate) fn take_upload(&self, version: VersionId) -> Option<Taken<'_>> {
+        lock(&self.busy).insert(version).then_some(Taken { busy: &self.busy, version })
+    }
+
+    /// Writes the world to its file, if it has one and has changed since. Returns when what was there on entry is
+    /// written, or cannot be, which is said on standard error.
+    pub(crate) async fn save(&self) {
+        if let Err(error) = self.try_save().await {
+            let _ = writeln!(io::stderr(), "vimeo-sandbox: {error}");
+        }
+    }
+
+    /// Writes the world to its file, changed or not.
+    pub(crate) async fn save_anew(&self) -> io::Result<()> {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.try_save().await
+    }
+
+    async fn try_save(&self) -> io::Result<()> {
+        let Some(saver) = &self.saver else { return Ok(()) };
+        let change = || self.changes.load(Ordering::SeqCst);
+        let take = || {
+            let world = lock(&self.world);
+            (change(), saved::write(&self.first_world, &world))
+        };
+        saver.save(change(), take).await
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The locked world, which notes whether anybody could have written to it.
+pub(crate) struct WorldGuard<'a> {
+    world: MutexGuard<'a, World>,
+    changes: &'a AtomicU64,
+}
+
+impl Deref for WorldGuard<'_> {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl DerefMut for WorldGuard<'_> {
+    fn deref_mut(&mut self) -> &mut World {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        &mut self.world
+    }
+}
+
+/// An upload that is being written to.
+pub(crate) struct Taken<'a> {
+    busy: &'a Mutex<HashSet<VersionId>>,
+    version: VersionId,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        lock(self.busy).remove(&self.version);
+    }
+}

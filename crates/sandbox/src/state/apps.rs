@@ -1,0 +1,124 @@
+//! Apps: what a developer registers with Vimeo, with credentials and an owner.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::{AppId, Origin, UserId, World, hex};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct App {
+    pub(crate) id: AppId,
+    /// 40 hexadecimal characters.
+    pub(crate) client_id: String,
+    /// 128 characters, some of which need escaping in URLs.
+    pub(crate) client_secret: String,
+    pub(crate) name: String,
+    /// Whose rate window the app's unauthenticated tokens spend.
+    pub(crate) owner: UserId,
+    /// Whether Vimeo's staff let this app upload; without it users have no `upload_quota`.
+    pub(crate) has_upload_access: bool,
+    /// Where the app may be sent an authorization code, each compared as it stands.
+    pub(crate) redirect_uris: Vec<String>,
+    /// Whether this is the app to which credentials belong that were never issued here.
+    pub(crate) is_guest: bool,
+}
+
+/// What an app is to be made of.
+pub(crate) struct NewApp {
+    pub(crate) name: String,
+    pub(crate) has_upload_access: bool,
+    pub(crate) redirect_uris: Vec<String>,
+}
+
+/// Why a client's credentials are not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientRefusal {
+    UnknownId,
+    WrongSecret,
+}
+
+impl World {
+    /// Makes an app with credentials and an owner of its own.
+    pub(crate) fn add_app(&mut self, new: NewApp) -> App {
+        let NewApp { name, has_upload_access, redirect_uris } = new;
+        let id = AppId(self.take_number());
+        let owner = self.add_user(format!("Owner of {name}")).id;
+        let app = App {
+            id,
+            client_id: hex(&self.random_bytes::<20>()),
+            // 95 bytes make 128 characters of which the last is a `=`: what careless escaping breaks first.
+            client_secret: STANDARD.encode(self.random_bytes::<95>()),
+            name,
+            owner,
+            has_upload_access,
+            redirect_uris,
+            is_guest: false,
+        };
+        self.apps.insert(id, app.clone());
+        app
+    }
+
+    /// Every app, oldest first.
+    pub(crate) fn list_apps(&self) -> impl Iterator<Item = &App> {
+        self.apps.values()
+    }
+
+    /// The app that a control names, by client identifier or URI.
+    pub(crate) fn find_app(&self, name: &str) -> Option<&App> {
+        self.apps.values().find(|app| app.client_id == name || app.id.to_string() == name)
+    }
+
+    pub(crate) fn app_by_id(&self, id: AppId) -> Option<&App> {
+        self.apps.get(&id)
+    }
+
+    pub(crate) fn app_by_id_mut(&mut self, id: AppId) -> Option<&mut App> {
+        self.apps.get_mut(&id)
+    }
+
+    /// The app that a client identifier names without a secret, as a browser does on the way to the consent page.
+    pub(crate) fn find_public_client(&self, client_id: &str) -> Option<&App> {
+        let known = self.apps.values().find(|app| app.client_id == client_id);
+        known.or_else(|| self.guest_app(client_id))
+    }
+
+    /// The app that these client credentials belong to.
+    pub(crate) fn find_client(&self, client_id: &str, client_secret: &str) -> Result<App, ClientRefusal> {
+        if let Some(app) = self.apps.values().find(|app| app.client_id == client_id) {
+            return if app.client_secret == client_secret {
+                Ok(app.clone())
+            } else {
+                Err(ClientRefusal::WrongSecret)
+            };
+        }
+        let guest = self.guest_app(client_id).ok_or(ClientRefusal::UnknownId)?;
+        if self.is_issued(client_secret) {
+            // One half of a real pair: the sandbox would vouch for a mix-up if it let it through.
+            return Err(ClientRefusal::UnknownId);
+        }
+        if is_plausible(client_secret) { Ok(guest.clone()) } else { Err(ClientRefusal::WrongSecret) }
+    }
+
+    /// The guest app, when the door is open and this value may be a guest's.
+    pub(super) fn guest_app(&self, value: &str) -> Option<&App> {
+        let guest = self.apps.get(&self.guest?)?;
+        (is_plausible(value) && !self.is_issued(value)).then_some(guest)
+    }
+
+    /// Whether the sandbox made this value itself, as whatever kind of credential.
+    fn is_issued(&self, value: &str) -> bool {
+        self.tokens.get(value).is_some_and(|token| token.origin != Origin::Guest)
+            || self.apps.values().any(|app| app.client_id == value || app.client_secret == value)
+    }
+}
+
+/// Whether an open sandbox takes this for somebody's real credential. What calls itself invalid or expired is how a
+/// demo asks for the refusal.
+fn is_plausible(value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    !value.is_empty()
+        && value.bytes().all(|byte| byte.is_ascii_graphic())
+        && !lower.contains("invalid")
+        && !lower.contains("expired")
+}

@@ -1,0 +1,89 @@
+//! Folders, which Vimeo also calls projects. A video lies in one of them at most.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{FolderId, UserId, VideoId, World};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Folder {
+    pub(crate) id: FolderId,
+    pub(crate) owner: UserId,
+    pub(crate) name: String,
+    pub(crate) parent: Option<FolderId>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) modified_at: Timestamp,
+    pub(crate) resource_key: String,
+}
+
+impl Folder {
+    /// The folder's own URI, in the spelling that Vimeo's answers have.
+    pub(crate) fn uri(&self) -> String {
+        format!("{}/projects/{}", self.owner, self.id.number())
+    }
+}
+
+/// What becomes of a folder's videos when it is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clips {
+    Keep,
+    Delete,
+}
+
+impl World {
+    pub(crate) fn add_folder(
+        &mut self,
+        owner: UserId,
+        name: String,
+        parent: Option<FolderId>,
+        now: Timestamp,
+    ) -> &Folder {
+        let id = FolderId(self.take_number());
+        let resource_key = self.random_hex::<20>();
+        let folder = Folder { id, owner, name, parent, created_at: now, modified_at: now, resource_key };
+        self.folders.entry(id).insert_entry(folder).into_mut()
+    }
+
+    pub(crate) fn find_folder(&self, id: FolderId) -> Option<&Folder> {
+        self.folders.get(&id)
+    }
+
+    pub(crate) fn find_folder_mut(&mut self, id: FolderId) -> Option<&mut Folder> {
+        self.folders.get_mut(&id)
+    }
+
+    /// Every folder, oldest first.
+    pub(crate) fn list_folders(&self) -> impl DoubleEndedIterator<Item = &Folder> {
+        self.folders.values()
+    }
+
+    /// Removes a folder and those below it. Returns the videos that went with them.
+    pub(crate) fn remove_folder(&mut self, id: FolderId, clips: Clips) -> Vec<VideoId> {
+        let mut gone = vec![id];
+        let mut next = 0;
+        while let Some(parent) = gone.get(next).copied() {
+            gone.extend(
+                self.folders.values().filter(|folder| folder.parent == Some(parent)).map(|folder| folder.id),
+            );
+            next += 1;
+        }
+        self.folders.retain(|id, _| !gone.contains(id));
+        let inside = |folder: Option<FolderId>| folder.is_some_and(|folder| gone.contains(&folder));
+        let videos: Vec<VideoId> =
+            self.videos.values().filter(|video| inside(video.folder)).map(|video| video.id).collect();
+        match clips {
+            Clips::Delete => {
+                self.videos.retain(|id, _| !videos.contains(id));
+                videos
+            }
+            Clips::Keep => {
+                for id in videos {
+                    if let Some(video) = self.videos.get_mut(&id) {
+                        video.folder = None;
+                    }
+                }
+                Vec::new()
+            }
+        }
+    }
+}

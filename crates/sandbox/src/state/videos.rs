@@ -1,0 +1,236 @@
+//! Videos, their versions and their settings.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::uploads::NewUpload;
+use super::{AppId, Approach, FolderId, PresetId, Upload, UserId, VersionId, VideoId, World};
+use crate::Pace;
+
+/// How many domains may embed a video, by Vimeo's rules.
+pub(crate) const DOMAINS_MAX: usize = 50;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Video {
+    pub(crate) id: VideoId,
+    pub(crate) owner: UserId,
+    pub(crate) app: AppId,
+    pub(crate) created_at: Timestamp,
+    pub(crate) modified_at: Timestamp,
+    pub(crate) settings: Settings,
+    /// What a link to an unlisted video ends with: 10 hexadecimal characters.
+    pub(crate) hash: String,
+    pub(crate) resource_key: String,
+    pub(crate) folder: Option<FolderId>,
+    pub(crate) preset: Option<PresetId>,
+    /// Never empty; oldest first.
+    pub(crate) versions: Vec<Version>,
+    pub(crate) active: VersionId,
+    pub(crate) pictures: Vec<Picture>,
+}
+
+/// What can be said of a video when it is made, and changed afterwards.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) license: Option<String>,
+    pub(crate) locale: Option<String>,
+    pub(crate) content_rating: Vec<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) privacy: Privacy,
+    pub(crate) domains: BTreeSet<String>,
+    pub(crate) is_hidden_from_vimeo: bool,
+    pub(crate) has_review_page: bool,
+    /// Kept as it came; the sandbox has no player that would obey it.
+    pub(crate) embed: Value,
+    pub(crate) spatial: Value,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: "Untitled".to_owned(),
+            description: None,
+            license: None,
+            locale: None,
+            content_rating: vec!["unrated".to_owned()],
+            password: None,
+            privacy: Privacy::default(),
+            domains: BTreeSet::new(),
+            is_hidden_from_vimeo: false,
+            has_review_page: false,
+            embed: Value::Null,
+            spatial: Value::Null,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Privacy {
+    pub(crate) view: String,
+    pub(crate) embed: String,
+    pub(crate) comments: String,
+    pub(crate) download: bool,
+    pub(crate) add: bool,
+}
+
+impl Default for Privacy {
+    fn default() -> Self {
+        Self {
+            view: "anybody".to_owned(),
+            embed: "public".to_owned(),
+            comments: "anybody".to_owned(),
+            download: false,
+            add: true,
+        }
+    }
+}
+
+/// One file of a video.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Version {
+    pub(crate) id: VersionId,
+    pub(crate) file_name: Option<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) upload: Upload,
+}
+
+/// A thumbnail.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Picture {
+    pub(crate) number: u64,
+    /// The second of the video that it shows, in thousandths.
+    pub(crate) at_millis: u64,
+    pub(crate) is_active: bool,
+}
+
+/// What a version's upload is to be made of.
+pub(crate) struct NewVersion {
+    pub(crate) file_name: Option<String>,
+    pub(crate) approach: Approach,
+    /// In bytes.
+    pub(crate) size: Option<u64>,
+    pub(crate) link_expires_at: Option<Timestamp>,
+}
+
+/// What a video is to be made of.
+pub(crate) struct NewVideo {
+    pub(crate) owner: UserId,
+    pub(crate) app: AppId,
+    pub(crate) settings: Settings,
+    pub(crate) folder: Option<FolderId>,
+    pub(crate) version: NewVersion,
+}
+
+impl Video {
+    /// The version that is played.
+    pub(crate) fn active_version(&self) -> Option<&Version> {
+        self.version(self.active)
+    }
+
+    pub(crate) fn version(&self, id: VersionId) -> Option<&Version> {
+        self.versions.iter().find(|version| version.id == id)
+    }
+
+    pub(crate) fn version_mut(&mut self, id: VersionId) -> Option<&mut Version> {
+        self.versions.iter_mut().find(|version| version.id == id)
+    }
+
+    pub(super) fn advance(&mut self, now: Timestamp, pace: Pace) {
+        for version in &mut self.versions {
+            version.upload.advance(now, pace);
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn add_video(&mut self, new: NewVideo, now: Timestamp) -> &mut Video {
+        let NewVideo { owner, app, settings, folder, version } = new;
+        let id = VideoId(self.take_number());
+        let version = self.make_version(version, now);
+        let video = Video {
+            id,
+            owner,
+            app,
+            created_at: now,
+            modified_at: now,
+            settings,
+            hash: self.random_hex::<5>(),
+            resource_key: self.random_hex::<20>(),
+            folder,
+            preset: None,
+            active: version.id,
+            versions: vec![version],
+            pictures: Vec::new(),
+        };
+        self.videos.entry(id).insert_entry(video).into_mut()
+    }
+
+    /// Gives a video another file, which becomes the one that is played. `None` if there is no such video.
+    pub(crate) fn add_version(&mut self, id: VideoId, new: NewVersion, now: Timestamp) -> Option<VersionId> {
+        let version = self.make_version(new, now);
+        let video = self.videos.get_mut(&id)?;
+        video.active = version.id;
+        video.modified_at = now;
+        video.versions.push(version);
+        Some(video.active)
+    }
+
+    fn make_version(&mut self, new: NewVersion, now: Timestamp) -> Version {
+        let NewVersion { file_name, approach, size, link_expires_at } = new;
+        let (id, key) = (VersionId(self.take_number()), self.random_hex::<16>());
+        let upload = Upload::new(NewUpload { approach, size, key, expires_at: link_expires_at }, now);
+        Version { id, file_name, created_at: now, upload }
+    }
+
+    /// Gives a video a thumbnail. `None` if there is no such video.
+    pub(crate) fn add_picture(&mut self, id: VideoId, at_millis: u64, is_active: bool) -> Option<u64> {
+        let number = self.take_number();
+        let video = self.videos.get_mut(&id)?;
+        if is_active {
+            video.pictures.iter_mut().for_each(|picture| picture.is_active = false);
+        }
+        video.pictures.push(Picture { number, at_millis, is_active });
+        Some(number)
+    }
+
+    pub(crate) fn find_video(&self, id: VideoId) -> Option<&Video> {
+        self.videos.get(&id)
+    }
+
+    pub(crate) fn find_video_mut(&mut self, id: VideoId) -> Option<&mut Video> {
+        self.videos.get_mut(&id)
+    }
+
+    /// Every video, oldest first.
+    pub(crate) fn list_videos(&self) -> impl DoubleEndedIterator<Item = &Video> {
+        self.videos.values()
+    }
+
+    /// Removes a video and what it had.
+    pub(crate) fn remove_video(&mut self, id: VideoId) -> Option<Video> {
+        self.videos.remove(&id)
+    }
+
+    /// The video and the version that an upload link leads to.
+    pub(crate) fn find_upload(&self, key: &str) -> Option<(VideoId, VersionId)> {
+        self.videos.values().rev().find_map(|video| {
+            let version = video.versions.iter().find(|version| version.upload.key == key)?;
+            Some((video.id, version.id))
+        })
+    }
+
+    /// The version, if it is still there.
+    pub(crate) fn version(&self, video: VideoId, version: VersionId) -> Option<&Version> {
+        self.videos.get(&video)?.version(version)
+    }
+
+    /// The version, if it is still there.
+    pub(crate) fn version_mut(&mut self, video: VideoId, version: VersionId) -> Option<&mut Version> {
+        self.videos.get_mut(&video)?.version_mut(version)
+    }
+}

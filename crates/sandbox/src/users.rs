@@ -1,0 +1,154 @@
+//! Users: the one who asks, and others.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::ask::{Answered, Ask, Whose};
+use crate::desk::Desk;
+use crate::errors;
+use crate::limits::Plan;
+use crate::state::{Bound, Caller, Period, Quota, Unit, User, UserId, World};
+
+const USER: &str = "application/vnd.vimeo.user+json";
+
+/// `GET /me` and `GET /users/{user}`.
+pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let caller = ask.caller()?;
+    let whose = match (ask.parameter("user"), &caller.user) {
+        (None, _) => Whose::Own,
+        (Some(_), Some(user)) => ask.owner(user)?,
+        // A token without a user sees what everybody sees.
+        (Some(text), None) => Whose::Others(UserId::parse(text).ok_or_else(errors::missing_resource)?),
+    };
+    let shown = match whose {
+        Whose::Others(id) => {
+            let user = desk.world().find_user(id).cloned().ok_or_else(errors::missing_resource)?;
+            let plan = desk.windows().plan(&user);
+            present_public(&user, plan)
+        }
+        Whose::Own => {
+            let (caller, user) = ask.user()?;
+            let plan = desk.windows().plan(user);
+            present_own(&desk.world(), caller, user, plan)
+        }
+    };
+    Ok(ask.present(StatusCode::OK, USER, &shown))
+}
+
+/// A user as they see themselves, in `/me` and beside a token.
+pub(crate) fn present_own(world: &World, caller: &Caller, user: &User, plan: Plan) -> Value {
+    let mut shown = present(world, user, plan);
+    if let Value::Object(shown) = &mut shown {
+        // Absent, not null, for apps that may not upload; that is how a client tells.
+        if caller.app.has_upload_access {
+            shown.insert("upload_quota".to_owned(), present_quota(world, user));
+        }
+        if caller.token.scopes.contains("email") {
+            shown.insert("email".to_owned(), json!(format!("user{}@example.com", user.id.number())));
+        }
+    }
+    shown
+}
+
+/// A user as they stand beside a token.
+pub(crate) fn present(world: &World, user: &User, plan: Plan) -> Value {
+    let mut shown = present_public(user, plan);
+    let uri = user.id.to_string();
+    let videos = world.list_videos().filter(|video| video.owner == user.id).count();
+    let folders = world.list_folders().filter(|folder| folder.owner == user.id).count();
+    if let Value::Object(shown) = &mut shown {
+        let connection = |path: &str, total: usize| json!({"uri": format!("{uri}/{path}"), "options": ["GET", "POST"], "total": total});
+        shown.insert(
+            "metadata".to_owned(),
+            json!({"connections": {
+                "videos": connection("videos", videos),
+                "folders": connection("folders", folders),
+                "projects": connection("projects", folders),
+                "presets": {
+                    "uri": format!("{uri}/presets"),
+                    "options": ["GET"],
+                    "total": user.presets.len(),
+                },
+            }}),
+        );
+        let preferences = json!({"videos": {
+            "rating": ["safe"],
+            "privacy": {"view": "password", "embed": "public", "comments": "anybody", "download": false, "add": true},
+            // Vimeo gives this away in clear text to whoever does not use `fields`. A test may search for it where it
+            // must never be found.
+            "password": "sandbox-default-video-password",
+        }});
+        shown.insert("preferences".to_owned(), preferences);
+    }
+    shown
+}
+
+/// A user as strangers see them, and as they stand in their videos.
+pub(crate) fn present_public(user: &User, plan: Plan) -> Value {
+    let number = user.id.number();
+    json!({
+        "uri": user.id.to_string(),
+        "name": user.name,
+        "link": format!("https://vimeo.com/user{number}"),
+        "account": plan.name(),
+        "bio": null,
+        "short_bio": null,
+        "location": "",
+        "gender": "",
+        "created_time": "2019-04-01T08:30:00+00:00",
+        "resource_key": format!("{number:040x}"),
+        "content_filter": ["language", "drugs", "violence", "nudity", "safe", "unrated"],
+        "websites": [],
+        "pictures": {"uri": null, "active": false, "type": "default", "sizes": []},
+    })
+}
+
+/// The quota in the form that its kind has. What Vimeo says nothing about is null.
+pub(crate) fn present_quota(world: &World, user: &User) -> Value {
+    let nothing = |unit: Value| json!({"free": null, "max": null, "used": null, "unit": unit});
+    let Some(quota) = &user.quota else {
+        let space = json!({"free": null, "max": null, "used": null, "showing": null, "unit": null});
+        return json!({"space": space, "periodic": with(nothing(Value::Null), &periodic(None)), "lifetime": nothing(Value::Null)});
+    };
+    let uploaded = world.used_by(user.id, quota.unit);
+    let unit = json!(match quota.unit {
+        Unit::Size => "video_size",
+        Unit::Count => "video_count",
+    });
+    let numbers = |bound: &Bound| {
+        let used = bound.used_before.saturating_add(uploaded);
+        json!({"free": bound.max.saturating_sub(used), "max": bound.max, "used": used, "unit": unit})
+    };
+    let lifetime = quota.lifetime.as_ref().map(numbers);
+    let period = quota.periodic.as_ref().map(|(_, bound)| numbers(bound));
+    let free = |numbers: &Option<Value>| numbers.as_ref().and_then(|numbers| numbers.get("free")?.as_u64());
+    // The tighter of the two is what is shown.
+    let is_periodic = match (free(&period), free(&lifetime)) {
+        (Some(period), Some(lifetime)) => period < lifetime,
+        (period, _) => period.is_some(),
+    };
+    let (tighter, showing) = if is_periodic { (&period, "periodic") } else { (&lifetime, "lifetime") };
+    let space = tighter.clone().unwrap_or_else(|| nothing(unit.clone()));
+    json!({
+        "space": with(space, &json!({"showing": showing})),
+        "periodic": with(period.unwrap_or_else(|| nothing(Value::Null)), &periodic(Some(quota))),
+        "lifetime": lifetime.unwrap_or_else(|| nothing(Value::Null)),
+    })
+}
+
+/// What a periodic quota has beside its numbers. The sandbox lets no period pass.
+fn periodic(quota: Option<&Quota>) -> Value {
+    let period = quota.and_then(|quota| quota.periodic.as_ref()).map(|(period, _)| *period);
+    let reset = period.map(|_| "2038-01-01T00:00:00+00:00");
+    json!({"period": period.map(Period::name), "reset_date": reset})
+}
+
+fn with(mut value: Value, more: &Value) -> Value {
+    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
+        value.extend(more.clone());
+    }
+    value
+}
