@@ -3,15 +3,17 @@
 
 pub(crate) mod members;
 mod tokens;
+mod users;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use serde_json::{Value, json};
 
 use crate::body;
@@ -24,7 +26,7 @@ use members::Members;
 const PREFIX: &str = "/_sandbox";
 
 /// Every control, and what its body takes.
-const INDEX: [(&str, &str, &str); 14] = [
+const INDEX: [(&str, &str, &str); 17] = [
     ("GET", "/_sandbox/", "This list."),
     (
         "POST",
@@ -35,8 +37,17 @@ const INDEX: [(&str, &str, &str); 14] = [
         "POST",
         "/_sandbox/tokens",
         "Makes a token: {\"app\": client id or \"/apps/N\", \"scopes\"? (all): [\"public\", ...] or \"public private\", \
-         \"user\"? (true): true for the app's owner, {\"name\"} for somebody new, false or null for nobody}.",
+         \"user\"? (true): true for the app's owner, \"/users/N\", {\"name\"} for somebody new, false or null for nobody}.",
     ),
+    ("GET", "/_sandbox/users", "Lists every user: plan, quota, and what they may do."),
+    (
+        "POST",
+        "/_sandbox/users",
+        "Makes a user: {\"name\"?, \"plan\"? (null: the sandbox's), \"email_verified\"? (true), \"folders\"? (true: may manage \
+         them), \"refused_views\"? ([]), \"quota\"?: null for nothing known, or {\"unit\"? (\"size\" or \"count\"), \
+         \"lifetime\"?: {\"max\", \"used\"?}, \"periodic\"?: {\"max\", \"used\"?}, \"period\"? (\"week\", \"month\", \"year\")}}.",
+    ),
+    ("PATCH", "/_sandbox/users/{number}", "Changes a user: what POST takes, and only what is named."),
     ("GET", "/_sandbox/tokens", "Lists every token by fingerprint: whose, where from, revoked or not."),
     ("DELETE", "/_sandbox/tokens/{fingerprint}", "Revokes a token."),
     (
@@ -75,13 +86,23 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/_sandbox/apps", post(create_app))
         .route("/_sandbox/tokens", post(tokens::create).get(tokens::list))
         .route("/_sandbox/tokens/{fingerprint}", delete(tokens::revoke))
+        .route("/_sandbox/users", get(users::list).post(users::create))
+        .route("/_sandbox/users/{number}", patch(users::edit))
         .route("/_sandbox/faults", post(create_fault).get(list_faults).delete(clear_faults))
         .route("/_sandbox/faults/{id}", delete(remove_fault))
         .route("/_sandbox/journal", get(show_journal).delete(clear_journal))
         .route("/_sandbox/reset", post(reset))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
+        .layer(from_fn_with_state(Arc::clone(&desk), save))
         .with_state(desk)
+}
+
+/// What a control changed is kept before it is said to be done.
+async fn save(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    desk.save().await;
+    response
 }
 
 async fn index() -> Response {

@@ -8,6 +8,7 @@
 mod binary;
 mod controls;
 mod faults;
+mod folders;
 mod harness;
 mod journal;
 mod limits;
@@ -15,3 +16,5 @@ mod me;
 mod nonsense;
 mod oauth;
 mod open;
+mod refusals;
+mod videos;
