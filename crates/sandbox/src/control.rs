@@ -3,13 +3,15 @@
 
 pub(crate) mod members;
 mod tokens;
+mod videos;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
@@ -18,13 +20,14 @@ use crate::body;
 use crate::desk::Desk;
 use crate::errors;
 use crate::faults;
-use crate::state::NewApp;
+use crate::state::{NewApp, VersionId};
+use crate::uploads;
 use members::Members;
 
 const PREFIX: &str = "/_sandbox";
 
 /// Every control, and what its body takes.
-const INDEX: [(&str, &str, &str); 14] = [
+const INDEX: [(&str, &str, &str); 20] = [
     ("GET", "/_sandbox/", "This list."),
     (
         "POST",
@@ -50,6 +53,21 @@ const INDEX: [(&str, &str, &str); 14] = [
     ("GET", "/_sandbox/faults", "Lists the faults that are still to happen."),
     ("DELETE", "/_sandbox/faults", "Removes every fault."),
     ("DELETE", "/_sandbox/faults/{id}", "Removes one fault."),
+    ("GET", "/_sandbox/videos", "Lists every video: its versions, their bytes, hashes and stages."),
+    ("GET", "/_sandbox/videos/{number}", "Shows one video."),
+    (
+        "GET",
+        "/_sandbox/videos/{number}/bytes",
+        "Gives the bytes of its active version, as far as they came, if the sandbox keeps bytes.",
+    ),
+    ("POST", "/_sandbox/videos/{number}/step", "Moves it on to its next stage."),
+    (
+        "POST",
+        "/_sandbox/videos/{number}/fail",
+        "Ends it badly: {\"status\"?: such as \"transcoding_error\", \"error\"?: such as \"analysis_failed\", \
+         \"when\"? (\"now\"): \"due\" lets it fail when it would have ended well}.",
+    ),
+    ("POST", "/_sandbox/videos/{number}/expire-link", "Ends its upload link."),
     ("GET", "/_sandbox/journal", "Shows the last 10,000 requests and how many connections brought them."),
     ("DELETE", "/_sandbox/journal", "Empties the journal."),
     ("GET", "/_sandbox/credentials", "Shows the first app's credentials again."),
@@ -77,11 +95,25 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/_sandbox/tokens/{fingerprint}", delete(tokens::revoke))
         .route("/_sandbox/faults", post(create_fault).get(list_faults).delete(clear_faults))
         .route("/_sandbox/faults/{id}", delete(remove_fault))
+        .route("/_sandbox/videos", get(videos::list))
+        .route("/_sandbox/videos/{number}", get(videos::show))
+        .route("/_sandbox/videos/{number}/bytes", get(videos::bytes))
+        .route("/_sandbox/videos/{number}/step", post(videos::step))
+        .route("/_sandbox/videos/{number}/fail", post(videos::fail))
+        .route("/_sandbox/videos/{number}/expire-link", post(videos::expire_link))
         .route("/_sandbox/journal", get(show_journal).delete(clear_journal))
         .route("/_sandbox/reset", post(reset))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
+        .layer(from_fn_with_state(Arc::clone(&desk), keep))
         .with_state(desk)
+}
+
+/// What a control did is kept before it is told.
+async fn keep(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    desk.save().await;
+    response
 }
 
 async fn index() -> Response {
@@ -167,7 +199,12 @@ async fn clear_journal(State(desk): State<Arc<Desk>>) -> Response {
 }
 
 async fn reset(State(desk): State<Arc<Desk>>) -> Response {
+    let gone: Vec<VersionId> = {
+        let world = desk.world();
+        world.list_videos().flat_map(|video| &video.versions).map(|version| version.id).collect()
+    };
     desk.reset();
+    uploads::forget(&desk, &gone);
     StatusCode::NO_CONTENT.into_response()
 }
 
