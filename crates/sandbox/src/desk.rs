@@ -38,7 +38,8 @@ pub(crate) struct Desk {
     /// What goes on beside requests: pulls. Stopped with the sandbox.
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
-    plan: Option<crate::Plan>,
+    /// The plan of everybody who has none of their own.
+    pub(crate) plan: Option<crate::Plan>,
     clock: Clock,
     first_world: World,
     world: Mutex<World>,
