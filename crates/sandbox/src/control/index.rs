@@ -43,14 +43,14 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
         "/_sandbox/videos/{number}/bytes",
         "Gives the bytes of its active version, as far as they came, if the sandbox keeps bytes.",
     ),
-    ("POST", "/_sandbox/videos/{number}/step", "Moves it on to its next stage."),
+    ("POST", "/_sandbox/videos/{number}/step", "Moves its newest version on to the next stage."),
     (
         "POST",
         "/_sandbox/videos/{number}/fail",
-        "Ends it badly: {\"status\"?: such as \"transcoding_error\", \"error\"?: such as \"analysis_failed\", \
+        "Ends its newest version badly: {\"status\"?: such as \"transcoding_error\", \"error\"?: such as \"analysis_failed\", \
          \"when\"? (\"now\"): \"due\" lets it fail when it would have ended well}.",
     ),
-    ("POST", "/_sandbox/videos/{number}/expire-link", "Ends its upload link."),
+    ("POST", "/_sandbox/videos/{number}/expire-link", "Ends the upload link of its newest version."),
     ("GET", "/_sandbox/journal", "Shows the last 10,000 requests and how many connections brought them."),
     ("DELETE", "/_sandbox/journal", "Empties the journal."),
     ("GET", "/_sandbox/credentials", "Shows the first app's credentials again."),
