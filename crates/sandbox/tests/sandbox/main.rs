@@ -15,3 +15,5 @@ mod me;
 mod nonsense;
 mod oauth;
 mod open;
+mod sending;
+mod tus;
