@@ -8,12 +8,17 @@
 mod binary;
 mod controls;
 mod faults;
+mod forms;
 mod harness;
 mod journal;
 mod limits;
 mod me;
 mod nonsense;
 mod oauth;
+mod offsets;
 mod open;
+mod pulls;
+mod restart;
 mod sending;
+mod stages;
 mod tus;
