@@ -17,6 +17,7 @@ use crate::ambient::iso_8601;
 use crate::desk::Desk;
 use crate::state::{Failure, Stage, Upload, Version, VersionId, Video, VideoId, World, fingerprint};
 use crate::uploads;
+use crate::videos;
 
 /// `GET /_sandbox/videos`: all of them, oldest first.
 pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Response {
@@ -189,7 +190,7 @@ fn shown(desk: &Desk, video: VideoId) -> Response {
 fn present(world: &World, video: &Video) -> Value {
     let versions: Vec<Value> =
         video.versions.iter().map(|version| present_version(version, video.active)).collect();
-    let stage = video.active_version().map(|version| stage_name(&version.upload));
+    let stage = video.active_version().map(|version| videos::status(&version.upload));
     json!({
         "uri": video.id.to_string(),
         "name": video.settings.name,
@@ -217,21 +218,10 @@ fn present_version(version: &Version, active: VersionId) -> Value {
         "size": upload.size,
         "received": upload.received.bytes,
         "sha256": upload.received.sha256(),
-        "stage": stage_name(upload),
+        "stage": videos::status(upload),
         "error": error,
         "fate": upload.fate,
         "link_fingerprint": fingerprint(upload.key.as_bytes()),
         "link_expires_at": upload.expires_at.map(iso_8601),
     })
-}
-
-/// The stage in the words of the video's `status`.
-fn stage_name(upload: &Upload) -> &str {
-    match upload.stage() {
-        Stage::Uploading => "uploading",
-        Stage::TranscodeStarting => "transcode_starting",
-        Stage::Transcoding => "transcoding",
-        Stage::Available => "available",
-        Stage::Failed(failure) => &failure.status,
-    }
 }

@@ -9,12 +9,12 @@ use super::fetch::{Answer, Broken, Download, Source};
 use crate::PullFrom;
 use crate::desk::Desk;
 use crate::state::{Approach, Failure, Stage, VersionId, VideoId};
+use crate::videos::FILE_BYTES_MAX;
 
 const TRIES: u32 = 3;
 // Vimeo waits for minutes; nobody at a desk wants to.
 const PAUSE: Duration = Duration::from_millis(100);
 const REDIRECTS_MAX: u32 = 5;
-const SIZE_MAX_BYTES: u64 = 300_000_000_000;
 
 /// Fetches a version's file, and books how that ended.
 pub(super) async fn run(desk: Arc<Desk>, video: VideoId, version: VersionId) {
@@ -143,7 +143,7 @@ async fn receive(inlet: &mut Inlet<'_>, mut download: Download) -> Result<(), Tr
         return Err(Trouble::Final("disallowed_content_type"));
     }
     let too_much = Trouble::Final("max_file_size_exceeded");
-    let most = inlet.size.unwrap_or(SIZE_MAX_BYTES).min(SIZE_MAX_BYTES);
+    let most = inlet.size.unwrap_or(FILE_BYTES_MAX).min(FILE_BYTES_MAX);
     if download.length().is_some_and(|length| length > most) {
         return Err(too_much);
     }
