@@ -32,7 +32,12 @@ use crate::users;
 /// Every route of the API.
 pub(crate) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
+        .route("/oauth/authorize", get(oauth::show_page).post(oauth::answer_page))
         .route("/oauth/authorize/client", post(oauth::authorize_client))
+        .route("/oauth/access_token", post(oauth::exchange_code))
+        .route("/oauth/device", post(oauth::begin_device))
+        .route("/oauth/device/authorize", get(oauth::ask_for_code).post(oauth::poll_device))
+        .route("/activate", get(oauth::ask_for_code))
         .route("/oauth/verify", get(oauth::verify))
         .route("/tokens", delete(oauth::revoke))
         .route("/me", get(users::show))

@@ -18,6 +18,7 @@ mod http;
 mod journal;
 mod limits;
 mod oauth;
+mod pages;
 mod saved;
 mod scopes;
 mod server;
@@ -146,7 +147,7 @@ impl Running {
 /// Starts a sandbox; it serves from the moment this returns.
 ///
 /// # Errors
-/// `InvalidInput` when the address is not a loopback address, otherwise what binding the address gives
+/// `InvalidInput` when the address is not a loopback address or a redirect URI is not one, otherwise what binding the address gives
 /// (`AddrInUse` when the port is taken).
 pub async fn start(options: Options) -> io::Result<Running> {
     if !options.listen.ip().to_canonical().is_loopback() {
@@ -159,6 +160,12 @@ pub async fn start(options: Options) -> io::Result<Running> {
                 options.listen.ip()
             ),
         ));
+    }
+    for uri in &options.redirect_uris {
+        if let Some(flaw) = oauth::redirects::flaw(uri) {
+            let text = format!("The redirect URI `{uri}` {flaw}.");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
     }
     let listener = TcpListener::bind(options.listen).await?;
     let addr = listener.local_addr()?;
