@@ -1,6 +1,7 @@
 //! The controls: how a test or a person tells the sandbox what to be, under `/_sandbox/` on the same port.
 //! They are no part of Vimeo, need no credentials, and pass beside the journal, the faults and the rate windows.
 
+mod apps;
 pub(crate) mod members;
 mod tokens;
 
@@ -11,31 +12,45 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use serde_json::{Value, json};
 
 use crate::body;
 use crate::desk::Desk;
 use crate::errors;
 use crate::faults;
-use crate::state::NewApp;
+use crate::pages;
 use members::Members;
 
 const PREFIX: &str = "/_sandbox";
 
 /// Every control, and what its body takes.
-const INDEX: [(&str, &str, &str); 14] = [
+const INDEX: &[(&str, &str, &str)] = &[
     ("GET", "/_sandbox/", "This list."),
     (
         "POST",
         "/_sandbox/apps",
         "Makes an app: {\"name\"?, \"upload_access\"? (true), \"redirect_uris\"? ([])}. Answers with its credentials.",
     ),
+    ("GET", "/_sandbox/apps", "Lists the apps, with their credentials."),
+    (
+        "PATCH",
+        "/_sandbox/apps/{number}",
+        "Changes an app: {\"name\"?, \"upload_access\"?, \"redirect_uris\"?}. What is left out stays as it is.",
+    ),
+    ("GET", "/_sandbox/users", "Lists the users."),
+    (
+        "POST",
+        "/_sandbox/codes",
+        "Makes an authorization code without a browser: {\"app\", \"redirect_uri\"? (the app's only one), \"scopes\"? (all), \
+         \"user\"? (true), \"state\"?}. Answers with the code and where a browser would carry it.",
+    ),
     (
         "POST",
         "/_sandbox/tokens",
         "Makes a token: {\"app\": client id or \"/apps/N\", \"scopes\"? (all): [\"public\", ...] or \"public private\", \
-         \"user\"? (true): true for the app's owner, {\"name\"} for somebody new, false or null for nobody}.",
+         \"user\"? (true): true for the app's owner, \"/users/N\", {\"name\"} for somebody new, \
+         false or null for nobody}.",
     ),
     ("GET", "/_sandbox/tokens", "Lists every token by fingerprint: whose, where from, revoked or not."),
     ("DELETE", "/_sandbox/tokens/{fingerprint}", "Revokes a token."),
@@ -58,6 +73,7 @@ const INDEX: [(&str, &str, &str); 14] = [
         "/_sandbox/reset",
         "Puts everything back as it was at the start, with the same first credentials.",
     ),
+    ("GET", "/_sandbox/assets/{name}", "What the pages are drawn with: sandbox.css, icon.svg."),
     ("GET", "/_sandbox", "The same list."),
 ];
 
@@ -72,7 +88,11 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/_sandbox", get(index))
         .route("/_sandbox/", get(index))
         .route("/_sandbox/credentials", get(show_credentials))
-        .route("/_sandbox/apps", post(create_app))
+        .route("/_sandbox/apps", post(apps::create).get(apps::list))
+        .route("/_sandbox/apps/{number}", patch(apps::change))
+        .route("/_sandbox/users", get(apps::list_users))
+        .route("/_sandbox/codes", post(apps::create_code))
+        .route("/_sandbox/assets/{name}", get(pages::asset))
         .route("/_sandbox/tokens", post(tokens::create).get(tokens::list))
         .route("/_sandbox/tokens/{fingerprint}", delete(tokens::revoke))
         .route("/_sandbox/faults", post(create_fault).get(list_faults).delete(clear_faults))
@@ -100,32 +120,6 @@ async fn show_credentials(State(desk): State<Arc<Desk>>) -> Response {
         "access_token": first.access_token,
     });
     done(StatusCode::OK, &shown)
-}
-
-async fn create_app(State(desk): State<Arc<Desk>>, body: Body) -> Response {
-    let read = members(body).await.and_then(|mut members| {
-        members.refuse_unknown("an app", &["name", "upload_access", "redirect_uris"])?;
-        let redirect_uris = members.texts("redirect_uris")?.unwrap_or_default();
-        Ok((members.text("name")?, members.truth("upload_access")?, redirect_uris))
-    });
-    let (name, upload_access, redirect_uris) = match read {
-        Ok(read) => read,
-        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
-    };
-    let app = desk.world().add_app(NewApp {
-        name: name.unwrap_or_else(|| "Another App".to_owned()),
-        has_upload_access: upload_access.unwrap_or(true),
-        redirect_uris,
-    });
-    let shown = json!({
-        "client_id": app.client_id,
-        "client_secret": app.client_secret,
-        "name": app.name,
-        "uri": app.id.to_string(),
-        "upload_access": app.has_upload_access,
-        "redirect_uris": app.redirect_uris,
-    });
-    done(StatusCode::CREATED, &shown)
 }
 
 async fn create_fault(State(desk): State<Arc<Desk>>, body: Body) -> Response {

@@ -4,8 +4,8 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -69,8 +69,11 @@ pub(crate) async fn asset(Path(wanted): Path<String>) -> Response {
 /// Somebody else's text as a page may show it: not too long, and without characters that hide or turn around what
 /// stands beside them. Escaping is the templates' work.
 pub(crate) fn presentable(text: &str, characters_max: usize) -> String {
-    let mut shown: String =
-        text.chars().take(characters_max).map(|char| if is_deceptive(char) { '\u{fffd}' } else { char }).collect();
+    let mut shown: String = text
+        .chars()
+        .take(characters_max)
+        .map(|char| if is_deceptive(char) { '\u{fffd}' } else { char })
+        .collect();
     if text.chars().nth(characters_max).is_some() {
         shown.push('…');
     }

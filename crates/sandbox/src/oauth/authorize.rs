@@ -51,11 +51,13 @@ fn read_return(app: &App, named: Option<&str>, state: Option<String>) -> Result<
         (Some(uri), _) if redirects::is_allowed(app, uri) => uri.to_owned(),
         (None, [only]) => only.clone(),
         (Some(_), _) => {
-            let sentence = "The app has not registered this redirect_uri. It must be the same, character for character.";
+            let sentence =
+                "The app has not registered this redirect_uri. It must be the same, character for character.";
             return Err(wrong_link(sentence.to_owned()));
         }
         (None, _) => {
-            let sentence = "The redirect_uri parameter is missing, and the app has not registered exactly one.";
+            let sentence =
+                "The redirect_uri parameter is missing, and the app has not registered exactly one.";
             return Err(wrong_link(sentence.to_owned()));
         }
     };
@@ -90,7 +92,8 @@ pub(super) fn ask_user(world: &mut World, app: &App, wish: Wish, now: Timestamp)
 /// `POST /oauth/authorize`: what the user said. All that was asked is kept here under the page's ticket, so that
 /// nothing of it can be changed on the way, and no other site can answer for the user.
 pub(crate) async fn answer_page(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let body = ask.body().map_err(|_| wrong_answer("It is longer than 1 MiB, or it was cut short.".to_owned()))?;
+    let body =
+        ask.body().map_err(|_| wrong_answer("It is longer than 1 MiB, or it was cut short.".to_owned()))?;
     let form = Parameters::of_body(&ask.headers, body).map_err(wrong_answer)?;
     let now = desk.now();
     let mut world = desk.world();

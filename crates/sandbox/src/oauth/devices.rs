@@ -85,10 +85,14 @@ pub(crate) async fn ask_for_code(State(desk): State<Arc<Desk>>, ask: Ask) -> Res
     };
     let now = desk.now();
     let mut world = desk.world();
-    let waiting = world.find_waiting_device(typed, now).map(|(code, device)| (code.to_owned(), device.clone()));
+    let waiting =
+        world.find_waiting_device(typed, now).map(|(code, device)| (code.to_owned(), device.clone()));
     let app = waiting.as_ref().and_then(|(_, device)| world.app_by_id(device.app)).cloned();
     let (Some((device_code, device)), Some(app)) = (waiting, app) else {
-        return complain(typed, "No device waits for this code. It may be mistyped, too old, or answered already.");
+        return complain(
+            typed,
+            "No device waits for this code. It may be mistyped, too old, or answered already.",
+        );
     };
     let way = Way::Device { device_code, user_code: hyphenated(&device.user_code) };
     ask_user(&mut world, &app, Wish { scopes: device.scopes, unknown: device.unknown_scopes, way }, now)

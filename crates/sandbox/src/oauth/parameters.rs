@@ -77,7 +77,8 @@ impl Parameters {
 pub(super) fn raw<'a>(query: &'a str, wanted: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let is_wanted = form_urlencoded::parse(name.as_bytes()).next().is_some_and(|(name, _)| name == wanted);
+        let is_wanted =
+            form_urlencoded::parse(name.as_bytes()).next().is_some_and(|(name, _)| name == wanted);
         is_wanted.then_some(value)
     })
 }

@@ -192,9 +192,8 @@ impl World {
     /// The device that waits under a user code, however that was typed.
     pub(crate) fn find_waiting_device(&self, typed: &str, now: Timestamp) -> Option<(&str, &Device)> {
         let typed = plain_user_code(typed);
-        let waits = |device: &Device| {
-            device.user_code == typed && device.answer.is_none() && device.expires_at > now
-        };
+        let waits =
+            |device: &Device| device.user_code == typed && device.answer.is_none() && device.expires_at > now;
         let mut devices = self.grants.devices.iter();
         devices.find(|(_, device)| waits(device)).map(|(code, device)| (code.as_str(), device))
     }
@@ -215,8 +214,7 @@ impl World {
         now: Timestamp,
     ) -> Result<Token, DeviceRefusal> {
         let found = self.grants.devices.get(device_code);
-        let is_own =
-            |device: &&Device| device.app == app && device.user_code == plain_user_code(user_code);
+        let is_own = |device: &&Device| device.app == app && device.user_code == plain_user_code(user_code);
         let device = found.filter(is_own).ok_or(DeviceRefusal::Invalid)?;
         if device.expires_at <= now {
             return Err(DeviceRefusal::Expired);
@@ -249,7 +247,9 @@ pub(crate) fn grant_end(now: Timestamp) -> Timestamp {
 
 /// A user code as people are shown it: `BCDF-GHJK`.
 pub(crate) fn hyphenated(user_code: &str) -> String {
-    user_code.split_at_checked(4).map_or_else(|| user_code.to_owned(), |(left, right)| format!("{left}-{right}"))
+    user_code
+        .split_at_checked(4)
+        .map_or_else(|| user_code.to_owned(), |(left, right)| format!("{left}-{right}"))
 }
 
 /// A user code without what people put between its letters, in capitals.
