@@ -22,8 +22,8 @@ use crate::scopes::Scopes;
 pub(crate) use apps::{App, ClientRefusal, NewApp};
 pub(crate) use folders::{Clips, Folder};
 pub(crate) use grants::{
-    Answer, CodeRefusal, Consent, DeviceRefusal, GRANT_LIFETIME, Grants, Page, Return, Way,
-    grant_end, hyphenated,
+    Answer, CodeRefusal, Consent, DeviceRefusal, GRANT_LIFETIME, Grants, Page, Return, Way, grant_end,
+    hyphenated,
 };
 pub(crate) use numbers::{AppId, FolderId, PresetId, UserId, VersionId, VideoId};
 pub(crate) use tokens::{Caller, NewToken, Origin, Token};

@@ -16,6 +16,7 @@ use crate::pages;
 use crate::scopes::Scopes;
 use crate::state::{Answer, App, Consent, Page, Return, UserId, Way, World, grant_end};
 
+const QUOTED_MAX_CHARACTERS: usize = 200;
 const IMPLICIT_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
 /// `GET /oauth/authorize`: asks the user. Until it is certain that the app may be answered there, what is wrong is
@@ -32,7 +33,7 @@ pub(crate) async fn show_page(State(desk): State<Arc<Desk>>, ask: Ask) -> Answer
     let now = desk.now();
     let mut world = desk.world();
     let found = world.find_public_client(client_id).cloned();
-    let app = found.ok_or_else(|| wrong_link("No app has this client_id.".to_owned()))?;
+    let app = found.ok_or_else(|| wrong_link(format!("No app has the client_id {}.", quoted(client_id))))?;
     let state = parameters::raw(query, "state").map(str::to_owned);
     let back = read_return(&app, redirect_uri, state)?;
     let way = match response_type {
@@ -50,10 +51,12 @@ fn read_return(app: &App, named: Option<&str>, state: Option<String>) -> Result<
     let redirect_uri = match (named, app.redirect_uris.as_slice()) {
         (Some(uri), _) if redirects::is_allowed(app, uri) => uri.to_owned(),
         (None, [only]) => only.clone(),
-        (Some(_), _) => {
-            let sentence =
-                "The app has not registered this redirect_uri. It must be the same, character for character.";
-            return Err(wrong_link(sentence.to_owned()));
+        (Some(uri), _) => {
+            return Err(wrong_link(format!(
+                "The app has not registered the redirect_uri {}. It must be the same, character for character; \
+                 GET /_sandbox/apps shows what is registered.",
+                quoted(uri)
+            )));
         }
         (None, _) => {
             let sentence =
@@ -62,6 +65,11 @@ fn read_return(app: &App, named: Option<&str>, state: Option<String>) -> Result<
         }
     };
     Ok(Return { redirect_uri, is_named, state })
+}
+
+/// Somebody's text in a sentence about it.
+fn quoted(text: &str) -> String {
+    format!("\u{201c}{}\u{201d}", pages::presentable(text, QUOTED_MAX_CHARACTERS))
 }
 
 fn refuse_response_type(back: &Return, error: &str) -> Response {

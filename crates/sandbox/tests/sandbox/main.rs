@@ -5,9 +5,14 @@
     reason = "a test that is surprised should fail on the spot"
 )]
 
+mod apps;
 mod binary;
+mod browser;
+mod consent;
 mod controls;
+mod devices;
 mod faults;
+mod grants;
 mod harness;
 mod journal;
 mod limits;
