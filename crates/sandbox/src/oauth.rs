@@ -104,9 +104,8 @@ fn require_grant(asked: &Parameters, wanted: &str) -> Result<(), Refusal> {
     Err(errors::oauth(StatusCode::BAD_REQUEST, "unsupported_grant_type", &text).into())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped with")]
-fn invalid_request(sentence: String) -> Refusal {
-    errors::oauth(StatusCode::BAD_REQUEST, "invalid_request", &sentence).into()
+fn invalid_request(sentence: impl Into<String>) -> Refusal {
+    errors::oauth(StatusCode::BAD_REQUEST, "invalid_request", &sentence.into()).into()
 }
 
 /// The answer to whoever earned a token that a user allowed.

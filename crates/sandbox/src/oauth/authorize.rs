@@ -61,7 +61,7 @@ fn read_return(app: &App, named: Option<&str>, state: Option<String>) -> Result<
         (None, _) => {
             let sentence =
                 "The redirect_uri parameter is missing, and the app has not registered exactly one.";
-            return Err(wrong_link(sentence.to_owned()));
+            return Err(wrong_link(sentence));
         }
     };
     Ok(Return { redirect_uri, is_named, state })
@@ -100,8 +100,7 @@ pub(super) fn ask_user(world: &mut World, app: &App, wish: Wish, now: Timestamp)
 /// `POST /oauth/authorize`: what the user said. All that was asked is kept here under the page's ticket, so that
 /// nothing of it can be changed on the way, and no other site can answer for the user.
 pub(crate) async fn answer_page(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let body =
-        ask.body().map_err(|_| wrong_answer("It is longer than 1 MiB, or it was cut short.".to_owned()))?;
+    let body = ask.body().map_err(|_| wrong_answer("It is longer than 1 MiB, or it was cut short."))?;
     let form = Parameters::of_body(&ask.headers, body).map_err(wrong_answer)?;
     let now = desk.now();
     let mut world = desk.world();
@@ -162,16 +161,17 @@ fn conclude(world: &mut World, way: &Way, consent: Option<Consent>, now: Timesta
 }
 
 /// The link that an app sent its user to is not one that can be followed.
-fn wrong_link(sentence: String) -> Refusal {
+fn wrong_link(sentence: impl Into<String>) -> Refusal {
     let explanation = "The link that brought you here is wrong. Nothing was allowed, and nobody was told. The maker \
                        of the app has to mend it.";
-    pages::message(StatusCode::BAD_REQUEST, "This app cannot ask you", &[&sentence, explanation]).into()
+    pages::message(StatusCode::BAD_REQUEST, "This app cannot ask you", &[&sentence.into(), explanation])
+        .into()
 }
 
 /// What came is no answer that the page gives.
-fn wrong_answer(sentence: String) -> Refusal {
+fn wrong_answer(sentence: impl Into<String>) -> Refusal {
     let explanation = "The page that asks you gives no such answer. Nothing was allowed.";
-    pages::message(StatusCode::BAD_REQUEST, "This is no answer", &[&sentence, explanation]).into()
+    pages::message(StatusCode::BAD_REQUEST, "This is no answer", &[&sentence.into(), explanation]).into()
 }
 
 fn old_page() -> Refusal {

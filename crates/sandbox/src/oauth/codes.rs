@@ -21,9 +21,9 @@ pub(crate) async fn exchange_code(State(desk): State<Arc<Desk>>, ask: Ask) -> An
     let redeemed = desk.world().redeem_code(app.id, code, redirect_uri, now);
     let token = redeemed.map_err(|refusal| {
         invalid_request(match refusal {
-            CodeRefusal::Invalid => "Invalid authorization code".to_owned(),
+            CodeRefusal::Invalid => "Invalid authorization code",
             CodeRefusal::OtherRedirect => {
-                "The redirect_uri must be the one that the authorization code was asked for with.".to_owned()
+                "The redirect_uri must be the one that the authorization code was asked for with."
             }
         })
     })?;

@@ -254,5 +254,5 @@ pub(crate) fn hyphenated(user_code: &str) -> String {
 
 /// A user code without what people put between its letters, in capitals.
 fn plain_user_code(typed: &str) -> String {
-    typed.chars().filter(|char| char.is_ascii_alphanumeric()).map(|char| char.to_ascii_uppercase()).collect()
+    typed.chars().filter(char::is_ascii_alphanumeric).map(|char| char.to_ascii_uppercase()).collect()
 }

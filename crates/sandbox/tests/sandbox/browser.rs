@@ -115,3 +115,10 @@ pub(crate) async fn allowed_tokens(desk: &Desk) -> usize {
     let shown = desk.control("GET", "tokens", &Value::Null).await.json();
     shown["tokens"].as_array().unwrap().iter().filter(|token| token["origin"] == "allowed").count()
 }
+
+/// A page that says what is wrong and sends nobody anywhere.
+pub(crate) fn assert_page_of_error(reply: &Reply, part: &str) {
+    assert_eq!((reply.status, reply.header("location")), (400, None), "{}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(reply.text().contains(part), "{part}: {}", reply.text());
+}

@@ -5,22 +5,22 @@ use crate::browser::{
 };
 use crate::harness::{Desk, Reply};
 
-struct Device {
+struct Begun {
     device_code: String,
     user_code: String,
     authorize_link: String,
 }
 
-async fn begin(desk: &Desk, scope: &str) -> Device {
+async fn begin(desk: &Desk, scope: &str) -> Begun {
     let reply = post(desk, "/oauth/device", &[("grant_type", "device_grant"), ("scope", scope)]).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let shown = reply.json();
     let text = |name: &str| shown[name].as_str().unwrap().to_owned();
     let authorize_link = text("authorize_link").strip_prefix(&desk.running.base_url).unwrap().to_owned();
-    Device { device_code: text("device_code"), user_code: text("user_code"), authorize_link }
+    Begun { device_code: text("device_code"), user_code: text("user_code"), authorize_link }
 }
 
-async fn poll(desk: &Desk, device: &Device) -> Reply {
+async fn poll(desk: &Desk, device: &Begun) -> Reply {
     let fields = [("user_code", device.user_code.as_str()), ("device_code", &device.device_code)];
     post(desk, "/oauth/device/authorize", &fields).await
 }

@@ -20,3 +20,4 @@ mod me;
 mod nonsense;
 mod oauth;
 mod open;
+mod redirects;
