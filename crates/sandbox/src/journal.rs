@@ -15,8 +15,18 @@ use crate::uploads;
 const ENTRIES_MAX: usize = 10_000;
 
 // Where clients put what belongs into headers and bodies.
-const SECRET_PARAMETERS: [&str; 7] =
-    ["access_token", "client_secret", "code", "password", "refresh_token", "secret", "token"];
+const SECRET_PARAMETERS: [&str; 10] = [
+    "access_token",
+    "client_secret",
+    "code",
+    "device_code",
+    "password",
+    "refresh_token",
+    "secret",
+    "ticket",
+    "token",
+    "user_code",
+];
 
 /// What is known of a request before it is answered.
 pub(crate) struct Arrival<'a> {
