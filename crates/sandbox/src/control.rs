@@ -42,8 +42,8 @@ const INDEX: &[(&str, &str, &str)] = &[
     (
         "POST",
         "/_sandbox/codes",
-        "Makes an authorization code without a browser: {\"app\", \"redirect_uri\"? (the app's only one), \"scopes\"? (all), \
-         \"user\"? (true), \"state\"?}. Answers with the code and where a browser would carry it.",
+        "Makes an authorization code without a browser: {\"app\", \"redirect_uri\"? (its only one), \
+         \"scopes\"? (all), \"user\"? (true), \"state\"?}. Answers with the code and where a browser would carry it.",
     ),
     (
         "POST",

@@ -147,8 +147,8 @@ impl Running {
 /// Starts a sandbox; it serves from the moment this returns.
 ///
 /// # Errors
-/// `InvalidInput` when the address is not a loopback address or a redirect URI is not one, otherwise what binding the address gives
-/// (`AddrInUse` when the port is taken).
+/// `InvalidInput` when the address is not a loopback address or nobody can be sent to a redirect URI, otherwise what
+/// binding the address gives (`AddrInUse` when the port is taken).
 pub async fn start(options: Options) -> io::Result<Running> {
     if !options.listen.ip().to_canonical().is_loopback() {
         // Its controls need no password and show credentials: a neighbour must not reach them.
