@@ -13,7 +13,7 @@ use super::tokens::{Whom, read_scopes, read_whom};
 use super::{done, members, refused};
 use crate::desk::Desk;
 use crate::oauth::redirects::{self, Place};
-use crate::state::{App, AppId, Consent, NewApp, Return, User};
+use crate::state::{App, AppId, Consent, NewApp, Return};
 
 /// What a body says of an app.
 struct AppIn {

@@ -78,7 +78,8 @@ async fn bad_changes_of_apps_are_refused_with_a_sentence() {
 #[tokio::test]
 async fn a_code_without_a_browser_is_as_good_as_one_with() {
     let desk = Desk::strict().await;
-    let order = json!({"app": desk.running.client_id, "scopes": "public upload", "user": {"name": "Vera"}, "state": "a b&c"});
+    let id = &desk.running.client_id;
+    let order = json!({"app": id, "scopes": "public upload", "user": {"name": "Vera"}, "state": "a b&c"});
     let made = desk.control("POST", "codes", &order).await;
     assert_eq!(made.status, 201);
     let made = made.json();

@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::browser::{
-    CALLBACK, allow, allowed_tokens, another_app, bare_link, carried, encoded, exchange, link, location,
-    open, post, post_as, press,
+    CALLBACK, allow, allowed_tokens, another_app, bare_link, carried, encoded, exchange, form, link,
+    location, open, post, post_as, press,
 };
 use crate::harness::{self, Desk, Reply, basic, request};
 
@@ -74,6 +74,18 @@ async fn a_used_code_is_refused() {
     assert_eq!(allowed_tokens(&desk).await, 1);
 }
 
+/// The statuses of twenty of the same request at once, the lowest first.
+async fn send_twenty_times(desk: &Desk, sent: Vec<u8>) -> Vec<u16> {
+    let mut asking = JoinSet::new();
+    for _ in 0..20 {
+        let (addr, sent) = (desk.running.addr, sent.clone());
+        asking.spawn(async move { Reply::read(&harness::exchange(addr, &sent).await.unwrap()).status });
+    }
+    let mut statuses = asking.join_all().await;
+    statuses.sort_unstable();
+    statuses
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_twenty_bring_at_once_earns_one_token() {
     let desk = Desk::strict().await;
@@ -83,15 +95,22 @@ async fn a_code_that_twenty_bring_at_once_earns_one_token() {
         [("Authorization", authorization.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
     let body = encoded(&[("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", CALLBACK)]);
     let sent = request("POST", "/oauth/access_token", &headers, body.as_bytes());
-    let mut asking = JoinSet::new();
-    for _ in 0..20 {
-        let (addr, sent) = (desk.running.addr, sent.clone());
-        asking.spawn(async move { Reply::read(&harness::exchange(addr, &sent).await.unwrap()).status });
-    }
-    let mut statuses = asking.join_all().await;
-    statuses.sort_unstable();
+    let statuses = send_twenty_times(&desk, sent).await;
     assert_eq!((statuses[0], &statuses[1..]), (200, [400; 19].as_slice()));
     assert_eq!(allowed_tokens(&desk).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_answered_twenty_times_at_once_is_answered_once() {
+    let desk = Desk::strict().await;
+    let page = open(&desk, &link(&desk, &[])).await;
+    let mut fields = form(&page);
+    fields.push(("decision".to_owned(), "allow".to_owned()));
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    let sent = request("POST", "/oauth/authorize", &headers, encoded(&fields).as_bytes());
+    let statuses = send_twenty_times(&desk, sent).await;
+    assert_eq!((statuses[0], &statuses[1..]), (302, [400; 19].as_slice()));
 }
 
 #[tokio::test]
@@ -144,6 +163,27 @@ async fn a_redirect_uri_that_nobody_named_need_not_be_named_later() {
         fields.extend(named.map(|uri| ("redirect_uri", uri)));
         assert_eq!(post(&desk, "/oauth/access_token", &fields).await.status, status, "{named:?}");
     }
+}
+
+#[tokio::test]
+async fn a_guest_takes_the_whole_way_and_no_further() {
+    let desk = Desk::open().await;
+    let first = allow(&desk, &[]).await;
+    let pairs = [("response_type", "code"), ("client_id", "abc123"), ("redirect_uri", "http://127.0.0.1/cb")];
+    let page = open(&desk, &bare_link(&pairs)).await;
+    let guests = carried(&location(&press(&desk, &page, "allow").await), "code").unwrap();
+    let bring = |code, redirect_uri| {
+        [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", redirect_uri)]
+    };
+    let path = "/oauth/access_token";
+    assert_invalid(&post_as(&desk, ("abc123", "any"), path, &bring(&first, CALLBACK)).await);
+    assert_invalid(&post(&desk, path, &bring(&guests, "http://127.0.0.1/cb")).await);
+    let auth = post_as(&desk, ("abc123", "any"), path, &bring(&guests, "http://127.0.0.1/cb")).await.json();
+    assert_eq!(
+        (&auth["app"]["name"], &auth["user"]["name"]),
+        (&json!("Guest App"), &json!("Owner of Guest App"))
+    );
+    assert_eq!(exchange(&desk, &first).await.status, 200);
 }
 
 #[tokio::test]
