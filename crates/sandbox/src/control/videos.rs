@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
@@ -14,6 +14,7 @@ use tokio_util::io::ReaderStream;
 
 use super::{done, members, refused};
 use crate::ambient::iso_8601;
+use crate::ask::Refusal;
 use crate::desk::Desk;
 use crate::state::{Failure, Stage, Upload, Version, VersionId, Video, VideoId, World, fingerprint};
 use crate::uploads;
@@ -32,7 +33,7 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Response {
 pub(super) async fn show(State(desk): State<Arc<Desk>>, Path(number): Path<String>) -> Response {
     match find(&desk, &number) {
         Ok((video, _)) => shown(&desk, video),
-        Err(refusal) => *refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -40,7 +41,7 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Path(number): Path<Strin
 pub(super) async fn bytes(State(desk): State<Arc<Desk>>, Path(number): Path<String>) -> Response {
     let (video, version) = match find(&desk, &number) {
         Ok(found) => found,
-        Err(refusal) => return *refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let received = desk.world().version(video, version).map_or(0, |version| version.upload.received.bytes);
     let Some(path) = uploads::path_of(&desk, video, version) else {
@@ -62,11 +63,7 @@ pub(super) async fn bytes(State(desk): State<Arc<Desk>>, Path(number): Path<Stri
 }
 
 /// `POST /_sandbox/videos/{number}/step`: the next stage.
-pub(super) async fn step(
-    State(desk): State<Arc<Desk>>,
-    Path(number): Path<String>,
-    body: Body,
-) -> Response {
+pub(super) async fn step(State(desk): State<Arc<Desk>>, Path(number): Path<String>, body: Body) -> Response {
     let now = desk.now();
     let read = members(body).await.and_then(|members| members.refuse_unknown("a step", &[]));
     change(&desk, &number, read, |upload, ()| {
@@ -81,11 +78,7 @@ pub(super) async fn step(
 }
 
 /// `POST /_sandbox/videos/{number}/fail`: ends it badly, now or when it would have ended well.
-pub(super) async fn fail(
-    State(desk): State<Arc<Desk>>,
-    Path(number): Path<String>,
-    body: Body,
-) -> Response {
+pub(super) async fn fail(State(desk): State<Arc<Desk>>, Path(number): Path<String>, body: Body) -> Response {
     let now = desk.now();
     let read = members(body).await.and_then(|mut members| {
         members.refuse_unknown("a failure", &["status", "error", "when"])?;
@@ -164,7 +157,7 @@ fn change<T>(
     };
     let (video, version) = match find(desk, number) {
         Ok(found) => found,
-        Err(refusal) => return *refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let written = match desk.world_by_now().version_mut(video, version) {
         Some(version) => write(&mut version.upload, wanted),
@@ -176,11 +169,11 @@ fn change<T>(
     }
 }
 
-fn find(desk: &Desk, number: &str) -> Result<(VideoId, VersionId), Box<Response>> {
+fn find(desk: &Desk, number: &str) -> Result<(VideoId, VersionId), Refusal> {
     let id = VideoId::parse(number);
     let world = desk.world();
     let found = id.and_then(|id| world.find_video(id)).map(|video| (video.id, video.active));
-    found.ok_or_else(|| Box::new(missing()))
+    found.ok_or_else(|| missing().into())
 }
 
 fn missing() -> Response {

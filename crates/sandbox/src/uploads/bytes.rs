@@ -62,7 +62,9 @@ pub(super) fn settle(desk: &Desk, video: VideoId, version: VersionId, received: 
 
 /// Takes a deleted version's file off the disk, whichever video it was of.
 pub(super) fn remove(desk: &Desk, version: VersionId) {
-    let Some(entries) = desk.bytes_directory.as_deref().and_then(|found| fs::read_dir(found).ok()) else { return };
+    let Some(entries) = desk.bytes_directory.as_deref().and_then(|found| fs::read_dir(found).ok()) else {
+        return;
+    };
     let ending = format!("-{}", version.number());
     for entry in entries.filter_map(Result::ok) {
         if entry.file_name().to_str().is_some_and(|name| name.ends_with(&ending)) {

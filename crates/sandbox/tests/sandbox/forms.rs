@@ -16,8 +16,13 @@ fn part(name: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 fn form(bytes: &[u8]) -> Vec<u8> {
-    [part("before", b"ignored"), part("file_data", bytes), part("after", b"ignored"), b"--edge--\r\n".to_vec()]
-        .concat()
+    [
+        part("before", b"ignored"),
+        part("file_data", bytes),
+        part("after", b"ignored"),
+        b"--edge--\r\n".to_vec(),
+    ]
+    .concat()
 }
 
 async fn send(desk: &Desk, made: &Made, body: &[u8]) -> Reply {
@@ -37,7 +42,10 @@ async fn a_form_is_taken_once_and_its_sender_is_sent_on() {
     assert_eq!(reply.header("location"), Some(location.as_str()));
     let version = desk.version(made.number).await;
     assert_eq!((&version["size"], &version["sha256"]), (&json!(3_000_000), &json!(sha256(&bytes))));
-    assert_eq!((&version["file_name"], &version["stage"]), (&json!("my film.mp4"), &json!("transcode_starting")));
+    assert_eq!(
+        (&version["file_name"], &version["stage"]),
+        (&json!("my film.mp4"), &json!("transcode_starting"))
+    );
     let again = send(&desk, &made, &form(b"other")).await;
     assert_eq!((again.status, again.text().as_str()), (409, "this form was used already"));
     let made = desk.make(json!({"approach": "post"})).await;

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use sandbox::Options;
+use serde_json::Value;
 
 use crate::harness::{Desk, Reply, exchange};
 use crate::sending::{chunked, hear, pattern, sha256};
@@ -12,10 +14,18 @@ const SIZE: u64 = 100;
 enum Step {
     Head,
     /// At an offset so far from the right one.
-    Patch { off_by: i64, bytes: usize },
-    Chunked { bytes: usize, sizes: Vec<usize> },
+    Patch {
+        off_by: i64,
+        bytes: usize,
+    },
+    Chunked {
+        bytes: usize,
+        sizes: Vec<usize>,
+    },
     /// Announces more than it sends, and goes.
-    Broken { bytes: usize },
+    Broken {
+        bytes: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -44,7 +54,13 @@ async fn run(desk: &Desk, steps: &[Step]) {
                 let asked = offset.saturating_add_signed(*off_by);
                 let reply = desk.patch(&made.path, asked, &fresh[..*bytes]).await;
                 let fits = offset + *bytes as u64 <= SIZE;
-                let expected = if asked != offset { 409 } else if fits { 204 } else { 413 };
+                let expected = if asked != offset {
+                    409
+                } else if fits {
+                    204
+                } else {
+                    413
+                };
                 assert_eq!(reply.status, expected);
                 (reply.status, if expected == 204 { *bytes } else { 0 })
             }
@@ -82,6 +98,8 @@ async fn run(desk: &Desk, steps: &[Step]) {
         let version = desk.version(made.number).await;
         assert!(taken.len() as u64 <= SIZE);
         assert_eq!(version["sha256"], sha256(&taken), "{step:?}");
+        let kept = desk.control("GET", &format!("videos/{}/bytes", made.number), &Value::Null).await;
+        assert!(kept.body == taken, "{step:?}");
         assert_eq!(version["stage"] == "uploading", taken.len() as u64 != SIZE);
     }
 }
@@ -89,7 +107,9 @@ async fn run(desk: &Desk, steps: &[Step]) {
 #[test]
 fn an_offset_never_goes_back_and_the_hash_is_that_of_what_was_taken() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let desk = runtime.block_on(Desk::strict());
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { bytes_directory: Some(directory.path().to_owned()), ..Options::default() };
+    let desk = runtime.block_on(Desk::with(options));
     let mut runner = TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
     runner
         .run(&steps(), |steps| {

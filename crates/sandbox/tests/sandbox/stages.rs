@@ -68,7 +68,10 @@ async fn a_video_fails_when_it_is_told_to() {
     assert_eq!(desk.steer(made.number, "fail", late).await.status, 200);
     desk.patch(&made.path, 0, b"abc").await;
     let version = desk.version(made.number).await;
-    assert_eq!((&version["stage"], &version["error"]), (&json!("uploading_error"), &json!("analysis_failed")));
+    assert_eq!(
+        (&version["stage"], &version["error"]),
+        (&json!("uploading_error"), &json!("analysis_failed"))
+    );
 
     let made = desk.make_tus(3).await;
     let failed = desk.steer(made.number, "fail", json!({"status": "quota_exceeded"})).await;

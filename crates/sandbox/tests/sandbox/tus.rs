@@ -32,7 +32,10 @@ async fn an_upload_in_two_pieces_is_told_and_whole() {
     assert_eq!((&version["received"], &version["sha256"]), (&json!(10), &json!(sha256(b"helloworld"))));
     assert_eq!(version["stage"], "transcode_starting");
     let shown = desk.api("GET", &format!("/videos/{}", made.number), &Value::Null).await.json();
-    assert_eq!((&shown["upload"]["status"], &shown["status"]), (&json!("complete"), &json!("transcode_starting")));
+    assert_eq!(
+        (&shown["upload"]["status"], &shown["status"]),
+        (&json!("complete"), &json!("transcode_starting"))
+    );
 }
 
 #[tokio::test]
@@ -181,7 +184,8 @@ async fn a_patch_of_a_video_that_is_deleted_ends_with_404_and_leaves_nothing() {
         assert_eq!(desk.head(&made.path).await.status, 404);
         let videos = desk.control("GET", "videos", &Value::Null).await.json();
         assert_eq!(videos, json!({"videos": []}));
-        let left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [".vimeo-sandbox.lock"]);
     }
 }
@@ -253,7 +257,7 @@ async fn an_upload_of_no_bytes_comes_to_nothing() {
 
 #[tokio::test]
 async fn a_link_dies_when_its_time_has_come_or_somebody_says_so() {
-    let lifetime = Some(std::time::Duration::from_secs(60));
+    let lifetime = Some(std::time::Duration::from_mins(1));
     let desk = Desk::with(Options { link_lifetime: lifetime, ..Options::default() }).await;
     let made = desk.make_tus(6).await;
     desk.pass_seconds(59);
