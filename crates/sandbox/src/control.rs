@@ -1,8 +1,10 @@
 //! The controls: how a test or a person tells the sandbox what to be, under `/_sandbox/` on the same port.
 //! They are no part of Vimeo, need no credentials, and pass beside the journal, the faults and the rate windows.
 
+mod index;
 pub(crate) mod members;
 mod tokens;
+mod users;
 mod videos;
 
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use serde_json::{Value, json};
 
 use crate::body;
@@ -22,62 +24,10 @@ use crate::errors;
 use crate::faults;
 use crate::state::{NewApp, VersionId};
 use crate::uploads;
+use index::INDEX;
 use members::Members;
 
 const PREFIX: &str = "/_sandbox";
-
-/// Every control, and what its body takes.
-const INDEX: [(&str, &str, &str); 20] = [
-    ("GET", "/_sandbox/", "This list."),
-    (
-        "POST",
-        "/_sandbox/apps",
-        "Makes an app: {\"name\"?, \"upload_access\"? (true), \"redirect_uris\"? ([])}. Answers with its credentials.",
-    ),
-    (
-        "POST",
-        "/_sandbox/tokens",
-        "Makes a token: {\"app\": client id or \"/apps/N\", \"scopes\"? (all): [\"public\", ...] or \"public private\", \
-         \"user\"? (true): true for the app's owner, {\"name\"} for somebody new, false or null for nobody}.",
-    ),
-    ("GET", "/_sandbox/tokens", "Lists every token by fingerprint: whose, where from, revoked or not."),
-    ("DELETE", "/_sandbox/tokens/{fingerprint}", "Revokes a token."),
-    (
-        "POST",
-        "/_sandbox/faults",
-        "Makes a fault: {\"route\": \"GET /me\", \"/videos/*\" or \"*\", \"kind\", \"times\"? (1; 0 or \"always\"), \
-         \"after\"? (0), and what its kind takes}: status {status, body?, content_type?, headers?}, delay {millis}, hold, cut, \
-         cut-after, reset, truncate, html {status?}, rate-limit {reset_seconds?}, wrong-json {body?}, empty {status?}, \
-         huge {bytes?}, drip {millis}, redirect {location, status?}.",
-    ),
-    ("GET", "/_sandbox/faults", "Lists the faults that are still to happen."),
-    ("DELETE", "/_sandbox/faults", "Removes every fault."),
-    ("DELETE", "/_sandbox/faults/{id}", "Removes one fault."),
-    ("GET", "/_sandbox/videos", "Lists every video: its versions, their bytes, hashes and stages."),
-    ("GET", "/_sandbox/videos/{number}", "Shows one video."),
-    (
-        "GET",
-        "/_sandbox/videos/{number}/bytes",
-        "Gives the bytes of its active version, as far as they came, if the sandbox keeps bytes.",
-    ),
-    ("POST", "/_sandbox/videos/{number}/step", "Moves it on to its next stage."),
-    (
-        "POST",
-        "/_sandbox/videos/{number}/fail",
-        "Ends it badly: {\"status\"?: such as \"transcoding_error\", \"error\"?: such as \"analysis_failed\", \
-         \"when\"? (\"now\"): \"due\" lets it fail when it would have ended well}.",
-    ),
-    ("POST", "/_sandbox/videos/{number}/expire-link", "Ends its upload link."),
-    ("GET", "/_sandbox/journal", "Shows the last 10,000 requests and how many connections brought them."),
-    ("DELETE", "/_sandbox/journal", "Empties the journal."),
-    ("GET", "/_sandbox/credentials", "Shows the first app's credentials again."),
-    (
-        "POST",
-        "/_sandbox/reset",
-        "Puts everything back as it was at the start, with the same first credentials.",
-    ),
-    ("GET", "/_sandbox", "The same list."),
-];
 
 /// Whether a path belongs to the controls, known or not.
 pub(crate) fn is_control(path: &str) -> bool {
@@ -93,6 +43,8 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/_sandbox/apps", post(create_app))
         .route("/_sandbox/tokens", post(tokens::create).get(tokens::list))
         .route("/_sandbox/tokens/{fingerprint}", delete(tokens::revoke))
+        .route("/_sandbox/users", get(users::list).post(users::create))
+        .route("/_sandbox/users/{number}", patch(users::edit))
         .route("/_sandbox/faults", post(create_fault).get(list_faults).delete(clear_faults))
         .route("/_sandbox/faults/{id}", delete(remove_fault))
         .route("/_sandbox/videos", get(videos::list))
@@ -105,12 +57,12 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/_sandbox/reset", post(reset))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
-        .layer(from_fn_with_state(Arc::clone(&desk), keep))
+        .layer(from_fn_with_state(Arc::clone(&desk), save))
         .with_state(desk)
 }
 
-/// What a control did is kept before it is told.
-async fn keep(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+/// What a control changed is kept before it is said to be done.
+async fn save(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     desk.save().await;
     response

@@ -144,7 +144,7 @@ pub(super) async fn expire_link(
     })
 }
 
-/// Does something to the version that is played, and shows the video as it is then.
+/// Does something to the newest version, and shows the video as it is then.
 fn change<T>(
     desk: &Desk,
     number: &str,
@@ -155,11 +155,11 @@ fn change<T>(
         Ok(wanted) => wanted,
         Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
     };
-    let (video, version) = match find(desk, number) {
+    let (video, _) = match find(desk, number) {
         Ok(found) => found,
         Err(refusal) => return refusal.into_response(),
     };
-    let written = match desk.world_by_now().version_mut(video, version) {
+    let written = match desk.world_by_now().newest_version_mut(video) {
         Some(version) => write(&mut version.upload, wanted),
         None => return missing(),
     };

@@ -108,7 +108,7 @@ async fn a_form_that_is_under_way_ends_with_its_video_and_keeps_others_out() {
     }
     let other = send(&desk, &made, &form(b"film")).await;
     assert_eq!((other.status, other.text().as_str()), (409, "this form is being used"));
-    let deleted = desk.api("DELETE", &format!("/videos/{}", made.number), &Value::Null).await;
+    let deleted = desk.call("DELETE", &format!("/videos/{}", made.number), &Value::Null).await;
     assert_eq!(deleted.status, 204);
     assert_eq!(hear(stream).await.status, 404);
 }

@@ -52,7 +52,7 @@ fn go_to(location: &str) -> Vec<u8> {
 /// The video as it is once its pull has ended.
 async fn ended(desk: &Desk, number: u64) -> Value {
     loop {
-        let shown = desk.api("GET", &format!("/videos/{number}"), &Value::Null).await.json();
+        let shown = desk.call("GET", &format!("/videos/{number}"), &Value::Null).await.json();
         if shown["upload"]["status"] != "in_progress" {
             return shown;
         }
@@ -190,7 +190,7 @@ async fn a_pull_ends_with_its_video_or_with_the_sandbox_or_by_a_control() {
     };
 
     let (number, stream) = start().await;
-    desk.api("DELETE", &format!("/videos/{number}"), &Value::Null).await;
+    desk.call("DELETE", &format!("/videos/{number}"), &Value::Null).await;
     hangs_up(stream).await;
 
     let (number, mut stream) = start().await;

@@ -31,7 +31,7 @@ impl Desk {
     }
 
     async fn make_from(&self, body: Value) -> Made {
-        let reply = self.api("POST", "/me/videos", &body).await;
+        let reply = self.call("POST", "/me/videos", &body).await;
         let made = reply.json();
         assert!(reply.status < 300, "{made}");
         let number = made["uri"].as_str().unwrap().strip_prefix("/videos/").unwrap().parse().unwrap();
@@ -39,18 +39,6 @@ impl Desk {
         let path = link.as_deref().unwrap_or_default();
         let path = path.strip_prefix(&self.running.base_url).unwrap_or_default().to_owned();
         Made { number, path, link }
-    }
-
-    /// A request to the API with the first token.
-    pub(crate) async fn api(&self, method: &str, path: &str, body: &Value) -> Reply {
-        let authorization = format!("bearer {}", self.running.access_token);
-        let headers = [
-            ("Authorization", authorization.as_str()),
-            ("Accept", "application/vnd.vimeo.*+json;version=3.4"),
-            ("Content-Type", "application/json"),
-        ];
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        self.send(method, path, &headers, body.as_bytes()).await
     }
 
     pub(crate) async fn head(&self, path: &str) -> Reply {

@@ -11,7 +11,7 @@ impl Desk {
     }
 
     async fn status(&self, number: u64) -> Value {
-        let shown = self.api("GET", &format!("/videos/{number}?fields=status"), &Value::Null).await;
+        let shown = self.call("GET", &format!("/videos/{number}?fields=status"), &Value::Null).await;
         shown.json()["status"].clone()
     }
 

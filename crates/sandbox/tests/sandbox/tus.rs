@@ -31,7 +31,7 @@ async fn an_upload_in_two_pieces_is_told_and_whole() {
     let version = desk.version(made.number).await;
     assert_eq!((&version["received"], &version["sha256"]), (&json!(10), &json!(sha256(b"helloworld"))));
     assert_eq!(version["stage"], "transcode_starting");
-    let shown = desk.api("GET", &format!("/videos/{}", made.number), &Value::Null).await.json();
+    let shown = desk.call("GET", &format!("/videos/{}", made.number), &Value::Null).await.json();
     assert_eq!(
         (&shown["upload"]["status"], &shown["status"]),
         (&json!("complete"), &json!("transcode_starting"))
@@ -176,7 +176,7 @@ async fn a_patch_of_a_video_that_is_deleted_ends_with_404_and_leaves_nothing() {
         let deleted = if reset {
             desk.control("POST", "reset", &Value::Null).await
         } else {
-            desk.api("DELETE", &format!("/videos/{}", made.number), &Value::Null).await
+            desk.call("DELETE", &format!("/videos/{}", made.number), &Value::Null).await
         };
         assert_eq!(deleted.status, 204);
         let reply = hear(stalled).await;
@@ -278,7 +278,7 @@ async fn a_replaced_version_has_a_link_of_its_own() {
     desk.patch(&made.path, 0, b"abc").await;
     let path = format!("/videos/{}/versions", made.number);
     let body = json!({"file_name": "new.mp4", "upload": {"approach": "tus", "size": 4}});
-    let version = desk.api("POST", &path, &body).await;
+    let version = desk.call("POST", &path, &body).await;
     assert_eq!(version.status, 201, "{}", version.text());
     let link = version.json()["upload"]["upload_link"].as_str().unwrap().to_owned();
     let link = link.strip_prefix(&desk.running.base_url).unwrap();
