@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
@@ -14,6 +14,7 @@ use tokio_util::io::ReaderStream;
 
 use super::{done, members, refused};
 use crate::ambient::iso_8601;
+use crate::ask::Refusal;
 use crate::desk::Desk;
 use crate::state::{Failure, Stage, Upload, Version, VersionId, Video, VideoId, World, fingerprint};
 use crate::uploads;
@@ -32,7 +33,7 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Response {
 pub(super) async fn show(State(desk): State<Arc<Desk>>, Path(number): Path<String>) -> Response {
     match find(&desk, &number) {
         Ok((video, _)) => shown(&desk, video),
-        Err(refusal) => *refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -40,7 +41,7 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Path(number): Path<Strin
 pub(super) async fn bytes(State(desk): State<Arc<Desk>>, Path(number): Path<String>) -> Response {
     let (video, version) = match find(&desk, &number) {
         Ok(found) => found,
-        Err(refusal) => return *refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let received = desk.world().version(video, version).map_or(0, |version| version.upload.received.bytes);
     let Some(path) = uploads::path_of(&desk, video, version) else {
@@ -156,7 +157,7 @@ fn change<T>(
     };
     let (video, _) = match find(desk, number) {
         Ok(found) => found,
-        Err(refusal) => return *refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let written = match desk.world_by_now().newest_version_mut(video) {
         Some(version) => write(&mut version.upload, wanted),
@@ -168,11 +169,11 @@ fn change<T>(
     }
 }
 
-fn find(desk: &Desk, number: &str) -> Result<(VideoId, VersionId), Box<Response>> {
+fn find(desk: &Desk, number: &str) -> Result<(VideoId, VersionId), Refusal> {
     let id = VideoId::parse(number);
     let world = desk.world();
     let found = id.and_then(|id| world.find_video(id)).map(|video| (video.id, video.active));
-    found.ok_or_else(|| Box::new(missing()))
+    found.ok_or_else(|| missing().into())
 }
 
 fn missing() -> Response {

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::bytes::{Closed, From, Gone, Inlet};
 use super::{disk_trouble, text};
+use crate::ask::Refusal;
 use crate::body;
 use crate::desk::Desk;
 use crate::state::{Approach, Stage, VersionId, VideoId};
@@ -36,19 +37,16 @@ pub(crate) async fn serve(
     };
     let inlet = match take(&desk, &form) {
         Ok(inlet) => inlet,
-        Err(refusal) => return refused(request.into_body(), *refusal).await,
+        Err(refusal) => return refused(request.into_body(), refusal.into_response()).await,
     };
-    let mut multipart = match Multipart::from_request(request, &()).await {
-        Ok(multipart) => multipart,
-        Err(_) => {
-            return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be multipart/form-data");
-        }
+    let Ok(mut multipart) = Multipart::from_request(request, &()).await else {
+        return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be multipart/form-data");
     };
     let answered = receive(inlet, &mut multipart).await;
     body::drain_form(&mut multipart).await;
     match answered {
         Ok(()) => done(form.redirect_url.as_deref(), form.video),
-        Err(refusal) => *refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -79,21 +77,22 @@ fn find(desk: &Desk, key: &str) -> Option<Form> {
     }
 }
 
-fn take<'a>(desk: &'a Desk, form: &Form) -> Result<Inlet<'a>, Box<Response>> {
+fn take<'a>(desk: &'a Desk, form: &Form) -> Result<Inlet<'a>, Refusal> {
     if form.is_used {
         return Err(text(StatusCode::CONFLICT, "this form was used already").into());
     }
     Inlet::open(desk, (form.video, form.version), From::Zero).map_err(|closed| {
-        Box::new(match closed {
+        match closed {
             Closed::Gone => text(StatusCode::NOT_FOUND, "upload not found"),
             Closed::Busy => text(StatusCode::CONFLICT, "this form is being used"),
             Closed::Disk => disk_trouble(),
-        })
+        }
+        .into()
     })
 }
 
 /// Takes the file out of the form. Only a whole one counts, because nobody can send the rest of half a form.
-async fn receive(mut inlet: Inlet<'_>, multipart: &mut Multipart) -> Result<(), Box<Response>> {
+async fn receive(mut inlet: Inlet<'_>, multipart: &mut Multipart) -> Result<(), Refusal> {
     loop {
         let field = multipart.next_field().await.map_err(|_| broken())?;
         let Some(mut field) = field else {
@@ -117,7 +116,7 @@ async fn receive(mut inlet: Inlet<'_>, multipart: &mut Multipart) -> Result<(), 
     }
 }
 
-async fn read_file(inlet: &mut Inlet<'_>, field: &mut Field<'_>) -> Result<(), Box<Response>> {
+async fn read_file(inlet: &mut Inlet<'_>, field: &mut Field<'_>) -> Result<(), Refusal> {
     let end = inlet.gone();
     loop {
         let chunk = tokio::select! {
@@ -134,11 +133,11 @@ async fn read_file(inlet: &mut Inlet<'_>, field: &mut Field<'_>) -> Result<(), B
     }
 }
 
-fn gone() -> Box<Response> {
+fn gone() -> Refusal {
     text(StatusCode::NOT_FOUND, "upload not found").into()
 }
 
-fn broken() -> Box<Response> {
+fn broken() -> Refusal {
     text(StatusCode::BAD_REQUEST, "the form is malformed, or was cut short").into()
 }
 

@@ -13,6 +13,7 @@ use http_body_util::BodyExt as _;
 
 use super::bytes::{Closed, From, Gone, Inlet};
 use super::{disk_trouble, text};
+use crate::ask::Refusal;
 use crate::body;
 use crate::desk::Desk;
 use crate::state::{Approach, VersionId, VideoId};
@@ -45,7 +46,7 @@ pub(crate) async fn serve(
         Method::HEAD => tell_offset(&desk, &key),
         Method::PATCH => match append(&desk, &key, &parts.headers, &mut sent).await {
             Ok(offset) => taken_up_to(offset),
-            Err(refusal) => *refusal,
+            Err(refusal) => refusal.into_response(),
         },
         _ => not_allowed(),
     };
@@ -111,9 +112,9 @@ fn tell_offset(desk: &Desk, key: &str) -> Response {
 }
 
 /// Takes bytes on, and says how many are here then. What arrives of a body that breaks off is kept.
-async fn append(desk: &Desk, key: &str, headers: &HeaderMap, sent: &mut Body) -> Result<u64, Box<Response>> {
+async fn append(desk: &Desk, key: &str, headers: &HeaderMap, sent: &mut Body) -> Result<u64, Refusal> {
     let asked = asked_offset(headers)?;
-    let found = find(desk, key).ok_or_else(|| Box::new(not_found()))?;
+    let found = find(desk, key).ok_or_else(not_found)?;
     let mut inlet = Inlet::open(desk, found, From::Offset).map_err(|closed| match closed {
         Closed::Gone => not_found(),
         Closed::Busy => text(StatusCode::LOCKED, "file currently locked"),
@@ -155,12 +156,12 @@ async fn append(desk: &Desk, key: &str, headers: &HeaderMap, sent: &mut Body) ->
     Ok(inlet.received.bytes)
 }
 
-fn book(inlet: &Inlet<'_>) -> Result<(), Box<Response>> {
-    inlet.book_arrival().map_err(|Gone| Box::new(not_found()))
+fn book(inlet: &Inlet<'_>) -> Result<(), Refusal> {
+    inlet.book_arrival().map_err(|Gone| not_found().into())
 }
 
 /// The offset at which the client wants to go on, in a request that is otherwise as it should be.
-fn asked_offset(headers: &HeaderMap) -> Result<u64, Box<Response>> {
+fn asked_offset(headers: &HeaderMap) -> Result<u64, Refusal> {
     if headers.get(CONTENT_TYPE).is_none_or(|found| found != "application/offset+octet-stream") {
         let refusal = "missing or invalid Content-Type header";
         return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal).into());

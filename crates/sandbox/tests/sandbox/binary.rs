@@ -92,6 +92,21 @@ fn it_refuses_a_plan_that_vimeo_does_not_have() {
     assert!(sentence.contains("expected one of free, starter"), "{sentence}");
 }
 
+#[test]
+fn it_says_what_an_option_takes() {
+    for (arguments, part) in [
+        (["--transcoding", "soon"], "or by-hand"),
+        (["--transcoding", "-1"], "or by-hand"),
+        (["--transcoding", "NaN"], "or by-hand"),
+        (["--link-lifetime", "a day"], "a number of seconds"),
+        (["--pull", "elsewhere"], "one of nowhere, loopback, anywhere"),
+    ] {
+        let (code, sentence) = refusal(&[&format!("{}={}", arguments[0], arguments[1])]);
+        assert_eq!(code, Some(2));
+        assert!(sentence.contains(part), "{sentence}");
+    }
+}
+
 #[tokio::test]
 async fn a_stopped_or_dropped_sandbox_frees_its_port() {
     let running = sandbox::start(sandbox::Options::default()).await.unwrap();

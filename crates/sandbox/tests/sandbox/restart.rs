@@ -136,6 +136,40 @@ async fn an_upload_goes_on_after_the_sandbox_was_killed_in_its_middle() {
 }
 
 #[tokio::test]
+async fn a_long_patch_is_saved_in_its_middle_though_nobody_asks() {
+    const MEBIBYTE: usize = 1 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start("127.0.0.1:0", directory.path());
+    let (number, path) = program.make(json!({"approach": "tus", "size": 40 * MEBIBYTE})).await;
+    let mut stalled = TcpStream::connect(program.addr).await.unwrap();
+    let head = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
+         Content-Type: application/offset+octet-stream\r\nContent-Length: {}\r\n\r\n",
+        40 * MEBIBYTE
+    );
+    let bytes = pattern(17 * MEBIBYTE);
+    stalled.write_all(head.as_bytes()).await.unwrap();
+    stalled.write_all(&bytes).await.unwrap();
+    let saved = loop {
+        let text = fs::read_to_string(directory.path().join("state.json")).unwrap();
+        let state: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        let video = &state["world"]["videos"][number.to_string()];
+        let saved = video["versions"][0]["upload"]["received"]["bytes"].as_u64().unwrap();
+        if saved > 0 {
+            break saved;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(saved >= 16 * MEBIBYTE as u64, "{saved}");
+    let listen = program.addr.to_string();
+    drop(program);
+    let program = Program::start(&listen, directory.path());
+    assert_eq!(program.offset(&path).await, saved);
+    let sent = &bytes[..usize::try_from(saved).unwrap()];
+    assert_eq!(program.version(number).await["sha256"], sha256(sent));
+}
+
+#[tokio::test]
 async fn a_pull_that_was_under_way_begins_again() {
     let directory = tempfile::tempdir().unwrap();
     let source = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -257,7 +257,7 @@ async fn an_upload_of_no_bytes_comes_to_nothing() {
 
 #[tokio::test]
 async fn a_link_dies_when_its_time_has_come_or_somebody_says_so() {
-    let lifetime = Some(std::time::Duration::from_secs(60));
+    let lifetime = Some(std::time::Duration::from_mins(1));
     let desk = Desk::with(Options { link_lifetime: lifetime, ..Options::default() }).await;
     let made = desk.make_tus(6).await;
     desk.pass_seconds(59);
