@@ -1,65 +1,33 @@
 //! The controls: how a test or a person tells the sandbox what to be, under `/_sandbox/` on the same port.
 //! They are no part of Vimeo, need no credentials, and pass beside the journal, the faults and the rate windows.
 
+mod index;
 pub(crate) mod members;
 mod tokens;
+mod users;
+mod videos;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use serde_json::{Value, json};
 
 use crate::body;
 use crate::desk::Desk;
 use crate::errors;
 use crate::faults;
-use crate::state::NewApp;
+use crate::state::{NewApp, VersionId};
+use crate::uploads;
+use index::INDEX;
 use members::Members;
 
 const PREFIX: &str = "/_sandbox";
-
-/// Every control, and what its body takes.
-const INDEX: [(&str, &str, &str); 14] = [
-    ("GET", "/_sandbox/", "This list."),
-    (
-        "POST",
-        "/_sandbox/apps",
-        "Makes an app: {\"name\"?, \"upload_access\"? (true), \"redirect_uris\"? ([])}. Answers with its credentials.",
-    ),
-    (
-        "POST",
-        "/_sandbox/tokens",
-        "Makes a token: {\"app\": client id or \"/apps/N\", \"scopes\"? (all): [\"public\", ...] or \"public private\", \
-         \"user\"? (true): true for the app's owner, {\"name\"} for somebody new, false or null for nobody}.",
-    ),
-    ("GET", "/_sandbox/tokens", "Lists every token by fingerprint: whose, where from, revoked or not."),
-    ("DELETE", "/_sandbox/tokens/{fingerprint}", "Revokes a token."),
-    (
-        "POST",
-        "/_sandbox/faults",
-        "Makes a fault: {\"route\": \"GET /me\", \"/videos/*\" or \"*\", \"kind\", \"times\"? (1; 0 or \"always\"), \
-         \"after\"? (0), and what its kind takes}: status {status, body?, content_type?, headers?}, delay {millis}, hold, cut, \
-         cut-after, reset, truncate, html {status?}, rate-limit {reset_seconds?}, wrong-json {body?}, empty {status?}, \
-         huge {bytes?}, drip {millis}, redirect {location, status?}.",
-    ),
-    ("GET", "/_sandbox/faults", "Lists the faults that are still to happen."),
-    ("DELETE", "/_sandbox/faults", "Removes every fault."),
-    ("DELETE", "/_sandbox/faults/{id}", "Removes one fault."),
-    ("GET", "/_sandbox/journal", "Shows the last 10,000 requests and how many connections brought them."),
-    ("DELETE", "/_sandbox/journal", "Empties the journal."),
-    ("GET", "/_sandbox/credentials", "Shows the first app's credentials again."),
-    (
-        "POST",
-        "/_sandbox/reset",
-        "Puts everything back as it was at the start, with the same first credentials.",
-    ),
-    ("GET", "/_sandbox", "The same list."),
-];
 
 /// Whether a path belongs to the controls, known or not.
 pub(crate) fn is_control(path: &str) -> bool {
@@ -75,13 +43,29 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/_sandbox/apps", post(create_app))
         .route("/_sandbox/tokens", post(tokens::create).get(tokens::list))
         .route("/_sandbox/tokens/{fingerprint}", delete(tokens::revoke))
+        .route("/_sandbox/users", get(users::list).post(users::create))
+        .route("/_sandbox/users/{number}", patch(users::edit))
         .route("/_sandbox/faults", post(create_fault).get(list_faults).delete(clear_faults))
         .route("/_sandbox/faults/{id}", delete(remove_fault))
+        .route("/_sandbox/videos", get(videos::list))
+        .route("/_sandbox/videos/{number}", get(videos::show))
+        .route("/_sandbox/videos/{number}/bytes", get(videos::bytes))
+        .route("/_sandbox/videos/{number}/step", post(videos::step))
+        .route("/_sandbox/videos/{number}/fail", post(videos::fail))
+        .route("/_sandbox/videos/{number}/expire-link", post(videos::expire_link))
         .route("/_sandbox/journal", get(show_journal).delete(clear_journal))
         .route("/_sandbox/reset", post(reset))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
+        .layer(from_fn_with_state(Arc::clone(&desk), save))
         .with_state(desk)
+}
+
+/// What a control changed is kept before it is said to be done.
+async fn save(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    desk.save().await;
+    response
 }
 
 async fn index() -> Response {
@@ -167,7 +151,12 @@ async fn clear_journal(State(desk): State<Arc<Desk>>) -> Response {
 }
 
 async fn reset(State(desk): State<Arc<Desk>>) -> Response {
+    let gone: Vec<VersionId> = {
+        let world = desk.world();
+        world.list_videos().flat_map(|video| &video.versions).map(|version| version.id).collect()
+    };
     desk.reset();
+    uploads::forget(&desk, &gone);
     StatusCode::NO_CONTENT.into_response()
 }
 

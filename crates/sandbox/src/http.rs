@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, VARY, VIA};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{any, delete, get, post, put};
 
 use crate::accept;
 use crate::ambient::iso_8601;
@@ -29,6 +29,7 @@ use crate::journal::Arrival;
 use crate::limits::{Standing, Verdict, Weight};
 use crate::oauth;
 use crate::server::{ConnectionNumber, Cut};
+use crate::uploads;
 use crate::users;
 use crate::videos;
 
@@ -43,6 +44,8 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .merge(own_routes("/me"))
         .merge(own_routes("/users/{user}"))
         .merge(video_routes())
+        .route(uploads::TUS_ROUTE, any(uploads::tus::serve))
+        .route(uploads::FORM_ROUTE, any(uploads::form::serve).layer(DefaultBodyLimit::disable()))
         .method_not_allowed_fallback(errors::method_not_allowed)
         .fallback(errors::not_found)
         .layer(from_fn_with_state(Arc::clone(&desk), attend))
@@ -144,6 +147,10 @@ fn matched_route(request: &Request) -> Option<String> {
 
 /// Answers as Vimeo does when nothing is wrong with it.
 pub(crate) async fn answer(desk: &Desk, request: Request, next: Next) -> Response {
+    if uploads::is_link(request.uri().path()) {
+        // Whoever has a link may use it, as often as they like, and what they send is not held in memory.
+        return next.run(request).await;
+    }
     let (mut parts, sent) = request.into_parts();
     // Read whole before anything is refused, so that a refused client's connection stays usable.
     let payload = Payload(body::read(sent).await);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::credentials::Credentials;
 use crate::state::fingerprint;
+use crate::uploads;
 
 // Enough for a load test's last minutes, and little enough to keep.
 const ENTRIES_MAX: usize = 10_000;
@@ -98,7 +99,7 @@ fn present(arrival: &Arrival<'_>) -> Value {
     json!({
         "at": at.to_string(),
         "method": request.method().as_str(),
-        "path": request.uri().path(),
+        "path": uploads::without_key(request.uri().path()),
         "query": request.uri().query().map(without_secrets),
         "route": route,
         "fault": fault,

@@ -22,7 +22,7 @@ use crate::state::{Caller, User, UserId, Video, VideoId, World};
 use crate::uploads;
 use settings::Asking;
 
-pub(crate) use create::create;
+pub(crate) use create::{FILE_BYTES_MAX, create};
 pub(crate) use pictures::{create_picture, delete_picture, edit_picture, list_pictures, show_picture};
 pub(crate) use present::{Audience, status, video as present};
 pub(crate) use privacy::{

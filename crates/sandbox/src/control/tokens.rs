@@ -14,10 +14,13 @@ use crate::desk::Desk;
 use crate::scopes::Scopes;
 use crate::state::{NewToken, Origin, Token, UserId, fingerprint};
 
+const WHOM: &str = "`user` must be true, false, null, \"/users/N\" or an object with a `name`.";
+
 /// Whom a new token is to speak for.
 enum Whom {
     Owner,
     Newcomer { name: String },
+    Known(UserId),
     Nobody,
 }
 
@@ -41,6 +44,7 @@ fn make(desk: &Desk, mut members: Members) -> Result<Value, String> {
     let user = match whom {
         Whom::Owner => Some(app.owner),
         Whom::Newcomer { name } => Some(world.add_user(name).id),
+        Whom::Known(id) => Some(world.find_user(id).ok_or("There is no such `user`.")?.id),
         Whom::Nobody => None,
     };
     let token =
@@ -77,13 +81,17 @@ fn read_whom(value: Option<Value>) -> Result<Whom, String> {
     match value {
         None | Some(Value::Bool(true)) => Ok(Whom::Owner),
         Some(Value::Null | Value::Bool(false)) => Ok(Whom::Nobody),
+        Some(Value::String(uri)) => {
+            let id = uri.strip_prefix("/users/").and_then(UserId::parse);
+            id.map(Whom::Known).ok_or_else(|| WHOM.to_owned())
+        }
         Some(Value::Object(members)) => {
             let mut members = Members::from(members);
             members.refuse_unknown("a `user`", &["name"])?;
             let name = members.text("name")?.ok_or("A `user` needs a `name`.")?;
             Ok(Whom::Newcomer { name })
         }
-        Some(_) => Err("`user` must be true, false, null or an object with a `name`.".to_owned()),
+        Some(_) => Err(WHOM.to_owned()),
     }
 }
 

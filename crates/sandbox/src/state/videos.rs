@@ -244,6 +244,11 @@ impl World {
         self.videos.get(&video)?.version(version)
     }
 
+    /// The version that was made last.
+    pub(crate) fn newest_version_mut(&mut self, video: VideoId) -> Option<&mut Version> {
+        self.videos.get_mut(&video)?.versions.last_mut()
+    }
+
     /// The version, if it is still there.
     pub(crate) fn version_mut(&mut self, video: VideoId, version: VersionId) -> Option<&mut Version> {
         self.videos.get_mut(&video)?.version_mut(version)

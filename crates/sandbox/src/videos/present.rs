@@ -63,7 +63,7 @@ pub(crate) fn video(desk: &Desk, world: &World, video: &Video, audience: Audienc
         "uploader": {"pictures": {"uri": null, "active": false, "type": "default", "sizes": []}},
         "metadata": metadata(video),
         "manage_link": format!("/manage/videos/{id}"),
-        "user": owner(desk, world, video),
+        "user": owner(desk, world, video, audience),
         "parent_folder": null,
         "last_user_action_event_date": iso_8601(video.modified_at),
         "review_page": {
@@ -106,17 +106,23 @@ pub(crate) fn version(desk: &Desk, world: &World, video: &Video, version: &Versi
         "modified_time": iso_8601(version.created_at),
         "upload_date": iso_8601(version.created_at),
         "app": world.app_by_id(video.app).map(|app| json!({"name": app.name, "uri": app.id.to_string()})),
-        "user": owner(desk, world, video),
+        "user": owner(desk, world, video, Audience::Owner),
         "upload": self::upload(desk, upload, Audience::Owner),
         "transcode": {"status": transcode_status(upload)},
         "metadata": {"connections": null, "interactions": null},
     })
 }
 
-fn owner(desk: &Desk, world: &World, video: &Video) -> Value {
+fn owner(desk: &Desk, world: &World, video: &Video, audience: Audience) -> Value {
     // The windows are not locked while the world is: the plan that the sandbox gives everybody is enough here.
     let plan = |own: Option<Plan>| own.or(desk.plan).unwrap_or(Plan::Enterprise);
-    world.find_user(video.owner).map_or(Value::Null, |user| users::present_public(user, plan(user.plan)))
+    let Some(user) = world.find_user(video.owner) else { return Value::Null };
+    let mut shown = users::present_public(user, plan(user.plan));
+    let may_upload = world.app_by_id(video.app).is_some_and(|app| app.has_upload_access);
+    if let (Audience::Owner, true, Value::Object(members)) = (audience, may_upload, &mut shown) {
+        members.insert("upload_quota".to_owned(), users::present_quota(world, user));
+    }
+    shown
 }
 
 /// The old name of where a video stands.
