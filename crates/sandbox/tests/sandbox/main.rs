@@ -6,6 +6,7 @@
 )]
 
 mod binary;
+mod clients;
 mod controls;
 mod faults;
 mod folders;
@@ -24,6 +25,8 @@ mod refusals;
 mod restart;
 mod sending;
 mod stages;
+mod tools;
+mod transfers;
 mod tus;
 mod videos;
 mod walks;
