@@ -8,6 +8,7 @@
 mod apps;
 mod binary;
 mod browser;
+mod clients;
 mod consent;
 mod controls;
 mod devices;
@@ -30,6 +31,8 @@ mod refusals;
 mod restart;
 mod sending;
 mod stages;
+mod tools;
+mod transfers;
 mod tus;
 mod videos;
 mod walks;

@@ -1,0 +1,243 @@
+// The life of a video, as Vimeo's own client for Node leads it, with the sandbox in Vimeo's place.
+//
+// Run it with BASE_URL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, FILE and REPLACEMENT in the environment.
+
+const assert = require('node:assert/strict');
+const crypto = require('node:crypto');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { Vimeo, vimeo_module: vimeo } = require('@vimeo/vimeo');
+
+const { BASE_URL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, FILE, REPLACEMENT } = process.env;
+
+const SCOPES = ['public', 'private', 'create', 'edit', 'delete', 'interact', 'upload'];
+const MIB = 1024 * 1024;
+
+// This is all it takes to point @vimeo/vimeo at the sandbox.
+const { protocol, hostname, port } = new URL(BASE_URL);
+Object.assign(vimeo.request_defaults, { protocol, hostname, port });
+
+// The value of an attribute of a tag, or undefined.
+function attribute(tag, name) {
+  const found = tag.match(new RegExp(`\\s${name}="([^"]*)"`));
+  return found ? found[1].replaceAll('&quot;', '"').replaceAll('&#34;', '"').replaceAll('&amp;', '&') : undefined;
+}
+
+// The first form of a page, as a browser sends it whose user changes nothing.
+function readForm(page) {
+  const fields = new URLSearchParams();
+  let action;
+  let select;
+  for (const [tag, kind] of page.matchAll(/<(form|input|select|option)\b[^>]*>/g)) {
+    if (kind === 'form') {
+      action = attribute(tag, 'action');
+    } else if (kind === 'input' && (attribute(tag, 'type') !== 'checkbox' || / checked\b/.test(tag))) {
+      fields.append(attribute(tag, 'name'), attribute(tag, 'value'));
+    } else if (kind === 'select') {
+      select = attribute(tag, 'name');
+    } else if (kind === 'option' && select) {
+      fields.append(select, attribute(tag, 'value'));
+      select = undefined;
+    }
+  }
+  return { action, fields };
+}
+
+// Does what a person does on the page where the app asks for access. Gives what the app is sent back with.
+async function consent(url, decision) {
+  const page = await fetch(url);
+  assert.equal(page.status, 200);
+  const { action, fields } = readForm(await page.text());
+  fields.append('decision', decision);
+  const sent = await fetch(new URL(action, url), { method: 'POST', body: fields, redirect: 'manual' });
+  assert.ok([302, 303].includes(sent.status), `${sent.status}`);
+  const location = sent.headers.get('location');
+  assert.ok(location.startsWith(`${REDIRECT_URI}?`), location);
+  return Object.fromEntries(new URL(location).searchParams);
+}
+
+// What a call is refused with. The promises of the library lose the status, so callbacks are used.
+function refusal(client, request) {
+  return new Promise((resolve, reject) => {
+    client.request(request, (error, body, status) => {
+      if (error) {
+        resolve({ status, ...JSON.parse(error.message) });
+      } else {
+        reject(new Error(`${JSON.stringify(request)} was not refused`));
+      }
+    });
+  });
+}
+
+function upload(client, file, parameters) {
+  return client.upload(file, parameters, () => {});
+}
+
+function sizeAndHash(file) {
+  const bytes = fs.readFileSync(file);
+  return [bytes.length, crypto.createHash('sha256').update(bytes).digest('hex')];
+}
+
+// What the sandbox has of a video: every version with its size and hash.
+async function arrived(uri) {
+  const shown = await fetch(`${BASE_URL}/_sandbox${uri}`);
+  assert.equal(shown.status, 200);
+  const { versions } = await shown.json();
+  return versions.map((version) => [version.received, version.sha256]);
+}
+
+async function waitUntilPlayable(client, uri) {
+  for (;;) {
+    const { body } = await client.request(`${uri}?fields=upload.status,transcode.status`);
+    if (body.transcode.status === 'complete') {
+      assert.equal(body.upload.status, 'complete');
+      return;
+    }
+    assert.equal(body.transcode.status, 'in_progress');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+// A token for the app alone, and one for somebody who allows it.
+async function authenticate() {
+  // Without a token: with one, the library would never send the client's id and secret.
+  const app = new Vimeo(CLIENT_ID, CLIENT_SECRET);
+  const granted = await app.generateClientCredentials(['public']);
+  assert.equal(granted.statusCode, 200);
+  assert.equal(granted.body.scope, 'public');
+  const appClient = new Vimeo(CLIENT_ID, CLIENT_SECRET, granted.body.access_token);
+  const userless = await refusal(appClient, { path: '/me' });
+  assert.deepEqual([userless.status, userless.error_code], [401, 8002]);
+  assert.equal((await appClient.request({ method: 'DELETE', path: '/tokens' })).statusCode, 204);
+  assert.equal((await refusal(appClient, { path: '/oauth/verify' })).status, 401);
+  console.log('client credentials');
+
+  const url = new URL(app.buildAuthorizationEndpoint(REDIRECT_URI, SCOPES, 'a state & more'));
+  // The library leaves the port out.
+  url.port = port;
+  const denied = await consent(url, 'deny');
+  assert.deepEqual([denied.error, denied.state, denied.code], ['access_denied', 'a state & more', undefined]);
+  const allowed = await consent(url, 'allow');
+  assert.equal(allowed.state, 'a state & more');
+  const { body: exchanged } = await app.accessToken(allowed.code, REDIRECT_URI);
+  assert.deepEqual(exchanged.scope.split(' ').sort(), [...SCOPES].sort());
+  await assert.rejects(app.accessToken(allowed.code, REDIRECT_URI), /invalid_/);
+  console.log('code exchange');
+
+  const client = new Vimeo(CLIENT_ID, CLIENT_SECRET, exchanged.access_token);
+  const { body: verified } = await client.request('/oauth/verify');
+  assert.equal(verified.user.uri, exchanged.user.uri);
+  assert.equal(verified.scope, exchanged.scope);
+  console.log('verify');
+
+  const { body: me } = await client.request({ path: '/me', query: { fields: 'uri,name,account,upload_quota.space' } });
+  assert.deepEqual(Object.keys(me).sort(), ['account', 'name', 'upload_quota', 'uri']);
+  assert.equal(me.uri, exchanged.user.uri);
+  assert.ok(me.upload_quota.space.free > 50 * MIB);
+  console.log('me');
+  return client;
+}
+
+async function changeAndPlace(client, uri) {
+  const privacy = { view: 'unlisted', comments: 'nobody' };
+  const changes = { name: 'Renamed', description: 'Changed.', privacy };
+  await client.request({ method: 'PATCH', path: uri, query: changes });
+  const { body: shown } = await client.request(uri);
+  assert.deepEqual([shown.name, shown.description], ['Renamed', 'Changed.']);
+  assert.deepEqual([shown.privacy.view, shown.privacy.comments], ['unlisted', 'nobody']);
+  // The link of an unlisted video ends with its hash.
+  assert.equal(new URL(shown.link).pathname.split('/').length, 3);
+  assert.ok(new URL(shown.player_embed_url).searchParams.has('h'));
+  const wrong = await refusal(client, { method: 'PATCH', path: uri, query: { privacy: { comments: false } } });
+  assert.deepEqual([wrong.status, wrong.error_code], [400, 2204]);
+  assert.deepEqual(wrong.invalid_parameters.map(({ field }) => field), ['privacy.comments']);
+  console.log('patch');
+
+  const made = await client.request({ method: 'POST', path: '/me/projects', query: { name: 'From Node' } });
+  assert.equal(made.statusCode, 201);
+  const folder = made.body.uri;
+  const put = await client.request({ method: 'PUT', path: `${folder}${uri}` });
+  assert.equal(put.statusCode, 204);
+  const { body: placed } = await client.request(`${folder}/videos?fields=uri,name`);
+  assert.deepEqual([placed.total, placed.data], [1, [{ uri, name: 'Renamed' }]]);
+  const { body: parent } = await client.request(`${uri}?fields=parent_folder.uri`);
+  assert.deepEqual(parent, { parent_folder: { uri: folder } });
+  console.log('folder');
+  return folder;
+}
+
+async function replace(client, uri) {
+  assert.equal(await client.replace(REPLACEMENT, uri, {}, () => {}), uri);
+  const { body: versions } = await client.request(`${uri}/versions`);
+  assert.equal(versions.total, 2);
+  assert.equal(versions.data[0].filename, path.basename(REPLACEMENT));
+  // The newest is listed first. The old one is played until the new one can be.
+  const [newer, older] = versions.data.map((version) => version.uri);
+  await waitUntilPlayable(client, newer);
+  assert.equal((await client.request(newer)).body.active, true);
+  assert.equal((await client.request(older)).body.active, false);
+  assert.deepEqual(await arrived(uri), [sizeAndHash(FILE), sizeAndHash(REPLACEMENT)]);
+  console.log('replace');
+}
+
+// Seven more videos, and all of them by pages.
+async function fillAndList(client) {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'small-'));
+  const small = [];
+  for (let number = 0; number < 7; number += 1) {
+    const file = path.join(directory, `small-${number}.mp4`);
+    fs.writeFileSync(file, crypto.randomBytes(1000 + number));
+    small.push(await upload(client, file, { name: `Small ${number}` }));
+    assert.deepEqual(await arrived(small.at(-1)), [sizeAndHash(file)]);
+  }
+  fs.rmSync(directory, { recursive: true });
+
+  const listed = [];
+  const sizes = [];
+  let next = '/me/videos?per_page=3&fields=uri,name&sort=date&direction=asc';
+  while (next) {
+    // The library sends the query of a path twice.
+    const { body: page } = await client.request(next);
+    assert.deepEqual([page.total, page.per_page, page.page], [8, 3, sizes.length + 1]);
+    sizes.push(page.data.length);
+    listed.push(...page.data.map((video) => video.uri));
+    next = page.paging.next;
+  }
+  assert.deepEqual(sizes, [3, 3, 2]);
+  assert.deepEqual(listed.slice(1), small);
+  console.log('list');
+  return listed;
+}
+
+async function main() {
+  const client = await authenticate();
+
+  // The connection breaks in the middle of the upload. What has arrived is not sent again.
+  const fault = { route: 'PATCH /files/*', kind: 'cut-during', bytes: 20 * MIB };
+  const made = await fetch(`${BASE_URL}/_sandbox/faults`, { method: 'POST', body: JSON.stringify(fault) });
+  assert.equal(made.status, 201);
+  const uri = await upload(client, FILE, { name: 'From Node', description: 'Fifty mebibytes.' });
+  assert.deepEqual(await arrived(uri), [sizeAndHash(FILE)]);
+  await waitUntilPlayable(client, uri);
+  console.log('upload');
+
+  const folder = await changeAndPlace(client, uri);
+  await replace(client, uri);
+  const listed = await fillAndList(client);
+  assert.equal(listed[0], uri);
+
+  for (const gone of listed) {
+    assert.equal((await client.request({ method: 'DELETE', path: gone })).statusCode, 204);
+    const missing = await refusal(client, { path: gone });
+    assert.deepEqual([missing.status, missing.error_code], [404, 5000]);
+  }
+  assert.equal((await client.request('/me/videos')).body.total, 0);
+  assert.equal((await client.request({ method: 'DELETE', path: folder })).statusCode, 204);
+  console.log('delete');
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exitCode = 1;
+});

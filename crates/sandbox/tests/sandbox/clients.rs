@@ -1,0 +1,135 @@
+//! Vimeo's own clients, unmodified and only pointed at the sandbox, from the first token to the last deletion.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Reply, exchange, request};
+use crate::tools::{Program, node, python};
+
+const MIB: u64 = 1024 * 1024;
+const FILE_BYTES: u64 = 50 * MIB;
+/// What has arrived when the connection breaks; the clients order this.
+const CUT_AFTER_BYTES: u64 = 20 * MIB;
+const REPLACEMENT_BYTES: u64 = 3 * MIB + 7;
+/// Videos that a client makes to have something to list.
+const SMALL_VIDEOS: usize = 7;
+
+const STEPS: &str =
+    "client credentials\ncode exchange\nverify\nme\nupload\npatch\nfolder\nreplace\nlist\ndelete\n";
+
+#[tokio::test]
+async fn vimeos_client_for_python_leads_a_video_through_its_life() {
+    let Some(client) = python("official.py") else { return };
+    lead(client, "pyvimeo 1.0.11; (http://developer.vimeo.com/api/docs)").await;
+}
+
+#[tokio::test]
+async fn vimeos_client_for_node_leads_a_video_through_its_life() {
+    let Some(client) = node("official.js") else { return };
+    lead(client, "Vimeo.js/2.1.1").await;
+}
+
+/// Runs a client beside a sandbox of its own. It checks what it gets, and says how far it came.
+async fn lead(mut client: Command, user_agent: &str) {
+    let sandbox = Process::start();
+    let folder = tempfile::tempdir().unwrap();
+    client
+        .env("BASE_URL", sandbox.said["base_url"].as_str().unwrap())
+        .env("CLIENT_ID", sandbox.said["client_id"].as_str().unwrap())
+        .env("CLIENT_SECRET", sandbox.said["client_secret"].as_str().unwrap())
+        .env("REDIRECT_URI", sandbox::DEFAULT_REDIRECT_URI)
+        .env("FILE", write(&folder, "fifty.mp4", FILE_BYTES))
+        .env("REPLACEMENT", write(&folder, "replacement.mov", REPLACEMENT_BYTES))
+        .env("TMPDIR", folder.path());
+    assert_eq!(Program::start(client).finish(), STEPS);
+
+    let journal = sandbox.show("journal").await["requests"].as_array().unwrap().clone();
+    assert!(journal.iter().all(|entry| entry["status"].as_u64().is_none_or(|status| status < 500)));
+    for entry in journal.iter().filter(|entry| !entry["accept"].is_null() && entry["accept"] != "*/*") {
+        assert_eq!(entry["user_agent"], user_agent, "{entry}");
+    }
+    // A cut upload is taken up again, not begun anew.
+    let made = journal.iter().filter(|entry| entry["method"] == "POST" && entry["path"] == "/me/videos");
+    assert_eq!(made.count(), 1 + SMALL_VIDEOS);
+    check_resumption(&journal);
+
+    assert_eq!(sandbox.show("videos").await["videos"], Value::Array(Vec::new()));
+    assert_eq!(sandbox.show("faults").await["faults"], Value::Array(Vec::new()));
+    let tokens = sandbox.show("tokens").await["tokens"].as_array().unwrap().clone();
+    assert!(
+        tokens.iter().all(|token| token["origin"] != "granted" || token["revoked"] == true),
+        "{tokens:?}"
+    );
+}
+
+/// The cut upload: where it is is asked before each attempt, and only what is missing is sent again.
+fn check_resumption(journal: &[Value]) {
+    let cut = journal.iter().find(|entry| entry["fault"] == "cut-during").unwrap();
+    assert_eq!(cut["status"], Value::Null);
+    let of_link = journal.iter().filter(|entry| entry["path"] == cut["path"]);
+    let of_link: Vec<[&Value; 3]> =
+        of_link.map(|entry| [&entry["method"], &entry["status"], &entry["request_bytes"]]).collect();
+    let [[asked, ..], _, between @ .., [last, status, bytes]] = of_link.as_slice() else {
+        panic!("{of_link:?}");
+    };
+    assert_eq!((*asked, *last, *status), (&Value::from("HEAD"), &Value::from("PATCH"), &Value::from(204)));
+    assert!(between.iter().any(|[method, status, _]| *method == "HEAD" && **status == 200), "{of_link:?}");
+    assert_eq!(**bytes, FILE_BYTES - CUT_AFTER_BYTES, "{of_link:?}");
+}
+
+/// A file of random-looking bytes, of which no two parts are alike.
+pub(crate) fn write(folder: &TempDir, name: &str, length: u64) -> PathBuf {
+    let path = folder.path().join(name);
+    let mut state = length | 1;
+    let mut words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    });
+    let mut bytes: Vec<u8> = Vec::new();
+    while (bytes.len() as u64) < length {
+        bytes.extend(words.next().unwrap().to_le_bytes());
+    }
+    bytes.truncate(usize::try_from(length).unwrap());
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// The sandbox as people run it.
+struct Process {
+    child: Child,
+    said: Value,
+    addr: SocketAddr,
+}
+
+impl Process {
+    fn start() -> Self {
+        let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_vimeo-sandbox")));
+        command.args(["--listen", "127.0.0.1:0", "--json"]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        let addr = said["base_url"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+        Self { child, said, addr }
+    }
+
+    /// What a control shows.
+    async fn show(&self, control: &str) -> Value {
+        let asked = request("GET", &format!("/_sandbox/{control}"), &[], b"");
+        Reply::read(&exchange(self.addr, &asked).await.unwrap()).json()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
