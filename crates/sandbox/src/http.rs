@@ -163,7 +163,7 @@ pub(crate) async fn answer(desk: &Desk, request: Request, next: Next) -> Respons
     let now = desk.now();
     let caller = match &credentials {
         Credentials::Token(token) => {
-            if !desk.world().knows_token(token) {
+            if desk.world().would_welcome(token) {
                 desk.world().welcome(token);
             }
             desk.world().find_caller(token, now)

@@ -62,6 +62,7 @@ pub(super) async fn edit(State(desk): State<Arc<Desk>>, Path(number): Path<Strin
 }
 
 /// What is to become different. An absent member leaves things as they are.
+#[expect(clippy::option_option, reason = "left out, null and a value are three different wishes")]
 struct Change {
     name: Option<String>,
     plan: Option<Option<crate::Plan>>,
