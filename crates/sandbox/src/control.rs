@@ -1,6 +1,7 @@
 //! The controls: how a test or a person tells the sandbox what to be, under `/_sandbox/` on the same port.
 //! They are no part of Vimeo, need no credentials, and pass beside the journal, the faults and the rate windows.
 
+mod journal;
 pub(crate) mod members;
 mod tokens;
 
@@ -24,7 +25,7 @@ use members::Members;
 const PREFIX: &str = "/_sandbox";
 
 /// Every control, and what its body takes.
-const INDEX: [(&str, &str, &str); 14] = [
+const INDEX: [(&str, &str, &str); 15] = [
     ("GET", "/_sandbox/", "This list."),
     (
         "POST",
@@ -42,15 +43,23 @@ const INDEX: [(&str, &str, &str); 14] = [
     (
         "POST",
         "/_sandbox/faults",
-        "Makes a fault: {\"route\": \"GET /me\", \"/videos/*\" or \"*\", \"kind\", \"times\"? (1; 0 or \"always\"), \
-         \"after\"? (0), and what its kind takes}: status {status, body?, content_type?, headers?}, delay {millis}, hold, cut, \
-         cut-after, reset, truncate, html {status?}, rate-limit {reset_seconds?}, wrong-json {body?}, empty {status?}, \
-         huge {bytes?}, drip {millis}, redirect {location, status?}.",
+        "Makes a fault: {\"route\": \"GET /me\", \"/videos/{video}\", \"/videos/*\" or \"*\", \"kind\", \"times\"? (1; 0 or \
+         \"always\"), \"after\"? (0), \"every\"?, \"probability\"?, \"seed\"? (0), \"in_seconds\"?, \"for_seconds\"?, and what \
+         its kind takes}: status {status, body?, content_type?, headers?}, delay {millis}, hold, cut, cut-after, \
+         cut-during {bytes}, late {millis}, outage, reset, truncate, html {status?}, rate-limit {reset_seconds?, \
+         spend?}, wrong-json {body?}, empty {status?}, huge {bytes?}, garbage, drip {millis, bytes?}, \
+         slow-body {bytes_per_second}, odd-headers {style}, wrong-length {by}, redirect {location, status?}, \
+         list-lag {seconds}, expired-link {status?}, outcome {status, error?}.",
     ),
     ("GET", "/_sandbox/faults", "Lists the faults that are still to happen."),
     ("DELETE", "/_sandbox/faults", "Removes every fault."),
     ("DELETE", "/_sandbox/faults/{id}", "Removes one fault."),
-    ("GET", "/_sandbox/journal", "Shows the last 10,000 requests and how many connections brought them."),
+    (
+        "GET",
+        "/_sandbox/journal",
+        "Shows the last 10,000 requests and how many connections brought them; ?after=N&route=GET /me&limit=N.",
+    ),
+    ("GET", "/_sandbox/journal/live", "Goes on to show them as they come, as server-sent events; ?after=N."),
     ("DELETE", "/_sandbox/journal", "Empties the journal."),
     ("GET", "/_sandbox/credentials", "Shows the first app's credentials again."),
     (
@@ -77,7 +86,8 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/_sandbox/tokens/{fingerprint}", delete(tokens::revoke))
         .route("/_sandbox/faults", post(create_fault).get(list_faults).delete(clear_faults))
         .route("/_sandbox/faults/{id}", delete(remove_fault))
-        .route("/_sandbox/journal", get(show_journal).delete(clear_journal))
+        .route("/_sandbox/journal", get(journal::show).delete(journal::clear))
+        .route("/_sandbox/journal/live", get(journal::live))
         .route("/_sandbox/reset", post(reset))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
@@ -131,7 +141,8 @@ async fn create_app(State(desk): State<Arc<Desk>>, body: Body) -> Response {
 async fn create_fault(State(desk): State<Arc<Desk>>, body: Body) -> Response {
     match members(body).await.and_then(faults::read) {
         Ok(fault) => {
-            let shown = desk.faults().add(fault);
+            let now = desk.now();
+            let shown = desk.faults().add(fault, now);
             done(StatusCode::CREATED, &shown)
         }
         Err(sentence) => refused(StatusCode::BAD_REQUEST, &sentence),
@@ -139,7 +150,8 @@ async fn create_fault(State(desk): State<Arc<Desk>>, body: Body) -> Response {
 }
 
 async fn list_faults(State(desk): State<Arc<Desk>>) -> Response {
-    let shown = desk.faults().to_json();
+    let now = desk.now();
+    let shown = desk.faults().show(now);
     done(StatusCode::OK, &shown)
 }
 
@@ -154,16 +166,6 @@ async fn remove_fault(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> 
     } else {
         refused(StatusCode::NOT_FOUND, "There is no such fault, or it has happened as often as it was to.")
     }
-}
-
-async fn show_journal(State(desk): State<Arc<Desk>>) -> Response {
-    let shown = desk.journal().to_json();
-    done(StatusCode::OK, &shown)
-}
-
-async fn clear_journal(State(desk): State<Arc<Desk>>) -> Response {
-    desk.journal().clear();
-    StatusCode::NO_CONTENT.into_response()
 }
 
 async fn reset(State(desk): State<Arc<Desk>>) -> Response {

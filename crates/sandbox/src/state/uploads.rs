@@ -178,6 +178,20 @@ impl Upload {
         }
     }
 
+    /// Decides how it is to end; at once, if it is past the point where it would have.
+    pub(crate) fn doom(&mut self, fate: Failure, now: Timestamp) {
+        let is_to_come = match self.stage {
+            Stage::Uploading => true,
+            Stage::TranscodeStarting | Stage::Transcoding => fate.is_of_transcoding(),
+            Stage::Available | Stage::Failed(_) => false,
+        };
+        if is_to_come {
+            self.fate = Some(fate);
+        } else {
+            self.fail(fate, now);
+        }
+    }
+
     /// Ends it at once.
     pub(crate) fn fail(&mut self, failure: Failure, now: Timestamp) {
         (self.stage, self.stage_since) = (Stage::Failed(failure), now);
