@@ -56,3 +56,72 @@ fn told_of(desk: &Desk, answer: &Bytes) -> Option<(VideoId, VersionId)> {
         None => Some((video, desk.world().find_video(video)?.active)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Options;
+    use crate::ambient::system_random;
+    use crate::errors;
+    use crate::saved::Saved;
+    use crate::state::{Approach, NewVersion, NewVideo, Settings, World};
+
+    fn desk() -> (Desk, VideoId) {
+        let world = World::first(system_random(), Vec::new());
+        let desk = Desk::new(
+            &Options { clock: std::sync::Arc::new(|| Timestamp::UNIX_EPOCH), ..Options::default() },
+            String::new(),
+            None,
+            Saved { first_world: world.clone(), world },
+        );
+        let app = desk.world().list_apps().next().unwrap().clone();
+        let version =
+            NewVersion { file_name: None, approach: Approach::Tus, size: Some(5), link_expires_at: None };
+        let new =
+            NewVideo { owner: app.owner, app: app.id, settings: Settings::default(), folder: None, version };
+        let id = desk.world().add_video(new, Timestamp::UNIX_EPOCH).id;
+        (desk, id)
+    }
+
+    fn active(desk: &Desk, id: VideoId) -> crate::state::Upload {
+        desk.world().find_video(id).unwrap().active_version().unwrap().upload.clone()
+    }
+
+    #[test]
+    fn a_killed_link_is_dead_for_good_with_its_status() {
+        let (desk, id) = desk();
+        let key = active(&desk, id).key;
+        assert_eq!(active(&desk, id).dead_status(Timestamp::MAX), None);
+        kill_link(&desk, "/files/vimeo/nonsense", StatusCode::GONE);
+        assert_eq!(active(&desk, id).dead_status(Timestamp::MAX), None);
+        kill_link(&desk, &format!("/files/vimeo/{key}"), StatusCode::GONE);
+        assert_eq!(active(&desk, id).dead_status(desk.now()), Some(StatusCode::GONE));
+    }
+
+    #[tokio::test]
+    async fn what_an_answer_says_was_made_is_doomed_and_a_refusal_makes_nothing() {
+        let (desk, id) = desk();
+        let fate = Failure { status: "transcoding_error".to_owned(), error: None };
+        let speak_of = |status| errors::answer(status, "application/json", &json!({"uri": id.to_string()}));
+        doom(&desk, speak_of(StatusCode::BAD_REQUEST), &fate).await;
+        assert_eq!(active(&desk, id).fate, None);
+        let response = doom(&desk, speak_of(StatusCode::OK), &fate).await;
+        assert_eq!(active(&desk, id).fate, Some(fate));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, json!({"uri": id.to_string()}).to_string());
+    }
+
+    #[tokio::test]
+    async fn what_a_handler_says_it_made_is_doomed() {
+        let (desk, id) = desk();
+        let version = desk.world().find_video(id).unwrap().active;
+        let fate = Failure::of_upload("internal");
+        let mut response = errors::answer(StatusCode::OK, "application/json", &Value::Null);
+        response.extensions_mut().insert(Made(id, version));
+        doom(&desk, response, &fate).await;
+        assert_eq!(active(&desk, id).fate, Some(fate));
+    }
+}

@@ -75,6 +75,8 @@ pub(crate) async fn render(response: Response, disguise: Disguise, method: &Meth
     let length = said.unwrap_or(body.len() as u64).saturating_add_signed(by);
     if may_have_body || by != 0 {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    } else {
+        parts.headers.remove(CONTENT_LENGTH);
     }
     parts.headers.remove(TRANSFER_ENCODING);
     parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
