@@ -14,6 +14,19 @@ pub(crate) fn is_understood(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Whether the version that uploads need is asked for; without it an app's own default holds, which is older.
+pub(crate) fn names_current_version(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).iter().any(|value| {
+        let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        text.split(',').any(|range| {
+            let is_vimeo = range.trim_start().starts_with(VIMEO);
+            let mut parameters = range.split(';').filter_map(|parameter| parameter.split_once('='));
+            let version = parameters.find(|(name, _)| name.trim() == "version").map(|(_, value)| value);
+            is_vimeo && version.is_some_and(|version| version.trim().trim_matches('"').starts_with("3.4"))
+        })
+    })
+}
+
 fn is_range_understood(range: &str) -> bool {
     let mut parts = range.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();

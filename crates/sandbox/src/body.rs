@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
+use axum::extract::Multipart;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
+use tokio::time::timeout;
 
 /// The largest request body that is read; no answer of Vimeo's needs more.
 pub(crate) const BODY_LIMIT_BYTES: usize = 1024 * 1024;
@@ -76,5 +80,30 @@ impl hyper::body::Body for Counted {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+// Who has sent nothing for so long is waiting for the answer.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Lets a client finish what it sends, for the same reason, without keeping anything.
+pub(crate) async fn drain(body: &mut Body) {
+    let mut length: usize = 0;
+    while length <= PATIENCE_BYTES {
+        let Ok(Some(Ok(frame))) = timeout(PAUSE, body.frame()).await else { return };
+        length = length.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+    }
+}
+
+/// The same for what is left of a form.
+pub(crate) async fn drain_form(form: &mut Multipart) {
+    let mut length: usize = 0;
+    while let Ok(Ok(Some(mut field))) = timeout(PAUSE, form.next_field()).await {
+        while let Ok(Ok(Some(data))) = timeout(PAUSE, field.chunk()).await {
+            length = length.saturating_add(data.len());
+            if length > PATIENCE_BYTES {
+                return;
+            }
+        }
     }
 }

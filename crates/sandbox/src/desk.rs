@@ -1,6 +1,6 @@
 //! Everything the sandbox keeps while it runs, each part behind a lock of its own. No two are ever locked at once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -17,7 +17,14 @@ use crate::journal::Journal;
 use crate::limits::Windows;
 use crate::saved::{self, Saved, Saver};
 use crate::state::{FirstCredentials, VersionId, World};
+use crate::uploads::Keeper;
 use crate::{Options, Pace, PullFrom};
+
+/// What on the disk is this sandbox's alone.
+pub(crate) struct Custody {
+    pub(crate) saver: Option<Saver>,
+    pub(crate) keeper: Option<Keeper>,
+}
 
 /// The sandbox, as its handlers see it.
 pub(crate) struct Desk {
@@ -31,21 +38,24 @@ pub(crate) struct Desk {
     /// What goes on beside requests: pulls. Stopped with the sandbox.
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
-    plan: Option<crate::Plan>,
+    /// The plan of everybody who has none of their own.
+    pub(crate) plan: Option<crate::Plan>,
     clock: Clock,
     first_world: World,
     world: Mutex<World>,
     /// Counts the changes of the world, so that it is written only when there was one.
     changes: AtomicU64,
     saver: Option<Saver>,
+    _keeper: Option<Keeper>,
     windows: Mutex<Windows>,
     faults: Mutex<Faults>,
     journal: Mutex<Journal>,
-    busy: Mutex<HashSet<VersionId>>,
+    busy: Mutex<HashMap<VersionId, CancellationToken>>,
 }
 
 impl Desk {
-    pub(crate) fn new(options: &Options, base_url: String, saver: Option<Saver>, kept: Saved) -> Self {
+    pub(crate) fn new(options: &Options, base_url: String, custody: Custody, kept: Saved) -> Self {
+        let Custody { saver, keeper } = custody;
         let Saved { first_world, world } = kept;
         Self {
             base_url,
@@ -61,6 +71,7 @@ impl Desk {
             first_world,
             changes: AtomicU64::new(0),
             saver,
+            _keeper: keeper,
             windows: Mutex::new(Windows::new(options.plan)),
             faults: Mutex::default(),
             journal: Mutex::default(),
@@ -112,7 +123,20 @@ impl Desk {
 
     /// Takes an upload for one writer alone, until the answer is dropped. `None` while another has it.
     pub(crate) fn take_upload(&self, version: VersionId) -> Option<Taken<'_>> {
-        lock(&self.busy).insert(version).then_some(Taken { busy: &self.busy, version })
+        let mut busy = lock(&self.busy);
+        if busy.contains_key(&version) {
+            return None;
+        }
+        let gone = CancellationToken::new();
+        busy.insert(version, gone.clone());
+        Some(Taken { busy: &self.busy, version, gone })
+    }
+
+    /// Tells whoever writes to an upload that it is no more.
+    pub(crate) fn break_off(&self, version: VersionId) {
+        if let Some(gone) = lock(&self.busy).remove(&version) {
+            gone.cancel();
+        }
     }
 
     /// Writes the world to its file, if it has one and has changed since. Returns when what was there on entry is
@@ -167,12 +191,24 @@ impl DerefMut for WorldGuard<'_> {
 
 /// An upload that is being written to.
 pub(crate) struct Taken<'a> {
-    busy: &'a Mutex<HashSet<VersionId>>,
+    busy: &'a Mutex<HashMap<VersionId, CancellationToken>>,
     version: VersionId,
+    gone: CancellationToken,
+}
+
+impl Taken<'_> {
+    /// Ends when the upload is no more.
+    pub(crate) fn gone(&self) -> CancellationToken {
+        self.gone.clone()
+    }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        lock(self.busy).remove(&self.version);
+        let mut busy = lock(self.busy);
+        // Otherwise it was taken out already, and what bears the number now is another's.
+        if !self.gone.is_cancelled() {
+            busy.remove(&self.version);
+        }
     }
 }

@@ -65,6 +65,51 @@ pub(crate) fn no_user() -> Response {
     full(StatusCode::UNAUTHORIZED, 8002, STRANGE, "The authentication token is missing a user ID.")
 }
 
+/// The same for an upload, in the words that were captured.
+pub(crate) fn no_user_to_upload() -> Response {
+    let text = "Unable to upload video. Please get in touch with the app's creator.";
+    let message =
+        "The authentication token is missing a user ID and must be provided when uploading a video.";
+    full(StatusCode::UNAUTHORIZED, 8002, text, message)
+}
+
+/// No good token, at the endpoints of folders.
+pub(crate) fn bad_credentials() -> Response {
+    full(StatusCode::UNAUTHORIZED, 8000, STRANGE, "The user credentials are invalid.")
+}
+
+/// Something that can be seen, and belongs to somebody else.
+pub(crate) fn not_yours() -> Response {
+    legacy(StatusCode::FORBIDDEN, "You do not have permission to access that resource.")
+}
+
+/// A view that the user's plan does not have.
+pub(crate) fn plan_forbids_view(code: u32, view: &str) -> Response {
+    let message = format!("The user's plan does not allow privacy.view to be {view}.");
+    full(StatusCode::FORBIDDEN, code, "This privacy setting is not available on your plan.", &message)
+}
+
+/// An upload that is asked for as older versions of the API wanted it.
+pub(crate) fn old_version(message: &str) -> Response {
+    full(StatusCode::BAD_REQUEST, 3116, STRANGE, message)
+}
+
+/// An approach that does not exist. The code is given twice: older sources have it outside, newer ones inside.
+pub(crate) fn bad_approach() -> Response {
+    let text = "Invalid upload approach.";
+    let message = "The parameter upload.approach must be tus, pull or post.";
+    let body = json!({
+        "error": text,
+        "link": null,
+        "developer_message": message,
+        "error_code": 2230,
+        "invalid_parameters": [
+            {"field": "upload.approach", "error_code": 2230, "error": text, "developer_message": message},
+        ],
+    });
+    answer(StatusCode::BAD_REQUEST, ERROR, &body)
+}
+
 /// A token that may not do this. The shape is the legacy one, as captured.
 pub(crate) fn missing_scope(scope: &str) -> Response {
     legacy(StatusCode::FORBIDDEN, &format!("Your access token does not have the \"{scope}\" scope"))

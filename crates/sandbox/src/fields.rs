@@ -27,15 +27,27 @@ fn copy(from: &Value, to: &mut Value, path: &str) {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let (Value::Object(source), Value::Object(target)) = (from, to) else { return };
     let Some(found) = source.get(name) else { return };
-    match rest {
-        None => {
+    match (rest, found) {
+        (None, _) => {
             target.insert(name.to_owned(), found.clone());
         }
-        Some(rest) if found.is_object() => {
+        (Some(rest), Value::Object(_)) => {
             copy(found, target.entry(name).or_insert_with(|| Value::Object(Map::new())), rest);
         }
-        // There is nothing inside it to pick from.
-        Some(_) => {}
+        // Of each item the same parts; items that were begun by another path go on.
+        (Some(rest), Value::Array(items)) if items.iter().all(Value::is_object) => {
+            let fresh = || Value::Array(vec![Value::Object(Map::new()); items.len()]);
+            if let Value::Array(picked) = target.entry(name).or_insert_with(fresh) {
+                for (from, to) in items.iter().zip(picked) {
+                    copy(from, to, rest);
+                }
+            }
+        }
+        // There is nothing inside it to pick from, but it is there.
+        (Some(_), Value::Null) => {
+            target.insert(name.to_owned(), Value::Null);
+        }
+        (Some(_), _) => {}
     }
 }
 
@@ -51,6 +63,14 @@ mod tests {
         let paths =
             requested(Some("fields=uri,upload_quota.space.free&fields=uri,nonsense,name.first")).unwrap();
         assert_eq!(pick(&user, &paths), json!({"uri": "/users/1", "upload_quota": {"space": {"free": 1}}}));
+    }
+
+    #[test]
+    fn parts_of_the_items_of_an_array_are_picked() {
+        let video = json!({"pictures": {"sizes": [{"width": 1, "link": "a", "x": 0}, {"width": 2, "link": "b"}]}, "app": null});
+        let paths = requested(Some("fields=pictures.sizes.width,pictures.sizes.link,app.name")).unwrap();
+        let picked = json!({"pictures": {"sizes": [{"width": 1, "link": "a"}, {"width": 2, "link": "b"}]}, "app": null});
+        assert_eq!(pick(&video, &paths), picked);
     }
 
     #[test]

@@ -8,42 +8,118 @@ use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, VARY, VIA};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post, put};
 
 use crate::accept;
 use crate::ambient::iso_8601;
 use crate::ask::{Payload, Visitor};
 use crate::body::{self, Counted, Unreadable};
+use crate::catalogue;
 use crate::credentials::Credentials;
 use crate::desk::Desk;
 use crate::errors;
 use crate::faults;
 use crate::fields;
+use crate::folders;
 use crate::journal::{Arrival, Asker};
 use crate::limits::{Standing, Verdict, Weight};
 use crate::oauth;
 use crate::server::{ConnectionNumber, Cut};
 use crate::state::Caller;
+use crate::uploads;
 use crate::users;
+use crate::videos;
 
 /// Every route of the API.
 pub(crate) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
-        .route("/oauth/authorize/client", post(oauth::authorize_client))
-        .route("/oauth/verify", get(oauth::verify))
-        .route("/tokens", delete(oauth::revoke))
-        .route("/me", get(users::show))
-        .route("/users/{user}", get(users::show))
+        .route("/tutorial", get(catalogue::tutorial))
+        .route("/contentratings", get(catalogue::content_ratings))
+        .route("/creativecommons", get(catalogue::licenses))
+        .route("/languages", get(catalogue::languages))
+        .merge(oauth_routes())
+        .merge(own_routes("/me"))
+        .merge(own_routes("/users/{user}"))
+        .merge(video_routes())
+        .route(uploads::TUS_ROUTE, any(uploads::tus::serve))
+        .route(uploads::FORM_ROUTE, any(uploads::form::serve).layer(DefaultBodyLimit::disable()))
         .method_not_allowed_fallback(errors::method_not_allowed)
         .fallback(errors::not_found)
         .layer(from_fn_with_state(Arc::clone(&desk), attend))
         .with_state(desk)
+}
+
+fn oauth_routes() -> Router<Arc<Desk>> {
+    Router::new()
+        .route("/oauth/authorize", get(oauth::show_page).post(oauth::answer_page))
+        .route("/oauth/authorize/client", post(oauth::authorize_client))
+        .route("/oauth/access_token", post(oauth::exchange_code))
+        .route("/oauth/device", post(oauth::begin_device))
+        .route("/oauth/device/authorize", get(oauth::ask_for_code).post(oauth::poll_device))
+        .route("/activate", get(oauth::ask_for_code))
+        .route("/oauth/verify", get(oauth::verify))
+        .route("/tokens", delete(oauth::revoke))
+}
+
+/// What a user has. Folders have two names.
+fn own_routes(user: &str) -> Router<Arc<Desk>> {
+    let mut router = Router::new()
+        .route(user, get(users::show))
+        .route(&format!("{user}/videos"), get(videos::list).post(videos::create))
+        .route(
+            &format!("{user}/videos/{{video}}"),
+            get(videos::show).patch(videos::edit).delete(videos::delete),
+        )
+        .route(&format!("{user}/presets"), get(videos::list_presets))
+        .route(&format!("{user}/presets/{{preset}}"), get(videos::show_preset));
+    for name in ["projects", "folders"] {
+        let folders = format!("{user}/{name}");
+        let folder = format!("{folders}/{{folder}}");
+        router = router
+            .route(&folders, get(folders::list).post(folders::create))
+            .route(&folder, get(folders::show).patch(folders::edit).delete(folders::delete))
+            .route(&format!("{folder}/items"), get(folders::list_items))
+            .route(&format!("{folder}/folders"), get(folders::list_subfolders))
+            .route(
+                &format!("{folder}/videos"),
+                get(folders::list_videos).put(folders::put_videos).delete(folders::remove_videos),
+            )
+            .route(
+                &format!("{folder}/videos/{{video}}"),
+                put(folders::put_video).delete(folders::remove_video),
+            );
+    }
+    router
+}
+
+fn video_routes() -> Router<Arc<Desk>> {
+    Router::new()
+        .route("/videos/{video}", get(videos::show).patch(videos::edit).delete(videos::delete))
+        .route("/videos/{video}/versions", get(videos::list_versions).post(videos::create_version))
+        .route(
+            "/videos/{video}/versions/{version}",
+            get(videos::show_version).patch(videos::edit_version).delete(videos::delete_version),
+        )
+        .route("/videos/{video}/privacy/domains", get(videos::list_domains))
+        .route(
+            "/videos/{video}/privacy/domains/{domain}",
+            put(videos::add_domain).delete(videos::remove_domain),
+        )
+        .route(
+            "/videos/{video}/presets/{preset}",
+            get(videos::show_preset_of_video).put(videos::set_preset).delete(videos::remove_preset),
+        )
+        .route("/videos/{video}/pictures", get(videos::list_pictures).post(videos::create_picture))
+        .route(
+            "/videos/{video}/pictures/{picture}",
+            get(videos::show_picture).patch(videos::edit_picture).delete(videos::delete_picture),
+        )
 }
 
 /// Journals a request, lets a fault befall it, and has it answered.
@@ -114,6 +190,10 @@ fn matched_route(request: &Request) -> Option<String> {
 
 /// Answers as Vimeo does when nothing is wrong with it.
 pub(crate) async fn answer(desk: &Desk, request: Request, next: Next) -> Response {
+    if uploads::is_link(request.uri().path()) {
+        // Whoever has a link may use it, as often as they like, and what they send is not held in memory.
+        return next.run(request).await;
+    }
     let (mut parts, sent) = request.into_parts();
     // Read whole before anything is refused, so that a refused client's connection stays usable.
     let payload = Payload(body::read(sent).await);
@@ -121,7 +201,7 @@ pub(crate) async fn answer(desk: &Desk, request: Request, next: Next) -> Respons
     let credentials = Credentials::of(&parts.headers);
     let now = desk.now();
     if let Credentials::Token(token) = &credentials
-        && !desk.world().knows_token(token)
+        && desk.world().would_welcome(token)
     {
         desk.world().welcome(token);
     }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::credentials::Credentials;
 use crate::faults::Route;
 use crate::state::{Caller, fingerprint};
+use crate::uploads;
 use live::Teller;
 
 pub(crate) use live::{Follower, Happening, What};
@@ -241,7 +242,7 @@ fn present(arrival: &Arrival<'_>) -> Value {
     json!({
         "at": at.to_string(),
         "method": request.method().as_str(),
-        "path": request.uri().path(),
+        "path": uploads::without_key(request.uri().path()),
         "query": request.uri().query().map(without_secrets),
         "route": route,
         "fault": fault,
@@ -256,12 +257,18 @@ fn present(arrival: &Arrival<'_>) -> Value {
 /// A query in which secrets are replaced by `fingerprint:…`.
 fn without_secrets(query: &str) -> String {
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, value)) if bodies::is_secret(name) => {
+        Some((name, value)) if is_secret(name) => {
             format!("{name}=fingerprint:{}", fingerprint(value.as_bytes()))
         }
         _ => pair.to_owned(),
     });
     pairs.collect::<Vec<_>>().join("&")
+}
+
+/// Whether a parameter is a secret one, however its name is written.
+fn is_secret(name: &str) -> bool {
+    let mut names = form_urlencoded::parse(name.as_bytes());
+    names.any(|(name, _)| bodies::is_secret(&name))
 }
 
 #[cfg(test)]
@@ -315,5 +322,9 @@ mod tests {
     fn a_secret_in_the_query_is_shown_as_its_fingerprint() {
         let shown = without_secrets("fields=uri&Access_Token=hunter2&x");
         assert_eq!(shown, "fields=uri&Access_Token=fingerprint:f52fbd32b2b3&x");
+        assert_eq!(
+            without_secrets("c%6fde=hunter2&codes=1&=2"),
+            "c%6fde=fingerprint:f52fbd32b2b3&codes=1&=2"
+        );
     }
 }

@@ -8,21 +8,27 @@ mod accept;
 mod ambient;
 mod ask;
 mod body;
+mod catalogue;
 mod control;
 mod credentials;
 mod desk;
 mod errors;
 mod faults;
 mod fields;
+mod folders;
 mod http;
 mod journal;
 mod limits;
+mod lists;
 mod oauth;
+mod pages;
 mod saved;
 mod scopes;
 mod server;
 mod state;
+mod uploads;
 mod users;
+mod videos;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,11 +38,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
+use tokio_util::task::TaskTracker;
 
-use desk::Desk;
+use desk::{Custody, Desk};
 use saved::{Saved, Saver};
 use state::{Door, World};
+use uploads::Keeper;
 
 pub use ambient::{Clock, Random, system_clock, system_random};
 pub use limits::{Plan, UnknownPlan};
@@ -131,23 +139,28 @@ pub struct Running {
     pub client_secret: String,
     /// A token of the first app's owner that holds every scope: 32 hexadecimal characters.
     pub access_token: String,
-    stopping: CancellationToken,
+    stopping: DropGuard,
     tasks: JoinSet<()>,
+    pulls: TaskTracker,
 }
 
 impl Running {
     /// Closes the port and every connection, and returns when they are closed. Answers under way are cut.
     pub async fn stop(mut self) {
-        self.stopping.cancel();
+        self.stopping.disarm().cancel();
         while self.tasks.join_next().await.is_some() {}
+        self.pulls.close();
+        self.pulls.wait().await;
     }
 }
 
 /// Starts a sandbox; it serves from the moment this returns.
 ///
 /// # Errors
-/// `InvalidInput` when the address is not a loopback address, otherwise what binding the address gives
-/// (`AddrInUse` when the port is taken).
+/// `InvalidInput` when the address is not a loopback address or a redirect URI is none, otherwise what binding the address gives
+/// (`AddrInUse` when the port is taken), taking the state file or the directory of bytes (`ResourceBusy` when another
+/// sandbox has it), or reading the state file (`InvalidData` when it is damaged or something else's). The text is a
+/// sentence for people.
 pub async fn start(options: Options) -> io::Result<Running> {
     if !options.listen.ip().to_canonical().is_loopback() {
         // Its controls need no password and show credentials: a neighbour must not reach them.
@@ -160,10 +173,19 @@ pub async fn start(options: Options) -> io::Result<Running> {
             ),
         ));
     }
-    let listener = TcpListener::bind(options.listen).await?;
+    for uri in &options.redirect_uris {
+        if let Some(flaw) = oauth::redirects::flaw(uri) {
+            let text = format!("The redirect URI `{uri}` {flaw}.");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+    }
+    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("It cannot listen on {}: {error}.", options.listen))
+    })?;
     let addr = listener.local_addr()?;
     let base_url = format!("http://{addr}");
     let door = if options.open { Door::Open } else { Door::Strict };
+    let keeper = options.bytes_directory.as_deref().map(Keeper::open).transpose()?;
     let saver = options.state_file.as_deref().map(Saver::open).transpose()?;
     let kept = saver.as_ref().map(Saver::read).transpose()?.flatten();
     let Saved { mut first_world, mut world } = kept.unwrap_or_else(|| {
@@ -175,10 +197,12 @@ pub async fn start(options: Options) -> io::Result<Running> {
         world.set_door(door);
     }
     let first = world.first.clone();
-    let desk = Arc::new(Desk::new(&options, base_url.clone(), saver, Saved { first_world, world }));
+    let custody = Custody { saver, keeper };
+    let desk = Arc::new(Desk::new(&options, base_url.clone(), custody, Saved { first_world, world }));
     // Before anybody relies on it: whether the file can be written.
     desk.save_anew().await?;
-    let stopping = CancellationToken::new();
+    uploads::resume(&desk);
+    let (stopping, pulls) = (desk.stopping.clone(), desk.tasks.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(server::accept(listener, desk, stopping.clone()));
     Ok(Running {
@@ -187,7 +211,8 @@ pub async fn start(options: Options) -> io::Result<Running> {
         client_id: first.client_id,
         client_secret: first.client_secret,
         access_token: first.access_token,
-        stopping,
+        stopping: stopping.drop_guard(),
         tasks,
+        pulls,
     })
 }

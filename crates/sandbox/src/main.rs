@@ -2,16 +2,18 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use sandbox::{Options, Plan, Running};
+use sandbox::{Options, Pace, Plan, PullFrom, Running};
 use serde_json::json;
 
 /// A local server that answers as Vimeo's API does: for tests and demonstrations.
 ///
-/// Its credentials are made up at every start, and are worth nothing anywhere else. `GET /_sandbox/` lists the
-/// controls: more apps and tokens, faults, a journal of what was asked.
+/// Its credentials are made up at every start (`--state` keeps them), and are worth nothing anywhere else.
+/// `GET /_sandbox/` lists the controls: more apps and tokens, faults, a journal of what was asked.
 #[derive(Parser)]
 #[command(name = "vimeo-sandbox", version)]
 struct Arguments {
@@ -28,9 +30,56 @@ struct Arguments {
     #[arg(long)]
     plan: Option<Plan>,
 
+    /// How many seconds each stage of transcoding lasts (fractions are allowed), or `by-hand`: nothing goes on until
+    /// `POST /_sandbox/videos/{number}/step`.
+    #[arg(long, value_name = "SECONDS|by-hand", default_value = "1", value_parser = pace)]
+    transcoding: Pace,
+
+    /// From where a pull may fetch: nowhere, loopback (this machine only) or anywhere.
+    #[arg(long, value_name = "FROM", default_value = "loopback", value_parser = pull_from)]
+    pull: PullFrom,
+
+    /// After how many seconds an upload link is dead; never, if absent.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    link_lifetime: Option<Duration>,
+
+    /// Keep everything over restarts in this file: credentials, videos, how far their uploads are.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+
+    /// Keep the bytes of uploads in this directory, a file for each version; without it they are only hashed.
+    #[arg(long, value_name = "DIRECTORY")]
+    keep_bytes: Option<PathBuf>,
+    /// Where users may be sent back to with an authorization code, character for character. Give it again for more.
+    #[arg(long = "redirect-uri", value_name = "URI", default_value = sandbox::DEFAULT_REDIRECT_URI)]
+    redirect_uris: Vec<String>,
+
     /// Print one line of JSON instead of the greeting.
     #[arg(long)]
     json: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "expected a number of seconds, such as 5 or 0.2".to_owned())
+}
+
+fn pace(text: &str) -> Result<Pace, String> {
+    match text {
+        "by-hand" => Ok(Pace::ByHand),
+        _ => seconds(text)
+            .map(Pace::Every)
+            .map_err(|_| "expected a number of seconds, such as 5 or 0.2, or by-hand".to_owned()),
+    }
+}
+
+fn pull_from(text: &str) -> Result<PullFrom, String> {
+    match text {
+        "nowhere" => Ok(PullFrom::Nowhere),
+        "loopback" => Ok(PullFrom::Loopback),
+        "anywhere" => Ok(PullFrom::Anywhere),
+        _ => Err("expected one of nowhere, loopback, anywhere".to_owned()),
+    }
 }
 
 #[tokio::main]
@@ -45,20 +94,31 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), String> {
-    let Arguments { listen, open, plan, json } = arguments;
+    let Arguments { listen, open, plan, json, .. } = arguments;
     // Asked for before anything is printed, so that whoever reads the greeting may stop us at once.
     let stopped = stop_signal().map_err(|error| format!("Signals cannot be received: {error}."))?;
-    let options = Options { listen, open, plan, ..Options::default() };
+    let redirect_uri = arguments.redirect_uris.first().cloned().unwrap_or_default();
+    let options = Options {
+        listen,
+        open,
+        plan,
+        redirect_uris: arguments.redirect_uris,
+        pace: arguments.transcoding,
+        pull_from: arguments.pull,
+        link_lifetime: arguments.link_lifetime,
+        state_file: arguments.state,
+        bytes_directory: arguments.keep_bytes,
+        ..Options::default()
+    };
     let running = sandbox::start(options).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!(
                 "{listen} is taken already. Stop what listens there, or choose another port with --listen."
             )
         }
-        io::ErrorKind::InvalidInput => error.to_string(),
-        _ => format!("It cannot listen on {listen}: {error}."),
+        _ => error.to_string(),
     })?;
-    let text = if json { as_json(&running) } else { greeting(&running, open) };
+    let text = if json { as_json(&running) } else { greeting(&running, open, &redirect_uri) };
     let mut stdout = io::stdout();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())
@@ -79,13 +139,14 @@ fn as_json(running: &Running) -> String {
     .to_string()
 }
 
-fn greeting(running: &Running, open: bool) -> String {
+fn greeting(running: &Running, open: bool, redirect_uri: &str) -> String {
     let Running { base_url, client_id, client_secret, access_token, .. } = running;
     let door = if open {
         "\nThe door is open: credentials that were never issued here belong to a guest app.\n"
     } else {
         ""
     };
+    let redirect_uri: String = form_urlencoded::byte_serialize(redirect_uri.as_bytes()).collect();
     format!(
         "A Vimeo on your desk: {base_url}\n\
          \n\
@@ -95,6 +156,8 @@ fn greeting(running: &Running, open: bool) -> String {
          {door}\n\
          Try it:\n\
          \x20 curl -H 'Authorization: bearer {access_token}' {base_url}/oauth/verify\n\
+         Ask a user, in a browser:\n\
+         \x20 {base_url}/oauth/authorize?response_type=code&client_id={client_id}&redirect_uri={redirect_uri}\n\
          Its controls (apps, tokens, faults, the journal):\n\
          \x20 curl {base_url}/_sandbox/\n\
          Let the next request fail:\n\

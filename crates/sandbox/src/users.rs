@@ -119,8 +119,8 @@ pub(crate) fn present_quota(world: &World, user: &User) -> Value {
         Unit::Count => "video_count",
     });
     let numbers = |bound: &Bound| {
-        let used = bound.used_before.saturating_add(uploaded);
-        json!({"free": bound.max.saturating_sub(used), "max": bound.max, "used": used, "unit": unit})
+        let spent = bound.used_before.saturating_add(uploaded);
+        json!({"free": bound.max.saturating_sub(spent), "max": bound.max, "used": spent, "unit": unit})
     };
     let lifetime = quota.lifetime.as_ref().map(numbers);
     let period = quota.periodic.as_ref().map(|(_, bound)| numbers(bound));

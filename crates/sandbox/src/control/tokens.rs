@@ -14,9 +14,12 @@ use crate::desk::Desk;
 use crate::scopes::Scopes;
 use crate::state::{NewToken, Origin, Token, UserId, fingerprint};
 
+const WHOM: &str = "`user` must be true, false, null, \"/users/N\" or an object with a `name`.";
+
 /// Whom a new token is to speak for.
-enum Whom {
+pub(super) enum Whom {
     Owner,
+    Known(UserId),
     Newcomer { name: String },
     Nobody,
 }
@@ -41,6 +44,7 @@ fn make(desk: &Desk, mut members: Members) -> Result<Value, String> {
     let user = match whom {
         Whom::Owner => Some(app.owner),
         Whom::Newcomer { name } => Some(world.add_user(name).id),
+        Whom::Known(id) => Some(world.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id),
         Whom::Nobody => None,
     };
     let token =
@@ -60,7 +64,7 @@ fn make(desk: &Desk, mut members: Members) -> Result<Value, String> {
     }))
 }
 
-fn read_scopes(value: Option<Value>) -> Result<Scopes, String> {
+pub(super) fn read_scopes(value: Option<Value>) -> Result<Scopes, String> {
     match value {
         None => Ok(Scopes::all()),
         Some(Value::String(text)) => Scopes::parse(text.split_ascii_whitespace()),
@@ -73,17 +77,21 @@ fn read_scopes(value: Option<Value>) -> Result<Scopes, String> {
     }
 }
 
-fn read_whom(value: Option<Value>) -> Result<Whom, String> {
+pub(super) fn read_whom(value: Option<Value>) -> Result<Whom, String> {
     match value {
         None | Some(Value::Bool(true)) => Ok(Whom::Owner),
         Some(Value::Null | Value::Bool(false)) => Ok(Whom::Nobody),
+        Some(Value::String(uri)) if uri.starts_with("/users/") => {
+            let number = uri.strip_prefix("/users/").and_then(UserId::parse);
+            number.map(Whom::Known).ok_or_else(|| format!("There is no user `{uri}`."))
+        }
         Some(Value::Object(members)) => {
             let mut members = Members::from(members);
             members.refuse_unknown("a `user`", &["name"])?;
             let name = members.text("name")?.ok_or("A `user` needs a `name`.")?;
             Ok(Whom::Newcomer { name })
         }
-        Some(_) => Err("`user` must be true, false, null or an object with a `name`.".to_owned()),
+        Some(_) => Err(WHOM.to_owned()),
     }
 }
 
@@ -102,6 +110,7 @@ fn present(token: &Token) -> Value {
         "kind": token.kind(),
         "origin": token.origin.name(),
         "revoked": token.is_revoked,
+        "expires_at": token.expires_at.map(|at| at.to_string()),
     })
 }
 

@@ -65,6 +65,7 @@ mod tests {
     use super::*;
     use crate::Options;
     use crate::ambient::system_random;
+    use crate::desk::Custody;
     use crate::errors;
     use crate::saved::Saved;
     use crate::state::{Approach, NewVersion, NewVideo, Settings, World};
@@ -74,7 +75,7 @@ mod tests {
         let desk = Desk::new(
             &Options { clock: std::sync::Arc::new(|| Timestamp::UNIX_EPOCH), ..Options::default() },
             String::new(),
-            None,
+            Custody { saver: None, keeper: None },
             Saved { first_world: world.clone(), world },
         );
         let app = desk.world().list_apps().next().unwrap().clone();

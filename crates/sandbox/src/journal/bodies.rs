@@ -13,7 +13,7 @@ const SHOWN_BYTES_MAX: usize = 64 * 1024;
 const NAME_LENGTH_MAX: usize = 31;
 
 // Names, and parts of names, of what is nobody's business. A link may be presigned.
-const SECRET_NAMES: [&str; 5] = ["code", "link", "authorization", "key", "state"];
+const SECRET_NAMES: [&str; 6] = ["code", "link", "authorization", "key", "state", "ticket"];
 const SECRET_ENDINGS: [&str; 3] = ["_code", "_verifier", "_key"];
 const SECRET_PARTS: [&str; 3] = ["password", "secret", "token"];
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{FolderId, UserId, VideoId, World};
+use super::{FolderId, UserId, VersionId, Video, World};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Folder {
@@ -57,33 +57,28 @@ impl World {
         self.folders.values()
     }
 
-    /// Removes a folder and those below it. Returns the videos that went with them.
-    pub(crate) fn remove_folder(&mut self, id: FolderId, clips: Clips) -> Vec<VideoId> {
+    /// Removes a folder and those below it. Returns the versions of the videos that went with them.
+    pub(crate) fn remove_folder(&mut self, id: FolderId, clips: Clips) -> Vec<VersionId> {
         let mut gone = vec![id];
         let mut next = 0;
         while let Some(parent) = gone.get(next).copied() {
-            gone.extend(
-                self.folders.values().filter(|folder| folder.parent == Some(parent)).map(|folder| folder.id),
-            );
+            let below = self.folders.values().filter(|folder| folder.parent == Some(parent));
+            gone.extend(below.map(|folder| folder.id));
             next += 1;
         }
         self.folders.retain(|id, _| !gone.contains(id));
-        let inside = |folder: Option<FolderId>| folder.is_some_and(|folder| gone.contains(&folder));
-        let videos: Vec<VideoId> =
-            self.videos.values().filter(|video| inside(video.folder)).map(|video| video.id).collect();
-        match clips {
-            Clips::Delete => {
-                self.videos.retain(|id, _| !videos.contains(id));
-                videos
+        let is_inside = |video: &Video| video.folder.is_some_and(|folder| gone.contains(&folder));
+        let mut versions = Vec::new();
+        self.videos.retain(|_, video| {
+            if !is_inside(video) {
+                return true;
             }
-            Clips::Keep => {
-                for id in videos {
-                    if let Some(video) = self.videos.get_mut(&id) {
-                        video.folder = None;
-                    }
-                }
-                Vec::new()
+            video.folder = None;
+            if clips == Clips::Delete {
+                versions.extend(video.versions.iter().map(|version| version.id));
             }
-        }
+            clips == Clips::Keep
+        });
+        versions
     }
 }

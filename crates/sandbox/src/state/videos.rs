@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::uploads::NewUpload;
-use super::{AppId, Approach, FolderId, PresetId, Upload, UserId, VersionId, VideoId, World};
+use super::{AppId, Approach, FolderId, PresetId, Stage, Upload, UserId, VersionId, VideoId, World};
 use crate::Pace;
 
 /// How many domains may embed a video, by Vimeo's rules.
@@ -97,6 +97,8 @@ pub(crate) struct Version {
     pub(crate) file_name: Option<String>,
     pub(crate) created_at: Timestamp,
     pub(crate) upload: Upload,
+    /// Whether it is to be played as soon as it can be.
+    is_due: bool,
 }
 
 /// A thumbnail.
@@ -140,9 +142,14 @@ impl Video {
         self.versions.iter_mut().find(|version| version.id == id)
     }
 
+    /// Lets time pass. A new version is played from the moment that it can be.
     pub(super) fn advance(&mut self, now: Timestamp, pace: Pace) {
         for version in &mut self.versions {
             version.upload.advance(now, pace);
+            if version.is_due && *version.upload.stage() == Stage::Available {
+                version.is_due = false;
+                self.active = version.id;
+            }
         }
     }
 }
@@ -151,7 +158,8 @@ impl World {
     pub(crate) fn add_video(&mut self, new: NewVideo, now: Timestamp) -> &mut Video {
         let NewVideo { owner, app, settings, folder, version } = new;
         let id = VideoId(self.take_number());
-        let version = self.make_version(version, now);
+        let mut version = self.make_version(version, now);
+        version.is_due = false;
         let video = Video {
             id,
             owner,
@@ -170,21 +178,28 @@ impl World {
         self.videos.entry(id).insert_entry(video).into_mut()
     }
 
-    /// Gives a video another file, which becomes the one that is played. `None` if there is no such video.
+    /// Gives a video another file. It is played once it can be, or at once where there is nothing else to play.
+    /// `None` if there is no such video.
     pub(crate) fn add_version(&mut self, id: VideoId, new: NewVersion, now: Timestamp) -> Option<VersionId> {
-        let version = self.make_version(new, now);
+        let mut version = self.make_version(new, now);
         let video = self.videos.get_mut(&id)?;
-        video.active = version.id;
+        let is_playing =
+            video.active_version().is_some_and(|active| *active.upload.stage() == Stage::Available);
+        if !is_playing {
+            version.is_due = false;
+            video.active = version.id;
+        }
+        let id = version.id;
         video.modified_at = now;
         video.versions.push(version);
-        Some(video.active)
+        Some(id)
     }
 
     fn make_version(&mut self, new: NewVersion, now: Timestamp) -> Version {
         let NewVersion { file_name, approach, size, link_expires_at } = new;
         let (id, key) = (VersionId(self.take_number()), self.random_hex::<16>());
         let upload = Upload::new(NewUpload { approach, size, key, expires_at: link_expires_at }, now);
-        Version { id, file_name, created_at: now, upload }
+        Version { id, file_name, created_at: now, upload, is_due: true }
     }
 
     /// Gives a video a thumbnail. `None` if there is no such video.
@@ -227,6 +242,11 @@ impl World {
     /// The version, if it is still there.
     pub(crate) fn version(&self, video: VideoId, version: VersionId) -> Option<&Version> {
         self.videos.get(&video)?.version(version)
+    }
+
+    /// The version that was made last.
+    pub(crate) fn newest_version_mut(&mut self, video: VideoId) -> Option<&mut Version> {
+        self.videos.get_mut(&video)?.versions.last_mut()
     }
 
     /// The version, if it is still there.

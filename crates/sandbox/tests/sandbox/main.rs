@@ -5,16 +5,34 @@
     reason = "a test that is surprised should fail on the spot"
 )]
 
+mod apps;
 mod binary;
+mod browser;
+mod consent;
 mod controls;
+mod devices;
 mod faults;
+mod folders;
+mod forms;
+mod grants;
 mod harness;
 mod journal;
 mod journal_live;
 mod limits;
+mod line;
 mod me;
 mod nonsense;
 mod oauth;
+mod offsets;
 mod open;
+mod pulls;
+mod redirects;
+mod refusals;
+mod restart;
+mod sending;
+mod stages;
 mod timing;
 mod trouble;
+mod tus;
+mod videos;
+mod walks;

@@ -49,7 +49,7 @@ const LODGERS: [(&str, &[&str]); 13] = [
     ("rusqlite", &["store"]),
     ("tokio-postgres", &["store", "bench"]),
     ("rustls-tokio-postgres", &["store"]),
-    ("reqwest", &["vimeo"]),
+    ("reqwest", &["vimeo", "sandbox"]),
     ("axum", &["web", "sandbox", "bench"]),
     ("hyper", &["sandbox", "bench"]),
     ("axum-server", &["vimeo-connections"]),

@@ -1,0 +1,95 @@
+//! What Vimeo offers to choose from, and the page that newcomers ask for first.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::ask::{Answered, Ask};
+use crate::lists;
+
+/// Content ratings by code. `advertisement` is newer than the others.
+pub(crate) const CONTENT_RATINGS: [(&str, &str); 7] = [
+    ("advertisement", "Contains advertisement"),
+    ("drugs", "Drug / alcohol use"),
+    ("language", "Profanity / sexually suggestive content"),
+    ("nudity", "Nudity"),
+    ("safe", "All audiences"),
+    ("unrated", "Not yet rated"),
+    ("violence", "Violence"),
+];
+
+/// Licences by code.
+pub(crate) const LICENSES: [(&str, &str); 7] = [
+    ("by", "Attribution"),
+    ("by-nc", "Attribution Non-Commercial"),
+    ("by-nc-nd", "Attribution Non-Commercial No Derivatives"),
+    ("by-nc-sa", "Attribution Non-Commercial Share Alike"),
+    ("by-nd", "Attribution No Derivatives"),
+    ("by-sa", "Attribution Share Alike"),
+    ("cc0", "Public Domain Dedication"),
+];
+
+/// Languages by code: those that integrations ask for, not all that Vimeo knows.
+pub(crate) const LANGUAGES: [(&str, &str); 30] = [
+    ("ar", "Arabic"),
+    ("bg", "Bulgarian"),
+    ("cs", "Czech"),
+    ("da", "Danish"),
+    ("de", "German"),
+    ("de-DE", "German (Germany)"),
+    ("el", "Greek"),
+    ("en", "English"),
+    ("en-GB", "English (United Kingdom)"),
+    ("en-US", "English (United States)"),
+    ("es", "Spanish"),
+    ("es-419", "Spanish (Latin America)"),
+    ("fi", "Finnish"),
+    ("fr", "French"),
+    ("fr-CA", "French (Canada)"),
+    ("he", "Hebrew"),
+    ("hi", "Hindi"),
+    ("hu", "Hungarian"),
+    ("id", "Indonesian"),
+    ("it", "Italian"),
+    ("ja", "Japanese"),
+    ("ko", "Korean"),
+    ("nl", "Dutch"),
+    ("pl", "Polish"),
+    ("pt", "Portuguese"),
+    ("pt-BR", "Portuguese (Brazil)"),
+    ("ru", "Russian"),
+    ("sv", "Swedish"),
+    ("tr", "Turkish"),
+    ("zh", "Chinese"),
+];
+
+/// `GET /contentratings`.
+pub(crate) async fn content_ratings(ask: Ask) -> Answered {
+    ask.caller()?;
+    let item = |(code, name): &(&str, &str)| json!({"code": code, "name": name, "uri": format!("/contentratings/{code}")});
+    lists::answer(&ask, CONTENT_RATINGS.iter().map(item).collect())
+}
+
+/// `GET /creativecommons`.
+pub(crate) async fn licenses(ask: Ask) -> Answered {
+    ask.caller()?;
+    let item = |(code, name): &(&str, &str)| json!({"code": code, "name": name, "uri": format!("/creativecommons/{code}")});
+    lists::answer(&ask, LICENSES.iter().map(item).collect())
+}
+
+/// `GET /languages`.
+pub(crate) async fn languages(ask: Ask) -> Answered {
+    ask.caller()?;
+    let item = |(code, name): &(&str, &str)| json!({"code": code, "name": name});
+    lists::answer(&ask, LANGUAGES.iter().map(item).collect())
+}
+
+/// `GET /tutorial`.
+pub(crate) async fn tutorial(ask: Ask) -> Answered {
+    let caller = ask.caller()?;
+    let shown: Value = json!({
+        "message": "Success! You just interacted with the Vimeo API.",
+        "next_steps_link": "https://developer.vimeo.com/api/guides/start",
+        "token_is_authenticated": caller.user.is_some(),
+    });
+    Ok(ask.present(StatusCode::OK, "application/json", &shown))
+}

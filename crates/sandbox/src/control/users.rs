@@ -1,0 +1,162 @@
+//! The controls for users: who there is, what their plan is, how much they may upload.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::members::Members;
+use super::{done, members, refused};
+use crate::desk::Desk;
+use crate::state::{Bound, Period, Quota, Unit, User, UserId};
+use crate::users::present_quota;
+
+const MEMBERS: [&str; 6] = ["name", "plan", "email_verified", "folders", "refused_views", "quota"];
+
+/// `GET /_sandbox/users`.
+pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Response {
+    let users: Vec<User> = desk.world().list_users().cloned().collect();
+    let users: Vec<Value> = users.iter().map(|user| present(&desk, user)).collect();
+    done(StatusCode::OK, &json!({"users": users}))
+}
+
+/// `POST /_sandbox/users`.
+pub(super) async fn create(State(desk): State<Arc<Desk>>, body: Body) -> Response {
+    let change = match members(body).await.and_then(read) {
+        Ok(change) => change,
+        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
+    };
+    let user = {
+        let mut world = desk.world();
+        let id = world.add_user("Another User".to_owned()).id;
+        world.find_user_mut(id).map(|user| {
+            change.apply(user);
+            user.clone()
+        })
+    };
+    match user {
+        Some(user) => done(StatusCode::CREATED, &present(&desk, &user)),
+        None => refused(StatusCode::NOT_FOUND, "There is no such user."),
+    }
+}
+
+/// `PATCH /_sandbox/users/{number}`.
+pub(super) async fn edit(State(desk): State<Arc<Desk>>, Path(number): Path<String>, body: Body) -> Response {
+    let change = match members(body).await.and_then(read) {
+        Ok(change) => change,
+        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
+    };
+    let user = UserId::parse(&number).and_then(|id| {
+        let mut world = desk.world();
+        let user = world.find_user_mut(id)?;
+        change.apply(user);
+        Some(user.clone())
+    });
+    match user {
+        Some(user) => done(StatusCode::OK, &present(&desk, &user)),
+        None => refused(StatusCode::NOT_FOUND, "There is no such user; GET /_sandbox/users lists them."),
+    }
+}
+
+/// What is to become different. An absent member leaves things as they are.
+#[expect(clippy::option_option, reason = "left out, null and a value are three different wishes")]
+struct Change {
+    name: Option<String>,
+    plan: Option<Option<crate::Plan>>,
+    has_verified_email: Option<bool>,
+    may_manage_folders: Option<bool>,
+    refused_views: Option<Vec<String>>,
+    quota: Option<Option<Quota>>,
+}
+
+impl Change {
+    fn apply(self, user: &mut User) {
+        let Self { name, plan, has_verified_email, may_manage_folders, refused_views, quota } = self;
+        user.name = name.unwrap_or_else(|| user.name.clone());
+        user.plan = plan.unwrap_or(user.plan);
+        user.has_verified_email = has_verified_email.unwrap_or(user.has_verified_email);
+        user.may_manage_folders = may_manage_folders.unwrap_or(user.may_manage_folders);
+        user.refused_views = refused_views.unwrap_or_else(|| user.refused_views.clone());
+        user.quota = quota.unwrap_or_else(|| user.quota.clone());
+    }
+}
+
+fn read(mut members: Members) -> Result<Change, String> {
+    members.refuse_unknown("a user", &MEMBERS)?;
+    let plan = match members.take_even_null("plan") {
+        None => None,
+        Some(Value::Null) => Some(None),
+        Some(Value::String(name)) => {
+            Some(Some(name.parse().map_err(|unknown| format!("`plan`: {unknown}, or null."))?))
+        }
+        Some(_) => return Err("`plan` must be a string, or null.".to_owned()),
+    };
+    let quota = match members.take_even_null("quota") {
+        None => None,
+        Some(Value::Null) => Some(None),
+        Some(Value::Object(quota)) => Some(Some(read_quota(quota)?)),
+        Some(_) => return Err("`quota` must be an object, or null.".to_owned()),
+    };
+    Ok(Change {
+        name: members.text("name")?,
+        plan,
+        has_verified_email: members.truth("email_verified")?,
+        may_manage_folders: members.truth("folders")?,
+        refused_views: members.texts("refused_views")?,
+        quota,
+    })
+}
+
+fn read_quota(members: Map<String, Value>) -> Result<Quota, String> {
+    let mut members = Members::from(members);
+    members.refuse_unknown("a `quota`", &["unit", "lifetime", "periodic", "period"])?;
+    let unit = match members.text("unit")?.as_deref() {
+        None | Some("size") => Unit::Size,
+        Some("count") => Unit::Count,
+        Some(_) => return Err("`unit` must be size or count.".to_owned()),
+    };
+    let period = match members.text("period")? {
+        None => Period::Week,
+        Some(name) => Period::ALL
+            .into_iter()
+            .find(|period| period.name() == name)
+            .ok_or("`period` must be week, month or year.")?,
+    };
+    let lifetime = read_bound(&mut members, "lifetime")?;
+    let periodic = read_bound(&mut members, "periodic")?.map(|bound| (period, bound));
+    Ok(Quota { unit, lifetime, periodic })
+}
+
+fn read_bound(members: &mut Members, name: &str) -> Result<Option<Bound>, String> {
+    let text = || format!("`{name}` must be {{\"max\", \"used\"?}}, with whole numbers.");
+    match members.take(name) {
+        None => Ok(None),
+        Some(Value::Object(bound)) => {
+            let mut bound = Members::from(bound);
+            bound.refuse_unknown(&format!("`{name}`"), &["max", "used"])?;
+            let max = bound.number("max")?.ok_or_else(text)?;
+            Ok(Some(Bound { max, used_before: bound.number("used")?.unwrap_or(0) }))
+        }
+        Some(_) => Err(text()),
+    }
+}
+
+fn present(desk: &Desk, user: &User) -> Value {
+    let plan = desk.windows().plan(user);
+    let world = desk.world();
+    json!({
+        "uri": user.id.to_string(),
+        "number": user.id.number(),
+        "name": user.name,
+        "account": plan.name(),
+        "plan": user.plan.map(crate::Plan::name),
+        "email_verified": user.has_verified_email,
+        "folders": user.may_manage_folders,
+        "refused_views": user.refused_views,
+        "upload_quota": present_quota(&world, user),
+        "videos": world.list_videos().filter(|video| video.owner == user.id).count(),
+    })
+}

@@ -1,0 +1,139 @@
+//! Lists: a page of things in the envelope that all of Vimeo's lists have.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::ask::{Answered, Ask, Refusal};
+use crate::errors::{self, Invalid};
+use crate::fields;
+
+const PER_PAGE: usize = 25;
+const PER_PAGE_MAX: usize = 100;
+
+/// Answers with the page that was asked for, of items in their order.
+pub(crate) fn answer(ask: &Ask, items: Vec<Value>) -> Answered {
+    let page = Page::of(ask)?;
+    let total = items.len();
+    // Only the first page may be empty.
+    if page.number > 1 && page.first_item() >= total {
+        return Err(errors::missing_resource().into());
+    }
+    let last = total.div_ceil(page.size).max(1);
+    let paths = fields::requested(ask.query.as_deref());
+    let data: Vec<Value> = items
+        .into_iter()
+        .skip(page.first_item())
+        .take(page.size)
+        .map(|item| match &paths {
+            Some(paths) => fields::pick(&item, &of_item(paths)),
+            None => item,
+        })
+        .collect();
+    let link = |number: usize| format!("{}?{}", ask.path, query_of(ask, number));
+    let envelope = json!({
+        "total": total,
+        "page": page.number,
+        "per_page": page.size,
+        "paging": {
+            "next": (page.number < last).then(|| link(page.number + 1)),
+            "previous": (page.number > 1).then(|| link(page.number - 1)),
+            "first": link(1),
+            "last": link(last),
+        },
+        "data": data,
+    });
+    Ok(errors::answer(StatusCode::OK, "application/vnd.vimeo.list+json", &envelope))
+}
+
+/// `fields` speaks of the items, whether or not it says `data.` before them.
+fn of_item(paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| path.strip_prefix("data.").unwrap_or(path).to_owned()).collect()
+}
+
+/// The query of this request, for another page.
+fn query_of(ask: &Ask, page: usize) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let mut seen = Vec::new();
+    for (name, value) in form_urlencoded::parse(ask.query.as_deref().unwrap_or_default().as_bytes()) {
+        // Some clients send the whole query twice.
+        if name != "page" && !seen.contains(&(name.clone(), value.clone())) {
+            query.append_pair(&name, &value);
+            seen.push((name, value));
+        }
+    }
+    query.append_pair("page", &page.to_string());
+    query.finish()
+}
+
+struct Page {
+    /// From 1.
+    number: usize,
+    /// From 1 to 100.
+    size: usize,
+}
+
+impl Page {
+    fn of(ask: &Ask) -> Result<Self, Refusal> {
+        let mut faults = Vec::new();
+        let mut read = |name: &str, default: usize, max: usize| match ask.parameter_of_query(name) {
+            None => default,
+            Some(text) if text.is_empty() => default,
+            Some(text) => {
+                text.parse().ok().filter(|number| (1..=max).contains(number)).unwrap_or_else(|| {
+                    let message = format!("{name} must be a whole number from 1 on, and not too large.");
+                    faults.push(Invalid { field: name.to_owned(), code: 2204, message });
+                    default
+                })
+            }
+        };
+        // A page number that a product with its size could not hold is past any end.
+        let number = read("page", 1, usize::MAX / PER_PAGE_MAX);
+        let size = read("per_page", PER_PAGE, PER_PAGE_MAX);
+        if faults.is_empty() { Ok(Self { number, size }) } else { Err(errors::invalid(&faults).into()) }
+    }
+
+    fn first_item(&self) -> usize {
+        (self.number - 1) * self.size
+    }
+}
+
+/// How a list is to be ordered, for things with a date and a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As they were made.
+    Date,
+    Alphabetical,
+    /// By the last change.
+    Modified,
+}
+
+/// The order that a query asks for, and whether it is to be turned round. Orders that the sandbox does not know are
+/// those of the date.
+pub(crate) fn order(ask: &Ask) -> (Order, Direction) {
+    let order = match ask.parameter_of_query("sort").as_deref() {
+        Some("alphabetical" | "name") => Order::Alphabetical,
+        Some("modified_time" | "last_user_action_event_date" | "last_video") => Order::Modified,
+        _ => Order::Date,
+    };
+    let default = if order == Order::Alphabetical { Direction::Ascending } else { Direction::Descending };
+    let direction = match ask.parameter_of_query("direction").as_deref() {
+        Some("asc") => Direction::Ascending,
+        Some("desc") => Direction::Descending,
+        _ => default,
+    };
+    (order, direction)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// Sorts things by a key, and turns them round if wanted.
+pub(crate) fn sort<T, K: Ord>(things: &mut [T], direction: Direction, key: impl Fn(&T) -> K) {
+    things.sort_by_key(key);
+    if direction == Direction::Descending {
+        things.reverse();
+    }
+}

@@ -1,0 +1,129 @@
+//! How bytes reach the sandbox: sent by tus, sent as a form, or fetched. Each version has a link of its own.
+
+mod bytes;
+mod fetch;
+pub(crate) mod form;
+mod pull;
+pub(crate) mod tus;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+
+use crate::desk::Desk;
+use crate::state::{Approach, Stage, Upload, VersionId, VideoId, fingerprint};
+
+pub(crate) use bytes::{Keeper, path_of};
+
+pub(crate) const TUS_ROUTE: &str = "/files/vimeo-prod-src-tus-eu/{key}";
+pub(crate) const FORM_ROUTE: &str = "/files/form/{key}";
+
+const LINKS: &str = "/files/";
+
+/// Where a client sends an upload's bytes. Whoever knows it may.
+pub(crate) fn link(desk: &Desk, upload: &Upload) -> String {
+    let route = match upload.approach {
+        Approach::Post { .. } => FORM_ROUTE,
+        Approach::Tus | Approach::Pull { .. } | Approach::None => TUS_ROUTE,
+    };
+    format!("{}{}", desk.base_url, route.replace("{key}", &upload.key))
+}
+
+/// Whether a path is that of an upload, which needs no token.
+pub(crate) fn is_link(path: &str) -> bool {
+    path.starts_with(LINKS)
+}
+
+/// A path in which the secret of an upload link is replaced by `fingerprint:…`.
+pub(crate) fn without_key(path: &str) -> String {
+    let secret = path.strip_prefix(LINKS).and_then(|rest| rest.split_once('/')).map(|(_, secret)| secret);
+    match secret {
+        Some(secret) if !secret.is_empty() => {
+            let open = path.strip_suffix(secret).unwrap_or(LINKS);
+            format!("{open}fingerprint:{}", fingerprint(secret.as_bytes()))
+        }
+        _ => path.to_owned(),
+    }
+}
+
+/// What follows when a version was made: a pull sets out, and an upload of no bytes is whole at once.
+pub(crate) fn begin(desk: &Arc<Desk>, video: VideoId, version: VersionId) {
+    let now = desk.now();
+    let is_pull = {
+        let mut world = desk.world();
+        let Some(version) = world.version_mut(video, version) else { return };
+        let upload = &mut version.upload;
+        if *upload.stage() != Stage::Uploading {
+            return;
+        }
+        match upload.approach {
+            Approach::Pull { .. } => true,
+            Approach::Tus => {
+                upload.receive(upload.received.clone(), now);
+                false
+            }
+            Approach::Post { .. } | Approach::None => false,
+        }
+    };
+    if is_pull {
+        desk.tasks.spawn(pull::run(Arc::clone(desk), video, version));
+    }
+}
+
+/// Goes on after a restart: kept files end where their offsets say, and pulls begin again.
+pub(crate) fn resume(desk: &Arc<Desk>) {
+    let known: Vec<(VideoId, VersionId, u64)> = {
+        let world = desk.world();
+        let versions = world.list_videos().flat_map(|video| {
+            video.versions.iter().map(|version| (video.id, version.id, version.upload.received.bytes))
+        });
+        versions.collect()
+    };
+    for (video, version, received) in known {
+        bytes::settle(desk, video, version, received);
+        begin(desk, video, version);
+    }
+}
+
+/// Ends what was going on for deleted versions, and takes their bytes off the disk.
+pub(crate) fn forget(desk: &Desk, versions: &[VersionId]) {
+    for version in versions {
+        desk.break_off(*version);
+        bytes::remove(desk, *version);
+    }
+}
+
+/// An answer in plain text, as an upload server gives them.
+fn text(status: StatusCode, sentence: &'static str) -> Response {
+    let mut response = Response::new(Body::from(sentence));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn disk_trouble() -> Response {
+    text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the sandbox cannot write to the directory of its --keep-bytes; what was kept before is kept",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_of_a_link_is_shown_as_its_fingerprint() {
+        let shown = without_key("/files/vimeo-prod-src-tus-eu/hunter2");
+        assert_eq!(shown, "/files/vimeo-prod-src-tus-eu/fingerprint:f52fbd32b2b3");
+        assert_eq!(without_key("/files/form/hunter2"), "/files/form/fingerprint:f52fbd32b2b3");
+        for open in ["/me", "/files/", "/files/form", "/files/form/"] {
+            assert_eq!(without_key(open), open);
+        }
+        let twice = without_key("/files/files/hunter2/hunter2");
+        assert!(!twice.contains("hunter2"), "{twice}");
+    }
+}

@@ -1,0 +1,166 @@
+//! Videos: made, shown, changed, listed and deleted.
+
+mod create;
+mod pictures;
+mod present;
+mod privacy;
+mod settings;
+mod versions;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::Value;
+
+use crate::ask::{Answered, Ask, Refusal, Whose};
+use crate::desk::Desk;
+use crate::errors;
+use crate::lists::{self, Order};
+use crate::state::{Caller, User, UserId, Video, VideoId, World};
+use crate::uploads;
+use settings::Asking;
+
+pub(crate) use create::{FILE_BYTES_MAX, create};
+pub(crate) use pictures::{create_picture, delete_picture, edit_picture, list_pictures, show_picture};
+pub(crate) use present::{Audience, status, video as present};
+pub(crate) use privacy::{
+    add_domain, list_domains, list_presets, remove_domain, remove_preset, set_preset, show_preset,
+    show_preset_of_video,
+};
+pub(crate) use versions::{create_version, delete_version, edit_version, list_versions, show_version};
+
+const VIDEO: &str = "application/vnd.vimeo.video+json";
+
+/// `GET /videos/{video}` and `GET /me/videos/{video}`.
+pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let caller = ask.caller()?;
+    let id = ask.video()?;
+    let world = desk.world_by_now();
+    let video = world.find_video(id).filter(|video| is_visible(video, caller, ask.video_hash()));
+    let video = video.ok_or_else(errors::missing_resource)?;
+    let shown = present(&desk, &world, video, audience(video, caller));
+    drop(world);
+    Ok(ask.present(StatusCode::OK, VIDEO, &shown))
+}
+
+/// `GET /me/videos` and `GET /users/{user}/videos`.
+pub(crate) async fn list(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let caller = ask.caller()?;
+    let owner = match (ask.parameter("user"), &caller.user) {
+        (Some(text), None) => UserId::parse(text).ok_or_else(errors::missing_resource)?,
+        _ => match ask.user().and_then(|(_, user)| Ok((user.id, ask.owner(user)?)))? {
+            (own, Whose::Own) => own,
+            (_, Whose::Others(id)) => id,
+        },
+    };
+    let world = desk.world_by_now();
+    world.find_user(owner).ok_or_else(errors::missing_resource)?;
+    let videos = world.list_videos().filter(|video| video.owner == owner).collect();
+    let items = shown_in_list(&desk, &world, &ask, videos)?;
+    drop(world);
+    lists::answer(&ask, items)
+}
+
+/// The videos of a list that the caller may see, in the order that was asked for.
+pub(crate) fn shown_in_list(
+    desk: &Desk,
+    world: &World,
+    ask: &Ask,
+    mut videos: Vec<&Video>,
+) -> Result<Vec<Value>, Refusal> {
+    let caller = ask.caller()?;
+    let wanted = ask.parameter_of_query("query").map(|query| query.to_lowercase());
+    videos.retain(|video| {
+        // A list shows nobody's unlisted videos but one's own.
+        let is_listed = video.settings.privacy.view != "unlisted" || is_own(video, caller);
+        let is_wanted =
+            wanted.as_ref().is_none_or(|wanted| video.settings.name.to_lowercase().contains(wanted));
+        is_listed && is_wanted && is_visible(video, caller, None)
+    });
+    let (order, direction) = lists::order(ask);
+    match order {
+        Order::Date => lists::sort(&mut videos, direction, |video| (video.created_at, video.id)),
+        Order::Modified => lists::sort(&mut videos, direction, |video| (video.modified_at, video.id)),
+        Order::Alphabetical => {
+            lists::sort(&mut videos, direction, |video| (video.settings.name.to_lowercase(), video.id));
+        }
+    }
+    Ok(videos.into_iter().map(|video| present(desk, world, video, audience(video, caller))).collect())
+}
+
+/// `PATCH /videos/{video}`.
+pub(crate) async fn edit(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, user) = ask.user_with("edit")?;
+    let id = ask.video()?;
+    let members = ask.members()?;
+    let plan = desk.windows().plan(user);
+    let now = desk.now();
+    let mut world = desk.world_by_now();
+    own_video(&world, id, caller)?;
+    if members.is_empty() {
+        return Err(errors::malformed_body("The request body is empty.").into());
+    }
+    let missing = errors::missing_resource;
+    let mut settings = world.find_video(id).ok_or_else(missing)?.settings.clone();
+    settings::apply(&members, &mut settings, Asking { user, plan })?;
+    let video = world.find_video_mut(id).ok_or_else(missing)?;
+    (video.settings, video.modified_at) = (settings, now);
+    let video = world.find_video(id).ok_or_else(missing)?;
+    let shown = present(&desk, &world, video, Audience::Owner);
+    drop(world);
+    Ok(ask.present(StatusCode::OK, VIDEO, &shown))
+}
+
+/// `DELETE /videos/{video}`.
+pub(crate) async fn delete(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, _) = ask.user_with("delete")?;
+    let id = ask.video()?;
+    let gone = {
+        let mut world = desk.world();
+        own_video(&world, id, caller)?;
+        world.remove_video(id)
+    };
+    let versions: Vec<_> = gone.iter().flat_map(|video| &video.versions).map(|version| version.id).collect();
+    uploads::forget(&desk, &versions);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Finds a video that the caller owns, and says in Vimeo's way what is wrong otherwise: what they may not even see is
+/// not there.
+pub(crate) fn own_video<'a>(world: &'a World, id: VideoId, caller: &Caller) -> Result<&'a Video, Refusal> {
+    let video = world.find_video(id).ok_or_else(errors::missing_resource)?;
+    if is_own(video, caller) {
+        Ok(video)
+    } else if is_visible(video, caller, None) {
+        Err(errors::not_yours().into())
+    } else {
+        Err(errors::missing_resource().into())
+    }
+}
+
+fn is_own(video: &Video, caller: &Caller) -> bool {
+    caller.user.as_ref().is_some_and(|user: &User| user.id == video.owner)
+}
+
+fn audience(video: &Video, caller: &Caller) -> Audience {
+    if is_own(video, caller) { Audience::Owner } else { Audience::Others }
+}
+
+/// Whether a caller may know of a video. Their own that are not for everybody need the scope `private`.
+fn is_visible(video: &Video, caller: &Caller, hash: Option<&str>) -> bool {
+    let is_public = match video.settings.privacy.view.as_str() {
+        "anybody" => true,
+        "unlisted" => hash == Some(&video.hash),
+        _ => false,
+    };
+    // A wrong hash leads nowhere, whosever video it is.
+    let is_hash_wrong = hash.is_some_and(|hash| hash != video.hash);
+    !is_hash_wrong && (is_public || (is_own(video, caller) && caller.token.scopes.contains("private")))
+}
+
+/// Nothing to say but that it was done.
+fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}

@@ -1,0 +1,212 @@
+//! `POST /me/videos`: a placeholder is made at once, the bytes come later.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::present::{Audience, video as present};
+use super::settings::{self, Asking};
+use crate::accept;
+use crate::ask::{Answered, Ask, Refusal, Whose};
+use crate::desk::Desk;
+use crate::errors::{self, Invalid};
+use crate::folders;
+use crate::state::{Approach, Caller, NewVersion, NewVideo, Settings, Unit, User, World};
+use crate::uploads;
+
+/// The largest file that Vimeo takes: 300 GB.
+pub(crate) const FILE_BYTES_MAX: u64 = 300_000_000_000;
+
+const LINK_CHARACTERS_MAX: usize = 16_384;
+
+/// `POST /me/videos` and `POST /users/{user}/videos`.
+pub(crate) async fn create(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, user) = uploader(&ask)?;
+    if let Whose::Others(_) = ask.owner(user)? {
+        return Err(errors::not_yours().into());
+    }
+    let members = ask.members()?;
+    let wanted = read_upload(&members)?;
+    let plan = desk.windows().plan(user);
+    let now = desk.now();
+    let mut settings = Settings::default();
+    settings::apply(&members, &mut settings, Asking { user, plan })?;
+    let mut world = desk.world();
+    check_quota(&world, user, wanted.size)?;
+    let folder = match members.get("folder_uri") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(uri)) => Some(folders::find_by_uri(&world, user, uri)?),
+        Some(_) => {
+            let message = "The parameter folder_uri must be a string.".to_owned();
+            let fault = Invalid { field: "folder_uri".to_owned(), code: 2204, message };
+            return Err(errors::invalid(&[fault]).into());
+        }
+    };
+    let status = match wanted.approach {
+        // Vimeo's own clients give up at anything else.
+        Approach::Tus => StatusCode::OK,
+        _ => StatusCode::CREATED,
+    };
+    let version = wanted.into_version(None, desk.link_expiry(now));
+    let new = NewVideo { owner: user.id, app: caller.app.id, settings, folder, version };
+    let (id, version) = {
+        let video = world.add_video(new, now);
+        (video.id, video.active)
+    };
+    let video = world.find_video(id).ok_or_else(errors::missing_resource)?;
+    let shown = present(&desk, &world, video, Audience::Owner);
+    drop(world);
+    uploads::begin(&desk, id, version);
+    Ok(ask.present(status, super::VIDEO, &shown))
+}
+
+/// The user who uploads, with everything that they need for it.
+pub(super) fn uploader(ask: &Ask) -> Result<(&Caller, &User), Refusal> {
+    let caller = ask.caller()?;
+    if caller.user.is_none() {
+        return Err(errors::no_user_to_upload().into());
+    }
+    if !accept::names_current_version(&ask.headers) {
+        return Err(errors::old_version("The Accept header must ask for version 3.4.").into());
+    }
+    let (caller, user) = ask.user_with("upload")?;
+    if !caller.app.has_upload_access {
+        let text = "The app is not allowed to perform that action.";
+        return Err(errors::legacy(StatusCode::FORBIDDEN, text).into());
+    }
+    if !user.has_verified_email {
+        let text = "You need to verify your email address before you can upload.";
+        return Err(errors::full(StatusCode::FORBIDDEN, 3400, text, text).into());
+    }
+    Ok((caller, user))
+}
+
+/// How the bytes of a new version are to come.
+pub(super) struct WantedUpload {
+    approach: Approach,
+    pub(super) size: Option<u64>,
+}
+
+impl WantedUpload {
+    pub(super) fn into_version(
+        self,
+        file_name: Option<String>,
+        link_expires_at: Option<Timestamp>,
+    ) -> NewVersion {
+        NewVersion { file_name, approach: self.approach, size: self.size, link_expires_at }
+    }
+}
+
+/// Reads the `upload` member of a body.
+pub(super) fn read_upload(members: &Map<String, Value>) -> Result<WantedUpload, Refusal> {
+    if members.is_empty() {
+        return Err(errors::malformed_body("The request body is empty.").into());
+    }
+    if members.contains_key("type") {
+        let text = "The parameter type belongs to an older version; send upload.approach.";
+        return Err(errors::old_version(text).into());
+    }
+    let upload = match members.get("upload") {
+        // A well-known mistake: the video is made, and nothing ever comes.
+        None | Some(Value::Null) => return Ok(WantedUpload { approach: Approach::None, size: None }),
+        Some(Value::Object(upload)) => upload,
+        Some(_) => return Err(refuse("upload", 2204, "must be an object")),
+    };
+    let size = read_size(upload.get("size"))?;
+    let text = |name: &str| match upload.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.chars().count() <= LINK_CHARACTERS_MAX => Ok(Some(text.clone())),
+        Some(_) => {
+            Err(refuse(&format!("upload.{name}"), 2204, "must be a string of 16,384 characters at most"))
+        }
+    };
+    let approach = match upload.get("approach").and_then(Value::as_str) {
+        Some("tus") if size.is_none() => return Err(refuse("upload.size", 2254, "is missing")),
+        Some("tus") => Approach::Tus,
+        Some("post") => Approach::Post { redirect_url: text("redirect_url")? },
+        Some("pull") => match text("link")? {
+            Some(link) if is_link(&link) => Approach::Pull { link },
+            Some(_) => return Err(refuse("upload.link", 2204, "must be an absolute http or https URL")),
+            None => return Err(refuse("upload.link", 2204, "is missing")),
+        },
+        _ => return Err(errors::bad_approach().into()),
+    };
+    Ok(WantedUpload { approach, size })
+}
+
+fn refuse(field: &str, code: u32, what: &str) -> Refusal {
+    let message = format!("The parameter {field} {what}.");
+    errors::invalid(&[Invalid { field: field.to_owned(), code, message }]).into()
+}
+
+/// Bytes, as a number or, by the letter of the specification, as a string.
+fn read_size(value: Option<&Value>) -> Result<Option<u64>, Refusal> {
+    let size = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(value) => value.as_u64(),
+    };
+    match size {
+        None => Err(refuse("upload.size", 2254, "must be a whole number of bytes")),
+        Some(size) if size > FILE_BYTES_MAX => {
+            let text = "The file is larger than 300 GB.";
+            Err(errors::full(StatusCode::FORBIDDEN, 3428, text, text).into())
+        }
+        Some(size) => Ok(Some(size)),
+    }
+}
+
+fn is_link(link: &str) -> bool {
+    let rest = link.strip_prefix("https://").or_else(|| link.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        && link.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a user may upload so much more.
+pub(super) fn check_quota(world: &World, user: &User, size: Option<u64>) -> Result<(), Refusal> {
+    let Some(quota) = &user.quota else { return Ok(()) };
+    let more = match quota.unit {
+        Unit::Size => size.unwrap_or(0),
+        Unit::Count => 1,
+    };
+    let uploaded = world.used_by(user.id, quota.unit);
+    let is_over = |bound: &crate::state::Bound| {
+        bound.used_before.saturating_add(uploaded).saturating_add(more) > bound.max
+    };
+    let code = if quota.lifetime.as_ref().is_some_and(is_over) {
+        match quota.unit {
+            Unit::Size => 4101,
+            Unit::Count => 4103,
+        }
+    } else if quota.periodic.as_ref().is_some_and(|(_, bound)| is_over(bound)) {
+        match quota.unit {
+            Unit::Size => 4102,
+            Unit::Count => 4104,
+        }
+    } else {
+        return Ok(());
+    };
+    Err(quota_reached(code).into())
+}
+
+fn quota_reached(code: u32) -> Response {
+    let text = match code {
+        4101 => "The user's total storage space is used up.",
+        4102 => "The user's upload quota for this period is used up.",
+        4103 => "The user has as many videos as their plan allows.",
+        _ => "The user has uploaded as many videos in this period as their plan allows.",
+    };
+    errors::full(StatusCode::FORBIDDEN, code, text, text)
+}
+
+impl Desk {
+    /// When a link that is made now will be dead, if ever.
+    pub(super) fn link_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        let lifetime = SignedDuration::try_from(self.link_lifetime?).ok()?;
+        now.checked_add(lifetime).ok()
+    }
+}

@@ -1,0 +1,148 @@
+//! Thumbnails of a video, made from one of its moments.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{no_content, own_video};
+use crate::ask::{Answered, Ask, Refusal};
+use crate::desk::Desk;
+use crate::errors::{self, Invalid};
+use crate::lists;
+use crate::state::{Picture, VideoId};
+
+const PICTURE: &str = "application/vnd.vimeo.picture+json";
+
+/// `POST /videos/{video}/pictures` with `{"time": seconds, "active"?}`. Images of one's own are not taken.
+pub(crate) async fn create_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, _) = ask.user_with("upload")?;
+    let id = ask.video()?;
+    let members = ask.members()?;
+    let mut world = desk.world();
+    own_video(&world, id, caller)?;
+    let time = match members.get("time") {
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.parse().ok(),
+        _ => None,
+    };
+    // A day is the longest that a video may last.
+    let millis = time.filter(|time| (0.0..=86_400.0).contains(time)).map(|time| (time * 1000.0).round());
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is between 0 and 86,400,000"
+    )]
+    let Some(at_millis) = millis.map(|millis| millis as u64) else {
+        return Err(refuse("time", "must be seconds from the beginning, at most 86400"));
+    };
+    let number = world.add_picture(id, at_millis, read_active(&members)?.unwrap_or(false));
+    let video = world.find_video(id).ok_or_else(errors::missing_resource)?;
+    let picture = video.pictures.iter().find(|picture| Some(picture.number) == number);
+    let shown = present(id, picture.ok_or_else(errors::missing_resource)?);
+    drop(world);
+    Ok(ask.present(StatusCode::CREATED, PICTURE, &shown))
+}
+
+/// `GET /videos/{video}/pictures`.
+pub(crate) async fn list_pictures(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, _) = ask.user()?;
+    let id = ask.video()?;
+    let world = desk.world();
+    let items = own_video(&world, id, caller)?.pictures.iter().map(|picture| present(id, picture)).collect();
+    drop(world);
+    lists::answer(&ask, items)
+}
+
+/// `GET /videos/{video}/pictures/{picture}`.
+pub(crate) async fn show_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, _) = ask.user()?;
+    let (id, number) = (ask.video()?, picture_number(&ask)?);
+    let world = desk.world();
+    let video = own_video(&world, id, caller)?;
+    let picture = video.pictures.iter().find(|picture| picture.number == number);
+    let shown = present(id, picture.ok_or_else(errors::missing_resource)?);
+    drop(world);
+    Ok(ask.present(StatusCode::OK, PICTURE, &shown))
+}
+
+/// `PATCH /videos/{video}/pictures/{picture}` with `{"active": true}`.
+pub(crate) async fn edit_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, _) = ask.user_with("edit")?;
+    let (id, number) = (ask.video()?, picture_number(&ask)?);
+    let active = read_active(&ask.members()?)?;
+    let mut world = desk.world();
+    own_video(&world, id, caller)?;
+    let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
+    if !video.pictures.iter().any(|picture| picture.number == number) {
+        return Err(errors::missing_resource().into());
+    }
+    for picture in &mut video.pictures {
+        match active {
+            Some(active) if picture.number == number => picture.is_active = active,
+            // A video has one thumbnail at a time.
+            Some(true) => picture.is_active = false,
+            _ => {}
+        }
+    }
+    let picture = video.pictures.iter().find(|picture| picture.number == number);
+    let shown = present(id, picture.ok_or_else(errors::missing_resource)?);
+    drop(world);
+    Ok(ask.present(StatusCode::OK, PICTURE, &shown))
+}
+
+/// `DELETE /videos/{video}/pictures/{picture}`.
+pub(crate) async fn delete_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, _) = ask.user_with("delete")?;
+    let (id, number) = (ask.video()?, picture_number(&ask)?);
+    let mut world = desk.world();
+    own_video(&world, id, caller)?;
+    let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
+    let before = video.pictures.len();
+    video.pictures.retain(|picture| picture.number != number);
+    if video.pictures.len() == before {
+        return Err(errors::missing_resource().into());
+    }
+    Ok(no_content())
+}
+
+fn read_active(members: &serde_json::Map<String, Value>) -> Result<Option<bool>, Refusal> {
+    match members.get("active") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(active)) => Ok(Some(*active)),
+        // One official client sends words.
+        Some(Value::String(text)) if text == "true" => Ok(Some(true)),
+        Some(Value::String(text)) if text == "false" => Ok(Some(false)),
+        Some(_) => Err(refuse("active", "must be true or false")),
+    }
+}
+
+fn refuse(field: &str, what: &str) -> Refusal {
+    let message = format!("The parameter {field} {what}.");
+    errors::invalid(&[Invalid { field: field.to_owned(), code: 2204, message }]).into()
+}
+
+fn picture_number(ask: &Ask) -> Result<u64, Refusal> {
+    let found = ask.parameter("picture").and_then(|text| text.parse().ok());
+    found.ok_or_else(|| errors::missing_resource().into())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "at most 86,400,000, which a float holds exactly")]
+fn present(video: VideoId, picture: &Picture) -> Value {
+    let number = picture.number;
+    json!({
+        "uri": format!("{video}/pictures/{number}"),
+        "active": picture.is_active,
+        "type": "custom",
+        "time": picture.at_millis as f64 / 1000.0,
+        "base_link": format!("https://i.vimeocdn.com/video/{number}"),
+        "sizes": [{
+            "width": 1920,
+            "height": 1080,
+            "link": format!("https://i.vimeocdn.com/video/{number}_1920x1080"),
+        }],
+        "resource_key": format!("{number:040x}"),
+        "default_picture": false,
+    })
+}

@@ -1,0 +1,260 @@
+//! Videos and their versions, as Vimeo shows them.
+
+use serde_json::{Value, json};
+
+use crate::ambient::iso_8601;
+use crate::desk::Desk;
+use crate::folders;
+use crate::limits::Plan;
+use crate::state::{Approach, Failure, Stage, Upload, Version, Video, World};
+use crate::uploads;
+use crate::users;
+
+/// To whom a video is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    Owner,
+    Others,
+}
+
+/// A whole video. `plan` is that of its owner.
+pub(crate) fn video(desk: &Desk, world: &World, video: &Video, audience: Audience) -> Value {
+    let id = video.id.number();
+    let uri = video.id.to_string();
+    let settings = &video.settings;
+    let privacy = &settings.privacy;
+    let upload = video.active_version().map(|version| &version.upload);
+    let (width, height, seconds) = upload.map_or((400, 300, 0), shape);
+    let link = match privacy.view.as_str() {
+        "unlisted" => format!("https://vimeo.com/{id}/{}", video.hash),
+        _ => format!("https://vimeo.com/{id}"),
+    };
+    let player = format!("https://player.vimeo.com/video/{id}?h={}", video.hash);
+    let mut shown = json!({
+        "uri": uri,
+        "name": settings.name,
+        "description": settings.description,
+        "type": "video",
+        "link": link,
+        "player_embed_url": player,
+        "duration": seconds,
+        "width": width,
+        "height": height,
+        "language": settings.locale,
+        "embed": embed(settings, &player, width, height),
+        "created_time": iso_8601(video.created_at),
+        "modified_time": iso_8601(video.modified_at),
+        "release_time": iso_8601(video.created_at),
+        "content_rating": settings.content_rating,
+        "content_rating_class": rating_class(&settings.content_rating),
+        "license": settings.license,
+        "privacy": {
+            "view": privacy.view,
+            "embed": privacy.embed,
+            "download": privacy.download,
+            "add": privacy.add,
+            "comments": privacy.comments,
+            "allow_share_link": true,
+        },
+        "pictures": pictures(video),
+        "tags": [],
+        "categories": [],
+        "stats": {"plays": 0},
+        "uploader": {"pictures": {"uri": null, "active": false, "type": "default", "sizes": []}},
+        "metadata": metadata(video),
+        "manage_link": format!("/manage/videos/{id}"),
+        "user": owner(desk, world, video, audience),
+        "parent_folder": null,
+        "last_user_action_event_date": iso_8601(video.modified_at),
+        "review_page": {
+            "active": settings.has_review_page,
+            "link": format!("https://vimeo.com/user{}/review/{id}/{}", video.owner.number(), video.hash),
+        },
+        "hide_from_vimeo": settings.is_hidden_from_vimeo,
+        "spatial": settings.spatial,
+        "resource_key": video.resource_key,
+        "app": world.app_by_id(video.app).map(|app| json!({"name": app.name, "uri": app.id.to_string()})),
+        "status": upload.map_or("unavailable", status),
+        "upload": upload.map(|upload| self::upload(desk, upload, audience)),
+        "transcode": {"status": upload.map_or("error", transcode_status)},
+        "is_playable": upload.is_some_and(|upload| *upload.stage() == Stage::Available),
+    });
+    if let (Audience::Owner, Value::Object(members)) = (audience, &mut shown) {
+        let folder = video.folder.and_then(|id| world.find_folder(id));
+        let folder = folder.map(|folder| folders::present(desk, world, folder));
+        members.insert("parent_folder".to_owned(), json!(folder));
+        members.insert("parent_project".to_owned(), json!(folder));
+        if privacy.view == "password" {
+            members.insert("password".to_owned(), json!(settings.password));
+        }
+    }
+    shown
+}
+
+/// A version of a video's file.
+pub(crate) fn version(desk: &Desk, world: &World, video: &Video, version: &Version) -> Value {
+    let upload = &version.upload;
+    let (_, _, seconds) = shape(upload);
+    json!({
+        "uri": format!("{}/versions/{}", video.id, version.id.number()),
+        "filename": version.file_name,
+        "filesize": upload.size,
+        "duration": seconds,
+        "active": version.id == video.active,
+        "is_current": version.id == video.active,
+        "created_time": iso_8601(version.created_at),
+        "modified_time": iso_8601(version.created_at),
+        "upload_date": iso_8601(version.created_at),
+        "app": world.app_by_id(video.app).map(|app| json!({"name": app.name, "uri": app.id.to_string()})),
+        "user": owner(desk, world, video, Audience::Owner),
+        "upload": self::upload(desk, upload, Audience::Owner),
+        "transcode": {"status": transcode_status(upload)},
+        "metadata": {"connections": null, "interactions": null},
+    })
+}
+
+fn owner(desk: &Desk, world: &World, video: &Video, audience: Audience) -> Value {
+    // The windows are not locked while the world is: the plan that the sandbox gives everybody is enough here.
+    let plan = |own: Option<Plan>| own.or(desk.plan).unwrap_or(Plan::Enterprise);
+    let Some(user) = world.find_user(video.owner) else { return Value::Null };
+    let mut shown = users::present_public(user, plan(user.plan));
+    let may_upload = world.app_by_id(video.app).is_some_and(|app| app.has_upload_access);
+    if let (Audience::Owner, true, Value::Object(members)) = (audience, may_upload, &mut shown) {
+        members.insert("upload_quota".to_owned(), users::present_quota(world, user));
+    }
+    shown
+}
+
+/// The old name of where a video stands.
+pub(crate) fn status(upload: &Upload) -> &str {
+    match upload.stage() {
+        Stage::Uploading => "uploading",
+        Stage::TranscodeStarting => "transcode_starting",
+        Stage::Transcoding => "transcoding",
+        Stage::Available => "available",
+        Stage::Failed(failure) => &failure.status,
+    }
+}
+
+fn upload_status(upload: &Upload) -> &'static str {
+    match upload.stage() {
+        Stage::Uploading => "in_progress",
+        Stage::TranscodeStarting | Stage::Transcoding | Stage::Available => "complete",
+        Stage::Failed(failure) if failure.is_of_transcoding() => "complete",
+        Stage::Failed(_) => "error",
+    }
+}
+
+fn transcode_status(upload: &Upload) -> &'static str {
+    match upload.stage() {
+        Stage::Uploading | Stage::TranscodeStarting | Stage::Transcoding => "in_progress",
+        Stage::Available => "complete",
+        Stage::Failed(_) => "error",
+    }
+}
+
+fn upload(desk: &Desk, upload: &Upload, audience: Audience) -> Value {
+    let (link, redirect) = match &upload.approach {
+        Approach::Pull { link } => (Some(link), None),
+        Approach::Post { redirect_url } => (None, redirect_url.as_ref()),
+        Approach::Tus | Approach::None => (None, None),
+    };
+    let is_awaited = *upload.stage() == Stage::Uploading;
+    let is_sent_here = matches!(upload.approach, Approach::Tus | Approach::Post { .. });
+    // Whoever knows the link may send bytes, so strangers are not shown it.
+    let upload_link =
+        (audience == Audience::Owner && is_awaited && is_sent_here).then(|| uploads::link(desk, upload));
+    let form = matches!(upload.approach, Approach::Post { .. })
+        .then(|| upload_link.as_ref().map(|link| form(link)))
+        .flatten();
+    let error = match upload.stage() {
+        Stage::Failed(Failure { error, .. }) => error.as_deref(),
+        _ => None,
+    };
+    json!({
+        "status": upload_status(upload),
+        "upload_link": upload_link,
+        "form": form,
+        "complete_uri": null,
+        "gcs_uid": null,
+        "approach": upload.approach.name(),
+        "size": upload.size,
+        "redirect_url": redirect,
+        "link": (audience == Audience::Owner).then_some(link).flatten(),
+        "error": error,
+    })
+}
+
+fn form(link: &str) -> String {
+    format!(
+        "<form method=\"POST\" action=\"{link}\" enctype=\"multipart/form-data\">\
+         <label for=\"file\">File:</label><input type=\"file\" name=\"file_data\" id=\"file\">\
+         <input type=\"submit\" name=\"submit\" value=\"Submit\"></form>"
+    )
+}
+
+/// Width, height and length in seconds. Nothing is decoded: what is known of a video that can be played is made up,
+/// the length from its size.
+fn shape(upload: &Upload) -> (u32, u32, u64) {
+    match upload.stage() {
+        Stage::Available => (1920, 1080, (upload.received.bytes / 500_000).max(1)),
+        _ => (400, 300, 0),
+    }
+}
+
+fn rating_class(ratings: &[String]) -> &'static str {
+    if ratings.iter().any(|rating| rating == "unrated") {
+        "unrated"
+    } else if ratings.iter().all(|rating| rating == "safe" || rating == "advertisement") {
+        "safe"
+    } else {
+        "explicit"
+    }
+}
+
+fn embed(settings: &crate::state::Settings, player: &str, width: u32, height: u32) -> Value {
+    let mut shown = match &settings.embed {
+        Value::Object(kept) => kept.clone(),
+        _ => serde_json::Map::new(),
+    };
+    // The name stands in an attribute.
+    let title = settings.name.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+    let html = format!(
+        "<iframe src=\"{player}\" width=\"{width}\" height=\"{height}\" frameborder=\"0\" \
+         allow=\"autoplay; fullscreen; picture-in-picture\" title=\"{title}\"></iframe>"
+    );
+    shown.insert("html".to_owned(), json!(html));
+    Value::Object(shown)
+}
+
+fn pictures(video: &Video) -> Value {
+    let active = video.pictures.iter().find(|picture| picture.is_active);
+    let uri = active.map(|picture| format!("{}/pictures/{}", video.id, picture.number));
+    json!({
+        "uri": uri,
+        "active": active.is_some(),
+        "type": if active.is_some() { "custom" } else { "default" },
+        "base_link": "https://i.vimeocdn.com/video/default",
+        "sizes": [{"width": 295, "height": 166, "link": "https://i.vimeocdn.com/video/default_295x166"}],
+        "default_picture": active.is_none(),
+    })
+}
+
+fn metadata(video: &Video) -> Value {
+    let uri = video.id.to_string();
+    let connection = |path: &str, options: &[&str], total: usize| json!({"uri": format!("{uri}/{path}"), "options": options, "total": total});
+    let current = video.active.number();
+    json!({"connections": {
+        "pictures": connection("pictures", &["GET", "POST"], video.pictures.len()),
+        "versions": {
+            "uri": format!("{uri}/versions"),
+            "options": ["GET", "POST"],
+            "total": video.versions.len(),
+            "current_uri": format!("{uri}/versions/{current}"),
+        },
+        "domains": connection("privacy/domains", &["GET"], video.settings.domains.len()),
+    }, "interactions": {
+        "edit": {"uri": uri, "options": ["PATCH"]},
+        "delete": {"uri": uri, "options": ["DELETE"]},
+    }})
+}

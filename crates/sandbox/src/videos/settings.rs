@@ -1,0 +1,250 @@
+//! What is said of a video when it is made or changed: read, judged, and taken over whole or not at all.
+
+use serde_json::{Map, Value};
+
+use crate::ask::Refusal;
+use crate::catalogue::{CONTENT_RATINGS, LANGUAGES, LICENSES};
+use crate::errors::{self, Invalid};
+use crate::limits::Plan;
+use crate::state::{DOMAINS_MAX, Settings, User};
+
+const VIEWS: [&str; 7] = ["anybody", "nobody", "password", "unlisted", "disable", "users", "contacts"];
+const EMBEDS: [&str; 3] = ["private", "public", "whitelist"];
+const COMMENTS: [&str; 3] = ["anybody", "contacts", "nobody"];
+const NAME_CHARACTERS_MAX: usize = 128;
+const DESCRIPTION_CHARACTERS_MAX: usize = 5000;
+
+/// Who wants a change, as far as that decides what is allowed.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) plan: Plan,
+}
+
+/// Takes the members of a body over into settings. Members that Vimeo does not know are passed over, also those with
+/// dots in their names.
+///
+/// # Errors
+/// A refusal that names everything that is wrong, or what the user's plan does not have.
+pub(crate) fn apply(
+    members: &Map<String, Value>,
+    settings: &mut Settings,
+    asking: Asking<'_>,
+) -> Result<(), Refusal> {
+    let mut faults = Faults(Vec::new());
+    read_texts(members, settings, &mut faults);
+    read_choices(members, settings, &mut faults);
+    read_privacy(members, settings, &mut faults, asking)?;
+    read_domains(members, settings, &mut faults);
+    for (name, kept) in [("embed", &mut settings.embed), ("spatial", &mut settings.spatial)] {
+        match members.get(name) {
+            Some(Value::Object(object)) => *kept = Value::Object(object.clone()),
+            None | Some(Value::Null) => {}
+            Some(_) => faults.add(name, 2204, "must be an object"),
+        }
+    }
+    if faults.0.is_empty() { Ok(()) } else { Err(errors::invalid(&faults.0).into()) }
+}
+
+struct Faults(Vec<Invalid>);
+
+impl Faults {
+    fn add(&mut self, field: &str, code: u32, what: &str) {
+        let message = format!("The parameter {field} {what}.");
+        self.0.push(Invalid { field: field.to_owned(), code, message });
+    }
+}
+
+fn read_texts(members: &Map<String, Value>, settings: &mut Settings, faults: &mut Faults) {
+    match members.get("name") {
+        None => {}
+        Some(Value::String(name)) if name.chars().count() > NAME_CHARACTERS_MAX => {
+            faults.add("name", 2250, "has more than 128 characters");
+        }
+        Some(Value::String(name)) if name.trim().is_empty() => "Untitled".clone_into(&mut settings.name),
+        Some(Value::String(name)) => settings.name.clone_from(name),
+        Some(_) => faults.add("name", 2249, "must be a string"),
+    }
+    match members.get("description") {
+        None => {}
+        Some(Value::Null) => settings.description = None,
+        Some(Value::String(text)) if text.chars().count() > DESCRIPTION_CHARACTERS_MAX => {
+            faults.add("description", 2252, "has more than 5000 characters");
+        }
+        Some(Value::String(text)) => settings.description = Some(text.clone()),
+        Some(_) => faults.add("description", 2251, "must be a string"),
+    }
+    match members.get("password") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) if text.is_empty() => faults.add("password", 2273, "must not be empty"),
+        Some(Value::String(text)) => settings.password = Some(text.clone()),
+        Some(_) => faults.add("password", 2273, "must be a string"),
+    }
+}
+
+fn read_choices(members: &Map<String, Value>, settings: &mut Settings, faults: &mut Faults) {
+    let known = |list: &[(&str, &str)], code: &str| list.iter().any(|(known, _)| *known == code);
+    match members.get("license") {
+        None => {}
+        Some(Value::Null) => settings.license = None,
+        Some(Value::String(code)) if known(&LICENSES, code) => settings.license = Some(code.clone()),
+        Some(_) => faults.add("license", 2234, "is no licence of GET /creativecommons"),
+    }
+    match members.get("locale") {
+        None => {}
+        Some(Value::Null) => settings.locale = None,
+        Some(Value::String(code)) if known(&LANGUAGES, code) => settings.locale = Some(code.clone()),
+        Some(_) => faults.add("locale", 2235, "is no language of GET /languages"),
+    }
+    match members.get("content_rating") {
+        None | Some(Value::Null) => {}
+        Some(Value::Array(codes)) if !codes.is_empty() => {
+            let codes: Option<Vec<&str>> = codes.iter().map(Value::as_str).collect();
+            match codes.filter(|codes| codes.iter().all(|code| known(&CONTENT_RATINGS, code))) {
+                Some(codes) => settings.content_rating = codes.into_iter().map(str::to_owned).collect(),
+                None => {
+                    faults.add("content_rating", 2259, "has a rating that is none of GET /contentratings");
+                }
+            }
+        }
+        Some(_) => faults.add("content_rating", 2259, "must be an array of ratings"),
+    }
+    read_truth(members.get("hide_from_vimeo"), &mut settings.is_hidden_from_vimeo, || {
+        faults.add("hide_from_vimeo", 2204, "must be true or false");
+    });
+    let active = members.get("review_page").and_then(|page| page.get("active"));
+    read_truth(active, &mut settings.has_review_page, || {
+        faults.add("review_page.active", 2204, "must be true or false");
+    });
+}
+
+fn read_truth(value: Option<&Value>, kept: &mut bool, refuse: impl FnOnce()) {
+    match value {
+        None | Some(Value::Null) => {}
+        Some(Value::Bool(truth)) => *kept = *truth,
+        Some(_) => refuse(),
+    }
+}
+
+fn read_choice(value: Option<&Value>, known: &[&str], kept: &mut String, refuse: impl FnOnce()) {
+    match value {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) if known.contains(&text.as_str()) => kept.clone_from(text),
+        Some(_) => refuse(),
+    }
+}
+
+fn read_privacy(
+    members: &Map<String, Value>,
+    settings: &mut Settings,
+    faults: &mut Faults,
+    asking: Asking<'_>,
+) -> Result<(), Refusal> {
+    let privacy = match members.get("privacy") {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Object(privacy)) => privacy,
+        Some(_) => {
+            faults.add("privacy", 2204, "must be an object");
+            return Ok(());
+        }
+    };
+    let kept = &mut settings.privacy;
+    let before = kept.clone();
+    read_choice(privacy.get("view"), &VIEWS, &mut kept.view, || {
+        faults.add("privacy.view", 2232, "has a value that does not exist");
+    });
+    if privacy.contains_key("view") {
+        judge_view(&kept.view, faults, asking)?;
+        if kept.view == "password" && settings.password.is_none() {
+            faults.add("password", 2233, "is missing, and privacy.view is password");
+        }
+    }
+    read_choice(privacy.get("embed"), &EMBEDS, &mut kept.embed, || {
+        faults.add("privacy.embed", 2239, "must be private, public or whitelist");
+    });
+    read_choice(privacy.get("comments"), &COMMENTS, &mut kept.comments, || {
+        faults.add("privacy.comments", 2240, "must be anybody, contacts or nobody");
+    });
+    read_truth(privacy.get("download"), &mut kept.download, || {
+        faults.add("privacy.download", 2238, "must be true or false");
+    });
+    read_truth(privacy.get("add"), &mut kept.add, || {
+        faults.add("privacy.add", 2237, "must be true or false");
+    });
+    if kept.download && !before.download && asking.plan == Plan::Free {
+        faults.add("privacy.download", 2238, "cannot be set on this plan");
+    }
+    Ok(())
+}
+
+/// What a plan, or this user in particular, may not choose.
+fn judge_view(view: &str, faults: &mut Faults, asking: Asking<'_>) -> Result<(), Refusal> {
+    let is_paid_only = matches!(view, "unlisted" | "disable" | "users" | "contacts");
+    let is_refused = asking.user.refused_views.iter().any(|refused| refused == view);
+    if !is_refused && (!is_paid_only || asking.plan != Plan::Free) {
+        return Ok(());
+    }
+    let code = match view {
+        "anybody" | "nobody" => 2409,
+        "users" => 2410,
+        "disable" => 2411,
+        "contacts" => 2412,
+        _ => {
+            faults.add("privacy.view", 2232, "has a value that this plan does not have");
+            return Ok(());
+        }
+    };
+    Err(errors::plan_forbids_view(code, view).into())
+}
+
+fn read_domains(members: &Map<String, Value>, settings: &mut Settings, faults: &mut Faults) {
+    let domains = match members.get("embed_domains") {
+        None | Some(Value::Null) => return,
+        Some(Value::Array(domains)) => domains,
+        Some(_) => return faults.add("embed_domains", 2204, "must be an array of domains"),
+    };
+    let names: Option<Vec<&str>> = domains.iter().map(Value::as_str).collect();
+    let names = names.filter(|names| names.iter().all(|name| is_domain(name)));
+    match names {
+        None => faults.add("embed_domains", 2204, "must be domains without scheme and path"),
+        Some(names) if names.len() > DOMAINS_MAX => {
+            faults.add("embed_domains", 2204, "has more than 50 domains");
+        }
+        Some(_) if settings.privacy.embed != "whitelist" => {
+            faults.add("embed_domains", 2204, "needs privacy.embed to be whitelist");
+        }
+        Some(names) => settings.domains = names.into_iter().map(str::to_ascii_lowercase).collect(),
+    }
+}
+
+/// A host's name, perhaps with a port: no scheme, no path.
+pub(crate) fn is_domain(text: &str) -> bool {
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.chars().all(|letter| letter.is_alphanumeric() || letter == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    host.len() <= 253
+        && host.split('.').all(|label| label == "*" || is_label(label))
+        && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_has_neither_scheme_nor_path() {
+        for good in ["example.com", "www.example.com", "localhost:3000", "*.example.com", "bücher.example"] {
+            assert!(is_domain(good), "{good}");
+        }
+        for bad in
+            ["", "https://example.com", "example.com/a", "a b", "-a.com", "example..com", "example.com:x"]
+        {
+            assert!(!is_domain(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Versions: the files that a video has had, and how it gets another.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::Value;
+
+use super::create::{check_quota, read_upload, uploader};
+use super::{no_content, own_video, present};
+use crate::ask::{Answered, Ask, Refusal};
+use crate::desk::Desk;
+use crate::errors::{self, Invalid};
+use crate::limits::Plan;
+use crate::lists;
+use crate::state::{Caller, VersionId, Video, VideoId, World};
+use crate::uploads;
+
+const VERSION: &str = "application/vnd.vimeo.video.version+json";
+
+/// `POST /videos/{video}/versions`: another file for the video, which is played as soon as it can be.
+pub(crate) async fn create_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, user) = uploader(&ask)?;
+    let id = video_number(&ask)?;
+    if desk.windows().plan(user) == Plan::Free {
+        let text = "The user's plan does not let them replace the file of a video.";
+        return Err(errors::full(StatusCode::FORBIDDEN, 3427, text, text).into());
+    }
+    let members = ask.members()?;
+    let wanted = read_upload(&members)?;
+    let file_name = match members.get("file_name") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(name.clone()),
+        Some(_) => {
+            let message = "The parameter file_name must be a string.".to_owned();
+            let fault = Invalid { field: "file_name".to_owned(), code: 2204, message };
+            return Err(errors::invalid(&[fault]).into());
+        }
+    };
+    let now = desk.now();
+    let mut world = desk.world_by_now();
+    video_of(&world, id, caller)?;
+    check_quota(&world, user, wanted.size)?;
+    let new = wanted.into_version(file_name, desk.link_expiry(now));
+    let version = world.add_version(id, new, now).ok_or_else(no_video)?;
+    let video = world.find_video(id).ok_or_else(no_video)?;
+    let made = video.version(version).ok_or_else(no_version)?;
+    let shown = present::version(&desk, &world, video, made);
+    drop(world);
+    uploads::begin(&desk, id, version);
+    Ok(ask.present(StatusCode::CREATED, VERSION, &shown))
+}
+
+/// `GET /videos/{video}/versions`, newest first.
+pub(crate) async fn list_versions(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, _) = ask.user_with("private")?;
+    let id = video_number(&ask)?;
+    let world = desk.world_by_now();
+    let video = video_of(&world, id, caller)?;
+    let items =
+        video.versions.iter().rev().map(|version| present::version(&desk, &world, video, version)).collect();
+    drop(world);
+    lists::answer(&ask, items)
+}
+
+/// `GET /videos/{video}/versions/{version}`.
+pub(crate) async fn show_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, _) = ask.user_with("private")?;
+    let (id, version) = (video_number(&ask)?, version_number(&ask)?);
+    let world = desk.world_by_now();
+    let video = video_of(&world, id, caller)?;
+    let found = video.version(version).ok_or_else(no_version)?;
+    let shown = present::version(&desk, &world, video, found);
+    drop(world);
+    Ok(ask.present(StatusCode::OK, VERSION, &shown))
+}
+
+/// `PATCH /videos/{video}/versions/{version}` with `{"is_current": true}`: back to an older file.
+pub(crate) async fn edit_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, _) = ask.user_with("edit")?;
+    let (id, version) = (video_number(&ask)?, version_number(&ask)?);
+    let members = ask.members()?;
+    let mut world = desk.world_by_now();
+    video_of(&world, id, caller)?;
+    let video = world.find_video_mut(id).ok_or_else(no_video)?;
+    if video.version(version).is_none() {
+        return Err(no_version().into());
+    }
+    if ["is_current", "active"].iter().any(|name| members.get(*name) == Some(&Value::Bool(true))) {
+        video.active = version;
+    }
+    let video = world.find_video(id).ok_or_else(no_video)?;
+    let found = video.version(version).ok_or_else(no_version)?;
+    let shown = present::version(&desk, &world, video, found);
+    drop(world);
+    Ok(ask.present(StatusCode::OK, VERSION, &shown))
+}
+
+/// `DELETE /videos/{video}/versions/{version}`: any but the one that is played.
+pub(crate) async fn delete_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let (caller, _) = ask.user_with("delete")?;
+    let (id, version) = (video_number(&ask)?, version_number(&ask)?);
+    {
+        let mut world = desk.world_by_now();
+        let video = video_of(&world, id, caller)?;
+        if video.active == version {
+            let text = "The version that is played cannot be deleted.";
+            return Err(errors::full(StatusCode::NOT_FOUND, 5013, text, text).into());
+        }
+        if video.version(version).is_none() {
+            return Err(no_version().into());
+        }
+        let video = world.find_video_mut(id).ok_or_else(no_video)?;
+        video.versions.retain(|kept| kept.id != version);
+    }
+    uploads::forget(&desk, &[version]);
+    Ok(no_content())
+}
+
+fn video_number(ask: &Ask) -> Result<VideoId, Refusal> {
+    ask.video().map_err(|_| no_video().into())
+}
+
+fn version_number(ask: &Ask) -> Result<VersionId, Refusal> {
+    let found = ask.parameter("version").and_then(VersionId::parse);
+    found.ok_or_else(|| no_version().into())
+}
+
+/// The caller's own video. What is not there has a code of its own here.
+fn video_of<'a>(world: &'a World, id: VideoId, caller: &Caller) -> Result<&'a Video, Refusal> {
+    if world.find_video(id).is_none() {
+        return Err(no_video().into());
+    }
+    own_video(world, id, caller)
+}
+
+fn no_video() -> axum::response::Response {
+    let text = "The video doesn't exist.";
+    errors::full(StatusCode::NOT_FOUND, 5011, text, text)
+}
+
+fn no_version() -> axum::response::Response {
+    let text = "The video has no such version.";
+    errors::full(StatusCode::NOT_FOUND, 5012, text, text)
+}

@@ -1,0 +1,426 @@
+//! The refusals that are known of Vimeo, each asked for and answered: the table of section 2.3 of the facts, row by
+//! row. Those of the upload links are in `tus.rs`.
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::harness::{Desk, Reply, basic};
+
+const JSON: &str = "application/json";
+const VERSION: &str = "application/vnd.vimeo.*+json;version=3.4";
+
+fn upload(mut more: Value) -> Value {
+    more["upload"] = json!({"approach": "tus", "size": 5});
+    more
+}
+
+impl Desk {
+    async fn refused_upload(&self, token: &str, body: &Value) -> (u16, Value) {
+        let reply = self.api(token, "POST", "/me/videos", body).await;
+        let before = self.call("GET", "/me/videos", &Value::Null).await.json();
+        assert_eq!(before["total"], 0, "a refused upload leaves nothing behind");
+        (reply.status, reply.code())
+    }
+
+    /// Changes the first app's owner.
+    async fn change_owner(&self, change: Value) {
+        let users = self.control("GET", "users", &Value::Null).await.json();
+        let path = format!("users/{}", users["users"][0]["number"]);
+        let reply = self.control("PATCH", &path, &change).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+}
+
+fn invalid(reply: &Reply) -> Vec<(String, u64)> {
+    assert_eq!((reply.status, reply.code()), (400, json!(2204)), "{}", reply.text());
+    let body = reply.json();
+    let parameters = body["invalid_parameters"].as_array().unwrap();
+    let named = parameters.iter().map(|parameter| {
+        assert!(parameter["error"].is_string() && parameter["developer_message"].is_string());
+        (parameter["field"].as_str().unwrap().to_owned(), parameter["error_code"].as_u64().unwrap())
+    });
+    named.collect()
+}
+
+#[tokio::test]
+async fn without_good_credentials_the_answer_is_401() {
+    let desk = Desk::strict().await;
+    let none = desk.send("GET", "/me", &[], b"").await;
+    let empty = desk.send("GET", "/me", &[("Authorization", "bearer ")], b"").await;
+    let unknown = desk.ask_with("0123456789abcdef0123456789abcdef", "GET", "/me/videos").await;
+    for reply in [&none, &empty, &unknown] {
+        assert_eq!((reply.status, reply.code()), (401, json!(8003)));
+        assert_eq!(reply.header("www-authenticate"), Some("Bearer error=\"invalid_token\""));
+        assert_eq!(reply.header("x-ratelimit-limit"), None);
+    }
+    let folders = desk.ask_with("unknown", "GET", "/me/projects").await;
+    assert_eq!((folders.status, folders.code()), (401, json!(8000)));
+    let verify = desk.ask_with("unknown", "GET", "/oauth/verify").await;
+    assert_eq!(verify.status, 401);
+    assert_eq!(verify.json(), json!({"error": "You must provide a valid authenticated access token."}));
+    let wrong_secret = desk.grant(&desk.running.client_id, "wrong").await;
+    assert_eq!((wrong_secret.status, wrong_secret.code()), (401, json!(8001)));
+    let unknown_client = desk.grant("unknown", "x").await;
+    assert_eq!((unknown_client.status, &unknown_client.json()["error"]), (401, &json!("invalid_client")));
+    let authorization = basic(&desk.running.client_id, &desk.running.client_secret);
+    let headers = [("Authorization", authorization.as_str()), ("Content-Type", JSON)];
+    let bad_grant =
+        desk.send("POST", "/oauth/authorize/client", &headers, b"{\"grant_type\":\"password\"}").await;
+    assert_eq!((bad_grant.status, &bad_grant.json()["error"]), (400, &json!("unsupported_grant_type")));
+}
+
+#[tokio::test]
+async fn a_token_without_a_user_is_told_so() {
+    let desk = Desk::strict().await;
+    let token = desk.grant_first().await.json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(desk.refused_upload(&token, &upload(json!({}))).await, (401, json!(8002)));
+    let reply = desk.api(&token, "POST", "/me/videos", &upload(json!({}))).await.json();
+    assert_eq!(reply["error"], "Unable to upload video. Please get in touch with the app's creator.");
+    for path in ["/me", "/me/videos", "/me/folders", "/me/presets"] {
+        let reply = desk.ask_with(&token, "GET", path).await;
+        assert_eq!((reply.status, reply.code()), (401, json!(8002)), "{path}");
+    }
+    // What everybody may see, it may see.
+    let video = desk.placeholder(json!({})).await;
+    assert_eq!(desk.ask_with(&token, "GET", &video).await.status, 200);
+    assert_eq!(desk.ask_with(&token, "GET", "/contentratings").await.status, 200);
+}
+
+#[tokio::test]
+async fn every_route_names_the_scope_that_is_missing() {
+    let desk = Desk::strict().await;
+    let video = desk.placeholder(json!({"privacy": {"embed": "whitelist"}})).await;
+    let folder = desk.call("POST", "/me/projects", &json!({"name": "F"})).await.json();
+    let folder = folder["uri"].as_str().unwrap();
+    let preset = desk.call("GET", "/me/presets", &Value::Null).await.json()["data"][0]["uri"].clone();
+    let preset = preset.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let version = desk.call("GET", &format!("{video}/versions"), &Value::Null).await.json();
+    let version = version["data"][0]["uri"].as_str().unwrap().to_owned();
+    let routes = [
+        ("POST", "/me/videos".to_owned(), "upload"),
+        ("PATCH", video.clone(), "edit"),
+        ("DELETE", video.clone(), "delete"),
+        ("POST", format!("{video}/versions"), "upload"),
+        ("GET", format!("{video}/versions"), "private"),
+        ("PATCH", version.clone(), "edit"),
+        ("DELETE", version, "delete"),
+        ("GET", "/me/projects".to_owned(), "private"),
+        ("POST", "/me/projects".to_owned(), "create"),
+        ("PATCH", folder.to_owned(), "edit"),
+        ("DELETE", folder.to_owned(), "delete"),
+        ("GET", format!("{folder}/videos"), "private"),
+        ("PUT", format!("{folder}{video}"), "interact"),
+        ("DELETE", format!("{folder}{video}"), "delete"),
+        ("PUT", format!("{folder}/videos?uris={video}"), "interact"),
+        ("DELETE", format!("{folder}/videos?uris={video}"), "interact"),
+        ("PUT", format!("{video}/privacy/domains/example.com"), "edit"),
+        ("DELETE", format!("{video}/privacy/domains/example.com"), "edit"),
+        ("PUT", format!("{video}/presets/{preset}"), "edit"),
+        ("DELETE", format!("{video}/presets/{preset}"), "edit"),
+        ("POST", format!("{video}/pictures"), "upload"),
+    ];
+    let all = ["public", "private", "create", "edit", "delete", "interact", "upload", "video_files"];
+    for (method, path, scope) in routes {
+        let others: Vec<&str> = all.into_iter().filter(|name| *name != scope).collect();
+        let token = desk.token_with(&others.join(" ")).await;
+        let reply = desk.api(&token, method, &path, &upload(json!({"name": "x"}))).await;
+        assert_eq!(reply.status, 403, "{method} {path}");
+        let expected = json!({"error": format!("Your access token does not have the \"{scope}\" scope")});
+        assert_eq!(reply.json(), expected, "{method} {path}");
+        assert_eq!(reply.header("content-type"), Some("application/vnd.vimeo.error+json"));
+    }
+    // Nothing of all that was done.
+    assert_eq!(desk.call("GET", &video, &Value::Null).await.status, 200);
+    assert_eq!(desk.call("GET", folder, &Value::Null).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_a_user_may_not_do_is_403() {
+    let desk = Desk::strict().await;
+    let token = desk.running.access_token.clone();
+    desk.change_owner(json!({"email_verified": false})).await;
+    assert_eq!(desk.refused_upload(&token, &upload(json!({}))).await, (403, json!(3400)));
+    desk.change_owner(json!({"email_verified": true, "folders": false})).await;
+    let folders = desk.call("POST", "/me/projects", &json!({"name": "F"})).await;
+    assert_eq!((folders.status, folders.code()), (403, json!(3200)));
+    assert_eq!(desk.call("GET", "/me/projects", &Value::Null).await.status, 200);
+
+    let views = [("nobody", 2409), ("anybody", 2409), ("users", 2410), ("disable", 2411), ("contacts", 2412)];
+    desk.change_owner(json!({"refused_views": views.map(|(view, _)| view)})).await;
+    for (view, code) in views {
+        let body = upload(json!({"privacy": {"view": view}}));
+        assert_eq!(desk.refused_upload(&token, &body).await, (403, json!(code)), "{view}");
+    }
+    desk.change_owner(json!({"refused_views": [], "plan": "free"})).await;
+    for (view, code) in [("users", 2410), ("disable", 2411), ("contacts", 2412)] {
+        let body = upload(json!({"privacy": {"view": view}}));
+        assert_eq!(desk.refused_upload(&token, &body).await, (403, json!(code)), "{view}");
+    }
+    for (member, value, code) in [("view", json!("unlisted"), 2232), ("download", json!(true), 2238)] {
+        let body = upload(json!({"privacy": {member: value}}));
+        let reply = desk.api(&token, "POST", "/me/videos", &body).await;
+        assert_eq!(invalid(&reply), [(format!("privacy.{member}"), code)]);
+    }
+    let video = desk.placeholder(json!({})).await;
+    let version = desk.call("POST", &format!("{video}/versions"), &upload(json!({}))).await;
+    assert_eq!((version.status, version.code()), (403, json!(3427)));
+
+    let app = desk.control("POST", "apps", &json!({"upload_access": false})).await.json();
+    let made = desk.control("POST", "tokens", &json!({"app": app["uri"]})).await.json();
+    let made = made["access_token"].as_str().unwrap();
+    let reply = desk.api(made, "POST", "/me/videos", &upload(json!({}))).await;
+    assert_eq!(reply.status, 403);
+    assert_eq!(reply.json(), json!({"error": "The app is not allowed to perform that action."}));
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_says_which() {
+    let desk = Desk::strict().await;
+    let token = desk.running.access_token.clone();
+    for (quota, code, space) in [
+        (json!({"lifetime": {"max": 100, "used": 96}}), 4101, (json!(4), "lifetime", "video_size")),
+        (
+            json!({"lifetime": {"max": 900}, "periodic": {"max": 100, "used": 96}, "period": "month"}),
+            4102,
+            (json!(4), "periodic", "video_size"),
+        ),
+        (
+            json!({"unit": "count", "lifetime": {"max": 3, "used": 3}}),
+            4103,
+            (json!(0), "lifetime", "video_count"),
+        ),
+        (
+            json!({"unit": "count", "periodic": {"max": 3, "used": 3}}),
+            4104,
+            (json!(0), "periodic", "video_count"),
+        ),
+    ] {
+        desk.change_owner(json!({"quota": quota})).await;
+        assert_eq!(desk.refused_upload(&token, &upload(json!({}))).await, (403, json!(code)), "{quota}");
+        let shown = desk.call("GET", "/me?fields=upload_quota", &Value::Null).await.json();
+        let shown = &shown["upload_quota"]["space"];
+        let (free, showing, unit) = space;
+        assert_eq!(
+            (&shown["free"], &shown["showing"], &shown["unit"]),
+            (&free, &json!(showing), &json!(unit))
+        );
+    }
+    desk.change_owner(json!({"quota": null})).await;
+    let shown = desk.call("GET", "/me?fields=upload_quota.space.free", &Value::Null).await.json();
+    assert_eq!(shown["upload_quota"]["space"]["free"], Value::Null);
+    let too_large = json!({"upload": {"approach": "tus", "size": 300_000_000_001_u64}});
+    assert_eq!(desk.refused_upload(&token, &too_large).await, (403, json!(3428)));
+    // What was announced counts, and comes back with the deletion.
+    desk.change_owner(json!({"quota": {"lifetime": {"max": 8}}})).await;
+    let video = desk.placeholder(json!({})).await;
+    let full = desk.call("POST", "/me/videos", &upload(json!({}))).await;
+    assert_eq!((full.status, full.code()), (403, json!(4101)));
+    desk.call("DELETE", &video, &Value::Null).await;
+    desk.placeholder(json!({})).await;
+}
+
+#[tokio::test]
+async fn a_body_that_makes_no_sense_is_400() {
+    let desk = Desk::strict().await;
+    let token = desk.running.access_token.clone();
+    let authorization = format!("bearer {token}");
+    let headers = [("Authorization", authorization.as_str()), ("Accept", VERSION), ("Content-Type", JSON)];
+    for (body, code) in
+        [("", 2205), ("{}", 2205), ("[]", 2205), ("\"x\"", 2205), ("{\"a\":", 2700), ("a=b", 2700)]
+    {
+        let reply = desk.send("POST", "/me/videos", &headers, body.as_bytes()).await;
+        assert_eq!((reply.status, reply.code()), (400, json!(code)), "{body}");
+    }
+    let video = desk.placeholder(json!({})).await;
+    for (body, code) in [("", 2205), ("{}", 2205), ("[]", 2205), ("{", 2700)] {
+        let reply = desk.send("PATCH", &video, &headers, body.as_bytes()).await;
+        assert_eq!((reply.status, reply.code()), (400, json!(code)), "{body}");
+    }
+    desk.call("DELETE", &video, &Value::Null).await;
+    for approach in [json!("streaming"), json!(""), Value::Null, json!(1)] {
+        let body = json!({"upload": {"approach": approach, "size": 5}});
+        assert_eq!(desk.refused_upload(&token, &body).await, (400, json!(2230)), "{approach}");
+    }
+    assert_eq!(desk.refused_upload(&token, &json!({"type": "pull", "link": "x"})).await, (400, json!(3116)));
+}
+
+#[tokio::test]
+async fn an_upload_asks_for_its_version() {
+    let desk = Desk::strict().await;
+    let authorization = format!("bearer {}", desk.running.access_token);
+    let body = upload(json!({})).to_string();
+    for (accept, status) in [
+        ("*/*", 400),
+        ("application/json", 400),
+        ("application/vnd.vimeo.*+json", 400),
+        ("application/vnd.vimeo.*+json;version=3.2", 400),
+        ("application/vnd.vimeo.*;version=3.4", 200),
+        ("application/vnd.vimeo.*+json; version=3.4", 200),
+        ("application/vnd.vimeo.*+json;version=3.4.9", 200),
+        ("application/json, application/vnd.vimeo.video+json;version=\"3.4\";q=0.9", 200),
+    ] {
+        let headers = [("Authorization", authorization.as_str()), ("Accept", accept), ("Content-Type", JSON)];
+        let reply = desk.send("POST", "/me/videos", &headers, body.as_bytes()).await;
+        assert_eq!(reply.status, status, "{accept}");
+        if status == 400 {
+            assert_eq!(reply.code(), 3116);
+        }
+    }
+    let malformed = desk.receive_accepting("application/vnd.vimeo.*+json;version=latest").await;
+    assert_eq!((malformed.status, malformed.code()), (400, json!(2206)));
+}
+
+impl Desk {
+    async fn receive_accepting(&self, accept: &str) -> Reply {
+        let authorization = format!("bearer {}", self.running.access_token);
+        self.send("GET", "/me", &[("Authorization", &authorization), ("Accept", accept)], b"").await
+    }
+}
+
+#[tokio::test]
+async fn every_setting_that_is_wrong_is_named() {
+    let desk = Desk::strict().await;
+    let long = "x".repeat(5001);
+    let many: Vec<String> = (0..51).map(|number| format!("a{number}.example")).collect();
+    let cases = [
+        (json!({"name": 1}), vec![("name", 2249)]),
+        (json!({"name": "x".repeat(129)}), vec![("name", 2250)]),
+        (json!({"description": []}), vec![("description", 2251)]),
+        (json!({"description": long}), vec![("description", 2252)]),
+        (json!({"license": "mine"}), vec![("license", 2234)]),
+        (json!({"locale": "klingon"}), vec![("locale", 2235)]),
+        (json!({"content_rating": ["fine"]}), vec![("content_rating", 2259)]),
+        (json!({"content_rating": []}), vec![("content_rating", 2259)]),
+        (json!({"content_rating": "safe"}), vec![("content_rating", 2259)]),
+        (json!({"password": ""}), vec![("password", 2273)]),
+        (json!({"privacy": {"view": "password"}}), vec![("password", 2233)]),
+        (json!({"privacy": {"view": "everyone"}}), vec![("privacy.view", 2232)]),
+        (json!({"privacy": {"embed": "anybody"}}), vec![("privacy.embed", 2239)]),
+        (json!({"privacy": {"comments": true}}), vec![("privacy.comments", 2240)]),
+        (json!({"privacy": {"download": "yes"}}), vec![("privacy.download", 2238)]),
+        (json!({"privacy": {"add": 1}}), vec![("privacy.add", 2237)]),
+        (json!({"privacy": "nobody"}), vec![("privacy", 2204)]),
+        (json!({"hide_from_vimeo": "yes"}), vec![("hide_from_vimeo", 2204)]),
+        (json!({"embed": []}), vec![("embed", 2204)]),
+        (json!({"embed_domains": ["example.com"]}), vec![("embed_domains", 2204)]),
+        (
+            json!({"privacy": {"embed": "whitelist"}, "embed_domains": ["https://example.com"]}),
+            vec![("embed_domains", 2204)],
+        ),
+        (json!({"privacy": {"embed": "whitelist"}, "embed_domains": many}), vec![("embed_domains", 2204)]),
+        (
+            json!({"name": 1, "license": "mine", "privacy": {"view": "x", "add": "y"}}),
+            vec![("name", 2249), ("license", 2234), ("privacy.view", 2232), ("privacy.add", 2237)],
+        ),
+    ];
+    let video = desk.placeholder(json!({})).await;
+    let before = desk.call("GET", &video, &Value::Null).await.json();
+    for (body, expected) in cases {
+        let expected: Vec<(String, u64)> =
+            expected.into_iter().map(|(field, code)| (field.to_owned(), code)).collect();
+        assert_eq!(
+            invalid(&desk.call("POST", "/me/videos", &upload(body.clone())).await),
+            expected,
+            "{body}"
+        );
+        assert_eq!(invalid(&desk.call("PATCH", &video, &body).await), expected, "{body}");
+    }
+    assert_eq!(desk.call("GET", &video, &Value::Null).await.json(), before);
+    assert_eq!(desk.call("GET", "/me/videos", &Value::Null).await.json()["total"], 1);
+    for (wanted, field, code) in [
+        (json!({"approach": "tus"}), "upload.size", 2254),
+        (json!({"approach": "tus", "size": -1}), "upload.size", 2254),
+        (json!({"approach": "tus", "size": 1.5}), "upload.size", 2254),
+        (json!({"approach": "tus", "size": "many"}), "upload.size", 2254),
+        (json!({"approach": "pull"}), "upload.link", 2204),
+        (json!({"approach": "pull", "link": "ftp://example.com/a"}), "upload.link", 2204),
+        (
+            json!({"approach": "pull", "link": format!("https://example.com/{}", "x".repeat(16_384))}),
+            "upload.link",
+            2204,
+        ),
+        (json!("tus"), "upload", 2204),
+    ] {
+        let reply = desk.call("POST", "/me/videos", &json!({"upload": wanted})).await;
+        assert_eq!(invalid(&reply), [(field.to_owned(), code)], "{wanted}");
+    }
+    assert_eq!(invalid(&desk.call("POST", "/me/projects", &json!({})).await), [("name".to_owned(), 2249)]);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404() {
+    let desk = Desk::strict().await;
+    let video = desk.placeholder(json!({})).await;
+    let version = desk.call("GET", &format!("{video}/versions"), &Value::Null).await.json();
+    let version = version["data"][0]["uri"].as_str().unwrap().to_owned();
+    for (method, path, code) in [
+        ("GET", "/videos/1".to_owned(), 5000),
+        ("GET", "/videos/x".to_owned(), 5000),
+        ("GET", "/videos/01".to_owned(), 5000),
+        ("GET", "/videos/%ff".to_owned(), 5000),
+        ("GET", "/users/1".to_owned(), 5000),
+        ("GET", "/users/1/videos".to_owned(), 5000),
+        ("GET", "/nowhere".to_owned(), 5000),
+        ("PUT", format!("/me/projects/1{video}"), 5000),
+        ("GET", "/me/projects/1".to_owned(), 5000),
+        ("GET", "/videos/1/versions".to_owned(), 5011),
+        ("POST", "/videos/1/versions".to_owned(), 5011),
+        ("GET", format!("{video}/versions/1"), 5012),
+        ("DELETE", format!("{video}/versions/x"), 5012),
+        ("DELETE", version, 5013),
+    ] {
+        let reply = desk.call(method, &path, &upload(json!({}))).await;
+        assert_eq!((reply.status, reply.code()), (404, json!(code)), "{method} {path}");
+    }
+    let wrong_method = desk.call("POST", &video, &json!({})).await;
+    assert_eq!((wrong_method.status, wrong_method.header("allow").is_some()), (405, true));
+}
+
+#[tokio::test]
+async fn a_spent_window_is_429_until_it_ends() {
+    let desk = Desk::strict().await;
+    desk.change_owner(json!({"plan": "free"})).await;
+    for _ in 0..25 {
+        assert_eq!(desk.call("GET", "/tutorial", &Value::Null).await.status, 200);
+    }
+    let spent = desk.call("GET", "/tutorial", &Value::Null).await;
+    assert_eq!((spent.status, spent.code()), (429, json!(9000)));
+    assert_eq!(spent.header("x-ratelimit-remaining"), Some("0"));
+    assert_eq!(spent.header("x-ratelimit-reset"), Some("2021-10-05T13:47:34+00:00"));
+    // Twice as many for those who say what they need.
+    let doubled = desk.call("GET", "/me?fields=uri", &Value::Null).await;
+    assert_eq!((doubled.status, doubled.header("x-ratelimit-limit")), (200, Some("50")));
+    desk.pass_seconds(60);
+    assert_eq!(desk.call("GET", "/tutorial", &Value::Null).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_bad_day_of_vimeos_can_be_ordered() {
+    let desk = Desk::strict().await;
+    for (status, code) in [(500, 4003), (503, 7000), (503, 7100)] {
+        let mut fault = json!({"route": "POST /me/videos", "kind": "status", "status": status});
+        if code == 7100 {
+            fault["content_type"] = json!("application/vnd.vimeo.error+json");
+            fault["body"] = json!({"error": "x", "link": null, "developer_message": "y", "error_code": 7100});
+        }
+        desk.fault(fault).await;
+        let token = desk.running.access_token.clone();
+        assert_eq!(desk.refused_upload(&token, &upload(json!({}))).await, (status, json!(code)));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_makes_nothing() {
+    let desk = Desk::strict().await;
+    let body = upload(json!({})).to_string();
+    let head = format!(
+        "POST /me/videos HTTP/1.1\r\nHost: x\r\nAuthorization: bearer {}\r\nAccept: {VERSION}\r\nContent-Length: {}\r\n\r\n",
+        desk.running.access_token,
+        body.len() + 1,
+    );
+    let mut stream = tokio::net::TcpStream::connect(desk.running.addr).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    drop(stream);
+    assert_eq!(desk.call("GET", "/me/videos", &Value::Null).await.json()["total"], 0);
+}

@@ -1,0 +1,247 @@
+//! What the program keeps over its own end, however that comes.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::harness::{Reply, exchange, request};
+use crate::sending::{PATCH, pattern, sha256};
+
+/// The program, killed when it is dropped.
+struct Program {
+    child: Child,
+    said: Value,
+    addr: SocketAddr,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    fn start(listen: &str, directory: &Path) -> Self {
+        // The port of one that was killed may still be waited for by a child that is being started by another test.
+        loop {
+            let mut child = spawn(listen, directory);
+            let mut line = String::new();
+            BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+            if line.is_empty() {
+                let mut said = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                child.wait().unwrap();
+                let is_busy = said.contains("is taken already") || said.contains("is running");
+                assert!(is_busy, "{said}");
+                continue;
+            }
+            let said: Value = serde_json::from_str(&line).unwrap();
+            let addr = said["base_url"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+            return Self { child, said, addr };
+        }
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        Reply::read(&exchange(self.addr, &request(method, path, headers, body)).await.unwrap())
+    }
+
+    /// Makes a video; gives its number and the path of its link.
+    async fn make(&self, upload: Value) -> (u64, String) {
+        let authorization = format!("bearer {}", self.said["access_token"].as_str().unwrap());
+        let headers = [
+            ("Authorization", authorization.as_str()),
+            ("Accept", "application/vnd.vimeo.*+json;version=3.4"),
+        ];
+        let body = json!({"upload": upload}).to_string();
+        let made = self.ask("POST", "/me/videos", &headers, body.as_bytes()).await.json();
+        let number = made["uri"].as_str().unwrap().strip_prefix("/videos/").unwrap().parse().unwrap();
+        let link = made["upload"]["upload_link"].as_str().unwrap_or_default();
+        (number, link.strip_prefix(self.said["base_url"].as_str().unwrap()).unwrap_or_default().to_owned())
+    }
+
+    async fn offset(&self, path: &str) -> u64 {
+        let reply = self.ask("HEAD", path, &[("Tus-Resumable", "1.0.0")], b"").await;
+        assert_eq!(reply.status, 200);
+        reply.header("upload-offset").unwrap().parse().unwrap()
+    }
+
+    async fn patch(&self, path: &str, offset: u64, bytes: &[u8]) -> Reply {
+        let offset = offset.to_string();
+        let headers = [PATCH.as_slice(), &[("Upload-Offset", &offset)]].concat();
+        self.ask("PATCH", path, &headers, bytes).await
+    }
+
+    async fn version(&self, number: u64) -> Value {
+        let shown = self.ask("GET", &format!("/_sandbox/videos/{number}"), &[], b"").await.json();
+        shown["versions"][0].clone()
+    }
+}
+
+fn spawn(listen: &str, directory: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vimeo-sandbox"));
+    command.args(["--listen", listen, "--json", "--state"]).arg(directory.join("state.json"));
+    command.arg("--keep-bytes").arg(directory.join("bytes"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_after_the_sandbox_was_killed_in_its_middle() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = pattern(3_000_000);
+    let program = Program::start("127.0.0.1:0", directory.path());
+    let (number, path) = program.make(json!({"approach": "tus", "size": bytes.len()})).await;
+    assert_eq!(program.patch(&path, 0, &bytes[..1_000_000]).await.status, 204);
+
+    // Another PATCH is in its middle, and has stalled; only what HEAD told of it is sure.
+    let mut stalled = TcpStream::connect(program.addr).await.unwrap();
+    let head = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 1000000\r\n\
+         Content-Type: application/offset+octet-stream\r\nContent-Length: 2000000\r\n\r\n"
+    );
+    stalled.write_all(head.as_bytes()).await.unwrap();
+    stalled.write_all(&bytes[1_000_000..1_500_000]).await.unwrap();
+    let mut told = 0;
+    while told < 1_200_000 {
+        told = program.offset(&path).await;
+    }
+    let (listen, said) = (program.addr.to_string(), program.said.clone());
+    drop(program);
+
+    let program = Program::start(&listen, directory.path());
+    assert_eq!(program.said, said);
+    let offset = program.offset(&path).await;
+    assert!((told..=1_500_000).contains(&offset), "{offset}");
+    let version = program.version(number).await;
+    let sent = &bytes[..usize::try_from(offset).unwrap()];
+    assert_eq!(version["sha256"], sha256(sent));
+    let kept = format!("/_sandbox/videos/{number}/bytes");
+    assert!(program.ask("GET", &kept, &[], b"").await.body == sent);
+    let files: Vec<_> = fs::read_dir(directory.path().join("bytes"))
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .collect();
+    assert!(files.contains(&offset), "{files:?}");
+
+    let rest = &bytes[sent.len()..];
+    assert_eq!(program.patch(&path, offset, rest).await.status, 204);
+    assert_eq!(program.version(number).await["sha256"], sha256(&bytes));
+    assert!(program.ask("GET", &kept, &[], b"").await.body == bytes);
+}
+
+#[tokio::test]
+async fn a_long_patch_is_saved_in_its_middle_though_nobody_asks() {
+    const MEBIBYTE: usize = 1 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start("127.0.0.1:0", directory.path());
+    let (number, path) = program.make(json!({"approach": "tus", "size": 40 * MEBIBYTE})).await;
+    let mut stalled = TcpStream::connect(program.addr).await.unwrap();
+    let head = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
+         Content-Type: application/offset+octet-stream\r\nContent-Length: {}\r\n\r\n",
+        40 * MEBIBYTE
+    );
+    let bytes = pattern(17 * MEBIBYTE);
+    stalled.write_all(head.as_bytes()).await.unwrap();
+    stalled.write_all(&bytes).await.unwrap();
+    let saved = loop {
+        let text = fs::read_to_string(directory.path().join("state.json")).unwrap();
+        let state: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        let video = &state["world"]["videos"][number.to_string()];
+        let saved = video["versions"][0]["upload"]["received"]["bytes"].as_u64().unwrap();
+        if saved > 0 {
+            break saved;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(saved >= 16 * MEBIBYTE as u64, "{saved}");
+    let listen = program.addr.to_string();
+    drop(program);
+    let program = Program::start(&listen, directory.path());
+    assert_eq!(program.offset(&path).await, saved);
+    let sent = &bytes[..usize::try_from(saved).unwrap()];
+    assert_eq!(program.version(number).await["sha256"], sha256(sent));
+}
+
+#[tokio::test]
+async fn a_pull_that_was_under_way_begins_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let link = format!("http://{}/film.mp4", source.local_addr().unwrap());
+    let program = Program::start("127.0.0.1:0", directory.path());
+    let (number, _) = program.make(json!({"approach": "pull", "link": link})).await;
+    let (mut first, _) = source.accept().await.unwrap();
+    first.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwrong").await.unwrap();
+    let listen = program.addr.to_string();
+    drop(program);
+    let program = Program::start(&listen, directory.path());
+    let (mut second, _) = source.accept().await.unwrap();
+    let mut asked = [0; 1024];
+    assert_ne!(second.read(&mut asked).await.unwrap(), 0);
+    second.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ngood film").await.unwrap();
+    while program.version(number).await["stage"] == "uploading" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(program.version(number).await["sha256"], sha256(b"good film"));
+}
+
+/// What a program says that refuses to start.
+fn refusal(directory: &Path) -> String {
+    let output = spawn("127.0.0.1:0", directory).wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn a_state_file_and_a_directory_of_bytes_belong_to_one_sandbox() {
+    let directory = tempfile::tempdir().unwrap();
+    let _program = Program::start("127.0.0.1:0", directory.path());
+    let sentence = refusal(directory.path());
+    assert!(sentence.contains("belongs to a sandbox that is running"), "{sentence}");
+    // The same directory of bytes with another state file is no better.
+    let bytes = Some(directory.path().join("bytes"));
+    let options = sandbox::Options { bytes_directory: bytes, ..sandbox::Options::default() };
+    let error = sandbox::start(options).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ResourceBusy);
+}
+
+#[tokio::test]
+async fn a_state_file_that_is_damaged_or_something_elses_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("state.json");
+    drop(Program::start("127.0.0.1:0", directory.path()));
+    let good = fs::read_to_string(&file).unwrap();
+    let newer = good.replacen("\"vimeo_sandbox_state\":1", "\"vimeo_sandbox_state\":2", 1);
+    assert_ne!(newer, good);
+    for (text, part) in [
+        (good[..good.len() / 2].to_owned(), "is damaged"),
+        (good.lines().next().unwrap().to_owned() + "\n", "is damaged"),
+        (newer, "another version"),
+        ("my shopping list\nmilk\n".to_owned(), "is no state of a sandbox"),
+        (String::new(), "is no state of a sandbox"),
+    ] {
+        fs::write(&file, &text).unwrap();
+        let sentence = refusal(directory.path());
+        assert!(
+            sentence.contains(part) && sentence.contains("left as it is") | text.is_empty(),
+            "{sentence}"
+        );
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    }
+    fs::write(&file, good).unwrap();
+    drop(Program::start("127.0.0.1:0", directory.path()));
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("bytes"), "a file").unwrap();
+    let sentence = refusal(directory.path());
+    assert!(sentence.contains("Bytes cannot be kept in"), "{sentence}");
+}

@@ -1,0 +1,457 @@
+//! Ten thousand random walks through the API, beside a model that knows what must be true after each step.
+
+use std::thread;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{TestCaseError, TestRunner};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::harness::{Desk, Reply};
+use crate::line::Line;
+
+const WALKS: u32 = 10_000;
+const THREADS: u32 = 2;
+const STEPS_MAX: usize = 12;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Create { size: u64, settings: usize, folder: Option<Index> },
+    Replace { video: Index, size: u64 },
+    Show { video: Index },
+    Edit { video: Index, settings: usize },
+    Delete { video: Index },
+    List { query: usize },
+    Head { link: Index },
+    Patch { link: Index, ahead: i8, length: usize },
+    MakeFolder { parent: Option<Index> },
+    Place { folder: Index, video: Index },
+    DropFolder { folder: Index, deletes_clips: bool },
+    Control { video: Index, what: usize },
+    PassSeconds(i64),
+    Nonsense { method: usize, path: String, body: String },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let any_index = any::<Index>;
+    let step = prop_oneof![
+        4 => (0_u64..60, 0..SETTINGS, prop::option::of(any_index()))
+            .prop_map(|(size, settings, folder)| Step::Create { size, settings, folder }),
+        1 => (any_index(), 0_u64..60).prop_map(|(video, size)| Step::Replace { video, size }),
+        2 => any_index().prop_map(|video| Step::Show { video }),
+        2 => (any_index(), 0..SETTINGS).prop_map(|(video, settings)| Step::Edit { video, settings }),
+        1 => any_index().prop_map(|video| Step::Delete { video }),
+        1 => (0..QUERIES.len()).prop_map(|query| Step::List { query }),
+        3 => any_index().prop_map(|link| Step::Head { link }),
+        8 => (any_index(), prop_oneof![6 => Just(0_i8), 1 => -20..20_i8], 0_usize..50)
+            .prop_map(|(link, ahead, length)| Step::Patch { link, ahead, length }),
+        1 => prop::option::of(any_index()).prop_map(|parent| Step::MakeFolder { parent }),
+        2 => (any_index(), any_index()).prop_map(|(folder, video)| Step::Place { folder, video }),
+        1 => (any_index(), any::<bool>())
+            .prop_map(|(folder, deletes_clips)| Step::DropFolder { folder, deletes_clips }),
+        1 => (any_index(), 0_usize..3).prop_map(|(video, what)| Step::Control { video, what }),
+        1 => (0_i64..5).prop_map(Step::PassSeconds),
+        1 => (0..METHODS.len(), "/[a-z0-9/:.%?=&_-]{0,30}", "[ -~]{0,30}")
+            .prop_map(|(method, path, body)| Step::Nonsense { method, path, body }),
+    ];
+    prop::collection::vec(step, 1..=STEPS_MAX)
+}
+
+const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "BREW"];
+const QUERIES: [&str; 6] = [
+    "",
+    "?per_page=1&page=2",
+    "?fields=uri,upload.status&fields=uri",
+    "?sort=alphabetical&direction=desc&query=a",
+    "?per_page=0",
+    "?page=18446744073709551615&per_page=100",
+];
+const SETTINGS: usize = 8;
+
+/// Some settings, good and bad.
+fn settings(choice: usize) -> Value {
+    match choice {
+        0 => json!({}),
+        1 => json!({"name": "A", "description": null, "privacy": {"view": "nobody"}}),
+        2 => json!({"privacy": {"view": "unlisted", "embed": "whitelist"}, "embed_domains": ["example.com"]}),
+        3 => json!({"privacy": {"view": "password"}, "password": "sesame"}),
+        4 => json!({"privacy": {"view": "password"}}),
+        5 => json!({"name": 7, "content_rating": [1, null], "privacy": []}),
+        6 => json!({"license": "by", "content_rating": ["safe"], "embed": {"buttons": {"like": false}}}),
+        _ => json!({"embed_domains": "example.com", "locale": "xx"}),
+    }
+}
+
+struct Video {
+    uri: String,
+    is_deleted: bool,
+    folder: Option<usize>,
+}
+
+struct Link {
+    path: String,
+    video: usize,
+    size: u64,
+    offset: u64,
+    is_dead: bool,
+}
+
+struct Folder {
+    uri: String,
+    parent: Option<usize>,
+    is_deleted: bool,
+}
+
+/// What the sandbox ought to know.
+#[derive(Default)]
+struct Model {
+    videos: Vec<Video>,
+    links: Vec<Link>,
+    folders: Vec<Folder>,
+}
+
+struct Walker {
+    desk: Desk,
+    line: Line,
+    token: String,
+    model: Model,
+}
+
+type Outcome = Result<(), TestCaseError>;
+
+/// The byte at a place of every file.
+fn byte_at(place: u64) -> u8 {
+    u8::try_from((place * 31 + 7) % 251).unwrap()
+}
+
+fn number(reply: &Reply, header: &str) -> Option<u64> {
+    reply.header(header)?.parse().ok()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+impl Walker {
+    async fn walk(&mut self, steps: &[Step]) -> Outcome {
+        self.model = Model::default();
+        for step in steps {
+            self.step(step).await?;
+        }
+        self.look_round().await
+    }
+
+    async fn api(&mut self, method: &str, path: &str, body: &Value) -> Result<Reply, TestCaseError> {
+        let reply = self.line.api(&self.token, method, path, body).await;
+        prop_assert!((200..500).contains(&reply.status), "{} {} {}", method, path, reply.text());
+        Ok(reply)
+    }
+
+    async fn step(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Create { size, settings, folder } => self.create(*size, *settings, folder.as_ref()).await,
+            Step::Replace { video, size } => self.replace(video, *size).await,
+            Step::Show { video } => self.show(video).await,
+            Step::Edit { video, settings } => self.edit(video, *settings).await,
+            Step::Delete { video } => self.delete(video).await,
+            Step::List { query } => {
+                let path = format!("/me/videos{}", QUERIES[*query]);
+                self.api("GET", &path, &Value::Null).await.map(drop)
+            }
+            Step::Head { link } => self.head(link).await,
+            Step::Patch { link, ahead, length } => self.patch(link, *ahead, *length).await,
+            Step::MakeFolder { parent } => self.make_folder(parent.as_ref()).await,
+            Step::Place { folder, video } => self.place(folder, video).await,
+            Step::DropFolder { folder, deletes_clips } => self.drop_folder(folder, *deletes_clips).await,
+            Step::Control { video, what } => self.control(video, *what).await,
+            Step::PassSeconds(seconds) => {
+                self.desk.pass_seconds(*seconds);
+                Ok(())
+            }
+            Step::Nonsense { method, path, body } => {
+                let authorization = format!("bearer {}", self.token);
+                let headers = [("Authorization", authorization.as_str())];
+                // Not by mistake at a control, which might reset everything.
+                let path = path.replace("/_", "/");
+                let reply = self.line.ask(METHODS[*method], &path, &headers, body.as_bytes()).await;
+                prop_assert!((200..500).contains(&reply.status), "{} {}", path, reply.text());
+                Ok(())
+            }
+        }
+    }
+
+    async fn create(&mut self, size: u64, choice: usize, folder: Option<&Index>) -> Outcome {
+        let mut body = settings(choice);
+        body["upload"] = json!({"approach": "tus", "size": size});
+        let folder =
+            folder.filter(|_| !self.model.folders.is_empty()).map(|at| at.index(self.model.folders.len()));
+        if let Some(folder) = folder {
+            body["folder_uri"] = json!(self.model.folders[folder].uri);
+        }
+        let reply = self.api("POST", "/me/videos", &body).await?;
+        let is_lost = folder.is_some_and(|folder| self.model.folders[folder].is_deleted);
+        let is_bad = matches!(choice, 4 | 5 | 7);
+        prop_assert_eq!(reply.status == 200, !is_lost && !is_bad, "{}", reply.text());
+        if reply.status == 200 {
+            let made = reply.json();
+            let uri = made["uri"].as_str().unwrap().to_owned();
+            self.model.videos.push(Video { uri, is_deleted: false, folder });
+            self.note_link(self.model.videos.len() - 1, size, &made);
+        }
+        Ok(())
+    }
+
+    fn note_link(&mut self, video: usize, size: u64, made: &Value) {
+        // One without bytes is whole at once, and shows no link.
+        let Some(link) = made["upload"]["upload_link"].as_str() else { return };
+        let path = link.strip_prefix(&self.desk.running.base_url).unwrap().to_owned();
+        self.model.links.push(Link { path, video, size, offset: 0, is_dead: false });
+    }
+
+    async fn replace(&mut self, video: &Index, size: u64) -> Outcome {
+        let Some(at) = self.pick(*video) else { return Ok(()) };
+        let (path, is_deleted) =
+            (format!("{}/versions", self.model.videos[at].uri), self.model.videos[at].is_deleted);
+        let body = json!({"upload": {"approach": "tus", "size": size}, "file_name": "b.mp4"});
+        let reply = self.api("POST", &path, &body).await?;
+        prop_assert_eq!(reply.status, if is_deleted { 404 } else { 201 });
+        if reply.status == 201 {
+            self.note_link(at, size, &reply.json());
+        }
+        Ok(())
+    }
+
+    fn pick(&self, video: Index) -> Option<usize> {
+        (!self.model.videos.is_empty()).then(|| video.index(self.model.videos.len()))
+    }
+
+    async fn show(&mut self, video: &Index) -> Outcome {
+        let Some(at) = self.pick(*video) else { return Ok(()) };
+        self.look_at(at).await
+    }
+
+    async fn look_at(&mut self, at: usize) -> Outcome {
+        let reply = self.api("GET", &self.model.videos[at].uri.clone(), &Value::Null).await?;
+        let video = &self.model.videos[at];
+        prop_assert_eq!(reply.status, if video.is_deleted { 404 } else { 200 });
+        if !video.is_deleted {
+            let parent = reply.json()["parent_folder"]["uri"].clone();
+            let expected = video.folder.map(|folder| self.model.folders[folder].uri.clone());
+            prop_assert_eq!(parent, json!(expected));
+        }
+        Ok(())
+    }
+
+    async fn edit(&mut self, video: &Index, choice: usize) -> Outcome {
+        let Some(at) = self.pick(*video) else { return Ok(()) };
+        let reply = self.api("PATCH", &self.model.videos[at].uri.clone(), &settings(choice)).await?;
+        let is_good = reply.status == 200 || (400..404).contains(&reply.status);
+        prop_assert_eq!(is_good, !self.model.videos[at].is_deleted, "{}", reply.text());
+        Ok(())
+    }
+
+    async fn delete(&mut self, video: &Index) -> Outcome {
+        let Some(at) = self.pick(*video) else { return Ok(()) };
+        let reply = self.api("DELETE", &self.model.videos[at].uri.clone(), &Value::Null).await?;
+        prop_assert_eq!(reply.status, if self.model.videos[at].is_deleted { 404 } else { 204 });
+        self.model.videos[at].is_deleted = true;
+        Ok(())
+    }
+
+    /// Whether nobody can send to a link any more.
+    fn is_closed(&self, link: usize) -> bool {
+        let link = &self.model.links[link];
+        link.is_dead || self.model.videos[link.video].is_deleted
+    }
+
+    async fn head(&mut self, link: &Index) -> Outcome {
+        if self.model.links.is_empty() {
+            return Ok(());
+        }
+        let at = link.index(self.model.links.len());
+        let path = self.model.links[at].path.clone();
+        let reply = self.line.ask("HEAD", &path, &[("Tus-Resumable", "1.0.0")], b"").await;
+        if self.is_closed(at) {
+            prop_assert_eq!(reply.status, 404);
+            return Ok(());
+        }
+        let Link { offset, size, .. } = &self.model.links[at];
+        prop_assert_eq!(reply.status, 200);
+        prop_assert_eq!(number(&reply, "upload-offset"), Some(*offset));
+        prop_assert_eq!(number(&reply, "upload-length"), Some(*size));
+        Ok(())
+    }
+
+    async fn patch(&mut self, link: &Index, ahead: i8, length: usize) -> Outcome {
+        if self.model.links.is_empty() {
+            return Ok(());
+        }
+        let at = link.index(self.model.links.len());
+        let Link { path, size, offset, .. } = &self.model.links[at];
+        let (path, size, offset) = (path.clone(), *size, *offset);
+        let asked = offset.saturating_add_signed(i64::from(ahead));
+        let bytes: Vec<u8> = (asked..asked + length as u64).map(byte_at).collect();
+        let asked_text = asked.to_string();
+        let headers = [
+            ("Tus-Resumable", "1.0.0"),
+            ("Upload-Offset", asked_text.as_str()),
+            ("Content-Type", "application/offset+octet-stream"),
+        ];
+        let reply = self.line.ask("PATCH", &path, &headers, &bytes).await;
+        let expected = if self.is_closed(at) {
+            404
+        } else if asked != offset {
+            409
+        } else if offset + length as u64 > size {
+            413
+        } else {
+            204
+        };
+        prop_assert_eq!(reply.status, expected, "{}", reply.text());
+        if expected == 204 {
+            let link = &mut self.model.links[at];
+            link.offset += length as u64;
+            prop_assert_eq!(number(&reply, "upload-offset"), Some(link.offset));
+        }
+        Ok(())
+    }
+
+    async fn make_folder(&mut self, parent: Option<&Index>) -> Outcome {
+        let mut body = json!({"name": "F"});
+        let parent =
+            parent.filter(|_| !self.model.folders.is_empty()).map(|at| at.index(self.model.folders.len()));
+        if let Some(parent) = parent {
+            body["parent_folder_uri"] = json!(self.model.folders[parent].uri);
+        }
+        let reply = self.api("POST", "/me/folders", &body).await?;
+        let is_lost = parent.is_some_and(|parent| self.model.folders[parent].is_deleted);
+        prop_assert_eq!(reply.status, if is_lost { 404 } else { 201 });
+        if !is_lost {
+            let uri = reply.json()["uri"].as_str().unwrap().to_owned();
+            self.model.folders.push(Folder { uri, parent, is_deleted: false });
+        }
+        Ok(())
+    }
+
+    async fn place(&mut self, folder: &Index, video: &Index) -> Outcome {
+        let Some(at) = self.pick(*video).filter(|_| !self.model.folders.is_empty()) else { return Ok(()) };
+        let folder = folder.index(self.model.folders.len());
+        let path = format!("{}{}", self.model.folders[folder].uri, self.model.videos[at].uri);
+        let reply = self.api("PUT", &path, &Value::Null).await?;
+        let is_there = !self.model.folders[folder].is_deleted && !self.model.videos[at].is_deleted;
+        prop_assert_eq!(reply.status, if is_there { 204 } else { 404 });
+        if is_there {
+            self.model.videos[at].folder = Some(folder);
+        }
+        Ok(())
+    }
+
+    async fn drop_folder(&mut self, folder: &Index, deletes_clips: bool) -> Outcome {
+        if self.model.folders.is_empty() {
+            return Ok(());
+        }
+        let at = folder.index(self.model.folders.len());
+        let path = format!("{}?should_delete_clips={deletes_clips}", self.model.folders[at].uri);
+        let reply = self.api("DELETE", &path, &Value::Null).await?;
+        let Model { videos, folders, .. } = &mut self.model;
+        prop_assert_eq!(reply.status, if folders[at].is_deleted { 404 } else { 204 });
+        if folders[at].is_deleted {
+            return Ok(());
+        }
+        folders[at].is_deleted = true;
+        // Those below were made later than those above.
+        for below in 0..folders.len() {
+            if folders[below].parent.is_some_and(|parent| folders[parent].is_deleted) {
+                folders[below].is_deleted = true;
+            }
+        }
+        for video in videos {
+            if video.folder.is_some_and(|folder| folders[folder].is_deleted) {
+                video.is_deleted |= deletes_clips;
+                video.folder = None;
+            }
+        }
+        Ok(())
+    }
+
+    async fn control(&mut self, video: &Index, what: usize) -> Outcome {
+        let Some(at) = self.pick(*video) else { return Ok(()) };
+        let number = self.model.videos[at].uri.rsplit('/').next().unwrap();
+        let (path, body) = match what {
+            0 => (format!("videos/{number}/step"), Value::Null),
+            1 => (format!("videos/{number}/fail"), json!({"status": "transcoding_error", "when": "due"})),
+            _ => (format!("videos/{number}/expire-link"), Value::Null),
+        };
+        let reply = self.line.control("POST", &path, &body).await;
+        let is_there = !self.model.videos[at].is_deleted;
+        prop_assert_eq!(reply.status != 404, is_there, "{}", reply.text());
+        prop_assert!((200..500).contains(&reply.status), "{}", reply.text());
+        if what == 2 && is_there {
+            // It is the link of the newest version that dies.
+            let newest = reply.json()["versions"].as_array().unwrap().last().unwrap().clone();
+            for link in &mut self.model.links {
+                let key = link.path.rsplit('/').next().unwrap();
+                link.is_dead |= newest["link_fingerprint"] == sha256(key.as_bytes())[..12];
+            }
+        }
+        Ok(())
+    }
+
+    /// At the end of a walk: what is deleted is gone, and what is there has the bytes that were sent.
+    async fn look_round(&mut self) -> Outcome {
+        for at in 0..self.model.videos.len() {
+            self.look_at(at).await?;
+        }
+        let shown = self.line.control("GET", "videos", &Value::Null).await.json();
+        let live = self.model.videos.iter().filter(|video| !video.is_deleted).count();
+        let mut mine = 0;
+        for video in shown["videos"].as_array().unwrap() {
+            let Some(at) = self.model.videos.iter().position(|known| video["uri"] == known.uri) else {
+                continue;
+            };
+            prop_assert!(!self.model.videos[at].is_deleted);
+            mine += 1;
+            for version in video["versions"].as_array().unwrap() {
+                let (size, received) =
+                    (version["size"].as_u64().unwrap(), version["received"].as_u64().unwrap());
+                prop_assert!(received <= size);
+                let bytes: Vec<u8> = (0..received).map(byte_at).collect();
+                prop_assert_eq!(&version["sha256"], &json!(sha256(&bytes)));
+            }
+        }
+        prop_assert_eq!(mine, live);
+        Ok(())
+    }
+}
+
+fn walk_many(walks: u32) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = ProptestConfig { cases: walks, failure_persistence: None, ..ProptestConfig::default() };
+    let mut walker = runtime.block_on(async {
+        let desk = Desk::strict().await;
+        let line = Line::open(desk.running.addr).await;
+        let token = desk.running.access_token.clone();
+        Walker { desk, line, token, model: Model::default() }
+    });
+    let walker = std::cell::RefCell::new(&mut walker);
+    let outcome = TestRunner::new(config).run(&steps(), |steps| {
+        let mut walker = walker.borrow_mut();
+        runtime.block_on(async {
+            // Each begins in an empty world, whatever became of the one before.
+            let reset = walker.line.control("POST", "reset", &Value::Null).await;
+            assert_eq!(reset.status, 204);
+            walker.walk(&steps).await
+        })
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn no_walk_leads_to_a_panic_a_500_or_a_broken_promise() {
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| walk_many(WALKS / THREADS));
+        }
+    });
+}
