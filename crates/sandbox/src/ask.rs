@@ -5,11 +5,13 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use crate::body::Unreadable;
 use crate::credentials::Credentials;
 use crate::errors;
+use crate::faults::ListLag;
 use crate::fields;
 use crate::state::{Caller, FolderId, User, UserId, VideoId};
 
@@ -48,6 +50,8 @@ pub(crate) struct Ask {
     pub(crate) path: String,
     /// As it stands, not decoded.
     pub(crate) query: Option<String>,
+    /// How far lists are to be behind with new videos, if a fault wants it.
+    pub(crate) list_lag: Option<SignedDuration>,
     payload: Payload,
     parameters: Vec<(String, String)>,
 }
@@ -67,6 +71,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Ask {
             headers: parts.headers.clone(),
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().map(str::to_owned),
+            list_lag: parts.extensions.get().map(|ListLag(lag)| *lag),
             payload: parts.extensions.get().cloned().unwrap_or(Payload(Ok(Bytes::new()))),
             parameters,
         })

@@ -1,24 +1,35 @@
-//! Request bodies: read whole, but never more than a mebibyte.
+//! Request bodies: counted as they come, and read whole, but never more than a mebibyte.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Multipart;
 use http_body_util::BodyExt as _;
+use hyper::body::{Frame, SizeHint};
 use tokio::time::timeout;
 
 /// The largest request body that is read; no answer of Vimeo's needs more.
 pub(crate) const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 
 // A client hears our refusal only if it may finish sending, so some of what is too much is read and dropped.
-const PATIENCE_BYTES: usize = 64 * BODY_LIMIT_BYTES;
+pub(crate) const PATIENCE_BYTES: usize = 64 * BODY_LIMIT_BYTES;
 
 /// The body is longer than the limit, or ended before its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unreadable;
 
 /// The whole body.
-pub(crate) async fn read(mut body: Body) -> Result<Bytes, Unreadable> {
+pub(crate) async fn read(body: Body) -> Result<Bytes, Unreadable> {
+    read_at_most(body, BODY_LIMIT_BYTES).await
+}
+
+/// The whole body, if it is no longer than this.
+pub(crate) async fn read_at_most(mut body: Body, limit: usize) -> Result<Bytes, Unreadable> {
     let mut read = Vec::new();
     let mut length: usize = 0;
     while let Some(frame) = body.frame().await {
@@ -27,11 +38,49 @@ pub(crate) async fn read(mut body: Body) -> Result<Bytes, Unreadable> {
         if length > PATIENCE_BYTES {
             return Err(Unreadable);
         }
-        if length <= BODY_LIMIT_BYTES {
+        if length <= limit {
             read.extend_from_slice(&data);
         }
     }
-    if length > BODY_LIMIT_BYTES { Err(Unreadable) } else { Ok(read.into()) }
+    if length > limit { Err(Unreadable) } else { Ok(read.into()) }
+}
+
+/// A body that counts its bytes as they are read.
+pub(crate) struct Counted {
+    body: Body,
+    count: Arc<AtomicU64>,
+}
+
+impl Counted {
+    pub(crate) fn new(body: Body, count: Arc<AtomicU64>) -> Self {
+        Self { body, count }
+    }
+}
+
+impl hyper::body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.count.fetch_add(data.len() as u64, Ordering::SeqCst);
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 // Who has sent nothing for so long is waiting for the answer.

@@ -3,6 +3,7 @@
 
 mod apps;
 mod index;
+mod journal;
 pub(crate) mod members;
 mod tokens;
 mod users;
@@ -52,13 +53,14 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/_sandbox/users/{number}", patch(users::edit))
         .route("/_sandbox/faults", post(create_fault).get(list_faults).delete(clear_faults))
         .route("/_sandbox/faults/{id}", delete(remove_fault))
+        .route("/_sandbox/journal", get(journal::show).delete(journal::clear))
+        .route("/_sandbox/journal/live", get(journal::live))
         .route("/_sandbox/videos", get(videos::list))
         .route("/_sandbox/videos/{number}", get(videos::show))
         .route("/_sandbox/videos/{number}/bytes", get(videos::bytes))
         .route("/_sandbox/videos/{number}/step", post(videos::step))
         .route("/_sandbox/videos/{number}/fail", post(videos::fail))
         .route("/_sandbox/videos/{number}/expire-link", post(videos::expire_link))
-        .route("/_sandbox/journal", get(show_journal).delete(clear_journal))
         .route("/_sandbox/reset", post(reset))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
@@ -94,7 +96,8 @@ async fn show_credentials(State(desk): State<Arc<Desk>>) -> Response {
 async fn create_fault(State(desk): State<Arc<Desk>>, body: Body) -> Response {
     match members(body).await.and_then(faults::read) {
         Ok(fault) => {
-            let shown = desk.faults().add(fault);
+            let now = desk.now();
+            let shown = desk.faults().add(fault, now);
             done(StatusCode::CREATED, &shown)
         }
         Err(sentence) => refused(StatusCode::BAD_REQUEST, &sentence),
@@ -102,7 +105,8 @@ async fn create_fault(State(desk): State<Arc<Desk>>, body: Body) -> Response {
 }
 
 async fn list_faults(State(desk): State<Arc<Desk>>) -> Response {
-    let shown = desk.faults().to_json();
+    let now = desk.now();
+    let shown = desk.faults().show(now);
     done(StatusCode::OK, &shown)
 }
 
@@ -117,16 +121,6 @@ async fn remove_fault(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> 
     } else {
         refused(StatusCode::NOT_FOUND, "There is no such fault, or it has happened as often as it was to.")
     }
-}
-
-async fn show_journal(State(desk): State<Arc<Desk>>) -> Response {
-    let shown = desk.journal().to_json();
-    done(StatusCode::OK, &shown)
-}
-
-async fn clear_journal(State(desk): State<Arc<Desk>>) -> Response {
-    desk.journal().clear();
-    StatusCode::NO_CONTENT.into_response()
 }
 
 async fn reset(State(desk): State<Arc<Desk>>) -> Response {

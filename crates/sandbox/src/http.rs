@@ -4,11 +4,13 @@
 //! Accept header is read, and then it is answered.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, VARY, VIA};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -17,7 +19,7 @@ use axum::routing::{any, delete, get, post, put};
 use crate::accept;
 use crate::ambient::iso_8601;
 use crate::ask::{Payload, Visitor};
-use crate::body;
+use crate::body::{self, Counted, Unreadable};
 use crate::catalogue;
 use crate::credentials::Credentials;
 use crate::desk::Desk;
@@ -25,10 +27,11 @@ use crate::errors;
 use crate::faults;
 use crate::fields;
 use crate::folders;
-use crate::journal::Arrival;
+use crate::journal::{Arrival, Asker};
 use crate::limits::{Standing, Verdict, Weight};
 use crate::oauth;
 use crate::server::{ConnectionNumber, Cut};
+use crate::state::Caller;
 use crate::uploads;
 use crate::users;
 use crate::videos;
@@ -121,17 +124,23 @@ fn video_routes() -> Router<Arc<Desk>> {
 
 /// Journals a request, lets a fault befall it, and has it answered.
 async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    let fault = desk.faults().take(request.method(), request.uri().path());
+    let now = desk.now();
+    let fault = desk.faults().take(request.method(), request.uri().path(), now);
+    let request_bytes = Arc::new(AtomicU64::new(0));
     let number = {
         let arrival = Arrival {
-            at: desk.now(),
+            at: now,
             route: matched_route(&request),
             fault: fault.as_ref().map(faults::Effect::kind),
             connection: request.extensions().get().map_or(0, |ConnectionNumber(number)| *number),
+            asker: asker(&desk, request.headers()),
+            request_bytes: Arc::clone(&request_bytes),
             request: &request,
         };
         desk.journal().arrive(&arrival)
     };
+    let mut request = request.map(|body| Body::new(Counted::new(body, request_bytes)));
+    request.extensions_mut().insert(EntryNumber(number));
     let mut response = match fault {
         Some(effect) => faults::perform(&effect, &desk, request, next).await,
         None => answer(&desk, request, next).await,
@@ -139,10 +148,39 @@ async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> 
     add_house_headers(number, response.headers_mut());
     // What was answered is kept.
     desk.save().await;
-    if response.extensions().get::<Cut>().is_none() {
-        desk.journal().settle(number, response.status().as_u16());
-    }
+    let status = response.extensions().get::<Cut>().is_none().then(|| response.status().as_u16());
+    let now = desk.now();
+    desk.journal().settle(number, status, now);
     response
+}
+
+/// The number of a request in the journal.
+#[derive(Clone, Copy)]
+struct EntryNumber(u64);
+
+/// Who asks, for the journal.
+fn asker(desk: &Desk, headers: &HeaderMap) -> Asker {
+    match Credentials::of(headers) {
+        Credentials::Client { client_id, client_secret } => {
+            let found = desk.world().find_client(&client_id, &client_secret);
+            Asker { user: None, app: found.ok().map(|app| app.id.to_string()) }
+        }
+        credentials => find_caller(desk, &credentials).map(|caller| Asker::from(&caller)).unwrap_or_default(),
+    }
+}
+
+/// Enters the body of a request in the journal.
+pub(crate) fn note_body(desk: &Desk, request: &Parts, body: &Result<Bytes, Unreadable>) {
+    if let (Some(EntryNumber(number)), Ok(body)) = (request.extensions.get(), body) {
+        desk.journal().note_body(*number, &request.headers, body);
+    }
+}
+
+/// Who stands behind a good token.
+pub(crate) fn find_caller(desk: &Desk, credentials: &Credentials) -> Option<Caller> {
+    let Credentials::Token(token) = credentials else { return None };
+    let now = desk.now();
+    desk.world().find_caller(token, now)
 }
 
 fn matched_route(request: &Request) -> Option<String> {
@@ -159,17 +197,19 @@ pub(crate) async fn answer(desk: &Desk, request: Request, next: Next) -> Respons
     let (mut parts, sent) = request.into_parts();
     // Read whole before anything is refused, so that a refused client's connection stays usable.
     let payload = Payload(body::read(sent).await);
+    note_body(desk, &parts, &payload.0);
     let credentials = Credentials::of(&parts.headers);
     let now = desk.now();
-    let caller = match &credentials {
-        Credentials::Token(token) => {
-            if desk.world().would_welcome(token) {
-                desk.world().welcome(token);
-            }
-            desk.world().find_caller(token, now)
-        }
-        _ => None,
-    };
+    if let Credentials::Token(token) = &credentials
+        && desk.world().would_welcome(token)
+    {
+        desk.world().welcome(token);
+    }
+    let caller = find_caller(desk, &credentials);
+    if let (Some(caller), Some(EntryNumber(number))) = (&caller, parts.extensions.get()) {
+        // A guest was not known yet when the request arrived.
+        desk.journal().note_asker(*number, Asker::from(caller));
+    }
     let standing = caller.as_ref().map(|caller| desk.windows().count(&caller.payer, weight(&parts.uri), now));
     let mut response = match standing {
         Some(Standing { verdict: Verdict::TooMany, .. }) => errors::too_many_requests(),

@@ -1,32 +1,31 @@
 //! What was asked of the sandbox, in the order of arrival. Secrets appear as fingerprints only.
 
+mod bodies;
+mod live;
+
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::Request;
+use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::credentials::Credentials;
-use crate::state::fingerprint;
+use crate::faults::Route;
+use crate::state::{Caller, fingerprint};
 use crate::uploads;
+use live::Teller;
+
+pub(crate) use live::{Follower, Happening, What};
 
 // Enough for a load test's last minutes, and little enough to keep.
 const ENTRIES_MAX: usize = 10_000;
 
-// Where clients put what belongs into headers and bodies.
-const SECRET_PARAMETERS: [&str; 10] = [
-    "access_token",
-    "client_secret",
-    "code",
-    "device_code",
-    "password",
-    "refresh_token",
-    "secret",
-    "ticket",
-    "token",
-    "user_code",
-];
+// What the bodies of all entries together may take; beyond it the oldest are forgotten.
+const BODIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What is known of a request before it is answered.
 pub(crate) struct Arrival<'a> {
@@ -38,12 +37,54 @@ pub(crate) struct Arrival<'a> {
     pub(crate) fault: Option<&'static str>,
     /// The number of its TCP connection.
     pub(crate) connection: u64,
+    pub(crate) asker: Asker,
+    /// Counts the bytes of its body as they are read.
+    pub(crate) request_bytes: Arc<AtomicU64>,
+}
+
+/// The URIs of those who stand behind a request, as far as they are known.
+#[derive(Default)]
+pub(crate) struct Asker {
+    pub(crate) user: Option<String>,
+    pub(crate) app: Option<String>,
+}
+
+impl From<&Caller> for Asker {
+    fn from(caller: &Caller) -> Self {
+        let user = caller.user.as_ref().map(|user| user.id.to_string());
+        Self { user, app: Some(caller.app.id.to_string()) }
+    }
 }
 
 struct Entry {
     number: u64,
-    status: Option<u16>,
+    method: String,
+    path: String,
+    arrived_at: Timestamp,
     shown: Value,
+    body: Value,
+    asker: Asker,
+    request_bytes: Arc<AtomicU64>,
+    status: Option<u16>,
+    settled: Option<Settled>,
+}
+
+/// How a request came to its end.
+#[derive(Clone, Copy)]
+struct Settled {
+    at: Timestamp,
+    /// The number of the request that had arrived last by then.
+    last_number: u64,
+}
+
+/// Which entries are wanted.
+#[derive(Default)]
+pub(crate) struct Selection {
+    /// Those with a greater number.
+    pub(crate) after: Option<u64>,
+    pub(crate) route: Option<Route>,
+    /// With `after` the first so many of them, otherwise the last.
+    pub(crate) limit: Option<usize>,
 }
 
 /// The latest requests.
@@ -54,6 +95,10 @@ pub(crate) struct Journal {
     // Never starts again, not even when the journal is cleared: an answer that is still under way then must not be
     // booked on a newer request.
     last_number: u64,
+    /// The entries with bodies, oldest first, and how long each is.
+    bodies: VecDeque<(u64, usize)>,
+    bodies_bytes: usize,
+    teller: Teller,
 }
 
 impl Journal {
@@ -64,45 +109,133 @@ impl Journal {
         if self.entries.len() == ENTRIES_MAX {
             self.entries.pop_front();
         }
-        let entry = Entry { number: self.last_number, status: None, shown: present(arrival) };
+        let entry = Entry {
+            number: self.last_number,
+            method: arrival.request.method().to_string(),
+            path: arrival.request.uri().path().to_owned(),
+            arrived_at: arrival.at,
+            shown: present(arrival),
+            body: Value::Null,
+            asker: Asker { user: arrival.asker.user.clone(), app: arrival.asker.app.clone() },
+            request_bytes: Arc::clone(&arrival.request_bytes),
+            status: None,
+            settled: None,
+        };
+        self.teller.tell(entry.number, What::Arrived, || entry.to_json());
         self.entries.push_back(entry);
         self.last_number
     }
 
-    /// Notes the status that a request was answered with.
-    pub(crate) fn settle(&mut self, number: u64, status: u16) {
-        let found = self.entries.binary_search_by_key(&number, |entry| entry.number);
-        if let Some(entry) = found.ok().and_then(|index| self.entries.get_mut(index)) {
-            entry.status = Some(status);
+    /// Notes what a request brought.
+    pub(crate) fn note_body(&mut self, number: u64, headers: &HeaderMap, body: &[u8]) {
+        let shown = bodies::present(headers, body);
+        let Some(entry) = self.find(number).filter(|_| !shown.is_null()) else { return };
+        entry.body = shown;
+        self.bodies.push_back((number, body.len()));
+        self.bodies_bytes += body.len();
+        while self.bodies_bytes > BODIES_BYTES_MAX
+            && let Some((oldest, length)) = self.bodies.pop_front()
+        {
+            self.bodies_bytes -= length;
+            if let Some(entry) = self.find(oldest) {
+                entry.body = Value::Null;
+            }
         }
+    }
+
+    /// Notes who asks, for one who was not known before.
+    pub(crate) fn note_asker(&mut self, number: u64, asker: Asker) {
+        if let Some(entry) = self.find(number) {
+            entry.asker = asker;
+        }
+    }
+
+    /// Notes the status that a request was answered with, if it was.
+    pub(crate) fn settle(&mut self, number: u64, status: Option<u16>, at: Timestamp) {
+        let last_number = self.last_number;
+        let Some(index) = self.index(number) else { return };
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        entry.status = status;
+        entry.settled = Some(Settled { at, last_number });
+        self.teller.tell(number, What::Settled, || entry.to_json());
+    }
+
+    fn index(&self, number: u64) -> Option<usize> {
+        self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
+    }
+
+    fn find(&mut self, number: u64) -> Option<&mut Entry> {
+        self.index(number).and_then(|index| self.entries.get_mut(index))
     }
 
     /// Forgets every request and connection.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.connections.clear();
+        self.bodies.clear();
+        self.bodies_bytes = 0;
     }
 
     /// The journal as the control shows it.
-    pub(crate) fn to_json(&self) -> Value {
-        let requests: Vec<Value> = self.entries.iter().map(Entry::to_json).collect();
+    pub(crate) fn to_json(&self, selection: &Selection) -> Value {
+        let Selection { after, route, limit } = selection;
+        let wanted = self.entries.iter().filter(|entry| {
+            entry.number > after.unwrap_or(0)
+                && route.as_ref().is_none_or(|route| route.matches(&entry.method, &entry.path))
+        });
+        let mut wanted: Vec<&Entry> = wanted.collect();
+        let limit = limit.unwrap_or(ENTRIES_MAX);
+        if after.is_none() {
+            wanted.drain(..wanted.len().saturating_sub(limit));
+        }
+        let requests: Vec<Value> = wanted.into_iter().take(limit).map(Entry::to_json).collect();
         json!({"requests": requests, "connections_opened": self.connections.len()})
+    }
+
+    /// Begins to follow the journal: from now on, or from the entry on that was the last to be heard of.
+    pub(crate) fn follow(&self, last_heard: Option<u64>) -> Follower {
+        let mut missed = VecDeque::new();
+        for entry in last_heard.iter().flat_map(|last| self.entries.iter().map(move |entry| (*last, entry))) {
+            let (last, entry) = entry;
+            let happening =
+                |what| Happening { number: entry.number, what, entry: entry.to_json().to_string().into() };
+            if entry.number > last {
+                missed.push_back(happening(What::Arrived));
+            }
+            // Also one that had arrived before, but was answered after: rather twice than never.
+            if entry.settled.is_some_and(|settled| settled.last_number >= last) {
+                missed.push_back(happening(What::Settled));
+            }
+        }
+        Follower { missed, coming: self.teller.listen() }
     }
 }
 
 impl Entry {
     fn to_json(&self) -> Value {
         let mut shown = self.shown.clone();
+        let answered = self.settled.filter(|_| self.status.is_some());
+        let millis = answered.map(|settled| settled.at.duration_since(self.arrived_at).as_millis());
         if let Value::Object(members) = &mut shown {
-            members.insert("number".to_owned(), json!(self.number));
-            members.insert("status".to_owned(), json!(self.status));
+            for (name, value) in [
+                ("number", json!(self.number)),
+                ("status", json!(self.status)),
+                ("answered_at", json!(answered.map(|settled| settled.at.to_string()))),
+                ("millis", json!(millis.map(|millis| i64::try_from(millis).unwrap_or(i64::MAX)))),
+                ("user", json!(self.asker.user)),
+                ("app", json!(self.asker.app)),
+                ("request_bytes", json!(self.request_bytes.load(Ordering::SeqCst))),
+                ("body", self.body.clone()),
+            ] {
+                members.insert(name.to_owned(), value);
+            }
         }
         shown
     }
 }
 
 fn present(arrival: &Arrival<'_>) -> Value {
-    let Arrival { at, request, route, fault, connection } = arrival;
+    let Arrival { at, request, route, fault, connection, .. } = arrival;
     let text = |name: HeaderName| {
         request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
@@ -135,7 +268,7 @@ fn without_secrets(query: &str) -> String {
 /// Whether a parameter is a secret one, however its name is written.
 fn is_secret(name: &str) -> bool {
     let mut names = form_urlencoded::parse(name.as_bytes());
-    names.any(|(name, _)| SECRET_PARAMETERS.contains(&name.to_ascii_lowercase().as_str()))
+    names.any(|(name, _)| bodies::is_secret(&name))
 }
 
 #[cfg(test)]
@@ -146,7 +279,16 @@ mod tests {
 
     fn arrive(journal: &mut Journal, request: &Request) -> u64 {
         let at = Timestamp::UNIX_EPOCH;
-        journal.arrive(&Arrival { at, request, route: None, fault: None, connection: 1 })
+        let (asker, request_bytes) = (Asker::default(), Arc::default());
+        journal.arrive(&Arrival {
+            at,
+            request,
+            route: None,
+            fault: None,
+            connection: 1,
+            asker,
+            request_bytes,
+        })
     }
 
     #[test]
@@ -155,11 +297,11 @@ mod tests {
         let request = Request::new(Body::empty());
         for _ in 0..ENTRIES_MAX + 5 {
             let number = arrive(&mut journal, &request);
-            journal.settle(number, 200);
+            journal.settle(number, Some(200), Timestamp::UNIX_EPOCH);
         }
         // Too old to be found, which is no reason to fail.
-        journal.settle(1, 500);
-        let shown = journal.to_json();
+        journal.settle(1, Some(500), Timestamp::UNIX_EPOCH);
+        let shown = journal.to_json(&Selection::default());
         assert_eq!(shown["requests"].as_array().unwrap().len(), ENTRIES_MAX);
         assert_eq!(shown["requests"][0]["number"], 6);
         assert_eq!(shown["requests"][0]["status"], 200);
@@ -172,8 +314,8 @@ mod tests {
         let late = arrive(&mut journal, &request);
         journal.clear();
         arrive(&mut journal, &request);
-        journal.settle(late, 200);
-        assert_eq!(journal.to_json()["requests"][0]["status"], Value::Null);
+        journal.settle(late, Some(200), Timestamp::UNIX_EPOCH);
+        assert_eq!(journal.to_json(&Selection::default())["requests"][0]["status"], Value::Null);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{User, UserId};
 
+/// What only a fault can spend.
+const SPENT_WHOLLY: u64 = u64::MAX;
+
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
 /// A Vimeo plan, as far as it decides the rate limit and the name of the account type.
@@ -138,15 +141,21 @@ impl Windows {
         weight.of(self.plan.unwrap_or(Plan::Enterprise))
     }
 
+    /// Spends all that is left to this user until then, also where nothing is enforced.
+    pub(crate) fn spend(&mut self, user: &User, reset_at: Timestamp) {
+        self.running.insert(user.id, Window { ends_at: reset_at, spent: SPENT_WHOLLY });
+    }
+
     /// Counts one request of this user. A refused request is not counted.
     pub(crate) fn count(&mut self, user: &User, weight: Weight, now: Timestamp) -> Standing {
         let limit = self.limit(user, weight);
-        let is_enforced = user.plan.or(self.plan).is_some();
+        let has_plan = user.plan.or(self.plan).is_some();
         let fresh = Window { ends_at: now.checked_add(WINDOW).unwrap_or(Timestamp::MAX), spent: 0 };
         let window = self.running.entry(user.id).or_insert_with(|| fresh.clone());
         if window.ends_at <= now {
             *window = fresh;
         }
+        let is_enforced = has_plan || window.spent == SPENT_WHOLLY;
         let verdict = if is_enforced && window.spent >= limit {
             Verdict::TooMany
         } else {

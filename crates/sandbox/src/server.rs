@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,19 +23,22 @@ use tower_service::Service as _;
 
 use crate::control;
 use crate::desk::Desk;
+use crate::faults::{Disguise, render};
 use crate::http;
 
 /// The number of the TCP connection that a request came in on, from 1.
 #[derive(Clone, Copy)]
 pub(crate) struct ConnectionNumber(pub(crate) u64);
 
-/// Put on a response that must not be sent: the connection ends instead, without a byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Put on a response that must not be sent: the connection ends instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// As a peer that closes.
     Close,
     /// As a peer that crashed: the client sees a reset.
     Reset,
+    /// As a peer that sends these bytes before it closes, whatever they are.
+    Instead(Bytes),
 }
 
 impl fmt::Display for Cut {
@@ -57,8 +61,14 @@ impl Cut {
 // How long a process that is out of file descriptors waits before it accepts again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+// How long the other side may take to close a connection whose last bytes it was sent.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Accepts and serves connections until it is told to stop; then closes them all.
 pub(crate) async fn accept(listener: TcpListener, desk: Arc<Desk>, stopping: CancellationToken) {
+    // However this ends, what goes on beside requests ends with it.
+    let beside = desk.stopping.clone().drop_guard();
+    let tasks = desk.tasks.clone();
     let doors = Doors { api: http::router(Arc::clone(&desk)), controls: control::router(desk) };
     let mut connections = JoinSet::new();
     let mut number = 0;
@@ -77,6 +87,9 @@ pub(crate) async fn accept(listener: TcpListener, desk: Arc<Desk>, stopping: Can
     }
     drop(listener);
     connections.shutdown().await;
+    drop(beside);
+    tasks.close();
+    tasks.wait().await;
 }
 
 #[derive(Clone)]
@@ -101,25 +114,47 @@ async fn serve(stream: TcpStream, number: ConnectionNumber, doors: Doors) {
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     if let Err(error) = (&mut connection).await
-        && wants_reset(&error)
+        && let Some(cut) = cut_of(&error)
     {
         let stream: TcpStream = connection.into_parts().io.into_inner();
-        // Closing with unsent data thrown away is what makes the kernel send a reset.
-        let _ = stream.set_zero_linger();
+        match cut {
+            Cut::Close => {}
+            Cut::Reset => {
+                // Closing with unsent data thrown away is what makes the kernel send a reset.
+                let _ = stream.set_zero_linger();
+            }
+            Cut::Instead(bytes) => say_farewell(stream, &bytes).await,
+        }
     }
 }
 
+/// Sends the last bytes of a connection. What still comes meanwhile is read away: closing on unread bytes would be a
+/// reset, which may overtake them.
+async fn say_farewell(mut stream: TcpStream, bytes: &[u8]) {
+    if stream.write_all(bytes).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut unread = vec![0; 64 * 1024];
+    let read_away = async { while stream.read(&mut unread).await.is_ok_and(|length| length > 0) {} };
+    // A peer that waits for us to close first has its way.
+    let _ = tokio::time::timeout(FAREWELL, read_away).await;
+}
+
 async fn respond(mut door: Router, request: Request) -> Result<Response, Cut> {
+    let method = request.method().clone();
     let answered: Result<Response, Infallible> = door.call(request).await;
     let Ok(response) = answered;
-    match response.extensions().get::<Cut>() {
-        Some(cut) => Err(*cut),
+    if let Some(cut) = response.extensions().get::<Cut>() {
+        return Err(cut.clone());
+    }
+    match response.extensions().get::<Disguise>().copied() {
+        Some(disguise) => Err(Cut::Instead(render(response, disguise, &method).await)),
         None => Ok(response),
     }
 }
 
-fn wants_reset(error: &hyper::Error) -> bool {
-    error.source().and_then(|source| source.downcast_ref()) == Some(&Cut::Reset)
+fn cut_of(error: &hyper::Error) -> Option<Cut> {
+    error.source()?.downcast_ref().cloned()
 }
 
 /// The error that ends an answer in its middle.

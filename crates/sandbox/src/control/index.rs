@@ -40,10 +40,13 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
     (
         "POST",
         "/_sandbox/faults",
-        "Makes a fault: {\"route\": \"GET /me\", \"/videos/*\" or \"*\", \"kind\", \"times\"? (1; 0 or \"always\"), \
-         \"after\"? (0), and what its kind takes}: status {status, body?, content_type?, headers?}, delay {millis}, hold, cut, \
-         cut-after, reset, truncate, html {status?}, rate-limit {reset_seconds?}, wrong-json {body?}, empty {status?}, \
-         huge {bytes?}, drip {millis}, redirect {location, status?}.",
+        "Makes a fault: {\"route\": \"GET /me\", \"/videos/{video}\", \"/videos/*\" or \"*\", \"kind\", \"times\"? (1; 0 or \
+         \"always\"), \"after\"? (0), \"every\"?, \"probability\"?, \"seed\"? (0), \"in_seconds\"?, \"for_seconds\"?, and what \
+         its kind takes}: status {status, body?, content_type?, headers?}, delay {millis}, hold, cut, cut-after, \
+         cut-during {bytes}, late {millis}, outage, reset, truncate, html {status?}, rate-limit {reset_seconds?, \
+         spend?}, wrong-json {body?}, empty {status?}, huge {bytes?}, garbage, drip {millis, bytes?}, \
+         slow-body {bytes_per_second}, odd-headers {style}, wrong-length {by}, redirect {location, status?}, \
+         list-lag {seconds}, expired-link {status?}, outcome {status, error?}.",
     ),
     ("GET", "/_sandbox/faults", "Lists the faults that are still to happen."),
     ("DELETE", "/_sandbox/faults", "Removes every fault."),
@@ -63,7 +66,12 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
          \"when\"? (\"now\"): \"due\" lets it fail when it would have ended well}.",
     ),
     ("POST", "/_sandbox/videos/{number}/expire-link", "Ends the upload link of its newest version."),
-    ("GET", "/_sandbox/journal", "Shows the last 10,000 requests and how many connections brought them."),
+    (
+        "GET",
+        "/_sandbox/journal",
+        "Shows the last 10,000 requests and how many connections brought them; ?after=N&route=GET /me&limit=N.",
+    ),
+    ("GET", "/_sandbox/journal/live", "Goes on to show them as they come, as server-sent events; ?after=N."),
     ("DELETE", "/_sandbox/journal", "Empties the journal."),
     ("GET", "/_sandbox/credentials", "Shows the first app's credentials again."),
     (

@@ -34,6 +34,16 @@ impl Members {
         }
     }
 
+    /// Whether there is such a member; `null` counts as absent.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// What was not taken yet.
+    pub(crate) fn rest(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// Any value; `null` counts as absent.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())

@@ -87,16 +87,17 @@ impl Body for Huge {
     }
 }
 
-/// Bytes that come one at a time, each after a pause.
+/// Bytes that come a few at a time, each time after a pause.
 pub(crate) struct Drip {
     left: Bytes,
     pause: Duration,
+    at_once: usize,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Drip {
-    pub(crate) fn new(whole: Bytes, pause: Duration) -> Self {
-        Self { left: whole, pause, waiting: None }
+    pub(crate) fn new(whole: Bytes, pause: Duration, at_once: usize) -> Self {
+        Self { left: whole, pause, at_once, waiting: None }
     }
 }
 
@@ -114,7 +115,8 @@ impl Body for Drip {
             return Poll::Pending;
         }
         self.waiting = None;
-        let drop = self.left.split_to(1);
+        let length = self.at_once.min(self.left.len());
+        let drop = self.left.split_to(length);
         Poll::Ready(Some(Ok(Frame::data(drop))))
     }
 }

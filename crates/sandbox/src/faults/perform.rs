@@ -1,28 +1,29 @@
 //! Lets a fault happen to a request.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_LENGTH, DATE};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::fmt::rfc2822::DateTimePrinter;
 
-use super::Effect;
-use super::bodies::{Drip, Halved, Huge};
+use super::bodies::{Drip, Halved};
+use super::instead::instead;
+use super::marks;
+use super::uploads::{CutShort, Slow, is_streamed};
+use super::{Disguise, Effect, ListLag};
 use crate::body;
 use crate::desk::Desk;
-use crate::errors;
-use crate::http::{add_rate_headers, answer, weight};
-use crate::limits::{Standing, Verdict, Weight};
+use crate::http::{answer, note_body};
 use crate::server::Cut;
 
-const PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><title>Vimeo</title></head>\n\
-    <body><h1>Sorry, there was a problem.</h1><p>Please try again in a moment.</p></body></html>\n";
-
 /// Answers a request in the way this fault wants.
-pub(crate) async fn perform(effect: &Effect, desk: &Desk, request: Request, next: Next) -> Response {
+pub(crate) async fn perform(effect: &Effect, desk: &Arc<Desk>, mut request: Request, next: Next) -> Response {
     match effect {
         Effect::Delay { pause } => {
             tokio::time::sleep(*pause).await;
@@ -36,79 +37,76 @@ pub(crate) async fn perform(effect: &Effect, desk: &Desk, request: Request, next
             answer(desk, request, next).await;
             Cut::Close.response()
         }
+        Effect::CutDuring { bytes } if is_streamed(request.method(), request.uri().path()) => {
+            let request = request.map(|whole| Body::new(CutShort::new(whole, *bytes)));
+            answer(desk, request, next).await;
+            Cut::Close.response()
+        }
+        Effect::Late { pause } => {
+            act_later(desk, kept(request).await, next, *pause);
+            Cut::Close.response()
+        }
         Effect::Truncate => truncated(answer(desk, request, next).await).await,
-        Effect::Drip { pause } => {
+        Effect::Drip { pause, bytes } => {
             let (response, whole) = collected(answer(desk, request, next).await).await;
-            response.map(|_| Body::new(Drip::new(whole, *pause)))
+            response.map(|_| Body::new(Drip::new(whole, *pause, *bytes)))
         }
+        Effect::SlowBody { bytes_per_second } => {
+            let request = request.map(|whole| Body::new(Slow::new(whole, *bytes_per_second)));
+            answer(desk, request, next).await
+        }
+        Effect::Disguised { disguise, .. } => disguised(desk, answer(desk, request, next).await, *disguise),
+        Effect::ListLag { lag } => {
+            request.extensions_mut().insert(ListLag(*lag));
+            answer(desk, request, next).await
+        }
+        Effect::ExpiredLink { status } => {
+            marks::kill_link(desk, request.uri().path(), *status);
+            answer(desk, request, next).await
+        }
+        Effect::Outcome { fate } => marks::doom(desk, answer(desk, request, next).await, fate).await,
         _ => {
-            let weight = weight(request.uri());
+            let (parts, sent) = request.into_parts();
             // A connection that is closed on unread bytes is reset, and one that is kept needs them out of the way.
-            let _ = body::read(request.into_body()).await;
-            instead(effect, desk, weight)
+            note_body(desk, &parts, &body::read(sent).await);
+            instead(effect, desk, &parts)
         }
     }
 }
 
-/// What is said instead of an answer, by the faults that keep the API from acting.
-fn instead(effect: &Effect, desk: &Desk, weight: Weight) -> Response {
-    match effect {
-        Effect::Status { status, headers, body } => {
-            let mut response = errors::of_status(*status);
-            if let Some(body) = body {
-                *response.body_mut() = Body::from(body.clone());
-            }
-            for (name, value) in headers {
-                response.headers_mut().insert(name, value.clone());
-            }
-            response
-        }
-        Effect::Html { status } => typed(*status, "text/html; charset=UTF-8", Body::from(PAGE)),
-        Effect::RateLimit { reset } => {
-            let mut response = errors::too_many_requests();
-            let limit = desk.windows().default_limit(weight);
-            let standing = Standing {
-                limit,
-                remaining: 0,
-                reset_at: later(desk.now(), *reset),
-                verdict: Verdict::TooMany,
-            };
-            add_rate_headers(standing, response.headers_mut());
-            response
-        }
-        Effect::WrongJson { body } => typed(StatusCode::OK, "application/json", Body::from(body.clone())),
-        Effect::Empty { status } => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = *status;
-            response
-        }
-        Effect::Huge { bytes } => typed(StatusCode::OK, "application/json", Body::new(Huge::new(*bytes))),
-        Effect::Redirect { status, headers } => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = *status;
-            *response.headers_mut() = headers.clone();
-            response
-        }
-        Effect::Reset => Cut::Reset.response(),
-        // The later five act, and were performed above.
-        Effect::Cut
-        | Effect::CutAfter
-        | Effect::Delay { .. }
-        | Effect::Hold { .. }
-        | Effect::Truncate
-        | Effect::Drip { .. } => Cut::Close.response(),
-    }
+/// The request with its body, which no longer needs the connection.
+async fn kept(request: Request) -> Request {
+    let (parts, sent) = request.into_parts();
+    let body = match body::read_at_most(sent, body::PATIENCE_BYTES).await {
+        Ok(whole) => Body::from(whole),
+        Err(_) => Body::new(CutShort::new(Body::empty(), 0)),
+    };
+    Request::from_parts(parts, body)
 }
 
-fn typed(status: StatusCode, content_type: &'static str, body: Body) -> Response {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+/// Does what was asked after a while, unless the sandbox is stopped or reset before.
+fn act_later(desk: &Arc<Desk>, request: Request, next: Next, pause: Duration) {
+    let over = desk.faults().over();
+    let later = Arc::clone(desk);
+    desk.tasks.spawn(async move {
+        tokio::select! {
+            () = later.stopping.cancelled() => return,
+            () = over.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        answer(&later, request, next).await;
+        later.save().await;
+    });
+}
+
+fn disguised(desk: &Desk, mut response: Response, disguise: Disguise) -> Response {
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&desk.now()).ok();
+    // What the HTTP library would have added.
+    if let Some(date) = date.and_then(|date| HeaderValue::try_from(date).ok()) {
+        response.headers_mut().insert(DATE, date);
+    }
+    response.extensions_mut().insert(disguise);
     response
-}
-
-fn later(now: Timestamp, by: std::time::Duration) -> Timestamp {
-    SignedDuration::try_from(by).ok().and_then(|by| now.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
 }
 
 /// The response with its length announced, and the body that is to be sent under it.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
@@ -111,6 +112,9 @@ pub(crate) struct Upload {
     pub(crate) key: String,
     /// From when on the link is dead, if ever.
     pub(crate) expires_at: Option<Timestamp>,
+    /// What a dead link is answered with, if a fault said so; otherwise it is 404.
+    #[serde(default)]
+    dead_status: Option<u16>,
     pub(crate) received: Received,
     stage: Stage,
     /// When it came to this stage.
@@ -131,7 +135,8 @@ impl Upload {
     pub(super) fn new(new: NewUpload, now: Timestamp) -> Self {
         let NewUpload { approach, size, key, expires_at } = new;
         let (received, stage) = (Received::default(), Stage::Uploading);
-        Self { approach, size, key, expires_at, received, stage, stage_since: now, fate: None }
+        let (dead_status, fate) = (None, None);
+        Self { approach, size, key, expires_at, dead_status, received, stage, stage_since: now, fate }
     }
 
     pub(crate) fn stage(&self) -> &Stage {
@@ -153,11 +158,37 @@ impl Upload {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
+    /// What its link is answered with, whatever is asked of it, once it is dead.
+    pub(crate) fn dead_status(&self, now: Timestamp) -> Option<StatusCode> {
+        let told = self.dead_status.and_then(|status| StatusCode::from_u16(status).ok());
+        self.is_expired(now).then(|| told.unwrap_or(StatusCode::NOT_FOUND))
+    }
+
+    /// Makes the link dead for good, to be answered with this status.
+    pub(crate) fn kill_link(&mut self, status: StatusCode, now: Timestamp) {
+        self.expires_at = Some(now);
+        self.dead_status = Some(status.as_u16());
+    }
+
     /// Books bytes that were received. What follows the last of them begins now.
     pub(crate) fn receive(&mut self, received: Received, now: Timestamp) {
         self.received = received;
         if self.stage == Stage::Uploading && self.is_whole() {
             self.go_on(now);
+        }
+    }
+
+    /// Decides how it is to end; at once, if it is past the point where it would have.
+    pub(crate) fn doom(&mut self, fate: Failure, now: Timestamp) {
+        let is_to_come = match self.stage {
+            Stage::Uploading => true,
+            Stage::TranscodeStarting | Stage::Transcoding => fate.is_of_transcoding(),
+            Stage::Available | Stage::Failed(_) => false,
+        };
+        if is_to_come {
+            self.fate = Some(fate);
+        } else {
+            self.fail(fate, now);
         }
     }
 
