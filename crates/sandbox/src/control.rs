@@ -2,9 +2,11 @@
 //! They are no part of Vimeo, need no credentials, and pass beside the journal, the faults and the rate windows.
 
 mod apps;
+mod guard;
 mod index;
 mod journal;
 pub(crate) mod members;
+mod page;
 mod tokens;
 mod users;
 mod videos;
@@ -14,8 +16,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, patch, post};
 use serde_json::{Value, json};
@@ -40,13 +42,13 @@ pub(crate) fn is_control(path: &str) -> bool {
 /// Every control.
 pub(crate) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
-        .route("/_sandbox", get(index))
-        .route("/_sandbox/", get(index))
+        .route("/_sandbox", get(front))
+        .route("/_sandbox/", get(front))
+        .route("/_sandbox/index.json", get(index))
         .route("/_sandbox/credentials", get(show_credentials))
         .route("/_sandbox/apps", post(apps::create).get(apps::list))
         .route("/_sandbox/apps/{number}", patch(apps::change))
         .route("/_sandbox/codes", post(apps::create_code))
-        .route("/_sandbox/assets/{name}", get(pages::asset))
         .route("/_sandbox/tokens", post(tokens::create).get(tokens::list))
         .route("/_sandbox/tokens/{fingerprint}", delete(tokens::revoke))
         .route("/_sandbox/users", get(users::list).post(users::create))
@@ -65,6 +67,9 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
         .layer(from_fn_with_state(Arc::clone(&desk), save))
+        .layer(from_fn(guard::keep_strangers_out))
+        // They tell nobody anything, and the pages for users need them too.
+        .route("/_sandbox/assets/{name}", get(pages::asset))
         .with_state(desk)
 }
 
@@ -72,6 +77,16 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
 async fn save(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     desk.save().await;
+    response
+}
+
+/// `GET /_sandbox/`: a page for browsers, a list for everybody else.
+async fn front(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
+    if page::is_wanted(&headers) {
+        return page::show(&desk);
+    }
+    let mut response = index().await;
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     response
 }
 

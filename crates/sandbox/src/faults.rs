@@ -21,6 +21,7 @@ use crate::state::{VersionId, VideoId};
 use timing::{Due, NewTiming, Timing};
 
 pub(crate) use effect::Effect;
+pub(crate) use kinds::kinds;
 pub(crate) use perform::perform;
 pub(crate) use raw::{Disguise, render};
 pub(crate) use read::read;

@@ -1,4 +1,4 @@
-//! Pages for people: one look, no scripts, nothing from elsewhere, and nothing that another site could frame or keep.
+//! Pages for people: one look, scripts on one page only, nothing from elsewhere, and nothing that another site could frame or keep.
 
 use askama::Template;
 use axum::body::Body;
@@ -15,25 +15,44 @@ use axum::response::{IntoResponse as _, Response};
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-const ASSETS: [(&str, &str, &str); 2] = [
-    ("sandbox.css", "text/css; charset=utf-8", include_str!("../assets/sandbox.css")),
+/// The same with the sandbox's own script, which speaks to the sandbox only. Its forms are the script's, and go nowhere.
+const SCRIPTED_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; \
+                               connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+const ASSETS: [(&str, &str, &str); 5] = [
+    ("sandbox.css", STYLE, include_str!("../assets/sandbox.css")),
+    ("desk.css", STYLE, include_str!("../assets/desk.css")),
+    ("sandbox.js", SCRIPT, include_str!("../assets/sandbox.js")),
+    ("journal.js", SCRIPT, include_str!("../assets/journal.js")),
     ("icon.svg", "image/svg+xml", include_str!("../assets/icon.svg")),
 ];
 
 /// A page, with the headers that every page has.
 pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response {
+    render(status, template, POLICY)
+}
+
+/// A page with the sandbox's own script.
+pub(crate) fn scripted_page(status: StatusCode, template: &impl Template) -> Response {
+    render(status, template, SCRIPTED_POLICY)
+}
+
+fn render(status: StatusCode, template: &impl Template, policy: &'static str) -> Response {
     // A template that only fills in texts cannot fail.
     let mut response = Response::new(Body::from(template.render().unwrap_or_default()));
     *response.status_mut() = status;
-    protect(&mut response, "text/html; charset=utf-8");
+    protect(&mut response, "text/html; charset=utf-8", policy);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-fn protect(response: &mut Response, content_type: &'static str) {
+fn protect(response: &mut Response, content_type: &'static str, policy: &'static str) {
     let constant: [(HeaderName, &'static str); 5] = [
         (CONTENT_TYPE, content_type),
-        (CONTENT_SECURITY_POLICY, POLICY),
+        (CONTENT_SECURITY_POLICY, policy),
         (X_FRAME_OPTIONS, "DENY"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
@@ -61,7 +80,7 @@ pub(crate) async fn asset(Path(wanted): Path<String>) -> Response {
         return message(StatusCode::NOT_FOUND, "There is no such file", &["No page of the sandbox uses it."]);
     };
     let mut response = (*text).into_response();
-    protect(&mut response, content_type);
+    protect(&mut response, content_type, POLICY);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

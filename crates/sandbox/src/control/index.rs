@@ -2,7 +2,8 @@
 
 /// Every control, and what its body takes.
 pub(super) const INDEX: &[(&str, &str, &str)] = &[
-    ("GET", "/_sandbox/", "This list."),
+    ("GET", "/_sandbox/", "This list; for a browser a page to see and steer everything."),
+    ("GET", "/_sandbox/index.json", "This list, for a browser too."),
     (
         "POST",
         "/_sandbox/apps",

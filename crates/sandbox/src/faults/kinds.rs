@@ -46,6 +46,11 @@ const HUGE_BYTES: u64 = 64 * 1024 * 1024;
 const RESET_SECONDS: u64 = 30;
 const WRONG_JSON: &str = r#"{"unexpected":["this","is","not","what","was","asked","for"]}"#;
 
+/// Every kind, with the members that it knows beside the common ones.
+pub(crate) fn kinds() -> &'static [(&'static str, &'static [&'static str])] {
+    &KINDS
+}
+
 /// The names of all kinds, for a sentence.
 pub(super) fn names() -> String {
     KINDS.map(|(name, _)| name).join(", ")
