@@ -1,0 +1,292 @@
+// The journal, live: what the server tells of each request, newest first. It holds what the sandbox holds, and shows the
+// newest of it, so that ten thousand requests are no burden.
+
+const HELD_MAX = 10_000;
+const SHOWN_MAX = 200;
+const LOADED_MAX = 1000;
+const REFRESH_PAUSE_MILLIS = 300;
+const RETRY_MILLIS = 3000;
+
+const part = (name) => document.getElementById(name);
+
+// Characters that hide or turn around what stands beside them.
+const DECEPTIVE = /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
+const PATH_CHARACTERS_MAX = 200;
+
+function presentable(text) {
+  const shown = text.slice(0, PATH_CHARACTERS_MAX).replace(DECEPTIVE, '\ufffd');
+  return text.length > PATH_CHARACTERS_MAX ? `${shown}…` : shown;
+}
+
+const query = (entry) => (entry.query ? `?${entry.query}` : '');
+const who = (entry) => entry.user ?? entry.app ?? '';
+const clock = (at) => {
+  const date = new Date(at);
+  return `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, '0')}`;
+};
+
+// What a filter is looked for in.
+const searched = (entry) =>
+  [entry.number, entry.method, entry.path + query(entry), entry.status ?? 'cut', entry.fault, entry.user, entry.app, entry.user_agent]
+    .join(' ').toLowerCase();
+
+export function followJournal({ ask, refresh }) {
+  const entries = new Map();
+  const rows = new Map();
+  const opened = new Set();
+  const state = { words: [], paused: false, pausedAt: 0, due: false, refreshDue: false, loading: false, heard: [] };
+
+  // --- Showing ---
+
+  function fill(row, entry) {
+    const set = (selector, text) => { row.querySelector(selector).textContent = text; };
+    set('.opener', entry.number);
+    set('.time', clock(entry.at));
+    set('.method', entry.method);
+    set('.path', presentable(entry.path + query(entry)));
+    set('.status', entry.status ?? (entry.done ? 'cut' : '…'));
+    set('.tag', entry.fault ?? '');
+    set('.who', who(entry));
+    set('.millis', entry.millis ?? '');
+    row.querySelector('.opener').setAttribute('aria-label', `${entry.number}: details`);
+    row.querySelector('.status').dataset.class = String(entry.status ?? 'cut')[0];
+    row.querySelector('.tag').hidden = !entry.fault;
+  }
+
+  function details(entry) {
+    const row = document.createElement('tr');
+    row.className = 'details';
+    row.id = `entry-${entry.number}`;
+    const cell = row.insertCell();
+    cell.colSpan = 6;
+    const list = document.createElement('dl');
+    const add = (name, value, tag = 'code') => {
+      if (value === null || value === undefined || value === '') {
+        return;
+      }
+      const pair = document.createElement('div');
+      const term = document.createElement('dt');
+      const text = document.createElement('dd');
+      const shown = document.createElement(tag);
+      term.textContent = name;
+      shown.textContent = value;
+      text.append(shown);
+      pair.append(term, text);
+      list.append(pair);
+    };
+    add('arrived', entry.at);
+    add('answered', entry.answered_at && `${entry.answered_at}, after ${entry.millis} ms`);
+    add('path', entry.path);
+    for (const [name, value] of new URLSearchParams(entry.query ?? '')) {
+      add(`?${name}`, value);
+    }
+    add('route', entry.route ?? 'none: there is no such route');
+    add('fault', entry.fault);
+    add('user', entry.user);
+    add('app', entry.app);
+    const { scheme, client_id: id, fingerprint } = entry.authorization ?? {};
+    add('Authorization', scheme && [scheme, id, fingerprint && `fingerprint ${fingerprint}`].filter(Boolean).join(', '));
+    add('Accept', entry.accept);
+    add('Content-Type', entry.content_type);
+    add('User-Agent', entry.user_agent);
+    add('connection', entry.connection);
+    add('bytes sent', entry.request_bytes);
+    add('body', entry.body && JSON.stringify(entry.body, null, 2), 'pre');
+    cell.append(list);
+    return row;
+  }
+
+  // Opens or closes the details of a row, as `opened` has it.
+  function unfold(row, entry) {
+    const isOpen = opened.has(entry.number);
+    const button = row.querySelector('.opener');
+    row.details?.remove();
+    row.details = isOpen ? details(entry) : undefined;
+    button.setAttribute('aria-expanded', String(isOpen));
+    if (isOpen) {
+      row.after(row.details);
+      button.setAttribute('aria-controls', row.details.id);
+    } else {
+      button.removeAttribute('aria-controls');
+    }
+  }
+
+  function rowOf(entry) {
+    let row = rows.get(entry.number);
+    if (!row) {
+      row = part('entry').content.firstElementChild.cloneNode(true);
+      row.querySelector('.opener').addEventListener('click', () => {
+        const { number } = entry;
+        opened.has(number) ? opened.delete(number) : opened.add(number);
+        unfold(row, entries.get(number) ?? entry);
+      });
+      rows.set(entry.number, row);
+      entry.isNew = true;
+    }
+    if (entry.isNew) {
+      entry.isNew = false;
+      fill(row, entry);
+      if (opened.has(entry.number)) {
+        row.details?.remove();
+        row.details = details(entry);
+      }
+    }
+    return row;
+  }
+
+  function wanted() {
+    const found = [];
+    const numbers = [...entries.keys()].sort((one, other) => other - one);
+    for (const number of numbers) {
+      const entry = entries.get(number);
+      if (state.paused && number > state.pausedAt) {
+        continue;
+      }
+      if (state.words.every((word) => entry.searched.includes(word))) {
+        found.push(entry);
+        if (found.length === SHOWN_MAX) {
+          break;
+        }
+      }
+    }
+    return found;
+  }
+
+  function show() {
+    state.due = false;
+    const found = wanted();
+    const body = part('journal-rows');
+    const next = found.flatMap((entry) => {
+      const row = rowOf(entry);
+      return row.details ? [row, row.details] : [row];
+    });
+    const kept = new Set(next);
+    for (const child of [...body.children]) {
+      if (!kept.has(child)) {
+        child.remove();
+      }
+    }
+    next.forEach((row, place) => {
+      if (body.children[place] !== row) {
+        body.insertBefore(row, body.children[place] ?? null);
+      }
+    });
+    for (const number of rows.keys()) {
+      if (!kept.has(rows.get(number))) {
+        rows.delete(number);
+      }
+    }
+    note(found.length);
+  }
+
+  function note(shown) {
+    const waiting = state.paused ? [...entries.keys()].filter((number) => number > state.pausedAt).length : 0;
+    const first = entries.size === 0
+      ? 'Nothing was asked yet.'
+      : `${shown === SHOWN_MAX ? `The newest ${SHOWN_MAX}` : shown} of ${entries.size} ${state.words.length > 0 ? 'match and ' : ''}are shown.`;
+    const link = part('journal-note').querySelector('a');
+    part('journal-note').replaceChildren(`${first} ${waiting > 0 ? `${waiting} more came since the pause. ` : ''}The journal keeps 10,000: `, link, '.');
+  }
+
+  function later() {
+    if (!state.due) {
+      state.due = true;
+      requestAnimationFrame(show);
+    }
+  }
+
+  // --- Hearing ---
+
+  function hold(entry, done) {
+    entry.done = done;
+    entry.isNew = true;
+    entry.searched = searched(entry);
+    entries.set(entry.number, entry);
+    if (entries.size > HELD_MAX) {
+      entries.delete(entries.keys().next().value);
+    }
+    later();
+  }
+
+  function clear() {
+    for (const known of [entries, rows, opened]) {
+      known.clear();
+    }
+    part('journal-rows').replaceChildren();
+    state.pausedAt = 0;
+    later();
+  }
+
+  // Reads what the sandbox holds, in the place of what was held here.
+  async function load() {
+    try {
+      state.heard = [];
+      state.loading = true;
+      const { requests } = await ask('GET', `/_sandbox/journal?limit=${LOADED_MAX}`);
+      clear();
+      requests.forEach((entry) => hold(entry, entry.status !== null));
+      // What came while that was on its way.
+      state.heard.forEach(([entry, done]) => hold(entry, done));
+    } catch {
+      // Then the connection is lost again, and what brings it back loads.
+    } finally {
+      state.loading = false;
+    }
+  }
+
+  function said(name, text) {
+    part('journal-state').dataset.state = name;
+    part('journal-state').textContent = text;
+  }
+
+  function listen() {
+    const source = new EventSource('/_sandbox/journal/live');
+    const hear = (done) => ({ data }) => {
+      const entry = JSON.parse(data);
+      hold(entry, done);
+      if (state.loading) {
+        state.heard.push([entry, done]);
+      }
+      if (done && !state.refreshDue) {
+        // What was asked may have changed what the tables show.
+        state.refreshDue = true;
+        setTimeout(() => { state.refreshDue = false; refresh(); }, REFRESH_PAUSE_MILLIS);
+      }
+    };
+    source.addEventListener('arrived', hear(false));
+    source.addEventListener('settled', hear(true));
+    source.addEventListener('open', () => {
+      said('live', 'Live');
+      // Whatever was missed is in there, also after another sandbox has taken the place of the first.
+      load();
+    });
+    source.addEventListener('error', () => {
+      said('lost', 'Connection lost, trying again…');
+      if (source.readyState === EventSource.CLOSED) {
+        setTimeout(listen, RETRY_MILLIS);
+      }
+    });
+  }
+
+  part('journal-filter').addEventListener('input', ({ target }) => {
+    state.words = target.value.toLowerCase().split(/\s+/).filter(Boolean);
+    later();
+  });
+  part('journal-pause').addEventListener('click', ({ currentTarget }) => {
+    state.paused = !state.paused;
+    state.pausedAt = Math.max(0, ...entries.keys());
+    currentTarget.setAttribute('aria-pressed', String(state.paused));
+    later();
+  });
+  listen();
+
+  return {
+    empty: clear,
+    // Somebody else has emptied it.
+    noteEmptied() {
+      if (entries.size > 0 && !state.paused) {
+        load();
+      }
+    },
+  };
+}
