@@ -8,6 +8,7 @@
 mod apps;
 mod binary;
 mod browser;
+mod browser_pages;
 mod clients;
 mod consent;
 mod controls;

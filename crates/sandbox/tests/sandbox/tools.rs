@@ -14,12 +14,16 @@ pub(crate) fn find_tool(path: &str) -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_vimeo-sandbox")).ancestors();
     let found = target.map(|folder| folder.join("tools").join(path)).find(|tool| tool.exists());
     if found.is_none() {
-        let why = format!("target/tools/{path} is missing; run ./test once, it installs it");
-        assert!(variable("CI").is_none(), "{why}");
-        // Past the capture of the test's output.
-        std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
+        skip(&format!("target/tools/{path} is missing; run ./test once, it installs it"));
     }
     found
+}
+
+/// Says aloud that a test is skipped. In CI that is a failure.
+pub(crate) fn skip(why: &str) {
+    assert!(variable("CI").is_none(), "{why}");
+    // Past the capture of the test's output.
+    std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
 }
 
 #[expect(clippy::disallowed_methods, reason = "where a test runs is no configuration of the service")]

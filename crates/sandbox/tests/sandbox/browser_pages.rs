@@ -1,0 +1,44 @@
+//! The pages in a real browser, used with the keyboard alone and checked for accessibility.
+
+use std::path::{Path, PathBuf};
+
+use sandbox::{DEFAULT_REDIRECT_URI, Options, Pace};
+
+use crate::harness::Desk;
+use crate::tools::{Program, find_tool, program, skip};
+
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_consent_page_is_used_with_a_keyboard() {
+    see("consent.js", "light\ndark\nlight-narrow\ndark-narrow\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_desk_is_used_with_a_keyboard() {
+    see("desk.js", "light\ndark\nlight-narrow\ndark-narrow\nstrain\n").await;
+}
+
+/// Runs a script beside a sandbox of its own. It checks what it sees, and says how far it came.
+async fn see(script: &str, steps: &str) {
+    let Some(packages) = find_tool("sandbox-browser/node_modules") else { return };
+    if !Path::new(CHROMIUM).exists() {
+        skip(&format!("{CHROMIUM} is missing; run ./test once, it installs it"));
+        return;
+    }
+    let desk = Desk::with(Options { pace: Pace::ByHand, ..Options::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program("node");
+    command
+        .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(script))
+        .env("NODE_PATH", packages)
+        .env("CHROMIUM", CHROMIUM)
+        .env("BASE_URL", &desk.running.base_url)
+        .env("CLIENT_ID", &desk.running.client_id)
+        .env("ACCESS_TOKEN", &desk.running.access_token)
+        .env("REDIRECT_URI", DEFAULT_REDIRECT_URI)
+        .env("SCREENSHOTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join("sandbox-pages"))
+        .env("HOME", folder.path())
+        .env("TMPDIR", folder.path());
+    assert_eq!(Program::start(command).finish(), steps);
+}
