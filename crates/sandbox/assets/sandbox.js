@@ -4,14 +4,21 @@
 import { followJournal } from './journal.js';
 
 const REFRESH_MILLIS = 2000;
-const COPIED_MILLIS = 2000;
+const SAID_MILLIS = 4000;
 
 const find = (selector, root = document) => root.querySelector(selector);
 const findAll = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-// Says something to whoever does not see the page change.
-function say(text) {
+let forgetting;
+
+// Says something, for a while; what went wrong stays until something else is said.
+function say(text, how = 'for a while') {
+  clearTimeout(forgetting);
   find('#said').textContent = text;
+  find('#said').dataset.how = how;
+  if (how === 'for a while') {
+    forgetting = setTimeout(() => say('', 'no more'), SAID_MILLIS);
+  }
 }
 
 // Asks a control. Gives what it answers; what it refuses is thrown, with its sentence.
@@ -134,7 +141,7 @@ async function press(button) {
     if (complaint) {
       complaint.textContent = error.message;
     } else {
-      say(error.message);
+      say(error.message, 'wrong');
     }
   }
   await refresh();
@@ -210,23 +217,19 @@ async function submit(form) {
   await refresh();
 }
 
-async function copy(button) {
-  const text = button.textContent;
+async function copy(text) {
   try {
-    await navigator.clipboard.writeText(button.dataset.copy);
-    button.textContent = 'Copied';
+    await navigator.clipboard.writeText(text);
     say('Copied');
   } catch {
-    button.textContent = 'Not allowed';
-    say('The browser does not let the page copy. Select the text and copy it yourself.');
+    say('The browser does not let the page copy. Select the text and copy it yourself.', 'wrong');
   }
-  setTimeout(() => { button.textContent = text; }, COPIED_MILLIS);
 }
 
 document.addEventListener('click', ({ target }) => {
   const button = target.closest('button');
   if (button?.dataset.copy) {
-    copy(button);
+    copy(button.dataset.copy);
   } else if (button?.dataset.control) {
     press(button);
   }

@@ -1,47 +1,59 @@
 // The pages for users, seen and used as a person with a keyboard does.
 
 const assert = require('node:assert/strict');
-const { LOOKS, launch, look, open, pressOn, tabTo, typeInto } = require('./watch.js');
+const http = require('node:http');
+const { BASE_URL, LOOKS, launch, look, open, pressOn, tabTo, typeInto } = require('./watch.js');
 
-const { CLIENT_ID, REDIRECT_URI } = process.env;
+const { CLIENT_ID } = process.env;
 
-function link(more) {
+// The app that users are sent back to.
+async function startApp() {
+  const server = http.createServer((request, response) => {
+    response.setHeader('Content-Type', 'text/html');
+    response.end('<!doctype html><link rel="icon" href="data:,"><title>The app</title>');
+  });
+  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  const uri = `http://127.0.0.1:${server.address().port}/back`;
+  const { apps } = await (await fetch(`${BASE_URL}/_sandbox/apps`)).json();
+  const known = apps.find((app) => app.client_id === CLIENT_ID);
+  const told = await fetch(`${BASE_URL}/_sandbox${known.uri}`, { method: 'PATCH', body: JSON.stringify({ redirect_uris: [uri] }) });
+  assert.equal(told.status, 200);
+  return { server, uri };
+}
+
+function link(uri) {
   const query = new URLSearchParams({
-    response_type: 'code', client_id: CLIENT_ID, redirect_uri: REDIRECT_URI,
-    scope: 'public private upload edit <script>alert(1)</script>', state: 'a state', ...more,
+    response_type: 'code', client_id: CLIENT_ID, redirect_uri: uri,
+    scope: 'public private upload edit <script>alert(1)</script>', state: 'a state',
   });
   return `/oauth/authorize?${query}`;
 }
 
-// Answers in the app's place. Gives where the browser was sent.
-async function answered(page) {
-  await page.waitForURL((url) => url.href.startsWith(REDIRECT_URI));
+// What the app is told when the browser comes back.
+async function answered(page, uri) {
+  await page.waitForURL((url) => url.href.startsWith(uri));
   return new URL(page.url()).searchParams;
 }
 
-async function ask(browser, style) {
+async function ask(browser, style, uri) {
   const watched = await open(browser, style);
   const { page, expected } = watched;
-  await page.route(`${REDIRECT_URI}**`, (route) => route.fulfill({
-    contentType: 'text/html', body: '<!doctype html><link rel="icon" href="data:,"><title>The app</title>',
-  }));
-
-  await page.goto(link());
+  await page.goto(link(uri));
   await look(watched, 'consent');
   await pressOn(page, page.locator('#scope-upload'), 'Space');
   assert.equal(await page.locator('#scope-upload').isChecked(), false);
   await look(watched, 'consent-declined');
   await pressOn(page, page.getByRole('button', { name: 'Allow' }));
-  const allowed = await answered(page);
+  const allowed = await answered(page, uri);
   assert.ok(allowed.get('code'));
   assert.equal(allowed.get('state'), 'a state');
 
-  await page.goto(link());
+  await page.goto(link(uri));
   await pressOn(page, page.getByRole('button', { name: 'Deny' }));
-  assert.equal((await answered(page)).get('error'), 'access_denied');
+  assert.equal((await answered(page, uri)).get('error'), 'access_denied');
 
   expected.push(/status of 400/);
-  await page.goto(link({ redirect_uri: 'http://elsewhere.example/' }));
+  await page.goto(link('http://elsewhere.example/'));
   await look(watched, 'consent-error');
 
   await page.goto('/activate');
@@ -55,14 +67,16 @@ async function ask(browser, style) {
 }
 
 async function main() {
+  const { server, uri } = await startApp();
   const browser = await launch();
   try {
     for (const style of LOOKS) {
-      await ask(browser, style);
+      await ask(browser, style, uri);
       console.log(style.name);
     }
   } finally {
     await browser.close();
+    server.close();
   }
 }
 

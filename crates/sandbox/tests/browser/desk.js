@@ -9,6 +9,7 @@ const MANY = 1200;
 
 async function control(method, path, body) {
   const reply = await fetch(`${BASE_URL}/_sandbox/${path}`, { method, body: body && JSON.stringify(body) });
+  assert.ok(reply.ok, `${method} ${path}: ${reply.status}`);
   return reply.status === 204 ? undefined : reply.json();
 }
 
@@ -21,7 +22,7 @@ async function isLive(page) {
 // Something in every table, and something evil in every place that others fill.
 async function furnish() {
   await control('POST', 'reset');
-  await control('POST', 'apps', { name: EVIL, redirect_uris: ['http://localhost:8080/<script>'] });
+  await control('POST', 'apps', { name: EVIL, redirect_uris: ['http://localhost:8080/callback'] });
   await control('POST', 'users', { name: EVIL, plan: 'starter', quota: { periodic: { max: 1000000, used: 400000 } } });
   const headers = { 'User-Agent': EVIL, 'Content-Type': 'application/json', 'Tus-Resumable': '1.0.0' };
   const body = JSON.stringify({ name: EVIL, upload: { approach: 'tus', size: 2048 } });
@@ -68,7 +69,7 @@ async function makeToken(page) {
   await made.waitFor();
   const token = await made.textContent();
   await pressOn(page, page.getByRole('button', { name: 'Copy the new token' }));
-  await page.locator('.made button', { hasText: 'Copied' }).waitFor();
+  await page.locator('#said', { hasText: 'Copied' }).waitFor();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), token);
   assert.equal((await api('GET', '/me', { token })).status, 200);
   const { scope } = await (await api('GET', '/oauth/verify', { token })).json();

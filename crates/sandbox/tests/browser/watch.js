@@ -62,6 +62,7 @@ async function look(watched, name) {
   const violations = found.violations.map(({ id, nodes }) =>
     `${id}: ${nodes.map((node) => `${node.target.join(' ')} ${node.failureSummary}`).join(' | ')}`);
   fs.mkdirSync(SCREENSHOTS, { recursive: true });
+  await page.evaluate(() => scrollTo({ top: 0, behavior: 'instant' }));
   await page.screenshot({ path: path.join(SCREENSHOTS, `${name}-${lookName}.png`), fullPage: true });
   assert.deepEqual(violations, [], `${name} in ${lookName}`);
   const { scrollWidth, clientWidth } = await page.evaluate(() => {

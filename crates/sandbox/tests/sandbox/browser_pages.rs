@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sandbox::{DEFAULT_REDIRECT_URI, Options, Pace};
+use sandbox::{Options, Pace};
 
 use crate::harness::Desk;
 use crate::tools::{Program, find_tool, program, skip};
@@ -36,7 +36,6 @@ async fn see(script: &str, steps: &str) {
         .env("BASE_URL", &desk.running.base_url)
         .env("CLIENT_ID", &desk.running.client_id)
         .env("ACCESS_TOKEN", &desk.running.access_token)
-        .env("REDIRECT_URI", DEFAULT_REDIRECT_URI)
         .env("SCREENSHOTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join("sandbox-pages"))
         .env("HOME", folder.path())
         .env("TMPDIR", folder.path());

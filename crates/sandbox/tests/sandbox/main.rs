@@ -27,6 +27,7 @@ mod nonsense;
 mod oauth;
 mod offsets;
 mod open;
+mod page;
 mod pulls;
 mod redirects;
 mod refusals;
