@@ -133,9 +133,11 @@ mod tests {
             }
             assert!(is_let_in(&Method::GET, &[host, more]), "{more:?}");
         }
-        for more in
-            [("origin", "http://127.0.0.1:9300"), ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none")]
-        {
+        for more in [
+            ("origin", "http://127.0.0.1:9300"),
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-site", "none"),
+        ] {
             assert!(is_let_in(&Method::POST, &[host, more]), "{more:?}");
         }
         assert!(!is_let_in(&Method::POST, &[("origin", "http://127.0.0.1:9300")]));

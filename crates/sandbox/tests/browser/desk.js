@@ -231,8 +231,15 @@ async function strain(browser) {
   }
   assert.equal(await still.page.locator('#journal-rows tr').count(), 50);
   assert.equal(await still.page.locator('main button:visible').count(), 0);
-  await look(still, 'desk-without-script');
   await still.context.close();
+
+  // The same page, where its script does not arrive but others may run.
+  const bare = await open(browser, LOOKS[0]);
+  bare.expected.push(/ERR_FAILED/);
+  await bare.page.route('**/*.js', (route) => route.abort());
+  await bare.page.goto('/_sandbox/');
+  await look(bare, 'desk-without-script');
+  await bare.context.close();
 }
 
 async function main() {

@@ -40,7 +40,11 @@ impl AppRow {
             kind,
             client_id: app.client_id.clone(),
             client_secret: app.client_secret.clone(),
-            redirect_uris: app.redirect_uris.iter().map(|uri| presentable(uri, PATH_CHARACTERS_MAX)).collect(),
+            redirect_uris: app
+                .redirect_uris
+                .iter()
+                .map(|uri| presentable(uri, PATH_CHARACTERS_MAX))
+                .collect(),
             uris_json: json!(app.redirect_uris).to_string(),
             is_guest: app.is_guest,
         }
@@ -145,7 +149,8 @@ pub(super) struct VersionRow {
 
 impl VideoRow {
     pub(super) fn of(video: &Video, users: &[SeenUser]) -> Self {
-        let newest = video.versions.iter().max_by_key(|version| version.id).map(|version| version.upload.stage());
+        let newest =
+            video.versions.iter().max_by_key(|version| version.id).map(|version| version.upload.stage());
         let is_uploading = matches!(newest, Some(Stage::Uploading));
         let is_transcoding = matches!(newest, Some(Stage::TranscodeStarting | Stage::Transcoding));
         let status = if is_uploading { "uploading_error" } else { "transcoding_error" };

@@ -42,7 +42,11 @@ fn orders() -> [(&'static str, &'static str, Value); 12] {
             "in the middle, after 64 KiB",
             json!({"route": "PATCH /files/*", "kind": "cut-during", "bytes": 65536}),
         ),
-        ("Expire a link", "404 to an upload's bytes", json!({"route": "PATCH /files/*", "kind": "expired-link"})),
+        (
+            "Expire a link",
+            "404 to an upload's bytes",
+            json!({"route": "PATCH /files/*", "kind": "expired-link"}),
+        ),
         (
             "Fail to transcode",
             "the next new video",
@@ -55,19 +59,17 @@ fn orders() -> [(&'static str, &'static str, Value); 12] {
             "500, until removed",
             json!({"route": "*", "kind": "status", "status": 500, "probability": 0.2}),
         ),
-        (
-            "Outage",
-            "no answers for a minute",
-            json!({"route": "*", "kind": "outage", "for_seconds": 60}),
-        ),
+        ("Outage", "no answers for a minute", json!({"route": "*", "kind": "outage", "for_seconds": 60})),
     ]
 }
 
 /// Whether a fault is what this order makes, as far as faults show what they were ordered as.
 fn is_made_by(fault: &Value, order: &Value) -> bool {
-    order.as_object().into_iter().flatten().all(|(name, value)| {
-        name == "for_seconds" || fault.get(name).is_some_and(|shown| shown == value)
-    })
+    order
+        .as_object()
+        .into_iter()
+        .flatten()
+        .all(|(name, value)| name == "for_seconds" || fault.get(name).is_some_and(|shown| shown == value))
 }
 
 #[cfg(test)]
