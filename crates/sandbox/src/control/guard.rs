@@ -1,7 +1,7 @@
 //! Keeps other people's web pages away from the controls, which need no credentials.
 //!
-//! Only this machine reaches the sandbox, but so does whatever its browser shows. A page elsewhere could send requests
-//! that change something, or have a name of its own lead to 127.0.0.1 and read the answers too.
+//! Only this machine reaches the sandbox, but so does whatever its browser shows. A page elsewhere could send
+//! requests that change something, or have a name of its own lead to 127.0.0.1 and read the answers too.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -13,10 +13,10 @@ use axum::response::Response;
 
 use super::refused;
 
-const STRANGE_HOST: &str = "The controls answer under a name of this machine only, such as 127.0.0.1 or localhost. The \
-                            Host header names another one.";
-const STRANGE_ORIGIN: &str = "This request comes from a web page of another origin, and such pages may not use the controls. \
-                              Send it from a program, or from the page at /_sandbox/.";
+const STRANGE_HOST: &str = "The controls answer under a name of this machine only, such as 127.0.0.1 or \
+                            localhost. The Host header names another one.";
+const STRANGE_ORIGIN: &str = "This request comes from a web page of another origin, and such pages may not use \
+                              the controls. Send it from a program, or from the page at /_sandbox/.";
 
 /// Lets a request through, or refuses it with 403.
 pub(super) async fn keep_strangers_out(request: Request, next: Next) -> Response {
@@ -41,8 +41,8 @@ fn objection(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     is_from_elsewhere.then_some(STRANGE_ORIGIN)
 }
 
-/// Whether a Host header can only mean this machine. A name without a dot cannot be had by anybody else, nor one below
-/// `localhost`.
+/// Whether a Host header can only mean this machine. A name without a dot cannot be had by anybody else, nor one
+/// below `localhost`.
 fn names_this_machine(host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else { return false };
     let without_port = match host.rsplit_once(':') {

@@ -48,6 +48,8 @@ struct DeskPage {
 struct Hidden {
     videos: usize,
     tokens: usize,
+    apps: usize,
+    users: usize,
 }
 
 /// Whether a client would rather have a page than JSON. Browsers name `text/html`; whoever takes anything does not.
@@ -126,11 +128,13 @@ struct SeenUser {
 fn world(desk: &Desk) -> World {
     let world = desk.world_by_now();
     let tokens = world.list_tokens();
-    let count = world.list_videos().count();
+    let hidden = |count: usize| count.saturating_sub(ROWS_SHOWN_MAX);
     World {
         hidden: Hidden {
-            videos: count.saturating_sub(ROWS_SHOWN_MAX),
-            tokens: tokens.len().saturating_sub(ROWS_SHOWN_MAX),
+            videos: hidden(world.list_videos().count()),
+            tokens: hidden(tokens.len()),
+            apps: hidden(world.list_apps().count()),
+            users: hidden(world.list_users().count()),
         },
         apps: world.list_apps().take(ROWS_SHOWN_MAX).cloned().collect(),
         tokens: tokens.into_iter().rev().take(ROWS_SHOWN_MAX).cloned().collect(),

@@ -108,6 +108,20 @@ async fn the_page_shows_everything_without_a_script() {
 }
 
 #[tokio::test]
+async fn long_tables_are_cut_and_say_so() {
+    let desk = Desk::strict().await;
+    for number in 0..205 {
+        let order = json!({"app": "/apps/240001", "user": {"name": format!("User {number}.")}});
+        let made = desk.control("POST", "tokens", &order).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+    }
+    let text = page(&desk).await.text();
+    assert!(text.contains("The newest 200 are shown; 6 older ones are not."));
+    assert!(text.contains("The oldest 200 are shown; 6 newer ones are not."));
+    assert!(text.contains("User 1."));
+}
+
+#[tokio::test]
 async fn what_others_have_written_is_shown_as_text() {
     let desk = Desk::strict().await;
     desk.control("POST", "apps", &json!({"name": EVIL})).await;
