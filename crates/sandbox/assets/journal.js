@@ -19,6 +19,7 @@ function presentable(text) {
 }
 
 const query = (entry) => (entry.query ? `?${entry.query}` : '');
+const statusOf = (entry) => entry.status ?? (entry.settled ? 'cut' : '…');
 const who = (entry) => entry.user ?? entry.app ?? '';
 const clock = (at) => {
   const date = new Date(at);
@@ -27,7 +28,7 @@ const clock = (at) => {
 
 // What a filter is looked for in.
 const searched = (entry) =>
-  [entry.number, entry.method, entry.path + query(entry), entry.status ?? 'cut', entry.fault, entry.user, entry.app, entry.user_agent]
+  [entry.number, entry.method, entry.path + query(entry), statusOf(entry), entry.fault, entry.user, entry.app, entry.user_agent]
     .join(' ').toLowerCase();
 
 export function followJournal({ ask, refresh }) {
@@ -44,12 +45,12 @@ export function followJournal({ ask, refresh }) {
     set('.time', clock(entry.at));
     set('.method', entry.method);
     set('.path', presentable(entry.path + query(entry)));
-    set('.status', entry.status ?? (entry.done ? 'cut' : '…'));
+    set('.status', statusOf(entry));
     set('.tag', entry.fault ?? '');
     set('.who', who(entry));
     set('.millis', entry.millis ?? '');
     row.querySelector('.opener').setAttribute('aria-label', `${entry.number}: details`);
-    row.querySelector('.status').dataset.class = String(entry.status ?? 'cut')[0];
+    row.querySelector('.status').dataset.class = String(statusOf(entry))[0];
     row.querySelector('.tag').hidden = !entry.fault;
   }
 
@@ -96,41 +97,39 @@ export function followJournal({ ask, refresh }) {
     return row;
   }
 
-  // Opens or closes the details of a row, as `opened` has it.
+  // Gives a row its details, or takes them, as `opened` has it. Where they stand is `show`'s to say.
   function unfold(row, entry) {
-    const isOpen = opened.has(entry.number);
     const button = row.querySelector('.opener');
-    row.details?.remove();
-    row.details = isOpen ? details(entry) : undefined;
-    button.setAttribute('aria-expanded', String(isOpen));
-    if (isOpen) {
-      row.after(row.details);
+    row.details = opened.has(entry.number) ? details(entry) : undefined;
+    button.setAttribute('aria-expanded', String(Boolean(row.details)));
+    if (row.details) {
       button.setAttribute('aria-controls', row.details.id);
     } else {
       button.removeAttribute('aria-controls');
     }
   }
 
+  function toggle(number) {
+    if (!opened.delete(number)) {
+      opened.add(number);
+    }
+    unfold(rows.get(number), entries.get(number));
+    show();
+  }
+
   function rowOf(entry) {
     let row = rows.get(entry.number);
+    if (row && !entry.isNew) {
+      return row;
+    }
     if (!row) {
       row = part('entry').content.firstElementChild.cloneNode(true);
-      row.querySelector('.opener').addEventListener('click', () => {
-        const { number } = entry;
-        opened.has(number) ? opened.delete(number) : opened.add(number);
-        unfold(row, entries.get(number) ?? entry);
-      });
+      row.querySelector('.opener').addEventListener('click', () => toggle(entry.number));
       rows.set(entry.number, row);
-      entry.isNew = true;
     }
-    if (entry.isNew) {
-      entry.isNew = false;
-      fill(row, entry);
-      if (opened.has(entry.number)) {
-        row.details?.remove();
-        row.details = details(entry);
-      }
-    }
+    entry.isNew = false;
+    fill(row, entry);
+    unfold(row, entry);
     return row;
   }
 
@@ -197,8 +196,7 @@ export function followJournal({ ask, refresh }) {
 
   // --- Hearing ---
 
-  function hold(entry, done) {
-    entry.done = done;
+  function hold(entry) {
     entry.isNew = true;
     entry.searched = searched(entry);
     entries.set(entry.number, entry);
@@ -224,9 +222,9 @@ export function followJournal({ ask, refresh }) {
       state.loading = true;
       const { requests } = await ask('GET', `/_sandbox/journal?limit=${LOADED_MAX}`);
       clear();
-      requests.forEach((entry) => hold(entry, entry.status !== null));
+      requests.forEach(hold);
       // What came while that was on its way.
-      state.heard.forEach(([entry, done]) => hold(entry, done));
+      state.heard.forEach(hold);
     } catch {
       // Then the connection is lost again, and what brings it back loads.
     } finally {
@@ -241,20 +239,20 @@ export function followJournal({ ask, refresh }) {
 
   function listen() {
     const source = new EventSource('/_sandbox/journal/live');
-    const hear = (done) => ({ data }) => {
+    const hear = ({ type, data }) => {
       const entry = JSON.parse(data);
-      hold(entry, done);
+      hold(entry);
       if (state.loading) {
-        state.heard.push([entry, done]);
+        state.heard.push(entry);
       }
-      if (done && !state.refreshDue) {
+      if (type === 'settled' && !state.refreshDue) {
         // What was asked may have changed what the tables show.
         state.refreshDue = true;
         setTimeout(() => { state.refreshDue = false; refresh(); }, REFRESH_PAUSE_MILLIS);
       }
     };
-    source.addEventListener('arrived', hear(false));
-    source.addEventListener('settled', hear(true));
+    source.addEventListener('arrived', hear);
+    source.addEventListener('settled', hear);
     source.addEventListener('open', () => {
       said('live', 'Live');
       // Whatever was missed is in there, also after another sandbox has taken the place of the first.

@@ -220,6 +220,7 @@ impl Entry {
             for (name, value) in [
                 ("number", json!(self.number)),
                 ("status", json!(self.status)),
+                ("settled", json!(self.settled.is_some())),
                 ("answered_at", json!(answered.map(|settled| settled.at.to_string()))),
                 ("millis", json!(millis.map(|millis| i64::try_from(millis).unwrap_or(i64::MAX)))),
                 ("user", json!(self.asker.user)),

@@ -146,6 +146,16 @@ async fn what_others_have_written_is_shown_as_text() {
 }
 
 #[tokio::test]
+async fn a_request_that_was_cut_is_told_from_one_that_waits() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({"route": "GET /me", "kind": "cut"})).await;
+    assert_eq!(desk.receive("GET", "/me", &[], b"").await.unwrap(), b"");
+    let entries = desk.journal().await;
+    assert_eq!((&entries[0]["status"], &entries[0]["settled"]), (&Value::Null, &json!(true)));
+    assert!(page(&desk).await.text().contains("<td>cut <span class=\"tag bad\">cut</span></td>"));
+}
+
+#[tokio::test]
 async fn a_switch_that_is_on_offers_to_be_switched_off() {
     let desk = Desk::strict().await;
     assert!(!page(&desk).await.text().contains("aria-pressed=\"true\""));

@@ -253,7 +253,11 @@ impl EntryRow {
             time: text(entry, "at").get(11..19).map(|time| format!("{time} UTC")).unwrap_or_default(),
             method: name(&text(entry, "method")),
             path: presentable(&format!("{}{query}", text(entry, "path")), PATH_CHARACTERS_MAX),
-            status: text(entry, "status"),
+            status: match (text(entry, "status"), entry.get("settled")) {
+                (status, _) if !status.is_empty() => status,
+                (_, Some(Value::Bool(true))) => "cut".to_owned(),
+                _ => "…".to_owned(),
+            },
             fault: text(entry, "fault"),
             who,
             millis: text(entry, "millis"),
