@@ -158,8 +158,8 @@ fn greeting(running: &Running, open: bool, redirect_uri: &str) -> String {
          \x20 curl -H 'Authorization: bearer {access_token}' {base_url}/oauth/verify\n\
          Ask a user, in a browser:\n\
          \x20 {base_url}/oauth/authorize?response_type=code&client_id={client_id}&redirect_uri={redirect_uri}\n\
-         Its controls (apps, tokens, faults, the journal):\n\
-         \x20 curl {base_url}/_sandbox/\n\
+         See and steer it (apps, tokens, videos, faults, the journal), in a browser or with curl:\n\
+         \x20 {base_url}/_sandbox/\n\
          Let the next request fail:\n\
          \x20 curl -d '{{\"route\": \"*\", \"kind\": \"status\", \"status\": 503}}' {base_url}/_sandbox/faults\n\
          \n\
