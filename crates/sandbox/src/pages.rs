@@ -1,4 +1,5 @@
-//! Pages for people: one look, scripts on one page only, nothing from elsewhere, and nothing that another site could frame or keep.
+//! Pages for people: one look, scripts on one page only, nothing from elsewhere, and nothing that another site could
+//! frame or keep.
 
 use askama::Template;
 use axum::body::Body;
@@ -15,7 +16,8 @@ use axum::response::{IntoResponse as _, Response};
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The same with the sandbox's own script, which speaks to the sandbox only. Its forms are the script's, and go nowhere.
+/// The same with the sandbox's own script, which speaks to the sandbox only. Its forms are the script's, and go
+/// nowhere.
 const SCRIPTED_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; \
                                connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
