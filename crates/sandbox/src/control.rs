@@ -1,6 +1,7 @@
 //! The controls: how a test or a person tells the sandbox what to be, under `/_sandbox/` on the same port.
 //! They are no part of Vimeo, need no credentials, and pass beside the journal, the faults and the rate windows.
 
+mod apps;
 mod index;
 pub(crate) mod members;
 mod tokens;
@@ -22,7 +23,8 @@ use crate::body;
 use crate::desk::Desk;
 use crate::errors;
 use crate::faults;
-use crate::state::{NewApp, VersionId};
+use crate::pages;
+use crate::state::VersionId;
 use crate::uploads;
 use index::INDEX;
 use members::Members;
@@ -40,7 +42,10 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/_sandbox", get(index))
         .route("/_sandbox/", get(index))
         .route("/_sandbox/credentials", get(show_credentials))
-        .route("/_sandbox/apps", post(create_app))
+        .route("/_sandbox/apps", post(apps::create).get(apps::list))
+        .route("/_sandbox/apps/{number}", patch(apps::change))
+        .route("/_sandbox/codes", post(apps::create_code))
+        .route("/_sandbox/assets/{name}", get(pages::asset))
         .route("/_sandbox/tokens", post(tokens::create).get(tokens::list))
         .route("/_sandbox/tokens/{fingerprint}", delete(tokens::revoke))
         .route("/_sandbox/users", get(users::list).post(users::create))
@@ -84,32 +89,6 @@ async fn show_credentials(State(desk): State<Arc<Desk>>) -> Response {
         "access_token": first.access_token,
     });
     done(StatusCode::OK, &shown)
-}
-
-async fn create_app(State(desk): State<Arc<Desk>>, body: Body) -> Response {
-    let read = members(body).await.and_then(|mut members| {
-        members.refuse_unknown("an app", &["name", "upload_access", "redirect_uris"])?;
-        let redirect_uris = members.texts("redirect_uris")?.unwrap_or_default();
-        Ok((members.text("name")?, members.truth("upload_access")?, redirect_uris))
-    });
-    let (name, upload_access, redirect_uris) = match read {
-        Ok(read) => read,
-        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
-    };
-    let app = desk.world().add_app(NewApp {
-        name: name.unwrap_or_else(|| "Another App".to_owned()),
-        has_upload_access: upload_access.unwrap_or(true),
-        redirect_uris,
-    });
-    let shown = json!({
-        "client_id": app.client_id,
-        "client_secret": app.client_secret,
-        "name": app.name,
-        "uri": app.id.to_string(),
-        "upload_access": app.has_upload_access,
-        "redirect_uris": app.redirect_uris,
-    });
-    done(StatusCode::CREATED, &shown)
 }
 
 async fn create_fault(State(desk): State<Arc<Desk>>, body: Body) -> Response {

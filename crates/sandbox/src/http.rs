@@ -54,7 +54,12 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
 
 fn oauth_routes() -> Router<Arc<Desk>> {
     Router::new()
+        .route("/oauth/authorize", get(oauth::show_page).post(oauth::answer_page))
         .route("/oauth/authorize/client", post(oauth::authorize_client))
+        .route("/oauth/access_token", post(oauth::exchange_code))
+        .route("/oauth/device", post(oauth::begin_device))
+        .route("/oauth/device/authorize", get(oauth::ask_for_code).post(oauth::poll_device))
+        .route("/activate", get(oauth::ask_for_code))
         .route("/oauth/verify", get(oauth::verify))
         .route("/tokens", delete(oauth::revoke))
 }
@@ -158,7 +163,7 @@ pub(crate) async fn answer(desk: &Desk, request: Request, next: Next) -> Respons
     let now = desk.now();
     let caller = match &credentials {
         Credentials::Token(token) => {
-            if !desk.world().knows_token(token) {
+            if desk.world().would_welcome(token) {
                 desk.world().welcome(token);
             }
             desk.world().find_caller(token, now)

@@ -15,8 +15,18 @@ use crate::uploads;
 const ENTRIES_MAX: usize = 10_000;
 
 // Where clients put what belongs into headers and bodies.
-const SECRET_PARAMETERS: [&str; 7] =
-    ["access_token", "client_secret", "code", "password", "refresh_token", "secret", "token"];
+const SECRET_PARAMETERS: [&str; 10] = [
+    "access_token",
+    "client_secret",
+    "code",
+    "device_code",
+    "password",
+    "refresh_token",
+    "secret",
+    "ticket",
+    "token",
+    "user_code",
+];
 
 /// What is known of a request before it is answered.
 pub(crate) struct Arrival<'a> {
@@ -114,12 +124,18 @@ fn present(arrival: &Arrival<'_>) -> Value {
 /// A query in which secrets are replaced by `fingerprint:…`.
 fn without_secrets(query: &str) -> String {
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, value)) if SECRET_PARAMETERS.contains(&name.to_ascii_lowercase().as_str()) => {
+        Some((name, value)) if is_secret(name) => {
             format!("{name}=fingerprint:{}", fingerprint(value.as_bytes()))
         }
         _ => pair.to_owned(),
     });
     pairs.collect::<Vec<_>>().join("&")
+}
+
+/// Whether a parameter is a secret one, however its name is written.
+fn is_secret(name: &str) -> bool {
+    let mut names = form_urlencoded::parse(name.as_bytes());
+    names.any(|(name, _)| SECRET_PARAMETERS.contains(&name.to_ascii_lowercase().as_str()))
 }
 
 #[cfg(test)]
@@ -164,5 +180,9 @@ mod tests {
     fn a_secret_in_the_query_is_shown_as_its_fingerprint() {
         let shown = without_secrets("fields=uri&Access_Token=hunter2&x");
         assert_eq!(shown, "fields=uri&Access_Token=fingerprint:f52fbd32b2b3&x");
+        assert_eq!(
+            without_secrets("c%6fde=hunter2&codes=1&=2"),
+            "c%6fde=fingerprint:f52fbd32b2b3&codes=1&=2"
+        );
     }
 }

@@ -21,6 +21,7 @@ mod journal;
 mod limits;
 mod lists;
 mod oauth;
+mod pages;
 mod saved;
 mod scopes;
 mod server;
@@ -156,7 +157,7 @@ impl Running {
 /// Starts a sandbox; it serves from the moment this returns.
 ///
 /// # Errors
-/// `InvalidInput` when the address is not a loopback address, otherwise what binding the address gives
+/// `InvalidInput` when the address is not a loopback address or a redirect URI is none, otherwise what binding the address gives
 /// (`AddrInUse` when the port is taken), taking the state file or the directory of bytes (`ResourceBusy` when another
 /// sandbox has it), or reading the state file (`InvalidData` when it is damaged or something else's). The text is a
 /// sentence for people.
@@ -171,6 +172,12 @@ pub async fn start(options: Options) -> io::Result<Running> {
                 options.listen.ip()
             ),
         ));
+    }
+    for uri in &options.redirect_uris {
+        if let Some(flaw) = oauth::redirects::flaw(uri) {
+            let text = format!("The redirect URI `{uri}` {flaw}.");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
     }
     let listener = TcpListener::bind(options.listen).await.map_err(|error| {
         io::Error::new(error.kind(), format!("It cannot listen on {}: {error}.", options.listen))

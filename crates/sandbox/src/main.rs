@@ -50,6 +50,9 @@ struct Arguments {
     /// Keep the bytes of uploads in this directory, a file for each version; without it they are only hashed.
     #[arg(long, value_name = "DIRECTORY")]
     keep_bytes: Option<PathBuf>,
+    /// Where users may be sent back to with an authorization code, character for character. Give it again for more.
+    #[arg(long = "redirect-uri", value_name = "URI", default_value = sandbox::DEFAULT_REDIRECT_URI)]
+    redirect_uris: Vec<String>,
 
     /// Print one line of JSON instead of the greeting.
     #[arg(long)]
@@ -94,10 +97,12 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let Arguments { listen, open, plan, json, .. } = arguments;
     // Asked for before anything is printed, so that whoever reads the greeting may stop us at once.
     let stopped = stop_signal().map_err(|error| format!("Signals cannot be received: {error}."))?;
+    let redirect_uri = arguments.redirect_uris.first().cloned().unwrap_or_default();
     let options = Options {
         listen,
         open,
         plan,
+        redirect_uris: arguments.redirect_uris,
         pace: arguments.transcoding,
         pull_from: arguments.pull,
         link_lifetime: arguments.link_lifetime,
@@ -113,7 +118,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         }
         _ => error.to_string(),
     })?;
-    let text = if json { as_json(&running) } else { greeting(&running, open) };
+    let text = if json { as_json(&running) } else { greeting(&running, open, &redirect_uri) };
     let mut stdout = io::stdout();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())
@@ -134,13 +139,14 @@ fn as_json(running: &Running) -> String {
     .to_string()
 }
 
-fn greeting(running: &Running, open: bool) -> String {
+fn greeting(running: &Running, open: bool, redirect_uri: &str) -> String {
     let Running { base_url, client_id, client_secret, access_token, .. } = running;
     let door = if open {
         "\nThe door is open: credentials that were never issued here belong to a guest app.\n"
     } else {
         ""
     };
+    let redirect_uri: String = form_urlencoded::byte_serialize(redirect_uri.as_bytes()).collect();
     format!(
         "A Vimeo on your desk: {base_url}\n\
          \n\
@@ -150,6 +156,8 @@ fn greeting(running: &Running, open: bool) -> String {
          {door}\n\
          Try it:\n\
          \x20 curl -H 'Authorization: bearer {access_token}' {base_url}/oauth/verify\n\
+         Ask a user, in a browser:\n\
+         \x20 {base_url}/oauth/authorize?response_type=code&client_id={client_id}&redirect_uri={redirect_uri}\n\
          Its controls (apps, tokens, faults, the journal):\n\
          \x20 curl {base_url}/_sandbox/\n\
          Let the next request fail:\n\

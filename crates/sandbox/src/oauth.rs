@@ -1,59 +1,74 @@
-//! Tokens: given for a client's credentials, looked at, and revoked.
+//! OAuth: how apps come by tokens, alone or with a user's word, and how tokens are looked at and revoked.
+
+mod authorize;
+mod codes;
+mod consent;
+mod devices;
+mod parameters;
+pub(crate) mod redirects;
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use crate::ask::{Answered, Ask};
+use crate::ask::{Answered, Ask, Refusal};
 use crate::credentials::Credentials;
 use crate::desk::Desk;
 use crate::errors;
 use crate::scopes::Scopes;
-use crate::state::{App, ClientRefusal, NewToken, Origin, Token};
+use crate::state::{App, ClientRefusal, NewToken, Origin, Token, User};
 use crate::users;
+use parameters::Parameters;
+
+pub(crate) use authorize::{answer_page, show_page};
+pub(crate) use codes::exchange_code;
+pub(crate) use devices::{ask_for_code, begin_device, poll_device};
 
 const AUTH: &str = "application/vnd.vimeo.auth+json";
 
 /// `POST /oauth/authorize/client`: a token that speaks for the app alone.
-pub(crate) async fn authorize_client(State(desk): State<Arc<Desk>>, ask: Ask) -> Response {
+pub(crate) async fn authorize_client(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let app = client(&desk, &ask)?;
+    let asked = parameters(&ask)?;
+    require_grant(&asked, "client_credentials")?;
+    let scopes = Scopes::granted(asked.text("scope").map_err(invalid_request)?.unwrap_or_default());
+    let new = NewToken { app: app.id, scopes, user: None, origin: Origin::Granted, expires_at: None };
+    let token = desk.world().add_token(new);
+    Ok(errors::granted(&present(&token, &app)))
+}
+
+/// `GET /oauth/verify`: what a token is good for.
+pub(crate) async fn verify(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let Some(caller) = &ask.caller else {
+        let text = "You must provide a valid authenticated access token.";
+        return Err(errors::legacy(StatusCode::UNAUTHORIZED, text).into());
+    };
+    let shown = match &caller.user {
+        Some(user) => present_with_user(&desk, &caller.token, &caller.app, user),
+        None => present(&caller.token, &caller.app),
+    };
+    Ok(errors::answer(StatusCode::OK, AUTH, &shown))
+}
+
+/// `DELETE /tokens`: revokes the token that the request is made with.
+pub(crate) async fn revoke(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
+    let value = &ask.caller()?.token.value;
+    desk.world().revoke(value);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The app whose credentials a request brings.
+fn client(desk: &Desk, ask: &Ask) -> Result<App, Refusal> {
     let found = match &ask.credentials {
         Credentials::Client { client_id, client_secret } => {
             desk.world().find_client(client_id, client_secret)
         }
         _ => Err(ClientRefusal::UnknownId),
     };
-    let app = match found {
-        Ok(app) => app,
-        Err(refusal) => return refuse_client(refusal),
-    };
-    let Ok(body) = ask.body() else {
-        let text = "The request body is longer than 1 MiB, or it was cut short.";
-        return errors::oauth(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", text);
-    };
-    let asked = match Grant::read(&ask.headers, body) {
-        Ok(asked) => asked,
-        Err(text) => return errors::oauth(StatusCode::BAD_REQUEST, "invalid_request", &text),
-    };
-    match asked.grant_type.as_deref() {
-        Some("client_credentials") => {}
-        Some(_) => {
-            let text = "The grant type must be client_credentials.";
-            return errors::oauth(StatusCode::BAD_REQUEST, "unsupported_grant_type", text);
-        }
-        None => {
-            let text = "The grant_type parameter is missing.";
-            return errors::oauth(StatusCode::BAD_REQUEST, "invalid_request", text);
-        }
-    }
-    let scopes = Scopes::granted(asked.scope.as_deref().unwrap_or_default());
-    let new = NewToken { app: app.id, scopes, user: None, origin: Origin::Granted, expires_at: None };
-    let token = desk.world().add_token(new);
-    errors::granted(&present(&token, &app))
+    found.map_err(|refusal| refuse_client(refusal).into())
 }
 
 fn refuse_client(refusal: ClientRefusal) -> Response {
@@ -72,25 +87,43 @@ fn refuse_client(refusal: ClientRefusal) -> Response {
     }
 }
 
-/// `GET /oauth/verify`: what a token is good for.
-pub(crate) async fn verify(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let Some(caller) = &ask.caller else {
-        let text = "You must provide a valid authenticated access token.";
-        return Err(errors::legacy(StatusCode::UNAUTHORIZED, text).into());
+/// What a token endpoint is asked for.
+fn parameters(ask: &Ask) -> Result<Parameters, Refusal> {
+    let Ok(body) = ask.body() else {
+        let text = "The request body is longer than 1 MiB, or it was cut short.";
+        return Err(errors::oauth(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", text).into());
     };
-    let mut shown = present(&caller.token, &caller.app);
-    if let (Value::Object(shown), Some(user)) = (&mut shown, &caller.user) {
-        let plan = desk.windows().plan(user);
-        shown.insert("user".to_owned(), users::present(&desk.world(), user, plan));
-    }
-    Ok(errors::answer(StatusCode::OK, AUTH, &shown))
+    Parameters::of_body(&ask.headers, body).map_err(invalid_request)
 }
 
-/// `DELETE /tokens`: revokes the token that the request is made with.
-pub(crate) async fn revoke(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let value = &ask.caller()?.token.value;
-    desk.world().revoke(value);
-    Ok(StatusCode::NO_CONTENT.into_response())
+fn require_grant(asked: &Parameters, wanted: &str) -> Result<(), Refusal> {
+    if asked.required("grant_type").map_err(invalid_request)? == wanted {
+        return Ok(());
+    }
+    let text = format!("The grant type must be {wanted}.");
+    Err(errors::oauth(StatusCode::BAD_REQUEST, "unsupported_grant_type", &text).into())
+}
+
+fn invalid_request(sentence: impl Into<String>) -> Refusal {
+    errors::oauth(StatusCode::BAD_REQUEST, "invalid_request", &sentence.into()).into()
+}
+
+/// The answer to whoever earned a token that a user allowed.
+fn grant(desk: &Desk, token: &Token, app: &App) -> Response {
+    let user = token.user.and_then(|id| desk.world().find_user(id).cloned());
+    errors::granted(&match user {
+        Some(user) => present_with_user(desk, token, app, &user),
+        None => present(token, app),
+    })
+}
+
+fn present_with_user(desk: &Desk, token: &Token, app: &App, user: &User) -> Value {
+    let mut shown = present(token, app);
+    let plan = desk.windows().plan(user);
+    if let Value::Object(shown) = &mut shown {
+        shown.insert("user".to_owned(), users::present(&desk.world(), user, plan));
+    }
+    shown
 }
 
 fn present(token: &Token, app: &App) -> Value {
@@ -100,51 +133,4 @@ fn present(token: &Token, app: &App) -> Value {
         "scope": token.scopes.to_string(),
         "app": {"name": app.name, "uri": app.id.to_string()},
     })
-}
-
-/// What a client asks a token endpoint for.
-#[derive(Default)]
-struct Grant {
-    grant_type: Option<String>,
-    scope: Option<String>,
-}
-
-impl Grant {
-    /// Reads a form or JSON, as the content type says; every client library sends one of the two.
-    fn read(headers: &HeaderMap, body: &Bytes) -> Result<Self, String> {
-        let content_type =
-            headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if media_type == "application/json" || media_type.ends_with("+json") {
-            return Self::read_json(body);
-        }
-        if media_type.is_empty() || media_type == "application/x-www-form-urlencoded" {
-            return Ok(Self::read_form(body));
-        }
-        Err("The content type must be application/json or application/x-www-form-urlencoded.".to_owned())
-    }
-
-    fn read_json(body: &[u8]) -> Result<Self, String> {
-        let Ok(Value::Object(mut members)) = serde_json::from_slice(body) else {
-            return Err("The request body is not a JSON object.".to_owned());
-        };
-        let mut take = |name: &str| match members.remove(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(format!("The {name} parameter must be a string.")),
-        };
-        Ok(Self { grant_type: take("grant_type")?, scope: take("scope")? })
-    }
-
-    fn read_form(body: &[u8]) -> Self {
-        let mut grant = Self::default();
-        for (name, value) in form_urlencoded::parse(body) {
-            match name.as_ref() {
-                "grant_type" => grant.grant_type = Some(value.into_owned()),
-                "scope" => grant.scope = Some(value.into_owned()),
-                _ => {}
-            }
-        }
-        grant
-    }
 }

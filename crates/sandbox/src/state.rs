@@ -3,6 +3,7 @@
 
 mod apps;
 mod folders;
+mod grants;
 mod numbers;
 mod tokens;
 mod uploads;
@@ -20,11 +21,15 @@ use crate::scopes::Scopes;
 
 pub(crate) use apps::{App, ClientRefusal, NewApp};
 pub(crate) use folders::{Clips, Folder};
+pub(crate) use grants::{
+    Answer, CodeRefusal, Consent, DeviceRefusal, GRANT_LIFETIME, Grants, Page, Return, Way, grant_end,
+    hyphenated,
+};
 pub(crate) use numbers::{AppId, FolderId, PresetId, UserId, VersionId, VideoId};
 pub(crate) use tokens::{Caller, NewToken, Origin, Token};
 pub(crate) use uploads::{Approach, Failure, Received, Stage, Upload};
 pub(crate) use users::{Bound, Period, Quota, Unit, User};
-pub(crate) use videos::{DOMAINS_MAX, NewVersion, NewVideo, Picture, Privacy, Settings, Version, Video};
+pub(crate) use videos::{DOMAINS_MAX, NewVersion, NewVideo, Picture, Settings, Version, Video};
 
 /// The first app's credentials, printed when the sandbox starts.
 #[derive(Clone, Serialize, Deserialize)]
@@ -49,6 +54,8 @@ pub(crate) struct World {
     guest: Option<AppId>,
     videos: BTreeMap<VideoId, Video>,
     folders: BTreeMap<FolderId, Folder>,
+    #[serde(default)]
+    grants: Grants,
     next_number: u64,
 }
 
@@ -75,6 +82,7 @@ impl World {
             guest: None,
             videos: BTreeMap::new(),
             folders: BTreeMap::new(),
+            grants: Grants::default(),
             next_number: FIRST_NUMBER,
         };
         let app =

@@ -14,6 +14,18 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
         "Makes a token: {\"app\": client id or \"/apps/N\", \"scopes\"? (all): [\"public\", ...] or \"public private\", \
          \"user\"? (true): true for the app's owner, \"/users/N\", {\"name\"} for somebody new, false or null for nobody}.",
     ),
+    ("GET", "/_sandbox/apps", "Lists the apps, with their credentials."),
+    (
+        "PATCH",
+        "/_sandbox/apps/{number}",
+        "Changes an app: {\"name\"?, \"upload_access\"?, \"redirect_uris\"?}. What is left out stays as it is.",
+    ),
+    (
+        "POST",
+        "/_sandbox/codes",
+        "Makes an authorization code without a browser: {\"app\", \"redirect_uri\"? (the app's only one), \"scopes\"? (all), \
+         \"user\"? (true), \"state\"?}. Answers with the code and where a browser would carry it.",
+    ),
     ("GET", "/_sandbox/users", "Lists every user: plan, quota, and what they may do."),
     (
         "POST",
@@ -59,5 +71,6 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
         "/_sandbox/reset",
         "Puts everything back as it was at the start, with the same first credentials.",
     ),
+    ("GET", "/_sandbox/assets/{name}", "What the pages are drawn with: sandbox.css, icon.svg."),
     ("GET", "/_sandbox", "The same list."),
 ];

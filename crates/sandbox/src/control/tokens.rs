@@ -17,10 +17,10 @@ use crate::state::{NewToken, Origin, Token, UserId, fingerprint};
 const WHOM: &str = "`user` must be true, false, null, \"/users/N\" or an object with a `name`.";
 
 /// Whom a new token is to speak for.
-enum Whom {
+pub(super) enum Whom {
     Owner,
-    Newcomer { name: String },
     Known(UserId),
+    Newcomer { name: String },
     Nobody,
 }
 
@@ -44,7 +44,7 @@ fn make(desk: &Desk, mut members: Members) -> Result<Value, String> {
     let user = match whom {
         Whom::Owner => Some(app.owner),
         Whom::Newcomer { name } => Some(world.add_user(name).id),
-        Whom::Known(id) => Some(world.find_user(id).ok_or("There is no such `user`.")?.id),
+        Whom::Known(id) => Some(world.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id),
         Whom::Nobody => None,
     };
     let token =
@@ -64,7 +64,7 @@ fn make(desk: &Desk, mut members: Members) -> Result<Value, String> {
     }))
 }
 
-fn read_scopes(value: Option<Value>) -> Result<Scopes, String> {
+pub(super) fn read_scopes(value: Option<Value>) -> Result<Scopes, String> {
     match value {
         None => Ok(Scopes::all()),
         Some(Value::String(text)) => Scopes::parse(text.split_ascii_whitespace()),
@@ -77,13 +77,13 @@ fn read_scopes(value: Option<Value>) -> Result<Scopes, String> {
     }
 }
 
-fn read_whom(value: Option<Value>) -> Result<Whom, String> {
+pub(super) fn read_whom(value: Option<Value>) -> Result<Whom, String> {
     match value {
         None | Some(Value::Bool(true)) => Ok(Whom::Owner),
         Some(Value::Null | Value::Bool(false)) => Ok(Whom::Nobody),
-        Some(Value::String(uri)) => {
-            let id = uri.strip_prefix("/users/").and_then(UserId::parse);
-            id.map(Whom::Known).ok_or_else(|| WHOM.to_owned())
+        Some(Value::String(uri)) if uri.starts_with("/users/") => {
+            let number = uri.strip_prefix("/users/").and_then(UserId::parse);
+            number.map(Whom::Known).ok_or_else(|| format!("There is no user `{uri}`."))
         }
         Some(Value::Object(members)) => {
             let mut members = Members::from(members);
@@ -110,6 +110,7 @@ fn present(token: &Token) -> Value {
         "kind": token.kind(),
         "origin": token.origin.name(),
         "revoked": token.is_revoked,
+        "expires_at": token.expires_at.map(|at| at.to_string()),
     })
 }
 

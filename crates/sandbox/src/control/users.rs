@@ -62,6 +62,7 @@ pub(super) async fn edit(State(desk): State<Arc<Desk>>, Path(number): Path<Strin
 }
 
 /// What is to become different. An absent member leaves things as they are.
+#[expect(clippy::option_option, reason = "left out, null and a value are three different wishes")]
 struct Change {
     name: Option<String>,
     plan: Option<Option<crate::Plan>>,
@@ -150,7 +151,8 @@ fn present(desk: &Desk, user: &User) -> Value {
         "uri": user.id.to_string(),
         "number": user.id.number(),
         "name": user.name,
-        "plan": plan.name(),
+        "account": plan.name(),
+        "plan": user.plan.map(crate::Plan::name),
         "email_verified": user.has_verified_email,
         "folders": user.may_manage_folders,
         "refused_views": user.refused_views,

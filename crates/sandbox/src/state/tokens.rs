@@ -84,20 +84,20 @@ impl World {
         token
     }
 
+    /// Whether this is a token that was never seen here, and the door is open for it.
+    pub(crate) fn would_welcome(&self, token: &str) -> bool {
+        !self.tokens.contains_key(token) && self.guest_app(token).is_some()
+    }
+
     /// Keeps a token that was never issued here as one of the guest app's, if the door is open for it.
     pub(crate) fn welcome(&mut self, token: &str) {
-        if self.tokens.contains_key(token) {
+        if !self.would_welcome(token) {
             return;
         }
         let Some(guest) = self.guest_app(token) else { return };
         let (app, user) = (guest.id, Some(guest.owner));
         let new = NewToken { app, scopes: Scopes::all(), user, origin: Origin::Guest, expires_at: None };
         self.keep_token(token.to_owned(), new);
-    }
-
-    /// Whether a token was ever seen, good or not.
-    pub(crate) fn knows_token(&self, token: &str) -> bool {
-        self.tokens.contains_key(token)
     }
 
     /// Who stands behind a token; nobody, when it is unknown, revoked or expired.

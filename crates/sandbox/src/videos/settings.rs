@@ -103,7 +103,7 @@ fn read_choices(members: &Map<String, Value>, settings: &mut Settings, faults: &
             match codes.filter(|codes| codes.iter().all(|code| known(&CONTENT_RATINGS, code))) {
                 Some(codes) => settings.content_rating = codes.into_iter().map(str::to_owned).collect(),
                 None => {
-                    faults.add("content_rating", 2259, "has a rating that is none of GET /contentratings")
+                    faults.add("content_rating", 2259, "has a rating that is none of GET /contentratings");
                 }
             }
         }
@@ -208,7 +208,7 @@ fn read_domains(members: &Map<String, Value>, settings: &mut Settings, faults: &
     match names {
         None => faults.add("embed_domains", 2204, "must be domains without scheme and path"),
         Some(names) if names.len() > DOMAINS_MAX => {
-            faults.add("embed_domains", 2204, "has more than 50 domains")
+            faults.add("embed_domains", 2204, "has more than 50 domains");
         }
         Some(_) if settings.privacy.embed != "whitelist" => {
             faults.add("embed_domains", 2204, "needs privacy.embed to be whitelist");

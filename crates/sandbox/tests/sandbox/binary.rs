@@ -130,3 +130,25 @@ async fn a_library_call_refuses_addresses_that_neighbours_can_reach() {
     let options = sandbox::Options { listen: "0.0.0.0:0".parse().unwrap(), ..sandbox::Options::default() };
     assert_eq!(sandbox::start(options).await.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
 }
+
+#[tokio::test]
+async fn it_sends_users_back_to_the_redirect_uris_that_it_was_told() {
+    let uris = ["http://localhost:5000/cb", "myapp://back"];
+    let mut child =
+        start(&["--listen", "127.0.0.1:0", "--json", "--redirect-uri", uris[0], "--redirect-uri", uris[1]]);
+    let said: Value = serde_json::from_str(&read_line(&mut child)).unwrap();
+    let addr = said["base_url"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+    let apps = Reply::read(&exchange(addr, &request("GET", "/_sandbox/apps", &[], b"")).await.unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(apps.json()["apps"][0]["redirect_uris"], serde_json::json!(uris));
+}
+
+#[test]
+fn it_refuses_redirect_uris_that_lead_nowhere() {
+    for uri in ["callback", "javascript:alert(1)", "http://a/#b"] {
+        let (code, sentence) = refusal(&["--listen", "127.0.0.1:0", "--redirect-uri", uri]);
+        assert_eq!(code, Some(1));
+        assert!(sentence.contains(&format!("The redirect URI `{uri}`")), "{sentence}");
+    }
+}

@@ -5,11 +5,16 @@
     reason = "a test that is surprised should fail on the spot"
 )]
 
+mod apps;
 mod binary;
+mod browser;
+mod consent;
 mod controls;
+mod devices;
 mod faults;
 mod folders;
 mod forms;
+mod grants;
 mod harness;
 mod journal;
 mod limits;
@@ -20,6 +25,7 @@ mod oauth;
 mod offsets;
 mod open;
 mod pulls;
+mod redirects;
 mod refusals;
 mod restart;
 mod sending;

@@ -130,7 +130,7 @@ fn number(reply: &Reply, header: &str) -> Option<u64> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 impl Walker {
@@ -210,7 +210,7 @@ impl Walker {
     }
 
     async fn replace(&mut self, video: &Index, size: u64) -> Outcome {
-        let Some(at) = self.pick(video) else { return Ok(()) };
+        let Some(at) = self.pick(*video) else { return Ok(()) };
         let (path, is_deleted) =
             (format!("{}/versions", self.model.videos[at].uri), self.model.videos[at].is_deleted);
         let body = json!({"upload": {"approach": "tus", "size": size}, "file_name": "b.mp4"});
@@ -222,12 +222,12 @@ impl Walker {
         Ok(())
     }
 
-    fn pick(&self, video: &Index) -> Option<usize> {
+    fn pick(&self, video: Index) -> Option<usize> {
         (!self.model.videos.is_empty()).then(|| video.index(self.model.videos.len()))
     }
 
     async fn show(&mut self, video: &Index) -> Outcome {
-        let Some(at) = self.pick(video) else { return Ok(()) };
+        let Some(at) = self.pick(*video) else { return Ok(()) };
         self.look_at(at).await
     }
 
@@ -244,7 +244,7 @@ impl Walker {
     }
 
     async fn edit(&mut self, video: &Index, choice: usize) -> Outcome {
-        let Some(at) = self.pick(video) else { return Ok(()) };
+        let Some(at) = self.pick(*video) else { return Ok(()) };
         let reply = self.api("PATCH", &self.model.videos[at].uri.clone(), &settings(choice)).await?;
         let is_good = reply.status == 200 || (400..404).contains(&reply.status);
         prop_assert_eq!(is_good, !self.model.videos[at].is_deleted, "{}", reply.text());
@@ -252,7 +252,7 @@ impl Walker {
     }
 
     async fn delete(&mut self, video: &Index) -> Outcome {
-        let Some(at) = self.pick(video) else { return Ok(()) };
+        let Some(at) = self.pick(*video) else { return Ok(()) };
         let reply = self.api("DELETE", &self.model.videos[at].uri.clone(), &Value::Null).await?;
         prop_assert_eq!(reply.status, if self.model.videos[at].is_deleted { 404 } else { 204 });
         self.model.videos[at].is_deleted = true;
@@ -335,7 +335,7 @@ impl Walker {
     }
 
     async fn place(&mut self, folder: &Index, video: &Index) -> Outcome {
-        let Some(at) = self.pick(video).filter(|_| !self.model.folders.is_empty()) else { return Ok(()) };
+        let Some(at) = self.pick(*video).filter(|_| !self.model.folders.is_empty()) else { return Ok(()) };
         let folder = folder.index(self.model.folders.len());
         let path = format!("{}{}", self.model.folders[folder].uri, self.model.videos[at].uri);
         let reply = self.api("PUT", &path, &Value::Null).await?;
@@ -376,7 +376,7 @@ impl Walker {
     }
 
     async fn control(&mut self, video: &Index, what: usize) -> Outcome {
-        let Some(at) = self.pick(video) else { return Ok(()) };
+        let Some(at) = self.pick(*video) else { return Ok(()) };
         let number = self.model.videos[at].uri.rsplit('/').next().unwrap();
         let (path, body) = match what {
             0 => (format!("videos/{number}/step"), Value::Null),

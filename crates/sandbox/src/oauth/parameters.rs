@@ -1,0 +1,84 @@
+//! The parameters of a request of OAuth: from a query, a form or JSON.
+
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use serde_json::Value;
+
+/// The longest value that is read: more than any client sends, and few enough to go back in a header.
+const VALUE_MAX_BYTES: usize = 4096;
+
+/// Names and values, in the order in which they came.
+pub(super) struct Parameters(Vec<(String, Value)>);
+
+impl Parameters {
+    /// Reads a query, or a form, which look the same.
+    pub(super) fn of_form(bytes: &[u8]) -> Self {
+        let pairs = form_urlencoded::parse(bytes);
+        Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned().into())).collect())
+    }
+
+    /// Reads a body as its content type says; every client library sends one of the two kinds.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub(super) fn of_body(headers: &HeaderMap, body: &Bytes) -> Result<Self, String> {
+        let content_type =
+            headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if media_type == "application/json" || media_type.ends_with("+json") {
+            return match serde_json::from_slice(body) {
+                Ok(Value::Object(members)) => Ok(Self(members.into_iter().collect())),
+                _ => Err("The request body is not a JSON object.".to_owned()),
+            };
+        }
+        if media_type.is_empty() || media_type == "application/x-www-form-urlencoded" {
+            return Ok(Self::of_form(body));
+        }
+        Err("The content type must be application/json or application/x-www-form-urlencoded.".to_owned())
+    }
+
+    /// A parameter, which may stand there more than once if it says the same each time: some clients double their
+    /// queries. An empty one is none.
+    ///
+    /// # Errors
+    /// A sentence that names the parameter.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, String> {
+        let values = self.0.iter().filter(|(found, value)| found == name && !value.is_null());
+        let mut taken = None;
+        for (_, value) in values {
+            let text = value.as_str().ok_or_else(|| format!("The {name} parameter must be a string."))?;
+            if text.len() > VALUE_MAX_BYTES {
+                return Err(format!("The {name} parameter is longer than {VALUE_MAX_BYTES} bytes."));
+            }
+            if taken.is_some_and(|taken| taken != text) {
+                return Err(format!("The {name} parameter is there more than once, with different values."));
+            }
+            taken = Some(text);
+        }
+        Ok(taken.filter(|text| !text.is_empty()))
+    }
+
+    /// A parameter that must be there.
+    ///
+    /// # Errors
+    /// A sentence that names the parameter.
+    pub(super) fn required(&self, name: &str) -> Result<&str, String> {
+        self.text(name)?.ok_or_else(|| format!("The {name} parameter is missing."))
+    }
+
+    /// Every value of a parameter that may have several.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(found, _)| found == name).filter_map(|(_, value)| value.as_str())
+    }
+}
+
+/// The first value of a parameter as it stands in a query, not decoded.
+pub(super) fn raw<'a>(query: &'a str, wanted: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let is_wanted =
+            form_urlencoded::parse(name.as_bytes()).next().is_some_and(|(name, _)| name == wanted);
+        is_wanted.then_some(value)
+    })
+}

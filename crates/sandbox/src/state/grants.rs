@@ -1,0 +1,258 @@
+//! What was asked of users and is not finished: pages that wait for an answer, codes that wait to be exchanged, and
+//! devices that wait for somebody to type their code. Each is good once, and for ten minutes.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{AppId, NewToken, Origin, Token, UserId, World};
+use crate::scopes::Scopes;
+
+/// How long a page, a code or a device waits. Vimeo's own figures are not known.
+pub(crate) const GRANT_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
+
+// So long after its end a device that still asks hears that it came too late.
+const DEVICE_MEMORY: SignedDuration = SignedDuration::from_hours(24);
+
+// No vowels, so that no words come out, and nothing that looks like something else.
+const USER_CODE_LETTERS: [char; 16] =
+    ['B', 'C', 'D', 'F', 'G', 'H', 'J', 'K', 'M', 'N', 'P', 'R', 'T', 'W', 'X', 'Z'];
+
+/// Everything unfinished, by the secret that finishes it.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Grants {
+    pages: BTreeMap<String, Page>,
+    codes: BTreeMap<String, Code>,
+    devices: BTreeMap<String, Device>,
+}
+
+/// A page that asks a user. Its ticket comes back with the answer, and says what was asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Page {
+    pub(crate) app: AppId,
+    /// What the user may allow.
+    pub(crate) scopes: Scopes,
+    pub(crate) way: Way,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// How the app is told of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Way {
+    /// The browser carries a code.
+    Code(Return),
+    /// The browser carries the token itself.
+    Token(Return),
+    /// The device asks for it.
+    Device { device_code: String, user_code: String },
+}
+
+/// Where the browser goes afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Return {
+    pub(crate) redirect_uri: String,
+    /// Whether the app named the URI itself, and so must name it again at the exchange.
+    pub(crate) is_named: bool,
+    /// As it stood in the query, not decoded, so that it goes back byte for byte.
+    pub(crate) state: Option<String>,
+}
+
+/// A user's word that an app may have a token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Consent {
+    pub(crate) app: AppId,
+    pub(crate) user: UserId,
+    pub(crate) scopes: Scopes,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Code {
+    consent: Consent,
+    redirect_uri: String,
+    is_named: bool,
+    expires_at: Timestamp,
+}
+
+/// Why a code is not exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodeRefusal {
+    /// Unknown, used, too old, or another app's.
+    Invalid,
+    /// Not the redirect URI that the code was sent to.
+    OtherRedirect,
+}
+
+/// A device without a keyboard that waits for its user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Device {
+    pub(crate) app: AppId,
+    pub(crate) scopes: Scopes,
+    /// What the app asked for and Vimeo does not have.
+    pub(crate) unknown_scopes: Vec<String>,
+    /// Eight letters, without the hyphen with which they are shown.
+    pub(crate) user_code: String,
+    pub(crate) answer: Option<Answer>,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// What a user said to a device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Answer {
+    Allowed(Consent),
+    Denied,
+}
+
+/// Why a device gets no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceRefusal {
+    /// Nobody has answered yet.
+    Pending,
+    Denied,
+    Expired,
+    /// Unknown, used, another app's, or with a user code that is not its own.
+    Invalid,
+}
+
+impl World {
+    /// Begins to ask a user. The answer is the page's ticket.
+    pub(crate) fn add_page(&mut self, page: Page, now: Timestamp) -> String {
+        self.forget_grants(now);
+        let ticket = self.random_hex::<16>();
+        self.grants.pages.insert(ticket.clone(), page);
+        ticket
+    }
+
+    /// The page that a ticket belongs to, if it still waits.
+    pub(crate) fn find_page(&self, ticket: &str, now: Timestamp) -> Option<&Page> {
+        self.grants.pages.get(ticket).filter(|page| page.expires_at > now)
+    }
+
+    /// Takes a page's ticket, which is good once.
+    pub(crate) fn take_page(&mut self, ticket: &str) {
+        self.grants.pages.remove(ticket);
+    }
+
+    /// Makes a code that can be exchanged for a token once.
+    pub(crate) fn add_code(&mut self, consent: Consent, back: &Return, now: Timestamp) -> String {
+        self.forget_grants(now);
+        let value = self.random_hex::<20>();
+        let Return { redirect_uri, is_named, .. } = back.clone();
+        let code = Code { consent, redirect_uri, is_named, expires_at: grant_end(now) };
+        self.grants.codes.insert(value.clone(), code);
+        value
+    }
+
+    /// Exchanges a code for a token. What is refused leaves the code as it is: it may be the app's own mistake.
+    pub(crate) fn redeem_code(
+        &mut self,
+        app: AppId,
+        value: &str,
+        redirect_uri: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Token, CodeRefusal> {
+        let found = self.grants.codes.get(value);
+        let code = found.filter(|code| code.consent.app == app && code.expires_at > now);
+        let code = code.ok_or(CodeRefusal::Invalid)?;
+        let is_same = redirect_uri.map_or(!code.is_named, |uri| uri == code.redirect_uri);
+        if !is_same {
+            return Err(CodeRefusal::OtherRedirect);
+        }
+        let code = self.grants.codes.remove(value).ok_or(CodeRefusal::Invalid)?;
+        Ok(self.add_allowed_token(code.consent, None))
+    }
+
+    /// Makes the token that a user allowed.
+    pub(crate) fn add_allowed_token(&mut self, consent: Consent, expires_at: Option<Timestamp>) -> Token {
+        let Consent { app, user, scopes } = consent;
+        self.add_token(NewToken { app, scopes, user: Some(user), origin: Origin::Allowed, expires_at })
+    }
+
+    /// Begins to wait for a device's user. The answer is the device code.
+    pub(crate) fn add_device(
+        &mut self,
+        app: AppId,
+        scopes: Scopes,
+        unknown_scopes: Vec<String>,
+        now: Timestamp,
+    ) -> (String, Device) {
+        self.forget_grants(now);
+        let device_code = self.random_hex::<20>();
+        let letter = |byte: u8| USER_CODE_LETTERS.get(usize::from(byte % 16)).copied();
+        let user_code = self.random_bytes::<8>().into_iter().filter_map(letter).collect();
+        let expires_at = grant_end(now);
+        let device = Device { app, scopes, unknown_scopes, user_code, answer: None, expires_at };
+        self.grants.devices.insert(device_code.clone(), device.clone());
+        (device_code, device)
+    }
+
+    /// The device that waits under a user code, however that was typed.
+    pub(crate) fn find_waiting_device(&self, typed: &str, now: Timestamp) -> Option<(&str, &Device)> {
+        let typed = plain_user_code(typed);
+        let waits =
+            |device: &Device| device.user_code == typed && device.answer.is_none() && device.expires_at > now;
+        let mut devices = self.grants.devices.iter();
+        devices.find(|(_, device)| waits(device)).map(|(code, device)| (code.as_str(), device))
+    }
+
+    /// Notes what the user said to a device; says whether it still waited for that.
+    pub(crate) fn answer_device(&mut self, device_code: &str, answer: Answer, now: Timestamp) -> bool {
+        let device = self.grants.devices.get_mut(device_code);
+        let waiting = device.filter(|device| device.answer.is_none() && device.expires_at > now);
+        waiting.map(|device| device.answer = Some(answer)).is_some()
+    }
+
+    /// Gives a device the token that its user allowed, once.
+    pub(crate) fn redeem_device(
+        &mut self,
+        app: AppId,
+        device_code: &str,
+        user_code: &str,
+        now: Timestamp,
+    ) -> Result<Token, DeviceRefusal> {
+        let found = self.grants.devices.get(device_code);
+        let is_own = |device: &&Device| device.app == app && device.user_code == plain_user_code(user_code);
+        let device = found.filter(is_own).ok_or(DeviceRefusal::Invalid)?;
+        if device.expires_at <= now {
+            return Err(DeviceRefusal::Expired);
+        }
+        match device.answer.clone() {
+            None => Err(DeviceRefusal::Pending),
+            Some(Answer::Denied) => Err(DeviceRefusal::Denied),
+            Some(Answer::Allowed(consent)) => {
+                self.grants.devices.remove(device_code);
+                Ok(self.add_allowed_token(consent, None))
+            }
+        }
+    }
+
+    /// Drops what nobody can use any more, so that a long day's leftovers do not pile up.
+    fn forget_grants(&mut self, now: Timestamp) {
+        let Grants { pages, codes, devices } = &mut self.grants;
+        pages.retain(|_, page| page.expires_at > now);
+        codes.retain(|_, code| code.expires_at > now);
+        devices.retain(|_, device| {
+            device.expires_at.checked_add(DEVICE_MEMORY).is_ok_and(|forgotten_at| forgotten_at > now)
+        });
+    }
+}
+
+/// When what begins now ends.
+pub(crate) fn grant_end(now: Timestamp) -> Timestamp {
+    now.checked_add(GRANT_LIFETIME).unwrap_or(Timestamp::MAX)
+}
+
+/// A user code as people are shown it: `BCDF-GHJK`.
+pub(crate) fn hyphenated(user_code: &str) -> String {
+    user_code
+        .split_at_checked(4)
+        .map_or_else(|| user_code.to_owned(), |(left, right)| format!("{left}-{right}"))
+}
+
+/// A user code without what people put between its letters, in capitals.
+fn plain_user_code(typed: &str) -> String {
+    typed.chars().filter(char::is_ascii_alphanumeric).map(|char| char.to_ascii_uppercase()).collect()
+}
