@@ -22,6 +22,7 @@ pub(crate) const TUS_ROUTE: &str = "/files/vimeo-prod-src-tus-eu/{key}";
 pub(crate) const FORM_ROUTE: &str = "/files/form/{key}";
 
 const LINKS: &str = "/files/";
+const FOLDERS: [&str; 2] = ["vimeo-prod-src-tus-eu", "form"];
 
 /// Where a client sends an upload's bytes. Whoever knows it may.
 pub(crate) fn link(desk: &Desk, upload: &Upload) -> String {
@@ -37,16 +38,17 @@ pub(crate) fn is_link(path: &str) -> bool {
     path.starts_with(LINKS)
 }
 
-/// A path in which the secret of an upload link is replaced by `fingerprint:…`.
+/// A path in which the secret of an upload link is replaced by `fingerprint:…`, also where somebody mistyped the rest.
 pub(crate) fn without_key(path: &str) -> String {
-    let secret = path.strip_prefix(LINKS).and_then(|rest| rest.split_once('/')).map(|(_, secret)| secret);
-    match secret {
-        Some(secret) if !secret.is_empty() => {
-            let open = path.strip_suffix(secret).unwrap_or(LINKS);
-            format!("{open}fingerprint:{}", fingerprint(secret.as_bytes()))
-        }
-        _ => path.to_owned(),
+    let Some((before, rest)) = path.split_once(LINKS) else { return path.to_owned() };
+    let (folder, secret) = match rest.split_once('/') {
+        Some((folder, secret)) if FOLDERS.contains(&folder) => (format!("{folder}/"), secret),
+        _ => (String::new(), rest),
+    };
+    if secret.is_empty() || FOLDERS.contains(&secret) {
+        return path.to_owned();
     }
+    format!("{before}{LINKS}{folder}fingerprint:{}", fingerprint(secret.as_bytes()))
 }
 
 /// What follows when a version was made: a pull sets out, and an upload of no bytes is whole at once.
@@ -123,7 +125,11 @@ mod tests {
         for open in ["/me", "/files/", "/files/form", "/files/form/"] {
             assert_eq!(without_key(open), open);
         }
-        let twice = without_key("/files/files/hunter2/hunter2");
-        assert!(!twice.contains("hunter2"), "{twice}");
+        for mistyped in
+            ["/files/hunter2", "/files/hunter2/", "//files/form/hunter2", "/x/files/files/hunter2/hunter2"]
+        {
+            let shown = without_key(mistyped);
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
     }
 }
