@@ -72,7 +72,11 @@ pub(crate) fn shown_in_list(
 ) -> Result<Vec<Value>, Refusal> {
     let caller = ask.caller()?;
     let wanted = ask.parameter_of_query("query").map(|query| query.to_lowercase());
+    let newest = ask.list_lag.and_then(|lag| desk.now().checked_sub(lag).ok());
     videos.retain(|video| {
+        if newest.is_some_and(|newest| video.created_at > newest) {
+            return false;
+        }
         // A list shows nobody's unlisted videos but one's own.
         let is_listed = video.settings.privacy.view != "unlisted" || is_own(video, caller);
         let is_wanted =

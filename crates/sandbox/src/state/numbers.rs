@@ -50,7 +50,7 @@ impl UserId {
 
 impl fmt::Display for AppId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/apps/{}", self.0)
+        write!(f, "/apps/{}", self.number())
     }
 }
 

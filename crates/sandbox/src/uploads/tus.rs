@@ -24,6 +24,7 @@ const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 
+const NOT_FOUND: &str = "upload not found";
 const METHODS: &str = "HEAD, PATCH, OPTIONS";
 
 // After so many bytes of one request the state file is written, lest a long one be lost whole.
@@ -94,7 +95,10 @@ fn add_cors(headers: &mut HeaderMap) {
 }
 
 fn tell_offset(desk: &Desk, key: &str) -> Response {
-    let Some((video, version)) = find(desk, key) else { return not_found() };
+    let (video, version) = match find(desk, key) {
+        Ok(found) => found,
+        Err(refusal) => return refusal.into_response(),
+    };
     let told = {
         let world = desk.world();
         world.version(video, version).map(|version| (version.upload.received.bytes, version.upload.size))
@@ -114,7 +118,7 @@ fn tell_offset(desk: &Desk, key: &str) -> Response {
 /// Takes bytes on, and says how many are here then. What arrives of a body that breaks off is kept.
 async fn append(desk: &Desk, key: &str, headers: &HeaderMap, sent: &mut Body) -> Result<u64, Refusal> {
     let asked = asked_offset(headers)?;
-    let found = find(desk, key).ok_or_else(not_found)?;
+    let found = find(desk, key)?;
     let mut inlet = Inlet::open(desk, found, From::Offset).map_err(|closed| match closed {
         Closed::Gone => not_found(),
         Closed::Busy => text(StatusCode::LOCKED, "file currently locked"),
@@ -185,12 +189,18 @@ fn waits_for_leave(headers: &HeaderMap, sent: &Body) -> bool {
 }
 
 /// The upload that a link leads to, as long as it does.
-fn find(desk: &Desk, key: &str) -> Option<(VideoId, VersionId)> {
+fn find(desk: &Desk, key: &str) -> Result<(VideoId, VersionId), Refusal> {
     let now = desk.now();
     let world = desk.world();
-    let (video, version) = world.find_upload(key)?;
-    let upload = &world.version(video, version)?.upload;
-    (upload.approach == Approach::Tus && !upload.is_expired(now)).then_some((video, version))
+    let found = world.find_upload(key);
+    let upload = found.and_then(|(video, version)| Some(&world.version(video, version)?.upload));
+    match (found, upload) {
+        (Some(found), Some(upload)) if upload.approach == Approach::Tus => match upload.dead_status(now) {
+            None => Ok(found),
+            Some(status) => Err(text(status, NOT_FOUND).into()),
+        },
+        _ => Err(not_found().into()),
+    }
 }
 
 fn taken_up_to(offset: u64) -> Response {
@@ -212,7 +222,7 @@ fn not_allowed() -> Response {
 }
 
 fn not_found() -> Response {
-    text(StatusCode::NOT_FOUND, "upload not found")
+    text(StatusCode::NOT_FOUND, NOT_FOUND)
 }
 
 fn too_much() -> Response {

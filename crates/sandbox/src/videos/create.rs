@@ -14,8 +14,9 @@ use crate::accept;
 use crate::ask::{Answered, Ask, Refusal, Whose};
 use crate::desk::Desk;
 use crate::errors::{self, Invalid};
+use crate::faults::Made;
 use crate::folders;
-use crate::state::{Approach, Caller, NewVersion, NewVideo, Settings, Unit, User, World};
+use crate::state::{Approach, Caller, NewVersion, NewVideo, Settings, Unit, User, VersionId, VideoId, World};
 use crate::uploads;
 
 /// The largest file that Vimeo takes: 300 GB.
@@ -61,7 +62,13 @@ pub(crate) async fn create(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
     let shown = present(&desk, &world, video, Audience::Owner);
     drop(world);
     uploads::begin(&desk, id, version);
-    Ok(ask.present(status, super::VIDEO, &shown))
+    Ok(made(ask.present(status, super::VIDEO, &shown), id, version))
+}
+
+/// An answer that says, to whom it may concern inside, what it made.
+pub(super) fn made(mut response: Response, video: VideoId, version: VersionId) -> Response {
+    response.extensions_mut().insert(Made(video, version));
+    response
 }
 
 /// The user who uploads, with everything that they need for it.

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use super::create::{check_quota, read_upload, uploader};
+use super::create::{check_quota, made, read_upload, uploader};
 use super::{no_content, own_video, present};
 use crate::ask::{Answered, Ask, Refusal};
 use crate::desk::Desk;
@@ -44,11 +44,11 @@ pub(crate) async fn create_version(State(desk): State<Arc<Desk>>, ask: Ask) -> A
     let new = wanted.into_version(file_name, desk.link_expiry(now));
     let version = world.add_version(id, new, now).ok_or_else(no_video)?;
     let video = world.find_video(id).ok_or_else(no_video)?;
-    let made = video.version(version).ok_or_else(no_version)?;
-    let shown = present::version(&desk, &world, video, made);
+    let new = video.version(version).ok_or_else(no_version)?;
+    let shown = present::version(&desk, &world, video, new);
     drop(world);
     uploads::begin(&desk, id, version);
-    Ok(ask.present(StatusCode::CREATED, VERSION, &shown))
+    Ok(made(ask.present(StatusCode::CREATED, VERSION, &shown), id, version))
 }
 
 /// `GET /videos/{video}/versions`, newest first.
