@@ -1,5 +1,7 @@
 //! `vimeo-sandbox`: runs the sandbox on your desk until it is told to stop.
 
+mod greeting;
+
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,8 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use sandbox::{Options, Pace, Plan, PullFrom, Running};
-use serde_json::json;
+use sandbox::{Options, Pace, Plan, PullFrom};
 
 /// A local server that answers as Vimeo's API does: for tests and demonstrations.
 ///
@@ -118,7 +119,8 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         }
         _ => error.to_string(),
     })?;
-    let text = if json { as_json(&running) } else { greeting(&running, open, &redirect_uri) };
+    let text =
+        if json { greeting::as_json(&running) } else { greeting::as_text(&running, open, &redirect_uri) };
     let mut stdout = io::stdout();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())
@@ -126,45 +128,6 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     stopped.await;
     running.stop().await;
     Ok(())
-}
-
-fn as_json(running: &Running) -> String {
-    let Running { base_url, client_id, client_secret, access_token, .. } = running;
-    json!({
-        "base_url": base_url,
-        "client_id": client_id,
-        "client_secret": client_secret,
-        "access_token": access_token,
-    })
-    .to_string()
-}
-
-fn greeting(running: &Running, open: bool, redirect_uri: &str) -> String {
-    let Running { base_url, client_id, client_secret, access_token, .. } = running;
-    let door = if open {
-        "\nThe door is open: credentials that were never issued here belong to a guest app.\n"
-    } else {
-        ""
-    };
-    let redirect_uri: String = form_urlencoded::byte_serialize(redirect_uri.as_bytes()).collect();
-    format!(
-        "A Vimeo on your desk: {base_url}\n\
-         \n\
-         client id      {client_id}\n\
-         client secret  {client_secret}\n\
-         access token   {access_token}\n\
-         {door}\n\
-         Try it:\n\
-         \x20 curl -H 'Authorization: bearer {access_token}' {base_url}/oauth/verify\n\
-         Ask a user, in a browser:\n\
-         \x20 {base_url}/oauth/authorize?response_type=code&client_id={client_id}&redirect_uri={redirect_uri}\n\
-         See and steer it (apps, tokens, videos, faults, the journal), in a browser or with curl:\n\
-         \x20 {base_url}/_sandbox/\n\
-         Let the next request fail:\n\
-         \x20 curl -d '{{\"route\": \"*\", \"kind\": \"status\", \"status\": 503}}' {base_url}/_sandbox/faults\n\
-         \n\
-         Ctrl-C stops it."
-    )
 }
 
 /// Ends when the process is told to stop: by ctrl-c, or by SIGTERM where there is such a thing.

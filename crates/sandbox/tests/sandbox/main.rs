@@ -17,6 +17,7 @@ mod faults;
 mod folders;
 mod forms;
 mod grants;
+mod greeting;
 mod harness;
 mod journal;
 mod journal_live;
