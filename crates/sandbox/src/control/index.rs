@@ -47,7 +47,7 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
          cut-during {bytes}, late {millis}, outage, reset, truncate, html {status?}, rate-limit {reset_seconds?, \
          spend?}, wrong-json {body?}, empty {status?}, huge {bytes?}, garbage, drip {millis, bytes?}, \
          slow-body {bytes_per_second}, odd-headers {style}, wrong-length {by}, redirect {location, status?}, \
-         list-lag {seconds}, expired-link {status?}, outcome {status, error?}.",
+         list-lag {seconds}, expired-link {status?}, outcome {status?, error?}.",
     ),
     ("GET", "/_sandbox/faults", "Lists the faults that are still to happen."),
     ("DELETE", "/_sandbox/faults", "Removes every fault."),

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::state::Failure;
+
 /// What a body has, less what was taken already.
 pub(crate) struct Members(Map<String, Value>);
 
@@ -91,6 +93,27 @@ impl Members {
             None => Ok(None),
             Some(Value::Bool(truth)) => Ok(Some(truth)),
             Some(_) => Err(format!("`{name}` must be true or false.")),
+        }
+    }
+
+    /// How a version comes to nothing: `status`, or the `error` of an upload, or both.
+    pub(crate) fn failure(&mut self) -> Result<Failure, String> {
+        match (self.choice("status", &Failure::STATUSES)?, self.choice("error", &Failure::ERRORS)?) {
+            (None, None) => Err(format!(
+                "A failure needs a `status` (one of {}), or the `error` of an upload.",
+                Failure::STATUSES.join(", ")
+            )),
+            (None, Some(error)) => Ok(Failure::of_upload(&error)),
+            (Some(status), error) => Ok(Failure { status, error }),
+        }
+    }
+
+    fn choice(&mut self, name: &str, known: &[&str]) -> Result<Option<String>, String> {
+        match self.text(name)? {
+            Some(value) if !known.contains(&value.as_str()) => {
+                Err(format!("There is no {name} `{value}`; there are {}.", known.join(", ")))
+            }
+            value => Ok(value),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::{done, members, refused};
 use crate::ambient::iso_8601;
 use crate::ask::Refusal;
 use crate::desk::Desk;
-use crate::state::{Failure, Stage, Upload, Version, VersionId, Video, VideoId, World, fingerprint};
+use crate::state::{Stage, Upload, Version, VersionId, Video, VideoId, World, fingerprint};
 use crate::uploads;
 use crate::videos;
 
@@ -87,7 +87,7 @@ pub(super) async fn fail(State(desk): State<Arc<Desk>>, Path(number): Path<Strin
             Some("due") => When::Due,
             Some(_) => return Err("`when` must be \"now\" or \"due\".".to_owned()),
         };
-        Ok((read_failure(members.text("status")?, members.text("error")?)?, when))
+        Ok((members.failure()?, when))
     });
     change(&desk, &number, read, |upload, (failure, when)| match (when, upload.stage()) {
         (When::Now, _) => {
@@ -109,25 +109,6 @@ pub(super) async fn fail(State(desk): State<Arc<Desk>>, Path(number): Path<Strin
 enum When {
     Now,
     Due,
-}
-
-fn read_failure(status: Option<String>, error: Option<String>) -> Result<Failure, String> {
-    let known = |name: &str, value: &Option<String>, known: &[&str]| match value {
-        Some(value) if !known.contains(&value.as_str()) => {
-            Err(format!("There is no {name} `{value}`; there are {}.", known.join(", ")))
-        }
-        _ => Ok(()),
-    };
-    known("status", &status, &Failure::STATUSES)?;
-    known("error", &error, &Failure::ERRORS)?;
-    match (status, error) {
-        (None, None) => Err(format!(
-            "A failure needs a `status` (one of {}), or the `error` of an upload.",
-            Failure::STATUSES.join(", ")
-        )),
-        (None, Some(error)) => Ok(Failure::of_upload(&error)),
-        (Some(status), error) => Ok(Failure { status, error }),
-    }
 }
 
 /// `POST /_sandbox/videos/{number}/expire-link`: the link is dead from now on.

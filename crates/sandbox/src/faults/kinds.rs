@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use super::effect::{Effect, Spending};
 use super::raw::{Disguise, Style};
 use crate::control::members::Members;
-use crate::state::Failure;
 
 /// Every kind, with the members that it knows beside the common ones.
 const KINDS: [(&str, &[&str]); 24] = [
@@ -99,7 +98,7 @@ pub(super) fn read_effect(kind: &str, mut members: Members) -> Result<Effect, St
                 return Err(format!("The `status` of a dead link is 404 or 410, not {}.", other.as_u16()));
             }
         },
-        "outcome" => Effect::Outcome { fate: read_fate(members)? },
+        "outcome" => Effect::Outcome { fate: members.failure()? },
         _ => read_instead(kind, members)?,
     })
 }
@@ -180,22 +179,6 @@ fn read_style(members: &mut Members) -> Result<Style, String> {
 fn read_by(members: &mut Members) -> Result<i64, String> {
     let told = members.take("by").ok_or("A `wrong-length` fault needs `by`, such as 10 or -10.")?;
     told.as_i64().filter(|by| *by != 0).ok_or_else(|| "`by` must be a whole number other than 0.".to_owned())
-}
-
-fn read_fate(members: &mut Members) -> Result<Failure, String> {
-    let status = members.text("status")?.ok_or_else(|| {
-        format!("An `outcome` fault needs a `status`: one of {}.", Failure::STATUSES.join(", "))
-    })?;
-    if !Failure::STATUSES.contains(&status.as_str()) {
-        return Err(format!("No video ends as `{status}`; there are {}.", Failure::STATUSES.join(", ")));
-    }
-    let error = members.text("error")?;
-    if let Some(error) = &error
-        && !Failure::ERRORS.contains(&error.as_str())
-    {
-        return Err(format!("There is no upload error `{error}`; there are {}.", Failure::ERRORS.join(", ")));
-    }
-    Ok(Failure { status, error })
 }
 
 fn read_status(members: &mut Members) -> Result<Option<StatusCode>, String> {

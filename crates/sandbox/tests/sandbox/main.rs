@@ -24,6 +24,7 @@ mod journal_live;
 mod limits;
 mod line;
 mod me;
+mod mishaps;
 mod nonsense;
 mod oauth;
 mod offsets;
