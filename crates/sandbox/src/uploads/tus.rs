@@ -6,7 +6,10 @@ use std::sync::Arc;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONTENT_LENGTH,
+    CONTENT_TYPE, EXPECT,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
@@ -84,13 +87,10 @@ fn capabilities() -> Response {
 
 fn add_cors(headers: &mut HeaderMap) {
     for (name, value) in [
-        ("access-control-allow-origin", "*"),
-        (
-            "access-control-expose-headers",
-            "Upload-Offset, Upload-Length, Tus-Resumable, Tus-Version, Location",
-        ),
+        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (ACCESS_CONTROL_EXPOSE_HEADERS, "Upload-Offset, Upload-Length, Tus-Resumable, Tus-Version, Location"),
     ] {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
     }
 }
 
