@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::body::Unreadable;
 use crate::credentials::Credentials;
-use crate::errors;
+use crate::errors::{self, Invalid};
 use crate::faults::ListLag;
 use crate::fields;
 use crate::state::{Caller, FolderId, User, UserId, VideoId};
@@ -29,6 +29,11 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         *self.0
     }
+}
+
+/// Refuses one member of a body, or one parameter. `what` goes on with the sentence that begins with its name.
+pub(crate) fn refuse(field: &str, code: u32, what: &str) -> Refusal {
+    errors::invalid(&[Invalid::new(field, code, what)]).into()
 }
 
 /// What a handler of the API returns.

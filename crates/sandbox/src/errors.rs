@@ -151,6 +151,13 @@ pub(crate) struct Invalid {
     pub(crate) message: String,
 }
 
+impl Invalid {
+    /// `what` goes on with the sentence that begins with the parameter's name.
+    pub(crate) fn new(field: &str, code: u32, what: &str) -> Self {
+        Self { field: field.to_owned(), code, message: format!("The parameter {field} {what}.") }
+    }
+}
+
 /// A body with members that are not acceptable, all of them named.
 pub(crate) fn invalid(parameters: &[Invalid]) -> Response {
     let text = "You have provided an invalid parameter. Please contact developer of this application.";
@@ -169,6 +176,13 @@ pub(crate) fn invalid(parameters: &[Invalid]) -> Response {
         "invalid_parameters": parameters,
     });
     answer(StatusCode::BAD_REQUEST, ERROR, &body)
+}
+
+/// Nothing to say but that it was done.
+pub(crate) fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 /// There is nothing at this address.

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 
 use crate::ambient::iso_8601;
-use crate::ask::{Answered, Ask, Refusal, Whose};
+use crate::ask::{Answered, Ask, Refusal, Whose, refuse};
 use crate::desk::Desk;
-use crate::errors::{self, Invalid};
+use crate::errors::{self, no_content};
 use crate::limits::Plan;
 use crate::lists::{self, Order};
 use crate::state::{Caller, Clips, Folder, FolderId, User, UserId, VideoId, World};
@@ -308,13 +307,4 @@ fn read_name(members: &Map<String, Value>) -> Result<Option<String>, Refusal> {
         Some(Value::String(name)) => Ok(Some(name.clone())),
         Some(_) => Err(refuse("name", 2249, "must be a string")),
     }
-}
-
-fn refuse(field: &str, code: u32, what: &str) -> Refusal {
-    let message = format!("The parameter {field} {what}.");
-    errors::invalid(&[Invalid { field: field.to_owned(), code, message }]).into()
-}
-
-fn no_content() -> Response {
-    StatusCode::NO_CONTENT.into_response()
 }

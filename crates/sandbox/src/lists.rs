@@ -80,8 +80,11 @@ impl Page {
             Some(text) if text.is_empty() => default,
             Some(text) => {
                 text.parse().ok().filter(|number| (1..=max).contains(number)).unwrap_or_else(|| {
-                    let message = format!("{name} must be a whole number from 1 on, and not too large.");
-                    faults.push(Invalid { field: name.to_owned(), code: 2204, message });
+                    faults.push(Invalid::new(
+                        name,
+                        2204,
+                        "must be a whole number from 1 on, and not too large",
+                    ));
                     default
                 })
             }

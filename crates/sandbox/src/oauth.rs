@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::ask::{Answered, Ask, Refusal};
@@ -57,7 +57,7 @@ pub(crate) async fn verify(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
 pub(crate) async fn revoke(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     let value = &ask.caller()?.token.value;
     desk.world().revoke(value);
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(errors::no_content())
 }
 
 /// The app whose credentials a request brings.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
 use crate::ask::{Answered, Ask, Refusal, Whose};
@@ -128,7 +127,7 @@ pub(crate) async fn delete(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
     };
     let versions: Vec<_> = gone.iter().flat_map(|video| &video.versions).map(|version| version.id).collect();
     uploads::forget(&desk, &versions);
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(errors::no_content())
 }
 
 /// Finds a video that the caller owns, and says in Vimeo's way what is wrong otherwise: what they may not even see is
@@ -162,9 +161,4 @@ fn is_visible(video: &Video, caller: &Caller, hash: Option<&str>) -> bool {
     // A wrong hash leads nowhere, whosever video it is.
     let is_hash_wrong = hash.is_some_and(|hash| hash != video.hash);
     !is_hash_wrong && (is_public || (is_own(video, caller) && caller.token.scopes.contains("private")))
-}
-
-/// Nothing to say but that it was done.
-fn no_content() -> Response {
-    StatusCode::NO_CONTENT.into_response()
 }

@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use super::present::{Audience, video as present};
 use super::settings::{self, Asking};
 use crate::accept;
-use crate::ask::{Answered, Ask, Refusal, Whose};
+use crate::ask::{Answered, Ask, Refusal, Whose, refuse};
 use crate::desk::Desk;
-use crate::errors::{self, Invalid};
+use crate::errors;
 use crate::faults::Made;
 use crate::folders;
 use crate::state::{Approach, Caller, NewVersion, NewVideo, Settings, Unit, User, VersionId, VideoId, World};
@@ -42,9 +42,7 @@ pub(crate) async fn create(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
         None | Some(Value::Null) => None,
         Some(Value::String(uri)) => Some(folders::find_by_uri(&world, user, uri)?),
         Some(_) => {
-            let message = "The parameter folder_uri must be a string.".to_owned();
-            let fault = Invalid { field: "folder_uri".to_owned(), code: 2204, message };
-            return Err(errors::invalid(&[fault]).into());
+            return Err(refuse("folder_uri", 2204, "must be a string"));
         }
     };
     let status = match wanted.approach {
@@ -137,17 +135,14 @@ pub(super) fn read_upload(members: &Map<String, Value>) -> Result<WantedUpload, 
         Some("post") => Approach::Post { redirect_url: text("redirect_url")? },
         Some("pull") => match text("link")? {
             Some(link) if is_link(&link) => Approach::Pull { link },
-            Some(_) => return Err(refuse("upload.link", 2204, "must be an absolute http or https URL")),
+            Some(_) => {
+                return Err(refuse("upload.link", 2204, "must be an absolute http or https URL"));
+            }
             None => return Err(refuse("upload.link", 2204, "is missing")),
         },
         _ => return Err(errors::bad_approach().into()),
     };
     Ok(WantedUpload { approach, size })
-}
-
-fn refuse(field: &str, code: u32, what: &str) -> Refusal {
-    let message = format!("The parameter {field} {what}.");
-    errors::invalid(&[Invalid { field: field.to_owned(), code, message }]).into()
 }
 
 /// Bytes, as a number or, by the letter of the specification, as a string.

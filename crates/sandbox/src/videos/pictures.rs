@@ -6,10 +6,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{no_content, own_video};
-use crate::ask::{Answered, Ask, Refusal};
+use super::own_video;
+use crate::ask::{Answered, Ask, Refusal, refuse};
 use crate::desk::Desk;
-use crate::errors::{self, Invalid};
+use crate::errors::{self, no_content};
 use crate::lists;
 use crate::state::{Picture, VideoId};
 
@@ -35,7 +35,7 @@ pub(crate) async fn create_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> A
         reason = "it is between 0 and 86,400,000"
     )]
     let Some(at_millis) = millis.map(|millis| millis as u64) else {
-        return Err(refuse("time", "must be seconds from the beginning, at most 86400"));
+        return Err(refuse("time", 2204, "must be seconds from the beginning, at most 86400"));
     };
     let number = world.add_picture(id, at_millis, read_active(&members)?.unwrap_or(false));
     let video = world.find_video(id).ok_or_else(errors::missing_resource)?;
@@ -114,13 +114,8 @@ fn read_active(members: &serde_json::Map<String, Value>) -> Result<Option<bool>,
         // One official client sends words.
         Some(Value::String(text)) if text == "true" => Ok(Some(true)),
         Some(Value::String(text)) if text == "false" => Ok(Some(false)),
-        Some(_) => Err(refuse("active", "must be true or false")),
+        Some(_) => Err(refuse("active", 2204, "must be true or false")),
     }
-}
-
-fn refuse(field: &str, what: &str) -> Refusal {
-    let message = format!("The parameter {field} {what}.");
-    errors::invalid(&[Invalid { field: field.to_owned(), code: 2204, message }]).into()
 }
 
 fn picture_number(ask: &Ask) -> Result<u64, Refusal> {

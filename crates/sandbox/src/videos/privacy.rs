@@ -6,11 +6,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use super::own_video;
 use super::settings::is_domain;
-use super::{no_content, own_video};
-use crate::ask::{Answered, Ask, Refusal, Whose};
+use crate::ask::{Answered, Ask, Refusal, Whose, refuse};
 use crate::desk::Desk;
-use crate::errors::{self, Invalid};
+use crate::errors::{self, no_content};
 use crate::lists;
 use crate::state::{DOMAINS_MAX, PresetId, User, Video};
 
@@ -41,15 +41,11 @@ pub(crate) async fn add_domain(State(desk): State<Arc<Desk>>, ask: Ask) -> Answe
     check_whitelist(own_video(&world, id, caller)?)?;
     let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
     let domains = &mut video.settings.domains;
-    let refuse = |what: &str| -> Refusal {
-        let fault = Invalid { field: "domain".to_owned(), code: 2204, message: what.to_owned() };
-        errors::invalid(&[fault]).into()
-    };
     if !is_domain(&domain) {
-        return Err(refuse("A domain has neither scheme nor path."));
+        return Err(refuse("domain", 2204, "must have neither scheme nor path"));
     }
     if domains.len() >= DOMAINS_MAX && !domains.contains(&domain) {
-        return Err(refuse("A video has 50 domains at most."));
+        return Err(refuse("domain", 2204, "is one too many: a video has 50 at most"));
     }
     domains.insert(domain);
     Ok(no_content())

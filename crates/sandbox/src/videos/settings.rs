@@ -50,8 +50,7 @@ struct Faults(Vec<Invalid>);
 
 impl Faults {
     fn add(&mut self, field: &str, code: u32, what: &str) {
-        let message = format!("The parameter {field} {what}.");
-        self.0.push(Invalid { field: field.to_owned(), code, message });
+        self.0.push(Invalid::new(field, code, what));
     }
 }
 

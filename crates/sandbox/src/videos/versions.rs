@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use serde_json::Value;
 
 use super::create::{check_quota, made, read_upload, uploader};
-use super::{no_content, own_video, present};
-use crate::ask::{Answered, Ask, Refusal};
+use super::{own_video, present};
+use crate::ask::{Answered, Ask, Refusal, refuse};
 use crate::desk::Desk;
-use crate::errors::{self, Invalid};
+use crate::errors::{self, no_content};
 use crate::limits::Plan;
 use crate::lists;
 use crate::state::{Caller, VersionId, Video, VideoId, World};
@@ -32,9 +32,7 @@ pub(crate) async fn create_version(State(desk): State<Arc<Desk>>, ask: Ask) -> A
         None | Some(Value::Null) => None,
         Some(Value::String(name)) => Some(name.clone()),
         Some(_) => {
-            let message = "The parameter file_name must be a string.".to_owned();
-            let fault = Invalid { field: "file_name".to_owned(), code: 2204, message };
-            return Err(errors::invalid(&[fault]).into());
+            return Err(refuse("file_name", 2204, "must be a string"));
         }
     };
     let now = desk.now();
