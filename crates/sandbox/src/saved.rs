@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -45,7 +46,7 @@ pub(crate) fn write(first_world: &World, world: &World) -> serde_json::Result<Ve
 pub(crate) struct Saver {
     file: PathBuf,
     /// The number of the last change that is in the file.
-    written: Mutex<u64>,
+    written: Arc<Mutex<u64>>,
     /// Held as long as the file is ours.
     _lock: File,
 }
@@ -60,7 +61,7 @@ impl Saver {
         let lock = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&beside);
         let lock = lock.map_err(|error| explained(&error, &beside, "cannot be opened"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { file: file.to_owned(), written: Mutex::new(0), _lock: lock }),
+            Ok(()) => Ok(Self { file: file.to_owned(), written: Arc::default(), _lock: lock }),
             Err(TryLockError::WouldBlock) => {
                 let text = format!("{} belongs to a sandbox that is running.", file.display());
                 Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
@@ -100,15 +101,20 @@ impl Saver {
         wanted: u64,
         take: impl FnOnce() -> (u64, serde_json::Result<Vec<u8>>),
     ) -> io::Result<()> {
-        let mut written = self.written.lock().await;
+        let mut written = Arc::clone(&self.written).lock_owned().await;
         if *written >= wanted {
             return Ok(());
         }
         let (change, text) = take();
         let (file, text) = (self.file.clone(), text?);
-        spawn_blocking(move || replace(&file, &text)).await.map_err(io::Error::other)??;
-        *written = change;
-        Ok(())
+        // The guard goes with the writing, which ends also when nobody waits for it any more: two at once would spoil
+        // the file, and an older one must not come last.
+        let writing = spawn_blocking(move || {
+            replace(&file, &text)?;
+            *written = change;
+            Ok(())
+        });
+        writing.await.map_err(io::Error::other)?
     }
 }
 
