@@ -42,6 +42,8 @@ pub(crate) struct NewTiming {
 pub(super) struct Timing {
     times: Times,
     after: u64,
+    /// How many of those that go by unharmed have gone by.
+    gone_by: u64,
     chosen: Chosen,
     begins_at: Option<Timestamp>,
     ends_at: Option<Timestamp>,
@@ -63,7 +65,7 @@ impl Timing {
         let begins_at = new.starts_in.map(|by| later(now, by));
         let ends_at = new.lasts.map(|by| later(begins_at.unwrap_or(now), by));
         let NewTiming { times, after, chosen, .. } = *new;
-        Self { times, after, chosen, begins_at, ends_at, met: 0, happened: 0 }
+        Self { times, after, gone_by: 0, chosen, begins_at, ends_at, met: 0, happened: 0 }
     }
 
     /// Whether nothing more will come of it.
@@ -76,8 +78,8 @@ impl Timing {
         if self.begins_at.is_some_and(|begin| now < begin) {
             return Due::NotYet;
         }
-        if self.after > 0 {
-            self.after -= 1;
+        if self.gone_by < self.after {
+            self.gone_by += 1;
             return Due::NotYet;
         }
         self.met += 1;

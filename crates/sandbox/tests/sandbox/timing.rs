@@ -65,11 +65,14 @@ async fn a_window_begins_and_ends_by_the_clock() {
 #[tokio::test]
 async fn a_fault_tells_how_often_it_happened() {
     let desk = Desk::strict().await;
-    desk.fault(fault(&json!({"times": 5}))).await;
-    desk.ask("GET", "/me").await;
-    desk.ask("GET", "/me").await;
+    desk.fault(fault(&json!({"times": 5, "after": 2}))).await;
+    for _ in 0..4 {
+        desk.ask("GET", "/me").await;
+    }
     let shown = desk.control("GET", "faults", &Value::Null).await.json();
-    assert_eq!((&shown["faults"][0]["happened"], &shown["faults"][0]["remaining"]), (&json!(2), &json!(3)));
+    let shown = &shown["faults"][0];
+    assert_eq!((&shown["happened"], &shown["remaining"]), (&json!(2), &json!(3)));
+    assert_eq!(shown["after"], 2, "it is shown as it was ordered");
 }
 
 #[tokio::test]
