@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
-use crate::body::Unreadable;
+use crate::body::{self, Unreadable};
 use crate::credentials::Credentials;
 use crate::errors::{self, Invalid};
 use crate::faults::ListLag;
@@ -128,14 +128,13 @@ impl Ask {
 
     /// The video that the path names, as `N` or, for an unlisted one, `N:hash`.
     pub(crate) fn video(&self) -> Result<VideoId, Refusal> {
-        let text = self.parameter("video").unwrap_or_default();
-        let number = text.split_once(':').map_or(text, |(number, _)| number);
-        VideoId::parse(number).ok_or_else(|| errors::missing_resource().into())
+        let named = VideoId::parse_named(self.parameter("video").unwrap_or_default());
+        named.map(|(id, _)| id).ok_or_else(|| errors::missing_resource().into())
     }
 
     /// The hash in the path `/videos/N:hash`.
     pub(crate) fn video_hash(&self) -> Option<&str> {
-        self.parameter("video")?.split_once(':').map(|(_, hash)| hash)
+        VideoId::parse_named(self.parameter("video")?)?.1
     }
 
     /// The first value of a query parameter, decoded.
@@ -155,11 +154,24 @@ impl Ask {
         if body.trim_ascii().is_empty() {
             return Ok(Map::new());
         }
+        if !matches!(body::media_type(&self.headers).as_str(), "" | "application/json") {
+            // By the letter of the specification it would be a media type of each resource, which Vimeo does not read.
+            return Err(errors::malformed_body("The request body must be sent as application/json.").into());
+        }
         match serde_json::from_slice(body) {
             Ok(Value::Object(members)) => Ok(members),
             Ok(_) => Err(errors::malformed_body("The request body must be a JSON object.").into()),
             Err(_) => Err(errors::not_json().into()),
         }
+    }
+
+    /// The same where there must be a body that says something.
+    pub(crate) fn members_of_some(&self) -> Result<Map<String, Value>, Refusal> {
+        let members = self.members()?;
+        if members.is_empty() {
+            return Err(errors::malformed_body("The request body is empty.").into());
+        }
+        Ok(members)
     }
 
     /// An answer with what the client asked for of it.

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Multipart;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::timeout;
@@ -22,6 +24,12 @@ pub(crate) const PATIENCE_BYTES: usize = 64 * BODY_LIMIT_BYTES;
 /// The body is longer than the limit, or ended before its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unreadable;
+
+/// What a body is said to be, in lower case and without parameters; empty if nothing is said.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
 
 /// The whole body.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Unreadable> {

@@ -1,10 +1,14 @@
 //! What Vimeo offers to choose from, and the page that newcomers ask for first.
 
+mod languages;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::ask::{Answered, Ask};
 use crate::lists;
+
+pub(crate) use languages::{LANGUAGES, is_language};
 
 /// Content ratings by code. `advertisement` is newer than the others.
 pub(crate) const CONTENT_RATINGS: [(&str, &str); 7] = [
@@ -26,40 +30,6 @@ pub(crate) const LICENSES: [(&str, &str); 7] = [
     ("by-nd", "Attribution No Derivatives"),
     ("by-sa", "Attribution Share Alike"),
     ("cc0", "Public Domain Dedication"),
-];
-
-/// Languages by code: those that integrations ask for, not all that Vimeo knows.
-pub(crate) const LANGUAGES: [(&str, &str); 30] = [
-    ("ar", "Arabic"),
-    ("bg", "Bulgarian"),
-    ("cs", "Czech"),
-    ("da", "Danish"),
-    ("de", "German"),
-    ("de-DE", "German (Germany)"),
-    ("el", "Greek"),
-    ("en", "English"),
-    ("en-GB", "English (United Kingdom)"),
-    ("en-US", "English (United States)"),
-    ("es", "Spanish"),
-    ("es-419", "Spanish (Latin America)"),
-    ("fi", "Finnish"),
-    ("fr", "French"),
-    ("fr-CA", "French (Canada)"),
-    ("he", "Hebrew"),
-    ("hi", "Hindi"),
-    ("hu", "Hungarian"),
-    ("id", "Indonesian"),
-    ("it", "Italian"),
-    ("ja", "Japanese"),
-    ("ko", "Korean"),
-    ("nl", "Dutch"),
-    ("pl", "Polish"),
-    ("pt", "Portuguese"),
-    ("pt-BR", "Portuguese (Brazil)"),
-    ("ru", "Russian"),
-    ("sv", "Swedish"),
-    ("tr", "Turkish"),
-    ("zh", "Chinese"),
 ];
 
 /// `GET /contentratings`.

@@ -27,8 +27,6 @@ use crate::desk::Desk;
 use crate::errors;
 use crate::faults;
 use crate::pages;
-use crate::state::VersionId;
-use crate::uploads;
 use index::INDEX;
 use members::Members;
 
@@ -139,12 +137,7 @@ async fn remove_fault(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> 
 }
 
 async fn reset(State(desk): State<Arc<Desk>>) -> Response {
-    let gone: Vec<VersionId> = {
-        let world = desk.world();
-        world.list_videos().flat_map(|video| &video.versions).map(|version| version.id).collect()
-    };
     desk.reset();
-    uploads::forget(&desk, &gone);
     StatusCode::NO_CONTENT.into_response()
 }
 

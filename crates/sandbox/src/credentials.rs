@@ -49,15 +49,22 @@ impl Credentials {
         read.unwrap_or_else(|| Self::Nonsense { scheme: presentable(scheme), rest: rest.to_vec() })
     }
 
-    /// How the journal shows them: never a secret.
-    pub(crate) fn to_journal(&self) -> Value {
+    /// How the journal shows them: never a secret, and a client identifier only if it surely is one.
+    pub(crate) fn to_journal(&self, is_client_id: impl FnOnce(&str) -> bool) -> Value {
         match self {
             Self::Absent => Value::Null,
-            Self::Client { client_id, client_secret } => json!({
-                "scheme": "Basic",
-                "client_id": client_id,
-                "fingerprint": fingerprint(client_secret.as_bytes()),
-            }),
+            Self::Client { client_id, client_secret } => {
+                let shown = if is_client_id(client_id) {
+                    client_id.clone()
+                } else {
+                    format!("fingerprint:{}", fingerprint(client_id.as_bytes()))
+                };
+                json!({
+                    "scheme": "Basic",
+                    "client_id": shown,
+                    "fingerprint": fingerprint(client_secret.as_bytes()),
+                })
+            }
             Self::Token(token) => json!({"scheme": "Bearer", "fingerprint": fingerprint(token.as_bytes())}),
             Self::Nonsense { scheme, rest } => json!({"scheme": scheme, "fingerprint": fingerprint(rest)}),
         }
@@ -106,7 +113,7 @@ mod tests {
     #[test]
     fn a_secret_without_a_scheme_is_not_shown_as_a_scheme() {
         for value in ["0123456789abcdef", "c3VwZXItc2VjcmV0LXZhbHVl and more"] {
-            let shown = read(value.as_bytes()).to_journal().to_string();
+            let shown = read(value.as_bytes()).to_journal(|_| true).to_string();
             assert!(shown.contains(r#""scheme":null"#), "{shown}");
         }
     }

@@ -16,9 +16,9 @@ use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::limits::Windows;
 use crate::saved::{self, Saved, Saver};
-use crate::state::{FirstCredentials, VersionId, World};
-use crate::uploads::Keeper;
-use crate::{Options, Pace, PullFrom};
+use crate::state::{FirstCredentials, Orphan, Tempo, World};
+use crate::uploads::{self, Keeper};
+use crate::{Options, PullFrom, UnlistedUris};
 
 /// What on the disk is this sandbox's alone.
 pub(crate) struct Custody {
@@ -30,7 +30,8 @@ pub(crate) struct Custody {
 pub(crate) struct Desk {
     /// The root of the API, without a trailing slash.
     pub(crate) base_url: String,
-    pub(crate) pace: Pace,
+    pub(crate) tempo: Tempo,
+    pub(crate) unlisted_uris: UnlistedUris,
     pub(crate) pull_from: PullFrom,
     pub(crate) link_lifetime: Option<std::time::Duration>,
     /// Where the bytes of uploads are kept. Without it only their hash is.
@@ -50,7 +51,16 @@ pub(crate) struct Desk {
     windows: Mutex<Windows>,
     faults: Mutex<Faults>,
     journal: Mutex<Journal>,
-    busy: Mutex<HashMap<VersionId, CancellationToken>>,
+    /// The uploads that are being written to, by the secret parts of their links: numbers come again after a reset.
+    busy: Mutex<HashMap<String, CancellationToken>>,
+}
+
+/// Whether what was changed outlives the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Safely,
+    /// The state file cannot be written.
+    InMemoryOnly,
 }
 
 impl Desk {
@@ -59,7 +69,8 @@ impl Desk {
         let Saved { first_world, world } = kept;
         Self {
             base_url,
-            pace: options.pace,
+            tempo: Tempo { lag: options.upload_lag, pace: options.pace },
+            unlisted_uris: options.unlisted_uris,
             pull_from: options.pull_from,
             link_lifetime: options.link_lifetime,
             bytes_directory: options.bytes_directory.clone(),
@@ -79,9 +90,17 @@ impl Desk {
         }
     }
 
-    /// Puts everything back as it was at the start, with the same first credentials.
+    /// Puts everything back as it was at the start, with the same first credentials and the same numbers to come.
     pub(crate) fn reset(&self) {
-        *self.world() = self.first_world.clone();
+        let orphans = {
+            let mut world = self.world();
+            let orphans = world.orphans();
+            // While nobody can make an upload that has the number, and so the file, of one that is no more.
+            uploads::discard(self, &orphans);
+            *world = self.first_world.clone();
+            orphans
+        };
+        self.break_off(&orphans);
         *self.windows() = Windows::new(self.plan);
         *self.faults() = Faults::default();
         self.journal().clear();
@@ -104,8 +123,10 @@ impl Desk {
     pub(crate) fn world_by_now(&self) -> WorldGuard<'_> {
         let now = self.now();
         let mut world = lock(&self.world);
-        // No change that must be saved: it can be worked out again at any time.
-        world.advance(now, self.pace);
+        if world.advance(now, self.tempo) {
+            // It is told now, and might not be worked out again: the next sandbox of this file may have another pace.
+            self.changes.fetch_add(1, Ordering::SeqCst);
+        }
         WorldGuard { world, changes: &self.changes }
     }
 
@@ -122,28 +143,35 @@ impl Desk {
     }
 
     /// Takes an upload for one writer alone, until the answer is dropped. `None` while another has it.
-    pub(crate) fn take_upload(&self, version: VersionId) -> Option<Taken<'_>> {
+    pub(crate) fn take_upload(&self, key: &str) -> Option<Taken<'_>> {
         let mut busy = lock(&self.busy);
-        if busy.contains_key(&version) {
+        if busy.contains_key(key) {
             return None;
         }
         let gone = CancellationToken::new();
-        busy.insert(version, gone.clone());
-        Some(Taken { busy: &self.busy, version, gone })
+        busy.insert(key.to_owned(), gone.clone());
+        Some(Taken { busy: &self.busy, key: key.to_owned(), gone })
     }
 
-    /// Tells whoever writes to an upload that it is no more.
-    pub(crate) fn break_off(&self, version: VersionId) {
-        if let Some(gone) = lock(&self.busy).remove(&version) {
-            gone.cancel();
+    /// Tells whoever writes to these uploads that they are no more.
+    pub(crate) fn break_off(&self, orphans: &[Orphan]) {
+        let mut busy = lock(&self.busy);
+        for orphan in orphans {
+            if let Some(gone) = busy.remove(&orphan.key) {
+                gone.cancel();
+            }
         }
     }
 
     /// Writes the world to its file, if it has one and has changed since. Returns when what was there on entry is
     /// written, or cannot be, which is said on standard error.
-    pub(crate) async fn save(&self) {
-        if let Err(error) = self.try_save().await {
-            let _ = writeln!(io::stderr(), "vimeo-sandbox: {error}");
+    pub(crate) async fn save(&self) -> Kept {
+        match self.try_save().await {
+            Ok(()) => Kept::Safely,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "vimeo-sandbox: {error}");
+                Kept::InMemoryOnly
+            }
         }
     }
 
@@ -191,8 +219,8 @@ impl DerefMut for WorldGuard<'_> {
 
 /// An upload that is being written to.
 pub(crate) struct Taken<'a> {
-    busy: &'a Mutex<HashMap<VersionId, CancellationToken>>,
-    version: VersionId,
+    busy: &'a Mutex<HashMap<String, CancellationToken>>,
+    key: String,
     gone: CancellationToken,
 }
 
@@ -205,10 +233,6 @@ impl Taken<'_> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let mut busy = lock(self.busy);
-        // Otherwise it was taken out already, and what bears the number now is another's.
-        if !self.gone.is_cancelled() {
-            busy.remove(&self.version);
-        }
+        lock(self.busy).remove(&self.key);
     }
 }

@@ -2,11 +2,14 @@
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 
 const ERROR: &str = "application/vnd.vimeo.error+json";
+/// The header that repeats a code.
+pub(crate) const ERROR_CODE: HeaderName = HeaderName::from_static("vimeo-error-code");
+
 const PLAIN_JSON: &str = "application/json";
 const STRANGE: &str = "Something strange occurred. Please contact the app owners.";
 
@@ -22,7 +25,14 @@ pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: &Valu
 pub(crate) fn full(status: StatusCode, code: u32, error: &str, developer_message: &str) -> Response {
     let body =
         json!({"error": error, "link": null, "developer_message": developer_message, "error_code": code});
-    challenged(answer(status, ERROR, &body))
+    challenged(coded(status, code, &body))
+}
+
+/// A refusal with a code, which also stands in a header: Vimeo's own libraries for phones look there first.
+fn coded(status: StatusCode, code: u32, body: &Value) -> Response {
+    let mut response = answer(status, ERROR, body);
+    response.headers_mut().insert(ERROR_CODE, HeaderValue::from(code));
+    response
 }
 
 /// A refusal in the shape of older endpoints: one sentence.
@@ -107,7 +117,7 @@ pub(crate) fn bad_approach() -> Response {
             {"field": "upload.approach", "error_code": 2230, "error": text, "developer_message": message},
         ],
     });
-    answer(StatusCode::BAD_REQUEST, ERROR, &body)
+    coded(StatusCode::BAD_REQUEST, 2230, &body)
 }
 
 /// A token that may not do this. The shape is the legacy one, as captured.
@@ -175,7 +185,7 @@ pub(crate) fn invalid(parameters: &[Invalid]) -> Response {
         "error_code": 2204,
         "invalid_parameters": parameters,
     });
-    answer(StatusCode::BAD_REQUEST, ERROR, &body)
+    coded(StatusCode::BAD_REQUEST, 2204, &body)
 }
 
 /// Nothing to say but that it was done.
@@ -209,16 +219,24 @@ pub(crate) fn too_many_requests() -> Response {
     full(StatusCode::TOO_MANY_REQUESTS, 9000, "Too many API requests. Please try again later.", message)
 }
 
-/// What an unwell server says, for faults that name a status and nothing else.
+/// What is said where a fault names a status and nothing else.
+pub(crate) const TOLD_TO: &str = "The sandbox was told to answer with this status.";
+
+/// What an unwell server says, for faults that name a status and nothing else. Where Vimeo has several codes for a status,
+/// or none that is known, nothing is claimed.
 pub(crate) fn of_status(status: StatusCode) -> Response {
     let code = match status.as_u16() {
         401 => 8003,
-        403 => 3200,
         404 => 5000,
         429 => 9000,
         500 => 4003,
         503 => 7000,
-        _ => 2204,
+        _ => return legacy(status, TOLD_TO),
     };
-    full(status, code, STRANGE, "The sandbox was told to answer with this status.")
+    with_code(status, code)
+}
+
+/// What is said where a fault names a code.
+pub(crate) fn with_code(status: StatusCode, code: u32) -> Response {
+    full(status, code, STRANGE, TOLD_TO)
 }

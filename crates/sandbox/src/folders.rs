@@ -44,7 +44,7 @@ pub(crate) async fn list(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
 /// `POST /me/projects` with `{"name", "parent_folder_uri"?}`.
 pub(crate) async fn create(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     let (_, user) = member(&ask, "create", Wish::Change)?;
-    let members = ask.members()?;
+    let members = ask.members_of_some()?;
     let name = read_name(&members)?.ok_or_else(|| refuse("name", 2249, "is missing"))?;
     let now = desk.now();
     let mut world = desk.world();
@@ -74,10 +74,10 @@ pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
 pub(crate) async fn edit(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     let (_, user) = member(&ask, "edit", Wish::Change)?;
     let id = ask.folder()?;
-    let members = ask.members()?;
     let now = desk.now();
     let mut world = desk.world();
     own_folder(&world, user, id)?;
+    let members = ask.members_of_some()?;
     let name = read_name(&members)?.ok_or_else(|| refuse("name", 2249, "is missing"))?;
     if let Some(folder) = world.find_folder_mut(id) {
         (folder.name, folder.modified_at) = (name, now);
@@ -95,12 +95,12 @@ pub(crate) async fn delete(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
         Some("true" | "1") => Clips::Delete,
         _ => Clips::Keep,
     };
-    let versions = {
+    let orphans = {
         let mut world = desk.world();
         own_folder(&world, user, id)?;
         world.remove_folder(id, clips)
     };
-    uploads::forget(&desk, &versions);
+    uploads::forget(&desk, &orphans);
     Ok(no_content())
 }
 
@@ -147,7 +147,7 @@ pub(crate) async fn list_subfolders(State(desk): State<Arc<Desk>>, ask: Ask) -> 
 /// `PUT /me/projects/{folder}/videos/{video}`. From whatever folder it was in, it goes into this one.
 pub(crate) async fn put_video(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     let (caller, user) = member(&ask, "interact", Wish::Change)?;
-    let (id, video) = (ask.folder()?, ask.video()?);
+    let (id, video) = (ask.folder()?, named_video(&ask)?);
     let mut world = desk.world();
     own_folder(&world, user, id)?;
     place(&mut world, caller, &[video], Some(id))?;
@@ -157,7 +157,7 @@ pub(crate) async fn put_video(State(desk): State<Arc<Desk>>, ask: Ask) -> Answer
 /// `DELETE /me/projects/{folder}/videos/{video}`. The video stays, outside.
 pub(crate) async fn remove_video(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     let (caller, user) = member(&ask, "delete", Wish::Change)?;
-    let (id, video) = (ask.folder()?, ask.video()?);
+    let (id, video) = (ask.folder()?, named_video(&ask)?);
     let mut world = desk.world();
     own_folder(&world, user, id)?;
     take_out(&mut world, caller, &[video], id)?;
@@ -262,16 +262,23 @@ fn in_order(desk: &Desk, world: &World, ask: &Ask, mut folders: Vec<&Folder>) ->
     folders.into_iter().map(|folder| present(desk, world, folder)).collect()
 }
 
+/// A video and the hash that it is named with, if it is.
+type Named = (VideoId, Option<String>);
+
+fn named_video(ask: &Ask) -> Result<Named, Refusal> {
+    Ok((ask.video()?, ask.video_hash().map(str::to_owned)))
+}
+
 fn place(
     world: &mut World,
     caller: &Caller,
-    videos: &[VideoId],
+    videos: &[Named],
     folder: Option<FolderId>,
 ) -> Result<(), Refusal> {
-    for id in videos {
-        videos::own_video(world, *id, caller)?;
+    for (id, hash) in videos {
+        videos::find_own(world, caller, *id, hash.as_deref())?;
     }
-    for id in videos {
+    for (id, _) in videos {
         if let Some(video) = world.find_video_mut(*id) {
             video.folder = folder;
         }
@@ -279,20 +286,23 @@ fn place(
     Ok(())
 }
 
-fn take_out(world: &mut World, caller: &Caller, videos: &[VideoId], folder: FolderId) -> Result<(), Refusal> {
-    for id in videos {
-        if videos::own_video(world, *id, caller)?.folder != Some(folder) {
+fn take_out(world: &mut World, caller: &Caller, videos: &[Named], folder: FolderId) -> Result<(), Refusal> {
+    for (id, hash) in videos {
+        if videos::find_own(world, caller, *id, hash.as_deref())?.folder != Some(folder) {
             return Err(errors::missing_resource().into());
         }
     }
     place(world, caller, videos, None)
 }
 
-fn read_uris(ask: &Ask) -> Result<Vec<VideoId>, Refusal> {
+fn read_uris(ask: &Ask) -> Result<Vec<Named>, Refusal> {
     let text = ask.parameter_of_query("uris").unwrap_or_default();
     let uris = text.split(',').map(str::trim).filter(|uri| !uri.is_empty());
-    let videos: Option<Vec<VideoId>> =
-        uris.map(|uri| uri.strip_prefix("/videos/").and_then(VideoId::parse)).collect();
+    let named = uris.map(|uri| {
+        let (id, hash) = VideoId::parse_named(uri.strip_prefix("/videos/")?)?;
+        Some((id, hash.map(str::to_owned)))
+    });
+    let videos: Option<Vec<Named>> = named.collect();
     let videos = videos.filter(|videos| !videos.is_empty());
     videos.ok_or_else(|| refuse("uris", 2204, "must be URIs of videos, with commas between them"))
 }

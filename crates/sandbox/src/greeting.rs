@@ -15,16 +15,22 @@ pub(crate) fn as_json(running: &Running) -> String {
     .to_string()
 }
 
-/// A page of text, for people. Each line after a name can be pasted as it stands.
-pub(crate) fn as_text(running: &Running, open: bool, redirect_uri: &str) -> String {
-    let Running { base_url, addr, client_id, client_secret, access_token, .. } = running;
+/// A page of text, for people. Each line of code after a name can be pasted as it stands.
+pub(crate) fn as_text(running: &Running, open: bool) -> String {
+    let Running { base_url, addr, client_id, client_secret, access_token, redirect_uri, .. } = running;
     let (host, port) = (addr.ip(), addr.port());
     let door = if open {
         "\nThe door is open: credentials that were never issued here belong to a guest app.\n"
     } else {
         ""
     };
-    let redirect_uri: String = form_urlencoded::byte_serialize(redirect_uri.as_bytes()).collect();
+    let asking = redirect_uri.as_ref().map_or_else(String::new, |redirect_uri| {
+        let redirect_uri: String = form_urlencoded::byte_serialize(redirect_uri.as_bytes()).collect();
+        format!(
+            "Ask a user, in a browser:\n\
+             \x20 {base_url}/oauth/authorize?response_type=code&client_id={client_id}&redirect_uri={redirect_uri}\n"
+        )
+    });
     format!(
         "A Vimeo on your desk: {base_url}\n\
          \n\
@@ -34,8 +40,7 @@ pub(crate) fn as_text(running: &Running, open: bool, redirect_uri: &str) -> Stri
          {door}\n\
          See and steer it (apps, tokens, videos, faults, the journal), in a browser or with curl:\n\
          \x20 {base_url}/_sandbox/\n\
-         Ask a user, in a browser:\n\
-         \x20 {base_url}/oauth/authorize?response_type=code&client_id={client_id}&redirect_uri={redirect_uri}\n\
+         {asking}\
          \n\
          curl\n\
          \x20 curl -H 'Authorization: bearer {access_token}' {base_url}/me\n\
@@ -46,10 +51,17 @@ pub(crate) fn as_text(running: &Running, open: bool, redirect_uri: &str) -> Stri
          \x20 const {{ Vimeo, vimeo_module }} = require('@vimeo/vimeo'); \
          Object.assign(vimeo_module.request_defaults, {{ protocol: 'http:', hostname: '{host}', port: {port} }})\n\
          \x20 const client = new Vimeo('{client_id}', '{client_secret}', '{access_token}')\n\
-         tus-js-client\n\
-         \x20 new tus.Upload(file, {{ uploadUrl: video.upload.upload_link }}).start()\n\
-         tuspy\n\
-         \x20 tusclient.client.TusClient('').uploader('film.mp4', url=video['upload']['upload_link']).upload()\n\
+         tuspy (to a link that an upload was made with)\n\
+         \x20 from tusclient.client import TusClient\n\
+         \x20 send = lambda path, upload_link: TusClient('{base_url}').uploader(path, url=upload_link).upload()\n\
+         tus-js-client (the same)\n\
+         \x20 const tus = require('tus-js-client')\n\
+         \x20 const send = (path, uploadUrl, onSuccess) => \
+         new tus.Upload(require('node:fs').createReadStream(path), {{ uploadUrl, onSuccess }}).start()\n\
+         Vimeo's libraries for phones, in their configurations\n\
+         \x20 Android: .withBaseUrl(\"{base_url}\"), after `adb reverse tcp:{port} tcp:{port}`; iOS: baseUrl: {base_url}\n\
+         vimeo.php\n\
+         \x20 It cannot be pointed anywhere: its base URL is a constant, with TLS.\n\
          Any other\n\
          \x20 The base URL is {base_url}, without a version and without TLS.\n\
          Let the next request fail:\n\

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, delete, get, post, put};
+use serde_json::Value;
 
 use crate::accept;
 use crate::ambient::iso_8601;
@@ -22,7 +23,7 @@ use crate::ask::{Payload, Visitor};
 use crate::body::{self, Counted, Unreadable};
 use crate::catalogue;
 use crate::credentials::Credentials;
-use crate::desk::Desk;
+use crate::desk::{Desk, Kept};
 use crate::errors;
 use crate::faults;
 use crate::fields;
@@ -122,10 +123,22 @@ fn video_routes() -> Router<Arc<Desk>> {
         )
 }
 
-/// Journals a request, lets a fault befall it, and has it answered.
+/// Journals a request, lets a fault befall it, and has it answered: apart from its connection, because what was asked
+/// is done also when its client has given up on the answer.
 async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+    let stopping = desk.stopping.clone();
+    let work = attend_to_the_end(Arc::clone(&desk), request, next);
+    let task = desk.tasks.spawn(async move { stopping.run_until_cancelled(work).await });
+    task.await.ok().flatten().unwrap_or_else(|| Cut::Close.response())
+}
+
+async fn attend_to_the_end(desk: Arc<Desk>, request: Request, next: Next) -> Response {
     let now = desk.now();
-    let fault = desk.faults().take(request.method(), request.uri().path(), now);
+    let (fault, over) = {
+        let mut faults = desk.faults();
+        (faults.take(request.method(), request.uri().path(), now), faults.over())
+    };
+    let is_link = uploads::is_link(request.uri().path());
     let request_bytes = Arc::new(AtomicU64::new(0));
     let number = {
         let arrival = Arrival {
@@ -135,6 +148,7 @@ async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> 
             connection: request.extensions().get().map_or(0, |ConnectionNumber(number)| *number),
             asker: asker(&desk, request.headers()),
             request_bytes: Arc::clone(&request_bytes),
+            authorization: shown_credentials(&desk, request.headers()),
             request: &request,
         };
         desk.journal().arrive(&arrival)
@@ -142,12 +156,14 @@ async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> 
     let mut request = request.map(|body| Body::new(Counted::new(body, request_bytes)));
     request.extensions_mut().insert(EntryNumber(number));
     let mut response = match fault {
-        Some(effect) => faults::perform(&effect, &desk, request, next).await,
+        Some(effect) => faults::perform(&effect, &desk, over, (request, next)).await,
         None => answer(&desk, request, next).await,
     };
+    // What was answered is kept. An offset that could not be must not be told, because nobody may see it go back.
+    if desk.save().await == Kept::InMemoryOnly && is_link && response.status().is_success() {
+        response = uploads::not_kept();
+    }
     add_house_headers(number, response.headers_mut());
-    // What was answered is kept.
-    desk.save().await;
     let status = response.extensions().get::<Cut>().is_none().then(|| response.status().as_u16());
     let now = desk.now();
     desk.journal().settle(number, status, now);
@@ -169,6 +185,11 @@ fn asker(desk: &Desk, headers: &HeaderMap) -> Asker {
     }
 }
 
+/// What is said of credentials in the journal. A client identifier is shown if it is one: people mix theirs up.
+fn shown_credentials(desk: &Desk, headers: &HeaderMap) -> Value {
+    Credentials::of(headers).to_journal(|client_id| desk.world().find_public_client(client_id).is_some())
+}
+
 /// Enters the body of a request in the journal.
 pub(crate) fn note_body(desk: &Desk, request: &Parts, body: &Result<Bytes, Unreadable>) {
     if let (Some(EntryNumber(number)), Ok(body)) = (request.extensions.get(), body) {
@@ -176,8 +197,18 @@ pub(crate) fn note_body(desk: &Desk, request: &Parts, body: &Result<Bytes, Unrea
     }
 }
 
+/// Who stands behind a good token, with a welcome for those who come for the first time.
+pub(crate) fn recognize(desk: &Desk, credentials: &Credentials) -> Option<Caller> {
+    if let Credentials::Token(token) = credentials
+        && desk.world().would_welcome(token)
+    {
+        desk.world().welcome(token);
+    }
+    find_caller(desk, credentials)
+}
+
 /// Who stands behind a good token.
-pub(crate) fn find_caller(desk: &Desk, credentials: &Credentials) -> Option<Caller> {
+fn find_caller(desk: &Desk, credentials: &Credentials) -> Option<Caller> {
     let Credentials::Token(token) = credentials else { return None };
     let now = desk.now();
     desk.world().find_caller(token, now)
@@ -200,12 +231,7 @@ pub(crate) async fn answer(desk: &Desk, request: Request, next: Next) -> Respons
     note_body(desk, &parts, &payload.0);
     let credentials = Credentials::of(&parts.headers);
     let now = desk.now();
-    if let Credentials::Token(token) = &credentials
-        && desk.world().would_welcome(token)
-    {
-        desk.world().welcome(token);
-    }
-    let caller = find_caller(desk, &credentials);
+    let caller = recognize(desk, &credentials);
     if let (Some(caller), Some(EntryNumber(number))) = (&caller, parts.extensions.get()) {
         // A guest was not known yet when the request arrived.
         desk.journal().note_asker(*number, Asker::from(caller));

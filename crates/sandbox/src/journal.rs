@@ -3,6 +3,7 @@
 mod bodies;
 mod live;
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,6 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::credentials::Credentials;
 use crate::faults::Route;
 use crate::state::{Caller, fingerprint};
 use crate::uploads;
@@ -23,6 +23,9 @@ pub(crate) use live::{Follower, Happening, What};
 
 // Enough for a load test's last minutes, and little enough to keep.
 const ENTRIES_MAX: usize = 10_000;
+
+// No client's headers are longer, and the longest that HTTP lets through fill no memory then.
+const TEXT_BYTES_MAX: usize = 4096;
 
 // What the bodies of all entries together may take; beyond it the oldest are forgotten.
 const BODIES_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -38,6 +41,8 @@ pub(crate) struct Arrival<'a> {
     /// The number of its TCP connection.
     pub(crate) connection: u64,
     pub(crate) asker: Asker,
+    /// The credentials that it brings, without secrets.
+    pub(crate) authorization: Value,
     /// Counts the bytes of its body as they are read.
     pub(crate) request_bytes: Arc<AtomicU64>,
 }
@@ -62,7 +67,8 @@ struct Entry {
     path: String,
     arrived_at: Timestamp,
     shown: Value,
-    body: Value,
+    /// As JSON: a tree of values takes many times as much.
+    body: Option<String>,
     asker: Asker,
     request_bytes: Arc<AtomicU64>,
     status: Option<u16>,
@@ -112,10 +118,10 @@ impl Journal {
         let entry = Entry {
             number: self.last_number,
             method: arrival.request.method().to_string(),
-            path: arrival.request.uri().path().to_owned(),
+            path: cut(arrival.request.uri().path()).into_owned(),
             arrived_at: arrival.at,
             shown: present(arrival),
-            body: Value::Null,
+            body: None,
             asker: Asker { user: arrival.asker.user.clone(), app: arrival.asker.app.clone() },
             request_bytes: Arc::clone(&arrival.request_bytes),
             status: None,
@@ -130,15 +136,17 @@ impl Journal {
     pub(crate) fn note_body(&mut self, number: u64, headers: &HeaderMap, body: &[u8]) {
         let shown = bodies::present(headers, body);
         let Some(entry) = self.find(number).filter(|_| !shown.is_null()) else { return };
-        entry.body = shown;
-        self.bodies.push_back((number, body.len()));
-        self.bodies_bytes += body.len();
+        let text = shown.to_string();
+        let length = text.len();
+        entry.body = Some(text);
+        self.bodies.push_back((number, length));
+        self.bodies_bytes += length;
         while self.bodies_bytes > BODIES_BYTES_MAX
             && let Some((oldest, length)) = self.bodies.pop_front()
         {
             self.bodies_bytes -= length;
             if let Some(entry) = self.find(oldest) {
-                entry.body = Value::Null;
+                entry.body = None;
             }
         }
     }
@@ -215,6 +223,7 @@ impl Entry {
     fn to_json(&self) -> Value {
         let mut shown = self.shown.clone();
         let answered = self.settled.filter(|_| self.status.is_some());
+        let body: Option<Value> = self.body.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let millis = answered.map(|settled| settled.at.duration_since(self.arrived_at).as_millis());
         if let Value::Object(members) = &mut shown {
             for (name, value) in [
@@ -226,7 +235,7 @@ impl Entry {
                 ("user", json!(self.asker.user)),
                 ("app", json!(self.asker.app)),
                 ("request_bytes", json!(self.request_bytes.load(Ordering::SeqCst))),
-                ("body", self.body.clone()),
+                ("body", json!(body)),
             ] {
                 members.insert(name.to_owned(), value);
             }
@@ -236,23 +245,32 @@ impl Entry {
 }
 
 fn present(arrival: &Arrival<'_>) -> Value {
-    let Arrival { at, request, route, fault, connection, .. } = arrival;
+    let Arrival { at, request, route, fault, connection, authorization, .. } = arrival;
     let text = |name: HeaderName| {
-        request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        let value = request.headers().get(name)?;
+        Some(cut(&String::from_utf8_lossy(value.as_bytes())).into_owned())
     };
     json!({
         "at": at.to_string(),
         "method": request.method().as_str(),
-        "path": uploads::without_key(request.uri().path()),
-        "query": request.uri().query().map(without_secrets),
+        "path": cut(&uploads::without_key(request.uri().path())),
+        "query": request.uri().query().map(|query| cut(&without_secrets(query)).into_owned()),
         "route": route,
         "fault": fault,
         "accept": text(ACCEPT),
         "user_agent": text(USER_AGENT),
         "content_type": text(CONTENT_TYPE),
-        "authorization": Credentials::of(request.headers()).to_journal(),
+        "authorization": authorization,
         "connection": connection,
     })
+}
+
+/// A text as it is, or the beginning of one that is too long to be kept ten thousand times.
+fn cut(text: &str) -> Cow<'_, str> {
+    match text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)) {
+        Some(beginning) if beginning.len() < text.len() => Cow::Owned(format!("{beginning}…")),
+        _ => Cow::Borrowed(text),
+    }
 }
 
 /// A query in which secrets are replaced by `fingerprint:…`.
@@ -288,6 +306,7 @@ mod tests {
             fault: None,
             connection: 1,
             asker,
+            authorization: Value::Null,
             request_bytes,
         })
     }

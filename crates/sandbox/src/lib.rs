@@ -61,8 +61,12 @@ pub struct Options {
     pub plan: Option<Plan>,
     /// Where the first app's users may be sent back to with a code, each compared as it stands.
     pub redirect_uris: Vec<String>,
+    /// How long `upload.status` goes on to say `in_progress` after the last byte has come.
+    pub upload_lag: Duration,
     /// How long a finished upload stays in each stage of transcoding.
     pub pace: Pace,
+    /// What the URIs of unlisted videos look like.
+    pub unlisted_uris: UnlistedUris,
     /// Which addresses a pull may fetch from.
     pub pull_from: PullFrom,
     /// After which time an upload link is dead; never, if absent. Vimeo's own figure is not known.
@@ -85,7 +89,9 @@ impl Default for Options {
             open: false,
             plan: None,
             redirect_uris: vec![DEFAULT_REDIRECT_URI.to_owned()],
+            upload_lag: Duration::ZERO,
             pace: Pace::default(),
+            unlisted_uris: UnlistedUris::default(),
             pull_from: PullFrom::Loopback,
             link_lifetime: None,
             state_file: None,
@@ -115,6 +121,16 @@ impl Default for Pace {
     }
 }
 
+/// What the URIs of unlisted videos look like. Vimeo takes both, and which one it shows is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnlistedUris {
+    /// `/videos/N`, as those of all others.
+    #[default]
+    Plain,
+    /// `/videos/N:hash`.
+    WithHash,
+}
+
 /// Which addresses a pull may fetch from. What is not allowed ends with `disallowed_address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullFrom {
@@ -139,6 +155,8 @@ pub struct Running {
     pub client_secret: String,
     /// A token of the first app's owner that holds every scope: 32 hexadecimal characters.
     pub access_token: String,
+    /// Where the first app's users may be sent back to, if anywhere.
+    pub redirect_uri: Option<String>,
     stopping: DropGuard,
     tasks: JoinSet<()>,
     pulls: TaskTracker,
@@ -197,6 +215,7 @@ pub async fn start(options: Options) -> io::Result<Running> {
         world.set_door(door);
     }
     let first = world.first.clone();
+    let redirect_uri = world.find_app(&first.client_id).and_then(|app| app.redirect_uris.first().cloned());
     let custody = Custody { saver, keeper };
     let desk = Arc::new(Desk::new(&options, base_url.clone(), custody, Saved { first_world, world }));
     // Before anybody relies on it: whether the file can be written.
@@ -211,6 +230,7 @@ pub async fn start(options: Options) -> io::Result<Running> {
         client_id: first.client_id,
         client_secret: first.client_secret,
         access_token: first.access_token,
+        redirect_uri,
         stopping: stopping.drop_guard(),
         tasks,
         pulls,

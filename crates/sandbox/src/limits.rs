@@ -14,7 +14,8 @@ const SPENT_WHOLLY: u64 = u64::MAX;
 
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
-/// A Vimeo plan, as far as it decides the rate limit and the name of the account type.
+/// A Vimeo plan, as far as it decides the rate limit and the name of the account type. Those from `Basic` on are sold no
+/// more, but there are users who have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Plan {
@@ -24,23 +25,45 @@ pub enum Plan {
     Advanced,
     Studio,
     Enterprise,
+    Basic,
+    Plus,
+    Pro,
+    Business,
+    Premium,
 }
 
 impl Plan {
-    /// Every plan, from the smallest limit to the largest.
-    pub const ALL: [Self; 6] =
-        [Self::Free, Self::Starter, Self::Standard, Self::Advanced, Self::Studio, Self::Enterprise];
+    /// Every plan: today's from the smallest limit to the largest, then those of before.
+    pub const ALL: [Self; 11] = [
+        Self::Free,
+        Self::Starter,
+        Self::Standard,
+        Self::Advanced,
+        Self::Studio,
+        Self::Enterprise,
+        Self::Basic,
+        Self::Plus,
+        Self::Pro,
+        Self::Business,
+        Self::Premium,
+    ];
 
     /// Requests in a minute, for requests without `fields`; with `fields` it is the double.
     pub fn requests_per_minute(self) -> u64 {
         match self {
-            Self::Free => 25,
-            Self::Starter => 125,
-            Self::Standard => 250,
-            Self::Advanced => 750,
+            Self::Free | Self::Basic => 25,
+            Self::Starter | Self::Plus => 125,
+            Self::Standard | Self::Pro => 250,
+            Self::Business => 500,
+            Self::Advanced | Self::Premium => 750,
             Self::Studio => 1500,
             Self::Enterprise => 2500,
         }
+    }
+
+    /// Whether nothing is paid for it, and therefore less can be chosen.
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::Free | Self::Basic)
     }
 
     /// The plan's name, as in a user's `account`.
@@ -52,6 +75,11 @@ impl Plan {
             Self::Advanced => "advanced",
             Self::Studio => "studio",
             Self::Enterprise => "enterprise",
+            Self::Basic => "basic",
+            Self::Plus => "plus",
+            Self::Pro => "pro",
+            Self::Business => "business",
+            Self::Premium => "premium",
         }
     }
 }
@@ -62,7 +90,7 @@ pub struct UnknownPlan;
 
 impl fmt::Display for UnknownPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected one of free, starter, standard, advanced, studio, enterprise")
+        write!(f, "expected one of {}", Plan::ALL.map(Plan::name).join(", "))
     }
 }
 
@@ -132,13 +160,8 @@ impl Windows {
     }
 
     /// How many requests of this weight a window of this user holds.
-    fn limit(&self, user: &User, weight: Weight) -> u64 {
+    pub(crate) fn limit(&self, user: &User, weight: Weight) -> u64 {
         weight.of(self.plan(user))
-    }
-
-    /// The same for a user who has no plan of their own.
-    pub(crate) fn default_limit(&self, weight: Weight) -> u64 {
-        weight.of(self.plan.unwrap_or(Plan::Enterprise))
     }
 
     /// Spends all that is left to this user until then, also where nothing is enforced.

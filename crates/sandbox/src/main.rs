@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use sandbox::{Options, Pace, Plan, PullFrom};
+use sandbox::{Options, Pace, Plan, PullFrom, UnlistedUris};
+use tokio::runtime::Builder;
 
 /// A local server that answers as Vimeo's API does: for tests and demonstrations.
 ///
@@ -27,14 +28,23 @@ struct Arguments {
     #[arg(long)]
     open: bool,
 
-    /// Enforce this plan's rate limit: free, starter, standard, advanced, studio or enterprise.
+    /// Enforce this plan's rate limit: free, starter, standard, advanced, studio or enterprise; or one of before: basic,
+    /// plus, pro, business or premium.
     #[arg(long)]
     plan: Option<Plan>,
+
+    /// For how many seconds after its last byte an upload still says that it is in progress.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    upload_lag: Duration,
 
     /// How many seconds each stage of transcoding lasts (fractions are allowed), or `by-hand`: nothing goes on until
     /// `POST /_sandbox/videos/{number}/step`.
     #[arg(long, value_name = "SECONDS|by-hand", default_value = "1", value_parser = pace)]
     transcoding: Pace,
+
+    /// What the URIs of unlisted videos look like: plain (/videos/N) or hash (/videos/N:hash).
+    #[arg(long, value_name = "LIKE", default_value = "plain", value_parser = unlisted_uris)]
+    unlisted_uris: UnlistedUris,
 
     /// From where a pull may fetch: nowhere, loopback (this machine only) or anywhere.
     #[arg(long, value_name = "FROM", default_value = "loopback", value_parser = pull_from)]
@@ -51,6 +61,7 @@ struct Arguments {
     /// Keep the bytes of uploads in this directory, a file for each version; without it they are only hashed.
     #[arg(long, value_name = "DIRECTORY")]
     keep_bytes: Option<PathBuf>,
+
     /// Where users may be sent back to with an authorization code, character for character. Give it again for more.
     #[arg(long = "redirect-uri", value_name = "URI", default_value = sandbox::DEFAULT_REDIRECT_URI)]
     redirect_uris: Vec<String>,
@@ -74,6 +85,14 @@ fn pace(text: &str) -> Result<Pace, String> {
     }
 }
 
+fn unlisted_uris(text: &str) -> Result<UnlistedUris, String> {
+    match text {
+        "plain" => Ok(UnlistedUris::Plain),
+        "hash" => Ok(UnlistedUris::WithHash),
+        _ => Err("expected plain or hash".to_owned()),
+    }
+}
+
 fn pull_from(text: &str) -> Result<PullFrom, String> {
     match text {
         "nowhere" => Ok(PullFrom::Nowhere),
@@ -83,9 +102,18 @@ fn pull_from(text: &str) -> Result<PullFrom, String> {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+// Everything that matters is over by then; what may hang on is the look-up of a name, which nobody can break off.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = Builder::new_multi_thread().enable_all().build();
+    let ended = runtime.map_err(|error| format!("It cannot run: {error}.")).and_then(|runtime| {
+        let ended = runtime.block_on(run(arguments));
+        runtime.shutdown_timeout(FAREWELL);
+        ended
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
             let _ = writeln!(io::stderr(), "vimeo-sandbox: {sentence}");
@@ -98,13 +126,14 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let Arguments { listen, open, plan, json, .. } = arguments;
     // Asked for before anything is printed, so that whoever reads the greeting may stop us at once.
     let stopped = stop_signal().map_err(|error| format!("Signals cannot be received: {error}."))?;
-    let redirect_uri = arguments.redirect_uris.first().cloned().unwrap_or_default();
     let options = Options {
         listen,
         open,
         plan,
         redirect_uris: arguments.redirect_uris,
+        upload_lag: arguments.upload_lag,
         pace: arguments.transcoding,
+        unlisted_uris: arguments.unlisted_uris,
         pull_from: arguments.pull,
         link_lifetime: arguments.link_lifetime,
         state_file: arguments.state,
@@ -119,8 +148,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         }
         _ => error.to_string(),
     })?;
-    let text =
-        if json { greeting::as_json(&running) } else { greeting::as_text(&running, open, &redirect_uri) };
+    let text = if json { greeting::as_json(&running) } else { greeting::as_text(&running, open) };
     let mut stdout = io::stdout();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())

@@ -50,7 +50,7 @@ pub(crate) async fn verify(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
         Some(user) => present_with_user(&desk, &caller.token, &caller.app, user),
         None => present(&caller.token, &caller.app),
     };
-    Ok(errors::answer(StatusCode::OK, AUTH, &shown))
+    Ok(ask.present(StatusCode::OK, AUTH, &shown))
 }
 
 /// `DELETE /tokens`: revokes the token that the request is made with.
@@ -121,7 +121,7 @@ fn present_with_user(desk: &Desk, token: &Token, app: &App, user: &User) -> Valu
     let mut shown = present(token, app);
     let plan = desk.windows().plan(user);
     if let Value::Object(shown) = &mut shown {
-        shown.insert("user".to_owned(), users::present(&desk.world(), user, plan));
+        shown.insert("user".to_owned(), users::present_own(&desk.world(), (token, app), user, plan));
     }
     shown
 }

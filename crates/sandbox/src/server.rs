@@ -69,7 +69,7 @@ pub(crate) async fn accept(listener: TcpListener, desk: Arc<Desk>, stopping: Can
     // However this ends, what goes on beside requests ends with it.
     let beside = desk.stopping.clone().drop_guard();
     let tasks = desk.tasks.clone();
-    let doors = Doors { api: http::router(Arc::clone(&desk)), controls: control::router(desk) };
+    let doors = Doors { api: http::router(Arc::clone(&desk)), controls: control::router(Arc::clone(&desk)) };
     let mut connections = JoinSet::new();
     let mut number = 0;
     loop {
@@ -90,6 +90,8 @@ pub(crate) async fn accept(listener: TcpListener, desk: Arc<Desk>, stopping: Can
     drop(beside);
     tasks.close();
     tasks.wait().await;
+    // What was under way until now has been booked, too.
+    desk.save().await;
 }
 
 #[derive(Clone)]

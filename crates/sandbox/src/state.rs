@@ -27,9 +27,9 @@ pub(crate) use grants::{
 };
 pub(crate) use numbers::{AppId, FolderId, PresetId, UserId, VersionId, VideoId};
 pub(crate) use tokens::{Caller, NewToken, Origin, Token};
-pub(crate) use uploads::{Approach, Failure, Received, Stage, Upload};
-pub(crate) use users::{Bound, Period, Quota, Unit, User};
-pub(crate) use videos::{DOMAINS_MAX, NewVersion, NewVideo, Picture, Settings, Version, Video};
+pub(crate) use uploads::{Approach, Failure, Received, Stage, Tempo, Upload};
+pub(crate) use users::{Addition, Bound, Overrun, Period, Quota, Unit, User};
+pub(crate) use videos::{DOMAINS_MAX, NewVersion, NewVideo, Orphan, Picture, Settings, Version, Video};
 
 /// The first app's credentials, printed when the sandbox starts.
 #[derive(Clone, Serialize, Deserialize)]
@@ -130,11 +130,13 @@ impl World {
         self.random = random;
     }
 
-    /// Moves everything on to where it is by now: links that ran out, videos that were being transcoded.
-    pub(crate) fn advance(&mut self, now: Timestamp, pace: crate::Pace) {
+    /// Moves every video on to where it is by now, and says whether any of them is elsewhere than before.
+    pub(crate) fn advance(&mut self, now: Timestamp, tempo: Tempo) -> bool {
+        let mut has_changed = false;
         for video in self.videos.values_mut() {
-            video.advance(now, pace);
+            has_changed |= video.advance(now, tempo);
         }
+        has_changed
     }
 
     fn take_number(&mut self) -> u64 {

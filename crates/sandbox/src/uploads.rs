@@ -6,15 +6,18 @@ pub(crate) mod form;
 mod pull;
 pub(crate) mod tus;
 
+use std::fs;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use jiff::Timestamp;
 
+use crate::ask::Refusal;
 use crate::desk::Desk;
-use crate::state::{Approach, Stage, Upload, VersionId, VideoId, fingerprint};
+use crate::state::{Approach, Orphan, Stage, Upload, VersionId, VideoId, World, fingerprint};
 
 pub(crate) use bytes::{Keeper, path_of};
 
@@ -91,19 +94,56 @@ pub(crate) fn resume(desk: &Arc<Desk>) {
 }
 
 /// Ends what was going on for deleted versions, and takes their bytes off the disk.
-pub(crate) fn forget(desk: &Desk, versions: &[VersionId]) {
-    for version in versions {
-        desk.break_off(*version);
-        bytes::remove(desk, *version);
+pub(crate) fn forget(desk: &Desk, orphans: &[Orphan]) {
+    desk.break_off(orphans);
+    discard(desk, orphans);
+}
+
+/// Takes the bytes of deleted versions off the disk.
+pub(crate) fn discard(desk: &Desk, orphans: &[Orphan]) {
+    for Orphan { video, version, .. } in orphans {
+        if let Some(path) = path_of(desk, *video, *version) {
+            // It stays only where the directory is not ours to write to any more.
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
+/// The upload that a link leads to, as long as it does.
+fn find_live<'a>(
+    world: &'a World,
+    key: &str,
+    now: Timestamp,
+) -> Result<(VideoId, VersionId, &'a Upload), Refusal> {
+    let found = world.find_upload(key);
+    let found =
+        found.and_then(|(video, version)| Some((video, version, &world.version(video, version)?.upload)));
+    let (video, version, upload) = found.ok_or_else(|| not_found(StatusCode::NOT_FOUND))?;
+    match upload.dead_status(now) {
+        None => Ok((video, version, upload)),
+        Some(status) => Err(not_found(status).into()),
+    }
+}
+
+/// There is no such upload, or no more; the status says how much is admitted.
+fn not_found(status: StatusCode) -> Response {
+    text(status, "upload not found")
+}
+
 /// An answer in plain text, as an upload server gives them.
-fn text(status: StatusCode, sentence: &'static str) -> Response {
+pub(crate) fn text(status: StatusCode, sentence: &'static str) -> Response {
     let mut response = Response::new(Body::from(sentence));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+/// What is said instead of an answer that the next sandbox of this state file would not stand by.
+pub(crate) fn not_kept() -> Response {
+    text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the sandbox cannot write the file of its --state; what was kept before is kept",
+    )
 }
 
 fn disk_trouble() -> Response {

@@ -10,7 +10,7 @@ use crate::ask::{Answered, Ask, Whose};
 use crate::desk::Desk;
 use crate::errors;
 use crate::limits::Plan;
-use crate::state::{Bound, Caller, Period, Quota, Unit, User, UserId, World};
+use crate::state::{App, Bound, Period, Quota, Token, Unit, User, UserId, World};
 
 const USER: &str = "application/vnd.vimeo.user+json";
 
@@ -32,29 +32,28 @@ pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
         Whose::Own => {
             let (caller, user) = ask.user()?;
             let plan = desk.windows().plan(user);
-            present_own(&desk.world(), caller, user, plan)
+            present_own(&desk.world(), (&caller.token, &caller.app), user, plan)
         }
     };
     Ok(ask.present(StatusCode::OK, USER, &shown))
 }
 
 /// A user as they see themselves, in `/me` and beside a token.
-pub(crate) fn present_own(world: &World, caller: &Caller, user: &User, plan: Plan) -> Value {
+pub(crate) fn present_own(world: &World, (token, app): (&Token, &App), user: &User, plan: Plan) -> Value {
     let mut shown = present(world, user, plan);
     if let Value::Object(shown) = &mut shown {
         // Absent, not null, for apps that may not upload; that is how a client tells.
-        if caller.app.has_upload_access {
+        if app.has_upload_access {
             shown.insert("upload_quota".to_owned(), present_quota(world, user));
         }
-        if caller.token.scopes.contains("email") {
+        if token.scopes.contains("email") {
             shown.insert("email".to_owned(), json!(format!("user{}@example.com", user.id.number())));
         }
     }
     shown
 }
 
-/// A user as they stand beside a token.
-pub(crate) fn present(world: &World, user: &User, plan: Plan) -> Value {
+fn present(world: &World, user: &User, plan: Plan) -> Value {
     let mut shown = present_public(user, plan);
     let uri = user.id.to_string();
     let videos = world.list_videos().filter(|video| video.owner == user.id).count();
@@ -120,7 +119,8 @@ pub(crate) fn present_quota(world: &World, user: &User) -> Value {
     });
     let numbers = |bound: &Bound| {
         let spent = bound.used_before.saturating_add(uploaded);
-        json!({"free": bound.max.saturating_sub(spent), "max": bound.max, "used": spent, "unit": unit})
+        let free = bound.max.map(|max| max.saturating_sub(spent));
+        json!({"free": free, "max": bound.max, "used": spent, "unit": unit})
     };
     let lifetime = quota.lifetime.as_ref().map(numbers);
     let period = quota.periodic.as_ref().map(|(_, bound)| numbers(bound));
@@ -142,7 +142,7 @@ pub(crate) fn present_quota(world: &World, user: &User) -> Value {
 /// What a periodic quota has beside its numbers. The sandbox lets no period pass.
 fn periodic(quota: Option<&Quota>) -> Value {
     let period = quota.and_then(|quota| quota.periodic.as_ref()).map(|(period, _)| *period);
-    let reset = period.map(|_| "2038-01-01T00:00:00+00:00");
+    let reset = period.filter(|period| *period != Period::Lifetime).map(|_| "2038-01-01T00:00:00+00:00");
     json!({"period": period.map(Period::name), "reset_date": reset})
 }
 

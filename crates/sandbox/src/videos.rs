@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::ask::{Answered, Ask, Refusal, Whose};
@@ -37,7 +38,8 @@ pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     let caller = ask.caller()?;
     let id = ask.video()?;
     let world = desk.world_by_now();
-    let video = world.find_video(id).filter(|video| is_visible(video, caller, ask.video_hash()));
+    let video = world.find_video(id).filter(|video| is_among(video, &ask));
+    let video = video.filter(|video| is_visible(video, caller, ask.video_hash()));
     let video = video.ok_or_else(errors::missing_resource)?;
     let shown = present(&desk, &world, video, audience(video, caller));
     drop(world);
@@ -71,7 +73,7 @@ pub(crate) fn shown_in_list(
 ) -> Result<Vec<Value>, Refusal> {
     let caller = ask.caller()?;
     let wanted = ask.parameter_of_query("query").map(|query| query.to_lowercase());
-    let newest = ask.list_lag.and_then(|lag| desk.now().checked_sub(lag).ok());
+    let newest = ask.list_lag.map(|lag| desk.now().checked_sub(lag).unwrap_or(Timestamp::MIN));
     videos.retain(|video| {
         if newest.is_some_and(|newest| video.created_at > newest) {
             return false;
@@ -95,19 +97,14 @@ pub(crate) fn shown_in_list(
 
 /// `PATCH /videos/{video}`.
 pub(crate) async fn edit(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, user) = ask.user_with("edit")?;
+    let (_, user) = ask.user_with("edit")?;
     let id = ask.video()?;
-    let members = ask.members()?;
     let plan = desk.windows().plan(user);
     let now = desk.now();
     let mut world = desk.world_by_now();
-    own_video(&world, id, caller)?;
-    if members.is_empty() {
-        return Err(errors::malformed_body("The request body is empty.").into());
-    }
+    let mut settings = own_video(&world, &ask)?.settings.clone();
+    settings::apply(&ask.members_of_some()?, &mut settings, Asking { user, plan })?;
     let missing = errors::missing_resource;
-    let mut settings = world.find_video(id).ok_or_else(missing)?.settings.clone();
-    settings::apply(&members, &mut settings, Asking { user, plan })?;
     let video = world.find_video_mut(id).ok_or_else(missing)?;
     (video.settings, video.modified_at) = (settings, now);
     let video = world.find_video(id).ok_or_else(missing)?;
@@ -118,28 +115,69 @@ pub(crate) async fn edit(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
 
 /// `DELETE /videos/{video}`.
 pub(crate) async fn delete(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("delete")?;
+    ask.user_with("delete")?;
     let id = ask.video()?;
-    let gone = {
+    let orphans = {
         let mut world = desk.world();
-        own_video(&world, id, caller)?;
+        own_video(&world, &ask)?;
         world.remove_video(id)
     };
-    let versions: Vec<_> = gone.iter().flat_map(|video| &video.versions).map(|version| version.id).collect();
-    uploads::forget(&desk, &versions);
+    uploads::forget(&desk, &orphans);
     Ok(errors::no_content())
 }
 
-/// Finds a video that the caller owns, and says in Vimeo's way what is wrong otherwise: what they may not even see is
-/// not there.
-pub(crate) fn own_video<'a>(world: &'a World, id: VideoId, caller: &Caller) -> Result<&'a Video, Refusal> {
-    let video = world.find_video(id).ok_or_else(errors::missing_resource)?;
+/// The video that the path names, which must be the caller's own.
+pub(crate) fn own_video<'a>(world: &'a World, ask: &Ask) -> Result<&'a Video, Refusal> {
+    let id = ask.video()?;
+    if !world.find_video(id).is_none_or(|video| is_among(video, ask)) {
+        return Err(errors::missing_resource().into());
+    }
+    Ok(find_own(world, ask.caller()?, id, ask.video_hash())?)
+}
+
+/// Whether a video is one of those that the path speaks of: `/me/videos/…`, `/users/N/videos/…`, or anybody's.
+fn is_among(video: &Video, ask: &Ask) -> bool {
+    match ask.parameter("user") {
+        Some(text) => UserId::parse(text) == Some(video.owner),
+        None if ask.path.starts_with("/me/") => {
+            ask.caller.as_ref().is_some_and(|caller| is_own(video, caller))
+        }
+        None => true,
+    }
+}
+
+/// Why a video is not the caller's to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// It is not there, or the caller may not even see it.
+    Missing,
+    /// Everybody may see it, and it is somebody else's.
+    NotYours,
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Missing => errors::missing_resource().into(),
+            Denied::NotYours => errors::not_yours().into(),
+        }
+    }
+}
+
+/// Finds a video that the caller owns, named with or without its hash.
+pub(crate) fn find_own<'a>(
+    world: &'a World,
+    caller: &Caller,
+    id: VideoId,
+    hash: Option<&str>,
+) -> Result<&'a Video, Denied> {
+    let video = world.find_video(id).filter(|video| is_reached(video, hash)).ok_or(Denied::Missing)?;
     if is_own(video, caller) {
         Ok(video)
-    } else if is_visible(video, caller, None) {
-        Err(errors::not_yours().into())
+    } else if is_visible(video, caller, hash) {
+        Err(Denied::NotYours)
     } else {
-        Err(errors::missing_resource().into())
+        Err(Denied::Missing)
     }
 }
 
@@ -158,7 +196,11 @@ fn is_visible(video: &Video, caller: &Caller, hash: Option<&str>) -> bool {
         "unlisted" => hash == Some(&video.hash),
         _ => false,
     };
-    // A wrong hash leads nowhere, whosever video it is.
-    let is_hash_wrong = hash.is_some_and(|hash| hash != video.hash);
-    !is_hash_wrong && (is_public || (is_own(video, caller) && caller.token.scopes.contains("private")))
+    is_reached(video, hash)
+        && (is_public || (is_own(video, caller) && caller.token.scopes.contains("private")))
+}
+
+/// A wrong hash leads nowhere, whosever video it is.
+fn is_reached(video: &Video, hash: Option<&str>) -> bool {
+    hash.is_none_or(|hash| hash == video.hash)
 }

@@ -96,22 +96,25 @@ impl Members {
         }
     }
 
-    /// How a version comes to nothing: `status`, or the `error` of an upload, or both.
+    /// How a version comes to nothing: by a `status`, the `error` of an upload, an `upload_status`, or more of these.
     pub(crate) fn failure(&mut self) -> Result<Failure, String> {
-        match (self.choice("status", &Failure::STATUSES)?, self.choice("error", &Failure::ERRORS)?) {
-            (None, None) => Err(format!(
-                "A failure needs a `status` (one of {}), or the `error` of an upload.",
+        let status = self.choice("status", &Failure::STATUSES)?;
+        let error = self.choice("error", &Failure::ERRORS)?;
+        let is_canceled = self.choice("upload_status", &["canceled"])?.is_some();
+        if status.is_none() && error.is_none() && !is_canceled {
+            return Err(format!(
+                "A failure needs a `status` (one of {}), the `error` of an upload, or the `upload_status` canceled.",
                 Failure::STATUSES.join(", ")
-            )),
-            (None, Some(error)) => Ok(Failure::of_upload(&error)),
-            (Some(status), error) => Ok(Failure { status, error }),
+            ));
         }
+        let status = status.unwrap_or_else(|| "uploading_error".to_owned());
+        Ok(Failure { status, error, is_canceled })
     }
 
     fn choice(&mut self, name: &str, known: &[&str]) -> Result<Option<String>, String> {
         match self.text(name)? {
             Some(value) if !known.contains(&value.as_str()) => {
-                Err(format!("There is no {name} `{value}`; there are {}.", known.join(", ")))
+                Err(format!("There is no {name} `{value}`; what there is: {}.", known.join(", ")))
             }
             value => Ok(value),
         }

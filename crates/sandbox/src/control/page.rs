@@ -41,7 +41,7 @@ struct DeskPage {
     users: Vec<UserRow>,
     hidden: Hidden,
     scopes: Vec<(String, &'static str)>,
-    plans: [&'static str; 6],
+    plans: [&'static str; Plan::ALL.len()],
 }
 
 /// How many are there beside those that are shown.

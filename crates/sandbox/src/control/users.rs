@@ -123,7 +123,7 @@ fn read_quota(members: Map<String, Value>) -> Result<Quota, String> {
         Some(name) => Period::ALL
             .into_iter()
             .find(|period| period.name() == name)
-            .ok_or("`period` must be week, month or year.")?,
+            .ok_or("`period` must be week, month, year or lifetime.")?,
     };
     let lifetime = read_bound(&mut members, "lifetime")?;
     let periodic = read_bound(&mut members, "periodic")?.map(|bound| (period, bound));
@@ -131,13 +131,16 @@ fn read_quota(members: Map<String, Value>) -> Result<Quota, String> {
 }
 
 fn read_bound(members: &mut Members, name: &str) -> Result<Option<Bound>, String> {
-    let text = || format!("`{name}` must be {{\"max\", \"used\"?}}, with whole numbers.");
+    let text = || format!("`{name}` must be {{\"max\", \"used\"?}}, with whole numbers; `max` may be null.");
     match members.take(name) {
         None => Ok(None),
         Some(Value::Object(bound)) => {
             let mut bound = Members::from(bound);
             bound.refuse_unknown(&format!("`{name}`"), &["max", "used"])?;
-            let max = bound.number("max")?.ok_or_else(text)?;
+            let max = match bound.take_even_null("max").ok_or_else(text)? {
+                Value::Null => None,
+                value => Some(value.as_u64().ok_or_else(text)?),
+            };
             Ok(Some(Bound { max, used_before: bound.number("used")?.unwrap_or(0) }))
         }
         Some(_) => Err(text()),

@@ -81,7 +81,7 @@ pub(super) async fn step(State(desk): State<Arc<Desk>>, Path(number): Path<Strin
 pub(super) async fn fail(State(desk): State<Arc<Desk>>, Path(number): Path<String>, body: Body) -> Response {
     let now = desk.now();
     let read = members(body).await.and_then(|mut members| {
-        members.refuse_unknown("a failure", &["status", "error", "when"])?;
+        members.refuse_unknown("a failure", &["status", "error", "upload_status", "when"])?;
         let when = match members.text("when")?.as_deref() {
             None | Some("now") => When::Now,
             Some("due") => When::Due,

@@ -14,7 +14,7 @@ use crate::state::Failure;
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
     /// Another answer, without acting.
-    Status { status: StatusCode, headers: HeaderMap, body: Option<Bytes> },
+    Status { status: StatusCode, headers: HeaderMap, said: Said },
     /// The normal answer, late.
     Delay { pause: Duration },
     /// The normal answer, once the fault is removed.
@@ -59,6 +59,17 @@ pub(crate) enum Effect {
     ExpiredLink { status: StatusCode },
     /// Acts; what was made will not end well.
     Outcome { fate: Failure },
+}
+
+/// What an answer says beside its status.
+#[derive(Clone, Debug)]
+pub(crate) enum Said {
+    /// What Vimeo says with such a status.
+    Usual,
+    /// What Vimeo says with this code.
+    Code(u32),
+    /// Just this.
+    Body(Bytes),
 }
 
 /// Whether a rate limit is only said, or the user's window is really spent.

@@ -9,23 +9,32 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Effect;
 use super::bodies::Huge;
-use super::effect::Spending;
+use super::effect::{Said, Spending};
 use super::raw::GARBAGE;
 use crate::credentials::Credentials;
 use crate::desk::Desk;
 use crate::errors;
-use crate::http::{add_rate_headers, find_caller, weight};
+use crate::http::{add_rate_headers, recognize, weight};
 use crate::limits::{Standing, Verdict};
 use crate::server::Cut;
+use crate::state::User;
+use crate::uploads;
 
 const PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><title>Vimeo</title></head>\n\
     <body><h1>Sorry, there was a problem.</h1><p>Please try again in a moment.</p></body></html>\n";
 
 pub(super) fn instead(effect: &Effect, desk: &Desk, request: &Parts) -> Response {
     match effect {
-        Effect::Status { status, headers, body } => {
-            let mut response = errors::of_status(*status);
-            if let Some(body) = body {
+        Effect::Status { status, headers, said } => {
+            let mut response = match said {
+                Said::Code(code) => errors::with_code(*status, *code),
+                Said::Usual | Said::Body(_) if uploads::is_link(request.uri.path()) => {
+                    uploads::text(*status, errors::TOLD_TO)
+                }
+                Said::Usual | Said::Body(_) => errors::of_status(*status),
+            };
+            if let Said::Body(body) = said {
+                response.headers_mut().remove(errors::ERROR_CODE);
                 *response.body_mut() = Body::from(body.clone());
             }
             for (name, value) in headers {
@@ -73,16 +82,29 @@ pub(super) fn instead(effect: &Effect, desk: &Desk, request: &Parts) -> Response
 
 /// Says that the caller's window is spent, and spends it, if that is wanted and there is a caller.
 fn limited(desk: &Desk, request: &Parts, reset_at: Timestamp, spending: Spending) -> Response {
-    if spending == Spending::Real
-        && let Some(caller) = find_caller(desk, &Credentials::of(&request.headers))
-    {
-        desk.windows().spend(&caller.payer, reset_at);
-    }
-    let limit = desk.windows().default_limit(weight(&request.uri));
-    let standing = Standing { limit, remaining: 0, reset_at, verdict: Verdict::TooMany };
     let mut response = errors::too_many_requests();
-    add_rate_headers(standing, response.headers_mut());
+    // Nobody is told whose window it is if nobody is known.
+    let Some(payer) = payer(desk, &Credentials::of(&request.headers)) else { return response };
+    let mut windows = desk.windows();
+    if spending == Spending::Real {
+        windows.spend(&payer, reset_at);
+    }
+    let limit = windows.limit(&payer, weight(&request.uri));
+    add_rate_headers(
+        Standing { limit, remaining: 0, reset_at, verdict: Verdict::TooMany },
+        response.headers_mut(),
+    );
     response
+}
+
+/// Whose window a request would spend, by a token or by an app's own credentials.
+fn payer(desk: &Desk, credentials: &Credentials) -> Option<User> {
+    if let Credentials::Client { client_id, client_secret } = credentials {
+        let world = desk.world();
+        let app = world.find_client(client_id, client_secret).ok()?;
+        return world.find_user(app.owner).cloned();
+    }
+    recognize(desk, credentials).map(|caller| caller.payer)
 }
 
 fn typed(status: StatusCode, content_type: &'static str, body: Body) -> Response {

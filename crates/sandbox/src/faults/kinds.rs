@@ -9,13 +9,13 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::effect::{Effect, Spending};
+use super::effect::{Effect, Said, Spending};
 use super::raw::{Disguise, Style};
 use crate::control::members::Members;
 
 /// Every kind, with the members that it knows beside the common ones.
 const KINDS: [(&str, &[&str]); 24] = [
-    ("status", &["status", "body", "content_type", "headers"]),
+    ("status", &["status", "body", "content_type", "error_code", "headers"]),
     ("delay", &["millis"]),
     ("hold", &[]),
     ("cut", &[]),
@@ -38,7 +38,7 @@ const KINDS: [(&str, &[&str]); 24] = [
     ("redirect", &["location", "status"]),
     ("list-lag", &["seconds"]),
     ("expired-link", &["status"]),
-    ("outcome", &["status", "error"]),
+    ("outcome", &["status", "error", "upload_status"]),
 ];
 
 const HUGE_BYTES: u64 = 64 * 1024 * 1024;
@@ -110,11 +110,24 @@ fn read_instead(kind: &str, members: &mut Members) -> Result<Effect, String> {
             let status = read_status(members)?.ok_or("A `status` fault needs a `status`, such as 503.")?;
             let mut headers = read_headers(members.take("headers"))?;
             let body = members.take("body");
+            let code = members.number("error_code")?;
             let default_type = if matches!(body, Some(Value::String(_))) { Some("text/plain") } else { None };
             if let Some(text) = members.text("content_type")?.as_deref().or(default_type) {
                 headers.insert(CONTENT_TYPE, header_value("content_type", text)?);
             }
-            Effect::Status { status, headers, body: body.map(|body| to_bytes(&body)) }
+            let said = match (body, code) {
+                (None, None) => Said::Usual,
+                (Some(body), None) => Said::Body(to_bytes(&body)),
+                (None, Some(code)) => Said::Code(
+                    u32::try_from(code).map_err(|_| "`error_code` must be at most 4294967295.".to_owned())?,
+                ),
+                (Some(_), Some(_)) => {
+                    return Err(
+                        "A `status` fault takes either a `body` or an `error_code`, not both.".to_owned()
+                    );
+                }
+            };
+            Effect::Status { status, headers, said }
         }
         "html" => Effect::Html { status: read_status(members)?.unwrap_or(StatusCode::OK) },
         "rate-limit" => {

@@ -6,24 +6,34 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_LENGTH, DATE};
+use axum::http::header::{CONTENT_LENGTH, DATE, EXPECT};
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use jiff::fmt::rfc2822::DateTimePrinter;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::bodies::{Drip, Halved};
 use super::instead::instead;
 use super::marks;
 use super::uploads::{CutShort, Slow, is_streamed};
 use super::{Disguise, Effect, ListLag};
-use crate::body;
+use crate::body::{self, Unreadable};
 use crate::desk::Desk;
 use crate::http::{answer, note_body};
 use crate::server::Cut;
 
 /// Answers a request in the way this fault wants.
-pub(crate) async fn perform(effect: &Effect, desk: &Arc<Desk>, mut request: Request, next: Next) -> Response {
+///
+/// `over` ends when the faults are thrown away that this one was of.
+pub(crate) async fn perform(
+    effect: &Effect,
+    desk: &Arc<Desk>,
+    over: CancellationToken,
+    (mut request, next): (Request, Next),
+) -> Response {
     match effect {
         Effect::Delay { pause } => {
             tokio::time::sleep(*pause).await;
@@ -43,7 +53,7 @@ pub(crate) async fn perform(effect: &Effect, desk: &Arc<Desk>, mut request: Requ
             Cut::Close.response()
         }
         Effect::Late { pause } => {
-            act_later(desk, kept(request).await, next, *pause);
+            act_later(desk, over, (kept(request).await, next), *pause);
             Cut::Close.response()
         }
         Effect::Truncate => truncated(answer(desk, request, next).await).await,
@@ -64,14 +74,35 @@ pub(crate) async fn perform(effect: &Effect, desk: &Arc<Desk>, mut request: Requ
             marks::kill_link(desk, request.uri().path(), *status);
             answer(desk, request, next).await
         }
-        Effect::Outcome { fate } => marks::doom(desk, answer(desk, request, next).await, fate).await,
+        Effect::Outcome { fate } => {
+            let response = answer(desk, request, next).await;
+            marks::doom(desk, &response, fate);
+            response
+        }
+        Effect::Cut | Effect::Outage | Effect::Reset | Effect::Garbage => {
+            // A connection that is closed on unread bytes is reset, so what is there is read away; but the end is not put
+            // off for a body that takes its time.
+            let (parts, sent) = request.into_parts();
+            if let Ok(body) = timeout(GRACE, read_unless_waiting(&parts, sent)).await {
+                note_body(desk, &parts, &body);
+            }
+            instead(effect, desk, &parts)
+        }
         _ => {
             let (parts, sent) = request.into_parts();
-            // A connection that is closed on unread bytes is reset, and one that is kept needs them out of the way.
-            note_body(desk, &parts, &body::read(sent).await);
+            // A connection that is kept needs what was sent out of the way.
+            note_body(desk, &parts, &read_unless_waiting(&parts, sent).await);
             instead(effect, desk, &parts)
         }
     }
+}
+
+// For how long a connection that is about to end is read from.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The body; none of one whose sender waits for leave, which reading would give.
+async fn read_unless_waiting(parts: &Parts, sent: Body) -> Result<Bytes, Unreadable> {
+    if parts.headers.contains_key(EXPECT) { Err(Unreadable) } else { body::read(sent).await }
 }
 
 /// The request with its body, which no longer needs the connection.
@@ -85,8 +116,7 @@ async fn kept(request: Request) -> Request {
 }
 
 /// Does what was asked after a while, unless the sandbox is stopped or reset before.
-fn act_later(desk: &Arc<Desk>, request: Request, next: Next, pause: Duration) {
-    let over = desk.faults().over();
+fn act_later(desk: &Arc<Desk>, over: CancellationToken, (request, next): (Request, Next), pause: Duration) {
     let later = Arc::clone(desk);
     desk.tasks.spawn(async move {
         tokio::select! {

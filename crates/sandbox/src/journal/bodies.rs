@@ -1,9 +1,9 @@
 //! Request bodies as the journal shows them: JSON and forms, with fingerprints in the place of secrets.
 
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 
+use crate::body;
 use crate::state::fingerprint;
 
 /// The longest body that is shown.
@@ -31,10 +31,8 @@ pub(super) fn present(headers: &HeaderMap, body: &[u8]) -> Value {
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
     // The token endpoints take what has no type for a form, too.
-    media_type.is_empty() || media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    matches!(body::media_type(headers).as_str(), "" | "application/x-www-form-urlencoded")
 }
 
 /// Whether the value of a member or parameter of this name must not be shown.
@@ -110,6 +108,7 @@ fn present_form(body: &[u8]) -> Value {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use axum::http::header::CONTENT_TYPE;
 
     use super::*;
 

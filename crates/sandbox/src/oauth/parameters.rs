@@ -2,8 +2,9 @@
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
 use serde_json::Value;
+
+use crate::body;
 
 /// The longest value that is read: more than any client sends, and few enough to go back in a header.
 const VALUE_MAX_BYTES: usize = 4096;
@@ -22,18 +23,16 @@ impl Parameters {
     ///
     /// # Errors
     /// A sentence that says what is wrong with it.
-    pub(super) fn of_body(headers: &HeaderMap, body: &Bytes) -> Result<Self, String> {
-        let content_type =
-            headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    pub(super) fn of_body(headers: &HeaderMap, sent: &Bytes) -> Result<Self, String> {
+        let media_type = body::media_type(headers);
         if media_type == "application/json" || media_type.ends_with("+json") {
-            return match serde_json::from_slice(body) {
+            return match serde_json::from_slice(sent) {
                 Ok(Value::Object(members)) => Ok(Self(members.into_iter().collect())),
                 _ => Err("The request body is not a JSON object.".to_owned()),
             };
         }
         if media_type.is_empty() || media_type == "application/x-www-form-urlencoded" {
-            return Ok(Self::of_form(body));
+            return Ok(Self::of_form(sent));
         }
         Err("The content type must be application/json or application/x-www-form-urlencoded.".to_owned())
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{FolderId, UserId, VersionId, Video, World};
+use super::{FolderId, Orphan, UserId, Video, World};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Folder {
@@ -57,8 +57,8 @@ impl World {
         self.folders.values()
     }
 
-    /// Removes a folder and those below it. Returns the versions of the videos that went with them.
-    pub(crate) fn remove_folder(&mut self, id: FolderId, clips: Clips) -> Vec<VersionId> {
+    /// Removes a folder and those below it. Returns what is left of the uploads that went with them.
+    pub(crate) fn remove_folder(&mut self, id: FolderId, clips: Clips) -> Vec<Orphan> {
         let mut gone = vec![id];
         let mut next = 0;
         while let Some(parent) = gone.get(next).copied() {
@@ -68,17 +68,17 @@ impl World {
         }
         self.folders.retain(|id, _| !gone.contains(id));
         let is_inside = |video: &Video| video.folder.is_some_and(|folder| gone.contains(&folder));
-        let mut versions = Vec::new();
+        let mut orphans = Vec::new();
         self.videos.retain(|_, video| {
             if !is_inside(video) {
                 return true;
             }
             video.folder = None;
             if clips == Clips::Delete {
-                versions.extend(video.versions.iter().map(|version| version.id));
+                orphans.extend(video.orphans());
             }
             clips == Clips::Keep
         });
-        versions
+        orphans
     }
 }

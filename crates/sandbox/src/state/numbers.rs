@@ -48,6 +48,16 @@ impl UserId {
     }
 }
 
+impl VideoId {
+    /// A video as paths and URIs name it: `N` or, for an unlisted one, `N:hash`.
+    pub(crate) fn parse_named(text: &str) -> Option<(Self, Option<&str>)> {
+        match text.split_once(':') {
+            Some((number, hash)) => Self::parse(number).map(|id| (id, Some(hash))),
+            None => Self::parse(text).map(|id| (id, None)),
+        }
+    }
+}
+
 impl fmt::Display for AppId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/apps/{}", self.number())

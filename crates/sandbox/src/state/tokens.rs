@@ -106,6 +106,10 @@ impl World {
         if token.is_revoked || token.expires_at.is_some_and(|end| end <= now) {
             return None;
         }
+        if token.origin == Origin::Guest && self.guest.is_none() {
+            // Welcomed when the door was open, which it is no more.
+            return None;
+        }
         let app = self.apps.get(&token.app)?;
         let user = token.user.and_then(|id| self.users.get(&id));
         let payer = user.or_else(|| self.users.get(&app.owner))?;

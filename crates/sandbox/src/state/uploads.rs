@@ -1,6 +1,7 @@
 //! Uploads: how a version's bytes come in, how many are here, and what has become of them since.
 
 use std::fmt;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use base64::Engine as _;
@@ -12,6 +13,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::hex;
 use crate::Pace;
+
+/// How fast an upload goes on by itself, once every byte is here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tempo {
+    /// How long it takes until that is noticed.
+    pub(crate) lag: Duration,
+    /// How long each stage of transcoding lasts.
+    pub(crate) pace: Pace,
+}
 
 /// How the bytes are to come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +53,8 @@ impl Approach {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Stage {
     Uploading,
+    /// Every byte is here, and nothing says so yet.
+    Received,
     TranscodeStarting,
     Transcoding,
     Available,
@@ -56,6 +68,9 @@ pub(crate) struct Failure {
     pub(crate) status: String,
     /// The `upload.error`, for an upload that failed: one of [`Failure::ERRORS`].
     pub(crate) error: Option<String>,
+    /// Whether the `upload.status` is `canceled`, as somebody's wish and nobody's fault.
+    #[serde(default)]
+    pub(crate) is_canceled: bool,
 }
 
 impl Failure {
@@ -93,12 +108,18 @@ impl Failure {
 
     /// An upload that came to nothing for one of [`Failure::ERRORS`].
     pub(crate) fn of_upload(error: &str) -> Self {
-        Self { status: "uploading_error".to_owned(), error: Some(error.to_owned()) }
+        Self { error: Some(error.to_owned()), ..Self::with_status("uploading_error") }
+    }
+
+    /// One that has nothing but a `status`.
+    pub(crate) fn with_status(status: &str) -> Self {
+        Self { status: status.to_owned(), error: None, is_canceled: false }
     }
 
     /// Whether the bytes were all here, and what came after them failed.
     pub(crate) fn is_of_transcoding(&self) -> bool {
-        self.status != "uploading_error" && self.error.is_none()
+        let is_of_upload = ["uploading_error", "quota_exceeded", "total_cap_exceeded"];
+        !is_of_upload.contains(&self.status.as_str()) && self.error.is_none() && !self.is_canceled
     }
 }
 
@@ -143,6 +164,15 @@ impl Upload {
         &self.stage
     }
 
+    /// Whether it can be watched, which Vimeo may allow before the last rendition is done.
+    pub(crate) fn is_playable(&self) -> bool {
+        match self.stage {
+            Stage::Transcoding => self.fate.is_none(),
+            Stage::Available => true,
+            Stage::Uploading | Stage::Received | Stage::TranscodeStarting | Stage::Failed(_) => false,
+        }
+    }
+
     /// What this takes from a quota that counts bytes.
     pub(super) fn weight(&self) -> u64 {
         self.size.unwrap_or(0).max(self.received.bytes)
@@ -181,7 +211,7 @@ impl Upload {
     /// Decides how it is to end; at once, if it is past the point where it would have.
     pub(crate) fn doom(&mut self, fate: Failure, now: Timestamp) {
         let is_to_come = match self.stage {
-            Stage::Uploading => true,
+            Stage::Uploading | Stage::Received => true,
             Stage::TranscodeStarting | Stage::Transcoding => fate.is_of_transcoding(),
             Stage::Available | Stage::Failed(_) => false,
         };
@@ -202,7 +232,8 @@ impl Upload {
     pub(crate) fn go_on(&mut self, now: Timestamp) {
         let next = match &self.stage {
             Stage::Uploading if !self.is_whole() => return,
-            Stage::Uploading => match &self.fate {
+            Stage::Uploading => Stage::Received,
+            Stage::Received => match &self.fate {
                 Some(failure) if !failure.is_of_transcoding() => Stage::Failed(failure.clone()),
                 _ if self.received.bytes == 0 => Stage::Failed(Failure::of_upload("empty_upload")),
                 _ => Stage::TranscodeStarting,
@@ -217,17 +248,26 @@ impl Upload {
         (self.stage, self.stage_since) = (next, now);
     }
 
-    /// Lets time pass: each stage of transcoding lasts as long as the pace says.
-    pub(super) fn advance(&mut self, now: Timestamp, pace: Pace) {
-        let Pace::Every(step) = pace else { return };
-        let step = SignedDuration::try_from(step).unwrap_or(SignedDuration::MAX);
-        while matches!(self.stage, Stage::TranscodeStarting | Stage::Transcoding) {
-            let Ok(due) = self.stage_since.checked_add(step) else { return };
-            if due > now {
-                return;
-            }
+    /// Lets time pass, and says whether that changed anything.
+    pub(super) fn advance(&mut self, now: Timestamp, tempo: Tempo) -> bool {
+        let mut has_changed = false;
+        while let Some(due) = self.next_stage_at(tempo).filter(|due| *due <= now) {
             self.go_on(due);
+            has_changed = true;
         }
+        has_changed
+    }
+
+    /// When it goes on by itself, if it ever does.
+    fn next_stage_at(&self, tempo: Tempo) -> Option<Timestamp> {
+        let lasts = match (&self.stage, tempo.pace) {
+            // By hand, one can be kept from being noticed; what is noticed at once is no stage that anybody sees.
+            (Stage::Received, Pace::ByHand) if tempo.lag > Duration::ZERO => return None,
+            (Stage::Received, _) => tempo.lag,
+            (Stage::TranscodeStarting | Stage::Transcoding, Pace::Every(step)) => step,
+            _ => return None,
+        };
+        self.stage_since.checked_add(SignedDuration::try_from(lasts).ok()?).ok()
     }
 }
 

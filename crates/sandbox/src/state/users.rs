@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PresetId, UserId, World};
+use super::{PresetId, UserId, VideoId, World};
 use crate::limits::Plan;
 
 // Five tebibytes: more than any test fills.
@@ -50,7 +50,7 @@ pub(crate) struct Quota {
 impl Quota {
     /// What everybody has who was not given another: more than any test fills.
     pub(crate) fn roomy() -> Self {
-        let bound = Bound { max: SPACE_MAX_BYTES, used_before: SPACE_USED_BYTES };
+        let bound = Bound { max: Some(SPACE_MAX_BYTES), used_before: SPACE_USED_BYTES };
         Self { unit: Unit::Size, lifetime: Some(bound), periodic: None }
     }
 }
@@ -67,9 +67,34 @@ pub(crate) enum Unit {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Bound {
-    pub(crate) max: u64,
+    /// Absent where there is no end to it.
+    pub(crate) max: Option<u64>,
     /// What was used up before there were videos in the sandbox.
     pub(crate) used_before: u64,
+}
+
+/// What is to be added to what a user has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Addition {
+    pub(crate) bytes: u64,
+    pub(crate) videos: u64,
+}
+
+/// Which bound of a quota does not allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overrun {
+    Lifetime,
+    Periodic,
+}
+
+impl Overrun {
+    /// The `status` of a video that turned out to be too much.
+    pub(crate) fn status(self) -> &'static str {
+        match self {
+            Self::Lifetime => "total_cap_exceeded",
+            Self::Periodic => "quota_exceeded",
+        }
+    }
 }
 
 /// After which time a periodic quota begins anew. The sandbox names it, and lets no period pass.
@@ -79,16 +104,19 @@ pub(crate) enum Period {
     Week,
     Month,
     Year,
+    /// Never, by the word of newer specifications.
+    Lifetime,
 }
 
 impl Period {
-    pub(crate) const ALL: [Self; 3] = [Self::Week, Self::Month, Self::Year];
+    pub(crate) const ALL: [Self; 4] = [Self::Week, Self::Month, Self::Year, Self::Lifetime];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Week => "week",
             Self::Month => "month",
             Self::Year => "year",
+            Self::Lifetime => "lifetime",
         }
     }
 }
@@ -112,6 +140,31 @@ impl World {
     /// Every user, oldest first.
     pub(crate) fn list_users(&self) -> impl Iterator<Item = &User> {
         self.users.values()
+    }
+
+    /// Which bound of a user's quota so much more would overrun.
+    pub(crate) fn overrun(&self, user: &User, more: Addition) -> Option<Overrun> {
+        let quota = user.quota.as_ref()?;
+        let more = match quota.unit {
+            Unit::Size => more.bytes,
+            Unit::Count => more.videos,
+        };
+        let wanted = self.used_by(user.id, quota.unit).saturating_add(more);
+        let is_over =
+            |bound: &Bound| bound.max.is_some_and(|max| bound.used_before.saturating_add(wanted) > max);
+        if quota.lifetime.as_ref().is_some_and(is_over) {
+            Some(Overrun::Lifetime)
+        } else if quota.periodic.as_ref().is_some_and(|(_, bound)| is_over(bound)) {
+            Some(Overrun::Periodic)
+        } else {
+            None
+        }
+    }
+
+    /// Which bound of its owner's quota is overrun, now that a video has the bytes that it has.
+    pub(crate) fn overrun_by(&self, video: VideoId) -> Option<Overrun> {
+        let owner = self.users.get(&self.videos.get(&video)?.owner)?;
+        self.overrun(owner, Addition::default())
     }
 
     /// What a user's videos use up of their quota: bytes that were announced, or videos.

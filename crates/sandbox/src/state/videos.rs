@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::uploads::NewUpload;
-use super::{AppId, Approach, FolderId, PresetId, Stage, Upload, UserId, VersionId, VideoId, World};
-use crate::Pace;
+use super::{AppId, Approach, FolderId, PresetId, Stage, Tempo, Upload, UserId, VersionId, VideoId, World};
 
 /// How many domains may embed a video, by Vimeo's rules.
 pub(crate) const DOMAINS_MAX: usize = 50;
@@ -110,6 +109,15 @@ pub(crate) struct Picture {
     pub(crate) is_active: bool,
 }
 
+/// An upload whose version is no more: what is left of it is to be cleared away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Orphan {
+    pub(crate) video: VideoId,
+    pub(crate) version: VersionId,
+    /// The secret part of its link, which no other upload ever has.
+    pub(crate) key: String,
+}
+
 /// What a version's upload is to be made of.
 pub(crate) struct NewVersion {
     pub(crate) file_name: Option<String>,
@@ -142,15 +150,29 @@ impl Video {
         self.versions.iter_mut().find(|version| version.id == id)
     }
 
-    /// Lets time pass. A new version is played from the moment that it can be.
-    pub(super) fn advance(&mut self, now: Timestamp, pace: Pace) {
+    /// What is left of its uploads, should it be no more.
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = Orphan> {
+        self.versions.iter().map(|version| self.orphan(version))
+    }
+
+    /// What is left of one upload, should its version be no more.
+    pub(crate) fn orphan(&self, version: &Version) -> Orphan {
+        Orphan { video: self.id, version: version.id, key: version.upload.key.clone() }
+    }
+
+    /// Lets time pass, and says whether anything is different by now. A new version is played from the moment that it
+    /// can be.
+    pub(super) fn advance(&mut self, now: Timestamp, tempo: Tempo) -> bool {
+        let mut has_changed = false;
         for version in &mut self.versions {
-            version.upload.advance(now, pace);
+            has_changed |= version.upload.advance(now, tempo);
             if version.is_due && *version.upload.stage() == Stage::Available {
                 version.is_due = false;
                 self.active = version.id;
+                has_changed = true;
             }
         }
+        has_changed
     }
 }
 
@@ -226,9 +248,22 @@ impl World {
         self.videos.values()
     }
 
-    /// Removes a video and what it had.
-    pub(crate) fn remove_video(&mut self, id: VideoId) -> Option<Video> {
-        self.videos.remove(&id)
+    /// Removes a video. Returns what is left of its uploads.
+    pub(crate) fn remove_video(&mut self, id: VideoId) -> Vec<Orphan> {
+        self.videos.remove(&id).iter().flat_map(Video::orphans).collect()
+    }
+
+    /// Removes a version of a video. Returns what is left of its upload, if there was one.
+    pub(crate) fn remove_version(&mut self, video: VideoId, version: VersionId) -> Option<Orphan> {
+        let video = self.videos.get_mut(&video)?;
+        let orphan = video.version(version).map(|version| video.orphan(version));
+        video.versions.retain(|kept| kept.id != version);
+        orphan
+    }
+
+    /// What would be left of all uploads.
+    pub(crate) fn orphans(&self) -> Vec<Orphan> {
+        self.videos.values().flat_map(Video::orphans).collect()
     }
 
     /// The video and the version that an upload link leads to.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::{Desk, Taken};
-use crate::state::{Received, Stage, Version, VersionId, VideoId};
+use crate::state::{Failure, Received, Stage, Version, VersionId, VideoId};
 
 const LOCK: &str = ".vimeo-sandbox.lock";
 
@@ -60,20 +60,6 @@ pub(super) fn settle(desk: &Desk, video: VideoId, version: VersionId, received: 
     }
 }
 
-/// Takes a deleted version's file off the disk, whichever video it was of.
-pub(super) fn remove(desk: &Desk, version: VersionId) {
-    let Some(entries) = desk.bytes_directory.as_deref().and_then(|found| fs::read_dir(found).ok()) else {
-        return;
-    };
-    let ending = format!("-{}", version.number());
-    for entry in entries.filter_map(Result::ok) {
-        if entry.file_name().to_str().is_some_and(|name| name.ends_with(&ending)) {
-            // It stays only where the directory is not ours to write to any more.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
 /// Where writing begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
@@ -88,6 +74,8 @@ pub(super) enum From {
 pub(super) enum Closed {
     /// The version is no more.
     Gone,
+    /// Its bytes came already, or never will.
+    Over,
     /// Somebody else is writing.
     Busy,
     /// The file cannot be opened.
@@ -111,27 +99,30 @@ pub(super) struct Inlet<'a> {
 }
 
 impl<'a> Inlet<'a> {
-    /// Takes a version for this writer.
+    /// Takes a version for this writer. `key` is that of its link.
     pub(super) fn open(
         desk: &'a Desk,
         (video, version): (VideoId, VersionId),
+        key: &str,
         from: From,
     ) -> Result<Self, Closed> {
-        let taken = desk.take_upload(version).ok_or(Closed::Busy)?;
-        let (key, size, received) = {
-            let world = desk.world();
-            let upload = &world.version(video, version).ok_or(Closed::Gone)?.upload;
-            let received = match from {
-                From::Offset => upload.received.clone(),
-                From::Zero => Received::default(),
-            };
-            (upload.key.clone(), upload.size, received)
+        let taken = desk.take_upload(key).ok_or(Closed::Busy)?;
+        let world = desk.world();
+        let upload = world.version(video, version).map(|version| &version.upload);
+        let upload = upload.filter(|upload| upload.key == key).ok_or(Closed::Gone)?;
+        let received = match from {
+            From::Offset => upload.received.clone(),
+            From::Zero if *upload.stage() != Stage::Uploading => return Err(Closed::Over),
+            From::Zero => Received::default(),
         };
+        // While the version is surely there: its file must not come after its deletion.
         let file = match path_of(desk, video, version) {
             Some(path) => open_at(&path, received.bytes).map_err(|_| Closed::Disk)?,
             None => None,
         };
-        Ok(Self { desk, video, version, key, taken, file, received, size })
+        let size = upload.size;
+        drop(world);
+        Ok(Self { desk, video, version, key: key.to_owned(), taken, file, received, size })
     }
 
     /// Ends when the version is deleted.
@@ -186,14 +177,19 @@ impl<'a> Inlet<'a> {
         if is_over { Err(Gone) } else { Ok(()) }
     }
 
-    /// Books the end of such an upload, with the file's name if its sender told it.
+    /// Books the end of such an upload, with the file's name if its sender told it. Only now is it known whether its
+    /// owner has room for it.
     pub(super) fn book_whole(&self, file_name: Option<String>) -> Result<(), Gone> {
         let now = self.desk.now();
+        let overrun = if self.size.is_none() { self.desk.world().overrun_by(self.video) } else { None };
         self.book(|version, received| {
             let upload = &mut version.upload;
             if *upload.stage() == Stage::Uploading {
                 upload.size = Some(received.bytes);
-                upload.receive(received, now);
+                match overrun {
+                    Some(bound) => upload.fail(Failure::with_status(bound.status()), now),
+                    None => upload.receive(received, now),
+                }
             }
             version.file_name = file_name.or(version.file_name.take());
         })

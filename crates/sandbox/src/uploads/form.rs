@@ -11,11 +11,11 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::bytes::{Closed, From, Gone, Inlet};
-use super::{disk_trouble, text};
+use super::{disk_trouble, find_live, not_found, text};
 use crate::ask::Refusal;
 use crate::body;
 use crate::desk::Desk;
-use crate::state::{Approach, Stage, VersionId, VideoId};
+use crate::state::{Approach, VersionId, VideoId};
 
 /// The field that has the file.
 const FIELD: &str = "file_data";
@@ -32,11 +32,9 @@ pub(crate) async fn serve(
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return refused(request.into_body(), response).await;
     }
-    let Some(form) = find(&desk, &key) else {
-        return refused(request.into_body(), text(StatusCode::NOT_FOUND, "upload not found")).await;
-    };
-    let inlet = match take(&desk, &form) {
-        Ok(inlet) => inlet,
+    let taken = find(&desk, &key).and_then(|form| Ok((take(&desk, &form, &key)?, form)));
+    let (inlet, form) = match taken {
+        Ok(taken) => taken,
         Err(refusal) => return refused(request.into_body(), refusal.into_response()).await,
     };
     let Ok(mut multipart) = Multipart::from_request(request, &()).await else {
@@ -60,30 +58,23 @@ struct Form {
     video: VideoId,
     version: VersionId,
     redirect_url: Option<String>,
-    is_used: bool,
 }
 
-fn find(desk: &Desk, key: &str) -> Option<Form> {
+fn find(desk: &Desk, key: &str) -> Result<Form, Refusal> {
     let now = desk.now();
     let world = desk.world();
-    let (video, version) = world.find_upload(key)?;
-    let upload = &world.version(video, version)?.upload;
+    let (video, version, upload) = find_live(&world, key, now)?;
     match &upload.approach {
-        Approach::Post { redirect_url } if !upload.is_expired(now) => {
-            let is_used = *upload.stage() != Stage::Uploading;
-            Some(Form { video, version, redirect_url: redirect_url.clone(), is_used })
-        }
-        _ => None,
+        Approach::Post { redirect_url } => Ok(Form { video, version, redirect_url: redirect_url.clone() }),
+        _ => Err(not_found(StatusCode::NOT_FOUND).into()),
     }
 }
 
-fn take<'a>(desk: &'a Desk, form: &Form) -> Result<Inlet<'a>, Refusal> {
-    if form.is_used {
-        return Err(text(StatusCode::CONFLICT, "this form was used already").into());
-    }
-    Inlet::open(desk, (form.video, form.version), From::Zero).map_err(|closed| {
+fn take<'a>(desk: &'a Desk, form: &Form, key: &str) -> Result<Inlet<'a>, Refusal> {
+    Inlet::open(desk, (form.video, form.version), key, From::Zero).map_err(|closed| {
         match closed {
-            Closed::Gone => text(StatusCode::NOT_FOUND, "upload not found"),
+            Closed::Gone => not_found(StatusCode::NOT_FOUND),
+            Closed::Over => text(StatusCode::CONFLICT, "this form was used already"),
             Closed::Busy => text(StatusCode::CONFLICT, "this form is being used"),
             Closed::Disk => disk_trouble(),
         }
@@ -134,7 +125,7 @@ async fn read_file(inlet: &mut Inlet<'_>, field: &mut Field<'_>) -> Result<(), R
 }
 
 fn gone() -> Refusal {
-    text(StatusCode::NOT_FOUND, "upload not found").into()
+    not_found(StatusCode::NOT_FOUND).into()
 }
 
 fn broken() -> Refusal {

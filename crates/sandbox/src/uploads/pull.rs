@@ -8,7 +8,7 @@ use super::bytes::{From, Gone, Inlet};
 use super::fetch::{Answer, Broken, Download, Source};
 use crate::PullFrom;
 use crate::desk::Desk;
-use crate::state::{Approach, Failure, Stage, VersionId, VideoId};
+use crate::state::{Approach, Failure, Stage, Upload, VersionId, VideoId};
 use crate::videos::FILE_BYTES_MAX;
 
 const TRIES: u32 = 3;
@@ -18,15 +18,16 @@ const REDIRECTS_MAX: u32 = 5;
 
 /// Fetches a version's file, and books how that ended.
 pub(super) async fn run(desk: Arc<Desk>, video: VideoId, version: VersionId) {
-    let link = {
+    let (link, key) = {
         let world = desk.world();
-        match world.version(video, version).map(|version| &version.upload.approach) {
-            Some(Approach::Pull { link }) => link.clone(),
+        match world.version(video, version).map(|version| &version.upload) {
+            Some(Upload { approach: Approach::Pull { link }, key, .. }) => (link.clone(), key.clone()),
             _ => return,
         }
     };
-    let Ok(mut inlet) = Inlet::open(&desk, (video, version), From::Zero) else {
-        fail(&desk, video, version, "internal");
+    let fail = |error: &str| fail(&desk, (video, version), &key, error);
+    let Ok(mut inlet) = Inlet::open(&desk, (video, version), &key, From::Zero) else {
+        fail("internal");
         desk.save().await;
         return;
     };
@@ -41,16 +42,18 @@ pub(super) async fn run(desk: Arc<Desk>, video: VideoId, version: VersionId) {
     match ended {
         // Who deleted it or ended it otherwise had the last word.
         Ok(()) | Err(Trouble::Gone) => {}
-        Err(Trouble::Broken) => fail(&desk, video, version, "exceeded_retry_count"),
-        Err(Trouble::Unwell) => fail(&desk, video, version, "remote_internal"),
-        Err(Trouble::Final(error)) => fail(&desk, video, version, error),
+        Err(Trouble::Broken) => fail("exceeded_retry_count"),
+        Err(Trouble::Unwell) => fail("remote_internal"),
+        Err(Trouble::Final(error)) => fail(error),
     }
     desk.save().await;
 }
 
-fn fail(desk: &Desk, video: VideoId, version: VersionId, error: &str) {
+fn fail(desk: &Desk, (video, version): (VideoId, VersionId), key: &str, error: &str) {
     let now = desk.now();
     if let Some(version) = desk.world().version_mut(video, version)
+        // After a reset the same numbers may be another upload's.
+        && version.upload.key == key
         && *version.upload.stage() == Stage::Uploading
     {
         version.upload.fail(Failure::of_upload(error), now);

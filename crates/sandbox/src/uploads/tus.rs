@@ -15,7 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 
 use super::bytes::{Closed, From, Gone, Inlet};
-use super::{disk_trouble, text};
+use super::{disk_trouble, find_live, not_found, text};
 use crate::ask::Refusal;
 use crate::body;
 use crate::desk::Desk;
@@ -27,7 +27,6 @@ const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 
-const NOT_FOUND: &str = "upload not found";
 const METHODS: &str = "HEAD, PATCH, OPTIONS";
 
 // After so many bytes of one request the state file is written, lest a long one be lost whole.
@@ -103,7 +102,7 @@ fn tell_offset(desk: &Desk, key: &str) -> Response {
         let world = desk.world();
         world.version(video, version).map(|version| (version.upload.received.bytes, version.upload.size))
     };
-    let Some((offset, size)) = told else { return not_found() };
+    let Some((offset, size)) = told else { return gone().into_response() };
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
     headers.insert(UPLOAD_OFFSET, HeaderValue::from(offset));
@@ -119,8 +118,8 @@ fn tell_offset(desk: &Desk, key: &str) -> Response {
 async fn append(desk: &Desk, key: &str, headers: &HeaderMap, sent: &mut Body) -> Result<u64, Refusal> {
     let asked = asked_offset(headers)?;
     let found = find(desk, key)?;
-    let mut inlet = Inlet::open(desk, found, From::Offset).map_err(|closed| match closed {
-        Closed::Gone => not_found(),
+    let mut inlet = Inlet::open(desk, found, key, From::Offset).map_err(|closed| match closed {
+        Closed::Gone | Closed::Over => not_found(StatusCode::NOT_FOUND),
         Closed::Busy => text(StatusCode::LOCKED, "file currently locked"),
         Closed::Disk => disk_trouble(),
     })?;
@@ -130,11 +129,11 @@ async fn append(desk: &Desk, key: &str, headers: &HeaderMap, sent: &mut Body) ->
     if announced_length(headers).is_some_and(|length| length > inlet.room()) {
         return Err(too_much().into());
     }
-    let (gone, mut unsaved) = (inlet.gone(), 0);
+    let (end, mut unsaved) = (inlet.gone(), 0);
     loop {
         let frame = tokio::select! {
             biased;
-            () = gone.cancelled() => return Err(not_found().into()),
+            () = end.cancelled() => return Err(gone()),
             frame = sent.frame() => frame,
         };
         let data = match frame {
@@ -161,7 +160,7 @@ async fn append(desk: &Desk, key: &str, headers: &HeaderMap, sent: &mut Body) ->
 }
 
 fn book(inlet: &Inlet<'_>) -> Result<(), Refusal> {
-    inlet.book_arrival().map_err(|Gone| not_found().into())
+    inlet.book_arrival().map_err(|Gone| gone())
 }
 
 /// The offset at which the client wants to go on, in a request that is otherwise as it should be.
@@ -192,15 +191,8 @@ fn waits_for_leave(headers: &HeaderMap, sent: &Body) -> bool {
 fn find(desk: &Desk, key: &str) -> Result<(VideoId, VersionId), Refusal> {
     let now = desk.now();
     let world = desk.world();
-    let found = world.find_upload(key);
-    let upload = found.and_then(|(video, version)| Some(&world.version(video, version)?.upload));
-    match (found, upload) {
-        (Some(found), Some(upload)) if upload.approach == Approach::Tus => match upload.dead_status(now) {
-            None => Ok(found),
-            Some(status) => Err(text(status, NOT_FOUND).into()),
-        },
-        _ => Err(not_found().into()),
-    }
+    let (video, version, upload) = find_live(&world, key, now)?;
+    if upload.approach == Approach::Tus { Ok((video, version)) } else { Err(gone()) }
 }
 
 fn taken_up_to(offset: u64) -> Response {
@@ -221,8 +213,8 @@ fn not_allowed() -> Response {
     response
 }
 
-fn not_found() -> Response {
-    text(StatusCode::NOT_FOUND, NOT_FOUND)
+fn gone() -> Refusal {
+    not_found(StatusCode::NOT_FOUND).into()
 }
 
 fn too_much() -> Response {

@@ -16,7 +16,10 @@ use crate::desk::Desk;
 use crate::errors;
 use crate::faults::Made;
 use crate::folders;
-use crate::state::{Approach, Caller, NewVersion, NewVideo, Settings, Unit, User, VersionId, VideoId, World};
+use crate::state::{
+    Addition, Approach, Caller, NewVersion, NewVideo, Overrun, Settings, Unit, User, VersionId, VideoId,
+    World,
+};
 use crate::uploads;
 
 /// The largest file that Vimeo takes: 300 GB.
@@ -30,14 +33,14 @@ pub(crate) async fn create(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
     if let Whose::Others(_) = ask.owner(user)? {
         return Err(errors::not_yours().into());
     }
-    let members = ask.members()?;
+    let members = ask.members_of_some()?;
     let wanted = read_upload(&members)?;
     let plan = desk.windows().plan(user);
     let now = desk.now();
     let mut settings = Settings::default();
     settings::apply(&members, &mut settings, Asking { user, plan })?;
     let mut world = desk.world();
-    check_quota(&world, user, wanted.size)?;
+    check_quota(&world, user, Addition { bytes: wanted.size.unwrap_or(0), videos: 1 })?;
     let folder = match members.get("folder_uri") {
         None | Some(Value::Null) => None,
         Some(Value::String(uri)) => Some(folders::find_by_uri(&world, user, uri)?),
@@ -108,9 +111,6 @@ impl WantedUpload {
 
 /// Reads the `upload` member of a body.
 pub(super) fn read_upload(members: &Map<String, Value>) -> Result<WantedUpload, Refusal> {
-    if members.is_empty() {
-        return Err(errors::malformed_body("The request body is empty.").into());
-    }
     if members.contains_key("type") {
         let text = "The parameter type belongs to an older version; send upload.approach.";
         return Err(errors::old_version(text).into());
@@ -168,29 +168,14 @@ fn is_link(link: &str) -> bool {
         && link.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a user may upload so much more.
-pub(super) fn check_quota(world: &World, user: &User, size: Option<u64>) -> Result<(), Refusal> {
-    let Some(quota) = &user.quota else { return Ok(()) };
-    let more = match quota.unit {
-        Unit::Size => size.unwrap_or(0),
-        Unit::Count => 1,
-    };
-    let uploaded = world.used_by(user.id, quota.unit);
-    let is_over = |bound: &crate::state::Bound| {
-        bound.used_before.saturating_add(uploaded).saturating_add(more) > bound.max
-    };
-    let code = if quota.lifetime.as_ref().is_some_and(is_over) {
-        match quota.unit {
-            Unit::Size => 4101,
-            Unit::Count => 4103,
-        }
-    } else if quota.periodic.as_ref().is_some_and(|(_, bound)| is_over(bound)) {
-        match quota.unit {
-            Unit::Size => 4102,
-            Unit::Count => 4104,
-        }
-    } else {
-        return Ok(());
+/// Whether a user may have so much more.
+pub(super) fn check_quota(world: &World, user: &User, more: Addition) -> Result<(), Refusal> {
+    let (Some(overrun), Some(quota)) = (world.overrun(user, more), &user.quota) else { return Ok(()) };
+    let code = match (overrun, quota.unit) {
+        (Overrun::Lifetime, Unit::Size) => 4101,
+        (Overrun::Periodic, Unit::Size) => 4102,
+        (Overrun::Lifetime, Unit::Count) => 4103,
+        (Overrun::Periodic, Unit::Count) => 4104,
     };
     Err(quota_reached(code).into())
 }

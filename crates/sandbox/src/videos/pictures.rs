@@ -17,11 +17,11 @@ const PICTURE: &str = "application/vnd.vimeo.picture+json";
 
 /// `POST /videos/{video}/pictures` with `{"time": seconds, "active"?}`. Images of one's own are not taken.
 pub(crate) async fn create_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("upload")?;
+    ask.user_with("upload")?;
     let id = ask.video()?;
     let members = ask.members()?;
     let mut world = desk.world();
-    own_video(&world, id, caller)?;
+    own_video(&world, &ask)?;
     let time = match members.get("time") {
         Some(Value::Number(number)) => number.as_f64(),
         Some(Value::String(text)) => text.parse().ok(),
@@ -47,20 +47,20 @@ pub(crate) async fn create_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> A
 
 /// `GET /videos/{video}/pictures`.
 pub(crate) async fn list_pictures(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user()?;
+    ask.user()?;
     let id = ask.video()?;
     let world = desk.world();
-    let items = own_video(&world, id, caller)?.pictures.iter().map(|picture| present(id, picture)).collect();
+    let items = own_video(&world, &ask)?.pictures.iter().map(|picture| present(id, picture)).collect();
     drop(world);
     lists::answer(&ask, items)
 }
 
 /// `GET /videos/{video}/pictures/{picture}`.
 pub(crate) async fn show_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user()?;
+    ask.user()?;
     let (id, number) = (ask.video()?, picture_number(&ask)?);
     let world = desk.world();
-    let video = own_video(&world, id, caller)?;
+    let video = own_video(&world, &ask)?;
     let picture = video.pictures.iter().find(|picture| picture.number == number);
     let shown = present(id, picture.ok_or_else(errors::missing_resource)?);
     drop(world);
@@ -69,11 +69,11 @@ pub(crate) async fn show_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
 
 /// `PATCH /videos/{video}/pictures/{picture}` with `{"active": true}`.
 pub(crate) async fn edit_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("edit")?;
+    ask.user_with("edit")?;
     let (id, number) = (ask.video()?, picture_number(&ask)?);
     let active = read_active(&ask.members()?)?;
     let mut world = desk.world();
-    own_video(&world, id, caller)?;
+    own_video(&world, &ask)?;
     let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
     if !video.pictures.iter().any(|picture| picture.number == number) {
         return Err(errors::missing_resource().into());
@@ -94,10 +94,10 @@ pub(crate) async fn edit_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
 
 /// `DELETE /videos/{video}/pictures/{picture}`.
 pub(crate) async fn delete_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("delete")?;
+    ask.user_with("delete")?;
     let (id, number) = (ask.video()?, picture_number(&ask)?);
     let mut world = desk.world();
-    own_video(&world, id, caller)?;
+    own_video(&world, &ask)?;
     let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
     let before = video.pictures.len();
     video.pictures.retain(|picture| picture.number != number);

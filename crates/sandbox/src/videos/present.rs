@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::UnlistedUris;
 use crate::ambient::iso_8601;
 use crate::desk::Desk;
 use crate::folders;
@@ -20,15 +21,11 @@ pub(crate) enum Audience {
 /// A whole video. `plan` is that of its owner.
 pub(crate) fn video(desk: &Desk, world: &World, video: &Video, audience: Audience) -> Value {
     let id = video.id.number();
-    let uri = video.id.to_string();
     let settings = &video.settings;
     let privacy = &settings.privacy;
     let upload = video.active_version().map(|version| &version.upload);
     let (width, height, seconds) = upload.map_or((400, 300, 0), shape);
-    let link = match privacy.view.as_str() {
-        "unlisted" => format!("https://vimeo.com/{id}/{}", video.hash),
-        _ => format!("https://vimeo.com/{id}"),
-    };
+    let (uri, link) = addresses(desk, video);
     let player = format!("https://player.vimeo.com/video/{id}?h={}", video.hash);
     let mut shown = json!({
         "uri": uri,
@@ -77,7 +74,7 @@ pub(crate) fn video(desk: &Desk, world: &World, video: &Video, audience: Audienc
         "status": upload.map_or("unavailable", status),
         "upload": upload.map(|upload| self::upload(desk, upload, audience)),
         "transcode": {"status": upload.map_or("error", transcode_status)},
-        "is_playable": upload.is_some_and(|upload| *upload.stage() == Stage::Available),
+        "is_playable": upload.is_some_and(Upload::is_playable),
     });
     if let (Audience::Owner, Value::Object(members)) = (audience, &mut shown) {
         let folder = video.folder.and_then(|id| world.find_folder(id));
@@ -89,6 +86,19 @@ pub(crate) fn video(desk: &Desk, world: &World, video: &Video, audience: Audienc
         }
     }
     shown
+}
+
+/// The URI of a video, and where people watch it.
+fn addresses(desk: &Desk, video: &Video) -> (String, String) {
+    let (uri, link) = (video.id.to_string(), format!("https://vimeo.com/{}", video.id.number()));
+    if video.settings.privacy.view != "unlisted" {
+        return (uri, link);
+    }
+    let uri = match desk.unlisted_uris {
+        UnlistedUris::Plain => uri,
+        UnlistedUris::WithHash => format!("{uri}:{}", video.hash),
+    };
+    (uri, format!("{link}/{}", video.hash))
 }
 
 /// A version of a video's file.
@@ -128,7 +138,7 @@ fn owner(desk: &Desk, world: &World, video: &Video, audience: Audience) -> Value
 /// The old name of where a video stands.
 pub(crate) fn status(upload: &Upload) -> &str {
     match upload.stage() {
-        Stage::Uploading => "uploading",
+        Stage::Uploading | Stage::Received => "uploading",
         Stage::TranscodeStarting => "transcode_starting",
         Stage::Transcoding => "transcoding",
         Stage::Available => "available",
@@ -138,16 +148,17 @@ pub(crate) fn status(upload: &Upload) -> &str {
 
 fn upload_status(upload: &Upload) -> &'static str {
     match upload.stage() {
-        Stage::Uploading => "in_progress",
+        Stage::Uploading | Stage::Received => "in_progress",
         Stage::TranscodeStarting | Stage::Transcoding | Stage::Available => "complete",
-        Stage::Failed(failure) if failure.is_of_transcoding() => "complete",
+        Stage::Failed(failure) if failure.is_canceled => "canceled",
+        Stage::Failed(failure) if failure.is_of_transcoding() && upload.is_whole() => "complete",
         Stage::Failed(_) => "error",
     }
 }
 
 fn transcode_status(upload: &Upload) -> &'static str {
     match upload.stage() {
-        Stage::Uploading | Stage::TranscodeStarting | Stage::Transcoding => "in_progress",
+        Stage::Uploading | Stage::Received | Stage::TranscodeStarting | Stage::Transcoding => "in_progress",
         Stage::Available => "complete",
         Stage::Failed(_) => "error",
     }
@@ -159,7 +170,7 @@ fn upload(desk: &Desk, upload: &Upload, audience: Audience) -> Value {
         Approach::Post { redirect_url } => (None, redirect_url.as_ref()),
         Approach::Tus | Approach::None => (None, None),
     };
-    let is_awaited = *upload.stage() == Stage::Uploading;
+    let is_awaited = matches!(upload.stage(), Stage::Uploading | Stage::Received);
     let is_sent_here = matches!(upload.approach, Approach::Tus | Approach::Post { .. });
     // Whoever knows the link may send bytes, so strangers are not shown it.
     let upload_link =
@@ -196,10 +207,7 @@ fn form(link: &str) -> String {
 /// Width, height and length in seconds. Nothing is decoded: what is known of a video that can be played is made up,
 /// the length from its size.
 fn shape(upload: &Upload) -> (u32, u32, u64) {
-    match upload.stage() {
-        Stage::Available => (1920, 1080, (upload.received.bytes / 500_000).max(1)),
-        _ => (400, 300, 0),
-    }
+    if upload.is_playable() { (1920, 1080, (upload.received.bytes / 500_000).max(1)) } else { (400, 300, 0) }
 }
 
 fn rating_class(ratings: &[String]) -> &'static str {

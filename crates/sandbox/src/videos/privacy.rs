@@ -18,10 +18,10 @@ const PRESET: &str = "application/vnd.vimeo.preset+json";
 
 /// `GET /videos/{video}/privacy/domains`.
 pub(crate) async fn list_domains(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("private")?;
+    ask.user_with("private")?;
     let id = ask.video()?;
     let world = desk.world();
-    let video = own_video(&world, id, caller)?;
+    let video = own_video(&world, &ask)?;
     check_whitelist(video)?;
     let items = video.settings.domains.iter().map(|domain| {
         let uri = format!("{id}/privacy/domains/{domain}");
@@ -34,11 +34,11 @@ pub(crate) async fn list_domains(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
 
 /// `PUT /videos/{video}/privacy/domains/{domain}`.
 pub(crate) async fn add_domain(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("edit")?;
+    ask.user_with("edit")?;
     let id = ask.video()?;
     let domain = ask.parameter("domain").unwrap_or_default().to_ascii_lowercase();
     let mut world = desk.world();
-    check_whitelist(own_video(&world, id, caller)?)?;
+    check_whitelist(own_video(&world, &ask)?)?;
     let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
     let domains = &mut video.settings.domains;
     if !is_domain(&domain) {
@@ -53,11 +53,11 @@ pub(crate) async fn add_domain(State(desk): State<Arc<Desk>>, ask: Ask) -> Answe
 
 /// `DELETE /videos/{video}/privacy/domains/{domain}`.
 pub(crate) async fn remove_domain(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("edit")?;
+    ask.user_with("edit")?;
     let id = ask.video()?;
     let domain = ask.parameter("domain").unwrap_or_default().to_ascii_lowercase();
     let mut world = desk.world();
-    check_whitelist(own_video(&world, id, caller)?)?;
+    check_whitelist(own_video(&world, &ask)?)?;
     let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
     if video.settings.domains.remove(&domain) {
         Ok(no_content())
@@ -102,10 +102,10 @@ fn preset_of(ask: &Ask, user: &User) -> Result<PresetId, Refusal> {
 
 /// `GET /videos/{video}/presets/{preset}`: 204 if the video's player looks like this.
 pub(crate) async fn show_preset_of_video(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, user) = ask.user_with("private")?;
-    let (id, preset) = (ask.video()?, preset_of(&ask, user)?);
+    let (_, user) = ask.user_with("private")?;
+    let preset = preset_of(&ask, user)?;
     let world = desk.world();
-    if own_video(&world, id, caller)?.preset == Some(preset) {
+    if own_video(&world, &ask)?.preset == Some(preset) {
         Ok(no_content())
     } else {
         Err(errors::missing_resource().into())
@@ -114,10 +114,10 @@ pub(crate) async fn show_preset_of_video(State(desk): State<Arc<Desk>>, ask: Ask
 
 /// `PUT /videos/{video}/presets/{preset}`.
 pub(crate) async fn set_preset(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, user) = ask.user_with("edit")?;
+    let (_, user) = ask.user_with("edit")?;
     let (id, preset) = (ask.video()?, preset_of(&ask, user)?);
     let mut world = desk.world();
-    own_video(&world, id, caller)?;
+    own_video(&world, &ask)?;
     let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
     video.preset = Some(preset);
     Ok(no_content())
@@ -125,10 +125,10 @@ pub(crate) async fn set_preset(State(desk): State<Arc<Desk>>, ask: Ask) -> Answe
 
 /// `DELETE /videos/{video}/presets/{preset}`.
 pub(crate) async fn remove_preset(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, user) = ask.user_with("edit")?;
+    let (_, user) = ask.user_with("edit")?;
     let (id, preset) = (ask.video()?, preset_of(&ask, user)?);
     let mut world = desk.world();
-    if own_video(&world, id, caller)?.preset != Some(preset) {
+    if own_video(&world, &ask)?.preset != Some(preset) {
         return Err(errors::missing_resource().into());
     }
     let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::ask::Refusal;
-use crate::catalogue::{CONTENT_RATINGS, LANGUAGES, LICENSES};
+use crate::catalogue::{CONTENT_RATINGS, LICENSES, is_language};
 use crate::errors::{self, Invalid};
 use crate::limits::Plan;
 use crate::state::{DOMAINS_MAX, Settings, User};
@@ -92,8 +92,8 @@ fn read_choices(members: &Map<String, Value>, settings: &mut Settings, faults: &
     match members.get("locale") {
         None => {}
         Some(Value::Null) => settings.locale = None,
-        Some(Value::String(code)) if known(&LANGUAGES, code) => settings.locale = Some(code.clone()),
-        Some(_) => faults.add("locale", 2235, "is no language of GET /languages"),
+        Some(Value::String(code)) if is_language(code) => settings.locale = Some(code.clone()),
+        Some(_) => faults.add("locale", 2235, "is no language"),
     }
     match members.get("content_rating") {
         None | Some(Value::Null) => {}
@@ -170,8 +170,9 @@ fn read_privacy(
     read_truth(privacy.get("add"), &mut kept.add, || {
         faults.add("privacy.add", 2237, "must be true or false");
     });
-    if kept.download && !before.download && asking.plan == Plan::Free {
-        faults.add("privacy.download", 2238, "cannot be set on this plan");
+    if kept.download && !before.download && asking.plan.is_free() {
+        // The one code that was seen; the other is for what is no boolean.
+        faults.add("privacy.download", 2204, "cannot be set on this plan");
     }
     Ok(())
 }
@@ -180,7 +181,7 @@ fn read_privacy(
 fn judge_view(view: &str, faults: &mut Faults, asking: Asking<'_>) -> Result<(), Refusal> {
     let is_paid_only = matches!(view, "unlisted" | "disable" | "users" | "contacts");
     let is_refused = asking.user.refused_views.iter().any(|refused| refused == view);
-    if !is_refused && (!is_paid_only || asking.plan != Plan::Free) {
+    if !is_refused && (!is_paid_only || !asking.plan.is_free()) {
         return Ok(());
     }
     let code = match view {

@@ -7,26 +7,25 @@ use axum::http::StatusCode;
 use serde_json::Value;
 
 use super::create::{check_quota, made, read_upload, uploader};
-use super::{own_video, present};
+use super::{Denied, find_own, present};
 use crate::ask::{Answered, Ask, Refusal, refuse};
 use crate::desk::Desk;
 use crate::errors::{self, no_content};
-use crate::limits::Plan;
 use crate::lists;
-use crate::state::{Caller, VersionId, Video, VideoId, World};
+use crate::state::{Addition, VersionId, Video, VideoId, World};
 use crate::uploads;
 
 const VERSION: &str = "application/vnd.vimeo.video.version+json";
 
 /// `POST /videos/{video}/versions`: another file for the video, which is played as soon as it can be.
 pub(crate) async fn create_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, user) = uploader(&ask)?;
+    let (_, user) = uploader(&ask)?;
     let id = video_number(&ask)?;
-    if desk.windows().plan(user) == Plan::Free {
+    if desk.windows().plan(user).is_free() {
         let text = "The user's plan does not let them replace the file of a video.";
         return Err(errors::full(StatusCode::FORBIDDEN, 3427, text, text).into());
     }
-    let members = ask.members()?;
+    let members = ask.members_of_some()?;
     let wanted = read_upload(&members)?;
     let file_name = match members.get("file_name") {
         None | Some(Value::Null) => None,
@@ -37,8 +36,8 @@ pub(crate) async fn create_version(State(desk): State<Arc<Desk>>, ask: Ask) -> A
     };
     let now = desk.now();
     let mut world = desk.world_by_now();
-    video_of(&world, id, caller)?;
-    check_quota(&world, user, wanted.size)?;
+    video_of(&world, &ask)?;
+    check_quota(&world, user, Addition { bytes: wanted.size.unwrap_or(0), videos: 0 })?;
     let new = wanted.into_version(file_name, desk.link_expiry(now));
     let version = world.add_version(id, new, now).ok_or_else(no_video)?;
     let video = world.find_video(id).ok_or_else(no_video)?;
@@ -51,10 +50,9 @@ pub(crate) async fn create_version(State(desk): State<Arc<Desk>>, ask: Ask) -> A
 
 /// `GET /videos/{video}/versions`, newest first.
 pub(crate) async fn list_versions(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("private")?;
-    let id = video_number(&ask)?;
+    ask.user_with("private")?;
     let world = desk.world_by_now();
-    let video = video_of(&world, id, caller)?;
+    let video = video_of(&world, &ask)?;
     let items =
         video.versions.iter().rev().map(|version| present::version(&desk, &world, video, version)).collect();
     drop(world);
@@ -63,10 +61,10 @@ pub(crate) async fn list_versions(State(desk): State<Arc<Desk>>, ask: Ask) -> An
 
 /// `GET /videos/{video}/versions/{version}`.
 pub(crate) async fn show_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("private")?;
-    let (id, version) = (video_number(&ask)?, version_number(&ask)?);
+    ask.user_with("private")?;
+    let version = version_number(&ask)?;
     let world = desk.world_by_now();
-    let video = video_of(&world, id, caller)?;
+    let video = video_of(&world, &ask)?;
     let found = video.version(version).ok_or_else(no_version)?;
     let shown = present::version(&desk, &world, video, found);
     drop(world);
@@ -75,11 +73,11 @@ pub(crate) async fn show_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
 
 /// `PATCH /videos/{video}/versions/{version}` with `{"is_current": true}`: back to an older file.
 pub(crate) async fn edit_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("edit")?;
+    ask.user_with("edit")?;
     let (id, version) = (video_number(&ask)?, version_number(&ask)?);
     let members = ask.members()?;
     let mut world = desk.world_by_now();
-    video_of(&world, id, caller)?;
+    video_of(&world, &ask)?;
     let video = world.find_video_mut(id).ok_or_else(no_video)?;
     if video.version(version).is_none() {
         return Err(no_version().into());
@@ -96,22 +94,18 @@ pub(crate) async fn edit_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
 
 /// `DELETE /videos/{video}/versions/{version}`: any but the one that is played.
 pub(crate) async fn delete_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, _) = ask.user_with("delete")?;
+    ask.user_with("delete")?;
     let (id, version) = (video_number(&ask)?, version_number(&ask)?);
-    {
+    let orphan = {
         let mut world = desk.world_by_now();
-        let video = video_of(&world, id, caller)?;
+        let video = video_of(&world, &ask)?;
         if video.active == version {
             let text = "The version that is played cannot be deleted.";
             return Err(errors::full(StatusCode::NOT_FOUND, 5013, text, text).into());
         }
-        if video.version(version).is_none() {
-            return Err(no_version().into());
-        }
-        let video = world.find_video_mut(id).ok_or_else(no_video)?;
-        video.versions.retain(|kept| kept.id != version);
-    }
-    uploads::forget(&desk, &[version]);
+        world.remove_version(id, version).ok_or_else(no_version)?
+    };
+    uploads::forget(&desk, &[orphan]);
     Ok(no_content())
 }
 
@@ -125,11 +119,11 @@ fn version_number(ask: &Ask) -> Result<VersionId, Refusal> {
 }
 
 /// The caller's own video. What is not there has a code of its own here.
-fn video_of<'a>(world: &'a World, id: VideoId, caller: &Caller) -> Result<&'a Video, Refusal> {
-    if world.find_video(id).is_none() {
-        return Err(no_video().into());
-    }
-    own_video(world, id, caller)
+fn video_of<'a>(world: &'a World, ask: &Ask) -> Result<&'a Video, Refusal> {
+    find_own(world, ask.caller()?, video_number(ask)?, ask.video_hash()).map_err(|denied| match denied {
+        Denied::Missing => no_video().into(),
+        Denied::NotYours => denied.into(),
+    })
 }
 
 fn no_video() -> axum::response::Response {

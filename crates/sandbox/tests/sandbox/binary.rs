@@ -6,21 +6,35 @@ use serde_json::Value;
 
 use crate::harness::{Reply, exchange, request};
 
-fn start(arguments: &[&str]) -> Child {
+/// The program. It is ended with the test.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // What has ended already cannot be killed, which is as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vimeo-sandbox"));
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    Program(command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
 }
 
 /// What it says and how it ends, for one that ends by itself.
 fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = start(arguments).wait_with_output().unwrap();
-    assert_eq!(output.stdout, b"");
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    let mut program = start(arguments);
+    let (mut said, mut complained) = (String::new(), String::new());
+    program.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    program.0.stderr.take().unwrap().read_to_string(&mut complained).unwrap();
+    assert_eq!(said, "");
+    (program.0.wait().unwrap().code(), complained)
 }
 
-fn read_line(child: &mut Child) -> String {
+fn read_line(program: &mut Program) -> String {
     let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(program.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     line
 }
 
@@ -28,8 +42,8 @@ fn read_line(child: &mut Child) -> String {
 #[tokio::test]
 async fn it_says_one_line_of_json_serves_and_stops_when_told() {
     for signal in ["-TERM", "-INT"] {
-        let mut child = start(&["--listen", "127.0.0.1:0", "--json"]);
-        let said: Value = serde_json::from_str(&read_line(&mut child)).unwrap();
+        let mut program = start(&["--listen", "127.0.0.1:0", "--json"]);
+        let said: Value = serde_json::from_str(&read_line(&mut program)).unwrap();
         let members: Vec<&String> = said.as_object().unwrap().keys().collect();
         assert_eq!(members, ["base_url", "client_id", "client_secret", "access_token"]);
         let addr: SocketAddr =
@@ -38,19 +52,19 @@ async fn it_says_one_line_of_json_serves_and_stops_when_told() {
         let asked = request("GET", "/oauth/verify", &[("Authorization", &authorization)], b"");
         assert_eq!(Reply::read(&exchange(addr, &asked).await.unwrap()).status, 200);
 
-        let (id, mut rest) = (child.id().to_string(), String::new());
+        let (id, mut rest) = (program.0.id().to_string(), String::new());
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-        assert_eq!(child.wait().unwrap().code(), Some(0));
-        child.stdout.unwrap().read_to_string(&mut rest).unwrap();
+        assert_eq!(program.0.wait().unwrap().code(), Some(0));
+        program.0.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");
     }
 }
 
 #[test]
 fn its_greeting_shows_the_credentials_and_the_controls() {
-    let mut child = start(&["--listen", "127.0.0.1:0", "--open"]);
+    let mut program = start(&["--listen", "127.0.0.1:0", "--open"]);
     let mut greeting = String::new();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut lines = BufReader::new(program.0.stdout.take().unwrap());
     while !greeting.contains("Ctrl-C") {
         assert_ne!(lines.read_line(&mut greeting).unwrap(), 0, "{greeting}");
     }
@@ -64,8 +78,6 @@ fn its_greeting_shows_the_credentials_and_the_controls() {
     ] {
         assert!(greeting.contains(part), "{part}");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]
@@ -89,7 +101,10 @@ fn it_says_that_a_port_is_taken() {
 fn it_refuses_a_plan_that_vimeo_does_not_have() {
     let (code, sentence) = refusal(&["--plan", "gold"]);
     assert_eq!(code, Some(2));
-    assert!(sentence.contains("expected one of free, starter"), "{sentence}");
+    assert!(
+        sentence.contains("expected one of free, starter, standard, advanced, studio, enterprise, basic"),
+        "{sentence}"
+    );
 }
 
 #[test]
@@ -100,6 +115,8 @@ fn it_says_what_an_option_takes() {
         (["--transcoding", "NaN"], "or by-hand"),
         (["--link-lifetime", "a day"], "a number of seconds"),
         (["--pull", "elsewhere"], "one of nowhere, loopback, anywhere"),
+        (["--unlisted-uris", "both"], "plain or hash"),
+        (["--upload-lag", "a while"], "a number of seconds"),
     ] {
         let (code, sentence) = refusal(&[&format!("{}={}", arguments[0], arguments[1])]);
         assert_eq!(code, Some(2));
@@ -134,13 +151,11 @@ async fn a_library_call_refuses_addresses_that_neighbours_can_reach() {
 #[tokio::test]
 async fn it_sends_users_back_to_the_redirect_uris_that_it_was_told() {
     let uris = ["http://localhost:5000/cb", "myapp://back"];
-    let mut child =
+    let mut program =
         start(&["--listen", "127.0.0.1:0", "--json", "--redirect-uri", uris[0], "--redirect-uri", uris[1]]);
-    let said: Value = serde_json::from_str(&read_line(&mut child)).unwrap();
+    let said: Value = serde_json::from_str(&read_line(&mut program)).unwrap();
     let addr = said["base_url"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
     let apps = Reply::read(&exchange(addr, &request("GET", "/_sandbox/apps", &[], b"")).await.unwrap());
-    child.kill().unwrap();
-    child.wait().unwrap();
     assert_eq!(apps.json()["apps"][0]["redirect_uris"], serde_json::json!(uris));
 }
 

@@ -1,7 +1,7 @@
 use std::io;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::harness::{Desk, Reply, request};
@@ -39,6 +39,20 @@ async fn a_status_without_a_body_has_vimeos_shape_and_a_string_is_text() {
     assert_eq!((reply.text().as_str(), reply.header("content-type")), ("Bad Gateway", Some("text/plain")));
     desk.fault(json!({"route": "*", "kind": "status", "status": 401})).await;
     assert_eq!(verify(&desk).await.header("www-authenticate"), Some("Bearer error=\"invalid_token\""));
+    // Of what has no code that is known, no code is claimed.
+    for status in [400, 409, 423, 502, 504] {
+        desk.fault(json!({"route": "*", "kind": "status", "status": status})).await;
+        let reply = verify(&desk).await;
+        assert_eq!((reply.status, reply.json().get("error_code")), (status, None));
+        assert_eq!(reply.header("content-type"), Some("application/vnd.vimeo.error+json"));
+    }
+    desk.fault(json!({"route": "*", "kind": "status", "status": 400, "error_code": 2204})).await;
+    assert_eq!(verify(&desk).await.code(), 2204);
+    // Upload servers speak plainly.
+    let made = desk.make_tus(3).await;
+    desk.fault(json!({"route": "PATCH /files/*", "kind": "status", "status": 503})).await;
+    let reply = desk.patch(&made.path, 0, b"abc").await;
+    assert_eq!((reply.status, reply.header("content-type")), (503, Some("text/plain; charset=utf-8")));
     // A body where none may be.
     desk.fault(json!({"route": "*", "kind": "status", "status": 204, "body": "text"})).await;
     assert_eq!(verify(&desk).await.body, b"");
@@ -52,17 +66,141 @@ async fn a_delayed_answer_is_the_normal_one() {
     assert_eq!((late.status, late.json()), (200, verify(&desk).await.json()));
 }
 
+/// Asks for a token of the app's, and leaves once the request is in the journal.
+async fn ask_and_leave(desk: &Desk, body: &str) {
+    let authorization = crate::harness::basic(&desk.running.client_id, &desk.running.client_secret);
+    let headers = [("Authorization", authorization.as_str())];
+    let mut client = TcpStream::connect(desk.running.addr).await.unwrap();
+    let asked = request("POST", "/oauth/authorize/client", &headers, body.as_bytes());
+    client.write_all(&asked).await.unwrap();
+    while desk.journal().await.last().is_none_or(|entry| entry["settled"] == true) {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
-async fn a_delayed_request_that_is_abandoned_stays_in_the_journal() {
+async fn what_an_abandoned_request_asked_for_is_done_and_settled() {
+    let desk = Desk::strict().await;
+    // A body that fits into one reading, and one that does not.
+    for (turn, padding) in [(1, 0), (2, 600_000)] {
+        desk.fault(json!({"route": "*", "kind": "hold"})).await;
+        let body = format!("grant_type=client_credentials&padding={}", "x".repeat(padding));
+        ask_and_leave(&desk, &body).await;
+        assert_eq!(desk.stray_tokens().await, turn - 1);
+        desk.control("DELETE", "faults", &Value::Null).await;
+        while desk.journal().await.last().unwrap()["settled"] == false {
+            tokio::task::yield_now().await;
+        }
+        let last = desk.journal().await.pop().unwrap();
+        assert_eq!((&last["fault"], &last["status"]), (&json!("hold"), &json!(200)));
+        assert_eq!(desk.stray_tokens().await, turn);
+    }
+}
+
+#[tokio::test]
+async fn what_was_put_off_is_not_done_after_a_stop() {
     let desk = Desk::strict().await;
     desk.fault(json!({"route": "*", "kind": "delay", "millis": 3_600_000})).await;
-    let mut client = TcpStream::connect(desk.running.addr).await.unwrap();
-    client.write_all(&request("POST", "/oauth/authorize/client", &[], b"")).await.unwrap();
-    while desk.journal().await.is_empty() {}
-    drop(client);
-    let journal = desk.journal().await;
-    assert_eq!((&journal[0]["fault"], &journal[0]["status"]), (&json!("delay"), &Value::Null));
+    ask_and_leave(&desk, "grant_type=client_credentials").await;
+    // Returns only when nothing goes on.
     desk.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_cut_waits_neither_for_a_slow_body_nor_for_one_that_asks_first() {
+    for kind in [json!({"kind": "cut"}), json!({"kind": "reset"}), json!({"kind": "garbage"})] {
+        let desk = Desk::strict().await;
+        let made = desk.make_tus(1_000_000).await;
+        for expect in ["", "Expect: 100-continue\r\n"] {
+            let mut fault = kind.clone();
+            fault["route"] = json!("PATCH /files/*");
+            desk.fault(fault).await;
+            let mut stream = TcpStream::connect(desk.running.addr).await.unwrap();
+            let head = format!(
+                "PATCH {} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n{expect}\
+                 Content-Type: application/offset+octet-stream\r\nContent-Length: 1000000\r\n\r\n",
+                made.path
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut received = Vec::new();
+            // The rest of the body never comes, and the end comes all the same.
+            let ended = stream.read_to_end(&mut received).await;
+            assert!(kind["kind"] != "cut" || ended.is_ok_and(|length| length == 0));
+            assert!(!received.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&received));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_tells_where_its_own_user_stands_and_strangers_nothing() {
+    let desk = Desk::strict().await;
+    desk.change_owner(json!({"plan": "starter"})).await;
+    let limit = |reply: &Reply| reply.header("x-ratelimit-limit").map(str::to_owned);
+    desk.fault(json!({"route": "*", "kind": "rate-limit", "times": "always"})).await;
+    let known = verify(&desk).await;
+    assert_eq!((known.status, limit(&known).as_deref()), (429, Some("125")));
+    let of_app = desk.grant_first().await;
+    assert_eq!((of_app.status, limit(&of_app).as_deref()), (429, Some("125")));
+    let nobody = desk.send("GET", "/me", &[], b"").await;
+    assert_eq!((nobody.status, nobody.code(), limit(&nobody)), (429, json!(9000), None));
+
+    // A guest is known from the first request on, even if that is refused.
+    let desk = Desk::open().await;
+    desk.fault(json!({"route": "*", "kind": "rate-limit", "spend": true})).await;
+    for _ in 0..2 {
+        let guest = desk.ask_with("never-seen-before", "GET", "/me").await;
+        assert_eq!((guest.status, limit(&guest).as_deref()), (429, Some("2500")));
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_is_for_what_a_request_makes_not_for_what_it_looks_at() {
+    let desk = Desk::strict().await;
+    let made = desk.make_tus(3).await;
+    desk.patch(&made.path, 0, b"abc").await;
+    desk.pass_seconds(10);
+    let uri = format!("/videos/{}", made.number);
+    desk.fault(json!({"route": "GET /videos/*", "kind": "outcome", "status": "transcoding_error"})).await;
+    for _ in 0..2 {
+        assert_eq!(desk.call("GET", &uri, &Value::Null).await.json()["status"], "available");
+    }
+}
+
+#[tokio::test]
+async fn a_lag_longer_than_time_hides_everything() {
+    let desk = Desk::strict().await;
+    desk.placeholder(json!({})).await;
+    desk.fault(json!({"route": "GET /me/videos", "kind": "list-lag", "seconds": u64::MAX})).await;
+    assert_eq!(desk.call("GET", "/me/videos", &Value::Null).await.json()["total"], 0);
+    assert_eq!(desk.call("GET", "/me/videos", &Value::Null).await.json()["total"], 1);
+}
+
+#[tokio::test]
+async fn what_came_slowly_and_late_is_not_done_after_a_reset() {
+    let desk = Desk::strict().await;
+    desk.fault(json!({"route": "POST /oauth/*", "kind": "late", "millis": 0})).await;
+    let authorization = crate::harness::basic(&desk.running.client_id, &desk.running.client_secret);
+    let asked = request(
+        "POST",
+        "/oauth/authorize/client",
+        &[("Authorization", &authorization)],
+        b"grant_type=client_credentials",
+    );
+    let (first, rest) = asked.split_at(asked.len() - 5);
+    let mut client = TcpStream::connect(desk.running.addr).await.unwrap();
+    client.write_all(first).await.unwrap();
+    while desk.journal().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.control("POST", "reset", &Value::Null).await.status, 204);
+    client.write_all(rest).await.unwrap();
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"");
+    // Put off by nothing, it would be done by now.
+    for _ in 0..50 {
+        assert_eq!(desk.stray_tokens().await, 0);
+    }
 }
 
 #[tokio::test]
@@ -325,6 +463,8 @@ async fn a_bad_fault_is_refused_with_a_sentence() {
             json!({"kind": "status", "route": "*", "status": 500, "headers": {"Content-Length": "5"}}),
             "cannot be set",
         ),
+        (json!({"kind": "status", "route": "*", "status": 500, "body": "x", "error_code": 5}), "not both"),
+        (json!({"kind": "status", "route": "*", "status": 500, "error_code": 4_294_967_296_u64}), "at most"),
         (json!({"kind": "redirect", "route": "*"}), "needs a `location`"),
     ] {
         let reply = desk.control("POST", "faults", &fault).await;

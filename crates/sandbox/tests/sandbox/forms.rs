@@ -1,3 +1,4 @@
+use sandbox::Options;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -83,6 +84,41 @@ async fn each_bad_form_is_refused_and_may_be_sent_again() {
 }
 
 #[tokio::test]
+async fn a_dead_form_is_answered_as_was_ordered() {
+    let desk = Desk::strict().await;
+    for status in [404, 410] {
+        let made = desk.make(json!({"approach": "post"})).await;
+        desk.fault(json!({"route": "POST /files/form/*", "kind": "expired-link", "status": status})).await;
+        for _ in 0..2 {
+            let reply = send(&desk, &made, &form(b"film")).await;
+            assert_eq!((reply.status, reply.text().as_str()), (status, "upload not found"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_forms_at_once_one_is_taken_and_its_bytes_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { bytes_directory: Some(directory.path().to_owned()), ..Options::default() };
+    let desk = Desk::with(options).await;
+    for _ in 0..30 {
+        let made = desk.make(json!({"approach": "post"})).await;
+        let body = form(b"film");
+        let replies = tokio::join!(
+            send(&desk, &made, &body),
+            send(&desk, &made, &body),
+            send(&desk, &made, &body),
+            send(&desk, &made, &body)
+        );
+        let mut statuses = [replies.0.status, replies.1.status, replies.2.status, replies.3.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409, 409, 409]);
+        let kept = desk.control("GET", &format!("videos/{}/bytes", made.number), &Value::Null).await;
+        assert_eq!((kept.status, kept.text().as_str()), (200, "film"));
+    }
+}
+
+#[tokio::test]
 async fn a_form_and_a_tus_link_do_not_stand_in_for_each_other() {
     let desk = Desk::strict().await;
     let (tus, post) = (desk.make_tus(4).await, desk.make(json!({"approach": "post"})).await);
@@ -92,7 +128,7 @@ async fn a_form_and_a_tus_link_do_not_stand_in_for_each_other() {
     assert_eq!(desk.head(&swapped(&post.path, "form", "vimeo-prod-src-tus-eu")).await.status, 404);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_that_is_under_way_ends_with_its_video_and_keeps_others_out() {
     let desk = Desk::strict().await;
     let made = desk.make(json!({"approach": "post"})).await;

@@ -82,6 +82,14 @@ impl Desk {
         assert_eq!(reply.status, 201, "{}", reply.text());
     }
 
+    /// Changes the first app's owner.
+    pub(crate) async fn change_owner(&self, change: Value) {
+        let users = self.control("GET", "users", &Value::Null).await.json();
+        let path = format!("users/{}", users["users"][0]["number"]);
+        let reply = self.control("PATCH", &path, &change).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+
     /// Every request in the journal.
     pub(crate) async fn journal(&self) -> Vec<Value> {
         let shown = self.control("GET", "journal", &Value::Null).await.json();

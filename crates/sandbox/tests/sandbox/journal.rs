@@ -74,3 +74,40 @@ async fn requests_of_one_connection_are_known_by_its_number() {
     let shown = desk.control("GET", "journal", &Value::Null).await.json();
     assert_eq!(shown, json!({"requests": [], "connections_opened": 0}));
 }
+
+#[tokio::test]
+async fn credentials_that_were_mixed_up_are_not_shown_as_identifiers() {
+    let desk = Desk::strict().await;
+    let (id, secret, token) =
+        (&desk.running.client_id, &desk.running.client_secret, &desk.running.access_token);
+    desk.grant(secret, id).await;
+    desk.grant(token, "").await;
+    desk.grant(id, "wrong").await;
+    let shown = desk.control("GET", "journal", &Value::Null).await;
+    assert!(!shown.text().contains(secret.as_str()) && !shown.text().contains(token.as_str()));
+    let authorization = &shown.json()["requests"][2]["authorization"];
+    assert_eq!(authorization["client_id"], *id, "one that is known is shown, whatever the secret");
+}
+
+#[tokio::test]
+async fn a_long_text_is_kept_by_its_beginning() {
+    let desk = Desk::strict().await;
+    let long = "x".repeat(20_000);
+    desk.send("GET", &format!("/{long}?{long}"), &[("User-Agent", &long)], b"").await;
+    let entry = desk.journal().await.remove(0);
+    for member in ["path", "query", "user_agent"] {
+        let text = entry[member].as_str().unwrap();
+        assert!(text.len() < 5_000 && text.ends_with("x…"), "{member} {}", text.len());
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_shown_as_it_came_but_for_its_secrets() {
+    let desk = Desk::strict().await;
+    let numbers = vec![0; 10_000];
+    desk.call("PATCH", "/videos/1", &json!({"name": "A film", "numbers": numbers, "password": "hunter2"}))
+        .await;
+    let body = desk.journal().await[0]["body"].clone();
+    assert_eq!((&body["name"], &body["numbers"]), (&json!("A film"), &json!(numbers)));
+    assert_eq!(body["password"], "fingerprint:f52fbd32b2b3");
+}

@@ -41,6 +41,29 @@ async fn fields_double_the_limit() {
 }
 
 #[tokio::test]
+async fn every_plan_has_a_limit_of_its_own() {
+    let desk = Desk::strict().await;
+    for (plan, limit) in [
+        ("free", 25),
+        ("starter", 125),
+        ("standard", 250),
+        ("advanced", 750),
+        ("studio", 1500),
+        ("enterprise", 2500),
+        ("basic", 25),
+        ("plus", 125),
+        ("pro", 250),
+        ("business", 500),
+        ("premium", 750),
+    ] {
+        desk.change_owner(json!({"plan": plan})).await;
+        let reply = desk.ask("GET", "/me").await;
+        assert_eq!((standing(&reply).0, &reply.json()["account"]), (limit, &json!(plan)));
+        assert_eq!(standing(&desk.ask("GET", "/me?fields=uri").await).0, 2 * limit);
+    }
+}
+
+#[tokio::test]
 async fn an_apps_own_token_spends_the_owners_window() {
     let desk = Desk::on_plan(Plan::Free).await;
     let token = desk.grant_first().await.json()["access_token"].clone();

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use crate::browser::{allow, exchange};
 use crate::harness::Desk;
 
 #[tokio::test]
@@ -55,4 +56,69 @@ async fn an_email_is_shown_to_tokens_that_may_see_it() {
     let token = desk.control("POST", "tokens", &body).await.json();
     let me = desk.ask_with(token["access_token"].as_str().unwrap(), "GET", "/me").await.json();
     assert_eq!(me.get("email"), None::<&Value>);
+}
+
+#[tokio::test]
+async fn a_token_is_shown_beside_its_whole_user() {
+    let desk = Desk::strict().await;
+    let verified = desk.ask("GET", "/oauth/verify").await.json();
+    let code = allow(&desk, &[("scope", "public private email")]).await;
+    let exchanged = exchange(&desk, &code).await.json();
+    for shown in [&verified, &exchanged] {
+        let user = &shown["user"];
+        assert!(user["upload_quota"]["space"]["free"].is_u64() && user["email"].is_string(), "{user}");
+        assert!(user["account"].is_string() && user["metadata"]["connections"]["videos"]["uri"].is_string());
+    }
+    let code = allow(&desk, &[("scope", "public")]).await;
+    assert_eq!(exchange(&desk, &code).await.json()["user"].get("email"), None);
+    let picked = desk.ask("GET", "/oauth/verify?fields=scope,user.uri").await.json();
+    let uri = &verified["user"]["uri"];
+    assert_eq!(picked, json!({"scope": verified["scope"], "user": {"uri": uri}}));
+}
+
+#[tokio::test]
+async fn a_quota_is_shown_in_each_of_its_forms() {
+    let desk = Desk::strict().await;
+    for (quota, space, periodic, lifetime) in [
+        (
+            json!({"periodic": {"max": 100, "used": 10}, "period": "week"}),
+            json!({"free": 90, "max": 100, "used": 10, "showing": "periodic", "unit": "video_size"}),
+            json!({"free": 90, "max": 100, "used": 10, "unit": "video_size", "period": "week",
+                "reset_date": "2038-01-01T00:00:00+00:00"}),
+            json!({"free": null, "max": null, "used": null, "unit": null}),
+        ),
+        (
+            json!({"unit": "count", "periodic": {"max": 9}, "period": "year"}),
+            json!({"free": 9, "max": 9, "used": 0, "showing": "periodic", "unit": "video_count"}),
+            json!({"free": 9, "max": 9, "used": 0, "unit": "video_count", "period": "year",
+                "reset_date": "2038-01-01T00:00:00+00:00"}),
+            json!({"free": null, "max": null, "used": null, "unit": null}),
+        ),
+        (
+            json!({"periodic": {"max": 9, "used": 1}, "period": "lifetime"}),
+            json!({"free": 8, "max": 9, "used": 1, "showing": "periodic", "unit": "video_size"}),
+            json!({"free": 8, "max": 9, "used": 1, "unit": "video_size", "period": "lifetime", "reset_date": null}),
+            json!({"free": null, "max": null, "used": null, "unit": null}),
+        ),
+        (
+            json!({"lifetime": {"max": null, "used": 7}}),
+            json!({"free": null, "max": null, "used": 7, "showing": "lifetime", "unit": "video_size"}),
+            json!({"free": null, "max": null, "used": null, "unit": null, "period": null, "reset_date": null}),
+            json!({"free": null, "max": null, "used": 7, "unit": "video_size"}),
+        ),
+        (
+            Value::Null,
+            json!({"free": null, "max": null, "used": null, "showing": null, "unit": null}),
+            json!({"free": null, "max": null, "used": null, "unit": null, "period": null, "reset_date": null}),
+            json!({"free": null, "max": null, "used": null, "unit": null}),
+        ),
+    ] {
+        desk.change_owner(json!({"quota": quota})).await;
+        let shown = desk.ask("GET", "/me?fields=upload_quota").await.json();
+        let expected = json!({"space": space, "periodic": periodic, "lifetime": lifetime});
+        assert_eq!(shown["upload_quota"], expected, "{quota}");
+    }
+    // No end to it is no reason to refuse.
+    desk.change_owner(json!({"quota": {"lifetime": {"max": null}}})).await;
+    desk.placeholder(json!({})).await;
 }

@@ -119,7 +119,7 @@ fn an_offset_never_goes_back_and_the_hash_is_that_of_what_was_taken() {
         .unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_patches_at_once_each_byte_is_taken_once() {
     let desk = Desk::strict().await;
     let made = desk.make_tus(SIZE).await;

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use sandbox::{Options, PullFrom};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use crate::harness::Desk;
@@ -20,19 +20,24 @@ async fn serve(replies: Vec<Vec<u8>>) -> SocketAddr {
             let (mut stream, _) = listener.accept().await.unwrap();
             let reply = &replies[turn.min(replies.len() - 1)];
             turn += 1;
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                if stream.read(&mut byte).await.unwrap() == 0 {
-                    break;
-                }
-                asked.push(byte[0]);
-            }
+            hear_out(&mut stream).await;
             // The sandbox may have hung up when it had heard enough.
             let _ = stream.write_all(reply).await;
         }
     });
     addr
+}
+
+/// Reads a request. An answer that came before it would be an error.
+async fn hear_out(stream: &mut TcpStream) {
+    let mut asked = Vec::new();
+    while !asked.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).await.unwrap() == 0 {
+            return;
+        }
+        asked.push(byte[0]);
+    }
 }
 
 fn reply(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
@@ -169,7 +174,7 @@ async fn nothing_is_fetched_from_where_it_may_not_be() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pull_ends_with_its_video_or_with_the_sandbox_or_by_a_control() {
     // Announces more than it ever sends, and keeps the connection open.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -178,6 +183,7 @@ async fn a_pull_ends_with_its_video_or_with_the_sandbox_or_by_a_control() {
     let start = async || {
         let made = desk.make(json!({"approach": "pull", "link": link})).await;
         let (mut stream, _) = listener.accept().await.unwrap();
+        hear_out(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfilm").await.unwrap();
         while desk.version(made.number).await["received"] != 4 {
             tokio::task::yield_now().await;
@@ -185,7 +191,7 @@ async fn a_pull_ends_with_its_video_or_with_the_sandbox_or_by_a_control() {
         (made.number, stream)
     };
     // The sandbox hangs up, which is seen here as the end of what it sends.
-    let hangs_up = async |mut stream: tokio::net::TcpStream| {
+    let hangs_up = async |mut stream: TcpStream| {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     };
 
@@ -203,4 +209,22 @@ async fn a_pull_ends_with_its_video_or_with_the_sandbox_or_by_a_control() {
     let (_, stream) = start().await;
     desk.running.stop().await;
     hangs_up(stream).await;
+}
+
+#[tokio::test]
+async fn a_file_whose_size_nobody_told_may_turn_out_to_be_too_much() {
+    let desk = Desk::strict().await;
+    let addr = serve(vec![reply("200 OK", "", b"a film")]).await;
+    for (quota, status) in [
+        (json!({"lifetime": {"max": 5}}), "total_cap_exceeded"),
+        (json!({"periodic": {"max": 5}}), "quota_exceeded"),
+        (json!({"lifetime": {"max": 6}}), "transcode_starting"),
+    ] {
+        desk.change_owner(json!({"quota": quota})).await;
+        let (number, shown) = pull(&desk, &format!("http://{addr}/film.mp4"), None).await;
+        assert_eq!(shown["status"], status, "{quota}");
+        let upload = if status == "transcode_starting" { "complete" } else { "error" };
+        assert_eq!(shown["upload"]["status"], upload);
+        desk.call("DELETE", &format!("/videos/{number}"), &Value::Null).await;
+    }
 }

@@ -21,14 +21,6 @@ impl Desk {
         assert_eq!(before["total"], 0, "a refused upload leaves nothing behind");
         (reply.status, reply.code())
     }
-
-    /// Changes the first app's owner.
-    async fn change_owner(&self, change: Value) {
-        let users = self.control("GET", "users", &Value::Null).await.json();
-        let path = format!("users/{}", users["users"][0]["number"]);
-        let reply = self.control("PATCH", &path, &change).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-    }
 }
 
 fn invalid(reply: &Reply) -> Vec<(String, u64)> {
@@ -156,7 +148,7 @@ async fn what_a_user_may_not_do_is_403() {
         let body = upload(json!({"privacy": {"view": view}}));
         assert_eq!(desk.refused_upload(&token, &body).await, (403, json!(code)), "{view}");
     }
-    for (member, value, code) in [("view", json!("unlisted"), 2232), ("download", json!(true), 2238)] {
+    for (member, value, code) in [("view", json!("unlisted"), 2232), ("download", json!(true), 2204)] {
         let body = upload(json!({"privacy": {member: value}}));
         let reply = desk.api(&token, "POST", "/me/videos", &body).await;
         assert_eq!(invalid(&reply), [(format!("privacy.{member}"), code)]);
@@ -205,6 +197,16 @@ async fn a_quota_that_is_used_up_says_which() {
             (&free, &json!(showing), &json!(unit))
         );
     }
+    // Another file for a video is no other video.
+    desk.change_owner(json!({"quota": null})).await;
+    let video = desk.placeholder(json!({})).await;
+    desk.change_owner(json!({"quota": {"unit": "count", "lifetime": {"max": 1}}})).await;
+    let version = desk.call("POST", &format!("{video}/versions"), &upload(json!({}))).await;
+    assert_eq!(version.status, 201, "{}", version.text());
+    let other = desk.call("POST", "/me/videos", &upload(json!({}))).await;
+    assert_eq!((other.status, other.code()), (403, json!(4103)));
+    desk.call("DELETE", &video, &Value::Null).await;
+
     desk.change_owner(json!({"quota": null})).await;
     let shown = desk.call("GET", "/me?fields=upload_quota.space.free", &Value::Null).await.json();
     assert_eq!(shown["upload_quota"]["space"]["free"], Value::Null);
@@ -236,12 +238,61 @@ async fn a_body_that_makes_no_sense_is_400() {
         let reply = desk.send("PATCH", &video, &headers, body.as_bytes()).await;
         assert_eq!((reply.status, reply.code()), (400, json!(code)), "{body}");
     }
+    let folder = desk.call("POST", "/me/projects", &json!({"name": "F"})).await.json();
+    for (method, path) in [("POST", "/me/projects"), ("PATCH", folder["uri"].as_str().unwrap())] {
+        for (body, code) in [("", 2205), ("{}", 2205), ("[]", 2205), ("{", 2700)] {
+            let reply = desk.send(method, path, &headers, body.as_bytes()).await;
+            assert_eq!((reply.status, reply.code()), (400, json!(code)), "{method} {path} {body}");
+        }
+    }
     desk.call("DELETE", &video, &Value::Null).await;
+    let long = format!("{{\"name\": \"{}\"}}", "x".repeat(1024 * 1024));
+    let reply = desk.send("POST", "/me/videos", &headers, long.as_bytes()).await;
+    assert_eq!((reply.status, reply.code()), (400, json!(2205)));
     for approach in [json!("streaming"), json!(""), Value::Null, json!(1)] {
         let body = json!({"upload": {"approach": approach, "size": 5}});
         assert_eq!(desk.refused_upload(&token, &body).await, (400, json!(2230)), "{approach}");
     }
     assert_eq!(desk.refused_upload(&token, &json!({"type": "pull", "link": "x"})).await, (400, json!(3116)));
+}
+
+#[tokio::test]
+async fn a_body_is_json_and_says_so() {
+    let desk = Desk::strict().await;
+    let authorization = format!("bearer {}", desk.running.access_token);
+    let body = upload(json!({})).to_string();
+    for (content_type, status) in [
+        (None, 200),
+        (Some("application/json"), 200),
+        (Some("Application/JSON; charset=utf-8"), 200),
+        // By the letter of the specification, which is not what Vimeo does.
+        (Some("application/vnd.vimeo.video+json"), 400),
+        (Some("application/x-www-form-urlencoded"), 400),
+        (Some("text/plain"), 400),
+    ] {
+        let mut headers = vec![("Authorization", authorization.as_str()), ("Accept", VERSION)];
+        headers.extend(content_type.map(|content_type| ("Content-Type", content_type)));
+        let reply = desk.send("POST", "/me/videos", &headers, body.as_bytes()).await;
+        assert_eq!(reply.status, status, "{content_type:?} {}", reply.text());
+        if status == 400 {
+            assert_eq!(reply.code(), 2205);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_code_stands_in_a_header_too() {
+    let desk = Desk::strict().await;
+    for (reply, code) in [
+        (desk.send("GET", "/me", &[], b"").await, "8003"),
+        (desk.call("GET", "/videos/1", &Value::Null).await, "5000"),
+        (desk.call("POST", "/me/videos", &upload(json!({"name": 1}))).await, "2204"),
+        (desk.call("POST", "/me/videos", &json!({"upload": {"approach": "x"}})).await, "2230"),
+    ] {
+        assert_eq!(reply.header("vimeo-error-code"), Some(code));
+    }
+    let legacy = desk.ask_with("unknown", "GET", "/oauth/verify").await;
+    assert_eq!((legacy.status, legacy.header("vimeo-error-code")), (401, None));
 }
 
 #[tokio::test]
@@ -344,7 +395,8 @@ async fn every_setting_that_is_wrong_is_named() {
         let reply = desk.call("POST", "/me/videos", &json!({"upload": wanted})).await;
         assert_eq!(invalid(&reply), [(field.to_owned(), code)], "{wanted}");
     }
-    assert_eq!(invalid(&desk.call("POST", "/me/projects", &json!({})).await), [("name".to_owned(), 2249)]);
+    let nameless = desk.call("POST", "/me/projects", &json!({"parent_folder_uri": null})).await;
+    assert_eq!(invalid(&nameless), [("name".to_owned(), 2249)]);
 }
 
 #[tokio::test]
@@ -353,6 +405,15 @@ async fn what_is_not_there_is_404() {
     let video = desk.placeholder(json!({})).await;
     let version = desk.call("GET", &format!("{video}/versions"), &Value::Null).await.json();
     let version = version["data"][0]["uri"].as_str().unwrap().to_owned();
+    let stranger = desk.strangers_token().await;
+    let mut theirs = Vec::new();
+    for view in ["nobody", "anybody"] {
+        let made =
+            desk.api(&stranger, "POST", "/me/videos", &upload(json!({"privacy": {"view": view}}))).await;
+        theirs.push(made.json()["uri"].as_str().unwrap().to_owned());
+    }
+    let [hidden, public] = theirs.try_into().unwrap();
+    assert_eq!(desk.call("GET", &public, &Value::Null).await.status, 200);
     for (method, path, code) in [
         ("GET", "/videos/1".to_owned(), 5000),
         ("GET", "/videos/x".to_owned(), 5000),
@@ -368,6 +429,14 @@ async fn what_is_not_there_is_404() {
         ("GET", format!("{video}/versions/1"), 5012),
         ("DELETE", format!("{video}/versions/x"), 5012),
         ("DELETE", version, 5013),
+        // Somebody else's, which nobody may know of.
+        ("GET", format!("{hidden}/versions"), 5011),
+        ("GET", hidden.clone(), 5000),
+        ("DELETE", hidden, 5000),
+        // Not among those that the path speaks of.
+        ("GET", format!("/users/1{video}"), 5000),
+        ("GET", format!("/me{public}"), 5000),
+        ("DELETE", format!("/me{public}"), 5000),
     ] {
         let reply = desk.call(method, &path, &upload(json!({}))).await;
         assert_eq!((reply.status, reply.code()), (404, json!(code)), "{method} {path}");
@@ -397,13 +466,16 @@ async fn a_spent_window_is_429_until_it_ends() {
 #[tokio::test]
 async fn a_bad_day_of_vimeos_can_be_ordered() {
     let desk = Desk::strict().await;
-    for (status, code) in [(500, 4003), (503, 7000), (503, 7100)] {
-        let mut fault = json!({"route": "POST /me/videos", "kind": "status", "status": status});
-        if code == 7100 {
-            fault["content_type"] = json!("application/vnd.vimeo.error+json");
-            fault["body"] = json!({"error": "x", "link": null, "developer_message": "y", "error_code": 7100});
-        }
-        desk.fault(fault).await;
+    for (status, code, error_code) in [
+        (500, 4003, Value::Null),
+        (503, 7000, Value::Null),
+        (503, 7100, json!(7100)),
+        (403, 4101, json!(4101)),
+    ] {
+        desk.fault(
+            json!({"route": "POST /me/videos", "kind": "status", "status": status, "error_code": error_code}),
+        )
+        .await;
         let token = desk.running.access_token.clone();
         assert_eq!(desk.refused_upload(&token, &upload(json!({}))).await, (status, json!(code)));
     }

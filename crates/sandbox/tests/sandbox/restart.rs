@@ -14,10 +14,10 @@ use crate::harness::{Reply, exchange, request};
 use crate::sending::{PATCH, pattern, sha256};
 
 /// The program, killed when it is dropped.
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    said: Value,
-    addr: SocketAddr,
+    pub(crate) said: Value,
+    pub(crate) addr: SocketAddr,
 }
 
 impl Drop for Program {
@@ -28,10 +28,14 @@ impl Drop for Program {
 }
 
 impl Program {
-    fn start(listen: &str, directory: &Path) -> Self {
+    pub(crate) fn start(listen: &str, directory: &Path) -> Self {
+        Self::start_with(listen, directory, &[])
+    }
+
+    fn start_with(listen: &str, directory: &Path, more: &[&str]) -> Self {
         // The port of one that was killed may still be waited for by a child that is being started by another test.
         loop {
-            let mut child = spawn(listen, directory);
+            let mut child = spawn(listen, directory, more);
             let mut line = String::new();
             BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
             if line.is_empty() {
@@ -48,12 +52,31 @@ impl Program {
         }
     }
 
-    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    /// Ends it as Ctrl-C does.
+    fn stop(mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+
+    /// A PATCH that announces more than it sends.
+    async fn stalled(&self, path: &str, announced: usize, sent: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        let head = format!(
+            "PATCH {path} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
+             Content-Type: application/offset+octet-stream\r\nContent-Length: {announced}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        stream
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         Reply::read(&exchange(self.addr, &request(method, path, headers, body)).await.unwrap())
     }
 
     /// Makes a video; gives its number and the path of its link.
-    async fn make(&self, upload: Value) -> (u64, String) {
+    pub(crate) async fn make(&self, upload: Value) -> (u64, String) {
         let authorization = format!("bearer {}", self.said["access_token"].as_str().unwrap());
         let headers = [
             ("Authorization", authorization.as_str()),
@@ -66,7 +89,7 @@ impl Program {
         (number, link.strip_prefix(self.said["base_url"].as_str().unwrap()).unwrap_or_default().to_owned())
     }
 
-    async fn offset(&self, path: &str) -> u64 {
+    pub(crate) async fn offset(&self, path: &str) -> u64 {
         let reply = self.ask("HEAD", path, &[("Tus-Resumable", "1.0.0")], b"").await;
         assert_eq!(reply.status, 200);
         reply.header("upload-offset").unwrap().parse().unwrap()
@@ -78,16 +101,16 @@ impl Program {
         self.ask("PATCH", path, &headers, bytes).await
     }
 
-    async fn version(&self, number: u64) -> Value {
+    pub(crate) async fn version(&self, number: u64) -> Value {
         let shown = self.ask("GET", &format!("/_sandbox/videos/{number}"), &[], b"").await.json();
         shown["versions"][0].clone()
     }
 }
 
-fn spawn(listen: &str, directory: &Path) -> Child {
+fn spawn(listen: &str, directory: &Path, more: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vimeo-sandbox"));
     command.args(["--listen", listen, "--json", "--state"]).arg(directory.join("state.json"));
-    command.arg("--keep-bytes").arg(directory.join("bytes"));
+    command.arg("--keep-bytes").arg(directory.join("bytes")).args(more);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -141,15 +164,8 @@ async fn a_long_patch_is_saved_in_its_middle_though_nobody_asks() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start("127.0.0.1:0", directory.path());
     let (number, path) = program.make(json!({"approach": "tus", "size": 40 * MEBIBYTE})).await;
-    let mut stalled = TcpStream::connect(program.addr).await.unwrap();
-    let head = format!(
-        "PATCH {path} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
-         Content-Type: application/offset+octet-stream\r\nContent-Length: {}\r\n\r\n",
-        40 * MEBIBYTE
-    );
     let bytes = pattern(17 * MEBIBYTE);
-    stalled.write_all(head.as_bytes()).await.unwrap();
-    stalled.write_all(&bytes).await.unwrap();
+    let _stalled = program.stalled(&path, 40 * MEBIBYTE, &bytes).await;
     let saved = loop {
         let text = fs::read_to_string(directory.path().join("state.json")).unwrap();
         let state: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
@@ -177,12 +193,13 @@ async fn a_pull_that_was_under_way_begins_again() {
     let program = Program::start("127.0.0.1:0", directory.path());
     let (number, _) = program.make(json!({"approach": "pull", "link": link})).await;
     let (mut first, _) = source.accept().await.unwrap();
+    let mut asked = [0; 1024];
+    assert_ne!(first.read(&mut asked).await.unwrap(), 0);
     first.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwrong").await.unwrap();
     let listen = program.addr.to_string();
     drop(program);
     let program = Program::start(&listen, directory.path());
     let (mut second, _) = source.accept().await.unwrap();
-    let mut asked = [0; 1024];
     assert_ne!(second.read(&mut asked).await.unwrap(), 0);
     second.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ngood film").await.unwrap();
     while program.version(number).await["stage"] == "uploading" {
@@ -193,7 +210,7 @@ async fn a_pull_that_was_under_way_begins_again() {
 
 /// What a program says that refuses to start.
 fn refusal(directory: &Path) -> String {
-    let output = spawn("127.0.0.1:0", directory).wait_with_output().unwrap();
+    let output = spawn("127.0.0.1:0", directory, &[]).wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
     String::from_utf8(output.stderr).unwrap()
 }
@@ -244,4 +261,132 @@ fn a_directory_that_cannot_be_made_is_refused() {
     fs::write(directory.path().join("bytes"), "a file").unwrap();
     let sentence = refusal(directory.path());
     assert!(sentence.contains("Bytes cannot be kept in"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_stop_keeps_what_came_of_an_upload_that_was_under_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = pattern(500_000);
+    let program = Program::start("127.0.0.1:0", directory.path());
+    let (number, path) = program.make(json!({"approach": "tus", "size": 1_000_000})).await;
+    let _stalled = program.stalled(&path, 1_000_000, &bytes).await;
+    // By the controls, which save nothing that they did not change.
+    while program.version(number).await["received"] != bytes.len() {
+        tokio::task::yield_now().await;
+    }
+    let listen = program.addr.to_string();
+    program.stop();
+    let program = Program::start(&listen, directory.path());
+    assert_eq!(program.offset(&path).await, bytes.len() as u64);
+    assert_eq!(program.version(number).await["sha256"], sha256(&bytes));
+}
+
+#[tokio::test]
+async fn requests_whose_clients_leave_never_spoil_the_state_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start("127.0.0.1:0", directory.path());
+    let (_, path) = program.make(json!({"approach": "tus", "size": 1_000_000})).await;
+    let file = directory.path().join("state.json");
+    let mut told = 0;
+    for turn in 0..200 {
+        // Its answer is not waited for, so its saving goes on while the next request changes something.
+        let mut abandoned = TcpStream::connect(program.addr).await.unwrap();
+        abandoned.write_all(&request("POST", "/_sandbox/apps", &[], b"{}")).await.unwrap();
+        drop(abandoned);
+        let reply = program.patch(&path, told, &[7; 10]).await;
+        assert_eq!(reply.status, 204, "{turn}");
+        told += 10;
+        let text = fs::read_to_string(&file).unwrap();
+        let state: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        let videos = state["world"]["videos"].as_object().unwrap();
+        let saved = &videos.values().next().unwrap()["versions"][0]["upload"]["received"]["bytes"];
+        assert_eq!(saved, told, "{turn}");
+    }
+    let listen = program.addr.to_string();
+    drop(program);
+    assert_eq!(Program::start(&listen, directory.path()).offset(&path).await, told);
+}
+
+#[tokio::test]
+async fn an_offset_that_cannot_be_kept_is_not_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start("127.0.0.1:0", directory.path());
+    let (_, path) = program.make(json!({"approach": "tus", "size": 10})).await;
+    assert_eq!(program.patch(&path, 0, b"hello").await.status, 204);
+    // Nothing can be written where a directory is in the way.
+    let fresh = directory.path().join("state.json.new");
+    fs::create_dir(&fresh).unwrap();
+    let refused = program.patch(&path, 5, b"world").await;
+    assert_eq!((refused.status, refused.header("upload-offset")), (503, None));
+    assert!(refused.text().contains("--state"), "{}", refused.text());
+    let asked = program.ask("HEAD", &path, &[("Tus-Resumable", "1.0.0")], b"").await;
+    assert_eq!((asked.status, asked.header("upload-offset")), (503, None));
+    fs::remove_dir(&fresh).unwrap();
+    let offset = program.offset(&path).await;
+    let listen = program.addr.to_string();
+    drop(program);
+    assert_eq!(Program::start(&listen, directory.path()).offset(&path).await, offset);
+}
+
+#[tokio::test]
+async fn a_status_that_was_told_is_not_taken_back_by_another_pace() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start_with("127.0.0.1:0", directory.path(), &["--transcoding", "0"]);
+    let (number, path) = program.make(json!({"approach": "tus", "size": 3})).await;
+    program.patch(&path, 0, b"abc").await;
+    assert_eq!(program.version(number).await["stage"], "available");
+    let listen = program.addr.to_string();
+    program.stop();
+    let program = Program::start_with(&listen, directory.path(), &["--transcoding", "by-hand"]);
+    assert_eq!(program.version(number).await["stage"], "available");
+}
+
+#[tokio::test]
+async fn guests_are_strangers_again_once_the_door_is_shut() {
+    let directory = tempfile::tempdir().unwrap();
+    let ask = async |program: &Program| {
+        program.ask("GET", "/me", &[("Authorization", "bearer never-issued")], b"").await.status
+    };
+    let program = Program::start_with("127.0.0.1:0", directory.path(), &["--open"]);
+    assert_eq!(ask(&program).await, 200);
+    let listen = program.addr.to_string();
+    program.stop();
+    let program = Program::start(&listen, directory.path());
+    assert_eq!(ask(&program).await, 401);
+    program.stop();
+    let program = Program::start_with(&listen, directory.path(), &["--open"]);
+    assert_eq!(ask(&program).await, 200);
+}
+
+#[tokio::test]
+async fn a_deleted_video_takes_no_file_with_it_that_is_not_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start("127.0.0.1:0", directory.path());
+    let (number, path) = program.make(json!({"approach": "tus", "size": 3})).await;
+    program.patch(&path, 0, b"abc").await;
+    let version = program.version(number).await["number"].clone();
+    let own = directory.path().join(format!("bytes/{number}-{version}"));
+    let other = directory.path().join(format!("bytes/export-{version}"));
+    fs::write(&other, "mine").unwrap();
+    assert!(own.exists());
+    let authorization = format!("bearer {}", program.said["access_token"].as_str().unwrap());
+    let headers = [("Authorization", authorization.as_str())];
+    let deleted = program.ask("DELETE", &format!("/videos/{number}"), &headers, b"").await;
+    assert_eq!(deleted.status, 204);
+    assert!(!own.exists());
+    assert_eq!(fs::read_to_string(&other).unwrap(), "mine");
+}
+
+#[tokio::test]
+async fn the_greeting_sends_users_where_the_state_file_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let with_uri = ["--redirect-uri", "http://localhost:3000/cb"];
+    Program::start_with("127.0.0.1:0", directory.path(), &with_uri).stop();
+    let options = sandbox::Options {
+        state_file: Some(directory.path().join("state.json")),
+        ..sandbox::Options::default()
+    };
+    let running = sandbox::start(options).await.unwrap();
+    assert_eq!(running.redirect_uri.as_deref(), Some("http://localhost:3000/cb"));
+    running.stop().await;
 }

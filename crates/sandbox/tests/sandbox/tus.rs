@@ -132,7 +132,7 @@ async fn the_journal_shows_the_fingerprint_of_a_link_only() {
     assert!(!Value::from(journal).to_string().contains(key) && !videos.text().contains(key));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_patches_at_once_is_locked_out() {
     let desk = Desk::strict().await;
     let made = desk.make_tus(6).await;
@@ -164,7 +164,7 @@ async fn what_arrived_of_a_broken_patch_is_kept_and_the_lock_is_free_at_once() {
     assert_eq!(desk.version(made.number).await["sha256"], sha256(b"abcdef"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_patch_of_a_video_that_is_deleted_ends_with_404_and_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { bytes_directory: Some(directory.path().to_owned()), ..Options::default() };
@@ -328,4 +328,36 @@ async fn kept_bytes_can_be_fetched() {
     let made = desk.make_tus(3).await;
     let reply = desk.control("GET", &format!("videos/{}/bytes", made.number), &Value::Null).await;
     assert!(reply.status == 404 && reply.text().contains("--keep-bytes"), "{}", reply.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_spares_what_was_made_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { bytes_directory: Some(directory.path().to_owned()), ..Options::default() };
+    let desk = Desk::with(options).await;
+    let bytes = pattern(40);
+    // Uploads that are made and sent while everything is put back, again and again: each is there with all of its bytes,
+    // or it is gone with everything that it had.
+    for _ in 0..100 {
+        let upload = async {
+            let made = desk.make_tus(40).await;
+            (made.number, desk.patch(&made.path, 0, &bytes).await.status, desk.head(&made.path).await.status)
+        };
+        let reset = async {
+            tokio::task::yield_now().await;
+            desk.control("POST", "reset", &Value::Null).await
+        };
+        let ((number, sent, told), reset) = tokio::join!(upload, reset);
+        assert_eq!(reset.status, 204);
+        assert!(matches!((sent, told), (204, 200 | 404) | (404, 404)), "{sent} {told}");
+        let kept = desk.control("GET", &format!("videos/{number}/bytes"), &Value::Null).await;
+        let files = fs::read_dir(directory.path()).unwrap().count() - 1;
+        if told == 200 {
+            assert!(kept.status == 200 && kept.body == bytes, "{}", kept.status);
+            assert_eq!(files, 1);
+        } else {
+            assert_eq!((kept.status, files), (404, 0));
+        }
+        assert_eq!(desk.control("POST", "reset", &Value::Null).await.status, 204);
+    }
 }

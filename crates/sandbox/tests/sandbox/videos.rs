@@ -1,3 +1,4 @@
+use sandbox::{Options, UnlistedUris};
 use serde_json::{Value, json};
 
 use crate::harness::{Desk, Reply};
@@ -312,14 +313,85 @@ async fn the_catalogues_list_what_is_accepted() {
     for (path, member) in
         [("/contentratings", "content_rating"), ("/creativecommons", "license"), ("/languages", "locale")]
     {
-        let list = desk.call("GET", &format!("{path}?per_page=100"), &Value::Null).await.json();
-        for item in list["data"].as_array().unwrap() {
-            let code = if member == "content_rating" { json!([item["code"]]) } else { item["code"].clone() };
-            let changed = desk.call("PATCH", &uri, &json!({member: code})).await;
-            assert_eq!(changed.status, 200, "{path} {item}");
+        let mut next = json!(format!("{path}?per_page=100"));
+        while let Some(page) = next.as_str() {
+            let list = desk.call("GET", page, &Value::Null).await.json();
+            for item in list["data"].as_array().unwrap() {
+                let code =
+                    if member == "content_rating" { json!([item["code"]]) } else { item["code"].clone() };
+                let changed = desk.call("PATCH", &uri, &json!({member: code})).await;
+                assert_eq!(changed.status, 200, "{path} {item}");
+            }
+            next = list["paging"]["next"].clone();
         }
     }
     let tutorial = desk.call("GET", "/tutorial", &Value::Null).await.json();
     assert!(tutorial["message"].as_str().unwrap().starts_with("Success!"));
     assert_eq!(tutorial["token_is_authenticated"], true);
+}
+
+#[tokio::test]
+async fn every_choice_of_privacy_is_kept_as_it_was_made() {
+    let desk = Desk::strict().await;
+    let uri = desk.placeholder(json!({})).await;
+    for (member, choices) in [
+        ("view", &["anybody", "nobody", "unlisted", "disable", "users", "contacts"][..]),
+        ("embed", &["private", "public", "whitelist"]),
+        ("comments", &["anybody", "contacts", "nobody"]),
+    ] {
+        for choice in choices {
+            let changed = desk.call("PATCH", &uri, &json!({"privacy": {member: choice}})).await;
+            assert_eq!((changed.status, &changed.json()["privacy"][member]), (200, &json!(choice)));
+        }
+    }
+    for member in ["download", "add"] {
+        for choice in [true, false] {
+            let changed = desk.call("PATCH", &uri, &json!({"privacy": {member: choice}})).await;
+            assert_eq!((changed.status, &changed.json()["privacy"][member]), (200, &json!(choice)));
+        }
+    }
+    let spatial = json!({"projection": "equirectangular", "stereo_format": "mono"});
+    let changed = desk.call("PATCH", &uri, &json!({"spatial": spatial})).await.json();
+    assert_eq!(changed["spatial"], spatial);
+    assert_eq!(changed["privacy"]["allow_share_link"], true);
+    for member in ["complete_uri", "gcs_uid", "form", "redirect_url", "link"] {
+        assert_eq!(changed["upload"].get(member), Some(&Value::Null), "{member}");
+    }
+    assert_eq!(changed.get("parent_project"), Some(&Value::Null));
+}
+
+#[tokio::test]
+async fn a_wrong_hash_leads_nowhere_and_the_right_one_everywhere() {
+    let options = Options { unlisted_uris: UnlistedUris::WithHash, ..Options::default() };
+    let desk = Desk::with(options).await;
+    let uri = desk.placeholder(json!({"privacy": {"view": "unlisted"}})).await;
+    let (plain, hash) = uri.split_once(':').unwrap();
+    let wrong = format!("{plain}:0123456789");
+    assert_ne!(hash, "0123456789");
+    let folder = desk.call("POST", "/me/folders", &json!({"name": "F"})).await.json();
+    let folder = folder["uri"].as_str().unwrap();
+    for (method, path, body, status) in [
+        ("GET", "", Value::Null, 200),
+        ("PATCH", "", json!({"name": "Renamed"}), 200),
+        ("GET", "/versions", Value::Null, 200),
+        ("GET", "/pictures", Value::Null, 200),
+    ] {
+        for (named, status) in [(&wrong, 404), (&uri, status), (&plain.to_owned(), status)] {
+            let reply = desk.call(method, &format!("{named}{path}"), &body).await;
+            assert_eq!(reply.status, status, "{method} {named}{path}");
+        }
+    }
+    for (named, status) in [(wrong.as_str(), 404), (uri.as_str(), 204), (plain, 204)] {
+        let one = desk.call("PUT", &format!("{folder}{named}"), &Value::Null).await;
+        let many = desk.call("PUT", &format!("{folder}/videos?uris={named}"), &Value::Null).await;
+        assert_eq!((one.status, many.status), (status, status), "{named}");
+    }
+    let list = desk.call("GET", &format!("{folder}/videos"), &Value::Null).await.json();
+    assert_eq!((&list["data"][0]["uri"], &list["data"][0]["name"]), (&json!(uri), &json!("Renamed")));
+    assert_eq!(desk.call("DELETE", &wrong, &Value::Null).await.status, 404);
+    // Once everybody may find it, there is no hash to be shown.
+    let listed = desk.call("PATCH", &uri, &json!({"privacy": {"view": "anybody"}})).await.json();
+    assert_eq!(listed["uri"], plain);
+    assert_eq!(desk.call("DELETE", &uri, &Value::Null).await.status, 204);
+    assert_eq!(desk.call("GET", plain, &Value::Null).await.status, 404);
 }

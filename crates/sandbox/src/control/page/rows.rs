@@ -152,7 +152,8 @@ impl VideoRow {
         let newest =
             video.versions.iter().max_by_key(|version| version.id).map(|version| version.upload.stage());
         let is_uploading = matches!(newest, Some(Stage::Uploading));
-        let is_transcoding = matches!(newest, Some(Stage::TranscodeStarting | Stage::Transcoding));
+        let is_transcoding =
+            matches!(newest, Some(Stage::Received | Stage::TranscodeStarting | Stage::Transcoding));
         let status = if is_uploading { "uploading_error" } else { "transcoding_error" };
         let mut versions: Vec<&Version> = video.versions.iter().collect();
         versions.sort_by_key(|version| std::cmp::Reverse(version.id));
@@ -177,7 +178,9 @@ impl VersionRow {
         let (tone, error) = match upload.stage() {
             Stage::Available => ("good", None),
             Stage::Failed(failure) => ("bad", failure.error.clone()),
-            Stage::Uploading | Stage::TranscodeStarting | Stage::Transcoding => ("busy", None),
+            Stage::Uploading | Stage::Received | Stage::TranscodeStarting | Stage::Transcoding => {
+                ("busy", None)
+            }
         };
         Self {
             stage: videos::status(upload).replace('_', " "),
