@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::clients::write;
 use crate::harness::Desk;
+use crate::restart;
 use crate::tools::{Program, node, python};
 
 const FILE_BYTES: u64 = 1024 * 1024;
@@ -31,8 +32,47 @@ impl Trial {
     }
 }
 
+/// A public client, and what it alone takes for the end or gets over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Client {
+    Python,
+    JavaScript,
+}
+
+impl Client {
+    fn program(self) -> Option<Command> {
+        match self {
+            Self::Python => python("transfers.py"),
+            Self::JavaScript => node("transfers.js"),
+        }
+    }
+
+    /// What this client gets over, and the other does not.
+    fn gets_over(self) -> Vec<Value> {
+        match self {
+            // It tries again whatever the status.
+            Self::Python => vec![json!({"kind": "rate-limit"})],
+            // The other trips over success that does not tell an offset.
+            Self::JavaScript => vec![
+                json!({"kind": "html"}),
+                json!({"kind": "wrong-json"}),
+                json!({"kind": "empty"}),
+                json!({"kind": "huge", "bytes": 100_000}),
+            ],
+        }
+    }
+
+    /// The trial and the status that this client gives up with.
+    fn gives_up(self) -> Vec<(Trial, &'static str)> {
+        match self {
+            Self::Python => Vec::new(),
+            Self::JavaScript => vec![(Trial::of_a_chunk(json!({"kind": "rate-limit"})), "429")],
+        }
+    }
+}
+
 /// Everything that a client should get over.
-fn transient() -> Vec<Trial> {
+fn transient(client: Client) -> Vec<Trial> {
     let mut faults = vec![
         json!({"kind": "cut"}),
         json!({"kind": "cut-after"}),
@@ -47,7 +87,11 @@ fn transient() -> Vec<Trial> {
         json!({"kind": "late", "millis": 300}),
         json!({"kind": "slow-body", "bytes_per_second": 2 * CHUNK_BYTES}),
         json!({"kind": "drip", "millis": 20}),
+        json!({"kind": "truncate"}),
+        json!({"kind": "wrong-length", "by": 10}),
+        json!({"kind": "redirect", "location": "http://127.0.0.1:1/"}),
     ];
+    faults.extend(client.gets_over());
     faults.extend([500, 502, 503, 504].map(|status| json!({"kind": "status", "status": status})));
     let styles = ["lower", "upper", "title", "mixed"];
     faults.extend(styles.map(|style| json!({"kind": "odd-headers", "style": style})));
@@ -82,7 +126,7 @@ fn stale() -> Trial {
 }
 
 /// What no client gets over, and the status that it ends with.
-fn lasting() -> Vec<(Trial, &'static str)> {
+fn lasting(client: Client) -> Vec<(Trial, &'static str)> {
     let wrong_version = json!({
         "kind": "status", "status": 412, "body": "unsupported version", "headers": {"Tus-Version": "1.0.0"},
         "times": "always",
@@ -92,12 +136,14 @@ fn lasting() -> Vec<(Trial, &'static str)> {
         size: FILE_BYTES - CHUNK_BYTES / 2,
         faults: Vec::new(),
     };
-    vec![
+    let mut trials = vec![
         (Trial::of_a_chunk(json!({"kind": "expired-link"})), "404"),
         (Trial::of_a_chunk(json!({"kind": "expired-link", "status": 410})), "410"),
         (Trial::of_a_chunk(wrong_version), "412"),
         (too_large, "413"),
-    ]
+    ];
+    trials.extend(client.gives_up());
+    trials
 }
 
 /// A sandbox with an upload for each trial.
@@ -168,10 +214,11 @@ fn sha256(path: &Path) -> String {
     digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-async fn survive(client: Command) {
-    let trials = transient();
+async fn survive(client: Client) {
+    let Some(program) = client.program() else { return };
+    let trials = transient(client);
     let scene = Scene::of(&trials).await;
-    let said = scene.start(client).finish();
+    let said = scene.start(program).finish();
     let hash = sha256(&scene.file());
     for ((trial, outcome), upload) in trials.iter().zip(said.lines()).zip(scene.uploads().await) {
         assert_eq!(outcome, "complete", "{}", trial.name);
@@ -186,10 +233,11 @@ async fn survive(client: Command) {
     assert!(conflicts.iter().any(|entry| entry["status"] == 409 && entry["fault"].is_null()));
 }
 
-async fn give_up(client: Command) {
-    let (trials, statuses): (Vec<Trial>, Vec<&str>) = lasting().into_iter().unzip();
+async fn give_up(client: Client) {
+    let Some(program) = client.program() else { return };
+    let (trials, statuses): (Vec<Trial>, Vec<&str>) = lasting(client).into_iter().unzip();
     let scene = Scene::of(&trials).await;
-    let said = scene.start(client).finish();
+    let said = scene.start(program).finish();
     for ((trial, outcome), status) in trials.iter().zip(said.lines()).zip(&statuses) {
         assert_eq!(outcome, format!("failed {status}"), "{}", trial.name);
     }
@@ -200,7 +248,8 @@ async fn give_up(client: Command) {
 }
 
 /// Another sender has the upload when the client comes to it, and breaks off once the client was refused.
-async fn wait_for_the_other(client: Command) {
+async fn wait_for_the_other(client: Client) {
+    let Some(program) = client.program() else { return };
     let trial = Trial { name: String::new(), size: FILE_BYTES, faults: Vec::new() };
     let scene = Scene::of([&trial]).await;
     let path = &scene.paths[0];
@@ -215,7 +264,7 @@ async fn wait_for_the_other(client: Command) {
     while scene.uploads().await[0]["received"] != 1 {
         tokio::task::yield_now().await;
     }
-    let program = scene.start(client);
+    let program = scene.start(program);
     while !scene.desk.journal().await.iter().any(|entry| entry["status"] == 423) {
         tokio::task::yield_now().await;
     }
@@ -224,38 +273,114 @@ async fn wait_for_the_other(client: Command) {
     assert_eq!(scene.uploads().await[0]["sha256"], sha256(&scene.file()));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_public_client_of_tus_for_python_gets_over_what_is_transient() {
-    let Some(client) = python("transfers.py") else { return };
-    survive(client).await;
+/// The answer to a chunk is held back until somebody lets it go.
+async fn wait_until_let_go(client: Client) {
+    let Some(program) = client.program() else { return };
+    let trial = Trial::of_a_chunk(json!({"kind": "hold"}));
+    let scene = Scene::of([&trial]).await;
+    let program = scene.start(program);
+    while !scene.desk.journal().await.iter().any(|entry| entry["fault"] == "hold") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.uploads().await[0]["received"], CHUNK_BYTES);
+    scene.desk.control("DELETE", "faults", &Value::Null).await;
+    assert_eq!(program.finish(), "complete\n");
+    assert_eq!(scene.uploads().await[0]["sha256"], sha256(&scene.file()));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_public_client_of_tus_for_javascript_gets_over_what_is_transient() {
-    let Some(client) = node("transfers.js") else { return };
-    survive(client).await;
+/// The whole of Vimeo goes away in the middle, and comes back after a while, by the clock.
+async fn outlast_an_outage(client: Client) {
+    let Some(program) = client.program() else { return };
+    let trial = Trial::of_a_chunk(json!({"kind": "hold"}));
+    let scene = Scene::of([&trial]).await;
+    let program = scene.start(program);
+    let met =
+        async |fault: &str| scene.desk.journal().await.iter().filter(|entry| entry["fault"] == fault).count();
+    while met("hold").await < 1 {
+        tokio::task::yield_now().await;
+    }
+    scene.desk.fault(json!({"kind": "outage", "for_seconds": 60})).await;
+    assert_eq!(scene.desk.control("DELETE", "faults/1", &Value::Null).await.status, 204);
+    while met("outage").await < 3 {
+        tokio::task::yield_now().await;
+    }
+    scene.desk.pass_seconds(60);
+    assert_eq!(program.finish(), "complete\n");
+    assert_eq!(scene.uploads().await[0]["sha256"], sha256(&scene.file()));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_public_client_of_tus_for_python_gives_up_at_what_lasts() {
-    let Some(client) = python("transfers.py") else { return };
-    give_up(client).await;
+/// The sandbox is killed while a chunk is on its way, and comes back.
+async fn outlive_the_sandbox(client: Client) {
+    let Some(mut program) = client.program() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(&directory, "file.mp4", FILE_BYTES);
+    let sandbox = restart::Program::start("127.0.0.1:0", directory.path());
+    let (number, path) = sandbox.make(json!({"approach": "tus", "size": FILE_BYTES})).await;
+    let slow =
+        json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": CHUNK_BYTES, "after": 1});
+    let made = sandbox.ask("POST", "/_sandbox/faults", &[], slow.to_string().as_bytes()).await;
+    assert_eq!(made.status, 201);
+    let link = format!("{}{path}", sandbox.said["base_url"].as_str().unwrap());
+    program
+        .env("FILE", &file)
+        .env("CHUNK_BYTES", CHUNK_BYTES.to_string())
+        .env("LINKS", json!([link]).to_string());
+    let program = Program::start(program);
+    while sandbox.version(number).await["received"].as_u64().unwrap() <= CHUNK_BYTES {
+        tokio::task::yield_now().await;
+    }
+    let (listen, kept) = (sandbox.addr.to_string(), sandbox.offset(&path).await);
+    assert!(kept < 2 * CHUNK_BYTES, "{kept}");
+    drop(sandbox);
+    let sandbox = restart::Program::start(&listen, directory.path());
+    assert_eq!(program.finish(), "complete\n");
+    let version = sandbox.version(number).await;
+    assert_eq!((&version["received"], &version["sha256"]), (&json!(FILE_BYTES), &json!(sha256(&file))));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_public_client_of_tus_for_javascript_gives_up_at_what_lasts() {
-    let Some(client) = node("transfers.js") else { return };
-    give_up(client).await;
+macro_rules! of_both {
+    ($($trial:ident: $python:ident, $javascript:ident;)+) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $python() {
+            $trial(Client::Python).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $javascript() {
+            $trial(Client::JavaScript).await;
+        }
+    )+};
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_public_client_of_tus_for_python_waits_while_another_sends() {
-    let Some(client) = python("transfers.py") else { return };
-    wait_for_the_other(client).await;
+of_both! {
+    survive: the_public_client_of_tus_for_python_gets_over_what_is_transient,
+        the_public_client_of_tus_for_javascript_gets_over_what_is_transient;
+    give_up: the_public_client_of_tus_for_python_gives_up_at_what_lasts,
+        the_public_client_of_tus_for_javascript_gives_up_at_what_lasts;
+    wait_for_the_other: the_public_client_of_tus_for_python_waits_while_another_sends,
+        the_public_client_of_tus_for_javascript_waits_while_another_sends;
+    wait_until_let_go: the_public_client_of_tus_for_python_waits_for_an_answer_that_is_held,
+        the_public_client_of_tus_for_javascript_waits_for_an_answer_that_is_held;
+    outlast_an_outage: the_public_client_of_tus_for_python_outlasts_an_outage,
+        the_public_client_of_tus_for_javascript_outlasts_an_outage;
+    outlive_the_sandbox: the_public_client_of_tus_for_python_goes_on_after_a_restart,
+        the_public_client_of_tus_for_javascript_goes_on_after_a_restart;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_public_client_of_tus_for_javascript_waits_while_another_sends() {
-    let Some(client) = node("transfers.js") else { return };
-    wait_for_the_other(client).await;
+#[tokio::test]
+async fn no_kind_of_fault_is_left_out() {
+    // Those have trials of their own here; these befall nothing that a client of tus does.
+    let mut tried: Vec<String> = ["hold", "outage", "list-lag", "outcome"].map(str::to_owned).into();
+    for client in [Client::Python, Client::JavaScript] {
+        let trials = transient(client).into_iter().chain(lasting(client).into_iter().map(|(trial, _)| trial));
+        for fault in trials.flat_map(|trial| trial.faults) {
+            tried.push(fault["kind"].as_str().unwrap().to_owned());
+        }
+    }
+    let desk = Desk::strict().await;
+    let refusal = desk.control("POST", "faults", &json!({"kind": "?"})).await.json();
+    let (_, kinds) = refusal["error"].as_str().unwrap().split_once("there are ").unwrap();
+    for kind in kinds.trim_end_matches('.').split(", ") {
+        assert!(tried.iter().any(|known| known == kind), "no client of tus has met {kind}");
+    }
 }

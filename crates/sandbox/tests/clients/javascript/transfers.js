@@ -14,7 +14,7 @@ function transfer(link) {
       // Not `endpoint`: there are no uploads to be made at the link, only bytes to be sent there.
       uploadUrl: link,
       chunkSize: Number(CHUNK_BYTES),
-      retryDelays: [0, 200, 200, 200, 200],
+      retryDelays: [0, ...Array(25).fill(200)],
       onSuccess: () => resolve('complete'),
       onError: (error) => resolve(`failed ${error.originalResponse?.getStatus()}`),
     });

@@ -21,7 +21,7 @@ def transfer(link):
             os.environ["FILE"],
             url=link,
             chunk_size=int(os.environ["CHUNK_BYTES"]),
-            retries=5,
+            retries=25,
             retry_delay=0.2,
         )
         uploader.upload()
