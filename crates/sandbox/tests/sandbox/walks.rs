@@ -1,5 +1,8 @@
 //! Ten thousand random walks through the API, beside a model that knows what must be true after each step.
 
+mod tokens;
+mod versions;
+
 use std::thread;
 
 use proptest::prelude::*;
@@ -13,7 +16,7 @@ use crate::line::Line;
 
 const WALKS: u32 = 10_000;
 const THREADS: u32 = 2;
-const STEPS_MAX: usize = 12;
+const STEPS_MAX: usize = 14;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -29,6 +32,13 @@ enum Step {
     Place { folder: Index, video: Index },
     DropFolder { folder: Index, deletes_clips: bool },
     Control { video: Index, what: usize },
+    DropVersion { version: Index },
+    ShowVersion { version: Index },
+    Grant,
+    MakeCode,
+    Exchange { code: Index },
+    Verify { token: Index },
+    Revoke { token: Index },
     PassSeconds(i64),
     Nonsense { method: usize, path: String, body: String },
 }
@@ -51,7 +61,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (any_index(), any::<bool>())
             .prop_map(|(folder, deletes_clips)| Step::DropFolder { folder, deletes_clips }),
         1 => (any_index(), 0_usize..3).prop_map(|(video, what)| Step::Control { video, what }),
+        1 => any_index().prop_map(|version| Step::DropVersion { version }),
+        1 => any_index().prop_map(|version| Step::ShowVersion { version }),
+        1 => Just(Step::Grant),
+        1 => Just(Step::MakeCode),
+        2 => any_index().prop_map(|code| Step::Exchange { code }),
+        2 => any_index().prop_map(|token| Step::Verify { token }),
+        1 => any_index().prop_map(|token| Step::Revoke { token }),
         1 => (0_i64..5).prop_map(Step::PassSeconds),
+        1 => Just(Step::PassSeconds(600)),
         1 => (0..METHODS.len(), "/[a-z0-9/:.%?=&_-]{0,30}", "[ -~]{0,30}")
             .prop_map(|(method, path, body)| Step::Nonsense { method, path, body }),
     ];
@@ -97,6 +115,29 @@ struct Link {
     is_dead: bool,
 }
 
+/// Another file of a video, or its first.
+struct Version {
+    uri: String,
+    video: usize,
+    /// Its link, if it has one.
+    link: Option<usize>,
+    is_deleted: bool,
+}
+
+struct Token {
+    value: String,
+    /// Whether a user stands behind it.
+    has_user: bool,
+    is_revoked: bool,
+}
+
+struct Code {
+    value: String,
+    is_used: bool,
+    /// By the walk's own clock, in seconds.
+    made_at: i64,
+}
+
 struct Folder {
     uri: String,
     parent: Option<usize>,
@@ -109,6 +150,11 @@ struct Model {
     videos: Vec<Video>,
     links: Vec<Link>,
     folders: Vec<Folder>,
+    versions: Vec<Version>,
+    tokens: Vec<Token>,
+    codes: Vec<Code>,
+    /// How many seconds have passed.
+    clock: i64,
 }
 
 struct Walker {
@@ -165,7 +211,15 @@ impl Walker {
             Step::Place { folder, video } => self.place(folder, video).await,
             Step::DropFolder { folder, deletes_clips } => self.drop_folder(folder, *deletes_clips).await,
             Step::Control { video, what } => self.control(video, *what).await,
+            Step::DropVersion { version } => self.drop_version(version).await,
+            Step::ShowVersion { version } => self.show_version(version).await,
+            Step::Grant => self.grant().await,
+            Step::MakeCode => self.make_code().await,
+            Step::Exchange { code } => self.exchange(code).await,
+            Step::Verify { token } => self.verify(token).await,
+            Step::Revoke { token } => self.revoke(token).await,
             Step::PassSeconds(seconds) => {
+                self.model.clock += seconds;
                 self.desk.pass_seconds(*seconds);
                 Ok(())
             }
@@ -197,16 +251,19 @@ impl Walker {
             let made = reply.json();
             let uri = made["uri"].as_str().unwrap().to_owned();
             self.model.videos.push(Video { uri, is_deleted: false, folder });
-            self.note_link(self.model.videos.len() - 1, size, &made);
+            let at = self.model.videos.len() - 1;
+            let link = self.note_link(at, size, &made);
+            self.note_first_version(at, link).await?;
         }
         Ok(())
     }
 
-    fn note_link(&mut self, video: usize, size: u64, made: &Value) {
+    fn note_link(&mut self, video: usize, size: u64, made: &Value) -> Option<usize> {
         // One without bytes is whole at once, and shows no link.
-        let Some(link) = made["upload"]["upload_link"].as_str() else { return };
+        let link = made["upload"]["upload_link"].as_str()?;
         let path = link.strip_prefix(&self.desk.running.base_url).unwrap().to_owned();
         self.model.links.push(Link { path, video, size, offset: 0, is_dead: false });
+        Some(self.model.links.len() - 1)
     }
 
     async fn replace(&mut self, video: &Index, size: u64) -> Outcome {
@@ -217,7 +274,8 @@ impl Walker {
         let reply = self.api("POST", &path, &body).await?;
         prop_assert_eq!(reply.status, if is_deleted { 404 } else { 201 });
         if reply.status == 201 {
-            self.note_link(at, size, &reply.json());
+            let link = self.note_link(at, size, &reply.json());
+            self.note_version(at, &reply.json(), link);
         }
         Ok(())
     }
@@ -402,6 +460,12 @@ impl Walker {
     async fn look_round(&mut self) -> Outcome {
         for at in 0..self.model.videos.len() {
             self.look_at(at).await?;
+        }
+        for at in 0..self.model.versions.len() {
+            self.look_at_version(at).await?;
+        }
+        for at in 0..self.model.tokens.len() {
+            self.look_at_token(at).await?;
         }
         let shown = self.line.control("GET", "videos", &Value::Null).await.json();
         let live = self.model.videos.iter().filter(|video| !video.is_deleted).count();

@@ -1,0 +1,93 @@
+//! Steps that concern tokens, and codes that earn them.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::{Value, json};
+
+use super::{Code, Outcome, Token, Walker};
+use crate::harness::basic;
+
+/// So many seconds a code is good.
+const CODE_LIFETIME: i64 = 600;
+
+impl Walker {
+    fn note_token(&mut self, granted: &Value, has_user: bool) {
+        let value = granted["access_token"].as_str().unwrap().to_owned();
+        self.model.tokens.push(Token { value, has_user, is_revoked: false });
+    }
+
+    /// Asks as the app itself.
+    async fn ask_as_app(&mut self, path: &str, body: &Value) -> crate::harness::Reply {
+        let authorization = basic(&self.desk.running.client_id, &self.desk.running.client_secret);
+        let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
+        self.line.ask("POST", path, &headers, body.to_string().as_bytes()).await
+    }
+
+    pub(super) async fn grant(&mut self) -> Outcome {
+        let body = json!({"grant_type": "client_credentials", "scope": "public"});
+        let reply = self.ask_as_app("/oauth/authorize/client", &body).await;
+        prop_assert_eq!(reply.status, 200, "{}", reply.text());
+        self.note_token(&reply.json(), false);
+        Ok(())
+    }
+
+    pub(super) async fn make_code(&mut self) -> Outcome {
+        let reply = self.line.control("POST", "codes", &json!({"app": self.desk.running.client_id})).await;
+        prop_assert_eq!(reply.status, 201, "{}", reply.text());
+        let value = reply.json()["code"].as_str().unwrap().to_owned();
+        self.model.codes.push(Code { value, is_used: false, made_at: self.model.clock });
+        Ok(())
+    }
+
+    /// A code is good once, for ten minutes.
+    pub(super) async fn exchange(&mut self, code: &Index) -> Outcome {
+        if self.model.codes.is_empty() {
+            return Ok(());
+        }
+        let at = code.index(self.model.codes.len());
+        let body = json!({"grant_type": "authorization_code", "code": self.model.codes[at].value});
+        let reply = self.ask_as_app("/oauth/access_token", &body).await;
+        let code = &mut self.model.codes[at];
+        let is_good = !code.is_used && self.model.clock - code.made_at < CODE_LIFETIME;
+        prop_assert_eq!(reply.status, if is_good { 200 } else { 400 }, "{}", reply.text());
+        code.is_used |= is_good;
+        if is_good {
+            self.note_token(&reply.json(), true);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn verify(&mut self, token: &Index) -> Outcome {
+        if self.model.tokens.is_empty() {
+            return Ok(());
+        }
+        self.look_at_token(token.index(self.model.tokens.len())).await
+    }
+
+    /// What was revoked stays so, and opens nothing.
+    pub(super) async fn look_at_token(&mut self, at: usize) -> Outcome {
+        let Token { value, has_user, is_revoked } = &self.model.tokens[at];
+        let (value, has_user, is_revoked) = (value.clone(), *has_user, *is_revoked);
+        let verified = self.line.api(&value, "GET", "/oauth/verify", &Value::Null).await;
+        prop_assert_eq!(verified.status, if is_revoked { 401 } else { 200 }, "{}", verified.text());
+        if !is_revoked {
+            prop_assert_eq!(verified.json().get("user").is_some(), has_user);
+        }
+        let me = self.line.api(&value, "GET", "/me?fields=uri", &Value::Null).await;
+        prop_assert_eq!(me.status, if is_revoked || !has_user { 401 } else { 200 }, "{}", me.text());
+        Ok(())
+    }
+
+    pub(super) async fn revoke(&mut self, token: &Index) -> Outcome {
+        if self.model.tokens.is_empty() {
+            return Ok(());
+        }
+        let at = token.index(self.model.tokens.len());
+        let value = self.model.tokens[at].value.clone();
+        let reply = self.line.api(&value, "DELETE", "/tokens", &Value::Null).await;
+        let token = &mut self.model.tokens[at];
+        prop_assert_eq!(reply.status, if token.is_revoked { 401 } else { 204 }, "{}", reply.text());
+        token.is_revoked = true;
+        Ok(())
+    }
+}
