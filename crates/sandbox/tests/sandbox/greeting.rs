@@ -1,8 +1,10 @@
 //! The lines that the greeting has ready for each client, pasted as they stand.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
+use crate::harness::{Reply, exchange, request};
 use crate::tools::{Program, find_tool, program};
 
 struct Greeted {
@@ -24,13 +26,47 @@ impl Greeted {
 
     /// What stands below a client's name, and one more line.
     fn script(&self, client: &str, last: &str) -> tempfile::NamedTempFile {
-        let lines = self.greeting.lines().skip_while(|line| *line != client).skip(1);
+        let lines = self.greeting.lines().skip_while(|line| !line.starts_with(client)).skip(1);
         let ready = lines.map_while(|line| line.strip_prefix("  "));
         let mut file = tempfile::NamedTempFile::new().unwrap();
         for line in ready.chain([last]) {
             writeln!(file, "{line}").unwrap();
         }
         file
+    }
+}
+
+/// A link for five bytes, and what the sandbox shows of the video that it is of.
+struct Waiting {
+    addr: SocketAddr,
+    link: String,
+    number: String,
+}
+
+impl Waiting {
+    async fn at(sandbox: &Greeted) -> Self {
+        let told = |before: &str| {
+            let (_, rest) = sandbox.greeting.split_once(before).unwrap();
+            rest.split_whitespace().next().unwrap().to_owned()
+        };
+        let addr = told("http://").parse().unwrap();
+        let authorization = format!("bearer {}", told("access token"));
+        let headers = [
+            ("Authorization", authorization.as_str()),
+            ("Accept", "application/vnd.vimeo.*+json;version=3.4"),
+            ("Content-Type", "application/json"),
+        ];
+        let body = br#"{"upload": {"approach": "tus", "size": 5}}"#;
+        let asked = request("POST", "/me/videos", &headers, body);
+        let made = Reply::read(&exchange(addr, &asked).await.unwrap()).json();
+        let number = made["uri"].as_str().unwrap().strip_prefix("/videos/").unwrap().to_owned();
+        Self { addr, link: made["upload"]["upload_link"].as_str().unwrap().to_owned(), number }
+    }
+
+    async fn is_whole(&self) -> bool {
+        let asked = request("GET", &format!("/_sandbox/videos/{}", self.number), &[], b"");
+        let shown = Reply::read(&exchange(self.addr, &asked).await.unwrap()).json();
+        shown["versions"][0]["received"] == 5
     }
 }
 
@@ -69,4 +105,34 @@ fn the_lines_for_vimeos_client_for_node_can_be_pasted() {
     let script = sandbox.script("@vimeo/vimeo", last);
     command.env("NODE_PATH", packages).arg(script.path());
     assert_eq!(Program::start(command).finish(), "Owner of Sandbox App\n");
+}
+
+#[tokio::test]
+async fn the_lines_for_tuspy_can_be_pasted() {
+    let Some(python) = find_tool("sandbox-python/bin/python") else { return };
+    let sandbox = Greeted::start();
+    let waiting = Waiting::at(&sandbox).await;
+    let mut film = tempfile::NamedTempFile::new().unwrap();
+    film.write_all(b"hello").unwrap();
+    let last = format!("send('{}', '{}')", film.path().display(), waiting.link);
+    let script = sandbox.script("tuspy", &last);
+    let mut command = program(python);
+    command.arg(script.path());
+    assert_eq!(Program::start(command).finish(), "");
+    assert!(waiting.is_whole().await);
+}
+
+#[tokio::test]
+async fn the_lines_for_tus_js_client_can_be_pasted() {
+    let Some(packages) = find_tool("sandbox-javascript/node_modules") else { return };
+    let sandbox = Greeted::start();
+    let waiting = Waiting::at(&sandbox).await;
+    let mut film = tempfile::NamedTempFile::new().unwrap();
+    film.write_all(b"hello").unwrap();
+    let last = format!("send('{}', '{}', () => console.log('sent'))", film.path().display(), waiting.link);
+    let script = sandbox.script("tus-js-client", &last);
+    let mut command = program("node");
+    command.env("NODE_PATH", packages).arg(script.path());
+    assert_eq!(Program::start(command).finish(), "sent\n");
+    assert!(waiting.is_whole().await);
 }
