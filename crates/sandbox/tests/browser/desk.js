@@ -242,6 +242,52 @@ async function strain(browser) {
   await bare.context.close();
 }
 
+// What is done while the page waits for news that are older is neither lost nor shown late.
+async function haste(browser) {
+  await control('POST', 'reset');
+  const { page, context } = await open(browser, LOOKS[0]);
+  // Nothing but what is done makes the page look again.
+  await page.addInitScript(() => { globalThis.setInterval = () => 0; });
+  await page.goto('/_sandbox/');
+  await isLive(page);
+  let release;
+  const released = new Promise((resolve) => { release = resolve; });
+  let ask;
+  const asked = new Promise((resolve) => { ask = resolve; });
+  let held = false;
+  await page.route('**/_sandbox/', async (route) => {
+    if (held) {
+      await route.continue();
+      return;
+    }
+    held = true;
+    const response = await route.fetch();
+    ask();
+    await released;
+    await route.fulfill({ response });
+  });
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await asked;
+
+  await pressOn(page, page.locator('summary', { hasText: 'Add a redirect URI' }));
+  await tabTo(page, page.locator('#uri-new'));
+  for (const uri of ['http://localhost:9000/one', 'http://localhost:9000/two']) {
+    await page.keyboard.type(uri);
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelector('#uri-new').value === '');
+  }
+  const { apps } = await control('GET', 'apps');
+  assert.deepEqual(apps[0].redirect_uris.slice(-2), ['http://localhost:9000/one', 'http://localhost:9000/two']);
+  release();
+  await row(page, 'app-rows', '/two').waitFor();
+
+  await page.getByRole('button', { name: 'Vimeo is down' }).evaluate((button) => { button.click(); button.click(); });
+  await page.locator('button[aria-pressed=true]', { hasText: 'Vimeo is down' }).waitFor();
+  assert.equal((await control('GET', 'faults')).faults.length, 1);
+  await control('DELETE', 'faults');
+  await context.close();
+}
+
 async function main() {
   const browser = await launch();
   try {
@@ -251,6 +297,8 @@ async function main() {
     }
     await strain(browser);
     console.log('strain');
+    await haste(browser);
+    console.log('haste');
   } finally {
     await browser.close();
   }

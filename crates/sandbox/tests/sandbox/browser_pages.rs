@@ -16,7 +16,7 @@ async fn the_consent_page_is_used_with_a_keyboard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_desk_is_used_with_a_keyboard() {
-    see("desk.js", "light\ndark\nlight-narrow\ndark-narrow\nstrain\n").await;
+    see("desk.js", "light\ndark\nlight-narrow\ndark-narrow\nstrain\nhaste\n").await;
 }
 
 /// Runs a script beside a sandbox of its own. It checks what it sees, and says how far it came.

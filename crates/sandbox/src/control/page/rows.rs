@@ -22,8 +22,6 @@ pub(super) struct AppRow {
     pub(super) client_id: String,
     pub(super) client_secret: String,
     pub(super) redirect_uris: Vec<String>,
-    /// All of them as they are, for the script that adds one.
-    pub(super) uris_json: String,
     pub(super) is_guest: bool,
 }
 
@@ -45,7 +43,6 @@ impl AppRow {
                 .iter()
                 .map(|uri| presentable(uri, PATH_CHARACTERS_MAX))
                 .collect(),
-            uris_json: json!(app.redirect_uris).to_string(),
             is_guest: app.is_guest,
         }
     }
