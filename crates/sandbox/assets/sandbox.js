@@ -101,6 +101,17 @@ function inTurn(run) {
   };
 }
 
+// What was made in a sandbox that is gone, and is shown only once, opens nothing any more.
+function forgetMade() {
+  for (const made of findAll('.made')) {
+    const hadFocus = made.contains(document.activeElement);
+    made.hidden = true;
+    if (hadFocus) {
+      find('h2', made.closest('section')).focus();
+    }
+  }
+}
+
 let journal;
 
 const refresh = inTurn(async () => {
@@ -110,12 +121,16 @@ const refresh = inTurn(async () => {
   try {
     const reply = await fetch('/_sandbox/', { headers: { Accept: 'text/html' } });
     const fresh = new DOMParser().parseFromString(await reply.text(), 'text/html');
+    const known = find('#credential-rows').textContent;
     for (const old of findAll('[data-fresh]')) {
       const next = fresh.getElementById(old.id);
       // Nothing moves under the hand of a person who is choosing.
       if (next && !(old.matches('select') && old === document.activeElement)) {
         renew(old, next);
       }
+    }
+    if (find('#credential-rows').textContent !== known) {
+      forgetMade();
     }
     if (find('#journal-rows', fresh)?.children.length === 0) {
       journal.noteEmptied();
@@ -154,8 +169,11 @@ async function press(button) {
     complaint?.replaceChildren();
     button.closest('dialog')?.close();
     say(button.dataset.said);
-    if (button.dataset.then === 'journal') {
+    if (button.dataset.then) {
       journal.empty();
+    }
+    if (button.dataset.then === 'anew') {
+      forgetMade();
     }
   } catch (error) {
     if (complaint) {
@@ -274,6 +292,6 @@ find('#reset-ask').addEventListener('click', () => dialog.showModal());
 find('#reset-cancel').addEventListener('click', () => dialog.close());
 
 document.documentElement.classList.add('live');
-journal = followJournal({ ask, refresh });
+journal = followJournal({ ask, refresh, inTurn });
 setInterval(refresh, REFRESH_MILLIS);
 document.addEventListener('visibilitychange', refresh);

@@ -1,9 +1,12 @@
 // The page at /_sandbox/, seen and used as a developer with a keyboard does.
 
 const assert = require('node:assert/strict');
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const readline = require('node:readline');
 const { LOOKS, api, launch, look, open, pressOn, tabTo, typeInto } = require('./watch.js');
 
-const { ACCESS_TOKEN, BASE_URL } = process.env;
+const { ACCESS_TOKEN, BASE_URL, SANDBOX } = process.env;
 const EVIL = '<img src=x onerror=alert(1)>';
 const MANY = 1200;
 
@@ -61,7 +64,7 @@ async function makeApp(page) {
   assert.ok((await row(page, 'app-rows', '/other').textContent()).includes('/back'));
 }
 
-async function makeToken(page) {
+async function makeToken(page, base = BASE_URL) {
   await pressOn(page, page.locator('summary', { hasText: 'Make a token' }));
   await pressOn(page, page.locator('[name=scopes][value=delete]'), 'Space');
   await pressOn(page, page.getByRole('button', { name: 'Make the token' }));
@@ -71,12 +74,12 @@ async function makeToken(page) {
   await pressOn(page, page.getByRole('button', { name: 'Copy the new token' }));
   await page.locator('#said', { hasText: 'Copied' }).waitFor();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), token);
-  assert.equal((await api('GET', '/me', { token })).status, 200);
-  const { scope } = await (await api('GET', '/oauth/verify', { token })).json();
+  assert.equal((await api('GET', '/me', { base, token })).status, 200);
+  const { scope } = await (await api('GET', '/oauth/verify', { base, token })).json();
   assert.ok(scope.includes('edit') && !scope.includes('delete'), scope);
   await pressOn(page, page.getByRole('button', { name: /^Revoke token/ }).first());
   await row(page, 'token-rows', 'revoked').waitFor();
-  assert.equal((await api('GET', '/me', { token })).status, 401);
+  assert.equal((await api('GET', '/me', { base, token })).status, 401);
 }
 
 async function changePlan(page) {
@@ -288,6 +291,93 @@ async function haste(browser) {
   await context.close();
 }
 
+// A sandbox of its own, which can be ended, and begun anew at the same address.
+async function startSandbox(port = 0) {
+  const child = spawn(SANDBOX, ['--listen', `127.0.0.1:${port}`, '--json'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  const [line] = await Promise.race([once(readline.createInterface(child.stdout), 'line'), ended]);
+  const told = JSON.parse(line);
+  const get = (path) => fetch(told.base_url + path, { headers: { Authorization: `bearer ${told.access_token}` } });
+  const stop = () => { child.kill('SIGKILL'); return ended; };
+  return { ...told, get, stop };
+}
+
+// The connection breaks while a person reads, and comes back: to the same sandbox, then to another in its place.
+async function rejoin(browser) {
+  let sandbox = await startSandbox();
+  try {
+    const baseURL = sandbox.base_url;
+    const watched = await open(browser, LOOKS[0], { baseURL });
+    const { page, expected } = watched;
+    expected.push(/net::ERR_/);
+    await page.addInitScript(() => {
+      globalThis.EventSource = class extends EventSource {
+        constructor(address) {
+          super(address);
+          globalThis.source = this;
+        }
+      };
+    });
+    await page.goto('/_sandbox/');
+    await isLive(page);
+    for (const path of ['/me', '/videos/1', '/videos/2']) {
+      await sandbox.get(path);
+    }
+    const rows = page.locator('#journal-rows tr');
+    await rows.nth(2).locator('.status', { hasText: '200' }).waitFor();
+    await rows.first().locator('.status', { hasText: '404' }).waitFor();
+    await pressOn(page, rows.nth(1).locator('.opener'));
+    await pressOn(page, page.locator('#journal-pause'), 'Space');
+    const read = await page.locator('#journal-rows').innerText();
+    assert.match(read, /arrived/);
+
+    await page.evaluate(() => {
+      globalThis.source.close();
+      globalThis.source.dispatchEvent(new Event('error'));
+    });
+    await page.locator('#journal-state', { hasText: 'Connection lost' }).waitFor();
+    await sandbox.get('/videos/3');
+    await isLive(page);
+    await page.locator('#journal-note', { hasText: '1 more came since the pause' }).waitFor();
+    assert.equal(await page.locator('#journal-rows').innerText(), read);
+
+    await makeToken(page, baseURL);
+    const copy = page.getByRole('button', { name: 'Copy the access token' });
+    await tabTo(page, copy);
+    const held = await copy.elementHandle();
+    assert.equal((await fetch(`${baseURL}/_sandbox/reset`, { method: 'POST' })).status, 204);
+    await row(page, 'token-rows', 'revoked').waitFor({ state: 'detached' });
+    assert.ok(await held.evaluate((button) => button === document.activeElement));
+
+    await sandbox.stop();
+    await page.locator('#journal-state', { hasText: 'Connection lost' }).waitFor();
+    sandbox = await startSandbox(new URL(baseURL).port);
+    await sandbox.get('/tutorial');
+    await isLive(page);
+    const { client_id: id, client_secret: secret, access_token: token } = sandbox;
+    await page.locator('#credential-rows', { hasText: token }).waitFor();
+    const shown = await page.locator('#credential-rows').innerText();
+    assert.ok(shown.includes(id) && shown.includes(secret), shown);
+    assert.ok((await page.locator('#try-it').innerText()).includes(token));
+    assert.ok((await page.locator('#try-it a').getAttribute('href')).includes(id));
+    assert.equal(await page.locator('.made').isVisible(), false);
+    // The focus is where it was, on a button that copies what is good now.
+    await page.keyboard.press('Enter');
+    await page.locator('#said', { hasText: 'Copied' }).waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), token);
+
+    await page.locator('#journal-note', { hasText: '1 more came since the pause' }).waitFor();
+    assert.equal(await page.locator('#journal-rows').innerText(), read);
+    await look(watched, 'desk-paused');
+    await pressOn(page, page.locator('#journal-pause'), 'Space');
+    await rows.first().getByText('/tutorial').waitFor();
+    assert.equal(await rows.count(), 1);
+    await watched.context.close();
+  } finally {
+    await sandbox.stop();
+  }
+}
+
 async function main() {
   const browser = await launch();
   try {
@@ -299,6 +389,8 @@ async function main() {
     console.log('strain');
     await haste(browser);
     console.log('haste');
+    await rejoin(browser);
+    console.log('rejoin');
   } finally {
     await browser.close();
   }
