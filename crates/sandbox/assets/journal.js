@@ -19,7 +19,8 @@ function presentable(text) {
 }
 
 const query = (entry) => (entry.query ? `?${entry.query}` : '');
-const statusOf = (entry) => entry.status ?? (entry.settled ? 'cut' : '…');
+const statusOf = (entry) => entry.status ?? (entry.settled ? 'cut' : 'waiting');
+const unanswered = (entry) => (entry.settled ? 'never: the connection was cut' : 'not yet');
 const who = (entry) => entry.user ?? entry.app ?? '';
 const clock = (at) => {
   const date = new Date(at);
@@ -56,7 +57,7 @@ export function followJournal({ ask, refresh, inTurn }) {
     set('.millis', entry.millis ?? '');
     row.querySelector('.opener').setAttribute('aria-label', `${entry.number}: details`);
     row.querySelector('.status').dataset.class = String(statusOf(entry))[0];
-    row.querySelector('.tag').hidden = !entry.fault;
+    row.querySelector('.fault').hidden = !entry.fault;
   }
 
   function details(entry) {
@@ -81,7 +82,7 @@ export function followJournal({ ask, refresh, inTurn }) {
       list.append(pair);
     };
     add('arrived', entry.at);
-    add('answered', entry.answered_at && `${entry.answered_at}, after ${entry.millis} ms`);
+    add('answered', entry.answered_at ? `${entry.answered_at}, after ${entry.millis} ms` : unanswered(entry), entry.answered_at ? 'code' : 'span');
     add('path', entry.path);
     for (const [name, value] of new URLSearchParams(entry.query ?? '')) {
       add(`?${name}`, value);

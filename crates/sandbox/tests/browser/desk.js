@@ -163,6 +163,28 @@ async function readJournal(watched) {
   await page.waitForFunction((old) => document.querySelector('#journal-rows tr').textContent !== old, before);
 }
 
+// Whether a request that nobody has answered is still under way is told in words.
+async function tellWaitingFromCut(watched) {
+  const { page } = watched;
+  const newest = page.locator('#journal-rows tr.entry').first();
+  const { id } = await control('POST', 'faults', { route: 'GET /me', kind: 'hold' });
+  const held = api('GET', '/me');
+  await newest.locator('.status', { hasText: 'waiting' }).waitFor();
+  await pressOn(page, newest.locator('.opener'));
+  await page.locator('#journal-rows tr.details', { hasText: 'not yet' }).waitFor();
+  await look(watched, 'desk-waiting');
+  await control('DELETE', `faults/${id}`);
+  assert.equal((await held).status, 200);
+  await newest.locator('.status', { hasText: '200' }).waitFor();
+
+  await control('POST', 'faults', { route: 'GET /me', kind: 'cut' });
+  await assert.rejects(api('GET', '/me'));
+  await newest.locator('.status', { hasText: 'cut' }).waitFor();
+  assert.match(await newest.textContent(), /cut, fault: +cut/);
+  await pressOn(page, newest.locator('.opener'));
+  await page.locator('#journal-rows tr.details', { hasText: 'the connection was cut' }).waitFor();
+}
+
 async function reset(watched) {
   const { page } = watched;
   const dialog = page.locator('#reset-dialog');
@@ -191,6 +213,7 @@ async function use(browser, style) {
   await look(watched, 'desk');
   await breakThings(watched);
   await readJournal(watched);
+  await tellWaitingFromCut(watched);
   await leadVideo(page, video);
   await makeApp(page);
   await makeToken(page);

@@ -253,12 +253,17 @@ impl EntryRow {
             status: match (text(entry, "status"), entry.get("settled")) {
                 (status, _) if !status.is_empty() => status,
                 (_, Some(Value::Bool(true))) => "cut".to_owned(),
-                _ => "…".to_owned(),
+                _ => "waiting".to_owned(),
             },
             fault: text(entry, "fault"),
             who,
             millis: text(entry, "millis"),
         }
+    }
+
+    /// What a status is coloured by: its first character.
+    pub(super) fn class(&self) -> &str {
+        self.status.get(..1).unwrap_or_default()
     }
 }
 
