@@ -8,6 +8,7 @@ const { LOOKS, api, launch, look, open, pressOn, tabTo, typeInto } = require('./
 
 const { ACCESS_TOKEN, BASE_URL, SANDBOX } = process.env;
 const EVIL = '<img src=x onerror=alert(1)>';
+const LONG = 'https://app.example.com/a/rather/long/way/back/from/vimeo/to/where/one/came/from?with=a&query=too';
 const MANY = 1200;
 
 async function control(method, path, body) {
@@ -25,7 +26,7 @@ async function isLive(page) {
 // Something in every table, and something evil in every place that others fill.
 async function furnish() {
   await control('POST', 'reset');
-  await control('POST', 'apps', { name: EVIL, redirect_uris: ['http://localhost:8080/callback'] });
+  await control('POST', 'apps', { name: EVIL, redirect_uris: ['http://localhost:8080/callback', LONG] });
   await control('POST', 'users', { name: EVIL, plan: 'starter', quota: { periodic: { max: 1000000, used: 400000 } } });
   const headers = { 'User-Agent': EVIL, 'Content-Type': 'application/json', 'Tus-Resumable': '1.0.0' };
   const body = JSON.stringify({ name: EVIL, upload: { approach: 'tus', size: 2048 } });
@@ -185,6 +186,14 @@ async function tellWaitingFromCut(watched) {
   await page.locator('#journal-rows tr.details', { hasText: 'the connection was cut' }).waitFor();
 }
 
+// Nothing is cut off at the side where there is room for it, and the buttons beside the faults never are.
+async function fits(page, { viewport }) {
+  for (const part of await page.locator(viewport.width > 1000 ? '.scroll' : '.scroll.tight').all()) {
+    const [inner, outer] = await part.evaluate(({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth]);
+    assert.ok(inner <= outer, `${await part.getAttribute('aria-label')}: ${inner} in ${outer}`);
+  }
+}
+
 async function reset(watched) {
   const { page } = watched;
   const dialog = page.locator('#reset-dialog');
@@ -219,6 +228,7 @@ async function use(browser, style) {
   await makeToken(page);
   await changePlan(page);
   await look(watched, 'desk-made');
+  await fits(page, style);
   await page.setViewportSize({ width: 320, height: 640 });
   await look(watched, 'desk-smallest');
   await page.setViewportSize(style.viewport);
