@@ -19,7 +19,8 @@ function presentable(text) {
 }
 
 const query = (entry) => (entry.query ? `?${entry.query}` : '');
-const statusOf = (entry) => entry.status ?? (entry.settled ? 'cut' : '…');
+const statusOf = (entry) => entry.status ?? (entry.settled ? 'cut' : 'waiting');
+const unanswered = (entry) => (entry.settled ? 'never: the connection was cut' : 'not yet');
 const who = (entry) => entry.user ?? entry.app ?? '';
 const clock = (at) => {
   const date = new Date(at);
@@ -31,11 +32,16 @@ const searched = (entry) =>
   [entry.number, entry.method, entry.path + query(entry), statusOf(entry), entry.fault, entry.user, entry.app, entry.user_agent]
     .join(' ').toLowerCase();
 
-export function followJournal({ ask, refresh }) {
+export function followJournal({ ask, refresh, inTurn }) {
   const entries = new Map();
   const rows = new Map();
   const opened = new Set();
-  const state = { words: [], paused: false, pausedAt: 0, due: false, refreshDue: false, loading: false, heard: [] };
+  const state = { words: [], due: false, refreshDue: false, loading: false, heard: [] };
+  // What was held when the journal was paused, which is what is shown until it goes on: also when the connection breaks,
+  // and when another sandbox has come since, which counts from 1 again.
+  let paused;
+  const readable = () => paused ?? entries;
+  const isIn = (known, entry) => known.get(entry.number)?.at === entry.at;
 
   // --- Showing ---
 
@@ -51,7 +57,7 @@ export function followJournal({ ask, refresh }) {
     set('.millis', entry.millis ?? '');
     row.querySelector('.opener').setAttribute('aria-label', `${entry.number}: details`);
     row.querySelector('.status').dataset.class = String(statusOf(entry))[0];
-    row.querySelector('.tag').hidden = !entry.fault;
+    row.querySelector('.fault').hidden = !entry.fault;
   }
 
   function details(entry) {
@@ -76,7 +82,7 @@ export function followJournal({ ask, refresh }) {
       list.append(pair);
     };
     add('arrived', entry.at);
-    add('answered', entry.answered_at && `${entry.answered_at}, after ${entry.millis} ms`);
+    add('answered', entry.answered_at ? `${entry.answered_at}, after ${entry.millis} ms` : unanswered(entry), entry.answered_at ? 'code' : 'span');
     add('path', entry.path);
     for (const [name, value] of new URLSearchParams(entry.query ?? '')) {
       add(`?${name}`, value);
@@ -113,7 +119,7 @@ export function followJournal({ ask, refresh }) {
     if (!opened.delete(number)) {
       opened.add(number);
     }
-    unfold(rows.get(number), entries.get(number));
+    unfold(rows.get(number), readable().get(number));
     show();
   }
 
@@ -135,12 +141,9 @@ export function followJournal({ ask, refresh }) {
 
   function wanted() {
     const found = [];
-    const numbers = [...entries.keys()].sort((one, other) => other - one);
+    const numbers = [...readable().keys()].sort((one, other) => other - one);
     for (const number of numbers) {
-      const entry = entries.get(number);
-      if (state.paused && number > state.pausedAt) {
-        continue;
-      }
+      const entry = readable().get(number);
       if (state.words.every((word) => entry.searched.includes(word))) {
         found.push(entry);
         if (found.length === SHOWN_MAX) {
@@ -179,10 +182,11 @@ export function followJournal({ ask, refresh }) {
   }
 
   function note(shown) {
-    const waiting = state.paused ? [...entries.keys()].filter((number) => number > state.pausedAt).length : 0;
-    const first = entries.size === 0
-      ? 'Nothing was asked yet.'
-      : `${shown === SHOWN_MAX ? `The newest ${SHOWN_MAX}` : shown} of ${entries.size} ${state.words.length > 0 ? 'match and ' : ''}are shown.`;
+    const waiting = paused ? [...entries.values()].filter((entry) => !isIn(paused, entry)).length : 0;
+    const { size } = readable();
+    const first = size === 0
+      ? `Nothing was asked ${paused ? 'before the pause' : 'yet'}.`
+      : `${shown === SHOWN_MAX ? `The newest ${SHOWN_MAX}` : shown} of ${size} ${state.words.length > 0 ? 'match and ' : ''}are shown.`;
     const link = part('journal-note').querySelector('a');
     part('journal-note').replaceChildren(`${first} ${waiting > 0 ? `${waiting} more came since the pause. ` : ''}The journal keeps 10,000: `, link, '.');
   }
@@ -200,6 +204,9 @@ export function followJournal({ ask, refresh }) {
     entry.isNew = true;
     entry.searched = searched(entry);
     entries.set(entry.number, entry);
+    if (paused && isIn(paused, entry)) {
+      paused.set(entry.number, entry);
+    }
     if (entries.size > HELD_MAX) {
       entries.delete(entries.keys().next().value);
     }
@@ -210,27 +217,39 @@ export function followJournal({ ask, refresh }) {
     for (const known of [entries, rows, opened]) {
       known.clear();
     }
-    part('journal-rows').replaceChildren();
-    state.pausedAt = 0;
+    paused &&= new Map();
     later();
   }
 
+  // Forgets the rows of requests that are held no more, or whose number is another's now.
+  function forget(before) {
+    for (const entry of before.values()) {
+      if (!isIn(readable(), entry)) {
+        rows.delete(entry.number);
+        opened.delete(entry.number);
+      }
+    }
+  }
+
   // Reads what the sandbox holds, in the place of what was held here.
-  async function load() {
+  const load = inTurn(async () => {
     try {
       state.heard = [];
       state.loading = true;
       const { requests } = await ask('GET', `/_sandbox/journal?limit=${LOADED_MAX}`);
-      clear();
+      const before = new Map(entries);
+      entries.clear();
       requests.forEach(hold);
       // What came while that was on its way.
       state.heard.forEach(hold);
+      forget(before);
+      later();
     } catch {
       // Then the connection is lost again, and what brings it back loads.
     } finally {
       state.loading = false;
     }
-  }
+  });
 
   function said(name, text) {
     part('journal-state').dataset.state = name;
@@ -257,6 +276,7 @@ export function followJournal({ ask, refresh }) {
       said('live', 'Live');
       // Whatever was missed is in there, also after another sandbox has taken the place of the first.
       load();
+      refresh();
     });
     source.addEventListener('error', () => {
       said('lost', 'Connection lost, trying again…');
@@ -271,9 +291,10 @@ export function followJournal({ ask, refresh }) {
     later();
   });
   part('journal-pause').addEventListener('click', ({ currentTarget }) => {
-    state.paused = !state.paused;
-    state.pausedAt = Math.max(0, ...entries.keys());
-    currentTarget.setAttribute('aria-pressed', String(state.paused));
+    const before = paused;
+    paused = paused ? undefined : new Map(entries);
+    forget(before ?? new Map());
+    currentTarget.setAttribute('aria-pressed', String(Boolean(paused)));
     later();
   });
   listen();
@@ -282,7 +303,7 @@ export function followJournal({ ask, refresh }) {
     empty: clear,
     // Somebody else has emptied it.
     noteEmptied() {
-      if (entries.size > 0 && !state.paused) {
+      if (entries.size > 0) {
         load();
       }
     },

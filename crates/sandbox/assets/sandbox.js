@@ -84,17 +84,44 @@ function focusables(root) {
   return findAll('button, a, input, select', root);
 }
 
-let journal;
-let refreshing = false;
+// One run at a time. Whoever asks during a run waits for another one, which begins after it, and so sees what they did.
+function inTurn(run) {
+  let running;
+  let next;
+  return function ask() {
+    if (!running) {
+      running = run().finally(() => { running = undefined; });
+      return running;
+    }
+    next ??= running.then(() => {
+      next = undefined;
+      return ask();
+    });
+    return next;
+  };
+}
 
-async function refresh() {
-  if (refreshing || document.hidden) {
+// What was made in a sandbox that is gone, and is shown only once, opens nothing any more.
+function forgetMade() {
+  for (const made of findAll('.made')) {
+    const hadFocus = made.contains(document.activeElement);
+    made.hidden = true;
+    if (hadFocus) {
+      find('h2', made.closest('section')).focus();
+    }
+  }
+}
+
+let journal;
+
+const refresh = inTurn(async () => {
+  if (document.hidden) {
     return;
   }
-  refreshing = true;
   try {
     const reply = await fetch('/_sandbox/', { headers: { Accept: 'text/html' } });
     const fresh = new DOMParser().parseFromString(await reply.text(), 'text/html');
+    const known = find('#credential-rows').textContent;
     for (const old of findAll('[data-fresh]')) {
       const next = fresh.getElementById(old.id);
       // Nothing moves under the hand of a person who is choosing.
@@ -102,15 +129,16 @@ async function refresh() {
         renew(old, next);
       }
     }
+    if (find('#credential-rows').textContent !== known) {
+      forgetMade();
+    }
     if (find('#journal-rows', fresh)?.children.length === 0) {
       journal.noteEmptied();
     }
   } catch {
     // The journal says that the connection is lost; the next refresh finds it again.
-  } finally {
-    refreshing = false;
   }
-}
+});
 
 // --- Buttons and forms ---
 
@@ -120,8 +148,15 @@ function control(template, path = '') {
   return { method, path: rest.join(' ').replace('{uri}', path) };
 }
 
+// What was pressed or sent and is not done: a second press in haste does nothing.
+const underWay = new WeakSet();
+
 // A button that is a control.
 async function press(button) {
+  if (underWay.has(button)) {
+    return;
+  }
+  underWay.add(button);
   const { method, path } = control(button.dataset.control);
   const complaint = document.getElementById(button.dataset.complaints);
   const body = button.dataset.body && JSON.parse(button.dataset.body);
@@ -134,8 +169,11 @@ async function press(button) {
     complaint?.replaceChildren();
     button.closest('dialog')?.close();
     say(button.dataset.said);
-    if (button.dataset.then === 'journal') {
+    if (button.dataset.then) {
       journal.empty();
+    }
+    if (button.dataset.then === 'anew') {
+      forgetMade();
     }
   } catch (error) {
     if (complaint) {
@@ -144,11 +182,13 @@ async function press(button) {
       say(error.message, 'wrong');
     }
   }
+  // Not before it shows what it does now: a switch pressed twice is to be off again, not on twice.
   await refresh();
+  underWay.delete(button);
 }
 
 // What a form says, as the JSON that its control takes. Fields left empty are left out.
-function readForm(form) {
+async function readForm(form) {
   const body = {};
   let path = '';
   for (const field of findAll('[name], [data-as]', form)) {
@@ -158,11 +198,12 @@ function readForm(form) {
       body[name] = field.checked;
     } else if (as === 'each') {
       body[name] = [...(body[name] ?? []), ...(field.checked ? [value] : [])];
-    } else if (as === 'path' || as === 'app') {
+    } else if (as === 'path') {
       path = value;
     } else if (as === 'another') {
-      const { uris } = find('[data-as=app]', form).selectedOptions[0].dataset;
-      body[name] = [...JSON.parse(uris), text];
+      // The control takes the whole list, so that is asked for now: what the page shows may be older than the last change.
+      const { apps } = await ask('GET', '/_sandbox/apps');
+      body[name] = [...(apps.find((app) => app.uri === path)?.[name] ?? []), text];
     } else if (as === 'maybe') {
       body[name] = text || null;
     } else if (as === 'json') {
@@ -196,10 +237,14 @@ function readMembers(text) {
 }
 
 async function submit(form) {
+  if (underWay.has(form)) {
+    return;
+  }
+  underWay.add(form);
   const complaint = find('.complaint', form);
   complaint.textContent = '';
   try {
-    const { body, path: uri } = readForm(form);
+    const { body, path: uri } = await readForm(form);
     const { method, path } = control(form.dataset.control, uri);
     const answer = await ask(method, path, body);
     say(form.dataset.said);
@@ -213,6 +258,8 @@ async function submit(form) {
     }
   } catch (error) {
     complaint.textContent = error.message;
+  } finally {
+    underWay.delete(form);
   }
   await refresh();
 }
@@ -245,6 +292,6 @@ find('#reset-ask').addEventListener('click', () => dialog.showModal());
 find('#reset-cancel').addEventListener('click', () => dialog.close());
 
 document.documentElement.classList.add('live');
-journal = followJournal({ ask, refresh });
+journal = followJournal({ ask, refresh, inTurn });
 setInterval(refresh, REFRESH_MILLIS);
 document.addEventListener('visibilitychange', refresh);

@@ -1,10 +1,14 @@
 // The page at /_sandbox/, seen and used as a developer with a keyboard does.
 
 const assert = require('node:assert/strict');
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const readline = require('node:readline');
 const { LOOKS, api, launch, look, open, pressOn, tabTo, typeInto } = require('./watch.js');
 
-const { ACCESS_TOKEN, BASE_URL } = process.env;
+const { ACCESS_TOKEN, BASE_URL, SANDBOX } = process.env;
 const EVIL = '<img src=x onerror=alert(1)>';
+const LONG = 'https://app.example.com/a/rather/long/way/back/from/vimeo/to/where/one/came/from?with=a&query=too';
 const MANY = 1200;
 
 async function control(method, path, body) {
@@ -22,7 +26,7 @@ async function isLive(page) {
 // Something in every table, and something evil in every place that others fill.
 async function furnish() {
   await control('POST', 'reset');
-  await control('POST', 'apps', { name: EVIL, redirect_uris: ['http://localhost:8080/callback'] });
+  await control('POST', 'apps', { name: EVIL, redirect_uris: ['http://localhost:8080/callback', LONG] });
   await control('POST', 'users', { name: EVIL, plan: 'starter', quota: { periodic: { max: 1000000, used: 400000 } } });
   const headers = { 'User-Agent': EVIL, 'Content-Type': 'application/json', 'Tus-Resumable': '1.0.0' };
   const body = JSON.stringify({ name: EVIL, upload: { approach: 'tus', size: 2048 } });
@@ -61,7 +65,7 @@ async function makeApp(page) {
   assert.ok((await row(page, 'app-rows', '/other').textContent()).includes('/back'));
 }
 
-async function makeToken(page) {
+async function makeToken(page, base = BASE_URL) {
   await pressOn(page, page.locator('summary', { hasText: 'Make a token' }));
   await pressOn(page, page.locator('[name=scopes][value=delete]'), 'Space');
   await pressOn(page, page.getByRole('button', { name: 'Make the token' }));
@@ -71,12 +75,12 @@ async function makeToken(page) {
   await pressOn(page, page.getByRole('button', { name: 'Copy the new token' }));
   await page.locator('#said', { hasText: 'Copied' }).waitFor();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), token);
-  assert.equal((await api('GET', '/me', { token })).status, 200);
-  const { scope } = await (await api('GET', '/oauth/verify', { token })).json();
+  assert.equal((await api('GET', '/me', { base, token })).status, 200);
+  const { scope } = await (await api('GET', '/oauth/verify', { base, token })).json();
   assert.ok(scope.includes('edit') && !scope.includes('delete'), scope);
   await pressOn(page, page.getByRole('button', { name: /^Revoke token/ }).first());
   await row(page, 'token-rows', 'revoked').waitFor();
-  assert.equal((await api('GET', '/me', { token })).status, 401);
+  assert.equal((await api('GET', '/me', { base, token })).status, 401);
 }
 
 async function changePlan(page) {
@@ -160,6 +164,36 @@ async function readJournal(watched) {
   await page.waitForFunction((old) => document.querySelector('#journal-rows tr').textContent !== old, before);
 }
 
+// Whether a request that nobody has answered is still under way is told in words.
+async function tellWaitingFromCut(watched) {
+  const { page } = watched;
+  const newest = page.locator('#journal-rows tr.entry').first();
+  const { id } = await control('POST', 'faults', { route: 'GET /me', kind: 'hold' });
+  const held = api('GET', '/me');
+  await newest.locator('.status', { hasText: 'waiting' }).waitFor();
+  await pressOn(page, newest.locator('.opener'));
+  await page.locator('#journal-rows tr.details', { hasText: 'not yet' }).waitFor();
+  await look(watched, 'desk-waiting');
+  await control('DELETE', `faults/${id}`);
+  assert.equal((await held).status, 200);
+  await newest.locator('.status', { hasText: '200' }).waitFor();
+
+  await control('POST', 'faults', { route: 'GET /me', kind: 'cut' });
+  await assert.rejects(api('GET', '/me'));
+  await newest.locator('.status', { hasText: 'cut' }).waitFor();
+  assert.match(await newest.textContent(), /cut, fault: +cut/);
+  await pressOn(page, newest.locator('.opener'));
+  await page.locator('#journal-rows tr.details', { hasText: 'the connection was cut' }).waitFor();
+}
+
+// Nothing is cut off at the side where there is room for it, and the buttons beside the faults never are.
+async function fits(page, { viewport }) {
+  for (const part of await page.locator(viewport.width > 1000 ? '.scroll' : '.scroll.tight').all()) {
+    const [inner, outer] = await part.evaluate(({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth]);
+    assert.ok(inner <= outer, `${await part.getAttribute('aria-label')}: ${inner} in ${outer}`);
+  }
+}
+
 async function reset(watched) {
   const { page } = watched;
   const dialog = page.locator('#reset-dialog');
@@ -188,11 +222,13 @@ async function use(browser, style) {
   await look(watched, 'desk');
   await breakThings(watched);
   await readJournal(watched);
+  await tellWaitingFromCut(watched);
   await leadVideo(page, video);
   await makeApp(page);
   await makeToken(page);
   await changePlan(page);
   await look(watched, 'desk-made');
+  await fits(page, style);
   await page.setViewportSize({ width: 320, height: 640 });
   await look(watched, 'desk-smallest');
   await page.setViewportSize(style.viewport);
@@ -242,6 +278,139 @@ async function strain(browser) {
   await bare.context.close();
 }
 
+// What is done while the page waits for news that are older is neither lost nor shown late.
+async function haste(browser) {
+  await control('POST', 'reset');
+  const { page, context } = await open(browser, LOOKS[0]);
+  // Nothing but what is done makes the page look again.
+  await page.addInitScript(() => { globalThis.setInterval = () => 0; });
+  await page.goto('/_sandbox/');
+  await isLive(page);
+  let release;
+  const released = new Promise((resolve) => { release = resolve; });
+  let ask;
+  const asked = new Promise((resolve) => { ask = resolve; });
+  let held = false;
+  await page.route('**/_sandbox/', async (route) => {
+    if (held) {
+      await route.continue();
+      return;
+    }
+    held = true;
+    const response = await route.fetch();
+    ask();
+    await released;
+    await route.fulfill({ response });
+  });
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await asked;
+
+  await pressOn(page, page.locator('summary', { hasText: 'Add a redirect URI' }));
+  await tabTo(page, page.locator('#uri-new'));
+  for (const uri of ['http://localhost:9000/one', 'http://localhost:9000/two']) {
+    await page.keyboard.type(uri);
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelector('#uri-new').value === '');
+  }
+  const { apps } = await control('GET', 'apps');
+  assert.deepEqual(apps[0].redirect_uris.slice(-2), ['http://localhost:9000/one', 'http://localhost:9000/two']);
+  release();
+  await row(page, 'app-rows', '/two').waitFor();
+
+  await page.getByRole('button', { name: 'Vimeo is down' }).evaluate((button) => { button.click(); button.click(); });
+  await page.locator('button[aria-pressed=true]', { hasText: 'Vimeo is down' }).waitFor();
+  assert.equal((await control('GET', 'faults')).faults.length, 1);
+  await control('DELETE', 'faults');
+  await context.close();
+}
+
+// A sandbox of its own, which can be ended, and begun anew at the same address.
+async function startSandbox(port = 0) {
+  const child = spawn(SANDBOX, ['--listen', `127.0.0.1:${port}`, '--json'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  const [line] = await Promise.race([once(readline.createInterface(child.stdout), 'line'), ended]);
+  const told = JSON.parse(line);
+  const get = (path) => fetch(told.base_url + path, { headers: { Authorization: `bearer ${told.access_token}` } });
+  const stop = () => { child.kill('SIGKILL'); return ended; };
+  return { ...told, get, stop };
+}
+
+// The connection breaks while a person reads, and comes back: to the same sandbox, then to another in its place.
+async function rejoin(browser) {
+  let sandbox = await startSandbox();
+  try {
+    const baseURL = sandbox.base_url;
+    const watched = await open(browser, LOOKS[0], { baseURL });
+    const { page, expected } = watched;
+    expected.push(/net::ERR_/);
+    await page.addInitScript(() => {
+      globalThis.EventSource = class extends EventSource {
+        constructor(address) {
+          super(address);
+          globalThis.source = this;
+        }
+      };
+    });
+    await page.goto('/_sandbox/');
+    await isLive(page);
+    for (const path of ['/me', '/videos/1', '/videos/2']) {
+      await sandbox.get(path);
+    }
+    const rows = page.locator('#journal-rows tr');
+    await rows.nth(2).locator('.status', { hasText: '200' }).waitFor();
+    await rows.first().locator('.status', { hasText: '404' }).waitFor();
+    await pressOn(page, rows.nth(1).locator('.opener'));
+    await pressOn(page, page.locator('#journal-pause'), 'Space');
+    const read = await page.locator('#journal-rows').innerText();
+    assert.match(read, /arrived/);
+
+    await page.evaluate(() => {
+      globalThis.source.close();
+      globalThis.source.dispatchEvent(new Event('error'));
+    });
+    await page.locator('#journal-state', { hasText: 'Connection lost' }).waitFor();
+    await sandbox.get('/videos/3');
+    await isLive(page);
+    await page.locator('#journal-note', { hasText: '1 more came since the pause' }).waitFor();
+    assert.equal(await page.locator('#journal-rows').innerText(), read);
+
+    await makeToken(page, baseURL);
+    const copy = page.getByRole('button', { name: 'Copy the access token' });
+    await tabTo(page, copy);
+    const held = await copy.elementHandle();
+    assert.equal((await fetch(`${baseURL}/_sandbox/reset`, { method: 'POST' })).status, 204);
+    await row(page, 'token-rows', 'revoked').waitFor({ state: 'detached' });
+    assert.ok(await held.evaluate((button) => button === document.activeElement));
+
+    await sandbox.stop();
+    await page.locator('#journal-state', { hasText: 'Connection lost' }).waitFor();
+    sandbox = await startSandbox(new URL(baseURL).port);
+    await sandbox.get('/tutorial');
+    await isLive(page);
+    const { client_id: id, client_secret: secret, access_token: token } = sandbox;
+    await page.locator('#credential-rows', { hasText: token }).waitFor();
+    const shown = await page.locator('#credential-rows').innerText();
+    assert.ok(shown.includes(id) && shown.includes(secret), shown);
+    assert.ok((await page.locator('#try-it').innerText()).includes(token));
+    assert.ok((await page.locator('#try-it a').getAttribute('href')).includes(id));
+    assert.equal(await page.locator('.made').isVisible(), false);
+    // The focus is where it was, on a button that copies what is good now.
+    await page.keyboard.press('Enter');
+    await page.locator('#said', { hasText: 'Copied' }).waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), token);
+
+    await page.locator('#journal-note', { hasText: '1 more came since the pause' }).waitFor();
+    assert.equal(await page.locator('#journal-rows').innerText(), read);
+    await look(watched, 'desk-paused');
+    await pressOn(page, page.locator('#journal-pause'), 'Space');
+    await rows.first().getByText('/tutorial').waitFor();
+    assert.equal(await rows.count(), 1);
+    await watched.context.close();
+  } finally {
+    await sandbox.stop();
+  }
+}
+
 async function main() {
   const browser = await launch();
   try {
@@ -251,6 +420,10 @@ async function main() {
     }
     await strain(browser);
     console.log('strain');
+    await haste(browser);
+    console.log('haste');
+    await rejoin(browser);
+    console.log('rejoin');
   } finally {
     await browser.close();
   }

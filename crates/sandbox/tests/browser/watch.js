@@ -31,7 +31,8 @@ async function open(browser, look, more = {}) {
   const context = await browser.newContext({
     colorScheme: look.colorScheme, viewport: look.viewport, reducedMotion: 'reduce', baseURL: BASE_URL, ...more,
   });
-  await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: BASE_URL });
+  const own = more.baseURL ?? BASE_URL;
+  await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: own });
   const page = await context.newPage();
   const wrong = [];
   // Texts of console messages that the test itself has ordered.
@@ -45,7 +46,7 @@ async function open(browser, look, more = {}) {
   page.on('dialog', (dialog) => { wrong.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
   page.on('request', (request) => {
     const { origin } = new URL(request.url());
-    if (origin !== BASE_URL && !request.isNavigationRequest()) {
+    if (origin !== own && !request.isNavigationRequest()) {
       wrong.push(`request elsewhere: ${request.url()}`);
     }
   });
@@ -97,8 +98,8 @@ async function typeInto(page, locator, text) {
   await page.keyboard.type(text);
 }
 
-async function api(method, target, { token = process.env.ACCESS_TOKEN, headers = {}, body } = {}) {
-  return fetch(`${BASE_URL}${target}`, {
+async function api(method, target, { base = BASE_URL, token = process.env.ACCESS_TOKEN, headers = {}, body } = {}) {
+  return fetch(base + target, {
     method, body, headers: { Authorization: `bearer ${token}`, Accept: 'application/vnd.vimeo.*+json;version=3.4', ...headers },
   });
 }

@@ -16,7 +16,7 @@ async fn the_consent_page_is_used_with_a_keyboard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_desk_is_used_with_a_keyboard() {
-    see("desk.js", "light\ndark\nlight-narrow\ndark-narrow\nstrain\n").await;
+    see("desk.js", "light\ndark\nlight-narrow\ndark-narrow\nstrain\nhaste\nrejoin\n").await;
 }
 
 /// Runs a script beside a sandbox of its own. It checks what it sees, and says how far it came.
@@ -33,6 +33,7 @@ async fn see(script: &str, steps: &str) {
         .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(script))
         .env("NODE_PATH", packages)
         .env("CHROMIUM", CHROMIUM)
+        .env("SANDBOX", env!("CARGO_BIN_EXE_vimeo-sandbox"))
         .env("BASE_URL", &desk.running.base_url)
         .env("CLIENT_ID", &desk.running.client_id)
         .env("ACCESS_TOKEN", &desk.running.access_token)

@@ -152,7 +152,11 @@ async fn a_request_that_was_cut_is_told_from_one_that_waits() {
     assert_eq!(desk.receive("GET", "/me", &[], b"").await.unwrap(), b"");
     let entries = desk.journal().await;
     assert_eq!((&entries[0]["status"], &entries[0]["settled"]), (&Value::Null, &json!(true)));
-    assert!(page(&desk).await.text().contains("<td>cut <span class=\"tag bad\">cut</span></td>"));
+    let text = page(&desk).await.text();
+    assert!(
+        text.contains("data-class=\"c\">cut</span><span class=\"visually-hidden\">, fault: </span>"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

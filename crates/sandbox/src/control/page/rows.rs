@@ -22,8 +22,6 @@ pub(super) struct AppRow {
     pub(super) client_id: String,
     pub(super) client_secret: String,
     pub(super) redirect_uris: Vec<String>,
-    /// All of them as they are, for the script that adds one.
-    pub(super) uris_json: String,
     pub(super) is_guest: bool,
 }
 
@@ -45,7 +43,6 @@ impl AppRow {
                 .iter()
                 .map(|uri| presentable(uri, PATH_CHARACTERS_MAX))
                 .collect(),
-            uris_json: json!(app.redirect_uris).to_string(),
             is_guest: app.is_guest,
         }
     }
@@ -259,12 +256,17 @@ impl EntryRow {
             status: match (text(entry, "status"), entry.get("settled")) {
                 (status, _) if !status.is_empty() => status,
                 (_, Some(Value::Bool(true))) => "cut".to_owned(),
-                _ => "…".to_owned(),
+                _ => "waiting".to_owned(),
             },
             fault: text(entry, "fault"),
             who,
             millis: text(entry, "millis"),
         }
+    }
+
+    /// What a status is coloured by: its first character.
+    pub(super) fn class(&self) -> &str {
+        self.status.get(..1).unwrap_or_default()
     }
 }
 
