@@ -211,3 +211,23 @@ async fn web_pages_of_other_origins_change_nothing() {
         assert_eq!(reply.status, status, "{headers}");
     }
 }
+
+#[tokio::test]
+async fn every_form_of_a_quota_is_told_in_words() {
+    let desk = Desk::strict().await;
+    for (quota, words) in [
+        (json!({"lifetime": {"max": 2048, "used": 1024}}), "1 KiB of 2 KiB"),
+        (
+            json!({"unit": "count", "periodic": {"max": 9, "used": 2}, "period": "month"}),
+            "2 of 9 videos a month",
+        ),
+        (json!({"lifetime": {"max": null, "used": 1024}}), "1 KiB, without an end"),
+        (json!({"unit": "count", "lifetime": {"max": null}}), "0 videos, without an end"),
+        (Value::Null, "nothing known"),
+    ] {
+        desk.change_owner(json!({"quota": quota})).await;
+        let text = page(&desk).await.text();
+        assert!(text.contains(words), "{words}");
+        assert_eq!(text.contains("<meter"), words.contains(" of "), "{words}");
+    }
+}

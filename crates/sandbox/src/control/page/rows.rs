@@ -86,7 +86,8 @@ pub(super) struct UserRow {
 
 pub(super) struct QuotaRow {
     pub(super) used: u64,
-    pub(super) max: u64,
+    /// Absent where there is no end to it.
+    pub(super) max: Option<u64>,
     pub(super) text: String,
 }
 
@@ -106,15 +107,16 @@ impl UserRow {
 impl QuotaRow {
     fn of(quota: &Value, kind: &str) -> Option<Self> {
         let numbers = quota.get(kind)?;
-        let (used, max) = (numbers.get("used")?.as_u64()?, numbers.get("max")?.as_u64()?);
+        let (used, max) = (numbers.get("used")?.as_u64()?, numbers.get("max")?.as_u64());
         let each = match text(numbers, "period").as_str() {
             "" => String::new(),
             period => format!(" a {period}"),
         };
-        let text = if text(numbers, "unit") == "video_count" {
-            format!("{used} of {max} videos{each}")
-        } else {
-            format!("{} of {}{each}", size(used), size(max))
+        let text = match (max, text(numbers, "unit") == "video_count") {
+            (Some(max), true) => format!("{used} of {max} videos{each}"),
+            (Some(max), false) => format!("{} of {}{each}", size(used), size(max)),
+            (None, true) => format!("{used} videos, without an end"),
+            (None, false) => format!("{}, without an end", size(used)),
         };
         Some(Self { used, max, text })
     }
