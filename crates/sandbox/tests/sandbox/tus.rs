@@ -336,28 +336,37 @@ async fn a_reset_spares_what_was_made_after_it() {
     let options = Options { bytes_directory: Some(directory.path().to_owned()), ..Options::default() };
     let desk = Desk::with(options).await;
     let bytes = pattern(40);
-    // Uploads that are made and sent while everything is put back, again and again: each is there with all of its bytes,
-    // or it is gone with everything that it had.
-    for _ in 0..100 {
-        let upload = async {
-            let made = desk.make_tus(40).await;
-            (made.number, desk.patch(&made.path, 0, &bytes).await.status, desk.head(&made.path).await.status)
-        };
-        let reset = async {
-            tokio::task::yield_now().await;
-            desk.control("POST", "reset", &Value::Null).await
-        };
-        let ((number, sent, told), reset) = tokio::join!(upload, reset);
-        assert_eq!(reset.status, 204);
-        assert!(matches!((sent, told), (204, 200 | 404) | (404, 404)), "{sent} {told}");
-        let kept = desk.control("GET", &format!("videos/{number}/bytes"), &Value::Null).await;
-        let files = fs::read_dir(directory.path()).unwrap().count() - 1;
-        if told == 200 {
-            assert!(kept.status == 200 && kept.body == bytes, "{}", kept.status);
-            assert_eq!(files, 1);
-        } else {
-            assert_eq!((kept.status, files), (404, 0));
+    let upload = async || {
+        let made = desk.make_tus(40).await;
+        let sent = desk.patch(&made.path, 0, &bytes).await.status;
+        (made, sent)
+    };
+    for _ in 0..10 {
+        // So many that it takes a while to clear them away, and so many numbers that come again.
+        for _ in 0..60 {
+            assert_eq!(upload().await.1, 204);
         }
+        let hammer = async {
+            let mut made = Vec::new();
+            for _ in 0..8 {
+                made.push(upload().await);
+            }
+            made
+        };
+        let (reset, made) = tokio::join!(desk.control("POST", "reset", &Value::Null), hammer);
+        assert_eq!(reset.status, 204);
+        // Each is there with all of its bytes, or it is gone with everything that it had.
+        let mut live = 0;
+        for (made, sent) in made {
+            if desk.head(&made.path).await.status == 404 {
+                continue;
+            }
+            live += 1;
+            assert_eq!(sent, 204);
+            let kept = desk.control("GET", &format!("videos/{}/bytes", made.number), &Value::Null).await;
+            assert!(kept.status == 200 && kept.body == bytes, "{}", kept.status);
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count() - 1, live);
         assert_eq!(desk.control("POST", "reset", &Value::Null).await.status, 204);
     }
 }
