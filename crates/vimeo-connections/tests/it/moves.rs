@@ -13,10 +13,12 @@ use seal::Randomness;
 use seal::envelope::SealedFor;
 use seal::keyring_file::{self, GroupAccess};
 
-use crate::harness::{ACCOUNT, Answer, COLLECTION, Service, Wish, World, binary, run, said};
+use crate::harness::{ACCOUNT, Answer, COLLECTION, Service, Wish, World, binary, finish, run, said};
 use crate::postgres::{Fault, Part, Postgres, Proxy, SharedPostgres, Stop, Version};
 
 const MANY: usize = 100_000;
+/// How long a command on so many may take before it is given up, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_mins(10);
 /// Enough that a move of them can be caught in the middle.
 const SOME: usize = 15_000;
 const DATABASE_URL: &str = "VIMEO_CONNECTIONS_DATABASE_URL";
@@ -136,12 +138,16 @@ impl Moving {
 }
 
 fn move_to(world: &World, to: &str) -> Output {
-    run(world.path(), &[], &["move", "--from", FROM, "--to", to])
+    let mut command = binary(world.path());
+    command.args(["move", "--from", FROM, "--to", to]);
+    finish(command, PATIENCE)
 }
 
 /// Runs a command on another database than the one that the world began with.
 fn on(world: &World, url: &str, arguments: &[&str]) -> (bool, String) {
-    let output = run(world.path(), &[(DATABASE_URL, url)], arguments);
+    let mut command = binary(world.path());
+    command.env(DATABASE_URL, url).args(arguments);
+    let output = finish(command, PATIENCE);
     (output.status.success(), said(&output))
 }
 
