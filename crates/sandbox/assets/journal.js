@@ -19,8 +19,14 @@ function presentable(text) {
 }
 
 const query = (entry) => (entry.query ? `?${entry.query}` : '');
-const statusOf = (entry) => entry.status ?? (entry.settled ? 'cut' : 'waiting');
-const unanswered = (entry) => (entry.settled ? 'never: the connection was cut' : 'not yet');
+function unansweredAs(entry, { left, cut, waiting }) {
+  if (entry.abandoned) return left;
+  return entry.settled ? cut : waiting;
+}
+const statusOf = (entry) => entry.status ?? unansweredAs(entry, { left: 'left', cut: 'cut', waiting: 'waiting' });
+const unanswered = (entry) => unansweredAs(entry, {
+  left: 'never: the client left before it was', cut: 'never: the connection was cut', waiting: 'not yet',
+});
 const who = (entry) => entry.user ?? entry.app ?? '';
 const clock = (at) => {
   const date = new Date(at);
@@ -271,6 +277,7 @@ export function followJournal({ ask, refresh, inTurn }) {
       }
     };
     source.addEventListener('arrived', hear);
+    source.addEventListener('abandoned', hear);
     source.addEventListener('settled', hear);
     source.addEventListener('open', () => {
       said('live', 'Live');

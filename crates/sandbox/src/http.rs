@@ -126,19 +126,11 @@ fn video_routes() -> Router<Arc<Desk>> {
 /// Journals a request, lets a fault befall it, and has it answered: apart from its connection, because what was asked
 /// is done also when its client has given up on the answer.
 async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    let stopping = desk.stopping.clone();
-    let work = attend_to_the_end(Arc::clone(&desk), request, next);
-    let task = desk.tasks.spawn(async move { stopping.run_until_cancelled(work).await });
-    task.await.ok().flatten().unwrap_or_else(|| Cut::Close.response())
-}
-
-async fn attend_to_the_end(desk: Arc<Desk>, request: Request, next: Next) -> Response {
     let now = desk.now();
     let (fault, over) = {
         let mut faults = desk.faults();
         (faults.take(request.method(), request.uri().path(), now), faults.over())
     };
-    let is_link = uploads::is_link(request.uri().path());
     let request_bytes = Arc::new(AtomicU64::new(0));
     let number = {
         let arrival = Arrival {
@@ -155,10 +147,39 @@ async fn attend_to_the_end(desk: Arc<Desk>, request: Request, next: Next) -> Res
     };
     let mut request = request.map(|body| Body::new(Counted::new(body, request_bytes)));
     request.extensions_mut().insert(EntryNumber(number));
-    let mut response = match fault {
-        Some(effect) => faults::perform(&effect, &desk, over, (request, next)).await,
-        None => answer(&desk, request, next).await,
+    let mut client = Client { desk: &desk, number, has_heard: false };
+    let (at_work, stopping) = (Arc::clone(&desk), desk.stopping.clone());
+    let work = async move {
+        let is_link = uploads::is_link(request.uri().path());
+        let response = match fault {
+            Some(effect) => faults::perform(&effect, &at_work, over, (request, next)).await,
+            None => answer(&at_work, request, next).await,
+        };
+        finish(&at_work, number, is_link, response).await
     };
+    let task = desk.tasks.spawn(async move { stopping.run_until_cancelled(work).await });
+    let response = task.await.ok().flatten();
+    client.has_heard = true;
+    response.unwrap_or_else(|| Cut::Close.response())
+}
+
+/// Who waits for an answer. Dropped before, it was given up.
+struct Client<'a> {
+    desk: &'a Desk,
+    number: u64,
+    has_heard: bool,
+}
+
+impl Drop for Client<'_> {
+    fn drop(&mut self) {
+        if !self.has_heard {
+            self.desk.journal().abandon(self.number);
+        }
+    }
+}
+
+/// Keeps what a request has changed, and enters how it ended.
+async fn finish(desk: &Desk, number: u64, is_link: bool, mut response: Response) -> Response {
     // What was answered is kept. An offset that could not be must not be told, because nobody may see it go back.
     if desk.save().await == Kept::InMemoryOnly && is_link && response.status().is_success() {
         response = uploads::not_kept();

@@ -73,6 +73,8 @@ struct Entry {
     request_bytes: Arc<AtomicU64>,
     status: Option<u16>,
     settled: Option<Settled>,
+    /// Whether its client left before it was answered.
+    is_abandoned: bool,
 }
 
 /// How a request came to its end.
@@ -126,6 +128,7 @@ impl Journal {
             request_bytes: Arc::clone(&arrival.request_bytes),
             status: None,
             settled: None,
+            is_abandoned: false,
         };
         self.teller.tell(entry.number, What::Arrived, || entry.to_json());
         self.entries.push_back(entry);
@@ -158,12 +161,21 @@ impl Journal {
         }
     }
 
-    /// Notes the status that a request was answered with, if it was.
+    /// Notes that nobody waits for the answer to a request any more.
+    pub(crate) fn abandon(&mut self, number: u64) {
+        let Some(index) = self.index(number) else { return };
+        let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.settled.is_none()) else { return };
+        entry.is_abandoned = true;
+        self.teller.tell(number, What::Abandoned, || entry.to_json());
+    }
+
+    /// Notes that a request is over, and the status that it was answered with, if it was.
     pub(crate) fn settle(&mut self, number: u64, status: Option<u16>, at: Timestamp) {
         let last_number = self.last_number;
         let Some(index) = self.index(number) else { return };
         let Some(entry) = self.entries.get_mut(index) else { return };
-        entry.status = status;
+        // What nobody waits for is not told.
+        entry.status = status.filter(|_| !entry.is_abandoned);
         entry.settled = Some(Settled { at, last_number });
         self.teller.tell(number, What::Settled, || entry.to_json());
     }
@@ -230,6 +242,7 @@ impl Entry {
                 ("number", json!(self.number)),
                 ("status", json!(self.status)),
                 ("settled", json!(self.settled.is_some())),
+                ("abandoned", json!(self.is_abandoned)),
                 ("answered_at", json!(answered.map(|settled| settled.at.to_string()))),
                 ("millis", json!(millis.map(|millis| i64::try_from(millis).unwrap_or(i64::MAX)))),
                 ("user", json!(self.asker.user)),

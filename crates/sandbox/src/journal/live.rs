@@ -22,6 +22,7 @@ pub(crate) struct Happening {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     Arrived,
+    Abandoned,
     Settled,
 }
 
@@ -29,6 +30,7 @@ impl What {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Arrived => "arrived",
+            Self::Abandoned => "abandoned",
             Self::Settled => "settled",
         }
     }

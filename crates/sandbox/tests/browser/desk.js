@@ -184,6 +184,15 @@ async function tellWaitingFromCut(watched) {
   assert.match(await newest.textContent(), /cut, fault: +cut/);
   await pressOn(page, newest.locator('.opener'));
   await page.locator('#journal-rows tr.details', { hasText: 'the connection was cut' }).waitFor();
+
+  const again = await control('POST', 'faults', { route: 'GET /me', kind: 'hold' });
+  const leaving = new AbortController();
+  const abandoned = api('GET', '/me', { signal: leaving.signal });
+  await newest.locator('.status', { hasText: 'waiting' }).waitFor();
+  leaving.abort();
+  await assert.rejects(abandoned);
+  await newest.locator('.status', { hasText: 'left' }).waitFor();
+  await control('DELETE', `faults/${again.id}`);
 }
 
 // Nothing is cut off at the side where there is room for it, and the buttons beside the faults never are.

@@ -98,9 +98,9 @@ async function typeInto(page, locator, text) {
   await page.keyboard.type(text);
 }
 
-async function api(method, target, { base = BASE_URL, token = process.env.ACCESS_TOKEN, headers = {}, body } = {}) {
+async function api(method, target, { base = BASE_URL, token = process.env.ACCESS_TOKEN, headers = {}, body, signal } = {}) {
   return fetch(base + target, {
-    method, body, headers: { Authorization: `bearer ${token}`, Accept: 'application/vnd.vimeo.*+json;version=3.4', ...headers },
+    method, body, signal, headers: { Authorization: `bearer ${token}`, Accept: 'application/vnd.vimeo.*+json;version=3.4', ...headers },
   });
 }
 

@@ -1,49 +1,28 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Reply, exchange, request};
-
-/// The program. It is ended with the test.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // What has ended already cannot be killed, which is as well.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(arguments: &[&str]) -> Program {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vimeo-sandbox"));
-    Program(command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-}
+use crate::program::{Serving, Spawned};
 
 /// What it says and how it ends, for one that ends by itself.
 fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
-    let mut program = start(arguments);
+    let mut program = Spawned::new(arguments.iter().copied());
     let (mut said, mut complained) = (String::new(), String::new());
-    program.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    program.0.stderr.take().unwrap().read_to_string(&mut complained).unwrap();
+    program.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    program.stderr.take().unwrap().read_to_string(&mut complained).unwrap();
     assert_eq!(said, "");
-    (program.0.wait().unwrap().code(), complained)
-}
-
-fn read_line(program: &mut Program) -> String {
-    let mut line = String::new();
-    BufReader::new(program.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    line
+    (program.wait().unwrap().code(), complained)
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn it_says_one_line_of_json_serves_and_stops_when_told() {
     for signal in ["-TERM", "-INT"] {
-        let mut program = start(&["--listen", "127.0.0.1:0", "--json"]);
-        let said: Value = serde_json::from_str(&read_line(&mut program)).unwrap();
+        let mut program = Spawned::new(["--listen", "127.0.0.1:0", "--json"]);
+        let said: Value = serde_json::from_str(&program.read_line()).unwrap();
         let members: Vec<&String> = said.as_object().unwrap().keys().collect();
         assert_eq!(members, ["base_url", "client_id", "client_secret", "access_token"]);
         let addr: SocketAddr =
@@ -52,19 +31,19 @@ async fn it_says_one_line_of_json_serves_and_stops_when_told() {
         let asked = request("GET", "/oauth/verify", &[("Authorization", &authorization)], b"");
         assert_eq!(Reply::read(&exchange(addr, &asked).await.unwrap()).status, 200);
 
-        let (id, mut rest) = (program.0.id().to_string(), String::new());
+        let (id, mut rest) = (program.id().to_string(), String::new());
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-        assert_eq!(program.0.wait().unwrap().code(), Some(0));
-        program.0.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
+        assert_eq!(program.wait().unwrap().code(), Some(0));
+        program.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");
     }
 }
 
 #[test]
 fn its_greeting_shows_the_credentials_and_the_controls() {
-    let mut program = start(&["--listen", "127.0.0.1:0", "--open"]);
+    let mut program = Spawned::new(["--listen", "127.0.0.1:0", "--open"]);
     let mut greeting = String::new();
-    let mut lines = BufReader::new(program.0.stdout.take().unwrap());
+    let mut lines = BufReader::new(program.stdout.take().unwrap());
     while !greeting.contains("Ctrl-C") {
         assert_ne!(lines.read_line(&mut greeting).unwrap(), 0, "{greeting}");
     }
@@ -151,12 +130,9 @@ async fn a_library_call_refuses_addresses_that_neighbours_can_reach() {
 #[tokio::test]
 async fn it_sends_users_back_to_the_redirect_uris_that_it_was_told() {
     let uris = ["http://localhost:5000/cb", "myapp://back"];
-    let mut program =
-        start(&["--listen", "127.0.0.1:0", "--json", "--redirect-uri", uris[0], "--redirect-uri", uris[1]]);
-    let said: Value = serde_json::from_str(&read_line(&mut program)).unwrap();
-    let addr = said["base_url"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
-    let apps = Reply::read(&exchange(addr, &request("GET", "/_sandbox/apps", &[], b"")).await.unwrap());
-    assert_eq!(apps.json()["apps"][0]["redirect_uris"], serde_json::json!(uris));
+    let serving =
+        Serving::start("127.0.0.1:0", &["--redirect-uri", uris[0], "--redirect-uri", uris[1]]).ok().unwrap();
+    assert_eq!(serving.show("apps").await["apps"][0]["redirect_uris"], json!(uris));
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! Vimeo's own clients, unmodified and only pointed at the sandbox, from the first token to the last deletion.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Reply, exchange, request};
+use crate::program::Serving;
 use crate::tools::{Program, node, python};
 
 const MIB: u64 = 1024 * 1024;
@@ -36,7 +34,7 @@ async fn vimeos_client_for_node_leads_a_video_through_its_life() {
 
 /// Runs a client beside a sandbox of its own. It checks what it gets, and says how far it came.
 async fn lead(mut client: Command, user_agent: &str) {
-    let sandbox = Process::start();
+    let sandbox = Serving::start("127.0.0.1:0", &[]).ok().unwrap();
     let folder = tempfile::tempdir().unwrap();
     client
         .env("BASE_URL", sandbox.said["base_url"].as_str().unwrap())
@@ -99,37 +97,4 @@ pub(crate) fn write(folder: &TempDir, name: &str, length: u64) -> PathBuf {
     bytes.truncate(usize::try_from(length).unwrap());
     std::fs::write(&path, bytes).unwrap();
     path
-}
-
-/// The sandbox as people run it.
-struct Process {
-    child: Child,
-    said: Value,
-    addr: SocketAddr,
-}
-
-impl Process {
-    fn start() -> Self {
-        let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_vimeo-sandbox")));
-        command.args(["--listen", "127.0.0.1:0", "--json"]).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
-        let addr = said["base_url"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
-        Self { child, said, addr }
-    }
-
-    /// What a control shows.
-    async fn show(&self, control: &str) -> Value {
-        let asked = request("GET", &format!("/_sandbox/{control}"), &[], b"");
-        Reply::read(&exchange(self.addr, &asked).await.unwrap()).json()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

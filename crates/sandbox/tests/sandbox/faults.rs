@@ -86,13 +86,18 @@ async fn what_an_abandoned_request_asked_for_is_done_and_settled() {
         desk.fault(json!({"route": "*", "kind": "hold"})).await;
         let body = format!("grant_type=client_credentials&padding={}", "x".repeat(padding));
         ask_and_leave(&desk, &body).await;
+        while padding == 0 && desk.journal().await.last().unwrap()["abandoned"] == false {
+            tokio::task::yield_now().await;
+        }
         assert_eq!(desk.stray_tokens().await, turn - 1);
         desk.control("DELETE", "faults", &Value::Null).await;
         while desk.journal().await.last().unwrap()["settled"] == false {
             tokio::task::yield_now().await;
         }
         let last = desk.journal().await.pop().unwrap();
-        assert_eq!((&last["fault"], &last["status"]), (&json!("hold"), &json!(200)));
+        assert_eq!(last["fault"], "hold");
+        // One whose body is still to be read is not missed before it was read.
+        assert!(padding > 0 || last["status"].is_null(), "{last}");
         assert_eq!(desk.stray_tokens().await, turn);
     }
 }

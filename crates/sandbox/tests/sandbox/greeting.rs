@@ -2,26 +2,25 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 
 use crate::harness::{Reply, exchange, request};
+use crate::program::Spawned;
 use crate::tools::{Program, find_tool, program};
 
 struct Greeted {
-    child: Child,
+    _program: Spawned,
     greeting: String,
 }
 
 impl Greeted {
     fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vimeo-sandbox"));
-        let mut child = command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut program = Spawned::new(["--listen", "127.0.0.1:0"]);
         let mut greeting = String::new();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = BufReader::new(program.stdout.take().unwrap());
         while !greeting.contains("Ctrl-C") {
             assert_ne!(lines.read_line(&mut greeting).unwrap(), 0, "{greeting}");
         }
-        Self { child, greeting }
+        Self { _program: program, greeting }
     }
 
     /// What stands below a client's name, and one more line.
@@ -67,13 +66,6 @@ impl Waiting {
         let asked = request("GET", &format!("/_sandbox/videos/{}", self.number), &[], b"");
         let shown = Reply::read(&exchange(self.addr, &asked).await.unwrap()).json();
         shown["versions"][0]["received"] == 5
-    }
-}
-
-impl Drop for Greeted {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -152,3 +152,22 @@ async fn a_part_of_the_journal_can_be_asked_for() {
         assert!(reply.status == 400 && reply.json()["error"].is_string(), "{query}");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_is_told_of_before_its_request_is_over() {
+    let desk = Desk::strict().await;
+    let mut reader = Reader::begin(&desk, &[]).await;
+    desk.fault(json!({"route": "GET /me", "kind": "hold"})).await;
+    let mut leaving = TcpStream::connect(desk.running.addr).await.unwrap();
+    leaving.write_all(&request("GET", "/me", &[], b"")).await.unwrap();
+    reader.events_until("arrived", 1).await;
+    drop(leaving);
+    let events = reader.events_until("abandoned", 1).await;
+    let (_, entry) = events.last().unwrap();
+    assert_eq!((&entry["abandoned"], &entry["settled"]), (&json!(true), &json!(false)));
+    desk.control("DELETE", "faults", &Value::Null).await;
+    let events = reader.events_until("settled", 1).await;
+    assert_eq!(told(&events), [("arrived", 1), ("abandoned", 1), ("settled", 1)]);
+    let (_, entry) = events.last().unwrap();
+    assert_eq!((&entry["status"], &entry["settled"]), (&Value::Null, &json!(true)));
+}

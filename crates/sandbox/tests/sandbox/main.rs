@@ -30,6 +30,7 @@ mod oauth;
 mod offsets;
 mod open;
 mod page;
+mod program;
 mod pulls;
 mod redirects;
 mod refusals;

@@ -1,8 +1,9 @@
 //! The page at `/_sandbox/` without a browser: who gets it, what it shows, and whom the controls refuse.
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
-use crate::harness::{Desk, Reply, exchange};
+use crate::harness::{Desk, Reply, exchange, request};
 
 const BROWSER: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 const EVIL: &str = "<img src=x onerror=alert(1)>";
@@ -152,7 +153,19 @@ async fn a_request_that_was_cut_is_told_from_one_that_waits() {
     assert_eq!(desk.receive("GET", "/me", &[], b"").await.unwrap(), b"");
     let entries = desk.journal().await;
     assert_eq!((&entries[0]["status"], &entries[0]["settled"]), (&Value::Null, &json!(true)));
+    desk.fault(json!({"route": "GET /me", "kind": "hold"})).await;
+    let mut leaving = tokio::net::TcpStream::connect(desk.running.addr).await.unwrap();
+    leaving.write_all(&request("GET", "/me", &[], b"")).await.unwrap();
+    while desk.journal().await.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert!(page(&desk).await.text().contains("data-class=\"w\">waiting</span>"));
+    drop(leaving);
+    while desk.journal().await[1]["abandoned"] == false {
+        tokio::task::yield_now().await;
+    }
     let text = page(&desk).await.text();
+    assert!(text.contains("data-class=\"l\">left</span>"));
     assert!(
         text.contains("data-class=\"c\">cut</span><span class=\"visually-hidden\">, fault: </span>"),
         "{text}"

@@ -1,62 +1,42 @@
 //! What the program keeps over its own end, however that comes.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::SocketAddr;
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Reply, exchange, request};
+use crate::harness::{Reply, request};
+use crate::program::{Serving, Spawned};
 use crate::sending::{PATCH, pattern, sha256};
 
-/// The program, killed when it is dropped.
-pub(crate) struct Program {
-    child: Child,
-    pub(crate) said: Value,
-    pub(crate) addr: SocketAddr,
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Program {
-    pub(crate) fn start(listen: &str, directory: &Path) -> Self {
-        Self::start_with(listen, directory, &[])
+impl Serving {
+    /// With everything that it keeps in a directory.
+    pub(crate) fn start_in(listen: &str, directory: &Path) -> Self {
+        Self::start_in_with(listen, directory, &[])
     }
 
-    fn start_with(listen: &str, directory: &Path, more: &[&str]) -> Self {
+    fn start_in_with(listen: &str, directory: &Path, more: &[&str]) -> Self {
         // The port of one that was killed may still be waited for by a child that is being started by another test.
         loop {
-            let mut child = spawn(listen, directory, more);
-            let mut line = String::new();
-            BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-            if line.is_empty() {
-                let mut said = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-                child.wait().unwrap();
-                let is_busy = said.contains("is taken already") || said.contains("is running");
-                assert!(is_busy, "{said}");
-                continue;
+            match Self::start(listen, &[&places(directory).each_ref().map(String::as_str), more].concat()) {
+                Ok(serving) => return serving,
+                Err(program) => {
+                    let said = complaint(program);
+                    assert!(said.contains("is taken already") || said.contains("is running"), "{said}");
+                }
             }
-            let said: Value = serde_json::from_str(&line).unwrap();
-            let addr = said["base_url"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
-            return Self { child, said, addr };
         }
     }
 
     /// Ends it as Ctrl-C does.
     fn stop(mut self) {
-        let id = self.child.id().to_string();
+        let id = self.program.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert_eq!(self.program.wait().unwrap().code(), Some(0));
     }
 
     /// A PATCH that announces more than it sends.
@@ -69,10 +49,6 @@ impl Program {
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(sent).await.unwrap();
         stream
-    }
-
-    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        Reply::read(&exchange(self.addr, &request(method, path, headers, body)).await.unwrap())
     }
 
     /// Makes a video; gives its number and the path of its link.
@@ -107,18 +83,25 @@ impl Program {
     }
 }
 
-fn spawn(listen: &str, directory: &Path, more: &[&str]) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vimeo-sandbox"));
-    command.args(["--listen", listen, "--json", "--state"]).arg(directory.join("state.json"));
-    command.arg("--keep-bytes").arg(directory.join("bytes")).args(more);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+/// Where it keeps its state and its bytes.
+fn places(directory: &Path) -> [String; 4] {
+    let inside = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+    ["--state".to_owned(), inside("state.json"), "--keep-bytes".to_owned(), inside("bytes")]
+}
+
+/// What a program complains of that has ended.
+fn complaint(mut program: Spawned) -> String {
+    let mut said = String::new();
+    program.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(program.wait().unwrap().code(), Some(1), "{said}");
+    said
 }
 
 #[tokio::test]
 async fn an_upload_goes_on_after_the_sandbox_was_killed_in_its_middle() {
     let directory = tempfile::tempdir().unwrap();
     let bytes = pattern(3_000_000);
-    let program = Program::start("127.0.0.1:0", directory.path());
+    let program = Serving::start_in("127.0.0.1:0", directory.path());
     let (number, path) = program.make(json!({"approach": "tus", "size": bytes.len()})).await;
     assert_eq!(program.patch(&path, 0, &bytes[..1_000_000]).await.status, 204);
 
@@ -137,7 +120,7 @@ async fn an_upload_goes_on_after_the_sandbox_was_killed_in_its_middle() {
     let (listen, said) = (program.addr.to_string(), program.said.clone());
     drop(program);
 
-    let program = Program::start(&listen, directory.path());
+    let program = Serving::start_in(&listen, directory.path());
     assert_eq!(program.said, said);
     let offset = program.offset(&path).await;
     assert!((told..=1_500_000).contains(&offset), "{offset}");
@@ -162,7 +145,7 @@ async fn an_upload_goes_on_after_the_sandbox_was_killed_in_its_middle() {
 async fn a_long_patch_is_saved_in_its_middle_though_nobody_asks() {
     const MEBIBYTE: usize = 1 << 20;
     let directory = tempfile::tempdir().unwrap();
-    let program = Program::start("127.0.0.1:0", directory.path());
+    let program = Serving::start_in("127.0.0.1:0", directory.path());
     let (number, path) = program.make(json!({"approach": "tus", "size": 40 * MEBIBYTE})).await;
     let bytes = pattern(17 * MEBIBYTE);
     let _stalled = program.stalled(&path, 40 * MEBIBYTE, &bytes).await;
@@ -179,7 +162,7 @@ async fn a_long_patch_is_saved_in_its_middle_though_nobody_asks() {
     assert!(saved >= 16 * MEBIBYTE as u64, "{saved}");
     let listen = program.addr.to_string();
     drop(program);
-    let program = Program::start(&listen, directory.path());
+    let program = Serving::start_in(&listen, directory.path());
     assert_eq!(program.offset(&path).await, saved);
     let sent = &bytes[..usize::try_from(saved).unwrap()];
     assert_eq!(program.version(number).await["sha256"], sha256(sent));
@@ -190,7 +173,7 @@ async fn a_pull_that_was_under_way_begins_again() {
     let directory = tempfile::tempdir().unwrap();
     let source = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let link = format!("http://{}/film.mp4", source.local_addr().unwrap());
-    let program = Program::start("127.0.0.1:0", directory.path());
+    let program = Serving::start_in("127.0.0.1:0", directory.path());
     let (number, _) = program.make(json!({"approach": "pull", "link": link})).await;
     let (mut first, _) = source.accept().await.unwrap();
     let mut asked = [0; 1024];
@@ -198,7 +181,7 @@ async fn a_pull_that_was_under_way_begins_again() {
     first.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwrong").await.unwrap();
     let listen = program.addr.to_string();
     drop(program);
-    let program = Program::start(&listen, directory.path());
+    let program = Serving::start_in(&listen, directory.path());
     let (mut second, _) = source.accept().await.unwrap();
     assert_ne!(second.read(&mut asked).await.unwrap(), 0);
     second.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ngood film").await.unwrap();
@@ -210,15 +193,13 @@ async fn a_pull_that_was_under_way_begins_again() {
 
 /// What a program says that refuses to start.
 fn refusal(directory: &Path) -> String {
-    let output = spawn("127.0.0.1:0", directory, &[]).wait_with_output().unwrap();
-    assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
-    String::from_utf8(output.stderr).unwrap()
+    complaint(Serving::start("127.0.0.1:0", &places(directory).each_ref().map(String::as_str)).err().unwrap())
 }
 
 #[tokio::test]
 async fn a_state_file_and_a_directory_of_bytes_belong_to_one_sandbox() {
     let directory = tempfile::tempdir().unwrap();
-    let _program = Program::start("127.0.0.1:0", directory.path());
+    let _program = Serving::start_in("127.0.0.1:0", directory.path());
     let sentence = refusal(directory.path());
     assert!(sentence.contains("belongs to a sandbox that is running"), "{sentence}");
     // The same directory of bytes with another state file is no better.
@@ -232,7 +213,7 @@ async fn a_state_file_and_a_directory_of_bytes_belong_to_one_sandbox() {
 async fn a_state_file_that_is_damaged_or_something_elses_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("state.json");
-    drop(Program::start("127.0.0.1:0", directory.path()));
+    drop(Serving::start_in("127.0.0.1:0", directory.path()));
     let good = fs::read_to_string(&file).unwrap();
     let newer = good.replacen("\"vimeo_sandbox_state\":1", "\"vimeo_sandbox_state\":2", 1);
     assert_ne!(newer, good);
@@ -252,7 +233,7 @@ async fn a_state_file_that_is_damaged_or_something_elses_is_refused_and_left_alo
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
     }
     fs::write(&file, good).unwrap();
-    drop(Program::start("127.0.0.1:0", directory.path()));
+    drop(Serving::start_in("127.0.0.1:0", directory.path()));
 }
 
 #[test]
@@ -267,7 +248,7 @@ fn a_directory_that_cannot_be_made_is_refused() {
 async fn a_stop_keeps_what_came_of_an_upload_that_was_under_way() {
     let directory = tempfile::tempdir().unwrap();
     let bytes = pattern(500_000);
-    let program = Program::start("127.0.0.1:0", directory.path());
+    let program = Serving::start_in("127.0.0.1:0", directory.path());
     let (number, path) = program.make(json!({"approach": "tus", "size": 1_000_000})).await;
     let _stalled = program.stalled(&path, 1_000_000, &bytes).await;
     // Nobody asks, because every answer has everything saved. What is in the file of bytes is booked at once.
@@ -280,7 +261,7 @@ async fn a_stop_keeps_what_came_of_an_upload_that_was_under_way() {
     }
     let listen = program.addr.to_string();
     program.stop();
-    let program = Program::start(&listen, directory.path());
+    let program = Serving::start_in(&listen, directory.path());
     assert_eq!(program.offset(&path).await, bytes.len() as u64);
     assert_eq!(program.version(number).await["sha256"], sha256(&bytes));
 }
@@ -288,7 +269,7 @@ async fn a_stop_keeps_what_came_of_an_upload_that_was_under_way() {
 #[tokio::test]
 async fn requests_whose_clients_leave_never_spoil_the_state_file() {
     let directory = tempfile::tempdir().unwrap();
-    let program = Program::start("127.0.0.1:0", directory.path());
+    let program = Serving::start_in("127.0.0.1:0", directory.path());
     let (_, path) = program.make(json!({"approach": "tus", "size": 1_000_000})).await;
     let file = directory.path().join("state.json");
     let mut told = 0;
@@ -308,13 +289,13 @@ async fn requests_whose_clients_leave_never_spoil_the_state_file() {
     }
     let listen = program.addr.to_string();
     drop(program);
-    assert_eq!(Program::start(&listen, directory.path()).offset(&path).await, told);
+    assert_eq!(Serving::start_in(&listen, directory.path()).offset(&path).await, told);
 }
 
 #[tokio::test]
 async fn an_offset_that_cannot_be_kept_is_not_told() {
     let directory = tempfile::tempdir().unwrap();
-    let program = Program::start("127.0.0.1:0", directory.path());
+    let program = Serving::start_in("127.0.0.1:0", directory.path());
     let (_, path) = program.make(json!({"approach": "tus", "size": 10})).await;
     assert_eq!(program.patch(&path, 0, b"hello").await.status, 204);
     // Nothing can be written where a directory is in the way.
@@ -329,43 +310,43 @@ async fn an_offset_that_cannot_be_kept_is_not_told() {
     let offset = program.offset(&path).await;
     let listen = program.addr.to_string();
     drop(program);
-    assert_eq!(Program::start(&listen, directory.path()).offset(&path).await, offset);
+    assert_eq!(Serving::start_in(&listen, directory.path()).offset(&path).await, offset);
 }
 
 #[tokio::test]
 async fn a_status_that_was_told_is_not_taken_back_by_another_pace() {
     let directory = tempfile::tempdir().unwrap();
-    let program = Program::start_with("127.0.0.1:0", directory.path(), &["--transcoding", "0"]);
+    let program = Serving::start_in_with("127.0.0.1:0", directory.path(), &["--transcoding", "0"]);
     let (number, path) = program.make(json!({"approach": "tus", "size": 3})).await;
     program.patch(&path, 0, b"abc").await;
     assert_eq!(program.version(number).await["stage"], "available");
     let listen = program.addr.to_string();
     program.stop();
-    let program = Program::start_with(&listen, directory.path(), &["--transcoding", "by-hand"]);
+    let program = Serving::start_in_with(&listen, directory.path(), &["--transcoding", "by-hand"]);
     assert_eq!(program.version(number).await["stage"], "available");
 }
 
 #[tokio::test]
 async fn guests_are_strangers_again_once_the_door_is_shut() {
     let directory = tempfile::tempdir().unwrap();
-    let ask = async |program: &Program| {
+    let ask = async |program: &Serving| {
         program.ask("GET", "/me", &[("Authorization", "bearer never-issued")], b"").await.status
     };
-    let program = Program::start_with("127.0.0.1:0", directory.path(), &["--open"]);
+    let program = Serving::start_in_with("127.0.0.1:0", directory.path(), &["--open"]);
     assert_eq!(ask(&program).await, 200);
     let listen = program.addr.to_string();
     program.stop();
-    let program = Program::start(&listen, directory.path());
+    let program = Serving::start_in(&listen, directory.path());
     assert_eq!(ask(&program).await, 401);
     program.stop();
-    let program = Program::start_with(&listen, directory.path(), &["--open"]);
+    let program = Serving::start_in_with(&listen, directory.path(), &["--open"]);
     assert_eq!(ask(&program).await, 200);
 }
 
 #[tokio::test]
 async fn a_deleted_video_takes_no_file_with_it_that_is_not_its_own() {
     let directory = tempfile::tempdir().unwrap();
-    let program = Program::start("127.0.0.1:0", directory.path());
+    let program = Serving::start_in("127.0.0.1:0", directory.path());
     let (number, path) = program.make(json!({"approach": "tus", "size": 3})).await;
     program.patch(&path, 0, b"abc").await;
     let version = program.version(number).await["number"].clone();
@@ -385,7 +366,7 @@ async fn a_deleted_video_takes_no_file_with_it_that_is_not_its_own() {
 async fn the_greeting_sends_users_where_the_state_file_says() {
     let directory = tempfile::tempdir().unwrap();
     let with_uri = ["--redirect-uri", "http://localhost:3000/cb"];
-    Program::start_with("127.0.0.1:0", directory.path(), &with_uri).stop();
+    Serving::start_in_with("127.0.0.1:0", directory.path(), &with_uri).stop();
     let options = sandbox::Options {
         state_file: Some(directory.path().join("state.json")),
         ..sandbox::Options::default()

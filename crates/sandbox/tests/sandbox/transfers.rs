@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::clients::write;
 use crate::harness::Desk;
-use crate::restart;
+use crate::program::Serving;
 use crate::tools::{Program, node, python};
 
 const FILE_BYTES: u64 = 1024 * 1024;
@@ -314,7 +314,7 @@ async fn outlive_the_sandbox(client: Client) {
     let Some(mut program) = client.program() else { return };
     let directory = tempfile::tempdir().unwrap();
     let file = write(&directory, "file.mp4", FILE_BYTES);
-    let sandbox = restart::Program::start("127.0.0.1:0", directory.path());
+    let sandbox = Serving::start_in("127.0.0.1:0", directory.path());
     let (number, path) = sandbox.make(json!({"approach": "tus", "size": FILE_BYTES})).await;
     let slow =
         json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": CHUNK_BYTES, "after": 1});
@@ -332,7 +332,7 @@ async fn outlive_the_sandbox(client: Client) {
     let (listen, kept) = (sandbox.addr.to_string(), sandbox.offset(&path).await);
     assert!(kept < 2 * CHUNK_BYTES, "{kept}");
     drop(sandbox);
-    let sandbox = restart::Program::start(&listen, directory.path());
+    let sandbox = Serving::start_in(&listen, directory.path());
     assert_eq!(program.finish(), "complete\n");
     let version = sandbox.version(number).await;
     assert_eq!((&version["received"], &version["sha256"]), (&json!(FILE_BYTES), &json!(sha256(&file))));

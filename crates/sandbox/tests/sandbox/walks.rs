@@ -1,6 +1,8 @@
 //! Ten thousand random walks through the API, beside a model that knows what must be true after each step.
 
+mod folders;
 mod tokens;
+mod uploads;
 mod versions;
 
 use std::thread;
@@ -314,122 +316,6 @@ impl Walker {
         let reply = self.api("DELETE", &self.model.videos[at].uri.clone(), &Value::Null).await?;
         prop_assert_eq!(reply.status, if self.model.videos[at].is_deleted { 404 } else { 204 });
         self.model.videos[at].is_deleted = true;
-        Ok(())
-    }
-
-    /// Whether nobody can send to a link any more.
-    fn is_closed(&self, link: usize) -> bool {
-        let link = &self.model.links[link];
-        link.is_dead || self.model.videos[link.video].is_deleted
-    }
-
-    async fn head(&mut self, link: &Index) -> Outcome {
-        if self.model.links.is_empty() {
-            return Ok(());
-        }
-        let at = link.index(self.model.links.len());
-        let path = self.model.links[at].path.clone();
-        let reply = self.line.ask("HEAD", &path, &[("Tus-Resumable", "1.0.0")], b"").await;
-        if self.is_closed(at) {
-            prop_assert_eq!(reply.status, 404);
-            return Ok(());
-        }
-        let Link { offset, size, .. } = &self.model.links[at];
-        prop_assert_eq!(reply.status, 200);
-        prop_assert_eq!(number(&reply, "upload-offset"), Some(*offset));
-        prop_assert_eq!(number(&reply, "upload-length"), Some(*size));
-        Ok(())
-    }
-
-    async fn patch(&mut self, link: &Index, ahead: i8, length: usize) -> Outcome {
-        if self.model.links.is_empty() {
-            return Ok(());
-        }
-        let at = link.index(self.model.links.len());
-        let Link { path, size, offset, .. } = &self.model.links[at];
-        let (path, size, offset) = (path.clone(), *size, *offset);
-        let asked = offset.saturating_add_signed(i64::from(ahead));
-        let bytes: Vec<u8> = (asked..asked + length as u64).map(byte_at).collect();
-        let asked_text = asked.to_string();
-        let headers = [
-            ("Tus-Resumable", "1.0.0"),
-            ("Upload-Offset", asked_text.as_str()),
-            ("Content-Type", "application/offset+octet-stream"),
-        ];
-        let reply = self.line.ask("PATCH", &path, &headers, &bytes).await;
-        let expected = if self.is_closed(at) {
-            404
-        } else if asked != offset {
-            409
-        } else if offset + length as u64 > size {
-            413
-        } else {
-            204
-        };
-        prop_assert_eq!(reply.status, expected, "{}", reply.text());
-        if expected == 204 {
-            let link = &mut self.model.links[at];
-            link.offset += length as u64;
-            prop_assert_eq!(number(&reply, "upload-offset"), Some(link.offset));
-        }
-        Ok(())
-    }
-
-    async fn make_folder(&mut self, parent: Option<&Index>) -> Outcome {
-        let mut body = json!({"name": "F"});
-        let parent =
-            parent.filter(|_| !self.model.folders.is_empty()).map(|at| at.index(self.model.folders.len()));
-        if let Some(parent) = parent {
-            body["parent_folder_uri"] = json!(self.model.folders[parent].uri);
-        }
-        let reply = self.api("POST", "/me/folders", &body).await?;
-        let is_lost = parent.is_some_and(|parent| self.model.folders[parent].is_deleted);
-        prop_assert_eq!(reply.status, if is_lost { 404 } else { 201 });
-        if !is_lost {
-            let uri = reply.json()["uri"].as_str().unwrap().to_owned();
-            self.model.folders.push(Folder { uri, parent, is_deleted: false });
-        }
-        Ok(())
-    }
-
-    async fn place(&mut self, folder: &Index, video: &Index) -> Outcome {
-        let Some(at) = self.pick(*video).filter(|_| !self.model.folders.is_empty()) else { return Ok(()) };
-        let folder = folder.index(self.model.folders.len());
-        let path = format!("{}{}", self.model.folders[folder].uri, self.model.videos[at].uri);
-        let reply = self.api("PUT", &path, &Value::Null).await?;
-        let is_there = !self.model.folders[folder].is_deleted && !self.model.videos[at].is_deleted;
-        prop_assert_eq!(reply.status, if is_there { 204 } else { 404 });
-        if is_there {
-            self.model.videos[at].folder = Some(folder);
-        }
-        Ok(())
-    }
-
-    async fn drop_folder(&mut self, folder: &Index, deletes_clips: bool) -> Outcome {
-        if self.model.folders.is_empty() {
-            return Ok(());
-        }
-        let at = folder.index(self.model.folders.len());
-        let path = format!("{}?should_delete_clips={deletes_clips}", self.model.folders[at].uri);
-        let reply = self.api("DELETE", &path, &Value::Null).await?;
-        let Model { videos, folders, .. } = &mut self.model;
-        prop_assert_eq!(reply.status, if folders[at].is_deleted { 404 } else { 204 });
-        if folders[at].is_deleted {
-            return Ok(());
-        }
-        folders[at].is_deleted = true;
-        // Those below were made later than those above.
-        for below in 0..folders.len() {
-            if folders[below].parent.is_some_and(|parent| folders[parent].is_deleted) {
-                folders[below].is_deleted = true;
-            }
-        }
-        for video in videos {
-            if video.folder.is_some_and(|folder| folders[folder].is_deleted) {
-                video.is_deleted |= deletes_clips;
-                video.folder = None;
-            }
-        }
         Ok(())
     }
 

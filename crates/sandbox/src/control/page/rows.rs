@@ -255,9 +255,10 @@ impl EntryRow {
             time: text(entry, "at").get(11..19).map(|time| format!("{time} UTC")).unwrap_or_default(),
             method: name(&text(entry, "method")),
             path: presentable(&format!("{}{query}", text(entry, "path")), PATH_CHARACTERS_MAX),
-            status: match (text(entry, "status"), entry.get("settled")) {
-                (status, _) if !status.is_empty() => status,
-                (_, Some(Value::Bool(true))) => "cut".to_owned(),
+            status: match text(entry, "status") {
+                status if !status.is_empty() => status,
+                _ if entry.get("abandoned") == Some(&Value::Bool(true)) => "left".to_owned(),
+                _ if entry.get("settled") == Some(&Value::Bool(true)) => "cut".to_owned(),
                 _ => "waiting".to_owned(),
             },
             fault: text(entry, "fault"),
