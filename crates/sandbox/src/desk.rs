@@ -36,7 +36,7 @@ pub(crate) struct Desk {
     pub(crate) link_lifetime: Option<std::time::Duration>,
     /// Where the bytes of uploads are kept. Without it only their hash is.
     pub(crate) bytes_directory: Option<PathBuf>,
-    /// What goes on beside requests: pulls. Stopped with the sandbox.
+    /// What is under way: requests to the API, pulls, and what a fault put off. Stopped with the sandbox.
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     /// The plan of everybody who has none of their own.
@@ -92,6 +92,8 @@ impl Desk {
 
     /// Puts everything back as it was at the start, with the same first credentials and the same numbers to come.
     pub(crate) fn reset(&self) {
+        // First, so that nothing which was put off befalls the new world.
+        *self.faults() = Faults::default();
         let orphans = {
             let mut world = self.world();
             let orphans = world.orphans();
@@ -102,7 +104,6 @@ impl Desk {
         };
         self.break_off(&orphans);
         *self.windows() = Windows::new(self.plan);
-        *self.faults() = Faults::default();
         self.journal().clear();
     }
 

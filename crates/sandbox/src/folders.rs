@@ -95,12 +95,10 @@ pub(crate) async fn delete(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
         Some("true" | "1") => Clips::Delete,
         _ => Clips::Keep,
     };
-    let orphans = {
-        let mut world = desk.world();
-        own_folder(&world, user, id)?;
-        world.remove_folder(id, clips)
-    };
-    uploads::forget(&desk, &orphans);
+    let mut world = desk.world();
+    own_folder(&world, user, id)?;
+    let orphans = world.remove_folder(id, clips);
+    uploads::forget(&desk, world, &orphans);
     Ok(no_content())
 }
 

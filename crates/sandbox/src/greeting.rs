@@ -15,14 +15,20 @@ pub(crate) fn as_json(running: &Running) -> String {
     .to_string()
 }
 
+/// Whether strangers are welcomed.
+#[derive(Clone, Copy)]
+pub(crate) enum Door {
+    Strict,
+    Open,
+}
+
 /// A page of text, for people. Each line of code after a name can be pasted as it stands.
-pub(crate) fn as_text(running: &Running, open: bool) -> String {
+pub(crate) fn as_text(running: &Running, door: Door) -> String {
     let Running { base_url, addr, client_id, client_secret, access_token, redirect_uri, .. } = running;
     let (host, port) = (addr.ip(), addr.port());
-    let door = if open {
-        "\nThe door is open: credentials that were never issued here belong to a guest app.\n"
-    } else {
-        ""
+    let door = match door {
+        Door::Open => "\nThe door is open: credentials that were never issued here belong to a guest app.\n",
+        Door::Strict => "",
     };
     let asking = redirect_uri.as_ref().map_or_else(String::new, |redirect_uri| {
         let redirect_uri: String = form_urlencoded::byte_serialize(redirect_uri.as_bytes()).collect();

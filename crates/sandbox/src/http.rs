@@ -16,6 +16,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, delete, get, post, put};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::accept;
 use crate::ambient::iso_8601;
@@ -147,15 +148,22 @@ async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> 
     };
     let mut request = request.map(|body| Body::new(Counted::new(body, request_bytes)));
     request.extensions_mut().insert(EntryNumber(number));
-    let mut client = Client { desk: &desk, number, has_heard: false };
-    let (at_work, stopping) = (Arc::clone(&desk), desk.stopping.clone());
+    let mut client = Client { desk: &desk, number, left: CancellationToken::new(), has_heard: false };
+    let (at_work, stopping, left) = (Arc::clone(&desk), desk.stopping.clone(), client.left.clone());
     let work = async move {
-        let is_link = uploads::is_link(request.uri().path());
-        let response = match fault {
-            Some(effect) => faults::perform(&effect, &at_work, over, (request, next)).await,
-            None => answer(&at_work, request, next).await,
+        let pointless = nobody_wants(over.clone(), left);
+        let done = async {
+            match fault {
+                Some(effect) => faults::perform(&effect, &at_work, over, (request, next)).await,
+                None => answer(&at_work, request, next).await,
+            }
         };
-        finish(&at_work, number, is_link, response).await
+        let response = tokio::select! {
+            biased;
+            () = pointless => Cut::Close.response(),
+            response = done => response,
+        };
+        finish(&at_work, number, response).await
     };
     let task = desk.tasks.spawn(async move { stopping.run_until_cancelled(work).await });
     let response = task.await.ok().flatten();
@@ -163,10 +171,18 @@ async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> 
     response.unwrap_or_else(|| Cut::Close.response())
 }
 
-/// Who waits for an answer. Dropped before, it was given up.
+/// Ends when a request need not be done any more: its client has left, and the sandbox was reset since it came, so that
+/// what it asked for would befall somebody else's world.
+async fn nobody_wants(over: CancellationToken, left: CancellationToken) {
+    over.cancelled().await;
+    left.cancelled().await;
+}
+
+/// Who waits for an answer. Dropped before it was heard, it was given up.
 struct Client<'a> {
     desk: &'a Desk,
     number: u64,
+    left: CancellationToken,
     has_heard: bool,
 }
 
@@ -174,15 +190,16 @@ impl Drop for Client<'_> {
     fn drop(&mut self) {
         if !self.has_heard {
             self.desk.journal().abandon(self.number);
+            self.left.cancel();
         }
     }
 }
 
 /// Keeps what a request has changed, and enters how it ended.
-async fn finish(desk: &Desk, number: u64, is_link: bool, mut response: Response) -> Response {
-    // What was answered is kept. An offset that could not be must not be told, because nobody may see it go back.
-    if desk.save().await == Kept::InMemoryOnly && is_link && response.status().is_success() {
-        response = uploads::not_kept();
+async fn finish(desk: &Desk, number: u64, mut response: Response) -> Response {
+    // What was answered is kept. What could not be must not be promised.
+    if desk.save().await == Kept::InMemoryOnly {
+        uploads::take_back(&mut response);
     }
     add_house_headers(number, response.headers_mut());
     let status = response.extensions().get::<Cut>().is_none().then(|| response.status().as_u16());
@@ -208,7 +225,8 @@ fn asker(desk: &Desk, headers: &HeaderMap) -> Asker {
 
 /// What is said of credentials in the journal. A client identifier is shown if it is one: people mix theirs up.
 fn shown_credentials(desk: &Desk, headers: &HeaderMap) -> Value {
-    Credentials::of(headers).to_journal(|client_id| desk.world().find_public_client(client_id).is_some())
+    Credentials::of(headers)
+        .to_journal(|client_id| desk.world().list_apps().any(|app| app.client_id == client_id))
 }
 
 /// Enters the body of a request in the journal.

@@ -159,7 +159,7 @@ pub struct Running {
     pub redirect_uri: Option<String>,
     stopping: DropGuard,
     tasks: JoinSet<()>,
-    pulls: TaskTracker,
+    work: TaskTracker,
 }
 
 impl Running {
@@ -167,8 +167,8 @@ impl Running {
     pub async fn stop(mut self) {
         self.stopping.disarm().cancel();
         while self.tasks.join_next().await.is_some() {}
-        self.pulls.close();
-        self.pulls.wait().await;
+        self.work.close();
+        self.work.wait().await;
     }
 }
 
@@ -221,7 +221,7 @@ pub async fn start(options: Options) -> io::Result<Running> {
     // Before anybody relies on it: whether the file can be written.
     desk.save_anew().await?;
     uploads::resume(&desk);
-    let (stopping, pulls) = (desk.stopping.clone(), desk.tasks.clone());
+    let (stopping, work) = (desk.stopping.clone(), desk.tasks.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(server::accept(listener, desk, stopping.clone()));
     Ok(Running {
@@ -233,6 +233,6 @@ pub async fn start(options: Options) -> io::Result<Running> {
         redirect_uri,
         stopping: stopping.drop_guard(),
         tasks,
-        pulls,
+        work,
     })
 }

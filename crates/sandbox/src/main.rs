@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use greeting::Door;
 use sandbox::{Options, Pace, Plan, PullFrom, UnlistedUris};
 use tokio::runtime::Builder;
 
@@ -148,7 +149,8 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         }
         _ => error.to_string(),
     })?;
-    let text = if json { greeting::as_json(&running) } else { greeting::as_text(&running, open) };
+    let door = if open { Door::Open } else { Door::Strict };
+    let text = if json { greeting::as_json(&running) } else { greeting::as_text(&running, door) };
     let mut stdout = io::stdout();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())

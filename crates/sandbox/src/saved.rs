@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,10 @@ use tokio::task::spawn_blocking;
 use crate::state::World;
 
 /// Changes when a program of before could not read the file any more.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// The formats that this program reads. Since 1 there are more stages, plans, periods and quotas without an end.
+const FORMATS_READ: RangeInclusive<u32> = 1..=FORMAT;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -85,7 +89,7 @@ impl Saver {
         };
         let (head, saved) = text.split_once('\n').ok_or_else(|| invalid("is no state of a sandbox"))?;
         let head: Head = serde_json::from_str(head).map_err(|_| invalid("is no state of a sandbox"))?;
-        if head.vimeo_sandbox_state != FORMAT {
+        if !FORMATS_READ.contains(&head.vimeo_sandbox_state) {
             return Err(invalid("was written by another version of the sandbox"));
         }
         serde_json::from_str(saved).map(Some).map_err(|error| invalid(&format!("is damaged ({error})")))

@@ -10,19 +10,21 @@ use std::fs;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
 
 use crate::ask::Refusal;
-use crate::desk::Desk;
+use crate::desk::{Desk, WorldGuard};
 use crate::state::{Approach, Orphan, Stage, Upload, VersionId, VideoId, World, fingerprint};
 
 pub(crate) use bytes::{Keeper, path_of};
 
 pub(crate) const TUS_ROUTE: &str = "/files/vimeo-prod-src-tus-eu/{key}";
 pub(crate) const FORM_ROUTE: &str = "/files/form/{key}";
+
+const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 const LINKS: &str = "/files/";
 const FOLDERS: [&str; 2] = ["vimeo-prod-src-tus-eu", "form"];
@@ -93,10 +95,12 @@ pub(crate) fn resume(desk: &Arc<Desk>) {
     }
 }
 
-/// Ends what was going on for deleted versions, and takes their bytes off the disk.
-pub(crate) fn forget(desk: &Desk, orphans: &[Orphan]) {
-    desk.break_off(orphans);
+/// Ends what was going on for deleted versions, and takes their bytes off the disk: while the world is held in which they
+/// are no more, because after a reset their numbers, and so their files, are others'.
+pub(crate) fn forget(desk: &Desk, world: WorldGuard<'_>, orphans: &[Orphan]) {
     discard(desk, orphans);
+    drop(world);
+    desk.break_off(orphans);
 }
 
 /// Takes the bytes of deleted versions off the disk.
@@ -134,16 +138,27 @@ fn not_found(status: StatusCode) -> Response {
 pub(crate) fn text(status: StatusCode, sentence: &'static str) -> Response {
     let mut response = Response::new(Body::from(sentence));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CONTENT_TYPE, PLAIN_TEXT);
     response
 }
 
-/// What is said instead of an answer that the next sandbox of this state file would not stand by.
-pub(crate) fn not_kept() -> Response {
-    text(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "the sandbox cannot write the file of its --state; what was kept before is kept",
-    )
+/// Put on an answer that a sender relies on, also beyond the end of this sandbox.
+#[derive(Clone, Copy)]
+pub(crate) struct Promise;
+
+/// Takes a promise back that the next sandbox of this state file would not keep.
+pub(crate) fn take_back(response: &mut Response) {
+    if response.extensions().get::<Promise>().is_none() {
+        return;
+    }
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    *response.body_mut() =
+        Body::from("the sandbox cannot write the file of its --state; what was kept before is kept");
+    let headers = response.headers_mut();
+    for name in [tus::UPLOAD_OFFSET, tus::UPLOAD_LENGTH, LOCATION, CONTENT_LENGTH] {
+        headers.remove(name);
+    }
+    headers.insert(CONTENT_TYPE, PLAIN_TEXT);
 }
 
 fn disk_trouble() -> Response {

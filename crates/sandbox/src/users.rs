@@ -128,7 +128,9 @@ pub(crate) fn present_quota(world: &World, user: &User) -> Value {
     // The tighter of the two is what is shown.
     let is_periodic = match (free(&period), free(&lifetime)) {
         (Some(period), Some(lifetime)) => period < lifetime,
-        (period, _) => period.is_some(),
+        (Some(_), None) => true,
+        (None, Some(_)) => false,
+        (None, None) => lifetime.is_none() && period.is_some(),
     };
     let (tighter, showing) = if is_periodic { (&period, "periodic") } else { (&lifetime, "lifetime") };
     let space = tighter.clone().unwrap_or_else(|| nothing(unit.clone()));

@@ -117,12 +117,10 @@ pub(crate) async fn edit(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
 pub(crate) async fn delete(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     ask.user_with("delete")?;
     let id = ask.video()?;
-    let orphans = {
-        let mut world = desk.world();
-        own_video(&world, &ask)?;
-        world.remove_video(id)
-    };
-    uploads::forget(&desk, &orphans);
+    let mut world = desk.world();
+    own_video(&world, &ask)?;
+    let orphans = world.remove_video(id);
+    uploads::forget(&desk, world, &orphans);
     Ok(errors::no_content())
 }
 

@@ -33,7 +33,7 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
         "/_sandbox/users",
         "Makes a user: {\"name\"?, \"plan\"? (null: the sandbox's), \"email_verified\"? (true), \"folders\"? (true: may manage \
          them), \"refused_views\"? ([]), \"quota\"?: null for nothing known, or {\"unit\"? (\"size\" or \"count\"), \
-         \"lifetime\"?: {\"max\", \"used\"?}, \"periodic\"?: {\"max\", \"used\"?}, \"period\"? (\"week\", \"month\", \"year\")}}.",
+         \"lifetime\"?: {\"max\", \"used\"?}, \"periodic\"?: {\"max\", \"used\"?}, \"period\"? (\"week\", \"month\", \"year\", \"lifetime\")}, where max may be null}.",
     ),
     ("PATCH", "/_sandbox/users/{number}", "Changes a user: what POST takes, and only what is named."),
     ("GET", "/_sandbox/tokens", "Lists every token by fingerprint: whose, where from, revoked or not."),
@@ -43,11 +43,11 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
         "/_sandbox/faults",
         "Makes a fault: {\"route\": \"GET /me\", \"/videos/{video}\", \"/videos/*\" or \"*\", \"kind\", \"times\"? (1; 0 or \
          \"always\"), \"after\"? (0), \"every\"?, \"probability\"?, \"seed\"? (0), \"in_seconds\"?, \"for_seconds\"?, and what \
-         its kind takes}: status {status, body?, content_type?, headers?}, delay {millis}, hold, cut, cut-after, \
+         its kind takes}: status {status, body?, content_type?, error_code?, headers?}, delay {millis}, hold, cut, cut-after, \
          cut-during {bytes}, late {millis}, outage, reset, truncate, html {status?}, rate-limit {reset_seconds?, \
          spend?}, wrong-json {body?}, empty {status?}, huge {bytes?}, garbage, drip {millis, bytes?}, \
          slow-body {bytes_per_second}, odd-headers {style}, wrong-length {by}, redirect {location, status?}, \
-         list-lag {seconds}, expired-link {status?}, outcome {status?, error?}.",
+         list-lag {seconds}, expired-link {status?}, outcome {status?, error?, upload_status?}.",
     ),
     ("GET", "/_sandbox/faults", "Lists the faults that are still to happen."),
     ("DELETE", "/_sandbox/faults", "Removes every fault."),
@@ -64,7 +64,7 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
         "POST",
         "/_sandbox/videos/{number}/fail",
         "Ends its newest version badly: {\"status\"?: such as \"transcoding_error\", \"error\"?: such as \"analysis_failed\", \
-         \"when\"? (\"now\"): \"due\" lets it fail when it would have ended well}.",
+         \"upload_status\"?: \"canceled\", \"when\"? (\"now\"): \"due\" lets it fail when it would have ended well}.",
     ),
     ("POST", "/_sandbox/videos/{number}/expire-link", "Ends the upload link of its newest version."),
     (

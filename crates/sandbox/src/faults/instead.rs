@@ -28,7 +28,7 @@ pub(super) fn instead(effect: &Effect, desk: &Desk, request: &Parts) -> Response
         Effect::Status { status, headers, said } => {
             let mut response = match said {
                 Said::Code(code) => errors::with_code(*status, *code),
-                Said::Usual | Said::Body(_) if uploads::is_link(request.uri.path()) => {
+                Said::Usual if uploads::is_link(request.uri.path()) => {
                     uploads::text(*status, errors::TOLD_TO)
                 }
                 Said::Usual | Said::Body(_) => errors::of_status(*status),

@@ -120,6 +120,7 @@ fn act_later(desk: &Arc<Desk>, over: CancellationToken, (request, next): (Reques
     let later = Arc::clone(desk);
     desk.tasks.spawn(async move {
         tokio::select! {
+            biased;
             () = later.stopping.cancelled() => return,
             () = over.cancelled() => return,
             () = tokio::time::sleep(pause) => {}

@@ -205,8 +205,7 @@ impl World {
     pub(crate) fn add_version(&mut self, id: VideoId, new: NewVersion, now: Timestamp) -> Option<VersionId> {
         let mut version = self.make_version(new, now);
         let video = self.videos.get_mut(&id)?;
-        let is_playing =
-            video.active_version().is_some_and(|active| *active.upload.stage() == Stage::Available);
+        let is_playing = video.active_version().is_some_and(|active| active.upload.is_playable());
         if !is_playing {
             version.is_due = false;
             video.active = version.id;

@@ -4,8 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::header::LOCATION;
 use reqwest::{Client, Response, Url, redirect, retry};
+
+use crate::body;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -75,10 +77,9 @@ impl Source {
 }
 
 impl Download {
-    /// The media type in lower case, without parameters.
-    pub(super) fn media_type(&self) -> Option<String> {
-        let value = self.response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    /// The media type, as [`body::media_type`] gives it.
+    pub(super) fn media_type(&self) -> String {
+        body::media_type(self.response.headers())
     }
 
     /// How many bytes are to come, if the source says so.

@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::bytes::{Closed, From, Gone, Inlet};
-use super::{disk_trouble, find_live, not_found, text};
+use super::{Promise, disk_trouble, find_live, not_found, text};
 use crate::ask::Refusal;
 use crate::body;
 use crate::desk::Desk;
@@ -43,7 +43,11 @@ pub(crate) async fn serve(
     let answered = receive(inlet, &mut multipart).await;
     body::drain_form(&mut multipart).await;
     match answered {
-        Ok(()) => done(form.redirect_url.as_deref(), form.video),
+        Ok(()) => {
+            let mut response = done(form.redirect_url.as_deref(), form.video);
+            response.extensions_mut().insert(Promise);
+            response
+        }
         Err(refusal) => refusal.into_response(),
     }
 }

@@ -142,7 +142,7 @@ fn trouble_of(status: u16) -> Trouble {
 
 async fn receive(inlet: &mut Inlet<'_>, mut download: Download) -> Result<(), Trouble> {
     let is_text = |media_type: &str| media_type.starts_with("text/") || media_type == "application/json";
-    if download.media_type().as_deref().is_some_and(is_text) {
+    if is_text(&download.media_type()) {
         return Err(Trouble::Final("disallowed_content_type"));
     }
     let too_much = Trouble::Final("max_file_size_exceeded");

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 
 use super::bytes::{Closed, From, Gone, Inlet};
-use super::{disk_trouble, find_live, not_found, text};
+use super::{Promise, disk_trouble, find_live, not_found, text};
 use crate::ask::Refusal;
 use crate::body;
 use crate::desk::Desk;
@@ -24,8 +24,8 @@ use crate::state::{Approach, VersionId, VideoId};
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
-const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 
 const METHODS: &str = "HEAD, PATCH, OPTIONS";
 
@@ -111,6 +111,7 @@ fn tell_offset(desk: &Desk, key: &str) -> Response {
         None => headers.insert("upload-defer-length", HeaderValue::from_static("1")),
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(Promise);
     response
 }
 
@@ -198,6 +199,7 @@ fn find(desk: &Desk, key: &str) -> Result<(VideoId, VersionId), Refusal> {
 fn taken_up_to(offset: u64) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().insert(UPLOAD_OFFSET, HeaderValue::from(offset));
+    response.extensions_mut().insert(Promise);
     response
 }
 

@@ -96,16 +96,13 @@ pub(crate) async fn edit_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
 pub(crate) async fn delete_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     ask.user_with("delete")?;
     let (id, version) = (video_number(&ask)?, version_number(&ask)?);
-    let orphan = {
-        let mut world = desk.world_by_now();
-        let video = video_of(&world, &ask)?;
-        if video.active == version {
-            let text = "The version that is played cannot be deleted.";
-            return Err(errors::full(StatusCode::NOT_FOUND, 5013, text, text).into());
-        }
-        world.remove_version(id, version).ok_or_else(no_version)?
-    };
-    uploads::forget(&desk, &[orphan]);
+    let mut world = desk.world_by_now();
+    if video_of(&world, &ask)?.active == version {
+        let text = "The version that is played cannot be deleted.";
+        return Err(errors::full(StatusCode::NOT_FOUND, 5013, text, text).into());
+    }
+    let orphan = world.remove_version(id, version).ok_or_else(no_version)?;
+    uploads::forget(&desk, world, &[orphan]);
     Ok(no_content())
 }
 

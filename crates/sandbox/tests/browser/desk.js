@@ -337,7 +337,12 @@ async function haste(browser) {
 async function startSandbox(port = 0) {
   const child = spawn(SANDBOX, ['--listen', `127.0.0.1:${port}`, '--json'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');
-  const [line] = await Promise.race([once(readline.createInterface(child.stdout), 'line'), ended]);
+  const said = once(readline.createInterface(child.stdout), 'line').then(([line]) => line);
+  const line = await Promise.race([said, ended.then(() => undefined)]);
+  if (line === undefined) {
+    // The port of the one before is free only once everybody has let go of it.
+    return startSandbox(port);
+  }
   const told = JSON.parse(line);
   const get = (path) => fetch(told.base_url + path, { headers: { Authorization: `bearer ${told.access_token}` } });
   const stop = () => { child.kill('SIGKILL'); return ended; };

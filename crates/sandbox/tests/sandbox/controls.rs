@@ -145,3 +145,24 @@ async fn bad_input_is_refused_with_a_sentence() {
     let reply = desk.send("POST", "/_sandbox/apps", &[], b"{").await;
     assert!(reply.status == 400 && reply.json()["error"].as_str().unwrap().contains("not JSON"));
 }
+
+#[tokio::test]
+async fn the_list_of_controls_knows_every_kind_with_its_members() {
+    let desk = Desk::strict().await;
+    let controls = desk.control("GET", "", &Value::Null).await.text();
+    let refusal = desk.control("POST", "faults", &json!({"kind": "?"})).await.json();
+    let (_, kinds) = refusal["error"].as_str().unwrap().split_once("there are ").unwrap();
+    for kind in kinds.trim_end_matches('.').split(", ") {
+        // Each names its members when it is given one that it does not know.
+        let refused =
+            desk.control("POST", "faults", &json!({"kind": kind, "route": "*", "?": 1})).await.json();
+        let (_, members) = refused["error"].as_str().unwrap().split_once("takes ").unwrap();
+        let own = members.trim_end_matches('.').split(", ").skip(9);
+        let own: Vec<&str> = own.map(|name| name.trim_matches('`')).collect();
+        let (_, listed) = controls.split_once(&format!(" {kind}")).unwrap_or_else(|| panic!("{kind}"));
+        let listed = listed.strip_prefix(" {").map_or("", |members| members.split('}').next().unwrap());
+        for name in &own {
+            assert!(listed.split([',', ' ', '?']).any(|word| word == *name), "{kind}: {name} in {listed}");
+        }
+    }
+}

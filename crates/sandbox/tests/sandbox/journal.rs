@@ -87,6 +87,11 @@ async fn credentials_that_were_mixed_up_are_not_shown_as_identifiers() {
     assert!(!shown.text().contains(secret.as_str()) && !shown.text().contains(token.as_str()));
     let authorization = &shown.json()["requests"][2]["authorization"];
     assert_eq!(authorization["client_id"], *id, "one that is known is shown, whatever the secret");
+    // Of what strangers bring nobody knows what it is.
+    let desk = Desk::open().await;
+    desk.grant("somebodys-real-secret", "somebodys-real-id").await;
+    let shown = desk.control("GET", "journal", &Value::Null).await.text();
+    assert!(!shown.contains("somebodys-real"), "{shown}");
 }
 
 #[tokio::test]

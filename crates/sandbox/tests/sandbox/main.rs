@@ -5,6 +5,7 @@
     reason = "a test that is surprised should fail on the spot"
 )]
 
+mod abandoned;
 mod apps;
 mod binary;
 mod browser;

@@ -107,6 +107,13 @@ async fn a_quota_is_shown_in_each_of_its_forms() {
             json!({"free": null, "max": null, "used": 7, "unit": "video_size"}),
         ),
         (
+            json!({"periodic": {"max": null, "used": 7}, "period": "month"}),
+            json!({"free": null, "max": null, "used": 7, "showing": "periodic", "unit": "video_size"}),
+            json!({"free": null, "max": null, "used": 7, "unit": "video_size", "period": "month",
+                "reset_date": "2038-01-01T00:00:00+00:00"}),
+            json!({"free": null, "max": null, "used": null, "unit": null}),
+        ),
+        (
             Value::Null,
             json!({"free": null, "max": null, "used": null, "showing": null, "unit": null}),
             json!({"free": null, "max": null, "used": null, "unit": null, "period": null, "reset_date": null}),

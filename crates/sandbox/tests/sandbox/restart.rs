@@ -1,7 +1,7 @@
 //! What the program keeps over its own end, however that comes.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Reply, request};
+use crate::harness::{Reply, exchange, request};
 use crate::program::{Serving, Spawned};
 use crate::sending::{PATCH, pattern, sha256};
 
@@ -215,8 +215,13 @@ async fn a_state_file_that_is_damaged_or_something_elses_is_refused_and_left_alo
     let file = directory.path().join("state.json");
     drop(Serving::start_in("127.0.0.1:0", directory.path()));
     let good = fs::read_to_string(&file).unwrap();
-    let newer = good.replacen("\"vimeo_sandbox_state\":1", "\"vimeo_sandbox_state\":2", 1);
-    assert_ne!(newer, good);
+    let of_format = |format: u32| {
+        let text =
+            good.replacen("\"vimeo_sandbox_state\":2", &format!("\"vimeo_sandbox_state\":{format}"), 1);
+        assert_ne!(text, good);
+        text
+    };
+    let newer = of_format(3);
     for (text, part) in [
         (good[..good.len() / 2].to_owned(), "is damaged"),
         (good.lines().next().unwrap().to_owned() + "\n", "is damaged"),
@@ -232,8 +237,11 @@ async fn a_state_file_that_is_damaged_or_something_elses_is_refused_and_left_alo
         );
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
     }
-    fs::write(&file, good).unwrap();
-    drop(Serving::start_in("127.0.0.1:0", directory.path()));
+    for text in [&good, &of_format(1)] {
+        fs::write(&file, text).unwrap();
+        drop(Serving::start_in("127.0.0.1:0", directory.path()));
+        assert_eq!(fs::read_to_string(&file).unwrap(), good, "it is written as it is written today");
+    }
 }
 
 #[test]
@@ -299,11 +307,24 @@ async fn an_offset_that_cannot_be_kept_is_not_told() {
     let (_, path) = program.make(json!({"approach": "tus", "size": 10})).await;
     assert_eq!(program.patch(&path, 0, b"hello").await.status, 204);
     // Nothing can be written where a directory is in the way.
+    let form = program.make(json!({"approach": "post", "redirect_url": "https://app.test/done"})).await.1;
     let fresh = directory.path().join("state.json.new");
     fs::create_dir(&fresh).unwrap();
     let refused = program.patch(&path, 5, b"world").await;
     assert_eq!((refused.status, refused.header("upload-offset")), (503, None));
     assert!(refused.text().contains("--state"), "{}", refused.text());
+    // A browser is told so, too, and asks beforehand as ever.
+    assert_eq!(refused.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(program.ask("OPTIONS", &path, &[], b"").await.status, 204);
+    let multipart = ("Content-Type", "multipart/form-data; boundary=edge");
+    let film = "--edge\r\nContent-Disposition: form-data; name=\"file_data\"; filename=\"f\"\r\n\r\nfilm\r\n--edge--\r\n";
+    let sent = program.ask("POST", &form, &[multipart], film.as_bytes()).await;
+    assert_eq!((sent.status, sent.header("location")), (503, None));
+    // What a fault does to a link, it does all the same.
+    let cut = json!({"route": "HEAD /files/*", "kind": "cut"}).to_string();
+    program.ask("POST", "/_sandbox/faults", &[], cut.as_bytes()).await;
+    let asked = request("HEAD", &path, &[("Tus-Resumable", "1.0.0")], b"");
+    assert_eq!(exchange(program.addr, &asked).await.unwrap(), b"");
     let asked = program.ask("HEAD", &path, &[("Tus-Resumable", "1.0.0")], b"").await;
     assert_eq!((asked.status, asked.header("upload-offset")), (503, None));
     fs::remove_dir(&fresh).unwrap();
@@ -362,16 +383,15 @@ async fn a_deleted_video_takes_no_file_with_it_that_is_not_its_own() {
     assert_eq!(fs::read_to_string(&other).unwrap(), "mine");
 }
 
-#[tokio::test]
-async fn the_greeting_sends_users_where_the_state_file_says() {
+#[test]
+fn the_greeting_sends_users_where_the_state_file_says() {
     let directory = tempfile::tempdir().unwrap();
     let with_uri = ["--redirect-uri", "http://localhost:3000/cb"];
     Serving::start_in_with("127.0.0.1:0", directory.path(), &with_uri).stop();
-    let options = sandbox::Options {
-        state_file: Some(directory.path().join("state.json")),
-        ..sandbox::Options::default()
-    };
-    let running = sandbox::start(options).await.unwrap();
-    assert_eq!(running.redirect_uri.as_deref(), Some("http://localhost:3000/cb"));
-    running.stop().await;
+    let places = places(directory.path());
+    let arguments = ["--listen", "127.0.0.1:0"].into_iter().chain(places.iter().map(String::as_str));
+    let mut program = Spawned::new(arguments);
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let link = lines.find(|line| line.contains("/oauth/authorize?")).unwrap();
+    assert!(link.ends_with("&redirect_uri=http%3A%2F%2Flocalhost%3A3000%2Fcb"), "{link}");
 }

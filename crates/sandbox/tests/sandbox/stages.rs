@@ -146,6 +146,14 @@ async fn a_video_can_be_watched_before_its_last_rendition_is_done() {
     let desk = Desk::with(Options { pace: Pace::ByHand, ..Options::default() }).await;
     let number = desk.uploaded().await;
     for (status, is_playable) in [("transcode_starting", false), ("transcoding", true), ("available", true)] {
+        if status == "transcoding" {
+            // What can be watched stays what is watched until another file can be.
+            let path = format!("/videos/{number}/versions");
+            let body = json!({"upload": {"approach": "tus", "size": 9}});
+            assert_eq!(desk.call("POST", &path, &body).await.json()["active"], false);
+            let version = desk.call("GET", &path, &Value::Null).await.json()["data"][0]["uri"].clone();
+            assert_eq!(desk.call("DELETE", version.as_str().unwrap(), &Value::Null).await.status, 204);
+        }
         let shown = desk.shown(number).await;
         assert_eq!((&shown["status"], &shown["is_playable"]), (&json!(status), &json!(is_playable)));
         let is_done = if status == "available" { "complete" } else { "in_progress" };

@@ -316,8 +316,7 @@ async fn outlive_the_sandbox(client: Client) {
     let file = write(&directory, "file.mp4", FILE_BYTES);
     let sandbox = Serving::start_in("127.0.0.1:0", directory.path());
     let (number, path) = sandbox.make(json!({"approach": "tus", "size": FILE_BYTES})).await;
-    let slow =
-        json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": CHUNK_BYTES, "after": 1});
+    let slow = json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": CHUNK_BYTES / 100, "after": 1});
     let made = sandbox.ask("POST", "/_sandbox/faults", &[], slow.to_string().as_bytes()).await;
     assert_eq!(made.status, 201);
     let link = format!("{}{path}", sandbox.said["base_url"].as_str().unwrap());

@@ -11,8 +11,9 @@ use crate::harness::basic;
 const CODE_LIFETIME: i64 = 600;
 
 impl Walker {
-    fn note_token(&mut self, granted: &Value, has_user: bool) {
+    fn note_token(&mut self, granted: &Value) {
         let value = granted["access_token"].as_str().unwrap().to_owned();
+        let has_user = granted.get("user").is_some();
         self.model.tokens.push(Token { value, has_user, is_revoked: false });
     }
 
@@ -27,7 +28,8 @@ impl Walker {
         let body = json!({"grant_type": "client_credentials", "scope": "public"});
         let reply = self.ask_as_app("/oauth/authorize/client", &body).await;
         prop_assert_eq!(reply.status, 200, "{}", reply.text());
-        self.note_token(&reply.json(), false);
+        prop_assert!(reply.json().get("user").is_none());
+        self.note_token(&reply.json());
         Ok(())
     }
 
@@ -52,7 +54,8 @@ impl Walker {
         prop_assert_eq!(reply.status, if is_good { 200 } else { 400 }, "{}", reply.text());
         code.is_used |= is_good;
         if is_good {
-            self.note_token(&reply.json(), true);
+            prop_assert!(reply.json().get("user").is_some());
+            self.note_token(&reply.json());
         }
         Ok(())
     }
