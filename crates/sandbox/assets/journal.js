@@ -19,14 +19,12 @@ function presentable(text) {
 }
 
 const query = (entry) => (entry.query ? `?${entry.query}` : '');
-function unansweredAs(entry, { left, cut, waiting }) {
-  if (entry.abandoned) return left;
-  return entry.settled ? cut : waiting;
+// What there is instead of a status, and what that means.
+const UNANSWERED = { left: 'never: the client left before it was', cut: 'never: the connection was cut', waiting: 'not yet' };
+function statusOf(entry) {
+  if (entry.abandoned) return 'left';
+  return entry.status ?? (entry.settled ? 'cut' : 'waiting');
 }
-const statusOf = (entry) => entry.status ?? unansweredAs(entry, { left: 'left', cut: 'cut', waiting: 'waiting' });
-const unanswered = (entry) => unansweredAs(entry, {
-  left: 'never: the client left before it was', cut: 'never: the connection was cut', waiting: 'not yet',
-});
 const who = (entry) => entry.user ?? entry.app ?? '';
 const clock = (at) => {
   const date = new Date(at);
@@ -88,7 +86,7 @@ export function followJournal({ ask, refresh, inTurn }) {
       list.append(pair);
     };
     add('arrived', entry.at);
-    add('answered', entry.answered_at ? `${entry.answered_at}, after ${entry.millis} ms` : unanswered(entry), entry.answered_at ? 'code' : 'span');
+    add('answered', entry.answered_at ? `${entry.answered_at}, after ${entry.millis} ms` : UNANSWERED[statusOf(entry)], entry.answered_at ? 'code' : 'span');
     add('path', entry.path);
     for (const [name, value] of new URLSearchParams(entry.query ?? '')) {
       add(`?${name}`, value);

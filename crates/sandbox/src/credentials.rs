@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::state::fingerprint;
+use crate::state::{fingerprint, hidden};
 
 /// What a request says about who sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,11 +54,7 @@ impl Credentials {
         match self {
             Self::Absent => Value::Null,
             Self::Client { client_id, client_secret } => {
-                let shown = if is_client_id(client_id) {
-                    client_id.clone()
-                } else {
-                    format!("fingerprint:{}", fingerprint(client_id.as_bytes()))
-                };
+                let shown = if is_client_id(client_id) { client_id.clone() } else { hidden(client_id) };
                 json!({
                     "scheme": "Basic",
                     "client_id": shown,

@@ -134,14 +134,15 @@ async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> 
     };
     let request_bytes = Arc::new(AtomicU64::new(0));
     let number = {
+        let credentials = Credentials::of(request.headers());
         let arrival = Arrival {
             at: now,
             route: matched_route(&request),
             fault: fault.as_ref().map(faults::Effect::kind),
             connection: request.extensions().get().map_or(0, |ConnectionNumber(number)| *number),
-            asker: asker(&desk, request.headers()),
+            asker: asker(&desk, &credentials),
             request_bytes: Arc::clone(&request_bytes),
-            authorization: shown_credentials(&desk, request.headers()),
+            authorization: shown_credentials(&desk, &credentials),
             request: &request,
         };
         desk.journal().arrive(&arrival)
@@ -154,7 +155,7 @@ async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> 
         let pointless = nobody_wants(over.clone(), left);
         let done = async {
             match fault {
-                Some(effect) => faults::perform(&effect, &at_work, over, (request, next)).await,
+                Some(effect) => faults::perform(&effect, &at_work, over, request, next).await,
                 None => answer(&at_work, request, next).await,
             }
         };
@@ -213,20 +214,17 @@ async fn finish(desk: &Desk, number: u64, mut response: Response) -> Response {
 struct EntryNumber(u64);
 
 /// Who asks, for the journal.
-fn asker(desk: &Desk, headers: &HeaderMap) -> Asker {
-    match Credentials::of(headers) {
-        Credentials::Client { client_id, client_secret } => {
-            let found = desk.world().find_client(&client_id, &client_secret);
-            Asker { user: None, app: found.ok().map(|app| app.id.to_string()) }
-        }
-        credentials => find_caller(desk, &credentials).map(|caller| Asker::from(&caller)).unwrap_or_default(),
+fn asker(desk: &Desk, credentials: &Credentials) -> Asker {
+    if let Credentials::Client { client_id, client_secret } = credentials {
+        let found = desk.world().find_client(client_id, client_secret);
+        return Asker { user: None, app: found.ok().map(|app| app.id.to_string()) };
     }
+    find_caller(desk, credentials).map(|caller| Asker::from(&caller)).unwrap_or_default()
 }
 
 /// What is said of credentials in the journal. A client identifier is shown if it is one: people mix theirs up.
-fn shown_credentials(desk: &Desk, headers: &HeaderMap) -> Value {
-    Credentials::of(headers)
-        .to_journal(|client_id| desk.world().list_apps().any(|app| app.client_id == client_id))
+fn shown_credentials(desk: &Desk, credentials: &Credentials) -> Value {
+    credentials.to_journal(|client_id| desk.world().list_apps().any(|app| app.client_id == client_id))
 }
 
 /// Enters the body of a request in the journal.

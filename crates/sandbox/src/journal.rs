@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::faults::Route;
-use crate::state::{Caller, fingerprint};
+use crate::state::{Caller, hidden};
 use crate::uploads;
 use live::Teller;
 
@@ -289,9 +289,7 @@ fn cut(text: &str) -> Cow<'_, str> {
 /// A query in which secrets are replaced by `fingerprint:…`.
 fn without_secrets(query: &str) -> String {
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, value)) if is_secret(name) => {
-            format!("{name}=fingerprint:{}", fingerprint(value.as_bytes()))
-        }
+        Some((name, value)) if is_secret(name) => format!("{name}={}", hidden(value)),
         _ => pair.to_owned(),
     });
     pairs.collect::<Vec<_>>().join("&")

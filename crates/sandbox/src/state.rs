@@ -162,6 +162,11 @@ pub(crate) fn fingerprint(secret: &[u8]) -> String {
     hex(&Sha256::digest(secret)).chars().take(12).collect()
 }
 
+/// What stands in the place of a secret.
+pub(crate) fn hidden(secret: &str) -> String {
+    format!("fingerprint:{}", fingerprint(secret.as_bytes()))
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use crate::ask::Refusal;
 use crate::desk::{Desk, WorldGuard};
-use crate::state::{Approach, Orphan, Stage, Upload, VersionId, VideoId, World, fingerprint};
+use crate::state::{Approach, Orphan, Stage, Upload, VersionId, VideoId, World, hidden};
 
 pub(crate) use bytes::{Keeper, path_of};
 
@@ -53,7 +53,7 @@ pub(crate) fn without_key(path: &str) -> String {
     if secret.is_empty() || FOLDERS.contains(&secret) {
         return path.to_owned();
     }
-    format!("{before}{LINKS}{folder}fingerprint:{}", fingerprint(secret.as_bytes()))
+    format!("{before}{LINKS}{folder}{}", hidden(secret))
 }
 
 /// What follows when a version was made: a pull sets out, and an upload of no bytes is whole at once.

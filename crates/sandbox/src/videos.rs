@@ -127,7 +127,7 @@ pub(crate) async fn delete(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
 /// The video that the path names, which must be the caller's own.
 pub(crate) fn own_video<'a>(world: &'a World, ask: &Ask) -> Result<&'a Video, Refusal> {
     let id = ask.video()?;
-    if !world.find_video(id).is_none_or(|video| is_among(video, ask)) {
+    if world.find_video(id).is_some_and(|video| !is_among(video, ask)) {
         return Err(errors::missing_resource().into());
     }
     Ok(find_own(world, ask.caller()?, id, ask.video_hash())?)

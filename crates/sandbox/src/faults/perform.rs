@@ -32,7 +32,8 @@ pub(crate) async fn perform(
     effect: &Effect,
     desk: &Arc<Desk>,
     over: CancellationToken,
-    (mut request, next): (Request, Next),
+    mut request: Request,
+    next: Next,
 ) -> Response {
     match effect {
         Effect::Delay { pause } => {
@@ -53,7 +54,7 @@ pub(crate) async fn perform(
             Cut::Close.response()
         }
         Effect::Late { pause } => {
-            act_later(desk, over, (kept(request).await, next), *pause);
+            act_later(desk, over, kept(request).await, next, *pause);
             Cut::Close.response()
         }
         Effect::Truncate => truncated(answer(desk, request, next).await).await,
@@ -116,7 +117,7 @@ async fn kept(request: Request) -> Request {
 }
 
 /// Does what was asked after a while, unless the sandbox is stopped or reset before.
-fn act_later(desk: &Arc<Desk>, over: CancellationToken, (request, next): (Request, Next), pause: Duration) {
+fn act_later(desk: &Arc<Desk>, over: CancellationToken, request: Request, next: Next, pause: Duration) {
     let later = Arc::clone(desk);
     desk.tasks.spawn(async move {
         tokio::select! {

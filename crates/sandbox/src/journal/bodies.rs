@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use crate::body;
-use crate::state::fingerprint;
+use crate::state::hidden;
 
 /// The longest body that is shown.
 const SHOWN_BYTES_MAX: usize = 64 * 1024;
@@ -48,10 +48,6 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_LENGTH_MAX).contains(&text.len()) && text.bytes().all(is_of_names)
 }
 
-fn hidden(text: &str) -> Value {
-    json!(format!("fingerprint:{}", fingerprint(text.as_bytes())))
-}
-
 fn without_secrets(value: Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -73,8 +69,8 @@ fn without_secrets(value: Value) -> Value {
 /// A secret member's value: whatever it is made of, its strings and numbers are hidden.
 fn all_hidden(value: Value) -> Value {
     match value {
-        Value::String(text) => hidden(&text),
-        Value::Number(number) => hidden(&number.to_string()),
+        Value::String(text) => json!(hidden(&text)),
+        Value::Number(number) => json!(hidden(&number.to_string())),
         Value::Array(values) => Value::Array(values.into_iter().map(all_hidden).collect()),
         Value::Object(members) => {
             let shown = members.into_iter().map(|(name, value)| (shown_name(name), all_hidden(value)));
@@ -85,7 +81,7 @@ fn all_hidden(value: Value) -> Value {
 }
 
 fn shown_name(name: String) -> String {
-    if is_name(&name) { name } else { format!("fingerprint:{}", fingerprint(name.as_bytes())) }
+    if is_name(&name) { name } else { hidden(&name) }
 }
 
 /// A form as an object; a name that comes more than once has an array of values.
@@ -93,7 +89,7 @@ fn present_form(body: &[u8]) -> Value {
     let mut members = Map::new();
     for (name, value) in form_urlencoded::parse(body) {
         let is_shown = is_name(&name) && !is_secret(&name);
-        let value = if is_shown { json!(value) } else { hidden(&value) };
+        let value = if is_shown { json!(value) } else { json!(hidden(&value)) };
         match members.get_mut(&shown_name(name.clone().into_owned())) {
             Some(Value::Array(values)) => values.push(value),
             Some(one) => *one = json!([one.take(), value]),

@@ -3,8 +3,10 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 
+use serde_json::json;
+
 use crate::harness::{Reply, exchange, request};
-use crate::program::Spawned;
+use crate::program::{Spawned, make_video};
 use crate::tools::{Program, find_tool, program};
 
 struct Greeted {
@@ -49,15 +51,7 @@ impl Waiting {
             rest.split_whitespace().next().unwrap().to_owned()
         };
         let addr = told("http://").parse().unwrap();
-        let authorization = format!("bearer {}", told("access token"));
-        let headers = [
-            ("Authorization", authorization.as_str()),
-            ("Accept", "application/vnd.vimeo.*+json;version=3.4"),
-            ("Content-Type", "application/json"),
-        ];
-        let body = br#"{"upload": {"approach": "tus", "size": 5}}"#;
-        let asked = request("POST", "/me/videos", &headers, body);
-        let made = Reply::read(&exchange(addr, &asked).await.unwrap()).json();
+        let made = make_video(addr, &told("access token"), json!({"approach": "tus", "size": 5})).await;
         let number = made["uri"].as_str().unwrap().strip_prefix("/videos/").unwrap().to_owned();
         Self { addr, link: made["upload"]["upload_link"].as_str().unwrap().to_owned(), number }
     }

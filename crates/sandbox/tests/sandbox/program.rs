@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Reply, exchange, request};
 
@@ -47,6 +47,19 @@ impl Drop for Spawned {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Makes a video, and gives what is said of it.
+pub(crate) async fn make_video(addr: SocketAddr, token: &str, upload: Value) -> Value {
+    let authorization = format!("bearer {token}");
+    let headers = [
+        ("Authorization", authorization.as_str()),
+        ("Accept", "application/vnd.vimeo.*+json;version=3.4"),
+        ("Content-Type", "application/json"),
+    ];
+    let body = json!({"upload": upload}).to_string();
+    let asked = request("POST", "/me/videos", &headers, body.as_bytes());
+    Reply::read(&exchange(addr, &asked).await.unwrap()).json()
 }
 
 /// The program once it serves, with what it said in JSON.

@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{Reply, exchange, request};
-use crate::program::{Serving, Spawned};
-use crate::sending::{PATCH, pattern, sha256};
+use crate::program::{Serving, Spawned, make_video};
+use crate::sending::{PATCH, pattern, sha256, stalled};
 
 impl Serving {
     /// With everything that it keeps in a directory.
@@ -39,27 +39,9 @@ impl Serving {
         assert_eq!(self.program.wait().unwrap().code(), Some(0));
     }
 
-    /// A PATCH that announces more than it sends.
-    async fn stalled(&self, path: &str, announced: usize, sent: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        let head = format!(
-            "PATCH {path} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
-             Content-Type: application/offset+octet-stream\r\nContent-Length: {announced}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(sent).await.unwrap();
-        stream
-    }
-
     /// Makes a video; gives its number and the path of its link.
     pub(crate) async fn make(&self, upload: Value) -> (u64, String) {
-        let authorization = format!("bearer {}", self.said["access_token"].as_str().unwrap());
-        let headers = [
-            ("Authorization", authorization.as_str()),
-            ("Accept", "application/vnd.vimeo.*+json;version=3.4"),
-        ];
-        let body = json!({"upload": upload}).to_string();
-        let made = self.ask("POST", "/me/videos", &headers, body.as_bytes()).await.json();
+        let made = make_video(self.addr, self.said["access_token"].as_str().unwrap(), upload).await;
         let number = made["uri"].as_str().unwrap().strip_prefix("/videos/").unwrap().parse().unwrap();
         let link = made["upload"]["upload_link"].as_str().unwrap_or_default();
         (number, link.strip_prefix(self.said["base_url"].as_str().unwrap()).unwrap_or_default().to_owned())
@@ -106,13 +88,7 @@ async fn an_upload_goes_on_after_the_sandbox_was_killed_in_its_middle() {
     assert_eq!(program.patch(&path, 0, &bytes[..1_000_000]).await.status, 204);
 
     // Another PATCH is in its middle, and has stalled; only what HEAD told of it is sure.
-    let mut stalled = TcpStream::connect(program.addr).await.unwrap();
-    let head = format!(
-        "PATCH {path} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 1000000\r\n\
-         Content-Type: application/offset+octet-stream\r\nContent-Length: 2000000\r\n\r\n"
-    );
-    stalled.write_all(head.as_bytes()).await.unwrap();
-    stalled.write_all(&bytes[1_000_000..1_500_000]).await.unwrap();
+    let _stalled = stalled(program.addr, &path, 1_000_000, 2_000_000, &bytes[1_000_000..1_500_000]).await;
     let mut told = 0;
     while told < 1_200_000 {
         told = program.offset(&path).await;
@@ -148,7 +124,7 @@ async fn a_long_patch_is_saved_in_its_middle_though_nobody_asks() {
     let program = Serving::start_in("127.0.0.1:0", directory.path());
     let (number, path) = program.make(json!({"approach": "tus", "size": 40 * MEBIBYTE})).await;
     let bytes = pattern(17 * MEBIBYTE);
-    let _stalled = program.stalled(&path, 40 * MEBIBYTE, &bytes).await;
+    let _stalled = stalled(program.addr, &path, 0, 40 * MEBIBYTE as u64, &bytes).await;
     let saved = loop {
         let text = fs::read_to_string(directory.path().join("state.json")).unwrap();
         let state: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
@@ -258,7 +234,7 @@ async fn a_stop_keeps_what_came_of_an_upload_that_was_under_way() {
     let bytes = pattern(500_000);
     let program = Serving::start_in("127.0.0.1:0", directory.path());
     let (number, path) = program.make(json!({"approach": "tus", "size": 1_000_000})).await;
-    let _stalled = program.stalled(&path, 1_000_000, &bytes).await;
+    let _stalled = stalled(program.addr, &path, 0, 1_000_000, &bytes).await;
     // Nobody asks, because every answer has everything saved. What is in the file of bytes is booked at once.
     let is_here = || {
         let mut files = fs::read_dir(directory.path().join("bytes")).unwrap();

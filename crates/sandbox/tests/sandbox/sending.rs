@@ -1,6 +1,7 @@
 //! Makes videos and sends their bytes, one raw request at a time.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -67,15 +68,7 @@ impl Desk {
 
     /// A PATCH that has announced more than it has sent so far.
     pub(crate) async fn stalled(&self, path: &str, offset: u64, announced: u64, sent: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(self.running.addr).await.unwrap();
-        let head = format!(
-            "PATCH {path} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\
-             Content-Type: application/offset+octet-stream\r\nContent-Length: {announced}\r\n\
-             Connection: close\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(sent).await.unwrap();
-        stream
+        stalled(self.running.addr, path, offset, announced, sent).await
     }
 
     /// Waits until so many bytes of an upload are booked.
@@ -84,6 +77,25 @@ impl Desk {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// A PATCH that has announced more than it has sent so far.
+pub(crate) async fn stalled(
+    addr: SocketAddr,
+    path: &str,
+    offset: u64,
+    announced: u64,
+    sent: &[u8],
+) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let head = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\
+         Content-Type: application/offset+octet-stream\r\nContent-Length: {announced}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(sent).await.unwrap();
+    stream
 }
 
 /// The rest of what a connection says.

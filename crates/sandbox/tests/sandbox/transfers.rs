@@ -5,8 +5,6 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 
 use crate::clients::write;
 use crate::harness::Desk;
@@ -159,7 +157,7 @@ impl Scene {
         let desk = Desk::strict().await;
         let mut paths = Vec::new();
         for trial in trials {
-            let path = create(&desk, trial.size).await;
+            let path = desk.make_tus(trial.size).await.path;
             for fault in &trial.faults {
                 let mut fault = fault.clone();
                 fault["route"] = fault["route"].as_str().unwrap().replace("HERE", &path).into();
@@ -191,22 +189,6 @@ impl Scene {
         let shown = self.desk.control("GET", "videos", &Value::Null).await.json();
         shown["videos"].as_array().unwrap().iter().map(|video| video["versions"][0].clone()).collect()
     }
-}
-
-/// Makes a video, and says the path of its link.
-async fn create(desk: &Desk, size: u64) -> String {
-    let authorization = format!("bearer {}", desk.running.access_token);
-    let headers = [
-        ("Authorization", authorization.as_str()),
-        ("Accept", "application/vnd.vimeo.*+json;version=3.4"),
-        ("Content-Type", "application/json"),
-    ];
-    let body = json!({"upload": {"approach": "tus", "size": size}}).to_string();
-    let made = desk.send("POST", "/me/videos?fields=upload", &headers, body.as_bytes()).await;
-    assert_eq!(made.status, 200, "{}", made.text());
-    let made = made.json();
-    let link = made["upload"]["upload_link"].as_str().unwrap();
-    link.strip_prefix(&desk.running.base_url).unwrap().to_owned()
 }
 
 fn sha256(path: &Path) -> String {
@@ -254,13 +236,7 @@ async fn wait_for_the_other(client: Client) {
     let scene = Scene::of([&trial]).await;
     let path = &scene.paths[0];
     let first = std::fs::read(scene.file()).unwrap()[0];
-    let head = format!(
-        "PATCH {path} HTTP/1.1\r\nHost: sandbox\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
-         Content-Type: application/offset+octet-stream\r\nContent-Length: {FILE_BYTES}\r\n\r\n"
-    );
-    let mut other = TcpStream::connect(scene.desk.running.addr).await.unwrap();
-    other.write_all(head.as_bytes()).await.unwrap();
-    other.write_all(&[first]).await.unwrap();
+    let other = scene.desk.stalled(path, 0, FILE_BYTES, &[first]).await;
     while scene.uploads().await[0]["received"] != 1 {
         tokio::task::yield_now().await;
     }
