@@ -14,3 +14,4 @@ pub mod page;
 pub mod secret;
 pub mod text;
 pub mod time;
+pub mod video;
