@@ -80,7 +80,7 @@ impl Caller {
     pub fn key_id(&self) -> Option<&ApiKeyId> {
         match &self.actor {
             Actor::ApiKey { key_id, .. } => Some(key_id),
-            Actor::Operator => None,
+            Actor::Operator | Actor::Service => None,
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Actor {
     },
     /// A person or script with the operator's commands at hand.
     Operator,
+    /// The service itself, going on with what somebody asked for before.
+    Service,
 }
 
 /// What was done, or tried.
@@ -38,11 +40,19 @@ pub enum Action {
     UpdateConnection,
     /// A connection was deleted, and the key of its secrets wiped.
     DeleteConnection,
+    /// An upload was asked for.
+    CreateUpload,
+    /// An upload was cancelled.
+    CancelUpload,
+    /// An upload came to its end.
+    EndUpload,
+    /// The secret that webhooks are signed with was made, or made anew.
+    CreateWebhookSecret,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -51,6 +61,10 @@ impl Action {
         Self::CreateConnection,
         Self::UpdateConnection,
         Self::DeleteConnection,
+        Self::CreateUpload,
+        Self::CancelUpload,
+        Self::EndUpload,
+        Self::CreateWebhookSecret,
     ];
 
     /// Its name in the store and in the audit log.
@@ -64,6 +78,10 @@ impl Action {
             Self::CreateConnection => "create_connection",
             Self::UpdateConnection => "update_connection",
             Self::DeleteConnection => "delete_connection",
+            Self::CreateUpload => "create_upload",
+            Self::CancelUpload => "cancel_upload",
+            Self::EndUpload => "end_upload",
+            Self::CreateWebhookSecret => "create_webhook_secret",
         }
     }
 

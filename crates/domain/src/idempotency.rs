@@ -40,6 +40,8 @@ impl IdempotencyKey {
 pub enum Operation {
     /// A connection is created.
     CreateConnection,
+    /// An upload is asked for.
+    CreateUpload,
 }
 
 impl Operation {
@@ -47,6 +49,7 @@ impl Operation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CreateConnection => "create_connection",
+            Self::CreateUpload => "create_upload",
         }
     }
 }

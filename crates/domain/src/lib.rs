@@ -10,6 +10,7 @@ pub mod connection;
 pub mod faults;
 pub mod id;
 pub mod idempotency;
+pub mod job;
 pub mod page;
 pub mod secret;
 pub mod text;

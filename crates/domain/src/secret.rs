@@ -81,6 +81,15 @@ pub struct SealedCredentials {
     pub sealing_key: WrappedKey,
 }
 
+/// Bytes that were sealed: what a job keeps secret, or an answer that holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The envelope: encrypted under a key of its own.
+    pub envelope: Vec<u8>,
+    /// That key, wrapped by the account key. Without it the envelope is noise.
+    pub sealing_key: WrappedKey,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

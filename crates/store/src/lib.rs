@@ -4,6 +4,7 @@
 
 mod error;
 mod hex;
+mod jobs;
 mod migrations;
 mod moves;
 mod postgres;
@@ -26,10 +27,15 @@ use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{KeptAnswer, OnceRequest, Reservation, Reserved};
+use domain::job::{Job, JobId};
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 
 pub use error::{BackupError, BoxError, Error, OpenError};
+pub use jobs::{
+    DueJob, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, LeasedJob,
+    NewJob, SealedPart, WebhookSecretRow,
+};
 pub use moves::{
     MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, MovedTable, SourceMove, abandon_command,
     abandon_move, find_copy, find_move, move_database,
@@ -85,6 +91,12 @@ pub trait Store: Send + Sync {
     /// Forgets idempotency records that ended a day before `now` (or the database's own now), at most so many; how many
     /// there were.
     async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error>;
+
+    /// Jobs that something is due for and that nobody holds, at most `limit`; of each account the first few before the next
+    /// few of any, so that one with many jobs does not stand before the others.
+    async fn list_due_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
 
     // About one account, which comes first.
 
@@ -175,6 +187,64 @@ pub trait Store: Send + Sync {
         reservation: &Reservation,
         at: Timestamp,
     ) -> Result<(), Error>;
+    /// Adds a job. [`Error::NotFound`] if its connection is gone, [`Error::ReservationLost`], [`Error::KeyNotActive`].
+    async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+    /// A job, without what it keeps sealed.
+    async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+    /// The account's jobs, the newest first, at most `limit`.
+    async fn list_jobs(
+        &self,
+        account: &AccountId,
+        filter: &JobFilter,
+        limit: u32,
+    ) -> Result<Vec<Job>, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+    /// Takes a job's lease; `None` if its fence has changed, it is not due, somebody holds it, or too many are running.
+    async fn lease_job(
+        &self,
+        account: &AccountId,
+        id: &JobId,
+        terms: &LeaseTerms,
+    ) -> Result<Option<LeasedJob>, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+    /// Keeps a lease, and what was sent; [`Changed::No`] if it is lost.
+    async fn renew_job_lease(
+        &self,
+        account: &AccountId,
+        id: &JobId,
+        renewal: &LeaseRenewal,
+    ) -> Result<Changed, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+    /// Writes what a job has become; [`Changed::No`] if its guard does not hold any more. [`Error::ReservationLost`],
+    /// [`Error::KeyNotActive`].
+    async fn settle_job(&self, account: &AccountId, settlement: JobSettlement) -> Result<Changed, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+    /// Adds a secret for webhooks; those that are there are good for `overlap` more, and gone, with their keys, after that.
+    async fn insert_webhook_secret(
+        &self,
+        account: &AccountId,
+        secret: &WebhookSecretRow,
+        overlap: Duration,
+        event: &AuditEvent,
+    ) -> Result<(), Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+    /// The secrets that webhooks are signed with now, the newest first.
+    async fn list_webhook_secrets(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+    ) -> Result<Vec<WebhookSecretRow>, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
     /// Adds an audit event that stands alone: something refused.
     async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error>;
     /// The account's audit events, oldest first, at most so many.

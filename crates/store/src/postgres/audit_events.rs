@@ -10,6 +10,7 @@ use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::{Answers, SharedWrite, Write};
+use crate::jobs::SERVICE;
 
 /// The event's columns, as every statement that writes events takes them.
 macro_rules! event_columns {
@@ -48,6 +49,7 @@ impl<'a> Columns<'a> {
                     (Some(key_id.as_str()), remote.map(|remote| remote.to_string()))
                 }
                 Actor::Operator => (None, None),
+                Actor::Service => (None, Some(SERVICE.to_owned())),
             };
             columns.accounts.push(event.account_id.as_str());
             columns.ids.push(event.id.as_str());
@@ -180,6 +182,7 @@ pub(super) const LIST: &str = concat!(
 pub(super) fn audit_event(row: &Row) -> Result<AuditEvent, Trouble> {
     let remote: Option<&str> = rows::get(row, "remote")?;
     let actor = match rows::get::<Option<String>>(row, "api_key_id")? {
+        None if remote == Some(SERVICE) => Actor::Service,
         None => Actor::Operator,
         Some(key_id) => Actor::ApiKey {
             key_id: ApiKeyId::from_stored(key_id),

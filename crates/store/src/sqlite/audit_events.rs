@@ -6,6 +6,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
 use super::rows;
+use crate::jobs::SERVICE;
 
 pub(super) fn insert(
     connection: &Connection,
@@ -15,6 +16,7 @@ pub(super) fn insert(
     let (key_id, remote) = match &event.actor {
         Actor::ApiKey { key_id, remote } => (Some(key_id.as_str()), remote.map(|remote| remote.to_string())),
         Actor::Operator => (None, None),
+        Actor::Service => (None, Some(SERVICE.to_owned())),
     };
     let refusal = match &event.outcome {
         Outcome::Done => None,
@@ -54,6 +56,7 @@ fn audit_event(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
     let action: String = row.get("action")?;
     let remote: Option<String> = row.get("remote")?;
     let actor = match row.get::<_, Option<String>>("api_key_id")? {
+        None if remote.as_deref() == Some(SERVICE) => Actor::Service,
         None => Actor::Operator,
         Some(key_id) => Actor::ApiKey {
             key_id: ApiKeyId::from_stored(key_id),

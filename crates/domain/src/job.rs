@@ -1,0 +1,661 @@
+//! An upload as a job: a machine of states that own their data, and transitions that consume them.
+//!
+//! accepted → creating → sending → finishing → transcoding → completed; from each of them, through abandoning, to failed
+//! or cancelled. Each state is durable before the next one begins, so that whoever finds the job after a crash knows
+//! what may have happened at Vimeo.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::id::{AccountId, ConnectionId};
+use crate::time::Timestamp;
+use crate::video::VideoNumber;
+
+/// How often a job may begin anew with another placeholder.
+pub const RESTARTS_MAX: u32 = 3;
+/// How often the newest videos are looked at after a creation whose outcome is unknown.
+pub const LOOKS: u32 = 3;
+
+/// Identifies a job: a UUID of version 7, so that later ones sort behind earlier ones.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(String);
+
+impl JobId {
+    /// A new one out of the time and 10 random bytes.
+    pub fn make(at: Timestamp, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string())
+    }
+
+    /// Reads what a client sent; `None` for what the service cannot have made.
+    pub fn parse(text: &str) -> Option<Self> {
+        let parsed = Uuid::try_parse(text).ok()?.to_string();
+        (parsed == text).then_some(Self(parsed))
+    }
+
+    /// An identifier as the store keeps it.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The identifier as text: 36 characters, in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where the bytes come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// The service fetches them from an address.
+    Url,
+    /// The client sends them to Vimeo itself.
+    Client,
+}
+
+impl SourceKind {
+    /// Its name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Url => "url",
+            Self::Client => "client",
+        }
+    }
+
+    /// Reads a stored name.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        [Self::Url, Self::Client].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// How a source can be read again from the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    /// It gives any range of its bytes.
+    Ranged,
+    /// It begins at its first byte each time.
+    Whole,
+    /// It does not say how long it is, and is kept on the disk first.
+    Spooled,
+}
+
+impl Fetch {
+    const ALL: [Self; 3] = [Self::Ranged, Self::Whole, Self::Spooled];
+
+    /// Its name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ranged => "ranged",
+            Self::Whole => "whole",
+            Self::Spooled => "spooled",
+        }
+    }
+
+    /// Reads a stored name.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fetch| fetch.as_str() == text)
+    }
+}
+
+/// What is known of a source's bytes, so that a file which changes in the middle is noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFacts {
+    /// How many bytes there are.
+    pub length: u64,
+    /// A strong `ETag` or a `Last-Modified`, in the form of whoever reads sources.
+    pub validator: Option<String>,
+    /// How it can be read.
+    pub fetch: Fetch,
+}
+
+/// An upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its identifier.
+    pub id: JobId,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// Through which connection it goes.
+    pub connection_id: ConnectionId,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When its state changed last.
+    pub updated_at: Timestamp,
+    /// 1 at first, one more with every change of state.
+    pub version: u64,
+    /// Where the bytes come from.
+    pub source: SourceKind,
+    /// What is known of them; of a client's source from the beginning.
+    pub facts: Option<SourceFacts>,
+    /// How far it is.
+    pub state: JobState,
+    /// Bytes per second that were sent lately.
+    pub bytes_per_second: Option<u64>,
+    /// What went less well than asked for, in sentences.
+    pub warnings: Vec<String>,
+    /// What holds it up.
+    pub troubles: Troubles,
+    /// Who is told of its end.
+    pub webhook: Webhook,
+}
+
+/// What holds a job up: troubles one after another, since something went well last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Troubles {
+    /// How many.
+    pub count: u32,
+    /// When something went well last: from then on patience is counted.
+    pub well_at: Timestamp,
+}
+
+/// How far the telling of a job's end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Webhook {
+    /// Nobody wants to be told.
+    None,
+    /// Somebody does; so many attempts were made.
+    Waiting {
+        /// Attempts that failed.
+        attempts: u32,
+    },
+    /// They were told.
+    Delivered,
+    /// They could not be told within a day.
+    GivenUp,
+}
+
+impl Webhook {
+    /// Its name in the store, and the attempts.
+    pub fn to_stored(self) -> (&'static str, u32) {
+        match self {
+            Self::None => ("none", 0),
+            Self::Waiting { attempts } => ("waiting", attempts),
+            Self::Delivered => ("delivered", 0),
+            Self::GivenUp => ("given-up", 0),
+        }
+    }
+
+    /// Reads what is stored.
+    pub fn from_stored(name: &str, attempts: u32) -> Option<Self> {
+        match name {
+            "none" => Some(Self::None),
+            "waiting" => Some(Self::Waiting { attempts }),
+            "delivered" => Some(Self::Delivered),
+            "given-up" => Some(Self::GivenUp),
+            _ => None,
+        }
+    }
+}
+
+/// How far a job is. Each state has its own data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// Nothing was done at Vimeo; or it was undone.
+    Accepted(Accepted),
+    /// A placeholder is being made, and may be there.
+    Creating(Creating),
+    /// The placeholder is there, and bytes go to it.
+    Sending(Sending),
+    /// All bytes are there; settings are made.
+    Finishing(Finishing),
+    /// Vimeo makes the video playable.
+    Transcoding(Transcoding),
+    /// It will not be completed; what it made at Vimeo is taken away.
+    Abandoning(Abandoning),
+    /// The video is there as it was asked for.
+    Completed(Completed),
+    /// It ended otherwise.
+    Failed(Failed),
+    /// It was not wanted any more.
+    Cancelled(Cancelled),
+}
+
+/// Nothing is at Vimeo that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Accepted {
+    /// How often it has begun anew.
+    pub restarts: u32,
+    /// A placeholder that can no longer be used, and is to be deleted.
+    pub discarded: Option<VideoNumber>,
+}
+
+/// Vimeo is asked for a placeholder, or was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Creating {
+    /// After this instant Vimeo is not asked any more by this attempt.
+    pub deadline_at: Timestamp,
+    /// How often the newest videos were looked at in vain.
+    pub looks: u32,
+    /// How often the job has begun anew.
+    pub restarts: u32,
+    /// A placeholder that can no longer be used: it is not the one that is looked for.
+    pub discarded: Option<VideoNumber>,
+}
+
+/// What a look at the newest videos led to that found nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// To another look, later.
+    Again(Creating),
+    /// To the certainty that there is no placeholder.
+    Nothing(Accepted),
+}
+
+/// Bytes go to a placeholder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sending {
+    /// The placeholder.
+    pub video: VideoNumber,
+    /// How many bytes there are in all.
+    pub size: u64,
+    /// How many of them were sent, as far as is known.
+    pub sent: u64,
+    /// How often the job has begun anew.
+    pub restarts: u32,
+}
+
+/// Vimeo says that it holds more bytes than there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("Vimeo reports {reported} bytes of a file of {size}")]
+pub struct OffsetOutOfRange {
+    /// What it says.
+    pub reported: u64,
+    /// What there is.
+    pub size: u64,
+}
+
+/// How far a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to send.
+    More(Sending),
+    /// Vimeo holds everything.
+    Whole(Finishing),
+}
+
+/// The settings are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finishing {
+    /// The video.
+    pub video: VideoNumber,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// Vimeo makes the video playable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transcoding {
+    /// The video.
+    pub video: VideoNumber,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// What it made at Vimeo is taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abandoning {
+    /// How it will have ended.
+    pub end: End,
+    /// A creation whose outcome is unknown.
+    pub doubt: Option<Creating>,
+    /// The placeholder, if it is known.
+    pub video: Option<VideoNumber>,
+    /// How many bytes there are, if that is known, and how many were sent.
+    pub size: Option<u64>,
+}
+
+/// How an abandoned job will have ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// By a failure.
+    Failed(Failure),
+    /// By somebody's wish.
+    Cancelled,
+}
+
+/// The video is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completed {
+    /// The video.
+    pub video: VideoNumber,
+    /// Its bytes.
+    pub size: u64,
+    /// Its page, exactly as Vimeo gives it.
+    pub link: String,
+    /// Its player's page, exactly as Vimeo gives it.
+    pub player: Option<String>,
+}
+
+/// It failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// Why.
+    pub failure: Failure,
+    /// What is left of it at Vimeo.
+    pub video: Option<VideoNumber>,
+    /// How many bytes there were, if that was known.
+    pub size: Option<u64>,
+}
+
+/// It was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancelled {
+    /// What is left of it at Vimeo.
+    pub video: Option<VideoNumber>,
+    /// How many bytes there were, if that was known.
+    pub size: Option<u64>,
+}
+
+/// Why a job failed: a code for programs and a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// For programs.
+    pub code: FailureCode,
+    /// For people; no secret is in it.
+    pub message: String,
+}
+
+macro_rules! failure_codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Why a job failed, for programs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum FailureCode {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl FailureCode {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// As it is stored and told.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+failure_codes! {
+    /// The source cannot be reached, or may not be.
+    SourceUnreachable = "SOURCE_UNREACHABLE",
+    /// The source's server refuses it: it is gone, or its link is over.
+    SourceRefused = "SOURCE_REFUSED",
+    /// The file became another one while it was read.
+    SourceChanged = "SOURCE_CHANGED",
+    /// There are no bytes in it.
+    SourceEmpty = "SOURCE_EMPTY",
+    /// It has more bytes than are allowed.
+    SourceTooLarge = "SOURCE_TOO_LARGE",
+    /// It does not say how long it is.
+    SourceWithoutLength = "SOURCE_WITHOUT_LENGTH",
+    /// It broke off again and again.
+    SourceBroken = "SOURCE_BROKEN",
+    /// Vimeo no longer takes the connection's credentials.
+    CredentialsRejected = "VIMEO_CREDENTIALS_REJECTED",
+    /// The connection's token may not do what is needed.
+    ScopeMissing = "VIMEO_SCOPE_MISSING",
+    /// The customer's space or number of videos at Vimeo is used up.
+    QuotaExceeded = "VIMEO_QUOTA_EXCEEDED",
+    /// Vimeo refuses the upload for another reason.
+    VimeoRefused = "VIMEO_REFUSED",
+    /// Vimeo refuses privacy, password or domains that were asked for.
+    SettingRefused = "VIMEO_SETTING_REFUSED",
+    /// Vimeo lost the upload again and again.
+    UploadLost = "VIMEO_UPLOAD_LOST",
+    /// Vimeo cannot use the file.
+    FileUnusable = "VIMEO_FILE_UNUSABLE",
+    /// Somebody deleted the video at Vimeo while the job went on.
+    VideoDeleted = "VIMEO_VIDEO_DELETED",
+    /// Vimeo could not be asked for too long.
+    VimeoUnavailable = "VIMEO_UNAVAILABLE",
+    /// The client did not send its bytes in time.
+    NothingSent = "UPLOAD_LINK_EXPIRED",
+    /// What the job keeps sealed does not open.
+    Unreadable = "JOB_UNREADABLE",
+}
+
+impl FailureCode {
+    /// Reads a stored code.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+}
+
+impl Accepted {
+    /// Vimeo will be asked for a placeholder, until `deadline_at`.
+    pub fn begin_creating(self, deadline_at: Timestamp) -> Creating {
+        Creating { deadline_at, looks: 0, restarts: self.restarts, discarded: self.discarded }
+    }
+
+    /// The placeholder that could not be used any more is deleted.
+    #[must_use]
+    pub fn without_discarded(self) -> Self {
+        Self { discarded: None, ..self }
+    }
+}
+
+impl Creating {
+    /// Vimeo made a placeholder, or it was found.
+    pub fn created(self, video: VideoNumber, size: u64) -> Sending {
+        Sending { video, size, sent: 0, restarts: self.restarts }
+    }
+
+    /// Vimeo certainly made none.
+    pub fn not_created(self) -> Accepted {
+        Accepted { restarts: self.restarts, discarded: self.discarded }
+    }
+
+    /// The newest videos were looked at, and the placeholder was not among them.
+    pub fn looked_in_vain(self) -> Looked {
+        let looks = self.looks + 1;
+        if looks >= LOOKS {
+            Looked::Nothing(self.not_created())
+        } else {
+            Looked::Again(Self { looks, ..self })
+        }
+    }
+
+    /// When the newest videos are looked at next: once the request is over for certain, and a grace behind that; the
+    /// looks are spread over `span`.
+    pub fn next_look_at(self, grace: Duration, span: Duration) -> Timestamp {
+        let pause = span / (LOOKS - 1);
+        self.deadline_at.plus(grace).plus(pause * self.looks)
+    }
+}
+
+impl Sending {
+    /// Vimeo says that it now holds `reported` bytes.
+    pub fn acknowledge(self, reported: u64) -> Result<Progress, OffsetOutOfRange> {
+        match reported.cmp(&self.size) {
+            std::cmp::Ordering::Less => Ok(Progress::More(Self { sent: reported, ..self })),
+            std::cmp::Ordering::Equal => {
+                Ok(Progress::Whole(Finishing { video: self.video, size: self.size }))
+            }
+            std::cmp::Ordering::Greater => Err(OffsetOutOfRange { reported, size: self.size }),
+        }
+    }
+
+    /// The placeholder can take no more bytes: another one is needed. `None` when that has happened too often.
+    pub fn restart(self) -> Option<Accepted> {
+        let restarts = self.restarts + 1;
+        (restarts <= RESTARTS_MAX).then_some(Accepted { restarts, discarded: Some(self.video) })
+    }
+}
+
+impl Finishing {
+    /// The settings are made, as far as they can be before the video is playable.
+    pub fn finished(self) -> Transcoding {
+        Transcoding { video: self.video, size: self.size }
+    }
+}
+
+impl Transcoding {
+    /// The video is playable and open to whom it should be.
+    pub fn completed(self, link: String, player: Option<String>) -> Completed {
+        Completed { video: self.video, size: self.size, link, player }
+    }
+
+    /// The bytes are good, but the video cannot be opened as it should be: it stays where it is, closed.
+    pub fn kept_closed(self, failure: Failure) -> Failed {
+        Failed { failure, video: Some(self.video), size: Some(self.size) }
+    }
+}
+
+impl Abandoning {
+    /// Nothing of it is left at Vimeo, but for what `left` names.
+    pub fn ended(self, left: Option<VideoNumber>) -> JobState {
+        match self.end {
+            End::Failed(failure) => JobState::Failed(Failed { failure, video: left, size: self.size }),
+            End::Cancelled => JobState::Cancelled(Cancelled { video: left, size: self.size }),
+        }
+    }
+}
+
+impl JobState {
+    /// Its name in the store.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::Creating(_) => "creating",
+            Self::Sending(_) => "sending",
+            Self::Finishing(_) => "finishing",
+            Self::Transcoding(_) => "transcoding",
+            Self::Abandoning(_) => "abandoning",
+            Self::Completed(_) => "completed",
+            Self::Failed(_) => "failed",
+            Self::Cancelled(_) => "cancelled",
+        }
+    }
+
+    /// Whether it will never change again.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Completed(_) | Self::Failed(_) | Self::Cancelled(_))
+    }
+
+    /// Gives it up: to the end at once if nothing can be at Vimeo, else through the taking away. `None` if it is over, or
+    /// is being given up already.
+    pub fn abandon(self, end: End, size: Option<u64>) -> Option<Self> {
+        let abandoning = |video, doubt| Abandoning { end: end.clone(), doubt, video, size };
+        Some(match self {
+            Self::Accepted(Accepted { discarded: None, .. }) => abandoning(None, None).ended(None),
+            Self::Accepted(Accepted { discarded, .. }) => Self::Abandoning(abandoning(discarded, None)),
+            Self::Creating(creating) => {
+                Self::Abandoning(abandoning(creating.discarded, Some(Creating { looks: 0, ..creating })))
+            }
+            Self::Sending(Sending { video, .. })
+            | Self::Finishing(Finishing { video, .. })
+            | Self::Transcoding(Transcoding { video, .. }) => Self::Abandoning(abandoning(Some(video), None)),
+            Self::Abandoning(_) | Self::Completed(_) | Self::Failed(_) | Self::Cancelled(_) => return None,
+        })
+    }
+}
+
+impl Job {
+    /// How many bytes there are, if that is known.
+    pub fn size(&self) -> Option<u64> {
+        self.facts.as_ref().map(|facts| facts.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn video(number: i64) -> VideoNumber {
+        VideoNumber::from_stored(number)
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn an_identifier_sorts_by_its_time_and_is_read_back() {
+        let ids: Vec<_> = (1..50).map(|millis| JobId::make(at(millis * 977), [0xab; 10])).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        for id in ids {
+            assert_eq!(JobId::parse(id.as_str()), Some(id));
+        }
+        for bad in ["", "x", "0192F0C1-0000-7000-8000-000000000000", "{0192f0c1-0000-7000-8000-000000000000}"]
+        {
+            assert_eq!(JobId::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_creation_in_doubt_is_looked_for_three_times_before_another_one() {
+        let creating = Accepted { restarts: 1, discarded: Some(video(7)) }.begin_creating(at(20_000));
+        let (grace, span) = (Duration::from_secs(15), Duration::from_mins(1));
+        assert_eq!(creating.next_look_at(grace, span), at(35_000));
+        let Looked::Again(creating) = creating.looked_in_vain() else { panic!("a second look") };
+        assert_eq!(creating.next_look_at(grace, span), at(65_000));
+        let Looked::Again(creating) = creating.looked_in_vain() else { panic!("a third look") };
+        assert_eq!(creating.next_look_at(grace, span), at(95_000));
+        let accepted = Accepted { restarts: 1, discarded: Some(video(7)) };
+        assert_eq!(creating.looked_in_vain(), Looked::Nothing(accepted));
+    }
+
+    #[test]
+    fn what_vimeo_holds_is_never_more_than_there_is() {
+        let sending = Sending { video: video(1), size: 10, sent: 0, restarts: 0 };
+        assert_eq!(sending.acknowledge(9), Ok(Progress::More(Sending { sent: 9, ..sending })));
+        assert_eq!(sending.acknowledge(10), Ok(Progress::Whole(Finishing { video: video(1), size: 10 })));
+        assert_eq!(sending.acknowledge(11), Err(OffsetOutOfRange { reported: 11, size: 10 }));
+    }
+
+    #[test]
+    fn a_job_begins_anew_a_few_times_and_remembers_what_to_take_away() {
+        let mut sending = Sending { video: video(1), size: 10, sent: 3, restarts: 0 };
+        for restarts in 1..=RESTARTS_MAX {
+            let accepted = sending.restart().unwrap();
+            assert_eq!(accepted, Accepted { restarts, discarded: Some(sending.video) });
+            sending = accepted.begin_creating(at(1)).created(video(i64::from(restarts) + 1), 10);
+        }
+        assert_eq!(sending.restart(), None);
+    }
+
+    #[test]
+    fn giving_up_takes_away_whatever_may_be_at_vimeo() {
+        let accepted = JobState::Accepted(Accepted::default());
+        assert_eq!(
+            accepted.abandon(End::Cancelled, None),
+            Some(JobState::Cancelled(Cancelled { video: None, size: None }))
+        );
+        let creating = Accepted::default().begin_creating(at(5));
+        let given_up = JobState::Creating(creating).abandon(End::Cancelled, Some(10));
+        let Some(JobState::Abandoning(abandoning)) = given_up else { panic!("{given_up:?}") };
+        assert_eq!(abandoning.doubt, Some(creating));
+        let sending = JobState::Sending(creating.created(video(3), 10));
+        let Some(JobState::Abandoning(abandoning)) = sending.abandon(End::Cancelled, Some(10)) else {
+            panic!()
+        };
+        assert_eq!(abandoning.video, Some(video(3)));
+        let ended = abandoning.ended(None);
+        assert_eq!(ended, JobState::Cancelled(Cancelled { video: None, size: Some(10) }));
+        assert_eq!(ended.abandon(End::Cancelled, None), None, "what is over stays as it is");
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for code in FailureCode::ALL {
+            assert_eq!(FailureCode::from_stored(code.as_str()), Some(*code));
+        }
+        for webhook in [Webhook::None, Webhook::Waiting { attempts: 3 }, Webhook::Delivered, Webhook::GivenUp]
+        {
+            let (name, attempts) = webhook.to_stored();
+            assert_eq!(Webhook::from_stored(name, attempts), Some(webhook));
+        }
+        assert_eq!(FailureCode::from_stored("X"), None);
+    }
+}
