@@ -104,7 +104,7 @@ pub struct JobSettlement {
     pub guard: JobGuard,
     /// What the job becomes. Its `version` is one more than the stored one.
     pub job: Job,
-    /// When something is to be done next, from now on; `None`: never again.
+    /// When something is to be done next, from now on; `None`: never again, as only for a job that is over.
     pub due_in: Option<Duration>,
     /// What becomes of the lease.
     pub lease: LeaseAfter,
@@ -118,6 +118,41 @@ pub struct JobSettlement {
     pub completion: Option<Completion>,
     /// Now; a database that has a clock of its own goes by that.
     pub now: Timestamp,
+}
+
+impl JobSettlement {
+    /// For how long the writer keeps its lease. Whoever had none has none to keep; nor has anybody where nothing is to be
+    /// done any more.
+    pub(crate) fn kept_lease(&self) -> Option<Duration> {
+        match (self.guard, self.lease, self.due_in) {
+            (JobGuard::Fence(_), LeaseAfter::Kept(lease), Some(_)) => Some(lease),
+            _ => None,
+        }
+    }
+
+    /// What becomes of each of the two sealed parts.
+    pub(crate) fn parts(&self) -> [(Part, &SealedPart); 2] {
+        [(Part::Request, &self.request), (Part::Link, &self.link)]
+    }
+}
+
+/// Which of the sealed things of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What was asked for.
+    Request,
+    /// The upload link.
+    Link,
+}
+
+impl Part {
+    /// Its name in the store.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Link => "link",
+        }
+    }
 }
 
 /// What must still be so when a job is settled.

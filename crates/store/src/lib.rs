@@ -4,6 +4,7 @@
 
 mod error;
 mod hex;
+mod job_rows;
 mod jobs;
 mod migrations;
 mod moves;
@@ -44,7 +45,7 @@ pub use url::DatabaseUrl;
 use url::Place;
 
 /// The schema that this version of the application was written for: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 4;
+pub const APPLICATION_SCHEMA: u32 = 5;
 
 /// What the service remembers. Every method is one transaction; `Err` means that nothing was written, but for
 /// [`Error::OutcomeUnknown`]. Another account's row is absence.
@@ -94,9 +95,7 @@ pub trait Store: Send + Sync {
 
     /// Jobs that something is due for and that nobody holds, at most `limit`; of each account the first few before the next
     /// few of any, so that one with many jobs does not stand before the others.
-    async fn list_due_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, Error> {
-        Err(Error::Unavailable("not yet".into()))
-    }
+    async fn list_due_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, Error>;
 
     // About one account, which comes first.
 
@@ -119,8 +118,9 @@ pub trait Store: Send + Sync {
         revoked: &ApiKeyRow,
         event: &AuditEvent,
     ) -> Result<Changed, Error>;
-    /// Deletes an account with all it has, a part of it with each call: its keys and at most `limit` connections, whose
-    /// sealing keys are wiped; last the account itself, with the event. Its audit events stay.
+    /// Deletes an account with all it has, a part of it with each call: its keys, at most `limit` connections, and as many
+    /// jobs and secrets of webhooks, all of whose sealing keys are wiped; last the account itself, with the event. Its
+    /// audit events stay.
     async fn delete_account_part(
         &self,
         account: &AccountId,
@@ -134,7 +134,8 @@ pub trait Store: Send + Sync {
     /// Changes a connection that still has the expected version, and wipes the sealing key that is replaced, if one is.
     /// [`Error::NotFound`], [`Error::VersionConflict`], [`Error::NameTaken`] or [`Error::KeyNotActive`].
     async fn update_connection(&self, account: &AccountId, update: ConnectionUpdate) -> Result<(), Error>;
-    /// Deletes a connection and wipes its sealing key; [`Changed::No`] if there is none. [`Error::KeyNotActive`].
+    /// Deletes a connection and wipes its sealing key; [`Changed::No`] if there is none. [`Error::KeyNotActive`]. Its jobs
+    /// that are not over are cancelled, and what they keep sealed is wiped, but for what their webhooks need.
     async fn delete_connection(
         &self,
         account: &AccountId,
@@ -188,45 +189,29 @@ pub trait Store: Send + Sync {
         at: Timestamp,
     ) -> Result<(), Error>;
     /// Adds a job. [`Error::NotFound`] if its connection is gone, [`Error::ReservationLost`], [`Error::KeyNotActive`].
-    async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error> {
-        Err(Error::Unavailable("not yet".into()))
-    }
+    async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error>;
     /// A job, without what it keeps sealed.
-    async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error> {
-        Err(Error::Unavailable("not yet".into()))
-    }
+    async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error>;
     /// The account's jobs, the newest first, at most `limit`.
-    async fn list_jobs(
-        &self,
-        account: &AccountId,
-        filter: &JobFilter,
-        limit: u32,
-    ) -> Result<Vec<Job>, Error> {
-        Err(Error::Unavailable("not yet".into()))
-    }
+    async fn list_jobs(&self, account: &AccountId, filter: &JobFilter, limit: u32)
+    -> Result<Vec<Job>, Error>;
     /// Takes a job's lease; `None` if its fence has changed, it is not due, somebody holds it, or too many are running.
     async fn lease_job(
         &self,
         account: &AccountId,
         id: &JobId,
         terms: &LeaseTerms,
-    ) -> Result<Option<LeasedJob>, Error> {
-        Err(Error::Unavailable("not yet".into()))
-    }
+    ) -> Result<Option<LeasedJob>, Error>;
     /// Keeps a lease, and what was sent; [`Changed::No`] if it is lost.
     async fn renew_job_lease(
         &self,
         account: &AccountId,
         id: &JobId,
         renewal: &LeaseRenewal,
-    ) -> Result<Changed, Error> {
-        Err(Error::Unavailable("not yet".into()))
-    }
+    ) -> Result<Changed, Error>;
     /// Writes what a job has become; [`Changed::No`] if its guard does not hold any more. [`Error::ReservationLost`],
     /// [`Error::KeyNotActive`].
-    async fn settle_job(&self, account: &AccountId, settlement: JobSettlement) -> Result<Changed, Error> {
-        Err(Error::Unavailable("not yet".into()))
-    }
+    async fn settle_job(&self, account: &AccountId, settlement: JobSettlement) -> Result<Changed, Error>;
     /// Adds a secret for webhooks; those that are there are good for `overlap` more, and gone, with their keys, after that.
     async fn insert_webhook_secret(
         &self,
@@ -234,17 +219,13 @@ pub trait Store: Send + Sync {
         secret: &WebhookSecretRow,
         overlap: Duration,
         event: &AuditEvent,
-    ) -> Result<(), Error> {
-        Err(Error::Unavailable("not yet".into()))
-    }
+    ) -> Result<(), Error>;
     /// The secrets that webhooks are signed with now, the newest first.
     async fn list_webhook_secrets(
         &self,
         account: &AccountId,
         now: Timestamp,
-    ) -> Result<Vec<WebhookSecretRow>, Error> {
-        Err(Error::Unavailable("not yet".into()))
-    }
+    ) -> Result<Vec<WebhookSecretRow>, Error>;
     /// Adds an audit event that stands alone: something refused.
     async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error>;
     /// The account's audit events, oldest first, at most so many.

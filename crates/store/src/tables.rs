@@ -51,9 +51,9 @@ macro_rules! table {
     };
 }
 
-/// All tables but those about the database itself, each after those that it refers to. A connection's sealing key is a
-/// column here, wherever the engine keeps it.
-pub(crate) const TABLES: [Table; 7] = [
+/// All tables but those about the database itself, each after those that it refers to. A sealing key is a column here,
+/// wherever the engine keeps it.
+pub(crate) const TABLES: [Table; 10] = [
     table! { keyring_checks by 1: keyring_key_id Text, check_value Bytes, },
     table! { service_secrets by 1: purpose Text, keyring_key_id Text, wrapped_key Bytes, },
     table! { accounts by 1:
@@ -71,9 +71,26 @@ pub(crate) const TABLES: [Table; 7] = [
     table! { idempotency_records by 3:
     account_id Text, operation Text, idempotency_key Text, attempt Integer, request_mac Bytes,
     reserved_until Integer, is_released Boolean, answered_at Integer, answer Bytes, operation_id Bytes, },
+    table! { jobs by 2:
+    account_id Text, job_id Text, connection_id Text, source Text, created_at Integer, updated_at Integer,
+    version Integer, state Text, total_bytes Integer, validator Text, fetch Text, sent_bytes Integer,
+    bytes_per_second Integer, video_number Integer, discarded_number Integer, deadline_at Integer, looks Integer,
+    restarts Integer, end_state Text, vimeo_link Text, player_link Text, failure_code Text, failure_message Text,
+    warnings Text, trouble_count Integer, well_at Integer, webhook Text, webhook_attempts Integer, due_at Integer,
+    lease_until Integer, fence Integer, },
+    table! { job_secrets by 3:
+    account_id Text, job_id Text, part Text, wrapped_key Bytes, envelope Bytes, },
+    table! { webhook_secrets by 2:
+    account_id Text, secret_id Text, created_at Integer, retires_at Integer, wrapped_key Bytes, envelope Bytes, },
 ];
 
 impl Table {
+    /// Whether its rows have something sealed, and the key of that.
+    pub(crate) fn is_sealed(&self) -> bool {
+        let has = |name| self.columns.iter().any(|column| column.name == name);
+        has("wrapped_key") && has("envelope")
+    }
+
     /// The columns that make its key.
     pub(crate) fn key(&self) -> &'static [Column] {
         self.columns.get(..self.key_columns).unwrap_or(self.columns)

@@ -5,9 +5,12 @@ mod alike;
 mod cases;
 mod cases_batches;
 mod cases_idempotency;
+mod cases_job_secrets;
+mod cases_jobs;
 mod cases_life;
 mod cases_nodes;
 mod catalogs;
+pub(crate) mod job_samples;
 mod moves;
 pub(crate) mod place;
 pub(crate) mod samples;
@@ -71,6 +74,32 @@ contract_suite! {
         a_key_belongs_to_its_account,
         the_sweep_deletes_exactly_what_has_ended_in_parts,
         of_many_that_want_one_key_one_gets_it,
+    }
+    cases_jobs {
+        every_job_is_read_back_as_it_was_stored,
+        a_job_is_refused_where_a_connection_or_a_right_is_missing,
+        a_request_is_completed_with_its_job_and_its_repetition_is_answered,
+        a_settlement_completes_a_request_or_writes_nothing,
+        jobs_are_due_in_turns_of_their_accounts,
+        a_job_has_one_lease_at_a_time_and_a_fence_that_grows,
+        a_job_that_is_held_from_its_beginning_is_found_when_that_is_over,
+        no_more_run_than_an_account_and_a_connection_may,
+        a_renewal_keeps_the_lease_and_what_was_sent,
+        many_renewals_are_answered_each_by_itself,
+        who_lost_the_lease_settles_nothing,
+        a_settlement_says_when_the_job_is_due_and_who_holds_it,
+        a_settlement_of_a_version_takes_the_lease_from_its_holder,
+        what_waits_for_its_webhook_is_due_though_it_is_over,
+        jobs_are_listed_from_the_newest_on_and_by_connection,
+    }
+    cases_job_secrets {
+        a_sealed_part_is_replaced_or_wiped_with_its_key,
+        the_jobs_of_a_deleted_connection_are_cancelled_unless_they_are_over,
+        a_refused_or_vain_deletion_leaves_the_jobs_as_they_are,
+        no_job_runs_on_through_a_connection_that_is_deleted_meanwhile,
+        the_jobs_and_secrets_of_a_deleted_account_go_with_it,
+        a_webhook_secret_is_good_beside_the_next_one_for_a_while,
+        a_part_that_is_kept_outlives_every_change,
     }
     cases_life {
         an_update_replaces_what_it_says_and_keeps_the_secrets,

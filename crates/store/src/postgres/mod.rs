@@ -33,6 +33,7 @@ use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{OnceRequest, Reservation, Reserved};
+use domain::job::{Job, JobId};
 use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 use tokio::time::Instant;
@@ -44,7 +45,8 @@ pub(crate) use schema::inspect;
 
 use crate::url::Server;
 use crate::{
-    AccountDeletion, Changed, ConnectionUpdate, Error, Migrations, NewConnection, OpenError, Options, Store,
+    AccountDeletion, Changed, ConnectionUpdate, DueJob, Error, JobFilter, JobSettlement, LeaseRenewal,
+    LeaseTerms, LeasedJob, Migrations, NewConnection, NewJob, OpenError, Options, Store, WebhookSecretRow,
 };
 use accounts::{DeleteAccountPart, InsertAccount};
 use api_keys::{InsertApiKey, RevokeApiKey};
@@ -387,6 +389,67 @@ impl Store for Postgres {
     ) -> Result<(), Error> {
         let (account, reservation) = (account.clone(), reservation.clone());
         self.releases.write(Release { account, reservation, at, clock: self.clock }).await
+    }
+
+    async fn list_due_jobs(&self, _now: Timestamp, _limit: u32) -> Result<Vec<DueJob>, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+
+    async fn insert_job(&self, _account: &AccountId, _new: NewJob) -> Result<(), Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+
+    async fn find_job(&self, _account: &AccountId, _id: &JobId) -> Result<Option<Job>, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+
+    async fn list_jobs(
+        &self,
+        _account: &AccountId,
+        _filter: &JobFilter,
+        _limit: u32,
+    ) -> Result<Vec<Job>, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+
+    async fn lease_job(
+        &self,
+        _account: &AccountId,
+        _id: &JobId,
+        _terms: &LeaseTerms,
+    ) -> Result<Option<LeasedJob>, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+
+    async fn renew_job_lease(
+        &self,
+        _account: &AccountId,
+        _id: &JobId,
+        _renewal: &LeaseRenewal,
+    ) -> Result<Changed, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+
+    async fn settle_job(&self, _account: &AccountId, _settlement: JobSettlement) -> Result<Changed, Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+
+    async fn insert_webhook_secret(
+        &self,
+        _account: &AccountId,
+        _secret: &WebhookSecretRow,
+        _overlap: std::time::Duration,
+        _event: &AuditEvent,
+    ) -> Result<(), Error> {
+        Err(Error::Unavailable("not yet".into()))
+    }
+
+    async fn list_webhook_secrets(
+        &self,
+        _account: &AccountId,
+        _now: Timestamp,
+    ) -> Result<Vec<WebhookSecretRow>, Error> {
+        Err(Error::Unavailable("not yet".into()))
     }
 
     async fn insert_audit_event(&self, _account: &AccountId, event: &AuditEvent) -> Result<(), Error> {

@@ -6,7 +6,10 @@ use domain::id::AccountId;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::writer::Step;
-use super::{api_keys, audit_events, connections, idempotency_records, rows, sealing_keys, service};
+use super::{
+    api_keys, audit_events, connections, idempotency_records, jobs, rows, sealing_keys, service,
+    webhook_secrets,
+};
 use crate::{AccountDeletion, Error};
 
 /// A table whose every change is a wiping: of an account's key.
@@ -46,8 +49,10 @@ pub(super) fn delete_part(
     api_keys::delete_of_account(connection, account)?;
     sealing_keys::wipe_of_account(connection, account, limit)?;
     let connections = connections::delete_of_account(connection, account, limit)?;
+    let jobs = jobs::delete_of_account(connection, account, limit)?;
+    let secrets = webhook_secrets::delete_of_account(connection, account, limit)?;
     let records = idempotency_records::delete_of_account(connection, account, limit)?;
-    if connections.max(records) >= limit as usize {
+    if connections.max(jobs).max(secrets).max(records) >= limit as usize {
         return Ok(Ok(AccountDeletion::More));
     }
     // Overwritten where it stands, then deleted.

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, Row};
 
 use super::rows::Columns;
 use super::writer::Step;
-use super::{api_keys, audit_events, idempotency_records, rows, sealing_keys};
+use super::{api_keys, audit_events, idempotency_records, jobs, rows, sealing_keys};
 use crate::{Changed, ConnectionUpdate, Error, NewConnection};
 
 /// What is read of a connection, everywhere.
@@ -145,6 +145,7 @@ pub(super) fn delete(
     database
         .prepare_cached("DELETE FROM connections WHERE account_id = ?1 AND connection_id = ?2")?
         .execute((account.as_str(), id.as_str()))?;
+    jobs::cancel_of_connection(database, account, id, event)?;
     audit_events::insert(database, account, event)?;
     Ok(Ok(Changed::Yes))
 }

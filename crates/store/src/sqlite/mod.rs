@@ -10,6 +10,8 @@ pub(crate) mod backups;
 mod checkpoints;
 mod connections;
 mod idempotency_records;
+mod job_secrets;
+mod jobs;
 mod moves;
 mod readers;
 mod rows;
@@ -17,6 +19,7 @@ mod schema;
 mod scratch;
 mod sealing_keys;
 mod service;
+mod webhook_secrets;
 mod writer;
 
 use std::fs::{DirBuilder, OpenOptions};
@@ -31,6 +34,7 @@ use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{ANSWER_KEPT_SECONDS, OnceRequest, Reservation, Reserved};
+use domain::job::{Job, JobId};
 use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
 use domain::time::Timestamp;
 use rusqlite::config::DbConfig;
@@ -40,7 +44,8 @@ pub(crate) use schema::inspect;
 
 use crate::moves::MoveState;
 use crate::{
-    AccountDeletion, Changed, ConnectionUpdate, Error, Migrations, NewConnection, OpenError, Options, Store,
+    AccountDeletion, Changed, ConnectionUpdate, DueJob, Error, JobFilter, JobSettlement, LeaseRenewal,
+    LeaseTerms, LeasedJob, Migrations, NewConnection, NewJob, OpenError, Options, Store, WebhookSecretRow,
 };
 use readers::Readers;
 use writer::Writer;
@@ -197,6 +202,10 @@ impl Store for Sqlite {
         self.writer.write(move |connection| idempotency_records::delete_ended(connection, until, limit)).await
     }
 
+    async fn list_due_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, Error> {
+        self.readers.read(|connection| jobs::list_due(connection, now, limit))
+    }
+
     async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
         self.readers.read(|connection| accounts::find(connection, account))
     }
@@ -324,6 +333,70 @@ impl Store for Sqlite {
         self.writer
             .write(move |connection| idempotency_records::release(connection, &account, &reservation, at))
             .await
+    }
+
+    async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error> {
+        let account = account.clone();
+        self.writer.write(move |connection| jobs::insert(connection, &account, &new)).await
+    }
+
+    async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error> {
+        self.readers.read(|connection| jobs::find(connection, account, id))
+    }
+
+    async fn list_jobs(
+        &self,
+        account: &AccountId,
+        filter: &JobFilter,
+        limit: u32,
+    ) -> Result<Vec<Job>, Error> {
+        self.readers.read(|connection| jobs::list(connection, account, filter, limit))
+    }
+
+    async fn lease_job(
+        &self,
+        account: &AccountId,
+        id: &JobId,
+        terms: &LeaseTerms,
+    ) -> Result<Option<LeasedJob>, Error> {
+        let (account, id, terms) = (account.clone(), id.clone(), *terms);
+        self.writer.write(move |connection| jobs::lease(connection, &account, &id, &terms)).await
+    }
+
+    async fn renew_job_lease(
+        &self,
+        account: &AccountId,
+        id: &JobId,
+        renewal: &LeaseRenewal,
+    ) -> Result<Changed, Error> {
+        let (account, id, renewal) = (account.clone(), id.clone(), *renewal);
+        self.writer.write(move |connection| jobs::renew(connection, &account, &id, &renewal)).await
+    }
+
+    async fn settle_job(&self, account: &AccountId, settlement: JobSettlement) -> Result<Changed, Error> {
+        let account = account.clone();
+        self.writer.write(move |connection| jobs::settle(connection, &account, &settlement)).await
+    }
+
+    async fn insert_webhook_secret(
+        &self,
+        account: &AccountId,
+        secret: &WebhookSecretRow,
+        overlap: Duration,
+        event: &AuditEvent,
+    ) -> Result<(), Error> {
+        let (account, secret, event) = (account.clone(), secret.clone(), event.clone());
+        self.writer
+            .write(move |connection| webhook_secrets::insert(connection, &account, &secret, overlap, &event))
+            .await
+    }
+
+    async fn list_webhook_secrets(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+    ) -> Result<Vec<WebhookSecretRow>, Error> {
+        self.readers.read(|connection| webhook_secrets::list(connection, account, now))
     }
 
     async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error> {

@@ -250,11 +250,13 @@ fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// Where a table's columns are. A connection whose sealing key is missing must not be left out unseen.
-fn from(table: &Table) -> &'static str {
-    match table.name {
-        "connections" => "connections LEFT JOIN sealing_keys USING (sealing_key_id)",
-        name => name,
+/// Where a table's columns are. A row whose sealing key is missing must not be left out unseen.
+fn from(table: &Table) -> String {
+    let name = table.name;
+    if table.is_sealed() {
+        format!("{name} LEFT JOIN sealing_keys USING (sealing_key_id)")
+    } else {
+        name.to_owned()
     }
 }
 

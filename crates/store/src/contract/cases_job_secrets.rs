@@ -1,0 +1,319 @@
+//! The cases of what jobs keep sealed, and of what goes with a connection or an account.
+
+use std::time::Duration;
+
+use domain::audit::Actor;
+use domain::id::AccountId;
+use domain::job::{
+    Abandoning, Accepted, Cancelled, End, Failed, Failure, FailureCode, Job, JobState, Webhook,
+};
+use domain::video::VideoNumber;
+
+use super::Place;
+use super::job_samples::{
+    connection_id, insert_job, job, job_id, lease, new_job, sealed, sending, service_event, settle,
+    settlement, terms,
+};
+use super::samples::{actor, at, event, insert_account, insert_connection, key_row};
+use crate::{
+    AccountDeletion, Changed, Error, JobFilter, JobSettlement, LeaseAfter, SealedPart, Store,
+    WebhookSecretRow,
+};
+
+/// Which sealing keys there still are, by the byte that each is filled with, in the order of the bytes. On SQLite a wiped
+/// one is zeros; on PostgreSQL its row is gone.
+async fn keys(place: &Place) -> Vec<u8> {
+    let mut keys: Vec<u8> = if place.url().starts_with("sqlite") {
+        let database = rusqlite::Connection::open(place.path()).unwrap();
+        let mut keys = database.prepare("SELECT wrapped_key FROM sealing_keys").unwrap();
+        let keys = keys.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+        keys.map(|key| key.unwrap()[0]).filter(|fill| *fill != 0).collect()
+    } else {
+        let sealed = "SELECT get_byte(wrapped_key, 0) FROM";
+        let keys = place
+            .sql(&format!(
+                "{sealed} connections UNION ALL {sealed} job_secrets UNION ALL {sealed} webhook_secrets"
+            ))
+            .await;
+        keys.iter().map(|key| key.parse().unwrap()).collect()
+    };
+    keys.sort_unstable();
+    keys
+}
+
+pub(crate) async fn a_sealed_part_is_replaced_or_wiped_with_its_key(place: &Place) {
+    let store = place.open().await;
+    let one = insert_account(&*store, 1).await;
+    insert_connection(&*store, &one, 1, "c").await.unwrap();
+    let new = insert_job(&*store, &one, 1, 1).await;
+    insert_job(&*store, &one, 2, 1).await;
+    let leased = lease(&*store, &one, 1, &terms(0, 2)).await;
+    assert_eq!((leased.request, leased.link), (Some(sealed(100)), None));
+    assert_eq!(keys(place).await, [1, 100, 100]);
+    let mut linked = settlement(new, 1, sending(7, 0), 3);
+    (linked.link, linked.lease) = (SealedPart::Replaced(sealed(2)), LeaseAfter::Released);
+    let linked = settle(&*store, linked).await;
+    let leased = lease(&*store, &one, 1, &terms(1, 10)).await;
+    assert_eq!((leased.request, leased.link), (Some(sealed(100)), Some(sealed(2))));
+    assert_eq!(keys(place).await, [1, 2, 100, 100]);
+    let mut replaced = settlement(linked, 2, sending(7, 0), 11);
+    replaced.link = SealedPart::Replaced(sealed(3));
+    replaced.request = SealedPart::Replaced(sealed(4));
+    replaced.lease = LeaseAfter::Released;
+    let replaced = settle(&*store, replaced).await;
+    let leased = lease(&*store, &one, 1, &terms(2, 20)).await;
+    assert_eq!((leased.request, leased.link), (Some(sealed(4)), Some(sealed(3))));
+    assert_eq!(keys(place).await, [1, 3, 4, 100]);
+    let mut wiped = settlement(replaced, 3, JobState::Accepted(Accepted::default()), 21);
+    (wiped.link, wiped.request, wiped.lease) = (SealedPart::Wiped, SealedPart::Wiped, LeaseAfter::Released);
+    settle(&*store, wiped).await;
+    let leased = lease(&*store, &one, 1, &terms(3, 30)).await;
+    assert_eq!((leased.request, leased.link), (None, None));
+    assert_eq!(keys(place).await, [1, 100], "the other job's is as it was");
+    let mut again = settlement(leased.job, 4, sending(7, 0), 31);
+    (again.link, again.request) = (SealedPart::Wiped, SealedPart::Wiped);
+    settle(&*store, again).await;
+}
+
+/// Brings a new job into a state with a link, and gives its lease back.
+async fn insert_in(store: &dyn Store, account: &AccountId, number: u32, state: JobState, webhook: Webhook) {
+    let new = Job { webhook, ..job(account, number, 1) };
+    store.insert_job(account, new_job(new.clone(), 2)).await.unwrap();
+    lease(store, account, number, &terms(0, 2)).await;
+    let mut becomes = settlement(new, 1, state, 3);
+    becomes.due_in = if becomes.job.state.is_over() && webhook == Webhook::None {
+        None
+    } else {
+        Some(Duration::from_secs(1))
+    };
+    becomes.lease = LeaseAfter::Released;
+    becomes.link = SealedPart::Replaced(sealed(u8::try_from(number).unwrap() + 10));
+    settle(store, becomes).await;
+}
+
+const LEFT_BEHIND: &str = "the connection was deleted, so that what is left at Vimeo could not be taken away";
+
+/// Jobs of the first connection, in many states: the number, the state, the webhook, and, if the deletion of the connection
+/// cancels it, the video that is left.
+fn states() -> Vec<(u32, JobState, Webhook, Option<Option<i64>>)> {
+    let video = |number: i64| Some(VideoNumber::from_stored(number));
+    let accepted = |discarded| Accepted { restarts: 2, discarded };
+    let waiting = Webhook::Waiting { attempts: 0 };
+    let failure = Failure { code: FailureCode::SourceBroken, message: "It broke.".to_owned() };
+    let abandoning = |doubt, video| {
+        JobState::Abandoning(Abandoning { end: End::Failed(failure.clone()), doubt, video, size: Some(9) })
+    };
+    let creating = |discarded| accepted(discarded).begin_creating(at(50));
+    let failed = |video| JobState::Failed(Failed { failure: failure.clone(), video, size: None });
+    vec![
+        (1, JobState::Accepted(accepted(None)), Webhook::None, Some(None)),
+        (2, JobState::Accepted(accepted(video(71))), waiting, Some(Some(71))),
+        (3, JobState::Creating(creating(video(72))), Webhook::None, Some(Some(72))),
+        (4, sending(73, 500), waiting, Some(Some(73))),
+        (5, abandoning(Some(creating(video(74))), None), Webhook::None, Some(Some(74))),
+        (6, abandoning(Some(creating(None)), None), waiting, Some(None)),
+        (7, abandoning(None, video(75)), Webhook::None, Some(Some(75))),
+        (8, failed(video(76)), waiting, None),
+        (9, failed(None), Webhook::None, None),
+    ]
+}
+
+pub(crate) async fn the_jobs_of_a_deleted_connection_are_cancelled_unless_they_are_over(place: &Place) {
+    let store = place.open().await;
+    let one = insert_account(&*store, 1).await;
+    for connection in [1, 2] {
+        insert_connection(&*store, &one, connection, &format!("c {connection}")).await.unwrap();
+    }
+    let mut before = Vec::new();
+    for (number, state, webhook, _) in states() {
+        insert_in(&*store, &one, number, state, webhook).await;
+        before.push(store.find_job(&one, &job_id(number)).await.unwrap().unwrap());
+    }
+    let others = insert_job(&*store, &one, 30, 2).await;
+    // One that runs.
+    let running = lease(&*store, &one, 4, &terms(1, 5)).await;
+    let mut deletion = event(&one, 500, Actor::Operator, "c 1");
+    deletion.at = at(6);
+    assert_eq!(store.delete_connection(&one, &connection_id(1), &deletion).await.unwrap(), Changed::Yes);
+    for ((number, _, webhook, left), before) in states().into_iter().zip(before) {
+        let after = store.find_job(&one, &before.id).await.unwrap().unwrap();
+        let Some(left) = left else {
+            assert_eq!(after, before, "{number} was over");
+            continue;
+        };
+        let video = left.map(VideoNumber::from_stored);
+        let size = match &before.state {
+            JobState::Sending(_) => Some(1_000),
+            JobState::Abandoning(_) => Some(9),
+            _ => None,
+        };
+        let cancelled = Job {
+            state: JobState::Cancelled(Cancelled { video, size }),
+            version: before.version + 1,
+            updated_at: at(6),
+            warnings: video.map(|_| LEFT_BEHIND.to_owned()).into_iter().collect(),
+            webhook,
+            ..before
+        };
+        assert_eq!(after, cancelled, "{number}");
+    }
+    let late = settlement(running.job, running.fence, sending(73, 900), 7);
+    assert_eq!(store.settle_job(&one, late).await.unwrap(), Changed::No, "whoever ran it has lost it");
+    let due = store.list_due_jobs(at(6), 99).await.unwrap();
+    let mut due: Vec<_> = due.into_iter().map(|due| due.id).collect();
+    due.sort();
+    assert_eq!(due, [2, 4, 6, 8, 30].map(job_id), "webhooks, and the other connection's job");
+    for (number, link) in [(2, None), (4, None), (6, None), (8, Some(sealed(18)))] {
+        let fence = if number == 4 {
+            3
+        } else if number == 8 {
+            1
+        } else {
+            2
+        };
+        let leased = lease(&*store, &one, number, &terms(fence, 6)).await;
+        assert_eq!((leased.request, leased.link), (Some(sealed(100)), link), "{number}");
+    }
+    assert_eq!(store.find_job(&one, &others.id).await.unwrap(), Some(others));
+    // The other connection's key, the links of the two that were over, and five requests of those that were or wait.
+    assert_eq!(keys(place).await, [2, 18, 19, 100, 100, 100, 100, 100, 100]);
+}
+
+pub(crate) async fn a_refused_or_vain_deletion_leaves_the_jobs_as_they_are(place: &Place) {
+    let store = place.open().await;
+    let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
+    for account in [&one, &two] {
+        insert_connection(&*store, account, 1, "c").await.unwrap();
+        insert_job(&*store, account, 1, 1).await;
+    }
+    let refused = event(&one, 500, actor(&key_row(&one, 99)), "c");
+    let refused = store.delete_connection(&one, &connection_id(1), &refused).await;
+    assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
+    assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(job(&one, 1, 1)));
+    let deletion = event(&one, 501, Actor::Operator, "c");
+    assert_eq!(store.delete_connection(&one, &connection_id(1), &deletion).await.unwrap(), Changed::Yes);
+    let gone = store.find_job(&one, &job_id(1)).await.unwrap().unwrap();
+    assert!(gone.state.is_over(), "{gone:?}");
+    assert_eq!(store.find_job(&two, &job_id(1)).await.unwrap(), Some(job(&two, 1, 1)));
+    assert_eq!(keys(place).await, [1, 100]);
+    let again = event(&one, 502, Actor::Operator, "c");
+    assert_eq!(store.delete_connection(&one, &connection_id(1), &again).await.unwrap(), Changed::No);
+    assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(gone));
+}
+
+/// Whichever comes first: a job is refused, or it is cancelled.
+pub(crate) async fn no_job_runs_on_through_a_connection_that_is_deleted_meanwhile(place: &Place) {
+    let stores = [place.open().await, place.open().await];
+    let one = insert_account(&*stores[0], 1).await;
+    for connection in 1..=12 {
+        insert_connection(&*stores[0], &one, connection, &format!("c {connection}")).await.unwrap();
+        let inserting = async {
+            let mut answers = Vec::new();
+            for number in 0..4 {
+                let job = job(&one, connection * 10 + number, connection);
+                answers.push(stores[1].insert_job(&one, new_job(job, 2)).await);
+            }
+            answers
+        };
+        let event = event(&one, 900 + connection, Actor::Operator, "c");
+        let id = connection_id(connection);
+        let deleting = stores[0].delete_connection(&one, &id, &event);
+        let (inserted, deleted) = tokio::join!(inserting, deleting);
+        assert_eq!(deleted.unwrap(), Changed::Yes);
+        let filter = JobFilter { connection_id: Some(id), before: None };
+        let jobs = stores[0].list_jobs(&one, &filter, 99).await.unwrap();
+        assert_eq!(jobs.len(), inserted.iter().filter(|answer| answer.is_ok()).count());
+        assert!(jobs.iter().all(|job| job.state.is_over()), "{jobs:?}");
+        for answer in inserted {
+            assert!(matches!(answer, Ok(()) | Err(Error::NotFound)), "{answer:?}");
+        }
+    }
+}
+
+fn secret(number: u8, second: i64) -> WebhookSecretRow {
+    WebhookSecretRow { id: format!("secret {number}"), created_at: at(second), sealed: sealed(number) }
+}
+
+async fn insert_secret(store: &dyn Store, account: &AccountId, number: u8, second: i64, overlap: u64) {
+    let mut event = event(account, 600 + u32::from(number), Actor::Operator, "secret");
+    event.at = at(second);
+    let overlap = Duration::from_secs(overlap);
+    store.insert_webhook_secret(account, &secret(number, second), overlap, &event).await.unwrap();
+}
+
+pub(crate) async fn the_jobs_and_secrets_of_a_deleted_account_go_with_it(place: &Place) {
+    let store = place.open().await;
+    let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
+    for account in [&one, &two] {
+        insert_connection(&*store, account, 1, "c").await.unwrap();
+        for number in 1..=7 {
+            insert_in(&*store, account, number, sending(70, 0), Webhook::None).await;
+        }
+        for number in 50..=54 {
+            insert_secret(&*store, account, number, 5, 1_000).await;
+        }
+    }
+    let before = keys(place).await;
+    assert_eq!(before.len(), 2 * (1 + 14 + 5));
+    let event = event(&one, 999, Actor::Operator, "account");
+    let mut parts = Vec::new();
+    while parts.last() != Some(&AccountDeletion::Done) {
+        parts.push(store.delete_account_part(&one, 3, &event).await.unwrap());
+        assert!(parts.len() < 9);
+    }
+    assert_eq!(parts, [AccountDeletion::More, AccountDeletion::More, AccountDeletion::Done]);
+    assert_eq!(store.list_jobs(&one, &JobFilter::default(), 99).await.unwrap(), []);
+    assert_eq!(store.list_webhook_secrets(&one, at(6)).await.unwrap(), []);
+    assert_eq!(store.list_jobs(&two, &JobFilter::default(), 99).await.unwrap().len(), 7);
+    assert_eq!(store.list_webhook_secrets(&two, at(6)).await.unwrap().len(), 5);
+    let kept: Vec<u8> = before.into_iter().step_by(2).collect();
+    assert_eq!(keys(place).await, kept, "one of each pair");
+    assert!(store.list_due_jobs(at(99), 99).await.unwrap().iter().all(|due| due.account_id == two));
+}
+
+pub(crate) async fn a_webhook_secret_is_good_beside_the_next_one_for_a_while(place: &Place) {
+    let store = place.open().await;
+    let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
+    let listed = |second: i64| {
+        let (store, one) = (store.clone(), one.clone());
+        async move { store.list_webhook_secrets(&one, at(second)).await.unwrap() }
+    };
+    assert_eq!(listed(0).await, []);
+    insert_secret(&*store, &two, 9, 10, 60).await;
+    insert_secret(&*store, &one, 1, 10, 60).await;
+    assert_eq!(listed(10_000).await, [secret(1, 10)], "until there is another one");
+    insert_secret(&*store, &one, 2, 20, 60).await;
+    assert_eq!(listed(20).await, [secret(2, 20), secret(1, 10)]);
+    assert_eq!(listed(79).await, [secret(2, 20), secret(1, 10)]);
+    assert_eq!(listed(80).await, [secret(2, 20)]);
+    assert_eq!(keys(place).await, [1, 2, 9], "it is wiped with the next change");
+    insert_secret(&*store, &one, 3, 30, 100).await;
+    assert_eq!(listed(79).await, [secret(3, 30), secret(2, 20), secret(1, 10)], "nobody gets more time");
+    assert_eq!(listed(80).await, [secret(3, 30), secret(2, 20)]);
+    insert_secret(&*store, &one, 4, 80, 0).await;
+    assert_eq!(listed(80).await, [secret(4, 80), secret(2, 20)], "without overlap the last one goes at once");
+    assert_eq!(keys(place).await, [2, 4, 9]);
+    let mut refused = event(&one, 700, actor(&key_row(&one, 99)), "secret");
+    refused.at = at(1_000);
+    let refused = store.insert_webhook_secret(&one, &secret(5, 1_000), Duration::ZERO, &refused).await;
+    assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
+    assert_eq!(listed(1_000).await, [secret(4, 80)]);
+    assert_eq!(keys(place).await, [2, 4, 9]);
+    assert_eq!(store.list_webhook_secrets(&two, at(10_000)).await.unwrap(), [secret(9, 10)]);
+    assert_eq!(store.list_audit_events(&one, 99).await.unwrap().len(), 5);
+}
+
+/// What a job was sent stays to be seen, though its later states do not tell of it.
+pub(crate) async fn a_part_that_is_kept_outlives_every_change(place: &Place) {
+    let store = place.open().await;
+    let one = insert_account(&*store, 1).await;
+    insert_connection(&*store, &one, 1, "c").await.unwrap();
+    insert_in(&*store, &one, 1, sending(70, 0), Webhook::None).await;
+    let leased = lease(&*store, &one, 1, &terms(1, 10)).await;
+    let mut next = settlement(leased.job, 2, sending(70, 10), 11);
+    next.event = Some(service_event(&one, 90));
+    let next = settle(&*store, JobSettlement { lease: LeaseAfter::Released, ..next }).await;
+    let leased = lease(&*store, &one, 1, &terms(2, 20)).await;
+    assert_eq!((leased.request, leased.link), (Some(sealed(100)), Some(sealed(11))));
+    assert_eq!(leased.job, next);
+}

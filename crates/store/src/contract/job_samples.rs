@@ -1,0 +1,220 @@
+//! Jobs for the contract's cases.
+
+use std::time::Duration;
+
+use domain::audit::{Action, Actor, AuditEvent};
+use domain::id::{AccountId, ConnectionId};
+use domain::job::{
+    Abandoning, Accepted, Cancelled, Completed, Creating, End, Failed, Failure, FailureCode, Fetch,
+    Finishing, Job, JobId, JobState, Sending, SourceFacts, SourceKind, Transcoding, Troubles, Webhook,
+};
+use domain::secret::{Sealed, WrappedKey};
+use domain::time::Timestamp;
+use domain::video::VideoNumber;
+use proptest::prelude::*;
+
+use super::samples::{self, at};
+use crate::{
+    Changed, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseTerms, LeasedJob, NewJob, SealedPart, Store,
+};
+
+/// How long the cases' leases are.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+/// The identifier of a connection of the samples.
+pub(crate) fn connection_id(number: u32) -> ConnectionId {
+    samples::connection(&samples::account(1).id, number, "any").0.id
+}
+
+/// The identifier of the job of that number; later ones have higher numbers.
+pub(crate) fn job_id(number: u32) -> JobId {
+    JobId::make(at(i64::from(number)), [7; 10])
+}
+
+/// A job that was accepted, through the sample connection of that number.
+pub(crate) fn job(account: &AccountId, number: u32, connection: u32) -> Job {
+    Job {
+        id: job_id(number),
+        account_id: account.clone(),
+        connection_id: connection_id(connection),
+        created_at: at(2),
+        updated_at: at(2),
+        version: 1,
+        source: SourceKind::Url,
+        facts: None,
+        state: JobState::Accepted(Accepted::default()),
+        bytes_per_second: None,
+        warnings: Vec::new(),
+        troubles: Troubles { count: 0, well_at: at(2) },
+        webhook: Webhook::None,
+    }
+}
+
+pub(crate) fn sending(video: i64, sent: u64) -> JobState {
+    JobState::Sending(Sending { video: VideoNumber::from_stored(video), size: 1_000, sent, restarts: 0 })
+}
+
+/// Something sealed, all of one byte.
+pub(crate) fn sealed(fill: u8) -> Sealed {
+    Sealed { envelope: vec![fill; 70], sealing_key: WrappedKey([fill; 60]) }
+}
+
+/// An event of the service itself.
+pub(crate) fn service_event(account: &AccountId, number: u32) -> AuditEvent {
+    AuditEvent { action: Action::EndUpload, ..samples::event(account, number, Actor::Service, "job") }
+}
+
+/// A job that is queued at a second.
+pub(crate) fn new_job(job: Job, second: i64) -> NewJob {
+    let number = u32::try_from(second).unwrap() * 1_000;
+    let mut event = samples::event(&job.account_id, number, Actor::Operator, job.id.as_str());
+    event.id = domain::id::AuditEventId::from_stored(format!("{}-{}", job.id, job.account_id));
+    event.at = at(second);
+    let request = sealed(100);
+    NewJob { job, request, start: JobStart::Queued, event, completion: None, now: at(second) }
+}
+
+/// Adds the job of that number at second 2.
+pub(crate) async fn insert_job(store: &dyn Store, account: &AccountId, number: u32, connection: u32) -> Job {
+    let job = job(account, number, connection);
+    store.insert_job(account, new_job(job.clone(), 2)).await.unwrap();
+    job
+}
+
+/// A lease that no number of running jobs forbids.
+pub(crate) fn terms(fence: u64, second: i64) -> LeaseTerms {
+    LeaseTerms { expected_fence: fence, lease: LEASE, per_account: 100, per_connection: 100, now: at(second) }
+}
+
+/// Takes the job's lease, which must be free.
+pub(crate) async fn lease(
+    store: &dyn Store,
+    account: &AccountId,
+    number: u32,
+    terms: &LeaseTerms,
+) -> LeasedJob {
+    store.lease_job(account, &job_id(number), terms).await.unwrap().expect("the lease is free")
+}
+
+/// What a holder writes: the job one version later, and due again after a second, kept sealed as it was.
+pub(crate) fn settlement(mut job: Job, fence: u64, state: JobState, second: i64) -> JobSettlement {
+    job.version += 1;
+    job.updated_at = at(second);
+    job.state = state;
+    JobSettlement {
+        guard: JobGuard::Fence(fence),
+        due_in: (!job.state.is_over()).then_some(Duration::from_secs(1)),
+        job,
+        lease: LeaseAfter::Kept(LEASE),
+        request: SealedPart::Kept,
+        link: SealedPart::Kept,
+        event: None,
+        completion: None,
+        now: at(second),
+    }
+}
+
+/// Settles what must be settled.
+pub(crate) async fn settle(store: &dyn Store, settlement: JobSettlement) -> Job {
+    let job = settlement.job.clone();
+    let account = job.account_id.clone();
+    assert_eq!(store.settle_job(&account, settlement).await.unwrap(), Changed::Yes);
+    job
+}
+
+fn instant() -> impl Strategy<Value = Timestamp> {
+    (0..4_000_000_000_000_000_i64).prop_map(Timestamp::from_micros)
+}
+
+fn video() -> impl Strategy<Value = VideoNumber> {
+    (1..i64::MAX).prop_map(VideoNumber::from_stored)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9 ./:,\"'\\\\\u{e9}\u{1f600}|]{0,40}"
+}
+
+fn creating() -> impl Strategy<Value = Creating> {
+    (instant(), any::<u32>(), any::<u32>(), prop::option::of(video())).prop_map(
+        |(deadline_at, looks, restarts, discarded)| Creating { deadline_at, looks, restarts, discarded },
+    )
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    (prop::sample::select(FailureCode::ALL), text()).prop_map(|(code, message)| Failure { code, message })
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![failure().prop_map(End::Failed), Just(End::Cancelled)]
+}
+
+/// Any state of a job with so many bytes; `None`: they are not known.
+fn state(size: Option<u64>) -> BoxedStrategy<JobState> {
+    let accepted = (any::<u32>(), prop::option::of(video()))
+        .prop_map(|(restarts, discarded)| JobState::Accepted(Accepted { restarts, discarded }));
+    let abandoning = (end(), prop::option::of(creating()), prop::option::of(video()))
+        .prop_map(move |(end, doubt, video)| JobState::Abandoning(Abandoning { end, doubt, video, size }));
+    let failed = (failure(), prop::option::of(video()))
+        .prop_map(move |(failure, video)| JobState::Failed(Failed { failure, video, size }));
+    let cancelled =
+        prop::option::of(video()).prop_map(move |video| JobState::Cancelled(Cancelled { video, size }));
+    let creating = creating().prop_map(JobState::Creating);
+    let Some(size) = size else {
+        return prop_oneof![accepted, creating, abandoning, failed, cancelled].boxed();
+    };
+    let sending = (video(), 0..=size, any::<u32>())
+        .prop_map(move |(video, sent, restarts)| JobState::Sending(Sending { video, size, sent, restarts }));
+    let finishing = video().prop_map(move |video| JobState::Finishing(Finishing { video, size }));
+    let transcoding = video().prop_map(move |video| JobState::Transcoding(Transcoding { video, size }));
+    let completed = (video(), text(), prop::option::of(text()))
+        .prop_map(move |(video, link, player)| JobState::Completed(Completed { video, size, link, player }));
+    prop_oneof![accepted, creating, sending, finishing, transcoding, abandoning, completed, failed, cancelled]
+        .boxed()
+}
+
+fn size_and_facts() -> impl Strategy<Value = (Option<u64>, Option<SourceFacts>)> {
+    let fetch = prop::sample::select(vec![Fetch::Ranged, Fetch::Whole, Fetch::Spooled]);
+    let facts = (0..i64::MAX.unsigned_abs(), prop::option::of(text()), fetch)
+        .prop_map(|(length, validator, fetch)| SourceFacts { length, validator, fetch });
+    let size = prop::option::of(0..i64::MAX.unsigned_abs());
+    prop_oneof![
+        1 => size.prop_map(|size| (size, None)),
+        3 => facts.prop_map(|facts| (Some(facts.length), Some(facts))),
+    ]
+}
+
+/// Any job of the sample account 1.
+pub(crate) fn any_job() -> impl Strategy<Value = Job> {
+    let webhook = prop_oneof![
+        Just(Webhook::None),
+        any::<u32>().prop_map(|attempts| Webhook::Waiting { attempts }),
+        Just(Webhook::Delivered),
+        Just(Webhook::GivenUp),
+    ];
+    let rest = (
+        prop::sample::select(vec![SourceKind::Url, SourceKind::Client]),
+        prop::option::of(0..i64::MAX.unsigned_abs()),
+        prop::collection::vec(text(), 0..4),
+        (any::<u32>(), instant()),
+        webhook,
+        (instant(), instant(), 1..1_000_000_u64),
+    );
+    let state = size_and_facts().prop_flat_map(|(size, facts)| (state(size), Just(facts)));
+    (state, rest).prop_map(|((state, facts), rest)| {
+        let (source, bytes_per_second, warnings, (count, well_at), webhook, times) = rest;
+        let (created_at, updated_at, version) = times;
+        Job {
+            created_at,
+            updated_at,
+            version,
+            source,
+            facts,
+            state,
+            bytes_per_second,
+            warnings,
+            troubles: Troubles { count, well_at },
+            webhook,
+            ..job(&samples::account(1).id, 1, 1)
+        }
+    })
+}

@@ -1,0 +1,107 @@
+//! The secrets that webhooks are signed with.
+
+use std::time::Duration;
+
+use domain::audit::AuditEvent;
+use domain::id::AccountId;
+use domain::secret::Sealed;
+use domain::time::Timestamp;
+use rusqlite::{Connection, Row};
+
+use super::writer::Step;
+use super::{api_keys, audit_events, rows, sealing_keys};
+use crate::{Error, WebhookSecretRow};
+
+/// Adds a secret at the instant of the event; those before it are good for `overlap` more.
+pub(super) fn insert(
+    database: &Connection,
+    account: &AccountId,
+    secret: &WebhookSecretRow,
+    overlap: Duration,
+    event: &AuditEvent,
+) -> Step<()> {
+    if !api_keys::is_actor_active(database, event)? {
+        return Ok(Err(Error::KeyNotActive));
+    }
+    let now = event.at;
+    database
+        .prepare_cached(
+            "UPDATE webhook_secrets SET retires_at = ?2 WHERE account_id = ?1 AND retires_at IS NULL",
+        )?
+        .execute((account.as_str(), now.plus(overlap).as_micros()))?;
+    delete_retired(database, account, now)?;
+    let sealing_key_id = sealing_keys::insert(database, &secret.sealed.sealing_key)?;
+    database
+        .prepare_cached(
+            "INSERT INTO webhook_secrets (account_id, secret_id, created_at, sealing_key_id, envelope)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute((
+            account.as_str(),
+            &secret.id,
+            secret.created_at.as_micros(),
+            sealing_key_id,
+            &secret.sealed.envelope,
+        ))?;
+    audit_events::insert(database, account, event)?;
+    Ok(Ok(()))
+}
+
+fn delete_retired(database: &Connection, account: &AccountId, now: Timestamp) -> rusqlite::Result<()> {
+    let key = (account.as_str(), now.as_micros());
+    database
+        .prepare_cached(
+            "UPDATE sealing_keys SET wrapped_key = zeroblob(60) WHERE sealing_key_id IN
+                (SELECT sealing_key_id FROM webhook_secrets WHERE account_id = ?1 AND retires_at <= ?2)",
+        )?
+        .execute(key)?;
+    database
+        .prepare_cached("DELETE FROM webhook_secrets WHERE account_id = ?1 AND retires_at <= ?2")?
+        .execute(key)
+        .map(drop)
+}
+
+pub(super) fn list(
+    database: &Connection,
+    account: &AccountId,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<WebhookSecretRow>> {
+    let mut statement = database.prepare_cached(
+        "SELECT secret_id, created_at, envelope, coalesce(wrapped_key, zeroblob(60)) AS wrapped_key
+         FROM webhook_secrets LEFT JOIN sealing_keys USING (sealing_key_id)
+         WHERE account_id = ?1 AND (retires_at IS NULL OR retires_at > ?2)
+         ORDER BY created_at DESC, secret_id DESC",
+    )?;
+    statement.query_map((account.as_str(), now.as_micros()), webhook_secret)?.collect()
+}
+
+fn webhook_secret(row: &Row<'_>) -> rusqlite::Result<WebhookSecretRow> {
+    Ok(WebhookSecretRow {
+        id: row.get("secret_id")?,
+        created_at: rows::instant(row, "created_at")?,
+        sealed: Sealed {
+            envelope: row.get("envelope")?,
+            sealing_key: rows::wrapped_key(row, "wrapped_key")?,
+        },
+    })
+}
+
+/// Wipes and deletes an account's first secrets, at most so many; how many there were.
+pub(super) fn delete_of_account(
+    database: &Connection,
+    account: &AccountId,
+    limit: u32,
+) -> rusqlite::Result<usize> {
+    database
+        .prepare_cached(
+            "UPDATE sealing_keys SET wrapped_key = zeroblob(60) WHERE sealing_key_id IN
+                (SELECT sealing_key_id FROM webhook_secrets WHERE account_id = ?1 ORDER BY secret_id LIMIT ?2)",
+        )?
+        .execute((account.as_str(), limit))?;
+    database
+        .prepare_cached(
+            "DELETE FROM webhook_secrets WHERE rowid IN
+                (SELECT rowid FROM webhook_secrets WHERE account_id = ?1 ORDER BY secret_id LIMIT ?2)",
+        )?
+        .execute((account.as_str(), limit))
+}
