@@ -17,7 +17,7 @@ macro_rules! job_columns {
             $($before)*
             [account_id: String, job_id: String, connection_id: String, source: String, created_at: i64]
             [updated_at: i64, version: i64, state: String, total_bytes: Option<i64>, validator: Option<String>,
-             fetch: Option<String>, sent_bytes: Option<i64>, bytes_per_second: Option<i64>,
+             fetching: Option<String>, sent_bytes: Option<i64>, bytes_per_second: Option<i64>,
              video_number: Option<i64>, discarded_number: Option<i64>, deadline_at: Option<i64>, looks: i64,
              restarts: i64, end_state: Option<String>, vimeo_link: Option<String>, player_link: Option<String>,
              failure_code: Option<String>, failure_message: Option<String>, warnings: String,
@@ -110,7 +110,7 @@ impl JobRow {
         if let Some(facts) = &job.facts {
             row.total_bytes = Some(number(facts.length));
             row.validator = facts.validator.as_deref().map(without_nul);
-            row.fetch = Some(facts.fetch.as_str().to_owned());
+            row.fetching = Some(facts.fetch.as_str().to_owned());
         }
         row.put_state(&job.state);
         row
@@ -186,12 +186,12 @@ impl JobRow {
     /// The job that is stored so.
     pub(crate) fn into_job(self) -> Result<Job, Impossible> {
         let state = self.read_state()?;
-        let facts = match &self.fetch {
+        let facts = match &self.fetching {
             None => None,
             Some(fetch) => Some(SourceFacts {
                 length: self.total_bytes.and_then(counted).ok_or("total_bytes")?,
                 validator: self.validator,
-                fetch: Fetch::from_stored(fetch).ok_or("fetch")?,
+                fetch: Fetch::from_stored(fetch).ok_or("fetching")?,
             }),
         };
         let bytes_per_second = self.bytes_per_second.map(|rate| counted(rate).ok_or("bytes_per_second"));

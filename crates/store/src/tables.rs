@@ -73,7 +73,7 @@ pub(crate) const TABLES: [Table; 10] = [
     reserved_until Integer, is_released Boolean, answered_at Integer, answer Bytes, operation_id Bytes, },
     table! { jobs by 2:
     account_id Text, job_id Text, connection_id Text, source Text, created_at Integer, updated_at Integer,
-    version Integer, state Text, total_bytes Integer, validator Text, fetch Text, sent_bytes Integer,
+    version Integer, state Text, total_bytes Integer, validator Text, fetching Text, sent_bytes Integer,
     bytes_per_second Integer, video_number Integer, discarded_number Integer, deadline_at Integer, looks Integer,
     restarts Integer, end_state Text, vimeo_link Text, player_link Text, failure_code Text, failure_message Text,
     warnings Text, trouble_count Integer, well_at Integer, webhook Text, webhook_attempts Integer, due_at Integer,

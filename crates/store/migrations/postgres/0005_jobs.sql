@@ -17,7 +17,7 @@ CREATE TABLE jobs (
     -- What is known of the source's bytes: their number alone, or that and how they are read.
     total_bytes      BIGINT CHECK (total_bytes >= 0),
     validator        TEXT COLLATE "C",
-    fetch            TEXT COLLATE "C",
+    fetching         TEXT COLLATE "C",
     -- Stays as it was last, whatever becomes of the job.
     sent_bytes       BIGINT NOT NULL CHECK (sent_bytes >= 0),
     bytes_per_second BIGINT CHECK (bytes_per_second >= 0),
@@ -43,8 +43,8 @@ CREATE TABLE jobs (
     -- Counts up each time that the lease is taken, or taken away.
     fence            BIGINT NOT NULL CHECK (fence >= 0),
     PRIMARY KEY (account_id, job_id),
-    CHECK (fetch IS NULL OR total_bytes IS NOT NULL),
-    CHECK (validator IS NULL OR fetch IS NOT NULL),
+    CHECK (fetching IS NULL OR total_bytes IS NOT NULL),
+    CHECK (validator IS NULL OR fetching IS NOT NULL),
     CHECK ((failure_code IS NULL) = (failure_message IS NULL)),
     CHECK ((end_state IS NOT NULL) = (state = 'abandoning')),
     CHECK (due_at IS NOT NULL OR state IN ('completed', 'failed', 'cancelled')),

@@ -119,10 +119,12 @@ async fn postgres(place: &Place) -> Catalog {
 /// On SQLite a sealing key stands in a table of its own, where it is overwritten in place.
 fn without_sealing_keys(mut catalog: Catalog) -> Catalog {
     catalog.remove("sealing_keys").unwrap();
-    let connections = catalog.get_mut("connections").unwrap();
-    assert!(connections.columns.remove(&("sealing_key_id".to_owned(), "number", false)));
-    assert!(connections.references.remove("sealing_key_id -> sealing_keys sealing_key_id"));
-    connections.columns.insert(("wrapped_key".to_owned(), "bytes", false));
+    for name in ["connections", "job_secrets", "webhook_secrets"] {
+        let table = catalog.get_mut(name).unwrap();
+        assert!(table.columns.remove(&("sealing_key_id".to_owned(), "number", false)), "{name}");
+        assert!(table.references.remove("sealing_key_id -> sealing_keys sealing_key_id"), "{name}");
+        table.columns.insert(("wrapped_key".to_owned(), "bytes", false));
+    }
     catalog
 }
 

@@ -1,16 +1,19 @@
 //! What is true of a move from SQLite to PostgreSQL, of whichever version.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use domain::audit::Actor;
+use domain::id::AccountId;
 use rusqlite::Connection;
 
+use super::job_samples::{self, terms};
 use super::place::{self, Place};
 use super::samples::{self, at, event, insert_account, insert_connection, key_row};
 use crate::tables::{Kind, TABLES};
 use crate::{
-    Error, Migrations, MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, OpenError, Options,
-    Store, abandon_move, find_copy, find_move, inspect, move_database,
+    Error, JobFilter, Migrations, MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, OpenError,
+    Options, SealedPart, Store, WebhookSecretRow, abandon_move, find_copy, find_move, inspect, move_database,
 };
 
 /// Each case on its file, and an empty database of each version.
@@ -70,6 +73,7 @@ async fn filled(source: &Place) -> Box<Connection> {
     for number in 1..=3 {
         insert_connection(&*store, &account, number, &format!("name {number}")).await.unwrap();
     }
+    insert_jobs(&*store, &account).await;
     store.close().await;
     let file = Connection::open(source.path()).unwrap();
     file.execute_batch(
@@ -78,6 +82,20 @@ async fn filled(source: &Place) -> Box<Connection> {
     )
     .unwrap();
     Box::new(file)
+}
+
+/// A job that waits and one that is held, which has a link; and a webhook secret.
+async fn insert_jobs(store: &dyn Store, account: &AccountId) {
+    job_samples::insert_job(store, account, 1, 1).await;
+    let held = job_samples::insert_job(store, account, 2, 1).await;
+    job_samples::lease(store, account, 2, &job_samples::terms(0, 3)).await;
+    let mut linked = job_samples::settlement(held, 1, job_samples::sending(7, 5), 4);
+    linked.link = SealedPart::Replaced(job_samples::sealed(9));
+    job_samples::settle(store, linked).await;
+    let sealed = job_samples::sealed(8);
+    let secret = WebhookSecretRow { id: "secret".to_owned(), created_at: at(5), sealed };
+    let event = event(account, 12, Actor::Operator, "secret");
+    store.insert_webhook_secret(account, &secret, Duration::ZERO, &event).await.unwrap();
 }
 
 /// As a process that was killed after the copy leaves both sides.
@@ -119,8 +137,8 @@ async fn every_column_of_both_engines_travels(source: &Place, target: &Place) {
         table.columns.iter().enumerate().map(|(index, column)| {
             let place = if index < table.key().len() { index + 1 } else { 0 };
             match (table.name, column.name, column.kind) {
-                ("connections", "wrapped_key", _) => {
-                    ("connections.sealing_key_id".to_owned(), "INTEGER".to_owned(), place)
+                (name, "wrapped_key", _) if table.is_sealed() => {
+                    (format!("{name}.sealing_key_id"), "INTEGER".to_owned(), place)
                 }
                 (table, name, kind) => {
                     let kind = match kind {
@@ -168,7 +186,7 @@ async fn what_arrives_is_the_same_whatever_its_bytes_are(source: &Place, target:
     transaction.commit().unwrap();
     let MoveOutcome::Done(tables) = move_to(source, target).await.unwrap() else { panic!("moved before") };
     let rows: Vec<_> = tables.iter().map(|table| (table.name, table.rows)).collect();
-    let expected = [1, 1, 1, 1, 3, 1_206, 1];
+    let expected = [1, 1, 1, 1, 3, 1_209, 1, 2, 3, 1];
     assert_eq!(rows, TABLES.iter().map(|table| table.name).zip(expected).collect::<Vec<_>>());
     let (before, after) = (source.open_beside().await, target.open().await);
     let account = samples::account(1).id;
@@ -179,6 +197,17 @@ async fn what_arrives_is_the_same_whatever_its_bytes_are(source: &Place, target:
         let find = async |store: &dyn Store| store.find_sealed_connection(&account, &connection.id).await;
         assert_eq!(find(&*after).await.unwrap(), find(&*before).await.unwrap());
     }
+    let listed = async |store: &dyn Store| {
+        let jobs = store.list_jobs(&account, &JobFilter::default(), 9).await.unwrap();
+        (jobs, store.list_webhook_secrets(&account, at(6)).await.unwrap())
+    };
+    assert_eq!(listed(&*after).await, listed(&*before).await);
+    // Held until second 34, and due again only then.
+    assert_eq!(after.lease_job(&account, &job_samples::job_id(2), &terms(1, 33)).await.unwrap(), None);
+    let leased = job_samples::lease(&*after, &account, 2, &terms(1, 34)).await;
+    assert_eq!((leased.fence, leased.job), (2, listed(&*before).await.0.remove(0)));
+    let sealed = [100, 9].map(|fill| Some(job_samples::sealed(fill)));
+    assert_eq!([leased.request, leased.link], sealed);
     assert_eq!(move_to(source, target).await.unwrap(), MoveOutcome::WasDone);
     insert_connection(&*after, &account, 9, "new").await.unwrap();
     assert_eq!(
@@ -299,7 +328,8 @@ async fn a_target_with_rows_is_left_as_it_is(source: &Place, target: &Place) {
     assert_eq!(target.sql("SELECT count(*) FROM moves").await, ["0"]);
     insert_account_2(&*source.open().await).await.unwrap();
     target.sql("DELETE FROM accounts; DELETE FROM keyring_checks; DROP TABLE moves").await;
-    target.sql("DELETE FROM schema_migrations WHERE number = 4").await;
+    target.sql("DROP TABLE jobs, job_secrets, webhook_secrets").await;
+    target.sql("DELETE FROM schema_migrations WHERE number > 3").await;
     let refused = move_to(source, target).await;
     assert!(matches!(refused, Err(MoveError::TargetFilled { table: "audit_events" })), "{refused:?}");
     let schema = target.sql("SELECT max(number) FROM schema_migrations").await;

@@ -85,6 +85,15 @@ pub(super) const DELETE_CONNECTIONS: &str =
     "DELETE FROM connections WHERE account_id = $1 AND connection_id IN
     (SELECT connection_id FROM connections WHERE account_id = $1 ORDER BY connection_id LIMIT $2)
     RETURNING connection_id";
+pub(super) const DELETE_JOBS: &str = "DELETE FROM jobs WHERE account_id = $1 AND job_id IN
+    (SELECT job_id FROM jobs WHERE account_id = $1 ORDER BY job_id LIMIT $2)
+    RETURNING job_id";
+pub(super) const DELETE_JOB_SECRETS: &str =
+    "DELETE FROM job_secrets WHERE account_id = $1 AND job_id = ANY ($2::text[])";
+pub(super) const DELETE_WEBHOOK_SECRETS: &str =
+    "DELETE FROM webhook_secrets WHERE account_id = $1 AND secret_id IN
+    (SELECT secret_id FROM webhook_secrets WHERE account_id = $1 ORDER BY secret_id LIMIT $2)
+    RETURNING secret_id";
 pub(super) const DELETE_RECORDS: &str = "DELETE FROM idempotency_records
     WHERE account_id = $1 AND (operation, idempotency_key) IN
         (SELECT operation, idempotency_key FROM idempotency_records
@@ -119,11 +128,21 @@ impl DeleteAccountPart {
         }
         session.query(DELETE_KEYS, &[&account]).await?;
         let connections = session.query(DELETE_CONNECTIONS, &[&account, &limit]).await?.len();
+        let jobs = delete_jobs(session, account, limit).await?;
+        let secrets = session.query(DELETE_WEBHOOK_SECRETS, &[&account, &limit]).await?.len();
         let records = session.query(DELETE_RECORDS, &[&account, &limit]).await?.len();
-        if connections.max(records) >= self.limit as usize {
+        if connections.max(jobs).max(secrets).max(records) >= self.limit as usize {
             return Ok(AccountDeletion::More);
         }
         run_logged(session, DELETE, &self.event, &[&account]).await?;
         Ok(AccountDeletion::Done)
     }
+}
+
+/// Jobs and what they keep sealed: that last, so that nothing is overlooked which was added to a job before it went.
+async fn delete_jobs(session: &Session, account: &str, limit: i64) -> Result<usize, Trouble> {
+    let deleted = session.query(DELETE_JOBS, &[&account, &limit]).await?;
+    let ids: Vec<&str> = deleted.iter().map(|row| rows::get(row, "job_id")).collect::<Result<_, _>>()?;
+    session.query(DELETE_JOB_SECRETS, &[&account, &ids]).await?;
+    Ok(ids.len())
 }

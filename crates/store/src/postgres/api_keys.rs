@@ -28,7 +28,7 @@ macro_rules! select {
 
 pub(super) const FIND: &str = select!("", "WHERE api_key_id = $1");
 pub(super) const FIND_BY_HASH: &str =
-    select!(concat!(", ", super::clock!("$2"), " AS looked_at"), "WHERE key_hash = $1");
+    select!(concat!(", ", super::clock::clock!("$2"), " AS looked_at"), "WHERE key_hash = $1");
 pub(super) const LIST: &str = select!("", "WHERE account_id = $1 ORDER BY created_at, api_key_id");
 
 pub(super) fn api_key(row: &Row) -> Result<ApiKeyRow, Trouble> {
@@ -60,7 +60,7 @@ macro_rules! active {
                     ELSE EXISTS (SELECT 1 FROM api_keys k
                         WHERE k.account_id = g.account_id AND k.api_key_id = g.api_key_id AND k.revoked_at IS NULL
                             AND (k.expires_at IS NULL OR k.expires_at > ",
-            $crate::postgres::clock!("g.now"),
+            $crate::postgres::clock::clock!("g.now"),
             ")) END)"
         )
     };

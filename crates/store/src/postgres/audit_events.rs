@@ -99,6 +99,33 @@ macro_rules! logged {
 }
 pub(super) use logged;
 
+/// The beginning of a statement that writes at most one event, and only if its actor may act: `given`, for `active!` and
+/// [`log_given!`]. The event's columns are its first parameters, and `$9` is the instant if the clock is not the database's.
+macro_rules! given_event {
+    () => {
+        "WITH given AS (
+            SELECT given.*, $9::bigint AS now FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
+                $6::text[], $7::text[], $8::text[]) WITH ORDINALITY
+                AS given (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal, position))"
+    };
+}
+pub(super) use given_event;
+
+/// Writes the event that is `given`, if a part of the statement wrote a row.
+macro_rules! log_given {
+    ($effect:literal) => {
+        concat!(
+            "logged AS (
+                INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
+                SELECT account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal
+                FROM given WHERE EXISTS (SELECT FROM ",
+            $effect,
+            "))"
+        )
+    };
+}
+pub(super) use log_given;
+
 /// Runs a statement that ends with [`logged!`] and whose own parameters begin at `$9`; whether it wrote.
 pub(super) async fn run_logged(
     session: &Session,

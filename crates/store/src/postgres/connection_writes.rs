@@ -9,11 +9,12 @@ use tokio_postgres::types::ToSql;
 
 use super::api_keys::active;
 use super::audit_events::Columns;
+use super::clock::{Clock, clock};
+use super::job_writes;
 use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::{Answers, SharedWrite, Write};
-use super::{Clock, clock};
 use crate::{Changed, ConnectionUpdate, Error, NewConnection};
 
 /// What one attempt at a request reserved: two writes that complete the same one must not share a statement, because
@@ -376,17 +377,30 @@ impl Write for DeleteConnection {
     }
 
     async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
+        session.batch("BEGIN").await?;
+        let steps = Self::delete(session, writes).await;
+        session.end(steps).await
+    }
+}
+
+impl DeleteConnection {
+    /// The jobs in a statement of their own: one that was added while this waited for its connection is seen only then.
+    async fn delete(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
         let given = Given::of(writes.iter().map(|write| (&write.event, write.clock, &write.id)));
         let found = session.query(DELETE, &given.and(&[])).await?;
-        let mut answers = Vec::new();
-        for row in &found {
+        let (mut answers, mut gone) = (Vec::new(), Vec::new());
+        for (write, row) in writes.iter().zip(&found) {
             answers.push(Some(if !rows::get::<bool>(row, "is_active")? {
                 Err(Error::KeyNotActive)
             } else if rows::get::<bool>(row, "is_deleted")? {
+                gone.push((&write.event, write.clock, write.id.as_str()));
                 Ok(Changed::Yes)
             } else {
                 Ok(Changed::No)
             }));
+        }
+        if !gone.is_empty() {
+            job_writes::cancel_of_connections(session, &gone).await?;
         }
         Ok(answers)
     }

@@ -8,7 +8,8 @@ use domain::idempotency::{
 };
 
 use super::{
-    accounts, api_keys, audit_events, connection_writes, connections, idempotency_records, sessions,
+    accounts, api_keys, audit_events, connection_writes, connections, idempotency_records, job_leases,
+    job_writes, jobs, sessions, webhook_secrets,
 };
 use crate::contract::{Place, place, samples};
 use crate::{DatabaseUrl, Error, OpenError, Options};
@@ -63,6 +64,21 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
         api_keys::LIST,
         audit_events::INSERT,
         audit_events::LIST,
+        accounts::DELETE_JOBS,
+        accounts::DELETE_JOB_SECRETS,
+        accounts::DELETE_WEBHOOK_SECRETS,
+        jobs::FIND,
+        jobs::LIST,
+        jobs::LIST_OF_CONNECTION,
+        jobs::LIST_DUE,
+        job_leases::LEASE,
+        job_leases::FIND_SEALED,
+        job_leases::RENEW,
+        job_writes::INSERT,
+        job_writes::SETTLE,
+        job_writes::CANCEL,
+        job_writes::WIPE,
+        webhook_secrets::LIST,
     ];
     let settings = sessions::settings(place.options().postgres.timeout);
     for statement in statements {

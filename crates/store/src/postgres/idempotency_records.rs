@@ -9,11 +9,11 @@ use domain::idempotency::{
 use domain::time::Timestamp;
 use tokio_postgres::Row;
 
+use super::clock::{Clock, clock};
 use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::{Answers, LoneWrite, SharedWrite, Write};
-use super::{Clock, clock};
 use crate::Error;
 
 const MICROS: i64 = 1_000_000;

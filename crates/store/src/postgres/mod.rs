@@ -6,15 +6,20 @@
 mod accounts;
 mod api_keys;
 mod audit_events;
+mod clock;
 mod connection_writes;
 mod connections;
 mod idempotency_records;
+mod job_leases;
+mod job_writes;
+mod jobs;
 mod moves;
 mod rows;
 mod schema;
 mod service;
 mod sessions;
 mod trouble;
+mod webhook_secrets;
 mod writer;
 mod writes;
 
@@ -25,6 +30,7 @@ mod fault_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::account::{Account, Label};
@@ -40,6 +46,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
+pub(crate) use clock::Clock;
 pub(crate) use moves::Target;
 pub(crate) use schema::inspect;
 
@@ -53,38 +60,13 @@ use api_keys::{InsertApiKey, RevokeApiKey};
 use audit_events::InsertAuditEvent;
 use connection_writes::{DeleteConnection, InsertConnection, UpdateConnection};
 use idempotency_records::{DeleteEnded, Release, Reserve};
+use job_leases::{LeaseJob, RenewLease};
+use job_writes::{InsertJob, SettleJob};
 use service::{FindOrInsertSecret, InsertKeyringCheck};
 use sessions::{Connector, Parameters, Slot};
 use trouble::Trouble;
+use webhook_secrets::InsertWebhookSecret;
 use writer::{Queue, Writer};
-
-/// Whose clock leases, reservations and expiry go by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Clock {
-    /// The database's: one for all nodes.
-    OfTheServer,
-    /// The instants that come with each call.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only tests choose their instants"))]
-    OfTheCaller,
-}
-
-impl Clock {
-    /// The instant to go by, if it is not the server's.
-    fn or_the_servers(self, at: Timestamp) -> Option<i64> {
-        match self {
-            Self::OfTheServer => None,
-            Self::OfTheCaller => Some(at.as_micros()),
-        }
-    }
-}
-
-/// Now: the given instant, or the server's clock.
-macro_rules! clock {
-    ($given:literal) => {
-        concat!("coalesce(", $given, "::bigint, (extract(epoch FROM now()) * 1000000)::bigint)")
-    };
-}
-use clock;
 
 /// A store on a PostgreSQL server.
 pub(crate) struct Postgres {
@@ -98,6 +80,7 @@ pub(crate) struct Postgres {
     deletions: Queue<DeleteConnection>,
     reservations: Queue<Reserve>,
     releases: Queue<Release>,
+    renewals: Queue<RenewLease>,
     events: Queue<InsertAuditEvent>,
 }
 
@@ -128,6 +111,7 @@ impl Postgres {
             deletions: writer.queue(),
             reservations: writer.queue(),
             releases: writer.queue(),
+            renewals: writer.queue(),
             events: writer.queue(),
             connector,
             clock,
@@ -194,6 +178,7 @@ impl Store for Postgres {
         self.deletions.close();
         self.reservations.close();
         self.releases.close();
+        self.renewals.close();
         self.events.close();
         self.writer.close().await;
         self.connector.close().await;
@@ -264,6 +249,11 @@ impl Store for Postgres {
 
     async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
         self.writer.write(DeleteEnded { now, limit, clock: self.clock }).await
+    }
+
+    async fn list_due_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, Error> {
+        let parameters: Parameters<'_> = &[&self.clock.or_the_servers(now), &i64::from(limit)];
+        self.read(jobs::LIST_DUE, parameters, jobs::due_job).await
     }
 
     async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
@@ -391,65 +381,74 @@ impl Store for Postgres {
         self.releases.write(Release { account, reservation, at, clock: self.clock }).await
     }
 
-    async fn list_due_jobs(&self, _now: Timestamp, _limit: u32) -> Result<Vec<DueJob>, Error> {
-        Err(Error::Unavailable("not yet".into()))
+    async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error> {
+        self.writer.write(InsertJob { account: account.clone(), new, clock: self.clock }).await
     }
 
-    async fn insert_job(&self, _account: &AccountId, _new: NewJob) -> Result<(), Error> {
-        Err(Error::Unavailable("not yet".into()))
-    }
-
-    async fn find_job(&self, _account: &AccountId, _id: &JobId) -> Result<Option<Job>, Error> {
-        Err(Error::Unavailable("not yet".into()))
+    async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error> {
+        self.find(jobs::FIND, &[&account.as_str(), &id.as_str()], jobs::job).await
     }
 
     async fn list_jobs(
         &self,
-        _account: &AccountId,
-        _filter: &JobFilter,
-        _limit: u32,
+        account: &AccountId,
+        filter: &JobFilter,
+        limit: u32,
     ) -> Result<Vec<Job>, Error> {
-        Err(Error::Unavailable("not yet".into()))
+        let (before, limit) = (jobs::text_of(filter.before.as_ref()), i64::from(limit));
+        let (account, connection) =
+            (account.as_str(), filter.connection_id.as_ref().map(ConnectionId::as_str));
+        match &connection {
+            None => self.read(jobs::LIST, &[&account, &before, &limit], jobs::job).await,
+            Some(connection) => {
+                let parameters: Parameters<'_> = &[&account, &before, &limit, connection];
+                self.read(jobs::LIST_OF_CONNECTION, parameters, jobs::job).await
+            }
+        }
     }
 
     async fn lease_job(
         &self,
-        _account: &AccountId,
-        _id: &JobId,
-        _terms: &LeaseTerms,
+        account: &AccountId,
+        id: &JobId,
+        terms: &LeaseTerms,
     ) -> Result<Option<LeasedJob>, Error> {
-        Err(Error::Unavailable("not yet".into()))
+        let (account, id, terms) = (account.clone(), id.clone(), *terms);
+        self.writer.write(LeaseJob { account, id, terms, clock: self.clock }).await
     }
 
     async fn renew_job_lease(
         &self,
-        _account: &AccountId,
-        _id: &JobId,
-        _renewal: &LeaseRenewal,
+        account: &AccountId,
+        id: &JobId,
+        renewal: &LeaseRenewal,
     ) -> Result<Changed, Error> {
-        Err(Error::Unavailable("not yet".into()))
+        let (account, id, renewal) = (account.clone(), id.clone(), *renewal);
+        self.renewals.write(RenewLease { account, id, renewal, clock: self.clock }).await
     }
 
-    async fn settle_job(&self, _account: &AccountId, _settlement: JobSettlement) -> Result<Changed, Error> {
-        Err(Error::Unavailable("not yet".into()))
+    async fn settle_job(&self, account: &AccountId, settlement: JobSettlement) -> Result<Changed, Error> {
+        self.writer.write(SettleJob { account: account.clone(), settlement, clock: self.clock }).await
     }
 
     async fn insert_webhook_secret(
         &self,
-        _account: &AccountId,
-        _secret: &WebhookSecretRow,
-        _overlap: std::time::Duration,
-        _event: &AuditEvent,
+        account: &AccountId,
+        secret: &WebhookSecretRow,
+        overlap: Duration,
+        event: &AuditEvent,
     ) -> Result<(), Error> {
-        Err(Error::Unavailable("not yet".into()))
+        let (account, secret, event) = (account.clone(), secret.clone(), event.clone());
+        self.writer.write(InsertWebhookSecret { account, secret, overlap, event, clock: self.clock }).await
     }
 
     async fn list_webhook_secrets(
         &self,
-        _account: &AccountId,
-        _now: Timestamp,
+        account: &AccountId,
+        now: Timestamp,
     ) -> Result<Vec<WebhookSecretRow>, Error> {
-        Err(Error::Unavailable("not yet".into()))
+        let parameters: Parameters<'_> = &[&account.as_str(), &self.clock.or_the_servers(now)];
+        self.read(webhook_secrets::LIST, parameters, webhook_secrets::webhook_secret).await
     }
 
     async fn insert_audit_event(&self, _account: &AccountId, event: &AuditEvent) -> Result<(), Error> {

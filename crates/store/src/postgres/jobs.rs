@@ -1,0 +1,62 @@
+//! Jobs: reading them.
+
+use domain::id::{AccountId, ConnectionId};
+use domain::job::{Job, JobId};
+use domain::secret::Sealed;
+use tokio_postgres::Row;
+
+use super::clock::clock;
+use super::rows::{self, Columns};
+use super::trouble::Trouble;
+use crate::DueJob;
+use crate::job_rows::{job_column_names, job_columns, take_job_row};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT ", job_columns!(job_column_names), " FROM jobs ", $rest)
+    };
+}
+
+pub(super) const FIND: &str = select!("WHERE account_id = $1 AND job_id = $2");
+/// By keyset: the server goes to the place in the index and reads on from there, however deep that is.
+pub(super) const LIST: &str = select!("WHERE account_id = $1 AND job_id < $2 ORDER BY job_id DESC LIMIT $3");
+pub(super) const LIST_OF_CONNECTION: &str =
+    select!("WHERE account_id = $1 AND connection_id = $4 AND job_id < $2 ORDER BY job_id DESC LIMIT $3");
+/// Of each account the job that is due longest, then of each the next one, and so on.
+pub(super) const LIST_DUE: &str = concat!(
+    "SELECT account_id, job_id, connection_id, fence FROM (
+        SELECT account_id, job_id, connection_id, fence, due_at,
+            row_number() OVER (PARTITION BY account_id ORDER BY due_at, job_id) AS turn
+        FROM jobs WHERE due_at <= ",
+    clock!("$1"),
+    " AND (lease_until IS NULL OR lease_until <= ",
+    clock!("$1"),
+    ")) AS due
+     ORDER BY turn, due_at, account_id LIMIT $2"
+);
+
+/// Each identifier is written with characters that stand before this one.
+pub(super) fn text_of(before: Option<&JobId>) -> &str {
+    before.map_or("~", JobId::as_str)
+}
+
+pub(super) fn due_job(row: &Row) -> Result<DueJob, Trouble> {
+    let mut columns = Columns::of(row);
+    Ok(DueJob {
+        account_id: AccountId::from_stored(columns.take()?),
+        id: JobId::from_stored(columns.take()?),
+        connection_id: ConnectionId::from_stored(columns.take()?),
+        fence: columns.take_count()?,
+    })
+}
+
+/// From all columns in their order.
+pub(super) fn job(row: &Row) -> Result<Job, Trouble> {
+    let mut columns = Columns::of(row);
+    let row = job_columns!(take_job_row columns);
+    row.into_job().map_err(rows::impossible)
+}
+
+pub(super) fn sealed(row: &Row) -> Result<Sealed, Trouble> {
+    Ok(Sealed { envelope: rows::get(row, "envelope")?, sealing_key: rows::wrapped_key(row, "wrapped_key")? })
+}
