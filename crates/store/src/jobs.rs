@@ -167,7 +167,7 @@ pub enum JobGuard {
 /// What becomes of a lease when its job is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseAfter {
-    /// The holder goes on, for so long from now on.
+    /// The holder goes on, for so long from now on; where nothing is due any more it is given back all the same.
     Kept(Duration),
     /// It is given back.
     Released,

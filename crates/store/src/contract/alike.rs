@@ -15,13 +15,14 @@ use domain::secret::{SealedCredentials, WrappedKey};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+use super::alike_jobs::{self, JobOp, Known};
 use super::{Place, place, samples};
-use crate::{Completion, ConnectionUpdate, Error, NewConnection, Store};
+use crate::{Completion, ConnectionUpdate, Error, JobFilter, NewConnection, Store};
 
 /// Sequences, and the most operations in one.
 const SEQUENCES: u32 = 48;
-const OPERATIONS: usize = 60;
-const ACCOUNTS: u8 = 3;
+const OPERATIONS: usize = 120;
+pub(super) const ACCOUNTS: u8 = 3;
 const NAMES: [&str; 6] = ["a", "A", " a ", "b", "\u{e9}", "e\u{301}"];
 
 /// What is done. Numbers choose among what there is by then.
@@ -39,6 +40,7 @@ enum Op {
     Wait { seconds: i64 },
     Sweep,
     List { account: u8, after: usize, limit: u32 },
+    Job(JobOp),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -65,25 +67,27 @@ fn op() -> impl Strategy<Value = Op> {
             |seconds| Op::Wait { seconds }),
         1 => Just(Op::Sweep),
         3 => (account, nth(), 0..5_u32).prop_map(|(account, after, limit)| Op::List { account, after, limit }),
+        24 => alike_jobs::op().prop_map(Op::Job),
     ]
 }
 
 /// What the sequence has made so far, as far as the next operations need it.
-struct Course {
+pub(super) struct Course {
     /// Apart from every other sequence.
     round: u32,
-    second: i64,
-    number: u32,
+    pub(super) second: i64,
+    pub(super) number: u32,
     connections: Vec<(ConnectionId, u64)>,
     keys: Vec<ApiKeyRow>,
+    pub(super) jobs: Vec<Known>,
 }
 
 impl Course {
     fn new(round: u32) -> Self {
-        Self { round, second: 0, number: 0, connections: Vec::new(), keys: Vec::new() }
+        Self { round, second: 0, number: 0, connections: Vec::new(), keys: Vec::new(), jobs: Vec::new() }
     }
 
-    fn account(&self, number: u8) -> AccountId {
+    pub(super) fn account(&self, number: u8) -> AccountId {
         let mut random = [0; 16];
         random[..4].copy_from_slice(&self.round.to_be_bytes());
         random[4] = number;
@@ -95,33 +99,33 @@ impl Course {
         self.number
     }
 
-    fn event(&mut self, account: &AccountId, actor: Option<usize>) -> AuditEvent {
+    pub(super) fn event(&mut self, account: &AccountId, actor: Option<usize>) -> AuditEvent {
         let number = self.next();
         let key = actor.and_then(|at| self.keys.get(at % self.keys.len().max(1)));
         let actor = key.map_or(Actor::Operator, samples::actor);
         AuditEvent { at: samples::at(self.second), ..samples::event(account, number, actor, "subject") }
     }
 
-    fn reservation(key: u8, attempt: u64) -> Reservation {
+    pub(super) fn reservation(key: u8, attempt: u64) -> Reservation {
         let key = IdempotencyKey::parse(&format!("k{key}")).unwrap();
         Reservation { operation: Operation::CreateConnection, key, attempt }
     }
 
-    fn nth(&self, nth: usize) -> (ConnectionId, u64) {
+    pub(super) fn nth(&self, nth: usize) -> (ConnectionId, u64) {
         let known = self.connections.get(nth % self.connections.len().max(1)).cloned();
         known.unwrap_or_else(|| (samples::connection(&self.account(0), 0, "any").0.id, 1))
     }
 }
 
 /// What a step is answered: an error by its sentence, which has all that the caller learns.
-fn said<T: Debug>(answer: Result<T, Error>) -> String {
+pub(super) fn said<T: Debug>(answer: Result<T, Error>) -> String {
     match answer {
         Ok(value) => format!("{value:?}"),
         Err(error) => format!("refused: {error}"),
     }
 }
 
-fn is_done(answer: &str) -> bool {
+pub(super) fn is_done(answer: &str) -> bool {
     !answer.starts_with("refused")
 }
 
@@ -167,6 +171,7 @@ async fn step(store: &dyn Store, course: &mut Course, op: &Op) -> String {
             let (after, _) = course.nth(after);
             said(store.list_connections(&account, Some(&after), limit).await)
         }
+        Op::Job(ref op) => alike_jobs::step(store, course, op).await,
         Op::Insert { .. } | Op::Update { .. } | Op::Delete { .. } => write(store, course, op).await,
     }
 }
@@ -277,6 +282,8 @@ async fn look(store: &dyn Store, course: &Course) -> Vec<String> {
         seen.push(said(store.list_connection_ids(&account, None, 1_000).await));
         seen.push(said(store.list_api_keys(&account).await));
         seen.push(said(store.list_audit_events(&account, 1_000).await));
+        seen.push(said(store.list_jobs(&account, &JobFilter::default(), 1_000).await));
+        seen.push(said(store.list_webhook_secrets(&account, samples::at(course.second)).await));
         for name in NAMES {
             let name = ConnectionName::parse(name).unwrap();
             seen.push(said(store.find_connection_id_by_name(&account, name.unique_part()).await));
@@ -286,6 +293,7 @@ async fn look(store: &dyn Store, course: &Course) -> Vec<String> {
             seen.push(said(store.find_connection(&account, id).await));
         }
     }
+    seen.push(said(store.list_due_jobs(samples::at(course.second), 1_000).await));
     for key in &course.keys {
         seen.push(said(store.find_api_key(&key.key.id).await));
         seen.push(said(store.find_api_key_by_hash(&key.hash, samples::at(course.second)).await));

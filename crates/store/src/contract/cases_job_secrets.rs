@@ -93,9 +93,16 @@ async fn insert_in(store: &dyn Store, account: &AccountId, number: u32, state: J
 
 const LEFT_BEHIND: &str = "the connection was deleted, so that what is left at Vimeo could not be taken away";
 
-/// Jobs of the first connection, in many states: the number, the state, the webhook, and, if the deletion of the connection
-/// cancels it, the video that is left.
-fn states() -> Vec<(u32, JobState, Webhook, Option<Option<i64>>)> {
+/// What the deletion of its connection makes of a job.
+enum Becomes {
+    /// It was over.
+    AsItWas,
+    /// It is cancelled, and this video is left.
+    Cancelled(Option<i64>),
+}
+
+/// Jobs of the first connection, in many states: the number, the state, the webhook, and what becomes of it.
+fn states() -> Vec<(u32, JobState, Webhook, Becomes)> {
     let video = |number: i64| Some(VideoNumber::from_stored(number));
     let accepted = |discarded| Accepted { restarts: 2, discarded };
     let waiting = Webhook::Waiting { attempts: 0 };
@@ -106,15 +113,15 @@ fn states() -> Vec<(u32, JobState, Webhook, Option<Option<i64>>)> {
     let creating = |discarded| accepted(discarded).begin_creating(at(50));
     let failed = |video| JobState::Failed(Failed { failure: failure.clone(), video, size: None });
     vec![
-        (1, JobState::Accepted(accepted(None)), Webhook::None, Some(None)),
-        (2, JobState::Accepted(accepted(video(71))), waiting, Some(Some(71))),
-        (3, JobState::Creating(creating(video(72))), Webhook::None, Some(Some(72))),
-        (4, sending(73, 500), waiting, Some(Some(73))),
-        (5, abandoning(Some(creating(video(74))), None), Webhook::None, Some(Some(74))),
-        (6, abandoning(Some(creating(None)), None), waiting, Some(None)),
-        (7, abandoning(None, video(75)), Webhook::None, Some(Some(75))),
-        (8, failed(video(76)), waiting, None),
-        (9, failed(None), Webhook::None, None),
+        (1, JobState::Accepted(accepted(None)), Webhook::None, Becomes::Cancelled(None)),
+        (2, JobState::Accepted(accepted(video(71))), waiting, Becomes::Cancelled(Some(71))),
+        (3, JobState::Creating(creating(video(72))), Webhook::None, Becomes::Cancelled(Some(72))),
+        (4, sending(73, 500), waiting, Becomes::Cancelled(Some(73))),
+        (5, abandoning(Some(creating(video(74))), None), Webhook::None, Becomes::Cancelled(Some(74))),
+        (6, abandoning(Some(creating(None)), None), waiting, Becomes::Cancelled(None)),
+        (7, abandoning(None, video(75)), Webhook::None, Becomes::Cancelled(Some(75))),
+        (8, failed(video(76)), waiting, Becomes::AsItWas),
+        (9, failed(None), Webhook::None, Becomes::AsItWas),
     ]
 }
 
@@ -135,9 +142,9 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_cancelled_unless_they_a
     let mut deletion = event(&one, 500, Actor::Operator, "c 1");
     deletion.at = at(6);
     assert_eq!(store.delete_connection(&one, &connection_id(1), &deletion).await.unwrap(), Changed::Yes);
-    for ((number, _, webhook, left), before) in states().into_iter().zip(before) {
+    for ((number, _, webhook, becomes), before) in states().into_iter().zip(before) {
         let after = store.find_job(&one, &before.id).await.unwrap().unwrap();
-        let Some(left) = left else {
+        let Becomes::Cancelled(left) = becomes else {
             assert_eq!(after, before, "{number} was over");
             continue;
         };

@@ -47,9 +47,9 @@ async fn reserve(store: &dyn Store, account: &domain::id::AccountId, second: i64
     store.reserve_idempotency_key(account, &request).await.unwrap()
 }
 
-fn completion(attempt: u64, second: i64) -> Option<Completion> {
+fn completion(attempt: u64, second: i64) -> Completion {
     let answer = KeptAnswer(b"made".to_vec());
-    Some(Completion { reservation: reservation(attempt), answer, at: at(second) })
+    Completion { reservation: reservation(attempt), answer, at: at(second) }
 }
 
 pub(crate) async fn every_job_is_read_back_as_it_was_stored(place: &Place) {
@@ -82,7 +82,7 @@ pub(crate) async fn a_job_is_refused_where_a_connection_or_a_right_is_missing(pl
     assert!(matches!(refused, Err(Error::NotFound)), "{refused:?}");
     let refused = store.insert_job(&two, new_job(job(&two, 1, 1), 2)).await;
     assert!(matches!(refused, Err(Error::NotFound)), "another account's connection: {refused:?}");
-    let mut lost = NewJob { completion: completion(1, 2), ..new_job(job(&one, 1, 9), 2) };
+    let mut lost = NewJob { completion: Some(completion(1, 2)), ..new_job(job(&one, 1, 9), 2) };
     let refused = store.insert_job(&one, lost.clone()).await;
     assert!(matches!(refused, Err(Error::ReservationLost)), "{refused:?}");
     lost.event.actor = actor(&key_row(&one, 99));
@@ -102,7 +102,7 @@ pub(crate) async fn a_request_is_completed_with_its_job_and_its_repetition_is_an
     insert_connection(&*store, &one, 1, "c").await.unwrap();
     assert_eq!(reserve(&*store, &one, 0).await, Reserved::Now(reservation(1)));
     let new = |number: u32, attempt: u64| NewJob {
-        completion: completion(attempt, 2),
+        completion: Some(completion(attempt, 2)),
         start: JobStart::Held(LEASE),
         ..new_job(job(&one, number, 1), 2)
     };
@@ -123,7 +123,7 @@ pub(crate) async fn a_settlement_completes_a_request_or_writes_nothing(place: &P
     store.insert_job(&one, new).await.unwrap();
     let mut settlement = settlement(held.clone(), 1, sending(7, 0), 3);
     settlement.event = Some(service_event(&one, 50));
-    settlement.completion = completion(1, 3);
+    settlement.completion = Some(completion(1, 3));
     settlement.link = SealedPart::Replaced(sealed(3));
     let refused = store.settle_job(&one, settlement.clone()).await;
     assert!(matches!(refused, Err(Error::ReservationLost)), "{refused:?}");
@@ -383,7 +383,7 @@ pub(crate) async fn what_waits_for_its_webhook_is_due_though_it_is_over(place: &
     job.webhook = Webhook::Waiting { attempts: 2 };
     let over = JobState::Cancelled(Cancelled { video: None, size: None });
     let mut waiting = settlement(job, 1, over.clone(), 3);
-    (waiting.due_in, waiting.lease) = (Some(Duration::from_secs(60)), LeaseAfter::Released);
+    (waiting.due_in, waiting.lease) = (Some(Duration::from_mins(1)), LeaseAfter::Released);
     let mut job = settle(&*store, waiting).await;
     assert_eq!((due(&*store, 62, 9).await, due(&*store, 63, 9).await), (vec![], vec![(1, 1)]));
     assert_eq!(lease(&*store, &one, 1, &terms(1, 63)).await.job, job);

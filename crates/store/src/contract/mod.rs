@@ -2,6 +2,7 @@
 //! the store again. And `moves`: from one engine to the other.
 
 mod alike;
+mod alike_jobs;
 mod cases;
 mod cases_batches;
 mod cases_idempotency;
@@ -11,6 +12,7 @@ mod cases_life;
 mod cases_nodes;
 mod catalogs;
 pub(crate) mod job_samples;
+mod move_samples;
 mod moves;
 pub(crate) mod place;
 pub(crate) mod samples;

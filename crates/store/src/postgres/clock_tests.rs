@@ -1,11 +1,13 @@
 //! Reservations, kept answers and expiry go by the server's clock, whatever the nodes' clocks say.
 
+use std::time::Duration;
+
 use domain::audit::Actor;
 use domain::idempotency::{IdempotencyKey, OnceRequest, Operation, RequestMac, Reserved};
 use domain::time::Timestamp;
 
-use crate::contract::{Place, place, samples};
-use crate::{Error, NewConnection};
+use crate::contract::{Place, job_samples, place, samples};
+use crate::{Changed, Error, LeaseAfter, LeaseRenewal, LeaseTerms, NewConnection, NewJob, WebhookSecretRow};
 
 const YEAR: i64 = 365 * 24 * 60 * 60;
 
@@ -90,5 +92,81 @@ async fn a_key_ends_by_the_clock_of_18() {
     if let Some(place) = place::postgres_18().await {
         a_key_ends_when_the_server_says_so(&place).await;
         a_reservation_lasts_as_long_as_the_server_says(&place::postgres_18().await.unwrap()).await;
+    }
+}
+
+/// Nodes whose clocks are a year off in both directions.
+async fn a_lease_lasts_as_long_as_the_server_says(place: &Place) {
+    let store = crate::open(place.options()).await.unwrap();
+    let one = samples::insert_account(&*store, 1).await;
+    samples::insert_connection(&*store, &one, 1, "c").await.unwrap();
+    let here = now(place).await;
+    let id = job_samples::job_id(1);
+    for (number, offset) in [(1, YEAR), (2, -YEAR)] {
+        let new = job_samples::new_job(job_samples::job(&one, number, 1), 2);
+        store.insert_job(&one, NewJob { now: here.plus_seconds(offset), ..new }).await.unwrap();
+    }
+    for offset in [-YEAR, 0, YEAR] {
+        assert_eq!(store.list_due_jobs(here.plus_seconds(offset), 9).await.unwrap().len(), 2);
+    }
+    let terms = |fence: u64, offset: i64| LeaseTerms {
+        now: here.plus_seconds(offset),
+        lease: Duration::from_hours(1),
+        ..job_samples::terms(fence, 0)
+    };
+    assert!(store.lease_job(&one, &id, &terms(0, -YEAR)).await.unwrap().is_some());
+    for offset in [-YEAR, 0, YEAR] {
+        assert_eq!(store.lease_job(&one, &id, &terms(1, offset)).await.unwrap(), None);
+        assert_eq!(store.list_due_jobs(here.plus_seconds(offset), 9).await.unwrap().len(), 1);
+        let renewal = LeaseRenewal {
+            fence: 1,
+            lease: Duration::from_hours(1),
+            sent: None,
+            now: here.plus_seconds(offset),
+        };
+        assert_eq!(store.renew_job_lease(&one, &id, &renewal).await.unwrap(), Changed::Yes);
+    }
+    let mut settlement =
+        job_samples::settlement(job_samples::job(&one, 1, 1), 1, job_samples::sending(7, 0), 0);
+    settlement.now = here.plus_seconds(YEAR);
+    settlement.lease = LeaseAfter::Kept(Duration::ZERO);
+    settlement.due_in = Some(Duration::ZERO);
+    job_samples::settle(&*store, settlement).await;
+    assert_eq!(store.list_due_jobs(here, 9).await.unwrap().len(), 2, "the lease was over at once");
+}
+
+async fn a_webhook_secret_retires_when_the_server_says_so(place: &Place) {
+    let store = crate::open(place.options()).await.unwrap();
+    let one = samples::insert_account(&*store, 1).await;
+    let here = now(place).await;
+    for (number, offset) in [(1_u8, -YEAR), (2, YEAR), (3, -YEAR)] {
+        let mut event = samples::event(&one, number.into(), Actor::Operator, "secret");
+        event.at = here.plus_seconds(offset);
+        let secret = WebhookSecretRow {
+            id: number.to_string(),
+            created_at: samples::at(number.into()),
+            sealed: job_samples::sealed(number),
+        };
+        store.insert_webhook_secret(&one, &secret, Duration::from_hours(1), &event).await.unwrap();
+    }
+    for offset in [-YEAR, 0, YEAR] {
+        let listed = store.list_webhook_secrets(&one, here.plus_seconds(offset)).await.unwrap();
+        assert_eq!(listed.iter().map(|secret| secret.id.as_str()).collect::<Vec<_>>(), ["3", "2", "1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_lease_and_a_secret_end_by_the_clock_of_15() {
+    if let Some(place) = place::postgres_15().await {
+        a_lease_lasts_as_long_as_the_server_says(&place).await;
+        a_webhook_secret_retires_when_the_server_says_so(&place::postgres_15().await.unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lease_and_a_secret_end_by_the_clock_of_18() {
+    if let Some(place) = place::postgres_18().await {
+        a_lease_lasts_as_long_as_the_server_says(&place).await;
+        a_webhook_secret_retires_when_the_server_says_so(&place::postgres_18().await.unwrap()).await;
     }
 }

@@ -11,7 +11,7 @@ use super::{
     accounts, api_keys, audit_events, connection_writes, connections, idempotency_records, job_leases,
     job_writes, jobs, sessions, webhook_secrets,
 };
-use crate::contract::{Place, place, samples};
+use crate::contract::{Place, job_samples, place, samples};
 use crate::{DatabaseUrl, Error, OpenError, Options};
 
 #[tokio::test]
@@ -185,4 +185,60 @@ async fn a_closed_store_answers_what_waits() {
     });
     let (written, ()) = tokio::join!(samples::all(writes), store.close());
     assert!(written.iter().all(Result::is_ok), "what stood in the queue is written before the end");
+}
+
+/// Somebody who holds a job gives it back with a new link, while another one waits for its lease.
+#[tokio::test]
+async fn who_waits_for_a_lease_gets_what_was_left_meanwhile() {
+    let Some(place) = place::postgres_15().await else { return };
+    let store = place.open().await;
+    let one = samples::insert_account(&*store, 1).await;
+    samples::insert_connection(&*store, &one, 1, "c").await.unwrap();
+    let job = job_samples::insert_job(&*store, &one, 1, 1).await;
+    let left = place.hold(GIVE_BACK_WITH_LINK).await;
+    let terms = job_samples::terms(0, 3);
+    let leased = store.lease_job(&one, &job.id, &terms);
+    let (leased, ()) = tokio::join!(leased, left.commit_when_waited_for());
+    assert_eq!(leased.unwrap().unwrap().link, Some(job_samples::sealed(7)));
+}
+
+const GIVE_BACK_WITH_LINK: &str = "UPDATE jobs SET version = version + 1;
+    INSERT INTO job_secrets SELECT account_id, job_id, 'link', decode(repeat('07', 60), 'hex'),
+        decode(repeat('07', 70), 'hex') FROM jobs";
+
+#[tokio::test]
+async fn a_link_that_comes_while_its_connection_is_deleted_is_wiped_too() {
+    let Some(place) = place::postgres_15().await else { return };
+    let store = place.open().await;
+    let one = samples::insert_account(&*store, 1).await;
+    samples::insert_connection(&*store, &one, 1, "c").await.unwrap();
+    let job = job_samples::insert_job(&*store, &one, 1, 1).await;
+    let left = place.hold(GIVE_BACK_WITH_LINK).await;
+    let event = samples::event(&one, 20, Actor::Operator, "c");
+    let deleted = store.delete_connection(&one, &job.connection_id, &event);
+    let (deleted, ()) = tokio::join!(deleted, left.commit_when_waited_for());
+    assert_eq!(deleted.unwrap(), crate::Changed::Yes);
+    assert_eq!(place.ask("SELECT count(*)::text FROM job_secrets").await, "0");
+    assert_eq!(store.find_job(&one, &job.id).await.unwrap().unwrap().version, 3);
+}
+
+/// As after a lost connection: the write is made again, and nothing but the job itself tells that it was made.
+#[tokio::test]
+async fn a_settlement_without_an_event_is_known_again() {
+    let Some(place) = place::postgres_15().await else { return };
+    let store = place.open().await;
+    let one = samples::insert_account(&*store, 1).await;
+    samples::insert_connection(&*store, &one, 1, "c").await.unwrap();
+    let job = job_samples::insert_job(&*store, &one, 1, 1).await;
+    job_samples::lease(&*store, &one, 1, &job_samples::terms(0, 2)).await;
+    let mut settlement = job_samples::settlement(job, 1, job_samples::sending(7, 0), 3);
+    settlement.lease = crate::LeaseAfter::Released;
+    for _ in 0..2 {
+        job_samples::settle(&*store, settlement.clone()).await;
+    }
+    settlement.job.version += 1;
+    assert_eq!(store.settle_job(&one, settlement.clone()).await.unwrap(), crate::Changed::No);
+    settlement.job.version -= 1;
+    settlement.guard = crate::JobGuard::Fence(0);
+    assert_eq!(store.settle_job(&one, settlement).await.unwrap(), crate::Changed::No);
 }

@@ -71,10 +71,11 @@ pub(super) fn find(
         .optional()
 }
 
-/// Which of a connection's jobs are not over, and the parts of theirs that nobody needs any more once they are cancelled.
+/// The parts that nobody needs any more once a connection's jobs are cancelled, as far as these are not over. A cross join
+/// is done in its order: an account may have many more jobs than the connection.
 macro_rules! useless_parts {
     () => {
-        "FROM job_secrets s JOIN jobs j ON j.account_id = s.account_id AND j.job_id = s.job_id
+        "FROM jobs j CROSS JOIN job_secrets s ON s.account_id = j.account_id AND s.job_id = j.job_id
          WHERE j.account_id = ?1 AND j.connection_id = ?2 AND j.due_at IS NOT NULL
             AND j.state NOT IN ('completed', 'failed', 'cancelled') AND (s.part <> 'request' OR j.webhook <> 'waiting')"
     };
