@@ -160,7 +160,8 @@ impl Part {
 pub enum JobGuard {
     /// The writer holds the lease: this is the fence.
     Fence(u64),
-    /// The job has this version, whoever holds the lease; the holder loses it, because the fence is raised by one.
+    /// The job has this version, whoever holds the lease; the holder loses it, because the fence is raised by one. It should
+    /// have an event, by which it is known again if the database is lost in the middle of it.
     Version(u64),
 }
 

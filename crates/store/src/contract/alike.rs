@@ -307,6 +307,8 @@ async fn compare(stores: [&dyn Store; 2], round: u32, ops: &[Op]) -> Result<(), 
         let op = Op::InsertAccount { account: number, name: number };
         for (store, course) in stores.into_iter().zip(&mut courses) {
             step(store, course, &op).await;
+            let connection = Op::Insert { account: number, name: number, actor: None, completes: None };
+            step(store, course, &connection).await;
         }
     }
     for (at, op) in ops.iter().enumerate() {

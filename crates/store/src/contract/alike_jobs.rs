@@ -74,10 +74,10 @@ pub(super) struct Known {
 
 pub(super) fn op() -> impl Strategy<Value = JobOp> {
     let account = 0..ACCOUNTS;
-    let actor = || prop::option::weighted(0.3, 0..8_usize);
-    let completes = || prop::option::weighted(0.2, (0..3_u8, 1..4_u64));
-    let behind = || prop::sample::select(vec![0, 0, 0, 0, 1]);
-    let nth = || 0..10_usize;
+    let actor = || prop::option::weighted(0.2, 0..8_usize);
+    let completes = || prop::option::weighted(0.1, (0..3_u8, 1..4_u64));
+    let behind = || prop::sample::select(vec![0, 0, 0, 0, 0, 0, 0, 1]);
+    let nth = || 0..3_usize;
     let insert = (account.clone(), nth(), actor(), completes(), prop::option::of(1..100_u64), any::<bool>());
     let settle = (
         (nth(), behind(), 0..STATES, prop::bool::weighted(0.3), prop::option::of(1..100_u64)),
@@ -89,7 +89,7 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
         6 => insert.prop_map(|(account, connection, actor, completes, held, is_waiting)| {
             JobOp::Insert { account, connection, actor, completes, held, is_waiting }
         }),
-        6 => (nth(), behind(), (0..3_u32, 0..3_u32))
+        8 => (nth(), behind(), (1..4_u32, 1..4_u32))
             .prop_map(|(nth, behind, limits)| JobOp::Lease { nth, behind, limits }),
         2 => (nth(), behind(), prop::option::of(0..2_000_u64))
             .prop_map(|(nth, behind, sent)| JobOp::Renew { nth, behind, sent }),
@@ -104,7 +104,8 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
     ]
 }
 
-const STATES: u8 = 9;
+/// So many that most of them go on.
+const STATES: u8 = 14;
 
 /// One of the states.
 fn state(number: u8) -> JobState {
@@ -145,9 +146,9 @@ fn part(number: u8, course: &Course) -> SealedPart {
     }
 }
 
-/// Which of the known jobs, and its account; one that nobody knows if there is none.
+/// Which of the jobs that came last, and its account; one that nobody knows if there is none.
 fn nth(course: &Course, nth: usize) -> (usize, AccountId, Job, u64) {
-    let at = nth % course.jobs.len().max(1);
+    let at = course.jobs.len().saturating_sub(1 + nth);
     match course.jobs.get(at) {
         Some(known) => (at, known.job.account_id.clone(), known.job.clone(), known.fence),
         None => (at, course.account(0), job_samples::job(&course.account(0), 0, 0), 0),

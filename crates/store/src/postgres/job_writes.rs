@@ -197,8 +197,8 @@ pub(super) const SETTLE: &str = concat!(
         WHERE s.account_id = settled.account_id AND s.job_id = settled.job_id AND s.part = ANY ($25::text[]))",
     completed_and_logged!("settled"),
     " SELECT is_active, is_held, EXISTS (SELECT FROM settled) AS is_settled,
-        EXISTS (SELECT FROM jobs j WHERE j.account_id = $10 AND j.job_id = $17 AND j.updated_at = $26
-            AND j.version = $27 AND j.state = $28 AND ($18::bigint IS NULL OR j.fence = $18::bigint)) AS is_so
+        EXISTS (SELECT FROM jobs j WHERE j.account_id = $10 AND j.job_id = $17 AND j.fence = $18::bigint
+            AND j.version = $27 AND j.updated_at = $26 AND j.state = $28) AS is_so
      FROM allowed"
 );
 
@@ -239,7 +239,8 @@ impl LoneWrite for SettleJob {
         let parameters = [&event, before, &completed, own, &changing].concat();
         let found = session.query(SETTLE, &parameters).await?;
         let Some(row) = found.first() else { return Err(rows::impossible("is_settled")) };
-        // One without an event may have been done before a connection was lost: then the job is as it was to become.
+        // One without an event may have been done before a connection was lost: then the job is as it was to become, and
+        // has the same fence. Without a fence, somebody else may have made it so.
         let is_so = settlement.event.is_none() && rows::get::<bool>(row, "is_so")?;
         Ok(if is_so || rows::get::<bool>(row, "is_settled")? {
             Ok(Changed::Yes)
