@@ -156,7 +156,8 @@ async fn a_backup_of_an_older_schema_is_brought_forward() {
     world
         .database()
         .execute_batch(
-            "DROP TABLE idempotency_records; DROP TABLE moves; DROP INDEX api_keys_by_account; DELETE FROM schema_migrations WHERE number > 1",
+            "DROP TABLE jobs; DROP TABLE job_secrets; DROP TABLE webhook_secrets; DROP TABLE idempotency_records;
+             DROP TABLE moves; DROP INDEX api_keys_by_account; DELETE FROM schema_migrations WHERE number > 1",
         )
         .unwrap();
     assert!(done(world.path(), &["backup", "old.backup"]).contains("schema 1"));
