@@ -6,10 +6,11 @@ use domain::idempotency::{IdempotencyKey, OnceRequest, Operation, RequestMac, Re
 use domain::secret::{KeyringCheck, KeyringKeyId};
 
 use super::Place;
+use super::job_samples;
 use super::samples::{
     self, actor, all, at, connection, event, insert_account, insert_connection, key_row, operation_id,
 };
-use crate::{Changed, ConnectionUpdate, Error, NewConnection, Store};
+use crate::{Changed, ConnectionUpdate, Error, LeaseTerms, NewConnection, Store};
 
 const ROUNDS: u32 = 8;
 const AT_ONCE: u32 = 32;
@@ -154,4 +155,38 @@ pub(crate) async fn of_many_keyrings_that_come_first_one_is_kept(place: &Place) 
     let kept = all(proposals).await;
     assert_eq!(kept[0].len(), 1, "{kept:?}");
     assert!(kept.iter().all(|said| *said == kept[0]), "{kept:?}");
+}
+
+pub(crate) async fn of_two_nodes_that_lease_the_same_jobs_each_goes_to_one_and_no_more_than_may(
+    place: &Place,
+) {
+    let nodes = [place.open().await, place.open().await];
+    let one = insert_account(&*nodes[0], 1).await;
+    insert_connection(&*nodes[0], &one, 1, "c").await.unwrap();
+    for number in 0..AT_ONCE {
+        job_samples::insert_job(&*nodes[0], &one, number, 1).await;
+    }
+    for (round, limits) in (0_u32..).zip([(5, 100), (100, 7), (100, 100)]) {
+        // Those of the round before are over.
+        let second = i64::from(round) * 60 + 2;
+        let asked = (0..2 * AT_ONCE).map(|turn| {
+            let (node, number) =
+                if turn < AT_ONCE { (&nodes[0], turn) } else { (&nodes[1], 2 * AT_ONCE - 1 - turn) };
+            let id = job_samples::job_id(number);
+            let one = &one;
+            async move {
+                let due = node.list_due_jobs(at(second), 100).await.unwrap();
+                let fence = due.iter().find(|due| due.id == id)?.fence;
+                let (per_account, per_connection) = limits;
+                let terms = LeaseTerms { per_account, per_connection, ..job_samples::terms(fence, second) };
+                node.lease_job(one, &id, &terms).await.unwrap().map(|leased| leased.job.id)
+            }
+        });
+        let mut leased: Vec<_> = all(asked).await.into_iter().flatten().collect();
+        let count = leased.len();
+        leased.sort();
+        leased.dedup();
+        let most = limits.0.min(limits.1).min(AT_ONCE);
+        assert_eq!((count, leased.len()), (most as usize, most as usize), "round {round}");
+    }
 }

@@ -125,5 +125,6 @@ contract_suite! {
         of_two_nodes_that_reserve_one_key_one_gets_it,
         what_one_node_has_written_another_sees_at_once,
         of_many_keyrings_that_come_first_one_is_kept,
+        of_two_nodes_that_lease_the_same_jobs_each_goes_to_one_and_no_more_than_may,
     }
 }
