@@ -15,4 +15,5 @@ pub mod page;
 pub mod secret;
 pub mod text;
 pub mod time;
+pub mod upload;
 pub mod video;

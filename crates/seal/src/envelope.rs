@@ -4,7 +4,7 @@ use std::fmt;
 
 use domain::connection::{AccessToken, ClientSecret, SecretCredentials};
 use domain::id::{AccountId, ConnectionId};
-use domain::secret::SealedCredentials;
+use domain::secret::{Sealed, SealedCredentials};
 use zeroize::Zeroizing;
 
 use crate::cipher::{Binding, Key, length_prefixed};
@@ -85,6 +85,79 @@ impl AccountKey {
     }
 }
 
+/// What sealed bytes are, beside a connection's secrets: they open as nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// What a job was asked for: the record is the job.
+    JobRequest,
+    /// The upload link of a job: the record is the job, the version counts its placeholders.
+    JobLink,
+    /// An answer that is kept for repetitions: the record is the idempotency key.
+    KeptAnswer,
+    /// The secret that webhooks are signed with: the record is its identifier.
+    WebhookSecret,
+}
+
+impl Purpose {
+    /// The names that the bytes, and the key around them, are bound to. They never change.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::JobRequest => ("job-request", "job-request-key"),
+            Self::JobLink => ("job-link", "job-link-key"),
+            Self::KeptAnswer => ("kept-answer", "kept-answer-key"),
+            Self::WebhookSecret => ("webhook-secret", "webhook-secret-key"),
+        }
+    }
+}
+
+/// Which bytes are sealed or opened.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedAs<'a> {
+    /// What they are.
+    pub purpose: Purpose,
+    /// The record that they belong to.
+    pub record: &'a str,
+    /// Which edition of that record's bytes they are.
+    pub version: u64,
+}
+
+impl AccountKey {
+    fn bindings<'a>(&'a self, sealed_as: SealedAs<'a>) -> (Binding<'a>, Binding<'a>) {
+        let binding = |purpose| Binding {
+            purpose,
+            account: self.account.as_str(),
+            record: sealed_as.record,
+            version: sealed_as.version,
+        };
+        let (bytes, key) = sealed_as.purpose.names();
+        (binding(bytes), binding(key))
+    }
+
+    /// Seals bytes under a fresh key that is then wrapped by this one.
+    pub fn seal(
+        &self,
+        sealed_as: SealedAs<'_>,
+        plaintext: &[u8],
+        randomness: &Randomness,
+    ) -> Result<Sealed, DoesNotOpen> {
+        let (for_bytes, for_key) = self.bindings(sealed_as);
+        let sealing_key = Key::random(randomness);
+        let mut envelope = vec![ENVELOPE_FORMAT];
+        envelope.extend(sealing_key.seal(for_bytes, plaintext, randomness)?);
+        Ok(Sealed { envelope, sealing_key: self.key.wrap(for_key, &sealing_key, randomness)? })
+    }
+
+    /// Opens what [`Self::seal`] gave for the same account, purpose, record and version.
+    pub fn open(&self, sealed_as: SealedAs<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
+        let (for_bytes, for_key) = self.bindings(sealed_as);
+        let (format, body) = sealed.envelope.split_first().ok_or(DoesNotOpen)?;
+        if *format != ENVELOPE_FORMAT {
+            return Err(DoesNotOpen);
+        }
+        self.key.unwrap_key(for_key, &sealed.sealing_key)?.open(for_bytes, body)
+    }
+}
+
 /// One length-prefixed text, and what stands behind it.
 fn read_part(bytes: &[u8]) -> Result<(&str, &[u8]), DoesNotOpen> {
     let (length, rest) = bytes.split_first_chunk::<4>().ok_or(DoesNotOpen)?;
@@ -96,5 +169,44 @@ fn read_part(bytes: &[u8]) -> Result<(&str, &[u8]), DoesNotOpen> {
 impl fmt::Debug for AccountKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccountKey").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::Keyring;
+
+    #[test]
+    fn sealed_bytes_open_as_what_they_were_sealed_as_and_as_nothing_else() {
+        let keyring = Keyring::generate(&Randomness::system());
+        let key = |fill| {
+            let account = AccountId::from_random([fill; 16]);
+            let wrapped = keyring.new_account_key(&account, &Randomness::system()).unwrap();
+            keyring.open_account_key(&account, &wrapped).unwrap()
+        };
+        let (mine, other) = (key(1), key(2));
+        let right = SealedAs { purpose: Purpose::JobRequest, record: "a", version: 1 };
+        let sealed = mine.seal(right, b"plain", &Randomness::system()).unwrap();
+        assert_eq!(mine.open(right, &sealed).unwrap().as_slice(), b"plain");
+        assert_eq!(other.open(right, &sealed), Err(DoesNotOpen));
+        let wrong = [
+            SealedAs { purpose: Purpose::JobLink, ..right },
+            SealedAs { purpose: Purpose::KeptAnswer, ..right },
+            SealedAs { purpose: Purpose::WebhookSecret, ..right },
+            SealedAs { record: "b", ..right },
+            SealedAs { version: 2, ..right },
+        ];
+        for wrong in wrong {
+            assert_eq!(mine.open(wrong, &sealed), Err(DoesNotOpen), "{wrong:?}");
+        }
+        for bit in 0..sealed.envelope.len() * 8 {
+            let mut altered = sealed.clone();
+            altered.envelope[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(mine.open(right, &altered), Err(DoesNotOpen), "bit {bit}");
+        }
+        let mut wiped = sealed;
+        wiped.sealing_key.0.fill(0);
+        assert_eq!(mine.open(right, &wiped), Err(DoesNotOpen));
     }
 }

@@ -10,6 +10,7 @@ pub mod keyring;
 pub mod keyring_file;
 pub mod secret_file;
 pub mod service;
+pub mod webhook;
 
 mod cipher;
 mod randomness;

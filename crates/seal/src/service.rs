@@ -6,6 +6,7 @@ use aws_lc_rs::{constant_time, hmac};
 use domain::api_key::{ApiKey, HashedKey, PlainKey, RowMac};
 use domain::id::{AccountId, ConnectionId};
 use domain::idempotency::{Operation, RequestMac};
+use domain::job::JobId;
 use domain::time::Timestamp;
 
 use crate::cipher::{Key, length_prefixed};
@@ -20,6 +21,7 @@ pub struct ServiceKeys {
     api_key_hash: hmac::Key,
     api_key_row: hmac::Key,
     page_key: hmac::Key,
+    job_page_key: hmac::Key,
     request_body: hmac::Key,
 }
 
@@ -30,6 +32,7 @@ impl ServiceKeys {
             api_key_hash: hmac_key("api-key-hash/1"),
             api_key_row: hmac_key("api-key-row/1"),
             page_key: hmac_key("page-key/1"),
+            job_page_key: hmac_key("job-page-key/1"),
             request_body: hmac_key("request-body/1"),
         }
     }
@@ -49,30 +52,25 @@ impl ServiceKeys {
         constant_time::verify_slices_are_equal(&self.prove_api_key(key, hash).0, &proof.0).is_ok()
     }
 
-    /// A place in an account's list, as an opaque value for the client to bring back: the identifier after which the
-    /// next page begins, and the proof that this service gave it to this account.
+    /// A place in an account's list of connections, as an opaque value for the client to bring back: the identifier after
+    /// which the next page begins, and the proof that this service gave it to this account.
     pub fn make_page_key(&self, account: &AccountId, after: &ConnectionId) -> Vec<u8> {
-        let mut bytes = vec![PAGE_KEY_FORMAT];
-        bytes.extend_from_slice(&self.prove_page_key(account, after));
-        bytes.extend_from_slice(after.as_str().as_bytes());
-        bytes
+        make_page_key(&self.page_key, account, after.as_str())
     }
 
     /// Reads what [`Self::make_page_key`] gave for the same account; `None` for anything else.
     pub fn read_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<ConnectionId> {
-        let rest = bytes.strip_prefix(&[PAGE_KEY_FORMAT])?;
-        let (proof, id) = rest.split_first_chunk::<PAGE_KEY_PROOF_LEN>()?;
-        let id = ConnectionId::parse(std::str::from_utf8(id).ok()?)?;
-        constant_time::verify_slices_are_equal(&self.prove_page_key(account, &id), proof).ok()?;
-        Some(id)
+        read_page_key(&self.page_key, account, bytes).and_then(ConnectionId::parse)
     }
 
-    fn prove_page_key(&self, account: &AccountId, after: &ConnectionId) -> [u8; PAGE_KEY_PROOF_LEN] {
-        let tag =
-            sign(&self.page_key, &length_prefixed(&[account.as_str().as_bytes(), after.as_str().as_bytes()]));
-        let mut proof = [0; PAGE_KEY_PROOF_LEN];
-        proof.iter_mut().zip(tag).for_each(|(to, from)| *to = from);
-        proof
+    /// The same for a place in an account's list of jobs.
+    pub fn make_job_page_key(&self, account: &AccountId, before: &JobId) -> Vec<u8> {
+        make_page_key(&self.job_page_key, account, before.as_str())
+    }
+
+    /// Reads what [`Self::make_job_page_key`] gave for the same account; `None` for anything else.
+    pub fn read_job_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<JobId> {
+        read_page_key(&self.job_page_key, account, bytes).and_then(JobId::parse)
     }
 
     /// What tells whether a repeated request says the same, without keeping what it says: bodies hold secrets.
@@ -80,6 +78,28 @@ impl ServiceKeys {
         let parts = [account.as_str().as_bytes(), operation.as_str().as_bytes(), body];
         RequestMac(sign(&self.request_body, &length_prefixed(&parts)))
     }
+}
+
+fn make_page_key(key: &hmac::Key, account: &AccountId, place: &str) -> Vec<u8> {
+    let mut bytes = vec![PAGE_KEY_FORMAT];
+    bytes.extend_from_slice(&prove_page_key(key, account, place));
+    bytes.extend_from_slice(place.as_bytes());
+    bytes
+}
+
+fn read_page_key<'a>(key: &hmac::Key, account: &AccountId, bytes: &'a [u8]) -> Option<&'a str> {
+    let rest = bytes.strip_prefix(&[PAGE_KEY_FORMAT])?;
+    let (proof, place) = rest.split_first_chunk::<PAGE_KEY_PROOF_LEN>()?;
+    let place = std::str::from_utf8(place).ok()?;
+    constant_time::verify_slices_are_equal(&prove_page_key(key, account, place), proof).ok()?;
+    Some(place)
+}
+
+fn prove_page_key(key: &hmac::Key, account: &AccountId, place: &str) -> [u8; PAGE_KEY_PROOF_LEN] {
+    let tag = sign(key, &length_prefixed(&[account.as_str().as_bytes(), place.as_bytes()]));
+    let mut proof = [0; PAGE_KEY_PROOF_LEN];
+    proof.iter_mut().zip(tag).for_each(|(to, from)| *to = from);
+    proof
 }
 
 fn api_key_row_bytes(key: &ApiKey, hash: &HashedKey) -> Vec<u8> {
@@ -137,6 +157,16 @@ mod tests {
             assert_eq!(keys(1).read_page_key(&mine, &key[..cut]), None, "{cut} bytes");
         }
         assert_eq!(keys(1).read_page_key(&mine, &[&key[..], b"x"].concat()), None);
+    }
+
+    #[test]
+    fn a_place_among_jobs_is_none_among_connections() {
+        let account = AccountId::from_random([1; 16]);
+        let job = JobId::make(Timestamp::from_millis(5), [7; 10]);
+        let key = keys(1).make_job_page_key(&account, &job);
+        assert_eq!(keys(1).read_job_page_key(&account, &key), Some(job));
+        assert_eq!(keys(1).read_page_key(&account, &key), None);
+        assert_eq!(keys(1).read_job_page_key(&AccountId::from_random([2; 16]), &key), None);
     }
 
     #[test]
