@@ -81,7 +81,7 @@ impl Default for OutboundTimeouts {
 /// The client could not be built.
 #[derive(Debug, Error)]
 pub enum OutboundSetupError {
-    /// TLS could not be set up.
+    /// TLS could not be set up, or the user agent is no text of a header.
     #[error("the HTTPS client cannot be set up (are the system's root certificates installed?): {0}")]
     Tls(#[source] reqwest::Error),
     /// The configuration of name servers is there, and cannot be used.
@@ -93,10 +93,13 @@ impl Outbound {
     /// A client as `options` say.
     pub fn new(options: OutboundOptions) -> Result<Self, OutboundSetupError> {
         let OutboundOptions { policy, dns_servers, user_agent, timeouts } = options;
-        if policy.insecure == AllowHttp::No {
-            // What would fail for every address is told at once.
-            reqwest::Client::builder().no_proxy().build().map_err(OutboundSetupError::Tls)?;
+        let mut builder = reqwest::Client::builder().user_agent(&user_agent).no_proxy();
+        if policy.insecure == AllowHttp::Yes {
+            // For plain HTTP no root certificates are needed.
+            builder = builder.tls_certs_only([]);
         }
+        // What would fail for every address is told at once.
+        builder.build().map_err(OutboundSetupError::Tls)?;
         let names = Names::new(&dns_servers).map_err(|error| OutboundSetupError::Names(error.to_string()))?;
         Ok(Self(Arc::new(Inner { policy, names, user_agent, timeouts })))
     }

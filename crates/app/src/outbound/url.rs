@@ -144,10 +144,137 @@ pub(super) fn checked(policy: &OutboundPolicy, mut url: Url) -> Result<Url, Form
 
 /// Whether a name can be somebody's on the Internet: more than one label, none empty, and no ending of local use.
 fn is_public_name(name: &str) -> bool {
-    let is_special = |ending: &&str| {
-        name.strip_suffix(*ending).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    let is_special = |ending: &str| {
+        name.strip_suffix(ending).is_some_and(|before| before.is_empty() || before.ends_with('.'))
     };
     name.contains('.')
         && !name.split('.').any(str::is_empty)
-        && !SPECIAL_ENDINGS.iter().any(|e| is_special(&e))
+        && !SPECIAL_ENDINGS.iter().any(|e| is_special(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::policy::{AllowedPlace, OwnAddresses, PortPolicy};
+    use super::*;
+
+    fn policy(insecure: AllowHttp, allow: &[&str]) -> OutboundPolicy {
+        let allow = allow.iter().map(|text| AllowedPlace::parse(text).unwrap()).collect();
+        let own = OwnAddresses::told_by(|_| false, Vec::new());
+        OutboundPolicy { allow, insecure, ports: PortPolicy::Standard, own }
+    }
+
+    fn fault(text: &str) -> Option<FormFault> {
+        read(&policy(AllowHttp::No, &[]), text).err()
+    }
+
+    #[test]
+    fn a_public_address_is_read_and_shown_without_its_query() {
+        for (text, shown) in [
+            ("https://media.example/film.mp4", "https://media.example/film.mp4"),
+            (
+                "HTTPS://Media.Example./a/../film.mp4?X-Amz-Signature=canary#t=1",
+                "https://media.example/film.mp4",
+            ),
+            ("https://media.example:443", "https://media.example/"),
+            ("https://media.example:80/x?", "https://media.example:80/x"),
+            ("https://8.8.8.8/x?canary", "https://8.8.8.8/x"),
+            ("https://[2606:4700:4700::1111]/x", "https://[2606:4700:4700::1111]/x"),
+            ("https://b\u{fc}cher.example/\u{fc}?a=@", "https://xn--bcher-kva.example/%C3%BC"),
+        ] {
+            let url = read(&policy(AllowHttp::No, &[]), text).unwrap();
+            assert_eq!(url.shown(), shown);
+            assert_eq!(format!("{url:?}"), "<address>");
+            assert!(url.to_url().unwrap().as_str().starts_with(shown) && !url.shown().contains("canary"));
+        }
+        let url = read(&policy(AllowHttp::No, &[]), "https://media.example/a?b=c&d#e").unwrap();
+        assert_eq!(url.to_url().unwrap().as_str(), "https://media.example/a?b=c&d");
+    }
+
+    #[test]
+    fn each_fault_of_form_is_named() {
+        let long = format!("https://media.example/{}", "a".repeat(URL_MAX_BYTES));
+        // Short as it is written, and long as it is sent.
+        let swollen = format!("https://media.example/{}", "\u{fc}".repeat(URL_MAX_BYTES / 3));
+        for (text, expected) in [
+            (long.as_str(), FormFault::TooLong),
+            (&swollen, FormFault::TooLong),
+            ("", FormFault::NotHttps),
+            ("media.example/film.mp4", FormFault::NotHttps),
+            ("//media.example/film.mp4", FormFault::NotHttps),
+            (" https://media.example/", FormFault::NotHttps),
+            ("https:media.example", FormFault::NotHttps),
+            ("https:/media.example", FormFault::NotHttps),
+            ("https:\\\\media.example", FormFault::NotHttps),
+            ("ht\ntps://media.example/", FormFault::NotHttps),
+            ("http://media.example/", FormFault::NotHttps),
+            ("ftp://media.example/", FormFault::NotHttps),
+            ("file:///etc/passwd", FormFault::NotHttps),
+            ("javascript://media.example/%0aalert(1)", FormFault::NotHttps),
+            ("view-source:https://media.example/", FormFault::NotHttps),
+            ("https://media.example/a b", FormFault::NotAUrl),
+            ("https://media.example/ ", FormFault::NotAUrl),
+            ("https://media.example\\@inside.example/", FormFault::NotAUrl),
+            ("https://media.ex\tample/", FormFault::NotAUrl),
+            ("https://media.example/\r\nX: y", FormFault::NotAUrl),
+            ("https://", FormFault::NotAUrl),
+            ("https://?", FormFault::NotAUrl),
+            ("https://media.example:port/", FormFault::NotAUrl),
+            ("https://media.example:65536/", FormFault::NotAUrl),
+            ("https://[::1", FormFault::NotAUrl),
+            ("https://1.2.3.4.5/", FormFault::NotAUrl),
+            ("https://a%00b.example/", FormFault::NotAUrl),
+            ("https://user@media.example/", FormFault::UserInfo),
+            ("https://user:password@media.example/", FormFault::UserInfo),
+            ("https://@media.example/", FormFault::UserInfo),
+            ("https://:@media.example/", FormFault::UserInfo),
+            ("https://media.example:22/", FormFault::Port),
+            ("https://media.example:0/", FormFault::Port),
+            ("https://media.example:8443/", FormFault::Port),
+            ("https://127.0.0.1/", FormFault::NotPublic),
+            ("https://localhost/", FormFault::NotPublic),
+            ("https://media/", FormFault::NotPublic),
+            ("https://media../", FormFault::NotPublic),
+            ("https://media..example/", FormFault::NotPublic),
+            ("https://a.internal/", FormFault::NotPublic),
+        ] {
+            assert_eq!(fault(text), Some(expected), "{text}");
+        }
+        assert_eq!(fault("https://notinternal.example/"), None);
+        assert_eq!(fault("https://local.internals/"), None);
+    }
+
+    #[test]
+    fn what_is_allowed_is_not_public_and_still_has_its_scheme_and_port() {
+        let policy = policy(AllowHttp::No, &["media", "10.0.0.0/8"]);
+        assert!(read(&policy, "https://media/x").is_ok());
+        assert!(read(&policy, "https://10.1/x").is_ok());
+        assert!(read(&policy, "https://[::ffff:10.0.0.1]/x").is_ok());
+        for (text, expected) in [
+            ("http://media/x", FormFault::NotHttps),
+            ("https://media:8080/x", FormFault::Port),
+            ("https://10.0.0.1:8080/x", FormFault::Port),
+            ("https://user@media/x", FormFault::UserInfo),
+            ("https://other/x", FormFault::NotPublic),
+            ("https://[64:ff9b::10.0.0.1]/x", FormFault::NotPublic),
+        ] {
+            assert_eq!(read(&policy, text).err(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_redirect_leads_from_https_to_http_unless_http_is_allowed() {
+        let target =
+            || Url::parse("https://media.example/a").unwrap().join("http://media.example/a").unwrap();
+        assert_eq!(checked(&policy(AllowHttp::No, &[]), target()), Err(FormFault::NotHttps));
+        assert!(checked(&policy(AllowHttp::Yes, &[]), target()).is_ok());
+        let fault = read(&policy(AllowHttp::Yes, &[]), "ftp://media.example/").unwrap_err();
+        assert_eq!(fault.to_string(), "must begin with https:// or http://");
+    }
+
+    #[test]
+    fn a_fault_shows_nothing_of_what_was_given() {
+        let fault = fault("https://canary:canary@media.example/").unwrap();
+        assert_eq!(fault.to_string(), "must not contain a user name or password");
+        assert!(!format!("{fault:?}").contains("canary"));
+    }
 }
