@@ -1,6 +1,6 @@
 //! Where the operator lets us go on behalf of users.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
 use thiserror::Error;
@@ -104,7 +104,9 @@ impl PortPolicy {
 impl OwnAddresses {
     /// Every address that this machine has at the moment of the question, and `listed`, by which it is known elsewhere.
     pub fn of_this_machine(listed: Vec<IpAddr>) -> Self {
-        Self { listed, is_here: is_bindable }
+        // Some machines let sockets bind to any address (`ip_nonlocal_bind`): there nobody else would be left.
+        let is_telling = !is_bindable(NOBODYS);
+        Self { listed, is_here: if is_telling { is_bindable } else { is_own_source } }
     }
 
     /// As `is_here` says, and `listed`.
@@ -117,9 +119,23 @@ impl OwnAddresses {
     }
 }
 
+/// Of a network for documentation: no machine has it.
+const NOBODYS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 177));
+
 /// A socket binds only to an address of its machine, so that the kernel is asked, and every interface counts.
 fn is_bindable(address: IpAddr) -> bool {
     UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
+}
+
+/// To its own addresses a machine would send from the same address. Nothing is sent to find out.
+fn is_own_source(address: IpAddr) -> bool {
+    let any =
+        if address.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let source = UdpSocket::bind(SocketAddr::new(any, 0)).and_then(|socket| {
+        socket.connect(SocketAddr::new(address, 9))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == address)
 }
 
 impl OutboundPolicy {
@@ -224,8 +240,10 @@ mod tests {
 
     #[test]
     fn this_machine_knows_its_own_addresses() {
-        assert!(is_bindable(address("127.0.0.1")));
-        assert!(!is_bindable(address("192.0.2.199")));
+        for ask in [is_bindable, is_own_source] {
+            assert!(ask(address("127.0.0.1")));
+            assert!(!ask(NOBODYS));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod posts;
 mod resuming;
 mod sources;
 mod spool;
+mod tls;
 mod web;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
