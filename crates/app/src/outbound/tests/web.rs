@@ -46,10 +46,10 @@ impl Answer {
         Self { bytes, then: Then::Close }
     }
 
-    /// The body in pieces of 7 bytes, and no length in front.
+    /// The body in pieces of 9 bytes, and no length in front.
     pub(super) fn chunked(headers: &[&str], body: &[u8]) -> Self {
         let mut chunks = Vec::new();
-        for piece in body.chunks(7) {
+        for piece in body.chunks(9) {
             chunks.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
             chunks.extend_from_slice(piece);
             chunks.extend_from_slice(b"\r\n");
