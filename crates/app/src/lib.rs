@@ -11,6 +11,7 @@ mod connections;
 mod error;
 mod idempotency;
 mod moves;
+mod outbound;
 mod recent;
 mod seals;
 mod start;
@@ -39,6 +40,11 @@ pub use connections::{ConnectionPage, SameCredentials};
 pub use error::Error;
 pub use idempotency::{Once, Outcome};
 pub use moves::{abandon_command, abandon_move, find_copy, find_move, move_database};
+pub use outbound::{
+    AllowHttp, AllowedPlace, AllowedPlaceError, FormFault, Outbound, OutboundOptions, OutboundPolicy,
+    OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy, PostError, Ranges,
+    SourceError, SourceFacts, SourceStream, Spooled, Validator,
+};
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, inspect, keys_in_words};
 pub use store::{

@@ -45,11 +45,12 @@ const DOORS: [(&str, &[&str]); 9] = [
 
 /// Libraries that live in these rooms and no other. The bench has servers and a database of its own to compare with: the
 /// smallest axum server, and PostgreSQL without us. It meets the service over HTTP alone.
-const LODGERS: [(&str, &[&str]); 13] = [
+const LODGERS: [(&str, &[&str]); 14] = [
     ("rusqlite", &["store"]),
     ("tokio-postgres", &["store", "bench"]),
     ("rustls-tokio-postgres", &["store"]),
-    ("reqwest", &["vimeo", "sandbox"]),
+    ("reqwest", &["vimeo", "app", "sandbox"]),
+    ("hickory-resolver", &["app"]),
     ("axum", &["web", "sandbox", "bench"]),
     ("hyper", &["sandbox", "bench"]),
     ("axum-server", &["vimeo-connections"]),

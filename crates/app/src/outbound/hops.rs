@@ -1,0 +1,153 @@
+//! One connection at a time: the address judged, its name resolved, every number looked at, and only those connected to.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Client, Method, Request, Response, StatusCode, redirect, retry};
+use tokio::time::timeout;
+use url::{Host, Url};
+
+use super::Inner;
+use super::names::Reading;
+use super::policy::Forbidden;
+use super::url::{OutboundUrl, checked};
+
+/// How many redirects are followed.
+const REDIRECTS_MAX: usize = 5;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// Nothing was sent: the address is refused, or nobody is there. Which of them is not told.
+    Unreachable,
+    /// Somebody is there, and did not answer: in time, or before the connection broke, or in HTTP.
+    Cut,
+}
+
+/// The addresses that were looked at, for whatever name the HTTP library asks.
+struct Pinned(Vec<SocketAddr>);
+
+impl Resolve for Pinned {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses: Addrs = Box::new(self.0.clone().into_iter());
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
+}
+
+impl Inner {
+    /// Asks for what is at `url`, following redirects, each of which is judged as if the user had given it.
+    pub(super) async fn get(&self, url: &OutboundUrl, headers: &HeaderMap) -> Result<Response, NoAnswer> {
+        let mut url = url.to_url().map_err(|_| NoAnswer::Unreachable)?;
+        for _ in 0..=REDIRECTS_MAX {
+            let (client, target) = self.reach(url).await?;
+            let mut request = Request::new(Method::GET, target.clone());
+            *request.headers_mut() = headers.clone();
+            let response = self.send(&client, request).await?;
+            let Some(next) = redirection(&target, &response)? else { return Ok(response) };
+            url = next;
+        }
+        tracing::debug!("a source redirects too often");
+        Err(NoAnswer::Unreachable)
+    }
+
+    /// A client for one connection, which can go nowhere but to the addresses of `url` that were looked at; and the URL
+    /// as it is to be asked for.
+    pub(super) async fn reach(&self, url: Url) -> Result<(Client, Url), NoAnswer> {
+        let url = checked(&self.policy, url).map_err(|fault| refused(&fault))?;
+        let addresses = self.addresses(&url).await?;
+        let is_https = url.scheme() == "https";
+        let mut builder = Client::builder()
+            .user_agent(self.user_agent.clone())
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .no_proxy()
+            .http1_only()
+            .https_only(is_https)
+            .pool_max_idle_per_host(0)
+            .connect_timeout(self.timeouts.connect)
+            .read_timeout(self.timeouts.silence)
+            .dns_resolver(Arc::new(Pinned(addresses)));
+        if !is_https {
+            // Plain HTTP must not fail on a machine without root certificates.
+            builder = builder.tls_certs_only([]);
+        }
+        // Reads all root certificates, for https.
+        let client = match tokio::task::spawn_blocking(move || builder.build()).await {
+            Ok(Ok(client)) => client,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "an HTTPS client could not be set up");
+                return Err(NoAnswer::Unreachable);
+            }
+            Err(_) => return Err(NoAnswer::Unreachable),
+        };
+        Ok((client, url))
+    }
+
+    /// Every address that a URL means, if each of them may be gone to.
+    async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, NoAnswer> {
+        let (found, is_allowed) = match url.host() {
+            Some(Host::Ipv4(address)) => (vec![address.into()], false),
+            Some(Host::Ipv6(address)) => (vec![address.into()], false),
+            Some(Host::Domain(name)) => {
+                let is_allowed = self.policy.allows_host(name);
+                let reading = if is_allowed { Reading::Searched } else { Reading::Whole };
+                let asking = timeout(self.timeouts.connect, self.names.addresses(name, reading));
+                (asking.await.unwrap_or_default(), is_allowed)
+            }
+            None => (Vec::new(), false),
+        };
+        if found.is_empty() {
+            tracing::debug!(host = url.host_str(), "the name of a host has no address");
+            return Err(NoAnswer::Unreachable);
+        }
+        if !is_allowed {
+            found.iter().try_for_each(|address| self.policy.judge(*address)).map_err(
+                |forbidden: Forbidden| {
+                    tracing::debug!(host = url.host_str(), "{forbidden}");
+                    NoAnswer::Unreachable
+                },
+            )?;
+        }
+        // The port is the URL's: 0 leaves it to the HTTP library.
+        Ok(found.into_iter().map(|address| SocketAddr::new(address.to_canonical(), 0)).collect())
+    }
+
+    /// Sends one request and waits for the head of its answer.
+    pub(super) async fn send(&self, client: &Client, mut request: Request) -> Result<Response, NoAnswer> {
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let patience = self.timeouts.connect + self.timeouts.silence;
+        match timeout(patience, client.execute(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => {
+                let is_unreachable = error.is_connect() || error.is_builder();
+                // The library would tell the whole URL.
+                tracing::debug!(error = %error.without_url(), "an address that a user gave did not answer");
+                Err(if is_unreachable { NoAnswer::Unreachable } else { NoAnswer::Cut })
+            }
+            Err(_) => Err(NoAnswer::Cut),
+        }
+    }
+}
+
+fn refused(reason: &dyn std::error::Error) -> NoAnswer {
+    tracing::debug!("an address that a user gave, or a redirect from there, is refused: it {reason}");
+    NoAnswer::Unreachable
+}
+
+/// Where a redirect leads; `None` for an answer that is none, and for one that does not say.
+fn redirection(from: &Url, response: &Response) -> Result<Option<Url>, NoAnswer> {
+    let is_redirect = matches!(
+        response.status(),
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    );
+    let Some(location) = response.headers().get(LOCATION).filter(|_| is_redirect) else { return Ok(None) };
+    let next = std::str::from_utf8(location.as_bytes()).ok().and_then(|text| from.join(text).ok());
+    next.map(Some).ok_or(NoAnswer::Unreachable)
+}

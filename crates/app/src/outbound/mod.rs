@@ -1,0 +1,118 @@
+//! The way out to addresses that users give: where sources are read and webhooks sent.
+//! Whoever gives an address learns nothing of what is behind it unless it is public: each connection goes to addresses
+//! that were looked at just before, and "refused" and "nobody there" are one answer.
+
+mod addresses;
+mod hops;
+mod names;
+mod policy;
+mod posts;
+mod ranges;
+mod sources;
+mod spool;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod url;
+mod validator;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use names::Names;
+
+pub use policy::{AllowHttp, AllowedPlace, AllowedPlaceError, OutboundPolicy, OwnAddresses, PortPolicy};
+pub use posts::PostError;
+pub use sources::{Ranges, SourceError, SourceFacts};
+pub use spool::Spooled;
+pub use stream::SourceStream;
+pub use url::{FormFault, OutboundUrl};
+pub use validator::Validator;
+
+/// A client for addresses that users give. Cheap to clone. It keeps no connection, so that none is shared.
+#[derive(Clone)]
+pub struct Outbound(Arc<Inner>);
+
+struct Inner {
+    policy: OutboundPolicy,
+    names: Names,
+    user_agent: String,
+    timeouts: OutboundTimeouts,
+}
+
+/// What an [`Outbound`] is made of.
+#[derive(Debug, Clone)]
+pub struct OutboundOptions {
+    /// Where it may go.
+    pub policy: OutboundPolicy,
+    /// Who is asked for the addresses of names; if empty, whom this machine asks.
+    pub dns_servers: Vec<SocketAddr>,
+    /// What it calls itself.
+    pub user_agent: String,
+    /// How patient it is.
+    pub timeouts: OutboundTimeouts,
+}
+
+/// How long is waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboundTimeouts {
+    /// For the addresses of a name, and again for a connection, with its TLS.
+    pub connect: Duration,
+    /// Between any two pieces of an answer, and for its beginning.
+    pub silence: Duration,
+    /// For a whole webhook, from the name to the answer.
+    pub post: Duration,
+}
+
+impl Default for OutboundTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            silence: Duration::from_mins(1),
+            post: Duration::from_secs(15),
+        }
+    }
+}
+
+/// The client could not be built.
+#[derive(Debug, Error)]
+pub enum OutboundSetupError {
+    /// TLS could not be set up, or the user agent is no text of a header.
+    #[error("the HTTPS client cannot be set up (are the system's root certificates installed?): {0}")]
+    Tls(#[source] reqwest::Error),
+    /// The configuration of name servers is there, and cannot be used.
+    #[error("names cannot be resolved with the configuration of this machine: {0}")]
+    Names(String),
+}
+
+impl Outbound {
+    /// A client as `options` say.
+    pub fn new(options: OutboundOptions) -> Result<Self, OutboundSetupError> {
+        let OutboundOptions { policy, dns_servers, user_agent, timeouts } = options;
+        let mut builder = reqwest::Client::builder().user_agent(&user_agent).no_proxy();
+        if policy.insecure == AllowHttp::Yes {
+            // For plain HTTP no root certificates are needed.
+            builder = builder.tls_certs_only([]);
+        }
+        // What would fail for every address is told at once.
+        builder.build().map_err(OutboundSetupError::Tls)?;
+        let names = Names::new(&dns_servers).map_err(|error| OutboundSetupError::Names(error.to_string()))?;
+        Ok(Self(Arc::new(Inner { policy, names, user_agent, timeouts })))
+    }
+
+    /// Judges an address by its form alone, without asking anybody: what is refused here is a mistake to be told at once.
+    /// Spaces around it are no part of an address, and are refused as well.
+    pub fn check_form(&self, text: &str) -> Result<OutboundUrl, FormFault> {
+        url::read(&self.0.policy, text)
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("policy", &self.0.policy).finish_non_exhaustive()
+    }
+}

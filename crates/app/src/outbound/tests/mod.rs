@@ -1,0 +1,73 @@
+//! The way out, against real servers and a real name server on loopback. What may be reached is 127.0.0.2, allowed by
+//! its number; what may not is 127.0.0.1, where a server counts whoever comes.
+
+mod dns;
+mod hops;
+mod hostile;
+mod posts;
+mod resuming;
+mod sources;
+mod spool;
+mod tls;
+mod web;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::*;
+use dns::Dns;
+use web::Web;
+
+/// Where the tests' good servers are.
+const GOOD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+/// Where nothing may ever be sent.
+const BAD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn options(dns_servers: Vec<SocketAddr>) -> OutboundOptions {
+    OutboundOptions {
+        policy: OutboundPolicy {
+            allow: vec![AllowedPlace::parse("127.0.0.2/32").unwrap()],
+            insecure: AllowHttp::Yes,
+            ports: PortPolicy::Any,
+            own: OwnAddresses::told_by(|_| false, Vec::new()),
+        },
+        dns_servers,
+        user_agent: "outbound-tests".to_owned(),
+        timeouts: OutboundTimeouts {
+            connect: Duration::from_secs(5),
+            silence: Duration::from_secs(20),
+            post: Duration::from_secs(20),
+        },
+    }
+}
+
+/// Whom to ask when no name is to be asked for: nobody is there.
+fn nobody() -> Vec<SocketAddr> {
+    vec![SocketAddr::new(BAD, 9)]
+}
+
+fn outbound() -> Outbound {
+    Outbound::new(options(nobody())).unwrap()
+}
+
+fn outbound_asking(dns: &Dns) -> Outbound {
+    Outbound::new(options(vec![dns.address])).unwrap()
+}
+
+impl Web {
+    /// The address of something on this server, as a user would give it.
+    fn url(&self, outbound: &Outbound, path: &str) -> OutboundUrl {
+        outbound.check_form(&format!("http://{}{path}", self.address)).unwrap()
+    }
+}
+
+async fn all(mut stream: SourceStream) -> (Vec<u8>, Option<SourceError>) {
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next().await {
+        match piece {
+            Ok(piece) => bytes.extend_from_slice(&piece),
+            Err(error) => return (bytes, Some(error)),
+        }
+    }
+    (bytes, None)
+}

@@ -1,0 +1,67 @@
+//! Webhooks: sent once, to whom they are meant for.
+
+use super::*;
+use web::{Answer, header};
+
+fn signed() -> Vec<(String, String)> {
+    vec![
+        ("content-type".to_owned(), "application/json".to_owned()),
+        ("webhook-id".to_owned(), "msg_1".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn a_message_arrives_whole_and_its_status_comes_back() {
+    for status in [200, 204, 302, 400, 410, 500] {
+        let web =
+            Web::start(GOOD, move |_| Answer::new(status, &["Location: http://127.0.0.2:9/"], "")).await;
+        let outbound = outbound();
+        let url = web.url(&outbound, "/hook?token=1");
+        assert_eq!(outbound.post(&url, signed(), b"{\"a\":1}".to_vec()).await, Ok(status));
+        let [request] = &web.requests()[..] else { panic!("one request") };
+        assert!(
+            request.starts_with("POST /hook?token=1 ") && request.ends_with("\r\n\r\n{\"a\":1}"),
+            "{request}"
+        );
+        for (name, value) in signed() {
+            assert_eq!(header(request, &name), Some(value.as_str()));
+        }
+        assert_eq!(header(request, "user-agent"), Some("outbound-tests"));
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_is_not_read_to_its_end() {
+    let web = Web::start(GOOD, |_| {
+        let body = vec![b'x'; 100_000];
+        Answer::raw(200, &["Content-Length: 9000000000"], body).then_silence()
+    })
+    .await;
+    let outbound = outbound();
+    assert_eq!(outbound.post(&web.url(&outbound, "/"), signed(), Vec::new()).await, Ok(200));
+}
+
+#[tokio::test]
+async fn a_silent_or_broken_receiver_did_not_answer() {
+    let silent = Web::start(GOOD, |_| Answer::bytes(b"").then_silence()).await;
+    let broken = Web::start(GOOD, |_| Answer::bytes(b"HTTP/1.1 200 O")).await;
+    let foreign = Web::start(GOOD, |_| Answer::bytes(b"SSH-2.0-x\r\n")).await;
+    let mut options = options(nobody());
+    options.timeouts.post = Duration::from_millis(300);
+    let outbound = Outbound::new(options).unwrap();
+    for web in [silent, broken, foreign] {
+        let answer = outbound.post(&web.url(&outbound, "/"), signed(), Vec::new()).await;
+        assert_eq!((answer, web.accepted()), (Err(PostError::NoAnswer), 1));
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_would_be_two_is_not_sent() {
+    let web = Web::start(GOOD, |_| Answer::new(200, &[], "")).await;
+    let outbound = outbound();
+    for (name, value) in [("a", "b\r\nc: d"), ("a\r\nb", "c"), ("", "c")] {
+        let headers = vec![(name.to_owned(), value.to_owned())];
+        let answer = outbound.post(&web.url(&outbound, "/"), headers, Vec::new()).await;
+        assert_eq!((answer, web.accepted()), (Err(PostError::Header), 0));
+    }
+}

@@ -1,0 +1,102 @@
+//! https, with a certificate made on the spot. The root certificates of a process are its machine's, so the test runs
+//! in a process of its own, for which that certificate is the only root.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use super::*;
+use web::Answer;
+
+/// A server of the files in the directory of the process; it ends when it is dropped.
+struct TlsServer {
+    process: Child,
+    port: u16,
+}
+
+impl TlsServer {
+    fn start() -> Self {
+        let mut process = Command::new("openssl")
+            .args(["s_server", "-accept", "127.0.0.2:0", "-cert", "tls.pem", "-key", "tls.key", "-HTTP"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let accepting = lines.find_map(|line| line.strip_prefix("ACCEPT 127.0.0.2:")?.parse().ok());
+        // What it says later is read by nobody, and it does not mind.
+        Self { process, port: accepting.unwrap() }
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn https_is_spoken_with_whoever_has_the_names_certificate() {
+    if fs::exists("tls.pem").unwrap() {
+        return with_the_certificate_as_the_only_root().await;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=good.test", "-addext", "subjectAltName=DNS:good.test"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "tls.key", "-out", "tls.pem"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "outbound::tests::tls::https_is_spoken_with_whoever_has_the_names_certificate"])
+        .env("SSL_CERT_FILE", directory.path().join("tls.pem"))
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// In the process of its own, in the directory of the certificate.
+async fn with_the_certificate_as_the_only_root() {
+    let plain = Web::start(GOOD, |_| Answer::new(200, &[], "the file")).await;
+    fs::write("file", "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nthe file").unwrap();
+    let location = format!("http://{}/", plain.address);
+    fs::write("down", format!("HTTP/1.1 302 X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
+        .unwrap();
+    let server = TlsServer::start();
+    let dns = Dns::start(|_, _| vec![GOOD]).await;
+    let outbound = |insecure| {
+        let mut options = options(vec![dns.address]);
+        options.policy.insecure = insecure;
+        Outbound::new(options).unwrap()
+    };
+    let probe = async |insecure, host: &str, path| {
+        let outbound = outbound(insecure);
+        let url = outbound.check_form(&format!("https://{host}:{}/{path}", server.port)).unwrap();
+        outbound.probe(&url, 100).await.map(|facts| facts.length)
+    };
+    assert_eq!(probe(AllowHttp::No, "good.test", "file").await, Ok(Some(8)));
+    // The address is right, and the certificate is another's.
+    assert_eq!(probe(AllowHttp::Yes, "other.test", "file").await, Err(SourceError::Unreachable));
+    assert_eq!(probe(AllowHttp::Yes, "127.0.0.2", "file").await, Err(SourceError::Unreachable));
+    // No way down, unless it is allowed.
+    assert_eq!(probe(AllowHttp::No, "good.test", "down").await, Err(SourceError::Unreachable));
+    assert_eq!(plain.accepted(), 0);
+    assert_eq!(probe(AllowHttp::Yes, "good.test", "down").await, Ok(Some(8)));
+    assert_eq!(plain.accepted(), 1);
+}
