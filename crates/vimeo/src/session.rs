@@ -1,5 +1,6 @@
 //! One customer's token, and the calls that are made with it.
 
+mod changes;
 mod folders;
 mod privacy;
 mod videos;
@@ -22,9 +23,9 @@ use crate::failure::{self, Failure};
 use crate::path::ApiPath;
 use crate::window::Window;
 
+pub use changes::{PrivacyChange, VideoChange};
 pub use videos::{
-    ClosedView, Listed, ListedPage, NewPlaceholder, Placeholder, PrivacyChange, TranscodeStatus,
-    UploadStatus, VideoChange, VideoState,
+    ClosedView, Listed, ListedPage, NewPlaceholder, Placeholder, TranscodeStatus, UploadStatus, VideoState,
 };
 
 /// So much room that no body of ours outgrows it and leaves a copy behind: a description of 5000 characters is the

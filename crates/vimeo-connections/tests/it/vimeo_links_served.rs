@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::time::Timestamp;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use vimeo::{Client, Held, LinkFailure, Piece, Trouble, Unsent, UploadLink};
 
+use crate::harness::until;
 use crate::vimeo_desk::{TIMEOUT, client_of};
-use crate::vimeo_links::{Sent, pattern, source};
+use crate::vimeo_links::{Broken, Sent, pattern, source};
 
 const STALL: Duration = Duration::from_secs(30);
 const SHORT_STALL: Duration = Duration::from_millis(300);
@@ -29,12 +30,14 @@ enum Body {
     Ignore,
 }
 
-/// A server that answers every request so; what it heard of the last one.
+/// A server that answers every request so; how many bytes of bodies it received.
 struct Served {
     client: Client,
     link: UploadLink,
-    heard: Arc<AtomicU64>,
-    _tasks: JoinSet<()>,
+    received: Arc<AtomicU64>,
+    /// How many connections the client closed.
+    ended: Arc<AtomicU64>,
+    tasks: JoinSet<()>,
 }
 
 impl Served {
@@ -43,16 +46,18 @@ impl Served {
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         let client = client_of(&base_url, || Timestamp::from_millis(0));
         let link = UploadLink::parse(&format!("{base_url}/files/x"), client.link_rules()).unwrap();
-        let heard = Arc::new(AtomicU64::new(0));
-        let (answer, counter) = (answer.replace('\n', "\r\n"), Arc::clone(&heard));
+        let received = Arc::new(AtomicU64::new(0));
+        let ended = Arc::new(AtomicU64::new(0));
+        let counters = [Arc::clone(&received), Arc::clone(&ended)];
+        let answer = answer.replace('\n', "\r\n");
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, answer.clone(), body, Arc::clone(&counter)));
+                connections.spawn(serve(stream, answer.clone(), body, counters.clone()));
             }
         });
-        Self { client, link, heard, _tasks: tasks }
+        Self { client, link, received, ended, tasks }
     }
 
     async fn send(&self, offset: u64, bytes: &[u8]) -> Sent {
@@ -61,7 +66,8 @@ impl Served {
     }
 }
 
-async fn serve(mut stream: TcpStream, answer: String, body: Body, heard: Arc<AtomicU64>) {
+async fn serve(mut stream: TcpStream, answer: String, body: Body, counters: [Arc<AtomicU64>; 2]) {
+    let [received, ended] = counters;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let Ok(byte) = stream.read_u8().await else { return };
@@ -72,9 +78,9 @@ async fn serve(mut stream: TcpStream, answer: String, body: Body, heard: Arc<Ato
     let length: u64 = length.map_or(0, |length| length.parse().unwrap());
     let mut buffer = vec![0; 65_536];
     if let Body::Read = body {
-        while heard.load(Ordering::SeqCst) < length {
+        while received.load(Ordering::SeqCst) < length {
             let Ok(count @ 1..) = stream.read(&mut buffer).await else { return };
-            heard.fetch_add(count as u64, Ordering::SeqCst);
+            received.fetch_add(count as u64, Ordering::SeqCst);
         }
     }
     stream.write_all(answer.as_bytes()).await.unwrap();
@@ -82,8 +88,9 @@ async fn serve(mut stream: TcpStream, answer: String, body: Body, heard: Arc<Ato
         Body::Read => {}
         Body::AnswerFirst => {
             while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-                heard.fetch_add(count as u64, Ordering::SeqCst);
+                received.fetch_add(count as u64, Ordering::SeqCst);
             }
+            ended.fetch_add(1, Ordering::SeqCst);
         }
         Body::Ignore => std::future::pending().await,
     }
@@ -111,7 +118,7 @@ async fn a_number_of_bytes_that_cannot_be_is_refused_loudly() {
             let served = Served::start(&answer, Body::Read).await;
             let expected = sent.map_err(|()| Unsent::Link(LinkFailure::Incoherent));
             assert_eq!(served.send(100, &bytes).await, expected, "{answer}");
-            assert_eq!(served.heard.load(Ordering::SeqCst), 10);
+            assert_eq!(served.received.load(Ordering::SeqCst), 10);
         }
     }
 }
@@ -136,7 +143,6 @@ async fn what_head_says_must_agree_with_itself() {
 /// An answer that comes while most of the piece is still to be sent: it is read, and the rest stays where it is.
 #[tokio::test]
 async fn an_answer_before_the_end_of_the_piece_is_heard() {
-    const PIECE: u64 = 1 << 40;
     for (status, failure) in [
         ("409 Conflict", LinkFailure::Conflict),
         ("423 Locked", LinkFailure::Locked),
@@ -144,21 +150,33 @@ async fn an_answer_before_the_end_of_the_piece_is_heard() {
         ("503 Service Unavailable", LinkFailure::Later(Trouble::Status(503))),
     ] {
         for body in [Body::AnswerFirst, Body::Ignore] {
-            let answer = format!("HTTP/1.1 {status}\nContent-Length: 5\nConnection: close\n\nsorry");
-            let served = Served::start(&answer, body).await;
-            let taken = Arc::new(AtomicU64::new(0));
-            let counter = Arc::clone(&taken);
-            let endless = stream::repeat(Bytes::from(vec![7; 65_536])).map(move |bytes| {
-                counter.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-                Ok(bytes)
-            });
-            let piece = Piece { offset: 0, length: PIECE };
-            let sent: Sent = served.client.send(&served.link, piece, endless, STALL).await;
-            assert_eq!(sent, Err(failure.clone().into()), "{status}");
-            assert_eq!(Arc::strong_count(&taken), 1, "the source is dropped");
-            assert!(taken.load(Ordering::SeqCst) < PIECE);
+            // The source goes on giving in one case, and waits for more in the other.
+            for chunks in [1 << 20, 1] {
+                let answer = format!("HTTP/1.1 {status}\nContent-Length: 5\n\nsorry");
+                let served = Served::start(&answer, body).await;
+                let (taken, source) = endless(chunks);
+                let piece = Piece { offset: 0, length: 1 << 40 };
+                let sent: Sent = served.client.send(&served.link, piece, source, STALL).await;
+                assert_eq!(sent, Err(failure.clone().into()), "{status}");
+                assert_eq!(Arc::strong_count(&taken), 1, "the source is dropped");
+                if let Body::AnswerFirst = body {
+                    until("the connection ends", async || served.ended.load(Ordering::SeqCst) == 1).await;
+                }
+            }
         }
     }
+}
+
+/// A source that gives so many chunks of 64 KiB, and then nothing for ever; and how much was taken of it.
+fn endless(chunks: usize) -> (Arc<AtomicU64>, impl Stream<Item = Result<Bytes, Broken>> + Send) {
+    let taken = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&taken);
+    let given = stream::repeat(Bytes::from(vec![7; 65_536])).take(chunks).chain(stream::pending());
+    let source = given.map(move |bytes| {
+        counter.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+        Ok(bytes)
+    });
+    (taken, source)
 }
 
 /// A server that takes nothing: what waits for it is what the connection holds, and no more.
@@ -166,14 +184,9 @@ async fn an_answer_before_the_end_of_the_piece_is_heard() {
 async fn a_server_that_reads_nothing_costs_no_memory_and_is_left() {
     const MEBI: u64 = 1 << 20;
     let served = Served::start("", Body::Ignore).await;
-    let taken = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&taken);
-    let endless = stream::repeat(Bytes::from(vec![7; 65_536])).map(move |bytes| {
-        counter.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-        Ok(bytes)
-    });
+    let (taken, source) = endless(1 << 20);
     let piece = Piece { offset: 0, length: 1024 * MEBI };
-    let sent: Sent = served.client.send(&served.link, piece, endless, SHORT_STALL).await;
+    let sent: Sent = served.client.send(&served.link, piece, source, SHORT_STALL).await;
     assert_eq!(sent, Err(LinkFailure::Later(Trouble::TooSlow).into()));
     // The kernel's buffers on both sides are the most of it.
     assert!(taken.load(Ordering::SeqCst) < 64 * MEBI, "{taken:?}");
@@ -192,13 +205,13 @@ async fn a_redirect_of_a_link_is_not_followed() {
         assert_eq!(served.client.offset(&served.link, TIMEOUT).await, Err(later.clone()));
         assert_eq!(served.send(0, &pattern(10)).await, Err(later.into()));
     }
-    assert_eq!(elsewhere.heard.load(Ordering::SeqCst), 0);
+    assert_eq!(elsewhere.received.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
 async fn a_link_where_nobody_listens_is_asked_again_later() {
-    let Served { client, link, mut _tasks, .. } = Served::start("", Body::Read).await;
-    _tasks.shutdown().await;
+    let Served { client, link, mut tasks, .. } = Served::start("", Body::Read).await;
+    tasks.shutdown().await;
     let later = LinkFailure::Later(Trouble::Unreachable);
     assert_eq!(client.offset(&link, TIMEOUT).await, Err(later.clone()));
     let piece = Piece { offset: 0, length: 10 };
