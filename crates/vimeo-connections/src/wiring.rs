@@ -8,7 +8,7 @@ use seal::keyring::Keyring;
 use seal::keyring_file::{self, KeyringFileError};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
-use vimeo::{ClientError, Requirements};
+use vimeo::{ClientError, ClientOptions, Requirements, UploadHost};
 
 use crate::config::{Config, KeyringSource, VimeoConfig};
 
@@ -148,8 +148,17 @@ fn verification(config: &VimeoConfig, tasks: TaskTracker) -> Result<Verification
     if !config.verify {
         return Ok(Verification::Off);
     }
+    let clock = Clock::system();
+    let client = vimeo::Client::new(ClientOptions {
+        base_url: config.base_url.clone(),
+        user_agent: USER_AGENT,
+        proxy: config.proxy.as_ref(),
+        upload_hosts: vec![UploadHost::vimeo()],
+        clock: vimeo::Clock::new(move || clock.now()),
+        tasks,
+    })?;
     Ok(Verification::Required {
-        client: vimeo::Client::new(config.base_url.clone(), USER_AGENT, config.proxy.as_ref(), tasks)?,
+        client,
         requirements: Requirements { scopes: config.required_scopes.clone(), budget: config.budget },
     })
 }

@@ -5,12 +5,15 @@ use std::fmt;
 use thiserror::Error;
 use url::{Host, Url};
 
+use crate::path::ApiPath;
+
 /// An origin, perhaps with a path in front: https, or http on loopback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     /// Without a slash at its end.
     text: String,
     is_https: bool,
+    is_loopback: bool,
 }
 
 /// Why a text is no [`BaseUrl`].
@@ -42,16 +45,21 @@ impl BaseUrl {
         if has_user || url.query().is_some() || url.fragment().is_some() {
             return Err(BaseUrlError::Extras);
         }
-        Ok(Self { text: url.as_str().trim_end_matches('/').to_owned(), is_https })
+        Ok(Self { text: url.as_str().trim_end_matches('/').to_owned(), is_https, is_loopback })
     }
 
     pub(crate) fn is_https(&self) -> bool {
         self.is_https
     }
 
-    /// The URL of one of the paths that this crate knows; they begin with a slash.
-    pub(crate) fn join(&self, path: &'static str) -> String {
-        format!("{}{path}", self.text)
+    /// Whether what is sent there stays on this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.is_loopback
+    }
+
+    /// The URL of a path.
+    pub(crate) fn join(&self, path: &ApiPath) -> String {
+        format!("{}{}", self.text, path.as_str())
     }
 }
 

@@ -10,6 +10,8 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::Client;
+use crate::path::ApiPath;
+use crate::window::Told;
 use crate::wire::Refusal;
 
 /// The API version that this crate was written for.
@@ -60,28 +62,49 @@ pub(crate) struct Answer {
 impl Client {
     /// A request to one of the paths that this crate knows.
     pub(crate) fn request(&self, method: Method, path: &'static str) -> RequestBuilder {
+        self.request_built(method, &ApiPath::fixed(path))
+    }
+
+    /// A request to a path that this crate made.
+    pub(crate) fn request_built(&self, method: Method, path: &ApiPath) -> RequestBuilder {
         self.http.request(method, self.base_url.join(path)).header(ACCEPT, ACCEPT_VERSION)
     }
 }
 
-/// Sends a request and reads the whole answer, within `timeout`.
+/// Why there is no answer.
+pub(crate) struct Unanswered {
+    pub(crate) trouble: Trouble,
+    /// Whether the request certainly never reached anybody.
+    pub(crate) is_unsent: bool,
+}
+
+/// Sends a request and reads the whole answer, within `timeout`. An answer with 429 is a trouble.
 pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<Answer, Trouble> {
-    let mut response = request.timeout(timeout).send().await.map_err(|error| sort(&error))?;
-    let mut body = Zeroizing::new(Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(|error| sort(&error))? {
-        if body.len() + chunk.len() > ANSWER_MAX_BYTES {
-            return Err(Trouble::NotUnderstood);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    let answer = Answer { status: response.status(), headers: response.headers().clone(), body };
+    let answer = ask(request, timeout).await.map_err(|unanswered| unanswered.trouble)?;
     if answer.status == StatusCode::TOO_MANY_REQUESTS {
         return Err(Trouble::Limiting { not_before: answer.window_end() });
     }
     Ok(answer)
 }
 
-fn sort(error: &reqwest::Error) -> Trouble {
+/// Sends a request and reads the whole answer, whatever it is, within `timeout`.
+pub(crate) async fn ask(request: RequestBuilder, timeout: Duration) -> Result<Answer, Unanswered> {
+    let sent = request.timeout(timeout).send().await;
+    // A connection that could not be opened, to Vimeo or to the proxy, has carried nothing.
+    let mut response =
+        sent.map_err(|error| Unanswered { trouble: sort(&error), is_unsent: error.is_connect() })?;
+    let broken = |trouble| Unanswered { trouble, is_unsent: false };
+    let mut body = Zeroizing::new(Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(sort(&error)))? {
+        if body.len() + chunk.len() > ANSWER_MAX_BYTES {
+            return Err(broken(Trouble::NotUnderstood));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
+}
+
+pub(crate) fn sort(error: &reqwest::Error) -> Trouble {
     if error.is_timeout() { Trouble::TooSlow } else { Trouble::Unreachable }
 }
 
@@ -98,11 +121,7 @@ impl Answer {
 
     /// The trouble that a status which was not expected means.
     pub(crate) fn trouble(&self) -> Trouble {
-        if self.status == StatusCode::OK {
-            Trouble::NotUnderstood
-        } else {
-            Trouble::Status(self.status.as_u16())
-        }
+        if self.status.is_success() { Trouble::NotUnderstood } else { Trouble::Status(self.status.as_u16()) }
     }
 
     /// Whether the challenge says that the token is no good.
@@ -113,8 +132,20 @@ impl Answer {
             .is_some_and(|value| value.contains("invalid_token"))
     }
 
+    /// What is said of the rate window.
+    pub(crate) fn told(&self) -> Told {
+        let remaining = self.headers.get("x-ratelimit-remaining").and_then(|value| value.to_str().ok());
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            Told::Refused(self.window_end())
+        } else if remaining.is_some_and(|remaining| remaining.trim() == "0") {
+            Told::Spent(self.window_end())
+        } else {
+            Told::Open
+        }
+    }
+
     /// When the rate window ends: an ISO 8601 instant with offset; on very old pages a Unix time.
-    fn window_end(&self) -> Option<Timestamp> {
+    pub(crate) fn window_end(&self) -> Option<Timestamp> {
         let text = self.headers.get("x-ratelimit-reset")?.to_str().ok()?;
         let instant = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond);
         let unix = || text.parse::<i64>().ok().map(|seconds| seconds.saturating_mul(1_000_000));

@@ -1,13 +1,20 @@
 //! What we say to Vimeo and how we read the answer.
 //! Knows Vimeo's API. Knows no database, no accounts, and nothing of our own HTTP API.
-//! Invariant: it talks to one origin, the configured one, whatever Vimeo answers; and "Vimeo cannot be asked" never
-//! reads as "the credentials are wrong".
+//! Invariant: credentials go to one origin, the configured one, whatever Vimeo answers; bytes of videos go to the hosts
+//! that are configured for them, without credentials; and "Vimeo cannot be asked" never reads as "the credentials are
+//! wrong".
 
+mod backoff;
 mod base_url;
 mod exchange;
+mod failure;
 mod oauth;
+mod path;
 mod proxy;
+mod session;
+mod tus;
 mod verify;
+mod window;
 mod wire;
 
 use std::time::Duration;
@@ -15,21 +22,52 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
+pub use backoff::Backoff;
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use exchange::Trouble;
+pub use failure::{Failure, Parameter, Refused};
 pub use proxy::{ProxyUrl, ProxyUrlError};
+pub use session::{
+    Clock, ClosedView, Listed, ListedPage, NewPlaceholder, Placeholder, PrivacyChange, Session,
+    TranscodeStatus, UploadStatus, VideoChange, VideoState,
+};
+pub use tus::{
+    Held, LinkFailure, LinkRefused, LinkRules, Piece, Unsent, UploadHost, UploadHostError, UploadLink,
+};
 pub use verify::{Credential, Finding, Requirements, Unverified};
+pub use window::Window;
 
 /// How long a TCP and TLS connection to Vimeo may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept for the next request.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// What a client is made of.
+#[derive(Debug)]
+pub struct ClientOptions<'a> {
+    /// Where the API is.
+    pub base_url: BaseUrl,
+    /// The name that the service gives itself.
+    pub user_agent: &'a str,
+    /// What everything goes through, if there is something. Never one of the environment's.
+    pub proxy: Option<&'a ProxyUrl>,
+    /// Where bytes of videos may go.
+    pub upload_hosts: Vec<UploadHost>,
+    /// Where the time comes from, for rate windows.
+    pub clock: Clock,
+    /// Where work runs that outlives a call (revoking a stray token).
+    pub tasks: TaskTracker,
+}
+
 /// A client of one Vimeo API origin. Cheap to clone; clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// For upload links alone, so that nothing that is meant for the API can come there.
+    links: reqwest::Client,
+    link_rules: LinkRules,
     base_url: BaseUrl,
+    clock: Clock,
     tasks: TaskTracker,
 }
 
@@ -42,31 +80,37 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// A client for `base_url`, through `proxy` if there is one and never through one of the environment's.
-    /// Work that outlives a call (revoking a stray token) runs in `tasks`.
-    pub fn new(
-        base_url: BaseUrl,
-        user_agent: &str,
-        proxy: Option<&ProxyUrl>,
-        tasks: TaskTracker,
-    ) -> Result<Self, ClientError> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(user_agent)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .http1_only()
-            .https_only(base_url.is_https())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT);
-        if !base_url.is_https() {
-            // Plain HTTP goes to loopback only, and must not fail on a machine without root certificates.
-            builder = builder.tls_certs_only([]);
-        }
-        if let Some(proxy) = proxy {
-            builder = builder.proxy(proxy.to_proxy().map_err(ClientError::Setup)?);
-        }
-        Ok(Self { http: builder.build().map_err(ClientError::Setup)?, base_url, tasks })
+    /// A client with these options.
+    pub fn new(options: ClientOptions<'_>) -> Result<Self, ClientError> {
+        let ClientOptions { base_url, user_agent, proxy, upload_hosts, clock, tasks } = options;
+        let build = |https_only: bool| {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(user_agent)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .referer(false)
+                .no_proxy()
+                .http1_only()
+                .https_only(https_only)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(IDLE_TIMEOUT);
+            if !base_url.is_https() {
+                // Plain HTTP goes to loopback only, and must not fail on a machine without root certificates.
+                builder = builder.tls_certs_only([]);
+            }
+            if let Some(proxy) = proxy {
+                builder = builder.proxy(proxy.to_proxy()?);
+            }
+            builder.build()
+        };
+        let http = build(base_url.is_https()).map_err(ClientError::Setup)?;
+        let links = build(!base_url.is_loopback()).map_err(ClientError::Setup)?;
+        let link_rules = LinkRules::new(upload_hosts, &base_url);
+        Ok(Self { http, links, link_rules, base_url, clock, tasks })
+    }
+
+    /// Which upload links this client uses: for reading one that was kept.
+    pub fn link_rules(&self) -> &LinkRules {
+        &self.link_rules
     }
 }

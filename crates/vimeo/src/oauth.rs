@@ -14,11 +14,11 @@ use crate::wire::{AuthOut, TokenOut};
 /// Vimeo's code for a wrong client secret.
 const BAD_CLIENT_SECRET: i64 = 8001;
 /// Vimeo's code for a token without a user.
-const TOKEN_WITHOUT_USER: i64 = 8002;
+pub(crate) const TOKEN_WITHOUT_USER: i64 = 8002;
 /// RFC 6749's word for an unknown client.
 const INVALID_CLIENT: &str = "invalid_client";
 /// RFC 6750's word for a bad token.
-const INVALID_TOKEN: &str = "invalid_token";
+pub(crate) const INVALID_TOKEN: &str = "invalid_token";
 
 /// How a question about credentials ended other than well.
 #[derive(Debug)]

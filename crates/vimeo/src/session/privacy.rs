@@ -1,0 +1,31 @@
+//! Where a video may be embedded.
+
+use std::time::Duration;
+
+use domain::video::VideoNumber;
+use reqwest::{Method, StatusCode};
+
+use super::Session;
+use crate::failure::{Failure, Refused};
+use crate::path::ApiPath;
+
+impl Session {
+    /// `PUT /videos/{video}/privacy/domains/{domain}`. Vimeo refuses it unless `privacy.embed` is `whitelist`. A text that
+    /// cannot stand in a path is refused without asking.
+    pub async fn add_domain(
+        &self,
+        video: VideoNumber,
+        domain: &str,
+        timeout: Duration,
+    ) -> Result<(), Failure> {
+        let Some(path) = ApiPath::video(video).then("/privacy/domains").then_segment(domain) else {
+            return Err(Failure::Refused(Refused {
+                status: StatusCode::BAD_REQUEST.as_u16(),
+                code: None,
+                text: "It is no domain.".to_owned(),
+                parameters: Vec::new(),
+            }));
+        };
+        self.ask_to_do(self.request(Method::PUT, &path), timeout).await
+    }
+}
