@@ -4,6 +4,11 @@
 //! or cancelled. Each state is durable before the next one begins, so that whoever finds the job after a crash knows
 //! what may have happened at Vimeo.
 
+mod failure;
+mod progress;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -13,6 +18,9 @@ use uuid::Uuid;
 use crate::id::{AccountId, ConnectionId};
 use crate::time::Timestamp;
 use crate::video::VideoNumber;
+
+pub use failure::{Failure, FailureCode};
+pub use progress::JobStatus;
 
 /// How often a job may begin anew with another placeholder.
 pub const RESTARTS_MAX: u32 = 3;
@@ -355,83 +363,6 @@ pub struct Cancelled {
     pub size: Option<u64>,
 }
 
-/// Why a job failed: a code for programs and a sentence for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// For programs.
-    pub code: FailureCode,
-    /// For people; no secret is in it.
-    pub message: String,
-}
-
-macro_rules! failure_codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// Why a job failed, for programs.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum FailureCode {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl FailureCode {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// As it is stored and told.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-        }
-    };
-}
-
-failure_codes! {
-    /// The source cannot be reached, or may not be.
-    SourceUnreachable = "SOURCE_UNREACHABLE",
-    /// The source's server refuses it: it is gone, or its link is over.
-    SourceRefused = "SOURCE_REFUSED",
-    /// The file became another one while it was read.
-    SourceChanged = "SOURCE_CHANGED",
-    /// There are no bytes in it.
-    SourceEmpty = "SOURCE_EMPTY",
-    /// It has more bytes than are allowed.
-    SourceTooLarge = "SOURCE_TOO_LARGE",
-    /// It does not say how long it is.
-    SourceWithoutLength = "SOURCE_WITHOUT_LENGTH",
-    /// It broke off again and again.
-    SourceBroken = "SOURCE_BROKEN",
-    /// Vimeo no longer takes the connection's credentials.
-    CredentialsRejected = "VIMEO_CREDENTIALS_REJECTED",
-    /// The connection's token may not do what is needed.
-    ScopeMissing = "VIMEO_SCOPE_MISSING",
-    /// The customer's space or number of videos at Vimeo is used up.
-    QuotaExceeded = "VIMEO_QUOTA_EXCEEDED",
-    /// Vimeo refuses the upload for another reason.
-    VimeoRefused = "VIMEO_REFUSED",
-    /// Vimeo refuses privacy, password or domains that were asked for.
-    SettingRefused = "VIMEO_SETTING_REFUSED",
-    /// Vimeo lost the upload again and again.
-    UploadLost = "VIMEO_UPLOAD_LOST",
-    /// Vimeo cannot use the file.
-    FileUnusable = "VIMEO_FILE_UNUSABLE",
-    /// Somebody deleted the video at Vimeo while the job went on.
-    VideoDeleted = "VIMEO_VIDEO_DELETED",
-    /// Vimeo could not be asked for too long.
-    VimeoUnavailable = "VIMEO_UNAVAILABLE",
-    /// The client did not send its bytes in time.
-    NothingSent = "UPLOAD_LINK_EXPIRED",
-    /// What the job keeps sealed does not open.
-    Unreadable = "JOB_UNREADABLE",
-}
-
-impl FailureCode {
-    /// Reads a stored code.
-    pub fn from_stored(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|code| code.as_str() == text)
-    }
-}
-
 impl Accepted {
     /// Vimeo will be asked for a placeholder, until `deadline_at`.
     pub fn begin_creating(self, deadline_at: Timestamp) -> Creating {
@@ -545,10 +476,10 @@ impl JobState {
 
     /// Gives it up: to the end at once if nothing can be at Vimeo, else through the taking away. `None` if it is over, or
     /// is being given up already.
-    pub fn abandon(self, end: End, size: Option<u64>) -> Option<Self> {
+    pub fn abandon(self, end: &End, size: Option<u64>) -> Option<Self> {
         let abandoning = |video, doubt| Abandoning { end: end.clone(), doubt, video, size };
         Some(match self {
-            Self::Accepted(Accepted { discarded: None, .. }) => abandoning(None, None).ended(None),
+            Self::Accepted(Accepted { discarded: None, restarts: 0 }) => abandoning(None, None).ended(None),
             Self::Accepted(Accepted { discarded, .. }) => Self::Abandoning(abandoning(discarded, None)),
             Self::Creating(creating) => {
                 Self::Abandoning(abandoning(creating.discarded, Some(Creating { looks: 0, ..creating })))
@@ -565,97 +496,5 @@ impl Job {
     /// How many bytes there are, if that is known.
     pub fn size(&self) -> Option<u64> {
         self.facts.as_ref().map(|facts| facts.length)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn video(number: i64) -> VideoNumber {
-        VideoNumber::from_stored(number)
-    }
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millis(millis)
-    }
-
-    #[test]
-    fn an_identifier_sorts_by_its_time_and_is_read_back() {
-        let ids: Vec<_> = (1..50).map(|millis| JobId::make(at(millis * 977), [0xab; 10])).collect();
-        assert!(ids.is_sorted_by(|a, b| a < b));
-        for id in ids {
-            assert_eq!(JobId::parse(id.as_str()), Some(id));
-        }
-        for bad in ["", "x", "0192F0C1-0000-7000-8000-000000000000", "{0192f0c1-0000-7000-8000-000000000000}"]
-        {
-            assert_eq!(JobId::parse(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_creation_in_doubt_is_looked_for_three_times_before_another_one() {
-        let creating = Accepted { restarts: 1, discarded: Some(video(7)) }.begin_creating(at(20_000));
-        let (grace, span) = (Duration::from_secs(15), Duration::from_mins(1));
-        assert_eq!(creating.next_look_at(grace, span), at(35_000));
-        let Looked::Again(creating) = creating.looked_in_vain() else { panic!("a second look") };
-        assert_eq!(creating.next_look_at(grace, span), at(65_000));
-        let Looked::Again(creating) = creating.looked_in_vain() else { panic!("a third look") };
-        assert_eq!(creating.next_look_at(grace, span), at(95_000));
-        let accepted = Accepted { restarts: 1, discarded: Some(video(7)) };
-        assert_eq!(creating.looked_in_vain(), Looked::Nothing(accepted));
-    }
-
-    #[test]
-    fn what_vimeo_holds_is_never_more_than_there_is() {
-        let sending = Sending { video: video(1), size: 10, sent: 0, restarts: 0 };
-        assert_eq!(sending.acknowledge(9), Ok(Progress::More(Sending { sent: 9, ..sending })));
-        assert_eq!(sending.acknowledge(10), Ok(Progress::Whole(Finishing { video: video(1), size: 10 })));
-        assert_eq!(sending.acknowledge(11), Err(OffsetOutOfRange { reported: 11, size: 10 }));
-    }
-
-    #[test]
-    fn a_job_begins_anew_a_few_times_and_remembers_what_to_take_away() {
-        let mut sending = Sending { video: video(1), size: 10, sent: 3, restarts: 0 };
-        for restarts in 1..=RESTARTS_MAX {
-            let accepted = sending.restart().unwrap();
-            assert_eq!(accepted, Accepted { restarts, discarded: Some(sending.video) });
-            sending = accepted.begin_creating(at(1)).created(video(i64::from(restarts) + 1), 10);
-        }
-        assert_eq!(sending.restart(), None);
-    }
-
-    #[test]
-    fn giving_up_takes_away_whatever_may_be_at_vimeo() {
-        let accepted = JobState::Accepted(Accepted::default());
-        assert_eq!(
-            accepted.abandon(End::Cancelled, None),
-            Some(JobState::Cancelled(Cancelled { video: None, size: None }))
-        );
-        let creating = Accepted::default().begin_creating(at(5));
-        let given_up = JobState::Creating(creating).abandon(End::Cancelled, Some(10));
-        let Some(JobState::Abandoning(abandoning)) = given_up else { panic!("{given_up:?}") };
-        assert_eq!(abandoning.doubt, Some(creating));
-        let sending = JobState::Sending(creating.created(video(3), 10));
-        let Some(JobState::Abandoning(abandoning)) = sending.abandon(End::Cancelled, Some(10)) else {
-            panic!()
-        };
-        assert_eq!(abandoning.video, Some(video(3)));
-        let ended = abandoning.ended(None);
-        assert_eq!(ended, JobState::Cancelled(Cancelled { video: None, size: Some(10) }));
-        assert_eq!(ended.abandon(End::Cancelled, None), None, "what is over stays as it is");
-    }
-
-    #[test]
-    fn names_are_read_back() {
-        for code in FailureCode::ALL {
-            assert_eq!(FailureCode::from_stored(code.as_str()), Some(*code));
-        }
-        for webhook in [Webhook::None, Webhook::Waiting { attempts: 3 }, Webhook::Delivered, Webhook::GivenUp]
-        {
-            let (name, attempts) = webhook.to_stored();
-            assert_eq!(Webhook::from_stored(name, attempts), Some(webhook));
-        }
-        assert_eq!(FailureCode::from_stored("X"), None);
     }
 }

@@ -6,12 +6,12 @@ use domain::account::Label;
 use domain::api_key::{ApiKey, PlainKey};
 use domain::connection::{AccessToken, ClientSecret, SecretCredentials};
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
-use domain::secret::{KeyringWrapped, SealedCredentials, WRAPPED_KEY_LEN, WrappedKey};
+use domain::secret::{KeyringWrapped, Sealed, SealedCredentials, WRAPPED_KEY_LEN, WrappedKey};
 use domain::time::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::envelope::{AccountKey, SealedFor};
+use crate::envelope::{AccountKey, Purpose, SealedAs, SealedFor};
 use crate::keyring::Keyring;
 use crate::{DoesNotOpen, Randomness};
 
@@ -144,6 +144,13 @@ fn vector_key() -> (ApiKey, PlainKey) {
     (key, plain)
 }
 
+const PURPOSES: [(&str, Purpose); 4] = [
+    ("job_request", Purpose::JobRequest),
+    ("job_link", Purpose::JobLink),
+    ("kept_answer", Purpose::KeptAnswer),
+    ("webhook_secret", Purpose::WebhookSecret),
+];
+
 fn make_vectors() -> Value {
     let randomness = counting();
     let keyring = Keyring::from_value(&STANDARD.encode([0x42; 32])).unwrap();
@@ -160,6 +167,12 @@ fn make_vectors() -> Value {
     let keys = keyring.open_service_secret(&service).unwrap();
     let (key, plain) = vector_key();
     let hash = keys.hash_api_key(&plain);
+    let sealed_bytes = PURPOSES.map(|(name, purpose)| {
+        let sealed_as = SealedAs { purpose, record: "vector", version: 3 };
+        let sealed = opened.seal(sealed_as, b"vector-bytes", &randomness).unwrap();
+        let sealed = json!([STANDARD.encode(&sealed.envelope), STANDARD.encode(sealed.sealing_key.0)]);
+        (name.to_owned(), sealed)
+    });
     json!({
         "format": "vimeo-connections/seal/1",
         "keyring_value": STANDARD.encode([0x42; 32]),
@@ -177,12 +190,14 @@ fn make_vectors() -> Value {
         "api_key": plain.expose(),
         "api_key_hash": STANDARD.encode(hash.0),
         "api_key_row_mac": STANDARD.encode(keys.prove_api_key(&key, &hash).0),
+        "sealed_bytes": serde_json::Map::from_iter(sealed_bytes),
     })
 }
 
 #[test]
 fn the_same_randomness_gives_the_frozen_bytes() {
-    assert_eq!(make_vectors(), serde_json::from_str::<Value>(VECTORS).unwrap());
+    let made = make_vectors();
+    assert_eq!(made, serde_json::from_str::<Value>(VECTORS).unwrap(), "{made:#}");
 }
 
 #[test]
@@ -205,6 +220,13 @@ fn the_frozen_bytes_open() {
     let id = ConnectionId::from_stored(text("connection_id"));
     let version = vectors["sealed_version"].as_u64().unwrap();
     assert_eq!(open(&key, &id, version, &sealed), Ok((text("client_secret"), text("access_token"))));
+    for (name, purpose) in PURPOSES {
+        let part =
+            |place: usize| STANDARD.decode(vectors["sealed_bytes"][name][place].as_str().unwrap()).unwrap();
+        let sealed = Sealed { envelope: part(0), sealing_key: WrappedKey(part(1).try_into().unwrap()) };
+        let sealed_as = SealedAs { purpose, record: "vector", version: 3 };
+        assert_eq!(key.open(sealed_as, &sealed).unwrap().as_slice(), b"vector-bytes", "{name}");
+    }
     let service = keyring.open_service_secret(&wrapped("wrapped_service_secret")).unwrap();
     let plain = PlainKey::parse(&text("api_key")).unwrap();
     assert_eq!(service.hash_api_key(&plain).0.to_vec(), bytes("api_key_hash"));

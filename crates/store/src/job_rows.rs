@@ -80,8 +80,8 @@ macro_rules! changing_parameters {
 pub(crate) use changing_parameters;
 
 /// What a job is told when it is cancelled because its connection was deleted, while something of it is at Vimeo.
-pub(crate) const LEFT_BEHIND: &str =
-    "the connection was deleted, so that what is left at Vimeo could not be taken away\n";
+pub(crate) const LEFT_BEHIND: &str = "the connection was deleted, so that what is left at Vimeo could not be taken away: an unfinished video has the \
+     job's identifier in its name\n";
 
 /// The column that the service cannot have written so.
 type Impossible = &'static str;

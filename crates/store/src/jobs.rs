@@ -110,8 +110,10 @@ pub struct JobSettlement {
     pub lease: LeaseAfter,
     /// What becomes of the sealed request.
     pub request: SealedPart,
-    /// What becomes of the sealed upload link.
+    /// What becomes of the sealed upload link. Wiped, it takes the sealed answer with it.
     pub link: SealedPart,
+    /// The answer with the link that a repeated request gets, sealed; `None`: it stays as it is, with the link.
+    pub answer: Option<Sealed>,
     /// What is written of it in the audit log.
     pub event: Option<AuditEvent>,
     /// If it ends a request that may be repeated: what its repetition is answered.
@@ -130,9 +132,15 @@ impl JobSettlement {
         }
     }
 
-    /// What becomes of each of the two sealed parts.
-    pub(crate) fn parts(&self) -> [(Part, &SealedPart); 2] {
-        [(Part::Request, &self.request), (Part::Link, &self.link)]
+    /// What becomes of each of the sealed parts.
+    pub(crate) fn parts(&self) -> [(Part, PartAfter<'_>); 3] {
+        let answer = match (&self.link, &self.answer) {
+            // It holds the link, and never outlives it.
+            (SealedPart::Wiped, _) => PartAfter::Wiped,
+            (_, Some(answer)) => PartAfter::Replaced(answer),
+            (_, None) => PartAfter::Kept,
+        };
+        [(Part::Request, self.request.after()), (Part::Link, self.link.after()), (Part::Answer, answer)]
     }
 }
 
@@ -143,6 +151,8 @@ pub(crate) enum Part {
     Request,
     /// The upload link.
     Link,
+    /// The answer with the link that a repeated request gets.
+    Answer,
 }
 
 impl Part {
@@ -151,6 +161,7 @@ impl Part {
         match self {
             Self::Request => "request",
             Self::Link => "link",
+            Self::Answer => "answer",
         }
     }
 }
@@ -182,6 +193,27 @@ pub enum SealedPart {
     /// This takes its place; the key of what was there is wiped.
     Replaced(Sealed),
     /// It goes, and its key is wiped.
+    Wiped,
+}
+
+impl SealedPart {
+    fn after(&self) -> PartAfter<'_> {
+        match self {
+            Self::Kept => PartAfter::Kept,
+            Self::Replaced(sealed) => PartAfter::Replaced(sealed),
+            Self::Wiped => PartAfter::Wiped,
+        }
+    }
+}
+
+/// The same, of something that is only looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PartAfter<'a> {
+    /// It stays as it is.
+    Kept,
+    /// This takes its place.
+    Replaced(&'a Sealed),
+    /// It goes.
     Wiped,
 }
 

@@ -29,7 +29,7 @@ use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{KeptAnswer, OnceRequest, Reservation, Reserved};
 use domain::job::{Job, JobId};
-use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, SealedCredentials};
+use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 pub use error::{BackupError, BoxError, Error, OpenError};
@@ -192,6 +192,9 @@ pub trait Store: Send + Sync {
     async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error>;
     /// A job, without what it keeps sealed.
     async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error>;
+    /// The answer with its upload link that a job keeps sealed for a repeated request; `None` if there never was one, or it
+    /// was wiped with the link.
+    async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error>;
     /// The account's jobs, the newest first, at most `limit`.
     async fn list_jobs(&self, account: &AccountId, filter: &JobFilter, limit: u32)
     -> Result<Vec<Job>, Error>;

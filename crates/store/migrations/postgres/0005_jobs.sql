@@ -63,8 +63,8 @@ CREATE INDEX jobs_by_lease ON jobs (account_id, lease_until) WHERE lease_until I
 CREATE TABLE job_secrets (
     account_id  TEXT COLLATE "C" NOT NULL REFERENCES accounts (account_id),
     job_id      TEXT COLLATE "C" NOT NULL,
-    -- What was asked for, or the upload link.
-    part        TEXT COLLATE "C" NOT NULL CHECK (part IN ('request', 'link')),
+    -- What was asked for, the upload link, or the answer with the link that a repeated request gets.
+    part        TEXT COLLATE "C" NOT NULL CHECK (part IN ('request', 'link', 'answer')),
     wrapped_key BYTEA NOT NULL CHECK (octet_length(wrapped_key) = 60),
     envelope    BYTEA NOT NULL,
     PRIMARY KEY (account_id, job_id, part)

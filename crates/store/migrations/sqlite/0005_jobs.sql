@@ -63,8 +63,8 @@ CREATE INDEX jobs_by_lease ON jobs (account_id, lease_until) WHERE lease_until I
 CREATE TABLE job_secrets (
     account_id     TEXT NOT NULL REFERENCES accounts (account_id),
     job_id         TEXT NOT NULL,
-    -- What was asked for, or the upload link.
-    part           TEXT NOT NULL CHECK (part IN ('request', 'link')),
+    -- What was asked for, the upload link, or the answer with the link that a repeated request gets.
+    part           TEXT NOT NULL CHECK (part IN ('request', 'link', 'answer')),
     sealing_key_id INTEGER NOT NULL REFERENCES sealing_keys (sealing_key_id),
     envelope       BLOB NOT NULL,
     PRIMARY KEY (account_id, job_id, part)

@@ -45,10 +45,13 @@ pub(super) enum JobOp {
         state: u8,
         is_by_version: bool,
         kept: Option<u64>,
-        parts: (u8, u8),
+        parts: (u8, u8, u8),
         is_logged: bool,
         actor: Option<usize>,
         completes: Option<(u8, u64)>,
+    },
+    FindAnswer {
+        nth: usize,
     },
     ListDue {
         limit: u32,
@@ -81,7 +84,7 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
     let insert = (account.clone(), nth(), actor(), completes(), prop::option::of(1..100_u64), any::<bool>());
     let settle = (
         (nth(), behind(), 0..STATES, prop::bool::weighted(0.3), prop::option::of(1..100_u64)),
-        (0..3_u8, 0..3_u8),
+        (0..3_u8, 0..3_u8, 0..3_u8),
         (any::<bool>(), actor()),
         completes(),
     );
@@ -96,6 +99,7 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
         8 => settle.prop_map(|((nth, behind, state, is_by_version, kept), parts, (is_logged, actor), completes)| {
             JobOp::Settle { nth, behind, state, is_by_version, kept, parts, is_logged, actor, completes }
         }),
+        4 => nth().prop_map(|nth| JobOp::FindAnswer { nth }),
         2 => (0..9_u32).prop_map(|limit| JobOp::ListDue { limit }),
         2 => (account.clone(), prop::option::of(nth()), prop::option::of(nth()), 0..5_u32).prop_map(
             |(account, connection, before, limit)| JobOp::List { account, connection, before, limit }),
@@ -182,6 +186,10 @@ pub(super) async fn step(store: &dyn Store, course: &mut Course, op: &JobOp) -> 
             let fence = fence.saturating_sub(behind);
             let renewal = LeaseRenewal { fence, lease: job_samples::LEASE, sent, now };
             said(store.renew_job_lease(&account, &job.id, &renewal).await)
+        }
+        JobOp::FindAnswer { nth: number } => {
+            let (_, account, job, _) = nth(course, number);
+            said(store.find_job_answer(&account, &job.id).await)
         }
         JobOp::ListDue { limit } => said(store.list_due_jobs(now, limit).await),
         JobOp::List { account, connection, before, limit } => {
@@ -272,6 +280,10 @@ async fn settle(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
         lease: kept.map_or(LeaseAfter::Released, |kept| LeaseAfter::Kept(Duration::from_secs(kept))),
         request: part(parts.0, course),
         link: part(parts.1, course),
+        answer: match part(parts.2, course) {
+            SealedPart::Replaced(sealed) => Some(sealed),
+            SealedPart::Kept | SealedPart::Wiped => None,
+        },
         event: event.map(|event| domain::audit::AuditEvent { action: Action::EndUpload, ..event }),
         completion: completion(course, completes),
         now: samples::at(course.second),

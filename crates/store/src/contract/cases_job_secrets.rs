@@ -16,7 +16,7 @@ use super::job_samples::{
 };
 use super::samples::{actor, at, event, insert_account, insert_connection, key_row};
 use crate::{
-    AccountDeletion, Changed, Error, JobFilter, JobSettlement, LeaseAfter, SealedPart, Store,
+    AccountDeletion, Changed, Error, JobFilter, JobGuard, JobSettlement, LeaseAfter, SealedPart, Store,
     WebhookSecretRow,
 };
 
@@ -91,7 +91,8 @@ async fn insert_in(store: &dyn Store, account: &AccountId, number: u32, state: J
     settle(store, becomes).await;
 }
 
-const LEFT_BEHIND: &str = "the connection was deleted, so that what is left at Vimeo could not be taken away";
+const LEFT_BEHIND: &str = "the connection was deleted, so that what is left at Vimeo could not be taken away: an \
+    unfinished video has the job's identifier in its name";
 
 /// What the deletion of its connection makes of a job.
 enum Becomes {
@@ -154,11 +155,17 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_cancelled_unless_they_a
             JobState::Abandoning(_) => Some(9),
             _ => None,
         };
+        // Also where a creation is in doubt, of which no number is known.
+        let is_doubtful = matches!(
+            before.state,
+            JobState::Creating(_) | JobState::Abandoning(Abandoning { doubt: Some(_), .. })
+        );
+        let is_told = video.is_some() || is_doubtful;
         let cancelled = Job {
             state: JobState::Cancelled(Cancelled { video, size }),
             version: before.version + 1,
             updated_at: at(6),
-            warnings: video.map(|_| LEFT_BEHIND.to_owned()).into_iter().collect(),
+            warnings: is_told.then(|| LEFT_BEHIND.to_owned()).into_iter().collect(),
             webhook,
             ..before
         };
@@ -323,4 +330,62 @@ pub(crate) async fn a_part_that_is_kept_outlives_every_change(place: &Place) {
     let leased = lease(&*store, &one, 1, &terms(2, 20)).await;
     assert_eq!((leased.request, leased.link), (Some(sealed(100)), Some(sealed(11))));
     assert_eq!(leased.job, next);
+}
+
+pub(crate) async fn an_answer_that_is_kept_for_repetitions_goes_with_its_link(place: &Place) {
+    let store = place.open().await;
+    let one = insert_account(&*store, 1).await;
+    insert_connection(&*store, &one, 1, "c").await.unwrap();
+    let new = insert_job(&*store, &one, 1, 1).await;
+    lease(&*store, &one, 1, &terms(0, 2)).await;
+    assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), None);
+    let mut linked = settlement(new, 1, sending(7, 0), 3);
+    (linked.link, linked.answer) = (SealedPart::Replaced(sealed(2)), Some(sealed(3)));
+    let late = JobSettlement { guard: JobGuard::Fence(9), answer: Some(sealed(4)), ..linked.clone() };
+    assert_eq!(store.settle_job(&one, late).await.unwrap(), Changed::No);
+    assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), None, "nothing was written");
+    let linked = settle(&*store, linked).await;
+    assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), Some(sealed(3)));
+    assert_eq!(keys(place).await, [1, 2, 3, 100]);
+    let next = settlement(linked, 1, sending(7, 5), 4);
+    let next = settle(&*store, JobSettlement { lease: LeaseAfter::Released, ..next }).await;
+    let leased = lease(&*store, &one, 1, &terms(1, 10)).await;
+    assert_eq!((leased.request, leased.link), (Some(sealed(100)), Some(sealed(2))));
+    assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), Some(sealed(3)), "kept with the link");
+    let two = insert_account(&*store, 2).await;
+    assert_eq!(store.find_job_answer(&two, &job_id(1)).await.unwrap(), None, "it is another account's");
+    let mut wiped = settlement(next, 2, sending(7, 5), 11);
+    (wiped.link, wiped.answer) = (SealedPart::Wiped, Some(sealed(5)));
+    settle(&*store, wiped).await;
+    assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), None, "even if there was a new one");
+    assert_eq!(keys(place).await, [1, 100]);
+}
+
+pub(crate) async fn a_kept_answer_goes_with_its_connection_or_its_account(place: &Place) {
+    let store = place.open().await;
+    let one = insert_account(&*store, 1).await;
+    for connection in [1, 2] {
+        insert_connection(&*store, &one, connection, &format!("c {connection}")).await.unwrap();
+        let number = connection;
+        let webhook = Webhook::Waiting { attempts: 0 };
+        let new = Job { webhook, ..job(&one, number, connection) };
+        store.insert_job(&one, new_job(new.clone(), 2)).await.unwrap();
+        lease(&*store, &one, number, &terms(0, 2)).await;
+        let mut linked = settlement(new, 1, sending(7, 0), 3);
+        (linked.link, linked.answer) = (SealedPart::Replaced(sealed(20)), Some(sealed(30)));
+        settle(&*store, linked).await;
+    }
+    let deletion = event(&one, 500, Actor::Operator, "c 1");
+    assert_eq!(store.delete_connection(&one, &connection_id(1), &deletion).await.unwrap(), Changed::Yes);
+    assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), None);
+    assert_eq!(store.find_job_answer(&one, &job_id(2)).await.unwrap(), Some(sealed(30)));
+    assert_eq!(keys(place).await, [2, 20, 30, 100, 100], "a webhook still needs what was asked for");
+    let deletion = event(&one, 999, Actor::Operator, "account");
+    for _ in 0..9 {
+        if store.delete_account_part(&one, 3, &deletion).await.unwrap() == AccountDeletion::Done {
+            break;
+        }
+    }
+    assert_eq!(store.find_job_answer(&one, &job_id(2)).await.unwrap(), None);
+    assert_eq!(keys(place).await, Vec::<u8>::new());
 }

@@ -108,6 +108,7 @@ pub(crate) fn settlement(mut job: Job, fence: u64, state: JobState, second: i64)
         lease: LeaseAfter::Kept(LEASE),
         request: SealedPart::Kept,
         link: SealedPart::Kept,
+        answer: None,
         event: None,
         completion: None,
         now: at(second),

@@ -102,6 +102,8 @@ contract_suite! {
         the_jobs_and_secrets_of_a_deleted_account_go_with_it,
         a_webhook_secret_is_good_beside_the_next_one_for_a_while,
         a_part_that_is_kept_outlives_every_change,
+        an_answer_that_is_kept_for_repetitions_goes_with_its_link,
+        a_kept_answer_goes_with_its_connection_or_its_account,
     }
     cases_life {
         an_update_replaces_what_it_says_and_keeps_the_secrets,

@@ -68,6 +68,7 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
         accounts::DELETE_JOB_SECRETS,
         accounts::DELETE_WEBHOOK_SECRETS,
         jobs::FIND,
+        jobs::FIND_PART,
         jobs::LIST,
         jobs::LIST_OF_CONNECTION,
         jobs::LIST_DUE,

@@ -16,8 +16,8 @@ use crate::job_rows::{
     JobRow, LEFT_BEHIND, changing_column_names, changing_parameters, fixed_parameters, job_column_names,
     job_columns,
 };
-use crate::jobs::Part;
-use crate::{Changed, Completion, Error, JobGuard, JobSettlement, JobStart, NewJob, SealedPart};
+use crate::jobs::{Part, PartAfter};
+use crate::{Changed, Completion, Error, JobGuard, JobSettlement, JobStart, NewJob};
 
 type Parameter<'a> = &'a (dyn ToSql + Sync);
 
@@ -268,9 +268,9 @@ impl<'a> Parts<'a> {
         let mut parts = Self::default();
         for (part, becomes) in settlement.parts() {
             match becomes {
-                SealedPart::Kept => {}
-                SealedPart::Wiped => parts.wiped.push(part.as_str()),
-                SealedPart::Replaced(sealed) => {
+                PartAfter::Kept => {}
+                PartAfter::Wiped => parts.wiped.push(part.as_str()),
+                PartAfter::Replaced(sealed) => {
                     parts.replaced.push(part.as_str());
                     parts.keys.push(&sealed.sealing_key.0);
                     parts.envelopes.push(&sealed.envelope);
@@ -297,7 +297,7 @@ pub(super) const CANCEL: &str = concat!(
         fence = j.fence + 1, lease_until = NULL, due_at = CASE j.webhook WHEN 'waiting' THEN locked.now END,
         video_number = coalesce(j.video_number, j.discarded_number), discarded_number = NULL,
         deadline_at = NULL, looks = 0, restarts = 0, end_state = NULL, failure_code = NULL, failure_message = NULL,
-        warnings = CASE WHEN coalesce(j.video_number, j.discarded_number) IS NULL
+        warnings = CASE WHEN coalesce(j.video_number, j.discarded_number, j.deadline_at) IS NULL
             THEN j.warnings ELSE j.warnings || $5::text END
     FROM locked WHERE j.account_id = locked.account_id AND j.job_id = locked.job_id
     RETURNING j.account_id, j.job_id, j.webhook = 'waiting' AS is_waiting"

@@ -18,20 +18,32 @@ macro_rules! select {
 }
 
 pub(super) const FIND: &str = select!("WHERE account_id = $1 AND job_id = $2");
+pub(super) const FIND_PART: &str =
+    "SELECT wrapped_key, envelope FROM job_secrets WHERE account_id = $1 AND job_id = $2 AND part = $3";
 /// By keyset: the server goes to the place in the index and reads on from there, however deep that is.
 pub(super) const LIST: &str = select!("WHERE account_id = $1 AND job_id < $2 ORDER BY job_id DESC LIMIT $3");
 pub(super) const LIST_OF_CONNECTION: &str =
     select!("WHERE account_id = $1 AND connection_id = $4 AND job_id < $2 ORDER BY job_id DESC LIMIT $3");
-/// Of each account the job that is due longest, then of each the next one, and so on.
+/// Of each account one job, then of each the next one, and so on; those that run already count as the first ones of their
+/// account. In an account what was begun comes before what is new, and connections take turns.
 pub(super) const LIST_DUE: &str = concat!(
-    "SELECT account_id, job_id, connection_id, fence FROM (
-        SELECT account_id, job_id, connection_id, fence, due_at,
-            row_number() OVER (PARTITION BY account_id ORDER BY due_at, job_id) AS turn
+    "WITH due AS (
+        SELECT account_id, job_id, connection_id, fence, due_at, state = 'accepted' AS is_new,
+            row_number() OVER (
+                PARTITION BY account_id, connection_id ORDER BY state = 'accepted', due_at, job_id) AS place
         FROM jobs WHERE due_at <= ",
     clock!("$1"),
     " AND (lease_until IS NULL OR lease_until <= ",
     clock!("$1"),
-    ")) AS due
+    ")),
+     held AS (SELECT account_id, count(*) AS running FROM jobs WHERE lease_until > ",
+    clock!("$1"),
+    " GROUP BY account_id)
+     SELECT account_id, job_id, connection_id, fence FROM (
+        SELECT account_id, job_id, connection_id, fence, due_at,
+            row_number() OVER (PARTITION BY account_id ORDER BY is_new, place, due_at, job_id)
+                + coalesce(running, 0) AS turn
+        FROM due LEFT JOIN held USING (account_id)) AS turns
      ORDER BY turn, due_at, account_id LIMIT $2"
 );
 

@@ -40,7 +40,7 @@ use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{OnceRequest, Reservation, Reserved};
 use domain::job::{Job, JobId};
-use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
+use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 use tokio::time::Instant;
 use tokio_postgres::Row;
@@ -50,6 +50,7 @@ pub(crate) use clock::Clock;
 pub(crate) use moves::Target;
 pub(crate) use schema::inspect;
 
+use crate::jobs::Part;
 use crate::url::Server;
 use crate::{
     AccountDeletion, Changed, ConnectionUpdate, DueJob, Error, JobFilter, JobSettlement, LeaseRenewal,
@@ -387,6 +388,11 @@ impl Store for Postgres {
 
     async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error> {
         self.find(jobs::FIND, &[&account.as_str(), &id.as_str()], jobs::job).await
+    }
+
+    async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error> {
+        let parameters: Parameters<'_> = &[&account.as_str(), &id.as_str(), &Part::Answer.as_str()];
+        self.find(jobs::FIND_PART, parameters, jobs::sealed).await
     }
 
     async fn list_jobs(

@@ -6,8 +6,7 @@ use domain::secret::Sealed;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{rows, sealing_keys};
-use crate::SealedPart;
-use crate::jobs::Part;
+use crate::jobs::{Part, PartAfter};
 
 pub(super) fn insert(
     database: &Connection,
@@ -30,12 +29,12 @@ pub(super) fn settle(
     database: &Connection,
     account: &AccountId,
     id: &JobId,
-    (part, becomes): (Part, &SealedPart),
+    (part, becomes): (Part, PartAfter<'_>),
 ) -> rusqlite::Result<()> {
     match becomes {
-        SealedPart::Kept => Ok(()),
-        SealedPart::Wiped => wipe(database, account, id, part),
-        SealedPart::Replaced(sealed) => {
+        PartAfter::Kept => Ok(()),
+        PartAfter::Wiped => wipe(database, account, id, part),
+        PartAfter::Replaced(sealed) => {
             wipe(database, account, id, part)?;
             insert(database, account, id, part, sealed)
         }

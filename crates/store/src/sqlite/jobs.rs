@@ -67,13 +67,21 @@ pub(super) fn insert(database: &Connection, account: &AccountId, new: &NewJob) -
     Ok(Ok(()))
 }
 
-/// Of each account the job that is due longest, then of each the next one, and so on.
+/// Of each account one job, then of each the next one, and so on; those that run already count as the first ones of their
+/// account. In an account what was begun comes before what is new, and connections take turns.
 pub(super) fn list_due(database: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<DueJob>> {
     let mut statement = database.prepare_cached(
-        "SELECT account_id, job_id, connection_id, fence FROM (
+        "WITH due AS (
+            SELECT account_id, job_id, connection_id, fence, due_at, state = 'accepted' AS is_new,
+                row_number() OVER (
+                    PARTITION BY account_id, connection_id ORDER BY state = 'accepted', due_at, job_id) AS place
+            FROM jobs WHERE due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1)),
+         held AS (SELECT account_id, count(*) AS running FROM jobs WHERE lease_until > ?1 GROUP BY account_id)
+         SELECT account_id, job_id, connection_id, fence FROM (
             SELECT account_id, job_id, connection_id, fence, due_at,
-                row_number() OVER (PARTITION BY account_id ORDER BY due_at, job_id) AS turn
-            FROM jobs WHERE due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1))
+                row_number() OVER (PARTITION BY account_id ORDER BY is_new, place, due_at, job_id)
+                    + coalesce(running, 0) AS turn
+            FROM due LEFT JOIN held USING (account_id))
          ORDER BY turn, due_at, account_id LIMIT ?2",
     )?;
     statement
@@ -260,7 +268,7 @@ pub(super) fn cancel_of_connection(
                 video_number = coalesce(video_number, discarded_number), discarded_number = NULL,
                 deadline_at = NULL, looks = 0, restarts = 0, end_state = NULL, failure_code = NULL,
                 failure_message = NULL,
-                warnings = CASE WHEN coalesce(video_number, discarded_number) IS NULL
+                warnings = CASE WHEN coalesce(video_number, discarded_number, deadline_at) IS NULL
                     THEN warnings ELSE warnings || ?4 END
              WHERE account_id = ?1 AND connection_id = ?2 AND due_at IS NOT NULL
                 AND state NOT IN ('completed', 'failed', 'cancelled')",

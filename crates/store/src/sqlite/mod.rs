@@ -35,13 +35,14 @@ use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{ANSWER_KEPT_SECONDS, OnceRequest, Reservation, Reserved};
 use domain::job::{Job, JobId};
-use domain::secret::{KeyringCheck, KeyringWrapped, SealedCredentials};
+use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 use rusqlite::config::DbConfig;
 
 pub(crate) use moves::Source;
 pub(crate) use schema::inspect;
 
+use crate::jobs::Part;
 use crate::moves::MoveState;
 use crate::{
     AccountDeletion, Changed, ConnectionUpdate, DueJob, Error, JobFilter, JobSettlement, LeaseRenewal,
@@ -342,6 +343,10 @@ impl Store for Sqlite {
 
     async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error> {
         self.readers.read(|connection| jobs::find(connection, account, id))
+    }
+
+    async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error> {
+        self.readers.read(|connection| job_secrets::find(connection, account, id, Part::Answer))
     }
 
     async fn list_jobs(
