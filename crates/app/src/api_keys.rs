@@ -103,6 +103,13 @@ impl App {
         Ok(Identity { account, key: row.key })
     }
 
+    /// Whether whoever was let in a while ago would be let in now, asked of the database each time. The operator is.
+    pub async fn is_still_welcome(&self, caller: &Caller) -> Result<bool, Error> {
+        let Some(key_id) = caller.key_id() else { return Ok(true) };
+        let row = self.store.find_api_key(key_id).await?;
+        Ok(row.is_some_and(|row| self.status(&row, self.clock.now()) == KeyStatus::Active))
+    }
+
     /// Makes a key for an account.
     pub async fn create_api_key(
         &self,

@@ -46,8 +46,8 @@ impl App {
         &self,
         caller: &Caller,
         draft: ConnectionDraft,
-        once: Option<Once<'_>>,
-    ) -> Result<Outcome, Error> {
+        once: Option<Once<'_, Connection>>,
+    ) -> Result<Outcome<Connection>, Error> {
         let mut attempt = Attempt { action: Action::CreateConnection, subject: None, held: None };
         match self.try_create_connection(caller, draft, once, &mut attempt.held).await {
             Ok(outcome) => Ok(outcome),
@@ -59,13 +59,13 @@ impl App {
         &self,
         caller: &Caller,
         draft: ConnectionDraft,
-        once: Option<Once<'_>>,
+        once: Option<Once<'_, Connection>>,
         held: &mut Option<Held>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Outcome<Connection>, Error> {
         let Some(once) = once else {
             return self.insert_connection(caller, draft, |_| None).await.map(Outcome::Done);
         };
-        let held = match self.reserve(caller, Operation::CreateConnection, &once).await? {
+        let held = match self.reserve(caller, Operation::CreateConnection, &once.key, once.body).await? {
             Turn::Ours(ours) => held.insert(ours),
             Turn::Before(answer) => return Ok(Outcome::Repeated(answer)),
         };

@@ -1,5 +1,6 @@
 //! Why a request was not done, sorted by what the client does next.
 
+use domain::job::{Failure, JobId};
 use store::BoxError;
 use thiserror::Error;
 use vimeo::Finding;
@@ -28,6 +29,21 @@ pub enum Error {
     /// Choose another idempotency key.
     #[error("the idempotency key was used for a request that said something else")]
     IdempotencyKeyReused,
+    /// Enable the connection, or take another one.
+    #[error("the connection is disabled")]
+    ConnectionDisabled,
+    /// It is not there, or it is somebody else's.
+    #[error("the account has no such job")]
+    JobNotFound,
+    /// Vimeo takes no such upload: the failure says why.
+    #[error("Vimeo refused the upload")]
+    UploadRefused(Failure),
+    /// Take another idempotency key: the link of the first answer went with its upload.
+    #[error("the upload of this request is over, and its link with it")]
+    UploadOver {
+        /// The job of that upload.
+        job_id: JobId,
+    },
     /// Mend the credentials.
     #[error("Vimeo refused the credentials")]
     CredentialsRejected(Vec<Finding>),
@@ -60,6 +76,10 @@ impl Error {
             Self::VersionConflict { .. } => Some("VERSION_CONFLICT"),
             Self::IdempotencyKeyInUse => Some("IDEMPOTENCY_KEY_IN_USE"),
             Self::IdempotencyKeyReused => Some("IDEMPOTENCY_KEY_REUSED"),
+            Self::ConnectionDisabled => Some("CONNECTION_DISABLED"),
+            Self::JobNotFound => Some("JOB_NOT_FOUND"),
+            Self::UploadRefused(_) => Some("UPLOAD_REFUSED"),
+            Self::UploadOver { .. } => Some("UPLOAD_OVER"),
             Self::CredentialsRejected(_) => Some("INVALID_VIMEO_CREDENTIALS"),
             Self::Unauthorized
             | Self::VimeoUnavailable { .. }

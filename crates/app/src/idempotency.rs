@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use domain::connection::Connection;
 use domain::id::AccountId;
 use domain::idempotency::{
     IdempotencyKey, KeptAnswer, OnceRequest, Operation, OperationId, Reservation, Reserved,
@@ -16,20 +15,20 @@ use crate::{App, Caller, Clock, Error};
 const FORGOTTEN_AT_ONCE: u32 = 1_000;
 
 /// A wish that something be done once, however often it is asked for.
-pub struct Once<'a> {
+pub struct Once<'a, T> {
     /// What the client calls the request.
     pub key: IdempotencyKey,
     /// The request's body, as it came.
     pub body: &'a [u8],
     /// How the first answer will look, to be kept together with the effect.
-    pub present: &'a (dyn Fn(&Connection) -> KeptAnswer + Send + Sync),
+    pub present: &'a (dyn Fn(&T) -> KeptAnswer + Send + Sync),
 }
 
 /// What became of a request that may be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Outcome<T> {
     /// It was done now.
-    Done(Connection),
+    Done(T),
     /// It was done before, and answered so.
     Repeated(KeptAnswer),
 }
@@ -57,13 +56,13 @@ impl App {
         &self,
         caller: &Caller,
         operation: Operation,
-        once: &Once<'_>,
+        key: &IdempotencyKey,
+        body: &[u8],
     ) -> Result<Turn, Error> {
         let account = &caller.account_id;
-        let mac = self.service_keys.hash_request_body(account, operation, once.body);
+        let mac = self.service_keys.hash_request_body(account, operation, body);
         let operation_id = OperationId(self.randomness.bytes());
-        let request =
-            OnceRequest { operation_id, operation, key: once.key.clone(), mac, at: self.clock.now() };
+        let request = OnceRequest { operation_id, operation, key: key.clone(), mac, at: self.clock.now() };
         let (store, clock, tasks) = (self.store.clone(), self.clock.clone(), self.tasks.clone());
         let account = account.clone();
         // In a task of its own: when the client hangs up in the middle, what was reserved is dropped there, and so

@@ -10,12 +10,15 @@ mod clock;
 mod connections;
 mod error;
 mod idempotency;
+mod jobs;
 mod moves;
 mod outbound;
 mod recent;
 mod seals;
 mod start;
+mod uploads;
 mod verification;
+mod webhook_secrets;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,18 +42,21 @@ pub use clock::Clock;
 pub use connections::{ConnectionPage, SameCredentials};
 pub use error::Error;
 pub use idempotency::{Once, Outcome};
+pub use jobs::request::{RequestedSource, UploadRequest, WebhookTarget};
+pub use jobs::{CREATE_TIMEOUT_MAX, Presenter, UploadOptions, UploadSetup};
 pub use moves::{abandon_command, abandon_move, find_copy, find_move, move_database};
 pub use outbound::{
     AllowHttp, AllowedPlace, AllowedPlaceError, FormFault, Outbound, OutboundOptions, OutboundPolicy,
-    OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy, PostError, Ranges,
-    SourceError, SourceFacts, SourceStream, Spooled, Validator,
+    OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy,
 };
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, inspect, keys_in_words};
+pub use store::JobFilter;
 pub use store::{
     BackupError, BackupHeader, Coalesce, DatabaseUrl, Inspection, Migrations, MoveError, MoveOutcome,
     MoveProgress, MoveState, MovedTable, OpenError, PostgresOptions, SourceMove,
 };
+pub use uploads::{ClientUpload, JobPage};
 pub use vimeo::{Credential, Finding};
 
 /// How credentials are checked before they are kept.
@@ -104,6 +110,8 @@ pub struct App {
     accounts: Recent<AccountId, Account>,
     /// What goes on after its request is over; the end of the service waits for it.
     tasks: TaskTracker,
+    /// `None` in a process that does no uploads.
+    uploads: Option<Arc<jobs::Uploads>>,
 }
 
 impl App {

@@ -1,6 +1,6 @@
 //! Opening the service: the keyring is compared with the database before anything is touched.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use domain::id::AscendingIds;
 use domain::secret::{KeyringCheck, KeyringKeyId};
@@ -10,6 +10,7 @@ use store::{DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
+use crate::jobs::{UploadSetup, Uploads};
 use crate::recent::Recent;
 use crate::{App, Clock, Verification};
 
@@ -37,6 +38,8 @@ pub struct Setup {
     pub randomness: Randomness,
     /// What goes on after its request is over runs here; whoever ends the service waits for it.
     pub tasks: TaskTracker,
+    /// What uploads are done with; `None`: this process does none.
+    pub uploads: Option<UploadSetup>,
 }
 
 /// Why the service cannot start. The sentences are for a tired operator.
@@ -129,6 +132,7 @@ impl App {
             api_keys: Recent::new(),
             accounts: Recent::new(),
             tasks: setup.tasks,
+            uploads: setup.uploads.map(|uploads| Arc::new(Uploads::new(uploads))),
         })
     }
 }

@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use web::RequestIds;
 use zeroize::Zeroizing;
@@ -73,9 +74,15 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     let mut watchers = JoinSet::new();
     watchers.spawn(watch_database(app.clone()));
     watchers.spawn(sweep(app.clone()));
+    let resting = CancellationToken::new();
+    if config.uploads.is_working {
+        watchers.spawn(app.clone().work(resting.clone()));
+    }
     let (stop, stopping) = watch::channel(None);
+    let streams = CancellationToken::new();
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    watchers.spawn(stop_on_signal(signals, handle.clone(), stop, config.shutdown));
+    let stops = Stops { handle: handle.clone(), streams: streams.clone(), asked_at: stop };
+    watchers.spawn(stop_on_signal(signals, stops, config.shutdown));
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(%address, url = format!("{scheme}://{address}{}", config.base_path), "listening");
     if !config.vimeo.verify {
@@ -84,16 +91,19 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         );
     }
     let hangups = signal(SignalKind::hangup())?;
+    let settings = settings(config, streams);
     if let Some((certificate, files)) = tls {
         watchers.spawn(reload_on_hangup(hangups, Some((certificate.clone(), files))));
         let server = axum_server::from_tcp_rustls(listener, certificate)?.handle(handle);
-        limit(server).serve(web::make_service(app.clone(), settings(config), Clock::system())).await?;
+        limit(server).serve(web::make_service(app.clone(), settings, Clock::system())).await?;
     } else {
         watchers.spawn(reload_on_hangup(hangups, None));
         let server = axum_server::from_tcp(listener)?.handle(handle);
-        limit(server).serve(web::make_service(app.clone(), settings(config), Clock::system())).await?;
+        limit(server).serve(web::make_service(app.clone(), settings, Clock::system())).await?;
     }
     tracing::info!("stopping: what was begun is finished");
+    // Uploads are given back, so that another node, or the next start, goes on with them at once.
+    resting.cancel();
     leftovers.close();
     // What the requests left of the time, so that both together keep to it.
     let asked_at = stopping.borrow().unwrap_or_else(Instant::now);
@@ -123,7 +133,7 @@ fn limit<A>(mut server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
         .accept_error_handler(|_, error| tracing::warn!(%error, "a connection could not be accepted"))
 }
 
-fn settings(config: &Config) -> web::Settings {
+fn settings(config: &Config, stopping: CancellationToken) -> web::Settings {
     let randomness = Randomness::system();
     web::Settings {
         base_path: config.base_path.clone(),
@@ -131,6 +141,7 @@ fn settings(config: &Config) -> web::Settings {
         client_address: config.client_address,
         cors: config.cors.clone(),
         request_ids: RequestIds::from_fn(move || randomness.identifier_bytes()),
+        stopping,
     }
 }
 
@@ -188,18 +199,24 @@ async fn sweep(app: Arc<App>) {
     }
 }
 
-/// The first signal ends the service in good order, the second at once, whichever of the two kinds each is.
-async fn stop_on_signal(
-    signals: [Signal; 2],
+/// What is told that the service stops.
+struct Stops {
+    /// Requests in flight are finished, and none begun.
     handle: Handle<SocketAddr>,
-    stop: watch::Sender<Option<Instant>>,
-    shutdown: Duration,
-) {
+    /// Streams of events end at once: they would outlast any patience.
+    streams: CancellationToken,
+    /// When that was.
+    asked_at: watch::Sender<Option<Instant>>,
+}
+
+/// The first signal ends the service in good order, the second at once, whichever of the two kinds each is.
+async fn stop_on_signal(signals: [Signal; 2], stops: Stops, shutdown: Duration) {
     let [mut terminate, mut interrupt] = signals;
     let mut next = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
     next().await;
-    stop.send_replace(Some(Instant::now()));
-    handle.graceful_shutdown(Some(shutdown));
+    stops.asked_at.send_replace(Some(Instant::now()));
+    stops.streams.cancel();
+    stops.handle.graceful_shutdown(Some(shutdown));
     next().await;
     std::process::exit(EXIT_INTERRUPTED);
 }

@@ -1,14 +1,18 @@
 //! From the configuration to a running [`App`]: the keyring is read, Vimeo's client made, the database opened.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use app::{App, Clock, DatabaseUrl, Migrations, Setup, Verification};
+use app::{
+    App, Clock, DatabaseUrl, Migrations, Outbound, OutboundOptions, OutboundPolicy, OutboundSetupError,
+    OutboundTimeouts, OwnAddresses, Setup, UploadOptions, UploadSetup, Verification,
+};
 use seal::Randomness;
 use seal::keyring::Keyring;
 use seal::keyring_file::{self, KeyringFileError};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
-use vimeo::{ClientError, ClientOptions, Requirements, UploadHost};
+use vimeo::{ClientError, ClientOptions, Requirements};
 
 use crate::config::{Config, KeyringSource, VimeoConfig};
 
@@ -45,6 +49,8 @@ pub(crate) enum WiringError {
     #[error(transparent)]
     Vimeo(#[from] ClientError),
     #[error(transparent)]
+    Outbound(#[from] OutboundSetupError),
+    #[error(transparent)]
     Start(#[from] app::StartError),
     #[error(transparent)]
     Open(#[from] app::OpenError),
@@ -53,10 +59,26 @@ pub(crate) enum WiringError {
 /// The name that the service gives itself to Vimeo.
 const USER_AGENT: &str = concat!("vimeo-connections/", env!("CARGO_PKG_VERSION"));
 
-/// Opens the service for its own work, checking credentials as configured.
+/// Opens the service for its own work, checking credentials as configured, and uploading.
 pub(crate) async fn open_for_serving(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
-    let verification = verification(&config.vimeo, tasks.clone())?;
-    open(config, Migrations::Apply, verification, tasks).await
+    open_for_uploads(config, Migrations::Apply, tasks).await
+}
+
+/// The same for a command that uploads, which upgrades no database.
+pub(crate) async fn open_for_uploading(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
+    open_for_uploads(config, Migrations::OnlyIfNew, tasks).await
+}
+
+async fn open_for_uploads(
+    config: &Config,
+    migrations: Migrations,
+    tasks: TaskTracker,
+) -> Result<App, WiringError> {
+    let client = client(&config.vimeo, tasks.clone())?;
+    let uploads = Some(uploads(config, client.clone())?);
+    let keyring = read_keyring(config).await?;
+    let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
+    Ok(App::open(Setup { migrations, uploads, ..setup }).await?)
 }
 
 /// Opens the service for an administrator's command, which checks no credentials and upgrades no database.
@@ -67,7 +89,7 @@ pub(crate) async fn open_for_administration(config: &Config) -> Result<App, Wiri
 /// The same for a command that takes credentials in, which are checked as configured. What that leaves to do (a stray
 /// token at Vimeo to be revoked) goes on in `tasks`.
 pub(crate) async fn open_for_credentials(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
-    let verification = verification(&config.vimeo, tasks.clone())?;
+    let verification = verification(&config.vimeo, client(&config.vimeo, tasks.clone())?);
     open(config, Migrations::OnlyIfNew, verification, tasks).await
 }
 
@@ -114,6 +136,7 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
         clock: Clock::system(),
         randomness: Randomness::system(),
         tasks,
+        uploads: None,
     }
 }
 
@@ -144,21 +167,56 @@ pub(crate) async fn sealed_with(database_url: &DatabaseUrl) -> Result<Option<Str
     Ok((!checks.is_empty()).then(|| app::keys_in_words(checks.iter().map(|check| &check.keyring_key))))
 }
 
-fn verification(config: &VimeoConfig, tasks: TaskTracker) -> Result<Verification, WiringError> {
-    if !config.verify {
-        return Ok(Verification::Off);
-    }
+/// The way to Vimeo, for a command that sends bytes itself.
+pub(crate) fn client(config: &VimeoConfig, tasks: TaskTracker) -> Result<vimeo::Client, ClientError> {
     let clock = Clock::system();
-    let client = vimeo::Client::new(ClientOptions {
+    vimeo::Client::new(ClientOptions {
         base_url: config.base_url.clone(),
         user_agent: USER_AGENT,
         proxy: config.proxy.as_ref(),
-        upload_hosts: vec![UploadHost::vimeo()],
+        upload_hosts: config.upload_hosts.clone(),
         clock: vimeo::Clock::new(move || clock.now()),
         tasks,
-    })?;
-    Ok(Verification::Required {
-        client,
-        requirements: Requirements { scopes: config.required_scopes.clone(), budget: config.budget },
     })
+}
+
+fn verification(config: &VimeoConfig, client: vimeo::Client) -> Verification {
+    if !config.verify {
+        return Verification::Off;
+    }
+    let requirements = Requirements { scopes: config.required_scopes.clone(), budget: config.budget };
+    Verification::Required { client, requirements }
+}
+
+fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, OutboundSetupError> {
+    let uploads = &config.uploads;
+    let listen = config.listen.ip();
+    let own = if listen.is_unspecified() { Vec::new() } else { vec![listen] };
+    let outbound = Outbound::new(OutboundOptions {
+        policy: OutboundPolicy {
+            allow: uploads.allow.clone(),
+            insecure: uploads.insecure,
+            ports: uploads.ports.clone(),
+            own: OwnAddresses::of_this_machine(own),
+        },
+        dns_servers: uploads.dns_servers.clone(),
+        user_agent: USER_AGENT.to_owned(),
+        timeouts: OutboundTimeouts::default(),
+    })?;
+    let options = UploadOptions {
+        concurrency: uploads.concurrency,
+        per_account: uploads.per_account,
+        per_connection: uploads.per_connection,
+        chunk_bytes: uploads.chunk_bytes,
+        source_max_bytes: uploads.source_max_bytes,
+        spool_max_bytes: uploads.spool_max_bytes,
+        spool_directory: uploads.spool_directory.clone(),
+        create_timeout: uploads.create_timeout,
+        look_grace: uploads.look_grace,
+        look_span: uploads.look_span,
+        patience: uploads.patience,
+        link_patience: uploads.link_patience,
+        present: Arc::new(web::job_object),
+    };
+    Ok(UploadSetup { client, outbound, options })
 }

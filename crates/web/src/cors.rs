@@ -13,8 +13,8 @@ use axum::response::Response;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::body::IGNORED_FIELDS;
-use crate::headers::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED};
+use crate::fields::IGNORED_FIELDS;
+use crate::headers::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, LAST_EVENT_ID};
 use crate::layers::REQUEST_ID;
 
 /// How long a browser may remember what it was allowed.
@@ -69,6 +69,7 @@ impl Cors {
                     IF_MATCH,
                     IF_NONE_MATCH,
                     IDEMPOTENCY_KEY,
+                    LAST_EVENT_ID,
                     REQUEST_ID,
                     user_id,
                 ])

@@ -249,7 +249,10 @@ fn curl(method: &str, path: &str, is_open: bool, body: Option<Value>) -> String 
     if method != "GET" {
         words.push(format!("-X {method}"));
     }
-    words.push(format!("\"$SERVICE{}\"", path.replace("{connectionId}", "$CONNECTION_ID")));
+    words.push(format!(
+        "\"$SERVICE{}\"",
+        path.replace("{connectionId}", "$CONNECTION_ID").replace("{jobId}", "$JOB_ID")
+    ));
     if !is_open {
         words.push("\\\n  -H \"Authorization: $API_KEY\"".to_owned());
     }

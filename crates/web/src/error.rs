@@ -1,4 +1,6 @@
-//! The table that gives every error its face: status, code, sentence. `docs/errors.md` is made from it.
+//! From an error to its answer, by the table that gives every error its face. `docs/errors.md` is made from it.
+
+mod faces;
 
 use std::fmt::Write as _;
 
@@ -6,12 +8,14 @@ use app::Error;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::Shared;
+use faces::Face;
+
+pub(crate) use faces::Code;
 
 /// When to come back after the queue was full.
 const OVERLOADED_RETRY_SECONDS: u64 = 1;
@@ -19,259 +23,6 @@ const OVERLOADED_RETRY_SECONDS: u64 = 1;
 const IDEMPOTENCY_KEY_RETRY_SECONDS: u64 = 1;
 /// When to come back after the database could not be used.
 const STORE_RETRY_SECONDS: u64 = 5;
-
-/// Every error code that a client can see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
-    InvalidRequestBody,
-    InvalidQuery,
-    InvalidPageKey,
-    InvalidRequestHeader,
-    Unauthorized,
-    ConnectionNotFound,
-    NotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    ConnectionNameExists,
-    VersionConflict,
-    IdempotencyKeyInUse,
-    BodyTooLarge,
-    UnsupportedMediaType,
-    InvalidVimeoCredentials,
-    IdempotencyKeyReused,
-    InternalError,
-    VimeoUnavailable,
-    StoreUnavailable,
-    Overloaded,
-    OutcomeUnknown,
-}
-
-/// What a code looks like, and what a client should know about it.
-struct Face {
-    status: StatusCode,
-    code: &'static str,
-    message: &'static str,
-    /// For the documentation: when it happens, and what to do.
-    when: &'static str,
-}
-
-impl Code {
-    pub(crate) const ALL: [Self; 21] = [
-        Self::InvalidRequestBody,
-        Self::InvalidQuery,
-        Self::InvalidPageKey,
-        Self::InvalidRequestHeader,
-        Self::Unauthorized,
-        Self::ConnectionNotFound,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::RequestTimeout,
-        Self::ConnectionNameExists,
-        Self::VersionConflict,
-        Self::IdempotencyKeyInUse,
-        Self::BodyTooLarge,
-        Self::UnsupportedMediaType,
-        Self::InvalidVimeoCredentials,
-        Self::IdempotencyKeyReused,
-        Self::InternalError,
-        Self::VimeoUnavailable,
-        Self::StoreUnavailable,
-        Self::Overloaded,
-        Self::OutcomeUnknown,
-    ];
-
-    #[expect(clippy::too_many_lines, reason = "one table, a row a code")]
-    fn face(self) -> Face {
-        let face = |status, code, message, when| Face { status, code, message, when };
-        match self {
-            Self::InvalidRequestBody => face(
-                StatusCode::BAD_REQUEST,
-                "INVALID_REQUEST_BODY",
-                "The request body is not valid.",
-                "The body is not JSON, not an object, or has faulty fields; `fields` names every faulty field at once. Mend the body.",
-            ),
-            Self::InvalidQuery => face(
-                StatusCode::BAD_REQUEST,
-                "INVALID_QUERY",
-                "The query of the URL is not valid.",
-                "`fields` names each faulty parameter. Parameters that are not known are ignored.",
-            ),
-            Self::InvalidPageKey => face(
-                StatusCode::BAD_REQUEST,
-                "INVALID_PAGE_KEY",
-                "The page key is none that this service gave to this account.",
-                "Send `nextPageKey` as the page before gave it, with a key of the same account; or begin again without one.",
-            ),
-            Self::InvalidRequestHeader => face(
-                StatusCode::BAD_REQUEST,
-                "INVALID_REQUEST_HEADER",
-                "A header of the request is not valid.",
-                "`fields` names the header.",
-            ),
-            Self::Unauthorized => face(
-                StatusCode::UNAUTHORIZED,
-                "UNAUTHORIZED",
-                "Unauthorized",
-                "The API key is missing, malformed, unknown, expired or revoked. Send `Authorization: pictai_…`.",
-            ),
-            Self::ConnectionNotFound => face(
-                StatusCode::NOT_FOUND,
-                "CONNECTION_NOT_FOUND",
-                "There is no such connection in this account.",
-                "The connection never existed, was deleted, or belongs to another account.",
-            ),
-            Self::NotFound => face(
-                StatusCode::NOT_FOUND,
-                "NOT_FOUND",
-                "There is nothing at this path.",
-                "The path is none of the service's. Check the base URL.",
-            ),
-            Self::MethodNotAllowed => face(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "METHOD_NOT_ALLOWED",
-                "This path does not take this method.",
-                "`Allow` lists the methods that the path takes.",
-            ),
-            Self::RequestTimeout => face(
-                StatusCode::REQUEST_TIMEOUT,
-                "REQUEST_TIMEOUT",
-                "The request body did not arrive in time.",
-                "The body came too slowly, or never ended. Nothing was stored; send it again.",
-            ),
-            Self::ConnectionNameExists => face(
-                StatusCode::CONFLICT,
-                "CONNECTION_NAME_EXISTS",
-                "This account already has a connection of this name.",
-                "Names are unique in an account, but for spaces at their ends. Choose another.",
-            ),
-            Self::VersionConflict => face(
-                StatusCode::CONFLICT,
-                "VERSION_CONFLICT",
-                "The connection was changed since you read it. Nothing was changed now.",
-                "`currentVersion` is the version that it has now. Read the connection again, and decide again.",
-            ),
-            Self::IdempotencyKeyInUse => face(
-                StatusCode::CONFLICT,
-                "IDEMPOTENCY_KEY_IN_USE",
-                "A request with this idempotency key is still being done.",
-                "Send it again after `Retry-After` seconds: the answer will be that of the first request.",
-            ),
-            Self::BodyTooLarge => face(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "BODY_TOO_LARGE",
-                "The request body is larger than 64 KiB.",
-                "Send at most 65,536 bytes.",
-            ),
-            Self::UnsupportedMediaType => face(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UNSUPPORTED_MEDIA_TYPE",
-                "The request body must be application/json, and not compressed.",
-                "The `Content-Type` is something else than `application/json` or `…+json`, or there is a `Content-Encoding`.",
-            ),
-            Self::InvalidVimeoCredentials => face(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "INVALID_VIMEO_CREDENTIALS",
-                "Vimeo refused the credentials.",
-                "`fields` names each credential at fault and how to mend it. Nothing was stored.",
-            ),
-            Self::IdempotencyKeyReused => face(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "IDEMPOTENCY_KEY_REUSED",
-                "This idempotency key was used for a request with another body.",
-                "A key belongs to one request for 24 hours. Take a new key for a new request.",
-            ),
-            Self::InternalError => face(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "INTERNAL_ERROR",
-                "The service has a fault. Tell its operator the request id.",
-                "A fault of the service; the cause is in its log, on the lines with this request id.",
-            ),
-            Self::VimeoUnavailable => face(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "VIMEO_UNAVAILABLE",
-                "Vimeo could not be asked whether the credentials are good. Nothing was stored.",
-                "Vimeo is down, slow, or limiting requests. Ask again after `Retry-After` seconds.",
-            ),
-            Self::StoreUnavailable => face(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "STORE_UNAVAILABLE",
-                "The database could not be used. Nothing was stored.",
-                "Ask again after `Retry-After` seconds.",
-            ),
-            Self::Overloaded => face(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "OVERLOADED",
-                "Too many requests are waiting. Nothing was stored.",
-                "Ask again after `Retry-After` seconds.",
-            ),
-            Self::OutcomeUnknown => face(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "OUTCOME_UNKNOWN",
-                "The database was lost at the moment of commit: it may have been stored.",
-                "Send the request again with the same `Idempotency-Key`, or look for the connection by its name first.",
-            ),
-        }
-    }
-}
-
-impl Code {
-    pub(crate) fn status(self) -> StatusCode {
-        self.face().status
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        self.face().code
-    }
-
-    pub(crate) fn message(self) -> &'static str {
-        self.face().message
-    }
-
-    pub(crate) fn when(self) -> &'static str {
-        self.face().when
-    }
-
-    /// Whether its answer has `Retry-After`.
-    pub(crate) fn says_when_to_retry(self) -> bool {
-        use Code::{IdempotencyKeyInUse, OutcomeUnknown, Overloaded, StoreUnavailable, VimeoUnavailable};
-        matches!(
-            self,
-            IdempotencyKeyInUse | VimeoUnavailable | StoreUnavailable | Overloaded | OutcomeUnknown
-        )
-    }
-
-    /// A body as the client may see it.
-    pub(crate) fn example(self) -> serde_json::Value {
-        let fields = |name: &str, errors: &str| Some(json!([{ "name": name, "errors": errors }]));
-        let fields = match self {
-            Self::InvalidRequestBody => fields("clientSecret", "is required"),
-            Self::InvalidQuery => fields("limit", "must be a whole number from 1 to 1000"),
-            Self::InvalidPageKey => {
-                fields("nextPageKey", "must be one that this service gave to this account, unaltered")
-            }
-            Self::InvalidRequestHeader => {
-                fields("Idempotency-Key", "must be 1 to 255 visible ASCII characters, without spaces")
-            }
-            Self::InvalidVimeoCredentials => {
-                fields("accessToken", "is unknown to Vimeo, was revoked, or expired")
-            }
-            _ => None,
-        };
-        let mut example = json!({ "code": self.name(), "message": self.message() });
-        if let Some(object) = example.as_object_mut() {
-            if let Some(fields) = fields {
-                object.insert("fields".to_owned(), fields);
-            }
-            if self == Self::VersionConflict {
-                object.insert("currentVersion".to_owned(), json!(2));
-            }
-            if self == Self::InternalError {
-                object.insert("requestId".to_owned(), json!("req_00000000000000000000000000000000"));
-            }
-        }
-        example
-    }
-}
 
 /// One faulty field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -345,6 +96,12 @@ impl From<Error> for Problem {
             }
             Error::IdempotencyKeyReused => Code::IdempotencyKeyReused.into(),
             Error::ConnectionNotFound => Code::ConnectionNotFound.into(),
+            Error::ConnectionDisabled => Code::ConnectionDisabled.into(),
+            Error::JobNotFound => Code::JobNotFound.into(),
+            Error::UploadRefused(failure) => {
+                Self { message: Some(failure.message), ..Code::UploadRefused.into() }
+            }
+            Error::UploadOver { .. } => Code::UploadOver.into(),
             Error::CredentialsRejected(findings) => {
                 Self { fields: credential_faults(&findings), ..Code::InvalidVimeoCredentials.into() }
             }
@@ -432,7 +189,7 @@ pub(crate) async fn not_found(State(shared): State<Shared>, uri: Uri) -> Problem
 pub fn errors_markdown() -> String {
     let mut page = String::from(
         "# Errors\n\n\
-         Made from the table in `crates/web/src/error.rs`; a test fails when this page is stale.\n\n\
+         Made from the table in `crates/web/src/error/faces.rs`; a test fails when this page is stale.\n\n\
          Every error is `{\"code\":\"…\",\"message\":\"…\"}`, plus what its row says. Branch on `code`; show `message`\n\
          to a person. Every response has `X-Request-Id`: quote it to the operator, whose log has it too. The one exception\n\
          is what is no HTTP at all (a broken request line, a header that is too long): it is answered 400, 414 or 431 with\n\
@@ -449,6 +206,8 @@ pub fn errors_markdown() -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::job::{Failure, FailureCode, JobId};
+
     use super::*;
 
     #[test]
@@ -467,6 +226,10 @@ mod tests {
             Error::VersionConflict { current: 2 },
             Error::IdempotencyKeyInUse,
             Error::IdempotencyKeyReused,
+            Error::ConnectionDisabled,
+            Error::JobNotFound,
+            Error::UploadRefused(Failure { code: FailureCode::VimeoRefused, message: String::new() }),
+            Error::UploadOver { job_id: JobId::from_stored(String::new()) },
             Error::CredentialsRejected(vec![]),
         ];
         for error in refusals {

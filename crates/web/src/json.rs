@@ -11,13 +11,36 @@ use zeroize::Zeroizing;
 pub(crate) enum Json {
     Null,
     Bool(bool),
-    /// With its value if that is a whole number from 0 to 2^53 - 1, however it is written: `5.0` is 5. Known of the
-    /// numbers in an object alone; what is nested deeper is never looked at.
-    Number(Option<u64>),
+    Number(Number),
     /// Wiped when dropped: it may be a secret.
     Text(Zeroizing<String>),
-    Array,
+    Array(Vec<Json>),
     Object(Vec<(String, Json)>),
+    /// The text of a field that is kept as it came; it is JSON, and not `null`. Wiped when dropped.
+    Raw(Zeroizing<String>),
+}
+
+/// A number as it was written, where that is known: exactly in the body's own object; in what is nested deeper, where
+/// no field needs more, to the digits of a double.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Number(String);
+
+impl Number {
+    /// A whole number.
+    pub(crate) fn from_whole(whole: u64) -> Self {
+        Self(whole.to_string())
+    }
+
+    /// Its value if that is a whole number from 0 to 2^53 - 1, however it is written: `5.0` is 5.
+    pub(crate) fn whole(&self) -> Option<u64> {
+        whole_number(&self.0)
+    }
+
+    /// How many thousandths it has, rounded; `None` if it is negative or far too large.
+    pub(crate) fn thousandths(&self) -> Option<u64> {
+        let number: f64 = self.0.parse().ok()?;
+        format!("{:.0}", number * 1_000.0).parse().ok()
+    }
 }
 
 /// The highest whole number that is read: 2^53 - 1, which every JSON reader keeps exactly.
@@ -33,6 +56,11 @@ const NUMBER_TOO_LARGE: &str = "number out of range";
 
 /// Reads a body. The error is a sentence that says where, and nothing of what stood there.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
+    parse_keeping(bytes, &[])
+}
+
+/// Reads a body, and keeps the fields of its object that have these names as they came. They are read as strictly.
+pub(crate) fn parse_keeping(bytes: &[u8], raw_fields: &[&str]) -> Result<Json, String> {
     if bytes.is_empty() {
         return Err("The request body is empty; it must be a JSON object.".to_owned());
     }
@@ -46,13 +74,17 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
     let Parts(parts) = serde_json::from_slice(bytes).map_err(|error| in_words(&error, bytes, 0))?;
     let read = |(name, raw): (String, &RawValue)| {
         let text = raw.get();
-        if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-            return Ok((name, Json::Number(whole_number(text))));
+        let value = if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+            Json::Number(Number(text.to_owned()))
+        } else {
+            // A part of the body: its distance from the beginning tells where it is.
+            let offset = text.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
+            serde_json::from_str(text).map_err(|error| in_words(&error, bytes, offset))?
+        };
+        if value != Json::Null && raw_fields.contains(&name.as_str()) {
+            return Ok((name, Json::Raw(text.to_owned().into())));
         }
-        let value = serde_json::from_str(text);
-        // A part of the body: its distance from the beginning tells where it is.
-        let offset = text.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
-        value.map(|value| (name, value)).map_err(|error| in_words(&error, bytes, offset))
+        Ok((name, value))
     };
     parts.into_iter().map(read).collect::<Result<_, _>>().map(Json::Object)
 }
@@ -153,16 +185,16 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Json::Bool(value))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-        Ok(Json::Number(None))
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(Number(value.to_string())))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
-        Ok(Json::Number(None))
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(Number(value.to_string())))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-        Ok(Json::Number(None))
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::Number(Number(value.to_string())))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {
@@ -174,8 +206,11 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-        while items.next_element::<Json>()?.is_some() {}
-        Ok(Json::Array)
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(Json::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Json, A::Error> {
@@ -192,7 +227,10 @@ mod tests {
         let body = br#" {"a":"x\ud83d\ude00","b":[1,-2,3.5e7,{"c":null}],"d":true} "#;
         let Json::Object(object) = parse(body).unwrap() else { panic!("an object") };
         assert_eq!(object[0], ("a".to_owned(), Json::Text("x\u{1f600}".to_owned().into())));
-        assert_eq!(object[1].1, Json::Array);
+        let number = |text: &str| Json::Number(Number(text.to_owned()));
+        let nested = Json::Object(vec![("c".to_owned(), Json::Null)]);
+        let array = vec![number("1"), number("-2"), number("35000000"), nested];
+        assert_eq!(object[1].1, Json::Array(array));
         assert_eq!(object[2].1, Json::Bool(true));
     }
 
@@ -226,9 +264,44 @@ mod tests {
             ("-5", None),
         ] {
             let body = format!("{{\"version\": {text} }}");
-            let version = ("version".to_owned(), Json::Number(whole));
-            assert_eq!(parse(body.as_bytes()), Ok(Json::Object(vec![version])), "{text}");
+            let Ok(Json::Object(object)) = parse(body.as_bytes()) else { panic!("{text}") };
+            let Json::Number(number) = &object[0].1 else { panic!("{text}") };
+            assert_eq!(number.whole(), whole, "{text}");
         }
+    }
+
+    #[test]
+    fn a_nested_number_is_read_too() {
+        for (text, whole, thousandths) in [
+            ("5", Some(5), Some(5_000)),
+            ("5.0", Some(5), Some(5_000)),
+            ("3e11", Some(300_000_000_000), Some(300_000_000_000_000)),
+            ("1.2345", None, Some(1_234)),
+            ("0.0005001", None, Some(1)),
+            ("18446744073709551615", None, None),
+            ("-1", None, None),
+            ("1e300", None, None),
+        ] {
+            let body = format!("{{\"a\": [{text}] }}");
+            let Ok(Json::Object(object)) = parse(body.as_bytes()) else { panic!("{text}") };
+            let Json::Array(array) = &object[0].1 else { panic!("{text}") };
+            let Json::Number(number) = &array[0] else { panic!("{text}") };
+            assert_eq!((number.whole(), number.thousandths()), (whole, thousandths), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_is_kept_as_it_came_and_read_as_strictly() {
+        let keep = |body: &str| parse_keeping(body.as_bytes(), &["raw"]);
+        for text in ["{ \"b\" : [1.50, \"\\u00e9\"] }", "1e400", "\"x\"", "true", "[]"] {
+            let Ok(Json::Object(object)) = keep(&format!("{{\"raw\": {text} }}")) else { panic!("{text}") };
+            assert_eq!(object[0].1, Json::Raw(text.to_owned().into()));
+        }
+        assert_eq!(keep("{\"raw\":null}"), Ok(Json::Object(vec![("raw".to_owned(), Json::Null)])));
+        for bad in ["{\"a\":1,\"a\":2}", "[{\"a\":{\"b\":1,\"b\":1}}]", "\"\\ud800\"", "[1e999]"] {
+            assert!(keep(&format!("{{\"raw\":{bad}}}")).is_err(), "{bad}");
+        }
+        assert!(keep("{\"raw\":1,\"raw\":2}").is_err());
     }
 
     #[test]

@@ -8,12 +8,14 @@ mod body;
 mod cors;
 mod docs;
 mod error;
+mod fields;
 mod headers;
 mod health;
 mod json;
 mod layers;
 mod leftover;
 mod openapi;
+mod page_key;
 mod query;
 pub mod records;
 mod v1;
@@ -25,11 +27,13 @@ use app::{App, Clock};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
+use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use cors::Cors;
 pub use error::errors_markdown;
+pub use v1::job::job_object;
 
 /// How the service presents itself over HTTP.
 #[derive(Debug, Clone)]
@@ -44,6 +48,8 @@ pub struct Settings {
     pub cors: Cors,
     /// Where request identifiers come from.
     pub request_ids: RequestIds,
+    /// Ends what would go on for long, such as streams of events, when the service is about to stop.
+    pub stopping: CancellationToken,
 }
 
 /// What to do about unknown fields of a body.
@@ -118,6 +124,11 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
             v1::connections::update_connection,
             v1::connections::delete_connection
         ))
+        .routes(routes!(v1::uploads::create_upload))
+        .routes(routes!(v1::jobs::list_jobs))
+        .routes(routes!(v1::jobs::get_job, v1::jobs::cancel_job))
+        .routes(routes!(v1::events::watch_job))
+        .routes(routes!(v1::webhook_secrets::create_webhook_secret))
         .routes(routes!(v1::whoami::whoami));
     let service = OpenApiRouter::with_openapi(openapi::beginning())
         .routes(routes!(health::live))

@@ -23,7 +23,7 @@ const API_KEY: &str = "apiKey";
 
 /// What everyone reads first.
 const INTRODUCTION: &str = "\
-Keeps customers' Vimeo app credentials, checked and sealed, under a name. Send the API key as it is: \
+Keeps customers' Vimeo app credentials, checked and sealed, under a name, and uploads videos with them. Send the API key as it is: \
 `Authorization: pictai_\u{2026}` (`Bearer` before it is fine too). Bodies are JSON in UTF-8. \
 Every error is `{\"code\", \"message\"}` and what its code says more: branch on `code`, show `message` to a person. \
 Every response has `X-Request-Id`: quote it to the operator. HEAD works where GET does.";
@@ -60,6 +60,16 @@ refusals! {
     GetRefusals: Unauthorized, ConnectionNotFound, InternalError, StoreUnavailable;
     /// How a look at what is always there is refused.
     ReadRefusals: Unauthorized, InternalError, StoreUnavailable;
+    /// How the wish for an upload is refused.
+    UploadRefusals: InvalidRequestBody, InvalidRequestHeader, Unauthorized, ConnectionNotFound, RequestTimeout,
+        ConnectionDisabled, IdempotencyKeyInUse, UploadOver, BodyTooLarge, UnsupportedMediaType, UploadRefused,
+        IdempotencyKeyReused, InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// How a look at a job is refused.
+    GetJobRefusals: Unauthorized, JobNotFound, InternalError, StoreUnavailable;
+    /// How a cancellation is refused.
+    CancelRefusals: Unauthorized, JobNotFound, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// How a new secret is refused.
+    SecretRefusals: Unauthorized, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// How the service says that it is not ready.
     ReadyRefusals: InternalError, StoreUnavailable;
 }
@@ -108,6 +118,26 @@ pub(crate) struct ConnectionIdPath {
     /// As the creation gave it. What the service cannot have made is treated as what is not there.
     #[param(rename = "connectionId", example = "20260131090500042k3v9x0q2m7t1b8z")]
     connection_id: String,
+}
+
+/// The job that is meant.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "for its description")]
+pub(crate) struct JobIdPath {
+    /// As the answer to the upload gave it. What the service cannot have made is treated as what is not there.
+    #[param(rename = "jobId", example = "019c1234-5678-7abc-8def-0123456789ab")]
+    job_id: String,
+}
+
+/// The event that the client saw last.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "for its description")]
+pub(crate) struct LastEventIdHeader {
+    /// The `id` of the last event that was seen: it is not told again.
+    #[param(rename = "Last-Event-ID", pattern = "^[!-~]*$", nullable = false)]
+    last_event_id: Option<String>,
 }
 
 /// Makes a creation safe to repeat.
@@ -163,6 +193,22 @@ pub(crate) struct ListQuery {
     name: Option<String>,
 }
 
+/// Which jobs.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for its description")]
+pub(crate) struct JobsQuery {
+    /// How many there are on a page at most.
+    #[param(minimum = 1, maximum = 1000, default = 1000, example = 50, nullable = false)]
+    limit: Option<i32>,
+    /// The `nextPageKey` of the page before. An empty one means the first page.
+    #[param(rename = "nextPageKey", format = "page-key", example = "", nullable = false)]
+    next_page_key: Option<String>,
+    /// Those of this connection alone.
+    #[param(rename = "connectionId", example = "20260131090500042k3v9x0q2m7t1b8z", nullable = false)]
+    connection_id: Option<String>,
+}
+
 /// What the description begins with, before routes are added.
 pub(crate) fn beginning() -> OpenApi {
     let info = InfoBuilder::new()
@@ -212,7 +258,21 @@ pub(crate) fn finish(openapi: &OpenApi) -> Value {
 /// What the service answers has no other fields than are described; what it is sent may have.
 fn close_answers(document: &mut Value) {
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
-    let answers = ["Connection", "CreatedConnection", "ConnectionPage", "Identity", "Health"];
+    let answers = [
+        "AcceptedJob",
+        "AcceptedUpload",
+        "Connection",
+        "ConnectionPage",
+        "CreatedConnection",
+        "Health",
+        "Identity",
+        "Job",
+        "JobData",
+        "JobPage",
+        "LinkedJob",
+        "UploadLink",
+        "WebhookSecret",
+    ];
     for (name, schema) in schemas.into_iter().flatten() {
         if let Some(schema) = schema.as_object_mut().filter(|_| answers.contains(&name.as_str())) {
             schema.insert("additionalProperties".to_owned(), json!(false));
@@ -227,7 +287,7 @@ fn complete_headers(status: &str, response: &mut Value) {
     let Some(headers) = headers.as_object_mut() else { return };
     for (name, header) in headers.iter_mut() {
         let is_always_there = match name.as_str() {
-            "Location" | "ETag" | "WWW-Authenticate" => true,
+            "Location" | "ETag" | "WWW-Authenticate" | "X-Accel-Buffering" => true,
             "Retry-After" => status == "503",
             _ => false,
         };
@@ -248,6 +308,7 @@ fn every_operation(document: &mut Value) -> impl Iterator<Item = &mut Map<String
 fn tags() -> Value {
     json!([
         { "name": "Connections", "description": "Customers' Vimeo app credentials, under a name." },
+        { "name": "Uploads", "description": "Videos on their way to the Vimeo of a connection." },
         { "name": "Keys", "description": "API keys." },
         { "name": "Service", "description": "About the service itself; no key is needed." },
     ])

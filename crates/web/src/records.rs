@@ -7,9 +7,9 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::UnknownFields;
-use crate::body::Fields;
 use crate::error::{FieldFault, Problem, credential_faults};
-use crate::json::{self, Json};
+use crate::fields::Fields;
+use crate::json::{self, Json, Number};
 use crate::v1::connection::{ConnectionOut, KNOWN_FIELDS, read_change, read_draft};
 
 /// What a file of credentials may say.
@@ -130,7 +130,7 @@ impl Record {
 
     /// The change of a connection that has this version, or everything that is wrong.
     pub fn into_change(mut self, version: u64) -> Result<ConnectionChange, Faults> {
-        self.add("version", Json::Number(Some(version)));
+        self.add("version", Json::Number(Number::from_whole(version)));
         let (change, _) = read_change(self.0, UnknownFields::Refuse);
         Ok(change?)
     }

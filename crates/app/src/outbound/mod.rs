@@ -26,12 +26,12 @@ use thiserror::Error;
 use names::Names;
 
 pub use policy::{AllowHttp, AllowedPlace, AllowedPlaceError, OutboundPolicy, OwnAddresses, PortPolicy};
-pub use posts::PostError;
-pub use sources::{Ranges, SourceError, SourceFacts};
-pub use spool::Spooled;
-pub use stream::SourceStream;
+pub(crate) use posts::PostError;
+pub(crate) use sources::{Ranges, SourceError, SourceFacts};
+pub(crate) use spool::Spooled;
+pub(crate) use stream::SourceStream;
 pub use url::{FormFault, OutboundUrl};
-pub use validator::Validator;
+pub(crate) use validator::Validator;
 
 /// A client for addresses that users give. Cheap to clone. It keeps no connection, so that none is shared.
 #[derive(Clone)]

@@ -72,8 +72,8 @@ pub enum SourceError {
 impl From<NoAnswer> for SourceError {
     fn from(no_answer: NoAnswer) -> Self {
         match no_answer {
-            NoAnswer::Unreachable => Self::Unreachable,
-            NoAnswer::Cut => Self::Later { after_seconds: None },
+            // Nobody finds out through us whether something opens that does not speak HTTP.
+            NoAnswer::Unreachable | NoAnswer::Cut => Self::Unreachable,
         }
     }
 }

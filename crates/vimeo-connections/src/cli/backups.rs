@@ -68,7 +68,7 @@ pub(super) async fn restore(config: &Config, command: Restore) -> Result<ExitCod
     let Restore { file, revoke_keys, format, .. } = command;
     let keys = if revoke_keys { RestoredKeys::Revoke } else { RestoredKeys::Keep };
     let setup = wiring::setup_for_restoring(config).await?;
-    let restored = app::restore_backup(setup, &file, keys).await?;
+    let restored = Box::pin(app::restore_backup(setup, &file, keys)).await?;
     if format.json {
         let mut shown = shown(&restored.header);
         if let Some(object) = shown.as_object_mut() {

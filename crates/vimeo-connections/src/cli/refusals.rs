@@ -15,6 +15,10 @@ pub(super) fn in_words(error: Error) -> BoxError {
             "the connection was changed meanwhile, and nothing was changed now; run it again".into()
         }
         Error::ConnectionNotFound => "the connection is not there any more".into(),
+        Error::ConnectionDisabled => "the connection is disabled; `connections enable` lets it be used".into(),
+        Error::JobNotFound => "the upload is not known any more".into(),
+        Error::UploadRefused(failure) => failure.message.into(),
+        Error::UploadOver { .. } => "the upload is over, and its link with it; run it again".into(),
         Error::Unauthorized => "the account is not there any more".into(),
         Error::CredentialsRejected(findings) => {
             format!("Vimeo refused the credentials, and nothing was stored: {}", refused_credentials(&findings)).into()

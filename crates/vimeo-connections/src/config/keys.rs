@@ -38,7 +38,7 @@ const fn secret(name: &'static str, meaning: &'static str) -> Key {
 /// In front of every documented path, if nothing else is said.
 pub(crate) const DEFAULT_BASE_PATH: &str = "/pictoryapis";
 
-pub(crate) const KEYS: [Key; 26] = [
+pub(crate) const KEYS: [Key; 44] = [
     key(
         "listen",
         Kind::Text,
@@ -113,6 +113,109 @@ pub(crate) const KEYS: [Key; 26] = [
         "How long checking credentials may take in all. From 30 on, a repetition with the same `Idempotency-Key` may overtake a creation that takes so long, which then is refused.",
     ),
     secret("vimeo.proxy", "URL of a proxy to reach Vimeo through. The environment's proxies are never used."),
+    key(
+        "vimeo.upload_hosts",
+        Kind::List,
+        ".tus.vimeo.com",
+        "Where upload links of Vimeo's may lead, by https: names, and with a dot in front every name under them. A sandbox on loopback may give links on loopback.",
+    ),
+    key(
+        "sources.allow",
+        Kind::List,
+        "",
+        "Hosts (exact names), addresses and networks (`10.1.0.0/16`) that sources and webhooks may be at although they are not public. Everything that is not globally reachable, and this machine itself, is refused otherwise.",
+    ),
+    key("sources.allow_http", Kind::Flag, "false", "Let sources and webhooks be plain `http://` as well."),
+    key(
+        "sources.ports",
+        Kind::Text,
+        "standard",
+        "Ports that sources and webhooks may be at: `standard` (443 and 80), `any`, or numbers with commas between.",
+    ),
+    key(
+        "sources.dns_servers",
+        Kind::List,
+        "",
+        "Name servers (address and port) for the hosts of sources and webhooks, instead of this machine's.",
+    ),
+    key(
+        "sources.max_bytes",
+        Kind::Number { least: 1, most: 300_000_000_000 },
+        "300000000000",
+        "The largest file that is fetched from a source. Vimeo takes 300 GB at most.",
+    ),
+    key(
+        "sources.spool_max_bytes",
+        Kind::Number { least: 0, most: 300_000_000_000 },
+        "536870912",
+        "The largest file that is kept on the disk for the time of its upload because its source does not say how long it is; 0: such sources are refused. Other sources never touch the disk.",
+    ),
+    key(
+        "sources.spool_directory",
+        Kind::Text,
+        "",
+        "Where those are kept, without a name; not set: the system's directory for temporary files.",
+    ),
+    key(
+        "uploads.concurrency",
+        Kind::Number { least: 1, most: 10_000 },
+        "16",
+        "How many uploads this node works on at once.",
+    ),
+    key(
+        "uploads.per_account",
+        Kind::Number { least: 1, most: 10_000 },
+        "8",
+        "How many uploads of one account are worked on at once, on all nodes together.",
+    ),
+    key(
+        "uploads.per_connection",
+        Kind::Number { least: 1, most: 10_000 },
+        "4",
+        "How many uploads through one connection are worked on at once, on all nodes together.",
+    ),
+    key(
+        "uploads.chunk_mebibytes",
+        Kind::Number { least: 1, most: 512 },
+        "512",
+        "The most that is sent to Vimeo in one request.",
+    ),
+    key(
+        "uploads.create_seconds",
+        Kind::Number { least: 1, most: 25 },
+        "20",
+        "How long Vimeo may take to make a placeholder, before it counts as unknown whether it did.",
+    ),
+    key(
+        "uploads.grace_seconds",
+        Kind::Number { least: 0, most: 600 },
+        "15",
+        "How long is waited behind that before the newest videos are looked through for the placeholder.",
+    ),
+    key(
+        "uploads.look_seconds",
+        Kind::Number { least: 1, most: 3_600 },
+        "60",
+        "From the first to the last of three looks, after which another placeholder is made.",
+    ),
+    key(
+        "uploads.patience_hours",
+        Kind::Number { least: 1, most: 720 },
+        "24",
+        "How long an upload may be held up by Vimeo before it fails, since it was begun, went on, or was last taken up after a pause.",
+    ),
+    key(
+        "uploads.link_hours",
+        Kind::Number { least: 1, most: 720 },
+        "24",
+        "How long a client may send nothing to its upload link before the upload fails.",
+    ),
+    key(
+        "uploads.work",
+        Kind::Flag,
+        "true",
+        "Work on uploads. `false`: this node takes them in and leaves the work to others.",
+    ),
     key(
         "store.queue",
         Kind::Number { least: 1, most: 1_000_000 },

@@ -3,6 +3,7 @@
 
 mod keys;
 mod layers;
+mod uploads;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -15,11 +16,12 @@ use seal::keyring::Keyring;
 use seal::keyring_file::GroupAccess;
 use thiserror::Error;
 use tracing_subscriber::filter::LevelFilter;
-use vimeo::{BaseUrl, ProxyUrl};
+use vimeo::{BaseUrl, ProxyUrl, UploadHost};
 use web::{ClientAddress, Cors, UnknownFields};
 
 pub(crate) use keys::{DEFAULT_BASE_PATH, markdown};
 pub(crate) use layers::{Environment, Layers, Source};
+pub(crate) use uploads::UploadsConfig;
 
 /// The configuration, every value by its rules.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) postgres: PostgresOptions,
     pub(crate) keyring: KeyringSource,
     pub(crate) vimeo: VimeoConfig,
+    pub(crate) uploads: UploadsConfig,
     pub(crate) bootstrap: Option<Bootstrap>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: LevelFilter,
@@ -63,6 +66,7 @@ pub(crate) struct VimeoConfig {
     pub(crate) required_scopes: Vec<String>,
     pub(crate) budget: Duration,
     pub(crate) proxy: Option<ProxyUrl>,
+    pub(crate) upload_hosts: Vec<UploadHost>,
 }
 
 /// An account and a key that are made at the start if they are not there.
@@ -126,6 +130,7 @@ impl Reader<'_> {
         let queue = self.number("store.queue").and_then(|queue| usize::try_from(queue).ok());
         let keyring = self.keyring();
         let vimeo = self.vimeo();
+        let uploads = self.uploads();
         let bootstrap = self.bootstrap();
         let log_level = self.parsed("log.level", |text| text.parse().map_err(|_| "is no level".to_owned()));
         Some(Config {
@@ -144,6 +149,7 @@ impl Reader<'_> {
             postgres: postgres?,
             keyring: keyring?,
             vimeo: vimeo?,
+            uploads: uploads?,
             bootstrap,
             log_format: match self.text("log.format")?.as_str() {
                 "json" => LogFormat::Json,
@@ -215,12 +221,17 @@ impl Reader<'_> {
             },
             _ => None,
         };
+        let upload_hosts = self.parsed("vimeo.upload_hosts", |text| {
+            let hosts = keys::split_list(text).into_iter().map(|host| UploadHost::parse(&host));
+            hosts.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())
+        });
         Some(VimeoConfig {
             base_url: base_url?,
             verify: verify?,
             required_scopes: keys::split_list(&required_scopes),
             budget: budget?,
             proxy,
+            upload_hosts: upload_hosts?,
         })
     }
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::UnknownFields;
-use crate::body::{Fields, IgnoredFields};
 use crate::error::Problem;
+use crate::fields::{Fields, IgnoredFields};
 use crate::json::Json;
 
 /// Every field of a connection, those that only the service sets included.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use app::{Once, Outcome};
+use app::Once;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
@@ -10,9 +10,6 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::alphabet::URL_SAFE;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use domain::connection::ConnectionName;
 use domain::id::ConnectionId;
 use domain::page::PageLimit;
@@ -22,24 +19,18 @@ use super::connection::{
     ConnectionChangeIn, ConnectionOut, ConnectionsOut, CreatedOut, NewConnectionIn, read_change, read_draft,
 };
 use crate::Shared;
-use crate::answer::{Answer, long_json};
+use crate::answer::{Answer, first_or_repeated, long_json};
 use crate::auth::Authenticated;
-use crate::body::{IgnoredFields, ObjectBody, read_object};
+use crate::body::{ObjectBody, read_object};
 use crate::error::{Code, Problem};
+use crate::fields::IgnoredFields;
 use crate::headers::{check_if_match, etag, has_version, idempotency_key};
 use crate::openapi;
+use crate::page_key::{PageKey, page_key_text};
 use crate::query::Query;
 
 /// About as long as a connection is in JSON.
 const CONNECTION_BYTES: usize = 512;
-/// How page keys are written: with padding. Read with or without it.
-const PAGE_KEY_TEXT: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-/// The page key of the documentation's sample, in which the key is empty: clients that were written after it may send
-/// it to begin with.
-const EMPTY_PAGE_KEY: &[u8] = br#"{"lastEvaluatedKey":{}}"#;
 
 /// Create a connection
 ///
@@ -80,12 +71,8 @@ pub(crate) async fn create_connection(
         let key = idempotency_key(&headers)?;
         let present = |connection: &_| Answer::created(base_path, connection, &ignored).to_kept();
         let once = key.map(|key| Once { key, body: &bytes, present: &present });
-        match shared.app.create_connection(&caller, draft, once).await? {
-            Outcome::Done(connection) => {
-                Ok(Answer::created(base_path, &connection, &ignored).into_response())
-            }
-            Outcome::Repeated(answer) => Ok(Answer::from_kept(&answer)?.into_repeated_response()),
-        }
+        let outcome = shared.app.create_connection(&caller, draft, once).await?;
+        first_or_repeated(outcome, |connection| Answer::created(base_path, connection, &ignored))
     };
     // A good answer names the ignored fields itself: one that is repeated, those that were ignored at first.
     create().await.or_else(|problem| Ok(reported(Err(problem), &ignored)))
@@ -114,19 +101,10 @@ pub(crate) async fn list_connections(
 ) -> Result<Response, Problem> {
     let mut query = Query::new(query.as_deref());
     let limit = query.parsed("limit", PageLimit::parse).unwrap_or(PageLimit::MAX);
-    let page_key = query.optional("nextPageKey");
+    let page_key = PageKey::of(&mut query);
     let name = query.optional("name");
     query.finish()?;
-    let invalid = || {
-        let errors = "must be one that this service gave to this account, unaltered";
-        Problem::faulty(Code::InvalidPageKey, "nextPageKey", errors)
-    };
-    let after = match page_key.as_deref().map(|text| PAGE_KEY_TEXT.decode(text)) {
-        None => None,
-        Some(Ok(bytes)) if bytes.is_empty() || bytes == EMPTY_PAGE_KEY => None,
-        Some(Ok(bytes)) => Some(shared.app.read_page_key(&caller, &bytes).ok_or_else(invalid)?),
-        Some(Err(_)) => return Err(invalid()),
-    };
+    let after = page_key.read(|bytes| shared.app.read_page_key(&caller, bytes))?;
     let (items, next) = if let Some(name) = name {
         // A name that no connection can have is one that none has.
         let named = match ConnectionName::parse(&name) {
@@ -138,7 +116,7 @@ pub(crate) async fn list_connections(
         let page = shared.app.list_connections(&caller, after.as_ref(), limit).await?;
         (page.items, page.next)
     };
-    let next_page_key = next.map(|bytes| PAGE_KEY_TEXT.encode(bytes));
+    let next_page_key = next.map(|bytes| page_key_text(&bytes));
     let page = ConnectionsOut { items: items.iter().map(ConnectionOut::from).collect(), next_page_key };
     Ok(long_json((page.items.len() + 1) * CONNECTION_BYTES, &page))
 }
@@ -235,12 +213,12 @@ pub(crate) async fn delete_connection(
 }
 
 /// The identifier in the path; what is no text is no identifier either.
-fn text_of(id: Result<Path<String>, PathRejection>) -> String {
+pub(super) fn text_of(id: Result<Path<String>, PathRejection>) -> String {
     id.map(|Path(id)| id).unwrap_or_default()
 }
 
 /// An answer, good or bad, that names the fields which were ignored.
-fn reported(result: Result<Response, Problem>, ignored: &IgnoredFields) -> Response {
+pub(super) fn reported(result: Result<Response, Problem>, ignored: &IgnoredFields) -> Response {
     let mut response = result.unwrap_or_else(Problem::into_response);
     ignored.report(&mut response);
     response

@@ -2,4 +2,11 @@
 
 pub(crate) mod connection;
 pub(crate) mod connections;
+pub(crate) mod events;
+pub(crate) mod job;
+pub(crate) mod jobs;
+pub(crate) mod upload;
+pub(crate) mod upload_body;
+pub(crate) mod uploads;
+pub(crate) mod webhook_secrets;
 pub(crate) mod whoami;

@@ -71,20 +71,21 @@ async fn a_status_is_final_or_a_reason_to_wait() {
         (probe(10, |_| Answer::new(503, &["Retry-After: Sun, 06 Nov 1994 08:49:37 GMT"], "")).await, None),
         (probe(10, |_| Answer::new(503, &["Retry-After: -1"], "")).await, None),
         (probe(10, |_| Answer::new(500, &[], "")).await, None),
-        (probe(10, |_| Answer::bytes(b"HTTP/1.1 200 OK\r\nContent-")).await, None),
     ] {
         assert_eq!(probed, Err(SourceError::Later { after_seconds }));
     }
+    let broken = probe(10, |_| Answer::bytes(b"HTTP/1.1 200 OK\r\nContent-"));
+    assert_eq!(broken.await, Err(SourceError::Unreachable), "that is no answer yet");
 }
 
 #[tokio::test]
-async fn a_server_that_is_silent_is_asked_later() {
+async fn a_server_that_is_silent_looks_as_if_nobody_were_there() {
     let web = Web::start(GOOD, |_| Answer::bytes(b"").then_silence()).await;
     let mut options = options(nobody());
     options.timeouts.silence = Duration::from_millis(300);
     let outbound = Outbound::new(options).unwrap();
     let probed = outbound.probe(&web.url(&outbound, "/"), 10).await;
-    assert_eq!(probed, Err(SourceError::Later { after_seconds: None }));
+    assert_eq!(probed, Err(SourceError::Unreachable));
 }
 
 #[tokio::test]
@@ -96,5 +97,5 @@ async fn a_head_without_end_is_not_read_to_its_end() {
         }
         Answer::bytes(&bytes)
     });
-    assert_eq!(probed.await, Err(SourceError::Later { after_seconds: None }));
+    assert_eq!(probed.await, Err(SourceError::Unreachable));
 }

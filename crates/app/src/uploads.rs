@@ -1,0 +1,394 @@
+//! Uploads: asking for them, seeing how they go, cancelling them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::audit::Action;
+use domain::connection::{Availability, Connection};
+use domain::id::{AccountId, ConnectionId};
+use domain::idempotency::{IdempotencyKey, KeptAnswer, Operation};
+use domain::job::{Abandoning, Accepted, End, Job, JobId, JobState, SourceFacts, Troubles, Webhook};
+use domain::page::PageLimit;
+use domain::secret::{Sealed, WRAPPED_KEY_LEN, WrappedKey};
+use domain::video::VideoNumber;
+use seal::envelope::{Purpose, SealedAs};
+use store::{
+    Changed, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeasedJob, NewJob, SealedPart,
+};
+use vimeo::UploadLink;
+
+use crate::audit::Attempt;
+use crate::idempotency::{Held, Turn};
+use crate::jobs::held::LEASE;
+use crate::jobs::request::{RequestedSource, UploadRequest};
+use crate::jobs::{KeptWithLink, LinkMade, Uploads, make_link};
+use crate::outbound::{FormFault, OutboundUrl};
+use crate::{App, Caller, Error, Once, Outcome};
+
+/// So often a cancellation is tried that meets another change of the job each time.
+const CANCEL_TRIES: u32 = 20;
+
+/// Some of an account's jobs, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobPage {
+    /// The jobs.
+    pub items: Vec<Job>,
+    /// What to ask the next page with; `None` if this is the last.
+    pub next: Option<Vec<u8>>,
+}
+
+/// An upload whose bytes the client sends itself.
+#[derive(Debug, Clone)]
+pub struct ClientUpload {
+    /// Its job.
+    pub job_id: JobId,
+    /// Its placeholder.
+    pub video: VideoNumber,
+    /// Where the bytes go: shown this once.
+    pub link: UploadLink,
+}
+
+impl App {
+    /// Reads an address that a user gives, by its form alone.
+    pub fn check_address(&self, text: &str) -> Result<OutboundUrl, FormFault> {
+        match &self.uploads {
+            Some(uploads) => uploads.outbound.check_form(text),
+            None => Err(FormFault::NotPublic),
+        }
+    }
+
+    /// Asks for an upload whose bytes the service fetches; once, if `once` says so.
+    pub async fn create_upload(
+        &self,
+        caller: &Caller,
+        connection: &str,
+        request: UploadRequest,
+        once: Option<Once<'_, JobId>>,
+    ) -> Result<Outcome<JobId>, Error> {
+        let subject = None;
+        let mut attempt = Attempt { action: Action::CreateUpload, subject, held: None };
+        match self.try_create_upload(caller, connection, request, (once, &mut attempt.held)).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => Err(self.refuse(caller, attempt, error).await),
+        }
+    }
+
+    async fn try_create_upload(
+        &self,
+        caller: &Caller,
+        connection: &str,
+        request: UploadRequest,
+        (once, held): (Option<Once<'_, JobId>>, &mut Option<Held>),
+    ) -> Result<Outcome<JobId>, Error> {
+        let account = &caller.account_id;
+        let reserved = match &once {
+            Some(once) => match self.reserve_upload(caller, connection, &once.key, once.body).await? {
+                Turn::Ours(ours) => Some(held.insert(ours)),
+                Turn::Before(answer) => {
+                    return self.open_answer(account, &once.key, &answer).await.map(Outcome::Repeated);
+                }
+            },
+            None => None,
+        };
+        let connection = self.usable_connection(caller, connection).await?;
+        let uploads = self.uploads()?;
+        self.ensure_webhook_secret(caller, &request).await?;
+        let job = self.new_job(&connection, &request);
+        let sealed = self.seal_request(&job, &request).await?;
+        let completion = match (&once, &reserved) {
+            (Some(once), Some(held)) => {
+                let answer = self.seal_answer(account, &once.key, &(once.present)(&job.id)).await?;
+                held.completion(answer)
+            }
+            _ => None,
+        };
+        let new = self.new_row(caller, job.clone(), sealed, JobStart::Queued);
+        self.store.insert_job(account, NewJob { completion, ..new }).await.map_err(of_connection)?;
+        if let Some(held) = reserved {
+            // The effect is written, and its completion with it.
+            held.forget();
+        }
+        uploads.news.notify_one();
+        Ok(Outcome::Done(job.id))
+    }
+
+    /// Asks for a link to which the client sends the bytes itself; once, if `once` says so.
+    pub async fn create_upload_link(
+        &self,
+        caller: &Caller,
+        connection: &str,
+        request: UploadRequest,
+        once: Option<Once<'_, ClientUpload>>,
+    ) -> Result<Outcome<ClientUpload>, Error> {
+        let mut attempt = Attempt { action: Action::CreateUpload, subject: None, held: None };
+        match self.try_create_upload_link(caller, connection, request, (once, &mut attempt.held)).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => Err(self.refuse(caller, attempt, error).await),
+        }
+    }
+
+    async fn try_create_upload_link(
+        &self,
+        caller: &Caller,
+        connection: &str,
+        request: UploadRequest,
+        (once, held): (Option<Once<'_, ClientUpload>>, &mut Option<Held>),
+    ) -> Result<Outcome<ClientUpload>, Error> {
+        let account = &caller.account_id;
+        if let Some(once) = &once {
+            match self.reserve_upload(caller, connection, &once.key, once.body).await? {
+                Turn::Ours(ours) => *held = Some(ours),
+                Turn::Before(answer) => {
+                    return self.open_answer(account, &once.key, &answer).await.map(Outcome::Repeated);
+                }
+            }
+        }
+        let connection = self.usable_connection(caller, connection).await?;
+        let uploads = self.uploads()?;
+        self.ensure_webhook_secret(caller, &request).await?;
+        let job = self.new_job(&connection, &request);
+        let sealed = self.seal_request(&job, &request).await?;
+        let new = self.new_row(caller, job.clone(), sealed.clone(), JobStart::Held(LEASE));
+        self.store.insert_job(account, new).await.map_err(of_connection)?;
+        let leased = LeasedJob { job, fence: 1, request: Some(sealed), link: None };
+        let made = {
+            let (once, held) = (&once, &*held);
+            let complete = async move |upload: ClientUpload| {
+                let (Some(once), Some(held)) = (once, held) else { return Ok(None) };
+                let answer = self.seal_link_answer(account, &upload.job_id, &(once.present)(&upload)).await?;
+                let completion = held.completion(marker_of(&upload.job_id));
+                Ok(completion.map(|completion| KeptWithLink { completion, answer }))
+            };
+            make_link(self, &uploads, leased, complete).await?
+        };
+        match made {
+            LinkMade::Yes(upload) => {
+                if let Some(held) = held {
+                    // The effect is written, and its completion with it.
+                    held.forget();
+                }
+                Ok(Outcome::Done(upload))
+            }
+            LinkMade::Refused(failure) => Err(Error::UploadRefused(failure)),
+            LinkMade::NotNow { retry_after_seconds } => Err(Error::VimeoUnavailable { retry_after_seconds }),
+        }
+    }
+
+    /// One of the caller's jobs.
+    pub async fn find_job(&self, caller: &Caller, id: &JobId) -> Result<Job, Error> {
+        self.store.find_job(&caller.account_id, id).await?.ok_or(Error::JobNotFound)
+    }
+
+    /// The caller's jobs, the newest first: those of one connection if one is named, those before a place.
+    pub async fn list_jobs(
+        &self,
+        caller: &Caller,
+        filter: &JobFilter,
+        limit: PageLimit,
+    ) -> Result<JobPage, Error> {
+        let account = &caller.account_id;
+        // One more than is shown tells whether there is a next page.
+        let mut items = self.store.list_jobs(account, filter, limit.as_u32() + 1).await?;
+        let is_last = items.len() <= limit.as_u32() as usize;
+        items.truncate(limit.as_u32() as usize);
+        let last = items.last().filter(|_| !is_last);
+        let next = last.map(|last| self.service_keys.make_job_page_key(account, &last.id));
+        Ok(JobPage { items, next })
+    }
+
+    /// The place that a page key of jobs names; `None` if this service did not give it to this account.
+    pub fn read_job_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<JobId> {
+        self.service_keys.read_job_page_key(&caller.account_id, bytes)
+    }
+
+    /// Cancels a job; what it made at Vimeo is taken away afterwards. One that is over stays as it is.
+    pub async fn cancel_upload(&self, caller: &Caller, id: &JobId) -> Result<(), Error> {
+        let account = &caller.account_id;
+        for _ in 0..CANCEL_TRIES {
+            let job = self.find_job(caller, id).await?;
+            let Some(state) = cancelled(&job) else { return Ok(()) };
+            let is_awaited = matches!(job.webhook, Webhook::Waiting { .. });
+            let is_over = state.is_over();
+            let now = self.clock.now();
+            let event = self.done(account, caller.actor.clone(), Action::CancelUpload, Some(id.to_string()));
+            let settlement = JobSettlement {
+                guard: JobGuard::Version(job.version),
+                due_in: (!is_over || is_awaited).then_some(Duration::ZERO),
+                lease: LeaseAfter::Released,
+                request: if is_over && !is_awaited { SealedPart::Wiped } else { SealedPart::Kept },
+                link: SealedPart::Wiped,
+                answer: None,
+                event: Some(event),
+                completion: None,
+                now,
+                job: Job {
+                    version: job.version + 1,
+                    updated_at: now,
+                    bytes_per_second: None,
+                    troubles: Troubles { count: 0, well_at: now },
+                    state,
+                    ..job
+                },
+            };
+            if self.store.settle_job(account, settlement).await? == Changed::Yes {
+                if let Some(uploads) = &self.uploads {
+                    uploads.news.notify_one();
+                }
+                return Ok(());
+            }
+        }
+        Err(Error::Overloaded)
+    }
+
+    fn uploads(&self) -> Result<Arc<Uploads>, Error> {
+        self.uploads.clone().ok_or_else(|| Error::Internal("uploads are not set up in this process".into()))
+    }
+
+    async fn reserve_upload(
+        &self,
+        caller: &Caller,
+        connection: &str,
+        key: &IdempotencyKey,
+        body: &[u8],
+    ) -> Result<Turn, Error> {
+        // The connection stands in the path: the same body for another one is another request.
+        let said = [connection.as_bytes(), b"\n", body].concat();
+        self.reserve(caller, Operation::CreateUpload, key, &said).await
+    }
+
+    async fn usable_connection(&self, caller: &Caller, id: &str) -> Result<Connection, Error> {
+        let id = ConnectionId::parse(id).ok_or(Error::ConnectionNotFound)?;
+        let connection = self.find_connection(caller, &id).await?;
+        match connection.availability {
+            Availability::Enabled => Ok(connection),
+            Availability::Disabled => Err(Error::ConnectionDisabled),
+        }
+    }
+
+    /// Webhooks are always signed: an account that has no secret yet gets one, which the next `create_webhook_secret`
+    /// replaces, and signs beside for a day.
+    async fn ensure_webhook_secret(&self, caller: &Caller, request: &UploadRequest) -> Result<(), Error> {
+        if request.webhook.is_some() && !self.has_webhook_secret(&caller.account_id).await? {
+            self.create_webhook_secret(caller).await?;
+        }
+        Ok(())
+    }
+
+    fn new_job(&self, connection: &Connection, request: &UploadRequest) -> Job {
+        let now = self.clock.now().floor_to_millis();
+        let facts = match request.source {
+            RequestedSource::Url(_) => None,
+            RequestedSource::Client { size } => {
+                Some(SourceFacts { length: size, validator: None, fetch: domain::job::Fetch::Whole })
+            }
+        };
+        Job {
+            id: JobId::make(now, self.randomness.identifier_bytes()),
+            account_id: connection.account_id.clone(),
+            connection_id: connection.id.clone(),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+            source: request.source.kind(),
+            facts,
+            state: JobState::Accepted(Accepted::default()),
+            bytes_per_second: None,
+            warnings: Vec::new(),
+            troubles: Troubles { count: 0, well_at: now },
+            webhook: match request.webhook {
+                Some(_) => Webhook::Waiting { attempts: 0 },
+                None => Webhook::None,
+            },
+        }
+    }
+
+    fn new_row(&self, caller: &Caller, job: Job, request: Sealed, start: JobStart) -> NewJob {
+        let subject = Some(job.id.to_string());
+        let event = self.done(&caller.account_id, caller.actor.clone(), Action::CreateUpload, subject);
+        NewJob { job, request, start, event, completion: None, now: self.clock.now() }
+    }
+
+    async fn seal_request(&self, job: &Job, request: &UploadRequest) -> Result<Sealed, Error> {
+        let key = self.account_key(&job.account_id).await?;
+        let sealed_as = SealedAs { purpose: Purpose::JobRequest, record: job.id.as_str(), version: 1 };
+        Ok(key.seal(sealed_as, &request.to_bytes(), &self.randomness)?)
+    }
+
+    /// The answer with an upload link: its job keeps it, so that it is wiped with the link.
+    async fn seal_link_answer(
+        &self,
+        account: &AccountId,
+        job: &JobId,
+        answer: &KeptAnswer,
+    ) -> Result<Sealed, Error> {
+        let sealed_as = SealedAs { purpose: Purpose::KeptAnswer, record: job.as_str(), version: 1 };
+        Ok(self.account_key(account).await?.seal(sealed_as, &answer.0, &self.randomness)?)
+    }
+
+    async fn open_link_answer(&self, account: &AccountId, job_id: JobId) -> Result<KeptAnswer, Error> {
+        let Some(sealed) = self.store.find_job_answer(account, &job_id).await? else {
+            return Err(Error::UploadOver { job_id });
+        };
+        let sealed_as = SealedAs { purpose: Purpose::KeptAnswer, record: job_id.as_str(), version: 1 };
+        Ok(KeptAnswer(self.account_key(account).await?.open(sealed_as, &sealed)?.to_vec()))
+    }
+
+    /// The answer to an upload that the service does itself: it is kept sealed where the request is remembered.
+    async fn seal_answer(
+        &self,
+        account: &AccountId,
+        key: &IdempotencyKey,
+        answer: &KeptAnswer,
+    ) -> Result<KeptAnswer, Error> {
+        let sealed_as = SealedAs { purpose: Purpose::KeptAnswer, record: key.as_str(), version: 1 };
+        let sealed = self.account_key(account).await?.seal(sealed_as, &answer.0, &self.randomness)?;
+        Ok(KeptAnswer([sealed.sealing_key.0.as_slice(), &sealed.envelope].concat()))
+    }
+
+    async fn open_answer(
+        &self,
+        account: &AccountId,
+        key: &IdempotencyKey,
+        kept: &KeptAnswer,
+    ) -> Result<KeptAnswer, Error> {
+        if let Some(job) = job_of_marker(kept) {
+            return self.open_link_answer(account, job).await;
+        }
+        let (wrapped, envelope) = kept.0.split_first_chunk::<WRAPPED_KEY_LEN>().ok_or(seal::DoesNotOpen)?;
+        let sealed = Sealed { sealing_key: WrappedKey(*wrapped), envelope: envelope.to_vec() };
+        let sealed_as = SealedAs { purpose: Purpose::KeptAnswer, record: key.as_str(), version: 1 };
+        Ok(KeptAnswer(self.account_key(account).await?.open(sealed_as, &sealed)?.to_vec()))
+    }
+}
+
+/// What stands in front of the job's identifier where a request for a link is remembered.
+const MARKER: &[u8] = b"job:";
+
+/// What is remembered of a request for a link: its job alone, which keeps the answer.
+fn marker_of(job: &JobId) -> KeptAnswer {
+    KeptAnswer([MARKER, job.as_str().as_bytes()].concat())
+}
+
+/// The job that a remembered request for a link names. No sealed answer is one: with its wrapped key it is longer.
+fn job_of_marker(kept: &KeptAnswer) -> Option<JobId> {
+    JobId::parse(std::str::from_utf8(kept.0.strip_prefix(MARKER)?).ok()?)
+}
+
+/// What a job becomes when it is cancelled; `None` if that changes nothing.
+fn cancelled(job: &Job) -> Option<JobState> {
+    match &job.state {
+        // A failure is not yet told; from now on it counts as cancelled.
+        JobState::Abandoning(abandoning) if abandoning.end != End::Cancelled => {
+            Some(JobState::Abandoning(Abandoning { end: End::Cancelled, ..abandoning.clone() }))
+        }
+        state => state.clone().abandon(&End::Cancelled, job.size()),
+    }
+}
+
+/// A store's error where a connection's job is written.
+fn of_connection(error: store::Error) -> Error {
+    match error {
+        store::Error::NotFound => Error::ConnectionNotFound,
+        other => other.into(),
+    }
+}

@@ -1,0 +1,53 @@
+//! The secrets that webhooks are signed with: one for an account, and for a day the one before it.
+
+use std::time::Duration;
+
+use domain::audit::Action;
+use domain::id::AccountId;
+use domain::secret::Secret;
+use seal::envelope::{Purpose, SealedAs};
+use seal::webhook::WebhookSecret;
+use store::WebhookSecretRow;
+
+use crate::{App, Caller, Error};
+
+/// How long a secret that was replaced goes on signing beside the new one.
+const OVERLAP: Duration = Duration::from_hours(24);
+
+fn sealed_as(id: &str) -> SealedAs<'_> {
+    SealedAs { purpose: Purpose::WebhookSecret, record: id, version: 1 }
+}
+
+impl App {
+    /// Makes the account's secret, or a new one; the one before it is good for a day more. The text is shown this once.
+    pub async fn create_webhook_secret(&self, caller: &Caller) -> Result<Secret, Error> {
+        let account = &caller.account_id;
+        let secret = WebhookSecret::random(&self.randomness);
+        let id = self.next_id().into_audit_event_id().to_string();
+        let sealed =
+            self.account_key(account).await?.seal(sealed_as(&id), secret.as_bytes(), &self.randomness)?;
+        let event = self.done(account, caller.actor.clone(), Action::CreateWebhookSecret, Some(id.clone()));
+        let row = WebhookSecretRow { id, created_at: self.clock.now(), sealed };
+        self.store.insert_webhook_secret(account, &row, OVERLAP, &event).await?;
+        Ok(secret.to_text())
+    }
+
+    /// Whether there is one.
+    pub(crate) async fn has_webhook_secret(&self, account: &AccountId) -> Result<bool, Error> {
+        Ok(!self.store.list_webhook_secrets(account, self.clock.now()).await?.is_empty())
+    }
+
+    /// The secrets that sign now, the newest first.
+    pub(crate) async fn webhook_secrets(&self, account: &AccountId) -> Result<Vec<WebhookSecret>, Error> {
+        let rows = self.store.list_webhook_secrets(account, self.clock.now()).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.account_key(account).await?;
+        let open = |row: &WebhookSecretRow| {
+            let bytes = key.open(sealed_as(&row.id), &row.sealed)?;
+            WebhookSecret::from_bytes(&bytes).ok_or(seal::DoesNotOpen)
+        };
+        Ok(rows.iter().map(open).collect::<Result<_, _>>()?)
+    }
+}

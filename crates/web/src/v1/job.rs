@@ -1,0 +1,292 @@
+//! A job on the wire: the object that is shown, listed, streamed and sent to webhooks.
+
+use domain::job::{Completed, Job, JobState};
+use domain::secret::Secret;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// An upload as a job.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Job)]
+pub(crate) struct JobOut<'a> {
+    #[schema(format = "uuid", example = "019c1234-5678-7abc-8def-0123456789ab")]
+    job_id: &'a str,
+    /// `false` once it failed or was cancelled.
+    success: bool,
+    data: JobDataOut<'a>,
+}
+
+/// How far a job is. Fields without a value are left out.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = JobData)]
+struct JobDataOut<'a> {
+    /// `in-progress`, `completed`, `failed` or `cancelled`.
+    #[schema(pattern = "^(in-progress|completed|failed|cancelled)$", example = "in-progress")]
+    status: &'static str,
+    /// The step that it is at: `accepted`, `creating`, `sending`, `finishing`, `transcoding`, `abandoning` (what it made at
+    /// Vimeo is taken away), and at its end `completed`, `failed` or `cancelled`.
+    #[schema(
+        pattern = "^(accepted|creating|sending|finishing|transcoding|abandoning|completed|failed|cancelled)$",
+        example = "sending"
+    )]
+    phase: &'static str,
+    #[schema(minimum = 0, maximum = 100, example = 45)]
+    progress: u8,
+    /// Bytes that are at Vimeo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, example = 52_428_800)]
+    bytes_sent: Option<u64>,
+    /// Bytes in all, once that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, example = 104_857_600)]
+    bytes_total: Option<u64>,
+    /// The rate of lately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, example = 10_485_760)]
+    bytes_per_second: Option<u64>,
+    /// How long the rest of the bytes takes at that rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, example = 5)]
+    seconds_left: Option<u64>,
+    /// The video at Vimeo; of a job that failed or was cancelled, what is left there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^/videos/[1-9][0-9]*$", example = "/videos/123456789")]
+    vimeo_uri: Option<String>,
+    /// The video's page, once it is completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "https://vimeo.com/123456789")]
+    vimeo_url: Option<&'a str>,
+    /// Its player's page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "https://player.vimeo.com/video/123456789")]
+    player_url: Option<&'a str>,
+    /// What went less well than asked for, in sentences.
+    #[schema(example = json!([]))]
+    warnings: Vec<String>,
+    /// Why it failed, for programs.
+    #[serde(rename = "error_code", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^[A-Z_]+$", example = "SOURCE_UNREACHABLE")]
+    error_code: Option<&'static str>,
+    /// Why it failed, for people.
+    #[serde(rename = "error_message", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "The source cannot be reached.")]
+    error_message: Option<&'a str>,
+    #[schema(pattern = "^[0-9]{17}[a-z0-9]{15}$", example = "20260131090500042k3v9x0q2m7t1b8z")]
+    connection_id: &'a str,
+    /// ISO 8601 in UTC, with milliseconds.
+    #[schema(format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-01-31T09:05:00.042Z")]
+    created_date: String,
+    /// When its step changed last.
+    #[schema(format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-01-31T09:05:03.711Z")]
+    updated_date: String,
+    /// How far the telling of its end is: `none` (nobody asked), `waiting`, `delivered` or `given-up`.
+    #[schema(pattern = "^(none|waiting|delivered|given-up)$", example = "none")]
+    webhook: &'static str,
+}
+
+impl<'a> From<&'a Job> for JobOut<'a> {
+    fn from(job: &'a Job) -> Self {
+        let status = job.status();
+        let completed = match &job.state {
+            JobState::Completed(completed) => Some(completed),
+            _ => None,
+        };
+        let failure = job.failure();
+        let (webhook, _) = job.webhook.to_stored();
+        Self {
+            job_id: job.id.as_str(),
+            success: status.is_good(),
+            data: JobDataOut {
+                status: status.as_str(),
+                phase: job.state.as_str(),
+                progress: job.progress_percent(),
+                bytes_sent: job.bytes_sent(),
+                bytes_total: job.bytes_total(),
+                bytes_per_second: job.bytes_per_second,
+                seconds_left: job.seconds_left(),
+                vimeo_uri: job.video().map(|video| video.to_string()),
+                vimeo_url: completed.map(|Completed { link, .. }| link.as_str()),
+                player_url: completed.and_then(|Completed { player, .. }| player.as_deref()),
+                warnings: job.all_warnings(),
+                error_code: failure.map(|failure| failure.code.as_str()),
+                error_message: failure.map(|failure| failure.message.as_str()),
+                connection_id: job.connection_id.as_str(),
+                created_date: job.created_at.to_string(),
+                updated_date: job.updated_at.to_string(),
+                webhook,
+            },
+        }
+    }
+}
+
+/// A page of jobs, the newest first.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = JobPage)]
+pub(crate) struct JobsOut<'a> {
+    pub(crate) items: Vec<JobOut<'a>>,
+    /// Asks for the page after this one; left out on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^[A-Za-z0-9_-]+={0,2}$")]
+    pub(crate) next_page_key: Option<String>,
+}
+
+/// The object that a webhook is sent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ToldJobOut<'a> {
+    #[serde(flatten)]
+    job: JobOut<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_input: Option<&'a RawValue>,
+}
+
+/// A job as JSON, exactly as `GET /v1/jobs/{jobId}` shows it; with what is told along with its end (JSON, as it came),
+/// if there is any, as its last member.
+pub fn job_object(job: &Job, webhook_input: Option<&Secret>) -> Vec<u8> {
+    let webhook_input = webhook_input.and_then(|input| {
+        let read = serde_json::from_str::<&RawValue>(input.expose());
+        if read.is_err() {
+            tracing::error!(job = %job.id, "what is told along with the end of a job is not JSON, and is left out");
+        }
+        read.ok()
+    });
+    // Texts, numbers and JSON: they always are JSON.
+    serde_json::to_vec(&ToldJobOut { job: JobOut::from(job), webhook_input }).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use domain::id::{AccountId, ConnectionId};
+    use domain::job::{
+        Accepted, End, Failure, FailureCode, Fetch, Finishing, JobId, Sending, SourceFacts, SourceKind,
+        Transcoding, Troubles, Webhook,
+    };
+    use domain::time::Timestamp;
+    use domain::video::VideoNumber;
+
+    use super::*;
+
+    const BEHIND: &str = r#""connectionId":"20260131090500042k3v9x0q2m7t1b8z","createdDate":"1970-01-01T00:00:01.000Z","updatedDate":"1970-01-01T00:00:02.500Z","webhook":"none"}}"#;
+
+    pub(crate) fn job(state: JobState) -> Job {
+        let at = Timestamp::from_millis(1_000);
+        Job {
+            id: JobId::from_stored("0192f0c1-0000-7000-8000-000000000000".to_owned()),
+            account_id: AccountId::from_random([1; 16]),
+            connection_id: ConnectionId::from_stored("20260131090500042k3v9x0q2m7t1b8z".to_owned()),
+            created_at: at,
+            updated_at: Timestamp::from_millis(2_500),
+            version: 1,
+            source: SourceKind::Url,
+            facts: Some(SourceFacts { length: 200, validator: None, fetch: Fetch::Ranged }),
+            state,
+            bytes_per_second: None,
+            warnings: Vec::new(),
+            troubles: Troubles { count: 0, well_at: at },
+            webhook: Webhook::None,
+        }
+    }
+
+    pub(crate) fn sending(sent: u64) -> JobState {
+        JobState::Sending(Sending { video: VideoNumber::from_stored(12), size: 200, sent, restarts: 0 })
+    }
+
+    fn assert_shown(job: &Job, success: bool, data: &str) {
+        let shown = String::from_utf8(job_object(job, None)).unwrap();
+        let id = &job.id;
+        let expected = format!("{{\"job_id\":\"{id}\",\"success\":{success},\"data\":{{{data},{BEHIND}");
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_job_that_goes_on_shows_how_far_it_is() {
+        let video = VideoNumber::from_stored(12);
+        let accepted = Job { facts: None, ..job(JobState::Accepted(Accepted::default())) };
+        assert_shown(
+            &accepted,
+            true,
+            r#""status":"in-progress","phase":"accepted","progress":0,"bytesSent":0,"warnings":[]"#,
+        );
+        let creating = Accepted::default().begin_creating(Timestamp::from_millis(9));
+        assert_shown(
+            &job(JobState::Creating(creating)),
+            true,
+            r#""status":"in-progress","phase":"creating","progress":0,"bytesSent":0,"bytesTotal":200,"warnings":[]"#,
+        );
+        assert_shown(
+            &Job { bytes_per_second: Some(30), ..job(sending(100)) },
+            true,
+            r#""status":"in-progress","phase":"sending","progress":45,"bytesSent":100,"bytesTotal":200,"bytesPerSecond":30,"secondsLeft":4,"vimeoUri":"/videos/12","warnings":[]"#,
+        );
+        for (state, phase, progress) in [
+            (JobState::Finishing(Finishing { video, size: 200 }), "finishing", 92),
+            (JobState::Transcoding(Transcoding { video, size: 200 }), "transcoding", 95),
+        ] {
+            let data = format!(
+                r#""status":"in-progress","phase":"{phase}","progress":{progress},"bytesSent":200,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#
+            );
+            assert_shown(&job(state), true, &data);
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_over_shows_how_it_ended() {
+        let video = VideoNumber::from_stored(12);
+        let completed = Transcoding { video, size: 200 }.completed(
+            "https://vimeo.com/12/ab".to_owned(),
+            Some("https://player.vimeo.com/video/12".to_owned()),
+        );
+        let warnings = vec!["The \"licence\" is not in the plan.".to_owned()];
+        assert_shown(
+            &Job { warnings, ..job(JobState::Completed(completed)) },
+            true,
+            r#""status":"completed","phase":"completed","progress":100,"bytesSent":200,"bytesTotal":200,"vimeoUri":"/videos/12","vimeoUrl":"https://vimeo.com/12/ab","playerUrl":"https://player.vimeo.com/video/12","warnings":["The \"licence\" is not in the plan."]"#,
+        );
+        let failure = Failure { code: FailureCode::SourceChanged, message: "It changed.".to_owned() };
+        let failing = sending(5).abandon(&End::Failed(failure), Some(200)).unwrap();
+        assert_shown(
+            &job(failing.clone()),
+            true,
+            r#""status":"in-progress","phase":"abandoning","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#,
+        );
+        let JobState::Abandoning(abandoning) = failing else { panic!() };
+        assert_shown(
+            &job(abandoning.clone().ended(None)),
+            false,
+            r#""status":"failed","phase":"failed","progress":0,"bytesTotal":200,"warnings":[],"error_code":"SOURCE_CHANGED","error_message":"It changed.""#,
+        );
+        assert_shown(
+            &job(abandoning.ended(Some(video))),
+            false,
+            r#""status":"failed","phase":"failed","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":["/videos/12 is left at Vimeo."],"error_code":"SOURCE_CHANGED","error_message":"It changed.""#,
+        );
+        let cancelling = sending(5).abandon(&End::Cancelled, Some(200)).unwrap();
+        assert_shown(
+            &job(cancelling.clone()),
+            false,
+            r#""status":"cancelled","phase":"abandoning","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#,
+        );
+        let JobState::Abandoning(abandoning) = cancelling else { panic!() };
+        assert_shown(
+            &job(abandoning.ended(None)),
+            false,
+            r#""status":"cancelled","phase":"cancelled","progress":0,"bytesTotal":200,"warnings":[]"#,
+        );
+    }
+
+    #[test]
+    fn what_is_told_along_stands_last_and_as_it_came() {
+        let job = job(sending(1));
+        let shown = String::from_utf8(job_object(&job, None)).unwrap();
+        let begun = shown.strip_suffix('}').unwrap();
+        for input in [r#"{ "b": 1.50, "a": [null] }"#, "\"x\"", "1e400", "true"] {
+            let told = job_object(&job, Some(&Secret::new(input.to_owned())));
+            let told = String::from_utf8(told).unwrap();
+            assert_eq!(told, format!("{begun},\"webhookInput\":{input}}}"));
+        }
+        assert_eq!(job_object(&job, Some(&Secret::new("{".to_owned()))), shown.as_bytes());
+    }
+}

@@ -1,0 +1,108 @@
+//! Jobs over HTTP: how uploads go, and cancelling them.
+
+use app::JobFilter;
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use domain::id::ConnectionId;
+use domain::job::JobId;
+use domain::page::PageLimit;
+
+use super::connections::text_of;
+use super::job::{JobOut, JobsOut};
+use crate::Shared;
+use crate::answer::long_json;
+use crate::auth::Authenticated;
+use crate::error::{Code, Problem};
+use crate::openapi;
+use crate::page_key::{PageKey, page_key_text};
+use crate::query::Query;
+
+/// About as long as a job is in JSON.
+const JOB_BYTES: usize = 640;
+
+/// List uploads
+///
+/// The newest first. Parameters that are not known are ignored.
+#[utoipa::path(
+    get, path = "/v1/jobs", operation_id = "list_jobs", tag = "Uploads",
+    params(openapi::JobsQuery),
+    responses(
+        (status = 200, description = "A page.", body = JobsOut,
+            links(
+                ("next" = (operation_id = "list_jobs", parameters(("nextPageKey" = "$response.body#/nextPageKey")))),
+            ),
+        ),
+        openapi::ListRefusals,
+    ),
+)]
+pub(crate) async fn list_jobs(
+    State(shared): State<Shared>,
+    Authenticated(caller): Authenticated,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::new(query.as_deref());
+    let limit = query.parsed("limit", PageLimit::parse).unwrap_or(PageLimit::MAX);
+    let page_key = PageKey::of(&mut query);
+    let connection = query.optional("connectionId");
+    query.finish()?;
+    let before = page_key.read(|bytes| shared.app.read_job_page_key(&caller, bytes))?;
+    let (items, next) = match connection.as_deref().map(ConnectionId::parse) {
+        // What no connection can be called has no jobs.
+        Some(None) => (Vec::new(), None),
+        connection_id => {
+            let filter = JobFilter { connection_id: connection_id.flatten(), before };
+            let page = shared.app.list_jobs(&caller, &filter, limit).await?;
+            (page.items, page.next)
+        }
+    };
+    let next_page_key = next.map(|bytes| page_key_text(&bytes));
+    let page = JobsOut { items: items.iter().map(JobOut::from).collect(), next_page_key };
+    Ok(long_json((page.items.len() + 1) * JOB_BYTES, &page))
+}
+
+/// See how an upload goes
+#[utoipa::path(
+    get, path = "/v1/jobs/{jobId}", operation_id = "get_job", tag = "Uploads",
+    params(openapi::JobIdPath),
+    responses(
+        (status = 200, description = "The job.", body = JobOut,
+            links(
+                ("cancel" = (operation_id = "cancel_job", parameters(("jobId" = "$response.body#/job_id")))),
+            ),
+        ),
+        openapi::GetJobRefusals,
+    ),
+)]
+pub(crate) async fn get_job(
+    State(shared): State<Shared>,
+    Authenticated(caller): Authenticated,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let job = shared.app.find_job(&caller, &job_id(id)?).await?;
+    Ok(Json(JobOut::from(&job)).into_response())
+}
+
+/// Cancel an upload
+///
+/// What it made at Vimeo is taken away afterwards. A job that is over stays as it is.
+#[utoipa::path(
+    delete, path = "/v1/jobs/{jobId}", operation_id = "cancel_job", tag = "Uploads",
+    params(openapi::JobIdPath),
+    responses((status = 204, description = "It goes on no longer, or was over."), openapi::CancelRefusals),
+)]
+pub(crate) async fn cancel_job(
+    State(shared): State<Shared>,
+    Authenticated(caller): Authenticated,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    shared.app.cancel_upload(&caller, &job_id(id)?).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The job in the path; what the service cannot have made is not there.
+pub(super) fn job_id(id: Result<Path<String>, PathRejection>) -> Result<JobId, Problem> {
+    JobId::parse(&text_of(id)).ok_or_else(|| Code::JobNotFound.into())
+}

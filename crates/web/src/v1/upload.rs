@@ -1,0 +1,190 @@
+//! An upload on the wire: the body's schema, and the answers. How the body is read is in `upload_body`.
+
+use app::ClientUpload;
+use domain::job::JobId;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What an upload is made from. Only `source` is required; every other field may be `null`, which counts as not given.
+/// Unknown fields are ignored, and named by `X-Ignored-Fields`, unless their name is that of a known field but for a
+/// typing error.
+#[derive(ToSchema)]
+#[schema(
+    as = NewUpload,
+    example = json!({
+        "source": { "url": "https://media.example.com/film.mp4" },
+        "name": "Launch",
+        "folder_uri": "/users/12345/projects/6789",
+        "content_rating": ["safe"],
+        "privacy": { "view": "unlisted", "embed": "public", "download": false },
+        "webhook": "https://hooks.example.com/vimeo",
+        "webhookInput": { "order": 17 },
+    })
+)]
+#[expect(
+    dead_code,
+    reason = "for its schema; a body is read field by field, so that every fault is told at once"
+)]
+pub(crate) struct NewUploadIn {
+    source: SourceIn,
+    /// The video's name.
+    #[schema(min_length = 1, max_length = 128, example = "Launch")]
+    name: Option<String>,
+    #[schema(min_length = 1, max_length = 5000, example = "What we made this year")]
+    description: Option<String>,
+    /// The folder that the video is put into, in any of Vimeo's spellings.
+    #[schema(
+        pattern = "^(https://api\\.vimeo\\.com)?(/users/[1-9][0-9]*|/me)?/(projects|folders)/[1-9][0-9]*$",
+        example = "/users/12345/projects/6789"
+    )]
+    folder_uri: Option<String>,
+    /// Instead of `folder_uri`: the folder of this name, which is made if there is none.
+    #[schema(min_length = 1, max_length = 128)]
+    folder_name: Option<String>,
+    /// `safe`, `unrated`, `drugs`, `language`, `nudity`, `violence`, `advertisement`; one may stand alone as a string.
+    #[schema(value_type = Option<serde_json::Value>, example = json!(["safe"]))]
+    content_rating: Option<Vec<String>>,
+    privacy: Option<PrivacyIn>,
+    /// Needed when, and only when, `privacy.view` is `password`.
+    #[schema(min_length = 1, max_length = 32, write_only)]
+    password: Option<String>,
+    /// Needed when, and only when, `privacy.embed` is `whitelist`.
+    #[schema(max_items = 50)]
+    embed_domains: Option<Vec<String>>,
+    /// `by`, `by-nc`, `by-nc-nd`, `by-nc-sa`, `by-nd`, `by-sa` or `cc0`.
+    #[schema(pattern = "^(by|by-nc|by-nc-nd|by-nc-sa|by-nd|by-sa|cc0)$")]
+    license: Option<String>,
+    /// A language tag.
+    #[schema(max_length = 35, pattern = "^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$", example = "pt-BR")]
+    locale: Option<String>,
+    /// The moment that is the thumbnail, in seconds from the beginning.
+    #[schema(minimum = 0, maximum = 86400, example = 12.5)]
+    thumbnail_time: Option<f64>,
+    /// Where the end of the job is told: the job's object is sent there by POST, signed with the account's secret.
+    /// Never returned by anything.
+    #[schema(format = "public-url", max_length = 8192, write_only)]
+    webhook: Option<String>,
+    /// Any JSON of up to 16 KiB, sent to the webhook as it is. Never returned by anything.
+    #[schema(value_type = Option<serde_json::Value>, write_only, rename = "webhookInput")]
+    webhook_input: Option<String>,
+    destination: Option<DestinationIn>,
+}
+
+/// Where the bytes come from: exactly one of the two.
+#[derive(ToSchema)]
+#[schema(as = UploadSource)]
+#[expect(dead_code, reason = "for its schema")]
+pub(crate) struct SourceIn {
+    /// The service fetches the file from this public address. Never returned by anything.
+    #[schema(
+        format = "public-url",
+        max_length = 8192,
+        write_only,
+        example = "https://media.example.com/film.mp4"
+    )]
+    url: Option<String>,
+    /// The client sends so many bytes itself, to a link that the answer has.
+    #[schema(minimum = 1, maximum = 300_000_000_000_i64)]
+    size: Option<i64>,
+}
+
+/// Who may do what with the video. Everybody may watch it if nothing is said; the rest that is not said stays as Vimeo has
+/// it.
+#[derive(ToSchema)]
+#[schema(as = UploadPrivacy)]
+#[expect(dead_code, reason = "for its schema")]
+pub(crate) struct PrivacyIn {
+    /// `anybody`, `nobody`, `password`, `unlisted`, `disable`, `users` or `contacts`.
+    #[schema(pattern = "^(anybody|nobody|password|unlisted|disable|users|contacts)$", example = "unlisted")]
+    view: Option<String>,
+    /// `public`, `private` or `whitelist`.
+    #[schema(pattern = "^(public|private|whitelist)$", example = "public")]
+    embed: Option<String>,
+    /// `anybody`, `contacts` or `nobody`.
+    #[schema(pattern = "^(anybody|contacts|nobody)$", example = "nobody")]
+    comments: Option<String>,
+    /// Whether it may be downloaded.
+    #[schema(example = false)]
+    download: Option<bool>,
+    /// Whether others may add it to their collections.
+    #[schema(example = false)]
+    add: Option<bool>,
+}
+
+/// An entry of a render request's `destinations`, as it is: the settings may stand here instead of beside it, but each
+/// only once. Here, too, stand `name`, `description`, `folder_name`, `password`, `embed_domains`, `license`, `locale`
+/// and `thumbnail_time`.
+#[derive(ToSchema)]
+#[schema(as = UploadDestination)]
+#[expect(dead_code, reason = "for its schema")]
+pub(crate) struct DestinationIn {
+    /// `vimeo`, in any case, if it is given.
+    #[schema(pattern = "^[Vv][Ii][Mm][Ee][Oo]$", example = "vimeo")]
+    r#type: Option<String>,
+    /// The same as in the path, if it is given.
+    #[schema(rename = "connectionId")]
+    connection_id: Option<String>,
+    folder_uri: Option<String>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    content_rating: Option<Vec<String>>,
+    privacy: Option<PrivacyIn>,
+}
+
+/// An upload whose bytes the service fetches was accepted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AcceptedUpload)]
+pub(crate) struct AcceptedUploadOut<'a> {
+    #[schema(example = true)]
+    success: bool,
+    data: AcceptedJobOut<'a>,
+}
+
+/// Its job.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AcceptedJob)]
+struct AcceptedJobOut<'a> {
+    #[schema(format = "uuid", example = "019c1234-5678-7abc-8def-0123456789ab")]
+    job_id: &'a str,
+}
+
+/// An upload whose bytes the client sends was begun.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UploadLink)]
+pub(crate) struct UploadLinkOut<'a> {
+    #[schema(example = true)]
+    success: bool,
+    data: LinkedJobOut<'a>,
+}
+
+/// Its job, and where the bytes go.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = LinkedJob)]
+struct LinkedJobOut<'a> {
+    #[schema(format = "uuid", example = "019c1234-5678-7abc-8def-0123456789ab")]
+    job_id: &'a str,
+    /// Takes the bytes by the tus protocol, without any key. Shown this once.
+    #[schema(example = "https://asia-files.tus.vimeo.com/files/vimeo-prod-src-tus-asia/0123456789abcdef")]
+    upload_link: &'a str,
+    /// The video that they will be.
+    #[schema(pattern = "^/videos/[1-9][0-9]*$", example = "/videos/123456789")]
+    vimeo_uri: String,
+}
+
+impl<'a> From<&'a JobId> for AcceptedUploadOut<'a> {
+    fn from(job: &'a JobId) -> Self {
+        Self { success: true, data: AcceptedJobOut { job_id: job.as_str() } }
+    }
+}
+
+impl<'a> From<&'a ClientUpload> for UploadLinkOut<'a> {
+    fn from(upload: &'a ClientUpload) -> Self {
+        let data = LinkedJobOut {
+            job_id: upload.job_id.as_str(),
+            upload_link: upload.link.expose(),
+            vimeo_uri: upload.video.to_string(),
+        };
+        Self { success: true, data }
+    }
+}

@@ -1,0 +1,257 @@
+//! The body that asks for an upload, field by field: a request, or every fault of it. Each setting may stand at the top
+//! or in `destination`, but not in both.
+
+use app::{FormFault, OutboundUrl, RequestedSource, UploadRequest, WebhookTarget};
+use domain::secret::Secret;
+use domain::upload::{
+    Comments, ContentRating, Domain, EMBED_DOMAINS_MAX, Embed, Folder, FolderName, License, Locale, Moment,
+    MomentError, Privacy, SettingsError, UploadSettings, VIDEO_MAX_BYTES, VideoDescription, VideoName,
+    VideoPassword, View,
+};
+use domain::video::FolderNumber;
+
+use crate::UnknownFields;
+use crate::error::Problem;
+use crate::fields::{Fields, IgnoredFields};
+use crate::json::Json;
+
+/// Kept as it came.
+pub(crate) const WEBHOOK_INPUT: &str = "webhookInput";
+/// How many bytes of JSON may be told along with the end of a job.
+const WEBHOOK_INPUT_MAX_BYTES: usize = 16 * 1024;
+/// More ratings than there are kinds of them.
+const CONTENT_RATINGS_MAX: usize = 20;
+/// What every destination is.
+const DESTINATION_TYPE: &str = "vimeo";
+
+const KNOWN_FIELDS: [&str; 15] = [
+    "source",
+    "name",
+    "description",
+    "folder_uri",
+    "folder_name",
+    "content_rating",
+    "privacy",
+    "password",
+    "embed_domains",
+    "license",
+    "locale",
+    "thumbnail_time",
+    "webhook",
+    WEBHOOK_INPUT,
+    "destination",
+];
+const KNOWN_SOURCE_FIELDS: [&str; 2] = ["url", "size"];
+const KNOWN_PRIVACY_FIELDS: [&str; 5] = ["view", "embed", "comments", "download", "add"];
+const KNOWN_DESTINATION_FIELDS: [&str; 14] = [
+    "type",
+    "connectionId",
+    "connection_id",
+    "name",
+    "description",
+    "folder_uri",
+    "folder_name",
+    "content_rating",
+    "privacy",
+    "password",
+    "embed_domains",
+    "license",
+    "locale",
+    "thumbnail_time",
+];
+
+/// What a body is read by.
+pub(crate) struct Rules<'a> {
+    /// Judges an address by its form.
+    pub(crate) check_address: &'a dyn Fn(&str) -> Result<OutboundUrl, FormFault>,
+    /// What to do about unknown fields that resemble no known one.
+    pub(crate) unknown: UnknownFields,
+    /// The connection in the path.
+    pub(crate) connection: &'a str,
+}
+
+/// The body that asks for an upload: the request, or every fault of it.
+pub(crate) fn read_upload(
+    object: Vec<(String, Json)>,
+    rules: &Rules<'_>,
+) -> (Result<UploadRequest, Problem>, IgnoredFields) {
+    let mut fields = Fields::new(object);
+    let source = read_source(&mut fields, rules);
+    let mut destination = fields.optional_object("destination");
+    if let Some(destination) = &mut destination {
+        read_destination(destination, rules);
+    }
+    let mut places = Places { top: &mut fields, inside: destination.as_mut() };
+    let settings = read_settings(&mut places, rules.unknown);
+    let webhook = read_webhook(&mut fields, rules);
+    if let Some(destination) = destination {
+        fields.absorb(destination, &KNOWN_DESTINATION_FIELDS, rules.unknown);
+    }
+    let (faults, ignored) = fields.finish(&KNOWN_FIELDS, rules.unknown);
+    let request = match source {
+        Some(source) if faults.is_empty() => Ok(UploadRequest { source, settings, webhook }),
+        _ => Err(Problem::faulty_fields(faults)),
+    };
+    (request, ignored)
+}
+
+fn read_source(fields: &mut Fields, rules: &Rules<'_>) -> Option<RequestedSource> {
+    let mut source = fields.required_object("source")?;
+    let (has_url, has_size) = (source.is_set("url"), source.is_set("size"));
+    let url = source.optional_text("url", |text| (rules.check_address)(text).map(Some));
+    let rule = format!("must be a whole number from 1 to {VIDEO_MAX_BYTES}");
+    let size = source.optional_number("size", &rule, |number| {
+        number.whole().filter(|size| (1..=VIDEO_MAX_BYTES).contains(size))
+    });
+    if has_url == has_size {
+        source.fault_of_whole("must have either url or size");
+    }
+    fields.absorb(source, &KNOWN_SOURCE_FIELDS, rules.unknown);
+    match (url, size) {
+        (Some(url), _) => Some(RequestedSource::Url(url.secret().clone())),
+        (None, size) => size.map(|size| RequestedSource::Client { size }),
+    }
+}
+
+/// What a destination says beside the settings.
+fn read_destination(destination: &mut Fields, rules: &Rules<'_>) {
+    destination.optional_text("type", |text| {
+        let is_vimeo = text.eq_ignore_ascii_case(DESTINATION_TYPE);
+        if is_vimeo { Ok(None::<()>) } else { Err("must be vimeo") }
+    });
+    for name in ["connectionId", "connection_id"] {
+        destination.optional_text(name, |text| {
+            let is_same = text == rules.connection;
+            if is_same { Ok(None::<()>) } else { Err("must be the connection of the path, or be left out") }
+        });
+    }
+}
+
+fn read_webhook(fields: &mut Fields, rules: &Rules<'_>) -> Option<WebhookTarget> {
+    let has_webhook = fields.is_set("webhook");
+    let url = fields.optional_text("webhook", |text| (rules.check_address)(text).map(Some));
+    let input = fields.optional_raw(WEBHOOK_INPUT, WEBHOOK_INPUT_MAX_BYTES);
+    if input.is_some() && !has_webhook {
+        fields.fault::<()>(WEBHOOK_INPUT, "needs webhook");
+    }
+    // The text itself moves: no copy of it is left behind.
+    let input = input.map(|mut text| Secret::new(std::mem::take(&mut *text)));
+    url.map(|url| WebhookTarget { url: url.secret().clone(), input })
+}
+
+/// Where a setting may stand.
+struct Places<'a> {
+    top: &'a mut Fields,
+    inside: Option<&'a mut Fields>,
+}
+
+impl Places<'_> {
+    /// Where a setting does stand; at the top if nowhere. In both places it is a fault of the inner one.
+    fn of(&mut self, name: &str) -> &mut Fields {
+        match &mut self.inside {
+            Some(inside) if inside.is_set(name) && self.top.is_set(name) => {
+                inside.refuse(name, "is given outside of destination too");
+                self.top
+            }
+            Some(inside) if inside.is_set(name) => inside,
+            _ => self.top,
+        }
+    }
+
+    fn is_set(&mut self, name: &str) -> bool {
+        self.of(name).is_set(name)
+    }
+
+    fn is_faulty(&self, names: &[&str]) -> bool {
+        self.top.is_faulty(names) || self.inside.as_ref().is_some_and(|inside| inside.is_faulty(names))
+    }
+}
+
+fn read_settings(places: &mut Places<'_>, unknown: UnknownFields) -> UploadSettings {
+    let stands_inside = ["password", "embed_domains", "privacy"]
+        .map(|name| places.inside.as_ref().is_some_and(|inside| inside.is_set(name)));
+    let settings = UploadSettings {
+        name: places.of("name").optional_text("name", |text| said(text, VideoName::parse)),
+        description: places
+            .of("description")
+            .optional_text("description", |text| said(text, VideoDescription::parse)),
+        privacy: read_privacy(places.of("privacy"), unknown),
+        password: places
+            .of("password")
+            .optional_text("password", |text| VideoPassword::parse(text).map(Some)),
+        embed_domains: places.of("embed_domains").optional_texts(
+            "embed_domains",
+            EMBED_DOMAINS_MAX,
+            Domain::parse,
+        ),
+        content_rating: places.of("content_rating").optional_texts(
+            "content_rating",
+            CONTENT_RATINGS_MAX,
+            ContentRating::parse,
+        ),
+        folder: read_folder(places),
+        license: places.of("license").optional_text("license", |text| License::parse(text).map(Some)),
+        locale: places.of("locale").optional_text("locale", |text| Locale::parse(text).map(Some)),
+        thumbnail_at: places.of("thumbnail_time").optional_number(
+            "thumbnail_time",
+            &MomentError.to_string(),
+            |number| Moment::from_millis(number.thousandths()?).ok(),
+        ),
+    };
+    for error in settings.check() {
+        add_contradiction(places, error, stands_inside);
+    }
+    settings
+}
+
+/// An empty text counts as not given.
+fn said<T, E>(text: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Option<T>, E> {
+    if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+fn read_privacy(place: &mut Fields, unknown: UnknownFields) -> Privacy {
+    let Some(mut privacy) = place.optional_object("privacy") else { return Privacy::default() };
+    let read = Privacy {
+        view: privacy.optional_text("view", |text| View::parse(text).map(Some)),
+        embed: privacy.optional_text("embed", |text| Embed::parse(text).map(Some)),
+        comments: privacy.optional_text("comments", |text| Comments::parse(text).map(Some)),
+        is_downloadable: privacy.optional_bool("download"),
+        is_addable: privacy.optional_bool("add"),
+    };
+    place.absorb(privacy, &KNOWN_PRIVACY_FIELDS, unknown);
+    read
+}
+
+fn read_folder(places: &mut Places<'_>) -> Option<Folder> {
+    let has_uri = places.is_set("folder_uri");
+    let number =
+        places.of("folder_uri").optional_text("folder_uri", |text| FolderNumber::parse_uri(text).map(Some));
+    let place = places.of("folder_name");
+    if has_uri && place.is_set("folder_name") {
+        place.refuse("folder_name", "cannot be given together with folder_uri");
+    }
+    let name = place.optional_text("folder_name", |text| FolderName::parse(text).map(Some));
+    number.map(Folder::Number).or(name.map(Folder::Named))
+}
+
+/// Names what settings say together and cannot say, unless one of them cannot be read at all: then nobody knows.
+fn add_contradiction(places: &mut Places<'_>, error: SettingsError, stands_inside: [bool; 3]) {
+    let [password, domains, privacy] = stands_inside;
+    let (concerned, is_inside) = match error {
+        SettingsError::PasswordMissing => (["privacy", "privacy.view", "password"], privacy),
+        SettingsError::PasswordUnused => (["privacy", "privacy.view", "password"], password),
+        SettingsError::DomainsMissing => (["privacy", "privacy.embed", "embed_domains"], privacy),
+        SettingsError::DomainsUnused => (["privacy", "privacy.embed", "embed_domains"], domains),
+    };
+    if places.is_faulty(&concerned) {
+        return;
+    }
+    let place = match &mut places.inside {
+        Some(inside) if is_inside => inside,
+        _ => &mut *places.top,
+    };
+    place.fault::<()>(error.field(), &error.to_string());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,316 @@
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+
+use app::{AllowHttp, Outbound, OutboundOptions, OutboundPolicy, OutboundTimeouts, OwnAddresses, PortPolicy};
+use serde_json::{Value, json};
+
+use super::*;
+
+const CONNECTION: &str = "20260131090500042k3v9x0q2m7t1b8z";
+
+/// Judges addresses as the service does.
+static OUTBOUND: LazyLock<Outbound> = LazyLock::new(|| {
+    let policy = OutboundPolicy {
+        allow: Vec::new(),
+        insecure: AllowHttp::Yes,
+        ports: PortPolicy::Standard,
+        own: OwnAddresses::told_by(|_| false, Vec::new()),
+    };
+    let dns_servers = vec![SocketAddr::from(([127, 0, 0, 1], 9))];
+    let timeouts = OutboundTimeouts::default();
+    Outbound::new(OutboundOptions { policy, dns_servers, user_agent: "tests".to_owned(), timeouts }).unwrap()
+});
+
+fn check(text: &str) -> Result<OutboundUrl, FormFault> {
+    OUTBOUND.check_form(text)
+}
+
+fn read_text(body: &str, unknown: UnknownFields) -> (Result<UploadRequest, Problem>, IgnoredFields) {
+    let parsed = crate::json::parse_keeping(body.as_bytes(), &[WEBHOOK_INPUT]).unwrap();
+    let Json::Object(object) = parsed else { panic!("an object") };
+    read_upload(object, &Rules { check_address: &check, unknown, connection: CONNECTION })
+}
+
+fn read(body: &Value) -> UploadRequest {
+    let (request, ignored) = read_text(&body.to_string(), UnknownFields::Refuse);
+    assert_eq!(ignored.in_words(), None);
+    request.unwrap()
+}
+
+/// Names and sentences of the faults.
+fn faults(body: &Value) -> Vec<(String, String)> {
+    let (request, _) = read_text(&body.to_string(), UnknownFields::Report);
+    let problem = request.unwrap_err();
+    let body = body.to_string();
+    for fault in &problem.fields {
+        assert!(!fault.errors.contains("canary"), "{fault:?} in {body}");
+    }
+    problem.fields.into_iter().map(|fault| (fault.name, fault.errors)).collect()
+}
+
+fn names(body: &Value) -> Vec<String> {
+    let mut names: Vec<_> = faults(body).into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    names
+}
+
+fn with(more: &Value) -> Value {
+    let mut body = json!({ "source": { "url": "https://media.example.com/a.mp4" } });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+/// Every setting, good.
+fn settings() -> Value {
+    json!({
+        "name": "Launch",
+        "description": "Two\nlines",
+        "folder_uri": "/users/12/folders/34",
+        "content_rating": ["safe", "advertisement"],
+        "privacy": { "view": "password", "embed": "whitelist", "comments": "nobody", "download": false, "add": true },
+        "password": "hunter2",
+        "embed_domains": ["Example.com", "*.example.org"],
+        "license": "by-nc",
+        "locale": "pt-BR",
+        "thumbnail_time": 12.3456,
+    })
+}
+
+fn assert_all_settings(settings: &UploadSettings) {
+    assert_eq!(settings.name.as_ref().unwrap().as_str(), "Launch");
+    assert_eq!(settings.description.as_ref().unwrap().as_str(), "Two\nlines");
+    let folder = FolderNumber::parse_uri("/users/12/projects/34").unwrap();
+    assert_eq!(settings.folder, Some(Folder::Number(folder)));
+    assert_eq!(settings.content_rating, [ContentRating::Safe, ContentRating::Advertisement]);
+    let privacy = Privacy {
+        view: Some(View::Password),
+        embed: Some(Embed::Whitelist),
+        comments: Some(Comments::Nobody),
+        is_downloadable: Some(false),
+        is_addable: Some(true),
+    };
+    assert_eq!(settings.privacy, privacy);
+    assert!(settings.password.as_ref().unwrap().as_secret().is_same(&Secret::new("hunter2".to_owned())));
+    let domains: Vec<_> = settings.embed_domains.iter().map(Domain::as_str).collect();
+    assert_eq!(domains, ["example.com", "*.example.org"]);
+    assert_eq!(settings.license, Some(License::ByNc));
+    assert_eq!(settings.locale.as_ref().unwrap().as_str(), "pt-BR");
+    assert_eq!(settings.thumbnail_at.unwrap().as_millis(), 12_346);
+}
+
+#[test]
+fn a_full_body_is_read() {
+    let mut body = with(&settings());
+    body["source"]["url"] = json!("https://media.example.com/a.mp4?token=x");
+    body["webhook"] = json!("https://hooks.example.com/x");
+    let text = body.to_string();
+    let input = "{ \"a\" : [1.50, null] }";
+    let text = format!("{},\"webhookInput\":{input}}}", text.strip_suffix('}').unwrap());
+    let (request, ignored) = read_text(&text, UnknownFields::Refuse);
+    let request = request.unwrap();
+    assert_eq!(ignored, IgnoredFields::default());
+    let RequestedSource::Url(url) = &request.source else { panic!() };
+    assert!(url.is_same(&Secret::new("https://media.example.com/a.mp4?token=x".to_owned())));
+    assert_all_settings(&request.settings);
+    let webhook = request.webhook.unwrap();
+    assert!(webhook.url.is_same(&Secret::new("https://hooks.example.com/x".to_owned())));
+    assert!(webhook.input.unwrap().is_same(&Secret::new(input.to_owned())));
+}
+
+#[test]
+fn only_a_source_is_needed_and_null_says_nothing() {
+    let nothing = json!({
+        "source": { "url": null, "size": 5.0 }, "name": null, "description": null, "folder_uri": null,
+        "folder_name": null, "content_rating": null, "privacy": null, "password": null, "embed_domains": null,
+        "license": null, "locale": null, "thumbnail_time": null, "webhook": null, "webhookInput": null,
+        "destination": null,
+    });
+    for body in [nothing, json!({ "source": { "size": 5 } })] {
+        let request = read(&body);
+        assert!(matches!(request.source, RequestedSource::Client { size: 5 }));
+        assert!(request.webhook.is_none() && request.settings.check().is_empty());
+        assert_eq!(request.settings.privacy, Privacy::default());
+    }
+    let null_inside = json!({ "privacy": { "view": null, "embed": null, "comments": null, "download": null, "add": null } });
+    assert_eq!(read(&with(&null_inside)).settings.privacy, Privacy::default());
+    assert_eq!(
+        read(&with(&json!({ "content_rating": "safe" }))).settings.content_rating,
+        [ContentRating::Safe]
+    );
+    let named = read(&with(&json!({ "folder_name": "Ours" }))).settings.folder;
+    assert_eq!(named, Some(Folder::Named(FolderName::parse("Ours").unwrap())));
+}
+
+#[test]
+fn a_destination_of_a_render_request_is_taken_as_it_is() {
+    let mut destination = settings();
+    destination["type"] = json!("Vimeo");
+    destination["connectionId"] = json!(CONNECTION);
+    destination["connection_id"] = json!(CONNECTION);
+    assert_all_settings(&read(&with(&json!({ "destination": destination }))).settings);
+    // What stands beside it is not in its way, as long as nothing stands twice.
+    let privacy = destination.as_object_mut().unwrap().remove("privacy").unwrap();
+    assert_all_settings(&read(&with(&json!({ "destination": destination, "privacy": privacy }))).settings);
+    let both = with(&json!({
+        "name": "a", "privacy": {}, "license": null,
+        "destination": { "name": "b", "privacy": { "view": "canary" }, "license": "by", "locale": null },
+    }));
+    assert_eq!(names(&both), ["destination.name", "destination.privacy"]);
+    let wrong = with(&json!({
+        "destination": {
+            "type": "canary", "connectionId": "canary", "connection_id": 5, "privacy": { "view": "canary" },
+            "embed_domains": ["canary canary"], "folder_uri": "canary", "source": {}, "webhook": "x", "privcy": {},
+        },
+    }));
+    assert_eq!(
+        names(&wrong),
+        [
+            "destination.connectionId",
+            "destination.connection_id",
+            "destination.embed_domains",
+            "destination.folder_uri",
+            "destination.privacy.view",
+            "destination.privcy",
+            "destination.type",
+        ]
+    );
+    assert_eq!(names(&with(&json!({ "destination": [] }))), ["destination"]);
+}
+
+#[test]
+fn every_fault_is_named_at_once() {
+    let body = json!({
+        "source": { "url": "ftp://canary", "size": 0, "sise": 1 },
+        "name": " ",
+        "description": "canary\u{0}",
+        "folder_uri": "/canary",
+        "folder_name": "canary",
+        "content_rating": ["safe", "canary", 5],
+        "privacy": { "view": "canary", "embed": 1, "comments": "canary", "download": "true", "add": 1, "viwe": 1 },
+        "password": "canary canary canary canary canary",
+        "embed_domains": "https://canary",
+        "license": "canary",
+        "locale": "canary canary",
+        "thumbnail_time": -1,
+        "webhook": "ftp://canary.example",
+        "webhookInput": "x".repeat(WEBHOOK_INPUT_MAX_BYTES),
+        "folderUri": 1,
+    });
+    assert_eq!(
+        names(&body),
+        [
+            "content_rating",
+            "content_rating",
+            "description",
+            "embed_domains",
+            "folderUri",
+            "folder_name",
+            "folder_uri",
+            "license",
+            "locale",
+            "name",
+            "password",
+            "privacy.add",
+            "privacy.comments",
+            "privacy.download",
+            "privacy.embed",
+            "privacy.view",
+            "privacy.viwe",
+            "source",
+            "source.sise",
+            "source.size",
+            "source.url",
+            "thumbnail_time",
+            "webhook",
+            "webhookInput",
+        ]
+    );
+}
+
+fn assert_fault(body: &Value, name: &str, errors: &str) {
+    assert_eq!(faults(body), [(name.to_owned(), errors.to_owned())], "{body}");
+}
+
+#[test]
+fn a_faulty_source_says_how_to_mend_it() {
+    let size_rule = "must be a whole number from 1 to 300000000000";
+    for (source, name, errors) in [
+        (json!(null), "source", "is required"),
+        (json!("x"), "source", "must be an object"),
+        (json!({}), "source", "must have either url or size"),
+        (json!({ "url": "https://a.example/x", "size": 1 }), "source", "must have either url or size"),
+        (json!({ "url": "ftp://a.example" }), "source.url", "must begin with https:// or http://"),
+        (json!({ "url": "https://127.0.0.1/" }), "source.url", "must be a public address"),
+        (json!({ "url": 1 }), "source.url", "must be a string or null"),
+        (json!({ "size": 1.5 }), "source.size", size_rule),
+        (json!({ "size": "1" }), "source.size", size_rule),
+        (json!({ "size": 300_000_000_001_u64 }), "source.size", size_rule),
+    ] {
+        assert_fault(&json!({ "source": source }), name, errors);
+    }
+    assert_fault(&json!({}), "source", "is required");
+}
+
+#[test]
+fn a_faulty_field_says_how_to_mend_it() {
+    let moment_rule = "must be a number of seconds from 0 to 86400";
+    let near = "is not a known field; did you mean ";
+    for (name, value, errors) in [
+        ("privacy", json!("public"), "must be an object"),
+        ("embed_domains", json!(vec!["a.example"; 51]), "must have at most 50 entries"),
+        ("embed_domains", json!(1), "must be an array of strings"),
+        ("content_rating", json!(["safe", 1]), "has a faulty entry, number 2: it must be a string"),
+        ("thumbnail_time", json!("1"), moment_rule),
+        ("thumbnail_time", json!(1e300), moment_rule),
+        ("webhook", json!("https://10.0.0.1/"), "must be a public address"),
+        ("webhookInput", json!(1), "needs webhook"),
+        ("webHook", json!(1), &format!("{near}webhook?")),
+        ("destinations", json!([]), &format!("{near}destination?")),
+    ] {
+        assert_fault(&with(&json!({ name: value })), name, errors);
+    }
+    let privacy = |inside: Value| with(&json!({ "privacy": inside }));
+    assert_fault(&privacy(json!({ "download": 1 })), "privacy.download", "must be true, false or null");
+    assert_fault(&privacy(json!({ "View": "nobody" })), "privacy.View", &format!("{near}privacy.view?"));
+}
+
+#[test]
+fn settings_that_cannot_be_together_are_told_where_they_stand() {
+    let both = "cannot be given together with folder_uri";
+    let (unused, missing) =
+        ("needs privacy.view to be password", "is required when privacy.view is password");
+    let no_domains = "is required when privacy.embed is whitelist";
+    for (more, name, errors) in [
+        (json!({ "privacy": { "view": "password" } }), "password", missing),
+        (json!({ "password": "x" }), "password", unused),
+        (json!({ "embed_domains": ["a.example"] }), "embed_domains", "needs privacy.embed to be whitelist"),
+        (json!({ "privacy": { "embed": "whitelist" } }), "embed_domains", no_domains),
+        (json!({ "folder_uri": "/folders/1", "folder_name": "x" }), "folder_name", both),
+        (
+            json!({ "destination": { "privacy": { "embed": "whitelist" } } }),
+            "destination.embed_domains",
+            no_domains,
+        ),
+        (json!({ "destination": { "password": "x" } }), "destination.password", unused),
+        (
+            json!({ "folder_uri": "/folders/1", "destination": { "folder_name": "x" } }),
+            "destination.folder_name",
+            both,
+        ),
+    ] {
+        assert_fault(&with(&more), name, errors);
+    }
+}
+
+#[test]
+fn unknown_fields_are_named_where_they_stand() {
+    let body = with(&json!({
+        "colour": 1, "privacy": { "colour": 1 }, "destination": { "colour": 1, "not plain": 2 },
+    }));
+    let (request, ignored) = read_text(&body.to_string(), UnknownFields::Report);
+    assert!(request.is_ok());
+    let words = "colour, privacy.colour, destination.colour, destination.?";
+    assert_eq!(ignored.in_words().as_deref(), Some(words));
+    let (request, _) = read_text(&body.to_string(), UnknownFields::Refuse);
+    assert_eq!(request.unwrap_err().fields.len(), 4);
+}
