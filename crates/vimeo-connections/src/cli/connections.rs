@@ -104,7 +104,7 @@ pub(super) struct Of {
 }
 
 impl Of {
-    async fn caller(&self, app: &App) -> Result<Caller, BoxError> {
+    pub(super) async fn caller(&self, app: &App) -> Result<Caller, BoxError> {
         Ok(Caller::operator_for(&app.find_account(&self.account).await?))
     }
 }
@@ -120,21 +120,32 @@ pub(super) struct One {
 
 impl One {
     async fn find(&self, app: &App) -> Result<(Caller, Connection), BoxError> {
-        let caller = self.of.caller(app).await?;
-        if let Some(id) = ConnectionId::parse(&self.connection) {
+        self.of.find(app, &self.connection).await
+    }
+}
+
+impl Of {
+    /// The account's connection of this identifier or name.
+    pub(super) async fn find(
+        &self,
+        app: &App,
+        identifier_or_name: &str,
+    ) -> Result<(Caller, Connection), BoxError> {
+        let caller = self.caller(app).await?;
+        if let Some(id) = ConnectionId::parse(identifier_or_name) {
             match app.find_connection(&caller, &id).await {
                 Ok(connection) => return Ok((caller, connection)),
                 Err(app::Error::ConnectionNotFound) => {}
                 Err(error) => return Err(in_words(error)),
             }
         }
-        let named = match ConnectionName::parse(&self.connection) {
+        let named = match ConnectionName::parse(identifier_or_name) {
             Ok(name) => app.find_connection_by_name(&caller, &name).await.map_err(in_words)?,
             Err(_) => None,
         };
         // What was typed is not repeated: it may be a secret that was pasted in the wrong place.
         named.map(|connection| (caller, connection)).ok_or_else(|| {
-            let account = &self.of.account;
+            let account = &self.account;
             format!(
                 "the account {account} has no connection of this identifier or name; \
                  `vimeo-connections connections list --account {account}` shows them"

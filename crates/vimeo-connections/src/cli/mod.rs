@@ -13,6 +13,7 @@ mod moves;
 pub(crate) mod output;
 mod refusals;
 mod rows;
+mod uploads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +67,8 @@ enum Command {
     /// Make, import, show, change and delete connections, and look after them
     #[command(subcommand)]
     Connections(connections::Command),
+    /// Upload a file, or what is at an address, through a connection; cut off, it goes on when run again
+    Upload(uploads::Arguments),
     /// Move everything from SQLite to PostgreSQL, with nothing opened; cut off, it goes on when run again
     Move(moves::Arguments),
     /// Write the generated pages of the documentation into a directory
@@ -124,6 +127,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
             }
             administer(&config, async |app| connections::run(app, &config, command).await).await
         }
+        Command::Upload(arguments) => Box::pin(uploads::run(&config, arguments)).await,
         Command::Move(arguments) => moves::run(&config.database_url, arguments).await,
         Command::Docs { directory } => write_docs(&directory),
     }

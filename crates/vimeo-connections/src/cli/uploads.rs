@@ -1,0 +1,254 @@
+//! `upload`: a file, or what is at an address, becomes a video of the connection's customer. The bytes of a file go from
+//! here to Vimeo; an address is fetched by whoever works on the job, this command too. Killed at any point, it goes on when
+//! it is run again.
+
+mod file;
+mod interrupts;
+mod once;
+mod progress;
+mod report;
+mod sending;
+mod settings;
+mod watching;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+use app::{App, Caller, Error};
+use clap::Args;
+use domain::connection::Connection;
+use domain::id::ConnectionId;
+use domain::job::{Job, JobId};
+use domain::upload::UploadSettings;
+use thiserror::Error as ThisError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connections::Of;
+use super::{BoxError, Format, output, refusals};
+use crate::config::Config;
+use crate::wiring;
+use file::FileToSend;
+use interrupts::Interrupts;
+use once::{Begun, Sendable, begin_file, begin_url};
+use progress::Progress;
+use sending::{Sent, send};
+use settings::SettingsArguments;
+use watching::watch;
+
+const GOES_ON: &str = "The same command goes on where this one stopped";
+
+/// What to upload, through which connection, and what it is to become.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// A file; or an address that begins with https://, which the service fetches. Arguments can be seen by other users of
+    /// this machine, and so can a key in an address's query
+    #[arg(value_name = "FILE|URL")]
+    source: OsString,
+    #[command(flatten)]
+    of: Of,
+    /// The connection's identifier, or its name
+    #[arg(long, value_name = "ID|NAME")]
+    connection: String,
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// Upload it once more if the same was uploaded by this command within the last day
+    #[arg(long)]
+    again: bool,
+    /// Of an address: print the job's identifier at once, and leave the work to the service
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Whether what was uploaded already is uploaded once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    No,
+    Yes,
+}
+
+/// How long the command stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    ToTheEnd,
+    UntilItIsTaken,
+}
+
+/// Somebody pressed Ctrl-C.
+#[derive(Debug, Clone, Copy, ThisError)]
+#[error("interrupted")]
+struct Stopped;
+
+/// Where the bytes come from.
+enum Source {
+    File(FileToSend),
+    Url(String),
+}
+
+/// Everything that an upload is done with.
+struct Desk<'a> {
+    app: &'a App,
+    client: &'a vimeo::Client,
+    caller: &'a Caller,
+    connection: &'a ConnectionId,
+    chunk_bytes: u64,
+    /// Whether this process may work on jobs.
+    is_working: bool,
+    tasks: &'a TaskTracker,
+    stopping: &'a CancellationToken,
+    progress: &'a Progress,
+}
+
+pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, BoxError> {
+    let source = Source::read(&arguments.source)?;
+    if let (Source::File(_), true) = (&source, arguments.no_wait) {
+        return Err("--no-wait is for an address: a file's bytes go to Vimeo from here".into());
+    }
+    let again = if arguments.again { Again::Yes } else { Again::No };
+    let stay = if arguments.no_wait { Stay::UntilItIsTaken } else { Stay::ToTheEnd };
+    let settings = arguments.settings.read()?;
+    let interrupts = Interrupts::listen()?;
+    let tasks = TaskTracker::new();
+    let client = wiring::client(&config.vimeo, tasks.clone())?;
+    let app = wiring::open_for_uploading(config, tasks.clone()).await?;
+    let progress = Progress::new();
+    let result = async {
+        let (caller, connection): (Caller, Connection) =
+            arguments.of.find(&app, &arguments.connection).await?;
+        let desk = Desk {
+            app: &app,
+            client: &client,
+            caller: &caller,
+            connection: &connection.id,
+            chunk_bytes: config.uploads.chunk_bytes,
+            is_working: config.uploads.is_working,
+            tasks: &tasks,
+            stopping: &interrupts.stopping,
+            progress: &progress,
+        };
+        match source {
+            Source::File(file) => upload_file(&desk, &file, settings, again).await,
+            Source::Url(url) => upload_url(&desk, &url, (settings, again, stay)).await,
+        }
+    };
+    let result = result.await;
+    progress.end();
+    tasks.close();
+    if tokio::time::timeout(config.shutdown, tasks.wait()).await.is_err() {
+        tracing::warn!("what the upload left to do could not all be done in time");
+    }
+    app.close().await;
+    match result {
+        Ok(ended) => ended.tell(&arguments.format),
+        Err(error) if error.is::<Stopped>() => {
+            output::remark(&format!("Interrupted. {GOES_ON}."));
+            Ok(ExitCode::from(interrupts.code()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What came of it.
+enum Ended {
+    /// The job is over.
+    Now(Box<Job>),
+    /// It was completed before.
+    Before(Box<Job>),
+    /// The service has it.
+    Taken(JobId),
+}
+
+impl Ended {
+    fn tell(&self, format: &Format) -> Result<ExitCode, BoxError> {
+        match self {
+            Self::Now(job) => report::tell(job, report::Uploaded::Now, format),
+            Self::Before(job) => report::tell(job, report::Uploaded::Before, format),
+            Self::Taken(id) => report::tell_taken(id, format),
+        }
+    }
+}
+
+impl Source {
+    fn read(text: &OsStr) -> Result<Self, BoxError> {
+        if text == "-" {
+            return Err(
+                "standard input cannot be uploaded: it could not be read again from the middle. Write it to a file first"
+                    .into(),
+            );
+        }
+        // What looks like an address is not repeated: a key may stand in its query.
+        match text.to_str().and_then(|text| Some((text, text.split_once("://")?.0))) {
+            Some((url, scheme)) if is_http(scheme) => Ok(Self::Url(url.to_owned())),
+            Some((_, scheme)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                Err("what to upload must be a file, or an address that begins with https://".into())
+            }
+            _ => Ok(Self::File(FileToSend::open(Path::new(text))?)),
+        }
+    }
+}
+
+fn is_http(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
+}
+
+async fn upload_file(
+    desk: &Desk<'_>,
+    file: &FileToSend,
+    settings: UploadSettings,
+    again: Again,
+) -> Result<Ended, BoxError> {
+    desk.progress.phase("making a place for the video");
+    let name = settings.name.clone().or_else(|| file.video_name());
+    let settings = UploadSettings { name, ..settings };
+    let to = match begin_file(desk, file, settings, again).await? {
+        Begun::Completed(job) => return Ok(Ended::Before(job)),
+        Begun::Going(to) => to,
+    };
+    match send(desk, file, &to).await? {
+        Sent::Whole | Sent::AskTheJob => watch(desk, &to.job_id).await.map(|job| Ended::Now(Box::new(job))),
+        Sent::Stopped => Err(Stopped.into()),
+        Sent::Changed => Err(give_up_changed(desk, &to).await),
+        Sent::Unreadable(error) => Err(format!("the file cannot be read: {error}. {GOES_ON}").into()),
+        Sent::GivenUp(failure) => Err(format!("the bytes do not reach Vimeo: {failure}. {GOES_ON}").into()),
+    }
+}
+
+/// What has arrived is of no use: it is taken away.
+async fn give_up_changed(desk: &Desk<'_>, to: &Sendable) -> BoxError {
+    if let Err(error) = desk.app.cancel_upload(desk.caller, &to.job_id).await {
+        return in_words(error);
+    }
+    match watch(desk, &to.job_id).await {
+        Ok(_) => "the file changed while it was sent, so the upload was cancelled, and what had arrived was taken away. \
+                  Run the command again when nobody writes to the file any more"
+            .into(),
+        Err(error) => error,
+    }
+}
+
+async fn upload_url(
+    desk: &Desk<'_>,
+    url: &str,
+    (settings, again, stay): (UploadSettings, Again, Stay),
+) -> Result<Ended, BoxError> {
+    let url = desk.app.check_address(url).map_err(|fault| format!("the address {fault}"))?;
+    match begin_url(desk, &url, settings, again).await? {
+        Begun::Completed(job) => Ok(Ended::Before(job)),
+        Begun::Going(id) if stay == Stay::UntilItIsTaken => Ok(Ended::Taken(id)),
+        Begun::Going(id) => watch(desk, &id).await.map(|job| Ended::Now(Box::new(job))),
+    }
+}
+
+/// A refusal in words, where an upload is what was asked for.
+fn in_words(error: Error) -> BoxError {
+    match error {
+        Error::VimeoUnavailable { retry_after_seconds } => format!(
+            "Vimeo could not be asked for a place for the video; try again in {retry_after_seconds} seconds"
+        )
+        .into(),
+        other => refusals::in_words(other),
+    }
+}

@@ -1,0 +1,49 @@
+//! Ctrl-C and SIGTERM: the first lets the command end in good order, the second ends it at once.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What shells expect of a command that SIGINT, or SIGTERM, has ended.
+const EXIT_INTERRUPTED: u8 = 130;
+const EXIT_TERMINATED: u8 = 143;
+
+/// Listens from now on, as long as it lives.
+pub(super) struct Interrupts {
+    pub(super) stopping: CancellationToken,
+    code: Arc<AtomicU8>,
+    _listener: JoinSet<()>,
+}
+
+impl Interrupts {
+    pub(super) fn listen() -> io::Result<Self> {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (stopping, code) = (CancellationToken::new(), Arc::new(AtomicU8::new(EXIT_INTERRUPTED)));
+        let mut listener = JoinSet::new();
+        let (token, number) = (stopping.clone(), code.clone());
+        listener.spawn(async move {
+            loop {
+                let code = tokio::select! {
+                    _ = interrupt.recv() => EXIT_INTERRUPTED,
+                    _ = terminate.recv() => EXIT_TERMINATED,
+                };
+                if token.is_cancelled() {
+                    std::process::exit(i32::from(code));
+                }
+                number.store(code, Ordering::Relaxed);
+                token.cancel();
+            }
+        });
+        Ok(Self { stopping, code, _listener: listener })
+    }
+
+    /// The exit status of a command that was interrupted.
+    pub(super) fn code(&self) -> u8 {
+        self.code.load(Ordering::Relaxed)
+    }
+}

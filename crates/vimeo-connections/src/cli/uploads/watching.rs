@@ -1,0 +1,66 @@
+//! Watching a job to its end, and working on it where nobody else does.
+
+use std::time::Duration;
+
+use app::Error;
+use domain::job::{Job, JobId};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{Desk, Stopped, in_words};
+use crate::cli::BoxError;
+
+/// How often the job is looked at.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+/// So many looks in a row may fail, half a minute, while the database is started again.
+const FAILED_LOOKS_MAX: u32 = 60;
+
+/// The job once it is over.
+pub(super) async fn watch(desk: &Desk<'_>, id: &JobId) -> Result<Job, BoxError> {
+    let working = desk.stopping.child_token();
+    let looking = async {
+        let seen = look(desk, id).await;
+        working.cancel();
+        seen
+    };
+    // Both to their end, so that no lease is left behind.
+    let (seen, ()) = tokio::join!(looking, work(desk, id, &working));
+    seen
+}
+
+async fn look(desk: &Desk<'_>, id: &JobId) -> Result<Job, BoxError> {
+    let mut failed = 0;
+    loop {
+        match desk.app.find_job(desk.caller, id).await {
+            Ok(job) => {
+                failed = 0;
+                desk.progress.show(&job);
+                if job.state.is_over() {
+                    return Ok(job);
+                }
+            }
+            Err(Error::StoreUnavailable(_) | Error::Overloaded) if failed < FAILED_LOOKS_MAX => failed += 1,
+            Err(error) => return Err(in_words(error)),
+        }
+        tokio::select! {
+            () = sleep(LOOK_PAUSE) => {}
+            () = desk.stopping.cancelled() => return Err(Stopped.into()),
+        }
+    }
+}
+
+/// Works on the job whenever something is due for it that no service takes.
+async fn work(desk: &Desk<'_>, id: &JobId, until: &CancellationToken) {
+    if !desk.is_working {
+        return;
+    }
+    while !until.is_cancelled() {
+        if let Err(error) = desk.app.work_on(id, until).await {
+            tracing::debug!(%error, "the upload could not be worked on yet");
+        }
+        tokio::select! {
+            () = sleep(LOOK_PAUSE) => {}
+            () = until.cancelled() => return,
+        }
+    }
+}
