@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::canaries::files;
 
 /// File, the line's code, and why the secret must come out there.
-const KNOWN: [(&str, &str, &str); 18] = [
+const KNOWN: [(&str, &str, &str); 37] = [
     ("domain/src/api_key.rs", "pub fn expose(&self) -> &str {", "the definition"),
     ("domain/src/api_key.rs", "self.0.expose()", "the definition"),
     (
@@ -57,6 +57,81 @@ const KNOWN: [(&str, &str, &str); 18] = [
         "the bootstrap key's file, for its owner alone",
     ),
     ("vimeo/src/proxy.rs", "reqwest::Proxy::all(self.0.expose())", "the proxy is shown its password"),
+    (
+        "app/src/jobs/creating.rs",
+        "key.seal(sealed_as, link.expose().as_bytes(), &self.app.randomness)",
+        "it is sealed",
+    ),
+    (
+        "app/src/jobs/finishing.rs",
+        "password.is_some_and(|password| text.contains(password.as_secret().expose()))",
+        "looked for in what Vimeo says, so that it is not repeated",
+    ),
+    (
+        "app/src/jobs/notifying.rs",
+        "let url = uploads.outbound.check_form(target.url.expose()).map_err(|_| Untold::Never)?;",
+        "its form is judged again",
+    ),
+    ("app/src/jobs/request.rs", "Zeroizing::new(secret.expose().to_owned())", "it is sealed"),
+    (
+        "app/src/jobs/sources.rs",
+        "outbound.check_form(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))",
+        "its form is judged again",
+    ),
+    (
+        "app/src/outbound/url.rs",
+        "Url::parse(self.url.expose()).map_err(|_| FormFault::NotAUrl)",
+        "it is asked for",
+    ),
+    (
+        "vimeo-connections/src/cli/uploads/once.rs",
+        "let password = settings.password.as_ref().map(|password| hash(password.as_secret().expose()));",
+        "hashed, to be compared",
+    ),
+    (
+        "vimeo-connections/src/cli/uploads/once.rs",
+        "let lines = [upload.job_id.as_str(), &upload.video.to_string(), upload.link.expose()];",
+        "kept sealed for a repetition",
+    ),
+    (
+        "vimeo-connections/src/cli/uploads/once.rs",
+        r#"let source = format!("{} {:016x}", url.shown(), hash(url.secret().expose()));"#,
+        "hashed, to tell addresses apart",
+    ),
+    (
+        "vimeo/src/session.rs",
+        "self.client.request_built(method, path).bearer_auth(self.token.expose())",
+        "Vimeo is shown it, in a header",
+    ),
+    (
+        "vimeo/src/session/changes.rs",
+        "password: change.password.as_ref().map(Secret::expose),",
+        "Vimeo is told it",
+    ),
+    ("vimeo/src/session/videos.rs", "password: new.password.map(Secret::expose),", "Vimeo is told it"),
+    (
+        "vimeo/src/session/videos.rs",
+        "match UploadLink::parse(link.expose(), &self.client.link_rules) {",
+        "the link is judged",
+    ),
+    (
+        "vimeo/src/tus.rs",
+        "self.links.request(method, link.expose()).header(TUS_RESUMABLE, VERSION)",
+        "its own server is asked",
+    ),
+    ("vimeo/src/tus/link.rs", "pub fn expose(&self) -> &str {", "the definition"),
+    ("vimeo/src/tus/link.rs", "self.0.expose()", "the definition"),
+    (
+        "web/src/v1/job.rs",
+        "let read = serde_json::from_str::<&RawValue>(input.expose());",
+        "told to the webhook",
+    ),
+    ("web/src/v1/upload.rs", "upload_link: upload.link.expose(),", "shown once"),
+    (
+        "web/src/v1/webhook_secrets.rs",
+        "Ok((StatusCode::CREATED, Json(WebhookSecretOut { secret: secret.expose() })).into_response())",
+        "shown once",
+    ),
 ];
 
 /// Lines of the program (not of its tests) that name `expose`.

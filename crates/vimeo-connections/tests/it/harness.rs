@@ -27,6 +27,8 @@ pub(crate) struct Wish {
     pub(crate) verification_off: bool,
     /// Where the database is, if it is not a file in the world's directory.
     pub(crate) database_url: Option<String>,
+    /// Another sandbox than the usual one.
+    pub(crate) sandbox: Option<sandbox::Options>,
 }
 
 pub(crate) struct World {
@@ -83,8 +85,8 @@ impl World {
 
     pub(crate) async fn with(wish: Wish) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let sandbox =
-            sandbox::start(sandbox::Options { open: wish.open_sandbox, ..Default::default() }).await.unwrap();
+        let options = sandbox::Options { open: wish.open_sandbox, ..wish.sandbox.unwrap_or_default() };
+        let sandbox = sandbox::start(options).await.unwrap();
         let verification = if wish.verification_off { "off" } else { "required" };
         let database = wish.database_url.map_or_else(String::new, |url| format!("database_url = {url:?}\n"));
         let config = format!(

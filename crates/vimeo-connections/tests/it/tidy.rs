@@ -45,7 +45,7 @@ const DOORS: [(&str, &[&str]); 9] = [
 
 /// Libraries that live in these rooms and no other. The bench has servers and a database of its own to compare with: the
 /// smallest axum server, and PostgreSQL without us. It meets the service over HTTP alone.
-const LODGERS: [(&str, &[&str]); 14] = [
+const LODGERS: [(&str, &[&str]); 15] = [
     ("rusqlite", &["store"]),
     ("tokio-postgres", &["store", "bench"]),
     ("rustls-tokio-postgres", &["store"]),
@@ -60,6 +60,7 @@ const LODGERS: [(&str, &[&str]); 14] = [
     ("hdrhistogram", &["bench"]),
     ("rpassword", &["vimeo-connections"]),
     ("csv-core", &["vimeo-connections"]),
+    ("indicatif", &["vimeo-connections"]),
 ];
 
 #[test]

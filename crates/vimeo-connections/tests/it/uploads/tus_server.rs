@@ -1,0 +1,178 @@
+//! Uploads to a tus server that nobody here wrote: `@tus/server` at the far end of the link.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::source::{Manner, Source, bytes};
+use super::{CONFIG, PATIENCE, Uploads, quick};
+use crate::tools::{find_tool, program, tests_folder};
+
+const MIB: u64 = 1024 * 1024;
+
+/// A Vimeo whose links lead to `@tus/server`; the sandbox stands behind it.
+struct FarEnd {
+    child: Child,
+    base_url: String,
+    /// Where its file store keeps the bytes.
+    directory: PathBuf,
+    http: reqwest::Client,
+}
+
+impl FarEnd {
+    fn start(packages: &Path, uploads: &Uploads) -> Self {
+        let directory = uploads.world.path().join("far-end");
+        std::fs::create_dir(&directory).unwrap();
+        let mut child = program("node")
+            .arg(tests_folder().join("clients/javascript/tus-server.js"))
+            .env("NODE_PATH", packages)
+            .env("SANDBOX", &uploads.world.sandbox.base_url)
+            .env("DIRECTORY", &directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { child, base_url: line.trim().to_owned(), directory, http: uploads.world.http.clone() }
+    }
+
+    async fn ask(&self, path: &str) -> Value {
+        let answer = self.http.get(format!("{}{path}", self.base_url)).send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
+    /// The answers to the requests of this method, each with the offset that it named.
+    async fn answers(&self, method: &str) -> Vec<(Value, Value)> {
+        let requests = self.ask("/_requests").await;
+        let requests = requests.as_array().unwrap().iter();
+        requests
+            .filter(|request| request["method"] == method)
+            .map(|request| (request["offset"].clone(), request["status"].clone()))
+            .collect()
+    }
+
+    /// The one file in its store.
+    fn file(&self) -> Option<PathBuf> {
+        let entries = std::fs::read_dir(&self.directory).unwrap().map(|entry| entry.unwrap().path());
+        let mut files = entries.filter(|path| path.extension().is_none());
+        let file = files.next();
+        assert_eq!(files.next(), None);
+        file
+    }
+
+    /// Waits until so many bytes are there.
+    async fn holds(&self, count: u64) {
+        let started = Instant::now();
+        while self.file().is_none_or(|file| file.metadata().unwrap().len() < count) {
+            assert!(started.elapsed() < PATIENCE, "{count} bytes never came");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(self.file().unwrap().metadata().unwrap().len(), count);
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A world whose Vimeo is such a one. `None` where `@tus/server` is not installed.
+async fn start(config: &str) -> Option<(Uploads, FarEnd)> {
+    let packages = find_tool("javascript/node_modules")?;
+    let mut uploads = Uploads::with(&format!("{CONFIG}{config}"), quick()).await;
+    let far_end = FarEnd::start(&packages, &uploads);
+    let file = uploads.world.path().join("vimeo-connections.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, config.replace(&uploads.world.sandbox.base_url, &far_end.base_url)).unwrap();
+    uploads.world.kill_and_restart();
+    Some((uploads, far_end))
+}
+
+/// Asserts that the upload was completed, that the same bytes are at both ends, and that the link got no credential.
+async fn assert_arrived(uploads: &Uploads, far_end: &FarEnd, id: &str, size: u64) {
+    let job = uploads.end(id).await;
+    uploads.assert_one_video(&job, size).await;
+    let kept = std::fs::read(far_end.file().unwrap()).unwrap();
+    // Not `assert_eq!`, which would print them.
+    assert!(kept == bytes(size), "{} bytes, and not the right ones", kept.len());
+    let requests = far_end.ask("/_requests").await;
+    for request in requests.as_array().unwrap() {
+        assert_eq!(request["authorization"], Value::Null, "{request}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tus_server_of_others_takes_an_upload_in_one_piece() {
+    let Some((uploads, far_end)) = start("").await else { return };
+    let id = uploads.begin(5 * MIB).await;
+    assert_arrived(&uploads, &far_end, &id, 5 * MIB).await;
+    assert_eq!(far_end.answers("PATCH").await, [(json!("0"), json!(204))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tus_server_of_others_takes_an_upload_in_several_pieces() {
+    let Some((uploads, far_end)) = start("uploads.chunk_mebibytes = 1\n").await else { return };
+    let size = 5 * MIB - 1;
+    let id = uploads.begin(size).await;
+    assert_arrived(&uploads, &far_end, &id, size).await;
+    let expected: Vec<_> = (0..5).map(|piece| (json!((piece * MIB).to_string()), json!(204))).collect();
+    assert_eq!(far_end.answers("PATCH").await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tus_server_of_others_gets_the_rest_when_the_source_was_cut() {
+    let Some((uploads, far_end)) = start("").await else { return };
+    let source = Source::start(Manner::CutAfter(MIB)).await;
+    let size = 2 * MIB + 7;
+    let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", size)}})).await;
+    assert_arrived(&uploads, &far_end, &id, size).await;
+    assert_eq!(source.requests(), 4, "one look, and three parts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tus_server_of_others_gets_the_rest_when_the_service_was_killed() {
+    let Some((mut uploads, far_end)) = start("").await else { return };
+    let source = Source::start(Manner::StopsAfter(MIB)).await;
+    let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", 2 * MIB)}})).await;
+    far_end.holds(MIB).await;
+    uploads.world.kill_and_restart();
+    assert_arrived(&uploads, &far_end, &id, 2 * MIB).await;
+    let sent = far_end.answers("PATCH").await;
+    assert_eq!(sent.last().unwrap(), &(json!(MIB.to_string()), json!(204)), "{sent:?}");
+    let asked = far_end.answers("HEAD").await;
+    assert!(asked.len() >= 2, "{asked:?}");
+}
+
+/// While the service sends, somebody else sends on the same link: `@tus/server` ends the first request with what it has,
+/// takes the second, and refuses the service's next one, whose offset is not its own any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tus_server_of_others_may_have_heard_from_somebody_else() {
+    let Some((uploads, far_end)) = start("").await else { return };
+    let (stop, size) = (MIB, 2 * MIB);
+    let source = Source::start(Manner::StopsAfter(stop)).await;
+    let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", size)}})).await;
+    far_end.holds(stop).await;
+    let links = far_end.ask("/_links").await;
+    let (from, until) = (usize::try_from(stop).unwrap(), usize::try_from(stop + 300_000).unwrap());
+    let sent = far_end
+        .http
+        .patch(links[0].as_str().unwrap())
+        .header("tus-resumable", "1.0.0")
+        .header("upload-offset", stop.to_string())
+        .header("content-type", "application/offset+octet-stream")
+        .body(bytes(size)[from..until].to_vec())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(sent.status(), 204);
+    assert_arrived(&uploads, &far_end, &id, size).await;
+    let sent = far_end.answers("PATCH").await;
+    assert!(sent.contains(&(json!(stop.to_string()), json!(409))), "{sent:?}");
+    assert_eq!(sent.last().unwrap(), &(json!(until.to_string()), json!(204)), "{sent:?}");
+}

@@ -1,0 +1,156 @@
+//! Whoever wants to be told of an upload's end is told, signed, once more if need be, and nothing that is secret is anywhere.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Uploads;
+use crate::canaries::Canaries;
+
+/// A message as it came.
+struct Message {
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+/// Takes the next message, and answers with this status.
+async fn take(listener: &TcpListener, status: u16) -> Message {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let text = read(&mut stream).await;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let headers = head.lines().skip(1).map(|line| line.split_once(": ").unwrap());
+    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let answer = format!("HTTP/1.1 {status} Said\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    Message { headers, body: body.to_owned() }
+}
+
+/// A request with its body, as long as it says.
+async fn read(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    loop {
+        let mut buffer = [0; 4096];
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert!(count > 0, "the message broke off");
+        bytes.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length =
+            head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        if Some(body.len()) == length {
+            return text;
+        }
+    }
+}
+
+impl Message {
+    /// Whether one of its signatures is that of this secret.
+    fn is_signed_with(&self, secret: &str) -> bool {
+        let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+        let said =
+            format!("{}.{}.{}", self.headers["webhook-id"], self.headers["webhook-timestamp"], self.body);
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), said.as_bytes());
+        let signature = format!("v1,{}", STANDARD.encode(tag.as_ref()));
+        self.headers["webhook-signature"].split(' ').any(|found| found == signature)
+    }
+}
+
+async fn new_secret(uploads: &Uploads) -> String {
+    let made = uploads.world.send(Method::POST, "/pictoryapis/v1/webhook-secret", &[], Vec::new()).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    made.json()["secret"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_is_told_signed_and_again_after_a_refusal_and_a_kill() {
+    let mut uploads = Uploads::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let first = new_secret(&uploads).await;
+    let second = new_secret(&uploads).await;
+    let id = uploads
+        .begin_with(json!({
+            "source": {"url": uploads.source.url("film.mp4", 1000)},
+            "webhook": format!("http://{}/hook?canary-webhook-token", listener.local_addr().unwrap()),
+            "webhookInput": {"order": 7, "note": "canary-webhook-input"},
+        }))
+        .await;
+    let refused = take(&listener, 500).await;
+    uploads.world.kill_and_restart();
+    let told = take(&listener, 204).await;
+    for message in [&refused, &told] {
+        assert!(message.is_signed_with(&first), "the old secret signs for a day more");
+        assert!(message.is_signed_with(&second));
+        assert_eq!(message.headers["content-type"], "application/json");
+        let body: Value = serde_json::from_str(&message.body).unwrap();
+        assert_eq!(body["job_id"], id);
+        assert_eq!(body["data"]["status"], "completed");
+        assert_eq!(body["webhookInput"], json!({"order": 7, "note": "canary-webhook-input"}));
+    }
+    assert_eq!(refused.headers["webhook-id"], told.headers["webhook-id"], "one message, told twice");
+    let job = uploads.until(&id, |job| job["data"]["webhook"] == "delivered").await;
+    assert_eq!(job["data"]["status"], "completed");
+    let secrets = || {
+        let sql = "SELECT count(*) FROM job_secrets";
+        uploads.world.database().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(secrets(), 0, "and what was sealed is wiped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_does_not_want_to_be_told_any_more_is_not() {
+    let uploads = Uploads::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let webhook = format!("http://{}/hook", listener.local_addr().unwrap());
+    let source = json!({"url": uploads.source.url("film.mp4", 1000)});
+    let id = uploads.begin_with(json!({"source": source, "webhook": webhook})).await;
+    let told = take(&listener, 410).await;
+    assert!(told.headers.contains_key("webhook-signature"), "signed also where nobody asked for a secret");
+    uploads.until(&id, |job| job["data"]["webhook"] == "given-up").await;
+}
+
+/// The password, the source's query, the webhook and its input, the link and the signing secret, in every shape.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_of_an_upload_is_in_any_file_or_answer() {
+    let uploads = Uploads::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let secret = new_secret(&uploads).await;
+    uploads.world.fault(json!({"route": "PATCH /files/*", "kind": "cut-during", "bytes": 100_000})).await;
+    let id = uploads
+        .begin_with(json!({
+            "source": {"url": uploads.source.url("film.mp4", 1_000_000)},
+            "privacy": {"view": "password"}, "password": "canary-video-password",
+            "webhook": format!("http://{}/hook?canary-webhook-token", listener.local_addr().unwrap()),
+            "webhookInput": "canary-webhook-input",
+        }))
+        .await;
+    let asked = uploads.ask(&json!({"source": {"size": 12_345}})).await;
+    assert_eq!(asked.status, 201, "{}", asked.text);
+    let link = asked.json()["data"]["uploadLink"].as_str().unwrap().to_owned();
+    let told = take(&listener, 500).await;
+    assert!(told.body.contains("canary-webhook-input"));
+    let canaries = Canaries::of(&[
+        ("the source's query", b"canary-source-query"),
+        ("the password", b"canary-video-password"),
+        ("the webhook", b"canary-webhook-token"),
+        ("the webhook's input", b"canary-webhook-input"),
+        ("the link", link.rsplit('/').next().unwrap().as_bytes()),
+        ("the signing secret", secret.strip_prefix("whsec_").unwrap().as_bytes()),
+        ("the signing secret's bytes", &STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap()),
+    ]);
+    assert!(!canaries.in_bytes(asked.text.as_bytes()).is_empty(), "the search finds it");
+    let keyring: PathBuf = uploads.world.path().join("vimeo-connections.keyring");
+    let found = canaries.in_files(uploads.world.path(), &[&keyring]);
+    assert!(found.is_empty(), "{found:#?}");
+    let mut answers = vec![uploads.world.get("/pictoryapis/v1/jobs").await.text];
+    answers.push(uploads.job(&id).await.to_string());
+    for answer in answers {
+        assert!(canaries.in_bytes(answer.as_bytes()).is_empty(), "{answer}");
+    }
+}
