@@ -2,6 +2,7 @@
 //! They are no part of Vimeo, need no credentials, and pass beside the journal, the faults and the rate windows.
 
 mod apps;
+mod film;
 mod guard;
 mod index;
 mod journal;
@@ -68,6 +69,7 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .layer(from_fn(guard::keep_strangers_out))
         // They tell nobody anything, and the pages for users need them too.
         .route("/_sandbox/assets/{name}", get(pages::asset))
+        .route("/_sandbox/film.avi", get(film::show))
         .with_state(desk)
 }
 

@@ -80,6 +80,11 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
         "/_sandbox/reset",
         "Puts everything back as it was at the start, with the same first credentials.",
     ),
+    (
+        "GET",
+        "/_sandbox/film.avi",
+        "A film of four seconds, 17 MB, made on the spot and read by ranges: a source for uploads where there is no network.",
+    ),
     ("GET", "/_sandbox/assets/{name}", "What the pages are drawn with: sandbox.css, icon.svg."),
     ("GET", "/_sandbox", "The same list."),
 ];
