@@ -14,6 +14,7 @@ mod peers;
 mod picture;
 mod process;
 mod record;
+mod relay;
 mod report;
 mod rounds;
 mod server_h;
@@ -60,6 +61,9 @@ struct Given {
     /// The number of its first process.
     #[arg(long, value_name = "PID", hide = true)]
     postgres_pid: Option<u32>,
+    /// Where scripts/companion has installed it.
+    #[arg(long, value_name = "DIRECTORY", hide = true)]
+    companion: Option<PathBuf>,
     /// What scripts/peers told of the peers that it started.
     #[arg(long, value_name = "FILE", hide = true)]
     peers_told: Option<PathBuf>,
@@ -98,6 +102,12 @@ struct Wishes {
     /// Only the others that keep such records, beside the service on SQLite.
     #[arg(long, conflicts_with_all = ["open", "only"])]
     peers: bool,
+    /// With --only relay: files of this many bytes.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1_000_000..=300_000_000_000))]
+    bytes: Option<u64>,
+    /// With --only relay: one long upload, with the service's memory over time.
+    #[arg(long)]
+    long: bool,
     /// How many rounds.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,

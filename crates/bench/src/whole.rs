@@ -14,13 +14,14 @@ use crate::paced::{self, Paced, Rates};
 use crate::rounds::{Found, GROUPS, Group, Pace, World, room};
 use crate::service::{Engine, Plan, prepare};
 use crate::trouble::{Trouble, While as _};
-use crate::{Given, Wishes, growth, peers, picture, report, slow_vimeo};
+use crate::{Given, Wishes, growth, peers, picture, relay, report, slow_vimeo};
 
 const QUICK: Pace = Pace { rounds: 3, seconds: 2 };
 const LONG: Pace = Pace { rounds: 5, seconds: 5 };
 
-/// A measurement of its own, by its name alone.
+/// Measurements of their own, by their names alone.
 const SLOW_VIMEO: &str = "slow-vimeo";
+const RELAY: &str = "relay";
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
 fn say(text: &str) {
@@ -43,6 +44,12 @@ pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<E
     }
     if wishes.only.as_deref() == Some(SLOW_VIMEO) {
         return on_a_slow_vimeo(runtime, given, pace);
+    }
+    if wishes.only.as_deref() == Some(RELAY) {
+        return the_relay(runtime, given, wishes, pace);
+    }
+    if wishes.long || wishes.bytes.is_some() {
+        return Err("--long and --bytes belong to --only relay".into());
     }
     let groups = groups(wishes.only.as_deref())?;
     let mut world = prepare_all(runtime, given, &groups)?;
@@ -93,12 +100,34 @@ fn on_a_slow_vimeo(runtime: &Runtime, given: &Given, pace: Pace) -> Result<ExitC
     Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The relay of videos, beside others; or one long upload.
+fn the_relay(runtime: &Runtime, given: &Given, wishes: &Wishes, pace: Pace) -> Result<ExitCode, Trouble> {
+    let (work, companion) = (given.make_work()?, given.companion.as_deref());
+    let wish = relay::Wish {
+        programs: &given.programs,
+        companion,
+        work: &work,
+        rounds: pace.rounds,
+        bytes: wishes.bytes,
+    };
+    if wishes.long {
+        let long = relay::run_long(runtime, &wish, say)?;
+        say(&format!("\n{}", long.text()));
+        write(&given.directory, "relay_long.json", &long)?;
+    } else {
+        let found = relay::run(runtime, &wish, say)?;
+        say(&format!("\n{}", found.table()));
+        write(&given.directory, "relay.json", &found)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn groups(only: Option<&str>) -> Result<Vec<Group>, Trouble> {
     let is_wanted = |group: &Group| only.is_none_or(|only| group.name().contains(only));
     let groups: Vec<Group> = GROUPS.into_iter().filter(is_wanted).collect();
     if groups.is_empty() {
         let mut names: Vec<String> = GROUPS.iter().map(|group| group.name()).collect();
-        names.push(SLOW_VIMEO.to_owned());
+        names.extend([SLOW_VIMEO, RELAY].map(str::to_owned));
         return Err(format!("nothing is called that; there is {}", names.join(", ")).into());
     }
     Ok(groups)

@@ -1,0 +1,102 @@
+//! One long upload: the service's memory, looked at every second, and what it writes to disks.
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::ours::is_completed;
+use super::vimeo::text_at;
+use super::watch::{Seen, nameless_bytes, written};
+use super::{Passage, Scene};
+use crate::process::{Memory, cpu_us};
+use crate::trouble::Trouble;
+
+const STEP: Duration = Duration::from_secs(1);
+
+/// What a long upload took.
+#[derive(Debug, Serialize)]
+pub(crate) struct Long {
+    pub(super) bytes: u64,
+    pub(super) passage: Passage,
+    pub(super) idle: Memory,
+    /// Every second, from when it was accepted until it was completed.
+    pub(super) memory: Seen,
+    /// What the service had the kernel write to disks meanwhile, the database's log and its own log among it.
+    pub(super) written_bytes: u64,
+    /// By how much its directory grew: the database, its log, and the service's own log.
+    pub(super) directory_grew_bytes: u64,
+    /// What was in its directory that is not the database's or its log's.
+    pub(super) foreign_files: Vec<String>,
+    /// The most that it held in files without a name, as a spool would be.
+    pub(super) nameless_bytes: u64,
+}
+
+impl Scene<'_> {
+    pub(super) fn long(&self, bytes: u64, say: impl Fn(&str)) -> Result<Long, Trouble> {
+        let service = &self.ours.service;
+        let (pid, directory) = (service.id(), self.work.join("relay-ours"));
+        let before = Files::of(&directory)?;
+        let (idle, cpu, wrote) = (service.memory()?, cpu_us(pid)?, written(pid)?);
+        let accepted = self.ours.begin(self.runtime, &self.source.url(bytes))?;
+        let (mut memory, mut nameless) = (Seen::default(), 0);
+        let data = loop {
+            let data = self.ours.job(self.runtime, &accepted)?;
+            memory.look(pid)?;
+            nameless = nameless_bytes(pid)?.max(nameless);
+            if is_completed(&data) {
+                break data;
+            }
+            if memory.rss.len() % 10 == 0 {
+                say(&format!("{} % sent", data.get("progress").and_then(Value::as_u64).unwrap_or(0)));
+            }
+            sleep(STEP);
+        };
+        let cpu = Duration::from_micros(cpu_us(pid)?.saturating_sub(cpu)).as_secs_f64();
+        let written_bytes = written(pid)?.saturating_sub(wrote);
+        let after = Files::of(&directory)?;
+        let uri = text_at(&data, "/vimeoUri")?;
+        let taken = self.vimeo.taken(&uri, bytes)?;
+        let seconds = taken.at.seconds_since(self.source.began_at()?);
+        Ok(Long {
+            bytes,
+            passage: Passage::new(bytes, seconds, &taken, Some(cpu)),
+            idle,
+            memory,
+            written_bytes,
+            directory_grew_bytes: after.bytes.saturating_sub(before.bytes),
+            foreign_files: after.names.into_iter().filter(|name| !before.names.contains(name)).collect(),
+            nameless_bytes: nameless,
+        })
+    }
+}
+
+/// The files below a directory.
+#[derive(Default)]
+struct Files {
+    names: Vec<String>,
+    bytes: u64,
+}
+
+impl Files {
+    fn of(directory: &Path) -> Result<Self, Trouble> {
+        let mut files = Self::default();
+        let mut left = vec![directory.to_owned()];
+        while let Some(directory) = left.pop() {
+            for entry in fs::read_dir(directory)? {
+                let entry = entry?;
+                let known = entry.metadata()?;
+                if known.is_dir() {
+                    left.push(entry.path());
+                } else {
+                    files.names.push(entry.path().display().to_string());
+                    files.bytes += known.len();
+                }
+            }
+        }
+        Ok(files)
+    }
+}

@@ -1,0 +1,113 @@
+//! The service on its way: one upload by its address.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use hyper::Request;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::vimeo::{Vimeo, ask, text_at};
+use super::watch::{Instant, Seen, now};
+use super::{Passage, Ride, Scene};
+use crate::client::Body;
+use crate::process::cpu_us;
+use crate::service::{Plan, Service};
+use crate::trouble::{Trouble, While as _};
+
+/// How often a job is looked at, and the service's memory.
+const STEP: Duration = Duration::from_millis(50);
+
+/// The service with a connection. Killed when dropped.
+pub(super) struct Ours {
+    pub(super) service: Service,
+    /// The identifier of the connection.
+    connection: String,
+}
+
+/// A job, and when it was accepted.
+pub(super) struct Accepted {
+    id: String,
+    pub(super) at: Instant,
+}
+
+impl Ours {
+    pub(super) fn start(vimeo: &Vimeo<'_>, programs: &Path, work: &Path) -> Result<Self, Trouble> {
+        let program = programs.join("vimeo-connections").canonicalize().while_doing("it is not built")?;
+        let configuration = format!(
+            "vimeo.base_url = {:?}\nvimeo.verification = \"required\"\nsources.allow = [\"127.0.0.1/32\"]\n\
+             sources.allow_http = true\nsources.ports = \"any\"\n",
+            vimeo.base_url
+        );
+        let plan = Plan {
+            program: &program,
+            directory: work.join("relay-ours"),
+            database_url: None,
+            configuration: &configuration,
+        };
+        let mut ours = Self { service: Service::start(&plan)?, connection: String::new() };
+        let body = json!({
+            "name": "Vimeo", "enabled": true, "clientIdentifier": vimeo.client_id,
+            "clientSecret": vimeo.client_secret, "accessToken": vimeo.access_token,
+        });
+        let request = ours.service.template().request("POST", "", body.to_string())?;
+        ours.connection = text_at(&ask(vimeo.runtime(), ours.service.address, request)?, "/connectionId")?;
+        Ok(ours)
+    }
+
+    pub(super) fn begin(&self, runtime: &Runtime, url: &str) -> Result<Accepted, Trouble> {
+        let (path, body) = (format!("/{}/uploads", self.connection), json!({"source": {"url": url}}));
+        let request = self.service.template().request("POST", &path, body.to_string())?;
+        let at = now();
+        let accepted = ask(runtime, self.service.address, request)?;
+        Ok(Accepted { id: text_at(&accepted, "/data/jobId")?, at })
+    }
+
+    /// The job's `data`, unless it came to a bad end.
+    pub(super) fn job(&self, runtime: &Runtime, accepted: &Accepted) -> Result<Value, Trouble> {
+        let request = Request::get(format!("/pictoryapis/v1/jobs/{}", accepted.id))
+            .header("Host", self.service.address.to_string())
+            .header("Authorization", &self.service.api_key)
+            .body(Body::default())?;
+        let mut job = ask(runtime, self.service.address, request)?;
+        if job.get("success") != Some(&Value::Bool(true)) {
+            return Err(format!("an upload failed: {job}").into());
+        }
+        Ok(job.get_mut("data").map(Value::take).ok_or("a job without data")?)
+    }
+}
+
+/// Whether a job is completed.
+pub(super) fn is_completed(data: &Value) -> bool {
+    data.get("status").and_then(Value::as_str) == Some("completed")
+}
+
+impl Scene<'_> {
+    pub(super) fn by_us(&self, bytes: u64) -> Result<Ride, Trouble> {
+        let pid = self.ours.service.id();
+        let before = cpu_us(pid)?;
+        let accepted = self.ours.begin(self.runtime, &self.source.url(bytes))?;
+        let mut memory = Seen::default();
+        let (data, completed_at) = loop {
+            let data = self.ours.job(self.runtime, &accepted)?;
+            if is_completed(&data) {
+                break (data, now());
+            }
+            memory.look(pid)?;
+            sleep(STEP);
+        };
+        let cpu = Duration::from_micros(cpu_us(pid)?.saturating_sub(before)).as_secs_f64();
+        let uri = text_at(&data, "/vimeoUri")?;
+        let (taken, began_at) = (self.vimeo.taken(&uri, bytes)?, self.source.began_at()?);
+        let passage = Passage::new(bytes, taken.at.seconds_since(began_at), &taken, Some(cpu));
+        self.source.forget();
+        self.vimeo.forget(&uri)?;
+        Ok(Ride {
+            passage,
+            before_seconds: began_at.seconds_since(accepted.at),
+            after_seconds: completed_at.seconds_since(taken.at),
+            memory,
+        })
+    }
+}

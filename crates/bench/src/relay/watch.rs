@@ -1,0 +1,121 @@
+//! The time of day, as all servers of this machine tell it, and what is seen of a process while it works.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::process::Memory;
+use crate::trouble::{Trouble, While as _};
+
+const NANOS_A_DAY: u128 = 24 * 60 * 60 * 1_000_000_000;
+
+/// A time of day, in nanoseconds since midnight: what is measured here takes less than a day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Instant(u128);
+
+/// Now, by the clock that the sandbox goes by too.
+#[expect(clippy::disallowed_methods, reason = "it is compared with what another process wrote down")]
+pub(super) fn now() -> Instant {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Instant(since.as_nanos() % NANOS_A_DAY)
+}
+
+impl Instant {
+    /// Reads an instant in UTC, such as `2026-01-31T09:05:00.042Z`.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let (_, time) = text.strip_suffix('Z')?.split_once('T')?;
+        let mut parts = time.split(':');
+        let hours: u64 = parts.next()?.parse().ok()?;
+        let minutes: u64 = parts.next()?.parse().ok()?;
+        let seconds = Duration::try_from_secs_f64(parts.next()?.parse().ok()?).ok()?;
+        Some(Self((Duration::from_secs(hours * 3600 + minutes * 60) + seconds).as_nanos()))
+    }
+
+    pub(super) fn seconds_since(self, earlier: Self) -> f64 {
+        // Also past midnight.
+        let nanos = (self.0 + NANOS_A_DAY).saturating_sub(earlier.0) % NANOS_A_DAY;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).as_secs_f64()
+    }
+}
+
+/// The memory of a process over a time, in bytes.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Seen {
+    pub(super) rss: Vec<u64>,
+    pub(super) rss_anon: Vec<u64>,
+}
+
+impl Seen {
+    pub(super) fn look(&mut self, pid: u32) -> Result<(), Trouble> {
+        let Memory { rss, rss_anon } = Memory::of(pid)?;
+        self.rss.push(rss);
+        self.rss_anon.push(rss_anon);
+        Ok(())
+    }
+
+    /// The least, the middle and the most that was resident.
+    pub(super) fn bounds(&self) -> [u64; 3] {
+        let mut sorted = self.rss.clone();
+        sorted.sort_unstable();
+        let at = |index: usize| sorted.get(index).copied().unwrap_or(0);
+        [at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1))]
+    }
+
+    /// Every so many samples one, so that no more than `most` are left.
+    pub(super) fn series(&self, most: usize) -> Vec<u64> {
+        self.rss.iter().copied().step_by(self.rss.len().div_ceil(most).max(1)).collect()
+    }
+}
+
+/// What a process has had written to disks so far, in bytes.
+pub(super) fn written(pid: u32) -> Result<u64, Trouble> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io"))
+        .while_doing(format!("what process {pid} writes is not known"))?;
+    let found = text.lines().find_map(|line| line.strip_prefix("write_bytes:")?.trim().parse().ok());
+    Ok(found.ok_or("the kernel does not say what a process writes")?)
+}
+
+/// Files that a process has open and that have no name, in bytes: what a spool is made of.
+pub(super) fn nameless_bytes(pid: u32) -> Result<u64, Trouble> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let target = target.to_string_lossy();
+        if target.starts_with('/') && target.ends_with(" (deleted)") {
+            bytes += fs::metadata(entry.path()).map_or(0, |known| known.len());
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_two_processes_are_compared_over_midnight() {
+        let at = |text| Instant::read(text).unwrap();
+        let earlier = at("2026-01-31T23:59:59.500000000Z");
+        assert!((at("2026-02-01T00:00:01.25Z").seconds_since(earlier) - 1.75).abs() < 1e-9);
+        assert!((earlier.seconds_since(at("2026-01-31T23:59:58.5Z")) - 1.0).abs() < 1e-9);
+        assert_eq!(Instant::read("yesterday"), None);
+    }
+
+    #[test]
+    fn samples_are_thinned_to_a_series() {
+        let seen = Seen { rss: (1..=100).collect(), rss_anon: Vec::new() };
+        assert_eq!(seen.bounds(), [1, 51, 100]);
+        assert_eq!(seen.series(20).len(), 20);
+        assert_eq!(Seen::default().bounds(), [0, 0, 0]);
+    }
+
+    #[test]
+    fn this_process_is_seen() {
+        let pid = std::process::id();
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(12_345).unwrap();
+        assert!(nameless_bytes(pid).unwrap() >= 12_345);
+        written(pid).unwrap();
+    }
+}
