@@ -30,7 +30,7 @@ async fn a_hundred_uploads_on_two_nodes_outlive_one_of_them() {
     // So slow that all of them are on their way at once when the node dies.
     world
         .fault(
-            json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 100_000, "times": 0}),
+            json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 30_000, "times": 0}),
         )
         .await;
     let uploads = Uploads { world, source: Source::start(Manner::Good).await, connection };
@@ -50,7 +50,9 @@ async fn a_hundred_uploads_on_two_nodes_outlive_one_of_them() {
         let sql = format!("SELECT count(*) FROM jobs WHERE lease_until IS NOT NULL AND {fence}");
         database.sql(&sql).trim().parse::<u64>().unwrap()
     };
+    let started = std::time::Instant::now();
     while held("state = 'sending'") < UPLOADS {
+        assert!(started.elapsed() < super::PATIENCE, "they are not all on their way at once");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     other.service.kill();

@@ -138,10 +138,10 @@ async fn a_creation_that_lands_late_and_is_listed_later_still_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_creation_that_lands_when_it_was_given_up_is_deleted() {
     let uploads = Uploads::start().await;
-    uploads.world.fault(json!({"route": "POST /me/videos", "kind": "late", "millis": 6_500})).await;
+    uploads.world.fault(json!({"route": "POST /me/videos", "kind": "late", "millis": 15_000})).await;
     uploads
         .world
-        .fault(json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 1_000_000}))
+        .fault(json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 150_000}))
         .await;
     let id = uploads.begin(SIZE).await;
     uploads.assert_one_video(&uploads.end(&id).await, SIZE).await;
