@@ -273,6 +273,8 @@ impl Attendance<'_> {
                 {
                     return self.pause(Duration::ZERO, Trouble::Waiting).await;
                 }
+                // Nor may such a token delete anything: a video that is whole is kept.
+                Step::Fail(failure) if failure.code.is_about_token() => self.give_up_for(failure).await?,
                 Step::Fail(failure) => self.fail(failure).await?,
             }
         }

@@ -107,14 +107,14 @@ impl Attendance<'_> {
             download: settings.privacy.is_downloadable,
             add: settings.privacy.is_addable,
         };
-        match self.change(video, &VideoChange { privacy, ..VideoChange::default() }).await {
+        match self.change_or_fail(video, &VideoChange { privacy, ..VideoChange::default() }).await {
             Made::Yes => {}
             Made::No(said) => return Ok(Some(refused("privacy", &said))),
             Made::NotYet(step) => return Err(step),
         }
         for domain in self.opened.request.settings.embed_domains.clone() {
             let added = self.opened.session.add_domain(video, domain.as_str(), CALL_TIMEOUT).await;
-            match self.judge(added) {
+            match self.judge_or_fail(added) {
                 Made::Yes => {}
                 Made::No(said) => return Ok(Some(refused("embed_domains", &said))),
                 Made::NotYet(step) => return Err(step),
@@ -217,6 +217,24 @@ impl Attendance<'_> {
         self.judge(changed)
     }
 
+    /// The same for what the video may not be opened without: a scope that is missing is no refusal of the setting.
+    async fn change_or_fail(&self, video: VideoNumber, change: &VideoChange) -> Made {
+        if change.is_empty() {
+            return Made::Yes;
+        }
+        let changed = self.opened.session.change_video(video, change, CALL_TIMEOUT).await;
+        self.judge_or_fail(changed)
+    }
+
+    fn judge_or_fail(&self, made: Result<(), vimeo::Failure>) -> Made {
+        match made {
+            Err(failed @ vimeo::Failure::LacksScope(_)) => {
+                Made::NotYet(self.step_of(failed, FailureCode::VimeoRefused))
+            }
+            made => self.judge(made),
+        }
+    }
+
     fn judge(&self, made: Result<(), vimeo::Failure>) -> Made {
         match made {
             Ok(()) => Made::Yes,
@@ -265,7 +283,9 @@ impl Attendance<'_> {
         if let Err(step) = self.remove_doubles(transcoding.video, Keep::Ours).await {
             return Ok(step);
         }
-        if let Some(moment) = self.opened.request.settings.thumbnail_at {
+        // Each time makes another one: not again when what follows is tried again.
+        let is_first_time = self.held.job.troubles.count == 0;
+        if let Some(moment) = self.opened.request.settings.thumbnail_at.filter(|_| is_first_time) {
             let moment = Duration::from_millis(moment.as_millis());
             let made = self.opened.session.set_thumbnail(transcoding.video, moment, CALL_TIMEOUT).await;
             match self.judge(made) {
@@ -291,7 +311,7 @@ impl Attendance<'_> {
         // A cancelled job's video is not opened any more.
         self.held.assure().await?;
         match self
-            .change(transcoding.video, &VideoChange { privacy, password, ..VideoChange::default() })
+            .change_or_fail(transcoding.video, &VideoChange { privacy, password, ..VideoChange::default() })
             .await
         {
             Made::Yes => {}

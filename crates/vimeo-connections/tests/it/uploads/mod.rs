@@ -1,5 +1,6 @@
 //! Uploads: a source, the service and the sandbox, and what came of them.
 
+mod credentials;
 mod fleet;
 mod kills;
 mod plain;
