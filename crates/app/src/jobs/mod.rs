@@ -196,8 +196,14 @@ impl App {
             }
             let Ok(place) = uploads.places.clone().try_acquire_owned() else { break };
             let terms = self.terms(&uploads, due.fence);
-            let Some(leased) = self.store.lease_job(&due.account_id, &due.id, &terms).await? else {
-                continue;
+            let leased = match self.store.lease_job(&due.account_id, &due.id, &terms).await {
+                Ok(Some(leased)) => leased,
+                Ok(None) => continue,
+                // One that cannot be read must not stand before all the others.
+                Err(error) => {
+                    tracing::warn!(%error, job = %due.id, "a job could not be leased");
+                    continue;
+                }
             };
             begun += 1;
             let (app, uploads, stopping) = (self.clone(), uploads.clone(), stopping.clone());

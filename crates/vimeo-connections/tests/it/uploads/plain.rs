@@ -232,3 +232,14 @@ async fn a_source_that_breaks_off_is_read_on_from_there() {
     uploads.assert_one_video(&uploads.end(&id).await, MIB).await;
     assert_eq!(source.requests(), 4, "one look, and three parts");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_job_does_not_stand_before_the_others() {
+    let uploads = Uploads::start().await;
+    let first = uploads.begin(1000).await;
+    uploads.end(&first).await;
+    let damage = "UPDATE jobs SET state = 'nonsense', due_at = 0, lease_until = NULL WHERE job_id = ?1";
+    assert_eq!(uploads.world.database().execute(damage, [&first]).unwrap(), 1);
+    let second = uploads.begin(2000).await;
+    assert_eq!(uploads.end(&second).await["data"]["status"], "completed");
+}
