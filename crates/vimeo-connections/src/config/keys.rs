@@ -38,7 +38,7 @@ const fn secret(name: &'static str, meaning: &'static str) -> Key {
 /// In front of every documented path, if nothing else is said.
 pub(crate) const DEFAULT_BASE_PATH: &str = "/pictoryapis";
 
-pub(crate) const KEYS: [Key; 44] = [
+pub(crate) const KEYS: &[Key] = &[
     key(
         "listen",
         Kind::Text,
@@ -331,7 +331,7 @@ pub(crate) fn markdown() -> String {
          keys and variables are refused. `vimeo-connections config check` shows what is in effect, and from where.\n\n\
          | key | environment variable | values | default | meaning |\n|---|---|---|---|---|\n",
     );
-    for key in &KEYS {
+    for key in KEYS {
         let default =
             if key.default.is_empty() { "not set".to_owned() } else { format!("`{}`", key.default) };
         // Writing to a String cannot fail.

@@ -322,7 +322,7 @@ fn without_password(value: &str) -> String {
 /// The effective configuration, as a file that says where each value is from. Secrets are not shown.
 pub(crate) fn effective(layers: &Layers) -> String {
     let mut text = String::new();
-    for key in &keys::KEYS {
+    for key in keys::KEYS {
         let (mark, value) = match layers.text(key.name) {
             None | Some("") => ("# ", "not set".to_owned()),
             Some(_) if key.is_secret => ("", "\"<redacted>\"".to_owned()),

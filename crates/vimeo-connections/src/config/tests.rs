@@ -41,7 +41,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
 #[test]
 fn every_key_can_be_set_from_the_environment() {
     let page = markdown();
-    for key in &keys::KEYS {
+    for key in keys::KEYS {
         let value = match key.kind {
             keys::Kind::Number { least, .. } => least.to_string(),
             keys::Kind::Flag => "false".to_owned(),
