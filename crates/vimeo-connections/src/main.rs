@@ -5,6 +5,7 @@
 
 mod cli;
 mod config;
+mod exit;
 mod hardening;
 mod serve;
 mod telemetry;
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use mimalloc::MiMalloc;
+
+use exit::ExitStatus;
 
 /// A page of 50 connections is some 500 small allocations: with the C library's allocator they were a fifth of its work.
 #[global_allocator]
@@ -27,11 +30,15 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(cli::run(arguments)),
         Err(error) => Err(error.into()),
     };
+    telemetry::finish();
     match result {
         Ok(code) => code,
         Err(error) => {
-            cli::output::complain(&*error);
-            ExitCode::FAILURE
+            let status = ExitStatus::of(&*error).code();
+            if !telemetry::report_failure(&cli::output::with_causes(&*error), status) {
+                cli::output::complain(&*error);
+            }
+            ExitCode::from(status)
         }
     }
 }

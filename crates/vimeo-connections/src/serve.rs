@@ -26,18 +26,16 @@ use zeroize::Zeroizing;
 
 use crate::cli::BoxError;
 use crate::config::{Bootstrap, Config, TlsFiles};
-use crate::wiring;
+use crate::exit::{self, ExitStatus};
+use crate::{telemetry, wiring};
 
 /// How long the header of a request may take to arrive, and how long a connection may be idle between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How many connections may wait to be accepted: as many as Linux lets wait where nobody set it otherwise. With the
 /// standard library's 128, clients that come all at once would be dropped, and come back after a second.
 const BACKLOG: u32 = 4_096;
-/// The exit status when the database cannot be served any more, because its state is unknown or it was moved: a supervisor
-/// should start the service again.
-const EXIT_DATABASE_FAILED: i32 = 70;
-/// The exit status after a second signal.
-const EXIT_INTERRUPTED: i32 = 130;
+/// How often it is looked whether failures were repeated.
+const REPEATS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often what was kept for long enough is forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// What a bootstrapped key is called.
@@ -45,7 +43,7 @@ const BOOTSTRAP_KEY_NAME: &str = "bootstrap";
 
 /// Why the service could not begin to serve.
 #[derive(Debug, Error)]
-enum ServeError {
+pub(crate) enum ServeError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("the certificate or its key cannot be used ({} and {}): {source}", files.certificate.display(), files.key.display())]
@@ -74,6 +72,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     let mut watchers = JoinSet::new();
     watchers.spawn(watch_database(app.clone()));
     watchers.spawn(sweep(app.clone()));
+    watchers.spawn(report_repeats());
     let resting = CancellationToken::new();
     if config.uploads.is_working {
         watchers.spawn(app.clone().work(resting.clone()));
@@ -117,7 +116,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         // The writer waits for somebody else's lock, perhaps. What it was asked to write has no answer yet, and a
         // restart recovers whatever became of it.
         tracing::error!("the database could not be closed in time");
-        std::process::exit(EXIT_INTERRUPTED);
+        exit::now(ExitStatus::Interrupted.code());
     }
     tracing::info!("stopped");
     Ok(())
@@ -179,7 +178,7 @@ async fn watch_database(app: Arc<App>) {
         cause,
         "the service stops at once: start it again, and it recovers what is on the disk or says what to do"
     );
-    std::process::exit(EXIT_DATABASE_FAILED);
+    exit::now(ExitStatus::DatabaseFailed.code());
 }
 
 /// Forgets, now and then, what has been kept for long enough.
@@ -196,6 +195,15 @@ async fn sweep(app: Arc<App>) {
                 tracing::warn!(%error, "answers could not be forgotten; the next sweep tries again");
             }
         }
+    }
+}
+
+/// Failures that lasted are reported with how often they came.
+async fn report_repeats() {
+    let mut interval = tokio::time::interval(REPEATS_INTERVAL);
+    loop {
+        interval.tick().await;
+        telemetry::report_repeats();
     }
 }
 
@@ -218,7 +226,7 @@ async fn stop_on_signal(signals: [Signal; 2], stops: Stops, shutdown: Duration) 
     stops.streams.cancel();
     stops.handle.graceful_shutdown(Some(shutdown));
     next().await;
-    std::process::exit(EXIT_INTERRUPTED);
+    exit::now(ExitStatus::Interrupted.code());
 }
 
 /// A renewed certificate is taken without a restart; one that cannot be read leaves the old in place. Without TLS

@@ -17,6 +17,7 @@ mod uploads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use app::App;
 use clap::{Args, Parser, Subcommand};
@@ -27,14 +28,14 @@ use tokio_util::task::TaskTracker;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{self, Config, Environment, KeyringSource, LogFormat};
-use crate::{serve, telemetry, wiring};
+use crate::{exit, serve, telemetry, wiring};
 
 /// Whatever a command can fail with; its text is for the operator.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Keeps customers' Vimeo app credentials, checked and sealed, and puts them to use.
 #[derive(Parser)]
-#[command(name = "vimeo-connections", version, about, max_term_width = 100)]
+#[command(name = "vimeo-connections", version, about, max_term_width = 100, after_help = exit::HELP)]
 pub(crate) struct Arguments {
     /// Configuration file [default: ./vimeo-connections.toml if it is there]
     #[arg(long, global = true, value_name = "PATH")]
@@ -95,15 +96,26 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     if let Command::Docs { directory } = &arguments.command {
         return write_docs(directory);
     }
-    let (config, layers) = Config::load(arguments.config.as_deref(), Environment::of_process())?;
-    if !matches!(arguments.command, Command::Serve) {
+    let is_serving = matches!(arguments.command, Command::Serve);
+    let loaded = Config::load(arguments.config.as_deref(), Environment::of_process());
+    let (config, layers) = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            if is_serving {
+                // Whatever else is wrong, the fault is reported as the log is to be written.
+                telemetry::start(error.log_format, LevelFilter::OFF, Duration::ZERO)?;
+            }
+            return Err(error.into());
+        }
+    };
+    if !is_serving {
         // A command's answer is what it prints; the log says only what went wrong beside it.
-        telemetry::start(LogFormat::Pretty, config.log_level.min(LevelFilter::WARN));
+        telemetry::start(LogFormat::Pretty, config.log_level.min(LevelFilter::WARN), Duration::ZERO)?;
     }
     match arguments.command {
         Command::Init => init(&config).await,
         Command::Serve => {
-            telemetry::start(config.log_format, config.log_level);
+            telemetry::start(config.log_format, config.log_level, config.log_repeat)?;
             serve::run(&config).await?;
             Ok(ExitCode::SUCCESS)
         }

@@ -68,7 +68,7 @@ pub(crate) fn complain(error: &(dyn std::error::Error + 'static)) {
 }
 
 /// An error in words, with whatever is behind it.
-pub(super) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -266,6 +266,12 @@ pub(crate) const KEYS: &[Key] = &[
         "What is logged. Libraries are logged from warnings on, whatever this says.",
     ),
     key(
+        "log.repeat_seconds",
+        Kind::Number { least: 0, most: 86_400 },
+        "60",
+        "A warning or an error that repeats is logged once, and then one line per this time says how often it came again; 0: each one is logged.",
+    ),
+    key(
         "shutdown_seconds",
         Kind::Number { least: 0, most: 300 },
         "10",

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::keys::{KEYS, Key, variable};
+use super::{ConfigError, LogFormat};
 
 const PREFIX: &str = "VIMEO_CONNECTIONS_";
 const DEFAULT_FILE: &str = "vimeo-connections.toml";
@@ -53,7 +54,7 @@ pub(crate) struct Layers(BTreeMap<&'static str, (String, Source)>);
 
 impl Layers {
     /// Reads all three. The error lists every fault.
-    pub(super) fn read(file: Option<&Path>, environment: Environment) -> Result<Self, Vec<String>> {
+    pub(super) fn read(file: Option<&Path>, environment: Environment) -> Result<Self, ConfigError> {
         let defaults = KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Source::Default)));
         let mut layers = Self(defaults.collect());
         let mut faults = Vec::new();
@@ -63,7 +64,10 @@ impl Layers {
             Err(fault) => faults.push(fault),
         }
         layers.overlay_environment(environment, &mut faults);
-        if faults.is_empty() { Ok(layers) } else { Err(faults) }
+        if faults.is_empty() {
+            return Ok(layers);
+        }
+        Err(ConfigError { faults, log_format: LogFormat::of(&layers) })
     }
 
     pub(crate) fn text(&self, key: &str) -> Option<&str> {

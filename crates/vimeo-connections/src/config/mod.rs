@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) bootstrap: Option<Bootstrap>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: LevelFilter,
+    /// How long a failure that repeats is counted before the count is logged; zero: each one is logged.
+    pub(crate) log_repeat: Duration,
     pub(crate) shutdown: Duration,
 }
 
@@ -83,15 +85,28 @@ pub(crate) enum LogFormat {
     Pretty,
 }
 
+impl LogFormat {
+    fn of(layers: &Layers) -> Self {
+        match layers.text("log.format") {
+            Some("json") => Self::Json,
+            _ => Self::Pretty,
+        }
+    }
+}
+
 /// The configuration cannot be used; each line says what to mend.
 #[derive(Debug, Error)]
-#[error("the configuration cannot be used:\n{}", .0.iter().map(|fault| format!("  - {fault}")).collect::<Vec<_>>().join("\n"))]
-pub(crate) struct ConfigError(Vec<String>);
+#[error("the configuration cannot be used:\n{}", .faults.iter().map(|fault| format!("  - {fault}")).collect::<Vec<_>>().join("\n"))]
+pub(crate) struct ConfigError {
+    faults: Vec<String>,
+    /// What `log.format` says, as far as it could be read.
+    pub(crate) log_format: LogFormat,
+}
 
 impl Config {
     /// Reads the file (`--config`, else `./vimeo-connections.toml` if it is there) and the environment.
     pub(crate) fn load(file: Option<&Path>, environment: Environment) -> Result<(Self, Layers), ConfigError> {
-        let layers = Layers::read(file, environment).map_err(ConfigError)?;
+        let layers = Layers::read(file, environment)?;
         let config = Self::from_layers(&layers)?;
         Ok((config, layers))
     }
@@ -101,7 +116,7 @@ impl Config {
         let config = reader.read();
         match config {
             Some(config) if reader.faults.is_empty() => Ok(config),
-            _ => Err(ConfigError(reader.faults)),
+            _ => Err(ConfigError { faults: reader.faults, log_format: LogFormat::of(layers) }),
         }
     }
 }
@@ -151,11 +166,9 @@ impl Reader<'_> {
             vimeo: vimeo?,
             uploads: uploads?,
             bootstrap,
-            log_format: match self.text("log.format")?.as_str() {
-                "json" => LogFormat::Json,
-                _ => LogFormat::Pretty,
-            },
+            log_format: LogFormat::of(self.layers),
             log_level: log_level?,
+            log_repeat: Duration::from_secs(self.number("log.repeat_seconds")?),
             shutdown: Duration::from_secs(self.number("shutdown_seconds")?),
         })
     }

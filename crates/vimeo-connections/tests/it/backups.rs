@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::canaries::{Canaries, files};
 use crate::disks::failing_disk;
-use crate::harness::{COLLECTION, Service, Wish, World, binary, cli, run, said, schema};
+use crate::harness::{COLLECTION, Service, Wish, World, binary, cli, is_refusal, run, said, schema};
 use crate::load::{Load, assert_shown, assert_whole};
 use crate::secrets::keyring_key;
 
@@ -71,7 +71,7 @@ pub(crate) fn assert_refused(directory: &Path, arguments: &[&str], sentence: &st
 }
 
 pub(crate) fn assert_says(output: &Output, sentence: &str) {
-    assert_eq!(output.status.code(), Some(1), "{}", said(output));
+    assert!(is_refusal(output), "{}", said(output));
     assert_eq!(said(output), format!("vimeo-connections: {sentence}\n"));
 }
 

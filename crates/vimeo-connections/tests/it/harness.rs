@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
@@ -13,6 +14,10 @@ use serde_json::{Value, json};
 
 /// How long anything is waited for before a test gives up. No test asserts how long something took.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long the log of a service is waited for, which may be one that does not answer.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How the identifiers of such requests begin.
+const FLUSH_REQUEST: &str = "flush-the-log-";
 pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
 pub(crate) const ACCOUNT: &str = "acme";
 
@@ -89,8 +94,11 @@ impl World {
         let sandbox = sandbox::start(options).await.unwrap();
         let verification = if wish.verification_off { "off" } else { "required" };
         let database = wish.database_url.map_or_else(String::new, |url| format!("database_url = {url:?}\n"));
+        // Every line is wanted, unless the test is about the counting of lines.
+        let repeats =
+            if wish.config.contains("log.repeat_seconds") { "" } else { "log.repeat_seconds = 0\n" };
         let config = format!(
-            "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\nlog.level = \"trace\"\nvimeo.base_url = \"{}\"\n\
+            "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\nlog.level = \"trace\"\n{repeats}vimeo.base_url = \"{}\"\n\
              vimeo.verification = \"{verification}\"\n{database}{}",
             sandbox.base_url, wish.config
         );
@@ -136,7 +144,10 @@ impl World {
 
     /// What the service has logged so far, over all its starts.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.path().join("service.log")).unwrap_or_default()
+        self.service.flush_log(self.path());
+        let log = fs::read_to_string(self.path().join("service.log")).unwrap_or_default();
+        // Without the requests that only asked whether all was written.
+        log.split_inclusive('\n').filter(|line| !line.contains(FLUSH_REQUEST)).collect()
     }
 
     /// A body that the sandbox's first app makes good.
@@ -290,6 +301,33 @@ impl Service {
         self.child.id()
     }
 
+    /// Waits until what is logged by now is in the file, if the service answers: lines are written by a thread of its own,
+    /// in their order.
+    pub(crate) fn flush_log(&self, directory: &Path) {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let id = format!("{FLUSH_REQUEST}{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let request = format!(
+            "GET /health/live HTTP/1.1\r\nhost: x\r\nx-request-id: {id}\r\nconnection: close\r\n\r\n"
+        );
+        let ask = || {
+            let mut stream = TcpStream::connect_timeout(&self.address, FLUSH_TIMEOUT).ok()?;
+            stream.set_read_timeout(Some(FLUSH_TIMEOUT)).ok()?;
+            stream.write_all(request.as_bytes()).ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            answer.starts_with("HTTP/1.1 200 ").then_some(())
+        };
+        let started = Instant::now();
+        let is_answered = ask().is_some();
+        let is_written = || {
+            let log = fs::read_to_string(directory.join("service.log")).unwrap_or_default();
+            log.lines().any(|line| line.contains(&id) && line.contains("\"answered\""))
+        };
+        while is_answered && !is_written() && started.elapsed() < FLUSH_TIMEOUT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// SIGKILL, and waits for the end.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -369,6 +407,11 @@ pub(crate) fn cli(directory: &Path, arguments: &[&str], input: &str) -> Output {
 /// What a command said on both outputs.
 pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// Whether a command failed with one of the documented statuses, which `exit_statuses` tells apart.
+pub(crate) fn is_refusal(output: &Output) -> bool {
+    matches!(output.status.code(), Some(1 | 69 | 78))
 }
 
 /// Makes a key, in an account that is made if it is not there.

@@ -311,7 +311,7 @@ async fn a_database_that_a_newer_version_has_carried_on_is_served_before_and_aft
     for arguments in [&["serve"][..], &["accounts", "list"], &["migrate"]] {
         let refused = crate::harness::run(world.path(), &[], arguments);
         let text = said(&refused);
-        assert_eq!(refused.status.code(), Some(1), "{text}");
+        assert_eq!(refused.status.code(), Some(78), "{text}");
         assert!(
             text.contains(&format!("lowest application schema is {above}"))
                 && text.contains("Nothing was touched"),

@@ -239,7 +239,7 @@ async fn a_server_without_a_free_connection_is_waited_for() {
     let takers = Takers::take_all(&server).await;
     for arguments in [&["serve"][..], &["accounts", "list"]] {
         let refused = tokio::task::block_in_place(|| run(world.path(), &[], arguments));
-        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(refused.status.code(), Some(69));
         assert!(said(&refused).contains("too many clients"), "{}", said(&refused));
     }
     drop(takers);

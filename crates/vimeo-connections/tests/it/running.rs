@@ -12,15 +12,19 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{ACCOUNT, COLLECTION, Service, Wish, World, cli, run, said, until};
+use crate::harness::{ACCOUNT, COLLECTION, Service, Wish, World, cli, is_refusal, run, said, until};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Runs `serve` where it must not begin to; what it says.
+/// Runs `serve` where it must not start; its error.
 pub(crate) fn refusal_to_serve(directory: &Path) -> String {
     let output = run(directory, &[], &["serve"]);
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    said(&output)
+    // Which status belongs to which error: `exit_statuses`.
+    assert!(is_refusal(&output), "{}", said(&output));
+    let text = said(&output);
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let error = lines.filter_map(|line| line["error"].as_str().map(str::to_owned)).last();
+    error.unwrap_or(text)
 }
 
 /// Sends the beginning, then one byte after the other, until the service ends the connection; what it said.

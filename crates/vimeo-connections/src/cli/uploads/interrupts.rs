@@ -8,6 +8,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::exit;
+
 /// What shells expect of a command that SIGINT, or SIGTERM, has ended.
 const EXIT_INTERRUPTED: u8 = 130;
 const EXIT_TERMINATED: u8 = 143;
@@ -33,7 +35,7 @@ impl Interrupts {
                     _ = terminate.recv() => EXIT_TERMINATED,
                 };
                 if token.is_cancelled() {
-                    std::process::exit(i32::from(code));
+                    exit::now(code);
                 }
                 number.store(code, Ordering::Relaxed);
                 token.cancel();

@@ -1,0 +1,234 @@
+//! Exit statuses, and which error leads to which. Decided by the type of an error, never by its text.
+
+use std::error::Error;
+use std::io;
+
+use app::{BackupError, MoveError, OpenError, RestoreError, StartError};
+
+use crate::config::ConfigError;
+use crate::serve::ServeError;
+use crate::telemetry;
+use crate::wiring::WiringError;
+
+/// Why the process ends, as far as a supervisor can act on it. 64 to 78 are the numbers of `sysexits.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitStatus {
+    /// The command failed for another reason than those below.
+    Failure,
+    /// The database cannot be used as it is now: starting again later may help.
+    DatabaseUnavailable,
+    /// The state of the database is unknown, or it was migrated away: starting again recovers it or says where it is.
+    DatabaseFailed,
+    /// The configuration, or a file that it names, must be changed first: starting again does not help.
+    Misconfigured,
+    /// A second signal, or the time for shutting down was used up.
+    Interrupted,
+}
+
+impl ExitStatus {
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Failure => 1,
+            Self::DatabaseUnavailable => 69,
+            Self::DatabaseFailed => 70,
+            Self::Misconfigured => 78,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The status of an error: that of the first one in its chain of causes whose type has one.
+    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(status) = of_type(error) {
+                return status;
+            }
+            next = error.source();
+        }
+        Self::Failure
+    }
+}
+
+/// Shown at the end of `--help`.
+pub(crate) const HELP: &str = "\
+Exit status:
+  0    done
+  1    failed for another reason
+  2    the command line is not valid
+  69   the database cannot be used now: unreachable, locked, read-only, full or damaged
+  70   serve: the state of the database is unknown, or it was moved; start again
+  78   the configuration, or a file that it names, must be changed first
+  130  interrupted, or not stopped in time (143 after SIGTERM: upload)";
+
+/// An error whose type decides the exit status.
+pub(crate) trait HasExitStatus {
+    fn exit_status(&self) -> ExitStatus;
+}
+
+/// Ends the process with a status from 0 to 255, with the log written first.
+#[expect(clippy::disallowed_methods, reason = "the one place that ends the process")]
+pub(crate) fn now(status: u8) -> ! {
+    telemetry::flush();
+    std::process::exit(i32::from(status))
+}
+
+/// Errors of libraries that are transparent are found in the error around them, whose own type they take over.
+fn of_type(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
+    fn of<E: HasExitStatus + Error + 'static>(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
+        error.downcast_ref::<E>().map(HasExitStatus::exit_status)
+    }
+    of::<ConfigError>(error)
+        .or_else(|| of::<WiringError>(error))
+        .or_else(|| of::<ServeError>(error))
+        .or_else(|| of::<StartError>(error))
+        .or_else(|| of::<OpenError>(error))
+        .or_else(|| match error.downcast_ref()? {
+            BackupError::Open(error) => Some(error.exit_status()),
+            _ => None,
+        })
+        .or_else(|| match error.downcast_ref()? {
+            MoveError::Open(error) => Some(error.exit_status()),
+            _ => None,
+        })
+        .or_else(|| match error.downcast_ref()? {
+            RestoreError::Backup(BackupError::Open(error)) => Some(error.exit_status()),
+            _ => None,
+        })
+        .or_else(|| match error.downcast_ref()? {
+            app::Error::StoreUnavailable(_) | app::Error::Overloaded | app::Error::OutcomeUnknown => {
+                Some(ExitStatus::DatabaseUnavailable)
+            }
+            _ => None,
+        })
+}
+
+impl HasExitStatus for ConfigError {
+    fn exit_status(&self) -> ExitStatus {
+        ExitStatus::Misconfigured
+    }
+}
+
+impl HasExitStatus for WiringError {
+    fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::NoKeyringYet(_)
+            | Self::KeyringLost { .. }
+            | Self::NoKeyringToRestoreWith(_)
+            | Self::KeyringDamaged(_)
+            | Self::KeyringFile(_)
+            | Self::Vimeo(_)
+            | Self::Outbound(_) => ExitStatus::Misconfigured,
+            Self::Start(error) => error.exit_status(),
+            Self::Open(error) => error.exit_status(),
+        }
+    }
+}
+
+impl HasExitStatus for StartError {
+    fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::WrongKeyring { .. } => ExitStatus::Misconfigured,
+            Self::Open(error) => error.exit_status(),
+            Self::ServiceSecret | Self::Store(_) => ExitStatus::DatabaseUnavailable,
+        }
+    }
+}
+
+impl HasExitStatus for OpenError {
+    fn exit_status(&self) -> ExitStatus {
+        match self {
+            // `database_url` names something that is not to be served, or not by this version.
+            Self::Url(_)
+            | Self::Foreign(_)
+            | Self::ForeignSchema
+            | Self::TooNew { .. }
+            | Self::MigrationMismatch { .. }
+            | Self::MigrationsPending { .. }
+            | Self::Moving { .. }
+            | Self::Moved { .. }
+            | Self::UnfinishedMove { .. } => ExitStatus::Misconfigured,
+            Self::Io { .. } | Self::Damaged { .. } | Self::Server(_) | Self::Engine(_) => {
+                ExitStatus::DatabaseUnavailable
+            }
+        }
+    }
+}
+
+impl HasExitStatus for ServeError {
+    fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Listen { source, .. } => of_listening(source.kind()),
+            Self::Tls { .. } | Self::KeyFile { .. } | Self::Key { .. } => ExitStatus::Misconfigured,
+        }
+    }
+}
+
+/// An address in use can be free at the next start; one that this machine does not have, or may not use, is a mistake in
+/// the configuration.
+fn of_listening(kind: io::ErrorKind) -> ExitStatus {
+    match kind {
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::PermissionDenied => ExitStatus::Misconfigured,
+        _ => ExitStatus::Failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use thiserror::Error;
+
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error("around it")]
+    struct Around(#[source] WiringError);
+
+    fn io(kind: io::ErrorKind) -> io::Error {
+        kind.into()
+    }
+
+    #[test]
+    fn the_type_of_an_error_decides_the_status() {
+        let path = || PathBuf::from("x");
+        let address = "192.0.2.1:1".parse().unwrap();
+        let listen = |kind| ServeError::Listen { address, source: io(kind) };
+        let cases: [(Box<dyn Error>, u8); 16] = [
+            (Box::new(WiringError::NoKeyringYet(path())), 78),
+            (Box::new(WiringError::NoKeyringToRestoreWith(path())), 78),
+            (Box::new(Around(WiringError::NoKeyringYet(path()))), 78),
+            (Box::new(WiringError::Start(StartError::ServiceSecret)), 69),
+            (Box::new(WiringError::Start(OpenError::ForeignSchema.into())), 78),
+            (Box::new(WiringError::Open(OpenError::Server("away".into()))), 69),
+            (Box::new(OpenError::Io { path: path(), source: io(io::ErrorKind::StorageFull) }), 69),
+            (Box::new(OpenError::Damaged { path: path(), source: "x".into() }), 69),
+            (Box::new(OpenError::Moved { path: path(), to: String::new() }), 78),
+            (Box::new(BackupError::Open(OpenError::Engine("locked".into()))), 69),
+            (Box::new(BackupError::OtherEngine), 1),
+            (Box::new(RestoreError::Start(StartError::ServiceSecret)), 69),
+            (Box::new(app::Error::StoreUnavailable("away".into())), 69),
+            (Box::new(app::Error::ConnectionNotFound), 1),
+            (Box::new(listen(io::ErrorKind::AddrNotAvailable)), 78),
+            (Box::new(listen(io::ErrorKind::AddrInUse)), 1),
+        ];
+        for (error, code) in cases {
+            assert_eq!(ExitStatus::of(&*error).code(), code, "{error:?}");
+        }
+    }
+
+    /// A text that says what a typed error says has no status of its own.
+    #[test]
+    fn the_text_of_an_error_decides_nothing() {
+        let text: Box<dyn Error> = WiringError::NoKeyringYet(PathBuf::from("x")).to_string().into();
+        assert_eq!(ExitStatus::of(&*text), ExitStatus::Failure);
+    }
+
+    #[test]
+    fn the_help_names_every_status() {
+        use ExitStatus::{DatabaseFailed, DatabaseUnavailable, Failure, Interrupted, Misconfigured};
+        for status in [Failure, DatabaseUnavailable, DatabaseFailed, Misconfigured, Interrupted] {
+            let line = format!("\n  {:<5}", status.code());
+            assert!(HELP.contains(&line), "{status:?}");
+        }
+    }
+}

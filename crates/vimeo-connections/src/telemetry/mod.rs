@@ -1,0 +1,206 @@
+//! Logs: JSON or readable lines on standard error. No body, no header and no secret ever enters one.
+//! Lines are queued for a thread that writes them: a log that is not read stops no request.
+
+mod json;
+mod queue;
+mod repeats;
+
+use std::any::Any;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{Format, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::LogFormat;
+use json::JsonLine;
+use queue::Queue;
+use repeats::{Repeated, Repeats};
+
+/// Our own crates, whose lines are known to hold no secret. The libraries' are shown from warnings on, at any level
+/// asked for: an HTTP library that traces may trace headers.
+const OWN_TARGETS: [&str; 6] = ["vimeo_connections", "web", "app", "store", "vimeo", "seal"];
+/// How long the end of the process, or a panic, waits for the log.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// What stands in the log where lines are missing.
+const LOST: &str =
+    "log lines are missing here: standard error was not read fast enough, or could not be written";
+
+/// The log of the process.
+struct Log {
+    queue: Queue,
+    format: LogFormat,
+    repeats: Mutex<Repeats>,
+}
+
+/// A process has one log, as it has one standard error.
+static LOG: OnceLock<Log> = OnceLock::new();
+
+impl Log {
+    fn repeats(&self) -> MutexGuard<'_, Repeats> {
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts logging, and sends panics there too. Failures that come again within `repeat_window` are counted.
+pub(crate) fn start(format: LogFormat, level: LevelFilter, repeat_window: Duration) -> io::Result<()> {
+    // A descriptor of its own: the writer may wait for the output for ever, and must not hold the lock of `io::stderr`.
+    let output = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let report = match format {
+        LogFormat::Json => |lost| json::lost_line(LOST, lost),
+        LogFormat::Pretty => |lost| format!("WARN {LOST} lines={lost}\n").into_bytes(),
+    };
+    let queue = Queue::start(output, report)?;
+    let log = Log { queue: queue.clone(), format, repeats: Mutex::new(Repeats::new(repeat_window)) };
+    if LOG.set(log).is_err() {
+        return Ok(());
+    }
+    let libraries = level.min(LevelFilter::WARN);
+    let targets =
+        Targets::new().with_default(libraries).with_targets(OWN_TARGETS.map(|target| (target, level)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || queue.clone());
+    let registry = tracing_subscriber::registry().with(targets);
+    match format {
+        LogFormat::Json => {
+            registry.with(lines.fmt_fields(JsonFields::new()).event_format(Folded(JsonLine))).init();
+        }
+        LogFormat::Pretty => {
+            let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+            registry.with(lines.with_ansi(is_terminal).event_format(Folded(Format::default()))).init();
+        }
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "the program panicked: {}", shown(panic.payload()));
+        flush();
+    }));
+    Ok(())
+}
+
+/// Writes what is waiting, as far as standard error takes it.
+pub(crate) fn flush() {
+    if let Some(log) = LOG.get() {
+        log.queue.flush(FLUSH_TIMEOUT);
+    }
+}
+
+/// The same at the end, with what was counted and not reported.
+pub(crate) fn finish() {
+    if let Some(log) = LOG.get() {
+        let repeated = log.repeats().all();
+        report(repeated);
+        flush();
+    }
+}
+
+/// Reports failures that came again, if their window has ended. To be called every few seconds.
+pub(crate) fn report_repeats() {
+    if let Some(log) = LOG.get() {
+        let repeated = log.repeats().ended(Instant::now());
+        report(repeated);
+    }
+}
+
+fn report(repeated: Vec<Repeated>) {
+    for Repeated { level, message, times } in repeated {
+        if level == Level::ERROR {
+            tracing::error!(failure = message, times, "the same failure was repeated");
+        } else {
+            tracing::warn!(failure = message, times, "the same failure was repeated");
+        }
+    }
+}
+
+/// Reports why the process ends, in the format of the log and whatever its level is. `false` if nothing is logged as JSON:
+/// then it is to be printed.
+pub(crate) fn report_failure(error: &str, exit_status: u8) -> bool {
+    let Some(log) = LOG.get().filter(|log| log.format == LogFormat::Json) else { return false };
+    log.queue.push(&json::failure_line("the service ends because of an error", error, exit_status));
+    flush();
+    true
+}
+
+/// Writes lines, but counts those that were written lately.
+struct Folded<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Folded<F>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let level = *event.metadata().level();
+        // Only failures repeat for long. The reports of their repetition are not counted again.
+        let is_counted = level <= Level::WARN && event.metadata().target() != module_path!();
+        if is_counted && !LOG.get().is_none_or(|log| is_first(log, event)) {
+            return Ok(());
+        }
+        self.0.format_event(context, writer, event)
+    }
+}
+
+fn is_first(log: &Log, event: &Event<'_>) -> bool {
+    let mut contents = Contents { hasher: DefaultHasher::new(), message: String::new() };
+    event.metadata().callsite().hash(&mut contents.hasher);
+    event.record(&mut contents);
+    let (line, level) = (contents.hasher.finish(), *event.metadata().level());
+    log.repeats().is_first(line, level, Instant::now(), || contents.message)
+}
+
+/// What an event says, but for the request that it belongs to.
+struct Contents {
+    hasher: DefaultHasher,
+    message: String,
+}
+
+impl Visit for Contents {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let text = format!("{value:?}");
+        (field.name(), &text).hash(&mut self.hasher);
+        if field.name() == "message" {
+            self.message = text;
+        }
+    }
+}
+
+/// What may be shown of a panic: a literal from the program's text. A message made at run time could hold anything.
+fn shown(payload: &dyn Any) -> &'static str {
+    payload.downcast_ref::<&'static str>().copied().unwrap_or("(message withheld)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown_of(panics: fn(&str)) -> &'static str {
+        let secret = String::from("canary");
+        let payload = std::panic::catch_unwind(|| panics(&secret)).unwrap_err();
+        shown(&*payload)
+    }
+
+    #[test]
+    fn a_panic_shows_literals_and_withholds_what_was_made_at_run_time() {
+        assert_eq!(shown_of(|_| panic!("a literal")), "a literal");
+        assert_eq!(shown_of(|secret| panic!("with {secret}")), "(message withheld)");
+        assert_eq!(shown_of(|secret| panic!("{secret}")), "(message withheld)");
+        assert_eq!(shown_of(|secret| assert_eq!(secret, "")), "(message withheld)");
+        assert_eq!(shown_of(|secret| assert!(secret.parse::<u8>().unwrap() > 0)), "(message withheld)");
+        assert_eq!(shown_of(|secret| std::panic::panic_any(secret.to_owned())), "(message withheld)");
+    }
+}

@@ -1,0 +1,294 @@
+//! Log lines wait in memory for a thread that writes them, so that a log that is not read holds up no request. What does
+//! not fit is dropped, counted, and reported in the place where it is missing.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How much may wait. The batch that is being written comes on top: twice this is the most memory that is used.
+const CAPACITY_BYTES: usize = 4 * 1024 * 1024;
+/// How long the writer waits for more lines before it writes: one system call then serves many.
+const GATHER_TIME: Duration = Duration::from_millis(2);
+/// How long the writer waits before it tries again where the output takes nothing at the moment.
+const RETRY_TIME: Duration = Duration::from_millis(10);
+
+/// Makes the line that reports how many are missing, with its line break.
+pub(super) type LossReport = fn(u64) -> Vec<u8>;
+
+/// A bounded queue of whole lines. Clones share it.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// There is something to write, or a flush is waiting.
+    filled: Condvar,
+    /// A batch was written.
+    written: Condvar,
+    capacity_bytes: usize,
+    report: LossReport,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<u8>,
+    /// Lines that are missing behind `lines`.
+    lost: u64,
+    /// How many batches were taken, and written or given up.
+    taken: u64,
+    done: u64,
+    /// Somebody waits for the lines: they are not gathered.
+    flushes: usize,
+    /// The writer waits for lines.
+    is_idle: bool,
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.lost == 0
+    }
+}
+
+impl Queue {
+    /// A queue whose lines a thread of its own writes to `output`.
+    pub(super) fn start(output: impl Write + Send + 'static, report: LossReport) -> io::Result<Self> {
+        let queue = Self::with_capacity(CAPACITY_BYTES, report);
+        let writer = queue.clone();
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_to(output))?;
+        Ok(queue)
+    }
+
+    fn with_capacity(capacity_bytes: usize, report: LossReport) -> Self {
+        let (state, filled, written) = (Mutex::default(), Condvar::new(), Condvar::new());
+        Self(Arc::new(Shared { state, filled, written, capacity_bytes, report }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one line, with its line break. Never waits for the output.
+    pub(super) fn push(&self, line: &[u8]) {
+        let mut state = self.state();
+        // Behind a line that is missing nothing is added, so that the report stands where they were.
+        if state.lost > 0 || state.lines.len().saturating_add(line.len()) > self.0.capacity_bytes {
+            state.lost = state.lost.saturating_add(1);
+            return;
+        }
+        state.lines.extend_from_slice(line);
+        if state.is_idle {
+            state.is_idle = false;
+            self.0.filled.notify_one();
+        }
+    }
+
+    /// Waits until all that was added before is written; `false` if that took longer than `timeout`.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.state();
+        let batch = state.taken + u64::from(!state.is_empty());
+        state.flushes += 1;
+        self.0.filled.notify_one();
+        while state.done < batch {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.0.written.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.flushes -= 1;
+        state.done >= batch
+    }
+
+    fn write_to(&self, output: impl Write) {
+        let mut output = Output { output, lost: 0, is_in_line: false };
+        loop {
+            let lines = self.take();
+            output.write(&lines, self.0.report);
+            self.state().done += 1;
+            self.0.written.notify_all();
+        }
+    }
+
+    /// Waits for lines; all that are there, and the report of those that are not.
+    fn take(&self) -> Vec<u8> {
+        let mut state = self.state();
+        while state.is_empty() {
+            state.is_idle = true;
+            state = self.0.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_idle = false;
+        if state.flushes == 0 {
+            let waited = self.0.filled.wait_timeout(state, GATHER_TIME);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let mut lines = std::mem::take(&mut state.lines);
+        let lost = std::mem::take(&mut state.lost);
+        state.taken += 1;
+        if lost > 0 {
+            lines.extend_from_slice(&(self.0.report)(lost));
+        }
+        lines
+    }
+}
+
+impl Write for Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if !line.is_empty() {
+            self.push(line);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where lines are written, and what it did not take.
+struct Output<W> {
+    output: W,
+    /// Lines that the output refused since it last took something.
+    lost: u64,
+    /// The output has the beginning of a line.
+    is_in_line: bool,
+}
+
+impl<W: Write> Output<W> {
+    /// Writes lines; those that the output refuses are counted, and reported once it takes something again.
+    fn write(&mut self, lines: &[u8], report: LossReport) {
+        if self.lost > 0 || self.is_in_line {
+            let mut first = if self.is_in_line { b"\n".to_vec() } else { Vec::new() };
+            if self.lost > 0 {
+                first.extend_from_slice(&report(self.lost));
+            }
+            if self.write_all(&first) > 0 {
+                self.lost = self.lost.saturating_add(count_lines(lines));
+                return;
+            }
+            self.lost = 0;
+        }
+        let left = self.write_all(lines);
+        let refused = lines.get(lines.len() - left..).unwrap_or_default();
+        self.lost = self.lost.saturating_add(count_lines(refused));
+    }
+
+    /// How many bytes were not taken.
+    fn write_all(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.output.write(rest) {
+                Ok(0) => break,
+                Ok(count) => {
+                    let (taken, left) = rest.split_at(count.min(rest.len()));
+                    self.is_in_line = taken.last() != Some(&b'\n');
+                    rest = left;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // The output is shared with a program that made it non-blocking.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(RETRY_TIME),
+                Err(_) => break,
+            }
+        }
+        rest.len()
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |count, byte| count + u64::from(*byte == b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn report(lost: u64) -> Vec<u8> {
+        format!("lost {lost}\n").into_bytes()
+    }
+
+    /// An output that takes what the test allows, write by write.
+    struct Gate {
+        answers: mpsc::Receiver<io::Result<usize>>,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // The test is over: nothing is taken any more.
+            let count = self.answers.recv().unwrap_or_else(|_| Err(ErrorKind::BrokenPipe.into()))?;
+            let count = count.min(bytes.len());
+            self.taken.lock().unwrap().extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gate() -> (Gate, mpsc::Sender<io::Result<usize>>, Arc<Mutex<Vec<u8>>>) {
+        let (sender, answers) = mpsc::channel();
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        (Gate { answers, taken: taken.clone() }, sender, taken)
+    }
+
+    fn text(taken: &Mutex<Vec<u8>>) -> String {
+        String::from_utf8(taken.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn an_output_that_takes_nothing_holds_up_no_line_and_what_is_missing_is_reported_in_its_place() {
+        let queue = Queue::with_capacity(20, report);
+        let (gate, allow, taken) = gate();
+        let writer = queue.clone();
+        std::thread::spawn(move || writer.write_to(gate));
+        queue.push(b"first\n");
+        assert!(!queue.flush(Duration::from_millis(50)), "the output takes nothing yet");
+        // The batch with the first line is being written; these wait behind it, and the last two do not fit.
+        for line in ["second\n", "third\n", "fourth\n", "x\n", "fifth\n"] {
+            queue.push(line.as_bytes());
+        }
+        allow.send(Ok(3)).unwrap();
+        allow.send(Ok(100)).unwrap();
+        allow.send(Ok(100)).unwrap();
+        assert!(queue.flush(Duration::from_mins(1)));
+        queue.push(b"sixth\n");
+        allow.send(Ok(100)).unwrap();
+        assert!(queue.flush(Duration::from_mins(1)));
+        assert_eq!(text(&taken), "first\nsecond\nthird\nfourth\nlost 2\nsixth\n");
+    }
+
+    #[test]
+    fn what_an_output_refuses_is_counted_and_reported_when_it_takes_something_again() {
+        let (gate, allow, taken) = gate();
+        let mut output = Output { output: gate, lost: 0, is_in_line: false };
+        let full = || Err(ErrorKind::StorageFull.into());
+        let write = |output: &mut Output<Gate>, lines: &str, answers: Vec<io::Result<usize>>| {
+            answers.into_iter().for_each(|answer| allow.send(answer).unwrap());
+            output.write(lines.as_bytes(), report);
+        };
+        write(&mut output, "one\n", vec![Ok(100)]);
+        // The disk is full in the middle of a line.
+        write(&mut output, "two\nthree\nfour\n", vec![Ok(6), full()]);
+        write(&mut output, "five\n", vec![full()]);
+        write(&mut output, "six\n", vec![Err(ErrorKind::Interrupted.into()), Ok(100), Ok(100)]);
+        write(&mut output, "seven\n", vec![Err(ErrorKind::WouldBlock.into()), Ok(100)]);
+        assert_eq!(text(&taken), "one\ntwo\nth\nlost 3\nsix\nseven\n");
+    }
+
+    #[test]
+    fn a_flush_waits_for_what_was_added_before_it() {
+        let (gate, allow, taken) = gate();
+        let queue = Queue::start(gate, report).unwrap();
+        assert!(queue.flush(Duration::ZERO), "there is nothing to wait for");
+        (0..100).for_each(|_| allow.send(Ok(100_000)).unwrap());
+        for number in 0..1_000 {
+            queue.push(format!("{number}\n").as_bytes());
+        }
+        assert!(queue.flush(Duration::from_mins(1)));
+        assert!(text(&taken).ends_with("\n998\n999\n"));
+    }
+}
