@@ -102,7 +102,7 @@ impl Queue {
     }
 
     fn write_to(&self, output: impl Write) {
-        let mut output = Output { output, lost: 0, is_in_line: false };
+        let mut output = Output { sink: output, lost: 0, is_in_line: false };
         loop {
             let lines = self.take();
             output.write(&lines, self.0.report);
@@ -148,7 +148,7 @@ impl Write for Queue {
 
 /// Where lines are written, and what it did not take.
 struct Output<W> {
-    output: W,
+    sink: W,
     /// Lines that the output refused since it last took something.
     lost: u64,
     /// The output has the beginning of a line.
@@ -178,7 +178,7 @@ impl<W: Write> Output<W> {
     fn write_all(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         while !rest.is_empty() {
-            match self.output.write(rest) {
+            match self.sink.write(rest) {
                 Ok(0) => break,
                 Ok(count) => {
                     let (taken, left) = rest.split_at(count.min(rest.len()));
@@ -229,7 +229,9 @@ mod tests {
         }
     }
 
-    fn gate() -> (Gate, mpsc::Sender<io::Result<usize>>, Arc<Mutex<Vec<u8>>>) {
+    type Answers = mpsc::Sender<io::Result<usize>>;
+
+    fn gate() -> (Gate, Answers, Arc<Mutex<Vec<u8>>>) {
         let (sender, answers) = mpsc::channel();
         let taken = Arc::new(Mutex::new(Vec::new()));
         (Gate { answers, taken: taken.clone() }, sender, taken)
@@ -264,10 +266,12 @@ mod tests {
     #[test]
     fn what_an_output_refuses_is_counted_and_reported_when_it_takes_something_again() {
         let (gate, allow, taken) = gate();
-        let mut output = Output { output: gate, lost: 0, is_in_line: false };
+        let mut output = Output { sink: gate, lost: 0, is_in_line: false };
         let full = || Err(ErrorKind::StorageFull.into());
         let write = |output: &mut Output<Gate>, lines: &str, answers: Vec<io::Result<usize>>| {
-            answers.into_iter().for_each(|answer| allow.send(answer).unwrap());
+            for answer in answers {
+                allow.send(answer).unwrap();
+            }
             output.write(lines.as_bytes(), report);
         };
         write(&mut output, "one\n", vec![Ok(100)]);
@@ -284,7 +288,9 @@ mod tests {
         let (gate, allow, taken) = gate();
         let queue = Queue::start(gate, report).unwrap();
         assert!(queue.flush(Duration::ZERO), "there is nothing to wait for");
-        (0..100).for_each(|_| allow.send(Ok(100_000)).unwrap());
+        for _ in 0..100 {
+            allow.send(Ok(100_000)).unwrap();
+        }
         for number in 0..1_000 {
             queue.push(format!("{number}\n").as_bytes());
         }

@@ -128,7 +128,7 @@ fn a_port_that_is_taken_is_1_because_it_may_be_free_at_the_next_start() {
 fn report(directory: &Path, environment: &[(&str, &str)]) -> Value {
     let output = run(directory, environment, &["serve"]);
     let text = said(&output);
-    let lines: Vec<_> = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(line)).collect();
+    let lines: Vec<_> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
     let report = lines.last().unwrap().clone();
     assert_eq!(report["exit_status"], output.status.code().unwrap());
     for line in &lines {

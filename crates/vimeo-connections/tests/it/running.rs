@@ -23,7 +23,7 @@ pub(crate) fn refusal_to_serve(directory: &Path) -> String {
     assert!(is_refusal(&output), "{}", said(&output));
     let text = said(&output);
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let error = lines.filter_map(|line| line["error"].as_str().map(str::to_owned)).last();
+    let error = lines.filter_map(|line| line["error"].as_str().map(str::to_owned)).next_back();
     error.unwrap_or(text)
 }
 
