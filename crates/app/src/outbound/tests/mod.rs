@@ -4,6 +4,7 @@
 mod dns;
 mod hops;
 mod hostile;
+mod names;
 mod posts;
 mod resuming;
 mod sources;
