@@ -82,7 +82,7 @@ pub(crate) fn psql(url: &str, statements: &str) -> Command {
 
 /// A port on which nobody listens. It is below those that the system gives to clients, so that who leaves it for a
 /// while finds it free again.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let random = std::hash::RandomState::new().build_hasher().finish() % 15_000;
         let port = 15_000 + u16::try_from(random).unwrap();

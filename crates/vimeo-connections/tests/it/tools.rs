@@ -32,6 +32,11 @@ pub(crate) fn skip_everywhere(why: &str) {
     std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
 }
 
+/// Whether `./test --all` runs the tests: then nothing is left out because it takes long.
+pub(crate) fn is_all() -> bool {
+    variable("TEST_ALL").is_some()
+}
+
 /// A variable of the environment that the tests run in.
 #[expect(clippy::disallowed_methods, reason = "where a test runs is no configuration of the service")]
 pub(crate) fn variable(name: &str) -> Option<String> {

@@ -7,6 +7,7 @@ mod plain;
 mod repeated;
 mod sandbox_kills;
 mod schedules;
+mod servers;
 pub(crate) mod source;
 mod tus_client;
 mod tus_server;

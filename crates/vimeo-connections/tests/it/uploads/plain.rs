@@ -59,7 +59,7 @@ async fn a_video_reaches_vimeo_whole_and_is_opened_last() {
 
 impl Uploads {
     /// A video as its owner sees it at Vimeo.
-    async fn see(&self, uri: &str) -> Value {
+    pub(super) async fn see(&self, uri: &str) -> Value {
         let url = format!("{}{uri}", self.world.sandbox.base_url);
         let request = self.world.http.get(url).bearer_auth(&self.world.sandbox.access_token);
         let answer =
