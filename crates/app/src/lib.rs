@@ -47,7 +47,7 @@ pub use jobs::{CREATE_TIMEOUT_MAX, Presenter, UploadOptions, UploadSetup};
 pub use moves::{abandon_command, abandon_move, find_copy, find_move, move_database};
 pub use outbound::{
     AllowHttp, AllowedPlace, AllowedPlaceError, FormFault, Outbound, OutboundOptions, OutboundPolicy,
-    OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy,
+    OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy, SpoolOptions,
 };
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, inspect, keys_in_words};

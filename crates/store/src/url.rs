@@ -35,6 +35,8 @@ pub(crate) struct Server {
     /// One for each server that the URL names: each is given its own time to answer.
     pub(crate) configs: Vec<tokio_postgres::Config>,
     pub(crate) tls: Tls,
+    /// For [`Tls::SystemRoots`].
+    pub(crate) system_roots: Option<rustls::ClientConfig>,
 }
 
 /// Whether the way to the server is encrypted; then its certificate and name are verified.
@@ -42,7 +44,7 @@ pub(crate) struct Server {
 pub(crate) enum Tls {
     /// Only on loopback and sockets.
     Off,
-    /// The operating system's authorities.
+    /// The authorities that the service trusts everywhere.
     SystemRoots,
     /// The authorities in this PEM file.
     Roots(PathBuf),
@@ -76,6 +78,15 @@ impl DatabaseUrl {
     /// The URL of a file, whatever its path has in it.
     pub(crate) fn of_file(path: &Path) -> Self {
         Self { shown: format!("sqlite://{}", path.display()), place: Place::Sqlite(path.to_owned()) }
+    }
+
+    /// The same, with the authorities that verify a server whose URL names none of its own.
+    #[must_use]
+    pub fn trusting(mut self, roots: Option<&rustls::ClientConfig>) -> Self {
+        if let Place::Postgres(server) = &mut self.place {
+            server.system_roots = roots.cloned();
+        }
+        self
     }
 
     /// The file, if the engine is SQLite.
@@ -140,7 +151,7 @@ fn server(text: &str) -> Result<Server, OpenError> {
     for config in &mut configs {
         config.ssl_mode(ssl_mode);
     }
-    Ok(Server { configs, tls })
+    Ok(Server { configs, tls, system_roots: None })
 }
 
 /// A URL's front, once for each of the hosts that it names with commas between.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use app::{
-    App, Clock, DatabaseUrl, Migrations, Outbound, OutboundOptions, OutboundPolicy, OutboundSetupError,
-    OutboundTimeouts, OwnAddresses, Setup, UploadOptions, UploadSetup, Verification,
+    AllowHttp, App, Clock, DatabaseUrl, Migrations, Outbound, OutboundOptions, OutboundPolicy,
+    OutboundSetupError, OutboundTimeouts, OwnAddresses, Setup, UploadOptions, UploadSetup, Verification,
 };
 use seal::Randomness;
 use seal::keyring::Keyring;
@@ -74,7 +74,7 @@ async fn open_for_uploads(
     migrations: Migrations,
     tasks: TaskTracker,
 ) -> Result<App, WiringError> {
-    let client = client(&config.vimeo, tasks.clone())?;
+    let client = client(config, tasks.clone())?;
     let uploads = Some(uploads(config, client.clone())?);
     let keyring = read_keyring(config).await?;
     let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
@@ -89,7 +89,7 @@ pub(crate) async fn open_for_administration(config: &Config) -> Result<App, Wiri
 /// The same for a command that takes credentials in, which are checked as configured. What that leaves to do (a stray
 /// token at Vimeo to be revoked) goes on in `tasks`.
 pub(crate) async fn open_for_credentials(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
-    let verification = verification(&config.vimeo, client(&config.vimeo, tasks.clone())?);
+    let verification = verification(&config.vimeo, client(config, tasks.clone())?);
     open(config, Migrations::OnlyIfNew, verification, tasks).await
 }
 
@@ -168,13 +168,14 @@ pub(crate) async fn sealed_with(database_url: &DatabaseUrl) -> Result<Option<Str
 }
 
 /// The way to Vimeo, for a command that sends bytes itself.
-pub(crate) fn client(config: &VimeoConfig, tasks: TaskTracker) -> Result<vimeo::Client, ClientError> {
+pub(crate) fn client(config: &Config, tasks: TaskTracker) -> Result<vimeo::Client, ClientError> {
     let clock = Clock::system();
     vimeo::Client::new(ClientOptions {
-        base_url: config.base_url.clone(),
+        base_url: config.vimeo.base_url.clone(),
         user_agent: USER_AGENT,
-        proxy: config.proxy.as_ref(),
-        upload_hosts: config.upload_hosts.clone(),
+        proxy: config.vimeo.proxy.as_ref(),
+        tls: config.tls_client.clone(),
+        upload_hosts: config.vimeo.upload_hosts.clone(),
         clock: vimeo::Clock::new(move || clock.now()),
         tasks,
     })
@@ -190,6 +191,9 @@ fn verification(config: &VimeoConfig, client: vimeo::Client) -> Verification {
 
 fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, OutboundSetupError> {
     let uploads = &config.uploads;
+    if config.tls_client.is_none() && uploads.insecure == AllowHttp::No {
+        return Err(OutboundSetupError::NoRoots);
+    }
     let listen = config.listen.ip();
     let own = if listen.is_unspecified() { Vec::new() } else { vec![listen] };
     let outbound = Outbound::new(OutboundOptions {
@@ -200,6 +204,7 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Outbou
             own: OwnAddresses::of_this_machine(own),
         },
         dns_servers: uploads.dns_servers.clone(),
+        tls: config.tls_client.clone(),
         user_agent: USER_AGENT.to_owned(),
         timeouts: OutboundTimeouts::default(),
     })?;
@@ -209,8 +214,7 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Outbou
         per_connection: uploads.per_connection,
         chunk_bytes: uploads.chunk_bytes,
         source_max_bytes: uploads.source_max_bytes,
-        spool_max_bytes: uploads.spool_max_bytes,
-        spool_directory: uploads.spool_directory.clone(),
+        spool: uploads.spool.clone(),
         create_timeout: uploads.create_timeout,
         look_grace: uploads.look_grace,
         look_span: uploads.look_span,

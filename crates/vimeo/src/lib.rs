@@ -53,6 +53,8 @@ pub struct ClientOptions<'a> {
     pub proxy: Option<&'a ProxyUrl>,
     /// Where bytes of videos may go.
     pub upload_hosts: Vec<UploadHost>,
+    /// Which root certificates are trusted; needed for an API, or a proxy, by https.
+    pub tls: Option<rustls::ClientConfig>,
     /// Where the time comes from, for rate windows.
     pub clock: Clock,
     /// Where work runs that outlives a call (revoking a stray token).
@@ -75,14 +77,22 @@ pub struct Client {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// TLS or the proxy could not be set up.
-    #[error("the HTTPS client cannot be set up (are the system's root certificates installed?): {0}")]
+    #[error("the HTTPS client cannot be set up: {0}")]
     Setup(#[source] reqwest::Error),
+    /// No server could be verified.
+    #[error(
+        "no root certificates were found, and Vimeo's server cannot be verified without: install the system's (on Debian `apt install ca-certificates`), or set ca_file"
+    )]
+    NoRoots,
 }
 
 impl Client {
     /// A client with these options.
     pub fn new(options: ClientOptions<'_>) -> Result<Self, ClientError> {
-        let ClientOptions { base_url, user_agent, proxy, upload_hosts, clock, tasks } = options;
+        let ClientOptions { base_url, user_agent, proxy, upload_hosts, tls, clock, tasks } = options;
+        if base_url.is_https() && tls.is_none() {
+            return Err(ClientError::NoRoots);
+        }
         let build = |https_only: bool| {
             let mut builder = reqwest::Client::builder()
                 .user_agent(user_agent)
@@ -94,10 +104,11 @@ impl Client {
                 .https_only(https_only)
                 .connect_timeout(CONNECT_TIMEOUT)
                 .pool_idle_timeout(IDLE_TIMEOUT);
-            if !base_url.is_https() {
-                // Plain HTTP goes to loopback only, and must not fail on a machine without root certificates.
-                builder = builder.tls_certs_only([]);
-            }
+            // Left alone, the library would look for root certificates wherever the environment says.
+            builder = match tls.clone() {
+                Some(tls) => builder.tls_backend_preconfigured(tls),
+                None => builder.tls_certs_only([]),
+            };
             if let Some(proxy) = proxy {
                 builder = builder.proxy(proxy.to_proxy()?);
             }

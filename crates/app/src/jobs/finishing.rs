@@ -13,6 +13,7 @@ use vimeo::{PrivacyChange, TranscodeStatus, UploadStatus, VideoChange, VideoStat
 use super::CALL_TIMEOUT;
 use super::attendance::{Attendance, Step, failure, placeholder_name};
 use super::held::Interrupt;
+use crate::outbound::video_name;
 
 /// The name of a video that nobody named.
 const UNTITLED: &str = "Untitled";
@@ -168,12 +169,9 @@ impl Attendance<'_> {
         let super::request::RequestedSource::Url(url) = &self.opened.request.source else {
             return UNTITLED.to_owned();
         };
-        let file = super::sources::read_address(&self.uploads.outbound, url).ok();
-        let file = file.as_ref().and_then(|url| url.shown().rsplit('/').next().map(str::to_owned));
-        let stem = file.as_deref().map(|file| file.rsplit_once('.').map_or(file, |(stem, _)| stem));
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let usable = stem.filter(|stem| (1..=100).contains(&stem.len()) && stem.chars().all(is_plain));
-        usable.unwrap_or(UNTITLED).to_owned()
+        let url = super::sources::read_address(&self.uploads.outbound, url).ok();
+        let name = url.and_then(|url| video_name(None, url.shown()));
+        name.map_or_else(|| UNTITLED.to_owned(), |name| name.as_str().to_owned())
     }
 
     /// Into its folder, which is made if it is named and missing.

@@ -14,7 +14,6 @@ mod sources;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use store::LeaseTerms;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, SpoolOptions, SpoolSpace};
 use crate::{App, Error};
 use attendance::attend;
 use held::{Interrupt, LEASE};
@@ -62,10 +61,8 @@ pub struct UploadOptions {
     pub chunk_bytes: u64,
     /// The largest file that is fetched from a source.
     pub source_max_bytes: u64,
-    /// The largest file of unknown length that is kept on the disk for a while; 0: none.
-    pub spool_max_bytes: u64,
-    /// Where.
-    pub spool_directory: PathBuf,
+    /// Where sources of unknown length are kept for a while.
+    pub spool: SpoolOptions,
     /// How long Vimeo may take to make a placeholder; at most [`CREATE_TIMEOUT_MAX`].
     pub create_timeout: Duration,
     /// How long is waited behind that, before the newest videos are looked at.
@@ -102,6 +99,7 @@ pub(crate) struct Uploads {
     pub(crate) client: vimeo::Client,
     pub(crate) outbound: Outbound,
     pub(crate) options: UploadOptions,
+    pub(crate) spool: SpoolSpace,
     shared: Mutex<HashMap<ConnectionId, Arc<Shared>>>,
     /// Something may be due: nobody needs to wait for the next tick.
     pub(crate) news: Notify,
@@ -112,7 +110,8 @@ impl Uploads {
     pub(crate) fn new(setup: UploadSetup) -> Self {
         let places = Arc::new(Semaphore::new(setup.options.concurrency));
         let UploadSetup { client, outbound, options } = setup;
-        Self { client, outbound, options, shared: Mutex::default(), news: Notify::new(), places }
+        let spool = SpoolSpace::new(options.spool.clone());
+        Self { client, outbound, options, spool, shared: Mutex::default(), news: Notify::new(), places }
     }
 
     /// What all jobs of a connection share on this node.

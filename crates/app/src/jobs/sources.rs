@@ -42,8 +42,7 @@ pub(super) async fn spool(
     url: &OutboundUrl,
     facts: &outbound::SourceFacts,
 ) -> Result<Spooled, Step> {
-    let (limit, directory) = (uploads.options.spool_max_bytes, &uploads.options.spool_directory);
-    uploads.outbound.spool(url, limit, directory, facts).await.map_err(step_of)
+    uploads.outbound.spool(url, &uploads.spool, facts).await.map_err(step_of)
 }
 
 /// What a trouble with a source leads to.
@@ -58,6 +57,18 @@ pub(super) fn step_of(error: SourceError) -> Step {
         SourceError::Broken => {
             Step::Trouble(failure(FailureCode::SourceBroken, "The source broke off again and again."))
         }
+        SourceError::NotVideo(what) => fail(
+            FailureCode::SourceNotVideo,
+            format!("The address returned {what}, and no video file. Give the address of the file itself."),
+        ),
+        SourceError::SpoolFull => Step::Trouble(failure(
+            FailureCode::SourceBroken,
+            "The source does not say how long it is, and there was no space to keep it on the service's disk.",
+        )),
+        SourceError::SpoolTimeout => Step::Trouble(failure(
+            FailureCode::SourceBroken,
+            "The source does not say how long it is, and took longer than it may be read for.",
+        )),
         SourceError::NoRoom => Step::Trouble(failure(
             FailureCode::SourceBroken,
             "The source could not be kept on the service's disk, which its length not being known requires.",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, Request, Response, StatusCode, redirect, retry};
+use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, redirect, retry};
 use tokio::time::timeout;
 use url::{Host, Url};
 
@@ -26,6 +26,25 @@ pub(super) enum NoAnswer {
     Cut,
 }
 
+/// What an address was given for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A source is read. Its host is shown in the log, so that an operator sees why it cannot be.
+    Source,
+    /// A webhook is sent. Nothing of its address is shown at any level: all of it may be a secret.
+    Webhook,
+}
+
+impl Purpose {
+    /// Tells the operator why an address is not gone to, and nobody else.
+    fn log(self, host: Option<&str>, reason: &dyn std::fmt::Display) {
+        match self {
+            Self::Source => tracing::info!(host, %reason, "a source cannot be reached"),
+            Self::Webhook => tracing::debug!("the receiver of a webhook cannot be reached"),
+        }
+    }
+}
+
 /// The addresses that were looked at, for whatever name the HTTP library asks.
 struct Pinned(Vec<SocketAddr>);
 
@@ -41,24 +60,28 @@ impl Inner {
     pub(super) async fn get(&self, url: &OutboundUrl, headers: &HeaderMap) -> Result<Response, NoAnswer> {
         let mut url = url.to_url().map_err(|_| NoAnswer::Unreachable)?;
         for _ in 0..=REDIRECTS_MAX {
-            let (client, target) = self.reach(url).await?;
+            let (client, target) = self.reach(url, Purpose::Source).await?;
             let mut request = Request::new(Method::GET, target.clone());
             *request.headers_mut() = headers.clone();
-            let response = self.send(&client, request).await?;
+            let response = self.send(&client, request, Purpose::Source).await?;
             let Some(next) = redirection(&target, &response)? else { return Ok(response) };
             url = next;
         }
-        tracing::debug!("a source redirects too often");
+        Purpose::Source.log(url.host_str(), &"it redirects too often");
         Err(NoAnswer::Unreachable)
     }
 
     /// A client for one connection, which can go nowhere but to the addresses of `url` that were looked at; and the URL
     /// as it is to be asked for.
-    pub(super) async fn reach(&self, url: Url) -> Result<(Client, Url), NoAnswer> {
-        let url = checked(&self.policy, url).map_err(|fault| refused(&fault))?;
-        let addresses = self.addresses(&url).await?;
+    pub(super) async fn reach(&self, url: Url, purpose: Purpose) -> Result<(Client, Url), NoAnswer> {
+        let host = url.host_str().map(str::to_owned);
+        let url = checked(&self.policy, url).map_err(|fault| {
+            purpose.log(host.as_deref(), &format_args!("its address, or that of a redirect, {fault}"));
+            NoAnswer::Unreachable
+        })?;
+        let addresses = self.addresses(&url, purpose).await?;
         let is_https = url.scheme() == "https";
-        let mut builder = Client::builder()
+        let builder = Client::builder()
             .user_agent(self.user_agent.clone())
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -70,24 +93,17 @@ impl Inner {
             .connect_timeout(self.timeouts.connect)
             .read_timeout(self.timeouts.silence)
             .dns_resolver(Arc::new(Pinned(addresses)));
-        if !is_https {
-            // Plain HTTP must not fail on a machine without root certificates.
-            builder = builder.tls_certs_only([]);
-        }
-        // Reads all root certificates, for https.
-        let client = match tokio::task::spawn_blocking(move || builder.build()).await {
-            Ok(Ok(client)) => client,
-            Ok(Err(error)) => {
+        match trusting(builder, self.tls.as_ref()).build() {
+            Ok(client) => Ok((client, url)),
+            Err(error) => {
                 tracing::warn!(%error, "an HTTPS client could not be set up");
-                return Err(NoAnswer::Unreachable);
+                Err(NoAnswer::Unreachable)
             }
-            Err(_) => return Err(NoAnswer::Unreachable),
-        };
-        Ok((client, url))
+        }
     }
 
     /// Every address that a URL means, if each of them may be gone to.
-    async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, NoAnswer> {
+    async fn addresses(&self, url: &Url, purpose: Purpose) -> Result<Vec<SocketAddr>, NoAnswer> {
         let (found, is_allowed) = match url.host() {
             Some(Host::Ipv4(address)) => (vec![address.into()], false),
             Some(Host::Ipv6(address)) => (vec![address.into()], false),
@@ -100,41 +116,58 @@ impl Inner {
             None => (Vec::new(), false),
         };
         if found.is_empty() {
-            tracing::debug!(host = url.host_str(), "the name of a host has no address");
+            purpose.log(url.host_str(), &"its name has no address");
             return Err(NoAnswer::Unreachable);
         }
         if !is_allowed {
-            found.iter().try_for_each(|address| self.policy.judge(*address)).map_err(
-                |forbidden: Forbidden| {
-                    tracing::debug!(host = url.host_str(), "{forbidden}");
-                    NoAnswer::Unreachable
-                },
-            )?;
+            let judged = found.iter().try_for_each(|address| self.policy.judge(*address));
+            judged.map_err(|forbidden: Forbidden| {
+                purpose.log(url.host_str(), &forbidden);
+                NoAnswer::Unreachable
+            })?;
         }
         // The port is the URL's: 0 leaves it to the HTTP library.
         Ok(found.into_iter().map(|address| SocketAddr::new(address.to_canonical(), 0)).collect())
     }
 
     /// Sends one request and waits for the head of its answer.
-    pub(super) async fn send(&self, client: &Client, mut request: Request) -> Result<Response, NoAnswer> {
+    pub(super) async fn send(
+        &self,
+        client: &Client,
+        mut request: Request,
+        purpose: Purpose,
+    ) -> Result<Response, NoAnswer> {
+        let host = request.url().host_str().map(str::to_owned);
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let patience = self.timeouts.connect + self.timeouts.silence;
         match timeout(patience, client.execute(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
                 let is_unreachable = error.is_connect() || error.is_builder();
-                // The library would tell the whole URL.
-                tracing::debug!(error = %error.without_url(), "an address that a user gave did not answer");
+                // The library would show the whole URL.
+                purpose.log(host.as_deref(), &in_full(&error.without_url()));
                 Err(if is_unreachable { NoAnswer::Unreachable } else { NoAnswer::Cut })
             }
-            Err(_) => Err(NoAnswer::Cut),
+            Err(_) => {
+                purpose.log(host.as_deref(), &"it does not answer in time");
+                Err(NoAnswer::Cut)
+            }
         }
     }
 }
 
-fn refused(reason: &dyn std::error::Error) -> NoAnswer {
-    tracing::debug!("an address that a user gave, or a redirect from there, is refused: it {reason}");
-    NoAnswer::Unreachable
+/// Trusts these root certificates, or none. Left alone, the library would look for some wherever the environment says.
+pub(super) fn trusting(builder: ClientBuilder, tls: Option<&rustls::ClientConfig>) -> ClientBuilder {
+    match tls {
+        Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
+        None => builder.tls_certs_only([]),
+    }
+}
+
+/// An error with all its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Where a redirect leads; `None` for an answer that is none, and for one that does not say.

@@ -3,6 +3,9 @@
 //! that were looked at just before, and "refused" and "nobody there" are one answer.
 
 mod addresses;
+mod content;
+mod file_name;
+mod gunzip;
 mod hops;
 mod names;
 mod policy;
@@ -10,6 +13,7 @@ mod posts;
 mod ranges;
 mod sources;
 mod spool;
+mod spool_space;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -25,10 +29,13 @@ use thiserror::Error;
 
 use names::Names;
 
+pub(crate) use file_name::video_name;
 pub use policy::{AllowHttp, AllowedPlace, AllowedPlaceError, OutboundPolicy, OwnAddresses, PortPolicy};
 pub(crate) use posts::PostError;
 pub(crate) use sources::{Ranges, SourceError, SourceFacts};
 pub(crate) use spool::Spooled;
+pub use spool_space::SpoolOptions;
+pub(crate) use spool_space::SpoolSpace;
 pub(crate) use stream::SourceStream;
 pub use url::{FormFault, OutboundUrl};
 pub(crate) use validator::Validator;
@@ -40,6 +47,7 @@ pub struct Outbound(Arc<Inner>);
 struct Inner {
     policy: OutboundPolicy,
     names: Names,
+    tls: Option<rustls::ClientConfig>,
     user_agent: String,
     timeouts: OutboundTimeouts,
 }
@@ -51,6 +59,8 @@ pub struct OutboundOptions {
     pub policy: OutboundPolicy,
     /// Who is asked for the addresses of names; if empty, whom this machine asks.
     pub dns_servers: Vec<SocketAddr>,
+    /// Which root certificates are trusted; without any, no server can be verified.
+    pub tls: Option<rustls::ClientConfig>,
     /// What it calls itself.
     pub user_agent: String,
     /// How patient it is.
@@ -82,8 +92,13 @@ impl Default for OutboundTimeouts {
 #[derive(Debug, Error)]
 pub enum OutboundSetupError {
     /// TLS could not be set up, or the user agent is no text of a header.
-    #[error("the HTTPS client cannot be set up (are the system's root certificates installed?): {0}")]
+    #[error("the HTTPS client cannot be set up: {0}")]
     Tls(#[source] reqwest::Error),
+    /// No source and no receiver of a webhook could be verified.
+    #[error(
+        "no root certificates were found, and no server can be verified without: install the system's (on Debian `apt install ca-certificates`), or set ca_file"
+    )]
+    NoRoots,
     /// The configuration of name servers is there, and cannot be used.
     #[error("names cannot be resolved with the configuration of this machine: {0}")]
     Names(String),
@@ -92,16 +107,12 @@ pub enum OutboundSetupError {
 impl Outbound {
     /// A client as `options` say.
     pub fn new(options: OutboundOptions) -> Result<Self, OutboundSetupError> {
-        let OutboundOptions { policy, dns_servers, user_agent, timeouts } = options;
-        let mut builder = reqwest::Client::builder().user_agent(&user_agent).no_proxy();
-        if policy.insecure == AllowHttp::Yes {
-            // For plain HTTP no root certificates are needed.
-            builder = builder.tls_certs_only([]);
-        }
+        let OutboundOptions { policy, dns_servers, tls, user_agent, timeouts } = options;
         // What would fail for every address is told at once.
-        builder.build().map_err(OutboundSetupError::Tls)?;
+        let builder = reqwest::Client::builder().user_agent(&user_agent).no_proxy();
+        hops::trusting(builder, tls.as_ref()).build().map_err(OutboundSetupError::Tls)?;
         let names = Names::new(&dns_servers).map_err(|error| OutboundSetupError::Names(error.to_string()))?;
-        Ok(Self(Arc::new(Inner { policy, names, user_agent, timeouts })))
+        Ok(Self(Arc::new(Inner { policy, names, tls, user_agent, timeouts })))
     }
 
     /// Judges an address by its form alone, without asking anybody: what is refused here is a mistake to be told at once.

@@ -6,7 +6,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use super::Outbound;
-use super::hops::NoAnswer;
+use super::hops::{NoAnswer, Purpose};
 use super::url::OutboundUrl;
 
 /// An answer is read this far, so that whoever answers is not cut off; what it says is not kept.
@@ -46,12 +46,12 @@ impl Outbound {
         let headers = read_headers(headers)?;
         let deadline = Instant::now() + self.0.timeouts.post;
         let url = url.to_url().map_err(|_| PostError::Unreachable)?;
-        let reached = timeout_at(deadline, self.0.reach(url)).await;
+        let reached = timeout_at(deadline, self.0.reach(url, Purpose::Webhook)).await;
         let (client, url) = reached.map_err(|_| PostError::Unreachable)??;
         let mut request = Request::new(Method::POST, url);
         *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into());
-        let answered = timeout_at(deadline, self.0.send(&client, request)).await;
+        let answered = timeout_at(deadline, self.0.send(&client, request, Purpose::Webhook)).await;
         let response = answered.map_err(|_| PostError::NoAnswer)??;
         let status = response.status().as_u16();
         // The status is all that counts: whether the rest comes, and comes in time, does not.

@@ -4,6 +4,7 @@ use reqwest::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use thiserror::Error;
 
+use super::content::NotVideo;
 use super::hops::NoAnswer;
 use super::ranges::{ContentRange, content_length, number};
 use super::stream::{self, SourceStream};
@@ -64,6 +65,15 @@ pub enum SourceError {
     /// Tell the user.
     #[error("the source is larger than allowed")]
     TooLarge,
+    /// Tell the user, before anything is sent to Vimeo.
+    #[error("the address returned {0}")]
+    NotVideo(NotVideo),
+    /// Try again later: other sources take all the space.
+    #[error("there is no space to keep the source at the moment")]
+    SpoolFull,
+    /// Try again later: it was not read to its end in the time that there is for keeping it.
+    #[error("the source took too long to be kept")]
+    SpoolTimeout,
     /// Tell the operator, and try again later: it could not be kept here.
     #[error("the source could not be kept here for the moment")]
     NoRoom,

@@ -4,17 +4,20 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use reqwest::Response;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::Outbound;
+use super::content::{Content, Declared, HEAD_BYTES, judge};
+use super::gunzip::{Corrupt, Gunzip, INPUT_BYTES};
 use super::ranges::content_length;
 use super::sources::{SourceError, SourceFacts};
+use super::spool_space::{Full, Share, SpoolSpace};
 use super::stream::SourceStream;
 use super::url::OutboundUrl;
 
@@ -26,18 +29,20 @@ const PIECE_BYTES: usize = 256 * 1024;
 pub struct Spooled {
     file: Arc<File>,
     length: u64,
+    _share: Arc<Share>,
 }
 
 impl Outbound {
-    /// Reads a source to its end into a file of `directory` without a name. Refuses with `NoLength` if `limit_bytes` is
-    /// 0, and with `TooLarge` if it has more bytes than that.
+    /// Reads a source to its end into a file of `space` without a name, decompressed if it was compressed for the
+    /// transfer. Refuses with `NoLength` if nothing may be kept, with `TooLarge` if it has more bytes than one file may
+    /// have, and with `NotVideo` before its first byte is kept.
     pub async fn spool(
         &self,
         url: &OutboundUrl,
-        limit_bytes: u64,
-        directory: &Path,
+        space: &SpoolSpace,
         facts: &SourceFacts,
     ) -> Result<Spooled, SourceError> {
+        let limit_bytes = space.options().file_max_bytes;
         if limit_bytes == 0 {
             return Err(SourceError::NoLength);
         }
@@ -45,13 +50,28 @@ impl Outbound {
         if content_length(response.headers()).is_some_and(|length| length > limit_bytes) {
             return Err(SourceError::TooLarge);
         }
-        let directory = directory.to_owned();
-        let file = Arc::new(on_disk(move || tempfile::tempfile_in(directory)).await?);
-        let length = fill(&file, response, limit_bytes).await?;
+        let of_space = space.clone();
+        let file = Arc::new(on_disk(move || of_space.file()).await?);
+        let mut kept = Kept {
+            file: Arc::clone(&file),
+            share: space.share(),
+            limit_bytes,
+            length: 0,
+            waiting: BytesMut::new(),
+        };
+        let filling = fill(&mut kept, response);
+        timeout(space.options().time_limit, filling).await.map_err(|_| SourceError::SpoolTimeout)??;
+        let Kept { share, length, .. } = kept;
+        tracing::info!(
+            bytes = length,
+            spool_bytes = space.used_bytes(),
+            spool_max_bytes = space.total_bytes(),
+            "a source of unknown length is kept on the disk for its upload"
+        );
         match facts.length {
             _ if length == 0 => Err(SourceError::Empty),
             Some(said) if said != length => Err(SourceError::Changed),
-            _ => Ok(Spooled { file, length }),
+            _ => Ok(Spooled { file, length, _share: Arc::new(share) }),
         }
     }
 }
@@ -88,28 +108,123 @@ impl Spooled {
     }
 }
 
-/// Writes the body of an answer to the file and says how long it was.
-async fn fill(file: &Arc<File>, mut response: Response, limit_bytes: u64) -> Result<u64, SourceError> {
-    let (mut length, mut written) = (0, 0);
-    let mut waiting = BytesMut::new();
-    loop {
-        let piece = response.chunk().await.map_err(|_| SourceError::Broken)?;
-        let is_end = piece.is_none();
-        let piece = piece.unwrap_or_default();
-        length += piece.len() as u64;
-        if length > limit_bytes {
+/// What is kept so far.
+struct Kept {
+    file: Arc<File>,
+    share: Share,
+    limit_bytes: u64,
+    length: u64,
+    /// Not written yet.
+    waiting: BytesMut,
+}
+
+impl Kept {
+    async fn push(&mut self, piece: &[u8]) -> Result<(), SourceError> {
+        let bytes = piece.len() as u64;
+        self.length += bytes;
+        if self.length > self.limit_bytes {
             return Err(SourceError::TooLarge);
         }
-        waiting.extend_from_slice(&piece);
-        if waiting.len() >= PIECE_BYTES || is_end {
-            let (file, piece) = (Arc::clone(file), waiting.split().freeze());
-            let at = written;
-            written += piece.len() as u64;
-            on_disk(move || file.write_all_at(&piece, at)).await?;
+        self.share.grow(bytes).map_err(|Full| {
+            tracing::warn!(
+                spool_max_bytes = self.share.total_bytes(),
+                "the space for sources of unknown length is used up (sources.spool_total_bytes)"
+            );
+            SourceError::SpoolFull
+        })?;
+        self.waiting.extend_from_slice(piece);
+        if self.waiting.len() >= PIECE_BYTES { self.write().await } else { Ok(()) }
+    }
+
+    async fn write(&mut self) -> Result<(), SourceError> {
+        let at = self.length - self.waiting.len() as u64;
+        let (file, piece) = (Arc::clone(&self.file), self.waiting.split().freeze());
+        on_disk(move || file.write_all_at(&piece, at)).await
+    }
+}
+
+/// Writes the body of an answer to the file, decompressed if it was compressed for the transfer.
+async fn fill(kept: &mut Kept, mut response: Response) -> Result<(), SourceError> {
+    let headers = response.headers().clone();
+    let declared = Declared::of(&headers);
+    let mut head = BytesMut::new();
+    let mut is_end = false;
+    while head.len() < HEAD_BYTES && !is_end {
+        is_end = read_into(&mut head, &mut response).await?;
+    }
+    match judge(declared, &head) {
+        Content::AsIs => loop {
+            kept.push(&head.split()).await?;
+            if is_end {
+                return kept.write().await;
+            }
+            is_end = read_into(&mut head, &mut response).await?;
+        },
+        Content::Gzip => decompress(kept, head, response, declared.decoded()).await,
+        Content::Not(what) => Err(SourceError::NotVideo(what)),
+    }
+}
+
+/// Reads a piece more; whether that was the end.
+async fn read_into(pieces: &mut BytesMut, response: &mut Response) -> Result<bool, SourceError> {
+    match response.chunk().await.map_err(|_| SourceError::Broken)? {
+        Some(piece) => {
+            pieces.extend_from_slice(&piece);
+            Ok(false)
         }
-        if is_end {
-            return Ok(length);
+        None => Ok(true),
+    }
+}
+
+/// The same of a compressed body, whose content is judged once more.
+async fn decompress(
+    kept: &mut Kept,
+    mut compressed: BytesMut,
+    mut response: Response,
+    declared: Declared<'_>,
+) -> Result<(), SourceError> {
+    let broken = |_: Corrupt| SourceError::Broken;
+    let mut gunzip = Gunzip::new();
+    let mut head = Some(BytesMut::new());
+    loop {
+        for piece in compressed.split().chunks(INPUT_BYTES) {
+            let content = gunzip.push(piece).map_err(broken)?;
+            keep_judged(kept, &mut head, &content, declared).await?;
         }
+        if read_into(&mut compressed, &mut response).await? {
+            break;
+        }
+    }
+    let rest = gunzip.finish().map_err(broken)?;
+    keep_judged(kept, &mut head, &rest, declared).await?;
+    if let Some(head) = head {
+        pass(declared, &head)?;
+        kept.push(&head).await?;
+    }
+    kept.write().await
+}
+
+/// Holds the first bytes back until there are enough to judge by.
+async fn keep_judged(
+    kept: &mut Kept,
+    unjudged: &mut Option<BytesMut>,
+    content: &[u8],
+    declared: Declared<'_>,
+) -> Result<(), SourceError> {
+    let Some(head) = unjudged else { return kept.push(content).await };
+    head.extend_from_slice(content);
+    if head.len() < HEAD_BYTES {
+        return Ok(());
+    }
+    pass(declared, head)?;
+    let head = unjudged.take().unwrap_or_default();
+    kept.push(&head).await
+}
+
+fn pass(declared: Declared<'_>, head: &[u8]) -> Result<(), SourceError> {
+    match judge(declared, head) {
+        Content::Not(what) => Err(SourceError::NotVideo(what)),
+        Content::AsIs | Content::Gzip => Ok(()),
     }
 }
 

@@ -38,6 +38,8 @@ failure_codes! {
     SourceRefused = "SOURCE_REFUSED",
     /// The file became another one while it was read.
     SourceChanged = "SOURCE_CHANGED",
+    /// It is a web page or another text, or compressed in a way that is not decoded.
+    SourceNotVideo = "SOURCE_NOT_VIDEO",
     /// There are no bytes in it.
     SourceEmpty = "SOURCE_EMPTY",
     /// It has more bytes than are allowed.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls_tokio_postgres::{MakeRustlsConnect, config_from_ca_cert, config_platform_verifier};
+use rustls_tokio_postgres::{MakeRustlsConnect, config_from_ca_cert};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
 use tokio_postgres::types::ToSql;
@@ -31,6 +31,9 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// How long a statement waits for somebody else's lock. Whether a key may act is looked at before that wait, and a revoked
 /// one must not write a second later.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(800);
+/// Why a server cannot be verified.
+const NO_ROOTS: &str = "no root certificates were found, and the database server cannot be verified without: install the system's (on Debian \
+     `apt install ca-certificates`), or set ca_file";
 /// How much longer than the server's own limit a statement is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -48,10 +51,10 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(server: Server, timeout: Duration) -> Result<Self, BoxError> {
-        let Server { mut configs, tls } = server;
+        let Server { mut configs, tls, system_roots } = server;
         let tls = match tls {
             Tls::Off => None,
-            Tls::SystemRoots => Some(MakeRustlsConnect::new(config_platform_verifier()?)),
+            Tls::SystemRoots => Some(MakeRustlsConnect::new(system_roots.ok_or(NO_ROOTS)?)),
             Tls::Roots(path) => {
                 let roots = config_from_ca_cert(&path)
                     .map_err(|error| format!("sslrootcert={}: {}", path.display(), in_full(&error)))?;

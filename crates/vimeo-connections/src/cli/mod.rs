@@ -140,7 +140,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
             administer(&config, async |app| connections::run(app, &config, command).await).await
         }
         Command::Upload(arguments) => Box::pin(uploads::run(&config, arguments)).await,
-        Command::Move(arguments) => moves::run(&config.database_url, arguments).await,
+        Command::Move(arguments) => moves::run(&config, arguments).await,
         Command::Docs { directory } => write_docs(&directory),
     }
 }

@@ -9,6 +9,7 @@ use seal::Randomness;
 
 use super::confirmation::Confirmation;
 use super::{BoxError, output};
+use crate::config::Config;
 
 /// Of a table's rows, how many go by between two words about it.
 const ROWS_BETWEEN_WORDS: u64 = 5_000;
@@ -30,10 +31,12 @@ pub(super) struct Arguments {
     confirmation: Confirmation,
 }
 
-pub(super) async fn run(configured: &DatabaseUrl, arguments: Arguments) -> Result<ExitCode, BoxError> {
+pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, BoxError> {
+    let configured = &config.database_url;
     // Read here and not by clap, which would show a URL that it cannot read, with the password in it.
     let from = read("--from", &arguments.from)?;
     let to = arguments.to.as_ref().map(|to| read("--to", to)).transpose()?;
+    let to = to.map(|to| to.trusting(config.tls_client.as_ref()));
     if arguments.abandon {
         return abandon(&from, to.as_ref(), configured, &arguments.confirmation).await;
     }

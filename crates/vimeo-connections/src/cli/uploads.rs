@@ -112,7 +112,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     let settings = arguments.settings.read()?;
     let interrupts = Interrupts::listen()?;
     let tasks = TaskTracker::new();
-    let client = wiring::client(&config.vimeo, tasks.clone())?;
+    let client = wiring::client(config, tasks.clone())?;
     let app = wiring::open_for_uploading(config, tasks.clone()).await?;
     let progress = Progress::new();
     let result = async {

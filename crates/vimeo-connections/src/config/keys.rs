@@ -38,6 +38,9 @@ const fn secret(name: &'static str, meaning: &'static str) -> Key {
 /// In front of every documented path, if nothing else is said.
 pub(crate) const DEFAULT_BASE_PATH: &str = "/pictoryapis";
 
+/// Where sources of unknown length are kept, if nothing else is said.
+pub(crate) const DEFAULT_SPOOL_DIRECTORY: &str = "./data/spool";
+
 pub(crate) const KEYS: &[Key] = &[
     key(
         "listen",
@@ -50,7 +53,7 @@ pub(crate) const KEYS: &[Key] = &[
         "database_url",
         Kind::Text,
         "sqlite:./data/vimeo-connections.db",
-        "`sqlite:` and a path, whose directory is made if it is not there; or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with commas between several `HOST:PORT`, of which the one that can write is used. Beyond loopback and sockets the server's certificate and name are verified, by the system's authorities or those in `?sslrootcert=FILE`. A password is percent-encoded, and is better set in the environment than in a file.",
+        "`sqlite:` and a path, whose directory is made if it is not there; or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with commas between several `HOST:PORT`, of which the one that can write is used. Beyond loopback and sockets the server's certificate and name are verified, by the authorities in `ca_file` or in `?sslrootcert=FILE`. A password is percent-encoded, and is better set in the environment than in a file.",
     ),
     key(
         "strict_fields",
@@ -77,6 +80,12 @@ pub(crate) const KEYS: &[Key] = &[
         "PEM file of the certificate chain, the service's own first. Read again on SIGHUP.",
     ),
     key("tls.key_file", Kind::Text, "", "PEM file of the certificate's private key."),
+    key(
+        "ca_file",
+        Kind::Text,
+        "",
+        "PEM file of the root certificates that the servers of Vimeo, of sources and webhooks, and PostgreSQL, must be signed by; for a private authority. Not set: the system's own (`/etc/ssl/certs/ca-certificates.crt` and the like). `SSL_CERT_FILE` and `SSL_CERT_DIR` have no effect.",
+    ),
     key(
         "keyring.file",
         Kind::Text,
@@ -153,8 +162,20 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "sources.spool_directory",
         Kind::Text,
-        "",
-        "Where those are kept, without a name; not set: the system's directory for temporary files.",
+        DEFAULT_SPOOL_DIRECTORY,
+        "Where those are kept, without a name. Made when it is needed first. The system's directory for temporary files (`TMPDIR`) is not used.",
+    ),
+    key(
+        "sources.spool_total_bytes",
+        Kind::Number { least: 1, most: 10_000_000_000_000 },
+        "4294967296",
+        "How much all of those may take together; one of the largest always fits. An upload that finds no space is tried again later.",
+    ),
+    key(
+        "sources.spool_minutes",
+        Kind::Number { least: 1, most: 10_080 },
+        "360",
+        "How long one of those may take to be read, before that is tried again.",
     ),
     key(
         "uploads.concurrency",

@@ -3,6 +3,7 @@
 
 mod keys;
 mod layers;
+mod roots;
 mod uploads;
 
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use app::{Coalesce, DatabaseUrl, PostgresOptions};
 use domain::account::Label;
+use rustls::ClientConfig;
 use seal::keyring::Keyring;
 use seal::keyring_file::GroupAccess;
 use thiserror::Error;
@@ -32,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) cors: Cors,
     pub(crate) client_address: ClientAddress,
     pub(crate) unknown_fields: UnknownFields,
+    /// How TLS clients trust servers; `None` on a machine without root certificates.
+    pub(crate) tls_client: Option<ClientConfig>,
     pub(crate) database_url: DatabaseUrl,
     pub(crate) queue: usize,
     pub(crate) postgres: PostgresOptions,
@@ -139,8 +143,10 @@ impl Reader<'_> {
         }
         let base_path = self.parsed("base_path", parse_base_path);
         let cors = self.parsed("cors_origins", |text| Cors::parse(&keys::split_list(text)));
+        let tls_client = self.tls_client();
         let database_url =
             self.parsed("database_url", |url| DatabaseUrl::parse(url).map_err(|error| error.to_string()));
+        let database_url = database_url.map(|url| url.trusting(tls_client.as_ref()));
         let postgres = self.postgres();
         let queue = self.number("store.queue").and_then(|queue| usize::try_from(queue).ok());
         let keyring = self.keyring();
@@ -159,6 +165,7 @@ impl Reader<'_> {
             } else {
                 UnknownFields::Report
             },
+            tls_client,
             database_url: database_url?,
             queue: queue?,
             postgres: postgres?,
@@ -181,6 +188,14 @@ impl Reader<'_> {
                  clear; set tls.certificate_file and tls.key_file, or behind_tls_proxy = true if a proxy in front \
                  speaks TLS"
             ));
+        }
+    }
+
+    fn tls_client(&mut self) -> Option<ClientConfig> {
+        let Some(path) = self.text("ca_file") else { return roots::of_system() };
+        match roots::of_file(Path::new(&path)) {
+            Ok(tls_client) => Some(tls_client),
+            Err(error) => self.fault("ca_file", &error),
         }
     }
 

@@ -1,10 +1,9 @@
 //! The part of the configuration that is about uploads.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use app::{AllowHttp, AllowedPlace, PortPolicy};
+use app::{AllowHttp, AllowedPlace, PortPolicy, SpoolOptions};
 
 use super::{Reader, keys};
 
@@ -19,8 +18,7 @@ pub(crate) struct UploadsConfig {
     pub(crate) ports: PortPolicy,
     pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) source_max_bytes: u64,
-    pub(crate) spool_max_bytes: u64,
-    pub(crate) spool_directory: PathBuf,
+    pub(crate) spool: SpoolOptions,
     pub(crate) concurrency: usize,
     pub(crate) per_account: u32,
     pub(crate) per_connection: u32,
@@ -55,10 +53,15 @@ impl Reader<'_> {
             ports: ports?,
             dns_servers: dns_servers?,
             source_max_bytes: self.number("sources.max_bytes")?,
-            spool_max_bytes: self.number("sources.spool_max_bytes")?,
-            spool_directory: self
-                .text("sources.spool_directory")
-                .map_or_else(std::env::temp_dir, PathBuf::from),
+            spool: SpoolOptions {
+                directory: self
+                    .text("sources.spool_directory")
+                    .unwrap_or_else(|| keys::DEFAULT_SPOOL_DIRECTORY.to_owned())
+                    .into(),
+                file_max_bytes: self.number("sources.spool_max_bytes")?,
+                total_max_bytes: self.number("sources.spool_total_bytes")?,
+                time_limit: Duration::from_mins(self.number("sources.spool_minutes")?),
+            },
             concurrency: usize::try_from(self.number("uploads.concurrency")?).ok()?,
             per_account: count("uploads.per_account")?,
             per_connection: count("uploads.per_connection")?,

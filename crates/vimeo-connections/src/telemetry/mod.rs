@@ -30,6 +30,8 @@ use repeats::{Repeated, Repeats};
 /// Our own crates, whose lines are known to hold no secret. The libraries' are shown from warnings on, at any level
 /// asked for: an HTTP library that traces may trace headers.
 const OWN_TARGETS: [&str; 6] = ["vimeo_connections", "web", "app", "store", "vimeo", "seal"];
+/// The libraries of the resolver show the names that they look up in their warnings; a webhook's host is never shown.
+const SILENT_TARGETS: [&str; 3] = ["hickory_resolver", "hickory_net", "hickory_proto"];
 /// How long the end of the process, or a panic, waits for the log.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// What stands in the log where lines are missing.
@@ -68,6 +70,7 @@ pub(crate) fn start(format: LogFormat, level: LevelFilter, repeat_window: Durati
     let libraries = level.min(LevelFilter::WARN);
     let targets =
         Targets::new().with_default(libraries).with_targets(OWN_TARGETS.map(|target| (target, level)));
+    let targets = targets.with_targets(SILENT_TARGETS.map(|target| (target, LevelFilter::OFF)));
     let lines = tracing_subscriber::fmt::layer().with_writer(move || queue.clone());
     let registry = tracing_subscriber::registry().with(targets);
     match format {

@@ -45,8 +45,6 @@ mod operator;
 mod outages;
 mod postgres;
 mod races;
-mod refused_fields;
-mod request_heads;
 mod restores;
 mod running;
 mod sealing;

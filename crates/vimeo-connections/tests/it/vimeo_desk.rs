@@ -41,6 +41,7 @@ pub(crate) fn client_of(
         base_url: BaseUrl::parse(base_url).unwrap(),
         user_agent: "test/1",
         proxy: None,
+        tls: None,
         upload_hosts: vec![UploadHost::vimeo()],
         clock: vimeo::Clock::new(now),
         tasks: TaskTracker::new(),

@@ -33,6 +33,7 @@ fn options(dns_servers: Vec<SocketAddr>) -> OutboundOptions {
             own: OwnAddresses::told_by(|_| false, Vec::new()),
         },
         dns_servers,
+        tls: None,
         user_agent: "outbound-tests".to_owned(),
         timeouts: OutboundTimeouts {
             connect: Duration::from_secs(5),

@@ -1,5 +1,7 @@
 //! Webhooks: sent once, to whom they are meant for.
 
+use tracing_subscriber::layer::SubscriberExt as _;
+
 use super::*;
 use web::{Answer, header};
 
@@ -64,4 +66,55 @@ async fn a_header_that_would_be_two_is_not_sent() {
         let answer = outbound.post(&web.url(&outbound, "/"), headers, Vec::new()).await;
         assert_eq!((answer, web.accepted()), (Err(PostError::Header), 0));
     }
+}
+
+/// Everything that is logged by this crate, at any level.
+#[derive(Clone, Default)]
+struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_webhooks_address_is_logged_at_any_level_and_a_sources_host_is() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let targets = tracing_subscriber::filter::Targets::new().with_target("app", tracing::Level::TRACE);
+    let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(targets).with(layer));
+    let closed = Web::start(GOOD, |_| Answer::new(302, &["Location: http://127.0.0.1/canary"], "")).await;
+    let dns = Dns::start(|name, _| match name {
+        "canary-good.test" => vec![GOOD],
+        "canary-inside.test" => vec![BAD],
+        _ => Vec::new(),
+    })
+    .await;
+    let outbound = outbound_asking(&dns);
+    let port = closed.address.port();
+    drop(closed);
+    for host in ["canary-good.test", "canary-inside.test", "canary-missing.test", "my_canary.test"] {
+        let url = outbound.check_form(&format!("http://{host}:{port}/canary?canary")).unwrap();
+        outbound.post(&url, Vec::new(), Vec::new()).await.unwrap_err();
+    }
+    let logged = || String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(logged().matches("the receiver of a webhook cannot be reached").count(), 4, "{}", logged());
+    assert!(!logged().contains("canary") && !logged().contains(&port.to_string()), "{}", logged());
+    for (host, reason) in [
+        ("canary-good.test", "onnection refused"),
+        ("canary-inside.test", "not globally reachable"),
+        ("canary-missing.test", "has no address"),
+    ] {
+        let url = outbound.check_form(&format!("http://{host}:{port}/path?secret")).unwrap();
+        assert!(outbound.probe(&url, 10).await.is_err());
+        assert!(logged().contains(host) && logged().contains(reason), "{host}: {}", logged());
+    }
+    assert!(!logged().contains("secret") && !logged().contains("path"), "{}", logged());
 }

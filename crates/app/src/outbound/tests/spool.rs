@@ -1,5 +1,9 @@
 //! Sources without a length, kept here for a while.
 
+use std::path::Path;
+
+use super::super::content::NotVideo;
+use super::super::gunzip::tests::gzip;
 use super::*;
 use web::Answer;
 
@@ -15,6 +19,16 @@ fn facts(length: Option<u64>, validator: Option<&str>) -> SourceFacts {
     SourceFacts { length, validator, ranges: Ranges::Ignored }
 }
 
+fn space(directory: &Path, file_max_bytes: u64, total_max_bytes: u64) -> SpoolSpace {
+    let directory = directory.to_owned();
+    SpoolSpace::new(SpoolOptions {
+        directory,
+        file_max_bytes,
+        total_max_bytes,
+        time_limit: Duration::from_mins(5),
+    })
+}
+
 async fn spool(
     limit_bytes: u64,
     facts: SourceFacts,
@@ -23,7 +37,8 @@ async fn spool(
     let directory = tempfile::tempdir().unwrap();
     let web = Web::start(GOOD, answer).await;
     let outbound = outbound();
-    let spooled = outbound.spool(&web.url(&outbound, "/"), limit_bytes, directory.path(), &facts).await;
+    let space = space(directory.path(), limit_bytes, limit_bytes);
+    let spooled = outbound.spool(&web.url(&outbound, "/"), &space, &facts).await;
     // Nothing of it has a name, at any time.
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     (spooled, web.accepted())
@@ -69,7 +84,7 @@ async fn what_is_kept_is_whole_and_what_it_was() {
         ),
         (facts(None, None), |_| Answer::chunked(&[], b""), SourceError::Empty),
         (facts(None, Some("\"a\"")), |_| Answer::chunked(&["ETag: \"b\""], b"x"), SourceError::Changed),
-        (facts(Some(2), None), |_| Answer::chunked(&[], b"x"), SourceError::Changed),
+        (facts(Some(2), None), |_| Answer::chunked(&[], b"\0"), SourceError::Changed),
         (facts(None, None), |_| Answer::new(410, &[], ""), SourceError::Status(410)),
         (
             facts(None, None),
@@ -83,9 +98,100 @@ async fn what_is_kept_is_whole_and_what_it_was() {
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_is_no_fault_of_the_source() {
-    let web = Web::start(GOOD, |_| Answer::chunked(&[], b"x")).await;
+    let web = Web::start(GOOD, |_| Answer::chunked(&[], b"\0")).await;
     let outbound = outbound();
-    let nowhere = std::path::Path::new("/proc/self/nowhere");
-    let spooled = outbound.spool(&web.url(&outbound, "/"), 10, nowhere, &facts(None, None)).await;
+    let nowhere = space(Path::new("/proc/self/nowhere"), 10, 10);
+    let spooled = outbound.spool(&web.url(&outbound, "/"), &nowhere, &facts(None, None)).await;
     assert_eq!(spooled.unwrap_err(), SourceError::NoRoom);
+}
+
+const GZIP: &[&str] = &["Content-Encoding: gzip", "Content-Type: video/mp4"];
+
+#[tokio::test]
+async fn what_was_compressed_for_the_transfer_is_kept_as_it_was_before() {
+    for answer in [
+        (|_| Answer::chunked(GZIP, &gzip(&body()))) as fn(&str) -> Answer,
+        |_| Answer::new(200, GZIP, gzip(&body())),
+        |_| {
+            Answer::chunked(&["Content-Encoding: x-gzip"], &[gzip(&body()[..9]), gzip(&body()[9..])].concat())
+        },
+    ] {
+        let (spooled, _) = spool(LENGTH as u64, facts(None, None), answer).await;
+        assert!(all(spooled.unwrap().open(0)).await == (body(), None));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_label_does_not_change_a_byte() {
+    for label in ["Content-Encoding: gzip", "Content-Encoding: br", "Content-Type: text/html"] {
+        let answer = move |_: &str| Answer::chunked(&[label], &body());
+        let (spooled, _) = spool(LENGTH as u64, facts(None, None), answer).await;
+        assert!(all(spooled.unwrap().open(0)).await == (body(), None), "{label}");
+    }
+    // A compressed file that is the file.
+    let (spooled, _) =
+        spool(LENGTH as u64, facts(None, None), |_| Answer::chunked(&[], &gzip(&body()))).await;
+    assert!(all(spooled.unwrap().open(0)).await == (gzip(&body()), None));
+}
+
+#[tokio::test]
+async fn a_text_is_not_kept_compressed_or_not() {
+    let page = || b"<html>Sign in</html>".repeat(400);
+    for answer in [
+        Box::new(move |_: &str| Answer::chunked(&[], &page())) as Box<dyn Fn(&str) -> Answer + Send + Sync>,
+        Box::new(move |_: &str| Answer::chunked(GZIP, &gzip(&page()))),
+        Box::new(|_: &str| Answer::chunked(GZIP, &gzip(b"<html>"))),
+        Box::new(|_: &str| Answer::chunked(&[], b"<html>")),
+    ] {
+        let (spooled, _) = spool(1_000_000, facts(None, None), answer).await;
+        assert_eq!(spooled.unwrap_err(), SourceError::NotVideo(NotVideo::WebPage));
+    }
+}
+
+#[tokio::test]
+async fn a_bomb_and_a_cut_or_changed_compressed_body_are_not_kept() {
+    let bomb = || gzip(&vec![0; 10_000_000]);
+    let (spooled, _) = spool(1_000_000, facts(None, None), move |_| Answer::chunked(GZIP, &bomb())).await;
+    assert_eq!(spooled.unwrap_err(), SourceError::TooLarge);
+    let cut = || gzip(&body())[..5_000 % gzip(&body()).len()].to_vec();
+    let (spooled, _) = spool(1_000_000, facts(None, None), move |_| Answer::chunked(GZIP, &cut())).await;
+    assert_eq!(spooled.unwrap_err(), SourceError::Broken);
+    let changed = || [gzip(&body()), b"rest".to_vec()].concat();
+    let (spooled, _) = spool(1_000_000, facts(None, None), move |_| Answer::chunked(GZIP, &changed())).await;
+    assert_eq!(spooled.unwrap_err(), SourceError::Broken);
+}
+
+#[tokio::test]
+async fn all_sources_share_the_space_and_give_it_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let space = space(directory.path(), 700_000, 1_000_000);
+    let web = Web::start(GOOD, |_| Answer::chunked(&[], &body())).await;
+    let outbound = outbound();
+    let url = web.url(&outbound, "/");
+    let known = facts(None, None);
+    let keep = || outbound.spool(&url, &space, &known);
+    let first = keep().await.unwrap();
+    let second = first.clone();
+    assert_eq!(keep().await.unwrap_err(), SourceError::SpoolFull);
+    drop(first);
+    // It is still held.
+    assert_eq!(keep().await.unwrap_err(), SourceError::SpoolFull);
+    drop(second);
+    assert_eq!(keep().await.unwrap().length(), LENGTH as u64);
+}
+
+#[tokio::test]
+async fn a_source_that_does_not_end_is_not_read_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let space = SpoolSpace::new(SpoolOptions {
+        directory: directory.path().to_owned(),
+        file_max_bytes: 1_000,
+        total_max_bytes: 1_000,
+        time_limit: Duration::ZERO,
+    });
+    let web = Web::start(GOOD, |_| Answer::chunked(&[], &body())).await;
+    let outbound = outbound();
+    let spooled = outbound.spool(&web.url(&outbound, "/"), &space, &facts(None, None)).await;
+    assert_eq!(spooled.unwrap_err(), SourceError::SpoolTimeout);
+    assert_eq!(space.used_bytes(), 0);
 }

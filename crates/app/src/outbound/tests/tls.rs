@@ -1,9 +1,12 @@
-//! https, with a certificate made on the spot. The root certificates of a process are its machine's, so the test runs
-//! in a process of its own, for which that certificate is the only root.
+//! https, with a certificate made on the spot, which is the only one that is trusted. The test runs in a process of
+//! its own, whose environment names that certificate as well: that must have no effect.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::*;
 use web::Answer;
@@ -80,17 +83,27 @@ async fn with_the_certificate_as_the_only_root() {
         .unwrap();
     let server = TlsServer::start();
     let dns = Dns::start(|_, _| vec![GOOD]).await;
-    let outbound = |insecure| {
+    let trusted = {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file("tls.pem").unwrap()).unwrap();
+        rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+    };
+    let outbound_trusting = |tls, insecure| {
         let mut options = options(vec![dns.address]);
         options.policy.insecure = insecure;
+        options.tls = tls;
         Outbound::new(options).unwrap()
     };
-    let probe = async |insecure, host: &str, path| {
-        let outbound = outbound(insecure);
+    let outbound = |insecure| outbound_trusting(Some(trusted.clone()), insecure);
+    let probe_with = async |outbound: Outbound, host: &str, path| {
         let url = outbound.check_form(&format!("https://{host}:{}/{path}", server.port)).unwrap();
         outbound.probe(&url, 100).await.map(|facts| facts.length)
     };
+    let probe = async |insecure, host: &str, path| probe_with(outbound(insecure), host, path).await;
     assert_eq!(probe(AllowHttp::No, "good.test", "file").await, Ok(Some(8)));
+    // The environment names it, and the options do not.
+    let untrusted = probe_with(outbound_trusting(None, AllowHttp::No), "good.test", "file").await;
+    assert_eq!(untrusted, Err(SourceError::Unreachable));
     // The address is right, and the certificate is another's.
     assert_eq!(probe(AllowHttp::Yes, "other.test", "file").await, Err(SourceError::Unreachable));
     assert_eq!(probe(AllowHttp::Yes, "127.0.0.2", "file").await, Err(SourceError::Unreachable));

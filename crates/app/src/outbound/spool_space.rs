@@ -1,0 +1,149 @@
+//! The disk space that all spooled sources of this node share.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use std::{fs, io};
+
+/// Where and how much is spooled.
+#[derive(Debug, Clone)]
+pub struct SpoolOptions {
+    /// Where. Made, for the service alone, when it is needed first and is not there.
+    pub directory: PathBuf,
+    /// The largest file; 0: none.
+    pub file_max_bytes: u64,
+    /// All files together; a file of the largest size always fits alone.
+    pub total_max_bytes: u64,
+    /// How long reading one file may take.
+    pub time_limit: Duration,
+}
+
+/// Space on a disk, of which each spooled file takes a share. Cheap to clone; clones count together.
+#[derive(Debug, Clone)]
+pub struct SpoolSpace {
+    options: Arc<SpoolOptions>,
+    used: Arc<AtomicU64>,
+}
+
+/// What one file takes of the space. Given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    space: SpoolSpace,
+    bytes: u64,
+}
+
+/// There is no space left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl SpoolSpace {
+    /// The space as `options` say, with nothing in it.
+    pub fn new(options: SpoolOptions) -> Self {
+        Self { options: Arc::new(options), used: Arc::default() }
+    }
+
+    pub(super) fn options(&self) -> &SpoolOptions {
+        &self.options
+    }
+
+    /// How much all files take now.
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.options.total_max_bytes.max(self.options.file_max_bytes)
+    }
+
+    /// A share of nothing yet.
+    pub(super) fn share(&self) -> Share {
+        Share { space: self.clone(), bytes: 0 }
+    }
+
+    /// A file without a name. It may wait for the disk.
+    pub(super) fn file(&self) -> io::Result<fs::File> {
+        let directory = &self.options.directory;
+        if !directory.exists() {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        tempfile::tempfile_in(directory)
+    }
+}
+
+impl Share {
+    /// How much all files may take together.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.space.total_bytes()
+    }
+
+    /// Takes so many bytes more.
+    pub(super) fn grow(&mut self, bytes: u64) -> Result<(), Full> {
+        let total = self.space.total_bytes();
+        let taken = self.space.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|used| *used <= total)
+        });
+        taken.map_err(|_| Full)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.space.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn space(file_max_bytes: u64, total_max_bytes: u64) -> SpoolSpace {
+        SpoolSpace::new(SpoolOptions {
+            directory: PathBuf::new(),
+            file_max_bytes,
+            total_max_bytes,
+            time_limit: Duration::from_secs(1),
+        })
+    }
+
+    #[test]
+    fn shares_never_take_more_than_there_is_and_give_it_back() {
+        let space = space(5, 10);
+        let (mut one, mut other) = (space.share(), space.share());
+        assert_eq!((one.grow(5), one.grow(1), other.grow(4)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!((other.grow(1), space.used_bytes()), (Err(Full), 10));
+        drop(one);
+        assert_eq!((other.grow(1), space.used_bytes()), (Ok(()), 5));
+        drop(other);
+        assert_eq!(space.used_bytes(), 0);
+        assert_eq!(space.share().grow(u64::MAX), Err(Full));
+    }
+
+    #[test]
+    fn a_file_of_the_largest_size_fits_alone() {
+        let space = space(20, 10);
+        assert_eq!(space.share().grow(20), Ok(()));
+        assert_eq!(space.share().grow(21), Err(Full));
+    }
+
+    #[test]
+    fn the_directory_is_made_for_the_service_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("data/spool");
+        let options = SpoolOptions {
+            directory: directory.clone(),
+            file_max_bytes: 1,
+            total_max_bytes: 1,
+            time_limit: Duration::from_secs(1),
+        };
+        SpoolSpace::new(options).file().unwrap();
+        assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+    }
+}

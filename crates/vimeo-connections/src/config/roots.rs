@@ -1,0 +1,74 @@
+//! The root certificates that the service trusts as a TLS client: of Vimeo, sources, webhooks and PostgreSQL.
+//!
+//! Read here, from `ca_file` or the system's bundle, and nowhere else: libraries would read `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` of whatever environment the service is started in.
+
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+/// Where systems keep all their root certificates in one file.
+const SYSTEM_BUNDLES: [&str; 7] = [
+    "/etc/ssl/certs/ca-certificates.crt", // Debian, Alpine, Arch, NixOS
+    "/etc/pki/tls/certs/ca-bundle.crt",   // Fedora, RHEL
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // RHEL
+    "/etc/ssl/ca-bundle.pem",             // SUSE
+    "/var/lib/ca-certificates/ca-bundle.pem", // SUSE
+    "/etc/ssl/cert.pem",                  // Alpine, macOS, BSD
+    "/usr/local/share/certs/ca-root-nss.crt", // FreeBSD
+];
+
+/// How TLS clients trust those in `ca_file`, every one of which must be readable.
+pub(super) fn of_file(path: &Path) -> Result<ClientConfig, String> {
+    let read = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| read(&error))? {
+        let certificate = certificate.map_err(|error| read(&error))?;
+        roots.add(certificate).map_err(|error| read(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(format!("{} holds no certificate in PEM form", path.display()));
+    }
+    Ok(trusting(roots))
+}
+
+/// How TLS clients trust those of the system, as far as they can be used; `None` if there are none.
+pub(super) fn of_system() -> Option<ClientConfig> {
+    SYSTEM_BUNDLES.iter().find_map(|path| {
+        let certificates = CertificateDer::pem_file_iter(path).ok()?;
+        let mut roots = RootCertStore::empty();
+        // Old ones that cannot be read are of no use to any server either.
+        roots.add_parsable_certificates(certificates.filter_map(Result::ok));
+        (!roots.is_empty()).then(|| trusting(roots))
+    })
+}
+
+fn trusting(roots: RootCertStore) -> ClientConfig {
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_certificate_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        for (content, part) in [
+            (None, "cannot be read"),
+            (Some(""), "holds no certificate"),
+            (Some("nonsense"), "holds no certificate"),
+            (Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"), "cannot be read"),
+            (Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "cannot be read"),
+        ] {
+            if let Some(content) = content {
+                std::fs::write(&path, content).unwrap();
+            }
+            let error = of_file(&path).unwrap_err();
+            assert!(error.contains(part) && error.contains("ca.pem"), "{error}");
+        }
+    }
+}
