@@ -112,7 +112,7 @@ impl Description {
     }
 }
 
-/// Why a text is none of the three credentials.
+/// Why a text is none of the three credentials. What comes along when one is copied is named, never the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CredentialError {
     /// Nothing at all.
@@ -121,16 +121,43 @@ pub enum CredentialError {
     /// Over [`CREDENTIAL_MAX_CHARS`].
     #[error("must be at most {CREDENTIAL_MAX_CHARS} characters long")]
     TooLong,
-    /// Something else than visible ASCII: often a space or line break that came along when it was copied.
+    /// Copied as a line.
+    #[error("has a line break at its end: remove it")]
+    LineBreakAtEnd,
+    /// Copied with what is around it.
+    #[error("has a space or an invisible character at its beginning or end: remove it")]
+    SpaceAround,
+    /// Copied from a header.
+    #[error("begins with `Bearer `: send only what follows it")]
+    Scheme,
+    /// Copied from a text; quotation marks of ASCII could be a part of it.
+    #[error("is in quotation marks: remove them")]
+    InQuotes,
+    /// A character outside the rule.
     #[error("must contain only visible ASCII characters, without spaces or line breaks")]
     Character,
 }
 
 fn check_credential(input: &str) -> Result<(), Faults<CredentialError>> {
+    let is_space = |c: char| c.is_whitespace() || text::is_default_ignorable(c);
+    let copied = input.trim_matches(is_space);
+    let rest = input.get(copied.as_ptr().addr() - input.as_ptr().addr() + copied.len()..).unwrap_or_default();
+    let is_line = rest.contains(['\r', '\n']);
+    let has_space = copied.len() + rest.len() < input.len() || (!rest.is_empty() && !is_line);
+    let (has_scheme, bare) = match copied.split_once(' ') {
+        Some((scheme, bare)) if scheme.eq_ignore_ascii_case("bearer") => (true, bare.trim_start()),
+        _ => (false, copied),
+    };
+    let quoted = text::without_quotes(bare).filter(|_| !bare.is_ascii());
+    let has_other = !text::is_visible_ascii(quoted.unwrap_or(bare)) || (bare.is_empty() && !input.is_empty());
     Faults::none()
         .add_if(input.is_empty(), CredentialError::Empty)
         .add_if(input.chars().count() > CREDENTIAL_MAX_CHARS, CredentialError::TooLong)
-        .add_if(!text::is_visible_ascii(input), CredentialError::Character)
+        .add_if(is_line && !copied.is_empty(), CredentialError::LineBreakAtEnd)
+        .add_if(has_space && !copied.is_empty(), CredentialError::SpaceAround)
+        .add_if(has_scheme, CredentialError::Scheme)
+        .add_if(quoted.is_some(), CredentialError::InQuotes)
+        .add_if(has_other, CredentialError::Character)
         .or(())
 }
 
@@ -153,6 +180,11 @@ impl ClientIdentifier {
     /// The identifier, which is no secret.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it begins and ends with a quotation mark, as what was copied from a program does.
+    pub fn is_in_quotes(&self) -> bool {
+        text::without_quotes(&self.0).is_some()
     }
 }
 
@@ -177,6 +209,11 @@ macro_rules! secret_credential {
             /// Whether two are the same; see [`Secret::is_same`].
             pub fn is_same(&self, other: &Self) -> bool {
                 self.0.is_same(&other.0)
+            }
+
+            /// Whether it begins and ends with a quotation mark, as what was copied from a program does.
+            pub fn is_in_quotes(&self) -> bool {
+                text::without_quotes(self.0.expose()).is_some()
             }
         }
     };
@@ -395,11 +432,54 @@ mod tests {
         assert!(ClientSecret::parse(&"x".repeat(500)).is_ok());
         assert_eq!(ClientSecret::parse(&"x".repeat(501)).unwrap_err().as_slice(), [CredentialError::TooLong]);
         assert_eq!(AccessToken::parse("").unwrap_err().as_slice(), [CredentialError::Empty]);
-        assert_eq!(AccessToken::parse("abc\n").unwrap_err().as_slice(), [CredentialError::Character]);
+        assert_eq!(AccessToken::parse("ab\nc").unwrap_err().as_slice(), [CredentialError::Character]);
         assert_eq!(
             ClientIdentifier::parse("caf\u{e9}").unwrap_err().as_slice(),
             [CredentialError::Character]
         );
+    }
+
+    #[test]
+    fn what_was_copied_along_with_a_credential_is_named() {
+        use CredentialError::{Character, InQuotes, LineBreakAtEnd, Scheme, SpaceAround};
+        for (input, errors) in [
+            ("abc\n", &[LineBreakAtEnd][..]),
+            ("abc\r\n", &[LineBreakAtEnd]),
+            ("abc \n", &[LineBreakAtEnd]),
+            ("abc\u{2028}", &[SpaceAround]),
+            (" abc", &[SpaceAround]),
+            ("abc\t", &[SpaceAround]),
+            ("\nabc", &[SpaceAround]),
+            ("\u{feff}abc", &[SpaceAround]),
+            ("abc\u{200b}", &[SpaceAround]),
+            ("abc\u{a0}", &[SpaceAround]),
+            (" abc\n", &[LineBreakAtEnd, SpaceAround]),
+            ("Bearer abc", &[Scheme]),
+            ("bearer  abc\n", &[LineBreakAtEnd, Scheme]),
+            ("\u{201c}abc\u{201d}", &[InQuotes]),
+            ("Bearer \u{2018}abc\u{2019}\n", &[LineBreakAtEnd, Scheme, InQuotes]),
+            ("a\u{e9}c\n", &[LineBreakAtEnd, Character]),
+            ("Basic abc", &[Character]),
+            ("a b", &[Character]),
+            ("Bearer a b", &[Scheme, Character]),
+            ("\n", &[Character]),
+            (" ", &[Character]),
+        ] {
+            assert_eq!(ClientSecret::parse(input).unwrap_err().as_slice(), errors, "{input:?}");
+        }
+        // Quotation marks of ASCII are visible ASCII, which a credential may be made of.
+        for (input, is_in_quotes) in [
+            ("\"abc\"", true),
+            ("'abc'", true),
+            ("`abc`", true),
+            ("\"abc'", false),
+            ("\"", false),
+            ("abc", false),
+        ] {
+            assert_eq!(AccessToken::parse(input).unwrap().is_in_quotes(), is_in_quotes, "{input}");
+            assert_eq!(ClientIdentifier::parse(input).unwrap().is_in_quotes(), is_in_quotes, "{input}");
+        }
+        assert!(AccessToken::parse("Bearer").is_ok());
     }
 
     #[test]

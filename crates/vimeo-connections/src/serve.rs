@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use web::RequestIds;
+use web::{RequestIds, Transport};
 use zeroize::Zeroizing;
 
 use crate::cli::BoxError;
@@ -136,6 +136,7 @@ fn settings(config: &Config, stopping: CancellationToken) -> web::Settings {
     let randomness = Randomness::system();
     web::Settings {
         base_path: config.base_path.clone(),
+        transport: if config.tls.is_some() { Transport::Tls } else { Transport::Plain },
         unknown_fields: config.unknown_fields,
         client_address: config.client_address,
         cors: config.cors.clone(),

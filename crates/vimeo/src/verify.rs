@@ -58,6 +58,8 @@ pub enum Finding {
     TokenOfAnotherApp,
     /// The token may not do what is needed.
     TokenLacksScopes(Vec<String>),
+    /// Something was refused, and this one begins and ends with a quotation mark.
+    InQuotes(Credential),
 }
 
 impl Finding {
@@ -70,6 +72,7 @@ impl Finding {
             | Self::TokenWithoutUser
             | Self::TokenOfAnotherApp
             | Self::TokenLacksScopes(_) => Credential::AccessToken,
+            Self::InQuotes(credential) => *credential,
         }
     }
 }
@@ -95,6 +98,7 @@ impl fmt::Display for Finding {
             Self::TokenOfAnotherApp => {
                 f.write_str("belongs to another app than the client identifier; use the token of the same app")
             }
+            Self::InQuotes(_) => f.write_str("is in quotation marks; send it without them"),
             Self::TokenLacksScopes(scopes) => {
                 let (scope, these) = if scopes.len() == 1 { ("scope", "this scope") } else { ("scopes", "these scopes") };
                 write!(f, "lacks the {scope} {}; generate a new one with {these} added", scopes.join(", "))
@@ -140,7 +144,7 @@ impl Client {
         let granted = self.spawn_grant(credentials.clone(), requirements.budget);
         let token_info = self.token_info(&credentials.access_token, requirements.budget);
         let (app, token) = tokio::join!(in_time(deadline, granted), in_time(deadline, token_info));
-        judge(app, token, &requirements.scopes)
+        judge(app, token, &requirements.scopes).map_err(|unverified| unverified.naming_quotes(credentials))
     }
 
     /// Starts the grant; gives the app's URI.
@@ -187,6 +191,21 @@ async fn in_time<T>(
     question: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     timeout_at(deadline, question).await.unwrap_or(Err(Failure::Doubt(Trouble::TooSlow)))
+}
+
+impl Unverified {
+    /// Adds what a refusal is probably due to. What is verified may be in quotation marks all the same.
+    fn naming_quotes(self, credentials: &Credentials) -> Self {
+        let Self::Rejected(mut findings) = self else { return self };
+        let quoted = [
+            (credentials.client_identifier.is_in_quotes(), Credential::ClientIdentifier),
+            (credentials.client_secret.is_in_quotes(), Credential::ClientSecret),
+            (credentials.access_token.is_in_quotes(), Credential::AccessToken),
+        ];
+        let quoted = quoted.into_iter().filter(|(is_quoted, _)| *is_quoted);
+        findings.extend(quoted.map(|(_, credential)| Finding::InQuotes(credential)));
+        Self::Rejected(findings)
+    }
 }
 
 /// Any definite refusal counts, with all that was found; otherwise any doubt.

@@ -8,7 +8,9 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use crate::UnknownFields;
 use crate::error::{Code, Problem};
+use crate::fields::{Fields, Known};
 use crate::json::{self, Json};
 
 /// The largest body that is read.
@@ -35,16 +37,38 @@ pub(crate) async fn read_object_keeping(
     raw_fields: &[&str],
 ) -> Result<ObjectBody, Problem> {
     check_media_type(request.headers())?;
-    // A client that waits to be told to go on is told before it sends what would be thrown away.
+    let bytes = read_bytes(request).await?;
+    let object = parse_object(&bytes, raw_fields)?;
+    Ok(ObjectBody { bytes, object })
+}
+
+/// Reads the body of a route that needs none: nothing, whatever its media type, or a JSON object without fields.
+pub(crate) async fn read_empty(request: Request) -> Result<(), Problem> {
+    let media_type = check_media_type(request.headers());
+    let bytes = read_bytes(request).await?;
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    media_type?;
+    let object = parse_object(&bytes, &[])?;
+    let (faults, _) = Fields::new(object, Known::new(&[], UnknownFields::Refuse)).finish();
+    if faults.is_empty() { Ok(()) } else { Err(Problem::faulty_fields(faults)) }
+}
+
+async fn read_bytes(request: Request) -> Result<Bytes, Problem> {
+    // A client that waits for `100 Continue` gets this answer before it sends what would be discarded.
     let declared =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|declared| declared > BODY_MAX_BYTES as u64) {
         return Err(Code::BodyTooLarge.into());
     }
     let reading = read_limited(request.into_body());
-    let bytes = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| Code::RequestTimeout)??;
-    match json::parse_keeping(&bytes, raw_fields).map_err(Problem::not_json)? {
-        Json::Object(object) => Ok(ObjectBody { bytes, object }),
+    tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| Code::RequestTimeout)?
+}
+
+fn parse_object(bytes: &[u8], raw_fields: &[&str]) -> Result<Vec<(String, Json)>, Problem> {
+    match json::parse_keeping(bytes, raw_fields).map_err(Problem::not_json)? {
+        Json::Object(object) => Ok(object),
         _ => Err(Problem::not_json("The request body must be a JSON object.".to_owned())),
     }
 }
@@ -70,6 +94,6 @@ async fn read_limited(body: Body) -> Result<Bytes, Problem> {
     match Limited::new(body, BODY_MAX_BYTES).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Code::BodyTooLarge.into()),
-        Err(_) => Err(Problem::not_json("The request body broke off.".to_owned())),
+        Err(_) => Err(Problem::not_json("The request body ended early.".to_owned())),
     }
 }

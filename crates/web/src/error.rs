@@ -1,4 +1,4 @@
-//! From an error to its answer, by the table that gives every error its face. `docs/errors.md` is made from it.
+//! From an error to its response, by the table that specifies every error. `docs/errors.md` is made from it.
 
 mod faces;
 
@@ -17,12 +17,16 @@ use faces::Face;
 
 pub(crate) use faces::Code;
 
-/// When to come back after the queue was full.
+/// When to retry after the queue was full.
 const OVERLOADED_RETRY_SECONDS: u64 = 1;
-/// When to come back while the first request of an idempotency key is being done.
+/// When to retry while the first request of an idempotency key is in progress.
 const IDEMPOTENCY_KEY_RETRY_SECONDS: u64 = 1;
-/// When to come back after the database could not be used.
+/// When to retry after the database was unavailable.
 const STORE_RETRY_SECONDS: u64 = 5;
+
+/// How to send a key, in the header: the body of a 401 is fixed. The same for every cause, so that nothing can be probed.
+const CHALLENGE: &str = "Bearer realm=\"vimeo-connections\", \
+    hint=\"send the API key as it is, Authorization: pictai_..., or after Bearer\"";
 
 /// One faulty field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,12 +74,29 @@ impl Problem {
 
     /// The body has these faulty fields.
     pub(crate) fn faulty_fields(fields: Vec<FieldFault>) -> Self {
-        Self { fields, ..Code::InvalidRequestBody.into() }
+        Self::naming(Code::InvalidRequestBody, fields)
     }
 
-    /// One parameter or header is faulty.
-    pub(crate) fn faulty(code: Code, name: &str, errors: &str) -> Self {
-        Self { fields: vec![FieldFault { name: name.to_owned(), errors: errors.to_owned() }], ..code.into() }
+    /// The query has these faulty parameters.
+    pub(crate) fn faulty_query(fields: Vec<FieldFault>) -> Self {
+        Self::naming(Code::InvalidQuery, fields)
+    }
+
+    /// A header is faulty.
+    pub(crate) fn faulty_header(name: &str, errors: &str) -> Self {
+        let fault = FieldFault { name: name.to_owned(), errors: errors.to_owned() };
+        Self::naming(Code::InvalidRequestHeader, vec![fault])
+    }
+
+    /// The page key is not one of this account.
+    pub(crate) fn faulty_page_key(name: &str, errors: &str) -> Self {
+        let fields = vec![FieldFault { name: name.to_owned(), errors: errors.to_owned() }];
+        Self { fields, ..Code::InvalidPageKey.into() }
+    }
+
+    /// The table's sentence, with the first of these faults.
+    fn naming(code: Code, fields: Vec<FieldFault>) -> Self {
+        Self { message: Some(naming_first(code, &fields)), fields, ..code.into() }
     }
 
     fn retry(code: Code, seconds: u64) -> Self {
@@ -110,12 +131,12 @@ impl From<Error> for Problem {
             }
             Error::Overloaded => Self::retry(Code::Overloaded, OVERLOADED_RETRY_SECONDS),
             Error::StoreUnavailable(source) => {
-                tracing::error!(error = source, "the database could not be used");
+                tracing::error!(error = source, "the database is unavailable");
                 Self::retry(Code::StoreUnavailable, STORE_RETRY_SECONDS)
             }
             Error::OutcomeUnknown => Self::retry(Code::OutcomeUnknown, STORE_RETRY_SECONDS),
             Error::Internal(source) => {
-                tracing::error!(error = source, "a fault inside the service");
+                tracing::error!(error = source, "internal error");
                 Code::InternalError.into()
             }
         }
@@ -153,14 +174,27 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.code == Code::Unauthorized {
-            let challenge = HeaderValue::from_static("Bearer realm=\"vimeo-connections\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         response
     }
 }
 
-/// The answer to a fault of the service: it says nothing but under which id the log has the cause.
+/// The code's sentence, with the first fault: a client that shows nothing but `message` still says what is wrong.
+fn naming_first(code: Code, faults: &[FieldFault]) -> String {
+    let sentence = code.message().trim_end_matches('.');
+    let Some(first) = faults.first() else { return code.message().to_owned() };
+    // `?` is a name that may not be repeated.
+    let name = if first.name == "?" || first.name.is_empty() { "a name" } else { &first.name };
+    let end = if first.errors.ends_with('?') { "" } else { "." };
+    let rest = match faults.len() - 1 {
+        0 => String::new(),
+        rest => format!(" {rest} more in `fields`."),
+    };
+    format!("{sentence}: {name} {}{end}{rest}", first.errors)
+}
+
+/// The response to an internal error: it has the request ID only, under which the log has the cause.
 pub(crate) fn internal_error(request_id: &str) -> Response {
     let Face { status, code, message, .. } = Code::InternalError.face();
     let request_id = Some(request_id.to_owned());
@@ -169,7 +203,7 @@ pub(crate) fn internal_error(request_id: &str) -> Response {
     (status, Json(out)).into_response()
 }
 
-/// The answer to a path that is none of ours; where a documented path was probably meant, that one is named.
+/// The response to an unknown path; where a documented path was probably meant, that one is named.
 pub(crate) async fn not_found(State(shared): State<Shared>, uri: Uri) -> Problem {
     let base_path = &shared.settings.base_path;
     let path = uri.path();
@@ -178,7 +212,7 @@ pub(crate) async fn not_found(State(shared): State<Shared>, uri: Uri) -> Problem
     } else if path.contains("/v1/vimeo-connections") && !path.starts_with(base_path.as_str()) {
         format!("There is nothing at this path. The service's base path is {base_path}.")
     } else if path.len() > 1 && path.ends_with('/') {
-        "There is nothing at this path. Leave the slash at its end away.".to_owned()
+        "There is nothing at this path. Remove the slash at its end.".to_owned()
     } else {
         return Code::NotFound.into();
     };
@@ -191,9 +225,9 @@ pub fn errors_markdown() -> String {
         "# Errors\n\n\
          Made from the table in `crates/web/src/error/faces.rs`; a test fails when this page is stale.\n\n\
          Every error is `{\"code\":\"…\",\"message\":\"…\"}`, plus what its row says. Branch on `code`; show `message`\n\
-         to a person. Every response has `X-Request-Id`: quote it to the operator, whose log has it too. The one exception\n\
-         is what is no HTTP at all (a broken request line, a header that is too long): it is answered 400, 414 or 431 with\n\
-         nothing else, and the connection closes.\n\n\
+         to a person. Every response has `X-Request-Id`: send it to the operator, whose log has it too. The one exception\n\
+         is a request that is not HTTP (a malformed request line, a header that is too long): it gets 400, 414 or 431 with\n\
+         an empty body, and the connection closes.\n\n\
          | status | code | message | when, and what to do |\n|---|---|---|---|\n",
     );
     for code in Code::ALL {
@@ -216,6 +250,37 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn a_message_names_the_first_fault() {
+        let fault =
+            |name: &str, errors: &str| FieldFault { name: name.to_owned(), errors: errors.to_owned() };
+        for (faults, message) in [
+            (vec![], "The request body is not valid."),
+            (
+                vec![fault("clientSecret", "is required")],
+                "The request body is not valid: clientSecret is required.",
+            ),
+            (
+                vec![
+                    fault("nmae", "is not a known field; did you mean name?"),
+                    fault("a", "x"),
+                    fault("b", "x"),
+                ],
+                "The request body is not valid: nmae is not a known field; did you mean name? 2 more in `fields`.",
+            ),
+            (
+                vec![fault("?", "is not a known field"), fault("a", "x")],
+                "The request body is not valid: a name is not a known field. 1 more in `fields`.",
+            ),
+        ] {
+            assert_eq!(naming_first(Code::InvalidRequestBody, &faults), message);
+        }
+        assert_eq!(
+            Problem::faulty_header("If-Match", "is wrong").message.unwrap(),
+            "A request header is not valid: If-Match is wrong."
+        );
     }
 
     #[test]

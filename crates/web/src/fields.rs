@@ -1,38 +1,66 @@
-//! An object of a body, field by field: every fault at once, near misses told, no value echoed.
+//! An object of a body, field by field: every fault at once, the likely field named, no value echoed.
 
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::Response;
+mod ignored;
+mod likely;
+
 use zeroize::Zeroizing;
 
 use crate::UnknownFields;
 use crate::error::FieldFault;
 use crate::json::{Json, Number};
 
-/// Names the fields of a body that were ignored.
-pub(crate) const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-ignored-fields");
+pub(crate) use ignored::{IGNORED_FIELDS, IgnoredFields};
+pub(crate) use likely::{Vocabulary, likely_name};
+
 /// The longest unknown field name that is repeated to the client.
 const ECHO_MAX_CHARS: usize = 40;
-/// How many ignored fields are named in the header.
-const IGNORED_NAMED_MAX: usize = 20;
-/// Up to this many typing errors an unknown field is taken for a misspelt known one.
-const NEAR_MISS_DISTANCE: usize = 2;
+/// How many unknown names of one object are compared with known ones. The rest cost nothing but reading them.
+const COMPARED_MAX: usize = 32;
 
-/// Takes an object apart field by field, and collects what is wrong with it.
+/// The fields of an object, and what happens to others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    /// Every field that the object has.
+    pub(crate) names: &'static [&'static str],
+    /// What happens to unknown fields that are no near misses of these names.
+    pub(crate) unknown: UnknownFields,
+    /// What unknown fields may mean besides these names; `None`: nothing.
+    pub(crate) vocabulary: Option<&'static Vocabulary>,
+}
+
+impl Known {
+    /// An object that has these fields; only their near misses are recognised.
+    pub(crate) fn new(names: &'static [&'static str], unknown: UnknownFields) -> Self {
+        Self { names, unknown, vocabulary: None }
+    }
+}
+
+/// Reads an object field by field, and collects what is wrong with it.
 pub(crate) struct Fields {
-    /// In front of each name: where the object stands in the body, with a dot behind it.
+    /// The object's path in the body, with a dot at its end.
     prefix: String,
-    object: Vec<(String, Json)>,
+    known: Known,
+    values: Vec<(&'static str, Json)>,
+    /// Names of fields that the object does not have, in the order of the body.
+    unknown: Vec<String>,
     faults: Vec<FieldFault>,
     ignored: IgnoredFields,
 }
 
 impl Fields {
-    pub(crate) fn new(object: Vec<(String, Json)>) -> Self {
-        Self::at(String::new(), object)
+    pub(crate) fn new(object: Vec<(String, Json)>, known: Known) -> Self {
+        Self::at(String::new(), object, known)
     }
 
-    fn at(prefix: String, object: Vec<(String, Json)>) -> Self {
-        Self { prefix, object, faults: Vec::new(), ignored: IgnoredFields::default() }
+    fn at(prefix: String, object: Vec<(String, Json)>, known: Known) -> Self {
+        let (mut values, mut unknown) = (Vec::with_capacity(known.names.len()), Vec::new());
+        for (name, value) in object {
+            match known.names.iter().find(|known| **known == name) {
+                Some(known) => values.push((*known, value)),
+                None => unknown.push(name),
+            }
+        }
+        Self { prefix, known, values, unknown, faults: Vec::new(), ignored: IgnoredFields::default() }
     }
 
     fn required<T>(&mut self, name: &'static str) -> Option<T> {
@@ -154,7 +182,7 @@ impl Fields {
             match parsed {
                 Ok(text) => texts.push(text),
                 Err(error) => {
-                    let errors = format!("has a faulty entry, number {}: it {error}", place + 1);
+                    let errors = format!("entry {} is invalid: {error}", place + 1);
                     self.fault::<()>(name, &errors);
                 }
             }
@@ -162,16 +190,16 @@ impl Fields {
         texts
     }
 
-    /// An object that must be there, to be taken apart in its turn and then given back to [`Self::absorb`].
-    pub(crate) fn required_object(&mut self, name: &'static str) -> Option<Self> {
-        if self.is_set(name) { self.optional_object(name) } else { self.required(name) }
+    /// An object that must be there, to be read in its turn and then given back to [`Self::absorb`].
+    pub(crate) fn required_object(&mut self, name: &'static str, known: Known) -> Option<Self> {
+        if self.is_set(name) { self.optional_object(name, known) } else { self.required(name) }
     }
 
-    /// An object that may be left out or null, to be taken apart in its turn and then given back to [`Self::absorb`].
-    pub(crate) fn optional_object(&mut self, name: &'static str) -> Option<Self> {
+    /// An object that may be left out or null, to be read in its turn and then given back to [`Self::absorb`].
+    pub(crate) fn optional_object(&mut self, name: &'static str, known: Known) -> Option<Self> {
         match self.take(name) {
             None | Some(Json::Null) => None,
-            Some(Json::Object(object)) => Some(Self::at(format!("{}{name}.", self.prefix), object)),
+            Some(Json::Object(object)) => Some(Self::at(format!("{}{name}.", self.prefix), object, known)),
             Some(_) => self.fault(name, "must be an object"),
         }
     }
@@ -191,12 +219,12 @@ impl Fields {
 
     /// Whether the field is there, whatever it says.
     pub(crate) fn is_given(&self, name: &str) -> bool {
-        self.object.iter().any(|(key, _)| key == name)
+        self.values.iter().any(|(key, _)| *key == name)
     }
 
     /// Whether the field is there and not null.
     pub(crate) fn is_set(&self, name: &str) -> bool {
-        self.object.iter().any(|(key, value)| key == name && *value != Json::Null)
+        self.values.iter().any(|(key, value)| *key == name && *value != Json::Null)
     }
 
     /// Whether anything is wrong with one of these fields, or with what is in it.
@@ -209,8 +237,8 @@ impl Fields {
     }
 
     fn take(&mut self, name: &str) -> Option<Json> {
-        let index = self.object.iter().position(|(key, _)| key == name)?;
-        Some(self.object.remove(index).1)
+        let index = self.values.iter().position(|(key, _)| *key == name)?;
+        Some(self.values.swap_remove(index).1)
     }
 
     /// Takes a field out without looking at it, because something else is wrong with it.
@@ -231,114 +259,67 @@ impl Fields {
         self.faults.push(FieldFault { name, errors: errors.to_owned() });
     }
 
-    /// Takes over what an object inside this one came to, which knows these fields.
-    pub(crate) fn absorb(&mut self, inside: Self, known: &[&str], unknown: UnknownFields) {
-        let (faults, ignored) = inside.finish(known, unknown);
+    /// Takes over the faults of an object inside this one, and the names that were ignored in it.
+    pub(crate) fn absorb(&mut self, inside: Self) {
+        let (faults, ignored) = inside.finish();
         self.faults.extend(faults);
-        self.ignored.0.extend(ignored.0);
+        self.ignored.append(ignored);
     }
 
-    /// What is left is unknown, or only the service's to set. `known` is every field that the object has.
-    pub(crate) fn finish(
-        mut self,
-        known: &[&str],
-        unknown: UnknownFields,
-    ) -> (Vec<FieldFault>, IgnoredFields) {
+    /// Judges the unknown fields. A known field that was not read is one that only the service sets.
+    pub(crate) fn finish(mut self) -> (Vec<FieldFault>, IgnoredFields) {
+        let unknown = std::mem::take(&mut self.unknown);
         let mut ignored = IgnoredFields::default();
-        for (name, _) in std::mem::take(&mut self.object) {
-            if known.contains(&name.as_str()) {
-                continue;
-            }
-            if let Some(near) = near_miss(&name, known) {
-                let prefix = &self.prefix;
-                let errors = format!("is not a known field; did you mean {prefix}{near}?");
-                self.fault::<()>(&shown(&name), &errors);
-            } else if unknown == UnknownFields::Refuse {
-                self.fault::<()>(&shown(&name), "is not a known field");
+        for name in unknown.iter().take(COMPARED_MAX) {
+            if let Some(likely) = self.known.likely(&self.prefix, name) {
+                self.fault::<()>(&shown(name), &format!("is not a known field; did you mean {likely}?"));
+            } else if self.known.unknown == UnknownFields::Refuse {
+                self.fault::<()>(&shown(name), "is not a known field");
             } else {
-                ignored.0.push(format!("{}{}", self.prefix, shown(&name)));
+                ignored.add(&self.prefix, &shown(name));
             }
         }
-        ignored.0.append(&mut self.ignored.0);
+        let rest = unknown.get(COMPARED_MAX..).unwrap_or_default();
+        match self.known.unknown {
+            UnknownFields::Report => rest.iter().for_each(|name| ignored.add(&self.prefix, &shown(name))),
+            UnknownFields::Refuse if rest.is_empty() => {}
+            UnknownFields::Refuse => {
+                let errors = format!("is one of {} more fields that are not known", rest.len());
+                self.fault::<()>("?", &errors);
+            }
+        }
+        ignored.append(self.ignored);
         (self.faults, ignored)
     }
 }
 
-/// The known field that a name was probably meant to be.
-fn near_miss<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let folded = fold(name);
-    if let Some(spelt_otherwise) = known.iter().find(|known| fold(known) == folded) {
-        return Some(spelt_otherwise);
+impl Known {
+    /// The path of the field that an unknown one was probably meant to be.
+    fn likely(&self, prefix: &str, name: &str) -> Option<String> {
+        match self.vocabulary {
+            Some(vocabulary) => vocabulary.likely_path(name, prefix, self.names),
+            None => likely_name(name, self.names).map(|near| format!("{prefix}{near}")),
+        }
     }
-    // A name much longer than any field is no typing error; comparing it would cost more than reading it.
-    if name.len() > 4 * ECHO_MAX_CHARS {
-        return None;
-    }
-    let distances = known.iter().map(|known| (strsim::levenshtein(known, name), *known));
-    let (best, near) = distances.min_by_key(|(best, _)| *best)?;
-    (best <= NEAR_MISS_DISTANCE).then_some(near)
 }
 
-fn fold(name: &str) -> String {
-    name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
-}
-
-/// A name as it may be repeated: who knows what a client put into a key.
-fn shown(name: &str) -> String {
+/// A name as it may be repeated: a client may have put a secret into a key.
+pub(crate) fn shown(name: &str) -> String {
     let is_plain = !name.is_empty()
         && name.len() <= ECHO_MAX_CHARS
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if is_plain { name.to_owned() } else { "?".to_owned() }
 }
 
-/// Names of the fields that were ignored, fit to be shown.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct IgnoredFields(Vec<String>);
-
-impl IgnoredFields {
-    /// Names them in the response.
-    pub(crate) fn report(&self, response: &mut Response) {
-        // Every name is plain ASCII, so that this is always a header's value.
-        if let Some(Ok(value)) = self.in_words().as_deref().map(HeaderValue::from_str) {
-            response.headers_mut().insert(IGNORED_FIELDS, value);
-        }
-    }
-
-    /// Their names, for the header; `None` if there are none.
-    pub(crate) fn in_words(&self) -> Option<String> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let mut names: Vec<&str> = self.0.iter().take(IGNORED_NAMED_MAX).map(String::as_str).collect();
-        if self.0.len() > IGNORED_NAMED_MAX {
-            names.push("...");
-        }
-        Some(names.join(", "))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 4] = ["name", "clientSecret", "clientIdentifier", "accessToken"];
+    const NAMES: [&str; 4] = ["name", "clientSecret", "clientIdentifier", "accessToken"];
 
-    #[test]
-    fn a_near_miss_is_a_few_letters_or_another_spelling_away() {
-        for (name, near) in [
-            ("client_secret", Some("clientSecret")),
-            ("CLIENT-IDENTIFIER", Some("clientIdentifier")),
-            ("accesToken", Some("accessToken")),
-            ("acessTokn", Some("accessToken")),
-            ("accessTokens", Some("accessToken")),
-            ("nmae", Some("name")),
-            ("token", None),
-            ("client", None),
-            ("title", None),
-            ("clientId", None),
-        ] {
-            assert_eq!(near_miss(name, &KNOWN), near, "{name}");
-        }
+    fn finish(unknown: UnknownFields, names: &[String]) -> (Vec<FieldFault>, IgnoredFields) {
+        let object = names.iter().map(|name| (name.clone(), Json::Null)).collect();
+        Fields::new(object, Known::new(&NAMES, unknown)).finish()
     }
 
     #[test]
@@ -350,12 +331,17 @@ mod tests {
     }
 
     #[test]
-    fn many_ignored_fields_make_a_short_header() {
-        let ignored = IgnoredFields((0..500).map(|n| format!("field{n}")).collect());
-        let mut response = Response::default();
-        ignored.report(&mut response);
-        let value = response.headers()["x-ignored-fields"].to_str().unwrap();
-        assert!(value.starts_with("field0, field1, ") && value.ends_with(", ..."), "{value}");
-        assert!(value.len() < 300);
+    fn of_many_unknown_fields_some_are_compared_and_the_rest_is_counted() {
+        let mut names: Vec<_> = (0..COMPARED_MAX - 1).map(|number| format!("unheard_of_{number}")).collect();
+        names.push("client_secret".to_owned());
+        names.extend((0..2_000).map(|_| "nmae".to_owned()));
+        let (faults, ignored) = finish(UnknownFields::Report, &names);
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].errors, "is not a known field; did you mean clientSecret?");
+        assert!(ignored.in_words().unwrap().ends_with("unheard_of_19, ..."));
+        let (faults, _) = finish(UnknownFields::Refuse, &names);
+        assert_eq!(faults.len(), COMPARED_MAX + 1);
+        let last = faults.last().unwrap();
+        assert_eq!((&*last.name, &*last.errors), ("?", "is one of 2000 more fields that are not known"));
     }
 }

@@ -4,7 +4,7 @@ use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName};
 use domain::idempotency::IdempotencyKey;
 
-use crate::error::{Code, Problem};
+use crate::error::Problem;
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The last event that a client of a stream has seen.
@@ -18,7 +18,7 @@ pub(crate) fn etag(version: u64) -> String {
 
 /// The client's name for the request, if it gave one.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let fault = |errors: &str| Problem::faulty(Code::InvalidRequestHeader, "Idempotency-Key", errors);
+    let fault = |errors: &str| Problem::faulty_header("Idempotency-Key", errors);
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -34,8 +34,8 @@ pub(crate) fn check_if_match(headers: &HeaderMap, version: u64) -> Result<(), Pr
     if !headers.contains_key(IF_MATCH) || has_tag(headers, &IF_MATCH, version) {
         return Ok(());
     }
-    let errors = "says another version than the body: leave it away, or send \"<version>\", with the quotes";
-    Err(Problem::faulty(Code::InvalidRequestHeader, "If-Match", errors))
+    let errors = "names another version than the body: leave it out, or send \"<version>\" with the quotes";
+    Err(Problem::faulty_header("If-Match", errors))
 }
 
 /// Whether `If-None-Match` says that the client has this version.

@@ -1,4 +1,4 @@
-//! Whether the service lives, and whether it can work.
+//! Whether the process runs, and whether the service can work.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +10,7 @@ use crate::Shared;
 use crate::error::Problem;
 use crate::openapi;
 
-/// How the service is.
+/// The state of the service.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Health)]
 pub(crate) struct HealthOut {
@@ -18,19 +18,19 @@ pub(crate) struct HealthOut {
     status: &'static str,
 }
 
-/// Does the process live?
+/// Liveness: does the process respond?
 #[utoipa::path(
     get, path = "/health/live", operation_id = "live", tag = "Service", security(()),
-    responses((status = 200, description = "It answers.", body = HealthOut)),
+    responses((status = 200, description = "It responds.", body = HealthOut)),
 )]
 pub(crate) async fn live() -> Response {
     Json(HealthOut { status: "live" }).into_response()
 }
 
-/// Can the service work?
+/// Readiness: can the service work?
 #[utoipa::path(
     get, path = "/health/ready", operation_id = "ready", tag = "Service", security(()),
-    responses((status = 200, description = "The database answers too.", body = HealthOut), openapi::ReadyRefusals),
+    responses((status = 200, description = "The database responds too.", body = HealthOut), openapi::ReadyRefusals),
 )]
 pub(crate) async fn ready(State(shared): State<Shared>) -> Result<Response, Problem> {
     shared.app.ready().await?;

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use app::Caller;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -15,10 +15,13 @@ use tracing::Instrument as _;
 
 use crate::auth::CallerSlot;
 use crate::error::{Code, Problem, internal_error};
-use crate::{Settings, Shared, leftover};
+use crate::host::check_host;
+use crate::{Settings, Shared, Transport, leftover};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARS: usize = 64;
+/// A year, for this host alone: others below the same domain are not ours to speak for.
+const HSTS: &str = "max-age=31536000";
 
 /// Around every request.
 pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
@@ -37,17 +40,19 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     let span = tracing::info_span!("request", request_id = %id);
     let handled = async move {
         tracing::debug!(method = %line.method, route = line.route, "begun");
-        let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let mut response = match handled {
-            Ok(response) => finish(response, &id),
-            Err(_) => internal_error(&id),
+        let mut response = match check_host(request.version(), request.headers()) {
+            Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+                Ok(response) => finish(response, &id),
+                Err(_) => internal_error(&id),
+            },
+            Err(problem) => problem.into_response(),
         };
         line.status = Some(response.status());
         drop(line);
         if let Some(leftover) = leftover {
             leftover.discard(&mut response).await;
         }
-        with_common_headers(response, &id)
+        with_common_headers(response, &id, shared.settings.transport)
     };
     handled.instrument(span).await
 }
@@ -81,8 +86,11 @@ fn instead_of(replaced: &Response, mut response: Response) -> Response {
     response
 }
 
-fn with_common_headers(mut response: Response, request_id: &str) -> Response {
+fn with_common_headers(mut response: Response, request_id: &str, transport: Transport) -> Response {
     let headers = response.headers_mut();
+    if transport == Transport::Tls {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+    }
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -115,7 +123,7 @@ impl Drop for LogLine {
             account = caller.map(|caller| caller.account_id.as_str()),
             api_key = caller.and_then(Caller::key_id).map(ApiKeyId::as_str),
             "{}",
-            if self.status.is_some() { "answered" } else { "cut off: the client hung up, or the service stopped" }
+            if self.status.is_some() { "answered" } else { "aborted: client disconnected or shutdown" }
         );
     }
 }

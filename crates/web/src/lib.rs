@@ -11,6 +11,7 @@ mod error;
 mod fields;
 mod headers;
 mod health;
+mod host;
 mod json;
 mod layers;
 mod leftover;
@@ -40,7 +41,9 @@ pub use v1::job::job_object;
 pub struct Settings {
     /// In front of every documented path: empty, or with a slash at its beginning and none at its end.
     pub base_path: String,
-    /// What to do about unknown fields that resemble no known one.
+    /// Whether clients reach the service by TLS of its own.
+    pub transport: Transport,
+    /// What to do about unknown fields that resemble no known one, in the bodies of connections.
     pub unknown_fields: UnknownFields,
     /// Whose word is taken for a client's address.
     pub client_address: ClientAddress,
@@ -50,6 +53,15 @@ pub struct Settings {
     pub request_ids: RequestIds,
     /// Ends what would go on for long, such as streams of events, when the service is about to stop.
     pub stopping: CancellationToken,
+}
+
+/// What the service's own listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP. Where a proxy in front speaks TLS, `Strict-Transport-Security` is that proxy's to send.
+    Plain,
+    /// HTTP in TLS: browsers are told to use nothing else from now on.
+    Tls,
 }
 
 /// What to do about unknown fields of a body.

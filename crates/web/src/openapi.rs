@@ -21,12 +21,13 @@ const PROBLEM: &str = "Problem";
 /// The name of the security scheme.
 const API_KEY: &str = "apiKey";
 
-/// What everyone reads first.
+/// The introduction of the description.
 const INTRODUCTION: &str = "\
-Keeps customers' Vimeo app credentials, checked and sealed, under a name, and uploads videos with them. Send the API key as it is: \
-`Authorization: pictai_\u{2026}` (`Bearer` before it is fine too). Bodies are JSON in UTF-8. \
-Every error is `{\"code\", \"message\"}` and what its code says more: branch on `code`, show `message` to a person. \
-Every response has `X-Request-Id`: quote it to the operator. HEAD works where GET does.";
+Stores customers' Vimeo app credentials, verified and encrypted, under a name, and uploads videos with them. Send the API key as it is: \
+`Authorization: pictai_\u{2026}` (`Bearer` before it is accepted too). Bodies are JSON in UTF-8. \
+Every error is `{\"code\", \"message\"}` and what its code adds: branch on `code`, show `message` to a person. \
+Routes of connections ignore unknown fields, unless one is a near miss of a known field, and unknown query parameters; every other route refuses both. \
+Every response has `X-Request-Id`: send it to the operator. HEAD works where GET does.";
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident: $($code:ident),+;)+) => {
@@ -56,21 +57,24 @@ refusals! {
     DeleteRefusals: Unauthorized, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// How a list is refused.
     ListRefusals: InvalidQuery, InvalidPageKey, Unauthorized, InternalError, StoreUnavailable;
-    /// How a look at one is refused.
+    /// How reading one is refused.
     GetRefusals: Unauthorized, ConnectionNotFound, InternalError, StoreUnavailable;
-    /// How a look at what is always there is refused.
-    ReadRefusals: Unauthorized, InternalError, StoreUnavailable;
-    /// How the wish for an upload is refused.
-    UploadRefusals: InvalidRequestBody, InvalidRequestHeader, Unauthorized, ConnectionNotFound, RequestTimeout,
+    /// How reading what always exists is refused.
+    ReadRefusals: InvalidQuery, Unauthorized, InternalError, StoreUnavailable;
+    /// How an upload is refused.
+    UploadRefusals: InvalidRequestBody, InvalidQuery, InvalidRequestHeader, Unauthorized, ConnectionNotFound, RequestTimeout,
         ConnectionDisabled, IdempotencyKeyInUse, UploadOver, BodyTooLarge, UnsupportedMediaType, UploadRefused,
         IdempotencyKeyReused, InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
-    /// How a look at a job is refused.
-    GetJobRefusals: Unauthorized, JobNotFound, InternalError, StoreUnavailable;
+    /// How reading a job is refused.
+    GetJobRefusals: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable;
+    /// How watching a job is refused.
+    WatchJobRefusals: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable;
     /// How a cancellation is refused.
-    CancelRefusals: Unauthorized, JobNotFound, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    CancelRefusals: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// How a new secret is refused.
-    SecretRefusals: Unauthorized, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
-    /// How the service says that it is not ready.
+    SecretRefusals: InvalidRequestBody, InvalidQuery, Unauthorized, RequestTimeout, BodyTooLarge,
+        UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// How the service reports that it is not ready.
     ReadyRefusals: InternalError, StoreUnavailable;
 }
 
@@ -102,10 +106,10 @@ fn describe(codes: &[Code]) -> BTreeMap<String, RefOr<utoipa::openapi::Response>
 fn headers_of(codes: &[Code]) -> Vec<(&'static str, &'static str)> {
     let mut headers = Vec::new();
     if codes.iter().any(|code| code.says_when_to_retry()) {
-        headers.push(("Retry-After", "In so many seconds it is worth asking again."));
+        headers.push(("Retry-After", "Seconds to wait before retrying."));
     }
     if codes.contains(&Code::Unauthorized) {
-        headers.push(("WWW-Authenticate", "How to show a key."));
+        headers.push(("WWW-Authenticate", "How to send an API key: the same for every cause."));
     }
     headers
 }
@@ -115,7 +119,7 @@ fn headers_of(codes: &[Code]) -> Vec<(&'static str, &'static str)> {
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct ConnectionIdPath {
-    /// As the creation gave it. What the service cannot have made is treated as what is not there.
+    /// As the creation returned it. An identifier that the service cannot have made is not found.
     #[param(rename = "connectionId", example = "20260131090500042k3v9x0q2m7t1b8z")]
     connection_id: String,
 }
@@ -125,7 +129,7 @@ pub(crate) struct ConnectionIdPath {
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct JobIdPath {
-    /// As the answer to the upload gave it. What the service cannot have made is treated as what is not there.
+    /// As the response to the upload returned it. An identifier that the service cannot have made is not found.
     #[param(rename = "jobId", example = "019c1234-5678-7abc-8def-0123456789ab")]
     job_id: String,
 }
@@ -135,8 +139,18 @@ pub(crate) struct JobIdPath {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct LastEventIdHeader {
-    /// The `id` of the last event that was seen: it is not told again.
+    /// The `id` of the last event that was received: it is not sent again.
     #[param(rename = "Last-Event-ID", pattern = "^[!-~]*$", nullable = false)]
+    last_event_id: Option<String>,
+}
+
+/// The same in the query, for clients that cannot set the header. The header counts if both are given.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for its description")]
+pub(crate) struct LastEventIdQuery {
+    /// As the header `Last-Event-ID`.
+    #[param(rename = "lastEventId", nullable = false)]
     last_event_id: Option<String>,
 }
 
@@ -145,8 +159,8 @@ pub(crate) struct LastEventIdHeader {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct IdempotencyKeyHeader {
-    /// A name of your own for this request, such as a UUID. Sent again with the same body within 24 hours, the request
-    /// has no second effect and is answered as the first time.
+    /// Your identifier of this request, such as a UUID. Sent again with the same body within 24 hours, the request has no
+    /// second effect and gets the first response.
     #[param(
         rename = "Idempotency-Key",
         min_length = 1,
@@ -162,7 +176,7 @@ pub(crate) struct IdempotencyKeyHeader {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct IfNoneMatchHeader {
-    /// The `ETag` of an earlier answer.
+    /// The `ETag` of an earlier response.
     #[param(rename = "If-None-Match", example = "\"1\"", nullable = false)]
     if_none_match: Option<String>,
 }
@@ -172,7 +186,7 @@ pub(crate) struct IfNoneMatchHeader {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct IfMatchHeader {
-    /// May say the body's `version` as well: `"<version>"`, with the quotes. If it says another one: 400.
+    /// The body's `version`, in quotes: `"<version>"`. Another version: 400.
     #[param(rename = "If-Match", format = "if-match", example = "\"1\"", nullable = false)]
     if_match: Option<String>,
 }
@@ -182,13 +196,13 @@ pub(crate) struct IfMatchHeader {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct ListQuery {
-    /// How many there are on a page at most.
+    /// Page size.
     #[param(minimum = 1, maximum = 1000, default = 1000, example = 50, nullable = false)]
     limit: Option<i32>,
-    /// The `nextPageKey` of the page before. An empty one means the first page.
+    /// The `nextPageKey` of the previous page. An empty one means the first page.
     #[param(rename = "nextPageKey", format = "page-key", example = "", nullable = false)]
     next_page_key: Option<String>,
-    /// The exact name, but for spaces at the ends: finds one connection or none.
+    /// The exact name; spaces at the ends do not count. Finds one connection or none.
     #[param(example = "Test Vimeo Connection", nullable = false)]
     name: Option<String>,
 }
@@ -198,13 +212,13 @@ pub(crate) struct ListQuery {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct JobsQuery {
-    /// How many there are on a page at most.
+    /// Page size.
     #[param(minimum = 1, maximum = 1000, default = 1000, example = 50, nullable = false)]
     limit: Option<i32>,
-    /// The `nextPageKey` of the page before. An empty one means the first page.
+    /// The `nextPageKey` of the previous page. An empty one means the first page.
     #[param(rename = "nextPageKey", format = "page-key", example = "", nullable = false)]
     next_page_key: Option<String>,
-    /// Those of this connection alone.
+    /// Only jobs of this connection.
     #[param(rename = "connectionId", example = "20260131090500042k3v9x0q2m7t1b8z", nullable = false)]
     connection_id: Option<String>,
 }
@@ -234,18 +248,21 @@ pub(crate) fn finish(openapi: &OpenApi) -> Value {
             schemas.insert(PROBLEM.to_owned(), problem_schema());
         }
     }
-    close_answers(&mut document);
+    close_objects(&mut document);
     for operation in every_operation(&mut document) {
         // The macro says it by one empty alternative; readers know the empty list better.
         if operation.get("security") == Some(&json!([{}])) {
             operation.insert("security".to_owned(), json!([]));
         }
-        let has_body = operation.contains_key("requestBody");
+        // Part 1's own bodies alone may have unknown fields.
+        let tag = operation.get("tags").and_then(|tags| tags.pointer("/0")).and_then(Value::as_str);
+        let reports_ignored = operation.contains_key("requestBody") && tag == Some("Connections");
         let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
         for (status, response) in responses.into_iter().flatten() {
             complete_headers(status, response);
             // Refused after the body was read: fields may have been ignored.
-            let may_ignore = has_body && matches!(status.as_str(), "400" | "404" | "409" | "422" | "503");
+            let may_ignore =
+                reports_ignored && matches!(status.as_str(), "400" | "404" | "409" | "422" | "503");
             let headers = response.get_mut("headers").and_then(Value::as_object_mut);
             if let Some(headers) = headers.filter(|_| may_ignore) {
                 headers.insert("X-Ignored-Fields".to_owned(), ignored_fields_header());
@@ -255,10 +272,10 @@ pub(crate) fn finish(openapi: &OpenApi) -> Value {
     document
 }
 
-/// What the service answers has no other fields than are described; what it is sent may have.
-fn close_answers(document: &mut Value) {
+/// Answers have no other fields than are described, and neither may the bodies of Part 2.
+fn close_objects(document: &mut Value) {
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
-    let answers = [
+    let closed = [
         "AcceptedJob",
         "AcceptedUpload",
         "Connection",
@@ -270,11 +287,15 @@ fn close_answers(document: &mut Value) {
         "JobData",
         "JobPage",
         "LinkedJob",
+        "NewUpload",
+        "UploadDestination",
         "UploadLink",
+        "UploadPrivacy",
+        "UploadSource",
         "WebhookSecret",
     ];
     for (name, schema) in schemas.into_iter().flatten() {
-        if let Some(schema) = schema.as_object_mut().filter(|_| answers.contains(&name.as_str())) {
+        if let Some(schema) = schema.as_object_mut().filter(|_| closed.contains(&name.as_str())) {
             schema.insert("additionalProperties".to_owned(), json!(false));
         }
     }
@@ -308,9 +329,9 @@ fn every_operation(document: &mut Value) -> impl Iterator<Item = &mut Map<String
 fn tags() -> Value {
     json!([
         { "name": "Connections", "description": "Customers' Vimeo app credentials, under a name." },
-        { "name": "Uploads", "description": "Videos on their way to the Vimeo of a connection." },
+        { "name": "Uploads", "description": "Uploads of videos to the Vimeo account of a connection." },
         { "name": "Keys", "description": "API keys." },
-        { "name": "Service", "description": "About the service itself; no key is needed." },
+        { "name": "Service", "description": "The service itself; no API key is needed." },
     ])
 }
 
@@ -319,7 +340,7 @@ fn security_scheme() -> Value {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "The API key as it is, `pictai_\u{2026}`, or behind `Bearer`.",
+        "description": "The API key as it is, `pictai_\u{2026}`, or after `Bearer`.",
     })
 }
 
@@ -334,7 +355,7 @@ fn problem_schema() -> Value {
             "message": { "type": "string", "description": "One sentence for a person." },
             "fields": {
                 "type": "array",
-                "description": "Every faulty field, parameter or header at once.",
+                "description": "Every invalid field, parameter or header at once.",
                 "minItems": 1,
                 "items": {
                     "type": "object",
@@ -343,8 +364,8 @@ fn problem_schema() -> Value {
                     "additionalProperties": false,
                 },
             },
-            "currentVersion": { "type": "integer", "minimum": 1, "description": "The version that the connection has now." },
-            "requestId": { "type": "string", "description": "What to tell the operator." },
+            "currentVersion": { "type": "integer", "minimum": 1, "description": "The connection's current version." },
+            "requestId": { "type": "string", "description": "What to send to the operator." },
         },
         "additionalProperties": false,
     })
@@ -352,14 +373,14 @@ fn problem_schema() -> Value {
 
 fn request_id_header() -> Value {
     json!({
-        "description": "The request's own id if it had a plain one, else a new one.",
+        "description": "The request's own ID if it is `[A-Za-z0-9._-]{1,64}`, else a new one.",
         "required": true,
         "schema": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },
     })
 }
 
 fn ignored_fields_header() -> Value {
-    json!({ "description": "Names of fields that were ignored.", "schema": { "type": "string" } })
+    json!({ "description": "Names of fields that were ignored, up to 20.", "schema": { "type": "string" } })
 }
 
 fn cache_control_header() -> Value {

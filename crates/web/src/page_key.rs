@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::error::{Code, Problem};
+use crate::error::Problem;
 use crate::query::Query;
 
 /// How page keys are written: with padding. Read with or without it.
@@ -28,8 +28,8 @@ impl PageKey {
     /// The place that it names, by the rule of whoever made it; `None` is the first page.
     pub(crate) fn read<T>(self, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<Option<T>, Problem> {
         let invalid = || {
-            let errors = "must be one that this service gave to this account, unaltered";
-            Problem::faulty(Code::InvalidPageKey, "nextPageKey", errors)
+            let errors = "must be the `nextPageKey` of an earlier page of this account, unchanged";
+            Problem::faulty_page_key("nextPageKey", errors)
         };
         match self.0.map(|text| PAGE_KEY_TEXT.decode(text)) {
             None => Ok(None),

@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 use crate::UnknownFields;
 use crate::error::{FieldFault, Problem, credential_faults};
-use crate::fields::Fields;
+use crate::fields::{Fields, Known};
 use crate::json::{self, Json, Number};
 use crate::v1::connection::{ConnectionOut, KNOWN_FIELDS, read_change, read_draft};
 
 /// What a file of credentials may say.
-const CREDENTIAL_FIELDS: [&str; 3] = ["clientIdentifier", "clientSecret", "accessToken"];
+static CREDENTIAL_FIELDS: [&str; 3] = ["clientIdentifier", "clientSecret", "accessToken"];
 /// What a table of connections must have a column for.
 const REQUIRED_COLUMNS: [&str; 4] = ["name", "clientIdentifier", "clientSecret", "accessToken"];
 
@@ -73,7 +73,7 @@ impl Record {
     pub fn parse_credentials(bytes: &[u8]) -> Result<Self, Faults> {
         let record = Self::parse(bytes)?;
         let names = record.0.iter().map(|(name, _)| (name.clone(), Json::Null)).collect();
-        let (faults, _) = Fields::new(names).finish(&CREDENTIAL_FIELDS, UnknownFields::Refuse);
+        let (faults, _) = Fields::new(names, Known::new(&CREDENTIAL_FIELDS, UnknownFields::Refuse)).finish();
         if faults.is_empty() { Ok(record) } else { Err(faults.into()) }
     }
 
@@ -149,7 +149,7 @@ fn read_cell(column: &str, cell: Zeroizing<String>) -> Json {
 pub fn check_columns(names: &[String], unknown: UnknownFields) -> Result<(), Faults> {
     let judge = |unknown| {
         let columns = names.iter().map(|name| (name.clone(), Json::Null)).collect();
-        Fields::new(columns).finish(&KNOWN_FIELDS, unknown).0
+        Fields::new(columns, Known::new(&KNOWN_FIELDS, unknown)).finish().0
     };
     let mut faults = judge(UnknownFields::Report);
     let mut fault = |name: &str, errors: &str| {

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, COLLECTION, Wish, World};
 
-const MESSAGE: &str = "The request body is not valid.";
 const BLANK: &str = "must not be empty or blank";
 const LONG_NAME: &str = "must be at most 100 characters long";
 const CHARACTER: &str = "must contain only letters, digits, spaces, hyphens and underscores";
@@ -20,12 +19,16 @@ const CONTROL: &str = "must not contain control characters other than line break
 const EMPTY: &str = "must not be empty";
 const LONG_CREDENTIAL: &str = "must be at most 500 characters long";
 const VISIBLE: &str = "must contain only visible ASCII characters, without spaces or line breaks";
+const LINE_BREAK: &str = "has a line break at its end: remove it";
+const SPACE: &str = "has a space or an invisible character at its beginning or end: remove it";
+const SCHEME: &str = "begins with `Bearer `: send only what follows it";
+const QUOTES: &str = "is in quotation marks: remove them";
 const REQUIRED: &str = "is required";
 const TEXT: &str = "must be a string";
 const TEXT_OR_NULL: &str = "must be a string or null";
 const FLAG: &str = "must be true or false";
 const TOO_LARGE: &str = r#"{"code":"BODY_TOO_LARGE","message":"The request body is larger than 64 KiB."}"#;
-const MEDIA_TYPE: &str = r#"{"code":"UNSUPPORTED_MEDIA_TYPE","message":"The request body must be application/json, and not compressed."}"#;
+const MEDIA_TYPE: &str = r#"{"code":"UNSUPPORTED_MEDIA_TYPE","message":"The request body must be application/json and not compressed."}"#;
 const BODY_MAX_BYTES: usize = 65_536;
 const CREDENTIALS: [&str; 3] = ["clientIdentifier", "clientSecret", "accessToken"];
 const JSON_TYPE: (&str, &str) = ("content-type", "application/json");
@@ -71,7 +74,13 @@ fn good_after(members: &str) -> Vec<u8> {
 fn faulty(faults: &[(&str, &str)]) -> String {
     let entries: Vec<_> =
         faults.iter().map(|(name, errors)| format!(r#"{{"name":"{name}","errors":"{errors}"}}"#)).collect();
-    format!(r#"{{"code":"INVALID_REQUEST_BODY","message":"{MESSAGE}","fields":[{}]}}"#, entries.join(","))
+    let (name, errors) = faults[0];
+    let name = if name == "?" { "a name" } else { name };
+    let end = if errors.ends_with('?') { "" } else { "." };
+    let more =
+        if entries.len() > 1 { format!(" {} more in `fields`.", entries.len() - 1) } else { String::new() };
+    let message = format!("The request body is not valid: {name} {errors}{end}{more}");
+    format!(r#"{{"code":"INVALID_REQUEST_BODY","message":"{message}","fields":[{}]}}"#, entries.join(","))
 }
 
 fn row(what: impl Into<String>, body: impl Into<Vec<u8>>, answer: String) -> Row {
@@ -165,8 +174,13 @@ fn credentials() -> Vec<Row> {
         (String::new(), EMPTY),
         ("c".repeat(501), LONG_CREDENTIAL),
         ("canary canary".to_owned(), VISIBLE),
-        ("canary\n".to_owned(), VISIBLE),
-        ("\tcanary".to_owned(), VISIBLE),
+        ("canary\n".to_owned(), LINE_BREAK),
+        ("canary\r\n".to_owned(), LINE_BREAK),
+        ("\tcanary".to_owned(), SPACE),
+        ("canary\u{200b}".to_owned(), SPACE),
+        ("Bearer canary".to_owned(), SCHEME),
+        ("bearer canary".to_owned(), SCHEME),
+        ("\u{201c}canary\u{201d}".to_owned(), QUOTES),
         ("canary\u{0}".to_owned(), VISIBLE),
         ("can\u{e9}ary".to_owned(), VISIBLE),
         ("canary\u{ff01}".to_owned(), VISIBLE),

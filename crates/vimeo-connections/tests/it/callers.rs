@@ -87,7 +87,7 @@ async fn every_reason_to_refuse_a_key_looks_the_same() {
     let missing = exchange(&world, request.as_bytes()).remove(0);
     assert_eq!(missing.status, 401);
     assert_eq!(missing.text, UNAUTHORIZED);
-    assert!(!missing.header("www-authenticate").is_empty());
+    assert!(missing.header("www-authenticate").contains("Authorization: pictai_"), "how to send a key");
     for keys in cases {
         let answer = get_as(&world, &path, keys).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (401, UNAUTHORIZED), "{keys:?}");
@@ -256,6 +256,7 @@ async fn every_route_answers_every_caller_as_the_matrix_says() {
         for ((caller, key), status) in CALLERS.iter().zip(&keys).zip(statuses) {
             let body = match method {
                 "POST" if route_path.ends_with("/uploads") => UPLOAD.to_owned(),
+                "POST" if route_path.ends_with("/webhook-secret") => String::new(),
                 "POST" => world.good_body(&format!("of {caller}")).to_string(),
                 "PUT" => "{\"version\":1,\"enabled\":false}".to_owned(),
                 _ => String::new(),

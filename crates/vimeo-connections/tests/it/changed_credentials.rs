@@ -216,7 +216,7 @@ async fn who_hangs_up_while_vimeo_is_asked_changes_nothing() {
     stream.write_all(request.as_bytes()).unwrap();
     until("Vimeo is asked", async || !asked(&world, VERIFY).await.is_empty()).await;
     stream.shutdown(Shutdown::Both).unwrap();
-    until("it is noticed", async || world.log().contains("cut off: the client hung up")).await;
+    until("it is noticed", async || world.log().contains("aborted: client disconnected")).await;
     // One more, which Vimeo answers at once, finds everything as it was.
     assert_eq!((shown(&world, &id).await, kept(&world, &id), events(&world)), before);
     let again = put(&world, &id, &json!({"version": 1, "accessToken": others.second_token})).await;

@@ -112,7 +112,7 @@ fn send_without_waiting(world: &World) -> Vec<TcpStream> {
 }
 
 fn hang_ups_logged(world: &World) -> usize {
-    world.log().matches("cut off: the client hung up").count()
+    world.log().matches("aborted: client disconnected").count()
 }
 
 /// Many clients send a creation, wait until Vimeo is being asked, and hang up.

@@ -195,7 +195,7 @@ async fn a_body_that_is_broken_or_breaks_off_is_answered_and_not_stored() {
     ] {
         let answer = exchange(&world, format!("{head}{rest}").as_bytes()).remove(0);
         assert_eq!(answer.status, 400, "{rest:?}");
-        let text = r#"{"code":"INVALID_REQUEST_BODY","message":"The request body broke off."}"#;
+        let text = r#"{"code":"INVALID_REQUEST_BODY","message":"The request body ended early."}"#;
         assert_eq!(answer.text, text, "{rest:?}");
     }
     // Whoever hangs up before all was said has said nothing.
@@ -289,7 +289,7 @@ async fn strict_fields_refuse_what_is_unknown() {
     assert_eq!(answer.status, 400);
     assert_eq!(
         answer.text,
-        "{\"code\":\"INVALID_REQUEST_BODY\",\"message\":\"The request body is not valid.\",\"fields\":[\
+        "{\"code\":\"INVALID_REQUEST_BODY\",\"message\":\"The request body is not valid: folder_uri is not a known field. 2 more in `fields`.\",\"fields\":[\
          {\"name\":\"folder_uri\",\"errors\":\"is not a known field\"},\
          {\"name\":\"nmae\",\"errors\":\"is not a known field; did you mean name?\"},\
          {\"name\":\"?\",\"errors\":\"is not a known field\"}]}"

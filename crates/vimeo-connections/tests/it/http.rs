@@ -11,7 +11,7 @@ use crate::harness::{Answer, COLLECTION, Wish, World};
 
 const NOT_FOUND: &str = r#"{"code":"NOT_FOUND","message":"There is nothing at this path."}"#;
 const NO_SLASH: &str =
-    r#"{"code":"NOT_FOUND","message":"There is nothing at this path. Leave the slash at its end away."}"#;
+    r#"{"code":"NOT_FOUND","message":"There is nothing at this path. Remove the slash at its end."}"#;
 const NO_CONNECTION: &str =
     r#"{"code":"CONNECTION_NOT_FOUND","message":"There is no such connection in this account."}"#;
 const NO_METHOD: &str = r#"{"code":"METHOD_NOT_ALLOWED","message":"This path does not take this method."}"#;

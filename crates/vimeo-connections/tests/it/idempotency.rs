@@ -16,7 +16,7 @@ use crate::races::tell;
 use crate::updates::{put, put_text, shown};
 use crate::verification::{GRANT, VERIFY, asked, patient, settle};
 
-pub(crate) const IN_USE: &str = r#"{"code":"IDEMPOTENCY_KEY_IN_USE","message":"A request with this idempotency key is still being done."}"#;
+pub(crate) const IN_USE: &str = r#"{"code":"IDEMPOTENCY_KEY_IN_USE","message":"A request with this idempotency key is still in progress."}"#;
 const REUSED: &str = r#"{"code":"IDEMPOTENCY_KEY_REUSED","message":"This idempotency key was used for a request with another body."}"#;
 
 async fn without_vimeo() -> World {
@@ -232,7 +232,7 @@ async fn a_key_is_one_header_of_visible_characters() {
     };
     let refused = |errors: &str| {
         format!(
-            r#"{{"code":"INVALID_REQUEST_HEADER","message":"A header of the request is not valid.","fields":[{{"name":"Idempotency-Key","errors":"{errors}"}}]}}"#
+            r#"{{"code":"INVALID_REQUEST_HEADER","message":"A request header is not valid: Idempotency-Key {errors}.","fields":[{{"name":"Idempotency-Key","errors":"{errors}"}}]}}"#
         )
     };
     let form = refused("must be 1 to 255 visible ASCII characters, without spaces");

@@ -129,8 +129,8 @@ async fn a_table_is_imported_by_its_header_and_once() {
     );
     fs::write(world.path().join("all.CSV"), &text).unwrap();
     let (code, first) = report(&world, &["all.CSV"], "");
-    let faulty = "enabled must be true or false; clientSecret must contain only visible ASCII characters, without \
-                  spaces or line breaks; accessToken is required";
+    let faulty = "enabled must be true or false; clientSecret has a space or an invisible character at its beginning \
+                  or end: remove it; accessToken is required";
     let expected = |outcome| {
         vec![
             fate(2, "plain", outcome, "-"),

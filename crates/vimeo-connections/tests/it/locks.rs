@@ -41,7 +41,7 @@ async fn who_hangs_up_while_the_writer_waits_for_a_lock_leaves_nothing_stored() 
     let clients: Vec<_> = (0..8).map(|number| begin_to_create(&world, &format!("gone {number}"))).collect();
     until("each is being handled", async || world.log().matches("\"message\":\"begun\"").count() == 8).await;
     drop(clients);
-    until("it is noticed", async || world.log().matches("cut off: the client hung up").count() == 8).await;
+    until("it is noticed", async || world.log().matches("aborted: client disconnected").count() == 8).await;
     lock.execute_batch("ROLLBACK").unwrap();
     assert_eq!(world.post(&world.good_body("stays")).await.status, 201);
     assert_eq!(world.stored(), 1);
@@ -130,7 +130,7 @@ async fn who_hangs_up_on_a_refusal_keeps_no_key_and_does_not_escape_the_log() {
         assert_eq!(world.get("/health/ready").await.status, 200);
     }
     drop(stream);
-    until("it is noticed", async || world.log().contains("cut off: the client hung up")).await;
+    until("it is noticed", async || world.log().contains("aborted: client disconnected")).await;
     lock.execute_batch("ROLLBACK").unwrap();
     let refused = "SELECT count(*) FROM audit_events WHERE refusal = 'INVALID_VIMEO_CREDENTIALS'";
     until("the refusal is written down", async || count(refused) == 1).await;

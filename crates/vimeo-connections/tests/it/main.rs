@@ -45,6 +45,8 @@ mod operator;
 mod outages;
 mod postgres;
 mod races;
+mod refused_fields;
+mod request_heads;
 mod restores;
 mod running;
 mod sealing;

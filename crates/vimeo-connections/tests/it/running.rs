@@ -131,7 +131,7 @@ async fn a_second_signal_ends_the_service_at_once() {
 async fn a_client_that_hangs_up_stops_the_work() {
     let (mut world, mut waiting) = waiting_request(55_000).await;
     waiting.shutdown().await;
-    until("it is noticed", async || world.log().contains("\"message\":\"cut off: the client hung up")).await;
+    until("it is noticed", async || world.log().contains("\"message\":\"aborted: client disconnected")).await;
     assert_eq!(world.service.terminate(), Some(0), "nothing is left to wait for");
     assert_eq!(world.stored(), 0);
 }
@@ -201,6 +201,8 @@ async fn shown_certificate(world: &World) -> Vec<u8> {
     let response =
         client.get(format!("https://{}/health/ready", world.service.address)).send().await.unwrap();
     assert_eq!(response.status(), 200);
+    // By TLS, browsers are told to use nothing else.
+    assert_eq!(response.headers()["strict-transport-security"], "max-age=31536000");
     let info: &reqwest::tls::TlsInfo = response.extensions().get().unwrap();
     info.peer_certificate().unwrap().to_vec()
 }
@@ -210,7 +212,8 @@ async fn a_hangup_signal_without_a_certificate_ends_nothing() {
     let mut world = World::start().await;
     world.service.signal("HUP");
     until("it is noticed", async || world.log().contains("SIGHUP reads the certificate again")).await;
-    assert_eq!(world.get("/health/live").await.status, 200);
+    let plain = world.get("/health/live").await;
+    assert_eq!((plain.status.as_u16(), plain.header("strict-transport-security")), (200, ""));
     assert_eq!(world.service.terminate(), Some(0));
 }
 

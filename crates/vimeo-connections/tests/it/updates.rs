@@ -96,16 +96,15 @@ pub(crate) fn body_of(connection: &Value) -> String {
 }
 
 fn faulty(field: &str, errors: &str) -> String {
-    let fault = json!([{"name": field, "errors": errors}])[0].clone();
-    format!(
-        r#"{{"code":"INVALID_REQUEST_BODY","message":"The request body is not valid.","fields":[{{"name":{},"errors":{}}}]}}"#,
-        fault["name"], fault["errors"]
-    )
+    let message = json!(format!("The request body is not valid: {field} {errors}.").replace("?.", "?"));
+    let (name, errors) = (json!(field), json!(errors));
+    let fields = format!(r#"[{{"name":{name},"errors":{errors}}}]"#);
+    format!(r#"{{"code":"INVALID_REQUEST_BODY","message":{message},"fields":{fields}}}"#)
 }
 
 fn conflict(current: u64) -> String {
     format!(
-        r#"{{"code":"VERSION_CONFLICT","message":"The connection was changed since you read it. Nothing was changed now.","currentVersion":{current}}}"#
+        r#"{{"code":"VERSION_CONFLICT","message":"The connection has changed since you read it. Nothing was changed.","currentVersion":{current}}}"#
     )
 }
 
@@ -349,7 +348,7 @@ async fn if_match_says_the_same_as_the_body_or_is_refused() {
         version.set(version.get() + 1);
         assert_eq!(answer.header("etag"), format!("\"{}\"", version.get()));
     }
-    let refused = r#"{"code":"INVALID_REQUEST_HEADER","message":"A header of the request is not valid.","fields":[{"name":"If-Match","errors":"says another version than the body: leave it away, or send \"<version>\", with the quotes"}]}"#;
+    let refused = r#"{"code":"INVALID_REQUEST_HEADER","message":"A request header is not valid: If-Match names another version than the body: leave it out, or send \"<version>\" with the quotes.","fields":[{"name":"If-Match","errors":"names another version than the body: leave it out, or send \"<version>\" with the quotes"}]}"#;
     for tags in
         [&["\"9\""][..], &["8"], &["\"8"], &["w/\"8\""], &["\"\""], &[""], &["caf\u{e9}"], &["\"1\", \"2\""]]
     {

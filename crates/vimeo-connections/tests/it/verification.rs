@@ -158,7 +158,8 @@ pub(crate) fn assert_answer(what: &str, answer: &Answer, expected: &Expected) {
             (StatusCode::UNPROCESSABLE_ENTITY, body, String::new())
         }
         Expected::Unavailable(seconds) => {
-            let body = "{\"code\":\"VIMEO_UNAVAILABLE\",\"message\":\"Vimeo could not be asked. Nothing was stored.\"}";
+            let body =
+                "{\"code\":\"VIMEO_UNAVAILABLE\",\"message\":\"Vimeo is unavailable. Nothing was stored.\"}";
             (StatusCode::SERVICE_UNAVAILABLE, body.to_owned(), seconds.to_string())
         }
     };

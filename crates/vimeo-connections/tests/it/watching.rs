@@ -1,12 +1,14 @@
 //! Uploads are asked for once and watched: streams of events, what ends them, and coming back to them.
 
+use std::process::Command;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::callers::revoke;
-use crate::harness::{Wish, World};
+use crate::harness::{Wish, World, said};
+use crate::tools::{find_tool, finish, program, tests_folder};
 
 /// Nobody fetches it: the job waits, and changes by our doing alone.
 const UPLOAD: &str = r#"{"source":{"url":"https://media.invalid.example/film.mp4"}}"#;
@@ -17,6 +19,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 struct Stream {
     response: reqwest::Response,
     text: String,
+    /// How many blocks were read.
+    blocks: usize,
 }
 
 /// An event, taken apart.
@@ -37,7 +41,7 @@ impl Stream {
         }
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
-        Self { response, text: String::new() }
+        Self { response, text: String::new(), blocks: 0 }
     }
 
     /// The next event; `None` at the end, which must be a clean one.
@@ -46,17 +50,23 @@ impl Stream {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let (block, rest) = (block.to_owned(), rest.to_owned());
                 self.text = rest;
-                let line = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-                if let Some(data) = line("data:") {
-                    assert_eq!(line("event:"), Some("job"), "{block}");
-                    let id = line("id:").unwrap().to_owned();
-                    return Some(Event { id, job: serde_json::from_str(data).unwrap() });
-                }
-                assert!(block == "retry: 2000" || block == ": still here", "{block}");
-            } else {
-                let chunk = self.response.chunk().await.unwrap()?;
-                self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+                self.blocks += 1;
+                // Some readers take any block for a message: each is an event, with comments at most before it.
+                let lines: Vec<_> = block.lines().filter(|line| *line != ": heartbeat").collect();
+                let (is_first, lines) = match lines.as_slice() {
+                    ["retry: 2000", lines @ ..] => (true, lines),
+                    lines => (false, lines),
+                };
+                assert_eq!(is_first, self.blocks == 1, "the first event has the retry time: {block}");
+                let ["event: job", id, data] = lines else { panic!("{block}") };
+                let (id, data) = (id.strip_prefix("id: ").unwrap(), data.strip_prefix("data: ").unwrap());
+                return Some(Event { id: id.to_owned(), job: serde_json::from_str(data).unwrap() });
             }
+            let Some(chunk) = self.response.chunk().await.unwrap() else {
+                assert!(self.text.lines().all(|line| line == ": heartbeat"), "{}", self.text);
+                return None;
+            };
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
 }
@@ -102,13 +112,63 @@ async fn an_upload_is_watched_until_it_is_over() {
     }
     assert_eq!(last.job["data"]["status"], "cancelled");
     assert_eq!(last.job, world.get(&job).await.json());
-    // Whoever saw less is told the rest; whoever saw the end need not come back.
+    // A client that has less gets the rest; one that has the end need not reconnect.
     let mut again = Stream::open(&world, &job, &[("last-event-id", &first.id)]).await;
     assert_eq!(again.next().await.unwrap().id, last.id);
     assert!(again.next().await.is_none());
     let path = format!("{job}/events");
     let seen = world.send(Method::GET, &path, &[("last-event-id", &last.id)], Vec::new()).await;
     assert_eq!((seen.status.as_u16(), &*seen.text), (204, ""));
+    // Clients that cannot set a header put it into the query.
+    let seen = world.get(&format!("{path}?lastEventId={}", last.id)).await;
+    assert_eq!((seen.status.as_u16(), &*seen.text), (204, ""));
+    let headers = [("last-event-id", first.id.as_str())];
+    let path = format!("{path}?lastEventId={}", last.id);
+    let other = world.send(Method::GET, &path, &headers, Vec::new()).await;
+    assert_eq!(other.status, 200, "the header counts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_stream_has_comment_lines_and_no_empty_blocks() {
+    let world = world().await;
+    let job = begin(&world).await;
+    let mut stream = Stream::open(&world, &job, &[]).await;
+    let first = stream.next().await.unwrap();
+    let mut silent = Stream::open(&world, &job, &[("last-event-id", &first.id)]).await;
+    for stream in [&mut stream, &mut silent] {
+        while stream.text.lines().count() < 2 {
+            let chunk = stream.response.chunk().await.unwrap().unwrap();
+            stream.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        assert_eq!(stream.text, ": heartbeat\n: heartbeat\n");
+    }
+}
+
+/// Runs a public client, which checks every message that its library gives it. It cancels the job after a silence that
+/// is longer than httpx waits for a byte.
+async fn watch_with(mut client: Command) {
+    let world = world().await;
+    let job = begin(&world).await;
+    client.env("URL", world.url(&job)).env("API_KEY", &world.api_key).env("SILENCE_SECONDS", "7");
+    let output = finish(client);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n", "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn httpx_sse_sees_every_event_and_nothing_else() {
+    let Some(python) = find_tool("python/bin/python") else { return };
+    let mut client = program(python);
+    client.env("PYTHONDONTWRITEBYTECODE", "1").arg(tests_folder().join("clients/python/watch.py"));
+    watch_with(client).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fetch_event_source_sees_every_event_and_nothing_else() {
+    let Some(packages) = find_tool("javascript/node_modules") else { return };
+    let mut client = program("node");
+    client.env("NODE_PATH", packages).arg(tests_folder().join("clients/javascript/watch.js"));
+    watch_with(client).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Every error code with its face: status, code, sentence, and what to do about it.
+//! Every error code with its specification: status, code, sentence, and what to do about it.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -33,7 +33,7 @@ pub(crate) enum Code {
     OutcomeUnknown,
 }
 
-/// What a code looks like, and what a client should know about it.
+/// A code's specification, and what a client should know about it.
 pub(super) struct Face {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
@@ -79,31 +79,31 @@ impl Code {
                 StatusCode::BAD_REQUEST,
                 "INVALID_REQUEST_BODY",
                 "The request body is not valid.",
-                "The body is not JSON, not an object, or has faulty fields; `fields` names every faulty field at once. Mend the body.",
+                "The body is not JSON, not an object, or has invalid fields. `message` names the first, `fields` every one of them. Fix the body. Unknown fields are refused on every route but those of connections, where only near misses of known fields are.",
             ),
             Self::InvalidQuery => face(
                 StatusCode::BAD_REQUEST,
                 "INVALID_QUERY",
                 "The query of the URL is not valid.",
-                "`fields` names each faulty parameter. Parameters that are not known are ignored.",
+                "`fields` names each invalid parameter. Unknown parameters are refused on every route but those of connections, which ignore them.",
             ),
             Self::InvalidPageKey => face(
                 StatusCode::BAD_REQUEST,
                 "INVALID_PAGE_KEY",
-                "The page key is none that this service gave to this account.",
-                "Send `nextPageKey` as the page before gave it, with a key of the same account; or begin again without one.",
+                "This page key was not issued to this account.",
+                "Send `nextPageKey` unchanged from the previous page, with an API key of the same account, or start again without one.",
             ),
             Self::InvalidRequestHeader => face(
                 StatusCode::BAD_REQUEST,
                 "INVALID_REQUEST_HEADER",
-                "A header of the request is not valid.",
-                "`fields` names the header.",
+                "A request header is not valid.",
+                "`fields` names the header. HTTP/1.1 requests need exactly one `Host`.",
             ),
             Self::Unauthorized => face(
                 StatusCode::UNAUTHORIZED,
                 "UNAUTHORIZED",
                 "Unauthorized",
-                "The API key is missing, malformed, unknown, expired or revoked. Send `Authorization: pictai_…`.",
+                "The API key is missing, malformed, unknown, expired or revoked. Send `Authorization: pictai_…`; `WWW-Authenticate` says so too, the same for every cause.",
             ),
             Self::ConnectionNotFound => face(
                 StatusCode::NOT_FOUND,
@@ -115,55 +115,55 @@ impl Code {
                 StatusCode::NOT_FOUND,
                 "JOB_NOT_FOUND",
                 "There is no such job in this account.",
-                "The job never existed, or belongs to another account.",
+                "The job never existed or belongs to another account.",
             ),
             Self::NotFound => face(
                 StatusCode::NOT_FOUND,
                 "NOT_FOUND",
                 "There is nothing at this path.",
-                "The path is none of the service's. Check the base URL.",
+                "The service has no such path. Check the base URL.",
             ),
             Self::MethodNotAllowed => face(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "METHOD_NOT_ALLOWED",
                 "This path does not take this method.",
-                "`Allow` lists the methods that the path takes.",
+                "`Allow` lists the supported methods.",
             ),
             Self::RequestTimeout => face(
                 StatusCode::REQUEST_TIMEOUT,
                 "REQUEST_TIMEOUT",
                 "The request body did not arrive in time.",
-                "The body came too slowly, or never ended. Nothing was stored; send it again.",
+                "The body arrived too slowly or never ended. Nothing was stored. Send it again.",
             ),
             Self::ConnectionNameExists => face(
                 StatusCode::CONFLICT,
                 "CONNECTION_NAME_EXISTS",
                 "This account already has a connection of this name.",
-                "Names are unique in an account, but for spaces at their ends. Choose another.",
+                "Names are unique in an account; spaces at the ends do not count. Choose another name.",
             ),
             Self::ConnectionDisabled => face(
                 StatusCode::CONFLICT,
                 "CONNECTION_DISABLED",
                 "The connection is disabled.",
-                "Nothing was begun. Enable the connection, or take another one.",
+                "Nothing was started. Enable the connection or use another one.",
             ),
             Self::VersionConflict => face(
                 StatusCode::CONFLICT,
                 "VERSION_CONFLICT",
-                "The connection was changed since you read it. Nothing was changed now.",
-                "`currentVersion` is the version that it has now. Read the connection again, and decide again.",
+                "The connection has changed since you read it. Nothing was changed.",
+                "`currentVersion` is its current version. Read the connection again, then decide again.",
             ),
             Self::IdempotencyKeyInUse => face(
                 StatusCode::CONFLICT,
                 "IDEMPOTENCY_KEY_IN_USE",
-                "A request with this idempotency key is still being done.",
-                "Send it again after `Retry-After` seconds: the answer will be that of the first request.",
+                "A request with this idempotency key is still in progress.",
+                "Send it again after `Retry-After` seconds to get the response to the first request.",
             ),
             Self::UploadOver => face(
                 StatusCode::CONFLICT,
                 "UPLOAD_OVER",
-                "The upload of this request is over, and its link with it. Ask for another with a new key.",
-                "The first answer to this idempotency key had an upload link, which was wiped when its upload was over or its connection deleted. The job says how it ended.",
+                "This upload has ended and its link is no longer valid. Retry with a new idempotency key.",
+                "The first response to this idempotency key had an upload link. The link was wiped when the upload ended or its connection was deleted. The job shows how it ended.",
             ),
             Self::BodyTooLarge => face(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -174,56 +174,56 @@ impl Code {
             Self::UnsupportedMediaType => face(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UNSUPPORTED_MEDIA_TYPE",
-                "The request body must be application/json, and not compressed.",
-                "The `Content-Type` is something else than `application/json` or `…+json`, or there is a `Content-Encoding`.",
+                "The request body must be application/json and not compressed.",
+                "The `Content-Type` is neither `application/json` nor `…+json`, or there is a `Content-Encoding`.",
             ),
             Self::InvalidVimeoCredentials => face(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "INVALID_VIMEO_CREDENTIALS",
                 "Vimeo refused the credentials.",
-                "`fields` names each credential at fault and how to mend it. Nothing was stored.",
+                "`fields` names each credential at fault and how to fix it. Nothing was stored.",
             ),
             Self::UploadRefused => face(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "UPLOAD_REFUSED",
-                "Vimeo refused to begin the upload.",
-                "The message says Vimeo's reason. Nothing is left of the upload at Vimeo, or the job names it.",
+                "Vimeo refused to start the upload.",
+                "The message gives Vimeo's reason. Nothing of the upload is left at Vimeo, or the job names it.",
             ),
             Self::IdempotencyKeyReused => face(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "IDEMPOTENCY_KEY_REUSED",
                 "This idempotency key was used for a request with another body.",
-                "A key belongs to one request for 24 hours. Take a new key for a new request.",
+                "A key belongs to one request for 24 hours. Use a new key for a new request.",
             ),
             Self::InternalError => face(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "INTERNAL_ERROR",
-                "The service has a fault. Tell its operator the request id.",
-                "A fault of the service; the cause is in its log, on the lines with this request id.",
+                "Internal error. Send the request ID to the operator.",
+                "A bug or an unexpected failure. The cause is in the service's log, on the lines with this request ID.",
             ),
             Self::VimeoUnavailable => face(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "VIMEO_UNAVAILABLE",
-                "Vimeo could not be asked. Nothing was stored.",
-                "Vimeo is down, slow, or limiting requests. Ask again after `Retry-After` seconds.",
+                "Vimeo is unavailable. Nothing was stored.",
+                "Vimeo is down, slow, or limiting requests. Retry after `Retry-After` seconds.",
             ),
             Self::StoreUnavailable => face(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "STORE_UNAVAILABLE",
-                "The database could not be used. Nothing was stored.",
-                "Ask again after `Retry-After` seconds.",
+                "The database is unavailable. Nothing was stored.",
+                "Retry after `Retry-After` seconds.",
             ),
             Self::Overloaded => face(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "OVERLOADED",
                 "Too many requests are waiting. Nothing was stored.",
-                "Ask again after `Retry-After` seconds.",
+                "Retry after `Retry-After` seconds.",
             ),
             Self::OutcomeUnknown => face(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "OUTCOME_UNKNOWN",
-                "The database was lost at the moment of commit: it may have been stored.",
-                "Send the request again with the same `Idempotency-Key`, or look first: for the connection by its name, for the upload in the list of jobs.",
+                "The database connection was lost during the commit: the change may have been stored.",
+                "Send the request again with the same `Idempotency-Key`, or look first: for a connection by its name, for an upload in the list of jobs.",
             ),
         }
     }
@@ -246,7 +246,7 @@ impl Code {
         self.face().when
     }
 
-    /// Whether its answer has `Retry-After`.
+    /// Whether its response has `Retry-After`.
     pub(crate) fn says_when_to_retry(self) -> bool {
         use Code::{IdempotencyKeyInUse, OutcomeUnknown, Overloaded, StoreUnavailable, VimeoUnavailable};
         matches!(
@@ -261,18 +261,30 @@ impl Code {
         let fields = match self {
             Self::InvalidRequestBody => fields("clientSecret", "is required"),
             Self::InvalidQuery => fields("limit", "must be a whole number from 1 to 1000"),
-            Self::InvalidPageKey => {
-                fields("nextPageKey", "must be one that this service gave to this account, unaltered")
-            }
+            Self::InvalidPageKey => fields(
+                "nextPageKey",
+                "must be the `nextPageKey` of an earlier page of this account, unchanged",
+            ),
             Self::InvalidRequestHeader => {
                 fields("Idempotency-Key", "must be 1 to 255 visible ASCII characters, without spaces")
             }
-            Self::InvalidVimeoCredentials => {
-                fields("accessToken", "is unknown to Vimeo, was revoked, or expired")
-            }
+            Self::InvalidVimeoCredentials => fields(
+                "accessToken",
+                "is unknown to Vimeo, expired or revoked; generate a new one on the app's page",
+            ),
             _ => None,
         };
-        let mut example = json!({ "code": self.name(), "message": self.message() });
+        let names_first =
+            matches!(self, Self::InvalidRequestBody | Self::InvalidQuery | Self::InvalidRequestHeader);
+        let first = fields.as_ref().and_then(|fields| fields.get(0)).filter(|_| names_first);
+        let message = first.map_or_else(
+            || self.message().to_owned(),
+            |first| {
+                let text = |key: &str| first.get(key).and_then(|text| text.as_str()).unwrap_or_default();
+                format!("{}: {} {}.", self.message().trim_end_matches('.'), text("name"), text("errors"))
+            },
+        );
+        let mut example = json!({ "code": self.name(), "message": message });
         if let Some(object) = example.as_object_mut() {
             if let Some(fields) = fields {
                 object.insert("fields".to_owned(), fields);

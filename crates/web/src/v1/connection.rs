@@ -10,11 +10,11 @@ use utoipa::ToSchema;
 
 use crate::UnknownFields;
 use crate::error::Problem;
-use crate::fields::{Fields, IgnoredFields};
+use crate::fields::{Fields, IgnoredFields, Known};
 use crate::json::Json;
 
 /// Every field of a connection, those that only the service sets included.
-pub(crate) const KNOWN_FIELDS: [&str; 11] = [
+pub(crate) static KNOWN_FIELDS: [&str; 11] = [
     "name",
     "description",
     "enabled",
@@ -31,9 +31,8 @@ pub(crate) const KNOWN_FIELDS: [&str; 11] = [
 /// `type` is the same for every connection.
 const CONNECTION_TYPE: &str = "VIMEO";
 
-/// What a connection is made from. Fields that only the service sets are ignored, so that a record may be sent to copy
-/// it; so are unknown ones, which `X-Ignored-Fields` names, unless their name is that of a known field but for a
-/// typing error.
+/// A new connection. Fields that only the service sets are ignored, so that a record may be sent to copy it. So are unknown
+/// fields, which `X-Ignored-Fields` names, unless one is a near miss of a known field: that is refused.
 #[derive(ToSchema)]
 #[schema(as = NewConnection, rename_all = "camelCase")]
 #[expect(
@@ -58,7 +57,7 @@ pub(crate) struct NewConnectionIn {
         example = "Testing Vimeo connection via API"
     )]
     description: Option<String>,
-    /// `false`: kept, but not usable.
+    /// `false`: stored, but not usable.
     enabled: bool,
     /// Of the customer's Vimeo app.
     #[schema(
@@ -68,7 +67,7 @@ pub(crate) struct NewConnectionIn {
         example = "your-vimeo-client-identifier"
     )]
     client_identifier: String,
-    /// Never returned by anything.
+    /// Never returned.
     #[schema(
         min_length = 1,
         max_length = 500,
@@ -77,7 +76,7 @@ pub(crate) struct NewConnectionIn {
         example = "your-vimeo-client-secret"
     )]
     client_secret: String,
-    /// Never returned by anything. Of the same app, bound to a user, with the scopes that uploads need.
+    /// Never returned. Of the same app, bound to a user, with the scopes that uploads need.
     #[schema(
         min_length = 1,
         max_length = 500,
@@ -88,8 +87,8 @@ pub(crate) struct NewConnectionIn {
     access_token: String,
 }
 
-/// A change of a connection. What is left out keeps its value. If one of the three credentials changes, all three are
-/// checked with Vimeo first. Fields that only the service sets are ignored, so that a client may send back what it got.
+/// An update of a connection. A field that is left out keeps its value. If one of the three credentials changes, all three
+/// are verified with Vimeo first. Fields that only the service sets are ignored, so that a client may send back what it got.
 #[derive(ToSchema)]
 #[schema(as = ConnectionChange, rename_all = "camelCase")]
 #[expect(
@@ -97,7 +96,7 @@ pub(crate) struct NewConnectionIn {
     reason = "for its schema; a body is read field by field, so that every fault is told at once"
 )]
 pub(crate) struct ConnectionChangeIn {
-    /// The version that the change was made from. At another one nothing is changed.
+    /// The version that the update is based on. If it is not the current one, nothing is changed.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1)]
     version: i64,
     /// As in a new connection.
@@ -113,7 +112,7 @@ pub(crate) struct ConnectionChangeIn {
     /// `null` and the empty text clear it.
     #[schema(max_length = 250, pattern = r"^[^\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]*$")]
     description: Option<String>,
-    /// `false`: kept, but not usable.
+    /// `false`: stored, but not usable.
     #[schema(required = false)]
     enabled: bool,
     /// Of another Vimeo app.
@@ -188,7 +187,7 @@ pub(crate) struct ConnectionOut<'a> {
     /// Always `VIMEO`.
     #[schema(pattern = "^VIMEO$", example = "VIMEO")]
     r#type: &'static str,
-    /// `false`: kept, but not usable.
+    /// `false`: stored, but not usable.
     enabled: bool,
     /// ISO 8601 in UTC, with milliseconds.
     #[schema(format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-01-31T09:05:00.042Z")]
@@ -251,14 +250,14 @@ pub(crate) fn read_draft(
     object: Vec<(String, Json)>,
     unknown: UnknownFields,
 ) -> (Result<ConnectionDraft, Problem>, IgnoredFields) {
-    let mut fields = Fields::new(object);
+    let mut fields = Fields::new(object, Known::new(&KNOWN_FIELDS, unknown));
     let name = fields.required_text("name", ConnectionName::parse);
     let description = fields.optional_text("description", Description::parse);
     let enabled = fields.required_bool("enabled");
     let client_identifier = fields.required_text("clientIdentifier", ClientIdentifier::parse);
     let client_secret = fields.required_text("clientSecret", ClientSecret::parse);
     let access_token = fields.required_text("accessToken", AccessToken::parse);
-    let (faults, ignored) = fields.finish(&KNOWN_FIELDS, unknown);
+    let (faults, ignored) = fields.finish();
     let draft = match (name, enabled, client_identifier, client_secret, access_token) {
         (Some(name), Some(enabled), Some(client_identifier), Some(client_secret), Some(access_token))
             if faults.is_empty() =>
@@ -281,7 +280,7 @@ pub(crate) fn read_change(
     object: Vec<(String, Json)>,
     unknown: UnknownFields,
 ) -> (Result<ConnectionChange, Problem>, IgnoredFields) {
-    let mut fields = Fields::new(object);
+    let mut fields = Fields::new(object, Known::new(&KNOWN_FIELDS, unknown));
     let name = fields.changed_text("name", ConnectionName::parse);
     let is_described = fields.is_given("description");
     let description = fields.optional_text("description", Description::parse);
@@ -290,7 +289,7 @@ pub(crate) fn read_change(
     let client_secret = fields.changed_text("clientSecret", ClientSecret::parse);
     let access_token = fields.changed_text("accessToken", AccessToken::parse);
     let version = fields.required_version("version");
-    let (faults, ignored) = fields.finish(&KNOWN_FIELDS, unknown);
+    let (faults, ignored) = fields.finish();
     let Some(expected_version) = version.filter(|_| faults.is_empty()) else {
         return (Err(Problem::faulty_fields(faults)), ignored);
     };

@@ -34,19 +34,18 @@ const CONNECTION_BYTES: usize = 512;
 
 /// Create a connection
 ///
-/// The three credentials are checked with Vimeo before anything is stored, which takes 5 seconds at most
-/// unless the operator allows more. The client
-/// secret and the access token are sealed and never shown again.
+/// The three credentials are verified with Vimeo before anything is stored, which takes at most 5 seconds unless the
+/// operator allows more. The client secret and the access token are encrypted and never returned.
 #[utoipa::path(
     post, path = "/v1/vimeo-connections", operation_id = "create_connection", tag = "Connections",
     params(openapi::IdempotencyKeyHeader),
     request_body(content = NewConnectionIn, description = "The new connection; 64 KiB at most."),
     responses(
-        (status = 201, description = "It was created.", body = CreatedOut,
+        (status = 201, description = "Created.", body = CreatedOut,
             headers(
                 ("Location" = String, description = "The path of the new connection."),
                 ("X-Ignored-Fields" = String, description = "Names of fields that were ignored."),
-                ("Idempotent-Replayed" = String, description = "`true` if this is the answer to an earlier request with the same `Idempotency-Key`."),
+                ("Idempotent-Replayed" = String, description = "`true` if this is the response to an earlier request with the same `Idempotency-Key`."),
             ),
             links(
                 ("get" = (operation_id = "get_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
@@ -80,8 +79,8 @@ pub(crate) async fn create_connection(
 
 /// List connections
 ///
-/// Oldest first. A walk over pages gives every connection that was there when it began, and still is when it ends,
-/// exactly once, whatever is created and deleted meanwhile. Parameters that are not known are ignored.
+/// Oldest first. Paging returns every connection that exists from the first request to the last exactly once, whatever
+/// is created and deleted meanwhile. Unknown parameters are ignored.
 #[utoipa::path(
     get, path = "/v1/vimeo-connections", operation_id = "list_connections", tag = "Connections",
     params(openapi::ListQuery),
@@ -106,7 +105,7 @@ pub(crate) async fn list_connections(
     query.finish()?;
     let after = page_key.read(|bytes| shared.app.read_page_key(&caller, bytes))?;
     let (items, next) = if let Some(name) = name {
-        // A name that no connection can have is one that none has.
+        // No connection has a name that none can have.
         let named = match ConnectionName::parse(&name) {
             Ok(name) => shared.app.find_connection_by_name(&caller, &name).await?,
             Err(_) => None,
@@ -156,15 +155,15 @@ pub(crate) async fn get_connection(
     Ok(([(ETAG, etag(connection.version))], body).into_response())
 }
 
-/// Change a connection
+/// Update a connection
 ///
-/// Every successful change raises `version` and `updatedDate`, also when nothing else differs.
+/// Every successful update raises `version` and `updatedDate`, also when nothing else differs.
 #[utoipa::path(
     put, path = "/v1/vimeo-connections/{connectionId}", operation_id = "update_connection", tag = "Connections",
     params(openapi::ConnectionIdPath, openapi::IfMatchHeader),
-    request_body(content = ConnectionChangeIn, description = "The change; 64 KiB at most."),
+    request_body(content = ConnectionChangeIn, description = "The update; 64 KiB at most."),
     responses(
-        (status = 200, description = "The connection as it is now.", body = ConnectionOut,
+        (status = 200, description = "The updated connection.", body = ConnectionOut,
             headers(
                 ("ETag" = String, description = "The new version, between quotes."),
                 ("X-Ignored-Fields" = String, description = "Names of fields that were ignored."),
@@ -194,11 +193,11 @@ pub(crate) async fn update_connection(
 
 /// Delete a connection
 ///
-/// Its credentials are gone for good. The answer is the same for one that was deleted already or never existed.
+/// Its credentials are deleted permanently. The response is the same if it was already deleted or never existed.
 #[utoipa::path(
     delete, path = "/v1/vimeo-connections/{connectionId}", operation_id = "delete_connection", tag = "Connections",
     params(openapi::ConnectionIdPath),
-    responses((status = 204, description = "It is not there (any more)."), openapi::DeleteRefusals),
+    responses((status = 204, description = "The connection does not exist (any more)."), openapi::DeleteRefusals),
 )]
 pub(crate) async fn delete_connection(
     State(shared): State<Shared>,

@@ -1,14 +1,15 @@
-//! A job as a stream of server-sent events: the object whenever it has changed, until it is over.
+//! A job as a stream of server-sent events: the object whenever it has changed, until the job ends.
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::time::Duration;
 
 use app::{Caller, Error};
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use domain::job::{Job, JobId};
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -20,96 +21,103 @@ use crate::auth::Authenticated;
 use crate::error::Problem;
 use crate::headers::LAST_EVENT_ID;
 use crate::openapi;
+use crate::query::Query;
 
-/// How often a job is looked at: any node may be working on it. A key that is revoked opens a stream no longer than this.
-const LOOK_INTERVAL: Duration = Duration::from_millis(900);
-/// How long nothing is said at most, so that nobody between us and the client takes the stream for dead.
-const SILENCE: Duration = Duration::from_secs(15);
-/// When a client comes back whose stream was cut off.
-const RETRY: Duration = Duration::from_secs(2);
-/// What the events are called.
+/// How often the job is read: any node may be working on it. A revoked key keeps a stream open no longer than this.
+const POLL_INTERVAL: Duration = Duration::from_millis(900);
+/// The longest silence on the wire. httpx gives up after 5 s by default, h2o closes an idle upstream after 30 s.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(4);
+/// A comment, which readers skip. Without a blank line after it: some readers take any block for a message.
+const HEARTBEAT: &[u8] = b": heartbeat\n";
+/// When a client reconnects after its stream was cut, in milliseconds.
+const RETRY_MILLIS: u64 = 2_000;
+/// The name of every event.
 const EVENT_NAME: &str = "job";
-/// Tells nginx, and those who do as it does, to pass each event on at once.
+/// Tells nginx, and other proxies that know the header, to pass each event on at once.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Watch an upload
 ///
-/// Server-sent events: each is named `job` and has the job, as `get_job` shows it, on one line. The first comes at once,
-/// unless `Last-Event-ID` names it; then one whenever the job has changed, which is looked for every second. The stream
-/// ends with the event that shows the job's end.
+/// Server-sent events. Each is named `job`; its data is the job, as `get_job` returns it, on one line. The first is sent
+/// at once, unless `Last-Event-ID` names it; then one whenever the job has changed, within about a second. A comment line
+/// is sent after 4 seconds without an event. The stream ends with the event that shows the job's end.
 #[utoipa::path(
     get, path = "/v1/jobs/{jobId}/events", operation_id = "watch_job", tag = "Uploads",
-    params(openapi::JobIdPath, openapi::LastEventIdHeader),
+    params(openapi::JobIdPath, openapi::LastEventIdHeader, openapi::LastEventIdQuery),
     responses(
-        (status = 200, description = "The events.", content_type = "text/event-stream", body = String,
+        (status = 200, description = "The events, until the job ends.", content_type = "text/event-stream", body = String,
             headers(("X-Accel-Buffering" = String, description = "Always `no`: events are passed on at once."))),
-        (status = 204, description = "The job is over, and `Last-Event-ID` says that its end was seen: a browser asks no more."),
-        openapi::GetJobRefusals,
+        (status = 204, description = "The job has ended and `Last-Event-ID` names its last event: a browser does not reconnect."),
+        openapi::WatchJobRefusals,
     ),
 )]
 pub(crate) async fn watch_job(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
     id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let mut query = Query::new(query.as_deref());
+    // Where the header cannot be set, clients for browsers put it into the query.
+    let in_query = query.optional("lastEventId");
+    query.finish_refusing_unknown()?;
     let id = job_id(id)?;
     let job = shared.app.find_job(&caller, &id).await?;
-    let seen = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut view = View { seen };
+    let in_header = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut view = View { seen: in_header.or(in_query), is_retry_sent: false };
     let first = view.look(&job);
     if first.is_none() && job.state.is_over() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let watch = Watch { shared, caller, id, view, is_over: job.state.is_over() };
-    let events = stream::iter([Some(Event::default().retry(RETRY)), first.map(Told::into_event)])
-        .filter_map(std::future::ready)
-        .chain(watch.changes())
-        .map(Ok::<_, Infallible>);
-    let alive = KeepAlive::new().interval(SILENCE).text("still here");
-    let mut response = Sse::new(events).keep_alive(alive).into_response();
-    response.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-    Ok(response)
+    let events = stream::iter(first).chain(watch.changes());
+    let body = Body::from_stream(with_heartbeats(events).map(Ok::<_, Infallible>));
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
+    ];
+    Ok((headers, body).into_response())
 }
 
-/// What a client has seen of a job.
+/// Sends a heartbeat whenever nothing else was sent for some seconds.
+fn with_heartbeats(events: impl Stream<Item = Bytes>) -> impl Stream<Item = Bytes> {
+    stream::unfold(Box::pin(events), |mut events| async move {
+        let next = tokio::time::timeout(HEARTBEAT_INTERVAL, events.next()).await;
+        let bytes = next.unwrap_or(Some(Bytes::from_static(HEARTBEAT)))?;
+        Some((bytes, events))
+    })
+}
+
+/// What a client has received of a job.
 struct View {
+    /// The last event's identifier.
     seen: Option<String>,
-}
-
-/// A job as it is told.
-#[derive(Debug, PartialEq, Eq)]
-struct Told {
-    /// Another one whenever the object is another one.
-    id: String,
-    /// The object, on one line.
-    data: String,
+    is_retry_sent: bool,
 }
 
 impl View {
-    /// What there is to tell; `None` if the client has seen it.
-    fn look(&mut self, job: &Job) -> Option<Told> {
-        // JSON is UTF-8.
+    /// The event that shows the job; `None` if the client has it.
+    fn look(&mut self, job: &Job) -> Option<Bytes> {
+        // JSON is UTF-8, and has no line break in it.
         let data = String::from_utf8(job_object(job, None)).unwrap_or_default();
         let mut hasher = DefaultHasher::new();
         hasher.write(data.as_bytes());
-        // Of what is shown alone: a job that waits is written again and again, and looks the same.
+        // Of what is shown alone: a waiting job is written again and again, and looks the same.
         let id = format!("{:016x}", hasher.finish());
         if self.seen.as_ref() == Some(&id) {
             return None;
         }
-        self.seen = Some(id.clone());
-        Some(Told { id, data })
+        // Inside of an event: some readers take a block without data for a message.
+        let retry = if self.is_retry_sent { String::new() } else { format!("retry: {RETRY_MILLIS}\n") };
+        let event = format!("{retry}event: {EVENT_NAME}\nid: {id}\ndata: {data}\n\n");
+        self.seen = Some(id);
+        self.is_retry_sent = true;
+        Some(event.into())
     }
 }
 
-impl Told {
-    fn into_event(self) -> Event {
-        Event::default().event(EVENT_NAME).id(self.id).data(self.data)
-    }
-}
-
-/// Somebody who watches a job.
+/// A client that watches a job.
 struct Watch {
     shared: Shared,
     caller: Caller,
@@ -118,19 +126,19 @@ struct Watch {
     is_over: bool,
 }
 
-/// What a look led to.
+/// The result of reading the job.
 enum Look {
-    /// To something new.
-    New(Told),
-    /// To nothing; or nobody could look.
+    /// An event.
+    New(Bytes),
+    /// No change, or the database could not be read.
     Nothing,
-    /// There is nothing to be seen any more, or not for this client.
+    /// The job is gone, or the client's key is no longer valid.
     End,
 }
 
 impl Watch {
-    /// What changes from now on, until the job is over, its watcher's key is no longer good, or the service stops.
-    fn changes(self) -> impl Stream<Item = Event> {
+    /// Changes from now on, until the job ends, the client's key is no longer valid, or the service stops.
+    fn changes(self) -> impl Stream<Item = Bytes> {
         stream::unfold(self, |mut watch| async move {
             let stopping = watch.shared.settings.stopping.clone();
             let event = stopping.run_until_cancelled(watch.next_change()).await??;
@@ -138,11 +146,11 @@ impl Watch {
         })
     }
 
-    async fn next_change(&mut self) -> Option<Event> {
+    async fn next_change(&mut self) -> Option<Bytes> {
         while !self.is_over {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             match self.look().await {
-                Look::New(told) => return Some(told.into_event()),
+                Look::New(event) => return Some(event),
                 Look::Nothing => {}
                 Look::End => return None,
             }
@@ -150,12 +158,12 @@ impl Watch {
         None
     }
 
-    /// The key first: whoever lost it sees nothing of what came after.
+    /// The key is checked first: a client without one sees nothing of what came after.
     async fn look(&mut self) -> Look {
         match self.shared.app.is_still_welcome(&self.caller).await {
             Ok(true) => {}
             Ok(false) => return Look::End,
-            Err(error) => return nobody_could_look(&error),
+            Err(error) => return unreadable(&error),
         }
         match self.shared.app.find_job(&self.caller, &self.id).await {
             Ok(job) => {
@@ -163,14 +171,14 @@ impl Watch {
                 self.view.look(&job).map_or(Look::Nothing, Look::New)
             }
             Err(Error::JobNotFound) => Look::End,
-            Err(error) => nobody_could_look(&error),
+            Err(error) => unreadable(&error),
         }
     }
 }
 
-/// The database may be back in a moment, and a browser that is refused does not come back by itself.
-fn nobody_could_look(error: &Error) -> Look {
-    tracing::debug!(%error, "a job that is watched could not be looked at");
+/// The database may soon be back, and a browser that is refused does not reconnect automatically.
+fn unreadable(error: &Error) -> Look {
+    tracing::debug!(%error, "a watched job could not be read");
     Look::Nothing
 }
 
@@ -181,32 +189,81 @@ mod tests {
     use super::super::job::tests::{job, sending};
     use super::*;
 
+    fn view(seen: Option<&str>) -> View {
+        View { seen: seen.map(str::to_owned), is_retry_sent: false }
+    }
+
+    /// The identifier of an event.
+    fn id(event: &Bytes) -> &str {
+        let text = std::str::from_utf8(event).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap()
+    }
+
     #[test]
-    fn an_event_is_told_again_only_when_the_object_has_changed() {
-        let mut view = View { seen: None };
-        let first = view.look(&job(sending(1))).unwrap();
-        assert_eq!(view.look(&job(sending(1))), None);
-        let second = view.look(&job(sending(2))).unwrap();
-        assert_ne!(first.id, second.id);
+    fn an_event_is_sent_again_only_when_the_object_has_changed() {
+        let mut watched = view(None);
+        let first = watched.look(&job(sending(1))).unwrap();
+        assert_eq!(watched.look(&job(sending(1))), None);
+        let second = watched.look(&job(sending(2))).unwrap();
+        assert_ne!(id(&first), id(&second));
         // What is not shown is no change.
         let mut known = job(sending(2));
         known.troubles.count = 5;
         known.version += 1;
-        assert_eq!(view.look(&known), None);
+        assert_eq!(watched.look(&known), None);
         let faster = Job { bytes_per_second: Some(7), ..job(sending(2)) };
-        assert!(view.look(&faster).is_some());
-        // A client that comes back says what it saw last.
-        assert_eq!(View { seen: Some(first.id.clone()) }.look(&job(sending(1))), None);
-        assert_eq!(View { seen: Some(first.id) }.look(&job(sending(2))), Some(second));
+        assert!(watched.look(&faster).is_some());
+        // A client that reconnects names its last event.
+        assert_eq!(view(Some(id(&first))).look(&job(sending(1))), None);
+        let again = view(Some(id(&first))).look(&job(sending(2))).unwrap();
+        assert_eq!(id(&again), id(&second));
     }
 
     #[test]
-    fn an_events_parts_fit_on_a_line_each() {
+    fn the_first_event_has_the_retry_time_and_every_block_has_data() {
+        let mut watched = view(None);
         let at = domain::time::Timestamp::from_millis(1);
         let creating = JobState::Creating(domain::job::Accepted::default().begin_creating(at));
         let warnings = vec!["two\nlines\r".to_owned()];
-        let told = View { seen: None }.look(&Job { warnings, ..job(creating) }).unwrap();
-        assert!(!told.data.contains(['\n', '\r']) && told.data.starts_with('{') && told.data.ends_with('}'));
-        assert!(told.id.bytes().all(|byte| byte.is_ascii_graphic()), "{}", told.id);
+        let first = watched.look(&Job { warnings, ..job(creating) }).unwrap();
+        let second = watched.look(&job(sending(2))).unwrap();
+        for (event, names) in
+            [(&first, &["retry", "event", "id", "data"][..]), (&second, &["event", "id", "data"])]
+        {
+            let text = std::str::from_utf8(event).unwrap();
+            let lines: Vec<_> = text.strip_suffix("\n\n").unwrap().split('\n').collect();
+            let found: Vec<_> = lines.iter().map(|line| line.split_once(": ").unwrap().0).collect();
+            assert_eq!(found, names);
+            assert!(!text.contains('\r') && lines.last().unwrap().starts_with("data: {"), "{text}");
+        }
+        // A client that has the first event gets the retry time with the next one.
+        let later = view(Some(id(&first))).look(&job(sending(2))).unwrap();
+        assert!(later.starts_with(b"retry: 2000\nevent: job\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_has_a_comment_line_every_four_seconds() {
+        let started = tokio::time::Instant::now();
+        let event = || Bytes::from_static(b"data: x\n\n");
+        let events = stream::unfold(0, |count| async move {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            (count < 2).then(|| (event(), count + 1))
+        });
+        let sent: Vec<_> =
+            with_heartbeats(events).map(|bytes| (started.elapsed().as_secs(), bytes)).collect().await;
+        let heartbeat = || Bytes::from_static(b": heartbeat\n");
+        assert_eq!(
+            sent,
+            [
+                (4, heartbeat()),
+                (8, heartbeat()),
+                (9, event()),
+                (13, heartbeat()),
+                (17, heartbeat()),
+                (18, event()),
+                (22, heartbeat()),
+                (26, heartbeat()),
+            ]
+        );
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct JobOut<'a> {
     data: JobDataOut<'a>,
 }
 
-/// How far a job is. Fields without a value are left out.
+/// The state of a job. Fields without a value are left out.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = JobData)]
@@ -25,8 +25,8 @@ struct JobDataOut<'a> {
     /// `in-progress`, `completed`, `failed` or `cancelled`.
     #[schema(pattern = "^(in-progress|completed|failed|cancelled)$", example = "in-progress")]
     status: &'static str,
-    /// The step that it is at: `accepted`, `creating`, `sending`, `finishing`, `transcoding`, `abandoning` (what it made at
-    /// Vimeo is taken away), and at its end `completed`, `failed` or `cancelled`.
+    /// The current step: `accepted`, `creating`, `sending`, `finishing`, `transcoding`, `abandoning` (what the upload created
+    /// at Vimeo is deleted), and at its end `completed`, `failed` or `cancelled`.
     #[schema(
         pattern = "^(accepted|creating|sending|finishing|transcoding|abandoning|completed|failed|cancelled)$",
         example = "sending"
@@ -34,23 +34,23 @@ struct JobDataOut<'a> {
     phase: &'static str,
     #[schema(minimum = 0, maximum = 100, example = 45)]
     progress: u8,
-    /// Bytes that are at Vimeo.
+    /// Bytes that Vimeo has acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, example = 52_428_800)]
     bytes_sent: Option<u64>,
-    /// Bytes in all, once that is known.
+    /// Bytes in all, once known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, example = 104_857_600)]
     bytes_total: Option<u64>,
-    /// The rate of lately.
+    /// The recent rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, example = 10_485_760)]
     bytes_per_second: Option<u64>,
-    /// How long the rest of the bytes takes at that rate.
+    /// How long the remaining bytes take at that rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, example = 5)]
     seconds_left: Option<u64>,
-    /// The video at Vimeo; of a job that failed or was cancelled, what is left there.
+    /// The video at Vimeo; of a failed or cancelled job, what is left there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^/videos/[1-9][0-9]*$", example = "/videos/123456789")]
     vimeo_uri: Option<String>,
@@ -62,7 +62,7 @@ struct JobDataOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "https://player.vimeo.com/video/123456789")]
     player_url: Option<&'a str>,
-    /// What went less well than asked for, in sentences.
+    /// Settings that could not be applied and other problems, in sentences.
     #[schema(example = json!([]))]
     warnings: Vec<String>,
     /// Why it failed, for programs.
@@ -81,7 +81,7 @@ struct JobDataOut<'a> {
     /// When its step changed last.
     #[schema(format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-01-31T09:05:03.711Z")]
     updated_date: String,
-    /// How far the telling of its end is: `none` (nobody asked), `waiting`, `delivered` or `given-up`.
+    /// The state of the webhook: `none` (not requested), `waiting`, `delivered` or `given-up`.
     #[schema(pattern = "^(none|waiting|delivered|given-up)$", example = "none")]
     webhook: &'static str,
 }

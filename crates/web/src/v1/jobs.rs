@@ -1,4 +1,4 @@
-//! Jobs over HTTP: how uploads go, and cancelling them.
+//! Jobs over HTTP: the state of uploads, and cancelling them.
 
 use app::JobFilter;
 use axum::Json;
@@ -18,14 +18,14 @@ use crate::auth::Authenticated;
 use crate::error::{Code, Problem};
 use crate::openapi;
 use crate::page_key::{PageKey, page_key_text};
-use crate::query::Query;
+use crate::query::{NoQuery, Query};
 
 /// About as long as a job is in JSON.
 const JOB_BYTES: usize = 640;
 
 /// List uploads
 ///
-/// The newest first. Parameters that are not known are ignored.
+/// The newest first.
 #[utoipa::path(
     get, path = "/v1/jobs", operation_id = "list_jobs", tag = "Uploads",
     params(openapi::JobsQuery),
@@ -47,10 +47,10 @@ pub(crate) async fn list_jobs(
     let limit = query.parsed("limit", PageLimit::parse).unwrap_or(PageLimit::MAX);
     let page_key = PageKey::of(&mut query);
     let connection = query.optional("connectionId");
-    query.finish()?;
+    query.finish_refusing_unknown()?;
     let before = page_key.read(|bytes| shared.app.read_job_page_key(&caller, bytes))?;
     let (items, next) = match connection.as_deref().map(ConnectionId::parse) {
-        // What no connection can be called has no jobs.
+        // An identifier that no connection can have.
         Some(None) => (Vec::new(), None),
         connection_id => {
             let filter = JobFilter { connection_id: connection_id.flatten(), before };
@@ -63,7 +63,7 @@ pub(crate) async fn list_jobs(
     Ok(long_json((page.items.len() + 1) * JOB_BYTES, &page))
 }
 
-/// See how an upload goes
+/// Get a job
 #[utoipa::path(
     get, path = "/v1/jobs/{jobId}", operation_id = "get_job", tag = "Uploads",
     params(openapi::JobIdPath),
@@ -79,6 +79,7 @@ pub(crate) async fn list_jobs(
 pub(crate) async fn get_job(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
+    NoQuery: NoQuery,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let job = shared.app.find_job(&caller, &job_id(id)?).await?;
@@ -87,22 +88,23 @@ pub(crate) async fn get_job(
 
 /// Cancel an upload
 ///
-/// What it made at Vimeo is taken away afterwards. A job that is over stays as it is.
+/// What the upload created at Vimeo is deleted afterwards. A job that has ended stays as it is.
 #[utoipa::path(
     delete, path = "/v1/jobs/{jobId}", operation_id = "cancel_job", tag = "Uploads",
     params(openapi::JobIdPath),
-    responses((status = 204, description = "It goes on no longer, or was over."), openapi::CancelRefusals),
+    responses((status = 204, description = "The upload was cancelled or had already ended."), openapi::CancelRefusals),
 )]
 pub(crate) async fn cancel_job(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
+    NoQuery: NoQuery,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     shared.app.cancel_upload(&caller, &job_id(id)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The job in the path; what the service cannot have made is not there.
+/// The job in the path; an identifier that the service cannot have made is not found.
 pub(super) fn job_id(id: Result<Path<String>, PathRejection>) -> Result<JobId, Problem> {
     JobId::parse(&text_of(id)).ok_or_else(|| Code::JobNotFound.into())
 }

@@ -7,6 +7,7 @@ pub(crate) mod job;
 pub(crate) mod jobs;
 pub(crate) mod upload;
 pub(crate) mod upload_body;
+pub(crate) mod upload_fields;
 pub(crate) mod uploads;
 pub(crate) mod webhook_secrets;
 pub(crate) mod whoami;

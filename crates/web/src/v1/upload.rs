@@ -5,9 +5,8 @@ use domain::job::JobId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What an upload is made from. Only `source` is required; every other field may be `null`, which counts as not given.
-/// Unknown fields are ignored, and named by `X-Ignored-Fields`, unless their name is that of a known field but for a
-/// typing error.
+/// A new upload. Only `source` is required; every other field may be `null`, which counts as not given.
+/// Unknown fields are refused at every level, with the field that was probably meant.
 #[derive(ToSchema)]
 #[schema(
     as = NewUpload,
@@ -32,23 +31,23 @@ pub(crate) struct NewUploadIn {
     name: Option<String>,
     #[schema(min_length = 1, max_length = 5000, example = "What we made this year")]
     description: Option<String>,
-    /// The folder that the video is put into, in any of Vimeo's spellings.
+    /// The folder of the video, in any of Vimeo's spellings.
     #[schema(
         pattern = "^(https://api\\.vimeo\\.com)?(/users/[1-9][0-9]*|/me)?/(projects|folders)/[1-9][0-9]*$",
         example = "/users/12345/projects/6789"
     )]
     folder_uri: Option<String>,
-    /// Instead of `folder_uri`: the folder of this name, which is made if there is none.
+    /// Instead of `folder_uri`: the folder of this name, which is created if it does not exist.
     #[schema(min_length = 1, max_length = 128)]
     folder_name: Option<String>,
-    /// `safe`, `unrated`, `drugs`, `language`, `nudity`, `violence`, `advertisement`; one may stand alone as a string.
+    /// `safe`, `unrated`, `drugs`, `language`, `nudity`, `violence`, `advertisement`; one may be given as a string.
     #[schema(value_type = Option<serde_json::Value>, example = json!(["safe"]))]
     content_rating: Option<Vec<String>>,
     privacy: Option<PrivacyIn>,
-    /// Needed when, and only when, `privacy.view` is `password`.
+    /// Required if `privacy.view` is `password`, else refused.
     #[schema(min_length = 1, max_length = 32, write_only)]
     password: Option<String>,
-    /// Needed when, and only when, `privacy.embed` is `whitelist`.
+    /// Required if `privacy.embed` is `whitelist`, else refused.
     #[schema(max_items = 50)]
     embed_domains: Option<Vec<String>>,
     /// `by`, `by-nc`, `by-nc-nd`, `by-nc-sa`, `by-nd`, `by-sa` or `cc0`.
@@ -57,14 +56,13 @@ pub(crate) struct NewUploadIn {
     /// A language tag.
     #[schema(max_length = 35, pattern = "^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$", example = "pt-BR")]
     locale: Option<String>,
-    /// The moment that is the thumbnail, in seconds from the beginning.
+    /// The position of the thumbnail, in seconds from the beginning.
     #[schema(minimum = 0, maximum = 86400, example = 12.5)]
     thumbnail_time: Option<f64>,
-    /// Where the end of the job is told: the job's object is sent there by POST, signed with the account's secret.
-    /// Never returned by anything.
+    /// Receives the job when it ends, by POST, signed with the account's secret. Never returned.
     #[schema(format = "public-url", max_length = 8192, write_only)]
     webhook: Option<String>,
-    /// Any JSON of up to 16 KiB, sent to the webhook as it is. Never returned by anything.
+    /// Any JSON of up to 16 KiB, sent to the webhook as it is. Never returned.
     #[schema(value_type = Option<serde_json::Value>, write_only, rename = "webhookInput")]
     webhook_input: Option<String>,
     destination: Option<DestinationIn>,
@@ -75,7 +73,7 @@ pub(crate) struct NewUploadIn {
 #[schema(as = UploadSource)]
 #[expect(dead_code, reason = "for its schema")]
 pub(crate) struct SourceIn {
-    /// The service fetches the file from this public address. Never returned by anything.
+    /// The service fetches the file from this public URL. Never returned.
     #[schema(
         format = "public-url",
         max_length = 8192,
@@ -83,13 +81,13 @@ pub(crate) struct SourceIn {
         example = "https://media.example.com/film.mp4"
     )]
     url: Option<String>,
-    /// The client sends so many bytes itself, to a link that the answer has.
+    /// The size in bytes of the file that the client sends itself, to the link in the response.
     #[schema(minimum = 1, maximum = 300_000_000_000_i64)]
     size: Option<i64>,
 }
 
-/// Who may do what with the video. Everybody may watch it if nothing is said; the rest that is not said stays as Vimeo has
-/// it.
+/// Who may do what with the video. Anyone may watch it unless `view` says otherwise; other settings keep Vimeo's
+/// defaults.
 #[derive(ToSchema)]
 #[schema(as = UploadPrivacy)]
 #[expect(dead_code, reason = "for its schema")]
@@ -111,9 +109,7 @@ pub(crate) struct PrivacyIn {
     add: Option<bool>,
 }
 
-/// An entry of a render request's `destinations`, as it is: the settings may stand here instead of beside it, but each
-/// only once. Here, too, stand `name`, `description`, `folder_name`, `password`, `embed_domains`, `license`, `locale`
-/// and `thumbnail_time`.
+/// An entry of a render request's `destinations`, as it is. A setting may be here or at the top of the body, not in both.
 #[derive(ToSchema)]
 #[schema(as = UploadDestination)]
 #[expect(dead_code, reason = "for its schema")]
@@ -122,15 +118,32 @@ pub(crate) struct DestinationIn {
     #[schema(pattern = "^[Vv][Ii][Mm][Ee][Oo]$", example = "vimeo")]
     r#type: Option<String>,
     /// The same as in the path, if it is given.
-    #[schema(rename = "connectionId")]
+    #[schema(rename = "connectionId", format = "same-connection")]
     connection_id: Option<String>,
+    /// Another spelling of `connectionId`.
+    #[schema(rename = "connection_id", format = "same-connection")]
+    connection_id_too: Option<String>,
+    #[schema(min_length = 1, max_length = 128)]
+    name: Option<String>,
+    #[schema(min_length = 1, max_length = 5000)]
+    description: Option<String>,
     folder_uri: Option<String>,
+    #[schema(min_length = 1, max_length = 128)]
+    folder_name: Option<String>,
     #[schema(value_type = Option<serde_json::Value>)]
     content_rating: Option<Vec<String>>,
     privacy: Option<PrivacyIn>,
+    #[schema(min_length = 1, max_length = 32, write_only)]
+    password: Option<String>,
+    #[schema(max_items = 50)]
+    embed_domains: Option<Vec<String>>,
+    license: Option<String>,
+    locale: Option<String>,
+    #[schema(minimum = 0, maximum = 86400)]
+    thumbnail_time: Option<f64>,
 }
 
-/// An upload whose bytes the service fetches was accepted.
+/// An accepted upload whose bytes the service fetches.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AcceptedUpload)]
 pub(crate) struct AcceptedUploadOut<'a> {
@@ -148,7 +161,7 @@ struct AcceptedJobOut<'a> {
     job_id: &'a str,
 }
 
-/// An upload whose bytes the client sends was begun.
+/// A started upload whose bytes the client sends.
 #[derive(Serialize, ToSchema)]
 #[schema(as = UploadLink)]
 pub(crate) struct UploadLinkOut<'a> {
@@ -164,10 +177,10 @@ pub(crate) struct UploadLinkOut<'a> {
 struct LinkedJobOut<'a> {
     #[schema(format = "uuid", example = "019c1234-5678-7abc-8def-0123456789ab")]
     job_id: &'a str,
-    /// Takes the bytes by the tus protocol, without any key. Shown this once.
+    /// Receives the bytes by the tus protocol, without an API key. Shown only this once.
     #[schema(example = "https://asia-files.tus.vimeo.com/files/vimeo-prod-src-tus-asia/0123456789abcdef")]
     upload_link: &'a str,
-    /// The video that they will be.
+    /// The video that they become.
     #[schema(pattern = "^/videos/[1-9][0-9]*$", example = "/videos/123456789")]
     vimeo_uri: String,
 }

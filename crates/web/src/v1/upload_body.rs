@@ -10,13 +10,11 @@ use domain::upload::{
 };
 use domain::video::FolderNumber;
 
-use crate::UnknownFields;
+use super::upload_fields::{BODY, DESTINATION, PRIVACY, SOURCE, WEBHOOK_INPUT};
 use crate::error::Problem;
-use crate::fields::{Fields, IgnoredFields};
+use crate::fields::Fields;
 use crate::json::Json;
 
-/// Kept as it came.
-pub(crate) const WEBHOOK_INPUT: &str = "webhookInput";
 /// How many bytes of JSON may be told along with the end of a job.
 const WEBHOOK_INPUT_MAX_BYTES: usize = 16 * 1024;
 /// More ratings than there are kinds of them.
@@ -24,79 +22,38 @@ const CONTENT_RATINGS_MAX: usize = 20;
 /// What every destination is.
 const DESTINATION_TYPE: &str = "vimeo";
 
-const KNOWN_FIELDS: [&str; 15] = [
-    "source",
-    "name",
-    "description",
-    "folder_uri",
-    "folder_name",
-    "content_rating",
-    "privacy",
-    "password",
-    "embed_domains",
-    "license",
-    "locale",
-    "thumbnail_time",
-    "webhook",
-    WEBHOOK_INPUT,
-    "destination",
-];
-const KNOWN_SOURCE_FIELDS: [&str; 2] = ["url", "size"];
-const KNOWN_PRIVACY_FIELDS: [&str; 5] = ["view", "embed", "comments", "download", "add"];
-const KNOWN_DESTINATION_FIELDS: [&str; 14] = [
-    "type",
-    "connectionId",
-    "connection_id",
-    "name",
-    "description",
-    "folder_uri",
-    "folder_name",
-    "content_rating",
-    "privacy",
-    "password",
-    "embed_domains",
-    "license",
-    "locale",
-    "thumbnail_time",
-];
-
 /// What a body is read by.
 pub(crate) struct Rules<'a> {
     /// Judges an address by its form.
     pub(crate) check_address: &'a dyn Fn(&str) -> Result<OutboundUrl, FormFault>,
-    /// What to do about unknown fields that resemble no known one.
-    pub(crate) unknown: UnknownFields,
     /// The connection in the path.
     pub(crate) connection: &'a str,
 }
 
 /// The body that asks for an upload: the request, or every fault of it.
-pub(crate) fn read_upload(
-    object: Vec<(String, Json)>,
-    rules: &Rules<'_>,
-) -> (Result<UploadRequest, Problem>, IgnoredFields) {
-    let mut fields = Fields::new(object);
+pub(crate) fn read_upload(object: Vec<(String, Json)>, rules: &Rules<'_>) -> Result<UploadRequest, Problem> {
+    let mut fields = Fields::new(object, BODY);
     let source = read_source(&mut fields, rules);
-    let mut destination = fields.optional_object("destination");
+    let mut destination = fields.optional_object("destination", DESTINATION);
     if let Some(destination) = &mut destination {
         read_destination(destination, rules);
     }
     let mut places = Places { top: &mut fields, inside: destination.as_mut() };
-    let settings = read_settings(&mut places, rules.unknown);
+    let settings = read_settings(&mut places);
     let webhook = read_webhook(&mut fields, rules);
     if let Some(destination) = destination {
-        fields.absorb(destination, &KNOWN_DESTINATION_FIELDS, rules.unknown);
+        fields.absorb(destination);
     }
-    let (faults, ignored) = fields.finish(&KNOWN_FIELDS, rules.unknown);
-    let request = match source {
+    // Unknown fields are refused at every level, so none is ever ignored.
+    let (faults, _) = fields.finish();
+    match source {
         Some(source) if faults.is_empty() => Ok(UploadRequest { source, settings, webhook }),
         _ => Err(Problem::faulty_fields(faults)),
-    };
-    (request, ignored)
+    }
 }
 
 fn read_source(fields: &mut Fields, rules: &Rules<'_>) -> Option<RequestedSource> {
-    let mut source = fields.required_object("source")?;
+    let mut source = fields.required_object("source", SOURCE)?;
     let (has_url, has_size) = (source.is_set("url"), source.is_set("size"));
     let url = source.optional_text("url", |text| (rules.check_address)(text).map(Some));
     let rule = format!("must be a whole number from 1 to {VIDEO_MAX_BYTES}");
@@ -106,7 +63,7 @@ fn read_source(fields: &mut Fields, rules: &Rules<'_>) -> Option<RequestedSource
     if has_url == has_size {
         source.fault_of_whole("must have either url or size");
     }
-    fields.absorb(source, &KNOWN_SOURCE_FIELDS, rules.unknown);
+    fields.absorb(source);
     match (url, size) {
         (Some(url), _) => Some(RequestedSource::Url(url.secret().clone())),
         (None, size) => size.map(|size| RequestedSource::Client { size }),
@@ -167,7 +124,7 @@ impl Places<'_> {
     }
 }
 
-fn read_settings(places: &mut Places<'_>, unknown: UnknownFields) -> UploadSettings {
+fn read_settings(places: &mut Places<'_>) -> UploadSettings {
     let stands_inside = ["password", "embed_domains", "privacy"]
         .map(|name| places.inside.as_ref().is_some_and(|inside| inside.is_set(name)));
     let settings = UploadSettings {
@@ -175,7 +132,7 @@ fn read_settings(places: &mut Places<'_>, unknown: UnknownFields) -> UploadSetti
         description: places
             .of("description")
             .optional_text("description", |text| said(text, VideoDescription::parse)),
-        privacy: read_privacy(places.of("privacy"), unknown),
+        privacy: read_privacy(places.of("privacy")),
         password: places
             .of("password")
             .optional_text("password", |text| VideoPassword::parse(text).map(Some)),
@@ -209,8 +166,8 @@ fn said<T, E>(text: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Op
     if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
 }
 
-fn read_privacy(place: &mut Fields, unknown: UnknownFields) -> Privacy {
-    let Some(mut privacy) = place.optional_object("privacy") else { return Privacy::default() };
+fn read_privacy(place: &mut Fields) -> Privacy {
+    let Some(mut privacy) = place.optional_object("privacy", PRIVACY) else { return Privacy::default() };
     let read = Privacy {
         view: privacy.optional_text("view", |text| View::parse(text).map(Some)),
         embed: privacy.optional_text("embed", |text| Embed::parse(text).map(Some)),
@@ -218,7 +175,7 @@ fn read_privacy(place: &mut Fields, unknown: UnknownFields) -> Privacy {
         is_downloadable: privacy.optional_bool("download"),
         is_addable: privacy.optional_bool("add"),
     };
-    place.absorb(privacy, &KNOWN_PRIVACY_FIELDS, unknown);
+    place.absorb(privacy);
     read
 }
 

@@ -1,7 +1,7 @@
 //! The secret that an account's webhooks are signed with.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
@@ -9,33 +9,38 @@ use utoipa::ToSchema;
 
 use crate::Shared;
 use crate::auth::Authenticated;
+use crate::body::read_empty;
 use crate::error::Problem;
 use crate::openapi;
+use crate::query::NoQuery;
 
-/// A secret that was just made.
+/// A new secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WebhookSecret)]
 pub(crate) struct WebhookSecretOut<'a> {
-    /// As the Standard Webhooks specification writes it. Shown this once.
+    /// As the Standard Webhooks specification writes it. Shown only this once.
     #[schema(pattern = "^whsec_[A-Za-z0-9+/]+={0,2}$", example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
     secret: &'a str,
 }
 
-/// Make the webhooks' secret
+/// Create a webhook secret
 ///
-/// Webhooks are signed with it as the Standard Webhooks specification says. Made anew, the one before it signs beside
-/// it for a day more, so that receivers can change over. No body is needed.
+/// Webhooks are signed with it as the Standard Webhooks specification says. The secret before it also signs for another
+/// day, so that receivers can change over. No body is needed; an empty object is accepted.
 #[utoipa::path(
     post, path = "/v1/webhook-secret", operation_id = "create_webhook_secret", tag = "Uploads",
     responses(
-        (status = 201, description = "The secret, shown this once.", body = WebhookSecretOut),
+        (status = 201, description = "The secret, shown only this once.", body = WebhookSecretOut),
         openapi::SecretRefusals,
     ),
 )]
 pub(crate) async fn create_webhook_secret(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
+    NoQuery: NoQuery,
+    request: Request,
 ) -> Result<Response, Problem> {
+    read_empty(request).await?;
     let secret = shared.app.create_webhook_secret(&caller).await?;
     Ok((StatusCode::CREATED, Json(WebhookSecretOut { secret: secret.expose() })).into_response())
 }

@@ -1,4 +1,4 @@
-//! Who a key's holder is to the service: a way to try a key.
+//! The account and API key of the caller: a way to test a key.
 
 use app::Identity;
 use axum::Json;
@@ -12,6 +12,7 @@ use crate::Shared;
 use crate::auth::Authenticated;
 use crate::error::Problem;
 use crate::openapi;
+use crate::query::NoQuery;
 
 /// An account and the key that acts for it.
 #[derive(Serialize, ToSchema)]
@@ -27,7 +28,7 @@ pub(crate) struct WhoamiOut<'a> {
     key_id: &'a str,
     #[schema(example = "api key")]
     key_name: &'a str,
-    /// What the key lets its holder do.
+    /// What the key allows.
     #[schema(value_type = Vec<String>, example = json!(["connections:read", "connections:write"]))]
     scopes: [&'static str; Scope::ALL.len()],
     /// Left out if the key does not expire.
@@ -49,16 +50,17 @@ impl<'a> From<&'a Identity> for WhoamiOut<'a> {
     }
 }
 
-/// Who am I?
+/// Get the caller's account and key
 ///
-/// The account, and the key that the request was made with: a way to try a key.
+/// Use it to test a key.
 #[utoipa::path(
     get, path = "/v1/whoami", operation_id = "whoami", tag = "Keys",
-    responses((status = 200, description = "The key is good.", body = WhoamiOut), openapi::ReadRefusals),
+    responses((status = 200, description = "The key is valid.", body = WhoamiOut), openapi::ReadRefusals),
 )]
 pub(crate) async fn whoami(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
+    NoQuery: NoQuery,
 ) -> Result<Response, Problem> {
     let identity = shared.app.identify(&caller).await?;
     Ok(Json(WhoamiOut::from(&identity)).into_response())

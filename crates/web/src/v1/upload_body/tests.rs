@@ -32,22 +32,19 @@ fn check(text: &str) -> Result<OutboundUrl, FormFault> {
     OUTBOUND.check_form(text)
 }
 
-fn read_text(body: &str, unknown: UnknownFields) -> (Result<UploadRequest, Problem>, IgnoredFields) {
+fn read_text(body: &str) -> Result<UploadRequest, Problem> {
     let parsed = crate::json::parse_keeping(body.as_bytes(), &[WEBHOOK_INPUT]).unwrap();
     let Json::Object(object) = parsed else { panic!("an object") };
-    read_upload(object, &Rules { check_address: &check, unknown, connection: CONNECTION })
+    read_upload(object, &Rules { check_address: &check, connection: CONNECTION })
 }
 
 fn read(body: &Value) -> UploadRequest {
-    let (request, ignored) = read_text(&body.to_string(), UnknownFields::Refuse);
-    assert_eq!(ignored.in_words(), None);
-    request.unwrap()
+    read_text(&body.to_string()).unwrap()
 }
 
 /// Names and sentences of the faults.
 fn faults(body: &Value) -> Vec<(String, String)> {
-    let (request, _) = read_text(&body.to_string(), UnknownFields::Report);
-    let problem = request.unwrap_err();
+    let problem = read_text(&body.to_string()).unwrap_err();
     let body = body.to_string();
     for fault in &problem.fields {
         assert!(!fault.errors.contains("canary"), "{fault:?} in {body}");
@@ -113,9 +110,7 @@ fn a_full_body_is_read() {
     let text = body.to_string();
     let input = "{ \"a\" : [1.50, null] }";
     let text = format!("{},\"webhookInput\":{input}}}", text.strip_suffix('}').unwrap());
-    let (request, ignored) = read_text(&text, UnknownFields::Refuse);
-    let request = request.unwrap();
-    assert_eq!(ignored, IgnoredFields::default());
+    let request = read_text(&text).unwrap();
     let RequestedSource::Url(url) = &request.source else { panic!() };
     assert!(url.is_same(&Secret::new("https://media.example.com/a.mp4?token=x".to_owned())));
     assert_all_settings(&request.settings);
@@ -178,7 +173,9 @@ fn a_destination_of_a_render_request_is_taken_as_it_is() {
             "destination.folder_uri",
             "destination.privacy.view",
             "destination.privcy",
+            "destination.source",
             "destination.type",
+            "destination.webhook",
         ]
     );
     assert_eq!(names(&with(&json!({ "destination": [] }))), ["destination"]);
@@ -266,7 +263,7 @@ fn a_faulty_field_says_how_to_mend_it() {
         ("privacy", json!("public"), "must be an object"),
         ("embed_domains", json!(vec!["a.example"; 51]), "must have at most 50 entries"),
         ("embed_domains", json!(1), "must be an array of strings"),
-        ("content_rating", json!(["safe", 1]), "has a faulty entry, number 2: it must be a string"),
+        ("content_rating", json!(["safe", 1]), "entry 2 is invalid: must be a string"),
         ("thumbnail_time", json!("1"), moment_rule),
         ("thumbnail_time", json!(1e300), moment_rule),
         ("webhook", json!("https://10.0.0.1/"), "must be a public address"),
@@ -310,14 +307,34 @@ fn settings_that_cannot_be_together_are_told_where_they_stand() {
 }
 
 #[test]
-fn unknown_fields_are_named_where_they_stand() {
+fn unknown_fields_are_refused_at_every_level() {
     let body = with(&json!({
-        "colour": 1, "privacy": { "colour": 1 }, "destination": { "colour": 1, "not plain": 2 },
+        "colour": 1,
+        "source": { "url": "https://media.example.com/a.mp4", "colour": 1 },
+        "privacy": { "colour": 1 },
+        "destination": { "colour": 1, "not plain": 2 },
     }));
-    let (request, ignored) = read_text(&body.to_string(), UnknownFields::Report);
-    assert!(request.is_ok());
-    let words = "colour, privacy.colour, destination.colour, destination.?";
-    assert_eq!(ignored.in_words().as_deref(), Some(words));
-    let (request, _) = read_text(&body.to_string(), UnknownFields::Refuse);
-    assert_eq!(request.unwrap_err().fields.len(), 4);
+    let unknown = "is not a known field".to_owned();
+    let expected = ["source.colour", "privacy.colour", "destination.colour", "destination.?", "colour"];
+    assert_eq!(faults(&body), expected.map(|name| (name.to_owned(), unknown.clone())));
+}
+
+#[test]
+fn a_misspelt_setting_is_refused_with_the_likely_field() {
+    for (more, name, likely) in [
+        (json!({ "view": "nobody" }), "view", "privacy.view"),
+        (json!({ "visibility": "nobody" }), "visibility", "privacy.view"),
+        (json!({ "privacy_view": "nobody" }), "privacy_view", "privacy.view"),
+        (json!({ "privacy.visibility": "nobody" }), "?", "privacy.view"),
+        (json!({ "privacy": { "visibility": "nobody" } }), "privacy.visibility", "privacy.view"),
+        (json!({ "webhook_url": "https://a.example" }), "webhook_url", "webhook"),
+        (json!({ "title": "canary" }), "title", "name"),
+        (
+            json!({ "destination": { "privacy": { "visibility": "nobody" } } }),
+            "destination.privacy.visibility",
+            "destination.privacy.view",
+        ),
+    ] {
+        assert_fault(&with(&more), name, &format!("is not a known field; did you mean {likely}?"));
+    }
 }

@@ -310,7 +310,7 @@ fn seaweedfs(port: u16, directory: &Path) -> Option<Command> {
         "-dir=files",
         "-master.volumeSizeLimitMB=100",
     ]);
-    command.arg(format!("-s3.port={port}"));
+    command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]).arg(format!("-s3.port={port}"));
     for part in ["master", "volume", "filer"] {
         command.arg(format!("-{part}.port={}", free_port()));
     }
