@@ -11,7 +11,7 @@ use crate::tools::is_all;
 /// How many schedules there are, how many of them are enough for every day, and how many services go through them at once.
 const SCHEDULES: u64 = 200;
 const DAILY_SCHEDULES: u64 = 60;
-const LANES: u64 = 10;
+const LANES: u64 = 16;
 
 /// Each request that an upload makes.
 const ROUTES: [&str; 8] = [
