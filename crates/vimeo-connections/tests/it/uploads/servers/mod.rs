@@ -45,7 +45,7 @@ enum Age {
     Fresh,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     None,
     RenamedOver(Written),
@@ -154,7 +154,7 @@ async fn play(case: Case) -> (Uploads, Vec<(Trial, Ending)>) {
         uploads.world.kill_and_restart();
     }
     let hashes = Film::hashes();
-    let mut ended = Vec::new();
+    let (mut ended, mut mixed) = (Vec::new(), Vec::new());
     for trial in trials {
         let job = uploads.end(&trial.job).await;
         let was_read = trial.proxy.exchanges().iter().any(|exchange| exchange.was_stopped);
@@ -163,9 +163,12 @@ async fn play(case: Case) -> (Uploads, Vec<(Trial, Ending)>) {
             let line = format!("{:?}, {case:?}: {ending:?}\n", trial.kind);
             std::io::stderr().write_all(line.as_bytes()).unwrap();
         }
+        if ending == Ending::Mixed {
+            mixed.push(job["data"]["vimeoUri"].clone());
+        }
         ended.push((trial, ending));
     }
-    assert_nothing_else_is_open(&uploads, &hashes).await;
+    assert_nothing_else_is_open(&uploads, &hashes, &mixed).await;
     (uploads, ended)
 }
 
@@ -178,27 +181,26 @@ fn ending(job: &Value, videos: &[Value], hashes: &BTreeMap<String, Film>) -> End
     hashes.get(hash).map_or(Ending::Mixed, |film| Ending::Completed(*film))
 }
 
-/// What is open at Vimeo is one of the films, whole.
-async fn assert_nothing_else_is_open(uploads: &Uploads, hashes: &BTreeMap<String, Film>) {
-    for video in uploads.videos().await {
+/// What is open at Vimeo is one of the films, whole, except for these videos.
+async fn assert_nothing_else_is_open(uploads: &Uploads, hashes: &BTreeMap<String, Film>, mixed: &[Value]) {
+    for video in uploads.videos().await.into_iter().filter(|video| !mixed.contains(&video["uri"])) {
         let view = uploads.see(video["uri"].as_str().unwrap()).await["privacy"]["view"].clone();
         let hash = video["versions"][0]["sha256"].as_str().unwrap_or_default();
         assert!(view == "nobody" || hashes.contains_key(hash), "{view}: {video}");
     }
 }
 
-/// Asserts of each ending that it is allowed.
-fn assert_each(
-    (uploads, ended): (Uploads, Vec<(Trial, Ending)>),
-    is_allowed: impl Fn(Kind, &Ending) -> bool,
-) {
+/// Plays a case, and asserts of each ending that it is allowed.
+async fn assert_each(case: Case, is_allowed: impl Fn(&Ending) -> bool) {
+    let (uploads, ended) = play(case).await;
     let mut wrong = String::new();
     for (trial, ending) in ended {
-        if !is_allowed(trial.kind, &ending) {
-            writeln!(wrong, "{:?}: {ending:?}", trial.kind).unwrap();
-            for Exchange { request, response, bytes, .. } in trial.proxy.exchanges() {
-                writeln!(wrong, "{request}{response}{bytes} bytes\n").unwrap();
-            }
+        if is_allowed(&ending) || (ending == Ending::Mixed && is_shown_by_no_header(trial.kind, case)) {
+            continue;
+        }
+        writeln!(wrong, "{:?}: {ending:?}", trial.kind).unwrap();
+        for Exchange { request, response, bytes, .. } in trial.proxy.exchanges() {
+            writeln!(wrong, "{request}{response}{bytes} bytes\n").unwrap();
         }
     }
     assert!(wrong.is_empty(), "{wrong}\n{}", uploads.world.log());
@@ -209,46 +211,57 @@ fn is_safe(ending: &Ending) -> bool {
     matches!(ending, Ending::Completed(_)) || *ending == Ending::Failed("SOURCE_CHANGED".to_owned())
 }
 
+/// Where two files have the same headers: docs/operations.md says so. A case that is missing here must be noticed.
+fn is_shown_by_no_header(kind: Kind, case: Case) -> bool {
+    match (kind, case.change) {
+        // Their ETag is made of the size and of whole seconds.
+        (Kind::Nginx | Kind::Caddy, HALF_SECOND_LATER) => case.age == Age::DayOld,
+        // It sends neither ETag nor Last-Modified; after a cut the bytes are compared, without one there is nothing.
+        (Kind::Tus, Change::OverwrittenInPlace(_)) => case.then == Then::Resumes,
+        _ => false,
+    }
+}
+
 const NOW: Change = Change::RenamedOver(Written::Now);
 const HALF_SECOND_LATER: Change = Change::RenamedOver(Written::HalfSecondLater);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_is_completed_after_a_kill() {
     let case = Case { age: Age::DayOld, change: Change::None, then: Then::KillsTheService };
-    assert_each(play(case).await, |_, ending| *ending == Ending::Completed(Film::Old));
+    assert_each(case, |ending| *ending == Ending::Completed(Film::Old)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_replaced_during_a_kill_is_not_joined_with_the_old_one() {
     let case = Case { age: Age::DayOld, change: NOW, then: Then::KillsTheService };
-    assert_each(play(case).await, |_, ending| is_safe(ending));
+    assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "until every validator is remembered and compared"]
 async fn a_file_that_was_just_written_is_completed_after_a_cut() {
     let case = Case { age: Age::Fresh, change: Change::None, then: Then::IsCut };
-    assert_each(play(case).await, |_, ending| *ending == Ending::Completed(Film::Old));
+    assert_each(case, |ending| *ending == Ending::Completed(Film::Old)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_replaced_at_a_cut_is_not_joined_with_the_old_one() {
     let case = Case { age: Age::DayOld, change: NOW, then: Then::IsCut };
-    assert_each(play(case).await, |_, ending| is_safe(ending));
+    assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "until every validator is remembered and compared"]
 async fn a_file_of_half_a_second_later_is_not_joined_with_the_old_one() {
     let case = Case { age: Age::DayOld, change: HALF_SECOND_LATER, then: Then::IsCut };
-    assert_each(play(case).await, |_, ending| is_safe(ending));
+    assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "until every validator is remembered and compared"]
 async fn a_file_that_was_just_written_and_is_replaced_at_a_cut_is_not_joined_with_the_old_one() {
     let case = Case { age: Age::Fresh, change: HALF_SECOND_LATER, then: Then::IsCut };
-    assert_each(play(case).await, |_, ending| is_safe(ending));
+    assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -256,7 +269,7 @@ async fn a_file_that_was_just_written_and_is_replaced_at_a_cut_is_not_joined_wit
 async fn a_file_that_is_overwritten_while_it_is_read_is_not_uploaded_in_two_parts() {
     let change = Change::OverwrittenInPlace(Written::Now);
     let case = Case { age: Age::DayOld, change, then: Then::Resumes };
-    assert_each(play(case).await, |_, ending| is_safe(ending));
+    assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -264,5 +277,5 @@ async fn a_file_that_is_overwritten_while_it_is_read_is_not_uploaded_in_two_part
 async fn a_file_that_is_overwritten_in_the_second_of_the_request_is_not_uploaded_in_two_parts() {
     let change = Change::OverwrittenInPlace(Written::HalfSecondLater);
     let case = Case { age: Age::Fresh, change, then: Then::Resumes };
-    assert_each(play(case).await, |_, ending| is_safe(ending));
+    assert_each(case, is_safe).await;
 }
