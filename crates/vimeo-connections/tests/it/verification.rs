@@ -340,3 +340,23 @@ pub(crate) fn patient() -> crate::harness::Wish {
 pub(crate) fn wish(config: &str) -> crate::harness::Wish {
     crate::harness::Wish { config: format!("vimeo.budget_seconds = 60\n{config}"), ..Default::default() }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_credential_in_quotation_marks_says_so() {
+    let world = World::start().await;
+    let quoted = |text: &str| format!("\"{text}\"");
+    let body = with(
+        &world,
+        &[
+            ("clientSecret", &*quoted(&world.sandbox.client_secret)),
+            ("accessToken", &*quoted(&world.sandbox.access_token)),
+        ],
+    );
+    let refused = world.post(&body).await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    for field in ["clientSecret", "accessToken"] {
+        let fault = refused.fields().into_iter().find(|(name, _)| name == field).unwrap();
+        assert!(fault.1.ends_with("is in quotation marks; send it without them"), "{}", refused.text);
+    }
+    assert_eq!(world.stored(), 0);
+}
