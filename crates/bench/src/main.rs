@@ -7,6 +7,7 @@ mod client;
 mod growth;
 mod limits;
 mod load;
+mod near_misses;
 mod open_loop;
 mod operations;
 mod paced;

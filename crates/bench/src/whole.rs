@@ -14,7 +14,7 @@ use crate::paced::{self, Paced, Rates};
 use crate::rounds::{Found, GROUPS, Group, Pace, World, room};
 use crate::service::{Engine, Plan, prepare};
 use crate::trouble::{Trouble, While as _};
-use crate::{Given, Wishes, growth, peers, picture, relay, report, slow_vimeo};
+use crate::{Given, Wishes, growth, near_misses, peers, picture, relay, report, slow_vimeo};
 
 const QUICK: Pace = Pace { rounds: 3, seconds: 2 };
 const LONG: Pace = Pace { rounds: 5, seconds: 5 };
@@ -22,6 +22,7 @@ const LONG: Pace = Pace { rounds: 5, seconds: 5 };
 /// Measurements of their own, by their names alone.
 const SLOW_VIMEO: &str = "slow-vimeo";
 const RELAY: &str = "relay";
+const NEAR_MISSES: &str = "near-misses";
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
 fn say(text: &str) {
@@ -44,6 +45,9 @@ pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<E
     }
     if wishes.only.as_deref() == Some(SLOW_VIMEO) {
         return on_a_slow_vimeo(runtime, given, pace);
+    }
+    if wishes.only.as_deref() == Some(NEAR_MISSES) {
+        return on_near_misses(runtime, given, pace);
     }
     if wishes.only.as_deref() == Some(RELAY) {
         return the_relay(runtime, given, wishes, pace);
@@ -100,6 +104,15 @@ fn on_a_slow_vimeo(runtime: &Runtime, given: &Given, pace: Pace) -> Result<ExitC
     Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What bodies of misspelt fields cost.
+fn on_near_misses(runtime: &Runtime, given: &Given, pace: Pace) -> Result<ExitCode, Trouble> {
+    let (work, program) = (given.make_work()?, given.service()?);
+    let found = near_misses::run(runtime, &program, &work, pace, say)?;
+    say(&format!("\n{}", found.table()));
+    write(&given.directory, "near_misses.json", &found)?;
+    Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// The relay of videos, beside others; or one long upload.
 fn the_relay(runtime: &Runtime, given: &Given, wishes: &Wishes, pace: Pace) -> Result<ExitCode, Trouble> {
     let (work, companion) = (given.make_work()?, given.companion.as_deref());
@@ -127,7 +140,7 @@ fn groups(only: Option<&str>) -> Result<Vec<Group>, Trouble> {
     let groups: Vec<Group> = GROUPS.into_iter().filter(is_wanted).collect();
     if groups.is_empty() {
         let mut names: Vec<String> = GROUPS.iter().map(|group| group.name()).collect();
-        names.extend([SLOW_VIMEO, RELAY].map(str::to_owned));
+        names.extend([SLOW_VIMEO, RELAY, NEAR_MISSES].map(str::to_owned));
         return Err(format!("nothing is called that; there is {}", names.join(", ")).into());
     }
     Ok(groups)

@@ -1,0 +1,148 @@
+//! What a body of unknown fields costs: as many names as fit into the largest body that is accepted, each nearly a known
+//! one, so that each has to be compared; beside a body of the same length with one long text.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use hyper::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::client::Client;
+use crate::rounds::{Pace, room};
+use crate::service::{Plan, Service};
+use crate::trouble::Trouble;
+
+/// The largest body that the service reads, less room for what stands around the names.
+const BODY_BYTES: usize = 65_000;
+/// Enough for the kernel's clock, which counts hundredths of a second.
+const REQUESTS_A_SECOND: u32 = 300;
+/// The most CPU time that a body may cost.
+const CPU_MAX_US: u64 = 1_000;
+
+/// Figures of all rounds.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Found {
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    body: &'static str,
+    route: &'static str,
+    names: usize,
+    /// CPU time of the whole process for one request, in each round.
+    cpu_us: Vec<u64>,
+}
+
+/// A body, and how many names it has.
+type Body = (&'static str, usize, String);
+
+/// Measures; `work` is an empty directory.
+pub(crate) fn run(
+    runtime: &Runtime,
+    program: &Path,
+    work: &Path,
+    pace: Pace,
+    say: impl Fn(&str),
+) -> Result<Found, Trouble> {
+    let directory = room(work, "near-misses")?;
+    let configuration = "uploads.work = false\n";
+    let service = Service::start(&Plan { program, directory, database_url: None, configuration })?;
+    let made = post(runtime, &service, "", &good(), 1)?;
+    let made: Value = serde_json::from_slice(&made)?;
+    let id = made.get("connectionId").and_then(Value::as_str).ok_or("nothing was created")?;
+    let uploads = format!("/{id}/uploads");
+    let mut found = Found::default();
+    for (route, path) in [("create a connection", ""), ("upload", uploads.as_str())] {
+        for (body, names, text) in bodies() {
+            let mut cpu_us = Vec::new();
+            for _ in 0..pace.rounds {
+                let requests = pace.seconds * REQUESTS_A_SECOND;
+                let before = service.cpu_us()?;
+                post(runtime, &service, path, &text, requests)?;
+                cpu_us.push((service.cpu_us()? - before) / u64::from(requests));
+            }
+            say(&format!("{route}, {body}: {cpu_us:?} µs of CPU a body"));
+            found.rows.push(Row { body, route, names, cpu_us });
+        }
+    }
+    Ok(found)
+}
+
+fn good() -> String {
+    r#"{"name":"bench","enabled":true,"clientIdentifier":"a","clientSecret":"b","accessToken":"c"}"#
+        .to_owned()
+}
+
+fn bodies() -> [Body; 4] {
+    // Three letters from a known name, which is one too many.
+    let long = |number: usize| format!("clientSec{number:05}");
+    let short = |number: usize| format!("na{number:04}");
+    let folded = |number: usize| format!("p-r_i-v_a-c_y-.{number:04}");
+    [
+        ("one long text", 1, format!(r#"{{"description":"{}"}}"#, "x".repeat(BODY_BYTES))),
+        names_like("names like clientSecret", long),
+        names_like("names like name", short),
+        names_like("names like privacy", folded),
+    ]
+}
+
+fn names_like(what: &'static str, name: impl Fn(usize) -> String) -> Body {
+    let (mut text, mut count) = ("{\"name\":1".to_owned(), 0);
+    while text.len() < BODY_BYTES {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ",\"{}\":1", name(count));
+        count += 1;
+    }
+    text.push('}');
+    (what, count, text)
+}
+
+/// Sends a body so many times, one after another; the last answer, which is a refusal or a creation.
+fn post(
+    runtime: &Runtime,
+    service: &Service,
+    path: &str,
+    body: &str,
+    times: u32,
+) -> Result<hyper::body::Bytes, Trouble> {
+    runtime.block_on(async {
+        let mut client = Client::connect(service.address).await?;
+        let mut last = hyper::body::Bytes::new();
+        for _ in 0..times {
+            let (status, text) =
+                client.ask(service.template().request("POST", path, body.to_owned())?).await?;
+            if !matches!(status, StatusCode::CREATED | StatusCode::BAD_REQUEST) {
+                return Err(format!("unexpected: {status} {}", String::from_utf8_lossy(&text)).into());
+            }
+            last = text;
+        }
+        Ok(last)
+    })
+}
+
+impl Row {
+    fn median_us(&self) -> u64 {
+        let mut sorted = self.cpu_us.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+}
+
+impl Found {
+    /// Whether every body is as cheap as it has to be.
+    pub(crate) fn is_good(&self) -> bool {
+        self.rows.iter().all(|row| row.median_us() <= CPU_MAX_US)
+    }
+
+    pub(crate) fn table(&self) -> String {
+        let mut table =
+            String::from("| route | body of 64 KiB | names | CPU a body (µs) |\n|---|---|---|---|\n");
+        for row in &self.rows {
+            let _ = writeln!(table, "| {} | {} | {} | {} |", row.route, row.body, row.names, row.median_us());
+        }
+        table
+    }
+}
