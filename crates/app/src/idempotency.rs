@@ -120,7 +120,11 @@ impl Held {
         let (store, account, at) = (self.store.clone(), self.account.clone(), self.clock.now());
         Some(async move {
             if let Err(error) = store.release_idempotency_key(&account, &reservation, at).await {
-                tracing::warn!(%error, "an idempotency key could not be given back; it is free when its time is over");
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(
+                    error,
+                    "an idempotency key could not be given back; it is free when its time is over"
+                );
             }
         })
     }

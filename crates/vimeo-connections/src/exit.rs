@@ -68,7 +68,7 @@ pub(crate) trait HasExitStatus {
 /// Ends the process with a status from 0 to 255, with the log written first.
 #[expect(clippy::disallowed_methods, reason = "the one place that ends the process")]
 pub(crate) fn now(status: u8) -> ! {
-    telemetry::flush();
+    telemetry::finish();
     std::process::exit(i32::from(status))
 }
 

@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod exit;
 mod hardening;
+mod listener;
 mod serve;
 mod telemetry;
 mod wiring;

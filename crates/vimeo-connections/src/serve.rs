@@ -1,20 +1,19 @@
 //! `serve`: listens until it is told to stop, then finishes what is in flight.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use app::{AccountError, ApiKeyError, App, Clock, KeyOptions};
-use axum_server::tls_rustls::RustlsConfig;
-use axum_server::{Handle, Server};
+use axum_server::Handle;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use domain::account::{Account, Label};
 use domain::api_key::{KeyStatus, PlainKey};
 use rustls::ServerConfig;
 use seal::{Randomness, secret_file};
 use thiserror::Error;
-use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -27,13 +26,9 @@ use zeroize::Zeroizing;
 use crate::cli::BoxError;
 use crate::config::{Bootstrap, Config, TlsFiles};
 use crate::exit::{self, ExitStatus};
+use crate::listener::{self, Guard};
 use crate::{telemetry, wiring};
 
-/// How long the header of a request may take to arrive, and how long a connection may be idle between requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How many connections may wait to be accepted: as many as Linux lets wait where nobody set it otherwise. With the
-/// standard library's 128, clients that come all at once would be dropped, and come back after a second.
-const BACKLOG: u32 = 4_096;
 /// How often it is looked whether failures were repeated.
 const REPEATS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often what was kept for long enough is forgotten.
@@ -56,7 +51,8 @@ pub(crate) enum ServeError {
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
-    let listener = listen(config.listen)?;
+    let listener = listener::listen(config.listen, &config.listener)
+        .map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr()?;
     let tls = match &config.tls {
         Some(files) => Some((read_certificate(files).await?, files.clone())),
@@ -82,23 +78,21 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let stops = Stops { handle: handle.clone(), streams: streams.clone(), asked_at: stop };
     watchers.spawn(stop_on_signal(signals, stops, config.shutdown));
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    tracing::info!(%address, url = format!("{scheme}://{address}{}", config.base_path), "listening");
-    if !config.vimeo.verify {
-        tracing::warn!(
-            "vimeo.verification is off: connections are stored without asking Vimeo whether they work"
-        );
-    }
+    log_start(config, address);
     let hangups = signal(SignalKind::hangup())?;
     let settings = settings(config, streams);
+    let uploads = if config.uploads.is_working { config.uploads.concurrency } else { 0 };
+    let guard = Guard::new(&config.listener, config.client_address.clone(), uploads);
+    let services = guard.admit(web::make_service(app.clone(), settings, Clock::system()));
     if let Some((certificate, files)) = tls {
         watchers.spawn(reload_on_hangup(hangups, Some((certificate.clone(), files))));
-        let server = axum_server::from_tcp_rustls(listener, certificate)?.handle(handle);
-        limit(server).serve(web::make_service(app.clone(), settings, Clock::system())).await?;
+        let acceptor = RustlsAcceptor::new(certificate).acceptor(guard);
+        let server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle);
+        listener::limit(server).serve(services).await?;
     } else {
         watchers.spawn(reload_on_hangup(hangups, None));
-        let server = axum_server::from_tcp(listener)?.handle(handle);
-        limit(server).serve(web::make_service(app.clone(), settings, Clock::system())).await?;
+        let server = axum_server::from_tcp(listener)?.acceptor(guard).handle(handle);
+        listener::limit(server).serve(services).await?;
     }
     tracing::info!("stopping: what was begun is finished");
     // Uploads are given back, so that another node, or the next start, goes on with them at once.
@@ -122,14 +116,23 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Slow and silent clients are sent away, so that they cannot hold the service's connections.
-fn limit<A>(mut server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
-    server.http_builder().http1().header_read_timeout(HEADER_TIMEOUT);
-    server
-        // An HTTP/2 client could keep a connection open for ever with pings alone.
-        .http1_only()
-        .first_request_timeout(HEADER_TIMEOUT)
-        .accept_error_handler(|_, error| tracing::warn!(%error, "a connection could not be accepted"))
+/// What an operator wants to know first.
+fn log_start(config: &Config, address: SocketAddr) {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    tracing::info!(
+        %address,
+        url = format!("{scheme}://{address}{}", config.base_path),
+        version = env!("CARGO_PKG_VERSION"),
+        commit = env!("SOURCE_COMMIT"),
+        // Shown without its password.
+        database = %config.database_url,
+        "listening"
+    );
+    if !config.vimeo.verify {
+        tracing::warn!(
+            "vimeo.verification is off: connections are stored without asking Vimeo whether they work"
+        );
+    }
 }
 
 fn settings(config: &Config, stopping: CancellationToken) -> web::Settings {
@@ -138,22 +141,11 @@ fn settings(config: &Config, stopping: CancellationToken) -> web::Settings {
         base_path: config.base_path.clone(),
         transport: if config.tls.is_some() { Transport::Tls } else { Transport::Plain },
         unknown_fields: config.unknown_fields,
-        client_address: config.client_address,
+        client_address: config.client_address.clone(),
         cors: config.cors.clone(),
         request_ids: RequestIds::from_fn(move || randomness.identifier_bytes()),
         stopping,
     }
-}
-
-fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let open = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // So that a restart need not wait for what remains of the connections before it.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)?.into_std()
-    };
-    open().map_err(|source| ServeError::Listen { address, source })
 }
 
 async fn read_certificate(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
@@ -193,7 +185,8 @@ async fn sweep(app: Arc<App>) {
                 tracing::debug!(forgotten, "answers that were kept for repetitions are forgotten");
             }
             Err(error) => {
-                tracing::warn!(%error, "answers could not be forgotten; the next sweep tries again");
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(error, "answers could not be forgotten; the next sweep tries again");
             }
         }
     }

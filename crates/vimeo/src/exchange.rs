@@ -105,7 +105,18 @@ pub(crate) async fn ask(request: RequestBuilder, timeout: Duration) -> Result<An
 }
 
 pub(crate) fn sort(error: &reqwest::Error) -> Trouble {
-    if error.is_timeout() { Trouble::TooSlow } else { Trouble::Unreachable }
+    if error.is_timeout() {
+        return Trouble::TooSlow;
+    }
+    tracing::info!(cause = causes(error), "a request to Vimeo failed");
+    Trouble::Unreachable
+}
+
+/// Why a request failed, as far as its causes say: the name, the connection, the certificate. The error's own text is
+/// left out, because it has the URL in it, which may be an upload link.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Answer {

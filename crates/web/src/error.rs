@@ -99,6 +99,11 @@ impl Problem {
         Self { message: Some(naming_first(code, &fields)), fields, ..code.into() }
     }
 
+    /// There are too many connections, or too much is waiting.
+    pub(crate) fn overloaded() -> Self {
+        Self::retry(Code::Overloaded, OVERLOADED_RETRY_SECONDS)
+    }
+
     fn retry(code: Code, seconds: u64) -> Self {
         Self { retry_after_seconds: Some(seconds), ..code.into() }
     }
@@ -129,7 +134,7 @@ impl From<Error> for Problem {
             Error::VimeoUnavailable { retry_after_seconds } => {
                 Self::retry(Code::VimeoUnavailable, retry_after_seconds)
             }
-            Error::Overloaded => Self::retry(Code::Overloaded, OVERLOADED_RETRY_SECONDS),
+            Error::Overloaded => Self::overloaded(),
             Error::StoreUnavailable(source) => {
                 tracing::error!(error = source, "the database is unavailable");
                 Self::retry(Code::StoreUnavailable, STORE_RETRY_SECONDS)

@@ -1,10 +1,11 @@
 //! What every request goes through: an id, a log line, the headers that every response carries.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 
 use app::Caller;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY, VARY};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -14,9 +15,10 @@ use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
 use crate::auth::CallerSlot;
+use crate::client_address::ClientIp;
 use crate::error::{Code, Problem, internal_error};
 use crate::host::check_host;
-use crate::{Settings, Shared, Transport, leftover};
+use crate::{OverCapacity, Settings, Shared, Transport, leftover};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARS: usize = 64;
@@ -28,7 +30,11 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     let id = request_id(request.headers(), &shared.settings);
     let caller = CallerSlot::default();
     request.extensions_mut().insert(caller.clone());
+    let client = shared.settings.client_address.of_request(&request);
+    request.extensions_mut().insert(ClientIp(client));
+    let is_over_capacity = request.extensions().get::<OverCapacity>().is_some();
     let mut line = LogLine {
+        client,
         route: request.extensions().get::<MatchedPath>().map_or("-", |path| path.as_str()).to_owned(),
         method: request.method().clone(),
         started_at: shared.clock.now(),
@@ -40,17 +46,24 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     let span = tracing::info_span!("request", request_id = %id);
     let handled = async move {
         tracing::debug!(method = %line.method, route = line.route, "begun");
-        let mut response = match check_host(request.version(), request.headers()) {
-            Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        let refusal = match check_host(request.version(), request.headers()) {
+            Ok(()) if is_over_capacity && !is_probe(&line.route) => Some(Problem::overloaded()),
+            checked => checked.err(),
+        };
+        let mut response = match refusal {
+            None => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
                 Ok(response) => finish(response, &id),
                 Err(_) => internal_error(&id),
             },
-            Err(problem) => problem.into_response(),
+            Some(problem) => problem.into_response(),
         };
         line.status = Some(response.status());
         drop(line);
         if let Some(leftover) = leftover {
             leftover.discard(&mut response).await;
+        }
+        if is_over_capacity {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         with_common_headers(response, &id, shared.settings.transport)
     };
@@ -103,6 +116,7 @@ fn with_common_headers(mut response: Response, request_id: &str, transport: Tran
 
 /// One line a request, written when it is over: answered, or dropped because the client hung up or the service stops.
 struct LogLine {
+    client: Option<IpAddr>,
     route: String,
     method: Method,
     started_at: Timestamp,
@@ -115,15 +129,32 @@ impl Drop for LogLine {
     fn drop(&mut self) {
         let micros = self.clock.now().as_micros() - self.started_at.as_micros();
         let caller = self.caller.0.get();
-        tracing::info!(
+        // One line for both levels, which the library wants as constants.
+        macro_rules! write_line {
+            ($level:ident) => {
+        tracing::$level!(
             method = %self.method,
             route = self.route,
+            client_address = self.client.map(tracing::field::display),
             status = self.status.map(|status| status.as_u16()),
             duration_micros = micros,
             account = caller.map(|caller| caller.account_id.as_str()),
             api_key = caller.and_then(Caller::key_id).map(ApiKeyId::as_str),
             "{}",
             if self.status.is_some() { "answered" } else { "aborted: client disconnected or shutdown" }
-        );
+        )
+            };
+        }
+        // Probes come every few seconds for as long as the service runs.
+        if is_probe(&self.route) {
+            write_line!(debug);
+        } else {
+            write_line!(info);
+        }
     }
+}
+
+/// Whether a route is asked by supervisors and load balancers, to see whether the service works.
+fn is_probe(route: &str) -> bool {
+    matches!(route, "/health/live" | "/health/ready")
 }

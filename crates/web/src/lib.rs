@@ -5,6 +5,7 @@
 mod answer;
 mod auth;
 mod body;
+mod client_address;
 mod cors;
 mod docs;
 mod error;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use client_address::{ClientAddress, TrustedProxies};
 pub use cors::Cors;
 pub use error::errors_markdown;
 pub use v1::job::job_object;
@@ -73,14 +75,9 @@ pub enum UnknownFields {
     Refuse,
 }
 
-/// Where a client's address is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientAddress {
-    /// From the connection.
-    Peer,
-    /// From the last entry of `X-Forwarded-For`, which the proxy in front wrote.
-    ForwardedFor,
-}
+/// Marks the requests of a connection beyond the ceiling: of these only probes of health are answered.
+#[derive(Debug, Clone, Copy)]
+pub struct OverCapacity;
 
 /// Makes request identifiers.
 #[derive(Clone)]

@@ -30,12 +30,15 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::config::{self, Config, Environment, KeyringSource, LogFormat};
 use crate::{exit, serve, telemetry, wiring};
 
+/// What `--version` shows.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("SOURCE_COMMIT"), ")");
+
 /// Whatever a command can fail with; its text is for the operator.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Keeps customers' Vimeo app credentials, checked and sealed, and puts them to use.
 #[derive(Parser)]
-#[command(name = "vimeo-connections", version, about, max_term_width = 100, after_help = exit::HELP)]
+#[command(name = "vimeo-connections", version = VERSION, about, max_term_width = 100, after_help = exit::HELP)]
 pub(crate) struct Arguments {
     /// Configuration file [default: ./vimeo-connections.toml if it is there]
     #[arg(long, global = true, value_name = "PATH")]

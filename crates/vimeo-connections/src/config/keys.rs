@@ -65,7 +65,31 @@ pub(crate) const KEYS: &[Key] = &[
         "behind_tls_proxy",
         Kind::Flag,
         "false",
-        "A proxy in front speaks TLS and writes `X-Forwarded-For`, whose last entry is taken for the client's address.",
+        "A proxy in front speaks TLS and writes `X-Forwarded-For`. Without `trusted_proxies` its last entry is taken for the client's address, whoever connects: then only the proxy may be able to.",
+    ),
+    key(
+        "trusted_proxies",
+        Kind::List,
+        "",
+        "Addresses and networks (`10.0.0.0/8`) of the proxies in front. Of a connection from one of them, `X-Forwarded-For` is read from its end up to the first address that is not in this list: that is the client's. Connections from elsewhere are their own clients.",
+    ),
+    key(
+        "listener.max_connections",
+        Kind::Number { least: 16, most: 1_000_000 },
+        "10000",
+        "How many clients may be connected at once; fewer where the limit of open files allows only fewer. Beyond that, a few connections are still accepted for `/health/*`, and the rest are closed.",
+    ),
+    key(
+        "listener.max_connections_per_peer",
+        Kind::Number { least: 1, most: 1_000_000 },
+        "2000",
+        "The same for one peer (one address, of IPv6 one /64 network), and at most three quarters of all. `trusted_proxies` are exempt, and with `behind_tls_proxy` alone every peer is.",
+    ),
+    key(
+        "listener.write_timeout_seconds",
+        Kind::Number { least: 1, most: 3_600 },
+        "30",
+        "How long a client may read nothing of what is sent to it before its connection is closed.",
     ),
     key(
         "cors_origins",

@@ -3,6 +3,7 @@
 
 mod keys;
 mod layers;
+mod listener;
 mod roots;
 mod uploads;
 
@@ -23,12 +24,14 @@ use web::{ClientAddress, Cors, UnknownFields};
 
 pub(crate) use keys::{DEFAULT_BASE_PATH, markdown};
 pub(crate) use layers::{Environment, Layers, Source};
+pub(crate) use listener::ListenerConfig;
 pub(crate) use uploads::UploadsConfig;
 
 /// The configuration, every value by its rules.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
+    pub(crate) listener: ListenerConfig,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) base_path: String,
     pub(crate) cors: Cors,
@@ -141,6 +144,7 @@ impl Reader<'_> {
         if let Some(listen) = listen {
             self.check_exposure(listen, tls.is_some() || is_behind_proxy);
         }
+        let client_address = self.client_address();
         let base_path = self.parsed("base_path", parse_base_path);
         let cors = self.parsed("cors_origins", |text| Cors::parse(&keys::split_list(text)));
         let tls_client = self.tls_client();
@@ -156,10 +160,11 @@ impl Reader<'_> {
         let log_level = self.parsed("log.level", |text| text.parse().map_err(|_| "is no level".to_owned()));
         Some(Config {
             listen: listen?,
+            listener: self.listener()?,
             tls,
             base_path: base_path?,
             cors: cors?,
-            client_address: if is_behind_proxy { ClientAddress::ForwardedFor } else { ClientAddress::Peer },
+            client_address: client_address?,
             unknown_fields: if self.flag("strict_fields") {
                 UnknownFields::Refuse
             } else {

@@ -91,7 +91,7 @@ pub(crate) fn start(format: LogFormat, level: LevelFilter, repeat_window: Durati
 }
 
 /// Writes what is waiting, as far as standard error takes it.
-pub(crate) fn flush() {
+fn flush() {
     if let Some(log) = LOG.get() {
         log.queue.flush(FLUSH_TIMEOUT);
     }
@@ -116,10 +116,10 @@ pub(crate) fn report_repeats() {
 
 fn report(repeated: Vec<Repeated>) {
     for Repeated { level, message, times } in repeated {
-        if level == Level::ERROR {
-            tracing::error!(failure = message, times, "the same failure was repeated");
-        } else {
-            tracing::warn!(failure = message, times, "the same failure was repeated");
+        match level {
+            Level::ERROR => tracing::error!(failure = message, times, "the same failure was repeated"),
+            Level::WARN => tracing::warn!(failure = message, times, "the same failure was repeated"),
+            _ => tracing::info!(failure = message, times, "the same failure was repeated"),
         }
     }
 }
@@ -148,9 +148,12 @@ where
         writer: Writer<'_>,
         event: &Event<'_>,
     ) -> std::fmt::Result {
-        let level = *event.metadata().level();
-        // Only failures repeat for long. The reports of their repetition are not counted again.
-        let is_counted = level <= Level::WARN && event.metadata().target() != module_path!();
+        let metadata = event.metadata();
+        // Only failures repeat for long: warnings, errors, and what names a cause. The reports of their repetition are
+        // not counted again.
+        let is_failure = *metadata.level() <= Level::WARN
+            || (*metadata.level() == Level::INFO && metadata.fields().field("cause").is_some());
+        let is_counted = is_failure && metadata.target() != module_path!();
         if is_counted && !LOG.get().is_none_or(|log| is_first(log, event)) {
             return Ok(());
         }

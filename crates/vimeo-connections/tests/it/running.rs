@@ -169,7 +169,7 @@ async fn the_process_leaves_no_core_and_its_files_are_its_owners() {
 }
 
 /// A self-signed certificate and its key, in `NAME.pem` and `NAME.key`.
-fn make_certificate(directory: &Path, name: &str) {
+pub(crate) fn make_certificate(directory: &Path, name: &str) {
     let made = Command::new("openssl")
         .args([
             "req",

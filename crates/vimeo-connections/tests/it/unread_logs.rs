@@ -156,6 +156,7 @@ fn a_log_whose_reader_is_gone_stops_no_request() {
 fn the_last_line_is_written_at_every_way_out() {
     for (signals, status, last) in [(1, Some(0), "stopped"), (2, Some(130), "")] {
         let directory = installation();
+        let key = make_key(directory.path(), ACCOUNT, &[]);
         let log = directory.path().join("log");
         let mut service = serve(directory.path(), File::create(&log).unwrap());
         let text = || fs::read_to_string(&log).unwrap();
@@ -171,13 +172,13 @@ fn the_last_line_is_written_at_every_way_out() {
             assert!(started.elapsed() < PATIENCE, "{}", text());
             std::thread::sleep(Duration::from_millis(10));
         };
-        // A request that holds the service open, so that the second signal ends it.
+        // A request whose body does not come holds the service open, so that the second signal ends it.
         let mut held = TcpStream::connect(address).unwrap();
         if signals == 2 {
-            held.write_all(
-                b"POST /pictoryapis/v1/vimeo-connections HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{",
-            )
-            .unwrap();
+            let request = format!(
+                "POST /pictoryapis/v1/vimeo-connections HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\ncontent-length: 9\r\n\r\n{{"
+            );
+            held.write_all(request.as_bytes()).unwrap();
         }
         for signal in 0..signals {
             assert!(Command::new("kill").arg(service.0.id().to_string()).status().unwrap().success());

@@ -1,0 +1,39 @@
+//! Who may connect, how often, and whose word is taken for a client's address.
+
+use std::time::Duration;
+
+use web::{ClientAddress, TrustedProxies};
+
+use super::{Reader, keys};
+
+/// What bounds the connections of clients.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenerConfig {
+    pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_peer: usize,
+    /// How long a client may read nothing of what is sent to it.
+    pub(crate) write_timeout: Duration,
+}
+
+impl Reader<'_> {
+    pub(super) fn listener(&self) -> Option<ListenerConfig> {
+        let count = |key| self.number(key).and_then(|count| usize::try_from(count).ok());
+        Some(ListenerConfig {
+            max_connections: count("listener.max_connections")?,
+            max_connections_per_peer: count("listener.max_connections_per_peer")?,
+            write_timeout: self.number("listener.write_timeout_seconds").map(Duration::from_secs)?,
+        })
+    }
+
+    pub(super) fn client_address(&mut self) -> Option<ClientAddress> {
+        let proxies = self.text("trusted_proxies").map(|text| keys::split_list(&text)).unwrap_or_default();
+        if proxies.is_empty() {
+            let is_behind_proxy = self.flag("behind_tls_proxy");
+            return Some(if is_behind_proxy { ClientAddress::LastForwardedFor } else { ClientAddress::Peer });
+        }
+        match TrustedProxies::parse(&proxies) {
+            Ok(proxies) => Some(ClientAddress::Behind(proxies)),
+            Err(error) => self.fault("trusted_proxies", &error),
+        }
+    }
+}
