@@ -157,6 +157,10 @@ fn the_last_line_is_written_at_every_way_out() {
     for (signals, status, last) in [(1, Some(0), "stopped"), (2, Some(130), "")] {
         let directory = installation();
         let key = make_key(directory.path(), ACCOUNT, &[]);
+        let file = directory.path().join("vimeo-connections.toml");
+        let config = fs::read_to_string(&file).unwrap();
+        // So that the log says when a request is being handled.
+        fs::write(&file, format!("{config}log.level = \"debug\"\n")).unwrap();
         let log = directory.path().join("log");
         let mut service = serve(directory.path(), File::create(&log).unwrap());
         let text = || fs::read_to_string(&log).unwrap();
@@ -179,6 +183,10 @@ fn the_last_line_is_written_at_every_way_out() {
                 "POST /pictoryapis/v1/vimeo-connections HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\ncontent-length: 9\r\n\r\n{{"
             );
             held.write_all(request.as_bytes()).unwrap();
+            while !text().contains("\"begun\"") {
+                assert!(started.elapsed() < PATIENCE, "{}", text());
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
         for signal in 0..signals {
             assert!(Command::new("kill").arg(service.0.id().to_string()).status().unwrap().success());
