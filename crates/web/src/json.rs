@@ -1,6 +1,8 @@
 //! Strict JSON: a key given twice, invalid UTF-8 and lone surrogates are not JSON, at any depth.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::BuildHasher as _;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -74,12 +76,13 @@ pub(crate) fn parse_keeping(bytes: &[u8], raw_fields: &[&str]) -> Result<Json, S
     let Parts(parts) = serde_json::from_slice(bytes).map_err(|error| in_words(&error, bytes, 0))?;
     let read = |(name, raw): (String, &RawValue)| {
         let text = raw.get();
-        let value = if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-            Json::Number(Number(text.to_owned()))
-        } else {
-            // A part of the body: its distance from the beginning tells where it is.
-            let offset = text.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
-            serde_json::from_str(text).map_err(|error| in_words(&error, bytes, offset))?
+        let value = match simple_value(text) {
+            Some(value) => value,
+            None => {
+                // A part of the body: its distance from the beginning tells where it is.
+                let offset = text.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
+                serde_json::from_str(text).map_err(|error| in_words(&error, bytes, offset))?
+            }
         };
         if value != Json::Null && raw_fields.contains(&name.as_str()) {
             return Ok((name, Json::Raw(text.to_owned().into())));
@@ -87,6 +90,21 @@ pub(crate) fn parse_keeping(bytes: &[u8], raw_fields: &[&str]) -> Result<Json, S
         Ok((name, value))
     };
     parts.into_iter().map(read).collect::<Result<_, _>>().map(Json::Object)
+}
+
+/// A value that its text, which is JSON, shows at once: a body of thousands of short fields is not to be parsed twice.
+fn simple_value(text: &str) -> Option<Json> {
+    match text {
+        "null" => return Some(Json::Null),
+        "true" => return Some(Json::Bool(true)),
+        "false" => return Some(Json::Bool(false)),
+        _ => {}
+    }
+    if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return Some(Json::Number(Number(text.to_owned())));
+    }
+    let inside = text.strip_prefix('"')?.strip_suffix('"')?;
+    (!inside.contains('\\')).then(|| Json::Text(inside.to_owned().into()))
 }
 
 /// Where a part of the body that begins at `offset` is faulty, and how.
@@ -151,10 +169,13 @@ impl<'de> Visitor<'de> for PartsVisitor {
 fn read_entries<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
     mut entries: A,
 ) -> Result<Vec<(String, T)>, A::Error> {
-    let mut object = Vec::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut object: Vec<(String, T)> = Vec::new();
+    // Hashes instead of copies of the keys: only equal ones are compared. The hasher's own random state keeps a client
+    // from choosing keys whose hashes are equal.
+    let mut seen = HashSet::new();
+    let hasher = seen.hasher().clone();
     while let Some(key) = entries.next_key::<String>()? {
-        if !seen.insert(key.clone()) {
+        if !seen.insert(hasher.hash_one(&key)) && object.iter().any(|(known, _)| *known == key) {
             return Err(A::Error::custom(DUPLICATE_KEY));
         }
         object.push((key, entries.next_value()?));
