@@ -293,7 +293,7 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, http: reqwest::C
 }
 
 async fn read(stream: &mut TcpStream) -> Option<Request> {
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 16 * 1024]);
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 16 * 1024]);
     let head_end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             break at;
