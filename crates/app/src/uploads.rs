@@ -225,7 +225,7 @@ impl App {
                     version: job.version + 1,
                     updated_at: now,
                     bytes_per_second: None,
-                    troubles: Troubles { count: 0, well_at: now },
+                    troubles: Troubles::none(now),
                     state,
                     ..job
                 },
@@ -294,7 +294,7 @@ impl App {
             state: JobState::Accepted(Accepted::default()),
             bytes_per_second: None,
             warnings: Vec::new(),
-            troubles: Troubles { count: 0, well_at: now },
+            troubles: Troubles::none(now),
             webhook: match request.webhook {
                 Some(_) => Webhook::Waiting { attempts: 0 },
                 None => Webhook::None,

@@ -4,10 +4,12 @@
 //! or cancelled. Each state is durable before the next one begins, so that whoever finds the job after a crash knows
 //! what may have happened at Vimeo.
 
+mod ending;
 mod failure;
 mod progress;
 #[cfg(test)]
 mod tests;
+mod troubles;
 
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use crate::video::VideoNumber;
 
 pub use failure::{Failure, FailureCode};
 pub use progress::JobStatus;
+pub use troubles::{Refusal, Troubles, Verdict};
 
 /// How often a job may begin anew with another placeholder.
 pub const RESTARTS_MAX: u32 = 3;
@@ -154,15 +157,6 @@ pub struct Job {
     pub troubles: Troubles,
     /// Who is told of its end.
     pub webhook: Webhook,
-}
-
-/// What holds a job up: troubles one after another, since something went well last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Troubles {
-    /// How many.
-    pub count: u32,
-    /// When something went well last: from then on patience is counted.
-    pub well_at: Timestamp,
 }
 
 /// How far the telling of a job's end is.
@@ -472,23 +466,6 @@ impl JobState {
     /// Whether it will never change again.
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Completed(_) | Self::Failed(_) | Self::Cancelled(_))
-    }
-
-    /// Gives it up: to the end at once if nothing can be at Vimeo, else through the taking away. `None` if it is over, or
-    /// is being given up already.
-    pub fn abandon(self, end: &End, size: Option<u64>) -> Option<Self> {
-        let abandoning = |video, doubt| Abandoning { end: end.clone(), doubt, video, size };
-        Some(match self {
-            Self::Accepted(Accepted { discarded: None, restarts: 0 }) => abandoning(None, None).ended(None),
-            Self::Accepted(Accepted { discarded, .. }) => Self::Abandoning(abandoning(discarded, None)),
-            Self::Creating(creating) => {
-                Self::Abandoning(abandoning(creating.discarded, Some(Creating { looks: 0, ..creating })))
-            }
-            Self::Sending(Sending { video, .. })
-            | Self::Finishing(Finishing { video, .. })
-            | Self::Transcoding(Transcoding { video, .. }) => Self::Abandoning(abandoning(Some(video), None)),
-            Self::Abandoning(_) | Self::Completed(_) | Self::Failed(_) | Self::Cancelled(_) => return None,
-        })
     }
 }
 

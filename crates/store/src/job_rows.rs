@@ -21,7 +21,8 @@ macro_rules! job_columns {
              video_number: Option<i64>, discarded_number: Option<i64>, deadline_at: Option<i64>, looks: i64,
              restarts: i64, end_state: Option<String>, vimeo_link: Option<String>, player_link: Option<String>,
              failure_code: Option<String>, failure_message: Option<String>, warnings: String,
-             trouble_count: i64, well_at: i64, webhook: String, webhook_attempts: i64]
+             trouble_count: i64, well_at: i64, webhook: String, webhook_attempts: i64,
+             refused_since: Option<i64>, missing_since: Option<i64>]
         }
     };
 }
@@ -103,6 +104,8 @@ impl JobRow {
             warnings: job.warnings.iter().map(|warning| on_one_line(warning) + "\n").collect(),
             trouble_count: job.troubles.count.into(),
             well_at: job.troubles.well_at.as_micros(),
+            refused_since: job.troubles.refused_since.map(Timestamp::as_micros),
+            missing_since: job.troubles.missing_since.map(Timestamp::as_micros),
             webhook: webhook.to_owned(),
             webhook_attempts: attempts.into(),
             ..Self::default()
@@ -211,6 +214,8 @@ impl JobRow {
             troubles: Troubles {
                 count: small(self.trouble_count, "trouble_count")?,
                 well_at: Timestamp::from_micros(self.well_at),
+                refused_since: self.refused_since.map(Timestamp::from_micros),
+                missing_since: self.missing_since.map(Timestamp::from_micros),
             },
             webhook: Webhook::from_stored(&self.webhook, attempts).ok_or("webhook")?,
         })

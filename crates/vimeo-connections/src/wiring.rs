@@ -219,6 +219,7 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Outbou
         look_grace: uploads.look_grace,
         look_span: uploads.look_span,
         patience: uploads.patience,
+        confirm: uploads.confirm,
         link_patience: uploads.link_patience,
         present: Arc::new(web::job_object),
     };

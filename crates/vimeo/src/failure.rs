@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::exchange::{Answer, Trouble};
 use crate::oauth::{INVALID_TOKEN, TOKEN_WITHOUT_USER};
+use crate::redact::Redactor;
 use crate::verify::Finding;
 use crate::wire::Refusal;
 
@@ -67,7 +68,7 @@ pub struct Refused {
     pub status: u16,
     /// Vimeo's code, if there was one.
     pub code: Option<i64>,
-    /// Vimeo's words, without control characters: 300 characters at the most.
+    /// Vimeo's words, without control characters, secrets and paths of addresses: 300 characters at the most.
     pub text: String,
     /// What was wrong in particular; 20 at the most.
     pub parameters: Vec<Parameter>,
@@ -91,28 +92,23 @@ impl Refused {
             || self.parameters.iter().any(|parameter| parameter.field == VIEW_FIELD)
     }
 
-    fn new(status: StatusCode, refusal: &Refusal) -> Self {
+    fn new(status: StatusCode, refusal: &Refusal, redactor: &Redactor) -> Self {
         let parameters = refusal.parameters().take(PARAMETERS_MAX).map(|parameter| Parameter {
-            field: clean(&parameter.field, FIELD_MAX),
+            field: redactor.clean(&parameter.field, FIELD_MAX),
             code: parameter.error_code,
-            text: clean(&parameter.error, TEXT_MAX),
+            text: redactor.clean(&parameter.error, TEXT_MAX),
         });
         Self {
             parameters: parameters.collect(),
             status: status.as_u16(),
             code: refusal.error_code,
-            text: clean(&refusal.error, TEXT_MAX),
+            text: redactor.clean(&refusal.error, TEXT_MAX),
         }
     }
 }
 
-/// A text of Vimeo's, fit for a log and for people.
-pub(crate) fn clean(text: &str, max_chars: usize) -> String {
-    text.chars().filter(|character| !character.is_control()).take(max_chars).collect()
-}
-
-/// What an answer means that is not the one which was hoped for.
-pub(crate) fn sort(answer: &Answer) -> Failure {
+/// What an answer means that is not the one which was hoped for. `redactor` knows the secrets that the request carried.
+pub(crate) fn sort(answer: &Answer, redactor: &Redactor) -> Failure {
     if answer.status == StatusCode::TOO_MANY_REQUESTS {
         let not_before = answer.window_end();
         return Failure::Later { not_before, trouble: Trouble::Limiting { not_before } };
@@ -135,13 +131,13 @@ pub(crate) fn sort(answer: &Answer) -> Failure {
         }
         status if !status.is_client_error() => unknown(),
         status if code.is_some_and(|code| QUOTA_CODES.contains(&code)) => {
-            Failure::Quota(Refused::new(status, &refusal))
+            Failure::Quota(Refused::new(status, &refusal, redactor))
         }
         StatusCode::NOT_FOUND => Failure::NotFound,
         _ if code == Some(NOT_THERE) => Failure::NotFound,
         status => match missing_scope(status, &refusal) {
-            Some(scope) => Failure::LacksScope(scope),
-            None => Failure::Refused(Refused::new(status, &refusal)),
+            Some(scope) if !redactor.finds(&scope) => Failure::LacksScope(scope),
+            _ => Failure::Refused(Refused::new(status, &refusal, redactor)),
         },
     }
 }

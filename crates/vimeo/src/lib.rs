@@ -11,6 +11,7 @@ mod failure;
 mod oauth;
 mod path;
 mod proxy;
+mod redact;
 mod session;
 mod tus;
 mod verify;

@@ -2,6 +2,7 @@
 
 mod changes;
 mod folders;
+mod pages;
 mod privacy;
 mod videos;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::connection::AccessToken;
+use domain::secret::Secret;
 use domain::time::Timestamp;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -21,6 +23,7 @@ use crate::Client;
 use crate::exchange::{self, Answer, Trouble};
 use crate::failure::{self, Failure};
 use crate::path::ApiPath;
+use crate::redact::Redactor;
 use crate::window::Window;
 
 pub use changes::{PrivacyChange, VideoChange};
@@ -70,6 +73,11 @@ impl Client {
 }
 
 impl Session {
+    /// Takes out of Vimeo's words what a request carried.
+    fn redactor(&self, password: Option<&Secret>) -> Redactor {
+        Redactor::new(self.token.expose(), password.as_slice())
+    }
+
     fn request(&self, method: Method, path: &ApiPath) -> RequestBuilder {
         self.client.request_built(method, path).bearer_auth(self.token.expose())
     }
@@ -84,6 +92,16 @@ impl Session {
 
     /// Sends a request; an answer that is no success is a failure. Which success it is, the caller judges.
     async fn ask(&self, request: RequestBuilder, timeout: Duration) -> Result<Answer, Failure> {
+        self.ask_with_password(request, None, timeout).await
+    }
+
+    /// The same with a request that carries a video's password.
+    async fn ask_with_password(
+        &self,
+        request: RequestBuilder,
+        password: Option<&Secret>,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
         let clock = &self.client.clock;
         if let Some(until) = self.window.closed_until(clock.now()) {
             return Err(limited(Some(until)));
@@ -103,7 +121,7 @@ impl Session {
         } else if answer.status == StatusCode::TOO_MANY_REQUESTS {
             Err(limited(self.window.closed_until(now)))
         } else {
-            Err(failure::sort(&answer))
+            Err(failure::sort(&answer, &self.redactor(password)))
         }
     }
 

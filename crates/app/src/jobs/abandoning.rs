@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use domain::job::{Abandoning, FailureCode, JobState, Looked};
+use domain::job::{Abandoning, End, FailureCode, JobState, Looked};
 use domain::video::VideoNumber;
 
 use super::CALL_TIMEOUT;
 use super::attendance::{Attendance, Step, failure, placeholder_name};
+use super::creating::Discarded;
 use super::held::Interrupt;
 
 /// How long the taking away is tried.
@@ -21,7 +22,7 @@ impl Attendance<'_> {
             Step::Fail(failure) if failure.code.is_about_token() && self.has_new_credentials().await? => {
                 Ok(Step::Wait(Duration::ZERO))
             }
-            Step::Fail(_) => self.leave(abandoning).await,
+            Step::Fail(_) | Step::Refused(..) => self.leave(abandoning).await,
             Step::Trouble(_) if self.is_late() => self.leave(abandoning).await,
             step => Ok(step),
         }
@@ -29,8 +30,17 @@ impl Attendance<'_> {
 
     async fn take_away_next(&mut self, abandoning: &Abandoning) -> Result<Step, Interrupt> {
         if let Some(video) = abandoning.video.filter(|video| !self.held.is_warned_of(*video)) {
-            if let Some(step) = self.discard(video).await {
-                return Ok(step);
+            let discarded = match &abandoning.end {
+                End::Cancelled => self.discard(video).await.map_or(Discarded::Yes, Discarded::NotYet),
+                End::Failed(_) => self.discard_unless_whole(video).await,
+            };
+            match discarded {
+                Discarded::Yes => {}
+                Discarded::Whole => {
+                    self.enter(abandoning.clone().ended(Some(video))).await?;
+                    return Ok(Step::Go);
+                }
+                Discarded::NotYet(step) => return Ok(step),
             }
             self.last_deleted = Some(video);
             let rest = Abandoning { video: None, ..abandoning.clone() };

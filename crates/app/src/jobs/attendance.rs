@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::audit::{Action, Actor, Outcome};
 use domain::connection::Availability;
-use domain::job::{End, Failure, FailureCode, Job, JobId, JobState, SourceKind, Webhook};
+use domain::job::{End, Failure, FailureCode, Job, JobId, JobState, Refusal, SourceKind, Webhook};
 use domain::secret::Sealed;
 use domain::time::Timestamp;
 use domain::video::VideoNumber;
@@ -58,6 +58,8 @@ pub(super) enum Step {
     Wait(Duration),
     /// To a trouble that may pass; if it does not, the job fails so.
     Trouble(Failure),
+    /// To a retry: Vimeo refuses a request for a video whose bytes it has. If that lasts, the job fails so.
+    Refused(Failure, Refusal),
     /// To the end.
     Fail(Failure),
 }
@@ -256,6 +258,10 @@ impl Attendance<'_> {
                 JobState::Abandoning(abandoning) => self.take_away(abandoning).await?,
                 JobState::Completed(_) | JobState::Failed(_) | JobState::Cancelled(_) => return Ok(()),
             };
+            let step = match step {
+                Step::Refused(failure, refusal) => self.judge_refusal(failure, refusal).await?,
+                step => step,
+            };
             match step {
                 Step::Go => {}
                 Step::Wait(pause) => return self.pause(pause, Trouble::Waiting).await,
@@ -265,7 +271,7 @@ impl Attendance<'_> {
                         tracing::debug!(job = %self.held.job.id, code = failure.code.as_str(), ?pause, "a job is held up");
                         return self.pause(pause, Trouble::More).await;
                     }
-                    self.give_up_for(failure).await?;
+                    self.fail(failure).await?;
                 }
                 // A token that was replaced meanwhile says nothing of the new one.
                 Step::Fail(failure)
@@ -273,21 +279,10 @@ impl Attendance<'_> {
                 {
                     return self.pause(Duration::ZERO, Trouble::Waiting).await;
                 }
-                // Nor may such a token delete anything: a video that is whole is kept.
-                Step::Fail(failure) if failure.code.is_about_token() => self.give_up_for(failure).await?,
-                Step::Fail(failure) => self.fail(failure).await?,
+                Step::Fail(failure) | Step::Refused(failure, _) => self.fail(failure).await?,
             }
         }
         Ok(())
-    }
-
-    /// The end of patience. A video that is whole is kept, closed: only its rest could not be done.
-    async fn give_up_for(&mut self, failure: Failure) -> Result<(), Interrupt> {
-        match self.held.job.state.clone() {
-            JobState::Finishing(finishing) => self.keep_closed(finishing.finished(), failure).await,
-            JobState::Transcoding(transcoding) => self.keep_closed(transcoding, failure).await,
-            _ => self.fail(failure).await,
-        }
     }
 
     pub(super) async fn has_new_credentials(&self) -> Result<bool, Interrupt> {
@@ -335,16 +330,15 @@ impl Attendance<'_> {
         pause.clamp(Duration::from_millis(100), LIMIT_PAUSE_MAX)
     }
 
-    /// Gives the job up: what it made at Vimeo is taken away next.
+    /// Gives the job up. A video that may be whole is kept; what else it made at Vimeo is taken away next.
     async fn fail(&mut self, failure: Failure) -> Result<(), Interrupt> {
         tracing::info!(job = %self.held.job.id, code = failure.code.as_str(), "a job fails");
-        let size = self.held.job.size();
-        match self.held.job.state.clone() {
-            JobState::Abandoning(abandoning) => self.leave(abandoning).await.map(drop),
-            state => match state.abandon(&End::Failed(failure), size) {
-                Some(state) => self.enter(state).await,
-                None => Ok(()),
-            },
+        if let JobState::Abandoning(abandoning) = self.held.job.state.clone() {
+            return self.leave(abandoning).await.map(drop);
+        }
+        match self.held.job.fail(failure) {
+            Some(state) => self.enter(state).await,
+            None => Ok(()),
         }
     }
 

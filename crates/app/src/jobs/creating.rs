@@ -16,7 +16,7 @@ use domain::upload::View;
 use domain::video::VideoNumber;
 use seal::envelope::{Purpose, SealedAs};
 use store::SealedPart;
-use vimeo::{ClosedView, NewPlaceholder, UploadLink};
+use vimeo::{ClosedView, Listed, NewPlaceholder, UploadLink, UploadStatus};
 
 use super::CALL_TIMEOUT;
 use super::attendance::{Attendance, Step, failure, placeholder_name};
@@ -27,17 +27,23 @@ use super::request::RequestedSource;
 /// How much the clocks of Vimeo and of the nodes may differ, when the newest videos are read back to the job's beginning.
 const CLOCK_DOUBT_SECONDS: i64 = 600;
 /// The most pages of a hundred videos that are read back.
-const PAGES_MAX: u32 = 50;
+pub(super) const PAGES_MAX: u32 = 50;
+
+/// What became of a placeholder that is to be deleted.
+pub(super) enum Discarded {
+    /// It is gone, or is named and left.
+    Yes,
+    /// All of its bytes are there: it was not deleted.
+    Whole,
+    /// It has to be tried again.
+    NotYet(Step),
+}
 
 impl Attendance<'_> {
     /// Makes the placeholder.
     pub(super) async fn create(&mut self, accepted: Accepted) -> Result<Step, Interrupt> {
         if let Some(discarded) = accepted.discarded {
-            if let Some(step) = self.discard(discarded).await {
-                return Ok(step);
-            }
-            self.held.advance_without_progress(JobState::Accepted(accepted.without_discarded())).await?;
-            return Ok(Step::Go);
+            return self.take_away_discarded(accepted, discarded).await;
         }
         if self.held.job.size().is_none() {
             return Ok(match self.look_at_source().await {
@@ -123,6 +129,44 @@ impl Attendance<'_> {
     /// A password that keeps a video closed because nobody knows it.
     fn unknown_password(&self) -> Secret {
         Secret::new(format!("{:032x}", u128::from_be_bytes(self.app.randomness.bytes())))
+    }
+
+    /// Deletes the placeholder of an earlier beginning, unless its bytes turn out to be there: then the job continues with
+    /// that video.
+    async fn take_away_discarded(
+        &mut self,
+        accepted: Accepted,
+        discarded: VideoNumber,
+    ) -> Result<Step, Interrupt> {
+        match self.discard_unless_whole(discarded).await {
+            Discarded::Yes => {}
+            Discarded::Whole => {
+                let size = self.held.job.size().unwrap_or(0);
+                self.held.advance(JobState::Finishing(Finishing { video: discarded, size })).await?;
+                return Ok(Step::Go);
+            }
+            Discarded::NotYet(step) => return Ok(step),
+        }
+        self.held.advance_without_progress(JobState::Accepted(accepted.without_discarded())).await?;
+        Ok(Step::Go)
+    }
+
+    /// Deletes a placeholder whose bytes are not all there, as Vimeo says. One that cannot be looked at is named and left;
+    /// one that Vimeo does not find is not deleted either.
+    pub(super) async fn discard_unless_whole(&mut self, video: VideoNumber) -> Discarded {
+        match self.opened.session.find_video(video, CALL_TIMEOUT).await {
+            Ok(Some(state)) if state.upload == UploadStatus::Complete => Discarded::Whole,
+            Ok(Some(_)) => {
+                tracing::info!(job = %self.held.job.id, %video, "a placeholder of an upload is deleted");
+                self.discard(video).await.map_or(Discarded::Yes, Discarded::NotYet)
+            }
+            Ok(None) => Discarded::Yes,
+            Err(vimeo::Failure::LacksScope(_) | vimeo::Failure::Refused(_) | vimeo::Failure::Quota(_)) => {
+                self.held.warn_of(video);
+                Discarded::Yes
+            }
+            Err(failed) => Discarded::NotYet(self.step_of(failed, FailureCode::VimeoRefused)),
+        }
     }
 
     /// Deletes a placeholder that can no longer be used; `Some` if that has to be tried again.
@@ -249,14 +293,10 @@ impl Attendance<'_> {
         except: Option<VideoNumber>,
     ) -> Result<Vec<VideoNumber>, vimeo::Failure> {
         let name = placeholder_name(&self.held.job.id);
-        let oldest = self.held.job.created_at.plus_seconds(-CLOCK_DOUBT_SECONDS);
         let mut found = Vec::new();
         for page in 1..=PAGES_MAX {
             let listed = self.opened.session.list_newest_videos(page, CALL_TIMEOUT).await?;
-            let is_past = listed
-                .videos
-                .iter()
-                .any(|video| video.created_at.is_some_and(|created_at| created_at < oldest));
+            let is_past = self.is_older_than_job(&listed.videos);
             let named =
                 listed.videos.into_iter().filter(|video| video.name == name && Some(video.video) != except);
             found.extend(named.map(|video| video.video));
@@ -268,6 +308,12 @@ impl Attendance<'_> {
         found.sort_unstable();
         found.dedup();
         Ok(found)
+    }
+
+    /// Whether a list of the newest videos has come to those that are older than the job.
+    pub(super) fn is_older_than_job(&self, listed: &[Listed]) -> bool {
+        let oldest = self.held.job.created_at.plus_seconds(-CLOCK_DOUBT_SECONDS);
+        listed.iter().any(|video| video.created_at.is_some_and(|created_at| created_at < oldest))
     }
 }
 

@@ -11,8 +11,10 @@ use domain::video::{FolderNumber, VideoNumber};
 use vimeo::{PrivacyChange, TranscodeStatus, UploadStatus, VideoChange, VideoState};
 
 use super::CALL_TIMEOUT;
-use super::attendance::{Attendance, Step, failure, placeholder_name};
+use super::attendance::{Attendance, Step, failure};
+use super::creating::Discarded;
 use super::held::Interrupt;
+use super::refusals::{is_about_setting, missing};
 use crate::outbound::video_name;
 
 /// The name of a video that nobody named.
@@ -24,15 +26,6 @@ const TRANSCODING_PAUSE: Duration = Duration::from_secs(2);
 const TRANSCODING_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Why a video that is there does not end as a completed job.
 const KEPT: &str = "The video was kept, closed, at";
-
-/// Which of two whole videos of one job is kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    /// The one with the lower number, so that whoever decides it decides alike.
-    TheLower,
-    /// The one that has its settings.
-    Ours,
-}
 
 /// What a change that was tried led to.
 enum Made {
@@ -46,9 +39,10 @@ impl Attendance<'_> {
     pub(super) async fn finish(&mut self, finishing: Finishing) -> Result<Step, Interrupt> {
         let found = match self.opened.session.find_video(finishing.video, CALL_TIMEOUT).await {
             Ok(found) => found,
-            Err(failed) => return Ok(self.step_of(failed, FailureCode::VimeoRefused)),
+            Err(failed) => return Ok(self.step_of_whole(failed)),
         };
-        let Some(state) = found else { return Ok(deleted()) };
+        let Some(state) = found else { return Ok(missing()) };
+        self.held.job.troubles = self.held.job.troubles.found();
         if let Some(failure) = unusable(&state) {
             return Ok(Step::Fail(failure));
         }
@@ -57,17 +51,8 @@ impl Attendance<'_> {
             let message = "Vimeo did not take the bytes together for too long.";
             return Ok(Step::Trouble(failure(FailureCode::VimeoUnavailable, message)));
         }
-        // Once it has its own name, it would not be found as a double any more.
-        let keep =
-            if state.name == placeholder_name(&self.held.job.id) { Keep::TheLower } else { Keep::Ours };
-        match self.remove_doubles(finishing.video, keep).await {
-            // The job goes on with that one, and finds the other as a double when it comes here again.
-            Ok(Some(video)) => {
-                self.held.advance(JobState::Finishing(Finishing { video, ..finishing })).await?;
-                return Ok(Step::Go);
-            }
-            Ok(None) => {}
-            Err(step) => return Ok(step),
+        if let Err(step) = self.remove_duplicates(finishing.video).await {
+            return Ok(step);
         }
         match self.make_settings(finishing.video).await {
             Ok(None) => self.held.advance(JobState::Transcoding(finishing.finished())).await?,
@@ -77,24 +62,20 @@ impl Attendance<'_> {
         Ok(Step::Go)
     }
 
-    /// Deletes other videos of this job, which a creation in doubt may have left; `Some` if there is one that is whole and
-    /// is to be kept instead of ours.
-    async fn remove_doubles(&mut self, ours: VideoNumber, keep: Keep) -> Result<Option<VideoNumber>, Step> {
-        let found = self.find_placeholders(Some(ours)).await;
-        let found = found.map_err(|failed| self.step_of(failed, FailureCode::VimeoRefused))?;
-        for double in found {
-            let state = self.opened.session.find_video(double, CALL_TIMEOUT).await;
-            let state = state.map_err(|failed| self.step_of(failed, FailureCode::VimeoRefused))?;
-            let is_whole = state.is_some_and(|state| state.upload == UploadStatus::Complete);
-            if keep == Keep::TheLower && is_whole && double < ours {
-                return Ok(Some(double));
-            }
-            tracing::warn!(job = %self.held.job.id, %double, "a second video of one job is deleted");
-            if let Some(step) = self.discard(double).await {
-                return Err(step);
+    /// Deletes other placeholders of this job, which a creation without an answer may have left. One whose bytes are all
+    /// there is kept and named: which of the two is in use cannot be known here.
+    async fn remove_duplicates(&mut self, ours: VideoNumber) -> Result<(), Step> {
+        let found = self.find_placeholders(Some(ours)).await.map_err(|failed| self.step_of_whole(failed))?;
+        for duplicate in found {
+            match self.discard_unless_whole(duplicate).await {
+                Discarded::Yes => {}
+                Discarded::Whole => self.held.warn(format!(
+                    "{duplicate} is a second copy of the film; delete it if it is not needed."
+                )),
+                Discarded::NotYet(step) => return Err(step),
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Everything but the opening. The inner `Some`: a setting that the video may not be opened without was refused.
@@ -189,7 +170,7 @@ impl Attendance<'_> {
                 | vimeo::Failure::Refused(_)
                 | vimeo::Failure::Quota(_)),
             ) => failed.to_string(),
-            Err(failed) => return Err(self.step_of(failed, FailureCode::VimeoRefused)),
+            Err(failed) => return Err(self.step_of_whole(failed)),
         };
         self.held.warn(format!("The video could not be put into its folder: {said}"));
         Ok(())
@@ -226,9 +207,7 @@ impl Attendance<'_> {
 
     fn judge_or_fail(&self, made: Result<(), vimeo::Failure>) -> Made {
         match made {
-            Err(failed @ vimeo::Failure::LacksScope(_)) => {
-                Made::NotYet(self.step_of(failed, FailureCode::VimeoRefused))
-            }
+            Err(failed @ vimeo::Failure::LacksScope(_)) => Made::NotYet(self.step_of_whole(failed)),
             made => self.judge(made),
         }
     }
@@ -236,12 +215,15 @@ impl Attendance<'_> {
     fn judge(&self, made: Result<(), vimeo::Failure>) -> Made {
         match made {
             Ok(()) => Made::Yes,
+            Err(vimeo::Failure::Refused(said)) if !is_about_setting(&said) => {
+                Made::NotYet(self.step_of_whole(vimeo::Failure::Refused(said)))
+            }
             Err(
                 failed @ (vimeo::Failure::LacksScope(_)
                 | vimeo::Failure::Refused(_)
                 | vimeo::Failure::Quota(_)),
             ) => Made::No(in_words(&failed)),
-            Err(failed) => Made::NotYet(self.step_of(failed, FailureCode::VimeoRefused)),
+            Err(failed) => Made::NotYet(self.step_of_whole(failed)),
         }
     }
 
@@ -259,9 +241,10 @@ impl Attendance<'_> {
     pub(super) async fn await_transcoding(&mut self, transcoding: Transcoding) -> Result<Step, Interrupt> {
         let found = match self.opened.session.find_video(transcoding.video, CALL_TIMEOUT).await {
             Ok(found) => found,
-            Err(failed) => return Ok(self.step_of(failed, FailureCode::VimeoRefused)),
+            Err(failed) => return Ok(self.step_of_whole(failed)),
         };
-        let Some(state) = found else { return Ok(deleted()) };
+        let Some(state) = found else { return Ok(missing()) };
+        self.held.job.troubles = self.held.job.troubles.found();
         if let Some(failure) = unusable(&state) {
             return Ok(Step::Fail(failure));
         }
@@ -274,11 +257,12 @@ impl Attendance<'_> {
                 self.keep_closed(transcoding, failure(FailureCode::VimeoUnavailable, message)).await?;
                 return Ok(Step::Go);
             }
+            self.held.job.troubles = self.held.job.troubles.accepted();
             let pause =
                 Duration::from_secs(waited_seconds / 10).clamp(TRANSCODING_PAUSE, TRANSCODING_PAUSE_MAX);
             return Ok(Step::Wait(pause));
         }
-        if let Err(step) = self.remove_doubles(transcoding.video, Keep::Ours).await {
+        if let Err(step) = self.remove_duplicates(transcoding.video).await {
             return Ok(step);
         }
         // Each time makes another one: not again when what follows is tried again.
@@ -293,11 +277,6 @@ impl Attendance<'_> {
             }
         }
         self.open_video(transcoding).await
-    }
-
-    fn holds_password(&self, text: &str) -> bool {
-        let password = self.opened.request.settings.password.as_ref();
-        password.is_some_and(|password| text.contains(password.as_secret().expose()))
     }
 
     /// The last step of all: whoever may watch the video can.
@@ -316,9 +295,7 @@ impl Attendance<'_> {
             Made::No(said) => {
                 let field =
                     if view == View::Password { "privacy.view or the password" } else { "privacy.view" };
-                // Vimeo was told the password, and may say it back.
-                let said = if self.holds_password(&said) { "its words repeat the password" } else { &said };
-                self.keep_closed(transcoding, refused(field, said)).await?;
+                self.keep_closed(transcoding, refused(field, &said)).await?;
                 return Ok(Step::Go);
             }
             Made::NotYet(step) => return Ok(step),
@@ -336,18 +313,18 @@ impl Attendance<'_> {
                 Ok(Step::Go)
             }
             Ok(Some(state)) => {
+                if state.has_other_pages {
+                    self.held
+                        .warn("Vimeo named a page of the video that is not at vimeo.com; it was left out.");
+                }
                 let completed = transcoding.completed(state.link.unwrap_or_default(), state.player);
                 self.enter(JobState::Completed(completed)).await?;
                 Ok(Step::Go)
             }
-            Ok(None) => Ok(deleted()),
-            Err(failed) => Ok(self.step_of(failed, FailureCode::VimeoRefused)),
+            Ok(None) => Ok(missing()),
+            Err(failed) => Ok(self.step_of_whole(failed)),
         }
     }
-}
-
-fn deleted() -> Step {
-    Step::Fail(failure(FailureCode::VideoDeleted, "The video was deleted at Vimeo meanwhile."))
 }
 
 fn refused(field: &str, said: &str) -> Failure {

@@ -168,9 +168,9 @@ impl Held {
         }
         job.state = state;
         job.troubles = match change.troubles {
-            Trouble::None => Troubles { count: 0, well_at: now },
+            Trouble::None => Troubles::none(now),
             Trouble::Waiting => job.troubles,
-            Trouble::More => Troubles { count: job.troubles.count + 1, ..job.troubles },
+            Trouble::More => job.troubles.one_more(),
         };
         job.bytes_per_second = match (&job.state, self.meter.running()) {
             (JobState::Sending(_), Some(_)) => Some(self.meter.rate.load(Ordering::Relaxed)),

@@ -87,7 +87,7 @@ impl Attendance<'_> {
                 self.give_up(End::Cancelled).await?;
                 return Ok(LinkMade::NotNow { retry_after_seconds: pause.as_secs().max(1) });
             }
-            Err(Step::Go | Step::Wait(_) | Step::Trouble(_)) => {
+            Err(Step::Go | Step::Wait(_) | Step::Trouble(_) | Step::Refused(..)) => {
                 self.give_up(End::Cancelled).await?;
                 return Ok(LinkMade::NotNow { retry_after_seconds: RETRY_SECONDS });
             }

@@ -7,6 +7,7 @@ mod finishing;
 pub(crate) mod held;
 mod linking;
 mod notifying;
+mod refusals;
 mod relay;
 pub(crate) mod request;
 mod sending;
@@ -71,6 +72,8 @@ pub struct UploadOptions {
     pub look_span: Duration,
     /// How long a job may be held up before it fails.
     pub patience: Duration,
+    /// How long Vimeo must refuse, or not find, a video whose bytes it has before that is believed.
+    pub confirm: Duration,
     /// How long a client may send nothing to its link.
     pub link_patience: Duration,
     /// How a job looks to those who are told of its end.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::job::{FailureCode, Fetch, Finishing, JobState, Progress, Sending, SourceKind};
+use domain::job::{FailureCode, Fetch, Finishing, JobState, Progress, Refusal, Sending, SourceKind};
 use seal::envelope::{Purpose, SealedAs};
 use tokio::time::sleep;
 use vimeo::{LinkFailure, Piece, Unsent, UploadLink, UploadStatus};
@@ -10,6 +10,7 @@ use vimeo::{LinkFailure, Piece, Unsent, UploadLink, UploadStatus};
 use super::CALL_TIMEOUT;
 use super::attendance::{Attendance, Step, failure};
 use super::held::{Change, Due, Interrupt, Trouble};
+use super::refusals::missing;
 use super::relay::Feed;
 use super::request::RequestedSource;
 use super::sources;
@@ -17,6 +18,8 @@ use crate::outbound::SourceError;
 
 /// So many troubles in a row are sat out before the job is given back for others to run meanwhile.
 const TRIES: u32 = 6;
+/// So many times in a row Vimeo may refuse a request that sends bytes before the upload begins again.
+const REFUSED_TRIES: u32 = 2;
 /// The first pause after a trouble with the link; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest of these pauses.
@@ -37,7 +40,7 @@ impl Attendance<'_> {
     pub(super) async fn send(&mut self, sending: Sending) -> Result<Step, Interrupt> {
         let Some(link) = self.open_link(sending).await? else {
             tracing::warn!(job = %self.held.job.id, "the upload link of a job does not open");
-            return self.restart(sending).await;
+            return self.link_is_gone(sending).await;
         };
         match self.held.job.source {
             SourceKind::Url => {
@@ -72,14 +75,17 @@ impl Attendance<'_> {
         };
         loop {
             sending = match sending.acknowledge(offset) {
-                Ok(Progress::More(sending)) => sending,
+                Ok(Progress::More(sending)) => {
+                    self.held.job.state = JobState::Sending(sending);
+                    sending
+                }
                 Ok(Progress::Whole(finishing)) => {
                     self.held.advance(JobState::Finishing(finishing)).await?;
                     return Ok(Step::Go);
                 }
                 Err(error) => {
-                    tracing::error!(job = %self.held.job.id, %error, "an upload is begun anew");
-                    return self.restart(sending).await;
+                    tracing::error!(job = %self.held.job.id, %error, "what Vimeo says of an upload cannot be");
+                    return self.link_is_gone(sending).await;
                 }
             };
             let current = match feed.take().filter(|feed| feed.offset() == offset) {
@@ -109,6 +115,7 @@ impl Attendance<'_> {
                 Err(failed) => failed,
             };
             tracing::debug!(job = %self.held.job.id, ?failed, offset, "a piece of an upload was not taken");
+            sending = self.count_what_left(sending);
             if let Some(step) = self.judge_unsent(sending, failed, troubles).await? {
                 return Ok(step);
             }
@@ -137,11 +144,14 @@ impl Attendance<'_> {
     ) -> Result<Option<Step>, Interrupt> {
         let step = match unsent {
             Unsent::Link(LinkFailure::Gone) => self.link_is_gone(sending).await?,
-            Unsent::Link(failed @ (LinkFailure::TooLarge | LinkFailure::ProtocolRefused(_))) => {
-                tracing::warn!(job = %self.held.job.id, %failed, "Vimeo refuses bytes; the upload is begun anew");
-                self.restart(sending).await?
+            // Once is no reason to begin again: what it holds then is asked first.
+            Unsent::Link(failed @ (LinkFailure::TooLarge | LinkFailure::ProtocolRefused(_)))
+                if troubles >= REFUSED_TRIES =>
+            {
+                tracing::warn!(job = %self.held.job.id, %failed, "Vimeo refuses the bytes of an upload");
+                self.link_is_gone(sending).await?
             }
-            Unsent::Link(_) if troubles >= TRIES => Self::link_trouble(),
+            Unsent::Link(_) if troubles >= TRIES => self.link_trouble(sending).await?,
             Unsent::Link(_) => return Ok(None),
             Unsent::Source(error) => match sources::step_of(error) {
                 Step::Trouble(_) if troubles < TRIES => return Ok(None),
@@ -155,8 +165,23 @@ impl Attendance<'_> {
         Ok(Some(step))
     }
 
-    fn link_trouble() -> Step {
-        Step::Trouble(failure(FailureCode::VimeoUnavailable, "Vimeo did not take the bytes for too long."))
+    /// The link is out of order for now. Where all bytes may be there, the video may know more.
+    async fn link_trouble(&mut self, sending: Sending) -> Result<Step, Interrupt> {
+        let may_be_whole = sending.may_be_whole() || self.held.job.source == SourceKind::Client;
+        if may_be_whole
+            && let Ok(Some(video)) = self.opened.session.find_video(sending.video, CALL_TIMEOUT).await
+            && video.upload == UploadStatus::Complete
+        {
+            return self.all_bytes_are_there(sending).await;
+        }
+        let message = "Vimeo did not take the bytes for too long.";
+        Ok(Step::Trouble(failure(FailureCode::VimeoUnavailable, message)))
+    }
+
+    async fn all_bytes_are_there(&mut self, sending: Sending) -> Result<Step, Interrupt> {
+        let finishing = Finishing { video: sending.video, size: sending.size };
+        self.held.advance(JobState::Finishing(finishing)).await?;
+        Ok(Step::Go)
     }
 
     /// What Vimeo holds. It may not be less than it has acknowledged before.
@@ -168,18 +193,20 @@ impl Attendance<'_> {
     ) -> Result<Asked, Interrupt> {
         for trouble in 0..=TRIES {
             let step = match self.uploads.client.offset(link, CALL_TIMEOUT).await {
-                Ok(held) if held.length.is_some_and(|length| length != sending.size) => {
-                    tracing::error!(job = %self.held.job.id, "Vimeo's link is for a file of another length");
-                    self.restart(sending).await?
+                Ok(held) if is_coherent(held, sending.size, acknowledged) => {
+                    return Ok(Asked::Offset(held.offset));
                 }
-                Ok(held) if held.offset < acknowledged => {
+                Ok(held) => {
+                    if trouble < TRIES {
+                        sleep(pause_after(trouble)).await;
+                        continue;
+                    }
                     tracing::error!(
-                        job = %self.held.job.id, acknowledged, held = held.offset,
-                        "Vimeo holds less than it has acknowledged; the upload is begun anew"
+                        job = %self.held.job.id, ?held, acknowledged, size = sending.size,
+                        "what Vimeo says of an upload cannot be"
                     );
-                    self.restart(sending).await?
+                    self.link_is_gone(sending).await?
                 }
-                Ok(held) => return Ok(Asked::Offset(held.offset)),
                 Err(LinkFailure::Gone) => self.link_is_gone(sending).await?,
                 Err(failed) => {
                     tracing::debug!(job = %self.held.job.id, ?failed, "an upload's offset was not told");
@@ -187,12 +214,12 @@ impl Attendance<'_> {
                         sleep(pause_after(trouble)).await;
                         continue;
                     }
-                    Self::link_trouble()
+                    self.link_trouble(sending).await?
                 }
             };
             return Ok(Asked::Step(step));
         }
-        Ok(Asked::Step(Self::link_trouble()))
+        Ok(Asked::Step(self.link_trouble(sending).await?))
     }
 
     /// The source from this offset on, asked for more than once: one refusal is no reason to give up what is on its way.
@@ -251,27 +278,40 @@ impl Attendance<'_> {
         }
     }
 
-    /// The link takes nothing any more: because the video is whole, or because it is lost.
+    /// How far the bytes have come that left, taken in or not: when all have left, the video may be whole.
+    fn count_what_left(&mut self, sending: Sending) -> Sending {
+        let left = self.held.meter.running().unwrap_or(sending.sent);
+        let sending = Sending { sent: left.clamp(sending.sent, sending.size), ..sending };
+        if sending.may_be_whole() {
+            self.held.job.state = JobState::Sending(sending);
+        }
+        sending
+    }
+
+    /// The link takes nothing any more: because the video is whole, or because it is lost. The video decides; where all
+    /// bytes may be there, it is asked again for a while, and is never given up for another one.
     async fn link_is_gone(&mut self, sending: Sending) -> Result<Step, Interrupt> {
+        // How much a client has sent is known to the client alone.
+        let may_be_whole = sending.may_be_whole() || self.held.job.source == SourceKind::Client;
         match self.opened.session.find_video(sending.video, CALL_TIMEOUT).await {
             Ok(Some(video)) if video.upload == UploadStatus::Complete => {
-                let finishing = Finishing { video: sending.video, size: sending.size };
-                self.held.advance(JobState::Finishing(finishing)).await?;
-                Ok(Step::Go)
+                self.all_bytes_are_there(sending).await
             }
+            Ok(Some(_)) if may_be_whole => {
+                self.held.job.troubles = self.held.job.troubles.found();
+                let message =
+                    "Vimeo's upload link no longer works, and Vimeo does not say that it has all bytes.";
+                Ok(Step::Refused(failure(FailureCode::UploadLost, message), Refusal::Other))
+            }
+            Ok(None) if may_be_whole => Ok(missing()),
             Ok(_) => self.restart(sending).await,
-            Err(failed) => Ok(self.step_of(failed, FailureCode::VimeoRefused)),
+            Err(failed) => Ok(self.step_of_whole(failed)),
         }
     }
 
-    /// Begins anew with another placeholder, if that has not happened too often and the bytes are ours to send.
+    /// Begins again with another placeholder, if that has not happened too often.
     async fn restart(&mut self, sending: Sending) -> Result<Step, Interrupt> {
-        let again = match self.held.job.source {
-            SourceKind::Url => sending.restart(),
-            // The client has the old link, and would never learn of a new one.
-            SourceKind::Client => None,
-        };
-        let Some(accepted) = again else {
+        let Some(accepted) = sending.restart() else {
             return Ok(Step::Fail(failure(FailureCode::UploadLost, "Vimeo lost the upload.")));
         };
         self.held.advance(JobState::Accepted(accepted)).await?;
@@ -288,12 +328,13 @@ impl Attendance<'_> {
             Err(LinkFailure::Gone) => return self.link_is_gone(sending).await,
             // The client holds it.
             Err(LinkFailure::Locked) if !is_idle => return Ok(Step::Wait(WATCH_PAUSE)),
-            Err(_) => return Ok(Self::link_trouble()),
+            Err(_) => return self.link_trouble(sending).await,
         };
-        if held.offset < sending.sent || held.length.is_some_and(|length| length != sending.size) {
+        if !is_coherent(held, sending.size, sending.sent) {
             tracing::error!(job = %self.held.job.id, ?held, "what Vimeo says of an upload by a client cannot be");
-            return self.restart(sending).await;
+            return self.link_is_gone(sending).await;
         }
+        self.held.job.troubles = self.held.job.troubles.accepted();
         match sending.acknowledge(held.offset) {
             Ok(Progress::Whole(finishing)) => {
                 self.held.advance(JobState::Finishing(finishing)).await?;
@@ -318,11 +359,16 @@ impl Attendance<'_> {
                 Ok(Step::Wait(pause))
             }
             Err(error) => {
-                tracing::error!(job = %self.held.job.id, %error, "an upload by a client is given up");
-                self.restart(sending).await
+                tracing::error!(job = %self.held.job.id, %error, "what Vimeo says of an upload by a client cannot be");
+                self.link_is_gone(sending).await
             }
         }
     }
+}
+
+/// Whether this can be what Vimeo holds of a file of `size` bytes, of which it has acknowledged so many.
+fn is_coherent(held: vimeo::Held, size: u64, acknowledged: u64) -> bool {
+    held.offset >= acknowledged && held.length.is_none_or(|length| length == size)
 }
 
 /// Twice as long with each trouble.

@@ -184,7 +184,7 @@ mod tests {
             state,
             bytes_per_second: Some(300),
             warnings: Vec::new(),
-            troubles: Troubles { count: 0, well_at: at },
+            troubles: Troubles::none(at),
             webhook: Webhook::None,
         }
     }

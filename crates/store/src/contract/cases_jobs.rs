@@ -337,7 +337,8 @@ pub(crate) async fn a_settlement_says_when_the_job_is_due_and_who_holds_it(place
     let job = insert_job(&*store, &one, 1, 1).await;
     lease(&*store, &one, 1, &terms(0, 2)).await;
     let mut kept = settlement(job, 1, sending(7, 0), 10);
-    kept.job.troubles = Troubles { count: 3, well_at: at(9) };
+    kept.job.troubles =
+        Troubles { count: 3, well_at: at(9), refused_since: Some(at(7)), missing_since: Some(at(8)) };
     kept.job.warnings = vec!["one".to_owned(), "two".to_owned()];
     let job = settle(&*store, kept).await;
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(job.clone()));

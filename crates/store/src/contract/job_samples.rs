@@ -45,7 +45,7 @@ pub(crate) fn job(account: &AccountId, number: u32, connection: u32) -> Job {
         state: JobState::Accepted(Accepted::default()),
         bytes_per_second: None,
         warnings: Vec::new(),
-        troubles: Troubles { count: 0, well_at: at(2) },
+        troubles: Troubles::none(at(2)),
         webhook: Webhook::None,
     }
 }
@@ -184,6 +184,13 @@ fn size_and_facts() -> impl Strategy<Value = (Option<u64>, Option<SourceFacts>)>
     ]
 }
 
+fn troubles() -> impl Strategy<Value = Troubles> {
+    let since = || prop::option::of(instant());
+    (any::<u32>(), instant(), since(), since()).prop_map(|(count, well_at, refused_since, missing_since)| {
+        Troubles { count, well_at, refused_since, missing_since }
+    })
+}
+
 /// Any job of the sample account 1.
 pub(crate) fn any_job() -> impl Strategy<Value = Job> {
     let webhook = prop_oneof![
@@ -196,13 +203,13 @@ pub(crate) fn any_job() -> impl Strategy<Value = Job> {
         prop::sample::select(vec![SourceKind::Url, SourceKind::Client]),
         prop::option::of(0..i64::MAX.unsigned_abs()),
         prop::collection::vec(text(), 0..4),
-        (any::<u32>(), instant()),
+        troubles(),
         webhook,
         (instant(), instant(), 1..1_000_000_u64),
     );
     let state = size_and_facts().prop_flat_map(|(size, facts)| (state(size), Just(facts)));
     (state, rest).prop_map(|((state, facts), rest)| {
-        let (source, bytes_per_second, warnings, (count, well_at), webhook, times) = rest;
+        let (source, bytes_per_second, warnings, troubles, webhook, times) = rest;
         let (created_at, updated_at, version) = times;
         Job {
             created_at,
@@ -213,7 +220,7 @@ pub(crate) fn any_job() -> impl Strategy<Value = Job> {
             state,
             bytes_per_second,
             warnings,
-            troubles: Troubles { count, well_at },
+            troubles,
             webhook,
             ..job(&samples::account(1).id, 1, 1)
         }

@@ -250,6 +250,12 @@ pub(crate) const KEYS: &[Key] = &[
         "How long an upload may be held up by Vimeo before it fails, since it was begun, went on, or was last taken up after a pause.",
     ),
     key(
+        "uploads.confirm_seconds",
+        Kind::Number { least: 1, most: 86_400 },
+        "600",
+        "How long Vimeo must refuse requests for a video whose bytes it has, or answer that there is no such video, before the upload fails. The video is kept. Shorten it only for tests.",
+    ),
+    key(
         "uploads.link_hours",
         Kind::Number { least: 1, most: 720 },
         "24",

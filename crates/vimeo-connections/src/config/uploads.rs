@@ -27,6 +27,7 @@ pub(crate) struct UploadsConfig {
     pub(crate) look_grace: Duration,
     pub(crate) look_span: Duration,
     pub(crate) patience: Duration,
+    pub(crate) confirm: Duration,
     pub(crate) link_patience: Duration,
 }
 
@@ -70,6 +71,7 @@ impl Reader<'_> {
             look_grace: seconds("uploads.grace_seconds")?,
             look_span: seconds("uploads.look_seconds")?,
             patience: hours("uploads.patience_hours")?,
+            confirm: seconds("uploads.confirm_seconds")?,
             link_patience: hours("uploads.link_hours")?,
         })
     }

@@ -68,11 +68,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "it is sealed",
     ),
     (
-        "app/src/jobs/finishing.rs",
-        "password.is_some_and(|password| text.contains(password.as_secret().expose()))",
-        "looked for in what Vimeo says, so that it is not repeated",
-    ),
-    (
         "app/src/jobs/notifying.rs",
         "let url = uploads.outbound.check_form(target.url.expose()).map_err(|_| Untold::Never)?;",
         "its form is judged again",
@@ -107,6 +102,16 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "vimeo/src/session.rs",
         "self.client.request_built(method, path).bearer_auth(self.token.expose())",
         "Vimeo is shown it, in a header",
+    ),
+    (
+        "vimeo/src/session.rs",
+        "Redactor::new(self.token.expose(), password.as_slice())",
+        "looked for in what Vimeo says, so that it is not repeated",
+    ),
+    (
+        "vimeo/src/redact.rs",
+        "add_forms(&mut needles, password.expose(), PASSWORD_RUN);",
+        "looked for in what Vimeo says, so that it is not repeated",
     ),
     (
         "vimeo/src/session/changes.rs",

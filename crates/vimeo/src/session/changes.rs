@@ -118,7 +118,8 @@ impl Session {
             password: change.password.as_ref().map(Secret::expose),
         };
         let path = ApiPath::video(video).then("?fields=uri");
-        let answer = self.ask(self.request_with(Method::PATCH, &path, &body), timeout).await?;
+        let request = self.request_with(Method::PATCH, &path, &body);
+        let answer = self.ask_with_password(request, change.password.as_ref(), timeout).await?;
         let is_done = answer.status == StatusCode::NO_CONTENT
             || answer.json::<VideoOut>().is_some_and(|shown| is_of(&shown, video));
         if is_done { Ok(()) } else { Err(not_understood()) }

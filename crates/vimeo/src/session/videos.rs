@@ -9,8 +9,8 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Session, not_understood};
-use crate::failure::{Failure, clean};
+use super::{Session, not_understood, pages};
+use crate::failure::Failure;
 use crate::path::ApiPath;
 use crate::tus::UploadLink;
 use crate::wire::{PageOut, UploadOut, VideoOut};
@@ -120,6 +120,8 @@ pub struct VideoState {
     pub link: Option<String>,
     /// Its player's page, exactly as Vimeo gives it.
     pub player: Option<String>,
+    /// Vimeo named a page that is not at Vimeo, or is too long: it was left out.
+    pub has_other_pages: bool,
     /// Where its bytes go, as long as some are awaited, unless it leads where it must not.
     pub upload_link: Option<UploadLink>,
     /// Its `privacy.view`.
@@ -186,7 +188,7 @@ impl Session {
             password: new.password.map(Secret::expose),
         };
         let request = self.request_with(Method::POST, &ApiPath::fixed(CREATE), &body);
-        let answer = self.ask(request, timeout).await?;
+        let answer = self.ask_with_password(request, new.password, timeout).await?;
         // The specification says 201; Vimeo says 200, and its own clients take nothing else.
         let shown = match answer.status {
             StatusCode::OK | StatusCode::CREATED => answer.json::<VideoOut>(),
@@ -218,7 +220,20 @@ impl Session {
         let shown =
             answer.json::<VideoOut>().filter(|shown| is_of(shown, video)).ok_or_else(not_understood)?;
         let upload = shown.upload.as_ref().ok_or_else(not_understood)?;
-        let status = upload_status(upload).ok_or_else(not_understood)?;
+        let redactor = self.redactor(None);
+        let fit = |text: String| redactor.clean(&text, CODE_MAX);
+        let status = match upload_status(upload).ok_or_else(not_understood)? {
+            UploadStatus::Failed(code) => UploadStatus::Failed(code.map(fit)),
+            status => status,
+        };
+        let mut has_other_pages = false;
+        let mut page = |link: Option<String>| {
+            let is_fit =
+                |link: &String| pages::is_vimeos(link, &self.client.base_url) && !redactor.finds(link);
+            has_other_pages |= link.as_ref().is_some_and(|link| !is_fit(link));
+            link.filter(is_fit)
+        };
+        let (link, player) = (page(shown.link), page(shown.player_embed_url));
         let transcode = shown.transcode.and_then(|transcode| transcode.status);
         let old_status = shown.status.as_deref();
         Ok(Some(VideoState {
@@ -226,11 +241,12 @@ impl Session {
             transcode: transcode_status(transcode.as_deref()),
             is_playable: shown.is_playable == Some(true),
             upload_link: self.usable_link(upload),
-            view: shown.privacy.and_then(|privacy| privacy.view),
+            view: shown.privacy.and_then(|privacy| privacy.view).map(fit),
             failed_status: FAILED_STATUSES.into_iter().find(|failed| old_status == Some(*failed)),
             name: shown.name.unwrap_or_default(),
-            link: shown.link,
-            player: shown.player_embed_url,
+            link,
+            player,
+            has_other_pages,
         }))
     }
 
@@ -298,7 +314,7 @@ fn listed(item: Value) -> Option<Listed> {
 fn upload_status(upload: &UploadOut) -> Option<UploadStatus> {
     Some(match upload.status.as_deref()? {
         "complete" => UploadStatus::Complete,
-        "error" => UploadStatus::Failed(upload.error.as_deref().map(|error| clean(error, CODE_MAX))),
+        "error" => UploadStatus::Failed(upload.error.clone()),
         "canceled" | "cancelled" => UploadStatus::Cancelled,
         _ => UploadStatus::InProgress,
     })

@@ -107,7 +107,9 @@ impl<'a> From<&'a Job> for JobOut<'a> {
                 bytes_per_second: job.bytes_per_second,
                 seconds_left: job.seconds_left(),
                 vimeo_uri: job.video().map(|video| video.to_string()),
-                vimeo_url: completed.map(|Completed { link, .. }| link.as_str()),
+                vimeo_url: completed
+                    .map(|Completed { link, .. }| link.as_str())
+                    .filter(|link| !link.is_empty()),
                 player_url: completed.and_then(|Completed { player, .. }| player.as_deref()),
                 warnings: job.all_warnings(),
                 error_code: failure.map(|failure| failure.code.as_str()),
@@ -185,7 +187,7 @@ pub(crate) mod tests {
             state,
             bytes_per_second: None,
             warnings: Vec::new(),
-            troubles: Troubles { count: 0, well_at: at },
+            troubles: Troubles::none(at),
             webhook: Webhook::None,
         }
     }

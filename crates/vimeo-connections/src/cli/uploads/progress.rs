@@ -54,6 +54,12 @@ impl Progress {
         self.change(phase, None);
     }
 
+    /// Nothing has been sent.
+    fn begin(&self, phase: &'static str) {
+        self.0.bar.set_position(0);
+        self.phase(phase);
+    }
+
     /// Bytes are sent from this offset on; those before it were sent earlier, and say nothing of the speed.
     pub(super) fn sending_from(&self, offset: u64, total: u64) {
         self.0.bar.set_position(offset);
@@ -70,13 +76,15 @@ impl Progress {
     /// What the job says of itself.
     pub(super) fn show(&self, job: &Job) {
         match &job.state {
-            JobState::Accepted(_) => self.phase("waiting for its turn"),
-            JobState::Creating(_) => self.phase("making a place for the video"),
+            JobState::Accepted(_) => self.begin("waiting for its turn"),
+            JobState::Creating(_) => self.begin("making a place for the video"),
             JobState::Sending(sending) => {
+                // The job learns later than this command what has left: the bar does not go back.
+                let sent = sending.sent.max(self.0.bar.position()).min(sending.size);
                 if self.said().is_sending {
-                    self.sent(sending.sent);
+                    self.sent(sent);
                 } else {
-                    self.sending_from(sending.sent, sending.size);
+                    self.sending_from(sent, sending.size);
                 }
             }
             JobState::Finishing(_) => self.phase("making the settings"),
@@ -158,4 +166,52 @@ fn style(template: &'static str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::id::{AccountId, ConnectionId};
+    use domain::job::{Accepted, JobId, Sending, SourceKind, Troubles, Webhook};
+    use domain::time::Timestamp;
+    use domain::video::VideoNumber;
+
+    use super::*;
+
+    fn job(state: JobState) -> Job {
+        let at = Timestamp::from_millis(1_000);
+        Job {
+            id: JobId::make(at, [7; 10]),
+            account_id: AccountId::from_random([1; 16]),
+            connection_id: ConnectionId::from_stored("20260131090500042k3v9x0q2m7t1b8z".to_owned()),
+            created_at: at,
+            updated_at: at,
+            version: 1,
+            source: SourceKind::Client,
+            facts: None,
+            state,
+            bytes_per_second: None,
+            warnings: Vec::new(),
+            troubles: Troubles::none(at),
+            webhook: Webhook::None,
+        }
+    }
+
+    #[test]
+    fn behind_the_last_byte_the_bar_does_not_go_back_to_what_the_job_knows() {
+        let sending = |sent| {
+            let video = VideoNumber::from_stored(1);
+            job(JobState::Sending(Sending { video, size: 1_000, sent, restarts: 0 }))
+        };
+        let progress = Progress::new();
+        progress.sending_from(0, 1_000);
+        progress.sent(1_000);
+        for sent in [0, 400, 0] {
+            progress.show(&sending(sent));
+            assert_eq!(progress.0.bar.position(), 1_000);
+        }
+        // Another placeholder is another beginning.
+        progress.show(&job(JobState::Accepted(Accepted::default())));
+        progress.show(&sending(300));
+        assert_eq!(progress.0.bar.position(), 300);
+    }
 }

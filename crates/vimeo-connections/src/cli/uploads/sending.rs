@@ -66,6 +66,7 @@ async fn given_up(desk: &Desk<'_>, id: &JobId) {
 async fn pour(desk: &Desk<'_>, file: &FileToSend, to: &Sendable) -> Result<Sent, BoxError> {
     let randomness = Randomness::system();
     let (mut troubles, mut furthest) = (0, None);
+    let mut left = Left::Some;
     loop {
         let failure = match desk.client.offset(&to.link, ASK_TIMEOUT).await {
             Ok(held)
@@ -78,7 +79,7 @@ async fn pour(desk: &Desk<'_>, file: &FileToSend, to: &Sendable) -> Result<Sent,
                     (troubles, furthest) = (0, Some(held.offset));
                 }
                 desk.progress.sending_from(held.offset, file.size());
-                match send_from(desk, file, to, held.offset).await {
+                match send_from(desk, file, to, held.offset, &mut left).await {
                     Ok(()) => return Ok(Sent::Whole),
                     Err(Unsent::Link(failure)) => failure,
                     Err(Unsent::Source(ReadFault::Changed) | Unsent::SourceShort) => {
@@ -92,15 +93,30 @@ async fn pour(desk: &Desk<'_>, file: &FileToSend, to: &Sendable) -> Result<Sent,
             Err(failure) => failure,
         };
         tracing::debug!(?failure, troubles, "a part of the file was not taken");
-        if failure == LinkFailure::Gone {
-            return Ok(Sent::AskTheJob);
-        }
         troubles += 1;
-        if troubles > TROUBLES_MAX {
-            return Ok(Sent::GivenUp(failure));
+        if let Some(sent) = judge(failure, troubles, left) {
+            return Ok(sent);
         }
         desk.progress.phase("waiting to go on: the connection to Vimeo broke off");
         sleep(BACKOFF.pause(troubles, u64::from_le_bytes(randomness.bytes()))).await;
+    }
+}
+
+/// Which bytes have left, taken in or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Some,
+    /// Everything: Vimeo may have it, whatever the link answers now.
+    All,
+}
+
+/// What a failure of the link leads to; `None`: to another attempt.
+fn judge(failure: LinkFailure, troubles: u32, left: Left) -> Option<Sent> {
+    match (failure, left) {
+        (LinkFailure::Gone, _) => Some(Sent::AskTheJob),
+        (_, Left::All) if troubles > TROUBLES_MAX => Some(Sent::AskTheJob),
+        (failure, Left::Some) if troubles > TROUBLES_MAX => Some(Sent::GivenUp(failure)),
+        (_, Left::Some | Left::All) => None,
     }
 }
 
@@ -110,9 +126,11 @@ async fn send_from(
     file: &FileToSend,
     to: &Sendable,
     mut offset: u64,
+    left: &mut Left,
 ) -> Result<(), Unsent<ReadFault>> {
     while offset < file.size() {
         let length = desk.chunk_bytes.min(file.size() - offset);
+        *left = if offset + length == file.size() { Left::All } else { Left::Some };
         let bytes = file.read(offset, length, desk.tasks, desk.progress);
         let reached = desk.client.send(&to.link, Piece { offset, length }, bytes, STALL).await?;
         if reached == offset {
@@ -121,4 +139,36 @@ async fn send_from(
         offset = reached;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use vimeo::Trouble;
+
+    use super::*;
+
+    #[test]
+    fn once_all_bytes_have_left_no_failure_of_the_link_ends_the_command() {
+        let mut failures = vec![
+            LinkFailure::Gone,
+            LinkFailure::Locked,
+            LinkFailure::Conflict,
+            LinkFailure::TooLarge,
+            LinkFailure::Incoherent,
+            LinkFailure::Later(Trouble::Unreachable),
+            LinkFailure::Later(Trouble::TooSlow),
+        ];
+        failures.extend((400..=599).map(LinkFailure::ProtocolRefused));
+        failures.extend((400..=599).map(|status| LinkFailure::Later(Trouble::Status(status))));
+        for failure in failures {
+            for troubles in 1..=TROUBLES_MAX + 1 {
+                let judged = judge(failure.clone(), troubles, Left::All);
+                assert!(matches!(judged, None | Some(Sent::AskTheJob)), "{failure:?}: {judged:?}");
+            }
+            let judged = judge(failure.clone(), TROUBLES_MAX + 1, Left::All);
+            assert!(matches!(judged, Some(Sent::AskTheJob)), "{failure:?}: {judged:?}");
+        }
+        let judged = judge(LinkFailure::Locked, TROUBLES_MAX + 1, Left::Some);
+        assert!(matches!(judged, Some(Sent::GivenUp(LinkFailure::Locked))), "{judged:?}");
+    }
 }

@@ -1,6 +1,8 @@
 //! Uploads: a source, the service and the sandbox, and what came of them.
 
+mod after_last_byte;
 mod credentials;
+mod faulty_proxy;
 mod fleet;
 mod kills;
 mod plain;

@@ -1,0 +1,375 @@
+//! Once Vimeo has all bytes, no answer deletes the video: every status from 400 to 599 and every cut, at every request that
+//! follows the last byte, once and for ever.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::faulty_proxy::{Fault, FaultyProxy, Plan, Seen};
+use super::source::{bytes, sha256};
+use super::{CONFIG, Uploads, assert_whole, is_over, quick};
+use crate::harness::{ACCOUNT, binary, said};
+
+const SIZE: u64 = 1_000;
+const MANY: &str = "uploads.concurrency = 500\nuploads.per_account = 500\nuploads.per_connection = 500\n";
+/// Refusals are believed soon.
+const CONFIRM: &str = "uploads.confirm_seconds = 2\n";
+
+/// Requests that follow the last byte, in the order in which an upload makes them.
+const FIRST: [&str; 6] = ["bytes", "offset", "look", "thumbnail", "open", "last look"];
+const SECOND: [&str; 5] = ["describe", "privacy", "domain", "folder", "transcoding look"];
+
+/// Definite refusals: of a setting that a video is not opened without, and of the token.
+const DEFINITE: [Fault; 3] = [Fault::Status(400), Fault::Status(401), Fault::Status(422)];
+
+impl Uploads {
+    /// A service that reaches Vimeo through a faulty proxy, and the body of an upload that makes every request.
+    async fn behind_faults(config: &str) -> (Self, FaultyProxy, Value) {
+        let proxy = FaultyProxy::start().await;
+        let config = format!("{CONFIG}{MANY}{config}vimeo.proxy = \"{}\"\n", proxy.url);
+        let uploads = Self::with(&config, quick()).await;
+        let world = &uploads.world;
+        let folder = world
+            .http
+            .post(format!("{}/me/projects", world.sandbox.base_url))
+            .bearer_auth(&world.sandbox.access_token)
+            .header("content-type", "application/json")
+            .body("{\"name\": \"Films\"}")
+            .send()
+            .await
+            .unwrap();
+        let folder: Value = serde_json::from_str(&folder.text().await.unwrap()).unwrap();
+        let body = json!({
+            "name": "A film",
+            "privacy": {"view": "unlisted", "embed": "whitelist", "comments": "nobody"},
+            "embed_domains": ["example.com"],
+            "folder_uri": folder["uri"],
+            "thumbnail_time": 0.5,
+        });
+        (uploads, proxy, body)
+    }
+
+    async fn begin_url(&self, body: &Value) -> String {
+        let mut body = body.clone();
+        body["source"] = json!({"url": self.source.url("film.mp4", SIZE)});
+        self.begin_with(body).await
+    }
+
+    /// An upload whose bytes the client sends itself, whatever it is answered.
+    async fn begin_client(&self, body: &Value, client: &reqwest::Client) -> String {
+        let mut body = body.clone();
+        body["source"] = json!({"size": SIZE});
+        let mut made = self.ask(&body).await;
+        // Another upload's limit is waited for.
+        for _ in 0..60 {
+            if made.status != 503 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            made = self.ask(&body).await;
+        }
+        assert_eq!(made.status, 201, "{}", made.text);
+        let data = made.json()["data"].clone();
+        let request = client
+            .patch(data["uploadLink"].as_str().unwrap())
+            .header("tus-resumable", "1.0.0")
+            .header("upload-offset", "0")
+            .header("content-type", "application/offset+octet-stream");
+        let _ = request.body(bytes(SIZE)).send().await;
+        data["jobId"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits for the ends of all these jobs.
+    async fn ends(&self, ids: &[String]) -> Vec<Value> {
+        let mut ended = Vec::new();
+        for id in ids {
+            ended.push(self.end(id).await);
+        }
+        ended
+    }
+
+    /// Asserts that each job's video is there, whole, that nobody asked for its deletion, and that each of the points
+    /// was answered wrongly; gives the fault of each job.
+    async fn assert_all_kept(&self, jobs: &[Value], proxy: &FaultyProxy) -> Vec<Seen> {
+        let seen = proxy.videos();
+        let stored: HashMap<String, Value> = self
+            .videos()
+            .await
+            .into_iter()
+            .map(|video| (video["uri"].as_str().unwrap().split(':').next().unwrap().to_owned(), video))
+            .collect();
+        assert_eq!(seen.len(), jobs.len(), "one placeholder for each upload");
+        let mut by_job: HashMap<String, (String, Seen)> = HashMap::new();
+        for (uri, seen) in seen {
+            assert_eq!(seen.deletions, 0, "{seen:?}");
+            let version =
+                &stored.get(&uri).unwrap_or_else(|| panic!("{uri} is gone: {seen:?}"))["versions"][0];
+            assert_eq!((&version["received"], &version["sha256"]), (&json!(SIZE), &json!(sha256(SIZE))));
+            by_job.insert(seen.name.rsplit(' ').next().unwrap().to_owned(), (uri, seen));
+        }
+        let found = jobs.iter().map(|job| {
+            let (uri, seen) = by_job.remove(job["job_id"].as_str().unwrap()).unwrap();
+            if job["data"]["status"] == "completed" {
+                assert_eq!(job["data"]["vimeoUri"], uri, "{job}");
+            } else if job["data"]["error_code"] != "VIMEO_VIDEO_DELETED" {
+                assert!(job["data"]["error_message"].as_str().unwrap().contains(&uri), "{job}");
+            }
+            seen
+        });
+        found.collect()
+    }
+}
+
+/// Asserts that an upload went through its faults, or that a definite refusal ended it.
+fn assert_recovered(job: &Value, seen: &Seen, points: &[&'static str]) {
+    let fault = seen.fault.unwrap();
+    if DEFINITE.contains(&fault) && job["data"]["status"] == "failed" {
+        assert!(!seen.faulted.is_empty(), "{seen:?}");
+        return;
+    }
+    assert_eq!(job["data"]["status"], "completed", "{seen:?}: {job}");
+    let missed: Vec<_> = points.iter().filter(|point| !seen.faulted.contains(point)).collect();
+    assert!(missed.is_empty(), "{missed:?} were never asked: {seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_at_each_request_once_leaves_the_video_of_a_url_and_completes_it() {
+    let (uploads, proxy, body) = Uploads::behind_faults("").await;
+    let faults = Fault::all();
+    let plans = faults.iter().flat_map(|fault| [Plan::once(*fault, &FIRST), Plan::once(*fault, &SECOND)]);
+    // Each list is asked for twice by each upload.
+    let lists: Vec<Fault> = faults.iter().copied().filter(|fault| *fault != Fault::Status(401)).collect();
+    proxy.plan(plans, &lists);
+    let mut ids = Vec::new();
+    for _ in 0..faults.len() * 2 {
+        ids.push(uploads.begin_url(&body).await);
+    }
+    let jobs = uploads.ends(&ids).await;
+    for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
+        let is_first = seen.faulted.iter().any(|point| FIRST.contains(point));
+        // Where the answer to the last byte says that it was taken in, how far it came is not asked.
+        let points = if is_first { &FIRST[..] } else { &SECOND[..] };
+        assert_recovered(job, &seen, points);
+    }
+    assert_eq!(proxy.lists_left(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_at_each_request_once_leaves_the_video_of_a_client_and_completes_it() {
+    let (uploads, proxy, body) = Uploads::behind_faults("").await;
+    let faults = Fault::all();
+    proxy.plan(faults.iter().map(|fault| Plan::once(*fault, &FIRST)), &[]);
+    let through = reqwest::Proxy::all(&proxy.url).unwrap();
+    let client = reqwest::Client::builder().proxy(through).build().unwrap();
+    let mut ids = Vec::new();
+    for _ in &faults {
+        ids.push(uploads.begin_client(&body, &client).await);
+    }
+    let jobs = uploads.ends(&ids).await;
+    for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
+        assert_recovered(job, &seen, &FIRST);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_that_lasts_fails_the_upload_and_keeps_the_video() {
+    let (uploads, proxy, body) = Uploads::behind_faults(CONFIRM).await;
+    // A limit is waited for however long it lasts.
+    let refusals = (400..=499).filter(|status| *status != 429).map(Fault::Status);
+    let refused: Vec<Plan> = refusals
+        .clone()
+        .map(|fault| Plan::lasting(fault, &["look"]))
+        .chain(refusals.clone().map(|fault| Plan::lasting(fault, &["transcoding look", "last look"])))
+        .chain(
+            [403, 404, 410].map(|status| Plan::lasting(Fault::Status(status), &["bytes", "offset", "look"])),
+        )
+        .collect();
+    let count = refused.len();
+    proxy.plan(refused, &[]);
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        ids.push(uploads.begin_url(&body).await);
+    }
+    let jobs = uploads.ends(&ids).await;
+    for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
+        assert_eq!(job["data"]["status"], "failed", "{seen:?}: {job}");
+        let code = match seen.fault.unwrap() {
+            Fault::Status(404) => "VIMEO_VIDEO_DELETED",
+            Fault::Status(401) => "VIMEO_CREDENTIALS_REJECTED",
+            _ => "VIMEO_REFUSED",
+        };
+        assert_eq!(job["data"]["error_code"], code, "{seen:?}: {job}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_after_the_last_byte_is_waited_for_and_a_dead_link_does_not_matter() {
+    let (uploads, proxy, body) = Uploads::behind_faults("").await;
+    let broken = [500, 501, 502, 503, 504, 520, 599].map(Fault::Status);
+    let cuts = Fault::all().into_iter().filter(|fault| !matches!(fault, Fault::Status(_)));
+    let waiting = broken.into_iter().chain(cuts).map(|fault| Plan::lasting(fault, &["look"]));
+    let waiting: Vec<Plan> = waiting.collect();
+    let dead = [400, 403, 404, 405, 409, 410, 412, 413, 415, 423, 500, 503];
+    let dead = dead.map(|status| Plan::lasting(Fault::Status(status), &["bytes", "offset"]));
+    let (waits, deads) = (waiting.len(), dead.len());
+    proxy.plan(waiting.into_iter().chain(dead), &[]);
+    let mut ids = Vec::new();
+    for _ in 0..waits + deads {
+        ids.push(uploads.begin_url(&body).await);
+        // So that the next placeholder is that of the next upload.
+        let id = ids.last().unwrap();
+        uploads.until(id, |job| job["data"]["vimeoUri"].is_string() || is_over(job)).await;
+    }
+    uploads.ends(&ids[waits..]).await;
+    for id in &ids[..waits] {
+        assert_eq!(uploads.job(id).await["data"]["status"], "in-progress");
+    }
+    proxy.heal();
+    let jobs = uploads.ends(&ids).await;
+    for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
+        assert_eq!(job["data"]["status"], "completed", "{seen:?}: {job}");
+    }
+}
+
+/// The command sends the last byte itself, and works on the rest beside the service.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commands_own_upload_is_kept_and_completed_too() {
+    let (uploads, proxy, _) = Uploads::behind_faults("").await;
+    let statuses = [400, 403, 404, 409, 410, 413, 423, 429, 500, 503].map(Fault::Status);
+    let cuts = Fault::all().into_iter().filter(|fault| !matches!(fault, Fault::Status(_)));
+    let faults: Vec<Fault> = statuses.into_iter().chain(cuts).collect();
+    let points = ["bytes", "offset", "look"];
+    proxy.plan(faults.iter().map(|fault| Plan::once(*fault, &points)), &[]);
+    let connection = uploads.connection.rsplit('/').next().unwrap().to_owned();
+    let mut runs = JoinSet::new();
+    for number in 0..faults.len() {
+        let name = format!("film-{number}.mp4");
+        std::fs::write(uploads.world.path().join(&name), bytes(SIZE)).unwrap();
+        let mut command = binary(uploads.world.path());
+        command.args(["upload", &name, "--account", ACCOUNT, "--connection", &connection, "--json"]);
+        runs.spawn_blocking(move || command.output().unwrap());
+    }
+    let mut jobs = Vec::new();
+    while let Some(output) = runs.join_next().await {
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        jobs.push(uploads.job(told["jobId"].as_str().unwrap()).await);
+    }
+    for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
+        assert_eq!(job["data"]["status"], "completed", "{seen:?}: {job}");
+        assert!(seen.faulted.contains(&"bytes"), "{seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_video_counts_as_deleted_only_when_the_list_does_not_show_it_either() {
+    let config = format!("{CONFIG}{CONFIRM}");
+    let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
+    let uploads = Uploads::with(&config, by_hand).await;
+    let id = uploads.begin(SIZE).await;
+    let uri = uploads.phase(&id, "transcoding").await["data"]["vimeoUri"].as_str().unwrap().to_owned();
+    let missing = json!({"route": "GET /videos/{video}", "kind": "status", "status": 404, "times": "always"});
+    uploads.world.fault(missing).await;
+    let job = uploads.end(&id).await;
+    assert_eq!(job["data"]["error_code"], "VIMEO_UNAVAILABLE", "{job}");
+    assert!(job["data"]["error_message"].as_str().unwrap().contains(&uri), "{job}");
+    assert_eq!(uploads.videos().await.len(), 1);
+    uploads.world.control(Method::DELETE, "faults", Value::Null).await;
+
+    let id = uploads.begin(SIZE).await;
+    let uri = uploads.phase(&id, "transcoding").await["data"]["vimeoUri"].as_str().unwrap().to_owned();
+    let path = format!("{}{uri}", uploads.world.sandbox.base_url);
+    let deleted = uploads.world.http.delete(path).bearer_auth(&uploads.world.sandbox.access_token);
+    assert_eq!(deleted.send().await.unwrap().status(), 204);
+    let job = uploads.end(&id).await;
+    assert_eq!(job["data"]["error_code"], "VIMEO_VIDEO_DELETED", "{job}");
+    let asked = uploads.journal("DELETE /videos/{video}").await;
+    assert_eq!(asked.len(), 1, "only the owner's own request: {asked:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_upload_is_deleted_though_its_video_is_whole() {
+    let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
+    let uploads = Uploads::with(CONFIG, by_hand).await;
+    let id = uploads.begin(SIZE).await;
+    uploads.phase(&id, "transcoding").await;
+    let path = format!("/pictoryapis/v1/jobs/{id}");
+    assert_eq!(uploads.world.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
+    uploads.until(&id, |job| job["data"]["phase"] == "cancelled").await;
+    assert_eq!(uploads.videos().await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_video_that_vimeo_cannot_use_is_named_and_left() {
+    let uploads = Uploads::with(CONFIG, quick()).await;
+    let outcome = json!({"route": "POST /me/videos", "kind": "outcome", "status": "transcoding_error"});
+    uploads.world.fault(outcome).await;
+    let id = uploads.begin(SIZE).await;
+    let job = uploads.end(&id).await;
+    assert_eq!(job["data"]["error_code"], "VIMEO_FILE_UNUSABLE", "{job}");
+    let videos = uploads.videos().await;
+    assert_eq!(videos.len(), 1, "one answer deletes nothing");
+    let uri = videos[0]["uri"].as_str().unwrap();
+    assert!(job["data"]["error_message"].as_str().unwrap().contains(uri), "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_whole_video_of_an_upload_is_kept_and_named() {
+    let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
+    let uploads = Uploads::with(CONFIG, by_hand).await;
+    // Its settings wait until there is a second video with the placeholder's name.
+    uploads
+        .world
+        .fault(json!({"route": "GET /me/videos", "kind": "status", "status": 503, "times": 2}))
+        .await;
+    let id = uploads.begin(SIZE).await;
+    uploads.phase(&id, "finishing").await;
+    let second = uploads.second_video(&format!("vimeo-connections upload {id}")).await;
+    let job = uploads.phase(&id, "transcoding").await;
+    assert_eq!(uploads.videos().await.len(), 2, "{job}");
+    let warnings = job["data"]["warnings"].to_string();
+    assert!(warnings.contains(&format!("{second} is a second copy")), "{warnings}");
+    let step =
+        format!("videos/{}/step", job["data"]["vimeoUri"].as_str().unwrap().rsplit('/').next().unwrap());
+    for _ in 0..2 {
+        uploads.world.control(Method::POST, &step, Value::Null).await;
+    }
+    let job = uploads.end(&id).await;
+    assert_eq!(job["data"]["status"], "completed", "{job}");
+    let videos = uploads.videos().await;
+    let own = videos.iter().find(|video| video["uri"] == job["data"]["vimeoUri"]).unwrap();
+    assert_whole(&job, own, SIZE);
+    assert_eq!(videos.len(), 2);
+}
+
+impl Uploads {
+    /// A whole video with this name, made without the service; its URI.
+    async fn second_video(&self, name: &str) -> String {
+        let sandbox = &self.world.sandbox;
+        let wish = json!({"name": name, "upload": {"approach": "tus", "size": SIZE}}).to_string();
+        let request = self.world.http.post(format!("{}/me/videos", sandbox.base_url)).body(wish);
+        let made = request
+            .bearer_auth(&sandbox.access_token)
+            .header("content-type", "application/json")
+            .header("accept", "application/vnd.vimeo.*+json;version=3.4")
+            .send()
+            .await
+            .unwrap();
+        let made: Value = serde_json::from_str(&made.text().await.unwrap()).unwrap();
+        let link = made["upload"]["upload_link"].as_str().unwrap();
+        let sent = self
+            .world
+            .http
+            .patch(link)
+            .header("tus-resumable", "1.0.0")
+            .header("upload-offset", "0")
+            .header("content-type", "application/offset+octet-stream")
+            .body(bytes(SIZE));
+        assert_eq!(sent.send().await.unwrap().status(), 204);
+        made["uri"].as_str().unwrap().to_owned()
+    }
+}
