@@ -278,9 +278,12 @@ impl App {
         let now = self.clock.now().floor_to_millis();
         let facts = match request.source {
             RequestedSource::Url(_) => None,
-            RequestedSource::Client { size } => {
-                Some(SourceFacts { length: size, validator: None, fetch: domain::job::Fetch::Whole })
-            }
+            RequestedSource::Client { size } => Some(SourceFacts {
+                length: size,
+                validator: None,
+                marks: None,
+                fetch: domain::job::Fetch::Whole,
+            }),
         };
         Job {
             id: JobId::make(now, self.randomness.identifier_bytes()),

@@ -23,7 +23,7 @@ use super::attendance::{Attendance, Step, failure, placeholder_name};
 use super::held::{Change, Interrupt};
 use super::linking::KeptWithLink;
 use super::request::RequestedSource;
-use super::sources::Reading;
+use super::sources::Transfer;
 
 /// How much the clocks of Vimeo and of the nodes may differ, when the newest videos are read back to the job's beginning.
 const CLOCK_DOUBT_SECONDS: i64 = 600;
@@ -207,21 +207,22 @@ impl Attendance<'_> {
         let limit = self.uploads.options.source_max_bytes;
         let looked = self.uploads.outbound.look(&url, limit).await;
         let (mut found, first) = looked.map_err(super::sources::step_of)?;
-        match super::sources::reading_of(first.content, self.uploads.options.spool.file_max_bytes) {
-            Ok(Reading::AsIs) => {}
+        match super::sources::transfer_of(first.content, self.uploads.options.spool.file_max_bytes) {
+            Ok(Transfer::AsIs) => {}
             // How long it is decompressed is not known.
-            Ok(Reading::Decompressed) => found.length = None,
+            Ok(Transfer::Decompressed) => found.length = None,
             Err(error) => return Err(super::sources::step_of(error)),
         }
-        let validator = found.validator.as_ref().map(|validator| validator.as_str().to_owned());
         if let Some(length) = found.length {
-            let facts = SourceFacts { length, validator, fetch: super::sources::fetch_of(&found) };
+            let facts = super::sources::kept(&found, length, super::sources::fetch_of(&found));
             return Ok((facts, first.name));
         }
-        let spooled = super::sources::spool(self.uploads, &url, &found).await?;
+        let spooled = super::sources::spool(self.uploads, &url, None).await;
+        let spooled = spooled.map_err(super::sources::step_of)?;
         let length = spooled.length();
+        let read = crate::outbound::SourceFacts { marks: spooled.marks().clone(), ..found };
         self.spooled = Some(spooled);
-        Ok((SourceFacts { length, validator, fetch: Fetch::Spooled }, first.name))
+        Ok((super::sources::kept(&read, length, Fetch::Spooled), first.name))
     }
 
     /// The placeholder is there: its link is kept, sealed, and the bytes can go.
