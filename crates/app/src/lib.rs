@@ -46,8 +46,9 @@ pub use jobs::request::{RequestedSource, UploadRequest, WebhookTarget};
 pub use jobs::{CREATE_TIMEOUT_MAX, Presenter, UploadOptions, UploadSetup};
 pub use moves::{abandon_command, abandon_move, find_copy, find_move, move_database};
 pub use outbound::{
-    AllowHttp, AllowedPlace, AllowedPlaceError, FormFault, Outbound, OutboundOptions, OutboundPolicy,
-    OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy, SpoolOptions,
+    AllowHttp, AllowedPlace, AllowedPlaceError, FormFault, LeastRate, Outbound, OutboundOptions,
+    OutboundPolicy, OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy,
+    SpoolOptions,
 };
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, inspect, keys_in_words};

@@ -278,9 +278,12 @@ impl App {
         let now = self.clock.now().floor_to_millis();
         let facts = match request.source {
             RequestedSource::Url(_) => None,
-            RequestedSource::Client { size } => {
-                Some(SourceFacts { length: size, validator: None, fetch: domain::job::Fetch::Whole })
-            }
+            RequestedSource::Client { size } => Some(SourceFacts {
+                length: size,
+                validator: None,
+                marks: None,
+                fetch: domain::job::Fetch::Whole,
+            }),
         };
         Job {
             id: JobId::make(now, self.randomness.identifier_bytes()),
@@ -308,7 +311,7 @@ impl App {
         NewJob { job, request, start, event, completion: None, now: self.clock.now() }
     }
 
-    async fn seal_request(&self, job: &Job, request: &UploadRequest) -> Result<Sealed, Error> {
+    pub(crate) async fn seal_request(&self, job: &Job, request: &UploadRequest) -> Result<Sealed, Error> {
         let key = self.account_key(&job.account_id).await?;
         let sealed_as = SealedAs { purpose: Purpose::JobRequest, record: job.id.as_str(), version: 1 };
         Ok(key.seal(sealed_as, &request.to_bytes(), &self.randomness)?)

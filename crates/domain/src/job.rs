@@ -7,6 +7,7 @@
 mod ending;
 mod failure;
 mod progress;
+mod source;
 #[cfg(test)]
 mod tests;
 mod troubles;
@@ -23,6 +24,7 @@ use crate::video::VideoNumber;
 
 pub use failure::{Failure, FailureCode};
 pub use progress::JobStatus;
+pub use source::{Fetch, SourceFacts};
 pub use troubles::{Refusal, Troubles, Verdict};
 
 /// How often a job may begin anew with another placeholder.
@@ -86,46 +88,6 @@ impl SourceKind {
     pub fn from_stored(text: &str) -> Option<Self> {
         [Self::Url, Self::Client].into_iter().find(|kind| kind.as_str() == text)
     }
-}
-
-/// How a source can be read again from the middle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fetch {
-    /// It gives any range of its bytes.
-    Ranged,
-    /// It begins at its first byte each time.
-    Whole,
-    /// It does not say how long it is, and is kept on the disk first.
-    Spooled,
-}
-
-impl Fetch {
-    const ALL: [Self; 3] = [Self::Ranged, Self::Whole, Self::Spooled];
-
-    /// Its name in the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ranged => "ranged",
-            Self::Whole => "whole",
-            Self::Spooled => "spooled",
-        }
-    }
-
-    /// Reads a stored name.
-    pub fn from_stored(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|fetch| fetch.as_str() == text)
-    }
-}
-
-/// What is known of a source's bytes, so that a file which changes in the middle is noticed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFacts {
-    /// How many bytes there are.
-    pub length: u64,
-    /// A strong `ETag` or a `Last-Modified`, in the form of whoever reads sources.
-    pub validator: Option<String>,
-    /// How it can be read.
-    pub fetch: Fetch,
 }
 
 /// An upload.

@@ -22,7 +22,7 @@ macro_rules! job_columns {
              restarts: i64, end_state: Option<String>, vimeo_link: Option<String>, player_link: Option<String>,
              failure_code: Option<String>, failure_message: Option<String>, warnings: String,
              trouble_count: i64, well_at: i64, webhook: String, webhook_attempts: i64,
-             refused_since: Option<i64>, missing_since: Option<i64>]
+             refused_since: Option<i64>, missing_since: Option<i64>, source_marks: Option<String>]
         }
     };
 }
@@ -113,6 +113,7 @@ impl JobRow {
         if let Some(facts) = &job.facts {
             row.total_bytes = Some(number(facts.length));
             row.validator = facts.validator.as_deref().map(without_nul);
+            row.source_marks = facts.marks.as_deref().map(without_nul);
             row.fetching = Some(facts.fetch.as_str().to_owned());
         }
         row.put_state(&job.state);
@@ -194,6 +195,7 @@ impl JobRow {
             Some(fetch) => Some(SourceFacts {
                 length: self.total_bytes.and_then(counted).ok_or("total_bytes")?,
                 validator: self.validator,
+                marks: self.source_marks,
                 fetch: Fetch::from_stored(fetch).ok_or("fetching")?,
             }),
         };

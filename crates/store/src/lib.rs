@@ -45,7 +45,7 @@ pub use url::DatabaseUrl;
 use url::Place;
 
 /// The schema that this version of the application was written for: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 6;
+pub const APPLICATION_SCHEMA: u32 = 7;
 
 /// What the service remembers. Every method is one transaction; `Err` means that nothing was written, but for
 /// [`Error::OutcomeUnknown`]. Another account's row is absence.

@@ -24,13 +24,14 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 6] = [
+pub(crate) const MIGRATIONS: [Migration; 7] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
     migration!(4, "moves", 1, "0004_moves.sql"),
     migration!(5, "jobs", 1, "0005_jobs.sql"),
     migration!(6, "refusals", 1, "0006_refusals.sql"),
+    migration!(7, "source_marks", 1, "0007_source_marks.sql"),
 ];
 
 /// From this schema on, an application knows what a database says of a move. In a database that is marked, the migration

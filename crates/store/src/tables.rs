@@ -77,7 +77,7 @@ pub(crate) const TABLES: [Table; 10] = [
     bytes_per_second Integer, video_number Integer, discarded_number Integer, deadline_at Integer, looks Integer,
     restarts Integer, end_state Text, vimeo_link Text, player_link Text, failure_code Text, failure_message Text,
     warnings Text, trouble_count Integer, well_at Integer, webhook Text, webhook_attempts Integer, due_at Integer,
-    lease_until Integer, fence Integer, refused_since Integer, missing_since Integer, },
+    lease_until Integer, fence Integer, refused_since Integer, missing_since Integer, source_marks Text, },
     table! { job_secrets by 3:
     account_id Text, job_id Text, part Text, wrapped_key Bytes, envelope Bytes, },
     table! { webhook_secrets by 2:

@@ -207,6 +207,7 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Outbou
         tls: config.tls_client.clone(),
         user_agent: USER_AGENT.to_owned(),
         timeouts: OutboundTimeouts::default(),
+        least_rate: uploads.least_rate,
     })?;
     let options = UploadOptions {
         concurrency: uploads.concurrency,
@@ -214,6 +215,7 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Outbou
         per_connection: uploads.per_connection,
         chunk_bytes: uploads.chunk_bytes,
         source_max_bytes: uploads.source_max_bytes,
+        source_attempts: uploads.source_attempts,
         spool: uploads.spool.clone(),
         create_timeout: uploads.create_timeout,
         look_grace: uploads.look_grace,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::held::{Change, Due, Held, Interrupt, Trouble};
 use super::request::UploadRequest;
 use super::{Shared, Uploads};
-use crate::outbound::Spooled;
+use crate::outbound::{Reading, Spooled};
 use crate::{App, Error};
 
 /// In front of the job's identifier in the name of a placeholder.
@@ -27,9 +27,6 @@ const DISABLED_PAUSE: Duration = Duration::from_secs(5);
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after a trouble.
 const TROUBLE_PAUSE_MAX: Duration = Duration::from_mins(5);
-/// So many troubles in a row are suffered from a source that cannot be reached, and from one that breaks off.
-const UNREACHABLE_TRIES: u32 = 4;
-const SOURCE_TRIES: u32 = 10;
 /// Before so many troubles in a row, patience is never at its end.
 const PATIENT_TRIES: u32 = 8;
 /// The wait for a rate limit of which no end is told.
@@ -45,6 +42,8 @@ pub(super) struct Attendance<'a> {
     pub(super) opened: Opened,
     /// The source, if it had to be kept on the disk.
     pub(super) spooled: Option<Spooled>,
+    /// What is remembered of the source while it is read.
+    pub(super) reading: Reading,
     /// The video that was deleted last.
     pub(super) last_deleted: Option<VideoNumber>,
 }
@@ -148,8 +147,12 @@ pub(super) async fn attend(app: &App, uploads: &Uploads, leased: LeasedJob, stop
     }
     match open_request(app, uploads, &held.job, sealed_request).await {
         Ok(opened) => {
-            let mut attendance = Attendance { app, uploads, held, opened, spooled: None, last_deleted: None };
+            let (spooled, reading, last_deleted) = (None, uploads.readings.take(&id), None);
+            let mut attendance = Attendance { app, uploads, held, opened, spooled, reading, last_deleted };
             note(&id, attendance.work(stopping).await);
+            if matches!(attendance.held.job.state, JobState::Sending(_)) {
+                uploads.readings.put(id, attendance.reading);
+            }
         }
         Err(Obstacle::Disabled) => note(&id, held.let_go(DISABLED_PAUSE).await),
         Err(Obstacle::Gone) => note(&id, give_up_blindly(app, &mut held, End::Cancelled).await),
@@ -298,13 +301,8 @@ impl Attendance<'_> {
 
     /// A source is not waited for as long as Vimeo is: whoever gave its address wants to know.
     fn is_hopeless(&self, code: FailureCode) -> bool {
-        let is_begun = matches!(self.held.job.state, JobState::Sending(sending) if sending.sent > 0);
-        let most = match code {
-            FailureCode::SourceUnreachable if !is_begun => UNREACHABLE_TRIES,
-            FailureCode::SourceUnreachable | FailureCode::SourceBroken => SOURCE_TRIES,
-            _ => return false,
-        };
-        self.held.job.troubles.count >= most
+        let attempts = self.uploads.options.source_attempts;
+        super::sources::is_exhausted(code, self.held.job.troubles.count, attempts)
     }
 
     pub(super) fn is_out_of_patience(&self) -> bool {

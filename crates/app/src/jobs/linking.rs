@@ -9,6 +9,7 @@ use store::{Completion, LeasedJob};
 use super::Uploads;
 use super::attendance::{Attendance, Obstacle, Step, open_request};
 use super::held::{Held, Interrupt};
+use crate::outbound::Reading;
 use crate::uploads::ClientUpload;
 use crate::{App, Error};
 
@@ -58,7 +59,8 @@ where
         Err(Obstacle::Unreadable) => return Err(seal::DoesNotOpen.into()),
         Err(Obstacle::Passing(error)) => return Err(error),
     };
-    let mut attendance = Attendance { app, uploads, held, opened, spooled: None, last_deleted: None };
+    let (spooled, reading, last_deleted) = (None, Reading::default(), None);
+    let mut attendance = Attendance { app, uploads, held, opened, spooled, reading, last_deleted };
     let made = attendance.make_link(complete).await;
     match made {
         Ok(made) => Ok(made),

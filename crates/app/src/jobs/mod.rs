@@ -11,6 +11,7 @@ mod refusals;
 mod relay;
 pub(crate) mod request;
 mod sending;
+mod source_stream;
 mod sources;
 
 use std::collections::HashMap;
@@ -62,6 +63,8 @@ pub struct UploadOptions {
     pub chunk_bytes: u64,
     /// The largest file that is fetched from a source.
     pub source_max_bytes: u64,
+    /// How many times in a row a source is asked that does not give its bytes.
+    pub source_attempts: u32,
     /// Where sources of unknown length are kept for a while.
     pub spool: SpoolOptions,
     /// How long Vimeo may take to make a placeholder; at most [`CREATE_TIMEOUT_MAX`].
@@ -104,6 +107,8 @@ pub(crate) struct Uploads {
     pub(crate) options: UploadOptions,
     pub(crate) spool: SpoolSpace,
     shared: Mutex<HashMap<ConnectionId, Arc<Shared>>>,
+    /// What was read of the sources of jobs that wait.
+    readings: sources::Readings,
     /// Something may be due: nobody needs to wait for the next tick.
     pub(crate) news: Notify,
     places: Arc<Semaphore>,
@@ -114,7 +119,16 @@ impl Uploads {
         let places = Arc::new(Semaphore::new(setup.options.concurrency));
         let UploadSetup { client, outbound, options } = setup;
         let spool = SpoolSpace::new(options.spool.clone());
-        Self { client, outbound, options, spool, shared: Mutex::default(), news: Notify::new(), places }
+        Self {
+            client,
+            outbound,
+            options,
+            spool,
+            shared: Mutex::default(),
+            readings: sources::Readings::default(),
+            news: Notify::new(),
+            places,
+        }
     }
 
     /// What all jobs of a connection share on this node.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::job::{FailureCode, Fetch, Finishing, JobState, Progress, Refusal, Sending, SourceKind};
+use domain::job::{FailureCode, Finishing, JobState, Progress, Refusal, Sending, SourceKind};
 use seal::envelope::{Purpose, SealedAs};
 use tokio::time::sleep;
 use vimeo::{LinkFailure, Piece, Unsent, UploadLink, UploadStatus};
@@ -12,12 +12,12 @@ use super::attendance::{Attendance, Step, failure};
 use super::held::{Change, Due, Interrupt, Trouble};
 use super::refusals::missing;
 use super::relay::Feed;
-use super::request::RequestedSource;
+use super::source_stream::Unopened;
 use super::sources;
 use crate::outbound::SourceError;
 
 /// So many troubles in a row are sat out before the job is given back for others to run meanwhile.
-const TRIES: u32 = 6;
+pub(super) const TRIES: u32 = 6;
 /// So many times in a row Vimeo may refuse a request that sends bytes before the upload begins again.
 const REFUSED_TRIES: u32 = 2;
 /// The first pause after a trouble with the link; each further one is twice as long.
@@ -79,10 +79,7 @@ impl Attendance<'_> {
                     self.held.job.state = JobState::Sending(sending);
                     sending
                 }
-                Ok(Progress::Whole(finishing)) => {
-                    self.held.advance(JobState::Finishing(finishing)).await?;
-                    return Ok(Step::Go);
-                }
+                Ok(Progress::Whole(finishing)) => return self.all_is_sent(finishing).await,
                 Err(error) => {
                     tracing::error!(job = %self.held.job.id, %error, "what Vimeo says of an upload cannot be");
                     return self.link_is_gone(sending).await;
@@ -90,10 +87,10 @@ impl Attendance<'_> {
             };
             let current = match feed.take().filter(|feed| feed.offset() == offset) {
                 Some(feed) => feed,
-                None => match self.open_source_patiently(offset).await {
+                None => match self.open_source_patiently(sending, offset).await? {
                     Ok(feed) => feed,
-                    Err(Some(step)) => return Ok(step),
-                    Err(None) => return self.begin_source_anew(sending).await,
+                    Err(Unopened::Step(step)) => return Ok(step),
+                    Err(Unopened::Restart(reason)) => return self.begin_source_again(sending, reason).await,
                 },
             };
             let length = self.uploads.options.chunk_bytes.min(sending.size - offset);
@@ -107,19 +104,22 @@ impl Attendance<'_> {
                     feed = Some(current).filter(|_| reached == offset + length);
                     troubles = 0;
                     offset = reached;
-                    self.held
-                        .settle(JobState::Sending(Sending { sent: offset, ..sending }), Change::default())
-                        .await?;
+                    self.note_progress(Sending { sent: offset, ..sending }).await?;
                     continue;
                 }
                 Err(failed) => failed,
             };
             tracing::debug!(job = %self.held.job.id, ?failed, offset, "a piece of an upload was not taken");
+            let is_about_source = !matches!(failed, Unsent::Link(_));
             sending = self.count_what_left(sending);
             if let Some(step) = self.judge_unsent(sending, failed, troubles).await? {
                 return Ok(step);
             }
-            sleep(pause_after(troubles)).await;
+            if is_about_source {
+                self.pause_for_source(troubles).await;
+            } else {
+                sleep(pause_after(troubles)).await;
+            }
             troubles += 1;
             let before = offset;
             offset = match self.ask_offset(sending, link, before).await? {
@@ -128,9 +128,7 @@ impl Attendance<'_> {
             };
             if offset > before {
                 troubles = 0;
-                self.held
-                    .settle(JobState::Sending(Sending { sent: offset, ..sending }), Change::default())
-                    .await?;
+                self.note_progress(Sending { sent: offset, ..sending }).await?;
             }
         }
     }
@@ -153,14 +151,16 @@ impl Attendance<'_> {
             }
             Unsent::Link(_) if troubles >= TRIES => self.link_trouble(sending).await?,
             Unsent::Link(_) => return Ok(None),
-            Unsent::Source(error) => match sources::step_of(error) {
-                Step::Trouble(_) if troubles < TRIES => return Ok(None),
-                step => step,
+            Unsent::Source(error @ SourceError::Changed) => self.begin_source_again(sending, error).await?,
+            // Its slot is for others meanwhile, and what it gave is no progress.
+            Unsent::Source(error @ SourceError::TooSlow) => sources::step_of(error),
+            Unsent::SourceStalled => match self.uploads.outbound.note_wait(&self.reading, STALL) {
+                Err(error) => sources::step_of(error),
+                Ok(()) => return Ok(None),
             },
-            Unsent::SourceShort | Unsent::SourceStalled => match sources::step_of(SourceError::Broken) {
-                Step::Trouble(_) if troubles < TRIES => return Ok(None),
-                step => step,
-            },
+            Unsent::Source(_) | Unsent::SourceShort if troubles < TRIES => return Ok(None),
+            Unsent::Source(error) => sources::step_of(error),
+            Unsent::SourceShort => sources::step_of(SourceError::Broken),
         };
         Ok(Some(step))
     }
@@ -179,9 +179,7 @@ impl Attendance<'_> {
     }
 
     async fn all_bytes_are_there(&mut self, sending: Sending) -> Result<Step, Interrupt> {
-        let finishing = Finishing { video: sending.video, size: sending.size };
-        self.held.advance(JobState::Finishing(finishing)).await?;
-        Ok(Step::Go)
+        self.all_is_sent(Finishing { video: sending.video, size: sending.size }).await
     }
 
     /// What Vimeo holds. It may not be less than it has acknowledged before.
@@ -222,62 +220,6 @@ impl Attendance<'_> {
         Ok(Asked::Step(self.link_trouble(sending).await?))
     }
 
-    /// The source from this offset on, asked for more than once: one refusal is no reason to give up what is on its way.
-    async fn open_source_patiently(&mut self, offset: u64) -> Result<Feed, Option<Step>> {
-        let mut tries = 0;
-        loop {
-            match self.open_source(offset).await {
-                Err(Some(Step::Trouble(_))) if tries < TRIES => {
-                    sleep(pause_after(tries)).await;
-                    tries += 1;
-                }
-                opened => return opened,
-            }
-        }
-    }
-
-    /// What was sent cannot be gone on with, and there is no way to know whether the source is still the same file.
-    async fn begin_source_anew(&mut self, sending: Sending) -> Result<Step, Interrupt> {
-        if sending.restart().is_none() {
-            let message = "The source broke off again and again, and cannot be read from the middle.";
-            return Ok(Step::Fail(failure(FailureCode::SourceBroken, message)));
-        }
-        self.restart(sending).await
-    }
-
-    /// The source from this offset on. `Err(None)`: it cannot be read from there, only from its beginning.
-    async fn open_source(&mut self, offset: u64) -> Result<Feed, Option<Step>> {
-        let unreadable =
-            || Some(Step::Fail(failure(FailureCode::Unreadable, "The job's source is not known.")));
-        let (RequestedSource::Url(url), Some(facts)) = (&self.opened.request.source, &self.held.job.facts)
-        else {
-            return Err(unreadable());
-        };
-        let url = sources::read_address(&self.uploads.outbound, url)
-            .map_err(|failure| Some(Step::Fail(failure)))?;
-        let known = sources::known(facts);
-        if facts.fetch == Fetch::Spooled && self.spooled.is_none() {
-            if offset > 0 && known.validator.is_none() {
-                // The file that was kept is gone, and nothing tells whether this is the same one.
-                return Err(None);
-            }
-            let spooled = sources::spool(self.uploads, &url, &known).await.map_err(Some)?;
-            if spooled.length() != facts.length {
-                return Err(Some(sources::step_of(SourceError::Changed)));
-            }
-            self.spooled = Some(spooled);
-        }
-        let opened = match &self.spooled {
-            Some(spooled) => Ok(spooled.open(offset)),
-            None => self.uploads.outbound.open(&url, offset, &known).await,
-        };
-        match opened {
-            Ok(stream) => Ok(Feed::new(stream, offset)),
-            Err(SourceError::CannotResume) => Err(None),
-            Err(error) => Err(Some(sources::step_of(error))),
-        }
-    }
-
     /// How far the bytes have come that left, taken in or not: when all have left, the video may be whole.
     fn count_what_left(&mut self, sending: Sending) -> Sending {
         let left = self.held.meter.running().unwrap_or(sending.sent);
@@ -295,7 +237,7 @@ impl Attendance<'_> {
         let may_be_whole = sending.may_be_whole() || self.held.job.source == SourceKind::Client;
         match self.opened.session.find_video(sending.video, CALL_TIMEOUT).await {
             Ok(Some(video)) if video.upload == UploadStatus::Complete => {
-                self.all_bytes_are_there(sending).await
+                self.all_is_sent(Finishing { video: sending.video, size: sending.size }).await
             }
             Ok(Some(_)) if may_be_whole => {
                 self.held.job.troubles = self.held.job.troubles.found();
@@ -310,7 +252,7 @@ impl Attendance<'_> {
     }
 
     /// Begins again with another placeholder, if that has not happened too often.
-    async fn restart(&mut self, sending: Sending) -> Result<Step, Interrupt> {
+    pub(super) async fn restart(&mut self, sending: Sending) -> Result<Step, Interrupt> {
         let Some(accepted) = sending.restart() else {
             return Ok(Step::Fail(failure(FailureCode::UploadLost, "Vimeo lost the upload.")));
         };
@@ -372,6 +314,6 @@ fn is_coherent(held: vimeo::Held, size: u64, acknowledged: u64) -> bool {
 }
 
 /// Twice as long with each trouble.
-fn pause_after(troubles: u32) -> Duration {
+pub(super) fn pause_after(troubles: u32) -> Duration {
     PAUSE.saturating_mul(1_u32.checked_shl(troubles).unwrap_or(u32::MAX)).min(PAUSE_MAX)
 }

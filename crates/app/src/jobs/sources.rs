@@ -1,15 +1,47 @@
 //! What the guarded client says of a source, as it concerns a job.
 
-use domain::job::{Failure, FailureCode, Fetch, SourceFacts};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use domain::job::{Failure, FailureCode, Fetch, JobId, SourceFacts};
 use domain::secret::Secret;
 
 use super::Uploads;
 use super::attendance::{Step, failure};
-use crate::outbound::{self, Outbound, OutboundUrl, Ranges, SourceError, Spooled, Validator};
+use crate::outbound::{
+    self, Content, Encoding, Marks, NotVideo, Outbound, OutboundUrl, Ranges, Reading, SourceError, Spooled,
+};
 
 /// The one reason for a source that may not be asked and one that does not answer: nobody finds out through us what
 /// listens where.
 const UNREACHABLE: &str = "The source could not be reached, or is at an address that is not allowed.";
+/// So many readings are remembered between two attempts of their jobs.
+const READINGS_MAX: usize = 10_000;
+/// How often a source is asked again after its last byte.
+pub(super) const END_TRIES: u32 = 3;
+
+/// What this node has read of the sources of jobs that wait for their next attempt.
+#[derive(Default)]
+pub(crate) struct Readings(Mutex<HashMap<JobId, Reading>>);
+
+impl Readings {
+    /// The reading of a job that is worked on next; a new one if there is none.
+    pub(super) fn take(&self, id: &JobId) -> Reading {
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = readings.remove(id).unwrap_or_default();
+        reading.begin_attempt();
+        reading
+    }
+
+    /// Keeps a reading for the next attempt. Forgotten, it costs that attempt a fresh placeholder.
+    pub(super) fn put(&self, id: JobId, reading: Reading) {
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if readings.len() >= READINGS_MAX {
+            readings.clear();
+        }
+        readings.insert(id, reading);
+    }
+}
 
 /// The address of a source, whose form was checked when it was asked for; the rules may have changed since.
 pub(super) fn read_address(outbound: &Outbound, url: &Secret) -> Result<OutboundUrl, Failure> {
@@ -24,11 +56,23 @@ pub(super) fn fetch_of(facts: &outbound::SourceFacts) -> Fetch {
     }
 }
 
-/// What the guarded client needs to know of a source that was looked at before.
+/// What is kept of a source with its job.
+pub(super) fn kept(found: &outbound::SourceFacts, length: u64, fetch: Fetch) -> SourceFacts {
+    SourceFacts {
+        length,
+        validator: found.marks.validator().map(str::to_owned),
+        marks: Some(found.marks.to_stored()),
+        fetch,
+    }
+}
+
+/// What the guarded client needs to know of a source that was looked at before. An earlier version kept one validator.
 pub(super) fn known(facts: &SourceFacts) -> outbound::SourceFacts {
+    let marks = facts.marks.as_deref().and_then(Marks::from_stored);
+    let validator = || facts.validator.as_deref().map(Marks::from_validator);
     outbound::SourceFacts {
         length: (facts.fetch != Fetch::Spooled).then_some(facts.length),
-        validator: facts.validator.as_deref().and_then(Validator::parse),
+        marks: marks.or_else(validator).unwrap_or_default(),
         ranges: match facts.fetch {
             Fetch::Ranged => Ranges::Taken,
             Fetch::Whole | Fetch::Spooled => Ranges::Ignored,
@@ -36,13 +80,78 @@ pub(super) fn known(facts: &SourceFacts) -> outbound::SourceFacts {
     }
 }
 
-/// Keeps a source on the disk that does not say how long it is.
+/// How the bytes of a source are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transfer {
+    /// As they come.
+    AsIs,
+    /// Decompressed, which needs the disk.
+    Decompressed,
+}
+
+/// How a source is taken whose first bytes are this; the error if it is not.
+pub(super) fn transfer_of(content: Content, spool_max_bytes: u64) -> Result<Transfer, SourceError> {
+    match content {
+        Content::AsIs => Ok(Transfer::AsIs),
+        Content::Gzip if spool_max_bytes == 0 => {
+            Err(SourceError::NotVideo(NotVideo::Compressed(Encoding::Gzip)))
+        }
+        Content::Gzip => Ok(Transfer::Decompressed),
+        Content::Not(what) => Err(SourceError::NotVideo(what)),
+    }
+}
+
+/// Keeps a source on the disk that does not say how long it is; if it was read before, only the file that it was then.
 pub(super) async fn spool(
     uploads: &Uploads,
     url: &OutboundUrl,
-    facts: &outbound::SourceFacts,
-) -> Result<Spooled, Step> {
-    uploads.outbound.spool(url, &uploads.spool, facts).await.map_err(step_of)
+    expected: Option<&outbound::SourceFacts>,
+) -> Result<Spooled, SourceError> {
+    uploads.outbound.spool(url, &uploads.spool, expected).await
+}
+
+/// Whether a job that is held up by its source has asked it often enough. There is no difference between the beginning and
+/// the middle.
+pub(super) fn is_exhausted(code: FailureCode, troubles: u32, attempts: u32) -> bool {
+    let is_about_source = matches!(
+        code,
+        FailureCode::SourceUnreachable | FailureCode::SourceBroken | FailureCode::SourceTooSlow
+    );
+    is_about_source && troubles >= attempts
+}
+
+/// What the answers after the last byte say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum EndVerdict {
+    /// The file is the one that was read.
+    Same,
+    /// It is another one.
+    Changed,
+    /// Nothing can be said.
+    Unknown,
+    /// Ask again; if that cannot be, this.
+    Again(Box<EndVerdict>),
+}
+
+/// Compares what was read with what an answer after the last byte says; `seemed` is what the answers before it said.
+///
+/// One answer that differs is not the end: a node of a cluster may have other marks for the same file than the one that
+/// was read from. One that is equal in every mark is.
+pub(super) fn judge_end(
+    known: &outbound::SourceFacts,
+    now: Result<&outbound::SourceFacts, &SourceError>,
+    seemed: EndVerdict,
+) -> EndVerdict {
+    match now {
+        Ok(now) if known.differ_at_end_from(now) => EndVerdict::Again(Box::new(EndVerdict::Changed)),
+        Ok(_) => EndVerdict::Same,
+        Err(SourceError::Unreachable | SourceError::Later { .. } | SourceError::Broken) => {
+            EndVerdict::Again(Box::new(seemed))
+        }
+        // It is empty now; or it was read from a place that says no more.
+        Err(SourceError::Empty) => EndVerdict::Changed,
+        Err(_) => seemed,
+    }
 }
 
 /// What a trouble with a source leads to.
@@ -69,14 +178,17 @@ pub(super) fn step_of(error: SourceError) -> Step {
             FailureCode::SourceBroken,
             "The source does not say how long it is, and took longer than it may be read for.",
         )),
+        SourceError::TooSlow => {
+            Step::Trouble(failure(FailureCode::SourceTooSlow, "The source sends its bytes too slowly."))
+        }
         SourceError::NoRoom => Step::Trouble(failure(
             FailureCode::SourceBroken,
-            "The source could not be kept on the service's disk, which its length not being known requires.",
+            "The source has no known length and must be buffered, but this service's disk is full or cannot be used.",
         )),
-        SourceError::Status(status) => fail(
+        SourceError::Refused(statuses) => fail(
             FailureCode::SourceRefused,
             format!(
-                "The source's server answered with status {status}: the file is not there, or its link is not good (any more)."
+                "The source's server answered with status {statuses}, asked with a range and without: the file is not there, or its link is not valid (any more)."
             ),
         ),
         SourceError::Changed => fail(
@@ -97,5 +209,61 @@ pub(super) fn step_of(error: SourceError) -> Step {
             FailureCode::SourceTooLarge,
             "The file at the source is larger than this service takes from such a source.".to_owned(),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(tag: &str, length: u64) -> outbound::SourceFacts {
+        outbound::SourceFacts {
+            length: Some(length),
+            marks: Marks::from_validator(tag),
+            ranges: Ranges::Taken,
+        }
+    }
+
+    #[test]
+    fn the_same_number_of_attempts_is_made_at_the_beginning_and_in_the_middle() {
+        for code in FailureCode::ALL {
+            let name = code.as_str();
+            let is_tried_again = ["SOURCE_UNREACHABLE", "SOURCE_BROKEN", "SOURCE_TOO_SLOW"].contains(&name);
+            assert!(!is_exhausted(*code, 9, 10), "{name}");
+            assert_eq!(is_exhausted(*code, 10, 10), is_tried_again, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_known_again() {
+        let found = facts("\"a\"", 10);
+        for fetch in [Fetch::Ranged, Fetch::Whole, Fetch::Spooled] {
+            let stored = kept(&found, 10, fetch);
+            assert_eq!(known(&stored).marks, found.marks);
+            assert_eq!(
+                known(&SourceFacts { marks: None, ..stored }).marks,
+                found.marks,
+                "an earlier version's row"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_has_changed_at_the_end_only_if_no_answer_says_that_it_is_the_same() {
+        let (known, same, other) = (facts("\"a\"", 10), facts("\"a\"", 10), facts("\"b\"", 10));
+        let again = |verdict| EndVerdict::Again(Box::new(verdict));
+        let unknown = || EndVerdict::Unknown;
+        assert_eq!(judge_end(&known, Ok(&same), unknown()), EndVerdict::Same);
+        assert_eq!(judge_end(&known, Ok(&other), unknown()), again(EndVerdict::Changed));
+        assert_eq!(judge_end(&known, Ok(&facts("\"a\"", 11)), unknown()), again(EndVerdict::Changed));
+        assert_eq!(judge_end(&known, Ok(&same), EndVerdict::Changed), EndVerdict::Same);
+        for passing in
+            [SourceError::Unreachable, SourceError::Broken, SourceError::Later { after_seconds: None }]
+        {
+            assert_eq!(judge_end(&known, Err(&passing), unknown()), again(unknown()));
+            assert_eq!(judge_end(&known, Err(&passing), EndVerdict::Changed), again(EndVerdict::Changed));
+        }
+        assert_eq!(judge_end(&known, Err(&SourceError::Empty), unknown()), EndVerdict::Changed);
+        assert_eq!(judge_end(&known, Err(&SourceError::NoRoom), unknown()), unknown());
     }
 }

@@ -5,12 +5,17 @@
 mod addresses;
 mod content;
 mod file_name;
+mod first_bytes;
 mod gunzip;
 mod hops;
+mod marks;
 mod names;
 mod policy;
 mod posts;
+mod probe;
 mod ranges;
+mod reading;
+mod resume;
 mod sources;
 mod spool;
 mod spool_space;
@@ -18,7 +23,6 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod url;
-mod validator;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,16 +33,19 @@ use thiserror::Error;
 
 use names::Names;
 
+pub(crate) use content::{Content, Encoding, NotVideo};
 pub(crate) use file_name::video_name;
+pub(crate) use marks::Marks;
 pub use policy::{AllowHttp, AllowedPlace, AllowedPlaceError, OutboundPolicy, OwnAddresses, PortPolicy};
 pub(crate) use posts::PostError;
-pub(crate) use sources::{Ranges, SourceError, SourceFacts};
+pub use reading::LeastRate;
+pub(crate) use reading::Reading;
+pub(crate) use sources::{Opened, Ranges, SourceError, SourceFacts};
 pub(crate) use spool::Spooled;
 pub use spool_space::SpoolOptions;
 pub(crate) use spool_space::SpoolSpace;
 pub(crate) use stream::SourceStream;
 pub use url::{FormFault, OutboundUrl};
-pub(crate) use validator::Validator;
 
 /// A client for addresses that users give. Cheap to clone. It keeps no connection, so that none is shared.
 #[derive(Clone)]
@@ -50,6 +57,7 @@ struct Inner {
     tls: Option<rustls::ClientConfig>,
     user_agent: String,
     timeouts: OutboundTimeouts,
+    least_rate: LeastRate,
 }
 
 /// What an [`Outbound`] is made of.
@@ -65,6 +73,8 @@ pub struct OutboundOptions {
     pub user_agent: String,
     /// How patient it is.
     pub timeouts: OutboundTimeouts,
+    /// How slow a source may be.
+    pub least_rate: LeastRate,
 }
 
 /// How long is waited.
@@ -107,12 +117,12 @@ pub enum OutboundSetupError {
 impl Outbound {
     /// A client as `options` say.
     pub fn new(options: OutboundOptions) -> Result<Self, OutboundSetupError> {
-        let OutboundOptions { policy, dns_servers, tls, user_agent, timeouts } = options;
+        let OutboundOptions { policy, dns_servers, tls, user_agent, timeouts, least_rate } = options;
         // What would fail for every address is told at once.
         let builder = reqwest::Client::builder().user_agent(&user_agent).no_proxy();
         hops::trusting(builder, tls.as_ref()).build().map_err(OutboundSetupError::Tls)?;
         let names = Names::new(&dns_servers).map_err(|error| OutboundSetupError::Names(error.to_string()))?;
-        Ok(Self(Arc::new(Inner { policy, names, tls, user_agent, timeouts })))
+        Ok(Self(Arc::new(Inner { policy, names, tls, user_agent, timeouts, least_rate })))
     }
 
     /// Judges an address by its form alone, without asking anybody: what is refused here is a mistake to be told at once.

@@ -1,31 +1,97 @@
-//! `Content-Range`: which part of how much an answer is.
+//! What an answer brings of a file, by its status and `Content-Range`.
 
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap};
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RETRY_AFTER};
 
-/// What an answer says of its part.
+/// What an answer to a GET brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ContentRange {
-    /// From this byte on, of so many if that is known.
-    Part { start: u64, total: Option<u64> },
+pub(super) enum Brought {
+    /// 200: the whole file.
+    Whole {
+        /// How long it is, if the answer says so.
+        length: Option<u64>,
+    },
+    /// 206: the bytes from `start` up to and with `end`.
+    Part {
+        start: u64,
+        end: u64,
+        /// How long the whole is, if the answer says so.
+        total: Option<u64>,
+    },
+    /// 416: what was asked for is not there.
+    OutOfRange {
+        /// How long the whole is, if the answer says so.
+        total: Option<u64>,
+    },
+    /// 412: the file is not the one that was asked for, says the server.
+    Unmatched,
+    /// Not now: 408, 425, 429 and every 5xx.
+    Later {
+        /// Not sooner than this, if the answer says so. A date is not read: it would depend on two clocks.
+        after_seconds: Option<u64>,
+    },
+    /// Nothing, whatever its body says.
+    Refused(u16),
+}
+
+impl Brought {
+    pub(super) fn by(status: StatusCode, headers: &HeaderMap) -> Self {
+        let refused = Self::Refused(status.as_u16());
+        match status {
+            StatusCode::OK => Self::Whole { length: content_length(headers) },
+            StatusCode::PARTIAL_CONTENT => match ContentRange::of(headers) {
+                Some(ContentRange::Part { start, end, total })
+                    if content_length(headers)
+                        .is_none_or(|length| length.checked_sub(1) == Some(end - start)) =>
+                {
+                    Self::Part { start, end, total }
+                }
+                _ => refused,
+            },
+            StatusCode::RANGE_NOT_SATISFIABLE => Self::OutOfRange {
+                total: match ContentRange::of(headers) {
+                    Some(ContentRange::Nothing { total }) => Some(total),
+                    _ => None,
+                },
+            },
+            StatusCode::PRECONDITION_FAILED => Self::Unmatched,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+                Self::Later { after_seconds: retry_after(headers) }
+            }
+            status if status.is_server_error() => Self::Later { after_seconds: retry_after(headers) },
+            _ => refused,
+        }
+    }
+}
+
+/// `Content-Range`: which part of how much an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ContentRange {
+    /// From this byte up to and with that, of so many if that is known.
+    Part { start: u64, end: u64, total: Option<u64> },
     /// None of so many: what was asked for is not there.
     Nothing { total: u64 },
 }
 
 impl ContentRange {
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    fn of(headers: &HeaderMap) -> Option<Self> {
         Self::parse(headers.get(CONTENT_RANGE)?.to_str().ok()?)
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (range, total) = text.trim().strip_prefix("bytes ")?.trim_start().split_once('/')?;
+        let (unit, rest) = text.trim().split_once([' ', '\t'])?;
+        if !unit.eq_ignore_ascii_case("bytes") {
+            return None;
+        }
+        let (range, total) = rest.trim_start().split_once('/')?;
         if range == "*" {
             return number(total).map(|total| Self::Nothing { total });
         }
         let (start, end) = range.split_once('-')?;
         let (start, end) = (number(start)?, number(end)?);
         let total = if total == "*" { None } else { Some(number(total)?) };
-        let is_sound = start <= end && total.is_none_or(|total| end < total);
-        is_sound.then_some(Self::Part { start, total })
+        let is_sound = start <= end && end < total.unwrap_or(u64::MAX);
+        is_sound.then_some(Self::Part { start, end, total })
     }
 }
 
@@ -34,22 +100,30 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(number)
 }
 
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| number(text.trim()))
+}
+
 /// Digits alone.
-pub(super) fn number(text: &str) -> Option<u64> {
+fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::{HeaderName, HeaderValue};
+
     use super::*;
 
     #[test]
     fn a_content_range_is_read_or_it_is_none() {
-        let part = |start, total| Some(ContentRange::Part { start, total });
+        let part = |start, end, total| Some(ContentRange::Part { start, end, total });
         for (text, expected) in [
-            ("bytes 0-0/1", part(0, Some(1))),
-            ("bytes 5-9/10", part(5, Some(10))),
-            ("bytes 5-9/*", part(5, None)),
+            ("bytes 0-0/1", part(0, 0, Some(1))),
+            ("bytes 5-9/10", part(5, 9, Some(10))),
+            ("bytes 5-9/*", part(5, 9, None)),
+            ("Bytes 5-9/10", part(5, 9, Some(10))),
+            ("BYTES  5-9/10 ", part(5, 9, Some(10))),
             ("bytes */0", Some(ContentRange::Nothing { total: 0 })),
             ("bytes */10", Some(ContentRange::Nothing { total: 10 })),
             ("bytes 0-9/5", None),
@@ -57,11 +131,50 @@ mod tests {
             ("bytes */*", None),
             ("bytes +0-1/2", None),
             ("bytes 0-18446744073709551616/18446744073709551617", None),
+            ("bytes 0-18446744073709551615/*", None),
             ("items 0-0/1", None),
             ("bytes=0-0/1", None),
+            ("bytes", None),
             ("", None),
         ] {
             assert_eq!(ContentRange::parse(text), expected, "{text}");
+        }
+    }
+
+    fn brought(status: u16, lines: &[(HeaderName, &'static str)]) -> Brought {
+        let headers = lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        Brought::by(StatusCode::from_u16(status).unwrap(), &headers.collect())
+    }
+
+    #[test]
+    fn an_answer_is_sorted_by_its_status_and_its_range() {
+        let later = |after_seconds| Brought::Later { after_seconds };
+        for (status, lines, expected) in [
+            (200, vec![(CONTENT_LENGTH, "10")], Brought::Whole { length: Some(10) }),
+            (200, vec![], Brought::Whole { length: None }),
+            (206, vec![(CONTENT_RANGE, "bytes 0-4/9")], Brought::Part { start: 0, end: 4, total: Some(9) }),
+            (206, vec![(CONTENT_RANGE, "lines 0-4/9")], Brought::Refused(206)),
+            (206, vec![], Brought::Refused(206)),
+            (206, vec![(CONTENT_RANGE, "bytes 0-4/9"), (CONTENT_LENGTH, "9")], Brought::Refused(206)),
+            (206, vec![(CONTENT_RANGE, "bytes 0-4/9"), (CONTENT_LENGTH, "0")], Brought::Refused(206)),
+            (416, vec![(CONTENT_RANGE, "bytes */9")], Brought::OutOfRange { total: Some(9) }),
+            (416, vec![], Brought::OutOfRange { total: None }),
+            (412, vec![], Brought::Unmatched),
+            (429, vec![(RETRY_AFTER, " 120")], later(Some(120))),
+            (503, vec![(RETRY_AFTER, "Sun, 06 Nov 1994 08:49:37 GMT")], later(None)),
+            (408, vec![(RETRY_AFTER, "-1")], later(None)),
+        ] {
+            assert_eq!(brought(status, &lines), expected, "{status} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn every_other_status_is_a_refusal_or_a_reason_to_wait() {
+        for status in (100..600).filter(|status| ![200, 206, 416, 412].contains(status)) {
+            let is_later = matches!(status, 408 | 425 | 429 | 500..);
+            let expected =
+                if is_later { Brought::Later { after_seconds: None } } else { Brought::Refused(status) };
+            assert_eq!(brought(status, &[]), expected);
         }
     }
 }

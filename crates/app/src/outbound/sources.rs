@@ -1,24 +1,30 @@
-//! A file at an address that a user gave: what is known of it, and its bytes from a place on.
+//! A file at an address that a user gave: what is known of it, and its bytes from an offset on.
 
-use reqwest::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::Response;
+use reqwest::header::{HeaderMap, HeaderValue, IF_MATCH, IF_RANGE, RANGE};
 use thiserror::Error;
 
 use super::content::NotVideo;
+use super::first_bytes::FirstBytes;
 use super::hops::NoAnswer;
-use super::ranges::{ContentRange, content_length, number};
+use super::marks::Marks;
+use super::ranges::Brought;
+use super::reading::Reading;
+use super::resume::{Attempts, Plan, Proof, Take, Verdict};
 use super::stream::{self, SourceStream};
 use super::url::OutboundUrl;
-use super::validator::Validator;
 use super::{Inner, Outbound};
 
-/// What is known of a source before it is read, and must stay true while it is.
+/// What is known of a source from the answer that is read, or was read before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFacts {
     /// How many bytes it has, if it says so. Never 0.
     pub length: Option<u64>,
-    /// What it is known again by, if it has such a thing.
-    pub validator: Option<Validator>,
+    /// What tells this version of the file from another.
+    pub marks: Marks,
     /// Whether it can be read from the middle.
     pub ranges: Ranges,
 }
@@ -32,10 +38,67 @@ pub enum Ranges {
     Ignored,
 }
 
+impl SourceFacts {
+    /// Whether a later answer is of another file: a mark or the length that both have differs.
+    pub fn differ_from(&self, later: &Self) -> bool {
+        self.have_another_length_than(later) || self.marks.differs_from(&later.marks)
+    }
+
+    /// The same for an answer after the last byte. A time of change that is always the present is no mark: it is taken out
+    /// when both answers say that the file was written just then.
+    pub fn differ_at_end_from(&self, later: &Self) -> bool {
+        self.have_another_length_than(later)
+            || if self.marks.is_young() && later.marks.is_young() {
+                self.marks.without_time().differs_from(&later.marks)
+            } else {
+                self.marks.differs_from(&later.marks)
+            }
+    }
+
+    fn have_another_length_than(&self, later: &Self) -> bool {
+        self.length.zip(later.length).is_some_and(|(was, is)| was != is)
+    }
+}
+
+/// The statuses of answers that brought no file, in the order in which they were seen; at most three, and one that
+/// follows itself once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statuses([Option<u16>; 3]);
+
+impl Statuses {
+    pub(super) fn push(&mut self, status: u16) {
+        let last = self.0.iter().flatten().next_back().copied();
+        let free = self.0.iter_mut().find(|seen| seen.is_none());
+        if let Some(free) = free.filter(|_| last != Some(status)) {
+            *free = Some(status);
+        }
+    }
+
+    pub(super) fn of(status: u16) -> Self {
+        Self([Some(status), None, None])
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == [None; 3]
+    }
+}
+
+/// `403`, `403 and 404`, or `403, 404 and 416`.
+impl fmt::Display for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [Some(first), Some(second), Some(third)] => write!(f, "{first}, {second} and {third}"),
+            [Some(first), Some(second), None] => write!(f, "{first} and {second}"),
+            [Some(first), ..] => write!(f, "{first}"),
+            [None, ..] => f.write_str("none"),
+        }
+    }
+}
+
 /// Why a source was not read, sorted by what is done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SourceError {
-    /// Tell the user, in these words always: refused and unreachable are not told apart.
+    /// Ask again later, and tell the user in these words always: refused and unreachable are not told apart.
     #[error("the source cannot be reached")]
     Unreachable,
     /// Ask again later.
@@ -44,16 +107,19 @@ pub enum SourceError {
         /// Not sooner than in so many seconds, if it said so.
         after_seconds: Option<u64>,
     },
-    /// Open it again at the place that was reached: the stream was cut.
+    /// Open it again at the offset that was reached: the stream was cut.
     #[error("the source's answer broke off")]
     Broken,
-    /// Tell the user: it will not answer otherwise by being asked again (an expired link, say).
+    /// Ask again later, and not for long: it gives fewer bytes than an upload may wait for.
+    #[error("the source is too slow")]
+    TooSlow,
+    /// Tell the user: however it is asked, it does not give the file (an expired link, say).
     #[error("the source answered with status {0}")]
-    Status(u16),
-    /// Tell the user: it is no longer the file that it was.
+    Refused(Statuses),
+    /// Begin again: it is no longer the file that it was.
     #[error("the source changed while it was read")]
     Changed,
-    /// Begin anew: it cannot be read from the middle with the certainty that it is the same file.
+    /// Begin again: it cannot be read from the middle with the certainty that it is the same file.
     #[error("the source cannot be read from the middle")]
     CannotResume,
     /// Tell the user.
@@ -88,135 +154,165 @@ impl From<NoAnswer> for SourceError {
     }
 }
 
-impl Outbound {
-    /// What there is at `url`: asked for its first byte, since presigned addresses are often good for nothing but `GET`.
-    /// A source that says that it is longer than `max_bytes` is refused.
-    pub async fn probe(&self, url: &OutboundUrl, max_bytes: u64) -> Result<SourceFacts, SourceError> {
-        let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=0-0"))]);
-        let response = self.0.get(url, &headers).await?;
-        // The rest of the body is not read: the connection ends here.
-        let facts = facts(&response)?;
-        match facts.length {
-            Some(0) => Err(SourceError::Empty),
-            Some(length) if length > max_bytes => Err(SourceError::TooLarge),
-            _ => Ok(facts),
-        }
-    }
+/// A source that is being read.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its bytes, from the offset that was asked for.
+    pub stream: SourceStream,
+    /// What this answer says of it.
+    pub facts: SourceFacts,
+}
 
-    /// The bytes of a source from `from` to its end, as `facts` say of it, and not one more. They are passed on as they
-    /// come: never more than a piece is held.
+impl Outbound {
+    /// The bytes of a source from `from` to its end, and not one more. They are passed on as they come: never more than
+    /// a piece is held.
+    ///
+    /// At 0 the answer that is read says what the file is, whatever was known before. Further on the answer must be of
+    /// the file that `known` tells of: by its marks, or by the digest of the bytes that `reading` has seen.
     pub async fn open(
         &self,
         url: &OutboundUrl,
         from: u64,
-        facts: &SourceFacts,
-    ) -> Result<SourceStream, SourceError> {
-        let length = facts.length.ok_or(SourceError::NoLength)?;
+        known: &SourceFacts,
+        reading: &Reading,
+    ) -> Result<Opened, SourceError> {
+        let length = known.length.ok_or(SourceError::NoLength)?;
         if from > length {
             return Err(SourceError::Changed);
         }
         if from == length {
-            return Ok(stream::empty());
+            return Ok(Opened { stream: stream::empty(), facts: known.clone() });
         }
-        let mut headers = HeaderMap::new();
-        if from > 0 {
-            // Without a validator nothing would tell the rest of this file from the rest of another.
-            let validator = facts.validator.as_ref().ok_or(SourceError::CannotResume)?;
-            if facts.ranges == Ranges::Taken {
-                headers.insert(RANGE, header(&format!("bytes={from}-"))?);
-                headers.insert(IF_RANGE, header(validator.as_str())?);
+        if from == 0 {
+            reading.forget_beginning();
+        }
+        let mut plan = Plan::for_reading(from, known, reading.beginning().length);
+        let is_stuck = reading.is_stuck_at(from);
+        while let Some(current) = plan {
+            match self.follow(url, current, known, (reading, is_stuck)).await {
+                Err(SourceError::CannotResume) => plan = current.otherwise(from, reading.beginning().length),
+                opened => return opened,
             }
         }
-        let is_ranged = headers.contains_key(RANGE);
-        let response = self.0.get(url, &headers).await?;
-        let skip = match response.status() {
-            StatusCode::OK => {
-                whole(&response, facts)?;
-                from
-            }
-            StatusCode::PARTIAL_CONTENT if is_ranged => {
-                part(&response, from, facts)?;
-                0
-            }
-            StatusCode::RANGE_NOT_SATISFIABLE if is_ranged => return Err(SourceError::Changed),
-            _ => return Err(sort(&response)),
+        Err(SourceError::CannotResume)
+    }
+
+    /// Whether the whole file has the bytes that `reading` has seen: `Changed` if not, or if it has not seen all.
+    pub(crate) async fn is_unchanged(
+        &self,
+        url: &OutboundUrl,
+        length: u64,
+        reading: &Reading,
+    ) -> Result<(), SourceError> {
+        let Some(last) = length.checked_sub(1).filter(|_| reading.beginning().length == length) else {
+            return Err(SourceError::Changed);
         };
-        Ok(stream::of(response, skip, length - from))
+        let known = SourceFacts { length: Some(length), marks: Marks::default(), ranges: Ranges::Ignored };
+        let plan = Plan::Again { from: last, proof: Proof::Digest };
+        let mut opened = self.follow(url, plan, &known, (reading, false)).await?;
+        while let Some(piece) = opened.stream.next().await {
+            piece?;
+        }
+        Ok(())
+    }
+
+    /// Notes a time in which a source gave nothing; whether it is too slow now.
+    pub(crate) fn note_wait(&self, reading: &Reading, waited: Duration) -> Result<(), SourceError> {
+        reading.note(self.0.least_rate, 0, waited).map_err(|_| SourceError::TooSlow)
+    }
+
+    /// Asks in each of a plan's ways until one gives the bytes.
+    async fn follow(
+        &self,
+        url: &OutboundUrl,
+        plan: Plan,
+        known: &SourceFacts,
+        (reading, is_stuck): (&Reading, bool),
+    ) -> Result<Opened, SourceError> {
+        let mut attempts = Attempts::default();
+        for ask in plan.ways(is_stuck) {
+            let response = self.0.get(url, &ask.headers(&known.marks)?).await?;
+            let brought = Brought::by(response.status(), response.headers());
+            let marks = Marks::of(response.headers());
+            match attempts.judge(plan, ask, known, (brought, &marks)) {
+                Verdict::Take(take) => {
+                    let length = take.length.ok_or(SourceError::NoLength)?;
+                    let facts = SourceFacts { length: Some(length), marks, ranges: known.ranges };
+                    let stream = self.0.stream(response, take, &facts, (plan, reading));
+                    return Ok(Opened { stream, facts });
+                }
+                Verdict::Next => {}
+                Verdict::Fail(error) => return Err(error),
+            }
+        }
+        Err(attempts.error())
     }
 }
 
 impl Inner {
-    /// The whole source, still the one that `facts` speak of.
+    fn stream(
+        &self,
+        response: Response,
+        take: Take,
+        facts: &SourceFacts,
+        (plan, reading): (Plan, &Reading),
+    ) -> SourceStream {
+        // Where a range can be asked for and proven, nothing will ever be compared by its bytes.
+        let is_proven_by_marks = facts.ranges == Ranges::Taken && facts.marks.validator().is_some();
+        let needs_digest = take.start == 0 && !is_proven_by_marks;
+        let body = stream::Body::new(response, self.least_rate, reading.clone());
+        let from = plan.from();
+        let left = take.length.unwrap_or(0).saturating_sub(from);
+        let body = body.between(from - take.start, left);
+        SourceStream::of(if needs_digest { body.digested() } else { body })
+    }
+
+    /// The whole source, and the marks of that answer; if `expected` is given, only of that file.
     pub(super) async fn get_whole(
         &self,
         url: &OutboundUrl,
-        facts: &SourceFacts,
-    ) -> Result<Response, SourceError> {
+        expected: Option<&SourceFacts>,
+    ) -> Result<(Response, Marks), SourceError> {
         let response = self.get(url, &HeaderMap::new()).await?;
-        if response.status() != StatusCode::OK {
-            return Err(sort(&response));
+        let length = match Brought::by(response.status(), response.headers()) {
+            Brought::Whole { length } => length,
+            Brought::Later { after_seconds } => return Err(SourceError::Later { after_seconds }),
+            _ => return Err(SourceError::Refused(Statuses::of(response.status().as_u16()))),
+        };
+        let marks = Marks::of(response.headers());
+        let found = SourceFacts { length, marks, ranges: Ranges::Ignored };
+        match expected {
+            Some(expected) if expected.differ_from(&found) => Err(SourceError::Changed),
+            Some(expected) if !expected.marks.shares_one_with(&found.marks) => Err(SourceError::CannotResume),
+            _ => Ok((response, found.marks)),
         }
-        whole(&response, facts)?;
-        Ok(response)
     }
 }
 
-/// What the answer to `Range: bytes=0-0` says.
-fn facts(response: &Response) -> Result<SourceFacts, SourceError> {
-    let headers = response.headers();
-    let range = ContentRange::of(headers);
-    let (length, ranges) = match (response.status(), range) {
-        (StatusCode::OK, _) => (content_length(headers), Ranges::Ignored),
-        (StatusCode::PARTIAL_CONTENT, Some(ContentRange::Part { start: 0, total })) => (total, Ranges::Taken),
-        // The first byte is missing only where there is none.
-        (StatusCode::RANGE_NOT_SATISFIABLE, None | Some(ContentRange::Nothing { total: 0 })) => {
-            return Err(SourceError::Empty);
+/// A request for the bytes from an offset on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Without `Range`.
+    Whole,
+    /// With `Range` alone.
+    Range(u64),
+    /// With `Range`, only if the file is still the same: `If-Range`, and `If-Match`, which some servers obey alone.
+    RangeIfSame(u64),
+}
+
+impl Ask {
+    fn headers(self, marks: &Marks) -> Result<HeaderMap, SourceError> {
+        let mut headers = HeaderMap::new();
+        let (Self::Range(from) | Self::RangeIfSame(from)) = self else { return Ok(headers) };
+        headers.insert(RANGE, header(&format!("bytes={from}-"))?);
+        if let Self::RangeIfSame(_) = self {
+            headers.insert(IF_RANGE, header(marks.validator().ok_or(SourceError::CannotResume)?)?);
+            if let Some(tag) = marks.strong_tag() {
+                headers.insert(IF_MATCH, header(tag)?);
+            }
         }
-        _ => return Err(sort(response)),
-    };
-    Ok(SourceFacts { length, validator: Validator::of(headers), ranges })
-}
-
-/// Whether an answer with the whole is of the same file.
-fn whole(response: &Response, facts: &SourceFacts) -> Result<(), SourceError> {
-    let is_same = facts.validator.as_ref().is_none_or(|v| v.holds_in(response.headers()) == Some(true));
-    let lengths = facts.length.zip(content_length(response.headers()));
-    if is_same && lengths.is_none_or(|(was, is)| was == is) { Ok(()) } else { Err(SourceError::Changed) }
-}
-
-/// Whether an answer with a part is the right one, of the same file.
-fn part(response: &Response, from: u64, facts: &SourceFacts) -> Result<(), SourceError> {
-    let is_same = facts.validator.as_ref().is_some_and(|validator| {
-        // To `If-Range` with an instant, a server may leave that instant out: that it sent a part says that it holds.
-        validator.holds_in(response.headers()).unwrap_or(!validator.is_tag())
-    });
-    if !is_same {
-        return Err(SourceError::Changed);
+        Ok(headers)
     }
-    match ContentRange::of(response.headers()) {
-        Some(ContentRange::Part { total: Some(total), .. }) if Some(total) != facts.length => {
-            Err(SourceError::Changed)
-        }
-        Some(ContentRange::Part { start, .. }) if start == from => Ok(()),
-        _ => Err(SourceError::CannotResume),
-    }
-}
-
-/// What a status that brings no file means.
-fn sort(response: &Response) -> SourceError {
-    match response.status() {
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-            later(response)
-        }
-        status if status.is_server_error() => later(response),
-        status => SourceError::Status(status.as_u16()),
-    }
-}
-
-/// `Retry-After` as a date is not read: it would be as good as both clocks are.
-fn later(response: &Response) -> SourceError {
-    let said = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    SourceError::Later { after_seconds: said.and_then(|text| number(text.trim())) }
 }
 
 fn header(text: &str) -> Result<HeaderValue, SourceError> {

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::Outbound;
 use super::content::{Content, Declared, HEAD_BYTES, judge};
 use super::gunzip::{Corrupt, Gunzip, INPUT_BYTES};
+use super::marks::Marks;
 use super::ranges::content_length;
 use super::sources::{SourceError, SourceFacts};
 use super::spool_space::{Full, Share, SpoolSpace};
@@ -29,24 +30,25 @@ const PIECE_BYTES: usize = 256 * 1024;
 pub struct Spooled {
     file: Arc<File>,
     length: u64,
+    marks: Marks,
     _share: Arc<Share>,
 }
 
 impl Outbound {
     /// Reads a source to its end into a file of `space` without a name, decompressed if it was compressed for the
     /// transfer. Refuses with `NoLength` if nothing may be kept, with `TooLarge` if it has more bytes than one file may
-    /// have, and with `NotVideo` before its first byte is kept.
+    /// have, with `NotVideo` before its first byte is kept, and with `Changed` if it is not the file that was `expected`.
     pub async fn spool(
         &self,
         url: &OutboundUrl,
         space: &SpoolSpace,
-        facts: &SourceFacts,
+        expected: Option<&SourceFacts>,
     ) -> Result<Spooled, SourceError> {
         let limit_bytes = space.options().file_max_bytes;
         if limit_bytes == 0 {
             return Err(SourceError::NoLength);
         }
-        let response = self.0.get_whole(url, facts).await?;
+        let (response, marks) = self.0.get_whole(url, expected).await?;
         if content_length(response.headers()).is_some_and(|length| length > limit_bytes) {
             return Err(SourceError::TooLarge);
         }
@@ -68,10 +70,10 @@ impl Outbound {
             spool_max_bytes = space.total_bytes(),
             "a source of unknown length is kept on the disk for its upload"
         );
-        match facts.length {
+        match expected.and_then(|expected| expected.length) {
             _ if length == 0 => Err(SourceError::Empty),
             Some(said) if said != length => Err(SourceError::Changed),
-            _ => Ok(Spooled { file, length, _share: Arc::new(share) }),
+            _ => Ok(Spooled { file, length, marks, _share: Arc::new(share) }),
         }
     }
 }
@@ -80,6 +82,11 @@ impl Spooled {
     /// How many bytes it has. Never 0.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// The marks of the answer that is kept.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// The bytes from `from` to the end; none if that is the end or beyond. May be called again and again, also while

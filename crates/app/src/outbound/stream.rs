@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use reqwest::Response;
+use tokio::time::Instant;
 
+use super::reading::{Beginning, LeastRate, Reading};
 use super::sources::SourceError;
 
 /// The bytes of a source, in pieces. After an error nothing follows.
@@ -16,6 +18,12 @@ pub struct SourceStream(Pin<Box<dyn Stream<Item = Result<Bytes, SourceError>> + 
 impl SourceStream {
     pub(super) fn new(pieces: impl Stream<Item = Result<Bytes, SourceError>> + Send + 'static) -> Self {
         Self(Box::pin(pieces))
+    }
+
+    pub(super) fn of(body: Body) -> Self {
+        Self::new(stream::try_unfold(body, |mut body| async move {
+            Ok(body.next().await?.map(|piece| (piece, body)))
+        }))
     }
 
     /// The next piece, never empty; `None` after the last.
@@ -43,29 +51,66 @@ pub(super) fn empty() -> SourceStream {
     SourceStream::new(stream::empty())
 }
 
-/// The body of an answer: `skip` bytes are dropped, and exactly `left` must follow.
-pub(super) fn of(response: Response, skip: u64, left: u64) -> SourceStream {
-    let body = Body { response, skip, left };
-    SourceStream::new(stream::try_unfold(body, |mut body| async move {
-        Ok(body.next().await?.map(|piece| (piece, body)))
-    }))
-}
-
-struct Body {
+/// The body of an answer: some bytes are dropped, and exactly so many must follow.
+pub(super) struct Body {
     response: Response,
     skip: u64,
     left: u64,
+    least_rate: LeastRate,
+    reading: Reading,
+    digesting: Option<Digesting>,
+}
+
+/// The digest of everything from the file's first byte on, compared with what an earlier connection gave.
+struct Digesting {
+    now: Beginning,
+    before: Beginning,
+}
+
+impl Digesting {
+    fn update(&mut self, piece: &[u8]) -> Result<(), SourceError> {
+        let until = self.before.length.saturating_sub(self.now.length);
+        let until = usize::try_from(until).unwrap_or(usize::MAX);
+        match piece.split_at_checked(until).filter(|_| until > 0) {
+            None => self.now.update(piece),
+            Some((head, tail)) => {
+                self.now.update(head);
+                if !self.now.equals(&self.before) {
+                    return Err(SourceError::Changed);
+                }
+                self.now.update(tail);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Body {
+    pub(super) fn new(response: Response, least_rate: LeastRate, reading: Reading) -> Self {
+        Self { response, skip: 0, left: 0, least_rate, reading, digesting: None }
+    }
+
+    /// Drops the first `skip` bytes, and gives the `left` that must follow.
+    pub(super) fn between(self, skip: u64, left: u64) -> Self {
+        Self { skip, left, ..self }
+    }
+
+    /// The body begins with the file's first byte. What an earlier one began with, this one must begin with, too.
+    pub(super) fn digested(self) -> Self {
+        let digesting = Digesting { now: Beginning::default(), before: self.reading.beginning() };
+        Self { digesting: Some(digesting), ..self }
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
         if self.left == 0 {
             return Ok(None);
         }
         loop {
-            let piece = self.response.chunk().await.ok().flatten();
-            // The end too early and a cut are the same to whoever goes on from here.
-            let mut piece = piece.ok_or(SourceError::Broken)?;
+            let mut piece = self.next_piece().await?;
+            if let Some(digesting) = &mut self.digesting {
+                digesting.update(&piece)?;
+                self.reading.keep(&digesting.now);
+            }
             let dropped = piece.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
             self.skip -= dropped as u64;
             drop(piece.split_to(dropped));
@@ -78,6 +123,16 @@ impl Body {
             }
             return Ok(Some(piece));
         }
+    }
+
+    async fn next_piece(&mut self) -> Result<Bytes, SourceError> {
+        let asked_at = Instant::now();
+        let piece = self.response.chunk().await.ok().flatten();
+        // The end too early and a cut are the same to the caller, which opens the source again there.
+        let piece = piece.ok_or(SourceError::Broken)?;
+        let noted = self.reading.note(self.least_rate, piece.len() as u64, asked_at.elapsed());
+        noted.map_err(|_| SourceError::TooSlow)?;
+        Ok(piece)
     }
 
     /// The last piece is held until it is known that nothing follows it, so that a source that grew is noticed before

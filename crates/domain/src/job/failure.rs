@@ -48,6 +48,8 @@ failure_codes! {
     SourceWithoutLength = "SOURCE_WITHOUT_LENGTH",
     /// It broke off again and again.
     SourceBroken = "SOURCE_BROKEN",
+    /// It sends its bytes too slowly, again and again.
+    SourceTooSlow = "SOURCE_TOO_SLOW",
     /// Vimeo no longer takes the connection's credentials.
     CredentialsRejected = "VIMEO_CREDENTIALS_REJECTED",
     /// The connection's token may not do what is needed.

@@ -180,7 +180,7 @@ mod tests {
             updated_at: at,
             version: 1,
             source: SourceKind::Url,
-            facts: Some(SourceFacts { length: SIZE, validator: None, fetch: Fetch::Ranged }),
+            facts: Some(SourceFacts { length: SIZE, validator: None, marks: None, fetch: Fetch::Ranged }),
             state,
             bytes_per_second: Some(300),
             warnings: Vec::new(),

@@ -175,8 +175,8 @@ fn state(size: Option<u64>) -> BoxedStrategy<JobState> {
 
 fn size_and_facts() -> impl Strategy<Value = (Option<u64>, Option<SourceFacts>)> {
     let fetch = prop::sample::select(vec![Fetch::Ranged, Fetch::Whole, Fetch::Spooled]);
-    let facts = (0..i64::MAX.unsigned_abs(), prop::option::of(text()), fetch)
-        .prop_map(|(length, validator, fetch)| SourceFacts { length, validator, fetch });
+    let facts = (0..i64::MAX.unsigned_abs(), prop::option::of(text()), prop::option::of(text()), fetch)
+        .prop_map(|(length, validator, marks, fetch)| SourceFacts { length, validator, marks, fetch });
     let size = prop::option::of(0..i64::MAX.unsigned_abs());
     prop_oneof![
         1 => size.prop_map(|size| (size, None)),

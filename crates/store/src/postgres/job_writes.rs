@@ -105,7 +105,7 @@ pub(super) const INSERT: &str = concat!(
             $34::bigint, $35::bigint, $36::bigint, $37::bigint,
             $38::bigint, $39::text, $40::text, $41::text,
             $42::text, $43::text, $44::text,
-            $45::bigint, $46::bigint, $47::text, $48::bigint, $49::bigint, $50::bigint,
+            $45::bigint, $46::bigint, $47::text, $48::bigint, $49::bigint, $50::bigint, $51::text,
             now, now + $19::bigint, $20::bigint
         FROM allowed, connected WHERE is_active AND is_held
         RETURNING account_id, job_id),
@@ -177,7 +177,7 @@ pub(super) const SETTLE: &str = concat!(
         UPDATE jobs j SET (",
     job_columns!(changing_column_names),
     ") = ($26, $27, $28, $29, $30, $31, coalesce($32, j.sent_bytes), $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43,
-            $44, $45, $46, $47, $48, $49, $50),
+            $44, $45, $46, $47, $48, $49, $50, $51),
             due_at = now + $20::bigint, lease_until = now + $21::bigint,
             fence = CASE WHEN $18::bigint IS NULL THEN j.fence + 1 ELSE j.fence END
         FROM allowed

@@ -56,7 +56,7 @@ pub(super) fn insert(database: &Connection, account: &AccountId, new: &NewJob) -
             "INSERT INTO jobs (",
             job_columns!(job_column_names),
             ", due_at, lease_until, fence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-                ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         ))?
         .execute(&*[&fixed[..], &changing[..], &held[..]].concat())?;
     job_secrets::insert(database, account, &job.id, Part::Request, request)?;
@@ -217,7 +217,7 @@ pub(super) fn settle(
             "UPDATE jobs SET (",
             job_columns!(changing_column_names),
             ", due_at, lease_until, fence) = (?, ?, ?, ?, ?, ?, coalesce(?, sent_bytes), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-                ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE account_id = ? AND job_id = ?"
+                ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE account_id = ? AND job_id = ?"
         ))?
         .execute(&*[&changing[..], &held[..]].concat())?;
     for part in settlement.parts() {

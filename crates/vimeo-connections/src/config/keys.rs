@@ -178,6 +178,24 @@ pub(crate) const KEYS: &[Key] = &[
         "The largest file that is fetched from a source. Vimeo takes 300 GB at most.",
     ),
     key(
+        "sources.attempts",
+        Kind::Number { least: 1, most: 100 },
+        "10",
+        "How many times in a row, with pauses that grow from 1 s to 5 minutes, a source is asked that cannot be reached, breaks off or is too slow, before its upload fails; the same before its first byte and in the middle. 10 are about a quarter of an hour.",
+    ),
+    key(
+        "sources.min_bytes_per_second",
+        Kind::Number { least: 0, most: 1_000_000_000 },
+        "1024",
+        "The least rate of a source, while it is waited for: a slower one gives its slot back to other uploads, is asked again, and fails with `SOURCE_TOO_SLOW` in the end. 0: any rate.",
+    ),
+    key(
+        "sources.min_rate_window_seconds",
+        Kind::Number { least: 1, most: 3_600 },
+        "60",
+        "The time over which that rate is measured.",
+    ),
+    key(
         "sources.spool_max_bytes",
         Kind::Number { least: 0, most: 300_000_000_000 },
         "536870912",

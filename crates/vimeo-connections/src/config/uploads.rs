@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use app::{AllowHttp, AllowedPlace, PortPolicy, SpoolOptions};
+use app::{AllowHttp, AllowedPlace, LeastRate, PortPolicy, SpoolOptions};
 
 use super::{Reader, keys};
 
@@ -18,6 +18,8 @@ pub(crate) struct UploadsConfig {
     pub(crate) ports: PortPolicy,
     pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) source_max_bytes: u64,
+    pub(crate) source_attempts: u32,
+    pub(crate) least_rate: LeastRate,
     pub(crate) spool: SpoolOptions,
     pub(crate) concurrency: usize,
     pub(crate) per_account: u32,
@@ -54,6 +56,11 @@ impl Reader<'_> {
             ports: ports?,
             dns_servers: dns_servers?,
             source_max_bytes: self.number("sources.max_bytes")?,
+            source_attempts: count("sources.attempts")?,
+            least_rate: LeastRate {
+                bytes_per_second: self.number("sources.min_bytes_per_second")?,
+                window: seconds("sources.min_rate_window_seconds")?,
+            },
             spool: SpoolOptions {
                 directory: self
                     .text("sources.spool_directory")

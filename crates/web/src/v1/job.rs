@@ -183,7 +183,7 @@ pub(crate) mod tests {
             updated_at: Timestamp::from_millis(2_500),
             version: 1,
             source: SourceKind::Url,
-            facts: Some(SourceFacts { length: 200, validator: None, fetch: Fetch::Ranged }),
+            facts: Some(SourceFacts { length: 200, validator: None, marks: None, fetch: Fetch::Ranged }),
             state,
             bytes_per_second: None,
             warnings: Vec::new(),

@@ -29,10 +29,13 @@ async fn a_name_that_changes_its_mind_leads_only_where_it_was_looked_at() {
     .await;
     let outbound = outbound_asking(&dns);
     let url = outbound.check_form(&format!("http://rebinding.test:{}/", good.address.port())).unwrap();
-    let facts = outbound.probe(&url, 100).await.unwrap();
+    let facts = facts_of(&outbound, &url, 100).await.unwrap();
     // Its IPv4 and its IPv6 addresses, once each: the connection asked nobody again.
     assert_eq!((dns.asked_for("rebinding.test"), good.accepted()), (2, 1));
-    assert_eq!(outbound.open(&url, 0, &facts).await.unwrap_err(), SourceError::Unreachable);
+    assert_eq!(
+        outbound.open(&url, 0, &facts, &Reading::default()).await.unwrap_err(),
+        SourceError::Unreachable
+    );
     assert_eq!((good.accepted(), bad.accepted()), (1, 0));
 }
 
@@ -42,7 +45,7 @@ async fn a_redirect_back_to_a_name_asks_for_it_again() {
     let dns = Dns::start(|_, before| vec![if before == 0 { GOOD } else { BAD }]).await;
     let outbound = outbound_asking(&dns);
     let url = outbound.check_form(&format!("http://rebinding.test:{}/", good.address.port())).unwrap();
-    assert_eq!(outbound.probe(&url, 100).await, Err(SourceError::Unreachable));
+    assert_eq!(facts_of(&outbound, &url, 100).await, Err(SourceError::Unreachable));
     assert_eq!((good.accepted(), bad.accepted()), (1, 0));
 }
 
@@ -94,7 +97,7 @@ async fn a_redirect_is_judged_as_if_the_user_had_given_it() {
     .enumerate()
     {
         *told.lock().unwrap() = location.replace("PORT", &port.to_string());
-        assert_eq!(outbound.probe(&url, 100).await, Err(SourceError::Unreachable), "{location}");
+        assert_eq!(facts_of(&outbound, &url, 100).await, Err(SourceError::Unreachable), "{location}");
         assert_eq!((good.accepted(), bad.accepted()), (count + 1, 0), "{location}");
     }
 }
@@ -111,17 +114,17 @@ async fn five_redirects_are_followed_and_carry_nothing_along() {
     })
     .await;
     let outbound = outbound();
-    let facts = outbound.probe(&web.url(&outbound, "/5?token=1"), 100).await.unwrap();
+    let facts = facts_of(&outbound, &web.url(&outbound, "/5?token=1"), 100).await.unwrap();
     assert_eq!((facts.length, web.accepted()), (Some(8), 6));
     for request in web.requests() {
         assert!(request.starts_with("GET /"), "{request}");
         assert_eq!(header(&request, "accept-encoding"), Some("identity"));
-        assert_eq!(header(&request, "range"), Some("bytes=0-0"));
+        assert_eq!(header(&request, "range"), Some("bytes=0-4095"));
         for name in ["authorization", "cookie", "referer", "proxy-authorization", "origin"] {
             assert_eq!(header(&request, name), None, "{request}");
         }
     }
-    let too_many = outbound.probe(&web.url(&outbound, "/6"), 100).await;
+    let too_many = facts_of(&outbound, &web.url(&outbound, "/6"), 100).await;
     assert_eq!((too_many, web.accepted()), (Err(SourceError::Unreachable), 12));
 }
 
@@ -129,8 +132,8 @@ async fn five_redirects_are_followed_and_carry_nothing_along() {
 async fn a_redirect_that_leads_nowhere_is_its_status() {
     let web = Web::start(GOOD, |_| Answer::new(302, &[], "")).await;
     let outbound = outbound();
-    let probed = outbound.probe(&web.url(&outbound, "/"), 100).await;
-    assert_eq!(probed, Err(SourceError::Status(302)));
+    let probed = facts_of(&outbound, &web.url(&outbound, "/"), 100).await;
+    assert_eq!(probed, Err(refused(302)));
 }
 
 #[tokio::test]
@@ -154,7 +157,7 @@ async fn refused_and_unreachable_are_one_answer() {
         format!("https://good.test:{open}/"),
     ] {
         let url = outbound.check_form(&address).unwrap();
-        let error = outbound.probe(&url, 100).await.unwrap_err();
+        let error = facts_of(&outbound, &url, 100).await.unwrap_err();
         assert_eq!(
             (error, error.to_string()),
             (SourceError::Unreachable, "the source cannot be reached".into())
@@ -175,7 +178,7 @@ async fn a_host_that_is_allowed_by_name_may_be_anywhere() {
     options.policy.allow = vec![AllowedPlace::parse("Media.Internal").unwrap()];
     let outbound = Outbound::new(options).unwrap();
     let url = |host: &str| outbound.check_form(&format!("http://{host}:{}/", inside.address.port()));
-    assert_eq!(outbound.probe(&url("MEDIA.internal.").unwrap(), 100).await.unwrap().length, Some(8));
+    assert_eq!(facts_of(&outbound, &url("MEDIA.internal.").unwrap(), 100).await.unwrap().length, Some(8));
     assert_eq!(url("other.internal").unwrap_err(), FormFault::NotPublic);
     assert_eq!(url("media.internal.example").unwrap().shown().matches("media").count(), 1);
     assert_eq!(url("127.0.0.1").unwrap_err(), FormFault::NotPublic);
@@ -190,7 +193,7 @@ async fn no_connection_serves_twice() {
     let outbound = outbound();
     let url = web.url(&outbound, "/");
     for count in 1..=3 {
-        outbound.probe(&url, 100).await.unwrap();
+        facts_of(&outbound, &url, 100).await.unwrap();
         assert_eq!(web.accepted(), count);
     }
 }

@@ -150,7 +150,7 @@ async fn no_name_of_an_address_inside_is_sent_a_byte() {
     let outbound = outbound_asking(&dns);
     for (name, _) in NAMES {
         let url = outbound.check_form(&format!("http://{name}:{}/", four.address.port())).unwrap();
-        assert_eq!(outbound.probe(&url, 100).await, Err(SourceError::Unreachable), "{name}");
+        assert_eq!(facts_of(&outbound, &url, 100).await, Err(SourceError::Unreachable), "{name}");
         assert_eq!(outbound.post(&url, Vec::new(), Vec::new()).await, Err(PostError::Unreachable), "{name}");
         assert!(dns.asked_for(name) > 0, "{name}");
     }

@@ -2,6 +2,7 @@
 //! its number; what may not is 127.0.0.1, where a server counts whoever comes.
 
 mod dns;
+mod first_bytes;
 mod hops;
 mod hostile;
 mod names;
@@ -40,6 +41,7 @@ fn options(dns_servers: Vec<SocketAddr>) -> OutboundOptions {
             silence: Duration::from_secs(20),
             post: Duration::from_secs(20),
         },
+        least_rate: LeastRate::default(),
     }
 }
 
@@ -61,6 +63,25 @@ impl Web {
     fn url(&self, outbound: &Outbound, path: &str) -> OutboundUrl {
         outbound.check_form(&format!("http://{}{path}", self.address)).unwrap()
     }
+}
+
+/// What a probe finds out.
+async fn facts_of(
+    outbound: &Outbound,
+    url: &OutboundUrl,
+    max_bytes: u64,
+) -> Result<SourceFacts, SourceError> {
+    outbound.probe(url, max_bytes).await.map(|probed| probed.facts)
+}
+
+/// A source that answered so, each time.
+fn refused(status: u16) -> SourceError {
+    SourceError::Refused(super::sources::Statuses::of(status))
+}
+
+/// The mark of an answer that has this tag, or this time of change, and is old enough.
+fn mark(validator: Option<&str>) -> Marks {
+    validator.map(Marks::from_validator).unwrap_or_default()
 }
 
 async fn all(mut stream: SourceStream) -> (Vec<u8>, Option<SourceError>) {

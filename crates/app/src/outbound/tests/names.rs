@@ -40,7 +40,7 @@ async fn asked_for(host: &str) -> Option<String> {
     options.policy.allow.push(AllowedPlace::parse("media").unwrap());
     let outbound = Outbound::new(options).unwrap();
     let url = outbound.check_form(&format!("http://{host}:{}/film.mp4", web.address.port())).ok()?;
-    let reached = outbound.probe(&url, 100).await.is_ok();
+    let reached = facts_of(&outbound, &url, 100).await.is_ok();
     let name = asked.lock().unwrap().clone();
     name.filter(|_| reached)
 }
@@ -255,7 +255,7 @@ async fn a_forbidden_address_is_refused_whichever_habit_its_server_has() {
         let outbound = outbound_asking(&dns);
         for host in ["film.test", "my_bucket.test"] {
             let url = outbound.check_form(&format!("http://{host}:{}/", web.address.port())).unwrap();
-            let refused = outbound.probe(&url, 100).await;
+            let refused = facts_of(&outbound, &url, 100).await;
             assert_eq!(refused, Err(SourceError::Unreachable), "{number} {host}");
         }
     }

@@ -7,8 +7,7 @@ const FILM: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 const LENGTH: u64 = FILM.len() as u64;
 
 fn facts(validator: Option<&str>, ranges: Ranges) -> SourceFacts {
-    let validator = validator.map(|text| Validator::parse(text).unwrap());
-    SourceFacts { length: Some(LENGTH), validator, ranges }
+    SourceFacts { length: Some(LENGTH), marks: mark(validator), ranges }
 }
 
 fn tagged() -> SourceFacts {
@@ -37,8 +36,8 @@ async fn read(
 ) -> (Vec<u8>, Option<SourceError>) {
     let web = Web::start(GOOD, answer).await;
     let outbound = outbound();
-    match outbound.open(&web.url(&outbound, "/film.mp4"), from, facts).await {
-        Ok(stream) => all(stream).await,
+    match outbound.open(&web.url(&outbound, "/film.mp4"), from, facts, &Reading::default()).await {
+        Ok(opened) => all(opened.stream).await,
         Err(error) => (Vec::new(), Some(error)),
     }
 }
@@ -52,9 +51,11 @@ async fn a_cut_stream_goes_on_where_it_was_cut() {
     .await;
     let outbound = outbound();
     let url = web.url(&outbound, "/film.mp4");
-    let (mut bytes, error) = all(outbound.open(&url, 0, &tagged()).await.unwrap()).await;
+    let reading = Reading::default();
+    let opened = async |from| outbound.open(&url, from, &tagged(), &reading).await.unwrap();
+    let (mut bytes, error) = all(opened(0).await.stream).await;
     assert_eq!((bytes.len(), error), (16, Some(SourceError::Broken)));
-    let (rest, error) = all(outbound.open(&url, 16, &tagged()).await.unwrap()).await;
+    let (rest, error) = all(opened(16).await.stream).await;
     bytes.extend_from_slice(&rest);
     assert_eq!((bytes.as_slice(), error), (FILM, None));
     let requests = web.requests();
@@ -63,6 +64,7 @@ async fn a_cut_stream_goes_on_where_it_was_cut() {
         (header(&requests[1], "range"), header(&requests[1], "if-range")),
         (Some("bytes=16-"), Some("\"a\""))
     );
+    assert_eq!((header(&requests[0], "if-match"), header(&requests[1], "if-match")), (None, Some("\"a\"")));
 }
 
 #[tokio::test]
@@ -71,31 +73,91 @@ async fn a_silent_stream_is_a_cut_one() {
     let mut options = options(nobody());
     options.timeouts.silence = Duration::from_millis(300);
     let outbound = Outbound::new(options).unwrap();
-    let stream = outbound.open(&web.url(&outbound, "/"), 0, &tagged()).await.unwrap();
-    assert_eq!(all(stream).await, (FILM[..16].to_vec(), Some(SourceError::Broken)));
+    let opened = outbound.open(&web.url(&outbound, "/"), 0, &tagged(), &Reading::default()).await.unwrap();
+    assert_eq!(all(opened.stream).await, (FILM[..16].to_vec(), Some(SourceError::Broken)));
 }
 
 #[tokio::test]
 async fn a_source_that_changed_in_the_middle_gives_no_byte_more() {
     let changed = (Vec::new(), Some(SourceError::Changed));
-    for from in [0, 16] {
-        // Another tag, with the same length; as the whole, and as a part.
-        let whole = read(from, &tagged(), |_| Answer::new(200, &["ETag: \"b\""], FILM)).await;
-        assert_eq!(whole, changed);
-        // No tag at all any more.
-        assert_eq!(read(from, &tagged(), |_| Answer::new(200, &[], FILM)).await, changed);
-        // The same tag, with another length.
-        assert_eq!(read(from, &tagged(), |_| Answer::new(200, &["ETag: \"a\""], "short")).await, changed);
-    }
+    let unproven = (Vec::new(), Some(SourceError::CannotResume));
+    // Another tag, with the same length; as the whole, and as a part.
+    assert_eq!(read(16, &tagged(), |_| Answer::new(200, &["ETag: \"b\""], FILM)).await, changed);
+    // No tag at all any more.
+    assert_eq!(read(16, &tagged(), |_| Answer::new(200, &[], FILM)).await, unproven);
+    // The same tag, with another length.
+    assert_eq!(read(16, &tagged(), |_| Answer::new(200, &["ETag: \"a\""], "short")).await, changed);
     let part = |headers: &'static [&'static str]| async move {
         read(16, &tagged(), move |_| Answer::new(206, headers, &FILM[16..])).await
     };
     assert_eq!(part(&["Content-Range: bytes 16-35/36", "ETag: \"b\""]).await, changed);
-    assert_eq!(part(&["Content-Range: bytes 16-35/36"]).await, changed);
+    assert_eq!(part(&["Content-Range: bytes 16-35/36", "ETag: W/\"b\""]).await, changed);
+    assert_eq!(part(&["Content-Range: bytes 16-35/36"]).await, unproven);
     assert_eq!(part(&["Content-Range: bytes 16-35/37", "ETag: \"a\""]).await, changed);
     let shrunk = read(16, &tagged(), |_| Answer::new(416, &["Content-Range: bytes */10"], "")).await;
     assert_eq!(shrunk, changed);
     assert_eq!(read(37, &tagged(), well_behaved).await, changed);
+}
+
+#[tokio::test]
+async fn at_the_first_byte_the_answer_says_what_the_file_is() {
+    let web = Web::start(GOOD, |_| Answer::new(200, &["ETag: \"b\""], "another")).await;
+    let outbound = outbound();
+    let url = web.url(&outbound, "/");
+    let opened = outbound.open(&url, 0, &tagged(), &Reading::default()).await.unwrap();
+    let found = SourceFacts { length: Some(7), marks: mark(Some("\"b\"")), ranges: Ranges::Taken };
+    assert_eq!(opened.facts, found);
+    assert_eq!(all(opened.stream).await, (b"another".to_vec(), None));
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_a_plain_request_is_asked_for_the_range_of_the_whole() {
+    let insists = |request: &str| match header(request, "range") {
+        Some("bytes=0-") => Answer::new(206, &["Content-Range: bytes 0-35/36", "ETag: \"a\""], FILM),
+        _ => Answer::new(403, &[], ""),
+    };
+    assert_eq!(read(0, &tagged(), insists).await, (FILM.to_vec(), None));
+}
+
+#[tokio::test]
+async fn a_server_that_answers_the_conditions_wrongly_is_asked_without_them() {
+    for status in [400, 403, 412, 416, 501] {
+        let web = Web::start(GOOD, move |request| match header(request, "if-match") {
+            Some(_) if status == 501 => Answer::new(200, &["ETag: \"a\""], FILM),
+            Some(_) => Answer::new(status, &[], ""),
+            None => well_behaved(request),
+        })
+        .await;
+        let outbound = outbound();
+        let opened = outbound.open(&web.url(&outbound, "/"), 16, &tagged(), &Reading::default()).await;
+        assert_eq!(all(opened.unwrap().stream).await, (FILM[16..].to_vec(), None), "{status}");
+    }
+    // What says that the tag does not match, and then gives a part of a file with another one, or with none.
+    for tag in ["ETag: \"b\"", "X: y"] {
+        let answer = move |request: &str| match header(request, "if-match") {
+            Some(_) => Answer::new(412, &[], ""),
+            None => Answer::new(206, &["Content-Range: bytes 16-35/36", tag], &FILM[16..]),
+        };
+        assert_eq!(read(16, &tagged(), answer).await, (Vec::new(), Some(SourceError::Changed)), "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_the_conditions_and_gives_nothing_is_asked_without_them() {
+    // As a cache of slices does whose origin has another file now.
+    let web = Web::start(GOOD, |request| match header(request, "if-range") {
+        Some(_) => {
+            Answer::new(206, &["Content-Range: bytes 16-35/36", "ETag: \"a\""], &FILM[16..]).cut_by(20)
+        }
+        None => Answer::new(206, &["Content-Range: bytes 16-35/36", "ETag: \"b\""], &FILM[16..]),
+    })
+    .await;
+    let (outbound, reading) = (outbound(), Reading::default());
+    let url = web.url(&outbound, "/");
+    let first = outbound.open(&url, 16, &tagged(), &reading).await.unwrap();
+    assert_eq!(all(first.stream).await, (Vec::new(), Some(SourceError::Broken)));
+    assert_eq!(outbound.open(&url, 16, &tagged(), &reading).await.unwrap_err(), SourceError::Changed);
+    assert_eq!(web.accepted(), 2);
 }
 
 #[tokio::test]
@@ -106,13 +168,21 @@ async fn a_part_that_is_not_the_one_asked_for_is_not_taken() {
         &["Content-Range: 16-35", "ETag: \"a\""],
         &["ETag: \"a\""],
     ] {
-        let read = read(16, &tagged(), move |_| Answer::new(206, headers, &FILM[16..])).await;
-        assert_eq!(read, (Vec::new(), Some(SourceError::CannotResume)), "{headers:?}");
+        let (bytes, error) = read(16, &tagged(), move |_| Answer::new(206, headers, &FILM[16..])).await;
+        let error = error.unwrap();
+        assert!(
+            matches!(error, SourceError::CannotResume | SourceError::Refused(_)),
+            "{headers:?} {error:?}"
+        );
+        assert!(bytes.is_empty());
     }
+    // More than was asked for, with the byte that was.
+    let whole = |_: &str| Answer::new(206, &["Content-Range: bytes 0-35/36", "ETag: \"a\""], FILM);
+    assert_eq!(read(16, &tagged(), whole).await, (FILM[16..].to_vec(), None));
 }
 
 #[tokio::test]
-async fn a_part_to_an_instant_of_change_need_not_repeat_it() {
+async fn a_part_to_a_time_of_change_need_not_repeat_it() {
     let facts = facts(Some("Sun, 06 Nov 1994 08:49:37 GMT"), Ranges::Taken);
     let answer = |_: &str| Answer::new(206, &["Content-Range: bytes 16-35/36"], &FILM[16..]);
     assert_eq!(read(16, &facts, answer).await, (FILM[16..].to_vec(), None));
@@ -140,16 +210,52 @@ async fn a_source_without_ranges_is_read_again_and_its_beginning_dropped() {
 }
 
 #[tokio::test]
-async fn without_a_validator_nothing_is_read_from_the_middle() {
+async fn without_a_proof_nothing_is_read_from_the_middle() {
     let web = Web::start(GOOD, well_behaved).await;
     let outbound = outbound();
+    let open = async |from, ranges| {
+        outbound.open(&web.url(&outbound, "/"), from, &facts(None, ranges), &Reading::default()).await
+    };
     for ranges in [Ranges::Ignored, Ranges::Taken] {
-        let opened = outbound.open(&web.url(&outbound, "/"), 16, &facts(None, ranges)).await;
-        assert_eq!(opened.unwrap_err(), SourceError::CannotResume);
+        assert_eq!(open(16, ranges).await.unwrap_err(), SourceError::CannotResume);
     }
     assert_eq!(web.accepted(), 0);
-    let opened = outbound.open(&web.url(&outbound, "/"), 0, &facts(None, Ranges::Ignored)).await.unwrap();
-    assert_eq!(all(opened).await, (FILM.to_vec(), None));
+    let opened = open(0, Ranges::Ignored).await.unwrap();
+    assert_eq!(all(opened.stream).await, (FILM.to_vec(), None));
+}
+
+#[tokio::test]
+async fn without_marks_a_file_is_read_again_and_its_bytes_compared() {
+    const OTHER: &[u8] = b"0123456789abcdeFghijklmnopqrstuvwxyz";
+    for (second, expected) in [
+        (FILM, (FILM[10..].to_vec(), None)),
+        // It differs behind what is sent on already, in what was read: it is seen before the rest is given.
+        (OTHER, (Vec::new(), Some(SourceError::Changed))),
+    ] {
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let web = Web::start(GOOD, move |_| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Answer::new(200, &[], FILM).cut_by(16),
+            _ => Answer::new(200, &[], second),
+        })
+        .await;
+        let (outbound, reading) = (outbound(), Reading::default());
+        let (url, facts) = (web.url(&outbound, "/"), facts(None, Ranges::Ignored));
+        let first = outbound.open(&url, 0, &facts, &reading).await.unwrap();
+        assert_eq!(all(first.stream).await, (FILM[..20].to_vec(), Some(SourceError::Broken)));
+        let again = outbound.open(&url, 10, &facts, &reading).await.unwrap();
+        assert_eq!(all(again.stream).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_trickles_is_too_slow_however_often_it_is_opened() {
+    let mut options = options(nobody());
+    // Nothing is fast enough, from the first instant on that it was waited for.
+    options.least_rate = LeastRate { bytes_per_second: u64::MAX, window: Duration::from_nanos(1) };
+    let web = Web::start(GOOD, well_behaved).await;
+    let outbound = Outbound::new(options).unwrap();
+    let opened = outbound.open(&web.url(&outbound, "/"), 0, &tagged(), &Reading::default()).await.unwrap();
+    assert_eq!(all(opened.stream).await, (Vec::new(), Some(SourceError::TooSlow)));
 }
 
 #[tokio::test]
@@ -180,7 +286,7 @@ async fn an_answer_in_another_coding_is_passed_on_as_it_came() {
 #[tokio::test]
 async fn a_link_that_expired_in_the_middle_is_told_apart_from_a_busy_server() {
     let expired = read(16, &tagged(), |_| Answer::new(403, &[], "expired")).await;
-    assert_eq!(expired, (Vec::new(), Some(SourceError::Status(403))));
+    assert_eq!(expired, (Vec::new(), Some(refused(403))));
     let busy = read(16, &tagged(), |_| Answer::new(503, &["Retry-After: 7"], "")).await;
     assert_eq!(busy, (Vec::new(), Some(SourceError::Later { after_seconds: Some(7) })));
 }
@@ -190,8 +296,10 @@ async fn at_the_end_nobody_is_asked() {
     let web = Web::start(GOOD, well_behaved).await;
     let outbound = outbound();
     let url = web.url(&outbound, "/");
-    assert_eq!(all(outbound.open(&url, LENGTH, &tagged()).await.unwrap()).await, (Vec::new(), None));
+    let reading = Reading::default();
+    let opened = outbound.open(&url, LENGTH, &tagged(), &reading).await.unwrap();
+    assert_eq!(all(opened.stream).await, (Vec::new(), None));
     let endless = SourceFacts { length: None, ..tagged() };
-    assert_eq!(outbound.open(&url, 0, &endless).await.unwrap_err(), SourceError::NoLength);
+    assert_eq!(outbound.open(&url, 0, &endless, &reading).await.unwrap_err(), SourceError::NoLength);
     assert_eq!(web.accepted(), 0);
 }

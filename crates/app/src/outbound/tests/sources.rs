@@ -1,81 +1,222 @@
-//! What a source says of itself.
+//! What a source says of itself, in whichever way it has to be asked.
 
 use super::*;
-use web::Answer;
+use web::{Answer, header};
 
 const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+const FILM: &[u8] = b"0123456789";
 
-async fn probe(max_bytes: u64, answer: fn(&str) -> Answer) -> Result<SourceFacts, SourceError> {
+/// What the ways to ask are called here.
+const FIRST: &str = "bytes=0-4095";
+const WHOLE: &str = "bytes=0-";
+
+async fn probe(
+    max_bytes: u64,
+    answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+) -> (Result<SourceFacts, SourceError>, Vec<Option<String>>) {
     let web = Web::start(GOOD, answer).await;
     let outbound = outbound();
-    let probed = outbound.probe(&web.url(&outbound, "/film.mp4?signature=1"), max_bytes).await;
-    assert_eq!(web.accepted(), 1);
-    probed
+    let probed = facts_of(&outbound, &web.url(&outbound, "/film.mp4?signature=1"), max_bytes).await;
+    let ranges = web.requests().iter().map(|request| header(request, "range").map(str::to_owned)).collect();
+    (probed, ranges)
+}
+
+/// The ranges that were asked for.
+fn asked(ranges: &[Option<&str>]) -> Vec<Option<String>> {
+    ranges.iter().map(|range| range.map(str::to_owned)).collect()
 }
 
 fn facts(length: Option<u64>, validator: Option<&str>, ranges: Ranges) -> SourceFacts {
-    SourceFacts { length, validator: validator.map(|text| Validator::parse(text).unwrap()), ranges }
+    SourceFacts { length, marks: mark(validator), ranges }
+}
+
+fn no() -> Answer {
+    Answer::new(403, &[], "no")
 }
 
 #[tokio::test]
-async fn a_source_with_ranges_says_its_length_in_one_byte() {
-    let probed = probe(10, |_| Answer::new(206, &["Content-Range: bytes 0-0/10", "ETag: \"a\""], "x"));
-    assert_eq!(probed.await, Ok(facts(Some(10), Some("\"a\""), Ranges::Taken)));
-    let probed = probe(10, |_| Answer::new(206, &["Content-Range: bytes 0-0/*"], "x"));
-    assert_eq!(probed.await, Ok(facts(None, None, Ranges::Taken)));
+async fn a_source_with_ranges_says_its_length_in_a_part() {
+    let answer = |_: &str| Answer::new(206, &["Content-Range: bytes 0-9/10", "ETag: \"a\""], FILM);
+    let found = Ok(facts(Some(10), Some("\"a\""), Ranges::Taken));
+    assert_eq!(probe(10, answer).await, (found, asked(&[Some(FIRST)])));
+    // A server that gives less than it was asked for, and one that names the unit its own way.
+    let answer = |_: &str| Answer::new(206, &["Content-Range: Bytes 0-0/10"], "0");
+    assert_eq!(probe(10, answer).await, (Ok(facts(Some(10), None, Ranges::Taken)), asked(&[Some(FIRST)])));
+}
+
+#[tokio::test]
+async fn a_part_of_an_unknown_whole_makes_it_ask_for_the_whole() {
+    let part = || Answer::new(206, &["Content-Range: bytes 0-9/*", "ETag: \"a\""], FILM);
+    let answer = move |request: &str| {
+        if header(request, "range").is_some() { part() } else { Answer::new(200, &[], FILM) }
+    };
+    let found = Ok(facts(Some(10), Some("\"a\""), Ranges::Taken));
+    assert_eq!(probe(10, answer).await, (found, asked(&[Some(FIRST), None])));
+    let found = Ok(facts(None, Some("\"a\""), Ranges::Ignored));
+    assert_eq!(probe(10, move |_| part()).await, (found, asked(&[Some(FIRST), None])));
 }
 
 #[tokio::test]
 async fn a_source_without_ranges_is_known_by_its_length_or_not_at_all() {
-    let probed = probe(10, |_| {
+    let (probed, _) = probe(10, |_| {
         let changed = format!("Last-Modified: {THEN}");
-        Answer::new(200, &[&changed, "Date: Mon, 07 Nov 1994 08:49:37 GMT", "ETag: W/\"a\""], "0123456789")
-    });
-    assert_eq!(probed.await, Ok(facts(Some(10), Some(THEN), Ranges::Ignored)));
-    assert_eq!(
-        probe(10, |_| Answer::chunked(&[], b"0123456789")).await,
-        Ok(facts(None, None, Ranges::Ignored))
-    );
-    let until_closed = probe(10, |_| Answer::raw(200, &[], "0123456789"));
-    assert_eq!(until_closed.await, Ok(facts(None, None, Ranges::Ignored)));
+        Answer::new(200, &[&changed, "Date: Mon, 07 Nov 1994 08:49:37 GMT"], FILM)
+    })
+    .await;
+    assert_eq!(probed, Ok(facts(Some(10), Some(THEN), Ranges::Ignored)));
+    let unknown = (Ok(facts(None, None, Ranges::Ignored)), asked(&[Some(FIRST)]));
+    assert_eq!(probe(10, |_| Answer::chunked(&[], FILM)).await, unknown);
+    assert_eq!(probe(10, |_| Answer::raw(200, &[], FILM)).await, unknown);
+}
+
+#[tokio::test]
+async fn a_refused_range_says_nothing_of_the_file() {
+    // Every status but those that bring a file, to the request with a range; the plain one is answered.
+    for status in (400..600).filter(|status| *status != 416) {
+        let answer = move |request: &str| match header(request, "range") {
+            Some(_) => Answer::new(status, &[], "no"),
+            None => Answer::new(200, &[], FILM),
+        };
+        let (probed, ranges) = probe(10, answer).await;
+        assert_eq!(probed, Ok(facts(Some(10), None, Ranges::Ignored)), "{status}");
+        assert_eq!(ranges, asked(&[Some(FIRST), None]), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_unusual_answer_to_a_range_says_nothing_of_the_file() {
+    for unusual in [
+        (|| Answer::new(416, &[], "")) as fn() -> Answer,
+        || Answer::new(416, &["Content-Range: bytes */10"], ""),
+        || Answer::new(416, &["Content-Range: bytes */0"], ""),
+        || Answer::new(206, &[], FILM),
+        || Answer::new(206, &["Content-Range: items 0-9/10"], FILM),
+        || Answer::new(206, &["Content-Range: bytes 5-9/10"], "56789"),
+        || Answer::new(206, &["Content-Type: multipart/byteranges; boundary=x"], "--x"),
+        || Answer::new(204, &[], ""),
+        || Answer::new(302, &[], ""),
+        || Answer::bytes(b""),
+        || Answer::bytes(b"HTTP/1.1 206 Partial\r\nContent-"),
+        // The head comes, and no byte behind it.
+        || Answer::new(206, &["Content-Range: bytes 0-9/10"], FILM).cut_by(10),
+    ] {
+        let answer = move |request: &str| {
+            if header(request, "range").is_some() { unusual() } else { Answer::new(200, &[], FILM) }
+        };
+        assert_eq!(
+            probe(10, answer).await,
+            (Ok(facts(Some(10), None, Ranges::Ignored)), asked(&[Some(FIRST), None]))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_insists_on_ranges_or_always_answers_with_one_is_read() {
+    let whole = || Answer::new(206, &["Content-Range: bytes 0-9999/10000"], [b'x'; 10_000]);
+    // Only the range of the whole is allowed.
+    let insists = move |request: &str| if header(request, "range") == Some(WHOLE) { whole() } else { no() };
+    let found = Ok(facts(Some(10_000), None, Ranges::Taken));
+    assert_eq!(probe(10_000, insists).await, (found, asked(&[Some(FIRST), None, Some(WHOLE)])));
+    // Always 206 and the whole, whatever was asked for.
+    let found = Ok(facts(Some(10_000), None, Ranges::Ignored));
+    assert_eq!(probe(10_000, move |_| whole()).await, (found, asked(&[Some(FIRST)])));
+    // 206 to what has no range.
+    let only_plain = move |request: &str| if header(request, "range").is_some() { no() } else { whole() };
+    let found = Ok(facts(Some(10_000), None, Ranges::Ignored));
+    assert_eq!(probe(10_000, only_plain).await, (found, asked(&[Some(FIRST), None])));
 }
 
 #[tokio::test]
 async fn an_empty_source_is_told_apart() {
-    let with_ranges = probe(10, |_| Answer::new(416, &["Content-Range: bytes */0"], ""));
-    assert_eq!(with_ranges.await, Err(SourceError::Empty));
-    assert_eq!(probe(10, |_| Answer::new(200, &[], "")).await, Err(SourceError::Empty));
-    let strange = probe(10, |_| Answer::new(416, &["Content-Range: bytes */5"], ""));
-    assert_eq!(strange.await, Err(SourceError::Status(416)));
+    let empty = |answer: fn(&str) -> Answer| async move { probe(10, answer).await.0 };
+    let with_ranges = |request: &str| match header(request, "range") {
+        Some(_) => Answer::new(416, &["Content-Range: bytes */0"], ""),
+        None => Answer::new(200, &[], ""),
+    };
+    assert_eq!(empty(with_ranges).await, Err(SourceError::Empty));
+    assert_eq!(empty(|_| Answer::new(416, &["Content-Range: bytes */0"], "")).await, Err(SourceError::Empty));
+    assert_eq!(empty(|_| Answer::new(200, &[], "")).await, Err(SourceError::Empty));
+    assert_eq!(empty(|_| Answer::new(416, &["Content-Range: bytes */5"], "")).await, Err(refused(416)));
 }
 
 #[tokio::test]
 async fn a_source_that_is_too_long_is_refused_by_what_it_says() {
-    let with_ranges = probe(9, |_| Answer::new(206, &["Content-Range: bytes 0-0/10"], "x"));
-    assert_eq!(with_ranges.await, Err(SourceError::TooLarge));
-    let endless = probe(9, |_| Answer::raw(200, &["Content-Length: 9223372036854775807"], "x"));
-    assert_eq!(endless.await, Err(SourceError::TooLarge));
+    let (with_ranges, _) = probe(9, |_| Answer::new(206, &["Content-Range: bytes 0-0/10"], "x")).await;
+    assert_eq!(with_ranges, Err(SourceError::TooLarge));
+    let (endless, _) = probe(9, |_| Answer::raw(200, &["Content-Length: 9223372036854775807"], "x")).await;
+    assert_eq!(endless, Err(SourceError::TooLarge));
 }
 
 #[tokio::test]
-async fn a_status_is_final_or_a_reason_to_wait() {
-    let probed =
-        probe(10, |_| Answer::new(403, &[], "<Code>AccessDenied</Code><Message>Request has expired"));
-    assert_eq!(probed.await, Err(SourceError::Status(403)));
-    assert_eq!(probe(10, |_| Answer::new(404, &[], "")).await, Err(SourceError::Status(404)));
-    assert_eq!(probe(10, |_| Answer::new(204, &[], "")).await, Err(SourceError::Status(204)));
-    assert_eq!(probe(10, |_| Answer::new(206, &[], "x")).await, Err(SourceError::Status(206)));
-    for (probed, after_seconds) in [
-        (probe(10, |_| Answer::new(429, &["Retry-After: 120"], "")).await, Some(120)),
-        (probe(10, |_| Answer::new(429, &[], "")).await, None),
-        (probe(10, |_| Answer::new(503, &["Retry-After: Sun, 06 Nov 1994 08:49:37 GMT"], "")).await, None),
-        (probe(10, |_| Answer::new(503, &["Retry-After: -1"], "")).await, None),
-        (probe(10, |_| Answer::new(500, &[], "")).await, None),
-    ] {
-        assert_eq!(probed, Err(SourceError::Later { after_seconds }));
+async fn only_three_definite_answers_are_final() {
+    let all = asked(&[Some(FIRST), None, Some(WHOLE)]);
+    for status in [403, 404, 410, 401, 204] {
+        let answer = move |_: &str| Answer::new(status, &[], "");
+        assert_eq!(probe(10, answer).await, (Err(refused(status)), all.clone()));
     }
-    let broken = probe(10, |_| Answer::bytes(b"HTTP/1.1 200 OK\r\nContent-"));
-    assert_eq!(broken.await, Err(SourceError::Unreachable), "that is no answer yet");
+    let different = |request: &str| match header(request, "range") {
+        Some(FIRST) => Answer::new(403, &[], ""),
+        None => Answer::new(404, &[], ""),
+        _ => Answer::new(400, &[], ""),
+    };
+    let (error, _) = probe(10, different).await;
+    assert_eq!(error.unwrap_err().to_string(), "the source answered with status 403, 404 and 400");
+    for (retry_after, after_seconds) in
+        [("120", Some(120)), ("Sun, 06 Nov 1994 08:49:37 GMT", None), ("-1", None)]
+    {
+        for status in [408, 425, 429, 500, 502, 503, 504, 599] {
+            let head = format!("Retry-After: {retry_after}");
+            let answer = move |request: &str| match header(request, "range") {
+                None => Answer::new(status, &[&head], ""),
+                Some(_) => no(),
+            };
+            assert_eq!(probe(10, answer).await.0, Err(SourceError::Later { after_seconds }), "{status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_is_a_reason_to_wait() {
+    for dies in [
+        (|| Answer::bytes(b"")) as fn() -> Answer,
+        || Answer::bytes(b"HTTP/1.1 200 OK\r\nContent-"),
+        || Answer::bytes(b"not HTTP at all\r\n\r\n"),
+    ] {
+        let answer = move |request: &str| {
+            if header(request, "range") == Some(FIRST) { dies() } else { no() }
+        };
+        assert_eq!(probe(10, answer).await.0, Err(SourceError::Unreachable));
+    }
+    let (no_body, _) = probe(10, |_| Answer::new(200, &[], FILM).cut_by(10)).await;
+    assert_eq!(no_body, Err(SourceError::Broken));
+}
+
+#[tokio::test]
+async fn an_announced_length_of_an_error_is_not_waited_for() {
+    let announces = |_: &str| Answer::raw(404, &["Content-Length: 1000000"], "").then_silence();
+    assert_eq!(probe(10, announces).await.0, Err(refused(404)));
+}
+
+#[tokio::test]
+async fn a_probe_hands_out_the_head_and_the_first_bytes() {
+    let body: Vec<u8> = (0..10_000_u32).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    let film = body.clone();
+    let web = Web::start(GOOD, move |request| {
+        if request.starts_with("GET /moved") {
+            return Answer::new(302, &["Location: /there.mp4?token=1"], "");
+        }
+        let head = ["Content-Type: video/mp4", "Content-Disposition: attachment; filename=a.mp4"];
+        Answer::new(200, &head, &film)
+    })
+    .await;
+    let outbound = outbound();
+    let probed = outbound.probe(&web.url(&outbound, "/moved"), 10_000).await.ok().unwrap();
+    assert_eq!(probed.first, body[..probe::FIRST_BYTES]);
+    assert_eq!(probed.headers["content-type"], "video/mp4");
+    assert_eq!(probed.headers["content-disposition"], "attachment; filename=a.mp4");
+    // Fewer than there are, if the connection breaks off: that is enough to go on.
+    let web = Web::start(GOOD, |_| Answer::new(200, &[], FILM).cut_by(5)).await;
+    assert_eq!(outbound.probe(&web.url(&outbound, "/"), 10).await.ok().unwrap().first, FILM[..5]);
 }
 
 #[tokio::test]
@@ -84,18 +225,19 @@ async fn a_server_that_is_silent_looks_as_if_nobody_were_there() {
     let mut options = options(nobody());
     options.timeouts.silence = Duration::from_millis(300);
     let outbound = Outbound::new(options).unwrap();
-    let probed = outbound.probe(&web.url(&outbound, "/"), 10).await;
+    let probed = facts_of(&outbound, &web.url(&outbound, "/"), 10).await;
     assert_eq!(probed, Err(SourceError::Unreachable));
 }
 
 #[tokio::test]
 async fn a_head_without_end_is_not_read_to_its_end() {
-    let probed = probe(10, |_| {
+    let (probed, _) = probe(10, |_| {
         let mut bytes = b"HTTP/1.1 200 OK\r\n".to_vec();
         for _ in 0..200_000 {
             bytes.extend_from_slice(b"x: yyyyyyyy\r\n");
         }
         Answer::bytes(&bytes)
-    });
-    assert_eq!(probed.await, Err(SourceError::Unreachable));
+    })
+    .await;
+    assert_eq!(probed, Err(SourceError::Unreachable));
 }

@@ -15,8 +15,7 @@ fn body() -> Vec<u8> {
 }
 
 fn facts(length: Option<u64>, validator: Option<&str>) -> SourceFacts {
-    let validator = validator.map(|text| Validator::parse(text).unwrap());
-    SourceFacts { length, validator, ranges: Ranges::Ignored }
+    SourceFacts { length, marks: mark(validator), ranges: Ranges::Ignored }
 }
 
 fn space(directory: &Path, file_max_bytes: u64, total_max_bytes: u64) -> SpoolSpace {
@@ -38,7 +37,8 @@ async fn spool(
     let web = Web::start(GOOD, answer).await;
     let outbound = outbound();
     let space = space(directory.path(), limit_bytes, limit_bytes);
-    let spooled = outbound.spool(&web.url(&outbound, "/"), &space, &facts).await;
+    let expected = Some(&facts).filter(|_| facts.length.is_some() || facts.marks != Marks::default());
+    let spooled = outbound.spool(&web.url(&outbound, "/"), &space, expected).await;
     // Nothing of it has a name, at any time.
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     (spooled, web.accepted())
@@ -84,8 +84,9 @@ async fn what_is_kept_is_whole_and_what_it_was() {
         ),
         (facts(None, None), |_| Answer::chunked(&[], b""), SourceError::Empty),
         (facts(None, Some("\"a\"")), |_| Answer::chunked(&["ETag: \"b\""], b"x"), SourceError::Changed),
-        (facts(Some(2), None), |_| Answer::chunked(&[], b"\0"), SourceError::Changed),
-        (facts(None, None), |_| Answer::new(410, &[], ""), SourceError::Status(410)),
+        (facts(Some(2), Some("\"a\"")), |_| Answer::chunked(&["ETag: \"a\""], b"\0"), SourceError::Changed),
+        (facts(None, Some("\"a\"")), |_| Answer::chunked(&[], b"x"), SourceError::CannotResume),
+        (facts(None, None), |_| Answer::new(410, &[], ""), refused(410)),
         (
             facts(None, None),
             |_| Answer::new(429, &["Retry-After: 3"], ""),
@@ -101,7 +102,7 @@ async fn a_directory_that_cannot_be_written_is_no_fault_of_the_source() {
     let web = Web::start(GOOD, |_| Answer::chunked(&[], b"\0")).await;
     let outbound = outbound();
     let nowhere = space(Path::new("/proc/self/nowhere"), 10, 10);
-    let spooled = outbound.spool(&web.url(&outbound, "/"), &nowhere, &facts(None, None)).await;
+    let spooled = outbound.spool(&web.url(&outbound, "/"), &nowhere, None).await;
     assert_eq!(spooled.unwrap_err(), SourceError::NoRoom);
 }
 
@@ -168,8 +169,7 @@ async fn all_sources_share_the_space_and_give_it_back() {
     let web = Web::start(GOOD, |_| Answer::chunked(&[], &body())).await;
     let outbound = outbound();
     let url = web.url(&outbound, "/");
-    let known = facts(None, None);
-    let keep = || outbound.spool(&url, &space, &known);
+    let keep = || outbound.spool(&url, &space, None);
     let first = keep().await.unwrap();
     let second = first.clone();
     assert_eq!(keep().await.unwrap_err(), SourceError::SpoolFull);
@@ -191,7 +191,7 @@ async fn a_source_that_does_not_end_is_not_read_for_ever() {
     });
     let web = Web::start(GOOD, |_| Answer::chunked(&[], &body())).await;
     let outbound = outbound();
-    let spooled = outbound.spool(&web.url(&outbound, "/"), &space, &facts(None, None)).await;
+    let spooled = outbound.spool(&web.url(&outbound, "/"), &space, None).await;
     assert_eq!(spooled.unwrap_err(), SourceError::SpoolTimeout);
     assert_eq!(space.used_bytes(), 0);
 }

@@ -97,7 +97,7 @@ async fn with_the_certificate_as_the_only_root() {
     let outbound = |insecure| outbound_trusting(Some(trusted.clone()), insecure);
     let probe_with = async |outbound: Outbound, host: &str, path| {
         let url = outbound.check_form(&format!("https://{host}:{}/{path}", server.port)).unwrap();
-        outbound.probe(&url, 100).await.map(|facts| facts.length)
+        facts_of(&outbound, &url, 100).await.map(|facts| facts.length)
     };
     let probe = async |insecure, host: &str, path| probe_with(outbound(insecure), host, path).await;
     assert_eq!(probe(AllowHttp::No, "good.test", "file").await, Ok(Some(8)));

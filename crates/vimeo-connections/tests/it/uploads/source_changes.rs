@@ -1,0 +1,244 @@
+//! Sources whose file changes while it is uploaded: a film is one file or none, never two that are joined.
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::scripted::{File, Reply, Scripted};
+use super::{CONFIG, Uploads};
+
+const SIZE: u64 = 600_000;
+const CUT: u64 = 400_000;
+const OLD: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT";
+const OLD_BY_A_SECOND: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:38 GMT";
+
+fn date(line: &str, at: SystemTime) -> String {
+    format!("{line}: {}", httpdate::fmt_http_date(at))
+}
+
+/// A file with marks, and the present as the time of its answers.
+fn file(version: u64, marks: &[&str]) -> File {
+    let mut file = File::new(version, SIZE, marks);
+    file.marks.push(date("Date", SystemTime::now()));
+    file
+}
+
+/// Asserts that a job failed because its file changed, and that the video is kept, closed and named.
+async fn assert_kept_closed(uploads: &Uploads, job: &Value) {
+    assert_eq!(job["data"]["error_code"], "SOURCE_CHANGED", "{job}\n{}", uploads.world.log());
+    let videos = uploads.videos().await;
+    assert_eq!(videos.len(), 1, "nothing is deleted behind the last byte: {videos:#?}");
+    let uri = videos[0]["uri"].as_str().unwrap();
+    assert!(job["data"]["error_message"].as_str().unwrap().contains(uri), "{job}");
+    let opened = uploads.journal("PATCH /videos/{video}").await;
+    assert!(opened.iter().all(|change| change["body"]["privacy"]["view"].is_null()), "{opened:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_overwritten_in_place_ends_by_name_and_stays_closed() {
+    // The whole length comes, of two files; each mark alone shows it.
+    for (before, after) in
+        [("ETag: \"a\"", "ETag: \"b\""), ("ETag: W/\"a\"", "ETag: W/\"b\""), (OLD, OLD_BY_A_SECOND)]
+    {
+        let uploads = Uploads::start().await;
+        let source = Scripted::start(move |asked| match asked.number {
+            0 => file(0, &[before]).answer(asked),
+            1 => file(0, &[before]).answer(asked).overwritten_from(CUT, 1),
+            _ => file(1, &[after]).answer(asked),
+        })
+        .await;
+        let job = uploads.from_script(&source).await;
+        assert_kept_closed(&uploads, &job).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_has_another_length_behind_its_last_byte_ends_by_name() {
+    let uploads = Uploads::start().await;
+    let source = Scripted::start(|asked| match asked.number {
+        0 | 1 => file(0, &[]).answer(asked),
+        _ => File { size: SIZE + 1, ..file(0, &[]) }.answer(asked),
+    })
+    .await;
+    let job = uploads.from_script(&source).await;
+    assert_kept_closed(&uploads, &job).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_without_a_length_is_compared_at_its_end_too() {
+    let uploads = Uploads::start().await;
+    let source = Scripted::start(|asked| match asked.number {
+        0 | 1 => {
+            file(0, &["ETag: \"a\""]).whole().without_length().overwritten_from(CUT, asked.number as u64)
+        }
+        _ => file(1, &["ETag: \"b\""]).whole().without_length(),
+    })
+    .await;
+    let job = uploads.from_script(&source).await;
+    assert_kept_closed(&uploads, &job).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_overwritten_in_its_first_second_is_read_once_it_is_settled() {
+    let uploads = Uploads::start().await;
+    let written_at = SystemTime::now();
+    let marks = move || [date("Last-Modified", written_at), "ETag: \"seconds-and-size\"".to_owned()];
+    let now = move |version: u64| {
+        let marks = marks();
+        file(version, &[&marks[0], &marks[1]])
+    };
+    // The first whole answer is of two files, and no mark ever shows it.
+    let source = Scripted::start(move |asked| match asked.plain_before {
+        0 if asked.range.is_none() => now(0).answer(asked).overwritten_from(CUT, 1),
+        0 => now(0).answer(asked),
+        _ => now(1).answer(asked),
+    })
+    .await;
+    let job = uploads.from_script(&source).await;
+    uploads.assert_film(&job, &now(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_of_change_that_is_always_the_present_is_no_mark_and_the_bytes_are_compared() {
+    for (last, is_same) in [(0, true), (1, false)] {
+        let uploads = Uploads::start().await;
+        let source = Scripted::start(move |asked| {
+            // Three that are waited for, one that is read, and one that is compared.
+            let version = if asked.plain_before >= 4 { last } else { 0 };
+            file(version, &[&date("Last-Modified", SystemTime::now())]).answer(asked)
+        })
+        .await;
+        let job = uploads.from_script(&source).await;
+        if is_same {
+            uploads.assert_film(&job, &file(0, &[])).await;
+        } else {
+            assert_kept_closed(&uploads, &job).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_replaced_at_a_cut_is_uploaded_anew_as_a_whole() {
+    // Each pair of marks differs in one: a tag, a weak tag, a time, or the length alone.
+    for (before, after, size) in [
+        (["ETag: \"a\"", OLD], ["ETag: \"b\"", OLD], SIZE),
+        (["ETag: W/\"5-18c1\"", OLD], ["ETag: W/\"5-18c2\"", OLD], SIZE),
+        (["X: y", OLD], ["X: y", OLD_BY_A_SECOND], SIZE),
+        (["ETag: \"a\"", OLD], ["ETag: \"a\"", OLD], SIZE - 1),
+    ] {
+        let uploads = Uploads::start().await;
+        let new = move || File { size, ..file(1, &after) };
+        // Such a server knows no conditions.
+        let source = Scripted::start(move |asked| match asked.number {
+            0 => file(0, &before).answer(asked),
+            1 => file(0, &before).answer(asked).cut_after(CUT),
+            _ => new().answer(asked),
+        })
+        .await;
+        let job = uploads.from_script(&source).await;
+        uploads.assert_film(&job, &new()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_obeys_if_match_alone_is_understood() {
+    let uploads = Uploads::start().await;
+    let source = Scripted::start(|asked| match asked.number {
+        0 => file(0, &["ETag: \"a\""]).answer(asked),
+        1 => file(0, &["ETag: \"a\""]).answer(asked).cut_after(CUT),
+        _ if asked.header("if-match").is_some_and(|tag| tag != "\"b\"") => Reply::status(412),
+        // Without a mark of its own, the part would say nothing.
+        _ if asked.range.is_some_and(|(from, _)| from > 0) => file(1, &[]).answer(asked),
+        _ => file(1, &["ETag: \"b\""]).answer(asked),
+    })
+    .await;
+    let job = uploads.from_script(&source).await;
+    uploads.assert_film(&job, &file(1, &[])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_without_marks_or_ranges_is_read_again_and_compared_by_its_bytes() {
+    for (version, plain) in [(0, 2), (1, 3)] {
+        let uploads = Uploads::start().await;
+        let source = Scripted::start(move |asked| match asked.plain_before {
+            // The probe's range is ignored.
+            _ if asked.number == 0 => file(0, &[]).whole(),
+            0 => file(0, &[]).whole().cut_after(CUT),
+            _ => file(version, &[]).whole(),
+        })
+        .await;
+        let job = uploads.from_script(&source).await;
+        uploads.assert_film(&job, &file(version, &[])).await;
+        let asked = source.asked();
+        let count = asked.iter().filter(|head| !head.contains("\nrange: ")).count();
+        assert_eq!(count, plain, "{asked:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_whose_nodes_have_different_marks_is_one_source() {
+    let uploads = Uploads::start().await;
+    let node = |number: usize| file(0, &[["ETag: \"a\"", "ETag: \"b\""][number % 2]]);
+    let source = Scripted::start(move |asked| node(asked.number).answer(asked)).await;
+    let job = uploads.from_script(&source).await;
+    uploads.assert_film(&job, &node(0)).await;
+    // And with a cut in the middle.
+    let uploads = Uploads::start().await;
+    let source = Scripted::start(move |asked| {
+        let answer = node(asked.number).answer(asked);
+        if asked.number == 1 { answer.cut_after(CUT) } else { answer }
+    })
+    .await;
+    let job = uploads.from_script(&source).await;
+    uploads.assert_film(&job, &node(0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_replaced_between_probe_and_reading_has_not_changed() {
+    for size in [SIZE, SIZE / 2] {
+        let uploads = Uploads::start().await;
+        let new = move || File { size, ..file(1, &["ETag: \"b\""]) };
+        let source = Scripted::start(move |asked| match asked.number {
+            0 => file(0, &["ETag: \"a\""]).answer(asked),
+            _ => new().answer(asked),
+        })
+        .await;
+        let job = uploads.from_script(&source).await;
+        uploads.assert_film(&job, &new()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_of_slices_whose_origin_changed_ends_by_name_and_soon() {
+    let uploads = Uploads::start().await;
+    // To a condition it answers with the first slice's marks, and breaks off at the first slice of the other file.
+    let source = Scripted::start(|asked| match asked.range {
+        Some((from, None)) if from >= CUT && asked.header("if-range").is_some() => {
+            file(0, &["ETag: \"a\""]).answer(asked).cut_after(0)
+        }
+        Some((from, None)) if from >= CUT => file(1, &["ETag: \"b\""]).answer(asked),
+        _ => file(0, &["ETag: \"a\""]).answer(asked).cut_after(CUT),
+    })
+    .await;
+    let job = uploads.from_script(&source).await;
+    assert_eq!(job["data"]["error_code"], "SOURCE_CHANGED", "{job}");
+    assert_eq!(uploads.videos().await, Vec::<Value>::new(), "half a film is nothing");
+    let count = source.asked().len();
+    assert!(count <= 28, "four placeholders, and seven requests for each at most: {count}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_that_begins_at_the_end_is_never_asked_for() {
+    let config = format!("{CONFIG}uploads.chunk_mebibytes = 1\n");
+    let uploads = Uploads::with(&config, super::quick()).await;
+    // Vimeo keeps everything, and its answer is lost.
+    uploads
+        .world
+        .fault(serde_json::json!({"route": "PATCH /files/*", "kind": "cut-after", "times": 1}))
+        .await;
+    let source = Scripted::start(|asked| file(0, &["ETag: \"a\""]).answer(asked)).await;
+    let job = uploads.from_script(&source).await;
+    uploads.assert_film(&job, &file(0, &[])).await;
+    let asked = source.asked();
+    assert!(asked.iter().all(|head| !head.contains(&format!("bytes={SIZE}-"))), "{asked:#?}");
+}
