@@ -92,7 +92,7 @@ impl App {
         };
         let connection = self.usable_connection(caller, connection).await?;
         let uploads = self.uploads()?;
-        self.ensure_webhook_secret(caller, &request).await?;
+        self.require_webhook_secret(caller, &request).await?;
         let job = self.new_job(&connection, &request);
         let sealed = self.seal_request(&job, &request).await?;
         let completion = match (&once, &reserved) {
@@ -145,7 +145,7 @@ impl App {
         }
         let connection = self.usable_connection(caller, connection).await?;
         let uploads = self.uploads()?;
-        self.ensure_webhook_secret(caller, &request).await?;
+        self.require_webhook_secret(caller, &request).await?;
         let job = self.new_job(&connection, &request);
         let sealed = self.seal_request(&job, &request).await?;
         let new = self.new_row(caller, job.clone(), sealed.clone(), JobStart::Held(LEASE));
@@ -265,11 +265,11 @@ impl App {
         }
     }
 
-    /// Webhooks are always signed: an account that has no secret yet gets one, which the next `create_webhook_secret`
-    /// replaces, and signs beside for a day.
-    async fn ensure_webhook_secret(&self, caller: &Caller, request: &UploadRequest) -> Result<(), Error> {
+    /// Webhooks are always signed. A secret that was never shown could not be checked by any receiver, so the client
+    /// creates it first.
+    async fn require_webhook_secret(&self, caller: &Caller, request: &UploadRequest) -> Result<(), Error> {
         if request.webhook.is_some() && !self.has_webhook_secret(&caller.account_id).await? {
-            self.create_webhook_secret(caller).await?;
+            return Err(Error::WebhookSecretMissing);
         }
         Ok(())
     }

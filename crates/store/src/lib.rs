@@ -215,7 +215,8 @@ pub trait Store: Send + Sync {
     /// Writes what a job has become; [`Changed::No`] if its guard does not hold any more. [`Error::ReservationLost`],
     /// [`Error::KeyNotActive`].
     async fn settle_job(&self, account: &AccountId, settlement: JobSettlement) -> Result<Changed, Error>;
-    /// Adds a secret for webhooks; those that are there are good for `overlap` more, and gone, with their keys, after that.
+    /// Adds a secret for webhooks. Its predecessor stays valid for `overlap` more; older ones are deleted, and their keys
+    /// wiped.
     async fn insert_webhook_secret(
         &self,
         account: &AccountId,
@@ -223,7 +224,7 @@ pub trait Store: Send + Sync {
         overlap: Duration,
         event: &AuditEvent,
     ) -> Result<(), Error>;
-    /// The secrets that webhooks are signed with now, the newest first.
+    /// The secrets that webhooks are signed with now: the newest, then its predecessor while that is valid.
     async fn list_webhook_secrets(
         &self,
         account: &AccountId,
