@@ -35,7 +35,7 @@ use domain::time::Timestamp;
 pub use error::{BackupError, BoxError, Error, OpenError};
 pub use jobs::{
     DueJob, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, LeasedJob,
-    NewJob, SealedPart, WebhookSecretRow,
+    NewJob, SealedPart, WebhookSecretRow, Work,
 };
 pub use moves::{
     MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, MovedTable, SourceMove, abandon_command,
@@ -93,9 +93,9 @@ pub trait Store: Send + Sync {
     /// there were.
     async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error>;
 
-    /// Jobs that something is due for and that nobody holds, at most `limit`; of each account the first few before the next
+    /// Jobs for which this kind of work is due and that nobody holds, at most `limit`; of each account the first few before the next
     /// few of any, so that one with many jobs does not stand before the others.
-    async fn list_due_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, Error>;
+    async fn list_due_jobs(&self, now: Timestamp, work: Work, limit: u32) -> Result<Vec<DueJob>, Error>;
 
     // About one account, which comes first.
 

@@ -10,6 +10,7 @@ use store::SealedPart;
 
 use super::Uploads;
 use super::held::{Change, Due, Held, Interrupt, Trouble};
+use super::receivers::busy_pause;
 use super::request::{UploadRequest, WebhookTarget};
 use crate::outbound::PostError;
 use crate::{App, Error};
@@ -42,6 +43,13 @@ pub(super) async fn notify(
     };
     let target = open(app, held, sealed).await.map_err(super::interrupt)?;
     let Some(target) = target else { return end(held, Webhook::GivenUp).await };
+    let account = held.job.account_id.clone();
+    let sending = origin(&target).map(|origin| uploads.receivers.start(&account, origin));
+    if let Some(None) = sending {
+        // No attempt: the receiver has enough to answer.
+        let [random] = app.randomness.identifier_bytes::<1>();
+        return wait(held, attempts, busy_pause(random)).await;
+    }
     match tell(app, uploads, held, &target).await {
         Ok(status) if (200..300).contains(&status) => return end(held, Webhook::Delivered).await,
         Ok(GONE) | Err(Untold::Never) => return end(held, Webhook::GivenUp).await,
@@ -59,12 +67,22 @@ pub(super) async fn notify(
         tracing::warn!(job = %held.job.id, "a webhook was given up after a day");
         return end(held, Webhook::GivenUp).await;
     };
-    held.job.webhook = Webhook::Waiting { attempts: attempts + 1 };
     // A tenth more or less, so that many do not come at once.
     let [random] = app.randomness.identifier_bytes::<1>();
     let pause = *pause * 9 / 10 + *pause / 5 * u32::from(random) / 255;
+    wait(held, attempts + 1, pause).await
+}
+
+async fn wait(held: &mut Held, attempts: u32, pause: Duration) -> Result<(), Interrupt> {
+    held.job.webhook = Webhook::Waiting { attempts };
     let change = Change { due: Some(Due::In(pause)), troubles: Trouble::Waiting, ..Change::default() };
     held.settle(held.job.state.clone(), change).await
+}
+
+/// The receiver's origin; `None` for what is no address, which is not sent anyway.
+fn origin(target: &WebhookTarget) -> Option<String> {
+    let url = url::Url::parse(target.url.expose()).ok()?;
+    Some(url.origin().ascii_serialization())
 }
 
 /// Why nobody was told.

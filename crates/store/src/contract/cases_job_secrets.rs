@@ -17,7 +17,7 @@ use super::job_samples::{
 use super::samples::{actor, at, event, insert_account, insert_connection, key_row};
 use crate::{
     AccountDeletion, Changed, Error, JobFilter, JobGuard, JobSettlement, LeaseAfter, SealedPart, Store,
-    WebhookSecretRow,
+    WebhookSecretRow, Work,
 };
 
 /// Which sealing keys there still are, by the byte that each is filled with, in the order of the bytes. On SQLite a wiped
@@ -173,10 +173,12 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_cancelled_unless_they_a
     }
     let late = settlement(running.job, running.fence, sending(73, 900), 7);
     assert_eq!(store.settle_job(&one, late).await.unwrap(), Changed::No, "whoever ran it has lost it");
-    let due = store.list_due_jobs(at(6), 99).await.unwrap();
-    let mut due: Vec<_> = due.into_iter().map(|due| due.id).collect();
-    due.sort();
-    assert_eq!(due, [2, 4, 6, 8, 30].map(job_id), "webhooks, and the other connection's job");
+    for (work, expected) in [(Work::Webhook, &[2, 4, 6, 8][..]), (Work::Upload, &[30])] {
+        let due = store.list_due_jobs(at(6), work, 99).await.unwrap();
+        let mut due: Vec<_> = due.into_iter().map(|due| due.id).collect();
+        due.sort();
+        assert_eq!(due, expected.iter().copied().map(job_id).collect::<Vec<_>>(), "{work:?}");
+    }
     for (number, link) in [(2, None), (4, None), (6, None), (8, Some(sealed(18)))] {
         let fence = if number == 4 {
             3
@@ -282,7 +284,8 @@ pub(crate) async fn the_jobs_and_secrets_of_a_deleted_account_go_with_it(place: 
     assert_eq!(store.list_webhook_secrets(&two, at(6)).await.unwrap().len(), 2);
     let kept: Vec<u8> = before.into_iter().step_by(2).collect();
     assert_eq!(keys(place).await, kept, "one of each pair");
-    assert!(store.list_due_jobs(at(99), 99).await.unwrap().iter().all(|due| due.account_id == two));
+    let due = store.list_due_jobs(at(99), Work::Upload, 99).await.unwrap();
+    assert!(due.iter().all(|due| due.account_id == two));
 }
 
 pub(crate) async fn a_webhook_secret_is_good_beside_the_next_one_for_a_while(place: &Place) {
