@@ -230,7 +230,9 @@ impl App {
                     ..job
                 },
             };
+            let connection = settlement.job.connection_id.clone();
             if self.store.settle_job(account, settlement).await? == Changed::Yes {
+                tracing::info!(job = %id, %account, %connection, "the cancellation of an upload was requested");
                 if let Some(uploads) = &self.uploads {
                     uploads.news.notify_one();
                 }

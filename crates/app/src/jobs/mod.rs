@@ -25,6 +25,7 @@ use domain::secret::Secret;
 use store::{LeaseTerms, Work};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::outbound::{Outbound, SpoolOptions, SpoolSpace};
 use crate::{App, Error};
@@ -152,6 +153,11 @@ pub(crate) struct Shared {
     folders: tokio::sync::Mutex<()>,
 }
 
+/// Every line that the work on a job writes to the log says whose job it is.
+fn job_span(job: &Job) -> tracing::Span {
+    tracing::info_span!("job", job = %job.id, account = %job.account_id, connection = %job.connection_id)
+}
+
 /// What an error of another verb means for the work on a job.
 fn interrupt(error: Error) -> Interrupt {
     Interrupt::Store(store::Error::Unavailable(Box::new(error)))
@@ -183,7 +189,8 @@ impl App {
             let Some(due) = due.into_iter().find(|due| due.id == *id) else { continue };
             let terms = self.terms(uploads, work, due.fence);
             let Some(leased) = self.store.lease_job(&due.account_id, id, &terms).await? else { continue };
-            attend(self, uploads, leased, stopping.clone()).await;
+            let span = job_span(&leased.job);
+            attend(self, uploads, leased, stopping.clone()).instrument(span).await;
             return Ok(true);
         }
         Ok(false)
@@ -240,7 +247,8 @@ impl App {
             started += 1;
             let (app, uploads, stopping) = (self.clone(), uploads.clone(), stopping.clone());
             self.tasks.spawn(async move {
-                attend(&app, &uploads, leased, stopping).await;
+                let span = job_span(&leased.job);
+                attend(&app, &uploads, leased, stopping).instrument(span).await;
                 drop(slot);
                 // There is room again, and this job may have something to do at once.
                 uploads.news.notify_one();

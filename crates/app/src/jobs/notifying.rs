@@ -53,10 +53,13 @@ pub(super) async fn notify(
     match tell(app, uploads, held, &target).await {
         Ok(status) if (200..300).contains(&status) => return end(held, Webhook::Delivered).await,
         Ok(GONE) | Err(Untold::Never) => return end(held, Webhook::GivenUp).await,
-        Ok(status) => tracing::info!(job = %held.job.id, status, attempts, "a webhook was not taken"),
-        Err(Untold::Post(error)) => {
-            tracing::info!(job = %held.job.id, %error, attempts, "a webhook did not arrive");
+        // Once: the attempts that follow are counted, and the last one says how many there were.
+        Ok(status) if attempts == 0 => tracing::info!(status, "a webhook was not accepted; it is sent again"),
+        Ok(status) => tracing::debug!(status, attempts, "a webhook was not accepted"),
+        Err(Untold::Post(error)) if attempts == 0 => {
+            tracing::info!(%error, "a webhook did not arrive; it is sent again");
         }
+        Err(Untold::Post(error)) => tracing::debug!(%error, attempts, "a webhook did not arrive"),
         // Damaged, perhaps for ever: that is an attempt, too.
         Err(Untold::App(error @ Error::Internal(_))) => {
             tracing::error!(%error, job = %held.job.id, "a webhook cannot be signed");
@@ -64,7 +67,7 @@ pub(super) async fn notify(
         Err(Untold::App(error)) => return Err(super::interrupt(error)),
     }
     let Some(pause) = usize::try_from(attempts).ok().and_then(|attempts| PAUSES.get(attempts)) else {
-        tracing::warn!(job = %held.job.id, "a webhook was given up after a day");
+        tracing::warn!(attempts = attempts + 1, "a webhook was given up after a day");
         return end(held, Webhook::GivenUp).await;
     };
     // A tenth more or less, so that many do not come at once.

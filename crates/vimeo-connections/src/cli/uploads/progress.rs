@@ -32,6 +32,8 @@ struct Shown {
 struct Said {
     phase: &'static str,
     is_sending: bool,
+    /// This command sends the bytes itself, and knows better than the job how far it is.
+    is_own: bool,
     /// The last plain line, and when it was written.
     line: String,
     line_at: Instant,
@@ -45,7 +47,13 @@ impl Progress {
         if is_bar {
             bar.enable_steady_tick(TICK);
         }
-        let said = Said { phase: "", is_sending: false, line: String::new(), line_at: Instant::now() };
+        let said = Said {
+            phase: "",
+            is_sending: false,
+            is_own: false,
+            line: String::new(),
+            line_at: Instant::now(),
+        };
         Self(Arc::new(Shown { bar, is_bar, said: Mutex::new(said) }))
     }
 
@@ -56,6 +64,11 @@ impl Progress {
 
     /// Bytes are sent from this offset on; those before it were sent earlier, and say nothing of the speed.
     pub(super) fn sending_from(&self, offset: u64, total: u64) {
+        self.said().is_own = true;
+        self.measure_from(offset, total);
+    }
+
+    fn measure_from(&self, offset: u64, total: u64) {
         self.0.bar.set_position(offset);
         self.change("sending", Some(total));
         self.0.bar.reset_eta();
@@ -69,14 +82,20 @@ impl Progress {
 
     /// What the job says of itself.
     pub(super) fn show(&self, job: &Job) {
-        match &job.state {
+        self.show_state(&job.state);
+    }
+
+    fn show_state(&self, state: &JobState) {
+        match state {
             JobState::Accepted(_) => self.phase("waiting for its turn"),
             JobState::Creating(_) => self.phase("making a place for the video"),
+            // The job hears of the bytes later than the command that has sent them.
+            JobState::Sending(_) if self.is_own() => self.phase("waiting for Vimeo to confirm the last byte"),
             JobState::Sending(sending) => {
-                if self.said().is_sending {
+                if self.is_sending() {
                     self.sent(sending.sent);
                 } else {
-                    self.sending_from(sending.sent, sending.size);
+                    self.measure_from(sending.sent, sending.size);
                 }
             }
             JobState::Finishing(_) => self.phase("making the settings"),
@@ -139,6 +158,14 @@ impl Progress {
         }
     }
 
+    fn is_own(&self) -> bool {
+        self.said().is_own
+    }
+
+    fn is_sending(&self) -> bool {
+        self.said().is_sending
+    }
+
     fn said(&self) -> MutexGuard<'_, Said> {
         self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -158,4 +185,37 @@ fn style(template: &'static str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::job::Sending;
+    use domain::video::VideoNumber;
+
+    use super::*;
+
+    fn sending(sent: u64) -> JobState {
+        JobState::Sending(Sending { video: VideoNumber::from_stored(76), size: 1_000, sent, restarts: 0 })
+    }
+
+    #[tokio::test]
+    async fn nothing_falls_back_after_the_last_byte_that_this_command_has_sent() {
+        let progress = Progress::new();
+        progress.sending_from(0, 1_000);
+        progress.sent(1_000);
+        for sent in [0, 500] {
+            progress.show_state(&sending(sent));
+            assert_eq!(progress.0.bar.position(), 1_000);
+            assert!(!progress.is_sending(), "a phase without a measure is shown");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_service_sends_is_shown_as_its_job_says() {
+        let progress = Progress::new();
+        for sent in [0, 500, 1_000, 0] {
+            progress.show_state(&sending(sent));
+            assert_eq!((progress.0.bar.position(), progress.is_sending()), (sent, true));
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod repeated;
 mod sandbox_kills;
 mod schedules;
 mod servers;
+mod slots;
 pub(crate) mod source;
 mod tus_client;
 mod tus_server;
