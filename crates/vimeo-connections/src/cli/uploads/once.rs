@@ -71,14 +71,14 @@ impl Wanted {
     }
 }
 
-/// Everything that was asked for but the password: the same text in every build. What was not asked for is left out, so
+/// Everything that was asked for but the password itself: the same text in every build. What was not asked for is left out, so
 /// that a new setting does not change the names of uploads without it.
 fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
     let UploadSettings {
         name,
         description,
         privacy,
-        password: _,
+        password,
         embed_domains,
         content_rating,
         folder,
@@ -95,6 +95,8 @@ fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
     fields.extend(comments.map(|comments| ("comments", comments.as_str().to_owned())));
     fields.extend(is_downloadable.map(|is_downloadable| ("download", is_downloadable.to_string())));
     fields.extend(is_addable.map(|is_addable| ("add", is_addable.to_string())));
+    // That there is one, and not which.
+    fields.extend(password.as_ref().map(|_| ("password", String::new())));
     fields.extend(embed_domains.iter().map(|domain| ("embed_domain", domain.as_str().to_owned())));
     fields.extend(content_rating.iter().map(|rating| ("content_rating", rating.as_str().to_owned())));
     fields.extend(folder.as_ref().map(|folder| match folder {
