@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
 
 use super::{CONFIG, Uploads};
 
@@ -15,9 +16,10 @@ use super::{CONFIG, Uploads};
 async fn trickle() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/film.mp4", listener.local_addr().unwrap());
-    tokio::spawn(async move {
+    let tasks = TaskTracker::new();
+    tasks.clone().spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(trickle_to(stream));
+            tasks.spawn(trickle_to(stream));
         }
     });
     url
@@ -49,12 +51,13 @@ async fn silence() -> (String, Arc<Silent>) {
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let silent = Arc::<Silent>::default();
     let counted = silent.clone();
-    tokio::spawn(async move {
+    let tasks = TaskTracker::new();
+    tasks.clone().spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let counted = counted.clone();
             let open = counted.open.fetch_add(1, Ordering::SeqCst) + 1;
             counted.most.fetch_max(open, Ordering::SeqCst);
-            tokio::spawn(async move {
+            tasks.spawn(async move {
                 let mut unread = [0; 4096];
                 while stream.read(&mut unread).await.is_ok_and(|length| length > 0) {}
                 counted.open.fetch_sub(1, Ordering::SeqCst);
