@@ -32,6 +32,9 @@ pub enum Error {
     /// Enable the connection, or take another one.
     #[error("the connection is disabled")]
     ConnectionDisabled,
+    /// Create the webhook secret first.
+    #[error("the account has no webhook secret")]
+    WebhookSecretMissing,
     /// It is not there, or it is somebody else's.
     #[error("the account has no such job")]
     JobNotFound,
@@ -77,6 +80,7 @@ impl Error {
             Self::IdempotencyKeyInUse => Some("IDEMPOTENCY_KEY_IN_USE"),
             Self::IdempotencyKeyReused => Some("IDEMPOTENCY_KEY_REUSED"),
             Self::ConnectionDisabled => Some("CONNECTION_DISABLED"),
+            Self::WebhookSecretMissing => Some("WEBHOOK_SECRET_MISSING"),
             Self::JobNotFound => Some("JOB_NOT_FOUND"),
             Self::UploadRefused(_) => Some("UPLOAD_REFUSED"),
             Self::UploadOver { .. } => Some("UPLOAD_OVER"),

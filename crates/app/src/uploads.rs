@@ -92,7 +92,7 @@ impl App {
         };
         let connection = self.usable_connection(caller, connection).await?;
         let uploads = self.uploads()?;
-        self.ensure_webhook_secret(caller, &request).await?;
+        self.require_webhook_secret(caller, &request).await?;
         let job = self.new_job(&connection, &request);
         let sealed = self.seal_request(&job, &request).await?;
         let completion = match (&once, &reserved) {
@@ -145,7 +145,7 @@ impl App {
         }
         let connection = self.usable_connection(caller, connection).await?;
         let uploads = self.uploads()?;
-        self.ensure_webhook_secret(caller, &request).await?;
+        self.require_webhook_secret(caller, &request).await?;
         let job = self.new_job(&connection, &request);
         let sealed = self.seal_request(&job, &request).await?;
         let new = self.new_row(caller, job.clone(), sealed.clone(), JobStart::Held(LEASE));
@@ -230,7 +230,9 @@ impl App {
                     ..job
                 },
             };
+            let connection = settlement.job.connection_id.clone();
             if self.store.settle_job(account, settlement).await? == Changed::Yes {
+                tracing::info!(job = %id, %account, %connection, "the cancellation of an upload was requested");
                 if let Some(uploads) = &self.uploads {
                     uploads.news.notify_one();
                 }
@@ -265,11 +267,11 @@ impl App {
         }
     }
 
-    /// Webhooks are always signed: an account that has no secret yet gets one, which the next `create_webhook_secret`
-    /// replaces, and signs beside for a day.
-    async fn ensure_webhook_secret(&self, caller: &Caller, request: &UploadRequest) -> Result<(), Error> {
+    /// Webhooks are always signed. A secret that was never shown could not be checked by any receiver, so the client
+    /// creates it first.
+    async fn require_webhook_secret(&self, caller: &Caller, request: &UploadRequest) -> Result<(), Error> {
         if request.webhook.is_some() && !self.has_webhook_secret(&caller.account_id).await? {
-            self.create_webhook_secret(caller).await?;
+            return Err(Error::WebhookSecretMissing);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The secrets that webhooks are signed with: one for an account, and for a day the one before it.
+//! The secrets that webhooks are signed with: an account's newest, and for a day its predecessor.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ fn sealed_as(id: &str) -> SealedAs<'_> {
 }
 
 impl App {
-    /// Makes the account's secret, or a new one; the one before it is good for a day more. The text is shown this once.
+    /// Creates the account's secret, or its successor; the predecessor signs for a day more, and no other. The text is
+    /// returned this once.
     pub async fn create_webhook_secret(&self, caller: &Caller) -> Result<Secret, Error> {
         let account = &caller.account_id;
         let secret = WebhookSecret::random(&self.randomness);
@@ -32,12 +33,12 @@ impl App {
         Ok(secret.to_text())
     }
 
-    /// Whether there is one.
+    /// Whether the account has one.
     pub(crate) async fn has_webhook_secret(&self, account: &AccountId) -> Result<bool, Error> {
         Ok(!self.store.list_webhook_secrets(account, self.clock.now()).await?.is_empty())
     }
 
-    /// The secrets that sign now, the newest first.
+    /// The secrets that sign now, the newest first: two at most.
     pub(crate) async fn webhook_secrets(&self, account: &AccountId) -> Result<Vec<WebhookSecret>, Error> {
         let rows = self.store.list_webhook_secrets(account, self.clock.now()).await?;
         if rows.is_empty() {

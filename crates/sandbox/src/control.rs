@@ -73,6 +73,11 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .with_state(desk)
 }
 
+/// Protects the API of a sandbox on loopback from other people's web pages.
+pub(crate) fn behind_own_host(api: Router) -> Router {
+    api.layer(from_fn(guard::require_own_host))
+}
+
 /// What a control changed is kept before it is said to be done.
 async fn save(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;

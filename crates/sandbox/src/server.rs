@@ -69,7 +69,12 @@ pub(crate) async fn accept(listener: TcpListener, desk: Arc<Desk>, stopping: Can
     // However this ends, what goes on beside requests ends with it.
     let beside = desk.stopping.clone().drop_guard();
     let tasks = desk.tasks.clone();
-    let doors = Doors { api: http::router(Arc::clone(&desk)), controls: control::router(Arc::clone(&desk)) };
+    let mut api = http::router(Arc::clone(&desk));
+    // Elsewhere it is reached under names that only its users know.
+    if listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback()) {
+        api = control::behind_own_host(api);
+    }
+    let doors = Doors { api, controls: control::router(Arc::clone(&desk)) };
     let mut connections = JoinSet::new();
     let mut number = 0;
     loop {

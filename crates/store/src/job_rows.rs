@@ -308,6 +308,14 @@ fn without_nul(text: &str) -> String {
     text.replace('\0', " ")
 }
 
+/// Whether a row's upload has ended, so that only its webhook can be due.
+macro_rules! has_ended {
+    ($table:literal) => {
+        concat!("(", $table, ".state IN ('completed', 'failed', 'cancelled'))")
+    };
+}
+pub(crate) use has_ended;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -43,6 +43,15 @@ pub enum JobStart {
     Held(Duration),
 }
 
+/// What is due for a job. The two are leased apart: neither counts against the limits of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// The upload, which has not ended.
+    Upload,
+    /// The webhook of an upload that has ended.
+    Webhook,
+}
+
 /// A job that something is to be done about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueJob {
@@ -63,9 +72,9 @@ pub struct LeaseTerms {
     pub expected_fence: u64,
     /// For how long.
     pub lease: Duration,
-    /// No lease while the account's jobs have so many that are running.
+    /// No lease while the account has this many of the same kind of work running.
     pub per_account: u32,
-    /// No lease while the connection's jobs have so many that are running.
+    /// No lease while the connection has this many of the same kind of work running.
     pub per_connection: u32,
     /// Now; a database that has a clock of its own goes by that.
     pub now: Timestamp,

@@ -35,7 +35,7 @@ use domain::time::Timestamp;
 pub use error::{BackupError, BoxError, Error, OpenError};
 pub use jobs::{
     DueJob, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, LeasedJob,
-    NewJob, SealedPart, WebhookSecretRow,
+    NewJob, SealedPart, WebhookSecretRow, Work,
 };
 pub use moves::{
     MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, MovedTable, SourceMove, abandon_command,
@@ -93,9 +93,9 @@ pub trait Store: Send + Sync {
     /// there were.
     async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error>;
 
-    /// Jobs that something is due for and that nobody holds, at most `limit`; of each account the first few before the next
+    /// Jobs for which this kind of work is due and that nobody holds, at most `limit`; of each account the first few before the next
     /// few of any, so that one with many jobs does not stand before the others.
-    async fn list_due_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, Error>;
+    async fn list_due_jobs(&self, now: Timestamp, work: Work, limit: u32) -> Result<Vec<DueJob>, Error>;
 
     // About one account, which comes first.
 
@@ -215,7 +215,8 @@ pub trait Store: Send + Sync {
     /// Writes what a job has become; [`Changed::No`] if its guard does not hold any more. [`Error::ReservationLost`],
     /// [`Error::KeyNotActive`].
     async fn settle_job(&self, account: &AccountId, settlement: JobSettlement) -> Result<Changed, Error>;
-    /// Adds a secret for webhooks; those that are there are good for `overlap` more, and gone, with their keys, after that.
+    /// Adds a secret for webhooks. Its predecessor stays valid for `overlap` more; older ones are deleted, and their keys
+    /// wiped.
     async fn insert_webhook_secret(
         &self,
         account: &AccountId,
@@ -223,7 +224,7 @@ pub trait Store: Send + Sync {
         overlap: Duration,
         event: &AuditEvent,
     ) -> Result<(), Error>;
-    /// The secrets that webhooks are signed with now, the newest first.
+    /// The secrets that webhooks are signed with now: the newest, then its predecessor while that is valid.
     async fn list_webhook_secrets(
         &self,
         account: &AccountId,

@@ -183,8 +183,8 @@ pub enum MoveError {
     },
     /// A row that the other engine does not take.
     #[error(
-        "a row cannot travel, {row}: {why}. Give the source back with `--abandon`, mend the row in it, make the target \
-         database anew, empty, and move again. Until the source is given back it takes no writes"
+        "row cannot be copied, {row}: {why}. Give the source back with `--abandon`, fix the row in it, recreate an empty \
+         target database and migrate again. Until the source is given back it takes no writes"
     )]
     CannotTravel {
         /// Table and key.

@@ -262,7 +262,7 @@ async fn make_bootstrap(app: &App, bootstrap: &Bootstrap) -> Result<(), BoxError
     };
     let status = key.status(Clock::system().now());
     if status != KeyStatus::Active {
-        tracing::warn!(api_key = %key.id, ?status, "the bootstrap key lets nobody in, and stays so");
+        tracing::warn!(api_key = %key.id, ?status, "the bootstrap key is not active and was left unchanged");
     }
     Ok(())
 }

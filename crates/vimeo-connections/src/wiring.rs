@@ -211,6 +211,7 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Outbou
     })?;
     let options = UploadOptions {
         concurrency: uploads.concurrency,
+        webhook_concurrency: uploads.webhook_concurrency,
         per_account: uploads.per_account,
         per_connection: uploads.per_connection,
         chunk_bytes: uploads.chunk_bytes,

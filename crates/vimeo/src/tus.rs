@@ -78,7 +78,7 @@ pub enum Unsent<E> {
     #[error("the source broke")]
     Source(E),
     /// The source ended before the piece was whole.
-    #[error("the source ended before its end")]
+    #[error("the source ended early")]
     SourceShort,
     /// The source gave nothing for too long.
     #[error("the source gave nothing for too long")]

@@ -123,6 +123,7 @@ impl From<Error> for Problem {
             Error::IdempotencyKeyReused => Code::IdempotencyKeyReused.into(),
             Error::ConnectionNotFound => Code::ConnectionNotFound.into(),
             Error::ConnectionDisabled => Code::ConnectionDisabled.into(),
+            Error::WebhookSecretMissing => Code::WebhookSecretMissing.into(),
             Error::JobNotFound => Code::JobNotFound.into(),
             Error::UploadRefused(failure) => {
                 Self { message: Some(failure.message), ..Code::UploadRefused.into() }
@@ -297,6 +298,7 @@ mod tests {
             Error::IdempotencyKeyInUse,
             Error::IdempotencyKeyReused,
             Error::ConnectionDisabled,
+            Error::WebhookSecretMissing,
             Error::JobNotFound,
             Error::UploadRefused(Failure { code: FailureCode::VimeoRefused, message: String::new() }),
             Error::UploadOver { job_id: JobId::from_stored(String::new()) },

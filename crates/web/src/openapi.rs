@@ -63,7 +63,7 @@ refusals! {
     ReadRefusals: InvalidQuery, Unauthorized, InternalError, StoreUnavailable;
     /// How an upload is refused.
     UploadRefusals: InvalidRequestBody, InvalidQuery, InvalidRequestHeader, Unauthorized, ConnectionNotFound, RequestTimeout,
-        ConnectionDisabled, IdempotencyKeyInUse, UploadOver, BodyTooLarge, UnsupportedMediaType, UploadRefused,
+        ConnectionDisabled, WebhookSecretMissing, IdempotencyKeyInUse, UploadOver, BodyTooLarge, UnsupportedMediaType, UploadRefused,
         IdempotencyKeyReused, InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// How reading a job is refused.
     GetJobRefusals: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable;

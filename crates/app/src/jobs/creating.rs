@@ -119,7 +119,7 @@ impl Attendance<'_> {
             match failed {
                 vimeo::Failure::Refused(said) if said.is_about_view() => {}
                 vimeo::Failure::NotFound => {
-                    let message = "Vimeo does not know the way to make a video.";
+                    let message = "Vimeo answered 404 to the creation of a video.";
                     return Ok(Err(Step::Fail(failure(FailureCode::VimeoRefused, message))));
                 }
                 failed => return Ok(Err(self.step_of(failed, FailureCode::VimeoRefused))),

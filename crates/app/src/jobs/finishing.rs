@@ -48,7 +48,7 @@ impl Attendance<'_> {
         }
         if state.upload != UploadStatus::Complete {
             // All bytes were acknowledged; that the video says so may lag behind.
-            let message = "Vimeo did not take the bytes together for too long.";
+            let message = "Vimeo did not assemble the upload in time.";
             return Ok(Step::Trouble(failure(FailureCode::VimeoUnavailable, message)));
         }
         if let Err(step) = self.remove_duplicates(finishing.video).await {

@@ -206,6 +206,9 @@ impl Held {
         match settled {
             Changed::Yes => {
                 tracing::debug!(job = %job.id, state = job.state.as_str(), "a job has a new state");
+                if !self.job.state.is_over() {
+                    log_end(&job);
+                }
                 self.job = job;
                 self.link = link_after;
                 Ok(())
@@ -296,6 +299,20 @@ impl Held {
                 }
             }
         }
+    }
+}
+
+/// One line when an upload has ended. The span of the work says whose it is.
+fn log_end(job: &Job) {
+    match &job.state {
+        JobState::Completed(completed) => {
+            tracing::info!(video = %completed.video, bytes = completed.size, "an upload has completed");
+        }
+        JobState::Failed(failed) => {
+            tracing::info!(code = failed.failure.code.as_str(), "an upload has failed");
+        }
+        JobState::Cancelled(_) => tracing::info!("an upload has been cancelled"),
+        _ => {}
     }
 }
 

@@ -7,10 +7,12 @@ mod finishing;
 pub(crate) mod held;
 mod linking;
 mod notifying;
+mod receivers;
 mod refusals;
 mod relay;
 pub(crate) mod request;
 mod sending;
+mod slots;
 mod source_stream;
 mod sources;
 
@@ -22,15 +24,18 @@ use std::time::Duration;
 use domain::id::ConnectionId;
 use domain::job::{Job, JobId};
 use domain::secret::Secret;
-use store::LeaseTerms;
-use tokio::sync::{Notify, Semaphore};
+use store::{LeaseTerms, Work};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::outbound::{Outbound, SpoolOptions, SpoolSpace};
 use crate::{App, Error};
 use attendance::attend;
 use held::{Interrupt, LEASE};
 pub(crate) use linking::{KeptWithLink, LinkMade, make_link};
+use receivers::Receivers;
+use slots::Slots;
 
 /// How long one call of Vimeo's API may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -53,8 +58,10 @@ pub type Presenter = Arc<dyn Fn(&Job, Option<&Secret>) -> Vec<u8> + Send + Sync>
 /// How uploads are done.
 #[derive(Clone)]
 pub struct UploadOptions {
-    /// Jobs that this node works on at once.
+    /// Uploads that this node works on at once.
     pub concurrency: usize,
+    /// Webhooks that this node sends at once.
+    pub webhook_concurrency: usize,
     /// Jobs of one account that are worked on at once, on all nodes.
     pub per_account: u32,
     /// Jobs of one connection that are worked on at once, on all nodes.
@@ -111,23 +118,27 @@ pub(crate) struct Uploads {
     readings: sources::Readings,
     /// Something may be due: nobody needs to wait for the next tick.
     pub(crate) news: Notify,
-    places: Arc<Semaphore>,
+    /// Slots for uploads, and for webhooks: neither kind of work waits for the other.
+    slots: Arc<Slots>,
+    webhook_slots: Arc<Slots>,
+    /// The receivers that webhooks are being sent to.
+    receivers: Arc<Receivers>,
 }
 
 impl Uploads {
     pub(crate) fn new(setup: UploadSetup) -> Self {
-        let places = Arc::new(Semaphore::new(setup.options.concurrency));
         let UploadSetup { client, outbound, options } = setup;
-        let spool = SpoolSpace::new(options.spool.clone());
         Self {
+            spool: SpoolSpace::new(options.spool.clone()),
+            slots: Slots::new(options.concurrency),
+            webhook_slots: Slots::new(options.webhook_concurrency),
+            receivers: Arc::default(),
             client,
             outbound,
             options,
-            spool,
             shared: Mutex::default(),
             readings: sources::Readings::default(),
             news: Notify::new(),
-            places,
         }
     }
 
@@ -149,6 +160,11 @@ pub(crate) struct Shared {
     window: Arc<vimeo::Window>,
     /// Held by whoever looks for a folder by its name and makes it if it is missing: else each would make one.
     folders: tokio::sync::Mutex<()>,
+}
+
+/// Every line that the work on a job writes to the log says whose job it is.
+fn job_span(job: &Job) -> tracing::Span {
+    tracing::info_span!("job", job = %job.id, account = %job.account_id, connection = %job.connection_id)
 }
 
 /// What an error of another verb means for the work on a job.
@@ -177,59 +193,76 @@ impl App {
     /// where no service runs. Whether it did.
     pub async fn work_on(&self, id: &JobId, stopping: &CancellationToken) -> Result<bool, Error> {
         let Some(uploads) = &self.uploads else { return Ok(false) };
-        let due = self.store.list_due_jobs(self.clock.now(), DUE_MAX).await?;
-        let Some(due) = due.into_iter().find(|due| due.id == *id) else { return Ok(false) };
-        let Some(leased) = self.store.lease_job(&due.account_id, id, &self.terms(uploads, due.fence)).await?
-        else {
-            return Ok(false);
-        };
-        attend(self, uploads, leased, stopping.clone()).await;
-        Ok(true)
-    }
-
-    fn terms(&self, uploads: &Uploads, expected_fence: u64) -> LeaseTerms {
-        LeaseTerms {
-            expected_fence,
-            lease: LEASE,
-            per_account: uploads.options.per_account,
-            per_connection: uploads.options.per_connection,
-            now: self.clock.now(),
+        for work in [Work::Upload, Work::Webhook] {
+            let due = self.store.list_due_jobs(self.clock.now(), work, DUE_MAX).await?;
+            let Some(due) = due.into_iter().find(|due| due.id == *id) else { continue };
+            let terms = self.terms(uploads, work, due.fence);
+            let Some(leased) = self.store.lease_job(&due.account_id, id, &terms).await? else { continue };
+            let span = job_span(&leased.job);
+            attend(self, uploads, leased, stopping.clone()).instrument(span).await;
+            return Ok(true);
         }
+        Ok(false)
     }
 
-    /// Leases what is due, as far as there is room, and begins to work on it; how many jobs were begun.
+    fn terms(&self, uploads: &Uploads, work: Work, expected_fence: u64) -> LeaseTerms {
+        // How many webhooks are sent at once is up to each node: a lease of one is short.
+        let (per_account, per_connection) = match work {
+            Work::Upload => (uploads.options.per_account, uploads.options.per_connection),
+            Work::Webhook => (u32::MAX, u32::MAX),
+        };
+        LeaseTerms { expected_fence, lease: LEASE, per_account, per_connection, now: self.clock.now() }
+    }
+
+    /// Leases due jobs while there are slots, and starts to work on them; how many were started.
     pub async fn tick(self: Arc<Self>, stopping: &CancellationToken) -> Result<usize, Error> {
         let Some(uploads) = self.uploads.clone() else { return Ok(0) };
-        let free = uploads.places.available_permits();
+        let sent = self.start_due(&uploads, Work::Webhook, stopping).await?;
+        Ok(sent + self.start_due(&uploads, Work::Upload, stopping).await?)
+    }
+
+    async fn start_due(
+        self: &Arc<Self>,
+        uploads: &Arc<Uploads>,
+        work: Work,
+        stopping: &CancellationToken,
+    ) -> Result<usize, Error> {
+        let slots = match work {
+            Work::Upload => &uploads.slots,
+            Work::Webhook => &uploads.webhook_slots,
+        };
+        let free = slots.free();
         if free == 0 {
             return Ok(0);
         }
         let limit = u32::try_from(free).unwrap_or(u32::MAX).saturating_add(CANDIDATES_MORE);
-        let mut begun = 0;
-        for due in self.store.list_due_jobs(self.clock.now(), limit).await? {
-            if stopping.is_cancelled() {
+        let mut started = 0;
+        for due in self.store.list_due_jobs(self.clock.now(), work, limit).await? {
+            if stopping.is_cancelled() || slots.free() == 0 {
                 break;
             }
-            let Ok(place) = uploads.places.clone().try_acquire_owned() else { break };
-            let terms = self.terms(&uploads, due.fence);
+            // Another account may still have one.
+            let Some(slot) = slots.take(&due.account_id) else { continue };
+            let terms = self.terms(uploads, work, due.fence);
             let leased = match self.store.lease_job(&due.account_id, &due.id, &terms).await {
                 Ok(Some(leased)) => leased,
                 Ok(None) => continue,
                 // One that cannot be read must not stand before all the others.
                 Err(error) => {
-                    tracing::warn!(%error, job = %due.id, "a job could not be leased");
+                    tracing::warn!(%error, job = %due.id, account = %due.account_id, "a job could not be leased");
                     continue;
                 }
             };
-            begun += 1;
+            started += 1;
             let (app, uploads, stopping) = (self.clone(), uploads.clone(), stopping.clone());
             self.tasks.spawn(async move {
-                attend(&app, &uploads, leased, stopping).await;
-                drop(place);
+                let span = job_span(&leased.job);
+                attend(&app, &uploads, leased, stopping).instrument(span).await;
+                drop(slot);
                 // There is room again, and this job may have something to do at once.
                 uploads.news.notify_one();
             });
         }
-        Ok(begun)
+        Ok(started)
     }
 }

@@ -10,6 +10,7 @@ use store::SealedPart;
 
 use super::Uploads;
 use super::held::{Change, Due, Held, Interrupt, Trouble};
+use super::receivers::busy_pause;
 use super::request::{UploadRequest, WebhookTarget};
 use crate::outbound::PostError;
 use crate::{App, Error};
@@ -42,13 +43,23 @@ pub(super) async fn notify(
     };
     let target = open(app, held, sealed).await.map_err(super::interrupt)?;
     let Some(target) = target else { return end(held, Webhook::GivenUp).await };
+    let account = held.job.account_id.clone();
+    let sending = origin(&target).map(|origin| uploads.receivers.start(&account, origin));
+    if let Some(None) = sending {
+        // No attempt: the receiver has enough to answer.
+        let [random] = app.randomness.identifier_bytes::<1>();
+        return wait(held, attempts, busy_pause(random)).await;
+    }
     match tell(app, uploads, held, &target).await {
         Ok(status) if (200..300).contains(&status) => return end(held, Webhook::Delivered).await,
         Ok(GONE) | Err(Untold::Never) => return end(held, Webhook::GivenUp).await,
-        Ok(status) => tracing::info!(job = %held.job.id, status, attempts, "a webhook was not taken"),
-        Err(Untold::Post(error)) => {
-            tracing::info!(job = %held.job.id, %error, attempts, "a webhook did not arrive");
+        // Once: the attempts that follow are counted, and the last one says how many there were.
+        Ok(status) if attempts == 0 => tracing::info!(status, "a webhook was not accepted; it is sent again"),
+        Ok(status) => tracing::debug!(status, attempts, "a webhook was not accepted"),
+        Err(Untold::Post(error)) if attempts == 0 => {
+            tracing::info!(%error, "a webhook did not arrive; it is sent again");
         }
+        Err(Untold::Post(error)) => tracing::debug!(%error, attempts, "a webhook did not arrive"),
         // Damaged, perhaps for ever: that is an attempt, too.
         Err(Untold::App(error @ Error::Internal(_))) => {
             tracing::error!(%error, job = %held.job.id, "a webhook cannot be signed");
@@ -56,15 +67,25 @@ pub(super) async fn notify(
         Err(Untold::App(error)) => return Err(super::interrupt(error)),
     }
     let Some(pause) = usize::try_from(attempts).ok().and_then(|attempts| PAUSES.get(attempts)) else {
-        tracing::warn!(job = %held.job.id, "a webhook was given up after a day");
+        tracing::warn!(attempts = attempts + 1, "a webhook was given up after a day");
         return end(held, Webhook::GivenUp).await;
     };
-    held.job.webhook = Webhook::Waiting { attempts: attempts + 1 };
     // A tenth more or less, so that many do not come at once.
     let [random] = app.randomness.identifier_bytes::<1>();
     let pause = *pause * 9 / 10 + *pause / 5 * u32::from(random) / 255;
+    wait(held, attempts + 1, pause).await
+}
+
+async fn wait(held: &mut Held, attempts: u32, pause: Duration) -> Result<(), Interrupt> {
+    held.job.webhook = Webhook::Waiting { attempts };
     let change = Change { due: Some(Due::In(pause)), troubles: Trouble::Waiting, ..Change::default() };
     held.settle(held.job.state.clone(), change).await
+}
+
+/// The receiver's origin; `None` for what is no address, which is not sent anyway.
+fn origin(target: &WebhookTarget) -> Option<String> {
+    let url = url::Url::parse(target.url.expose()).ok()?;
+    Some(url.origin().ascii_serialization())
 }
 
 /// Why nobody was told.

@@ -15,6 +15,8 @@ use super::refused;
 
 const STRANGE_HOST: &str = "The controls answer under a name of this machine only, such as 127.0.0.1 or \
                             localhost. The Host header names another one.";
+const STRANGE_API_HOST: &str = "The sandbox listens on loopback and answers under a name of this machine only, such as \
+                                127.0.0.1 or localhost. The Host header names another one.";
 const STRANGE_ORIGIN: &str = "This request comes from a web page of another origin, and such pages may not use \
                               the controls. Send it from a program, or from the page at /_sandbox/.";
 
@@ -24,6 +26,15 @@ pub(super) async fn keep_strangers_out(request: Request, next: Next) -> Response
         Some(sentence) => refused(StatusCode::FORBIDDEN, sentence),
         None => next.run(request).await,
     }
+}
+
+/// Lets a request to the API through if its Host header names this machine: a web page whose own name leads to 127.0.0.1
+/// could use the API like any program otherwise.
+pub(super) async fn require_own_host(request: Request, next: Next) -> Response {
+    if request.headers().get_all(HOST).iter().all(names_this_machine) {
+        return next.run(request).await;
+    }
+    refused(StatusCode::FORBIDDEN, STRANGE_API_HOST)
 }
 
 fn objection(method: &Method, headers: &HeaderMap) -> Option<&'static str> {

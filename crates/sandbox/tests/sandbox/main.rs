@@ -20,6 +20,7 @@ mod forms;
 mod grants;
 mod greeting;
 mod harness;
+mod hosts;
 mod journal;
 mod journal_live;
 mod limits;

@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::alike_jobs::{self, JobOp, Known};
 use super::{Place, place, samples};
-use crate::{Completion, ConnectionUpdate, Error, JobFilter, NewConnection, Store};
+use crate::{Completion, ConnectionUpdate, Error, JobFilter, NewConnection, Store, Work};
 
 /// Sequences, and the most operations in one.
 const SEQUENCES: u32 = 48;
@@ -293,7 +293,9 @@ async fn look(store: &dyn Store, course: &Course) -> Vec<String> {
             seen.push(said(store.find_connection(&account, id).await));
         }
     }
-    seen.push(said(store.list_due_jobs(samples::at(course.second), 1_000).await));
+    for work in [Work::Upload, Work::Webhook] {
+        seen.push(said(store.list_due_jobs(samples::at(course.second), work, 1_000).await));
+    }
     for key in &course.keys {
         seen.push(said(store.find_api_key(&key.key.id).await));
         seen.push(said(store.find_api_key_by_hash(&key.hash, samples::at(course.second)).await));

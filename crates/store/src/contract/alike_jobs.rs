@@ -15,7 +15,7 @@ use super::alike::{ACCOUNTS, Course, is_done, said};
 use super::{job_samples, samples};
 use crate::{
     Changed, Completion, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms,
-    NewJob, SealedPart, Store, WebhookSecretRow,
+    NewJob, SealedPart, Store, WebhookSecretRow, Work,
 };
 
 /// What is done. Numbers choose among what there is by then; `behind`: by how much what is known is out of date.
@@ -54,6 +54,7 @@ pub(super) enum JobOp {
         nth: usize,
     },
     ListDue {
+        work: Work,
         limit: u32,
     },
     List {
@@ -100,7 +101,8 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
             JobOp::Settle { nth, behind, state, is_by_version, kept, parts, is_logged, actor, completes }
         }),
         4 => nth().prop_map(|nth| JobOp::FindAnswer { nth }),
-        2 => (0..9_u32).prop_map(|limit| JobOp::ListDue { limit }),
+        2 => (0..9_u32, prop_oneof![Just(Work::Upload), Just(Work::Webhook)])
+            .prop_map(|(limit, work)| JobOp::ListDue { limit, work }),
         2 => (account.clone(), prop::option::of(nth()), prop::option::of(nth()), 0..5_u32).prop_map(
             |(account, connection, before, limit)| JobOp::List { account, connection, before, limit }),
         1 => (account, prop::sample::select(vec![0, 30, 3_600]), actor())
@@ -191,7 +193,7 @@ pub(super) async fn step(store: &dyn Store, course: &mut Course, op: &JobOp) -> 
             let (_, account, job, _) = nth(course, number);
             said(store.find_job_answer(&account, &job.id).await)
         }
-        JobOp::ListDue { limit } => said(store.list_due_jobs(now, limit).await),
+        JobOp::ListDue { limit, work } => said(store.list_due_jobs(now, work, limit).await),
         JobOp::List { account, connection, before, limit } => {
             let filter = JobFilter {
                 connection_id: connection.map(|nth| course.nth(nth).0),

@@ -17,7 +17,7 @@ use super::job_samples::{
 use super::samples::{actor, at, event, insert_account, insert_connection, key_row};
 use crate::{
     AccountDeletion, Changed, Error, JobFilter, JobGuard, JobSettlement, LeaseAfter, SealedPart, Store,
-    WebhookSecretRow,
+    WebhookSecretRow, Work,
 };
 
 /// Which sealing keys there still are, by the byte that each is filled with, in the order of the bytes. On SQLite a wiped
@@ -173,10 +173,12 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_cancelled_unless_they_a
     }
     let late = settlement(running.job, running.fence, sending(73, 900), 7);
     assert_eq!(store.settle_job(&one, late).await.unwrap(), Changed::No, "whoever ran it has lost it");
-    let due = store.list_due_jobs(at(6), 99).await.unwrap();
-    let mut due: Vec<_> = due.into_iter().map(|due| due.id).collect();
-    due.sort();
-    assert_eq!(due, [2, 4, 6, 8, 30].map(job_id), "webhooks, and the other connection's job");
+    for (work, expected) in [(Work::Webhook, &[2, 4, 6, 8][..]), (Work::Upload, &[30])] {
+        let due = store.list_due_jobs(at(6), work, 99).await.unwrap();
+        let mut due: Vec<_> = due.into_iter().map(|due| due.id).collect();
+        due.sort();
+        assert_eq!(due, expected.iter().copied().map(job_id).collect::<Vec<_>>(), "{work:?}");
+    }
     for (number, link) in [(2, None), (4, None), (6, None), (8, Some(sealed(18)))] {
         let fence = if number == 4 {
             3
@@ -263,12 +265,12 @@ pub(crate) async fn the_jobs_and_secrets_of_a_deleted_account_go_with_it(place: 
         for number in 1..=7 {
             insert_in(&*store, account, number, sending(70, 0), Webhook::None).await;
         }
-        for number in 50..=54 {
+        for number in 50..=51 {
             insert_secret(&*store, account, number, 5, 1_000).await;
         }
     }
     let before = keys(place).await;
-    assert_eq!(before.len(), 2 * (1 + 14 + 5));
+    assert_eq!(before.len(), 2 * (1 + 14 + 2));
     let event = event(&one, 999, Actor::Operator, "account");
     let mut parts = Vec::new();
     while parts.last() != Some(&AccountDeletion::Done) {
@@ -279,10 +281,11 @@ pub(crate) async fn the_jobs_and_secrets_of_a_deleted_account_go_with_it(place: 
     assert_eq!(store.list_jobs(&one, &JobFilter::default(), 99).await.unwrap(), []);
     assert_eq!(store.list_webhook_secrets(&one, at(6)).await.unwrap(), []);
     assert_eq!(store.list_jobs(&two, &JobFilter::default(), 99).await.unwrap().len(), 7);
-    assert_eq!(store.list_webhook_secrets(&two, at(6)).await.unwrap().len(), 5);
+    assert_eq!(store.list_webhook_secrets(&two, at(6)).await.unwrap().len(), 2);
     let kept: Vec<u8> = before.into_iter().step_by(2).collect();
     assert_eq!(keys(place).await, kept, "one of each pair");
-    assert!(store.list_due_jobs(at(99), 99).await.unwrap().iter().all(|due| due.account_id == two));
+    let due = store.list_due_jobs(at(99), Work::Upload, 99).await.unwrap();
+    assert!(due.iter().all(|due| due.account_id == two));
 }
 
 pub(crate) async fn a_webhook_secret_is_good_beside_the_next_one_for_a_while(place: &Place) {
@@ -302,19 +305,48 @@ pub(crate) async fn a_webhook_secret_is_good_beside_the_next_one_for_a_while(pla
     assert_eq!(listed(80).await, [secret(2, 20)]);
     assert_eq!(keys(place).await, [1, 2, 9], "it is wiped with the next change");
     insert_secret(&*store, &one, 3, 30, 100).await;
-    assert_eq!(listed(79).await, [secret(3, 30), secret(2, 20), secret(1, 10)], "nobody gets more time");
-    assert_eq!(listed(80).await, [secret(3, 30), secret(2, 20)]);
-    insert_secret(&*store, &one, 4, 80, 0).await;
-    assert_eq!(listed(80).await, [secret(4, 80), secret(2, 20)], "without overlap the last one goes at once");
-    assert_eq!(keys(place).await, [2, 4, 9]);
+    assert_eq!(listed(30).await, [secret(3, 30), secret(2, 20)], "the newest and its one predecessor");
+    assert_eq!(keys(place).await, [2, 3, 9], "an older one is gone at once, with its key");
+    insert_secret(&*store, &one, 4, 40, 0).await;
+    assert_eq!(listed(40).await, [secret(4, 40)], "without overlap the last one goes at once");
+    assert_eq!(keys(place).await, [4, 9]);
+    for number in 10..=60 {
+        insert_secret(&*store, &one, number, 50, 100).await;
+    }
+    assert_eq!(listed(50).await, [secret(60, 50), secret(59, 50)]);
+    assert_eq!(keys(place).await, [9, 59, 60]);
+    more_secrets_of_an_earlier_version(place, &one).await;
+    assert_eq!(listed(50).await, [secret(60, 50), secret(59, 50)], "they sign nothing");
+    insert_secret(&*store, &one, 61, 80, 0).await;
+    assert_eq!(keys(place).await, [9, 61]);
     let mut refused = event(&one, 700, actor(&key_row(&one, 99)), "secret");
     refused.at = at(1_000);
     let refused = store.insert_webhook_secret(&one, &secret(5, 1_000), Duration::ZERO, &refused).await;
     assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
-    assert_eq!(listed(1_000).await, [secret(4, 80)]);
-    assert_eq!(keys(place).await, [2, 4, 9]);
+    assert_eq!(listed(1_000).await, [secret(61, 80)]);
+    assert_eq!(keys(place).await, [9, 61]);
     assert_eq!(store.list_webhook_secrets(&two, at(10_000)).await.unwrap(), [secret(9, 10)]);
-    assert_eq!(store.list_audit_events(&one, 99).await.unwrap().len(), 5);
+    assert_eq!(store.list_audit_events(&one, 999).await.unwrap().len(), 57);
+}
+
+/// An earlier version kept every secret for a day.
+async fn more_secrets_of_an_earlier_version(place: &Place, account: &AccountId) {
+    let (account, at) = (account.as_str(), at(1).as_micros());
+    let retires_at = i64::MAX / 2;
+    if place.url().starts_with("sqlite") {
+        let database = rusqlite::Connection::open(place.path()).unwrap();
+        let key = "INSERT INTO sealing_keys (wrapped_key) VALUES (zeroblob(60)) RETURNING sealing_key_id";
+        let key: i64 = database.query_row(key, [], |row| row.get(0)).unwrap();
+        let row = "INSERT INTO webhook_secrets VALUES (?1, 'old', ?2, ?3, ?4, x'00')";
+        database.execute(row, (account, at, retires_at, key)).unwrap();
+    } else {
+        place
+            .sql(&format!(
+                "INSERT INTO webhook_secrets (account_id, secret_id, created_at, retires_at, wrapped_key, envelope)
+                 SELECT '{account}', 'old', {at}, {retires_at}, wrapped_key, envelope FROM webhook_secrets LIMIT 1"
+            ))
+            .await;
+    }
 }
 
 /// What a job was sent stays to be seen, though its later states do not tell of it.

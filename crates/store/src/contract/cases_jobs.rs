@@ -18,12 +18,16 @@ use super::job_samples::{
 use super::samples::{actor, all, at, event, insert_account, insert_connection, key_row, operation_id};
 use crate::{
     Changed, Completion, Error, JobFilter, JobGuard, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, NewJob,
-    SealedPart, Store,
+    SealedPart, Store, Work,
 };
 
-/// Jobs that are known by their numbers, as they are due: those of account 1 first.
+/// Uploads that are known by their numbers, as they are due: those of account 1 first.
 async fn due(store: &dyn Store, second: i64, limit: u32) -> Vec<(u8, u32)> {
-    let due = store.list_due_jobs(at(second), limit).await.unwrap();
+    due_for(store, Work::Upload, second, limit).await
+}
+
+async fn due_for(store: &dyn Store, work: Work, second: i64, limit: u32) -> Vec<(u8, u32)> {
+    let due = store.list_due_jobs(at(second), work, limit).await.unwrap();
     let number = |due: crate::DueJob| {
         let account = (1..9).find(|number| super::samples::account(*number).id == due.account_id).unwrap();
         (account, (0..99).find(|number| job_id(*number) == due.id).unwrap())
@@ -165,7 +169,7 @@ pub(crate) async fn jobs_are_due_in_turns_of_their_accounts(place: &Place) {
     settle(&*store, begun).await;
     assert_eq!(due(&*store, 9, 9).await, [(2, 7), (1, 4), (1, 5), (1, 2), (1, 1), (1, 3)]);
     lease(&*store, &one, 4, &terms(1, 9)).await;
-    let found = store.list_due_jobs(at(9 + 30), 9).await.unwrap();
+    let found = store.list_due_jobs(at(9 + 30), Work::Upload, 9).await.unwrap();
     let again = found.iter().find(|due| due.id == job_id(4)).unwrap();
     assert_eq!(again.fence, 2, "the lease is over");
     assert_eq!((&again.account_id, &again.connection_id), (&one, &connection_id(1)));
@@ -397,11 +401,14 @@ pub(crate) async fn what_waits_for_its_webhook_is_due_though_it_is_over(place: &
     let mut waiting = settlement(job, 1, over.clone(), 3);
     (waiting.due_in, waiting.lease) = (Some(Duration::from_mins(1)), LeaseAfter::Released);
     let mut job = settle(&*store, waiting).await;
-    assert_eq!((due(&*store, 62, 9).await, due(&*store, 63, 9).await), (vec![], vec![(1, 1)]));
+    assert_eq!(
+        (due_for(&*store, Work::Webhook, 62, 9).await, due_for(&*store, Work::Webhook, 63, 9).await),
+        (vec![], vec![(1, 1)])
+    );
     assert_eq!(lease(&*store, &one, 1, &terms(1, 63)).await.job, job);
     job.webhook = Webhook::Delivered;
     settle(&*store, settlement(job, 2, over, 64)).await;
-    assert_eq!(due(&*store, 100_000, 9).await, []);
+    assert_eq!(due_for(&*store, Work::Webhook, 100_000, 9).await, []);
 }
 
 pub(crate) async fn jobs_are_listed_from_the_newest_on_and_by_connection(place: &Place) {
@@ -433,4 +440,36 @@ pub(crate) async fn jobs_are_listed_from_the_newest_on_and_by_connection(place: 
     assert_eq!(list(Some(1), Some(9), 9).await, [4, 2]);
     assert_eq!(list(Some(7), None, 9).await, []);
     assert_eq!(list(None, None, 0).await, []);
+}
+
+/// Neither kind of work takes what the limits leave to the other.
+pub(crate) async fn uploads_and_webhooks_are_leased_apart(place: &Place) {
+    let store = place.open().await;
+    let one = insert_account(&*store, 1).await;
+    insert_connection(&*store, &one, 1, "c").await.unwrap();
+    for number in 1..=6 {
+        let webhook = Webhook::Waiting { attempts: 0 };
+        let new = Job { webhook, ..job(&one, number, 1) };
+        store.insert_job(&one, new_job(new.clone(), 2)).await.unwrap();
+        if number <= 3 {
+            lease(&*store, &one, number, &terms(0, 2)).await;
+            let ended = JobState::Cancelled(Cancelled { video: None, size: None });
+            let mut waiting = settlement(new, 1, ended, 3);
+            (waiting.lease, waiting.due_in) = (LeaseAfter::Released, Some(Duration::ZERO));
+            settle(&*store, waiting).await;
+        }
+    }
+    assert_eq!(due_for(&*store, Work::Webhook, 4, 9).await, [(1, 1), (1, 2), (1, 3)]);
+    assert_eq!(due(&*store, 4, 9).await, [(1, 4), (1, 5), (1, 6)]);
+    for (per_account, per_connection) in [(2, 9), (9, 2)] {
+        let second = if per_account == 2 { 5 } else { 50 };
+        let fences = if per_account == 2 { (1, 0) } else { (2, 1) };
+        let mut leased = Vec::new();
+        for number in 1..=6 {
+            let fence = if number <= 3 { fences.0 } else { fences.1 };
+            let terms = LeaseTerms { per_account, per_connection, ..terms(fence, second) };
+            leased.push(store.lease_job(&one, &job_id(number), &terms).await.unwrap().is_some());
+        }
+        assert_eq!(leased, [true, true, false, true, true, false]);
+    }
 }

@@ -10,7 +10,7 @@ use super::job_samples;
 use super::samples::{
     self, actor, all, at, connection, event, insert_account, insert_connection, key_row, operation_id,
 };
-use crate::{Changed, ConnectionUpdate, Error, LeaseTerms, NewConnection, Store};
+use crate::{Changed, ConnectionUpdate, Error, LeaseTerms, NewConnection, Store, Work};
 
 const ROUNDS: u32 = 8;
 const AT_ONCE: u32 = 32;
@@ -175,7 +175,7 @@ pub(crate) async fn of_two_nodes_that_lease_the_same_jobs_each_goes_to_one_and_n
             let id = job_samples::job_id(number);
             let one = &one;
             async move {
-                let due = node.list_due_jobs(at(second), 100).await.unwrap();
+                let due = node.list_due_jobs(at(second), Work::Upload, 100).await.unwrap();
                 let fence = due.iter().find(|due| due.id == id)?.fence;
                 let (per_account, per_connection) = limits;
                 let terms = LeaseTerms { per_account, per_connection, ..job_samples::terms(fence, second) };

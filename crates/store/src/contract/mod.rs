@@ -93,6 +93,7 @@ contract_suite! {
         a_settlement_of_a_version_takes_the_lease_from_its_holder,
         what_waits_for_its_webhook_is_due_though_it_is_over,
         jobs_are_listed_from_the_newest_on_and_by_connection,
+        uploads_and_webhooks_are_leased_apart,
     }
     cases_job_secrets {
         a_sealed_part_is_replaced_or_wiped_with_its_key,

@@ -11,7 +11,7 @@ use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::{Answers, LoneWrite, SharedWrite, Write};
-use crate::job_rows::{job_column_names, job_columns};
+use crate::job_rows::{has_ended, job_column_names, job_columns};
 use crate::jobs::Part;
 use crate::{Changed, Error, LeaseRenewal, LeaseTerms, LeasedJob};
 
@@ -37,9 +37,17 @@ pub(super) const LEASE: &str = concat!(
     clock!("$4"),
     ") AND (SELECT count(*) FROM jobs r WHERE r.account_id = $1 AND r.lease_until > ",
     clock!("$4"),
+    " AND ",
+    has_ended!("r"),
+    " = ",
+    has_ended!("j"),
     ") < $6::bigint
        AND (SELECT count(*) FROM jobs r WHERE r.account_id = $1 AND r.lease_until > ",
     clock!("$4"),
+    " AND ",
+    has_ended!("r"),
+    " = ",
+    has_ended!("j"),
     " AND r.connection_id = j.connection_id) < $7::bigint
      RETURNING ",
     job_columns!(job_column_names)

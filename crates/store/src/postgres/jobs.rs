@@ -9,7 +9,7 @@ use super::clock::clock;
 use super::rows::{self, Columns};
 use super::trouble::Trouble;
 use crate::DueJob;
-use crate::job_rows::{job_column_names, job_columns, take_job_row};
+use crate::job_rows::{has_ended, job_column_names, job_columns, take_job_row};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -35,9 +35,13 @@ pub(super) const LIST_DUE: &str = concat!(
     clock!("$1"),
     " AND (lease_until IS NULL OR lease_until <= ",
     clock!("$1"),
-    ")),
+    ") AND $3::boolean = ",
+    has_ended!("jobs"),
+    "),
      held AS (SELECT account_id, count(*) AS running FROM jobs WHERE lease_until > ",
     clock!("$1"),
+    " AND $3::boolean = ",
+    has_ended!("jobs"),
     " GROUP BY account_id)
      SELECT account_id, job_id, connection_id, fence FROM (
         SELECT account_id, job_id, connection_id, fence, due_at,

@@ -55,6 +55,7 @@ use crate::url::Server;
 use crate::{
     AccountDeletion, Changed, ConnectionUpdate, DueJob, Error, JobFilter, JobSettlement, LeaseRenewal,
     LeaseTerms, LeasedJob, Migrations, NewConnection, NewJob, OpenError, Options, Store, WebhookSecretRow,
+    Work,
 };
 use accounts::{DeleteAccountPart, InsertAccount};
 use api_keys::{InsertApiKey, RevokeApiKey};
@@ -252,8 +253,9 @@ impl Store for Postgres {
         self.writer.write(DeleteEnded { now, limit, clock: self.clock }).await
     }
 
-    async fn list_due_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, Error> {
-        let parameters: Parameters<'_> = &[&self.clock.or_the_servers(now), &i64::from(limit)];
+    async fn list_due_jobs(&self, now: Timestamp, work: Work, limit: u32) -> Result<Vec<DueJob>, Error> {
+        let parameters: Parameters<'_> =
+            &[&self.clock.or_the_servers(now), &i64::from(limit), &(work == Work::Webhook)];
         self.read(jobs::LIST_DUE, parameters, jobs::due_job).await
     }
 

@@ -18,11 +18,12 @@ use super::trouble::Trouble;
 use super::writes::LoneWrite;
 use crate::{Error, WebhookSecretRow};
 
+/// The newest and its predecessor. An earlier version may have left more, which sign nothing any more.
 pub(super) const LIST: &str = concat!(
     "SELECT secret_id, created_at, wrapped_key, envelope FROM webhook_secrets
      WHERE account_id = $1 AND (retires_at IS NULL OR retires_at > ",
     clock!("$2"),
-    ") ORDER BY created_at DESC, secret_id DESC"
+    ") ORDER BY retires_at IS NULL DESC, created_at DESC, secret_id DESC LIMIT 2"
 );
 
 pub(super) fn webhook_secret(row: &Row) -> Result<WebhookSecretRow, Trouble> {
@@ -33,7 +34,7 @@ pub(super) fn webhook_secret(row: &Row) -> Result<WebhookSecretRow, Trouble> {
     })
 }
 
-/// Adds a secret; those before it are good for so long more.
+/// Adds a secret. The last one stays valid for `overlap` more; older ones are deleted.
 pub(super) struct InsertWebhookSecret {
     pub(super) account: AccountId,
     pub(super) secret: WebhookSecretRow,
@@ -55,9 +56,7 @@ const INSERT: &str = concat!(
     deleted AS (
         DELETE FROM webhook_secrets
         WHERE account_id = $10 AND EXISTS (SELECT FROM active)
-            AND CASE WHEN retires_at IS NULL THEN $11::bigint = 0 ELSE retires_at <= ",
-    clock!("$9"),
-    " END),
+            AND (retires_at IS NOT NULL OR $11::bigint = 0)),
     inserted AS (
         INSERT INTO webhook_secrets (account_id, secret_id, created_at, wrapped_key, envelope)
         SELECT $10::text, $12::text, $13::bigint, $14::bytea, $15::bytea FROM active RETURNING secret_id), ",

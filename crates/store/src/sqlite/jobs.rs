@@ -11,13 +11,13 @@ use super::rows::{self, Columns};
 use super::writer::Step;
 use super::{api_keys, audit_events, connections, idempotency_records, job_secrets};
 use crate::job_rows::{
-    JobRow, LEFT_BEHIND, changing_column_names, changing_parameters, fixed_parameters, job_column_names,
-    job_columns, take_job_row,
+    JobRow, LEFT_BEHIND, changing_column_names, changing_parameters, fixed_parameters, has_ended,
+    job_column_names, job_columns, take_job_row,
 };
 use crate::jobs::Part;
 use crate::{
     Changed, DueJob, Error, JobFilter, JobGuard, JobSettlement, JobStart, LeaseRenewal, LeaseTerms,
-    LeasedJob, NewJob,
+    LeasedJob, NewJob, Work,
 };
 
 macro_rules! select {
@@ -69,23 +69,32 @@ pub(super) fn insert(database: &Connection, account: &AccountId, new: &NewJob) -
 
 /// Of each account one job, then of each the next one, and so on; those that run already count as the first ones of their
 /// account. In an account what was begun comes before what is new, and connections take turns.
-pub(super) fn list_due(database: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<DueJob>> {
-    let mut statement = database.prepare_cached(
+pub(super) fn list_due(
+    database: &Connection,
+    now: Timestamp,
+    work: Work,
+    limit: u32,
+) -> rusqlite::Result<Vec<DueJob>> {
+    let mut statement = database.prepare_cached(concat!(
         "WITH due AS (
             SELECT account_id, job_id, connection_id, fence, due_at, state = 'accepted' AS is_new,
                 row_number() OVER (
                     PARTITION BY account_id, connection_id ORDER BY state = 'accepted', due_at, job_id) AS place
-            FROM jobs WHERE due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1)),
-         held AS (SELECT account_id, count(*) AS running FROM jobs WHERE lease_until > ?1 GROUP BY account_id)
+            FROM jobs WHERE due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1) AND ?3 = ",
+        has_ended!("jobs"),
+        "),
+         held AS (SELECT account_id, count(*) AS running FROM jobs WHERE lease_until > ?1 AND ?3 = ",
+        has_ended!("jobs"),
+        " GROUP BY account_id)
          SELECT account_id, job_id, connection_id, fence FROM (
             SELECT account_id, job_id, connection_id, fence, due_at,
                 row_number() OVER (PARTITION BY account_id ORDER BY is_new, place, due_at, job_id)
                     + coalesce(running, 0) AS turn
             FROM due LEFT JOIN held USING (account_id))
          ORDER BY turn, due_at, account_id LIMIT ?2",
-    )?;
+    ))?;
     statement
-        .query_map((now.as_micros(), limit), |row| {
+        .query_map((now.as_micros(), limit, work == Work::Webhook), |row| {
             let mut columns = Columns::of(row);
             Ok(DueJob {
                 account_id: AccountId::from_stored(columns.take()?),
@@ -137,14 +146,21 @@ pub(super) fn lease(
     terms: &LeaseTerms,
 ) -> Step<Option<LeasedJob>> {
     let taken = database
-        .prepare_cached(
+        .prepare_cached(concat!(
             "UPDATE jobs SET fence = fence + 1, lease_until = ?5
              WHERE account_id = ?1 AND job_id = ?2 AND fence = ?3
                 AND due_at <= ?4 AND (lease_until IS NULL OR lease_until <= ?4)
-                AND (SELECT count(*) FROM jobs r WHERE r.account_id = ?1 AND r.lease_until > ?4) < ?6
-                AND (SELECT count(*) FROM jobs r WHERE r.account_id = ?1 AND r.lease_until > ?4
-                    AND r.connection_id = jobs.connection_id) < ?7",
-        )?
+                AND (SELECT count(*) FROM jobs r WHERE r.account_id = ?1 AND r.lease_until > ?4 AND ",
+            has_ended!("r"),
+            " = ",
+            has_ended!("jobs"),
+            ") < ?6
+                AND (SELECT count(*) FROM jobs r WHERE r.account_id = ?1 AND r.lease_until > ?4 AND ",
+            has_ended!("r"),
+            " = ",
+            has_ended!("jobs"),
+            " AND r.connection_id = jobs.connection_id) < ?7",
+        ))?
         .execute((
             account.as_str(),
             id.as_str(),

@@ -47,6 +47,7 @@ use crate::moves::MoveState;
 use crate::{
     AccountDeletion, Changed, ConnectionUpdate, DueJob, Error, JobFilter, JobSettlement, LeaseRenewal,
     LeaseTerms, LeasedJob, Migrations, NewConnection, NewJob, OpenError, Options, Store, WebhookSecretRow,
+    Work,
 };
 use readers::Readers;
 use writer::Writer;
@@ -203,8 +204,8 @@ impl Store for Sqlite {
         self.writer.write(move |connection| idempotency_records::delete_ended(connection, until, limit)).await
     }
 
-    async fn list_due_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, Error> {
-        self.readers.read(|connection| jobs::list_due(connection, now, limit))
+    async fn list_due_jobs(&self, now: Timestamp, work: Work, limit: u32) -> Result<Vec<DueJob>, Error> {
+        self.readers.read(|connection| jobs::list_due(connection, now, work, limit))
     }
 
     async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {

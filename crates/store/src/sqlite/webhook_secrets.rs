@@ -12,7 +12,7 @@ use super::writer::Step;
 use super::{api_keys, audit_events, rows, sealing_keys};
 use crate::{Error, WebhookSecretRow};
 
-/// Adds a secret at the instant of the event; those before it are good for `overlap` more.
+/// Adds a secret at the instant of the event. The last one stays valid for `overlap` more; older ones are deleted.
 pub(super) fn insert(
     database: &Connection,
     account: &AccountId,
@@ -23,13 +23,15 @@ pub(super) fn insert(
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
     }
-    let now = event.at;
+    delete_retired(database, account)?;
     database
         .prepare_cached(
             "UPDATE webhook_secrets SET retires_at = ?2 WHERE account_id = ?1 AND retires_at IS NULL",
         )?
-        .execute((account.as_str(), now.plus(overlap).as_micros()))?;
-    delete_retired(database, account, now)?;
+        .execute((account.as_str(), event.at.plus(overlap).as_micros()))?;
+    if overlap.is_zero() {
+        delete_retired(database, account)?;
+    }
     let sealing_key_id = sealing_keys::insert(database, &secret.sealed.sealing_key)?;
     database
         .prepare_cached(
@@ -47,20 +49,22 @@ pub(super) fn insert(
     Ok(Ok(()))
 }
 
-fn delete_retired(database: &Connection, account: &AccountId, now: Timestamp) -> rusqlite::Result<()> {
-    let key = (account.as_str(), now.as_micros());
+/// Wipes and deletes every secret that has a successor.
+fn delete_retired(database: &Connection, account: &AccountId) -> rusqlite::Result<()> {
+    let key = (account.as_str(),);
     database
         .prepare_cached(
             "UPDATE sealing_keys SET wrapped_key = zeroblob(60) WHERE sealing_key_id IN
-                (SELECT sealing_key_id FROM webhook_secrets WHERE account_id = ?1 AND retires_at <= ?2)",
+                (SELECT sealing_key_id FROM webhook_secrets WHERE account_id = ?1 AND retires_at IS NOT NULL)",
         )?
         .execute(key)?;
     database
-        .prepare_cached("DELETE FROM webhook_secrets WHERE account_id = ?1 AND retires_at <= ?2")?
+        .prepare_cached("DELETE FROM webhook_secrets WHERE account_id = ?1 AND retires_at IS NOT NULL")?
         .execute(key)
         .map(drop)
 }
 
+/// The newest and its predecessor. An earlier version may have left more, which sign nothing any more.
 pub(super) fn list(
     database: &Connection,
     account: &AccountId,
@@ -70,7 +74,8 @@ pub(super) fn list(
         "SELECT secret_id, created_at, envelope, coalesce(wrapped_key, zeroblob(60)) AS wrapped_key
          FROM webhook_secrets LEFT JOIN sealing_keys USING (sealing_key_id)
          WHERE account_id = ?1 AND (retires_at IS NULL OR retires_at > ?2)
-         ORDER BY created_at DESC, secret_id DESC",
+         ORDER BY retires_at IS NULL DESC, created_at DESC, secret_id DESC
+         LIMIT 2",
     )?;
     statement.query_map((account.as_str(), now.as_micros()), webhook_secret)?.collect()
 }

@@ -81,7 +81,7 @@ pub(super) async fn restore(config: &Config, command: Restore) -> Result<ExitCod
             "Revoked {count} API keys, which are all that were not revoked; `vimeo-connections keys create` makes new \
              ones."
         ),
-        None => "API keys that were revoked since then let their holders in again, and those made since then are gone: \
+        None => "API keys that were revoked since then are valid again, and those made since then are gone: \
                  look at `vimeo-connections keys list`."
             .to_owned(),
     };

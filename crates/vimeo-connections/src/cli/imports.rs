@@ -28,7 +28,7 @@ pub(super) struct FileToImport {
     /// The file (- is standard input), with the fields of the API: name, description, enabled (true if it is not
     /// said), clientIdentifier, clientSecret, accessToken; others are ignored
     file: PathBuf,
-    /// JSON objects, one a line, or comma-separated values with a header [default: as the file's name ends, else
+    /// JSON objects, one a line, or comma-separated values (also with `;` or tabs) with a header [default: as the file's name ends, else
     /// jsonl]
     #[arg(long = "format")]
     kind: Option<Kind>,
@@ -136,9 +136,7 @@ impl<R: Read> Entries<R> {
         let names: Vec<_> = header.iter().map(|name| name.trim().to_owned()).collect();
         match records::check_columns(&names, unknown) {
             Ok(()) => Ok(Self::Table(rows, names)),
-            Err(faults) => {
-                Err(format!("line {line} must name the columns, separated by commas: {faults}").into())
-            }
+            Err(faults) => Err(format!("line {line} must name the columns: {faults}").into()),
         }
     }
 

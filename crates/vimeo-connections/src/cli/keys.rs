@@ -25,7 +25,7 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Take in a key that was made elsewhere, from standard input, so that a client keeps its own
+    /// Import an existing API key from standard input
     Import {
         #[command(flatten)]
         options: NewKey,

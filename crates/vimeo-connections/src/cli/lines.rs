@@ -11,6 +11,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// What some programs put in front of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// What is in front of UTF-16, in either order of bytes.
+const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
 /// One line.
 pub(super) struct Line {
     /// Counted from 1.
@@ -64,6 +67,10 @@ impl<R: Read> Lines<R> {
             }
         }
         self.number += 1;
+        if self.number == 1 && UTF_16_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
+            let message = "it is UTF-16; save it as UTF-8 (in a spreadsheet: “CSV UTF-8”)";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
         if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
             bytes.drain(..BYTE_ORDER_MARK.len());
         }
@@ -99,6 +106,16 @@ mod tests {
         let expected = [(1, Some(b"a\r".to_vec())), (2, Some(vec![])), (3, Some(b"b".to_vec()))];
         assert_eq!(read(b"\xef\xbb\xbfa\r\n\nb"), expected);
         assert_eq!(read(b"a\r\n\nb\n"), expected);
+    }
+
+    #[test]
+    fn utf_16_is_refused_by_name() {
+        for (mark, bytes) in [(b"\xff\xfe", b"a\0\n\0"), (b"\xfe\xff", b"\0a\0\n")] {
+            let text = [&mark[..], bytes].concat();
+            let Err(refused) = Lines::new(&text[..]).next() else { panic!("it was read") };
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+            assert!(refused.to_string().contains("UTF-16"), "{refused}");
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     let to = match to {
         Some(to) => to,
         None if configured.file().is_none() => configured.clone(),
-        None => return Err("where to? Say --to postgres://…, or set database_url to it".into()),
+        None => return Err("no target: pass --to postgres://… or set database_url".into()),
     };
     let told = Told::default();
     let tell = |progress| told.tell(progress);

@@ -16,6 +16,7 @@ pub(super) fn in_words(error: Error) -> BoxError {
         }
         Error::ConnectionNotFound => "the connection is not there any more".into(),
         Error::ConnectionDisabled => "the connection is disabled; `connections enable` lets it be used".into(),
+        Error::WebhookSecretMissing => "the account has no webhook secret: create it with POST /v1/webhook-secret".into(),
         Error::JobNotFound => "the upload is not known any more".into(),
         Error::UploadRefused(failure) => failure.message.into(),
         Error::UploadOver { .. } => "the upload is over, and its link with it; run it again".into(),

@@ -1,8 +1,8 @@
-//! Rows of a table of comma-separated values: each read within a limit, and wiped.
+//! Rows of a table as spreadsheets write it, with `,`, `;` or a tab between cells: each read within a limit, and wiped.
 
 use std::io::{self, Read};
 
-use csv_core::{ReadRecordResult, Reader};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use zeroize::Zeroizing;
 
 use super::lines::{LINE_MAX_BYTES, Lines};
@@ -16,6 +16,8 @@ pub(super) type Cells = Result<Vec<Zeroizing<String>>, &'static str>;
 /// Reads a table row by row.
 pub(super) struct Rows<R> {
     lines: Lines<R>,
+    /// What stands between cells; known from the first line on.
+    separator: Option<u8>,
     reader: Reader,
     cells: Zeroizing<Vec<u8>>,
     ends: [usize; CELLS_MAX],
@@ -24,12 +26,22 @@ pub(super) struct Rows<R> {
 impl<R: Read> Rows<R> {
     pub(super) fn new(lines: Lines<R>) -> Self {
         let cells = Zeroizing::new(vec![0; LINE_MAX_BYTES]);
-        Self { lines, reader: Reader::new(), cells, ends: [0; CELLS_MAX] }
+        Self { lines, separator: None, reader: Reader::new(), cells, ends: [0; CELLS_MAX] }
     }
 
-    /// The next row and the number of its first line; `None` after the last. Empty lines are no rows.
+    /// The next row and the number of its first line; `None` after the last. A row of nothing but blank cells is skipped:
+    /// spreadsheets write them for rows that were used once.
     pub(super) fn next(&mut self) -> io::Result<Option<(u64, Cells)>> {
-        self.reader = Reader::new();
+        loop {
+            match self.read()? {
+                Some((_, Ok(cells))) if cells.iter().all(|cell| cell.trim().is_empty()) => {}
+                row => return Ok(row),
+            }
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Option<(u64, Cells)>> {
+        self.reader = reader(self.separator);
         let (mut first, mut filled, mut ended) = (None, 0, 0);
         loop {
             let Some(line) = self.lines.next()? else {
@@ -40,6 +52,16 @@ impl<R: Read> Rows<R> {
             if filled == 0 && ended == 0 && number == line.number && bytes.trim_ascii().is_empty() {
                 first = None;
                 continue;
+            }
+            if self.separator.is_none() {
+                if let Some(named) = named_separator(&bytes) {
+                    self.separator = Some(named);
+                    self.reader = reader(self.separator);
+                    first = None;
+                    continue;
+                }
+                self.separator = Some(likely_separator(&bytes));
+                self.reader = reader(self.separator);
             }
             bytes.push(b'\n');
             let room = self.cells.get_mut(filled..).unwrap_or_default();
@@ -74,6 +96,34 @@ impl<R: Read> Rows<R> {
     }
 }
 
+fn reader(separator: Option<u8>) -> Reader {
+    ReaderBuilder::new().delimiter(separator.unwrap_or(b',')).build()
+}
+
+/// The separator that a line such as `sep=;` names, which some spreadsheets write in front.
+fn named_separator(line: &[u8]) -> Option<u8> {
+    match line.trim_ascii_end().strip_prefix(b"sep=") {
+        Some([separator @ (b',' | b';')]) => Some(*separator),
+        // The tab itself was trimmed.
+        Some([]) if line.starts_with(b"sep=\t") => Some(b'\t'),
+        _ => None,
+    }
+}
+
+/// The separator that stands most often in the header, outside quotation marks.
+fn likely_separator(header: &[u8]) -> u8 {
+    let count = |separator: u8| {
+        let (mut is_quoted, mut count) = (false, 0_usize);
+        for byte in header {
+            is_quoted ^= *byte == b'"';
+            count += usize::from(*byte == separator && !is_quoted);
+        }
+        count
+    };
+    // Of several that stand equally often the last one here: the comma.
+    [b'\t', b';', b','].into_iter().max_by_key(|separator| count(*separator)).unwrap_or(b',')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,13 +144,35 @@ mod tests {
     #[test]
     fn rows_are_read_with_the_numbers_of_their_lines() {
         let text = "\u{feff}a,b\r\n\r\n1,\"two\r\nlines, \"\"x\"\"\"\n  \n,\nlast,one";
-        let expected = [
-            row(1, &["a", "b"]),
-            row(3, &["1", "two\r\nlines, \"x\""]),
-            row(6, &["", ""]),
-            row(7, &["last", "one"]),
-        ];
+        let expected = [row(1, &["a", "b"]), row(3, &["1", "two\r\nlines, \"x\""]), row(7, &["last", "one"])];
         assert_eq!(read(text), expected);
+    }
+
+    #[test]
+    fn rows_of_nothing_but_separators_are_skipped() {
+        let text = "a,b,c\r\n,,\r\n1,2,3\r\n , ,\r\n\"\",,\r\n,,4\r\n,,\r\n";
+        assert_eq!(read(text), [row(1, &["a", "b", "c"]), row(3, &["1", "2", "3"]), row(6, &["", "", "4"])]);
+    }
+
+    #[test]
+    fn the_separator_is_the_one_of_the_header() {
+        for (separator, other) in [(',', ';'), (';', ','), ('\t', ',')] {
+            let text = format!(
+                "\u{feff}a{separator}\"b,;\t\"{separator}c\r\n1{separator}x{other}y{separator}\"z\r\nz\"\r\n"
+            );
+            let expected = [row(1, &["a", "b,;\t", "c"]), row(2, &["1", &format!("x{other}y"), "z\r\nz"])];
+            assert_eq!(read(&text), expected, "{separator:?}");
+        }
+        assert_eq!(read("a\n1,2\n"), [row(1, &["a"]), row(2, &["1", "2"])], "one column: a comma");
+    }
+
+    #[test]
+    fn a_line_that_names_the_separator_is_no_header() {
+        for (named, separator) in [("sep=;", ';'), ("sep=,", ','), ("sep=\t", '\t')] {
+            let text = format!("{named}\r\na{separator}b\r\n1{separator}2\r\n");
+            assert_eq!(read(&text), [row(2, &["a", "b"]), row(3, &["1", "2"])], "{named:?}");
+        }
+        assert_eq!(read("sep=x,b\n"), [row(1, &["sep=x", "b"])]);
     }
 
     #[test]

@@ -223,7 +223,7 @@ pub(crate) const KEYS: &[Key] = &[
         "uploads.concurrency",
         Kind::Number { least: 1, most: 10_000 },
         "16",
-        "How many uploads this node works on at once.",
+        "How many uploads this node works on at once. The last free slots are kept for accounts that have none.",
     ),
     key(
         "uploads.per_account",
@@ -236,6 +236,12 @@ pub(crate) const KEYS: &[Key] = &[
         Kind::Number { least: 1, most: 10_000 },
         "4",
         "How many uploads through one connection are worked on at once, on all nodes together.",
+    ),
+    key(
+        "uploads.webhook_concurrency",
+        Kind::Number { least: 1, most: 10_000 },
+        "16",
+        "How many webhooks this node sends at once, beside the uploads; at most 4 of them to one receiver of an account.",
     ),
     key(
         "uploads.chunk_mebibytes",

@@ -114,11 +114,19 @@ async fn a_file_goes_whole_without_any_service_and_a_second_run_says_where_it_is
     let made = done(&first);
     let video = assert_one(&world, &bytes).await;
     assert_eq!(video["name"], "My film", "a video that nobody named has the file's name");
-    assert_eq!((&made["status"], &made["vimeoUri"]), (&json!("completed"), &video["uri"]), "{made}");
-    assert_eq!((&made["errorCode"], &made["warnings"]), (&Value::Null, &json!([])), "{made}");
+    assert_eq!(
+        (&made["data"]["status"], &made["data"]["vimeoUri"]),
+        (&json!("completed"), &video["uri"]),
+        "{made}"
+    );
+    assert_eq!(
+        (&made["data"]["error_code"], &made["data"]["warnings"]),
+        (&Value::Null, &json!([])),
+        "{made}"
+    );
     let again = upload(&world, "My film.mp4", &settings);
     assert!(again.status.success() && again.stdout.starts_with(b"Uploaded before"), "{}", said(&again));
-    assert!(said(&again).contains(made["vimeoUrl"].as_str().unwrap()), "{}", said(&again));
+    assert!(said(&again).contains(made["data"]["vimeoUrl"].as_str().unwrap()), "{}", said(&again));
     assert_one(&world, &bytes).await;
     assert_eq!(done(&upload(&world, "My film.mp4", &[&settings[..], &["--json"]].concat())), made);
     let once_more = upload(&world, "My film.mp4", &[&settings[..], &["--again"]].concat());
@@ -207,7 +215,7 @@ async fn an_upload_that_failed_is_begun_anew() {
     assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
     let told: Value = serde_json::from_slice(&failed.stdout).unwrap();
     assert_eq!(
-        (&told["status"], &told["errorCode"]),
+        (&told["data"]["status"], &told["data"]["error_code"]),
         (&json!("failed"), &json!("VIMEO_UPLOAD_LOST")),
         "{told}"
     );
@@ -270,7 +278,11 @@ async fn an_address_is_fetched_with_a_service_and_without_one_and_shows_no_secre
         let output = upload(&world, &url, &more);
         let made = done(&output);
         let video = assert_one(&world, &bytes).await;
-        assert_eq!((&made["status"], &made["vimeoUri"]), (&json!("completed"), &video["uri"]), "{made}");
+        assert_eq!(
+            (&made["data"]["status"], &made["data"]["vimeoUri"]),
+            (&json!("completed"), &video["uri"]),
+            "{made}"
+        );
         let again = upload(&world, &url, &more);
         assert_eq!(done(&again), made);
         let canaries = Canaries::of(&[("password", PASSWORD.as_bytes()), ("query", b"canary-of-a-query")]);
@@ -288,11 +300,11 @@ async fn an_address_can_be_left_to_the_service() {
     let bytes = film(1_000_000);
     let url = serve(bytes.clone());
     let taken = done(&upload(&world, &url, &["--no-wait", "--json"]));
-    assert_eq!(taken["status"], "in-progress");
+    assert_eq!(taken["success"], true);
     let seen = done(&upload(&world, &url, &["--json"]));
     assert_eq!(
-        (&seen["jobId"], &seen["status"]),
-        (&taken["jobId"], &json!("completed")),
+        (&seen["job_id"], &seen["data"]["status"]),
+        (&taken["data"]["jobId"], &json!("completed")),
         "the same is watched"
     );
     assert_one(&world, &bytes).await;

@@ -18,6 +18,7 @@ pub(crate) enum Code {
     RequestTimeout,
     ConnectionNameExists,
     ConnectionDisabled,
+    WebhookSecretMissing,
     VersionConflict,
     IdempotencyKeyInUse,
     UploadOver,
@@ -43,7 +44,7 @@ pub(super) struct Face {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::InvalidRequestBody,
         Self::InvalidQuery,
         Self::InvalidPageKey,
@@ -56,6 +57,7 @@ impl Code {
         Self::RequestTimeout,
         Self::ConnectionNameExists,
         Self::ConnectionDisabled,
+        Self::WebhookSecretMissing,
         Self::VersionConflict,
         Self::IdempotencyKeyInUse,
         Self::UploadOver,
@@ -146,6 +148,12 @@ impl Code {
                 "CONNECTION_DISABLED",
                 "The connection is disabled.",
                 "Nothing was started. Enable the connection or use another one.",
+            ),
+            Self::WebhookSecretMissing => face(
+                StatusCode::CONFLICT,
+                "WEBHOOK_SECRET_MISSING",
+                "The account has no webhook secret. Create it with POST /v1/webhook-secret, then send the request again.",
+                "A `webhook` is signed with the account's secret, which is returned once, when it is created. Nothing was started.",
             ),
             Self::VersionConflict => face(
                 StatusCode::CONFLICT,

@@ -23,10 +23,12 @@ pub(crate) struct WebhookSecretOut<'a> {
     secret: &'a str,
 }
 
-/// Create a webhook secret
+/// Create the webhook secret
 ///
-/// Webhooks are signed with it as the Standard Webhooks specification says. The secret before it also signs for another
-/// day, so that receivers can change over. No body is needed; an empty object is accepted.
+/// Webhooks are signed with it as the Standard Webhooks specification says. A second call creates its successor: the
+/// predecessor also signs for 24 hours, so that receivers can change over, and older secrets stop at once. An upload
+/// with `webhook` needs it. No body is needed; an empty object is
+/// accepted.
 #[utoipa::path(
     post, path = "/v1/webhook-secret", operation_id = "create_webhook_secret", tag = "Uploads",
     responses(

@@ -1,13 +1,14 @@
 //! How one upload is known again: what was asked for, as the name of a request that is done once. Running the same command
 //! again leads to the upload that was begun, and not to a second video.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use app::{ClientUpload, Error, Once, Outcome, RequestedSource, UploadRequest};
 use domain::idempotency::{IdempotencyKey, KeptAnswer, RESERVATION_SECONDS};
 use domain::job::{Job, JobId, JobState};
-use domain::upload::UploadSettings;
+use domain::upload::{Folder, Privacy, UploadSettings};
+use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
 use vimeo::UploadLink;
 
@@ -50,14 +51,18 @@ struct Wanted {
     body: String,
 }
 
+/// In front of every encoded request: another encoding has another one, and is another request.
+const ENCODING: &str = "vimeo-connections cli upload, version 1";
+/// How many bytes of the digest the name has.
+const NAME_BYTES: usize = 16;
+
 impl Wanted {
     fn new(connection: &str, source: &str, settings: &UploadSettings) -> Self {
-        // The settings' own words show no password. The name must not tell of it either, because it is stored as it is; of
-        // the body a keyed hash alone is.
-        let body = format!("{connection}\n{source}\n{settings:?}");
-        let name = format!("cli-upload-{:016x}", hash(&body));
-        let password = settings.password.as_ref().map(|password| hash(password.as_secret().expose()));
-        Self { name, body: format!("{body}\n{password:?}") }
+        // The name must not depend on the password, because it is stored as it is; of the body only a keyed hash is.
+        let body = encode(connection, source, settings);
+        let name = format!("cli-upload-{}", hex(Sha256::digest(&body).get(..NAME_BYTES).unwrap_or_default()));
+        let password = settings.password.as_ref().map(|password| digest(password.as_secret().expose()));
+        Self { name, body: format!("{body}{}", password.unwrap_or_default()) }
     }
 
     fn key(&self, time: u32) -> Result<IdempotencyKey, BoxError> {
@@ -66,10 +71,58 @@ impl Wanted {
     }
 }
 
-fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
+/// Everything that was asked for but the password itself: the same text in every build. What was not asked for is left out, so
+/// that a new setting does not change the names of uploads without it.
+fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
+    let UploadSettings {
+        name,
+        description,
+        privacy,
+        password,
+        embed_domains,
+        content_rating,
+        folder,
+        license,
+        locale,
+        thumbnail_at,
+    } = settings;
+    let Privacy { view, embed, comments, is_downloadable, is_addable } = privacy;
+    let mut fields = vec![("connection", connection.to_owned()), ("source", source.to_owned())];
+    fields.extend(name.as_ref().map(|name| ("name", name.as_str().to_owned())));
+    fields.extend(description.as_ref().map(|text| ("description", text.as_str().to_owned())));
+    fields.extend(view.map(|view| ("view", view.as_str().to_owned())));
+    fields.extend(embed.map(|embed| ("embed", embed.as_str().to_owned())));
+    fields.extend(comments.map(|comments| ("comments", comments.as_str().to_owned())));
+    fields.extend(is_downloadable.map(|is_downloadable| ("download", is_downloadable.to_string())));
+    fields.extend(is_addable.map(|is_addable| ("add", is_addable.to_string())));
+    // That there is one, and not which.
+    fields.extend(password.as_ref().map(|_| ("password", String::new())));
+    fields.extend(embed_domains.iter().map(|domain| ("embed_domain", domain.as_str().to_owned())));
+    fields.extend(content_rating.iter().map(|rating| ("content_rating", rating.as_str().to_owned())));
+    fields.extend(folder.as_ref().map(|folder| match folder {
+        Folder::Number(number) => ("folder_uri", number.to_string()),
+        Folder::Named(name) => ("folder_name", name.as_str().to_owned()),
+    }));
+    fields.extend(license.map(|license| ("license", license.as_str().to_owned())));
+    fields.extend(locale.as_ref().map(|locale| ("locale", locale.as_str().to_owned())));
+    fields.extend(thumbnail_at.map(|moment| ("thumbnail_millis", moment.as_millis().to_string())));
+    let mut encoded = format!("{ENCODING}\n");
+    for (field, value) in fields {
+        // With its length in front no value can look like two.
+        let _ = writeln!(encoded, "{field} {} {value}", value.len());
+    }
+    encoded
+}
+
+fn digest(text: &str) -> String {
+    hex(&Sha256::digest(text))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Asks for a link for a file's bytes, or finds the one that an earlier run was given.
@@ -113,7 +166,7 @@ pub(super) async fn begin_url(
     again: Again,
 ) -> Result<Begun<JobId>, BoxError> {
     // The query is no part of what is shown of an address, and still tells one file from another.
-    let source = format!("{} {:016x}", url.shown(), hash(url.secret().expose()));
+    let source = format!("{} {}", url.shown(), digest(url.secret().expose()));
     let wanted = Wanted::new(desk.connection.as_str(), &source, &settings);
     let present = |id: &JobId| KeptAnswer(id.as_str().as_bytes().to_vec());
     let request =
@@ -201,7 +254,10 @@ async fn ask_patiently<T>(
 
 #[cfg(test)]
 mod tests {
-    use domain::upload::VideoPassword;
+    use domain::upload::{
+        Comments, ContentRating, Domain, Embed, FolderName, License, Locale, Moment, VideoDescription,
+        VideoName, VideoPassword, View,
+    };
 
     use super::*;
 
@@ -213,7 +269,7 @@ mod tests {
             ..UploadSettings::default()
         };
         let one = Wanted::new("c", "/a 1", &locked("canary"));
-        assert!(one.name.starts_with("cli-upload-") && one.name.len() == 27, "{}", one.name);
+        assert!(one.name.starts_with("cli-upload-") && one.name.len() == 43, "{}", one.name);
         assert!(!one.body.contains("canary"));
         let other = Wanted::new("c", "/a 1", &locked("other"));
         assert_eq!(one.name, other.name);
@@ -225,5 +281,49 @@ mod tests {
         }
         assert_eq!(one.key(1).unwrap().as_str(), one.name);
         assert_eq!(one.key(3).unwrap().as_str(), format!("{}-3", one.name));
+    }
+
+    /// A command of one version must find the upload that another one has begun: these texts never change.
+    #[test]
+    fn a_request_is_encoded_alike_by_every_build() {
+        let plain = Wanted::new("c", "/film.mp4 9 8 7", &UploadSettings::default());
+        let said = "vimeo-connections cli upload, version 1\nconnection 1 c\nsource 15 /film.mp4 9 8 7\n";
+        assert_eq!(plain.body, said);
+        assert_eq!(plain.name, "cli-upload-003626f70d519a142310c4e400971860");
+        let privacy = Privacy {
+            view: View::parse("unlisted").ok(),
+            embed: Embed::parse("whitelist").ok(),
+            comments: Comments::parse("nobody").ok(),
+            is_downloadable: Some(false),
+            is_addable: Some(true),
+        };
+        let all = UploadSettings {
+            name: VideoName::parse("A film").ok(),
+            description: VideoDescription::parse("of a day").ok(),
+            privacy,
+            password: None,
+            embed_domains: vec![Domain::parse("example.com").unwrap(), Domain::parse("example.org").unwrap()],
+            content_rating: vec![ContentRating::parse("safe").unwrap()],
+            folder: FolderName::parse("Holidays").ok().map(Folder::Named),
+            license: License::parse("by-nc").ok(),
+            locale: Locale::parse("en").ok(),
+            thumbnail_at: Moment::from_millis(500).ok(),
+        };
+        let expected = "\
+view 8 unlisted
+embed 9 whitelist
+comments 6 nobody
+download 5 false
+add 4 true
+embed_domain 11 example.com
+embed_domain 11 example.org
+content_rating 4 safe
+folder_name 8 Holidays
+license 5 by-nc
+locale 2 en
+thumbnail_millis 3 500
+";
+        let encoded = encode("c", "s", &all);
+        assert!(encoded.ends_with(expected), "{encoded}");
     }
 }

@@ -32,6 +32,8 @@ struct Shown {
 struct Said {
     phase: &'static str,
     is_sending: bool,
+    /// This command sends the bytes itself, and knows better than the job how far it is.
+    is_own: bool,
     /// The last plain line, and when it was written.
     line: String,
     line_at: Instant,
@@ -45,7 +47,13 @@ impl Progress {
         if is_bar {
             bar.enable_steady_tick(TICK);
         }
-        let said = Said { phase: "", is_sending: false, line: String::new(), line_at: Instant::now() };
+        let said = Said {
+            phase: "",
+            is_sending: false,
+            is_own: false,
+            line: String::new(),
+            line_at: Instant::now(),
+        };
         Self(Arc::new(Shown { bar, is_bar, said: Mutex::new(said) }))
     }
 
@@ -54,14 +62,13 @@ impl Progress {
         self.change(phase, None);
     }
 
-    /// Nothing has been sent.
-    fn begin(&self, phase: &'static str) {
-        self.0.bar.set_position(0);
-        self.phase(phase);
-    }
-
     /// Bytes are sent from this offset on; those before it were sent earlier, and say nothing of the speed.
     pub(super) fn sending_from(&self, offset: u64, total: u64) {
+        self.said().is_own = true;
+        self.measure_from(offset, total);
+    }
+
+    fn measure_from(&self, offset: u64, total: u64) {
         self.0.bar.set_position(offset);
         self.change("sending", Some(total));
         self.0.bar.reset_eta();
@@ -75,16 +82,20 @@ impl Progress {
 
     /// What the job says of itself.
     pub(super) fn show(&self, job: &Job) {
-        match &job.state {
-            JobState::Accepted(_) => self.begin("waiting for its turn"),
-            JobState::Creating(_) => self.begin("making a place for the video"),
+        self.show_state(&job.state);
+    }
+
+    fn show_state(&self, state: &JobState) {
+        match state {
+            JobState::Accepted(_) => self.phase("waiting for its turn"),
+            JobState::Creating(_) => self.phase("making a place for the video"),
+            // The job hears of the bytes later than the command that has sent them.
+            JobState::Sending(_) if self.is_own() => self.phase("waiting for Vimeo to confirm the last byte"),
             JobState::Sending(sending) => {
-                // The job learns later than this command what has left: the bar does not go back.
-                let sent = sending.sent.max(self.0.bar.position()).min(sending.size);
-                if self.said().is_sending {
-                    self.sent(sent);
+                if self.is_sending() {
+                    self.sent(sending.sent);
                 } else {
-                    self.sending_from(sent, sending.size);
+                    self.measure_from(sending.sent, sending.size);
                 }
             }
             JobState::Finishing(_) => self.phase("making the settings"),
@@ -147,6 +158,14 @@ impl Progress {
         }
     }
 
+    fn is_own(&self) -> bool {
+        self.said().is_own
+    }
+
+    fn is_sending(&self) -> bool {
+        self.said().is_sending
+    }
+
     fn said(&self) -> MutexGuard<'_, Said> {
         self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,48 +189,33 @@ fn style(template: &'static str) -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
-    use domain::id::{AccountId, ConnectionId};
-    use domain::job::{Accepted, JobId, Sending, SourceKind, Troubles, Webhook};
-    use domain::time::Timestamp;
+    use domain::job::Sending;
     use domain::video::VideoNumber;
 
     use super::*;
 
-    fn job(state: JobState) -> Job {
-        let at = Timestamp::from_millis(1_000);
-        Job {
-            id: JobId::make(at, [7; 10]),
-            account_id: AccountId::from_random([1; 16]),
-            connection_id: ConnectionId::from_stored("20260131090500042k3v9x0q2m7t1b8z".to_owned()),
-            created_at: at,
-            updated_at: at,
-            version: 1,
-            source: SourceKind::Client,
-            facts: None,
-            state,
-            bytes_per_second: None,
-            warnings: Vec::new(),
-            troubles: Troubles::none(at),
-            webhook: Webhook::None,
-        }
+    fn sending(sent: u64) -> JobState {
+        JobState::Sending(Sending { video: VideoNumber::from_stored(76), size: 1_000, sent, restarts: 0 })
     }
 
-    #[test]
-    fn behind_the_last_byte_the_bar_does_not_go_back_to_what_the_job_knows() {
-        let sending = |sent| {
-            let video = VideoNumber::from_stored(1);
-            job(JobState::Sending(Sending { video, size: 1_000, sent, restarts: 0 }))
-        };
+    #[tokio::test]
+    async fn nothing_falls_back_after_the_last_byte_that_this_command_has_sent() {
         let progress = Progress::new();
         progress.sending_from(0, 1_000);
         progress.sent(1_000);
-        for sent in [0, 400, 0] {
-            progress.show(&sending(sent));
+        for sent in [0, 500] {
+            progress.show_state(&sending(sent));
             assert_eq!(progress.0.bar.position(), 1_000);
+            assert!(!progress.is_sending(), "a phase without a measure is shown");
         }
-        // Another placeholder is another beginning.
-        progress.show(&job(JobState::Accepted(Accepted::default())));
-        progress.show(&sending(300));
-        assert_eq!(progress.0.bar.position(), 300);
+    }
+
+    #[tokio::test]
+    async fn what_a_service_sends_is_shown_as_its_job_says() {
+        let progress = Progress::new();
+        for sent in [0, 500, 1_000, 0] {
+            progress.show_state(&sending(sent));
+            assert_eq!((progress.0.bar.position(), progress.is_sending()), (sent, true));
+        }
     }
 }

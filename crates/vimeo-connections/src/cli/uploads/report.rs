@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use domain::job::{Job, JobId, JobState};
-use domain::video::VideoNumber;
 use serde_json::json;
 
 use crate::cli::{BoxError, Format, output};
@@ -18,7 +17,7 @@ pub(super) enum Uploaded {
 /// Tells how a job ended: on standard output where the video is, on standard error what was not as it should be.
 pub(super) fn tell(job: &Job, uploaded: Uploaded, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
-        output::say_json(&shown(job))?;
+        output::say(&String::from_utf8_lossy(&web::job_object(job, None)))?;
     }
     for warning in &job.warnings {
         output::remark(&format!("Warning: {warning}"));
@@ -51,31 +50,10 @@ pub(super) fn tell(job: &Job, uploaded: Uploaded, format: &Format) -> Result<Exi
     }
 }
 
-/// Tells that the service has the job.
+/// Says that the service has the job: as JSON what the API answers.
 pub(super) fn tell_taken(id: &JobId, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
-        return output::say_json(&json!({ "jobId": id.as_str(), "status": "in-progress" }));
+        return output::say_json(&json!({ "success": true, "data": { "jobId": id.as_str() } }));
     }
     output::say(id.as_str())
-}
-
-fn shown(job: &Job) -> serde_json::Value {
-    let (status, video) = match &job.state {
-        JobState::Completed(completed) => ("completed", Some(completed.video)),
-        JobState::Failed(failed) => ("failed", failed.video),
-        JobState::Cancelled(cancelled) => ("cancelled", cancelled.video),
-        _ => ("in-progress", None),
-    };
-    let completed = if let JobState::Completed(completed) = &job.state { Some(completed) } else { None };
-    let failure = if let JobState::Failed(failed) = &job.state { Some(&failed.failure) } else { None };
-    json!({
-        "jobId": job.id.as_str(),
-        "status": status,
-        "vimeoUri": video.as_ref().map(VideoNumber::to_string),
-        "vimeoUrl": completed.map(|completed| &completed.link),
-        "playerUrl": completed.and_then(|completed| completed.player.as_ref()),
-        "warnings": job.warnings,
-        "errorCode": failure.map(|failure| failure.code.as_str()),
-        "errorMessage": failure.map(|failure| &failure.message),
-    })
 }

@@ -11,6 +11,7 @@ mod sandbox_kills;
 mod schedules;
 mod scripted;
 mod servers;
+mod slots;
 pub(crate) mod source;
 mod source_answers;
 mod source_changes;

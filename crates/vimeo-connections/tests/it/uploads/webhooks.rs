@@ -72,8 +72,9 @@ async fn new_secret(uploads: &Uploads) -> String {
 async fn the_end_is_told_signed_and_again_after_a_refusal_and_a_kill() {
     let mut uploads = Uploads::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let first = new_secret(&uploads).await;
-    let second = new_secret(&uploads).await;
+    let replaced = new_secret(&uploads).await;
+    let predecessor = new_secret(&uploads).await;
+    let newest = new_secret(&uploads).await;
     let id = uploads
         .begin_with(json!({
             "source": {"url": uploads.source.url("film.mp4", 1000)},
@@ -85,8 +86,13 @@ async fn the_end_is_told_signed_and_again_after_a_refusal_and_a_kill() {
     uploads.world.kill_and_restart();
     let told = take(&listener, 204).await;
     for message in [&refused, &told] {
-        assert!(message.is_signed_with(&first), "the old secret signs for a day more");
-        assert!(message.is_signed_with(&second));
+        assert!(message.is_signed_with(&newest));
+        assert!(message.is_signed_with(&predecessor), "it signs for a day more");
+        assert!(
+            !message.is_signed_with(&replaced),
+            "the one before stopped when its second successor was made"
+        );
+        assert_eq!(message.headers["webhook-signature"].split(' ').count(), 2);
         assert_eq!(message.headers["content-type"], "application/json");
         let body: Value = serde_json::from_str(&message.body).unwrap();
         assert_eq!(body["job_id"], id);
@@ -109,10 +115,33 @@ async fn whoever_does_not_want_to_be_told_any_more_is_not() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let webhook = format!("http://{}/hook", listener.local_addr().unwrap());
     let source = json!({"url": uploads.source.url("film.mp4", 1000)});
+    new_secret(&uploads).await;
     let id = uploads.begin_with(json!({"source": source, "webhook": webhook})).await;
     let told = take(&listener, 410).await;
-    assert!(told.headers.contains_key("webhook-signature"), "signed also where nobody asked for a secret");
+    assert!(told.headers.contains_key("webhook-signature"));
     uploads.until(&id, |job| job["data"]["webhook"] == "given-up").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_webhook_is_accepted_before_the_account_has_a_secret_that_was_shown() {
+    let uploads = Uploads::start().await;
+    let webhook = "http://127.0.0.1:9/hook";
+    let secrets = || {
+        let sql = "SELECT count(*) FROM webhook_secrets";
+        uploads.world.database().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    for source in [json!({"url": uploads.source.url("film.mp4", 1000)}), json!({"size": 1000})] {
+        let refused = uploads.ask(&json!({"source": source, "webhook": webhook})).await;
+        assert_eq!(refused.status, 409, "{}", refused.text);
+        assert_eq!(refused.json()["code"], "WEBHOOK_SECRET_MISSING");
+        assert!(refused.text.contains("POST /v1/webhook-secret"), "it says what to do: {}", refused.text);
+    }
+    assert_eq!(uploads.world.get("/pictoryapis/v1/jobs").await.json()["items"], json!([]));
+    assert_eq!(secrets(), 0, "none is made that is not shown");
+    new_secret(&uploads).await;
+    let source = json!({"url": uploads.source.url("film.mp4", 1000)});
+    let accepted = uploads.ask(&json!({"source": source, "webhook": webhook})).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
 }
 
 /// The password, the source's query, the webhook and its input, the link and the signing secret, in every shape.
