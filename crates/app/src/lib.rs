@@ -50,7 +50,7 @@ pub use outbound::{
     OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy, SpoolOptions,
 };
 pub use seals::{BrokenSeal, SealReport};
-pub use start::{Setup, StartError, inspect, keys_in_words};
+pub use start::{Setup, StartError, check_database, inspect, keys_in_words};
 pub use store::JobFilter;
 pub use store::{
     BackupError, BackupHeader, Coalesce, DatabaseUrl, Inspection, Migrations, MoveError, MoveOutcome,

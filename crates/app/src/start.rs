@@ -92,6 +92,13 @@ pub async fn inspect(database_url: &DatabaseUrl) -> Result<Option<Inspection>, O
     store::inspect(database_url).await
 }
 
+/// Checks that the service could open its database with this keyring, without creating or changing anything.
+pub async fn check_database(database_url: &DatabaseUrl, keyring: &Keyring) -> Result<(), StartError> {
+    store::check_place(database_url)?;
+    let found = inspect(database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
+    compare(keyring, &found)
+}
+
 impl App {
     /// Opens the database, if the keyring fits it, and readies the service.
     pub async fn open(setup: Setup) -> Result<Self, StartError> {

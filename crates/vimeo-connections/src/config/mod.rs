@@ -1,10 +1,13 @@
 //! Configuration: built-in defaults, then a file, then the environment. Every key is in [`keys::KEYS`]; unknown ones
 //! are refused.
 
+mod file;
 mod keys;
+mod kubernetes;
 mod layers;
 mod listener;
 mod roots;
+mod scopes;
 mod uploads;
 
 use std::fmt::Write as _;
@@ -246,7 +249,8 @@ impl Reader<'_> {
             _ => Err("must be \"required\" or \"off\"".to_owned()),
         });
         let budget = self.number("vimeo.budget_seconds").map(Duration::from_secs);
-        let required_scopes = self.text("vimeo.required_scopes").unwrap_or_default();
+        let required_scopes =
+            self.parsed("vimeo.required_scopes", |text| scopes::parse(keys::split_list(text)));
         let proxy = match (self.text("vimeo.proxy"), &base_url) {
             (Some(proxy), Some(base_url)) => match ProxyUrl::parse(&proxy, base_url) {
                 Ok(proxy) => Some(proxy),
@@ -261,7 +265,7 @@ impl Reader<'_> {
         Some(VimeoConfig {
             base_url: base_url?,
             verify: verify?,
-            required_scopes: keys::split_list(&required_scopes),
+            required_scopes: required_scopes?,
             budget: budget?,
             proxy,
             upload_hosts: upload_hosts?,
@@ -315,7 +319,7 @@ impl Reader<'_> {
     }
 
     fn fault<T>(&mut self, key: &'static str, what: &str) -> Option<T> {
-        self.faults.push(format!("{key} ({}): {what}", self.layers.source(key)));
+        self.faults.push(format!("{key} ({}): {what}", self.layers.source(key).place()));
         None
     }
 }
