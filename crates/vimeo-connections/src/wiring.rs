@@ -140,6 +140,7 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
         queue: config.queue,
         postgres: config.postgres.clone(),
         migrations: Migrations::OnlyIfNew,
+        weak_keys: config.weak_keys,
         verification,
         clock: Clock::system(),
         randomness: Randomness::system(),

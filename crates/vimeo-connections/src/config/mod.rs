@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use app::{Coalesce, DatabaseUrl, PostgresOptions};
+use app::{Coalesce, DatabaseUrl, PostgresOptions, WeakKeys};
 use domain::account::Label;
 use rustls::ClientConfig;
 use seal::keyring::Keyring;
@@ -49,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) vimeo: VimeoConfig,
     pub(crate) uploads: UploadsConfig,
     pub(crate) bootstrap: Option<Bootstrap>,
+    pub(crate) weak_keys: WeakKeys,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: LevelFilter,
     /// How long a failure that repeats is counted before the count is logged; zero: each one is logged.
@@ -181,6 +182,7 @@ impl Reader<'_> {
             vimeo: vimeo?,
             uploads: uploads?,
             bootstrap,
+            weak_keys: if self.flag("api_keys.allow_weak") { WeakKeys::Accept } else { WeakKeys::Refuse },
             log_format: LogFormat::of(self.layers),
             log_level: log_level?,
             log_repeat: Duration::from_secs(self.number("log.repeat_seconds")?),
