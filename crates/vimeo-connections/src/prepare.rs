@@ -40,7 +40,7 @@ pub(crate) enum PrepareError {
     Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    #[error("sources.spool_directory {} cannot be used: {source}. Create it, writable for the service", path.display())]
+    #[error("sources.spool_directory {} cannot be used: {source}. It must be a directory that the service can write, or can create", path.display())]
     Spool { path: PathBuf, source: io::Error },
     #[error("bootstrap.api_key_file {} cannot be used: {source}", path.display())]
     KeyFile { path: PathBuf, source: io::Error },
@@ -75,9 +75,11 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
         }
         None => None,
     };
-    if config.uploads.is_working && config.uploads.spool_max_bytes > 0 {
-        let path = &config.uploads.spool_directory;
-        refuse_unwritable(path).map_err(|source| PrepareError::Spool { path: path.clone(), source })?;
+    if config.uploads.is_working && config.uploads.spool.file_max_bytes > 0 {
+        let path = &config.uploads.spool.directory;
+        // It is made when it is first needed.
+        refuse_unwritable(nearest_existing(path))
+            .map_err(|source| PrepareError::Spool { path: path.clone(), source })?;
     }
     wiring::check(config, TaskTracker::new()).await?;
     if let Some(Bootstrap { api_key_file: Some(path), .. }) = &config.bootstrap {
@@ -98,6 +100,13 @@ fn refuse_unwritable(directory: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// A path, or the closest directory above it that exists.
+fn nearest_existing(path: &Path) -> &Path {
+    let above = path.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    let mut existing = above.filter(|path| path.symlink_metadata().is_ok());
+    existing.next().unwrap_or(Path::new("."))
 }
 
 /// The key in the bootstrap file; none if it is to be made there.

@@ -158,7 +158,10 @@ fn a_byte_order_mark_in_front_of_any_file_changes_nothing() {
 #[test]
 fn a_place_that_cannot_be_used_is_refused_by_both() {
     for (config, expected) in [
-        ("sources.spool_directory = \"absent\"\n", "sources.spool_directory absent cannot be used"),
+        (
+            "sources.spool_directory = \"vimeo-connections.toml/a\"\n",
+            "sources.spool_directory vimeo-connections.toml/a",
+        ),
         (
             "sources.spool_directory = \"vimeo-connections.toml\"\n",
             "sources.spool_directory vimeo-connections.toml",
@@ -231,7 +234,7 @@ const PARTS: [&[&str]; 6] = [
     &["", "base_path = \"/\"\n", "base_path = \"none\"\n"],
     &["", "cors_origins = [\"https://a.example\"]\n", "cors_origins = [\"a.example\"]\n"],
     &["", "vimeo.required_scopes = [\"upload\"]\n", "vimeo.required_scopes = [\"video\"]\n"],
-    &["", "sources.spool_directory = \".\"\n", "sources.spool_directory = \"absent\"\n"],
+    &["", "sources.spool_directory = \".\"\n", "sources.spool_directory = \"vimeo-connections.toml\"\n"],
     &[
         "",
         "database_url = \"sqlite:new/deep/a.db\"\n",
