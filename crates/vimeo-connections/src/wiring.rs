@@ -83,7 +83,7 @@ async fn open_for_uploads(
 
 /// Checks all that [`open_for_serving`] needs, without creating or changing anything.
 pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<(), WiringError> {
-    uploads(config, client(&config.vimeo, tasks)?)?;
+    uploads(config, client(config, tasks)?)?;
     let keyring = read_keyring(config).await?;
     app::check_database(&config.database_url, &keyring).await?;
     Ok(())
