@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::account::{Account, Label};
-use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, KeyStatus, PlainKey};
+use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, KEY_MIN_BITS, KeyStatus, PlainKey};
 use domain::audit::{Action, Actor};
 use domain::id::ApiKeyId;
 use domain::time::Timestamp;
@@ -21,6 +21,15 @@ pub struct KeyOptions {
     pub name: Label,
     /// From now; 0 makes a key that has expired already.
     pub expires_in_days: Option<u32>,
+}
+
+/// What to do about a key, made elsewhere, that can be guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeakKeys {
+    /// It is not imported.
+    Refuse,
+    /// The configuration says that it may be.
+    Accept,
 }
 
 /// A key that was just made, and the key itself: shown once.
@@ -59,6 +68,15 @@ pub enum ApiKeyError {
         id: ApiKeyId,
         /// In whose account.
         account: String,
+    },
+    /// The key can be guessed.
+    #[error(
+        "this key has an estimated strength of {bits} bits, and {KEY_MIN_BITS} are the least: make one with `keys create`, \
+         or set api_keys.allow_weak = true to accept it"
+    )]
+    Weak {
+        /// Estimated.
+        bits: u32,
     },
     /// There is no key of this identifier.
     #[error("there is no key {0}; `vimeo-connections keys list` shows them")]
@@ -128,6 +146,10 @@ impl App {
         plain: &PlainKey,
         options: KeyOptions,
     ) -> Result<ApiKey, ApiKeyError> {
+        let bits = plain.estimated_bits();
+        if self.weak_keys == WeakKeys::Refuse && bits < KEY_MIN_BITS {
+            return Err(ApiKeyError::Weak { bits });
+        }
         self.insert_api_key(account, plain, options, Action::ImportApiKey).await
     }
 

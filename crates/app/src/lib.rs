@@ -36,7 +36,7 @@ use api_keys::KnownKey;
 use recent::Recent;
 
 pub use accounts::AccountError;
-pub use api_keys::{ApiKeyError, Identity, KeyOptions, NewApiKey};
+pub use api_keys::{ApiKeyError, Identity, KeyOptions, NewApiKey, WeakKeys};
 pub use backups::{RestoreError, Restored, RestoredKeys, back_up, check_backup, restore_backup};
 pub use clock::Clock;
 pub use connections::{ConnectionPage, SameCredentials};
@@ -51,7 +51,7 @@ pub use outbound::{
     SpoolOptions,
 };
 pub use seals::{BrokenSeal, SealReport};
-pub use start::{Setup, StartError, inspect, keys_in_words};
+pub use start::{Setup, StartError, check_database, inspect, keys_in_words};
 pub use store::JobFilter;
 pub use store::{
     BackupError, BackupHeader, Coalesce, DatabaseUrl, Inspection, Migrations, MoveError, MoveOutcome,
@@ -109,6 +109,7 @@ pub struct App {
     ids: Mutex<AscendingIds>,
     api_keys: Recent<HashedKey, KnownKey>,
     accounts: Recent<AccountId, Account>,
+    weak_keys: WeakKeys,
     /// What goes on after its request is over; the end of the service waits for it.
     tasks: TaskTracker,
     /// `None` in a process that does no uploads.

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::jobs::{UploadSetup, Uploads};
 use crate::recent::Recent;
-use crate::{App, Clock, Verification};
+use crate::{App, Clock, Verification, WeakKeys};
 
 /// So far behind the last stored identifier, the clock is worth a word.
 const CLOCK_DOUBT_SECONDS: i64 = 60;
@@ -30,6 +30,8 @@ pub struct Setup {
     pub postgres: PostgresOptions,
     /// What to do about new migrations.
     pub migrations: Migrations,
+    /// What to do about imported keys that can be guessed.
+    pub weak_keys: WeakKeys,
     /// How credentials are checked.
     pub verification: Verification,
     /// What time it is.
@@ -92,6 +94,13 @@ pub async fn inspect(database_url: &DatabaseUrl) -> Result<Option<Inspection>, O
     store::inspect(database_url).await
 }
 
+/// Checks that the service could open its database with this keyring, without creating or changing anything.
+pub async fn check_database(database_url: &DatabaseUrl, keyring: &Keyring) -> Result<(), StartError> {
+    store::check_place(database_url)?;
+    let found = inspect(database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
+    compare(keyring, &found)
+}
+
 impl App {
     /// Opens the database, if the keyring fits it, and readies the service.
     pub async fn open(setup: Setup) -> Result<Self, StartError> {
@@ -131,6 +140,7 @@ impl App {
             ids: Mutex::new(last.map_or_else(AscendingIds::default, AscendingIds::after)),
             api_keys: Recent::new(),
             accounts: Recent::new(),
+            weak_keys: setup.weak_keys,
             tasks: setup.tasks,
             uploads: setup.uploads.map(|uploads| Arc::new(Uploads::new(uploads))),
         })

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::account::Label;
 use crate::id::{AccountId, ApiKeyId};
+use crate::key_strength;
 use crate::secret::Secret;
 use crate::text;
 use crate::time::Timestamp;
@@ -12,6 +13,8 @@ use crate::time::Timestamp;
 pub const KEY_PREFIX: &str = "pictai_";
 /// Fewest characters after the prefix.
 pub const KEY_MIN_CHARS: usize = 8;
+/// The least estimated strength of a key that is imported.
+pub const KEY_MIN_BITS: u32 = 128;
 /// Most characters after the prefix.
 pub const KEY_MAX_CHARS: usize = 200;
 
@@ -46,6 +49,11 @@ impl PlainKey {
         let digits = base62(&random, RANDOM_DIGITS);
         let checksum = base62(&crc32fast::hash(digits.as_bytes()).to_be_bytes(), CHECKSUM_DIGITS);
         Self(Secret::new(format!("{KEY_PREFIX}{digits}{checksum}")))
+    }
+
+    /// How hard it is to guess, in bits, without the prefix that every key has.
+    pub fn estimated_bits(&self) -> u32 {
+        key_strength::estimate_bits(self.0.expose().strip_prefix(KEY_PREFIX).unwrap_or_default())
     }
 
     /// The key itself.

@@ -11,6 +11,7 @@ pub mod faults;
 pub mod id;
 pub mod idempotency;
 pub mod job;
+mod key_strength;
 pub mod page;
 pub mod secret;
 pub mod text;

@@ -93,7 +93,9 @@ pub fn read(path: &Path, group: GroupAccess) -> Result<Keyring, KeyringFileError
         }
         _ => failed(source),
     })?;
-    Keyring::parse(&text).map_err(|source| KeyringFileError::Content { path: path.to_owned(), source })
+    // Some editors put a byte order mark there.
+    Keyring::parse(text.trim_start_matches('\u{feff}'))
+        .map_err(|source| KeyringFileError::Content { path: path.to_owned(), source })
 }
 
 fn refuse_all_but_a_file(path: &Path, metadata: &Metadata) -> Result<(), KeyringFileError> {

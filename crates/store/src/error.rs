@@ -73,6 +73,30 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// There is no room for the database.
+    #[error(
+        "no space left on the disk that holds {} ({free_bytes} bytes free): free some, then start again",
+        directory.display()
+    )]
+    DiskFull {
+        /// The directory of the database, or the nearest one above it.
+        directory: PathBuf,
+        /// What is left for this process.
+        free_bytes: u64,
+    },
+    /// Another process holds a lock and does not let go of it.
+    #[error(
+        "the database {} is locked by another process: end that one (`fuser` shows it), then start again",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    /// The file, its directory or its disk cannot be written.
+    #[error(
+        "the database {} is read-only: make the file and its directory writable for the service, and its disk mounted \
+         for writing",
+        .0.display()
+    )]
+    ReadOnly(PathBuf),
     /// A file of another program.
     #[error("{} is not a database of vimeo-connections; it was left as it is", .0.display())]
     Foreign(PathBuf),

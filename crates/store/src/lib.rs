@@ -44,6 +44,12 @@ pub use moves::{
 pub use url::DatabaseUrl;
 use url::Place;
 
+/// Checks that a database can be written where its URL says, without creating or changing anything. A server is asked by
+/// [`inspect`].
+pub fn check_place(database_url: &DatabaseUrl) -> Result<(), OpenError> {
+    database_url.file().map_or(Ok(()), sqlite::check_place)
+}
+
 /// The schema that this version of the application was written for: the number of its last migration.
 pub const APPLICATION_SCHEMA: u32 = 7;
 

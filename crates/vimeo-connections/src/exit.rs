@@ -6,6 +6,7 @@ use std::io;
 use app::{BackupError, MoveError, OpenError, RestoreError, StartError};
 
 use crate::config::ConfigError;
+use crate::prepare::PrepareError;
 use crate::serve::ServeError;
 use crate::telemetry;
 use crate::wiring::WiringError;
@@ -79,6 +80,7 @@ fn of_type(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
     }
     of::<ConfigError>(error)
         .or_else(|| of::<WiringError>(error))
+        .or_else(|| of::<PrepareError>(error))
         .or_else(|| of::<ServeError>(error))
         .or_else(|| of::<StartError>(error))
         .or_else(|| of::<OpenError>(error))
@@ -147,9 +149,25 @@ impl HasExitStatus for OpenError {
             | Self::Moving { .. }
             | Self::Moved { .. }
             | Self::UnfinishedMove { .. } => ExitStatus::Misconfigured,
-            Self::Io { .. } | Self::Damaged { .. } | Self::Server(_) | Self::Engine(_) => {
-                ExitStatus::DatabaseUnavailable
+            Self::Io { .. }
+            | Self::DiskFull { .. }
+            | Self::Locked(_)
+            | Self::ReadOnly(_)
+            | Self::Damaged { .. }
+            | Self::Server(_)
+            | Self::Engine(_) => ExitStatus::DatabaseUnavailable,
+        }
+    }
+}
+
+impl HasExitStatus for PrepareError {
+    fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Listen { source, .. } => of_listening(source.kind()),
+            Self::Certificate(_) | Self::Spool { .. } | Self::KeyFile { .. } | Self::Key { .. } => {
+                ExitStatus::Misconfigured
             }
+            Self::Wiring(error) => error.exit_status(),
         }
     }
 }
@@ -157,8 +175,7 @@ impl HasExitStatus for OpenError {
 impl HasExitStatus for ServeError {
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Listen { source, .. } => of_listening(source.kind()),
-            Self::Tls { .. } | Self::KeyFile { .. } | Self::Key { .. } => ExitStatus::Misconfigured,
+            Self::KeyFile { .. } | Self::Key { .. } => ExitStatus::Misconfigured,
         }
     }
 }
@@ -192,7 +209,7 @@ mod tests {
     fn the_type_of_an_error_decides_the_status() {
         let path = || PathBuf::from("x");
         let address = "192.0.2.1:1".parse().unwrap();
-        let listen = |kind| ServeError::Listen { address, source: io(kind) };
+        let listen = |kind| PrepareError::Listen { address, source: io(kind) };
         let cases: [(Box<dyn Error>, u8); 16] = [
             (Box::new(WiringError::NoKeyringYet(path())), 78),
             (Box::new(WiringError::NoKeyringToRestoreWith(path())), 78),

@@ -3,11 +3,13 @@
 //! Invariant: what decides security is said in the configuration or refused; nothing is taken from the ambient
 //! environment but the variables that `docs/config.md` lists.
 
+mod certificates;
 mod cli;
 mod config;
 mod exit;
 mod hardening;
 mod listener;
+mod prepare;
 mod serve;
 mod telemetry;
 mod wiring;

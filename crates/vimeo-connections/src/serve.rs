@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use app::{AccountError, ApiKeyError, App, Clock, KeyOptions};
@@ -11,7 +11,6 @@ use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use domain::account::{Account, Label};
 use domain::api_key::{KeyStatus, PlainKey};
-use rustls::ServerConfig;
 use seal::{Randomness, secret_file};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,26 +22,26 @@ use tokio_util::task::TaskTracker;
 use web::{RequestIds, Transport};
 use zeroize::Zeroizing;
 
+use crate::certificates::{self, Validity};
 use crate::cli::BoxError;
 use crate::config::{Bootstrap, Config, TlsFiles};
 use crate::exit::{self, ExitStatus};
 use crate::listener::{self, Guard};
+use crate::prepare::{self, InUse, Prepared};
 use crate::{telemetry, wiring};
 
 /// How often it is looked whether failures were repeated.
 const REPEATS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often what was kept for long enough is forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+/// How often a certificate's dates are looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_hours(24);
 /// What a bootstrapped key is called.
 const BOOTSTRAP_KEY_NAME: &str = "bootstrap";
 
 /// Why the service could not begin to serve.
 #[derive(Debug, Error)]
 pub(crate) enum ServeError {
-    #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
-    #[error("the certificate or its key cannot be used ({} and {}): {source}", files.certificate.display(), files.key.display())]
-    Tls { files: TlsFiles, source: io::Error },
     #[error("bootstrap.api_key_file {}: {source}", path.display())]
     KeyFile { path: PathBuf, source: io::Error },
     #[error("bootstrap.api_key_file {}: {reason}", path.display())]
@@ -51,13 +50,14 @@ pub(crate) enum ServeError {
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
-    let listener = listener::listen(config.listen, &config.listener)
-        .map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    let Prepared { listener, tls } = prepare::prepare(config, InUse::Refuse).await?;
+    let listener = listener.ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse))?;
     let address = listener.local_addr()?;
-    let tls = match &config.tls {
-        Some(files) => Some((read_certificate(files).await?, files.clone())),
-        None => None,
-    };
+    let tls = tls.zip(config.tls.clone()).map(|((tls, validity), files)| Tls {
+        config: RustlsConfig::from_config(tls),
+        validity: Arc::new(Mutex::new(validity)),
+        files,
+    });
     let leftovers = TaskTracker::new();
     let app = Arc::new(wiring::open_for_serving(config, leftovers.clone()).await?);
     if let Some(bootstrap) = &config.bootstrap {
@@ -84,9 +84,10 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     let uploads = if config.uploads.is_working { config.uploads.concurrency } else { 0 };
     let guard = Guard::new(&config.listener, config.client_address.clone(), uploads);
     let services = guard.admit(web::make_service(app.clone(), settings, Clock::system()));
-    if let Some((certificate, files)) = tls {
-        watchers.spawn(reload_on_hangup(hangups, Some((certificate.clone(), files))));
-        let acceptor = RustlsAcceptor::new(certificate).acceptor(guard);
+    if let Some(tls) = tls {
+        watchers.spawn(watch_certificate(tls.clone()));
+        watchers.spawn(reload_on_hangup(hangups, Some(tls.clone())));
+        let acceptor = RustlsAcceptor::new(tls.config).acceptor(guard);
         let server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle);
         listener::limit(server).serve(services).await?;
     } else {
@@ -148,19 +149,24 @@ fn settings(config: &Config, stopping: CancellationToken) -> web::Settings {
     }
 }
 
-async fn read_certificate(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
-    let certificate = RustlsConfig::from_pem_file(&files.certificate, &files.key)
-        .await
-        .map_err(|source| ServeError::Tls { files: files.clone(), source })?;
-    offer_http1_only(&certificate);
-    Ok(certificate)
+/// The certificate in use.
+#[derive(Clone)]
+struct Tls {
+    config: RustlsConfig,
+    validity: Arc<Mutex<Validity>>,
+    files: TlsFiles,
 }
 
-/// So that a client which could speak HTTP/2 does not choose it.
-fn offer_http1_only(certificate: &RustlsConfig) {
-    let mut tls = ServerConfig::clone(&certificate.get_inner());
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    certificate.reload_from_config(Arc::new(tls));
+/// A certificate that has expired is a line in the log each day, until it is renewed.
+async fn watch_certificate(tls: Tls) {
+    let mut interval = tokio::time::interval(CERTIFICATE_INTERVAL);
+    // The start has warned already.
+    interval.tick().await;
+    loop {
+        interval.tick().await;
+        let validity = *tls.validity.lock().unwrap_or_else(PoisonError::into_inner);
+        validity.warn(Clock::system().now(), &tls.files.certificate);
+    }
 }
 
 /// When the state of the database is unknown, or it was moved away, an answer could be wrong: the process ends, and a restart
@@ -225,15 +231,17 @@ async fn stop_on_signal(signals: [Signal; 2], stops: Stops, shutdown: Duration) 
 
 /// A renewed certificate is taken without a restart; one that cannot be read leaves the old in place. Without TLS
 /// the signal changes nothing: whoever sends it to every node must not end the ones behind a proxy.
-async fn reload_on_hangup(mut signals: Signal, tls: Option<(RustlsConfig, TlsFiles)>) {
+async fn reload_on_hangup(mut signals: Signal, tls: Option<Tls>) {
     while signals.recv().await.is_some() {
-        let Some((certificate, files)) = &tls else {
+        let Some(tls) = &tls else {
             tracing::info!("SIGHUP reads the certificate again, and there is none");
             continue;
         };
-        match certificate.reload_from_pem_file(&files.certificate, &files.key).await {
-            Ok(()) => {
-                offer_http1_only(certificate);
+        match certificates::read(&tls.files) {
+            Ok((config, validity)) => {
+                tls.config.reload_from_config(config);
+                *tls.validity.lock().unwrap_or_else(PoisonError::into_inner) = validity;
+                validity.warn(Clock::system().now(), &tls.files.certificate);
                 tracing::info!("the certificate was read again");
             }
             Err(error) => tracing::error!(%error, "the certificate cannot be read; the old one stays in use"),
@@ -285,22 +293,17 @@ async fn find_or_create_account(app: &App, name: &Label) -> Result<Account, Acco
 
 /// The key in the file. If there is no file, a new key, written there before it is good for anything: whatever
 /// interrupts us, the next start finds it.
-fn read_or_make_key(path: &Path) -> Result<PlainKey, ServeError> {
-    let failed = |source| ServeError::KeyFile { path: path.to_owned(), source };
-    match std::fs::read_to_string(path).map(Zeroizing::new) {
-        Ok(text) => PlainKey::parse(text.trim())
-            .map_err(|error| ServeError::Key { path: path.to_owned(), reason: error.to_string() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let randomness = Randomness::system();
-            let plain = PlainKey::from_random(randomness.bytes());
-            let line = Zeroizing::new(format!("{}\n", plain.expose()));
-            match secret_file::create(path, line.as_bytes(), &randomness) {
-                Ok(()) => Ok(plain),
-                // Another node was first.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_or_make_key(path),
-                Err(error) => Err(failed(error)),
-            }
-        }
-        Err(error) => Err(failed(error)),
+fn read_or_make_key(path: &Path) -> Result<PlainKey, BoxError> {
+    if let Some(plain) = prepare::read_key_file(path)? {
+        return Ok(plain);
+    }
+    let randomness = Randomness::system();
+    let plain = PlainKey::from_random(randomness.bytes());
+    let line = Zeroizing::new(format!("{}\n", plain.expose()));
+    match secret_file::create(path, line.as_bytes(), &randomness) {
+        Ok(()) => Ok(plain),
+        // Another node was first.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_or_make_key(path),
+        Err(source) => Err(ServeError::KeyFile { path: path.to_owned(), source }.into()),
     }
 }

@@ -81,6 +81,14 @@ async fn open_for_uploads(
     Ok(App::open(Setup { migrations, uploads, ..setup }).await?)
 }
 
+/// Checks all that [`open_for_serving`] needs, without creating or changing anything.
+pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<(), WiringError> {
+    uploads(config, client(config, tasks)?)?;
+    let keyring = read_keyring(config).await?;
+    app::check_database(&config.database_url, &keyring).await?;
+    Ok(())
+}
+
 /// Opens the service for an administrator's command, which checks no credentials and upgrades no database.
 pub(crate) async fn open_for_administration(config: &Config) -> Result<App, WiringError> {
     open(config, Migrations::OnlyIfNew, Verification::Off, TaskTracker::new()).await
@@ -132,6 +140,7 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
         queue: config.queue,
         postgres: config.postgres.clone(),
         migrations: Migrations::OnlyIfNew,
+        weak_keys: config.weak_keys,
         verification,
         clock: Clock::system(),
         randomness: Randomness::system(),

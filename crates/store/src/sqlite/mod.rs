@@ -13,6 +13,7 @@ mod idempotency_records;
 mod job_secrets;
 mod jobs;
 mod moves;
+mod places;
 mod readers;
 mod rows;
 mod schema;
@@ -40,6 +41,7 @@ use domain::time::Timestamp;
 use rusqlite::config::DbConfig;
 
 pub(crate) use moves::Source;
+pub(crate) use places::check as check_place;
 pub(crate) use schema::inspect;
 
 use crate::jobs::Part;
@@ -66,8 +68,9 @@ pub(crate) struct Sqlite {
 impl Sqlite {
     /// Opens the file, creating and migrating it as the options say.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        places::check(path)?;
         create_for_owner_alone(path)?;
-        let mut connection = connect(path).map_err(engine)?;
+        let mut connection = connect(path).map_err(|error| places::explain(error, path))?;
         if options.migrations == Migrations::Apply {
             // Who only looks may look at it, wherever it goes.
             moves::refuse_source(&connection, path)?;

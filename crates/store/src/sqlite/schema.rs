@@ -9,7 +9,7 @@ use domain::secret::KeyringCheck;
 use domain::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction};
 
-use super::{engine, moves, service};
+use super::{moves, places, service};
 use crate::migrations::{MIGRATIONS, State};
 use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError};
 
@@ -28,7 +28,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
         Ok(metadata) if metadata.len() == 0 => return Ok(None),
         Ok(_) => {}
     }
-    let connection = open_untouched(path).map_err(engine)?;
+    let connection = open_untouched(path).map_err(|error| places::explain(error, path))?;
     look(&connection, path)
 }
 
@@ -88,8 +88,9 @@ pub(super) fn migrate(
         }
     }
     // Outside of a transaction, as SQLite wants it; on a database that has it this changes nothing.
-    switch_to_wal(connection).map_err(engine)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(engine)?;
+    let failed = |error| places::explain(error, path);
+    switch_to_wal(connection).map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     let schema = before.map_or(0, |state| state.schema);
     if schema < APPLICATION_SCHEMA {
         apply(connection, path, now)?;
@@ -115,12 +116,13 @@ fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
 /// Runs the migrations that were not run: by another process, perhaps, since we looked. All in one transaction, so that
 /// no other process meets a database that has come half the way.
 fn apply(connection: &mut Connection, path: &Path, now: Timestamp) -> Result<(), OpenError> {
+    let failed = |error| places::explain(error, path);
     let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(engine)?;
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
     // Marked since we looked, it has to stay as the move finds it.
     moves::refuse_source(&transaction, path)?;
-    run_migrations(&transaction, now).map_err(engine)?;
-    transaction.commit().map_err(engine)
+    run_migrations(&transaction, now).map_err(failed)?;
+    transaction.commit().map_err(failed)
 }
 
 fn run_migrations(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<()> {
@@ -177,7 +179,7 @@ pub(super) fn unreadable(error: rusqlite::Error, path: &Path) -> OpenError {
         Some(ErrorCode::DatabaseCorrupt) => {
             OpenError::Damaged { path: path.to_owned(), source: Box::new(error) }
         }
-        _ => engine(error),
+        _ => places::explain(error, path),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::process::ExitCode;
 
-use app::{App, KeyOptions};
+use app::{App, KeyOptions, NewApiKey};
 use clap::{Args, Subcommand};
 use domain::account::{Account, Label};
 use domain::api_key::{ApiKey, KEY_PREFIX, KeyStatus, PlainKey};
@@ -67,20 +67,12 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
         Command::Create { options, format } => {
             let account = app.find_account(&options.account).await?;
             let made = app.create_api_key(&account, options.into()).await?;
-            if format.json {
-                let mut shown = shown(&made.key, KeyStatus::Active, account.name.as_str());
-                if let Some(object) = shown.as_object_mut() {
-                    object.remove("status");
-                    object.insert("key".to_owned(), json!(made.plain.expose()));
-                }
-                return output::say_json(&shown);
+            let shown = show_new(&made, &account, &format);
+            if shown.is_err() {
+                // The key was not shown: it must not be valid.
+                app.revoke_api_key(&made.key.id).await?;
             }
-            output::say(&format!(
-                "{}\n\nThis is the key {} of {}, shown this once: only a keyed hash of it is kept.",
-                made.plain.expose(),
-                made.key.id,
-                account.name
-            ))
+            shown
         }
         Command::Import { options, format } => {
             let account = app.find_account(&options.account).await?;
@@ -116,10 +108,29 @@ impl From<NewKey> for KeyOptions {
     }
 }
 
+/// Prints a new key, this once.
+fn show_new(made: &NewApiKey, account: &Account, format: &Format) -> Result<ExitCode, BoxError> {
+    if format.json {
+        let mut shown = shown(&made.key, KeyStatus::Active, account.name.as_str());
+        if let Some(object) = shown.as_object_mut() {
+            object.remove("status");
+            object.insert("key".to_owned(), json!(made.plain.expose()));
+        }
+        return output::say_json(&shown);
+    }
+    output::say(&format!(
+        "{}\n\nThis is the key {} of {}, shown this once: only a keyed hash of it is kept.",
+        made.plain.expose(),
+        made.key.id,
+        account.name
+    ))
+}
+
 fn read_key() -> Result<PlainKey, BoxError> {
     let mut text = Zeroizing::new(String::new());
     std::io::stdin().take(INPUT_MAX_BYTES).read_to_string(&mut text)?;
-    PlainKey::parse(text.trim()).map_err(|error| format!("standard input holds no API key: {error}").into())
+    PlainKey::parse(text.trim_start_matches('\u{feff}').trim())
+        .map_err(|error| format!("standard input holds no API key: {error}").into())
 }
 
 async fn list(app: &App, account: Option<Label>, format: &Format) -> Result<ExitCode, BoxError> {

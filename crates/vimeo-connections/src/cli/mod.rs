@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{self, Config, Environment, KeyringSource, LogFormat};
+use crate::prepare::{self, InUse};
 use crate::{exit, serve, telemetry, wiring};
 
 /// What `--version` shows.
@@ -82,8 +83,12 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Show the configuration in effect, and from where each value is, with secrets redacted
-    Check,
+    /// Show the configuration in effect, with secrets redacted, and check that `serve` can start with it
+    Check {
+        /// Accept that the listen address is in use, as by the running service
+        #[arg(long)]
+        beside_running: bool,
+    },
 }
 
 /// How an answer is printed.
@@ -128,7 +133,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
         }
         Command::Backup(command) => backups::back_up(&config, command).await,
         Command::Restore(command) => backups::restore(&config, command).await,
-        Command::Config(ConfigCommand::Check) => output::say(config::effective(&layers).trim_end()),
+        Command::Config(ConfigCommand::Check { beside_running }) => {
+            output::say(config::effective(&layers).trim_end())?;
+            let in_use = if beside_running { InUse::Accept } else { InUse::Refuse };
+            prepare::prepare(&config, in_use).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Accounts(command) => {
             administer(&config, async |app| accounts::run(app, command).await).await
         }

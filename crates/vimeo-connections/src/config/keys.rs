@@ -322,6 +322,12 @@ pub(crate) const KEYS: &[Key] = &[
         "PostgreSQL: how long connecting, and one statement, may take.",
     ),
     key(
+        "api_keys.allow_weak",
+        Kind::Flag,
+        "false",
+        "Accept imported and bootstrap API keys with an estimated strength below 128 bits. Keys that were imported before stay valid either way.",
+    ),
+    key(
         "bootstrap.account",
         Kind::Text,
         "",

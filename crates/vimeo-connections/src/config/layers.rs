@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use super::file::{self, Entry};
 use super::keys::{KEYS, Key, variable};
+use super::kubernetes;
 use super::{ConfigError, LogFormat};
 
-const PREFIX: &str = "VIMEO_CONNECTIONS_";
-const DEFAULT_FILE: &str = "vimeo-connections.toml";
+pub(super) const PREFIX: &str = "VIMEO_CONNECTIONS_";
 
 /// Variables of the environment that begin with our prefix.
 pub(crate) struct Environment(Vec<(String, String)>);
@@ -35,7 +36,8 @@ impl Environment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     Default,
-    File,
+    /// In this line of the file.
+    File(usize),
     Environment(String),
 }
 
@@ -43,8 +45,18 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File => f.write_str("from the file"),
+            Self::File(_) => f.write_str("from the file"),
             Self::Environment(name) => write!(f, "from {name}"),
+        }
+    }
+}
+
+impl Source {
+    /// For a fault: with the line, where there is one.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::File(line) => format!("line {line} of the file"),
+            _ => self.to_string(),
         }
     }
 }
@@ -58,9 +70,8 @@ impl Layers {
         let defaults = KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Source::Default)));
         let mut layers = Self(defaults.collect());
         let mut faults = Vec::new();
-        match read_file(file) {
-            Ok(Some(table)) => layers.overlay_file(table, &mut faults),
-            Ok(None) => {}
+        match file::read(file) {
+            Ok(entries) => layers.overlay_file(entries, &mut faults),
             Err(fault) => faults.push(fault),
         }
         layers.overlay_environment(environment, &mut faults);
@@ -78,34 +89,27 @@ impl Layers {
         self.0.get(key).map_or(Source::Default, |(_, source)| source.clone())
     }
 
-    fn overlay_file(&mut self, table: toml::Table, faults: &mut Vec<String>) {
-        for (name, value) in table {
-            if let toml::Value::Table(section) = value {
-                for (inner, value) in section {
-                    self.set_from_file(&format!("{name}.{inner}"), &value, faults);
-                }
-            } else {
-                self.set_from_file(&name, &value, faults);
+    fn overlay_file(&mut self, entries: Vec<Entry>, faults: &mut Vec<String>) {
+        for Entry { name, value, line } in entries {
+            let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+                let fault = unknown(&name, KEYS.iter().map(|key| key.name.to_owned()));
+                faults.push(format!("line {line} of the file: {fault}"));
+                continue;
+            };
+            match value {
+                Ok(text) => self.set(key, &text, Source::File(line), faults),
+                Err(what) => faults.push(format!("{name} (line {line} of the file): {what}")),
             }
-        }
-    }
-
-    fn set_from_file(&mut self, name: &str, value: &toml::Value, faults: &mut Vec<String>) {
-        let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-            faults.push(unknown(name, KEYS.iter().map(|key| key.name.to_owned())));
-            return;
-        };
-        match text_of(value) {
-            Some(text) => self.set(key, &text, Source::File, faults),
-            None => faults.push(format!("{name} (from the file): must not be a table or a date")),
         }
     }
 
     fn overlay_environment(&mut self, environment: Environment, faults: &mut Vec<String>) {
         for (name, value) in environment.0 {
             match KEYS.iter().find(|key| variable(key.name) == name) {
+                // Set to nothing is not set, as with every other program that reads its environment.
+                Some(_) if value.trim().is_empty() => {}
                 Some(key) => self.set(key, &value, Source::Environment(name), faults),
-                None if is_of_kubernetes(&name) => {}
+                None if kubernetes::is_service_variable(&name, &value) => {}
                 None => faults.push(unknown(&name, KEYS.iter().map(|key| variable(key.name)))),
             }
         }
@@ -116,45 +120,8 @@ impl Layers {
             Ok(text) => {
                 self.0.insert(key.name, (text, source));
             }
-            Err(fault) => faults.push(format!("{} ({source}): {fault}", key.name)),
+            Err(fault) => faults.push(format!("{} ({}): {fault}", key.name, source.place())),
         }
-    }
-}
-
-/// Kubernetes sets variables for every service of the namespace; for one that is called like us they bear our prefix.
-fn is_of_kubernetes(name: &str) -> bool {
-    let rest = name.strip_prefix(PREFIX).unwrap_or_default();
-    rest == "PORT"
-        || rest == "SERVICE_HOST"
-        || rest.starts_with("SERVICE_PORT")
-        || rest.strip_prefix("PORT_").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-}
-
-fn read_file(file: Option<&Path>) -> Result<Option<toml::Table>, String> {
-    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => return Ok(None),
-        Err(error) => return Err(format!("the file {} cannot be read: {error}", path.display())),
-    };
-    // The parser's own text quotes the line, which may hold a secret.
-    text.parse::<toml::Table>().map(Some).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        format!("the file {} is not TOML (line {})", path.display(), before.matches('\n').count() + 1)
-    })
-}
-
-fn text_of(value: &toml::Value) -> Option<String> {
-    match value {
-        toml::Value::String(text) => Some(text.clone()),
-        toml::Value::Integer(number) => Some(number.to_string()),
-        toml::Value::Boolean(flag) => Some(flag.to_string()),
-        toml::Value::Array(entries) => {
-            let texts: Option<Vec<_>> =
-                entries.iter().map(|entry| entry.as_str().map(str::to_owned)).collect();
-            Some(texts?.join(","))
-        }
-        toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => None,
     }
 }
 

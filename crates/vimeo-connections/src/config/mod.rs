@@ -1,10 +1,13 @@
 //! Configuration: built-in defaults, then a file, then the environment. Every key is in [`keys::KEYS`]; unknown ones
 //! are refused.
 
+mod file;
 mod keys;
+mod kubernetes;
 mod layers;
 mod listener;
 mod roots;
+mod scopes;
 mod uploads;
 
 use std::fmt::Write as _;
@@ -12,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use app::{Coalesce, DatabaseUrl, PostgresOptions};
+use app::{Coalesce, DatabaseUrl, PostgresOptions, WeakKeys};
 use domain::account::Label;
 use rustls::ClientConfig;
 use seal::keyring::Keyring;
@@ -46,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) vimeo: VimeoConfig,
     pub(crate) uploads: UploadsConfig,
     pub(crate) bootstrap: Option<Bootstrap>,
+    pub(crate) weak_keys: WeakKeys,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: LevelFilter,
     /// How long a failure that repeats is counted before the count is logged; zero: each one is logged.
@@ -178,6 +182,7 @@ impl Reader<'_> {
             vimeo: vimeo?,
             uploads: uploads?,
             bootstrap,
+            weak_keys: if self.flag("api_keys.allow_weak") { WeakKeys::Accept } else { WeakKeys::Refuse },
             log_format: LogFormat::of(self.layers),
             log_level: log_level?,
             log_repeat: Duration::from_secs(self.number("log.repeat_seconds")?),
@@ -246,7 +251,8 @@ impl Reader<'_> {
             _ => Err("must be \"required\" or \"off\"".to_owned()),
         });
         let budget = self.number("vimeo.budget_seconds").map(Duration::from_secs);
-        let required_scopes = self.text("vimeo.required_scopes").unwrap_or_default();
+        let required_scopes =
+            self.parsed("vimeo.required_scopes", |text| scopes::parse(keys::split_list(text)));
         let proxy = match (self.text("vimeo.proxy"), &base_url) {
             (Some(proxy), Some(base_url)) => match ProxyUrl::parse(&proxy, base_url) {
                 Ok(proxy) => Some(proxy),
@@ -261,7 +267,7 @@ impl Reader<'_> {
         Some(VimeoConfig {
             base_url: base_url?,
             verify: verify?,
-            required_scopes: keys::split_list(&required_scopes),
+            required_scopes: required_scopes?,
             budget: budget?,
             proxy,
             upload_hosts: upload_hosts?,
@@ -315,7 +321,7 @@ impl Reader<'_> {
     }
 
     fn fault<T>(&mut self, key: &'static str, what: &str) -> Option<T> {
-        self.faults.push(format!("{key} ({}): {what}", self.layers.source(key)));
+        self.faults.push(format!("{key} ({}): {what}", self.layers.source(key).place()));
         None
     }
 }

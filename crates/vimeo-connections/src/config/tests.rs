@@ -34,7 +34,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.vimeo.budget, Duration::from_secs(7));
     assert_eq!(config.vimeo.required_scopes, ["private"]);
     assert!(!config.vimeo.verify);
-    assert_eq!(layers.source("vimeo.budget_seconds"), Source::File);
+    assert_eq!(layers.source("vimeo.budget_seconds"), Source::File(3));
 }
 
 /// Every key: its variable is read, its value is checked, and the page names it.
@@ -62,10 +62,10 @@ fn every_fault_is_named_at_once_and_no_secret_with_it() {
     let text =
         faults(file, &[("VIMEO_CONNECTIONS_LISTENN", "x"), ("VIMEO_CONNECTIONS_STRICT_FIELDS", "canary")]);
     for expected in [
-        "lisen is not a configuration key; did you mean listen?",
+        "line 1 of the file: lisen is not a configuration key; did you mean listen?",
         "VIMEO_CONNECTIONS_LISTENN is not a configuration key; did you mean VIMEO_CONNECTIONS_LISTEN?",
-        "vimeo.budget_seconds (from the file): must be a whole number from 1 to 300",
-        "keyring.valu is not a configuration key; did you mean keyring.value?",
+        "vimeo.budget_seconds (line 3 of the file): must be a whole number from 1 to 300",
+        "line 6 of the file: keyring.valu is not a configuration key; did you mean keyring.value?",
         "strict_fields (from VIMEO_CONNECTIONS_STRICT_FIELDS): must be true or false",
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");
@@ -86,7 +86,7 @@ fn what_decides_security_is_said_or_refused() {
         ("[vimeo]\nverification = \"no\"", "must be one of: required, off"),
         ("[keyring]\nvalue = \"x\"\nfile = \"y\"", "only one of them can be meant"),
         ("[keyring]\nvalue = \"correct horse battery staple\"", "or a passphrase, which cannot be a key"),
-        ("[keyring]\nvalue = \"\"", "keyring.value (from the file): is empty"),
+        ("[keyring]\nvalue = \"\"", "keyring.value (line 2 of the file): is empty"),
         ("[vimeo]\nproxy = \"socks5://h:1\"", "must be the URL of a proxy"),
         ("[vimeo]\nproxy = \"http://h:1\"\nbase_url = \"http://127.0.0.1:1\"", "must be on this machine"),
         ("database_url = \"mysql://u:hunter2@h/d\"", "it begins with neither"),
@@ -97,7 +97,7 @@ fn what_decides_security_is_said_or_refused() {
         ("base_path = \"/a/{b}\"", "must be a path"),
         ("[store]\nqueue = 0", "from 1 to"),
         ("listen = 1979-05-27", "must not be a table or a date"),
-        ("listen = ", "is not TOML (line 1)"),
+        ("listen = ", "is not TOML: line 1: `listen` has no value"),
     ] {
         let text = faults(file, &[]);
         assert!(text.contains(expected), "{file}\n{text}");
@@ -116,12 +116,52 @@ fn a_file_that_was_asked_for_must_be_there() {
 }
 
 #[test]
-fn variables_that_kubernetes_sets_for_a_service_of_our_name_are_not_ours() {
-    let variables =
-        ["PORT", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"]
-            .map(|rest| (format!("VIMEO_CONNECTIONS_{rest}"), "tcp://10.0.0.1:8080".to_owned()));
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+fn two_services_of_kubernetes_whose_names_begin_like_ours_do_not_stop_the_start() {
+    let variables: Vec<_> = ["", "POSTGRESQL_"]
+        .into_iter()
+        .flat_map(|service| {
+            [("SERVICE_HOST", "10.0.0.1"), ("PORT_5432_TCP", "tcp://10.0.0.1:5432"), ("SERVICE_PORT", "5432")]
+                .map(|(rest, value)| (format!("VIMEO_CONNECTIONS_{service}{rest}"), value))
+        })
+        .collect();
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert!(load("", &variables).is_ok());
+    assert!(faults("", &[("VIMEO_CONNECTIONS_LISTEN_PORT", "8080")]).contains("is not a configuration key"));
+}
+
+#[test]
+fn an_empty_variable_means_not_set_for_every_key() {
+    for key in keys::KEYS {
+        let variable = keys::variable(key.name);
+        for empty in ["", " "] {
+            let (_, layers) =
+                load("", &[(&variable, empty)]).unwrap_or_else(|fault| panic!("{variable}: {fault}"));
+            assert_eq!(layers.source(key.name), Source::Default, "{variable}");
+        }
+    }
+}
+
+#[test]
+fn scopes_that_vimeo_does_not_have_are_refused() {
+    for (value, expected) in [
+        (
+            "[\"private upload\"]",
+            "vimeo.required_scopes (line 2 of the file): has a scope with a space in it",
+        ),
+        ("[\"video\"]", "Vimeo has no scope video"),
+        ("[\"uplaod\"]", "did you mean upload?"),
+    ] {
+        let text = faults(&format!("[vimeo]\nrequired_scopes = {value}\n"), &[]);
+        assert!(text.contains(expected), "{text}");
+    }
+    let (config, _) = load("[vimeo]\nrequired_scopes = [\"private,upload\"]\n", &[]).unwrap();
+    assert_eq!(config.vimeo.required_scopes, ["private", "upload"], "a comma separates in the file too");
+}
+
+#[test]
+fn a_byte_order_mark_at_the_beginning_of_the_file_is_skipped() {
+    let (config, _) = load("\u{feff}listen = \"127.0.0.1:7\"\n", &[]).unwrap();
+    assert_eq!(config.listen.port(), 7);
 }
 
 #[test]
@@ -129,14 +169,12 @@ fn the_effective_configuration_is_a_configuration_without_its_secrets() {
     // The base64 of 32 bytes that begin with "canary".
     let key = "Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2E=";
     let value = format!("[keyring]\nvalue = \"{key}\"\n[vimeo]\nproxy = \"http://u:canary@h:1\"\n");
-    let (_, layers) = load(&value, &[("VIMEO_CONNECTIONS_VIMEO__REQUIRED_SCOPES", "a, b")]).unwrap();
+    let (_, layers) = load(&value, &[("VIMEO_CONNECTIONS_VIMEO__REQUIRED_SCOPES", "private, edit")]).unwrap();
     let text = effective(&layers);
     assert!(!text.contains("canary") && !text.contains(key), "{text}");
     assert!(text.contains("keyring.value = \"<redacted>\"  # from the file"), "{text}");
-    assert!(
-        text.contains(
-            "vimeo.required_scopes = [\"a\", \"b\"]  # from VIMEO_CONNECTIONS_VIMEO__REQUIRED_SCOPES"
-        )
-    );
+    assert!(text.contains(
+        "vimeo.required_scopes = [\"private\", \"edit\"]  # from VIMEO_CONNECTIONS_VIMEO__REQUIRED_SCOPES"
+    ));
     assert!(text.parse::<toml::Table>().is_ok(), "{text}");
 }

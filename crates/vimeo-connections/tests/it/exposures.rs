@@ -11,6 +11,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("domain/src/api_key.rs", "self.0.expose()", "the definition"),
     (
         "domain/src/api_key.rs",
+        "key_strength::estimate_bits(self.0.expose().strip_prefix(KEY_PREFIX).unwrap_or_default())",
+        "its strength is estimated",
+    ),
+    (
+        "domain/src/api_key.rs",
         "let text = self.0.expose();",
         "the last four characters, by which keys are told apart",
     ),

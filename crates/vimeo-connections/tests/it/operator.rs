@@ -122,6 +122,7 @@ fn config_check_shows_what_is_in_effect_without_its_secrets() {
     let (kept, comments): (Vec<_>, Vec<_>) = lines.partition(|line| !line.starts_with('#'));
     assert!(!comments.is_empty());
     fs::write(directory.path().join("vimeo-connections.toml"), kept.join("\n")).unwrap();
+    assert!(cli(directory.path(), &["init"], "").status.success());
     let again = said(&cli(directory.path(), &["config", "check"], ""));
     for line in kept {
         let value = line.split("  # ").next().unwrap();
@@ -194,7 +195,9 @@ async fn bootstrap_makes_an_account_and_a_key_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bootstrap_takes_in_the_key_that_is_there() {
-    let directory = installation("bootstrap.account = \"first\"\nbootstrap.api_key_file = \"given.key\"\n");
+    let directory = installation(
+        "bootstrap.account = \"first\"\nbootstrap.api_key_file = \"given.key\"\napi_keys.allow_weak = true\n",
+    );
     fs::write(directory.path().join("given.key"), "  pictai_given-by-the-operator\n\n").unwrap();
     let service = Service::start(directory.path());
     let url = format!("http://{}{COLLECTION}/x", service.address);
@@ -229,7 +232,7 @@ fn accounts_are_made_and_listed() {
 
 #[test]
 fn keys_are_made_listed_and_revoked() {
-    let directory = installation("");
+    let directory = installation("api_keys.allow_weak = true\n");
     let path = directory.path();
     answer(path, &["accounts", "create", ACCOUNT, "--json"]);
     let made = answer(

@@ -145,7 +145,7 @@ async fn a_port_that_is_taken_is_said() {
     assert!(cli(directory.path(), &["init"], "").status.success());
     let said = refusal_to_serve(directory.path());
     assert!(
-        said.contains(&format!("vimeo-connections: cannot listen on {address}: Address already in use")),
+        said.contains(&format!("vimeo-connections: cannot listen on {address}: the address is in use")),
         "{said}"
     );
 }
@@ -256,8 +256,7 @@ async fn tls_is_spoken_with_a_certificate_that_is_read_again_on_sighup() {
         )
         .unwrap();
         let said = refusal_to_serve(world.path());
-        assert!(said.contains("the certificate or its key cannot be used ("), "{said}");
-        assert!(said.contains(certificate.to_str().unwrap()) && !said.contains("BEGIN"), "{said}");
+        assert!(said.contains(certificate.to_str().unwrap()) && !said.contains("PRIVATE KEY-"), "{said}");
     };
     refuse("absent.pem", "in-use.key");
     refuse("empty.pem", "in-use.key");

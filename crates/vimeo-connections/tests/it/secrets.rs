@@ -34,7 +34,8 @@ struct Aviary {
 
 impl Aviary {
     async fn new() -> Self {
-        let config = "vimeo.budget_seconds = 1\nshutdown_seconds = 1\n".to_owned();
+        let config =
+            "vimeo.budget_seconds = 1\nshutdown_seconds = 1\napi_keys.allow_weak = true\n".to_owned();
         let world = World::with(Wish { config, open_sandbox: true, ..Wish::default() }).await;
         let imported = world.cli(&["keys", "import", "--account", ACCOUNT], API_KEY);
         assert!(imported.status.success(), "{}", said(&imported));

@@ -56,7 +56,7 @@ const LODGERS: [(&str, &[&str]); 15] = [
     ("axum-server", &["vimeo-connections"]),
     ("clap", &["sandbox", "bench", "vimeo-connections"]),
     ("aws-lc-rs", &["seal"]),
-    ("rustix", &["vimeo-connections"]),
+    ("rustix", &["store", "vimeo-connections"]),
     ("hdrhistogram", &["bench"]),
     ("rpassword", &["vimeo-connections"]),
     ("csv-core", &["vimeo-connections"]),

@@ -1,0 +1,112 @@
+//! Whether a database file can be written where it is, found out without creating or changing anything.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+use rustix::fs::{Access, access, statvfs};
+
+use crate::OpenError;
+
+/// With less than this free, not even an empty database and its log can be made.
+const FREE_MIN_BYTES: u64 = 1024 * 1024;
+/// What SQLite reports when its shared memory cannot grow: nothing but a full disk keeps it from that.
+const IO_ERROR_SHARED_MEMORY_SIZE: i32 = 4874;
+
+/// Refuses a place where the file, or its directory if there is none yet, cannot be written.
+pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
+    let failed = |path: &Path, source: io::Error| match source.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly(path.to_owned()),
+        _ => OpenError::Io { path: path.to_owned(), source },
+    };
+    match OpenOptions::new().append(true).open(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(path, error)),
+    }
+    // Its log is made beside the file; and missing directories are made in the nearest one that there is.
+    let directory = nearest_directory(path);
+    if !directory.is_dir() {
+        return Err(failed(directory, io::ErrorKind::NotADirectory.into()));
+    }
+    access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| failed(directory, error.into()))?;
+    let free_bytes = free_bytes(directory);
+    if free_bytes.is_some_and(|free| free < FREE_MIN_BYTES) {
+        return Err(OpenError::DiskFull {
+            directory: directory.to_owned(),
+            free_bytes: free_bytes.unwrap_or(0),
+        });
+    }
+    Ok(())
+}
+
+/// How much room the disk of a directory has for a process without privileges.
+fn free_bytes(directory: &Path) -> Option<u64> {
+    statvfs(directory).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// The closest directory above a file that exists.
+fn nearest_directory(path: &Path) -> &Path {
+    let mut above = path
+        .ancestors()
+        .skip(1)
+        .map(|directory| if directory.as_os_str().is_empty() { Path::new(".") } else { directory });
+    above.find(|directory| directory.symlink_metadata().is_ok()).unwrap_or(Path::new("."))
+}
+
+/// An error of the engine while a file is opened, in an operator's words.
+pub(super) fn explain(error: rusqlite::Error, path: &Path) -> OpenError {
+    let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => disk_full(path),
+        _ if extended == IO_ERROR_SHARED_MEMORY_SIZE => disk_full(path),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Locked(path.to_owned()),
+        Some(ErrorCode::ReadOnly) => OpenError::ReadOnly(path.to_owned()),
+        _ => OpenError::Engine(Box::new(error)),
+    }
+}
+
+fn disk_full(path: &Path) -> OpenError {
+    let directory = nearest_directory(path).to_owned();
+    let free_bytes = free_bytes(&directory).unwrap_or(0);
+    OpenError::DiskFull { directory, free_bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine_error(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn a_place_is_checked_and_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        check(&directory.path().join("a/b/c.db")).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        std::fs::write(directory.path().join("file"), "").unwrap();
+        let below = check(&directory.path().join("file/c.db"));
+        assert!(matches!(below, Err(OpenError::Io { .. })), "{below:?}");
+        assert!(matches!(check(directory.path()), Err(OpenError::Io { .. })), "a directory is no database");
+        check(Path::new("name-alone.db")).unwrap();
+    }
+
+    #[test]
+    fn the_engines_numbers_become_sentences() {
+        let explained = |code| explain(engine_error(code), Path::new("./data/x.db"));
+        for (code, expected) in [
+            (13, "no space left on the disk that holds"),
+            (4874, "no space left on the disk that holds"),
+            (5, "is locked by another process"),
+            (261, "is locked by another process"),
+            (8, "is read-only"),
+            (1032, "is read-only"),
+        ] {
+            let text = explained(code).to_string();
+            assert!(text.contains(expected) && !text.contains("Error code"), "{code}: {text}");
+        }
+        assert!(matches!(explained(10), OpenError::Engine(_)));
+    }
+}

@@ -1,0 +1,144 @@
+//! The service's own certificate and key: read and checked alike by `serve`, `config check` and SIGHUP.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::time::Timestamp;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::config::TlsFiles;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Why a certificate and its key cannot be used.
+#[derive(Debug, Error)]
+pub(crate) enum CertificateError {
+    #[error("{key} {} cannot be read: {source}", path.display())]
+    Unreadable { key: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "tls.certificate_file {} has no certificate: it must be PEM, with BEGIN CERTIFICATE in it, the service's own first",
+        .0.display()
+    )]
+    NoCertificate(PathBuf),
+    #[error("tls.certificate_file {}: the first certificate in it is damaged", .0.display())]
+    Damaged(PathBuf),
+    #[error(
+        "tls.key_file {} is encrypted with a passphrase: decrypt it (`openssl pkey -in KEY -out PLAIN`), readable by the \
+         service alone",
+        .0.display()
+    )]
+    Encrypted(PathBuf),
+    #[error("tls.key_file {} has no private key: it must be PEM, with BEGIN PRIVATE KEY in it", .0.display())]
+    NoKey(PathBuf),
+    #[error("certificate {} and key {} do not match", files.certificate.display(), files.key.display())]
+    Mismatch { files: TlsFiles },
+    #[error("certificate {} and key {} cannot be used: {source}", files.certificate.display(), files.key.display())]
+    Unusable { files: TlsFiles, source: rustls::Error },
+}
+
+/// From when until when a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Validity {
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
+}
+
+/// What a certificate's dates mean at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Valid,
+    NotYetValid,
+    Expired,
+}
+
+impl Validity {
+    pub(crate) fn at(self, now: Timestamp) -> Standing {
+        if now < self.not_before {
+            Standing::NotYetValid
+        } else if now > self.not_after {
+            Standing::Expired
+        } else {
+            Standing::Valid
+        }
+    }
+
+    /// Warns of a certificate that clients refuse because of its dates.
+    pub(crate) fn warn(self, now: Timestamp, path: &Path) {
+        let (not_before, not_after) = (self.not_before, self.not_after);
+        match self.at(now) {
+            Standing::Valid => {}
+            Standing::NotYetValid => tracing::warn!(
+                certificate = %path.display(), %not_before,
+                "the certificate is not valid yet: clients refuse it. Check the clock, or renew the certificate"
+            ),
+            Standing::Expired => tracing::warn!(
+                certificate = %path.display(), %not_after,
+                "the certificate has expired: clients refuse it. Renew it, and send SIGHUP"
+            ),
+        }
+    }
+}
+
+/// Reads a certificate chain and its key.
+pub(crate) fn read(files: &TlsFiles) -> Result<(Arc<ServerConfig>, Validity), CertificateError> {
+    let chain_text = read_file("tls.certificate_file", &files.certificate)?;
+    let key_text = Zeroizing::new(read_file("tls.key_file", &files.key)?);
+    let damaged = || CertificateError::Damaged(files.certificate.clone());
+    let chain =
+        CertificateDer::pem_slice_iter(&chain_text).collect::<Result<Vec<_>, _>>().map_err(|_| damaged())?;
+    let first = chain.first().ok_or_else(|| CertificateError::NoCertificate(files.certificate.clone()))?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(first).map_err(|_| damaged())?;
+    let instant = |seconds: i64| Timestamp::from_micros(seconds.saturating_mul(1_000_000));
+    let validity = Validity {
+        not_before: instant(parsed.validity().not_before.timestamp()),
+        not_after: instant(parsed.validity().not_after.timestamp()),
+    };
+    let has = |text: &[u8]| key_text.windows(text.len()).any(|window| window == text);
+    let key = PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| {
+        if has(b"ENCRYPTED") {
+            CertificateError::Encrypted(files.key.clone())
+        } else {
+            CertificateError::NoKey(files.key.clone())
+        }
+    })?;
+    if has(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(CertificateError::Encrypted(files.key.clone()));
+    }
+    let mut config =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).map_err(|source| {
+            match source {
+                rustls::Error::InconsistentKeys(_) => CertificateError::Mismatch { files: files.clone() },
+                source => CertificateError::Unusable { files: files.clone(), source },
+            }
+        })?;
+    // So that a client which could speak HTTP/2 does not choose it.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok((Arc::new(config), validity))
+}
+
+fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, CertificateError> {
+    let bytes = std::fs::read(path).map_err(|source| CertificateError::Unreadable {
+        key,
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(bytes.strip_prefix(BYTE_ORDER_MARK).map_or_else(|| bytes.clone(), <[u8]>::to_vec))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dates_of_a_certificate_are_sharp() {
+        let at = Timestamp::from_micros;
+        let validity = Validity { not_before: at(10), not_after: at(20) };
+        let standing = [9, 10, 20, 21].map(|now| validity.at(at(now)));
+        assert_eq!(standing, [Standing::NotYetValid, Standing::Valid, Standing::Valid, Standing::Expired]);
+    }
+}

@@ -1,0 +1,151 @@
+//! The configuration file: TOML, every value with its line. No fault shows a value, which may be a secret.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{KEYS, Kind};
+
+const DEFAULT_FILE: &str = "vimeo-connections.toml";
+/// The byte order mark that some editors put at the beginning of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// One key of the file.
+pub(super) struct Entry {
+    /// Section and name, with a dot between.
+    pub(super) name: String,
+    /// The value as text, or why it cannot be one.
+    pub(super) value: Result<String, String>,
+    /// Counted from 1.
+    pub(super) line: usize,
+}
+
+/// Reads the file (the usual one if none is named), or says why it cannot be read. No file is one without keys.
+pub(super) fn read(file: Option<&Path>) -> Result<Vec<Entry>, String> {
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => return Ok(Vec::new()),
+        Err(error) => return Err(format!("the file {} cannot be read: {error}", path.display())),
+    };
+    parse(&text).map_err(|fault| format!("the file {} is not TOML: {fault}", path.display()))
+}
+
+fn parse(text: &str) -> Result<Vec<Entry>, String> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let table = DeTable::parse(text).map_err(|error| {
+        // The parser's own text quotes the line, which may hold a secret.
+        let line = line_at(text, error.span().map_or(0, |span| span.start));
+        format!("line {line}: {}", cure(text, line))
+    })?;
+    let mut entries = Vec::new();
+    for (name, value) in table.into_inner() {
+        let line = line_at(text, name.span().start);
+        let name = name.into_inner().into_owned();
+        match value.into_inner() {
+            DeValue::Table(section) => {
+                for (inner, value) in section {
+                    let line = line_at(text, inner.span().start);
+                    entries.push(entry(format!("{name}.{}", inner.get_ref()), &value, line));
+                }
+            }
+            value => entries.push(entry(name, &Spanned::new(0..0, value), line)),
+        }
+    }
+    entries.sort_by_key(|entry| entry.line);
+    Ok(entries)
+}
+
+fn entry(name: String, value: &Spanned<DeValue<'_>>, line: usize) -> Entry {
+    Entry { name, value: text_of(value.get_ref()), line }
+}
+
+fn text_of(value: &DeValue<'_>) -> Result<String, String> {
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) => Ok(number.to_string()),
+        DeValue::Boolean(flag) => Ok(flag.to_string()),
+        DeValue::Array(entries) => {
+            let texts: Option<Vec<_>> = entries.iter().map(|entry| entry.get_ref().as_str()).collect();
+            texts
+                .map(|texts| texts.join(","))
+                .ok_or_else(|| "every entry of the list needs quotes".to_owned())
+        }
+        DeValue::Float(_) => Err("must be a whole number, or have quotes around it".to_owned()),
+        DeValue::Datetime(_) | DeValue::Table(_) => Err("must not be a table or a date".to_owned()),
+    }
+}
+
+/// Counted from 1.
+fn line_at(text: &str, offset: usize) -> usize {
+    text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1)
+}
+
+/// What to do about a line that cannot be read.
+fn cure(text: &str, line: usize) -> String {
+    let line = text.lines().nth(line - 1).unwrap_or_default();
+    let Some((name, value)) = line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
+        return "write `key = value`, or `[section]`".to_owned();
+    };
+    let is_named = |key: &str| key == name || key.split_once('.').is_some_and(|(_, last)| last == name);
+    let key = KEYS.iter().find(|key| key.name == name).or_else(|| KEYS.iter().find(|key| is_named(key.name)));
+    let example = key.map(|key| key.default).filter(|default| !default.is_empty()).unwrap_or("…");
+    match key.map(|key| &key.kind) {
+        _ if value.is_empty() => format!("`{name}` has no value; leave the line out, or write a value"),
+        Some(Kind::Text | Kind::Choice(_)) if !value.starts_with(['"', '\'']) => {
+            format!("a string value needs quotes: {name} = \"{example}\"")
+        }
+        Some(Kind::List) if !value.starts_with('[') => {
+            format!("a list needs brackets, and quotes around each entry: {name} = [\"{}\"]", {
+                example.replace(',', "\", \"")
+            })
+        }
+        Some(Kind::Flag) => format!("`{name}` is true or false, in small letters and without quotes"),
+        Some(Kind::Number { .. }) => format!("`{name}` is a whole number, in digits alone"),
+        _ => "a quote or bracket is missing, or the key is given twice".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_named_with_what_to_do() {
+        for (text, expected) in [
+            (
+                "\nlisten = 127.0.0.1:8080\n",
+                "line 2: a string value needs quotes: listen = \"127.0.0.1:8080\"",
+            ),
+            ("[vimeo]\nbase_url = https://x\n", "line 2: a string value needs quotes: base_url = \"https://"),
+            ("[vimeo]\nrequired_scopes = private\n", "required_scopes = [\"private\", \"upload\", \"edit\"]"),
+            ("strict_fields = True\n", "line 1: `strict_fields` is true or false, in small letters"),
+            ("shutdown_seconds = 10s\n", "line 1: `shutdown_seconds` is a whole number"),
+            ("listen = ", "line 1: `listen` has no value"),
+            ("listen \"x\"\n", "line 1: write `key = value`"),
+            ("a = 1\nlisten = \"x\n", "line 2: a quote or bracket is missing"),
+        ] {
+            let fault = parse(text).err().unwrap();
+            assert!(fault.contains(expected), "{text:?}: {fault}");
+        }
+        let secret = parse("[keyring]\nvalue = canary\n").err().unwrap();
+        assert!(secret.contains("value = \"…\"") && !secret.contains("canary"), "{secret}");
+    }
+
+    #[test]
+    fn every_value_has_its_line_and_a_byte_order_mark_is_skipped() {
+        let text = "\u{feff}listen = \"a\"\nvimeo.proxy = \"b\"\n\n[store]\n# c\nqueue = 7\n";
+        let entries = parse(text).unwrap();
+        let shown: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.value.clone().unwrap(), entry.line))
+            .collect();
+        let expected = [
+            ("listen", "a".to_owned(), 1),
+            ("vimeo.proxy", "b".to_owned(), 2),
+            ("store.queue", "7".to_owned(), 6),
+        ];
+        assert_eq!(shown, expected);
+    }
+}

@@ -1,0 +1,64 @@
+//! Vimeo's scopes, as `vimeo.required_scopes` may name them.
+
+/// All that Vimeo has: a token can carry no other, so that requiring one would refuse every customer.
+const SCOPES: [&str; 14] = [
+    "public",
+    "private",
+    "create",
+    "edit",
+    "delete",
+    "interact",
+    "upload",
+    "video_files",
+    "stats",
+    "promo_codes",
+    "purchased",
+    "purchase",
+    "email",
+    "ai",
+];
+
+/// Checks the names of required scopes.
+pub(super) fn parse(scopes: Vec<String>) -> Result<Vec<String>, String> {
+    for scope in &scopes {
+        if scope.contains(|c: char| c.is_whitespace()) {
+            return Err("has a scope with a space in it: write each scope by itself, [\"private\", \"upload\"] in the \
+                        file and private,upload in the environment"
+                .to_owned());
+        }
+        if !SCOPES.contains(&scope.as_str()) {
+            let near = SCOPES.iter().min_by_key(|known| strsim::damerau_levenshtein(known, scope));
+            let hint = near.filter(|near| strsim::damerau_levenshtein(near, scope) <= 2);
+            let hint = hint.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            // A pasted secret is not shown: no scope of Vimeo's is longer than that.
+            let shown = if scope.len() <= 20 { scope.as_str() } else { "one of those given" };
+            return Err(format!("Vimeo has no scope {shown}{hint} (its scopes are {})", SCOPES.join(", ")));
+        }
+    }
+    Ok(scopes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(scopes: &[&str]) -> String {
+        parse(scopes.iter().map(|scope| (*scope).to_owned()).collect()).unwrap_err()
+    }
+
+    #[test]
+    fn a_scope_that_vimeo_does_not_have_is_named() {
+        assert!(parse(vec!["private".into(), "upload".into(), "video_files".into()]).is_ok());
+        assert!(parse(Vec::new()).is_ok());
+        assert!(fault(&["video"]).contains("Vimeo has no scope video"));
+        assert!(fault(&["private", "uplaod"]).contains("no scope uplaod; did you mean upload?"));
+        assert!(fault(&["Private"]).contains("did you mean private?"));
+    }
+
+    #[test]
+    fn scopes_with_a_space_between_them_are_explained() {
+        for scopes in ["private upload", "private\tupload"] {
+            assert!(fault(&[scopes]).contains("write each scope by itself"), "{scopes}");
+        }
+    }
+}

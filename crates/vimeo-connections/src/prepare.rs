@@ -1,0 +1,134 @@
+//! Everything that `serve` needs before it opens its database. `config check` runs the same function and drops what it
+//! returns, so that what one accepts, the other starts with. Creates nothing.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use app::Clock;
+use domain::api_key::PlainKey;
+use rustls::ServerConfig;
+use thiserror::Error;
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
+
+use crate::certificates::{self, CertificateError, Validity};
+use crate::config::{Bootstrap, Config};
+use crate::listener;
+use crate::wiring::{self, WiringError};
+
+/// What `serve` starts with.
+pub(crate) struct Prepared {
+    /// `None` where the address was in use and that was accepted.
+    pub(crate) listener: Option<TcpListener>,
+    pub(crate) tls: Option<(Arc<ServerConfig>, Validity)>,
+}
+
+/// Whether the listen address may be in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InUse {
+    Refuse,
+    /// By the running service, whose new configuration is checked.
+    Accept,
+}
+
+/// Why `serve` cannot start.
+#[derive(Debug, Error)]
+pub(crate) enum PrepareError {
+    #[error("cannot listen on {address}: {}", listening(.source))]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error("sources.spool_directory {} cannot be used: {source}. It must be a directory that the service can write, or can create", path.display())]
+    Spool { path: PathBuf, source: io::Error },
+    #[error("bootstrap.api_key_file {} cannot be used: {source}", path.display())]
+    KeyFile { path: PathBuf, source: io::Error },
+    #[error("bootstrap.api_key_file {}: {reason}", path.display())]
+    Key { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+}
+
+fn listening(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the address is in use: stop the program that listens there, or change `listen`. To \
+                                     check the configuration of a running service, add --beside-running"
+                .to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address: change `listen`".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => format!("{error}: ports below 1024 need CAP_NET_BIND_SERVICE"),
+        _ => error.to_string(),
+    }
+}
+
+/// Prepares all of it, or says what is wrong first.
+pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, PrepareError> {
+    let tls = match &config.tls {
+        Some(files) => {
+            let (tls, validity) = certificates::read(files)?;
+            validity.warn(Clock::system().now(), &files.certificate);
+            Some((tls, validity))
+        }
+        None => None,
+    };
+    if config.uploads.is_working && config.uploads.spool.file_max_bytes > 0 {
+        let path = &config.uploads.spool.directory;
+        // It is made when it is first needed.
+        refuse_unwritable(nearest_existing(path))
+            .map_err(|source| PrepareError::Spool { path: path.clone(), source })?;
+    }
+    wiring::check(config, TaskTracker::new()).await?;
+    if let Some(Bootstrap { api_key_file: Some(path), .. }) = &config.bootstrap {
+        check_key_file(path)?;
+    }
+    let listener = match listener::listen(config.listen, &config.listener) {
+        Ok(listener) => Some(listener),
+        Err(error) if in_use == InUse::Accept && error.kind() == io::ErrorKind::AddrInUse => None,
+        Err(source) => return Err(PrepareError::Listen { address: config.listen, source }),
+    };
+    Ok(Prepared { listener, tls })
+}
+
+/// Whether files can be made in a directory; without making one.
+fn refuse_unwritable(directory: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    if !std::fs::metadata(directory)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// A path, or the closest directory above it that exists.
+fn nearest_existing(path: &Path) -> &Path {
+    let above = path.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    let mut existing = above.filter(|path| path.symlink_metadata().is_ok());
+    existing.next().unwrap_or(Path::new("."))
+}
+
+/// The key in the bootstrap file; none if it is to be made there.
+fn check_key_file(path: &Path) -> Result<(), PrepareError> {
+    let failed = |source| PrepareError::KeyFile { path: path.to_owned(), source };
+    match read_key_file(path)? {
+        Some(_) => Ok(()),
+        None => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            refuse_unwritable(parent.unwrap_or(Path::new("."))).map_err(failed)
+        }
+    }
+}
+
+/// Reads the bootstrap file; `None` if there is none. A byte order mark and blanks around the key are skipped.
+pub(crate) fn read_key_file(path: &Path) -> Result<Option<PlainKey>, PrepareError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(PrepareError::KeyFile { path: path.to_owned(), source }),
+    };
+    PlainKey::parse(text.trim_start_matches('\u{feff}').trim())
+        .map(Some)
+        .map_err(|error| PrepareError::Key { path: path.to_owned(), reason: error.to_string() })
+}

@@ -1,0 +1,286 @@
+//! `config check` and `serve` agree: what one accepts the other starts with, and what one refuses the other refuses.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::harness::{Service, binary, cli, run, said};
+
+const KEYRING: &str = "vimeo-connections.keyring";
+
+/// Certificates and keys, made once: `ours` and `other` (elliptic curve), `rsa`, `old` (expired), `early` (not valid yet).
+static CERTIFICATES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &str| {
+        let made =
+            Command::new("openssl").current_dir(&directory).args(arguments.split(' ')).output().unwrap();
+        assert!(made.status.success(), "{arguments}: {}", said(&made));
+    };
+    for (name, key, dates) in [
+        ("ours", "ec -pkeyopt ec_paramgen_curve:prime256v1", "-days 2"),
+        ("other", "ec -pkeyopt ec_paramgen_curve:prime256v1", "-days 2"),
+        ("rsa", "rsa:2048", "-days 2"),
+    ] {
+        openssl(&format!(
+            "req -x509 -newkey {key} -nodes {dates} -subj /CN={name} -keyout {name}.key -out {name}.pem"
+        ));
+    }
+    openssl("req -new -key ours.key -subj /CN=dated -out dated.csr");
+    fs::write(directory.path().join("index"), "").unwrap();
+    fs::write(
+        directory.path().join("ca.cnf"),
+        "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n\
+         unique_subject=no\n[p]\ncommonName=supplied\n",
+    )
+    .unwrap();
+    for (name, from, to) in
+        [("old", "20200101000000Z", "20200201000000Z"), ("early", "20900101000000Z", "20910101000000Z")]
+    {
+        openssl(&format!(
+            "ca -batch -config ca.cnf -selfsign -keyfile ours.key -in dated.csr -startdate {from} -enddate {to} -out \
+             {name}.pem -notext"
+        ));
+    }
+    openssl("pkey -in ours.key -aes128 -passout pass:x -out encrypted.key");
+    directory
+});
+
+/// A directory with a keyring and this configuration.
+fn installation(config: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(cli(directory.path(), &["init"], "").status.success());
+    let listen = if config.contains("listen = ") { "" } else { "listen = \"127.0.0.1:0\"\n" };
+    let always = "log.format = \"json\"\nvimeo.verification = \"off\"\n";
+    fs::write(directory.path().join("vimeo-connections.toml"), format!("{listen}{always}{config}")).unwrap();
+    directory
+}
+
+fn names(directory: &Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+/// What `config check` says, and whether it accepts; it leaves the directory as it is.
+fn check(directory: &Path) -> (bool, String) {
+    let before = names(directory);
+    let output = run(directory, &[], &["config", "check"]);
+    assert_eq!(names(directory), before, "it only looks");
+    (output.status.success(), said(&output))
+}
+
+/// What `serve` says if it does not start.
+fn serve(directory: &Path) -> Result<(), String> {
+    Service::try_start(binary(directory), directory).map(drop)
+}
+
+/// Both refuse, with this in their words.
+fn assert_both_refuse(directory: &Path, expected: &str) {
+    let (is_accepted, checked) = check(directory);
+    assert!(!is_accepted && checked.contains(expected), "config check, {expected:?}: {checked}");
+    let refused = serve(directory).unwrap_err();
+    assert!(refused.contains(expected), "serve, {expected:?}: {refused}");
+}
+
+fn tls(certificate: &str, key: &str) -> String {
+    let file = |name: &str| CERTIFICATES.path().join(name);
+    format!("tls.certificate_file = {:?}\ntls.key_file = {:?}\n", file(certificate), file(key))
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_refused_by_both() {
+    fs::write(
+        CERTIFICATES.path().join("junk.pem"),
+        "-----BEGIN CERTIFICATE-----\nanVuaw==\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    fs::write(CERTIFICATES.path().join("empty.pem"), "").unwrap();
+    for (certificate, key, expected) in [
+        ("absent.pem", "ours.key", "absent.pem cannot be read"),
+        ("ours.pem", "absent.key", "absent.key cannot be read"),
+        ("empty.pem", "ours.key", "has no certificate"),
+        ("junk.pem", "ours.key", "is damaged"),
+        ("ours.pem", "other.key", "do not match"),
+        ("ours.pem", "rsa.key", "do not match"),
+        ("ours.pem", "encrypted.key", "is encrypted with a passphrase"),
+        ("ours.pem", "ours.pem", "has no private key"),
+    ] {
+        assert_both_refuse(installation(&tls(certificate, key)).path(), expected);
+    }
+}
+
+#[test]
+fn a_certificate_whose_dates_are_wrong_is_a_warning_of_both() {
+    for (certificate, expected) in [("old.pem", "has expired"), ("early.pem", "is not valid yet")] {
+        let directory = installation(&tls(certificate, "ours.key"));
+        let (is_accepted, checked) = check(directory.path());
+        assert!(is_accepted && checked.contains(expected), "{checked}");
+        serve(directory.path()).unwrap();
+        let log = fs::read_to_string(directory.path().join("service.log")).unwrap();
+        assert!(log.contains(expected), "{log}");
+    }
+}
+
+#[test]
+fn a_keyring_that_is_missing_or_damaged_is_refused_by_both() {
+    let directory = installation("");
+    fs::write(directory.path().join(KEYRING), "format = 1\njunk").unwrap();
+    assert_both_refuse(directory.path(), "keyring");
+    fs::remove_file(directory.path().join(KEYRING)).unwrap();
+    assert_both_refuse(directory.path(), "there is no keyring file");
+}
+
+#[test]
+fn a_byte_order_mark_in_front_of_any_file_changes_nothing() {
+    let directory = installation("bootstrap.account = \"a\"\nbootstrap.api_key_file = \"a.key\"\n");
+    let marked = |name: &str, text: &str| {
+        fs::write(directory.path().join(name), format!("\u{feff}{}", text.trim_start_matches('\u{feff}')))
+            .unwrap();
+    };
+    for name in [KEYRING, "vimeo-connections.toml"] {
+        let path = directory.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        // In the place of the file, whose mode stays.
+        fs::write(&path, format!("\u{feff}{text}")).unwrap();
+    }
+    marked("a.key", "pictai_8f14e45fceea167a5a36dedd4bea25431b2a\n");
+    let (is_accepted, checked) = check(directory.path());
+    assert!(is_accepted, "{checked}");
+    serve(directory.path()).unwrap();
+}
+
+#[test]
+fn a_place_that_cannot_be_used_is_refused_by_both() {
+    for (config, expected) in [
+        (
+            "sources.spool_directory = \"vimeo-connections.toml/a\"\n",
+            "sources.spool_directory vimeo-connections.toml/a",
+        ),
+        (
+            "sources.spool_directory = \"vimeo-connections.toml\"\n",
+            "sources.spool_directory vimeo-connections.toml",
+        ),
+        ("database_url = \"sqlite:vimeo-connections.toml/a.db\"\n", "cannot be used"),
+        ("database_url = \"sqlite:/proc/none/a.db\"\n", "/proc"),
+        (
+            "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"absent/a.key\"\n",
+            "bootstrap.api_key_file absent/a.key",
+        ),
+        (
+            "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"vimeo-connections.toml\"\n",
+            "an API key is `pictai_`",
+        ),
+        ("listen = \"192.0.2.1:0\"\nbehind_tls_proxy = true\n", "this machine does not have that address"),
+    ] {
+        assert_both_refuse(installation(config).path(), expected);
+    }
+}
+
+#[test]
+fn an_address_in_use_is_refused_but_beside_the_running_service() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = installation(&format!("listen = \"{}\"\n", taken.local_addr().unwrap()));
+    assert_both_refuse(directory.path(), "the address is in use");
+    let beside = cli(directory.path(), &["config", "check", "--beside-running"], "");
+    assert!(beside.status.success(), "{}", said(&beside));
+}
+
+#[test]
+fn a_locked_database_says_so() {
+    let directory = installation("");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let lock = rusqlite::Connection::open(directory.path().join("data/vimeo-connections.db")).unwrap();
+    lock.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; PRAGMA user_version = 0").unwrap();
+    assert_both_refuse(directory.path(), "is locked by another process");
+}
+
+#[test]
+fn a_new_key_that_cannot_be_printed_is_revoked() {
+    let directory = installation("");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = binary(directory.path());
+    command.args(["keys", "create", "--account", "a"]).stdout(full).stderr(Stdio::piped());
+    let output = command.output().unwrap();
+    assert!(!output.status.success(), "{}", said(&output));
+    let listed = said(&cli(directory.path(), &["keys", "list", "--json"], ""));
+    assert!(listed.contains("\"revoked\"") && !listed.contains("\"active\""), "{listed}");
+}
+
+#[test]
+fn a_key_that_can_be_guessed_is_not_imported_unless_the_configuration_says_so() {
+    let directory = installation("");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let import = |key: &str| cli(directory.path(), &["keys", "import", "--account", "a"], key);
+    let refused = import("pictai_correct-horse-battery-staple");
+    assert!(!refused.status.success() && said(&refused).contains("128 are the least"), "{}", said(&refused));
+    assert!(!said(&refused).contains("horse"), "{}", said(&refused));
+    let strong = import("\u{feff}pictai_9C1185A5C5E9FC54612808977EE8F548B2258D31\n");
+    assert!(strong.status.success(), "{}", said(&strong));
+    let file = directory.path().join("vimeo-connections.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{config}api_keys.allow_weak = true\n")).unwrap();
+    assert!(import("pictai_correct-horse-battery-staple").status.success());
+}
+
+/// Parts of a configuration, the first of each without a fault.
+const PARTS: [&[&str]; 6] = [
+    &["", "base_path = \"/\"\n", "base_path = \"none\"\n"],
+    &["", "cors_origins = [\"https://a.example\"]\n", "cors_origins = [\"a.example\"]\n"],
+    &["", "vimeo.required_scopes = [\"upload\"]\n", "vimeo.required_scopes = [\"video\"]\n"],
+    &["", "sources.spool_directory = \".\"\n", "sources.spool_directory = \"vimeo-connections.toml\"\n"],
+    &[
+        "",
+        "database_url = \"sqlite:new/deep/a.db\"\n",
+        "database_url = \"sqlite:vimeo-connections.toml/a.db\"\n",
+    ],
+    &[
+        "",
+        "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"a.key\"\n",
+        "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"absent/a.key\"\n",
+    ],
+];
+const CHAINS: [(&str, &str); 5] = [
+    ("", ""),
+    ("ours.pem", "ours.key"),
+    ("old.pem", "ours.key"),
+    ("ours.pem", "other.key"),
+    ("absent.pem", "ours.key"),
+];
+
+#[test]
+fn what_config_check_accepts_serve_starts_with_and_what_it_refuses_serve_refuses() {
+    let faultless = prop_oneof![6 => 0..2_usize, 1 => Just(2_usize)];
+    let chain = prop_oneof![4 => 0..3_usize, 1 => 3..5_usize];
+    let has_keyring = prop_oneof![8 => Just(true), 1 => Just(false)];
+    let cases = (proptest::collection::vec(faultless, PARTS.len()), chain, has_keyring);
+    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    let verdicts = std::cell::Cell::new((0, 0));
+    runner
+        .run(&cases, |(choices, chain, has_keyring)| {
+            let mut config: String = PARTS.iter().zip(&choices).map(|(part, choice)| part[*choice]).collect();
+            let (certificate, key) = CHAINS[chain];
+            if !certificate.is_empty() {
+                config.push_str(&tls(certificate, key));
+            }
+            let directory = installation(&config);
+            if !has_keyring {
+                fs::remove_file(directory.path().join(KEYRING)).unwrap();
+            }
+            let (is_accepted, checked) = check(directory.path());
+            let served = serve(directory.path());
+            prop_assert_eq!(is_accepted, served.is_ok(), "{}\n{}\n{:?}", config, checked, served);
+            let (accepted, refused) = verdicts.get();
+            verdicts.set(if is_accepted { (accepted + 1, refused) } else { (accepted, refused + 1) });
+            Ok(())
+        })
+        .unwrap();
+    let (accepted, refused) = verdicts.get();
+    assert!(accepted > 3 && refused > 3, "{accepted} accepted, {refused} refused");
+}
