@@ -308,7 +308,7 @@ impl App {
         NewJob { job, request, start, event, completion: None, now: self.clock.now() }
     }
 
-    async fn seal_request(&self, job: &Job, request: &UploadRequest) -> Result<Sealed, Error> {
+    pub(crate) async fn seal_request(&self, job: &Job, request: &UploadRequest) -> Result<Sealed, Error> {
         let key = self.account_key(&job.account_id).await?;
         let sealed_as = SealedAs { purpose: Purpose::JobRequest, record: job.id.as_str(), version: 1 };
         Ok(key.seal(sealed_as, &request.to_bytes(), &self.randomness)?)

@@ -12,7 +12,7 @@ use domain::job::{
 };
 use domain::secret::Secret;
 use domain::time::Timestamp;
-use domain::upload::View;
+use domain::upload::{VideoName, View};
 use domain::video::VideoNumber;
 use seal::envelope::{Purpose, SealedAs};
 use store::SealedPart;
@@ -23,6 +23,7 @@ use super::attendance::{Attendance, Step, failure, placeholder_name};
 use super::held::{Change, Interrupt};
 use super::linking::KeptWithLink;
 use super::request::RequestedSource;
+use super::sources::Reading;
 
 /// How much the clocks of Vimeo and of the nodes may differ, when the newest videos are read back to the job's beginning.
 const CLOCK_DOUBT_SECONDS: i64 = 600;
@@ -41,9 +42,11 @@ impl Attendance<'_> {
         }
         if self.held.job.size().is_none() {
             return Ok(match self.look_at_source().await {
-                Ok(facts) => {
+                Ok((facts, name)) => {
                     self.held.job.facts = Some(facts);
-                    self.held.advance(JobState::Accepted(accepted)).await?;
+                    let request = self.named(name).await?;
+                    let change = Change { request, ..Change::default() };
+                    self.held.settle(JobState::Accepted(accepted), change).await?;
                     Step::Go
                 }
                 Err(step) => step,
@@ -137,8 +140,19 @@ impl Attendance<'_> {
         }
     }
 
-    /// What is known of the source before its first byte is used.
-    async fn look_at_source(&mut self) -> Result<SourceFacts, Step> {
+    /// A video that nobody named is called after its file. The name is kept with what was asked for, sealed.
+    async fn named(&mut self, name: Option<VideoName>) -> Result<SealedPart, Interrupt> {
+        let settings = &mut self.opened.request.settings;
+        if settings.name.is_some() || name.is_none() {
+            return Ok(SealedPart::Kept);
+        }
+        settings.name = name;
+        let sealed = self.app.seal_request(&self.held.job, &self.opened.request).await;
+        sealed.map(SealedPart::Replaced).map_err(super::interrupt)
+    }
+
+    /// What is known of the source before its first byte is used, and what its file is called.
+    async fn look_at_source(&mut self) -> Result<(SourceFacts, Option<VideoName>), Step> {
         let RequestedSource::Url(url) = &self.opened.request.source else {
             return Err(Step::Fail(failure(
                 FailureCode::Unreadable,
@@ -147,15 +161,23 @@ impl Attendance<'_> {
         };
         let url = super::sources::read_address(&self.uploads.outbound, url).map_err(Step::Fail)?;
         let limit = self.uploads.options.source_max_bytes;
-        let found = self.uploads.outbound.probe(&url, limit).await.map_err(super::sources::step_of)?;
+        let looked = self.uploads.outbound.look(&url, limit).await;
+        let (mut found, first) = looked.map_err(super::sources::step_of)?;
+        match super::sources::reading_of(first.content, self.uploads.options.spool.file_max_bytes) {
+            Ok(Reading::AsIs) => {}
+            // How long it is decompressed is not known.
+            Ok(Reading::Decompressed) => found.length = None,
+            Err(error) => return Err(super::sources::step_of(error)),
+        }
         let validator = found.validator.as_ref().map(|validator| validator.as_str().to_owned());
         if let Some(length) = found.length {
-            return Ok(SourceFacts { length, validator, fetch: super::sources::fetch_of(&found) });
+            let facts = SourceFacts { length, validator, fetch: super::sources::fetch_of(&found) };
+            return Ok((facts, first.name));
         }
         let spooled = super::sources::spool(self.uploads, &url, &found).await?;
         let length = spooled.length();
         self.spooled = Some(spooled);
-        Ok(SourceFacts { length, validator, fetch: Fetch::Spooled })
+        Ok((SourceFacts { length, validator, fetch: Fetch::Spooled }, first.name))
     }
 
     /// The placeholder is there: its link is kept, sealed, and the bytes can go.

@@ -5,7 +5,9 @@ use domain::secret::Secret;
 
 use super::Uploads;
 use super::attendance::{Step, failure};
-use crate::outbound::{self, Outbound, OutboundUrl, Ranges, SourceError, Spooled, Validator};
+use crate::outbound::{
+    self, Content, Encoding, NotVideo, Outbound, OutboundUrl, Ranges, SourceError, Spooled, Validator,
+};
 
 /// The one reason for a source that may not be asked and one that does not answer: nobody finds out through us what
 /// listens where.
@@ -33,6 +35,27 @@ pub(super) fn known(facts: &SourceFacts) -> outbound::SourceFacts {
             Fetch::Ranged => Ranges::Taken,
             Fetch::Whole | Fetch::Spooled => Ranges::Ignored,
         },
+    }
+}
+
+/// How the bytes of a source are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As they come.
+    AsIs,
+    /// Decompressed, which needs the disk.
+    Decompressed,
+}
+
+/// How a source is read whose first bytes are this; the error if it is not.
+pub(super) fn reading_of(content: Content, spool_max_bytes: u64) -> Result<Reading, SourceError> {
+    match content {
+        Content::AsIs => Ok(Reading::AsIs),
+        Content::Gzip if spool_max_bytes == 0 => {
+            Err(SourceError::NotVideo(NotVideo::Compressed(Encoding::Gzip)))
+        }
+        Content::Gzip => Ok(Reading::Decompressed),
+        Content::Not(what) => Err(SourceError::NotVideo(what)),
     }
 }
 

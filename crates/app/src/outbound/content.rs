@@ -38,7 +38,7 @@ impl<'a> Declared<'a> {
 
 /// What a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// To be sent as it is: a video, or something that Vimeo may know.
     AsIs,
     /// Compressed for the transfer: to be decompressed, and the result to be judged again.
@@ -73,9 +73,11 @@ pub enum NotVideo {
     Compressed(Encoding),
 }
 
-/// A content coding that is not decoded.
+/// A content coding that is not decoded, or cannot be here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
+    /// `gzip`, where nothing may be kept on the disk.
+    Gzip,
     /// `br`
     Brotli,
     /// `deflate`
@@ -87,6 +89,7 @@ pub enum Encoding {
 impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Gzip => "gzip",
             Self::Brotli => "brotli",
             Self::Deflate => "deflate",
             Self::Zstd => "zstd",

@@ -5,6 +5,7 @@
 mod addresses;
 mod content;
 mod file_name;
+mod first_bytes;
 mod gunzip;
 mod hops;
 mod names;
@@ -29,6 +30,7 @@ use thiserror::Error;
 
 use names::Names;
 
+pub(crate) use content::{Content, Encoding, NotVideo};
 pub(crate) use file_name::video_name;
 pub use policy::{AllowHttp, AllowedPlace, AllowedPlaceError, OutboundPolicy, OwnAddresses, PortPolicy};
 pub(crate) use posts::PostError;

@@ -5,6 +5,7 @@ use reqwest::{Response, StatusCode};
 use thiserror::Error;
 
 use super::content::NotVideo;
+use super::first_bytes::FirstBytes;
 use super::hops::NoAnswer;
 use super::ranges::{ContentRange, content_length, number};
 use super::stream::{self, SourceStream};
@@ -89,18 +90,27 @@ impl From<NoAnswer> for SourceError {
 }
 
 impl Outbound {
-    /// What there is at `url`: asked for its first byte, since presigned addresses are often good for nothing but `GET`.
+    /// What there is at `url`: asked for its first bytes, since presigned addresses are often good for nothing but `GET`.
     /// A source that says that it is longer than `max_bytes` is refused.
-    pub async fn probe(&self, url: &OutboundUrl, max_bytes: u64) -> Result<SourceFacts, SourceError> {
-        let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=0-0"))]);
+    pub(crate) async fn look(
+        &self,
+        url: &OutboundUrl,
+        max_bytes: u64,
+    ) -> Result<(SourceFacts, FirstBytes), SourceError> {
+        let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=0-4095"))]);
         let response = self.0.get(url, &headers).await?;
-        // The rest of the body is not read: the connection ends here.
         let facts = facts(&response)?;
         match facts.length {
             Some(0) => Err(SourceError::Empty),
             Some(length) if length > max_bytes => Err(SourceError::TooLarge),
-            _ => Ok(facts),
+            length => Ok((facts, FirstBytes::of(response, length, url, self.0.timeouts.silence).await?)),
         }
+    }
+
+    /// What is known of it alone.
+    #[cfg(test)]
+    pub(super) async fn probe(&self, url: &OutboundUrl, max_bytes: u64) -> Result<SourceFacts, SourceError> {
+        self.look(url, max_bytes).await.map(|(facts, _)| facts)
     }
 
     /// The bytes of a source from `from` to its end, as `facts` say of it, and not one more. They are passed on as they
@@ -161,7 +171,7 @@ impl Inner {
     }
 }
 
-/// What the answer to `Range: bytes=0-0` says.
+/// What the answer to `Range: bytes=0-4095` says.
 fn facts(response: &Response) -> Result<SourceFacts, SourceError> {
     let headers = response.headers();
     let range = ContentRange::of(headers);

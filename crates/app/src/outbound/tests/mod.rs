@@ -2,6 +2,7 @@
 //! its number; what may not is 127.0.0.1, where a server counts whoever comes.
 
 mod dns;
+mod first_bytes;
 mod hops;
 mod hostile;
 mod names;
