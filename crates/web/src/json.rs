@@ -76,13 +76,12 @@ pub(crate) fn parse_keeping(bytes: &[u8], raw_fields: &[&str]) -> Result<Json, S
     let Parts(parts) = serde_json::from_slice(bytes).map_err(|error| in_words(&error, bytes, 0))?;
     let read = |(name, raw): (String, &RawValue)| {
         let text = raw.get();
-        let value = match simple_value(text) {
-            Some(value) => value,
-            None => {
-                // A part of the body: its distance from the beginning tells where it is.
-                let offset = text.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
-                serde_json::from_str(text).map_err(|error| in_words(&error, bytes, offset))?
-            }
+        let value = if let Some(value) = simple_value(text) {
+            value
+        } else {
+            // A part of the body: its distance from the beginning tells where it is.
+            let offset = text.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
+            serde_json::from_str(text).map_err(|error| in_words(&error, bytes, offset))?
         };
         if value != Json::Null && raw_fields.contains(&name.as_str()) {
             return Ok((name, Json::Raw(text.to_owned().into())));

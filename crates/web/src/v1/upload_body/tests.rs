@@ -24,6 +24,7 @@ static OUTBOUND: LazyLock<Outbound> = LazyLock::new(|| {
         tls: None,
         user_agent: "tests".to_owned(),
         timeouts,
+        least_rate: app::LeastRate::default(),
     })
     .unwrap()
 });
