@@ -8,7 +8,6 @@ use reqwest::header::{HeaderMap, HeaderValue, IF_MATCH, IF_RANGE, RANGE};
 use thiserror::Error;
 
 use super::content::NotVideo;
-use super::first_bytes::FirstBytes;
 use super::hops::NoAnswer;
 use super::marks::Marks;
 use super::ranges::Brought;
