@@ -169,9 +169,10 @@ mod tests {
 
     fn run(pieces: impl IntoIterator<Item = (u64, u64)>) -> Result<(), TooSlow> {
         let mut rate = Rate::default();
-        pieces
-            .into_iter()
-            .try_for_each(|(bytes, millis)| rate.add(LEAST, bytes, Duration::from_millis(millis)))
+        for (bytes, millis) in pieces {
+            rate.add(LEAST, bytes, Duration::from_millis(millis))?;
+        }
+        Ok(())
     }
 
     #[test]

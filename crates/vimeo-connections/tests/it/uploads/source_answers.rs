@@ -10,7 +10,7 @@ const TAG: [&str; 1] = ["ETag: \"tag\""];
 
 impl Uploads {
     /// Uploads from a scripted source; the job at its end.
-    pub(super) async fn from_script(&self, source: &Scripted) -> Value {
+    pub(super) async fn upload_scripted(&self, source: &Scripted) -> Value {
         let id = self.begin_with(json!({"source": {"url": source.url()}})).await;
         let job = self.end(&id).await;
         assert!(!job.to_string().contains("canary-source-query"), "{job}");
@@ -35,7 +35,7 @@ fn film() -> File {
 async fn is_uploaded(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Vec<String> {
     let uploads = Uploads::start().await;
     let source = Scripted::start(script).await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &film()).await;
     source.asked()
 }
@@ -107,7 +107,7 @@ async fn what_a_refusing_server_answered_is_said() {
         Some(_) => Reply::status(400),
     })
     .await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     assert_eq!(job["data"]["error_code"], "SOURCE_REFUSED", "{job}");
     assert!(job["data"]["error_message"].as_str().unwrap().contains("403, 404 and 400"), "{job}");
     assert_eq!(source.asked().len(), 3, "a definite answer is not asked for again");
@@ -123,7 +123,7 @@ async fn a_length_that_an_error_announces_is_not_waited_for() {
         film().part(0, 1).with_head(head).with_pauses(std::time::Duration::from_hours(1))
     })
     .await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     assert_eq!(job["data"]["error_code"], "SOURCE_REFUSED", "{job}");
 }
 

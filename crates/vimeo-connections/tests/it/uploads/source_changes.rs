@@ -12,6 +12,12 @@ const CUT: u64 = 400_000;
 const OLD: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT";
 const OLD_BY_A_SECOND: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:38 GMT";
 
+/// The present by a server's clock.
+#[expect(clippy::disallowed_methods, reason = "the sources are servers with clocks of their own")]
+fn present() -> SystemTime {
+    SystemTime::now()
+}
+
 fn date(line: &str, at: SystemTime) -> String {
     format!("{line}: {}", httpdate::fmt_http_date(at))
 }
@@ -19,7 +25,7 @@ fn date(line: &str, at: SystemTime) -> String {
 /// A file with marks, and the present as the time of its answers.
 fn file(version: u64, marks: &[&str]) -> File {
     let mut file = File::new(version, SIZE, marks);
-    file.marks.push(date("Date", SystemTime::now()));
+    file.marks.push(date("Date", present()));
     file
 }
 
@@ -47,7 +53,7 @@ async fn a_file_that_is_overwritten_in_place_ends_by_name_and_stays_closed() {
             _ => file(1, &[after]).answer(asked),
         })
         .await;
-        let job = uploads.from_script(&source).await;
+        let job = uploads.upload_scripted(&source).await;
         assert_kept_closed(&uploads, &job).await;
     }
 }
@@ -60,7 +66,7 @@ async fn a_file_that_has_another_length_behind_its_last_byte_ends_by_name() {
         _ => File { size: SIZE + 1, ..file(0, &[]) }.answer(asked),
     })
     .await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     assert_kept_closed(&uploads, &job).await;
 }
 
@@ -74,14 +80,14 @@ async fn a_file_without_a_length_is_compared_at_its_end_too() {
         _ => file(1, &["ETag: \"b\""]).whole().without_length(),
     })
     .await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     assert_kept_closed(&uploads, &job).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_overwritten_in_its_first_second_is_read_once_it_is_settled() {
     let uploads = Uploads::start().await;
-    let written_at = SystemTime::now();
+    let written_at = present();
     let marks = move || [date("Last-Modified", written_at), "ETag: \"seconds-and-size\"".to_owned()];
     let now = move |version: u64| {
         let marks = marks();
@@ -94,7 +100,7 @@ async fn a_file_that_is_overwritten_in_its_first_second_is_read_once_it_is_settl
         _ => now(1).answer(asked),
     })
     .await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &now(1)).await;
 }
 
@@ -105,10 +111,10 @@ async fn a_time_of_change_that_is_always_the_present_is_no_mark_and_the_bytes_ar
         let source = Scripted::start(move |asked| {
             // Three that are waited for, one that is read, and one that is compared.
             let version = if asked.plain_before >= 4 { last } else { 0 };
-            file(version, &[&date("Last-Modified", SystemTime::now())]).answer(asked)
+            file(version, &[&date("Last-Modified", present())]).answer(asked)
         })
         .await;
-        let job = uploads.from_script(&source).await;
+        let job = uploads.upload_scripted(&source).await;
         if is_same {
             uploads.assert_film(&job, &file(0, &[])).await;
         } else {
@@ -135,7 +141,7 @@ async fn a_file_that_is_replaced_at_a_cut_is_uploaded_anew_as_a_whole() {
             _ => new().answer(asked),
         })
         .await;
-        let job = uploads.from_script(&source).await;
+        let job = uploads.upload_scripted(&source).await;
         uploads.assert_film(&job, &new()).await;
     }
 }
@@ -152,7 +158,7 @@ async fn a_server_that_obeys_if_match_alone_is_understood() {
         _ => file(1, &["ETag: \"b\""]).answer(asked),
     })
     .await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &file(1, &[])).await;
 }
 
@@ -167,7 +173,7 @@ async fn a_file_without_marks_or_ranges_is_read_again_and_compared_by_its_bytes(
             _ => file(version, &[]).whole(),
         })
         .await;
-        let job = uploads.from_script(&source).await;
+        let job = uploads.upload_scripted(&source).await;
         uploads.assert_film(&job, &file(version, &[])).await;
         let asked = source.asked();
         let count = asked.iter().filter(|head| !head.contains("\nrange: ")).count();
@@ -180,7 +186,7 @@ async fn a_cluster_whose_nodes_have_different_marks_is_one_source() {
     let uploads = Uploads::start().await;
     let node = |number: usize| file(0, &[["ETag: \"a\"", "ETag: \"b\""][number % 2]]);
     let source = Scripted::start(move |asked| node(asked.number).answer(asked)).await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &node(0)).await;
     // And with a cut in the middle.
     let uploads = Uploads::start().await;
@@ -189,7 +195,7 @@ async fn a_cluster_whose_nodes_have_different_marks_is_one_source() {
         if asked.number == 1 { answer.cut_after(CUT) } else { answer }
     })
     .await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &node(0)).await;
 }
 
@@ -203,7 +209,7 @@ async fn a_file_that_is_replaced_between_probe_and_reading_has_not_changed() {
             _ => new().answer(asked),
         })
         .await;
-        let job = uploads.from_script(&source).await;
+        let job = uploads.upload_scripted(&source).await;
         uploads.assert_film(&job, &new()).await;
     }
 }
@@ -220,7 +226,7 @@ async fn a_cache_of_slices_whose_origin_changed_ends_by_name_and_soon() {
         _ => file(0, &["ETag: \"a\""]).answer(asked).cut_after(CUT),
     })
     .await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     assert_eq!(job["data"]["error_code"], "SOURCE_CHANGED", "{job}");
     assert_eq!(uploads.videos().await, Vec::<Value>::new(), "half a film is nothing");
     let count = source.asked().len();
@@ -237,7 +243,7 @@ async fn a_range_that_begins_at_the_end_is_never_asked_for() {
         .fault(serde_json::json!({"route": "PATCH /files/*", "kind": "cut-after", "times": 1}))
         .await;
     let source = Scripted::start(|asked| file(0, &["ETag: \"a\""]).answer(asked)).await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &file(0, &[])).await;
     let asked = source.asked();
     assert!(asked.iter().all(|head| !head.contains(&format!("bytes={SIZE}-"))), "{asked:#?}");

@@ -23,7 +23,7 @@ async fn a_source_that_is_away_at_the_beginning_is_waited_for() {
         _ => film().answer(asked),
     })
     .await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &film()).await;
 }
 
@@ -50,7 +50,7 @@ async fn a_source_that_trickles_fails_by_name_though_each_attempt_gives_some_byt
             film().answer(asked).with_pauses(Duration::from_millis(100)).cut_after(cut)
         })
         .await;
-        let job = uploads.from_script(&source).await;
+        let job = uploads.upload_scripted(&source).await;
         assert_eq!(job["data"]["error_code"], "SOURCE_TOO_SLOW", "{job}");
         assert_eq!(uploads.videos().await, Vec::<Value>::new());
     }
@@ -63,6 +63,6 @@ async fn a_source_that_is_slow_by_turns_is_uploaded() {
     let film = || File { size: 20_000, ..film() };
     let source =
         Scripted::start(move |asked| film().answer(asked).with_pauses(Duration::from_millis(100))).await;
-    let job = uploads.from_script(&source).await;
+    let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &film()).await;
 }
