@@ -112,13 +112,11 @@ fn nearest_existing(path: &Path) -> &Path {
 /// The key in the bootstrap file; none if it is to be made there.
 fn check_key_file(path: &Path) -> Result<(), PrepareError> {
     let failed = |source| PrepareError::KeyFile { path: path.to_owned(), source };
-    match read_key_file(path)? {
-        Some(_) => Ok(()),
-        None => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            refuse_unwritable(parent.unwrap_or(Path::new("."))).map_err(failed)
-        }
+    if read_key_file(path)?.is_some() {
+        return Ok(());
     }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    refuse_unwritable(parent.unwrap_or(Path::new("."))).map_err(failed)
 }
 
 /// Reads the bootstrap file; `None` if there is none. A byte order mark and blanks around the key are skipped.

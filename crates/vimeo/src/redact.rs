@@ -154,7 +154,7 @@ mod tests {
             STANDARD_NO_PAD.encode(padded)
         };
         let percent = TOKEN.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
-        let hexadecimal: String = TOKEN.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let hexadecimal = TOKEN.bytes().fold(String::new(), |text, byte| text + &format!("{byte:02X}"));
         let mut forms = vec![TOKEN.to_owned(), TOKEN.to_uppercase(), percent, hexadecimal];
         forms.extend((0..3).map(base64));
         for form in forms {
@@ -173,7 +173,7 @@ mod tests {
             let part = &TOKEN[start..start + TOKEN_RUN];
             assert_eq!(clean(&format!("<{part}>")), format!("<{MASK}>"));
         }
-        assert_eq!(clean(&TOKEN.chars().map(|c| format!("{c}\u{1}")).collect::<String>()), MASK);
+        assert_eq!(clean(&TOKEN.chars().flat_map(|c| [c, '\u{1}']).collect::<String>()), MASK);
     }
 
     #[test]

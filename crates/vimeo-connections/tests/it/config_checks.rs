@@ -90,7 +90,8 @@ fn assert_both_refuse(directory: &Path, expected: &str) {
 
 fn tls(certificate: &str, key: &str) -> String {
     let file = |name: &str| CERTIFICATES.path().join(name);
-    format!("tls.certificate_file = {:?}\ntls.key_file = {:?}\n", file(certificate), file(key))
+    let (certificate, key) = (file(certificate), file(key));
+    format!("tls.certificate_file = \"{}\"\ntls.key_file = \"{}\"\n", certificate.display(), key.display())
 }
 
 #[test]
