@@ -75,13 +75,14 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
         }
         None => None,
     };
+    wiring::check(config, TaskTracker::new()).await?;
+    // Behind the database, in whose directory it is by default: a fault of that is named first.
     if config.uploads.is_working && config.uploads.spool.file_max_bytes > 0 {
         let path = &config.uploads.spool.directory;
         // It is made when it is first needed.
         refuse_unwritable(nearest_existing(path))
             .map_err(|source| PrepareError::Spool { path: path.clone(), source })?;
     }
-    wiring::check(config, TaskTracker::new()).await?;
     if let Some(Bootstrap { api_key_file: Some(path), .. }) = &config.bootstrap {
         check_key_file(path)?;
     }

@@ -35,7 +35,7 @@ static CERTIFICATES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     fs::write(
         directory.path().join("ca.cnf"),
         "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n\
-         unique_subject=no\n[p]\ncommonName=supplied\n",
+         unique_subject=no\nx509_extensions=v\n[v]\nbasicConstraints=CA:FALSE\n[p]\ncommonName=supplied\n",
     )
     .unwrap();
     for (name, from, to) in
