@@ -221,10 +221,13 @@ async fn an_upload_that_failed_is_begun_anew() {
     );
     // All of it had left when the link died: whether Vimeo has it cannot be known, so nothing is deleted.
     let left = videos(&world).await;
-    assert!(told["errorMessage"].as_str().unwrap().contains(left[0]["uri"].as_str().unwrap()), "{told}");
+    assert!(
+        told["data"]["error_message"].as_str().unwrap().contains(left[0]["uri"].as_str().unwrap()),
+        "{told}"
+    );
     let made = done(&upload(&world, "film.mp4", &["--json"]));
     let videos = videos(&world).await;
-    let whole = videos.iter().find(|video| video["uri"] == made["vimeoUri"]).unwrap();
+    let whole = videos.iter().find(|video| video["uri"] == made["data"]["vimeoUri"]).unwrap();
     assert_eq!((videos.len(), &whole["versions"][0]["sha256"]), (2, &json!(hash(&bytes))), "{videos:?}");
 }
 

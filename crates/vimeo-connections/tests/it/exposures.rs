@@ -77,6 +77,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "let url = uploads.outbound.check_form(target.url.expose()).map_err(|_| Untold::Never)?;",
         "its form is judged again",
     ),
+    (
+        "app/src/jobs/notifying.rs",
+        "let url = url::Url::parse(target.url.expose()).ok()?;",
+        "its origin counts what is being sent to a receiver",
+    ),
     ("app/src/jobs/request.rs", "Zeroizing::new(secret.expose().to_owned())", "it is sealed"),
     (
         "app/src/jobs/sources.rs",

@@ -238,7 +238,6 @@ async fn a_file_that_is_replaced_during_a_kill_is_not_joined_with_the_old_one() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until every validator is remembered and compared"]
 async fn a_file_that_was_just_written_is_completed_after_a_cut() {
     let case = Case { age: Age::Fresh, change: Change::None, then: Then::IsCut };
     assert_each(case, |ending| *ending == Ending::Completed(Film::Old)).await;
@@ -251,21 +250,18 @@ async fn a_file_that_is_replaced_at_a_cut_is_not_joined_with_the_old_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until every validator is remembered and compared"]
 async fn a_file_of_half_a_second_later_is_not_joined_with_the_old_one() {
     let case = Case { age: Age::DayOld, change: HALF_SECOND_LATER, then: Then::IsCut };
     assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until every validator is remembered and compared"]
 async fn a_file_that_was_just_written_and_is_replaced_at_a_cut_is_not_joined_with_the_old_one() {
     let case = Case { age: Age::Fresh, change: HALF_SECOND_LATER, then: Then::IsCut };
     assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until every validator is remembered and compared"]
 async fn a_file_that_is_overwritten_while_it_is_read_is_not_uploaded_in_two_parts() {
     let change = Change::OverwrittenInPlace(Written::Now);
     let case = Case { age: Age::DayOld, change, then: Then::Resumes };
@@ -273,7 +269,6 @@ async fn a_file_that_is_overwritten_while_it_is_read_is_not_uploaded_in_two_part
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until every validator is remembered and compared"]
 async fn a_file_that_is_overwritten_in_the_second_of_the_request_is_not_uploaded_in_two_parts() {
     let change = Change::OverwrittenInPlace(Written::HalfSecondLater);
     let case = Case { age: Age::Fresh, change, then: Then::Resumes };
