@@ -60,7 +60,7 @@ impl Rate {
     fn add(&mut self, least: LeastRate, bytes: u64, waited: Duration) -> Result<Window, TooSlow> {
         self.bytes = self.bytes.saturating_add(bytes);
         self.waited = self.waited.saturating_add(waited);
-        let needed = u128::from(least.bytes_per_second) * least.window.as_millis() / 1_000;
+        let needed = u128::from(least.bytes_per_second) * least.window.as_nanos() / 1_000_000_000;
         let is_enough = u128::from(self.bytes) >= needed;
         if !is_enough && self.waited < least.window {
             return Ok(Window::Open);
