@@ -95,7 +95,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         "vimeo-connections/src/cli/uploads/once.rs",
-        "let password = settings.password.as_ref().map(|password| hash(password.as_secret().expose()));",
+        "let password = settings.password.as_ref().map(|password| digest(password.as_secret().expose()));",
         "hashed, to be compared",
     ),
     (
@@ -105,7 +105,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         "vimeo-connections/src/cli/uploads/once.rs",
-        r#"let source = format!("{} {:016x}", url.shown(), hash(url.secret().expose()));"#,
+        r#"let source = format!("{} {}", url.shown(), digest(url.secret().expose()));"#,
         "hashed, to tell addresses apart",
     ),
     (

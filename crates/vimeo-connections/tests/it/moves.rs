@@ -407,7 +407,7 @@ async fn a_move_shows_no_password_and_needs_no_keyring() {
     assert!(!world.path().join("none.db").exists());
     // Without `--to`, the configuration says where to.
     let (is_done, said) = on(&world, FROM, &["move", "--from", FROM]);
-    assert!(!is_done && said.contains("where to?"), "{said}");
+    assert!(!is_done && said.contains("no target"), "{said}");
     let (is_done, said) = on(&world, &url, &["move", "--from", FROM]);
     assert!(is_done && said.contains("Next: set database_url"), "{said}");
     all += &said;

@@ -158,3 +158,20 @@ fn the_architecture_names_every_room() {
         assert!(page.contains(&format!("{room}/")), "ARCHITECTURE.md does not name {room}/");
     }
 }
+
+#[test]
+fn every_test_that_the_edge_cases_name_exists() {
+    let page = fs::read_to_string(root().join("docs/edge-cases.md")).unwrap();
+    let sources: String = sources().into_iter().map(|(_, text)| text).collect();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case "));
+    let mut count = 0;
+    for row in rows {
+        let test = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        // Other words in the cell are the suite, modules and remarks.
+        let is_there = |word: &str| word.len() >= 12 && sources.contains(&format!("fn {word}("));
+        let mut words = test.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        assert!(words.any(is_there), "docs/edge-cases.md names a test that is missing: {test}");
+        count += 1;
+    }
+    assert!(count > 300, "docs/edge-cases.md has {count} rows");
+}
