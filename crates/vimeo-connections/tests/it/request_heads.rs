@@ -68,7 +68,7 @@ async fn a_request_has_exactly_one_host() {
 async fn no_caller_makes_a_header_of_ours_long() {
     let world = world("cors_origins = [\"*\"]\n").await;
     let connection = world.post(&world.good_body("mine")).await.header("location").to_owned();
-    let long = "x".repeat(8_000);
+    let long = "x".repeat(3_000);
     let mut ignored = world.good_body("long");
     for number in 0..1_000 {
         ignored[format!("unheard_of_but_as_long_as_shown_{number:07}")] = json!(1);
@@ -76,7 +76,7 @@ async fn no_caller_makes_a_header_of_ours_long() {
     let ignored = ignored.to_string();
     let upload = format!(r#"{{"source":{{"url":"https://media.invalid.example/{long}"}}}}"#);
     let long_key = long.get(..255).unwrap();
-    let origin = format!("https://{}.example", "a".repeat(7_000));
+    let origin = format!("https://{}.example", "a".repeat(2_500));
     let headers = [
         ("x-request-id", long.as_str()),
         ("origin", &origin),
