@@ -69,12 +69,12 @@ enum Command {
     /// Make, import, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Make, import, show, change and delete connections, and look after them
+    /// Create, import, show, update and delete connections
     #[command(subcommand)]
     Connections(connections::Command),
     /// Upload a file, or what is at an address, through a connection; cut off, it goes on when run again
     Upload(uploads::Arguments),
-    /// Move everything from SQLite to PostgreSQL, with nothing opened; cut off, it goes on when run again
+    /// Migrate to PostgreSQL without decrypting; rerun to resume
     Move(moves::Arguments),
     /// Write the generated pages of the documentation into a directory
     #[command(hide = true)]

@@ -95,7 +95,7 @@ pub(crate) const KEYS: &[Key] = &[
         "cors_origins",
         Kind::List,
         "",
-        "Origins whose pages may use the service from a browser (`https://app.example.com`), or `*` for all; not set: none. A page in a browser shows its API key to whoever uses it.",
+        "Origins whose pages may use the service from a browser (`https://app.example.com`), or `*` for all; not set: none. An API key used by a web page is visible to its users.",
     ),
     key(
         "tls.certificate_file",
@@ -259,7 +259,7 @@ pub(crate) const KEYS: &[Key] = &[
         "uploads.grace_seconds",
         Kind::Number { least: 0, most: 600 },
         "15",
-        "How long is waited behind that before the newest videos are looked through for the placeholder.",
+        "Delay after `create_seconds` before recent videos are searched for the placeholder.",
     ),
     key(
         "uploads.look_seconds",
