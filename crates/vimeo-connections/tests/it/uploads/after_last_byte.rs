@@ -257,7 +257,7 @@ async fn the_commands_own_upload_is_kept_and_completed_too() {
         let output = output.unwrap();
         assert!(output.status.success(), "{}", said(&output));
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-        jobs.push(uploads.job(told["jobId"].as_str().unwrap()).await);
+        jobs.push(uploads.job(told["job_id"].as_str().unwrap()).await);
     }
     for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
         assert_eq!(job["data"]["status"], "completed", "{seen:?}: {job}");

@@ -18,7 +18,7 @@ const SIZE: u64 = 1024 * 1024;
 async fn a_hundred_uploads_on_two_nodes_outlive_one_of_them() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let config = format!(
-        "{CONFIG}uploads.concurrency = 60\nuploads.per_account = 120\nuploads.per_connection = 120\nuploads.link_hours = 1\n"
+        "{CONFIG}uploads.concurrency = 92\nuploads.per_account = 120\nuploads.per_connection = 120\nuploads.link_hours = 1\n"
     );
     let wish = Wish { config, database_url: Some(database.url()), ..Wish::default() };
     let world = World::with(wish).await;
