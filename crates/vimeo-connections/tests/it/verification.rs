@@ -274,12 +274,13 @@ async fn each_missing_scope_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operator_says_which_scopes_are_needed() {
-    let world = World::with(wish("vimeo.required_scopes = [\"video\", \"stats\", \"private\"]\n")).await;
+    let world =
+        World::with(wish("vimeo.required_scopes = [\"video_files\", \"stats\", \"private\"]\n")).await;
     for (scopes, lacking) in [
-        ("video stats private", None),
-        ("public private upload edit", Some("video, stats")),
-        ("video", Some("stats, private")),
-        ("stats private", Some("video")),
+        ("video_files stats private", None),
+        ("public private upload edit", Some("video_files, stats")),
+        ("video_files", Some("stats, private")),
+        ("stats private", Some("video_files")),
     ] {
         let access_token = token(&world, None, scopes, true).await;
         let expected = lacking.map_or(Expected::Created, |lacking| token_faults(&[&lacks(lacking)]));
