@@ -121,10 +121,7 @@ impl Held {
         Some(async move {
             if let Err(error) = store.release_idempotency_key(&account, &reservation, at).await {
                 let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(
-                    error,
-                    "an idempotency key could not be given back; it is free when its time is over"
-                );
+                tracing::warn!(error, "an idempotency key could not be released; it expires automatically");
             }
         })
     }

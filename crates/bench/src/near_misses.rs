@@ -100,7 +100,7 @@ fn names_like(what: &'static str, name: impl Fn(usize) -> String) -> Body {
     (what, count, text)
 }
 
-/// Sends a body so many times, one after another; the last answer, which is a refusal or a creation.
+/// Sends a body several times, one after another; the last answer, which is a refusal or a creation.
 fn post(
     runtime: &Runtime,
     service: &Service,

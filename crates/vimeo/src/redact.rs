@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// How many characters of a text are looked through; far more than are kept of any.
 const LOOKED_THROUGH_MAX: usize = 1_024;
-/// So many characters in a row of a token are a part of it.
+/// How many characters in a row of a token are a part of it.
 const TOKEN_RUN: usize = 8;
 /// The same of a password, which is shorter and easier to guess.
 const PASSWORD_RUN: usize = 4;

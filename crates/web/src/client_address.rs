@@ -12,7 +12,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Where a client's address is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAddress {
-    /// From the connection: nothing stands in front.
+    /// From the connection: there is no proxy in front.
     Peer,
     /// From the last entry of `X-Forwarded-For`, whatever the peer is: only a proxy can reach the service.
     LastForwardedFor,
@@ -136,7 +136,7 @@ mod tests {
     fn the_chain_is_walked_from_its_end_through_trusted_proxies_only() {
         let source = behind(&["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]);
         for (peer, lines, expected) in [
-            // Nobody but a trusted proxy is believed.
+            // Only a trusted proxy is believed.
             ("198.51.100.1", &["203.0.113.1"][..], "198.51.100.1"),
             ("192.0.2.8", &["203.0.113.1"], "192.0.2.8"),
             ("10.0.0.1", &[], "10.0.0.1"),

@@ -62,7 +62,7 @@ pub struct Settings {
 pub enum Transport {
     /// HTTP. Where a proxy in front speaks TLS, `Strict-Transport-Security` is that proxy's to send.
     Plain,
-    /// HTTP in TLS: browsers are told to use nothing else from now on.
+    /// HTTP in TLS: browsers must use nothing else from now on.
     Tls,
 }
 

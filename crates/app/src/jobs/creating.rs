@@ -184,7 +184,7 @@ impl Attendance<'_> {
         }
     }
 
-    /// A video that nobody named is called after its file. The name is kept with what was asked for, sealed.
+    /// A video without a name is called after its file. The name is kept with what was asked for, sealed.
     async fn named(&mut self, name: Option<VideoName>) -> Result<SealedPart, Interrupt> {
         let settings = &mut self.opened.request.settings;
         if settings.name.is_some() || name.is_none() {

@@ -18,7 +18,7 @@ use crate::outbound::SourceError;
 
 /// So many troubles in a row are sat out before the job is given back for others to run meanwhile.
 pub(super) const TRIES: u32 = 6;
-/// So many times in a row Vimeo may refuse a request that sends bytes before the upload begins again.
+/// How many times in a row Vimeo may refuse a request that sends bytes before the upload restarts.
 const REFUSED_TRIES: u32 = 2;
 /// The first pause after a trouble with the link; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -308,7 +308,7 @@ impl Attendance<'_> {
     }
 }
 
-/// Whether this can be what Vimeo holds of a file of `size` bytes, of which it has acknowledged so many.
+/// Whether this can be what Vimeo holds of a file of `size` bytes, of which it has acknowledged this many.
 fn is_coherent(held: vimeo::Held, size: u64, acknowledged: u64) -> bool {
     held.offset >= acknowledged && held.length.is_none_or(|length| length == size)
 }

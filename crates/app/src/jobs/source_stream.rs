@@ -14,7 +14,7 @@ use super::sending::{TRIES, pause_after};
 use super::sources::{self, EndVerdict};
 use crate::outbound::{Opened, OutboundUrl, SourceError, SourceFacts};
 
-/// How often a source is asked whose file was written a moment ago, until it is old enough for its marks to count.
+/// How often a source is asked whose file was written recently, until it is old enough for its marks to count.
 const SETTLE_TRIES: u32 = 3;
 /// Behind the whole seconds that marks have.
 const SETTLE_MARGIN: Duration = Duration::from_millis(200);
@@ -122,7 +122,7 @@ impl Attendance<'_> {
         Ok(Ok(Feed::new(stream, offset)))
     }
 
-    /// The source from its first byte on. A file that was written a moment ago is waited for: its marks could stay the
+    /// The source from its first byte on. A file that was written recently is waited for: its marks could stay the
     /// same when it is written again.
     async fn open_settled(&self, url: &OutboundUrl, known: &SourceFacts) -> Result<Opened, SourceError> {
         for _ in 0..SETTLE_TRIES {

@@ -36,7 +36,7 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// Tells the operator why an address is not gone to, and nobody else.
+    /// Logs for the operator why an address is not connected to; the client does not learn it.
     fn log(self, host: Option<&str>, reason: &dyn std::fmt::Display) {
         match self {
             Self::Source => tracing::info!(host, %reason, "a source cannot be reached"),

@@ -88,7 +88,7 @@ impl Seen {
         }
     }
 
-    /// Why the source is not read: only when every answer was definite, the user is told at once.
+    /// Why the source is not read: only when every answer was definite, the upload fails at once.
     fn error(self) -> SourceError {
         match self.passing {
             Some(error) => error,

@@ -97,7 +97,7 @@ impl fmt::Display for Statuses {
 /// Why a source was not read, sorted by what is done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SourceError {
-    /// Ask again later, and tell the user in these words always: refused and unreachable are not told apart.
+    /// Ask again later. One constant text for the user: refused and unreachable are not distinguished.
     #[error("the source cannot be reached")]
     Unreachable,
     /// Ask again later.

@@ -79,7 +79,7 @@ impl Share {
         self.space.total_bytes()
     }
 
-    /// Takes so many bytes more.
+    /// Takes this many bytes more.
     pub(super) fn grow(&mut self, bytes: u64) -> Result<(), Full> {
         let total = self.space.total_bytes();
         let taken = self.space.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {

@@ -17,7 +17,7 @@ impl Sending {
 
 impl JobState {
     /// Gives it up: to the end at once if nothing can be at Vimeo, or if a failure leaves a video there that may be whole;
-    /// else through the taking away. `None` if it is over, or is being given up already.
+    /// else through the taking away. `None` if it has ended, or is being given up already.
     pub fn abandon(self, end: &End, size: Option<u64>) -> Option<Self> {
         let abandoning = |video, doubt| Abandoning { end: end.clone(), doubt, video, size };
         if let (End::Failed(failure), Some(whole)) = (end, self.whole_video()) {
@@ -53,7 +53,7 @@ impl JobState {
 }
 
 impl Job {
-    /// What a failure makes of it; `None` if it is over, or is being given up already.
+    /// What a failure makes of it; `None` if it has ended, or is being given up already.
     pub fn fail(&self, failure: Failure) -> Option<JobState> {
         match &self.state {
             // How many bytes a client has sent since it was last asked is not known, unless it is known that it sends none.

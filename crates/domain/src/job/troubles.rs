@@ -68,7 +68,7 @@ impl Troubles {
         Self { missing_since: None, ..self }
     }
 
-    /// Vimeo refused nothing of what was asked: what went wrong before is over.
+    /// Vimeo refused nothing of what was asked: what went wrong before has passed.
     #[must_use]
     pub fn accepted(self) -> Self {
         Self { count: 0, refused_since: None, missing_since: None, ..self }

@@ -22,7 +22,7 @@ const SCOPES: [&str; 14] = [
 pub(super) fn parse(scopes: Vec<String>) -> Result<Vec<String>, String> {
     for scope in &scopes {
         if scope.contains(|c: char| c.is_whitespace()) {
-            return Err("has a scope with a space in it: write each scope by itself, [\"private\", \"upload\"] in the \
+            return Err("has a scope with a space in it: write each scope separately, [\"private\", \"upload\"] in the \
                         file and private,upload in the environment"
                 .to_owned());
         }
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn scopes_with_a_space_between_them_are_explained() {
         for scopes in ["private upload", "private\tupload"] {
-            assert!(fault(&[scopes]).contains("write each scope by itself"), "{scopes}");
+            assert!(fault(&[scopes]).contains("write each scope separately"), "{scopes}");
         }
     }
 }

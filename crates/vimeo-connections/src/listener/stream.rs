@@ -1,4 +1,4 @@
-//! A connection that is given up when its client reads nothing, or when its time is over.
+//! A connection that is closed when its client reads nothing, or when its time has passed.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;

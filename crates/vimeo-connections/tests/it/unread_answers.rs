@@ -100,7 +100,7 @@ async fn over_tls_a_client_that_never_reads_is_disconnected_too() {
     client.wait().unwrap();
 }
 
-/// The service, with so many files at most.
+/// The service, with this many files at most.
 fn start_with_files(directory: &Path, files: u32) -> Service {
     let mut command = Command::new("/bin/sh");
     command.args([

@@ -33,7 +33,7 @@ const HEARTBEAT: &[u8] = b": heartbeat\n";
 const RETRY_MILLIS: u64 = 2_000;
 /// The name of every event.
 const EVENT_NAME: &str = "job";
-/// Tells nginx, and other proxies that know the header, to pass each event on at once.
+/// Makes nginx, and other proxies that know the header, pass each event on at once.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Watch an upload

@@ -1,4 +1,4 @@
-//! A name server that answers exactly as it is told to, also as badly as some do.
+//! A scripted name server, which can also answer as badly as some do.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};

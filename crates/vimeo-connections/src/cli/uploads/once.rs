@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(one.key(3).unwrap().as_str(), format!("{}-3", one.name));
     }
 
-    /// A command of one version must find the upload that another one has begun: these texts never change.
+    /// A command of one version must find the upload that another one has started: these texts never change.
     #[test]
     fn a_request_is_encoded_alike_by_every_build() {
         let plain = Wanted::new("c", "/film.mp4 9 8 7", &UploadSettings::default());

@@ -140,7 +140,7 @@ impl Reply {
         self
     }
 
-    /// The connection is closed after so many bytes of the body.
+    /// The connection is closed after this many bytes of the body.
     pub(crate) fn cut_after(self, limit: u64) -> Self {
         Self { limit, ..self }
     }
