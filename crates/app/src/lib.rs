@@ -13,6 +13,7 @@ mod idempotency;
 mod jobs;
 mod moves;
 mod outbound;
+mod readiness;
 mod recent;
 mod seals;
 mod start;
@@ -33,6 +34,7 @@ use store::Store;
 use tokio_util::task::TaskTracker;
 
 use api_keys::KnownKey;
+use readiness::Readiness;
 use recent::Recent;
 
 pub use accounts::AccountError;
@@ -50,6 +52,7 @@ pub use outbound::{
     OutboundPolicy, OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy,
     SpoolOptions,
 };
+pub use readiness::{Check, CheckResult};
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, check_database, inspect, keys_in_words};
 pub use store::JobFilter;
@@ -110,6 +113,7 @@ pub struct App {
     api_keys: Recent<HashedKey, KnownKey>,
     accounts: Recent<AccountId, Account>,
     weak_keys: WeakKeys,
+    readiness: Readiness,
     /// What goes on after its request is over; the end of the service waits for it.
     tasks: TaskTracker,
     /// `None` in a process that does no uploads.
@@ -117,11 +121,6 @@ pub struct App {
 }
 
 impl App {
-    /// Whether the service can do its work: the database answers.
-    pub async fn ready(&self) -> Result<(), Error> {
-        Ok(self.store.ping().await?)
-    }
-
     /// Resolves, with the cause, when the service must stop because the state of its database is unknown.
     pub async fn failed(&self) -> String {
         self.store.failed().await

@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
 use crate::jobs::{UploadSetup, Uploads};
+use crate::readiness::Readiness;
 use crate::recent::Recent;
 use crate::{App, Clock, Verification, WeakKeys};
 
@@ -141,6 +142,7 @@ impl App {
             api_keys: Recent::new(),
             accounts: Recent::new(),
             weak_keys: setup.weak_keys,
+            readiness: Readiness::default(),
             tasks: setup.tasks,
             uploads: setup.uploads.map(|uploads| Arc::new(Uploads::new(uploads))),
         })

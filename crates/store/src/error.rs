@@ -59,6 +59,29 @@ pub enum Error {
     Corrupt(String),
 }
 
+impl Error {
+    /// Whether there was no room for what was to be written.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if cause.is::<DiskFull>())
+    }
+}
+
+/// Why a write was refused: there is no room for it. For the operator.
+#[derive(Debug, Clone, Error)]
+pub enum DiskFull {
+    /// On this machine.
+    #[error("no space left on the disk that holds {} ({free_bytes} bytes free)", directory.display())]
+    Here {
+        /// The directory of the database.
+        directory: PathBuf,
+        /// What is left for this process.
+        free_bytes: u64,
+    },
+    /// Where the database server keeps its data. Its own words.
+    #[error("no space left on the disk of the database server: {0}")]
+    Server(String),
+}
+
 /// Why a store could not be opened or looked at. The sentences are for the operator.
 #[derive(Debug, Error)]
 pub enum OpenError {

@@ -32,7 +32,7 @@ use domain::job::{Job, JobId};
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
-pub use error::{BackupError, BoxError, Error, OpenError};
+pub use error::{BackupError, BoxError, DiskFull, Error, OpenError};
 pub use jobs::{
     DueJob, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, LeasedJob,
     NewJob, SealedPart, WebhookSecretRow, Work,
@@ -51,7 +51,7 @@ pub fn check_place(database_url: &DatabaseUrl) -> Result<(), OpenError> {
 }
 
 /// The schema that this version of the application was written for: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 7;
+pub const APPLICATION_SCHEMA: u32 = 8;
 
 /// What the service remembers. Every method is one transaction; `Err` means that nothing was written, but for
 /// [`Error::OutcomeUnknown`]. Another account's row is absence.
@@ -59,8 +59,12 @@ pub const APPLICATION_SCHEMA: u32 = 7;
 pub trait Store: Send + Sync {
     // About the whole service. These have no account, because they come before any account is known.
 
-    /// Whether the engine answers: a real read.
-    async fn ping(&self) -> Result<(), Error>;
+    /// Commits a write that changes nothing of what is stored for anyone: `Ok` if the database can be written.
+    async fn probe_write(&self) -> Result<(), Error>;
+    /// Bytes free on the disk of the database, if that is this machine's.
+    fn free_bytes(&self) -> Option<u64>;
+    /// The check values of the keyring keys that the database was sealed with, in the order of the keys' identifiers.
+    async fn list_keyring_checks(&self) -> Result<Vec<KeyringCheck>, Error>;
     /// Resolves, with the cause, when the engine's state is unknown and only a restart can recover it, or when the database
     /// was moved to another place: then what is here is not to be served any more, not even to readers.
     async fn failed(&self) -> String;

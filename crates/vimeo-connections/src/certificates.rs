@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use app::{Check, CheckResult};
 use domain::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -64,6 +65,21 @@ impl Validity {
             Standing::Expired
         } else {
             Standing::Valid
+        }
+    }
+
+    /// The same as a check of readiness. Never a failure: a probe of readiness need not mind the certificate, and taking the
+    /// only node out of service would help no client.
+    pub(crate) fn check(self, now: Timestamp) -> Check {
+        const NAME: &str = "certificate";
+        match self.at(now) {
+            Standing::Valid => {
+                Check::with(NAME, CheckResult::Pass, format!("valid until {}", self.not_after))
+            }
+            Standing::NotYetValid => {
+                Check::with(NAME, CheckResult::Warn, format!("not valid before {}", self.not_before))
+            }
+            Standing::Expired => Check::with(NAME, CheckResult::Warn, format!("expired {}", self.not_after)),
         }
     }
 
@@ -140,5 +156,7 @@ mod tests {
         let validity = Validity { not_before: at(10), not_after: at(20) };
         let standing = [9, 10, 20, 21].map(|now| validity.at(at(now)));
         assert_eq!(standing, [Standing::NotYetValid, Standing::Valid, Standing::Valid, Standing::Expired]);
+        let check = [9, 10, 20, 21].map(|now| validity.check(at(now)).result);
+        assert_eq!(check, [CheckResult::Warn, CheckResult::Pass, CheckResult::Pass, CheckResult::Warn]);
     }
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use web::{RequestIds, Transport};
+use web::{CertificateCheck, RequestIds, Transport};
 use zeroize::Zeroizing;
 
 use crate::certificates::{self, Validity};
@@ -80,7 +80,8 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     watchers.spawn(stop_on_signal(signals, stops, config.shutdown));
     log_start(config, address);
     let hangups = signal(SignalKind::hangup())?;
-    let settings = settings(config, streams);
+    let certificate = tls.as_ref().map(Tls::check);
+    let settings = settings(config, certificate, streams);
     let uploads = if config.uploads.is_working { config.uploads.concurrency } else { 0 };
     let guard = Guard::new(&config.listener, config.client_address.clone(), uploads);
     let services = guard.admit(web::make_service(app.clone(), settings, Clock::system()));
@@ -136,7 +137,11 @@ fn log_start(config: &Config, address: SocketAddr) {
     }
 }
 
-fn settings(config: &Config, stopping: CancellationToken) -> web::Settings {
+fn settings(
+    config: &Config,
+    certificate: Option<CertificateCheck>,
+    stopping: CancellationToken,
+) -> web::Settings {
     let randomness = Randomness::system();
     web::Settings {
         base_path: config.base_path.clone(),
@@ -145,6 +150,7 @@ fn settings(config: &Config, stopping: CancellationToken) -> web::Settings {
         client_address: config.client_address.clone(),
         cors: config.cors.clone(),
         request_ids: RequestIds::from_fn(move || randomness.identifier_bytes()),
+        certificate,
         stopping,
     }
 }
@@ -155,6 +161,17 @@ struct Tls {
     config: RustlsConfig,
     validity: Arc<Mutex<Validity>>,
     files: TlsFiles,
+}
+
+impl Tls {
+    /// The check of readiness: of whichever certificate is in use then.
+    fn check(&self) -> CertificateCheck {
+        let validity = self.validity.clone();
+        CertificateCheck::from_fn(move || {
+            let validity = *validity.lock().unwrap_or_else(PoisonError::into_inner);
+            validity.check(Clock::system().now())
+        })
+    }
 }
 
 /// A certificate that has expired is a line in the log each day, until it is renewed.

@@ -4,7 +4,7 @@ mod faces;
 
 use std::fmt::Write as _;
 
-use app::Error;
+use app::{Check, Error};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::Shared;
+use crate::health::CheckOut;
 use faces::Face;
 
 pub(crate) use faces::Code;
@@ -45,6 +46,8 @@ pub(crate) struct Problem {
     pub(crate) retry_after_seconds: Option<u64>,
     /// The version that the connection has, where that is what is wrong.
     pub(crate) current_version: Option<u64>,
+    /// What was checked, where one of these checks is what is wrong.
+    pub(crate) checks: Vec<CheckOut>,
 }
 
 #[derive(Serialize)]
@@ -56,13 +59,22 @@ struct ProblemOut {
     fields: Vec<FieldFault>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_version: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<CheckOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
 }
 
 impl From<Code> for Problem {
     fn from(code: Code) -> Self {
-        Self { code, message: None, fields: Vec::new(), retry_after_seconds: None, current_version: None }
+        Self {
+            code,
+            message: None,
+            fields: Vec::new(),
+            retry_after_seconds: None,
+            current_version: None,
+            checks: Vec::new(),
+        }
     }
 }
 
@@ -97,6 +109,13 @@ impl Problem {
     /// The table's sentence, with the first of these faults.
     fn naming(code: Code, fields: Vec<FieldFault>) -> Self {
         Self { message: Some(naming_first(code, &fields)), fields, ..code.into() }
+    }
+
+    /// A check failed, this one first.
+    pub(crate) fn not_ready(failed: &Check, checks: Vec<CheckOut>) -> Self {
+        let message = failed.message.as_deref().unwrap_or("fails");
+        let message = format!("The service cannot work now: {} {message}.", failed.name);
+        Self { message: Some(message), checks, ..Self::retry(Code::NotReady, STORE_RETRY_SECONDS) }
     }
 
     /// There are too many connections, or too much is waiting.
@@ -173,8 +192,14 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Face { status, code, message, .. } = self.code.face();
         let message = self.message.unwrap_or_else(|| message.to_owned());
-        let current_version = self.current_version;
-        let out = ProblemOut { code, message, fields: self.fields, current_version, request_id: None };
+        let out = ProblemOut {
+            code,
+            message,
+            fields: self.fields,
+            current_version: self.current_version,
+            checks: self.checks,
+            request_id: None,
+        };
         let mut response = (status, Json(out)).into_response();
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -205,7 +230,14 @@ pub(crate) fn internal_error(request_id: &str) -> Response {
     let Face { status, code, message, .. } = Code::InternalError.face();
     let request_id = Some(request_id.to_owned());
     let message = message.to_owned();
-    let out = ProblemOut { code, message, fields: Vec::new(), current_version: None, request_id };
+    let out = ProblemOut {
+        code,
+        message,
+        fields: Vec::new(),
+        current_version: None,
+        checks: Vec::new(),
+        request_id,
+    };
     (status, Json(out)).into_response()
 }
 

@@ -1,5 +1,9 @@
 //! Whether the process runs, and whether the service can work.
 
+use std::fmt;
+use std::sync::Arc;
+
+use app::{Check, CheckResult};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -10,12 +14,67 @@ use crate::Shared;
 use crate::error::Problem;
 use crate::openapi;
 
-/// The state of the service.
+/// Checks the certificate of the service's own listener.
+#[derive(Clone)]
+pub struct CertificateCheck(Arc<dyn Fn() -> Check + Send + Sync>);
+
+impl CertificateCheck {
+    /// From what knows the certificate in use.
+    pub fn from_fn(check: impl Fn() -> Check + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+}
+
+impl fmt::Debug for CertificateCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CertificateCheck")
+    }
+}
+
+/// The state of the process.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Health)]
 pub(crate) struct HealthOut {
+    #[schema(example = "live")]
+    status: &'static str,
+}
+
+/// The state of the service.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Readiness)]
+pub(crate) struct ReadinessOut {
     #[schema(example = "ready")]
     status: &'static str,
+    /// What was checked. None of them fails.
+    checks: Vec<CheckOut>,
+}
+
+/// One thing that was checked.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReadinessCheck)]
+pub(crate) struct CheckOut {
+    /// `database`, `disk`, `keyring`, and `certificate` where the service has one.
+    #[schema(example = "database")]
+    name: &'static str,
+    /// `pass`, `warn`, `fail` or `unknown`.
+    #[schema(example = "pass")]
+    result: &'static str,
+    /// What is wrong, or when it will be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    message: Option<String>,
+}
+
+impl From<&Check> for CheckOut {
+    fn from(check: &Check) -> Self {
+        let result = match check.result {
+            CheckResult::Pass => "pass",
+            CheckResult::Warn => "warn",
+            CheckResult::Fail => "fail",
+            CheckResult::Unknown => "unknown",
+        };
+        Self { name: check.name, result, message: check.message.clone() }
+    }
 }
 
 /// Liveness: does the process respond?
@@ -28,11 +87,23 @@ pub(crate) async fn live() -> Response {
 }
 
 /// Readiness: can the service work?
+///
+/// Writes to the database, once a second at most.
 #[utoipa::path(
     get, path = "/health/ready", operation_id = "ready", tag = "Service", security(()),
-    responses((status = 200, description = "The database responds too.", body = HealthOut), openapi::ReadyRefusals),
+    responses(
+        (status = 200, description = "No check fails.", body = ReadinessOut),
+        openapi::ReadyRefusals,
+    ),
 )]
 pub(crate) async fn ready(State(shared): State<Shared>) -> Result<Response, Problem> {
-    shared.app.ready().await?;
-    Ok(Json(HealthOut { status: "ready" }).into_response())
+    let checks = shared.app.check_readiness().await;
+    let certificate = shared.settings.certificate.as_ref().map(|certificate| (certificate.0)());
+    let checks: Vec<&Check> = checks.iter().chain(&certificate).collect();
+    let failed: Vec<_> = checks.iter().filter(|check| check.result == CheckResult::Fail).collect();
+    let out = checks.iter().map(|check| CheckOut::from(*check)).collect();
+    match failed.first() {
+        None => Ok(Json(ReadinessOut { status: "ready", checks: out }).into_response()),
+        Some(first) => Err(Problem::not_ready(first, out)),
+    }
 }

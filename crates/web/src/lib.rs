@@ -36,6 +36,7 @@ use utoipa_axum::routes;
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use cors::Cors;
 pub use error::errors_markdown;
+pub use health::CertificateCheck;
 pub use v1::job::job_object;
 
 /// How the service presents itself over HTTP.
@@ -53,6 +54,8 @@ pub struct Settings {
     pub cors: Cors,
     /// Where request identifiers come from.
     pub request_ids: RequestIds,
+    /// Checks the certificate of the listener, if it has one.
+    pub certificate: Option<CertificateCheck>,
     /// Ends what would go on for long, such as streams of events, when the service is about to stop.
     pub stopping: CancellationToken,
 }

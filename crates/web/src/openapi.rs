@@ -75,7 +75,7 @@ refusals! {
     SecretRefusals: InvalidRequestBody, InvalidQuery, Unauthorized, RequestTimeout, BodyTooLarge,
         UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// How the service reports that it is not ready.
-    ReadyRefusals: InternalError, StoreUnavailable;
+    ReadyRefusals: InternalError, NotReady;
 }
 
 /// The responses of some codes: one for each status, with an example for each code.
@@ -288,6 +288,8 @@ fn close_objects(document: &mut Value) {
         "JobPage",
         "LinkedJob",
         "NewUpload",
+        "Readiness",
+        "ReadinessCheck",
         "UploadDestination",
         "UploadLink",
         "UploadPrivacy",
@@ -365,6 +367,11 @@ fn problem_schema() -> Value {
                 },
             },
             "currentVersion": { "type": "integer", "minimum": 1, "description": "The connection's current version." },
+            "checks": {
+                "type": "array",
+                "description": "Every check of readiness.",
+                "items": { "$ref": "#/components/schemas/ReadinessCheck" },
+            },
             "requestId": { "type": "string", "description": "What to send to the operator." },
         },
         "additionalProperties": false,

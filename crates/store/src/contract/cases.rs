@@ -22,7 +22,7 @@ pub(crate) async fn an_account_is_found_by_id_and_by_name(place: &Place) {
     assert_eq!(store.find_account_by_name(&account(1).name).await.unwrap(), Some(account(1)));
     assert_eq!(store.find_account_by_name(&Label::parse("nobody").unwrap()).await.unwrap(), None);
     assert_eq!(store.list_accounts().await.unwrap(), [account(1), account(2)]);
-    store.ping().await.unwrap();
+    store.probe_write().await.unwrap();
 }
 
 pub(crate) async fn two_accounts_cannot_share_a_name(place: &Place) {
@@ -234,7 +234,9 @@ pub(crate) async fn the_first_service_secret_stays(place: &Place) {
     stranger.key = unchecked;
     let refused = store.insert_account(&stranger, &event(&stranger.id, 1, Actor::Operator, "x")).await;
     assert!(refused.is_err(), "a key that the database holds no check value for");
-    store.ping().await.unwrap();
+    let checks = store.list_keyring_checks().await.unwrap();
+    assert_eq!(checks.len(), 2);
+    store.probe_write().await.unwrap();
 }
 
 pub(crate) async fn what_was_acknowledged_is_there_after_reopening(place: &Place) {

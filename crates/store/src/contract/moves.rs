@@ -63,7 +63,7 @@ async fn every_column_of_both_engines_travels(source: &Place, target: &Place) {
     let mut statement = file
         .prepare(
             "SELECT t.name || '.' || c.name, c.type, c.pk FROM sqlite_schema t JOIN pragma_table_info(t.name) c
-             WHERE t.type = 'table' AND t.name NOT IN ('schema_migrations', 'moves', 'sealing_keys')",
+             WHERE t.type = 'table' AND t.name NOT IN ('schema_migrations', 'moves', 'write_probes', 'sealing_keys')",
         )
         .unwrap();
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, usize>(2)?));
@@ -91,7 +91,7 @@ async fn every_column_of_both_engines_travels(source: &Place, target: &Place) {
     let on_postgres = target
         .sql(
             "SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
-             WHERE table_schema = 'public' AND table_name NOT IN ('schema_migrations', 'moves')",
+             WHERE table_schema = 'public' AND table_name NOT IN ('schema_migrations', 'moves', 'write_probes')",
         )
         .await;
     let expected = TABLES.iter().flat_map(|table| {
@@ -264,7 +264,7 @@ async fn a_target_with_rows_is_left_as_it_is(source: &Place, target: &Place) {
     assert_eq!(target.sql("SELECT count(*) FROM moves").await, ["0"]);
     insert_account_2(&*source.open().await).await.unwrap();
     target.sql("DELETE FROM accounts; DELETE FROM keyring_checks; DROP TABLE moves").await;
-    target.sql("DROP TABLE jobs, job_secrets, webhook_secrets").await;
+    target.sql("DROP TABLE jobs, job_secrets, webhook_secrets, write_probes").await;
     target.sql("DELETE FROM schema_migrations WHERE number > 3").await;
     let refused = move_to(source, target).await;
     assert!(matches!(refused, Err(MoveError::TargetFilled { table: "audit_events" })), "{refused:?}");

@@ -64,7 +64,7 @@ use connection_writes::{DeleteConnection, InsertConnection, UpdateConnection};
 use idempotency_records::{DeleteEnded, Release, Reserve};
 use job_leases::{LeaseJob, RenewLease};
 use job_writes::{InsertJob, SettleJob};
-use service::{FindOrInsertSecret, InsertKeyringCheck};
+use service::{FindOrInsertSecret, InsertKeyringCheck, ProbeWrite};
 use sessions::{Connector, Parameters, Slot};
 use trouble::Trouble;
 use webhook_secrets::InsertWebhookSecret;
@@ -165,8 +165,16 @@ impl Postgres {
 
 #[async_trait]
 impl Store for Postgres {
-    async fn ping(&self) -> Result<(), Error> {
-        self.find(service::PING, &[], |_| Ok(())).await.map(drop)
+    async fn probe_write(&self) -> Result<(), Error> {
+        self.writer.write(ProbeWrite).await
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    async fn list_keyring_checks(&self) -> Result<Vec<KeyringCheck>, Error> {
+        self.read(service::LIST_CHECKS, &[], service::keyring_check).await
     }
 
     async fn failed(&self) -> String {

@@ -13,7 +13,8 @@ use crate::Error;
 /// The purpose of the one secret that there is.
 pub(super) const SERVICE_SECRET: &str = "service";
 
-pub(super) const PING: &str = "SELECT count(*) FROM schema_migrations";
+const PROBE_WRITE: &str = "INSERT INTO write_probes (probe_id, writes) VALUES (1, 1)
+    ON CONFLICT (probe_id) DO UPDATE SET writes = write_probes.writes + 1";
 
 /// By the last row of each account, which the index of the primary key has at hand.
 pub(super) const LAST_CONNECTION_TIME: &str = "SELECT max(l.created_at) AS created_at FROM accounts a
@@ -25,15 +26,29 @@ pub(super) const FIND_SECRET: &str =
 const INSERT_SECRET: &str = "INSERT INTO service_secrets (purpose, keyring_key_id, wrapped_key)
     VALUES ($1, $2, $3) ON CONFLICT (purpose) DO NOTHING";
 
-const LIST_CHECKS: &str = "SELECT keyring_key_id, check_value FROM keyring_checks ORDER BY keyring_key_id";
+pub(super) const LIST_CHECKS: &str =
+    "SELECT keyring_key_id, check_value FROM keyring_checks ORDER BY keyring_key_id";
 const INSERT_CHECK: &str = "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES ($1, $2)
     ON CONFLICT (keyring_key_id) DO NOTHING";
 
-fn keyring_check(row: &Row) -> Result<KeyringCheck, Trouble> {
+pub(super) fn keyring_check(row: &Row) -> Result<KeyringCheck, Trouble> {
     Ok(KeyringCheck {
         keyring_key: KeyringKeyId(rows::get(row, "keyring_key_id")?),
         value: rows::bytes(row, "check_value")?,
     })
+}
+
+/// The probe of `/health/ready`. Doing it twice does no harm.
+pub(super) struct ProbeWrite;
+
+#[async_trait]
+impl LoneWrite for ProbeWrite {
+    type Answer = ();
+
+    async fn run(&self, session: &Session) -> Result<Result<(), Error>, Trouble> {
+        session.query(PROBE_WRITE, &[]).await?;
+        Ok(Ok(()))
+    }
 }
 
 /// Adds a keyring's check value, if the ones that are kept are still the expected ones.

@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-use crate::error::in_full;
+use crate::error::{DiskFull, in_full};
 use crate::{BoxError, Error};
 
 /// Why a statement gave no answer.
@@ -65,6 +65,9 @@ impl Trouble {
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Corrupt(what) => Error::Corrupt(what),
+            Self::Refused(error) if error.code() == Some(&SqlState::DISK_FULL) => {
+                Error::Unavailable(Box::new(DiskFull::Server(told(&error))))
+            }
             Self::Again(error) | Self::Refused(error) => Error::Unavailable(told(&error).into()),
             Self::Gone(cause) | Self::Lost(cause) => Error::Unavailable(cause),
         }

@@ -17,7 +17,7 @@ use super::audit_events;
 use super::sessions::{Connector, Session, Slot};
 use super::trouble::{Trouble, told};
 use super::writes::{Answers, LoneWrite, SharedWrite, Write};
-use crate::error::in_full;
+use crate::error::{DiskFull, in_full};
 use crate::{BoxError, Coalesce, Error, PostgresOptions};
 
 /// Most writes that share a statement: enough that the sync no longer counts, few enough that none waits long.
@@ -303,6 +303,9 @@ fn refuse<W: Write>(batch: Vec<Waiting<W>>, error: &Error) {
     for waiting in batch {
         waiting.answer(Err(match error {
             Error::Corrupt(what) => Error::Corrupt(what.clone()),
+            Error::Unavailable(cause) if let Some(full) = cause.downcast_ref::<DiskFull>() => {
+                Error::Unavailable(Box::new(full.clone()))
+            }
             _ => Error::Unavailable(cause.clone().into()),
         }));
     }

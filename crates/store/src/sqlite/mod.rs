@@ -130,8 +130,16 @@ fn engine(error: impl std::error::Error + Send + Sync + 'static) -> OpenError {
 
 #[async_trait]
 impl Store for Sqlite {
-    async fn ping(&self) -> Result<(), Error> {
-        self.readers.read(service::ping)
+    async fn probe_write(&self) -> Result<(), Error> {
+        self.writer.write(service::probe_write).await
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        places::free_bytes(self.readers.path())
+    }
+
+    async fn list_keyring_checks(&self) -> Result<Vec<KeyringCheck>, Error> {
+        self.readers.read(service::list_keyring_checks)
     }
 
     async fn failed(&self) -> String {

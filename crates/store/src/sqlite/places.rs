@@ -7,7 +7,9 @@ use std::path::Path;
 use rusqlite::ErrorCode;
 use rustix::fs::{Access, access, statvfs};
 
-use crate::OpenError;
+use super::rows;
+use crate::error::DiskFull;
+use crate::{Error, OpenError};
 
 /// With less than this free, not even an empty database and its log can be made.
 const FREE_MIN_BYTES: u64 = 1024 * 1024;
@@ -41,8 +43,8 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// How much room the disk of a directory has for a process without privileges.
-fn free_bytes(directory: &Path) -> Option<u64> {
+/// How much room the disk of a file or directory has for a process without privileges.
+pub(super) fn free_bytes(directory: &Path) -> Option<u64> {
     statvfs(directory).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
@@ -64,6 +66,18 @@ pub(super) fn explain(error: rusqlite::Error, path: &Path) -> OpenError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Locked(path.to_owned()),
         Some(ErrorCode::ReadOnly) => OpenError::ReadOnly(path.to_owned()),
         _ => OpenError::Engine(Box::new(error)),
+    }
+}
+
+/// An error of the engine while the open file is written.
+pub(super) fn write_error(error: rusqlite::Error, path: &Path) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => {
+            let directory = nearest_directory(path).to_owned();
+            let free_bytes = free_bytes(&directory).unwrap_or(0);
+            Error::Unavailable(Box::new(DiskFull::Here { directory, free_bytes }))
+        }
+        _ => rows::read_error(error),
     }
 }
 
@@ -108,5 +122,7 @@ mod tests {
             assert!(text.contains(expected) && !text.contains("Error code"), "{code}: {text}");
         }
         assert!(matches!(explained(10), OpenError::Engine(_)));
+        let while_open = |code| write_error(engine_error(code), Path::new("./data/x.db"));
+        assert!(while_open(13).is_disk_full() && !while_open(5).is_disk_full());
     }
 }

@@ -29,6 +29,11 @@ impl Readers {
         Self { path, idle: Mutex::new(Some(Vec::new())) }
     }
 
+    /// The database file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Runs a read on the calling thread, in a connection that nobody else uses meanwhile.
     pub(super) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         let connection = match self.take() {

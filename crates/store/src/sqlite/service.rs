@@ -10,8 +10,15 @@ use super::writer::Step;
 /// The purpose of the one secret that there is.
 const SERVICE_SECRET: &str = "service";
 
-pub(super) fn ping(connection: &Connection) -> rusqlite::Result<()> {
-    connection.prepare_cached("SELECT count(*) FROM schema_migrations")?.query_row([], |_| Ok(()))
+/// A changed row: SQLite writes no page for one that stays the same.
+pub(super) fn probe_write(connection: &Connection) -> Step<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO write_probes (probe_id, writes) VALUES (1, 1)
+             ON CONFLICT (probe_id) DO UPDATE SET writes = writes + 1",
+        )?
+        .execute([])?;
+    Ok(Ok(()))
 }
 
 /// The row that was added last is the one with the highest rowid, whatever its identifier says.

@@ -3,7 +3,7 @@
 //! Each write gets its own answer. A refusal (a taken name) is a clean answer and disturbs no other write. An error
 //! of the engine rolls the batch back and runs its writes again one by one, so that only the culprit fails.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 
@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoints::{Checkpointer, Notify};
-use super::{accounts, moves, sealing_keys};
+use super::{accounts, moves, places, sealing_keys};
 use crate::Error;
 
 /// Most writes that share a transaction: enough that the sync no longer counts, few enough that none waits long.
@@ -90,9 +90,10 @@ impl Writer {
         let notify = checkpointer.notify().clone();
         prepare(&mut connection, notify.clone()).map_err(std::io::Error::other)?;
         let (sender, receiver) = mpsc::channel(queue.max(1));
+        let path = path.to_owned();
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || Loop { connection, receiver, fail, checkpointer }.run())?;
+            .spawn(move || Loop { path, connection, receiver, fail, checkpointer }.run())?;
         Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), failure, notify })
     }
 
@@ -165,6 +166,7 @@ fn prepare(connection: &mut Connection, notify: Notify) -> rusqlite::Result<()> 
 }
 
 struct Loop {
+    path: PathBuf,
     connection: Connection,
     receiver: mpsc::Receiver<Box<dyn Write>>,
     fail: watch::Sender<Option<String>>,
@@ -217,7 +219,7 @@ impl Loop {
             }
             Err(Broken::RolledBack(error)) if batch.len() == 1 => {
                 if let Some(write) = batch.pop() {
-                    write.fail(super::rows::read_error(error));
+                    write.fail(places::write_error(error, &self.path));
                 }
             }
             Err(Broken::RolledBack(_)) => {

@@ -116,15 +116,28 @@ fn a_certificate_that_cannot_be_used_is_refused_by_both() {
     }
 }
 
-#[test]
-fn a_certificate_whose_dates_are_wrong_is_a_warning_of_both() {
-    for (certificate, expected) in [("old.pem", "has expired"), ("early.pem", "is not valid yet")] {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_whose_dates_are_wrong_is_a_warning_of_both() {
+    for (certificate, expected, shown) in [
+        ("old.pem", "has expired", "expired 2020"),
+        ("early.pem", "is not valid yet", "not valid before 2090"),
+    ] {
         let directory = installation(&tls(certificate, "ours.key"));
         let (is_accepted, checked) = check(directory.path());
         assert!(is_accepted && checked.contains(expected), "{checked}");
-        serve(directory.path()).unwrap();
+        let service = Service::try_start(binary(directory.path()), directory.path()).unwrap();
         let log = fs::read_to_string(directory.path().join("service.log")).unwrap();
         assert!(log.contains(expected), "{log}");
+        let client =
+            reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build().unwrap();
+        let url = format!("https://{}/health/ready", service.address);
+        let ready = client.get(url).send().await.unwrap();
+        assert_eq!(ready.status(), 200);
+        let ready = ready.text().await.unwrap();
+        assert!(
+            ready.contains("\"name\":\"certificate\",\"result\":\"warn\"") && ready.contains(shown),
+            "{ready}"
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{COLLECTION, Service, Wish, World, binary, cli, said};
+use crate::harness::{COLLECTION, Service, Wish, World, binary, cli, said, until};
 use crate::load::{Load, Promise, assert_shown, assert_whole};
 
 /// The exit status that says: the state of the database is unknown, start me again.
@@ -132,9 +132,24 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers_by_itself() {
         assert_eq!(world.stored(), promises.len());
         assert_shown(&world, &promises).await;
         let errors = lines_of(&world, "ERROR", start);
-        assert!(errors.iter().any(|line| line["error"].to_string().contains("full")), "{errors:?}");
+        let names_it = |line: &Value| {
+            let error = line["error"].to_string();
+            error.contains("no space left on the disk that holds") && error.contains("bytes free")
+        };
+        assert!(errors.iter().any(names_it), "{errors:?}");
+        until("it is not ready", async || world.get("/health/ready").await.status == 503).await;
+        let not_ready = world.get("/health/ready").await;
+        assert_eq!(not_ready.code(), "NOT_READY", "{not_ready:?}");
+        let checks = &not_ready.json()["checks"];
+        assert_eq!(
+            (&checks[0]["result"], &checks[1]["result"]),
+            (&json!("fail"), &json!("fail")),
+            "{checks}"
+        );
+        assert!(not_ready.header("retry-after").parse::<u32>().unwrap() > 0);
 
         end(&world, "disk-full");
+        until("it is ready", async || world.get("/health/ready").await.status == 200).await;
         // The same names: they were not taken by the attempts that failed.
         promises.push(create(&world, &name).await);
         promises.push(create(&world, &format!("together-{round}-0")).await);

@@ -55,7 +55,7 @@ async fn what_was_acknowledged_before_a_failover_is_on_the_standby() {
         tokio::task::block_in_place(|| standby.promote());
         let promoted = killed.elapsed();
         storm.acknowledge(200).await;
-        assert!(is_ready(&world).await);
+        until("the service says that it is ready", async || is_ready(&world).await).await;
         let mut came = storm.finish().await;
         came.assert_heard_only(&["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"]);
         tell(&format!(

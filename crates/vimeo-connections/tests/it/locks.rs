@@ -60,7 +60,7 @@ async fn a_lock_held_elsewhere_is_waited_for_once_by_all_who_wait() {
     post("first".to_owned());
     until("the first is being handled", async || world.log().contains("\"message\":\"begun\"")).await;
     for _ in 0..5 {
-        assert_eq!(world.get("/health/ready").await.status, 200);
+        assert_eq!(world.get(COLLECTION).await.status, 200);
     }
     (1..12).for_each(|number| post(format!("c {number}")));
     let mut codes = vec![posts.join_next().await.unwrap().unwrap().code()];
@@ -82,7 +82,7 @@ async fn a_command_that_only_reads_and_a_start_need_no_lock() {
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
     world.kill_and_restart();
-    assert_eq!(world.get("/health/ready").await.status, 200);
+    assert_eq!(world.get(COLLECTION).await.status, 200);
     drop(lock);
     assert_eq!(world.post(&world.good_body("after")).await.status, 201);
 }
@@ -127,7 +127,7 @@ async fn who_hangs_up_on_a_refusal_keeps_no_key_and_does_not_escape_the_log() {
     .await;
     // Some moments for the service to have read it.
     for _ in 0..50 {
-        assert_eq!(world.get("/health/ready").await.status, 200);
+        assert_eq!(world.get(COLLECTION).await.status, 200);
     }
     drop(stream);
     until("it is noticed", async || world.log().contains("aborted: client disconnected")).await;

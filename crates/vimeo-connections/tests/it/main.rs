@@ -47,6 +47,7 @@ mod operator_log;
 mod outages;
 mod postgres;
 mod races;
+mod readiness;
 mod refused_fields;
 mod request_heads;
 mod restores;

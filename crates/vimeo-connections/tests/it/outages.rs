@@ -30,7 +30,8 @@ fn assert_unavailable(answer: &Answer) {
 /// Every request says that the database is away, and the process says that it lives.
 async fn assert_away(world: &World, id: &str) {
     let ready = world.get("/health/ready").await;
-    assert_unavailable(&ready);
+    assert_eq!((ready.status.as_u16(), &*ready.code()), (503, "NOT_READY"), "{ready:?}");
+    assert_eq!(ready.json()["checks"][0]["result"], "fail", "{ready:?}");
     assert_eq!(world.get("/health/live").await.status, 200);
     assert_unavailable(&world.get(&path_of(id)).await);
     assert_unavailable(&world.get(COLLECTION).await);

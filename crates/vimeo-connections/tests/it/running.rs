@@ -204,7 +204,14 @@ async fn shown_certificate(world: &World) -> Vec<u8> {
     // By TLS, browsers are told to use nothing else.
     assert_eq!(response.headers()["strict-transport-security"], "max-age=31536000");
     let info: &reqwest::tls::TlsInfo = response.extensions().get().unwrap();
-    info.peer_certificate().unwrap().to_vec()
+    let certificate = info.peer_certificate().unwrap().to_vec();
+    let checks = serde_json::from_str::<Value>(&response.text().await.unwrap()).unwrap()["checks"].take();
+    assert_eq!(
+        (&checks[3]["name"], &checks[3]["result"]),
+        (&json!("certificate"), &json!("pass")),
+        "{checks}"
+    );
+    certificate
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,6 +30,7 @@ pub(crate) enum Code {
     InternalError,
     VimeoUnavailable,
     StoreUnavailable,
+    NotReady,
     Overloaded,
     OutcomeUnknown,
 }
@@ -44,7 +45,7 @@ pub(super) struct Face {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::InvalidRequestBody,
         Self::InvalidQuery,
         Self::InvalidPageKey,
@@ -69,6 +70,7 @@ impl Code {
         Self::InternalError,
         Self::VimeoUnavailable,
         Self::StoreUnavailable,
+        Self::NotReady,
         Self::Overloaded,
         Self::OutcomeUnknown,
     ];
@@ -221,6 +223,12 @@ impl Code {
                 "The database is unavailable. Nothing was stored.",
                 "Retry after `Retry-After` seconds.",
             ),
+            Self::NotReady => face(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "NOT_READY",
+                "The service cannot work now.",
+                "`GET /health/ready` only. `checks` has every check and its result: `pass`, `warn`, `fail` or `unknown`. The service's log has the cause.",
+            ),
             Self::Overloaded => face(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "OVERLOADED",
@@ -256,10 +264,17 @@ impl Code {
 
     /// Whether its response has `Retry-After`.
     pub(crate) fn says_when_to_retry(self) -> bool {
-        use Code::{IdempotencyKeyInUse, OutcomeUnknown, Overloaded, StoreUnavailable, VimeoUnavailable};
+        use Code::{
+            IdempotencyKeyInUse, NotReady, OutcomeUnknown, Overloaded, StoreUnavailable, VimeoUnavailable,
+        };
         matches!(
             self,
-            IdempotencyKeyInUse | VimeoUnavailable | StoreUnavailable | Overloaded | OutcomeUnknown
+            IdempotencyKeyInUse
+                | VimeoUnavailable
+                | StoreUnavailable
+                | NotReady
+                | Overloaded
+                | OutcomeUnknown
         )
     }
 
@@ -299,6 +314,12 @@ impl Code {
             }
             if self == Self::VersionConflict {
                 object.insert("currentVersion".to_owned(), json!(2));
+            }
+            if self == Self::NotReady {
+                let message = "The service cannot work now: database cannot be written.";
+                object.insert("message".to_owned(), json!(message));
+                let failed = json!({ "name": "database", "result": "fail", "message": "cannot be written" });
+                object.insert("checks".to_owned(), json!([failed, { "name": "disk", "result": "pass" }]));
             }
             if self == Self::InternalError {
                 object.insert("requestId".to_owned(), json!("req_00000000000000000000000000000000"));
