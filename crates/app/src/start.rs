@@ -6,7 +6,7 @@ use domain::id::AscendingIds;
 use domain::secret::{KeyringCheck, KeyringKeyId};
 use seal::Randomness;
 use seal::keyring::Keyring;
-use store::{DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions};
+use store::{APPLICATION_SCHEMA, DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
@@ -76,7 +76,7 @@ pub enum StartError {
 }
 
 /// Whether the keyring holds every key that the database was sealed with.
-fn compare(keyring: &Keyring, checks: &[KeyringCheck]) -> Result<(), StartError> {
+pub(crate) fn compare(keyring: &Keyring, checks: &[KeyringCheck]) -> Result<(), StartError> {
     let missing: Vec<_> = keyring.missing(checks).into_iter().cloned().collect();
     if missing.is_empty() {
         return Ok(());
@@ -98,8 +98,22 @@ pub async fn inspect(database_url: &DatabaseUrl) -> Result<Option<Inspection>, O
 /// Checks that the service could open its database with this keyring, without creating or changing anything.
 pub async fn check_database(database_url: &DatabaseUrl, keyring: &Keyring) -> Result<(), StartError> {
     store::check_place(database_url)?;
-    let found = inspect(database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
-    compare(keyring, &found)
+    let Some(found) = inspect(database_url).await? else {
+        return Ok(store::check_writable(database_url).await?);
+    };
+    compare(keyring, &found.keyring_checks)?;
+    let check = keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
+    // A start that has nothing to write takes no lock.
+    let has_nothing_to_write = found.schema >= APPLICATION_SCHEMA
+        && found.keyring_checks.contains(&check)
+        && found.service_secret.is_some();
+    if !has_nothing_to_write {
+        store::check_writable(database_url).await?;
+    }
+    if let Some(secret) = &found.service_secret {
+        keyring.open_service_secret(secret).map_err(|_| StartError::ServiceSecret)?;
+    }
+    Ok(())
 }
 
 impl App {

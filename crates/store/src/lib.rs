@@ -4,6 +4,7 @@
 
 mod error;
 mod hex;
+mod inspection;
 mod job_rows;
 mod jobs;
 mod migrations;
@@ -33,6 +34,7 @@ use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, Sealed, SealedC
 use domain::time::Timestamp;
 
 pub use error::{BackupError, BoxError, DiskFull, Error, OpenError};
+pub use inspection::{Inspection, KeyInspection, check_place, check_writable, inspect, inspect_key};
 pub use jobs::{
     DueJob, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, LeasedJob,
     NewJob, SealedPart, WebhookSecretRow, Work,
@@ -43,12 +45,6 @@ pub use moves::{
 };
 pub use url::DatabaseUrl;
 use url::Place;
-
-/// Checks that a database can be written where its URL says, without creating or changing anything. A server is asked by
-/// [`inspect`].
-pub fn check_place(database_url: &DatabaseUrl) -> Result<(), OpenError> {
-    database_url.file().map_or(Ok(()), sqlite::check_place)
-}
 
 /// The schema that this version of the application was written for: the number of its last migration.
 pub const APPLICATION_SCHEMA: u32 = 8;
@@ -354,23 +350,6 @@ pub enum Coalesce {
     All,
     /// Those of one account: where accounts are distributed over machines.
     Account,
-}
-
-/// What a database says of itself before anything is touched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspection {
-    /// The number of the last migration that was run.
-    pub schema: u32,
-    /// The check values of the keyring keys that are in use.
-    pub keyring_checks: Vec<KeyringCheck>,
-}
-
-/// Looks at a database without changing it; `None` if there is none yet, or an empty one.
-pub async fn inspect(database_url: &DatabaseUrl) -> Result<Option<Inspection>, OpenError> {
-    match database_url.place.clone() {
-        Place::Sqlite(path) => blocking(move || sqlite::inspect(&path)).await,
-        Place::Postgres(server) => postgres::inspect(&server).await,
-    }
 }
 
 /// Opens the store, creating it if there is none, after any migrations it needs.

@@ -164,9 +164,12 @@ impl HasExitStatus for PrepareError {
     fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Listen { source, .. } => of_listening(source.kind()),
-            Self::Certificate(_) | Self::Spool { .. } | Self::KeyFile { .. } | Self::Key { .. } => {
-                ExitStatus::Misconfigured
-            }
+            Self::Certificate(_)
+            | Self::Spool { .. }
+            | Self::KeyFile { .. }
+            | Self::Key { .. }
+            | Self::BootstrapKey { .. }
+            | Self::Exposed(_) => ExitStatus::Misconfigured,
             Self::Wiring(error) => error.exit_status(),
         }
     }

@@ -9,6 +9,7 @@ mod config;
 mod exit;
 mod hardening;
 mod listener;
+mod permissions;
 mod prepare;
 mod serve;
 mod telemetry;

@@ -6,9 +6,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use app::Clock;
+use app::{BootstrapError, BootstrapKeyError, Clock};
 use domain::api_key::PlainKey;
 use rustls::ServerConfig;
+use seal::keyring::Keyring;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::certificates::{self, CertificateError, Validity};
 use crate::config::{Bootstrap, Config};
 use crate::listener;
+use crate::permissions::{self, ExposedFile, refuse_unwritable};
 use crate::wiring::{self, WiringError};
 
 /// What `serve` starts with.
@@ -46,6 +48,10 @@ pub(crate) enum PrepareError {
     KeyFile { path: PathBuf, source: io::Error },
     #[error("bootstrap.api_key_file {}: {reason}", path.display())]
     Key { path: PathBuf, reason: String },
+    #[error("bootstrap.api_key_file {}: {source}", path.display())]
+    BootstrapKey { path: PathBuf, source: BootstrapKeyError },
+    #[error(transparent)]
+    Exposed(#[from] ExposedFile),
     #[error(transparent)]
     Wiring(#[from] WiringError),
 }
@@ -75,7 +81,8 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
         }
         None => None,
     };
-    wiring::check(config, TaskTracker::new()).await?;
+    let keyring = wiring::check(config, TaskTracker::new()).await?;
+    permissions::check(config)?;
     // Behind the database, in whose directory it is by default: a fault of that is named first.
     if config.uploads.is_working && config.uploads.spool.file_max_bytes > 0 {
         let path = &config.uploads.spool.directory;
@@ -83,8 +90,8 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
         refuse_unwritable(nearest_existing(path))
             .map_err(|source| PrepareError::Spool { path: path.clone(), source })?;
     }
-    if let Some(Bootstrap { api_key_file: Some(path), .. }) = &config.bootstrap {
-        check_key_file(path)?;
+    if let Some(bootstrap) = &config.bootstrap {
+        check_bootstrap(config, bootstrap, &keyring).await?;
     }
     let listener = match listener::listen(config.listen, &config.listener) {
         Ok(listener) => Some(listener),
@@ -94,15 +101,6 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
     Ok(Prepared { listener, tls })
 }
 
-/// Whether files can be made in a directory; without making one.
-fn refuse_unwritable(directory: &Path) -> io::Result<()> {
-    use rustix::fs::{Access, access};
-    if !std::fs::metadata(directory)?.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
-    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
-}
-
 /// A path, or the closest directory above it that exists.
 fn nearest_existing(path: &Path) -> &Path {
     let above = path.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
@@ -110,14 +108,38 @@ fn nearest_existing(path: &Path) -> &Path {
     existing.next().unwrap_or(Path::new("."))
 }
 
+/// Whether the account and the key of the configuration are there, or can be made.
+async fn check_bootstrap(
+    config: &Config,
+    bootstrap: &Bootstrap,
+    keyring: &Keyring,
+) -> Result<(), PrepareError> {
+    let key = bootstrap.api_key_file.as_deref().map(check_key_file).transpose()?.flatten();
+    let check = app::check_bootstrap(
+        &config.database_url,
+        keyring,
+        &bootstrap.account,
+        key.as_ref(),
+        config.weak_keys,
+    );
+    check.await.map_err(|error| match error {
+        BootstrapError::Key(source) => {
+            let path = bootstrap.api_key_file.clone().unwrap_or_default();
+            PrepareError::BootstrapKey { path, source }
+        }
+        BootstrapError::Start(error) => WiringError::from(error).into(),
+    })
+}
+
 /// The key in the bootstrap file; none if it is to be made there.
-fn check_key_file(path: &Path) -> Result<(), PrepareError> {
+fn check_key_file(path: &Path) -> Result<Option<PlainKey>, PrepareError> {
     let failed = |source| PrepareError::KeyFile { path: path.to_owned(), source };
-    if read_key_file(path)?.is_some() {
-        return Ok(());
+    if let Some(key) = read_key_file(path)? {
+        return Ok(Some(key));
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    refuse_unwritable(parent.unwrap_or(Path::new("."))).map_err(failed)
+    refuse_unwritable(parent.unwrap_or(Path::new("."))).map_err(failed)?;
+    Ok(None)
 }
 
 /// Reads the bootstrap file; `None` if there is none. A byte order mark and blanks around the key are skipped.

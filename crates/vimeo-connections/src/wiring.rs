@@ -81,12 +81,12 @@ async fn open_for_uploads(
     Ok(App::open(Setup { migrations, uploads, ..setup }).await?)
 }
 
-/// Checks all that [`open_for_serving`] needs, without creating or changing anything.
-pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<(), WiringError> {
+/// Checks all that [`open_for_serving`] needs, without creating or changing anything; the keyring.
+pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<Keyring, WiringError> {
     uploads(config, client(config, tasks)?)?;
     let keyring = read_keyring(config).await?;
     app::check_database(&config.database_url, &keyring).await?;
-    Ok(())
+    Ok(keyring)
 }
 
 /// Opens the service for an administrator's command, which checks no credentials and upgrades no database.

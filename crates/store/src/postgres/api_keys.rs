@@ -29,6 +29,7 @@ macro_rules! select {
 pub(super) const FIND: &str = select!("", "WHERE api_key_id = $1");
 pub(super) const FIND_BY_HASH: &str =
     select!(concat!(", ", super::clock::clock!("$2"), " AS looked_at"), "WHERE key_hash = $1");
+pub(super) const INSPECT_BY_HASH: &str = select!("", "WHERE key_hash = $1");
 pub(super) const LIST: &str = select!("", "WHERE account_id = $1 ORDER BY created_at, api_key_id");
 
 pub(super) fn api_key(row: &Row) -> Result<ApiKeyRow, Trouble> {

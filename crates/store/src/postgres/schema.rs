@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::account::Label;
+use domain::api_key::HashedKey;
 use domain::time::Timestamp;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
@@ -12,11 +14,12 @@ use super::rows;
 use super::service;
 use super::sessions::{Connector, Session};
 use super::trouble::Trouble;
+use super::{accounts, api_keys};
 use crate::error::in_full;
 use crate::migrations::{MIGRATIONS, MOVES, State};
 use crate::moves::MoveState;
 use crate::url::Server;
-use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError, PostgresOptions};
+use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError, PostgresOptions};
 
 /// How long another node's migrations, or whoever else holds the tables, are waited for.
 const WAITING: Duration = Duration::from_mins(5);
@@ -33,6 +36,10 @@ const COLUMNS: &str = "SELECT c.relname::text AS table_name,
         SELECT FROM pg_catalog.pg_depend d
         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     GROUP BY c.relname ORDER BY c.relname";
+const RIGHTS: &str = "SELECT pg_catalog.has_schema_privilege('public', 'CREATE')
+    AND pg_catalog.has_schema_privilege('public', 'USAGE') AS may_create";
+const RIGHTS_ADVICE: &str = ". Make the role the owner of the database, or GRANT it CREATE and USAGE ON SCHEMA public and, \
+    where another role made the tables, all rights on them";
 const ENCODING: &str = "SELECT pg_catalog.current_setting('server_encoding') AS encoding";
 const APPLIED: &str = "SELECT number, name, lowest_application_schema FROM schema_migrations ORDER BY number";
 const MIGRATION_COLUMNS: &str = "applied_at,lowest_application_schema,name,number";
@@ -47,10 +54,50 @@ const RECORD: &str = "INSERT INTO schema_migrations (number, name, lowest_applic
 
 /// Looks at a database without changing it.
 pub(crate) async fn inspect(server: &Server) -> Result<Option<Inspection>, OpenError> {
+    in_a_session(server, look).await
+}
+
+/// Looks for an account and a key in a database that has a schema, without changing it.
+pub(crate) async fn inspect_key(
+    server: &Server,
+    account: &Label,
+    key: Option<&HashedKey>,
+) -> Result<KeyInspection, OpenError> {
+    let looking = async |session: &Session| {
+        let found = session.query(accounts::FIND_BY_NAME, &[&account.as_str()]).await?;
+        let account = found.first().map(accounts::account).transpose()?;
+        let Some(key) = key else { return Ok(KeyInspection { account, key: None }) };
+        let found = session.query(api_keys::INSPECT_BY_HASH, &[&key.0.as_slice()]).await?;
+        Ok(KeyInspection { account, key: found.first().map(api_keys::api_key).transpose()? })
+    };
+    in_a_session(server, async |session| looking(session).await.map_err(failed)).await
+}
+
+/// Whether the role may make tables, as migrations do.
+pub(crate) async fn check_rights(server: &Server) -> Result<(), OpenError> {
+    let asking = async |session: &Session| {
+        let found = session.query(RIGHTS, &[]).await?;
+        found.first().map_or(Ok(false), |row| rows::get(row, "may_create"))
+    };
+    in_a_session(server, async |session| match asking(session).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let text = format!("permission denied for schema public{RIGHTS_ADVICE}");
+            Err(OpenError::Server(text.into()))
+        }
+        Err(trouble) => Err(failed(trouble)),
+    })
+    .await
+}
+
+async fn in_a_session<T>(
+    server: &Server,
+    work: impl AsyncFnOnce(&Session) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
     let timeout = PostgresOptions::default().timeout;
     let connector = Arc::new(Connector::new(server.clone(), timeout).map_err(OpenError::Server)?);
     let session = connector.connect().await.map_err(OpenError::Server)?;
-    let found = look(&session).await;
+    let found = work(&session).await;
     connector.close().await;
     found
 }
@@ -59,9 +106,13 @@ async fn look(session: &Session) -> Result<Option<Inspection>, OpenError> {
     let Some(state) = read_state(session).await? else { return Ok(None) };
     state.refuse_if_too_new()?;
     refuse_unfinished(session, state).await?;
-    let keyring_checks =
-        if state.schema == 0 { Vec::new() } else { service::list_checks(session).await.map_err(failed)? };
-    Ok(Some(Inspection { schema: state.schema, keyring_checks }))
+    if state.schema == 0 {
+        return Ok(Some(Inspection { schema: 0, keyring_checks: Vec::new(), service_secret: None }));
+    }
+    let keyring_checks = service::list_checks(session).await.map_err(failed)?;
+    let found = session.query(service::FIND_SECRET, &[&service::SERVICE_SECRET]).await.map_err(failed)?;
+    let service_secret = found.first().map(rows::keyring_wrapped).transpose().map_err(failed)?;
+    Ok(Some(Inspection { schema: state.schema, keyring_checks, service_secret }))
 }
 
 /// Brings the database to this version's schema, if the options allow it. Any number of nodes may do so at once.
@@ -184,8 +235,7 @@ pub(super) fn failed(trouble: Trouble) -> OpenError {
     let error = trouble.into_error();
     let mut text = std::error::Error::source(&error).map_or_else(|| error.to_string(), in_full);
     if may_not {
-        text += ". Make the role the owner of the database, or GRANT it CREATE and USAGE ON SCHEMA public and, where \
-                 another role made the tables, all rights on them";
+        text += RIGHTS_ADVICE;
     }
     OpenError::Server(text.into())
 }

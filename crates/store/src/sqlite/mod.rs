@@ -42,7 +42,7 @@ use rusqlite::config::DbConfig;
 
 pub(crate) use moves::Source;
 pub(crate) use places::check as check_place;
-pub(crate) use schema::inspect;
+pub(crate) use schema::{check_lock, inspect, inspect_key};
 
 use crate::jobs::Part;
 use crate::moves::MoveState;

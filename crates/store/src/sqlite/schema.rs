@@ -5,13 +5,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use domain::account::Label;
+use domain::api_key::HashedKey;
 use domain::secret::KeyringCheck;
 use domain::time::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction};
 
-use super::{moves, places, service};
+use super::{accounts, api_keys, moves, places, service};
 use crate::migrations::{MIGRATIONS, State};
-use crate::{APPLICATION_SCHEMA, Inspection, Migrations, OpenError};
+use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError};
 
 /// How long to wait between two tries to switch to the write-ahead log.
 const WAL_WAIT_MILLIS: u32 = 20;
@@ -36,8 +39,38 @@ pub(crate) fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
 pub(super) fn look(connection: &Connection, path: &Path) -> Result<Option<Inspection>, OpenError> {
     let Some(state) = read_state(connection, path)? else { return Ok(None) };
     state.refuse_if_too_new()?;
-    let keyring_checks = read_checks(connection).map_err(|error| unreadable(error, path))?;
-    Ok(Some(Inspection { schema: state.schema, keyring_checks }))
+    let failed = |error| unreadable(error, path);
+    let keyring_checks = read_checks(connection).map_err(failed)?;
+    let service_secret =
+        if state.schema == 0 { None } else { service::find_secret(connection).map_err(failed)? };
+    Ok(Some(Inspection { schema: state.schema, keyring_checks, service_secret }))
+}
+
+/// Looks for an account and a key in a file that has a schema, without changing it.
+pub(crate) fn inspect_key(
+    path: &Path,
+    account: &Label,
+    key: Option<&HashedKey>,
+) -> Result<KeyInspection, OpenError> {
+    let failed = |error| unreadable(error, path);
+    let connection = open_untouched(path).map_err(failed)?;
+    let account = accounts::find_by_name(&connection, account).map_err(failed)?;
+    let key = key.map(|key| api_keys::find_by_hash(&connection, key)).transpose().map_err(failed)?;
+    Ok(KeyInspection { account, key: key.flatten() })
+}
+
+/// Takes the lock for writing, and lets go of it. No data is written, and a write-ahead log that lies there stays.
+pub(crate) fn check_lock(path: &Path) -> Result<(), OpenError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let has_log = has_log(path);
+    let failed = |error| places::explain(error, path);
+    let mut connection = super::connect(path).map_err(failed)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log).map_err(failed)?;
+    let lock =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+    lock.rollback().map_err(failed)
 }
 
 /// A file with a write-ahead log must be read with it. One without is read as it lies, so that no log is made.

@@ -6,12 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
-
 use crate::harness::{Service, binary, cli, run, said};
 
-const KEYRING: &str = "vimeo-connections.keyring";
+pub(crate) const KEYRING: &str = "vimeo-connections.keyring";
 
 /// Certificates and keys, made once: `ours` and `other` (elliptic curve), `rsa`, `old` (expired), `early` (not valid yet).
 static CERTIFICATES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
@@ -51,7 +48,7 @@ static CERTIFICATES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
 });
 
 /// A directory with a keyring and this configuration.
-fn installation(config: &str) -> tempfile::TempDir {
+pub(crate) fn installation(config: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     assert!(cli(directory.path(), &["init"], "").status.success());
     let listen = if config.contains("listen = ") { "" } else { "listen = \"127.0.0.1:0\"\n" };
@@ -68,7 +65,7 @@ fn names(directory: &Path) -> Vec<std::ffi::OsString> {
 }
 
 /// What `config check` says, and whether it accepts; it leaves the directory as it is.
-fn check(directory: &Path) -> (bool, String) {
+pub(crate) fn check(directory: &Path) -> (bool, String) {
     let before = names(directory);
     let output = run(directory, &[], &["config", "check"]);
     assert_eq!(names(directory), before, "it only looks");
@@ -76,7 +73,7 @@ fn check(directory: &Path) -> (bool, String) {
 }
 
 /// What `serve` says if it does not start.
-fn serve(directory: &Path) -> Result<(), String> {
+pub(crate) fn serve(directory: &Path) -> Result<(), String> {
     Service::try_start(binary(directory), directory).map(drop)
 }
 
@@ -88,7 +85,7 @@ fn assert_both_refuse(directory: &Path, expected: &str) {
     assert!(refused.contains(expected), "serve, {expected:?}: {refused}");
 }
 
-fn tls(certificate: &str, key: &str) -> String {
+pub(crate) fn tls(certificate: &str, key: &str) -> String {
     let file = |name: &str| CERTIFICATES.path().join(name);
     let (certificate, key) = (file(certificate), file(key));
     format!("tls.certificate_file = \"{}\"\ntls.key_file = \"{}\"\n", certificate.display(), key.display())
@@ -243,58 +240,120 @@ fn a_key_that_can_be_guessed_is_not_imported_unless_the_configuration_says_so() 
     assert!(import("pictai_correct-horse-battery-staple").status.success());
 }
 
-/// Parts of a configuration, the first of each without a fault.
-const PARTS: [&[&str]; 6] = [
-    &["", "base_path = \"/\"\n", "base_path = \"none\"\n"],
-    &["", "cors_origins = [\"https://a.example\"]\n", "cors_origins = [\"a.example\"]\n"],
-    &["", "vimeo.required_scopes = [\"upload\"]\n", "vimeo.required_scopes = [\"video\"]\n"],
-    &["", "sources.spool_directory = \".\"\n", "sources.spool_directory = \"vimeo-connections.toml\"\n"],
-    &[
-        "",
-        "database_url = \"sqlite:new/deep/a.db\"\n",
-        "database_url = \"sqlite:vimeo-connections.toml/a.db\"\n",
-    ],
-    &[
-        "",
-        "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"a.key\"\n",
-        "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"absent/a.key\"\n",
-    ],
-];
-const CHAINS: [(&str, &str); 5] = [
-    ("", ""),
-    ("ours.pem", "ours.key"),
-    ("old.pem", "ours.key"),
-    ("ours.pem", "other.key"),
-    ("absent.pem", "ours.key"),
-];
+pub(crate) const WEAK: &str = "pictai_correct-horse-battery-staple\n";
+pub(crate) const STRONG: &str = "pictai_8f14e45fceea167a5a36dedd4bea25431b2a\n";
+const BOOTSTRAP: &str = "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"a.key\"\n";
+
+/// An installation whose database has two accounts, and `theirs.key`, a key of the other one.
+pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
+    let directory = installation(config);
+    for name in ["a", "b"] {
+        assert!(cli(directory.path(), &["accounts", "create", name], "").status.success());
+    }
+    let imported = cli(directory.path(), &["keys", "import", "--account", "b"], STRONG);
+    assert!(imported.status.success(), "{}", said(&imported));
+    directory
+}
+
+/// Takes the database back to the schema before the last one, as an older version leaves it.
+pub(crate) fn take_back_a_migration(database: &rusqlite::Connection) {
+    database
+        .execute_batch("DELETE FROM schema_migrations WHERE number = 8; DROP TABLE write_probes")
+        .unwrap();
+}
+
+pub(crate) fn database(directory: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(directory.join("data/vimeo-connections.db")).unwrap()
+}
 
 #[test]
-fn what_config_check_accepts_serve_starts_with_and_what_it_refuses_serve_refuses() {
-    let faultless = prop_oneof![6 => 0..2_usize, 1 => Just(2_usize)];
-    let chain = prop_oneof![4 => 0..3_usize, 1 => 3..5_usize];
-    let has_keyring = prop_oneof![8 => Just(true), 1 => Just(false)];
-    let cases = (proptest::collection::vec(faultless, PARTS.len()), chain, has_keyring);
-    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
-    let verdicts = std::cell::Cell::new((0, 0));
-    runner
-        .run(&cases, |(choices, chain, has_keyring)| {
-            let mut config: String = PARTS.iter().zip(&choices).map(|(part, choice)| part[*choice]).collect();
-            let (certificate, key) = CHAINS[chain];
-            if !certificate.is_empty() {
-                config.push_str(&tls(certificate, key));
-            }
-            let directory = installation(&config);
-            if !has_keyring {
-                fs::remove_file(directory.path().join(KEYRING)).unwrap();
-            }
-            let (is_accepted, checked) = check(directory.path());
-            let served = serve(directory.path());
-            prop_assert_eq!(is_accepted, served.is_ok(), "{}\n{}\n{:?}", config, checked, served);
-            let (accepted, refused) = verdicts.get();
-            verdicts.set(if is_accepted { (accepted + 1, refused) } else { (accepted, refused + 1) });
-            Ok(())
-        })
-        .unwrap();
-    let (accepted, refused) = verdicts.get();
-    assert!(accepted > 3 && refused > 3, "{accepted} accepted, {refused} refused");
+fn a_bootstrap_key_that_can_be_guessed_is_refused_by_both_unless_it_is_stored() {
+    let directory = installation(BOOTSTRAP);
+    let key = directory.path().join("a.key");
+    fs::write(&key, WEAK).unwrap();
+    assert_both_refuse(directory.path(), "128 are the least");
+    assert!(!check(directory.path()).1.contains("horse"));
+    let file = directory.path().join("vimeo-connections.toml");
+    let strict = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{strict}api_keys.allow_weak = true\n")).unwrap();
+    assert!(check(directory.path()).0);
+    serve(directory.path()).unwrap();
+    // What was accepted before stays valid.
+    fs::write(&file, strict).unwrap();
+    let (is_accepted, checked) = check(directory.path());
+    assert!(is_accepted, "{checked}");
+    serve(directory.path()).unwrap();
+}
+
+#[test]
+fn a_bootstrap_key_of_another_account_is_refused_by_both() {
+    let directory = installation_with_accounts(BOOTSTRAP);
+    fs::write(directory.path().join("a.key"), STRONG).unwrap();
+    assert_both_refuse(directory.path(), "belongs to another account");
+    database(directory.path()).execute("UPDATE api_keys SET name = 'changed'", []).unwrap();
+    assert_both_refuse(directory.path(), "was not written by this service");
+}
+
+#[test]
+fn a_database_that_is_locked_for_writing_is_refused_by_both_when_there_is_something_to_write() {
+    let lock = |directory: &Path| {
+        let lock = database(directory);
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        lock
+    };
+    let directory = installation("");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let held = lock(directory.path());
+    assert!(check(directory.path()).0, "nothing is to be written");
+    serve(directory.path()).unwrap();
+    drop(held);
+    take_back_a_migration(&database(directory.path()));
+    let held = lock(directory.path());
+    assert_both_refuse(directory.path(), "is locked by another process");
+    drop(held);
+    assert!(check(directory.path()).0);
+    serve(directory.path()).unwrap();
+    // An account that is to be made.
+    let directory = installation("bootstrap.account = \"b\"\n");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let held = lock(directory.path());
+    assert_both_refuse(directory.path(), "is locked by another process");
+    drop(held);
+}
+
+#[test]
+fn a_secret_file_that_everyone_can_change_is_refused_by_both_and_one_that_everyone_can_read_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let directory = installation(BOOTSTRAP);
+    let path = |name: &str| directory.path().join(name);
+    fs::copy(CERTIFICATES.path().join("ours.key"), path("tls.key")).unwrap();
+    fs::copy(CERTIFICATES.path().join("ours.pem"), path("tls.pem")).unwrap();
+    let config = fs::read_to_string(path("vimeo-connections.toml")).unwrap();
+    let tls = "tls.certificate_file = \"tls.pem\"\ntls.key_file = \"tls.key\"\n";
+    fs::write(path("vimeo-connections.toml"), format!("{config}{tls}")).unwrap();
+    fs::write(path("a.key"), STRONG).unwrap();
+    for (name, key) in [("a.key", "bootstrap.api_key_file"), ("tls.key", "tls.key_file")] {
+        mode(&path(name), 0o602);
+        assert_both_refuse(directory.path(), &format!("{key} {name} can be changed by every user"));
+        mode(&path(name), 0o644);
+        let (is_accepted, checked) = check(directory.path());
+        assert!(is_accepted && checked.contains("can read this file") && checked.contains(name), "{checked}");
+        mode(&path(name), 0o640);
+        let (is_accepted, checked) = check(directory.path());
+        assert!(is_accepted && !checked.contains("WARN"), "{checked}");
+    }
+    serve(directory.path()).unwrap();
+    assert!(check(directory.path()).0);
+    for (name, mask, words) in [
+        ("data", 0o777, "can change what is at this path"),
+        ("data/vimeo-connections.db", 0o644, "can read this file"),
+        ("data/vimeo-connections.db", 0o666, "can change what is at this path"),
+    ] {
+        let before = fs::metadata(path(name)).unwrap().permissions();
+        mode(&path(name), mask);
+        let (is_accepted, checked) = check(directory.path());
+        assert!(is_accepted && checked.contains(words), "{name}: {checked}");
+        fs::set_permissions(path(name), before).unwrap();
+    }
 }

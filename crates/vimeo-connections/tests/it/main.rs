@@ -15,6 +15,7 @@ mod cli_connections;
 mod cli_uploads;
 mod clients;
 mod concurrency;
+mod config_agreement;
 mod config_checks;
 mod conformance;
 mod crashes;

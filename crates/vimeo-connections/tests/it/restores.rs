@@ -157,7 +157,7 @@ async fn a_backup_of_an_older_schema_is_brought_forward() {
         .database()
         .execute_batch(
             "DROP TABLE jobs; DROP TABLE job_secrets; DROP TABLE webhook_secrets; DROP TABLE idempotency_records;
-             DROP TABLE moves; DROP INDEX api_keys_by_account; DELETE FROM schema_migrations WHERE number > 1",
+             DROP TABLE moves; DROP TABLE write_probes; DROP INDEX api_keys_by_account; DELETE FROM schema_migrations WHERE number > 1",
         )
         .unwrap();
     assert!(done(world.path(), &["backup", "old.backup"]).contains("schema 1"));
