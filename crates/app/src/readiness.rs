@@ -78,7 +78,11 @@ impl App {
         {
             return checks.clone();
         }
-        let write = match timeout(DEADLINE, self.store.probe_write()).await {
+        let (written, stored) = tokio::join!(
+            timeout(DEADLINE, self.store.probe_write()),
+            timeout(DEADLINE, self.store.list_keyring_checks())
+        );
+        let write = match written {
             Ok(Ok(())) => Write::Done,
             Ok(Err(error)) => Write::Failed(error),
             Err(_) => Write::TooSlow,
@@ -87,10 +91,8 @@ impl App {
             let error: &(dyn std::error::Error + 'static) = error;
             tracing::error!(error, "not ready: the database cannot be written");
         }
-        let stored = match timeout(DEADLINE, self.store.list_keyring_checks()).await {
-            Ok(Ok(stored)) => Some(stored),
-            Ok(Err(_)) | Err(_) => None,
-        };
+        // Why it could not be read, the write says too.
+        let stored = stored.ok().and_then(Result::ok);
         let checks: Arc<[Check]> = Arc::new([
             check_database(&write),
             check_disk(&write, self.store.free_bytes()),

@@ -76,7 +76,7 @@ fn good() -> String {
         .to_owned()
 }
 
-fn bodies() -> [Body; 4] {
+fn bodies() -> [Body; 5] {
     // Three letters from a known name, which is one too many.
     let long = |number: usize| format!("clientSec{number:05}");
     let short = |number: usize| format!("na{number:04}");
@@ -86,6 +86,8 @@ fn bodies() -> [Body; 4] {
         names_like("names like clientSecret", long),
         names_like("names like name", short),
         names_like("names like privacy", folded),
+        // The same inside an object, which only uploads have.
+        nested("names like view, in privacy", |number| format!("vi{number:04}")),
     ]
 }
 
@@ -98,6 +100,11 @@ fn names_like(what: &'static str, name: impl Fn(usize) -> String) -> Body {
     }
     text.push('}');
     (what, count, text)
+}
+
+fn nested(what: &'static str, name: impl Fn(usize) -> String) -> Body {
+    let (_, count, text) = names_like(what, name);
+    (what, count, format!("{{\"privacy\":{text}}}"))
 }
 
 /// Sends a body several times, one after another; the last answer, which is a refusal or a creation.

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use crate::UnknownFields;
 use crate::error::{Code, Problem};
 use crate::fields::{Fields, Known};
-use crate::json::{self, Json};
+use crate::json::{self, Json, Keep};
 
 /// The largest body that is read.
 const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -26,19 +26,11 @@ pub(crate) struct ObjectBody {
     pub(crate) object: Vec<(String, Json)>,
 }
 
-/// Reads the whole body as one JSON object.
-pub(crate) async fn read_object(request: Request) -> Result<ObjectBody, Problem> {
-    read_object_keeping(request, &[]).await
-}
-
-/// Reads the whole body as one JSON object, and keeps the fields of these names as they came.
-pub(crate) async fn read_object_keeping(
-    request: Request,
-    raw_fields: &[&str],
-) -> Result<ObjectBody, Problem> {
+/// Reads the whole body as one JSON object, and keeps these fields of it.
+pub(crate) async fn read_object(request: Request, keep: Keep<'_>) -> Result<ObjectBody, Problem> {
     check_media_type(request.headers())?;
     let bytes = read_bytes(request).await?;
-    let object = parse_object(&bytes, raw_fields)?;
+    let object = parse_object(&bytes, keep)?;
     Ok(ObjectBody { bytes, object })
 }
 
@@ -50,7 +42,7 @@ pub(crate) async fn read_empty(request: Request) -> Result<(), Problem> {
         return Ok(());
     }
     media_type?;
-    let object = parse_object(&bytes, &[])?;
+    let object = parse_object(&bytes, Keep { raw: &[], known: Some(&[]) })?;
     let (faults, _) = Fields::new(object, Known::new(&[], UnknownFields::Refuse)).finish();
     if faults.is_empty() { Ok(()) } else { Err(Problem::faulty_fields(faults)) }
 }
@@ -66,8 +58,8 @@ async fn read_bytes(request: Request) -> Result<Bytes, Problem> {
     tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| Code::RequestTimeout)?
 }
 
-fn parse_object(bytes: &[u8], raw_fields: &[&str]) -> Result<Vec<(String, Json)>, Problem> {
-    match json::parse_keeping(bytes, raw_fields).map_err(Problem::not_json)? {
+fn parse_object(bytes: &[u8], keep: Keep<'_>) -> Result<Vec<(String, Json)>, Problem> {
+    match json::parse_keeping(bytes, keep).map_err(Problem::not_json)? {
         Json::Object(object) => Ok(object),
         _ => Err(Problem::not_json("The request body must be a JSON object.".to_owned())),
     }

@@ -9,6 +9,8 @@ use crate::UnknownFields;
 use crate::error::FieldFault;
 use crate::json::{Json, Number};
 
+use crate::json::UNKNOWN_NAMED_MAX;
+use ignored::NAMED_MAX;
 pub(crate) use ignored::{IGNORED_FIELDS, IgnoredFields};
 pub(crate) use likely::{Vocabulary, likely_name};
 
@@ -16,6 +18,8 @@ pub(crate) use likely::{Vocabulary, likely_name};
 const ECHO_MAX_CHARS: usize = 40;
 /// How many unknown names of one object are compared with known ones. The rest cost nothing but reading them.
 const COMPARED_MAX: usize = 32;
+// All that is compared or shown has its name.
+const _: () = assert!(COMPARED_MAX + NAMED_MAX < UNKNOWN_NAMED_MAX);
 
 /// The fields of an object, and what happens to others.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +59,8 @@ impl Fields {
     fn at(prefix: String, object: Vec<(String, Json)>, known: Known) -> Self {
         let (mut values, mut unknown) = (Vec::with_capacity(known.names.len()), Vec::new());
         for (name, value) in object {
-            match known.names.iter().find(|known| **known == name) {
+            // An empty name is none of them, and there may be thousands.
+            match known.names.iter().filter(|_| !name.is_empty()).find(|known| **known == name) {
                 Some(known) => values.push((*known, value)),
                 None => unknown.push(name),
             }
@@ -281,7 +286,10 @@ impl Fields {
         }
         let rest = unknown.get(COMPARED_MAX..).unwrap_or_default();
         match self.known.unknown {
-            UnknownFields::Report => rest.iter().for_each(|name| ignored.add(&self.prefix, &shown(name))),
+            // More than are shown are not even read.
+            UnknownFields::Report => {
+                rest.iter().take(NAMED_MAX + 1).for_each(|name| ignored.add(&self.prefix, &shown(name)));
+            }
             UnknownFields::Refuse if rest.is_empty() => {}
             UnknownFields::Refuse => {
                 let errors = format!("is one of {} more fields that are not known", rest.len());

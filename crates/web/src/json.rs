@@ -1,9 +1,11 @@
 //! Strict JSON: a key given twice, invalid UTF-8 and lone surrogates are not JSON, at any depth.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, RandomState};
 
+use rustc_hash::FxBuildHasher;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -56,39 +58,71 @@ const DUPLICATE_KEY: &str = "a key is given twice";
 /// How the parser's text begins for a number that no double can hold.
 const NUMBER_TOO_LARGE: &str = "number out of range";
 
-/// Reads a body. The error is a sentence that says where, and nothing of what stood there.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
-    parse_keeping(bytes, &[])
+/// What is kept of an object.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Keep<'a> {
+    /// Fields that are kept as they came.
+    pub(crate) raw: &'a [&'a str],
+    /// Fields whose values are kept; `None`: all. Of others the value is checked and dropped, and after the first
+    /// [`UNKNOWN_NAMED_MAX`] the name is empty: only their number matters, and a body can have thousands.
+    pub(crate) known: Option<&'a [&'a str]>,
 }
 
-/// Reads a body, and keeps the fields of its object that have these names as they came. They are read as strictly.
-pub(crate) fn parse_keeping(bytes: &[u8], raw_fields: &[&str]) -> Result<Json, String> {
+/// How many unknown fields of an object keep their names.
+pub(crate) const UNKNOWN_NAMED_MAX: usize = 64;
+
+/// Reads a body. The error is a sentence that says where, and nothing of what stood there.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
+    parse_keeping(bytes, Keep::default())
+}
+
+/// Reads a body, and keeps these fields of its object. All of it is read as strictly.
+pub(crate) fn parse_keeping(bytes: &[u8], keep: Keep<'_>) -> Result<Json, String> {
     if bytes.is_empty() {
         return Err("The request body is empty; it must be a JSON object.".to_owned());
     }
-    if std::str::from_utf8(bytes).is_err() {
+    let Ok(body) = std::str::from_utf8(bytes) else {
         return Err("The request body is not valid JSON: it is not UTF-8.".to_owned());
-    }
+    };
     let begins = |byte: u8| bytes.iter().find(|found| !found.is_ascii_whitespace()) == Some(&byte);
     if !begins(b'{') {
-        return serde_json::from_slice(bytes).map_err(|error| in_words(&error, bytes, 0));
+        return serde_json::from_str(body).map_err(|error| in_words(&error, bytes, 0));
     }
-    let Parts(parts) = serde_json::from_slice(bytes).map_err(|error| in_words(&error, bytes, 0))?;
-    let read = |(name, raw): (String, &RawValue)| {
-        let text = raw.get();
-        let value = if let Some(value) = simple_value(text) {
-            value
-        } else {
-            // A part of the body: its distance from the beginning tells where it is.
-            let offset = text.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
-            serde_json::from_str(text).map_err(|error| in_words(&error, bytes, offset))?
-        };
-        if value != Json::Null && raw_fields.contains(&name.as_str()) {
-            return Ok((name, Json::Raw(text.to_owned().into())));
-        }
-        Ok((name, value))
+    let parts = read_parts(body).map_err(|error| in_words(&error, bytes, 0))?;
+    let parsed = |text: &str| {
+        // A part of the body: its distance from the beginning tells where it is.
+        let offset = text.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
+        serde_json::from_str::<Json>(text).map_err(|error| in_words(&error, bytes, offset))
     };
-    parts.into_iter().map(read).collect::<Result<_, _>>().map(Json::Object)
+    let (mut object, mut unknown) = (Vec::with_capacity(parts.len()), 0);
+    for (name, raw) in parts {
+        let text = raw.get();
+        if keep.known.is_some_and(|known| !known.contains(&&*name)) {
+            if !is_simple(text) {
+                parsed(text)?;
+            }
+            unknown += 1;
+            let is_named = unknown <= UNKNOWN_NAMED_MAX;
+            object.push((if is_named { name.into_owned() } else { String::new() }, Json::Null));
+            continue;
+        }
+        let value = simple_value(text).map_or_else(|| parsed(text), Ok)?;
+        if value != Json::Null && keep.raw.contains(&&*name) {
+            object.push((name.into_owned(), Json::Raw(text.to_owned().into())));
+        } else {
+            object.push((name.into_owned(), value));
+        }
+    }
+    Ok(Json::Object(object))
+}
+
+/// Whether [`simple_value`] has a value of this text, which is JSON.
+fn is_simple(text: &str) -> bool {
+    match text.as_bytes() {
+        [b'[' | b'{', ..] => false,
+        [b'"', inside @ ..] => !inside.contains(&b'\\'),
+        _ => true,
+    }
 }
 
 /// A value that its text, which is JSON, shows at once: a body of thousands of short fields is not to be parsed twice.
@@ -142,15 +176,23 @@ fn whole_number(text: &str) -> Option<u64> {
 }
 
 /// The entries of an object, each value as its text: what a number says, a double could not hold exactly.
-struct Parts<'a>(Vec<(String, &'a RawValue)>);
+type Parts<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-impl<'de> Deserialize<'de> for Parts<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PartsVisitor)
-    }
+fn read_parts(body: &str) -> serde_json::Result<Parts<'_>> {
+    let mut deserializer = serde_json::Deserializer::from_str(body);
+    // No more entries than commas, and one.
+    let commas = body.bytes().filter(|byte| *byte == b',').count();
+    let parts = deserializer.deserialize_map(PartsVisitor { capacity: (commas + 1).min(CAPACITY_MAX) })?;
+    deserializer.end()?;
+    Ok(parts)
 }
 
-struct PartsVisitor;
+/// For how many entries room is made at once.
+const CAPACITY_MAX: usize = 8 * 1024;
+
+struct PartsVisitor {
+    capacity: usize,
+}
 
 impl<'de> Visitor<'de> for PartsVisitor {
     type Value = Parts<'de>;
@@ -160,21 +202,53 @@ impl<'de> Visitor<'de> for PartsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
-        read_entries(entries).map(Parts)
+        read_entries(entries, self.capacity, |name: Name<'de>| name.0)
+    }
+}
+
+/// A name, borrowed from the body if no escape stands in it.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Name<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Name(Cow::Borrowed(name)))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Name(Cow::Owned(name.to_owned())))
     }
 }
 
 /// The entries of an object, no key twice.
-fn read_entries<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
+fn read_entries<'de, A: MapAccess<'de>, K: Deserialize<'de>, T: Deserialize<'de>, N: AsRef<str>>(
     mut entries: A,
-) -> Result<Vec<(String, T)>, A::Error> {
-    let mut object: Vec<(String, T)> = Vec::new();
+    capacity: usize,
+    name: impl Fn(K) -> N,
+) -> Result<Vec<(N, T)>, A::Error> {
+    let mut object: Vec<(N, T)> = Vec::with_capacity(capacity);
     // Hashes instead of copies of the keys: only equal ones are compared. The hasher's own random state keeps a client
-    // from choosing keys whose hashes are equal.
-    let mut seen = HashSet::new();
-    let hasher = seen.hasher().clone();
-    while let Some(key) = entries.next_key::<String>()? {
-        if !seen.insert(hasher.hash_one(&key)) && object.iter().any(|(known, _)| *known == key) {
+    // from choosing keys whose hashes are equal; what is hashed already needs no strong hash in the set.
+    let hasher = RandomState::new();
+    let mut seen = HashSet::with_capacity_and_hasher(capacity, FxBuildHasher);
+    while let Some(key) = entries.next_key()? {
+        let key = name(key);
+        if !seen.insert(hasher.hash_one(key.as_ref()))
+            && object.iter().any(|(known, _)| known.as_ref() == key.as_ref())
+        {
             return Err(A::Error::custom(DUPLICATE_KEY));
         }
         object.push((key, entries.next_value()?));
@@ -234,7 +308,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Json, A::Error> {
-        read_entries(entries).map(Json::Object)
+        read_entries(entries, 0, |name: String| name).map(Json::Object)
     }
 }
 
@@ -312,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_field_is_kept_as_it_came_and_read_as_strictly() {
-        let keep = |body: &str| parse_keeping(body.as_bytes(), &["raw"]);
+        let keep = |body: &str| parse_keeping(body.as_bytes(), Keep { raw: &["raw"], known: None });
         for text in ["{ \"b\" : [1.50, \"\\u00e9\"] }", "1e400", "\"x\"", "true", "[]"] {
             let Ok(Json::Object(object)) = keep(&format!("{{\"raw\": {text} }}")) else { panic!("{text}") };
             assert_eq!(object[0].1, Json::Raw(text.to_owned().into()));

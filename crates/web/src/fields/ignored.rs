@@ -6,7 +6,7 @@ use axum::response::Response;
 /// Names the fields of a body that were ignored.
 pub(crate) const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-ignored-fields");
 /// How many ignored fields are named in the header.
-const NAMED_MAX: usize = 20;
+pub(super) const NAMED_MAX: usize = 20;
 
 /// Names of the fields that were ignored, safe to show; no more of them than are shown, and one.
 #[derive(Debug, Default, PartialEq, Eq)]

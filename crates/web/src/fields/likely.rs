@@ -57,7 +57,7 @@ impl Vocabulary {
         if bare.is_empty() {
             return None;
         }
-        let is_same = |path: &&&str| letters(path) == bare || self.is_leaf(path, &bare, prefix);
+        let is_same = |path: &&&str| has_letters(path, &bare) || self.is_leaf(path, &bare, prefix);
         let synonym = || self.synonyms.iter().find(|(synonym, _)| *synonym == bare).map(|(_, path)| *path);
         // More than half of a short name is no typing error.
         let is_near = |known: &str, distance: usize| distance <= DISTANCE_MAX && 2 * distance <= known.len();
@@ -80,7 +80,7 @@ impl Vocabulary {
     fn is_leaf(&self, path: &str, bare: &str, prefix: &str) -> bool {
         let (object, leaf) = path.rsplit_once('.').unwrap_or(("", path));
         let is_in_reach = object != self.nested.0 || prefix.is_empty();
-        is_in_reach && letters(leaf) == bare
+        is_in_reach && has_letters(leaf, bare)
     }
 
     /// A path as it is written for an object with this prefix.
@@ -94,7 +94,16 @@ impl Vocabulary {
 
 /// A name's letters and digits in lower case.
 fn letters(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    letters_of(name).collect()
+}
+
+/// Whether a name has these letters; most differ in the first.
+fn has_letters(name: &str, bare: &str) -> bool {
+    letters_of(name).eq(bare.chars())
+}
+
+fn letters_of(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]

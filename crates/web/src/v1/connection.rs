@@ -11,7 +11,10 @@ use utoipa::ToSchema;
 use crate::UnknownFields;
 use crate::error::Problem;
 use crate::fields::{Fields, IgnoredFields, Known};
-use crate::json::Json;
+use crate::json::{Json, Keep};
+
+/// What of a body is kept.
+pub(super) const KEEP: Keep<'_> = Keep { raw: &[], known: Some(&KNOWN_FIELDS) };
 
 /// Every field of a connection, those that only the service sets included.
 pub(crate) static KNOWN_FIELDS: [&str; 11] = [

@@ -16,7 +16,8 @@ use domain::page::PageLimit;
 use futures_util::stream;
 
 use super::connection::{
-    ConnectionChangeIn, ConnectionOut, ConnectionsOut, CreatedOut, NewConnectionIn, read_change, read_draft,
+    ConnectionChangeIn, ConnectionOut, ConnectionsOut, CreatedOut, KEEP, NewConnectionIn, read_change,
+    read_draft,
 };
 use crate::Shared;
 use crate::answer::{Answer, first_or_repeated, long_json};
@@ -62,7 +63,7 @@ pub(crate) async fn create_connection(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let ObjectBody { bytes, object } = read_object(request).await?;
+    let ObjectBody { bytes, object } = read_object(request, KEEP).await?;
     let (draft, ignored) = read_draft(object, shared.settings.unknown_fields);
     let base_path = &shared.settings.base_path;
     let create = async || {
@@ -179,7 +180,7 @@ pub(crate) async fn update_connection(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let ObjectBody { object, .. } = read_object(request).await?;
+    let ObjectBody { object, .. } = read_object(request, KEEP).await?;
     let (change, ignored) = read_change(object, shared.settings.unknown_fields);
     let update = async || {
         let change = change?;

@@ -3,9 +3,13 @@
 
 use crate::UnknownFields;
 use crate::fields::{Known, Vocabulary};
+use crate::json::Keep;
 
 /// Kept as it came.
 pub(crate) const WEBHOOK_INPUT: &str = "webhookInput";
+
+/// What of the body is kept.
+pub(super) const KEEP: Keep<'_> = Keep { raw: &[WEBHOOK_INPUT], known: Some(BODY.names) };
 
 /// The body.
 pub(super) const BODY: Known = known(&[

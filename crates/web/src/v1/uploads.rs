@@ -9,11 +9,11 @@ use axum::response::Response;
 use super::connections::text_of;
 use super::upload::{AcceptedUploadOut, NewUploadIn, UploadLinkOut};
 use super::upload_body::{Rules, read_upload};
-use super::upload_fields::WEBHOOK_INPUT;
+use super::upload_fields::KEEP;
 use crate::Shared;
 use crate::answer::{Answer, first_or_repeated};
 use crate::auth::Authenticated;
-use crate::body::{ObjectBody, read_object_keeping};
+use crate::body::{ObjectBody, read_object};
 use crate::error::Problem;
 use crate::headers::idempotency_key;
 use crate::openapi;
@@ -63,7 +63,7 @@ pub(crate) async fn create_upload(
     request: Request,
 ) -> Result<Response, Problem> {
     refuse_query(request.uri())?;
-    let ObjectBody { bytes, object } = read_object_keeping(request, &[WEBHOOK_INPUT]).await?;
+    let ObjectBody { bytes, object } = read_object(request, KEEP).await?;
     let (app, connection) = (&shared.app, text_of(id));
     let check_address = |text: &str| app.check_address(text);
     let upload = read_upload(object, &Rules { check_address: &check_address, connection: &connection })?;

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use app::{AllowHttp, Outbound, OutboundOptions, OutboundPolicy, OutboundTimeouts, OwnAddresses, PortPolicy};
 use serde_json::{Value, json};
 
+use super::super::upload_fields::KEEP;
 use super::*;
 
 const CONNECTION: &str = "20260131090500042k3v9x0q2m7t1b8z";
@@ -34,7 +35,7 @@ fn check(text: &str) -> Result<OutboundUrl, FormFault> {
 }
 
 fn read_text(body: &str) -> Result<UploadRequest, Problem> {
-    let parsed = crate::json::parse_keeping(body.as_bytes(), &[WEBHOOK_INPUT]).unwrap();
+    let parsed = crate::json::parse_keeping(body.as_bytes(), KEEP).unwrap();
     let Json::Object(object) = parsed else { panic!("an object") };
     read_upload(object, &Rules { check_address: &check, connection: CONNECTION })
 }
