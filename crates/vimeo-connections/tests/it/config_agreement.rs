@@ -76,12 +76,13 @@ fn what_config_check_accepts_serve_starts_with_and_what_it_refuses_serve_refuses
     let faultless = prop_oneof![6 => 0..2_usize, 1 => Just(2_usize)];
     let chain = prop_oneof![4 => 0..3_usize, 1 => 3..5_usize];
     let has_keyring = prop_oneof![8 => Just(true), 1 => Just(false)];
+    // The locked ones are waited for, twice five seconds.
     let database = prop_oneof![
-        Just(Database::New),
-        Just(Database::Current),
-        Just(Database::Older),
-        Just(Database::Locked),
-        Just(Database::OlderAndLocked)
+        3 => Just(Database::New),
+        3 => Just(Database::Current),
+        2 => Just(Database::Older),
+        1 => Just(Database::Locked),
+        1 => Just(Database::OlderAndLocked)
     ];
     let key = prop_oneof![Just(Key::Absent), Just(Key::OfB), Just(Key::Weak), Just(Key::New)];
     let cases = (proptest::collection::vec(faultless, PARTS.len()), chain, has_keyring, database, key);
