@@ -11,7 +11,7 @@ use super::held::{Change, Interrupt, Trouble};
 use super::relay::Feed;
 use super::request::RequestedSource;
 use super::sending::{TRIES, pause_after};
-use super::sources::{self, EndVerdict};
+use super::sources::{self, EndAnswers, EndVerdict};
 use crate::outbound::{Opened, OutboundUrl, SourceError, SourceFacts};
 
 /// How often a source is asked whose file was written recently, until it is old enough for its marks to count.
@@ -51,7 +51,7 @@ impl Attendance<'_> {
         let (mut tries, mut changes) = (0, 0);
         loop {
             let asked_at = Instant::now();
-            let opened = self.open_source(sending, offset).await?;
+            let opened = self.open_source(sending, offset).await;
             if let Err(error) = self.uploads.outbound.note_wait(&self.reading, asked_at.elapsed()) {
                 return Ok(Err(error.into()));
             }
@@ -64,9 +64,33 @@ impl Attendance<'_> {
                     self.pause_for_source(changes).await;
                     changes += 1;
                 }
-                opened => return Ok(opened),
+                Err(unopened) => return Ok(Err(unopened)),
+                Ok(opened) => return self.begin_reading(sending, opened, offset).await.map(Ok),
             }
         }
+    }
+
+    /// The source is open. At its first byte, what is known of it from now on is what is read, and durable before a byte of
+    /// it is at Vimeo.
+    async fn begin_reading(
+        &mut self,
+        sending: Sending,
+        opened: Opened,
+        offset: u64,
+    ) -> Result<Feed, Interrupt> {
+        let fetch = self.held.job.facts.as_ref().map(|facts| facts.fetch).filter(|_| offset == 0);
+        let Some(fetch) = fetch else { return Ok(Feed::new(opened.stream, offset)) };
+        let opened = match fetch {
+            Fetch::Ranged | Fetch::Whole => opened.with_first_bytes().await,
+            // Not every source that is made while it is read begins with the same bytes each time.
+            Fetch::Spooled => opened,
+        };
+        let read = sources::kept(&opened.facts, sending.size, fetch);
+        if self.held.job.facts.as_ref() != Some(&read) {
+            self.held.job.facts = Some(read);
+            self.held.advance_without_progress(JobState::Sending(sending)).await?;
+        }
+        Ok(Feed::new(opened.stream, offset))
     }
 
     /// What Vimeo acknowledges is a reason to forget the job's troubles, unless the source gives it too slowly.
@@ -84,42 +108,26 @@ impl Attendance<'_> {
     }
 
     /// The source from this offset on.
-    async fn open_source(
-        &mut self,
-        sending: Sending,
-        offset: u64,
-    ) -> Result<Result<Feed, Unopened>, Interrupt> {
+    async fn open_source(&mut self, sending: Sending, offset: u64) -> Result<Opened, Unopened> {
         let (RequestedSource::Url(url), Some(facts)) =
             (&self.opened.request.source, self.held.job.facts.clone())
         else {
             let failure = failure(FailureCode::Unreadable, "The job's source is not known.");
-            return Ok(Err(Unopened::Step(Step::Fail(failure))));
+            return Err(Unopened::Step(Step::Fail(failure)));
         };
-        let url = match sources::read_address(&self.uploads.outbound, url) {
-            Ok(url) => url,
-            Err(failure) => return Ok(Err(Unopened::Step(Step::Fail(failure)))),
-        };
+        let url = sources::read_address(&self.uploads.outbound, url)
+            .map_err(|failure| Unopened::Step(Step::Fail(failure)))?;
         let known = sources::known(&facts);
         let opened = match (facts.fetch, offset) {
             (Fetch::Spooled, _) => self.open_spooled(&url, &known, offset).await,
             (_, 0) => self.open_settled(&url, &known).await,
             _ => self.uploads.outbound.open(&url, offset, &known, &self.reading).await,
-        };
-        let Opened { stream, facts: found } = match opened {
-            Ok(opened) => opened,
-            Err(error) => return Ok(Err(error.into())),
-        };
-        if found.length != Some(sending.size) {
+        }?;
+        if opened.facts.length != Some(sending.size) {
             // The placeholder is for a file of another length.
-            return Ok(Err(Unopened::Restart(SourceError::Changed)));
+            return Err(Unopened::Restart(SourceError::Changed));
         }
-        let read = sources::kept(&found, sending.size, facts.fetch);
-        if offset == 0 && read != facts {
-            // What is known is what is read, and durable before a byte of it is at Vimeo.
-            self.held.job.facts = Some(read);
-            self.held.advance_without_progress(JobState::Sending(sending)).await?;
-        }
-        Ok(Ok(Feed::new(stream, offset)))
+        Ok(opened)
     }
 
     /// The source from its first byte on. A file that was written recently is waited for: its marks could stay the
@@ -217,13 +225,14 @@ impl Attendance<'_> {
     }
 
     async fn ask_at_the_end(&self, url: &OutboundUrl, known: &SourceFacts) -> EndVerdict {
-        let (mut attempt, mut seemed) = (0, EndVerdict::Unknown);
+        let (mut attempt, mut answers) = (0, EndAnswers::new(known));
         loop {
             let now = self.uploads.outbound.probe(url, u64::MAX).await.map(|probed| probed.facts);
-            match sources::judge_end(known, now.as_ref(), seemed) {
-                EndVerdict::Again(later) if attempt < sources::END_TRIES => seemed = *later,
-                EndVerdict::Again(later) => return *later,
-                verdict => return verdict,
+            if let Some(verdict) = answers.judge(now) {
+                return verdict;
+            }
+            if attempt == sources::END_TRIES {
+                return answers.in_the_end();
             }
             sleep(pause_after(attempt)).await;
             attempt += 1;

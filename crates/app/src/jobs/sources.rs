@@ -121,7 +121,7 @@ pub(super) fn is_exhausted(code: FailureCode, troubles: u32, attempts: u32) -> b
 }
 
 /// What the answers after the last byte say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EndVerdict {
     /// The file is the one that was read.
     Same,
@@ -129,28 +129,59 @@ pub(super) enum EndVerdict {
     Changed,
     /// Nothing can be said.
     Unknown,
-    /// Ask again; if that cannot be, this.
-    Again(Box<EndVerdict>),
 }
 
-/// Compares what was read with what an answer after the last byte says; `seemed` is what the answers before it said.
+/// The answers after the last byte so far, compared with what was read.
 ///
 /// One answer that differs is not the end: a node of a cluster may have other marks for the same file than the one that
 /// was read from. One that is equal in every mark is.
-pub(super) fn judge_end(
-    known: &outbound::SourceFacts,
-    now: Result<&outbound::SourceFacts, &SourceError>,
-    seemed: EndVerdict,
-) -> EndVerdict {
-    match now {
-        Ok(now) if known.differ_at_end_from(now) => EndVerdict::Again(Box::new(EndVerdict::Changed)),
-        Ok(_) => EndVerdict::Same,
-        Err(SourceError::Unreachable | SourceError::Later { .. } | SourceError::Broken) => {
-            EndVerdict::Again(Box::new(seemed))
+#[derive(Debug)]
+pub(super) struct EndAnswers<'a> {
+    known: &'a outbound::SourceFacts,
+    /// Those that differ.
+    others: Vec<outbound::SourceFacts>,
+}
+
+impl<'a> EndAnswers<'a> {
+    pub(super) fn new(known: &'a outbound::SourceFacts) -> Self {
+        Self { known, others: Vec::new() }
+    }
+
+    /// Another answer; `None`: ask again.
+    pub(super) fn judge(&mut self, now: Result<outbound::SourceFacts, SourceError>) -> Option<EndVerdict> {
+        match now {
+            Ok(now) if self.known.differ_at_end_from(&now) => {
+                self.others.push(now);
+                None
+            }
+            Ok(_) => Some(EndVerdict::Same),
+            Err(SourceError::Unreachable | SourceError::Later { .. } | SourceError::Broken) => None,
+            // It is empty now; or it was read from a place that says no more.
+            Err(SourceError::Empty) => Some(EndVerdict::Changed),
+            Err(_) => Some(self.in_the_end()),
         }
-        // It is empty now; or it was read from a place that says no more.
-        Err(SourceError::Empty) => EndVerdict::Changed,
-        Err(_) => seemed,
+    }
+
+    /// What follows if there are no more answers.
+    pub(super) fn in_the_end(&self) -> EndVerdict {
+        if self.others.is_empty() || self.never_begins_twice_the_same() {
+            EndVerdict::Unknown
+        } else {
+            EndVerdict::Changed
+        }
+    }
+
+    /// Whether no two answers have the same first bytes, and differ in nothing else: the source makes its bytes anew for each
+    /// request, and that they are others says nothing about the ones that were read.
+    fn never_begins_twice_the_same(&self) -> bool {
+        let all = || self.others.iter().enumerate();
+        self.others.len() > 1
+            && all().all(|(at, one)| {
+                !self.known.have_other_headers_at_end_than(one)
+                    && all().all(|(other_at, other)| {
+                        at == other_at || one.marks.begin_differently_from(&other.marks)
+                    })
+            })
     }
 }
 
@@ -248,22 +279,54 @@ mod tests {
         }
     }
 
+    /// What the answers say that came so far, and what follows if no more do.
+    fn at_the_end(
+        known: &outbound::SourceFacts,
+        answers: &[Result<outbound::SourceFacts, SourceError>],
+    ) -> (Option<EndVerdict>, EndVerdict) {
+        let mut so_far = EndAnswers::new(known);
+        let verdicts: Vec<_> = answers.iter().map(|answer| so_far.judge(answer.clone())).collect();
+        (verdicts.last().copied().flatten(), so_far.in_the_end())
+    }
+
     #[test]
     fn a_file_has_changed_at_the_end_only_if_no_answer_says_that_it_is_the_same() {
+        use EndVerdict::{Changed, Same, Unknown};
         let (known, same, other) = (facts("\"a\"", 10), facts("\"a\"", 10), facts("\"b\"", 10));
-        let again = |verdict| EndVerdict::Again(Box::new(verdict));
-        let unknown = || EndVerdict::Unknown;
-        assert_eq!(judge_end(&known, Ok(&same), unknown()), EndVerdict::Same);
-        assert_eq!(judge_end(&known, Ok(&other), unknown()), again(EndVerdict::Changed));
-        assert_eq!(judge_end(&known, Ok(&facts("\"a\"", 11)), unknown()), again(EndVerdict::Changed));
-        assert_eq!(judge_end(&known, Ok(&same), EndVerdict::Changed), EndVerdict::Same);
+        assert_eq!(at_the_end(&known, &[Ok(same.clone())]).0, Some(Same));
+        assert_eq!(at_the_end(&known, &[Ok(other.clone())]), (None, Changed));
+        assert_eq!(at_the_end(&known, &[Ok(facts("\"a\"", 11))]), (None, Changed));
+        assert_eq!(at_the_end(&known, &[Ok(other.clone()), Ok(same)]).0, Some(Same));
         for passing in
             [SourceError::Unreachable, SourceError::Broken, SourceError::Later { after_seconds: None }]
         {
-            assert_eq!(judge_end(&known, Err(&passing), unknown()), again(unknown()));
-            assert_eq!(judge_end(&known, Err(&passing), EndVerdict::Changed), again(EndVerdict::Changed));
+            assert_eq!(at_the_end(&known, &[Err(passing)]), (None, Unknown));
+            assert_eq!(at_the_end(&known, &[Ok(other.clone()), Err(passing)]), (None, Changed));
         }
-        assert_eq!(judge_end(&known, Err(&SourceError::Empty), unknown()), EndVerdict::Changed);
-        assert_eq!(judge_end(&known, Err(&SourceError::NoRoom), unknown()), unknown());
+        assert_eq!(at_the_end(&known, &[Err(SourceError::Empty)]).0, Some(Changed));
+        assert_eq!(at_the_end(&known, &[Err(SourceError::NoRoom)]).0, Some(Unknown));
+        assert_eq!(at_the_end(&known, &[Ok(other), Err(SourceError::NoRoom)]).0, Some(Changed));
+    }
+
+    #[test]
+    fn other_first_bytes_are_a_change_unless_they_are_never_the_same() {
+        use EndVerdict::{Changed, Same, Unknown};
+        let begins = |tag, bytes: &[u8]| {
+            let facts = facts(tag, 10);
+            outbound::SourceFacts { marks: facts.marks.with_first_bytes(bytes), ..facts }
+        };
+        let known = begins("\"a\"", b"old");
+        let (same, new) = (|| Ok(begins("\"a\"", b"old")), || Ok(begins("\"a\"", b"new")));
+        let third = || Ok(begins("\"a\"", b"third"));
+        assert_eq!(at_the_end(&known, &[same()]).0, Some(Same));
+        assert_eq!(at_the_end(&known, &[Ok(facts("\"a\"", 10))]).0, Some(Same), "the bytes did not come");
+        assert_eq!(at_the_end(&known, &[new()]), (None, Changed));
+        assert_eq!(at_the_end(&known, &[new(), new()]), (None, Changed));
+        assert_eq!(at_the_end(&known, &[new(), same()]).0, Some(Same), "another node of a cluster");
+        assert_eq!(at_the_end(&known, &[new(), third()]), (None, Unknown), "made for each request");
+        assert_eq!(at_the_end(&known, &[new(), third(), new()]), (None, Changed));
+        let other_tag = || Ok(begins("\"b\"", b"third"));
+        assert_eq!(at_the_end(&known, &[new(), other_tag()]), (None, Changed));
+        assert_eq!(at_the_end(&known, &[Ok(facts("\"b\"", 10)), other_tag()]), (None, Changed));
     }
 }

@@ -1,10 +1,11 @@
-//! The marks of a source: what its answers say about the version of the file, remembered from the first answer and
-//! compared with every later one.
+//! The marks of a source: what its answers say about the version of the file, and the digest of its first bytes,
+//! remembered from the first answer and compared with every later one.
 
 use std::time::Duration;
 
 use reqwest::header::{DATE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// No entity tag in use comes near this length; a longer mark is not remembered.
 const MARK_MAX_BYTES: usize = 1_024;
@@ -23,6 +24,10 @@ pub struct Marks {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_modified: Option<String>,
     age: Age,
+    /// The SHA-256 of the file's first bytes, where they were read with the answer. It differs where a server has the same
+    /// headers for two files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_bytes: Option<String>,
 }
 
 /// How old the file was when it was asked for.
@@ -56,7 +61,13 @@ impl Marks {
             },
             (Some(_), _) => Age::Unknown,
         };
-        Self { etag, last_modified, age }
+        Self { etag, last_modified, age, first_bytes: None }
+    }
+
+    /// With the first bytes of the body, as many as are compared, or all there are.
+    pub(crate) fn with_first_bytes(self, bytes: &[u8]) -> Self {
+        let text = Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        Self { first_bytes: Some(text), ..self }
     }
 
     /// Reads what [`to_stored`](Self::to_stored) gave.
@@ -94,14 +105,19 @@ impl Marks {
         self.etag.as_deref().filter(|tag| tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"'))
     }
 
-    /// Whether a mark that both have differs. A tag is compared without its weakness: that may come and go for one file.
+    /// Whether a mark that both have in their headers differs. A tag is compared without its weakness: that may come and go for one file.
     pub fn differs_from(&self, other: &Self) -> bool {
         let differs = |one: Option<&str>, other: Option<&str>| one.zip(other).is_some_and(|(a, b)| a != b);
         differs(self.opaque_tag(), other.opaque_tag())
             || differs(self.last_modified.as_deref(), other.last_modified.as_deref())
     }
 
-    /// Whether there is a mark that both have.
+    /// Whether the first bytes are others, if they are known of both.
+    pub(crate) fn begin_differently_from(&self, other: &Self) -> bool {
+        self.first_bytes.as_deref().zip(other.first_bytes.as_deref()).is_some_and(|(a, b)| a != b)
+    }
+
+    /// Whether there is a mark that both have in their headers.
     pub(super) fn shares_one_with(&self, other: &Self) -> bool {
         (self.etag.is_some() && other.etag.is_some())
             || (self.last_modified.is_some() && other.last_modified.is_some())
@@ -228,6 +244,22 @@ mod tests {
     }
 
     #[test]
+    fn first_bytes_differ_only_if_they_are_known_of_both() {
+        let read = |bytes: &[u8]| marks(&[(ETAG, STRONG)]).with_first_bytes(bytes);
+        assert!(read(b"a").begin_differently_from(&read(b"b")));
+        assert!(!read(b"a").begin_differently_from(&read(b"a")));
+        assert!(!read(b"a").begin_differently_from(&marks(&[(ETAG, STRONG)])));
+        assert!(!read(b"a").differs_from(&read(b"b")), "the headers are the same");
+    }
+
+    #[test]
+    fn marks_that_an_earlier_version_kept_are_read() {
+        let kept = r#"{"etag":"\"a\"","age":"settled"}"#;
+        assert_eq!(Marks::from_stored(kept), Some(marks(&[(ETAG, STRONG)])));
+        assert_eq!(marks(&[(ETAG, STRONG)]).to_stored(), kept);
+    }
+
+    #[test]
     fn what_an_earlier_version_kept_is_one_mark() {
         assert_eq!(Marks::from_validator(STRONG), marks(&[(ETAG, STRONG)]));
         assert_eq!(Marks::from_validator(AT_0).validator(), Some(AT_0));
@@ -240,10 +272,11 @@ mod tests {
             Just(Age::Unknown),
             (-9..2_i64).prop_map(|seconds| Age::Young { seconds })
         ];
-        (text(), text(), age).prop_map(|(etag, last_modified, age)| Marks {
-            etag: etag.map(str::to_owned),
-            last_modified: last_modified.map(str::to_owned),
-            age,
+        let first_bytes = prop::option::of(any::<u8>());
+        (text(), text(), age, first_bytes).prop_map(|(etag, last_modified, age, first_bytes)| {
+            let first_bytes = first_bytes.map(|byte| byte.to_string());
+            let [etag, last_modified] = [etag, last_modified].map(|text| text.map(str::to_owned));
+            Marks { etag, last_modified, age, first_bytes }
         })
     }
 

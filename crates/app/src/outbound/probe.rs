@@ -170,14 +170,36 @@ impl Outbound {
         if first.is_empty() && (!is_whole || length.is_some_and(|length| length > 0)) {
             return None;
         }
-        let facts = SourceFacts { length, marks: Marks::of(response.headers()), ranges };
+        let marks = Marks::of(response.headers());
+        let marks = if has_all_first(first.len(), length) { marks.with_first_bytes(&first) } else { marks };
+        let facts = SourceFacts { length, marks, ranges };
         Some(Probed { facts, headers: response.headers().clone(), first: first.freeze() })
     }
+}
+
+/// Whether so many bytes are all that are compared of a file. A server may give fewer than it was asked for.
+fn has_all_first(count: usize, length: Option<u64>) -> bool {
+    length.is_some_and(|length| count as u64 == length.min(FIRST_BYTES as u64))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_bytes_are_compared_only_if_all_of_them_came() {
+        for (count, length, expected) in [
+            (4_096, Some(10_000), true),
+            (4_096, Some(4_096), true),
+            (10, Some(10), true),
+            (4_095, Some(10_000), false),
+            (9, Some(10), false),
+            (4_096, None, false),
+            (10, None, false),
+        ] {
+            assert_eq!(has_all_first(count, length), expected, "{count} {length:?}");
+        }
+    }
 
     fn part(end: u64, total: Option<u64>) -> Brought {
         Brought::Part { start: 0, end, total }

@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::content::NotVideo;
 use super::hops::NoAnswer;
 use super::marks::Marks;
+use super::probe::FIRST_BYTES;
 use super::ranges::Brought;
 use super::reading::Reading;
 use super::resume::{Attempts, Plan, Proof, Take, Verdict};
@@ -43,9 +44,14 @@ impl SourceFacts {
         self.have_another_length_than(later) || self.marks.differs_from(&later.marks)
     }
 
-    /// The same for an answer after the last byte. A time of change that is always the present is no mark: it is taken out
-    /// when both answers say that the file was written just then.
+    /// The same for an answer after the last byte, by its headers and its first bytes.
     pub fn differ_at_end_from(&self, later: &Self) -> bool {
+        self.have_other_headers_at_end_than(later) || self.marks.begin_differently_from(&later.marks)
+    }
+
+    /// By the headers alone. A time of change that is always the present is no mark: it is taken out when both answers say
+    /// that the file was written just then.
+    pub fn have_other_headers_at_end_than(&self, later: &Self) -> bool {
         self.have_another_length_than(later)
             || if self.marks.is_young() && later.marks.is_young() {
                 self.marks.without_time().differs_from(&later.marks)
@@ -160,6 +166,19 @@ pub struct Opened {
     pub stream: SourceStream,
     /// What this answer says of it.
     pub facts: SourceFacts,
+}
+
+impl Opened {
+    /// The same, once the first bytes have come: they are a mark. To be called at the first byte alone. Where they do not
+    /// come, the stream says so.
+    pub(crate) async fn with_first_bytes(self) -> Self {
+        let Self { stream, mut facts } = self;
+        let (first, stream) = stream.peek(FIRST_BYTES).await;
+        if let Some(first) = first {
+            facts.marks = facts.marks.with_first_bytes(&first);
+        }
+        Self { stream, facts }
+    }
 }
 
 impl Outbound {

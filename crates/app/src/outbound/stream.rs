@@ -26,6 +26,21 @@ impl SourceStream {
         }))
     }
 
+    /// The first `count` bytes, or all if there are fewer, and the stream as it was. `None` if an error comes before: it is
+    /// still to come.
+    pub(super) async fn peek(mut self, count: usize) -> (Option<Vec<u8>>, Self) {
+        let (mut seen, mut first, mut is_broken) = (Vec::new(), Vec::new(), false);
+        while first.len() < count && !is_broken {
+            let Some(piece) = self.next().await else { break };
+            match &piece {
+                Ok(bytes) => first.extend(bytes.iter().take(count - first.len())),
+                Err(_) => is_broken = true,
+            }
+            seen.push(piece);
+        }
+        (Some(first).filter(|_| !is_broken), Self::new(stream::iter(seen).chain(self)))
+    }
+
     /// The next piece, never empty; `None` after the last.
     pub async fn next(&mut self) -> Option<Result<Bytes, SourceError>> {
         StreamExt::next(&mut self.0).await
@@ -144,5 +159,32 @@ impl Body {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_was_peeked_into_gives_every_piece() {
+        let piece = |text: &'static str| Ok(Bytes::from_static(text.as_bytes()));
+        let broken = || Err(SourceError::Broken);
+        for (pieces, expected) in [
+            (vec![piece("abcdef")], Some("abcd")),
+            (vec![piece("ab"), piece("cdef"), broken()], Some("abcd")),
+            (vec![piece("ab")], Some("ab")),
+            (vec![piece("ab"), broken()], None),
+            (vec![broken()], None),
+            (vec![], Some("")),
+        ] {
+            let (first, mut stream) = SourceStream::new(stream::iter(pieces.clone())).peek(4).await;
+            assert_eq!(first.as_deref(), expected.map(str::as_bytes), "{pieces:?}");
+            let mut given = Vec::new();
+            while let Some(piece) = stream.next().await {
+                given.push(piece);
+            }
+            assert_eq!(given, pieces);
+        }
     }
 }

@@ -59,6 +59,29 @@ async fn a_file_that_is_overwritten_in_place_ends_by_name_and_stays_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_overwritten_in_place_and_has_the_same_headers_begins_otherwise_at_the_end() {
+    for marks in [&[][..], &["ETag: \"seconds-and-size\"", OLD]] {
+        let uploads = Uploads::start().await;
+        let source = Scripted::start(move |asked| match asked.number {
+            0 => file(0, marks).answer(asked),
+            1 => file(0, marks).answer(asked).overwritten_from(CUT, 1),
+            _ => file(1, marks).answer(asked),
+        })
+        .await;
+        let job = uploads.upload_scripted(&source).await;
+        assert_kept_closed(&uploads, &job).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_begins_otherwise_in_every_answer_has_not_changed() {
+    let uploads = Uploads::start().await;
+    let source = Scripted::start(|asked| file(asked.number as u64, &["ETag: \"a\""]).answer(asked)).await;
+    let job = uploads.upload_scripted(&source).await;
+    uploads.assert_film(&job, &file(1, &[])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_has_another_length_behind_its_last_byte_ends_by_name() {
     let uploads = Uploads::start().await;
     let source = Scripted::start(|asked| match asked.number {

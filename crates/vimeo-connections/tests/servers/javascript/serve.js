@@ -24,6 +24,9 @@ function listener() {
   }
 }
 
+// Some of these throw outside of any request when a client hangs up; a server in use would be started again.
+process.on('uncaughtException', () => {});
+
 const made = listener();
 const server = made instanceof http.Server ? made : http.createServer(made);
 server.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));
