@@ -63,6 +63,11 @@ pub(super) enum Step {
     Fail(Failure),
 }
 
+/// Whether a job that has failed this many attempts in a row is worth a line: the first, the second, the fourth and so on.
+fn is_logged(attempts: u32) -> bool {
+    attempts.is_power_of_two()
+}
+
 /// What stands between a job and the work on it.
 pub(super) enum Obstacle {
     /// The connection is disabled.
@@ -271,7 +276,7 @@ impl Attendance<'_> {
                 Step::Trouble(failure) => {
                     if !self.is_out_of_patience() && !self.is_hopeless(failure.code) {
                         let pause = self.trouble_pause();
-                        tracing::debug!(job = %self.held.job.id, code = failure.code.as_str(), ?pause, "a job is held up");
+                        self.log_retry(&failure);
                         return self.pause(pause, Trouble::More).await;
                     }
                     self.fail(failure).await?;
@@ -286,6 +291,17 @@ impl Attendance<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Logs that the job waits and why. A source's host and the cause have a line of their own.
+    fn log_retry(&self, failure: &Failure) {
+        let attempts = self.held.job.troubles.count.saturating_add(1);
+        let (code, cause) = (failure.code.as_str(), &failure.message);
+        if is_logged(attempts) {
+            tracing::info!(code, cause, attempts, "an upload is waiting for its next attempt");
+        } else {
+            tracing::debug!(code, cause, attempts, "an upload is waiting for its next attempt");
+        }
     }
 
     pub(super) async fn has_new_credentials(&self) -> Result<bool, Interrupt> {
@@ -352,11 +368,13 @@ impl Attendance<'_> {
     /// What a failure at Vimeo leads to; `refused` is what a plain no means here.
     pub(super) fn step_of(&self, failed: vimeo::Failure, refused: FailureCode) -> Step {
         match failed {
-            vimeo::Failure::Later { not_before: Some(not_before), .. } => {
-                Step::Wait(self.pause_until(not_before))
+            // A limit is waited for, also where its end is not known.
+            vimeo::Failure::Later { not_before, trouble }
+                if not_before.is_some() || matches!(trouble, vimeo::Trouble::Limiting { .. }) =>
+            {
+                tracing::info!(cause = %format_args!("Vimeo {trouble}"), "an upload is waiting for its next attempt");
+                Step::Wait(not_before.map_or(LIMIT_PAUSE, |not_before| self.pause_until(not_before)))
             }
-            // A limit is waited for, also where its end is not told.
-            vimeo::Failure::Later { trouble: vimeo::Trouble::Limiting { .. }, .. } => Step::Wait(LIMIT_PAUSE),
             vimeo::Failure::Later { trouble, .. } | vimeo::Failure::Unknown(trouble) => {
                 Step::Trouble(failure(FailureCode::VimeoUnavailable, format!("Vimeo {trouble}.")))
             }
@@ -378,5 +396,16 @@ impl Attendance<'_> {
                 Step::Fail(failure(FailureCode::VideoDeleted, "The video was deleted at Vimeo meanwhile."))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_logged;
+
+    #[test]
+    fn an_attempt_that_fails_is_logged_more_and_more_seldom() {
+        let logged: Vec<_> = (1..=300).filter(|attempts| is_logged(*attempts)).collect();
+        assert_eq!(logged, [1, 2, 4, 8, 16, 32, 64, 128, 256]);
     }
 }

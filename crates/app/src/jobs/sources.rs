@@ -14,7 +14,7 @@ use crate::outbound::{
 
 /// The one reason for a source that may not be asked and one that does not answer: nobody finds out through us what
 /// listens where.
-const UNREACHABLE: &str = "The source could not be reached, or is at an address that is not allowed.";
+const UNREACHABLE: &str = "The source could not be reached, or its address is not allowed.";
 /// How many readings are remembered between two attempts of their jobs.
 const READINGS_MAX: usize = 10_000;
 /// How often a source is asked again after its last byte.

@@ -36,10 +36,11 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// Logs for the operator why an address is not connected to; the client does not learn it.
-    fn log(self, host: Option<&str>, reason: &dyn std::fmt::Display) {
+    /// Logs for the operator why there is no answer; the client does not learn it. What has a `cause` is logged once for
+    /// each job and then counted.
+    fn log(self, host: Option<&str>, cause: &dyn std::fmt::Display) {
         match self {
-            Self::Source => tracing::info!(host, %reason, "a source cannot be reached"),
+            Self::Source => tracing::info!(host, %cause, "a source cannot be reached"),
             Self::Webhook => tracing::debug!("the receiver of a webhook cannot be reached"),
         }
     }
@@ -58,16 +59,22 @@ impl Resolve for Pinned {
 impl Inner {
     /// Asks for what is at `url`, following redirects, each of which is judged as if the user had given it.
     pub(super) async fn get(&self, url: &OutboundUrl, headers: &HeaderMap) -> Result<Response, NoAnswer> {
-        let mut url = url.to_url().map_err(|_| NoAnswer::Unreachable)?;
+        let mut url = url.to_url().map_err(|_| {
+            Purpose::Source.log(None, &"its address is not a URL");
+            NoAnswer::Unreachable
+        })?;
         for _ in 0..=REDIRECTS_MAX {
             let (client, target) = self.reach(url, Purpose::Source).await?;
             let mut request = Request::new(Method::GET, target.clone());
             *request.headers_mut() = headers.clone();
             let response = self.send(&client, request, Purpose::Source).await?;
-            let Some(next) = redirection(&target, &response)? else { return Ok(response) };
+            let next = redirection(&target, &response).inspect_err(|_| {
+                Purpose::Source.log(target.host_str(), &"it redirects to something that is not a URL");
+            })?;
+            let Some(next) = next else { return Ok(response) };
             url = next;
         }
-        Purpose::Source.log(url.host_str(), &"it redirects too often");
+        Purpose::Source.log(url.host_str(), &format_args!("it redirects more than {REDIRECTS_MAX} times"));
         Err(NoAnswer::Unreachable)
     }
 
@@ -76,7 +83,8 @@ impl Inner {
     pub(super) async fn reach(&self, url: Url, purpose: Purpose) -> Result<(Client, Url), NoAnswer> {
         let host = url.host_str().map(str::to_owned);
         let url = checked(&self.policy, url).map_err(|fault| {
-            purpose.log(host.as_deref(), &format_args!("its address, or that of a redirect, {fault}"));
+            purpose
+                .log(host.as_deref(), &format_args!("policy: its address, or that of a redirect, {fault}"));
             NoAnswer::Unreachable
         })?;
         let addresses = self.addresses(&url, purpose).await?;
@@ -111,18 +119,22 @@ impl Inner {
                 let is_allowed = self.policy.allows_host(name);
                 let reading = if is_allowed { Reading::Searched } else { Reading::Whole };
                 let asking = timeout(self.timeouts.connect, self.names.addresses(name, reading));
-                (asking.await.unwrap_or_default(), is_allowed)
+                let Ok(found) = asking.await else {
+                    purpose.log(url.host_str(), &"DNS: its name was not resolved in time");
+                    return Err(NoAnswer::Unreachable);
+                };
+                (found, is_allowed)
             }
             None => (Vec::new(), false),
         };
         if found.is_empty() {
-            purpose.log(url.host_str(), &"its name has no address");
+            purpose.log(url.host_str(), &"DNS: its name has no address");
             return Err(NoAnswer::Unreachable);
         }
         if !is_allowed {
             let judged = found.iter().try_for_each(|address| self.policy.judge(*address));
             judged.map_err(|forbidden: Forbidden| {
-                purpose.log(url.host_str(), &forbidden);
+                purpose.log(url.host_str(), &format_args!("policy: {forbidden}"));
                 NoAnswer::Unreachable
             })?;
         }
@@ -145,11 +157,14 @@ impl Inner {
             Ok(Err(error)) => {
                 let is_unreachable = error.is_connect() || error.is_builder();
                 // The library would show the whole URL.
-                purpose.log(host.as_deref(), &in_full(&error.without_url()));
+                let error = error.without_url();
+                let layer = if is_about_tls(&error) { "TLS: " } else { "" };
+                purpose.log(host.as_deref(), &format_args!("{layer}{}", in_full(&error)));
                 Err(if is_unreachable { NoAnswer::Unreachable } else { NoAnswer::Cut })
             }
             Err(_) => {
-                purpose.log(host.as_deref(), &"it does not answer in time");
+                purpose
+                    .log(host.as_deref(), &format_args!("no answer within {} seconds", patience.as_secs()));
                 Err(NoAnswer::Cut)
             }
         }
@@ -168,6 +183,15 @@ pub(super) fn trusting(builder: ClientBuilder, tls: Option<&rustls::ClientConfig
 fn in_full(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Whether TLS is the cause of an error, such as a certificate that is not trusted.
+fn is_about_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    // An error of input and output does not give what it holds as its source.
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || held.is_some_and(|held| is_about_tls(held))
+        || error.source().is_some_and(is_about_tls)
 }
 
 /// Where a redirect leads; `None` for an answer that is none, and for one that does not say.

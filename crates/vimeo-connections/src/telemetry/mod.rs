@@ -17,7 +17,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, JsonFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -154,22 +154,38 @@ where
         let is_failure = *metadata.level() <= Level::WARN
             || (*metadata.level() == Level::INFO && metadata.fields().field("cause").is_some());
         let is_counted = is_failure && metadata.target() != module_path!();
-        if is_counted && !LOG.get().is_none_or(|log| is_first(log, event)) {
+        if is_counted && !LOG.get().is_none_or(|log| is_first(log, event, job_of(context, event).as_deref()))
+        {
             return Ok(());
         }
         self.0.format_event(context, writer, event)
     }
 }
 
-fn is_first(log: &Log, event: &Event<'_>) -> bool {
+/// The job that an event of the work on it is about, as its span shows it. What fails for all jobs alike, such as Vimeo or
+/// the database, is logged by other crates.
+fn job_of<S, N>(context: &FmtContext<'_, S, N>, event: &Event<'_>) -> Option<String>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    if event.metadata().target().split("::").next() != Some("app") {
+        return None;
+    }
+    let span = context.lookup_current().filter(|span| span.name() == "job")?;
+    span.extensions().get::<FormattedFields<N>>().map(|fields| fields.fields.clone())
+}
+
+fn is_first(log: &Log, event: &Event<'_>, job: Option<&str>) -> bool {
     let mut contents = Contents { hasher: DefaultHasher::new(), message: String::new() };
     event.metadata().callsite().hash(&mut contents.hasher);
+    job.hash(&mut contents.hasher);
     event.record(&mut contents);
     let (line, level) = (contents.hasher.finish(), *event.metadata().level());
     log.repeats().is_first(line, level, Instant::now(), || contents.message)
 }
 
-/// What an event says, but for the request that it belongs to.
+/// What an event says, without its span.
 struct Contents {
     hasher: DefaultHasher,
     message: String,

@@ -1,9 +1,15 @@
 //! What an operator finds in the log: the start, who asked, and what failed, without repetition.
 
+use std::net::SocketAddr;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::JoinSet;
 
 use crate::harness::{COLLECTION, Service, Wish, World, until};
+use crate::uploads::{CONFIG, Uploads, quick};
 
 async fn world(config: &str) -> World {
     World::with(Wish { config: config.to_owned(), ..Wish::default() }).await
@@ -129,4 +135,93 @@ async fn what_was_counted_and_not_reported_is_reported_at_the_end() {
     assert_eq!(world.service.terminate(), Some(0));
     let counts: Vec<_> = lines(&world).into_iter().filter_map(|line| line["times"].as_u64()).collect();
     assert_eq!(counts, [2]);
+}
+
+/// The address of a server that answers every connection with these bytes, whatever comes first.
+async fn answering(bytes: &'static [u8]) -> (SocketAddr, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(bytes).await;
+        }
+    });
+    (address, server)
+}
+
+/// The address of a name server that knows no name.
+async fn name_server() -> (SocketAddr, JoinSet<()>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let mut message = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut message).await {
+            // The question again, as an answer with the code NXDOMAIN.
+            message[2..4].copy_from_slice(&[0x81, 0x83]);
+            let _ = socket.send_to(&message[..length], client).await;
+        }
+    });
+    (address, server)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_source_cannot_be_reached_is_logged_once_for_each_job_and_then_counted() {
+    // Nothing listens at the port of a listener that is gone.
+    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (plain, _plain) = answering(b"HTTP/1.1 400 X\r\n\r\n").await;
+    let (elsewhere, _elsewhere) =
+        answering(b"HTTP/1.1 302 X\r\nLocation: http://10.0.0.1/canary-path\r\nContent-Length: 0\r\n\r\n")
+            .await;
+    let (names, _names) = name_server().await;
+    let config = format!(
+        "{CONFIG}sources.attempts = 3\nsources.dns_servers = [\"{names}\"]\nlog.repeat_seconds = 86400\n"
+    );
+    let mut uploads = Uploads::with(&config, quick()).await;
+    let world = &mut uploads.world;
+    assert_eq!(world.service.terminate(), Some(0));
+    // What is logged unless configured otherwise.
+    world.service = Service::start_with(world.path(), &[("VIMEO_CONNECTIONS_LOG__LEVEL", "info")]);
+    let path = "canary-path/film.mp4?token=canary-query";
+    let sources = [
+        (format!("http://{away}/{path}"), "127.0.0.1", "Connection refused"),
+        (format!("http://{away}/{path}"), "127.0.0.1", "Connection refused"),
+        (format!("https://{plain}/{path}"), "127.0.0.1", "TLS: "),
+        (format!("http://{elsewhere}/{path}"), "10.0.0.1", "policy: "),
+        (format!("http://films.example/{path}"), "films.example", "DNS: "),
+    ];
+    let mut jobs = Vec::new();
+    for (url, _, _) in &sources {
+        jobs.push(uploads.begin_with(json!({"source": {"url": url}})).await);
+    }
+    for job in &jobs {
+        let ended = uploads.end(job).await;
+        assert_eq!(ended["data"]["error_code"], "SOURCE_UNREACHABLE", "{ended}");
+        assert_eq!(
+            ended["data"]["error_message"],
+            "The source could not be reached, or its address is not allowed."
+        );
+    }
+    assert_eq!(uploads.world.service.terminate(), Some(0));
+    let lines = lines(&uploads.world);
+    for (job, (url, host, cause)) in jobs.iter().zip(&sources) {
+        let of = |message: &str| {
+            let is_it = |line: &&Value| line["message"] == message && line["span"]["job"] == **job;
+            lines.iter().filter(is_it).collect::<Vec<_>>()
+        };
+        let found = of("a source cannot be reached");
+        let [line] = found[..] else { panic!("{url}: {found:#?}") };
+        assert_eq!((&line["level"], &line["host"]), (&json!("INFO"), &json!(host)), "{line}");
+        assert!(line["cause"].as_str().unwrap().contains(cause), "{line}");
+        let waiting = of("an upload is waiting for its next attempt");
+        let attempts: Vec<_> = waiting.iter().map(|line| line["attempts"].clone()).collect();
+        assert_eq!(attempts, [1, 2], "{waiting:#?}");
+        assert!(waiting.iter().all(|line| line["code"] == "SOURCE_UNREACHABLE"), "{waiting:#?}");
+    }
+    let counts = lines.iter().filter(|line| line["failure"] == "a source cannot be reached");
+    let times: Vec<_> = counts.filter_map(|line| line["times"].as_u64()).collect();
+    assert!(times.len() == sources.len() && times.iter().all(|times| *times >= 2), "{times:?}");
+    assert!(!uploads.world.log().contains("canary-"), "{}", uploads.world.log());
 }
