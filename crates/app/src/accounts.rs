@@ -18,7 +18,7 @@ pub enum AccountError {
     #[error("there is an account named {0} already")]
     Exists(Label),
     /// There is none of this name.
-    #[error("there is no account named {0}; `vimeo-connections accounts list` shows them")]
+    #[error("no account is named {0}; `vimeo-connections accounts list` shows them")]
     Unknown(Label),
     /// The service could not do it.
     #[error(transparent)]

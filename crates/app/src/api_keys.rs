@@ -79,7 +79,7 @@ pub enum ApiKeyError {
         bits: u32,
     },
     /// There is no key of this identifier.
-    #[error("there is no key {0}; `vimeo-connections keys list` shows them")]
+    #[error("no key has the ID {0}; `vimeo-connections keys list` shows them")]
     Unknown(String),
     /// The service could not do it.
     #[error(transparent)]

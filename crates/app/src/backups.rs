@@ -34,7 +34,7 @@ pub enum RestoreError {
     /// The backup was sealed with keys that the keyring does not hold.
     #[error(
         "the keyring is not the one that the backup {} was sealed with. The backup needs {}; the keyring's primary key \
-         is {found}. Nothing was touched. Put the right keyring where keyring.file says, from its own backup if need \
+         is {found}. Nothing was changed. Put the right keyring where keyring.file says, from its own backup if need \
          be. Without it the stored credentials cannot be opened, by anybody",
         file.display(),
         keys_in_words(missing)

@@ -42,7 +42,7 @@ pub enum Error {
     #[error("Vimeo refused the upload")]
     UploadRefused(Failure),
     /// Take another idempotency key: the link of the first answer went with its upload.
-    #[error("the upload of this request is over, and its link with it")]
+    #[error("the upload of this request has ended and its link is no longer valid")]
     UploadOver {
         /// The job of that upload.
         job_id: JobId,
@@ -50,8 +50,8 @@ pub enum Error {
     /// Mend the credentials.
     #[error("Vimeo refused the credentials")]
     CredentialsRejected(Vec<Finding>),
-    /// Ask again later: Vimeo could not be asked.
-    #[error("Vimeo could not be asked")]
+    /// Ask again later: Vimeo could not be reached.
+    #[error("Vimeo could not be reached")]
     VimeoUnavailable {
         /// In so many seconds.
         retry_after_seconds: u64,

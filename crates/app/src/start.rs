@@ -51,7 +51,7 @@ pub enum StartError {
     /// The database was sealed with keys that the keyring does not hold.
     #[error(
         "the keyring is not the one that this database was sealed with. The database needs {}; the keyring's primary \
-         key is {found}. Nothing was touched. Probably keyring.file (or keyring.value) points to the keyring of \
+         key is {found}. Nothing was changed. Probably keyring.file (or keyring.value) points to the keyring of \
          another installation, or `init` was run again after the keyring was lost: put back the right keyring, from \
          its backup if need be. Without it the stored credentials cannot be opened, by anybody",
         keys_in_words(missing)
@@ -143,7 +143,7 @@ impl App {
             setup.keyring.open_service_secret(&secret).map_err(|_| StartError::ServiceSecret)?;
         let last = store.find_last_connection_time().await.map_err(StartError::Store)?;
         if let Some(last) = last.filter(|last| *last > setup.clock.now().plus_seconds(CLOCK_DOUBT_SECONDS)) {
-            tracing::warn!(%last, "the clock is behind what is stored; new identifiers go on from there");
+            tracing::warn!(%last, "the clock is behind the newest stored identifier; new identifiers continue from that one");
         }
         Ok(Self {
             store,

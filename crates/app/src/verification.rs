@@ -25,7 +25,7 @@ impl App {
             Err(Unverified::Unknown(trouble)) => {
                 tracing::warn!(
                     %trouble,
-                    "Vimeo could not be asked, so nothing was stored; \
+                    "the credentials could not be checked at Vimeo, so nothing was stored; \
                      with vimeo.verification = \"off\" connections are stored unchecked"
                 );
                 Err(Error::VimeoUnavailable { retry_after_seconds: self.seconds_until(&trouble) })

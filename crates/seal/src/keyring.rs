@@ -31,13 +31,13 @@ pub struct Keyring {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum KeyringError {
     /// Not the file that `init` writes.
-    #[error("line {line} of the keyring is not understood: the file is damaged, or is no keyring")]
+    #[error("line {line} of the keyring is not understood: the file is damaged or not a keyring")]
     Malformed {
         /// Counted from 1.
         line: usize,
     },
     /// Written by a later version of the service.
-    #[error("the keyring has format {0}, which this version of the service does not know")]
+    #[error("the keyring has format {0}, which this version of the service does not support")]
     UnknownFormat(u32),
     /// A key is not base64 of 32 bytes.
     #[error(

@@ -47,7 +47,7 @@ pub enum KeyringFileError {
     )]
     Directory(PathBuf),
     /// A pipe, or far too large.
-    #[error("{} is no keyring file", .0.display())]
+    #[error("{} is not a keyring file", .0.display())]
     NotAFile(PathBuf),
     /// It was read, and is no keyring.
     #[error("the keyring file {}: {source}", path.display())]

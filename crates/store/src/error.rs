@@ -137,7 +137,7 @@ pub enum OpenError {
     /// Written by a newer version that this one cannot follow.
     #[error(
         "the database has schema {schema}, whose lowest application schema is {lowest}; this version has schema \
-         {APPLICATION_SCHEMA}. It was probably upgraded by a newer version: run that one. Nothing was touched",
+         {APPLICATION_SCHEMA}. It was probably upgraded by a newer version: run that one. Nothing was changed",
         APPLICATION_SCHEMA = crate::APPLICATION_SCHEMA
     )]
     TooNew {
@@ -176,8 +176,8 @@ pub enum OpenError {
     ForeignSchema,
     /// A file that is on its way to another database.
     #[error(
-        "the database {file} is being moved to {to}, and takes no writes. Finish the move (`{resume}`), or take the \
-         file back (`{abandon}`). Nothing was touched",
+        "the database {file} is being moved to {to}, and is read-only. Finish the move (`{resume}`), or take \
+         the file back (`{abandon}`). Nothing was changed",
         file = path.display(), resume = move_command(path, "--to URL"), abandon = move_command(path, "--abandon")
     )]
     Moving {
@@ -189,7 +189,7 @@ pub enum OpenError {
     /// A file that was moved to another database.
     #[error(
         "the database {file} was moved to {to}: set database_url to that one. `{abandon}` takes the file back, without \
-         anything that was written there since. Nothing was touched",
+         anything that was written there since. Nothing was changed",
         file = path.display(), abandon = move_command(path, "--abandon")
     )]
     Moved {
@@ -200,8 +200,8 @@ pub enum OpenError {
     },
     /// A copy that is not complete, or was not compared yet.
     #[error(
-        "the database is the unfinished copy of {from}, and nobody may use it yet: run the `vimeo-connections move` \
-         that makes it again, until it says that it is done. Nothing was touched"
+        "the database is the unfinished copy of {from}, and cannot be used yet: rerun the `vimeo-connections \
+         move` that creates it until it reports success. Nothing was changed"
     )]
     UnfinishedMove {
         /// What it is the copy of.
@@ -231,10 +231,10 @@ pub enum BackupError {
     #[error("there is no database at {}, so there is nothing to back up: database_url says where it is", .0.display())]
     NoDatabase(PathBuf),
     /// The backup's name is taken.
-    #[error("{} is there already, and a backup is never written over another file: give another name", .0.display())]
+    #[error("{} exists already, and a backup never overwrites a file: give another name", .0.display())]
     Exists(PathBuf),
     /// The backup could not be written.
-    #[error("the backup {} could not be made: {source}. There is no file of that name", path.display())]
+    #[error("the backup {} could not be made: {source}. No file was created", path.display())]
     NotWritten {
         /// Its name.
         path: PathBuf,
@@ -243,8 +243,8 @@ pub enum BackupError {
     },
     /// There is no room to look into it.
     #[error(
-        "the backup {} is the one that was made, by its hash, but there is no room beside it to look into its database: \
-         {source}. Copy it to a place that can be written and has room, and check it there",
+        "the backup {} has the right hash, but there is no space beside it to unpack its database: \
+         {source}. Copy it to a writable directory with enough space, and check it there",
         path.display()
     )]
     NotUnpacked {
@@ -254,7 +254,7 @@ pub enum BackupError {
         source: BoxError,
     },
     /// The backup could not be read.
-    #[error("the backup {} cannot be read: {source}. Nothing was touched", path.display())]
+    #[error("the backup {} cannot be read: {source}. Nothing was changed", path.display())]
     NotRead {
         /// Its name.
         path: PathBuf,
@@ -263,13 +263,13 @@ pub enum BackupError {
     },
     /// A file of another program.
     #[error(
-        "{} is not a backup that `vimeo-connections backup` made, or it is damaged from its first byte on. Nothing was \
-         touched",
+        "{} is not a backup that `vimeo-connections backup` made, or it is damaged from its first byte on. \
+         Nothing was changed",
         .0.display()
     )]
     Foreign(PathBuf),
     /// A backup that is not as it was written.
-    #[error("the backup {} is damaged: {what}. Nothing was touched; take another backup", path.display())]
+    #[error("the backup {} is damaged: {what}. Nothing was changed; use another backup", path.display())]
     Damaged {
         /// Its name.
         path: PathBuf,
@@ -278,8 +278,8 @@ pub enum BackupError {
     },
     /// A backup in a format that this version does not know.
     #[error(
-        "the backup {} has format {format}, and this version knows format 1: it was made by a newer version, which can \
-         restore it. Nothing was touched",
+        "the backup {} has format {format}, and this version supports format 1: it was made by a newer \
+         version, which can restore it. Nothing was changed",
         path.display()
     )]
     NewerFormat {
@@ -291,7 +291,7 @@ pub enum BackupError {
     /// A backup of a database that this version cannot follow.
     #[error(
         "the backup {} has schema {schema}, which needs a version of schema {lowest} at least; this version has schema \
-         {APPLICATION_SCHEMA}: it was made by a newer version, which can restore it. Nothing was touched",
+         {APPLICATION_SCHEMA}: it was made by a newer version, which can restore it. Nothing was changed",
         path.display(), APPLICATION_SCHEMA = crate::APPLICATION_SCHEMA
     )]
     NewerSchema {
@@ -304,14 +304,14 @@ pub enum BackupError {
     },
     /// There is something where the database would be restored to.
     #[error(
-        "{} is there already, and a backup is never restored over it. Nothing was touched. Stop the service, move that \
-         file and those beside it that begin with its name to another place, keep them until the restored database has \
-         proven good, and run this again",
+        "{} exists already, and a backup never overwrites it. Nothing was changed. Stop the service, move that \
+         file and those beside it that begin with its name to another place, keep them until the restored \
+         database has been checked, and run this again",
         .0.display()
     )]
     Occupied(PathBuf),
     /// The file system refused.
-    #[error("the database could not be restored to {}: {source}. There is no database at that place", path.display())]
+    #[error("the database could not be restored to {}: {source}. No database was created", path.display())]
     NotRestored {
         /// Where to.
         path: PathBuf,

@@ -107,8 +107,8 @@ impl SourceMove {
     /// Why the source takes no writes.
     pub(crate) fn refusal(&self) -> String {
         match self.state {
-            MoveState::Running => format!("it is being moved to {}, and takes no writes meanwhile", self.to),
-            MoveState::Done => format!("it was moved to {}, and takes no writes any more", self.to),
+            MoveState::Running => format!("it is being moved to {} and is read-only until then", self.to),
+            MoveState::Done => format!("it was moved to {} and is now read-only", self.to),
         }
     }
 }
@@ -125,11 +125,11 @@ pub enum MoveError {
     #[error("there is no database at {}; nothing was changed", .0.display())]
     NoSource(PathBuf),
     /// Another process has it.
-    #[error("another `vimeo-connections move` is at work on this source; nothing was changed")]
+    #[error("another `vimeo-connections move` is running on this source; nothing was changed")]
     Busy,
     /// One of them has a schema that is not known here.
     #[error(
-        "a database has schema {schema} and this version knows {APPLICATION_SCHEMA}: move it with the newer version \
+        "a database has schema {schema} and this version supports {APPLICATION_SCHEMA}: move it with the newer version \
          that upgraded it. Nothing was changed",
         APPLICATION_SCHEMA = crate::APPLICATION_SCHEMA
     )]
@@ -139,7 +139,7 @@ pub enum MoveError {
     },
     /// The source has another target.
     #[error(
-        "the source is being moved to {to} already: go on with that, or give it back first with `--abandon`. Nothing \
+        "the source is already being moved to {to}: resume that move, or roll it back first with `--abandon`. Nothing \
          was changed"
     )]
     OtherTarget {
@@ -148,8 +148,8 @@ pub enum MoveError {
     },
     /// The source was moved, and the target is not the one.
     #[error(
-        "the source was moved to {to} already, and the target does not have it. Only if that one is lost: give the \
-         source back with `--abandon`, make the target database anew, empty, and move again. Nothing was changed"
+        "the source was already moved to {to}, and this target does not have it. Only if that database is \
+         lost: roll the move back with `--abandon`, recreate an empty target database, and move again. Nothing was changed"
     )]
     Moved {
         /// Where, without a password.
@@ -166,7 +166,7 @@ pub enum MoveError {
     /// There is nothing in the target but what opening it writes.
     #[error(
         "the target is not empty: the service or one of its commands was run on it, which left a row in its table \
-         {table}. Make the database anew, empty, and run nothing on it before the move; nothing was changed"
+         {table}. Recreate the database, empty, and run nothing on it before the move; nothing was changed"
     )]
     TargetOpened {
         /// In which table.
@@ -174,7 +174,7 @@ pub enum MoveError {
     },
     /// The target belongs to another move.
     #[error(
-        "the target belongs to another move, from {from}: go on with that one, or move into a new database. Nothing \
+        "the target belongs to another move, from {from}: resume that move, or move into a new database. Nothing \
          was changed"
     )]
     TargetOfAnother {
@@ -183,8 +183,9 @@ pub enum MoveError {
     },
     /// A row that the other engine does not take.
     #[error(
-        "row cannot be copied, {row}: {why}. Give the source back with `--abandon`, fix the row in it, recreate an empty \
-         target database and migrate again. Until the source is given back it takes no writes"
+        "row cannot be copied, {row}: {why}. Roll the move back with `--abandon`, fix the row in the source, \
+         recreate an empty target database, and move again. Until the move is rolled back, the source is \
+         read-only"
     )]
     CannotTravel {
         /// Table and key.
@@ -194,22 +195,22 @@ pub enum MoveError {
     },
     /// The copy is not the same.
     #[error(
-        "the copy differs from the source at {at}: somebody else wrote to the target, or it is damaged. Nobody can \
-         serve it. Give the source back with `--abandon`, make the target database anew, empty, and move again. Until \
-         the source is given back it takes no writes"
+        "the copy differs from the source at {at}: another program wrote to the target, or it is damaged. It \
+         cannot be served. Roll the move back with `--abandon`, recreate an empty target database, and move \
+         again. Until the move is rolled back, the source is read-only"
     )]
     Differs {
         /// Table and key, or the table alone.
         at: String,
     },
     /// It is not being moved.
-    #[error("the database is no source of a move: there is nothing to give back")]
+    #[error("the database is not the source of a move: there is nothing to roll back")]
     NotMoving,
     /// Somebody took the mark away while the move ran.
     #[error(
-        "{side} does not have the mark of this move any more: somebody gave the source back meanwhile, or replaced a \
-         database. The move has not ended, and nobody can serve its copy. Give the source back with `--abandon` if it \
-         is marked, make the target database anew, empty, and move again"
+        "{side} no longer has the mark of this move: the move was rolled back in the meantime, or a database \
+         was replaced. The move did not finish, and its copy cannot be served. Roll the move back with \
+         `--abandon` if the source is marked, recreate an empty target database, and move again"
     )]
     MarkLost {
         /// Which one.
@@ -228,16 +229,16 @@ pub enum MoveError {
         source: std::io::Error,
     },
     /// It changed since it was looked at.
-    #[error("the move went on meanwhile; nothing was changed. Run it again")]
+    #[error("the move continued in the meantime; nothing was changed. Run it again")]
     WentOn,
     /// One of them cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The source failed in the middle.
-    #[error("the source cannot be used: {}. Run the same command again to go on from here", in_full(&**.0))]
+    #[error("the source cannot be used: {}. Rerun the same command to resume", in_full(&**.0))]
     Source(BoxError),
     /// The target failed in the middle.
-    #[error("the target cannot be used: {}. Run the same command again to go on from here", in_full(&**.0))]
+    #[error("the target cannot be used: {}. Rerun the same command to resume", in_full(&**.0))]
     Target(BoxError),
 }
 

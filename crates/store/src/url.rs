@@ -11,7 +11,7 @@ use crate::OpenError;
 /// Where PostgreSQL's socket is on Debian, for URLs that name no host.
 const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 const WHAT_TLS_MAY_BE: &str = "sslmode must be verify-full, or disable on loopback and sockets: the server's certificate and name are verified \
-     beyond them, and there is no `prefer`";
+     beyond them, and `prefer` is not supported";
 
 /// The URL of a database. Shown, it has no password.
 #[derive(Clone)]
@@ -102,7 +102,7 @@ fn file_path(path: &str) -> Result<PathBuf, OpenError> {
     // `sqlite:///abs` and `sqlite://rel` are what people are used to from other programs.
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.contains(['?', '\0']) || path == ":memory:" {
-        return Err(OpenError::Url("the path is empty, has a `?`, or is no file"));
+        return Err(OpenError::Url("the path is empty, has a `?`, or is not a file"));
     }
     Ok(PathBuf::from(path))
 }

@@ -96,7 +96,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         let server = axum_server::from_tcp(listener)?.acceptor(guard).handle(handle);
         listener::limit(server).serve(services).await?;
     }
-    tracing::info!("stopping: what was begun is finished");
+    tracing::info!("stopping: waiting for running requests");
     // Uploads are given back, so that another node, or the next start, goes on with them at once.
     resting.cancel();
     leftovers.close();
@@ -104,8 +104,8 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     let asked_at = stopping.borrow().unwrap_or_else(Instant::now);
     if tokio::time::timeout_at(asked_at + config.shutdown, leftovers.wait()).await.is_err() {
         tracing::warn!(
-            "what goes on after a request could not all be finished in time: tokens that checking credentials left at \
-             Vimeo may not be revoked"
+            "the work that remains after requests did not finish in time: tokens that were created to check \
+             credentials may not be revoked"
         );
     }
     if tokio::time::timeout_at(asked_at + config.shutdown, app.close()).await.is_err() {
@@ -205,11 +205,14 @@ async fn sweep(app: Arc<App>) {
         match app.forget_answers().await {
             Ok(0) => {}
             Ok(forgotten) => {
-                tracing::debug!(forgotten, "answers that were kept for repetitions are forgotten");
+                tracing::debug!(forgotten, "expired stored responses were deleted");
             }
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(error, "answers could not be forgotten; the next sweep tries again");
+                tracing::warn!(
+                    error,
+                    "expired stored responses could not be deleted; the next sweep retries"
+                );
             }
         }
     }
@@ -251,7 +254,7 @@ async fn stop_on_signal(signals: [Signal; 2], stops: Stops, shutdown: Duration) 
 async fn reload_on_hangup(mut signals: Signal, tls: Option<Tls>) {
     while signals.recv().await.is_some() {
         let Some(tls) = &tls else {
-            tracing::info!("SIGHUP reads the certificate again, and there is none");
+            tracing::info!("SIGHUP reloads the certificate, and none is configured");
             continue;
         };
         match certificates::read(&tls.files) {
@@ -259,9 +262,11 @@ async fn reload_on_hangup(mut signals: Signal, tls: Option<Tls>) {
                 tls.config.reload_from_config(config);
                 *tls.validity.lock().unwrap_or_else(PoisonError::into_inner) = validity;
                 validity.warn(Clock::system().now(), &tls.files.certificate);
-                tracing::info!("the certificate was read again");
+                tracing::info!("the certificate was reloaded");
             }
-            Err(error) => tracing::error!(%error, "the certificate cannot be read; the old one stays in use"),
+            Err(error) => {
+                tracing::error!(%error, "the certificate cannot be read; the old one remains in use");
+            }
         }
     }
 }
@@ -274,7 +279,7 @@ async fn make_bootstrap(app: &App, bootstrap: &Bootstrap) -> Result<(), BoxError
     let options = KeyOptions { name: Label::parse(BOOTSTRAP_KEY_NAME)?, expires_in_days: None };
     if app.find_api_key(&plain).await?.is_none() {
         match app.import_api_key(&account, &plain, options).await {
-            Ok(key) => tracing::info!(api_key = %key.id, "the bootstrap key was taken in"),
+            Ok(key) => tracing::info!(api_key = %key.id, "the bootstrap key was imported"),
             // Another node was first.
             Err(ApiKeyError::Exists { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -299,7 +304,7 @@ async fn find_or_create_account(app: &App, name: &Label) -> Result<Account, Acco
     }
     match app.create_account(name.clone()).await {
         Ok(account) => {
-            tracing::info!(account = %account.id, "the bootstrap account was made");
+            tracing::info!(account = %account.id, "the bootstrap account was created");
             Ok(account)
         }
         // Another node was first.

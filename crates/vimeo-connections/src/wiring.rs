@@ -20,14 +20,14 @@ use crate::config::{Config, KeyringSource, VimeoConfig};
 #[derive(Debug, Error)]
 pub(crate) enum WiringError {
     #[error(
-        "there is no keyring file at {}. Run `vimeo-connections init` once: it makes the keyring, which everything \
+        "there is no keyring file at {}. Run `vimeo-connections init` once: it creates the keyring, which everything \
          stored is sealed with. If there was one before, set keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to where \
          it is",
         .0.display()
     )]
     NoKeyringYet(PathBuf),
     #[error(
-        "there is no keyring file at {}, and the database {database_url} was sealed with {keys}. Nothing was touched. \
+        "there is no keyring file at {}, and the database {database_url} was sealed with {keys}. Nothing was changed. \
          Probably the service was started in another directory than before, or the file was not mounted: set \
          keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to where it is, or restore it from its backup. Do not run \
          `init`: a new keyring cannot open what an old one sealed",
@@ -36,15 +36,15 @@ pub(crate) enum WiringError {
     KeyringLost { path: PathBuf, database_url: DatabaseUrl, keys: String },
     #[error(
         "there is no keyring file at {}, and a backup is restored only with the keyring that it was sealed with. \
-         Nothing was touched. Put the keyring back, from its own backup, or set keyring.file \
+         Nothing was changed. Put the keyring back, from its own backup, or set keyring.file \
          (VIMEO_CONNECTIONS_KEYRING__FILE) to where it is. Do not run `init`: a new keyring cannot open what an old \
          one sealed",
         .0.display()
     )]
     NoKeyringToRestoreWith(PathBuf),
-    #[error("{0}. Nothing was touched. Restore the keyring from its backup")]
+    #[error("{0}. Nothing was changed. Restore the keyring from its backup")]
     KeyringDamaged(KeyringFileError),
-    #[error("{0}. Nothing was touched")]
+    #[error("{0}. Nothing was changed")]
     KeyringFile(KeyringFileError),
     #[error(transparent)]
     Vimeo(#[from] ClientError),

@@ -178,7 +178,7 @@ impl Client {
         let mut pauses = REVOKE_PAUSES.iter();
         while let Err(trouble) = self.revoke(token, REVOKE_TIMEOUT).await {
             let Some(pause) = pauses.next() else {
-                tracing::warn!(%trouble, "a token that checking credentials left at Vimeo could not be revoked");
+                tracing::warn!(%trouble, "a token that was created to check credentials could not be revoked at Vimeo");
                 return;
             };
             sleep(*pause).await;

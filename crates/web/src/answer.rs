@@ -78,7 +78,7 @@ impl Answer {
 
     pub(crate) fn from_kept(kept: &KeptAnswer) -> Result<Self, Problem> {
         serde_json::from_slice(&kept.0).map_err(|error| {
-            tracing::error!(%error, "an answer that was kept for repetitions cannot be read");
+            tracing::error!(%error, "a stored response cannot be read");
             Code::InternalError.into()
         })
     }

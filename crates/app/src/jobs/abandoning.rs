@@ -94,7 +94,7 @@ impl Attendance<'_> {
             self.held.warn_of(video);
         } else {
             let name = placeholder_name(&self.held.job.id);
-            self.held.warn(format!("A video named “{name}” may be left at Vimeo."));
+            self.held.warn(format!("A video named “{name}” may still be at Vimeo."));
         }
         let left = abandoning.video.or_else(|| self.left_behind());
         self.enter(abandoning.ended(left)).await?;

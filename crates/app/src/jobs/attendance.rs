@@ -162,13 +162,13 @@ pub(super) async fn attend(app: &App, uploads: &Uploads, leased: LeasedJob, stop
         Err(Obstacle::Disabled) => note(&id, held.let_go(DISABLED_PAUSE).await),
         Err(Obstacle::Gone) => note(&id, give_up_blindly(app, &mut held, End::Cancelled).await),
         Err(Obstacle::Unreadable) => {
-            tracing::error!(job = %id, "what a job keeps sealed does not open: it was damaged");
+            tracing::error!(job = %id, "the stored secrets of a job cannot be decrypted: they were damaged");
             let failure =
-                failure(FailureCode::Unreadable, "What the job keeps sealed does not open any more.");
+                failure(FailureCode::Unreadable, "The job's stored secrets can no longer be decrypted.");
             note(&id, give_up_blindly(app, &mut held, End::Failed(failure)).await);
         }
         Err(Obstacle::Passing(error)) => {
-            tracing::warn!(%error, job = %id, "a job could not be attended to yet");
+            tracing::warn!(%error, job = %id, "a job could not be worked on; it will be retried");
         }
     }
 }
@@ -184,7 +184,7 @@ async fn give_up_blindly(app: &App, held: &mut Held, end: End) -> Result<(), Int
         JobState::Abandoning(abandoning) => {
             if abandoning.doubt.is_some() {
                 held.warn(format!(
-                    "A video named “{}” may be left at Vimeo.",
+                    "A video named “{}” may still be at Vimeo.",
                     placeholder_name(&held.job.id)
                 ));
             }
@@ -205,10 +205,10 @@ fn note(id: &JobId, outcome: Result<(), Interrupt>) {
     match outcome {
         Ok(()) | Err(Interrupt::Done | Interrupt::Disabled | Interrupt::Stopping) => {}
         Err(Interrupt::Lost) => {
-            tracing::info!(job = %id, "the lease of a job was lost; whoever has it goes on");
+            tracing::info!(job = %id, "the lease of a job was lost; its new holder continues");
         }
         Err(Interrupt::Store(error)) => {
-            tracing::warn!(%error, job = %id, "a job could not be written; it is found again when its lease ends");
+            tracing::warn!(%error, job = %id, "a job could not be written; it will be retried when its lease expires");
         }
     }
 }
@@ -393,7 +393,7 @@ impl Attendance<'_> {
             }
             vimeo::Failure::Refused(said) => Step::Fail(failure(refused, format!("Vimeo refused: {said}"))),
             vimeo::Failure::NotFound => {
-                Step::Fail(failure(FailureCode::VideoDeleted, "The video was deleted at Vimeo meanwhile."))
+                Step::Fail(failure(FailureCode::VideoDeleted, "The video was deleted at Vimeo."))
             }
         }
     }

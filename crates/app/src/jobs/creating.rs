@@ -111,7 +111,7 @@ impl Attendance<'_> {
                 Err(failed) => failed,
             };
             if let vimeo::Failure::Unknown(trouble) = failed {
-                tracing::info!(job = %self.held.job.id, %trouble, "whether Vimeo made a placeholder is unknown");
+                tracing::info!(job = %self.held.job.id, %trouble, "whether Vimeo created a placeholder is unknown");
                 return Ok(Err(Step::Wait(self.pause_until(self.next_look_at(creating)))));
             }
             // Vimeo certainly made none.
@@ -125,7 +125,7 @@ impl Attendance<'_> {
                 failed => return Ok(Err(self.step_of(failed, FailureCode::VimeoRefused))),
             }
         }
-        let message = "Vimeo refuses every view of a new video that is as closed as was asked for.";
+        let message = "Vimeo refused every view that is as private as the requested one.";
         Ok(Err(Step::Fail(failure(FailureCode::SettingRefused, message))))
     }
 
@@ -198,10 +198,7 @@ impl Attendance<'_> {
     /// What is known of the source before its first byte is used, and what its file is called.
     async fn look_at_source(&mut self) -> Result<(SourceFacts, Option<VideoName>), Step> {
         let RequestedSource::Url(url) = &self.opened.request.source else {
-            return Err(Step::Fail(failure(
-                FailureCode::Unreadable,
-                "The job does not say where its bytes are.",
-            )));
+            return Err(Step::Fail(failure(FailureCode::Unreadable, "The job has no source.")));
         };
         let url = super::sources::read_address(&self.uploads.outbound, url).map_err(Step::Fail)?;
         let limit = self.uploads.options.source_max_bytes;
@@ -281,7 +278,7 @@ impl Attendance<'_> {
                     let Some(accepted) = creating.created(video, size).restart() else {
                         return Ok(Step::Fail(failure(
                             FailureCode::UploadLost,
-                            "Vimeo gave no link to send the bytes to, again and again.",
+                            "Vimeo repeatedly gave no upload link.",
                         )));
                     };
                     self.held.advance_without_progress(JobState::Accepted(accepted)).await?;
@@ -303,7 +300,7 @@ impl Attendance<'_> {
             Looked::Nothing(accepted) => {
                 self.held.advance_without_progress(JobState::Accepted(accepted)).await?;
                 // Another placeholder is made after a pause that grows, and not for ever.
-                let message = "Vimeo did not say, again and again, whether it had made a video.";
+                let message = "Vimeo repeatedly did not confirm whether it had created the video.";
                 Ok(Step::Trouble(failure(FailureCode::VimeoUnavailable, message)))
             }
         }

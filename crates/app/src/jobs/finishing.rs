@@ -70,7 +70,7 @@ impl Attendance<'_> {
             match self.discard_unless_whole(duplicate).await {
                 Discarded::Yes => {}
                 Discarded::Whole => self.held.warn(format!(
-                    "{duplicate} is a second copy of the film; delete it if it is not needed."
+                    "{duplicate} is a second copy of the video; delete it if it is not needed."
                 )),
                 Discarded::NotYet(step) => return Err(step),
             }
@@ -164,7 +164,7 @@ impl Attendance<'_> {
         };
         let said = match placed {
             Ok(()) => return Ok(()),
-            Err(vimeo::Failure::NotFound) => "there is no such folder".to_owned(),
+            Err(vimeo::Failure::NotFound) => "the folder does not exist".to_owned(),
             Err(
                 failed @ (vimeo::Failure::LacksScope(_)
                 | vimeo::Failure::Refused(_)
@@ -272,7 +272,7 @@ impl Attendance<'_> {
             let made = self.opened.session.set_thumbnail(transcoding.video, moment, CALL_TIMEOUT).await;
             match self.judge(made) {
                 Made::Yes => {}
-                Made::No(said) => self.held.warn(format!("The thumbnail could not be made: {said}")),
+                Made::No(said) => self.held.warn(format!("The thumbnail could not be created: {said}")),
                 Made::NotYet(step) => return Ok(step),
             }
         }
@@ -305,7 +305,7 @@ impl Attendance<'_> {
             Ok(Some(state)) if state.view.as_deref().is_some_and(|shown| shown != view.as_str()) => {
                 let shown = state.view.unwrap_or_default();
                 let message = format!(
-                    "Vimeo took the change, and yet shows privacy.view as {shown}; look at {}.",
+                    "Vimeo accepted the change but shows privacy.view as {shown}; check {}.",
                     transcoding.video
                 );
                 let failed = transcoding.kept_closed(failure(FailureCode::SettingRefused, message));
@@ -348,7 +348,7 @@ fn unusable(state: &VideoState) -> Option<Failure> {
     match (&state.upload, state.transcode, state.failed_status) {
         (UploadStatus::Failed(Some(code)), _, _) => fail(format!("Vimeo cannot use the file: {code}.")),
         (UploadStatus::Failed(None), _, _) => fail("Vimeo cannot use the file.".to_owned()),
-        (UploadStatus::Cancelled, _, _) => fail("Vimeo gave the upload up.".to_owned()),
+        (UploadStatus::Cancelled, _, _) => fail("Vimeo cancelled the upload.".to_owned()),
         (_, TranscodeStatus::Failed, _) => fail("Vimeo could not transcode the file.".to_owned()),
         (_, _, Some(status @ ("quota_exceeded" | "total_cap_exceeded"))) => Some(failure(
             FailureCode::QuotaExceeded,

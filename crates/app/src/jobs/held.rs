@@ -205,7 +205,7 @@ impl Held {
         self.is_settling = false;
         match settled {
             Changed::Yes => {
-                tracing::debug!(job = %job.id, state = job.state.as_str(), "a job has a new state");
+                tracing::debug!(job = %job.id, state = job.state.as_str(), "a job changed its state");
                 if !self.job.state.is_over() {
                     log_end(&job);
                 }
@@ -289,7 +289,9 @@ impl Held {
                 match timeout_at(kept_at + LEASE - MARGIN, renewing).await {
                     Ok(Ok(Changed::Yes)) => kept_at = asked_at,
                     Ok(Ok(Changed::No)) | Err(_) => return Interrupt::Lost,
-                    Ok(Err(error)) => tracing::debug!(%error, job = %id, "a lease could not be renewed yet"),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, job = %id, "a lease could not be renewed; it will be retried");
+                    }
                 }
                 // What cannot be read now is looked at again the next time.
                 if let Ok(Some(found)) = store.find_connection(&account, &connection).await

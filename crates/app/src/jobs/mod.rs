@@ -179,7 +179,7 @@ impl App {
         loop {
             let begun = self.clone().tick(&stopping).await;
             if let Err(error) = &begun {
-                tracing::warn!(%error, "what is due could not be read");
+                tracing::warn!(%error, "the due jobs could not be read");
             }
             tokio::select! {
                 () = stopping.cancelled() => return,

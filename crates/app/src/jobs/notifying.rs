@@ -54,12 +54,14 @@ pub(super) async fn notify(
         Ok(status) if (200..300).contains(&status) => return end(held, Webhook::Delivered).await,
         Ok(GONE) | Err(Untold::Never) => return end(held, Webhook::GivenUp).await,
         // Once: the attempts that follow are counted, and the last one says how many there were.
-        Ok(status) if attempts == 0 => tracing::info!(status, "a webhook was not accepted; it is sent again"),
+        Ok(status) if attempts == 0 => {
+            tracing::info!(status, "a webhook was not accepted; it will be retried");
+        }
         Ok(status) => tracing::debug!(status, attempts, "a webhook was not accepted"),
         Err(Untold::Post(error)) if attempts == 0 => {
-            tracing::info!(%error, "a webhook did not arrive; it is sent again");
+            tracing::info!(%error, "a webhook could not be delivered; it will be retried");
         }
-        Err(Untold::Post(error)) => tracing::debug!(%error, attempts, "a webhook did not arrive"),
+        Err(Untold::Post(error)) => tracing::debug!(%error, attempts, "a webhook could not be delivered"),
         // Damaged, perhaps for ever: that is an attempt, too.
         Err(Untold::App(error @ Error::Internal(_))) => {
             tracing::error!(%error, job = %held.job.id, "a webhook cannot be signed");

@@ -75,7 +75,7 @@ impl Attendance<'_> {
         match self.is_listed(video).await {
             Ok(false) => Step::Fail(deleted()),
             Ok(true) => {
-                let message = "Vimeo lists the uploaded video, and answers 404 to every request for it.";
+                let message = "Vimeo lists the uploaded video but answers 404 to every request for it.";
                 Step::Fail(failure(FailureCode::VimeoUnavailable, message))
             }
             // Without the list nothing is certain: only the next answer, or the end of patience, decides.
@@ -107,7 +107,7 @@ pub(super) fn missing() -> Step {
 }
 
 fn deleted() -> Failure {
-    failure(FailureCode::VideoDeleted, "The video was deleted at Vimeo meanwhile.")
+    failure(FailureCode::VideoDeleted, "The video was deleted at Vimeo.")
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::outbound::{SourceError, SourceStream};
 pub(super) struct Feed {
     shared: Arc<tokio::sync::Mutex<Reading>>,
     offset: Arc<AtomicU64>,
+    /// The longest piece that can be sent whole.
+    piece_max: u64,
 }
 
 struct Reading {
@@ -25,7 +27,22 @@ impl Feed {
     /// A source that is read from this offset on.
     pub(super) fn new(stream: SourceStream, offset: u64) -> Self {
         let reading = Reading { stream, rest: Bytes::new() };
-        Self { shared: Arc::new(tokio::sync::Mutex::new(reading)), offset: Arc::new(AtomicU64::new(offset)) }
+        Self {
+            shared: Arc::new(tokio::sync::Mutex::new(reading)),
+            offset: Arc::new(AtomicU64::new(offset)),
+            piece_max: u64::MAX,
+        }
+    }
+
+    /// The stream is known to break after this many bytes. They are a piece of their own: sent together with the break, none
+    /// of them might get there.
+    pub(super) fn breaking_after(self, bytes: Option<u64>) -> Self {
+        let piece_max = bytes.filter(|bytes| *bytes > 0).unwrap_or(u64::MAX);
+        Self { piece_max, ..self }
+    }
+
+    pub(super) fn piece_max(&self) -> u64 {
+        self.piece_max
     }
 
     /// What the next byte's offset is.

@@ -39,7 +39,7 @@ enum Asked {
 impl Attendance<'_> {
     pub(super) async fn send(&mut self, sending: Sending) -> Result<Step, Interrupt> {
         let Some(link) = self.open_link(sending).await? else {
-            tracing::warn!(job = %self.held.job.id, "the upload link of a job does not open");
+            tracing::warn!(job = %self.held.job.id, "the upload link of a job cannot be decrypted");
             return self.link_is_gone(sending).await;
         };
         match self.held.job.source {
@@ -81,7 +81,7 @@ impl Attendance<'_> {
                 }
                 Ok(Progress::Whole(finishing)) => return self.all_is_sent(finishing).await,
                 Err(error) => {
-                    tracing::error!(job = %self.held.job.id, %error, "what Vimeo says of an upload cannot be");
+                    tracing::error!(job = %self.held.job.id, %error, "Vimeo reported an impossible state of an upload");
                     return self.link_is_gone(sending).await;
                 }
             };
@@ -93,7 +93,7 @@ impl Attendance<'_> {
                     Err(Unopened::Restart(reason)) => return self.begin_source_again(sending, reason).await,
                 },
             };
-            let length = self.uploads.options.chunk_bytes.min(sending.size - offset);
+            let length = self.uploads.options.chunk_bytes.min(sending.size - offset).min(current.piece_max());
             self.held.meter.start(offset);
             let body = current.piece(length, self.held.meter.clone());
             let sent = self.uploads.client.send(link, Piece { offset, length }, body, STALL).await;
@@ -109,7 +109,7 @@ impl Attendance<'_> {
                 }
                 Err(failed) => failed,
             };
-            tracing::debug!(job = %self.held.job.id, ?failed, offset, "a piece of an upload was not taken");
+            tracing::debug!(job = %self.held.job.id, ?failed, offset, "Vimeo did not accept a part of an upload");
             let is_about_source = !matches!(failed, Unsent::Link(_));
             sending = self.count_what_left(sending);
             if let Some(step) = self.judge_unsent(sending, failed, troubles).await? {
@@ -174,7 +174,7 @@ impl Attendance<'_> {
         {
             return self.all_bytes_are_there(sending).await;
         }
-        let message = "Vimeo did not take the bytes for too long.";
+        let message = "Vimeo did not accept the bytes in time.";
         Ok(Step::Trouble(failure(FailureCode::VimeoUnavailable, message)))
     }
 
@@ -201,13 +201,13 @@ impl Attendance<'_> {
                     }
                     tracing::error!(
                         job = %self.held.job.id, ?held, acknowledged, size = sending.size,
-                        "what Vimeo says of an upload cannot be"
+                        "Vimeo reported an impossible state of an upload"
                     );
                     self.link_is_gone(sending).await?
                 }
                 Err(LinkFailure::Gone) => self.link_is_gone(sending).await?,
                 Err(failed) => {
-                    tracing::debug!(job = %self.held.job.id, ?failed, "an upload's offset was not told");
+                    tracing::debug!(job = %self.held.job.id, ?failed, "Vimeo did not report the offset of an upload");
                     if trouble < TRIES {
                         sleep(pause_after(trouble)).await;
                         continue;
@@ -242,7 +242,7 @@ impl Attendance<'_> {
             Ok(Some(_)) if may_be_whole => {
                 self.held.job.troubles = self.held.job.troubles.found();
                 let message =
-                    "Vimeo's upload link no longer works, and Vimeo does not say that it has all bytes.";
+                    "Vimeo's upload link no longer works, and Vimeo does not confirm that it has all bytes.";
                 Ok(Step::Refused(failure(FailureCode::UploadLost, message), Refusal::Other))
             }
             Ok(None) if may_be_whole => Ok(missing()),
@@ -273,7 +273,7 @@ impl Attendance<'_> {
             Err(_) => return self.link_trouble(sending).await,
         };
         if !is_coherent(held, sending.size, sending.sent) {
-            tracing::error!(job = %self.held.job.id, ?held, "what Vimeo says of an upload by a client cannot be");
+            tracing::error!(job = %self.held.job.id, ?held, "Vimeo reported an impossible state of a client's upload");
             return self.link_is_gone(sending).await;
         }
         self.held.job.troubles = self.held.job.troubles.accepted();
@@ -301,7 +301,7 @@ impl Attendance<'_> {
                 Ok(Step::Wait(pause))
             }
             Err(error) => {
-                tracing::error!(job = %self.held.job.id, %error, "what Vimeo says of an upload by a client cannot be");
+                tracing::error!(job = %self.held.job.id, %error, "Vimeo reported an impossible state of a client's upload");
                 self.link_is_gone(sending).await
             }
         }

@@ -80,17 +80,17 @@ impl Attendance<'_> {
     ) -> Result<Feed, Interrupt> {
         let fetch = self.held.job.facts.as_ref().map(|facts| facts.fetch).filter(|_| offset == 0);
         let Some(fetch) = fetch else { return Ok(Feed::new(opened.stream, offset)) };
-        let opened = match fetch {
+        let (opened, breaks_after) = match fetch {
             Fetch::Ranged | Fetch::Whole => opened.with_first_bytes().await,
             // Not every source that is made while it is read begins with the same bytes each time.
-            Fetch::Spooled => opened,
+            Fetch::Spooled => (opened, None),
         };
         let read = sources::kept(&opened.facts, sending.size, fetch);
         if self.held.job.facts.as_ref() != Some(&read) {
             self.held.job.facts = Some(read);
             self.held.advance_without_progress(JobState::Sending(sending)).await?;
         }
-        Ok(Feed::new(opened.stream, offset))
+        Ok(Feed::new(opened.stream, offset).breaking_after(breaks_after))
     }
 
     /// What Vimeo acknowledges is a reason to forget the job's troubles, unless the source gives it too slowly.
@@ -177,12 +177,12 @@ impl Attendance<'_> {
             return Ok(match reason {
                 SourceError::CannotResume => Step::Fail(failure(
                     FailureCode::SourceBroken,
-                    "The source broke off again and again, and cannot be read from the middle.",
+                    "The source repeatedly ended early and does not support resuming.",
                 )),
                 reason => sources::step_of(reason),
             });
         }
-        tracing::info!(job = %self.held.job.id, %reason, "an upload begins again with the source's first byte");
+        tracing::info!(job = %self.held.job.id, %reason, "an upload restarts at the first byte of its source");
         self.reading.forget();
         self.spooled = None;
         self.held.job.facts = None;
@@ -216,12 +216,8 @@ impl Attendance<'_> {
             verdict => verdict,
         };
         tracing::debug!(job = %self.held.job.id, ?verdict, "a source was compared after its last byte");
-        (verdict == EndVerdict::Changed).then(|| {
-            failure(
-                FailureCode::SourceChanged,
-                "The file at the source became another one while it was read.",
-            )
-        })
+        (verdict == EndVerdict::Changed)
+            .then(|| failure(FailureCode::SourceChanged, "The file at the source changed while it was read."))
     }
 
     async fn ask_at_the_end(&self, url: &OutboundUrl, known: &SourceFacts) -> EndVerdict {

@@ -192,22 +192,22 @@ pub(super) fn step_of(error: SourceError) -> Step {
         SourceError::Unreachable => Step::Trouble(failure(FailureCode::SourceUnreachable, UNREACHABLE)),
         SourceError::Later { .. } => Step::Trouble(failure(
             FailureCode::SourceBroken,
-            "The source's server was busy or had a fault for too long.",
+            "The source's server was busy or failing for too long.",
         )),
         SourceError::Broken => {
-            Step::Trouble(failure(FailureCode::SourceBroken, "The source broke off again and again."))
+            Step::Trouble(failure(FailureCode::SourceBroken, "The source repeatedly ended early."))
         }
         SourceError::NotVideo(what) => fail(
             FailureCode::SourceNotVideo,
-            format!("The address returned {what}, and no video file. Give the address of the file itself."),
+            format!("The address returned {what}, not a video file. Give the address of the file itself."),
         ),
         SourceError::SpoolFull => Step::Trouble(failure(
             FailureCode::SourceBroken,
-            "The source does not say how long it is, and there was no space to keep it on the service's disk.",
+            "The source has no known length and must be buffered, but the space for buffered sources is in use.",
         )),
         SourceError::SpoolTimeout => Step::Trouble(failure(
             FailureCode::SourceBroken,
-            "The source does not say how long it is, and took longer than it may be read for.",
+            "The source has no known length and must be buffered, but took too long to read.",
         )),
         SourceError::TooSlow => {
             Step::Trouble(failure(FailureCode::SourceTooSlow, "The source sends its bytes too slowly."))
@@ -219,26 +219,25 @@ pub(super) fn step_of(error: SourceError) -> Step {
         SourceError::Refused(statuses) => fail(
             FailureCode::SourceRefused,
             format!(
-                "The source's server answered with status {statuses}, asked with a range and without: the file is not there, or its link is not valid (any more)."
+                "The source's server answered with status {statuses}, with and without a range: the file does not exist, or its link is invalid or has expired."
             ),
         ),
-        SourceError::Changed => fail(
-            FailureCode::SourceChanged,
-            "The file at the source became another one while it was read.".to_owned(),
-        ),
+        SourceError::Changed => {
+            fail(FailureCode::SourceChanged, "The file at the source changed while it was read.".to_owned())
+        }
         SourceError::CannotResume => fail(
             FailureCode::SourceChanged,
-            "The source cannot be read from the middle, and does not say whether it is still the same file."
+            "The source does not support resuming, or does not show whether it is still the same file."
                 .to_owned(),
         ),
         SourceError::Empty => fail(FailureCode::SourceEmpty, "The file at the source is empty.".to_owned()),
         SourceError::NoLength => fail(
             FailureCode::SourceWithoutLength,
-            "The source does not say how long it is, and this service keeps no files on its disk.".to_owned(),
+            "The source has no known length, and this service does not buffer such sources.".to_owned(),
         ),
         SourceError::TooLarge => fail(
             FailureCode::SourceTooLarge,
-            "The file at the source is larger than this service takes from such a source.".to_owned(),
+            "The file at the source is larger than this service accepts.".to_owned(),
         ),
     }
 }

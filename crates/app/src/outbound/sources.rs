@@ -107,13 +107,13 @@ pub enum SourceError {
     #[error("the source cannot be reached")]
     Unreachable,
     /// Ask again later.
-    #[error("the source does not answer at the moment")]
+    #[error("the source is temporarily unavailable")]
     Later {
         /// Not sooner than in so many seconds, if it said so.
         after_seconds: Option<u64>,
     },
     /// Open it again at the offset that was reached: the stream was cut.
-    #[error("the source's answer broke off")]
+    #[error("the source ended early")]
     Broken,
     /// Ask again later, and not for long: it gives fewer bytes than an upload may wait for.
     #[error("the source is too slow")]
@@ -125,13 +125,13 @@ pub enum SourceError {
     #[error("the source changed while it was read")]
     Changed,
     /// Begin again: it cannot be read from the middle with the certainty that it is the same file.
-    #[error("the source cannot be read from the middle")]
+    #[error("the source does not support resuming")]
     CannotResume,
     /// Tell the user.
     #[error("the source is empty")]
     Empty,
     /// Tell the user: without a length it could only be kept here first, and that is not allowed, or it must be spooled.
-    #[error("the source does not say how long it is")]
+    #[error("the source has no known length")]
     NoLength,
     /// Tell the user.
     #[error("the source is larger than allowed")]
@@ -140,13 +140,13 @@ pub enum SourceError {
     #[error("the address returned {0}")]
     NotVideo(NotVideo),
     /// Try again later: other sources take all the space.
-    #[error("there is no space to keep the source at the moment")]
+    #[error("the space for buffered sources is in use")]
     SpoolFull,
     /// Try again later: it was not read to its end in the time that there is for keeping it.
-    #[error("the source took too long to be kept")]
+    #[error("the source took too long to buffer")]
     SpoolTimeout,
     /// Tell the operator, and try again later: it could not be kept here.
-    #[error("the source could not be kept here for the moment")]
+    #[error("the source could not be buffered")]
     NoRoom,
 }
 
@@ -169,15 +169,19 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// The same, once the first bytes have come: they are a mark. To be called at the first byte alone. Where they do not
-    /// come, the stream says so.
-    pub(crate) async fn with_first_bytes(self) -> Self {
+    /// The same, once the first bytes have come: they are a mark. To be called at the first byte alone. If the stream breaks
+    /// before, the number says how many bytes it gives until then.
+    pub(crate) async fn with_first_bytes(self) -> (Self, Option<u64>) {
         let Self { stream, mut facts } = self;
         let (first, stream) = stream.peek(FIRST_BYTES).await;
-        if let Some(first) = first {
-            facts.marks = facts.marks.with_first_bytes(&first);
-        }
-        Self { stream, facts }
+        let breaks_after = match first {
+            Ok(first) => {
+                facts.marks = facts.marks.with_first_bytes(&first);
+                None
+            }
+            Err(count) => Some(count as u64),
+        };
+        (Self { stream, facts }, breaks_after)
     }
 }
 

@@ -68,7 +68,7 @@ impl Outbound {
             bytes = length,
             spool_bytes = space.used_bytes(),
             spool_max_bytes = space.total_bytes(),
-            "a source of unknown length is kept on the disk for its upload"
+            "a source of unknown length is buffered on the disk"
         );
         match expected.and_then(|expected| expected.length) {
             _ if length == 0 => Err(SourceError::Empty),
@@ -241,7 +241,7 @@ async fn on_disk<T: Send + 'static>(
 ) -> Result<T, SourceError> {
     let done = spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|error| {
-        tracing::error!(%error, "the file of a source that is kept here cannot be used");
+        tracing::error!(%error, "the file of a buffered source cannot be used");
         SourceError::NoRoom
     })
 }

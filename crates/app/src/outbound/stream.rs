@@ -26,9 +26,9 @@ impl SourceStream {
         }))
     }
 
-    /// The first `count` bytes, or all if there are fewer, and the stream as it was. `None` if an error comes before: it is
-    /// still to come.
-    pub(super) async fn peek(mut self, count: usize) -> (Option<Vec<u8>>, Self) {
+    /// The first `count` bytes, or all if there are fewer, and the stream as it was. The error says how many came before
+    /// the stream breaks, which it then does again.
+    pub(super) async fn peek(mut self, count: usize) -> (Result<Vec<u8>, usize>, Self) {
         let (mut seen, mut first, mut is_broken) = (Vec::new(), Vec::new(), false);
         while first.len() < count && !is_broken {
             let Some(piece) = self.next().await else { break };
@@ -38,7 +38,8 @@ impl SourceStream {
             }
             seen.push(piece);
         }
-        (Some(first).filter(|_| !is_broken), Self::new(stream::iter(seen).chain(self)))
+        let first = if is_broken { Err(first.len()) } else { Ok(first) };
+        (first, Self::new(stream::iter(seen).chain(self)))
     }
 
     /// The next piece, never empty; `None` after the last.
@@ -171,15 +172,15 @@ mod tests {
         let piece = |text: &'static str| Ok(Bytes::from_static(text.as_bytes()));
         let broken = || Err(SourceError::Broken);
         for (pieces, expected) in [
-            (vec![piece("abcdef")], Some("abcd")),
-            (vec![piece("ab"), piece("cdef"), broken()], Some("abcd")),
-            (vec![piece("ab")], Some("ab")),
-            (vec![piece("ab"), broken()], None),
-            (vec![broken()], None),
-            (vec![], Some("")),
+            (vec![piece("abcdef")], Ok("abcd")),
+            (vec![piece("ab"), piece("cdef"), broken()], Ok("abcd")),
+            (vec![piece("ab")], Ok("ab")),
+            (vec![piece("ab"), broken()], Err(2)),
+            (vec![broken()], Err(0)),
+            (vec![], Ok("")),
         ] {
             let (first, mut stream) = SourceStream::new(stream::iter(pieces.clone())).peek(4).await;
-            assert_eq!(first.as_deref(), expected.map(str::as_bytes), "{pieces:?}");
+            assert_eq!(first, expected.map(|text| text.as_bytes().to_vec()), "{pieces:?}");
             let mut given = Vec::new();
             while let Some(piece) = stream.next().await {
                 given.push(piece);

@@ -138,7 +138,7 @@ pub(super) async fn migrate(
             Ok(()) => return Ok(()),
             Err(trouble) if Instant::now() < deadline && is_beaten(&trouble) => {
                 tracing::info!(
-                    "another node migrates the database, or somebody else holds its tables: waiting"
+                    "another node migrates the database, or another program locks its tables: waiting"
                 );
                 tokio::time::sleep(PAUSE).await;
             }

@@ -395,7 +395,7 @@ async fn keep(connector: Arc<Connector>, slot: watch::Sender<Held>, demand: Arc<
                 Err(error) => {
                     let cause = in_full(&*error);
                     if pause == FIRST_PAUSE {
-                        tracing::warn!(cause, "the database cannot be reached; it is tried again");
+                        tracing::warn!(cause, "the database cannot be reached; retrying");
                     }
                     slot.send_replace(Held { session: None, cause: Some(cause) });
                     tokio::time::sleep(pause).await;

@@ -270,7 +270,7 @@ async fn settle<W: Write>(lane: &Lane, batch: Vec<Waiting<W>>) {
                     None if rounds < TRIES => Some((rounds + 1, vec![waiting])),
                     None => {
                         waiting.answer(Err(Error::Unavailable(
-                            "others changed the same again and again".into(),
+                            "concurrent changes to the same row kept it from being written".into(),
                         )));
                         None
                     }

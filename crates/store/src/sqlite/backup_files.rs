@@ -65,7 +65,7 @@ fn open(path: &Path) -> Result<(BackupHeader, BufReader<File>), BackupError> {
     // Opening a pipe would wait for somebody to write.
     let metadata = std::fs::metadata(path).map_err(|error| not_read(path, error))?;
     if !metadata.is_file() {
-        let kind = if metadata.is_dir() { "it is a directory" } else { "it is no ordinary file" };
+        let kind = if metadata.is_dir() { "it is a directory" } else { "it is not a regular file" };
         return Err(BackupError::NotRead { path: path.to_owned(), source: kind.into() });
     }
     let file = File::open(path).map_err(|error| not_read(path, error))?;
@@ -81,7 +81,7 @@ fn open(path: &Path) -> Result<(BackupHeader, BufReader<File>), BackupError> {
     if length != expected {
         let what = match length.checked_sub(expected) {
             Some(more) => format!("{more} bytes were appended to it"),
-            None => format!("it was cut off: it has {length} bytes of {expected}"),
+            None => format!("it is truncated: it has {length} of {expected} bytes"),
         };
         return Err(damaged(path, what));
     }

@@ -186,7 +186,7 @@ impl Work {
                     return;
                 }
                 // A reader or another process was in the way: the next notice tries again.
-                Err(error) => tracing::warn!(%error, "a checkpoint was put off"),
+                Err(error) => tracing::warn!(%error, "a checkpoint was postponed"),
             }
         }
     }
@@ -233,8 +233,8 @@ impl Work {
         if since.elapsed() >= CUT_LATE {
             tracing::warn!(
                 cause,
-                "the write-ahead log could not be cut off since a secret was deleted. Until it can, the log may still \
-                 hold the deleted secret's key"
+                "the write-ahead log could not be truncated since a secret was deleted. Until it can be, it \
+                 may still hold the deleted secret's key"
             );
             self.wanted_since = Some(Instant::now());
         }
@@ -270,12 +270,13 @@ impl Work {
         let started = Instant::now();
         while self.is_cut_due() {
             if let Err(error) = self.cut() {
-                tracing::warn!(%error, "the write-ahead log could not be cut off");
+                tracing::warn!(%error, "the write-ahead log could not be truncated");
             }
             if self.is_cut_due() && started.elapsed() > CLOSING_PATIENCE {
                 tracing::warn!(
-                    "the write-ahead log could not be cut off before the end: somebody else reads the database. It may \
-                     still hold the key of a deleted secret; the service cuts it while it runs, and at its next start"
+                    "the write-ahead log could not be truncated before the end: another program reads the \
+                     database. It may still hold the key of a deleted secret; the service truncates it while \
+                     it runs, and at its next start"
                 );
                 return;
             }

@@ -12,7 +12,7 @@ use super::{BoxError, Format, output};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Make an account, whose connections are sealed with a key of its own
+    /// Create an account, whose connections are encrypted with a key of its own
     Create {
         /// A name for the operator's eyes, unique in the service
         #[arg(value_parser = Label::parse)]
@@ -20,7 +20,7 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Delete an account with its API keys and connections, and wipe what would open their secrets
+    /// Delete an account with its API keys and connections, and wipe the keys of their secrets
     Delete {
         /// The account's name
         #[arg(value_parser = Label::parse)]
@@ -46,7 +46,7 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
                     &json!({ "accountId": account.id.as_str(), "name": account.name.as_str() }),
                 );
             }
-            output::say(&format!("Made the account {} ({}).", account.name, account.id))
+            output::say(&format!("Created the account {} ({}).", account.name, account.id))
         }
         Command::Delete { name, confirmation, format } => {
             let account = app.find_account(&name).await?;
@@ -57,8 +57,8 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
                 return output::say_json(&json!({ "accountId": account.id.as_str(), "status": "deleted" }));
             }
             output::say(&format!(
-                "Deleted the account {name} ({}) with all its API keys and connections. What the audit log has of it \
-                 stays.",
+                "Deleted the account {name} ({}) with all its API keys and connections. Its audit log \
+                 entries are kept.",
                 account.id
             ))
         }

@@ -17,7 +17,7 @@ const UNIT: u64 = 1024;
 
 #[derive(Args)]
 pub(super) struct Backup {
-    /// The file to make; one that is there is never overwritten
+    /// The file to create; an existing file is never overwritten
     file: PathBuf,
     #[command(flatten)]
     format: Format,
@@ -25,12 +25,12 @@ pub(super) struct Backup {
 
 #[derive(Args)]
 pub(super) struct Restore {
-    /// What `backup` made
+    /// A file that `backup` created
     file: PathBuf,
     /// Revoke all API keys that are in the backup, for when they may have leaked
     #[arg(long)]
     revoke_keys: bool,
-    /// Only look whether the backup is good; restore nothing
+    /// Only check the backup; restore nothing
     #[arg(long, conflicts_with = "revoke_keys")]
     check: bool,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub(super) async fn back_up(config: &Config, command: Backup) -> Result<ExitCode
         return output::say_json(&shown(&header));
     }
     output::say(&format!(
-        "Made the backup {}: {}, schema {}, as of {}.\n{}",
+        "Created the backup {}: {}, schema {}, as of {}.\n{}",
         file.display(),
         size(header.bytes),
         header.schema,
@@ -82,7 +82,7 @@ pub(super) async fn restore(config: &Config, command: Restore) -> Result<ExitCod
              ones."
         ),
         None => "API keys that were revoked since then are valid again, and those made since then are gone: \
-                 look at `vimeo-connections keys list`."
+                 check `vimeo-connections keys list`."
             .to_owned(),
     };
     output::say(&format!(

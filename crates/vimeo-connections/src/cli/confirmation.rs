@@ -12,7 +12,7 @@ const ANSWER_MAX_BYTES: u64 = 4096;
 /// Whether it was confirmed beforehand.
 #[derive(Args)]
 pub(super) struct Confirmation {
-    /// Do not ask; needed where there is no terminal to ask at
+    /// Do not ask for confirmation; required without a terminal
     #[arg(long)]
     yes: bool,
 }
@@ -39,9 +39,9 @@ impl Confirmation {
             return Ok(true);
         }
         if !io::stdin().is_terminal() {
-            return Err(format!("{sentence}; say --yes, or run this at a terminal").into());
+            return Err(format!("{sentence}; pass --yes, or run this at a terminal").into());
         }
-        output::remark(&format!("{sentence}. Type {what} ({word}) to go on:"));
+        output::remark(&format!("{sentence}. Type {what} ({word}) to continue:"));
         let mut answer = String::new();
         io::stdin().lock().take(ANSWER_MAX_BYTES).read_line(&mut answer)?;
         Ok(answer.trim() == word.trim())

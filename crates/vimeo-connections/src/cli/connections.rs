@@ -31,7 +31,7 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Make a connection, whose credentials are checked with Vimeo first
+    /// Create a connection; its credentials are checked at Vimeo first
     Create {
         #[command(flatten)]
         of: Of,
@@ -40,7 +40,7 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Change a connection; new credentials are checked with Vimeo first
+    /// Update a connection; new credentials are checked at Vimeo first
     Update {
         #[command(flatten)]
         one: One,
@@ -49,21 +49,21 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Let a connection be used
+    /// Enable a connection
     Enable {
         #[command(flatten)]
         one: One,
         #[command(flatten)]
         format: Format,
     },
-    /// Keep a connection, but do not let it be used
+    /// Disable a connection without deleting it
     Disable {
         #[command(flatten)]
         one: One,
         #[command(flatten)]
         format: Format,
     },
-    /// Delete a connection, and wipe what would open its secrets
+    /// Delete a connection, and wipe the key of its secrets
     Delete {
         #[command(flatten)]
         one: One,
@@ -72,7 +72,7 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Take in connections from a file, each checked with Vimeo; may be repeated
+    /// Import connections from a file, each checked at Vimeo; can be rerun
     Import {
         #[command(flatten)]
         of: Of,
@@ -81,7 +81,7 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Open every stored connection once and name those that do not open: after a restore, or a doubt
+    /// Decrypt every stored connection and list those that fail, such as after a restore
     Check {
         #[command(flatten)]
         format: Format,
@@ -112,7 +112,7 @@ impl Of {
 /// Which connection.
 #[derive(Args)]
 pub(super) struct One {
-    /// The connection's identifier, or its name
+    /// The connection's ID or name
     connection: String,
     #[command(flatten)]
     of: Of,

@@ -55,9 +55,11 @@ impl CredentialsFrom {
     /// What the file says, if one was named.
     pub(super) fn read(&self) -> Result<Record, BoxError> {
         if self.client_secret.is_some() || self.access_token.is_some() {
-            return Err("secrets are never taken from arguments, and this one stands in your shell's history now. Leave it \
-                        away to be asked for it at the terminal, or say --credentials FILE (- is standard input)"
-                .into());
+            return Err(
+                "secrets are never taken from arguments, and this one is now in your shell's history. \
+                        Omit it to be asked at the terminal, or pass --credentials FILE (- is standard input)"
+                    .into(),
+            );
         }
         let Some(path) = &self.credentials else { return Ok(Record::default()) };
         let (what, source) = open(path)?;
@@ -76,7 +78,7 @@ pub(super) fn ask(record: &mut Record, asked: &[Asked]) -> Result<(), BoxError> 
     for secret in asked.iter().filter(|secret| !record.has(secret.field())).collect::<Vec<_>>() {
         if !io::stdin().is_terminal() {
             return Err(
-                "there is no terminal to ask for the secrets at. Say --credentials FILE (- is standard input), with \
+                "there is no terminal to ask for the secrets. Pass --credentials FILE (- is standard input), with \
                  {\"clientSecret\":\"…\",\"accessToken\":\"…\"} in it; secrets are never taken from arguments"
                     .into(),
             );

@@ -23,7 +23,7 @@ pub(super) struct NewConnection {
     /// Keep it, but do not let it be used yet
     #[arg(long)]
     disabled: bool,
-    /// The client identifier of the customer's Vimeo app, which is no secret
+    /// The client identifier of the customer's Vimeo app (not a secret)
     #[arg(long)]
     client_identifier: Option<String>,
     #[command(flatten)]

@@ -25,8 +25,7 @@ const WAIT_MAX: Duration = Duration::from_mins(1);
 /// What to import.
 #[derive(Args)]
 pub(super) struct FileToImport {
-    /// The file (- is standard input), with the fields of the API: name, description, enabled (true if it is not
-    /// said), clientIdentifier, clientSecret, accessToken; others are ignored
+    /// The file (- is standard input), with the fields of the API: name, description, enabled (default: true), clientIdentifier, clientSecret, accessToken; others are ignored
     file: PathBuf,
     /// JSON objects, one a line, or comma-separated values (also with `;` or tabs) with a header [default: as the file's name ends, else
     /// jsonl]
@@ -229,7 +228,7 @@ impl Importer<'_> {
             Err(Error::VimeoUnavailable { retry_after_seconds }) => {
                 let wait = Duration::from_secs(retry_after_seconds).min(WAIT_MAX);
                 output::remark(&format!(
-                    "Vimeo could not be asked; line {line} is tried once more in {} s.",
+                    "Vimeo could not be reached; line {line} is retried in {} s.",
                     wait.as_secs()
                 ));
                 tokio::time::sleep(wait).await;

@@ -18,7 +18,7 @@ const INPUT_MAX_BYTES: u64 = 4096;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Make an API key; it is shown once, now
+    /// Create an API key; it is shown only once
     Create {
         #[command(flatten)]
         options: NewKey,
@@ -57,7 +57,7 @@ pub(super) struct NewKey {
     /// What to call the key
     #[arg(long, value_parser = Label::parse, default_value = "api key")]
     name: Label,
-    /// Days until the key expires; 0 makes one that has expired already, for trying out [default: never]
+    /// Days until the key expires; 0 creates one that has already expired, for tests [default: never]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
     expires_in_days: Option<u32>,
 }
@@ -88,7 +88,7 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
             // However much was copied with it: the complaint about an unknown identifier would show it.
             if id.contains(KEY_PREFIX) {
                 return Err(
-                    "that is a key, and now it stands in your shell's history; revoke it by its identifier, \
+                    "that is a key, and it is now in your shell's history; revoke it by its identifier, \
                             which `vimeo-connections keys list` shows"
                         .into(),
                 );
@@ -119,7 +119,7 @@ fn show_new(made: &NewApiKey, account: &Account, format: &Format) -> Result<Exit
         return output::say_json(&shown);
     }
     output::say(&format!(
-        "{}\n\nThis is the key {} of {}, shown this once: only a keyed hash of it is kept.",
+        "{}\n\nThis is the key {} of {}, shown only once: only a keyed hash of it is stored.",
         made.plain.expose(),
         made.key.id,
         account.name

@@ -37,11 +37,11 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("SOUR
 /// Whatever a command can fail with; its text is for the operator.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Keeps customers' Vimeo app credentials, checked and sealed, and puts them to use.
+/// Stores customers' Vimeo app credentials, verified and encrypted, and uploads videos with them.
 #[derive(Parser)]
 #[command(name = "vimeo-connections", version = VERSION, about, max_term_width = 100, after_help = exit::HELP)]
 pub(crate) struct Arguments {
-    /// Configuration file [default: ./vimeo-connections.toml if it is there]
+    /// Configuration file [default: ./vimeo-connections.toml if it exists]
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -50,29 +50,29 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make the keyring that everything stored is sealed with: once, before the first start
+    /// Create the keyring that encrypts everything stored: once, before the first start
     Init,
     /// Run the service
     Serve,
-    /// Bring the database to this version's schema, as `serve` does at its start
+    /// Migrate the database to this version's schema, as `serve` does when it starts
     Migrate,
-    /// Copy the database into a new file, beside the running service or without one; the keyring is not in it
+    /// Copy the database into a new file, also while the service runs; the keyring is not included
     Backup(backups::Backup),
-    /// Put the database of a backup where there is none yet, or look whether the backup is good
+    /// Restore a backup where there is no database yet, or only check it
     Restore(backups::Restore),
-    /// Look at the configuration
+    /// Show and check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Make, list and delete accounts
+    /// Create, list and delete accounts
     #[command(subcommand)]
     Accounts(accounts::Command),
-    /// Make, import, list and revoke API keys
+    /// Create, import, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Command),
     /// Create, import, show, update and delete connections
     #[command(subcommand)]
     Connections(connections::Command),
-    /// Upload a file, or what is at an address, through a connection; cut off, it goes on when run again
+    /// Upload a file or URL through a connection; rerun to resume
     Upload(uploads::Arguments),
     /// Migrate to PostgreSQL without decrypting; rerun to resume
     Move(moves::Arguments),
@@ -175,14 +175,14 @@ async fn administer_with_vimeo(
     command: impl AsyncFnOnce(&App) -> Result<ExitCode, BoxError>,
 ) -> Result<ExitCode, BoxError> {
     if !config.vimeo.verify {
-        tracing::warn!("vimeo.verification is off: Vimeo is not asked whether the credentials work");
+        tracing::warn!("vimeo.verification is off: credentials are not checked at Vimeo");
     }
     let leftovers = TaskTracker::new();
     let app = wiring::open_for_credentials(config, leftovers.clone()).await?;
     let result = command(&app).await;
     leftovers.close();
     if tokio::time::timeout(config.shutdown, leftovers.wait()).await.is_err() {
-        tracing::warn!("tokens that checking credentials left at Vimeo could not all be revoked in time");
+        tracing::warn!("tokens that were created to check credentials could not all be revoked in time");
     }
     app.close().await;
     result
@@ -207,9 +207,9 @@ async fn init(config: &Config) -> Result<ExitCode, BoxError> {
     let keyring = Keyring::generate(&randomness);
     keyring_file::create(path, &keyring, &randomness)?;
     output::say(&format!(
-        "Made the keyring {} with the key {}.\n\
-         Everything that is stored is sealed with it: without it nothing can be opened again, by anybody.\n\
-         Back it up now, apart from the database and its backups: who has both can open everything.\n\
+        "Created the keyring {} with the key {}.\n\
+         It encrypts everything stored: without it nothing can ever be decrypted.\n\
+         Back it up now, separately from the database and its backups: both together reveal everything.\n\
          Next: vimeo-connections accounts create <name>, and vimeo-connections serve.",
         path.display(),
         keyring.primary_id()

@@ -17,14 +17,14 @@ const ROWS_BETWEEN_WORDS: u64 = 5_000;
 /// From where to where.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// The database that there is: `sqlite:PATH`
+    /// The existing database: `sqlite:PATH`
     #[arg(long, value_name = "URL")]
     from: String,
-    /// An empty one: `postgres://…`; if it is not said, the one that `database_url` names, which keeps its password out of
+    /// An empty one: `postgres://…`; by default the one that `database_url` names, which keeps its password out of
     /// the arguments
     #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// Give the source of a move back, to be served again; with the target as above, look first whether the move had ended
+    /// Roll a move back, so that the source can be served again; with --to, first check whether the move had finished
     #[arg(long)]
     abandon: bool,
     #[command(flatten)]
@@ -68,10 +68,10 @@ fn say_moved(from: &DatabaseUrl, to: &DatabaseUrl, tables: &[MovedTable]) -> Res
         .collect();
     output::say_table(&["TABLE", "ROWS", "SHA-256, THE SAME ON BOTH SIDES"], &rows)?;
     output::say(&format!(
-        "\nMoved {from} to {to}: every row is there, and the same.\n\
+        "\nMoved {from} to {to}: all rows were copied and verified.\n\
          Next: set database_url to the new one, with the same keyring, and start the service.\n\
-         The old file takes no writes any more. Keep it until the new database has a backup of its own, then destroy it: \
-         it holds everything, sealed.\n\
+         The old file is now read-only. Keep it until the new database has a backup of its own, then destroy \
+         it: it holds all data, encrypted.\n\
          Should you need it back before that: {}",
         app::abandon_command(from)
     ))
@@ -81,7 +81,7 @@ fn say_moved(from: &DatabaseUrl, to: &DatabaseUrl, tables: &[MovedTable]) -> Res
 fn explain(error: MoveError, from: &DatabaseUrl) -> BoxError {
     use MoveError::{CannotTravel, Differs, Moved, OtherTarget};
     if matches!(error, OtherTarget { .. } | Moved { .. } | CannotTravel { .. } | Differs { .. }) {
-        return format!("{error}.\nTo give the source back: {}", app::abandon_command(from)).into();
+        return format!("{error}.\nTo roll the move back: {}", app::abandon_command(from)).into();
     }
     error.into()
 }
@@ -97,7 +97,7 @@ async fn abandon(
     let (sentence, end) = words(from, &found, copy);
     confirmation.ask_word(&sentence, "abandon")?;
     app::abandon_move(from, &found)?;
-    output::say(&format!("{from} takes writes again, and can be served. {end}"))
+    output::say(&format!("{from} is writable again and can be served. {end}"))
 }
 
 /// What the target says of the move, if there is one to be asked.
@@ -112,12 +112,14 @@ async fn look_at_copy(
         return Ok(if is_server { app::find_copy(configured, found).await.unwrap_or(None) } else { None });
     };
     let state = app::find_copy(to, found).await.map_err(|error| {
-        format!("{error}. Nothing was changed; without --to, the source is given back without a look at the target")
+        format!(
+            "{error}. Nothing was changed; without --to, the move is rolled back without checking the target"
+        )
     })?;
     let refusal = || {
         format!(
             "{to} does not have the copy that this move made: is it the right database? Nothing was changed; without \
-             --to, the source is given back without a look at the target"
+             --to, the move is rolled back without checking the target"
         )
     };
     state.map(Some).ok_or_else(|| refusal().into())
@@ -130,32 +132,32 @@ fn words(from: &DatabaseUrl, found: &SourceMove, copy: Option<MoveState>) -> (St
     match (found.state, copy) {
         (MoveState::Running, None) => {
             let warning = format!(
-                "if this file was restored or copied since, the move may have ended: see whether {to} is in use before \
-                 you drop it"
+                "if this file was restored or copied since, the move may have ended: check whether {to} is \
+                 in use before you drop it"
             );
             (
                 format!(
-                    "giving {from} back ends its move to {to}, at which nobody has looked; {warning} (with --to URL this \
-                     command looks)"
+                    "rolling {from} back ends its move to {to}, which was not checked; {warning} (with --to \
+                     URL this command checks it)"
                 ),
-                format!("The database {to} was not looked at: {warning}, or make it anew for another move."),
+                format!("The database {to} was not checked: {warning}, or recreate it for another move."),
             )
         }
         (_, Some(MoveState::Running)) => (
-            format!("giving {from} back ends its move to {to}, whose copy nobody has served, and is of no more use"),
-            "Nothing was lost: nobody has served the copy. Drop that database, or make it anew before another move."
+            format!("rolling {from} back ends its move to {to}, whose copy was never served and is then useless"),
+            "Nothing was lost: the copy was never served. Drop that database, or recreate it before another move."
                 .to_owned(),
         ),
         (state, _) => {
             let old = match state {
-                MoveState::Running => ", which this file does not know: it was restored or copied since",
+                MoveState::Running => ", which this file does not record: it was restored or copied since",
                 MoveState::Done => "",
             };
             (
                 format!(
                     "{from} was moved to {to} for good{old}. WARNING: what was written there since is not in {from}, and \
-                     from now on the two differ. Stop whatever serves {to} before you go on, or customers' changes go to \
-                     one or the other"
+                     from now on the two differ. Stop all services that use {to} before you continue, or \
+                     customers' changes go to one or the other"
                 ),
                 "What was written to the other database since the move is not in it: keep that one until you are sure."
                     .to_owned(),

@@ -9,29 +9,29 @@ use super::BoxError;
 pub(super) fn in_words(error: Error) -> BoxError {
     match error {
         Error::ConnectionNameExists => {
-            "the account has a connection of this name already; nothing was changed. Choose another name".into()
+            "the account already has a connection with this name; nothing was changed. Choose another name".into()
         }
         Error::VersionConflict { .. } => {
-            "the connection was changed meanwhile, and nothing was changed now; run it again".into()
+            "the connection was changed by another request; nothing was changed. Run the command again".into()
         }
-        Error::ConnectionNotFound => "the connection is not there any more".into(),
-        Error::ConnectionDisabled => "the connection is disabled; `connections enable` lets it be used".into(),
+        Error::ConnectionNotFound => "the connection no longer exists".into(),
+        Error::ConnectionDisabled => "the connection is disabled; enable it with `connections enable`".into(),
         Error::WebhookSecretMissing => "the account has no webhook secret: create it with POST /v1/webhook-secret".into(),
-        Error::JobNotFound => "the upload is not known any more".into(),
+        Error::JobNotFound => "the upload no longer exists".into(),
         Error::UploadRefused(failure) => failure.message.into(),
-        Error::UploadOver { .. } => "the upload is over, and its link with it; run it again".into(),
-        Error::Unauthorized => "the account is not there any more".into(),
+        Error::UploadOver { .. } => "the upload has ended and its link is no longer valid; run the command again".into(),
+        Error::Unauthorized => "the account no longer exists".into(),
         Error::CredentialsRejected(findings) => {
             format!("Vimeo refused the credentials, and nothing was stored: {}", refused_credentials(&findings)).into()
         }
         Error::VimeoUnavailable { retry_after_seconds } => format!(
-            "Vimeo could not be asked whether the credentials are good, and nothing was stored; try again in \
+            "the credentials could not be checked at Vimeo, and nothing was stored; try again in \
              {retry_after_seconds} seconds"
         )
         .into(),
-        Error::Overloaded => "too much is waiting to be written, and nothing was stored; try again".into(),
+        Error::Overloaded => "the database is overloaded, and nothing was stored; try again".into(),
         Error::OutcomeUnknown => {
-            "the database was lost at the moment of commit: it may have been stored. Look before you try again".into()
+            "the database connection was lost during the commit: the change may have been stored. Check before you try again".into()
         }
         // These say what happened, with the cause behind them; the keys are never used here.
         Error::StoreUnavailable(_)

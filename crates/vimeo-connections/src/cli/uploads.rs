@@ -37,26 +37,26 @@ use sending::{Sent, send};
 use settings::SettingsArguments;
 use watching::watch;
 
-const GOES_ON: &str = "The same command goes on where this one stopped";
+const GOES_ON: &str = "Run the same command again to resume";
 
 /// What to upload, through which connection, and what it is to become.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// A file; or an address that begins with https://, which the service fetches. Arguments can be seen by other users of
-    /// this machine, and so can a key in an address's query
+    /// A file, or an https:// URL, which the service fetches. Arguments can be seen by other users of
+    /// this machine, and so can a key in a URL's query
     #[arg(value_name = "FILE|URL")]
     source: OsString,
     #[command(flatten)]
     of: Of,
-    /// The connection's identifier, or its name
+    /// The connection's ID or name
     #[arg(long, value_name = "ID|NAME")]
     connection: String,
     #[command(flatten)]
     settings: SettingsArguments,
-    /// Upload it once more if the same was uploaded by this command within the last day
+    /// Upload it again even if this command has uploaded the same within the last day
     #[arg(long)]
     again: bool,
-    /// Of an address: print the job's identifier at once, and leave the work to the service
+    /// For a URL: print the job's ID at once, and leave the work to the service
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
@@ -138,7 +138,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     progress.end();
     tasks.close();
     if tokio::time::timeout(config.shutdown, tasks.wait()).await.is_err() {
-        tracing::warn!("what the upload left to do could not all be done in time");
+        tracing::warn!("the cleanup after the upload did not finish in time");
     }
     app.close().await;
     match result {
@@ -222,8 +222,8 @@ async fn give_up_changed(desk: &Desk<'_>, to: &Sendable) -> BoxError {
         return in_words(error);
     }
     match watch(desk, &to.job_id).await {
-        Ok(_) => "the file changed while it was sent, so the upload was cancelled, and what had arrived was taken away. \
-                  Run the command again when nobody writes to the file any more"
+        Ok(_) => "the file changed while it was sent, so the upload was cancelled and the uploaded part was \
+                  deleted. Run the command again when the file is no longer being written"
             .into(),
         Err(error) => error,
     }
@@ -245,10 +245,9 @@ async fn upload_url(
 /// A refusal in words, where an upload is what was asked for.
 fn in_words(error: Error) -> BoxError {
     match error {
-        Error::VimeoUnavailable { retry_after_seconds } => format!(
-            "Vimeo could not be asked for a place for the video; try again in {retry_after_seconds} seconds"
-        )
-        .into(),
+        Error::VimeoUnavailable { retry_after_seconds } => {
+            format!("Vimeo could not create the video; try again in {retry_after_seconds} seconds").into()
+        }
         other => refusals::in_words(other),
     }
 }

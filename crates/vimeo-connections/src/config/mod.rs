@@ -161,7 +161,8 @@ impl Reader<'_> {
         let vimeo = self.vimeo();
         let uploads = self.uploads();
         let bootstrap = self.bootstrap();
-        let log_level = self.parsed("log.level", |text| text.parse().map_err(|_| "is no level".to_owned()));
+        let log_level =
+            self.parsed("log.level", |text| text.parse().map_err(|_| "is not a level".to_owned()));
         Some(Config {
             listen: listen?,
             listener: self.listener()?,
@@ -194,8 +195,8 @@ impl Reader<'_> {
     fn check_exposure(&mut self, listen: SocketAddr, is_protected: bool) {
         if !listen.ip().is_loopback() && !is_protected {
             self.faults.push(format!(
-                "listen: {listen} can be reached from other machines, and keys and credentials would travel in the \
-                 clear; set tls.certificate_file and tls.key_file, or behind_tls_proxy = true if a proxy in front \
+                "listen: {listen} can be reached from other machines, and keys and credentials would be sent \
+                 unencrypted; set tls.certificate_file and tls.key_file, or behind_tls_proxy = true if a proxy in front \
                  speaks TLS"
             ));
         }

@@ -132,7 +132,7 @@ async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before(
     assert_eq!((value(&line, "format"), value(&line, "schema")), ("1".to_owned(), schema().to_string()));
     assert_eq!(value(&line, "bytes"), database.len().to_string());
     assert!(
-        text.starts_with("Made the backup busy.backup: ") && text.contains(&value(&line, "made_at")),
+        text.starts_with("Created the backup busy.backup: ") && text.contains(&value(&line, "made_at")),
         "{text}"
     );
     assert!(
@@ -164,9 +164,7 @@ async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before(
     create(&world, "afterwards").await;
     // The service runs on it now.
     let refused = cli(world.path(), &["restore", "busy.backup"], "");
-    assert!(
-        said(&refused).contains("a backup is never restored over it. Nothing was touched. Stop the service")
-    );
+    assert!(said(&refused).contains("a backup never overwrites it. Nothing was changed. Stop the service"));
     assert_eq!(world.stored(), promises_stored(&backup) + 1);
 }
 
@@ -251,7 +249,7 @@ async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
 async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
     let world = world().await;
     create(&world, "it").await;
-    let sentence = "is there already, and a backup is never written over another file: give another name";
+    let sentence = "exists already, and a backup never overwrites a file: give another name";
     for taken in ["vimeo-connections.toml", "data", DATABASE] {
         assert_refused(world.path(), &["backup", taken], &format!("{taken} {sentence}"));
     }
@@ -261,7 +259,7 @@ async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
         ("none/it.backup", "No such file or directory (os error 2)"),
         ("/proc/it.backup", "No such file or directory (os error 2)"),
     ] {
-        let sentence = format!("the backup {target} could not be made: {why}. There is no file of that name");
+        let sentence = format!("the backup {target} could not be made: {why}. No file was created");
         assert_refused_beside(&world, &["backup", target], &sentence);
     }
     let library = failing_disk(world.path());
@@ -272,10 +270,7 @@ async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
         let mut command = binary(world.path());
         command.env("LD_PRELOAD", &library).args(["backup", "it.backup"]);
         let output = command.output().unwrap();
-        assert_says(
-            &output,
-            &format!("the backup it.backup could not be made: {why}. There is no file of that name"),
-        );
+        assert_says(&output, &format!("the backup it.backup could not be made: {why}. No file was created"));
         fs::remove_file(world.path().join(trigger)).unwrap();
         let names: Vec<_> = files(world.path())
             .into_iter()
@@ -320,11 +315,11 @@ fn assert_bytes_refused(place: &tempfile::TempDir, bytes: &[u8], sentence: &str)
 }
 
 fn damaged(what: &str) -> String {
-    format!("the backup bad is damaged: {what}. Nothing was touched; take another backup")
+    format!("the backup bad is damaged: {what}. Nothing was changed; use another backup")
 }
 
 const FOREIGN: &str = "bad is not a backup that `vimeo-connections backup` made, or it is damaged from its first byte \
-                       on. Nothing was touched";
+                       on. Nothing was changed";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_that_is_not_as_it_was_written_is_refused() {
@@ -356,7 +351,7 @@ async fn a_backup_that_is_not_as_it_was_written_is_refused() {
     assert_bytes_refused(&place, &right[..10], FOREIGN);
     assert_bytes_refused(&place, &right[..start - 1], &in_line);
     for cut in [start, start + 1, start + 4096, right.len() / 2, right.len() - 4096, right.len() - 1] {
-        let sentence = damaged(&format!("it was cut off: it has {cut} bytes of {}", right.len()));
+        let sentence = damaged(&format!("it is truncated: it has {cut} of {} bytes", right.len()));
         assert_bytes_refused(&place, &right[..cut], &sentence);
     }
     assert_bytes_refused(&place, &[&right[..], b"\n"].concat(), &damaged("1 bytes were appended to it"));
@@ -375,7 +370,7 @@ async fn a_file_that_is_no_backup_of_ours_is_refused() {
         assert_bytes_refused(&place, bytes, FOREIGN);
     }
     fs::remove_file(place.path().join("bad")).unwrap();
-    let sentence = |why: &str| format!("the backup bad cannot be read: {why}. Nothing was touched");
+    let sentence = |why: &str| format!("the backup bad cannot be read: {why}. Nothing was changed");
     assert_no_backup(place.path(), "bad", &sentence("No such file or directory (os error 2)"));
     fs::create_dir(place.path().join("bad")).unwrap();
     assert_no_backup(place.path(), "bad", &sentence("it is a directory"));
@@ -394,8 +389,8 @@ async fn a_backup_whose_hash_is_right_may_still_be_no_good_or_too_new() {
     let mixed_up = damaged("its first line and its database do not belong together");
     assert_bytes_refused(&place, &container(1, 1, &keys, database), &mixed_up);
     assert_bytes_refused(&place, &container(1, 2, "k_other", database), &mixed_up);
-    let newer = "it was made by a newer version, which can restore it. Nothing was touched";
-    let sentence = format!("the backup bad has format 2, and this version knows format 1: {newer}");
+    let newer = "it was made by a newer version, which can restore it. Nothing was changed";
+    let sentence = format!("the backup bad has format 2, and this version supports format 1: {newer}");
     assert_bytes_refused(&place, &container(2, 2, &keys, database), &sentence);
     let mine = place.path().join("mine.db");
     fs::write(&mine, database).unwrap();

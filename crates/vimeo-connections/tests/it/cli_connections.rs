@@ -147,7 +147,7 @@ async fn what_cannot_be_done_is_refused_in_a_sentence_and_changes_nothing() {
     assert_said(&[
         (
             refused_new(&world, "taken ", &secrets(&world)),
-            "the account has a connection of this name already",
+            "the account already has a connection with this name",
         ),
         (
             refused_new(&world, "new", &bad(&world, "clientSecret")),
@@ -160,7 +160,7 @@ async fn what_cannot_be_done_is_refused_in_a_sentence_and_changes_nothing() {
         ),
         (
             refused(&world, &["update", "taken", "--name", "other"], ""),
-            "has a connection of this name already",
+            "already has a connection with this name",
         ),
         (
             refused(&world, &["update", "taken", "--credentials", "-"], &bad(&world, "clientSecret")),
@@ -177,18 +177,21 @@ async fn what_cannot_be_done_is_refused_in_a_sentence_and_changes_nothing() {
         ),
         (
             refused(&world, &["delete", "taken"], "taken\n"),
-            "cannot be undone; say --yes, or run this at a terminal",
+            "cannot be undone; pass --yes, or run this at a terminal",
         ),
     ]);
     let stranger = world.cli(&["connections", "list", "--account", "nobody"], "");
-    assert!(assert_refused(&stranger).contains("there is no account named nobody"));
+    assert!(assert_refused(&stranger).contains("no account is named nobody"));
     world.make_key("stranger", &[]);
     let elsewhere =
         world.cli(&["connections", "show", text(&made, "connectionId"), "--account", "stranger"], "");
     assert!(assert_refused(&elsewhere).contains("the account stranger has no connection"));
     world.fault(json!({"route": "GET /oauth/verify", "kind": "status", "status": 503})).await;
     let said = refused_new(&world, "new", &secrets(&world));
-    assert!(said.contains("Vimeo could not be asked") && said.contains("try again in 10 seconds"), "{said}");
+    assert!(
+        said.contains("could not be checked at Vimeo") && said.contains("try again in 10 seconds"),
+        "{said}"
+    );
     assert_eq!(done(&world, &["list"], ""), before);
     assert!(world.stray_tokens().await.is_empty());
 }
@@ -223,7 +226,7 @@ async fn what_was_typed_wrong_is_told_all_at_once() {
         ),
         (
             refused(&world, &["update", "taken", "--ask-access-token"], ""),
-            "Say --credentials FILE (- is standard input)",
+            "Pass --credentials FILE (- is standard input)",
         ),
         (
             refused(&world, &["update", "taken", "--credentials", "absent.json"], ""),
@@ -268,7 +271,10 @@ async fn an_update_does_not_undo_what_somebody_else_did_meanwhile() {
     assert_eq!(world.send(Method::PUT, &path, &[], body).await.status, 200);
     input.take().unwrap().write_all(secrets(&world).as_bytes()).unwrap();
     let said = assert_refused(&child.wait_with_output().unwrap());
-    assert!(said.contains("was changed meanwhile, and nothing was changed now; run it again"), "{said}");
+    assert!(
+        said.contains("was changed by another request; nothing was changed. Run the command again"),
+        "{said}"
+    );
     assert_eq!(world.get(&path).await.json()["version"], json!(2));
 }
 
@@ -345,9 +351,9 @@ async fn secrets_are_typed_unseen_and_deletions_confirmed_by_name() {
         "{said}"
     );
     assert!(!said.contains(secret.as_str()) && !said.contains(token.as_str()), "{said}");
-    let (is_done, said) = at_terminal("delete typed", &[("to go on:", "another")]);
+    let (is_done, said) = at_terminal("delete typed", &[("to continue:", "another")]);
     assert!(!is_done && said.contains("that is not the name; nothing was deleted"), "{said}");
-    let (is_done, said) = at_terminal("delete typed", &[("to go on:", "typed")]);
+    let (is_done, said) = at_terminal("delete typed", &[("to continue:", "typed")]);
     assert!(is_done && said.contains("Deleted the connection typed"), "{said}");
     assert_eq!(world.stored(), 0);
 }
@@ -361,7 +367,7 @@ async fn a_deleted_account_lets_nobody_in_and_leaves_the_others() {
     let as_other = [("authorization", stays.as_str())];
     assert_eq!(world.send(Method::POST, COLLECTION, &as_other, kept).await.status, 201);
     assert!(
-        assert_refused(&world.cli(&["accounts", "delete", ACCOUNT], "acme\n")).contains("say --yes"),
+        assert_refused(&world.cli(&["accounts", "delete", ACCOUNT], "acme\n")).contains("pass --yes"),
         "nobody was asked"
     );
     assert_eq!(world.get(COLLECTION).await.status, 200);
@@ -377,7 +383,7 @@ async fn a_deleted_account_lets_nobody_in_and_leaves_the_others() {
     assert_eq!(left.json()["Items"][0]["name"], "kept");
     assert_eq!(world.stored(), 1);
     let again = world.cli(&["accounts", "delete", ACCOUNT, "--yes"], "");
-    assert!(assert_refused(&again).contains("there is no account named acme"));
+    assert!(assert_refused(&again).contains("no account is named acme"));
     let listed = said(&world.cli(&["keys", "list"], ""));
     assert!(!listed.contains(ACCOUNT), "{listed}");
 }

@@ -168,7 +168,7 @@ async fn an_interrupted_command_says_how_to_go_on_and_does() {
     assert!(sent.success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
-    assert!(said(&output).contains("The same command goes on"), "{}", said(&output));
+    assert!(said(&output).contains("Run the same command again to resume"), "{}", said(&output));
     speed_up(&world).await;
     assert!(upload(&world, "film.mp4", &[]).status.success());
     assert_one(&world, &bytes).await;
@@ -350,7 +350,7 @@ async fn what_cannot_be_is_refused_by_name_before_anything_is_done() {
         (".", &[], "is a directory"),
         ("empty.mp4", &[], "empty.mp4 is empty"),
         ("missing.mp4", &[], "missing.mp4 cannot be read"),
-        ("/dev/null", &[], "is no regular file"),
+        ("/dev/null", &[], "is not a regular file"),
         ("s3://bucket/secret-in-arguments", &[], "must be a file, or an address"),
         ("https://user:secret-in-arguments@x.example/", &[], "the address must not contain a user name"),
         ("https://10.0.0.1/?secret-in-arguments", &[], "the address must be a public address"),

@@ -228,8 +228,8 @@ async fn where_vimeo_stays_away_the_rest_is_not_tried_and_may_be_later() {
         world.fault(json!({"route": "GET /oauth/verify", "kind": "status", "status": 503})).await;
     }
     let (code, first) = report(&world, &["-"], &text);
-    let why = "Vimeo could not be asked whether the credentials are good, and nothing was stored; try again in 10 \
-               seconds";
+    let why =
+        "the credentials could not be checked at Vimeo, and nothing was stored; try again in 10 seconds";
     let expected = vec![
         fate(1, "one", "already there", "-"),
         fate(2, "two", "not tried", why),

@@ -129,7 +129,7 @@ async fn a_keyring_that_cannot_be_right_is_refused_and_nothing_is_touched() {
             .trim_matches('"')
             .to_owned();
 
-        let restore = ["damaged", "Nothing was touched", "Restore the keyring from its backup"];
+        let restore = ["damaged", "Nothing was changed", "Restore the keyring from its backup"];
         for damaged in damage(&right, &key) {
             fs::write(&path, damaged).unwrap();
             assert_refused(&world, &[], &restore, &secrets);
@@ -146,15 +146,15 @@ async fn a_keyring_that_cannot_be_right_is_refused_and_nothing_is_touched() {
         assert_refused(&world, &[], &["can be read by others", "chmod 600"], &secrets);
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert_refused(&world, &[], &["is a directory", "mounted", "Nothing was touched"], &secrets);
+        assert_refused(&world, &[], &["is a directory", "mounted", "Nothing was changed"], &secrets);
         fs::remove_dir(&path).unwrap();
         assert!(
             std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&path).status().unwrap().success()
         );
-        assert_refused(&world, &[], &["is no keyring file"], &secrets);
+        assert_refused(&world, &[], &["is not a keyring file"], &secrets);
         fs::remove_file(&path).unwrap();
 
-        let lost = ["there is no keyring file", &id, "Nothing was touched", "backup", "Do not run `init`"];
+        let lost = ["there is no keyring file", &id, "Nothing was changed", "backup", "Do not run `init`"];
         assert_refused(&world, &[], &lost, &secrets);
         let refused = cli(world.path(), &["init"], "");
         assert!(
@@ -268,7 +268,7 @@ async fn a_newer_database_is_used_if_it_says_that_we_may() {
         assert_refused(
             &world,
             &[],
-            &["schema 900", "upgraded by a newer version", "Nothing was touched"],
+            &["schema 900", "upgraded by a newer version", "Nothing was changed"],
             &nothing,
         );
         mutate("UPDATE schema_migrations SET lowest_application_schema = 1 WHERE number = 900");

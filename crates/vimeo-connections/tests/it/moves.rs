@@ -269,7 +269,7 @@ async fn a_move_that_loses_its_server_is_taken_up_again() {
     server.kill();
     line.set(Fault::Pass).await;
     let lost = moving.end();
-    refuses(&lost, "Run the same command again to go on from here");
+    refuses(&lost, "Rerun the same command to resume");
     refuses(&(false, said(&move_to(&world, &url))), "the database server cannot be used");
     server.start();
     let done = move_to(&world, &url);
@@ -289,7 +289,7 @@ async fn a_move_onto_a_full_disk_goes_on_when_there_is_room() {
     server.fill_disk();
     line.set(Fault::Pass).await;
     let full = moving.end();
-    refuses(&full, "Run the same command again to go on from here");
+    refuses(&full, "Rerun the same command to resume");
     assert!(full.1.contains("No space left"), "{}", full.1);
     server.free_disk();
     let done = move_to(&world, &url);
@@ -306,18 +306,18 @@ async fn a_source_is_given_back_when_somebody_says_so() {
         let output = run(&directory, &[], &arguments);
         (output.status.success(), said(&output))
     };
-    refuses(&abandon(&["--yes"]), "no source of a move");
+    refuses(&abandon(&["--yes"]), "not the source of a move");
     fill(&world, SOME);
     let mut line = slow_line(&database.url()).await;
     let mut moving = Moving::start(&world, line.url());
     moving.catch(&mut line, "copied", 5_000).await;
     moving.kill();
     assert_eq!(world.post(&world.good_body("late")).await.status, 503);
-    refuses(&abandon(&[]), "say --yes, or run this at a terminal");
+    refuses(&abandon(&[]), "pass --yes, or run this at a terminal");
     let Some(other) = SharedPostgres::database(Version::V15) else { return };
     refuses(&abandon(&["--to", &other.url(), "--yes"]), "does not have the copy that this move made");
     let (is_done, said) = abandon(&["--to", &database.url(), "--yes"]);
-    assert!(is_done && said.contains("takes writes again") && said.contains("Nothing was lost"), "{said}");
+    assert!(is_done && said.contains("is writable again") && said.contains("Nothing was lost"), "{said}");
     assert_eq!(world.post(&world.good_body("again")).await.status, 201, "the running service goes on");
     refuses(&on(&world, &database.url(), &["serve"]), "unfinished copy");
 
@@ -344,10 +344,10 @@ async fn nobody_is_told_to_drop_a_database_that_was_not_looked_at() {
     world.database().execute_batch("UPDATE moves SET state = 'running', ended_at = NULL").unwrap();
     let abandon = ["move", "--from", FROM, "--abandon"];
     let unknown =
-        "if this file was restored or copied since, the move may have ended: see whether postgres://";
+        "if this file was restored or copied since, the move may have ended: check whether postgres://";
     refuses(&on(&world, FROM, &abandon), unknown);
     let warning =
-        "which this file does not know: it was restored or copied since. WARNING: what was written there";
+        "which this file does not record: it was restored or copied since. WARNING: what was written there";
     let url = database.url();
     let with_target = [&abandon[..], &["--to", &url]].concat();
     refuses(&on(&world, FROM, &with_target), warning);
@@ -374,9 +374,9 @@ async fn a_source_is_moved_by_one_process_at_a_time() {
     let mut line = slow_line(&database.url()).await;
     let mut moving = Moving::start(&world, line.url());
     moving.catch(&mut line, "copied", 5_000).await;
-    refuses(&(false, said(&move_to(&world, &database.url()))), "another `vimeo-connections move` is at work");
+    refuses(&(false, said(&move_to(&world, &database.url()))), "another `vimeo-connections move` is running");
     let abandon = run(world.path(), &[], &["move", "--from", FROM, "--abandon", "--yes"]);
-    refuses(&(abandon.status.success(), said(&abandon)), "another `vimeo-connections move` is at work");
+    refuses(&(abandon.status.success(), said(&abandon)), "another `vimeo-connections move` is running");
     line.set(Fault::Pass).await;
     let (is_done, said) = moving.end();
     assert!(is_done, "{said}");

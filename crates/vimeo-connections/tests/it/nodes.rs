@@ -314,7 +314,7 @@ async fn a_database_that_a_newer_version_has_carried_on_is_served_before_and_aft
         assert_eq!(refused.status.code(), Some(78), "{text}");
         assert!(
             text.contains(&format!("lowest application schema is {above}"))
-                && text.contains("Nothing was touched"),
+                && text.contains("Nothing was changed"),
             "{text}"
         );
     }

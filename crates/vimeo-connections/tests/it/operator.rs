@@ -267,7 +267,7 @@ fn keys_are_made_listed_and_revoked() {
     }
     assert_refused(
         &cli(path, &["keys", "revoke", "key_00000000000000000000"], ""),
-        "there is no key key_00000000000000000000; `vimeo-connections keys list` shows them",
+        "no key has the ID key_00000000000000000000; `vimeo-connections keys list` shows them",
     );
     for _ in 0..2 {
         let revoked = answer(path, &["keys", "revoke", id, "--json"]);
@@ -281,10 +281,7 @@ fn keys_are_made_listed_and_revoked() {
     assert!(statuses.contains(&(&expired["keyId"], &json!("expired"))), "{listed}");
     assert_eq!(statuses.len(), 2);
     let unknown = cli(path, &["keys", "create", "--account", "nobody"], "");
-    assert_refused(
-        &unknown,
-        "there is no account named nobody; `vimeo-connections accounts list` shows them",
-    );
+    assert_refused(&unknown, "no account is named nobody; `vimeo-connections accounts list` shows them");
     let imported = cli(path, &["keys", "import", "--account", ACCOUNT, "--json"], "pictai_imported");
     let imported: Value = serde_json::from_slice(&imported.stdout).unwrap();
     assert_eq!(keys(&imported), keys(&listed[0]));

@@ -27,7 +27,7 @@ async fn a_backup_is_restored_only_with_its_keyring() {
     let right = fs::read_to_string(place.path().join(KEYRING)).unwrap();
     fs::remove_file(place.path().join(KEYRING)).unwrap();
     let sentence = "there is no keyring file at ./vimeo-connections.keyring, and a backup is restored only with the \
-                    keyring that it was sealed with. Nothing was touched. Put the keyring back, from its own backup, \
+                    keyring that it was sealed with. Nothing was changed. Put the keyring back, from its own backup, \
                     or set keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to where it is. Do not run `init`: a new \
                     keyring cannot open what an old one sealed";
     assert_refused(place.path(), &["restore", "it.backup"], sentence);
@@ -35,7 +35,7 @@ async fn a_backup_is_restored_only_with_its_keyring() {
     let wrong = primary(&fs::read_to_string(place.path().join(KEYRING)).unwrap());
     let sentence = format!(
         "the keyring is not the one that the backup it.backup was sealed with. The backup needs the key {}; the \
-         keyring's primary key is {wrong}. Nothing was touched. Put the right keyring where keyring.file says, from \
+         keyring's primary key is {wrong}. Nothing was changed. Put the right keyring where keyring.file says, from \
          its own backup if need be. Without it the stored credentials cannot be opened, by anybody",
         primary(&right)
     );
@@ -58,9 +58,9 @@ async fn a_backup_is_never_restored_over_anything() {
     let place = elsewhere(&world, "it.backup");
     let sentence = |name: &str| {
         format!(
-            "./{name} is there already, and a backup is never restored over it. Nothing was touched. Stop the \
+            "./{name} exists already, and a backup never overwrites it. Nothing was changed. Stop the \
              service, move that file and those beside it that begin with its name to another place, keep them until \
-             the restored database has proven good, and run this again"
+             the restored database has been checked, and run this again"
         )
     };
     fs::create_dir(place.path().join("data")).unwrap();
@@ -118,7 +118,7 @@ async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
         assert!(!place.path().join("data").exists());
         if more.is_empty() {
             let sentence = "the database could not be restored to ./data/vimeo-connections.db: Input/output error (os \
-                            error 5). There is no database at that place";
+                            error 5). No database was created";
             assert_says(&output, sentence);
         }
     }

@@ -218,7 +218,7 @@ async fn shown_certificate(world: &World) -> Vec<u8> {
 async fn a_hangup_signal_without_a_certificate_ends_nothing() {
     let mut world = World::start().await;
     world.service.signal("HUP");
-    until("it is noticed", async || world.log().contains("SIGHUP reads the certificate again")).await;
+    until("it is noticed", async || world.log().contains("SIGHUP reloads the certificate")).await;
     let plain = world.get("/health/live").await;
     assert_eq!((plain.status.as_u16(), plain.header("strict-transport-security")), (200, ""));
     assert_eq!(world.service.terminate(), Some(0));
@@ -241,13 +241,13 @@ async fn tls_is_spoken_with_a_certificate_that_is_read_again_on_sighup() {
 
     fs::write(file("in-use.pem"), "not a certificate").unwrap();
     world.service.signal("HUP");
-    until("it complains", async || world.log().contains("the old one stays in use")).await;
+    until("it complains", async || world.log().contains("the old one remains in use")).await;
     assert_eq!(shown_certificate(&world).await, first);
 
     fs::copy(file("renewed.pem"), file("in-use.pem")).unwrap();
     fs::copy(file("renewed.key"), file("in-use.key")).unwrap();
     world.service.signal("HUP");
-    until("it is read", async || world.log().contains("the certificate was read again")).await;
+    until("it is read", async || world.log().contains("the certificate was reloaded")).await;
     assert_ne!(shown_certificate(&world).await, first);
     assert_eq!(world.service.terminate(), Some(0));
 

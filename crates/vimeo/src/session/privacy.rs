@@ -22,7 +22,7 @@ impl Session {
             return Err(Failure::Refused(Refused {
                 status: StatusCode::BAD_REQUEST.as_u16(),
                 code: None,
-                text: "It is no domain.".to_owned(),
+                text: "It is not a domain.".to_owned(),
                 parameters: Vec::new(),
             }));
         };

@@ -267,7 +267,7 @@ impl Session {
         let videos: Vec<Listed> = shown.data.into_iter().filter_map(listed).collect();
         if videos.len() < count {
             let skipped = count - videos.len();
-            tracing::warn!(skipped, "videos in a list of Vimeo's cannot be understood and are passed over");
+            tracing::warn!(skipped, "some videos in Vimeo's list are not understood and are skipped");
         }
         Ok(ListedPage { videos, is_last })
     }

@@ -69,7 +69,7 @@ impl LinkRules {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum LinkRefused {
     /// Not an absolute http or https URL, or one that is too long.
-    #[error("it is no URL")]
+    #[error("it is not a URL")]
     NotAUrl,
     /// It would travel in the clear.
     #[error("it does not begin with https://")]

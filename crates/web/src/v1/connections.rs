@@ -198,7 +198,7 @@ pub(crate) async fn update_connection(
 #[utoipa::path(
     delete, path = "/v1/vimeo-connections/{connectionId}", operation_id = "delete_connection", tag = "Connections",
     params(openapi::ConnectionIdPath),
-    responses((status = 204, description = "The connection does not exist (any more)."), openapi::DeleteRefusals),
+    responses((status = 204, description = "The connection does not exist, or no longer exists."), openapi::DeleteRefusals),
 )]
 pub(crate) async fn delete_connection(
     State(shared): State<Shared>,

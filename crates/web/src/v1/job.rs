@@ -151,7 +151,7 @@ pub fn job_object(job: &Job, webhook_input: Option<&Secret>) -> Vec<u8> {
     let webhook_input = webhook_input.and_then(|input| {
         let read = serde_json::from_str::<&RawValue>(input.expose());
         if read.is_err() {
-            tracing::error!(job = %job.id, "what is told along with the end of a job is not JSON, and is left out");
+            tracing::error!(job = %job.id, "the data of a finished job's webhook is not JSON and is left out");
         }
         read.ok()
     });

@@ -63,9 +63,7 @@ impl FileToSend {
             return Err(format!("{shown} is a directory; name the file to upload").into());
         }
         if !kind.is_file() {
-            return Err(
-                format!("{shown} is no regular file, and could not be read again from the middle").into()
-            );
+            return Err(format!("{shown} is not a regular file, so the upload could not be resumed").into());
         }
         let file = File::open(&path).map_err(unreadable)?;
         let state = State::of(&file).map_err(unreadable)?;

@@ -220,7 +220,7 @@ async fn begin<T>(
         }
     }
     Err(format!(
-        "this was begun {TIMES} times within a day already; wait until tomorrow, or change a setting"
+        "this upload was already started {TIMES} times within a day; wait a day, or change a setting"
     )
     .into())
 }
@@ -240,7 +240,7 @@ async fn ask_patiently<T>(
             Err(Error::IdempotencyKeyReused) => return Ok(Asked::Taken),
             Err(Error::IdempotencyKeyInUse) if asked_at.elapsed() < HELD_FOR => {}
             Err(Error::IdempotencyKeyInUse) => {
-                return Err("the same upload is being begun by another run of this command; try again".into());
+                return Err("another run of this command is starting the same upload; try again".into());
             }
             Err(error) => return Err(in_words(error)),
         }

@@ -92,12 +92,12 @@ async fn pour(desk: &Desk<'_>, file: &FileToSend, to: &Sendable) -> Result<Sent,
             }
             Err(failure) => failure,
         };
-        tracing::debug!(?failure, troubles, "a part of the file was not taken");
+        tracing::debug!(?failure, troubles, "Vimeo did not accept a part of the file");
         troubles += 1;
         if let Some(sent) = judge(failure, troubles, left) {
             return Ok(sent);
         }
-        desk.progress.phase("waiting to go on: the connection to Vimeo broke off");
+        desk.progress.phase("waiting to resume: the connection to Vimeo was lost");
         sleep(BACKOFF.pause(troubles, u64::from_le_bytes(randomness.bytes()))).await;
     }
 }

@@ -78,8 +78,8 @@ impl SettingsArguments {
     pub(super) fn read(self) -> Result<UploadSettings, BoxError> {
         if self.password.is_some() {
             return Err(
-                "a password is never taken from arguments, and this one stands in your shell's history now. Write it to a \
-                 file, and say --password-file FILE (- is standard input)"
+                "a password is never taken from arguments, and this one is now in your shell's history. \
+                 Write it to a file, and pass --password-file FILE (- is standard input)"
                     .into(),
             );
         }

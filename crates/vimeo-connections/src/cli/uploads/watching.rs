@@ -56,7 +56,7 @@ async fn work(desk: &Desk<'_>, id: &JobId, until: &CancellationToken) {
     }
     while !until.is_cancelled() {
         if let Err(error) = desk.app.work_on(id, until).await {
-            tracing::debug!(%error, "the upload could not be worked on yet");
+            tracing::debug!(%error, "the upload could not be worked on; it will be retried");
         }
         tokio::select! {
             () = sleep(LOOK_PAUSE) => {}

@@ -71,7 +71,7 @@ async fn a_hundred_uploads_on_two_nodes_outlive_one_of_them() {
     let log = std::fs::read_to_string(other.directory.path().join("service.log")).unwrap();
     let had = log
         .lines()
-        .filter(|line| line.contains("a job has a new state") && line.contains("\"sending\""))
+        .filter(|line| line.contains("a job changed its state") && line.contains("\"sending\""))
         .count();
     assert!(had >= 40, "the dead node had {had} of them on their way");
 }
