@@ -92,7 +92,7 @@ fn what_decides_security_is_said_or_refused() {
         ("[vimeo]\nproxy = \"socks5://h:1\"", "must be the URL of a proxy"),
         ("[vimeo]\nproxy = \"http://h:1\"\nbase_url = \"http://127.0.0.1:1\"", "must be on this machine"),
         ("database_url = \"mysql://u:hunter2@h/d\"", "it begins with neither"),
-        ("database_url = \"postgres://u:hunter2@h/d?sslmode=prefer\"", "there is no `prefer`"),
+        ("database_url = \"postgres://u:hunter2@h/d?sslmode=prefer\"", "`prefer` is not supported"),
         ("[bootstrap]\napi_key_file = \"k\"", "needs bootstrap.account"),
         ("[bootstrap]\naccount = \"\\u0007\"", "must not contain control"),
         ("base_path = \"pictory\"", "must be a path"),
