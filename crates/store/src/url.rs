@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
 
 use crate::OpenError;
 
@@ -12,6 +12,9 @@ use crate::OpenError;
 const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 const WHAT_TLS_MAY_BE: &str = "sslmode must be verify-full, or disable on loopback and sockets: the server's certificate and name are verified \
      beyond them, and `prefer` is not supported";
+
+const CHANNEL_BINDING_WITHOUT_TLS: &str =
+    "channel_binding=require needs TLS: add sslmode=verify-full, or leave channel_binding out";
 
 /// The URL of a database. Shown, it has no password.
 #[derive(Clone)]
@@ -147,6 +150,10 @@ fn server(text: &str) -> Result<Server, OpenError> {
         (None | Some("require" | "verify-full"), Some(roots)) => Tls::Roots(PathBuf::from(roots)),
         _ => return Err(OpenError::Url(WHAT_TLS_MAY_BE)),
     };
+    let is_bound = |config: &tokio_postgres::Config| config.get_channel_binding() == ChannelBinding::Require;
+    if tls == Tls::Off && configs.iter().any(is_bound) {
+        return Err(OpenError::Url(CHANNEL_BINDING_WITHOUT_TLS));
+    }
     let ssl_mode = if tls == Tls::Off { SslMode::Disable } else { SslMode::Require };
     for config in &mut configs {
         config.ssl_mode(ssl_mode);
@@ -222,6 +229,20 @@ mod tests {
         let elsewhere = tls("postgres://localhost/d?hostaddr=10.0.0.1");
         assert_eq!(elsewhere, Some(Tls::SystemRoots), "a local name for a far address");
         assert_eq!(tls("postgres://u@localhost/d?sslmode=prefer"), None);
+    }
+
+    #[test]
+    fn channel_binding_is_required_with_tls_alone() {
+        for url in ["postgres://localhost/d?", "postgres:///d?sslmode=disable&"] {
+            let refused = DatabaseUrl::parse(&format!("{url}channel_binding=require")).unwrap_err();
+            assert!(refused.to_string().ends_with(CHANNEL_BINDING_WITHOUT_TLS), "{refused}");
+            for other in ["prefer", "disable"] {
+                assert_eq!(tls(&format!("{url}channel_binding={other}")), Some(Tls::Off));
+            }
+        }
+        for url in ["postgres://db.example.com/d?", "postgres://localhost/d?sslmode=verify-full&"] {
+            assert_eq!(tls(&format!("{url}channel_binding=require")), Some(Tls::SystemRoots));
+        }
     }
 
     #[test]
