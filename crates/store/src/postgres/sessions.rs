@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls_tokio_postgres::{MakeRustlsConnect, config_from_ca_cert};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls_tokio_postgres::MakeRustlsConnect;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
 use tokio_postgres::types::ToSql;
@@ -34,6 +38,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(800);
 /// Why a server cannot be verified.
 const NO_ROOTS: &str = "no root certificates were found, and the database server cannot be verified without: install the system's (on Debian \
      `apt install ca-certificates`), or set ca_file";
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// How much longer than the server's own limit a statement is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -56,8 +61,8 @@ impl Connector {
             Tls::Off => None,
             Tls::SystemRoots => Some(MakeRustlsConnect::new(system_roots.ok_or(NO_ROOTS)?)),
             Tls::Roots(path) => {
-                let roots = config_from_ca_cert(&path)
-                    .map_err(|error| format!("sslrootcert={}: {}", path.display(), in_full(&error)))?;
+                let roots = read_roots(&path)
+                    .map_err(|error| format!("sslrootcert={}: {}", path.display(), in_full(&*error)))?;
                 Some(MakeRustlsConnect::new(roots))
             }
         };
@@ -154,6 +159,19 @@ impl Connector {
         session.client.batch_execute(&settings(self.timeout)).await?;
         Ok(session)
     }
+}
+
+/// How a server is verified by the authorities in a PEM file.
+fn read_roots(path: &Path) -> Result<rustls::ClientConfig, BoxError> {
+    let text = std::fs::read(path)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text)) {
+        roots.add(certificate?)?;
+    }
+    if roots.is_empty() {
+        return Err("it has no certificate: it must be PEM, with BEGIN CERTIFICATE in it".into());
+    }
+    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Moves bytes until the connection ends, and listens to what the server says beside its answers.

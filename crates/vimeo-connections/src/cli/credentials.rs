@@ -14,6 +14,8 @@ use super::BoxError;
 /// The largest file of credentials that is read.
 const FILE_MAX_BYTES: u64 = 64 * 1024;
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A secret that can be asked for.
 #[derive(Clone, Copy)]
 pub(super) enum Asked {
@@ -69,7 +71,8 @@ impl CredentialsFrom {
         if bytes.len() as u64 > FILE_MAX_BYTES {
             return Err(format!("{what} is larger than 64 KiB; it must hold the credentials alone").into());
         }
-        Record::parse_credentials(&bytes).map_err(|faults| format!("{what}: {faults}").into())
+        Record::parse_credentials(bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes))
+            .map_err(|faults| format!("{what}: {faults}").into())
     }
 }
 

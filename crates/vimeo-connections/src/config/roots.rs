@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Where systems keep all their root certificates in one file.
 const SYSTEM_BUNDLES: [&str; 7] = [
     "/etc/ssl/certs/ca-certificates.crt", // Debian, Alpine, Arch, NixOS
@@ -23,8 +24,9 @@ const SYSTEM_BUNDLES: [&str; 7] = [
 /// How TLS clients trust those in `ca_file`, every one of which must be readable.
 pub(super) fn of_file(path: &Path) -> Result<ClientConfig, String> {
     let read = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
+    let text = std::fs::read(path).map_err(|error| read(&error))?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| read(&error))? {
+    for certificate in CertificateDer::pem_slice_iter(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text)) {
         let certificate = certificate.map_err(|error| read(&error))?;
         roots.add(certificate).map_err(|error| read(&error))?;
     }

@@ -132,7 +132,8 @@ fn read_password(path: &Path) -> Result<VideoPassword, BoxError> {
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(PASSWORD_FILE_MAX_BYTES)? + 1));
     let read = source.take(PASSWORD_FILE_MAX_BYTES + 1).read_to_string(&mut text);
     read.map_err(|error| format!("--password-file: {what} cannot be read: {error}"))?;
-    let password = text.strip_suffix('\n').map_or(text.as_str(), |line| line.trim_end_matches('\r'));
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let password = text.strip_suffix('\n').map_or(text, |line| line.trim_end_matches('\r'));
     VideoPassword::parse(password).map_err(|faults| format!("--password-file: the password {faults}").into())
 }
 
