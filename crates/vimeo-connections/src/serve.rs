@@ -176,13 +176,20 @@ impl Tls {
 
 /// A certificate that has expired is a line in the log each day, until it is renewed.
 async fn watch_certificate(tls: Tls) {
+    daily(|| {
+        let validity = *tls.validity.lock().unwrap_or_else(PoisonError::into_inner);
+        validity.warn(Clock::system().now(), &tls.files.certificate);
+    })
+    .await;
+}
+
+/// Calls `check` each day, the first time in a day: the start has checked already.
+async fn daily(mut check: impl FnMut()) {
     let mut interval = tokio::time::interval(CERTIFICATE_INTERVAL);
-    // The start has warned already.
     interval.tick().await;
     loop {
         interval.tick().await;
-        let validity = *tls.validity.lock().unwrap_or_else(PoisonError::into_inner);
-        validity.warn(Clock::system().now(), &tls.files.certificate);
+        check();
     }
 }
 
@@ -327,5 +334,24 @@ fn read_or_make_key(path: &Path) -> Result<PlainKey, BoxError> {
         // Another node was first.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_or_make_key(path),
         Err(source) => Err(ServeError::KeyFile { path: path.to_owned(), source }.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_is_checked_once_a_day_and_not_at_the_start() {
+        let checks = Mutex::new(0);
+        let after = async |hours| {
+            let watching = daily(|| *checks.lock().unwrap() += 1);
+            let ended = tokio::time::timeout(Duration::from_hours(hours), watching).await;
+            assert!(ended.is_err(), "it does not end by itself");
+            std::mem::take(&mut *checks.lock().unwrap())
+        };
+        for (hours, expected) in [(23, 0), (25, 1), (47, 1), (49, 2), (24 * 7 + 1, 7)] {
+            assert_eq!(after(hours).await, expected, "after {hours} hours");
+        }
     }
 }

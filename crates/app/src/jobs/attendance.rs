@@ -346,7 +346,7 @@ impl Attendance<'_> {
 
     /// Gives the job up. A video that may be whole is kept; what else it made at Vimeo is taken away next.
     async fn fail(&mut self, failure: Failure) -> Result<(), Interrupt> {
-        tracing::info!(job = %self.held.job.id, code = failure.code.as_str(), "a job fails");
+        tracing::debug!(job = %self.held.job.id, code = failure.code.as_str(), "a job fails");
         if let JobState::Abandoning(abandoning) = self.held.job.state.clone() {
             return self.leave(abandoning).await.map(drop);
         }
