@@ -49,6 +49,43 @@ async fn a_client_that_pipelines_and_never_reads_is_disconnected() {
     assert!(world.log().contains("the client does not read what is sent to it"));
 }
 
+/// A connection whose client has room for about a thousand bytes that it has not read.
+async fn narrow_connection(address: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(1).unwrap();
+    let stream = socket.connect(address).await.unwrap().into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_of_an_upload_that_never_reads_is_disconnected() {
+    // No work is done: the job does not end, and so its streams do not either.
+    let world = world("listener.write_timeout_seconds = 2\nuploads.work = false\n").await;
+    let created = world.post(&world.good_body("watched")).await;
+    let path = format!("{}/uploads", created.header("location"));
+    let upload = br#"{"source":{"url":"https://media.invalid.example/film.mp4"}}"#.to_vec();
+    let headers = [("content-type", "application/json")];
+    let accepted = world.send(reqwest::Method::POST, &path, &headers, upload).await;
+    let id = accepted.json()["data"]["jobId"].as_str().unwrap().to_owned();
+    let mut client = narrow_connection(world.service.address).await;
+    // Answers before it take up the room that the client has; the stream itself waits in the service's buffer.
+    let small = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n".repeat(12);
+    let watch = format!(
+        "{small}GET /pictoryapis/v1/jobs/{id}/events HTTP/1.1\r\nhost: x\r\nx-request-id: watches\r\n\
+         authorization: {}\r\n\r\n",
+        world.api_key
+    );
+    client.write_all(watch.as_bytes()).unwrap();
+    until("the stream is open", async || {
+        world.log().lines().any(|line| line.contains("\"watches\"") && line.contains("\"answered\""))
+    })
+    .await;
+    let ended = tokio::task::spawn_blocking(move || wait_for_the_end(&mut client)).await.unwrap();
+    assert!(matches!(ended, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{ended:?}");
+    assert_eq!(world.get("/health/live").await.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_reads_slowly_gets_every_byte() {
     let world = world("listener.write_timeout_seconds = 2\n").await;

@@ -6,28 +6,26 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use super::faulty_proxy::{Fault, FaultyProxy, Plan, Seen};
 use super::source::{bytes, sha256};
 use super::{CONFIG, Uploads, assert_whole, is_over, quick};
-use crate::harness::{ACCOUNT, binary, said};
 
-const SIZE: u64 = 1_000;
+pub(super) const SIZE: u64 = 1_000;
 const MANY: &str = "uploads.concurrency = 500\nuploads.per_account = 500\nuploads.per_connection = 500\n";
 /// Refusals are believed soon.
-const CONFIRM: &str = "uploads.confirm_seconds = 2\n";
+pub(super) const CONFIRM: &str = "uploads.confirm_seconds = 2\n";
 
 /// Requests that follow the last byte, in the order in which an upload makes them.
-const FIRST: [&str; 6] = ["bytes", "offset", "look", "thumbnail", "open", "last look"];
-const SECOND: [&str; 5] = ["describe", "privacy", "domain", "folder", "transcoding look"];
+pub(super) const FIRST: [&str; 6] = ["bytes", "offset", "look", "thumbnail", "open", "last look"];
+pub(super) const SECOND: [&str; 5] = ["describe", "privacy", "domain", "folder", "transcoding look"];
 
 /// Definite refusals: of a setting that a video is not opened without, and of the token.
 const DEFINITE: [Fault; 3] = [Fault::Status(400), Fault::Status(401), Fault::Status(422)];
 
 impl Uploads {
     /// A service that reaches Vimeo through a faulty proxy, and the body of an upload that makes every request.
-    async fn behind_faults(config: &str) -> (Self, FaultyProxy, Value) {
+    pub(super) async fn behind_faults(config: &str) -> (Self, FaultyProxy, Value) {
         let proxy = FaultyProxy::start().await;
         let config = format!("{CONFIG}{MANY}{config}vimeo.proxy = \"{}\"\n", proxy.url);
         let uploads = Self::with(&config, quick()).await;
@@ -52,7 +50,7 @@ impl Uploads {
         (uploads, proxy, body)
     }
 
-    async fn begin_url(&self, body: &Value) -> String {
+    pub(super) async fn begin_url(&self, body: &Value) -> String {
         let mut body = body.clone();
         body["source"] = json!({"url": self.source.url("film.mp4", SIZE)});
         self.begin_with(body).await
@@ -83,7 +81,7 @@ impl Uploads {
     }
 
     /// Waits for the ends of all these jobs.
-    async fn ends(&self, ids: &[String]) -> Vec<Value> {
+    pub(super) async fn ends(&self, ids: &[String]) -> Vec<Value> {
         let mut ended = Vec::new();
         for id in ids {
             ended.push(self.end(id).await);
@@ -93,7 +91,7 @@ impl Uploads {
 
     /// Asserts that each job's video is there, whole, that nobody asked for its deletion, and that each of the points
     /// was answered wrongly; gives the fault of each job.
-    async fn assert_all_kept(&self, jobs: &[Value], proxy: &FaultyProxy) -> Vec<Seen> {
+    pub(super) async fn assert_all_kept(&self, jobs: &[Value], proxy: &FaultyProxy) -> Vec<Seen> {
         let seen = proxy.videos();
         let stored: HashMap<String, Value> = self
             .videos()
@@ -124,7 +122,7 @@ impl Uploads {
 }
 
 /// Asserts that an upload went through its faults, or that a definite refusal ended it.
-fn assert_recovered(job: &Value, seen: &Seen, points: &[&'static str]) {
+pub(super) fn assert_recovered(job: &Value, seen: &Seen, points: &[&'static str]) {
     let fault = seen.fault.unwrap();
     if DEFINITE.contains(&fault) && job["data"]["status"] == "failed" {
         assert!(!seen.faulted.is_empty(), "{seen:?}");
@@ -231,37 +229,6 @@ async fn an_outage_after_the_last_byte_is_waited_for_and_a_dead_link_does_not_ma
     let jobs = uploads.ends(&ids).await;
     for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
         assert_eq!(job["data"]["status"], "completed", "{seen:?}: {job}");
-    }
-}
-
-/// The command sends the last byte itself, and works on the rest beside the service.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_commands_own_upload_is_kept_and_completed_too() {
-    let (uploads, proxy, _) = Uploads::behind_faults("").await;
-    let statuses = [400, 403, 404, 409, 410, 413, 423, 429, 500, 503].map(Fault::Status);
-    let cuts = Fault::all().into_iter().filter(|fault| !matches!(fault, Fault::Status(_)));
-    let faults: Vec<Fault> = statuses.into_iter().chain(cuts).collect();
-    let points = ["bytes", "offset", "look"];
-    proxy.plan(faults.iter().map(|fault| Plan::once(*fault, &points)), &[]);
-    let connection = uploads.connection.rsplit('/').next().unwrap().to_owned();
-    let mut runs = JoinSet::new();
-    for number in 0..faults.len() {
-        let name = format!("film-{number}.mp4");
-        std::fs::write(uploads.world.path().join(&name), bytes(SIZE)).unwrap();
-        let mut command = binary(uploads.world.path());
-        command.args(["upload", &name, "--account", ACCOUNT, "--connection", &connection, "--json"]);
-        runs.spawn_blocking(move || command.output().unwrap());
-    }
-    let mut jobs = Vec::new();
-    while let Some(output) = runs.join_next().await {
-        let output = output.unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-        jobs.push(uploads.job(told["job_id"].as_str().unwrap()).await);
-    }
-    for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
-        assert_eq!(job["data"]["status"], "completed", "{seen:?}: {job}");
-        assert!(seen.faulted.contains(&"bytes"), "{seen:?}");
     }
 }
 

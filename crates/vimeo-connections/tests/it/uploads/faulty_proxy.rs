@@ -157,6 +157,11 @@ impl FaultyProxy {
         self.state.lock().unwrap().lists.len()
     }
 
+    /// How often requests for each video were answered wrongly.
+    pub(crate) fn faulted(&self) -> Vec<usize> {
+        self.state.lock().unwrap().videos.values().map(|video| video.faulted.len()).collect()
+    }
+
     /// The videos that were created through it, by their URIs.
     pub(crate) fn videos(&self) -> HashMap<String, Seen> {
         std::mem::take(&mut self.state.lock().unwrap().videos)

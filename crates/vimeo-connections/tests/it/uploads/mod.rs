@@ -1,9 +1,13 @@
 //! Uploads: a source, the service and the sandbox, and what came of them.
 
 mod after_last_byte;
+mod after_last_byte_cli;
+mod after_last_byte_lasting;
 mod credentials;
+mod echoes;
 mod faulty_proxy;
 mod fleet;
+mod job_log;
 mod kills;
 mod plain;
 mod repeated;
@@ -15,6 +19,7 @@ mod slots;
 pub(crate) mod source;
 mod source_answers;
 mod source_changes;
+mod source_content;
 mod source_patience;
 mod tus_client;
 mod tus_server;

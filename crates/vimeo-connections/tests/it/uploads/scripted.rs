@@ -36,6 +36,8 @@ pub(crate) struct Reply {
     head: String,
     /// Versions, offsets and lengths.
     body: Vec<(u64, u64, u64)>,
+    /// Bytes that are of no file, after those.
+    other: Vec<u8>,
     limit: u64,
     pause: Option<Duration>,
 }
@@ -104,12 +106,21 @@ impl Reply {
         for line in lines {
             write!(head, "{line}\r\n").unwrap();
         }
-        Self { head: head + "\r\n", body, limit: u64::MAX, pause: None }
+        Self { head: head + "\r\n", body, other: Vec::new(), limit: u64::MAX, pause: None }
     }
 
     /// A status with no body.
     pub(crate) fn status(status: u16) -> Self {
         Self::new(status, &[], Vec::new())
+    }
+
+    /// 200 with these header lines and bytes.
+    pub(crate) fn bytes(lines: &[&str], bytes: &[u8]) -> Self {
+        let mut head = format!("HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: {}\r\n", bytes.len());
+        for line in lines {
+            write!(head, "{line}\r\n").unwrap();
+        }
+        Self { head: head + "\r\n", other: bytes.to_vec(), ..Self::status(200) }
     }
 
     /// Nothing at all: the connection is closed.
@@ -167,6 +178,7 @@ impl Reply {
                 }
             }
         }
+        stream.write_all(&self.other).await?;
         stream.shutdown().await
     }
 }
@@ -201,6 +213,11 @@ impl Scripted {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/film.mp4?token=canary-source-query", self.address)
+    }
+
+    /// The address of another path.
+    pub(crate) fn url_of(&self, path: &str) -> String {
+        format!("http://{}{path}?token=canary-source-query", self.address)
     }
 
     /// The heads of all requests, in lower case.

@@ -80,6 +80,13 @@ pub(super) fn sha256_from(offset: u64, size: u64) -> String {
     hex
 }
 
+/// The SHA-256 of any bytes.
+pub(crate) fn sha256_of(bytes: &[u8]) -> String {
+    let mut hash = Context::new(&SHA256);
+    hash.update(bytes);
+    hash.finish().as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
 /// A file's bytes.
 pub(crate) fn bytes(size: u64) -> Vec<u8> {
     pieces(0, size).flatten().collect()

@@ -1,0 +1,96 @@
+//! The command `upload`, alone on the database, once Vimeo has all bytes of a file: no answer deletes the video.
+
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::Uploads;
+use super::after_last_byte::{SIZE, assert_recovered};
+use super::faulty_proxy::{Fault, FaultyProxy, Plan};
+use super::source::bytes;
+use crate::harness::{ACCOUNT, binary, said};
+use crate::tools::is_all;
+
+/// How many commands run at the same time: each waits most of the time.
+const AT_ONCE: usize = 48;
+
+/// The requests that follow the last byte, in parts: a command meets its fault once at each of a part.
+const PARTS: [&[&str]; 4] = [
+    &["bytes", "offset", "look"],
+    &["thumbnail", "open", "last look"],
+    &["describe", "privacy"],
+    &["domain", "folder", "transcoding look"],
+];
+
+/// Every fault; without `--all` those that lead to something of their own.
+fn faults() -> Vec<Fault> {
+    let is_often = |status| matches!(status, 401 | 403 | 404 | 410 | 422 | 429 | 503);
+    let is_chosen = |fault: &Fault| match fault {
+        Fault::Status(status) => is_all() || is_often(*status),
+        Fault::CutBefore | Fault::CutInBody => true,
+        _ => is_all(),
+    };
+    Fault::all().into_iter().filter(is_chosen).collect()
+}
+
+/// Runs the command once for each of these names of files, which are made.
+async fn upload_files(uploads: &Uploads, settings: &[&str], count: usize) -> Vec<Output> {
+    let connection = uploads.connection.rsplit('/').next().unwrap().to_owned();
+    let (mut runs, mut ended) = (JoinSet::new(), Vec::new());
+    for number in 0..count {
+        let name = format!("film-{number}.mp4");
+        std::fs::write(uploads.world.path().join(&name), bytes(SIZE)).unwrap();
+        let mut command = binary(uploads.world.path());
+        command.args(["upload", &name, "--account", ACCOUNT, "--connection", &connection, "--json"]);
+        command.args(settings).stdin(Stdio::null());
+        if runs.len() >= AT_ONCE {
+            ended.push(runs.join_next().await.unwrap().unwrap());
+        }
+        runs.spawn_blocking(move || command.output().unwrap());
+    }
+    ended.extend(runs.join_all().await);
+    ended
+}
+
+/// The same, with these plans: asserts that every video is there, whole; each job with what went wrong.
+async fn assert_kept(uploads: &Uploads, proxy: &FaultyProxy, folder: &str, count: usize) {
+    let settings = [
+        ["--view", "unlisted"],
+        ["--embed", "whitelist"],
+        ["--embed-domain", "example.com"],
+        ["--comments", "nobody"],
+        ["--folder", folder],
+        ["--thumbnail-at", "0.5"],
+    ];
+    let mut jobs: Vec<Value> = Vec::new();
+    for output in upload_files(uploads, settings.as_flattened(), count).await {
+        let job: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+        assert_eq!(output.status.success(), job["success"] == true, "{}", said(&output));
+        jobs.push(job);
+    }
+    for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, proxy).await) {
+        let part = PARTS.into_iter().find(|part| part.contains(&seen.faulted[0])).unwrap();
+        // A link that is dead is not asked how far it came.
+        let asked: Vec<_> = part.iter().copied().filter(|point| *point != "offset").collect();
+        assert_recovered(job, &seen, &asked);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_at_each_request_once_leaves_the_video_of_the_command_and_completes_it() {
+    let (mut uploads, proxy, body) = Uploads::behind_faults("").await;
+    // Many commands beside each other take longer than one.
+    let config = uploads.world.path().join("vimeo-connections.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("create_seconds = 2\n", "create_seconds = 25\n")).unwrap();
+    // No service is there to work on the jobs.
+    assert_eq!(uploads.world.service.terminate(), Some(0));
+    let faults = faults();
+    let plans = faults.iter().flat_map(|fault| PARTS.map(|part| Plan::once(*fault, part)));
+    let lists: Vec<Fault> = faults.iter().copied().filter(|fault| *fault != Fault::Status(401)).collect();
+    proxy.plan(plans, &lists);
+    assert_kept(&uploads, &proxy, body["folder_uri"].as_str().unwrap(), faults.len() * PARTS.len()).await;
+    assert_eq!(proxy.lists_left(), 0);
+}

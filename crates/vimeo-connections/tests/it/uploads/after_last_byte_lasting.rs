@@ -1,0 +1,117 @@
+//! Faults that last, at the requests that set up a video whose bytes are all at Vimeo: it is there afterwards, whole.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::after_last_byte::CONFIRM;
+use super::faulty_proxy::{Fault, Plan};
+use super::{CONFIG, Uploads};
+use crate::tools::is_all;
+
+/// The requests that change something.
+const CHANGES: [&str; 4] = ["describe", "privacy", "domain", "folder"];
+
+/// Every refusal but the limit, which is waited for however long it lasts; without `--all` those that are sent often.
+fn refusals() -> Vec<u16> {
+    let is_often = |status: &u16| matches!(status, 400 | 401 | 403 | 404 | 405 | 409 | 410 | 422 | 423 | 451);
+    (400..=499).filter(|status| *status != 429 && (is_all() || is_often(status))).collect()
+}
+
+/// The code that an upload fails with when a change is refused for ever; `None`: it is completed without.
+fn expected(point: &str, status: u16) -> Option<&'static str> {
+    match (point, status) {
+        (_, 401) => Some("VIMEO_CREDENTIALS_REJECTED"),
+        // What it says is refused, and not the request: the rest of the texts is set, and the video is opened.
+        ("describe", 400 | 422) | ("folder", _) => None,
+        // Without these a video is not opened.
+        ("privacy" | "domain", 400 | 422) => Some("VIMEO_SETTING_REFUSED"),
+        _ => Some("VIMEO_REFUSED"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_is_refused_for_ever_leaves_the_video_closed_or_is_a_warning() {
+    let (uploads, proxy, body) = Uploads::behind_faults(CONFIRM).await;
+    let mut cases = Vec::new();
+    for point in CHANGES {
+        cases.extend(refusals().into_iter().map(|status| (point, status)));
+    }
+    proxy.plan(cases.iter().map(|(point, status)| Plan::lasting(Fault::Status(*status), &[point])), &[]);
+    let mut ids = Vec::new();
+    for _ in &cases {
+        ids.push(uploads.begin_url(&body).await);
+    }
+    let jobs = uploads.ends(&ids).await;
+    let stored = uploads.videos().await;
+    for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
+        let Fault::Status(status) = seen.fault.unwrap() else { unreachable!() };
+        let point = seen.faulted[0];
+        let code = expected(point, status);
+        assert_eq!(job["data"]["error_code"].as_str(), code, "{point} {status}: {job}");
+        if code.is_none() {
+            assert_ne!(job["data"]["warnings"], json!([]), "{point} {status}: {job}");
+            continue;
+        }
+        let message = job["data"]["error_message"].as_str().unwrap();
+        let is_it = |video: &&Value| message.contains(video["uri"].as_str().unwrap());
+        let video = stored.iter().find(is_it).unwrap();
+        assert_ne!(video["privacy"]["view"], "unlisted", "{point} {status}: it is not opened: {video}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_finds_no_answer_is_made_when_vimeo_is_back() {
+    let (uploads, proxy, body) = Uploads::behind_faults("").await;
+    let faults = [Fault::Status(500), Fault::Status(503), Fault::CutBefore, Fault::CutInHead];
+    let points = [&CHANGES[..], &["open"]].concat();
+    let plans = points.iter().flat_map(|point| faults.map(|fault| Plan::lasting(fault, &[point])));
+    proxy.plan(plans, &[]);
+    let mut ids = Vec::new();
+    for _ in 0..points.len() * faults.len() {
+        ids.push(uploads.begin_url(&body).await);
+    }
+    // Each was asked in vain twice at least, and waits.
+    crate::harness::until("each waits", async || {
+        proxy.faulted().into_iter().filter(|times| *times > 1).count() == ids.len()
+    })
+    .await;
+    for id in &ids {
+        assert_eq!(uploads.job(id).await["data"]["status"], "in-progress");
+    }
+    proxy.heal();
+    let jobs = uploads.ends(&ids).await;
+    for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
+        assert_eq!(job["data"]["status"], "completed", "{seen:?}: {job}");
+        assert_eq!(job["data"]["warnings"], json!([]), "{seen:?}: {job}");
+    }
+}
+
+/// The list of videos is refused from the last byte on; the job at its end.
+async fn with_refused_lists(status: u16) -> (u16, Value) {
+    let uploads = Uploads::with(&format!("{CONFIG}{CONFIRM}"), super::quick()).await;
+    let fault = json!({"route": "GET /me/videos", "kind": "status", "status": status, "times": "always"});
+    uploads.world.fault(fault).await;
+    let id = uploads.begin(1_000).await;
+    let job = uploads.end(&id).await;
+    let videos = uploads.videos().await;
+    assert_eq!(videos.len(), 1, "{status}: {job}");
+    assert_eq!(videos[0]["versions"][0]["received"], 1_000, "{status}: {job}");
+    let uri = videos[0]["uri"].as_str().unwrap();
+    assert!(job["data"]["error_message"].as_str().unwrap().contains(uri), "{status}: {job}");
+    uploads.world.control(Method::DELETE, "faults", Value::Null).await;
+    assert_eq!(uploads.journal("DELETE /videos/{video}").await, Vec::<Value>::new());
+    (status, job)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_is_refused_for_ever_fails_the_upload_and_keeps_the_video() {
+    let mut runs = JoinSet::new();
+    for status in [400, 401, 403, 404] {
+        runs.spawn(with_refused_lists(status));
+    }
+    for (status, job) in runs.join_all().await {
+        let code = if status == 401 { "VIMEO_CREDENTIALS_REJECTED" } else { "VIMEO_REFUSED" };
+        assert_eq!(job["data"]["error_code"], code, "{status}: {job}");
+    }
+}
