@@ -62,7 +62,7 @@ async fn a_change_that_is_refused_for_ever_leaves_the_video_closed_or_is_a_warni
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_finds_no_answer_is_made_when_vimeo_is_back() {
-    let (uploads, proxy, body) = Uploads::behind_faults("").await;
+    let (uploads, proxy, body) = Uploads::behind_faults(CONFIRM).await;
     let faults = [Fault::Status(500), Fault::Status(503), Fault::CutBefore, Fault::CutInHead];
     let points = [&CHANGES[..], &["open"]].concat();
     let plans = points.iter().flat_map(|point| faults.map(|fault| Plan::lasting(fault, &[point])));
@@ -71,9 +71,9 @@ async fn a_change_that_finds_no_answer_is_made_when_vimeo_is_back() {
     for _ in 0..points.len() * faults.len() {
         ids.push(uploads.begin_url(&body).await);
     }
-    // Each was asked in vain twice at least, and waits.
+    // Each was asked without result for longer than a refusal is confirmed, and waits.
     crate::harness::until("each waits", async || {
-        proxy.faulted().into_iter().filter(|times| *times > 1).count() == ids.len()
+        proxy.faulted().into_iter().filter(|times| *times > 3).count() == ids.len()
     })
     .await;
     for id in &ids {
