@@ -73,7 +73,7 @@ async fn a_change_that_finds_no_answer_is_made_when_vimeo_is_back() {
     }
     // Each was asked without result for longer than a refusal is confirmed, and waits.
     crate::harness::until("each waits", async || {
-        proxy.faulted().into_iter().filter(|times| *times > 3).count() == ids.len()
+        proxy.faulted().into_iter().filter(|times| *times > 2).count() == ids.len()
     })
     .await;
     for id in &ids {
