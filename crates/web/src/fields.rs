@@ -47,6 +47,8 @@ pub(crate) struct Fields {
     values: Vec<(&'static str, Json)>,
     /// Names of fields that the object does not have, in the order of the body.
     unknown: Vec<String>,
+    /// How many more there are.
+    omitted: usize,
     faults: Vec<FieldFault>,
     ignored: IgnoredFields,
 }
@@ -58,14 +60,18 @@ impl Fields {
 
     fn at(prefix: String, object: Vec<(String, Json)>, known: Known) -> Self {
         let (mut values, mut unknown) = (Vec::with_capacity(known.names.len()), Vec::new());
+        let mut omitted = 0;
         for (name, value) in object {
-            // An empty name is none of them, and there may be thousands.
-            match known.names.iter().filter(|_| !name.is_empty()).find(|known| **known == name) {
+            match known.names.iter().find(|known| **known == name) {
                 Some(known) => values.push((*known, value)),
-                None => unknown.push(name),
+                None => match value {
+                    Json::Omitted(count) => omitted = count,
+                    _ => unknown.push(name),
+                },
             }
         }
-        Self { prefix, known, values, unknown, faults: Vec::new(), ignored: IgnoredFields::default() }
+        let (faults, ignored) = (Vec::new(), IgnoredFields::default());
+        Self { prefix, known, values, unknown, omitted, faults, ignored }
     }
 
     fn required<T>(&mut self, name: &'static str) -> Option<T> {
@@ -292,7 +298,8 @@ impl Fields {
             }
             UnknownFields::Refuse if rest.is_empty() => {}
             UnknownFields::Refuse => {
-                let errors = format!("is one of {} more fields that are not known", rest.len());
+                let more = rest.len() + self.omitted;
+                let errors = format!("is one of {more} more fields that are not known");
                 self.fault::<()>("?", &errors);
             }
         }

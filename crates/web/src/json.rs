@@ -1,5 +1,7 @@
 //! Strict JSON: a key given twice, invalid UTF-8 and lone surrogates are not JSON, at any depth.
 
+mod number;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
@@ -9,6 +11,8 @@ use rustc_hash::FxBuildHasher;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
+
+pub(crate) use number::Number;
 
 /// A JSON value, as far as bodies need to be told apart.
 #[derive(Debug, PartialEq)]
@@ -22,35 +26,9 @@ pub(crate) enum Json {
     Object(Vec<(String, Json)>),
     /// The text of a field that is kept as it came; it is JSON, and not `null`. Wiped when dropped.
     Raw(Zeroizing<String>),
+    /// Stands, under an empty name, for this many further fields that are not known.
+    Omitted(usize),
 }
-
-/// A number as it was written, where that is known: exactly in the body's own object; in what is nested deeper, where
-/// no field needs more, to the digits of a double.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Number(String);
-
-impl Number {
-    /// A whole number.
-    pub(crate) fn from_whole(whole: u64) -> Self {
-        Self(whole.to_string())
-    }
-
-    /// Its value if that is a whole number from 0 to 2^53 - 1, however it is written: `5.0` is 5.
-    pub(crate) fn whole(&self) -> Option<u64> {
-        whole_number(&self.0)
-    }
-
-    /// How many thousandths it has, rounded; `None` if it is negative or far too large.
-    pub(crate) fn thousandths(&self) -> Option<u64> {
-        let number: f64 = self.0.parse().ok()?;
-        format!("{:.0}", number * 1_000.0).parse().ok()
-    }
-}
-
-/// The highest whole number that is read: 2^53 - 1, which every JSON reader keeps exactly.
-const WHOLE_MAX: u64 = domain::connection::VERSION_MAX;
-/// Its digits.
-const WHOLE_MAX_DIGITS: usize = 16;
 
 /// The marker by which the one error of ours is known among the parser's.
 const DUPLICATE_KEY: &str = "a key is given twice";
@@ -64,7 +42,7 @@ pub(crate) struct Keep<'a> {
     /// Fields that are kept as they came.
     pub(crate) raw: &'a [&'a str],
     /// Fields whose values are kept; `None`: all. Of others the value is checked and dropped, and after the first
-    /// [`UNKNOWN_NAMED_MAX`] the name is empty: only their number matters, and a body can have thousands.
+    /// [`UNKNOWN_NAMED_MAX`] the name too: only their number matters, and a body can have thousands.
     pub(crate) known: Option<&'a [&'a str]>,
 }
 
@@ -89,12 +67,9 @@ pub(crate) fn parse_keeping(bytes: &[u8], keep: Keep<'_>) -> Result<Json, String
         return serde_json::from_str(body).map_err(|error| in_words(&error, bytes, 0));
     }
     let parts = read_parts(body).map_err(|error| in_words(&error, bytes, 0))?;
-    let parsed = |text: &str| {
-        // A part of the body: its distance from the beginning tells where it is.
-        let offset = text.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
-        serde_json::from_str::<Json>(text).map_err(|error| in_words(&error, bytes, offset))
-    };
-    let (mut object, mut unknown) = (Vec::with_capacity(parts.len()), 0);
+    let parsed =
+        |text: &str| if text.starts_with('{') { read_inner(text, bytes) } else { read_part(text, bytes) };
+    let (mut object, mut unknown) = (Vec::new(), 0);
     for (name, raw) in parts {
         let text = raw.get();
         if keep.known.is_some_and(|known| !known.contains(&&*name)) {
@@ -102,8 +77,9 @@ pub(crate) fn parse_keeping(bytes: &[u8], keep: Keep<'_>) -> Result<Json, String
                 parsed(text)?;
             }
             unknown += 1;
-            let is_named = unknown <= UNKNOWN_NAMED_MAX;
-            object.push((if is_named { name.into_owned() } else { String::new() }, Json::Null));
+            if unknown <= UNKNOWN_NAMED_MAX {
+                object.push((name.into_owned(), Json::Null));
+            }
             continue;
         }
         let value = simple_value(text).map_or_else(|| parsed(text), Ok)?;
@@ -113,7 +89,43 @@ pub(crate) fn parse_keeping(bytes: &[u8], keep: Keep<'_>) -> Result<Json, String
             object.push((name.into_owned(), value));
         }
     }
+    if unknown > UNKNOWN_NAMED_MAX {
+        object.push((String::new(), Json::Omitted(unknown - UNKNOWN_NAMED_MAX)));
+    }
     Ok(Json::Object(object))
+}
+
+/// An object inside the body's own. None of ours has nearly as many fields as are kept; of the rest only their number is.
+fn read_inner(text: &str, body: &[u8]) -> Result<Json, String> {
+    let parts = read_parts(text).map_err(|error| in_words(&error, body, offset(text, body)))?;
+    let omitted = parts.len().saturating_sub(UNKNOWN_NAMED_MAX);
+    let mut object = Vec::new();
+    for (place, (name, raw)) in parts.into_iter().enumerate() {
+        let text = raw.get();
+        if place < UNKNOWN_NAMED_MAX {
+            let value = match simple_value(text) {
+                // Of a number, what is nested keeps the digits of a double.
+                Some(Json::Number(_)) | None => read_part(text, body)?,
+                Some(value) => value,
+            };
+            object.push((name.into_owned(), value));
+        } else if !is_simple(text) {
+            read_part(text, body)?;
+        }
+    }
+    if omitted > 0 {
+        object.push((String::new(), Json::Omitted(omitted)));
+    }
+    Ok(Json::Object(object))
+}
+
+fn read_part(text: &str, body: &[u8]) -> Result<Json, String> {
+    serde_json::from_str(text).map_err(|error| in_words(&error, body, offset(text, body)))
+}
+
+/// Where a part of the body is in it.
+fn offset(part: &str, body: &[u8]) -> usize {
+    part.as_ptr().addr().saturating_sub(body.as_ptr().addr())
 }
 
 /// Whether [`simple_value`] has a value of this text, which is JSON.
@@ -154,25 +166,6 @@ fn in_words(error: &serde_json::Error, bytes: &[u8], offset: usize) -> String {
     let in_line = before.iter().rev().take_while(|byte| **byte != b'\n').count();
     let column = error.column() + if error.line() == 1 { in_line } else { 0 };
     format!("The request body {what} (line {line}, column {column}).")
-}
-
-/// The value of a number in JSON, exactly, if it is a whole one from 0 to [`WHOLE_MAX`].
-fn whole_number(text: &str) -> Option<u64> {
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let (is_negative, whole) = whole.strip_prefix('-').map_or((false, whole), |whole| (true, whole));
-    let digits = format!("{whole}{fraction}");
-    let significant = digits.trim_end_matches('0');
-    if significant.is_empty() {
-        return Some(0);
-    }
-    let trailing = i64::try_from(digits.len() - significant.len()).ok()?;
-    // An exponent that fits no i64 makes the number far too large, or no whole one.
-    let exponent = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
-    let zeros =
-        usize::try_from(exponent.checked_add(trailing)?).ok().filter(|zeros| *zeros <= WHOLE_MAX_DIGITS)?;
-    let value: u64 = format!("{significant}{}", "0".repeat(zeros)).parse().ok()?;
-    (!is_negative && value <= WHOLE_MAX).then_some(value)
 }
 
 /// The entries of an object, each value as its text: what a number says, a double could not hold exactly.
@@ -326,6 +319,28 @@ mod tests {
         let array = vec![number("1"), number("-2"), number("35000000"), nested];
         assert_eq!(object[1].1, Json::Array(array));
         assert_eq!(object[2].1, Json::Bool(true));
+    }
+
+    #[test]
+    fn of_thousands_of_unknown_fields_the_number_is_kept() {
+        let names = (0..5_000).map(|number| format!("\"n{number}\":1,")).collect::<Vec<_>>().concat();
+        let keep = Keep { raw: &[], known: Some(&["known", "inner"]) };
+        let body = format!("{{{names}\"known\":\"x\",\"inner\":{{{names}\"last\":{{}}}}}}");
+        let Json::Object(object) = parse_keeping(body.as_bytes(), keep).unwrap() else { panic!("an object") };
+        assert_eq!(object.len(), UNKNOWN_NAMED_MAX + 3);
+        assert_eq!(object[UNKNOWN_NAMED_MAX], ("known".to_owned(), Json::Text("x".to_owned().into())));
+        let omitted = 5_000 - UNKNOWN_NAMED_MAX;
+        assert_eq!(object[UNKNOWN_NAMED_MAX + 2], (String::new(), Json::Omitted(omitted)));
+        let Json::Object(inner) = &object[UNKNOWN_NAMED_MAX + 1].1 else { panic!("an object") };
+        assert_eq!(inner.last().unwrap(), &(String::new(), Json::Omitted(omitted + 1)));
+        // What is dropped is read as strictly.
+        for faulty in ["{\"a\":1,\"a\":2}", "[{\"a\":1,\"a\":2}]", "\"\\ud800\"", "{\"b\":{\"a\":1,\"a\":2}}"]
+        {
+            let body = format!("{{{names}\"last\":{faulty}}}");
+            assert!(parse_keeping(body.as_bytes(), keep).is_err(), "{faulty}");
+            let body = format!("{{\"inner\":{{{names}\"last\":{faulty}}}}}");
+            assert!(parse_keeping(body.as_bytes(), keep).is_err(), "{faulty}");
+        }
     }
 
     #[test]

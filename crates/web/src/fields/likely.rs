@@ -26,9 +26,23 @@ fn nearest<'a>(name: &str, known: &[&'a str], is_near: impl Fn(&str, usize) -> b
     let length = name.chars().count();
     // Texts differ by at least as many errors as their lengths do.
     let similar = known.iter().filter(|known| known.len().abs_diff(length) <= DISTANCE_MAX);
+    let letters = letter_set(name);
+    let similar = similar.filter(|known| may_be_near(letter_set(known), letters));
     let distances = similar.map(|known| (strsim::levenshtein(known, name), *known));
     let (distance, near) = distances.min_by_key(|(distance, _)| *distance)?;
     is_near(near, distance).then_some(near)
+}
+
+/// Which of the 26 letters a name has, whatever their case: a bit for each.
+fn letter_set(name: &str) -> u32 {
+    let letters = name.bytes().filter(u8::is_ascii_alphabetic);
+    letters.fold(0, |set, letter| set | 1 << (letter.to_ascii_lowercase() - b'a'))
+}
+
+/// Whether two names with these letters can be so few typing errors apart: each error takes one letter away at most, and
+/// adds one. Much cheaper than counting the errors.
+fn may_be_near(one: u32, other: u32) -> bool {
+    (one ^ other).count_ones() as usize <= 2 * DISTANCE_MAX
 }
 
 /// What a body's fields are called, at every level, and what others call them.
@@ -71,6 +85,8 @@ impl Vocabulary {
 
     fn nearest_path(&self, bare: &str, is_near: impl Fn(&str, usize) -> bool) -> Option<&'static str> {
         let similar = self.paths.iter().filter(|path| path.len().abs_diff(bare.len()) <= 2 * DISTANCE_MAX);
+        let letters_of_bare = letter_set(bare);
+        let similar = similar.filter(|path| may_be_near(letter_set(path), letters_of_bare));
         let distances = similar.map(|path| (strsim::levenshtein(&letters(path), bare), *path));
         let (distance, near) = distances.min_by_key(|(distance, _)| *distance)?;
         is_near(near, distance).then_some(near)
