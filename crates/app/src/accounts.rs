@@ -15,7 +15,7 @@ const DELETED_AT_ONCE: u32 = 500;
 #[derive(Debug, Error)]
 pub enum AccountError {
     /// There is one of this name.
-    #[error("there is an account named {0} already")]
+    #[error("an account named {0} already exists")]
     Exists(Label),
     /// There is none of this name.
     #[error("no account is named {0}; `vimeo-connections accounts list` shows them")]

@@ -71,7 +71,7 @@ pub enum ApiKeyError {
     },
     /// The key can be guessed.
     #[error(
-        "this key has an estimated strength of {bits} bits, and {KEY_MIN_BITS} are the least: make one with `keys create`, \
+        "this key has an estimated strength of {bits} bits, and at least {KEY_MIN_BITS} are required: make one with `keys create`, \
          or set api_keys.allow_weak = true to accept it"
     )]
     Weak {

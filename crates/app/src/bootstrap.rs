@@ -15,7 +15,7 @@ use crate::start::{StartError, compare};
 pub enum BootstrapKeyError {
     /// It can be guessed.
     #[error(
-        "the key in it has an estimated strength of {bits} bits, and {KEY_MIN_BITS} are the least: remove the file, and \
+        "the key in it has an estimated strength of {bits} bits, and at least {KEY_MIN_BITS} are required: remove the file, and \
          `serve` makes a new key, or set api_keys.allow_weak = true to accept this one"
     )]
     Weak {
@@ -44,6 +44,26 @@ pub enum BootstrapError {
     Start(#[from] StartError),
 }
 
+/// The key that the configuration names.
+#[derive(Debug, Clone, Copy)]
+pub enum BootstrapKey<'a> {
+    /// It names no file.
+    NotConfigured,
+    /// The file is to be made, with a new key.
+    ToBeMade,
+    /// The key in the file.
+    InFile(&'a PlainKey),
+}
+
+impl<'a> BootstrapKey<'a> {
+    fn plain(self) -> Option<&'a PlainKey> {
+        match self {
+            Self::InFile(key) => Some(key),
+            Self::NotConfigured | Self::ToBeMade => None,
+        }
+    }
+}
+
 /// What the database has of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stored {
@@ -59,7 +79,7 @@ pub async fn check_bootstrap(
     database_url: &DatabaseUrl,
     keyring: &Keyring,
     account: &Label,
-    key: Option<&PlainKey>,
+    key: BootstrapKey<'_>,
     weak_keys: WeakKeys,
 ) -> Result<(), BootstrapError> {
     let start = |error: OpenError| StartError::from(error);
@@ -67,12 +87,12 @@ pub async fn check_bootstrap(
     let secret = found.as_ref().and_then(|found| found.service_secret.as_ref());
     let (Some(found), Some(secret)) = (&found, secret) else {
         // A new database: all of it is to be written.
-        key.map_or(Ok(()), |key| judge(key.estimated_bits(), weak_keys, Stored::No))?;
+        key.plain().map_or(Ok(()), |key| judge(key.estimated_bits(), weak_keys, Stored::No))?;
         return Ok(());
     };
     compare(keyring, &found.keyring_checks)?;
     let keys = keyring.open_service_secret(secret).map_err(|_| StartError::ServiceSecret)?;
-    let hash = key.map(|key| keys.hash_api_key(key));
+    let hash = key.plain().map(|key| keys.hash_api_key(key));
     let stored = store::inspect_key(database_url, account, hash.as_ref()).await.map_err(start)?;
     let of_key = match (&stored.key, &stored.account) {
         (None, _) => Stored::No,
@@ -80,11 +100,12 @@ pub async fn check_bootstrap(
         (Some(row), Some(account)) if row.key.account_id == account.id => Stored::OfTheAccount,
         (Some(_), _) => Stored::OfAnotherAccount,
     };
-    if let Some(key) = key {
+    if let Some(key) = key.plain() {
         judge(key.estimated_bits(), weak_keys, of_key)?;
     }
-    if stored.account.is_none() || of_key == Stored::No {
-        store::check_writable(database_url).await.map_err(start)?;
+    let is_key_to_be_written = !matches!(key, BootstrapKey::NotConfigured) && of_key == Stored::No;
+    if stored.account.is_none() || is_key_to_be_written {
+        store::check_lock(database_url).await.map_err(start)?;
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ use recent::Recent;
 pub use accounts::AccountError;
 pub use api_keys::{ApiKeyError, Identity, KeyOptions, NewApiKey, WeakKeys};
 pub use backups::{RestoreError, Restored, RestoredKeys, back_up, check_backup, restore_backup};
-pub use bootstrap::{BootstrapError, BootstrapKeyError, check_bootstrap};
+pub use bootstrap::{BootstrapError, BootstrapKey, BootstrapKeyError, check_bootstrap};
 pub use clock::Clock;
 pub use connections::{ConnectionPage, SameCredentials};
 pub use error::Error;

@@ -87,9 +87,16 @@ impl App {
             Ok(Err(error)) => Write::Failed(error),
             Err(_) => Write::TooSlow,
         };
-        if let Write::Failed(error) = &write {
-            let error: &(dyn std::error::Error + 'static) = error;
-            tracing::error!(error, "not ready: the database cannot be written");
+        match &write {
+            Write::Done | Write::Failed(Error::Overloaded) => {}
+            Write::TooSlow => tracing::error!(
+                seconds = DEADLINE.as_secs(),
+                "not ready: a write to the database did not finish in time"
+            ),
+            Write::Failed(error) => {
+                let error: &(dyn std::error::Error + 'static) = error;
+                tracing::error!(error, "not ready: the database cannot be written");
+            }
         }
         // Why it could not be read, the write says too.
         let stored = stored.ok().and_then(Result::ok);
@@ -112,7 +119,7 @@ fn check_database(write: &Write) -> Check {
             Check::with(NAME, CheckResult::Warn, "the queue of writes is full")
         }
         Write::TooSlow => {
-            let message = format!("a write was not finished in {} s", DEADLINE.as_secs());
+            let message = format!("a write did not finish within {} s", DEADLINE.as_secs());
             Check::with(NAME, CheckResult::Fail, message)
         }
         Write::Failed(_) => Check::with(NAME, CheckResult::Fail, "cannot be written"),
@@ -144,7 +151,7 @@ fn check_keyring(keyring: &Keyring, stored: Option<&[KeyringCheck]>) -> Check {
         None => Check { name: NAME, result: CheckResult::Unknown, message: None },
         Some(stored) if keyring.missing(stored).is_empty() => Check::pass(NAME),
         Some(_) => {
-            let message = "has not every key that the database is sealed with";
+            let message = "a key that the database is sealed with is missing";
             Check::with(NAME, CheckResult::Fail, message)
         }
     }

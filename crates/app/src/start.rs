@@ -67,7 +67,7 @@ pub enum StartError {
     Open(#[from] OpenError),
     /// The database has the check values of the keyring and yet its service secret does not open.
     #[error(
-        "the service secret in the database does not open: it was damaged. Restore the database from a backup"
+        "the service secret in the database cannot be decrypted: it was damaged. Restore the database from a backup"
     )]
     ServiceSecret,
     /// The first words with the database failed.
@@ -99,16 +99,18 @@ pub async fn inspect(database_url: &DatabaseUrl) -> Result<Option<Inspection>, O
 pub async fn check_database(database_url: &DatabaseUrl, keyring: &Keyring) -> Result<(), StartError> {
     store::check_place(database_url)?;
     let Some(found) = inspect(database_url).await? else {
-        return Ok(store::check_writable(database_url).await?);
+        return Ok(store::check_migratable(database_url).await?);
     };
     compare(keyring, &found.keyring_checks)?;
     let check = keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
-    // A start that has nothing to write takes no lock.
-    let has_nothing_to_write = found.schema >= APPLICATION_SCHEMA
-        && found.keyring_checks.contains(&check)
-        && found.service_secret.is_some();
-    if !has_nothing_to_write {
-        store::check_writable(database_url).await?;
+    if found.schema < APPLICATION_SCHEMA {
+        store::check_migratable(database_url).await?;
+    } else {
+        store::check_grants(database_url).await?;
+        // A start that has nothing to write takes no lock.
+        if !found.keyring_checks.contains(&check) || found.service_secret.is_none() {
+            store::check_lock(database_url).await?;
+        }
     }
     if let Some(secret) = &found.service_secret {
         keyring.open_service_secret(secret).map_err(|_| StartError::ServiceSecret)?;

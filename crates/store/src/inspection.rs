@@ -48,12 +48,30 @@ pub async fn inspect_key(
     }
 }
 
-/// Checks what a start needs that has something to write, without writing it: of a file, that no other process keeps it
-/// locked, for as long as a write would wait; of a server, that the role may make tables.
-pub async fn check_writable(database_url: &DatabaseUrl) -> Result<(), OpenError> {
+/// Checks what migrations need, without running them: of a file, that no other process keeps it locked, for as long as a
+/// write would wait; of a server, that the role may make tables.
+pub async fn check_migratable(database_url: &DatabaseUrl) -> Result<(), OpenError> {
     match database_url.place.clone() {
         Place::Sqlite(path) => blocking(move || sqlite::check_lock(&path)).await,
         Place::Postgres(server) => postgres::check_rights(&server).await,
+    }
+}
+
+/// Checks that no other process keeps a file locked, for as long as a write would wait. A lock on a server says nothing about
+/// later.
+pub async fn check_lock(database_url: &DatabaseUrl) -> Result<(), OpenError> {
+    match database_url.place.clone() {
+        Place::Sqlite(path) => blocking(move || sqlite::check_lock(&path)).await,
+        Place::Postgres(_) => Ok(()),
+    }
+}
+
+/// Checks that the role of a server may write the table that the last migration made, which a role that does not own the
+/// tables needs a grant for.
+pub async fn check_grants(database_url: &DatabaseUrl) -> Result<(), OpenError> {
+    match database_url.place.clone() {
+        Place::Sqlite(_) => Ok(()),
+        Place::Postgres(server) => postgres::check_grants(&server).await,
     }
 }
 

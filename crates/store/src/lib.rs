@@ -34,7 +34,9 @@ use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, Sealed, SealedC
 use domain::time::Timestamp;
 
 pub use error::{BackupError, BoxError, DiskFull, Error, OpenError};
-pub use inspection::{Inspection, KeyInspection, check_place, check_writable, inspect, inspect_key};
+pub use inspection::{
+    Inspection, KeyInspection, check_grants, check_lock, check_migratable, check_place, inspect, inspect_key,
+};
 pub use jobs::{
     DueJob, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, LeasedJob,
     NewJob, SealedPart, WebhookSecretRow, Work,

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use app::{BootstrapError, BootstrapKeyError, Clock};
+use app::{BootstrapError, BootstrapKey, BootstrapKeyError, Clock};
 use domain::api_key::PlainKey;
 use rustls::ServerConfig;
 use seal::keyring::Keyring;
@@ -114,14 +114,14 @@ async fn check_bootstrap(
     bootstrap: &Bootstrap,
     keyring: &Keyring,
 ) -> Result<(), PrepareError> {
-    let key = bootstrap.api_key_file.as_deref().map(check_key_file).transpose()?.flatten();
-    let check = app::check_bootstrap(
-        &config.database_url,
-        keyring,
-        &bootstrap.account,
-        key.as_ref(),
-        config.weak_keys,
-    );
+    let read = bootstrap.api_key_file.as_deref().map(check_key_file).transpose()?;
+    let key = match &read {
+        None => BootstrapKey::NotConfigured,
+        Some(None) => BootstrapKey::ToBeMade,
+        Some(Some(key)) => BootstrapKey::InFile(key),
+    };
+    let check =
+        app::check_bootstrap(&config.database_url, keyring, &bootstrap.account, key, config.weak_keys);
     check.await.map_err(|error| match error {
         BootstrapError::Key(source) => {
             let path = bootstrap.api_key_file.clone().unwrap_or_default();

@@ -261,7 +261,7 @@ async fn stop_on_signal(signals: [Signal; 2], stops: Stops, shutdown: Duration) 
 async fn reload_on_hangup(mut signals: Signal, tls: Option<Tls>) {
     while signals.recv().await.is_some() {
         let Some(tls) = &tls else {
-            tracing::info!("SIGHUP reloads the certificate, and none is configured");
+            tracing::info!("SIGHUP ignored: no certificate is configured");
             continue;
         };
         match certificates::read(&tls.files) {

@@ -114,7 +114,7 @@ impl Problem {
     /// A check failed, this one first.
     pub(crate) fn not_ready(failed: &Check, checks: Vec<CheckOut>) -> Self {
         let message = failed.message.as_deref().unwrap_or("fails");
-        let message = format!("The service cannot work now: {} {message}.", failed.name);
+        let message = format!("The service cannot work now: {}: {message}.", failed.name);
         Self { message: Some(message), checks, ..Self::retry(Code::NotReady, STORE_RETRY_SECONDS) }
     }
 

@@ -109,7 +109,7 @@ fn read_inner(text: &str, body: &[u8]) -> Result<Json, String> {
                 Some(value) => value,
             };
             object.push((name.into_owned(), value));
-        } else if !is_simple(text) {
+        } else if !is_simple(text) || may_be_too_large(text) {
             read_part(text, body)?;
         }
     }
@@ -117,6 +117,12 @@ fn read_inner(text: &str, body: &[u8]) -> Result<Json, String> {
         object.push((String::new(), Json::Omitted(omitted)));
     }
     Ok(Json::Object(object))
+}
+
+/// Whether a text may be a number that no double can hold.
+fn may_be_too_large(text: &str) -> bool {
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && (text.len() > 300 || text.contains(['e', 'E']))
 }
 
 fn read_part(text: &str, body: &[u8]) -> Result<Json, String> {
@@ -341,6 +347,8 @@ mod tests {
             let body = format!("{{\"inner\":{{{names}\"last\":{faulty}}}}}");
             assert!(parse_keeping(body.as_bytes(), keep).is_err(), "{faulty}");
         }
+        let body = format!("{{\"inner\":{{{names}\"last\":1e999}}}}");
+        assert!(parse_keeping(body.as_bytes(), keep).unwrap_err().contains("too large"));
     }
 
     #[test]

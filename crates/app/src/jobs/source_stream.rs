@@ -23,6 +23,8 @@ const SETTLE_MARGIN: Duration = Duration::from_millis(200);
 const CHANGED_TRIES: u32 = 2;
 /// How long the questions after the last byte may take.
 const CONFIRM_TIMEOUT: Duration = Duration::from_mins(2);
+/// The last pause of these, where first bytes have to be the same for two seconds.
+const END_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a source was not opened.
 pub(super) enum Unopened {
@@ -222,15 +224,18 @@ impl Attendance<'_> {
 
     async fn ask_at_the_end(&self, url: &OutboundUrl, known: &SourceFacts) -> EndVerdict {
         let (mut attempt, mut answers) = (0, EndAnswers::new(known));
+        let started = Instant::now();
         loop {
             let now = self.uploads.outbound.probe(url, u64::MAX).await.map(|probed| probed.facts);
-            if let Some(verdict) = answers.judge(now) {
+            if let Some(verdict) = answers.judge(started.elapsed(), now) {
                 return verdict;
             }
             if attempt == sources::END_TRIES {
                 return answers.in_the_end();
             }
-            sleep(pause_after(attempt)).await;
+            let is_last = attempt + 1 == sources::END_TRIES;
+            let pause = if is_last && answers.needs_time() { END_PAUSE } else { pause_after(attempt) };
+            sleep(pause).await;
             attempt += 1;
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use domain::job::{Failure, FailureCode, Fetch, JobId, SourceFacts};
 use domain::secret::Secret;
@@ -138,20 +139,27 @@ pub(super) enum EndVerdict {
 #[derive(Debug)]
 pub(super) struct EndAnswers<'a> {
     known: &'a outbound::SourceFacts,
-    /// Those that differ.
-    others: Vec<outbound::SourceFacts>,
+    /// Those that differ, and when they came.
+    others: Vec<(Duration, outbound::SourceFacts)>,
 }
+
+/// Bytes that are the same for so long are not made for each request: those have the second in them, at most.
+const SAME_BYTES_FOR: Duration = Duration::from_secs(2);
 
 impl<'a> EndAnswers<'a> {
     pub(super) fn new(known: &'a outbound::SourceFacts) -> Self {
         Self { known, others: Vec::new() }
     }
 
-    /// Another answer; `None`: ask again.
-    pub(super) fn judge(&mut self, now: Result<outbound::SourceFacts, SourceError>) -> Option<EndVerdict> {
+    /// Another answer, which came so long after the last byte; `None`: ask again.
+    pub(super) fn judge(
+        &mut self,
+        at: Duration,
+        now: Result<outbound::SourceFacts, SourceError>,
+    ) -> Option<EndVerdict> {
         match now {
             Ok(now) if self.known.differ_at_end_from(&now) => {
-                self.others.push(now);
+                self.others.push((at, now));
                 None
             }
             Ok(_) => Some(EndVerdict::Same),
@@ -164,24 +172,28 @@ impl<'a> EndAnswers<'a> {
 
     /// What follows if there are no more answers.
     pub(super) fn in_the_end(&self) -> EndVerdict {
-        if self.others.is_empty() || self.never_begins_twice_the_same() {
-            EndVerdict::Unknown
-        } else {
+        let mut headers =
+            self.others.iter().filter(|(_, one)| self.known.have_other_headers_at_end_than(one));
+        if headers.next().is_some() || self.begins_the_same_for_long_enough() {
             EndVerdict::Changed
+        } else {
+            EndVerdict::Unknown
         }
     }
 
-    /// Whether no two answers have the same first bytes, and differ in nothing else: the source makes its bytes anew for each
-    /// request, and that they are others says nothing about the ones that were read.
-    fn never_begins_twice_the_same(&self) -> bool {
-        let all = || self.others.iter().enumerate();
-        self.others.len() > 1
-            && all().all(|(at, one)| {
-                !self.known.have_other_headers_at_end_than(one)
-                    && all().all(|(other_at, other)| {
-                        at == other_at || one.marks.begin_differently_from(&other.marks)
-                    })
+    /// Whether the last pause must be long enough for [`SAME_BYTES_FOR`].
+    pub(super) fn needs_time(&self) -> bool {
+        !self.others.is_empty() && self.in_the_end() == EndVerdict::Unknown
+    }
+
+    /// Whether two answers have the same first bytes, one long enough after the other. Where the headers are those that were
+    /// read, other first bytes alone prove nothing: some sources make their bytes for each request.
+    fn begins_the_same_for_long_enough(&self) -> bool {
+        self.others.iter().any(|(at, one)| {
+            self.others.iter().any(|(later, other)| {
+                later.saturating_sub(*at) >= SAME_BYTES_FOR && !one.marks.begin_differently_from(&other.marks)
             })
+        })
     }
 }
 
@@ -203,18 +215,18 @@ pub(super) fn step_of(error: SourceError) -> Step {
         ),
         SourceError::SpoolFull => Step::Trouble(failure(
             FailureCode::SourceBroken,
-            "The source has no known length and must be buffered, but the space for buffered sources is in use.",
+            "The source must be buffered, because its length is not known or it is compressed, but the space for buffered sources is in use.",
         )),
         SourceError::SpoolTimeout => Step::Trouble(failure(
             FailureCode::SourceBroken,
-            "The source has no known length and must be buffered, but took too long to read.",
+            "The source must be buffered, because its length is not known or it is compressed, but took too long to read.",
         )),
         SourceError::TooSlow => {
             Step::Trouble(failure(FailureCode::SourceTooSlow, "The source sends its bytes too slowly."))
         }
         SourceError::NoRoom => Step::Trouble(failure(
             FailureCode::SourceBroken,
-            "The source has no known length and must be buffered, but this service's disk is full or cannot be used.",
+            "The source must be buffered, because its length is not known or it is compressed, but this service's disk is full or cannot be used.",
         )),
         SourceError::Refused(statuses) => fail(
             FailureCode::SourceRefused,
@@ -237,7 +249,8 @@ pub(super) fn step_of(error: SourceError) -> Step {
         ),
         SourceError::TooLarge => fail(
             FailureCode::SourceTooLarge,
-            "The file at the source is larger than this service accepts.".to_owned(),
+            "The file at the source is larger than this service accepts, or than it buffers where it has to."
+                .to_owned(),
         ),
     }
 }
@@ -284,7 +297,11 @@ mod tests {
         answers: &[Result<outbound::SourceFacts, SourceError>],
     ) -> (Option<EndVerdict>, EndVerdict) {
         let mut so_far = EndAnswers::new(known);
-        let verdicts: Vec<_> = answers.iter().map(|answer| so_far.judge(answer.clone())).collect();
+        let judged = answers.iter().zip(0..).map(|(answer, place)| {
+            // As long as the service pauses: the last answer comes two seconds after the first.
+            so_far.judge(Duration::from_millis([0, 250, 750, 2_750][place]), answer.clone())
+        });
+        let verdicts: Vec<_> = judged.collect();
         (verdicts.last().copied().flatten(), so_far.in_the_end())
     }
 
@@ -319,11 +336,18 @@ mod tests {
         let third = || Ok(begins("\"a\"", b"third"));
         assert_eq!(at_the_end(&known, &[same()]).0, Some(Same));
         assert_eq!(at_the_end(&known, &[Ok(facts("\"a\"", 10))]).0, Some(Same), "the bytes did not come");
-        assert_eq!(at_the_end(&known, &[new()]), (None, Changed));
-        assert_eq!(at_the_end(&known, &[new(), new()]), (None, Changed));
+        assert_eq!(at_the_end(&known, &[new()]), (None, Unknown), "one answer alone");
+        assert_eq!(at_the_end(&known, &[new(), new()]), (None, Unknown), "within one second");
+        assert_eq!(at_the_end(&known, &[new(), new(), new(), new()]), (None, Changed));
+        assert_eq!(at_the_end(&known, &[new(), third(), third(), third()]), (None, Changed));
         assert_eq!(at_the_end(&known, &[new(), same()]).0, Some(Same), "another node of a cluster");
         assert_eq!(at_the_end(&known, &[new(), third()]), (None, Unknown), "made for each request");
-        assert_eq!(at_the_end(&known, &[new(), third(), new()]), (None, Changed));
+        assert_eq!(
+            at_the_end(&known, &[new(), new(), new(), third()]),
+            (None, Unknown),
+            "made for each second"
+        );
+        assert_eq!(at_the_end(&known, &[new(), third(), third(), new()]), (None, Changed));
         let other_tag = || Ok(begins("\"b\"", b"third"));
         assert_eq!(at_the_end(&known, &[new(), other_tag()]), (None, Changed));
         assert_eq!(at_the_end(&known, &[Ok(facts("\"b\"", 10)), other_tag()]), (None, Changed));

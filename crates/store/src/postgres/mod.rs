@@ -48,7 +48,7 @@ use tokio_postgres::error::SqlState;
 
 pub(crate) use clock::Clock;
 pub(crate) use moves::Target;
-pub(crate) use schema::{check_rights, inspect, inspect_key};
+pub(crate) use schema::{check_grants, check_rights, inspect, inspect_key};
 
 use crate::jobs::Part;
 use crate::url::Server;

@@ -37,7 +37,10 @@ const COLUMNS: &str = "SELECT c.relname::text AS table_name,
         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     GROUP BY c.relname ORDER BY c.relname";
 const RIGHTS: &str = "SELECT pg_catalog.has_schema_privilege('public', 'CREATE')
-    AND pg_catalog.has_schema_privilege('public', 'USAGE') AS may_create";
+    AND pg_catalog.has_schema_privilege('public', 'USAGE') AS is_granted";
+const GRANTS: &str = "SELECT pg_catalog.has_table_privilege('write_probes', 'SELECT')
+    AND pg_catalog.has_table_privilege('write_probes', 'INSERT')
+    AND pg_catalog.has_table_privilege('write_probes', 'UPDATE') AS is_granted";
 const RIGHTS_ADVICE: &str = ". Make the role the owner of the database, or GRANT it CREATE and USAGE ON SCHEMA public and, \
     where another role made the tables, all rights on them";
 const ENCODING: &str = "SELECT pg_catalog.current_setting('server_encoding') AS encoding";
@@ -75,16 +78,22 @@ pub(crate) async fn inspect_key(
 
 /// Whether the role may make tables, as migrations do.
 pub(crate) async fn check_rights(server: &Server) -> Result<(), OpenError> {
+    check_privilege(server, RIGHTS, "schema public").await
+}
+
+/// Whether the role may write the table of the probe: nothing else would show that it may not.
+pub(crate) async fn check_grants(server: &Server) -> Result<(), OpenError> {
+    check_privilege(server, GRANTS, "table write_probes").await
+}
+
+async fn check_privilege(server: &Server, sql: &'static str, of: &str) -> Result<(), OpenError> {
     let asking = async |session: &Session| {
-        let found = session.query(RIGHTS, &[]).await?;
-        found.first().map_or(Ok(false), |row| rows::get(row, "may_create"))
+        let found = session.query(sql, &[]).await?;
+        found.first().map_or(Ok(false), |row| rows::get(row, "is_granted"))
     };
     in_a_session(server, async |session| match asking(session).await {
         Ok(true) => Ok(()),
-        Ok(false) => {
-            let text = format!("permission denied for schema public{RIGHTS_ADVICE}");
-            Err(OpenError::Server(text.into()))
-        }
+        Ok(false) => Err(OpenError::Server(format!("permission denied for {of}{RIGHTS_ADVICE}").into())),
         Err(trouble) => Err(failed(trouble)),
     })
     .await

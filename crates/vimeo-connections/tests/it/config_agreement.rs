@@ -10,7 +10,7 @@ use crate::config_checks::{
     KEYRING, STRONG, WEAK, check, database, installation, installation_with_accounts, serve,
     take_back_a_migration, tls,
 };
-use crate::postgres::{Postgres, Version};
+use crate::postgres::{Postgres, Version, sql};
 
 /// Parts of a configuration, the first of each without a fault.
 const PARTS: [&[&str]; 6] = [
@@ -134,7 +134,10 @@ fn what_config_check_accepts_serve_starts_with_and_what_it_refuses_serve_refuses
 #[test]
 fn config_check_and_serve_agree_on_what_a_role_of_a_server_may_do() {
     let Some(server) = Postgres::private(Version::V15) else { return };
-    server.sql("CREATE ROLE owner LOGIN PASSWORD 'x'; CREATE ROLE guest LOGIN PASSWORD 'x'");
+    server.sql(
+        "CREATE ROLE owner LOGIN PASSWORD 'x'; CREATE ROLE guest LOGIN PASSWORD 'x';
+        CREATE ROLE clerk LOGIN PASSWORD 'x'; CREATE ROLE old_clerk LOGIN PASSWORD 'x'",
+    );
     let as_role = |role: &str, name: &str| {
         let url = server.url(name);
         let (_, place) = url.rsplit_once('@').unwrap();
@@ -145,6 +148,10 @@ fn config_check_and_serve_agree_on_what_a_role_of_a_server_may_do() {
         ("owner", true, None),
         ("guest", false, Some("GRANT it CREATE and USAGE")),
         ("guest", true, Some("GRANT it CREATE and USAGE")),
+        // Rights on the tables are enough where there is nothing to migrate.
+        ("clerk", true, None),
+        // As they were granted before the last migration.
+        ("old_clerk", true, Some("permission denied for table write_probes")),
     ]
     .into_iter()
     .enumerate()
@@ -160,6 +167,11 @@ fn config_check_and_serve_agree_on_what_a_role_of_a_server_may_do() {
         if is_migrated {
             configure("owner");
             serve(directory.path()).unwrap();
+        }
+        if role.ends_with("clerk") {
+            let own = as_role("owner", &name);
+            sql(&own, &format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")).unwrap();
+            sql(&own, "REVOKE ALL ON write_probes FROM old_clerk").unwrap();
         }
         configure(role);
         let (is_accepted, checked) = check(directory.path());

@@ -230,7 +230,11 @@ fn a_key_that_can_be_guessed_is_not_imported_unless_the_configuration_says_so() 
     assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
     let import = |key: &str| cli(directory.path(), &["keys", "import", "--account", "a"], key);
     let refused = import("pictai_correct-horse-battery-staple");
-    assert!(!refused.status.success() && said(&refused).contains("128 are the least"), "{}", said(&refused));
+    assert!(
+        !refused.status.success() && said(&refused).contains("at least 128 are required"),
+        "{}",
+        said(&refused)
+    );
     assert!(!said(&refused).contains("horse"), "{}", said(&refused));
     let strong = import("\u{feff}pictai_9C1185A5C5E9FC54612808977EE8F548B2258D31\n");
     assert!(strong.status.success(), "{}", said(&strong));
@@ -271,7 +275,7 @@ fn a_bootstrap_key_that_can_be_guessed_is_refused_by_both_unless_it_is_stored() 
     let directory = installation(BOOTSTRAP);
     let key = directory.path().join("a.key");
     fs::write(&key, WEAK).unwrap();
-    assert_both_refuse(directory.path(), "128 are the least");
+    assert_both_refuse(directory.path(), "at least 128 are required");
     assert!(!check(directory.path()).1.contains("horse"));
     let file = directory.path().join("vimeo-connections.toml");
     let strict = fs::read_to_string(&file).unwrap();
@@ -313,6 +317,13 @@ fn a_database_that_is_locked_for_writing_is_refused_by_both_when_there_is_someth
     drop(held);
     assert!(check(directory.path()).0);
     serve(directory.path()).unwrap();
+    // An account that is there.
+    let directory = installation("bootstrap.account = \"a\"\n");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let held = lock(directory.path());
+    assert!(check(directory.path()).0, "the account is there");
+    serve(directory.path()).unwrap();
+    drop(held);
     // An account that is to be made.
     let directory = installation("bootstrap.account = \"b\"\n");
     assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());

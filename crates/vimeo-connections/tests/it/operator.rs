@@ -220,7 +220,7 @@ fn accounts_are_made_and_listed() {
     assert_eq!(keys(&listed[0]), ["accountId", "createdDate", "name"]);
     assert_eq!((&listed[0]["accountId"], listed.as_array().unwrap().len()), (&made["accountId"], 1));
     let again = cli(path, &["accounts", "create", "Acme & S\u{f6}hne"], "");
-    assert_refused(&again, "there is an account named Acme & S\u{f6}hne already");
+    assert_refused(&again, "an account named Acme & S\u{f6}hne already exists");
     assert_eq!(answer(path, &["accounts", "list", "--json"]), listed);
     for bad in ["", "  ", "a\u{200b}b", &"x".repeat(101)] {
         let refused = cli(path, &["accounts", "create", bad], "");

@@ -316,7 +316,7 @@ impl Code {
                 object.insert("currentVersion".to_owned(), json!(2));
             }
             if self == Self::NotReady {
-                let message = "The service cannot work now: database cannot be written.";
+                let message = "The service cannot work now: database: cannot be written.";
                 object.insert("message".to_owned(), json!(message));
                 let failed = json!({ "name": "database", "result": "fail", "message": "cannot be written" });
                 object.insert("checks".to_owned(), json!([failed, { "name": "disk", "result": "pass" }]));
