@@ -3,12 +3,11 @@
 
 use domain::account::Label;
 use domain::api_key::{KEY_MIN_BITS, PlainKey};
-use seal::keyring::Keyring;
+use seal::service::ServiceKeys;
 use store::{DatabaseUrl, OpenError};
 use thiserror::Error;
 
 use crate::WeakKeys;
-use crate::start::{StartError, compare};
 
 /// Why the key in the bootstrap file cannot be the account's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -41,7 +40,7 @@ pub enum BootstrapError {
     Key(#[from] BootstrapKeyError),
     /// Because of the database.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Open(#[from] OpenError),
 }
 
 /// The key that the configuration names.
@@ -74,26 +73,22 @@ enum Stored {
     OfAnotherAccount,
 }
 
-/// Checks what [`crate::App`] will be asked to bootstrap, before its database is opened.
+/// Checks what [`crate::App`] will be asked to bootstrap, before its database is opened. `keys`: what
+/// [`crate::check_database`] found.
 pub async fn check_bootstrap(
     database_url: &DatabaseUrl,
-    keyring: &Keyring,
+    keys: Option<&ServiceKeys>,
     account: &Label,
     key: BootstrapKey<'_>,
     weak_keys: WeakKeys,
 ) -> Result<(), BootstrapError> {
-    let start = |error: OpenError| StartError::from(error);
-    let found = store::inspect(database_url).await.map_err(start)?;
-    let secret = found.as_ref().and_then(|found| found.service_secret.as_ref());
-    let (Some(found), Some(secret)) = (&found, secret) else {
+    let Some(keys) = keys else {
         // A new database: all of it is to be written.
         key.plain().map_or(Ok(()), |key| judge(key.estimated_bits(), weak_keys, Stored::No))?;
         return Ok(());
     };
-    compare(keyring, &found.keyring_checks)?;
-    let keys = keyring.open_service_secret(secret).map_err(|_| StartError::ServiceSecret)?;
     let hash = key.plain().map(|key| keys.hash_api_key(key));
-    let stored = store::inspect_key(database_url, account, hash.as_ref()).await.map_err(start)?;
+    let stored = store::inspect_key(database_url, account, hash.as_ref()).await?;
     let of_key = match (&stored.key, &stored.account) {
         (None, _) => Stored::No,
         (Some(row), _) if !keys.is_proven_api_key(&row.key, &row.hash, &row.mac) => Stored::Unproven,
@@ -105,7 +100,7 @@ pub async fn check_bootstrap(
     }
     let is_key_to_be_written = !matches!(key, BootstrapKey::NotConfigured) && of_key == Stored::No;
     if stored.account.is_none() || is_key_to_be_written {
-        store::check_lock(database_url).await.map_err(start)?;
+        store::check_lock(database_url).await?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use domain::id::AscendingIds;
 use domain::secret::{KeyringCheck, KeyringKeyId};
 use seal::Randomness;
 use seal::keyring::Keyring;
+use seal::service::ServiceKeys;
 use store::{APPLICATION_SCHEMA, DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
@@ -76,7 +77,7 @@ pub enum StartError {
 }
 
 /// Whether the keyring holds every key that the database was sealed with.
-pub(crate) fn compare(keyring: &Keyring, checks: &[KeyringCheck]) -> Result<(), StartError> {
+fn compare(keyring: &Keyring, checks: &[KeyringCheck]) -> Result<(), StartError> {
     let missing: Vec<_> = keyring.missing(checks).into_iter().cloned().collect();
     if missing.is_empty() {
         return Ok(());
@@ -95,11 +96,16 @@ pub async fn inspect(database_url: &DatabaseUrl) -> Result<Option<Inspection>, O
     store::inspect(database_url).await
 }
 
-/// Checks that the service could open its database with this keyring, without creating or changing anything.
-pub async fn check_database(database_url: &DatabaseUrl, keyring: &Keyring) -> Result<(), StartError> {
+/// Checks that the service could open its database with this keyring, without creating or changing anything; the service's
+/// keys, if there are any yet.
+pub async fn check_database(
+    database_url: &DatabaseUrl,
+    keyring: &Keyring,
+) -> Result<Option<ServiceKeys>, StartError> {
     store::check_place(database_url)?;
     let Some(found) = inspect(database_url).await? else {
-        return Ok(store::check_migratable(database_url).await?);
+        store::check_migratable(database_url).await?;
+        return Ok(None);
     };
     compare(keyring, &found.keyring_checks)?;
     let check = keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
@@ -112,10 +118,9 @@ pub async fn check_database(database_url: &DatabaseUrl, keyring: &Keyring) -> Re
             store::check_lock(database_url).await?;
         }
     }
-    if let Some(secret) = &found.service_secret {
-        keyring.open_service_secret(secret).map_err(|_| StartError::ServiceSecret)?;
-    }
-    Ok(())
+    let secret = found.service_secret.as_ref();
+    let keys = secret.map(|secret| keyring.open_service_secret(secret)).transpose();
+    keys.map_err(|_| StartError::ServiceSecret)
 }
 
 impl App {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use app::{BootstrapError, BootstrapKey, BootstrapKeyError, Clock};
 use domain::api_key::PlainKey;
 use rustls::ServerConfig;
-use seal::keyring::Keyring;
+use seal::service::ServiceKeys;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
@@ -81,7 +81,7 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
         }
         None => None,
     };
-    let keyring = wiring::check(config, TaskTracker::new()).await?;
+    let keys = wiring::check(config, TaskTracker::new()).await?;
     permissions::check(config)?;
     // Behind the database, in whose directory it is by default: a fault of that is named first.
     if config.uploads.is_working && config.uploads.spool.file_max_bytes > 0 {
@@ -91,7 +91,7 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
             .map_err(|source| PrepareError::Spool { path: path.clone(), source })?;
     }
     if let Some(bootstrap) = &config.bootstrap {
-        check_bootstrap(config, bootstrap, &keyring).await?;
+        check_bootstrap(config, bootstrap, keys.as_ref()).await?;
     }
     let listener = match listener::listen(config.listen, &config.listener) {
         Ok(listener) => Some(listener),
@@ -112,7 +112,7 @@ fn nearest_existing(path: &Path) -> &Path {
 async fn check_bootstrap(
     config: &Config,
     bootstrap: &Bootstrap,
-    keyring: &Keyring,
+    keys: Option<&ServiceKeys>,
 ) -> Result<(), PrepareError> {
     let read = bootstrap.api_key_file.as_deref().map(check_key_file).transpose()?;
     let key = match &read {
@@ -120,14 +120,13 @@ async fn check_bootstrap(
         Some(None) => BootstrapKey::ToBeMade,
         Some(Some(key)) => BootstrapKey::InFile(key),
     };
-    let check =
-        app::check_bootstrap(&config.database_url, keyring, &bootstrap.account, key, config.weak_keys);
+    let check = app::check_bootstrap(&config.database_url, keys, &bootstrap.account, key, config.weak_keys);
     check.await.map_err(|error| match error {
         BootstrapError::Key(source) => {
             let path = bootstrap.api_key_file.clone().unwrap_or_default();
             PrepareError::BootstrapKey { path, source }
         }
-        BootstrapError::Start(error) => WiringError::from(error).into(),
+        BootstrapError::Open(error) => WiringError::from(error).into(),
     })
 }
 

@@ -164,23 +164,20 @@ struct Tls {
 }
 
 impl Tls {
+    fn validity(&self) -> Validity {
+        *self.validity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The check of readiness: of whichever certificate is in use then.
     fn check(&self) -> CertificateCheck {
-        let validity = self.validity.clone();
-        CertificateCheck::from_fn(move || {
-            let validity = *validity.lock().unwrap_or_else(PoisonError::into_inner);
-            validity.check(Clock::system().now())
-        })
+        let tls = self.clone();
+        CertificateCheck::from_fn(move || tls.validity().check(Clock::system().now()))
     }
 }
 
 /// A certificate that has expired is a line in the log each day, until it is renewed.
 async fn watch_certificate(tls: Tls) {
-    daily(|| {
-        let validity = *tls.validity.lock().unwrap_or_else(PoisonError::into_inner);
-        validity.warn(Clock::system().now(), &tls.files.certificate);
-    })
-    .await;
+    daily(|| tls.validity().warn(Clock::system().now(), &tls.files.certificate)).await;
 }
 
 /// Calls `check` each day, the first time in a day: the start has checked already.

@@ -10,6 +10,7 @@ use app::{
 use seal::Randomness;
 use seal::keyring::Keyring;
 use seal::keyring_file::{self, KeyringFileError};
+use seal::service::ServiceKeys;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 use vimeo::{ClientError, ClientOptions, Requirements};
@@ -81,12 +82,12 @@ async fn open_for_uploads(
     Ok(App::open(Setup { migrations, uploads, ..setup }).await?)
 }
 
-/// Checks all that [`open_for_serving`] needs, without creating or changing anything; the keyring.
-pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<Keyring, WiringError> {
+/// Checks all that [`open_for_serving`] needs, without creating or changing anything; the service's keys, if
+/// there are any yet.
+pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<Option<ServiceKeys>, WiringError> {
     uploads(config, client(config, tasks)?)?;
     let keyring = read_keyring(config).await?;
-    app::check_database(&config.database_url, &keyring).await?;
-    Ok(keyring)
+    Ok(app::check_database(&config.database_url, &keyring).await?)
 }
 
 /// Opens the service for an administrator's command, which checks no credentials and upgrades no database.

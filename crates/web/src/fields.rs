@@ -7,9 +7,8 @@ use zeroize::Zeroizing;
 
 use crate::UnknownFields;
 use crate::error::FieldFault;
-use crate::json::{Json, Number};
+use crate::json::{Json, Number, UNKNOWN_NAMED_MAX};
 
-use crate::json::UNKNOWN_NAMED_MAX;
 use ignored::NAMED_MAX;
 pub(crate) use ignored::{IGNORED_FIELDS, IgnoredFields};
 pub(crate) use likely::{Vocabulary, likely_name};

@@ -100,10 +100,9 @@ pub(crate) async fn ready(State(shared): State<Shared>) -> Result<Response, Prob
     let checks = shared.app.check_readiness().await;
     let certificate = shared.settings.certificate.as_ref().map(|certificate| (certificate.0)());
     let checks: Vec<&Check> = checks.iter().chain(&certificate).collect();
-    let failed: Vec<_> = checks.iter().filter(|check| check.result == CheckResult::Fail).collect();
     let out = checks.iter().map(|check| CheckOut::from(*check)).collect();
-    match failed.first() {
+    match checks.iter().find(|check| check.result == CheckResult::Fail) {
         None => Ok(Json(ReadinessOut { status: "ready", checks: out }).into_response()),
-        Some(first) => Err(Problem::not_ready(first, out)),
+        Some(failed) => Err(Problem::not_ready(failed, out)),
     }
 }

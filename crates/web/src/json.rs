@@ -201,7 +201,7 @@ impl<'de> Visitor<'de> for PartsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
-        read_entries(entries, self.capacity, |name: Name<'de>| name.0)
+        read_entries(entries, self.capacity)
     }
 }
 
@@ -233,21 +233,17 @@ impl<'de> Visitor<'de> for NameVisitor {
 }
 
 /// The entries of an object, no key twice.
-fn read_entries<'de, A: MapAccess<'de>, K: Deserialize<'de>, T: Deserialize<'de>, N: AsRef<str>>(
+fn read_entries<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
     mut entries: A,
     capacity: usize,
-    name: impl Fn(K) -> N,
-) -> Result<Vec<(N, T)>, A::Error> {
-    let mut object: Vec<(N, T)> = Vec::with_capacity(capacity);
+) -> Result<Vec<(Cow<'de, str>, T)>, A::Error> {
+    let mut object: Vec<(Cow<'de, str>, T)> = Vec::with_capacity(capacity);
     // Hashes instead of copies of the keys: only equal ones are compared. The hasher's own random state keeps a client
     // from choosing keys whose hashes are equal; what is hashed already needs no strong hash in the set.
     let hasher = RandomState::new();
     let mut seen = HashSet::with_capacity_and_hasher(capacity, FxBuildHasher);
-    while let Some(key) = entries.next_key()? {
-        let key = name(key);
-        if !seen.insert(hasher.hash_one(key.as_ref()))
-            && object.iter().any(|(known, _)| known.as_ref() == key.as_ref())
-        {
+    while let Some(Name(key)) = entries.next_key()? {
+        if !seen.insert(hasher.hash_one(&key)) && object.iter().any(|(known, _)| *known == key) {
             return Err(A::Error::custom(DUPLICATE_KEY));
         }
         object.push((key, entries.next_value()?));
@@ -307,7 +303,8 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Json, A::Error> {
-        read_entries(entries, 0, |name: String| name).map(Json::Object)
+        let object = read_entries(entries, 0)?;
+        Ok(Json::Object(object.into_iter().map(|(name, value)| (name.into_owned(), value)).collect()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use rustix::fs::{Access, access, statvfs};
@@ -73,8 +73,7 @@ pub(super) fn explain(error: rusqlite::Error, path: &Path) -> OpenError {
 pub(super) fn write_error(error: rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => {
-            let directory = nearest_directory(path).to_owned();
-            let free_bytes = free_bytes(&directory).unwrap_or(0);
+            let (directory, free_bytes) = room(path);
             Error::Unavailable(Box::new(DiskFull::Here { directory, free_bytes }))
         }
         _ => rows::read_error(error),
@@ -82,9 +81,14 @@ pub(super) fn write_error(error: rusqlite::Error, path: &Path) -> Error {
 }
 
 fn disk_full(path: &Path) -> OpenError {
-    let directory = nearest_directory(path).to_owned();
-    let free_bytes = free_bytes(&directory).unwrap_or(0);
+    let (directory, free_bytes) = room(path);
     OpenError::DiskFull { directory, free_bytes }
+}
+
+/// The directory of a file, and what is free on its disk.
+fn room(path: &Path) -> (PathBuf, u64) {
+    let directory = nearest_directory(path);
+    (directory.to_owned(), free_bytes(directory).unwrap_or(0))
 }
 
 #[cfg(test)]
