@@ -140,7 +140,7 @@ fn check_disk(write: &Write, free_bytes: Option<u64>) -> Check {
             Check::with(NAME, CheckResult::Warn, format!("almost full ({free} bytes free)"))
         }
         (Write::Done, _) | (_, Some(_)) => Check::pass(NAME),
-        // The server's: only a write tells.
+        // The server's disk: only a write shows.
         (_, None) => Check { name: NAME, result: CheckResult::Unknown, message: None },
     }
 }

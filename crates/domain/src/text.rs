@@ -1,4 +1,4 @@
-//! What the rules of several texts share: Unicode normalization and character classes.
+//! What the rules of several texts share: Unicode normalization, character classes, byte order marks.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::CodePointMapData;
@@ -26,6 +26,11 @@ pub fn is_letter_mark_or_digit(character: char) -> bool {
 /// A character that is not drawn at all where it is not supported: two names could look alike and differ.
 pub fn is_default_ignorable(character: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
+}
+
+/// The bytes of a UTF-8 text without the byte order mark that some editors put in front of it.
+pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// U+0021 to U+007E.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use app::{Check, CheckResult};
+use domain::text::without_byte_order_mark;
 use domain::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -13,8 +14,6 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::config::TlsFiles;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Why a certificate and its key cannot be used.
 #[derive(Debug, Error)]
@@ -105,8 +104,9 @@ pub(crate) fn read(files: &TlsFiles) -> Result<(Arc<ServerConfig>, Validity), Ce
     let chain_text = read_file("tls.certificate_file", &files.certificate)?;
     let key_text = Zeroizing::new(read_file("tls.key_file", &files.key)?);
     let damaged = || CertificateError::Damaged(files.certificate.clone());
-    let chain =
-        CertificateDer::pem_slice_iter(&chain_text).collect::<Result<Vec<_>, _>>().map_err(|_| damaged())?;
+    let chain = CertificateDer::pem_slice_iter(without_byte_order_mark(&chain_text))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| damaged())?;
     let first = chain.first().ok_or_else(|| CertificateError::NoCertificate(files.certificate.clone()))?;
     let (_, parsed) = x509_parser::parse_x509_certificate(first).map_err(|_| damaged())?;
     let instant = |seconds: i64| Timestamp::from_micros(seconds.saturating_mul(1_000_000));
@@ -115,7 +115,7 @@ pub(crate) fn read(files: &TlsFiles) -> Result<(Arc<ServerConfig>, Validity), Ce
         not_after: instant(parsed.validity().not_after.timestamp()),
     };
     let has = |text: &[u8]| key_text.windows(text.len()).any(|window| window == text);
-    let key = PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| {
+    let key = PrivateKeyDer::from_pem_slice(without_byte_order_mark(&key_text)).map_err(|_| {
         if has(b"ENCRYPTED") {
             CertificateError::Encrypted(files.key.clone())
         } else {
@@ -138,12 +138,7 @@ pub(crate) fn read(files: &TlsFiles) -> Result<(Arc<ServerConfig>, Validity), Ce
 }
 
 fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let bytes = std::fs::read(path).map_err(|source| CertificateError::Unreadable {
-        key,
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(bytes.strip_prefix(BYTE_ORDER_MARK).map_or_else(|| bytes.clone(), <[u8]>::to_vec))
+    std::fs::read(path).map_err(|source| CertificateError::Unreadable { key, path: path.to_owned(), source })
 }
 
 #[cfg(test)]

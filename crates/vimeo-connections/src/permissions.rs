@@ -23,7 +23,7 @@ enum Holds {
     Secret,
     /// The database: its secrets are sealed, its names and addresses are not.
     Database,
-    /// The database's directory: whoever can write it can replace the database.
+    /// The database's directory: any user who can write it can replace the database.
     Directory,
 }
 
@@ -50,7 +50,7 @@ enum Verdict {
 fn judge(holds: Holds, owner: u32, mode: u32, service: u32) -> Verdict {
     let has = |bit: u32| mode & bit != 0;
     match holds {
-        // Whoever can change a secret can choose it.
+        // A user who can change a secret can choose it.
         Holds::Secret if has(OTHERS_WRITE) => Verdict::Refuse(Exposure::Writable),
         Holds::Database | Holds::Directory if has(OTHERS_WRITE) => Verdict::Warn(Exposure::Writable),
         Holds::Secret | Holds::Database if has(OTHERS_READ) => Verdict::Warn(Exposure::Readable),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use app::{BootstrapError, BootstrapKey, BootstrapKeyError, Clock};
-use domain::api_key::PlainKey;
+use domain::api_key::{MalformedKey, PlainKey};
 use rustls::ServerConfig;
 use seal::service::ServiceKeys;
 use thiserror::Error;
@@ -141,14 +141,19 @@ fn check_key_file(path: &Path) -> Result<Option<PlainKey>, PrepareError> {
     Ok(None)
 }
 
-/// Reads the bootstrap file; `None` if there is none. A byte order mark and blanks around the key are skipped.
+/// Reads the bootstrap file; `None` if there is none.
 pub(crate) fn read_key_file(path: &Path) -> Result<Option<PlainKey>, PrepareError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(PrepareError::KeyFile { path: path.to_owned(), source }),
     };
-    PlainKey::parse(text.trim_start_matches('\u{feff}').trim())
+    parse_key(&text)
         .map(Some)
         .map_err(|error| PrepareError::Key { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// A key as people write it to a file or pipe: a byte order mark and blanks around it are skipped.
+pub(crate) fn parse_key(text: &str) -> Result<PlainKey, MalformedKey> {
+    PlainKey::parse(text.trim_start_matches('\u{feff}').trim())
 }

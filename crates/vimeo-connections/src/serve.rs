@@ -344,7 +344,7 @@ mod tests {
         let after = async |hours| {
             let watching = daily(|| *checks.lock().unwrap() += 1);
             let ended = tokio::time::timeout(Duration::from_hours(hours), watching).await;
-            assert!(ended.is_err(), "it does not end by itself");
+            assert!(ended.is_err(), "it never ends");
             std::mem::take(&mut *checks.lock().unwrap())
         };
         for (hours, expected) in [(23, 0), (25, 1), (47, 1), (49, 2), (24 * 7 + 1, 7)] {

@@ -205,7 +205,7 @@ impl<'de> Visitor<'de> for PartsVisitor {
     }
 }
 
-/// A name, borrowed from the body if no escape stands in it.
+/// A name, borrowed from the body if it has no escape.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {

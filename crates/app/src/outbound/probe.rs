@@ -177,7 +177,7 @@ impl Outbound {
     }
 }
 
-/// Whether so many bytes are all that are compared of a file. A server may give fewer than it was asked for.
+/// Whether this number of bytes is all that is compared of a file. A server may send fewer than requested.
 fn has_all_first(count: usize, length: Option<u64>) -> bool {
     length.is_some_and(|length| count as u64 == length.min(FIRST_BYTES as u64))
 }

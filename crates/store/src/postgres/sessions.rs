@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use domain::text::without_byte_order_mark;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -38,7 +39,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(800);
 /// Why a server cannot be verified.
 const NO_ROOTS: &str = "no root certificates were found, and the database server cannot be verified without: install the system's (on Debian \
      `apt install ca-certificates`), or set ca_file";
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// How much longer than the server's own limit a statement is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -165,7 +165,7 @@ impl Connector {
 fn read_roots(path: &Path) -> Result<rustls::ClientConfig, BoxError> {
     let text = std::fs::read(path)?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text)) {
+    for certificate in CertificateDer::pem_slice_iter(without_byte_order_mark(&text)) {
         roots.add(certificate?)?;
     }
     if roots.is_empty() {

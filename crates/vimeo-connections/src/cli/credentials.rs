@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use domain::text::without_byte_order_mark;
 use web::records::Record;
 use zeroize::Zeroizing;
 
@@ -13,8 +14,6 @@ use super::BoxError;
 
 /// The largest file of credentials that is read.
 const FILE_MAX_BYTES: u64 = 64 * 1024;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A secret that can be asked for.
 #[derive(Clone, Copy)]
@@ -71,7 +70,7 @@ impl CredentialsFrom {
         if bytes.len() as u64 > FILE_MAX_BYTES {
             return Err(format!("{what} is larger than 64 KiB; it must hold the credentials alone").into());
         }
-        Record::parse_credentials(bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes))
+        Record::parse_credentials(without_byte_order_mark(&bytes))
             .map_err(|faults| format!("{what}: {faults}").into())
     }
 }

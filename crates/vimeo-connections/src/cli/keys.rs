@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{BoxError, Format, output};
+use crate::prepare::parse_key;
 
 /// The longest standard input that is read for a key.
 const INPUT_MAX_BYTES: u64 = 4096;
@@ -129,8 +130,7 @@ fn show_new(made: &NewApiKey, account: &Account, format: &Format) -> Result<Exit
 fn read_key() -> Result<PlainKey, BoxError> {
     let mut text = Zeroizing::new(String::new());
     std::io::stdin().take(INPUT_MAX_BYTES).read_to_string(&mut text)?;
-    PlainKey::parse(text.trim_start_matches('\u{feff}').trim())
-        .map_err(|error| format!("standard input holds no API key: {error}").into())
+    parse_key(&text).map_err(|error| format!("standard input holds no API key: {error}").into())
 }
 
 async fn list(app: &App, account: Option<Label>, format: &Format) -> Result<ExitCode, BoxError> {

@@ -2,15 +2,13 @@
 
 use std::io::{self, Read};
 
+use domain::text::without_byte_order_mark;
 use zeroize::Zeroizing;
 
 /// The longest line that is read, as for a request's body.
 pub(super) const LINE_MAX_BYTES: usize = 64 * 1024;
 /// How much is read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// What some programs put in front of UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
 /// What is in front of UTF-16, in either order of bytes.
 const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
@@ -71,8 +69,9 @@ impl<R: Read> Lines<R> {
             let message = "it is UTF-16; save it as UTF-8 (in a spreadsheet: “CSV UTF-8”)";
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
-        if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
-            bytes.drain(..BYTE_ORDER_MARK.len());
+        if self.number == 1 {
+            let mark = bytes.len() - without_byte_order_mark(&bytes).len();
+            bytes.drain(..mark);
         }
         Ok(Some(Line { number: self.number, bytes: (!is_too_long).then_some(bytes) }))
     }

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
+use domain::text::without_byte_order_mark;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Where systems keep all their root certificates in one file.
 const SYSTEM_BUNDLES: [&str; 7] = [
     "/etc/ssl/certs/ca-certificates.crt", // Debian, Alpine, Arch, NixOS
@@ -26,7 +26,7 @@ pub(super) fn of_file(path: &Path) -> Result<ClientConfig, String> {
     let read = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
     let text = std::fs::read(path).map_err(|error| read(&error))?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text)) {
+    for certificate in CertificateDer::pem_slice_iter(without_byte_order_mark(&text)) {
         let certificate = certificate.map_err(|error| read(&error))?;
         roots.add(certificate).map_err(|error| read(&error))?;
     }

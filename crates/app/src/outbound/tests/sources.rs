@@ -31,7 +31,7 @@ fn facts(length: Option<u64>, validator: Option<&str>, ranges: Ranges) -> Source
 }
 
 /// What is known of a source whose first bytes came.
-fn begun(bytes: &[u8], validator: Option<&str>, ranges: Ranges) -> SourceFacts {
+fn first_facts(bytes: &[u8], validator: Option<&str>, ranges: Ranges) -> SourceFacts {
     let first = &bytes[..bytes.len().min(4_096)];
     let facts = facts(Some(bytes.len() as u64), validator, ranges);
     SourceFacts { marks: facts.marks.with_first_bytes(first), ..facts }
@@ -44,7 +44,7 @@ fn no() -> Answer {
 #[tokio::test]
 async fn a_source_with_ranges_says_its_length_in_a_part() {
     let answer = |_: &str| Answer::new(206, &["Content-Range: bytes 0-9/10", "ETag: \"a\""], FILM);
-    let found = Ok(begun(FILM, Some("\"a\""), Ranges::Taken));
+    let found = Ok(first_facts(FILM, Some("\"a\""), Ranges::Taken));
     assert_eq!(probe(10, answer).await, (found, asked(&[Some(FIRST)])));
     // A server that gives less than it was asked for, and one that names the unit its own way.
     let answer = |_: &str| Answer::new(206, &["Content-Range: Bytes 0-0/10"], "0");
@@ -70,7 +70,7 @@ async fn a_source_without_ranges_is_known_by_its_length_or_not_at_all() {
         Answer::new(200, &[&changed, "Date: Mon, 07 Nov 1994 08:49:37 GMT"], FILM)
     })
     .await;
-    assert_eq!(probed, Ok(begun(FILM, Some(THEN), Ranges::Ignored)));
+    assert_eq!(probed, Ok(first_facts(FILM, Some(THEN), Ranges::Ignored)));
     let unknown = (Ok(facts(None, None, Ranges::Ignored)), asked(&[Some(FIRST)]));
     assert_eq!(probe(10, |_| Answer::chunked(&[], FILM)).await, unknown);
     assert_eq!(probe(10, |_| Answer::raw(200, &[], FILM)).await, unknown);
@@ -85,7 +85,7 @@ async fn a_refused_range_says_nothing_of_the_file() {
             None => Answer::new(200, &[], FILM),
         };
         let (probed, ranges) = probe(10, answer).await;
-        assert_eq!(probed, Ok(begun(FILM, None, Ranges::Ignored)), "{status}");
+        assert_eq!(probed, Ok(first_facts(FILM, None, Ranges::Ignored)), "{status}");
         assert_eq!(ranges, asked(&[Some(FIRST), None]), "{status}");
     }
 }
@@ -112,7 +112,7 @@ async fn an_unusual_answer_to_a_range_says_nothing_of_the_file() {
         };
         assert_eq!(
             probe(10, answer).await,
-            (Ok(begun(FILM, None, Ranges::Ignored)), asked(&[Some(FIRST), None]))
+            (Ok(first_facts(FILM, None, Ranges::Ignored)), asked(&[Some(FIRST), None]))
         );
     }
 }
@@ -122,14 +122,14 @@ async fn a_server_that_insists_on_ranges_or_always_answers_with_one_is_read() {
     let whole = || Answer::new(206, &["Content-Range: bytes 0-9999/10000"], [b'x'; 10_000]);
     // Only the range of the whole is allowed.
     let insists = move |request: &str| if header(request, "range") == Some(WHOLE) { whole() } else { no() };
-    let found = Ok(begun(&[b'x'; 10_000], None, Ranges::Taken));
+    let found = Ok(first_facts(&[b'x'; 10_000], None, Ranges::Taken));
     assert_eq!(probe(10_000, insists).await, (found, asked(&[Some(FIRST), None, Some(WHOLE)])));
     // Always 206 and the whole, whatever was asked for.
-    let found = Ok(begun(&[b'x'; 10_000], None, Ranges::Ignored));
+    let found = Ok(first_facts(&[b'x'; 10_000], None, Ranges::Ignored));
     assert_eq!(probe(10_000, move |_| whole()).await, (found, asked(&[Some(FIRST)])));
     // 206 to what has no range.
     let only_plain = move |request: &str| if header(request, "range").is_some() { no() } else { whole() };
-    let found = Ok(begun(&[b'x'; 10_000], None, Ranges::Ignored));
+    let found = Ok(first_facts(&[b'x'; 10_000], None, Ranges::Ignored));
     assert_eq!(probe(10_000, only_plain).await, (found, asked(&[Some(FIRST), None])));
 }
 

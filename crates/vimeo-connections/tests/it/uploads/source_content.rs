@@ -81,7 +81,7 @@ async fn a_wrong_label_of_plain_bytes_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_video_that_has_no_name_is_named_as_its_file() {
     let uploads = Uploads::with(CONFIG, quick()).await;
-    let (mut begun, mut sources, mut named) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut started, mut sources, mut named) = (Vec::new(), Vec::new(), Vec::new());
     for (path, disposition, name, expected) in [
         ("/a/download", "attachment; filename=\"Quarterly film.mp4\"", None, "Quarterly film"),
         (
@@ -102,10 +102,10 @@ async fn a_video_that_has_no_name_is_named_as_its_file() {
         if let Some(name) = name {
             body["name"] = json!(name);
         }
-        begun.push((uploads.begin_with(body).await, expected));
+        started.push((uploads.begin_with(body).await, expected));
         sources.push(source);
     }
-    for (id, expected) in begun {
+    for (id, expected) in started {
         let job = uploads.end(&id).await;
         assert_eq!(job["data"]["status"], "completed", "{job}\n{}", uploads.world.log());
         named.push((job["data"]["vimeoUri"].clone(), expected));
