@@ -13,7 +13,6 @@ mod error;
 mod idempotency;
 mod jobs;
 mod moves;
-mod outbound;
 mod readiness;
 mod recent;
 mod seals;
@@ -44,16 +43,16 @@ pub use backups::{RestoreError, Restored, RestoredKeys, back_up, check_backup, r
 pub use bootstrap::{BootstrapError, BootstrapKey, BootstrapKeyError, check_bootstrap};
 pub use clock::Clock;
 pub use connections::{ConnectionPage, SameCredentials};
+pub use egress::{
+    AllowHttp, AllowedPlace, AllowedPlaceError, FormFault, LeastRate, Outbound, OutboundOptions,
+    OutboundPolicy, OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy,
+    SpoolOptions,
+};
 pub use error::Error;
 pub use idempotency::{Once, Outcome};
 pub use jobs::request::{RequestedSource, UploadRequest, WebhookTarget};
 pub use jobs::{CREATE_TIMEOUT_MAX, Presenter, UploadOptions, UploadSetup};
 pub use moves::{abandon_command, abandon_move, find_copy, find_move, move_database};
-pub use outbound::{
-    AllowHttp, AllowedPlace, AllowedPlaceError, FormFault, LeastRate, Outbound, OutboundOptions,
-    OutboundPolicy, OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy,
-    SpoolOptions,
-};
 pub use readiness::{Check, CheckResult};
 pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, check_database, inspect, keys_in_words};

@@ -22,8 +22,8 @@ use crate::idempotency::{Held, Turn};
 use crate::jobs::held::LEASE;
 use crate::jobs::request::{RequestedSource, UploadRequest};
 use crate::jobs::{KeptWithLink, LinkMade, Uploads, make_link};
-use crate::outbound::{FormFault, OutboundUrl};
 use crate::{App, Caller, Error, Once, Outcome};
+use egress::{FormFault, OutboundUrl};
 
 /// So often a cancellation is tried that meets another change of the job each time.
 const CANCEL_TRIES: u32 = 20;

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::held::{Change, Due, Held, Interrupt, Trouble};
 use super::request::UploadRequest;
 use super::{Shared, Uploads};
-use crate::outbound::{Reading, Spooled};
 use crate::{App, Error};
+use egress::{Reading, Spooled};
 
 /// In front of the job's identifier in the name of a placeholder.
 const PLACEHOLDER_PREFIX: &str = "vimeo-connections upload ";

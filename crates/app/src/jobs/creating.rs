@@ -217,7 +217,7 @@ impl Attendance<'_> {
         let spooled = super::sources::spool(self.uploads, &url, None).await;
         let spooled = spooled.map_err(super::sources::step_of)?;
         let length = spooled.length();
-        let read = crate::outbound::SourceFacts { marks: spooled.marks().clone(), ..found };
+        let read = egress::SourceFacts { marks: spooled.marks().clone(), ..found };
         self.spooled = Some(spooled);
         Ok((super::sources::kept(&read, length, Fetch::Spooled), first.name))
     }

@@ -15,7 +15,7 @@ use super::attendance::{Attendance, Step, failure};
 use super::creating::Discarded;
 use super::held::Interrupt;
 use super::refusals::{is_about_setting, missing};
-use crate::outbound::video_name;
+use egress::video_name;
 
 /// The name of a video that nobody named.
 const UNTITLED: &str = "Untitled";

@@ -9,9 +9,9 @@ use store::{Completion, LeasedJob};
 use super::Uploads;
 use super::attendance::{Attendance, Obstacle, Step, open_request};
 use super::held::{Held, Interrupt};
-use crate::outbound::Reading;
 use crate::uploads::ClientUpload;
 use crate::{App, Error};
+use egress::Reading;
 
 /// When to ask again if Vimeo did not say.
 const RETRY_SECONDS: u64 = 10;

@@ -29,9 +29,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::outbound::{Outbound, SpoolOptions, SpoolSpace};
 use crate::{App, Error};
 use attendance::attend;
+use egress::{Outbound, SpoolOptions, SpoolSpace};
 use held::{Interrupt, LEASE};
 pub(crate) use linking::{KeptWithLink, LinkMade, make_link};
 use receivers::Receivers;

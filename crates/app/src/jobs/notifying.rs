@@ -12,8 +12,8 @@ use super::Uploads;
 use super::held::{Change, Due, Held, Interrupt, Trouble};
 use super::receivers::busy_pause;
 use super::request::{UploadRequest, WebhookTarget};
-use crate::outbound::PostError;
 use crate::{App, Error};
+use egress::PostError;
 
 /// The pauses between attempts: a day and three hours in all.
 const PAUSES: [Duration; 9] = [

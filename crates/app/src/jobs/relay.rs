@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 
 use super::held::Meter;
-use crate::outbound::{SourceError, SourceStream};
+use egress::{SourceError, SourceStream};
 
 /// A source that is being read.
 pub(super) struct Feed {

@@ -14,7 +14,7 @@ use super::refusals::missing;
 use super::relay::Feed;
 use super::source_stream::Unopened;
 use super::sources;
-use crate::outbound::SourceError;
+use egress::SourceError;
 
 /// So many troubles in a row are sat out before the job is given back for others to run meanwhile.
 pub(super) const TRIES: u32 = 6;

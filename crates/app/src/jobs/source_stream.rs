@@ -12,7 +12,7 @@ use super::relay::Feed;
 use super::request::RequestedSource;
 use super::sending::{TRIES, pause_after};
 use super::sources::{self, EndAnswers, EndVerdict};
-use crate::outbound::{Opened, OutboundUrl, SourceError, SourceFacts};
+use egress::{Opened, OutboundUrl, SourceError, SourceFacts};
 
 /// How often a source is asked whose file was written recently, until it is old enough for its marks to count.
 const SETTLE_TRIES: u32 = 3;

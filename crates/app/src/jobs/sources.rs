@@ -9,8 +9,8 @@ use domain::secret::Secret;
 
 use super::Uploads;
 use super::attendance::{Step, failure};
-use crate::outbound::{
-    self, Content, Encoding, Marks, NotVideo, Outbound, OutboundUrl, Ranges, Reading, SourceError, Spooled,
+use egress::{
+    Content, Encoding, Marks, NotVideo, Outbound, OutboundUrl, Ranges, Reading, SourceError, Spooled,
 };
 
 /// The one reason for a source that may not be asked and one that does not answer: nobody finds out through us what
@@ -50,7 +50,7 @@ pub(super) fn read_address(outbound: &Outbound, url: &Secret) -> Result<Outbound
 }
 
 /// How a source that says its length is read.
-pub(super) fn fetch_of(facts: &outbound::SourceFacts) -> Fetch {
+pub(super) fn fetch_of(facts: &egress::SourceFacts) -> Fetch {
     match facts.ranges {
         Ranges::Taken => Fetch::Ranged,
         Ranges::Ignored => Fetch::Whole,
@@ -58,7 +58,7 @@ pub(super) fn fetch_of(facts: &outbound::SourceFacts) -> Fetch {
 }
 
 /// What is kept of a source with its job.
-pub(super) fn kept(found: &outbound::SourceFacts, length: u64, fetch: Fetch) -> SourceFacts {
+pub(super) fn kept(found: &egress::SourceFacts, length: u64, fetch: Fetch) -> SourceFacts {
     SourceFacts {
         length,
         validator: found.marks.validator().map(str::to_owned),
@@ -68,10 +68,10 @@ pub(super) fn kept(found: &outbound::SourceFacts, length: u64, fetch: Fetch) -> 
 }
 
 /// What the guarded client needs to know of a source that was looked at before. An earlier version kept one validator.
-pub(super) fn known(facts: &SourceFacts) -> outbound::SourceFacts {
+pub(super) fn known(facts: &SourceFacts) -> egress::SourceFacts {
     let marks = facts.marks.as_deref().and_then(Marks::from_stored);
     let validator = || facts.validator.as_deref().map(Marks::from_validator);
-    outbound::SourceFacts {
+    egress::SourceFacts {
         length: (facts.fetch != Fetch::Spooled).then_some(facts.length),
         marks: marks.or_else(validator).unwrap_or_default(),
         ranges: match facts.fetch {
@@ -106,7 +106,7 @@ pub(super) fn transfer_of(content: Content, spool_max_bytes: u64) -> Result<Tran
 pub(super) async fn spool(
     uploads: &Uploads,
     url: &OutboundUrl,
-    expected: Option<&outbound::SourceFacts>,
+    expected: Option<&egress::SourceFacts>,
 ) -> Result<Spooled, SourceError> {
     uploads.outbound.spool(url, &uploads.spool, expected).await
 }
@@ -138,16 +138,16 @@ pub(super) enum EndVerdict {
 /// was read from. One that is equal in every mark is.
 #[derive(Debug)]
 pub(super) struct EndAnswers<'a> {
-    known: &'a outbound::SourceFacts,
+    known: &'a egress::SourceFacts,
     /// Those that differ, and when they came.
-    others: Vec<(Duration, outbound::SourceFacts)>,
+    others: Vec<(Duration, egress::SourceFacts)>,
 }
 
 /// Bytes that are the same for so long are not made for each request: those have the second in them, at most.
 const SAME_BYTES_FOR: Duration = Duration::from_secs(2);
 
 impl<'a> EndAnswers<'a> {
-    pub(super) fn new(known: &'a outbound::SourceFacts) -> Self {
+    pub(super) fn new(known: &'a egress::SourceFacts) -> Self {
         Self { known, others: Vec::new() }
     }
 
@@ -155,7 +155,7 @@ impl<'a> EndAnswers<'a> {
     pub(super) fn judge(
         &mut self,
         at: Duration,
-        now: Result<outbound::SourceFacts, SourceError>,
+        now: Result<egress::SourceFacts, SourceError>,
     ) -> Option<EndVerdict> {
         match now {
             Ok(now) if self.known.differ_at_end_from(&now) => {
@@ -259,12 +259,8 @@ pub(super) fn step_of(error: SourceError) -> Step {
 mod tests {
     use super::*;
 
-    fn facts(tag: &str, length: u64) -> outbound::SourceFacts {
-        outbound::SourceFacts {
-            length: Some(length),
-            marks: Marks::from_validator(tag),
-            ranges: Ranges::Taken,
-        }
+    fn facts(tag: &str, length: u64) -> egress::SourceFacts {
+        egress::SourceFacts { length: Some(length), marks: Marks::from_validator(tag), ranges: Ranges::Taken }
     }
 
     #[test]
@@ -293,8 +289,8 @@ mod tests {
 
     /// What the answers say that came so far, and what follows if no more do.
     fn at_the_end(
-        known: &outbound::SourceFacts,
-        answers: &[Result<outbound::SourceFacts, SourceError>],
+        known: &egress::SourceFacts,
+        answers: &[Result<egress::SourceFacts, SourceError>],
     ) -> (Option<EndVerdict>, EndVerdict) {
         let mut so_far = EndAnswers::new(known);
         let judged = answers.iter().zip(0..).map(|(answer, place)| {
@@ -329,7 +325,7 @@ mod tests {
         use EndVerdict::{Changed, Same, Unknown};
         let begins = |tag, bytes: &[u8]| {
             let facts = facts(tag, 10);
-            outbound::SourceFacts { marks: facts.marks.with_first_bytes(bytes), ..facts }
+            egress::SourceFacts { marks: facts.marks.with_first_bytes(bytes), ..facts }
         };
         let known = begins("\"a\"", b"old");
         let (same, new) = (|| Ok(begins("\"a\"", b"old")), || Ok(begins("\"a\"", b"new")));

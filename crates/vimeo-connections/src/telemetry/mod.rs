@@ -29,7 +29,7 @@ use repeats::{Repeated, Repeats};
 
 /// Our own crates, whose lines are known to hold no secret. The libraries' are shown from warnings on, at any level
 /// asked for: an HTTP library that traces may trace headers.
-const OWN_TARGETS: [&str; 6] = ["vimeo_connections", "web", "app", "store", "vimeo", "seal"];
+const OWN_TARGETS: [&str; 7] = ["vimeo_connections", "web", "app", "store", "vimeo", "egress", "seal"];
 /// The libraries of the resolver show the names that they look up in their warnings; a webhook's host is never shown.
 const SILENT_TARGETS: [&str; 3] = ["hickory_resolver", "hickory_net", "hickory_proto"];
 /// How long the end of the process, or a panic, waits for the log.
@@ -169,7 +169,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
     N: for<'writer> FormatFields<'writer> + 'static,
 {
-    if event.metadata().target().split("::").next() != Some("app") {
+    if !matches!(event.metadata().target().split("::").next(), Some("app" | "egress")) {
         return None;
     }
     let span = context.lookup_current().filter(|span| span.name() == "job")?;

@@ -88,11 +88,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "outbound.check_form(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))",
         "its form is judged again",
     ),
-    (
-        "app/src/outbound/url.rs",
-        "Url::parse(self.url.expose()).map_err(|_| FormFault::NotAUrl)",
-        "it is asked for",
-    ),
+    ("egress/src/url.rs", "Url::parse(self.url.expose()).map_err(|_| FormFault::NotAUrl)", "it is asked for"),
     (
         "vimeo-connections/src/cli/uploads/once.rs",
         "let password = settings.password.as_ref().map(|password| digest(password.as_secret().expose()));",

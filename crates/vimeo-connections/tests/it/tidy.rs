@@ -1,6 +1,6 @@
-//! The house is as ARCHITECTURE.md says: who knows whom, which library lives where, nothing stale, nothing left over.
+//! The workspace is as ARCHITECTURE.md says: which crate depends on which, which library is used where, no stale page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,12 +8,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-fn manifest(room: &str) -> toml::Table {
-    fs::read_to_string(root().join("crates").join(room).join("Cargo.toml")).unwrap().parse().unwrap()
-}
-
-fn dependencies(room: &str) -> BTreeSet<String> {
-    let manifest = manifest(room);
+fn dependencies(directory: &Path) -> BTreeSet<String> {
+    let manifest: toml::Table = fs::read_to_string(directory.join("Cargo.toml")).unwrap().parse().unwrap();
     manifest
         .get("dependencies")
         .and_then(toml::Value::as_table)
@@ -21,36 +17,42 @@ fn dependencies(room: &str) -> BTreeSet<String> {
         .unwrap_or_default()
 }
 
-fn rooms() -> Vec<String> {
-    let mut rooms: Vec<_> = fs::read_dir(root().join("crates"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    rooms.sort();
-    rooms
+/// The workspace's crates by name, with their directories: those of the service, and the tools beside it.
+fn crates() -> BTreeMap<String, PathBuf> {
+    let entries = ["crates", "tools"].map(|part| fs::read_dir(root().join(part)).unwrap());
+    entries
+        .into_iter()
+        .flatten()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            (entry.file_name().into_string().unwrap(), entry.path())
+        })
+        .collect()
 }
 
-/// Which rooms a room may know. The binary is the wiring: it knows the doors, but never the store behind `app`.
-const DOORS: [(&str, &[&str]); 9] = [
+/// The crates of the workspace that a crate may depend on. The binary wires the others together, but never sees the store
+/// behind `app`.
+const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
     ("domain", &[]),
     ("seal", &["domain"]),
     ("vimeo", &["domain"]),
+    ("egress", &["domain"]),
     ("store", &["domain"]),
-    ("app", &["domain", "seal", "store", "vimeo"]),
+    ("app", &["domain", "seal", "store", "vimeo", "egress"]),
     ("web", &["domain", "app"]),
     ("sandbox", &[]),
     ("bench", &[]),
-    ("vimeo-connections", &["domain", "seal", "vimeo", "app", "web"]),
+    ("vimeo-connections", &["domain", "seal", "vimeo", "egress", "app", "web"]),
 ];
 
-/// Libraries that live in these rooms and no other. The bench has servers and a database of its own to compare with: the
-/// smallest axum server, and PostgreSQL without us. It meets the service over HTTP alone.
-const LODGERS: [(&str, &[&str]); 15] = [
+/// Libraries that only these crates may use. The bench has servers and a database of its own to compare with: the smallest
+/// axum server, and PostgreSQL without us. It talks to the service over HTTP alone.
+const USED_BY: [(&str, &[&str]); 15] = [
     ("rusqlite", &["store"]),
     ("tokio-postgres", &["store", "bench"]),
     ("rustls-tokio-postgres", &["store"]),
-    ("reqwest", &["vimeo", "app", "sandbox"]),
-    ("hickory-resolver", &["app"]),
+    ("reqwest", &["vimeo", "egress", "sandbox"]),
+    ("hickory-resolver", &["egress"]),
     ("axum", &["web", "sandbox", "bench"]),
     ("hyper", &["sandbox", "bench"]),
     ("axum-server", &["vimeo-connections"]),
@@ -64,22 +66,22 @@ const LODGERS: [(&str, &[&str]); 15] = [
 ];
 
 #[test]
-fn every_room_knows_only_whom_it_may() {
-    let rooms = rooms();
-    assert_eq!(rooms.len(), DOORS.len(), "a room without a row: {rooms:?}");
-    for (room, may_know) in DOORS {
-        for known in dependencies(room).iter().filter(|name| rooms.contains(name)) {
-            assert!(may_know.contains(&known.as_str()), "{room} must not know {known}");
+fn every_crate_depends_only_on_those_that_it_may() {
+    let crates = crates();
+    assert_eq!(crates.len(), MAY_DEPEND_ON.len(), "a crate without a row: {crates:?}");
+    for (name, allowed) in MAY_DEPEND_ON {
+        for found in dependencies(&crates[name]).iter().filter(|found| crates.contains_key(*found)) {
+            assert!(allowed.contains(&found.as_str()), "{name} must not depend on {found}");
         }
     }
 }
 
 #[test]
-fn libraries_stay_in_their_rooms() {
-    for room in rooms() {
-        for library in dependencies(&room) {
-            if let Some((_, homes)) = LODGERS.iter().find(|(lodger, _)| *lodger == library) {
-                assert!(homes.contains(&room.as_str()), "{library} does not live in {room}");
+fn libraries_are_used_only_where_they_may_be() {
+    for (name, directory) in crates() {
+        for library in dependencies(&directory) {
+            if let Some((_, allowed)) = USED_BY.iter().find(|(found, _)| *found == library) {
+                assert!(allowed.contains(&name.as_str()), "{library} must not be used by {name}");
             }
         }
     }
@@ -111,10 +113,10 @@ fn the_generated_pages_are_fresh() {
     }
 }
 
-/// All source files of all rooms.
+/// The source files of all crates.
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders: Vec<_> = rooms().iter().map(|room| root().join("crates").join(room)).collect();
+    let mut folders: Vec<_> = crates().into_values().collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -129,13 +131,13 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn every_room_says_what_it_knows_and_its_invariant() {
-    for room in rooms() {
-        let lib = root().join("crates").join(&room).join("src/lib.rs");
-        let file = if lib.exists() { lib } else { root().join("crates").join(&room).join("src/main.rs") };
+fn every_crate_says_what_it_knows_and_its_invariant() {
+    for (name, directory) in crates() {
+        let lib = directory.join("src/lib.rs");
+        let file = if lib.exists() { lib } else { directory.join("src/main.rs") };
         let head: String =
             fs::read_to_string(file).unwrap().lines().take_while(|line| line.starts_with("//!")).collect();
-        assert!(head.contains("Knows") && head.contains("Invariant:"), "{room}: {head}");
+        assert!(head.contains("Knows") && head.contains("Invariant:"), "{name}: {head}");
     }
 }
 
@@ -150,12 +152,13 @@ fn files_stay_readable_and_finished() {
         }
     }
 }
+
 #[test]
-fn the_architecture_names_every_room() {
+fn the_architecture_names_every_crate() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     assert!(page.lines().count() <= 200, "ARCHITECTURE.md is longer than a person reads");
-    for room in rooms() {
-        assert!(page.contains(&format!("{room}/")), "ARCHITECTURE.md does not name {room}/");
+    for name in crates().into_keys() {
+        assert!(page.contains(&format!("{name}/")), "ARCHITECTURE.md does not name {name}/");
     }
 }
 

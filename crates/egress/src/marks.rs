@@ -65,7 +65,7 @@ impl Marks {
     }
 
     /// With the first bytes of the body, as many as are compared, or all there are.
-    pub(crate) fn with_first_bytes(self, bytes: &[u8]) -> Self {
+    pub fn with_first_bytes(self, bytes: &[u8]) -> Self {
         let text = Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         Self { first_bytes: Some(text), ..self }
     }
@@ -113,7 +113,7 @@ impl Marks {
     }
 
     /// Whether the first bytes are others, if they are known of both.
-    pub(crate) fn begin_differently_from(&self, other: &Self) -> bool {
+    pub fn begin_differently_from(&self, other: &Self) -> bool {
         self.first_bytes.as_deref().zip(other.first_bytes.as_deref()).is_some_and(|(a, b)| a != b)
     }
 

@@ -15,11 +15,11 @@ const ENOUGH_BYTES: usize = 512;
 
 /// What the first bytes and the headers of a source show.
 #[derive(Debug)]
-pub(crate) struct FirstBytes {
+pub struct FirstBytes {
     /// What it is.
-    pub(crate) content: Content,
+    pub content: Content,
     /// What a video that has no name is called after it.
-    pub(crate) name: Option<VideoName>,
+    pub name: Option<VideoName>,
 }
 
 impl FirstBytes {
@@ -37,7 +37,7 @@ impl FirstBytes {
 
 impl Outbound {
     /// What there is at `url`, and what its first bytes are.
-    pub(crate) async fn look(
+    pub async fn look(
         &self,
         url: &OutboundUrl,
         max_bytes: u64,

@@ -1,6 +1,7 @@
-//! The way out to addresses that users give: where sources are read and webhooks sent.
-//! Whoever gives an address learns nothing of what is behind it unless it is public: each connection goes to addresses
-//! that were looked at just before, and "refused" and "nobody there" are one answer.
+//! The guarded HTTP client for addresses that users give: it reads sources and posts webhooks.
+//! Knows `domain` alone; nothing of jobs, of the store or of Vimeo.
+//! Invariant: a connection goes only to an address that was checked just before, again after each redirect, and a blocked
+//! address gives the same error as an unreachable one, so that a user learns nothing of what is not public.
 
 mod addresses;
 mod content;
@@ -33,18 +34,18 @@ use thiserror::Error;
 
 use names::Names;
 
-pub(crate) use content::{Content, Encoding, NotVideo};
-pub(crate) use file_name::video_name;
-pub(crate) use marks::Marks;
+pub use content::{Content, Encoding, NotVideo};
+pub use file_name::video_name;
+pub use marks::Marks;
 pub use policy::{AllowHttp, AllowedPlace, AllowedPlaceError, OutboundPolicy, OwnAddresses, PortPolicy};
-pub(crate) use posts::PostError;
+pub use posts::PostError;
 pub use reading::LeastRate;
-pub(crate) use reading::Reading;
-pub(crate) use sources::{Opened, Ranges, SourceError, SourceFacts};
-pub(crate) use spool::Spooled;
+pub use reading::Reading;
+pub use sources::{Opened, Ranges, SourceError, SourceFacts};
+pub use spool::Spooled;
 pub use spool_space::SpoolOptions;
-pub(crate) use spool_space::SpoolSpace;
-pub(crate) use stream::SourceStream;
+pub use spool_space::SpoolSpace;
+pub use stream::SourceStream;
 pub use url::{FormFault, OutboundUrl};
 
 /// A client for addresses that users give. Cheap to clone. It keeps no connection, so that none is shared.

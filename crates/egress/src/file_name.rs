@@ -10,7 +10,7 @@ use percent_encoding::percent_decode;
 const EXTENSION_MAX_BYTES: usize = 5;
 
 /// A video's name after the file that it comes from, without the extension.
-pub(crate) fn video_name(disposition: Option<&[u8]>, path: &str) -> Option<VideoName> {
+pub fn video_name(disposition: Option<&[u8]>, path: &str) -> Option<VideoName> {
     let from_header = disposition.and_then(file_name_in);
     from_header.as_deref().and_then(to_video_name).or_else(|| {
         let segment = path.rsplit('/').next().unwrap_or_default();

@@ -113,7 +113,7 @@ impl Reading {
     }
 
     /// Forgets everything: another file is read.
-    pub(crate) fn forget(&self) {
+    pub fn forget(&self) {
         *self.lock() = State::default();
     }
 
@@ -133,13 +133,13 @@ impl Reading {
     }
 
     /// Another attempt of the job begins.
-    pub(crate) fn begin_attempt(&self) {
+    pub fn begin_attempt(&self) {
         self.lock().is_fast_enough = false;
     }
 
     /// Whether the source kept the rate in this attempt. Before, what it gives is no reason to forget its troubles: it
     /// would be read for ever, some bytes at a time.
-    pub(crate) fn is_fast_enough(&self) -> bool {
+    pub fn is_fast_enough(&self) -> bool {
         self.lock().is_fast_enough
     }
 

@@ -38,7 +38,7 @@ impl<'a> Declared<'a> {
 
 /// What a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content {
+pub enum Content {
     /// To be sent as it is: a video, or something that Vimeo may know.
     AsIs,
     /// Compressed for the transfer: to be decompressed, and the result to be judged again.

@@ -18,13 +18,13 @@ pub(crate) const FIRST_BYTES: usize = 4_096;
 
 /// What a probe found.
 #[derive(Debug)]
-pub(crate) struct Probed {
+pub struct Probed {
     /// What is known of the file.
-    pub(crate) facts: SourceFacts,
+    pub facts: SourceFacts,
     /// The headers of the answer, as they came.
-    pub(crate) headers: HeaderMap,
+    pub headers: HeaderMap,
     /// The first bytes of the body, at most [`FIRST_BYTES`]; fewer than there are if the connection broke off.
-    pub(crate) first: Bytes,
+    pub first: Bytes,
 }
 
 /// A way to ask. A probe goes through them in this order.
@@ -100,7 +100,7 @@ impl Seen {
 
 impl Outbound {
     /// What there is at `url`. A source that says that it is longer than `max_bytes` is refused.
-    pub(crate) async fn probe(&self, url: &OutboundUrl, max_bytes: u64) -> Result<Probed, SourceError> {
+    pub async fn probe(&self, url: &OutboundUrl, max_bytes: u64) -> Result<Probed, SourceError> {
         let found = self.first_sound(url).await?;
         match found.facts.length {
             Some(0) => Err(SourceError::Empty),

@@ -171,7 +171,7 @@ pub struct Opened {
 impl Opened {
     /// The same, once the first bytes have come: they are a mark. To be called at the first byte alone. If the stream breaks
     /// before, the number says how many bytes it gives until then.
-    pub(crate) async fn with_first_bytes(self) -> (Self, Option<u64>) {
+    pub async fn with_first_bytes(self) -> (Self, Option<u64>) {
         let Self { stream, mut facts } = self;
         let (first, stream) = stream.peek(FIRST_BYTES).await;
         let breaks_after = match first {
@@ -220,7 +220,7 @@ impl Outbound {
     }
 
     /// Whether the whole file has the bytes that `reading` has seen: `Changed` if not, or if it has not seen all.
-    pub(crate) async fn is_unchanged(
+    pub async fn is_unchanged(
         &self,
         url: &OutboundUrl,
         length: u64,
@@ -239,7 +239,7 @@ impl Outbound {
     }
 
     /// Notes a time in which a source gave nothing; whether it is too slow now.
-    pub(crate) fn note_wait(&self, reading: &Reading, waited: Duration) -> Result<(), SourceError> {
+    pub fn note_wait(&self, reading: &Reading, waited: Duration) -> Result<(), SourceError> {
         reading.note(self.0.least_rate, 0, waited).map_err(|_| SourceError::TooSlow)
     }
 
