@@ -3,7 +3,7 @@
 use domain::job::{Failure, JobId};
 use store::BoxError;
 use thiserror::Error;
-use vimeo::Finding;
+use vimeo::CredentialProblem;
 
 /// Why a request was not done.
 #[derive(Debug, Error)]
@@ -49,7 +49,7 @@ pub enum Error {
     },
     /// Mend the credentials.
     #[error("Vimeo refused the credentials")]
-    CredentialsRejected(Vec<Finding>),
+    CredentialsRejected(Vec<CredentialProblem>),
     /// Ask again later: Vimeo could not be reached.
     #[error("Vimeo could not be reached")]
     VimeoUnavailable {

@@ -62,7 +62,7 @@ pub use store::{
     MoveProgress, MoveState, MovedTable, OpenError, PostgresOptions, SourceMove,
 };
 pub use uploads::{ClientUpload, JobPage};
-pub use vimeo::{Credential, Finding};
+pub use vimeo::{Credential, CredentialProblem};
 
 /// How credentials are checked before they are kept.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! Asking Vimeo whether credentials are good, before they are kept.
 
 use domain::connection::Credentials;
-use vimeo::{Trouble, Unverified};
+use vimeo::{TransportError, VerifyError};
 
 use crate::{App, Error, Verification};
 
@@ -21,8 +21,8 @@ impl App {
         let Verification::Required { client, requirements } = &self.verification else { return Ok(()) };
         match client.verify(credentials, requirements).await {
             Ok(()) => Ok(()),
-            Err(Unverified::Rejected(findings)) => Err(Error::CredentialsRejected(findings)),
-            Err(Unverified::Unknown(trouble)) => {
+            Err(VerifyError::Rejected(findings)) => Err(Error::CredentialsRejected(findings)),
+            Err(VerifyError::Unknown(trouble)) => {
                 tracing::warn!(
                     %trouble,
                     "the credentials could not be checked at Vimeo, so nothing was stored; \
@@ -33,8 +33,10 @@ impl App {
         }
     }
 
-    fn seconds_until(&self, trouble: &Trouble) -> u64 {
-        let Trouble::Limiting { not_before: Some(not_before) } = trouble else { return VIMEO_RETRY_SECONDS };
+    fn seconds_until(&self, trouble: &TransportError) -> u64 {
+        let TransportError::RateLimited { not_before: Some(not_before) } = trouble else {
+            return VIMEO_RETRY_SECONDS;
+        };
         not_before.seconds_after(self.clock.now()).clamp(1, VIMEO_RETRY_MAX_SECONDS)
     }
 }

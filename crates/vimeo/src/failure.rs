@@ -4,11 +4,11 @@ use domain::time::Timestamp;
 use reqwest::StatusCode;
 use thiserror::Error;
 
-use crate::exchange::{Answer, Trouble};
+use crate::http::{ApiResponse, TransportError};
 use crate::oauth::{INVALID_TOKEN, TOKEN_WITHOUT_USER};
 use crate::redact::Redactor;
-use crate::verify::Finding;
-use crate::wire::Refusal;
+use crate::verify::CredentialProblem;
+use crate::wire::ErrorBody;
 
 /// Codes of used-up space or numbers, and of a file that is too large.
 const QUOTA_CODES: [i64; 5] = [4101, 4102, 4103, 4104, 3428];
@@ -33,16 +33,16 @@ const SCOPE_MAX: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Failure {
     /// Vimeo certainly did nothing: ask again.
-    #[error("Vimeo {trouble}")]
-    Later {
+    #[error("Vimeo {error}")]
+    RetryLater {
         /// Not sooner than this, if Vimeo said.
         not_before: Option<Timestamp>,
         /// What stands in the way.
-        trouble: Trouble,
+        error: TransportError,
     },
     /// 401: the token is not good, or no longer.
     #[error("the access token {0}")]
-    Rejected(Finding),
+    Rejected(CredentialProblem),
     /// 403: the token may not do this without the scope that is named.
     #[error("the access token lacks the scope {0}")]
     LacksScope(String),
@@ -57,7 +57,7 @@ pub enum Failure {
     NotFound,
     /// Whether Vimeo acted is not known. What can be done twice (all but creating) is simply asked again.
     #[error("Vimeo {0}")]
-    Unknown(Trouble),
+    Unknown(TransportError),
 }
 
 /// What Vimeo said when it said no.
@@ -92,8 +92,8 @@ impl Refused {
             || self.parameters.iter().any(|parameter| parameter.field == VIEW_FIELD)
     }
 
-    fn new(status: StatusCode, refusal: &Refusal, redactor: &Redactor) -> Self {
-        let parameters = refusal.parameters().take(PARAMETERS_MAX).map(|parameter| Parameter {
+    fn new(status: StatusCode, error_body: &ErrorBody, redactor: &Redactor) -> Self {
+        let parameters = error_body.parameters().take(PARAMETERS_MAX).map(|parameter| Parameter {
             field: redactor.clean(&parameter.field, FIELD_MAX),
             code: parameter.error_code,
             text: redactor.clean(&parameter.error, TEXT_MAX),
@@ -101,53 +101,55 @@ impl Refused {
         Self {
             parameters: parameters.collect(),
             status: status.as_u16(),
-            code: refusal.error_code,
-            text: redactor.clean(&refusal.error, TEXT_MAX),
+            code: error_body.error_code,
+            text: redactor.clean(&error_body.error, TEXT_MAX),
         }
     }
 }
 
 /// What an answer means that is not the one which was hoped for. `redactor` knows the secrets that the request carried.
-pub(crate) fn sort(answer: &Answer, redactor: &Redactor) -> Failure {
+pub(crate) fn classify(answer: &ApiResponse, redactor: &Redactor) -> Failure {
     if answer.status == StatusCode::TOO_MANY_REQUESTS {
-        let not_before = answer.window_end();
-        return Failure::Later { not_before, trouble: Trouble::Limiting { not_before } };
+        let not_before = answer.rate_limit_reset();
+        return Failure::RetryLater { not_before, error: TransportError::RateLimited { not_before } };
     }
-    let unknown = || Failure::Unknown(answer.trouble());
-    let Some(refusal) = answer.refusal() else {
+    let unknown = || Failure::Unknown(answer.error());
+    let Some(error_body) = answer.error_body() else {
         // Only in an error shape of its own has Vimeo spoken; anything else may be a server before it.
         let is_challenge = answer.status == StatusCode::UNAUTHORIZED && answer.challenges_token();
-        return if is_challenge { Failure::Rejected(Finding::TokenUnknown) } else { unknown() };
+        return if is_challenge { Failure::Rejected(CredentialProblem::TokenUnknown) } else { unknown() };
     };
-    let code = refusal.error_code;
+    let code = error_body.error_code;
     match answer.status {
         StatusCode::UNAUTHORIZED if code == Some(TOKEN_WITHOUT_USER) => {
-            Failure::Rejected(Finding::TokenWithoutUser)
+            Failure::Rejected(CredentialProblem::TokenWithoutUser)
         }
-        StatusCode::UNAUTHORIZED => Failure::Rejected(Finding::TokenUnknown),
-        StatusCode::BAD_REQUEST if refusal.error == INVALID_TOKEN => Failure::Rejected(Finding::TokenUnknown),
+        StatusCode::UNAUTHORIZED => Failure::Rejected(CredentialProblem::TokenUnknown),
+        StatusCode::BAD_REQUEST if error_body.error == INVALID_TOKEN => {
+            Failure::Rejected(CredentialProblem::TokenUnknown)
+        }
         StatusCode::SERVICE_UNAVAILABLE if code.is_some_and(|code| BUSY_CODES.contains(&code)) => {
-            Failure::Later { not_before: None, trouble: answer.trouble() }
+            Failure::RetryLater { not_before: None, error: answer.error() }
         }
         status if !status.is_client_error() => unknown(),
         status if code.is_some_and(|code| QUOTA_CODES.contains(&code)) => {
-            Failure::Quota(Refused::new(status, &refusal, redactor))
+            Failure::Quota(Refused::new(status, &error_body, redactor))
         }
         StatusCode::NOT_FOUND => Failure::NotFound,
         _ if code == Some(NOT_THERE) => Failure::NotFound,
-        status => match missing_scope(status, &refusal) {
+        status => match missing_scope(status, &error_body) {
             Some(scope) if !redactor.finds(&scope) => Failure::LacksScope(scope),
-            _ => Failure::Refused(Refused::new(status, &refusal, redactor)),
+            _ => Failure::Refused(Refused::new(status, &error_body, redactor)),
         },
     }
 }
 
 /// The scope in a sentence such as `Your access token does not have the "upload" scope`.
-fn missing_scope(status: StatusCode, refusal: &Refusal) -> Option<String> {
-    if status != StatusCode::FORBIDDEN || refusal.error_code.is_some() {
+fn missing_scope(status: StatusCode, error_body: &ErrorBody) -> Option<String> {
+    if status != StatusCode::FORBIDDEN || error_body.error_code.is_some() {
         return None;
     }
-    let (before, _) = refusal.error.split_once("\" scope")?;
+    let (before, _) = error_body.error.split_once("\" scope")?;
     let (_, scope) = before.rsplit_once('"')?;
     let is_name = !scope.is_empty()
         && scope.len() <= SCOPE_MAX

@@ -6,16 +6,16 @@
 
 mod backoff;
 mod base_url;
-mod exchange;
 mod failure;
+mod http;
 mod oauth;
 mod path;
 mod proxy;
+mod rate_limit;
 mod redact;
 mod session;
 mod tus;
 mod verify;
-mod window;
 mod wire;
 
 use std::time::Duration;
@@ -25,18 +25,19 @@ use tokio_util::task::TaskTracker;
 
 pub use backoff::Backoff;
 pub use base_url::{BaseUrl, BaseUrlError};
-pub use exchange::Trouble;
 pub use failure::{Failure, Parameter, Refused};
+pub use http::TransportError;
 pub use proxy::{ProxyUrl, ProxyUrlError};
+pub use rate_limit::RateLimit;
 pub use session::{
-    Clock, ClosedView, Listed, ListedPage, NewPlaceholder, Placeholder, PrivacyChange, Session,
-    TranscodeStatus, UploadStatus, VideoChange, VideoState,
+    Clock, NewPlaceholder, Placeholder, PlaceholderView, PrivacyChange, Session, TranscodeStatus,
+    UploadStatus, VideoChange, VideoPage, VideoState, VideoSummary,
 };
 pub use tus::{
-    Held, LinkFailure, LinkRefused, LinkRules, Piece, Unsent, UploadHost, UploadHostError, UploadLink,
+    Chunk, LinkFailure, LinkRules, RemoteOffset, UploadError, UploadHost, UploadHostError, UploadLink,
+    UploadLinkError,
 };
-pub use verify::{Credential, Finding, Requirements, Unverified};
-pub use window::Window;
+pub use verify::{Credential, CredentialProblem, Requirements, VerifyError};
 
 /// How long a TCP and TLS connection to Vimeo may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

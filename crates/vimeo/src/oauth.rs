@@ -7,8 +7,8 @@ use domain::secret::Secret;
 use reqwest::{Method, StatusCode};
 
 use crate::Client;
-use crate::exchange::{Trouble, send};
-use crate::verify::Finding;
+use crate::http::{TransportError, send_checked};
+use crate::verify::CredentialProblem;
 use crate::wire::{AuthOut, TokenOut};
 
 /// Vimeo's code for a wrong client secret.
@@ -22,11 +22,11 @@ pub(crate) const INVALID_TOKEN: &str = "invalid_token";
 
 /// How a question about credentials ended other than well.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum OAuthError {
     /// Vimeo said what is wrong with them.
-    Rejected(Finding),
+    Rejected(CredentialProblem),
     /// Nothing is known about them.
-    Doubt(Trouble),
+    Unknown(TransportError),
 }
 
 /// A client-credentials grant: the app behind an identifier and a secret, and the token that came with it.
@@ -51,16 +51,16 @@ impl Client {
         identifier: &ClientIdentifier,
         secret: &ClientSecret,
         timeout: Duration,
-    ) -> Result<Grant, Failure> {
+    ) -> Result<Grant, OAuthError> {
         if identifier.as_str().contains(':') {
             // Basic authentication ends the identifier at the first colon: Vimeo would be asked about another one.
-            return Err(Failure::Rejected(Finding::ClientUnknown));
+            return Err(OAuthError::Rejected(CredentialProblem::ClientUnknown));
         }
         let request = self
             .request(Method::POST, "/oauth/authorize/client")
             .basic_auth(identifier.as_str(), Some(secret.expose()))
             .form(&[("grant_type", "client_credentials"), ("scope", "public")]);
-        let answer = send(request, timeout).await.map_err(Failure::Doubt)?;
+        let answer = send_checked(request, timeout).await.map_err(OAuthError::Unknown)?;
         if matches!(answer.status, StatusCode::OK | StatusCode::CREATED) {
             // Read apart from the rest: the token must be revoked, however odd the answer around it is.
             let token: Option<TokenOut> = answer.json();
@@ -70,18 +70,19 @@ impl Client {
                 stray_token: token.map(|token| Secret::new(token.access_token)),
             });
         }
-        let refusal = match answer.status {
-            StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => answer.refusal(),
+        let error_body = match answer.status {
+            StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => answer.error_body(),
             _ => None,
         };
-        let finding = refusal.and_then(|refusal| match (refusal.error_code, refusal.error.as_str()) {
-            (Some(BAD_CLIENT_SECRET), _) => Some(Finding::ClientSecretWrong),
-            (_, INVALID_CLIENT) => Some(Finding::ClientUnknown),
-            _ if answer.status == StatusCode::UNAUTHORIZED => Some(Finding::ClientRejected),
-            // A 400 of another kind is about our request, not about the credentials.
-            _ => None,
-        });
-        Err(finding.map_or_else(|| Failure::Doubt(answer.trouble()), Failure::Rejected))
+        let finding =
+            error_body.and_then(|error_body| match (error_body.error_code, error_body.error.as_str()) {
+                (Some(BAD_CLIENT_SECRET), _) => Some(CredentialProblem::ClientSecretWrong),
+                (_, INVALID_CLIENT) => Some(CredentialProblem::ClientUnknown),
+                _ if answer.status == StatusCode::UNAUTHORIZED => Some(CredentialProblem::ClientRejected),
+                // A 400 of another kind is about our request, not about the credentials.
+                _ => None,
+            });
+        Err(finding.map_or_else(|| OAuthError::Unknown(answer.error()), OAuthError::Rejected))
     }
 
     /// `GET /oauth/verify`.
@@ -89,9 +90,9 @@ impl Client {
         &self,
         token: &AccessToken,
         timeout: Duration,
-    ) -> Result<TokenInfo, Failure> {
+    ) -> Result<TokenInfo, OAuthError> {
         let request = self.request(Method::GET, "/oauth/verify").bearer_auth(token.expose());
-        let answer = send(request, timeout).await.map_err(Failure::Doubt)?;
+        let answer = send_checked(request, timeout).await.map_err(OAuthError::Unknown)?;
         if answer.status == StatusCode::OK {
             let auth: Option<AuthOut> = answer.json();
             let info = auth.and_then(|auth| {
@@ -105,31 +106,35 @@ impl Client {
                     scopes: auth.scope?.split_whitespace().map(str::to_owned).collect(),
                 })
             });
-            return info.ok_or(Failure::Doubt(Trouble::NotUnderstood));
+            return info.ok_or(OAuthError::Unknown(TransportError::UnexpectedResponse));
         }
-        let refusal = answer.refusal();
-        let finding = match (answer.status, refusal) {
-            (StatusCode::UNAUTHORIZED, Some(refusal)) if refusal.error_code == Some(TOKEN_WITHOUT_USER) => {
-                Some(Finding::TokenWithoutUser)
+        let error_body = answer.error_body();
+        let finding = match (answer.status, error_body) {
+            (StatusCode::UNAUTHORIZED, Some(error_body))
+                if error_body.error_code == Some(TOKEN_WITHOUT_USER) =>
+            {
+                Some(CredentialProblem::TokenWithoutUser)
             }
-            (StatusCode::UNAUTHORIZED, Some(_)) => Some(Finding::TokenUnknown),
-            (StatusCode::UNAUTHORIZED, None) if answer.challenges_token() => Some(Finding::TokenUnknown),
-            (StatusCode::BAD_REQUEST, Some(refusal)) if refusal.error == INVALID_TOKEN => {
-                Some(Finding::TokenUnknown)
+            (StatusCode::UNAUTHORIZED, Some(_)) => Some(CredentialProblem::TokenUnknown),
+            (StatusCode::UNAUTHORIZED, None) if answer.challenges_token() => {
+                Some(CredentialProblem::TokenUnknown)
+            }
+            (StatusCode::BAD_REQUEST, Some(error_body)) if error_body.error == INVALID_TOKEN => {
+                Some(CredentialProblem::TokenUnknown)
             }
             _ => None,
         };
-        Err(finding.map_or_else(|| Failure::Doubt(answer.trouble()), Failure::Rejected))
+        Err(finding.map_or_else(|| OAuthError::Unknown(answer.error()), OAuthError::Rejected))
     }
 
     /// `DELETE /tokens`. A token that is gone already counts as revoked.
-    pub(crate) async fn revoke(&self, token: &Secret, timeout: Duration) -> Result<(), Trouble> {
+    pub(crate) async fn revoke(&self, token: &Secret, timeout: Duration) -> Result<(), TransportError> {
         let request = self.request(Method::DELETE, "/tokens").bearer_auth(token.expose());
-        let answer = send(request, timeout).await?;
+        let answer = send_checked(request, timeout).await?;
         match answer.status {
             status if status.is_success() => Ok(()),
             StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => Ok(()),
-            _ => Err(answer.trouble()),
+            _ => Err(answer.error()),
         }
     }
 }

@@ -20,15 +20,16 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::Client;
-use crate::exchange::{self, Answer, Trouble};
 use crate::failure::{self, Failure};
+use crate::http::{self, ApiResponse, TransportError};
 use crate::path::ApiPath;
+use crate::rate_limit::RateLimit;
 use crate::redact::Redactor;
-use crate::window::Window;
 
 pub use changes::{PrivacyChange, VideoChange};
 pub use videos::{
-    ClosedView, Listed, ListedPage, NewPlaceholder, Placeholder, TranscodeStatus, UploadStatus, VideoState,
+    NewPlaceholder, Placeholder, PlaceholderView, TranscodeStatus, UploadStatus, VideoPage, VideoState,
+    VideoSummary,
 };
 
 /// So much room that no body of ours outgrows it and leaves a copy behind: a description of 5000 characters is the
@@ -57,18 +58,18 @@ impl fmt::Debug for Clock {
 }
 
 /// Calls on behalf of one token, and what Vimeo said of its rate window. While that is closed, every call answers
-/// [`Failure::Later`] without asking.
+/// [`Failure::RetryLater`] without asking.
 #[derive(Debug, Clone)]
 pub struct Session {
     client: Client,
     token: AccessToken,
-    window: Arc<Window>,
+    rate_limit: Arc<RateLimit>,
 }
 
 impl Client {
     /// Calls with this token. `window` is that of its connection, shared by all who use it.
-    pub fn session(&self, token: AccessToken, window: Arc<Window>) -> Session {
-        Session { client: self.clone(), token, window }
+    pub fn session(&self, token: AccessToken, rate_limit: Arc<RateLimit>) -> Session {
+        Session { client: self.clone(), token, rate_limit }
     }
 }
 
@@ -91,53 +92,53 @@ impl Session {
     }
 
     /// Sends a request; an answer that is no success is a failure. Which success it is, the caller judges.
-    async fn ask(&self, request: RequestBuilder, timeout: Duration) -> Result<Answer, Failure> {
-        self.ask_with_password(request, None, timeout).await
+    async fn send(&self, request: RequestBuilder, timeout: Duration) -> Result<ApiResponse, Failure> {
+        self.send_with_password(request, None, timeout).await
     }
 
     /// The same with a request that carries a video's password.
-    async fn ask_with_password(
+    async fn send_with_password(
         &self,
         request: RequestBuilder,
         password: Option<&Secret>,
         timeout: Duration,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ApiResponse, Failure> {
         let clock = &self.client.clock;
-        if let Some(until) = self.window.closed_until(clock.now()) {
+        if let Some(until) = self.rate_limit.blocked_until(clock.now()) {
             return Err(limited(Some(until)));
         }
-        let answer = exchange::ask(request, timeout).await.map_err(|unanswered| {
-            let trouble = unanswered.trouble;
-            if unanswered.is_unsent {
-                Failure::Later { not_before: None, trouble }
+        let answer = http::send(request, timeout).await.map_err(|failure| {
+            let error = failure.error;
+            if failure.is_unsent {
+                Failure::RetryLater { not_before: None, error }
             } else {
-                Failure::Unknown(trouble)
+                Failure::Unknown(error)
             }
         })?;
         let now = clock.now();
-        self.window.take(answer.told(), now);
+        self.rate_limit.update(answer.rate_limit_update(), now);
         if answer.status.is_success() {
             Ok(answer)
         } else if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            Err(limited(self.window.closed_until(now)))
+            Err(limited(self.rate_limit.blocked_until(now)))
         } else {
-            Err(failure::sort(&answer, &self.redactor(password)))
+            Err(failure::classify(&answer, &self.redactor(password)))
         }
     }
 
     /// The same for a call that has nothing to tell when it is done: there is no body, or some JSON that nobody needs. A
     /// page for people is neither.
-    async fn ask_to_do(&self, request: RequestBuilder, timeout: Duration) -> Result<(), Failure> {
-        let answer = self.ask(request, timeout).await?;
+    async fn execute(&self, request: RequestBuilder, timeout: Duration) -> Result<(), Failure> {
+        let answer = self.send(request, timeout).await?;
         let is_json = || answer.json::<serde_json::Map<String, serde_json::Value>>().is_some();
-        if answer.status == StatusCode::NO_CONTENT || is_json() { Ok(()) } else { Err(not_understood()) }
+        if answer.status == StatusCode::NO_CONTENT || is_json() { Ok(()) } else { Err(unexpected_response()) }
     }
 }
 
 fn limited(not_before: Option<Timestamp>) -> Failure {
-    Failure::Later { not_before, trouble: Trouble::Limiting { not_before } }
+    Failure::RetryLater { not_before, error: TransportError::RateLimited { not_before } }
 }
 
-fn not_understood() -> Failure {
-    Failure::Unknown(Trouble::NotUnderstood)
+fn unexpected_response() -> Failure {
+    Failure::Unknown(TransportError::UnexpectedResponse)
 }

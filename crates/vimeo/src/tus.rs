@@ -2,7 +2,7 @@
 //! nothing of the API goes there: no token, no version, no cookie.
 
 mod link;
-mod outflow;
+mod upload_body;
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use thiserror::Error;
 
 use crate::Client;
-use crate::exchange::{Trouble, sort};
-use outflow::{Outflow, Stalled};
+use crate::http::{TransportError, classify};
+use upload_body::{Stalled, UploadBody};
 
-pub use link::{LinkRefused, LinkRules, UploadHost, UploadHostError, UploadLink};
+pub use link::{LinkRules, UploadHost, UploadHostError, UploadLink, UploadLinkError};
 
 const TUS_RESUMABLE: &str = "tus-resumable";
 const UPLOAD_OFFSET: &str = "upload-offset";
@@ -26,7 +26,7 @@ const OFFSET_STREAM: &str = "application/offset+octet-stream";
 
 /// What Vimeo holds of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
+pub struct RemoteOffset {
     /// So many bytes from the beginning.
     pub offset: u64,
     /// Of so many, if it says.
@@ -35,7 +35,7 @@ pub struct Held {
 
 /// Bytes that are to be sent at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
+pub struct Chunk {
     /// Where they begin: what Vimeo holds already.
     pub offset: u64,
     /// How many they are.
@@ -62,7 +62,7 @@ pub enum LinkFailure {
     ProtocolRefused(u16),
     /// Too busy, cut, stalled, unreachable: ask how far it came, and go on.
     #[error("the upload's server {0}")]
-    Later(Trouble),
+    RetryLater(TransportError),
     /// A number of bytes that cannot be, or a success without one: ask, and give up if it stays so.
     #[error("what Vimeo says of the upload contradicts itself")]
     Incoherent,
@@ -70,7 +70,7 @@ pub enum LinkFailure {
 
 /// Why a piece was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Unsent<E> {
+pub enum UploadError<E> {
     /// It is the link's fault, or Vimeo's.
     #[error(transparent)]
     Link(#[from] LinkFailure),
@@ -79,7 +79,7 @@ pub enum Unsent<E> {
     Source(E),
     /// The source ended before the piece was whole.
     #[error("the source ended early")]
-    SourceShort,
+    SourceTruncated,
     /// The source gave nothing for too long.
     #[error("the source gave nothing for too long")]
     SourceStalled,
@@ -87,16 +87,16 @@ pub enum Unsent<E> {
 
 impl Client {
     /// `HEAD`: how much Vimeo holds.
-    pub async fn offset(&self, link: &UploadLink, timeout: Duration) -> Result<Held, LinkFailure> {
+    pub async fn offset(&self, link: &UploadLink, timeout: Duration) -> Result<RemoteOffset, LinkFailure> {
         let request = self.link_request(Method::HEAD, link).timeout(timeout);
-        let response = request.send().await.map_err(|error| LinkFailure::Later(sort(&error)))?;
-        judge(&response)?;
+        let response = request.send().await.map_err(|error| LinkFailure::RetryLater(classify(&error)))?;
+        check_status(&response)?;
         let offset = number(response.headers(), UPLOAD_OFFSET).ok_or(LinkFailure::Incoherent)?;
         let length = number(response.headers(), UPLOAD_LENGTH);
         if length.is_some_and(|length| offset > length) {
             return Err(LinkFailure::Incoherent);
         }
-        Ok(Held { offset, length })
+        Ok(RemoteOffset { offset, length })
     }
 
     /// `PATCH`: sends one piece as it comes out of `source`, and gives how many bytes Vimeo holds then: perhaps fewer than
@@ -104,40 +104,40 @@ impl Client {
     ///
     /// There is no limit to the time that it takes, only to standstills: of `stall` without a byte leaving, or without an
     /// answer behind the last. When this ends or is dropped, the source is dropped, and nothing more of it is sent.
-    pub async fn send<S, E>(
+    pub async fn send_chunk<S, E>(
         &self,
         link: &UploadLink,
-        piece: Piece,
+        chunk: Chunk,
         source: S,
         stall: Duration,
-    ) -> Result<u64, Unsent<E>>
+    ) -> Result<u64, UploadError<E>>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Send + 'static,
     {
-        let outflow = Outflow::new(source, piece.length);
+        let body = UploadBody::new(source, chunk.length);
         let request = self
             .link_request(Method::PATCH, link)
-            .header(UPLOAD_OFFSET, piece.offset)
+            .header(UPLOAD_OFFSET, chunk.offset)
             .header(CONTENT_TYPE, OFFSET_STREAM)
-            .header(CONTENT_LENGTH, piece.length)
-            .body(outflow.body());
+            .header(CONTENT_LENGTH, chunk.length)
+            .body(body.body());
         let response = tokio::select! {
             biased;
-            sent = request.send() => match (sent, outflow.take_end()) {
+            sent = request.send() => match (sent, body.take_end()) {
                 // An answer that came before the end counts more than how the source came to its own.
                 (Ok(response), _) => response,
                 (Err(_), Some(end)) => return Err(end.into()),
-                (Err(error), None) => return Err(LinkFailure::Later(sort(&error)).into()),
+                (Err(error), None) => return Err(LinkFailure::RetryLater(classify(&error)).into()),
             },
-            stalled = outflow.stalled(stall) => return Err(match stalled {
-                Stalled::Source => Unsent::SourceStalled,
-                Stalled::Server => LinkFailure::Later(Trouble::TooSlow).into(),
+            stalled = body.stalled(stall) => return Err(match stalled {
+                Stalled::Source => UploadError::SourceStalled,
+                Stalled::Server => LinkFailure::RetryLater(TransportError::Timeout).into(),
             }),
         };
-        judge(&response)?;
+        check_status(&response)?;
         let offset = number(response.headers(), UPLOAD_OFFSET).ok_or(LinkFailure::Incoherent)?;
-        let may_be = piece.offset..=piece.offset.saturating_add(piece.length);
+        let may_be = chunk.offset..=chunk.offset.saturating_add(chunk.length);
         if may_be.contains(&offset) { Ok(offset) } else { Err(LinkFailure::Incoherent.into()) }
     }
 
@@ -147,7 +147,7 @@ impl Client {
 }
 
 /// Whether a status is the protocol's success.
-fn judge(response: &Response) -> Result<(), LinkFailure> {
+fn check_status(response: &Response) -> Result<(), LinkFailure> {
     let status = response.status();
     Err(match status {
         StatusCode::OK | StatusCode::NO_CONTENT => return Ok(()),
@@ -155,15 +155,17 @@ fn judge(response: &Response) -> Result<(), LinkFailure> {
         StatusCode::LOCKED => LinkFailure::Locked,
         StatusCode::CONFLICT => LinkFailure::Conflict,
         StatusCode::PAYLOAD_TOO_LARGE => LinkFailure::TooLarge,
-        StatusCode::TOO_MANY_REQUESTS => LinkFailure::Later(Trouble::Limiting { not_before: None }),
+        StatusCode::TOO_MANY_REQUESTS => {
+            LinkFailure::RetryLater(TransportError::RateLimited { not_before: None })
+        }
         // These two say that the server waited in vain, or does not dare yet.
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
-            LinkFailure::Later(Trouble::Status(status.as_u16()))
+            LinkFailure::RetryLater(TransportError::Status(status.as_u16()))
         }
         _ if status.is_success() => LinkFailure::Incoherent,
         _ if status.is_client_error() => LinkFailure::ProtocolRefused(status.as_u16()),
         // A redirect is not followed: where it leads is not where the upload may go.
-        _ => LinkFailure::Later(Trouble::Status(status.as_u16())),
+        _ => LinkFailure::RetryLater(TransportError::Status(status.as_u16())),
     })
 }
 

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Client;
-use crate::exchange::Trouble;
-use crate::oauth::{Failure, TokenInfo};
+use crate::http::TransportError;
+use crate::oauth::{OAuthError, TokenInfo};
 
 /// How much longer than the budget a grant is waited for, so that a token which comes late is revoked too.
 const STRAY_GRACE: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ pub enum Credential {
 
 /// Something that Vimeo definitely found wrong. Its text says how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum CredentialProblem {
     /// No app has this client identifier.
     ClientUnknown,
     /// The app has another secret.
@@ -62,7 +62,7 @@ pub enum Finding {
     InQuotes(Credential),
 }
 
-impl Finding {
+impl CredentialProblem {
     /// Which of the three is at fault.
     pub fn credential(&self) -> Credential {
         match self {
@@ -77,7 +77,7 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for CredentialProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClientUnknown => f.write_str(
@@ -109,11 +109,11 @@ impl fmt::Display for Finding {
 
 /// Why credentials are not known to be good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unverified {
+pub enum VerifyError {
     /// They are not: all that was found, at least one.
-    Rejected(Vec<Finding>),
+    Rejected(Vec<CredentialProblem>),
     /// Nobody knows: Vimeo could not be asked.
-    Unknown(Trouble),
+    Unknown(TransportError),
 }
 
 impl Client {
@@ -125,26 +125,26 @@ impl Client {
         &self,
         credentials: &Credentials,
         requirements: &Requirements,
-    ) -> Result<(), Unverified> {
+    ) -> Result<(), VerifyError> {
         let (mut reply, verdict) = oneshot::channel();
         let (client, credentials, requirements) = (self.clone(), credentials.clone(), requirements.clone());
         self.tasks.spawn(async move {
             let verdict = tokio::select! {
-                verdict = client.ask(&credentials, &requirements) => verdict,
+                verdict = client.check(&credentials, &requirements) => verdict,
                 () = reply.closed() => return,
             };
             // Whoever asked may have gone in this very moment.
             let _ = reply.send(verdict);
         });
-        verdict.await.unwrap_or(Err(Unverified::Unknown(Trouble::Unreachable)))
+        verdict.await.unwrap_or(Err(VerifyError::Unknown(TransportError::Unreachable)))
     }
 
-    async fn ask(&self, credentials: &Credentials, requirements: &Requirements) -> Result<(), Unverified> {
+    async fn check(&self, credentials: &Credentials, requirements: &Requirements) -> Result<(), VerifyError> {
         let deadline = Instant::now() + requirements.budget;
         let granted = self.spawn_grant(credentials.clone(), requirements.budget);
         let token_info = self.token_info(&credentials.access_token, requirements.budget);
         let (app, token) = tokio::join!(in_time(deadline, granted), in_time(deadline, token_info));
-        judge(app, token, &requirements.scopes).map_err(|unverified| unverified.naming_quotes(credentials))
+        evaluate(app, token, &requirements.scopes).map_err(|error| error.naming_quotes(credentials))
     }
 
     /// Starts the grant; gives the app's URI.
@@ -152,7 +152,7 @@ impl Client {
         &self,
         credentials: Credentials,
         budget: Duration,
-    ) -> impl Future<Output = Result<String, Failure>> + use<> {
+    ) -> impl Future<Output = Result<String, OAuthError>> + use<> {
         let (reply, answer) = oneshot::channel();
         let client = self.clone();
         self.tasks.spawn(async move {
@@ -160,7 +160,10 @@ impl Client {
                 .grant(&credentials.client_identifier, &credentials.client_secret, budget + STRAY_GRACE)
                 .await;
             let (app, stray_token) = match granted {
-                Ok(grant) => (grant.app_uri.ok_or(Failure::Doubt(Trouble::NotUnderstood)), grant.stray_token),
+                Ok(grant) => (
+                    grant.app_uri.ok_or(OAuthError::Unknown(TransportError::UnexpectedResponse)),
+                    grant.stray_token,
+                ),
                 Err(failure) => (Err(failure), None),
             };
             // Whoever asked may have gone; the token is revoked all the same.
@@ -171,14 +174,14 @@ impl Client {
                 client.revoke_stray(&token).await;
             }
         });
-        async move { answer.await.unwrap_or(Err(Failure::Doubt(Trouble::Unreachable))) }
+        async move { answer.await.unwrap_or(Err(OAuthError::Unknown(TransportError::Unreachable))) }
     }
 
     async fn revoke_stray(&self, token: &Secret) {
         let mut pauses = REVOKE_PAUSES.iter();
-        while let Err(trouble) = self.revoke(token, REVOKE_TIMEOUT).await {
+        while let Err(error) = self.revoke(token, REVOKE_TIMEOUT).await {
             let Some(pause) = pauses.next() else {
-                tracing::warn!(%trouble, "a token that was created to check credentials could not be revoked at Vimeo");
+                tracing::warn!(%error, "a token that was created to check credentials could not be revoked at Vimeo");
                 return;
             };
             sleep(*pause).await;
@@ -188,13 +191,13 @@ impl Client {
 
 async fn in_time<T>(
     deadline: Instant,
-    question: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    timeout_at(deadline, question).await.unwrap_or(Err(Failure::Doubt(Trouble::TooSlow)))
+    question: impl Future<Output = Result<T, OAuthError>>,
+) -> Result<T, OAuthError> {
+    timeout_at(deadline, question).await.unwrap_or(Err(OAuthError::Unknown(TransportError::Timeout)))
 }
 
-impl Unverified {
-    /// Adds what a refusal is probably due to. What is verified may be in quotation marks all the same.
+impl VerifyError {
+    /// Adds what a error_body is probably due to. What is verified may be in quotation marks all the same.
     fn naming_quotes(self, credentials: &Credentials) -> Self {
         let Self::Rejected(mut findings) = self else { return self };
         let quoted = [
@@ -203,43 +206,43 @@ impl Unverified {
             (credentials.access_token.is_in_quotes(), Credential::AccessToken),
         ];
         let quoted = quoted.into_iter().filter(|(is_quoted, _)| *is_quoted);
-        findings.extend(quoted.map(|(_, credential)| Finding::InQuotes(credential)));
+        findings.extend(quoted.map(|(_, credential)| CredentialProblem::InQuotes(credential)));
         Self::Rejected(findings)
     }
 }
 
-/// Any definite refusal counts, with all that was found; otherwise any doubt.
-fn judge(
-    app: Result<String, Failure>,
-    token: Result<TokenInfo, Failure>,
+/// Any definite error_body counts, with all that was found; otherwise any doubt.
+fn evaluate(
+    app: Result<String, OAuthError>,
+    token: Result<TokenInfo, OAuthError>,
     needed: &[String],
-) -> Result<(), Unverified> {
+) -> Result<(), VerifyError> {
     let mut findings = Vec::new();
     let mut doubts = Vec::new();
-    let mut sort = |failure: Failure| match failure {
-        Failure::Rejected(finding) => findings.push(finding),
-        Failure::Doubt(trouble) => doubts.push(trouble),
+    let mut classify = |failure: OAuthError| match failure {
+        OAuthError::Rejected(finding) => findings.push(finding),
+        OAuthError::Unknown(error) => doubts.push(error),
     };
-    let app = app.map_err(&mut sort).ok();
-    let token = token.map_err(&mut sort).ok();
+    let app = app.map_err(&mut classify).ok();
+    let token = token.map_err(&mut classify).ok();
     if let Some(token) = token {
         if !token.has_user {
-            findings.push(Finding::TokenWithoutUser);
+            findings.push(CredentialProblem::TokenWithoutUser);
         }
         if app.is_some_and(|app| app != token.app_uri) {
-            findings.push(Finding::TokenOfAnotherApp);
+            findings.push(CredentialProblem::TokenOfAnotherApp);
         }
         let lacking: Vec<_> = needed.iter().filter(|scope| !token.scopes.contains(scope)).cloned().collect();
         if !lacking.is_empty() {
-            findings.push(Finding::TokenLacksScopes(lacking));
+            findings.push(CredentialProblem::TokenLacksScopes(lacking));
         }
     }
     if !findings.is_empty() {
-        return Err(Unverified::Rejected(findings));
+        return Err(VerifyError::Rejected(findings));
     }
     // Of two doubts the one that says when to come back is worth more; of two that say so, the later.
-    match doubts.into_iter().max_by_key(Trouble::not_before) {
-        Some(trouble) => Err(Unverified::Unknown(trouble)),
+    match doubts.into_iter().max_by_key(TransportError::not_before) {
+        Some(error) => Err(VerifyError::Unknown(error)),
         None => Ok(()),
     }
 }

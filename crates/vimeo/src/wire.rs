@@ -32,7 +32,7 @@ pub(crate) struct UserOut {
 
 /// Any of Vimeo's error shapes: the full one, the legacy one, and that of RFC 6749.
 #[derive(Deserialize)]
-pub(crate) struct Refusal {
+pub(crate) struct ErrorBody {
     /// A text for people, or the RFC's code.
     pub(crate) error: String,
     /// Only in the full shape.
@@ -51,7 +51,7 @@ pub(crate) struct ParameterOut {
     pub(crate) error: String,
 }
 
-impl Refusal {
+impl ErrorBody {
     /// What was wrong in particular, as far as it can be read.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = ParameterOut> {
         let parameters = self.invalid_parameters.as_array().into_iter().flatten();

@@ -169,7 +169,7 @@ impl From<Error> for Problem {
 }
 
 /// One entry a credential, in the order of the fields, with all that was found of it.
-pub(crate) fn credential_faults(findings: &[app::Finding]) -> Vec<FieldFault> {
+pub(crate) fn credential_faults(findings: &[app::CredentialProblem]) -> Vec<FieldFault> {
     let credentials =
         [app::Credential::ClientIdentifier, app::Credential::ClientSecret, app::Credential::AccessToken];
     let faults = credentials.map(|credential| {

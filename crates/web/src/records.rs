@@ -23,7 +23,7 @@ pub fn shown(connection: &Connection) -> impl Serialize + '_ {
 }
 
 /// What Vimeo found wrong, each credential by its field's name.
-pub fn refused_credentials(findings: &[app::Finding]) -> Faults {
+pub fn refused_credentials(findings: &[app::CredentialProblem]) -> Faults {
     credential_faults(findings).into()
 }
 

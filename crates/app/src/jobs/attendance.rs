@@ -369,13 +369,13 @@ impl Attendance<'_> {
     pub(super) fn step_of(&self, failed: vimeo::Failure, refused: FailureCode) -> Step {
         match failed {
             // A limit is waited for, also where its end is not known.
-            vimeo::Failure::Later { not_before, trouble }
-                if not_before.is_some() || matches!(trouble, vimeo::Trouble::Limiting { .. }) =>
+            vimeo::Failure::RetryLater { not_before, error: trouble }
+                if not_before.is_some() || matches!(trouble, vimeo::TransportError::RateLimited { .. }) =>
             {
                 tracing::info!(cause = %format_args!("Vimeo {trouble}"), "an upload is waiting for its next attempt");
                 Step::Wait(not_before.map_or(LIMIT_PAUSE, |not_before| self.pause_until(not_before)))
             }
-            vimeo::Failure::Later { trouble, .. } | vimeo::Failure::Unknown(trouble) => {
+            vimeo::Failure::RetryLater { error: trouble, .. } | vimeo::Failure::Unknown(trouble) => {
                 Step::Trouble(failure(FailureCode::VimeoUnavailable, format!("Vimeo {trouble}.")))
             }
             vimeo::Failure::Rejected(finding) => Step::Fail(failure(

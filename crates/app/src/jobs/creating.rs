@@ -16,7 +16,7 @@ use domain::upload::{VideoName, View};
 use domain::video::VideoNumber;
 use seal::envelope::{Purpose, SealedAs};
 use store::SealedPart;
-use vimeo::{ClosedView, Listed, NewPlaceholder, UploadLink, UploadStatus};
+use vimeo::{NewPlaceholder, PlaceholderView, UploadLink, UploadStatus, VideoSummary};
 
 use super::CALL_TIMEOUT;
 use super::attendance::{Attendance, Step, failure, placeholder_name};
@@ -104,7 +104,7 @@ impl Attendance<'_> {
             let Some(left) = left_until(self.app.clock.now(), creating.deadline_at) else {
                 return Ok(Err(Step::Wait(self.pause_until(self.next_look_at(creating)))));
             };
-            let password = (*view == ClosedView::Password).then(|| self.unknown_password());
+            let password = (*view == PlaceholderView::Password).then(|| self.unknown_password());
             let new = NewPlaceholder { name: &name, size, view: *view, password: password.as_ref() };
             let failed = match self.opened.session.create_video(&new, left).await {
                 Ok(made) => return Ok(Ok((creating.created(made.video, size), made.link))),
@@ -331,14 +331,14 @@ impl Attendance<'_> {
     }
 
     /// Whether a list of the newest videos has come to those that are older than the job.
-    pub(super) fn is_older_than_job(&self, listed: &[Listed]) -> bool {
+    pub(super) fn is_older_than_job(&self, listed: &[VideoSummary]) -> bool {
         let oldest = self.held.job.created_at.plus_seconds(-CLOCK_DOUBT_SECONDS);
         listed.iter().any(|video| video.created_at.is_some_and(|created_at| created_at < oldest))
     }
 }
 
 /// What a placeholder may be open to, from the narrowest on: never to more than the video is to be open to in the end.
-fn closed_views(wanted: Option<View>) -> &'static [ClosedView] {
+fn closed_views(wanted: Option<View>) -> &'static [PlaceholderView] {
     let most = match wanted.unwrap_or(View::Anybody) {
         View::Nobody => 1,
         View::Password | View::Users | View::Contacts => 2,
@@ -346,7 +346,7 @@ fn closed_views(wanted: Option<View>) -> &'static [ClosedView] {
         View::Unlisted => 4,
         View::Anybody => 5,
     };
-    ClosedView::ORDER.get(..most).unwrap_or(&ClosedView::ORDER)
+    PlaceholderView::ORDER.get(..most).unwrap_or(&PlaceholderView::ORDER)
 }
 
 /// How long it is until then; `None` if that is over.
@@ -361,10 +361,10 @@ mod tests {
 
     #[test]
     fn a_placeholder_is_never_more_open_than_its_video() {
-        assert_eq!(closed_views(Some(View::Nobody)), [ClosedView::Nobody]);
-        assert_eq!(closed_views(Some(View::Password)), [ClosedView::Nobody, ClosedView::Password]);
-        assert_eq!(closed_views(Some(View::Unlisted)).last(), Some(&ClosedView::Unlisted));
-        assert_eq!(closed_views(None), ClosedView::ORDER);
+        assert_eq!(closed_views(Some(View::Nobody)), [PlaceholderView::Nobody]);
+        assert_eq!(closed_views(Some(View::Password)), [PlaceholderView::Nobody, PlaceholderView::Password]);
+        assert_eq!(closed_views(Some(View::Unlisted)).last(), Some(&PlaceholderView::Unlisted));
+        assert_eq!(closed_views(None), PlaceholderView::ORDER);
     }
 
     #[test]

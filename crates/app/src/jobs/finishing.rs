@@ -313,7 +313,7 @@ impl Attendance<'_> {
                 Ok(Step::Go)
             }
             Ok(Some(state)) => {
-                if state.has_other_pages {
+                if state.has_untrusted_links {
                     self.held
                         .warn("Vimeo named a page of the video that is not at vimeo.com; it was left out.");
                 }

@@ -157,7 +157,7 @@ impl Uploads {
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     /// What is known of the token's rate limit.
-    window: Arc<vimeo::Window>,
+    window: Arc<vimeo::RateLimit>,
     /// Held by whoever looks for a folder by its name and makes it if it is missing: else each would make one.
     folders: tokio::sync::Mutex<()>,
 }

@@ -27,7 +27,7 @@ fn judge(failed: vimeo::Failure) -> Judged {
             FailureCode::VimeoRefused,
             "Vimeo answered 404 to requests for the uploaded video.",
         )),
-        failed @ (vimeo::Failure::Later { .. }
+        failed @ (vimeo::Failure::RetryLater { .. }
         | vimeo::Failure::Unknown(_)
         | vimeo::Failure::Rejected(_)
         | vimeo::Failure::LacksScope(_)) => Judged::AsBefore(failed),
@@ -112,7 +112,7 @@ fn deleted() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use vimeo::{Parameter, Trouble};
+    use vimeo::{Parameter, TransportError};
 
     use super::*;
 
@@ -131,7 +131,7 @@ mod tests {
             ] {
                 assert!(matches!(judge(failed.clone()), Judged::Refused(_)), "{failed:?}");
             }
-            let failed = vimeo::Failure::Unknown(Trouble::Status(status));
+            let failed = vimeo::Failure::Unknown(TransportError::Status(status));
             assert_eq!(judge(failed.clone()), Judged::AsBefore(failed));
         }
     }

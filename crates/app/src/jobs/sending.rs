@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::job::{FailureCode, Finishing, JobState, Progress, Refusal, Sending, SourceKind};
 use seal::envelope::{Purpose, SealedAs};
 use tokio::time::sleep;
-use vimeo::{LinkFailure, Piece, Unsent, UploadLink, UploadStatus};
+use vimeo::{Chunk, LinkFailure, UploadError, UploadLink, UploadStatus};
 
 use super::CALL_TIMEOUT;
 use super::attendance::{Attendance, Step, failure};
@@ -96,10 +96,10 @@ impl Attendance<'_> {
             let length = self.uploads.options.chunk_bytes.min(sending.size - offset).min(current.piece_max());
             self.held.meter.start(offset);
             let body = current.piece(length, self.held.meter.clone());
-            let sent = self.uploads.client.send(link, Piece { offset, length }, body, STALL).await;
+            let sent = self.uploads.client.send_chunk(link, Chunk { offset, length }, body, STALL).await;
             let failed = match sent {
                 // Taken for good, and not a byte of it kept: asked again, after a pause.
-                Ok(reached) if reached == offset => Unsent::Link(LinkFailure::Incoherent),
+                Ok(reached) if reached == offset => UploadError::Link(LinkFailure::Incoherent),
                 Ok(reached) => {
                     feed = Some(current).filter(|_| reached == offset + length);
                     troubles = 0;
@@ -110,7 +110,7 @@ impl Attendance<'_> {
                 Err(failed) => failed,
             };
             tracing::debug!(job = %self.held.job.id, ?failed, offset, "Vimeo did not accept a part of an upload");
-            let is_about_source = !matches!(failed, Unsent::Link(_));
+            let is_about_source = !matches!(failed, UploadError::Link(_));
             sending = self.count_what_left(sending);
             if let Some(step) = self.judge_unsent(sending, failed, troubles).await? {
                 return Ok(step);
@@ -137,30 +137,32 @@ impl Attendance<'_> {
     async fn judge_unsent(
         &mut self,
         sending: Sending,
-        unsent: Unsent<SourceError>,
+        unsent: UploadError<SourceError>,
         troubles: u32,
     ) -> Result<Option<Step>, Interrupt> {
         let step = match unsent {
-            Unsent::Link(LinkFailure::Gone) => self.link_is_gone(sending).await?,
+            UploadError::Link(LinkFailure::Gone) => self.link_is_gone(sending).await?,
             // Once is no reason to begin again: what it holds then is asked first.
-            Unsent::Link(failed @ (LinkFailure::TooLarge | LinkFailure::ProtocolRefused(_)))
+            UploadError::Link(failed @ (LinkFailure::TooLarge | LinkFailure::ProtocolRefused(_)))
                 if troubles >= REFUSED_TRIES =>
             {
                 tracing::warn!(job = %self.held.job.id, %failed, "Vimeo refuses the bytes of an upload");
                 self.link_is_gone(sending).await?
             }
-            Unsent::Link(_) if troubles >= TRIES => self.link_trouble(sending).await?,
-            Unsent::Link(_) => return Ok(None),
-            Unsent::Source(error @ SourceError::Changed) => self.begin_source_again(sending, error).await?,
+            UploadError::Link(_) if troubles >= TRIES => self.link_trouble(sending).await?,
+            UploadError::Link(_) => return Ok(None),
+            UploadError::Source(error @ SourceError::Changed) => {
+                self.begin_source_again(sending, error).await?
+            }
             // Its slot is for others meanwhile, and what it gave is no progress.
-            Unsent::Source(error @ SourceError::TooSlow) => sources::step_of(error),
-            Unsent::SourceStalled => match self.uploads.outbound.note_wait(&self.reading, STALL) {
+            UploadError::Source(error @ SourceError::TooSlow) => sources::step_of(error),
+            UploadError::SourceStalled => match self.uploads.outbound.note_wait(&self.reading, STALL) {
                 Err(error) => sources::step_of(error),
                 Ok(()) => return Ok(None),
             },
-            Unsent::Source(_) | Unsent::SourceShort if troubles < TRIES => return Ok(None),
-            Unsent::Source(error) => sources::step_of(error),
-            Unsent::SourceShort => sources::step_of(SourceError::Broken),
+            UploadError::Source(_) | UploadError::SourceTruncated if troubles < TRIES => return Ok(None),
+            UploadError::Source(error) => sources::step_of(error),
+            UploadError::SourceTruncated => sources::step_of(SourceError::Broken),
         };
         Ok(Some(step))
     }
@@ -309,7 +311,7 @@ impl Attendance<'_> {
 }
 
 /// Whether this can be what Vimeo holds of a file of `size` bytes, of which it has acknowledged this many.
-fn is_coherent(held: vimeo::Held, size: u64, acknowledged: u64) -> bool {
+fn is_coherent(held: vimeo::RemoteOffset, size: u64, acknowledged: u64) -> bool {
     held.offset >= acknowledged && held.length.is_none_or(|length| length == size)
 }
 

@@ -12,7 +12,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 use vimeo::{
-    BaseUrl, ClientOptions, ClosedView, Failure, NewPlaceholder, Placeholder, Session, UploadHost, Window,
+    BaseUrl, ClientOptions, Failure, NewPlaceholder, Placeholder, PlaceholderView, RateLimit, Session,
+    UploadHost,
 };
 
 /// How long a call may take that is answered.
@@ -29,7 +30,7 @@ pub(crate) struct VimeoDesk {
 
 /// A placeholder of this size, as most tests want it.
 pub(crate) fn placeholder(size: u64) -> NewPlaceholder<'static> {
-    NewPlaceholder { name: "a video", size, view: ClosedView::Nobody, password: None }
+    NewPlaceholder { name: "a video", size, view: PlaceholderView::Nobody, password: None }
 }
 
 /// A client of whatever is at this address of loopback.
@@ -62,7 +63,7 @@ impl VimeoDesk {
         let now = move || Timestamp::from_millis(ours.load(Ordering::SeqCst));
         let client = client_of(&sandbox.base_url, now);
         let token = AccessToken::parse(&sandbox.access_token).unwrap();
-        let session = client.session(token, Arc::new(Window::default()));
+        let session = client.session(token, Arc::new(RateLimit::default()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { sandbox, client, session, http, millis }
     }
@@ -78,7 +79,7 @@ impl VimeoDesk {
     /// A session with another token, and a window of its own.
     pub(crate) fn session_with(&self, token: &str) -> Session {
         let token = AccessToken::parse(token).unwrap();
-        self.client.session(token, Arc::new(Window::default()))
+        self.client.session(token, Arc::new(RateLimit::default()))
     }
 
     /// A session with a new token of the sandbox's first app: `user` and `scopes` as its controls take them.
@@ -147,5 +148,5 @@ impl VimeoDesk {
 
 /// The status in a failure that leaves open whether Vimeo acted.
 pub(crate) fn unknown_status(status: StatusCode) -> Failure {
-    Failure::Unknown(vimeo::Trouble::Status(status.as_u16()))
+    Failure::Unknown(vimeo::TransportError::Status(status.as_u16()))
 }

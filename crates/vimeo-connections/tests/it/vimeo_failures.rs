@@ -305,6 +305,6 @@ async fn the_log_of_a_doubt_tells_the_operator_of_the_way_out() {
         |line: &&Value| line["message"].as_str().unwrap_or_default().contains("vimeo.verification = \"off\"");
     let Some(told) = lines.iter().find(tells) else { panic!("the log says nothing of it") };
     assert_eq!(told["level"], "WARN");
-    assert_eq!(told["trouble"], "answered with status 502");
+    assert_eq!(told["error"], "answered with status 502");
     assert_eq!(told["span"]["request_id"], answer.header("x-request-id"));
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use reqwest::Method;
 use serde_json::{Value, json};
-use vimeo::{Held, LinkFailure, Piece, Trouble, Unsent, UploadLink, UploadStatus};
+use vimeo::{Chunk, LinkFailure, RemoteOffset, TransportError, UploadError, UploadLink, UploadStatus};
 
 use crate::harness::until;
 use crate::vimeo_desk::{TIMEOUT, VimeoDesk};
@@ -23,7 +23,7 @@ const PATCH: &str = "PATCH /files/*";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken(&'static str);
 
-pub(crate) type Sent = Result<u64, Unsent<Broken>>;
+pub(crate) type Sent = Result<u64, UploadError<Broken>>;
 
 /// Bytes that tell when some are missing, doubled or in the wrong place.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
@@ -44,8 +44,8 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 async fn send(desk: &VimeoDesk, link: &UploadLink, offset: usize, bytes: &[u8]) -> Sent {
-    let piece = Piece { offset: offset as u64, length: bytes.len() as u64 };
-    desk.client.send(link, piece, source(bytes), STALL).await
+    let piece = Chunk { offset: offset as u64, length: bytes.len() as u64 };
+    desk.client.send_chunk(link, piece, source(bytes), STALL).await
 }
 
 async fn offset(desk: &VimeoDesk, link: &UploadLink) -> u64 {
@@ -58,16 +58,16 @@ async fn a_file_goes_over_in_pieces_and_arrives_whole() {
     let bytes = pattern(1_000_000);
     let made = desk.make(bytes.len() as u64).await;
     let length = Some(1_000_000);
-    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Ok(Held { offset: 0, length }));
+    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 0, length }));
     for (from, to) in [(0, 1), (1, 400_000), (400_000, 999_999)] {
         assert_eq!(send(&desk, &made.link, from, &bytes[from..to]).await, Ok(to as u64));
     }
-    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Ok(Held { offset: 999_999, length }));
+    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 999_999, length }));
     // The source may have more than the piece.
     let more = [&bytes[999_999..], b"and more"].concat();
-    let piece = Piece { offset: 999_999, length: 1 };
-    assert_eq!(desk.client.send(&made.link, piece, source(&more), STALL).await, Ok(1_000_000));
-    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Ok(Held { offset: 1_000_000, length }));
+    let piece = Chunk { offset: 999_999, length: 1 };
+    assert_eq!(desk.client.send_chunk(&made.link, piece, source(&more), STALL).await, Ok(1_000_000));
+    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 1_000_000, length }));
     assert_eq!(desk.version(made.video).await["sha256"], sha256(&bytes));
     let state = desk.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
     assert_eq!(state.upload, UploadStatus::Complete);
@@ -108,7 +108,7 @@ async fn what_the_links_server_refuses_is_sorted() {
     {
         assert_eq!(send(&desk, &made.link, piece, &pattern(length)).await, Err(failure.into()));
     }
-    let later = |status| LinkFailure::Later(Trouble::Status(status));
+    let later = |status| LinkFailure::RetryLater(TransportError::Status(status));
     for (status, failure) in [
         (400, LinkFailure::ProtocolRefused(400)),
         (401, LinkFailure::ProtocolRefused(401)),
@@ -122,7 +122,7 @@ async fn what_the_links_server_refuses_is_sorted() {
         (413, LinkFailure::TooLarge),
         (415, LinkFailure::ProtocolRefused(415)),
         (423, LinkFailure::Locked),
-        (429, LinkFailure::Later(Trouble::Limiting { not_before: None })),
+        (429, LinkFailure::RetryLater(TransportError::RateLimited { not_before: None })),
         (500, later(500)),
         (502, later(502)),
         (503, later(503)),
@@ -158,7 +158,7 @@ async fn after_a_cut_the_upload_goes_on_where_it_stands() {
     let desk = VimeoDesk::start().await;
     let bytes = pattern(300_000);
     let made = desk.make(300_000).await;
-    let cut = || Err(LinkFailure::Later(Trouble::Unreachable).into());
+    let cut = || Err(LinkFailure::RetryLater(TransportError::Unreachable).into());
     desk.fault(PATCH, json!({"kind": "cut-during", "bytes": 70_001})).await;
     assert_eq!(send(&desk, &made.link, 0, &bytes).await, cut());
     assert_eq!(offset(&desk, &made.link).await, 70_001);
@@ -180,13 +180,13 @@ async fn after_a_cut_the_upload_goes_on_where_it_stands() {
 async fn a_server_that_stands_still_is_not_waited_for_and_one_that_is_slow_is() {
     let desk = VimeoDesk::start().await;
     let made = desk.make(10).await;
-    let piece = Piece { offset: 0, length: 10 };
+    let piece = Chunk { offset: 0, length: 10 };
     desk.fault(PATCH, json!({"kind": "hold"})).await;
-    let sent = desk.client.send(&made.link, piece, source(&pattern(10)), SHORT_STALL).await;
-    assert_eq!(sent, Err(LinkFailure::Later(Trouble::TooSlow).into()));
+    let sent = desk.client.send_chunk(&made.link, piece, source(&pattern(10)), SHORT_STALL).await;
+    assert_eq!(sent, Err(LinkFailure::RetryLater(TransportError::Timeout).into()));
     desk.fault("HEAD /files/*", json!({"kind": "hold"})).await;
     let asked = desk.client.offset(&made.link, SHORT_STALL).await;
-    assert_eq!(asked, Err(LinkFailure::Later(Trouble::TooSlow)));
+    assert_eq!(asked, Err(LinkFailure::RetryLater(TransportError::Timeout)));
     // The held request is let go with the fault, and was sent to its end.
     desk.control(Method::DELETE, "faults", Value::Null).await;
     until("the held bytes are taken", async || offset(&desk, &made.link).await == 10).await;
@@ -197,8 +197,8 @@ async fn a_server_that_stands_still_is_not_waited_for_and_one_that_is_slow_is() 
         tokio::time::sleep(Duration::from_millis(25)).await;
         Ok::<_, Broken>(Bytes::from(vec![byte]))
     });
-    let piece = Piece { offset: 0, length: 60 };
-    assert_eq!(desk.client.send(&made.link, piece, slow, Duration::from_secs(1)).await, Ok(60));
+    let piece = Chunk { offset: 0, length: 60 };
+    assert_eq!(desk.client.send_chunk(&made.link, piece, slow, Duration::from_secs(1)).await, Ok(60));
 }
 
 #[tokio::test]
@@ -206,20 +206,20 @@ async fn a_source_that_breaks_ends_short_or_stands_still_says_so_itself() {
     let desk = VimeoDesk::start().await;
     let bytes = pattern(100_000);
     let made = desk.make(100_000).await;
-    let rest = |from: u64| Piece { offset: from, length: 100_000 - from };
+    let rest = |from: u64| Chunk { offset: from, length: 100_000 - from };
     let broken = stream::iter([Err(Broken("the disk is gone"))]);
     let broken = source(&bytes[..40_000]).chain(broken);
-    let sent = desk.client.send(&made.link, rest(0), broken, STALL).await;
-    assert_eq!(sent, Err(Unsent::Source(Broken("the disk is gone"))));
+    let sent = desk.client.send_chunk(&made.link, rest(0), broken, STALL).await;
+    assert_eq!(sent, Err(UploadError::Source(Broken("the disk is gone"))));
     // What was on its way may or may not have come.
     let held = until_unlocked(&desk, &made.link, 0).await;
     let short = source(&bytes[usize::try_from(held).unwrap()..60_000]);
-    let sent = desk.client.send(&made.link, rest(held), short, STALL).await;
-    assert_eq!(sent, Err(Unsent::SourceShort));
+    let sent = desk.client.send_chunk(&made.link, rest(held), short, STALL).await;
+    assert_eq!(sent, Err(UploadError::SourceTruncated));
     let held = until_unlocked(&desk, &made.link, held).await;
     let still = source(&bytes[usize::try_from(held).unwrap()..80_000]).chain(stream::pending());
-    let sent = desk.client.send(&made.link, rest(held), still, SHORT_STALL).await;
-    assert_eq!(sent, Err(Unsent::SourceStalled));
+    let sent = desk.client.send_chunk(&made.link, rest(held), still, SHORT_STALL).await;
+    assert_eq!(sent, Err(UploadError::SourceStalled));
     let held = until_unlocked(&desk, &made.link, held).await;
     assert_eq!(held, 80_000, "what the source gave was passed on before it stood still");
     assert_eq!(send(&desk, &made.link, 80_000, &bytes[80_000..]).await, Ok(100_000));
@@ -231,8 +231,8 @@ async fn until_unlocked(desk: &VimeoDesk, link: &UploadLink, from: u64) -> u64 {
     let mut held = from;
     until("the upload is free", async || {
         held = offset(desk, link).await;
-        let empty = Piece { offset: held, length: 0 };
-        let asked: Sent = desk.client.send(link, empty, stream::empty(), STALL).await;
+        let empty = Chunk { offset: held, length: 0 };
+        let asked: Sent = desk.client.send_chunk(link, empty, stream::empty(), STALL).await;
         asked == Ok(held)
     })
     .await;
@@ -251,8 +251,8 @@ async fn a_sender_that_is_given_up_lets_go_of_its_source_and_of_the_upload() {
         item
     });
     {
-        let piece = Piece { offset: 0, length: 100 };
-        let mut sending = Box::pin(desk.client.send(&made.link, piece, source, STALL));
+        let piece = Chunk { offset: 0, length: 100 };
+        let mut sending = Box::pin(desk.client.send_chunk(&made.link, piece, source, STALL));
         until("half of it is there", async || {
             let pause = tokio::time::sleep(Duration::from_millis(10));
             tokio::select! {
@@ -275,7 +275,7 @@ async fn headers_are_read_in_any_case() {
         desk.fault(LINKS, json!({"kind": "odd-headers", "style": style, "times": 2})).await;
         assert_eq!(send(&desk, &made.link, 0, &pattern(4)).await, Ok(4), "{style}");
         let held = desk.client.offset(&made.link, TIMEOUT).await;
-        assert_eq!(held, Ok(Held { offset: 4, length: Some(10) }), "{style}");
+        assert_eq!(held, Ok(RemoteOffset { offset: 4, length: Some(10) }), "{style}");
     }
 }
 
@@ -287,7 +287,7 @@ async fn a_link_of_another_host_is_never_asked() {
     desk.fault("POST /me/videos", json!({"kind": "wrong-json", "body": body})).await;
     let made = desk.session.create_video(&crate::vimeo_desk::placeholder(1), TIMEOUT).await;
     let failure = made.unwrap_err();
-    assert_eq!(failure, vimeo::Failure::Unknown(Trouble::NotUnderstood));
+    assert_eq!(failure, vimeo::Failure::Unknown(TransportError::UnexpectedResponse));
     let refused = UploadLink::parse(foreign, desk.client.link_rules()).unwrap_err();
     assert!(!format!("{failure:?} {failure} {refused:?} {refused}").contains("canary-link"));
 }

@@ -10,7 +10,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use vimeo::{Client, Held, LinkFailure, Piece, Trouble, Unsent, UploadLink};
+use vimeo::{Chunk, Client, LinkFailure, RemoteOffset, TransportError, UploadError, UploadLink};
 
 use crate::harness::until;
 use crate::vimeo_desk::{TIMEOUT, client_of};
@@ -61,8 +61,8 @@ impl Served {
     }
 
     async fn send(&self, offset: u64, bytes: &[u8]) -> Sent {
-        let piece = Piece { offset, length: bytes.len() as u64 };
-        self.client.send(&self.link, piece, source(bytes), STALL).await
+        let piece = Chunk { offset, length: bytes.len() as u64 };
+        self.client.send_chunk(&self.link, piece, source(bytes), STALL).await
     }
 }
 
@@ -116,7 +116,7 @@ async fn a_number_of_bytes_that_cannot_be_is_refused_loudly() {
         for status in ["200 OK", "204 No Content"] {
             let answer = format!("HTTP/1.1 {status}\n{offset}Content-Length: 0\nConnection: close\n\n");
             let served = Served::start(&answer, Body::Read).await;
-            let expected = sent.map_err(|()| Unsent::Link(LinkFailure::Incoherent));
+            let expected = sent.map_err(|()| UploadError::Link(LinkFailure::Incoherent));
             assert_eq!(served.send(100, &bytes).await, expected, "{answer}");
             assert_eq!(served.received.load(Ordering::SeqCst), 10);
         }
@@ -126,9 +126,9 @@ async fn a_number_of_bytes_that_cannot_be_is_refused_loudly() {
 #[tokio::test]
 async fn what_head_says_must_agree_with_itself() {
     for (headers, held) in [
-        ("Upload-Offset: 5\nUpload-Length: 10\n", Ok(Held { offset: 5, length: Some(10) })),
-        ("Upload-Offset: 10\nUpload-Length: 10\n", Ok(Held { offset: 10, length: Some(10) })),
-        ("Upload-Offset: 5\nUpload-Defer-Length: 1\n", Ok(Held { offset: 5, length: None })),
+        ("Upload-Offset: 5\nUpload-Length: 10\n", Ok(RemoteOffset { offset: 5, length: Some(10) })),
+        ("Upload-Offset: 10\nUpload-Length: 10\n", Ok(RemoteOffset { offset: 10, length: Some(10) })),
+        ("Upload-Offset: 5\nUpload-Defer-Length: 1\n", Ok(RemoteOffset { offset: 5, length: None })),
         ("Upload-Offset: 11\nUpload-Length: 10\n", Err(LinkFailure::Incoherent)),
         ("Upload-Length: 10\n", Err(LinkFailure::Incoherent)),
         ("Upload-Offset: five\n", Err(LinkFailure::Incoherent)),
@@ -147,7 +147,7 @@ async fn an_answer_before_the_end_of_the_piece_is_heard() {
         ("409 Conflict", LinkFailure::Conflict),
         ("423 Locked", LinkFailure::Locked),
         ("404 Not Found", LinkFailure::Gone),
-        ("503 Service Unavailable", LinkFailure::Later(Trouble::Status(503))),
+        ("503 Service Unavailable", LinkFailure::RetryLater(TransportError::Status(503))),
     ] {
         for body in [Body::AnswerFirst, Body::Ignore] {
             // The source goes on giving in one case, and waits for more in the other.
@@ -155,8 +155,8 @@ async fn an_answer_before_the_end_of_the_piece_is_heard() {
                 let answer = format!("HTTP/1.1 {status}\nContent-Length: 5\n\nsorry");
                 let served = Served::start(&answer, body).await;
                 let (taken, source) = endless(chunks);
-                let piece = Piece { offset: 0, length: 1 << 40 };
-                let sent: Sent = served.client.send(&served.link, piece, source, STALL).await;
+                let piece = Chunk { offset: 0, length: 1 << 40 };
+                let sent: Sent = served.client.send_chunk(&served.link, piece, source, STALL).await;
                 assert_eq!(sent, Err(failure.clone().into()), "{status}");
                 assert_eq!(Arc::strong_count(&taken), 1, "the source is dropped");
                 if let Body::AnswerFirst = body {
@@ -185,9 +185,9 @@ async fn a_server_that_reads_nothing_costs_no_memory_and_is_left() {
     const MEBI: u64 = 1 << 20;
     let served = Served::start("", Body::Ignore).await;
     let (taken, source) = endless(1 << 20);
-    let piece = Piece { offset: 0, length: 1024 * MEBI };
-    let sent: Sent = served.client.send(&served.link, piece, source, SHORT_STALL).await;
-    assert_eq!(sent, Err(LinkFailure::Later(Trouble::TooSlow).into()));
+    let piece = Chunk { offset: 0, length: 1024 * MEBI };
+    let sent: Sent = served.client.send_chunk(&served.link, piece, source, SHORT_STALL).await;
+    assert_eq!(sent, Err(LinkFailure::RetryLater(TransportError::Timeout).into()));
     // The kernel's buffers on both sides are the most of it.
     assert!(taken.load(Ordering::SeqCst) < 64 * MEBI, "{taken:?}");
 }
@@ -201,7 +201,7 @@ async fn a_redirect_of_a_link_is_not_followed() {
             format!("HTTP/1.1 {status}\nLocation: {location}\nContent-Length: 0\nConnection: close\n\n");
         let served = Served::start(&answer, Body::Read).await;
         let code = status[..3].parse().unwrap();
-        let later = LinkFailure::Later(Trouble::Status(code));
+        let later = LinkFailure::RetryLater(TransportError::Status(code));
         assert_eq!(served.client.offset(&served.link, TIMEOUT).await, Err(later.clone()));
         assert_eq!(served.send(0, &pattern(10)).await, Err(later.into()));
     }
@@ -212,8 +212,8 @@ async fn a_redirect_of_a_link_is_not_followed() {
 async fn a_link_where_nobody_listens_is_asked_again_later() {
     let Served { client, link, mut tasks, .. } = Served::start("", Body::Read).await;
     tasks.shutdown().await;
-    let later = LinkFailure::Later(Trouble::Unreachable);
+    let later = LinkFailure::RetryLater(TransportError::Unreachable);
     assert_eq!(client.offset(&link, TIMEOUT).await, Err(later.clone()));
-    let piece = Piece { offset: 0, length: 10 };
-    assert_eq!(client.send(&link, piece, source(&pattern(10)), STALL).await, Err(later.into()));
+    let piece = Chunk { offset: 0, length: 10 };
+    assert_eq!(client.send_chunk(&link, piece, source(&pattern(10)), STALL).await, Err(later.into()));
 }

@@ -6,7 +6,9 @@ use domain::secret::Secret;
 use domain::video::{FolderNumber, VideoNumber};
 use reqwest::Method;
 use serde_json::json;
-use vimeo::{ClosedView, Failure, NewPlaceholder, PrivacyChange, TranscodeStatus, UploadStatus, VideoChange};
+use vimeo::{
+    Failure, NewPlaceholder, PlaceholderView, PrivacyChange, TranscodeStatus, UploadStatus, VideoChange,
+};
 
 use crate::vimeo_desk::{TIMEOUT, VimeoDesk, placeholder};
 
@@ -46,7 +48,8 @@ async fn a_creation_may_be_answered_with_201_as_the_specification_says() {
 async fn a_placeholder_can_be_closed_by_a_password() {
     let desk = VimeoDesk::start().await;
     let password = Secret::new("canary-password".to_owned());
-    let new = NewPlaceholder { view: ClosedView::Password, password: Some(&password), ..placeholder(10) };
+    let new =
+        NewPlaceholder { view: PlaceholderView::Password, password: Some(&password), ..placeholder(10) };
     let made = desk.session.create_video(&new, TIMEOUT).await.unwrap();
     let shown = desk.shown(&made.video.to_string()).await;
     assert_eq!(
@@ -90,7 +93,7 @@ async fn only_an_answer_about_the_video_is_an_answer() {
     ] {
         desk.fault("GET /videos/*", json!({"kind": "wrong-json", "body": body})).await;
         let found = desk.session.find_video(made.video, TIMEOUT).await;
-        assert_eq!(found.err(), Some(Failure::Unknown(vimeo::Trouble::NotUnderstood)), "{body}");
+        assert_eq!(found.err(), Some(Failure::Unknown(vimeo::TransportError::UnexpectedResponse)), "{body}");
     }
     // A link that leads elsewhere is no link.
     let body = json!({"uri": made.video.to_string(), "upload": {"status": "in_progress", "upload_link": "https://evil.example/x"}});

@@ -7,7 +7,9 @@ use domain::connection::AccessToken;
 use domain::secret::Secret;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use vimeo::{ClosedView, Failure, Finding, NewPlaceholder, Trouble, VideoChange, Window};
+use vimeo::{
+    CredentialProblem, Failure, NewPlaceholder, PlaceholderView, RateLimit, TransportError, VideoChange,
+};
 
 use crate::vimeo_desk::{TIMEOUT, VimeoDesk, placeholder, unknown_status};
 
@@ -23,8 +25,8 @@ async fn a_token_that_is_no_good_is_told_from_one_that_may_not() {
     let appless = desk.session_for(Value::Null, "public").await;
     let poor = desk.session_for(json!(true), "public private edit").await;
     for (session, failure) in [
-        (&desk.session_with("nobody-ever-issued-this"), Failure::Rejected(Finding::TokenUnknown)),
-        (&appless, Failure::Rejected(Finding::TokenWithoutUser)),
+        (&desk.session_with("nobody-ever-issued-this"), Failure::Rejected(CredentialProblem::TokenUnknown)),
+        (&appless, Failure::Rejected(CredentialProblem::TokenWithoutUser)),
         (&poor, Failure::LacksScope("upload".to_owned())),
     ] {
         assert_eq!(session.create_video(&placeholder(10), TIMEOUT).await.unwrap_err(), failure);
@@ -34,17 +36,17 @@ async fn a_token_that_is_no_good_is_told_from_one_that_may_not() {
     assert_eq!(poor.find_folder_by_name("x", TIMEOUT).await, Ok(None));
     let unknown = desk.session_with("nobody-ever-issued-this");
     let found = unknown.find_folder_by_name("x", TIMEOUT).await;
-    assert_eq!(found, Err(Failure::Rejected(Finding::TokenUnknown)), "folders have the code 8000");
+    assert_eq!(found, Err(Failure::Rejected(CredentialProblem::TokenUnknown)), "folders have the code 8000");
     // The challenge alone says as much; without it and without an error of Vimeo's, nobody has spoken.
     for (fault, failure) in [
         (
             json!({"kind": "status", "status": 401, "body": "<html>"}),
-            Failure::Rejected(Finding::TokenUnknown),
+            Failure::Rejected(CredentialProblem::TokenUnknown),
         ),
         (json!({"kind": "html", "status": 401}), unknown_status(StatusCode::UNAUTHORIZED)),
         (
             json!({"kind": "status", "status": 400, "body": {"error": "invalid_token"}}),
-            Failure::Rejected(Finding::TokenUnknown),
+            Failure::Rejected(CredentialProblem::TokenUnknown),
         ),
     ] {
         desk.fault(CREATE, fault.clone()).await;
@@ -79,7 +81,7 @@ async fn a_view_that_the_plan_does_not_have_is_told_and_the_next_is_tried() {
     desk.user(json!({"plan": "free", "refused_views": ["nobody", "password"]})).await;
     let password = Secret::new("canary-password".to_owned());
     let mut tried = Vec::new();
-    for view in ClosedView::ORDER {
+    for view in PlaceholderView::ORDER {
         let new = NewPlaceholder { view, password: Some(&password), ..placeholder(10) };
         match desk.session.create_video(&new, TIMEOUT).await {
             Ok(_) => break,
@@ -92,7 +94,8 @@ async fn a_view_that_the_plan_does_not_have_is_told_and_the_next_is_tried() {
     assert_eq!(desk.videos().await, 1);
     let long = "n".repeat(129);
     let Failure::Refused(told) =
-        refused(&desk, &NewPlaceholder { name: &long, view: ClosedView::Anybody, ..placeholder(10) }).await
+        refused(&desk, &NewPlaceholder { name: &long, view: PlaceholderView::Anybody, ..placeholder(10) })
+            .await
     else {
         panic!()
     };
@@ -104,9 +107,9 @@ async fn a_view_that_the_plan_does_not_have_is_told_and_the_next_is_tried() {
 #[tokio::test]
 async fn whether_vimeo_acted_is_never_guessed() {
     let desk = VimeoDesk::start().await;
-    let later = |status| Failure::Later { not_before: None, trouble: Trouble::Status(status) };
-    let not_understood = || Failure::Unknown(Trouble::NotUnderstood);
-    let unreachable = || Failure::Unknown(Trouble::Unreachable);
+    let later = |status| Failure::RetryLater { not_before: None, error: TransportError::Status(status) };
+    let not_understood = || Failure::Unknown(TransportError::UnexpectedResponse);
+    let unreachable = || Failure::Unknown(TransportError::Unreachable);
     let foreign = json!({"uri": "/videos/1", "upload": {"upload_link": "https://evil.example/files/x"}});
     for (fault, failure) in [
         (json!({"kind": "status", "status": 503, "error_code": 7000}), later(503)),
@@ -148,7 +151,7 @@ async fn whether_vimeo_acted_is_never_guessed() {
     }
     desk.fault(CREATE, json!({"kind": "hold"})).await;
     let answered = desk.session.create_video(&placeholder(10), Duration::from_millis(200)).await;
-    assert_eq!(answered.unwrap_err(), Failure::Unknown(Trouble::TooSlow));
+    assert_eq!(answered.unwrap_err(), Failure::Unknown(TransportError::Timeout));
 }
 
 #[tokio::test]
@@ -157,7 +160,10 @@ async fn a_connection_that_cannot_be_opened_has_done_nothing() {
     let VimeoDesk { sandbox, session, .. } = desk;
     sandbox.stop().await;
     let answered = session.create_video(&placeholder(10), TIMEOUT).await;
-    assert_eq!(answered.unwrap_err(), Failure::Later { not_before: None, trouble: Trouble::Unreachable });
+    assert_eq!(
+        answered.unwrap_err(),
+        Failure::RetryLater { not_before: None, error: TransportError::Unreachable }
+    );
 }
 
 #[tokio::test]
@@ -203,13 +209,13 @@ async fn every_call_asks_for_the_version_and_names_its_sender() {
 async fn nobody_asks_while_the_window_is_closed() {
     let desk = VimeoDesk::start().await;
     let token = AccessToken::parse(&desk.sandbox.access_token).unwrap();
-    let window = Arc::new(Window::default());
+    let window = Arc::new(RateLimit::default());
     let [one, other] =
         [desk.client.session(token.clone(), window.clone()), desk.client.session(token, window.clone())];
     desk.fault("GET /me/videos", json!({"kind": "rate-limit", "reset_seconds": 20})).await;
     let until = window_end(one.list_newest_videos(1, TIMEOUT).await.unwrap_err()).unwrap();
     assert_eq!(until.seconds_after(desk.now()), 20);
-    assert_eq!(window.closed_until(desk.now()), Some(until));
+    assert_eq!(window.blocked_until(desk.now()), Some(until));
     let before = desk.journal().await.len();
     for session in [&one, &other] {
         let again = session.create_video(&placeholder(10), TIMEOUT).await.unwrap_err();
@@ -259,8 +265,8 @@ async fn the_last_request_of_a_window_closes_it_before_vimeo_must_refuse() {
 
 fn window_end(failure: Failure) -> Option<domain::time::Timestamp> {
     match failure {
-        Failure::Later { not_before, trouble } => {
-            assert_eq!(trouble, Trouble::Limiting { not_before });
+        Failure::RetryLater { not_before, error: trouble } => {
+            assert_eq!(trouble, TransportError::RateLimited { not_before });
             not_before
         }
         other => panic!("{other:?}"),

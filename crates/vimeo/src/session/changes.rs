@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
 use super::videos::is_of;
-use super::{Session, not_understood};
+use super::{Session, unexpected_response};
 use crate::failure::Failure;
 use crate::path::ApiPath;
 use crate::wire::VideoOut;
@@ -119,10 +119,10 @@ impl Session {
         };
         let path = ApiPath::video(video).then("?fields=uri");
         let request = self.request_with(Method::PATCH, &path, &body);
-        let answer = self.ask_with_password(request, change.password.as_ref(), timeout).await?;
+        let answer = self.send_with_password(request, change.password.as_ref(), timeout).await?;
         let is_done = answer.status == StatusCode::NO_CONTENT
             || answer.json::<VideoOut>().is_some_and(|shown| is_of(&shown, video));
-        if is_done { Ok(()) } else { Err(not_understood()) }
+        if is_done { Ok(()) } else { Err(unexpected_response()) }
     }
 
     /// `POST /videos/{video}/pictures`: makes the frame at `moment` the thumbnail. Twice makes two, of which the second is
@@ -135,6 +135,6 @@ impl Session {
     ) -> Result<(), Failure> {
         let path = ApiPath::video(video).then("/pictures?fields=uri");
         let body = ThumbnailIn { time: moment.as_secs_f64(), active: true };
-        self.ask_to_do(self.request_with(Method::POST, &path, &body), timeout).await
+        self.execute(self.request_with(Method::POST, &path, &body), timeout).await
     }
 }

@@ -6,7 +6,7 @@ use domain::video::{FolderNumber, VideoNumber};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
-use super::{Session, not_understood};
+use super::{Session, unexpected_response};
 use crate::failure::Failure;
 use crate::path::ApiPath;
 use crate::wire::{FolderOut, PageOut};
@@ -31,7 +31,7 @@ impl Session {
         timeout: Duration,
     ) -> Result<(), Failure> {
         let path = ApiPath::folder(folder).then_video(video);
-        self.ask_to_do(self.request(Method::PUT, &path), timeout).await
+        self.execute(self.request(Method::PUT, &path), timeout).await
     }
 
     /// The user's folder with exactly this name: the one with the lowest number, if there are several. Only the 2000
@@ -44,12 +44,12 @@ impl Session {
         let mut found: Option<FolderNumber> = None;
         for page in 1..=PAGES_MAX {
             let request = self.request(Method::GET, &ApiPath::fixed(LIST).then_number(page));
-            let answer = match self.ask(request, timeout).await {
+            let answer = match self.send(request, timeout).await {
                 // What lies past the end of a list is not found.
                 Err(Failure::NotFound) if page > 1 => break,
                 answer => answer?,
             };
-            let shown: PageOut = answer.json().ok_or_else(not_understood)?;
+            let shown: PageOut = answer.json().ok_or_else(unexpected_response)?;
             let is_last = shown.is_last(PER_PAGE);
             let named = shown.data.into_iter().filter_map(|item| {
                 let folder: FolderOut = serde_json::from_value(item).ok()?;
@@ -67,12 +67,12 @@ impl Session {
     /// `POST /me/projects`. Vimeo makes a second folder of the same name if there is one already.
     pub async fn create_folder(&self, name: &str, timeout: Duration) -> Result<FolderNumber, Failure> {
         let path = ApiPath::fixed("/me/projects?fields=uri");
-        let answer = self.ask(self.request_with(Method::POST, &path, &FolderIn { name }), timeout).await?;
+        let answer = self.send(self.request_with(Method::POST, &path, &FolderIn { name }), timeout).await?;
         let shown = match answer.status {
             StatusCode::OK | StatusCode::CREATED => answer.json::<FolderOut>(),
             _ => None,
         };
         let made = shown.and_then(|shown| FolderNumber::parse_uri(&shown.uri?).ok());
-        made.ok_or_else(not_understood)
+        made.ok_or_else(unexpected_response)
     }
 }

@@ -26,6 +26,6 @@ impl Session {
                 parameters: Vec::new(),
             }));
         };
-        self.ask_to_do(self.request(Method::PUT, &path), timeout).await
+        self.execute(self.request(Method::PUT, &path), timeout).await
     }
 }

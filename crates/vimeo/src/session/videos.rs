@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Session, not_understood, pages};
+use super::{Session, pages, unexpected_response};
 use crate::failure::Failure;
 use crate::path::ApiPath;
 use crate::tus::UploadLink;
@@ -30,7 +30,7 @@ const CODE_MAX: usize = 100;
 
 /// Whom a placeholder is open to, before its own settings are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClosedView {
+pub enum PlaceholderView {
     /// Its owner alone.
     Nobody,
     /// Whoever knows a password, which goes with it.
@@ -43,7 +43,7 @@ pub enum ClosedView {
     Anybody,
 }
 
-impl ClosedView {
+impl PlaceholderView {
     /// From the narrowest to the widest: when a plan does not have one, the next is tried.
     pub const ORDER: [Self; 5] = [Self::Nobody, Self::Password, Self::Disable, Self::Unlisted, Self::Anybody];
 
@@ -67,8 +67,8 @@ pub struct NewPlaceholder<'a> {
     /// How many bytes will come.
     pub size: u64,
     /// Whom it is open to.
-    pub view: ClosedView,
-    /// Its password, which [`ClosedView::Password`] needs.
+    pub view: PlaceholderView,
+    /// Its password, which [`PlaceholderView::Password`] needs.
     pub password: Option<&'a Secret>,
 }
 
@@ -121,7 +121,7 @@ pub struct VideoState {
     /// Its player's page, exactly as Vimeo gives it.
     pub player: Option<String>,
     /// Vimeo named a page that is not at Vimeo, or is too long: it was left out.
-    pub has_other_pages: bool,
+    pub has_untrusted_links: bool,
     /// Where its bytes go, as long as some are awaited, unless it leads where it must not.
     pub upload_link: Option<UploadLink>,
     /// Its `privacy.view`.
@@ -132,7 +132,7 @@ pub struct VideoState {
 
 /// A video in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct VideoSummary {
     /// The video.
     pub video: VideoNumber,
     /// Its name.
@@ -145,9 +145,9 @@ pub struct Listed {
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedPage {
+pub struct VideoPage {
     /// Its videos, but for those that cannot be understood.
-    pub videos: Vec<Listed>,
+    pub videos: Vec<VideoSummary>,
     /// No page comes behind it.
     pub is_last: bool,
 }
@@ -188,7 +188,7 @@ impl Session {
             password: new.password.map(Secret::expose),
         };
         let request = self.request_with(Method::POST, &ApiPath::fixed(CREATE), &body);
-        let answer = self.ask_with_password(request, new.password, timeout).await?;
+        let answer = self.send_with_password(request, new.password, timeout).await?;
         // The specification says 201; Vimeo says 200, and its own clients take nothing else.
         let shown = match answer.status {
             StatusCode::OK | StatusCode::CREATED => answer.json::<VideoOut>(),
@@ -203,7 +203,7 @@ impl Session {
                 "what Vimeo answered to a creation names no video, or no upload link that may be used"
             );
         }
-        made.ok_or_else(not_understood)
+        made.ok_or_else(unexpected_response)
     }
 
     /// `GET /videos/{video}`; `None` if it is not there, or no longer.
@@ -213,24 +213,24 @@ impl Session {
         timeout: Duration,
     ) -> Result<Option<VideoState>, Failure> {
         let request = self.request(Method::GET, &ApiPath::video(video).then(STATE_FIELDS));
-        let answer = match self.ask(request, timeout).await {
+        let answer = match self.send(request, timeout).await {
             Err(Failure::NotFound) => return Ok(None),
             answer => answer?,
         };
         let shown =
-            answer.json::<VideoOut>().filter(|shown| is_of(shown, video)).ok_or_else(not_understood)?;
-        let upload = shown.upload.as_ref().ok_or_else(not_understood)?;
+            answer.json::<VideoOut>().filter(|shown| is_of(shown, video)).ok_or_else(unexpected_response)?;
+        let upload = shown.upload.as_ref().ok_or_else(unexpected_response)?;
         let redactor = self.redactor(None);
         let fit = |text: String| redactor.clean(&text, CODE_MAX);
-        let status = match upload_status(upload).ok_or_else(not_understood)? {
+        let status = match upload_status(upload).ok_or_else(unexpected_response)? {
             UploadStatus::Failed(code) => UploadStatus::Failed(code.map(fit)),
             status => status,
         };
-        let mut has_other_pages = false;
+        let mut has_untrusted_links = false;
         let mut page = |link: Option<String>| {
             let is_fit =
                 |link: &String| pages::is_vimeos(link, &self.client.base_url) && !redactor.finds(link);
-            has_other_pages |= link.as_ref().is_some_and(|link| !is_fit(link));
+            has_untrusted_links |= link.as_ref().is_some_and(|link| !is_fit(link));
             link.filter(is_fit)
         };
         let (link, player) = (page(shown.link), page(shown.player_embed_url));
@@ -246,36 +246,36 @@ impl Session {
             name: shown.name.unwrap_or_default(),
             link,
             player,
-            has_other_pages,
+            has_untrusted_links,
         }))
     }
 
     /// `GET /me/videos`: 100 of the user's videos, the newest first; `page` counts from 1. A video may be missing for a
     /// while after it was made.
-    pub async fn list_newest_videos(&self, page: u32, timeout: Duration) -> Result<ListedPage, Failure> {
+    pub async fn list_newest_videos(&self, page: u32, timeout: Duration) -> Result<VideoPage, Failure> {
         let request = self.request(Method::GET, &ApiPath::fixed(LIST).then_number(page));
-        let answer = match self.ask(request, timeout).await {
+        let answer = match self.send(request, timeout).await {
             // What lies past the end of a list is not found.
             Err(Failure::NotFound) if page > 1 => {
-                return Ok(ListedPage { videos: Vec::new(), is_last: true });
+                return Ok(VideoPage { videos: Vec::new(), is_last: true });
             }
             answer => answer?,
         };
-        let shown: PageOut = answer.json().ok_or_else(not_understood)?;
+        let shown: PageOut = answer.json().ok_or_else(unexpected_response)?;
         let is_last = shown.is_last(PER_PAGE);
         let count = shown.data.len();
-        let videos: Vec<Listed> = shown.data.into_iter().filter_map(listed).collect();
+        let videos: Vec<VideoSummary> = shown.data.into_iter().filter_map(listed).collect();
         if videos.len() < count {
             let skipped = count - videos.len();
             tracing::warn!(skipped, "some videos in Vimeo's list are not understood and are skipped");
         }
-        Ok(ListedPage { videos, is_last })
+        Ok(VideoPage { videos, is_last })
     }
 
     /// `DELETE /videos/{video}`. One that is gone already counts as deleted.
     pub async fn delete_video(&self, video: VideoNumber, timeout: Duration) -> Result<(), Failure> {
         let request = self.request(Method::DELETE, &ApiPath::video(video));
-        match self.ask_to_do(request, timeout).await {
+        match self.execute(request, timeout).await {
             Err(Failure::NotFound) => Ok(()),
             done => done,
         }
@@ -300,10 +300,10 @@ pub(super) fn is_of(shown: &VideoOut, video: VideoNumber) -> bool {
 }
 
 /// An item of a list, if it can be understood.
-fn listed(item: Value) -> Option<Listed> {
+fn listed(item: Value) -> Option<VideoSummary> {
     let shown: VideoOut = serde_json::from_value(item).ok()?;
     let created_at = shown.created_time.and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    Some(Listed {
+    Some(VideoSummary {
         video: VideoNumber::parse_uri(shown.uri.as_deref()?)?,
         name: shown.name?,
         created_at: created_at.map(|at| Timestamp::from_micros(at.as_microsecond())),

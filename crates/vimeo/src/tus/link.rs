@@ -67,7 +67,7 @@ impl LinkRules {
 
 /// Why a text is no [`UploadLink`]. Does not repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum LinkRefused {
+pub enum UploadLinkError {
     /// Not an absolute http or https URL, or one that is too long.
     #[error("it is not a URL")]
     NotAUrl,
@@ -88,12 +88,12 @@ pub struct UploadLink(Secret);
 
 impl UploadLink {
     /// Reads what Vimeo gave, or what was kept of it.
-    pub fn parse(text: &str, rules: &LinkRules) -> Result<Self, LinkRefused> {
+    pub fn parse(text: &str, rules: &LinkRules) -> Result<Self, UploadLinkError> {
         if text.len() > LINK_BYTES_MAX {
-            return Err(LinkRefused::NotAUrl);
+            return Err(UploadLinkError::NotAUrl);
         }
-        let url = Url::parse(text).map_err(|_| LinkRefused::NotAUrl)?;
-        match judge(&url, rules) {
+        let url = Url::parse(text).map_err(|_| UploadLinkError::NotAUrl)?;
+        match check(&url, rules) {
             // As the library reads it, so that what was judged is what is asked.
             Ok(()) => Ok(Self(Secret::new(String::from(url)))),
             Err(refused) => {
@@ -115,26 +115,26 @@ impl fmt::Debug for UploadLink {
     }
 }
 
-fn judge(url: &Url, rules: &LinkRules) -> Result<(), LinkRefused> {
-    let host = url.host().ok_or(LinkRefused::NotAUrl)?;
+fn check(url: &Url, rules: &LinkRules) -> Result<(), UploadLinkError> {
+    let host = url.host().ok_or(UploadLinkError::NotAUrl)?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(LinkRefused::NotAUrl);
+        return Err(UploadLinkError::NotAUrl);
     }
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-        return Err(LinkRefused::Extras);
+        return Err(UploadLinkError::Extras);
     }
     if rules.allows_loopback && is_loopback(&host) {
         return Ok(());
     }
     if url.scheme() != "https" {
-        return Err(LinkRefused::Insecure);
+        return Err(UploadLinkError::Insecure);
     }
     let is_vimeos = match host {
         Host::Domain(name) => rules.hosts.iter().any(|allowed| allowed.allows(name)),
         Host::Ipv4(_) | Host::Ipv6(_) => false,
     };
     // The port is none where it is that of https.
-    if is_vimeos && url.port().is_none() { Ok(()) } else { Err(LinkRefused::Foreign) }
+    if is_vimeos && url.port().is_none() { Ok(()) } else { Err(UploadLinkError::Foreign) }
 }
 
 #[cfg(test)]
@@ -153,43 +153,63 @@ mod tests {
             ("https://files.tus.vimeo.com/files/x/0123", None, None),
             ("https://asia-files.tus.vimeo.com:443/files/x/0123?a=b", None, None),
             ("HTTPS://FILES.TUS.VIMEO.COM/x", None, None),
-            ("http://127.0.0.1:9300/files/x", Some(LinkRefused::Insecure), None),
-            ("https://[::1]/files/x", Some(LinkRefused::Foreign), None),
-            ("http://localhost:1/files/x", Some(LinkRefused::Insecure), None),
-            ("http://files.tus.vimeo.com/x", Some(LinkRefused::Insecure), Some(LinkRefused::Insecure)),
-            ("https://files.tus.vimeo.com:8443/x", Some(LinkRefused::Foreign), Some(LinkRefused::Foreign)),
-            ("https://evil-tus.vimeo.com/x", Some(LinkRefused::Foreign), Some(LinkRefused::Foreign)),
-            ("https://files.xtus.vimeo.com/x", Some(LinkRefused::Foreign), Some(LinkRefused::Foreign)),
+            ("http://127.0.0.1:9300/files/x", Some(UploadLinkError::Insecure), None),
+            ("https://[::1]/files/x", Some(UploadLinkError::Foreign), None),
+            ("http://localhost:1/files/x", Some(UploadLinkError::Insecure), None),
+            (
+                "http://files.tus.vimeo.com/x",
+                Some(UploadLinkError::Insecure),
+                Some(UploadLinkError::Insecure),
+            ),
+            (
+                "https://files.tus.vimeo.com:8443/x",
+                Some(UploadLinkError::Foreign),
+                Some(UploadLinkError::Foreign),
+            ),
+            ("https://evil-tus.vimeo.com/x", Some(UploadLinkError::Foreign), Some(UploadLinkError::Foreign)),
+            (
+                "https://files.xtus.vimeo.com/x",
+                Some(UploadLinkError::Foreign),
+                Some(UploadLinkError::Foreign),
+            ),
             (
                 "https://files.tus.vimeo.com.evil.example/x",
-                Some(LinkRefused::Foreign),
-                Some(LinkRefused::Foreign),
+                Some(UploadLinkError::Foreign),
+                Some(UploadLinkError::Foreign),
             ),
-            ("https://files.tus.vimeo.com./x", Some(LinkRefused::Foreign), Some(LinkRefused::Foreign)),
-            ("https://api.vimeo.com/x", Some(LinkRefused::Foreign), Some(LinkRefused::Foreign)),
-            ("https://169.254.169.254/x", Some(LinkRefused::Foreign), Some(LinkRefused::Foreign)),
+            (
+                "https://files.tus.vimeo.com./x",
+                Some(UploadLinkError::Foreign),
+                Some(UploadLinkError::Foreign),
+            ),
+            ("https://api.vimeo.com/x", Some(UploadLinkError::Foreign), Some(UploadLinkError::Foreign)),
+            ("https://169.254.169.254/x", Some(UploadLinkError::Foreign), Some(UploadLinkError::Foreign)),
             (
                 "https://evil.example\\.tus.vimeo.com/x",
-                Some(LinkRefused::Foreign),
-                Some(LinkRefused::Foreign),
+                Some(UploadLinkError::Foreign),
+                Some(UploadLinkError::Foreign),
             ),
             (
                 "https://files.tus.vimeo.com@evil.example/x",
-                Some(LinkRefused::Extras),
-                Some(LinkRefused::Extras),
+                Some(UploadLinkError::Extras),
+                Some(UploadLinkError::Extras),
             ),
-            ("https://u:p@files.tus.vimeo.com/x", Some(LinkRefused::Extras), Some(LinkRefused::Extras)),
-            ("https://files.tus.vimeo.com/x#y", Some(LinkRefused::Extras), Some(LinkRefused::Extras)),
-            ("ftp://files.tus.vimeo.com/x", Some(LinkRefused::NotAUrl), Some(LinkRefused::NotAUrl)),
-            ("file:///etc/passwd", Some(LinkRefused::NotAUrl), Some(LinkRefused::NotAUrl)),
-            ("/files/x", Some(LinkRefused::NotAUrl), Some(LinkRefused::NotAUrl)),
-            ("", Some(LinkRefused::NotAUrl), Some(LinkRefused::NotAUrl)),
+            (
+                "https://u:p@files.tus.vimeo.com/x",
+                Some(UploadLinkError::Extras),
+                Some(UploadLinkError::Extras),
+            ),
+            ("https://files.tus.vimeo.com/x#y", Some(UploadLinkError::Extras), Some(UploadLinkError::Extras)),
+            ("ftp://files.tus.vimeo.com/x", Some(UploadLinkError::NotAUrl), Some(UploadLinkError::NotAUrl)),
+            ("file:///etc/passwd", Some(UploadLinkError::NotAUrl), Some(UploadLinkError::NotAUrl)),
+            ("/files/x", Some(UploadLinkError::NotAUrl), Some(UploadLinkError::NotAUrl)),
+            ("", Some(UploadLinkError::NotAUrl), Some(UploadLinkError::NotAUrl)),
         ] {
             assert_eq!(UploadLink::parse(link, &rules(vimeo)).err(), at_vimeo, "{link}");
             assert_eq!(UploadLink::parse(link, &rules(sandbox)).err(), at_sandbox, "{link}");
         }
         let long = format!("https://files.tus.vimeo.com/{}", "x".repeat(LINK_BYTES_MAX));
-        assert_eq!(UploadLink::parse(&long, &rules(vimeo)).err(), Some(LinkRefused::NotAUrl));
+        assert_eq!(UploadLink::parse(&long, &rules(vimeo)).err(), Some(UploadLinkError::NotAUrl));
     }
 
     #[test]

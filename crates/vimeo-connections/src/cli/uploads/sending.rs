@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::job::{JobId, JobState};
 use seal::Randomness;
 use tokio::time::sleep;
-use vimeo::{Backoff, LinkFailure, Piece, Unsent};
+use vimeo::{Backoff, Chunk, LinkFailure, UploadError};
 
 use super::Desk;
 use super::file::{FileToSend, ReadFault};
@@ -81,13 +81,17 @@ async fn pour(desk: &Desk<'_>, file: &FileToSend, to: &Sendable) -> Result<Sent,
                 desk.progress.sending_from(held.offset, file.size());
                 match send_from(desk, file, to, held.offset, &mut left).await {
                     Ok(()) => return Ok(Sent::Whole),
-                    Err(Unsent::Link(failure)) => failure,
-                    Err(Unsent::Source(ReadFault::Changed) | Unsent::SourceShort) => {
+                    Err(UploadError::Link(failure)) => failure,
+                    Err(UploadError::Source(ReadFault::Changed) | UploadError::SourceTruncated) => {
                         return Ok(Sent::Changed);
                     }
-                    Err(Unsent::Source(ReadFault::Unreadable(error))) => return Ok(Sent::Unreadable(error)),
+                    Err(UploadError::Source(ReadFault::Unreadable(error))) => {
+                        return Ok(Sent::Unreadable(error));
+                    }
                     // The disk may come to life again.
-                    Err(Unsent::SourceStalled) => LinkFailure::Later(vimeo::Trouble::TooSlow),
+                    Err(UploadError::SourceStalled) => {
+                        LinkFailure::RetryLater(vimeo::TransportError::Timeout)
+                    }
                 }
             }
             Err(failure) => failure,
@@ -127,12 +131,12 @@ async fn send_from(
     to: &Sendable,
     mut offset: u64,
     left: &mut Left,
-) -> Result<(), Unsent<ReadFault>> {
+) -> Result<(), UploadError<ReadFault>> {
     while offset < file.size() {
         let length = desk.chunk_bytes.min(file.size() - offset);
         *left = if offset + length == file.size() { Left::All } else { Left::Some };
         let bytes = file.read(offset, length, desk.tasks, desk.progress);
-        let reached = desk.client.send(&to.link, Piece { offset, length }, bytes, STALL).await?;
+        let reached = desk.client.send_chunk(&to.link, Chunk { offset, length }, bytes, STALL).await?;
         if reached == offset {
             return Err(LinkFailure::Incoherent.into());
         }
@@ -143,7 +147,7 @@ async fn send_from(
 
 #[cfg(test)]
 mod tests {
-    use vimeo::Trouble;
+    use vimeo::TransportError;
 
     use super::*;
 
@@ -155,11 +159,11 @@ mod tests {
             LinkFailure::Conflict,
             LinkFailure::TooLarge,
             LinkFailure::Incoherent,
-            LinkFailure::Later(Trouble::Unreachable),
-            LinkFailure::Later(Trouble::TooSlow),
+            LinkFailure::RetryLater(TransportError::Unreachable),
+            LinkFailure::RetryLater(TransportError::Timeout),
         ];
         failures.extend((400..=599).map(LinkFailure::ProtocolRefused));
-        failures.extend((400..=599).map(|status| LinkFailure::Later(Trouble::Status(status))));
+        failures.extend((400..=599).map(|status| LinkFailure::RetryLater(TransportError::Status(status))));
         for failure in failures {
             for troubles in 1..=TROUBLES_MAX + 1 {
                 let judged = judge(failure.clone(), troubles, Left::All);

@@ -1,4 +1,4 @@
-//! One request and its answer: sent to the one origin, read up to a limit, and its troubles sorted.
+//! One request and its answer: sent to the one origin, read up to a limit, and its errors sorted.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use zeroize::Zeroizing;
 
 use crate::Client;
 use crate::path::ApiPath;
-use crate::window::Told;
-use crate::wire::Refusal;
+use crate::rate_limit::RateLimitUpdate;
+use crate::wire::ErrorBody;
 
 /// The API version that this crate was written for.
 const ACCEPT_VERSION: &str = "application/vnd.vimeo.*+json;version=3.4";
 /// No answer that we ask for comes near this; more is not read.
-const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+const RESPONSE_MAX_BYTES: usize = 1024 * 1024;
 
 /// Why Vimeo could not be asked: nothing is known about the credentials. Never says anything of them.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Trouble {
+pub enum TransportError {
     /// No connection, or it broke, or what came was no HTTP.
     #[error("could not be reached")]
     Unreachable,
     /// No answer in time.
     #[error("did not answer in time")]
-    TooSlow,
+    Timeout,
     /// 429: ask again, not sooner than Vimeo said, if it said.
     #[error("is limiting our requests")]
-    Limiting {
+    RateLimited {
         /// When its window ends.
         not_before: Option<Timestamp>,
     },
@@ -39,21 +39,21 @@ pub enum Trouble {
     Status(u16),
     /// A good status with something that is not the documented answer.
     #[error("answered with something that is not its API's answer")]
-    NotUnderstood,
+    UnexpectedResponse,
 }
 
-impl Trouble {
+impl TransportError {
     /// Before when it is useless to ask again, if Vimeo said.
     pub(crate) fn not_before(&self) -> Option<Timestamp> {
         match self {
-            Self::Limiting { not_before } => *not_before,
-            Self::Unreachable | Self::TooSlow | Self::Status(_) | Self::NotUnderstood => None,
+            Self::RateLimited { not_before } => *not_before,
+            Self::Unreachable | Self::Timeout | Self::Status(_) | Self::UnexpectedResponse => None,
         }
     }
 }
 
 /// An answer that was read to its end.
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     headers: HeaderMap,
     body: Zeroizing<Vec<u8>>,
@@ -72,44 +72,47 @@ impl Client {
 }
 
 /// Why there is no answer.
-pub(crate) struct Unanswered {
-    pub(crate) trouble: Trouble,
+pub(crate) struct SendFailure {
+    pub(crate) error: TransportError,
     /// Whether the request certainly never reached anybody.
     pub(crate) is_unsent: bool,
 }
 
-/// Sends a request and reads the whole answer, within `timeout`. An answer with 429 is a trouble.
-pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<Answer, Trouble> {
-    let answer = ask(request, timeout).await.map_err(|unanswered| unanswered.trouble)?;
+/// Like [`send`], but 429 is an error.
+pub(crate) async fn send_checked(
+    request: RequestBuilder,
+    timeout: Duration,
+) -> Result<ApiResponse, TransportError> {
+    let answer = send(request, timeout).await.map_err(|failure| failure.error)?;
     if answer.status == StatusCode::TOO_MANY_REQUESTS {
-        return Err(Trouble::Limiting { not_before: answer.window_end() });
+        return Err(TransportError::RateLimited { not_before: answer.rate_limit_reset() });
     }
     Ok(answer)
 }
 
 /// Sends a request and reads the whole answer, whatever it is, within `timeout`.
-pub(crate) async fn ask(request: RequestBuilder, timeout: Duration) -> Result<Answer, Unanswered> {
+pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<ApiResponse, SendFailure> {
     let sent = request.timeout(timeout).send().await;
     // A connection that could not be opened, to Vimeo or to the proxy, has carried nothing.
     let mut response =
-        sent.map_err(|error| Unanswered { trouble: sort(&error), is_unsent: error.is_connect() })?;
-    let broken = |trouble| Unanswered { trouble, is_unsent: false };
+        sent.map_err(|error| SendFailure { error: classify(&error), is_unsent: error.is_connect() })?;
+    let broken = |error| SendFailure { error, is_unsent: false };
     let mut body = Zeroizing::new(Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(|error| broken(sort(&error)))? {
-        if body.len() + chunk.len() > ANSWER_MAX_BYTES {
-            return Err(broken(Trouble::NotUnderstood));
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(classify(&error)))? {
+        if body.len() + chunk.len() > RESPONSE_MAX_BYTES {
+            return Err(broken(TransportError::UnexpectedResponse));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
+    Ok(ApiResponse { status: response.status(), headers: response.headers().clone(), body })
 }
 
-pub(crate) fn sort(error: &reqwest::Error) -> Trouble {
+pub(crate) fn classify(error: &reqwest::Error) -> TransportError {
     if error.is_timeout() {
-        return Trouble::TooSlow;
+        return TransportError::Timeout;
     }
     tracing::info!(cause = causes(error), "a request to Vimeo failed");
-    Trouble::Unreachable
+    TransportError::Unreachable
 }
 
 /// Why a request failed, as far as its causes say: the name, the connection, the certificate. The error's own text is
@@ -119,20 +122,24 @@ fn causes(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-impl Answer {
+impl ApiResponse {
     /// The body as the JSON that was asked for.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.body).ok()
     }
 
     /// What Vimeo says was wrong, if it says so in one of its error shapes.
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
+    pub(crate) fn error_body(&self) -> Option<ErrorBody> {
         self.json()
     }
 
-    /// The trouble that a status which was not expected means.
-    pub(crate) fn trouble(&self) -> Trouble {
-        if self.status.is_success() { Trouble::NotUnderstood } else { Trouble::Status(self.status.as_u16()) }
+    /// The error that a status which was not expected means.
+    pub(crate) fn error(&self) -> TransportError {
+        if self.status.is_success() {
+            TransportError::UnexpectedResponse
+        } else {
+            TransportError::Status(self.status.as_u16())
+        }
     }
 
     /// Whether the challenge says that the token is no good.
@@ -144,19 +151,19 @@ impl Answer {
     }
 
     /// What is said of the rate window.
-    pub(crate) fn told(&self) -> Told {
+    pub(crate) fn rate_limit_update(&self) -> RateLimitUpdate {
         let remaining = self.headers.get("x-ratelimit-remaining").and_then(|value| value.to_str().ok());
         if self.status == StatusCode::TOO_MANY_REQUESTS {
-            Told::Refused(self.window_end())
+            RateLimitUpdate::Rejected(self.rate_limit_reset())
         } else if remaining.is_some_and(|remaining| remaining.trim() == "0") {
-            Told::Spent(self.window_end())
+            RateLimitUpdate::Exhausted(self.rate_limit_reset())
         } else {
-            Told::Open
+            RateLimitUpdate::Open
         }
     }
 
     /// When the rate window ends: an ISO 8601 instant with offset; on very old pages a Unix time.
-    pub(crate) fn window_end(&self) -> Option<Timestamp> {
+    pub(crate) fn rate_limit_reset(&self) -> Option<Timestamp> {
         let text = self.headers.get("x-ratelimit-reset")?.to_str().ok()?;
         let instant = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond);
         let unix = || text.parse::<i64>().ok().map(|seconds| seconds.saturating_mul(1_000_000));

@@ -12,7 +12,7 @@ use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
-use super::Unsent;
+use super::UploadError;
 
 /// For whose sake nothing moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,22 +29,22 @@ pub(super) enum SourceEnd<E> {
     Short,
 }
 
-impl<E> From<SourceEnd<E>> for Unsent<E> {
+impl<E> From<SourceEnd<E>> for UploadError<E> {
     fn from(end: SourceEnd<E>) -> Self {
         match end {
             SourceEnd::Broken(error) => Self::Source(error),
-            SourceEnd::Short => Self::SourceShort,
+            SourceEnd::Short => Self::SourceTruncated,
         }
     }
 }
 
 /// The sender's end. As soon as it is dropped there is no source any more.
-pub(super) struct Outflow<S, E>(Arc<Mutex<Flow<S, E>>>);
+pub(super) struct UploadBody<S, E>(Arc<Mutex<BodyState<S, E>>>);
 
 /// The request's end.
-struct Outgoing<S, E>(Arc<Mutex<Flow<S, E>>>);
+struct RequestBody<S, E>(Arc<Mutex<BodyState<S, E>>>);
 
-struct Flow<S, E> {
+struct BodyState<S, E> {
     /// Taken out when it is at its end or nobody wants it any more.
     source: Option<Pin<Box<S>>>,
     /// How many bytes of the piece are still in it.
@@ -52,24 +52,24 @@ struct Flow<S, E> {
     /// When something moved last.
     moved_at: Instant,
     /// Whether the connection has room and the source has nothing.
-    is_dry: bool,
+    is_source_pending: bool,
     end: Option<SourceEnd<E>>,
     /// Whoever writes the body, if they wait for the source.
     writer: Option<Waker>,
 }
 
-impl<S, E> Outflow<S, E>
+impl<S, E> UploadBody<S, E>
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: Send + 'static,
 {
     /// The first `length` bytes of a source.
     pub(super) fn new(source: S, length: u64) -> Self {
-        Self(Arc::new(Mutex::new(Flow {
+        Self(Arc::new(Mutex::new(BodyState {
             source: Some(Box::pin(source)),
             left: length,
             moved_at: Instant::now(),
-            is_dry: false,
+            is_source_pending: false,
             end: None,
             writer: None,
         })))
@@ -77,7 +77,7 @@ where
 
     /// The body of the one request.
     pub(super) fn body(&self) -> reqwest::Body {
-        reqwest::Body::wrap(Outgoing(Arc::clone(&self.0)))
+        reqwest::Body::wrap(RequestBody(Arc::clone(&self.0)))
     }
 
     /// How the source ended, if it did before the piece was whole.
@@ -88,24 +88,24 @@ where
     /// Returns when nothing has moved for so long.
     pub(super) async fn stalled(&self, stall: Duration) -> Stalled {
         loop {
-            let (moved_at, is_dry) = {
-                let flow = lock(&self.0);
-                (flow.moved_at, flow.is_dry)
+            let (moved_at, is_source_pending) = {
+                let state = lock(&self.0);
+                (state.moved_at, state.is_source_pending)
             };
             let due = moved_at + stall;
             if Instant::now() >= due {
-                return if is_dry { Stalled::Source } else { Stalled::Server };
+                return if is_source_pending { Stalled::Source } else { Stalled::Server };
             }
             sleep_until(due).await;
         }
     }
 }
 
-impl<S, E> Drop for Outflow<S, E> {
+impl<S, E> Drop for UploadBody<S, E> {
     fn drop(&mut self) {
         let (source, writer) = {
-            let mut flow = lock(&self.0);
-            (flow.source.take(), flow.writer.take())
+            let mut state = lock(&self.0);
+            (state.source.take(), state.writer.take())
         };
         drop(source);
         // Somebody who still waits for bytes must learn that none will come.
@@ -115,7 +115,7 @@ impl<S, E> Drop for Outflow<S, E> {
     }
 }
 
-impl<S, E> Body for Outgoing<S, E>
+impl<S, E> Body for RequestBody<S, E>
 where
     S: Stream<Item = Result<Bytes, E>>,
 {
@@ -126,35 +126,35 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let mut flow = lock(&self.0);
+        let mut state = lock(&self.0);
         loop {
-            if flow.left == 0 {
-                flow.source = None;
+            if state.left == 0 {
+                state.source = None;
                 return Poll::Ready(None);
             }
-            let Some(source) = &mut flow.source else { return Poll::Ready(Some(Err(broken_off()))) };
+            let Some(source) = &mut state.source else { return Poll::Ready(Some(Err(source_ended()))) };
             let end = match source.as_mut().poll_next(cx) {
                 Poll::Pending => {
-                    flow.is_dry = true;
-                    flow.writer = Some(cx.waker().clone());
+                    state.is_source_pending = true;
+                    state.writer = Some(cx.waker().clone());
                     return Poll::Pending;
                 }
                 Poll::Ready(Some(Ok(mut bytes))) => {
-                    let room = usize::try_from(flow.left).unwrap_or(usize::MAX);
+                    let room = usize::try_from(state.left).unwrap_or(usize::MAX);
                     bytes.truncate(room);
                     if bytes.is_empty() {
                         continue;
                     }
-                    flow.left -= bytes.len() as u64;
-                    flow.moved_at = Instant::now();
-                    flow.is_dry = false;
+                    state.left -= bytes.len() as u64;
+                    state.moved_at = Instant::now();
+                    state.is_source_pending = false;
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 Poll::Ready(Some(Err(error))) => SourceEnd::Broken(error),
                 Poll::Ready(None) => SourceEnd::Short,
             };
-            flow.source = None;
-            flow.end = Some(end);
+            state.source = None;
+            state.end = Some(end);
         }
     }
 
@@ -168,7 +168,7 @@ where
 }
 
 /// What ends the request; why it ended, the flow knows.
-fn broken_off() -> io::Error {
+fn source_ended() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the source is at its end")
 }
 
