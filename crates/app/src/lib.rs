@@ -44,9 +44,9 @@ pub use bootstrap::{BootstrapError, BootstrapKey, BootstrapKeyError, check_boots
 pub use clock::Clock;
 pub use connections::{ConnectionPage, SameCredentials};
 pub use egress::{
-    AllowHttp, AllowedPlace, AllowedPlaceError, FormFault, LeastRate, Outbound, OutboundOptions,
-    OutboundPolicy, OutboundSetupError, OutboundTimeouts, OutboundUrl, OwnAddresses, PortPolicy,
-    SpoolOptions,
+    AllowHttp, AllowedDestination, AllowedDestinationError, Egress, EgressOptions, EgressPolicy,
+    EgressSetupError, EgressTimeouts, EgressUrl, MinimumRate, OwnAddresses, PortPolicy, SpoolOptions,
+    UrlError,
 };
 pub use error::Error;
 pub use idempotency::{Once, Outcome};

@@ -23,7 +23,7 @@ use crate::jobs::held::LEASE;
 use crate::jobs::request::{RequestedSource, UploadRequest};
 use crate::jobs::{KeptWithLink, LinkMade, Uploads, make_link};
 use crate::{App, Caller, Error, Once, Outcome};
-use egress::{FormFault, OutboundUrl};
+use egress::{EgressUrl, UrlError};
 
 /// So often a cancellation is tried that meets another change of the job each time.
 const CANCEL_TRIES: u32 = 20;
@@ -50,10 +50,10 @@ pub struct ClientUpload {
 
 impl App {
     /// Reads an address that a user gives, by its form alone.
-    pub fn check_address(&self, text: &str) -> Result<OutboundUrl, FormFault> {
+    pub fn check_address(&self, text: &str) -> Result<EgressUrl, UrlError> {
         match &self.uploads {
-            Some(uploads) => uploads.outbound.check_form(text),
-            None => Err(FormFault::NotPublic),
+            Some(uploads) => uploads.outbound.validate(text),
+            None => Err(UrlError::NotPublic),
         }
     }
 

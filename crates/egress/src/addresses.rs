@@ -99,7 +99,7 @@ pub(super) fn is_globally_reachable(address: IpAddr) -> bool {
 }
 
 /// Every address that a packet to this one may end at: itself, and what is embedded in it.
-pub(super) fn meant(address: IpAddr) -> Vec<IpAddr> {
+pub(super) fn reachable_through(address: IpAddr) -> Vec<IpAddr> {
     let address = address.to_canonical();
     let mut all = vec![address];
     if let IpAddr::V6(address) = address {
@@ -152,7 +152,7 @@ fn from_halves(high: u16, low: u16) -> Ipv4Addr {
 mod tests {
     use super::*;
 
-    fn judge(text: &str) -> bool {
+    fn is_global(text: &str) -> bool {
         is_globally_reachable(text.parse().unwrap())
     }
 
@@ -206,7 +206,7 @@ mod tests {
             "2606:4700::5efe:8.8.8.8",
             "2606:4700::200:5efe:8.8.8.8",
         ] {
-            assert!(judge(text), "{text}");
+            assert!(is_global(text), "{text}");
         }
     }
 
@@ -256,12 +256,12 @@ mod tests {
             "255.255.255.254",
             "255.255.255.255",
         ] {
-            assert!(!judge(text), "{text}");
+            assert!(!is_global(text), "{text}");
             for wrapped in [format!("::ffff:{text}"), format!("64:ff9b::{text}"), format!("::{text}")] {
-                assert!(!judge(&wrapped), "{wrapped}");
+                assert!(!is_global(&wrapped), "{wrapped}");
             }
             for wrapped in [format!("2606:4700::5efe:{text}"), format!("2606:4700::200:5efe:{text}")] {
-                assert!(!judge(&wrapped), "{wrapped}");
+                assert!(!is_global(&wrapped), "{wrapped}");
             }
         }
     }
@@ -309,7 +309,7 @@ mod tests {
             "ff0e::1",
             "::ffff:0:8.8.8.8",
         ] {
-            assert!(!judge(text), "{text}");
+            assert!(!is_global(text), "{text}");
         }
     }
 
@@ -328,7 +328,7 @@ mod tests {
             // ISATAP inside 6to4: the outer one is public, the inner one is not.
             "2002:808:808::5efe:10.0.0.1",
         ] {
-            assert!(!judge(text), "{text}");
+            assert!(!is_global(text), "{text}");
         }
     }
 
@@ -341,7 +341,7 @@ mod tests {
             ("2001:0:808:808:0:0:fefe:fefe", vec!["2001:0:808:808::fefe:fefe", "8.8.8.8", "1.1.1.1"]),
         ] {
             let all: Vec<IpAddr> = all.into_iter().map(|text| text.parse().unwrap()).collect();
-            assert_eq!(meant(text.parse().unwrap()), all, "{text}");
+            assert_eq!(reachable_through(text.parse().unwrap()), all, "{text}");
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What the first bytes of a source are, judged together with what its server declares.
 //!
 //! The bytes decide: a video under a wrong label is a video. Only what certainly is no video is named: text of any
-//! kind, and bytes that are compressed for the transfer. Anything else is left to Vimeo to judge.
+//! kind, and bytes that are compressed for the transfer. Anything else is left to Vimeo to classify.
 
 use std::fmt;
 
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use thiserror::Error;
 
-/// This many bytes are enough to judge by.
+/// This many bytes are enough to classify by.
 pub(super) const HEAD_BYTES: usize = 4_096;
 /// The first bytes of every gzip stream with the one method that there is (RFC 1952, section 2.3).
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
@@ -44,7 +44,7 @@ pub enum Content {
     /// Compressed for the transfer: to be decompressed, and the result to be judged again.
     Gzip,
     /// No video.
-    Not(NotVideo),
+    NotVideo(NotVideo),
 }
 
 /// What was found instead of a video.
@@ -98,7 +98,7 @@ impl fmt::Display for Encoding {
 }
 
 /// Judges a body by its first bytes: all of them, or at least [`HEAD_BYTES`].
-pub(super) fn judge(declared: Declared<'_>, head: &[u8]) -> Content {
+pub(super) fn classify(declared: Declared<'_>, head: &[u8]) -> Content {
     if is_container(head) {
         return Content::AsIs;
     }
@@ -106,9 +106,9 @@ pub(super) fn judge(declared: Declared<'_>, head: &[u8]) -> Content {
         return Content::Gzip;
     }
     match text_of(head).or_else(|| declared.compressed(head)) {
-        Some(what) => Content::Not(what),
+        Some(what) => Content::NotVideo(what),
         None if declared.is_text() && !has_binary(head) && !head.is_empty() => {
-            Content::Not(declared.kind_of_text())
+            Content::NotVideo(declared.kind_of_text())
         }
         None => Content::AsIs,
     }

@@ -79,7 +79,7 @@ const LABELS: [&str; 13] = [
 fn a_film_passes_under_every_wrong_type() {
     for (name, film) in films() {
         for label in LABELS {
-            assert_eq!(judge(declared(label, ""), &film), Content::AsIs, "{name} as {label}");
+            assert_eq!(classify(declared(label, ""), &film), Content::AsIs, "{name} as {label}");
         }
     }
 }
@@ -91,7 +91,7 @@ fn a_film_passes_under_every_wrong_encoding() {
             ["gzip", "x-gzip", "br", "deflate", "zstd", "identity", "aws-chunked", "utf-8", "none"]
         {
             for label in ["", "video/mp4", "application/octet-stream"] {
-                assert_eq!(judge(declared(label, encoding), &film), Content::AsIs, "{name} as {encoding}");
+                assert_eq!(classify(declared(label, encoding), &film), Content::AsIs, "{name} as {encoding}");
             }
         }
     }
@@ -102,12 +102,12 @@ fn gzip_is_what_says_so_and_is_so() {
     let gzip = with(b"\x1f\x8b\x08\0\0\0\0\0\0\x03");
     for encoding in ["gzip", "GZIP", "x-gzip", "identity, gzip", " gzip "] {
         for label in LABELS {
-            assert_eq!(judge(declared(label, encoding), &gzip), Content::Gzip, "{encoding} {label}");
+            assert_eq!(classify(declared(label, encoding), &gzip), Content::Gzip, "{encoding} {label}");
         }
     }
     // A compressed file that is not said to be compressed for the transfer is the file.
     for encoding in ["", "identity", "br", "gzip, br"] {
-        assert_eq!(judge(declared("application/gzip", encoding), &gzip), Content::AsIs, "{encoding}");
+        assert_eq!(classify(declared("application/gzip", encoding), &gzip), Content::AsIs, "{encoding}");
     }
 }
 
@@ -119,13 +119,17 @@ fn other_codings_are_refused_by_name_where_the_bytes_have_them() {
         ("deflate", with(b"\x78\x01"), NotVideo::Compressed(Encoding::Deflate)),
         ("deflate", with(b"\x78\xda"), NotVideo::Compressed(Encoding::Deflate)),
     ] {
-        assert_eq!(judge(declared("video/mp4", encoding), &head), Content::Not(expected), "{encoding}");
-        assert_eq!(judge(declared("video/mp4", ""), &head), Content::AsIs, "{encoding}");
+        assert_eq!(
+            classify(declared("video/mp4", encoding), &head),
+            Content::NotVideo(expected),
+            "{encoding}"
+        );
+        assert_eq!(classify(declared("video/mp4", ""), &head), Content::AsIs, "{encoding}");
     }
     let head = with(b"\x1b\x2f\x04");
-    let brotli = Content::Not(NotVideo::Compressed(Encoding::Brotli));
-    assert_eq!(judge(declared("text/html", "br"), &head), brotli);
-    assert_eq!(judge(declared("video/mp4", "br"), &head), Content::AsIs);
+    let brotli = Content::NotVideo(NotVideo::Compressed(Encoding::Brotli));
+    assert_eq!(classify(declared("text/html", "br"), &head), brotli);
+    assert_eq!(classify(declared("video/mp4", "br"), &head), Content::AsIs);
 }
 
 fn utf16(text: &str, mark: [u8; 2], unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
@@ -160,8 +164,8 @@ fn text_is_named_under_every_label() {
     ];
     for (text, expected) in texts {
         for label in LABELS {
-            let judged = judge(declared(label, ""), &text);
-            assert_eq!(judged, Content::Not(expected), "{} as {label}", String::from_utf8_lossy(&text));
+            let judged = classify(declared(label, ""), &text);
+            assert_eq!(judged, Content::NotVideo(expected), "{} as {label}", String::from_utf8_lossy(&text));
         }
     }
 }
@@ -171,21 +175,28 @@ fn text_whose_last_character_is_cut_is_still_text() {
     let page = format!("<html>{}", "\u{fc}".repeat(3_000));
     let head = &page.as_bytes()[..=HEAD_BYTES];
     assert!(std::str::from_utf8(head).is_err());
-    assert_eq!(judge(Declared::default(), head), Content::Not(NotVideo::WebPage));
+    assert_eq!(classify(Declared::default(), head), Content::NotVideo(NotVideo::WebPage));
 }
 
 #[test]
 fn text_in_an_old_encoding_is_text_where_it_is_declared() {
     let latin = b"<html><body>Bitte anmelden: f\xfcr Mitglieder</body></html>";
-    assert_eq!(judge(declared("text/html", ""), latin), Content::Not(NotVideo::WebPage));
-    assert_eq!(judge(declared("application/dash+xml", ""), b"\xfc"), Content::Not(NotVideo::Manifest));
-    assert_eq!(judge(declared("video/mp4", ""), b"\xfc\xfd\xfe"), Content::AsIs);
+    assert_eq!(classify(declared("text/html", ""), latin), Content::NotVideo(NotVideo::WebPage));
+    assert_eq!(
+        classify(declared("application/dash+xml", ""), b"\xfc"),
+        Content::NotVideo(NotVideo::Manifest)
+    );
+    assert_eq!(classify(declared("video/mp4", ""), b"\xfc\xfd\xfe"), Content::AsIs);
 }
 
 #[test]
 fn a_text_that_holds_the_type_of_a_box_is_no_film() {
     for text in ["The free film", "Somemdat and more", "The moov"] {
-        assert_eq!(judge(declared("video/mp4", ""), text.as_bytes()), Content::Not(NotVideo::Text), "{text}");
+        assert_eq!(
+            classify(declared("video/mp4", ""), text.as_bytes()),
+            Content::NotVideo(NotVideo::Text),
+            "{text}"
+        );
     }
 }
 

@@ -31,7 +31,7 @@ fn file_name_in(header: &[u8]) -> Option<String> {
     extended.or_else(|| find("filename").map(plain)).filter(|name| !name.trim().is_empty())
 }
 
-/// Names and values behind the first `;`. A quoted value ends at its quote, any other at the next `;`.
+/// Resolver and values behind the first `;`. A quoted value ends at its quote, any other at the next `;`.
 fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut rest = after(header, b';');

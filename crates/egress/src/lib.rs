@@ -4,19 +4,17 @@
 //! address gives the same error as an unreachable one, so that a user learns nothing of what is not public.
 
 mod addresses;
+mod connect;
 mod content;
 mod file_name;
-mod first_bytes;
 mod gunzip;
-mod hops;
-mod marks;
-mod names;
+mod inspect;
 mod policy;
-mod posts;
 mod probe;
 mod ranges;
-mod reading;
+mod resolver;
 mod resume;
+mod source_progress;
 mod sources;
 mod spool;
 mod spool_space;
@@ -24,6 +22,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod url;
+mod validators;
+mod webhook_client;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -32,40 +32,42 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use names::Names;
+use resolver::Resolver;
 
 pub use content::{Content, Encoding, NotVideo};
 pub use file_name::video_name;
-pub use marks::Marks;
-pub use policy::{AllowHttp, AllowedPlace, AllowedPlaceError, OutboundPolicy, OwnAddresses, PortPolicy};
-pub use posts::PostError;
-pub use reading::LeastRate;
-pub use reading::Reading;
-pub use sources::{Opened, Ranges, SourceError, SourceFacts};
+pub use policy::{
+    AllowHttp, AllowedDestination, AllowedDestinationError, EgressPolicy, OwnAddresses, PortPolicy,
+};
+pub use source_progress::MinimumRate;
+pub use source_progress::SourceProgress;
+pub use sources::{OpenedSource, RangeSupport, SourceError, SourceMetadata};
 pub use spool::Spooled;
 pub use spool_space::SpoolOptions;
 pub use spool_space::SpoolSpace;
 pub use stream::SourceStream;
-pub use url::{FormFault, OutboundUrl};
+pub use url::{EgressUrl, UrlError};
+pub use validators::Validators;
+pub use webhook_client::PostError;
 
 /// A client for addresses that users give. Cheap to clone. It keeps no connection, so that none is shared.
 #[derive(Clone)]
-pub struct Outbound(Arc<Inner>);
+pub struct Egress(Arc<Inner>);
 
 struct Inner {
-    policy: OutboundPolicy,
-    names: Names,
+    policy: EgressPolicy,
+    resolver: Resolver,
     tls: Option<rustls::ClientConfig>,
     user_agent: String,
-    timeouts: OutboundTimeouts,
-    least_rate: LeastRate,
+    timeouts: EgressTimeouts,
+    minimum_rate: MinimumRate,
 }
 
-/// What an [`Outbound`] is made of.
+/// What an [`Egress`] is made of.
 #[derive(Debug, Clone)]
-pub struct OutboundOptions {
+pub struct EgressOptions {
     /// Where it may go.
-    pub policy: OutboundPolicy,
+    pub policy: EgressPolicy,
     /// Who is asked for the addresses of names; if empty, whom this machine asks.
     pub dns_servers: Vec<SocketAddr>,
     /// Which root certificates are trusted; without any, no server can be verified.
@@ -73,35 +75,31 @@ pub struct OutboundOptions {
     /// What it calls itself.
     pub user_agent: String,
     /// How patient it is.
-    pub timeouts: OutboundTimeouts,
+    pub timeouts: EgressTimeouts,
     /// How slow a source may be.
-    pub least_rate: LeastRate,
+    pub minimum_rate: MinimumRate,
 }
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutboundTimeouts {
+pub struct EgressTimeouts {
     /// For the addresses of a name, and again for a connection, with its TLS.
     pub connect: Duration,
     /// Between any two pieces of an answer, and for its beginning.
-    pub silence: Duration,
+    pub idle: Duration,
     /// For a whole webhook, from the name to the answer.
     pub post: Duration,
 }
 
-impl Default for OutboundTimeouts {
+impl Default for EgressTimeouts {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            silence: Duration::from_mins(1),
-            post: Duration::from_secs(15),
-        }
+        Self { connect: Duration::from_secs(10), idle: Duration::from_mins(1), post: Duration::from_secs(15) }
     }
 }
 
 /// The client could not be built.
 #[derive(Debug, Error)]
-pub enum OutboundSetupError {
+pub enum EgressSetupError {
     /// TLS could not be set up, or the user agent is no text of a header.
     #[error("the HTTPS client cannot be set up: {0}")]
     Tls(#[source] reqwest::Error),
@@ -112,29 +110,30 @@ pub enum OutboundSetupError {
     NoRoots,
     /// The configuration of name servers is there, and cannot be used.
     #[error("names cannot be resolved with the configuration of this machine: {0}")]
-    Names(String),
+    Resolver(String),
 }
 
-impl Outbound {
+impl Egress {
     /// A client as `options` say.
-    pub fn new(options: OutboundOptions) -> Result<Self, OutboundSetupError> {
-        let OutboundOptions { policy, dns_servers, tls, user_agent, timeouts, least_rate } = options;
+    pub fn new(options: EgressOptions) -> Result<Self, EgressSetupError> {
+        let EgressOptions { policy, dns_servers, tls, user_agent, timeouts, minimum_rate } = options;
         // What would fail for every address is told at once.
         let builder = reqwest::Client::builder().user_agent(&user_agent).no_proxy();
-        hops::trusting(builder, tls.as_ref()).build().map_err(OutboundSetupError::Tls)?;
-        let names = Names::new(&dns_servers).map_err(|error| OutboundSetupError::Names(error.to_string()))?;
-        Ok(Self(Arc::new(Inner { policy, names, tls, user_agent, timeouts, least_rate })))
+        connect::with_tls(builder, tls.as_ref()).build().map_err(EgressSetupError::Tls)?;
+        let resolver =
+            Resolver::new(&dns_servers).map_err(|error| EgressSetupError::Resolver(error.to_string()))?;
+        Ok(Self(Arc::new(Inner { policy, resolver, tls, user_agent, timeouts, minimum_rate })))
     }
 
     /// Judges an address by its form alone, without asking anybody: what is refused here is a mistake to be told at once.
     /// Spaces around it are no part of an address, and are refused as well.
-    pub fn check_form(&self, text: &str) -> Result<OutboundUrl, FormFault> {
-        url::read(&self.0.policy, text)
+    pub fn validate(&self, text: &str) -> Result<EgressUrl, UrlError> {
+        url::parse(&self.0.policy, text)
     }
 }
 
-impl fmt::Debug for Outbound {
+impl fmt::Debug for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbound").field("policy", &self.0.policy).finish_non_exhaustive()
+        f.debug_struct("Egress").field("policy", &self.0.policy).finish_non_exhaustive()
     }
 }

@@ -6,13 +6,13 @@ use ipnet::IpNet;
 use thiserror::Error;
 use url::Host;
 
-use super::addresses::{is_globally_reachable, meant};
+use super::addresses::{is_globally_reachable, reachable_through};
 
 /// Where addresses that users give may lead.
 #[derive(Debug, Clone)]
-pub struct OutboundPolicy {
+pub struct EgressPolicy {
     /// Places that need not be public, nor other machines. Scheme and port are judged all the same.
-    pub allow: Vec<AllowedPlace>,
+    pub allow: Vec<AllowedDestination>,
     /// Whether `http://` is spoken besides `https://`.
     pub insecure: AllowHttp,
     /// Which ports are spoken to.
@@ -23,17 +23,17 @@ pub struct OutboundPolicy {
 
 /// A place that the operator allows by name or address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AllowedPlace {
+pub enum AllowedDestination {
     /// This host, whatever its addresses; in lower case, without a dot at its end.
     Host(String),
     /// Each address of this network.
     Network(IpNet),
 }
 
-/// Why a text is no [`AllowedPlace`].
+/// Why a text is no [`AllowedDestination`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("must be a host's name, an IP address, or a network such as 10.0.0.0/8")]
-pub struct AllowedPlaceError;
+pub struct AllowedDestinationError;
 
 /// Whether plain HTTP is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +68,12 @@ pub(super) enum Forbidden {
     #[error("an address is not globally reachable")]
     NotGlobal,
     #[error("an address is one of ours")]
-    Ours,
+    OwnAddress,
 }
 
-impl AllowedPlace {
+impl AllowedDestination {
     /// Reads the operator's setting: an exact host name, an address, or a network with its prefix length.
-    pub fn parse(text: &str) -> Result<Self, AllowedPlaceError> {
+    pub fn parse(text: &str) -> Result<Self, AllowedDestinationError> {
         if let Ok(network) = text.parse::<IpNet>() {
             return Ok(Self::Network(network.trunc()));
         }
@@ -82,17 +82,21 @@ impl AllowedPlace {
             return Ok(Self::Network(IpNet::from(address.to_canonical())));
         }
         // An address in an odd spelling is no name, and is more likely a slip than meant.
-        let Ok(Host::Domain(name)) = Host::parse(text) else { return Err(AllowedPlaceError) };
+        let Ok(Host::Domain(name)) = Host::parse(text) else { return Err(AllowedDestinationError) };
         let name = name.strip_suffix('.').unwrap_or(&name);
         let is_label = |label: &str| {
             !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         };
-        if name.split('.').all(is_label) { Ok(Self::Host(name.to_owned())) } else { Err(AllowedPlaceError) }
+        if name.split('.').all(is_label) {
+            Ok(Self::Host(name.to_owned()))
+        } else {
+            Err(AllowedDestinationError)
+        }
     }
 }
 
 impl PortPolicy {
-    pub(super) fn admits(&self, port: u16) -> bool {
+    pub(super) fn allows(&self, port: u16) -> bool {
         match self {
             Self::Standard => matches!(port, 443 | 80),
             Self::Any => port != 0,
@@ -105,12 +109,12 @@ impl OwnAddresses {
     /// Every address that this machine has at the moment of the question, and `listed`, by which it is known elsewhere.
     pub fn of_this_machine(listed: Vec<IpAddr>) -> Self {
         // Some machines let sockets bind to any address (`ip_nonlocal_bind`): there nobody else would be left.
-        let is_telling = !is_bindable(NOBODYS);
-        Self { listed, is_here: if is_telling { is_bindable } else { is_own_source } }
+        let is_conclusive = !is_bindable(UNASSIGNED);
+        Self { listed, is_here: if is_conclusive { is_bindable } else { is_own_source } }
     }
 
     /// As `is_here` says, and `listed`.
-    pub fn told_by(is_here: fn(IpAddr) -> bool, listed: Vec<IpAddr>) -> Self {
+    pub fn from_check(is_here: fn(IpAddr) -> bool, listed: Vec<IpAddr>) -> Self {
         Self { listed, is_here }
     }
 
@@ -120,7 +124,7 @@ impl OwnAddresses {
 }
 
 /// Of a network for documentation: no machine has it.
-const NOBODYS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 177));
+const UNASSIGNED: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 177));
 
 /// A socket binds only to an address of its machine, so that the kernel is asked, and every interface counts.
 fn is_bindable(address: IpAddr) -> bool {
@@ -138,25 +142,25 @@ fn is_own_source(address: IpAddr) -> bool {
     source.is_ok_and(|source| source.ip() == address)
 }
 
-impl OutboundPolicy {
+impl EgressPolicy {
     /// Whether a host is allowed by its name, wherever it is.
     pub(super) fn allows_host(&self, name: &str) -> bool {
-        self.allow.iter().any(|place| matches!(place, AllowedPlace::Host(host) if host == name))
+        self.allow.iter().any(|place| matches!(place, AllowedDestination::Host(host) if host == name))
     }
 
     /// Whether an address may be gone to by its number alone.
-    pub(super) fn admits_literal(&self, address: IpAddr) -> bool {
+    pub(super) fn allows_literal(&self, address: IpAddr) -> bool {
         self.allows_address(address) || is_globally_reachable(address)
     }
 
     /// Whether an address may be connected to.
-    pub(super) fn judge(&self, address: IpAddr) -> Result<(), Forbidden> {
+    pub(super) fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
         if self.allows_address(address) {
             Ok(())
         } else if !is_globally_reachable(address) {
             Err(Forbidden::NotGlobal)
-        } else if meant(address).into_iter().any(|address| self.own.contain(address)) {
-            Err(Forbidden::Ours)
+        } else if reachable_through(address).into_iter().any(|address| self.own.contain(address)) {
+            Err(Forbidden::OwnAddress)
         } else {
             Ok(())
         }
@@ -164,7 +168,9 @@ impl OutboundPolicy {
 
     fn allows_address(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.allow.iter().any(|place| matches!(place, AllowedPlace::Network(net) if net.contains(&address)))
+        self.allow
+            .iter()
+            .any(|place| matches!(place, AllowedDestination::Network(net) if net.contains(&address)))
     }
 }
 
@@ -172,9 +178,9 @@ impl OutboundPolicy {
 mod tests {
     use super::*;
 
-    fn policy(allow: &[&str], own: OwnAddresses) -> OutboundPolicy {
-        let allow = allow.iter().map(|text| AllowedPlace::parse(text).unwrap()).collect();
-        OutboundPolicy { allow, insecure: AllowHttp::No, ports: PortPolicy::Standard, own }
+    fn policy(allow: &[&str], own: OwnAddresses) -> EgressPolicy {
+        let allow = allow.iter().map(|text| AllowedDestination::parse(text).unwrap()).collect();
+        EgressPolicy { allow, insecure: AllowHttp::No, ports: PortPolicy::Standard, own }
     }
 
     fn address(text: &str) -> IpAddr {
@@ -188,7 +194,11 @@ mod tests {
             ("Media.Example.", "media.example"),
             ("b\u{fc}cher.example", "xn--bcher-kva.example"),
         ] {
-            assert_eq!(AllowedPlace::parse(text), Ok(AllowedPlace::Host(name.to_owned())), "{text}");
+            assert_eq!(
+                AllowedDestination::parse(text),
+                Ok(AllowedDestination::Host(name.to_owned())),
+                "{text}"
+            );
         }
         for (text, net) in [
             ("127.0.0.1/32", "127.0.0.1/32"),
@@ -199,7 +209,11 @@ mod tests {
             ("fd00::/8", "fd00::/8"),
             ("::ffff:10.0.0.5", "10.0.0.5/32"),
         ] {
-            assert_eq!(AllowedPlace::parse(text), Ok(AllowedPlace::Network(net.parse().unwrap())), "{text}");
+            assert_eq!(
+                AllowedDestination::parse(text),
+                Ok(AllowedDestination::Network(net.parse().unwrap())),
+                "{text}"
+            );
         }
         for text in [
             "",
@@ -213,36 +227,36 @@ mod tests {
             "10.0.0.0/33",
             "a b",
         ] {
-            assert_eq!(AllowedPlace::parse(text), Err(AllowedPlaceError), "{text}");
+            assert_eq!(AllowedDestination::parse(text), Err(AllowedDestinationError), "{text}");
         }
     }
 
     #[test]
     fn an_allowed_network_opens_its_own_addresses_alone() {
         let policy = policy(&["127.0.0.2/32"], OwnAddresses::of_this_machine(Vec::new()));
-        assert_eq!(policy.judge(address("127.0.0.2")), Ok(()));
-        assert_eq!(policy.judge(address("::ffff:127.0.0.2")), Ok(()));
-        assert_eq!(policy.judge(address("127.0.0.1")), Err(Forbidden::NotGlobal));
-        assert_eq!(policy.judge(address("64:ff9b::127.0.0.2")), Err(Forbidden::NotGlobal));
+        assert_eq!(policy.check(address("127.0.0.2")), Ok(()));
+        assert_eq!(policy.check(address("::ffff:127.0.0.2")), Ok(()));
+        assert_eq!(policy.check(address("127.0.0.1")), Err(Forbidden::NotGlobal));
+        assert_eq!(policy.check(address("64:ff9b::127.0.0.2")), Err(Forbidden::NotGlobal));
     }
 
     #[test]
     fn a_public_address_of_ours_is_refused_in_each_wrapping_unless_it_is_allowed() {
         let own =
-            || OwnAddresses::told_by(|found| found == address("8.8.8.8"), vec![address("::ffff:9.9.9.9")]);
+            || OwnAddresses::from_check(|found| found == address("8.8.8.8"), vec![address("::ffff:9.9.9.9")]);
         let closed = policy(&[], own());
         for ours in ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "9.9.9.9"] {
-            assert_eq!(closed.judge(address(ours)), Err(Forbidden::Ours), "{ours}");
+            assert_eq!(closed.check(address(ours)), Err(Forbidden::OwnAddress), "{ours}");
         }
-        assert_eq!(closed.judge(address("1.1.1.1")), Ok(()));
-        assert_eq!(policy(&["8.8.8.8"], own()).judge(address("8.8.8.8")), Ok(()));
+        assert_eq!(closed.check(address("1.1.1.1")), Ok(()));
+        assert_eq!(policy(&["8.8.8.8"], own()).check(address("8.8.8.8")), Ok(()));
     }
 
     #[test]
     fn this_machine_knows_its_own_addresses() {
         for ask in [is_bindable, is_own_source] {
             assert!(ask(address("127.0.0.1")));
-            assert!(!ask(NOBODYS));
+            assert!(!ask(UNASSIGNED));
         }
     }
 
@@ -253,8 +267,8 @@ mod tests {
             (PortPolicy::Any, vec![1, 22, 65535], vec![0]),
             (PortPolicy::Listed(vec![9000]), vec![9000], vec![443, 80]),
         ] {
-            assert!(good.iter().all(|port| policy.admits(*port)), "{policy:?}");
-            assert!(!bad.iter().any(|port| policy.admits(*port)), "{policy:?}");
+            assert!(good.iter().all(|port| policy.allows(*port)), "{policy:?}");
+            assert!(!bad.iter().any(|port| policy.allows(*port)), "{policy:?}");
         }
     }
 }

@@ -6,21 +6,21 @@ use reqwest::Response;
 use reqwest::header::{HeaderMap, HeaderValue, RANGE};
 use tokio::time::timeout;
 
-use super::Outbound;
-use super::hops::NoAnswer;
-use super::marks::Marks;
-use super::ranges::Brought;
-use super::sources::{Ranges, SourceError, SourceFacts, Statuses};
-use super::url::OutboundUrl;
+use super::Egress;
+use super::connect::RequestError;
+use super::ranges::RangeResponse;
+use super::sources::{RangeSupport, SourceError, SourceMetadata, Statuses};
+use super::url::EgressUrl;
+use super::validators::Validators;
 
 /// How many bytes the probe asks for: what decides the kind of a file is among them.
 pub(crate) const FIRST_BYTES: usize = 4_096;
 
 /// What a probe found.
 #[derive(Debug)]
-pub struct Probed {
+pub struct ProbeResult {
     /// What is known of the file.
-    pub facts: SourceFacts,
+    pub metadata: SourceMetadata,
     /// The headers of the answer, as they came.
     pub headers: HeaderMap,
     /// The first bytes of the body, at most [`FIRST_BYTES`]; fewer than there are if the connection broke off.
@@ -29,7 +29,7 @@ pub struct Probed {
 
 /// A way to ask. A probe goes through them in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum ProbeRequest {
     /// `Range: bytes=0-4095`.
     FirstBytes,
     /// No `Range`.
@@ -38,7 +38,7 @@ enum Way {
     FromStart,
 }
 
-impl Way {
+impl ProbeRequest {
     const ALL: [Self; 3] = [Self::FirstBytes, Self::Plain, Self::FromStart];
 
     fn headers(self) -> HeaderMap {
@@ -51,17 +51,17 @@ impl Way {
     }
 
     /// What an answer says about length and ranges, if it begins with the file's first byte.
-    fn sound(self, brought: Brought) -> Option<(Option<u64>, Ranges)> {
-        match brought {
-            Brought::Whole { length } => Some((length, Ranges::Ignored)),
-            Brought::Part { start: 0, end, total } => {
+    fn accept(self, response_range: RangeResponse) -> Option<(Option<u64>, RangeSupport)> {
+        match response_range {
+            RangeResponse::Whole { length } => Some((length, RangeSupport::No)),
+            RangeResponse::Part { start: 0, end, total } => {
                 let is_whole = total == Some(end + 1);
                 let is_short = end < FIRST_BYTES as u64;
                 let ranges = match self {
                     // More than was asked for: such a server answers every range with the whole.
-                    Self::FirstBytes if is_short || !is_whole => Ranges::Taken,
-                    Self::FromStart => Ranges::Taken,
-                    _ => Ranges::Ignored,
+                    Self::FirstBytes if is_short || !is_whole => RangeSupport::Yes,
+                    Self::FromStart => RangeSupport::Yes,
+                    _ => RangeSupport::No,
                 };
                 Some((total, ranges))
             }
@@ -72,18 +72,20 @@ impl Way {
 
 /// What was seen while no answer was sound.
 #[derive(Debug, Default)]
-struct Seen {
+struct ProbeFailures {
     statuses: Statuses,
     is_empty: bool,
     passing: Option<SourceError>,
 }
 
-impl Seen {
-    fn note(&mut self, brought: Brought, status: u16) {
+impl ProbeFailures {
+    fn record(&mut self, response_range: RangeResponse, status: u16) {
         self.statuses.push(status);
-        match brought {
-            Brought::OutOfRange { total: Some(0) } => self.is_empty = true,
-            Brought::Later { after_seconds } => self.passing = Some(SourceError::Later { after_seconds }),
+        match response_range {
+            RangeResponse::Unsatisfiable { total: Some(0) } => self.is_empty = true,
+            RangeResponse::RetryLater { after_seconds } => {
+                self.passing = Some(SourceError::RetryLater { after_seconds })
+            }
             _ => {}
         }
     }
@@ -98,51 +100,53 @@ impl Seen {
     }
 }
 
-impl Outbound {
+impl Egress {
     /// What there is at `url`. A source that says that it is longer than `max_bytes` is refused.
-    pub async fn probe(&self, url: &OutboundUrl, max_bytes: u64) -> Result<Probed, SourceError> {
-        let found = self.first_sound(url).await?;
-        match found.facts.length {
+    pub async fn probe(&self, url: &EgressUrl, max_bytes: u64) -> Result<ProbeResult, SourceError> {
+        let found = self.first_accepted(url).await?;
+        match found.metadata.length {
             Some(0) => Err(SourceError::Empty),
             Some(length) if length > max_bytes => Err(SourceError::TooLarge),
             _ => Ok(found),
         }
     }
 
-    async fn first_sound(&self, url: &OutboundUrl) -> Result<Probed, SourceError> {
-        let mut seen = Seen::default();
-        let mut without_length: Option<Probed> = None;
-        for way in Way::ALL {
-            let response = match self.0.get(url, &way.headers()).await {
+    async fn first_accepted(&self, url: &EgressUrl) -> Result<ProbeResult, SourceError> {
+        let mut seen = ProbeFailures::default();
+        let mut without_length: Option<ProbeResult> = None;
+        for request in ProbeRequest::ALL {
+            let response = match self.0.get(url, &request.headers()).await {
                 Ok(response) => response,
                 // Nothing was sent: another way of asking would not be, either.
-                Err(NoAnswer::Unreachable) if way == Way::FirstBytes => return Err(SourceError::Unreachable),
-                Err(no_answer) => {
-                    seen.passing = Some(no_answer.into());
+                Err(RequestError::Unreachable) if request == ProbeRequest::FirstBytes => {
+                    return Err(SourceError::Unreachable);
+                }
+                Err(error) => {
+                    seen.passing = Some(error.into());
                     continue;
                 }
             };
-            let brought = Brought::by(response.status(), response.headers());
-            let Some((length, ranges)) = way.sound(brought) else {
-                seen.note(brought, response.status().as_u16());
+            let response_range = RangeResponse::parse(response.status(), response.headers());
+            let Some((length, ranges)) = request.accept(response_range) else {
+                seen.record(response_range, response.status().as_u16());
                 continue;
             };
             if let (Some(mut known), Some(length)) = (without_length.take(), length) {
-                known.facts.length = Some(length);
+                known.metadata.length = Some(length);
                 return Ok(known);
             }
-            let Some(probed) = self.read_first(response, length, ranges).await else {
-                seen.passing = Some(SourceError::Broken);
+            let Some(found) = self.read_first(response, length, ranges).await else {
+                seen.passing = Some(SourceError::EndedEarly);
                 continue;
             };
-            if length.is_some() || way != Way::FirstBytes {
-                return Ok(probed);
+            if length.is_some() || request != ProbeRequest::FirstBytes {
+                return Ok(found);
             }
-            if ranges == Ranges::Ignored {
-                return Ok(probed);
+            if ranges == RangeSupport::No {
+                return Ok(found);
             }
             // A part of a whole whose length is not said: the answer with the whole may say it.
-            without_length = Some(probed);
+            without_length = Some(found);
         }
         without_length.ok_or_else(|| seen.error())
     }
@@ -152,8 +156,8 @@ impl Outbound {
         &self,
         mut response: Response,
         length: Option<u64>,
-        ranges: Ranges,
-    ) -> Option<Probed> {
+        ranges: RangeSupport,
+    ) -> Option<ProbeResult> {
         let mut first = BytesMut::new();
         let reading = async {
             while first.len() < FIRST_BYTES {
@@ -165,15 +169,16 @@ impl Outbound {
             }
             true
         };
-        let is_whole = timeout(self.0.timeouts.silence, reading).await.unwrap_or(false);
+        let is_whole = timeout(self.0.timeouts.idle, reading).await.unwrap_or(false);
         first.truncate(FIRST_BYTES);
         if first.is_empty() && (!is_whole || length.is_some_and(|length| length > 0)) {
             return None;
         }
-        let marks = Marks::of(response.headers());
-        let marks = if has_all_first(first.len(), length) { marks.with_first_bytes(&first) } else { marks };
-        let facts = SourceFacts { length, marks, ranges };
-        Some(Probed { facts, headers: response.headers().clone(), first: first.freeze() })
+        let validators = Validators::from_headers(response.headers());
+        let validators =
+            if has_all_first(first.len(), length) { validators.with_first_bytes(&first) } else { validators };
+        let metadata = SourceMetadata { length, validators, ranges };
+        Some(ProbeResult { metadata, headers: response.headers().clone(), first: first.freeze() })
     }
 }
 
@@ -201,53 +206,53 @@ mod tests {
         }
     }
 
-    fn part(end: u64, total: Option<u64>) -> Brought {
-        Brought::Part { start: 0, end, total }
+    fn part(end: u64, total: Option<u64>) -> RangeResponse {
+        RangeResponse::Part { start: 0, end, total }
     }
 
     #[test]
     fn an_answer_is_sound_if_it_begins_with_the_first_byte() {
-        use Ranges::{Ignored, Taken};
-        use Way::{FirstBytes, FromStart, Plain};
-        for (way, brought, expected) in [
-            (FirstBytes, part(4_095, Some(10_000)), Some((Some(10_000), Taken))),
-            (FirstBytes, part(9, Some(10)), Some((Some(10), Taken))),
-            (FirstBytes, part(0, Some(10_000)), Some((Some(10_000), Taken))),
-            (FirstBytes, part(4_095, None), Some((None, Taken))),
+        use ProbeRequest::{FirstBytes, FromStart, Plain};
+        use RangeSupport::{No, Yes};
+        for (request, response_range, expected) in [
+            (FirstBytes, part(4_095, Some(10_000)), Some((Some(10_000), Yes))),
+            (FirstBytes, part(9, Some(10)), Some((Some(10), Yes))),
+            (FirstBytes, part(0, Some(10_000)), Some((Some(10_000), Yes))),
+            (FirstBytes, part(4_095, None), Some((None, Yes))),
             // Always the whole, whatever the range.
-            (FirstBytes, part(9_999, Some(10_000)), Some((Some(10_000), Ignored))),
-            (Plain, part(9_999, Some(10_000)), Some((Some(10_000), Ignored))),
-            (FromStart, part(9_999, Some(10_000)), Some((Some(10_000), Taken))),
-            (FirstBytes, Brought::Whole { length: Some(10) }, Some((Some(10), Ignored))),
-            (Plain, Brought::Whole { length: None }, Some((None, Ignored))),
-            (FirstBytes, Brought::Part { start: 1, end: 9, total: Some(10) }, None),
-            (FirstBytes, Brought::OutOfRange { total: Some(0) }, None),
-            (Plain, Brought::Unmatched, None),
-            (Plain, Brought::Refused(403), None),
-            (FromStart, Brought::Later { after_seconds: None }, None),
+            (FirstBytes, part(9_999, Some(10_000)), Some((Some(10_000), No))),
+            (Plain, part(9_999, Some(10_000)), Some((Some(10_000), No))),
+            (FromStart, part(9_999, Some(10_000)), Some((Some(10_000), Yes))),
+            (FirstBytes, RangeResponse::Whole { length: Some(10) }, Some((Some(10), No))),
+            (Plain, RangeResponse::Whole { length: None }, Some((None, No))),
+            (FirstBytes, RangeResponse::Part { start: 1, end: 9, total: Some(10) }, None),
+            (FirstBytes, RangeResponse::Unsatisfiable { total: Some(0) }, None),
+            (Plain, RangeResponse::PreconditionFailed, None),
+            (Plain, RangeResponse::Refused(403), None),
+            (FromStart, RangeResponse::RetryLater { after_seconds: None }, None),
         ] {
-            assert_eq!(way.sound(brought), expected, "{way:?} {brought:?}");
+            assert_eq!(request.accept(response_range), expected, "{request:?} {response_range:?}");
         }
     }
 
     #[test]
     fn what_was_seen_is_final_only_if_every_answer_was() {
-        let error = |answers: &[(Brought, u16)]| {
-            let mut seen = Seen::default();
-            for (brought, status) in answers {
-                seen.note(*brought, *status);
+        let error = |answers: &[(RangeResponse, u16)]| {
+            let mut seen = ProbeFailures::default();
+            for (response_range, status) in answers {
+                seen.record(*response_range, *status);
             }
             seen.error()
         };
-        let (no, later) = (Brought::Refused(403), Brought::Later { after_seconds: Some(3) });
+        let (no, later) = (RangeResponse::Refused(403), RangeResponse::RetryLater { after_seconds: Some(3) });
         let gone = [(no, 403), (no, 404), (no, 403)];
         let SourceError::Refused(statuses) = error(&gone) else { panic!() };
         assert_eq!(statuses.to_string(), "403, 404 and 403");
         assert_eq!(
             error(&[(no, 403), (later, 503), (no, 403)]),
-            SourceError::Later { after_seconds: Some(3) }
+            SourceError::RetryLater { after_seconds: Some(3) }
         );
-        let nothing = Brought::OutOfRange { total: Some(0) };
+        let nothing = RangeResponse::Unsatisfiable { total: Some(0) };
         assert_eq!(error(&[(nothing, 416), (no, 403), (nothing, 416)]), SourceError::Empty);
     }
 }

@@ -5,7 +5,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RETRY_AFTER};
 
 /// What an answer to a GET brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Brought {
+pub(super) enum RangeResponse {
     /// 200: the whole file.
     Whole {
         /// How long it is, if the answer says so.
@@ -19,14 +19,14 @@ pub(super) enum Brought {
         total: Option<u64>,
     },
     /// 416: what was asked for is not there.
-    OutOfRange {
+    Unsatisfiable {
         /// How long the whole is, if the answer says so.
         total: Option<u64>,
     },
     /// 412: the file is not the one that was asked for, says the server.
-    Unmatched,
+    PreconditionFailed,
     /// Not now: 408, 425, 429 and every 5xx.
-    Later {
+    RetryLater {
         /// Not sooner than this, if the answer says so. A date is not read: it would depend on two clocks.
         after_seconds: Option<u64>,
     },
@@ -34,8 +34,8 @@ pub(super) enum Brought {
     Refused(u16),
 }
 
-impl Brought {
-    pub(super) fn by(status: StatusCode, headers: &HeaderMap) -> Self {
+impl RangeResponse {
+    pub(super) fn parse(status: StatusCode, headers: &HeaderMap) -> Self {
         let refused = Self::Refused(status.as_u16());
         match status {
             StatusCode::OK => Self::Whole { length: content_length(headers) },
@@ -48,17 +48,17 @@ impl Brought {
                 }
                 _ => refused,
             },
-            StatusCode::RANGE_NOT_SATISFIABLE => Self::OutOfRange {
+            StatusCode::RANGE_NOT_SATISFIABLE => Self::Unsatisfiable {
                 total: match ContentRange::of(headers) {
                     Some(ContentRange::Nothing { total }) => Some(total),
                     _ => None,
                 },
             },
-            StatusCode::PRECONDITION_FAILED => Self::Unmatched,
+            StatusCode::PRECONDITION_FAILED => Self::PreconditionFailed,
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-                Self::Later { after_seconds: retry_after(headers) }
+                Self::RetryLater { after_seconds: retry_after(headers) }
             }
-            status if status.is_server_error() => Self::Later { after_seconds: retry_after(headers) },
+            status if status.is_server_error() => Self::RetryLater { after_seconds: retry_after(headers) },
             _ => refused,
         }
     }
@@ -141,30 +141,34 @@ mod tests {
         }
     }
 
-    fn brought(status: u16, lines: &[(HeaderName, &'static str)]) -> Brought {
+    fn response_range(status: u16, lines: &[(HeaderName, &'static str)]) -> RangeResponse {
         let headers = lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
-        Brought::by(StatusCode::from_u16(status).unwrap(), &headers.collect())
+        RangeResponse::parse(StatusCode::from_u16(status).unwrap(), &headers.collect())
     }
 
     #[test]
     fn an_answer_is_sorted_by_its_status_and_its_range() {
-        let later = |after_seconds| Brought::Later { after_seconds };
+        let later = |after_seconds| RangeResponse::RetryLater { after_seconds };
         for (status, lines, expected) in [
-            (200, vec![(CONTENT_LENGTH, "10")], Brought::Whole { length: Some(10) }),
-            (200, vec![], Brought::Whole { length: None }),
-            (206, vec![(CONTENT_RANGE, "bytes 0-4/9")], Brought::Part { start: 0, end: 4, total: Some(9) }),
-            (206, vec![(CONTENT_RANGE, "lines 0-4/9")], Brought::Refused(206)),
-            (206, vec![], Brought::Refused(206)),
-            (206, vec![(CONTENT_RANGE, "bytes 0-4/9"), (CONTENT_LENGTH, "9")], Brought::Refused(206)),
-            (206, vec![(CONTENT_RANGE, "bytes 0-4/9"), (CONTENT_LENGTH, "0")], Brought::Refused(206)),
-            (416, vec![(CONTENT_RANGE, "bytes */9")], Brought::OutOfRange { total: Some(9) }),
-            (416, vec![], Brought::OutOfRange { total: None }),
-            (412, vec![], Brought::Unmatched),
+            (200, vec![(CONTENT_LENGTH, "10")], RangeResponse::Whole { length: Some(10) }),
+            (200, vec![], RangeResponse::Whole { length: None }),
+            (
+                206,
+                vec![(CONTENT_RANGE, "bytes 0-4/9")],
+                RangeResponse::Part { start: 0, end: 4, total: Some(9) },
+            ),
+            (206, vec![(CONTENT_RANGE, "lines 0-4/9")], RangeResponse::Refused(206)),
+            (206, vec![], RangeResponse::Refused(206)),
+            (206, vec![(CONTENT_RANGE, "bytes 0-4/9"), (CONTENT_LENGTH, "9")], RangeResponse::Refused(206)),
+            (206, vec![(CONTENT_RANGE, "bytes 0-4/9"), (CONTENT_LENGTH, "0")], RangeResponse::Refused(206)),
+            (416, vec![(CONTENT_RANGE, "bytes */9")], RangeResponse::Unsatisfiable { total: Some(9) }),
+            (416, vec![], RangeResponse::Unsatisfiable { total: None }),
+            (412, vec![], RangeResponse::PreconditionFailed),
             (429, vec![(RETRY_AFTER, " 120")], later(Some(120))),
             (503, vec![(RETRY_AFTER, "Sun, 06 Nov 1994 08:49:37 GMT")], later(None)),
             (408, vec![(RETRY_AFTER, "-1")], later(None)),
         ] {
-            assert_eq!(brought(status, &lines), expected, "{status} {lines:?}");
+            assert_eq!(response_range(status, &lines), expected, "{status} {lines:?}");
         }
     }
 
@@ -172,9 +176,12 @@ mod tests {
     fn every_other_status_is_a_refusal_or_a_reason_to_wait() {
         for status in (100..600).filter(|status| ![200, 206, 416, 412].contains(status)) {
             let is_later = matches!(status, 408 | 425 | 429 | 500..);
-            let expected =
-                if is_later { Brought::Later { after_seconds: None } } else { Brought::Refused(status) };
-            assert_eq!(brought(status, &[]), expected);
+            let expected = if is_later {
+                RangeResponse::RetryLater { after_seconds: None }
+            } else {
+                RangeResponse::Refused(status)
+            };
+            assert_eq!(response_range(status, &[]), expected);
         }
     }
 }

@@ -7,56 +7,57 @@ use reqwest::Response;
 use reqwest::header::{HeaderMap, HeaderValue, IF_MATCH, IF_RANGE, RANGE};
 use thiserror::Error;
 
+use super::connect::RequestError;
 use super::content::NotVideo;
-use super::hops::NoAnswer;
-use super::marks::Marks;
 use super::probe::FIRST_BYTES;
-use super::ranges::Brought;
-use super::reading::Reading;
-use super::resume::{Attempts, Plan, Proof, Take, Verdict};
+use super::ranges::RangeResponse;
+use super::resume::{Accepted, Attempts, Plan, Proof, Verdict};
+use super::source_progress::SourceProgress;
 use super::stream::{self, SourceStream};
-use super::url::OutboundUrl;
-use super::{Inner, Outbound};
+use super::url::EgressUrl;
+use super::validators::Validators;
+use super::{Egress, Inner};
 
 /// What is known of a source from the answer that is read, or was read before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFacts {
+pub struct SourceMetadata {
     /// How many bytes it has, if it says so. Never 0.
     pub length: Option<u64>,
     /// What tells this version of the file from another.
-    pub marks: Marks,
+    pub validators: Validators,
     /// Whether it can be read from the middle.
-    pub ranges: Ranges,
+    pub ranges: RangeSupport,
 }
 
 /// Whether a source can be read from the middle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ranges {
+pub enum RangeSupport {
     /// It answers with the part that was asked for.
-    Taken,
+    Yes,
     /// It always answers with the whole.
-    Ignored,
+    No,
 }
 
-impl SourceFacts {
+impl SourceMetadata {
     /// Whether a later answer is of another file: a mark or the length that both have differs.
     pub fn differ_from(&self, later: &Self) -> bool {
-        self.have_another_length_than(later) || self.marks.differs_from(&later.marks)
+        self.have_another_length_than(later) || self.validators.differs_from(&later.validators)
     }
 
     /// The same for an answer after the last byte, by its headers and its first bytes.
     pub fn differ_at_end_from(&self, later: &Self) -> bool {
-        self.have_other_headers_at_end_than(later) || self.marks.begin_differently_from(&later.marks)
+        self.have_other_headers_at_end_than(later)
+            || self.validators.first_bytes_differ_from(&later.validators)
     }
 
     /// By the headers alone. A time of change that is always the present is no mark: it is taken out when both answers say
     /// that the file was written just then.
     pub fn have_other_headers_at_end_than(&self, later: &Self) -> bool {
         self.have_another_length_than(later)
-            || if self.marks.is_young() && later.marks.is_young() {
-                self.marks.without_time().differs_from(&later.marks)
+            || if self.validators.is_recent() && later.validators.is_recent() {
+                self.validators.without_time().differs_from(&later.validators)
             } else {
-                self.marks.differs_from(&later.marks)
+                self.validators.differs_from(&later.validators)
             }
     }
 
@@ -103,19 +104,19 @@ impl fmt::Display for Statuses {
 /// Why a source was not read, sorted by what is done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SourceError {
-    /// Ask again later. One constant text for the user: refused and unreachable are not distinguished.
+    /// RangeRequest again later. One constant text for the user: refused and unreachable are not distinguished.
     #[error("the source cannot be reached")]
     Unreachable,
-    /// Ask again later.
+    /// RangeRequest again later.
     #[error("the source is temporarily unavailable")]
-    Later {
+    RetryLater {
         /// Not sooner than in so many seconds, if it said so.
         after_seconds: Option<u64>,
     },
     /// Open it again at the offset that was reached: the stream was cut.
     #[error("the source ended early")]
-    Broken,
-    /// Ask again later, and not for long: it gives fewer bytes than an upload may wait for.
+    EndedEarly,
+    /// RangeRequest again later, and not for long: it gives fewer bytes than an upload may wait for.
     #[error("the source is too slow")]
     TooSlow,
     /// Tell the user: however it is asked, it does not give the file (an expired link, say).
@@ -147,45 +148,45 @@ pub enum SourceError {
     SpoolTimeout,
     /// Tell the operator, and try again later: it could not be kept here.
     #[error("the source could not be buffered")]
-    NoRoom,
+    SpoolFailed,
 }
 
-impl From<NoAnswer> for SourceError {
-    fn from(no_answer: NoAnswer) -> Self {
-        match no_answer {
+impl From<RequestError> for SourceError {
+    fn from(error: RequestError) -> Self {
+        match error {
             // Nobody finds out through us whether something opens that does not speak HTTP.
-            NoAnswer::Unreachable | NoAnswer::Cut => Self::Unreachable,
+            RequestError::Unreachable | RequestError::NoResponse => Self::Unreachable,
         }
     }
 }
 
 /// A source that is being read.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedSource {
     /// Its bytes, from the offset that was asked for.
     pub stream: SourceStream,
     /// What this answer says of it.
-    pub facts: SourceFacts,
+    pub metadata: SourceMetadata,
 }
 
-impl Opened {
+impl OpenedSource {
     /// The same, once the first bytes have come: they are a mark. To be called at the first byte alone. If the stream breaks
     /// before, the number says how many bytes it gives until then.
     pub async fn with_first_bytes(self) -> (Self, Option<u64>) {
-        let Self { stream, mut facts } = self;
+        let Self { stream, mut metadata } = self;
         let (first, stream) = stream.peek(FIRST_BYTES).await;
         let breaks_after = match first {
             Ok(first) => {
-                facts.marks = facts.marks.with_first_bytes(&first);
+                metadata.validators = metadata.validators.with_first_bytes(&first);
                 None
             }
             Err(count) => Some(count as u64),
         };
-        (Self { stream, facts }, breaks_after)
+        (Self { stream, metadata }, breaks_after)
     }
 }
 
-impl Outbound {
+impl Egress {
     /// The bytes of a source from `from` to its end, and not one more. They are passed on as they come: never more than
     /// a piece is held.
     ///
@@ -193,26 +194,26 @@ impl Outbound {
     /// the file that `known` tells of: by its marks, or by the digest of the bytes that `reading` has seen.
     pub async fn open(
         &self,
-        url: &OutboundUrl,
+        url: &EgressUrl,
         from: u64,
-        known: &SourceFacts,
-        reading: &Reading,
-    ) -> Result<Opened, SourceError> {
+        known: &SourceMetadata,
+        progress: &SourceProgress,
+    ) -> Result<OpenedSource, SourceError> {
         let length = known.length.ok_or(SourceError::NoLength)?;
         if from > length {
             return Err(SourceError::Changed);
         }
         if from == length {
-            return Ok(Opened { stream: stream::empty(), facts: known.clone() });
+            return Ok(OpenedSource { stream: stream::empty(), metadata: known.clone() });
         }
         if from == 0 {
-            reading.forget_beginning();
+            progress.reset_prefix();
         }
-        let mut plan = Plan::for_reading(from, known, reading.beginning().length);
-        let is_stuck = reading.is_stuck_at(from);
+        let mut plan = Plan::for_reading(from, known, progress.prefix().length);
+        let is_stuck = progress.is_stuck_at(from);
         while let Some(current) = plan {
-            match self.follow(url, current, known, (reading, is_stuck)).await {
-                Err(SourceError::CannotResume) => plan = current.otherwise(from, reading.beginning().length),
+            match self.follow(url, current, known, (progress, is_stuck)).await {
+                Err(SourceError::CannotResume) => plan = current.fallback(from, progress.prefix().length),
                 opened => return opened,
             }
         }
@@ -222,16 +223,20 @@ impl Outbound {
     /// Whether the whole file has the bytes that `reading` has seen: `Changed` if not, or if it has not seen all.
     pub async fn is_unchanged(
         &self,
-        url: &OutboundUrl,
+        url: &EgressUrl,
         length: u64,
-        reading: &Reading,
+        progress: &SourceProgress,
     ) -> Result<(), SourceError> {
-        let Some(last) = length.checked_sub(1).filter(|_| reading.beginning().length == length) else {
+        let Some(last) = length.checked_sub(1).filter(|_| progress.prefix().length == length) else {
             return Err(SourceError::Changed);
         };
-        let known = SourceFacts { length: Some(length), marks: Marks::default(), ranges: Ranges::Ignored };
-        let plan = Plan::Again { from: last, proof: Proof::Digest };
-        let mut opened = self.follow(url, plan, &known, (reading, false)).await?;
+        let known = SourceMetadata {
+            length: Some(length),
+            validators: Validators::default(),
+            ranges: RangeSupport::No,
+        };
+        let plan = Plan::Reread { from: last, proof: Proof::Digest };
+        let mut opened = self.follow(url, plan, &known, (progress, false)).await?;
         while let Some(piece) = opened.stream.next().await {
             piece?;
         }
@@ -239,29 +244,29 @@ impl Outbound {
     }
 
     /// Notes a time in which a source gave nothing; whether it is too slow now.
-    pub fn note_wait(&self, reading: &Reading, waited: Duration) -> Result<(), SourceError> {
-        reading.note(self.0.least_rate, 0, waited).map_err(|_| SourceError::TooSlow)
+    pub fn record_wait(&self, progress: &SourceProgress, waited: Duration) -> Result<(), SourceError> {
+        progress.record(self.0.minimum_rate, 0, waited).map_err(|_| SourceError::TooSlow)
     }
 
     /// Asks in each of a plan's ways until one gives the bytes.
     async fn follow(
         &self,
-        url: &OutboundUrl,
+        url: &EgressUrl,
         plan: Plan,
-        known: &SourceFacts,
-        (reading, is_stuck): (&Reading, bool),
-    ) -> Result<Opened, SourceError> {
+        known: &SourceMetadata,
+        (progress, is_stuck): (&SourceProgress, bool),
+    ) -> Result<OpenedSource, SourceError> {
         let mut attempts = Attempts::default();
-        for ask in plan.ways(is_stuck) {
-            let response = self.0.get(url, &ask.headers(&known.marks)?).await?;
-            let brought = Brought::by(response.status(), response.headers());
-            let marks = Marks::of(response.headers());
-            match attempts.judge(plan, ask, known, (brought, &marks)) {
-                Verdict::Take(take) => {
+        for request in plan.requests(is_stuck) {
+            let response = self.0.get(url, &request.headers(&known.validators)?).await?;
+            let response_range = RangeResponse::parse(response.status(), response.headers());
+            let validators = Validators::from_headers(response.headers());
+            match attempts.evaluate(plan, request, known, (response_range, &validators)) {
+                Verdict::Accept(take) => {
                     let length = take.length.ok_or(SourceError::NoLength)?;
-                    let facts = SourceFacts { length: Some(length), marks, ranges: known.ranges };
-                    let stream = self.0.stream(response, take, &facts, (plan, reading));
-                    return Ok(Opened { stream, facts });
+                    let metadata = SourceMetadata { length: Some(length), validators, ranges: known.ranges };
+                    let stream = self.0.stream(response, take, &metadata, (plan, progress));
+                    return Ok(OpenedSource { stream, metadata });
                 }
                 Verdict::Next => {}
                 Verdict::Fail(error) => return Err(error),
@@ -275,14 +280,15 @@ impl Inner {
     fn stream(
         &self,
         response: Response,
-        take: Take,
-        facts: &SourceFacts,
-        (plan, reading): (Plan, &Reading),
+        take: Accepted,
+        metadata: &SourceMetadata,
+        (plan, progress): (Plan, &SourceProgress),
     ) -> SourceStream {
         // Where a range can be asked for and proven, nothing will ever be compared by its bytes.
-        let is_proven_by_marks = facts.ranges == Ranges::Taken && facts.marks.validator().is_some();
+        let is_proven_by_marks =
+            metadata.ranges == RangeSupport::Yes && metadata.validators.validator().is_some();
         let needs_digest = take.start == 0 && !is_proven_by_marks;
-        let body = stream::Body::new(response, self.least_rate, reading.clone());
+        let body = stream::Body::new(response, self.minimum_rate, progress.clone());
         let from = plan.from();
         let left = take.length.unwrap_or(0).saturating_sub(from);
         let body = body.between(from - take.start, left);
@@ -292,44 +298,48 @@ impl Inner {
     /// The whole source, and the marks of that answer; if `expected` is given, only of that file.
     pub(super) async fn get_whole(
         &self,
-        url: &OutboundUrl,
-        expected: Option<&SourceFacts>,
-    ) -> Result<(Response, Marks), SourceError> {
+        url: &EgressUrl,
+        expected: Option<&SourceMetadata>,
+    ) -> Result<(Response, Validators), SourceError> {
         let response = self.get(url, &HeaderMap::new()).await?;
-        let length = match Brought::by(response.status(), response.headers()) {
-            Brought::Whole { length } => length,
-            Brought::Later { after_seconds } => return Err(SourceError::Later { after_seconds }),
+        let length = match RangeResponse::parse(response.status(), response.headers()) {
+            RangeResponse::Whole { length } => length,
+            RangeResponse::RetryLater { after_seconds } => {
+                return Err(SourceError::RetryLater { after_seconds });
+            }
             _ => return Err(SourceError::Refused(Statuses::of(response.status().as_u16()))),
         };
-        let marks = Marks::of(response.headers());
-        let found = SourceFacts { length, marks, ranges: Ranges::Ignored };
+        let validators = Validators::from_headers(response.headers());
+        let found = SourceMetadata { length, validators, ranges: RangeSupport::No };
         match expected {
             Some(expected) if expected.differ_from(&found) => Err(SourceError::Changed),
-            Some(expected) if !expected.marks.shares_one_with(&found.marks) => Err(SourceError::CannotResume),
-            _ => Ok((response, found.marks)),
+            Some(expected) if !expected.validators.shares_any_with(&found.validators) => {
+                Err(SourceError::CannotResume)
+            }
+            _ => Ok((response, found.validators)),
         }
     }
 }
 
 /// A request for the bytes from an offset on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum RangeRequest {
     /// Without `Range`.
     Whole,
     /// With `Range` alone.
     Range(u64),
     /// With `Range`, only if the file is still the same: `If-Range`, and `If-Match`, which some servers obey alone.
-    RangeIfSame(u64),
+    ConditionalRange(u64),
 }
 
-impl Ask {
-    fn headers(self, marks: &Marks) -> Result<HeaderMap, SourceError> {
+impl RangeRequest {
+    fn headers(self, validators: &Validators) -> Result<HeaderMap, SourceError> {
         let mut headers = HeaderMap::new();
-        let (Self::Range(from) | Self::RangeIfSame(from)) = self else { return Ok(headers) };
+        let (Self::Range(from) | Self::ConditionalRange(from)) = self else { return Ok(headers) };
         headers.insert(RANGE, header(&format!("bytes={from}-"))?);
-        if let Self::RangeIfSame(_) = self {
-            headers.insert(IF_RANGE, header(marks.validator().ok_or(SourceError::CannotResume)?)?);
-            if let Some(tag) = marks.strong_tag() {
+        if let Self::ConditionalRange(_) = self {
+            headers.insert(IF_RANGE, header(validators.validator().ok_or(SourceError::CannotResume)?)?);
+            if let Some(tag) = validators.strong_etag() {
                 headers.insert(IF_MATCH, header(tag)?);
             }
         }

@@ -12,15 +12,15 @@ use reqwest::Response;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::Outbound;
-use super::content::{Content, Declared, HEAD_BYTES, judge};
+use super::Egress;
+use super::content::{Content, Declared, HEAD_BYTES, classify};
 use super::gunzip::{Corrupt, Gunzip, INPUT_BYTES};
-use super::marks::Marks;
 use super::ranges::content_length;
-use super::sources::{SourceError, SourceFacts};
-use super::spool_space::{Full, Share, SpoolSpace};
+use super::sources::{SourceError, SourceMetadata};
+use super::spool_space::{Full, Reservation, SpoolSpace};
 use super::stream::SourceStream;
-use super::url::OutboundUrl;
+use super::url::EgressUrl;
+use super::validators::Validators;
 
 /// How much is written and read at a time.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -30,40 +30,40 @@ const PIECE_BYTES: usize = 256 * 1024;
 pub struct Spooled {
     file: Arc<File>,
     length: u64,
-    marks: Marks,
-    _share: Arc<Share>,
+    validators: Validators,
+    _share: Arc<Reservation>,
 }
 
-impl Outbound {
+impl Egress {
     /// Reads a source to its end into a file of `space` without a name, decompressed if it was compressed for the
     /// transfer. Refuses with `NoLength` if nothing may be kept, with `TooLarge` if it has more bytes than one file may
     /// have, with `NotVideo` before its first byte is kept, and with `Changed` if it is not the file that was `expected`.
     pub async fn spool(
         &self,
-        url: &OutboundUrl,
+        url: &EgressUrl,
         space: &SpoolSpace,
-        expected: Option<&SourceFacts>,
+        expected: Option<&SourceMetadata>,
     ) -> Result<Spooled, SourceError> {
         let limit_bytes = space.options().file_max_bytes;
         if limit_bytes == 0 {
             return Err(SourceError::NoLength);
         }
-        let (response, marks) = self.0.get_whole(url, expected).await?;
+        let (response, validators) = self.0.get_whole(url, expected).await?;
         if content_length(response.headers()).is_some_and(|length| length > limit_bytes) {
             return Err(SourceError::TooLarge);
         }
         let of_space = space.clone();
         let file = Arc::new(on_disk(move || of_space.file()).await?);
-        let mut kept = Kept {
+        let mut kept = SpoolWriter {
             file: Arc::clone(&file),
-            share: space.share(),
+            reservation: space.reservation(),
             limit_bytes,
             length: 0,
             waiting: BytesMut::new(),
         };
         let filling = fill(&mut kept, response);
         timeout(space.options().time_limit, filling).await.map_err(|_| SourceError::SpoolTimeout)??;
-        let Kept { share, length, .. } = kept;
+        let SpoolWriter { reservation, length, .. } = kept;
         tracing::info!(
             bytes = length,
             spool_bytes = space.used_bytes(),
@@ -73,7 +73,7 @@ impl Outbound {
         match expected.and_then(|expected| expected.length) {
             _ if length == 0 => Err(SourceError::Empty),
             Some(said) if said != length => Err(SourceError::Changed),
-            _ => Ok(Spooled { file, length, marks, _share: Arc::new(share) }),
+            _ => Ok(Spooled { file, length, validators, _share: Arc::new(reservation) }),
         }
     }
 }
@@ -85,8 +85,8 @@ impl Spooled {
     }
 
     /// The marks of the answer that is kept.
-    pub fn marks(&self) -> &Marks {
-        &self.marks
+    pub fn validators(&self) -> &Validators {
+        &self.validators
     }
 
     /// The bytes from `from` to the end; none if that is the end or beyond. May be called again and again, also while
@@ -116,25 +116,25 @@ impl Spooled {
 }
 
 /// What is kept so far.
-struct Kept {
+struct SpoolWriter {
     file: Arc<File>,
-    share: Share,
+    reservation: Reservation,
     limit_bytes: u64,
     length: u64,
     /// Not written yet.
     waiting: BytesMut,
 }
 
-impl Kept {
+impl SpoolWriter {
     async fn push(&mut self, piece: &[u8]) -> Result<(), SourceError> {
         let bytes = piece.len() as u64;
         self.length += bytes;
         if self.length > self.limit_bytes {
             return Err(SourceError::TooLarge);
         }
-        self.share.grow(bytes).map_err(|Full| {
+        self.reservation.grow(bytes).map_err(|Full| {
             tracing::warn!(
-                spool_max_bytes = self.share.total_bytes(),
+                spool_max_bytes = self.reservation.total_bytes(),
                 "the space for sources of unknown length is used up (sources.spool_total_bytes)"
             );
             SourceError::SpoolFull
@@ -151,7 +151,7 @@ impl Kept {
 }
 
 /// Writes the body of an answer to the file, decompressed if it was compressed for the transfer.
-async fn fill(kept: &mut Kept, mut response: Response) -> Result<(), SourceError> {
+async fn fill(kept: &mut SpoolWriter, mut response: Response) -> Result<(), SourceError> {
     let headers = response.headers().clone();
     let declared = Declared::of(&headers);
     let mut head = BytesMut::new();
@@ -159,7 +159,7 @@ async fn fill(kept: &mut Kept, mut response: Response) -> Result<(), SourceError
     while head.len() < HEAD_BYTES && !is_end {
         is_end = read_into(&mut head, &mut response).await?;
     }
-    match judge(declared, &head) {
+    match classify(declared, &head) {
         Content::AsIs => loop {
             kept.push(&head.split()).await?;
             if is_end {
@@ -168,13 +168,13 @@ async fn fill(kept: &mut Kept, mut response: Response) -> Result<(), SourceError
             is_end = read_into(&mut head, &mut response).await?;
         },
         Content::Gzip => decompress(kept, head, response, declared.decoded()).await,
-        Content::Not(what) => Err(SourceError::NotVideo(what)),
+        Content::NotVideo(what) => Err(SourceError::NotVideo(what)),
     }
 }
 
 /// Reads a piece more; whether that was the end.
 async fn read_into(pieces: &mut BytesMut, response: &mut Response) -> Result<bool, SourceError> {
-    match response.chunk().await.map_err(|_| SourceError::Broken)? {
+    match response.chunk().await.map_err(|_| SourceError::EndedEarly)? {
         Some(piece) => {
             pieces.extend_from_slice(&piece);
             Ok(false)
@@ -185,12 +185,12 @@ async fn read_into(pieces: &mut BytesMut, response: &mut Response) -> Result<boo
 
 /// The same of a compressed body, whose content is judged once more.
 async fn decompress(
-    kept: &mut Kept,
+    kept: &mut SpoolWriter,
     mut compressed: BytesMut,
     mut response: Response,
     declared: Declared<'_>,
 ) -> Result<(), SourceError> {
-    let broken = |_: Corrupt| SourceError::Broken;
+    let broken = |_: Corrupt| SourceError::EndedEarly;
     let mut gunzip = Gunzip::new();
     let mut head = Some(BytesMut::new());
     loop {
@@ -211,9 +211,9 @@ async fn decompress(
     kept.write().await
 }
 
-/// Holds the first bytes back until there are enough to judge by.
+/// Holds the first bytes back until there are enough to classify by.
 async fn keep_judged(
-    kept: &mut Kept,
+    kept: &mut SpoolWriter,
     unjudged: &mut Option<BytesMut>,
     content: &[u8],
     declared: Declared<'_>,
@@ -229,8 +229,8 @@ async fn keep_judged(
 }
 
 fn pass(declared: Declared<'_>, head: &[u8]) -> Result<(), SourceError> {
-    match judge(declared, head) {
-        Content::Not(what) => Err(SourceError::NotVideo(what)),
+    match classify(declared, head) {
+        Content::NotVideo(what) => Err(SourceError::NotVideo(what)),
         Content::AsIs | Content::Gzip => Ok(()),
     }
 }
@@ -242,6 +242,6 @@ async fn on_disk<T: Send + 'static>(
     let done = spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|error| {
         tracing::error!(%error, "the file of a buffered source cannot be used");
-        SourceError::NoRoom
+        SourceError::SpoolFailed
     })
 }

@@ -30,7 +30,7 @@ pub struct SpoolSpace {
 
 /// What one file takes of the space. Given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct Reservation {
     space: SpoolSpace,
     bytes: u64,
 }
@@ -59,8 +59,8 @@ impl SpoolSpace {
     }
 
     /// A share of nothing yet.
-    pub(super) fn share(&self) -> Share {
-        Share { space: self.clone(), bytes: 0 }
+    pub(super) fn reservation(&self) -> Reservation {
+        Reservation { space: self.clone(), bytes: 0 }
     }
 
     /// A file without a name. It may wait for the disk.
@@ -73,7 +73,7 @@ impl SpoolSpace {
     }
 }
 
-impl Share {
+impl Reservation {
     /// How much all files may take together.
     pub(super) fn total_bytes(&self) -> u64 {
         self.space.total_bytes()
@@ -91,7 +91,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.space.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -115,21 +115,21 @@ mod tests {
     #[test]
     fn shares_never_take_more_than_there_is_and_give_it_back() {
         let space = space(5, 10);
-        let (mut one, mut other) = (space.share(), space.share());
+        let (mut one, mut other) = (space.reservation(), space.reservation());
         assert_eq!((one.grow(5), one.grow(1), other.grow(4)), (Ok(()), Ok(()), Ok(())));
         assert_eq!((other.grow(1), space.used_bytes()), (Err(Full), 10));
         drop(one);
         assert_eq!((other.grow(1), space.used_bytes()), (Ok(()), 5));
         drop(other);
         assert_eq!(space.used_bytes(), 0);
-        assert_eq!(space.share().grow(u64::MAX), Err(Full));
+        assert_eq!(space.reservation().grow(u64::MAX), Err(Full));
     }
 
     #[test]
     fn a_file_of_the_largest_size_fits_alone() {
         let space = space(20, 10);
-        assert_eq!(space.share().grow(20), Ok(()));
-        assert_eq!(space.share().grow(21), Err(Full));
+        assert_eq!(space.reservation().grow(20), Ok(()));
+        assert_eq!(space.reservation().grow(21), Err(Full));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use reqwest::Response;
 use tokio::time::Instant;
 
-use super::reading::{Beginning, LeastRate, Reading};
+use super::source_progress::{MinimumRate, PrefixDigest, SourceProgress};
 use super::sources::SourceError;
 
 /// The bytes of a source, in pieces. After an error nothing follows.
@@ -72,15 +72,15 @@ pub(super) struct Body {
     response: Response,
     skip: u64,
     left: u64,
-    least_rate: LeastRate,
-    reading: Reading,
+    minimum_rate: MinimumRate,
+    progress: SourceProgress,
     digesting: Option<Digesting>,
 }
 
 /// The digest of everything from the file's first byte on, compared with what an earlier connection gave.
 struct Digesting {
-    now: Beginning,
-    before: Beginning,
+    now: PrefixDigest,
+    before: PrefixDigest,
 }
 
 impl Digesting {
@@ -102,8 +102,8 @@ impl Digesting {
 }
 
 impl Body {
-    pub(super) fn new(response: Response, least_rate: LeastRate, reading: Reading) -> Self {
-        Self { response, skip: 0, left: 0, least_rate, reading, digesting: None }
+    pub(super) fn new(response: Response, minimum_rate: MinimumRate, progress: SourceProgress) -> Self {
+        Self { response, skip: 0, left: 0, minimum_rate, progress, digesting: None }
     }
 
     /// Drops the first `skip` bytes, and gives the `left` that must follow.
@@ -113,7 +113,7 @@ impl Body {
 
     /// The body begins with the file's first byte. What an earlier one began with, this one must begin with, too.
     pub(super) fn digested(self) -> Self {
-        let digesting = Digesting { now: Beginning::default(), before: self.reading.beginning() };
+        let digesting = Digesting { now: PrefixDigest::default(), before: self.progress.prefix() };
         Self { digesting: Some(digesting), ..self }
     }
 
@@ -125,7 +125,7 @@ impl Body {
             let mut piece = self.next_piece().await?;
             if let Some(digesting) = &mut self.digesting {
                 digesting.update(&piece)?;
-                self.reading.keep(&digesting.now);
+                self.progress.keep(&digesting.now);
             }
             let dropped = piece.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
             self.skip -= dropped as u64;
@@ -145,8 +145,8 @@ impl Body {
         let asked_at = Instant::now();
         let piece = self.response.chunk().await.ok().flatten();
         // The end too early and a cut are the same to the caller, which opens the source again there.
-        let piece = piece.ok_or(SourceError::Broken)?;
-        let noted = self.reading.note(self.least_rate, piece.len() as u64, asked_at.elapsed());
+        let piece = piece.ok_or(SourceError::EndedEarly)?;
+        let noted = self.progress.record(self.minimum_rate, piece.len() as u64, asked_at.elapsed());
         noted.map_err(|_| SourceError::TooSlow)?;
         Ok(piece)
     }
@@ -170,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_was_peeked_into_gives_every_piece() {
         let piece = |text: &'static str| Ok(Bytes::from_static(text.as_bytes()));
-        let broken = || Err(SourceError::Broken);
+        let broken = || Err(SourceError::EndedEarly);
         for (pieces, expected) in [
             (vec![piece("abcdef")], Ok("abcd")),
             (vec![piece("ab"), piece("cdef"), broken()], Ok("abcd")),

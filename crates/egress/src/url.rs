@@ -7,12 +7,12 @@ use domain::secret::Secret;
 use thiserror::Error;
 use url::{Host, Url};
 
-use super::policy::{AllowHttp, OutboundPolicy};
+use super::policy::{AllowHttp, EgressPolicy};
 
 /// Presigned addresses are long, with a session's token in their query; this is twice the longest that is in use.
 pub(super) const URL_MAX_BYTES: usize = 8_192;
 
-/// Names that mean another machine, or none, on every network (RFC 6761, 6762, 8375, 9476 and common use).
+/// Resolver that mean another machine, or none, on every network (RFC 6761, 6762, 8375, 9476 and common use).
 const SPECIAL_ENDINGS: [&str; 11] = [
     "localhost",
     "local",
@@ -29,14 +29,14 @@ const SPECIAL_ENDINGS: [&str; 11] = [
 
 /// An address that may be gone to by its form. Its query may open what it leads to, so it is a secret.
 #[derive(Clone)]
-pub struct OutboundUrl {
+pub struct EgressUrl {
     url: Secret,
     shown: String,
 }
 
 /// What is wrong with an address that a user gives. Never holds or shows the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum FormFault {
+pub enum UrlError {
     /// Longer than any address in use.
     #[error("must be at most {URL_MAX_BYTES} bytes long")]
     TooLong,
@@ -60,8 +60,8 @@ pub enum FormFault {
     NotPublic,
 }
 
-impl OutboundUrl {
-    /// The whole address, to be sealed and to be read again by `check_form`.
+impl EgressUrl {
+    /// The whole address, to be sealed and to be read again by `validate`.
     pub fn secret(&self) -> &Secret {
         &self.url
     }
@@ -72,38 +72,38 @@ impl OutboundUrl {
     }
 
     /// For the request; what was read once is read again.
-    pub(super) fn to_url(&self) -> Result<Url, FormFault> {
-        Url::parse(self.url.expose()).map_err(|_| FormFault::NotAUrl)
+    pub(super) fn to_url(&self) -> Result<Url, UrlError> {
+        Url::parse(self.url.expose()).map_err(|_| UrlError::NotAUrl)
     }
 }
 
-impl fmt::Debug for OutboundUrl {
+impl fmt::Debug for EgressUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<address>")
     }
 }
 
 /// Reads what a user gave.
-pub(super) fn read(policy: &OutboundPolicy, text: &str) -> Result<OutboundUrl, FormFault> {
+pub(super) fn parse(policy: &EgressPolicy, text: &str) -> Result<EgressUrl, UrlError> {
     let not_http = match policy.insecure {
-        AllowHttp::No => FormFault::NotHttps,
-        AllowHttp::Yes => FormFault::NotHttp,
+        AllowHttp::No => UrlError::NotHttps,
+        AllowHttp::Yes => UrlError::NotHttp,
     };
     if text.len() > URL_MAX_BYTES {
-        return Err(FormFault::TooLong);
+        return Err(UrlError::TooLong);
     }
     // The reader of URLs forgives missing slashes, and tabs and line ends in the middle; other readers do not.
     let rest = after_scheme(text).ok_or(not_http)?;
     if text.contains(|c: char| c.is_control() || c == ' ' || c == '\\') {
-        return Err(FormFault::NotAUrl);
+        return Err(UrlError::NotAUrl);
     }
     if rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
-        return Err(FormFault::UserInfo);
+        return Err(UrlError::UserInfo);
     }
-    let url = checked(policy, Url::parse(text).map_err(|_| FormFault::NotAUrl)?)?;
+    let url = normalize(policy, Url::parse(text).map_err(|_| UrlError::NotAUrl)?)?;
     let mut shown = url.clone();
     shown.set_query(None);
-    Ok(OutboundUrl { shown: shown.into(), url: Secret::new(url.into()) })
+    Ok(EgressUrl { shown: shown.into(), url: Secret::new(url.into()) })
 }
 
 fn after_scheme(text: &str) -> Option<&str> {
@@ -113,33 +113,33 @@ fn after_scheme(text: &str) -> Option<&str> {
 }
 
 /// Judges a URL, given or redirected to, and gives it without its fragment and without a dot at the end of its host.
-pub(super) fn checked(policy: &OutboundPolicy, mut url: Url) -> Result<Url, FormFault> {
+pub(super) fn normalize(policy: &EgressPolicy, mut url: Url) -> Result<Url, UrlError> {
     if url.as_str().len() > URL_MAX_BYTES {
-        return Err(FormFault::TooLong);
+        return Err(UrlError::TooLong);
     }
     match (url.scheme(), policy.insecure) {
         ("https", _) | ("http", AllowHttp::Yes) => {}
-        (_, AllowHttp::Yes) => return Err(FormFault::NotHttp),
-        (_, AllowHttp::No) => return Err(FormFault::NotHttps),
+        (_, AllowHttp::Yes) => return Err(UrlError::NotHttp),
+        (_, AllowHttp::No) => return Err(UrlError::NotHttps),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(FormFault::UserInfo);
+        return Err(UrlError::UserInfo);
     }
-    let port = url.port_or_known_default().ok_or(FormFault::NotAUrl)?;
-    if !policy.ports.admits(port) {
-        return Err(FormFault::Port);
+    let port = url.port_or_known_default().ok_or(UrlError::NotAUrl)?;
+    if !policy.ports.allows(port) {
+        return Err(UrlError::Port);
     }
     url.set_fragment(None);
     let without_dot = url.domain().and_then(|name| name.strip_suffix('.')).map(str::to_owned);
     if let Some(name) = without_dot {
-        url.set_host(Some(&name)).map_err(|_| FormFault::NotAUrl)?;
+        url.set_host(Some(&name)).map_err(|_| UrlError::NotAUrl)?;
     }
-    let is_public = match url.host().ok_or(FormFault::NotAUrl)? {
-        Host::Ipv4(address) => policy.admits_literal(IpAddr::V4(address)),
-        Host::Ipv6(address) => policy.admits_literal(IpAddr::V6(address)),
+    let is_public = match url.host().ok_or(UrlError::NotAUrl)? {
+        Host::Ipv4(address) => policy.allows_literal(IpAddr::V4(address)),
+        Host::Ipv6(address) => policy.allows_literal(IpAddr::V6(address)),
         Host::Domain(name) => policy.allows_host(name) || is_public_name(name),
     };
-    if is_public { Ok(url) } else { Err(FormFault::NotPublic) }
+    if is_public { Ok(url) } else { Err(UrlError::NotPublic) }
 }
 
 /// Whether a name can be somebody's on the Internet: more than one label, none empty, and no ending of local use.
@@ -154,17 +154,17 @@ fn is_public_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::policy::{AllowedPlace, OwnAddresses, PortPolicy};
+    use super::super::policy::{AllowedDestination, OwnAddresses, PortPolicy};
     use super::*;
 
-    fn policy(insecure: AllowHttp, allow: &[&str]) -> OutboundPolicy {
-        let allow = allow.iter().map(|text| AllowedPlace::parse(text).unwrap()).collect();
-        let own = OwnAddresses::told_by(|_| false, Vec::new());
-        OutboundPolicy { allow, insecure, ports: PortPolicy::Standard, own }
+    fn policy(insecure: AllowHttp, allow: &[&str]) -> EgressPolicy {
+        let allow = allow.iter().map(|text| AllowedDestination::parse(text).unwrap()).collect();
+        let own = OwnAddresses::from_check(|_| false, Vec::new());
+        EgressPolicy { allow, insecure, ports: PortPolicy::Standard, own }
     }
 
-    fn fault(text: &str) -> Option<FormFault> {
-        read(&policy(AllowHttp::No, &[]), text).err()
+    fn fault(text: &str) -> Option<UrlError> {
+        parse(&policy(AllowHttp::No, &[]), text).err()
     }
 
     #[test]
@@ -181,12 +181,12 @@ mod tests {
             ("https://[2606:4700:4700::1111]/x", "https://[2606:4700:4700::1111]/x"),
             ("https://b\u{fc}cher.example/\u{fc}?a=@", "https://xn--bcher-kva.example/%C3%BC"),
         ] {
-            let url = read(&policy(AllowHttp::No, &[]), text).unwrap();
+            let url = parse(&policy(AllowHttp::No, &[]), text).unwrap();
             assert_eq!(url.shown(), shown);
             assert_eq!(format!("{url:?}"), "<address>");
             assert!(url.to_url().unwrap().as_str().starts_with(shown) && !url.shown().contains("canary"));
         }
-        let url = read(&policy(AllowHttp::No, &[]), "https://media.example/a?b=c&d#e").unwrap();
+        let url = parse(&policy(AllowHttp::No, &[]), "https://media.example/a?b=c&d#e").unwrap();
         assert_eq!(url.to_url().unwrap().as_str(), "https://media.example/a?b=c&d");
     }
 
@@ -196,46 +196,46 @@ mod tests {
         // Short as it is written, and long as it is sent.
         let swollen = format!("https://media.example/{}", "\u{fc}".repeat(URL_MAX_BYTES / 3));
         for (text, expected) in [
-            (long.as_str(), FormFault::TooLong),
-            (&swollen, FormFault::TooLong),
-            ("", FormFault::NotHttps),
-            ("media.example/film.mp4", FormFault::NotHttps),
-            ("//media.example/film.mp4", FormFault::NotHttps),
-            (" https://media.example/", FormFault::NotHttps),
-            ("https:media.example", FormFault::NotHttps),
-            ("https:/media.example", FormFault::NotHttps),
-            ("https:\\\\media.example", FormFault::NotHttps),
-            ("ht\ntps://media.example/", FormFault::NotHttps),
-            ("http://media.example/", FormFault::NotHttps),
-            ("ftp://media.example/", FormFault::NotHttps),
-            ("file:///etc/passwd", FormFault::NotHttps),
-            ("javascript://media.example/%0aalert(1)", FormFault::NotHttps),
-            ("view-source:https://media.example/", FormFault::NotHttps),
-            ("https://media.example/a b", FormFault::NotAUrl),
-            ("https://media.example/ ", FormFault::NotAUrl),
-            ("https://media.example\\@inside.example/", FormFault::NotAUrl),
-            ("https://media.ex\tample/", FormFault::NotAUrl),
-            ("https://media.example/\r\nX: y", FormFault::NotAUrl),
-            ("https://", FormFault::NotAUrl),
-            ("https://?", FormFault::NotAUrl),
-            ("https://media.example:port/", FormFault::NotAUrl),
-            ("https://media.example:65536/", FormFault::NotAUrl),
-            ("https://[::1", FormFault::NotAUrl),
-            ("https://1.2.3.4.5/", FormFault::NotAUrl),
-            ("https://a%00b.example/", FormFault::NotAUrl),
-            ("https://user@media.example/", FormFault::UserInfo),
-            ("https://user:password@media.example/", FormFault::UserInfo),
-            ("https://@media.example/", FormFault::UserInfo),
-            ("https://:@media.example/", FormFault::UserInfo),
-            ("https://media.example:22/", FormFault::Port),
-            ("https://media.example:0/", FormFault::Port),
-            ("https://media.example:8443/", FormFault::Port),
-            ("https://127.0.0.1/", FormFault::NotPublic),
-            ("https://localhost/", FormFault::NotPublic),
-            ("https://media/", FormFault::NotPublic),
-            ("https://media../", FormFault::NotPublic),
-            ("https://media..example/", FormFault::NotPublic),
-            ("https://a.internal/", FormFault::NotPublic),
+            (long.as_str(), UrlError::TooLong),
+            (&swollen, UrlError::TooLong),
+            ("", UrlError::NotHttps),
+            ("media.example/film.mp4", UrlError::NotHttps),
+            ("//media.example/film.mp4", UrlError::NotHttps),
+            (" https://media.example/", UrlError::NotHttps),
+            ("https:media.example", UrlError::NotHttps),
+            ("https:/media.example", UrlError::NotHttps),
+            ("https:\\\\media.example", UrlError::NotHttps),
+            ("ht\ntps://media.example/", UrlError::NotHttps),
+            ("http://media.example/", UrlError::NotHttps),
+            ("ftp://media.example/", UrlError::NotHttps),
+            ("file:///etc/passwd", UrlError::NotHttps),
+            ("javascript://media.example/%0aalert(1)", UrlError::NotHttps),
+            ("view-source:https://media.example/", UrlError::NotHttps),
+            ("https://media.example/a b", UrlError::NotAUrl),
+            ("https://media.example/ ", UrlError::NotAUrl),
+            ("https://media.example\\@inside.example/", UrlError::NotAUrl),
+            ("https://media.ex\tample/", UrlError::NotAUrl),
+            ("https://media.example/\r\nX: y", UrlError::NotAUrl),
+            ("https://", UrlError::NotAUrl),
+            ("https://?", UrlError::NotAUrl),
+            ("https://media.example:port/", UrlError::NotAUrl),
+            ("https://media.example:65536/", UrlError::NotAUrl),
+            ("https://[::1", UrlError::NotAUrl),
+            ("https://1.2.3.4.5/", UrlError::NotAUrl),
+            ("https://a%00b.example/", UrlError::NotAUrl),
+            ("https://user@media.example/", UrlError::UserInfo),
+            ("https://user:password@media.example/", UrlError::UserInfo),
+            ("https://@media.example/", UrlError::UserInfo),
+            ("https://:@media.example/", UrlError::UserInfo),
+            ("https://media.example:22/", UrlError::Port),
+            ("https://media.example:0/", UrlError::Port),
+            ("https://media.example:8443/", UrlError::Port),
+            ("https://127.0.0.1/", UrlError::NotPublic),
+            ("https://localhost/", UrlError::NotPublic),
+            ("https://media/", UrlError::NotPublic),
+            ("https://media../", UrlError::NotPublic),
+            ("https://media..example/", UrlError::NotPublic),
+            ("https://a.internal/", UrlError::NotPublic),
         ] {
             assert_eq!(fault(text), Some(expected), "{text}");
         }
@@ -246,18 +246,18 @@ mod tests {
     #[test]
     fn what_is_allowed_is_not_public_and_still_has_its_scheme_and_port() {
         let policy = policy(AllowHttp::No, &["media", "10.0.0.0/8"]);
-        assert!(read(&policy, "https://media/x").is_ok());
-        assert!(read(&policy, "https://10.1/x").is_ok());
-        assert!(read(&policy, "https://[::ffff:10.0.0.1]/x").is_ok());
+        assert!(parse(&policy, "https://media/x").is_ok());
+        assert!(parse(&policy, "https://10.1/x").is_ok());
+        assert!(parse(&policy, "https://[::ffff:10.0.0.1]/x").is_ok());
         for (text, expected) in [
-            ("http://media/x", FormFault::NotHttps),
-            ("https://media:8080/x", FormFault::Port),
-            ("https://10.0.0.1:8080/x", FormFault::Port),
-            ("https://user@media/x", FormFault::UserInfo),
-            ("https://other/x", FormFault::NotPublic),
-            ("https://[64:ff9b::10.0.0.1]/x", FormFault::NotPublic),
+            ("http://media/x", UrlError::NotHttps),
+            ("https://media:8080/x", UrlError::Port),
+            ("https://10.0.0.1:8080/x", UrlError::Port),
+            ("https://user@media/x", UrlError::UserInfo),
+            ("https://other/x", UrlError::NotPublic),
+            ("https://[64:ff9b::10.0.0.1]/x", UrlError::NotPublic),
         ] {
-            assert_eq!(read(&policy, text).err(), Some(expected), "{text}");
+            assert_eq!(parse(&policy, text).err(), Some(expected), "{text}");
         }
     }
 
@@ -265,9 +265,9 @@ mod tests {
     fn no_redirect_leads_from_https_to_http_unless_http_is_allowed() {
         let target =
             || Url::parse("https://media.example/a").unwrap().join("http://media.example/a").unwrap();
-        assert_eq!(checked(&policy(AllowHttp::No, &[]), target()), Err(FormFault::NotHttps));
-        assert!(checked(&policy(AllowHttp::Yes, &[]), target()).is_ok());
-        let fault = read(&policy(AllowHttp::Yes, &[]), "ftp://media.example/").unwrap_err();
+        assert_eq!(normalize(&policy(AllowHttp::No, &[]), target()), Err(UrlError::NotHttps));
+        assert!(normalize(&policy(AllowHttp::Yes, &[]), target()).is_ok());
+        let fault = parse(&policy(AllowHttp::Yes, &[]), "ftp://media.example/").unwrap_err();
         assert_eq!(fault.to_string(), "must begin with https:// or http://");
     }
 

@@ -119,7 +119,7 @@ impl HasExitStatus for WiringError {
             | Self::KeyringDamaged(_)
             | Self::KeyringFile(_)
             | Self::Vimeo(_)
-            | Self::Outbound(_) => ExitStatus::Misconfigured,
+            | Self::Egress(_) => ExitStatus::Misconfigured,
             Self::Start(error) => error.exit_status(),
             Self::Open(error) => error.exit_status(),
         }

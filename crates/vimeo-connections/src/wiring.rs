@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use app::{
-    AllowHttp, App, Clock, DatabaseUrl, Migrations, Outbound, OutboundOptions, OutboundPolicy,
-    OutboundSetupError, OutboundTimeouts, OwnAddresses, Setup, UploadOptions, UploadSetup, Verification,
+    AllowHttp, App, Clock, DatabaseUrl, Egress, EgressOptions, EgressPolicy, EgressSetupError,
+    EgressTimeouts, Migrations, OwnAddresses, Setup, UploadOptions, UploadSetup, Verification,
 };
 use seal::Randomness;
 use seal::keyring::Keyring;
@@ -50,7 +50,7 @@ pub(crate) enum WiringError {
     #[error(transparent)]
     Vimeo(#[from] ClientError),
     #[error(transparent)]
-    Outbound(#[from] OutboundSetupError),
+    Egress(#[from] EgressSetupError),
     #[error(transparent)]
     Start(#[from] app::StartError),
     #[error(transparent)]
@@ -199,15 +199,15 @@ fn verification(config: &VimeoConfig, client: vimeo::Client) -> Verification {
     Verification::Required { client, requirements }
 }
 
-fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, OutboundSetupError> {
+fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, EgressSetupError> {
     let uploads = &config.uploads;
     if config.tls_client.is_none() && uploads.insecure == AllowHttp::No {
-        return Err(OutboundSetupError::NoRoots);
+        return Err(EgressSetupError::NoRoots);
     }
     let listen = config.listen.ip();
     let own = if listen.is_unspecified() { Vec::new() } else { vec![listen] };
-    let outbound = Outbound::new(OutboundOptions {
-        policy: OutboundPolicy {
+    let outbound = Egress::new(EgressOptions {
+        policy: EgressPolicy {
             allow: uploads.allow.clone(),
             insecure: uploads.insecure,
             ports: uploads.ports.clone(),
@@ -216,8 +216,8 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Outbou
         dns_servers: uploads.dns_servers.clone(),
         tls: config.tls_client.clone(),
         user_agent: USER_AGENT.to_owned(),
-        timeouts: OutboundTimeouts::default(),
-        least_rate: uploads.least_rate,
+        timeouts: EgressTimeouts::default(),
+        minimum_rate: uploads.least_rate,
     })?;
     let options = UploadOptions {
         concurrency: uploads.concurrency,

@@ -17,7 +17,7 @@ use super::held::{Change, Due, Held, Interrupt, Trouble};
 use super::request::UploadRequest;
 use super::{Shared, Uploads};
 use crate::{App, Error};
-use egress::{Reading, Spooled};
+use egress::{SourceProgress, Spooled};
 
 /// In front of the job's identifier in the name of a placeholder.
 const PLACEHOLDER_PREFIX: &str = "vimeo-connections upload ";
@@ -43,7 +43,7 @@ pub(super) struct Attendance<'a> {
     /// The source, if it had to be kept on the disk.
     pub(super) spooled: Option<Spooled>,
     /// What is remembered of the source while it is read.
-    pub(super) reading: Reading,
+    pub(super) reading: SourceProgress,
     /// The video that was deleted last.
     pub(super) last_deleted: Option<VideoNumber>,
 }

@@ -202,7 +202,7 @@ impl Attendance<'_> {
         };
         let url = super::sources::read_address(&self.uploads.outbound, url).map_err(Step::Fail)?;
         let limit = self.uploads.options.source_max_bytes;
-        let looked = self.uploads.outbound.look(&url, limit).await;
+        let looked = self.uploads.outbound.inspect(&url, limit).await;
         let (mut found, first) = looked.map_err(super::sources::step_of)?;
         match super::sources::transfer_of(first.content, self.uploads.options.spool.file_max_bytes) {
             Ok(Transfer::AsIs) => {}
@@ -217,7 +217,7 @@ impl Attendance<'_> {
         let spooled = super::sources::spool(self.uploads, &url, None).await;
         let spooled = spooled.map_err(super::sources::step_of)?;
         let length = spooled.length();
-        let read = egress::SourceFacts { marks: spooled.marks().clone(), ..found };
+        let read = egress::SourceMetadata { validators: spooled.validators().clone(), ..found };
         self.spooled = Some(spooled);
         Ok((super::sources::kept(&read, length, Fetch::Spooled), first.name))
     }

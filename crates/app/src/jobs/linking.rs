@@ -11,7 +11,7 @@ use super::attendance::{Attendance, Obstacle, Step, open_request};
 use super::held::{Held, Interrupt};
 use crate::uploads::ClientUpload;
 use crate::{App, Error};
-use egress::Reading;
+use egress::SourceProgress;
 
 /// When to ask again if Vimeo did not say.
 const RETRY_SECONDS: u64 = 10;
@@ -59,7 +59,7 @@ where
         Err(Obstacle::Unreadable) => return Err(seal::DoesNotOpen.into()),
         Err(Obstacle::Passing(error)) => return Err(error),
     };
-    let (spooled, reading, last_deleted) = (None, Reading::default(), None);
+    let (spooled, reading, last_deleted) = (None, SourceProgress::default(), None);
     let mut attendance = Attendance { app, uploads, held, opened, spooled, reading, last_deleted };
     let made = attendance.make_link(complete).await;
     match made {

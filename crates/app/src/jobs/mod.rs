@@ -31,7 +31,7 @@ use tracing::Instrument as _;
 
 use crate::{App, Error};
 use attendance::attend;
-use egress::{Outbound, SpoolOptions, SpoolSpace};
+use egress::{Egress, SpoolOptions, SpoolSpace};
 use held::{Interrupt, LEASE};
 pub(crate) use linking::{KeptWithLink, LinkMade, make_link};
 use receivers::Receivers;
@@ -102,7 +102,7 @@ pub struct UploadSetup {
     /// The way to Vimeo.
     pub client: vimeo::Client,
     /// The way to addresses that users give.
-    pub outbound: Outbound,
+    pub outbound: Egress,
     /// How.
     pub options: UploadOptions,
 }
@@ -110,7 +110,7 @@ pub struct UploadSetup {
 /// Everything that uploads need, and what this node remembers of them.
 pub(crate) struct Uploads {
     pub(crate) client: vimeo::Client,
-    pub(crate) outbound: Outbound,
+    pub(crate) outbound: Egress,
     pub(crate) options: UploadOptions,
     pub(crate) spool: SpoolSpace,
     shared: Mutex<HashMap<ConnectionId, Arc<Shared>>>,

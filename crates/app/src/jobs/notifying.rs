@@ -126,7 +126,7 @@ async fn open(app: &App, held: &Held, sealed: Option<Sealed>) -> Result<Option<W
 }
 
 async fn tell(app: &App, uploads: &Uploads, held: &Held, target: &WebhookTarget) -> Result<u16, Untold> {
-    let url = uploads.outbound.check_form(target.url.expose()).map_err(|_| Untold::Never)?;
+    let url = uploads.outbound.validate(target.url.expose()).map_err(|_| Untold::Never)?;
     let body = (uploads.options.present)(&held.job, target.input.as_ref());
     let seconds = app.clock.now().as_millis() / 1_000;
     // The same for each attempt, so that whoever was told twice can tell.

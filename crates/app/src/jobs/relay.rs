@@ -68,7 +68,7 @@ impl Feed {
                 while bytes.is_empty() {
                     bytes = match reading.stream.next().await {
                         Some(bytes) => bytes?,
-                        None => return Err(SourceError::Broken),
+                        None => return Err(SourceError::EndedEarly),
                     };
                 }
                 let take = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());

@@ -156,13 +156,13 @@ impl Attendance<'_> {
             }
             // Its slot is for others meanwhile, and what it gave is no progress.
             UploadError::Source(error @ SourceError::TooSlow) => sources::step_of(error),
-            UploadError::SourceStalled => match self.uploads.outbound.note_wait(&self.reading, STALL) {
+            UploadError::SourceStalled => match self.uploads.outbound.record_wait(&self.reading, STALL) {
                 Err(error) => sources::step_of(error),
                 Ok(()) => return Ok(None),
             },
             UploadError::Source(_) | UploadError::SourceTruncated if troubles < TRIES => return Ok(None),
             UploadError::Source(error) => sources::step_of(error),
-            UploadError::SourceTruncated => sources::step_of(SourceError::Broken),
+            UploadError::SourceTruncated => sources::step_of(SourceError::EndedEarly),
         };
         Ok(Some(step))
     }

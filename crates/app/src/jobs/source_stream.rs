@@ -12,7 +12,7 @@ use super::relay::Feed;
 use super::request::RequestedSource;
 use super::sending::{TRIES, pause_after};
 use super::sources::{self, EndAnswers, EndVerdict};
-use egress::{Opened, OutboundUrl, SourceError, SourceFacts};
+use egress::{EgressUrl, OpenedSource, SourceError, SourceMetadata};
 
 /// How often a source is asked whose file was written recently, until it is old enough for its marks to count.
 const SETTLE_TRIES: u32 = 3;
@@ -54,7 +54,7 @@ impl Attendance<'_> {
         loop {
             let asked_at = Instant::now();
             let opened = self.open_source(sending, offset).await;
-            if let Err(error) = self.uploads.outbound.note_wait(&self.reading, asked_at.elapsed()) {
+            if let Err(error) = self.uploads.outbound.record_wait(&self.reading, asked_at.elapsed()) {
                 return Ok(Err(error.into()));
             }
             match opened {
@@ -77,7 +77,7 @@ impl Attendance<'_> {
     async fn begin_reading(
         &mut self,
         sending: Sending,
-        opened: Opened,
+        opened: OpenedSource,
         offset: u64,
     ) -> Result<Feed, Interrupt> {
         let fetch = self.held.job.facts.as_ref().map(|facts| facts.fetch).filter(|_| offset == 0);
@@ -87,7 +87,7 @@ impl Attendance<'_> {
             // Not every source that is made while it is read begins with the same bytes each time.
             Fetch::Spooled => (opened, None),
         };
-        let read = sources::kept(&opened.facts, sending.size, fetch);
+        let read = sources::kept(&opened.metadata, sending.size, fetch);
         if self.held.job.facts.as_ref() != Some(&read) {
             self.held.job.facts = Some(read);
             self.held.advance_without_progress(JobState::Sending(sending)).await?;
@@ -106,11 +106,11 @@ impl Attendance<'_> {
         let pause = pause_after(tries);
         sleep(pause).await;
         // If that makes it too slow, the next piece shows it.
-        let _ = self.uploads.outbound.note_wait(&self.reading, pause);
+        let _ = self.uploads.outbound.record_wait(&self.reading, pause);
     }
 
     /// The source from this offset on.
-    async fn open_source(&mut self, sending: Sending, offset: u64) -> Result<Opened, Unopened> {
+    async fn open_source(&mut self, sending: Sending, offset: u64) -> Result<OpenedSource, Unopened> {
         let (RequestedSource::Url(url), Some(facts)) =
             (&self.opened.request.source, self.held.job.facts.clone())
         else {
@@ -125,7 +125,7 @@ impl Attendance<'_> {
             (_, 0) => self.open_settled(&url, &known).await,
             _ => self.uploads.outbound.open(&url, offset, &known, &self.reading).await,
         }?;
-        if opened.facts.length != Some(sending.size) {
+        if opened.metadata.length != Some(sending.size) {
             // The placeholder is for a file of another length.
             return Err(Unopened::Restart(SourceError::Changed));
         }
@@ -134,10 +134,14 @@ impl Attendance<'_> {
 
     /// The source from its first byte on. A file that was written recently is waited for: its marks could stay the
     /// same when it is written again.
-    async fn open_settled(&self, url: &OutboundUrl, known: &SourceFacts) -> Result<Opened, SourceError> {
+    async fn open_settled(
+        &self,
+        url: &EgressUrl,
+        known: &SourceMetadata,
+    ) -> Result<OpenedSource, SourceError> {
         for _ in 0..SETTLE_TRIES {
             let opened = self.uploads.outbound.open(url, 0, known, &self.reading).await?;
-            let Some(pause) = opened.facts.marks.settles_in() else { return Ok(opened) };
+            let Some(pause) = opened.metadata.validators.settles_in() else { return Ok(opened) };
             drop(opened);
             sleep(pause + SETTLE_MARGIN).await;
         }
@@ -146,12 +150,12 @@ impl Attendance<'_> {
 
     async fn open_spooled(
         &mut self,
-        url: &OutboundUrl,
-        known: &SourceFacts,
+        url: &EgressUrl,
+        known: &SourceMetadata,
         offset: u64,
-    ) -> Result<Opened, SourceError> {
+    ) -> Result<OpenedSource, SourceError> {
         if self.spooled.is_none() {
-            if offset > 0 && known.marks.validator().is_none() {
+            if offset > 0 && known.validators.validator().is_none() {
                 // The file that was kept is gone, and nothing tells whether this is the same one.
                 return Err(SourceError::CannotResume);
             }
@@ -159,12 +163,12 @@ impl Attendance<'_> {
             self.spooled = Some(sources::spool(self.uploads, url, expected).await?);
         }
         let spooled = self.spooled.as_ref().ok_or(SourceError::CannotResume)?;
-        let facts = SourceFacts {
+        let facts = SourceMetadata {
             length: Some(spooled.length()),
-            marks: spooled.marks().clone(),
+            validators: spooled.validators().clone(),
             ranges: known.ranges,
         };
-        Ok(Opened { stream: spooled.open(offset), facts })
+        Ok(OpenedSource { stream: spooled.open(offset), metadata: facts })
     }
 
     /// What was sent cannot be continued: the file is another one now, or there is no way to know. Another placeholder is
@@ -185,7 +189,7 @@ impl Attendance<'_> {
             });
         }
         tracing::info!(job = %self.held.job.id, %reason, "an upload restarts at the first byte of its source");
-        self.reading.forget();
+        self.reading.reset();
         self.spooled = None;
         self.held.job.facts = None;
         self.restart(sending).await
@@ -214,7 +218,7 @@ impl Attendance<'_> {
         let verdict = timeout(CONFIRM_TIMEOUT, self.ask_at_the_end(&url, &known)).await;
         let verdict = match verdict.unwrap_or(EndVerdict::Unknown) {
             // Marks of a file that was written while it was asked for prove nothing; its bytes do.
-            EndVerdict::Same if known.marks.is_young() => self.read_again(&url, facts.length).await,
+            EndVerdict::Same if known.validators.is_recent() => self.read_again(&url, facts.length).await,
             verdict => verdict,
         };
         tracing::debug!(job = %self.held.job.id, ?verdict, "a source was compared after its last byte");
@@ -222,11 +226,11 @@ impl Attendance<'_> {
             .then(|| failure(FailureCode::SourceChanged, "The file at the source changed while it was read."))
     }
 
-    async fn ask_at_the_end(&self, url: &OutboundUrl, known: &SourceFacts) -> EndVerdict {
+    async fn ask_at_the_end(&self, url: &EgressUrl, known: &SourceMetadata) -> EndVerdict {
         let (mut attempt, mut answers) = (0, EndAnswers::new(known));
         let started = Instant::now();
         loop {
-            let now = self.uploads.outbound.probe(url, u64::MAX).await.map(|probed| probed.facts);
+            let now = self.uploads.outbound.probe(url, u64::MAX).await.map(|probed| probed.metadata);
             if let Some(verdict) = answers.judge(started.elapsed(), now) {
                 return verdict;
             }
@@ -240,7 +244,7 @@ impl Attendance<'_> {
         }
     }
 
-    async fn read_again(&self, url: &OutboundUrl, length: u64) -> EndVerdict {
+    async fn read_again(&self, url: &EgressUrl, length: u64) -> EndVerdict {
         match self.uploads.outbound.is_unchanged(url, length, &self.reading).await {
             Ok(()) => EndVerdict::Same,
             Err(SourceError::Changed) => EndVerdict::Changed,

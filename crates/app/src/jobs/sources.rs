@@ -10,7 +10,8 @@ use domain::secret::Secret;
 use super::Uploads;
 use super::attendance::{Step, failure};
 use egress::{
-    Content, Encoding, Marks, NotVideo, Outbound, OutboundUrl, Ranges, Reading, SourceError, Spooled,
+    Content, Egress, EgressUrl, Encoding, NotVideo, RangeSupport, SourceError, SourceProgress, Spooled,
+    Validators,
 };
 
 /// The one reason for a source that may not be asked and one that does not answer: nobody finds out through us what
@@ -23,19 +24,19 @@ pub(super) const END_TRIES: u32 = 3;
 
 /// What this node has read of the sources of jobs that wait for their next attempt.
 #[derive(Default)]
-pub(crate) struct Readings(Mutex<HashMap<JobId, Reading>>);
+pub(crate) struct Readings(Mutex<HashMap<JobId, SourceProgress>>);
 
 impl Readings {
     /// The reading of a job that is worked on next; a new one if there is none.
-    pub(super) fn take(&self, id: &JobId) -> Reading {
+    pub(super) fn take(&self, id: &JobId) -> SourceProgress {
         let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let reading = readings.remove(id).unwrap_or_default();
-        reading.begin_attempt();
+        reading.start_attempt();
         reading
     }
 
     /// Keeps a reading for the next attempt. Forgotten, it costs that attempt a fresh placeholder.
-    pub(super) fn put(&self, id: JobId, reading: Reading) {
+    pub(super) fn put(&self, id: JobId, reading: SourceProgress) {
         let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if readings.len() >= READINGS_MAX {
             readings.clear();
@@ -45,38 +46,38 @@ impl Readings {
 }
 
 /// The address of a source, whose form was checked when it was asked for; the rules may have changed since.
-pub(super) fn read_address(outbound: &Outbound, url: &Secret) -> Result<OutboundUrl, Failure> {
-    outbound.check_form(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))
+pub(super) fn read_address(outbound: &Egress, url: &Secret) -> Result<EgressUrl, Failure> {
+    outbound.validate(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))
 }
 
 /// How a source that says its length is read.
-pub(super) fn fetch_of(facts: &egress::SourceFacts) -> Fetch {
+pub(super) fn fetch_of(facts: &egress::SourceMetadata) -> Fetch {
     match facts.ranges {
-        Ranges::Taken => Fetch::Ranged,
-        Ranges::Ignored => Fetch::Whole,
+        RangeSupport::Yes => Fetch::Ranged,
+        RangeSupport::No => Fetch::Whole,
     }
 }
 
 /// What is kept of a source with its job.
-pub(super) fn kept(found: &egress::SourceFacts, length: u64, fetch: Fetch) -> SourceFacts {
+pub(super) fn kept(found: &egress::SourceMetadata, length: u64, fetch: Fetch) -> SourceFacts {
     SourceFacts {
         length,
-        validator: found.marks.validator().map(str::to_owned),
-        marks: Some(found.marks.to_stored()),
+        validator: found.validators.validator().map(str::to_owned),
+        marks: Some(found.validators.to_stored()),
         fetch,
     }
 }
 
 /// What the guarded client needs to know of a source that was looked at before. An earlier version kept one validator.
-pub(super) fn known(facts: &SourceFacts) -> egress::SourceFacts {
-    let marks = facts.marks.as_deref().and_then(Marks::from_stored);
-    let validator = || facts.validator.as_deref().map(Marks::from_validator);
-    egress::SourceFacts {
+pub(super) fn known(facts: &SourceFacts) -> egress::SourceMetadata {
+    let marks = facts.marks.as_deref().and_then(Validators::from_stored);
+    let validator = || facts.validator.as_deref().map(Validators::from_single_validator);
+    egress::SourceMetadata {
         length: (facts.fetch != Fetch::Spooled).then_some(facts.length),
-        marks: marks.or_else(validator).unwrap_or_default(),
+        validators: marks.or_else(validator).unwrap_or_default(),
         ranges: match facts.fetch {
-            Fetch::Ranged => Ranges::Taken,
-            Fetch::Whole | Fetch::Spooled => Ranges::Ignored,
+            Fetch::Ranged => RangeSupport::Yes,
+            Fetch::Whole | Fetch::Spooled => RangeSupport::No,
         },
     }
 }
@@ -98,15 +99,15 @@ pub(super) fn transfer_of(content: Content, spool_max_bytes: u64) -> Result<Tran
             Err(SourceError::NotVideo(NotVideo::Compressed(Encoding::Gzip)))
         }
         Content::Gzip => Ok(Transfer::Decompressed),
-        Content::Not(what) => Err(SourceError::NotVideo(what)),
+        Content::NotVideo(what) => Err(SourceError::NotVideo(what)),
     }
 }
 
 /// Keeps a source on the disk that does not say how long it is; if it was read before, only the file that it was then.
 pub(super) async fn spool(
     uploads: &Uploads,
-    url: &OutboundUrl,
-    expected: Option<&egress::SourceFacts>,
+    url: &EgressUrl,
+    expected: Option<&egress::SourceMetadata>,
 ) -> Result<Spooled, SourceError> {
     uploads.outbound.spool(url, &uploads.spool, expected).await
 }
@@ -138,16 +139,16 @@ pub(super) enum EndVerdict {
 /// was read from. One that is equal in every mark is.
 #[derive(Debug)]
 pub(super) struct EndAnswers<'a> {
-    known: &'a egress::SourceFacts,
+    known: &'a egress::SourceMetadata,
     /// Those that differ, and when they came.
-    others: Vec<(Duration, egress::SourceFacts)>,
+    others: Vec<(Duration, egress::SourceMetadata)>,
 }
 
 /// Bytes that are the same for so long are not made for each request: those have the second in them, at most.
 const SAME_BYTES_FOR: Duration = Duration::from_secs(2);
 
 impl<'a> EndAnswers<'a> {
-    pub(super) fn new(known: &'a egress::SourceFacts) -> Self {
+    pub(super) fn new(known: &'a egress::SourceMetadata) -> Self {
         Self { known, others: Vec::new() }
     }
 
@@ -155,7 +156,7 @@ impl<'a> EndAnswers<'a> {
     pub(super) fn judge(
         &mut self,
         at: Duration,
-        now: Result<egress::SourceFacts, SourceError>,
+        now: Result<egress::SourceMetadata, SourceError>,
     ) -> Option<EndVerdict> {
         match now {
             Ok(now) if self.known.differ_at_end_from(&now) => {
@@ -163,7 +164,7 @@ impl<'a> EndAnswers<'a> {
                 None
             }
             Ok(_) => Some(EndVerdict::Same),
-            Err(SourceError::Unreachable | SourceError::Later { .. } | SourceError::Broken) => None,
+            Err(SourceError::Unreachable | SourceError::RetryLater { .. } | SourceError::EndedEarly) => None,
             // It is empty now; or it was read from a place that says no more.
             Err(SourceError::Empty) => Some(EndVerdict::Changed),
             Err(_) => Some(self.in_the_end()),
@@ -191,7 +192,8 @@ impl<'a> EndAnswers<'a> {
     fn begins_the_same_for_long_enough(&self) -> bool {
         self.others.iter().any(|(at, one)| {
             self.others.iter().any(|(later, other)| {
-                later.saturating_sub(*at) >= SAME_BYTES_FOR && !one.marks.begin_differently_from(&other.marks)
+                later.saturating_sub(*at) >= SAME_BYTES_FOR
+                    && !one.validators.first_bytes_differ_from(&other.validators)
             })
         })
     }
@@ -202,11 +204,11 @@ pub(super) fn step_of(error: SourceError) -> Step {
     let fail = |code, message: String| Step::Fail(failure(code, message));
     match error {
         SourceError::Unreachable => Step::Trouble(failure(FailureCode::SourceUnreachable, UNREACHABLE)),
-        SourceError::Later { .. } => Step::Trouble(failure(
+        SourceError::RetryLater { .. } => Step::Trouble(failure(
             FailureCode::SourceBroken,
             "The source's server was busy or failing for too long.",
         )),
-        SourceError::Broken => {
+        SourceError::EndedEarly => {
             Step::Trouble(failure(FailureCode::SourceBroken, "The source repeatedly ended early."))
         }
         SourceError::NotVideo(what) => fail(
@@ -224,7 +226,7 @@ pub(super) fn step_of(error: SourceError) -> Step {
         SourceError::TooSlow => {
             Step::Trouble(failure(FailureCode::SourceTooSlow, "The source sends its bytes too slowly."))
         }
-        SourceError::NoRoom => Step::Trouble(failure(
+        SourceError::SpoolFailed => Step::Trouble(failure(
             FailureCode::SourceBroken,
             "The source must be buffered, because its length is not known or it is compressed, but this service's disk is full or cannot be used.",
         )),
@@ -259,8 +261,12 @@ pub(super) fn step_of(error: SourceError) -> Step {
 mod tests {
     use super::*;
 
-    fn facts(tag: &str, length: u64) -> egress::SourceFacts {
-        egress::SourceFacts { length: Some(length), marks: Marks::from_validator(tag), ranges: Ranges::Taken }
+    fn facts(tag: &str, length: u64) -> egress::SourceMetadata {
+        egress::SourceMetadata {
+            length: Some(length),
+            validators: Validators::from_single_validator(tag),
+            ranges: RangeSupport::Yes,
+        }
     }
 
     #[test]
@@ -278,10 +284,10 @@ mod tests {
         let found = facts("\"a\"", 10);
         for fetch in [Fetch::Ranged, Fetch::Whole, Fetch::Spooled] {
             let stored = kept(&found, 10, fetch);
-            assert_eq!(known(&stored).marks, found.marks);
+            assert_eq!(known(&stored).validators, found.validators);
             assert_eq!(
-                known(&SourceFacts { marks: None, ..stored }).marks,
-                found.marks,
+                known(&SourceFacts { marks: None, ..stored }).validators,
+                found.validators,
                 "an earlier version's row"
             );
         }
@@ -289,8 +295,8 @@ mod tests {
 
     /// What the answers say that came so far, and what follows if no more do.
     fn at_the_end(
-        known: &egress::SourceFacts,
-        answers: &[Result<egress::SourceFacts, SourceError>],
+        known: &egress::SourceMetadata,
+        answers: &[Result<egress::SourceMetadata, SourceError>],
     ) -> (Option<EndVerdict>, EndVerdict) {
         let mut so_far = EndAnswers::new(known);
         let judged = answers.iter().zip(0..).map(|(answer, place)| {
@@ -309,15 +315,17 @@ mod tests {
         assert_eq!(at_the_end(&known, &[Ok(other.clone())]), (None, Changed));
         assert_eq!(at_the_end(&known, &[Ok(facts("\"a\"", 11))]), (None, Changed));
         assert_eq!(at_the_end(&known, &[Ok(other.clone()), Ok(same)]).0, Some(Same));
-        for passing in
-            [SourceError::Unreachable, SourceError::Broken, SourceError::Later { after_seconds: None }]
-        {
+        for passing in [
+            SourceError::Unreachable,
+            SourceError::EndedEarly,
+            SourceError::RetryLater { after_seconds: None },
+        ] {
             assert_eq!(at_the_end(&known, &[Err(passing)]), (None, Unknown));
             assert_eq!(at_the_end(&known, &[Ok(other.clone()), Err(passing)]), (None, Changed));
         }
         assert_eq!(at_the_end(&known, &[Err(SourceError::Empty)]).0, Some(Changed));
-        assert_eq!(at_the_end(&known, &[Err(SourceError::NoRoom)]).0, Some(Unknown));
-        assert_eq!(at_the_end(&known, &[Ok(other), Err(SourceError::NoRoom)]).0, Some(Changed));
+        assert_eq!(at_the_end(&known, &[Err(SourceError::SpoolFailed)]).0, Some(Unknown));
+        assert_eq!(at_the_end(&known, &[Ok(other), Err(SourceError::SpoolFailed)]).0, Some(Changed));
     }
 
     #[test]
@@ -325,7 +333,7 @@ mod tests {
         use EndVerdict::{Changed, Same, Unknown};
         let begins = |tag, bytes: &[u8]| {
             let facts = facts(tag, 10);
-            egress::SourceFacts { marks: facts.marks.with_first_bytes(bytes), ..facts }
+            egress::SourceMetadata { validators: facts.validators.with_first_bytes(bytes), ..facts }
         };
         let known = begins("\"a\"", b"old");
         let (same, new) = (|| Ok(begins("\"a\"", b"old")), || Ok(begins("\"a\"", b"new")));

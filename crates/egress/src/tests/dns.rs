@@ -54,7 +54,7 @@ pub(super) enum Reply {
     Late(Duration, Vec<IpAddr>),
     /// The name is another one's alias; both records in one answer, or the alias alone.
     Alias(&'static str, Vec<IpAddr>),
-    /// "Ask that name server": no answer and no error.
+    /// "RangeRequest that name server": no answer and no error.
     Referral,
 }
 

@@ -97,7 +97,7 @@ const INSIDE: [&str; 85] = [
     "http://127.0.0.1:PORT#@media.test/",
 ];
 
-/// Names, and what they mean at the name server.
+/// Resolver, and what they mean at the name server.
 const NAMES: [(&str, &str); 16] = [
     ("a.inside.test", "127.0.0.1"),
     ("b.inside.test", "::1"),
@@ -127,10 +127,10 @@ async fn inside() -> (Web, Web) {
 #[tokio::test]
 async fn no_spelling_of_an_address_inside_is_sent_a_byte() {
     let (four, six) = inside().await;
-    let outbound = outbound();
+    let egress = egress();
     for spelling in INSIDE {
         let text = spelling.replace("PORT", &four.address.port().to_string());
-        let fault = outbound.check_form(&text).expect_err(&text);
+        let fault = egress.validate(&text).expect_err(&text);
         // What is said is constant: nothing of what was given.
         assert!(!fault.to_string().contains("127") && !format!("{fault:?}").contains("127"), "{text}");
     }
@@ -147,11 +147,11 @@ async fn no_name_of_an_address_inside_is_sent_a_byte() {
         found.iter().flat_map(|(_, all)| all.split(' ')).map(|address| address.parse().unwrap()).collect()
     })
     .await;
-    let outbound = outbound_asking(&dns);
+    let egress = outbound_asking(&dns);
     for (name, _) in NAMES {
-        let url = outbound.check_form(&format!("http://{name}:{}/", four.address.port())).unwrap();
-        assert_eq!(facts_of(&outbound, &url, 100).await, Err(SourceError::Unreachable), "{name}");
-        assert_eq!(outbound.post(&url, Vec::new(), Vec::new()).await, Err(PostError::Unreachable), "{name}");
+        let url = egress.validate(&format!("http://{name}:{}/", four.address.port())).unwrap();
+        assert_eq!(facts_of(&egress, &url, 100).await, Err(SourceError::Unreachable), "{name}");
+        assert_eq!(egress.post(&url, Vec::new(), Vec::new()).await, Err(PostError::Unreachable), "{name}");
         assert!(dns.asked_for(name) > 0, "{name}");
     }
     // A name of which one address is good is not gone to at all.

@@ -6,12 +6,12 @@ use web::{Answer, header};
 const FILM: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 const LENGTH: u64 = FILM.len() as u64;
 
-fn facts(validator: Option<&str>, ranges: Ranges) -> SourceFacts {
-    SourceFacts { length: Some(LENGTH), marks: mark(validator), ranges }
+fn metadata(validator: Option<&str>, ranges: RangeSupport) -> SourceMetadata {
+    SourceMetadata { length: Some(LENGTH), validators: mark(validator), ranges }
 }
 
-fn tagged() -> SourceFacts {
-    facts(Some("\"a\""), Ranges::Taken)
+fn tagged() -> SourceMetadata {
+    metadata(Some("\"a\""), RangeSupport::Yes)
 }
 
 /// A server that does as it should: ranges, `If-Range`, a tag.
@@ -31,12 +31,12 @@ fn well_behaved(request: &str) -> Answer {
 
 async fn read(
     from: u64,
-    facts: &SourceFacts,
+    metadata: &SourceMetadata,
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
 ) -> (Vec<u8>, Option<SourceError>) {
     let web = Web::start(GOOD, answer).await;
-    let outbound = outbound();
-    match outbound.open(&web.url(&outbound, "/film.mp4"), from, facts, &Reading::default()).await {
+    let egress = egress();
+    match egress.open(&web.url(&egress, "/film.mp4"), from, metadata, &SourceProgress::default()).await {
         Ok(opened) => all(opened.stream).await,
         Err(error) => (Vec::new(), Some(error)),
     }
@@ -49,12 +49,12 @@ async fn a_cut_stream_goes_on_where_it_was_cut() {
         if header(request, "range").is_some() { answer } else { answer.cut_by(20) }
     })
     .await;
-    let outbound = outbound();
-    let url = web.url(&outbound, "/film.mp4");
-    let reading = Reading::default();
-    let opened = async |from| outbound.open(&url, from, &tagged(), &reading).await.unwrap();
+    let egress = egress();
+    let url = web.url(&egress, "/film.mp4");
+    let progress = SourceProgress::default();
+    let opened = async |from| egress.open(&url, from, &tagged(), &progress).await.unwrap();
     let (mut bytes, error) = all(opened(0).await.stream).await;
-    assert_eq!((bytes.len(), error), (16, Some(SourceError::Broken)));
+    assert_eq!((bytes.len(), error), (16, Some(SourceError::EndedEarly)));
     let (rest, error) = all(opened(16).await.stream).await;
     bytes.extend_from_slice(&rest);
     assert_eq!((bytes.as_slice(), error), (FILM, None));
@@ -71,10 +71,10 @@ async fn a_cut_stream_goes_on_where_it_was_cut() {
 async fn a_silent_stream_is_a_cut_one() {
     let web = Web::start(GOOD, |request| well_behaved(request).cut_by(20).then_silence()).await;
     let mut options = options(nobody());
-    options.timeouts.silence = Duration::from_millis(300);
-    let outbound = Outbound::new(options).unwrap();
-    let opened = outbound.open(&web.url(&outbound, "/"), 0, &tagged(), &Reading::default()).await.unwrap();
-    assert_eq!(all(opened.stream).await, (FILM[..16].to_vec(), Some(SourceError::Broken)));
+    options.timeouts.idle = Duration::from_millis(300);
+    let egress = Egress::new(options).unwrap();
+    let opened = egress.open(&web.url(&egress, "/"), 0, &tagged(), &SourceProgress::default()).await.unwrap();
+    assert_eq!(all(opened.stream).await, (FILM[..16].to_vec(), Some(SourceError::EndedEarly)));
 }
 
 #[tokio::test]
@@ -102,11 +102,12 @@ async fn a_source_that_changed_in_the_middle_gives_no_byte_more() {
 #[tokio::test]
 async fn at_the_first_byte_the_answer_says_what_the_file_is() {
     let web = Web::start(GOOD, |_| Answer::new(200, &["ETag: \"b\""], "another")).await;
-    let outbound = outbound();
-    let url = web.url(&outbound, "/");
-    let opened = outbound.open(&url, 0, &tagged(), &Reading::default()).await.unwrap();
-    let found = SourceFacts { length: Some(7), marks: mark(Some("\"b\"")), ranges: Ranges::Taken };
-    assert_eq!(opened.facts, found);
+    let egress = egress();
+    let url = web.url(&egress, "/");
+    let opened = egress.open(&url, 0, &tagged(), &SourceProgress::default()).await.unwrap();
+    let found =
+        SourceMetadata { length: Some(7), validators: mark(Some("\"b\"")), ranges: RangeSupport::Yes };
+    assert_eq!(opened.metadata, found);
     assert_eq!(all(opened.stream).await, (b"another".to_vec(), None));
 }
 
@@ -128,8 +129,8 @@ async fn a_server_that_answers_the_conditions_wrongly_is_asked_without_them() {
             None => well_behaved(request),
         })
         .await;
-        let outbound = outbound();
-        let opened = outbound.open(&web.url(&outbound, "/"), 16, &tagged(), &Reading::default()).await;
+        let egress = egress();
+        let opened = egress.open(&web.url(&egress, "/"), 16, &tagged(), &SourceProgress::default()).await;
         assert_eq!(all(opened.unwrap().stream).await, (FILM[16..].to_vec(), None), "{status}");
     }
     // What says that the tag does not match, and then gives a part of a file with another one, or with none.
@@ -152,11 +153,11 @@ async fn a_server_that_accepts_the_conditions_and_gives_nothing_is_asked_without
         None => Answer::new(206, &["Content-Range: bytes 16-35/36", "ETag: \"b\""], &FILM[16..]),
     })
     .await;
-    let (outbound, reading) = (outbound(), Reading::default());
-    let url = web.url(&outbound, "/");
-    let first = outbound.open(&url, 16, &tagged(), &reading).await.unwrap();
-    assert_eq!(all(first.stream).await, (Vec::new(), Some(SourceError::Broken)));
-    assert_eq!(outbound.open(&url, 16, &tagged(), &reading).await.unwrap_err(), SourceError::Changed);
+    let (egress, progress) = (egress(), SourceProgress::default());
+    let url = web.url(&egress, "/");
+    let first = egress.open(&url, 16, &tagged(), &progress).await.unwrap();
+    assert_eq!(all(first.stream).await, (Vec::new(), Some(SourceError::EndedEarly)));
+    assert_eq!(egress.open(&url, 16, &tagged(), &progress).await.unwrap_err(), SourceError::Changed);
     assert_eq!(web.accepted(), 2);
 }
 
@@ -183,28 +184,28 @@ async fn a_part_that_is_not_the_one_asked_for_is_not_taken() {
 
 #[tokio::test]
 async fn a_part_to_a_time_of_change_need_not_repeat_it() {
-    let facts = facts(Some("Sun, 06 Nov 1994 08:49:37 GMT"), Ranges::Taken);
+    let metadata = metadata(Some("Sun, 06 Nov 1994 08:49:37 GMT"), RangeSupport::Yes);
     let answer = |_: &str| Answer::new(206, &["Content-Range: bytes 16-35/36"], &FILM[16..]);
-    assert_eq!(read(16, &facts, answer).await, (FILM[16..].to_vec(), None));
+    assert_eq!(read(16, &metadata, answer).await, (FILM[16..].to_vec(), None));
     let answer = |_: &str| {
         let changed = "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT";
         Answer::new(206, &["Content-Range: bytes 16-35/36", changed], &FILM[16..])
     };
-    assert_eq!(read(16, &facts, answer).await, (Vec::new(), Some(SourceError::Changed)));
+    assert_eq!(read(16, &metadata, answer).await, (Vec::new(), Some(SourceError::Changed)));
 }
 
 #[tokio::test]
 async fn a_source_without_ranges_is_read_again_and_its_beginning_dropped() {
     let whole = |_: &str| Answer::new(200, &["ETag: \"a\""], FILM);
-    for ranges in [Ranges::Ignored, Ranges::Taken] {
+    for ranges in [RangeSupport::No, RangeSupport::Yes] {
         for from in [1, 16, 35] {
             let rest = FILM[usize::try_from(from).unwrap()..].to_vec();
-            assert_eq!(read(from, &facts(Some("\"a\""), ranges), whole).await, (rest, None));
+            assert_eq!(read(from, &metadata(Some("\"a\""), ranges), whole).await, (rest, None));
         }
     }
     let in_pieces = |_: &str| Answer::chunked(&["ETag: \"a\""], FILM);
     assert_eq!(
-        read(16, &facts(Some("\"a\""), Ranges::Ignored), in_pieces).await,
+        read(16, &metadata(Some("\"a\""), RangeSupport::No), in_pieces).await,
         (FILM[16..].to_vec(), None)
     );
 }
@@ -212,15 +213,15 @@ async fn a_source_without_ranges_is_read_again_and_its_beginning_dropped() {
 #[tokio::test]
 async fn without_a_proof_nothing_is_read_from_the_middle() {
     let web = Web::start(GOOD, well_behaved).await;
-    let outbound = outbound();
+    let egress = egress();
     let open = async |from, ranges| {
-        outbound.open(&web.url(&outbound, "/"), from, &facts(None, ranges), &Reading::default()).await
+        egress.open(&web.url(&egress, "/"), from, &metadata(None, ranges), &SourceProgress::default()).await
     };
-    for ranges in [Ranges::Ignored, Ranges::Taken] {
+    for ranges in [RangeSupport::No, RangeSupport::Yes] {
         assert_eq!(open(16, ranges).await.unwrap_err(), SourceError::CannotResume);
     }
     assert_eq!(web.accepted(), 0);
-    let opened = open(0, Ranges::Ignored).await.unwrap();
+    let opened = open(0, RangeSupport::No).await.unwrap();
     assert_eq!(all(opened.stream).await, (FILM.to_vec(), None));
 }
 
@@ -238,11 +239,11 @@ async fn without_marks_a_file_is_read_again_and_its_bytes_compared() {
             _ => Answer::new(200, &[], second),
         })
         .await;
-        let (outbound, reading) = (outbound(), Reading::default());
-        let (url, facts) = (web.url(&outbound, "/"), facts(None, Ranges::Ignored));
-        let first = outbound.open(&url, 0, &facts, &reading).await.unwrap();
-        assert_eq!(all(first.stream).await, (FILM[..20].to_vec(), Some(SourceError::Broken)));
-        let again = outbound.open(&url, 10, &facts, &reading).await.unwrap();
+        let (egress, progress) = (egress(), SourceProgress::default());
+        let (url, metadata) = (web.url(&egress, "/"), metadata(None, RangeSupport::No));
+        let first = egress.open(&url, 0, &metadata, &progress).await.unwrap();
+        assert_eq!(all(first.stream).await, (FILM[..20].to_vec(), Some(SourceError::EndedEarly)));
+        let again = egress.open(&url, 10, &metadata, &progress).await.unwrap();
         assert_eq!(all(again.stream).await, expected);
     }
 }
@@ -251,10 +252,10 @@ async fn without_marks_a_file_is_read_again_and_its_bytes_compared() {
 async fn a_source_that_trickles_is_too_slow_however_often_it_is_opened() {
     let mut options = options(nobody());
     // Nothing is fast enough, from the first instant on that it was waited for.
-    options.least_rate = LeastRate { bytes_per_second: u64::MAX, window: Duration::from_nanos(1) };
+    options.minimum_rate = MinimumRate { bytes_per_second: u64::MAX, window: Duration::from_nanos(1) };
     let web = Web::start(GOOD, well_behaved).await;
-    let outbound = Outbound::new(options).unwrap();
-    let opened = outbound.open(&web.url(&outbound, "/"), 0, &tagged(), &Reading::default()).await.unwrap();
+    let egress = Egress::new(options).unwrap();
+    let opened = egress.open(&web.url(&egress, "/"), 0, &tagged(), &SourceProgress::default()).await.unwrap();
     assert_eq!(all(opened.stream).await, (Vec::new(), Some(SourceError::TooSlow)));
 }
 
@@ -262,7 +263,7 @@ async fn a_source_that_trickles_is_too_slow_however_often_it_is_opened() {
 async fn fewer_and_more_bytes_than_were_said_are_noticed() {
     let in_pieces = |body: &'static [u8]| move |_: &str| Answer::chunked(&["ETag: \"a\""], body);
     let short = read(0, &tagged(), in_pieces(&FILM[..30])).await;
-    assert_eq!(short, (FILM[..30].to_vec(), Some(SourceError::Broken)));
+    assert_eq!(short, (FILM[..30].to_vec(), Some(SourceError::EndedEarly)));
     let (bytes, error) = read(0, &tagged(), in_pieces(b"0123456789abcdefghijklmnopqrstuvwxyzXYZ")).await;
     // The last of its bytes are held back, so that it cannot be taken for whole.
     assert!(bytes.len() < FILM.len() && error == Some(SourceError::Changed), "{bytes:?} {error:?}");
@@ -278,8 +279,8 @@ async fn fewer_and_more_bytes_than_were_said_are_noticed() {
 async fn an_answer_in_another_coding_is_passed_on_as_it_came() {
     // The first bytes of a gzip file, and what is no gzip at all.
     let body = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03not really";
-    let facts = SourceFacts { length: Some(body.len() as u64), ..facts(None, Ranges::Ignored) };
-    let read = read(0, &facts, move |_| Answer::new(200, &["Content-Encoding: gzip"], body)).await;
+    let metadata = SourceMetadata { length: Some(body.len() as u64), ..metadata(None, RangeSupport::No) };
+    let read = read(0, &metadata, move |_| Answer::new(200, &["Content-Encoding: gzip"], body)).await;
     assert_eq!(read, (body.to_vec(), None));
 }
 
@@ -288,18 +289,18 @@ async fn a_link_that_expired_in_the_middle_is_told_apart_from_a_busy_server() {
     let expired = read(16, &tagged(), |_| Answer::new(403, &[], "expired")).await;
     assert_eq!(expired, (Vec::new(), Some(refused(403))));
     let busy = read(16, &tagged(), |_| Answer::new(503, &["Retry-After: 7"], "")).await;
-    assert_eq!(busy, (Vec::new(), Some(SourceError::Later { after_seconds: Some(7) })));
+    assert_eq!(busy, (Vec::new(), Some(SourceError::RetryLater { after_seconds: Some(7) })));
 }
 
 #[tokio::test]
 async fn at_the_end_nobody_is_asked() {
     let web = Web::start(GOOD, well_behaved).await;
-    let outbound = outbound();
-    let url = web.url(&outbound, "/");
-    let reading = Reading::default();
-    let opened = outbound.open(&url, LENGTH, &tagged(), &reading).await.unwrap();
+    let egress = egress();
+    let url = web.url(&egress, "/");
+    let progress = SourceProgress::default();
+    let opened = egress.open(&url, LENGTH, &tagged(), &progress).await.unwrap();
     assert_eq!(all(opened.stream).await, (Vec::new(), None));
-    let endless = SourceFacts { length: None, ..tagged() };
-    assert_eq!(outbound.open(&url, 0, &endless, &reading).await.unwrap_err(), SourceError::NoLength);
+    let endless = SourceMetadata { length: None, ..tagged() };
+    assert_eq!(egress.open(&url, 0, &endless, &progress).await.unwrap_err(), SourceError::NoLength);
     assert_eq!(web.accepted(), 0);
 }

@@ -13,12 +13,12 @@ const WHOLE: &str = "bytes=0-";
 async fn probe(
     max_bytes: u64,
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
-) -> (Result<SourceFacts, SourceError>, Vec<Option<String>>) {
+) -> (Result<SourceMetadata, SourceError>, Vec<Option<String>>) {
     let web = Web::start(GOOD, answer).await;
-    let outbound = outbound();
-    let probed = facts_of(&outbound, &web.url(&outbound, "/film.mp4?signature=1"), max_bytes).await;
+    let egress = egress();
+    let found = facts_of(&egress, &web.url(&egress, "/film.mp4?signature=1"), max_bytes).await;
     let ranges = web.requests().iter().map(|request| header(request, "range").map(str::to_owned)).collect();
-    (probed, ranges)
+    (found, ranges)
 }
 
 /// The ranges that were asked for.
@@ -26,15 +26,15 @@ fn asked(ranges: &[Option<&str>]) -> Vec<Option<String>> {
     ranges.iter().map(|range| range.map(str::to_owned)).collect()
 }
 
-fn facts(length: Option<u64>, validator: Option<&str>, ranges: Ranges) -> SourceFacts {
-    SourceFacts { length, marks: mark(validator), ranges }
+fn metadata(length: Option<u64>, validator: Option<&str>, ranges: RangeSupport) -> SourceMetadata {
+    SourceMetadata { length, validators: mark(validator), ranges }
 }
 
 /// What is known of a source whose first bytes came.
-fn first_facts(bytes: &[u8], validator: Option<&str>, ranges: Ranges) -> SourceFacts {
+fn first_facts(bytes: &[u8], validator: Option<&str>, ranges: RangeSupport) -> SourceMetadata {
     let first = &bytes[..bytes.len().min(4_096)];
-    let facts = facts(Some(bytes.len() as u64), validator, ranges);
-    SourceFacts { marks: facts.marks.with_first_bytes(first), ..facts }
+    let metadata = metadata(Some(bytes.len() as u64), validator, ranges);
+    SourceMetadata { validators: metadata.validators.with_first_bytes(first), ..metadata }
 }
 
 fn no() -> Answer {
@@ -44,11 +44,14 @@ fn no() -> Answer {
 #[tokio::test]
 async fn a_source_with_ranges_says_its_length_in_a_part() {
     let answer = |_: &str| Answer::new(206, &["Content-Range: bytes 0-9/10", "ETag: \"a\""], FILM);
-    let found = Ok(first_facts(FILM, Some("\"a\""), Ranges::Taken));
+    let found = Ok(first_facts(FILM, Some("\"a\""), RangeSupport::Yes));
     assert_eq!(probe(10, answer).await, (found, asked(&[Some(FIRST)])));
     // A server that gives less than it was asked for, and one that names the unit its own way.
     let answer = |_: &str| Answer::new(206, &["Content-Range: Bytes 0-0/10"], "0");
-    assert_eq!(probe(10, answer).await, (Ok(facts(Some(10), None, Ranges::Taken)), asked(&[Some(FIRST)])));
+    assert_eq!(
+        probe(10, answer).await,
+        (Ok(metadata(Some(10), None, RangeSupport::Yes)), asked(&[Some(FIRST)]))
+    );
 }
 
 #[tokio::test]
@@ -57,21 +60,21 @@ async fn a_part_of_an_unknown_whole_makes_it_ask_for_the_whole() {
     let answer = move |request: &str| {
         if header(request, "range").is_some() { part() } else { Answer::new(200, &[], FILM) }
     };
-    let found = Ok(facts(Some(10), Some("\"a\""), Ranges::Taken));
+    let found = Ok(metadata(Some(10), Some("\"a\""), RangeSupport::Yes));
     assert_eq!(probe(10, answer).await, (found, asked(&[Some(FIRST), None])));
-    let found = Ok(facts(None, Some("\"a\""), Ranges::Ignored));
+    let found = Ok(metadata(None, Some("\"a\""), RangeSupport::No));
     assert_eq!(probe(10, move |_| part()).await, (found, asked(&[Some(FIRST), None])));
 }
 
 #[tokio::test]
 async fn a_source_without_ranges_is_known_by_its_length_or_not_at_all() {
-    let (probed, _) = probe(10, |_| {
+    let (found, _) = probe(10, |_| {
         let changed = format!("Last-Modified: {THEN}");
         Answer::new(200, &[&changed, "Date: Mon, 07 Nov 1994 08:49:37 GMT"], FILM)
     })
     .await;
-    assert_eq!(probed, Ok(first_facts(FILM, Some(THEN), Ranges::Ignored)));
-    let unknown = (Ok(facts(None, None, Ranges::Ignored)), asked(&[Some(FIRST)]));
+    assert_eq!(found, Ok(first_facts(FILM, Some(THEN), RangeSupport::No)));
+    let unknown = (Ok(metadata(None, None, RangeSupport::No)), asked(&[Some(FIRST)]));
     assert_eq!(probe(10, |_| Answer::chunked(&[], FILM)).await, unknown);
     assert_eq!(probe(10, |_| Answer::raw(200, &[], FILM)).await, unknown);
 }
@@ -84,8 +87,8 @@ async fn a_refused_range_says_nothing_of_the_file() {
             Some(_) => Answer::new(status, &[], "no"),
             None => Answer::new(200, &[], FILM),
         };
-        let (probed, ranges) = probe(10, answer).await;
-        assert_eq!(probed, Ok(first_facts(FILM, None, Ranges::Ignored)), "{status}");
+        let (found, ranges) = probe(10, answer).await;
+        assert_eq!(found, Ok(first_facts(FILM, None, RangeSupport::No)), "{status}");
         assert_eq!(ranges, asked(&[Some(FIRST), None]), "{status}");
     }
 }
@@ -112,7 +115,7 @@ async fn an_unusual_answer_to_a_range_says_nothing_of_the_file() {
         };
         assert_eq!(
             probe(10, answer).await,
-            (Ok(first_facts(FILM, None, Ranges::Ignored)), asked(&[Some(FIRST), None]))
+            (Ok(first_facts(FILM, None, RangeSupport::No)), asked(&[Some(FIRST), None]))
         );
     }
 }
@@ -122,14 +125,14 @@ async fn a_server_that_insists_on_ranges_or_always_answers_with_one_is_read() {
     let whole = || Answer::new(206, &["Content-Range: bytes 0-9999/10000"], [b'x'; 10_000]);
     // Only the range of the whole is allowed.
     let insists = move |request: &str| if header(request, "range") == Some(WHOLE) { whole() } else { no() };
-    let found = Ok(first_facts(&[b'x'; 10_000], None, Ranges::Taken));
+    let found = Ok(first_facts(&[b'x'; 10_000], None, RangeSupport::Yes));
     assert_eq!(probe(10_000, insists).await, (found, asked(&[Some(FIRST), None, Some(WHOLE)])));
     // Always 206 and the whole, whatever was asked for.
-    let found = Ok(first_facts(&[b'x'; 10_000], None, Ranges::Ignored));
+    let found = Ok(first_facts(&[b'x'; 10_000], None, RangeSupport::No));
     assert_eq!(probe(10_000, move |_| whole()).await, (found, asked(&[Some(FIRST)])));
     // 206 to what has no range.
     let only_plain = move |request: &str| if header(request, "range").is_some() { no() } else { whole() };
-    let found = Ok(first_facts(&[b'x'; 10_000], None, Ranges::Ignored));
+    let found = Ok(first_facts(&[b'x'; 10_000], None, RangeSupport::No));
     assert_eq!(probe(10_000, only_plain).await, (found, asked(&[Some(FIRST), None])));
 }
 
@@ -177,7 +180,7 @@ async fn only_three_definite_answers_are_final() {
                 None => Answer::new(status, &[&head], ""),
                 Some(_) => no(),
             };
-            assert_eq!(probe(10, answer).await.0, Err(SourceError::Later { after_seconds }), "{status}");
+            assert_eq!(probe(10, answer).await.0, Err(SourceError::RetryLater { after_seconds }), "{status}");
         }
     }
 }
@@ -195,7 +198,7 @@ async fn a_connection_that_dies_is_a_reason_to_wait() {
         assert_eq!(probe(10, answer).await.0, Err(SourceError::Unreachable));
     }
     let (no_body, _) = probe(10, |_| Answer::new(200, &[], FILM).cut_by(10)).await;
-    assert_eq!(no_body, Err(SourceError::Broken));
+    assert_eq!(no_body, Err(SourceError::EndedEarly));
 }
 
 #[tokio::test]
@@ -216,29 +219,29 @@ async fn a_probe_hands_out_the_head_and_the_first_bytes() {
         Answer::new(200, &head, &film)
     })
     .await;
-    let outbound = outbound();
-    let probed = outbound.probe(&web.url(&outbound, "/moved"), 10_000).await.ok().unwrap();
-    assert_eq!(probed.first, body[..probe::FIRST_BYTES]);
-    assert_eq!(probed.headers["content-type"], "video/mp4");
-    assert_eq!(probed.headers["content-disposition"], "attachment; filename=a.mp4");
+    let egress = egress();
+    let found = egress.probe(&web.url(&egress, "/moved"), 10_000).await.ok().unwrap();
+    assert_eq!(found.first, body[..probe::FIRST_BYTES]);
+    assert_eq!(found.headers["content-type"], "video/mp4");
+    assert_eq!(found.headers["content-disposition"], "attachment; filename=a.mp4");
     // Fewer than there are, if the connection breaks off: that is enough to go on.
     let web = Web::start(GOOD, |_| Answer::new(200, &[], FILM).cut_by(5)).await;
-    assert_eq!(outbound.probe(&web.url(&outbound, "/"), 10).await.ok().unwrap().first, FILM[..5]);
+    assert_eq!(egress.probe(&web.url(&egress, "/"), 10).await.ok().unwrap().first, FILM[..5]);
 }
 
 #[tokio::test]
 async fn a_server_that_is_silent_looks_as_if_nobody_were_there() {
     let web = Web::start(GOOD, |_| Answer::bytes(b"").then_silence()).await;
     let mut options = options(nobody());
-    options.timeouts.silence = Duration::from_millis(300);
-    let outbound = Outbound::new(options).unwrap();
-    let probed = facts_of(&outbound, &web.url(&outbound, "/"), 10).await;
-    assert_eq!(probed, Err(SourceError::Unreachable));
+    options.timeouts.idle = Duration::from_millis(300);
+    let egress = Egress::new(options).unwrap();
+    let found = facts_of(&egress, &web.url(&egress, "/"), 10).await;
+    assert_eq!(found, Err(SourceError::Unreachable));
 }
 
 #[tokio::test]
 async fn a_head_without_end_is_not_read_to_its_end() {
-    let (probed, _) = probe(10, |_| {
+    let (found, _) = probe(10, |_| {
         let mut bytes = b"HTTP/1.1 200 OK\r\n".to_vec();
         for _ in 0..200_000 {
             bytes.extend_from_slice(b"x: yyyyyyyy\r\n");
@@ -246,5 +249,5 @@ async fn a_head_without_end_is_not_read_to_its_end() {
         Answer::bytes(&bytes)
     })
     .await;
-    assert_eq!(probed, Err(SourceError::Unreachable));
+    assert_eq!(found, Err(SourceError::Unreachable));
 }

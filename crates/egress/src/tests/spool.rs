@@ -14,8 +14,8 @@ fn body() -> Vec<u8> {
     (0..LENGTH).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
 
-fn facts(length: Option<u64>, validator: Option<&str>) -> SourceFacts {
-    SourceFacts { length, marks: mark(validator), ranges: Ranges::Ignored }
+fn metadata(length: Option<u64>, validator: Option<&str>) -> SourceMetadata {
+    SourceMetadata { length, validators: mark(validator), ranges: RangeSupport::No }
 }
 
 fn space(directory: &Path, file_max_bytes: u64, total_max_bytes: u64) -> SpoolSpace {
@@ -30,15 +30,16 @@ fn space(directory: &Path, file_max_bytes: u64, total_max_bytes: u64) -> SpoolSp
 
 async fn spool(
     limit_bytes: u64,
-    facts: SourceFacts,
+    metadata: SourceMetadata,
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
 ) -> (Result<Spooled, SourceError>, usize) {
     let directory = tempfile::tempdir().unwrap();
     let web = Web::start(GOOD, answer).await;
-    let outbound = outbound();
+    let egress = egress();
     let space = space(directory.path(), limit_bytes, limit_bytes);
-    let expected = Some(&facts).filter(|_| facts.length.is_some() || facts.marks != Marks::default());
-    let spooled = outbound.spool(&web.url(&outbound, "/"), &space, expected).await;
+    let expected =
+        Some(&metadata).filter(|_| metadata.length.is_some() || metadata.validators != Validators::default());
+    let spooled = egress.spool(&web.url(&egress, "/"), &space, expected).await;
     // Nothing of it has a name, at any time.
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     (spooled, web.accepted())
@@ -46,7 +47,7 @@ async fn spool(
 
 #[tokio::test]
 async fn a_source_without_a_length_is_kept_and_read_from_anywhere() {
-    let (spooled, _) = spool(LENGTH as u64, facts(None, None), |_| Answer::chunked(&[], &body())).await;
+    let (spooled, _) = spool(LENGTH as u64, metadata(None, None), |_| Answer::chunked(&[], &body())).await;
     let spooled = spooled.unwrap();
     assert_eq!(spooled.length(), LENGTH as u64);
     for from in [0, 1, 262_144, 500_000, LENGTH - 1, LENGTH, LENGTH + 1] {
@@ -61,7 +62,7 @@ async fn a_source_without_a_length_is_kept_and_read_from_anywhere() {
 
 #[tokio::test]
 async fn nothing_is_kept_beyond_the_limit() {
-    let (off, asked) = spool(0, facts(None, None), |_| Answer::chunked(&[], &body())).await;
+    let (off, asked) = spool(0, metadata(None, None), |_| Answer::chunked(&[], &body())).await;
     assert_eq!((off.unwrap_err(), asked), (SourceError::NoLength, 0));
     for answer in [
         |_: &str| Answer::chunked(&[], &body()),
@@ -69,41 +70,45 @@ async fn nothing_is_kept_beyond_the_limit() {
         |_: &str| Answer::raw(200, &[], body()),
         |_: &str| Answer::raw(200, &["Content-Length: 99999999999"], "x"),
     ] {
-        let (spooled, _) = spool(LENGTH as u64 - 1, facts(None, None), answer).await;
+        let (spooled, _) = spool(LENGTH as u64 - 1, metadata(None, None), answer).await;
         assert_eq!(spooled.unwrap_err(), SourceError::TooLarge);
     }
 }
 
 #[tokio::test]
 async fn what_is_kept_is_whole_and_what_it_was() {
-    for (facts, answer, expected) in [
+    for (metadata, answer, expected) in [
         (
-            facts(None, None),
+            metadata(None, None),
             (|_| Answer::chunked(&[], &body()).cut_by(9)) as fn(&str) -> Answer,
-            SourceError::Broken,
+            SourceError::EndedEarly,
         ),
-        (facts(None, None), |_| Answer::chunked(&[], b""), SourceError::Empty),
-        (facts(None, Some("\"a\"")), |_| Answer::chunked(&["ETag: \"b\""], b"x"), SourceError::Changed),
-        (facts(Some(2), Some("\"a\"")), |_| Answer::chunked(&["ETag: \"a\""], b"\0"), SourceError::Changed),
-        (facts(None, Some("\"a\"")), |_| Answer::chunked(&[], b"x"), SourceError::CannotResume),
-        (facts(None, None), |_| Answer::new(410, &[], ""), refused(410)),
+        (metadata(None, None), |_| Answer::chunked(&[], b""), SourceError::Empty),
+        (metadata(None, Some("\"a\"")), |_| Answer::chunked(&["ETag: \"b\""], b"x"), SourceError::Changed),
         (
-            facts(None, None),
+            metadata(Some(2), Some("\"a\"")),
+            |_| Answer::chunked(&["ETag: \"a\""], b"\0"),
+            SourceError::Changed,
+        ),
+        (metadata(None, Some("\"a\"")), |_| Answer::chunked(&[], b"x"), SourceError::CannotResume),
+        (metadata(None, None), |_| Answer::new(410, &[], ""), refused(410)),
+        (
+            metadata(None, None),
             |_| Answer::new(429, &["Retry-After: 3"], ""),
-            SourceError::Later { after_seconds: Some(3) },
+            SourceError::RetryLater { after_seconds: Some(3) },
         ),
     ] {
-        assert_eq!(spool(1_000_000, facts, answer).await.0.unwrap_err(), expected);
+        assert_eq!(spool(1_000_000, metadata, answer).await.0.unwrap_err(), expected);
     }
 }
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_is_no_fault_of_the_source() {
     let web = Web::start(GOOD, |_| Answer::chunked(&[], b"\0")).await;
-    let outbound = outbound();
+    let egress = egress();
     let nowhere = space(Path::new("/proc/self/nowhere"), 10, 10);
-    let spooled = outbound.spool(&web.url(&outbound, "/"), &nowhere, None).await;
-    assert_eq!(spooled.unwrap_err(), SourceError::NoRoom);
+    let spooled = egress.spool(&web.url(&egress, "/"), &nowhere, None).await;
+    assert_eq!(spooled.unwrap_err(), SourceError::SpoolFailed);
 }
 
 const GZIP: &[&str] = &["Content-Encoding: gzip", "Content-Type: video/mp4"];
@@ -117,7 +122,7 @@ async fn what_was_compressed_for_the_transfer_is_kept_as_it_was_before() {
             Answer::chunked(&["Content-Encoding: x-gzip"], &[gzip(&body()[..9]), gzip(&body()[9..])].concat())
         },
     ] {
-        let (spooled, _) = spool(LENGTH as u64, facts(None, None), answer).await;
+        let (spooled, _) = spool(LENGTH as u64, metadata(None, None), answer).await;
         assert!(all(spooled.unwrap().open(0)).await == (body(), None));
     }
 }
@@ -126,12 +131,12 @@ async fn what_was_compressed_for_the_transfer_is_kept_as_it_was_before() {
 async fn a_wrong_label_does_not_change_a_byte() {
     for label in ["Content-Encoding: gzip", "Content-Encoding: br", "Content-Type: text/html"] {
         let answer = move |_: &str| Answer::chunked(&[label], &body());
-        let (spooled, _) = spool(LENGTH as u64, facts(None, None), answer).await;
+        let (spooled, _) = spool(LENGTH as u64, metadata(None, None), answer).await;
         assert!(all(spooled.unwrap().open(0)).await == (body(), None), "{label}");
     }
     // A compressed file that is the file.
     let (spooled, _) =
-        spool(LENGTH as u64, facts(None, None), |_| Answer::chunked(&[], &gzip(&body()))).await;
+        spool(LENGTH as u64, metadata(None, None), |_| Answer::chunked(&[], &gzip(&body()))).await;
     assert!(all(spooled.unwrap().open(0)).await == (gzip(&body()), None));
 }
 
@@ -144,7 +149,7 @@ async fn a_text_is_not_kept_compressed_or_not() {
         Box::new(|_: &str| Answer::chunked(GZIP, &gzip(b"<html>"))),
         Box::new(|_: &str| Answer::chunked(&[], b"<html>")),
     ] {
-        let (spooled, _) = spool(1_000_000, facts(None, None), answer).await;
+        let (spooled, _) = spool(1_000_000, metadata(None, None), answer).await;
         assert_eq!(spooled.unwrap_err(), SourceError::NotVideo(NotVideo::WebPage));
     }
 }
@@ -152,14 +157,15 @@ async fn a_text_is_not_kept_compressed_or_not() {
 #[tokio::test]
 async fn a_bomb_and_a_cut_or_changed_compressed_body_are_not_kept() {
     let bomb = || gzip(&vec![0; 10_000_000]);
-    let (spooled, _) = spool(1_000_000, facts(None, None), move |_| Answer::chunked(GZIP, &bomb())).await;
+    let (spooled, _) = spool(1_000_000, metadata(None, None), move |_| Answer::chunked(GZIP, &bomb())).await;
     assert_eq!(spooled.unwrap_err(), SourceError::TooLarge);
     let cut = || gzip(&body())[..5_000 % gzip(&body()).len()].to_vec();
-    let (spooled, _) = spool(1_000_000, facts(None, None), move |_| Answer::chunked(GZIP, &cut())).await;
-    assert_eq!(spooled.unwrap_err(), SourceError::Broken);
+    let (spooled, _) = spool(1_000_000, metadata(None, None), move |_| Answer::chunked(GZIP, &cut())).await;
+    assert_eq!(spooled.unwrap_err(), SourceError::EndedEarly);
     let changed = || [gzip(&body()), b"rest".to_vec()].concat();
-    let (spooled, _) = spool(1_000_000, facts(None, None), move |_| Answer::chunked(GZIP, &changed())).await;
-    assert_eq!(spooled.unwrap_err(), SourceError::Broken);
+    let (spooled, _) =
+        spool(1_000_000, metadata(None, None), move |_| Answer::chunked(GZIP, &changed())).await;
+    assert_eq!(spooled.unwrap_err(), SourceError::EndedEarly);
 }
 
 #[tokio::test]
@@ -167,9 +173,9 @@ async fn all_sources_share_the_space_and_give_it_back() {
     let directory = tempfile::tempdir().unwrap();
     let space = space(directory.path(), 700_000, 1_000_000);
     let web = Web::start(GOOD, |_| Answer::chunked(&[], &body())).await;
-    let outbound = outbound();
-    let url = web.url(&outbound, "/");
-    let keep = || outbound.spool(&url, &space, None);
+    let egress = egress();
+    let url = web.url(&egress, "/");
+    let keep = || egress.spool(&url, &space, None);
     let first = keep().await.unwrap();
     let second = first.clone();
     assert_eq!(keep().await.unwrap_err(), SourceError::SpoolFull);
@@ -190,8 +196,8 @@ async fn a_source_that_does_not_end_is_not_read_for_ever() {
         time_limit: Duration::ZERO,
     });
     let web = Web::start(GOOD, |_| Answer::chunked(&[], &body())).await;
-    let outbound = outbound();
-    let spooled = outbound.spool(&web.url(&outbound, "/"), &space, None).await;
+    let egress = egress();
+    let spooled = egress.spool(&web.url(&egress, "/"), &space, None).await;
     assert_eq!(spooled.unwrap_err(), SourceError::SpoolTimeout);
     assert_eq!(space.used_bytes(), 0);
 }

@@ -65,7 +65,7 @@ async fn https_is_spoken_with_whoever_has_the_names_certificate() {
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "outbound::tests::tls::https_is_spoken_with_whoever_has_the_names_certificate"])
+        .args(["--exact", "egress::tests::tls::https_is_spoken_with_whoever_has_the_names_certificate"])
         .env("SSL_CERT_FILE", directory.path().join("tls.pem"))
         .current_dir(directory.path())
         .output()
@@ -92,14 +92,14 @@ async fn with_the_certificate_as_the_only_root() {
         let mut options = options(vec![dns.address]);
         options.policy.insecure = insecure;
         options.tls = tls;
-        Outbound::new(options).unwrap()
+        Egress::new(options).unwrap()
     };
-    let outbound = |insecure| outbound_trusting(Some(trusted.clone()), insecure);
-    let probe_with = async |outbound: Outbound, host: &str, path| {
-        let url = outbound.check_form(&format!("https://{host}:{}/{path}", server.port)).unwrap();
-        facts_of(&outbound, &url, 100).await.map(|facts| facts.length)
+    let egress = |insecure| outbound_trusting(Some(trusted.clone()), insecure);
+    let probe_with = async |egress: Egress, host: &str, path| {
+        let url = egress.validate(&format!("https://{host}:{}/{path}", server.port)).unwrap();
+        facts_of(&egress, &url, 100).await.map(|metadata| metadata.length)
     };
-    let probe = async |insecure, host: &str, path| probe_with(outbound(insecure), host, path).await;
+    let probe = async |insecure, host: &str, path| probe_with(egress(insecure), host, path).await;
     assert_eq!(probe(AllowHttp::No, "good.test", "file").await, Ok(Some(8)));
     // The environment names it, and the options do not.
     let untrusted = probe_with(outbound_trusting(None, AllowHttp::No), "good.test", "file").await;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use app::{AllowHttp, AllowedPlace, LeastRate, PortPolicy, SpoolOptions};
+use app::{AllowHttp, AllowedDestination, MinimumRate, PortPolicy, SpoolOptions};
 
 use super::{Reader, keys};
 
@@ -13,13 +13,13 @@ const MEBIBYTE: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct UploadsConfig {
     pub(crate) is_working: bool,
-    pub(crate) allow: Vec<AllowedPlace>,
+    pub(crate) allow: Vec<AllowedDestination>,
     pub(crate) insecure: AllowHttp,
     pub(crate) ports: PortPolicy,
     pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) source_max_bytes: u64,
     pub(crate) source_attempts: u32,
-    pub(crate) least_rate: LeastRate,
+    pub(crate) least_rate: MinimumRate,
     pub(crate) spool: SpoolOptions,
     pub(crate) concurrency: usize,
     pub(crate) webhook_concurrency: usize,
@@ -37,7 +37,7 @@ pub(crate) struct UploadsConfig {
 impl Reader<'_> {
     pub(super) fn uploads(&mut self) -> Option<UploadsConfig> {
         let allow = self.parsed("sources.allow", |text| {
-            let places = keys::split_list(text).into_iter().map(|place| AllowedPlace::parse(&place));
+            let places = keys::split_list(text).into_iter().map(|place| AllowedDestination::parse(&place));
             places.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())
         });
         let ports = self.parsed("sources.ports", parse_ports);
@@ -58,7 +58,7 @@ impl Reader<'_> {
             dns_servers: dns_servers?,
             source_max_bytes: self.number("sources.max_bytes")?,
             source_attempts: count("sources.attempts")?,
-            least_rate: LeastRate {
+            least_rate: MinimumRate {
                 bytes_per_second: self.number("sources.min_bytes_per_second")?,
                 window: seconds("sources.min_rate_window_seconds")?,
             },

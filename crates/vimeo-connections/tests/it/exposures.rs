@@ -74,7 +74,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         "app/src/jobs/notifying.rs",
-        "let url = uploads.outbound.check_form(target.url.expose()).map_err(|_| Untold::Never)?;",
+        "let url = uploads.outbound.validate(target.url.expose()).map_err(|_| Untold::Never)?;",
         "its form is judged again",
     ),
     (
@@ -85,10 +85,10 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("app/src/jobs/request.rs", "Zeroizing::new(secret.expose().to_owned())", "it is sealed"),
     (
         "app/src/jobs/sources.rs",
-        "outbound.check_form(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))",
+        "outbound.validate(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))",
         "its form is judged again",
     ),
-    ("egress/src/url.rs", "Url::parse(self.url.expose()).map_err(|_| FormFault::NotAUrl)", "it is asked for"),
+    ("egress/src/url.rs", "Url::parse(self.url.expose()).map_err(|_| UrlError::NotAUrl)", "it is asked for"),
     (
         "vimeo-connections/src/cli/uploads/once.rs",
         "let password = settings.password.as_ref().map(|password| digest(password.as_secret().expose()));",

@@ -1,7 +1,7 @@
 //! The body that asks for an upload, field by field: a request, or every fault of it. Each setting may stand at the top
 //! or in `destination`, but not in both.
 
-use app::{FormFault, OutboundUrl, RequestedSource, UploadRequest, WebhookTarget};
+use app::{EgressUrl, RequestedSource, UploadRequest, UrlError, WebhookTarget};
 use domain::secret::Secret;
 use domain::upload::{
     Comments, ContentRating, Domain, EMBED_DOMAINS_MAX, Embed, Folder, FolderName, License, Locale, Moment,
@@ -25,7 +25,7 @@ const DESTINATION_TYPE: &str = "vimeo";
 /// What a body is read by.
 pub(crate) struct Rules<'a> {
     /// Judges an address by its form.
-    pub(crate) check_address: &'a dyn Fn(&str) -> Result<OutboundUrl, FormFault>,
+    pub(crate) check_address: &'a dyn Fn(&str) -> Result<EgressUrl, UrlError>,
     /// The connection in the path.
     pub(crate) connection: &'a str,
 }

@@ -161,7 +161,7 @@ pub(super) async fn begin_file(
 /// Asks the service to fetch what is at an address, or finds the job that an earlier run has begun.
 pub(super) async fn begin_url(
     desk: &Desk<'_>,
-    url: &app::OutboundUrl,
+    url: &app::EgressUrl,
     settings: UploadSettings,
     again: Again,
 ) -> Result<Begun<JobId>, BoxError> {

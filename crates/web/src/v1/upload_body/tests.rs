@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 
-use app::{AllowHttp, Outbound, OutboundOptions, OutboundPolicy, OutboundTimeouts, OwnAddresses, PortPolicy};
+use app::{AllowHttp, Egress, EgressOptions, EgressPolicy, EgressTimeouts, OwnAddresses, PortPolicy};
 use serde_json::{Value, json};
 
 use super::super::upload_fields::KEEP;
@@ -10,28 +10,28 @@ use super::*;
 const CONNECTION: &str = "20260131090500042k3v9x0q2m7t1b8z";
 
 /// Judges addresses as the service does.
-static OUTBOUND: LazyLock<Outbound> = LazyLock::new(|| {
-    let policy = OutboundPolicy {
+static EGRESS: LazyLock<Egress> = LazyLock::new(|| {
+    let policy = EgressPolicy {
         allow: Vec::new(),
         insecure: AllowHttp::Yes,
         ports: PortPolicy::Standard,
-        own: OwnAddresses::told_by(|_| false, Vec::new()),
+        own: OwnAddresses::from_check(|_| false, Vec::new()),
     };
     let dns_servers = vec![SocketAddr::from(([127, 0, 0, 1], 9))];
-    let timeouts = OutboundTimeouts::default();
-    Outbound::new(OutboundOptions {
+    let timeouts = EgressTimeouts::default();
+    Egress::new(EgressOptions {
         policy,
         dns_servers,
         tls: None,
         user_agent: "tests".to_owned(),
         timeouts,
-        least_rate: app::LeastRate::default(),
+        minimum_rate: app::MinimumRate::default(),
     })
     .unwrap()
 });
 
-fn check(text: &str) -> Result<OutboundUrl, FormFault> {
-    OUTBOUND.check_form(text)
+fn check(text: &str) -> Result<EgressUrl, UrlError> {
+    EGRESS.validate(text)
 }
 
 fn read_text(body: &str) -> Result<UploadRequest, Problem> {

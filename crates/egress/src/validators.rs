@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// No entity tag in use comes near this length; a longer mark is not remembered.
-const MARK_MAX_BYTES: usize = 1_024;
+const VALIDATOR_MAX_BYTES: usize = 1_024;
 /// A file that was written less than this before the answer may be written again without a change of its marks:
 /// they count whole seconds (RFC 9110, 8.8.2.2).
 const SETTLED_SECONDS: i64 = 2;
@@ -16,7 +16,7 @@ const SETTLED_SECONDS: i64 = 2;
 /// Every mark of an answer, and whether they can be trusted to differ once the file does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Marks {
+pub struct Validators {
     /// `ETag`, strong or weak, as the server writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
@@ -46,9 +46,9 @@ enum Age {
     Unknown,
 }
 
-impl Marks {
+impl Validators {
     /// All marks of an answer.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
         let etag = text(headers, &ETAG).map(str::to_owned);
         let last_modified = text(headers, &LAST_MODIFIED).map(str::to_owned);
         let changed_at = last_modified.as_deref().map(seconds_of);
@@ -81,7 +81,7 @@ impl Marks {
     }
 
     /// The marks of a job that an earlier version of the service looked at: it kept one validator.
-    pub fn from_validator(text: &str) -> Self {
+    pub fn from_single_validator(text: &str) -> Self {
         let text = Some(text.to_owned());
         if text.as_ref().is_some_and(|text| text.starts_with('"')) {
             Self { etag: text, ..Self::default() }
@@ -94,14 +94,14 @@ impl Marks {
     /// for a file that was written too recently.
     pub fn validator(&self) -> Option<&str> {
         match self.age {
-            Age::Settled => self.strong_tag().or(self.last_modified.as_deref()),
-            Age::Unknown => self.strong_tag(),
+            Age::Settled => self.strong_etag().or(self.last_modified.as_deref()),
+            Age::Unknown => self.strong_etag(),
             Age::Young { .. } => None,
         }
     }
 
     /// The tag for `If-Match`, which compares strongly.
-    pub(super) fn strong_tag(&self) -> Option<&str> {
+    pub(super) fn strong_etag(&self) -> Option<&str> {
         self.etag.as_deref().filter(|tag| tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"'))
     }
 
@@ -113,12 +113,12 @@ impl Marks {
     }
 
     /// Whether the first bytes are others, if they are known of both.
-    pub fn begin_differently_from(&self, other: &Self) -> bool {
+    pub fn first_bytes_differ_from(&self, other: &Self) -> bool {
         self.first_bytes.as_deref().zip(other.first_bytes.as_deref()).is_some_and(|(a, b)| a != b)
     }
 
     /// Whether there is a mark that both have in their headers.
-    pub(super) fn shares_one_with(&self, other: &Self) -> bool {
+    pub(super) fn shares_any_with(&self, other: &Self) -> bool {
         (self.etag.is_some() && other.etag.is_some())
             || (self.last_modified.is_some() && other.last_modified.is_some())
     }
@@ -135,7 +135,7 @@ impl Marks {
     }
 
     /// Whether the file was written so recently that equal marks do not prove that it is the same.
-    pub fn is_young(&self) -> bool {
+    pub fn is_recent(&self) -> bool {
         matches!(self.age, Age::Young { .. })
     }
 
@@ -151,7 +151,7 @@ impl Marks {
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let text = headers.get(name)?.to_str().ok()?.trim();
-    (!text.is_empty() && text.len() <= MARK_MAX_BYTES).then_some(text)
+    (!text.is_empty() && text.len() <= VALIDATOR_MAX_BYTES).then_some(text)
 }
 
 /// Seconds since 1970.
@@ -174,8 +174,8 @@ mod tests {
     const STRONG: &str = "\"a\"";
     const WEAK: &str = "W/\"a\"";
 
-    fn marks(lines: &[(HeaderName, &'static str)]) -> Marks {
-        Marks::of(
+    fn validators(lines: &[(HeaderName, &'static str)]) -> Validators {
+        Validators::from_headers(
             &lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect(),
         )
     }
@@ -197,19 +197,20 @@ mod tests {
             (vec![(LAST_MODIFIED, "yesterday"), (DATE, AT_2)], None),
             (vec![], None),
         ] {
-            assert_eq!(marks(&lines).validator(), expected, "{lines:?}");
+            assert_eq!(validators(&lines).validator(), expected, "{lines:?}");
         }
     }
 
     #[test]
     fn a_young_file_is_waited_for_and_one_of_the_future_is_not() {
-        let settles = |changed, answered| marks(&[(LAST_MODIFIED, changed), (DATE, answered)]).settles_in();
+        let settles =
+            |changed, answered| validators(&[(LAST_MODIFIED, changed), (DATE, answered)]).settles_in();
         assert_eq!(settles(AT_0, AT_2), None);
         assert_eq!(settles(AT_1, AT_2), Some(Duration::from_secs(1)));
         assert_eq!(settles(AT_2, AT_2), Some(Duration::from_secs(2)));
         assert_eq!(settles(AT_2, AT_1), Some(Duration::from_secs(3)));
         assert_eq!(settles(AT_2, AT_0), None, "the two clocks differ: waiting for one helps nothing");
-        assert!(marks(&[(LAST_MODIFIED, AT_2), (DATE, AT_0)]).is_young());
+        assert!(validators(&[(LAST_MODIFIED, AT_2), (DATE, AT_0)]).is_recent());
     }
 
     #[test]
@@ -224,48 +225,48 @@ mod tests {
             (vec![(LAST_MODIFIED, AT_1)], true, true),
             (vec![], false, false),
         ] {
-            let (first, later) = (marks(&first), marks(&lines));
+            let (first, later) = (validators(&first), validators(&lines));
             assert_eq!(first.differs_from(&later), changed, "{lines:?}");
-            assert_eq!(first.shares_one_with(&later), shared, "{lines:?}");
+            assert_eq!(first.shares_any_with(&later), shared, "{lines:?}");
         }
         // A difference of half a second shows in a weak tag alone.
-        let (one, other) = (marks(&[(ETAG, "W/\"5-18c1\"")]), marks(&[(ETAG, "W/\"5-18c2\"")]));
+        let (one, other) = (validators(&[(ETAG, "W/\"5-18c1\"")]), validators(&[(ETAG, "W/\"5-18c2\"")]));
         assert!(one.differs_from(&other));
     }
 
     #[test]
     fn a_mark_that_is_too_long_or_no_text_is_not_remembered() {
-        let long = format!("\"{}\"", "a".repeat(MARK_MAX_BYTES));
+        let long = format!("\"{}\"", "a".repeat(VALIDATOR_MAX_BYTES));
         let headers = HeaderMap::from_iter([
             (ETAG, HeaderValue::from_str(&long).unwrap()),
             (LAST_MODIFIED, HeaderValue::from_bytes(b"\xff").unwrap()),
         ]);
-        assert_eq!(Marks::of(&headers), Marks::default());
+        assert_eq!(Validators::from_headers(&headers), Validators::default());
     }
 
     #[test]
     fn first_bytes_differ_only_if_they_are_known_of_both() {
-        let read = |bytes: &[u8]| marks(&[(ETAG, STRONG)]).with_first_bytes(bytes);
-        assert!(read(b"a").begin_differently_from(&read(b"b")));
-        assert!(!read(b"a").begin_differently_from(&read(b"a")));
-        assert!(!read(b"a").begin_differently_from(&marks(&[(ETAG, STRONG)])));
+        let read = |bytes: &[u8]| validators(&[(ETAG, STRONG)]).with_first_bytes(bytes);
+        assert!(read(b"a").first_bytes_differ_from(&read(b"b")));
+        assert!(!read(b"a").first_bytes_differ_from(&read(b"a")));
+        assert!(!read(b"a").first_bytes_differ_from(&validators(&[(ETAG, STRONG)])));
         assert!(!read(b"a").differs_from(&read(b"b")), "the headers are the same");
     }
 
     #[test]
     fn marks_that_an_earlier_version_kept_are_read() {
         let kept = r#"{"etag":"\"a\"","age":"settled"}"#;
-        assert_eq!(Marks::from_stored(kept), Some(marks(&[(ETAG, STRONG)])));
-        assert_eq!(marks(&[(ETAG, STRONG)]).to_stored(), kept);
+        assert_eq!(Validators::from_stored(kept), Some(validators(&[(ETAG, STRONG)])));
+        assert_eq!(validators(&[(ETAG, STRONG)]).to_stored(), kept);
     }
 
     #[test]
     fn what_an_earlier_version_kept_is_one_mark() {
-        assert_eq!(Marks::from_validator(STRONG), marks(&[(ETAG, STRONG)]));
-        assert_eq!(Marks::from_validator(AT_0).validator(), Some(AT_0));
+        assert_eq!(Validators::from_single_validator(STRONG), validators(&[(ETAG, STRONG)]));
+        assert_eq!(Validators::from_single_validator(AT_0).validator(), Some(AT_0));
     }
 
-    fn any_marks() -> impl Strategy<Value = Marks> {
+    fn any_marks() -> impl Strategy<Value = Validators> {
         let text = || prop::option::of(prop::sample::select(vec![STRONG, WEAK, "\"b\"", "b", AT_0, AT_1]));
         let age = prop_oneof![
             Just(Age::Settled),
@@ -276,21 +277,21 @@ mod tests {
         (text(), text(), age, first_bytes).prop_map(|(etag, last_modified, age, first_bytes)| {
             let first_bytes = first_bytes.map(|byte| byte.to_string());
             let [etag, last_modified] = [etag, last_modified].map(|text| text.map(str::to_owned));
-            Marks { etag, last_modified, age, first_bytes }
+            Validators { etag, last_modified, age, first_bytes }
         })
     }
 
     proptest! {
         #[test]
-        fn marks_are_read_back_as_they_were_kept(marks in any_marks()) {
-            prop_assert_eq!(Marks::from_stored(&marks.to_stored()), Some(marks));
+        fn marks_are_read_back_as_they_were_kept(validators in any_marks()) {
+            prop_assert_eq!(Validators::from_stored(&validators.to_stored()), Some(validators));
         }
 
         #[test]
         fn a_change_is_seen_from_both_sides_and_never_without_a_shared_mark(one in any_marks(), other in any_marks()) {
             prop_assert_eq!(one.differs_from(&other), other.differs_from(&one));
             prop_assert!(!one.differs_from(&one));
-            prop_assert!(!one.differs_from(&other) || one.shares_one_with(&other));
+            prop_assert!(!one.differs_from(&other) || one.shares_any_with(&other));
         }
     }
 }

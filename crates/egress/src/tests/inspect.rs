@@ -10,8 +10,8 @@ async fn seen(
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
 ) -> (Content, Option<String>) {
     let web = Web::start(GOOD, answer).await;
-    let outbound = outbound();
-    let (_, seen) = outbound.look(&web.url(&outbound, path), 1_000_000).await.unwrap();
+    let egress = egress();
+    let (_, seen) = egress.inspect(&web.url(&egress, path), 1_000_000).await.unwrap();
     (seen.content, seen.name.map(|name| name.as_str().to_owned()))
 }
 
@@ -22,9 +22,9 @@ fn film() -> Vec<u8> {
 #[tokio::test]
 async fn a_page_is_named_and_a_film_under_a_wrong_label_passes() {
     let (content, _) = seen("/", |_| Answer::new(200, &[], "<html>Sign in</html>")).await;
-    assert_eq!(content, Content::Not(NotVideo::WebPage));
+    assert_eq!(content, Content::NotVideo(NotVideo::WebPage));
     let (content, _) = seen("/", |_| Answer::new(206, &["Content-Range: bytes 0-7/8"], "#EXTM3U\n")).await;
-    assert_eq!(content, Content::Not(NotVideo::Playlist));
+    assert_eq!(content, Content::NotVideo(NotVideo::Playlist));
     for label in ["Content-Type: text/html", "Content-Encoding: gzip", "X: y"] {
         let (content, _) = seen("/", move |_| Answer::new(200, &[label], film())).await;
         assert_eq!(content, Content::AsIs, "{label}");

@@ -5,9 +5,9 @@ use reqwest::{Method, Request, Response};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-use super::Outbound;
-use super::hops::{NoAnswer, Purpose};
-use super::url::OutboundUrl;
+use super::Egress;
+use super::connect::{Purpose, RequestError};
+use super::url::EgressUrl;
 
 /// An answer is read this far, so that whoever answers is not cut off; what it says is not kept.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
@@ -20,39 +20,39 @@ pub enum PostError {
     Unreachable,
     /// It may have arrived: no answer came in time, or the connection broke.
     #[error("the address did not answer")]
-    NoAnswer,
+    NoResponse,
     /// A header has a name or a value that cannot be sent.
     #[error("a header of the message cannot be sent")]
     Header,
 }
 
-impl From<NoAnswer> for PostError {
-    fn from(no_answer: NoAnswer) -> Self {
-        match no_answer {
-            NoAnswer::Unreachable => Self::Unreachable,
-            NoAnswer::Cut => Self::NoAnswer,
+impl From<RequestError> for PostError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Unreachable => Self::Unreachable,
+            RequestError::NoResponse => Self::NoResponse,
         }
     }
 }
 
-impl Outbound {
+impl Egress {
     /// Sends `body` by `POST` and gives the status of the answer, whichever it is: redirects are not followed.
     pub async fn post(
         &self,
-        url: &OutboundUrl,
+        url: &EgressUrl,
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     ) -> Result<u16, PostError> {
         let headers = read_headers(headers)?;
         let deadline = Instant::now() + self.0.timeouts.post;
         let url = url.to_url().map_err(|_| PostError::Unreachable)?;
-        let reached = timeout_at(deadline, self.0.reach(url, Purpose::Webhook)).await;
+        let reached = timeout_at(deadline, self.0.connect(url, Purpose::Webhook)).await;
         let (client, url) = reached.map_err(|_| PostError::Unreachable)??;
         let mut request = Request::new(Method::POST, url);
         *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into());
         let answered = timeout_at(deadline, self.0.send(&client, request, Purpose::Webhook)).await;
-        let response = answered.map_err(|_| PostError::NoAnswer)??;
+        let response = answered.map_err(|_| PostError::NoResponse)??;
         let status = response.status().as_u16();
         // The status is all that counts: whether the rest comes, and comes in time, does not.
         let _ = timeout_at(deadline, read_some(response)).await;

@@ -10,20 +10,20 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::Inner;
-use super::names::Reading;
 use super::policy::Forbidden;
-use super::url::{OutboundUrl, checked};
+use super::resolver::NameLookup;
+use super::url::{EgressUrl, normalize};
 
 /// How many redirects are followed.
 const REDIRECTS_MAX: usize = 5;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoAnswer {
+pub(super) enum RequestError {
     /// Nothing was sent: the address is refused, or nobody is there. Which of them is not told.
     Unreachable,
     /// Somebody is there, and did not answer: in time, or before the connection broke, or in HTTP.
-    Cut,
+    NoResponse,
 }
 
 /// What an address was given for.
@@ -47,9 +47,9 @@ impl Purpose {
 }
 
 /// The addresses that were looked at, for whatever name the HTTP library asks.
-struct Pinned(Vec<SocketAddr>);
+struct PinnedAddresses(Vec<SocketAddr>);
 
-impl Resolve for Pinned {
+impl Resolve for PinnedAddresses {
     fn resolve(&self, _: Name) -> Resolving {
         let addresses: Addrs = Box::new(self.0.clone().into_iter());
         Box::pin(std::future::ready(Ok(addresses)))
@@ -58,13 +58,13 @@ impl Resolve for Pinned {
 
 impl Inner {
     /// Asks for what is at `url`, following redirects, each of which is judged as if the user had given it.
-    pub(super) async fn get(&self, url: &OutboundUrl, headers: &HeaderMap) -> Result<Response, NoAnswer> {
+    pub(super) async fn get(&self, url: &EgressUrl, headers: &HeaderMap) -> Result<Response, RequestError> {
         let mut url = url.to_url().map_err(|_| {
             Purpose::Source.log(None, &"its address is not a URL");
-            NoAnswer::Unreachable
+            RequestError::Unreachable
         })?;
         for _ in 0..=REDIRECTS_MAX {
-            let (client, target) = self.reach(url, Purpose::Source).await?;
+            let (client, target) = self.connect(url, Purpose::Source).await?;
             let mut request = Request::new(Method::GET, target.clone());
             *request.headers_mut() = headers.clone();
             let response = self.send(&client, request, Purpose::Source).await?;
@@ -75,17 +75,17 @@ impl Inner {
             url = next;
         }
         Purpose::Source.log(url.host_str(), &format_args!("it redirects more than {REDIRECTS_MAX} times"));
-        Err(NoAnswer::Unreachable)
+        Err(RequestError::Unreachable)
     }
 
     /// A client for one connection, which can go nowhere but to the addresses of `url` that were looked at; and the URL
     /// as it is to be asked for.
-    pub(super) async fn reach(&self, url: Url, purpose: Purpose) -> Result<(Client, Url), NoAnswer> {
+    pub(super) async fn connect(&self, url: Url, purpose: Purpose) -> Result<(Client, Url), RequestError> {
         let host = url.host_str().map(str::to_owned);
-        let url = checked(&self.policy, url).map_err(|fault| {
+        let url = normalize(&self.policy, url).map_err(|fault| {
             purpose
                 .log(host.as_deref(), &format_args!("policy: its address, or that of a redirect, {fault}"));
-            NoAnswer::Unreachable
+            RequestError::Unreachable
         })?;
         let addresses = self.addresses(&url, purpose).await?;
         let is_https = url.scheme() == "https";
@@ -99,29 +99,29 @@ impl Inner {
             .https_only(is_https)
             .pool_max_idle_per_host(0)
             .connect_timeout(self.timeouts.connect)
-            .read_timeout(self.timeouts.silence)
-            .dns_resolver(Arc::new(Pinned(addresses)));
-        match trusting(builder, self.tls.as_ref()).build() {
+            .read_timeout(self.timeouts.idle)
+            .dns_resolver(Arc::new(PinnedAddresses(addresses)));
+        match with_tls(builder, self.tls.as_ref()).build() {
             Ok(client) => Ok((client, url)),
             Err(error) => {
                 tracing::warn!(%error, "an HTTPS client could not be set up");
-                Err(NoAnswer::Unreachable)
+                Err(RequestError::Unreachable)
             }
         }
     }
 
     /// Every address that a URL means, if each of them may be gone to.
-    async fn addresses(&self, url: &Url, purpose: Purpose) -> Result<Vec<SocketAddr>, NoAnswer> {
+    async fn addresses(&self, url: &Url, purpose: Purpose) -> Result<Vec<SocketAddr>, RequestError> {
         let (found, is_allowed) = match url.host() {
             Some(Host::Ipv4(address)) => (vec![address.into()], false),
             Some(Host::Ipv6(address)) => (vec![address.into()], false),
             Some(Host::Domain(name)) => {
                 let is_allowed = self.policy.allows_host(name);
-                let reading = if is_allowed { Reading::Searched } else { Reading::Whole };
-                let asking = timeout(self.timeouts.connect, self.names.addresses(name, reading));
+                let lookup = if is_allowed { NameLookup::SearchList } else { NameLookup::Absolute };
+                let asking = timeout(self.timeouts.connect, self.resolver.addresses(name, lookup));
                 let Ok(found) = asking.await else {
                     purpose.log(url.host_str(), &"DNS: its name was not resolved in time");
-                    return Err(NoAnswer::Unreachable);
+                    return Err(RequestError::Unreachable);
                 };
                 (found, is_allowed)
             }
@@ -129,13 +129,13 @@ impl Inner {
         };
         if found.is_empty() {
             purpose.log(url.host_str(), &"DNS: its name has no address");
-            return Err(NoAnswer::Unreachable);
+            return Err(RequestError::Unreachable);
         }
         if !is_allowed {
-            let judged = found.iter().try_for_each(|address| self.policy.judge(*address));
+            let judged = found.iter().try_for_each(|address| self.policy.check(*address));
             judged.map_err(|forbidden: Forbidden| {
                 purpose.log(url.host_str(), &format_args!("policy: {forbidden}"));
-                NoAnswer::Unreachable
+                RequestError::Unreachable
             })?;
         }
         // The port is the URL's: 0 leaves it to the HTTP library.
@@ -148,10 +148,10 @@ impl Inner {
         client: &Client,
         mut request: Request,
         purpose: Purpose,
-    ) -> Result<Response, NoAnswer> {
+    ) -> Result<Response, RequestError> {
         let host = request.url().host_str().map(str::to_owned);
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let patience = self.timeouts.connect + self.timeouts.silence;
+        let patience = self.timeouts.connect + self.timeouts.idle;
         match timeout(patience, client.execute(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
@@ -160,19 +160,19 @@ impl Inner {
                 let error = error.without_url();
                 let layer = if is_about_tls(&error) { "TLS: " } else { "" };
                 purpose.log(host.as_deref(), &format_args!("{layer}{}", in_full(&error)));
-                Err(if is_unreachable { NoAnswer::Unreachable } else { NoAnswer::Cut })
+                Err(if is_unreachable { RequestError::Unreachable } else { RequestError::NoResponse })
             }
             Err(_) => {
                 purpose
                     .log(host.as_deref(), &format_args!("no answer within {} seconds", patience.as_secs()));
-                Err(NoAnswer::Cut)
+                Err(RequestError::NoResponse)
             }
         }
     }
 }
 
 /// Trusts these root certificates, or none. Left alone, the library would look for some wherever the environment says.
-pub(super) fn trusting(builder: ClientBuilder, tls: Option<&rustls::ClientConfig>) -> ClientBuilder {
+pub(super) fn with_tls(builder: ClientBuilder, tls: Option<&rustls::ClientConfig>) -> ClientBuilder {
     match tls {
         Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
         None => builder.tls_certs_only([]),
@@ -195,7 +195,7 @@ fn is_about_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// Where a redirect leads; `None` for an answer that is none, and for one that does not say.
-fn redirection(from: &Url, response: &Response) -> Result<Option<Url>, NoAnswer> {
+fn redirection(from: &Url, response: &Response) -> Result<Option<Url>, RequestError> {
     let is_redirect = matches!(
         response.status(),
         StatusCode::MOVED_PERMANENTLY
@@ -206,5 +206,5 @@ fn redirection(from: &Url, response: &Response) -> Result<Option<Url>, NoAnswer>
     );
     let Some(location) = response.headers().get(LOCATION).filter(|_| is_redirect) else { return Ok(None) };
     let next = std::str::from_utf8(location.as_bytes()).ok().and_then(|text| from.join(text).ok());
-    next.map(Some).ok_or(NoAnswer::Unreachable)
+    next.map(Some).ok_or(RequestError::Unreachable)
 }

@@ -17,9 +17,9 @@ async fn a_message_arrives_whole_and_its_status_comes_back() {
     for status in [200, 204, 302, 400, 410, 500] {
         let web =
             Web::start(GOOD, move |_| Answer::new(status, &["Location: http://127.0.0.2:9/"], "")).await;
-        let outbound = outbound();
-        let url = web.url(&outbound, "/hook?token=1");
-        assert_eq!(outbound.post(&url, signed(), b"{\"a\":1}".to_vec()).await, Ok(status));
+        let egress = egress();
+        let url = web.url(&egress, "/hook?token=1");
+        assert_eq!(egress.post(&url, signed(), b"{\"a\":1}".to_vec()).await, Ok(status));
         let [request] = &web.requests()[..] else { panic!("one request") };
         assert!(
             request.starts_with("POST /hook?token=1 ") && request.ends_with("\r\n\r\n{\"a\":1}"),
@@ -28,7 +28,7 @@ async fn a_message_arrives_whole_and_its_status_comes_back() {
         for (name, value) in signed() {
             assert_eq!(header(request, &name), Some(value.as_str()));
         }
-        assert_eq!(header(request, "user-agent"), Some("outbound-tests"));
+        assert_eq!(header(request, "user-agent"), Some("egress-tests"));
     }
 }
 
@@ -39,8 +39,8 @@ async fn a_long_answer_is_not_read_to_its_end() {
         Answer::raw(200, &["Content-Length: 9000000000"], body).then_silence()
     })
     .await;
-    let outbound = outbound();
-    assert_eq!(outbound.post(&web.url(&outbound, "/"), signed(), Vec::new()).await, Ok(200));
+    let egress = egress();
+    assert_eq!(egress.post(&web.url(&egress, "/"), signed(), Vec::new()).await, Ok(200));
 }
 
 #[tokio::test]
@@ -50,20 +50,20 @@ async fn a_silent_or_broken_receiver_did_not_answer() {
     let foreign = Web::start(GOOD, |_| Answer::bytes(b"SSH-2.0-x\r\n")).await;
     let mut options = options(nobody());
     options.timeouts.post = Duration::from_millis(300);
-    let outbound = Outbound::new(options).unwrap();
+    let egress = Egress::new(options).unwrap();
     for web in [silent, broken, foreign] {
-        let answer = outbound.post(&web.url(&outbound, "/"), signed(), Vec::new()).await;
-        assert_eq!((answer, web.accepted()), (Err(PostError::NoAnswer), 1));
+        let answer = egress.post(&web.url(&egress, "/"), signed(), Vec::new()).await;
+        assert_eq!((answer, web.accepted()), (Err(PostError::NoResponse), 1));
     }
 }
 
 #[tokio::test]
 async fn a_header_that_would_be_two_is_not_sent() {
     let web = Web::start(GOOD, |_| Answer::new(200, &[], "")).await;
-    let outbound = outbound();
+    let egress = egress();
     for (name, value) in [("a", "b\r\nc: d"), ("a\r\nb", "c"), ("", "c")] {
         let headers = vec![(name.to_owned(), value.to_owned())];
-        let answer = outbound.post(&web.url(&outbound, "/"), headers, Vec::new()).await;
+        let answer = egress.post(&web.url(&egress, "/"), headers, Vec::new()).await;
         assert_eq!((answer, web.accepted()), (Err(PostError::Header), 0));
     }
 }
@@ -97,12 +97,12 @@ async fn nothing_of_a_webhooks_address_is_logged_at_any_level_and_a_sources_host
         _ => Vec::new(),
     })
     .await;
-    let outbound = outbound_asking(&dns);
+    let egress = outbound_asking(&dns);
     let port = closed.address.port();
     drop(closed);
     for host in ["canary-good.test", "canary-inside.test", "canary-missing.test", "my_canary.test"] {
-        let url = outbound.check_form(&format!("http://{host}:{port}/canary?canary")).unwrap();
-        outbound.post(&url, Vec::new(), Vec::new()).await.unwrap_err();
+        let url = egress.validate(&format!("http://{host}:{port}/canary?canary")).unwrap();
+        egress.post(&url, Vec::new(), Vec::new()).await.unwrap_err();
     }
     let logged = || String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert_eq!(logged().matches("the receiver of a webhook cannot be reached").count(), 4, "{}", logged());
@@ -112,8 +112,8 @@ async fn nothing_of_a_webhooks_address_is_logged_at_any_level_and_a_sources_host
         ("canary-inside.test", "not globally reachable"),
         ("canary-missing.test", "has no address"),
     ] {
-        let url = outbound.check_form(&format!("http://{host}:{port}/path?secret")).unwrap();
-        assert!(outbound.probe(&url, 10).await.is_err());
+        let url = egress.validate(&format!("http://{host}:{port}/path?secret")).unwrap();
+        assert!(egress.probe(&url, 10).await.is_err());
         assert!(logged().contains(host) && logged().contains(reason), "{host}: {}", logged());
     }
     assert!(!logged().contains("secret") && !logged().contains("path"), "{}", logged());

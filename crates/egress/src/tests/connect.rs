@@ -27,13 +27,13 @@ async fn a_name_that_changes_its_mind_leads_only_where_it_was_looked_at() {
         _ => Vec::new(),
     })
     .await;
-    let outbound = outbound_asking(&dns);
-    let url = outbound.check_form(&format!("http://rebinding.test:{}/", good.address.port())).unwrap();
-    let facts = facts_of(&outbound, &url, 100).await.unwrap();
+    let egress = outbound_asking(&dns);
+    let url = egress.validate(&format!("http://rebinding.test:{}/", good.address.port())).unwrap();
+    let metadata = facts_of(&egress, &url, 100).await.unwrap();
     // Its IPv4 and its IPv6 addresses, once each: the connection asked nobody again.
     assert_eq!((dns.asked_for("rebinding.test"), good.accepted()), (2, 1));
     assert_eq!(
-        outbound.open(&url, 0, &facts, &Reading::default()).await.unwrap_err(),
+        egress.open(&url, 0, &metadata, &SourceProgress::default()).await.unwrap_err(),
         SourceError::Unreachable
     );
     assert_eq!((good.accepted(), bad.accepted()), (1, 0));
@@ -43,9 +43,9 @@ async fn a_name_that_changes_its_mind_leads_only_where_it_was_looked_at() {
 async fn a_redirect_back_to_a_name_asks_for_it_again() {
     let (good, bad) = good_and_bad(|_| Answer::new(302, &["Location: /again"], "")).await;
     let dns = Dns::start(|_, before| vec![if before == 0 { GOOD } else { BAD }]).await;
-    let outbound = outbound_asking(&dns);
-    let url = outbound.check_form(&format!("http://rebinding.test:{}/", good.address.port())).unwrap();
-    assert_eq!(facts_of(&outbound, &url, 100).await, Err(SourceError::Unreachable));
+    let egress = outbound_asking(&dns);
+    let url = egress.validate(&format!("http://rebinding.test:{}/", good.address.port())).unwrap();
+    assert_eq!(facts_of(&egress, &url, 100).await, Err(SourceError::Unreachable));
     assert_eq!((good.accepted(), bad.accepted()), (1, 0));
 }
 
@@ -63,9 +63,9 @@ async fn a_redirect_is_judged_as_if_the_user_had_given_it() {
         _ => Vec::new(),
     })
     .await;
-    let outbound = outbound_asking(&dns);
+    let egress = outbound_asking(&dns);
     let port = good.address.port();
-    let url = outbound.check_form(&format!("http://good.test:{port}/")).unwrap();
+    let url = egress.validate(&format!("http://good.test:{port}/")).unwrap();
     for (count, location) in [
         "http://127.0.0.1:PORT/",
         "//127.0.0.1:PORT/",
@@ -97,7 +97,7 @@ async fn a_redirect_is_judged_as_if_the_user_had_given_it() {
     .enumerate()
     {
         *told.lock().unwrap() = location.replace("PORT", &port.to_string());
-        assert_eq!(facts_of(&outbound, &url, 100).await, Err(SourceError::Unreachable), "{location}");
+        assert_eq!(facts_of(&egress, &url, 100).await, Err(SourceError::Unreachable), "{location}");
         assert_eq!((good.accepted(), bad.accepted()), (count + 1, 0), "{location}");
     }
 }
@@ -113,9 +113,9 @@ async fn five_redirects_are_followed_and_carry_nothing_along() {
         Answer::new([301, 302, 303, 307, 308][left % 5], &[&location, "Set-Cookie: a=b; Path=/"], "")
     })
     .await;
-    let outbound = outbound();
-    let facts = facts_of(&outbound, &web.url(&outbound, "/5?token=1"), 100).await.unwrap();
-    assert_eq!((facts.length, web.accepted()), (Some(8), 6));
+    let egress = egress();
+    let metadata = facts_of(&egress, &web.url(&egress, "/5?token=1"), 100).await.unwrap();
+    assert_eq!((metadata.length, web.accepted()), (Some(8), 6));
     for request in web.requests() {
         assert!(request.starts_with("GET /"), "{request}");
         assert_eq!(header(&request, "accept-encoding"), Some("identity"));
@@ -124,16 +124,16 @@ async fn five_redirects_are_followed_and_carry_nothing_along() {
             assert_eq!(header(&request, name), None, "{request}");
         }
     }
-    let too_many = facts_of(&outbound, &web.url(&outbound, "/6"), 100).await;
+    let too_many = facts_of(&egress, &web.url(&egress, "/6"), 100).await;
     assert_eq!((too_many, web.accepted()), (Err(SourceError::Unreachable), 12));
 }
 
 #[tokio::test]
 async fn a_redirect_that_leads_nowhere_is_its_status() {
     let web = Web::start(GOOD, |_| Answer::new(302, &[], "")).await;
-    let outbound = outbound();
-    let probed = facts_of(&outbound, &web.url(&outbound, "/"), 100).await;
-    assert_eq!(probed, Err(refused(302)));
+    let egress = egress();
+    let found = facts_of(&egress, &web.url(&egress, "/"), 100).await;
+    assert_eq!(found, Err(refused(302)));
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn refused_and_unreachable_are_one_answer() {
         _ => Vec::new(),
     })
     .await;
-    let outbound = outbound_asking(&dns);
+    let egress = outbound_asking(&dns);
     // A port that was just free; nobody else binds to this address.
     let closed = Web::start(GOOD, file).await.address.port();
     let open = good.address.port();
@@ -156,13 +156,13 @@ async fn refused_and_unreachable_are_one_answer() {
         // There is no TLS.
         format!("https://good.test:{open}/"),
     ] {
-        let url = outbound.check_form(&address).unwrap();
-        let error = facts_of(&outbound, &url, 100).await.unwrap_err();
+        let url = egress.validate(&address).unwrap();
+        let error = facts_of(&egress, &url, 100).await.unwrap_err();
         assert_eq!(
             (error, error.to_string()),
             (SourceError::Unreachable, "the source cannot be reached".into())
         );
-        let error = outbound.post(&url, Vec::new(), Vec::new()).await.unwrap_err();
+        let error = egress.post(&url, Vec::new(), Vec::new()).await.unwrap_err();
         assert_eq!(
             (error, error.to_string()),
             (PostError::Unreachable, "the address cannot be reached".into())
@@ -175,13 +175,13 @@ async fn a_host_that_is_allowed_by_name_may_be_anywhere() {
     let inside = Web::start(BAD, file).await;
     let dns = Dns::start(|name, _| if name == "media.internal" { vec![BAD] } else { Vec::new() }).await;
     let mut options = options(vec![dns.address]);
-    options.policy.allow = vec![AllowedPlace::parse("Media.Internal").unwrap()];
-    let outbound = Outbound::new(options).unwrap();
-    let url = |host: &str| outbound.check_form(&format!("http://{host}:{}/", inside.address.port()));
-    assert_eq!(facts_of(&outbound, &url("MEDIA.internal.").unwrap(), 100).await.unwrap().length, Some(8));
-    assert_eq!(url("other.internal").unwrap_err(), FormFault::NotPublic);
+    options.policy.allow = vec![AllowedDestination::parse("Media.Internal").unwrap()];
+    let egress = Egress::new(options).unwrap();
+    let url = |host: &str| egress.validate(&format!("http://{host}:{}/", inside.address.port()));
+    assert_eq!(facts_of(&egress, &url("MEDIA.internal.").unwrap(), 100).await.unwrap().length, Some(8));
+    assert_eq!(url("other.internal").unwrap_err(), UrlError::NotPublic);
     assert_eq!(url("media.internal.example").unwrap().shown().matches("media").count(), 1);
-    assert_eq!(url("127.0.0.1").unwrap_err(), FormFault::NotPublic);
+    assert_eq!(url("127.0.0.1").unwrap_err(), UrlError::NotPublic);
     assert_eq!(inside.accepted(), 1);
 }
 
@@ -190,10 +190,10 @@ async fn no_connection_serves_twice() {
     let web =
         Web::start(GOOD, |_| Answer::bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").then_silence())
             .await;
-    let outbound = outbound();
-    let url = web.url(&outbound, "/");
+    let egress = egress();
+    let url = web.url(&egress, "/");
     for count in 1..=3 {
-        facts_of(&outbound, &url, 100).await.unwrap();
+        facts_of(&egress, &url, 100).await.unwrap();
         assert_eq!(web.accepted(), count);
     }
 }

@@ -1,4 +1,4 @@
-//! Names to addresses: looked up once a connection, and never by the HTTP library.
+//! Resolver to addresses: looked up once a connection, and never by the HTTP library.
 //!
 //! Lookups behave as those of a C library, which `curl` uses: no EDNS, both kinds of address at once, the next name
 //! server after an answer that settles nothing, TCP after a truncated answer. Beyond that, a server that answers TCP
@@ -33,21 +33,21 @@ const NAME_MAX_BYTES: usize = 253;
 
 /// How a name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum NameLookup {
     /// As it stands.
-    Whole,
+    Absolute,
     /// As the system does, perhaps with one of its domains behind it: for names that the operator wrote.
-    Searched,
+    SearchList,
 }
 
 /// Name servers to look addresses up with.
-pub(super) struct Names {
+pub(super) struct Resolver {
     /// In the order in which they are asked; none if this machine has no configuration of name servers.
     ipv4: Vec<TokioResolver>,
     ipv6: Vec<TokioResolver>,
 }
 
-impl Names {
+impl Resolver {
     /// Asks `servers` alone, or, if there are none, as this machine is configured (with its file of hosts).
     pub(super) fn new(servers: &[SocketAddr]) -> Result<Self, NetError> {
         let (config, mut options) = if servers.is_empty() {
@@ -77,8 +77,8 @@ impl Names {
     }
 
     /// The addresses of a name, of both kinds; none if it could not be found.
-    pub(super) async fn addresses(&self, name: &str, reading: Reading) -> Vec<IpAddr> {
-        let Ok(name) = to_name(name, reading) else { return Vec::new() };
+    pub(super) async fn addresses(&self, name: &str, lookup: NameLookup) -> Vec<IpAddr> {
+        let Ok(name) = to_name(name, lookup) else { return Vec::new() };
         let ipv4 = first_settled(&self.ipv4, |resolver| look_up(resolver, name.clone()).boxed());
         let ipv6 = first_settled(&self.ipv6, |resolver| look_up(resolver, name.clone()).boxed());
         both(ipv4, ipv6).await
@@ -87,13 +87,13 @@ impl Names {
 
 /// A name as it is, octet for octet: what a URL may hold as a host is looked up, also `my_bucket` and `r3---sn`, which
 /// are no host names by the letter of RFC 952.
-fn to_name(text: &str, reading: Reading) -> Result<Name, ProtoError> {
+fn to_name(text: &str, lookup: NameLookup) -> Result<Name, ProtoError> {
     let text = text.strip_suffix('.').unwrap_or(text);
     if text.is_empty() || text.len() > NAME_MAX_BYTES {
         return Err("a name of no bytes or more than are allowed".into());
     }
     let mut name = Name::from_labels(text.split('.').map(str::as_bytes))?;
-    name.set_fqdn(reading == Reading::Whole);
+    name.set_fqdn(lookup == NameLookup::Absolute);
     Ok(name)
 }
 

@@ -1,9 +1,9 @@
-//! Names of every form that is in use, and name servers with every habit that is in use, looked up as `curl` does.
+//! Resolver of every form that is in use, and name servers with every habit that is in use, looked up as `curl` does.
 
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
 
-use super::super::names::{Names, Reading};
+use super::super::resolver::{NameLookup, Resolver};
 use super::*;
 use dns::{Asked, Protocol, Reply};
 use web::Answer;
@@ -13,7 +13,7 @@ type Habit = fn(&Asked) -> Reply;
 const V6: &str = "2001:db8::1";
 
 async fn look_up(dns: &Dns, name: &str) -> Vec<IpAddr> {
-    Names::new(&[dns.address]).unwrap().addresses(name, Reading::Whole).await
+    Resolver::new(&[dns.address]).unwrap().addresses(name, NameLookup::Absolute).await
 }
 
 /// The addresses of `film.test` from a server with one habit.
@@ -37,10 +37,10 @@ async fn asked_for(host: &str) -> Option<String> {
     })
     .await;
     let mut options = options(vec![dns.address]);
-    options.policy.allow.push(AllowedPlace::parse("media").unwrap());
-    let outbound = Outbound::new(options).unwrap();
-    let url = outbound.check_form(&format!("http://{host}:{}/film.mp4", web.address.port())).ok()?;
-    let reached = facts_of(&outbound, &url, 100).await.is_ok();
+    options.policy.allow.push(AllowedDestination::parse("media").unwrap());
+    let egress = Egress::new(options).unwrap();
+    let url = egress.validate(&format!("http://{host}:{}/film.mp4", web.address.port())).ok()?;
+    let reached = facts_of(&egress, &url, 100).await.is_ok();
     let name = asked.lock().unwrap().clone();
     name.filter(|_| reached)
 }
@@ -200,21 +200,21 @@ async fn the_next_server_is_asked_when_the_first_answers_nothing_of_use() {
         })
         .await;
         let honest = Dns::behaving(good).await;
-        let names = Names::new(&[lame.address, honest.address]).unwrap();
-        assert_eq!(names.addresses("film.test", Reading::Whole).await, [GOOD], "{first}");
+        let resolver = Resolver::new(&[lame.address, honest.address]).unwrap();
+        assert_eq!(resolver.addresses("film.test", NameLookup::Absolute).await, [GOOD], "{first}");
     }
     // No server is there at all.
     let honest = Dns::behaving(good).await;
-    let names = Names::new(&[SocketAddr::new(BAD, 9), honest.address]).unwrap();
-    assert_eq!(names.addresses("film.test", Reading::Whole).await, [GOOD]);
+    let resolver = Resolver::new(&[SocketAddr::new(BAD, 9), honest.address]).unwrap();
+    assert_eq!(resolver.addresses("film.test", NameLookup::Absolute).await, [GOOD]);
 }
 
 #[tokio::test]
 async fn that_there_is_no_such_name_is_believed_and_nobody_else_is_asked() {
     let first = Dns::start(|_, _| Vec::new()).await;
     let second = Dns::behaving(good).await;
-    let names = Names::new(&[first.address, second.address]).unwrap();
-    assert!(names.addresses("film.test", Reading::Whole).await.is_empty());
+    let resolver = Resolver::new(&[first.address, second.address]).unwrap();
+    assert!(resolver.addresses("film.test", NameLookup::Absolute).await.is_empty());
     assert_eq!(second.asked_for("film.test"), 0);
 }
 
@@ -252,10 +252,10 @@ async fn a_forbidden_address_is_refused_whichever_habit_its_server_has() {
     ];
     for (number, habit) in habits.into_iter().enumerate() {
         let dns = Dns::behaving(habit).await;
-        let outbound = outbound_asking(&dns);
+        let egress = outbound_asking(&dns);
         for host in ["film.test", "my_bucket.test"] {
-            let url = outbound.check_form(&format!("http://{host}:{}/", web.address.port())).unwrap();
-            let refused = facts_of(&outbound, &url, 100).await;
+            let url = egress.validate(&format!("http://{host}:{}/", web.address.port())).unwrap();
+            let refused = facts_of(&egress, &url, 100).await;
             assert_eq!(refused, Err(SourceError::Unreachable), "{number} {host}");
         }
     }

@@ -3,12 +3,12 @@
 use domain::upload::VideoName;
 use reqwest::header::{CONTENT_DISPOSITION, HeaderValue};
 
-use super::Outbound;
-use super::content::{Content, Declared, judge};
+use super::Egress;
+use super::content::{Content, Declared, classify};
 use super::file_name::video_name;
-use super::probe::Probed;
-use super::sources::{SourceError, SourceFacts};
-use super::url::OutboundUrl;
+use super::probe::ProbeResult;
+use super::sources::{SourceError, SourceMetadata};
+use super::url::EgressUrl;
 
 /// With fewer bytes of a longer file nothing is judged.
 const ENOUGH_BYTES: usize = 512;
@@ -24,26 +24,26 @@ pub struct FirstBytes {
 
 impl FirstBytes {
     /// What an answer shows that begins with the first byte.
-    fn of(probed: &Probed, url: &OutboundUrl) -> Self {
-        let disposition = probed.headers.get(CONTENT_DISPOSITION).map(HeaderValue::as_bytes);
+    fn of(found: &ProbeResult, url: &EgressUrl) -> Self {
+        let disposition = found.headers.get(CONTENT_DISPOSITION).map(HeaderValue::as_bytes);
         // A server may give fewer bytes than it was asked for: too few of a longer file say nothing.
-        let (head, length) = (&probed.first, probed.facts.length);
+        let (head, length) = (&found.first, found.metadata.length);
         let is_too_short =
             head.len() < ENOUGH_BYTES && length.is_some_and(|length| length > head.len() as u64);
-        let content = if is_too_short { Content::AsIs } else { judge(Declared::of(&probed.headers), head) };
+        let content = if is_too_short { Content::AsIs } else { classify(Declared::of(&found.headers), head) };
         Self { content, name: video_name(disposition, url.shown()) }
     }
 }
 
-impl Outbound {
+impl Egress {
     /// What there is at `url`, and what its first bytes are.
-    pub async fn look(
+    pub async fn inspect(
         &self,
-        url: &OutboundUrl,
+        url: &EgressUrl,
         max_bytes: u64,
-    ) -> Result<(SourceFacts, FirstBytes), SourceError> {
-        let probed = self.probe(url, max_bytes).await?;
-        let first = FirstBytes::of(&probed, url);
-        Ok((probed.facts, first))
+    ) -> Result<(SourceMetadata, FirstBytes), SourceError> {
+        let found = self.probe(url, max_bytes).await?;
+        let first = FirstBytes::of(&found, url);
+        Ok((found.metadata, first))
     }
 }

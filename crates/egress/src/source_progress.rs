@@ -9,14 +9,14 @@ use sha2::{Digest as _, Sha256};
 
 /// The least rate that a source must keep, over a window of time in which it was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeastRate {
+pub struct MinimumRate {
     /// Bytes per second; 0: any rate will do.
     pub bytes_per_second: u64,
     /// The time over which it is measured.
     pub window: Duration,
 }
 
-impl Default for LeastRate {
+impl Default for MinimumRate {
     fn default() -> Self {
         Self { bytes_per_second: 1_024, window: Duration::from_mins(1) }
     }
@@ -28,11 +28,11 @@ pub(super) struct TooSlow;
 
 /// One reading of a source. Clones are the same reading.
 #[derive(Clone, Default)]
-pub struct Reading(Arc<Mutex<State>>);
+pub struct SourceProgress(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    beginning: Beginning,
+    prefix: PrefixDigest,
     rate: Rate,
     /// The last attempt to read from here gave no byte yet.
     stuck_at: Option<u64>,
@@ -42,7 +42,7 @@ struct State {
 
 /// The digest of a file's first bytes.
 #[derive(Clone, Default)]
-pub(super) struct Beginning {
+pub(super) struct PrefixDigest {
     pub(super) length: u64,
     state: Sha256,
 }
@@ -57,7 +57,7 @@ struct Rate {
 impl Rate {
     /// Another piece came, after so long; or nothing did. Only the time in which the source could have given something
     /// counts. A window has passed when it has the bytes that it needs, and is too slow when its time comes first.
-    fn add(&mut self, least: LeastRate, bytes: u64, waited: Duration) -> Result<Window, TooSlow> {
+    fn add(&mut self, least: MinimumRate, bytes: u64, waited: Duration) -> Result<Window, TooSlow> {
         self.bytes = self.bytes.saturating_add(bytes);
         self.waited = self.waited.saturating_add(waited);
         let needed = u128::from(least.bytes_per_second) * least.window.as_nanos() / 1_000_000_000;
@@ -77,7 +77,7 @@ enum Window {
     Passed,
 }
 
-impl Beginning {
+impl PrefixDigest {
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
         self.length += bytes.len() as u64;
@@ -93,32 +93,32 @@ impl Beginning {
     }
 }
 
-impl Reading {
+impl SourceProgress {
     /// The longest beginning that was read in one go, from the first byte on.
-    pub(super) fn beginning(&self) -> Beginning {
-        self.lock().beginning.clone()
+    pub(super) fn prefix(&self) -> PrefixDigest {
+        self.lock().prefix.clone()
     }
 
     /// Keeps a beginning if it is longer than the one that is kept.
-    pub(super) fn keep(&self, beginning: &Beginning) {
+    pub(super) fn keep(&self, prefix: &PrefixDigest) {
         let mut state = self.lock();
-        if beginning.length > state.beginning.length {
-            state.beginning = beginning.clone();
+        if prefix.length > state.prefix.length {
+            state.prefix = prefix.clone();
         }
     }
 
     /// The source is read from its first byte, and nothing that was read before counts.
-    pub(super) fn forget_beginning(&self) {
-        self.lock().beginning = Beginning::default();
+    pub(super) fn reset_prefix(&self) {
+        self.lock().prefix = PrefixDigest::default();
     }
 
     /// Forgets everything: another file is read.
-    pub fn forget(&self) {
+    pub fn reset(&self) {
         *self.lock() = State::default();
     }
 
     /// Notes a piece, and how long it was waited for; or, with no bytes, a pause that the source is the reason of.
-    pub(super) fn note(&self, least: LeastRate, bytes: u64, waited: Duration) -> Result<(), TooSlow> {
+    pub(super) fn record(&self, least: MinimumRate, bytes: u64, waited: Duration) -> Result<(), TooSlow> {
         let mut state = self.lock();
         if bytes > 0 {
             state.stuck_at = None;
@@ -133,7 +133,7 @@ impl Reading {
     }
 
     /// Another attempt of the job begins.
-    pub fn begin_attempt(&self) {
+    pub fn start_attempt(&self) {
         self.lock().is_fast_enough = false;
     }
 
@@ -153,9 +153,9 @@ impl Reading {
     }
 }
 
-impl fmt::Debug for Reading {
+impl fmt::Debug for SourceProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<reading of a source>")
+        f.write_str("<progress of a source>")
     }
 }
 
@@ -165,12 +165,12 @@ mod tests {
 
     use super::*;
 
-    const LEAST: LeastRate = LeastRate { bytes_per_second: 1_000, window: Duration::from_mins(1) };
+    const MINIMUM: MinimumRate = MinimumRate { bytes_per_second: 1_000, window: Duration::from_mins(1) };
 
     fn run(pieces: impl IntoIterator<Item = (u64, u64)>) -> Result<(), TooSlow> {
         let mut rate = Rate::default();
         for (bytes, millis) in pieces {
-            rate.add(LEAST, bytes, Duration::from_millis(millis))?;
+            rate.add(MINIMUM, bytes, Duration::from_millis(millis))?;
         }
         Ok(())
     }
@@ -190,22 +190,22 @@ mod tests {
 
     #[test]
     fn a_least_rate_of_zero_lets_everything_pass() {
-        let any = LeastRate { bytes_per_second: 0, ..LEAST };
+        let any = MinimumRate { bytes_per_second: 0, ..MINIMUM };
         assert_eq!(Rate::default().add(any, 0, Duration::from_hours(1)), Ok(Window::Passed));
     }
 
     #[test]
     fn only_a_window_that_has_passed_shows_that_a_source_is_fast_enough() {
-        let reading = Reading::default();
-        reading.note(LEAST, 59_999, Duration::ZERO).unwrap();
-        assert!(!reading.is_fast_enough());
-        reading.note(LEAST, 1, Duration::ZERO).unwrap();
-        assert!(reading.is_fast_enough());
-        reading.begin_attempt();
-        assert!(!reading.is_fast_enough());
-        reading.note(LEAST, 60_000, Duration::ZERO).unwrap();
-        reading.note(LEAST, 1, LEAST.window).unwrap_err();
-        assert!(!reading.is_fast_enough());
+        let progress = SourceProgress::default();
+        progress.record(MINIMUM, 59_999, Duration::ZERO).unwrap();
+        assert!(!progress.is_fast_enough());
+        progress.record(MINIMUM, 1, Duration::ZERO).unwrap();
+        assert!(progress.is_fast_enough());
+        progress.start_attempt();
+        assert!(!progress.is_fast_enough());
+        progress.record(MINIMUM, 60_000, Duration::ZERO).unwrap();
+        progress.record(MINIMUM, 1, MINIMUM.window).unwrap_err();
+        assert!(!progress.is_fast_enough());
     }
 
     proptest! {
@@ -216,7 +216,7 @@ mod tests {
 
         #[test]
         fn a_digest_does_not_depend_on_the_pieces(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0..200_usize) {
-            let (mut one, mut other) = (Beginning::default(), Beginning::default());
+            let (mut one, mut other) = (PrefixDigest::default(), PrefixDigest::default());
             one.update(&bytes);
             let (head, tail) = bytes.split_at(cut.min(bytes.len()));
             other.update(head);
@@ -228,17 +228,17 @@ mod tests {
 
     #[test]
     fn a_reading_keeps_the_longest_beginning_and_where_it_is_stuck() {
-        let reading = Reading::default();
-        let (mut short, mut long) = (Beginning::default(), Beginning::default());
+        let progress = SourceProgress::default();
+        let (mut short, mut long) = (PrefixDigest::default(), PrefixDigest::default());
         short.update(b"ab");
         long.update(b"abc");
-        reading.keep(&long);
-        reading.keep(&short);
-        assert_eq!(reading.beginning().length, 3);
-        assert!(!reading.is_stuck_at(7) && reading.is_stuck_at(7) && !reading.is_stuck_at(8));
-        reading.note(LEAST, 1, Duration::ZERO).unwrap();
-        assert!(!reading.is_stuck_at(8));
-        reading.forget_beginning();
-        assert_eq!(reading.beginning().length, 0);
+        progress.keep(&long);
+        progress.keep(&short);
+        assert_eq!(progress.prefix().length, 3);
+        assert!(!progress.is_stuck_at(7) && progress.is_stuck_at(7) && !progress.is_stuck_at(8));
+        progress.record(MINIMUM, 1, Duration::ZERO).unwrap();
+        assert!(!progress.is_stuck_at(8));
+        progress.reset_prefix();
+        assert_eq!(progress.prefix().length, 0);
     }
 }
