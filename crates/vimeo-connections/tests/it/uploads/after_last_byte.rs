@@ -7,25 +7,25 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::faulty_proxy::{Fault, FaultyProxy, Plan, Seen};
-use super::source::{bytes, sha256};
-use super::{CONFIG, Uploads, assert_whole, is_over, quick};
+use crate::support::uploads::faulty_proxy::{Fault, FaultyProxy, Plan, Seen};
+use crate::support::uploads::source::{bytes, sha256};
+use crate::support::uploads::{CONFIG, Uploads, assert_whole, is_over, quick};
 
-pub(super) const SIZE: u64 = 1_000;
+pub(crate) const SIZE: u64 = 1_000;
 const MANY: &str = "uploads.concurrency = 500\nuploads.per_account = 500\nuploads.per_connection = 500\n";
 /// Refusals are believed soon.
-pub(super) const CONFIRM: &str = "uploads.confirm_seconds = 2\n";
+pub(crate) const CONFIRM: &str = "uploads.confirm_seconds = 2\n";
 
 /// Requests that follow the last byte, in the order in which an upload makes them.
-pub(super) const FIRST: [&str; 6] = ["bytes", "offset", "look", "thumbnail", "open", "last look"];
-pub(super) const SECOND: [&str; 5] = ["describe", "privacy", "domain", "folder", "transcoding look"];
+pub(crate) const FIRST: [&str; 6] = ["bytes", "offset", "look", "thumbnail", "open", "last look"];
+pub(crate) const SECOND: [&str; 5] = ["describe", "privacy", "domain", "folder", "transcoding look"];
 
 /// Definite refusals: of a setting that a video is not opened without, and of the token.
 const DEFINITE: [Fault; 3] = [Fault::Status(400), Fault::Status(401), Fault::Status(422)];
 
 impl Uploads {
     /// A service that reaches Vimeo through a faulty proxy, and the body of an upload that makes every request.
-    pub(super) async fn behind_faults(config: &str) -> (Self, FaultyProxy, Value) {
+    pub(crate) async fn behind_faults(config: &str) -> (Self, FaultyProxy, Value) {
         let proxy = FaultyProxy::start().await;
         let config = format!("{CONFIG}{MANY}{config}vimeo.proxy = \"{}\"\n", proxy.url);
         let uploads = Self::with(&config, quick()).await;
@@ -50,7 +50,7 @@ impl Uploads {
         (uploads, proxy, body)
     }
 
-    pub(super) async fn begin_url(&self, body: &Value) -> String {
+    pub(crate) async fn begin_url(&self, body: &Value) -> String {
         let mut body = body.clone();
         body["source"] = json!({"url": self.source.url("film.mp4", SIZE)});
         self.begin_with(body).await
@@ -81,7 +81,7 @@ impl Uploads {
     }
 
     /// Waits for the ends of all these jobs.
-    pub(super) async fn ends(&self, ids: &[String]) -> Vec<Value> {
+    pub(crate) async fn ends(&self, ids: &[String]) -> Vec<Value> {
         let mut ended = Vec::new();
         for id in ids {
             ended.push(self.end(id).await);
@@ -91,7 +91,7 @@ impl Uploads {
 
     /// Asserts that each job's video is there, whole, that nobody asked for its deletion, and that each of the points
     /// was answered wrongly; gives the fault of each job.
-    pub(super) async fn assert_all_kept(&self, jobs: &[Value], proxy: &FaultyProxy) -> Vec<Seen> {
+    pub(crate) async fn assert_all_kept(&self, jobs: &[Value], proxy: &FaultyProxy) -> Vec<Seen> {
         let seen = proxy.videos();
         let stored: HashMap<String, Value> = self
             .videos()
@@ -122,7 +122,7 @@ impl Uploads {
 }
 
 /// Asserts that an upload went through its faults, or that a definite refusal ended it.
-pub(super) fn assert_recovered(job: &Value, seen: &Seen, points: &[&'static str]) {
+pub(crate) fn assert_recovered(job: &Value, seen: &Seen, points: &[&'static str]) {
     let fault = seen.fault.unwrap();
     if DEFINITE.contains(&fault) && job["data"]["status"] == "failed" {
         assert!(!seen.faulted.is_empty(), "{seen:?}");

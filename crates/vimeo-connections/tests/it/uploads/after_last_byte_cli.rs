@@ -5,12 +5,12 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::Uploads;
-use super::after_last_byte::{SIZE, assert_recovered};
-use super::faulty_proxy::{Fault, FaultyProxy, Plan};
-use super::source::bytes;
-use crate::harness::{ACCOUNT, binary, said};
-use crate::tools::is_all;
+use crate::support::harness::{ACCOUNT, binary, said};
+use crate::support::tools::is_all;
+use crate::support::uploads::Uploads;
+use crate::support::uploads::faulty_proxy::{Fault, FaultyProxy, Plan};
+use crate::support::uploads::source::bytes;
+use crate::uploads::after_last_byte::{SIZE, assert_recovered};
 
 /// How many commands run at the same time: each waits most of the time.
 const AT_ONCE: usize = 48;

@@ -4,10 +4,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::after_last_byte::CONFIRM;
-use super::faulty_proxy::{Fault, Plan};
-use super::{CONFIG, Uploads};
-use crate::tools::is_all;
+use crate::support::tools::is_all;
+use crate::support::uploads::faulty_proxy::{Fault, Plan};
+use crate::support::uploads::{CONFIG, Uploads};
+use crate::uploads::after_last_byte::CONFIRM;
 
 /// The requests that change something.
 const CHANGES: [&str; 4] = ["describe", "privacy", "domain", "folder"];
@@ -72,7 +72,7 @@ async fn a_change_that_finds_no_answer_is_made_when_vimeo_is_back() {
         ids.push(uploads.begin_url(&body).await);
     }
     // Each was asked without result for longer than a refusal is confirmed, and waits.
-    crate::harness::until("each waits", async || {
+    crate::support::harness::until("each waits", async || {
         proxy.faulted().into_iter().filter(|times| *times > 2).count() == ids.len()
     })
     .await;
@@ -89,7 +89,7 @@ async fn a_change_that_finds_no_answer_is_made_when_vimeo_is_back() {
 
 /// The list of videos is refused from the last byte on; the job at its end.
 async fn with_refused_lists(status: u16) -> (u16, Value) {
-    let uploads = Uploads::with(&format!("{CONFIG}{CONFIRM}"), super::quick()).await;
+    let uploads = Uploads::with(&format!("{CONFIG}{CONFIRM}"), crate::support::uploads::quick()).await;
     let fault = json!({"route": "GET /me/videos", "kind": "status", "status": status, "times": "always"});
     uploads.world.fault(fault).await;
     let id = uploads.begin(1_000).await;

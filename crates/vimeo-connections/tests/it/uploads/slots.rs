@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use super::{CONFIG, Uploads};
+use crate::support::uploads::{CONFIG, Uploads};
 
 /// A source that sends a little each second, for longer than any test lasts.
 async fn trickle() -> String {

@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::scripted::{File, Reply, Scripted};
-use super::{CONFIG, Uploads};
+use crate::support::uploads::scripted::{File, Reply, Scripted};
+use crate::support::uploads::{CONFIG, Uploads};
 
 const SIZE: u64 = 600_000;
 const CUT: u64 = 400_000;
@@ -259,7 +259,7 @@ async fn a_cache_of_slices_whose_origin_changed_ends_by_name_and_soon() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_range_that_begins_at_the_end_is_never_asked_for() {
     let config = format!("{CONFIG}uploads.chunk_mebibytes = 1\n");
-    let uploads = Uploads::with(&config, super::quick()).await;
+    let uploads = Uploads::with(&config, crate::support::uploads::quick()).await;
     // Vimeo keeps everything, and its answer is lost.
     uploads
         .world

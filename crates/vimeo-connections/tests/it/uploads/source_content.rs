@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::scripted::{File, Reply, Scripted};
-use super::source::{bytes, sha256};
-use super::{CONFIG, Uploads, quick};
-use crate::tools::program;
+use crate::support::tools::program;
+use crate::support::uploads::scripted::{File, Reply, Scripted};
+use crate::support::uploads::source::{bytes, sha256};
+use crate::support::uploads::{CONFIG, Uploads, quick};
 
 const SIZE: u64 = 300_000;
 
@@ -59,7 +59,7 @@ async fn a_wrong_label_of_plain_bytes_changes_nothing() {
     let uploads = Uploads::with(CONFIG, quick()).await;
     // And a file that is compressed and says nothing of it is uploaded as it is: it may be meant so.
     let packed = gzip(&bytes(SIZE));
-    let (length, hash) = (packed.len(), super::source::sha256_of(&packed));
+    let (length, hash) = (packed.len(), crate::support::uploads::source::sha256_of(&packed));
     let labelled = File::new(0, SIZE, &["Content-Encoding: gzip", "Content-Type: text/html", "ETag: \"a\""]);
     let sources = [
         Scripted::start(move |asked| labelled.answer(asked)).await,

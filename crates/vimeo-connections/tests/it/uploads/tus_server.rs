@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::source::{Manner, Source, bytes};
-use super::{CONFIG, PATIENCE, Uploads, quick};
-use crate::tools::{find_tool, program, tests_folder};
+use crate::support::tools::{find_tool, program, tests_folder};
+use crate::support::uploads::source::{Manner, Source, bytes};
+use crate::support::uploads::{CONFIG, PATIENCE, Uploads, quick};
 
 const MIB: u64 = 1024 * 1024;
 

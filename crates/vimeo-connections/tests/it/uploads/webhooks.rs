@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Uploads;
-use crate::canaries::Canaries;
+use crate::support::canaries::Canaries;
+use crate::support::uploads::Uploads;
 
 /// A message as it came.
 struct Message {

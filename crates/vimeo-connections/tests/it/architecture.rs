@@ -1,0 +1,180 @@
+//! The workspace is as ARCHITECTURE.md says: which crate depends on which, which library is used where, no stale page.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn dependencies(directory: &Path) -> BTreeSet<String> {
+    let manifest: toml::Table = fs::read_to_string(directory.join("Cargo.toml")).unwrap().parse().unwrap();
+    manifest
+        .get("dependencies")
+        .and_then(toml::Value::as_table)
+        .map(|t| t.keys().cloned().collect())
+        .unwrap_or_default()
+}
+
+/// The workspace's crates by name, with their directories: those of the service, and the tools beside it.
+fn crates() -> BTreeMap<String, PathBuf> {
+    let entries = ["crates", "tools"].map(|part| fs::read_dir(root().join(part)).unwrap());
+    entries
+        .into_iter()
+        .flatten()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            (entry.file_name().into_string().unwrap(), entry.path())
+        })
+        .collect()
+}
+
+/// The crates of the workspace that a crate may depend on. The binary wires the others together, but never sees the store
+/// behind `app`.
+const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
+    ("domain", &[]),
+    ("seal", &["domain"]),
+    ("vimeo", &["domain"]),
+    ("egress", &["domain"]),
+    ("store", &["domain"]),
+    ("app", &["domain", "seal", "store", "vimeo", "egress"]),
+    ("web", &["domain", "app"]),
+    ("sandbox", &[]),
+    ("bench", &[]),
+    ("vimeo-connections", &["domain", "seal", "vimeo", "egress", "app", "web"]),
+];
+
+/// Libraries that only these crates may use. The bench has servers and a database of its own to compare with: the smallest
+/// axum server, and PostgreSQL without us. It talks to the service over HTTP alone.
+const USED_BY: [(&str, &[&str]); 15] = [
+    ("rusqlite", &["store"]),
+    ("tokio-postgres", &["store", "bench"]),
+    ("rustls-tokio-postgres", &["store"]),
+    ("reqwest", &["vimeo", "egress", "sandbox"]),
+    ("hickory-resolver", &["egress"]),
+    ("axum", &["web", "sandbox", "bench"]),
+    ("hyper", &["sandbox", "bench"]),
+    ("axum-server", &["vimeo-connections"]),
+    ("clap", &["sandbox", "bench", "vimeo-connections"]),
+    ("aws-lc-rs", &["seal"]),
+    ("rustix", &["store", "vimeo-connections"]),
+    ("hdrhistogram", &["bench"]),
+    ("rpassword", &["vimeo-connections"]),
+    ("csv-core", &["vimeo-connections"]),
+    ("indicatif", &["vimeo-connections"]),
+];
+
+#[test]
+fn every_crate_depends_only_on_those_that_it_may() {
+    let crates = crates();
+    assert_eq!(crates.len(), MAY_DEPEND_ON.len(), "a crate without a row: {crates:?}");
+    for (name, allowed) in MAY_DEPEND_ON {
+        for found in dependencies(&crates[name]).iter().filter(|found| crates.contains_key(*found)) {
+            assert!(allowed.contains(&found.as_str()), "{name} must not depend on {found}");
+        }
+    }
+}
+
+#[test]
+fn libraries_are_used_only_where_they_may_be() {
+    for (name, directory) in crates() {
+        for library in dependencies(&directory) {
+            if let Some((_, allowed)) = USED_BY.iter().find(|(found, _)| *found == library) {
+                assert!(allowed.contains(&name.as_str()), "{library} must not be used by {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_crate_that_was_ruled_out_is_locked_into_the_build() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--workspace", "--edges", "normal,build", "--prefix", "none", "--locked"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    for name in ["openssl ", "openssl-sys ", "native-tls ", "ring "] {
+        assert!(!tree.lines().any(|line| line.starts_with(name)), "{name}is in the build");
+    }
+}
+
+#[test]
+fn the_generated_pages_are_fresh() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["docs", directory.path().to_str().unwrap()];
+    assert!(crate::support::harness::cli(directory.path(), &arguments, "").status.success());
+    for page in ["errors.md", "config.md", "openapi.json"] {
+        let fresh = fs::read_to_string(directory.path().join(page)).unwrap();
+        let kept = fs::read_to_string(root().join("docs").join(page)).unwrap_or_default();
+        assert!(fresh == kept, "docs/{page} is stale: run `cargo run -p vimeo-connections -- docs docs`");
+    }
+}
+
+/// The source files of all crates.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders: Vec<_> = crates().into_values().collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push((path.clone(), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_crate_says_what_it_knows_and_its_invariant() {
+    for (name, directory) in crates() {
+        let lib = directory.join("src/lib.rs");
+        let file = if lib.exists() { lib } else { directory.join("src/main.rs") };
+        let head: String =
+            fs::read_to_string(file).unwrap().lines().take_while(|line| line.starts_with("//!")).collect();
+        assert!(head.contains("Knows") && head.contains("Invariant:"), "{name}: {head}");
+    }
+}
+
+#[test]
+fn files_stay_readable_and_finished() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= 500, "{} has {lines} lines", path.display());
+        for word in ["todo!(", "unimplemented!(", "FIXME", "XXX"] {
+            let is_this_list = path.ends_with("architecture.rs");
+            assert!(is_this_list || !text.contains(word), "{} has {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_architecture_names_every_crate() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    assert!(page.lines().count() <= 200, "ARCHITECTURE.md is longer than a person reads");
+    for name in crates().into_keys() {
+        assert!(page.contains(&format!("{name}/")), "ARCHITECTURE.md does not name {name}/");
+    }
+}
+
+#[test]
+fn every_test_that_the_edge_cases_name_exists() {
+    let page = fs::read_to_string(root().join("docs/edge-cases.md")).unwrap();
+    let sources: String = sources().into_iter().map(|(_, text)| text).collect();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case "));
+    let mut count = 0;
+    for row in rows {
+        let test = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        // Other words in the cell are the suite, modules and remarks.
+        let is_there = |word: &str| word.len() >= 12 && sources.contains(&format!("fn {word}("));
+        let mut words = test.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        assert!(words.any(is_there), "docs/edge-cases.md names a test that is missing: {test}");
+        count += 1;
+    }
+    assert!(count > 300, "docs/edge-cases.md has {count} rows");
+}

@@ -1,0 +1,420 @@
+//! Backups: whole, made beside a service that writes, good for what they are for, and refused when they are not.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::SystemTime;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Method, StatusCode};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::engines::sqlite::disk_faults::failing_disk;
+use crate::security::secret_leaks::keyring_key;
+use crate::support::canaries::{Canaries, files};
+use crate::support::create_load::{Load, assert_shown, assert_whole};
+use crate::support::harness::{COLLECTION, Service, Wish, World, binary, cli, is_refusal, run, said, schema};
+
+pub(crate) const DATABASE: &str = "data/vimeo-connections.db";
+pub(crate) const KEYRING: &str = "vimeo-connections.keyring";
+
+pub(crate) async fn world() -> World {
+    World::with(Wish { verification_off: true, ..Wish::default() }).await
+}
+
+pub(crate) async fn create(world: &World, name: &str) -> Value {
+    let created = world.post(&world.good_body(name)).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
+    created.json()
+}
+
+/// Runs a command that must do it; what it said.
+pub(crate) fn done(directory: &Path, arguments: &[&str]) -> String {
+    let output = run(directory, &[], arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    said(&output)
+}
+
+/// Another directory that has the keyring, the configuration and a backup, and no database.
+pub(crate) fn elsewhere(world: &World, backup: &str) -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    for file in [KEYRING, "vimeo-connections.toml", backup] {
+        fs::copy(world.path().join(file), place.path().join(file)).unwrap();
+    }
+    place
+}
+
+/// Names, bytes and times of all files but those that are not the command's: the service's log, its shared memory.
+fn snapshot(directory: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    let mut found = BTreeMap::new();
+    for file in files(directory) {
+        if !file.ends_with("service.log") && !file.to_str().unwrap().ends_with("-shm") {
+            let modified = file.metadata().unwrap().modified().unwrap();
+            found.insert(file.clone(), (fs::read(file).unwrap(), modified));
+        }
+    }
+    found
+}
+
+/// Exactly this is said, and nothing is made or touched, not even a directory.
+pub(crate) fn assert_refused(directory: &Path, arguments: &[&str], sentence: &str) {
+    let list = || fs::read_dir(directory).unwrap().count();
+    let before = (snapshot(directory), list());
+    let output = run(directory, &[], arguments);
+    assert_says(&output, sentence);
+    assert!((snapshot(directory), list()) == before, "{arguments:?} touched something");
+}
+
+pub(crate) fn assert_says(output: &Output, sentence: &str) {
+    assert!(is_refusal(output), "{}", said(output));
+    assert_eq!(said(output), format!("vimeo-connections: {sentence}\n"));
+}
+
+/// `restore`, and `restore --check` as well, refuse the file.
+fn assert_no_backup(directory: &Path, file: &str, sentence: &str) {
+    for arguments in
+        [&["restore", file][..], &["restore", "--revoke-keys", file], &["restore", "--check", file]]
+    {
+        assert_refused(directory, arguments, sentence);
+    }
+    assert!(!directory.join("data").exists());
+}
+
+/// A backup that is right in itself, of any database.
+fn container(format: u32, schema: u32, keys: &str, database: &[u8]) -> Vec<u8> {
+    let hex = |bytes: &[u8]| {
+        let hash = digest(&SHA256, bytes);
+        let digits: Vec<_> = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        digits.concat()
+    };
+    let said = format!(
+        "vimeo-connections-backup format={format} schema={schema} made_at=2026-01-31T09:05:00.042Z \
+         keyring_keys={keys} bytes={} sha256={}",
+        database.len(),
+        hex(database)
+    );
+    [format!("{said} check={}\n", hex(said.as_bytes())).as_bytes(), database].concat()
+}
+
+/// A backup's first line, and its database.
+fn parts(backup: &[u8]) -> (String, &[u8]) {
+    let end = backup.iter().position(|byte| *byte == b'\n').unwrap();
+    (String::from_utf8(backup[..end].to_vec()).unwrap(), &backup[end + 1..])
+}
+
+fn value(line: &str, name: &str) -> String {
+    line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('=')).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before() {
+    let mut world = world().await;
+    let load = Load::start(&world, "busy", 32, 200);
+    load.reach().await;
+    let before = load.acknowledged();
+    let text = done(world.path(), &["backup", "busy.backup"]);
+    let (mut promises, refusals) = load.finish().await;
+    assert!(refusals.is_empty(), "{refusals:?}");
+    assert_whole(&world, &promises);
+    promises.truncate(before);
+
+    let backup = fs::read(world.path().join("busy.backup")).unwrap();
+    let (line, database) = parts(&backup);
+    let key = value(&line, "keyring_keys");
+    assert!(
+        fs::read_to_string(world.path().join(KEYRING)).unwrap().contains(&format!("primary = \"{key}\""))
+    );
+    assert_eq!((value(&line, "format"), value(&line, "schema")), ("1".to_owned(), schema().to_string()));
+    assert_eq!(value(&line, "bytes"), database.len().to_string());
+    assert!(
+        text.starts_with("Created the backup busy.backup: ") && text.contains(&value(&line, "made_at")),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("the keyring with the key {key} is needed, which is not in it")),
+        "{text}"
+    );
+    let mode = fs::metadata(world.path().join("busy.backup")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let left: Vec<_> =
+        files(world.path()).into_iter().filter(|file| file.to_str().unwrap().contains(".partial")).collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    let place = elsewhere(&world, "busy.backup");
+    assert!(done(place.path(), &["restore", "--check", "busy.backup"]).contains("is good"));
+    assert!(!place.path().join("data").exists());
+    let text = done(place.path(), &["restore", "busy.backup"]);
+    assert!(text.starts_with("Restored the backup busy.backup of "), "{text}");
+    let modes =
+        ["data", DATABASE].map(|path| fs::metadata(place.path().join(path)).unwrap().permissions().mode());
+    assert_eq!(modes.map(|mode| mode & 0o777), [0o700, 0o600]);
+    assert_eq!(fs::read(place.path().join(DATABASE)).unwrap(), database);
+    assert_eq!(files(&place.path().join("data")), [place.path().join(DATABASE)]);
+
+    world.service.kill();
+    world.directory = place;
+    assert_whole(&world, &promises);
+    world.service = Service::start(world.path());
+    assert_shown(&world, &promises).await;
+    create(&world, "afterwards").await;
+    // The service runs on it now.
+    let refused = cli(world.path(), &["restore", "busy.backup"], "");
+    assert!(said(&refused).contains("a backup never overwrites it. Nothing was changed. Stop the service"));
+    assert_eq!(world.stored(), promises_stored(&backup) + 1);
+}
+
+/// How many connections a backup holds.
+fn promises_stored(backup: &[u8]) -> usize {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("it.db");
+    fs::write(&file, parts(backup).1).unwrap();
+    Connection::open(file)
+        .unwrap()
+        .query_row("SELECT count(*) FROM connections", [], |row| row.get(0))
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_without_a_service_has_what_a_crash_left_in_the_log_and_changes_nothing() {
+    let mut world = world().await;
+    create(&world, "in the log").await;
+    world.service.kill();
+    // It needs no keyring either.
+    fs::rename(world.path().join(KEYRING), world.path().join("elsewhere.keyring")).unwrap();
+    let before = snapshot(&world.path().join("data"));
+    let log = world.path().join(format!("{DATABASE}-wal"));
+    assert!(!before[&log].0.is_empty(), "a crash leaves a log");
+    done(world.path(), &["backup", "crashed.backup"]);
+    assert!(snapshot(&world.path().join("data")) == before);
+    let text = done(world.path(), &["restore", "--check", "crashed.backup"]);
+    assert!(text.contains("There is no keyring here to compare it with"), "{text}");
+    fs::rename(world.path().join("elsewhere.keyring"), world.path().join(KEYRING)).unwrap();
+    world.service = Service::start(world.path());
+    assert_eq!(world.service.terminate(), Some(0));
+    let before = snapshot(&world.path().join("data"));
+    done(world.path(), &["backup", "stopped.backup"]);
+    assert!(snapshot(&world.path().join("data")) == before && before.len() == 1);
+    let [crashed, stopped] =
+        ["crashed.backup", "stopped.backup"].map(|file| fs::read(world.path().join(file)).unwrap());
+    assert_eq!((promises_stored(&crashed), promises_stored(&stopped)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
+    let world = world().await;
+    let (secret, token) = ("Canary-Client-Secret-0123456789", "Canary-Access-Token-0123456789");
+    let mut body = world.good_body("kept");
+    (body["clientSecret"], body["accessToken"]) = (json!(secret), json!(token));
+    assert_eq!(world.post(&body).await.status, StatusCode::CREATED);
+    let doomed = create(&world, "the name of a doomed connection").await;
+    let sealed: (Vec<u8>, Vec<u8>) = world
+        .database()
+        .query_row(
+            "SELECT wrapped_key, envelope FROM connections JOIN sealing_keys USING (sealing_key_id)
+             WHERE connection_id = ?1",
+            [doomed["connectionId"].as_str().unwrap()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    let key = keyring_key(world.path());
+    let deleted: Vec<_> =
+        sealed.0.windows(16).chain(sealed.1.windows(16)).map(|piece| ("deleted", piece)).collect();
+    let raw = STANDARD.decode(&key).unwrap();
+    let secrets: [(&str, &[u8]); 6] = [
+        ("secret", secret.as_bytes()),
+        ("token", token.as_bytes()),
+        ("api key", world.api_key.as_bytes()),
+        ("keyring text", key.as_bytes()),
+        ("keyring", &raw),
+        ("name", b"the name of a doomed connection"),
+    ];
+    let secrets = Canaries::of(&[&secrets[..], &deleted].concat());
+    done(world.path(), &["backup", "before.backup"]);
+    let found = secrets.in_bytes(&fs::read(world.path().join("before.backup")).unwrap());
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["deleted", "name"], "the search finds what is there");
+    let path = format!("{COLLECTION}/{}", doomed["connectionId"].as_str().unwrap());
+    assert_eq!(world.send(Method::DELETE, &path, &[], Vec::new()).await.status, StatusCode::NO_CONTENT);
+    let text = done(world.path(), &["backup", "after.backup"]);
+    let found = secrets.in_bytes(&fs::read(world.path().join("after.backup")).unwrap());
+    assert!(found.is_empty(), "{found:?}");
+    assert!(secrets.in_bytes(text.as_bytes()).is_empty(), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
+    let world = world().await;
+    create(&world, "it").await;
+    let sentence = "exists already, and a backup never overwrites a file: give another name";
+    for taken in ["vimeo-connections.toml", "data", DATABASE] {
+        assert_refused(world.path(), &["backup", taken], &format!("{taken} {sentence}"));
+    }
+    std::os::unix::fs::symlink("nowhere", world.path().join("link")).unwrap();
+    assert_refused_beside(&world, &["backup", "link"], &format!("link {sentence}"));
+    for (target, why) in [
+        ("none/it.backup", "No such file or directory (os error 2)"),
+        ("/proc/it.backup", "No such file or directory (os error 2)"),
+    ] {
+        let sentence = format!("the backup {target} could not be made: {why}. No file was created");
+        assert_refused_beside(&world, &["backup", target], &sentence);
+    }
+    let library = failing_disk(world.path());
+    for (trigger, why) in [("backup-disk-full", "database or disk is full"), ("sync-fails", "disk I/O error")]
+    {
+        // The service lives on: its own calls are not those that fail.
+        fs::write(world.path().join(trigger), "").unwrap();
+        let mut command = binary(world.path());
+        command.env("LD_PRELOAD", &library).args(["backup", "it.backup"]);
+        let output = command.output().unwrap();
+        assert_says(&output, &format!("the backup it.backup could not be made: {why}. No file was created"));
+        fs::remove_file(world.path().join(trigger)).unwrap();
+        let names: Vec<_> = files(world.path())
+            .into_iter()
+            .filter(|file| {
+                file.to_str().unwrap().contains("backup") || file.to_str().unwrap().contains("partial")
+            })
+            .collect();
+        assert!(names.is_empty(), "{names:?}");
+    }
+    create(&world, "still").await;
+    done(world.path(), &["backup", "it.backup"]);
+    let sentence = "a backup is a file, which is there whole or not at all; standard output cannot promise that. Give \
+                    the name of a file, and copy it from there";
+    assert_refused(world.path(), &["backup", "-"], sentence);
+    let nothing = tempfile::tempdir().unwrap();
+    let sentence = "there is no database at ./data/vimeo-connections.db, so there is nothing to back up: database_url \
+                    says where it is";
+    assert_refused(nothing.path(), &["backup", "it.backup"], sentence);
+}
+
+/// A link to nowhere cannot be read by the snapshot of all files: that of the data must do.
+fn assert_refused_beside(world: &World, arguments: &[&str], sentence: &str) {
+    let before = snapshot(&world.path().join("data"));
+    assert_says(&run(world.path(), &[], arguments), sentence);
+    assert!(snapshot(&world.path().join("data")) == before);
+    let _ = fs::remove_file(world.path().join("link"));
+}
+
+/// A directory with a keyring and a good backup, and the backup's bytes.
+async fn good_backup() -> (tempfile::TempDir, Vec<u8>) {
+    let world = world().await;
+    create(&world, "it").await;
+    done(world.path(), &["backup", "it.backup"]);
+    let place = elsewhere(&world, "it.backup");
+    let bytes = fs::read(place.path().join("it.backup")).unwrap();
+    (place, bytes)
+}
+
+fn assert_bytes_refused(place: &tempfile::TempDir, bytes: &[u8], sentence: &str) {
+    fs::write(place.path().join("bad"), bytes).unwrap();
+    assert_no_backup(place.path(), "bad", sentence);
+}
+
+fn damaged(what: &str) -> String {
+    format!("the backup bad is damaged: {what}. Nothing was changed; use another backup")
+}
+
+const FOREIGN: &str = "bad is not a backup that `vimeo-connections backup` made, or it is damaged from its first byte \
+                       on. Nothing was changed";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_is_not_as_it_was_written_is_refused() {
+    let (place, right) = good_backup().await;
+    let (line, database) = parts(&right);
+    let start = line.len() + 1;
+    let in_line = damaged("its first line is not as it was written");
+    let in_database = damaged("its bytes are not those that were written (SHA-256)");
+    for (at, sentence) in [
+        (0, FOREIGN),
+        (20, FOREIGN),
+        (line.find("schema").unwrap() + 7, &in_line),
+        (line.find("made_at").unwrap() + 10, &in_line),
+        (line.find("keyring_keys").unwrap() + 15, &in_line),
+        (line.find("bytes=").unwrap() + 6, &in_line),
+        (line.find("sha256").unwrap() + 9, &in_line),
+        (line.len() - 1, &in_line),
+        (line.len(), &in_line),
+        (start, &in_database),
+        (start + 18, &in_database),
+        (start + 5000, &in_database),
+        (start + database.len() / 2, &in_database),
+        (right.len() - 1, &in_database),
+    ] {
+        let mut bytes = right.clone();
+        bytes[at] ^= 1;
+        assert_bytes_refused(&place, &bytes, sentence);
+    }
+    assert_bytes_refused(&place, &right[..10], FOREIGN);
+    assert_bytes_refused(&place, &right[..start - 1], &in_line);
+    for cut in [start, start + 1, start + 4096, right.len() / 2, right.len() - 4096, right.len() - 1] {
+        let sentence = damaged(&format!("it is truncated: it has {cut} of {} bytes", right.len()));
+        assert_bytes_refused(&place, &right[..cut], &sentence);
+    }
+    assert_bytes_refused(&place, &[&right[..], b"\n"].concat(), &damaged("1 bytes were appended to it"));
+    done(place.path(), &["restore", "it.backup"]);
+    assert_eq!(fs::read(place.path().join(DATABASE)).unwrap(), database);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_no_backup_of_ours_is_refused() {
+    let (place, right) = good_backup().await;
+    let database = parts(&right).1;
+    let theirs = place.path().join("theirs");
+    Connection::open(&theirs).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let theirs = fs::read(theirs).unwrap();
+    for bytes in [&b""[..], b"hello", b"\n", &[0; 8192], &theirs, database, &right[1..]] {
+        assert_bytes_refused(&place, bytes, FOREIGN);
+    }
+    fs::remove_file(place.path().join("bad")).unwrap();
+    let sentence = |why: &str| format!("the backup bad cannot be read: {why}. Nothing was changed");
+    assert_no_backup(place.path(), "bad", &sentence("No such file or directory (os error 2)"));
+    fs::create_dir(place.path().join("bad")).unwrap();
+    assert_no_backup(place.path(), "bad", &sentence("it is a directory"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_whose_hash_is_right_may_still_be_no_good_or_too_new() {
+    let (place, right) = good_backup().await;
+    let (line, database) = parts(&right);
+    let keys = value(&line, "keyring_keys");
+    let theirs = place.path().join("theirs");
+    Connection::open(&theirs).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    for other in [fs::read(theirs).unwrap(), vec![b'x'; 8192]] {
+        assert_bytes_refused(&place, &container(1, 2, &keys, &other), FOREIGN);
+    }
+    let mixed_up = damaged("its first line and its database do not belong together");
+    assert_bytes_refused(&place, &container(1, 1, &keys, database), &mixed_up);
+    assert_bytes_refused(&place, &container(1, 2, "k_other", database), &mixed_up);
+    let newer = "it was made by a newer version, which can restore it. Nothing was changed";
+    let sentence = format!("the backup bad has format 2, and this version supports format 1: {newer}");
+    assert_bytes_refused(&place, &container(2, 2, &keys, database), &sentence);
+    let mine = place.path().join("mine.db");
+    fs::write(&mine, database).unwrap();
+    Connection::open(&mine)
+        .unwrap()
+        .execute("INSERT INTO schema_migrations VALUES (900, 'future', 900, 1)", [])
+        .unwrap();
+    let sentence = format!(
+        "the backup bad has schema 900, which needs a version of schema 900 at least; this version has schema {}: {newer}",
+        schema()
+    );
+    assert_bytes_refused(&place, &container(1, 900, &keys, &fs::read(&mine).unwrap()), &sentence);
+    // What a newer version left open to us is as good as it would be to `serve`.
+    Connection::open(&mine)
+        .unwrap()
+        .execute("UPDATE schema_migrations SET lowest_application_schema = 1", [])
+        .unwrap();
+    fs::write(place.path().join("open"), container(1, 900, &keys, &fs::read(&mine).unwrap())).unwrap();
+    assert!(done(place.path(), &["restore", "--check", "open"]).contains("schema 900"));
+    let mut broken = database.to_vec();
+    broken[4096..12_288].fill(0xff);
+    fs::write(place.path().join("bad"), container(1, 2, &keys, &broken)).unwrap();
+    let output = run(place.path(), &[], &["restore", "bad"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("the backup bad is damaged: "), "{}", said(&output));
+    assert!(!place.path().join("data").exists());
+}

@@ -1,0 +1,370 @@
+//! `config check` and `serve` agree: what one accepts the other starts with, and what one refuses the other refuses.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use crate::support::harness::{Service, binary, cli, run, said};
+
+pub(crate) const KEYRING: &str = "vimeo-connections.keyring";
+
+/// Certificates and keys, made once: `ours` and `other` (elliptic curve), `rsa`, `old` (expired), `early` (not valid yet).
+static CERTIFICATES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &str| {
+        let made =
+            Command::new("openssl").current_dir(&directory).args(arguments.split(' ')).output().unwrap();
+        assert!(made.status.success(), "{arguments}: {}", said(&made));
+    };
+    for (name, key, dates) in [
+        ("ours", "ec -pkeyopt ec_paramgen_curve:prime256v1", "-days 2"),
+        ("other", "ec -pkeyopt ec_paramgen_curve:prime256v1", "-days 2"),
+        ("rsa", "rsa:2048", "-days 2"),
+    ] {
+        openssl(&format!(
+            "req -x509 -newkey {key} -nodes {dates} -subj /CN={name} -keyout {name}.key -out {name}.pem"
+        ));
+    }
+    openssl("req -new -key ours.key -subj /CN=dated -out dated.csr");
+    fs::write(directory.path().join("index"), "").unwrap();
+    fs::write(
+        directory.path().join("ca.cnf"),
+        "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n\
+         unique_subject=no\nx509_extensions=v\n[v]\nbasicConstraints=CA:FALSE\n[p]\ncommonName=supplied\n",
+    )
+    .unwrap();
+    for (name, from, to) in
+        [("old", "20200101000000Z", "20200201000000Z"), ("early", "20900101000000Z", "20910101000000Z")]
+    {
+        openssl(&format!(
+            "ca -batch -config ca.cnf -selfsign -keyfile ours.key -in dated.csr -startdate {from} -enddate {to} -out \
+             {name}.pem -notext"
+        ));
+    }
+    openssl("pkey -in ours.key -aes128 -passout pass:x -out encrypted.key");
+    directory
+});
+
+/// A directory with a keyring and this configuration.
+pub(crate) fn installation(config: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(cli(directory.path(), &["init"], "").status.success());
+    let listen = if config.contains("listen = ") { "" } else { "listen = \"127.0.0.1:0\"\n" };
+    let always = "log.format = \"json\"\nvimeo.verification = \"off\"\n";
+    fs::write(directory.path().join("vimeo-connections.toml"), format!("{listen}{always}{config}")).unwrap();
+    directory
+}
+
+fn names(directory: &Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+/// What `config check` says, and whether it accepts; it leaves the directory as it is.
+pub(crate) fn check(directory: &Path) -> (bool, String) {
+    let before = names(directory);
+    let output = run(directory, &[], &["config", "check"]);
+    assert_eq!(names(directory), before, "it only looks");
+    (output.status.success(), said(&output))
+}
+
+/// What `serve` says if it does not start.
+pub(crate) fn serve(directory: &Path) -> Result<(), String> {
+    Service::try_start(binary(directory), directory).map(drop)
+}
+
+/// Both refuse, with this in their words.
+fn assert_both_refuse(directory: &Path, expected: &str) {
+    let (is_accepted, checked) = check(directory);
+    assert!(!is_accepted && checked.contains(expected), "config check, {expected:?}: {checked}");
+    let refused = serve(directory).unwrap_err();
+    assert!(refused.contains(expected), "serve, {expected:?}: {refused}");
+}
+
+pub(crate) fn tls(certificate: &str, key: &str) -> String {
+    let file = |name: &str| CERTIFICATES.path().join(name);
+    let (certificate, key) = (file(certificate), file(key));
+    format!("tls.certificate_file = \"{}\"\ntls.key_file = \"{}\"\n", certificate.display(), key.display())
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_refused_by_both() {
+    fs::write(
+        CERTIFICATES.path().join("junk.pem"),
+        "-----BEGIN CERTIFICATE-----\nanVuaw==\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    fs::write(CERTIFICATES.path().join("empty.pem"), "").unwrap();
+    for (certificate, key, expected) in [
+        ("absent.pem", "ours.key", "absent.pem cannot be read"),
+        ("ours.pem", "absent.key", "absent.key cannot be read"),
+        ("empty.pem", "ours.key", "has no certificate"),
+        ("junk.pem", "ours.key", "is damaged"),
+        ("ours.pem", "other.key", "do not match"),
+        ("ours.pem", "rsa.key", "do not match"),
+        ("ours.pem", "encrypted.key", "is encrypted with a passphrase"),
+        ("ours.pem", "ours.pem", "has no private key"),
+    ] {
+        assert_both_refuse(installation(&tls(certificate, key)).path(), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_whose_dates_are_wrong_is_a_warning_of_both() {
+    for (certificate, expected, shown) in [
+        ("old.pem", "has expired", "expired 2020"),
+        ("early.pem", "is not valid yet", "not valid before 2090"),
+    ] {
+        let directory = installation(&tls(certificate, "ours.key"));
+        let (is_accepted, checked) = check(directory.path());
+        assert!(is_accepted && checked.contains(expected), "{checked}");
+        let service = Service::try_start(binary(directory.path()), directory.path()).unwrap();
+        let log = fs::read_to_string(directory.path().join("service.log")).unwrap();
+        assert!(log.contains(expected), "{log}");
+        let client =
+            reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build().unwrap();
+        let url = format!("https://{}/health/ready", service.address);
+        let ready = client.get(url).send().await.unwrap();
+        assert_eq!(ready.status(), 200);
+        let ready = ready.text().await.unwrap();
+        assert!(
+            ready.contains("\"name\":\"certificate\",\"result\":\"warn\"") && ready.contains(shown),
+            "{ready}"
+        );
+    }
+}
+
+#[test]
+fn a_keyring_that_is_missing_or_damaged_is_refused_by_both() {
+    let directory = installation("");
+    fs::write(directory.path().join(KEYRING), "format = 1\njunk").unwrap();
+    assert_both_refuse(directory.path(), "keyring");
+    fs::remove_file(directory.path().join(KEYRING)).unwrap();
+    assert_both_refuse(directory.path(), "there is no keyring file");
+}
+
+#[test]
+fn a_byte_order_mark_in_front_of_any_file_changes_nothing() {
+    let directory = installation("bootstrap.account = \"a\"\nbootstrap.api_key_file = \"a.key\"\n");
+    let marked = |name: &str, text: &str| {
+        fs::write(directory.path().join(name), format!("\u{feff}{}", text.trim_start_matches('\u{feff}')))
+            .unwrap();
+    };
+    for name in [KEYRING, "vimeo-connections.toml"] {
+        let path = directory.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        // In the place of the file, whose mode stays.
+        fs::write(&path, format!("\u{feff}{text}")).unwrap();
+    }
+    marked("a.key", "pictai_8f14e45fceea167a5a36dedd4bea25431b2a\n");
+    let (is_accepted, checked) = check(directory.path());
+    assert!(is_accepted, "{checked}");
+    serve(directory.path()).unwrap();
+}
+
+#[test]
+fn a_place_that_cannot_be_used_is_refused_by_both() {
+    for (config, expected) in [
+        (
+            "sources.spool_directory = \"vimeo-connections.toml/a\"\n",
+            "sources.spool_directory vimeo-connections.toml/a",
+        ),
+        (
+            "sources.spool_directory = \"vimeo-connections.toml\"\n",
+            "sources.spool_directory vimeo-connections.toml",
+        ),
+        ("database_url = \"sqlite:vimeo-connections.toml/a.db\"\n", "cannot be used"),
+        ("database_url = \"sqlite:/proc/none/a.db\"\n", "/proc"),
+        (
+            "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"absent/a.key\"\n",
+            "bootstrap.api_key_file absent/a.key",
+        ),
+        (
+            "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"vimeo-connections.toml\"\n",
+            "an API key is `pictai_`",
+        ),
+        ("listen = \"192.0.2.1:0\"\nbehind_tls_proxy = true\n", "this machine does not have that address"),
+    ] {
+        assert_both_refuse(installation(config).path(), expected);
+    }
+}
+
+#[test]
+fn an_address_in_use_is_refused_but_beside_the_running_service() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = installation(&format!("listen = \"{}\"\n", taken.local_addr().unwrap()));
+    assert_both_refuse(directory.path(), "the address is in use");
+    let beside = cli(directory.path(), &["config", "check", "--beside-running"], "");
+    assert!(beside.status.success(), "{}", said(&beside));
+}
+
+#[test]
+fn a_locked_database_says_so() {
+    let directory = installation("");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let lock = rusqlite::Connection::open(directory.path().join("data/vimeo-connections.db")).unwrap();
+    lock.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; PRAGMA user_version = 0").unwrap();
+    assert_both_refuse(directory.path(), "is locked by another process");
+}
+
+#[test]
+fn a_new_key_that_cannot_be_printed_is_revoked() {
+    let directory = installation("");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = binary(directory.path());
+    command.args(["keys", "create", "--account", "a"]).stdout(full).stderr(Stdio::piped());
+    let output = command.output().unwrap();
+    assert!(!output.status.success(), "{}", said(&output));
+    let listed = said(&cli(directory.path(), &["keys", "list", "--json"], ""));
+    assert!(listed.contains("\"revoked\"") && !listed.contains("\"active\""), "{listed}");
+}
+
+#[test]
+fn a_key_that_can_be_guessed_is_not_imported_unless_the_configuration_says_so() {
+    let directory = installation("");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let import = |key: &str| cli(directory.path(), &["keys", "import", "--account", "a"], key);
+    let refused = import("pictai_correct-horse-battery-staple");
+    assert!(
+        !refused.status.success() && said(&refused).contains("at least 128 are required"),
+        "{}",
+        said(&refused)
+    );
+    assert!(!said(&refused).contains("horse"), "{}", said(&refused));
+    let strong = import("\u{feff}pictai_9C1185A5C5E9FC54612808977EE8F548B2258D31\n");
+    assert!(strong.status.success(), "{}", said(&strong));
+    let file = directory.path().join("vimeo-connections.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{config}api_keys.allow_weak = true\n")).unwrap();
+    assert!(import("pictai_correct-horse-battery-staple").status.success());
+}
+
+pub(crate) const WEAK: &str = "pictai_correct-horse-battery-staple\n";
+pub(crate) const STRONG: &str = "pictai_8f14e45fceea167a5a36dedd4bea25431b2a\n";
+const BOOTSTRAP: &str = "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"a.key\"\n";
+
+/// An installation whose database has two accounts, and `theirs.key`, a key of the other one.
+pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
+    let directory = installation(config);
+    for name in ["a", "b"] {
+        assert!(cli(directory.path(), &["accounts", "create", name], "").status.success());
+    }
+    let imported = cli(directory.path(), &["keys", "import", "--account", "b"], STRONG);
+    assert!(imported.status.success(), "{}", said(&imported));
+    directory
+}
+
+/// Takes the database back to the schema before the last one, as an older version leaves it.
+pub(crate) fn take_back_a_migration(database: &rusqlite::Connection) {
+    database
+        .execute_batch("DELETE FROM schema_migrations WHERE number = 8; DROP TABLE write_probes")
+        .unwrap();
+}
+
+pub(crate) fn database(directory: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(directory.join("data/vimeo-connections.db")).unwrap()
+}
+
+#[test]
+fn a_bootstrap_key_that_can_be_guessed_is_refused_by_both_unless_it_is_stored() {
+    let directory = installation(BOOTSTRAP);
+    let key = directory.path().join("a.key");
+    fs::write(&key, WEAK).unwrap();
+    assert_both_refuse(directory.path(), "at least 128 are required");
+    assert!(!check(directory.path()).1.contains("horse"));
+    let file = directory.path().join("vimeo-connections.toml");
+    let strict = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{strict}api_keys.allow_weak = true\n")).unwrap();
+    assert!(check(directory.path()).0);
+    serve(directory.path()).unwrap();
+    // What was accepted before stays valid.
+    fs::write(&file, strict).unwrap();
+    let (is_accepted, checked) = check(directory.path());
+    assert!(is_accepted, "{checked}");
+    serve(directory.path()).unwrap();
+}
+
+#[test]
+fn a_bootstrap_key_of_another_account_is_refused_by_both() {
+    let directory = installation_with_accounts(BOOTSTRAP);
+    fs::write(directory.path().join("a.key"), STRONG).unwrap();
+    assert_both_refuse(directory.path(), "belongs to another account");
+    database(directory.path()).execute("UPDATE api_keys SET name = 'changed'", []).unwrap();
+    assert_both_refuse(directory.path(), "was not written by this service");
+}
+
+#[test]
+fn a_database_that_is_locked_for_writing_is_refused_by_both_when_there_is_something_to_write() {
+    let lock = |directory: &Path| {
+        let lock = database(directory);
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        lock
+    };
+    let directory = installation("");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let held = lock(directory.path());
+    assert!(check(directory.path()).0, "nothing is to be written");
+    serve(directory.path()).unwrap();
+    drop(held);
+    take_back_a_migration(&database(directory.path()));
+    let held = lock(directory.path());
+    assert_both_refuse(directory.path(), "is locked by another process");
+    drop(held);
+    assert!(check(directory.path()).0);
+    serve(directory.path()).unwrap();
+    // An account that is there.
+    let directory = installation("bootstrap.account = \"a\"\n");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let held = lock(directory.path());
+    assert!(check(directory.path()).0, "the account is there");
+    serve(directory.path()).unwrap();
+    drop(held);
+    // An account that is to be made.
+    let directory = installation("bootstrap.account = \"b\"\n");
+    assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
+    let held = lock(directory.path());
+    assert_both_refuse(directory.path(), "is locked by another process");
+    drop(held);
+}
+
+#[test]
+fn a_secret_file_that_everyone_can_change_is_refused_by_both_and_one_that_everyone_can_read_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let directory = installation(BOOTSTRAP);
+    let path = |name: &str| directory.path().join(name);
+    fs::copy(CERTIFICATES.path().join("ours.key"), path("tls.key")).unwrap();
+    fs::copy(CERTIFICATES.path().join("ours.pem"), path("tls.pem")).unwrap();
+    let config = fs::read_to_string(path("vimeo-connections.toml")).unwrap();
+    let tls = "tls.certificate_file = \"tls.pem\"\ntls.key_file = \"tls.key\"\n";
+    fs::write(path("vimeo-connections.toml"), format!("{config}{tls}")).unwrap();
+    fs::write(path("a.key"), STRONG).unwrap();
+    for (name, key) in [("a.key", "bootstrap.api_key_file"), ("tls.key", "tls.key_file")] {
+        mode(&path(name), 0o602);
+        assert_both_refuse(directory.path(), &format!("{key} {name} can be changed by every user"));
+        mode(&path(name), 0o644);
+        let (is_accepted, checked) = check(directory.path());
+        assert!(is_accepted && checked.contains("can read this file") && checked.contains(name), "{checked}");
+        mode(&path(name), 0o640);
+        let (is_accepted, checked) = check(directory.path());
+        assert!(is_accepted && !checked.contains("WARN"), "{checked}");
+    }
+    serve(directory.path()).unwrap();
+    assert!(check(directory.path()).0);
+    for (name, mask, words) in [
+        ("data", 0o777, "can change what is at this path"),
+        ("data/vimeo-connections.db", 0o644, "can read this file"),
+        ("data/vimeo-connections.db", 0o666, "can change what is at this path"),
+    ] {
+        let before = fs::metadata(path(name)).unwrap().permissions();
+        mode(&path(name), mask);
+        let (is_accepted, checked) = check(directory.path());
+        assert!(is_accepted && checked.contains(words), "{name}: {checked}");
+        fs::set_permissions(path(name), before).unwrap();
+    }
+}

@@ -1,0 +1,389 @@
+//! The whole life of a connection by the command line, beside a running service.
+
+use std::fs::OpenOptions;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::canaries::Canaries;
+use crate::support::harness::{ACCOUNT, COLLECTION, Wish, World, binary, said, until};
+
+/// `O_NONBLOCK` on Linux.
+const NONBLOCKING: i32 = 0o4000;
+
+/// Runs `connections …` for the account, and gives its answer in JSON.
+fn done(world: &World, arguments: &[&str], input: &str) -> Value {
+    let arguments = [&["connections"], arguments, &["--account", ACCOUNT, "--json"]].concat();
+    let output = world.cli(&arguments, input);
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Runs `connections …` for the account, which must fail, and gives what it said.
+fn refused(world: &World, arguments: &[&str], input: &str) -> String {
+    let arguments = [&["connections"], arguments, &["--account", ACCOUNT]].concat();
+    assert_refused(&world.cli(&arguments, input))
+}
+
+fn assert_refused(output: &Output) -> String {
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &[][..]), "{}", said(output));
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    // The warning of the log may stand before it.
+    text.lines().find_map(|line| line.strip_prefix("vimeo-connections: ")).unwrap().to_owned()
+}
+
+/// The sandbox's good secrets, as a file of credentials.
+fn secrets(world: &World) -> String {
+    json!({"clientSecret": world.sandbox.client_secret, "accessToken": world.sandbox.access_token})
+        .to_string()
+}
+
+fn create(world: &World, name: &str) -> Value {
+    let identifier = world.sandbox.client_id.clone();
+    let arguments = ["create", "--name", name, "--client-identifier", &identifier, "--credentials", "-"];
+    done(world, &arguments, &secrets(world))
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_lives_by_the_command_line_as_over_http() {
+    let world = World::start().await;
+    let made = create(&world, "by hand");
+    let path = format!("{COLLECTION}/{}", text(&made, "connectionId"));
+    assert_eq!(world.get(&path).await.json(), made);
+    assert!(world.stray_tokens().await.is_empty());
+
+    let changed =
+        done(&world, &["update", "by hand", "--name", "Renamed", "--description", "a\nb\u{202e}"], "");
+    assert_eq!((text(&changed, "name"), &changed["version"]), ("Renamed", &json!(2)));
+    assert_eq!(world.get(&path).await.json(), changed);
+    let shown = world.cli(&["connections", "show", "Renamed", "--account", ACCOUNT], "");
+    assert!(said(&shown).contains("description        a b \n"), "{}", said(&shown));
+    let cleared = done(&world, &["update", text(&made, "connectionId"), "--clear-description"], "");
+    assert_eq!(cleared.get("description"), None);
+
+    let off = done(&world, &["disable", "Renamed"], "");
+    assert_eq!((&off["enabled"], &off["version"]), (&json!(false), &json!(4)));
+    assert_eq!(done(&world, &["disable", "Renamed"], ""), off, "nothing is changed twice");
+    let again = world.cli(&["connections", "disable", "Renamed", "--account", ACCOUNT], "");
+    assert!(said(&again).contains("is disabled already."), "{}", said(&again));
+    assert_eq!(world.get(&path).await.json(), off);
+    assert_eq!(done(&world, &["enable", "Renamed"], "")["enabled"], json!(true));
+    let renewed = done(&world, &["update", "Renamed", "--credentials", "-"], &secrets(&world));
+    assert_eq!(renewed["version"], json!(6));
+    assert_eq!(done(&world, &["list"], ""), json!([renewed]));
+    assert_eq!(done(&world, &["show", " Renamed "], ""), renewed);
+
+    let deleted = done(&world, &["delete", "Renamed", "--yes"], "");
+    assert_eq!(deleted, json!({"connectionId": made["connectionId"], "status": "deleted"}));
+    assert_eq!(world.get(&path).await.code(), "CONNECTION_NOT_FOUND");
+    assert_eq!(done(&world, &["list"], ""), json!([]));
+    let events = "SELECT count(*), count(api_key_id) FROM audit_events WHERE subject = ?1";
+    let id = text(&made, "connectionId");
+    let counted: (u64, u64) =
+        world.database().query_row(events, [id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(counted, (7, 0), "every change is the operator's in the audit log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_has_the_fields_of_the_api_in_their_order() {
+    let world = World::start().await;
+    let made = create(&world, "ordered");
+    let path = format!("{COLLECTION}/{}", text(&made, "connectionId"));
+    done(&world, &["update", "ordered", "--description", "d"], "");
+    let over_http = world.get(&path).await.text;
+    for command in [&["show", "ordered"][..], &["list"]] {
+        let output = world.cli(&[&["connections"], command, &["--account", ACCOUNT, "--json"]].concat(), "");
+        let compact: String = said(&output).lines().map(str::trim).collect::<String>().replace("\": ", "\":");
+        assert_eq!(compact.trim_matches(['[', ']']), over_http);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_walks_over_all_pages() {
+    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+    let lines: String = (0..1_001).map(|n| world.good_body(&format!("c{n}")).to_string() + "\n").collect();
+    let report = done(&world, &["import", "-"], &lines);
+    assert_eq!(report["imported"], 1_001);
+    assert_eq!(done(&world, &["list"], "").as_array().unwrap().len(), 1_001);
+    let table = said(&world.cli(&["connections", "list", "--account", ACCOUNT], ""));
+    assert!(table.starts_with("NAME") && table.lines().count() == 1_002 && table.contains("c1000"));
+}
+
+/// Asserts that each of these sentences says what it should, and nothing secret.
+fn assert_said(sentences: &[(String, &str)]) {
+    for (said, expected) in sentences {
+        assert!(said.contains(expected), "{expected:?}: {said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
+}
+
+/// Tries to make a connection of this name with these credentials.
+fn refused_new(world: &World, name: &str, input: &str) -> String {
+    let identifier = ["--client-identifier", &world.sandbox.client_id, "--credentials", "-"];
+    refused(world, &[&["create", "--name", name], &identifier[..]].concat(), input)
+}
+
+/// The good secrets with a bad one among them.
+fn bad(world: &World, field: &str) -> String {
+    let mut secrets: Value = serde_json::from_str(&secrets(world)).unwrap();
+    secrets[field] = json!("canary-unknown");
+    secrets.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_done_is_refused_in_a_sentence_and_changes_nothing() {
+    let world = World::start().await;
+    let made = create(&world, "taken");
+    create(&world, "other");
+    let before = done(&world, &["list"], "");
+    assert_said(&[
+        (
+            refused_new(&world, "taken ", &secrets(&world)),
+            "the account already has a connection with this name",
+        ),
+        (
+            refused_new(&world, "new", &bad(&world, "clientSecret")),
+            "Vimeo refused the credentials, and nothing was stored: clientSecret does not \
+            belong to the client identifier; copy the client secret",
+        ),
+        (
+            refused_new(&world, "new", &bad(&world, "accessToken")),
+            "accessToken is unknown to Vimeo, expired or revoked; generate a new one",
+        ),
+        (
+            refused(&world, &["update", "taken", "--name", "other"], ""),
+            "already has a connection with this name",
+        ),
+        (
+            refused(&world, &["update", "taken", "--credentials", "-"], &bad(&world, "clientSecret")),
+            "clientSecret does not belong",
+        ),
+        (
+            refused(&world, &["show", "canary-pasted"], ""),
+            "the account acme has no connection of this identifier or name; `vimeo",
+        ),
+        (refused(&world, &["show", "canary/\u{1b}[1m"], ""), "the account acme has no connection"),
+        (
+            refused(&world, &["enable", "20200101000000000abcdefghijklmno"], ""),
+            "the account acme has no connection",
+        ),
+        (
+            refused(&world, &["delete", "taken"], "taken\n"),
+            "cannot be undone; pass --yes, or run this at a terminal",
+        ),
+    ]);
+    let stranger = world.cli(&["connections", "list", "--account", "nobody"], "");
+    assert!(assert_refused(&stranger).contains("no account is named nobody"));
+    world.make_key("stranger", &[]);
+    let elsewhere =
+        world.cli(&["connections", "show", text(&made, "connectionId"), "--account", "stranger"], "");
+    assert!(assert_refused(&elsewhere).contains("the account stranger has no connection"));
+    world.fault(json!({"route": "GET /oauth/verify", "kind": "status", "status": 503})).await;
+    let said = refused_new(&world, "new", &secrets(&world));
+    assert!(
+        said.contains("could not be checked at Vimeo") && said.contains("try again in 10 seconds"),
+        "{said}"
+    );
+    assert_eq!(done(&world, &["list"], ""), before);
+    assert!(world.stray_tokens().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_typed_wrong_is_told_all_at_once() {
+    let world = World::start().await;
+    create(&world, "taken");
+    let before = done(&world, &["list"], "");
+    let new = |name: &str, input: &str| refused_new(&world, name, input);
+    let good = secrets(&world);
+    assert_said(&[
+        (
+            new("a.b", r#"{"accessToken":"a b"}"#),
+            "name must contain only letters, digits, spaces, hyphens and \
+            underscores; clientSecret is required; accessToken must contain only visible ASCII characters",
+        ),
+        (new("new", "canary"), "standard input: is not valid JSON (line 1, column 1)"),
+        (
+            new("new", r#"{"client_secret":"canary"}"#),
+            "client_secret is not a known field; did you mean clientSecret?",
+        ),
+        (new("new", r#"{"name":"canary"}"#), "name is not a known field"),
+        (new("new", r#"{"clientIdentifier":"canary"}"#), "clientIdentifier is given twice"),
+        (
+            refused(&world, &["update", "taken", "--client-identifier", "x y", "--name", ""], ""),
+            "name must not be empty or blank; clientIdentifier must contain only visible ASCII",
+        ),
+        (
+            refused(&world, &["create", "--name", "new", "--client-identifier", "x"], &good),
+            "there is no terminal to ask",
+        ),
+        (
+            refused(&world, &["update", "taken", "--ask-access-token"], ""),
+            "Pass --credentials FILE (- is standard input)",
+        ),
+        (
+            refused(&world, &["update", "taken", "--credentials", "absent.json"], ""),
+            "absent.json cannot be read",
+        ),
+    ]);
+    for argument in ["--client-secret=canary", "--access-token=canary"] {
+        for command in [&["update", "taken"][..], &["create", "--name", "new"]] {
+            let said = refused(&world, &[command, &[argument]].concat(), "");
+            assert!(
+                said.starts_with("secrets are never taken from arguments") && !said.contains("canary"),
+                "{said}"
+            );
+        }
+    }
+    assert!(refused(&world, &["update", "taken"], "").contains("there is nothing to change"));
+    assert_eq!(done(&world, &["list"], ""), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_does_not_undo_what_somebody_else_did_meanwhile() {
+    let world = World::start().await;
+    let made = create(&world, "contested");
+    let path = format!("{COLLECTION}/{}", text(&made, "connectionId"));
+    let fifo = world.path().join("secrets.fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let child = binary(world.path())
+        .args(["connections", "update", "contested", "--account", ACCOUNT, "--credentials", "secrets.fifo"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It can be opened so once somebody reads it, and by then the version is known.
+    let mut input = None;
+    until("the command asks for the secrets", async || {
+        input = OpenOptions::new().write(true).custom_flags(NONBLOCKING).open(&fifo).ok();
+        input.is_some()
+    })
+    .await;
+    let body = json!({"version": 1, "description": "meanwhile"}).to_string().into_bytes();
+    assert_eq!(world.send(Method::PUT, &path, &[], body).await.status, 200);
+    input.take().unwrap().write_all(secrets(&world).as_bytes()).unwrap();
+    let said = assert_refused(&child.wait_with_output().unwrap());
+    assert!(
+        said.contains("was changed by another request; nothing was changed. Run the command again"),
+        "{said}"
+    );
+    assert_eq!(world.get(&path).await.json()["version"], json!(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_in_what_is_said_or_logged() {
+    let world = World::with(Wish { open_sandbox: true, ..Wish::default() }).await;
+    let (secret, token) = ("Canary-Cli-Secret-0123456789", "Canary-Cli-Token-0123456789");
+    let canaries = Canaries::of(&[("client secret", secret.as_bytes()), ("access token", token.as_bytes())]);
+    let body =
+        json!({"name": "quiet", "clientIdentifier": "guest", "clientSecret": secret, "accessToken": token});
+    let pair = json!({"clientSecret": secret, "accessToken": token}).to_string();
+    let named = ["--account", ACCOUNT, "--credentials", "-"];
+    let mut heard = String::new();
+    for (arguments, input) in [
+        (vec!["create", "--name", "silent", "--client-identifier", "guest"], pair.clone()),
+        (vec!["create", "--name", "silent", "--client-identifier", "guest"], pair.clone()),
+        (vec!["create", "--name", "bad", "--client-identifier", "invalid"], pair.clone()),
+        (vec!["update", "silent"], pair.clone()),
+        (vec!["update", "silent"], format!("{pair}{secret}")),
+        (vec!["update", "silent"], json!({ secret: token, "clientSecret": [token] }).to_string()),
+    ] {
+        heard += &said(&world.cli(&[&["connections"], &arguments[..], &named].concat(), &input));
+    }
+    let csv = format!(
+        "name,clientIdentifier,clientSecret,accessToken\nrow,guest,{secret},{token}\nbad,guest,{secret} ,{token}\n"
+    );
+    let headless = format!("row,guest,{secret},{token}\n");
+    for (kind, input) in [("jsonl", format!("{body}\n{body}{secret}\n")), ("csv", csv), ("csv", headless)] {
+        for format in [&["--json"][..], &[]] {
+            let arguments =
+                [&["connections", "import", "-", "--account", ACCOUNT, "--format", kind], format].concat();
+            heard += &said(&world.cli(&arguments, &input));
+        }
+    }
+    heard += &said(&world.cli(&["connections", "list", "--account", ACCOUNT, "--json"], ""));
+    assert!(heard.contains("quiet") && heard.contains("silent") && heard.contains("row"), "{heard}");
+    assert!(canaries.in_bytes(heard.as_bytes()).is_empty(), "{heard}");
+    let found = canaries.in_files(world.path(), &[]);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_are_typed_unseen_and_deletions_confirmed_by_name() {
+    let world = World::start().await;
+    let program = env!("CARGO_BIN_EXE_vimeo-connections");
+    let at_terminal = |arguments: &str, talk: &[(&str, &str)]| {
+        let command = format!("{program} connections {arguments} --account {ACCOUNT}");
+        let mut child = Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .current_dir(world.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (mut shown, mut byte) = (Vec::new(), [0]);
+        for (question, answer) in talk {
+            while !shown.ends_with(question.as_bytes()) && output.read(&mut byte).unwrap() > 0 {
+                shown.extend(byte);
+            }
+            // The terminal falls silent right after the question.
+            std::thread::sleep(Duration::from_millis(300));
+            input.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        }
+        output.read_to_end(&mut shown).unwrap();
+        (child.wait().unwrap().success(), String::from_utf8(shown).unwrap())
+    };
+    let (secret, token) = (&world.sandbox.client_secret, &world.sandbox.access_token);
+    let new = format!("create --name typed --client-identifier {}", world.sandbox.client_id);
+    let (is_done, said) =
+        at_terminal(&new, &[("Client secret (not shown): ", secret), ("Access token (not shown): ", token)]);
+    assert!(
+        is_done && said.contains("Client secret (not shown)") && said.contains("Made the connection"),
+        "{said}"
+    );
+    assert!(!said.contains(secret.as_str()) && !said.contains(token.as_str()), "{said}");
+    let (is_done, said) = at_terminal("delete typed", &[("to continue:", "another")]);
+    assert!(!is_done && said.contains("that is not the name; nothing was deleted"), "{said}");
+    let (is_done, said) = at_terminal("delete typed", &[("to continue:", "typed")]);
+    assert!(is_done && said.contains("Deleted the connection typed"), "{said}");
+    assert_eq!(world.stored(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_account_lets_nobody_in_and_leaves_the_others() {
+    let world = World::start().await;
+    create(&world, "goes with it");
+    let stays = world.make_key("stays", &[]);
+    let kept = world.good_body("kept").to_string().into_bytes();
+    let as_other = [("authorization", stays.as_str())];
+    assert_eq!(world.send(Method::POST, COLLECTION, &as_other, kept).await.status, 201);
+    assert!(
+        assert_refused(&world.cli(&["accounts", "delete", ACCOUNT], "acme\n")).contains("pass --yes"),
+        "nobody was asked"
+    );
+    assert_eq!(world.get(COLLECTION).await.status, 200);
+
+    let deleted = world.cli(&["accounts", "delete", ACCOUNT, "--yes"], "");
+    assert!(
+        deleted.status.success() && said(&deleted).contains("Deleted the account acme"),
+        "{}",
+        said(&deleted)
+    );
+    until("nobody is let in", async || world.get(COLLECTION).await.status == 401).await;
+    let left = world.send(Method::GET, COLLECTION, &as_other, Vec::new()).await;
+    assert_eq!(left.json()["Items"][0]["name"], "kept");
+    assert_eq!(world.stored(), 1);
+    let again = world.cli(&["accounts", "delete", ACCOUNT, "--yes"], "");
+    assert!(assert_refused(&again).contains("no account is named acme"));
+    let listed = said(&world.cli(&["keys", "list"], ""));
+    assert!(!listed.contains(ACCOUNT), "{listed}");
+}

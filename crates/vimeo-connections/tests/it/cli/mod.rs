@@ -1,0 +1,12 @@
+//! The command line.
+
+pub(crate) mod admin;
+pub(crate) mod backup;
+pub(crate) mod byte_order_mark;
+pub(crate) mod config_check;
+pub(crate) mod config_check_property;
+pub(crate) mod connections;
+pub(crate) mod exit_status;
+pub(crate) mod import;
+pub(crate) mod restore;
+pub(crate) mod upload;

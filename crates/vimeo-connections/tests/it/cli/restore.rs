@@ -1,0 +1,209 @@
+//! Restoring a good backup: where it may stand, with which keyring, and with which API keys.
+
+use std::fs;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::cli::backup::{DATABASE, KEYRING, assert_refused, assert_says, create, done, elsewhere, world};
+use crate::engines::sqlite::disk_faults::failing_disk;
+use crate::support::harness::{ACCOUNT, COLLECTION, Service, World, binary, cli, is_refusal, said, schema};
+
+/// The key that a keyring's file names as its primary one.
+fn primary(text: &str) -> String {
+    text.lines().find_map(|line| line.strip_prefix("primary = ")).unwrap().trim_matches('"').to_owned()
+}
+
+async fn status(world: &World, key: &str, path: &str) -> StatusCode {
+    world.send(Method::GET, path, &[("authorization", key)], Vec::new()).await.status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_restored_only_with_its_keyring() {
+    let world = world().await;
+    create(&world, "it").await;
+    done(world.path(), &["backup", "it.backup"]);
+    let place = elsewhere(&world, "it.backup");
+    let right = fs::read_to_string(place.path().join(KEYRING)).unwrap();
+    fs::remove_file(place.path().join(KEYRING)).unwrap();
+    let sentence = "there is no keyring file at ./vimeo-connections.keyring, and a backup is restored only with the \
+                    keyring that it was sealed with. Nothing was changed. Put the keyring back, from its own backup, \
+                    or set keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to where it is. Do not run `init`: a new \
+                    keyring cannot open what an old one sealed";
+    assert_refused(place.path(), &["restore", "it.backup"], sentence);
+    done(place.path(), &["init"]);
+    let wrong = primary(&fs::read_to_string(place.path().join(KEYRING)).unwrap());
+    let sentence = format!(
+        "the keyring is not the one that the backup it.backup was sealed with. The backup needs the key {}; the \
+         keyring's primary key is {wrong}. Nothing was changed. Put the right keyring where keyring.file says, from \
+         its own backup if need be. Without it the stored credentials cannot be opened, by anybody",
+        primary(&right)
+    );
+    for arguments in [
+        &["restore", "it.backup"][..],
+        &["restore", "it.backup", "--revoke-keys"],
+        &["restore", "it.backup", "--check"],
+    ] {
+        assert_refused(place.path(), arguments, &sentence);
+    }
+    fs::write(place.path().join(KEYRING), right).unwrap();
+    done(place.path(), &["restore", "it.backup"]);
+    assert!(done(place.path(), &["connections", "check"]).contains("1 connections of 1 accounts open"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_never_restored_over_anything() {
+    let world = world().await;
+    done(world.path(), &["backup", "it.backup"]);
+    let place = elsewhere(&world, "it.backup");
+    let sentence = |name: &str| {
+        format!(
+            "./{name} exists already, and a backup never overwrites it. Nothing was changed. Stop the \
+             service, move that file and those beside it that begin with its name to another place, keep them until \
+             the restored database has been checked, and run this again"
+        )
+    };
+    fs::create_dir(place.path().join("data")).unwrap();
+    let file = place.path().join(DATABASE);
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let taken = place.path().join(format!("{DATABASE}{ending}"));
+        fs::write(&taken, "x").unwrap();
+        assert_refused(place.path(), &["restore", "it.backup"], &sentence(&format!("{DATABASE}{ending}")));
+        fs::remove_file(taken).unwrap();
+    }
+    fs::create_dir(&file).unwrap();
+    assert_refused(place.path(), &["restore", "it.backup"], &sentence(DATABASE));
+    fs::remove_dir(&file).unwrap();
+    std::os::unix::fs::symlink("nowhere", &file).unwrap();
+    assert_says(&cli(place.path(), &["restore", "it.backup"], ""), &sentence(DATABASE));
+    fs::remove_file(&file).unwrap();
+    // An empty file is no database.
+    fs::write(&file, "").unwrap();
+    done(place.path(), &["restore", "it.backup"]);
+    assert_refused(place.path(), &["restore", "it.backup", "--revoke-keys"], &sentence(DATABASE));
+    // A service that runs has a database, be it without connections.
+    let text = said(&cli(world.path(), &["restore", "it.backup"], ""));
+    assert!(text.contains(&sentence(DATABASE)), "{text}");
+    assert_eq!(world.get(COLLECTION).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
+    let mut world = world().await;
+    let connection = create(&world, "it").await;
+    let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
+    let keys = [
+        world.api_key.clone(),
+        world.make_key(ACCOUNT, &["--expires-in-days", "0"]),
+        world.make_key("another", &[]),
+        world.make_key("another", &["--expires-in-days", "7"]),
+    ];
+    let listed = |world: &World| -> Vec<Value> {
+        let output = world.cli(&["keys", "list", "--json"], "");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let id = listed(&world)[2]["keyId"].as_str().unwrap().to_owned();
+    done(world.path(), &["keys", "revoke", &id]);
+    done(world.path(), &["backup", "it.backup"]);
+    let place = elsewhere(&world, "it.backup");
+
+    // Broken off in the middle, it leaves nothing: no database with keys that were to be revoked.
+    let library = failing_disk(place.path());
+    fs::write(place.path().join("sync-fails"), "").unwrap();
+    for more in [&["--revoke-keys"][..], &[]] {
+        let mut command = binary(place.path());
+        command.env("LD_PRELOAD", &library).args(["restore", "it.backup"]).args(more);
+        let output = command.output().unwrap();
+        assert!(is_refusal(&output), "{}", said(&output));
+        assert!(!place.path().join("data").exists());
+        if more.is_empty() {
+            let sentence = "the database could not be restored to ./data/vimeo-connections.db: Input/output error (os \
+                            error 5). No database was created";
+            assert_says(&output, sentence);
+        }
+    }
+    fs::remove_file(place.path().join("sync-fails")).unwrap();
+
+    let text = done(place.path(), &["restore", "it.backup", "--revoke-keys"]);
+    assert!(text.contains("Revoked 3 API keys, which are all that were not revoked"), "{text}");
+    world.service.kill();
+    world.directory = place;
+    assert_eq!(fs::read_dir(world.path().join("data")).unwrap().count(), 1);
+    let revocations: usize = world
+        .database()
+        .query_row("SELECT count(*) FROM audit_events WHERE action = 'revoke_api_key'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(revocations, 4);
+    world.service = Service::start(world.path());
+    for key in &keys {
+        for path in [COLLECTION, &path, "/pictoryapis/v1/whoami"] {
+            assert_eq!(status(&world, key, path).await, StatusCode::UNAUTHORIZED, "{path}");
+        }
+    }
+    let statuses: Vec<_> = listed(&world).iter().map(|key| key["status"].clone()).collect();
+    assert_eq!(statuses, ["revoked"; 4]);
+    let fresh = world.make_key(ACCOUNT, &[]);
+    assert_eq!(status(&world, &fresh, &path).await, StatusCode::OK);
+    assert!(done(world.path(), &["connections", "check"]).contains("1 connections of 2 accounts open"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_an_older_schema_is_brought_forward() {
+    let mut world = world().await;
+    let connection = create(&world, "it").await;
+    let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
+    assert_eq!(world.service.terminate(), Some(0));
+    world
+        .database()
+        .execute_batch(
+            "DROP TABLE jobs; DROP TABLE job_secrets; DROP TABLE webhook_secrets; DROP TABLE idempotency_records;
+             DROP TABLE moves; DROP TABLE write_probes; DROP INDEX api_keys_by_account; DELETE FROM schema_migrations WHERE number > 1",
+        )
+        .unwrap();
+    assert!(done(world.path(), &["backup", "old.backup"]).contains("schema 1"));
+    let (plain, revoked) = (elsewhere(&world, "old.backup"), elsewhere(&world, "old.backup"));
+    let key = world.api_key.clone();
+
+    done(revoked.path(), &["restore", "old.backup", "--revoke-keys"]);
+    world.directory = revoked;
+    assert!(done(world.path(), &["keys", "list"]).contains("revoked"), "no migration is pending");
+    world.service = Service::start(world.path());
+    assert_eq!(status(&world, &key, &path).await, StatusCode::UNAUTHORIZED);
+    world.service.kill();
+
+    done(plain.path(), &["restore", "old.backup"]);
+    world.directory = plain;
+    let pending = said(&world.cli(&["keys", "list"], ""));
+    assert!(
+        pending.contains(&format!("the database has schema 1 and this version needs {}", schema())),
+        "{pending}"
+    );
+    world.service = Service::start(world.path());
+    assert_eq!(status(&world, &key, &path).await, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repetition_gets_the_answer_that_the_backup_has_and_is_else_done_anew() {
+    let mut world = world().await;
+    let bodies = ["before", "since"].map(|name| world.good_body(name).to_string().into_bytes());
+    let mut answers = Vec::new();
+    for (name, body) in ["before", "since"].iter().zip(&bodies) {
+        let headers = [("content-type", "application/json"), ("idempotency-key", name)];
+        answers.push(world.send(Method::POST, COLLECTION, &headers, body.clone()).await);
+        if *name == "before" {
+            done(world.path(), &["backup", "it.backup"]);
+        }
+    }
+    let place = elsewhere(&world, "it.backup");
+    done(place.path(), &["restore", "it.backup"]);
+    world.service.kill();
+    world.directory = place;
+    world.service = Service::start(world.path());
+    for ((name, body), first) in ["before", "since"].iter().zip(&bodies).zip(&answers) {
+        let headers = [("content-type", "application/json"), ("idempotency-key", name)];
+        let again = world.send(Method::POST, COLLECTION, &headers, body.clone()).await;
+        assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::CREATED), "{again:?}");
+        assert_eq!(first.text == again.text, *name == "before", "{name}");
+    }
+    assert_eq!(world.stored(), 2);
+}

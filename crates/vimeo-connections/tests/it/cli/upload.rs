@@ -1,0 +1,366 @@
+//! The command `upload`: a file or an address becomes one video with the right bytes, whatever cuts the command off.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Output, Stdio};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::canaries::Canaries;
+use crate::support::harness::{ACCOUNT, Wish, World, binary, said, until};
+
+const CONNECTION: &str = "films";
+const SOURCES: &str = "sources.allow = [\"127.0.0.1/32\"]\nsources.allow_http = true\nsources.ports = \"any\"\n\
+     uploads.confirm_seconds = 2\n";
+const PASSWORD: &str = "canary-of-a-password";
+
+/// A world with a connection, whose service is gone: the command is alone on the database.
+async fn alone() -> World {
+    let mut world = with_service().await;
+    world.service.kill();
+    world
+}
+
+/// A world with a connection, beside the running service.
+async fn with_service() -> World {
+    let world = World::with(Wish { config: SOURCES.to_owned(), ..Wish::default() }).await;
+    let made = world.post(&world.good_body(CONNECTION)).await;
+    assert!(made.status.is_success(), "{}", made.text);
+    world
+}
+
+/// Bytes that are the same in every run, and no two parts of them alike.
+fn film(bytes: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    let mut film = Vec::with_capacity(bytes + 8);
+    while film.len() < bytes {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        film.extend_from_slice(&state.to_be_bytes());
+    }
+    film.truncate(bytes);
+    film
+}
+
+fn file(world: &World, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = world.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn arguments<'a>(source: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["upload", source, "--account", ACCOUNT, "--connection", CONNECTION][..], more].concat()
+}
+
+fn upload(world: &World, source: &str, more: &[&str]) -> Output {
+    world.cli(&arguments(source, more), "")
+}
+
+/// Begins an upload that goes on beside the test.
+fn begin(world: &World, source: &str) -> Child {
+    let mut command = binary(world.path());
+    command.args(arguments(source, &[])).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn done(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", said(output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn hash(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+async fn videos(world: &World) -> Vec<Value> {
+    world.control(Method::GET, "videos", Value::Null).await["videos"].as_array().unwrap().clone()
+}
+
+/// Asserts that there is one video, whole.
+async fn assert_one(world: &World, bytes: &[u8]) -> Value {
+    let videos = videos(world).await;
+    assert_eq!(videos.len(), 1, "{videos:?}");
+    assert_eq!(videos[0]["versions"][0]["sha256"], json!(hash(bytes)), "{videos:?}");
+    videos[0].clone()
+}
+
+async fn received(world: &World) -> u64 {
+    let videos = videos(world).await;
+    videos.last().map_or(0, |video| video["versions"][0]["received"].as_u64().unwrap())
+}
+
+/// Bytes are taken in slowly from now on, so that there is a middle.
+async fn slow_down(world: &World) {
+    let fault = json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 2_000_000, "times": "always"});
+    world.fault(fault).await;
+}
+
+async fn speed_up(world: &World) {
+    world.control(Method::DELETE, "faults", Value::Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_goes_whole_without_any_service_and_a_second_run_says_where_it_is() {
+    let world = alone().await;
+    let bytes = film(3_000_001);
+    file(&world, "My film.mp4", &bytes);
+    let settings =
+        ["--view", "unlisted", "--description", "of a day", "--folder", "Holidays", "--thumbnail-at", "0.5"];
+    let first = upload(&world, "My film.mp4", &[&settings[..], &["--json"]].concat());
+    let made = done(&first);
+    let video = assert_one(&world, &bytes).await;
+    assert_eq!(video["name"], "My film", "a video that nobody named has the file's name");
+    assert_eq!(
+        (&made["data"]["status"], &made["data"]["vimeoUri"]),
+        (&json!("completed"), &video["uri"]),
+        "{made}"
+    );
+    assert_eq!(
+        (&made["data"]["error_code"], &made["data"]["warnings"]),
+        (&Value::Null, &json!([])),
+        "{made}"
+    );
+    let again = upload(&world, "My film.mp4", &settings);
+    assert!(again.status.success() && again.stdout.starts_with(b"Uploaded before"), "{}", said(&again));
+    assert!(said(&again).contains(made["data"]["vimeoUrl"].as_str().unwrap()), "{}", said(&again));
+    assert_one(&world, &bytes).await;
+    assert_eq!(done(&upload(&world, "My film.mp4", &[&settings[..], &["--json"]].concat())), made);
+    let once_more = upload(&world, "My film.mp4", &[&settings[..], &["--again"]].concat());
+    assert!(once_more.stdout.starts_with(b"Uploaded: "), "{}", said(&once_more));
+    assert_eq!(videos(&world).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_was_killed_in_the_middle_goes_on_where_it_stopped() {
+    let world = alone().await;
+    // More than the sockets between here and there hold, so that there is a rest.
+    let bytes = film(20_000_000);
+    file(&world, "film.mp4", &bytes);
+    slow_down(&world).await;
+    for least in [500_000, 6_000_000] {
+        let mut child = begin(&world, "film.mp4");
+        until("some bytes are there", async || received(&world).await > least).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    speed_up(&world).await;
+    assert!(received(&world).await < 20_000_000);
+    let last = upload(&world, "film.mp4", &[]);
+    assert!(last.status.success(), "{}", said(&last));
+    assert_one(&world, &bytes).await;
+    let asked = world.control(Method::GET, "journal?route=POST%20/me/videos", Value::Null).await;
+    assert_eq!(asked["requests"].as_array().unwrap().len(), 1, "no second video was asked for");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_command_says_how_to_go_on_and_does() {
+    let world = with_service().await;
+    let bytes = film(12_000_000);
+    file(&world, "film.mp4", &bytes);
+    slow_down(&world).await;
+    let child = begin(&world, "film.mp4");
+    until("some bytes are there", async || received(&world).await > 200_000).await;
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(said(&output).contains("Run the same command again to resume"), "{}", said(&output));
+    speed_up(&world).await;
+    assert!(upload(&world, "film.mp4", &[]).status.success());
+    assert_one(&world, &bytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cuts_and_locks_on_the_way_are_gone_on_from() {
+    let world = alone().await;
+    let bytes = film(2_000_000);
+    file(&world, "film.mp4", &bytes);
+    world.fault(json!({"route": "PATCH /files/*", "kind": "cut-during", "bytes": 700_000, "times": 2})).await;
+    world.fault(json!({"route": "HEAD /files/*", "kind": "status", "status": 503, "times": 1})).await;
+    let output = upload(&world, "film.mp4", &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_one(&world, &bytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_changes_while_it_is_sent_never_becomes_a_video() {
+    let world = alone().await;
+    let bytes = film(32_000_000);
+    let path = file(&world, "film.mp4", &bytes);
+    // Slow enough that not all of it is read before it changes.
+    slow_down(&world).await;
+    let child = begin(&world, "film.mp4");
+    until("some bytes are there", async || received(&world).await > 0).await;
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+    speed_up(&world).await;
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("the file changed while it was sent"), "{}", said(&output));
+    assert_eq!(videos(&world).await, [] as [Value; 0], "what had arrived is taken away");
+    assert!(upload(&world, "film.mp4", &[]).status.success(), "the changed file is another one");
+    assert_one(&world, &[&bytes[..], b"more"].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_failed_is_begun_anew() {
+    let world = alone().await;
+    let bytes = film(1_000_000);
+    file(&world, "film.mp4", &bytes);
+    world.fault(json!({"route": "PATCH /files/*", "kind": "expired-link"})).await;
+    let failed = upload(&world, "film.mp4", &["--json"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+    let told: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!(
+        (&told["data"]["status"], &told["data"]["error_code"]),
+        (&json!("failed"), &json!("VIMEO_UPLOAD_LOST")),
+        "{told}"
+    );
+    // All of it had left when the link died: whether Vimeo has it cannot be known, so nothing is deleted.
+    let left = videos(&world).await;
+    assert!(
+        told["data"]["error_message"].as_str().unwrap().contains(left[0]["uri"].as_str().unwrap()),
+        "{told}"
+    );
+    let made = done(&upload(&world, "film.mp4", &["--json"]));
+    let videos = videos(&world).await;
+    let whole = videos.iter().find(|video| video["uri"] == made["data"]["vimeoUri"]).unwrap();
+    assert_eq!((videos.len(), &whole["versions"][0]["sha256"]), (2, &json!(hash(&bytes))), "{videos:?}");
+}
+
+/// A server of one file on loopback, until the test is over.
+fn serve(bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, bytes) = (stream.unwrap(), bytes.clone());
+            std::thread::spawn(move || {
+                stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
+                    head.push(byte[0]);
+                }
+                let head = String::from_utf8_lossy(&head).to_lowercase();
+                let range = head.lines().find_map(|line| line.strip_prefix("range: bytes="));
+                let parts = range.and_then(|range| range.split_once('-'));
+                let from = parts.map_or(0, |(from, _)| from.parse().unwrap());
+                let end = parts.and_then(|(_, to)| to.parse().ok()).map_or(bytes.len(), |to: usize| to + 1);
+                let end = end.min(bytes.len());
+                let (status, shown) = match range {
+                    Some(_) => (
+                        "206 Partial Content",
+                        format!("content-range: bytes {from}-{}/{}\r\n", end - 1, bytes.len()),
+                    ),
+                    None => ("200 OK", String::new()),
+                };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\naccept-ranges: bytes\r\netag: \"film\"\r\n{shown}content-length: {}\r\n\
+                     connection: close\r\n\r\n",
+                    end - from
+                );
+                // Whoever has seen enough hangs up.
+                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes[from..end]));
+            });
+        }
+    });
+    format!("http://{address}/Trailer-1.mp4")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_is_fetched_with_a_service_and_without_one_and_shows_no_secret() {
+    for world in [alone().await, with_service().await] {
+        let bytes = film(2_000_000);
+        let url = format!("{}?signature=canary-of-a-query", serve(bytes.clone()));
+        let password_file = file(&world, "password", format!("{PASSWORD}\n").as_bytes());
+        let more = ["--view", "password", "--password-file", password_file.to_str().unwrap(), "--json"];
+        let output = upload(&world, &url, &more);
+        let made = done(&output);
+        let video = assert_one(&world, &bytes).await;
+        assert_eq!(
+            (&made["data"]["status"], &made["data"]["vimeoUri"]),
+            (&json!("completed"), &video["uri"]),
+            "{made}"
+        );
+        let again = upload(&world, &url, &more);
+        assert_eq!(done(&again), made);
+        let canaries = Canaries::of(&[("password", PASSWORD.as_bytes()), ("query", b"canary-of-a-query")]);
+        for output in [&output, &again] {
+            assert!(canaries.in_bytes(said(output).as_bytes()).is_empty(), "{}", said(output));
+        }
+        assert_eq!(canaries.in_files(world.path(), &[&password_file]), [] as [String; 0]);
+        assert_one(&world, &bytes).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_can_be_left_to_the_service() {
+    let world = with_service().await;
+    let bytes = film(1_000_000);
+    let url = serve(bytes.clone());
+    let taken = done(&upload(&world, &url, &["--no-wait", "--json"]));
+    assert_eq!(taken["success"], true);
+    let seen = done(&upload(&world, &url, &["--json"]));
+    assert_eq!(
+        (&seen["job_id"], &seen["data"]["status"]),
+        (&taken["data"]["jobId"], &json!("completed")),
+        "the same is watched"
+    );
+    assert_one(&world, &bytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_upload_link_and_the_access_token_are_shown_nowhere() {
+    let world = alone().await;
+    file(&world, "film.mp4", &film(500_000));
+    let output = upload(&world, "film.mp4", &[]);
+    assert!(output.status.success() && !said(&output).contains("/files/"), "{}", said(&output));
+    assert!(!said(&output).contains(&world.sandbox.access_token));
+    let link = Canaries::of(&[("link", b"/files/vimeo-prod-src-tus")]);
+    assert_eq!(link.in_files(world.path(), &[]), [] as [String; 0], "what is kept of it is sealed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_is_refused_by_name_before_anything_is_done() {
+    let world = alone().await;
+    file(&world, "film.mp4", b"film");
+    file(&world, "empty.mp4", b"");
+    file(&world, "long", &[b'x'; 200]);
+    for (source, more, told) in [
+        ("film.mp4", &["--view", "friends"][..], "--view"),
+        ("film.mp4", &["--embed-domain", "https://x.example"], "--embed-domain"),
+        ("film.mp4", &["--embed-domain", "x.example"], "--embed-domain needs --embed whitelist"),
+        ("film.mp4", &["--embed", "whitelist"], "--embed whitelist needs --embed-domain"),
+        ("film.mp4", &["--view", "password"], "--view password needs --password-file"),
+        ("film.mp4", &["--view", "password", "--password-file", "long"], "at most 32 characters"),
+        ("film.mp4", &["--password", "secret-in-arguments"], "never taken from arguments"),
+        ("film.mp4", &["--password=secret-in-arguments"], "never taken from arguments"),
+        ("film.mp4", &["--folder", "/albums/1"], "--folder"),
+        ("film.mp4", &["--name", " "], "--name"),
+        ("film.mp4", &["--license", "mit"], "--license"),
+        ("film.mp4", &["--locale", "english"], "--locale"),
+        ("film.mp4", &["--thumbnail-at", "soon"], "--thumbnail-at"),
+        ("film.mp4", &["--content-rating", "fun"], "--content-rating"),
+        ("film.mp4", &["--no-wait"], "--no-wait is for an address"),
+        ("-", &[], "standard input cannot be uploaded"),
+        (".", &[], "is a directory"),
+        ("empty.mp4", &[], "empty.mp4 is empty"),
+        ("missing.mp4", &[], "missing.mp4 cannot be read"),
+        ("/dev/null", &[], "is not a regular file"),
+        ("s3://bucket/secret-in-arguments", &[], "must be a file, or an address"),
+        ("https://user:secret-in-arguments@x.example/", &[], "the address must not contain a user name"),
+        ("https://10.0.0.1/?secret-in-arguments", &[], "the address must be a public address"),
+    ] {
+        let output = upload(&world, source, more);
+        assert!(!output.status.success(), "{source} {more:?}");
+        let said = said(&output);
+        assert!(said.contains(told) && !said.contains("secret-in-arguments"), "{source} {more:?}: {said}");
+    }
+    let unknown = world.cli(&["upload", "film.mp4", "--account", ACCOUNT, "--connection", "no such"], "");
+    assert!(said(&unknown).contains("no connection of this identifier or name"), "{}", said(&unknown));
+    assert_eq!(videos(&world).await, [] as [Value; 0]);
+}

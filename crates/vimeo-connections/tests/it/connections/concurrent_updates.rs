@@ -1,0 +1,130 @@
+//! Many who change, delete or look for the same connection at once.
+
+use std::sync::Arc;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+use crate::connections::delete::delete;
+use crate::connections::update::{create, is_wiped, kept, path_of, put, shown};
+use crate::support::harness::{Answer, COLLECTION, Wish, World};
+
+const WRITERS: u64 = 32;
+
+async fn world() -> Arc<World> {
+    Arc::new(World::with(Wish { verification_off: true, ..Wish::default() }).await)
+}
+
+/// Numbers of a run, for whoever asks for them with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "nothing else is made of them")]
+pub(crate) fn tell(numbers: &str) {
+    println!("{numbers}");
+}
+
+/// As many changes at once, all made from one version; each says whose it is.
+async fn put_at_once(world: &Arc<World>, id: &str, version: u64) -> Vec<(String, Answer)> {
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let (world, id) = (world.clone(), id.to_owned());
+        let mark = format!("version {version} writer {writer}");
+        let body = json!({"version": version, "description": mark, "clientSecret": format!("secret-{version}-{writer}")});
+        writers.spawn(async move { (mark, put(&world, &id, &body).await) });
+    }
+    writers.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_changes_of_one_version_one_succeeds() {
+    let world = world().await;
+    let id = create(&world, &world.good_body("contended")).await;
+    for version in 1..=20 {
+        let before = kept(&world, &id);
+        let answers = put_at_once(&world, &id, version).await;
+        let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|(_, answer)| answer.status == 200);
+        assert_eq!((won.len(), lost.len()), (1, 31), "{answers:?}");
+        let (mark, won) = won[0];
+        for (_, answer) in &lost {
+            assert_eq!((answer.status.as_u16(), &*answer.code()), (409, "VERSION_CONFLICT"));
+            assert_eq!(answer.json()["currentVersion"], version + 1);
+        }
+        let now = shown(&world, &id).await;
+        assert_eq!((&now, &now["description"]), (&won.json(), &json!(mark)));
+        assert!(is_wiped(&world, before.sealing_key_id));
+    }
+    let database = world.database();
+    let count = |sql: &str| database.query_row(sql, [], |row| row.get::<_, u64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM sealing_keys WHERE wrapped_key <> zeroblob(60)"), 1);
+    let update = "SELECT count(*) FROM audit_events WHERE action = 'update_connection' AND refusal";
+    assert_eq!(count(&format!("{update} IS NULL")), 20);
+    assert_eq!(count(&format!("{update} = 'VERSION_CONFLICT'")), 20 * 31);
+    assert!(world.cli(&["connections", "check"], "").status.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deleted_among_changes_stays_deleted() {
+    let world = world().await;
+    let mut changed = 0;
+    for round in 0..20 {
+        let id = create(&world, &world.good_body(&format!("round {round}"))).await;
+        let before = kept(&world, &id);
+        let deleter = {
+            let (world, id) = (world.clone(), id.clone());
+            TaskTracker::new().spawn(async move { delete(&world, &id).await })
+        };
+        let answers = put_at_once(&world, &id, 1).await;
+        assert_eq!(deleter.await.unwrap().status, 204);
+        let won = answers.iter().filter(|(_, answer)| answer.status == 200).count();
+        assert!(won <= 1);
+        changed += won;
+        for (_, answer) in answers.iter().filter(|(_, answer)| answer.status != 200) {
+            match answer.status.as_u16() {
+                // Only after a change is there another version.
+                409 => assert_eq!((won, &answer.json()["currentVersion"]), (1, &json!(2))),
+                status => assert_eq!((status, &*answer.code()), (404, "CONNECTION_NOT_FOUND")),
+            }
+        }
+        assert_eq!(world.get(&path_of(&id)).await.status, 404);
+        assert!(is_wiped(&world, before.sealing_key_id));
+    }
+    assert_eq!(world.stored(), 0);
+    let unwiped = "SELECT count(*) FROM sealing_keys WHERE wrapped_key <> zeroblob(60)";
+    assert_eq!(world.database().query_row(unwiped, [], |row| row.get::<_, u64>(0)).unwrap(), 0);
+    tell(&format!("20 rounds of {WRITERS} changes and a deletion: {changed} changes came first"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_for_a_name_finds_it_or_nothing_while_names_move() {
+    let world = world().await;
+    let id = create(&world, &world.good_body("left")).await;
+    let mover = {
+        let world = world.clone();
+        TaskTracker::new().spawn(async move {
+            for version in 1..=600 {
+                let name = if version % 2 == 1 { "right" } else { "left" };
+                assert_eq!(put(&world, &id, &json!({"version": version, "name": name})).await.status, 200);
+            }
+        })
+    };
+    let mut lookers = JoinSet::new();
+    let moving = Arc::new(mover);
+    for name in ["left", "right", "left", "right"] {
+        let (world, moving) = (world.clone(), moving.clone());
+        lookers.spawn(async move {
+            let (mut found, mut missed) = (0, 0);
+            while !moving.is_finished() {
+                let answer =
+                    world.send(Method::GET, &format!("{COLLECTION}?name={name}"), &[], Vec::new()).await;
+                let items: Vec<Value> = answer.json()["Items"].as_array().unwrap().clone();
+                assert!(items.iter().all(|item| item["name"] == name), "asked for {name}: {items:?}");
+                if items.is_empty() { missed += 1 } else { found += 1 }
+            }
+            (found, missed)
+        });
+    }
+    let looks = lookers.join_all().await;
+    assert!(looks.iter().all(|(found, missed)| found + missed > 0));
+    Arc::into_inner(moving).unwrap().await.unwrap();
+    tell(&format!("looks that found it, and that did not: {looks:?}"));
+}

@@ -1,0 +1,383 @@
+//! What many clients see of a connection is what one after the other would have seen: a recorded history of mixed
+//! operations has an order that explains every answer and contradicts no clock.
+//!
+//! Linearizability is local: a history is linearizable exactly if its part on each object is. An object here is a
+//! name, with at most one connection that carries it; no operation of the mix touches two names but the list, of which
+//! each name's part is checked as a look at that name.
+//!
+//! The checker searches, so the history is cut into rounds at moments when no operation is under way. That is sound:
+//! everything before such a moment comes before everything after it in every order that the clocks allow, so the whole
+//! is linearizable exactly if each round is, begun in the state in which the round before it ended. A read at the end
+//! of each round shows that state whole (which connection, version, and text), and is part of the round's history.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use stateright::semantics::{ConsistencyTester as _, LinearizabilityTester, SequentialSpec};
+use tokio::task::JoinSet;
+
+use crate::connections::concurrent_updates::tell;
+use crate::connections::delete::delete;
+use crate::connections::update::{path_of, put};
+use crate::support::harness::{COLLECTION, Wish, World};
+
+const NAMES: [&str; 4] = ["north", "east", "south", "west"];
+const CLIENTS: usize = 8;
+const ROUNDS: usize = 125;
+const EACH: usize = 10;
+/// Who reads at the end of a round.
+const READER: usize = CLIENTS;
+
+/// A connection as far as the mix changes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    id: String,
+    version: u64,
+    mark: String,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Create {
+        mark: String,
+    },
+    Get {
+        id: String,
+    },
+    Put {
+        id: String,
+        version: u64,
+        mark: String,
+    },
+    Delete {
+        id: String,
+    },
+    /// The list, or a search by name: what there is under the name.
+    Look,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ret {
+    Created(String),
+    NameExists,
+    Found(Seen),
+    NotFound,
+    Conflict(u64),
+    Deleted,
+}
+
+/// A name, and the connection that carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named(Option<Seen>);
+
+impl SequentialSpec for Named {
+    type Op = Op;
+    type Ret = Ret;
+
+    fn invoke(&mut self, op: &Op) -> Ret {
+        let current = |id: &str| self.0.clone().filter(|seen| seen.id == id);
+        match op {
+            Op::Create { mark } if self.0.is_none() => {
+                self.0 = Some(Seen { id: String::new(), version: 1, mark: mark.clone() });
+                Ret::Created(String::new())
+            }
+            Op::Create { .. } => Ret::NameExists,
+            Op::Get { id } => current(id).map_or(Ret::NotFound, Ret::Found),
+            Op::Look => self.0.clone().map_or(Ret::NotFound, Ret::Found),
+            Op::Put { id, version, mark } => match current(id) {
+                None => Ret::NotFound,
+                Some(seen) if seen.version != *version => Ret::Conflict(seen.version),
+                Some(seen) => {
+                    let now = Seen { version: version + 1, mark: mark.clone(), ..seen };
+                    self.0 = Some(now.clone());
+                    Ret::Found(now)
+                }
+            },
+            Op::Delete { id } => {
+                if current(id).is_some() {
+                    self.0 = None;
+                }
+                Ret::Deleted
+            }
+        }
+    }
+
+    /// Which identifier a creation gives is the service's to choose; everything else follows from the state.
+    fn is_valid_step(&mut self, op: &Op, ret: &Ret) -> bool {
+        match (self.invoke(op), ret) {
+            (Ret::Created(_), Ret::Created(id)) => {
+                if let Some(seen) = &mut self.0 {
+                    seen.id.clone_from(id);
+                }
+                true
+            }
+            (expected, ret) => expected == *ret,
+        }
+    }
+}
+
+/// One end of an operation, in the order in which the ends happened: an operation's first end is recorded before its
+/// request is sent, the second after its answer was read.
+#[derive(Clone, Debug)]
+enum Event {
+    Invoked(usize, &'static str, Op),
+    Returned(usize, &'static str, Ret),
+}
+
+#[derive(Default)]
+struct Recorder(Mutex<Vec<Event>>);
+
+impl Recorder {
+    fn push(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+
+    fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A round's events on one name, judged from the state in which the round began.
+fn is_linearizable(name: &str, begun: &Named, events: &[Event]) -> bool {
+    let mut tester = LinearizabilityTester::new(begun.clone());
+    for event in events {
+        match event {
+            Event::Invoked(client, of, op) if *of == name => {
+                tester.on_invoke(*client, op.clone()).unwrap();
+            }
+            Event::Returned(client, of, ret) if *of == name => {
+                tester.on_return(*client, ret.clone()).unwrap();
+            }
+            _ => {}
+        }
+    }
+    tester.is_consistent()
+}
+
+/// The next number of a small generator, so that the choices are the same in every run.
+fn draw(seed: &mut u64, below: usize) -> usize {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*seed >> 33).unwrap() % below
+}
+
+fn seen(connection: &Value) -> Seen {
+    Seen {
+        id: connection["connectionId"].as_str().unwrap().to_owned(),
+        version: connection["version"].as_u64().unwrap(),
+        mark: connection["description"].as_str().unwrap().to_owned(),
+    }
+}
+
+/// A client, and what it believes of each name.
+struct Client {
+    number: usize,
+    seed: u64,
+    believed: BTreeMap<&'static str, Seen>,
+}
+
+impl Client {
+    /// One operation, chosen by the seed.
+    async fn act(&mut self, world: &World, recorder: &Recorder, count: usize) {
+        let name = NAMES[draw(&mut self.seed, NAMES.len())];
+        let mark = format!("client {} act {count}", self.number);
+        let choice = draw(&mut self.seed, 20);
+        let believed = self.believed.get(name).cloned();
+        let (op, ret) = match (choice, believed) {
+            (0..=2, _) | (_, None) => {
+                let op = Op::Create { mark: mark.clone() };
+                recorder.push(Event::Invoked(self.number, name, op.clone()));
+                (op, create(world, name, &mark).await)
+            }
+            (3..=7, Some(Seen { id, .. })) => {
+                let op = Op::Get { id: id.clone() };
+                recorder.push(Event::Invoked(self.number, name, op.clone()));
+                (op, connection(&world.get(&path_of(&id)).await))
+            }
+            (8..=14, Some(Seen { id, version, .. })) => {
+                let op = Op::Put { id: id.clone(), version, mark: mark.clone() };
+                recorder.push(Event::Invoked(self.number, name, op.clone()));
+                (op, connection(&put(world, &id, &json!({"version": version, "description": mark})).await))
+            }
+            (15, Some(Seen { id, .. })) => {
+                let op = Op::Delete { id: id.clone() };
+                recorder.push(Event::Invoked(self.number, name, op.clone()));
+                assert_eq!(delete(world, &id).await.status, 204);
+                (op, Ret::Deleted)
+            }
+            (16 | 17, Some(_)) => {
+                recorder.push(Event::Invoked(self.number, name, Op::Look));
+                let found = world.get(&format!("{COLLECTION}?name={name}")).await.json();
+                (Op::Look, found["Items"].get(0).map_or(Ret::NotFound, |found| Ret::Found(seen(found))))
+            }
+            (_, Some(_)) => {
+                self.believed = look_at_all(world, recorder, self.number).await;
+                return;
+            }
+        };
+        recorder.push(Event::Returned(self.number, name, ret.clone()));
+        self.learn(name, op, ret);
+    }
+
+    fn learn(&mut self, name: &'static str, op: Op, ret: Ret) {
+        match (op, ret) {
+            (Op::Create { mark }, Ret::Created(id)) => {
+                self.believed.insert(name, Seen { id, version: 1, mark });
+            }
+            // It exists, but not which: a guess that is wrong is an operation too.
+            (Op::Create { mark }, _) => {
+                self.believed.entry(name).or_insert(Seen { id: "unknown".to_owned(), version: 1, mark });
+            }
+            (_, Ret::Found(seen)) => {
+                self.believed.insert(name, seen);
+            }
+            (_, Ret::Conflict(version)) => {
+                self.believed.entry(name).and_modify(|seen| seen.version = version);
+            }
+            // What is deleted is still asked for now and then.
+            _ if draw(&mut self.seed, 2) == 0 => {
+                self.believed.remove(name);
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn create(world: &World, name: &str, mark: &str) -> Ret {
+    let mut body = world.good_body(name);
+    body["description"] = json!(mark);
+    let answer = world.post(&body).await;
+    match answer.status.as_u16() {
+        201 => Ret::Created(answer.json()["connectionId"].as_str().unwrap().to_owned()),
+        status => {
+            assert_eq!((status, &*answer.code()), (409, "CONNECTION_NAME_EXISTS"));
+            Ret::NameExists
+        }
+    }
+}
+
+/// The answer to a GET or a PUT of one connection.
+fn connection(answer: &crate::support::harness::Answer) -> Ret {
+    match (answer.status.as_u16(), &*answer.code()) {
+        (200, _) => Ret::Found(seen(&answer.json())),
+        (404, "CONNECTION_NOT_FOUND") => Ret::NotFound,
+        (409, "VERSION_CONFLICT") => Ret::Conflict(answer.json()["currentVersion"].as_u64().unwrap()),
+        _ => panic!("{answer:?}"),
+    }
+}
+
+/// Lists everything: for each name an operation.
+async fn look_at_all(world: &World, recorder: &Recorder, client: usize) -> BTreeMap<&'static str, Seen> {
+    for name in NAMES {
+        recorder.push(Event::Invoked(client, name, Op::Look));
+    }
+    let listed = world.send(Method::GET, COLLECTION, &[], Vec::new()).await.json();
+    let items = listed["Items"].as_array().unwrap();
+    let mut all = BTreeMap::new();
+    for name in NAMES {
+        let found = items.iter().find(|item| item["name"] == name).map(seen);
+        let ret = found.clone().map_or(Ret::NotFound, Ret::Found);
+        recorder.push(Event::Returned(client, name, ret));
+        all.extend(found.map(|found| (name, found)));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_many_clients_see_has_one_order() {
+    let world = Arc::new(World::with(Wish { verification_off: true, ..Wish::default() }).await);
+    let recorder = Arc::new(Recorder::default());
+    let mut clients: Vec<_> = (0..CLIENTS)
+        .map(|number| Client { number, seed: 1_000 + number as u64, believed: BTreeMap::new() })
+        .collect();
+    let mut states = NAMES.map(|name| (name, Named(None)));
+    let mut counts = BTreeMap::new();
+    for round in 0..ROUNDS {
+        let mut working = JoinSet::new();
+        for mut client in clients.drain(..) {
+            let (world, recorder) = (world.clone(), recorder.clone());
+            working.spawn(async move {
+                for n in 0..EACH {
+                    client.act(&world, &recorder, round * EACH + n).await;
+                }
+                client
+            });
+        }
+        clients = working.join_all().await;
+        let all = look_at_all(&world, &recorder, READER).await;
+        let events = recorder.take();
+        for (name, state) in &mut states {
+            assert!(is_linearizable(name, state, &events), "round {round}, {name}: {state:?} {events:#?}");
+            *state = Named(all.get(name).cloned());
+        }
+        count(&events, &mut counts);
+    }
+    let total: usize = counts.values().sum();
+    tell(&format!(
+        "{} operations in {ROUNDS} rounds; by name and answer {total}: {counts:?}",
+        CLIENTS * EACH * ROUNDS
+    ));
+    for kind in ["Conflict", "Created", "Deleted", "Found", "NameExists", "NotFound"] {
+        assert!(counts.get(kind).is_some_and(|count| *count > 50), "too few {kind}: {counts:?}");
+    }
+}
+
+fn count(events: &[Event], counts: &mut BTreeMap<String, usize>) {
+    for event in events {
+        if let Event::Returned(_, _, ret) = event {
+            let text = format!("{ret:?}");
+            let kind = text.split(['(', ' ']).next().unwrap_or_default();
+            *counts.entry(kind.to_owned()).or_default() += 1;
+        }
+    }
+}
+
+/// A history of one name, one operation after the other.
+fn in_turn(operations: Vec<(usize, Op, Ret)>) -> Vec<Event> {
+    let ends =
+        |(client, op, ret)| [Event::Invoked(client, "north", op), Event::Returned(client, "north", ret)];
+    operations.into_iter().flat_map(ends).collect()
+}
+
+#[test]
+fn the_checker_refuses_what_no_order_explains() {
+    let mark = |mark: &str| mark.to_owned();
+    let state = |version, text: &str| Seen { id: mark("a"), version, mark: mark(text) };
+    let begun = Named(Some(state(1, "old")));
+    let put = || Op::Put { id: mark("a"), version: 1, mark: mark("new") };
+    let get = || Op::Get { id: mark("a") };
+    let done = || Ret::Found(state(2, "new"));
+    let read = |seen: Seen| (1, get(), Ret::Found(seen));
+    let deletion = (0, Op::Delete { id: mark("a") }, Ret::Deleted);
+    let creation = |client, id: &str| (client, Op::Create { mark: mark("x") }, Ret::Created(mark(id)));
+    let good = [
+        vec![(0, put(), done()), read(state(2, "new"))],
+        vec![deletion.clone(), (1, put(), Ret::NotFound), creation(0, "b")],
+    ];
+    for history in good {
+        assert!(is_linearizable("north", &begun, &in_turn(history)));
+    }
+    let bad = [
+        ("a stale read after an acknowledged change", vec![(0, put(), done()), read(state(1, "old"))]),
+        ("two changes of one version", vec![(0, put(), done()), (1, put(), done())]),
+        ("a version that never was", vec![(0, put(), Ret::Conflict(3))]),
+        ("a lost change", vec![(0, put(), done()), (1, put(), Ret::Conflict(1))]),
+        ("a read of what is deleted", vec![deletion.clone(), read(state(1, "old"))]),
+        ("a name twice", vec![creation(0, "b")]),
+        ("a name that stays taken", vec![deletion, (1, Op::Create { mark: mark("x") }, Ret::NameExists)]),
+        ("a list that forgets", vec![(0, Op::Look, Ret::NotFound)]),
+    ];
+    for (what, history) in bad {
+        assert!(!is_linearizable("north", &begun, &in_turn(history)), "{what}");
+    }
+    // While the change is under way, either is right; but time does not run back.
+    let under_way = |reads: [Seen; 2]| {
+        let mut events = vec![Event::Invoked(0, "north", put())];
+        events.extend(in_turn(reads.map(read).into()));
+        events.push(Event::Returned(0, "north", done()));
+        is_linearizable("north", &begun, &events)
+    };
+    assert!(under_way([state(1, "old"), state(2, "new")]));
+    assert!(!under_way([state(2, "new"), state(1, "old")]));
+}

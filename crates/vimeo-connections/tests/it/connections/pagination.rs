@@ -1,0 +1,338 @@
+//! Walking over pages while others create and delete; page keys, limits and names in a query.
+#![expect(
+    clippy::print_stdout,
+    reason = "numbers that nothing is asserted of, for whoever wants to see them"
+)]
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::support::harness::{ACCOUNT, Answer, COLLECTION, Wish, World};
+
+const EMPTY: &str = r#"{"Items":[]}"#;
+/// The page key in the documentation's sample.
+const SAMPLE_PAGE_KEY: &str = "eyJsYXN0RXZhbHVhdGVkS2V5Ijp7fX0=";
+
+async fn world() -> World {
+    World::with(Wish { verification_off: true, ..Wish::default() }).await
+}
+
+/// Adds so many connections, older than all others, beside the service: what a walk sees does not depend on how they
+/// came, and secrets that do not open are no matter here. Their identifiers, oldest first.
+fn fill(world: &World, account: &str, count: usize) -> Vec<String> {
+    let database = world.database();
+    let query = "SELECT account_id FROM accounts WHERE name = ?1";
+    let account: String = database.query_row(query, [account], |row| row.get(0)).unwrap();
+    let first = "INSERT INTO sealing_keys (wrapped_key) VALUES (zeroblob(60)) RETURNING sealing_key_id";
+    let key: i64 = database.query_row(first, [], |row| row.get(0)).unwrap();
+    let filling = "
+        WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?2)
+        INSERT INTO connections
+            (account_id, connection_id, name, unique_name, is_enabled, client_identifier,
+             created_at, updated_at, version, sealed_version, sealing_key_id, envelope)
+        SELECT ?1, '20260131090500042' || printf('%015d', n), 'old ' || n, 'old ' || n, 1, 'client',
+            1769850300042000, 1769850300042000, 1, 1, ?3, x'00'
+        FROM numbers";
+    assert_eq!(database.execute(filling, (account, count, key)).unwrap(), count);
+    (0..count).map(|number| format!("20260131090500042{number:0>15}")).collect()
+}
+
+fn ids(answer: &Answer) -> Vec<String> {
+    let text = |item: &serde_json::Value| item["connectionId"].as_str().unwrap().to_owned();
+    answer.json()["Items"].as_array().unwrap().iter().map(text).collect()
+}
+
+fn page_key(answer: &Answer) -> Option<String> {
+    answer.json().get("nextPageKey").map(|key| key.as_str().unwrap().to_owned())
+}
+
+async fn list(world: &World, query: &str) -> Answer {
+    let answer = world.get(&format!("{COLLECTION}{query}")).await;
+    assert_eq!(answer.status, 200, "{query}: {answer:?}");
+    answer
+}
+
+/// All identifiers from the first page to the last, in the order in which they came; and how many pages there were.
+async fn walk(world: &World, limit: usize) -> (Vec<String>, usize) {
+    let (mut seen, mut pages) = (Vec::new(), 0);
+    let mut next = String::new();
+    loop {
+        let page = list(world, &format!("?limit={limit}{next}")).await;
+        let found = ids(&page);
+        pages += 1;
+        assert!(found.len() <= limit);
+        seen.extend_from_slice(&found);
+        let Some(key) = page_key(&page) else { return (seen, pages) };
+        assert_eq!(found.len(), limit, "only the last page is short");
+        next = format!("&nextPageKey={key}");
+    }
+}
+
+/// What the account holds, as its clients know it.
+#[derive(Default)]
+struct Known {
+    /// Acknowledged.
+    created: BTreeSet<String>,
+    /// Asked to be deleted, perhaps not yet done.
+    deleting: HashSet<String>,
+    /// Acknowledged to be deleted.
+    deleted: HashSet<String>,
+}
+
+/// Clients that create, and clients that delete what is old, until they are told to stop.
+struct Others {
+    clients: JoinSet<()>,
+    known: Arc<Mutex<Known>>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Others {
+    fn start(world: &World, old: &[String]) -> Self {
+        let known = Known { created: old.iter().cloned().collect(), ..Known::default() };
+        let mut others =
+            Self { clients: JoinSet::new(), known: Arc::new(Mutex::new(known)), stopping: Arc::default() };
+        for client in 0..2 {
+            others.create(world, client);
+            // From all over the list, in no order, and no two clients the same.
+            let count = old.len();
+            let doomed =
+                (0..count).map(|n| n * 7_919 % count).filter(|n| n % 4 == client).map(|n| old[n].clone());
+            others.delete(world, doomed.collect());
+        }
+        others
+    }
+
+    fn create(&mut self, world: &World, client: usize) {
+        let (http, url, key) = (world.http.clone(), world.url(COLLECTION), world.api_key.clone());
+        let (known, stopping) = (self.known.clone(), self.stopping.clone());
+        let mut body = world.good_body("x");
+        self.clients.spawn(async move {
+            for n in 0.. {
+                if stopping.load(Ordering::Relaxed) {
+                    return;
+                }
+                body["name"] = json!(format!("new {client} {n}"));
+                let sent = http.post(&url).header("authorization", &key).body(body.to_string());
+                let response = sent.send().await.unwrap();
+                assert_eq!(response.status(), 201);
+                let made: serde_json::Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+                known.lock().unwrap().created.insert(made["connectionId"].as_str().unwrap().to_owned());
+            }
+        });
+    }
+
+    fn delete(&mut self, world: &World, doomed: Vec<String>) {
+        let (http, url, key) = (world.http.clone(), world.url(COLLECTION), world.api_key.clone());
+        let (known, stopping) = (self.known.clone(), self.stopping.clone());
+        self.clients.spawn(async move {
+            for id in doomed {
+                if stopping.load(Ordering::Relaxed) {
+                    return;
+                }
+                known.lock().unwrap().deleting.insert(id.clone());
+                let sent = http.delete(format!("{url}/{id}")).header("authorization", &key);
+                assert_eq!(sent.send().await.unwrap().status(), 204);
+                known.lock().unwrap().deleted.insert(id);
+            }
+        });
+    }
+
+    async fn finish(mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.clients.join_next().await {
+            ended.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_walk_sees_whatever_lasts_exactly_once_while_others_create_and_delete() {
+    let world = world().await;
+    let old = fill(&world, ACCOUNT, 10_000);
+    let (quiet, pages) = walk(&world, 50).await;
+    assert_eq!((quiet.len(), pages), (10_000, 200));
+    assert_eq!(quiet, old);
+
+    let others = Others::start(&world, &old);
+    for limit in [50, 37, 333, 999, 1_000] {
+        let (before, gone) = {
+            let known = others.known.lock().unwrap();
+            (known.created.clone(), known.deleted.clone())
+        };
+        let (seen, pages) = walk(&world, limit).await;
+        assert!(pages > 1);
+        assert!(seen.is_sorted_by(|one, next| one < next), "ascending, and none twice, by {limit}");
+        let seen: HashSet<_> = seen.into_iter().collect();
+        let known = others.known.lock().unwrap();
+        let lasting: Vec<_> = before.iter().filter(|id| !known.deleting.contains(*id)).collect();
+        println!(
+            "by {limit}: {pages} pages, {} seen, {} lasted, {} deleted and {} created so far",
+            seen.len(),
+            lasting.len(),
+            known.deleted.len(),
+            known.created.len() - old.len()
+        );
+        let missed: Vec<_> = lasting.into_iter().filter(|id| !seen.contains(*id)).collect();
+        assert!(missed.is_empty(), "not seen by {limit}: {missed:?}");
+        let risen: Vec<_> = seen.intersection(&gone).collect();
+        assert!(risen.is_empty(), "seen by {limit} though deleted before: {risen:?}");
+    }
+    others.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_as_long_as_was_asked_and_a_thousand_if_nothing_was() {
+    let world = world().await;
+    assert_eq!(list(&world, "").await.text, EMPTY);
+    for query in ["?limit=1", "?limit=1000", "?nextPageKey=", "?name=x", "?name=", "?anything=at&all"] {
+        assert_eq!(list(&world, query).await.text, EMPTY, "{query}");
+    }
+    let old = fill(&world, ACCOUNT, 1_001);
+    for (query, length) in
+        [("", 1_000), ("?limit=1000", 1_000), ("?limit=1", 1), ("?unknown=5&limit=7&Limit=9", 7)]
+    {
+        let page = list(&world, query).await;
+        assert_eq!(ids(&page), old[..length], "{query}");
+        assert!(page_key(&page).is_some(), "{query}");
+    }
+    for exact in [7, 11, 13, 77, 91, 143] {
+        let (seen, pages) = walk(&world, exact).await;
+        assert_eq!((seen.len(), pages), (1_001, 1_001 / exact), "no empty page at the end");
+    }
+    assert_eq!(walk(&world, 1_000).await.1, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parameter_that_cannot_be_is_named() {
+    let world = world().await;
+    fill(&world, ACCOUNT, 3);
+    let limits =
+        ["0", "1001", "-1", "05", "", "x", "%2B5", "5.0", "1e2", "%205", "18446744073709551617", "%D9%A3"];
+    let mut cases: Vec<_> = limits.iter().map(|limit| (format!("limit={limit}"), vec!["limit"])).collect();
+    cases.extend([
+        ("limit".to_owned(), vec!["limit"]),
+        ("limit=5&limit=5".to_owned(), vec!["limit"]),
+        ("nextPageKey=&nextPageKey=".to_owned(), vec!["nextPageKey"]),
+        ("name=a&name=b".to_owned(), vec!["name"]),
+        ("name=a&limit=0&name=b".to_owned(), vec!["limit", "name"]),
+        // The query is judged before the page key in it.
+        ("limit=0&nextPageKey=nonsense".to_owned(), vec!["limit"]),
+    ]);
+    for (query, named) in cases {
+        let answer = world.get(&format!("{COLLECTION}?{query}")).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "INVALID_QUERY"), "{query}");
+        let fields: Vec<_> = answer.fields().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(fields, named, "{query}");
+    }
+}
+
+async fn assert_no_page_key(world: &World, key: &str) {
+    let answer = world.get(&format!("{COLLECTION}?limit=2&nextPageKey={key}")).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "INVALID_PAGE_KEY"), "{key}");
+    let fields: Vec<_> = answer.fields().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(fields, ["nextPageKey"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_key_is_good_unaltered_and_for_its_account_alone() {
+    let world = world().await;
+    let old = fill(&world, ACCOUNT, 5);
+    let stranger = world.make_key("another", &[]);
+    fill(&world, "another", 5);
+    let key = page_key(&list(&world, "?limit=2").await).unwrap();
+    let bare = key.trim_end_matches('=');
+    assert!(bare.len() < key.len(), "{key} is padded, or this test is none");
+    assert!(bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{key}");
+    for good in [&*key, bare, &key.replace('=', "%3D")] {
+        let page = list(&world, &format!("?nextPageKey={good}&limit=2")).await;
+        assert_eq!(ids(&page), old[2..4], "{good}");
+        let last = list(&world, &format!("?nextPageKey={}", page_key(&page).unwrap())).await;
+        assert_eq!((ids(&last), page_key(&last)), (old[4..].to_vec(), None));
+    }
+    for first in ["", SAMPLE_PAGE_KEY, SAMPLE_PAGE_KEY.trim_end_matches('=')] {
+        assert_eq!(ids(&list(&world, &format!("?limit=2&nextPageKey={first}")).await), old[..2], "{first:?}");
+    }
+    for at in 0..key.len() {
+        for other in ["A", "B", "_"].into_iter().filter(|other| *other != &key[at..=at]) {
+            assert_no_page_key(&world, &[&key[..at], other, &key[at + 1..]].concat()).await;
+        }
+    }
+    for length in 1..bare.len() {
+        assert_no_page_key(&world, &key[..length]).await;
+    }
+    let doubled = [bare, bare].concat();
+    let longer = format!("{bare}AAAA");
+    let swapped: String = key.chars().rev().collect();
+    for nonsense in ["%00", "null", "x", "%20", "e30=", "eyJsYXN0RXZhbHVhdGVkS2V5IjpudWxsfQ==", "caf%C3%A9"] {
+        assert_no_page_key(&world, nonsense).await;
+    }
+    for altered in [doubled, longer, swapped, format!("%20{key}"), format!("{key}="), key.to_lowercase()] {
+        assert_no_page_key(&world, &altered).await;
+    }
+    let headers = [("authorization", stranger.as_str())];
+    let path = format!("{COLLECTION}?nextPageKey={key}");
+    let refused = world.send(Method::GET, &path, &headers, Vec::new()).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (400, "INVALID_PAGE_KEY"));
+    // Another key of the same account goes on, also after a restart; and what it names may be gone by then.
+    let colleague = world.make_key(ACCOUNT, &[]);
+    let deleted = world.send(Method::DELETE, &format!("{COLLECTION}/{}", old[1]), &[], Vec::new()).await;
+    assert_eq!(deleted.status, 204);
+    let mut world = world;
+    world.kill_and_restart();
+    let headers = [("authorization", colleague.as_str())];
+    let page = world.send(Method::GET, &path, &headers, Vec::new()).await;
+    assert_eq!(ids(&page), old[2..]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_found_exactly_but_for_spaces_at_its_ends() {
+    let world = world().await;
+    let stranger = world.make_key("another", &[]);
+    for name in ["Plain", " spaced out ", "caf\u{e9}", "plain2"] {
+        assert_eq!(world.post(&world.good_body(name)).await.status, 201, "{name}");
+    }
+    fill(&world, "another", 1);
+    for (query, name) in [
+        ("name=Plain", "Plain"),
+        ("name=%20Plain++", "Plain"),
+        ("name=spaced%20out", " spaced out "),
+        ("name=+spaced+out", " spaced out "),
+        ("name=caf%C3%A9", "caf\u{e9}"),
+        ("name=cafe%CC%81", "caf\u{e9}"),
+        ("other=x&name=Plain&limit=1", "Plain"),
+    ] {
+        let found = list(&world, &format!("?{query}")).await;
+        let whole = found.json();
+        assert_eq!(whole["Items"].as_array().unwrap().len(), 1, "{query}: {whole}");
+        assert_eq!(whole["Items"][0]["name"], name, "{query}");
+        assert_eq!(page_key(&found), None, "{query}");
+        // The same item as it stands in the list.
+        let listed = list(&world, "").await.json();
+        assert!(listed["Items"].as_array().unwrap().contains(&whole["Items"][0]), "{query}");
+    }
+    for query in [
+        "name=",
+        "name=plain",
+        "name=PLAIN",
+        "name=Plai",
+        "name=Plain2",
+        "name=spaced++out",
+        "name=cafe",
+        "name=%25",
+        "name=Pl%00in",
+        "name=%FF",
+        "name=old+0",
+        "name=Plain%09",
+        "name=%20",
+    ] {
+        assert_eq!(list(&world, &format!("?{query}")).await.text, EMPTY, "{query}");
+    }
+    let headers = [("authorization", stranger.as_str())];
+    let theirs = world.send(Method::GET, &format!("{COLLECTION}?name=Plain"), &headers, Vec::new()).await;
+    assert_eq!((theirs.status.as_u16(), theirs.text.as_str()), (200, EMPTY));
+}

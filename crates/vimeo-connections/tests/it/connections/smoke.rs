@@ -1,0 +1,58 @@
+//! The main job, from end to end: a connection is created, checked, sealed, and there after a restart.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::support::harness::{COLLECTION, World, said};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_created_found_and_survives_a_restart() {
+    let mut world = World::start().await;
+    let created = world.post(&world.good_body("Test Vimeo Connection")).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
+    let id = created.json()["connectionId"].as_str().unwrap().to_owned();
+    assert_eq!(
+        created.text,
+        format!(
+            "{{\"name\":\"Test Vimeo Connection\",\"description\":\"Testing Vimeo connection via API\",\"enabled\":true,\
+             \"clientIdentifier\":\"{}\",\"connectionId\":\"{id}\",\"version\":1}}",
+            world.sandbox.client_id
+        )
+    );
+    assert_eq!(created.header("location"), format!("{COLLECTION}/{id}"));
+    assert!(world.stray_tokens().await.is_empty());
+
+    let found = world.get(&format!("{COLLECTION}/{id}")).await;
+    assert_eq!(found.status, StatusCode::OK);
+    let stamp = found.json()["createdDate"].as_str().unwrap().to_owned();
+    let digits: String = stamp.chars().filter(char::is_ascii_digit).collect();
+    assert_eq!(digits, id[..17], "the time in the identifier is the creation date");
+    assert_eq!(
+        found.text,
+        format!(
+            "{{\"connectionId\":\"{id}\",\"name\":\"Test Vimeo Connection\",\
+             \"description\":\"Testing Vimeo connection via API\",\"clientIdentifier\":\"{}\",\"type\":\"VIMEO\",\
+             \"enabled\":true,\"createdDate\":\"{stamp}\",\"updatedDate\":\"{stamp}\",\"version\":1}}",
+            world.sandbox.client_id
+        )
+    );
+
+    world.kill_and_restart();
+    let again = world.get(&format!("{COLLECTION}/{id}")).await;
+    assert_eq!(again.text, found.text);
+    assert_eq!(said(&world.cli(&["connections", "check"], "")), "1 connections of 1 accounts open.\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_description_that_was_not_given_is_not_returned() {
+    let world = World::start().await;
+    for (number, description) in [json!(null), json!("")].into_iter().enumerate() {
+        let mut body = world.good_body(&format!("none {number}"));
+        body["description"] = description;
+        let created = world.post(&body).await;
+        assert_eq!(created.status, StatusCode::CREATED);
+        assert!(created.json().get("description").is_none(), "{}", created.text);
+        let path = format!("{COLLECTION}/{}", created.json()["connectionId"].as_str().unwrap());
+        assert!(world.get(&path).await.json().get("description").is_none());
+    }
+}

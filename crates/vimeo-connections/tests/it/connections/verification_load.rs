@@ -1,0 +1,107 @@
+//! A crowd that waits for a slow Vimeo: each gets its connection in the end, nobody who wants nothing of Vimeo waits with
+//! them, and the connections to Vimeo that the crowd needed serve whoever comes next.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use reqwest::{Method, StatusCode};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use crate::connections::verification::{GRANT, VERIFY, asked, journal, settle};
+use crate::support::harness::{COLLECTION, Wish, World, until};
+
+/// As many creations as wait at once.
+const CROWD: usize = 1_000;
+/// As many as come after them.
+const NEXT: usize = 200;
+
+/// Each creation is a connection of this process to the service, and two of the service to the sandbox, which is here too.
+fn allow_many_files() {
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
+    let needed = 4 * CROWD as u64;
+    assert!(files.maximum.is_none_or(|most| most >= needed), "this test opens {needed} files: ulimit -Hn");
+}
+
+/// Clients that each create one connection, all at the same moment; their statuses as they come.
+fn create_at_once(world: &World, prefix: &str, count: usize) -> JoinSet<(StatusCode, String)> {
+    let mut clients = JoinSet::new();
+    let together = Arc::new(Barrier::new(count));
+    for number in 0..count {
+        let body = world.good_body(&format!("{prefix} {number}")).to_string();
+        let request =
+            world.http.post(world.url(COLLECTION)).header("authorization", &world.api_key).body(body);
+        let together = together.clone();
+        clients.spawn(async move {
+            together.wait().await;
+            let response = request.send().await.unwrap();
+            (response.status(), response.text().await.unwrap())
+        });
+    }
+    clients
+}
+
+async fn assert_all_created(mut clients: JoinSet<(StatusCode, String)>) {
+    while let Some(answered) = clients.join_next().await {
+        let (status, text) = answered.unwrap();
+        assert_eq!(status, StatusCode::CREATED, "{text}");
+    }
+}
+
+/// The numbers of the connections that brought what is in the sandbox's journal.
+async fn connections(world: &World) -> HashSet<u64> {
+    journal(world).await.iter().map(|request| request["connection"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_waits_for_vimeo_and_nobody_waits_for_the_crowd() {
+    allow_many_files();
+    // As long as this test may take.
+    let world =
+        World::with(Wish { config: "vimeo.budget_seconds = 300".to_owned(), ..Wish::default() }).await;
+    let first = world.post(&world.good_body("first")).await.json();
+    let path = format!("{COLLECTION}/{}", first["connectionId"].as_str().unwrap());
+    settle(&world, 0).await;
+    for route in [GRANT, VERIFY] {
+        world.fault(json!({"route": route, "kind": "hold"})).await;
+    }
+    let mut crowd = create_at_once(&world, "crowd", CROWD);
+    until("both questions of each creation are asked", async || {
+        let held =
+            |requests: Vec<Value>| requests.iter().filter(|request| request["fault"] == "hold").count();
+        held(asked(&world, GRANT).await) == CROWD && held(asked(&world, VERIFY).await) == CROWD
+    })
+    .await;
+
+    // Whoever needs no answer of Vimeo gets one now, while all of them wait.
+    for _ in 0..NEXT {
+        assert_eq!(world.get(&path).await.status, StatusCode::OK);
+    }
+    let list = world.get(COLLECTION).await.json();
+    assert_eq!(list["Items"].as_array().unwrap().len(), 1);
+    let mut change = world.good_body("first renamed");
+    change["version"] = first["version"].clone();
+    let changed = world.send(Method::PUT, &path, &[], change.to_string().into_bytes()).await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);
+    let taken = world.post(&change).await;
+    assert_eq!(taken.status, StatusCode::CONFLICT, "a name that is taken is found before Vimeo is asked");
+    assert!(crowd.try_join_next().is_none(), "somebody was answered before Vimeo answered");
+
+    world.control(Method::DELETE, "faults", Value::Null).await;
+    assert_all_created(crowd).await;
+    assert_eq!(world.stored(), CROWD + 1);
+    settle(&world, 0).await;
+
+    // The next wave finds connections enough: it opens none.
+    let opened = connections(&world).await;
+    assert!(opened.len() <= 2 * CROWD + 2, "{} connections for {CROWD} creations", opened.len());
+    world.control(Method::DELETE, "journal", Value::Null).await;
+    assert_all_created(create_at_once(&world, "next", NEXT)).await;
+    settle(&world, 0).await;
+    let used = connections(&world).await;
+    let new: Vec<_> = used.difference(&opened).collect();
+    assert!(new.is_empty(), "{} new connections beside {} idle ones", new.len(), opened.len());
+}

@@ -1,0 +1,5 @@
+//! The database engines, and the migration between them.
+
+pub(crate) mod migration;
+pub(crate) mod postgres;
+pub(crate) mod sqlite;

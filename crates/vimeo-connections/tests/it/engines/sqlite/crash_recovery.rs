@@ -1,0 +1,132 @@
+//! The service is killed without a word, again and again. What was acknowledged is there, whole, once.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use crate::support::create_load::{Load, assert_shown, assert_whole};
+use crate::support::harness::{ACCOUNT, Service, Wish, World, binary, cli, said};
+
+const CLIENTS: usize = 64;
+
+/// The next number of a small generator, so that the moments differ and yet are the same in every run.
+fn draw(seed: &mut u64, below: usize) -> usize {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*seed >> 33).unwrap() % below
+}
+
+/// Kills the service in the middle of the clients' work, `rounds` times, in one directory.
+async fn kill_again_and_again(mut world: World, rounds: usize, most: usize) {
+    let mut seed = 20_260_101;
+    let mut promises = Vec::new();
+    for round in 0..rounds {
+        let goal = 1 + draw(&mut seed, most);
+        let load = Load::start(&world, &format!("r{round}"), CLIENTS, goal);
+        load.reach().await;
+        world.service.kill();
+        let (kept, refused) = load.finish().await;
+        assert!(kept.len() >= goal);
+        assert!(refused.is_empty(), "{refused:?}");
+        world.service = Service::start(world.path());
+        assert_shown(&world, &kept).await;
+        promises.extend(kept);
+        assert_whole(&world, &promises);
+    }
+    let errors: Vec<_> =
+        world.log().lines().filter(|line| line.contains("\"ERROR\"")).map(str::to_owned).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
+    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+    kill_again_and_again(world, 20, 300).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_was_acknowledged_is_there_also_when_vimeo_is_asked() {
+    kill_again_and_again(World::start().await, 3, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_copied_in_part_is_no_loss() {
+    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+    let mut promises = Vec::new();
+    for round in 0..3 {
+        let before = length(&world.database_file());
+        let load = Load::start(&world, &format!("r{round}"), CLIENTS, usize::MAX);
+        // Only a checkpoint writes to the database's own file: the kill comes while it copies.
+        while length(&world.database_file()) == before {
+            tokio::task::yield_now().await;
+        }
+        world.service.kill();
+        promises.extend(load.finish().await.0);
+        world.service = Service::start(world.path());
+        assert_whole(&world, &promises);
+    }
+}
+
+/// Whether a start has come to where it is to be killed, by its data directory.
+type Moment = fn(&Path) -> bool;
+
+/// How far a start has come when it is killed.
+const MOMENTS: [(&str, Moment); 6] = [
+    ("at once", |_| true),
+    ("the directory is there", |data| data.exists()),
+    ("the file is there", |data| data.join("vimeo-connections.db").exists()),
+    ("the file has a header", |data| length(&data.join("vimeo-connections.db")) > 0),
+    ("the log is there", |data| data.join("vimeo-connections.db-wal").exists()),
+    ("the log has pages", |data| length(&data.join("vimeo-connections.db-wal")) > 0),
+];
+
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Starts `serve` and kills it when the moment has come.
+fn kill_starting(directory: &Path, moment: Moment) {
+    let log = fs::OpenOptions::new().create(true).append(true).open(directory.join("starts.log")).unwrap();
+    let mut child: Child = binary(directory).arg("serve").stdout(Stdio::null()).stderr(log).spawn().unwrap();
+    let data = directory.join("data");
+    while !moment(&data) && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_was_killed_at_any_moment_is_no_hindrance() {
+    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+    let data = world.path().join("data");
+    for (moment, has_come) in MOMENTS {
+        for times in 1..=3 {
+            world.service.kill();
+            fs::remove_dir_all(&data).unwrap();
+            for _ in 0..times {
+                kill_starting(world.path(), has_come);
+            }
+            world.service = Service::start(world.path());
+            let made = cli(world.path(), &["accounts", "create", ACCOUNT], "");
+            assert!(made.status.success(), "killed when {moment}: {}", said(&made));
+            world.api_key = world.make_key(ACCOUNT, &[]);
+            assert_eq!(world.post(&world.good_body("after")).await.status, 201, "killed when {moment}");
+            assert_whole(&world, &[]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_over_what_a_kill_left_can_be_killed_too() {
+    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+    let load = Load::start(&world, "before", CLIENTS, 100);
+    load.reach().await;
+    world.service.kill();
+    let (promises, _) = load.finish().await;
+    for _ in 0..10 {
+        kill_starting(world.path(), |_| true);
+    }
+    world.service = Service::start(world.path());
+    assert_shown(&world, &promises).await;
+    assert_whole(&world, &promises);
+}

@@ -1,0 +1,298 @@
+//! Conversations byte for byte: what a client sends, and all that it gets back, as files that a person can read.
+//!
+//! Each file of `golden/` is a script. A block begins with `=== what happens`, then come directives (`@…`), the request,
+//! `---`, and the answer. Lines of a head end in CRLF on the wire, and in LF in the file. What differs from run to run
+//! stands in braces, and the same name always is the same value:
+//!
+//! - in requests: `{apiKey}`, `{clientIdentifier}`, `{clientSecret}`, `{accessToken}`, `{length}` (of the body),
+//!   `{70000 spaces}`, and every name that an answer before has given;
+//! - in answers: `{date}`, `{connectionId1}`, `{createdDate1}`, `{updatedDate1}`, `{nextPageKey1}`, `{accountId}` …
+//!
+//! `@fault {…}` makes the sandbox misbehave, `@token name {…}` lets it make a token, `@app name {…}` an app.
+//!
+//! Where a change of the answers is meant, renew the files with
+//! `UPDATE_GOLDEN=1 cargo test -p vimeo-connections --test it -- golden`, and read what `git diff` shows.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::harness::World;
+
+/// One question and its answer, as the file has them.
+struct Pair {
+    title: String,
+    directives: Vec<String>,
+    request: String,
+    answer: String,
+}
+
+/// The values behind the names, in the order in which they were learnt.
+#[derive(Default)]
+struct Names(Vec<(String, String)>);
+
+impl Names {
+    fn learn(&mut self, name: impl Into<String>, value: &str) {
+        self.0.push((name.into(), value.to_owned()));
+    }
+
+    /// The name of a value; one that is new is numbered within its kind.
+    fn of(&mut self, kind: &str, value: &str) -> String {
+        let is_kind = |name: &str| name.strip_prefix(kind).is_some_and(|rest| rest.parse::<u32>().is_ok());
+        let mut known = self.0.iter().filter(|(name, _)| is_kind(name));
+        if let Some((name, _)) = known.find(|(_, known)| known == value) {
+            return name.clone();
+        }
+        let count = self.0.iter().filter(|(name, _)| is_kind(name)).count();
+        let name = format!("{kind}{}", count + 1);
+        self.learn(&name, value);
+        name
+    }
+
+    /// Puts values in the place of names.
+    fn expand(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    }
+
+    /// Puts names in the place of what differs from run to run.
+    fn abstracted(&mut self, answer: &str) -> String {
+        let (head, body) = answer.split_once("\n\n").unwrap();
+        let mut text = String::new();
+        for line in head.lines() {
+            let is_date = line.starts_with("date: ");
+            let _ = writeln!(text, "{}", if is_date { "date: {date}" } else { line });
+        }
+        let mut body = body.to_owned();
+        let json: Value = serde_json::from_str(&body).unwrap_or(Value::Null);
+        let items = json["Items"].as_array().cloned().unwrap_or_else(|| vec![json.clone()]);
+        // Each value once, from left to right: two dates may by chance be the same.
+        let mut from = 0;
+        for item in &items {
+            for (kind, field) in VARIABLE_FIELDS {
+                let Some(value) = item[field].as_str() else { continue };
+                let is_first = field == "updatedDate" && item["version"] == 1;
+                let name = self.of(if is_first { "createdDate" } else { kind }, value);
+                let (old, new) = (format!("\"{field}\":\"{value}\""), format!("\"{field}\":\"{{{name}}}\""));
+                let Some(at) = body[from..].find(&old) else { continue };
+                body.replace_range(from + at..from + at + old.len(), &new);
+                from += at;
+            }
+        }
+        if let Some(key) = json["nextPageKey"].as_str() {
+            let name = self.of("nextPageKey", key);
+            body = body.replace(key, &format!("{{{name}}}"));
+        }
+        let _ = write!(text, "\n{body}");
+        // The longest first: one value may be a part of another.
+        let mut known: Vec<_> = self.0.iter().filter(|(name, _)| !name.contains("Date")).collect();
+        known.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+        known.into_iter().fold(text, |text, (name, value)| text.replace(value, &format!("{{{name}}}")))
+    }
+}
+
+/// Fields whose values differ from run to run, in the order in which answers have them, with what they are called.
+const VARIABLE_FIELDS: [(&str, &str); 5] = [
+    ("connectionId", "connectionId"),
+    ("createdDate", "createdDate"),
+    ("updatedDate", "updatedDate"),
+    ("accountId", "accountId"),
+    ("keyId", "keyId"),
+];
+
+/// Takes a file apart; what stands before its first block is kept as it is.
+fn read(file: &str) -> (String, Vec<Pair>) {
+    let mut parts = file.split("=== ");
+    let preface = parts.next().unwrap().to_owned();
+    let pairs = parts.map(|part| {
+        let (title, rest) = part.split_once('\n').unwrap();
+        let directives: Vec<_> = rest.lines().take_while(|line| line.starts_with('@')).collect();
+        let skipped: usize = directives.iter().map(|line| line.len() + 1).sum();
+        let (request, answer) =
+            rest[skipped..].split_once("---\n").unwrap_or_else(|| panic!("no --- in {title:?}"));
+        Pair {
+            title: title.to_owned(),
+            directives: directives.into_iter().map(str::to_owned).collect(),
+            request: request.trim_end_matches('\n').to_owned(),
+            answer: answer.trim_end_matches('\n').to_owned(),
+        }
+    });
+    let pairs = pairs.collect();
+    (preface, pairs)
+}
+
+fn written(preface: &str, pairs: &[Pair]) -> String {
+    let mut file = preface.to_owned();
+    for pair in pairs {
+        let _ = writeln!(file, "=== {}", pair.title);
+        for directive in &pair.directives {
+            let _ = writeln!(file, "{directive}");
+        }
+        let _ = writeln!(file, "{}\n---\n{}\n", pair.request, pair.answer);
+    }
+    file.pop();
+    file
+}
+
+/// A connection that is opened again where an answer has closed it.
+struct Wire<'a> {
+    world: &'a World,
+    stream: Option<BufReader<TcpStream>>,
+}
+
+impl Wire<'_> {
+    /// Sends one request and reads its answer, with LF for CRLF in the head.
+    fn ask(&mut self, request: &str) -> String {
+        let stream = self.stream.get_or_insert_with(|| {
+            let stream = TcpStream::connect(self.world.service.address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+            BufReader::new(stream)
+        });
+        stream.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(stream.read_line(&mut head).unwrap(), 0, "closed after {head:?}");
+            assert!(head.ends_with("\r\n"), "a line of the head has no CRLF: {head:?}");
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let has_body = !request.starts_with("HEAD ") && !head.starts_with("HTTP/1.1 304");
+        let mut body = vec![0; if has_body { length.unwrap_or(0) } else { 0 }];
+        stream.read_exact(&mut body).unwrap();
+        if head.contains("connection: close") {
+            self.stream = None;
+        } else {
+            assert!(stream.buffer().is_empty(), "more than the answer: {:?}", stream.buffer());
+        }
+        head.replace("\r\n", "\n") + &String::from_utf8(body).unwrap()
+    }
+}
+
+/// The bytes of a request that the file shows.
+fn on_the_wire(request: &str, names: &Names) -> String {
+    let (head, body) = request.split_once("\n\n").unwrap_or((request, ""));
+    let body = names.expand(body).replace("{70000 spaces}", &" ".repeat(70_000));
+    let head = names.expand(head).replace("{length}", &body.len().to_string());
+    format!("{}\r\n\r\n{body}", head.replace('\n', "\r\n"))
+}
+
+/// Does what a directive says.
+async fn direct(world: &World, directive: &str, names: &mut Names) {
+    let (verb, rest) = directive.split_once(' ').unwrap();
+    if verb == "@fault" {
+        return world.fault(serde_json::from_str(rest).unwrap()).await;
+    }
+    let (name, wish) = rest.split_once(' ').unwrap();
+    let wish = serde_json::from_str(&names.expand(wish)).unwrap();
+    match verb {
+        "@token" => {
+            let made = world.control(Method::POST, "tokens", wish).await;
+            names.learn(name, made["access_token"].as_str().unwrap());
+        }
+        "@app" => {
+            let made = world.control(Method::POST, "apps", wish).await;
+            names.learn(format!("{name}Identifier"), made["client_id"].as_str().unwrap());
+            names.learn(format!("{name}Secret"), made["client_secret"].as_str().unwrap());
+        }
+        _ => panic!("no such directive: {directive}"),
+    }
+}
+
+/// Has the conversation of a file in a world of its own; the pairs with the answers that came.
+async fn have(pairs: &[Pair]) -> Vec<Pair> {
+    let world = World::start().await;
+    let mut names = Names::default();
+    names.learn("apiKey", &world.api_key);
+    names.learn("clientIdentifier", &world.sandbox.client_id);
+    names.learn("clientSecret", &world.sandbox.client_secret);
+    names.learn("accessToken", &world.sandbox.access_token);
+    names.learn("strangersApiKey", &world.make_key("strangers", &[]));
+    let mut wire = Wire { world: &world, stream: None };
+    let mut had = Vec::new();
+    for pair in pairs {
+        for directive in &pair.directives {
+            direct(&world, directive, &mut names).await;
+        }
+        let answer = wire.ask(&on_the_wire(&pair.request, &names));
+        had.push(Pair {
+            title: pair.title.clone(),
+            directives: pair.directives.clone(),
+            request: pair.request.clone(),
+            answer: names.abstracted(&answer).trim_end_matches('\n').to_owned(),
+        });
+    }
+    had
+}
+
+/// What differs, line by line, with what is around it; empty if nothing does.
+fn difference(expected: &str, got: &str) -> String {
+    let (expected, got): (Vec<_>, Vec<_>) = (expected.lines().collect(), got.lines().collect());
+    if expected == got {
+        return String::new();
+    }
+    let before = expected.iter().zip(&got).take_while(|(one, other)| one == other).count();
+    let rest = (&expected[before..], &got[before..]);
+    let after = rest.0.iter().rev().zip(rest.1.iter().rev()).take_while(|(one, other)| one == other).count();
+    let mut text = String::new();
+    let parts = [
+        ("   ", &expected[..before]),
+        ("  -", &rest.0[..rest.0.len() - after]),
+        ("  +", &rest.1[..rest.1.len() - after]),
+        ("   ", &expected[expected.len() - after..]),
+    ];
+    for (mark, lines) in parts {
+        for line in lines {
+            let _ = writeln!(text, "{mark} {line}");
+        }
+    }
+    text
+}
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/http/golden");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test may be asked to renew its files, which is no configuration"
+)]
+fn is_renewal() -> bool {
+    std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_conversation_goes_byte_for_byte_as_it_is_written_down() {
+    let mut differences = String::new();
+    for path in files() {
+        let file = fs::read_to_string(&path).unwrap();
+        let (preface, pairs) = read(&file);
+        let had = have(&pairs).await;
+        if is_renewal() {
+            fs::write(&path, written(&preface, &had)).unwrap();
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy();
+        for (pair, had) in pairs.iter().zip(&had) {
+            let difference = difference(&pair.answer, &had.answer);
+            if !difference.is_empty() {
+                let _ = writeln!(differences, "\n{name}: {}\n{difference}", pair.title);
+            }
+        }
+        assert!(
+            !differences.is_empty() || file == written(&preface, &had),
+            "{name} is not in order: renew it"
+        );
+    }
+    assert!(
+        differences.is_empty(),
+        "{differences}\nIf this is meant, renew the files and read the diff:\n    \
+         UPDATE_GOLDEN=1 cargo test -p vimeo-connections --test it -- golden\n"
+    );
+}

@@ -1,0 +1,66 @@
+//! The service is as it describes itself: requests are made from the description, good and bad ones, and every answer
+//! is compared with it. The rules are in `tests/conformance`.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::harness::{Wish, World, said};
+use crate::support::tools::{find_tool, finish, program, tests_folder};
+
+/// Fewer cases than this would mean that the rules let almost nothing through.
+const CASES_MIN: usize = 300;
+
+fn rules(file: &str) -> PathBuf {
+    tests_folder().join("conformance").join(file)
+}
+
+/// Python, so that it leaves nothing in the tree.
+fn python(tool: &Path, world: &World) -> Command {
+    let mut command = program(tool);
+    command.current_dir(world.path()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUTF8", "1");
+    command
+}
+
+/// How many cases a report says were made.
+fn cases(report: &str) -> Option<usize> {
+    let line = report.lines().find(|line| line.contains(" generated, "))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_answers_as_its_description_says() {
+    let Some(schemathesis) = find_tool("python/bin/st") else { return };
+    // Made-up sources are not asked for their bytes.
+    let config = "uploads.work = false\n".to_owned();
+    let world = World::with(Wish { config, verification_off: true, ..Wish::default() }).await;
+    let mut command = python(&schemathesis, &world);
+    command.env("SCHEMATHESIS_HOOKS", rules("hooks.py"));
+    command.arg("--config-file").arg(rules("schemathesis.toml")).arg("run").arg(world.url("/openapi.json"));
+    command.args(["--no-color", "--header", &format!("Authorization: {}", world.api_key)]);
+    let output = finish(command);
+    let report = said(&output);
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis.txt"), &report).unwrap();
+    assert!(output.status.success(), "{report}");
+    let cases = cases(&report).unwrap();
+    assert!(cases >= CASES_MIN, "{report}");
+    // Past the capture of the test's output: the number belongs to the result.
+    writeln!(std::io::stderr(), "schemathesis: {cases} cases; see target/tmp/schemathesis.txt").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_description_and_every_example_in_it_are_valid() {
+    let Some(tool) = find_tool("python/bin/python") else { return };
+    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+    let document = world.path().join("openapi.json");
+    fs::write(&document, world.get("/openapi.json").await.text).unwrap();
+    for arguments in
+        [&["-m".as_ref(), "openapi_spec_validator".as_ref()][..], &[rules("examples.py").as_os_str()]]
+    {
+        let mut command = python(&tool, &world);
+        command.args(arguments).arg(&document);
+        let output = finish(command);
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}

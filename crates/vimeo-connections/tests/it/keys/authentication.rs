@@ -1,0 +1,274 @@
+//! Who is let in: keys in all their forms and states, and every route against every kind of caller.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::http::protocol::{exchange, lasting};
+use crate::support::harness::{Answer, COLLECTION, Wish, World, said, until};
+
+const UNAUTHORIZED: &str = r#"{"code":"UNAUTHORIZED","message":"Unauthorized"}"#;
+
+async fn world() -> World {
+    // Nobody works on what is asked for here.
+    let config = "uploads.work = false\napi_keys.allow_weak = true\n".to_owned();
+    World::with(Wish { config, verification_off: true, ..Wish::default() }).await
+}
+
+async fn get_as(world: &World, path: &str, keys: &[&str]) -> Answer {
+    let headers: Vec<_> = keys.iter().map(|key| ("authorization", *key)).collect();
+    world.send(Method::GET, path, &headers, Vec::new()).await
+}
+
+/// What asks for an upload.
+const UPLOAD: &str = r#"{"source":{"url":"https://media.invalid.example/film.mp4"}}"#;
+
+async fn create(world: &World, name: &str) -> String {
+    let created = world.post(&world.good_body(name)).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    created.header("location").to_owned()
+}
+
+/// Revokes a key of the account, known by its end.
+pub(crate) fn revoke(world: &World, key: &str) {
+    let listed: Value = serde_json::from_slice(&world.cli(&["keys", "list", "--json"], "").stdout).unwrap();
+    let id = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| key.ends_with(row["lastFour"].as_str().unwrap()))
+        .and_then(|row| row["keyId"].as_str())
+        .unwrap();
+    let revoked = world.cli(&["keys", "revoke", id], "");
+    assert!(revoked.status.success(), "{}", said(&revoked));
+}
+
+/// What was known of a key a moment ago is still believed, for less than a second.
+async fn until_refused(world: &World, path: &str, key: &str) {
+    until("the key is refused", async || get_as(world, path, &[key]).await.status == 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_reason_to_refuse_a_key_looks_the_same() {
+    let world = world().await;
+    let path = create(&world, "mine").await;
+    let good = world.api_key.as_str();
+    let expired = world.make_key("acme", &["--expires-in-days", "0"]);
+    let revoked = world.make_key("acme", &[]);
+    revoke(&world, &revoked);
+    let mut unknown = good.to_owned();
+    let last = unknown.pop().unwrap();
+    unknown.push(if last == 'a' { 'b' } else { 'a' });
+    let cases: [&[&str]; 21] = [
+        &[""],
+        &["Bearer"],
+        &["Bearer "],
+        &[&unknown],
+        &[&expired],
+        &[&revoked],
+        &[&format!("Bearer {expired}")],
+        &[good, good],
+        &[good, "x"],
+        &["x", good],
+        &[&format!("Basic {good}")],
+        &[&format!("Token {good}")],
+        &[&format!("Bearer{good}")],
+        &[&format!("Bearer Bearer {good}")],
+        &[&format!("Bearer: {good}")],
+        &[&format!("{good} {good}")],
+        &[&format!("{good},{good}")],
+        &[&format!("\"{good}\"")],
+        &[&good.to_uppercase()],
+        &[&format!("{good}\u{e9}")],
+        &[good.strip_prefix("pictai_").unwrap()],
+    ];
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let missing = exchange(&world, request.as_bytes()).remove(0);
+    assert_eq!(missing.status, 401);
+    assert_eq!(missing.text, UNAUTHORIZED);
+    assert!(missing.header("www-authenticate").contains("Authorization: pictai_"), "how to send a key");
+    for keys in cases {
+        let answer = get_as(&world, &path, keys).await;
+        assert_eq!((answer.status.as_u16(), &*answer.text), (401, UNAUTHORIZED), "{keys:?}");
+        assert_eq!(lasting(&answer), lasting(&missing), "{keys:?}");
+    }
+    // Not even a body that would be too large, or of the wrong type, is looked at.
+    let headers = [("authorization", &*unknown), ("content-type", "text/plain")];
+    let answer = world.send(Method::POST, COLLECTION, &headers, vec![b'x'; 100_000]).await;
+    assert_eq!((answer.status.as_u16(), &*answer.text), (401, UNAUTHORIZED));
+    assert_eq!(lasting(&answer), lasting(&missing));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_taken_raw_or_behind_bearer_however_it_is_written() {
+    let world = world().await;
+    let path = create(&world, "mine").await;
+    let key = world.api_key.as_str();
+    for form in [
+        key.to_owned(),
+        format!("  {key}  "),
+        format!("Bearer {key}"),
+        format!("bearer {key}"),
+        format!("BEARER {key}"),
+        format!("bEaReR    {key} "),
+    ] {
+        assert_eq!(get_as(&world, &path, &[&form]).await.status, 200, "{form}");
+    }
+    for name in ["authorization", "AUTHORIZATION", "Authorization", "aUTHORIZATION"] {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\n{name}: {key}\r\nX-PICTORY-user-id: 7\r\nconnection: close\r\n\r\n"
+        );
+        assert_eq!(exchange(&world, request.as_bytes())[0].status, 200, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_anothers_answers_as_what_does_not_exist() {
+    let world = world().await;
+    let path = create(&world, "mine").await;
+    let stranger = world.make_key("another", &[]);
+    let unknown = format!("{COLLECTION}/20260131090500042abcdefghijklmno");
+    for method in [Method::GET, Method::HEAD] {
+        let headers = [("authorization", &*stranger), ("x-pictory-user-id", "acme")];
+        let theirs = world.send(method.clone(), &path, &headers, Vec::new()).await;
+        let nobodys = world.send(method.clone(), &unknown, &headers, Vec::new()).await;
+        assert_eq!(theirs.status, 404);
+        assert_eq!((theirs.status, &theirs.text), (nobodys.status, &nobodys.text));
+        assert_eq!(lasting(&theirs), lasting(&nobodys));
+    }
+    let second = world.make_key("acme", &[]);
+    assert_eq!(get_as(&world, &path, &[&second]).await.status, 200, "another key of the same account");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_come_and_go_while_the_service_runs() {
+    let world = world().await;
+    let path = create(&world, "mine").await;
+    let fresh = world.make_key("acme", &["--expires-in-days", "1"]);
+    assert_eq!(get_as(&world, &path, &[&fresh]).await.status, 200);
+    revoke(&world, &fresh);
+    until_refused(&world, &path, &fresh).await;
+    // The edges of a key's form: 8 and 200 characters after the prefix, any visible ones.
+    for rest in ["!~,;=\"%\\", &"x".repeat(200)] {
+        let key = format!("pictai_{rest}");
+        let import =
+            |account: &str| world.cli(&["keys", "import", "--account", account], &format!("  {key}\n"));
+        let imported = import("acme");
+        assert!(imported.status.success(), "{}", said(&imported));
+        assert!(!said(&imported).contains(&key));
+        assert_eq!(get_as(&world, &path, &[&key]).await.status, 200, "{key}");
+        assert_eq!(get_as(&world, &path, &[&format!("bearer {key}")]).await.status, 200, "{key}");
+        // A key belongs to one account.
+        let again = import("acme");
+        assert_eq!(again.status.code(), Some(1));
+        assert!(said(&again).contains("this key is known already, as key_"), "{}", said(&again));
+        revoke(&world, &key);
+        until_refused(&world, &path, &key).await;
+        assert_eq!(import("acme").status.code(), Some(1), "a revoked key does not come back");
+        assert_eq!(get_as(&world, &path, &[&key]).await.status, 401);
+    }
+    for bad in
+        ["", "pictai_1234567", &format!("pictai_{}", "x".repeat(201)), "sk_12345678", "pictai_1234 5678"]
+    {
+        let refused = world.cli(&["keys", "import", "--account", "acme"], bad);
+        assert_eq!(refused.status.code(), Some(1), "{bad}");
+        assert!(said(&refused).contains("standard input holds no API key"), "{}", said(&refused));
+        assert!(bad.is_empty() || !said(&refused).contains(bad), "{}", said(&refused));
+    }
+    assert_eq!(world.get(&path).await.status, 200, "other keys live on");
+}
+
+/// The kinds of callers, and what each route answers them.
+const CALLERS: [&str; 5] = ["nobody", "a stranger", "an expired key", "a revoked key", "a good key"];
+const MATRIX: [(&str, [u16; 5]); 16] = [
+    ("GET /health/live", [200, 200, 200, 200, 200]),
+    ("GET /health/ready", [200, 200, 200, 200, 200]),
+    ("GET /openapi.json", [200, 200, 200, 200, 200]),
+    ("GET /docs", [200, 200, 200, 200, 200]),
+    // A stranger sees and creates what is the stranger's own.
+    ("GET /v1/whoami", [401, 200, 401, 401, 200]),
+    ("POST /v1/vimeo-connections", [401, 201, 401, 401, 201]),
+    ("GET /v1/vimeo-connections", [401, 200, 401, 401, 200]),
+    ("GET /v1/vimeo-connections/{connectionId}", [401, 404, 401, 401, 200]),
+    ("POST /v1/vimeo-connections/{connectionId}/uploads", [401, 404, 401, 401, 202]),
+    ("GET /v1/jobs", [401, 200, 401, 401, 200]),
+    ("GET /v1/jobs/{jobId}", [401, 404, 401, 401, 200]),
+    ("DELETE /v1/jobs/{jobId}", [401, 404, 401, 401, 204]),
+    // Cancelled by now: the stream has an end.
+    ("GET /v1/jobs/{jobId}/events", [401, 404, 401, 401, 200]),
+    ("POST /v1/webhook-secret", [401, 201, 401, 401, 201]),
+    // From here on the connection is disabled.
+    ("PUT /v1/vimeo-connections/{connectionId}", [401, 404, 401, 401, 200]),
+    // What is another's is as good as deleted, and is not touched.
+    ("DELETE /v1/vimeo-connections/{connectionId}", [401, 204, 401, 401, 204]),
+];
+
+/// Every route, as the description of the API says it: that is made from the declarations that route.
+fn routes() -> BTreeSet<String> {
+    let described: Value = serde_json::from_str(include_str!("../../../../../docs/openapi.json")).unwrap();
+    let paths = described["paths"].as_object().unwrap();
+    let of_path = |(path, item): (&String, &Value)| {
+        let path = path.strip_prefix("/pictoryapis").unwrap_or(path).to_owned();
+        let methods: Vec<_> = item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+        methods.into_iter().map(move |method| format!("{method} {path}"))
+    };
+    paths.iter().flat_map(of_path).collect()
+}
+
+#[test]
+fn every_route_has_a_row_in_the_callers_matrix() {
+    let rows: BTreeSet<_> = MATRIX.iter().map(|(route, _)| (*route).to_owned()).collect();
+    assert_eq!(rows, routes());
+    // No route goes round its description.
+    for undescribed in [".route(", ".route_service(", ".nest_service(", ".fallback_service("] {
+        assert!(!include_str!("../../../../web/src/lib.rs").contains(undescribed), "{undescribed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_answers_every_caller_as_the_matrix_says() {
+    let world = world().await;
+    let path = create(&world, "mine").await;
+    let headers = [("authorization", &*world.api_key)];
+    let begun = world.send(Method::POST, &format!("{path}/uploads"), &headers, UPLOAD.into()).await;
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    let job = begun.header("location").to_owned();
+    let revoked = world.make_key("acme", &[]);
+    revoke(&world, &revoked);
+    let keys = [
+        String::new(),
+        world.make_key("another", &[]),
+        world.make_key("acme", &["--expires-in-days", "0"]),
+        revoked,
+        world.api_key.clone(),
+    ];
+    for (route, statuses) in MATRIX {
+        let (method, route_path) = route.split_once(' ').unwrap();
+        let target = match route_path {
+            "/v1/vimeo-connections/{connectionId}" => path.clone(),
+            "/v1/vimeo-connections/{connectionId}/uploads" => format!("{path}/uploads"),
+            "/v1/jobs/{jobId}" => job.clone(),
+            "/v1/jobs/{jobId}/events" => format!("{job}/events"),
+            documented if documented.starts_with("/v1/") => format!("/pictoryapis{documented}"),
+            other => other.to_owned(),
+        };
+        for ((caller, key), status) in CALLERS.iter().zip(&keys).zip(statuses) {
+            let body = match method {
+                "POST" if route_path.ends_with("/uploads") => UPLOAD.to_owned(),
+                "POST" if route_path.ends_with("/webhook-secret") => String::new(),
+                "POST" => world.good_body(&format!("of {caller}")).to_string(),
+                "PUT" => "{\"version\":1,\"enabled\":false}".to_owned(),
+                _ => String::new(),
+            };
+            let headers = [("authorization", &**key)];
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let answer = world.send(method, &target, &headers, body.into()).await;
+            assert_eq!(answer.status.as_u16(), status, "{route} as {caller}: {}", answer.text);
+            if route == "POST /v1/vimeo-connections" && *caller == "a stranger" {
+                assert_eq!(world.get(answer.header("location")).await.status, 404, "the stranger's own");
+            }
+        }
+    }
+    assert_eq!(world.stored(), 2, "one was made first, two by the callers, and one was deleted");
+}

@@ -1,0 +1,3 @@
+//! API keys: authentication and access.
+
+pub(crate) mod authentication;

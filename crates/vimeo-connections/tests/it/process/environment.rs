@@ -1,0 +1,75 @@
+//! What the process is started in: variables that other programs read are no configuration of the service; and settings that
+//! can be no use are refused by `config check` and `serve` alike.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::harness::{Service, World, binary, run, said};
+use crate::support::uploads::source::{Manner, Source};
+use crate::support::uploads::{CONFIG, Uploads, assert_whole, quick};
+
+/// Variables that libraries read, none of which leads anywhere.
+const NONSENSE: [(&str, &str); 9] = [
+    ("SSL_CERT_FILE", "/nonexistent/roots.pem"),
+    ("SSL_CERT_DIR", "/nonexistent"),
+    ("TMPDIR", "/nonexistent/tmp"),
+    ("HTTP_PROXY", "http://127.0.0.1:1"),
+    ("HTTPS_PROXY", "http://127.0.0.1:1"),
+    ("ALL_PROXY", "http://127.0.0.1:1"),
+    ("http_proxy", "http://127.0.0.1:1"),
+    ("PGHOST", "192.0.2.1"),
+    ("HOME", "/nonexistent"),
+];
+
+fn start_in_nonsense(world: &mut World) {
+    assert_eq!(world.service.terminate(), Some(0));
+    let checked = run(world.path(), &NONSENSE, &["config", "check"]);
+    assert!(checked.status.success(), "{}", said(&checked));
+    let before = NONSENSE.map(|(name, _)| name);
+    assert!(before.iter().all(|name| !said(&checked).contains(name)), "{}", said(&checked));
+    world.service = Service::start_with(world.path(), &NONSENSE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn variables_that_libraries_read_change_nothing() {
+    let mut uploads = Uploads::with(CONFIG, quick()).await;
+    start_in_nonsense(&mut uploads.world);
+    let world = &uploads.world;
+    assert_eq!(world.get("/health/ready").await.status, 200);
+    // Vimeo is asked.
+    let created = world.post(&world.good_body("another")).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    // And a file is kept on the disk that does not say how long it is.
+    let source = Source::start(Manner::WithoutLength).await;
+    let url = source.url("film.mp4", 300_000);
+    let id = uploads.begin_with(json!({"source": {"url": url}})).await;
+    let job = uploads.end(&id).await;
+    assert_eq!(job["data"]["status"], "completed", "{job}\n{}", world.log());
+    assert_whole(&job, &uploads.videos().await[0], 300_000);
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_refused_by_both() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(run(directory.path(), &[], &["init"]).status.success());
+    for (proxy, expected) in [
+        ("nonsense", "must be the URL of a proxy"),
+        ("proxy.example:3128", "must be the URL of a proxy"),
+        ("socks5://proxy.example:1080", "must be the URL of a proxy"),
+        ("http://", "must be the URL of a proxy"),
+        ("http://user:canary-password@[::1", "must be the URL of a proxy"),
+    ] {
+        let config = format!("listen = \"127.0.0.1:0\"\nlog.format = \"json\"\nvimeo.proxy = {proxy:?}\n");
+        fs::write(directory.path().join("vimeo-connections.toml"), config).unwrap();
+        let checked = run(directory.path(), &[], &["config", "check"]);
+        assert_eq!(checked.status.code(), Some(78), "{proxy}: {}", said(&checked));
+        let refused = Service::try_start(binary(directory.path()), directory.path()).err().unwrap();
+        for text in [said(&checked), refused] {
+            assert!(text.contains("vimeo.proxy") && text.contains(expected), "{proxy}: {text}");
+            assert!(!text.contains("canary"), "{proxy}: {text}");
+        }
+    }
+    let served = run(directory.path(), &[], &["serve"]);
+    assert_eq!(served.status.code(), Some(78), "{}", said(&served));
+}

@@ -1,0 +1,227 @@
+//! What an operator finds in the log: the start, who asked, and what failed, without repetition.
+
+use std::net::SocketAddr;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::JoinSet;
+
+use crate::support::harness::{COLLECTION, Service, Wish, World, until};
+use crate::support::uploads::{CONFIG, Uploads, quick};
+
+async fn world(config: &str) -> World {
+    World::with(Wish { config: config.to_owned(), ..Wish::default() }).await
+}
+
+fn lines(world: &World) -> Vec<Value> {
+    world.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The line of a request's end.
+fn answered(world: &World, id: &str) -> Value {
+    let is_it = |line: &Value| line["span"]["request_id"] == id && line["message"] == "answered";
+    lines(world).into_iter().find(is_it).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_start_line_names_version_commit_database_and_address() {
+    let world = world("").await;
+    let line = lines(&world).into_iter().find(|line| line["message"] == "listening").unwrap();
+    assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
+    assert!(line["commit"].as_str().is_some_and(|commit| !commit.is_empty()), "{line}");
+    assert_eq!(line["database"], "sqlite:./data/vimeo-connections.db");
+    assert_eq!(line["address"], world.service.address.to_string());
+    let shown = world.cli(&["--version"], "");
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let commit = line["commit"].as_str().unwrap();
+    assert_eq!(shown, format!("vimeo-connections {} (commit {commit})\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_of_health_are_logged_at_debug_and_requests_at_info() {
+    let world = world("").await;
+    for (id, path, level) in [
+        ("p-live", "/health/live", "DEBUG"),
+        ("p-ready", "/health/ready", "DEBUG"),
+        ("p-list", COLLECTION, "INFO"),
+        ("p-none", "/health/other", "INFO"),
+    ] {
+        world.send(Method::GET, path, &[("x-request-id", id)], Vec::new()).await;
+        assert_eq!(answered(&world, id)["level"], level, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_vimeo_cannot_be_reached_is_in_the_log_and_not_in_the_answer() {
+    // Nothing listens at the port of a listener that is gone.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut world = world("").await;
+    assert_eq!(world.service.terminate(), Some(0));
+    let away = format!("http://127.0.0.1:{port}");
+    world.service = Service::start_with(world.path(), &[("VIMEO_CONNECTIONS_VIMEO__BASE_URL", &away)]);
+    let answer = world.post(&world.good_body("away")).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (503, "VIMEO_UNAVAILABLE".to_owned()));
+    assert!(!answer.text.contains("refused"), "{}", answer.text);
+    let lines = lines(&world);
+    let line = lines.iter().find(|line| line["message"] == "a request to Vimeo failed").unwrap();
+    assert_eq!(line["level"], "INFO");
+    assert!(line["cause"].as_str().unwrap().contains("Connection refused"), "{line}");
+}
+
+/// The address in the line of a request, and in that of one with an unknown key.
+async fn logged_addresses(world: &World, forwarded: &str) -> [Value; 2] {
+    let mut found = [Value::Null, Value::Null];
+    for (number, key) in [&*world.api_key, "pictai_unknown-key"].into_iter().enumerate() {
+        let id = format!("a-{number}-{}", forwarded.len());
+        let mut headers = vec![("x-request-id", &*id), ("authorization", key)];
+        if !forwarded.is_empty() {
+            headers.push(("x-forwarded-for", forwarded));
+        }
+        let answer = world.send(Method::GET, COLLECTION, &headers, Vec::new()).await;
+        assert_eq!(answer.status.as_u16(), [200, 401][number]);
+        found[number] = answered(world, &id)["client_address"].clone();
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_clients_address_is_in_every_line_and_is_taken_from_trusted_proxies_only() {
+    let forged = "192.0.2.66, 203.0.113.7";
+    for (config, forwarded, expected) in [
+        ("", "", "127.0.0.1"),
+        ("", forged, "127.0.0.1"),
+        ("trusted_proxies = [\"10.0.0.0/8\"]\n", forged, "127.0.0.1"),
+        ("trusted_proxies = [\"127.0.0.0/8\"]\n", "", "127.0.0.1"),
+        ("trusted_proxies = [\"127.0.0.0/8\"]\n", forged, "203.0.113.7"),
+        ("trusted_proxies = [\"127.0.0.0/8\", \"203.0.113.7\"]\n", forged, "192.0.2.66"),
+        // As before there was a list: the last entry, whoever connects.
+        ("behind_tls_proxy = true\n", forged, "203.0.113.7"),
+        ("behind_tls_proxy = true\ntrusted_proxies = [\"10.0.0.0/8\"]\n", forged, "127.0.0.1"),
+    ] {
+        let world = world(config).await;
+        let found = logged_addresses(&world, forwarded).await;
+        assert_eq!(found, [json!(expected), json!(expected)], "{config:?} {forwarded:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_that_repeats_is_logged_once_and_then_counted() {
+    let world = world("log.repeat_seconds = 4\n").await;
+    world.fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
+    for number in 0..6 {
+        let answer = world.post(&world.good_body(&format!("refused {number}"))).await;
+        assert_eq!(answer.status, 503, "{}", answer.text);
+    }
+    let is_warning = |line: &Value| line["level"] == "WARN" && line["target"] == "app::verification";
+    let first: Vec<_> = lines(&world).into_iter().filter(is_warning).collect();
+    assert_eq!(first.len(), 1, "{first:?}");
+    let counted = async || {
+        let lines = lines(&world);
+        let counts = lines.iter().filter(|line| line["failure"] == first[0]["message"]);
+        counts.filter_map(|line| line["times"].as_u64()).sum::<u64>() == 5
+    };
+    until("the other five are counted", counted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_counted_and_not_reported_is_reported_at_the_end() {
+    let mut world = world("log.repeat_seconds = 86400\n").await;
+    world.fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
+    for number in 0..3 {
+        world.post(&world.good_body(&format!("refused {number}"))).await;
+    }
+    assert_eq!(world.service.terminate(), Some(0));
+    let counts: Vec<_> = lines(&world).into_iter().filter_map(|line| line["times"].as_u64()).collect();
+    assert_eq!(counts, [2]);
+}
+
+/// The address of a server that answers every connection with these bytes, whatever comes first.
+async fn answering(bytes: &'static [u8]) -> (SocketAddr, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(bytes).await;
+        }
+    });
+    (address, server)
+}
+
+/// The address of a name server that knows no name.
+async fn name_server() -> (SocketAddr, JoinSet<()>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let mut message = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut message).await {
+            // The question again, as an answer with the code NXDOMAIN.
+            message[2..4].copy_from_slice(&[0x81, 0x83]);
+            let _ = socket.send_to(&message[..length], client).await;
+        }
+    });
+    (address, server)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_source_cannot_be_reached_is_logged_once_for_each_job_and_then_counted() {
+    // Nothing listens at the port of a listener that is gone.
+    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (plain, _plain) = answering(b"HTTP/1.1 400 X\r\n\r\n").await;
+    let (elsewhere, _elsewhere) =
+        answering(b"HTTP/1.1 302 X\r\nLocation: http://10.0.0.1/canary-path\r\nContent-Length: 0\r\n\r\n")
+            .await;
+    let (names, _names) = name_server().await;
+    let config = format!(
+        "{CONFIG}sources.attempts = 3\nsources.dns_servers = [\"{names}\"]\nlog.repeat_seconds = 86400\n"
+    );
+    let mut uploads = Uploads::with(&config, quick()).await;
+    let world = &mut uploads.world;
+    assert_eq!(world.service.terminate(), Some(0));
+    // What is logged unless configured otherwise.
+    world.service = Service::start_with(world.path(), &[("VIMEO_CONNECTIONS_LOG__LEVEL", "info")]);
+    let path = "canary-path/film.mp4?token=canary-query";
+    let sources = [
+        (format!("http://{away}/{path}"), "127.0.0.1", "Connection refused"),
+        (format!("http://{away}/{path}"), "127.0.0.1", "Connection refused"),
+        (format!("https://{plain}/{path}"), "127.0.0.1", "TLS: "),
+        (format!("http://{elsewhere}/{path}"), "10.0.0.1", "policy: "),
+        (format!("http://films.example/{path}"), "films.example", "DNS: "),
+    ];
+    let mut jobs = Vec::new();
+    for (url, _, _) in &sources {
+        jobs.push(uploads.begin_with(json!({"source": {"url": url}})).await);
+    }
+    for job in &jobs {
+        let ended = uploads.end(job).await;
+        assert_eq!(ended["data"]["error_code"], "SOURCE_UNREACHABLE", "{ended}");
+        assert_eq!(
+            ended["data"]["error_message"],
+            "The source could not be reached, or its address is not allowed."
+        );
+    }
+    assert_eq!(uploads.world.service.terminate(), Some(0));
+    let lines = lines(&uploads.world);
+    for (job, (url, host, cause)) in jobs.iter().zip(&sources) {
+        let of = |message: &str| {
+            let is_it = |line: &&Value| line["message"] == message && line["span"]["job"] == **job;
+            lines.iter().filter(is_it).collect::<Vec<_>>()
+        };
+        let found = of("a source cannot be reached");
+        let [line] = found[..] else { panic!("{url}: {found:#?}") };
+        assert_eq!((&line["level"], &line["host"]), (&json!("INFO"), &json!(host)), "{line}");
+        assert!(line["cause"].as_str().unwrap().contains(cause), "{line}");
+        let waiting = of("an upload is waiting for its next attempt");
+        let attempts: Vec<_> = waiting.iter().map(|line| line["attempts"].clone()).collect();
+        assert_eq!(attempts, [1, 2], "{waiting:#?}");
+        assert!(waiting.iter().all(|line| line["code"] == "SOURCE_UNREACHABLE"), "{waiting:#?}");
+    }
+    let counts = lines.iter().filter(|line| line["failure"] == "a source cannot be reached");
+    let times: Vec<_> = counts.filter_map(|line| line["times"].as_u64()).collect();
+    assert!(times.len() == sources.len() && times.iter().all(|times| *times >= 2), "{times:?}");
+    assert!(!uploads.world.log().contains("canary-"), "{}", uploads.world.log());
+}

@@ -1,0 +1,166 @@
+//! The password in the database's URL is said by nobody: not by the log at its loudest, not by an error of the
+//! configuration, the network or the server.
+
+use std::fs;
+
+use crate::support::canaries::Canaries;
+use crate::support::cluster::world_on;
+use crate::support::harness::{Service, World, binary, is_refusal, run, said, until};
+use crate::support::postgres::{Postgres, Stop, Version};
+
+const URL: &str = "VIMEO_CONNECTIONS_DATABASE_URL";
+/// The right one, and one that the server does not know; each as it is and as it stands in a URL.
+const RIGHT: (&str, &str) = ("Canary+right/%\"pass:word@0123", "Canary%2Bright%2F%25%22pass%3Aword%400123");
+const WRONG: (&str, &str) = ("Canary+wrong/%\"pass:word@4567", "Canary%2Bwrong%2F%25%22pass%3Aword%404567");
+
+fn canaries() -> Canaries {
+    Canaries::of(&[
+        ("right password", RIGHT.0.as_bytes()),
+        ("right password in the URL", RIGHT.1.as_bytes()),
+        ("wrong password", WRONG.0.as_bytes()),
+        ("wrong password in the URL", WRONG.1.as_bytes()),
+        // What is left of it where a reader took its `@`, `/` or `:` for the URL's own.
+        ("end of a password", b"word@0123"),
+        ("end of a wrong password", b"word@4567"),
+    ])
+}
+
+/// Nothing that was heard, and no file of the world but its configuration, has a password.
+fn assert_silent(world: &World, heard: &str) {
+    let found = canaries().in_bytes(heard.as_bytes());
+    assert!(found.is_empty(), "{found:?}: {heard}");
+    let configuration = world.path().join("vimeo-connections.toml");
+    let found = canaries().in_files(world.path(), &[&configuration]);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+/// A server on which a role has the right password, and the part of the URL behind it.
+fn server() -> Option<(Postgres, String)> {
+    let server = Postgres::private(Version::V15)?;
+    let password = RIGHT.0.replace('\'', "''");
+    server.sql(&format!("CREATE ROLE bird LOGIN PASSWORD '{password}'"));
+    server.sql("CREATE DATABASE aviary OWNER bird");
+    let url = server.url("aviary");
+    let (_, place) = url.rsplit_once('@').unwrap();
+    Some((server, place.to_owned()))
+}
+
+/// URLs that cannot be used: some not even read.
+fn unusable(place: &str) -> Vec<String> {
+    let (right, wrong) = (RIGHT.1, WRONG.1);
+    let (host, _) = place.split_once('/').unwrap();
+    let mut urls = vec![
+        format!("postgres://bird:{wrong}@{place}"),
+        format!("postgres://bird@{place}?password={wrong}"),
+        format!("postgres://bird:{right}@{place}?application_name=x&password={wrong}"),
+        format!("postgres://bird:{right}@{place}?password={wrong}&password={right}x"),
+        format!("postgres://nobody:{right}@{place}"),
+        format!("postgres://bird:{right}@{host}/nowhere"),
+        format!("postgres://bird:{right}@127.0.0.1:1/aviary"),
+        format!("postgres://bird:{right}@no-such-host.invalid:5432/aviary"),
+        format!("postgres://bird:{right}@no-such-host.invalid:5432,127.0.0.1:1/aviary"),
+        format!("postgres://bird:{right}@{place}?sslmode=prefer"),
+        format!("postgres://bird:{right}@{place}?sslmode=verify-full"),
+        format!("postgres://bird:{right}@{place}?sslrootcert=/no/such/file"),
+        format!("postgres://bird:{right}@{place}?no_such={right}"),
+        format!("postgres://bird:{right}@{place}?connect_timeout={right}"),
+        format!("postgres://bird:{right}@127.0.0.1:99999/aviary"),
+        format!("postgres://bird:{right}@127.0.0.1:{right}/aviary"),
+        format!("postgres://{right}:{wrong}"),
+        format!("mysql://bird:{right}@{place}"),
+        format!("postgres:bird:{right}@{place}"),
+        format!("bird:{right}@{place}"),
+    ];
+    // Not percent-encoded, as a tired operator writes it.
+    urls.extend(
+        ["postgres", "postgresql", "Postgres"].map(|scheme| format!("{scheme}://bird:{}@{place}", RIGHT.0)),
+    );
+    urls
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_url_that_cannot_be_used_is_shown_with_its_password() {
+    let Some((server, place)) = server() else { return };
+    let mut world = world_on(&format!("postgres://bird:{}@{place}", RIGHT.1), "").await;
+    assert_eq!(world.service.terminate(), Some(0));
+    let mut heard = String::new();
+    for url in unusable(&place) {
+        for arguments in
+            [&["serve"][..], &["config", "check"], &["accounts", "list"], &["migrate"], &["init"]]
+        {
+            let environment = [(URL, &*url), ("RUST_BACKTRACE", "full"), ("RUST_LOG", "trace")];
+            let output = tokio::task::block_in_place(|| run(world.path(), &environment, arguments));
+            let is_to_fail = matches!(arguments[0], "serve" | "accounts" | "migrate");
+            assert!(!is_to_fail || is_refusal(&output), "{arguments:?} {url}: {output:?}");
+            assert!(!said(&output).contains("panicked"), "{arguments:?} {url}: {}", said(&output));
+            heard.push_str(&said(&output));
+        }
+        // In the file, where the parser could quote the line.
+        let file = world.path().join("vimeo-connections.toml");
+        let good = fs::read_to_string(&file).unwrap();
+        for broken in
+            [format!("database_url = {url:?}\ndatabase_url = {url:?}"), format!("database_url = \"{url}")]
+        {
+            fs::write(&file, &broken).unwrap();
+            let output = run(world.path(), &[], &["config", "check"]);
+            assert!(!output.status.success(), "{broken}");
+            heard.push_str(&said(&output));
+        }
+        fs::write(&file, good).unwrap();
+    }
+    assert!(heard.contains("password authentication failed"), "{heard}");
+    assert!(heard.contains("\"nowhere\" does not exist"), "{heard}");
+    assert_silent(&world, &heard);
+    let found = canaries().in_bytes(server.log().as_bytes());
+    assert!(found.is_empty(), "{found:?} in the server's log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_works_and_one_that_loses_its_database_never_say_the_password() {
+    let Some((mut server, place)) = server() else { return };
+    for url in [
+        format!("postgres://bird:{}@{place}", RIGHT.1),
+        format!("postgres://bird@{place}?password={}", RIGHT.1),
+    ] {
+        let mut world = world_on(&url, "").await;
+        let mut heard = String::new();
+        let checked = world.cli(&["config", "check"], "");
+        assert!(checked.status.success() && said(&checked).contains("<redacted>@127"), "{}", said(&checked));
+        heard.push_str(&said(&checked));
+        for arguments in [&["migrate"][..], &["keys", "list"], &["connections", "check"]] {
+            heard.push_str(&said(&world.cli(arguments, "")));
+        }
+        assert_eq!(world.post(&world.good_body("sings")).await.status, 201);
+        server.stop(Stop::Immediate);
+        until("it is noticed", async || world.get("/health/ready").await.status == 503).await;
+        for path in ["/health/ready", "/pictoryapis/v1/vimeo-connections"] {
+            let answer = world.get(path).await;
+            assert_eq!(answer.status, 503);
+            heard.extend([format!("{:?}", answer.headers), answer.text]);
+        }
+        let output = run(world.path(), &[], &["accounts", "list"]);
+        assert_eq!(output.status.code(), Some(69));
+        heard.push_str(&said(&output));
+        server.start();
+        until("it works again", async || world.get("/health/ready").await.status == 200).await;
+        // The password is changed under it.
+        server.sql("ALTER ROLE bird PASSWORD 'another'");
+        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bird'");
+        until("the log says why", async || {
+            let _ = world.get("/health/ready").await;
+            world.log().contains("password authentication failed")
+        })
+        .await;
+        server.sql(&format!("ALTER ROLE bird PASSWORD '{}'", RIGHT.0));
+        until("it is let in again", async || world.get("/health/ready").await.status == 200).await;
+        assert_eq!(world.service.terminate(), Some(0));
+        // A keyring that is lost: the sentence names the database.
+        fs::rename(world.path().join("vimeo-connections.keyring"), world.path().join("away")).unwrap();
+        let refused = Service::try_start(binary(world.path()), world.path()).err().unwrap();
+        assert!(refused.contains("postgres://bird@"), "{refused}");
+        heard.push_str(&refused);
+        assert_silent(&world, &heard);
+        server.sql("DROP DATABASE aviary");
+        server.sql("CREATE DATABASE aviary OWNER bird");
+    }
+}

@@ -1,0 +1,190 @@
+//! Every place that takes a secret out of its type is known, with the reason for it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::canaries::files;
+
+/// File, the line's code, and why the secret must come out there.
+const KNOWN: &[(&str, &str, &str)] = &[
+    ("domain/src/api_key.rs", "pub fn expose(&self) -> &str {", "the definition"),
+    ("domain/src/api_key.rs", "self.0.expose()", "the definition"),
+    (
+        "domain/src/api_key.rs",
+        "key_strength::estimate_bits(self.0.expose().strip_prefix(KEY_PREFIX).unwrap_or_default())",
+        "its strength is estimated",
+    ),
+    (
+        "domain/src/api_key.rs",
+        "let text = self.0.expose();",
+        "the last four characters, by which keys are told apart",
+    ),
+    ("domain/src/connection.rs", "pub fn expose(&self) -> &str {", "the definition"),
+    ("domain/src/connection.rs", "self.0.expose()", "the definition"),
+    (
+        "domain/src/connection.rs",
+        "text::without_quotes(self.0.expose()).is_some()",
+        "whether it is in quotation marks, and nothing else of it",
+    ),
+    ("domain/src/secret.rs", "pub fn expose(&self) -> &str {", "the definition"),
+    ("seal/src/envelope.rs", "secrets.client_secret.expose().as_bytes(),", "it is sealed"),
+    ("seal/src/envelope.rs", "secrets.access_token.expose().as_bytes(),", "it is sealed"),
+    ("seal/src/service.rs", "HashedKey(sign(&self.api_key_hash, key.expose().as_bytes()))", "it is hashed"),
+    (
+        "vimeo/src/oauth.rs",
+        ".basic_auth(identifier.as_str(), Some(secret.expose()))",
+        "Vimeo is shown it, in a header",
+    ),
+    (
+        "vimeo/src/oauth.rs",
+        r#"let request = self.request(Method::GET, "/oauth/verify").bearer_auth(token.expose());"#,
+        "Vimeo is shown it, in a header",
+    ),
+    (
+        "vimeo/src/oauth.rs",
+        r#"let request = self.request(Method::DELETE, "/tokens").bearer_auth(token.expose());"#,
+        "Vimeo is shown it, in a header",
+    ),
+    (
+        "vimeo/src/verify.rs",
+        "let own_token = credentials.access_token.expose();",
+        "compared, so that the caller's own token is not revoked",
+    ),
+    (
+        "vimeo/src/verify.rs",
+        "if let Some(token) = stray_token.filter(|token| token.expose() != own_token) {",
+        "compared with the caller's own token",
+    ),
+    (
+        "vimeo-connections/src/cli/keys.rs",
+        r#"object.insert("key".to_owned(), json!(made.plain.expose()));"#,
+        "a new key is shown once",
+    ),
+    ("vimeo-connections/src/cli/keys.rs", "made.plain.expose(),", "a new key is shown once"),
+    (
+        "vimeo-connections/src/serve.rs",
+        r#"let line = Zeroizing::new(format!("{}\n", plain.expose()));"#,
+        "the bootstrap key's file, for its owner alone",
+    ),
+    ("vimeo/src/proxy.rs", "reqwest::Proxy::all(self.0.expose())", "the proxy is shown its password"),
+    (
+        "app/src/jobs/creating.rs",
+        "key.seal(sealed_as, link.expose().as_bytes(), &self.app.randomness)",
+        "it is sealed",
+    ),
+    (
+        "app/src/jobs/notifying.rs",
+        "let url = uploads.outbound.validate(target.url.expose()).map_err(|_| Untold::Never)?;",
+        "its form is judged again",
+    ),
+    (
+        "app/src/jobs/notifying.rs",
+        "let url = url::Url::parse(target.url.expose()).ok()?;",
+        "its origin counts what is being sent to a receiver",
+    ),
+    ("app/src/jobs/request.rs", "Zeroizing::new(secret.expose().to_owned())", "it is sealed"),
+    (
+        "app/src/jobs/sources.rs",
+        "outbound.validate(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))",
+        "its form is judged again",
+    ),
+    ("egress/src/url.rs", "Url::parse(self.url.expose()).map_err(|_| UrlError::NotAUrl)", "it is asked for"),
+    (
+        "vimeo-connections/src/cli/uploads/once.rs",
+        "let password = settings.password.as_ref().map(|password| digest(password.as_secret().expose()));",
+        "hashed, to be compared",
+    ),
+    (
+        "vimeo-connections/src/cli/uploads/once.rs",
+        "let lines = [upload.job_id.as_str(), &upload.video.to_string(), upload.link.expose()];",
+        "kept sealed for a repetition",
+    ),
+    (
+        "vimeo-connections/src/cli/uploads/once.rs",
+        r#"let source = format!("{} {}", url.shown(), digest(url.secret().expose()));"#,
+        "hashed, to tell addresses apart",
+    ),
+    (
+        "vimeo/src/session.rs",
+        "self.client.request_built(method, path).bearer_auth(self.token.expose())",
+        "Vimeo is shown it, in a header",
+    ),
+    (
+        "vimeo/src/session.rs",
+        "Redactor::new(self.token.expose(), password.as_slice())",
+        "looked for in what Vimeo says, so that it is not repeated",
+    ),
+    (
+        "vimeo/src/redact.rs",
+        "add_forms(&mut needles, password.expose(), PASSWORD_RUN);",
+        "looked for in what Vimeo says, so that it is not repeated",
+    ),
+    (
+        "vimeo/src/session/changes.rs",
+        "password: change.password.as_ref().map(Secret::expose),",
+        "Vimeo is told it",
+    ),
+    ("vimeo/src/session/videos.rs", "password: new.password.map(Secret::expose),", "Vimeo is told it"),
+    (
+        "vimeo/src/session/videos.rs",
+        "match UploadLink::parse(link.expose(), &self.client.link_rules) {",
+        "the link is judged",
+    ),
+    (
+        "vimeo/src/tus.rs",
+        "self.links.request(method, link.expose()).header(TUS_RESUMABLE, VERSION)",
+        "its own server is asked",
+    ),
+    ("vimeo/src/tus/link.rs", "pub fn expose(&self) -> &str {", "the definition"),
+    ("vimeo/src/tus/link.rs", "self.0.expose()", "the definition"),
+    (
+        "web/src/v1/job.rs",
+        "let read = serde_json::from_str::<&RawValue>(input.expose());",
+        "told to the webhook",
+    ),
+    ("web/src/v1/upload.rs", "upload_link: upload.link.expose(),", "shown once"),
+    (
+        "web/src/v1/webhook_secrets.rs",
+        "Ok((StatusCode::CREATED, Json(WebhookSecretOut { secret: secret.expose() })).into_response())",
+        "shown once",
+    ),
+];
+
+/// Lines of the program (not of its tests) that name `expose`.
+fn exposures() -> Vec<(String, String)> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
+    let mut found = Vec::new();
+    for file in files(&crates) {
+        let name = file.strip_prefix(&crates).unwrap().to_str().unwrap().to_owned();
+        let is_rust = file.extension().is_some_and(|extension| extension == "rs");
+        let is_source = name.split('/').nth(1) == Some("src") && is_rust;
+        if !is_source || name.ends_with("/tests.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let program = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let lines =
+            program.lines().map(str::trim).filter(|line| !line.starts_with("//") && names_expose(line));
+        found.extend(lines.map(|line| (name.clone(), line.to_owned())));
+    }
+    found.sort();
+    found
+}
+
+/// As a word of its own, and not as a part of another.
+fn names_expose(line: &str) -> bool {
+    line.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == "expose")
+}
+
+#[test]
+fn a_secret_leaves_its_type_only_where_a_reason_is_known() {
+    let found = exposures();
+    for (file, line) in &found {
+        let is_known = KNOWN.iter().any(|known| (known.0, known.1) == (file, line));
+        assert!(is_known, "a new place that exposes a secret: {file}: {line}. Say why, in KNOWN");
+    }
+    for (file, line, _) in KNOWN {
+        let is_there = found.iter().any(|(path, text)| (path.as_str(), text.as_str()) == (file, line));
+        assert!(is_there, "{file} no longer has `{line}`: take it off KNOWN");
+    }
+}

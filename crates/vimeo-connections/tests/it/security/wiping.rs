@@ -1,0 +1,300 @@
+//! What was deleted is gone: the bytes that could open it are searched for in every file, byte by byte.
+#![expect(
+    clippy::print_stdout,
+    reason = "numbers that nothing is asserted of, for whoever wants to see them"
+)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use serde_json::{Value, json};
+
+use crate::support::bulk_fixtures::{create_all, secret, send_all};
+use crate::support::canaries::files;
+use crate::support::create_load::Load;
+use crate::support::harness::{COLLECTION, Service, Wish, World, until};
+
+/// So many bytes of a secret in a row are no chance.
+const PIECE: usize = 16;
+/// The bytes of a wrapped key in front of its tag: the nonce, and the key itself, encrypted.
+const NONCE_AND_KEY: usize = 12 + 32;
+/// No traces of ten thousand requests, and yet the line that says where the service listens.
+const QUIET: [(&str, &str); 1] = [("VIMEO_CONNECTIONS_LOG__LEVEL", "info")];
+
+/// What is searched for: every piece of every secret, under the kind of secret that it belongs to.
+struct Needles {
+    /// Whether any piece begins with these three bytes: most places are passed over by this alone.
+    heads: Vec<bool>,
+    pieces: HashMap<[u8; PIECE], (&'static str, usize)>,
+}
+
+impl Needles {
+    fn new() -> Self {
+        Self { heads: vec![false; 1 << 24], pieces: HashMap::new() }
+    }
+
+    fn add(&mut self, kind: &'static str, number: usize, secret: &[u8]) {
+        for piece in secret.windows(PIECE) {
+            self.heads[head(piece)] = true;
+            self.pieces.insert(piece.try_into().unwrap(), (kind, number));
+        }
+    }
+
+    /// How many secrets of each kind have a piece in the bytes.
+    fn in_bytes(&self, bytes: &[u8]) -> BTreeMap<&'static str, usize> {
+        let mut found = std::collections::BTreeSet::new();
+        for piece in bytes.windows(PIECE) {
+            if self.heads[head(piece)]
+                && let Some(secret) = self.pieces.get(piece)
+            {
+                found.insert(*secret);
+            }
+        }
+        found.into_iter().fold(BTreeMap::new(), |mut counts, (kind, _)| {
+            *counts.entry(kind).or_default() += 1;
+            counts
+        })
+    }
+
+    /// The same in all files of a directory together.
+    fn in_files(&self, directory: &Path) -> BTreeMap<&'static str, usize> {
+        // A file may go away while they are read: the log, when the service ends.
+        let bytes: Vec<u8> =
+            files(directory).iter().flat_map(|file| fs::read(file).unwrap_or_default()).collect();
+        self.in_bytes(&bytes)
+    }
+}
+
+fn head(piece: &[u8]) -> usize {
+    usize::from(piece[0]) << 16 | usize::from(piece[1]) << 8 | usize::from(piece[2])
+}
+
+/// A key as the format of sealing has it, opened here by a second reading of that format.
+struct Key([u8; 32]);
+
+struct Length;
+
+impl KeyType for Length {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+impl Key {
+    fn derive(&self, purpose: &str) -> Self {
+        let info = format!("vimeo-connections/seal/1/{purpose}");
+        let prk = Salt::new(HKDF_SHA256, &[]).extract(&self.0);
+        let mut derived = [0; 32];
+        prk.expand(&[info.as_bytes()], Length).unwrap().fill(&mut derived).unwrap();
+        Self(derived)
+    }
+
+    fn unwrap(&self, parts: [&str; 3], version: u64, wrapped: &[u8]) -> Self {
+        let parts = ["vimeo-connections/seal/1"].into_iter().chain(parts).map(str::as_bytes);
+        let version = version.to_be_bytes();
+        let bound: Vec<u8> = parts
+            .chain([version.as_slice()])
+            .flat_map(|part| [&u32::try_from(part.len()).unwrap().to_be_bytes(), part].concat())
+            .collect();
+        let (nonce, body) = wrapped.split_at(12);
+        let nonce = Nonce::try_assume_unique_for_key(nonce).unwrap();
+        let mut body = body.to_vec();
+        let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &self.0).unwrap());
+        Self(cipher.open_in_place(nonce, Aad::from(bound), &mut body).unwrap().try_into().unwrap())
+    }
+}
+
+/// The key of the world's only account, by the keyring's file.
+fn account_key(world: &World, database: &Connection) -> (String, Key) {
+    let keyring: toml::Table =
+        fs::read_to_string(world.path().join("vimeo-connections.keyring")).unwrap().parse().unwrap();
+    let query = "SELECT account_id, keyring_key_id, wrapped_key FROM accounts";
+    let (account, keyring_key, wrapped): (String, String, Vec<u8>) =
+        database.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let key = STANDARD.decode(keyring["keys"][&keyring_key].as_str().unwrap()).unwrap();
+    let wrapping = Key(key.try_into().unwrap()).derive("keyring-wrap/1");
+    let key = wrapping.unwrap(["account-key", &account, &keyring_key], 0, &wrapped);
+    (account, key)
+}
+
+/// Everything that could open, or is, the secrets of these connections, as they are now.
+fn needles(world: &World, doomed: &[(usize, String)]) -> Needles {
+    let database = world.database();
+    let (account, account_key) = account_key(world, &database);
+    let query = "SELECT sealed_version, wrapped_key FROM connections JOIN sealing_keys USING (sealing_key_id)
+                 WHERE connection_id = ?1";
+    let mut statement = database.prepare(query).unwrap();
+    let mut needles = Needles::new();
+    for (number, id) in doomed {
+        let (version, wrapped): (u64, Vec<u8>) =
+            statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(wrapped.len(), 60);
+        needles.add("wrapped", *number, &wrapped[..NONCE_AND_KEY]);
+        needles.add(
+            "unwrapped",
+            *number,
+            &account_key.unwrap(["sealing-key", &account, id], version, &wrapped).0,
+        );
+        for kind in ["cs", "at"] {
+            needles.add("plain", *number, secret(kind, *number).as_bytes());
+        }
+    }
+    needles
+}
+
+/// A world that logs little, with so many connections.
+async fn crowded_world(count: usize) -> (World, Vec<String>) {
+    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+    assert_eq!(world.service.terminate(), Some(0));
+    world.service = Service::start_with(world.path(), &QUIET);
+    let ids = create_all(&world, count).await;
+    (world, ids)
+}
+
+/// How many of the world's connections open; all must.
+fn opened(world: &World) -> u64 {
+    let checked = world.cli(&["connections", "check", "--json"], "");
+    let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(report["broken"], json!([]));
+    report["opened"].as_u64().unwrap()
+}
+
+/// Deletes these, and gives those other credentials.
+async fn delete_and_replace(world: &World, deleted: &[(usize, String)], replaced: &[(usize, String)]) {
+    let (gone, changed) = (deleted.to_vec(), replaced.to_vec());
+    let deletions = send_all(world, deleted.len(), 204, move |at| {
+        (Method::DELETE, format!("{COLLECTION}/{}", gone[at].1), Value::Null)
+    });
+    let replacements = send_all(world, replaced.len(), 200, move |at| {
+        let (number, id) = &changed[at];
+        let body = json!({
+            "version": 1,
+            "clientSecret": secret("new-cs", *number),
+            "accessToken": secret("new-at", *number),
+        });
+        (Method::PUT, format!("{COLLECTION}/{id}"), body)
+    });
+    tokio::join!(deletions, replacements);
+}
+
+#[test]
+fn the_search_finds_any_piece_of_what_it_searches_for() {
+    let (one, other) = (secret("cs", 1), secret("cs", 2));
+    let mut needles = Needles::new();
+    needles.add("plain", 1, one.as_bytes());
+    needles.add("plain", 2, other.as_bytes());
+    for at in 0..=one.len() - PIECE {
+        let planted = ["some bytes", &one[at..at + PIECE], "and more"].concat();
+        assert_eq!(needles.in_bytes(planted.as_bytes()), BTreeMap::from([("plain", 1)]), "{at}");
+    }
+    let both = [one.as_str(), &other].concat();
+    assert_eq!(needles.in_bytes(both.as_bytes()), BTreeMap::from([("plain", 2)]));
+    assert!(needles.in_bytes(&one.as_bytes()[..PIECE - 1]).is_empty());
+    assert!(needles.in_bytes(secret("cs", 3).as_bytes()).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_open_a_deleted_or_replaced_secret_is_soon_in_no_file() {
+    const COUNT: usize = 10_000;
+    let started = Instant::now();
+    let (mut world, ids) = crowded_world(COUNT).await;
+    println!("created {COUNT} after {:?}", started.elapsed());
+    let numbered: Vec<(usize, String)> = ids.into_iter().enumerate().collect();
+    let every = |rest: usize, most: usize| -> Vec<_> {
+        numbered.iter().filter(|(number, _)| number % 4 == rest).take(most).cloned().collect()
+    };
+    let (deleted, replaced) = (every(0, COUNT), every(1, 300));
+    let doomed = [deleted.clone(), replaced.clone()].concat();
+    let mut needles = needles(&world, &doomed);
+    for (number, _) in &replaced {
+        for kind in ["new-cs", "new-at"] {
+            needles.add("plain", *number, secret(kind, *number).as_bytes());
+        }
+    }
+    let data = world.path().join("data");
+    let before = needles.in_files(&data);
+    assert_eq!(before, BTreeMap::from([("wrapped", doomed.len())]), "what is stored is found, and only that");
+
+    let others = Load::start(&world, "more", 4, usize::MAX);
+    delete_and_replace(&world, &deleted, &replaced).await;
+    let acknowledged = Instant::now();
+    println!("deleted {} and replaced {} after {:?}", deleted.len(), replaced.len(), started.elapsed());
+    // From now on nobody writes: the log goes because it must, not because others write over it.
+    let (made, refused) = others.finish().await;
+    assert!(!made.is_empty() && refused.is_empty(), "{refused:?}");
+    until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
+    println!("in no file {:?} after the last answer, searching included", acknowledged.elapsed());
+    assert!(needles.in_files(&data).is_empty());
+    world.service.kill();
+    assert!(needles.in_files(&data).is_empty(), "nor after the end");
+    assert!(needles.in_bytes(world.log().as_bytes()).is_empty());
+
+    world.service = Service::start_with(world.path(), &QUIET);
+    assert_eq!(opened(&world), (COUNT - deleted.len() + made.len()) as u64);
+    assert!(needles.in_files(&data).is_empty(), "nor after another start");
+    println!("{} others were created meanwhile; all after {:?}", made.len(), started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_kill_left_in_the_log_is_wiped_by_the_next_start() {
+    let (mut world, ids) = crowded_world(400).await;
+    let doomed: Vec<(usize, String)> = ids.into_iter().enumerate().step_by(2).collect();
+    let (deleted, replaced) = doomed.split_at(150);
+    let needles = needles(&world, &doomed);
+    let data = world.path().join("data");
+    // Somebody reads, and so the log cannot be cut; nor does it go away when that reader does, after the service.
+    let reader = world.database();
+    reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM connections").unwrap();
+    delete_and_replace(&world, deleted, replaced).await;
+    world.service.kill();
+    drop(reader);
+    assert_eq!(needles.in_files(&data), BTreeMap::from([("wrapped", doomed.len())]), "the log has them");
+
+    world.service = Service::start_with(world.path(), &QUIET);
+    until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
+    assert_eq!(opened(&world), 400 - 150);
+    // Without a reader in the way: a kill at once, whatever the log may hold then.
+    let rest = send_all(&world, 20, 201, {
+        let good = world.good_body("x");
+        move |number| {
+            let mut body = good.clone();
+            body["name"] = json!(format!("late {number}"));
+            (Method::POST, COLLECTION.to_owned(), body)
+        }
+    });
+    let rest: Vec<_> =
+        rest.await.iter().map(|made| (0, made["connectionId"].as_str().unwrap().to_owned())).collect();
+    let needles = self::needles(&world, &rest);
+    delete_and_replace(&world, &rest, &[]).await;
+    world.service.kill();
+    world.service = Service::start_with(world.path(), &QUIET);
+    until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
+    assert_eq!(opened(&world), 400 - 150);
+}
+
+/// A command that was killed between its commit and its own cut, or that a reader kept from cutting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_process_wiped_and_did_not_cut_is_cut_by_the_service() {
+    let (world, ids) = crowded_world(20).await;
+    let doomed: Vec<_> = ids.into_iter().enumerate().collect();
+    let needles = needles(&world, &doomed);
+    assert_eq!(needles.in_files(&world.path().join("data"))["wrapped"], 20);
+    let beside = world.database();
+    beside.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    beside
+        .execute_batch(
+            "BEGIN; UPDATE sealing_keys SET wrapped_key = zeroblob(60); DELETE FROM connections; COMMIT",
+        )
+        .unwrap();
+    until("no file has them", async || needles.in_files(&world.path().join("data")).is_empty()).await;
+}

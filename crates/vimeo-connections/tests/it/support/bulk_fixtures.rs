@@ -1,0 +1,76 @@
+//! Many connections, each with secrets of its own that any other part of a test can name again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::harness::{COLLECTION, World};
+
+const CLIENTS: usize = 24;
+
+/// The secret of that kind and number: 128 bits that are like no other's.
+pub(crate) fn secret(kind: &str, number: usize) -> String {
+    let start = kind.bytes().fold(number as u64, |state, byte| mix(state ^ u64::from(byte)));
+    format!("{kind}-{:016x}{:016x}", mix(start), mix(mix(start) ^ 1))
+}
+
+/// `SplitMix64`.
+fn mix(seed: u64) -> u64 {
+    let state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ (state >> 31)
+}
+
+/// Sends requests by many clients over connections that are kept; each has to be answered so. The answers by number.
+pub(crate) async fn send_all(
+    world: &World,
+    count: usize,
+    expected: u16,
+    request: impl Fn(usize) -> (Method, String, Value) + Send + Sync + 'static,
+) -> Vec<Value> {
+    let (next, request) = (Arc::new(AtomicUsize::new(0)), Arc::new(request));
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (http, base, key) = (world.http.clone(), world.url(""), world.api_key.clone());
+        let (next, request) = (next.clone(), request.clone());
+        clients.spawn(async move {
+            let mut answers = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return answers;
+                }
+                let (method, path, body) = request(number);
+                let mut sent = http.request(method, format!("{base}{path}")).header("authorization", &key);
+                if !body.is_null() {
+                    sent = sent.body(body.to_string());
+                }
+                let response = sent.send().await.unwrap();
+                let status = response.status().as_u16();
+                let text = response.text().await.unwrap();
+                assert_eq!(status, expected, "{number}: {text}");
+                answers.push((number, serde_json::from_str(&text).unwrap_or(Value::Null)));
+            }
+        });
+    }
+    let mut answers: Vec<(usize, Value)> = clients.join_all().await.into_iter().flatten().collect();
+    answers.sort_by_key(|(number, _)| *number);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Creates connections `c-<number>` with the secrets of the kinds `cs` and `at`; their identifiers by number.
+pub(crate) async fn create_all(world: &World, count: usize) -> Vec<String> {
+    let good = world.good_body("x");
+    let made = send_all(world, count, 201, move |number| {
+        let mut body = good.clone();
+        body["name"] = json!(format!("c-{number}"));
+        body["clientSecret"] = json!(secret("cs", number));
+        body["accessToken"] = json!(secret("at", number));
+        (Method::POST, COLLECTION.to_owned(), body)
+    });
+    made.await.iter().map(|made| made["connectionId"].as_str().unwrap().to_owned()).collect()
+}

@@ -1,0 +1,74 @@
+//! Several nodes on one PostgreSQL, with one keyring and one configuration.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use reqwest::Method;
+
+use crate::support::harness::{Answer, Service, Wish, World, binary};
+
+/// A node beside the world's own, in a directory of its own.
+pub(crate) struct Node {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) service: Service,
+}
+
+/// A world without Vimeo on a database of PostgreSQL.
+pub(crate) async fn world_on(url: &str, config: &str) -> World {
+    let (database_url, config) = (Some(url.to_owned()), config.to_owned());
+    World::with(Wish { config, verification_off: true, database_url, ..Wish::default() }).await
+}
+
+/// A directory with the same keyring and configuration as another.
+pub(crate) fn copy_of(directory: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["vimeo-connections.toml", "vimeo-connections.keyring"] {
+        fs::copy(directory.join(file), copy.path().join(file)).unwrap();
+    }
+    copy
+}
+
+impl Node {
+    pub(crate) fn beside(world: &World) -> Self {
+        let directory = copy_of(world.path());
+        let service = Service::start(directory.path());
+        Self { directory, service }
+    }
+
+    /// Kills the node without a word, and starts it again.
+    pub(crate) fn kill_and_restart(&mut self) -> SocketAddr {
+        self.service.kill();
+        self.service = Service::start(self.directory.path());
+        self.service.address
+    }
+}
+
+/// Starts the service in all directories at the same moment: each, or what it said instead.
+pub(crate) fn start_at_once(directories: &[&Path]) -> Vec<Result<Service, String>> {
+    std::thread::scope(|scope| {
+        let start = |directory| scope.spawn(move || Service::try_start(binary(directory), directory));
+        let starting: Vec<_> = directories.iter().copied().map(start).collect();
+        starting.into_iter().map(|started| started.join().unwrap()).collect()
+    })
+}
+
+/// A request to one of the nodes, with the world's key unless the headers bring another.
+pub(crate) async fn send_to(
+    world: &World,
+    node: SocketAddr,
+    (method, path): (Method, &str),
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let mut request = world.http.request(method, format!("http://{node}{path}")).body(body.to_owned());
+    if !headers.iter().any(|(name, _)| *name == "authorization") {
+        request = request.header("authorization", &world.api_key);
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.unwrap() }
+}

@@ -1,0 +1,168 @@
+//! Many clients that create connections and remember what they were promised; and what must hold of the database
+//! whatever happened to the service meanwhile.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+use crate::support::harness::{COLLECTION, World};
+
+/// A connection that a client was told it has.
+#[derive(Debug, Clone)]
+pub(crate) struct Promise {
+    pub(crate) name: String,
+    /// The whole answer, unless the service died while it was read.
+    pub(crate) answer: Option<Value>,
+}
+
+/// Clients at work.
+pub(crate) struct Load {
+    clients: JoinSet<()>,
+    promises: mpsc::UnboundedReceiver<Promise>,
+    refusals: mpsc::UnboundedReceiver<StatusCode>,
+    count: Arc<AtomicUsize>,
+    reached: Arc<Notify>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Load {
+    /// Starts clients that create connections named `<prefix>-<client>-<n>` until the service goes away or they are
+    /// told to stop. [`Self::reach`] returns at the `goal`th acknowledgement.
+    pub(crate) fn start(world: &World, prefix: &str, clients: usize, goal: usize) -> Self {
+        let (promise, promises) = mpsc::unbounded_channel();
+        let (refusal, refusals) = mpsc::unbounded_channel();
+        let mut load = Self {
+            clients: JoinSet::new(),
+            promises,
+            refusals,
+            count: Arc::default(),
+            reached: Arc::default(),
+            stopping: Arc::default(),
+        };
+        for client in 0..clients {
+            let (http, url, key) = (world.http.clone(), world.url(COLLECTION), world.api_key.clone());
+            let (promise, refusal) = (promise.clone(), refusal.clone());
+            let (count, reached, stopping) =
+                (load.count.clone(), load.reached.clone(), load.stopping.clone());
+            let (prefix, mut body) = (prefix.to_owned(), world.good_body("x"));
+            load.clients.spawn(async move {
+                for n in 0.. {
+                    if stopping.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let name = format!("{prefix}-{client}-{n}");
+                    body["name"] = json!(name);
+                    let request = http.post(&url).header("authorization", &key).body(body.to_string());
+                    let Ok(response) = request.send().await else { return };
+                    if response.status() != StatusCode::CREATED {
+                        refusal.send(response.status()).unwrap();
+                        continue;
+                    }
+                    let answer = response.text().await.ok().and_then(|text| serde_json::from_str(&text).ok());
+                    promise.send(Promise { name, answer }).unwrap();
+                    if count.fetch_add(1, Ordering::Relaxed) + 1 == goal {
+                        reached.notify_one();
+                    }
+                }
+            });
+        }
+        load
+    }
+
+    /// Waits for the goal.
+    pub(crate) async fn reach(&self) {
+        self.reached.notified().await;
+    }
+
+    /// How many creations were acknowledged so far: as many of the promises, from the first on, were made by now.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Lets the clients come to their end; what was promised and how many were refused.
+    pub(crate) async fn finish(mut self) -> (Vec<Promise>, Vec<StatusCode>) {
+        self.stopping.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.clients.join_next().await {
+            ended.unwrap();
+        }
+        let (mut promises, mut refusals) = (Vec::new(), Vec::new());
+        while let Ok(promise) = self.promises.try_recv() {
+            promises.push(promise);
+        }
+        while let Ok(refusal) = self.refusals.try_recv() {
+            refusals.push(refusal);
+        }
+        (promises, refusals)
+    }
+}
+
+/// The running service shows each promised connection as it was promised.
+pub(crate) async fn assert_shown(world: &World, promises: &[Promise]) {
+    for promised in promises.iter().filter_map(|promise| promise.answer.as_ref()) {
+        let id = promised["connectionId"].as_str().unwrap();
+        let found = world.get(&format!("{COLLECTION}/{id}")).await;
+        assert_eq!(found.status, StatusCode::OK, "{promised} was promised: {found:?}");
+        let found = found.json();
+        for (field, value) in promised.as_object().unwrap() {
+            assert_eq!(found[field], *value, "{field} of {id}");
+        }
+    }
+}
+
+/// The database holds all that was promised and nothing by halves, and everything in it opens.
+pub(crate) fn assert_whole(world: &World, promises: &[Promise]) {
+    let database = world.database();
+    let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(verdict, "ok");
+    let done = "FROM audit_events WHERE action = 'create_connection' AND refusal IS NULL";
+    for (impossible, query) in [
+        (
+            "a name twice",
+            "SELECT name FROM connections GROUP BY account_id, name HAVING count(*) > 1".to_owned(),
+        ),
+        ("no event", format!("SELECT connection_id FROM connections EXCEPT SELECT subject {done}")),
+        (
+            "an event of nothing",
+            format!("SELECT subject {done} EXCEPT SELECT connection_id FROM connections"),
+        ),
+        ("two events", format!("SELECT subject {done} GROUP BY subject HAVING count(*) > 1")),
+        (
+            "no sealing key",
+            "SELECT sealing_key_id FROM connections EXCEPT SELECT sealing_key_id FROM sealing_keys"
+                .to_owned(),
+        ),
+        (
+            "a sealing key of nothing",
+            "SELECT sealing_key_id FROM sealing_keys EXCEPT SELECT sealing_key_id FROM connections"
+                .to_owned(),
+        ),
+        (
+            "a shared sealing key",
+            "SELECT sealing_key_id FROM connections GROUP BY sealing_key_id HAVING count(*) > 1".to_owned(),
+        ),
+    ] {
+        let found = database.prepare(&query).unwrap().exists([]).unwrap();
+        assert!(!found, "{impossible}: {query}");
+    }
+    let mut rows = database.prepare("SELECT connection_id, name FROM connections").unwrap();
+    let rows: HashSet<(String, String)> =
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    let names: HashSet<_> = rows.iter().map(|(_, name)| name.clone()).collect();
+    for Promise { name, answer } in promises {
+        assert!(names.contains(name), "{name} was acknowledged and is not there");
+        if let Some(answer) = answer {
+            let id = answer["connectionId"].as_str().unwrap().to_owned();
+            assert_eq!(answer["name"], *name);
+            assert!(rows.contains(&(id, name.clone())), "{answer} was acknowledged and is not there");
+        }
+    }
+    let checked = world.cli(&["connections", "check", "--json"], "");
+    let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert!(checked.status.success(), "{report}");
+    assert_eq!((&report["opened"], &report["broken"]), (&json!(rows.len()), &json!([])));
+}

@@ -1,0 +1,136 @@
+//! The file that is uploaded, on the disk of a file server or as an object of an S3 server, and the ways to replace it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::support::file_servers::s3::Object;
+
+/// Longer than what the buffers of all sockets between server and proxy hold, so that the end is not read yet where a
+/// response is stopped near its beginning.
+pub(crate) const SIZE: usize = 8 * 1024 * 1024;
+/// The beginning of an MP4 file, which is all of it that a service may look at.
+const START: &[u8] = b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2";
+
+/// One of the two films of each test: as long as the other, with the same beginning and no other byte in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Film {
+    Old,
+    New,
+}
+
+impl Film {
+    pub(crate) fn bytes(self) -> Vec<u8> {
+        static BOTH: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| [Film::Old, Film::New].map(Film::make));
+        BOTH[self as usize].clone()
+    }
+
+    fn make(self) -> Vec<u8> {
+        let mut bytes = crate::support::uploads::source::bytes(SIZE as u64);
+        bytes[..START.len()].copy_from_slice(START);
+        if self == Self::New {
+            bytes[START.len()..].iter_mut().for_each(|byte| *byte = !*byte);
+        }
+        bytes
+    }
+}
+
+impl Film {
+    /// Both by their SHA-256.
+    pub(crate) fn hashes() -> BTreeMap<String, Self> {
+        let hash =
+            |film: Self| crate::support::file_servers::s3::hex(digest(&SHA256, &film.bytes()).as_ref());
+        [Self::Old, Self::New].map(|film| (hash(film), film)).into()
+    }
+}
+
+/// Where the film is.
+#[derive(Clone)]
+pub(crate) enum Place {
+    File(PathBuf),
+    Object(Object),
+}
+
+/// When the new film says that it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// When it really was.
+    Now,
+    /// Half a second after the old one, in the same second.
+    HalfSecondLater,
+}
+
+impl Place {
+    /// Writes the film over what is there, and keeps the file.
+    pub(crate) async fn overwrite(&self, film: Film, at: Written) {
+        match self {
+            Self::File(path) => {
+                let then = modified(path);
+                let mut output =
+                    OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
+                output.write_all(&film.bytes()).unwrap();
+                date(&output, then, at);
+            }
+            Self::Object(object) => object.put(film.bytes()).await,
+        }
+    }
+
+    /// Puts another file with the film in the place of the one that is there.
+    pub(crate) async fn rename_over(&self, film: Film, at: Written) {
+        match self {
+            Self::File(path) => {
+                let then = modified(path);
+                let other = path.with_extension("new");
+                let mut output = File::create(&other).unwrap();
+                output.write_all(&film.bytes()).unwrap();
+                date(&output, then, at);
+                fs::rename(other, path).unwrap();
+            }
+            Self::Object(object) => object.put(film.bytes()).await,
+        }
+    }
+
+    /// Dates the film a day back; what an S3 server has cannot be dated.
+    pub(crate) fn make_old(&self) {
+        if let Self::File(path) = self {
+            set_modified(path, start_of_second(now() - Duration::from_hours(24)));
+        }
+    }
+
+    /// Dates the film now, near the beginning of the second.
+    pub(crate) fn make_fresh(&self) {
+        if let Self::File(path) = self {
+            set_modified(path, start_of_second(now()));
+        }
+    }
+}
+
+fn date(file: &File, before: Option<SystemTime>, at: Written) {
+    if let (Written::HalfSecondLater, Some(before)) = (at, before) {
+        file.set_modified(before + Duration::from_millis(500)).unwrap();
+    }
+}
+
+fn modified(path: &PathBuf) -> Option<SystemTime> {
+    fs::metadata(path).ok().map(|metadata| metadata.modified().unwrap())
+}
+
+fn set_modified(path: &PathBuf, at: SystemTime) {
+    OpenOptions::new().write(true).open(path).unwrap().set_modified(at).unwrap();
+}
+
+/// A tenth into the second of this time.
+fn start_of_second(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()) + Duration::from_millis(100)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file's date is compared with the clock of a real server")]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,86 @@
+//! A disk that is small, and full on demand: a file system in memory, in a name space that only the server sees.
+
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use crate::support::postgres::servant;
+use crate::support::tools::{program, skip_everywhere};
+
+/// Room for a new server, and for some work.
+const SIZE: &str = "96m";
+
+/// What of a server is on the small disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All but the write-ahead log: statements that need room are refused.
+    Data,
+    /// The write-ahead log: once it is full, the server cannot go on.
+    Log,
+}
+
+/// Gone with its last process, whatever happens to the test.
+pub(crate) struct SmallDisk {
+    /// Lives in the name space, and ends when its standard input does.
+    holder: Child,
+    /// The directory as it is seen from outside.
+    seen_at: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts it on an empty directory. `None`, and said aloud, where that is not allowed.
+    pub(crate) fn mount(on: &Path) -> Option<Self> {
+        let Some((user, group)) = servant() else {
+            skip_everywhere("only root can mount a small disk");
+            return None;
+        };
+        let options = format!("size={SIZE},uid={user},gid={group},mode=0700");
+        let mut command = program("unshare");
+        command.args(["--mount", "--", "sh", "-c"]);
+        command.arg("mount -t tmpfs -o \"$1\" tmpfs \"$2\" && echo mounted && exec cat").arg("sh");
+        command.arg(options).arg(on).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = command.spawn().unwrap();
+        let mut said = [0; 8];
+        if holder.stdout.as_mut().unwrap().read_exact(&mut said).is_err() {
+            holder.wait().unwrap();
+            skip_everywhere("this machine does not allow to mount a small disk");
+            return None;
+        }
+        let root = format!("/proc/{}/root", holder.id());
+        let seen_at = Path::new(&root).join(on.strip_prefix("/").unwrap());
+        Some(Self { holder, seen_at })
+    }
+
+    pub(crate) fn holder(&self) -> u32 {
+        self.holder.id()
+    }
+
+    /// Leaves no byte free.
+    pub(crate) fn fill(&self) {
+        let mut file = fs::File::create(self.filler()).unwrap();
+        loop {
+            match file.write(&[0; 8 * 1024]) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Has room again.
+    pub(crate) fn free(&self) {
+        fs::remove_file(self.filler()).unwrap();
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.seen_at.join("filler")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}

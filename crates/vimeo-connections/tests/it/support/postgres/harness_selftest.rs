@@ -1,0 +1,239 @@
+//! The tools do what they say.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::support::harness::until;
+use crate::support::postgres::{Cut, Fault, Part, Postgres, Proxy, SharedPostgres, Stop, Version, psql, sql};
+
+const MAKE: &str = "CREATE TABLE kept (n int)";
+const SLEEPERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+
+#[test]
+fn a_private_server_answers_and_keeps_its_data_over_a_stop() {
+    for (version, number) in [(Version::V15, "15."), (Version::V18, "18.")] {
+        let Some(mut server) = Postgres::with(version, "deadlock_timeout = 7s") else { continue };
+        assert_eq!(server.sql("SELECT 1"), "1");
+        assert!(server.sql("SHOW server_version").starts_with(number));
+        assert_eq!(server.sql("SHOW deadlock_timeout"), "7s");
+        assert_eq!(server.sql("SHOW fsync"), "on");
+        let url = server.create_database("own");
+        assert_eq!(sql(&url, "SELECT current_database(), current_user").unwrap(), "own|tests");
+        sql(&url, MAKE).unwrap();
+        for stop in [Stop::Fast, Stop::Immediate] {
+            sql(&url, "INSERT INTO kept VALUES (1)").unwrap();
+            server.stop(stop);
+            assert!(sql(&url, "SELECT 1").unwrap_err().contains("refused"));
+            server.start();
+        }
+        assert_eq!(sql(&url, "SELECT count(*) FROM kept").unwrap(), "2");
+        assert!(sql(&url, "SELECT * FROM missing").unwrap_err().contains("42P01"));
+    }
+}
+
+#[test]
+fn a_killed_server_recovers_what_was_committed_and_nothing_else() {
+    for version in Version::ALL {
+        let Some(mut server) = Postgres::private(version) else { continue };
+        server.sql(MAKE);
+        let begun = "INSERT INTO kept VALUES (2); SELECT pg_sleep(60)";
+        let mut client = start(&server.url("postgres"), begun);
+        wait_for(|| server.sql(SLEEPERS), "1");
+        server.sql("INSERT INTO kept VALUES (1)");
+        server.kill();
+        assert!(!client.wait().unwrap().success());
+        let before = server.log().len();
+        server.start();
+        assert!(server.log()[before..].contains("automatic recovery in progress"), "{}", server.log());
+        assert_eq!(server.sql("SELECT n FROM kept"), "1");
+    }
+}
+
+#[test]
+fn a_standby_has_all_that_was_acknowledged_when_it_is_promoted() {
+    for version in Version::ALL {
+        let Some(mut server) = Postgres::private(version) else { continue };
+        let standby = server.standby();
+        assert!(sql(&standby.url("postgres"), MAKE).unwrap_err().contains("25006"));
+        server.sql(MAKE);
+        for n in 0..5 {
+            server.sql(&format!("INSERT INTO kept VALUES ({n})"));
+        }
+        server.kill();
+        standby.promote();
+        assert_eq!(standby.sql("SELECT count(*) FROM kept"), "5");
+        standby.sql("INSERT INTO kept VALUES (5)");
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_rows_until_there_is_room_again() {
+    for version in Version::ALL {
+        let Some(server) = Postgres::on_a_small_disk(version, Part::Data, "") else { continue };
+        server.sql(MAKE);
+        let process = server.id();
+        for _ in 0..2 {
+            server.fill_disk();
+            let many = "INSERT INTO kept SELECT generate_series(1, 100000)";
+            let refused = sql(&server.url("postgres"), many).unwrap_err();
+            assert!(refused.contains("53100"), "{refused}");
+            server.free_disk();
+            server.sql("INSERT INTO kept VALUES (1)");
+        }
+        assert_eq!(server.sql("SELECT count(*) FROM kept"), "2");
+        assert_eq!(server.id(), process);
+    }
+}
+
+#[test]
+fn a_server_whose_log_finds_no_room_ends_and_loses_nothing() {
+    let Some(mut server) = Postgres::on_a_small_disk(Version::V15, Part::Log, "wal_recycle = off") else {
+        return;
+    };
+    server.sql(MAKE);
+    server.sql("INSERT INTO kept VALUES (1)");
+    server.fill_disk();
+    let many = "INSERT INTO kept SELECT generate_series(1, 1000000)";
+    assert!(sql(&server.url("postgres"), many).is_err());
+    server.wait();
+    assert!(server.log().contains("No space left on device"), "{}", server.log());
+    server.free_disk();
+    server.start();
+    assert_eq!(server.sql("SELECT n FROM kept"), "1");
+}
+
+#[test]
+fn nothing_of_a_private_server_is_left_after_a_panic() {
+    let Some(server) = Postgres::private(Version::V15) else { return };
+    let (path, process) = (server.path().to_owned(), format!("/proc/{}", server.id().unwrap()));
+    assert!(path.exists() && Path::new(&process).exists());
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _server = server;
+        panic!("as a test does");
+    }));
+    assert!(panicked.is_err());
+    assert!(!path.exists() && !Path::new(&process).exists());
+}
+
+#[test]
+fn every_shared_database_is_empty_and_goes_with_its_test() {
+    for version in Version::ALL {
+        let Some(one) = SharedPostgres::database(version) else { continue };
+        let other = SharedPostgres::database(version).unwrap();
+        one.sql(MAKE);
+        assert!(sql(&other.url(), "SELECT * FROM kept").unwrap_err().contains("42P01"));
+        let url = one.url();
+        let mut client = start(&url, "SELECT pg_sleep(60)");
+        let sleepers = format!("{SLEEPERS} AND datname = current_database()");
+        wait_for(|| one.sql(&sleepers), "1");
+        drop(one);
+        assert!(!client.wait().unwrap().success());
+        assert!(sql(&url, "SELECT 1").unwrap_err().contains("does not exist"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_passes_refuses_delays_and_cuts() {
+    let Some(server) = Postgres::private(Version::V15) else { return };
+    let mut proxy = Proxy::before(&server.url("postgres")).await;
+    assert_eq!(sql(proxy.url(), "SELECT 1").unwrap(), "1");
+
+    until("the client is gone", async || proxy.connections() == 0).await;
+
+    let mut client = start(proxy.url(), "SELECT pg_sleep(60)");
+    until("the client is connected", async || proxy.connections() == 1).await;
+    proxy.set(Fault::Refuse).await;
+    assert!(sql(proxy.url(), "SELECT 1").unwrap_err().contains("refused"));
+    assert!(client.try_wait().unwrap().is_none());
+    proxy.cut();
+    assert!(!client.wait().unwrap().success());
+    until("the connection is gone", async || proxy.connections() == 0).await;
+
+    proxy.set(Fault::Delay(Duration::from_millis(5))).await;
+    assert_eq!(sql(proxy.url(), "SELECT 1").unwrap(), "1");
+    until("the client is gone", async || proxy.connections() == 0).await;
+    proxy.set(Fault::Delay(Duration::from_hours(1))).await;
+    let mut client = start(proxy.url(), "SELECT 1");
+    until("the client is connected", async || proxy.connections() == 1).await;
+    assert!(client.try_wait().unwrap().is_none());
+    proxy.set(Fault::Pass).await;
+    assert!(client.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_holds_what_one_side_says() {
+    let Some(server) = Postgres::private(Version::V15) else { return };
+    server.sql(MAKE);
+    let mut proxy = Proxy::before(&server.url("postgres")).await;
+    let when_told = "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM kept) LOOP PERFORM pg_sleep(0.02); END LOOP; \
+                     INSERT INTO kept VALUES (1); END $$";
+    let mut client = start(proxy.url(), when_told);
+    wait_for(|| server.sql(SLEEPERS), "1");
+    proxy.set(Fault::HoldAnswers).await;
+    server.sql("INSERT INTO kept VALUES (0)");
+    wait_for(|| server.sql("SELECT count(*) FROM kept"), "2");
+    assert!(client.try_wait().unwrap().is_none());
+    proxy.set(Fault::Pass).await;
+    assert!(client.wait().unwrap().success());
+
+    for is_cut in [true, false] {
+        until("the last client is gone", async || proxy.connections() == 0).await;
+        proxy.set(Fault::HoldRequests).await;
+        let mut client = start(proxy.url(), "INSERT INTO kept VALUES (2)");
+        until("the client is connected", async || proxy.connections() == 1).await;
+        assert!(client.try_wait().unwrap().is_none());
+        if is_cut {
+            proxy.cut();
+        }
+        proxy.set(Fault::Pass).await;
+        assert_eq!(client.wait().unwrap().success(), !is_cut);
+    }
+    assert_eq!(server.sql("SELECT n FROM kept ORDER BY n"), "0\n1\n2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_cuts_before_the_answer_or_in_the_midst_of_a_request() {
+    for version in Version::ALL {
+        let Some(server) = Postgres::private(version) else { continue };
+        server.sql(MAKE);
+        let proxy = Proxy::before(&server.url("postgres")).await;
+        proxy.cut_when(Cut::BeforeAnswer("VALUES (1)"));
+        assert!(sql(proxy.url(), "INSERT INTO kept VALUES (1)").is_err());
+        assert_eq!((proxy.cuts(), server.sql("SELECT n FROM kept").as_str()), (1, "1"));
+
+        // Longer than what is said before it, and cut before its end.
+        let long = format!("INSERT INTO kept VALUES (2) -- {}", "x".repeat(5000));
+        proxy.cut_when(Cut::AfterBytes(4000));
+        assert!(sql(proxy.url(), &long).is_err());
+        assert_eq!((proxy.cuts(), server.sql("SELECT n FROM kept").as_str()), (2, "1"));
+
+        assert_eq!(sql(proxy.url(), &long), Ok(String::new()));
+        assert_eq!((proxy.cuts(), server.sql("SELECT n FROM kept").as_str()), (2, "1\n2"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_proxy_leaves_no_connection() {
+    let Some(server) = Postgres::private(Version::V15) else { return };
+    let proxy = Proxy::before(&server.url("postgres")).await;
+    let url = proxy.url().to_owned();
+    let mut client = start(&url, "SELECT pg_sleep(60)");
+    wait_for(|| server.sql(SLEEPERS), "1");
+    drop(proxy);
+    assert!(!client.wait().unwrap().success());
+    assert!(sql(&url, "SELECT 1").unwrap_err().contains("refused"));
+}
+
+fn start(url: &str, statements: &str) -> Child {
+    psql(url, statements).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Waits until the answer is this one.
+fn wait_for(ask: impl Fn() -> String, answer: &str) {
+    let started = std::time::Instant::now();
+    while ask() != answer {
+        assert!(started.elapsed() < crate::support::postgres::PATIENCE, "never {answer}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

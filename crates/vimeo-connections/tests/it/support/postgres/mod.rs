@@ -1,0 +1,112 @@
+//! PostgreSQL for tests: servers of a test's own, databases on servers that all share, and a line to them that breaks
+//! on demand. `scripts/postgres` brings the programs and the shared servers; without them a test is skipped, aloud.
+
+mod disk;
+mod harness_selftest;
+mod proxy;
+mod server;
+mod shared;
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+pub(crate) use disk::Part;
+pub(crate) use proxy::{Cut, Fault, Proxy};
+pub(crate) use server::{Postgres, Stop};
+pub(crate) use shared::SharedPostgres;
+
+use crate::support::harness::finish;
+use crate::support::tools::{program, skip, variable};
+
+/// How long anything is waited for before a test gives up. No test asserts how long something took.
+const PATIENCE: Duration = Duration::from_mins(1);
+const HOW_TO_HAVE_IT: &str = "run ./test, or eval \"$(scripts/postgres start target --while $$)\" before";
+
+/// The versions that the tests know: the oldest that is served, and the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    V15,
+    V18,
+}
+
+impl Version {
+    pub(crate) const ALL: [Self; 2] = [Self::V15, Self::V18];
+
+    /// The start of the names of its variables.
+    fn variable(self, end: &str) -> Option<String> {
+        let number = match self {
+            Self::V15 => 15,
+            Self::V18 => 18,
+        };
+        variable(&format!("TEST_POSTGRES_{number}_{end}"))
+    }
+
+    /// The directory of its programs: as `scripts/postgres` says, or where Debian has them.
+    fn programs(self) -> Option<PathBuf> {
+        let named = self.variable("BIN").map(PathBuf::from);
+        let usual = (self == Self::V15).then(|| PathBuf::from("/usr/lib/postgresql/15/bin"));
+        named.or(usual).filter(|programs| programs.join("postgres").exists())
+    }
+
+    /// The same. `None`, and said aloud, if it is not there: the test is skipped. In CI that is a failure.
+    fn find_programs(self) -> Option<PathBuf> {
+        let found = self.programs();
+        if found.is_none() {
+            skip(&format!("the programs of PostgreSQL {self:?} are missing; {HOW_TO_HAVE_IT}"));
+        }
+        found
+    }
+}
+
+/// Runs statements, in one transaction unless there is only one: the rows, their columns divided by `|`; or what the
+/// server complained of, with the SQLSTATE.
+pub(crate) fn sql(url: &str, statements: &str) -> Result<String, String> {
+    let output = finish(psql(url, statements), PATIENCE);
+    if !output.status.success() {
+        return Err(String::from_utf8(output.stderr).unwrap());
+    }
+    Ok(String::from_utf8(output.stdout).unwrap().trim_end().to_owned())
+}
+
+/// The command that [`sql`] runs, for tests that do something else meanwhile.
+pub(crate) fn psql(url: &str, statements: &str) -> Command {
+    let programs = Version::ALL.iter().find_map(|version| version.programs()).unwrap();
+    let mut command = program(programs.join("psql"));
+    command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=VERBOSITY=verbose"]);
+    command.args(["--set=ON_ERROR_STOP=1", "--no-password", "--dbname", url, "--command", statements]);
+    command
+}
+
+/// A port on which nobody listens. It is below those that the system gives to clients, so that who leaves it for a
+/// while finds it free again.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let random = std::hash::RandomState::new().build_hasher().finish() % 15_000;
+        let port = 15_000 + u16::try_from(random).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Whom servers run as, user and group: PostgreSQL refuses to be run by root. `None` where that is not who we are.
+fn servant() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let find = |name: &str| users.lines().find(|line| line.split(':').next() == Some(name));
+    let user = find("postgres").or_else(|| find("nobody")).unwrap();
+    let ids: Vec<u32> = user.split(':').skip(2).take(2).map(|id| id.parse().unwrap()).collect();
+    Some((ids[0], ids[1]))
+}
+
+/// Gives a path to the one whom servers run as.
+fn give_away(path: &Path) {
+    if let Some((user, group)) = servant() {
+        std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();
+    }
+}

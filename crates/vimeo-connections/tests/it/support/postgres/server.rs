@@ -1,0 +1,332 @@
+//! A server of a test's own: started, stopped, killed, copied by a standby, as the test likes.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::harness::{finish, said};
+use crate::support::postgres::disk::{Part, SmallDisk};
+use crate::support::postgres::{PATIENCE, Version, free_port, give_away, servant, sql};
+use crate::support::tools::program;
+
+/// With the signs that an address must hide.
+const PASSWORD: &str = "p@ss w:rd/100%";
+const PASSWORD_IN_URL: &str = "p%40ss%20w%3Ard%2F100%25";
+
+/// How a server is stopped by its operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Throws everybody out, and writes down what there is.
+    Fast,
+    /// Ends at once, and has to recover at the next start.
+    Immediate,
+}
+
+/// A private server, with fsync on and a role `tests` that may do everything. Gone when dropped, after a panic too;
+/// should the tests be killed, it stops.
+pub(crate) struct Postgres {
+    programs: PathBuf,
+    port: u16,
+    process: Option<Child>,
+    disk: Option<SmallDisk>,
+    /// Dropped after the process and the disk.
+    directory: tempfile::TempDir,
+}
+
+impl Postgres {
+    /// A new server, with no database but its own. `None`, and said aloud, if its programs are missing: the test is
+    /// skipped. In CI that is a failure.
+    pub(crate) fn private(version: Version) -> Option<Self> {
+        Self::with(version, "")
+    }
+
+    /// The same with lines of `postgresql.conf`.
+    pub(crate) fn with(version: Version, config: &str) -> Option<Self> {
+        let mut server = Self::nowhere(version.find_programs()?);
+        server.init(version, config);
+        server.start();
+        Some(server)
+    }
+
+    /// The same with a part of it on a small disk. `None` also where no disk can be mounted.
+    pub(crate) fn on_a_small_disk(version: Version, part: Part, config: &str) -> Option<Self> {
+        let mut server = Self::nowhere(version.find_programs()?);
+        let mounted = match part {
+            Part::Data => server.data(),
+            Part::Log => server.log_directory(),
+        };
+        fs::create_dir(&mounted).unwrap();
+        server.disk = Some(SmallDisk::mount(&mounted)?);
+        server.init(version, config);
+        server.start();
+        Some(server)
+    }
+
+    fn nowhere(programs: PathBuf) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        give_away(directory.path());
+        Self { programs, port: free_port(), process: None, disk: None, directory }
+    }
+
+    /// The address of a database, for the role `tests`.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgres://tests:{PASSWORD_IN_URL}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Runs statements in the server's own database, which must succeed: the rows, their columns divided by `|`.
+    pub(crate) fn sql(&self, statements: &str) -> String {
+        sql(&self.url("postgres"), statements).unwrap()
+    }
+
+    /// Makes an empty database: its address.
+    pub(crate) fn create_database(&self, name: &str) -> String {
+        self.sql(&format!("CREATE DATABASE \"{name}\""));
+        self.url(name)
+    }
+
+    /// What the server has logged so far, over all its starts.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Starts it again where it was; waits until it has recovered and answers.
+    pub(crate) fn start(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        let before = self.log().len();
+        let mut command = program("setpriv");
+        // The system forgets the signal when the user changes: it is asked for by a process that is that user already.
+        command.args(["--pdeathsig", "QUIT", "--"]).arg(self.programs.join("postgres"));
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
+        command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
+        let mut command = self.as_servant(&command);
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let process = self.process.insert(spawn_for_life(command));
+        let id = process.id();
+        let started = Instant::now();
+        while !self.is_ready(id) {
+            if let Some(status) = self.process.as_mut().unwrap().try_wait().unwrap() {
+                self.process = None;
+                panic!("PostgreSQL ended with {status}: {}", &self.log()[before..]);
+            }
+            assert!(started.elapsed() < PATIENCE, "PostgreSQL does not start: {}", &self.log()[before..]);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Stops it in an operator's way; waits for the end.
+    pub(crate) fn stop(&mut self, stop: Stop) {
+        let signal = match stop {
+            Stop::Fast => Signal::INT,
+            Stop::Immediate => Signal::QUIT,
+        };
+        let mut process = self.process.take().unwrap();
+        kill_process(pid(process.id()), signal).unwrap();
+        wait(&mut process);
+    }
+
+    /// Kills all its processes at one moment, as a loss of power does; but what was written stays, synced or not.
+    pub(crate) fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        let postmaster = pid(process.id());
+        // Stopped, it starts nobody who would be missed below.
+        kill_process(postmaster, Signal::STOP).unwrap();
+        let children = children_of(process.id());
+        for child in &children {
+            // It may have ended by itself.
+            let _ = kill_process(pid(*child), Signal::KILL);
+        }
+        kill_process(postmaster, Signal::KILL).unwrap();
+        process.wait().unwrap();
+        let started = Instant::now();
+        while children.iter().any(|child| state_of(*child).is_some_and(|(state, _)| state != 'Z')) {
+            assert!(started.elapsed() < PATIENCE, "PostgreSQL's processes do not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until the server has ended by itself.
+    pub(crate) fn wait(&mut self) {
+        wait(&mut self.process.take().unwrap());
+    }
+
+    /// A copy that follows, and is waited for by every commit from now on; if it ends, commits wait until
+    /// `ALTER SYSTEM RESET synchronous_standby_names` and `SELECT pg_reload_conf()`. A server can have one.
+    pub(crate) fn standby(&self) -> Self {
+        let mut standby = Self::nowhere(self.programs.clone());
+        let mut copy = program(self.programs.join("pg_basebackup"));
+        copy.arg("--dbname").arg(format!("{}?application_name=standby", self.url("postgres")));
+        copy.arg("--pgdata").arg(standby.data()).args(["--create-slot", "--slot=standby"]);
+        copy.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]);
+        run(standby.as_servant(&copy));
+        standby.start();
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'");
+        self.sql("SELECT pg_reload_conf()");
+        let started = Instant::now();
+        while self.sql("SELECT sync_state FROM pg_stat_replication") != "sync" {
+            assert!(started.elapsed() < PATIENCE, "the standby does not follow: {}", standby.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        standby
+    }
+
+    /// Makes a standby a server of its own; waits until it takes writes.
+    pub(crate) fn promote(&self) {
+        assert_eq!(self.sql("SELECT pg_promote()"), "t", "{}", self.log());
+    }
+
+    /// Leaves no byte free on the small disk.
+    pub(crate) fn fill_disk(&self) {
+        self.disk.as_ref().unwrap().fill();
+    }
+
+    /// Gives the room back.
+    pub(crate) fn free_disk(&self) {
+        self.disk.as_ref().unwrap().free();
+    }
+
+    /// The number of its first process, if it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    fn log_directory(&self) -> PathBuf {
+        self.path().join("wal")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.path().join("postgres.log")
+    }
+
+    fn init(&self, version: Version, config: &str) {
+        let password = self.path().join("password");
+        fs::write(&password, PASSWORD).unwrap();
+        give_away(&password);
+        let mut init = program(self.programs.join("initdb"));
+        init.arg("--pgdata").arg(self.data()).arg("--waldir").arg(self.log_directory());
+        init.args(["--username=tests", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]);
+        init.args(["--no-sync", "--no-instructions", "--pwfile"]).arg(password);
+        if version == Version::V15 {
+            // One of the two orders text as a dictionary does, so that nothing leans on the order of bytes.
+            init.args(["--locale-provider=icu", "--icu-locale=en-US"]);
+        }
+        run(self.as_servant(&init));
+        let config = format!("shared_buffers = 32MB\nmax_connections = 100\n{config}");
+        let mut append = program("sh");
+        append.args(["-c", "echo \"$1\" >>\"$2/postgresql.conf\"", "sh", &config]).arg(self.data());
+        run(self.as_servant(&append));
+    }
+
+    /// A command as the user whom servers run as, where the small disk is seen.
+    fn as_servant(&self, command: &Command) -> Command {
+        let mut words: Vec<std::ffi::OsString> = Vec::new();
+        if let Some(disk) = &self.disk {
+            words
+                .extend(["nsenter", "--target", &disk.holder().to_string(), "--mount", "--"].map(Into::into));
+        }
+        if let Some((user, group)) = servant() {
+            let ids = [format!("--reuid={user}"), format!("--regid={group}")];
+            words.push("setpriv".into());
+            words.extend(ids.map(Into::into));
+            words.extend(["--clear-groups", "--"].map(Into::into));
+        }
+        words.push(command.get_program().to_owned());
+        words.extend(command.get_args().map(ToOwned::to_owned));
+        let mut apart = program(&words[0]);
+        // PostgreSQL looks where it is, and may not be allowed to look where the tests are.
+        apart.args(&words[1..]).current_dir("/");
+        apart
+    }
+
+    /// The words of the file that a running server keeps about itself.
+    fn about(&self) -> Vec<String> {
+        let seen_from =
+            self.disk.as_ref().map_or(String::new(), |disk| format!("/proc/{}/root", disk.holder()));
+        let file = format!("{seen_from}{}/postmaster.pid", self.data().display());
+        fs::read_to_string(file).unwrap_or_default().lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    fn is_ready(&self, id: u32) -> bool {
+        let about = self.about();
+        about.first() == Some(&id.to_string()) && about.get(7).is_some_and(|state| state == "ready")
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = kill_process(pid(process.id()), Signal::QUIT);
+            // It throws its own processes out, after five seconds with force.
+            let _ = process.wait();
+        }
+        // What was killed leaves a piece of shared memory behind, which the next start would have found.
+        if let Some(memory) =
+            self.about().get(6).and_then(|line| line.split_whitespace().nth(1).map(str::to_owned))
+        {
+            let _ = program("ipcrm").args(["--shmem-id", &memory]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+fn run(command: Command) {
+    let output = finish(command, PATIENCE);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+fn wait(process: &mut Child) {
+    let started = Instant::now();
+    while process.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < PATIENCE, "PostgreSQL does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn pid(id: u32) -> Pid {
+    Pid::from_raw(id.try_into().unwrap()).unwrap()
+}
+
+fn children_of(id: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|child| state_of(*child).is_some_and(|(_, parent)| parent == id)).collect()
+}
+
+/// A process's state and its parent.
+fn state_of(id: u32) -> Option<(char, u32)> {
+    let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // Behind the name, which may hold anything.
+    let mut words = text.rsplit_once(')')?.1.split_whitespace();
+    Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
+}
+
+/// Starts a process from a thread that lives as long as the tests: the system takes the end of that thread, not of the
+/// whole process, for the end of a parent.
+fn spawn_for_life(command: Command) -> Child {
+    type Order = (Command, mpsc::Sender<io::Result<Child>>);
+    static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (orders, taken) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in taken {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        orders
+    });
+    let (answer, child) = mpsc::channel();
+    starter.send((command, answer)).unwrap();
+    child.recv().unwrap().unwrap()
+}

@@ -1,0 +1,192 @@
+//! Sources of videos: a small web server on loopback whose files are as long as their address says.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// A prime, so that no two places a power of two apart look alike.
+const PERIOD: usize = 65_537;
+
+/// A server of files: `/{name}?size=N`, whole or by ranges, with an `ETag`. Dropped, it is gone.
+pub(crate) struct Source {
+    address: std::net::SocketAddr,
+    requests: Arc<AtomicU64>,
+    _server: JoinSet<()>,
+}
+
+/// How a source misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Good,
+    /// The answer stops for ever after so many bytes, each time.
+    StopsAfter(u64),
+    /// The answer is cut after so many bytes, each time.
+    CutAfter(u64),
+    /// Neither ranges nor a length.
+    WithoutLength,
+    /// This status.
+    Status(u16),
+}
+
+/// What every file is made of.
+fn table() -> Vec<u8> {
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..PERIOD).map(|_| next()).collect()
+}
+
+/// The bytes of a file from `offset` on, in pieces.
+pub(crate) fn pieces(offset: u64, length: u64) -> impl Iterator<Item = Vec<u8>> {
+    let table = table();
+    let mut at = usize::try_from(offset % PERIOD as u64).unwrap();
+    let mut left = length;
+    std::iter::from_fn(move || {
+        if left == 0 {
+            return None;
+        }
+        let take = (PERIOD - at).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let piece = table[at..at + take].to_vec();
+        at = (at + take) % PERIOD;
+        left -= take as u64;
+        Some(piece)
+    })
+}
+
+/// The SHA-256 of a file of so many bytes, as the sandbox shows it.
+pub(crate) fn sha256(size: u64) -> String {
+    sha256_from(0, size)
+}
+
+/// The same for a file that begins elsewhere in what all files are made of.
+pub(crate) fn sha256_from(offset: u64, size: u64) -> String {
+    let mut hash = Context::new(&SHA256);
+    for piece in pieces(offset, size) {
+        hash.update(&piece);
+    }
+    let mut hex = String::new();
+    for byte in hash.finish().as_ref() {
+        write!(hex, "{byte:02x}").unwrap();
+    }
+    hex
+}
+
+/// The SHA-256 of any bytes.
+pub(crate) fn sha256_of(bytes: &[u8]) -> String {
+    let mut hash = Context::new(&SHA256);
+    hash.update(bytes);
+    hash.finish().as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+/// A file's bytes.
+pub(crate) fn bytes(size: u64) -> Vec<u8> {
+    pieces(0, size).flatten().collect()
+}
+
+impl Source {
+    pub(crate) async fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(AtomicU64::new(0));
+        let mut server = JoinSet::new();
+        let counted = requests.clone();
+        server.spawn(async move {
+            let mut talks = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::Relaxed);
+                talks.spawn(serve(stream, manner));
+                while talks.try_join_next().is_some() {}
+            }
+        });
+        Self { address, requests, _server: server }
+    }
+
+    /// The address of a file of so many bytes.
+    pub(crate) fn url(&self, name: &str, size: u64) -> String {
+        format!("http://{}/{name}?size={size}&token=canary-source-query", self.address)
+    }
+
+    /// How often it was asked.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+/// The head of a request, in lower case; `None` if the connection ends before it.
+pub(crate) async fn read_head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    let mut buffer = [0; 4096];
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        match stream.read(&mut buffer).await {
+            Ok(count @ 1..) => head.extend_from_slice(&buffer[..count]),
+            _ => return None,
+        }
+    }
+    Some(String::from_utf8(head).unwrap().to_lowercase())
+}
+
+async fn serve(mut stream: TcpStream, manner: Manner) {
+    let Some(head) = read_head(&mut stream).await else { return };
+    let after = |mark: &str| head.split_once(mark).map(|(_, rest)| rest);
+    let digits =
+        |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().ok();
+    let size = after("size=").and_then(digits).unwrap();
+    let range = after("range: bytes=").and_then(|rest| {
+        let (from, to) = rest.split_once('-').unwrap();
+        Some((digits(from)?, digits(to).unwrap_or(size - 1).min(size - 1)))
+    });
+    if let Manner::Status(status) = manner {
+        let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let _ = stream.write_all(answer.as_bytes()).await;
+        return;
+    }
+    let (mut answer, from, length) = match range {
+        Some((from, to)) if manner != Manner::WithoutLength => (
+            format!("HTTP/1.1 206 Partial\r\nContent-Range: bytes {from}-{to}/{size}\r\n"),
+            from,
+            to + 1 - from,
+        ),
+        _ => ("HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\n".to_owned(), 0, size),
+    };
+    answer += "ETag: \"tag-0\"\r\nConnection: close\r\n";
+    let is_chunked = manner == Manner::WithoutLength;
+    if is_chunked {
+        answer += "Transfer-Encoding: chunked\r\n\r\n";
+    } else {
+        write!(answer, "Content-Length: {length}\r\n\r\n").unwrap();
+    }
+    if stream.write_all(answer.as_bytes()).await.is_err() {
+        return;
+    }
+    let limit = match manner {
+        Manner::StopsAfter(most) | Manner::CutAfter(most) => most.min(length),
+        _ => length,
+    };
+    for piece in pieces(from, limit) {
+        let piece = if is_chunked {
+            [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat()
+        } else {
+            piece
+        };
+        if stream.write_all(&piece).await.is_err() {
+            return;
+        }
+    }
+    if is_chunked {
+        let _ = stream.write_all(b"0\r\n\r\n").await;
+    }
+    if limit < length && matches!(manner, Manner::StopsAfter(_)) {
+        std::future::pending::<()>().await;
+    }
+    let _ = stream.shutdown().await;
+}

@@ -1,0 +1,102 @@
+//! A client that sends the bytes itself, with the public client of tus, and never holds a credential of Vimeo's.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::support::harness::said;
+use crate::support::tools::{find_tool, finish, program, tests_folder};
+use crate::support::uploads::source::bytes;
+use crate::support::uploads::{CONFIG, Uploads, quick};
+
+const SIZE: u64 = 3 * 1024 * 1024;
+/// What has arrived when the connection breaks.
+const CUT_AFTER: u64 = 1024 * 1024;
+const USER_AGENT: &str = "somebody-with-tus-js-client/1";
+
+/// The numbers of the connections that these requests came by.
+fn connections<'a>(entries: impl Iterator<Item = &'a Value>) -> BTreeSet<u64> {
+    entries.map(|entry| entry["connection"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_with_a_link_uploads_a_video_without_ever_seeing_a_credential() {
+    let Some(packages) = find_tool("javascript/node_modules") else { return };
+    let uploads = Uploads::with(CONFIG, quick()).await;
+    let world = &uploads.world;
+    let (file, transcript) = (world.path().join("film.mp4"), world.path().join("transcript.json"));
+    std::fs::write(&file, bytes(SIZE)).unwrap();
+    world.fault(json!({"route": "PATCH /files/*", "kind": "cut-during", "bytes": CUT_AFTER})).await;
+
+    let mut client = program("node");
+    client
+        .arg(tests_folder().join("clients/javascript/upload.js"))
+        .env("NODE_PATH", packages)
+        .env("BASE_URL", world.url("/pictoryapis"))
+        .env("API_KEY", &world.api_key)
+        .env("CONNECTION_ID", uploads.connection.rsplit('/').next().unwrap())
+        .env("FILE", &file)
+        .env("USER_AGENT", USER_AGENT)
+        .env("TRANSCRIPT", &transcript);
+    let output = tokio::task::spawn_blocking(|| finish(client)).await.unwrap();
+    assert!(output.status.success(), "{}\n{}", said(&output), world.log());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "linked\nsent\ncompleted\n", "{}", said(&output));
+
+    let told: Vec<Value> = serde_json::from_slice(&std::fs::read(&transcript).unwrap()).unwrap();
+    uploads.assert_one_video(&told[told.len() - 2]["data"], SIZE).await;
+    uploads.assert_resumed().await;
+    uploads.assert_free_of_credentials(&told).await;
+}
+
+impl Uploads {
+    /// Asserts that the cut upload was gone on with: only what was missing was sent again.
+    async fn assert_resumed(&self) {
+        let sent = self.journal("PATCH /files/*").await;
+        assert_eq!(sent[0]["fault"], "cut-during", "{sent:#?}");
+        let last = sent.last().unwrap();
+        assert_eq!((&last["status"], &last["request_bytes"]), (&json!(204), &json!(SIZE - CUT_AFTER)));
+    }
+
+    /// Asserts that the client, by its requests to Vimeo and by what our API answered it, has never held a credential.
+    async fn assert_free_of_credentials(&self, told: &[Value]) {
+        let journal = self.journal("*").await;
+        let (clients, others): (Vec<&Value>, Vec<&Value>) =
+            journal.iter().partition(|entry| entry["user_agent"] == USER_AGENT);
+        // It sends bytes, and asks how many are there; it says nothing to the API, and nobody else sends any.
+        assert!(clients.len() >= 4, "{clients:#?}");
+        for entry in &clients {
+            assert!(entry["path"].as_str().unwrap().starts_with("/files/"), "{entry}");
+            assert!(["HEAD", "PATCH"].contains(&entry["method"].as_str().unwrap()), "{entry}");
+            assert_eq!(entry["authorization"], Value::Null, "{entry}");
+        }
+        assert!(
+            others
+                .iter()
+                .all(|entry| entry["method"] != "PATCH" || entry["route"] == "PATCH /videos/{video}")
+        );
+        // Whatever was asked with a credential was asked by the service, over connections of its own.
+        let (with, _): (Vec<&Value>, Vec<&Value>) =
+            journal.iter().partition(|entry| !entry["authorization"].is_null());
+        assert!(with.len() >= 4, "{with:#?}");
+        let agents: BTreeSet<&str> = with.iter().map(|entry| entry["user_agent"].as_str().unwrap()).collect();
+        assert_eq!(agents.len(), 1, "{agents:?}");
+        assert!(agents.iter().all(|agent| agent.starts_with("vimeo-connections/")), "{agents:?}");
+        let shared: BTreeSet<u64> =
+            &connections(clients.iter().copied()) & &connections(with.iter().copied());
+        assert_eq!(shared, BTreeSet::new());
+
+        // What it was told.
+        let all = json!(told).to_string();
+        for secret in [&self.world.sandbox.access_token, &self.world.sandbox.client_secret] {
+            assert!(!all.contains(secret.as_str()));
+        }
+        let link = told[0]["data"]["data"]["uploadLink"].as_str().unwrap();
+        assert!(link.starts_with(&format!("{}/files/", self.world.sandbox.base_url)), "{link}");
+        let key = link.rsplit('/').next().unwrap();
+        let shown: Vec<bool> = told.iter().map(|answer| answer.to_string().contains(key)).collect();
+        assert_eq!(shown[..2], [true, true], "the first answer, and its repetition");
+        assert!(shown.len() >= 4 && !shown[2..].contains(&true), "and never again");
+        assert_eq!(told.last().unwrap()["request"], "get /jobs");
+        assert!(!self.world.log().contains(key));
+    }
+}

@@ -1,0 +1,149 @@
+//! The service is killed without a word at every step of an upload, and the upload is completed, once.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::uploads::{CONFIG, PATIENCE, Uploads};
+
+const SIZE: u64 = 3 * 1024 * 1024;
+
+/// Where an upload is when the service is killed.
+#[derive(Clone, Debug)]
+struct Step {
+    name: &'static str,
+    /// What keeps it there.
+    fault: Value,
+    /// How it is known that it is there.
+    sign: Sign,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Sign {
+    /// It was asked for.
+    Accepted,
+    /// So many requests of this route have come to Vimeo.
+    Asked(&'static str, usize),
+    /// It is in this phase.
+    Phase(&'static str),
+}
+
+fn steps() -> Vec<Step> {
+    let step = |name, fault, sign| Step { name, fault, sign };
+    let hold = |route: &str, after: u64| json!({"route": route, "kind": "hold", "after": after});
+    vec![
+        step("accepted", Value::Null, Sign::Accepted),
+        step("creating, asked", hold("POST /me/videos", 0), Sign::Asked("POST /me/videos", 1)),
+        step(
+            "creating, made and not told",
+            json!({"route": "POST /me/videos", "kind": "drip", "millis": 600_000}),
+            Sign::Asked("POST /me/videos", 1),
+        ),
+        step(
+            "sending",
+            json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 500_000}),
+            Sign::Asked("PATCH /files/*", 1),
+        ),
+        step("finishing, looking", hold("GET /me/videos", 0), Sign::Asked("GET /me/videos", 1)),
+        step(
+            "finishing, describing",
+            hold("PATCH /videos/{video}", 0),
+            Sign::Asked("PATCH /videos/{video}", 1),
+        ),
+        step("transcoding", Value::Null, Sign::Phase("transcoding")),
+        step("opening", hold("PATCH /videos/{video}", 1), Sign::Asked("PATCH /videos/{video}", 2)),
+    ]
+}
+
+impl Uploads {
+    /// Waits until so many requests of a route have come to Vimeo.
+    async fn asked(&self, route: &str, count: usize) {
+        let started = Instant::now();
+        while self.journal(route).await.len() < count {
+            assert!(started.elapsed() < PATIENCE, "{route}\n{}", self.world.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn kill_at(&mut self, id: &str, sign: Sign) {
+        match sign {
+            Sign::Accepted => {}
+            Sign::Asked(route, count) => self.asked(route, count).await,
+            Sign::Phase(phase) => {
+                self.phase(id, phase).await;
+            }
+        }
+        self.world.service.kill();
+        self.world.control(Method::DELETE, "faults", Value::Null).await;
+        self.world.kill_and_restart();
+    }
+}
+
+async fn kill_at(step: Step) {
+    let mut uploads = Uploads::start().await;
+    if !step.fault.is_null() {
+        uploads.world.fault(step.fault.clone()).await;
+    }
+    let id = uploads.begin(SIZE).await;
+    uploads.kill_at(&id, step.sign).await;
+    let job = uploads.end(&id).await;
+    assert_eq!(job["data"]["status"], "completed", "{}: {job}\n{}", step.name, uploads.world.log());
+    uploads.assert_one_video(&job, SIZE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_at_any_step_leaves_one_whole_video() {
+    let mut kills: JoinSet<()> = steps().into_iter().map(kill_at).collect();
+    while let Some(killed) = kills.join_next().await {
+        killed.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_while_an_upload_is_taken_away_leaves_nothing_behind() {
+    let mut uploads = Uploads::start().await;
+    uploads
+        .world
+        .fault(json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 1000}))
+        .await;
+    uploads.world.fault(json!({"route": "DELETE /videos/{video}", "kind": "hold"})).await;
+    let id = uploads.begin(SIZE).await;
+    uploads.phase(&id, "sending").await;
+    let path = format!("/pictoryapis/v1/jobs/{id}");
+    assert_eq!(uploads.world.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
+    uploads.kill_at(&id, Sign::Asked("DELETE /videos/{video}", 1)).await;
+    let job = uploads.until(&id, |job| job["data"]["phase"] == "cancelled").await;
+    assert_eq!(job["data"]["status"], "cancelled");
+    assert_eq!(uploads.videos().await, Vec::<Value>::new());
+}
+
+/// The creation's answer is lost, what was asked is done seconds later, and the list shows it only long after that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_that_lands_late_and_is_listed_later_still_is_found() {
+    let config = CONFIG.replace("look_seconds = 2", "look_seconds = 50");
+    let uploads = Uploads::with(&config, sandbox::Options::default()).await;
+    uploads.world.fault(json!({"route": "POST /me/videos", "kind": "late", "millis": 4_000})).await;
+    uploads
+        .world
+        .fault(json!({"route": "GET /me/videos", "kind": "list-lag", "seconds": 20, "times": 0}))
+        .await;
+    let id = uploads.begin(SIZE).await;
+    uploads.assert_one_video(&uploads.end(&id).await, SIZE).await;
+    assert_eq!(uploads.journal("POST /me/videos").await.len(), 1, "no second one was asked for");
+}
+
+/// It lands when nobody looks for it any more: the job has another placeholder by then, and takes this one away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_that_lands_when_it_was_given_up_is_deleted() {
+    let uploads = Uploads::start().await;
+    uploads.world.fault(json!({"route": "POST /me/videos", "kind": "late", "millis": 15_000})).await;
+    uploads
+        .world
+        .fault(json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 150_000}))
+        .await;
+    let id = uploads.begin(SIZE).await;
+    uploads.assert_one_video(&uploads.end(&id).await, SIZE).await;
+    assert_eq!(uploads.journal("POST /me/videos").await.len(), 2);
+}

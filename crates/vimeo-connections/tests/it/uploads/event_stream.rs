@@ -1,0 +1,251 @@
+//! Uploads are asked for once and watched: streams of events, what ends them, and coming back to them.
+
+use std::process::Command;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::keys::authentication::revoke;
+use crate::support::harness::{Wish, World, said};
+use crate::support::tools::{find_tool, finish, program, tests_folder};
+
+/// Nobody fetches it: the job waits, and changes by our doing alone.
+const UPLOAD: &str = r#"{"source":{"url":"https://media.invalid.example/film.mp4"}}"#;
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A stream of events.
+struct Stream {
+    response: reqwest::Response,
+    text: String,
+    /// How many blocks were read.
+    blocks: usize,
+}
+
+/// An event, taken apart.
+#[derive(Debug, Clone)]
+struct Event {
+    id: String,
+    job: Value,
+}
+
+impl Stream {
+    async fn open(world: &World, job: &str, headers: &[(&str, &str)]) -> Self {
+        let mut request = world.http.get(world.url(&format!("{job}/events"))).timeout(PATIENCE);
+        if headers.iter().all(|(name, _)| *name != "authorization") {
+            request = request.header("authorization", &world.api_key);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        Self { response, text: String::new(), blocks: 0 }
+    }
+
+    /// The next event; `None` at the end, which must be a clean one.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.text = rest;
+                self.blocks += 1;
+                // Some readers take any block for a message: each is an event, with comments at most before it.
+                let lines: Vec<_> = block.lines().filter(|line| *line != ": heartbeat").collect();
+                let (is_first, lines) = match lines.as_slice() {
+                    ["retry: 2000", lines @ ..] => (true, lines),
+                    lines => (false, lines),
+                };
+                assert_eq!(is_first, self.blocks == 1, "the first event has the retry time: {block}");
+                let ["event: job", id, data] = lines else { panic!("{block}") };
+                let (id, data) = (id.strip_prefix("id: ").unwrap(), data.strip_prefix("data: ").unwrap());
+                return Some(Event { id: id.to_owned(), job: serde_json::from_str(data).unwrap() });
+            }
+            let Some(chunk) = self.response.chunk().await.unwrap() else {
+                assert!(self.text.lines().all(|line| line == ": heartbeat"), "{}", self.text);
+                return None;
+            };
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+}
+
+async fn world() -> World {
+    let config = "uploads.work = false\n".to_owned();
+    World::with(Wish { config, verification_off: true, ..Wish::default() }).await
+}
+
+/// The path of a job that has begun.
+async fn begin(world: &World) -> String {
+    let connection = world.post(&world.good_body("mine")).await;
+    let path = format!("{}/uploads", connection.header("location"));
+    let begun = world.send(Method::POST, &path, &[], UPLOAD.into()).await;
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    begun.header("location").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_is_watched_until_it_is_over() {
+    let world = world().await;
+    let job = begin(&world).await;
+    let mut stream = Stream::open(&world, &job, &[]).await;
+    let headers = stream.response.headers().clone();
+    for (name, value) in
+        [("content-type", "text/event-stream"), ("cache-control", "no-store"), ("x-accel-buffering", "no")]
+    {
+        assert_eq!(headers[name], value);
+    }
+    let first = stream.next().await.unwrap();
+    assert_eq!(first.job, world.get(&job).await.json());
+    let head = world.send(Method::HEAD, &format!("{job}/events"), &[], Vec::new()).await;
+    assert_eq!(
+        (head.status.as_u16(), head.header("content-type"), &*head.text),
+        (200, "text/event-stream", "")
+    );
+    let cancelled = world.send(Method::DELETE, &job, &[], Vec::new()).await;
+    assert_eq!(cancelled.status, 204);
+    let mut last = first.clone();
+    while let Some(event) = stream.next().await {
+        assert_ne!(event.id, last.id);
+        last = event;
+    }
+    assert_eq!(last.job["data"]["status"], "cancelled");
+    assert_eq!(last.job, world.get(&job).await.json());
+    // A client that has less gets the rest; one that has the end need not reconnect.
+    let mut again = Stream::open(&world, &job, &[("last-event-id", &first.id)]).await;
+    assert_eq!(again.next().await.unwrap().id, last.id);
+    assert!(again.next().await.is_none());
+    let path = format!("{job}/events");
+    let seen = world.send(Method::GET, &path, &[("last-event-id", &last.id)], Vec::new()).await;
+    assert_eq!((seen.status.as_u16(), &*seen.text), (204, ""));
+    // Clients that cannot set a header put it into the query.
+    let seen = world.get(&format!("{path}?lastEventId={}", last.id)).await;
+    assert_eq!((seen.status.as_u16(), &*seen.text), (204, ""));
+    let headers = [("last-event-id", first.id.as_str())];
+    let path = format!("{path}?lastEventId={}", last.id);
+    let other = world.send(Method::GET, &path, &headers, Vec::new()).await;
+    assert_eq!(other.status, 200, "the header counts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_stream_has_comment_lines_and_no_empty_blocks() {
+    let world = world().await;
+    let job = begin(&world).await;
+    let mut stream = Stream::open(&world, &job, &[]).await;
+    let first = stream.next().await.unwrap();
+    let mut silent = Stream::open(&world, &job, &[("last-event-id", &first.id)]).await;
+    for stream in [&mut stream, &mut silent] {
+        while stream.text.lines().count() < 2 {
+            let chunk = stream.response.chunk().await.unwrap().unwrap();
+            stream.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        assert_eq!(stream.text, ": heartbeat\n: heartbeat\n");
+    }
+}
+
+/// Runs a public client, which checks every message that its library gives it. It cancels the job after a silence that
+/// is longer than httpx waits for a byte.
+async fn watch_with(mut client: Command) {
+    let world = world().await;
+    let job = begin(&world).await;
+    client.env("URL", world.url(&job)).env("API_KEY", &world.api_key).env("SILENCE_SECONDS", "7");
+    let output = finish(client);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n", "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn httpx_sse_sees_every_event_and_nothing_else() {
+    let Some(python) = find_tool("python/bin/python") else { return };
+    let mut client = program(python);
+    client.env("PYTHONDONTWRITEBYTECODE", "1").arg(tests_folder().join("clients/python/watch.py"));
+    watch_with(client).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fetch_event_source_sees_every_event_and_nothing_else() {
+    let Some(packages) = find_tool("javascript/node_modules") else { return };
+    let mut client = program("node");
+    client.env("NODE_PATH", packages).arg(tests_folder().join("clients/javascript/watch.js"));
+    watch_with(client).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_ends_with_its_key() {
+    let world = world().await;
+    let job = begin(&world).await;
+    let second = world.make_key("acme", &[]);
+    let mut theirs = Stream::open(&world, &job, &[("authorization", &second)]).await;
+    assert!(theirs.next().await.is_some());
+    revoke(&world, &second);
+    while theirs.next().await.is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_does_not_keep_the_service_from_stopping() {
+    let mut world = world().await;
+    let job = begin(&world).await;
+    let mut stream = Stream::open(&world, &job, &[]).await;
+    assert!(stream.next().await.is_some());
+    assert_eq!(world.service.terminate(), Some(0));
+    // A stream that had been cut off when patience was over would end in an error.
+    while stream.next().await.is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_is_begun_once_however_often_it_is_asked_for() {
+    let world = world().await;
+    let connection = world.post(&world.good_body("mine")).await;
+    let path = format!("{}/uploads", connection.header("location"));
+    let headers = [("idempotency-key", "k1")];
+    let first = world.send(Method::POST, &path, &headers, UPLOAD.into()).await;
+    let again = world.send(Method::POST, &path, &headers, UPLOAD.into()).await;
+    assert_eq!((first.status.as_u16(), again.status.as_u16()), (202, 202));
+    assert_eq!((&first.text, first.header("location")), (&again.text, again.header("location")));
+    assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), ("", "true"));
+    let jobs = world.get("/pictoryapis/v1/jobs").await.json();
+    assert_eq!(jobs["items"].as_array().unwrap().len(), 1, "{jobs}");
+    // The body is judged before the key, and the key before the connection.
+    let other = UPLOAD.replace("film", "other");
+    let reused = world.send(Method::POST, &path, &headers, other.into()).await;
+    assert_eq!((reused.status.as_u16(), reused.code()), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()));
+    let faulty = world.send(Method::POST, &path, &headers, "{}".into()).await;
+    assert_eq!(
+        (faulty.status.as_u16(), faulty.fields()),
+        (400, vec![("source".to_owned(), "is required".to_owned())])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_are_listed_from_the_newest_by_page_and_by_connection() {
+    let world = world().await;
+    let connection = world.post(&world.good_body("mine")).await;
+    let path = format!("{}/uploads", connection.header("location"));
+    let mut begun = Vec::new();
+    for _ in 0..3 {
+        let job = world.send(Method::POST, &path, &[], UPLOAD.into()).await;
+        begun.push(job.json()["data"]["jobId"].as_str().unwrap().to_owned());
+    }
+    begun.sort();
+    begun.reverse();
+    let mut listed = Vec::new();
+    let mut query = "?limit=2".to_owned();
+    loop {
+        let page = world.get(&format!("/pictoryapis/v1/jobs{query}")).await.json();
+        let items = page["items"].as_array().unwrap();
+        listed.extend(items.iter().map(|job| job["job_id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["nextPageKey"].as_str() else { break };
+        query = format!("?limit=2&nextPageKey={next}");
+    }
+    assert_eq!(listed, begun);
+    let id = connection.json()["connectionId"].as_str().unwrap().to_owned();
+    for (of, count) in [(id.as_str(), 3), ("20260131090500042abcdefghijklmno", 0), ("x", 0)] {
+        let page = world.get(&format!("/pictoryapis/v1/jobs?connectionId={of}")).await.json();
+        assert_eq!(page["items"].as_array().unwrap().len(), count, "{of}");
+    }
+    let bad = world.get("/pictoryapis/v1/jobs?nextPageKey=x&limit=0").await;
+    assert_eq!((bad.status.as_u16(), bad.code()), (400, "INVALID_QUERY".to_owned()));
+    let bad = world.get("/pictoryapis/v1/jobs?nextPageKey=x").await;
+    assert_eq!((bad.status.as_u16(), bad.code()), (400, "INVALID_PAGE_KEY".to_owned()));
+}

@@ -1,0 +1,274 @@
+//! Real file servers as sources. Whatever happens to the file while it is read, an upload that completes is the whole of one
+//! file; otherwise it fails by name, and what is at Vimeo stays closed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::support::file_servers::film::{Film, Place, Written};
+use crate::support::file_servers::programs::{Kind, Server};
+use crate::support::file_servers::proxy::{Exchange, Proxy};
+use crate::support::tools::is_all;
+use crate::support::uploads::{CONFIG, Uploads, quick};
+
+/// Where a response is stopped.
+const STOP_AT: u64 = 1024 * 1024;
+/// All servers at once, whatever one account may usually do.
+const SLOTS: &str = "uploads.concurrency = 64\nuploads.per_account = 64\nuploads.per_connection = 64\n";
+/// How many requests may come while the film is fresh: a probe and the first read.
+const FRESH_REQUESTS: usize = 2;
+
+/// What happens to an upload after its first mebibyte.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    /// How old the film is at the first requests.
+    age: Age,
+    change: Change,
+    /// What becomes of the response that is read.
+    then: Then,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    DayOld,
+    /// Written in the second of the first request.
+    Fresh,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    None,
+    RenamedOver(Written),
+    OverwrittenInPlace(Written),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Resumes,
+    IsCut,
+    /// The service is killed and started again.
+    KillsTheService,
+}
+
+/// One upload from one server.
+struct Trial {
+    kind: Kind,
+    _server: Server,
+    proxy: Proxy,
+    place: Place,
+    url: String,
+}
+
+impl Trial {
+    /// `None` where the server is not installed.
+    async fn start(kind: Kind, case: Case) -> Option<Self> {
+        let server = Server::start(kind).await?;
+        let (place, address) = server.place("film.mp4").await;
+        place.overwrite(Film::Old, Written::Now).await;
+        place.make_old();
+        let fresh = (case.age == Age::Fresh).then(|| place.clone());
+        let touched = AtomicUsize::new(0);
+        let before_request = move |number| {
+            let is_early =
+                number < FRESH_REQUESTS && touched.fetch_add(1, Ordering::Relaxed) < FRESH_REQUESTS;
+            if let Some(place) = fresh.as_ref().filter(|_| is_early) {
+                place.make_fresh();
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Proxy::start(listener, server.address, STOP_AT, Box::new(before_request));
+        let url = address.url(proxy.address);
+        Some(Self { kind, _server: server, proxy, place, url })
+    }
+
+    /// Begins the upload, and interferes with it; its job.
+    async fn run(&self, uploads: &Uploads, case: Case) -> String {
+        let job = uploads.begin_with(json!({"source": {"url": self.url}})).await;
+        self.interfere(uploads, case, &job).await;
+        job
+    }
+
+    /// Waits until the film is being read, changes it, and continues the response or cuts it. Nothing of that where the
+    /// upload ends before.
+    async fn interfere(&self, uploads: &Uploads, case: Case, job: &str) {
+        tokio::select! {
+            () = self.proxy.stopped() => {}
+            _ = uploads.end(job) => return,
+        }
+        let is_fresh =
+            self.proxy.exchanges().iter().any(|exchange| exchange.was_stopped && exchange.is_fresh());
+        let when = |written| match written {
+            // Nobody writes a file in a second that has passed.
+            Written::HalfSecondLater if case.age == Age::Fresh && !is_fresh => Written::Now,
+            written => written,
+        };
+        match case.change {
+            Change::None => {}
+            Change::RenamedOver(written) => self.place.rename_over(Film::New, when(written)).await,
+            Change::OverwrittenInPlace(written) => self.place.overwrite(Film::New, when(written)).await,
+        }
+        match case.then {
+            Then::Resumes => self.proxy.resume(),
+            Then::IsCut => self.proxy.cut(),
+            Then::KillsTheService => {}
+        }
+    }
+}
+
+impl Exchange {
+    /// Whether the response says that the file was written in the second in which it was asked for.
+    fn is_fresh(&self) -> bool {
+        let header = |name: &str| {
+            self.response.lines().find_map(|line| {
+                let (key, value) = line.split_once(':')?;
+                key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+            })
+        };
+        header("last-modified").is_some_and(|at| header("date") == Some(at))
+    }
+}
+
+/// How an upload ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ending {
+    Completed(Film),
+    Failed(String),
+    /// Completed, and the video is neither of the two films.
+    Mixed,
+    /// It ended before the film was read, so that the case was not tried.
+    NotRead,
+}
+
+/// One upload from each server that is installed; how each ended.
+async fn play(case: Case) -> (Uploads, Vec<(Trial, Ending)>) {
+    let mut uploads = Uploads::with(&format!("{CONFIG}{SLOTS}"), quick()).await;
+    let mut trials = Vec::new();
+    for kind in Kind::ALL {
+        trials.extend(Trial::start(kind, case).await);
+    }
+    // All servers run before the first upload begins: what a server keeps in a cache for a second must be tried in it.
+    let jobs = join_all(trials.iter().map(|trial| trial.run(&uploads, case))).await;
+    if case.then == Then::KillsTheService {
+        uploads.world.kill_and_restart();
+    }
+    let hashes = Film::hashes();
+    let (mut ended, mut mixed) = (Vec::new(), Vec::new());
+    for (trial, job) in trials.into_iter().zip(jobs) {
+        let job = uploads.end(&job).await;
+        let was_read = trial.proxy.exchanges().iter().any(|exchange| exchange.was_stopped);
+        let ending = if was_read { ending(&job, &uploads.videos().await, &hashes) } else { Ending::NotRead };
+        if is_all() {
+            let line = format!("{:?}, {case:?}: {ending:?}\n", trial.kind);
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
+        }
+        if ending == Ending::Mixed {
+            mixed.push(job["data"]["vimeoUri"].clone());
+        }
+        ended.push((trial, ending));
+    }
+    assert_nothing_else_is_open(&uploads, &hashes, &mixed).await;
+    (uploads, ended)
+}
+
+fn ending(job: &Value, videos: &[Value], hashes: &BTreeMap<String, Film>) -> Ending {
+    if job["data"]["status"] != "completed" {
+        return Ending::Failed(job["data"]["error_code"].as_str().unwrap_or_default().to_owned());
+    }
+    let video = videos.iter().find(|video| video["uri"] == job["data"]["vimeoUri"]).unwrap();
+    let hash = video["versions"][0]["sha256"].as_str().unwrap_or_default();
+    hashes.get(hash).map_or(Ending::Mixed, |film| Ending::Completed(*film))
+}
+
+/// What is open at Vimeo is one of the films, whole, except for these videos.
+async fn assert_nothing_else_is_open(uploads: &Uploads, hashes: &BTreeMap<String, Film>, mixed: &[Value]) {
+    for video in uploads.videos().await.into_iter().filter(|video| !mixed.contains(&video["uri"])) {
+        let view = uploads.see(video["uri"].as_str().unwrap()).await["privacy"]["view"].clone();
+        let hash = video["versions"][0]["sha256"].as_str().unwrap_or_default();
+        assert!(view == "nobody" || hashes.contains_key(hash), "{view}: {video}");
+    }
+}
+
+/// Plays a case, and asserts of each ending that it is allowed.
+async fn assert_each(case: Case, is_allowed: impl Fn(&Ending) -> bool) {
+    let (uploads, ended) = play(case).await;
+    let mut wrong = String::new();
+    for (trial, ending) in ended {
+        if is_allowed(&ending) {
+            continue;
+        }
+        writeln!(wrong, "{:?}: {ending:?}", trial.kind).unwrap();
+        for Exchange { request, response, bytes, .. } in trial.proxy.exchanges() {
+            writeln!(wrong, "{request}{response}{bytes} bytes\n").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}\n{}", uploads.world.log());
+}
+
+/// The whole of one film, or no longer the same source.
+fn is_safe(ending: &Ending) -> bool {
+    matches!(ending, Ending::Completed(_)) || *ending == Ending::Failed("SOURCE_CHANGED".to_owned())
+}
+
+const NOW: Change = Change::RenamedOver(Written::Now);
+const HALF_SECOND_LATER: Change = Change::RenamedOver(Written::HalfSecondLater);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_is_completed_after_a_kill() {
+    let case = Case { age: Age::DayOld, change: Change::None, then: Then::KillsTheService };
+    assert_each(case, |ending| *ending == Ending::Completed(Film::Old)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_replaced_during_a_kill_is_not_joined_with_the_old_one() {
+    let case = Case { age: Age::DayOld, change: NOW, then: Then::KillsTheService };
+    assert_each(case, is_safe).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_replaced_by_one_of_half_a_second_later_during_a_kill_is_not_joined_with_it() {
+    let case = Case { age: Age::DayOld, change: HALF_SECOND_LATER, then: Then::KillsTheService };
+    assert_each(case, is_safe).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_just_written_is_completed_after_a_cut() {
+    let case = Case { age: Age::Fresh, change: Change::None, then: Then::IsCut };
+    assert_each(case, |ending| *ending == Ending::Completed(Film::Old)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_replaced_at_a_cut_is_not_joined_with_the_old_one() {
+    let case = Case { age: Age::DayOld, change: NOW, then: Then::IsCut };
+    assert_each(case, is_safe).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_half_a_second_later_is_not_joined_with_the_old_one() {
+    let case = Case { age: Age::DayOld, change: HALF_SECOND_LATER, then: Then::IsCut };
+    assert_each(case, is_safe).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_just_written_and_is_replaced_at_a_cut_is_not_joined_with_the_old_one() {
+    let case = Case { age: Age::Fresh, change: HALF_SECOND_LATER, then: Then::IsCut };
+    assert_each(case, is_safe).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_overwritten_while_it_is_read_is_not_uploaded_in_two_parts() {
+    let change = Change::OverwrittenInPlace(Written::Now);
+    let case = Case { age: Age::DayOld, change, then: Then::Resumes };
+    assert_each(case, is_safe).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_overwritten_in_the_second_of_the_request_is_not_uploaded_in_two_parts() {
+    let change = Change::OverwrittenInPlace(Written::HalfSecondLater);
+    let case = Case { age: Age::Fresh, change, then: Then::Resumes };
+    assert_each(case, is_safe).await;
+}

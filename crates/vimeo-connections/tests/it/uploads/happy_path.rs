@@ -1,0 +1,240 @@
+//! Uploads that go well, and those that cannot.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::uploads::source::{Manner, Source};
+use crate::support::uploads::{CONFIG, Uploads};
+
+const MIB: u64 = 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_video_reaches_vimeo_whole_and_is_opened_last() {
+    let uploads = Uploads::start().await;
+    let id = uploads
+        .begin_with(json!({
+            "source": {"url": uploads.source.url("film.mp4", 5 * MIB)},
+            "name": "A film",
+            "description": "Two\nlines",
+            "privacy": {"view": "unlisted", "embed": "whitelist", "comments": "nobody", "download": false},
+            "embed_domains": ["example.com", "www.example.com"],
+            "content_rating": ["safe"],
+            "folder_name": "Films",
+            "license": "by",
+            "locale": "en",
+            "thumbnail_time": 1.5,
+        }))
+        .await;
+    let job = uploads.end(&id).await;
+    let video = uploads.assert_one_video(&job, 5 * MIB).await;
+    assert_eq!(video["name"], "A film");
+    let data = &job["data"];
+    assert_eq!(data["warnings"], json!([]), "{job}");
+    assert_eq!((&data["progress"], &data["bytesSent"]), (&json!(100), &json!(5 * MIB)));
+    assert!(data["vimeoUrl"].as_str().unwrap().starts_with("https://vimeo.com/"), "{job}");
+    let number = video["uri"].as_str().unwrap();
+    let seen = uploads.see(number).await;
+    for (pointer, value) in [
+        ("/description", json!("Two\nlines")),
+        ("/privacy/view", json!("unlisted")),
+        ("/privacy/embed", json!("whitelist")),
+        ("/privacy/comments", json!("nobody")),
+        ("/content_rating", json!(["safe"])),
+        ("/license", json!("by")),
+        ("/language", json!("en")),
+        ("/parent_folder/name", json!("Films")),
+    ] {
+        assert_eq!(seen.pointer(pointer), Some(&value), "{pointer}: {seen:#}");
+    }
+    // Closed from the beginning; opened by the last change.
+    let created = uploads.journal("POST /me/videos").await;
+    assert_eq!(created.len(), 1, "{created:#?}");
+    assert_eq!(created[0]["body"]["privacy"]["view"], "nobody", "{created:#?}");
+    let changes = uploads.journal("PATCH /videos/{video}").await;
+    let opened: Vec<_> =
+        changes.iter().filter(|change| !change["body"]["privacy"]["view"].is_null()).collect();
+    assert_eq!(opened.len(), 1, "{changes:#?}");
+    assert_eq!(opened[0], changes.last().unwrap());
+}
+
+impl Uploads {
+    /// A video as its owner sees it at Vimeo.
+    pub(crate) async fn see(&self, uri: &str) -> Value {
+        let url = format!("{}{uri}", self.world.sandbox.base_url);
+        let request = self.world.http.get(url).bearer_auth(&self.world.sandbox.access_token);
+        let answer =
+            request.header("accept", "application/vnd.vimeo.*+json;version=3.4").send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_in_the_documented_form_is_done() {
+    let uploads = Uploads::start().await;
+    let id = uploads
+        .begin_with(json!({
+            "source": {"url": uploads.source.url("nameless.mp4", 3)},
+            "destination": {"type": "vimeo", "content_rating": ["safe"], "privacy": {"view": "nobody"}},
+        }))
+        .await;
+    let video = uploads.assert_one_video(&uploads.end(&id).await, 3).await;
+    assert_eq!(video["name"], "nameless", "the source's file lends its name");
+    assert_eq!(uploads.see(video["uri"].as_str().unwrap()).await["privacy"]["view"], "nobody");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_privacy_leaves_the_video_closed_and_names_it() {
+    let uploads = Uploads::start().await;
+    uploads.world.control(Method::PATCH, &uploads.user().await, json!({"refused_views": ["unlisted"]})).await;
+    let source = json!({"url": uploads.source.url("film.mp4", 1000)});
+    let id = uploads.begin_with(json!({"source": source, "privacy": {"view": "unlisted"}})).await;
+    let job = uploads.end(&id).await;
+    assert_eq!(job["data"]["status"], "failed", "{job}");
+    assert_eq!(job["success"], false);
+    assert_eq!(job["data"]["error_code"], "VIMEO_SETTING_REFUSED", "{job}");
+    let videos = uploads.videos().await;
+    assert_eq!(videos.len(), 1);
+    let uri = videos[0]["uri"].as_str().unwrap();
+    assert!(job["data"]["error_message"].as_str().unwrap().contains(uri), "{job}");
+    assert_eq!(uploads.see(uri).await["privacy"]["view"], "nobody", "it is still closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_plan_refuses_closed_videos_the_narrowest_view_is_taken() {
+    let uploads = Uploads::start().await;
+    uploads.world.control(Method::PATCH, &uploads.user().await, json!({"refused_views": ["nobody"]})).await;
+    let id = uploads.begin(1000).await;
+    uploads.assert_one_video(&uploads.end(&id).await, 1000).await;
+    let created = uploads.journal("POST /me/videos").await;
+    let views: Vec<_> = created.iter().map(|entry| entry["body"]["privacy"]["view"].clone()).collect();
+    assert_eq!(views, [json!("nobody"), json!("password")], "{created:#?}");
+}
+
+impl Uploads {
+    async fn user(&self) -> String {
+        let users = self.world.control(Method::GET, "users", Value::Null).await;
+        let uri = users["users"][0]["uri"].as_str().unwrap().to_owned();
+        format!("users/{}", uri.rsplit('/').next().unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_upload_leaves_nothing_behind() {
+    let uploads = Uploads::start().await;
+    uploads
+        .world
+        .fault(json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 1000, "times": 0}))
+        .await;
+    let id = uploads.begin(5 * MIB).await;
+    uploads.phase(&id, "sending").await;
+    let path = format!("/pictoryapis/v1/jobs/{id}");
+    for _ in 0..2 {
+        assert_eq!(uploads.world.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
+    }
+    let job = uploads.end(&id).await;
+    assert_eq!(job["data"]["status"], "cancelled", "{job}");
+    uploads.until(&id, |job| job["data"]["phase"] == "cancelled").await;
+    assert_eq!(uploads.videos().await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disabled_connection_pauses_its_uploads_and_a_deleted_one_cancels_them() {
+    let uploads = Uploads::start().await;
+    uploads
+        .world
+        .fault(
+            json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 200_000, "times": 1}),
+        )
+        .await;
+    let id = uploads.begin(3 * MIB).await;
+    uploads.phase(&id, "sending").await;
+    let enable = async |version: u64, is_enabled: bool| {
+        let body = json!({"version": version, "enabled": is_enabled}).to_string();
+        let headers = [("content-type", "application/json")];
+        let answer = uploads.world.send(Method::PUT, &uploads.connection, &headers, body.into_bytes()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    };
+    enable(1, false).await;
+    assert_eq!(
+        uploads.ask(&json!({"source": {"url": uploads.source.url("b.mp4", 5)}})).await.code(),
+        "CONNECTION_DISABLED"
+    );
+    uploads.released(&id).await;
+    enable(2, true).await;
+    uploads.assert_one_video(&uploads.end(&id).await, 3 * MIB).await;
+    // And now one that is deleted in the middle.
+    uploads
+        .world
+        .fault(
+            json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 200_000, "times": 1}),
+        )
+        .await;
+    let id = uploads.begin(3 * MIB).await;
+    uploads.phase(&id, "sending").await;
+    assert_eq!(uploads.world.send(Method::DELETE, &uploads.connection, &[], Vec::new()).await.status, 204);
+    let job = uploads.job(&id).await;
+    assert_eq!(job["data"]["status"], "cancelled", "in the same moment: {job}");
+    let secrets: i64 =
+        uploads.world.database().query_row("SELECT count(*) FROM job_secrets", [], |row| row.get(0)).unwrap();
+    assert_eq!(secrets, 0, "and its link is wiped");
+    let left = uploads.videos().await;
+    let warnings = job["data"]["warnings"].to_string();
+    assert!(warnings.contains(left[1]["uri"].as_str().unwrap()), "what cannot be taken away is named: {job}");
+}
+
+impl Uploads {
+    /// Waits until nobody holds a lease of the job.
+    async fn released(&self, id: &str) {
+        let database = self.world.database();
+        let is_held = || {
+            let sql = "SELECT lease_until IS NOT NULL FROM jobs WHERE job_id = ?1";
+            database.query_row(sql, [id], |row| row.get::<_, bool>(0)).unwrap()
+        };
+        while is_held() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_cannot_be_read_fails_with_its_reason() {
+    let uploads =
+        Uploads::with(&format!("{CONFIG}sources.spool_max_bytes = 1000\n"), sandbox::Options::default())
+            .await;
+    for (manner, size, code) in [
+        (Manner::Status(403), 1000, "SOURCE_REFUSED"),
+        (Manner::Status(404), 1000, "SOURCE_REFUSED"),
+        (Manner::WithoutLength, 1001, "SOURCE_TOO_LARGE"),
+    ] {
+        let source = Source::start(manner).await;
+        let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", size)}})).await;
+        let job = uploads.end(&id).await;
+        assert_eq!(job["data"]["error_code"], code, "{manner:?}: {job}");
+        assert!(!job.to_string().contains("canary-source-query"));
+        assert_eq!(uploads.videos().await, Vec::<Value>::new(), "{manner:?}");
+    }
+    let source = Source::start(Manner::WithoutLength).await;
+    let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", 1000)}})).await;
+    uploads.assert_one_video(&uploads.end(&id).await, 1000).await;
+    assert!(!uploads.world.log().contains("canary-source-query"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_breaks_off_is_read_on_from_there() {
+    let uploads = Uploads::start().await;
+    let source = Source::start(Manner::CutAfter(400_000)).await;
+    let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", MIB)}})).await;
+    uploads.assert_one_video(&uploads.end(&id).await, MIB).await;
+    assert_eq!(source.requests(), 5, "a probe, three parts, and a probe after the last byte");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_job_does_not_stand_before_the_others() {
+    let uploads = Uploads::start().await;
+    let first = uploads.begin(1000).await;
+    uploads.end(&first).await;
+    let damage = "UPDATE jobs SET state = 'nonsense', due_at = 0, lease_until = NULL WHERE job_id = ?1";
+    assert_eq!(uploads.world.database().execute(damage, [&first]).unwrap(), 1);
+    let second = uploads.begin(2000).await;
+    assert_eq!(uploads.end(&second).await["data"]["status"], "completed");
+}

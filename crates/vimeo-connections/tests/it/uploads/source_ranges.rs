@@ -1,0 +1,138 @@
+//! Sources that answer a range in an unusual way: the bytes decide, not the probe.
+
+use serde_json::{Value, json};
+
+use crate::support::uploads::Uploads;
+use crate::support::uploads::scripted::{Asked, File, Reply, Scripted};
+
+const SIZE: u64 = 300_000;
+const TAG: [&str; 1] = ["ETag: \"tag\""];
+
+impl Uploads {
+    /// Uploads from a scripted source; the job at its end.
+    pub(crate) async fn upload_scripted(&self, source: &Scripted) -> Value {
+        let id = self.begin_with(json!({"source": {"url": source.url()}})).await;
+        let job = self.end(&id).await;
+        assert!(!job.to_string().contains("canary-source-query"), "{job}");
+        job
+    }
+
+    /// Asserts that a job was completed with the whole of this file, and that there is no other video.
+    pub(crate) async fn assert_film(&self, job: &Value, file: &File) {
+        assert_eq!(job["data"]["status"], "completed", "{job}\n{}", self.world.log());
+        let videos = self.videos().await;
+        assert_eq!(videos.len(), 1, "{videos:#?}");
+        let version = &videos[0]["versions"][0];
+        assert_eq!((&version["received"], &version["sha256"]), (&json!(file.size), &json!(file.sha256())));
+    }
+}
+
+fn film() -> File {
+    File::new(0, SIZE, &TAG)
+}
+
+/// Uploads from a source that answers so; the heads of the requests.
+async fn is_uploaded(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Vec<String> {
+    let uploads = Uploads::start().await;
+    let source = Scripted::start(script).await;
+    let job = uploads.upload_scripted(&source).await;
+    uploads.assert_film(&job, &film()).await;
+    source.asked()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_refuses_ranges_gives_its_file_without() {
+    for status in [400, 403, 405, 416, 500, 501] {
+        is_uploaded(move |asked| match asked.range {
+            Some(_) => Reply::status(status),
+            None => film().whole(),
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_closes_the_connection_on_a_range_gives_its_file_without() {
+    is_uploaded(|asked| if asked.range.is_some() { Reply::nothing() } else { film().whole() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_insists_on_a_range_is_asked_with_one() {
+    is_uploaded(|asked| if asked.range.is_some() { film().answer(asked) } else { Reply::status(403) }).await;
+    // Nor does it take any range but that of the whole.
+    let asked = is_uploaded(|asked| match asked.range {
+        Some((0, None)) => film().whole_as_part(),
+        _ => Reply::status(403),
+    })
+    .await;
+    assert!(asked.iter().any(|head| head.contains("range: bytes=0-\r\n")), "{asked:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_always_answers_206_with_the_whole_is_read() {
+    is_uploaded(|_| film().whole_as_part()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_unit_in_capitals_is_a_range_unit() {
+    is_uploaded(|asked| match asked.range {
+        Some((0, Some(to))) => {
+            let head = format!(
+                "HTTP/1.1 206 X\r\nConnection: close\r\nContent-Length: {}\r\nContent-Range: BYTES 0-{to}/{SIZE}\r\n\r\n",
+                to + 1
+            );
+            film().part(0, to).with_head(&head)
+        }
+        _ => film().answer(asked),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_gives_short_parts_is_read_in_parts() {
+    // Never more than 100,000 bytes at once, and only by range.
+    is_uploaded(|asked| match asked.range {
+        Some((from, to)) => film().part(from, to.unwrap_or(u64::MAX).min(from + 99_999).min(SIZE - 1)),
+        None => Reply::status(403),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_refusing_server_answered_is_said() {
+    let uploads = Uploads::start().await;
+    let source = Scripted::start(|asked| match asked.range {
+        Some((_, Some(_))) => Reply::status(403),
+        None => Reply::status(404),
+        Some(_) => Reply::status(400),
+    })
+    .await;
+    let job = uploads.upload_scripted(&source).await;
+    assert_eq!(job["data"]["error_code"], "SOURCE_REFUSED", "{job}");
+    assert!(job["data"]["error_message"].as_str().unwrap().contains("403, 404 and 400"), "{job}");
+    assert_eq!(source.asked().len(), 3, "a definite answer is not asked for again");
+    assert_eq!(uploads.videos().await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_length_that_an_error_announces_is_not_waited_for() {
+    let uploads = Uploads::start().await;
+    let head = "HTTP/1.1 404 X\r\nContent-Length: 1000\r\n\r\n";
+    // The body never comes: a thousand bytes with a pause of an hour before each.
+    let source = Scripted::start(move |_| {
+        film().part(0, 1).with_head(head).with_pauses(std::time::Duration::from_hours(1))
+    })
+    .await;
+    let job = uploads.upload_scripted(&source).await;
+    assert_eq!(job["data"]["error_code"], "SOURCE_REFUSED", "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_expires_behind_the_last_byte_does_not_fail_the_upload() {
+    let asked = is_uploaded(|asked| match asked.number {
+        0 | 1 => film().answer(asked),
+        _ => Reply::status(403),
+    })
+    .await;
+    assert_eq!(asked.len(), 5, "the last question is asked in each way, once: {asked:#?}");
+}

@@ -1,0 +1,175 @@
+//! What a client misspells on a route of uploads, jobs, webhooks or keys is refused with the likely name: a setting that
+//! was ignored silently would publish a video.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::harness::{COLLECTION, Wish, World};
+
+const SOURCE: &str = "https://media.invalid.example/film.mp4";
+const JOBS: &str = "/pictoryapis/v1/jobs";
+
+async fn world() -> World {
+    // No source is fetched.
+    let config = "uploads.work = false\n".to_owned();
+    World::with(Wish { config, verification_off: true, ..Wish::default() }).await
+}
+
+/// The path of a connection's uploads.
+async fn uploads(world: &World) -> String {
+    let connection = world.post(&world.good_body("mine")).await;
+    format!("{}/uploads", connection.header("location"))
+}
+
+fn upload_with(more: &Value) -> Value {
+    let mut body = json!({ "source": { "url": SOURCE } });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+/// Misspelt settings, the name that is shown, and the field that is meant.
+fn misspelt() -> Vec<(Value, &'static str, &'static str)> {
+    vec![
+        (json!({ "view": "nobody" }), "view", "privacy.view"),
+        (json!({ "visibility": "nobody" }), "visibility", "privacy.view"),
+        (json!({ "privacy_view": "nobody" }), "privacy_view", "privacy.view"),
+        (json!({ "privacyView": "nobody" }), "privacyView", "privacy.view"),
+        (json!({ "privacy.view": "nobody" }), "?", "privacy.view"),
+        (json!({ "privacy.visibility": "nobody" }), "?", "privacy.view"),
+        (json!({ "privacyStatus": "private" }), "privacyStatus", "privacy.view"),
+        (json!({ "isPrivate": true }), "isPrivate", "privacy.view"),
+        (json!({ "private": true }), "private", "privacy.view"),
+        (json!({ "unlisted": true }), "unlisted", "privacy.view"),
+        (json!({ "Privacy": { "view": "nobody" } }), "Privacy", "privacy"),
+        (json!({ "privicy": { "view": "nobody" } }), "privicy", "privacy"),
+        (json!({ "privacy": { "visibility": "nobody" } }), "privacy.visibility", "privacy.view"),
+        (json!({ "privacy": { "View": "nobody" } }), "privacy.View", "privacy.view"),
+        (json!({ "privacy": { "veiw": "nobody" } }), "privacy.veiw", "privacy.view"),
+        (json!({ "privacy": { "public": false } }), "privacy.public", "privacy.view"),
+        (json!({ "embed": "private" }), "embed", "privacy.embed"),
+        (json!({ "download": false }), "download", "privacy.download"),
+        (json!({ "pasword": "x" }), "pasword", "password"),
+        (json!({ "embedDomains": ["a.example"] }), "embedDomains", "embed_domains"),
+        (json!({ "contentRating": "safe" }), "contentRating", "content_rating"),
+        (json!({ "title": "canary" }), "title", "name"),
+        (json!({ "webhook_url": "https://canary.example" }), "webhook_url", "webhook"),
+        (json!({ "callback": "https://canary.example" }), "callback", "webhook"),
+        (json!({ "webhook_input": 1 }), "webhook_input", "webhookInput"),
+        (json!({ "folder": "canary" }), "folder", "folder_name"),
+        (json!({ "folderUri": "canary" }), "folderUri", "folder_uri"),
+        (json!({ "url": "https://canary.example" }), "url", "source.url"),
+        (json!({ "source": { "url": SOURCE, "view": "nobody" } }), "source.view", "privacy.view"),
+        (json!({ "source": { "url": SOURCE, "privacy": {} } }), "source.privacy", "privacy"),
+        (json!({ "destinations": [{ "type": "vimeo" }] }), "destinations", "destination"),
+        (json!({ "destination": { "view": "nobody" } }), "destination.view", "destination.privacy.view"),
+        (
+            json!({ "destination": { "privacy": { "visibility": "nobody" } } }),
+            "destination.privacy.visibility",
+            "destination.privacy.view",
+        ),
+        (json!({ "destination": { "webhook": "https://canary.example" } }), "destination.webhook", "webhook"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_misspelt_setting_starts_no_upload_and_the_likely_field_is_named() {
+    let world = world().await;
+    let path = uploads(&world).await;
+    for (more, shown, likely) in misspelt() {
+        let body = upload_with(&more);
+        let refused = world.send(Method::POST, &path, &[], body.to_string().into()).await;
+        let errors = format!("is not a known field; did you mean {likely}?");
+        assert_eq!(
+            (refused.status.as_u16(), refused.code()),
+            (400, "INVALID_REQUEST_BODY".to_owned()),
+            "{more}"
+        );
+        assert_eq!(refused.fields(), [(shown.to_owned(), errors.clone())], "{more}");
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.ends_with(&errors), "{message}");
+        assert!(!refused.text.contains("canary") && refused.header("x-ignored-fields").is_empty());
+    }
+    // Also what resembles nothing, at each level, and by whatever `strict_fields` says.
+    for (more, shown) in [
+        (json!({ "tags": ["canary"] }), "tags"),
+        (json!({ "canary colour": 1 }), "?"),
+        (json!({ "source": { "url": SOURCE, "headers": {} } }), "source.headers"),
+        (json!({ "privacy": { "colour": 1 } }), "privacy.colour"),
+        (json!({ "destination": { "colour": 1 } }), "destination.colour"),
+    ] {
+        let refused = world.send(Method::POST, &path, &[], upload_with(&more).to_string().into()).await;
+        assert_eq!(refused.fields(), [(shown.to_owned(), "is not a known field".to_owned())], "{more}");
+    }
+    assert_eq!(world.get(JOBS).await.json()["items"], json!([]), "nothing was started");
+    let known = json!({ "destination": {
+        "type": "vimeo", "folder_uri": "/folders/1", "content_rating": ["safe"], "privacy": { "view": "nobody" },
+    } });
+    let accepted = world.send(Method::POST, &path, &[], upload_with(&known).to_string().into()).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_query_parameter_is_refused_but_on_the_documented_routes() {
+    let world = world().await;
+    let path = uploads(&world).await;
+    let connection = path.strip_suffix("/uploads").unwrap();
+    let upload = upload_with(&json!({})).to_string();
+    let job = world.send(Method::POST, &path, &[], upload.clone().into()).await.header("location").to_owned();
+    for (method, path, body) in [
+        (Method::POST, path.as_str(), upload.as_str()),
+        (Method::GET, JOBS, ""),
+        (Method::GET, &job, ""),
+        (Method::GET, &format!("{job}/events"), ""),
+        (Method::DELETE, &job, ""),
+        (Method::POST, "/pictoryapis/v1/webhook-secret", ""),
+        (Method::GET, "/pictoryapis/v1/whoami", ""),
+    ] {
+        for (query, shown) in [("colour=canary", "colour"), ("=canary", "?"), ("a%20canary=1", "?")] {
+            let refused = world.send(method.clone(), &format!("{path}?{query}"), &[], body.into()).await;
+            let answer = (refused.status.as_u16(), refused.code());
+            assert_eq!(answer, (400, "INVALID_QUERY".to_owned()), "{method} {path}: {}", refused.text);
+            assert_eq!(refused.fields(), [(shown.to_owned(), "is not a known parameter".to_owned())]);
+            assert!(!refused.text.contains("canary"), "{}", refused.text);
+        }
+        // Who asks comes first.
+        let headers = [("authorization", "pictai_unknown-key")];
+        let stranger = world.send(method.clone(), &format!("{path}?colour=1"), &headers, body.into()).await;
+        assert_eq!(stranger.status, 401, "{method} {path}");
+    }
+    let misspelt = world.get(&format!("{JOBS}?connection_id=x")).await;
+    let errors = "is not a known parameter; did you mean connectionId?".to_owned();
+    assert_eq!(misspelt.fields(), [("connection_id".to_owned(), errors)]);
+    let jobs = world.get(&format!("{JOBS}?limit=5&nextPageKey=&connectionId=x")).await;
+    assert_eq!(jobs.status, 200, "{}", jobs.text);
+    assert_eq!(world.get(&job).await.json()["data"]["status"], "in-progress", "it was not cancelled");
+    for path in [COLLECTION, connection] {
+        assert_eq!(world.get(&format!("{path}?colour=1&_=2")).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_webhook_secret_takes_no_fields() {
+    let world = world().await;
+    let send = async |headers: &[(&str, &str)], body: &str| {
+        world.send(Method::POST, "/pictoryapis/v1/webhook-secret", headers, body.into()).await
+    };
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    for (headers, body) in
+        [(&[][..], ""), (&[form], ""), (&[], "{}"), (&[("content-type", "application/json")], " {} ")]
+    {
+        assert_eq!(send(headers, body).await.status, 201, "{body}");
+    }
+    for (headers, body, status) in [
+        (&[][..], "[]", 400),
+        (&[], "null", 400),
+        (&[], "secret", 400),
+        (&[], "{\"secret\":\"canary\"}", 400),
+        (&[form], "{}", 415),
+    ] {
+        let refused = send(headers, body).await;
+        assert_eq!(refused.status.as_u16(), status, "{body}: {}", refused.text);
+        assert!(!refused.text.contains("canary"), "{}", refused.text);
+    }
+    let refused = send(&[], "{\"secret\":\"canary\"}").await;
+    assert_eq!(refused.fields(), [("secret".to_owned(), "is not a known field".to_owned())]);
+}

@@ -1,0 +1,163 @@
+//! Vimeo is killed without a word at every step of an upload, and started again with what it had written down.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::harness::{COLLECTION, Service, Wish, World};
+use crate::support::tools::skip;
+use crate::support::uploads::source::{Manner, Source};
+use crate::support::uploads::{CONFIG, PATIENCE, Uploads, assert_whole};
+
+const SIZE: u64 = 3 * 1024 * 1024;
+
+/// The sandbox as a process.
+struct Vimeo {
+    child: Child,
+    program: PathBuf,
+    directory: PathBuf,
+    port: u16,
+    /// What it says of itself.
+    said: Value,
+}
+
+impl Vimeo {
+    async fn start(program: &Path, directory: &Path) -> Self {
+        // Free a moment ago; nobody else here asks for a certain port.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Self::spawn(program, directory, port);
+        let said = Self::heard(directory).await;
+        Self { child, program: program.to_owned(), directory: directory.to_owned(), port, said }
+    }
+
+    /// Waited for by whoever holds it.
+    fn spawn(program: &Path, directory: &Path, port: u16) -> Child {
+        let file = std::fs::File::create(directory.join("sandbox.json")).unwrap();
+        Command::new(program)
+            .current_dir(directory)
+            .env_clear()
+            .args(["--json", "--state", "state", "--keep-bytes", "bytes", "--listen"])
+            .arg(format!("127.0.0.1:{port}"))
+            .stdout(file)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    async fn heard(directory: &Path) -> Value {
+        let started = Instant::now();
+        loop {
+            let said = std::fs::read_to_string(directory.join("sandbox.json")).unwrap();
+            if let Ok(value) = serde_json::from_str(&said) {
+                return value;
+            }
+            assert!(started.elapsed() < PATIENCE, "the sandbox does not start");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = Self::spawn(&self.program, &self.directory, self.port);
+        Self::heard(&self.directory).await;
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.said[name].as_str().unwrap()
+    }
+}
+
+impl Drop for Vimeo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where an upload is when Vimeo is killed: what keeps it there, and the phase that shows it.
+fn steps() -> Vec<(&'static str, Value, &'static str)> {
+    let hold = |route: &str| json!({"route": route, "kind": "hold"});
+    vec![
+        ("creating", hold("POST /me/videos"), "creating"),
+        (
+            "sending",
+            json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 500_000, "times": 0}),
+            "sending",
+        ),
+        ("finishing", hold("PATCH /videos/{video}"), "finishing"),
+        ("transcoding", Value::Null, "transcoding"),
+    ]
+}
+
+async fn kill_at(program: PathBuf, step: (&'static str, Value, &'static str)) {
+    let (name, fault, phase) = step;
+    let mut world = World::with(Wish { config: CONFIG.to_owned(), ..Wish::default() }).await;
+    let directory = world.path().join("vimeo");
+    std::fs::create_dir(&directory).unwrap();
+    let mut vimeo = Vimeo::start(&program, &directory).await;
+    let base_url = vimeo.text("base_url").to_owned();
+    world.service.kill();
+    world.service =
+        Service::start_with(world.path(), &[("VIMEO_CONNECTIONS_VIMEO__BASE_URL", base_url.as_str())]);
+    let body = json!({
+        "name": "Vimeo", "enabled": true, "clientIdentifier": vimeo.text("client_id"),
+        "clientSecret": vimeo.text("client_secret"), "accessToken": vimeo.text("access_token"),
+    });
+    let created = world.post(&body).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let connection = created.header("location").to_owned();
+    assert!(connection.starts_with(COLLECTION));
+    let http = world.http.clone();
+    let control = async |method: reqwest::Method, path: &str, body: Value| -> Value {
+        let request = http.request(method, format!("{base_url}/_sandbox/{path}"));
+        let request = if body.is_null() { request } else { request.body(body.to_string()) };
+        let answer = request.header("content-type", "application/json").send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null)
+    };
+    if !fault.is_null() {
+        control(reqwest::Method::POST, "faults", fault).await;
+    }
+    let uploads = Uploads { world, source: Source::start(Manner::Good).await, connection };
+    let id = uploads.begin(SIZE).await;
+    uploads.phase(&id, phase).await;
+    if name == "sending" {
+        // In the middle of the bytes.
+        let is_begun = |video: &Value| video["versions"][0]["received"].as_u64().unwrap_or(0) > 0;
+        let started = Instant::now();
+        loop {
+            let shown = control(reqwest::Method::GET, "videos", Value::Null).await;
+            if shown["videos"].as_array().is_some_and(|videos| videos.iter().any(is_begun)) {
+                break;
+            }
+            assert!(started.elapsed() < PATIENCE, "{shown}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    vimeo.kill_and_restart().await;
+    let job = uploads.end(&id).await;
+    assert_eq!(job["data"]["status"], "completed", "{name}: {job}\n{}", uploads.world.log());
+    let shown = control(reqwest::Method::GET, "videos", Value::Null).await;
+    let videos = shown["videos"].as_array().unwrap();
+    assert_eq!(videos.len(), 1, "{name}: {videos:#?}\n{}", uploads.world.log());
+    assert_whole(&job, &videos[0], SIZE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vimeo_killed_at_any_step_still_gets_one_whole_video() {
+    let program = Path::new(env!("CARGO_BIN_EXE_vimeo-connections")).with_file_name("vimeo-sandbox");
+    if !program.exists() {
+        return skip("the program vimeo-sandbox is not built; `cargo build --workspace` builds it");
+    }
+    let mut kills = JoinSet::new();
+    for step in steps() {
+        kills.spawn(kill_at(program.clone(), step));
+    }
+    while let Some(killed) = kills.join_next().await {
+        killed.unwrap();
+    }
+}
