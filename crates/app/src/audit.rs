@@ -1,31 +1,11 @@
 //! Making audit events.
 
-use domain::audit::{Action, Actor, AuditEvent, Outcome};
-use domain::id::AccountId;
+use domain::audit::{Action, Outcome};
 
 use crate::idempotency::Held;
 use crate::{App, Caller, Error};
 
 impl App {
-    /// An event of something that is done in the same transaction.
-    pub(crate) fn done(
-        &self,
-        account_id: &AccountId,
-        actor: Actor,
-        action: Action,
-        subject: Option<String>,
-    ) -> AuditEvent {
-        AuditEvent {
-            id: self.next_id().into_audit_event_id(),
-            account_id: account_id.clone(),
-            at: self.clock.now(),
-            actor,
-            action,
-            subject,
-            outcome: Outcome::Done,
-        }
-    }
-
     /// Ends an attempt that was refused: gives its idempotency key back, writes the refusal down if it is one for the
     /// audit log, and gives the error back.
     ///

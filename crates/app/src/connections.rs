@@ -5,7 +5,7 @@ use domain::connection::{
     Connection, ConnectionChange, ConnectionDraft, ConnectionName, Credentials, DescriptionChange,
     SecretCredentials,
 };
-use domain::id::{AccountId, ConnectionId};
+use domain::id::ConnectionId;
 use domain::idempotency::Operation;
 use domain::page::PageLimit;
 use domain::secret::SealedCredentials;
@@ -296,13 +296,6 @@ impl App {
             && secrets.client_secret.is_same(&draft.credentials.client_secret)
             && secrets.access_token.is_same(&draft.credentials.access_token);
         Ok(Some(if is_same { SameCredentials::Yes(stored) } else { SameCredentials::No(stored) }))
-    }
-
-    pub(crate) async fn account_key(&self, account: &AccountId) -> Result<AccountKey, Error> {
-        // The account was there when its key was checked, and may have been deleted since.
-        let known = self.accounts.find(account, async || Ok(self.store.find_account(account).await?)).await?;
-        let account = known.ok_or(Error::Unauthorized)?.value;
-        Ok(self.keyring.open_account_key(&account.id, &account.key)?)
     }
 }
 

@@ -9,9 +9,9 @@ mod backups;
 mod bootstrap;
 mod clock;
 mod connections;
+mod context;
 mod error;
 mod idempotency;
-mod jobs;
 mod moves;
 mod readiness;
 mod recent;
@@ -21,19 +21,16 @@ mod uploads;
 mod verification;
 mod webhook_secrets;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use domain::account::Account;
 use domain::api_key::HashedKey;
 use domain::audit::Actor;
-use domain::id::{AccountId, ApiKeyId, AscendingId, AscendingIds};
-use seal::Randomness;
-use seal::keyring::Keyring;
-use seal::service::ServiceKeys;
-use store::Store;
-use tokio_util::task::TaskTracker;
+use domain::id::{AccountId, ApiKeyId};
 
 use api_keys::KnownKey;
+use context::Context;
 use readiness::Readiness;
 use recent::Recent;
 
@@ -50,8 +47,6 @@ pub use egress::{
 };
 pub use error::Error;
 pub use idempotency::{Once, Outcome};
-pub use jobs::request::{RequestedSource, UploadRequest, WebhookTarget};
-pub use jobs::{CREATE_TIMEOUT_MAX, Presenter, UploadOptions, UploadSetup};
 pub use moves::{abandon_command, abandon_move, find_copy, find_move, move_database};
 pub use readiness::{Check, CheckResult};
 pub use seals::{BrokenSeal, SealReport};
@@ -61,7 +56,10 @@ pub use store::{
     BackupError, BackupHeader, Coalesce, DatabaseUrl, Inspection, Migrations, MoveError, MoveOutcome,
     MoveProgress, MoveState, MovedTable, OpenError, PostgresOptions, SourceMove,
 };
-pub use uploads::{ClientUpload, JobPage};
+pub use uploads::{
+    CREATE_TIMEOUT_MAX, ClientUpload, JobPage, Presenter, RequestedSource, UploadOptions, UploadRequest,
+    UploadSetup, WebhookTarget,
+};
 pub use vimeo::{Credential, CredentialProblem};
 
 /// How credentials are checked before they are kept.
@@ -102,23 +100,23 @@ impl Caller {
     }
 }
 
-/// The service, with all that its verbs need.
+/// The service. It shares its [`Context`] with the upload worker, and derefs to it.
 pub struct App {
-    store: Arc<dyn Store>,
-    keyring: Keyring,
-    service_keys: ServiceKeys,
+    context: Arc<Context>,
     verification: Verification,
-    clock: Clock,
-    randomness: Randomness,
-    ids: Mutex<AscendingIds>,
     api_keys: Recent<HashedKey, KnownKey>,
-    accounts: Recent<AccountId, Account>,
     weak_keys: WeakKeys,
     readiness: Readiness,
-    /// What goes on after its request is over; the end of the service waits for it.
-    tasks: TaskTracker,
     /// `None` in a process that does no uploads.
-    uploads: Option<Arc<jobs::Uploads>>,
+    uploads: Option<Arc<uploads::Uploads>>,
+}
+
+impl Deref for App {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
 }
 
 impl App {
@@ -130,10 +128,5 @@ impl App {
     /// Finishes what was accepted and lets go of the database.
     pub async fn close(&self) {
         self.store.close().await;
-    }
-
-    fn next_id(&self) -> AscendingId {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.make(self.clock.now(), self.randomness.identifier_bytes())
     }
 }

@@ -11,9 +11,10 @@ use store::{APPLICATION_SCHEMA, DatabaseUrl, Inspection, Migrations, OpenError, 
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
-use crate::jobs::{UploadSetup, Uploads};
+use crate::context::Context;
 use crate::readiness::Readiness;
 use crate::recent::Recent;
+use crate::uploads::{UploadSetup, Uploads};
 use crate::{App, Clock, Verification, WeakKeys};
 
 /// So far behind the last stored identifier, the clock is worth a word.
@@ -152,19 +153,22 @@ impl App {
         if let Some(last) = last.filter(|last| *last > setup.clock.now().plus_seconds(CLOCK_DOUBT_SECONDS)) {
             tracing::warn!(%last, "the clock is behind the newest stored identifier; new identifiers continue from that one");
         }
-        Ok(Self {
+        let context = Context {
             store,
             keyring: setup.keyring,
             service_keys,
-            verification: setup.verification,
             clock: setup.clock,
             randomness: setup.randomness,
             ids: Mutex::new(last.map_or_else(AscendingIds::default, AscendingIds::after)),
-            api_keys: Recent::new(),
             accounts: Recent::new(),
+            tasks: setup.tasks,
+        };
+        Ok(Self {
+            context: Arc::new(context),
+            verification: setup.verification,
+            api_keys: Recent::new(),
             weak_keys: setup.weak_keys,
             readiness: Readiness::default(),
-            tasks: setup.tasks,
             uploads: setup.uploads.map(|uploads| Arc::new(Uploads::new(uploads))),
         })
     }

@@ -9,6 +9,7 @@ use seal::envelope::{Purpose, SealedAs};
 use seal::webhook::WebhookSecret;
 use store::WebhookSecretRow;
 
+use crate::context::Context;
 use crate::{App, Caller, Error};
 
 /// How long a secret that was replaced goes on signing beside the new one.
@@ -37,18 +38,21 @@ impl App {
     pub(crate) async fn has_webhook_secret(&self, account: &AccountId) -> Result<bool, Error> {
         Ok(!self.store.list_webhook_secrets(account, self.clock.now()).await?.is_empty())
     }
+}
 
-    /// The secrets that sign now, the newest first: two at most.
-    pub(crate) async fn webhook_secrets(&self, account: &AccountId) -> Result<Vec<WebhookSecret>, Error> {
-        let rows = self.store.list_webhook_secrets(account, self.clock.now()).await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let key = self.account_key(account).await?;
-        let open = |row: &WebhookSecretRow| {
-            let bytes = key.open(sealed_as(&row.id), &row.sealed)?;
-            WebhookSecret::from_bytes(&bytes).ok_or(seal::DoesNotOpen)
-        };
-        Ok(rows.iter().map(open).collect::<Result<_, _>>()?)
+/// The secrets that sign now, the newest first: two at most.
+pub(crate) async fn list_secrets(
+    context: &Context,
+    account: &AccountId,
+) -> Result<Vec<WebhookSecret>, Error> {
+    let rows = context.store.list_webhook_secrets(account, context.clock.now()).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
+    let key = context.account_key(account).await?;
+    let open = |row: &WebhookSecretRow| {
+        let bytes = key.open(sealed_as(&row.id), &row.sealed)?;
+        WebhookSecret::from_bytes(&bytes).ok_or(seal::DoesNotOpen)
+    };
+    Ok(rows.iter().map(open).collect::<Result<_, _>>()?)
 }

@@ -23,6 +23,7 @@ pub struct ServiceKeys {
     page_key: hmac::Key,
     job_page_key: hmac::Key,
     request_body: hmac::Key,
+    job_row: hmac::Key,
 }
 
 impl ServiceKeys {
@@ -34,6 +35,7 @@ impl ServiceKeys {
             page_key: hmac_key("page-key/1"),
             job_page_key: hmac_key("job-page-key/1"),
             request_body: hmac_key("request-body/1"),
+            job_row: hmac_key("job-row/1"),
         }
     }
 
@@ -50,6 +52,16 @@ impl ServiceKeys {
     /// Whether this service wrote the row: nobody without the keyring can make one, or change one.
     pub fn is_proven_api_key(&self, key: &ApiKey, hash: &HashedKey, proof: &RowMac) -> bool {
         constant_time::verify_slices_are_equal(&self.prove_api_key(key, hash).0, &proof.0).is_ok()
+    }
+
+    /// The MAC of a job's row, over the bytes that the store gives for it: they name the account and the job.
+    pub fn mac_job(&self, row: &[u8]) -> [u8; 32] {
+        sign(&self.job_row, row)
+    }
+
+    /// Whether this service wrote the row of a job.
+    pub fn verify_job(&self, row: &[u8], mac: &[u8]) -> bool {
+        constant_time::verify_slices_are_equal(&self.mac_job(row), mac).is_ok()
     }
 
     /// A place in an account's list of connections, as an opaque value for the client to bring back: the identifier after
@@ -167,6 +179,16 @@ mod tests {
         assert_eq!(keys(1).read_job_page_key(&account, &key), Some(job));
         assert_eq!(keys(1).read_page_key(&account, &key), None);
         assert_eq!(keys(1).read_job_page_key(&AccountId::from_random([2; 16]), &key), None);
+    }
+
+    #[test]
+    fn a_jobs_row_verifies_unaltered_and_for_its_service() {
+        let mac = keys(1).mac_job(b"a row");
+        assert!(keys(1).verify_job(b"a row", &mac));
+        assert!(!keys(1).verify_job(b"b row", &mac));
+        assert!(!keys(2).verify_job(b"a row", &mac), "of another service");
+        assert!(!keys(1).verify_job(b"a row", &mac[..31]));
+        assert!(!keys(1).verify_job(b"a row", &[]));
     }
 
     #[test]

@@ -1,28 +1,32 @@
-//! A job's row: columns that are the same on both engines, and the one mapping between them and the job's states.
+//! A job's row: the columns, which are the same on both engines, and the only mapping between them and the job's states.
 //!
 //! The source's length and a state's size are one column: they are the same number wherever both are known.
 
 use domain::id::{AccountId, ConnectionId};
 use domain::job::{
-    Abandoning, Accepted, Cancelled, Completed, Creating, End, Failed, Failure, FailureCode, Fetch,
-    Finishing, Job, JobId, JobState, Sending, SourceFacts, SourceKind, Transcoding, Troubles, Webhook,
+    Cancelled, CleaningUp, Completed, Configuring, Creating, Ending, Failed, Failure, FailureCode, Fetch,
+    Job, JobId, JobState, Kept, Publishing, Queued, RetryState, SourceFacts, SourceKind, Transcoding,
+    Uploading, WaitingFor, Webhook,
 };
 use domain::time::Timestamp;
 use domain::video::VideoNumber;
+use serde::Serialize;
 
-/// Hands the columns, in their order, to another macro: first those that never change, then the others.
+/// Passes the columns, in their order, to another macro: first those that never change, then the others.
 macro_rules! job_columns {
     ($then:ident $($before:tt)*) => {
         $then! {
             $($before)*
             [account_id: String, job_id: String, connection_id: String, source: String, created_at: i64]
             [updated_at: i64, version: i64, state: String, total_bytes: Option<i64>, validator: Option<String>,
-             fetching: Option<String>, sent_bytes: Option<i64>, bytes_per_second: Option<i64>,
-             video_number: Option<i64>, discarded_number: Option<i64>, deadline_at: Option<i64>, looks: i64,
-             restarts: i64, end_state: Option<String>, vimeo_link: Option<String>, player_link: Option<String>,
-             failure_code: Option<String>, failure_message: Option<String>, warnings: String,
-             trouble_count: i64, well_at: i64, webhook: String, webhook_attempts: i64,
-             refused_since: Option<i64>, missing_since: Option<i64>, source_marks: Option<String>]
+             source_marks: Option<String>, fetching: Option<String>, sent_bytes: Option<i64>,
+             bytes_per_second: Option<i64>, video_number: Option<i64>, orphan_number: Option<i64>,
+             deadline_at: Option<i64>, probes: i64, restarts: i64, ending: Option<String>, kept: Option<String>,
+             vimeo_link: Option<String>, player_link: Option<String>, failure_code: Option<String>,
+             failure_message: Option<String>, warnings: String, undeleted: String,
+             unconfirmed_since: Option<i64>, retry_count: i64, last_progress_at: i64,
+             refused_since: Option<i64>, missing_since: Option<i64>, webhook: String, webhook_attempts: i64,
+             waiting_for: Option<String>, is_connection_deleted: bool, due_class: i64]
         }
     };
 }
@@ -30,8 +34,8 @@ pub(crate) use job_columns;
 
 macro_rules! define_job_row {
     ([$($fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
-        /// A job in columns. Nothing in `sent_bytes` leaves what is stored as it is.
-        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        /// A job in columns. `None` in `sent_bytes` leaves the stored value as it is.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
         pub(crate) struct JobRow {
             $(pub(crate) $fixed: $fixed_kind,)+
             $(pub(crate) $name: $kind,)+
@@ -56,7 +60,7 @@ macro_rules! changing_column_names {
 }
 pub(crate) use changing_column_names;
 
-/// A row out of an engine's columns, which are taken in their order.
+/// A row from an engine's columns, which are taken in their order.
 macro_rules! take_job_row {
     ($columns:ident [$($fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
         $crate::job_rows::JobRow { $($fixed: $columns.take()?,)+ $($name: $columns.take()?,)+ }
@@ -64,25 +68,13 @@ macro_rules! take_job_row {
 }
 pub(crate) use take_job_row;
 
-/// The columns that never change as parameters of a statement.
-macro_rules! fixed_parameters {
+/// The columns as named parameters of a statement.
+macro_rules! named_parameters {
     ($row:ident [$($fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
-        [$(&$row.$fixed),+]
+        [$((concat!(":", stringify!($fixed)), &$row.$fixed),)+ $((concat!(":", stringify!($name)), &$row.$name),)+]
     };
 }
-pub(crate) use fixed_parameters;
-
-/// Those that change as parameters of a statement.
-macro_rules! changing_parameters {
-    ($row:ident [$($fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
-        [$(&$row.$name),+]
-    };
-}
-pub(crate) use changing_parameters;
-
-/// What a job is told when it is cancelled because its connection was deleted, while something of it is at Vimeo.
-pub(crate) const LEFT_BEHIND: &str = "the connection was deleted, so that what is left at Vimeo could not be taken away: an unfinished video has the \
-     job's identifier in its name\n";
+pub(crate) use named_parameters;
 
 /// The column that the service cannot have written so.
 type Impossible = &'static str;
@@ -102,12 +94,17 @@ impl JobRow {
             state: job.state.as_str().to_owned(),
             bytes_per_second: job.bytes_per_second.map(number),
             warnings: job.warnings.iter().map(|warning| on_one_line(warning) + "\n").collect(),
-            trouble_count: job.troubles.count.into(),
-            well_at: job.troubles.well_at.as_micros(),
-            refused_since: job.troubles.refused_since.map(Timestamp::as_micros),
-            missing_since: job.troubles.missing_since.map(Timestamp::as_micros),
+            undeleted: listed(&job.undeleted),
+            unconfirmed_since: job.unconfirmed_since.map(Timestamp::as_micros),
+            retry_count: job.retry.count.into(),
+            last_progress_at: job.retry.last_progress_at.as_micros(),
+            refused_since: job.retry.refused_since.map(Timestamp::as_micros),
+            missing_since: job.retry.missing_since.map(Timestamp::as_micros),
             webhook: webhook.to_owned(),
             webhook_attempts: attempts.into(),
+            waiting_for: job.waiting_for.map(|reason| reason.as_str().to_owned()),
+            is_connection_deleted: job.is_connection_deleted,
+            due_class: due_class(&job.state),
             ..Self::default()
         };
         if let Some(facts) = &job.facts {
@@ -122,32 +119,33 @@ impl JobRow {
 
     fn put_state(&mut self, state: &JobState) {
         match state {
-            JobState::Accepted(accepted) => {
+            JobState::Queued(queued) => {
                 self.sent_bytes = Some(0);
-                self.restarts = accepted.restarts.into();
-                self.discarded_number = accepted.discarded.map(VideoNumber::as_i64);
+                self.restarts = queued.restarts.into();
+                self.orphan_number = queued.orphan.map(VideoNumber::as_i64);
             }
             JobState::Creating(creating) => {
                 self.sent_bytes = Some(0);
                 self.put_creating(creating);
             }
-            JobState::Sending(Sending { video, size, sent, restarts }) => {
+            JobState::Uploading(Uploading { video, size, sent, restarts }) => {
                 self.put_video(*video, *size, *sent);
                 self.restarts = (*restarts).into();
             }
-            JobState::Finishing(Finishing { video, size })
-            | JobState::Transcoding(Transcoding { video, size }) => self.put_video(*video, *size, *size),
-            JobState::Abandoning(Abandoning { end, doubt, video, size }) => {
+            JobState::Configuring(Configuring { video, size })
+            | JobState::Transcoding(Transcoding { video, size })
+            | JobState::Publishing(Publishing { video, size }) => self.put_video(*video, *size, *size),
+            JobState::CleaningUp(CleaningUp { ending, unconfirmed, video, size }) => {
                 self.put_end(*video, *size);
-                if let Some(creating) = doubt {
+                if let Some(creating) = unconfirmed {
                     self.put_creating(creating);
                 }
-                self.end_state = Some(match end {
-                    End::Failed(failure) => {
+                self.ending = Some(match ending {
+                    Ending::Failed(failure) => {
                         self.put_failure(failure);
                         FAILED.to_owned()
                     }
-                    End::Cancelled => CANCELLED.to_owned(),
+                    Ending::Cancelled => CANCELLED.to_owned(),
                 });
             }
             JobState::Completed(Completed { video, size, link, player }) => {
@@ -155,9 +153,10 @@ impl JobRow {
                 self.vimeo_link = Some(without_nul(link));
                 self.player_link = player.as_deref().map(without_nul);
             }
-            JobState::Failed(Failed { failure, video, size }) => {
+            JobState::Failed(Failed { failure, video, kept, size }) => {
                 self.put_end(*video, *size);
                 self.put_failure(failure);
+                self.kept = kept.map(|kept| kept_as(kept).to_owned());
             }
             JobState::Cancelled(Cancelled { video, size }) => self.put_end(*video, *size),
         }
@@ -165,9 +164,9 @@ impl JobRow {
 
     fn put_creating(&mut self, creating: &Creating) {
         self.deadline_at = Some(creating.deadline_at.as_micros());
-        self.looks = creating.looks.into();
+        self.probes = creating.probes.into();
         self.restarts = creating.restarts.into();
-        self.discarded_number = creating.discarded.map(VideoNumber::as_i64);
+        self.orphan_number = creating.orphan.map(VideoNumber::as_i64);
     }
 
     fn put_video(&mut self, video: VideoNumber, size: u64, sent: u64) {
@@ -201,6 +200,8 @@ impl JobRow {
         };
         let bytes_per_second = self.bytes_per_second.map(|rate| counted(rate).ok_or("bytes_per_second"));
         let attempts = small(self.webhook_attempts, "webhook_attempts")?;
+        let waiting_for =
+            self.waiting_for.as_deref().map(|text| WaitingFor::from_stored(text).ok_or("waiting_for"));
         Ok(Job {
             id: JobId::from_stored(self.job_id),
             account_id: AccountId::from_stored(self.account_id),
@@ -213,13 +214,17 @@ impl JobRow {
             state,
             bytes_per_second: bytes_per_second.transpose()?,
             warnings: self.warnings.split_terminator('\n').map(str::to_owned).collect(),
-            troubles: Troubles {
-                count: small(self.trouble_count, "trouble_count")?,
-                well_at: Timestamp::from_micros(self.well_at),
+            undeleted: read_list(&self.undeleted).ok_or("undeleted")?,
+            unconfirmed_since: self.unconfirmed_since.map(Timestamp::from_micros),
+            retry: RetryState {
+                count: small(self.retry_count, "retry_count")?,
+                last_progress_at: Timestamp::from_micros(self.last_progress_at),
                 refused_since: self.refused_since.map(Timestamp::from_micros),
                 missing_since: self.missing_since.map(Timestamp::from_micros),
             },
+            waiting_for: waiting_for.transpose()?,
             webhook: Webhook::from_stored(&self.webhook, attempts).ok_or("webhook")?,
+            is_connection_deleted: self.is_connection_deleted,
         })
     }
 
@@ -228,26 +233,27 @@ impl JobRow {
         let (there, size) = (video.ok_or("video_number"), self.read_size()?);
         let known = size.ok_or("total_bytes");
         Ok(match self.state.as_str() {
-            "accepted" => JobState::Accepted(Accepted {
+            "queued" => JobState::Queued(Queued {
                 restarts: small(self.restarts, "restarts")?,
-                discarded: self.discarded_number.map(VideoNumber::from_stored),
+                orphan: self.orphan_number.map(VideoNumber::from_stored),
             }),
             "creating" => JobState::Creating(self.read_creating()?.ok_or("deadline_at")?),
-            "sending" => JobState::Sending(Sending {
+            "uploading" => JobState::Uploading(Uploading {
                 video: there?,
                 size: known?,
                 sent: self.sent_bytes.and_then(counted).ok_or("sent_bytes")?,
                 restarts: small(self.restarts, "restarts")?,
             }),
-            "finishing" => JobState::Finishing(Finishing { video: there?, size: known? }),
+            "configuring" => JobState::Configuring(Configuring { video: there?, size: known? }),
             "transcoding" => JobState::Transcoding(Transcoding { video: there?, size: known? }),
-            "abandoning" => {
-                let end = match self.end_state.as_deref() {
-                    Some(FAILED) => End::Failed(self.read_failure()?),
-                    Some(CANCELLED) => End::Cancelled,
-                    _ => return Err("end_state"),
+            "publishing" => JobState::Publishing(Publishing { video: there?, size: known? }),
+            "cleaning_up" => {
+                let ending = match self.ending.as_deref() {
+                    Some(FAILED) => Ending::Failed(self.read_failure()?),
+                    Some(CANCELLED) => Ending::Cancelled,
+                    _ => return Err("ending"),
                 };
-                JobState::Abandoning(Abandoning { end, doubt: self.read_creating()?, video, size })
+                JobState::CleaningUp(CleaningUp { ending, unconfirmed: self.read_creating()?, video, size })
             }
             "completed" => JobState::Completed(Completed {
                 video: there?,
@@ -255,7 +261,12 @@ impl JobRow {
                 link: self.vimeo_link.clone().ok_or("vimeo_link")?,
                 player: self.player_link.clone(),
             }),
-            FAILED => JobState::Failed(Failed { failure: self.read_failure()?, video, size }),
+            FAILED => JobState::Failed(Failed {
+                failure: self.read_failure()?,
+                video,
+                kept: self.kept.as_deref().map(|kept| read_kept(kept).ok_or("kept")).transpose()?,
+                size,
+            }),
             CANCELLED => JobState::Cancelled(Cancelled { video, size }),
             _ => return Err("state"),
         })
@@ -269,9 +280,9 @@ impl JobRow {
         let Some(deadline_at) = self.deadline_at else { return Ok(None) };
         Ok(Some(Creating {
             deadline_at: Timestamp::from_micros(deadline_at),
-            looks: small(self.looks, "looks")?,
+            probes: small(self.probes, "probes")?,
             restarts: small(self.restarts, "restarts")?,
-            discarded: self.discarded_number.map(VideoNumber::from_stored),
+            orphan: self.orphan_number.map(VideoNumber::from_stored),
         }))
     }
 
@@ -308,13 +319,50 @@ fn without_nul(text: &str) -> String {
     text.replace('\0', " ")
 }
 
-/// Whether a row's upload has ended, so that only its webhook can be due.
-macro_rules! has_ended {
-    ($table:literal) => {
-        concat!("(", $table, ".state IN ('completed', 'failed', 'cancelled'))")
-    };
+/// The class in which a job is due: started uploads before queued ones, and the webhooks of ended ones apart.
+fn due_class(state: &JobState) -> i64 {
+    match state {
+        JobState::Queued(_) => QUEUED_CLASS,
+        state if state.has_ended() => ENDED_CLASS,
+        _ => STARTED_CLASS,
+    }
 }
-pub(crate) use has_ended;
+
+/// Of an upload that has started.
+pub(crate) const STARTED_CLASS: i64 = 0;
+/// Of an upload that has not.
+pub(crate) const QUEUED_CLASS: i64 = 1;
+/// Of an upload that has ended, whose webhook may be due.
+pub(crate) const ENDED_CLASS: i64 = 2;
+
+fn kept_as(kept: Kept) -> &'static str {
+    match kept {
+        Kept::Closed => "closed",
+        Kept::AsIs => "as-is",
+    }
+}
+
+fn read_kept(text: &str) -> Option<Kept> {
+    [Kept::Closed, Kept::AsIs].into_iter().find(|kept| kept_as(*kept) == text)
+}
+
+fn listed(videos: &[VideoNumber]) -> String {
+    videos.iter().map(|video| video.as_i64().to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn read_list(text: &str) -> Option<Vec<VideoNumber>> {
+    text.split_whitespace().map(|number| number.parse().ok().map(VideoNumber::from_stored)).collect()
+}
+
+/// The bytes of a job that its MAC covers: every column that an upload acts on, in a form that no two different jobs
+/// share. The transfer rate, what the job waits for and whether its connection was deleted are for display, or are checked
+/// where they matter.
+pub fn authenticated_bytes(job: &Job) -> Vec<u8> {
+    let row =
+        JobRow { bytes_per_second: None, waiting_for: None, is_connection_deleted: false, ..JobRow::of(job) };
+    // Names and values of texts, numbers and booleans: always JSON.
+    serde_json::to_vec(&row).unwrap_or_default()
+}
 
 #[cfg(test)]
 mod tests {
@@ -334,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_cannot_have_written_is_named() {
+    fn a_column_that_the_service_cannot_have_written_is_named() {
         let account = AccountId::from_random([1; 16]);
         let job = |number| job_samples::job(&account, number, 1);
         let broken = |job: &Job, breaks: fn(&mut JobRow)| {
@@ -344,29 +392,67 @@ mod tests {
         };
         let mut failed = job(1);
         let failure = Failure { code: FailureCode::SourceBroken, message: "It broke.".to_owned() };
-        failed.state = JobState::Abandoning(Abandoning {
-            end: End::Failed(failure),
-            doubt: None,
+        failed.state = JobState::CleaningUp(CleaningUp {
+            ending: Ending::Failed(failure),
+            unconfirmed: None,
             video: None,
             size: None,
         });
         assert_eq!(broken(&job(1), |row| row.state = "lost".to_owned()), "state");
         assert_eq!(broken(&job(1), |row| row.state = "creating".to_owned()), "deadline_at");
-        assert_eq!(broken(&job(1), |row| row.state = "sending".to_owned()), "video_number");
+        assert_eq!(broken(&job(1), |row| row.state = "uploading".to_owned()), "video_number");
         assert_eq!(broken(&job(1), |row| row.restarts = -1), "restarts");
         assert_eq!(broken(&job(1), |row| row.webhook = "lost".to_owned()), "webhook");
         assert_eq!(broken(&job(1), |row| row.source = String::new()), "source");
-        assert_eq!(broken(&failed, |row| row.end_state = None), "end_state");
+        assert_eq!(broken(&failed, |row| row.ending = None), "ending");
         assert_eq!(broken(&failed, |row| row.failure_code = Some("X".to_owned())), "failure_code");
         assert_eq!(broken(&failed, |row| row.failure_message = None), "failure_message");
     }
 
     #[test]
-    fn a_text_that_would_break_its_column_is_kept_without_what_would() {
+    fn characters_that_a_column_cannot_keep_are_replaced() {
         let account = AccountId::from_random([1; 16]);
         let mut job = job_samples::job(&account, 1, 1);
         job.warnings = vec!["one\r\nstill one\0".to_owned(), String::new(), "two".to_owned()];
         let read = JobRow { sent_bytes: Some(0), ..JobRow::of(&job) }.into_job().unwrap();
         assert_eq!(read.warnings, ["one  still one ", "", "two"]);
+    }
+
+    #[test]
+    fn every_column_that_an_upload_acts_on_is_authenticated() {
+        let account = AccountId::from_random([1; 16]);
+        let job = job_samples::job(&account, 1, 1);
+        let bytes = authenticated_bytes(&job);
+        let changes: [fn(&mut Job); 12] = [
+            |job| job.account_id = AccountId::from_random([2; 16]),
+            |job| job.id = job_samples::job_id(2),
+            |job| job.connection_id = job_samples::connection_id(2),
+            |job| job.version += 1,
+            |job| job.source = SourceKind::Client,
+            |job| job.state = job_samples::uploading(7, 3),
+            |job| job.undeleted.push(VideoNumber::from_stored(7)),
+            |job| job.warnings.push("Forged.".to_owned()),
+            |job| job.unconfirmed_since = Some(Timestamp::from_millis(5)),
+            |job| job.retry.count += 1,
+            |job| job.webhook = Webhook::Waiting { attempts: 0 },
+            |job| job.created_at = Timestamp::from_millis(1),
+        ];
+        for change in changes {
+            let mut changed = job.clone();
+            change(&mut changed);
+            assert_ne!(authenticated_bytes(&changed), bytes, "{changed:?}");
+        }
+        let displayed = Job { bytes_per_second: Some(5), waiting_for: Some(WaitingFor::Vimeo), ..job };
+        assert_eq!(authenticated_bytes(&displayed), bytes);
+    }
+
+    proptest! {
+        #[test]
+        fn a_job_has_the_same_bytes_after_it_was_stored(job in job_samples::any_job()) {
+            let mut row = JobRow::of(&job);
+            row.sent_bytes.get_or_insert(7);
+            let read = row.into_job().unwrap();
+            prop_assert_eq!(authenticated_bytes(&read), authenticated_bytes(&job));
+        }
     }
 }

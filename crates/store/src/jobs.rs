@@ -1,20 +1,21 @@
-//! What the store is asked about jobs: uploads that are worked on under leases.
+//! Jobs in the store: uploads that workers run under leases.
 //!
-//! A job that has something to be done has an instant at which that is due. Whoever does it takes a lease first, by a
-//! compare-and-set of the job's fence, a number that only grows; and everything that the holder writes is compared with the
-//! fence again, so that one who lost the lease without knowing can change nothing.
+//! A job that has something to do has an instant at which that is due. A worker takes a lease first, by a compare-and-set of
+//! the job's fence, a number that only grows; every write of the worker is compared with the fence again, so that a worker
+//! that lost its lease without noticing cannot change anything.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::audit::AuditEvent;
 use domain::id::{AccountId, ConnectionId};
-use domain::job::{Job, JobId};
+use domain::job::{Job, JobId, WaitingFor};
 use domain::secret::Sealed;
 use domain::time::Timestamp;
 
 use crate::Completion;
 
-/// What stands in the audit log where a client's address would, when the service itself acted.
+/// The value in the audit log's column for a client's address when the service itself acted.
 pub(crate) const SERVICE: &str = "service";
 
 /// A job to be added, with everything that is written together with it.
@@ -22,13 +23,15 @@ pub(crate) const SERVICE: &str = "service";
 pub struct NewJob {
     /// The job.
     pub job: Job,
-    /// What was asked for, sealed: the source, the settings, the webhook.
+    /// The MAC of [`crate::authenticated_bytes`] of the job.
+    pub row_mac: Vec<u8>,
+    /// The request, sealed: the source, the settings, the webhook.
     pub request: Sealed,
     /// Who works on it first.
     pub start: JobStart,
-    /// What is written of it in the audit log.
+    /// The audit event.
     pub event: AuditEvent,
-    /// If the request may be repeated: what its repetition is answered.
+    /// The completion of the idempotent request, if it is one.
     pub completion: Option<Completion>,
     /// Now; a database that has a clock of its own goes by that.
     pub now: Timestamp,
@@ -37,13 +40,13 @@ pub struct NewJob {
 /// Who works on a new job first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobStart {
-    /// Whoever finds it: it is due at once.
+    /// Any worker: it is due immediately.
     Queued,
-    /// Whoever adds it, who holds the first lease (fence 1) for so long; it is due at once when that is over.
-    Held(Duration),
+    /// The caller, which holds the first lease (fence 1) for this long; the job is due when the lease expires.
+    Leased(Duration),
 }
 
-/// What is due for a job. The two are leased apart: neither counts against the limits of the other.
+/// The kind of work that is due. The two are leased separately: neither counts against the limits of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// The upload, which has not ended.
@@ -52,25 +55,98 @@ pub enum Work {
     Webhook,
 }
 
-/// A job that something is to be done about.
+/// How many due jobs are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueLimits {
+    /// Jobs in all.
+    pub total: u32,
+    /// Jobs of one account that may run at once, on all nodes.
+    pub per_account: u32,
+    /// Jobs of one connection that may run at once, on all nodes.
+    pub per_connection: u32,
+}
+
+/// A job that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueJob {
-    /// Whose it is.
+    /// The account that owns it.
     pub account_id: AccountId,
-    /// Which.
+    /// Its identifier.
     pub id: JobId,
-    /// The connection that it goes through.
+    /// Its connection.
     pub connection_id: ConnectionId,
-    /// Its fence as it is now.
+    /// Its current fence.
     pub fence: u64,
 }
 
-/// How a lease is taken.
+/// A due job before the jobs of all accounts are ordered: what that needs to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) job: DueJob,
+    pub(crate) is_queued: bool,
+    pub(crate) due_at: i64,
+}
+
+/// How many jobs of a connection are running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Running {
+    pub(crate) account_id: AccountId,
+    pub(crate) connection_id: ConnectionId,
+    pub(crate) count: u32,
+}
+
+/// Orders due jobs fairly: of each account one job, then of each the next one, and so on, where those that run count as the
+/// first of their account. In an account started jobs come before queued ones, and connections take turns. Jobs that the
+/// limits forbid are left out.
+pub(crate) fn order_due(
+    mut candidates: Vec<Candidate>,
+    running: &[Running],
+    limits: &DueLimits,
+) -> Vec<DueJob> {
+    let mut accounts: HashMap<AccountId, u32> = HashMap::new();
+    let mut connections: HashMap<(AccountId, ConnectionId), u32> = HashMap::new();
+    for Running { account_id, connection_id, count } in running {
+        *accounts.entry(account_id.clone()).or_default() += count;
+        *connections.entry((account_id.clone(), connection_id.clone())).or_default() += count;
+    }
+    // In each connection: started jobs first, then by the time at which they are due.
+    candidates.sort_by(|a, b| (a.is_queued, a.due_at, &a.job.id).cmp(&(b.is_queued, b.due_at, &b.job.id)));
+    let mut placed = Vec::with_capacity(candidates.len());
+    let mut places: HashMap<(AccountId, ConnectionId), u32> = HashMap::new();
+    for candidate in candidates {
+        let key = (candidate.job.account_id.clone(), candidate.job.connection_id.clone());
+        let place = places.entry(key.clone()).or_default();
+        *place += 1;
+        let is_allowed = *place + connections.get(&key).copied().unwrap_or(0) <= limits.per_connection;
+        if is_allowed {
+            placed.push((*place, candidate));
+        }
+    }
+    placed.sort_by(|(a_place, a), (b_place, b)| {
+        let key = |place: u32, candidate: &Candidate| (candidate.is_queued, place, candidate.due_at);
+        key(*a_place, a).cmp(&key(*b_place, b)).then_with(|| a.job.id.cmp(&b.job.id))
+    });
+    let mut turns = Vec::with_capacity(placed.len());
+    for (_, candidate) in placed {
+        let turn = accounts.entry(candidate.job.account_id.clone()).or_default();
+        *turn += 1;
+        if *turn <= limits.per_account {
+            turns.push((*turn, candidate));
+        }
+    }
+    turns.sort_by(|(a_turn, a), (b_turn, b)| {
+        (a_turn, a.due_at, &a.job.account_id).cmp(&(b_turn, b.due_at, &b.job.account_id))
+    });
+    turns.truncate(limits.total as usize);
+    turns.into_iter().map(|(_, candidate)| candidate.job).collect()
+}
+
+/// The terms on which a lease is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseTerms {
     /// The fence that the job must still have.
     pub expected_fence: u64,
-    /// For how long.
+    /// How long the lease lasts.
     pub lease: Duration,
     /// No lease while the account has this many of the same kind of work running.
     pub per_account: u32,
@@ -80,60 +156,87 @@ pub struct LeaseTerms {
     pub now: Timestamp,
 }
 
-/// A job that the caller may work on until its lease ends.
+/// A job as it is stored, with its MAC and its sealed request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredJob {
+    /// The job.
+    pub job: Job,
+    /// Its MAC; `None` if an earlier version wrote it.
+    pub row_mac: Option<Vec<u8>>,
+    /// The request; `None` once it was wiped.
+    pub request: Option<Sealed>,
+}
+
+/// A job that the caller may work on until its lease expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeasedJob {
     /// The job.
     pub job: Job,
-    /// The number that proves the lease.
+    /// Its MAC; `None` if an earlier version wrote it.
+    pub row_mac: Option<Vec<u8>>,
+    /// The fence of the lease.
     pub fence: u64,
-    /// What was asked for; `None` once it was wiped.
+    /// The request; `None` once it was wiped.
     pub request: Option<Sealed>,
     /// The upload link; `None` if there is none yet, or it was wiped.
     pub link: Option<Sealed>,
 }
 
-/// How a lease is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The renewal of a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRenewal {
-    /// The fence that the holder has.
+    /// The fence of the lease.
     pub fence: u64,
-    /// For how long from now on.
+    /// How long the lease lasts from now on.
     pub lease: Duration,
-    /// Bytes that were sent so far, and bytes per second lately.
-    pub sent: Option<(u64, u64)>,
+    /// What was sent so far.
+    pub sent: Option<SentBytes>,
     /// Now; a database that has a clock of its own goes by that.
     pub now: Timestamp,
 }
 
-/// What a job becomes, with everything that is written together with it.
+/// The progress of a transfer, between two writes of its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobSettlement {
-    /// What must still be so.
+pub struct SentBytes {
+    /// The version of the job that was sent from. If the job has another one, the progress is not written.
+    pub version: u64,
+    /// Bytes that were sent.
+    pub bytes: u64,
+    /// The MAC of the job with these bytes.
+    pub row_mac: Vec<u8>,
+    /// The recent rate in bytes per second.
+    pub bytes_per_second: u64,
+}
+
+/// A write of a job, with everything that is written together with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobUpdate {
+    /// The condition for the write.
     pub guard: JobGuard,
-    /// What the job becomes. Its `version` is one more than the stored one.
+    /// The job. Its `version` is one more than the stored one.
     pub job: Job,
-    /// When something is to be done next, from now on; `None`: never again, as only for a job that is over.
+    /// The MAC of [`crate::authenticated_bytes`] of the job.
+    pub row_mac: Vec<u8>,
+    /// When the job runs next, from now; `None`: never again, only for a job that has ended.
     pub due_in: Option<Duration>,
     /// What becomes of the lease.
     pub lease: LeaseAfter,
     /// What becomes of the sealed request.
     pub request: SealedPart,
-    /// What becomes of the sealed upload link. Wiped, it takes the sealed answer with it.
+    /// What becomes of the sealed upload link. Wiping it wipes the stored response as well.
     pub link: SealedPart,
-    /// The answer with the link that a repeated request gets, sealed; `None`: it stays as it is, with the link.
+    /// The stored response with the link, sealed; `None`: it stays as it is, with the link.
     pub answer: Option<Sealed>,
-    /// What is written of it in the audit log.
+    /// The audit event.
     pub event: Option<AuditEvent>,
-    /// If it ends a request that may be repeated: what its repetition is answered.
+    /// The completion of the idempotent request, if this ends one.
     pub completion: Option<Completion>,
     /// Now; a database that has a clock of its own goes by that.
     pub now: Timestamp,
 }
 
-impl JobSettlement {
-    /// For how long the writer keeps its lease. Whoever had none has none to keep; nor has anybody where nothing is to be
-    /// done any more.
+impl JobUpdate {
+    /// How long the writer keeps its lease: only if it has one, and the job runs again.
     pub(crate) fn kept_lease(&self) -> Option<Duration> {
         match (self.guard, self.lease, self.due_in) {
             (JobGuard::Fence(_), LeaseAfter::Kept(lease), Some(_)) => Some(lease),
@@ -144,7 +247,7 @@ impl JobSettlement {
     /// What becomes of each of the sealed parts.
     pub(crate) fn parts(&self) -> [(Part, PartAfter<'_>); 3] {
         let answer = match (&self.link, &self.answer) {
-            // It holds the link, and never outlives it.
+            // It contains the link, and never outlives it.
             (SealedPart::Wiped, _) => PartAfter::Wiped,
             (_, Some(answer)) => PartAfter::Replaced(answer),
             (_, None) => PartAfter::Kept,
@@ -153,14 +256,14 @@ impl JobSettlement {
     }
 }
 
-/// Which of the sealed things of a job.
+/// A sealed part of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// What was asked for.
+    /// The request.
     Request,
     /// The upload link.
     Link,
-    /// The answer with the link that a repeated request gets.
+    /// The stored response with the link.
     Answer,
 }
 
@@ -175,33 +278,33 @@ impl Part {
     }
 }
 
-/// What must still be so when a job is settled.
+/// The condition for writing a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobGuard {
     /// The writer holds the lease: this is the fence.
     Fence(u64),
-    /// The job has this version, whoever holds the lease; the holder loses it, because the fence is raised by one. It should
-    /// have an event, by which it is known again if the database is lost in the middle of it.
+    /// The job has this version, whether leased or not; a worker that holds the lease loses it, because the fence increases.
+    /// The write should have an event, by which it is recognised if the database connection is lost before its answer.
     Version(u64),
 }
 
-/// What becomes of a lease when its job is settled.
+/// What becomes of a lease when its job is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseAfter {
-    /// The holder goes on, for so long from now on; where nothing is due any more it is given back all the same.
+    /// The worker continues, for this long from now; a job that never runs again is released all the same.
     Kept(Duration),
-    /// It is given back.
+    /// It is released.
     Released,
 }
 
-/// What becomes of something that a job keeps sealed.
+/// What becomes of a sealed part of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SealedPart {
     /// It stays as it is.
     Kept,
-    /// This takes its place; the key of what was there is wiped.
+    /// It is replaced, and the old key is wiped.
     Replaced(Sealed),
-    /// It goes, and its key is wiped.
+    /// It is deleted, and its key is wiped.
     Wiped,
 }
 
@@ -215,23 +318,23 @@ impl SealedPart {
     }
 }
 
-/// The same, of something that is only looked at.
+/// The same, borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PartAfter<'a> {
     /// It stays as it is.
     Kept,
-    /// This takes its place.
+    /// It is replaced.
     Replaced(&'a Sealed),
-    /// It goes.
+    /// It is deleted.
     Wiped,
 }
 
-/// Which jobs are listed: the newest first.
+/// Which jobs are listed, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobFilter {
-    /// Those of this connection alone.
+    /// Only those of this connection.
     pub connection_id: Option<ConnectionId>,
-    /// Those that are older than this one.
+    /// Only those older than this one.
     pub before: Option<JobId>,
 }
 
@@ -244,4 +347,97 @@ pub struct WebhookSecretRow {
     pub created_at: Timestamp,
     /// The secret, sealed.
     pub sealed: Sealed,
+}
+
+/// Waiting jobs of a connection that are put off together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deferral {
+    /// What they wait for.
+    pub waiting_for: WaitingFor,
+    /// When they run next, from now.
+    pub due_in: Duration,
+    /// Jobs in one call.
+    pub limit: u32,
+    /// Now; a database that has a clock of its own goes by that.
+    pub now: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::job_samples::{connection_id, job_id};
+    use crate::contract::samples::account;
+
+    const NO_LIMITS: DueLimits = DueLimits { total: 100, per_account: 100, per_connection: 100 };
+
+    fn candidate(
+        account_number: u8,
+        connection: u32,
+        number: u32,
+        is_queued: bool,
+        due_at: i64,
+    ) -> Candidate {
+        let job = DueJob {
+            account_id: account(account_number).id,
+            id: job_id(number),
+            connection_id: connection_id(connection),
+            fence: 0,
+        };
+        Candidate { job, is_queued, due_at }
+    }
+
+    fn running(account_number: u8, connection: u32, count: u32) -> Running {
+        let account_id = account(account_number).id;
+        Running { account_id, connection_id: connection_id(connection), count }
+    }
+
+    fn ordered(candidates: Vec<Candidate>, running: &[Running], limits: DueLimits) -> Vec<JobId> {
+        order_due(candidates, running, &limits).into_iter().map(|due| due.id).collect()
+    }
+
+    fn ids(numbers: &[u32]) -> Vec<JobId> {
+        numbers.iter().map(|number| job_id(*number)).collect()
+    }
+
+    #[test]
+    fn accounts_take_turns() {
+        let due = vec![
+            candidate(1, 1, 1, true, 1),
+            candidate(1, 1, 2, true, 2),
+            candidate(1, 1, 3, true, 3),
+            candidate(2, 1, 4, true, 9),
+        ];
+        assert_eq!(ordered(due, &[], NO_LIMITS), ids(&[1, 4, 2, 3]));
+    }
+
+    #[test]
+    fn an_account_with_running_jobs_waits_for_its_turn() {
+        let due = vec![candidate(1, 1, 1, true, 1), candidate(2, 1, 2, true, 9)];
+        assert_eq!(ordered(due, &[running(1, 1, 1)], NO_LIMITS), ids(&[2, 1]));
+    }
+
+    #[test]
+    fn connections_of_an_account_take_turns() {
+        let due = vec![candidate(1, 1, 1, true, 1), candidate(1, 1, 2, true, 2), candidate(1, 2, 3, true, 5)];
+        assert_eq!(ordered(due, &[], NO_LIMITS), ids(&[1, 3, 2]));
+    }
+
+    #[test]
+    fn started_jobs_come_before_queued_ones() {
+        let due =
+            vec![candidate(1, 1, 1, true, 1), candidate(1, 1, 2, false, 7), candidate(1, 2, 3, false, 6)];
+        assert_eq!(ordered(due, &[], NO_LIMITS), ids(&[3, 2, 1]));
+    }
+
+    #[test]
+    fn no_limit_is_exceeded() {
+        let due =
+            || (1..=6).map(|number| candidate(1, number % 2, number, true, i64::from(number))).collect();
+        let limited = |total, per_account, per_connection| DueLimits { total, per_account, per_connection };
+        assert_eq!(ordered(due(), &[], limited(2, 9, 9)), ids(&[1, 2]));
+        assert_eq!(ordered(due(), &[], limited(9, 3, 9)), ids(&[1, 2, 3]));
+        assert_eq!(ordered(due(), &[], limited(9, 9, 1)), ids(&[1, 2]));
+        assert_eq!(ordered(due(), &[running(1, 1, 1)], limited(9, 9, 1)), ids(&[2]));
+        assert_eq!(ordered(due(), &[running(1, 1, 3)], limited(9, 3, 9)), ids(&[]));
+    }
 }

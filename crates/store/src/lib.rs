@@ -29,7 +29,7 @@ use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{KeptAnswer, OnceRequest, Reservation, Reserved};
-use domain::job::{Job, JobId};
+use domain::job::{Job, JobId, WaitingFor};
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
@@ -37,9 +37,10 @@ pub use error::{BackupError, BoxError, DiskFull, Error, OpenError};
 pub use inspection::{
     Inspection, KeyInspection, check_grants, check_lock, check_migratable, check_place, inspect, inspect_key,
 };
+pub use job_rows::authenticated_bytes;
 pub use jobs::{
-    DueJob, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, LeasedJob,
-    NewJob, SealedPart, WebhookSecretRow, Work,
+    Deferral, DueJob, DueLimits, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRenewal,
+    LeaseTerms, LeasedJob, NewJob, SealedPart, SentBytes, StoredJob, WebhookSecretRow, Work,
 };
 pub use moves::{
     MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, MovedTable, SourceMove, abandon_command,
@@ -49,7 +50,7 @@ pub use url::DatabaseUrl;
 use url::Place;
 
 /// The schema that this version of the application was written for: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 8;
+pub const APPLICATION_SCHEMA: u32 = 9;
 
 /// What the service remembers. Every method is one transaction; `Err` means that nothing was written, but for
 /// [`Error::OutcomeUnknown`]. Another account's row is absence.
@@ -101,9 +102,14 @@ pub trait Store: Send + Sync {
     /// there were.
     async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error>;
 
-    /// Jobs for which this kind of work is due and that nobody holds, at most `limit`; of each account the first few before the next
-    /// few of any, so that one with many jobs does not stand before the others.
-    async fn list_due_jobs(&self, now: Timestamp, work: Work, limit: u32) -> Result<Vec<DueJob>, Error>;
+    /// Jobs for which this kind of work is due and that no worker holds, in fair order: of each account one, then of each the
+    /// next, so that an account with many jobs does not delay the others. Jobs that the limits forbid are left out.
+    async fn list_due_jobs(
+        &self,
+        now: Timestamp,
+        work: Work,
+        limits: &DueLimits,
+    ) -> Result<Vec<DueJob>, Error>;
 
     // About one account, which comes first.
 
@@ -200,29 +206,54 @@ pub trait Store: Send + Sync {
     async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error>;
     /// A job, without what it keeps sealed.
     async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error>;
-    /// The answer with its upload link that a job keeps sealed for a repeated request; `None` if there never was one, or it
-    /// was wiped with the link.
+    /// A job with its MAC and its sealed request, to be verified before it is written.
+    async fn find_stored_job(&self, account: &AccountId, id: &JobId) -> Result<Option<StoredJob>, Error>;
+    /// The stored response with the upload link; `None` if there never was one, or it was wiped with the link.
     async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error>;
     /// The account's jobs, the newest first, at most `limit`.
     async fn list_jobs(&self, account: &AccountId, filter: &JobFilter, limit: u32)
     -> Result<Vec<Job>, Error>;
-    /// Takes a job's lease; `None` if its fence has changed, it is not due, somebody holds it, or too many are running.
+    /// Takes a job's lease; `None` if its fence has changed, it is not due, another worker holds it, or too many run.
     async fn lease_job(
         &self,
         account: &AccountId,
         id: &JobId,
         terms: &LeaseTerms,
     ) -> Result<Option<LeasedJob>, Error>;
-    /// Keeps a lease, and what was sent; [`Changed::No`] if it is lost.
+    /// Renews a lease and writes what was sent; [`Changed::No`] if the lease is lost.
     async fn renew_job_lease(
         &self,
         account: &AccountId,
         id: &JobId,
         renewal: &LeaseRenewal,
     ) -> Result<Changed, Error>;
-    /// Writes what a job has become; [`Changed::No`] if its guard does not hold any more. [`Error::ReservationLost`],
-    /// [`Error::KeyNotActive`].
-    async fn settle_job(&self, account: &AccountId, settlement: JobSettlement) -> Result<Changed, Error>;
+    /// Writes a job; [`Changed::No`] if its guard does not hold. [`Error::ReservationLost`], [`Error::KeyNotActive`].
+    async fn update_job(&self, account: &AccountId, update: JobUpdate) -> Result<Changed, Error>;
+    /// Releases a lease and changes nothing else of the job, which runs again after `due_in`; [`Changed::No`] if the lease is
+    /// lost.
+    async fn release_job_lease(
+        &self,
+        account: &AccountId,
+        id: &JobId,
+        fence: u64,
+        due_in: Duration,
+        now: Timestamp,
+    ) -> Result<Changed, Error>;
+    /// Puts off uploads of a connection that are due and that no worker holds; how many.
+    async fn defer_jobs(
+        &self,
+        account: &AccountId,
+        connection: &ConnectionId,
+        deferral: &Deferral,
+    ) -> Result<usize, Error>;
+    /// Makes the uploads of a connection due that wait for this; how many.
+    async fn wake_jobs(
+        &self,
+        account: &AccountId,
+        connection: &ConnectionId,
+        waiting_for: WaitingFor,
+        now: Timestamp,
+    ) -> Result<usize, Error>;
     /// Adds a secret for webhooks. Its predecessor stays valid for `overlap` more; older ones are deleted, and their keys
     /// wiped.
     async fn insert_webhook_secret(

@@ -24,7 +24,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 8] = [
+pub(crate) const MIGRATIONS: [Migration; 9] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
@@ -33,6 +33,7 @@ pub(crate) const MIGRATIONS: [Migration; 8] = [
     migration!(6, "refusals", 1, "0006_refusals.sql"),
     migration!(7, "source_marks", 1, "0007_source_marks.sql"),
     migration!(8, "write_probes", 1, "0008_write_probes.sql"),
+    migration!(9, "job_states", 9, "0009_job_states.sql"),
 ];
 
 /// From this schema on, an application knows what a database says of a move. In a database that is marked, the migration

@@ -73,11 +73,13 @@ pub(crate) const TABLES: [Table; 10] = [
     reserved_until Integer, is_released Boolean, answered_at Integer, answer Bytes, operation_id Bytes, },
     table! { jobs by 2:
     account_id Text, job_id Text, connection_id Text, source Text, created_at Integer, updated_at Integer,
-    version Integer, state Text, total_bytes Integer, validator Text, fetching Text, sent_bytes Integer,
-    bytes_per_second Integer, video_number Integer, discarded_number Integer, deadline_at Integer, looks Integer,
-    restarts Integer, end_state Text, vimeo_link Text, player_link Text, failure_code Text, failure_message Text,
-    warnings Text, trouble_count Integer, well_at Integer, webhook Text, webhook_attempts Integer, due_at Integer,
-    lease_until Integer, fence Integer, refused_since Integer, missing_since Integer, source_marks Text, },
+    version Integer, state Text, total_bytes Integer, validator Text, source_marks Text, fetching Text,
+    sent_bytes Integer, bytes_per_second Integer, video_number Integer, orphan_number Integer, deadline_at
+    Integer, probes Integer, restarts Integer, ending Text, kept Text, vimeo_link Text, player_link Text,
+    failure_code Text, failure_message Text, warnings Text, undeleted Text, unconfirmed_since Integer,
+    retry_count Integer, last_progress_at Integer, refused_since Integer, missing_since Integer, webhook Text,
+    webhook_attempts Integer, waiting_for Text, is_connection_deleted Boolean, due_class Integer, row_mac
+    Bytes, due_at Integer, lease_until Integer, fence Integer, },
     table! { job_secrets by 3:
     account_id Text, job_id Text, part Text, wrapped_key Bytes, envelope Bytes, },
     table! { webhook_secrets by 2:

@@ -71,7 +71,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     watchers.spawn(report_repeats());
     let resting = CancellationToken::new();
     if config.uploads.is_working {
-        watchers.spawn(app.clone().work(resting.clone()));
+        watchers.spawn(app.clone().run_worker(resting.clone()));
     }
     let (stop, stopping) = watch::channel(None);
     let streams = CancellationToken::new();

@@ -206,7 +206,7 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Egress
     }
     let listen = config.listen.ip();
     let own = if listen.is_unspecified() { Vec::new() } else { vec![listen] };
-    let outbound = Egress::new(EgressOptions {
+    let egress = Egress::new(EgressOptions {
         policy: EgressPolicy {
             allow: uploads.allow.clone(),
             insecure: uploads.insecure,
@@ -229,12 +229,12 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Egress
         source_attempts: uploads.source_attempts,
         spool: uploads.spool.clone(),
         create_timeout: uploads.create_timeout,
-        look_grace: uploads.look_grace,
-        look_span: uploads.look_span,
-        patience: uploads.patience,
+        probe_delay: uploads.look_grace,
+        probe_span: uploads.look_span,
+        retry_deadline: uploads.patience,
         confirm: uploads.confirm,
-        link_patience: uploads.link_patience,
+        client_deadline: uploads.link_patience,
         present: Arc::new(web::job_object),
     };
-    Ok(UploadSetup { client, outbound, options })
+    Ok(UploadSetup { client, egress, options })
 }

@@ -70,6 +70,8 @@ pub(crate) struct VideoOut {
     /// Deprecated, and the only place where some failures stand.
     pub(crate) status: Option<String>,
     pub(crate) is_playable: Option<bool>,
+    /// In seconds; 0 until the file was read.
+    pub(crate) duration: Option<u64>,
     pub(crate) link: Option<String>,
     pub(crate) player_embed_url: Option<String>,
     pub(crate) privacy: Option<PrivacyOut>,

@@ -1,99 +1,125 @@
-//! How a job ends otherwise than completed: what is deleted at Vimeo, and what is kept.
+//! How a job ends that does not complete: what is deleted at Vimeo, and what is kept.
 //!
-//! Once all bytes may be at Vimeo, only a cancellation leads to `Abandoning`, and so to a deletion.
+//! Once all bytes may be at Vimeo, only a cancellation leads to `CleaningUp`, and so to a deletion.
 
 use super::{
-    Abandoning, Accepted, Creating, End, Failed, Failure, FailureCode, Finishing, Job, JobState, Sending,
-    SourceKind, Transcoding,
+    CleaningUp, Creating, Ending, Failed, Failure, FailureCode, Job, JobState, Kept, Queued, SourceKind,
+    Uploading,
 };
 use crate::video::VideoNumber;
 
-impl Sending {
-    /// Whether every byte has left, so that Vimeo may have all of them whatever it answers now.
-    pub fn may_be_whole(&self) -> bool {
-        self.sent >= self.size
+impl Job {
+    /// What a cancellation makes of it; `None` if it has ended or is cancelled already.
+    pub fn cancel(&self) -> Option<JobState> {
+        match &self.state {
+            // The failure is not visible yet: the job counts as cancelled from now on.
+            JobState::CleaningUp(cleaning) if cleaning.ending != Ending::Cancelled => {
+                Some(JobState::CleaningUp(CleaningUp { ending: Ending::Cancelled, ..cleaning.clone() }))
+            }
+            state => state.clone().end(&Ending::Cancelled, self.size()),
+        }
+    }
+
+    /// What a failure makes of it; `None` if it has ended or is being cleaned up already.
+    pub fn fail(&self, failure: Failure) -> Option<JobState> {
+        match &self.state {
+            // How many bytes a client has sent since Vimeo last reported them is unknown, unless it sent none.
+            JobState::Uploading(Uploading { video, size, .. })
+                if self.source == SourceKind::Client && failure.code != FailureCode::NothingSent =>
+            {
+                Some(keep(*video, *size, Kept::Closed, failure))
+            }
+            state => state.clone().end(&Ending::Failed(failure), self.size()),
+        }
+    }
+
+    /// How it ends when Vimeo can no longer be asked, because there are no credentials: at once, and what may be left at
+    /// Vimeo is named. `None` if it has ended.
+    pub fn end_offline(&self, ending: Ending) -> Option<EndedOffline> {
+        let state = match &self.state {
+            state if state.has_ended() => return None,
+            JobState::CleaningUp(cleaning) => JobState::CleaningUp(cleaning.clone()),
+            state => state.clone().end(&ending, self.size())?,
+        };
+        Some(match state {
+            JobState::CleaningUp(cleaning) => {
+                let (left, is_unconfirmed) = (cleaning.video, cleaning.unconfirmed.is_some());
+                EndedOffline { state: cleaning.ended(left), is_unconfirmed }
+            }
+            state => EndedOffline { state, is_unconfirmed: false },
+        })
     }
 }
 
+/// A job that ended without asking Vimeo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedOffline {
+    /// The state it has ended in.
+    pub state: JobState,
+    /// A placeholder may be at Vimeo that no answer confirmed.
+    pub is_unconfirmed: bool,
+}
+
 impl JobState {
-    /// Gives it up: to the end at once if nothing can be at Vimeo, or if a failure leaves a video there that may be whole;
-    /// else through the taking away. `None` if it has ended, or is being given up already.
-    pub fn abandon(self, end: &End, size: Option<u64>) -> Option<Self> {
-        let abandoning = |video, doubt| Abandoning { end: end.clone(), doubt, video, size };
-        if let (End::Failed(failure), Some(whole)) = (end, self.whole_video()) {
-            return Some(Self::Failed(whole.kept(failure.clone())));
+    /// Ends it: at once if nothing can be at Vimeo, or if a failure leaves a video there that may be whole; otherwise
+    /// through cleaning up. `None` if it has ended or is being cleaned up already.
+    fn end(self, ending: &Ending, size: Option<u64>) -> Option<Self> {
+        let cleaning = |video, unconfirmed| CleaningUp { ending: ending.clone(), unconfirmed, video, size };
+        if let (Ending::Failed(failure), Some((video, size, kept))) = (ending, self.whole_video()) {
+            return Some(keep(video, size, kept, failure.clone()));
         }
         Some(match self {
-            Self::Accepted(Accepted { discarded: None, restarts: 0 }) => abandoning(None, None).ended(None),
-            Self::Accepted(Accepted { discarded, .. }) => Self::Abandoning(abandoning(discarded, None)),
+            Self::Queued(Queued { orphan: None, restarts: 0 }) => cleaning(None, None).ended(None),
+            Self::Queued(Queued { orphan, .. }) => Self::CleaningUp(cleaning(orphan, None)),
             Self::Creating(creating) => {
-                Self::Abandoning(abandoning(creating.discarded, Some(Creating { looks: 0, ..creating })))
+                Self::CleaningUp(cleaning(creating.orphan, Some(Creating { probes: 0, ..creating })))
             }
-            Self::Sending(Sending { video, .. })
-            | Self::Finishing(Finishing { video, .. })
-            | Self::Transcoding(Transcoding { video, .. }) => Self::Abandoning(abandoning(Some(video), None)),
-            Self::Abandoning(_) | Self::Completed(_) | Self::Failed(_) | Self::Cancelled(_) => return None,
+            Self::Uploading(_) | Self::Configuring(_) | Self::Transcoding(_) | Self::Publishing(_) => {
+                Self::CleaningUp(cleaning(self.placeholder(), None))
+            }
+            Self::CleaningUp(_) | Self::Completed(_) | Self::Failed(_) | Self::Cancelled(_) => return None,
         })
     }
 
-    /// The video and its size, if all of its bytes are or may be at Vimeo.
-    fn whole_video(&self) -> Option<Whole> {
+    /// The placeholder that the upload works on.
+    fn placeholder(&self) -> Option<VideoNumber> {
         match self {
-            Self::Sending(sending) if sending.may_be_whole() => {
-                Some(Whole::closed(sending.video, sending.size))
+            Self::Uploading(uploading) => Some(uploading.video),
+            Self::Configuring(configuring) => Some(configuring.video),
+            Self::Transcoding(transcoding) => Some(transcoding.video),
+            Self::Publishing(publishing) => Some(publishing.video),
+            _ => None,
+        }
+    }
+
+    /// The video, its size and how a failure keeps it, if all of its bytes are or may be at Vimeo.
+    fn whole_video(&self) -> Option<(VideoNumber, u64, Kept)> {
+        match self {
+            Self::Uploading(uploading) if uploading.may_be_whole() => {
+                Some((uploading.video, uploading.size, Kept::Closed))
             }
-            Self::Finishing(Finishing { video, size }) => Some(Whole::closed(*video, *size)),
+            Self::Configuring(configuring) => Some((configuring.video, configuring.size, Kept::Closed)),
+            Self::Transcoding(transcoding) => Some((transcoding.video, transcoding.size, Kept::Closed)),
             // Whether the request that opens it was carried out is not always known.
-            Self::Transcoding(Transcoding { video, size }) => {
-                Some(Whole { video: *video, size: *size, how: "kept" })
-            }
+            Self::Publishing(publishing) => Some((publishing.video, publishing.size, Kept::AsIs)),
             _ => None,
         }
     }
 }
 
-impl Job {
-    /// What a failure makes of it; `None` if it has ended, or is being given up already.
-    pub fn fail(&self, failure: Failure) -> Option<JobState> {
-        match &self.state {
-            // How many bytes a client has sent since it was last asked is not known, unless it is known that it sends none.
-            JobState::Sending(Sending { video, size, .. })
-                if self.source == SourceKind::Client && failure.code != FailureCode::NothingSent =>
-            {
-                Some(JobState::Failed(Whole::closed(*video, *size).kept(failure)))
-            }
-            state => state.clone().abandon(&End::Failed(failure), self.size()),
-        }
-    }
-}
-
-/// A video that may be whole, and how it is kept.
-struct Whole {
-    video: VideoNumber,
-    size: u64,
-    how: &'static str,
-}
-
-impl Whole {
-    fn closed(video: VideoNumber, size: u64) -> Self {
-        Self { video, size, how: "kept, closed," }
-    }
-
-    fn kept(self, failure: Failure) -> Failed {
-        let Self { video, size, how } = self;
-        if failure.code == FailureCode::VideoDeleted {
-            return Failed { failure, video: None, size: Some(size) };
-        }
-        let message = format!("{} The video was {how} at {video}.", failure.message);
-        Failed { failure: Failure { message, ..failure }, video: Some(video), size: Some(size) }
-    }
+fn keep(video: VideoNumber, size: u64, kept: Kept, failure: Failure) -> JobState {
+    let is_deleted = failure.code == FailureCode::VideoDeleted;
+    let (video, kept) = if is_deleted { (None, None) } else { (Some(video), Some(kept)) };
+    JobState::Failed(Failed { failure, video, kept, size: Some(size) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::{AccountId, ConnectionId};
-    use crate::job::{Completed, JobId, Troubles, Webhook};
+    use crate::job::{
+        Completed, Configuring, JobId, JobStatus, Publishing, RetryState, Transcoding, Webhook,
+    };
     use crate::time::Timestamp;
 
     const SIZE: u64 = 10;
@@ -102,8 +128,8 @@ mod tests {
         VideoNumber::from_stored(3)
     }
 
-    fn sending(sent: u64) -> JobState {
-        JobState::Sending(Sending { video: video(), size: SIZE, sent, restarts: 0 })
+    fn uploading(sent: u64) -> JobState {
+        JobState::Uploading(Uploading { video: video(), size: SIZE, sent, restarts: 0 })
     }
 
     fn job(state: JobState, source: SourceKind) -> Job {
@@ -120,59 +146,102 @@ mod tests {
             state,
             bytes_per_second: None,
             warnings: Vec::new(),
-            troubles: Troubles::none(at),
+            undeleted: Vec::new(),
+            unconfirmed_since: None,
+            retry: RetryState::progressed(at),
+            waiting_for: None,
             webhook: Webhook::None,
+            is_connection_deleted: false,
         }
     }
 
     #[test]
-    fn no_failure_of_any_code_takes_away_a_video_that_may_be_whole() {
+    fn no_failure_of_any_code_deletes_a_video_that_may_be_whole() {
         let (video, size) = (video(), SIZE);
         let whole = [
-            sending(SIZE),
-            JobState::Finishing(Finishing { video, size }),
+            uploading(SIZE),
+            JobState::Configuring(Configuring { video, size }),
             JobState::Transcoding(Transcoding { video, size }),
+            JobState::Publishing(Publishing { video, size }),
         ];
         for (state, code, source) in whole.iter().flat_map(|state| {
             FailureCode::ALL.iter().flat_map(move |code| {
                 [SourceKind::Url, SourceKind::Client].map(|source| (state.clone(), *code, source))
             })
         }) {
-            let how = if matches!(state, JobState::Transcoding(_)) { "kept" } else { "kept, closed," };
+            let how = if matches!(state, JobState::Publishing(_)) { "kept" } else { "kept, closed," };
             let failed = job(state, source).fail(Failure { code, message: "No.".to_owned() }).unwrap();
+            let shown = job(failed.clone(), source);
             let JobState::Failed(failed) = failed else { panic!("{failed:?}") };
             if code == FailureCode::VideoDeleted {
-                assert_eq!((failed.video, &*failed.failure.message), (None, "No."), "somebody else did");
+                assert_eq!((failed.video, shown.failure_message().unwrap().as_str()), (None, "No."));
                 continue;
             }
             assert_eq!((failed.video, failed.size, failed.failure.code), (Some(video), Some(SIZE), code));
-            assert_eq!(failed.failure.message, format!("No. The video was {how} at /videos/3."));
+            assert_eq!(shown.failure_message().unwrap(), format!("No. The video was {how} at /videos/3."));
         }
         for state in whole {
-            let cancelled = state.abandon(&End::Cancelled, Some(SIZE));
+            let cancelled = job(state, SourceKind::Url).cancel();
             assert!(
-                matches!(&cancelled, Some(JobState::Abandoning(abandoning)) if abandoning.video == Some(video)),
-                "a cancellation takes it away: {cancelled:?}"
+                matches!(&cancelled, Some(JobState::CleaningUp(cleaning)) if cleaning.video == Some(video)),
+                "a cancellation deletes it: {cancelled:?}"
             );
         }
     }
 
     #[test]
-    fn what_a_client_has_sent_is_taken_away_only_when_it_sends_nothing() {
+    fn what_a_client_sent_is_deleted_only_if_it_sent_nothing() {
         for code in FailureCode::ALL {
             let failure = Failure { code: *code, message: "No.".to_owned() };
-            let failed = job(sending(4), SourceKind::Client).fail(failure.clone()).unwrap();
+            let failed = job(uploading(4), SourceKind::Client).fail(failure.clone()).unwrap();
             let is_kept = matches!(failed, JobState::Failed(_));
             assert_eq!(is_kept, *code != FailureCode::NothingSent, "{code:?}");
-            let failed = job(sending(4), SourceKind::Url).fail(failure).unwrap();
-            assert!(matches!(failed, JobState::Abandoning(_)), "our own bytes are counted: {failed:?}");
+            let failed = job(uploading(4), SourceKind::Url).fail(failure).unwrap();
+            assert!(matches!(failed, JobState::CleaningUp(_)), "our own bytes are counted: {failed:?}");
         }
     }
 
     #[test]
-    fn what_is_over_does_not_fail() {
+    fn a_job_that_has_ended_neither_fails_nor_is_cancelled() {
         let done = Completed { video: video(), size: SIZE, link: String::new(), player: None };
         let failure = Failure { code: FailureCode::VimeoRefused, message: "No.".to_owned() };
-        assert_eq!(job(JobState::Completed(done), SourceKind::Url).fail(failure), None);
+        let done = job(JobState::Completed(done), SourceKind::Url);
+        assert_eq!(done.fail(failure), None);
+        assert_eq!(done.cancel(), None);
+        assert_eq!(done.end_offline(Ending::Cancelled), None);
+    }
+
+    #[test]
+    fn cancelling_has_one_meaning_in_every_state() {
+        let cancelled = |state: JobState| job(state, SourceKind::Url).cancel();
+        let JobState::Cancelled(nothing_left) = cancelled(JobState::Queued(Queued::default())).unwrap()
+        else {
+            panic!("nothing is at Vimeo");
+        };
+        assert_eq!(nothing_left.video, None);
+        let orphan = JobState::Queued(Queued { restarts: 1, orphan: Some(video()) });
+        let Some(JobState::CleaningUp(cleaning)) = cancelled(orphan) else { panic!() };
+        assert_eq!((cleaning.video, cleaning.unconfirmed), (Some(video()), None));
+        let creating = Queued::default().begin_creating(Timestamp::from_millis(5));
+        let Some(JobState::CleaningUp(cleaning)) = cancelled(JobState::Creating(creating)) else { panic!() };
+        assert_eq!((cleaning.video, cleaning.unconfirmed), (None, Some(creating)));
+        let failing = Ending::Failed(Failure { code: FailureCode::VimeoRefused, message: "No.".to_owned() });
+        let failing = CleaningUp { ending: failing, unconfirmed: None, video: Some(video()), size: None };
+        let failing = cancelled(JobState::CleaningUp(failing)).unwrap();
+        assert_eq!(job(failing.clone(), SourceKind::Url).status(), JobStatus::Cancelled);
+        assert_eq!(cancelled(failing), None, "once");
+    }
+
+    #[test]
+    fn without_credentials_a_job_ends_at_once_and_names_what_is_left() {
+        let end = |state: JobState| job(state, SourceKind::Url).end_offline(Ending::Cancelled).unwrap();
+        let left = |ended: &EndedOffline| job(ended.state.clone(), SourceKind::Url).video();
+        let queued = end(JobState::Queued(Queued::default()));
+        assert_eq!((left(&queued), queued.is_unconfirmed), (None, false));
+        let creating = end(JobState::Creating(Queued::default().begin_creating(Timestamp::from_millis(5))));
+        assert_eq!((left(&creating), creating.is_unconfirmed), (None, true));
+        let sent = end(uploading(4));
+        assert_eq!((left(&sent), sent.is_unconfirmed), (Some(video()), false));
+        assert!(sent.state.has_ended());
     }
 }

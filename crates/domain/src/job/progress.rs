@@ -1,32 +1,35 @@
-//! How a job looks from outside: how far it is, how long it will take, what there is of it at Vimeo.
+//! What clients see of a job: its status, its progress, its estimate and its video at Vimeo.
 
 use super::{
-    Abandoning, Cancelled, Completed, End, Failed, Failure, Finishing, Job, JobState, Sending, Transcoding,
+    Cancelled, CleaningUp, Completed, Configuring, Ending, Failed, Failure, Job, JobState, Kept, Publishing,
+    Transcoding, Uploading,
 };
 use crate::video::VideoNumber;
 
-/// The progress of a job all of whose bytes are at Vimeo; what was sent counts up to here.
+/// The progress once all bytes are at Vimeo.
 const SENT_PERCENT: u8 = 90;
 /// The progress while the settings are made.
-const FINISHING_PERCENT: u8 = 92;
-/// The progress while Vimeo makes the video playable.
+const CONFIGURING_PERCENT: u8 = 92;
+/// The progress while Vimeo transcodes the video.
 const TRANSCODING_PERCENT: u8 = 95;
+/// The progress while the video is opened to its viewers.
+const PUBLISHING_PERCENT: u8 = 99;
 
-/// What became of a job so far, for whoever waits for its end.
+/// The status of a job, for clients that wait for its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobStatus {
-    /// It goes on.
+    /// It has not ended.
     InProgress,
-    /// The video is there as it was asked for.
+    /// The video is at Vimeo as requested.
     Completed,
-    /// It ended otherwise.
+    /// It failed.
     Failed,
-    /// It was not wanted any more.
+    /// It was cancelled.
     Cancelled,
 }
 
 impl JobStatus {
-    /// All of them.
+    /// Every status.
     pub const ALL: [Self; 4] = [Self::InProgress, Self::Completed, Self::Failed, Self::Cancelled];
 
     /// Its name in the contract.
@@ -39,90 +42,96 @@ impl JobStatus {
         }
     }
 
-    /// `false` once the video will not come to be.
+    /// `false` once it is certain that the upload will not complete.
     pub fn is_good(self) -> bool {
         matches!(self, Self::InProgress | Self::Completed)
     }
 }
 
 impl Job {
-    /// What became of it. A cancellation counts from the moment it is wished for; a failure is told when it is complete.
+    /// Its status. A cancellation counts from the request on; a failure once it is final.
     pub fn status(&self) -> JobStatus {
         match &self.state {
             JobState::Completed(_) => JobStatus::Completed,
             JobState::Failed(_) => JobStatus::Failed,
-            JobState::Cancelled(_) | JobState::Abandoning(Abandoning { end: End::Cancelled, .. }) => {
+            JobState::Cancelled(_) | JobState::CleaningUp(CleaningUp { ending: Ending::Cancelled, .. }) => {
                 JobStatus::Cancelled
             }
-            JobState::Accepted(_)
+            _ if self.is_connection_deleted => JobStatus::Cancelled,
+            JobState::Queued(_)
             | JobState::Creating(_)
-            | JobState::Sending(_)
-            | JobState::Finishing(_)
+            | JobState::Uploading(_)
+            | JobState::Configuring(_)
             | JobState::Transcoding(_)
-            | JobState::Abandoning(Abandoning { end: End::Failed(_), .. }) => JobStatus::InProgress,
+            | JobState::Publishing(_)
+            | JobState::CleaningUp(CleaningUp { ending: Ending::Failed(_), .. }) => JobStatus::InProgress,
         }
     }
 
-    /// From 0 to 100. How far a job had come that will not be completed is not kept.
+    /// From 0 to 100. A job that did not complete shows 0.
     pub fn progress_percent(&self) -> u8 {
         match &self.state {
-            JobState::Accepted(_)
+            JobState::Queued(_)
             | JobState::Creating(_)
-            | JobState::Abandoning(_)
+            | JobState::CleaningUp(_)
             | JobState::Failed(_)
             | JobState::Cancelled(_) => 0,
-            JobState::Sending(Sending { size, sent, .. }) => {
+            JobState::Uploading(Uploading { size, sent, .. }) => {
                 let percent = sent.saturating_mul(u64::from(SENT_PERCENT)).checked_div(*size).unwrap_or(0);
                 u8::try_from(percent).map_or(SENT_PERCENT, |percent| percent.min(SENT_PERCENT))
             }
-            JobState::Finishing(_) => FINISHING_PERCENT,
+            JobState::Configuring(_) => CONFIGURING_PERCENT,
             JobState::Transcoding(_) => TRANSCODING_PERCENT,
+            JobState::Publishing(_) => PUBLISHING_PERCENT,
             JobState::Completed(_) => 100,
         }
     }
 
-    /// How many bytes there are in all, if that is known.
+    /// The size in bytes, if known.
     pub fn bytes_total(&self) -> Option<u64> {
         match &self.state {
-            JobState::Accepted(_) | JobState::Creating(_) => self.size(),
-            JobState::Sending(Sending { size, .. })
-            | JobState::Finishing(Finishing { size, .. })
+            JobState::Queued(_) | JobState::Creating(_) => self.size(),
+            JobState::Uploading(Uploading { size, .. })
+            | JobState::Configuring(Configuring { size, .. })
             | JobState::Transcoding(Transcoding { size, .. })
+            | JobState::Publishing(Publishing { size, .. })
             | JobState::Completed(Completed { size, .. }) => Some(*size),
-            JobState::Abandoning(Abandoning { size, .. })
+            JobState::CleaningUp(CleaningUp { size, .. })
             | JobState::Failed(Failed { size, .. })
             | JobState::Cancelled(Cancelled { size, .. }) => size.or_else(|| self.size()),
         }
     }
 
-    /// How many of them are at Vimeo, if that is known.
+    /// Bytes that are at Vimeo, if known.
     pub fn bytes_sent(&self) -> Option<u64> {
         match &self.state {
-            JobState::Accepted(_) | JobState::Creating(_) => Some(0),
-            JobState::Sending(Sending { sent, .. }) => Some(*sent),
-            JobState::Finishing(Finishing { size, .. })
+            JobState::Queued(_) | JobState::Creating(_) => Some(0),
+            JobState::Uploading(Uploading { sent, .. }) => Some(*sent),
+            JobState::Configuring(Configuring { size, .. })
             | JobState::Transcoding(Transcoding { size, .. })
+            | JobState::Publishing(Publishing { size, .. })
             | JobState::Completed(Completed { size, .. }) => Some(*size),
-            JobState::Abandoning(_) | JobState::Failed(_) | JobState::Cancelled(_) => None,
+            JobState::CleaningUp(_) | JobState::Failed(_) | JobState::Cancelled(_) => None,
         }
     }
 
-    /// How many seconds the rest of the bytes takes at the rate of lately, rounded up; `None` while no bytes flow.
+    /// Seconds that the remaining bytes take at the recent rate, rounded up; `None` while no bytes are sent.
     pub fn seconds_left(&self) -> Option<u64> {
-        let JobState::Sending(Sending { size, sent, .. }) = &self.state else { return None };
+        let JobState::Uploading(Uploading { size, sent, .. }) = &self.state else { return None };
         let rate = self.bytes_per_second.filter(|rate| *rate > 0)?;
         Some(size.saturating_sub(*sent).div_ceil(rate))
     }
 
-    /// The video at Vimeo, while there is one; of a job that ended otherwise, what is left there.
+    /// The video at Vimeo; of a job that failed or was cancelled, the one that is left there.
     pub fn video(&self) -> Option<VideoNumber> {
         match &self.state {
-            JobState::Accepted(_) | JobState::Creating(_) => None,
-            JobState::Sending(Sending { video, .. })
-            | JobState::Finishing(Finishing { video, .. })
+            JobState::Queued(_) | JobState::Creating(_) => None,
+            JobState::Uploading(Uploading { video, .. })
+            | JobState::Configuring(Configuring { video, .. })
             | JobState::Transcoding(Transcoding { video, .. })
+            | JobState::Publishing(Publishing { video, .. })
             | JobState::Completed(Completed { video, .. }) => Some(*video),
-            JobState::Abandoning(Abandoning { video, .. })
+            JobState::CleaningUp(CleaningUp { video, .. })
             | JobState::Failed(Failed { video, .. })
             | JobState::Cancelled(Cancelled { video, .. }) => *video,
         }
@@ -136,27 +145,33 @@ impl Job {
         }
     }
 
-    /// Everything that went less well than asked for, in sentences: also what is left at Vimeo of a job that ended
-    /// otherwise, unless it is named already.
+    /// Why it failed, in words, and where its video was kept.
+    pub fn failure_message(&self) -> Option<String> {
+        let JobState::Failed(Failed { failure, video, kept, .. }) = &self.state else { return None };
+        let message = &failure.message;
+        Some(match (video, kept) {
+            (Some(video), Some(Kept::Closed)) => {
+                format!("{message} The video was kept, closed, at {video}.")
+            }
+            (Some(video), Some(Kept::AsIs)) => format!("{message} The video was kept at {video}."),
+            _ => message.clone(),
+        })
+    }
+
+    /// Everything that could not be done as requested, in sentences, with the videos that are left at Vimeo.
     pub fn all_warnings(&self) -> Vec<String> {
-        let mut warnings = self.warnings.clone();
-        let (JobState::Failed(Failed { video: Some(video), .. })
-        | JobState::Cancelled(Cancelled { video: Some(video), .. })) = &self.state
-        else {
-            return warnings;
-        };
-        let uri = video.to_string();
-        let message = self.failure().map(|failure| &failure.message);
-        if !warnings.iter().chain(message).any(|text| names(text, &uri)) {
-            warnings.push(format!("{uri} is left at Vimeo."));
+        let undeleted = self.undeleted.iter();
+        let undeleted =
+            undeleted.map(|video| format!("{video} could not be deleted at Vimeo; delete it there."));
+        let mut warnings: Vec<_> = self.warnings.iter().cloned().chain(undeleted).collect();
+        if let JobState::Failed(Failed { video: Some(video), kept: None, .. })
+        | JobState::Cancelled(Cancelled { video: Some(video), .. }) = &self.state
+            && !self.undeleted.contains(video)
+        {
+            warnings.push(format!("{video} is left at Vimeo."));
         }
         warnings
     }
-}
-
-/// Whether a text names a video, and not another one whose number begins alike.
-fn names(text: &str, uri: &str) -> bool {
-    text.split(uri).skip(1).any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -164,7 +179,7 @@ mod tests {
     use super::*;
     use crate::id::{AccountId, ConnectionId};
     use crate::job::{
-        Accepted, Creating, FailureCode, Fetch, JobId, SourceFacts, SourceKind, Troubles, Webhook,
+        Creating, FailureCode, Fetch, JobId, Queued, RetryState, SourceFacts, SourceKind, Webhook,
     };
     use crate::time::Timestamp;
 
@@ -184,8 +199,12 @@ mod tests {
             state,
             bytes_per_second: Some(300),
             warnings: Vec::new(),
-            troubles: Troubles::none(at),
+            undeleted: Vec::new(),
+            unconfirmed_since: None,
+            retry: RetryState::progressed(at),
+            waiting_for: None,
             webhook: Webhook::None,
+            is_connection_deleted: false,
         }
     }
 
@@ -193,8 +212,8 @@ mod tests {
         VideoNumber::from_stored(12)
     }
 
-    fn sending(sent: u64) -> JobState {
-        JobState::Sending(Sending { video: video(), size: SIZE, sent, restarts: 0 })
+    fn uploading(sent: u64) -> JobState {
+        JobState::Uploading(Uploading { video: video(), size: SIZE, sent, restarts: 0 })
     }
 
     fn failure(message: &str) -> Failure {
@@ -202,67 +221,72 @@ mod tests {
     }
 
     #[test]
-    fn progress_goes_on_from_state_to_state() {
+    fn progress_grows_from_state_to_state() {
         let at = Timestamp::from_millis(1);
-        let creating = Creating { deadline_at: at, looks: 0, restarts: 0, discarded: None };
+        let creating = Creating { deadline_at: at, probes: 0, restarts: 0, orphan: None };
         let (size, video) = (SIZE, video());
         let done = Completed { video, size, link: "https://vimeo.com/12".to_owned(), player: None };
         let rows = [
-            (JobState::Accepted(Accepted::default()), 0, Some(0), None),
+            (JobState::Queued(Queued::default()), 0, Some(0), None),
             (JobState::Creating(creating), 0, Some(0), None),
-            (sending(0), 0, Some(0), Some(4)),
-            (sending(999), 89, Some(999), Some(1)),
-            (JobState::Finishing(Finishing { video, size }), 92, Some(size), None),
+            (uploading(0), 0, Some(0), Some(4)),
+            (uploading(999), 89, Some(999), Some(1)),
+            (JobState::Configuring(Configuring { video, size }), 92, Some(size), None),
             (JobState::Transcoding(Transcoding { video, size }), 95, Some(size), None),
+            (JobState::Publishing(Publishing { video, size }), 99, Some(size), None),
             (JobState::Completed(done), 100, Some(size), None),
         ];
         for (state, percent, sent, left) in rows {
             let job = job(state);
-            let is_over = job.state.is_over();
+            let has_ended = job.state.has_ended();
             let seen = (job.progress_percent(), job.bytes_sent(), job.seconds_left());
             assert_eq!(seen, (percent, sent, left), "{job:?}");
             assert_eq!(job.bytes_total(), Some(SIZE));
-            assert_eq!(job.status() == JobStatus::Completed, is_over);
+            assert_eq!(job.status() == JobStatus::Completed, has_ended);
         }
     }
 
     #[test]
     fn an_estimate_needs_a_rate_and_no_number_is_too_large() {
-        let still = Job { bytes_per_second: Some(0), ..job(sending(1)) };
+        let still = Job { bytes_per_second: Some(0), ..job(uploading(1)) };
         assert_eq!(still.seconds_left(), None);
         assert_eq!(Job { bytes_per_second: None, ..still }.seconds_left(), None);
-        let empty = JobState::Sending(Sending { video: video(), size: 0, sent: 0, restarts: 0 });
+        let empty = JobState::Uploading(Uploading { video: video(), size: 0, sent: 0, restarts: 0 });
         assert_eq!(job(empty).progress_percent(), 0);
-        let huge = JobState::Sending(Sending { video: video(), size: 1, sent: u64::MAX, restarts: 0 });
+        let huge = JobState::Uploading(Uploading { video: video(), size: 1, sent: u64::MAX, restarts: 0 });
         assert_eq!((job(huge.clone()).progress_percent(), job(huge).seconds_left()), (90, Some(0)));
     }
 
     #[test]
-    fn a_cancellation_is_told_at_once_and_a_failure_at_its_end() {
-        let given_up = |end: End| job(sending(5).abandon(&end, Some(SIZE)).unwrap());
-        assert_eq!(given_up(End::Cancelled).status(), JobStatus::Cancelled);
-        let failing = given_up(End::Failed(failure("No.")));
+    fn a_cancellation_shows_at_once_and_a_failure_once_it_is_final() {
+        let cancelled = job(job(uploading(5)).cancel().unwrap());
+        assert_eq!(cancelled.status(), JobStatus::Cancelled);
+        let failing = job(job(uploading(5)).fail(failure("No.")).unwrap());
         assert_eq!((failing.status(), failing.failure()), (JobStatus::InProgress, None));
         assert_eq!(failing.video(), Some(video()));
-        let JobState::Abandoning(abandoning) = failing.state else { panic!() };
-        let failed = job(abandoning.ended(None));
+        let JobState::CleaningUp(cleaning) = failing.state else { panic!() };
+        let failed = job(cleaning.ended(None));
         assert_eq!((failed.status(), failed.video()), (JobStatus::Failed, None));
-        assert_eq!(failed.failure().unwrap().message, "No.");
+        assert_eq!(failed.failure_message().unwrap(), "No.");
         assert!(!failed.status().is_good() && failed.all_warnings().is_empty());
+        let orphaned = Job { is_connection_deleted: true, ..job(uploading(5)) };
+        assert_eq!(orphaned.status(), JobStatus::Cancelled, "its connection was deleted");
     }
 
     #[test]
-    fn what_is_left_at_vimeo_is_named_once() {
-        let left = |message: &str| {
-            let failed = Failed { failure: failure(message), video: Some(video()), size: None };
-            job(JobState::Failed(failed)).all_warnings()
+    fn each_video_that_is_left_at_vimeo_is_named_once() {
+        let failed = |kept| {
+            let failed =
+                Failed { failure: failure("Not like /videos/12."), video: Some(video()), kept, size: None };
+            job(JobState::Failed(failed))
         };
-        assert_eq!(left("No."), ["/videos/12 is left at Vimeo."]);
-        assert_eq!(left("Not like /videos/123."), ["/videos/12 is left at Vimeo."]);
-        assert!(left("It stays at /videos/12.").is_empty());
+        assert_eq!(failed(None).all_warnings(), ["/videos/12 is left at Vimeo."]);
+        assert!(failed(Some(Kept::Closed)).all_warnings().is_empty(), "the message names it");
         let cancelled = job(JobState::Cancelled(Cancelled { video: Some(video()), size: None }));
         assert_eq!(cancelled.all_warnings(), ["/videos/12 is left at Vimeo."]);
-        let warned = Job { warnings: vec!["/videos/12 could not be deleted.".to_owned()], ..cancelled };
-        assert_eq!(warned.all_warnings(), ["/videos/12 could not be deleted."]);
+        let undeleted = Job { undeleted: vec![video(), VideoNumber::from_stored(13)], ..cancelled };
+        let expected = ["/videos/12", "/videos/13"]
+            .map(|uri| format!("{uri} could not be deleted at Vimeo; delete it there."));
+        assert_eq!(undeleted.all_warnings(), expected);
     }
 }

@@ -1,4 +1,6 @@
-//! What the states of a job lead to.
+//! The transitions between the states of a job.
+
+use std::time::Duration;
 
 use super::*;
 
@@ -23,54 +25,35 @@ fn an_identifier_sorts_by_its_time_and_is_read_back() {
 }
 
 #[test]
-fn a_creation_in_doubt_is_looked_for_three_times_before_another_one() {
-    let creating = Accepted { restarts: 1, discarded: Some(video(7)) }.begin_creating(at(20_000));
+fn an_unconfirmed_create_is_searched_for_three_times_before_another_one() {
+    let creating = Queued { restarts: 1, orphan: Some(video(7)) }.begin_creating(at(20_000));
     let (grace, span) = (Duration::from_secs(15), Duration::from_mins(1));
-    assert_eq!(creating.next_look_at(grace, span), at(35_000));
-    let Looked::Again(creating) = creating.looked_in_vain() else { panic!("a second look") };
-    assert_eq!(creating.next_look_at(grace, span), at(65_000));
-    let Looked::Again(creating) = creating.looked_in_vain() else { panic!("a third look") };
-    assert_eq!(creating.next_look_at(grace, span), at(95_000));
-    let accepted = Accepted { restarts: 1, discarded: Some(video(7)) };
-    assert_eq!(creating.looked_in_vain(), Looked::Nothing(accepted));
+    assert_eq!(creating.next_probe_at(grace, span), at(35_000));
+    let ProbeMissed::Again(creating) = creating.probe_missed() else { panic!("a second probe") };
+    assert_eq!(creating.next_probe_at(grace, span), at(65_000));
+    let ProbeMissed::Again(creating) = creating.probe_missed() else { panic!("a third probe") };
+    assert_eq!(creating.next_probe_at(grace, span), at(95_000));
+    let queued = Queued { restarts: 1, orphan: Some(video(7)) };
+    assert_eq!(creating.probe_missed(), ProbeMissed::Absent(queued));
 }
 
 #[test]
-fn what_vimeo_holds_is_never_more_than_there_is() {
-    let sending = Sending { video: video(1), size: 10, sent: 0, restarts: 0 };
-    assert_eq!(sending.acknowledge(9), Ok(Progress::More(Sending { sent: 9, ..sending })));
-    assert_eq!(sending.acknowledge(10), Ok(Progress::Whole(Finishing { video: video(1), size: 10 })));
-    assert_eq!(sending.acknowledge(11), Err(OffsetOutOfRange { reported: 11, size: 10 }));
+fn vimeo_never_holds_more_than_the_file_has() {
+    let uploading = Uploading { video: video(1), size: 10, sent: 0, restarts: 0 };
+    assert_eq!(uploading.acknowledge(9), Ok(Progress::More(Uploading { sent: 9, ..uploading })));
+    assert_eq!(uploading.acknowledge(10), Ok(Progress::Whole(Configuring { video: video(1), size: 10 })));
+    assert_eq!(uploading.acknowledge(11), Err(OffsetOutOfRange { reported: 11, size: 10 }));
 }
 
 #[test]
-fn a_job_begins_anew_a_few_times_and_remembers_what_to_take_away() {
-    let mut sending = Sending { video: video(1), size: 10, sent: 3, restarts: 0 };
+fn an_upload_restarts_a_few_times_and_remembers_its_orphan() {
+    let mut uploading = Uploading { video: video(1), size: 10, sent: 3, restarts: 0 };
     for restarts in 1..=RESTARTS_MAX {
-        let accepted = sending.restart().unwrap();
-        assert_eq!(accepted, Accepted { restarts, discarded: Some(sending.video) });
-        sending = accepted.begin_creating(at(1)).created(video(i64::from(restarts) + 1), 10);
+        let queued = uploading.restart().unwrap();
+        assert_eq!(queued, Queued { restarts, orphan: Some(uploading.video) });
+        uploading = queued.begin_creating(at(1)).created(video(i64::from(restarts) + 1), 10);
     }
-    assert_eq!(sending.restart(), None);
-}
-
-#[test]
-fn giving_up_takes_away_whatever_may_be_at_vimeo() {
-    let accepted = JobState::Accepted(Accepted::default());
-    assert_eq!(
-        accepted.abandon(&End::Cancelled, None),
-        Some(JobState::Cancelled(Cancelled { video: None, size: None }))
-    );
-    let creating = Accepted::default().begin_creating(at(5));
-    let given_up = JobState::Creating(creating).abandon(&End::Cancelled, Some(10));
-    let Some(JobState::Abandoning(abandoning)) = given_up else { panic!("{given_up:?}") };
-    assert_eq!(abandoning.doubt, Some(creating));
-    let sending = JobState::Sending(creating.created(video(3), 10));
-    let Some(JobState::Abandoning(abandoning)) = sending.abandon(&End::Cancelled, Some(10)) else { panic!() };
-    assert_eq!(abandoning.video, Some(video(3)));
-    let ended = abandoning.ended(None);
-    assert_eq!(ended, JobState::Cancelled(Cancelled { video: None, size: Some(10) }));
-    assert_eq!(ended.abandon(&End::Cancelled, None), None, "what is over stays as it is");
+    assert_eq!(uploading.restart(), None);
 }
 
 #[test]
@@ -78,9 +61,12 @@ fn names_are_read_back() {
     for code in FailureCode::ALL {
         assert_eq!(FailureCode::from_stored(code.as_str()), Some(*code));
     }
-    for webhook in [Webhook::None, Webhook::Waiting { attempts: 3 }, Webhook::Delivered, Webhook::GivenUp] {
+    for webhook in [Webhook::None, Webhook::Waiting { attempts: 3 }, Webhook::Delivered, Webhook::Exhausted] {
         let (name, attempts) = webhook.to_stored();
         assert_eq!(Webhook::from_stored(name, attempts), Some(webhook));
+    }
+    for reason in WaitingFor::ALL {
+        assert_eq!(WaitingFor::from_stored(reason.as_str()), Some(reason));
     }
     assert_eq!(FailureCode::from_stored("X"), None);
 }

@@ -294,7 +294,9 @@ async fn look(store: &dyn Store, course: &Course) -> Vec<String> {
         }
     }
     for work in [Work::Upload, Work::Webhook] {
-        seen.push(said(store.list_due_jobs(samples::at(course.second), work, 1_000).await));
+        seen.push(said(
+            store.list_due_jobs(samples::at(course.second), work, &super::job_samples::at_most(1_000)).await,
+        ));
     }
     for key in &course.keys {
         seen.push(said(store.find_api_key(&key.key.id).await));

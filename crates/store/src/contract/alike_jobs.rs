@@ -6,7 +6,8 @@ use domain::audit::Action;
 use domain::id::AccountId;
 use domain::idempotency::KeptAnswer;
 use domain::job::{
-    Abandoning, Accepted, Cancelled, Completed, End, Failed, Failure, FailureCode, Job, JobState, Webhook,
+    Cancelled, CleaningUp, Completed, Ending, Failed, Failure, FailureCode, Job, JobState, Queued,
+    WaitingFor, Webhook,
 };
 use domain::video::VideoNumber;
 use proptest::prelude::*;
@@ -14,8 +15,8 @@ use proptest::prelude::*;
 use super::alike::{ACCOUNTS, Course, is_done, said};
 use super::{job_samples, samples};
 use crate::{
-    Changed, Completion, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms,
-    NewJob, SealedPart, Store, WebhookSecretRow, Work,
+    Changed, Completion, Deferral, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRenewal,
+    LeaseTerms, NewJob, SealedPart, Store, WebhookSecretRow, Work,
 };
 
 /// What is done. Numbers choose among what there is by then; `behind`: by how much what is known is out of date.
@@ -39,7 +40,7 @@ pub(super) enum JobOp {
         behind: u64,
         sent: Option<u64>,
     },
-    Settle {
+    Update {
         nth: usize,
         behind: u64,
         state: u8,
@@ -51,6 +52,17 @@ pub(super) enum JobOp {
         completes: Option<(u8, u64)>,
     },
     FindAnswer {
+        nth: usize,
+    },
+    FindStored {
+        nth: usize,
+    },
+    Defer {
+        nth: usize,
+        due_in: u64,
+        limit: u32,
+    },
+    Wake {
         nth: usize,
     },
     ListDue {
@@ -98,9 +110,13 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
         2 => (nth(), behind(), prop::option::of(0..2_000_u64))
             .prop_map(|(nth, behind, sent)| JobOp::Renew { nth, behind, sent }),
         8 => settle.prop_map(|((nth, behind, state, is_by_version, kept), parts, (is_logged, actor), completes)| {
-            JobOp::Settle { nth, behind, state, is_by_version, kept, parts, is_logged, actor, completes }
+            JobOp::Update { nth, behind, state, is_by_version, kept, parts, is_logged, actor, completes }
         }),
         4 => nth().prop_map(|nth| JobOp::FindAnswer { nth }),
+        1 => nth().prop_map(|nth| JobOp::FindStored { nth }),
+        // Of some jobs, each engine would choose others.
+        1 => (nth(), 0..60_u64).prop_map(|(nth, due_in)| JobOp::Defer { nth, due_in, limit: 1_000 }),
+        1 => nth().prop_map(|nth| JobOp::Wake { nth }),
         2 => (0..9_u32, prop_oneof![Just(Work::Upload), Just(Work::Webhook)])
             .prop_map(|(limit, work)| JobOp::ListDue { limit, work }),
         2 => (account.clone(), prop::option::of(nth()), prop::option::of(nth()), 0..5_u32).prop_map(
@@ -117,22 +133,23 @@ const STATES: u8 = 14;
 fn state(number: u8) -> JobState {
     let video = VideoNumber::from_stored(i64::from(number) + 70);
     let failure = Failure { code: FailureCode::SourceBroken, message: "It broke.".to_owned() };
-    let accepted = Accepted { restarts: 1, discarded: Some(video) };
+    let accepted = Queued { restarts: 1, orphan: Some(video) };
     let creating = accepted.begin_creating(samples::at(50));
-    let abandoning =
-        |doubt, video| JobState::Abandoning(Abandoning { end: End::Cancelled, doubt, video, size: None });
+    let abandoning = |unconfirmed, video| {
+        JobState::CleaningUp(CleaningUp { ending: Ending::Cancelled, unconfirmed, video, size: None })
+    };
     match number {
-        0 => JobState::Accepted(accepted),
+        0 => JobState::Queued(accepted),
         1 => JobState::Creating(creating),
         2 => abandoning(Some(creating), None),
         3 => abandoning(None, Some(video)),
-        4 => JobState::Failed(Failed { failure, video: Some(video), size: Some(1_000) }),
+        4 => JobState::Failed(Failed { failure, video: Some(video), kept: None, size: Some(1_000) }),
         5 => JobState::Cancelled(Cancelled { video: None, size: None }),
         6 => {
             let link = "https://vimeo.com/76".to_owned();
             JobState::Completed(Completed { video, size: 1_000, link, player: None })
         }
-        _ => job_samples::sending(76, 0),
+        _ => job_samples::uploading(76, 0),
     }
 }
 
@@ -166,7 +183,7 @@ pub(super) async fn step(store: &dyn Store, course: &mut Course, op: &JobOp) -> 
     let now = samples::at(course.second);
     match *op {
         JobOp::Insert { .. } => insert(store, course, op).await,
-        JobOp::Settle { .. } => settle(store, course, op).await,
+        JobOp::Update { .. } => write(store, course, op).await,
         JobOp::Lease { nth: number, behind, limits } => {
             let (at, account, job, fence) = nth(course, number);
             let terms = LeaseTerms {
@@ -184,7 +201,7 @@ pub(super) async fn step(store: &dyn Store, course: &mut Course, op: &JobOp) -> 
         }
         JobOp::Renew { nth: number, behind, sent } => {
             let (_, account, job, fence) = nth(course, number);
-            let sent = sent.map(|sent| (sent, sent / 2));
+            let sent = sent.map(|sent| job_samples::sent(&job, sent, sent / 2));
             let fence = fence.saturating_sub(behind);
             let renewal = LeaseRenewal { fence, lease: job_samples::LEASE, sent, now };
             said(store.renew_job_lease(&account, &job.id, &renewal).await)
@@ -193,7 +210,23 @@ pub(super) async fn step(store: &dyn Store, course: &mut Course, op: &JobOp) -> 
             let (_, account, job, _) = nth(course, number);
             said(store.find_job_answer(&account, &job.id).await)
         }
-        JobOp::ListDue { limit, work } => said(store.list_due_jobs(now, work, limit).await),
+        JobOp::Defer { nth: number, due_in, limit } => {
+            let (_, account, job, _) = nth(course, number);
+            let (waiting_for, due_in) = (WaitingFor::RateLimit, Duration::from_secs(due_in));
+            let deferral = Deferral { waiting_for, due_in, limit, now };
+            said(store.defer_jobs(&account, &job.connection_id, &deferral).await)
+        }
+        JobOp::Wake { nth: number } => {
+            let (_, account, job, _) = nth(course, number);
+            said(store.wake_jobs(&account, &job.connection_id, WaitingFor::RateLimit, now).await)
+        }
+        JobOp::FindStored { nth: number } => {
+            let (_, account, job, _) = nth(course, number);
+            said(store.find_stored_job(&account, &job.id).await)
+        }
+        JobOp::ListDue { limit, work } => {
+            said(store.list_due_jobs(now, work, &job_samples::at_most(limit)).await)
+        }
         JobOp::List { account, connection, before, limit } => {
             let filter = JobFilter {
                 connection_id: connection.map(|nth| course.nth(nth).0),
@@ -230,9 +263,10 @@ async fn insert(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
     };
     let known = Known { job: job.clone(), fence: u64::from(held.is_some()) };
     let new = NewJob {
+        row_mac: job_samples::mac(&job),
         job,
         request: job_samples::sealed(u8::try_from(course.number % 250).unwrap()),
-        start: held.map_or(JobStart::Queued, |held| JobStart::Held(Duration::from_secs(held))),
+        start: held.map_or(JobStart::Queued, |held| JobStart::Leased(Duration::from_secs(held))),
         event,
         completion: completion(course, completes),
         now,
@@ -244,8 +278,8 @@ async fn insert(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
     answer
 }
 
-async fn settle(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
-    let JobOp::Settle {
+async fn write(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
+    let JobOp::Update {
         nth: number,
         behind,
         state: becomes,
@@ -267,7 +301,7 @@ async fn settle(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
         JobGuard::Fence(fence.saturating_sub(behind))
     };
     let state = state(becomes);
-    let due_in = if state.is_over() && job.webhook == Webhook::None { None } else { kept.or(Some(0)) };
+    let due_in = if state.has_ended() && job.webhook == Webhook::None { None } else { kept.or(Some(0)) };
     let after = Job {
         version: job.version + 1,
         updated_at: samples::at(course.second),
@@ -275,8 +309,9 @@ async fn settle(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
         state,
         ..job
     };
-    let settlement = JobSettlement {
+    let settlement = JobUpdate {
         guard,
+        row_mac: job_samples::mac(&after),
         job: after.clone(),
         due_in: due_in.map(Duration::from_secs),
         lease: kept.map_or(LeaseAfter::Released, |kept| LeaseAfter::Kept(Duration::from_secs(kept))),
@@ -290,7 +325,7 @@ async fn settle(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
         completion: completion(course, completes),
         now: samples::at(course.second),
     };
-    let settled = store.settle_job(&account, settlement).await;
+    let settled = store.update_job(&account, settlement).await;
     if let (Ok(Changed::Yes), Some(known)) = (&settled, course.jobs.get_mut(at)) {
         *known = Known { job: after, fence: fence + u64::from(is_by_version) };
     }

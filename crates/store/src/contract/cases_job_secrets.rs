@@ -4,19 +4,17 @@ use std::time::Duration;
 
 use domain::audit::Actor;
 use domain::id::AccountId;
-use domain::job::{
-    Abandoning, Accepted, Cancelled, End, Failed, Failure, FailureCode, Job, JobState, Webhook,
-};
+use domain::job::{CleaningUp, Ending, Failed, Failure, FailureCode, Job, JobState, Queued, Webhook};
 use domain::video::VideoNumber;
 
 use super::Place;
 use super::job_samples::{
-    connection_id, insert_job, job, job_id, lease, new_job, sealed, sending, service_event, settle,
-    settlement, terms,
+    connection_id, insert_job, job, job_id, lease, new_job, sealed, service_event, terms, update, uploading,
+    write,
 };
 use super::samples::{actor, at, event, insert_account, insert_connection, key_row};
 use crate::{
-    AccountDeletion, Changed, Error, JobFilter, JobGuard, JobSettlement, LeaseAfter, SealedPart, Store,
+    AccountDeletion, Changed, Error, JobFilter, JobGuard, JobUpdate, LeaseAfter, SealedPart, Store,
     WebhookSecretRow, Work,
 };
 
@@ -50,29 +48,29 @@ pub(crate) async fn a_sealed_part_is_replaced_or_wiped_with_its_key(place: &Plac
     let leased = lease(&*store, &one, 1, &terms(0, 2)).await;
     assert_eq!((leased.request, leased.link), (Some(sealed(100)), None));
     assert_eq!(keys(place).await, [1, 100, 100]);
-    let mut linked = settlement(new, 1, sending(7, 0), 3);
+    let mut linked = update(new, 1, uploading(7, 0), 3);
     (linked.link, linked.lease) = (SealedPart::Replaced(sealed(2)), LeaseAfter::Released);
-    let linked = settle(&*store, linked).await;
+    let linked = write(&*store, linked).await;
     let leased = lease(&*store, &one, 1, &terms(1, 10)).await;
     assert_eq!((leased.request, leased.link), (Some(sealed(100)), Some(sealed(2))));
     assert_eq!(keys(place).await, [1, 2, 100, 100]);
-    let mut replaced = settlement(linked, 2, sending(7, 0), 11);
+    let mut replaced = update(linked, 2, uploading(7, 0), 11);
     replaced.link = SealedPart::Replaced(sealed(3));
     replaced.request = SealedPart::Replaced(sealed(4));
     replaced.lease = LeaseAfter::Released;
-    let replaced = settle(&*store, replaced).await;
+    let replaced = write(&*store, replaced).await;
     let leased = lease(&*store, &one, 1, &terms(2, 20)).await;
     assert_eq!((leased.request, leased.link), (Some(sealed(4)), Some(sealed(3))));
     assert_eq!(keys(place).await, [1, 3, 4, 100]);
-    let mut wiped = settlement(replaced, 3, JobState::Accepted(Accepted::default()), 21);
+    let mut wiped = update(replaced, 3, JobState::Queued(Queued::default()), 21);
     (wiped.link, wiped.request, wiped.lease) = (SealedPart::Wiped, SealedPart::Wiped, LeaseAfter::Released);
-    settle(&*store, wiped).await;
+    write(&*store, wiped).await;
     let leased = lease(&*store, &one, 1, &terms(3, 30)).await;
     assert_eq!((leased.request, leased.link), (None, None));
     assert_eq!(keys(place).await, [1, 100], "the other job's is as it was");
-    let mut again = settlement(leased.job, 4, sending(7, 0), 31);
+    let mut again = update(leased.job, 4, uploading(7, 0), 31);
     (again.link, again.request) = (SealedPart::Wiped, SealedPart::Wiped);
-    settle(&*store, again).await;
+    write(&*store, again).await;
 }
 
 /// Brings a new job into a state with a link, and gives its lease back.
@@ -80,60 +78,50 @@ async fn insert_in(store: &dyn Store, account: &AccountId, number: u32, state: J
     let new = Job { webhook, ..job(account, number, 1) };
     store.insert_job(account, new_job(new.clone(), 2)).await.unwrap();
     lease(store, account, number, &terms(0, 2)).await;
-    let mut becomes = settlement(new, 1, state, 3);
-    becomes.due_in = if becomes.job.state.is_over() && webhook == Webhook::None {
+    let mut becomes = update(new, 1, state, 3);
+    becomes.due_in = if becomes.job.state.has_ended() && webhook == Webhook::None {
         None
     } else {
         Some(Duration::from_secs(1))
     };
     becomes.lease = LeaseAfter::Released;
     becomes.link = SealedPart::Replaced(sealed(u8::try_from(number).unwrap() + 10));
-    settle(store, becomes).await;
+    write(store, becomes).await;
 }
 
-const LEFT_BEHIND: &str = "the connection was deleted, so that what is left at Vimeo could not be taken away: an \
-    unfinished video has the job's identifier in its name";
-
-/// What the deletion of its connection makes of a job.
-enum Becomes {
-    /// It was over.
-    AsItWas,
-    /// It is cancelled, and this video is left.
-    Cancelled(Option<i64>),
-}
-
-/// Jobs of the first connection, in many states: the number, the state, the webhook, and what becomes of it.
-fn states() -> Vec<(u32, JobState, Webhook, Becomes)> {
+/// Jobs of the first connection, in many states: the number, the state and the webhook. The last two have ended.
+fn states() -> Vec<(u32, JobState, Webhook)> {
     let video = |number: i64| Some(VideoNumber::from_stored(number));
-    let accepted = |discarded| Accepted { restarts: 2, discarded };
+    let queued = |orphan| Queued { restarts: 2, orphan };
     let waiting = Webhook::Waiting { attempts: 0 };
     let failure = Failure { code: FailureCode::SourceBroken, message: "It broke.".to_owned() };
-    let abandoning = |doubt, video| {
-        JobState::Abandoning(Abandoning { end: End::Failed(failure.clone()), doubt, video, size: Some(9) })
+    let cleaning_up = |unconfirmed, video| {
+        let ending = Ending::Failed(failure.clone());
+        JobState::CleaningUp(CleaningUp { ending, unconfirmed, video, size: Some(9) })
     };
-    let creating = |discarded| accepted(discarded).begin_creating(at(50));
-    let failed = |video| JobState::Failed(Failed { failure: failure.clone(), video, size: None });
+    let creating = |orphan| queued(orphan).begin_creating(at(50));
+    let failed = |video| JobState::Failed(Failed { failure: failure.clone(), video, kept: None, size: None });
     vec![
-        (1, JobState::Accepted(accepted(None)), Webhook::None, Becomes::Cancelled(None)),
-        (2, JobState::Accepted(accepted(video(71))), waiting, Becomes::Cancelled(Some(71))),
-        (3, JobState::Creating(creating(video(72))), Webhook::None, Becomes::Cancelled(Some(72))),
-        (4, sending(73, 500), waiting, Becomes::Cancelled(Some(73))),
-        (5, abandoning(Some(creating(video(74))), None), Webhook::None, Becomes::Cancelled(Some(74))),
-        (6, abandoning(Some(creating(None)), None), waiting, Becomes::Cancelled(None)),
-        (7, abandoning(None, video(75)), Webhook::None, Becomes::Cancelled(Some(75))),
-        (8, failed(video(76)), waiting, Becomes::AsItWas),
-        (9, failed(None), Webhook::None, Becomes::AsItWas),
+        (1, JobState::Queued(queued(None)), Webhook::None),
+        (2, JobState::Queued(queued(video(71))), waiting),
+        (3, JobState::Creating(creating(video(72))), Webhook::None),
+        (4, uploading(73, 500), waiting),
+        (5, cleaning_up(Some(creating(video(74))), None), Webhook::None),
+        (6, cleaning_up(Some(creating(None)), None), waiting),
+        (7, cleaning_up(None, video(75)), Webhook::None),
+        (8, failed(video(76)), waiting),
+        (9, failed(None), Webhook::None),
     ]
 }
 
-pub(crate) async fn the_jobs_of_a_deleted_connection_are_cancelled_unless_they_are_over(place: &Place) {
+pub(crate) async fn the_jobs_of_a_deleted_connection_are_marked_unless_they_have_ended(place: &Place) {
     let store = place.open().await;
     let one = insert_account(&*store, 1).await;
     for connection in [1, 2] {
         insert_connection(&*store, &one, connection, &format!("c {connection}")).await.unwrap();
     }
     let mut before = Vec::new();
-    for (number, state, webhook, _) in states() {
+    for (number, state, webhook) in states() {
         insert_in(&*store, &one, number, state, webhook).await;
         before.push(store.find_job(&one, &job_id(number)).await.unwrap().unwrap());
     }
@@ -143,55 +131,38 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_cancelled_unless_they_a
     let mut deletion = event(&one, 500, Actor::Operator, "c 1");
     deletion.at = at(6);
     assert_eq!(store.delete_connection(&one, &connection_id(1), &deletion).await.unwrap(), Changed::Yes);
-    for ((number, _, webhook, becomes), before) in states().into_iter().zip(before) {
+    for before in before {
         let after = store.find_job(&one, &before.id).await.unwrap().unwrap();
-        let Becomes::Cancelled(left) = becomes else {
-            assert_eq!(after, before, "{number} was over");
-            continue;
-        };
-        let video = left.map(VideoNumber::from_stored);
-        let size = match &before.state {
-            JobState::Sending(_) => Some(1_000),
-            JobState::Abandoning(_) => Some(9),
-            _ => None,
-        };
-        // Also where a creation is in doubt, of which no number is known.
-        let is_doubtful = matches!(
-            before.state,
-            JobState::Creating(_) | JobState::Abandoning(Abandoning { doubt: Some(_), .. })
-        );
-        let is_told = video.is_some() || is_doubtful;
-        let cancelled = Job {
-            state: JobState::Cancelled(Cancelled { video, size }),
-            version: before.version + 1,
-            updated_at: at(6),
-            warnings: is_told.then(|| LEFT_BEHIND.to_owned()).into_iter().collect(),
-            webhook,
-            ..before
-        };
-        assert_eq!(after, cancelled, "{number}");
+        let is_connection_deleted = !before.state.has_ended();
+        assert_eq!(after, Job { is_connection_deleted, ..before });
     }
-    let late = settlement(running.job, running.fence, sending(73, 900), 7);
-    assert_eq!(store.settle_job(&one, late).await.unwrap(), Changed::No, "whoever ran it has lost it");
-    for (work, expected) in [(Work::Webhook, &[2, 4, 6, 8][..]), (Work::Upload, &[30])] {
-        let due = store.list_due_jobs(at(6), work, 99).await.unwrap();
+    let late = update(running.job, running.fence, uploading(73, 900), 7);
+    assert_eq!(store.update_job(&one, late).await.unwrap(), Changed::No, "its worker has lost the lease");
+    for (work, expected) in [(Work::Webhook, &[8][..]), (Work::Upload, &[1, 2, 3, 4, 5, 6, 7, 30])] {
+        let due = store.list_due_jobs(at(6), work, &super::job_samples::at_most(99)).await.unwrap();
         let mut due: Vec<_> = due.into_iter().map(|due| due.id).collect();
         due.sort();
         assert_eq!(due, expected.iter().copied().map(job_id).collect::<Vec<_>>(), "{work:?}");
     }
-    for (number, link) in [(2, None), (4, None), (6, None), (8, Some(sealed(18)))] {
-        let fence = if number == 4 {
-            3
-        } else if number == 8 {
-            1
-        } else {
-            2
+    // Requests are kept where a webhook has to be delivered.
+    for (number, request, link) in [
+        (1, None, None),
+        (2, Some(sealed(100)), None),
+        (3, None, None),
+        (4, Some(sealed(100)), None),
+        (7, None, None),
+        (8, Some(sealed(100)), Some(sealed(18))),
+    ] {
+        let fence = match number {
+            4 => 3,
+            8 => 1,
+            _ => 2,
         };
         let leased = lease(&*store, &one, number, &terms(fence, 6)).await;
-        assert_eq!((leased.request, leased.link), (Some(sealed(100)), link), "{number}");
+        assert_eq!((leased.request, leased.link), (request, link), "{number}");
     }
     assert_eq!(store.find_job(&one, &others.id).await.unwrap(), Some(others));
-    // The other connection's key, the links of the two that were over, and five requests of those that were or wait.
+    // The other connection's key, the links of the two that had ended, and the requests of those or of what waits.
     assert_eq!(keys(place).await, [2, 18, 19, 100, 100, 100, 100, 100, 100]);
 }
 
@@ -209,7 +180,7 @@ pub(crate) async fn a_refused_or_vain_deletion_leaves_the_jobs_as_they_are(place
     let deletion = event(&one, 501, Actor::Operator, "c");
     assert_eq!(store.delete_connection(&one, &connection_id(1), &deletion).await.unwrap(), Changed::Yes);
     let gone = store.find_job(&one, &job_id(1)).await.unwrap().unwrap();
-    assert!(gone.state.is_over(), "{gone:?}");
+    assert!(gone.is_connection_deleted, "{gone:?}");
     assert_eq!(store.find_job(&two, &job_id(1)).await.unwrap(), Some(job(&two, 1, 1)));
     assert_eq!(keys(place).await, [1, 100]);
     let again = event(&one, 502, Actor::Operator, "c");
@@ -239,7 +210,7 @@ pub(crate) async fn no_job_runs_on_through_a_connection_that_is_deleted_meanwhil
         let filter = JobFilter { connection_id: Some(id), before: None };
         let jobs = stores[0].list_jobs(&one, &filter, 99).await.unwrap();
         assert_eq!(jobs.len(), inserted.iter().filter(|answer| answer.is_ok()).count());
-        assert!(jobs.iter().all(|job| job.state.is_over()), "{jobs:?}");
+        assert!(jobs.iter().all(|job| job.is_connection_deleted), "{jobs:?}");
         for answer in inserted {
             assert!(matches!(answer, Ok(()) | Err(Error::NotFound)), "{answer:?}");
         }
@@ -263,7 +234,7 @@ pub(crate) async fn the_jobs_and_secrets_of_a_deleted_account_go_with_it(place: 
     for account in [&one, &two] {
         insert_connection(&*store, account, 1, "c").await.unwrap();
         for number in 1..=7 {
-            insert_in(&*store, account, number, sending(70, 0), Webhook::None).await;
+            insert_in(&*store, account, number, uploading(70, 0), Webhook::None).await;
         }
         for number in 50..=51 {
             insert_secret(&*store, account, number, 5, 1_000).await;
@@ -284,7 +255,7 @@ pub(crate) async fn the_jobs_and_secrets_of_a_deleted_account_go_with_it(place: 
     assert_eq!(store.list_webhook_secrets(&two, at(6)).await.unwrap().len(), 2);
     let kept: Vec<u8> = before.into_iter().step_by(2).collect();
     assert_eq!(keys(place).await, kept, "one of each pair");
-    let due = store.list_due_jobs(at(99), Work::Upload, 99).await.unwrap();
+    let due = store.list_due_jobs(at(99), Work::Upload, &super::job_samples::at_most(99)).await.unwrap();
     assert!(due.iter().all(|due| due.account_id == two));
 }
 
@@ -354,11 +325,11 @@ pub(crate) async fn a_part_that_is_kept_outlives_every_change(place: &Place) {
     let store = place.open().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "c").await.unwrap();
-    insert_in(&*store, &one, 1, sending(70, 0), Webhook::None).await;
+    insert_in(&*store, &one, 1, uploading(70, 0), Webhook::None).await;
     let leased = lease(&*store, &one, 1, &terms(1, 10)).await;
-    let mut next = settlement(leased.job, 2, sending(70, 10), 11);
+    let mut next = update(leased.job, 2, uploading(70, 10), 11);
     next.event = Some(service_event(&one, 90));
-    let next = settle(&*store, JobSettlement { lease: LeaseAfter::Released, ..next }).await;
+    let next = write(&*store, JobUpdate { lease: LeaseAfter::Released, ..next }).await;
     let leased = lease(&*store, &one, 1, &terms(2, 20)).await;
     assert_eq!((leased.request, leased.link), (Some(sealed(100)), Some(sealed(11))));
     assert_eq!(leased.job, next);
@@ -371,24 +342,24 @@ pub(crate) async fn an_answer_that_is_kept_for_repetitions_goes_with_its_link(pl
     let new = insert_job(&*store, &one, 1, 1).await;
     lease(&*store, &one, 1, &terms(0, 2)).await;
     assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), None);
-    let mut linked = settlement(new, 1, sending(7, 0), 3);
+    let mut linked = update(new, 1, uploading(7, 0), 3);
     (linked.link, linked.answer) = (SealedPart::Replaced(sealed(2)), Some(sealed(3)));
-    let late = JobSettlement { guard: JobGuard::Fence(9), answer: Some(sealed(4)), ..linked.clone() };
-    assert_eq!(store.settle_job(&one, late).await.unwrap(), Changed::No);
+    let late = JobUpdate { guard: JobGuard::Fence(9), answer: Some(sealed(4)), ..linked.clone() };
+    assert_eq!(store.update_job(&one, late).await.unwrap(), Changed::No);
     assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), None, "nothing was written");
-    let linked = settle(&*store, linked).await;
+    let linked = write(&*store, linked).await;
     assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), Some(sealed(3)));
     assert_eq!(keys(place).await, [1, 2, 3, 100]);
-    let next = settlement(linked, 1, sending(7, 5), 4);
-    let next = settle(&*store, JobSettlement { lease: LeaseAfter::Released, ..next }).await;
+    let next = update(linked, 1, uploading(7, 5), 4);
+    let next = write(&*store, JobUpdate { lease: LeaseAfter::Released, ..next }).await;
     let leased = lease(&*store, &one, 1, &terms(1, 10)).await;
     assert_eq!((leased.request, leased.link), (Some(sealed(100)), Some(sealed(2))));
     assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), Some(sealed(3)), "kept with the link");
     let two = insert_account(&*store, 2).await;
     assert_eq!(store.find_job_answer(&two, &job_id(1)).await.unwrap(), None, "it is another account's");
-    let mut wiped = settlement(next, 2, sending(7, 5), 11);
+    let mut wiped = update(next, 2, uploading(7, 5), 11);
     (wiped.link, wiped.answer) = (SealedPart::Wiped, Some(sealed(5)));
-    settle(&*store, wiped).await;
+    write(&*store, wiped).await;
     assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), None, "even if there was a new one");
     assert_eq!(keys(place).await, [1, 100]);
 }
@@ -403,9 +374,9 @@ pub(crate) async fn a_kept_answer_goes_with_its_connection_or_its_account(place:
         let new = Job { webhook, ..job(&one, number, connection) };
         store.insert_job(&one, new_job(new.clone(), 2)).await.unwrap();
         lease(&*store, &one, number, &terms(0, 2)).await;
-        let mut linked = settlement(new, 1, sending(7, 0), 3);
+        let mut linked = update(new, 1, uploading(7, 0), 3);
         (linked.link, linked.answer) = (SealedPart::Replaced(sealed(20)), Some(sealed(30)));
-        settle(&*store, linked).await;
+        write(&*store, linked).await;
     }
     let deletion = event(&one, 500, Actor::Operator, "c 1");
     assert_eq!(store.delete_connection(&one, &connection_id(1), &deletion).await.unwrap(), Changed::Yes);

@@ -5,20 +5,20 @@ use std::time::Duration;
 use domain::idempotency::{
     IdempotencyKey, KeptAnswer, OnceRequest, Operation, RequestMac, Reservation, Reserved,
 };
-use domain::job::{Accepted, Cancelled, Job, JobState, Troubles, Webhook};
+use domain::job::{Cancelled, Job, JobState, Queued, RetryState, Webhook};
 use domain::video::VideoNumber;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
 use super::Place;
 use super::job_samples::{
-    LEASE, any_job, connection_id, insert_job, job, job_id, lease, new_job, sealed, sending, service_event,
-    settle, settlement, terms,
+    LEASE, any_job, connection_id, insert_job, job, job_id, lease, new_job, sealed, sent, service_event,
+    terms, update, uploading, write,
 };
 use super::samples::{actor, all, at, event, insert_account, insert_connection, key_row, operation_id};
 use crate::{
     Changed, Completion, Error, JobFilter, JobGuard, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, NewJob,
-    SealedPart, Store, Work,
+    SealedPart, SentBytes, Store, Work,
 };
 
 /// Uploads that are known by their numbers, as they are due: those of account 1 first.
@@ -27,7 +27,7 @@ async fn due(store: &dyn Store, second: i64, limit: u32) -> Vec<(u8, u32)> {
 }
 
 async fn due_for(store: &dyn Store, work: Work, second: i64, limit: u32) -> Vec<(u8, u32)> {
-    let due = store.list_due_jobs(at(second), work, limit).await.unwrap();
+    let due = store.list_due_jobs(at(second), work, &super::job_samples::at_most(limit)).await.unwrap();
     let number = |due: crate::DueJob| {
         let account = (1..9).find(|number| super::samples::account(*number).id == due.account_id).unwrap();
         (account, (0..99).find(|number| job_id(*number) == due.id).unwrap())
@@ -64,15 +64,15 @@ pub(crate) async fn every_job_is_read_back_as_it_was_stored(place: &Place) {
     for number in 1..60 {
         let any = any_job().new_tree(&mut runner).unwrap().current();
         let before = Job { id: job_id(number), ..any };
-        let new = NewJob { start: JobStart::Held(LEASE), ..new_job(before.clone(), 2) };
+        let new = NewJob { start: JobStart::Leased(LEASE), ..new_job(before.clone(), 2) };
         store.insert_job(&one, new).await.unwrap();
         assert_eq!(store.find_job(&one, &before.id).await.unwrap(), Some(before.clone()));
         let any = any_job().new_tree(&mut runner).unwrap().current();
         // What never changes is as it was, whatever a settlement says.
         let mut after = Job { id: before.id.clone(), version: before.version + 1, ..any };
-        let mut settlement = settlement(before.clone(), 1, after.state.clone(), 3);
+        let mut settlement = update(before.clone(), 1, after.state.clone(), 3);
         settlement.job = after.clone();
-        settle(&*store, settlement).await;
+        write(&*store, settlement).await;
         (after.source, after.created_at) = (before.source, before.created_at);
         assert_eq!(store.find_job(&one, &before.id).await.unwrap(), Some(after));
     }
@@ -107,7 +107,7 @@ pub(crate) async fn a_request_is_completed_with_its_job_and_its_repetition_is_an
     assert_eq!(reserve(&*store, &one, 0).await, Reserved::Now(reservation(1)));
     let new = |number: u32, attempt: u64| NewJob {
         completion: Some(completion(attempt, 2)),
-        start: JobStart::Held(LEASE),
+        start: JobStart::Leased(LEASE),
         ..new_job(job(&one, number, 1), 2)
     };
     store.insert_job(&one, new(1, 1)).await.unwrap();
@@ -123,22 +123,22 @@ pub(crate) async fn a_settlement_completes_a_request_or_writes_nothing(place: &P
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "c").await.unwrap();
     let held = job(&one, 1, 1);
-    let new = NewJob { start: JobStart::Held(LEASE), ..new_job(held.clone(), 2) };
+    let new = NewJob { start: JobStart::Leased(LEASE), ..new_job(held.clone(), 2) };
     store.insert_job(&one, new).await.unwrap();
-    let mut settlement = settlement(held.clone(), 1, sending(7, 0), 3);
+    let mut settlement = update(held.clone(), 1, uploading(7, 0), 3);
     settlement.event = Some(service_event(&one, 50));
     settlement.completion = Some(completion(1, 3));
     settlement.link = SealedPart::Replaced(sealed(3));
-    let refused = store.settle_job(&one, settlement.clone()).await;
+    let refused = store.update_job(&one, settlement.clone()).await;
     assert!(matches!(refused, Err(Error::ReservationLost)), "{refused:?}");
     let mut by_key = settlement.clone();
     by_key.event = Some(event(&one, 51, actor(&key_row(&one, 99)), "job"));
-    let refused = store.settle_job(&one, by_key).await;
+    let refused = store.update_job(&one, by_key).await;
     assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
     assert_eq!(store.find_job(&one, &held.id).await.unwrap(), Some(held.clone()));
     assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 3);
     assert_eq!(reserve(&*store, &one, 3).await, Reserved::Now(reservation(1)));
-    let after = settle(&*store, settlement).await;
+    let after = write(&*store, settlement).await;
     assert_eq!(store.find_job(&one, &held.id).await.unwrap(), Some(after));
     assert_eq!(reserve(&*store, &one, 4).await, Reserved::Done(KeptAnswer(b"made".to_vec())));
     assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 4);
@@ -164,12 +164,12 @@ pub(crate) async fn jobs_are_due_in_turns_of_their_accounts(place: &Place) {
     insert_connection(&*store, &one, 2, "d").await.unwrap();
     store.insert_job(&one, new_job(job(&one, 5, 2), 9)).await.unwrap();
     assert_eq!(due(&*store, 9, 9).await, [(2, 7), (1, 2), (1, 5), (1, 1), (1, 3)]);
-    let mut begun = settlement(job(&one, 4, 1), 1, sending(3, 0), 9);
+    let mut begun = update(job(&one, 4, 1), 1, uploading(3, 0), 9);
     (begun.lease, begun.due_in) = (LeaseAfter::Released, Some(Duration::ZERO));
-    settle(&*store, begun).await;
+    write(&*store, begun).await;
     assert_eq!(due(&*store, 9, 9).await, [(2, 7), (1, 4), (1, 5), (1, 2), (1, 1), (1, 3)]);
     lease(&*store, &one, 4, &terms(1, 9)).await;
-    let found = store.list_due_jobs(at(9 + 30), Work::Upload, 9).await.unwrap();
+    let found = store.list_due_jobs(at(9 + 30), Work::Upload, &super::job_samples::at_most(9)).await.unwrap();
     let again = found.iter().find(|due| due.id == job_id(4)).unwrap();
     assert_eq!(again.fence, 2, "the lease is over");
     assert_eq!((&again.account_id, &again.connection_id), (&one, &connection_id(1)));
@@ -203,7 +203,7 @@ pub(crate) async fn a_job_that_is_held_from_its_beginning_is_found_when_that_is_
     let store = place.open().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "c").await.unwrap();
-    let new = NewJob { start: JobStart::Held(LEASE), ..new_job(job(&one, 1, 1), 2) };
+    let new = NewJob { start: JobStart::Leased(LEASE), ..new_job(job(&one, 1, 1), 2) };
     store.insert_job(&one, new).await.unwrap();
     assert_eq!(due(&*store, 31, 9).await, []);
     assert_eq!(due(&*store, 32, 9).await, [(1, 1)]);
@@ -236,8 +236,8 @@ pub(crate) async fn no_more_run_than_an_account_and_a_connection_may(place: &Pla
     assert!(take(2, 0, 3).await);
     assert!(!take(4, 0, 3).await, "three of the account are running");
     assert!(take(4, 0, 32).await, "the first lease is over");
-    let given_back = settlement(job(&one, 3, 2), 1, sending(7, 0), 4);
-    settle(&*store, crate::JobSettlement { lease: LeaseAfter::Released, ..given_back }).await;
+    let given_back = update(job(&one, 3, 2), 1, uploading(7, 0), 4);
+    write(&*store, crate::JobUpdate { lease: LeaseAfter::Released, ..given_back }).await;
     assert!(take(5, 0, 32).await, "and another was given back");
     assert!(!take(6, 0, 32).await);
     // Many at once.
@@ -256,19 +256,24 @@ pub(crate) async fn a_renewal_keeps_the_lease_and_what_was_sent(place: &Place) {
     insert_connection(&*store, &one, 1, "c").await.unwrap();
     let job = insert_job(&*store, &one, 1, 1).await;
     lease(&*store, &one, 1, &terms(0, 2)).await;
-    let job = settle(&*store, settlement(job, 1, sending(7, 10), 3)).await;
-    let renew = |fence: u64, second: i64, sent: Option<(u64, u64)>| {
+    let job = write(&*store, update(job, 1, uploading(7, 10), 3)).await;
+    let progress = |version, bytes, rate| Some(sent(&Job { version, ..job.clone() }, bytes, rate));
+    let renew = |fence: u64, second: i64, sent: Option<SentBytes>| {
         let renewal = LeaseRenewal { fence, lease: LEASE, sent, now: at(second) };
         let (store, one) = (store.clone(), one.clone());
         async move { store.renew_job_lease(&one, &job_id(1), &renewal).await.unwrap() }
     };
-    assert_eq!(renew(1, 20, Some((500, 80))).await, Changed::Yes);
-    let renewed = Job { state: sending(7, 500), bytes_per_second: Some(80), ..job };
+    assert_eq!(renew(1, 20, progress(2, 500, 80)).await, Changed::Yes);
+    let renewed = Job { state: uploading(7, 500), bytes_per_second: Some(80), ..job.clone() };
+    let mac = store.find_stored_job(&one, &job_id(1)).await.unwrap().unwrap().row_mac;
+    assert_eq!(mac, progress(2, 500, 80).map(|sent| sent.row_mac));
+    assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(renewed.clone()));
+    assert_eq!(renew(1, 49, progress(1, 7, 7)).await, Changed::Yes, "the progress of another version");
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(renewed.clone()));
     assert_eq!(renew(1, 49, None).await, Changed::Yes, "to the last moment");
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(renewed.clone()));
-    assert_eq!(renew(0, 50, Some((1, 1))).await, Changed::No, "another fence");
-    assert_eq!(renew(1, 79, Some((1, 1))).await, Changed::No, "it is over");
+    assert_eq!(renew(0, 50, progress(2, 1, 1)).await, Changed::No, "another fence");
+    assert_eq!(renew(1, 79, progress(2, 1, 1)).await, Changed::No, "it is over");
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(renewed));
     let unknown = LeaseRenewal { fence: 0, lease: LEASE, sent: None, now: at(3) };
     assert_eq!(store.renew_job_lease(&one, &job_id(9), &unknown).await.unwrap(), Changed::No);
@@ -281,15 +286,16 @@ pub(crate) async fn many_renewals_are_answered_each_by_itself(place: &Place) {
         insert_connection(&*store, account, 1, "c").await.unwrap();
         for number in 0..8 {
             insert_job(&*store, account, number, 1).await;
-            let sending = settlement(job(account, number, 1), 1, sending(7, 0), 2);
+            let sending = update(job(account, number, 1), 1, uploading(7, 0), 2);
             lease(&*store, account, number, &terms(0, 2)).await;
-            settle(&*store, sending).await;
+            write(&*store, sending).await;
         }
     }
     let renewals = (0..24).map(|number| {
         let account = if number % 3 == 0 { &one } else { &two };
         let fence = if number % 4 == 1 { 2 } else { 1 };
-        let sent = (number % 2 == 0).then_some((u64::from(number), 5));
+        let job = Job { version: 2, ..job(account, number / 2, 1) };
+        let sent = (number % 2 == 0).then(|| sent(&job, u64::from(number), 5));
         let renewal = LeaseRenewal { fence, lease: LEASE, sent, now: at(3) };
         let store = store.clone();
         async move { store.renew_job_lease(account, &job_id(number / 2), &renewal).await.unwrap() }
@@ -301,7 +307,7 @@ pub(crate) async fn many_renewals_are_answered_each_by_itself(place: &Place) {
     }
     for (account, number, sent) in [(&one, 0, 0), (&two, 1, 2), (&one, 3, 6), (&two, 7, 14), (&one, 7, 0)] {
         let found = store.find_job(account, &job_id(number)).await.unwrap().unwrap();
-        assert_eq!(found.state, sending(7, sent), "{account} {number}");
+        assert_eq!(found.state, uploading(7, sent), "{account} {number}");
     }
 }
 
@@ -312,12 +318,12 @@ pub(crate) async fn who_lost_the_lease_settles_nothing(place: &Place) {
     let job = insert_job(&*store, &one, 1, 1).await;
     lease(&*store, &one, 1, &terms(0, 2)).await;
     let refuse = |fence: u64, second: i64| {
-        let mut settlement = settlement(job.clone(), fence, sending(7, 0), second);
+        let mut settlement = update(job.clone(), fence, uploading(7, 0), second);
         settlement.link = SealedPart::Replaced(sealed(5));
         settlement.request = SealedPart::Wiped;
         settlement.event = Some(service_event(&one, 70));
         let (store, one) = (store.clone(), one.clone());
-        async move { store.settle_job(&one, settlement).await.unwrap() }
+        async move { store.update_job(&one, settlement).await.unwrap() }
     };
     assert_eq!(refuse(0, 3).await, Changed::No);
     assert_eq!(refuse(2, 3).await, Changed::No);
@@ -327,11 +333,11 @@ pub(crate) async fn who_lost_the_lease_settles_nothing(place: &Place) {
     assert_eq!((again.job, again.request, again.link), (job.clone(), Some(sealed(100)), None));
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(job.clone()));
     assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 3);
-    let unknown = settlement(super::job_samples::job(&one, 9, 1), 0, sending(7, 0), 3);
-    assert_eq!(store.settle_job(&one, unknown).await.unwrap(), Changed::No);
+    let unknown = update(super::job_samples::job(&one, 9, 1), 0, uploading(7, 0), 3);
+    assert_eq!(store.update_job(&one, unknown).await.unwrap(), Changed::No);
     let two = insert_account(&*store, 2).await;
-    let strangers = settlement(job, 2, sending(7, 0), 33);
-    assert_eq!(store.settle_job(&two, strangers).await.unwrap(), Changed::No);
+    let strangers = update(job, 2, uploading(7, 0), 33);
+    assert_eq!(store.update_job(&two, strangers).await.unwrap(), Changed::No);
 }
 
 pub(crate) async fn a_settlement_says_when_the_job_is_due_and_who_holds_it(place: &Place) {
@@ -340,22 +346,26 @@ pub(crate) async fn a_settlement_says_when_the_job_is_due_and_who_holds_it(place
     insert_connection(&*store, &one, 1, "c").await.unwrap();
     let job = insert_job(&*store, &one, 1, 1).await;
     lease(&*store, &one, 1, &terms(0, 2)).await;
-    let mut kept = settlement(job, 1, sending(7, 0), 10);
-    kept.job.troubles =
-        Troubles { count: 3, well_at: at(9), refused_since: Some(at(7)), missing_since: Some(at(8)) };
+    let mut kept = update(job, 1, uploading(7, 0), 10);
+    kept.job.retry = RetryState {
+        count: 3,
+        last_progress_at: at(9),
+        refused_since: Some(at(7)),
+        missing_since: Some(at(8)),
+    };
     kept.job.warnings = vec!["one".to_owned(), "two".to_owned()];
-    let job = settle(&*store, kept).await;
+    let job = write(&*store, kept).await;
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(job.clone()));
     assert_eq!((due(&*store, 39, 9).await, due(&*store, 40, 9).await), (vec![], vec![(1, 1)]));
-    let released = settlement(job, 1, JobState::Accepted(Accepted::default()), 20);
+    let released = update(job, 1, JobState::Queued(Queued::default()), 20);
     let (due_in, lease_after) = (Some(Duration::from_secs(5)), LeaseAfter::Released);
-    let job = settle(&*store, crate::JobSettlement { due_in, lease: lease_after, ..released }).await;
+    let job = write(&*store, crate::JobUpdate { due_in, lease: lease_after, ..released }).await;
     assert_eq!((due(&*store, 24, 9).await, due(&*store, 25, 9).await), (vec![], vec![(1, 1)]));
-    let late = settlement(job.clone(), 1, sending(7, 0), 21);
-    assert_eq!(store.settle_job(&one, late).await.unwrap(), Changed::No, "it was given back");
+    let late = update(job.clone(), 1, uploading(7, 0), 21);
+    assert_eq!(store.update_job(&one, late).await.unwrap(), Changed::No, "it was given back");
     lease(&*store, &one, 1, &terms(1, 25)).await;
     let over = JobState::Cancelled(Cancelled { video: None, size: Some(1_000) });
-    let job = settle(&*store, settlement(job, 2, over, 26)).await;
+    let job = write(&*store, update(job, 2, over, 26)).await;
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(job));
     assert_eq!(due(&*store, 100_000, 9).await, [], "never again");
     assert_eq!(store.lease_job(&one, &job_id(1), &terms(2, 100_000)).await.unwrap(), None);
@@ -367,26 +377,26 @@ pub(crate) async fn a_settlement_of_a_version_takes_the_lease_from_its_holder(pl
     insert_connection(&*store, &one, 1, "c").await.unwrap();
     let job = insert_job(&*store, &one, 1, 1).await;
     lease(&*store, &one, 1, &terms(0, 2)).await;
-    let job = settle(&*store, settlement(job, 1, sending(7, 0), 3)).await;
+    let job = write(&*store, update(job, 1, uploading(7, 0), 3)).await;
     let video = Some(VideoNumber::from_stored(7));
-    let abandoned = job.state.clone().abandon(&domain::job::End::Cancelled, Some(1_000)).unwrap();
-    let mut cancelling = settlement(job.clone(), 0, abandoned, 4);
+    let abandoned = job.cancel().unwrap();
+    let mut cancelling = update(job.clone(), 0, abandoned, 4);
     cancelling.event = Some(service_event(&one, 80));
     cancelling.guard = JobGuard::Version(1);
-    assert_eq!(store.settle_job(&one, cancelling.clone()).await.unwrap(), Changed::No);
+    assert_eq!(store.update_job(&one, cancelling.clone()).await.unwrap(), Changed::No);
     cancelling.guard = JobGuard::Version(2);
-    let cancelled = settle(&*store, cancelling.clone()).await;
+    let cancelled = write(&*store, cancelling.clone()).await;
     assert_eq!(store.find_job(&one, &job.id).await.unwrap(), Some(cancelled.clone()));
-    assert_eq!(store.settle_job(&one, cancelling).await.unwrap(), Changed::No, "a second time");
-    let late = settlement(job, 1, sending(7, 500), 5);
-    assert_eq!(store.settle_job(&one, late).await.unwrap(), Changed::No, "the holder has lost it");
+    assert_eq!(store.update_job(&one, cancelling).await.unwrap(), Changed::No, "a second time");
+    let late = update(job, 1, uploading(7, 500), 5);
+    assert_eq!(store.update_job(&one, late).await.unwrap(), Changed::No, "the holder has lost it");
     let renewal = LeaseRenewal { fence: 1, lease: LEASE, sent: None, now: at(5) };
     assert_eq!(store.renew_job_lease(&one, &job_id(1), &renewal).await.unwrap(), Changed::No);
     assert_eq!(due(&*store, 5, 9).await, [(1, 1)], "it is free");
     let leased = lease(&*store, &one, 1, &terms(2, 5)).await;
     assert_eq!(leased.job, cancelled);
-    let JobState::Abandoning(abandoning) = leased.job.state.clone() else { panic!("{leased:?}") };
-    settle(&*store, settlement(leased.job, 3, abandoning.ended(video), 6)).await;
+    let JobState::CleaningUp(abandoning) = leased.job.state.clone() else { panic!("{leased:?}") };
+    write(&*store, update(leased.job, 3, abandoning.ended(video), 6)).await;
     assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 4);
 }
 
@@ -398,16 +408,16 @@ pub(crate) async fn what_waits_for_its_webhook_is_due_though_it_is_over(place: &
     lease(&*store, &one, 1, &terms(0, 2)).await;
     job.webhook = Webhook::Waiting { attempts: 2 };
     let over = JobState::Cancelled(Cancelled { video: None, size: None });
-    let mut waiting = settlement(job, 1, over.clone(), 3);
+    let mut waiting = update(job, 1, over.clone(), 3);
     (waiting.due_in, waiting.lease) = (Some(Duration::from_mins(1)), LeaseAfter::Released);
-    let mut job = settle(&*store, waiting).await;
+    let mut job = write(&*store, waiting).await;
     assert_eq!(
         (due_for(&*store, Work::Webhook, 62, 9).await, due_for(&*store, Work::Webhook, 63, 9).await),
         (vec![], vec![(1, 1)])
     );
     assert_eq!(lease(&*store, &one, 1, &terms(1, 63)).await.job, job);
     job.webhook = Webhook::Delivered;
-    settle(&*store, settlement(job, 2, over, 64)).await;
+    write(&*store, update(job, 2, over, 64)).await;
     assert_eq!(due_for(&*store, Work::Webhook, 100_000, 9).await, []);
 }
 
@@ -434,12 +444,12 @@ pub(crate) async fn jobs_are_listed_from_the_newest_on_and_by_connection(place: 
     assert_eq!(list(None, None, 9).await, [5, 4, 3, 2, 1]);
     assert_eq!(list(None, None, 2).await, [5, 4]);
     assert_eq!(list(None, Some(4), 2).await, [3, 2]);
-    assert_eq!(list(None, Some(1), 2).await, []);
+    assert_eq!(list(None, Some(1), 2).await, Vec::<u32>::new());
     assert_eq!(list(Some(2), None, 9).await, [5, 3, 1]);
     assert_eq!(list(Some(2), Some(4), 1).await, [3]);
     assert_eq!(list(Some(1), Some(9), 9).await, [4, 2]);
-    assert_eq!(list(Some(7), None, 9).await, []);
-    assert_eq!(list(None, None, 0).await, []);
+    assert_eq!(list(Some(7), None, 9).await, Vec::<u32>::new());
+    assert_eq!(list(None, None, 0).await, Vec::<u32>::new());
 }
 
 /// Neither kind of work takes what the limits leave to the other.
@@ -454,9 +464,9 @@ pub(crate) async fn uploads_and_webhooks_are_leased_apart(place: &Place) {
         if number <= 3 {
             lease(&*store, &one, number, &terms(0, 2)).await;
             let ended = JobState::Cancelled(Cancelled { video: None, size: None });
-            let mut waiting = settlement(new, 1, ended, 3);
+            let mut waiting = update(new, 1, ended, 3);
             (waiting.lease, waiting.due_in) = (LeaseAfter::Released, Some(Duration::ZERO));
-            settle(&*store, waiting).await;
+            write(&*store, waiting).await;
         }
     }
     assert_eq!(due_for(&*store, Work::Webhook, 4, 9).await, [(1, 1), (1, 2), (1, 3)]);

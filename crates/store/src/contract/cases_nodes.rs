@@ -175,7 +175,10 @@ pub(crate) async fn of_two_nodes_that_lease_the_same_jobs_each_goes_to_one_and_n
             let id = job_samples::job_id(number);
             let one = &one;
             async move {
-                let due = node.list_due_jobs(at(second), Work::Upload, 100).await.unwrap();
+                let due = node
+                    .list_due_jobs(at(second), Work::Upload, &super::job_samples::at_most(100))
+                    .await
+                    .unwrap();
                 let fence = due.iter().find(|due| due.id == id)?.fence;
                 let (per_account, per_connection) = limits;
                 let terms = LeaseTerms { per_account, per_connection, ..job_samples::terms(fence, second) };

@@ -5,17 +5,20 @@ use std::time::Duration;
 use domain::audit::{Action, Actor, AuditEvent};
 use domain::id::{AccountId, ConnectionId};
 use domain::job::{
-    Abandoning, Accepted, Cancelled, Completed, Creating, End, Failed, Failure, FailureCode, Fetch,
-    Finishing, Job, JobId, JobState, Sending, SourceFacts, SourceKind, Transcoding, Troubles, Webhook,
+    Cancelled, CleaningUp, Completed, Configuring, Creating, Ending, Failed, Failure, FailureCode, Fetch,
+    Job, JobId, JobState, Kept, Publishing, Queued, RetryState, SourceFacts, SourceKind, Transcoding,
+    Uploading, WaitingFor, Webhook,
 };
 use domain::secret::{Sealed, WrappedKey};
 use domain::time::Timestamp;
 use domain::video::VideoNumber;
 use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::samples::{self, at};
 use crate::{
-    Changed, JobGuard, JobSettlement, JobStart, LeaseAfter, LeaseTerms, LeasedJob, NewJob, SealedPart, Store,
+    Changed, DueLimits, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseTerms, LeasedJob, NewJob, SealedPart,
+    SentBytes, Store,
 };
 
 /// How long the cases' leases are.
@@ -31,7 +34,7 @@ pub(crate) fn job_id(number: u32) -> JobId {
     JobId::make(at(i64::from(number)), [7; 10])
 }
 
-/// A job that was accepted, through the sample connection of that number.
+/// A queued job, through the sample connection of that number.
 pub(crate) fn job(account: &AccountId, number: u32, connection: u32) -> Job {
     Job {
         id: job_id(number),
@@ -42,16 +45,25 @@ pub(crate) fn job(account: &AccountId, number: u32, connection: u32) -> Job {
         version: 1,
         source: SourceKind::Url,
         facts: None,
-        state: JobState::Accepted(Accepted::default()),
+        state: JobState::Queued(Queued::default()),
         bytes_per_second: None,
         warnings: Vec::new(),
-        troubles: Troubles::none(at(2)),
+        undeleted: Vec::new(),
+        unconfirmed_since: None,
+        retry: RetryState::progressed(at(2)),
+        waiting_for: None,
         webhook: Webhook::None,
+        is_connection_deleted: false,
     }
 }
 
-pub(crate) fn sending(video: i64, sent: u64) -> JobState {
-    JobState::Sending(Sending { video: VideoNumber::from_stored(video), size: 1_000, sent, restarts: 0 })
+pub(crate) fn uploading(video: i64, sent: u64) -> JobState {
+    JobState::Uploading(Uploading { video: VideoNumber::from_stored(video), size: 1_000, sent, restarts: 0 })
+}
+
+/// Stands for the MAC of a job, which the store does not verify.
+pub(crate) fn mac(job: &Job) -> Vec<u8> {
+    Sha256::digest(crate::authenticated_bytes(job)).to_vec()
 }
 
 /// Something sealed, all of one byte.
@@ -70,8 +82,8 @@ pub(crate) fn new_job(job: Job, second: i64) -> NewJob {
     let mut event = samples::event(&job.account_id, number, Actor::Operator, job.id.as_str());
     event.id = domain::id::AuditEventId::from_stored(format!("{}-{}", job.id, job.account_id));
     event.at = at(second);
-    let request = sealed(100);
-    NewJob { job, request, start: JobStart::Queued, event, completion: None, now: at(second) }
+    let (request, row_mac) = (sealed(100), mac(&job));
+    NewJob { job, row_mac, request, start: JobStart::Queued, event, completion: None, now: at(second) }
 }
 
 /// Adds the job of that number at second 2.
@@ -97,13 +109,14 @@ pub(crate) async fn lease(
 }
 
 /// What a holder writes: the job one version later, and due again after a second, kept sealed as it was.
-pub(crate) fn settlement(mut job: Job, fence: u64, state: JobState, second: i64) -> JobSettlement {
+pub(crate) fn update(mut job: Job, fence: u64, state: JobState, second: i64) -> JobUpdate {
     job.version += 1;
     job.updated_at = at(second);
     job.state = state;
-    JobSettlement {
+    JobUpdate {
         guard: JobGuard::Fence(fence),
-        due_in: (!job.state.is_over()).then_some(Duration::from_secs(1)),
+        row_mac: mac(&job),
+        due_in: (!job.state.has_ended()).then_some(Duration::from_secs(1)),
         job,
         lease: LeaseAfter::Kept(LEASE),
         request: SealedPart::Kept,
@@ -115,11 +128,11 @@ pub(crate) fn settlement(mut job: Job, fence: u64, state: JobState, second: i64)
     }
 }
 
-/// Settles what must be settled.
-pub(crate) async fn settle(store: &dyn Store, settlement: JobSettlement) -> Job {
-    let job = settlement.job.clone();
+/// Writes an update that must succeed.
+pub(crate) async fn write(store: &dyn Store, update: JobUpdate) -> Job {
+    let job = update.job.clone();
     let account = job.account_id.clone();
-    assert_eq!(store.settle_job(&account, settlement).await.unwrap(), Changed::Yes);
+    assert_eq!(store.update_job(&account, update).await.unwrap(), Changed::Yes);
     job
 }
 
@@ -137,7 +150,7 @@ fn text() -> impl Strategy<Value = String> {
 
 fn creating() -> impl Strategy<Value = Creating> {
     (instant(), any::<u32>(), any::<u32>(), prop::option::of(video())).prop_map(
-        |(deadline_at, looks, restarts, discarded)| Creating { deadline_at, looks, restarts, discarded },
+        |(deadline_at, probes, restarts, orphan)| Creating { deadline_at, probes, restarts, orphan },
     )
 }
 
@@ -145,32 +158,49 @@ fn failure() -> impl Strategy<Value = Failure> {
     (prop::sample::select(FailureCode::ALL), text()).prop_map(|(code, message)| Failure { code, message })
 }
 
-fn end() -> impl Strategy<Value = End> {
-    prop_oneof![failure().prop_map(End::Failed), Just(End::Cancelled)]
+fn ending() -> impl Strategy<Value = Ending> {
+    prop_oneof![failure().prop_map(Ending::Failed), Just(Ending::Cancelled)]
 }
 
-/// Any state of a job with so many bytes; `None`: they are not known.
+/// Any state of a job of so many bytes; `None`: the size is unknown.
 fn state(size: Option<u64>) -> BoxedStrategy<JobState> {
-    let accepted = (any::<u32>(), prop::option::of(video()))
-        .prop_map(|(restarts, discarded)| JobState::Accepted(Accepted { restarts, discarded }));
-    let abandoning = (end(), prop::option::of(creating()), prop::option::of(video()))
-        .prop_map(move |(end, doubt, video)| JobState::Abandoning(Abandoning { end, doubt, video, size }));
-    let failed = (failure(), prop::option::of(video()))
-        .prop_map(move |(failure, video)| JobState::Failed(Failed { failure, video, size }));
+    let queued = (any::<u32>(), prop::option::of(video()))
+        .prop_map(|(restarts, orphan)| JobState::Queued(Queued { restarts, orphan }));
+    let cleaning_up = (ending(), prop::option::of(creating()), prop::option::of(video())).prop_map(
+        move |(ending, unconfirmed, video)| {
+            JobState::CleaningUp(CleaningUp { ending, unconfirmed, video, size })
+        },
+    );
+    let kept = prop::sample::select(vec![None, Some(Kept::Closed), Some(Kept::AsIs)]);
+    let failed = (failure(), prop::option::of(video()), kept)
+        .prop_map(move |(failure, video, kept)| JobState::Failed(Failed { failure, video, kept, size }));
     let cancelled =
         prop::option::of(video()).prop_map(move |video| JobState::Cancelled(Cancelled { video, size }));
     let creating = creating().prop_map(JobState::Creating);
     let Some(size) = size else {
-        return prop_oneof![accepted, creating, abandoning, failed, cancelled].boxed();
+        return prop_oneof![queued, creating, cleaning_up, failed, cancelled].boxed();
     };
-    let sending = (video(), 0..=size, any::<u32>())
-        .prop_map(move |(video, sent, restarts)| JobState::Sending(Sending { video, size, sent, restarts }));
-    let finishing = video().prop_map(move |video| JobState::Finishing(Finishing { video, size }));
+    let uploading = (video(), 0..=size, any::<u32>()).prop_map(move |(video, sent, restarts)| {
+        JobState::Uploading(Uploading { video, size, sent, restarts })
+    });
+    let configuring = video().prop_map(move |video| JobState::Configuring(Configuring { video, size }));
     let transcoding = video().prop_map(move |video| JobState::Transcoding(Transcoding { video, size }));
+    let publishing = video().prop_map(move |video| JobState::Publishing(Publishing { video, size }));
     let completed = (video(), text(), prop::option::of(text()))
         .prop_map(move |(video, link, player)| JobState::Completed(Completed { video, size, link, player }));
-    prop_oneof![accepted, creating, sending, finishing, transcoding, abandoning, completed, failed, cancelled]
-        .boxed()
+    prop_oneof![
+        queued,
+        creating,
+        uploading,
+        configuring,
+        transcoding,
+        publishing,
+        cleaning_up,
+        completed,
+        failed,
+        cancelled
+    ]
+    .boxed()
 }
 
 fn size_and_facts() -> impl Strategy<Value = (Option<u64>, Option<SourceFacts>)> {
@@ -184,11 +214,26 @@ fn size_and_facts() -> impl Strategy<Value = (Option<u64>, Option<SourceFacts>)>
     ]
 }
 
-fn troubles() -> impl Strategy<Value = Troubles> {
+fn retry() -> impl Strategy<Value = RetryState> {
     let since = || prop::option::of(instant());
-    (any::<u32>(), instant(), since(), since()).prop_map(|(count, well_at, refused_since, missing_since)| {
-        Troubles { count, well_at, refused_since, missing_since }
-    })
+    (any::<u32>(), instant(), since(), since()).prop_map(
+        |(count, last_progress_at, refused_since, missing_since)| RetryState {
+            count,
+            last_progress_at,
+            refused_since,
+            missing_since,
+        },
+    )
+}
+
+/// What is left at Vimeo or in doubt, what the job waits for, and whether its connection was deleted.
+fn extras() -> impl Strategy<Value = (Vec<VideoNumber>, Option<Timestamp>, Option<WaitingFor>, bool)> {
+    (
+        prop::collection::vec(video(), 0..3),
+        prop::option::of(instant()),
+        prop::option::of(prop::sample::select(WaitingFor::ALL.to_vec())),
+        any::<bool>(),
+    )
 }
 
 /// Any job of the sample account 1.
@@ -197,19 +242,21 @@ pub(crate) fn any_job() -> impl Strategy<Value = Job> {
         Just(Webhook::None),
         any::<u32>().prop_map(|attempts| Webhook::Waiting { attempts }),
         Just(Webhook::Delivered),
-        Just(Webhook::GivenUp),
+        Just(Webhook::Exhausted),
     ];
     let rest = (
         prop::sample::select(vec![SourceKind::Url, SourceKind::Client]),
         prop::option::of(0..i64::MAX.unsigned_abs()),
         prop::collection::vec(text(), 0..4),
-        troubles(),
+        retry(),
         webhook,
+        extras(),
         (instant(), instant(), 1..1_000_000_u64),
     );
     let state = size_and_facts().prop_flat_map(|(size, facts)| (state(size), Just(facts)));
     (state, rest).prop_map(|((state, facts), rest)| {
-        let (source, bytes_per_second, warnings, troubles, webhook, times) = rest;
+        let (source, bytes_per_second, warnings, retry, webhook, extras, times) = rest;
+        let (undeleted, unconfirmed_since, waiting_for, is_connection_deleted) = extras;
         let (created_at, updated_at, version) = times;
         Job {
             created_at,
@@ -220,9 +267,28 @@ pub(crate) fn any_job() -> impl Strategy<Value = Job> {
             state,
             bytes_per_second,
             warnings,
-            troubles,
+            undeleted,
+            unconfirmed_since,
+            retry,
+            waiting_for,
             webhook,
+            is_connection_deleted,
             ..job(&samples::account(1).id, 1, 1)
         }
     })
+}
+
+/// At most this many due jobs, and no other limit.
+pub(crate) fn at_most(total: u32) -> DueLimits {
+    DueLimits { total, per_account: u32::MAX, per_connection: u32::MAX }
+}
+
+/// The progress of a transfer of this job.
+pub(crate) fn sent(job: &Job, bytes: u64, bytes_per_second: u64) -> SentBytes {
+    SentBytes {
+        version: job.version,
+        bytes,
+        row_mac: vec![u8::try_from(bytes % 251).unwrap(); 32],
+        bytes_per_second,
+    }
 }

@@ -97,7 +97,7 @@ contract_suite! {
     }
     cases_job_secrets {
         a_sealed_part_is_replaced_or_wiped_with_its_key,
-        the_jobs_of_a_deleted_connection_are_cancelled_unless_they_are_over,
+        the_jobs_of_a_deleted_connection_are_marked_unless_they_have_ended,
         a_refused_or_vain_deletion_leaves_the_jobs_as_they_are,
         no_job_runs_on_through_a_connection_that_is_deleted_meanwhile,
         the_jobs_and_secrets_of_a_deleted_account_go_with_it,

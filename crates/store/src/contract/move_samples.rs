@@ -46,10 +46,10 @@ async fn insert_jobs(store: &dyn Store, account: &AccountId) {
     job_samples::insert_job(store, account, 1, 1).await;
     let held = job_samples::insert_job(store, account, 2, 1).await;
     job_samples::lease(store, account, 2, &job_samples::terms(0, 3)).await;
-    let mut linked = job_samples::settlement(held, 1, job_samples::sending(7, 5), 4);
+    let mut linked = job_samples::update(held, 1, job_samples::uploading(7, 5), 4);
     linked.link = SealedPart::Replaced(job_samples::sealed(9));
     linked.answer = Some(job_samples::sealed(10));
-    job_samples::settle(store, linked).await;
+    job_samples::write(store, linked).await;
     let sealed = job_samples::sealed(8);
     let secret = WebhookSecretRow { id: "secret".to_owned(), created_at: at(5), sealed };
     let event = event(account, 12, Actor::Operator, "secret");

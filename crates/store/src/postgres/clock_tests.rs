@@ -109,7 +109,14 @@ async fn a_lease_lasts_as_long_as_the_server_says(place: &Place) {
         store.insert_job(&one, NewJob { now: here.plus_seconds(offset), ..new }).await.unwrap();
     }
     for offset in [-YEAR, 0, YEAR] {
-        assert_eq!(store.list_due_jobs(here.plus_seconds(offset), Work::Upload, 9).await.unwrap().len(), 2);
+        assert_eq!(
+            store
+                .list_due_jobs(here.plus_seconds(offset), Work::Upload, &job_samples::at_most(9))
+                .await
+                .unwrap()
+                .len(),
+            2
+        );
     }
     let terms = |fence: u64, offset: i64| LeaseTerms {
         now: here.plus_seconds(offset),
@@ -119,7 +126,14 @@ async fn a_lease_lasts_as_long_as_the_server_says(place: &Place) {
     assert!(store.lease_job(&one, &id, &terms(0, -YEAR)).await.unwrap().is_some());
     for offset in [-YEAR, 0, YEAR] {
         assert_eq!(store.lease_job(&one, &id, &terms(1, offset)).await.unwrap(), None);
-        assert_eq!(store.list_due_jobs(here.plus_seconds(offset), Work::Upload, 9).await.unwrap().len(), 1);
+        assert_eq!(
+            store
+                .list_due_jobs(here.plus_seconds(offset), Work::Upload, &job_samples::at_most(9))
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
         let renewal = LeaseRenewal {
             fence: 1,
             lease: Duration::from_hours(1),
@@ -129,13 +143,13 @@ async fn a_lease_lasts_as_long_as_the_server_says(place: &Place) {
         assert_eq!(store.renew_job_lease(&one, &id, &renewal).await.unwrap(), Changed::Yes);
     }
     let mut settlement =
-        job_samples::settlement(job_samples::job(&one, 1, 1), 1, job_samples::sending(7, 0), 0);
+        job_samples::update(job_samples::job(&one, 1, 1), 1, job_samples::uploading(7, 0), 0);
     settlement.now = here.plus_seconds(YEAR);
     settlement.lease = LeaseAfter::Kept(Duration::ZERO);
     settlement.due_in = Some(Duration::ZERO);
-    job_samples::settle(&*store, settlement).await;
+    job_samples::write(&*store, settlement).await;
     assert_eq!(
-        store.list_due_jobs(here, Work::Upload, 9).await.unwrap().len(),
+        store.list_due_jobs(here, Work::Upload, &job_samples::at_most(9)).await.unwrap().len(),
         2,
         "the lease was over at once"
     );

@@ -400,7 +400,7 @@ impl DeleteConnection {
             }));
         }
         if !gone.is_empty() {
-            job_writes::cancel_of_connections(session, &gone).await?;
+            job_writes::mark_of_connections(session, &gone).await?;
         }
         Ok(answers)
     }

@@ -1,19 +1,21 @@
 //! The leases of jobs: taking one, and keeping many in one statement. All by the database's own clock, so that a node whose
 //! clock is off neither takes a job from another one nor keeps one.
 
-use async_trait::async_trait;
-use domain::id::AccountId;
-use domain::job::JobId;
+use std::time::Duration;
 
-use super::clock::{Clock, clock, micros};
+use async_trait::async_trait;
+use domain::id::{AccountId, ConnectionId};
+use domain::job::{JobId, WaitingFor};
+use domain::time::Timestamp;
+
+use super::clock::{Clock, micros};
 use super::jobs;
 use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::{Answers, LoneWrite, SharedWrite, Write};
-use crate::job_rows::{has_ended, job_column_names, job_columns};
 use crate::jobs::Part;
-use crate::{Changed, Error, LeaseRenewal, LeaseTerms, LeasedJob};
+use crate::{Changed, Deferral, Error, LeaseRenewal, LeaseTerms, LeasedJob};
 
 /// Takes a lease.
 pub(super) struct LeaseJob {
@@ -27,31 +29,7 @@ pub(super) struct LeaseJob {
 /// refer to the account can be added meanwhile.
 pub(super) const LOCK_ACCOUNT: &str =
     "SELECT account_id FROM accounts WHERE account_id = $1 FOR NO KEY UPDATE";
-pub(super) const LEASE: &str = concat!(
-    "UPDATE jobs j SET fence = j.fence + 1, lease_until = ",
-    clock!("$4"),
-    " + $5::bigint
-     WHERE j.account_id = $1 AND j.job_id = $2 AND j.fence = $3 AND j.due_at <= ",
-    clock!("$4"),
-    " AND (j.lease_until IS NULL OR j.lease_until <= ",
-    clock!("$4"),
-    ") AND (SELECT count(*) FROM jobs r WHERE r.account_id = $1 AND r.lease_until > ",
-    clock!("$4"),
-    " AND ",
-    has_ended!("r"),
-    " = ",
-    has_ended!("j"),
-    ") < $6::bigint
-       AND (SELECT count(*) FROM jobs r WHERE r.account_id = $1 AND r.lease_until > ",
-    clock!("$4"),
-    " AND ",
-    has_ended!("r"),
-    " = ",
-    has_ended!("j"),
-    " AND r.connection_id = j.connection_id) < $7::bigint
-     RETURNING ",
-    job_columns!(job_column_names)
-);
+pub(super) const LEASE: &str = include_str!("sql/job_lease.sql");
 /// Once the job is locked, so that it is what whoever had the job before has left.
 pub(super) const FIND_SEALED: &str =
     "SELECT part, wrapped_key, envelope FROM job_secrets WHERE account_id = $1 AND job_id = $2";
@@ -84,7 +62,7 @@ impl LeaseJob {
         ];
         let leased = session.query(LEASE, parameters).await?;
         let Some(row) = leased.first() else { return Ok(None) };
-        let job = jobs::job(row)?;
+        let (job, row_mac) = (jobs::job(row)?, rows::get(row, "row_mac")?);
         let (mut request, mut link) = (None, None);
         for row in session.query(FIND_SEALED, &[&account, &id]).await? {
             let sealed = Some(jobs::sealed(&row)?);
@@ -96,7 +74,7 @@ impl LeaseJob {
                 _ => return Err(rows::impossible("part")),
             }
         }
-        Ok(Some(LeasedJob { job, fence: terms.expected_fence + 1, request, link }))
+        Ok(Some(LeasedJob { job, row_mac, fence: terms.expected_fence + 1, request, link }))
     }
 }
 
@@ -108,26 +86,7 @@ pub(super) struct RenewLease {
     pub(super) clock: Clock,
 }
 
-pub(super) const RENEW: &str = concat!(
-    "WITH given AS (
-        SELECT account_id, job_id, fence, lease, sent, rate, ",
-    clock!("now"),
-    " AS now, position
-        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-            WITH ORDINALITY AS given (account_id, job_id, fence, lease, sent, rate, now, position)),
-    locked AS (
-        SELECT j.account_id, j.job_id FROM jobs j JOIN given USING (account_id, job_id)
-        WHERE j.fence = given.fence AND j.lease_until > given.now
-        ORDER BY j.account_id, j.job_id FOR UPDATE OF j),
-    renewed AS (
-        UPDATE jobs j SET lease_until = given.now + given.lease, sent_bytes = coalesce(given.sent, j.sent_bytes),
-            bytes_per_second = coalesce(given.rate, j.bytes_per_second)
-        FROM given JOIN locked USING (account_id, job_id)
-        WHERE j.account_id = given.account_id AND j.job_id = given.job_id
-        RETURNING j.account_id, j.job_id)
-    SELECT renewed.job_id IS NOT NULL AS is_renewed
-    FROM given LEFT JOIN renewed USING (account_id, job_id) ORDER BY given.position"
-);
+pub(super) const RENEW: &str = include_str!("sql/job_renew.sql");
 
 impl SharedWrite for RenewLease {
     type Key = (AccountId, JobId);
@@ -157,8 +116,10 @@ impl Write for RenewLease {
             column!(write => write.id.as_str()),
             column!(write => rows::stored_count(write.renewal.fence)),
             column!(write => micros(write.renewal.lease)),
-            column!(write => write.renewal.sent.map(|(bytes, _)| rows::stored_count(bytes))),
-            column!(write => write.renewal.sent.map(|(_, rate)| rows::stored_count(rate))),
+            column!(write => write.renewal.sent.as_ref().map(|sent| rows::stored_count(sent.version))),
+            column!(write => write.renewal.sent.as_ref().map(|sent| rows::stored_count(sent.bytes))),
+            column!(write => write.renewal.sent.as_ref().map(|sent| sent.row_mac.as_slice())),
+            column!(write => write.renewal.sent.as_ref().map(|sent| rows::stored_count(sent.bytes_per_second))),
             column!(write => write.clock.or_the_servers(write.renewal.now)),
         ];
         let mut answers = Vec::new();
@@ -167,5 +128,86 @@ impl Write for RenewLease {
             answers.push(Some(Ok(if is_renewed { Changed::Yes } else { Changed::No })));
         }
         Ok(answers)
+    }
+}
+
+/// Releases a lease, and changes nothing else of its job.
+pub(super) struct ReleaseLease {
+    pub(super) account: AccountId,
+    pub(super) id: JobId,
+    pub(super) fence: u64,
+    pub(super) due_in: Duration,
+    pub(super) now: Timestamp,
+    pub(super) clock: Clock,
+}
+
+pub(super) const RELEASE: &str = include_str!("sql/job_release_lease.sql");
+
+#[async_trait]
+impl LoneWrite for ReleaseLease {
+    type Answer = Changed;
+
+    async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, Trouble> {
+        let parameters: Parameters<'_> = &[
+            &self.account.as_str(),
+            &self.id.as_str(),
+            &rows::stored_count(self.fence),
+            &self.clock.or_the_servers(self.now),
+            &micros(self.due_in),
+        ];
+        let released = session.query(RELEASE, parameters).await?;
+        Ok(Ok(if released.is_empty() { Changed::No } else { Changed::Yes }))
+    }
+}
+
+/// Puts off the due jobs of a connection.
+pub(super) struct DeferJobs {
+    pub(super) account: AccountId,
+    pub(super) connection: ConnectionId,
+    pub(super) deferral: Deferral,
+    pub(super) clock: Clock,
+}
+
+pub(super) const DEFER: &str = include_str!("sql/job_defer.sql");
+
+#[async_trait]
+impl LoneWrite for DeferJobs {
+    type Answer = usize;
+
+    async fn run(&self, session: &Session) -> Result<Result<usize, Error>, Trouble> {
+        let Self { account, connection, deferral, clock } = self;
+        let parameters: Parameters<'_> = &[
+            &account.as_str(),
+            &connection.as_str(),
+            &clock.or_the_servers(deferral.now),
+            &micros(deferral.due_in),
+            &deferral.waiting_for.as_str(),
+            &i64::from(deferral.limit),
+        ];
+        Ok(Ok(session.query(DEFER, parameters).await?.len()))
+    }
+}
+
+/// Makes the waiting jobs of a connection due.
+pub(super) struct WakeJobs {
+    pub(super) account: AccountId,
+    pub(super) connection: ConnectionId,
+    pub(super) waiting_for: WaitingFor,
+    pub(super) now: Timestamp,
+    pub(super) clock: Clock,
+}
+
+pub(super) const WAKE: &str = include_str!("sql/job_wake.sql");
+
+#[async_trait]
+impl LoneWrite for WakeJobs {
+    type Answer = usize;
+
+    async fn run(&self, session: &Session) -> Result<Result<usize, Error>, Trouble> {
+        let Self { account, connection, waiting_for, now, clock } = self;
+        let (account, connection) = (account.as_str(), connection.as_str());
+        let now = clock.or_the_servers(*now);
+        let parameters: Parameters<'_> = &[&account, &connection, &waiting_for.as_str(), &now];
+        Ok(Ok(session.query(WAKE, parameters).await?.len()))
     }
 }

@@ -1,4 +1,4 @@
-//! Writing jobs: adding one, settling one, and cancelling those of a connection that goes.
+//! Writes of jobs: adding one, updating one, and marking those of a connection that is deleted.
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
@@ -12,12 +12,9 @@ use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::LoneWrite;
-use crate::job_rows::{
-    JobRow, LEFT_BEHIND, changing_column_names, changing_parameters, fixed_parameters, job_column_names,
-    job_columns,
-};
+use crate::job_rows::{JobRow, changing_column_names, job_column_names, job_columns};
 use crate::jobs::{Part, PartAfter};
-use crate::{Changed, Completion, Error, JobGuard, JobSettlement, JobStart, NewJob};
+use crate::{Changed, Completion, Error, JobGuard, JobStart, JobUpdate, NewJob};
 
 type Parameter<'a> = &'a (dyn ToSql + Sync);
 
@@ -94,20 +91,17 @@ pub(super) struct InsertJob {
 pub(super) const INSERT: &str = concat!(
     allowed!(),
     ", connected AS (
-        SELECT c.connection_id FROM connections c WHERE c.account_id = $10 AND c.connection_id = $23 FOR KEY SHARE),
+        SELECT c.account_id AS owner FROM connections c
+        WHERE c.account_id = $10 AND c.connection_id = $23 FOR KEY SHARE),
     inserted AS (
         INSERT INTO jobs (",
     job_columns!(job_column_names),
-    ", due_at, lease_until, fence)
-        SELECT $21::text, $22::text, $23::text, $24::text, $25::bigint,
-            $26::bigint, $27::bigint, $28::text, $29::bigint, $30::text,
-            $31::text, $32::bigint, $33::bigint,
-            $34::bigint, $35::bigint, $36::bigint, $37::bigint,
-            $38::bigint, $39::text, $40::text, $41::text,
-            $42::text, $43::text, $44::text,
-            $45::bigint, $46::bigint, $47::text, $48::bigint, $49::bigint, $50::bigint, $51::text,
-            now, now + $19::bigint, $20::bigint
-        FROM allowed, connected WHERE is_active AND is_held
+    ", row_mac, due_at, lease_until, fence)
+        SELECT ",
+    job_columns!(job_column_names),
+    ", $22::bytea, now, now + $19::bigint, $20::bigint
+        FROM allowed, connected, (SELECT row.* FROM jsonb_populate_record(NULL::jobs, $21::text::jsonb) AS row) AS row
+        WHERE is_active AND is_held
         RETURNING account_id, job_id),
     sealed AS (
         INSERT INTO job_secrets (account_id, job_id, part, wrapped_key, envelope)
@@ -131,22 +125,23 @@ impl LoneWrite for InsertJob {
         let completed = Completed::of(new.completion.as_ref(), *clock);
         let (fence, lease) = match new.start {
             JobStart::Queued => (0_i64, None),
-            JobStart::Held(lease) => (1, Some(micros(lease))),
+            JobStart::Leased(lease) => (1, Some(micros(lease))),
         };
         let row = JobRow::of(&new.job);
         let row = JobRow { sent_bytes: row.sent_bytes.or(Some(0)), ..row };
-        let (fixed, changing): ([Parameter<'_>; _], [Parameter<'_>; _]) =
-            (job_columns!(fixed_parameters row), job_columns!(changing_parameters row));
         let own: Parameters<'_> = &[
             &clock.or_the_servers(new.now),
             &new.request.sealing_key.0.as_slice(),
             &new.request.envelope.as_slice(),
             &lease,
             &fence,
+            &json(&row),
+            &new.row_mac,
+            &row.connection_id,
         ];
         let before: Parameters<'_> = &[&event_at, &account.as_str()];
         let (event, completed) = (event.parameters(), completed.parameters());
-        let parameters = [&event, before, &completed, own, &fixed, &changing].concat();
+        let parameters = [&event, before, &completed, own].concat();
         let found = session.query(INSERT, &parameters).await?;
         let Some(row) = found.first() else { return Err(rows::impossible("is_inserted")) };
         Ok(if !rows::get::<bool>(row, "is_active")? {
@@ -161,24 +156,27 @@ impl LoneWrite for InsertJob {
     }
 }
 
-/// Writes what a job has become.
-pub(super) struct SettleJob {
+/// Writes a job.
+pub(super) struct UpdateJob {
     pub(super) account: AccountId,
-    pub(super) settlement: JobSettlement,
+    pub(super) update: JobUpdate,
     pub(super) clock: Clock,
 }
 
-/// `$17` to `$24`: the job, the fence or the version that it must have, what is added to now for the next instant and for
-/// the lease, and which sealed parts are replaced by what. `$25`: which are wiped. Whoever changes a sealed part changes
-/// what the guard compares, so that none is overlooked that came in between.
-pub(super) const SETTLE: &str = concat!(
+/// `$17` to `$24`: the job, the fence or the version that it must have, what is added to now for the next run and for the
+/// lease, and which sealed parts are replaced by what. `$25`: which are wiped. `$26`, `$27`: the row and its MAC. A write of
+/// a sealed part changes what the guard compares, so that none is overlooked that came in between.
+pub(super) const UPDATE: &str = concat!(
     allowed!(),
-    ", settled AS (
+    ", updated AS (
         UPDATE jobs j SET (",
     job_columns!(changing_column_names),
-    ") = ($26, $27, $28, $29, $30, $31, coalesce($32, j.sent_bytes), $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43,
-            $44, $45, $46, $47, $48, $49, $50, $51),
-            due_at = now + $20::bigint, lease_until = now + $21::bigint,
+    ") = (SELECT ",
+    job_columns!(changing_column_names),
+    " FROM jsonb_populate_record(
+                NULL::jobs, $26::text::jsonb || CASE WHEN $26::text::jsonb -> 'sent_bytes' = 'null'::jsonb
+                    THEN jsonb_build_object('sent_bytes', j.sent_bytes) ELSE '{}'::jsonb END)),
+            row_mac = $27::bytea, due_at = now + $20::bigint, lease_until = now + $21::bigint,
             fence = CASE WHEN $18::bigint IS NULL THEN j.fence + 1 ELSE j.fence END
         FROM allowed
         WHERE is_active AND is_held AND j.account_id = $10 AND j.job_id = $17
@@ -188,61 +186,62 @@ pub(super) const SETTLE: &str = concat!(
     replaced AS (
         INSERT INTO job_secrets (account_id, job_id, part, wrapped_key, envelope)
         SELECT account_id, job_id, part, wrapped_key, envelope
-        FROM settled, unnest($22::text[], $23::bytea[], $24::bytea[]) AS given (part, wrapped_key, envelope)
+        FROM updated, unnest($22::text[], $23::bytea[], $24::bytea[]) AS given (part, wrapped_key, envelope)
         ORDER BY part COLLATE \"C\"
         ON CONFLICT (account_id, job_id, part) DO UPDATE
         SET wrapped_key = excluded.wrapped_key, envelope = excluded.envelope),
     wiped AS (
-        DELETE FROM job_secrets s USING settled
-        WHERE s.account_id = settled.account_id AND s.job_id = settled.job_id AND s.part = ANY ($25::text[]))",
-    completed_and_logged!("settled"),
-    " SELECT is_active, is_held, EXISTS (SELECT FROM settled) AS is_settled,
+        DELETE FROM job_secrets s USING updated
+        WHERE s.account_id = updated.account_id AND s.job_id = updated.job_id AND s.part = ANY ($25::text[]))",
+    completed_and_logged!("updated"),
+    " SELECT is_active, is_held, EXISTS (SELECT FROM updated) AS is_updated,
         EXISTS (SELECT FROM jobs j WHERE j.account_id = $10 AND j.job_id = $17 AND j.fence = $18::bigint
-            AND j.version = $27 AND j.updated_at = $26 AND j.state = $28) AS is_so
+            AND j.row_mac = $27::bytea) AS is_so
      FROM allowed"
 );
 
 #[async_trait]
-impl LoneWrite for SettleJob {
+impl LoneWrite for UpdateJob {
     type Answer = Changed;
 
     fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
-        self.settlement.event.as_ref().map(|event| (event, Changed::Yes))
+        self.update.event.as_ref().map(|event| (event, Changed::Yes))
     }
 
     async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, Trouble> {
-        let Self { account, settlement, clock } = self;
-        let event = Columns::of(settlement.event.iter());
-        let event_at = settlement.event.as_ref().and_then(|event| clock.or_the_servers(event.at));
-        let completed = Completed::of(settlement.completion.as_ref(), *clock);
-        let (fence, version) = match settlement.guard {
+        let Self { account, update, clock } = self;
+        let event = Columns::of(update.event.iter());
+        let event_at = update.event.as_ref().and_then(|event| clock.or_the_servers(event.at));
+        let completed = Completed::of(update.completion.as_ref(), *clock);
+        let (fence, version) = match update.guard {
             JobGuard::Fence(fence) => (Some(rows::stored_count(fence)), None),
             JobGuard::Version(version) => (None, Some(rows::stored_count(version))),
         };
-        let parts = Parts::of(settlement);
-        let row = JobRow::of(&settlement.job);
-        let changing: [Parameter<'_>; _] = job_columns!(changing_parameters row);
+        let parts = Parts::of(update);
+        let row = JobRow::of(&update.job);
         let own: Parameters<'_> = &[
-            &clock.or_the_servers(settlement.now),
+            &clock.or_the_servers(update.now),
             &row.job_id,
             &fence,
             &version,
-            &settlement.due_in.map(micros),
-            &settlement.kept_lease().map(micros),
+            &update.due_in.map(micros),
+            &update.kept_lease().map(micros),
             &parts.replaced,
             &parts.keys,
             &parts.envelopes,
             &parts.wiped,
+            &json(&row),
+            &update.row_mac,
         ];
         let before: Parameters<'_> = &[&event_at, &account.as_str()];
         let (event, completed) = (event.parameters(), completed.parameters());
-        let parameters = [&event, before, &completed, own, &changing].concat();
-        let found = session.query(SETTLE, &parameters).await?;
-        let Some(row) = found.first() else { return Err(rows::impossible("is_settled")) };
+        let parameters = [&event, before, &completed, own].concat();
+        let found = session.query(UPDATE, &parameters).await?;
+        let Some(row) = found.first() else { return Err(rows::impossible("is_updated")) };
         // One without an event may have been done before a connection was lost: then the job is as it was to become, and
         // has the same fence. Without a fence, somebody else may have made it so.
-        let is_so = settlement.event.is_none() && rows::get::<bool>(row, "is_so")?;
-        Ok(if is_so || rows::get::<bool>(row, "is_settled")? {
+        let is_so = update.event.is_none() && rows::get::<bool>(row, "is_so")?;
+        Ok(if is_so || rows::get::<bool>(row, "is_updated")? {
             Ok(Changed::Yes)
         } else if !rows::get::<bool>(row, "is_active")? {
             Err(Error::KeyNotActive)
@@ -252,6 +251,12 @@ impl LoneWrite for SettleJob {
             Ok(Changed::No)
         })
     }
+}
+
+/// A row as JSON: the server reads its columns by their names.
+fn json(row: &JobRow) -> String {
+    // Names and values of texts, numbers and booleans: always JSON.
+    serde_json::to_string(row).unwrap_or_default()
 }
 
 /// What becomes of a job's sealed parts, in columns.
@@ -264,9 +269,9 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(settlement: &'a JobSettlement) -> Self {
+    fn of(update: &'a JobUpdate) -> Self {
         let mut parts = Self::default();
-        for (part, becomes) in settlement.parts() {
+        for (part, becomes) in update.parts() {
             match becomes {
                 PartAfter::Kept => {}
                 PartAfter::Wiped => parts.wiped.push(part.as_str()),
@@ -281,48 +286,28 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Cancels the jobs of connections that are gone, as far as they are not over. `$5`: what they are told if something of
-/// them is left.
-pub(super) const CANCEL: &str = concat!(
-    "WITH given AS (
-        SELECT account_id, connection_id, at, ",
-    clock!("now"),
-    " AS now
-        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS given (account_id, connection_id, at, now)),
-    locked AS (
-        SELECT j.account_id, j.job_id, given.at, given.now FROM jobs j JOIN given USING (account_id, connection_id)
-        WHERE j.due_at IS NOT NULL AND j.state NOT IN ('completed', 'failed', 'cancelled')
-        ORDER BY j.account_id, j.job_id FOR UPDATE OF j)
-    UPDATE jobs j SET state = 'cancelled', version = j.version + 1, updated_at = locked.at,
-        fence = j.fence + 1, lease_until = NULL, due_at = CASE j.webhook WHEN 'waiting' THEN locked.now END,
-        video_number = coalesce(j.video_number, j.discarded_number), discarded_number = NULL,
-        deadline_at = NULL, looks = 0, restarts = 0, end_state = NULL, failure_code = NULL, failure_message = NULL,
-        warnings = CASE WHEN coalesce(j.video_number, j.discarded_number, j.deadline_at) IS NULL
-            THEN j.warnings ELSE j.warnings || $5::text END
-    FROM locked WHERE j.account_id = locked.account_id AND j.job_id = locked.job_id
-    RETURNING j.account_id, j.job_id, j.webhook = 'waiting' AS is_waiting"
-);
+/// Marks the jobs of connections that are being deleted, as far as they have not ended.
+pub(super) const MARK: &str = include_str!("sql/job_mark_of_connections.sql");
 /// Once the jobs are locked, so that nothing is overlooked that came in between.
 pub(super) const WIPE: &str =
     "DELETE FROM job_secrets s USING unnest($1::text[], $2::text[], $3::boolean[]) AS given (account_id, job_id, is_waiting)
      WHERE s.account_id = given.account_id AND s.job_id = given.job_id AND (s.part <> $4 OR NOT given.is_waiting)";
 
-/// Does that, in the transaction in which the connections go: for each the event, and now.
-pub(super) async fn cancel_of_connections(
+/// Does that, in the transaction that deletes the connections: for each the event, and now.
+pub(super) async fn mark_of_connections(
     session: &Session,
     gone: &[(&AuditEvent, Clock, &str)],
 ) -> Result<(), Trouble> {
     let accounts: Vec<_> = gone.iter().map(|(event, ..)| event.account_id.as_str()).collect();
     let connections: Vec<_> = gone.iter().map(|(_, _, connection)| *connection).collect();
-    let at: Vec<_> = gone.iter().map(|(event, ..)| event.at.as_micros()).collect();
     let now: Vec<_> = gone.iter().map(|(event, clock, _)| clock.or_the_servers(event.at)).collect();
-    let parameters: Parameters<'_> = &[&accounts, &connections, &at, &now, &LEFT_BEHIND];
-    let cancelled = session.query(CANCEL, parameters).await?;
-    if cancelled.is_empty() {
+    let parameters: Parameters<'_> = &[&accounts, &connections, &now];
+    let marked = session.query(MARK, parameters).await?;
+    if marked.is_empty() {
         return Ok(());
     }
     let (mut accounts, mut jobs, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
-    for row in &cancelled {
+    for row in &marked {
         accounts.push(rows::get::<&str>(row, "account_id")?);
         jobs.push(rows::get::<&str>(row, "job_id")?);
         waiting.push(rows::get::<bool>(row, "is_waiting")?);

@@ -5,11 +5,11 @@ use domain::job::{Job, JobId};
 use domain::secret::Sealed;
 use tokio_postgres::Row;
 
-use super::clock::clock;
 use super::rows::{self, Columns};
 use super::trouble::Trouble;
 use crate::DueJob;
-use crate::job_rows::{has_ended, job_column_names, job_columns, take_job_row};
+use crate::job_rows::{job_column_names, job_columns, take_job_row};
+use crate::jobs::{Candidate, Running};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -24,45 +24,38 @@ pub(super) const FIND_PART: &str =
 pub(super) const LIST: &str = select!("WHERE account_id = $1 AND job_id < $2 ORDER BY job_id DESC LIMIT $3");
 pub(super) const LIST_OF_CONNECTION: &str =
     select!("WHERE account_id = $1 AND connection_id = $4 AND job_id < $2 ORDER BY job_id DESC LIMIT $3");
-/// Of each account one job, then of each the next one, and so on; those that run already count as the first ones of their
-/// account. In an account what was begun comes before what is new, and connections take turns.
-pub(super) const LIST_DUE: &str = concat!(
-    "WITH due AS (
-        SELECT account_id, job_id, connection_id, fence, due_at, state = 'accepted' AS is_new,
-            row_number() OVER (
-                PARTITION BY account_id, connection_id ORDER BY state = 'accepted', due_at, job_id) AS place
-        FROM jobs WHERE due_at <= ",
-    clock!("$1"),
-    " AND (lease_until IS NULL OR lease_until <= ",
-    clock!("$1"),
-    ") AND $3::boolean = ",
-    has_ended!("jobs"),
-    "),
-     held AS (SELECT account_id, count(*) AS running FROM jobs WHERE lease_until > ",
-    clock!("$1"),
-    " AND $3::boolean = ",
-    has_ended!("jobs"),
-    " GROUP BY account_id)
-     SELECT account_id, job_id, connection_id, fence FROM (
-        SELECT account_id, job_id, connection_id, fence, due_at,
-            row_number() OVER (PARTITION BY account_id ORDER BY is_new, place, due_at, job_id)
-                + coalesce(running, 0) AS turn
-        FROM due LEFT JOIN held USING (account_id)) AS turns
-     ORDER BY turn, due_at, account_id LIMIT $2"
-);
+/// `$1` account, `$2` job: a job's MAC and its request.
+pub(super) const FIND_MAC: &str = include_str!("sql/job_find_mac.sql");
+/// `$1` now, `$2` the most of each connection and class, `$3` whether webhooks are due, or uploads.
+pub(super) const LIST_DUE: &str = include_str!("sql/job_list_due.sql");
+/// `$1` now, `$2` whether webhooks are counted, or uploads.
+pub(super) const LIST_RUNNING: &str = include_str!("sql/job_running.sql");
 
 /// Each identifier is written with characters that stand before this one.
 pub(super) fn text_of(before: Option<&JobId>) -> &str {
     before.map_or("~", JobId::as_str)
 }
 
-pub(super) fn due_job(row: &Row) -> Result<DueJob, Trouble> {
+pub(super) fn candidate(row: &Row) -> Result<Candidate, Trouble> {
     let mut columns = Columns::of(row);
-    Ok(DueJob {
+    Ok(Candidate {
+        job: DueJob {
+            account_id: AccountId::from_stored(columns.take()?),
+            id: JobId::from_stored(columns.take()?),
+            connection_id: ConnectionId::from_stored(columns.take()?),
+            fence: columns.take_count()?,
+        },
+        is_queued: columns.take()?,
+        due_at: columns.take()?,
+    })
+}
+
+pub(super) fn running(row: &Row) -> Result<Running, Trouble> {
+    let mut columns = Columns::of(row);
+    Ok(Running {
         account_id: AccountId::from_stored(columns.take()?),
-        id: JobId::from_stored(columns.take()?),
         connection_id: ConnectionId::from_stored(columns.take()?),
-        fence: columns.take_count()?,
+        count: u32::try_from(columns.take_count()?).unwrap_or(u32::MAX),
     })
 }
 
@@ -75,4 +68,14 @@ pub(super) fn job(row: &Row) -> Result<Job, Trouble> {
 
 pub(super) fn sealed(row: &Row) -> Result<Sealed, Trouble> {
     Ok(Sealed { envelope: rows::get(row, "envelope")?, sealing_key: rows::wrapped_key(row, "wrapped_key")? })
+}
+
+/// A job's MAC, and its sealed request if it has one.
+pub(super) fn mac_and_request(row: &Row) -> Result<(Option<Vec<u8>>, Option<Sealed>), Trouble> {
+    let envelope: Option<Vec<u8>> = rows::get(row, "envelope")?;
+    let request = match envelope {
+        None => None,
+        Some(envelope) => Some(Sealed { envelope, sealing_key: rows::wrapped_key(row, "wrapped_key")? }),
+    };
+    Ok((rows::get(row, "row_mac")?, request))
 }

@@ -39,7 +39,7 @@ use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{OnceRequest, Reservation, Reserved};
-use domain::job::{Job, JobId};
+use domain::job::{Job, JobId, WaitingFor};
 use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 use tokio::time::Instant;
@@ -50,20 +50,20 @@ pub(crate) use clock::Clock;
 pub(crate) use moves::Target;
 pub(crate) use schema::{check_grants, check_rights, inspect, inspect_key};
 
-use crate::jobs::Part;
+use crate::jobs::{Part, order_due};
 use crate::url::Server;
 use crate::{
-    AccountDeletion, Changed, ConnectionUpdate, DueJob, Error, JobFilter, JobSettlement, LeaseRenewal,
-    LeaseTerms, LeasedJob, Migrations, NewConnection, NewJob, OpenError, Options, Store, WebhookSecretRow,
-    Work,
+    AccountDeletion, Changed, ConnectionUpdate, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate,
+    LeaseRenewal, LeaseTerms, LeasedJob, Migrations, NewConnection, NewJob, OpenError, Options, Store,
+    StoredJob, WebhookSecretRow, Work,
 };
 use accounts::{DeleteAccountPart, InsertAccount};
 use api_keys::{InsertApiKey, RevokeApiKey};
 use audit_events::InsertAuditEvent;
 use connection_writes::{DeleteConnection, InsertConnection, UpdateConnection};
 use idempotency_records::{DeleteEnded, Release, Reserve};
-use job_leases::{LeaseJob, RenewLease};
-use job_writes::{InsertJob, SettleJob};
+use job_leases::{DeferJobs, LeaseJob, ReleaseLease, RenewLease, WakeJobs};
+use job_writes::{InsertJob, UpdateJob};
 use service::{FindOrInsertSecret, InsertKeyringCheck, ProbeWrite};
 use sessions::{Connector, Parameters, Slot};
 use trouble::Trouble;
@@ -261,10 +261,19 @@ impl Store for Postgres {
         self.writer.write(DeleteEnded { now, limit, clock: self.clock }).await
     }
 
-    async fn list_due_jobs(&self, now: Timestamp, work: Work, limit: u32) -> Result<Vec<DueJob>, Error> {
-        let parameters: Parameters<'_> =
-            &[&self.clock.or_the_servers(now), &i64::from(limit), &(work == Work::Webhook)];
-        self.read(jobs::LIST_DUE, parameters, jobs::due_job).await
+    async fn list_due_jobs(
+        &self,
+        now: Timestamp,
+        work: Work,
+        limits: &DueLimits,
+    ) -> Result<Vec<DueJob>, Error> {
+        let (now, is_webhook) = (self.clock.or_the_servers(now), work == Work::Webhook);
+        let running = self.read(jobs::LIST_RUNNING, &[&now, &is_webhook], jobs::running).await?;
+        // A lease may be taken by another worker meanwhile.
+        let per_connection = i64::from(limits.per_connection.saturating_add(4).min(limits.total));
+        let parameters: Parameters<'_> = &[&now, &per_connection, &is_webhook];
+        let candidates = self.read(jobs::LIST_DUE, parameters, jobs::candidate).await?;
+        Ok(order_due(candidates, &running, limits))
     }
 
     async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
@@ -400,6 +409,13 @@ impl Store for Postgres {
         self.find(jobs::FIND, &[&account.as_str(), &id.as_str()], jobs::job).await
     }
 
+    async fn find_stored_job(&self, account: &AccountId, id: &JobId) -> Result<Option<StoredJob>, Error> {
+        let key: Parameters<'_> = &[&account.as_str(), &id.as_str()];
+        let Some(job) = self.find(jobs::FIND, key, jobs::job).await? else { return Ok(None) };
+        let found = self.find(jobs::FIND_MAC, key, jobs::mac_and_request).await?;
+        Ok(found.map(|(row_mac, request)| StoredJob { job, row_mac, request }))
+    }
+
     async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error> {
         let parameters: Parameters<'_> = &[&account.as_str(), &id.as_str(), &Part::Answer.as_str()];
         self.find(jobs::FIND_PART, parameters, jobs::sealed).await
@@ -439,12 +455,45 @@ impl Store for Postgres {
         id: &JobId,
         renewal: &LeaseRenewal,
     ) -> Result<Changed, Error> {
-        let (account, id, renewal) = (account.clone(), id.clone(), *renewal);
+        let (account, id, renewal) = (account.clone(), id.clone(), renewal.clone());
         self.renewals.write(RenewLease { account, id, renewal, clock: self.clock }).await
     }
 
-    async fn settle_job(&self, account: &AccountId, settlement: JobSettlement) -> Result<Changed, Error> {
-        self.writer.write(SettleJob { account: account.clone(), settlement, clock: self.clock }).await
+    async fn update_job(&self, account: &AccountId, update: JobUpdate) -> Result<Changed, Error> {
+        self.writer.write(UpdateJob { account: account.clone(), update, clock: self.clock }).await
+    }
+
+    async fn release_job_lease(
+        &self,
+        account: &AccountId,
+        id: &JobId,
+        fence: u64,
+        due_in: Duration,
+        now: Timestamp,
+    ) -> Result<Changed, Error> {
+        let (account, id) = (account.clone(), id.clone());
+        self.writer.write(ReleaseLease { account, id, fence, due_in, now, clock: self.clock }).await
+    }
+
+    async fn defer_jobs(
+        &self,
+        account: &AccountId,
+        connection: &ConnectionId,
+        deferral: &Deferral,
+    ) -> Result<usize, Error> {
+        let (account, connection, deferral) = (account.clone(), connection.clone(), *deferral);
+        self.writer.write(DeferJobs { account, connection, deferral, clock: self.clock }).await
+    }
+
+    async fn wake_jobs(
+        &self,
+        account: &AccountId,
+        connection: &ConnectionId,
+        waiting_for: WaitingFor,
+        now: Timestamp,
+    ) -> Result<usize, Error> {
+        let (account, connection) = (account.clone(), connection.clone());
+        self.writer.write(WakeJobs { account, connection, waiting_for, now, clock: self.clock }).await
     }
 
     async fn insert_webhook_secret(

@@ -145,7 +145,7 @@ pub(super) fn delete(
     database
         .prepare_cached("DELETE FROM connections WHERE account_id = ?1 AND connection_id = ?2")?
         .execute((account.as_str(), id.as_str()))?;
-    jobs::cancel_of_connection(database, account, id, event)?;
+    jobs::mark_of_connection(database, account, id, event)?;
     audit_events::insert(database, account, event)?;
     Ok(Ok(Changed::Yes))
 }

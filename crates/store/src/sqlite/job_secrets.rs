@@ -24,8 +24,8 @@ pub(super) fn insert(
         .map(drop)
 }
 
-/// Does to a part what was decided about it.
-pub(super) fn settle(
+/// Keeps, replaces or wipes a part.
+pub(super) fn update(
     database: &Connection,
     account: &AccountId,
     id: &JobId,
@@ -70,13 +70,13 @@ pub(super) fn find(
         .optional()
 }
 
-/// The parts that nobody needs any more once a connection's jobs are cancelled, as far as these are not over. A cross join
-/// is done in its order: an account may have many more jobs than the connection.
+/// The parts that are no longer needed once a connection is deleted, of its jobs that have not ended. The cross join keeps
+/// its order: an account may have many more jobs than the connection.
 macro_rules! useless_parts {
     () => {
         "FROM jobs j CROSS JOIN job_secrets s ON s.account_id = j.account_id AND s.job_id = j.job_id
          WHERE j.account_id = ?1 AND j.connection_id = ?2 AND j.due_at IS NOT NULL
-            AND j.state NOT IN ('completed', 'failed', 'cancelled') AND (s.part <> 'request' OR j.webhook <> 'waiting')"
+            AND j.due_class < 2 AND (s.part <> 'request' OR j.webhook <> 'waiting')"
     };
 }
 

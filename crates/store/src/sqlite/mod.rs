@@ -35,7 +35,7 @@ use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{ANSWER_KEPT_SECONDS, OnceRequest, Reservation, Reserved};
-use domain::job::{Job, JobId};
+use domain::job::{Job, JobId, WaitingFor};
 use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 use rusqlite::config::DbConfig;
@@ -47,9 +47,9 @@ pub(crate) use schema::{check_lock, inspect, inspect_key};
 use crate::jobs::Part;
 use crate::moves::MoveState;
 use crate::{
-    AccountDeletion, Changed, ConnectionUpdate, DueJob, Error, JobFilter, JobSettlement, LeaseRenewal,
-    LeaseTerms, LeasedJob, Migrations, NewConnection, NewJob, OpenError, Options, Store, WebhookSecretRow,
-    Work,
+    AccountDeletion, Changed, ConnectionUpdate, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate,
+    LeaseRenewal, LeaseTerms, LeasedJob, Migrations, NewConnection, NewJob, OpenError, Options, Store,
+    StoredJob, WebhookSecretRow, Work,
 };
 use readers::Readers;
 use writer::Writer;
@@ -215,8 +215,13 @@ impl Store for Sqlite {
         self.writer.write(move |connection| idempotency_records::delete_ended(connection, until, limit)).await
     }
 
-    async fn list_due_jobs(&self, now: Timestamp, work: Work, limit: u32) -> Result<Vec<DueJob>, Error> {
-        self.readers.read(|connection| jobs::list_due(connection, now, work, limit))
+    async fn list_due_jobs(
+        &self,
+        now: Timestamp,
+        work: Work,
+        limits: &DueLimits,
+    ) -> Result<Vec<DueJob>, Error> {
+        self.readers.read(|connection| jobs::list_due(connection, now, work, limits))
     }
 
     async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
@@ -357,6 +362,10 @@ impl Store for Sqlite {
         self.readers.read(|connection| jobs::find(connection, account, id))
     }
 
+    async fn find_stored_job(&self, account: &AccountId, id: &JobId) -> Result<Option<StoredJob>, Error> {
+        self.readers.read(|connection| jobs::find_stored(connection, account, id))
+    }
+
     async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error> {
         self.readers.read(|connection| job_secrets::find(connection, account, id, Part::Answer))
     }
@@ -386,13 +395,48 @@ impl Store for Sqlite {
         id: &JobId,
         renewal: &LeaseRenewal,
     ) -> Result<Changed, Error> {
-        let (account, id, renewal) = (account.clone(), id.clone(), *renewal);
+        let (account, id, renewal) = (account.clone(), id.clone(), renewal.clone());
         self.writer.write(move |connection| jobs::renew(connection, &account, &id, &renewal)).await
     }
 
-    async fn settle_job(&self, account: &AccountId, settlement: JobSettlement) -> Result<Changed, Error> {
+    async fn update_job(&self, account: &AccountId, update: JobUpdate) -> Result<Changed, Error> {
         let account = account.clone();
-        self.writer.write(move |connection| jobs::settle(connection, &account, &settlement)).await
+        self.writer.write(move |connection| jobs::update(connection, &account, &update)).await
+    }
+
+    async fn release_job_lease(
+        &self,
+        account: &AccountId,
+        id: &JobId,
+        fence: u64,
+        due_in: Duration,
+        now: Timestamp,
+    ) -> Result<Changed, Error> {
+        let (account, id) = (account.clone(), id.clone());
+        self.writer
+            .write(move |connection| jobs::release_lease(connection, (&account, &id), fence, due_in, now))
+            .await
+    }
+
+    async fn defer_jobs(
+        &self,
+        account: &AccountId,
+        connection_id: &ConnectionId,
+        deferral: &Deferral,
+    ) -> Result<usize, Error> {
+        let (account, id, deferral) = (account.clone(), connection_id.clone(), *deferral);
+        self.writer.write(move |connection| jobs::defer(connection, &account, &id, &deferral)).await
+    }
+
+    async fn wake_jobs(
+        &self,
+        account: &AccountId,
+        connection_id: &ConnectionId,
+        waiting_for: WaitingFor,
+        now: Timestamp,
+    ) -> Result<usize, Error> {
+        let (account, id) = (account.clone(), connection_id.clone());
+        self.writer.write(move |connection| jobs::wake(connection, &account, &id, waiting_for, now)).await
     }
 
     async fn insert_webhook_secret(

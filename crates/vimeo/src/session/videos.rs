@@ -20,7 +20,7 @@ const PER_PAGE: usize = 100;
 const LIST: &str =
     "/me/videos?sort=date&direction=desc&per_page=100&fields=uri,name,created_time,upload.status&page=";
 const CREATE: &str = "/me/videos?fields=uri,upload.upload_link,upload.status";
-const STATE_FIELDS: &str = "?fields=uri,name,upload.status,upload.error,upload.upload_link,transcode.status,status,\
+const STATE_FIELDS: &str = "?fields=uri,name,upload.status,upload.error,upload.upload_link,transcode.status,status,duration,\
                             is_playable,link,player_embed_url,privacy.view";
 /// The values of the old `status` with which a video has failed.
 const FAILED_STATUSES: [&str; 6] =
@@ -116,6 +116,8 @@ pub struct VideoState {
     pub transcode: TranscodeStatus,
     /// It can be played, perhaps not yet in every quality.
     pub is_playable: bool,
+    /// How long it plays, in seconds, once that is known.
+    pub duration_seconds: Option<u64>,
     /// Its page, exactly as Vimeo gives it.
     pub link: Option<String>,
     /// Its player's page, exactly as Vimeo gives it.
@@ -240,6 +242,7 @@ impl Session {
             upload: status,
             transcode: transcode_status(transcode.as_deref()),
             is_playable: shown.is_playable == Some(true),
+            duration_seconds: shown.duration.filter(|seconds| *seconds > 0),
             upload_link: self.usable_link(upload),
             view: shown.privacy.and_then(|privacy| privacy.view).map(fit),
             failed_status: FAILED_STATUSES.into_iter().find(|failed| old_status == Some(*failed)),

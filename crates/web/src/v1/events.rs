@@ -67,10 +67,10 @@ pub(crate) async fn watch_job(
     let in_header = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut view = View { seen: in_header.or(in_query), is_retry_sent: false };
     let first = view.look(&job);
-    if first.is_none() && job.state.is_over() {
+    if first.is_none() && job.state.has_ended() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let watch = Watch { shared, caller, id, view, is_over: job.state.is_over() };
+    let watch = Watch { shared, caller, id, view, is_over: job.state.has_ended() };
     let events = stream::iter(first).chain(watch.changes());
     let body = Body::from_stream(with_heartbeats(events).map(Ok::<_, Infallible>));
     let headers = [
@@ -167,7 +167,7 @@ impl Watch {
         }
         match self.shared.app.find_job(&self.caller, &self.id).await {
             Ok(job) => {
-                self.is_over = job.state.is_over();
+                self.is_over = job.state.has_ended();
                 self.view.look(&job).map_or(Look::Nothing, Look::New)
             }
             Err(Error::JobNotFound) => Look::End,
@@ -186,7 +186,7 @@ fn unreadable(error: &Error) -> Look {
 mod tests {
     use domain::job::JobState;
 
-    use super::super::job::tests::{job, sending};
+    use super::super::job::tests::{job, uploading};
     use super::*;
 
     fn view(seen: Option<&str>) -> View {
@@ -202,20 +202,20 @@ mod tests {
     #[test]
     fn an_event_is_sent_again_only_when_the_object_has_changed() {
         let mut watched = view(None);
-        let first = watched.look(&job(sending(1))).unwrap();
-        assert_eq!(watched.look(&job(sending(1))), None);
-        let second = watched.look(&job(sending(2))).unwrap();
+        let first = watched.look(&job(uploading(1))).unwrap();
+        assert_eq!(watched.look(&job(uploading(1))), None);
+        let second = watched.look(&job(uploading(2))).unwrap();
         assert_ne!(id(&first), id(&second));
         // What is not shown is no change.
-        let mut known = job(sending(2));
-        known.troubles.count = 5;
+        let mut known = job(uploading(2));
+        known.retry.count = 5;
         known.version += 1;
         assert_eq!(watched.look(&known), None);
-        let faster = Job { bytes_per_second: Some(7), ..job(sending(2)) };
+        let faster = Job { bytes_per_second: Some(7), ..job(uploading(2)) };
         assert!(watched.look(&faster).is_some());
         // A client that reconnects names its last event.
-        assert_eq!(view(Some(id(&first))).look(&job(sending(1))), None);
-        let again = view(Some(id(&first))).look(&job(sending(2))).unwrap();
+        assert_eq!(view(Some(id(&first))).look(&job(uploading(1))), None);
+        let again = view(Some(id(&first))).look(&job(uploading(2))).unwrap();
         assert_eq!(id(&again), id(&second));
     }
 
@@ -223,10 +223,10 @@ mod tests {
     fn the_first_event_has_the_retry_time_and_every_block_has_data() {
         let mut watched = view(None);
         let at = domain::time::Timestamp::from_millis(1);
-        let creating = JobState::Creating(domain::job::Accepted::default().begin_creating(at));
+        let creating = JobState::Creating(domain::job::Queued::default().begin_creating(at));
         let warnings = vec!["two\nlines\r".to_owned()];
         let first = watched.look(&Job { warnings, ..job(creating) }).unwrap();
-        let second = watched.look(&job(sending(2))).unwrap();
+        let second = watched.look(&job(uploading(2))).unwrap();
         for (event, names) in
             [(&first, &["retry", "event", "id", "data"][..]), (&second, &["event", "id", "data"])]
         {
@@ -237,7 +237,7 @@ mod tests {
             assert!(!text.contains('\r') && lines.last().unwrap().starts_with("data: {"), "{text}");
         }
         // A client that has the first event gets the retry time with the next one.
-        let later = view(Some(id(&first))).look(&job(sending(2))).unwrap();
+        let later = view(Some(id(&first))).look(&job(uploading(2))).unwrap();
         assert!(later.starts_with(b"retry: 2000\nevent: job\n"));
     }
 

@@ -1,6 +1,6 @@
 //! A job on the wire: the object that is shown, listed, streamed and sent to webhooks.
 
-use domain::job::{Completed, Job, JobState};
+use domain::job::{Completed, Job, JobState, WaitingFor};
 use domain::secret::Secret;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -25,11 +25,11 @@ struct JobDataOut<'a> {
     /// `in-progress`, `completed`, `failed` or `cancelled`.
     #[schema(pattern = "^(in-progress|completed|failed|cancelled)$", example = "in-progress")]
     status: &'static str,
-    /// The current step: `accepted`, `creating`, `sending`, `finishing`, `transcoding`, `abandoning` (what the upload created
-    /// at Vimeo is deleted), and at its end `completed`, `failed` or `cancelled`.
+    /// The current step: `queued`, `creating`, `uploading`, `configuring`, `transcoding`, `publishing`, `cleaning_up` (what the
+    /// upload created at Vimeo is deleted), and at its end `completed`, `failed` or `cancelled`.
     #[schema(
-        pattern = "^(accepted|creating|sending|finishing|transcoding|abandoning|completed|failed|cancelled)$",
-        example = "sending"
+        pattern = "^(queued|creating|uploading|configuring|transcoding|publishing|cleaning_up|completed|failed|cancelled)$",
+        example = "uploading"
     )]
     phase: &'static str,
     #[schema(minimum = 0, maximum = 100, example = 45)]
@@ -62,6 +62,12 @@ struct JobDataOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "https://player.vimeo.com/video/123456789")]
     player_url: Option<&'a str>,
+    /// What the job waits for while no worker runs it: `rate-limit`, `vimeo-unavailable`, `source-unavailable`,
+    /// `connection-disabled`, `client` (which sends the bytes), `transcoding`, or `confirmation` (whether Vimeo created the
+    /// video).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^[a-z-]+$", example = "rate-limit")]
+    waiting_for: Option<&'static str>,
     /// Settings that could not be applied and other problems, in sentences.
     #[schema(example = json!([]))]
     warnings: Vec<String>,
@@ -72,7 +78,7 @@ struct JobDataOut<'a> {
     /// Why it failed, for people.
     #[serde(rename = "error_message", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "The source cannot be reached.")]
-    error_message: Option<&'a str>,
+    error_message: Option<String>,
     #[schema(pattern = "^[0-9]{17}[a-z0-9]{15}$", example = "20260131090500042k3v9x0q2m7t1b8z")]
     connection_id: &'a str,
     /// ISO 8601 in UTC, with milliseconds.
@@ -111,9 +117,10 @@ impl<'a> From<&'a Job> for JobOut<'a> {
                     .map(|Completed { link, .. }| link.as_str())
                     .filter(|link| !link.is_empty()),
                 player_url: completed.and_then(|Completed { player, .. }| player.as_deref()),
+                waiting_for: job.waiting_for.map(WaitingFor::as_str),
                 warnings: job.all_warnings(),
                 error_code: failure.map(|failure| failure.code.as_str()),
-                error_message: failure.map(|failure| failure.message.as_str()),
+                error_message: job.failure_message(),
                 connection_id: job.connection_id.as_str(),
                 created_date: job.created_at.to_string(),
                 updated_date: job.updated_at.to_string(),
@@ -163,8 +170,8 @@ pub fn job_object(job: &Job, webhook_input: Option<&Secret>) -> Vec<u8> {
 pub(crate) mod tests {
     use domain::id::{AccountId, ConnectionId};
     use domain::job::{
-        Accepted, End, Failure, FailureCode, Fetch, Finishing, JobId, Sending, SourceFacts, SourceKind,
-        Transcoding, Troubles, Webhook,
+        Configuring, Failure, FailureCode, Fetch, JobId, Publishing, Queued, RetryState, SourceFacts,
+        SourceKind, Transcoding, Uploading, Webhook,
     };
     use domain::time::Timestamp;
     use domain::video::VideoNumber;
@@ -187,13 +194,17 @@ pub(crate) mod tests {
             state,
             bytes_per_second: None,
             warnings: Vec::new(),
-            troubles: Troubles::none(at),
+            undeleted: Vec::new(),
+            unconfirmed_since: None,
+            retry: RetryState::progressed(at),
+            waiting_for: None,
             webhook: Webhook::None,
+            is_connection_deleted: false,
         }
     }
 
-    pub(crate) fn sending(sent: u64) -> JobState {
-        JobState::Sending(Sending { video: VideoNumber::from_stored(12), size: 200, sent, restarts: 0 })
+    pub(crate) fn uploading(sent: u64) -> JobState {
+        JobState::Uploading(Uploading { video: VideoNumber::from_stored(12), size: 200, sent, restarts: 0 })
     }
 
     fn assert_shown(job: &Job, success: bool, data: &str) {
@@ -204,28 +215,29 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_job_that_goes_on_shows_how_far_it_is() {
+    fn a_running_job_shows_its_progress() {
         let video = VideoNumber::from_stored(12);
-        let accepted = Job { facts: None, ..job(JobState::Accepted(Accepted::default())) };
+        let queued = Job { facts: None, ..job(JobState::Queued(Queued::default())) };
         assert_shown(
-            &accepted,
+            &queued,
             true,
-            r#""status":"in-progress","phase":"accepted","progress":0,"bytesSent":0,"warnings":[]"#,
+            r#""status":"in-progress","phase":"queued","progress":0,"bytesSent":0,"warnings":[]"#,
         );
-        let creating = Accepted::default().begin_creating(Timestamp::from_millis(9));
+        let creating = Queued::default().begin_creating(Timestamp::from_millis(9));
         assert_shown(
             &job(JobState::Creating(creating)),
             true,
             r#""status":"in-progress","phase":"creating","progress":0,"bytesSent":0,"bytesTotal":200,"warnings":[]"#,
         );
         assert_shown(
-            &Job { bytes_per_second: Some(30), ..job(sending(100)) },
+            &Job { bytes_per_second: Some(30), ..job(uploading(100)) },
             true,
-            r#""status":"in-progress","phase":"sending","progress":45,"bytesSent":100,"bytesTotal":200,"bytesPerSecond":30,"secondsLeft":4,"vimeoUri":"/videos/12","warnings":[]"#,
+            r#""status":"in-progress","phase":"uploading","progress":45,"bytesSent":100,"bytesTotal":200,"bytesPerSecond":30,"secondsLeft":4,"vimeoUri":"/videos/12","warnings":[]"#,
         );
         for (state, phase, progress) in [
-            (JobState::Finishing(Finishing { video, size: 200 }), "finishing", 92),
+            (JobState::Configuring(Configuring { video, size: 200 }), "configuring", 92),
             (JobState::Transcoding(Transcoding { video, size: 200 }), "transcoding", 95),
+            (JobState::Publishing(Publishing { video, size: 200 }), "publishing", 99),
         ] {
             let data = format!(
                 r#""status":"in-progress","phase":"{phase}","progress":{progress},"bytesSent":200,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#
@@ -235,9 +247,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_job_that_is_over_shows_how_it_ended() {
+    fn a_job_that_has_ended_shows_how() {
         let video = VideoNumber::from_stored(12);
-        let completed = Transcoding { video, size: 200 }.completed(
+        let completed = Publishing { video, size: 200 }.published(
             "https://vimeo.com/12/ab".to_owned(),
             Some("https://player.vimeo.com/video/12".to_owned()),
         );
@@ -248,32 +260,32 @@ pub(crate) mod tests {
             r#""status":"completed","phase":"completed","progress":100,"bytesSent":200,"bytesTotal":200,"vimeoUri":"/videos/12","vimeoUrl":"https://vimeo.com/12/ab","playerUrl":"https://player.vimeo.com/video/12","warnings":["The \"licence\" is not in the plan."]"#,
         );
         let failure = Failure { code: FailureCode::SourceChanged, message: "It changed.".to_owned() };
-        let failing = sending(5).abandon(&End::Failed(failure), Some(200)).unwrap();
+        let failing = job(uploading(5)).fail(failure).unwrap();
         assert_shown(
             &job(failing.clone()),
             true,
-            r#""status":"in-progress","phase":"abandoning","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#,
+            r#""status":"in-progress","phase":"cleaning_up","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#,
         );
-        let JobState::Abandoning(abandoning) = failing else { panic!() };
+        let JobState::CleaningUp(cleaning) = failing else { panic!() };
         assert_shown(
-            &job(abandoning.clone().ended(None)),
+            &job(cleaning.clone().ended(None)),
             false,
             r#""status":"failed","phase":"failed","progress":0,"bytesTotal":200,"warnings":[],"error_code":"SOURCE_CHANGED","error_message":"It changed.""#,
         );
         assert_shown(
-            &job(abandoning.ended(Some(video))),
+            &job(cleaning.ended(Some(video))),
             false,
             r#""status":"failed","phase":"failed","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":["/videos/12 is left at Vimeo."],"error_code":"SOURCE_CHANGED","error_message":"It changed.""#,
         );
-        let cancelling = sending(5).abandon(&End::Cancelled, Some(200)).unwrap();
+        let cancelling = job(uploading(5)).cancel().unwrap();
         assert_shown(
             &job(cancelling.clone()),
             false,
-            r#""status":"cancelled","phase":"abandoning","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#,
+            r#""status":"cancelled","phase":"cleaning_up","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#,
         );
-        let JobState::Abandoning(abandoning) = cancelling else { panic!() };
+        let JobState::CleaningUp(cleaning) = cancelling else { panic!() };
         assert_shown(
-            &job(abandoning.ended(None)),
+            &job(cleaning.ended(None)),
             false,
             r#""status":"cancelled","phase":"cancelled","progress":0,"bytesTotal":200,"warnings":[]"#,
         );
@@ -281,7 +293,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_told_along_stands_last_and_as_it_came() {
-        let job = job(sending(1));
+        let job = job(uploading(1));
         let shown = String::from_utf8(job_object(&job, None)).unwrap();
         let begun = shown.strip_suffix('}').unwrap();
         for input in [r#"{ "b": 1.50, "a": [null] }"#, "\"x\"", "1e400", "true"] {

@@ -208,7 +208,7 @@ async fn begin<T>(
                 JobState::Completed(_)
                 | JobState::Failed(_)
                 | JobState::Cancelled(_)
-                | JobState::Abandoning(_) => {}
+                | JobState::CleaningUp(_) => {}
                 _ => {
                     if let Some(begun) = begun {
                         return Ok(Begun::Going(begun));

@@ -87,20 +87,23 @@ impl Progress {
 
     fn show_state(&self, state: &JobState) {
         match state {
-            JobState::Accepted(_) => self.phase("waiting for its turn"),
-            JobState::Creating(_) => self.phase("making a place for the video"),
+            JobState::Queued(_) => self.phase("waiting for its turn"),
+            JobState::Creating(_) => self.phase("creating the video at Vimeo"),
             // The job hears of the bytes later than the command that has sent them.
-            JobState::Sending(_) if self.is_own() => self.phase("waiting for Vimeo to confirm the last byte"),
-            JobState::Sending(sending) => {
+            JobState::Uploading(_) if self.is_own() => {
+                self.phase("waiting for Vimeo to confirm the last byte")
+            }
+            JobState::Uploading(uploading) => {
                 if self.is_sending() {
-                    self.sent(sending.sent);
+                    self.sent(uploading.sent);
                 } else {
-                    self.measure_from(sending.sent, sending.size);
+                    self.measure_from(uploading.sent, uploading.size);
                 }
             }
-            JobState::Finishing(_) => self.phase("making the settings"),
+            JobState::Configuring(_) => self.phase("making the settings"),
             JobState::Transcoding(_) => self.phase("waiting for Vimeo to make it playable"),
-            JobState::Abandoning(_) => self.phase("taking away what is at Vimeo"),
+            JobState::Publishing(_) => self.phase("opening the video to its viewers"),
+            JobState::CleaningUp(_) => self.phase("deleting what is at Vimeo"),
             JobState::Completed(_) | JobState::Failed(_) | JobState::Cancelled(_) => self.end(),
         }
     }
@@ -189,13 +192,13 @@ fn style(template: &'static str) -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
-    use domain::job::Sending;
+    use domain::job::Uploading;
     use domain::video::VideoNumber;
 
     use super::*;
 
     fn sending(sent: u64) -> JobState {
-        JobState::Sending(Sending { video: VideoNumber::from_stored(76), size: 1_000, sent, restarts: 0 })
+        JobState::Uploading(Uploading { video: VideoNumber::from_stored(76), size: 1_000, sent, restarts: 0 })
     }
 
     #[tokio::test]

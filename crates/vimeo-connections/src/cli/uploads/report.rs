@@ -19,7 +19,7 @@ pub(super) fn tell(job: &Job, uploaded: Uploaded, format: &Format) -> Result<Exi
     if format.json {
         output::say(&String::from_utf8_lossy(&web::job_object(job, None)))?;
     }
-    for warning in &job.warnings {
+    for warning in &job.all_warnings() {
         output::remark(&format!("Warning: {warning}"));
     }
     match &job.state {
@@ -35,18 +35,15 @@ pub(super) fn tell(job: &Job, uploaded: Uploaded, format: &Format) -> Result<Exi
             if format.json { Ok(ExitCode::SUCCESS) } else { output::say(&sentence) }
         }
         JobState::Failed(failed) => {
-            let failure = &failed.failure;
-            output::remark(&format!("The upload failed: {} ({})", failure.message, failure.code.as_str()));
+            let (message, code) = (job.failure_message().unwrap_or_default(), failed.failure.code.as_str());
+            output::remark(&format!("The upload failed: {message} ({code})"));
             Ok(ExitCode::FAILURE)
         }
-        JobState::Cancelled(cancelled) => {
-            let left = cancelled.video.map_or_else(String::new, |video| {
-                format!(" {video} is left of it at Vimeo; it could not be deleted")
-            });
-            output::remark(&format!("The upload was cancelled.{left}"));
+        JobState::Cancelled(_) => {
+            output::remark("The upload was cancelled.");
             Ok(ExitCode::FAILURE)
         }
-        _ => Err("the upload is not over".into()),
+        _ => Err("the upload has not ended".into()),
     }
 }
 

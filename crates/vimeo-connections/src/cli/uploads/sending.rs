@@ -55,7 +55,7 @@ async fn given_up(desk: &Desk<'_>, id: &JobId) {
     loop {
         sleep(LOOK_PAUSE).await;
         match desk.app.find_job(desk.caller, id).await {
-            Ok(job) if job.state.is_over() || matches!(job.state, JobState::Abandoning(_)) => return,
+            Ok(job) if job.state.has_ended() || matches!(job.state, JobState::CleaningUp(_)) => return,
             Err(app::Error::JobNotFound) => return,
             // What cannot be read now is looked at again.
             Ok(_) | Err(_) => {}

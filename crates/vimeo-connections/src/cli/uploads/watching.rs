@@ -35,7 +35,7 @@ async fn look(desk: &Desk<'_>, id: &JobId) -> Result<Job, BoxError> {
             Ok(job) => {
                 failed = 0;
                 desk.progress.show(&job);
-                if job.state.is_over() {
+                if job.state.has_ended() {
                     return Ok(job);
                 }
             }
@@ -55,7 +55,7 @@ async fn work(desk: &Desk<'_>, id: &JobId, until: &CancellationToken) {
         return;
     }
     while !until.is_cancelled() {
-        if let Err(error) = desk.app.work_on(id, until).await {
+        if let Err(error) = desk.app.run_one(id, until).await {
             tracing::debug!(%error, "the upload could not be worked on; it will be retried");
         }
         tokio::select! {

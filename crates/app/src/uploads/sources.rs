@@ -1,4 +1,4 @@
-//! What the guarded client says of a source, as it concerns a job.
+//! What the guarded client reports of a source, as it concerns a job.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,8 +7,9 @@ use std::time::Duration;
 use domain::job::{Failure, FailureCode, Fetch, JobId, SourceFacts};
 use domain::secret::Secret;
 
-use super::Uploads;
-use super::attendance::{Step, failure};
+use super::failures::failure;
+use super::outcome::Then;
+use super::setup::Uploads;
 use egress::{
     Content, Egress, EgressUrl, Encoding, NotVideo, RangeSupport, SourceError, SourceProgress, Spooled,
     Validators,
@@ -18,15 +19,15 @@ use egress::{
 /// listens where.
 const UNREACHABLE: &str = "The source could not be reached, or its address is not allowed.";
 /// How many readings are remembered between two attempts of their jobs.
-const READINGS_MAX: usize = 10_000;
+const PROGRESSES_MAX: usize = 10_000;
 /// How often a source is asked again after its last byte.
-pub(super) const END_TRIES: u32 = 3;
+pub(super) const END_ATTEMPTS: u32 = 3;
 
 /// What this node has read of the sources of jobs that wait for their next attempt.
 #[derive(Default)]
-pub(crate) struct Readings(Mutex<HashMap<JobId, SourceProgress>>);
+pub(crate) struct SourceProgresses(Mutex<HashMap<JobId, SourceProgress>>);
 
-impl Readings {
+impl SourceProgresses {
     /// The reading of a job that is worked on next; a new one if there is none.
     pub(super) fn take(&self, id: &JobId) -> SourceProgress {
         let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,7 +39,7 @@ impl Readings {
     /// Keeps a reading for the next attempt. Forgotten, it costs that attempt a fresh placeholder.
     pub(super) fn put(&self, id: JobId, reading: SourceProgress) {
         let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if readings.len() >= READINGS_MAX {
+        if readings.len() >= PROGRESSES_MAX {
             readings.clear();
         }
         readings.insert(id, reading);
@@ -46,8 +47,8 @@ impl Readings {
 }
 
 /// The address of a source, whose form was checked when it was asked for; the rules may have changed since.
-pub(super) fn read_address(outbound: &Egress, url: &Secret) -> Result<EgressUrl, Failure> {
-    outbound.validate(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))
+pub(super) fn read_address(egress: &Egress, url: &Secret) -> Result<EgressUrl, Failure> {
+    egress.validate(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))
 }
 
 /// How a source that says its length is read.
@@ -59,7 +60,7 @@ pub(super) fn fetch_of(facts: &egress::SourceMetadata) -> Fetch {
 }
 
 /// What is kept of a source with its job.
-pub(super) fn kept(found: &egress::SourceMetadata, length: u64, fetch: Fetch) -> SourceFacts {
+pub(super) fn to_facts(found: &egress::SourceMetadata, length: u64, fetch: Fetch) -> SourceFacts {
     SourceFacts {
         length,
         validator: found.validators.validator().map(str::to_owned),
@@ -69,7 +70,7 @@ pub(super) fn kept(found: &egress::SourceMetadata, length: u64, fetch: Fetch) ->
 }
 
 /// What the guarded client needs to know of a source that was looked at before. An earlier version kept one validator.
-pub(super) fn known(facts: &SourceFacts) -> egress::SourceMetadata {
+pub(super) fn to_metadata(facts: &SourceFacts) -> egress::SourceMetadata {
     let marks = facts.marks.as_deref().and_then(Validators::from_stored);
     let validator = || facts.validator.as_deref().map(Validators::from_single_validator);
     egress::SourceMetadata {
@@ -84,7 +85,7 @@ pub(super) fn known(facts: &SourceFacts) -> egress::SourceMetadata {
 
 /// How the bytes of a source are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transfer {
+pub(super) enum TransferMode {
     /// As they come.
     AsIs,
     /// Decompressed, which needs the disk.
@@ -92,13 +93,13 @@ pub(super) enum Transfer {
 }
 
 /// How a source is taken whose first bytes are this; the error if it is not.
-pub(super) fn transfer_of(content: Content, spool_max_bytes: u64) -> Result<Transfer, SourceError> {
+pub(super) fn transfer_mode(content: Content, spool_max_bytes: u64) -> Result<TransferMode, SourceError> {
     match content {
-        Content::AsIs => Ok(Transfer::AsIs),
+        Content::AsIs => Ok(TransferMode::AsIs),
         Content::Gzip if spool_max_bytes == 0 => {
             Err(SourceError::NotVideo(NotVideo::Compressed(Encoding::Gzip)))
         }
-        Content::Gzip => Ok(Transfer::Decompressed),
+        Content::Gzip => Ok(TransferMode::Decompressed),
         Content::NotVideo(what) => Err(SourceError::NotVideo(what)),
     }
 }
@@ -109,17 +110,7 @@ pub(super) async fn spool(
     url: &EgressUrl,
     expected: Option<&egress::SourceMetadata>,
 ) -> Result<Spooled, SourceError> {
-    uploads.outbound.spool(url, &uploads.spool, expected).await
-}
-
-/// Whether a job that is held up by its source has asked it often enough. There is no difference between the beginning and
-/// the middle.
-pub(super) fn is_exhausted(code: FailureCode, troubles: u32, attempts: u32) -> bool {
-    let is_about_source = matches!(
-        code,
-        FailureCode::SourceUnreachable | FailureCode::SourceBroken | FailureCode::SourceTooSlow
-    );
-    is_about_source && troubles >= attempts
+    uploads.egress.spool(url, &uploads.spool, expected).await
 }
 
 /// What the answers after the last byte say.
@@ -167,12 +158,12 @@ impl<'a> EndAnswers<'a> {
             Err(SourceError::Unreachable | SourceError::RetryLater { .. } | SourceError::EndedEarly) => None,
             // It is empty now; or it was read from a place that says no more.
             Err(SourceError::Empty) => Some(EndVerdict::Changed),
-            Err(_) => Some(self.in_the_end()),
+            Err(_) => Some(self.at_end()),
         }
     }
 
     /// What follows if there are no more answers.
-    pub(super) fn in_the_end(&self) -> EndVerdict {
+    pub(super) fn at_end(&self) -> EndVerdict {
         let mut headers =
             self.others.iter().filter(|(_, one)| self.known.have_other_headers_at_end_than(one));
         if headers.next().is_some() || self.begins_the_same_for_long_enough() {
@@ -184,7 +175,7 @@ impl<'a> EndAnswers<'a> {
 
     /// Whether the last pause must be long enough for [`SAME_BYTES_FOR`].
     pub(super) fn needs_time(&self) -> bool {
-        !self.others.is_empty() && self.in_the_end() == EndVerdict::Unknown
+        !self.others.is_empty() && self.at_end() == EndVerdict::Unknown
     }
 
     /// Whether two answers have the same first bytes, one long enough after the other. Where the headers are those that were
@@ -200,33 +191,33 @@ impl<'a> EndAnswers<'a> {
 }
 
 /// What a trouble with a source leads to.
-pub(super) fn step_of(error: SourceError) -> Step {
-    let fail = |code, message: String| Step::Fail(failure(code, message));
+pub(super) fn then_of(error: SourceError) -> Then {
+    let fail = |code, message: String| Then::Fail(failure(code, message));
     match error {
-        SourceError::Unreachable => Step::Trouble(failure(FailureCode::SourceUnreachable, UNREACHABLE)),
-        SourceError::RetryLater { .. } => Step::Trouble(failure(
+        SourceError::Unreachable => Then::Retry(failure(FailureCode::SourceUnreachable, UNREACHABLE)),
+        SourceError::RetryLater { .. } => Then::Retry(failure(
             FailureCode::SourceBroken,
             "The source's server was busy or failing for too long.",
         )),
         SourceError::EndedEarly => {
-            Step::Trouble(failure(FailureCode::SourceBroken, "The source repeatedly ended early."))
+            Then::Retry(failure(FailureCode::SourceBroken, "The source repeatedly ended early."))
         }
         SourceError::NotVideo(what) => fail(
             FailureCode::SourceNotVideo,
             format!("The address returned {what}, not a video file. Give the address of the file itself."),
         ),
-        SourceError::SpoolFull => Step::Trouble(failure(
+        SourceError::SpoolFull => Then::Retry(failure(
             FailureCode::SourceBroken,
             "The source must be buffered, because its length is not known or it is compressed, but the space for buffered sources is in use.",
         )),
-        SourceError::SpoolTimeout => Step::Trouble(failure(
+        SourceError::SpoolTimeout => Then::Retry(failure(
             FailureCode::SourceBroken,
             "The source must be buffered, because its length is not known or it is compressed, but took too long to read.",
         )),
         SourceError::TooSlow => {
-            Step::Trouble(failure(FailureCode::SourceTooSlow, "The source sends its bytes too slowly."))
+            Then::Retry(failure(FailureCode::SourceTooSlow, "The source sends its bytes too slowly."))
         }
-        SourceError::SpoolFailed => Step::Trouble(failure(
+        SourceError::SpoolFailed => Then::Retry(failure(
             FailureCode::SourceBroken,
             "The source must be buffered, because its length is not known or it is compressed, but this service's disk is full or cannot be used.",
         )),
@@ -270,23 +261,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_number_of_attempts_is_made_at_the_beginning_and_in_the_middle() {
-        for code in FailureCode::ALL {
-            let name = code.as_str();
-            let is_tried_again = ["SOURCE_UNREACHABLE", "SOURCE_BROKEN", "SOURCE_TOO_SLOW"].contains(&name);
-            assert!(!is_exhausted(*code, 9, 10), "{name}");
-            assert_eq!(is_exhausted(*code, 10, 10), is_tried_again, "{name}");
-        }
-    }
-
-    #[test]
     fn what_is_kept_is_known_again() {
         let found = facts("\"a\"", 10);
         for fetch in [Fetch::Ranged, Fetch::Whole, Fetch::Spooled] {
-            let stored = kept(&found, 10, fetch);
-            assert_eq!(known(&stored).validators, found.validators);
+            let stored = to_facts(&found, 10, fetch);
+            assert_eq!(to_metadata(&stored).validators, found.validators);
             assert_eq!(
-                known(&SourceFacts { marks: None, ..stored }).validators,
+                to_metadata(&SourceFacts { marks: None, ..stored }).validators,
                 found.validators,
                 "an earlier version's row"
             );
@@ -304,7 +285,7 @@ mod tests {
             so_far.judge(Duration::from_millis([0, 250, 750, 2_750][place]), answer.clone())
         });
         let verdicts: Vec<_> = judged.collect();
-        (verdicts.last().copied().flatten(), so_far.in_the_end())
+        (verdicts.last().copied().flatten(), so_far.at_end())
     }
 
     #[test]

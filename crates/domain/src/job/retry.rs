@@ -1,31 +1,31 @@
-//! What holds a job up, and when enough was asked after Vimeo's refusals that follow the last byte.
+//! Retries of a job, and when Vimeo's refusals after the last byte are final.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// Refusals in a row before one of them is believed, however much time has passed.
+/// Refusals in a row before one of them counts as final, however much time has passed.
 const REFUSALS_MIN: u32 = 3;
 
-/// What holds a job up: troubles one after another, since something went well last.
+/// The failed attempts of a job since it last made progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Troubles {
-    /// How many.
+pub struct RetryState {
+    /// Failed attempts.
     pub count: u32,
-    /// When something went well last: from then on patience is counted.
-    pub well_at: Timestamp,
+    /// When the job last made progress: the retry deadline counts from here.
+    pub last_progress_at: Timestamp,
     /// Since when Vimeo has refused requests for a video whose bytes it has.
     pub refused_since: Option<Timestamp>,
-    /// Since when Vimeo has answered 404 to every question for that video that it answered.
+    /// Since when Vimeo has answered 404 to every GET of that video that it answered.
     pub missing_since: Option<Timestamp>,
 }
 
-/// What Vimeo answered to a request for a video whose bytes it has, other than success.
+/// An answer other than success to a request for a video whose bytes Vimeo has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// 404 to a question for the video.
+    /// 404 to a GET of the video.
     Missing,
-    /// Any other answer that is not success: 403, 410, 404 to a change.
+    /// Any other: 403, 410, 404 to a change.
     Other,
 }
 
@@ -40,19 +40,19 @@ pub enum Verdict {
     Missing,
 }
 
-impl Troubles {
-    /// Nothing holds it up at `now`.
-    pub fn none(now: Timestamp) -> Self {
-        Self { count: 0, well_at: now, refused_since: None, missing_since: None }
+impl RetryState {
+    /// The job made progress at `now`.
+    pub fn progressed(now: Timestamp) -> Self {
+        Self { count: 0, last_progress_at: now, refused_since: None, missing_since: None }
     }
 
-    /// One more.
+    /// One more attempt failed.
     #[must_use]
-    pub fn one_more(self) -> Self {
+    pub fn failed(self) -> Self {
         Self { count: self.count.saturating_add(1), ..self }
     }
 
-    /// Vimeo refused at `now`. An answer other than 404 says that something knows the video.
+    /// Vimeo refused at `now`. An answer other than 404 proves that the video exists.
     #[must_use]
     pub fn refused(self, refusal: Refusal, now: Timestamp) -> Self {
         let missing_since = match refusal {
@@ -62,19 +62,19 @@ impl Troubles {
         Self { refused_since: Some(self.refused_since.unwrap_or(now)), missing_since, ..self }
     }
 
-    /// Vimeo showed the video.
+    /// Vimeo returned the video.
     #[must_use]
     pub fn found(self) -> Self {
         Self { missing_since: None, ..self }
     }
 
-    /// Vimeo refused nothing of what was asked: what went wrong before has passed.
+    /// Vimeo accepted every request: what failed before has passed.
     #[must_use]
     pub fn accepted(self) -> Self {
         Self { count: 0, refused_since: None, missing_since: None, ..self }
     }
 
-    /// What follows at `now` from the refusal that was just counted, when refusals are believed after `confirm`.
+    /// What follows at `now` from the refusal that was just counted, if refusals are final after `confirm`.
     pub fn verdict(self, now: Timestamp, confirm: Duration) -> Verdict {
         let has_lasted = |since: Option<Timestamp>| {
             self.count >= REFUSALS_MIN && since.is_some_and(|since| now >= since.plus(confirm))
@@ -97,10 +97,10 @@ mod tests {
         Timestamp::from_millis(seconds * 1_000)
     }
 
-    /// The troubles after these refusals, at these seconds.
-    fn after(refusals: &[(i64, Refusal)]) -> Troubles {
-        refusals.iter().fold(Troubles::none(at(0)), |troubles, (second, refusal)| {
-            troubles.refused(*refusal, at(*second)).one_more()
+    /// The state after these refusals, at these seconds.
+    fn after(refusals: &[(i64, Refusal)]) -> RetryState {
+        refusals.iter().fold(RetryState::progressed(at(0)), |retry, (second, refusal)| {
+            retry.refused(*refusal, at(*second)).failed()
         })
     }
 
@@ -125,12 +125,12 @@ mod tests {
     #[test]
     fn a_video_that_was_shown_meanwhile_is_missing_from_then_on_only() {
         let shown = after(&[(0, Refusal::Missing), (300, Refusal::Missing)]).found();
-        let again = shown.refused(Refusal::Missing, at(700)).one_more();
+        let again = shown.refused(Refusal::Missing, at(700)).failed();
         assert_eq!(again.verdict(at(700), CONFIRM), Verdict::Refused);
         let seconds = [700, 900, 1_100];
-        let accepted = seconds.into_iter().fold(shown.accepted(), |troubles, second| {
-            troubles.refused(Refusal::Missing, at(second)).one_more()
-        });
+        let accepted = seconds
+            .into_iter()
+            .fold(shown.accepted(), |retry, second| retry.refused(Refusal::Missing, at(second)).failed());
         assert_eq!(accepted.verdict(at(1_299), CONFIRM), Verdict::Retry);
         assert_eq!(accepted.verdict(at(1_300), CONFIRM), Verdict::Missing);
     }

@@ -1,4 +1,25 @@
-//! Uploads: asking for them, seeing how they go, cancelling them.
+//! Uploads: their operations, and the worker that runs them.
+//!
+//! A job runs step by step. A step (`steps/`) is a function from the job to an outcome; the executor decides what follows
+//! (`outcome.rs`, `retry.rs`) and alone writes the job, through its lease.
+
+mod chunks;
+mod client_upload;
+mod executor;
+mod failures;
+mod lease;
+mod listings;
+mod outcome;
+mod prepare;
+mod receivers;
+mod request;
+mod retry;
+mod setup;
+mod slots;
+mod sources;
+mod steps;
+mod webhook_delivery;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,26 +28,28 @@ use domain::audit::Action;
 use domain::connection::{Availability, Connection};
 use domain::id::{AccountId, ConnectionId};
 use domain::idempotency::{IdempotencyKey, KeptAnswer, Operation};
-use domain::job::{Abandoning, Accepted, End, Job, JobId, JobState, SourceFacts, Troubles, Webhook};
+use domain::job::{Job, JobId, JobState, Queued, RetryState, SourceFacts, Webhook};
 use domain::page::PageLimit;
 use domain::secret::{Sealed, WRAPPED_KEY_LEN, WrappedKey};
 use domain::video::VideoNumber;
+use egress::{EgressUrl, UrlError};
 use seal::envelope::{Purpose, SealedAs};
-use store::{
-    Changed, JobFilter, JobGuard, JobSettlement, JobStart, LeaseAfter, LeasedJob, NewJob, SealedPart,
-};
+use store::{Changed, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeasedJob, NewJob, SealedPart};
 use vimeo::UploadLink;
 
 use crate::audit::Attempt;
 use crate::idempotency::{Held, Turn};
-use crate::jobs::held::LEASE;
-use crate::jobs::request::{RequestedSource, UploadRequest};
-use crate::jobs::{KeptWithLink, LinkMade, Uploads, make_link};
 use crate::{App, Caller, Error, Once, Outcome};
-use egress::{EgressUrl, UrlError};
+use client_upload::{LinkCompletion, LinkResult, create_link};
+use lease::LEASE;
+use prepare::PrepareError;
 
-/// So often a cancellation is tried that meets another change of the job each time.
-const CANCEL_TRIES: u32 = 20;
+pub use request::{RequestedSource, UploadRequest, WebhookTarget};
+pub(crate) use setup::Uploads;
+pub use setup::{CREATE_TIMEOUT_MAX, Presenter, UploadOptions, UploadSetup};
+
+/// Attempts of a cancellation that meets another write of the job each time.
+const CANCEL_ATTEMPTS: u32 = 20;
 
 /// Some of an account's jobs, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +75,7 @@ impl App {
     /// Reads an address that a user gives, by its form alone.
     pub fn check_address(&self, text: &str) -> Result<EgressUrl, UrlError> {
         match &self.uploads {
-            Some(uploads) => uploads.outbound.validate(text),
+            Some(uploads) => uploads.egress.validate(text),
             None => Err(UrlError::NotPublic),
         }
     }
@@ -108,7 +131,7 @@ impl App {
             // The effect is written, and its completion with it.
             held.forget();
         }
-        uploads.news.notify_one();
+        uploads.wakeup.notify_one();
         Ok(Outcome::Done(job.id))
     }
 
@@ -148,29 +171,32 @@ impl App {
         self.require_webhook_secret(caller, &request).await?;
         let job = self.new_job(&connection, &request);
         let sealed = self.seal_request(&job, &request).await?;
-        let new = self.new_row(caller, job.clone(), sealed.clone(), JobStart::Held(LEASE));
+        let new = self.new_row(caller, job.clone(), sealed.clone(), JobStart::Leased(LEASE));
         self.store.insert_job(account, new).await.map_err(of_connection)?;
-        let leased = LeasedJob { job, fence: 1, request: Some(sealed), link: None };
+        let row_mac = Some(self.mac_job(&job));
+        let leased = LeasedJob { job, row_mac, fence: 1, request: Some(sealed), link: None };
         let made = {
             let (once, held) = (&once, &*held);
             let complete = async move |upload: ClientUpload| {
                 let (Some(once), Some(held)) = (once, held) else { return Ok(None) };
                 let answer = self.seal_link_answer(account, &upload.job_id, &(once.present)(&upload)).await?;
                 let completion = held.completion(marker_of(&upload.job_id));
-                Ok(completion.map(|completion| KeptWithLink { completion, answer }))
+                Ok(completion.map(|completion| LinkCompletion { completion, answer }))
             };
-            make_link(self, &uploads, leased, complete).await?
+            create_link(&self.context, &uploads, leased, complete).await?
         };
         match made {
-            LinkMade::Yes(upload) => {
+            LinkResult::Created(upload) => {
                 if let Some(held) = held {
                     // The effect is written, and its completion with it.
                     held.forget();
                 }
                 Ok(Outcome::Done(upload))
             }
-            LinkMade::Refused(failure) => Err(Error::UploadRefused(failure)),
-            LinkMade::NotNow { retry_after_seconds } => Err(Error::VimeoUnavailable { retry_after_seconds }),
+            LinkResult::Refused(failure) => Err(Error::UploadRefused(failure)),
+            LinkResult::Unavailable { retry_after_seconds } => {
+                Err(Error::VimeoUnavailable { retry_after_seconds })
+            }
         }
     }
 
@@ -201,40 +227,51 @@ impl App {
         self.service_keys.read_job_page_key(&caller.account_id, bytes)
     }
 
-    /// Cancels a job; what it made at Vimeo is taken away afterwards. One that is over stays as it is.
+    /// Cancels a job; what it created at Vimeo is cleaned up afterwards. One that has ended stays as it is.
     pub async fn cancel_upload(&self, caller: &Caller, id: &JobId) -> Result<(), Error> {
         let account = &caller.account_id;
-        for _ in 0..CANCEL_TRIES {
-            let job = self.find_job(caller, id).await?;
-            let Some(state) = cancelled(&job) else { return Ok(()) };
-            let is_awaited = matches!(job.webhook, Webhook::Waiting { .. });
-            let is_over = state.is_over();
+        for _ in 0..CANCEL_ATTEMPTS {
+            let found = self.store.find_stored_job(account, id).await?.ok_or(Error::JobNotFound)?;
+            let Some(state) = found.job.cancel() else { return Ok(()) };
+            match prepare::verify(self, &found.job, found.row_mac.as_deref(), found.request.as_ref()).await {
+                // What is sealed is not needed to cancel it.
+                Ok(_) | Err(PrepareError::Undecryptable) => {}
+                Err(PrepareError::Temporary(error)) => return Err(error),
+                Err(_) => {
+                    return Err(Error::Internal("the row of a job does not verify".into()));
+                }
+            }
+            let job = found.job;
+            let is_webhook_due = matches!(job.webhook, Webhook::Waiting { .. });
+            let has_ended = state.has_ended();
             let now = self.clock.now();
             let event = self.done(account, caller.actor.clone(), Action::CancelUpload, Some(id.to_string()));
-            let settlement = JobSettlement {
+            let update = JobUpdate {
                 guard: JobGuard::Version(job.version),
-                due_in: (!is_over || is_awaited).then_some(Duration::ZERO),
+                due_in: (!has_ended || is_webhook_due).then_some(Duration::ZERO),
                 lease: LeaseAfter::Released,
-                request: if is_over && !is_awaited { SealedPart::Wiped } else { SealedPart::Kept },
+                request: if has_ended && !is_webhook_due { SealedPart::Wiped } else { SealedPart::Kept },
                 link: SealedPart::Wiped,
                 answer: None,
                 event: Some(event),
                 completion: None,
+                row_mac: Vec::new(),
                 now,
                 job: Job {
                     version: job.version + 1,
                     updated_at: now,
                     bytes_per_second: None,
-                    troubles: Troubles::none(now),
+                    waiting_for: None,
+                    retry: RetryState::progressed(now),
                     state,
                     ..job
                 },
             };
-            let connection = settlement.job.connection_id.clone();
-            if self.store.settle_job(account, settlement).await? == Changed::Yes {
+            let connection = update.job.connection_id.clone();
+            if lease::write(self, account, update).await? == Changed::Yes {
                 tracing::info!(job = %id, %account, %connection, "the cancellation of an upload was requested");
                 if let Some(uploads) = &self.uploads {
-                    uploads.news.notify_one();
+                    uploads.wakeup.notify_one();
                 }
                 return Ok(());
             }
@@ -296,10 +333,14 @@ impl App {
             version: 1,
             source: request.source.kind(),
             facts,
-            state: JobState::Accepted(Accepted::default()),
+            state: JobState::Queued(Queued::default()),
             bytes_per_second: None,
             warnings: Vec::new(),
-            troubles: Troubles::none(now),
+            undeleted: Vec::new(),
+            unconfirmed_since: None,
+            retry: RetryState::progressed(now),
+            waiting_for: None,
+            is_connection_deleted: false,
             webhook: match request.webhook {
                 Some(_) => Webhook::Waiting { attempts: 0 },
                 None => Webhook::None,
@@ -310,13 +351,13 @@ impl App {
     fn new_row(&self, caller: &Caller, job: Job, request: Sealed, start: JobStart) -> NewJob {
         let subject = Some(job.id.to_string());
         let event = self.done(&caller.account_id, caller.actor.clone(), Action::CreateUpload, subject);
-        NewJob { job, request, start, event, completion: None, now: self.clock.now() }
+        let row_mac = self.mac_job(&job);
+        NewJob { job, row_mac, request, start, event, completion: None, now: self.clock.now() }
     }
 
-    pub(crate) async fn seal_request(&self, job: &Job, request: &UploadRequest) -> Result<Sealed, Error> {
+    async fn seal_request(&self, job: &Job, request: &UploadRequest) -> Result<Sealed, Error> {
         let key = self.account_key(&job.account_id).await?;
-        let sealed_as = SealedAs { purpose: Purpose::JobRequest, record: job.id.as_str(), version: 1 };
-        Ok(key.seal(sealed_as, &request.to_bytes(), &self.randomness)?)
+        Ok(key.seal(prepare::request_sealed_as(job), &request.to_bytes(), &self.randomness)?)
     }
 
     /// The answer with an upload link: its job keeps it, so that it is wiped with the link.
@@ -377,17 +418,6 @@ fn marker_of(job: &JobId) -> KeptAnswer {
 /// The job that a remembered request for a link names. No sealed answer is one: with its wrapped key it is longer.
 fn job_of_marker(kept: &KeptAnswer) -> Option<JobId> {
     JobId::parse(std::str::from_utf8(kept.0.strip_prefix(MARKER)?).ok()?)
-}
-
-/// What a job becomes when it is cancelled; `None` if that changes nothing.
-fn cancelled(job: &Job) -> Option<JobState> {
-    match &job.state {
-        // A failure is not yet told; from now on it counts as cancelled.
-        JobState::Abandoning(abandoning) if abandoning.end != End::Cancelled => {
-            Some(JobState::Abandoning(Abandoning { end: End::Cancelled, ..abandoning.clone() }))
-        }
-        state => state.clone().abandon(&End::Cancelled, job.size()),
-    }
 }
 
 /// A store's error where a connection's job is written.

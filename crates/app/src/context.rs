@@ -1,0 +1,74 @@
+//! What the operations and the upload worker share: the store, the keys, the clock and the sources of identifiers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::account::Account;
+use domain::audit::{Action, Actor, AuditEvent, Outcome};
+use domain::id::{AccountId, AscendingId, AscendingIds};
+use domain::job::Job;
+use seal::Randomness;
+use seal::envelope::AccountKey;
+use seal::keyring::Keyring;
+use seal::service::ServiceKeys;
+use store::Store;
+use tokio_util::task::TaskTracker;
+
+use crate::recent::Recent;
+use crate::{Clock, Error};
+
+/// Shared by everything that acts for an account.
+pub struct Context {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keyring: Keyring,
+    pub(crate) service_keys: ServiceKeys,
+    pub(crate) clock: Clock,
+    pub(crate) randomness: Randomness,
+    pub(crate) ids: Mutex<AscendingIds>,
+    pub(crate) accounts: Recent<AccountId, Account>,
+    /// Work that continues after its request; the shutdown of the service waits for it.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Context {
+    pub(crate) fn next_id(&self) -> AscendingId {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.make(self.clock.now(), self.randomness.identifier_bytes())
+    }
+
+    /// The audit event of something that is done in the same transaction.
+    pub(crate) fn done(
+        &self,
+        account_id: &AccountId,
+        actor: Actor,
+        action: Action,
+        subject: Option<String>,
+    ) -> AuditEvent {
+        AuditEvent {
+            id: self.next_id().into_audit_event_id(),
+            account_id: account_id.clone(),
+            at: self.clock.now(),
+            actor,
+            action,
+            subject,
+            outcome: Outcome::Done,
+        }
+    }
+
+    /// The account's key, which decrypts what its records keep sealed.
+    pub(crate) async fn account_key(&self, account: &AccountId) -> Result<AccountKey, Error> {
+        // The account existed when its API key was checked, and may have been deleted since.
+        let known = self.accounts.find(account, async || Ok(self.store.find_account(account).await?)).await?;
+        let account = known.ok_or(Error::Unauthorized)?.value;
+        Ok(self.keyring.open_account_key(&account.id, &account.key)?)
+    }
+
+    /// The MAC of a job's row.
+    pub(crate) fn mac_job(&self, job: &Job) -> Vec<u8> {
+        self.service_keys.mac_job(&store::authenticated_bytes(job)).to_vec()
+    }
+
+    /// Whether this service wrote a job's row.
+    pub(crate) fn verify_job(&self, job: &Job, row_mac: &[u8]) -> bool {
+        self.service_keys.verify_job(&store::authenticated_bytes(job), row_mac)
+    }
+}

@@ -1,0 +1,407 @@
+//! Runs a leased job: step by step, until it has ended, has to wait, or must be released. It alone writes the job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::audit::{Action, Actor, Outcome};
+use domain::connection::Availability;
+use domain::job::{
+    Ending, Failure, FailureCode, Job, JobId, JobState, RetryState, SourceKind, WaitingFor, Webhook,
+};
+use domain::video::VideoNumber;
+use store::{Deferral, LeasedJob, SealedPart};
+use tokio_util::sync::CancellationToken;
+use vimeo::UploadLink;
+
+use super::failures::{failure, then_of_list};
+use super::lease::{AbortReason, Commit, JobLease, NextRun};
+use super::outcome::{Decision, JobPatch, StepOutcome, apply, decide};
+use super::prepare::{self, PrepareError, Prepared};
+use super::retry::is_logged;
+use super::setup::Uploads;
+use super::steps::{self, Memory, StepContext, placeholder_name};
+use crate::Error;
+use crate::context::Context;
+
+/// A job of a disabled connection runs again after this, unless the connection is enabled before. It only matters if that
+/// wake-up is lost.
+const DISABLED_DELAY: Duration = Duration::from_hours(6);
+/// Jobs of a connection that are put off together with one that found it disabled or its rate limit exhausted.
+const DEFERRED_TOGETHER: u32 = 500;
+
+/// A leased job, and everything that is needed to run it.
+pub(super) struct Executor<'a> {
+    pub(super) context: &'a Arc<Context>,
+    pub(super) uploads: &'a Uploads,
+    pub(super) lease: JobLease,
+    pub(super) prepared: Prepared,
+    pub(super) memory: Memory,
+}
+
+/// Runs a leased job.
+pub(super) async fn execute(
+    context: &Arc<Context>,
+    uploads: &Uploads,
+    leased: LeasedJob,
+    stopping: CancellationToken,
+) {
+    let id = leased.job.id.clone();
+    let (row_mac, sealed) = (leased.row_mac.clone(), leased.request.clone());
+    let mut lease = JobLease::new(leased, context.clone());
+    let verified = prepare::verify(context, &lease.job, row_mac.as_deref(), sealed.as_ref()).await;
+    if lease.job.state.has_ended() {
+        let delivered = match verified {
+            Ok(request) => super::webhook_delivery::deliver(context, uploads, &mut lease, request).await,
+            Err(error) => refuse(context, &mut lease, error).await,
+        };
+        return report(&id, delivered);
+    }
+    let prepared = match verified {
+        Ok(request) => prepare::prepare(context, uploads, &lease.job, request).await,
+        Err(error) => Err(error),
+    };
+    match prepared {
+        Ok(prepared) => {
+            let memory = Memory { progress: uploads.progresses.take(&id), ..Memory::default() };
+            let mut executor = Executor { context, uploads, lease, prepared, memory };
+            report(&id, executor.run(stopping).await);
+            if matches!(executor.lease.job.state, JobState::Uploading(_)) {
+                uploads.progresses.put(id, executor.memory.progress);
+            }
+        }
+        Err(error) => report(&id, refuse(context, &mut lease, error).await),
+    }
+}
+
+/// What happens to a job that cannot run.
+async fn refuse(
+    context: &Arc<Context>,
+    lease: &mut JobLease,
+    error: PrepareError,
+) -> Result<(), AbortReason> {
+    let id = lease.job.id.clone();
+    match error {
+        PrepareError::Tampered => {
+            tracing::error!(
+                job = %id, account = %lease.job.account_id,
+                "the row of a job does not verify: it was changed in the database by something else, and is left alone"
+            );
+            lease.leave_alone().await
+        }
+        PrepareError::ConnectionDisabled => pause_for_connection(context, lease).await,
+        PrepareError::ConnectionDeleted => end_offline(context, lease, Ending::Cancelled).await,
+        PrepareError::Undecryptable if lease.job.state.has_ended() => {
+            let job = Job { webhook: Webhook::Exhausted, ..lease.job.clone() };
+            lease.commit(Commit { request: SealedPart::Wiped, ..Commit::new(job, NextRun::Never) }).await
+        }
+        PrepareError::Undecryptable => {
+            tracing::error!(job = %id, "the stored secrets of a job cannot be decrypted: they were damaged");
+            let message = "The job's stored secrets can no longer be decrypted.";
+            let failure = failure(FailureCode::Unreadable, message);
+            end_offline(context, lease, Ending::Failed(failure)).await
+        }
+        PrepareError::Temporary(error) => {
+            tracing::warn!(%error, job = %id, "a job could not run; it will be retried");
+            Ok(())
+        }
+    }
+}
+
+/// The connection is disabled: its jobs wait until it is enabled.
+async fn pause_for_connection(context: &Arc<Context>, lease: &mut JobLease) -> Result<(), AbortReason> {
+    lease.release(DISABLED_DELAY, Some(WaitingFor::Connection)).await?;
+    let (account, connection) = (&lease.job.account_id, &lease.job.connection_id);
+    defer(context, &lease.job, WaitingFor::Connection, DISABLED_DELAY).await;
+    // It may have been enabled since it was read: then nothing else wakes these jobs.
+    let found = context.store.find_connection(account, connection).await?;
+    if found.is_some_and(|found| found.availability == Availability::Enabled) {
+        let now = context.clock.now();
+        context.store.wake_jobs(account, connection, WaitingFor::Connection, now).await?;
+    }
+    Ok(())
+}
+
+/// Puts off the due jobs of the same connection, which would find the same.
+async fn defer(context: &Context, job: &Job, waiting_for: WaitingFor, due_in: Duration) {
+    let deferral = Deferral { waiting_for, due_in, limit: DEFERRED_TOGETHER, now: context.clock.now() };
+    if let Err(error) = context.store.defer_jobs(&job.account_id, &job.connection_id, &deferral).await {
+        tracing::debug!(%error, "the waiting jobs of a connection could not be put off");
+    }
+}
+
+/// Vimeo can no longer be asked: the job ends at once, and what may be left there is named.
+async fn end_offline(
+    context: &Arc<Context>,
+    lease: &mut JobLease,
+    ending: Ending,
+) -> Result<(), AbortReason> {
+    let is_failure = matches!(ending, Ending::Failed(_));
+    let Some(ended) = lease.job.end_offline(ending) else { return Ok(()) };
+    let mut job = Job { state: ended.state, ..lease.job.clone() };
+    if ended.is_unconfirmed {
+        let name = placeholder_name(&job.id);
+        job.warnings.push(format!("A video named “{name}” may still be at Vimeo."));
+    }
+    // The receiver is part of what does not decrypt.
+    if is_failure {
+        job.webhook = Webhook::None;
+    }
+    lease.commit(end_commit(context, job)).await
+}
+
+/// The write that ends a job: the audit event, and the wiping of its secrets, except those that a webhook still needs.
+pub(super) fn end_commit(context: &Context, mut job: Job) -> Commit {
+    let mut event =
+        context.done(&job.account_id, Actor::Service, Action::EndUpload, Some(job.id.to_string()));
+    event.outcome = match &job.state {
+        JobState::Failed(failed) => Outcome::Refused(failed.failure.code.as_str().to_owned()),
+        JobState::Cancelled(_) => Outcome::Refused("CANCELLED".to_owned()),
+        _ => Outcome::Done,
+    };
+    job.waiting_for = None;
+    let is_webhook_due = matches!(job.webhook, Webhook::Waiting { .. });
+    let next_run = if is_webhook_due { NextRun::In(Duration::ZERO) } else { NextRun::Never };
+    let request = if is_webhook_due { SealedPart::Kept } else { SealedPart::Wiped };
+    Commit { request, link: SealedPart::Wiped, event: Some(event), ..Commit::new(job, next_run) }
+}
+
+fn report(id: &JobId, outcome: Result<(), AbortReason>) {
+    match outcome {
+        Ok(()) | Err(AbortReason::ConnectionDisabled | AbortReason::Shutdown) => {}
+        Err(AbortReason::LeaseLost) => {
+            tracing::info!(job = %id, "the lease of a job was lost; its new holder continues");
+        }
+        Err(AbortReason::Store(error)) => {
+            tracing::warn!(%error, job = %id, "a job could not be written; it will be retried when its lease expires");
+        }
+    }
+}
+
+/// Logs that the job waits and why. A source's host and the cause have a line of their own.
+fn log_retry(failure: &Failure, attempts: u32) {
+    let (code, cause) = (failure.code.as_str(), &failure.message);
+    if is_logged(attempts) {
+        tracing::info!(code, cause, attempts, "an upload is waiting for its next attempt");
+    } else {
+        tracing::debug!(code, cause, attempts, "an upload is waiting for its next attempt");
+    }
+}
+
+/// What an error of another operation means for a job.
+pub(super) fn abort(error: Error) -> AbortReason {
+    AbortReason::Store(store::Error::Unavailable(Box::new(error)))
+}
+
+impl Executor<'_> {
+    /// Runs until there is nothing more to do now, or the work is aborted.
+    async fn run(&mut self, stopping: CancellationToken) -> Result<(), AbortReason> {
+        let heartbeat = self.lease.heartbeat(stopping);
+        let outcome = tokio::select! {
+            outcome = self.run_steps() => outcome,
+            reason = heartbeat => Err(reason),
+        };
+        match outcome {
+            Err(AbortReason::ConnectionDisabled) => pause_for_connection(self.context, &mut self.lease).await,
+            Err(AbortReason::Shutdown) => self.lease.release(Duration::ZERO, None).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn run_steps(&mut self) -> Result<(), AbortReason> {
+        let has_no_link = matches!(self.lease.job.state, JobState::Queued(_) | JobState::Creating(_));
+        if self.lease.job.source == SourceKind::Client && has_no_link {
+            // The client that asked for the link did not get it, and no other can. The cleanup continues from the next lease.
+            let job = self.lease.job.clone();
+            return self.end(job, Ending::Cancelled).await;
+        }
+        loop {
+            let link = self.open_link().await?;
+            let Some(outcome) = self.step(link).await else { return Ok(()) };
+            if self.carry_out(outcome).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn open_link(&self) -> Result<Option<UploadLink>, AbortReason> {
+        let (JobState::Uploading(uploading), Some(sealed)) = (&self.lease.job.state, &self.lease.link) else {
+            return Ok(None);
+        };
+        let key = self.context.account_key(&self.lease.job.account_id).await.map_err(abort)?;
+        Ok(prepare::open_link(&key, self.uploads, &self.lease.job, uploading.restarts, sealed))
+    }
+
+    pub(super) async fn step(&mut self, link: Option<UploadLink>) -> Option<StepOutcome> {
+        let Self { context, uploads, lease, prepared, memory } = self;
+        let step_context = StepContext {
+            job: &lease.job,
+            prepared,
+            link,
+            uploads,
+            clock: &context.clock,
+            randomness: &context.randomness,
+            counter: &lease.counter,
+        };
+        steps::run(&step_context, memory).await
+    }
+
+    /// Carries out what follows from a step; whether the lease was released.
+    async fn carry_out(&mut self, outcome: StepOutcome) -> Result<bool, AbortReason> {
+        let StepOutcome { next, patch, then } = outcome;
+        let job = apply(&self.lease.job, next, &patch);
+        let [random] = self.context.randomness.identifier_bytes::<1>();
+        let policy = self.uploads.options.retry_policy();
+        let mut decision = decide(&job, then, &policy, self.context.clock.now(), random);
+        if let Decision::ConfirmDeletion(failure) = decision {
+            decision = self.confirm_deletion(&job, failure).await;
+        }
+        // A token that was replaced meanwhile says nothing about the new one.
+        if let Decision::Fail(failure) = &decision
+            && failure.code.is_about_token()
+            && self.has_new_credentials().await?
+        {
+            let (delay, retry) = (Duration::ZERO, job.retry);
+            decision = Decision::Release { delay, waiting_for: None, retry, cause: None };
+        }
+        match decision {
+            Decision::Continue(retry) => {
+                let job = Job { retry, ..job };
+                let has_ended = job.state.has_ended();
+                let commit = self.commit_of(job, patch).await?;
+                let created =
+                    commit.job.video().filter(|_| matches!(self.lease.job.state, JobState::Creating(_)));
+                let written = self.lease.commit(commit).await;
+                if let (Err(AbortReason::LeaseLost), Some(video)) = (&written, created) {
+                    self.delete_orphan(video).await;
+                }
+                written.map(|()| has_ended)
+            }
+            Decision::Release { delay, waiting_for, retry, cause } => {
+                if let Some(failure) = cause {
+                    log_retry(&failure, retry.count);
+                }
+                let job = Job { retry, waiting_for, ..job };
+                self.lease.commit(Commit::new(job, NextRun::In(delay))).await?;
+                if waiting_for == Some(WaitingFor::RateLimit) {
+                    defer(self.context, &self.lease.job, WaitingFor::RateLimit, delay).await;
+                }
+                Ok(true)
+            }
+            Decision::Fail(failure) => self.fail(job, patch, failure).await,
+            Decision::ConfirmDeletion(failure) => self.fail(job, patch, failure).await,
+        }
+    }
+
+    /// The write of a job that continues, with what it keeps sealed.
+    async fn commit_of(&mut self, job: Job, patch: JobPatch) -> Result<Commit, AbortReason> {
+        if job.state.has_ended() {
+            return Ok(end_commit(self.context, job));
+        }
+        let mut commit = Commit::new(job, NextRun::Continue);
+        if let Some(link) = &patch.link {
+            commit.link = self.seal_link(&commit.job, link).await?;
+        }
+        if let Some(name) = patch.name.filter(|_| self.prepared.request.settings.name.is_none()) {
+            self.prepared.request.settings.name = Some(name);
+            let sealed_as = prepare::request_sealed_as(&commit.job);
+            let bytes = self.prepared.request.to_bytes();
+            let key = self.context.account_key(&commit.job.account_id).await.map_err(abort)?;
+            let sealed = key.seal(sealed_as, &bytes, &self.context.randomness);
+            commit.request = SealedPart::Replaced(sealed.map_err(|error| abort(error.into()))?);
+        }
+        Ok(commit)
+    }
+
+    pub(super) async fn seal_link(&self, job: &Job, link: &UploadLink) -> Result<SealedPart, AbortReason> {
+        let JobState::Uploading(uploading) = &job.state else { return Ok(SealedPart::Kept) };
+        let key = self.context.account_key(&job.account_id).await.map_err(abort)?;
+        let sealed_as = prepare::link_sealed_as(job, uploading.restarts);
+        let sealed = key.seal(sealed_as, link.expose().as_bytes(), &self.context.randomness);
+        Ok(SealedPart::Replaced(sealed.map_err(|error| abort(error.into()))?))
+    }
+
+    /// The job fails. A video that may be whole is kept; what else it created at Vimeo is cleaned up next.
+    async fn fail(&mut self, job: Job, patch: JobPatch, failure: Failure) -> Result<bool, AbortReason> {
+        tracing::debug!(job = %job.id, code = failure.code.as_str(), "a job fails");
+        let state = if let JobState::CleaningUp(cleaning) = &job.state {
+            let outcome = {
+                let context = self.step_context(&job);
+                steps::clean_up::leave(&context, cleaning.clone())
+            };
+            return self.write_ended(apply(&job, outcome.next, &outcome.patch), patch).await;
+        } else {
+            job.fail(failure)
+        };
+        match state {
+            Some(state) => self.write_ended(Job { state, ..job }, patch).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Writes a job that has ended or is cleaned up next.
+    async fn write_ended(&mut self, job: Job, patch: JobPatch) -> Result<bool, AbortReason> {
+        let has_ended = job.state.has_ended();
+        let retry = RetryState::progressed(self.context.clock.now());
+        let commit = self.commit_of(Job { retry, ..job }, patch).await?;
+        self.lease.commit(commit).await?;
+        Ok(has_ended)
+    }
+
+    /// Ends a job whose client does not learn of it, and so expects no webhook.
+    pub(super) async fn end(&mut self, job: Job, ending: Ending) -> Result<(), AbortReason> {
+        let job = Job { webhook: Webhook::None, ..job };
+        let state = match ending {
+            Ending::Failed(failure) => job.fail(failure),
+            Ending::Cancelled => job.cancel(),
+        };
+        let Some(state) = state else { return Ok(()) };
+        let job = Job { state, ..job };
+        if job.state.has_ended() {
+            return self.lease.commit(end_commit(self.context, job)).await;
+        }
+        self.lease.commit(Commit::new(job, NextRun::In(Duration::ZERO))).await
+    }
+
+    fn step_context<'a>(&'a self, job: &'a Job) -> StepContext<'a> {
+        StepContext {
+            job,
+            prepared: &self.prepared,
+            link: None,
+            uploads: self.uploads,
+            clock: &self.context.clock,
+            randomness: &self.context.randomness,
+            counter: &self.lease.counter,
+        }
+    }
+
+    /// Vimeo has answered 404 for long enough: the account's list decides.
+    async fn confirm_deletion(&self, job: &Job, failure: Failure) -> Decision {
+        let Some(video) = job.video() else { return Decision::Fail(failure) };
+        let context = self.step_context(job);
+        let is_listed = context.is_listed(video).await;
+        let now = self.context.clock.now();
+        let [random] = self.context.randomness.identifier_bytes::<1>();
+        decide(job, then_of_list(is_listed, now), &self.uploads.options.retry_policy(), now, random)
+    }
+
+    /// The lease was lost while Vimeo created a placeholder. It is deleted unless the job's new worker may have found it.
+    async fn delete_orphan(&self, created: VideoNumber) {
+        let job = &self.lease.job;
+        let Ok(Some(job)) = self.context.store.find_job(&job.account_id, &job.id).await else { return };
+        let is_needed = match &job.state {
+            JobState::Queued(_) | JobState::Creating(_) => true,
+            JobState::CleaningUp(_) | JobState::Failed(_) | JobState::Cancelled(_) => false,
+            _ => job.video() == Some(created),
+        };
+        let deleted = async || self.prepared.session.delete_video(created, steps::CALL_TIMEOUT).await;
+        if !is_needed && deleted().await.is_err() {
+            tracing::warn!(job = %job.id, video = %created, "a placeholder of a lost lease could not be deleted");
+        }
+    }
+
+    async fn has_new_credentials(&self) -> Result<bool, AbortReason> {
+        let job = &self.lease.job;
+        let found = self.context.store.find_connection(&job.account_id, &job.connection_id).await?;
+        Ok(found.is_some_and(|found| found.sealed_version != self.prepared.sealed_version))
+    }
+}

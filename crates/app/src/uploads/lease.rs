@@ -1,0 +1,383 @@
+//! The lease of a job: its heartbeat, and the only place that writes a job.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::audit::AuditEvent;
+use domain::connection::Availability;
+use domain::id::AccountId;
+use domain::job::{Job, JobState, Uploading, WaitingFor};
+use domain::secret::Sealed;
+use store::{
+    Changed, Completion, JobGuard, JobUpdate, LeaseAfter, LeaseRenewal, LeasedJob, SealedPart, SentBytes,
+};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+
+/// How long a lease lasts unless it is renewed.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+/// How often it is renewed, and how often the progress is written.
+const RENEWAL: Duration = Duration::from_secs(2);
+/// A lease that could not be renewed counts as lost this long before it expires.
+const MARGIN: Duration = Duration::from_secs(5);
+/// Three renewals may fail before the lease is lost.
+const _: () = assert!(RENEWAL.as_secs() * 3 + MARGIN.as_secs() < LEASE.as_secs());
+/// The weight of the last interval in the transfer rate, in percent.
+const RATE_WEIGHT: u64 = 30;
+/// How long a job is left alone whose row does not verify.
+const TAMPERED_DELAY: Duration = Duration::from_hours(1);
+
+/// The lease of a job that this node runs.
+pub(super) struct JobLease {
+    pub(super) job: Job,
+    /// The sealed upload link, if there is one.
+    pub(super) link: Option<Sealed>,
+    pub(super) counter: Arc<TransferCounter>,
+    context: Arc<Context>,
+    fence: u64,
+    /// When the lease was taken, or slightly later.
+    leased_at: Instant,
+    /// The job as it was written last, for the heartbeat.
+    written: Arc<Mutex<Job>>,
+    /// A write is in progress: if it is dropped, the stored state is unknown.
+    is_writing: bool,
+}
+
+/// Counts the bytes of a transfer while they are sent.
+#[derive(Debug, Default)]
+pub(super) struct TransferCounter {
+    sent: AtomicU64,
+    /// The recent rate in bytes per second.
+    rate: AtomicU64,
+    is_running: AtomicBool,
+}
+
+impl TransferCounter {
+    /// Bytes are sent from this offset on.
+    pub(super) fn start(&self, offset: u64) {
+        self.sent.store(offset, Ordering::Relaxed);
+        self.is_running.store(true, Ordering::Relaxed);
+    }
+
+    /// More bytes were sent.
+    pub(super) fn add(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The transfer has stopped.
+    pub(super) fn stop(&self) {
+        self.is_running.store(false, Ordering::Relaxed);
+    }
+
+    /// The offset, while bytes are sent.
+    pub(super) fn running(&self) -> Option<u64> {
+        self.is_running.load(Ordering::Relaxed).then(|| self.sent.load(Ordering::Relaxed))
+    }
+}
+
+/// Why work on a job stops before its step is done.
+#[derive(Debug)]
+pub(super) enum AbortReason {
+    /// Another worker has the job now, or it was cancelled: nothing may be written any more.
+    LeaseLost,
+    /// The connection was disabled.
+    ConnectionDisabled,
+    /// The service shuts down.
+    Shutdown,
+    /// The database could not be used: the lease expires, and a worker finds the job then.
+    Store(store::Error),
+}
+
+impl From<store::Error> for AbortReason {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A write of a leased job.
+#[derive(Debug)]
+pub(super) struct Commit {
+    /// The job as it is to be stored; its version is set by the lease.
+    pub(super) job: Job,
+    pub(super) next_run: NextRun,
+    pub(super) request: SealedPart,
+    pub(super) link: SealedPart,
+    /// The stored response with the link, if there is one now.
+    pub(super) answer: Option<Sealed>,
+    pub(super) event: Option<AuditEvent>,
+    pub(super) completion: Option<Completion>,
+}
+
+/// When a job runs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextRun {
+    /// It keeps running on this lease.
+    Continue,
+    /// Later: the lease is released.
+    In(Duration),
+    /// Never again: the lease is released.
+    Never,
+}
+
+impl Commit {
+    /// The job, and nothing else.
+    pub(super) fn new(job: Job, next_run: NextRun) -> Self {
+        Self {
+            job,
+            next_run,
+            request: SealedPart::Kept,
+            link: SealedPart::Kept,
+            answer: None,
+            event: None,
+            completion: None,
+        }
+    }
+}
+
+/// Writes a job, with its MAC: the only call of `update_job`. The version of the job must be one more than the stored one.
+pub(super) async fn write(
+    context: &Context,
+    account: &AccountId,
+    mut update: JobUpdate,
+) -> Result<Changed, store::Error> {
+    update.row_mac = context.mac_job(&update.job);
+    context.store.update_job(account, update).await
+}
+
+impl JobLease {
+    pub(super) fn new(leased: LeasedJob, context: Arc<Context>) -> Self {
+        let LeasedJob { job, fence, link, .. } = leased;
+        let written = Arc::new(Mutex::new(job.clone()));
+        Self {
+            job,
+            link,
+            counter: Arc::default(),
+            context,
+            fence,
+            leased_at: Instant::now(),
+            written,
+            is_writing: false,
+        }
+    }
+
+    /// Writes the job, and keeps or releases the lease.
+    pub(super) async fn commit(&mut self, commit: Commit) -> Result<(), AbortReason> {
+        let now = self.context.clock.now();
+        let Commit { mut job, next_run, request, link, answer, event, completion } = commit;
+        job.version = self.job.version + 1;
+        if is_visible_change(&self.job.state, &job.state) {
+            job.updated_at = now;
+        }
+        job.bytes_per_second = match (&job.state, self.counter.running()) {
+            (JobState::Uploading(_), Some(_)) => Some(self.counter.rate.load(Ordering::Relaxed)),
+            // The rate of a client is measured by the step that polls it.
+            (JobState::Uploading(_), None) => job.bytes_per_second,
+            _ => None,
+        };
+        let (due_in, lease) = match next_run {
+            NextRun::Continue => {
+                job.waiting_for = None;
+                (Some(Duration::ZERO), LeaseAfter::Kept(LEASE))
+            }
+            NextRun::In(delay) => (Some(delay), LeaseAfter::Released),
+            NextRun::Never => (None, LeaseAfter::Released),
+        };
+        let link_after = match &link {
+            SealedPart::Kept => self.link.clone(),
+            SealedPart::Replaced(sealed) => Some(sealed.clone()),
+            SealedPart::Wiped => None,
+        };
+        let update = JobUpdate {
+            guard: JobGuard::Fence(self.fence),
+            job: job.clone(),
+            row_mac: Vec::new(),
+            due_in,
+            lease,
+            request,
+            link,
+            answer,
+            event,
+            completion,
+            now,
+        };
+        self.is_writing = true;
+        let written = write(&self.context, &self.job.account_id, update).await?;
+        self.is_writing = false;
+        match written {
+            Changed::Yes => {
+                tracing::debug!(job = %job.id, state = job.state.as_str(), "a job was written");
+                if !self.job.state.has_ended() {
+                    log_end(&job);
+                }
+                self.written.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&job);
+                self.job = job;
+                self.link = link_after;
+                Ok(())
+            }
+            Changed::No => Err(AbortReason::LeaseLost),
+        }
+    }
+
+    /// Releases the lease in the middle of the work; the job runs again after a delay. If the stored state is unknown, the
+    /// lease expires instead.
+    pub(super) async fn release(
+        &mut self,
+        delay: Duration,
+        waiting_for: Option<WaitingFor>,
+    ) -> Result<(), AbortReason> {
+        if self.is_writing {
+            return Ok(());
+        }
+        let mut job = Job { waiting_for, ..self.job.clone() };
+        if let (JobState::Uploading(uploading), Some(sent)) = (&mut job.state, self.counter.running()) {
+            uploading.sent = sent.min(uploading.size);
+        }
+        // The job did not cause this: its retries start from zero.
+        job.retry = domain::job::RetryState::progressed(self.context.clock.now());
+        self.commit(Commit::new(job, NextRun::In(delay))).await
+    }
+
+    /// Releases the lease of a job whose row does not verify, without writing anything of it.
+    pub(super) async fn leave_alone(&self) -> Result<(), AbortReason> {
+        let (account, id) = (&self.job.account_id, &self.job.id);
+        let now = self.context.clock.now();
+        self.context.store.release_job_lease(account, id, self.fence, TAMPERED_DELAY, now).await?;
+        Ok(())
+    }
+
+    /// Renews the lease and writes the progress, until the lease is lost or the work must stop; returns the reason.
+    pub(super) fn heartbeat(
+        &self,
+        stopping: CancellationToken,
+    ) -> impl Future<Output = AbortReason> + Send + use<> {
+        let (context, counter, written) = (self.context.clone(), self.counter.clone(), self.written.clone());
+        let (account, id) = (self.job.account_id.clone(), self.job.id.clone());
+        let (connection, fence) = (self.job.connection_id.clone(), self.fence);
+        let leased_at = self.leased_at;
+        async move {
+            let (mut renewed_at, mut rate) = (leased_at, Rate::default());
+            loop {
+                tokio::select! {
+                    () = sleep(RENEWAL) => {}
+                    () = stopping.cancelled() => return AbortReason::Shutdown,
+                }
+                let asked_at = Instant::now();
+                let sent = counter.running().and_then(|sent| {
+                    let rate = rate.measure(sent, asked_at);
+                    counter.rate.store(rate, Ordering::Relaxed);
+                    let job = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    progress(&context, job, sent, rate)
+                });
+                let renewal = LeaseRenewal { fence, lease: LEASE, sent, now: context.clock.now() };
+                let renewing = context.store.renew_job_lease(&account, &id, &renewal);
+                match timeout_at(renewed_at + LEASE - MARGIN, renewing).await {
+                    Ok(Ok(Changed::Yes)) => renewed_at = asked_at,
+                    Ok(Ok(Changed::No)) | Err(_) => return AbortReason::LeaseLost,
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, job = %id, "a lease could not be renewed; it will be retried");
+                    }
+                }
+                // If it cannot be read now, it is read at the next heartbeat.
+                if let Ok(Some(found)) = context.store.find_connection(&account, &connection).await
+                    && found.availability == Availability::Disabled
+                {
+                    return AbortReason::ConnectionDisabled;
+                }
+            }
+        }
+    }
+}
+
+/// The progress of a job that was written like this, with the MAC that its row then has.
+fn progress(context: &Context, mut job: Job, sent: u64, bytes_per_second: u64) -> Option<SentBytes> {
+    let JobState::Uploading(uploading) = &mut job.state else { return None };
+    uploading.sent = sent.min(uploading.size);
+    let bytes = uploading.sent;
+    Some(SentBytes { version: job.version, bytes, row_mac: context.mac_job(&job), bytes_per_second })
+}
+
+/// One line when an upload has ended. The span of the work names the job.
+fn log_end(job: &Job) {
+    match &job.state {
+        JobState::Completed(completed) => {
+            tracing::info!(video = %completed.video, bytes = completed.size, "an upload has completed");
+        }
+        JobState::Failed(failed) => {
+            tracing::info!(code = failed.failure.code.as_str(), "an upload has failed");
+        }
+        JobState::Cancelled(_) => tracing::info!("an upload has been cancelled"),
+        _ => {}
+    }
+}
+
+/// Whether a client that polls the job sees a difference.
+fn is_visible_change(before: &JobState, after: &JobState) -> bool {
+    match (before, after) {
+        (JobState::Uploading(Uploading { sent: before, .. }), JobState::Uploading(after)) => {
+            *before != after.sent
+        }
+        (before, after) => before.as_str() != after.as_str(),
+    }
+}
+
+/// Bytes per second, smoothed.
+#[derive(Default)]
+struct Rate {
+    last: Option<(u64, Instant)>,
+    rate: Option<u64>,
+}
+
+impl Rate {
+    fn measure(&mut self, sent: u64, at: Instant) -> u64 {
+        if let Some((before, then)) = self.last {
+            let millis = u64::try_from(at.duration_since(then).as_millis()).unwrap_or(u64::MAX).max(1);
+            let bytes = u128::from(sent.saturating_sub(before)) * 1_000 / u128::from(millis);
+            let latest = u64::try_from(bytes).unwrap_or(u64::MAX);
+            self.rate = Some(match self.rate {
+                None => latest,
+                Some(rate) => {
+                    let mixed = u128::from(rate) * u128::from(100 - RATE_WEIGHT)
+                        + u128::from(latest) * u128::from(RATE_WEIGHT);
+                    u64::try_from(mixed / 100).unwrap_or(u64::MAX)
+                }
+            });
+        }
+        self.last = Some((sent, at));
+        self.rate.unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::job::Queued;
+    use domain::video::VideoNumber;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_follows_the_transfer() {
+        let mut rate = Rate::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(rate.measure(1_000, at(0)), 0);
+        assert_eq!(rate.measure(3_000, at(2)), 1_000);
+        assert_eq!(rate.measure(7_000, at(4)), 1_300);
+        assert_eq!(rate.measure(7_000, at(6)), 910);
+        assert_eq!(rate.measure(0, at(8)), 637, "an offset that goes back counts as nothing sent");
+    }
+
+    #[test]
+    fn a_change_is_visible_if_the_state_or_the_bytes_changed() {
+        let uploading = |sent| {
+            JobState::Uploading(Uploading { video: VideoNumber::from_stored(1), size: 9, sent, restarts: 0 })
+        };
+        assert!(is_visible_change(&uploading(1), &uploading(2)));
+        assert!(!is_visible_change(&uploading(2), &uploading(2)));
+        assert!(is_visible_change(&JobState::Queued(Queued::default()), &uploading(0)));
+        let orphaned = JobState::Queued(Queued { restarts: 1, orphan: None });
+        assert!(!is_visible_change(&JobState::Queued(Queued::default()), &orphaned));
+    }
+}

@@ -1,0 +1,191 @@
+//! What a step returns, and what the executor makes of it. Nothing here asks Vimeo, the source or the store.
+
+use std::time::Duration;
+
+use domain::job::{
+    Failure, FailureCode, Job, JobState, Refusal, RetryState, SourceFacts, Verdict, WaitingFor,
+};
+use domain::time::Timestamp;
+use domain::upload::VideoName;
+use domain::video::VideoNumber;
+use vimeo::UploadLink;
+
+use super::retry::RetryPolicy;
+
+/// What a step returns: the state that follows, what changes beside it, and how the job continues.
+#[derive(Debug)]
+pub(super) struct StepOutcome {
+    pub(super) next: JobState,
+    pub(super) patch: JobPatch,
+    pub(super) then: Then,
+}
+
+/// How a job continues after a step.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// With the next state, at once.
+    Continue(Progress),
+    /// Later, without anything having failed.
+    Snooze(Duration, WaitingFor),
+    /// The same after progress: the retries start from zero.
+    ProgressThenSnooze(Duration, WaitingFor),
+    /// With another attempt; if the retries are exhausted, the job fails like this.
+    Retry(Failure),
+    /// With another attempt: Vimeo refuses a request for a video whose bytes it has. If that lasts, the job fails like this.
+    Refused(Failure, Refusal),
+    /// Not at all.
+    Fail(Failure),
+}
+
+/// Whether a step brought the job forward, so that its retries start from zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    Made,
+    None,
+}
+
+/// What changes in a job beside its state.
+#[derive(Debug, Default)]
+pub(super) struct JobPatch {
+    /// What is known of the source; the inner `None` clears it.
+    pub(super) facts: Option<Option<SourceFacts>>,
+    /// Sentences for people.
+    pub(super) warnings: Vec<String>,
+    /// Videos that could not be deleted.
+    pub(super) undeleted: Vec<VideoNumber>,
+    /// A create that was asked for from here on was not confirmed.
+    pub(super) unconfirmed_since: Option<Timestamp>,
+    /// Vimeo returned the video.
+    pub(super) is_found: bool,
+    /// Vimeo accepted every request of the step.
+    pub(super) is_accepted: bool,
+    /// The rate at which a client sends; the inner `None` clears it.
+    pub(super) bytes_per_second: Option<Option<u64>>,
+    /// The upload link of the placeholder.
+    pub(super) link: Option<UploadLink>,
+    /// A name for the video, from its source.
+    pub(super) name: Option<VideoName>,
+}
+
+/// What the executor does with an outcome.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Writes the job and runs its next step.
+    Continue(RetryState),
+    /// Writes the job and releases it. `cause`: the failure that is retried.
+    Release { delay: Duration, waiting_for: Option<WaitingFor>, retry: RetryState, cause: Option<Failure> },
+    /// Asks whether the account's list of videos still has the video, before the job fails.
+    ConfirmDeletion(Failure),
+    /// Lets the job fail.
+    Fail(Failure),
+}
+
+impl StepOutcome {
+    /// The next state, which is progress.
+    pub(super) fn advance(next: JobState) -> Self {
+        Self { next, patch: JobPatch::default(), then: Then::Continue(Progress::Made) }
+    }
+
+    /// The next state, which is no progress: the retries are not reset.
+    pub(super) fn enter(next: JobState) -> Self {
+        Self { next, patch: JobPatch::default(), then: Then::Continue(Progress::None) }
+    }
+
+    /// The same state, and how the job continues.
+    pub(super) fn stay(state: impl Into<JobState>, then: Then) -> Self {
+        Self { next: state.into(), patch: JobPatch::default(), then }
+    }
+
+    pub(super) fn with(self, patch: JobPatch) -> Self {
+        Self { patch, ..self }
+    }
+}
+
+/// The job after a step, before the decision about its retries. Sealed parts are the executor's.
+pub(super) fn apply(job: &Job, next: JobState, patch: &JobPatch) -> Job {
+    let mut job = Job { state: next, ..job.clone() };
+    if let Some(facts) = &patch.facts {
+        job.facts.clone_from(facts);
+    }
+    for warning in &patch.warnings {
+        if !job.warnings.contains(warning) {
+            job.warnings.push(warning.clone());
+        }
+    }
+    for video in &patch.undeleted {
+        if !job.undeleted.contains(video) {
+            job.undeleted.push(*video);
+        }
+    }
+    if let Some(since) = patch.unconfirmed_since {
+        job.unconfirmed_since = Some(job.unconfirmed_since.map_or(since, |earlier| earlier.min(since)));
+    }
+    if let Some(rate) = patch.bytes_per_second {
+        job.bytes_per_second = rate;
+    }
+    if patch.is_found {
+        job.retry = job.retry.found();
+    }
+    if patch.is_accepted {
+        job.retry = job.retry.accepted();
+    }
+    job
+}
+
+/// What follows from a step of this job, which already has the changes of the step.
+pub(super) fn decide(job: &Job, then: Then, policy: &RetryPolicy, now: Timestamp, random: u8) -> Decision {
+    match then {
+        Then::Continue(Progress::Made) => Decision::Continue(RetryState::progressed(now)),
+        Then::Continue(Progress::None) => Decision::Continue(job.retry),
+        Then::Snooze(delay, reason) => {
+            Decision::Release { delay, waiting_for: Some(reason), retry: job.retry, cause: None }
+        }
+        Then::ProgressThenSnooze(delay, reason) => {
+            let retry = RetryState::progressed(now);
+            Decision::Release { delay, waiting_for: Some(reason), retry, cause: None }
+        }
+        Then::Retry(failure) => retry_or_fail(job, job.retry, failure, policy, now, random),
+        Then::Refused(failure, refusal) => {
+            let refused = job.retry.refused(refusal, now);
+            match refused.verdict(now, policy.confirm) {
+                Verdict::Retry => retry_or_fail(job, refused, failure, policy, now, random),
+                Verdict::Refused => Decision::Fail(failure),
+                Verdict::Missing => Decision::ConfirmDeletion(failure),
+            }
+        }
+        Then::Fail(failure) => Decision::Fail(failure),
+    }
+}
+
+fn retry_or_fail(
+    job: &Job,
+    retry: RetryState,
+    failure: Failure,
+    policy: &RetryPolicy,
+    now: Timestamp,
+    random: u8,
+) -> Decision {
+    if policy.is_exhausted(&job.state, failure.code, retry, now) {
+        return Decision::Fail(failure);
+    }
+    Decision::Release {
+        delay: policy.backoff(retry.count, random),
+        waiting_for: Some(waits_for(failure.code)),
+        retry: retry.failed(),
+        cause: Some(failure),
+    }
+}
+
+/// What a job waits for that is retried after this failure.
+fn waits_for(code: FailureCode) -> WaitingFor {
+    match code {
+        FailureCode::SourceUnreachable | FailureCode::SourceBroken | FailureCode::SourceTooSlow => {
+            WaitingFor::Source
+        }
+        _ => WaitingFor::Vimeo,
+    }
+}
+
+#[cfg(test)]
+#[path = "outcome_tests.rs"]
+mod tests;

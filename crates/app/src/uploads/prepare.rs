@@ -1,0 +1,132 @@
+//! Before the first step: the row is verified, and what it keeps sealed is decrypted.
+
+use std::sync::Arc;
+
+use domain::connection::Availability;
+use domain::job::Job;
+use domain::secret::Sealed;
+use seal::envelope::{AccountKey, Purpose, SealedAs, SealedFor};
+use vimeo::UploadLink;
+
+use super::request::UploadRequest;
+use super::setup::{ConnectionShared, Uploads};
+use crate::Error;
+use crate::context::Context;
+
+/// The version of a sealed request whose job has a MAC. The request of version 1 belongs to a job that an earlier version of
+/// the service wrote, whose row may have none.
+const AUTHENTICATED: u64 = 2;
+const WITHOUT_MAC: u64 = 1;
+
+/// A decrypted job.
+pub(super) struct Prepared {
+    pub(super) request: UploadRequest,
+    pub(super) session: vimeo::Session,
+    pub(super) shared: Arc<ConnectionShared>,
+    /// The version of the connection's credentials: another one means other credentials.
+    pub(super) sealed_version: u64,
+}
+
+/// Why a job cannot run.
+#[derive(Debug)]
+pub(super) enum PrepareError {
+    /// The row is not as this service wrote it.
+    Tampered,
+    /// The connection is disabled.
+    ConnectionDisabled,
+    /// The connection was deleted.
+    ConnectionDeleted,
+    /// What is sealed for the job, or for its connection, does not decrypt under the account's key.
+    Undecryptable,
+    /// Something that passes, or that an operator fixes: the database, the keyring.
+    Temporary(Error),
+}
+
+impl From<Error> for PrepareError {
+    fn from(error: Error) -> Self {
+        Self::Temporary(error)
+    }
+}
+
+impl From<store::Error> for PrepareError {
+    fn from(error: store::Error) -> Self {
+        Self::Temporary(error.into())
+    }
+}
+
+impl From<seal::DoesNotOpen> for PrepareError {
+    fn from(_: seal::DoesNotOpen) -> Self {
+        Self::Undecryptable
+    }
+}
+
+/// How the request of a job is sealed.
+pub(super) fn request_sealed_as(job: &Job) -> SealedAs<'_> {
+    SealedAs { purpose: Purpose::JobRequest, record: job.id.as_str(), version: AUTHENTICATED }
+}
+
+/// Verifies a job's row and decrypts its request. Without a MAC, only the request of an earlier version is accepted: a MAC
+/// that was removed does not turn the one into the other. `None`: the request was wiped.
+pub(super) async fn verify(
+    context: &Context,
+    job: &Job,
+    row_mac: Option<&[u8]>,
+    sealed: Option<&Sealed>,
+) -> Result<Option<UploadRequest>, PrepareError> {
+    if row_mac.is_some_and(|mac| !context.verify_job(job, mac)) {
+        return Err(PrepareError::Tampered);
+    }
+    let Some(sealed) = sealed else {
+        return if row_mac.is_some() { Ok(None) } else { Err(PrepareError::Tampered) };
+    };
+    let key = context.account_key(&job.account_id).await?;
+    let open = |version| key.open(SealedAs { version, ..request_sealed_as(job) }, sealed);
+    let opened = match row_mac {
+        Some(_) => open(AUTHENTICATED).or_else(|_| open(WITHOUT_MAC)),
+        None => open(WITHOUT_MAC),
+    };
+    match opened {
+        Ok(bytes) => UploadRequest::from_bytes(&bytes).map(Some).ok_or(PrepareError::Undecryptable),
+        Err(_) if row_mac.is_none() => Err(PrepareError::Tampered),
+        Err(_) => Err(PrepareError::Undecryptable),
+    }
+}
+
+/// Decrypts the credentials of the job's connection.
+pub(super) async fn prepare(
+    context: &Context,
+    uploads: &Uploads,
+    job: &Job,
+    request: Option<UploadRequest>,
+) -> Result<Prepared, PrepareError> {
+    let found = context.store.find_sealed_connection(&job.account_id, &job.connection_id).await?;
+    let (connection, credentials) = found.ok_or(PrepareError::ConnectionDeleted)?;
+    let request = request.ok_or(PrepareError::Undecryptable)?;
+    if connection.availability == Availability::Disabled {
+        return Err(PrepareError::ConnectionDisabled);
+    }
+    let key = context.account_key(&job.account_id).await?;
+    let sealed_version = connection.sealed_version;
+    let sealed_for = SealedFor { connection: &connection.id, sealed_version };
+    let secrets = key.open_credentials(sealed_for, &credentials)?;
+    let shared = uploads.shared(&connection.id);
+    let session = uploads.client.session(secrets.access_token, shared.rate_limit.clone());
+    Ok(Prepared { request, session, shared, sealed_version })
+}
+
+/// The upload link, if it decrypts and may still be used.
+pub(super) fn open_link(
+    key: &AccountKey,
+    uploads: &Uploads,
+    job: &Job,
+    restarts: u32,
+    sealed: &Sealed,
+) -> Option<UploadLink> {
+    let opened = key.open(link_sealed_as(job, restarts), sealed).ok()?;
+    UploadLink::parse(std::str::from_utf8(&opened).ok()?, uploads.client.link_rules()).ok()
+}
+
+/// How the upload link of a job is sealed.
+pub(super) fn link_sealed_as(job: &Job, restarts: u32) -> SealedAs<'_> {
+    SealedAs { purpose: Purpose::JobLink, record: job.id.as_str(), version: u64::from(restarts) }
+}

@@ -1,0 +1,160 @@
+//! When a failed attempt is retried, and when the retries are exhausted: one policy for every state of a job.
+
+use std::time::Duration;
+
+use domain::job::{FailureCode, JobState, RetryState};
+use domain::time::Timestamp;
+
+/// The first delay; it doubles with each attempt.
+const BACKOFF: Duration = Duration::from_secs(1);
+/// The longest delay.
+const BACKOFF_MAX: Duration = Duration::from_mins(5);
+/// Attempts that are made however much time has passed.
+const ATTEMPTS_MIN: u32 = 8;
+/// How long a cleanup is retried.
+const CLEANUP_DEADLINE: Duration = Duration::from_hours(1);
+
+/// The limits of retries.
+///
+/// | state | failure | retried until |
+/// |---|---|---|
+/// | cleaning up | any | one hour without progress |
+/// | any other | the source's: unreachable, broken, too slow | `source_attempts` attempts, and as below |
+/// | any other | any other | 8 attempts and `deadline` without progress |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RetryPolicy {
+    /// Attempts in a row at a source that does not deliver its bytes.
+    pub(super) source_attempts: u32,
+    /// How long a job may make no progress.
+    pub(super) deadline: Duration,
+    /// How long Vimeo must refuse requests for a video whose bytes it has before that is final.
+    pub(super) confirm: Duration,
+}
+
+impl RetryPolicy {
+    /// Whether a job in this state, which has failed so, is not retried again.
+    pub(super) fn is_exhausted(
+        &self,
+        state: &JobState,
+        code: FailureCode,
+        retry: RetryState,
+        now: Timestamp,
+    ) -> bool {
+        if let JobState::CleaningUp(_) = state {
+            return now > retry.last_progress_at.plus(CLEANUP_DEADLINE);
+        }
+        let is_about_source = matches!(
+            code,
+            FailureCode::SourceUnreachable | FailureCode::SourceBroken | FailureCode::SourceTooSlow
+        );
+        // A first failure after a long quiet time is retried.
+        let is_late = retry.count >= ATTEMPTS_MIN && now > retry.last_progress_at.plus(self.deadline);
+        is_late || (is_about_source && retry.count >= self.source_attempts)
+    }
+
+    /// The delay after this many failed attempts: it doubles, and half of it is random, so that the jobs that failed together
+    /// do not return together. `random`: any byte.
+    pub(super) fn backoff(&self, failed_attempts: u32, random: u8) -> Duration {
+        let factor = 1_u32.checked_shl(failed_attempts.min(16)).unwrap_or(u32::MAX);
+        let longest = BACKOFF.saturating_mul(factor).min(BACKOFF_MAX);
+        longest / 2 + longest / 2 * u32::from(random) / 255
+    }
+}
+
+/// Whether this many failed attempts in a row are worth a line in the log: the first, the second, the fourth and so on.
+pub(super) fn is_logged(attempts: u32) -> bool {
+    attempts.is_power_of_two()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::job::{CleaningUp, Configuring, Ending, Queued, Uploading};
+    use domain::video::VideoNumber;
+
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        source_attempts: 10,
+        deadline: Duration::from_hours(24),
+        confirm: Duration::from_mins(10),
+    };
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    fn failed(count: u32) -> RetryState {
+        RetryState { count, ..RetryState::progressed(at(0)) }
+    }
+
+    fn states() -> [JobState; 3] {
+        let video = VideoNumber::from_stored(1);
+        [
+            JobState::Queued(Queued::default()),
+            JobState::Uploading(Uploading { video, size: 9, sent: 3, restarts: 0 }),
+            JobState::Configuring(Configuring { video, size: 9 }),
+        ]
+    }
+
+    #[test]
+    fn a_source_is_asked_a_fixed_number_of_times_in_every_state() {
+        for state in states() {
+            for code in FailureCode::ALL {
+                let name = code.as_str();
+                let is_limited = ["SOURCE_UNREACHABLE", "SOURCE_BROKEN", "SOURCE_TOO_SLOW"].contains(&name);
+                assert!(!POLICY.is_exhausted(&state, *code, failed(9), at(60)), "{name}");
+                assert_eq!(POLICY.is_exhausted(&state, *code, failed(10), at(60)), is_limited, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn vimeo_is_retried_until_the_deadline() {
+        let code = FailureCode::VimeoUnavailable;
+        for state in states() {
+            assert!(!POLICY.is_exhausted(&state, code, failed(100), at(24 * 3_600)));
+            assert!(POLICY.is_exhausted(&state, code, failed(100), at(24 * 3_600 + 1)));
+        }
+    }
+
+    #[test]
+    fn a_first_failure_after_a_long_quiet_time_is_retried() {
+        let [queued, ..] = states();
+        let late = at(100 * 3_600);
+        assert!(!POLICY.is_exhausted(&queued, FailureCode::VimeoUnavailable, failed(7), late));
+        assert!(POLICY.is_exhausted(&queued, FailureCode::VimeoUnavailable, failed(8), late));
+    }
+
+    #[test]
+    fn a_cleanup_is_retried_for_an_hour_whatever_failed() {
+        let cleaning = CleaningUp { ending: Ending::Cancelled, unconfirmed: None, video: None, size: None };
+        let cleaning = JobState::CleaningUp(cleaning);
+        for code in FailureCode::ALL {
+            assert!(!POLICY.is_exhausted(&cleaning, *code, failed(1_000), at(3_600)), "{code:?}");
+            assert!(POLICY.is_exhausted(&cleaning, *code, failed(0), at(3_601)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn the_backoff_doubles_up_to_its_maximum() {
+        let longest: Vec<_> = (0..10).map(|count| POLICY.backoff(count, 255).as_secs()).collect();
+        assert_eq!(longest, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        assert_eq!(POLICY.backoff(u32::MAX, 255), BACKOFF_MAX);
+    }
+
+    #[test]
+    fn half_of_the_backoff_is_random() {
+        for count in 0..12 {
+            let [shortest, longest] = [0, 255].map(|random| POLICY.backoff(count, random));
+            assert_eq!(shortest * 2, longest, "{count}");
+            let middle = POLICY.backoff(count, 128);
+            assert!(shortest < middle && middle < longest, "{count}");
+        }
+    }
+
+    #[test]
+    fn repeated_failures_are_logged_ever_less_often() {
+        let logged: Vec<_> = (1..=300).filter(|attempts| is_logged(*attempts)).collect();
+        assert_eq!(logged, [1, 2, 4, 8, 16, 32, 64, 128, 256]);
+    }
+}

@@ -1,0 +1,148 @@
+//! What uploads need on this node: the clients, the options, the slots and what the jobs of a connection share.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::id::ConnectionId;
+use domain::job::Job;
+use domain::secret::Secret;
+use egress::{Egress, SpoolOptions, SpoolSpace};
+use tokio::sync::Notify;
+
+use super::lease::LEASE;
+use super::listings::Listings;
+use super::receivers::Receivers;
+use super::retry::RetryPolicy;
+use super::slots::Slots;
+use super::sources::SourceProgresses;
+
+/// How many connections are remembered that no job uses.
+const SHARED_MAX: usize = 1_024;
+/// The longest timeout of a create.
+pub const CREATE_TIMEOUT_MAX: Duration = Duration::from_secs(25);
+/// No create may outlast its lease.
+const _: () = assert!(CREATE_TIMEOUT_MAX.as_secs() < LEASE.as_secs());
+
+/// Renders a job for a webhook: the job, and the data that the client asked to have returned.
+pub type Presenter = Arc<dyn Fn(&Job, Option<&Secret>) -> Vec<u8> + Send + Sync>;
+
+/// The options of uploads.
+#[derive(Clone)]
+pub struct UploadOptions {
+    /// Uploads that this node runs at once.
+    pub concurrency: usize,
+    /// Webhooks that this node sends at once.
+    pub webhook_concurrency: usize,
+    /// Uploads of one account that run at once, on all nodes.
+    pub per_account: u32,
+    /// Uploads of one connection that run at once, on all nodes.
+    pub per_connection: u32,
+    /// The most bytes that are sent in one request.
+    pub chunk_bytes: u64,
+    /// The largest file that is fetched from a source.
+    pub source_max_bytes: u64,
+    /// Attempts in a row at a source that does not deliver its bytes.
+    pub source_attempts: u32,
+    /// Where sources of unknown length are buffered.
+    pub spool: SpoolOptions,
+    /// The timeout of a create; at most [`CREATE_TIMEOUT_MAX`].
+    pub create_timeout: Duration,
+    /// The delay after that before the newest videos are searched.
+    pub probe_delay: Duration,
+    /// The time from the first search to the last.
+    pub probe_span: Duration,
+    /// How long a job may make no progress before it fails.
+    pub retry_deadline: Duration,
+    /// How long Vimeo must refuse requests for a video whose bytes it has before that is final.
+    pub confirm: Duration,
+    /// How long a client may send nothing to its link.
+    pub client_deadline: Duration,
+    /// Renders jobs for webhooks.
+    pub present: Presenter,
+}
+
+impl fmt::Debug for UploadOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadOptions").field("concurrency", &self.concurrency).finish_non_exhaustive()
+    }
+}
+
+impl UploadOptions {
+    pub(super) fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            source_attempts: self.source_attempts,
+            deadline: self.retry_deadline,
+            confirm: self.confirm,
+        }
+    }
+}
+
+/// What uploads are set up with.
+#[derive(Debug, Clone)]
+pub struct UploadSetup {
+    /// The client of Vimeo.
+    pub client: vimeo::Client,
+    /// The client of addresses that users give.
+    pub egress: Egress,
+    /// The options.
+    pub options: UploadOptions,
+}
+
+/// Everything that uploads need on this node.
+pub(crate) struct Uploads {
+    pub(super) client: vimeo::Client,
+    pub(crate) egress: Egress,
+    pub(super) options: UploadOptions,
+    pub(super) spool: SpoolSpace,
+    shared: Mutex<HashMap<ConnectionId, Arc<ConnectionShared>>>,
+    /// What was read of the sources of jobs that wait.
+    pub(super) progresses: SourceProgresses,
+    /// Wakes the worker: a job may be due.
+    pub(crate) wakeup: Notify,
+    /// Slots for uploads, and for webhooks: neither waits for the other.
+    pub(super) slots: Arc<Slots>,
+    pub(super) webhook_slots: Arc<Slots>,
+    /// The receivers that webhooks are being sent to.
+    pub(super) receivers: Arc<Receivers>,
+}
+
+impl Uploads {
+    pub(crate) fn new(setup: UploadSetup) -> Self {
+        let UploadSetup { client, egress, options } = setup;
+        Self {
+            spool: SpoolSpace::new(options.spool.clone()),
+            slots: Slots::new(options.concurrency),
+            webhook_slots: Slots::new(options.webhook_concurrency),
+            receivers: Arc::default(),
+            client,
+            egress,
+            options,
+            shared: Mutex::default(),
+            progresses: SourceProgresses::default(),
+            wakeup: Notify::new(),
+        }
+    }
+
+    /// What the jobs of a connection share on this node.
+    pub(super) fn shared(&self, connection: &ConnectionId) -> Arc<ConnectionShared> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        // Entries that no job uses are removed, so that their number is bounded.
+        if shared.len() > SHARED_MAX {
+            shared.retain(|_, shared| Arc::strong_count(shared) > 1);
+        }
+        shared.entry(connection.clone()).or_default().clone()
+    }
+}
+
+/// What the jobs of a connection share on this node.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionShared {
+    /// The rate limit of the token.
+    pub(super) rate_limit: Arc<vimeo::RateLimit>,
+    /// Locked while a folder is searched by its name and created if it is missing: otherwise each job would create one.
+    pub(super) folders: tokio::sync::Mutex<()>,
+    /// The newest videos.
+    pub(super) listings: Listings,
+}

@@ -1,0 +1,85 @@
+//! The steps of an upload, one file a state. A step asks Vimeo and the source, and returns an outcome; it never writes.
+
+pub(super) mod clean_up;
+pub(super) mod configure;
+pub(super) mod create;
+mod placeholders;
+pub(super) mod publish;
+mod source;
+pub(super) mod transfer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::job::{Job, JobState};
+use domain::time::Timestamp;
+use domain::video::VideoNumber;
+use egress::{SourceProgress, Spooled};
+use seal::Randomness;
+use vimeo::UploadLink;
+
+use super::lease::TransferCounter;
+use super::outcome::StepOutcome;
+use super::prepare::Prepared;
+use super::setup::Uploads;
+use crate::Clock;
+
+pub(super) use placeholders::placeholder_name;
+
+/// How long a call of Vimeo's API may take.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a step is given.
+pub(super) struct StepContext<'a> {
+    /// The job as it is stored.
+    pub(super) job: &'a Job,
+    pub(super) prepared: &'a Prepared,
+    /// The upload link of the placeholder; `None`: there is none, or it does not decrypt.
+    pub(super) link: Option<UploadLink>,
+    pub(super) uploads: &'a Uploads,
+    pub(super) clock: &'a Clock,
+    pub(super) randomness: &'a Randomness,
+    pub(super) counter: &'a Arc<TransferCounter>,
+}
+
+/// What a worker remembers between the steps of one lease. Losing it costs time, and nothing else.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// The create that this worker has stored and not asked for yet: its deadline.
+    pub(super) unasked_create: Option<Timestamp>,
+    /// Views of a placeholder that Vimeo refused.
+    pub(super) refused_views: usize,
+    /// The transfer that is running.
+    pub(super) transfer: Option<transfer::Transfer>,
+    /// The source, if it had to be buffered on the disk.
+    pub(super) spooled: Option<Spooled>,
+    /// What was read of the source.
+    pub(super) progress: SourceProgress,
+    /// The video that was deleted last.
+    pub(super) last_deleted: Option<VideoNumber>,
+}
+
+impl StepContext<'_> {
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The same state, and how the job continues.
+    pub(super) fn stay(&self, then: super::outcome::Then) -> StepOutcome {
+        StepOutcome::stay(self.job.state.clone(), then)
+    }
+}
+
+/// Runs the step of the job's state; `None` if the job has ended.
+pub(super) async fn run(context: &StepContext<'_>, memory: &mut Memory) -> Option<StepOutcome> {
+    Some(match context.job.state.clone() {
+        JobState::Queued(queued) => create::begin(context, memory, queued).await,
+        JobState::Creating(creating) => create::create(context, memory, creating).await,
+        JobState::Uploading(uploading) => transfer::transfer(context, memory, uploading).await,
+        JobState::Configuring(configuring) => configure::configure(context, configuring).await,
+        JobState::Transcoding(transcoding) => publish::await_transcoding(context, transcoding).await,
+        JobState::Publishing(publishing) => publish::publish(context, publishing).await,
+        JobState::CleaningUp(cleaning) => clean_up::clean_up(context, memory, cleaning).await,
+        JobState::Completed(_) | JobState::Failed(_) | JobState::Cancelled(_) => return None,
+    })
+}

@@ -1,0 +1,109 @@
+//! Placeholders of a job that no answer confirmed: found by their name, among the newest videos of the account.
+
+use domain::job::JobId;
+use domain::time::Timestamp;
+use domain::video::VideoNumber;
+use vimeo::UploadStatus;
+
+use super::{CALL_TIMEOUT, StepContext};
+use crate::uploads::failures::{then_of, then_of_whole};
+use crate::uploads::outcome::{JobPatch, Then};
+use domain::job::FailureCode;
+
+/// Precedes the job's identifier in the name of a placeholder.
+const NAME_PREFIX: &str = "vimeo-connections upload ";
+
+/// The name of a job's placeholder at Vimeo.
+pub(in crate::uploads) fn placeholder_name(id: &JobId) -> String {
+    format!("{NAME_PREFIX}{id}")
+}
+
+/// What became of a placeholder that was to be deleted.
+pub(super) enum Deleted {
+    /// It is gone, or was left because Vimeo refuses to delete it.
+    Yes,
+    /// All of its bytes are there: it was not deleted.
+    Whole,
+    /// It has to be tried again.
+    NotYet(Then),
+}
+
+impl StepContext<'_> {
+    /// The placeholders of the job at Vimeo, the lowest number first, except `known` and those that could not be deleted.
+    /// `since`: the first create that may have made one.
+    pub(super) async fn find_placeholders(
+        &self,
+        known: Option<VideoNumber>,
+        since: Timestamp,
+        not_before: Timestamp,
+    ) -> Result<Vec<VideoNumber>, vimeo::Failure> {
+        let name = placeholder_name(&self.job.id);
+        let newest = self.prepared.shared.listings.newest(self, since, not_before).await?;
+        let mut found: Vec<_> = newest
+            .iter()
+            .filter(|video| video.name == name && Some(video.video) != known)
+            .map(|video| video.video)
+            .filter(|video| !self.job.undeleted.contains(video))
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Deletes a placeholder unless all of its bytes are there, as Vimeo says. One that cannot be looked up is left; one that
+    /// Vimeo does not find needs no deletion.
+    pub(super) async fn delete_unless_whole(&self, video: VideoNumber, patch: &mut JobPatch) -> Deleted {
+        match self.prepared.session.find_video(video, CALL_TIMEOUT).await {
+            Ok(Some(state)) if state.upload == UploadStatus::Complete => Deleted::Whole,
+            Ok(Some(_)) => {
+                tracing::info!(job = %self.job.id, %video, "a placeholder of an upload is deleted");
+                self.delete(video, patch).await
+            }
+            Ok(None) => Deleted::Yes,
+            Err(vimeo::Failure::LacksScope(_) | vimeo::Failure::Refused(_) | vimeo::Failure::Quota(_)) => {
+                patch.undeleted.push(video);
+                Deleted::Yes
+            }
+            Err(failed) => Deleted::NotYet(then_of(failed, FailureCode::VimeoRefused, self.now())),
+        }
+    }
+
+    /// Deletes a video. If Vimeo refuses, it is left, and named.
+    pub(super) async fn delete(&self, video: VideoNumber, patch: &mut JobPatch) -> Deleted {
+        match self.prepared.session.delete_video(video, CALL_TIMEOUT).await {
+            Ok(()) | Err(vimeo::Failure::NotFound) => Deleted::Yes,
+            Err(vimeo::Failure::LacksScope(_) | vimeo::Failure::Refused(_) | vimeo::Failure::Quota(_)) => {
+                patch.undeleted.push(video);
+                Deleted::Yes
+            }
+            Err(failed) => Deleted::NotYet(then_of(failed, FailureCode::VimeoRefused, self.now())),
+        }
+    }
+
+    /// Deletes other placeholders of this job, which an unconfirmed create may have left. One whose bytes are all there is
+    /// kept and named: which of the two is in use cannot be known here. Nothing is asked if every create was confirmed.
+    pub(super) async fn remove_duplicates(
+        &self,
+        ours: VideoNumber,
+        patch: &mut JobPatch,
+    ) -> Result<(), Then> {
+        let Some(since) = self.job.unconfirmed_since else { return Ok(()) };
+        let found = self.find_placeholders(Some(ours), since, self.job.updated_at).await;
+        for duplicate in found.map_err(|failed| then_of_whole(failed, self.now()))? {
+            match self.delete_unless_whole(duplicate, patch).await {
+                Deleted::Yes => {}
+                Deleted::Whole => patch.warnings.push(format!(
+                    "{duplicate} is a second copy of the video; delete it if it is not needed."
+                )),
+                Deleted::NotYet(then) => return Err(then),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the account's list has a video of this job.
+    pub(in crate::uploads) async fn is_listed(&self, video: VideoNumber) -> Result<bool, vimeo::Failure> {
+        let newest = self.prepared.shared.listings.newest(self, self.job.created_at, self.now()).await?;
+        Ok(newest.iter().any(|listed| listed.video == video))
+    }
+}

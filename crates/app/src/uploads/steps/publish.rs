@@ -1,0 +1,196 @@
+//! Waits until Vimeo has transcoded the video, and opens it to its viewers: the last steps of an upload.
+
+use std::time::Duration;
+
+use domain::job::{FailureCode, JobState, Publishing, Transcoding, WaitingFor};
+use domain::upload::View;
+use vimeo::{PrivacyChange, TranscodeStatus, VideoChange, VideoState};
+
+use super::configure::Changed;
+use super::{CALL_TIMEOUT, StepContext};
+use crate::uploads::failures::{failure, missing, setting_refused, then_of_whole, unusable};
+use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
+
+/// A video that can be played counts as transcoded after so long, even if Vimeo still works on it.
+const PLAYABLE_AFTER_SECONDS: u64 = 600;
+/// How often the transcoding is polled, at most and at least.
+const POLL_MIN: Duration = Duration::from_secs(2);
+const POLL_MAX: Duration = Duration::from_mins(1);
+
+/// Whether the video can be published.
+#[derive(Debug, PartialEq, Eq)]
+enum Readiness {
+    Ready,
+    /// It is polled again after this.
+    Poll(Duration),
+    /// It has taken too long.
+    Late,
+}
+
+/// Polls the transcoding.
+pub(super) async fn await_transcoding(context: &StepContext<'_>, transcoding: Transcoding) -> StepOutcome {
+    let found = match context.prepared.session.find_video(transcoding.video, CALL_TIMEOUT).await {
+        Ok(found) => found,
+        Err(failed) => return context.stay(then_of_whole(failed, context.now())),
+    };
+    let Some(state) = found else { return context.stay(missing()) };
+    let found = JobPatch { is_found: true, ..JobPatch::default() };
+    if let Some(failure) = unusable(&state) {
+        return context.stay(Then::Fail(failure)).with(found);
+    }
+    let waited = context.now().seconds_after(context.job.retry.last_progress_at);
+    let deadline = context.uploads.options.retry_deadline;
+    match readiness(&state, waited, deadline) {
+        Readiness::Ready => StepOutcome::advance(JobState::Publishing(transcoding.transcoded())).with(found),
+        Readiness::Late => {
+            let message = "Vimeo did not make the video playable in time.";
+            let failed = transcoding.kept_closed(failure(FailureCode::VimeoUnavailable, message));
+            StepOutcome::advance(JobState::Failed(failed)).with(found)
+        }
+        Readiness::Poll(pause) => {
+            let accepted = JobPatch { is_accepted: true, ..found };
+            context.stay(Then::Snooze(pause, WaitingFor::Transcoding)).with(accepted)
+        }
+    }
+}
+
+/// The longer the transcoding takes, and the longer the video is, the less often it is polled.
+fn readiness(state: &VideoState, waited_seconds: u64, deadline: Duration) -> Readiness {
+    let is_playable = state.is_playable && waited_seconds > PLAYABLE_AFTER_SECONDS;
+    if state.transcode == TranscodeStatus::Complete || is_playable {
+        return Readiness::Ready;
+    }
+    if waited_seconds > deadline.as_secs() {
+        return Readiness::Late;
+    }
+    let pause = Duration::from_secs((waited_seconds / 10).max(state.duration_seconds.unwrap_or(0) / 100));
+    Readiness::Poll(pause.clamp(POLL_MIN, POLL_MAX))
+}
+
+/// Creates the thumbnail and opens the video to its viewers, last of all.
+pub(super) async fn publish(context: &StepContext<'_>, publishing: Publishing) -> StepOutcome {
+    let mut patch = JobPatch::default();
+    if let Err(then) = context.remove_duplicates(publishing.video, &mut patch).await {
+        return context.stay(then).with(patch);
+    }
+    // Each request creates another thumbnail: none is made when what follows is tried again.
+    let is_first_attempt = context.job.retry.count == 0;
+    let settings = &context.prepared.request.settings;
+    let session = &context.prepared.session;
+    if let Some(moment) = settings.thumbnail_at.filter(|_| is_first_attempt) {
+        let moment = Duration::from_millis(moment.as_millis());
+        match context.judge(session.set_thumbnail(publishing.video, moment, CALL_TIMEOUT).await) {
+            Changed::Yes => {}
+            Changed::Refused(said) => {
+                patch.warnings.push(format!("The thumbnail could not be created: {said}"));
+            }
+            Changed::NotYet(then) => return context.stay(then).with(patch),
+        }
+    }
+    let view = settings.privacy.view.unwrap_or(View::Anybody);
+    let privacy = PrivacyChange { view: Some(view.as_str().to_owned()), ..PrivacyChange::default() };
+    let password = settings.password.as_ref().map(|password| password.as_secret().clone());
+    let change = VideoChange { privacy, password, ..VideoChange::default() };
+    match context.change_or_fail(publishing.video, &change).await {
+        Changed::Yes => {}
+        Changed::Refused(said) => {
+            let field = if view == View::Password { "privacy.view or the password" } else { "privacy.view" };
+            let failed = publishing.kept_closed(setting_refused(field, &said));
+            return StepOutcome::advance(JobState::Failed(failed)).with(patch);
+        }
+        Changed::NotYet(then) => return context.stay(then).with(patch),
+    }
+    confirm(context, publishing, view, patch).await
+}
+
+/// Reads the video once more. Only now: the page of an unlisted video has another address than before.
+async fn confirm(
+    context: &StepContext<'_>,
+    publishing: Publishing,
+    view: View,
+    mut patch: JobPatch,
+) -> StepOutcome {
+    let state = match context.prepared.session.find_video(publishing.video, CALL_TIMEOUT).await {
+        Ok(Some(state)) => state,
+        Ok(None) => return context.stay(missing()).with(patch),
+        Err(failed) => return context.stay(then_of_whole(failed, context.now())).with(patch),
+    };
+    let next = match state.view.filter(|shown| shown != view.as_str()) {
+        Some(shown) => {
+            let message = format!("Vimeo accepted the change but shows privacy.view as {shown}; check it.");
+            JobState::Failed(publishing.kept_as_is(failure(FailureCode::SettingRefused, message)))
+        }
+        None => {
+            if state.has_untrusted_links {
+                let warning = "Vimeo named a page of the video that is not at vimeo.com; it was left out.";
+                patch.warnings.push(warning.to_owned());
+            }
+            JobState::Completed(publishing.published(state.link.unwrap_or_default(), state.player))
+        }
+    };
+    StepOutcome::advance(next).with(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use vimeo::UploadStatus;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_hours(24);
+
+    fn state(transcode: TranscodeStatus, is_playable: bool, duration_seconds: Option<u64>) -> VideoState {
+        VideoState {
+            name: String::new(),
+            upload: UploadStatus::Complete,
+            transcode,
+            is_playable,
+            duration_seconds,
+            link: None,
+            player: None,
+            has_untrusted_links: false,
+            upload_link: None,
+            view: None,
+            failed_status: None,
+        }
+    }
+
+    #[test]
+    fn a_transcoded_video_is_ready_at_once() {
+        let state = state(TranscodeStatus::Complete, false, None);
+        assert_eq!(readiness(&state, 0, DEADLINE), Readiness::Ready);
+    }
+
+    #[test]
+    fn a_playable_video_is_ready_after_ten_minutes() {
+        let state = state(TranscodeStatus::InProgress, true, None);
+        assert!(matches!(readiness(&state, 600, DEADLINE), Readiness::Poll(_)));
+        assert_eq!(readiness(&state, 601, DEADLINE), Readiness::Ready);
+    }
+
+    #[test]
+    fn a_transcoding_that_never_ends_is_late() {
+        let state = state(TranscodeStatus::InProgress, false, None);
+        let seconds = DEADLINE.as_secs();
+        assert!(matches!(readiness(&state, seconds, DEADLINE), Readiness::Poll(_)));
+        assert_eq!(readiness(&state, seconds + 1, DEADLINE), Readiness::Late);
+    }
+
+    #[test]
+    fn the_transcoding_is_polled_less_often_the_longer_it_takes() {
+        let state = state(TranscodeStatus::InProgress, false, None);
+        let pause = |waited| match readiness(&state, waited, DEADLINE) {
+            Readiness::Poll(pause) => pause.as_secs(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([0, 10, 100, 300, 3_000].map(pause), [2, 2, 10, 30, 60]);
+    }
+
+    #[test]
+    fn a_long_video_is_polled_less_often_from_the_start() {
+        for (duration, expected) in [(None, 2), (Some(60), 2), (Some(1_000), 10), (Some(36_000), 60)] {
+            let state = state(TranscodeStatus::InProgress, false, duration);
+            assert_eq!(readiness(&state, 0, DEADLINE), Readiness::Poll(Duration::from_secs(expected)));
+        }
+    }
+}

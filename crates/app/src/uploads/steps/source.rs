@@ -1,0 +1,224 @@
+//! The source of an upload while its bytes are sent: opened at an offset, opened again after a disconnect, and compared once
+//! more after the last byte.
+
+use std::time::Duration;
+
+use domain::job::{Failure, FailureCode, Fetch, SourceFacts, Uploading};
+use egress::{EgressUrl, OpenedSource, SourceError, SourceMetadata};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::transfer::{ATTEMPTS, pause_after};
+use super::{Memory, StepContext};
+use crate::uploads::chunks::ChunkReader;
+use crate::uploads::failures::failure;
+use crate::uploads::outcome::Then;
+use crate::uploads::request::RequestedSource;
+use crate::uploads::sources::{self, EndAnswers, EndVerdict};
+
+/// How often a source is opened again whose file was written recently, until it is old enough for its validators to count.
+const SETTLE_ATTEMPTS: u32 = 3;
+/// Added to the whole seconds that validators have.
+const SETTLE_MARGIN: Duration = Duration::from_millis(200);
+/// How often a source that seems to be another file is asked again: another node of a cluster may have the one that was
+/// read.
+const CHANGED_ATTEMPTS: u32 = 2;
+/// How long the comparison after the last byte may take.
+const CONFIRM_TIMEOUT: Duration = Duration::from_mins(2);
+/// The last pause of the comparison, where first bytes have to be the same for two seconds.
+const END_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why a source was not opened.
+pub(super) enum Unopened {
+    /// How the job continues.
+    Later(Then),
+    /// The bytes at Vimeo cannot be continued from this source.
+    Restart(SourceError),
+}
+
+impl From<SourceError> for Unopened {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Changed | SourceError::CannotResume => Self::Restart(error),
+            error => Self::Later(sources::then_of(error)),
+        }
+    }
+}
+
+/// A source that is open at an offset.
+pub(super) struct Opened(OpenedSource);
+
+impl Opened {
+    /// Starts to read. At the first byte, what is known of the source from now on is what is read: returned if it differs from
+    /// what the job has, to be stored before a byte is sent.
+    pub(super) async fn begin(
+        self,
+        context: &StepContext<'_>,
+        size: u64,
+        offset: u64,
+    ) -> (ChunkReader, Option<SourceFacts>) {
+        let fetch = context.job.facts.as_ref().map(|facts| facts.fetch).filter(|_| offset == 0);
+        let Some(fetch) = fetch else { return (ChunkReader::new(self.0.stream, offset), None) };
+        let (opened, breaks_after) = match fetch {
+            Fetch::Ranged | Fetch::Whole => self.0.with_first_bytes().await,
+            // Not every source that is generated while it is read has the same first bytes each time.
+            Fetch::Spooled => (self.0, None),
+        };
+        let read = sources::to_facts(&opened.metadata, size, fetch);
+        let reader = ChunkReader::new(opened.stream, offset).breaking_after(breaks_after);
+        (reader, Some(read).filter(|read| context.job.facts.as_ref() != Some(read)))
+    }
+}
+
+impl StepContext<'_> {
+    /// The source from this offset on. It is asked more than once: one refusal is no reason to give up the transfer.
+    pub(super) async fn open_source(
+        &self,
+        memory: &mut Memory,
+        uploading: Uploading,
+        offset: u64,
+    ) -> Result<Opened, Unopened> {
+        let (mut attempts, mut changes) = (0, 0);
+        loop {
+            let asked_at = Instant::now();
+            let opened = self.try_open_source(memory, uploading, offset).await;
+            self.uploads.egress.record_wait(&memory.progress, asked_at.elapsed())?;
+            match opened {
+                Err(Unopened::Later(Then::Retry(_))) if attempts < ATTEMPTS => {
+                    self.pause_for_source(memory, attempts).await;
+                    attempts += 1;
+                }
+                Err(Unopened::Restart(SourceError::Changed)) if changes < CHANGED_ATTEMPTS && offset > 0 => {
+                    self.pause_for_source(memory, changes).await;
+                    changes += 1;
+                }
+                opened => return opened.map(Opened),
+            }
+        }
+    }
+
+    /// A pause because of the source: it counts as time in which the source delivered nothing.
+    pub(super) async fn pause_for_source(&self, memory: &Memory, failed: u32) {
+        let pause = pause_after(failed);
+        sleep(pause).await;
+        // If that makes it too slow, the next chunk shows it.
+        let _ = self.uploads.egress.record_wait(&memory.progress, pause);
+    }
+
+    async fn try_open_source(
+        &self,
+        memory: &mut Memory,
+        uploading: Uploading,
+        offset: u64,
+    ) -> Result<OpenedSource, Unopened> {
+        let (RequestedSource::Url(url), Some(facts)) =
+            (&self.prepared.request.source, self.job.facts.clone())
+        else {
+            let failure = failure(FailureCode::Unreadable, "The job's source is not known.");
+            return Err(Unopened::Later(Then::Fail(failure)));
+        };
+        let egress = &self.uploads.egress;
+        let url =
+            sources::read_address(egress, url).map_err(|failure| Unopened::Later(Then::Fail(failure)))?;
+        let known = sources::to_metadata(&facts);
+        let opened = match (facts.fetch, offset) {
+            (Fetch::Spooled, _) => self.open_spooled(memory, &url, &known, offset).await,
+            (_, 0) => self.open_settled(memory, &url, &known).await,
+            _ => egress.open(&url, offset, &known, &memory.progress).await,
+        }?;
+        if opened.metadata.length != Some(uploading.size) {
+            // The placeholder is for a file of another length.
+            return Err(Unopened::Restart(SourceError::Changed));
+        }
+        Ok(opened)
+    }
+
+    /// The source from its first byte on. A file that was written recently is waited for: its validators could stay the same
+    /// when it is written again.
+    async fn open_settled(
+        &self,
+        memory: &Memory,
+        url: &EgressUrl,
+        known: &SourceMetadata,
+    ) -> Result<OpenedSource, SourceError> {
+        let egress = &self.uploads.egress;
+        for _ in 0..SETTLE_ATTEMPTS {
+            let opened = egress.open(url, 0, known, &memory.progress).await?;
+            let Some(pause) = opened.metadata.validators.settles_in() else { return Ok(opened) };
+            drop(opened);
+            sleep(pause + SETTLE_MARGIN).await;
+        }
+        egress.open(url, 0, known, &memory.progress).await
+    }
+
+    async fn open_spooled(
+        &self,
+        memory: &mut Memory,
+        url: &EgressUrl,
+        known: &SourceMetadata,
+        offset: u64,
+    ) -> Result<OpenedSource, SourceError> {
+        if memory.spooled.is_none() {
+            if offset > 0 && known.validators.validator().is_none() {
+                // The buffered file is gone, and nothing shows whether this is the same one.
+                return Err(SourceError::CannotResume);
+            }
+            let expected = (offset > 0).then_some(known);
+            memory.spooled = Some(sources::spool(self.uploads, url, expected).await?);
+        }
+        let spooled = memory.spooled.as_ref().ok_or(SourceError::CannotResume)?;
+        let metadata = SourceMetadata {
+            length: Some(spooled.length()),
+            validators: spooled.validators().clone(),
+            ranges: known.ranges,
+        };
+        Ok(OpenedSource { stream: spooled.open(offset), metadata })
+    }
+
+    /// Whether the source is still the file that was read: `Some` if it certainly is not. A source that does not answer
+    /// proves nothing (its link may have expired), and does not fail a good upload.
+    pub(super) async fn confirm_source(&self, memory: &Memory) -> Option<Failure> {
+        let (RequestedSource::Url(url), Some(facts)) = (&self.prepared.request.source, &self.job.facts)
+        else {
+            return None;
+        };
+        let url = sources::read_address(&self.uploads.egress, url).ok()?;
+        let known = sources::to_metadata(facts);
+        let verdict = timeout(CONFIRM_TIMEOUT, self.compare_at_end(&url, &known)).await;
+        let verdict = match verdict.unwrap_or(EndVerdict::Unknown) {
+            // Validators of a file that was written while it was asked for prove nothing; its bytes do.
+            EndVerdict::Same if known.validators.is_recent() => {
+                self.read_again(memory, &url, facts.length).await
+            }
+            verdict => verdict,
+        };
+        tracing::debug!(job = %self.job.id, ?verdict, "a source was compared after its last byte");
+        (verdict == EndVerdict::Changed)
+            .then(|| failure(FailureCode::SourceChanged, "The file at the source changed while it was read."))
+    }
+
+    async fn compare_at_end(&self, url: &EgressUrl, known: &SourceMetadata) -> EndVerdict {
+        let (mut attempt, mut answers) = (0, EndAnswers::new(known));
+        let started = Instant::now();
+        loop {
+            let now = self.uploads.egress.probe(url, u64::MAX).await.map(|probed| probed.metadata);
+            if let Some(verdict) = answers.judge(started.elapsed(), now) {
+                return verdict;
+            }
+            if attempt == sources::END_ATTEMPTS {
+                return answers.at_end();
+            }
+            let is_last = attempt + 1 == sources::END_ATTEMPTS;
+            let pause = if is_last && answers.needs_time() { END_PAUSE } else { pause_after(attempt) };
+            sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    async fn read_again(&self, memory: &Memory, url: &EgressUrl, length: u64) -> EndVerdict {
+        match self.uploads.egress.is_unchanged(url, length, &memory.progress).await {
+            Ok(()) => EndVerdict::Same,
+            Err(SourceError::Changed) => EndVerdict::Changed,
+            Err(_) => EndVerdict::Unknown,
+        }
+    }
+}

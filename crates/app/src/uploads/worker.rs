@@ -1,0 +1,130 @@
+//! The worker: it polls for due jobs, and runs as many at once as its slots allow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::job::{Job, JobId};
+use store::{DueLimits, LeaseTerms, Work};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::executor::execute;
+use super::lease::LEASE;
+use super::setup::Uploads;
+use crate::{App, Error};
+
+/// How often the database is polled for due jobs.
+const POLL: Duration = Duration::from_millis(500);
+/// Jobs that end within this time are replaced by one poll.
+const POLL_TOGETHER: Duration = Duration::from_millis(3);
+/// Due jobs that are read beyond the free slots, because other workers may take the first ones.
+const CANDIDATES_MORE: u32 = 32;
+/// Due jobs that are searched for a certain one.
+const DUE_MAX: u32 = 10_000;
+
+/// The span of everything that is logged while a job runs.
+fn job_span(job: &Job) -> tracing::Span {
+    tracing::info_span!("job", job = %job.id, account = %job.account_id, connection = %job.connection_id)
+}
+
+impl App {
+    /// Runs due jobs until `stopping`, and then releases them.
+    pub async fn run_worker(self: Arc<Self>, stopping: CancellationToken) {
+        let Some(uploads) = self.uploads.clone() else { return };
+        loop {
+            if let Err(error) = self.clone().poll(&stopping).await {
+                tracing::warn!(%error, "the due jobs could not be read");
+            }
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = uploads.wakeup.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+            tokio::time::sleep(POLL_TOGETHER).await;
+        }
+    }
+
+    /// Runs one job if it is due and no worker runs it: for a command that follows its job where no service runs. Returns
+    /// whether it ran.
+    pub async fn run_one(&self, id: &JobId, stopping: &CancellationToken) -> Result<bool, Error> {
+        let Some(uploads) = &self.uploads else { return Ok(false) };
+        let limits = DueLimits { total: DUE_MAX, per_account: DUE_MAX, per_connection: DUE_MAX };
+        for work in [Work::Upload, Work::Webhook] {
+            let due = self.store.list_due_jobs(self.clock.now(), work, &limits).await?;
+            let Some(due) = due.into_iter().find(|due| due.id == *id) else { continue };
+            let terms = self.terms(uploads, work, due.fence);
+            let Some(leased) = self.store.lease_job(&due.account_id, id, &terms).await? else { continue };
+            let span = job_span(&leased.job);
+            execute(&self.context, uploads, leased, stopping.clone()).instrument(span).await;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn terms(&self, uploads: &Uploads, work: Work, expected_fence: u64) -> LeaseTerms {
+        let (per_account, per_connection) = caps(uploads, work);
+        LeaseTerms { expected_fence, lease: LEASE, per_account, per_connection, now: self.clock.now() }
+    }
+
+    /// Leases due jobs while there are free slots, and starts them; returns how many.
+    pub async fn poll(self: Arc<Self>, stopping: &CancellationToken) -> Result<usize, Error> {
+        let Some(uploads) = self.uploads.clone() else { return Ok(0) };
+        let webhooks = self.start_due(&uploads, Work::Webhook, stopping).await?;
+        Ok(webhooks + self.start_due(&uploads, Work::Upload, stopping).await?)
+    }
+
+    async fn start_due(
+        self: &Arc<Self>,
+        uploads: &Arc<Uploads>,
+        work: Work,
+        stopping: &CancellationToken,
+    ) -> Result<usize, Error> {
+        let slots = match work {
+            Work::Upload => &uploads.slots,
+            Work::Webhook => &uploads.webhook_slots,
+        };
+        let free = slots.free();
+        if free == 0 {
+            return Ok(0);
+        }
+        let total = u32::try_from(free).unwrap_or(u32::MAX).saturating_add(CANDIDATES_MORE);
+        let (per_account, per_connection) = caps(uploads, work);
+        let limits = DueLimits { total, per_account, per_connection };
+        let mut started = 0;
+        for due in self.store.list_due_jobs(self.clock.now(), work, &limits).await? {
+            if stopping.is_cancelled() || slots.free() == 0 {
+                break;
+            }
+            // Another account may still get one.
+            let Some(slot) = slots.take(&due.account_id) else { continue };
+            let terms = self.terms(uploads, work, due.fence);
+            let leased = match self.store.lease_job(&due.account_id, &due.id, &terms).await {
+                Ok(Some(leased)) => leased,
+                Ok(None) => continue,
+                // A job that cannot be read must not block the others.
+                Err(error) => {
+                    tracing::warn!(%error, job = %due.id, account = %due.account_id, "a job could not be leased");
+                    continue;
+                }
+            };
+            started += 1;
+            let (app, uploads, stopping) = (self.clone(), uploads.clone(), stopping.clone());
+            self.tasks.spawn(async move {
+                let span = job_span(&leased.job);
+                execute(&app.context, &uploads, leased, stopping).instrument(span).await;
+                drop(slot);
+                // There is a free slot, and this job may be due at once.
+                uploads.wakeup.notify_one();
+            });
+        }
+        Ok(started)
+    }
+}
+
+/// The most running jobs of an account and of a connection. How many webhooks a node sends at once is up to the node.
+fn caps(uploads: &Uploads, work: Work) -> (u32, u32) {
+    match work {
+        Work::Upload => (uploads.options.per_account, uploads.options.per_connection),
+        Work::Webhook => (u32::MAX, u32::MAX),
+    }
+}

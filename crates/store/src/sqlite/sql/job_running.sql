@@ -1,0 +1,4 @@
+-- How many jobs of each connection run: ?1 now, ?2 whether webhooks are counted, or uploads.
+SELECT account_id, connection_id, count(*) FROM jobs
+WHERE lease_until > ?1 AND (due_class = 2) = ?2
+GROUP BY account_id, connection_id
