@@ -8,14 +8,16 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::process::lifecycle::refusal_to_serve;
-use crate::support::harness::{ACCOUNT, COLLECTION, Service, Wish, World, binary, cli, is_refusal, said};
+use crate::support::harness::{
+    ACCOUNT, COLLECTION, EnvOptions, Service, TestEnv, binary, cli, is_documented_failure, printed,
+};
 
 /// A directory with a configuration and a keyring, and nothing that runs.
 fn installation(config: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     configure(directory.path(), config);
     let made = cli(directory.path(), &["init"], "");
-    assert!(made.status.success(), "{}", said(&made));
+    assert!(made.status.success(), "{}", printed(&made));
     directory
 }
 
@@ -27,14 +29,14 @@ fn configure(directory: &Path, config: &str) {
 /// A command's answer in JSON.
 fn answer(directory: &Path, arguments: &[&str]) -> Value {
     let output = cli(directory, arguments, "");
-    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    assert!(output.status.success(), "{arguments:?}: {}", printed(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Asserts that a command failed, on standard error, with this in its sentence.
 fn assert_refused(output: &Output, expected: &str) {
-    assert!(is_refusal(output), "{}", said(output));
-    assert!(output.stdout.is_empty(), "{}", said(output));
+    assert!(is_documented_failure(output), "{}", printed(output));
+    assert!(output.stdout.is_empty(), "{}", printed(output));
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     // `serve` reports as it logs, which is JSON here.
     let is_report = text.starts_with("vimeo-connections: ") || text.starts_with("{\"timestamp\":");
@@ -60,16 +62,16 @@ fn init_makes_a_keyring_once() {
     fs::remove_file(&keyring).unwrap();
     assert_refused(&cli(directory.path(), &["init"], ""), "which a new keyring could not open");
     assert!(!keyring.exists());
-    let said = refusal_to_serve(directory.path());
-    assert!(said.contains("Do not run `init`"), "{said}");
+    let printed = refusal_to_serve(directory.path());
+    assert!(printed.contains("Do not run `init`"), "{printed}");
 }
 
 #[test]
 fn without_init_nothing_starts_and_nothing_is_made() {
     let directory = tempfile::tempdir().unwrap();
     configure(directory.path(), "");
-    let said = refusal_to_serve(directory.path());
-    assert!(said.contains("Run `vimeo-connections init` once"), "{said}");
+    let printed = refusal_to_serve(directory.path());
+    assert!(printed.contains("Run `vimeo-connections init` once"), "{printed}");
     assert_refused(&cli(directory.path(), &["accounts", "create", "a"], ""), "there is no keyring file");
     assert!(!directory.path().join("data").exists());
 }
@@ -79,9 +81,9 @@ fn migrate_readies_the_database_and_may_be_repeated() {
     let directory = installation("");
     for _ in 0..2 {
         let migrated = cli(directory.path(), &["migrate"], "");
-        assert!(migrated.status.success(), "{}", said(&migrated));
+        assert!(migrated.status.success(), "{}", printed(&migrated));
         let expected = "The database sqlite:./data/vimeo-connections.db has this version's schema.\n";
-        assert_eq!(said(&migrated), expected);
+        assert_eq!(printed(&migrated), expected);
     }
     assert!(directory.path().join("data/vimeo-connections.db").exists());
 }
@@ -105,8 +107,8 @@ fn config_check_shows_what_is_in_effect_without_its_secrets() {
     let directory = tempfile::tempdir().unwrap();
     configure(directory.path(), &config);
     let shown = cli(directory.path(), &["config", "check"], "");
-    assert!(shown.status.success(), "{}", said(&shown));
-    let text = said(&shown);
+    assert!(shown.status.success(), "{}", printed(&shown));
+    let text = printed(&shown);
     assert!(!text.contains(secret) && !text.contains("canary"), "{text}");
     for line in [
         "keyring.value = \"<redacted>\"  # from the file",
@@ -123,7 +125,7 @@ fn config_check_shows_what_is_in_effect_without_its_secrets() {
     assert!(!comments.is_empty());
     fs::write(directory.path().join("vimeo-connections.toml"), kept.join("\n")).unwrap();
     assert!(cli(directory.path(), &["init"], "").status.success());
-    let again = said(&cli(directory.path(), &["config", "check"], ""));
+    let again = printed(&cli(directory.path(), &["config", "check"], ""));
     for line in kept {
         let value = line.split("  # ").next().unwrap();
         assert!(again.contains(&format!("{value}  # from the file")), "{value}: {again}");
@@ -142,7 +144,7 @@ fn a_variable_that_is_no_key_is_refused() {
         for arguments in [&["config", "check"][..], &["accounts", "list"], &["serve"]] {
             let output = binary(directory.path()).args(arguments).env(name, value).output().unwrap();
             assert_refused(&output, expected);
-            assert!(!said(&output).contains("canary"), "{}", said(&output));
+            assert!(!printed(&output).contains("canary"), "{}", printed(&output));
         }
     }
     let output = binary(directory.path())
@@ -151,7 +153,7 @@ fn a_variable_that_is_no_key_is_refused() {
         .env("SOMETHING_ELSE", "x")
         .output()
         .unwrap();
-    assert!(said(&output).contains("base_path = \"/elsewhere\"  # from VIMEO_CONNECTIONS_BASE_PATH"));
+    assert!(printed(&output).contains("base_path = \"/elsewhere\"  # from VIMEO_CONNECTIONS_BASE_PATH"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,15 +184,15 @@ async fn bootstrap_makes_an_account_and_a_key_once() {
 
     // The key of another account is refused, and so is what is no key.
     configure(path, "bootstrap.account = \"second\"\nbootstrap.api_key_file = \"first.key\"\n");
-    let said = refusal_to_serve(path);
+    let printed = refusal_to_serve(path);
     assert!(
-        said.contains("bootstrap.api_key_file first.key: the key in it belongs to another account"),
-        "{said}"
+        printed.contains("bootstrap.api_key_file first.key: the key in it belongs to another account"),
+        "{printed}"
     );
     fs::write(&file, "canary\n").unwrap();
-    let said = refusal_to_serve(path);
-    assert!(said.contains("bootstrap.api_key_file first.key: an API key is `pictai_`"), "{said}");
-    assert!(!said.contains("canary"), "{said}");
+    let printed = refusal_to_serve(path);
+    assert!(printed.contains("bootstrap.api_key_file first.key: an API key is `pictai_`"), "{printed}");
+    assert!(!printed.contains("canary"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,9 +226,9 @@ fn accounts_are_made_and_listed() {
     assert_eq!(answer(path, &["accounts", "list", "--json"]), listed);
     for bad in ["", "  ", "a\u{200b}b", &"x".repeat(101)] {
         let refused = cli(path, &["accounts", "create", bad], "");
-        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert_eq!(refused.status.code(), Some(2), "{}", printed(&refused));
     }
-    let table = said(&cli(path, &["accounts", "list"], ""));
+    let table = printed(&cli(path, &["accounts", "list"], ""));
     assert!(table.starts_with("NAME") && table.contains("Acme & S\u{f6}hne"), "{table}");
 }
 
@@ -254,7 +256,7 @@ fn keys_are_made_listed_and_revoked() {
         );
         assert_eq!((&listed[0]["status"], &listed[0]["keyId"]), (&json!(expected), &made["keyId"]));
         assert!(!listed.to_string().contains(key));
-        assert!(!said(&cli(path, &["keys", "list"], "")).contains(key));
+        assert!(!printed(&cli(path, &["keys", "list"], "")).contains(key));
     };
     status("active");
 
@@ -262,7 +264,7 @@ fn keys_are_made_listed_and_revoked() {
     for typed in [key.to_owned(), format!(" {key} "), format!("Bearer {key}"), format!("{key}\n")] {
         let refused = cli(path, &["keys", "revoke", &typed], "");
         assert_refused(&refused, "revoke it by its identifier, which `vimeo-connections keys list` shows");
-        assert!(!said(&refused).contains(key), "{}", said(&refused));
+        assert!(!printed(&refused).contains(key), "{}", printed(&refused));
         status("active");
     }
     assert_refused(
@@ -290,8 +292,8 @@ fn keys_are_made_listed_and_revoked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_check_counts_what_opens() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    assert_eq!(world.post(&world.good_body("one")).await.status, 201);
-    let report = answer(world.path(), &["connections", "check", "--json"]);
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    assert_eq!(env.post(&env.valid_body("one")).await.status, 201);
+    let report = answer(env.path(), &["connections", "check", "--json"]);
     assert_eq!(report, json!({"accounts": 1, "opened": 1, "broken": []}));
 }

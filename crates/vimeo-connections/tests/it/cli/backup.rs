@@ -17,18 +17,20 @@ use serde_json::{Value, json};
 use crate::engines::sqlite::disk_faults::failing_disk;
 use crate::security::secret_leaks::keyring_key;
 use crate::support::canaries::{Canaries, files};
-use crate::support::create_load::{Load, assert_shown, assert_whole};
-use crate::support::harness::{COLLECTION, Service, Wish, World, binary, cli, is_refusal, run, said, schema};
+use crate::support::create_load::{CreateLoad, assert_shown, assert_whole};
+use crate::support::harness::{
+    COLLECTION, EnvOptions, Service, TestEnv, binary, cli, is_documented_failure, printed, run, schema,
+};
 
 pub(crate) const DATABASE: &str = "data/vimeo-connections.db";
 pub(crate) const KEYRING: &str = "vimeo-connections.keyring";
 
-pub(crate) async fn world() -> World {
-    World::with(Wish { verification_off: true, ..Wish::default() }).await
+pub(crate) async fn env() -> TestEnv {
+    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
 }
 
-pub(crate) async fn create(world: &World, name: &str) -> Value {
-    let created = world.post(&world.good_body(name)).await;
+pub(crate) async fn create(env: &TestEnv, name: &str) -> Value {
+    let created = env.post(&env.valid_body(name)).await;
     assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
     created.json()
 }
@@ -36,15 +38,15 @@ pub(crate) async fn create(world: &World, name: &str) -> Value {
 /// Runs a command that must do it; what it said.
 pub(crate) fn done(directory: &Path, arguments: &[&str]) -> String {
     let output = run(directory, &[], arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
-    said(&output)
+    assert!(output.status.success(), "{arguments:?}: {}", printed(&output));
+    printed(&output)
 }
 
 /// Another directory that has the keyring, the configuration and a backup, and no database.
-pub(crate) fn elsewhere(world: &World, backup: &str) -> tempfile::TempDir {
+pub(crate) fn elsewhere(env: &TestEnv, backup: &str) -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     for file in [KEYRING, "vimeo-connections.toml", backup] {
-        fs::copy(world.path().join(file), place.path().join(file)).unwrap();
+        fs::copy(env.path().join(file), place.path().join(file)).unwrap();
     }
     place
 }
@@ -71,8 +73,8 @@ pub(crate) fn assert_refused(directory: &Path, arguments: &[&str], sentence: &st
 }
 
 pub(crate) fn assert_says(output: &Output, sentence: &str) {
-    assert!(is_refusal(output), "{}", said(output));
-    assert_eq!(said(output), format!("vimeo-connections: {sentence}\n"));
+    assert!(is_documented_failure(output), "{}", printed(output));
+    assert_eq!(printed(output), format!("vimeo-connections: {sentence}\n"));
 }
 
 /// `restore`, and `restore --check` as well, refuse the file.
@@ -92,13 +94,13 @@ fn container(format: u32, schema: u32, keys: &str, database: &[u8]) -> Vec<u8> {
         let digits: Vec<_> = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         digits.concat()
     };
-    let said = format!(
+    let printed = format!(
         "vimeo-connections-backup format={format} schema={schema} made_at=2026-01-31T09:05:00.042Z \
          keyring_keys={keys} bytes={} sha256={}",
         database.len(),
         hex(database)
     );
-    [format!("{said} check={}\n", hex(said.as_bytes())).as_bytes(), database].concat()
+    [format!("{printed} check={}\n", hex(printed.as_bytes())).as_bytes(), database].concat()
 }
 
 /// A backup's first line, and its database.
@@ -113,22 +115,20 @@ fn value(line: &str, name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before() {
-    let mut world = world().await;
-    let load = Load::start(&world, "busy", 32, 200);
+    let mut env = env().await;
+    let load = CreateLoad::start(&env, "busy", 32, 200);
     load.reach().await;
     let before = load.acknowledged();
-    let text = done(world.path(), &["backup", "busy.backup"]);
-    let (mut promises, refusals) = load.finish().await;
+    let text = done(env.path(), &["backup", "busy.backup"]);
+    let (mut acknowledged_creates, refusals) = load.finish().await;
     assert!(refusals.is_empty(), "{refusals:?}");
-    assert_whole(&world, &promises);
-    promises.truncate(before);
+    assert_whole(&env, &acknowledged_creates);
+    acknowledged_creates.truncate(before);
 
-    let backup = fs::read(world.path().join("busy.backup")).unwrap();
+    let backup = fs::read(env.path().join("busy.backup")).unwrap();
     let (line, database) = parts(&backup);
     let key = value(&line, "keyring_keys");
-    assert!(
-        fs::read_to_string(world.path().join(KEYRING)).unwrap().contains(&format!("primary = \"{key}\""))
-    );
+    assert!(fs::read_to_string(env.path().join(KEYRING)).unwrap().contains(&format!("primary = \"{key}\"")));
     assert_eq!((value(&line, "format"), value(&line, "schema")), ("1".to_owned(), schema().to_string()));
     assert_eq!(value(&line, "bytes"), database.len().to_string());
     assert!(
@@ -139,13 +139,13 @@ async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before(
         text.contains(&format!("the keyring with the key {key} is needed, which is not in it")),
         "{text}"
     );
-    let mode = fs::metadata(world.path().join("busy.backup")).unwrap().permissions().mode();
+    let mode = fs::metadata(env.path().join("busy.backup")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let left: Vec<_> =
-        files(world.path()).into_iter().filter(|file| file.to_str().unwrap().contains(".partial")).collect();
+        files(env.path()).into_iter().filter(|file| file.to_str().unwrap().contains(".partial")).collect();
     assert!(left.is_empty(), "{left:?}");
 
-    let place = elsewhere(&world, "busy.backup");
+    let place = elsewhere(&env, "busy.backup");
     assert!(done(place.path(), &["restore", "--check", "busy.backup"]).contains("is good"));
     assert!(!place.path().join("data").exists());
     let text = done(place.path(), &["restore", "busy.backup"]);
@@ -156,16 +156,18 @@ async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before(
     assert_eq!(fs::read(place.path().join(DATABASE)).unwrap(), database);
     assert_eq!(files(&place.path().join("data")), [place.path().join(DATABASE)]);
 
-    world.service.kill();
-    world.directory = place;
-    assert_whole(&world, &promises);
-    world.service = Service::start(world.path());
-    assert_shown(&world, &promises).await;
-    create(&world, "afterwards").await;
+    env.service.kill();
+    env.directory = place;
+    assert_whole(&env, &acknowledged_creates);
+    env.service = Service::start(env.path());
+    assert_shown(&env, &acknowledged_creates).await;
+    create(&env, "afterwards").await;
     // The service runs on it now.
-    let refused = cli(world.path(), &["restore", "busy.backup"], "");
-    assert!(said(&refused).contains("a backup never overwrites it. Nothing was changed. Stop the service"));
-    assert_eq!(world.stored(), promises_stored(&backup) + 1);
+    let refused = cli(env.path(), &["restore", "busy.backup"], "");
+    assert!(
+        printed(&refused).contains("a backup never overwrites it. Nothing was changed. Stop the service")
+    );
+    assert_eq!(env.connection_count(), promises_stored(&backup) + 1);
 }
 
 /// How many connections a backup holds.
@@ -181,98 +183,98 @@ fn promises_stored(backup: &[u8]) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_without_a_service_has_what_a_crash_left_in_the_log_and_changes_nothing() {
-    let mut world = world().await;
-    create(&world, "in the log").await;
-    world.service.kill();
+    let mut env = env().await;
+    create(&env, "in the log").await;
+    env.service.kill();
     // It needs no keyring either.
-    fs::rename(world.path().join(KEYRING), world.path().join("elsewhere.keyring")).unwrap();
-    let before = snapshot(&world.path().join("data"));
-    let log = world.path().join(format!("{DATABASE}-wal"));
+    fs::rename(env.path().join(KEYRING), env.path().join("elsewhere.keyring")).unwrap();
+    let before = snapshot(&env.path().join("data"));
+    let log = env.path().join(format!("{DATABASE}-wal"));
     assert!(!before[&log].0.is_empty(), "a crash leaves a log");
-    done(world.path(), &["backup", "crashed.backup"]);
-    assert!(snapshot(&world.path().join("data")) == before);
-    let text = done(world.path(), &["restore", "--check", "crashed.backup"]);
+    done(env.path(), &["backup", "crashed.backup"]);
+    assert!(snapshot(&env.path().join("data")) == before);
+    let text = done(env.path(), &["restore", "--check", "crashed.backup"]);
     assert!(text.contains("There is no keyring here to compare it with"), "{text}");
-    fs::rename(world.path().join("elsewhere.keyring"), world.path().join(KEYRING)).unwrap();
-    world.service = Service::start(world.path());
-    assert_eq!(world.service.terminate(), Some(0));
-    let before = snapshot(&world.path().join("data"));
-    done(world.path(), &["backup", "stopped.backup"]);
-    assert!(snapshot(&world.path().join("data")) == before && before.len() == 1);
+    fs::rename(env.path().join("elsewhere.keyring"), env.path().join(KEYRING)).unwrap();
+    env.service = Service::start(env.path());
+    assert_eq!(env.service.terminate(), Some(0));
+    let before = snapshot(&env.path().join("data"));
+    done(env.path(), &["backup", "stopped.backup"]);
+    assert!(snapshot(&env.path().join("data")) == before && before.len() == 1);
     let [crashed, stopped] =
-        ["crashed.backup", "stopped.backup"].map(|file| fs::read(world.path().join(file)).unwrap());
+        ["crashed.backup", "stopped.backup"].map(|file| fs::read(env.path().join(file)).unwrap());
     assert_eq!((promises_stored(&crashed), promises_stored(&stopped)), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
-    let world = world().await;
+    let env = env().await;
     let (secret, token) = ("Canary-Client-Secret-0123456789", "Canary-Access-Token-0123456789");
-    let mut body = world.good_body("kept");
+    let mut body = env.valid_body("kept");
     (body["clientSecret"], body["accessToken"]) = (json!(secret), json!(token));
-    assert_eq!(world.post(&body).await.status, StatusCode::CREATED);
-    let doomed = create(&world, "the name of a doomed connection").await;
-    let sealed: (Vec<u8>, Vec<u8>) = world
+    assert_eq!(env.post(&body).await.status, StatusCode::CREATED);
+    let deleted_connection = create(&env, "the name of a doomed connection").await;
+    let sealed: (Vec<u8>, Vec<u8>) = env
         .database()
         .query_row(
             "SELECT wrapped_key, envelope FROM connections JOIN sealing_keys USING (sealing_key_id)
              WHERE connection_id = ?1",
-            [doomed["connectionId"].as_str().unwrap()],
+            [deleted_connection["connectionId"].as_str().unwrap()],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .unwrap();
-    let key = keyring_key(world.path());
+    let key = keyring_key(env.path());
     let deleted: Vec<_> =
         sealed.0.windows(16).chain(sealed.1.windows(16)).map(|piece| ("deleted", piece)).collect();
     let raw = STANDARD.decode(&key).unwrap();
     let secrets: [(&str, &[u8]); 6] = [
         ("secret", secret.as_bytes()),
         ("token", token.as_bytes()),
-        ("api key", world.api_key.as_bytes()),
+        ("api key", env.api_key.as_bytes()),
         ("keyring text", key.as_bytes()),
         ("keyring", &raw),
         ("name", b"the name of a doomed connection"),
     ];
     let secrets = Canaries::of(&[&secrets[..], &deleted].concat());
-    done(world.path(), &["backup", "before.backup"]);
-    let found = secrets.in_bytes(&fs::read(world.path().join("before.backup")).unwrap());
+    done(env.path(), &["backup", "before.backup"]);
+    let found = secrets.in_bytes(&fs::read(env.path().join("before.backup")).unwrap());
     assert_eq!(found.into_iter().collect::<Vec<_>>(), ["deleted", "name"], "the search finds what is there");
-    let path = format!("{COLLECTION}/{}", doomed["connectionId"].as_str().unwrap());
-    assert_eq!(world.send(Method::DELETE, &path, &[], Vec::new()).await.status, StatusCode::NO_CONTENT);
-    let text = done(world.path(), &["backup", "after.backup"]);
-    let found = secrets.in_bytes(&fs::read(world.path().join("after.backup")).unwrap());
+    let path = format!("{COLLECTION}/{}", deleted_connection["connectionId"].as_str().unwrap());
+    assert_eq!(env.send(Method::DELETE, &path, &[], Vec::new()).await.status, StatusCode::NO_CONTENT);
+    let text = done(env.path(), &["backup", "after.backup"]);
+    let found = secrets.in_bytes(&fs::read(env.path().join("after.backup")).unwrap());
     assert!(found.is_empty(), "{found:?}");
     assert!(secrets.in_bytes(text.as_bytes()).is_empty(), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
-    let world = world().await;
-    create(&world, "it").await;
+    let env = env().await;
+    create(&env, "it").await;
     let sentence = "exists already, and a backup never overwrites a file: give another name";
     for taken in ["vimeo-connections.toml", "data", DATABASE] {
-        assert_refused(world.path(), &["backup", taken], &format!("{taken} {sentence}"));
+        assert_refused(env.path(), &["backup", taken], &format!("{taken} {sentence}"));
     }
-    std::os::unix::fs::symlink("nowhere", world.path().join("link")).unwrap();
-    assert_refused_beside(&world, &["backup", "link"], &format!("link {sentence}"));
+    std::os::unix::fs::symlink("nowhere", env.path().join("link")).unwrap();
+    assert_refused_beside(&env, &["backup", "link"], &format!("link {sentence}"));
     for (target, why) in [
         ("none/it.backup", "No such file or directory (os error 2)"),
         ("/proc/it.backup", "No such file or directory (os error 2)"),
     ] {
         let sentence = format!("the backup {target} could not be made: {why}. No file was created");
-        assert_refused_beside(&world, &["backup", target], &sentence);
+        assert_refused_beside(&env, &["backup", target], &sentence);
     }
-    let library = failing_disk(world.path());
+    let library = failing_disk(env.path());
     for (trigger, why) in [("backup-disk-full", "database or disk is full"), ("sync-fails", "disk I/O error")]
     {
         // The service lives on: its own calls are not those that fail.
-        fs::write(world.path().join(trigger), "").unwrap();
-        let mut command = binary(world.path());
+        fs::write(env.path().join(trigger), "").unwrap();
+        let mut command = binary(env.path());
         command.env("LD_PRELOAD", &library).args(["backup", "it.backup"]);
         let output = command.output().unwrap();
         assert_says(&output, &format!("the backup it.backup could not be made: {why}. No file was created"));
-        fs::remove_file(world.path().join(trigger)).unwrap();
-        let names: Vec<_> = files(world.path())
+        fs::remove_file(env.path().join(trigger)).unwrap();
+        let names: Vec<_> = files(env.path())
             .into_iter()
             .filter(|file| {
                 file.to_str().unwrap().contains("backup") || file.to_str().unwrap().contains("partial")
@@ -280,11 +282,11 @@ async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
             .collect();
         assert!(names.is_empty(), "{names:?}");
     }
-    create(&world, "still").await;
-    done(world.path(), &["backup", "it.backup"]);
+    create(&env, "still").await;
+    done(env.path(), &["backup", "it.backup"]);
     let sentence = "a backup is a file, which is there whole or not at all; standard output cannot promise that. Give \
                     the name of a file, and copy it from there";
-    assert_refused(world.path(), &["backup", "-"], sentence);
+    assert_refused(env.path(), &["backup", "-"], sentence);
     let nothing = tempfile::tempdir().unwrap();
     let sentence = "there is no database at ./data/vimeo-connections.db, so there is nothing to back up: database_url \
                     says where it is";
@@ -292,19 +294,19 @@ async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
 }
 
 /// A link to nowhere cannot be read by the snapshot of all files: that of the data must do.
-fn assert_refused_beside(world: &World, arguments: &[&str], sentence: &str) {
-    let before = snapshot(&world.path().join("data"));
-    assert_says(&run(world.path(), &[], arguments), sentence);
-    assert!(snapshot(&world.path().join("data")) == before);
-    let _ = fs::remove_file(world.path().join("link"));
+fn assert_refused_beside(env: &TestEnv, arguments: &[&str], sentence: &str) {
+    let before = snapshot(&env.path().join("data"));
+    assert_says(&run(env.path(), &[], arguments), sentence);
+    assert!(snapshot(&env.path().join("data")) == before);
+    let _ = fs::remove_file(env.path().join("link"));
 }
 
 /// A directory with a keyring and a good backup, and the backup's bytes.
 async fn good_backup() -> (tempfile::TempDir, Vec<u8>) {
-    let world = world().await;
-    create(&world, "it").await;
-    done(world.path(), &["backup", "it.backup"]);
-    let place = elsewhere(&world, "it.backup");
+    let env = env().await;
+    create(&env, "it").await;
+    done(env.path(), &["backup", "it.backup"]);
+    let place = elsewhere(&env, "it.backup");
     let bytes = fs::read(place.path().join("it.backup")).unwrap();
     (place, bytes)
 }
@@ -415,6 +417,6 @@ async fn a_backup_whose_hash_is_right_may_still_be_no_good_or_too_new() {
     fs::write(place.path().join("bad"), container(1, 2, &keys, &broken)).unwrap();
     let output = run(place.path(), &[], &["restore", "bad"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("the backup bad is damaged: "), "{}", said(&output));
+    assert!(printed(&output).contains("the backup bad is damaged: "), "{}", printed(&output));
     assert!(!place.path().join("data").exists());
 }

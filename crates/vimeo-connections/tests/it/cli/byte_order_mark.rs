@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::process::lifecycle::make_certificate;
-use crate::support::harness::{ACCOUNT, Service, Wish, World, cli, run, said};
+use crate::support::harness::{ACCOUNT, EnvOptions, Service, TestEnv, cli, printed, run};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -29,7 +29,7 @@ async fn pem_files_may_begin_with_one() {
     fs::write(path.join("vimeo-connections.toml"), config).unwrap();
     assert!(cli(path, &["init"], "").status.success());
     let checked = run(path, &[], &["config", "check"]);
-    assert!(checked.status.success(), "{}", said(&checked));
+    assert!(checked.status.success(), "{}", printed(&checked));
     let service = Service::start(path);
     let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build().unwrap();
     let ready = client.get(format!("https://{}/health/ready", service.address)).send().await.unwrap();
@@ -38,31 +38,31 @@ async fn pem_files_may_begin_with_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_and_passwords_may_begin_with_one() {
-    let world = World::with(Wish::default()).await;
+    let env = TestEnv::with(EnvOptions::default()).await;
     let secrets = json!({
-        "clientSecret": world.sandbox.client_secret,
-        "accessToken": world.sandbox.access_token,
+        "clientSecret": env.sandbox.client_secret,
+        "accessToken": env.sandbox.access_token,
     });
     let create = |name: &str, credentials: &str, input: &str| {
-        let identifier = world.sandbox.client_id.as_str();
+        let identifier = env.sandbox.client_id.as_str();
         let mut arguments = vec!["connections", "create", "--account", ACCOUNT, "--name", name];
         arguments.extend(["--client-identifier", identifier, "--credentials", credentials]);
-        world.cli(&arguments, input)
+        env.cli(&arguments, input)
     };
     let marked = format!("\u{feff}{secrets}\n");
     let made = create("from standard input", "-", &marked);
-    assert!(made.status.success(), "{}", said(&made));
-    fs::write(world.path().join("credentials.json"), &marked).unwrap();
+    assert!(made.status.success(), "{}", printed(&made));
+    fs::write(env.path().join("credentials.json"), &marked).unwrap();
     let made = create("from a file", "credentials.json", "");
-    assert!(made.status.success(), "{}", said(&made));
-    assert_eq!(world.stored(), 2);
+    assert!(made.status.success(), "{}", printed(&made));
+    assert_eq!(env.connection_count(), 2);
 
-    fs::write(world.path().join("film.mp4"), "film").unwrap();
+    fs::write(env.path().join("film.mp4"), "film").unwrap();
     // As long as a password may be: with the mark it would be too long.
     let password = "p".repeat(32);
-    fs::write(world.path().join("password"), format!("\u{feff}{password}\r\n")).unwrap();
+    fs::write(env.path().join("password"), format!("\u{feff}{password}\r\n")).unwrap();
     let settings = ["--view", "password", "--password-file", "password"];
     let arguments = ["upload", "film.mp4", "--account", ACCOUNT, "--connection", "from a file"];
-    let uploaded = world.cli(&[&arguments[..], &settings].concat(), "");
-    assert!(uploaded.status.success(), "{}", said(&uploaded));
+    let uploaded = env.cli(&[&arguments[..], &settings].concat(), "");
+    assert!(uploaded.status.success(), "{}", printed(&uploaded));
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use crate::support::harness::{Service, binary, cli, run, said};
+use crate::support::harness::{Service, binary, cli, printed, run};
 
 pub(crate) const KEYRING: &str = "vimeo-connections.keyring";
 
@@ -16,7 +16,7 @@ static CERTIFICATES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     let openssl = |arguments: &str| {
         let made =
             Command::new("openssl").current_dir(&directory).args(arguments.split(' ')).output().unwrap();
-        assert!(made.status.success(), "{arguments}: {}", said(&made));
+        assert!(made.status.success(), "{arguments}: {}", printed(&made));
     };
     for (name, key, dates) in [
         ("ours", "ec -pkeyopt ec_paramgen_curve:prime256v1", "-days 2"),
@@ -69,7 +69,7 @@ pub(crate) fn check(directory: &Path) -> (bool, String) {
     let before = names(directory);
     let output = run(directory, &[], &["config", "check"]);
     assert_eq!(names(directory), before, "it only looks");
-    (output.status.success(), said(&output))
+    (output.status.success(), printed(&output))
 }
 
 /// What `serve` says if it does not start.
@@ -199,7 +199,7 @@ fn an_address_in_use_is_refused_but_beside_the_running_service() {
     let directory = installation(&format!("listen = \"{}\"\n", taken.local_addr().unwrap()));
     assert_both_refuse(directory.path(), "the address is in use");
     let beside = cli(directory.path(), &["config", "check", "--beside-running"], "");
-    assert!(beside.status.success(), "{}", said(&beside));
+    assert!(beside.status.success(), "{}", printed(&beside));
 }
 
 #[test]
@@ -219,8 +219,8 @@ fn a_new_key_that_cannot_be_printed_is_revoked() {
     let mut command = binary(directory.path());
     command.args(["keys", "create", "--account", "a"]).stdout(full).stderr(Stdio::piped());
     let output = command.output().unwrap();
-    assert!(!output.status.success(), "{}", said(&output));
-    let listed = said(&cli(directory.path(), &["keys", "list", "--json"], ""));
+    assert!(!output.status.success(), "{}", printed(&output));
+    let listed = printed(&cli(directory.path(), &["keys", "list", "--json"], ""));
     assert!(listed.contains("\"revoked\"") && !listed.contains("\"active\""), "{listed}");
 }
 
@@ -231,13 +231,13 @@ fn a_key_that_can_be_guessed_is_not_imported_unless_the_configuration_says_so() 
     let import = |key: &str| cli(directory.path(), &["keys", "import", "--account", "a"], key);
     let refused = import("pictai_correct-horse-battery-staple");
     assert!(
-        !refused.status.success() && said(&refused).contains("at least 128 are required"),
+        !refused.status.success() && printed(&refused).contains("at least 128 are required"),
         "{}",
-        said(&refused)
+        printed(&refused)
     );
-    assert!(!said(&refused).contains("horse"), "{}", said(&refused));
+    assert!(!printed(&refused).contains("horse"), "{}", printed(&refused));
     let strong = import("\u{feff}pictai_9C1185A5C5E9FC54612808977EE8F548B2258D31\n");
-    assert!(strong.status.success(), "{}", said(&strong));
+    assert!(strong.status.success(), "{}", printed(&strong));
     let file = directory.path().join("vimeo-connections.toml");
     let config = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{config}api_keys.allow_weak = true\n")).unwrap();
@@ -255,7 +255,7 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
         assert!(cli(directory.path(), &["accounts", "create", name], "").status.success());
     }
     let imported = cli(directory.path(), &["keys", "import", "--account", "b"], STRONG);
-    assert!(imported.status.success(), "{}", said(&imported));
+    assert!(imported.status.success(), "{}", printed(&imported));
     directory
 }
 

@@ -10,42 +10,41 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::canaries::Canaries;
-use crate::support::harness::{ACCOUNT, COLLECTION, Wish, World, binary, said, until};
+use crate::support::harness::{ACCOUNT, COLLECTION, EnvOptions, TestEnv, binary, printed, until};
 
 /// `O_NONBLOCK` on Linux.
 const NONBLOCKING: i32 = 0o4000;
 
 /// Runs `connections …` for the account, and gives its answer in JSON.
-fn done(world: &World, arguments: &[&str], input: &str) -> Value {
+fn done(env: &TestEnv, arguments: &[&str], input: &str) -> Value {
     let arguments = [&["connections"], arguments, &["--account", ACCOUNT, "--json"]].concat();
-    let output = world.cli(&arguments, input);
-    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    let output = env.cli(&arguments, input);
+    assert!(output.status.success(), "{arguments:?}: {}", printed(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Runs `connections …` for the account, which must fail, and gives what it said.
-fn refused(world: &World, arguments: &[&str], input: &str) -> String {
+fn refused(env: &TestEnv, arguments: &[&str], input: &str) -> String {
     let arguments = [&["connections"], arguments, &["--account", ACCOUNT]].concat();
-    assert_refused(&world.cli(&arguments, input))
+    assert_refused(&env.cli(&arguments, input))
 }
 
 fn assert_refused(output: &Output) -> String {
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &[][..]), "{}", said(output));
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &[][..]), "{}", printed(output));
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     // The warning of the log may stand before it.
     text.lines().find_map(|line| line.strip_prefix("vimeo-connections: ")).unwrap().to_owned()
 }
 
 /// The sandbox's good secrets, as a file of credentials.
-fn secrets(world: &World) -> String {
-    json!({"clientSecret": world.sandbox.client_secret, "accessToken": world.sandbox.access_token})
-        .to_string()
+fn secrets(env: &TestEnv) -> String {
+    json!({"clientSecret": env.sandbox.client_secret, "accessToken": env.sandbox.access_token}).to_string()
 }
 
-fn create(world: &World, name: &str) -> Value {
-    let identifier = world.sandbox.client_id.clone();
+fn create(env: &TestEnv, name: &str) -> Value {
+    let identifier = env.sandbox.client_id.clone();
     let arguments = ["create", "--name", name, "--client-identifier", &identifier, "--credentials", "-"];
-    done(world, &arguments, &secrets(world))
+    done(env, &arguments, &secrets(env))
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
@@ -54,156 +53,154 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_lives_by_the_command_line_as_over_http() {
-    let world = World::start().await;
-    let made = create(&world, "by hand");
+    let env = TestEnv::start().await;
+    let made = create(&env, "by hand");
     let path = format!("{COLLECTION}/{}", text(&made, "connectionId"));
-    assert_eq!(world.get(&path).await.json(), made);
-    assert!(world.stray_tokens().await.is_empty());
+    assert_eq!(env.get(&path).await.json(), made);
+    assert!(env.stray_tokens().await.is_empty());
 
     let changed =
-        done(&world, &["update", "by hand", "--name", "Renamed", "--description", "a\nb\u{202e}"], "");
+        done(&env, &["update", "by hand", "--name", "Renamed", "--description", "a\nb\u{202e}"], "");
     assert_eq!((text(&changed, "name"), &changed["version"]), ("Renamed", &json!(2)));
-    assert_eq!(world.get(&path).await.json(), changed);
-    let shown = world.cli(&["connections", "show", "Renamed", "--account", ACCOUNT], "");
-    assert!(said(&shown).contains("description        a b \n"), "{}", said(&shown));
-    let cleared = done(&world, &["update", text(&made, "connectionId"), "--clear-description"], "");
+    assert_eq!(env.get(&path).await.json(), changed);
+    let shown = env.cli(&["connections", "show", "Renamed", "--account", ACCOUNT], "");
+    assert!(printed(&shown).contains("description        a b \n"), "{}", printed(&shown));
+    let cleared = done(&env, &["update", text(&made, "connectionId"), "--clear-description"], "");
     assert_eq!(cleared.get("description"), None);
 
-    let off = done(&world, &["disable", "Renamed"], "");
+    let off = done(&env, &["disable", "Renamed"], "");
     assert_eq!((&off["enabled"], &off["version"]), (&json!(false), &json!(4)));
-    assert_eq!(done(&world, &["disable", "Renamed"], ""), off, "nothing is changed twice");
-    let again = world.cli(&["connections", "disable", "Renamed", "--account", ACCOUNT], "");
-    assert!(said(&again).contains("is disabled already."), "{}", said(&again));
-    assert_eq!(world.get(&path).await.json(), off);
-    assert_eq!(done(&world, &["enable", "Renamed"], "")["enabled"], json!(true));
-    let renewed = done(&world, &["update", "Renamed", "--credentials", "-"], &secrets(&world));
+    assert_eq!(done(&env, &["disable", "Renamed"], ""), off, "nothing is changed twice");
+    let again = env.cli(&["connections", "disable", "Renamed", "--account", ACCOUNT], "");
+    assert!(printed(&again).contains("is disabled already."), "{}", printed(&again));
+    assert_eq!(env.get(&path).await.json(), off);
+    assert_eq!(done(&env, &["enable", "Renamed"], "")["enabled"], json!(true));
+    let renewed = done(&env, &["update", "Renamed", "--credentials", "-"], &secrets(&env));
     assert_eq!(renewed["version"], json!(6));
-    assert_eq!(done(&world, &["list"], ""), json!([renewed]));
-    assert_eq!(done(&world, &["show", " Renamed "], ""), renewed);
+    assert_eq!(done(&env, &["list"], ""), json!([renewed]));
+    assert_eq!(done(&env, &["show", " Renamed "], ""), renewed);
 
-    let deleted = done(&world, &["delete", "Renamed", "--yes"], "");
+    let deleted = done(&env, &["delete", "Renamed", "--yes"], "");
     assert_eq!(deleted, json!({"connectionId": made["connectionId"], "status": "deleted"}));
-    assert_eq!(world.get(&path).await.code(), "CONNECTION_NOT_FOUND");
-    assert_eq!(done(&world, &["list"], ""), json!([]));
+    assert_eq!(env.get(&path).await.code(), "CONNECTION_NOT_FOUND");
+    assert_eq!(done(&env, &["list"], ""), json!([]));
     let events = "SELECT count(*), count(api_key_id) FROM audit_events WHERE subject = ?1";
     let id = text(&made, "connectionId");
     let counted: (u64, u64) =
-        world.database().query_row(events, [id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        env.database().query_row(events, [id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     assert_eq!(counted, (7, 0), "every change is the operator's in the audit log");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_has_the_fields_of_the_api_in_their_order() {
-    let world = World::start().await;
-    let made = create(&world, "ordered");
+    let env = TestEnv::start().await;
+    let made = create(&env, "ordered");
     let path = format!("{COLLECTION}/{}", text(&made, "connectionId"));
-    done(&world, &["update", "ordered", "--description", "d"], "");
-    let over_http = world.get(&path).await.text;
+    done(&env, &["update", "ordered", "--description", "d"], "");
+    let over_http = env.get(&path).await.text;
     for command in [&["show", "ordered"][..], &["list"]] {
-        let output = world.cli(&[&["connections"], command, &["--account", ACCOUNT, "--json"]].concat(), "");
-        let compact: String = said(&output).lines().map(str::trim).collect::<String>().replace("\": ", "\":");
+        let output = env.cli(&[&["connections"], command, &["--account", ACCOUNT, "--json"]].concat(), "");
+        let compact: String =
+            printed(&output).lines().map(str::trim).collect::<String>().replace("\": ", "\":");
         assert_eq!(compact.trim_matches(['[', ']']), over_http);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_walks_over_all_pages() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let lines: String = (0..1_001).map(|n| world.good_body(&format!("c{n}")).to_string() + "\n").collect();
-    let report = done(&world, &["import", "-"], &lines);
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let lines: String = (0..1_001).map(|n| env.valid_body(&format!("c{n}")).to_string() + "\n").collect();
+    let report = done(&env, &["import", "-"], &lines);
     assert_eq!(report["imported"], 1_001);
-    assert_eq!(done(&world, &["list"], "").as_array().unwrap().len(), 1_001);
-    let table = said(&world.cli(&["connections", "list", "--account", ACCOUNT], ""));
+    assert_eq!(done(&env, &["list"], "").as_array().unwrap().len(), 1_001);
+    let table = printed(&env.cli(&["connections", "list", "--account", ACCOUNT], ""));
     assert!(table.starts_with("NAME") && table.lines().count() == 1_002 && table.contains("c1000"));
 }
 
 /// Asserts that each of these sentences says what it should, and nothing secret.
-fn assert_said(sentences: &[(String, &str)]) {
-    for (said, expected) in sentences {
-        assert!(said.contains(expected), "{expected:?}: {said}");
-        assert!(!said.contains("canary"), "{said}");
+fn assert_printed(sentences: &[(String, &str)]) {
+    for (printed, expected) in sentences {
+        assert!(printed.contains(expected), "{expected:?}: {printed}");
+        assert!(!printed.contains("canary"), "{printed}");
     }
 }
 
 /// Tries to make a connection of this name with these credentials.
-fn refused_new(world: &World, name: &str, input: &str) -> String {
-    let identifier = ["--client-identifier", &world.sandbox.client_id, "--credentials", "-"];
-    refused(world, &[&["create", "--name", name], &identifier[..]].concat(), input)
+fn refused_new(env: &TestEnv, name: &str, input: &str) -> String {
+    let identifier = ["--client-identifier", &env.sandbox.client_id, "--credentials", "-"];
+    refused(env, &[&["create", "--name", name], &identifier[..]].concat(), input)
 }
 
 /// The good secrets with a bad one among them.
-fn bad(world: &World, field: &str) -> String {
-    let mut secrets: Value = serde_json::from_str(&secrets(world)).unwrap();
+fn bad(env: &TestEnv, field: &str) -> String {
+    let mut secrets: Value = serde_json::from_str(&secrets(env)).unwrap();
     secrets[field] = json!("canary-unknown");
     secrets.to_string()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_done_is_refused_in_a_sentence_and_changes_nothing() {
-    let world = World::start().await;
-    let made = create(&world, "taken");
-    create(&world, "other");
-    let before = done(&world, &["list"], "");
-    assert_said(&[
+    let env = TestEnv::start().await;
+    let made = create(&env, "taken");
+    create(&env, "other");
+    let before = done(&env, &["list"], "");
+    assert_printed(&[
+        (refused_new(&env, "taken ", &secrets(&env)), "the account already has a connection with this name"),
         (
-            refused_new(&world, "taken ", &secrets(&world)),
-            "the account already has a connection with this name",
-        ),
-        (
-            refused_new(&world, "new", &bad(&world, "clientSecret")),
+            refused_new(&env, "new", &bad(&env, "clientSecret")),
             "Vimeo refused the credentials, and nothing was stored: clientSecret does not \
             belong to the client identifier; copy the client secret",
         ),
         (
-            refused_new(&world, "new", &bad(&world, "accessToken")),
+            refused_new(&env, "new", &bad(&env, "accessToken")),
             "accessToken is unknown to Vimeo, expired or revoked; generate a new one",
         ),
         (
-            refused(&world, &["update", "taken", "--name", "other"], ""),
+            refused(&env, &["update", "taken", "--name", "other"], ""),
             "already has a connection with this name",
         ),
         (
-            refused(&world, &["update", "taken", "--credentials", "-"], &bad(&world, "clientSecret")),
+            refused(&env, &["update", "taken", "--credentials", "-"], &bad(&env, "clientSecret")),
             "clientSecret does not belong",
         ),
         (
-            refused(&world, &["show", "canary-pasted"], ""),
+            refused(&env, &["show", "canary-pasted"], ""),
             "the account acme has no connection of this identifier or name; `vimeo",
         ),
-        (refused(&world, &["show", "canary/\u{1b}[1m"], ""), "the account acme has no connection"),
+        (refused(&env, &["show", "canary/\u{1b}[1m"], ""), "the account acme has no connection"),
         (
-            refused(&world, &["enable", "20200101000000000abcdefghijklmno"], ""),
+            refused(&env, &["enable", "20200101000000000abcdefghijklmno"], ""),
             "the account acme has no connection",
         ),
         (
-            refused(&world, &["delete", "taken"], "taken\n"),
+            refused(&env, &["delete", "taken"], "taken\n"),
             "cannot be undone; pass --yes, or run this at a terminal",
         ),
     ]);
-    let stranger = world.cli(&["connections", "list", "--account", "nobody"], "");
+    let stranger = env.cli(&["connections", "list", "--account", "nobody"], "");
     assert!(assert_refused(&stranger).contains("no account is named nobody"));
-    world.make_key("stranger", &[]);
+    env.make_key("stranger", &[]);
     let elsewhere =
-        world.cli(&["connections", "show", text(&made, "connectionId"), "--account", "stranger"], "");
+        env.cli(&["connections", "show", text(&made, "connectionId"), "--account", "stranger"], "");
     assert!(assert_refused(&elsewhere).contains("the account stranger has no connection"));
-    world.fault(json!({"route": "GET /oauth/verify", "kind": "status", "status": 503})).await;
-    let said = refused_new(&world, "new", &secrets(&world));
+    env.inject_fault(json!({"route": "GET /oauth/verify", "kind": "status", "status": 503})).await;
+    let printed = refused_new(&env, "new", &secrets(&env));
     assert!(
-        said.contains("could not be checked at Vimeo") && said.contains("try again in 10 seconds"),
-        "{said}"
+        printed.contains("could not be checked at Vimeo") && printed.contains("try again in 10 seconds"),
+        "{printed}"
     );
-    assert_eq!(done(&world, &["list"], ""), before);
-    assert!(world.stray_tokens().await.is_empty());
+    assert_eq!(done(&env, &["list"], ""), before);
+    assert!(env.stray_tokens().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_typed_wrong_is_told_all_at_once() {
-    let world = World::start().await;
-    create(&world, "taken");
-    let before = done(&world, &["list"], "");
-    let new = |name: &str, input: &str| refused_new(&world, name, input);
-    let good = secrets(&world);
-    assert_said(&[
+    let env = TestEnv::start().await;
+    create(&env, "taken");
+    let before = done(&env, &["list"], "");
+    let new = |name: &str, input: &str| refused_new(&env, name, input);
+    let good = secrets(&env);
+    assert_printed(&[
         (
             new("a.b", r#"{"accessToken":"a b"}"#),
             "name must contain only letters, digits, spaces, hyphens and \
@@ -217,43 +214,43 @@ async fn what_was_typed_wrong_is_told_all_at_once() {
         (new("new", r#"{"name":"canary"}"#), "name is not a known field"),
         (new("new", r#"{"clientIdentifier":"canary"}"#), "clientIdentifier is given twice"),
         (
-            refused(&world, &["update", "taken", "--client-identifier", "x y", "--name", ""], ""),
+            refused(&env, &["update", "taken", "--client-identifier", "x y", "--name", ""], ""),
             "name must not be empty or blank; clientIdentifier must contain only visible ASCII",
         ),
         (
-            refused(&world, &["create", "--name", "new", "--client-identifier", "x"], &good),
+            refused(&env, &["create", "--name", "new", "--client-identifier", "x"], &good),
             "there is no terminal to ask",
         ),
         (
-            refused(&world, &["update", "taken", "--ask-access-token"], ""),
+            refused(&env, &["update", "taken", "--ask-access-token"], ""),
             "Pass --credentials FILE (- is standard input)",
         ),
         (
-            refused(&world, &["update", "taken", "--credentials", "absent.json"], ""),
+            refused(&env, &["update", "taken", "--credentials", "absent.json"], ""),
             "absent.json cannot be read",
         ),
     ]);
     for argument in ["--client-secret=canary", "--access-token=canary"] {
         for command in [&["update", "taken"][..], &["create", "--name", "new"]] {
-            let said = refused(&world, &[command, &[argument]].concat(), "");
+            let printed = refused(&env, &[command, &[argument]].concat(), "");
             assert!(
-                said.starts_with("secrets are never taken from arguments") && !said.contains("canary"),
-                "{said}"
+                printed.starts_with("secrets are never taken from arguments") && !printed.contains("canary"),
+                "{printed}"
             );
         }
     }
-    assert!(refused(&world, &["update", "taken"], "").contains("there is nothing to change"));
-    assert_eq!(done(&world, &["list"], ""), before);
+    assert!(refused(&env, &["update", "taken"], "").contains("there is nothing to change"));
+    assert_eq!(done(&env, &["list"], ""), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_update_does_not_undo_what_somebody_else_did_meanwhile() {
-    let world = World::start().await;
-    let made = create(&world, "contested");
+    let env = TestEnv::start().await;
+    let made = create(&env, "contested");
     let path = format!("{COLLECTION}/{}", text(&made, "connectionId"));
-    let fifo = world.path().join("secrets.fifo");
+    let fifo = env.path().join("secrets.fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let child = binary(world.path())
+    let child = binary(env.path())
         .args(["connections", "update", "contested", "--account", ACCOUNT, "--credentials", "secrets.fifo"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -268,19 +265,19 @@ async fn an_update_does_not_undo_what_somebody_else_did_meanwhile() {
     })
     .await;
     let body = json!({"version": 1, "description": "meanwhile"}).to_string().into_bytes();
-    assert_eq!(world.send(Method::PUT, &path, &[], body).await.status, 200);
-    input.take().unwrap().write_all(secrets(&world).as_bytes()).unwrap();
-    let said = assert_refused(&child.wait_with_output().unwrap());
+    assert_eq!(env.send(Method::PUT, &path, &[], body).await.status, 200);
+    input.take().unwrap().write_all(secrets(&env).as_bytes()).unwrap();
+    let printed = assert_refused(&child.wait_with_output().unwrap());
     assert!(
-        said.contains("was changed by another request; nothing was changed. Run the command again"),
-        "{said}"
+        printed.contains("was changed by another request; nothing was changed. Run the command again"),
+        "{printed}"
     );
-    assert_eq!(world.get(&path).await.json()["version"], json!(2));
+    assert_eq!(env.get(&path).await.json()["version"], json!(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_what_is_said_or_logged() {
-    let world = World::with(Wish { open_sandbox: true, ..Wish::default() }).await;
+    let env = TestEnv::with(EnvOptions { open_sandbox: true, ..EnvOptions::default() }).await;
     let (secret, token) = ("Canary-Cli-Secret-0123456789", "Canary-Cli-Token-0123456789");
     let canaries = Canaries::of(&[("client secret", secret.as_bytes()), ("access token", token.as_bytes())]);
     let body =
@@ -296,7 +293,7 @@ async fn no_secret_is_in_what_is_said_or_logged() {
         (vec!["update", "silent"], format!("{pair}{secret}")),
         (vec!["update", "silent"], json!({ secret: token, "clientSecret": [token] }).to_string()),
     ] {
-        heard += &said(&world.cli(&[&["connections"], &arguments[..], &named].concat(), &input));
+        heard += &printed(&env.cli(&[&["connections"], &arguments[..], &named].concat(), &input));
     }
     let csv = format!(
         "name,clientIdentifier,clientSecret,accessToken\nrow,guest,{secret},{token}\nbad,guest,{secret} ,{token}\n"
@@ -306,25 +303,25 @@ async fn no_secret_is_in_what_is_said_or_logged() {
         for format in [&["--json"][..], &[]] {
             let arguments =
                 [&["connections", "import", "-", "--account", ACCOUNT, "--format", kind], format].concat();
-            heard += &said(&world.cli(&arguments, &input));
+            heard += &printed(&env.cli(&arguments, &input));
         }
     }
-    heard += &said(&world.cli(&["connections", "list", "--account", ACCOUNT, "--json"], ""));
+    heard += &printed(&env.cli(&["connections", "list", "--account", ACCOUNT, "--json"], ""));
     assert!(heard.contains("quiet") && heard.contains("silent") && heard.contains("row"), "{heard}");
     assert!(canaries.in_bytes(heard.as_bytes()).is_empty(), "{heard}");
-    let found = canaries.in_files(world.path(), &[]);
+    let found = canaries.in_files(env.path(), &[]);
     assert!(found.is_empty(), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_are_typed_unseen_and_deletions_confirmed_by_name() {
-    let world = World::start().await;
+    let env = TestEnv::start().await;
     let program = env!("CARGO_BIN_EXE_vimeo-connections");
     let at_terminal = |arguments: &str, talk: &[(&str, &str)]| {
         let command = format!("{program} connections {arguments} --account {ACCOUNT}");
         let mut child = Command::new("script")
             .args(["-qec", &command, "/dev/null"])
-            .current_dir(world.path())
+            .current_dir(env.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -342,48 +339,48 @@ async fn secrets_are_typed_unseen_and_deletions_confirmed_by_name() {
         output.read_to_end(&mut shown).unwrap();
         (child.wait().unwrap().success(), String::from_utf8(shown).unwrap())
     };
-    let (secret, token) = (&world.sandbox.client_secret, &world.sandbox.access_token);
-    let new = format!("create --name typed --client-identifier {}", world.sandbox.client_id);
-    let (is_done, said) =
+    let (secret, token) = (&env.sandbox.client_secret, &env.sandbox.access_token);
+    let new = format!("create --name typed --client-identifier {}", env.sandbox.client_id);
+    let (is_done, printed) =
         at_terminal(&new, &[("Client secret (not shown): ", secret), ("Access token (not shown): ", token)]);
     assert!(
-        is_done && said.contains("Client secret (not shown)") && said.contains("Made the connection"),
-        "{said}"
+        is_done && printed.contains("Client secret (not shown)") && printed.contains("Made the connection"),
+        "{printed}"
     );
-    assert!(!said.contains(secret.as_str()) && !said.contains(token.as_str()), "{said}");
-    let (is_done, said) = at_terminal("delete typed", &[("to continue:", "another")]);
-    assert!(!is_done && said.contains("that is not the name; nothing was deleted"), "{said}");
-    let (is_done, said) = at_terminal("delete typed", &[("to continue:", "typed")]);
-    assert!(is_done && said.contains("Deleted the connection typed"), "{said}");
-    assert_eq!(world.stored(), 0);
+    assert!(!printed.contains(secret.as_str()) && !printed.contains(token.as_str()), "{printed}");
+    let (is_done, printed) = at_terminal("delete typed", &[("to continue:", "another")]);
+    assert!(!is_done && printed.contains("that is not the name; nothing was deleted"), "{printed}");
+    let (is_done, printed) = at_terminal("delete typed", &[("to continue:", "typed")]);
+    assert!(is_done && printed.contains("Deleted the connection typed"), "{printed}");
+    assert_eq!(env.connection_count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_account_lets_nobody_in_and_leaves_the_others() {
-    let world = World::start().await;
-    create(&world, "goes with it");
-    let stays = world.make_key("stays", &[]);
-    let kept = world.good_body("kept").to_string().into_bytes();
+    let env = TestEnv::start().await;
+    create(&env, "goes with it");
+    let stays = env.make_key("stays", &[]);
+    let kept = env.valid_body("kept").to_string().into_bytes();
     let as_other = [("authorization", stays.as_str())];
-    assert_eq!(world.send(Method::POST, COLLECTION, &as_other, kept).await.status, 201);
+    assert_eq!(env.send(Method::POST, COLLECTION, &as_other, kept).await.status, 201);
     assert!(
-        assert_refused(&world.cli(&["accounts", "delete", ACCOUNT], "acme\n")).contains("pass --yes"),
+        assert_refused(&env.cli(&["accounts", "delete", ACCOUNT], "acme\n")).contains("pass --yes"),
         "nobody was asked"
     );
-    assert_eq!(world.get(COLLECTION).await.status, 200);
+    assert_eq!(env.get(COLLECTION).await.status, 200);
 
-    let deleted = world.cli(&["accounts", "delete", ACCOUNT, "--yes"], "");
+    let deleted = env.cli(&["accounts", "delete", ACCOUNT, "--yes"], "");
     assert!(
-        deleted.status.success() && said(&deleted).contains("Deleted the account acme"),
+        deleted.status.success() && printed(&deleted).contains("Deleted the account acme"),
         "{}",
-        said(&deleted)
+        printed(&deleted)
     );
-    until("nobody is let in", async || world.get(COLLECTION).await.status == 401).await;
-    let left = world.send(Method::GET, COLLECTION, &as_other, Vec::new()).await;
+    until("nobody is let in", async || env.get(COLLECTION).await.status == 401).await;
+    let left = env.send(Method::GET, COLLECTION, &as_other, Vec::new()).await;
     assert_eq!(left.json()["Items"][0]["name"], "kept");
-    assert_eq!(world.stored(), 1);
-    let again = world.cli(&["accounts", "delete", ACCOUNT, "--yes"], "");
+    assert_eq!(env.connection_count(), 1);
+    let again = env.cli(&["accounts", "delete", ACCOUNT, "--yes"], "");
     assert!(assert_refused(&again).contains("no account is named acme"));
-    let listed = said(&world.cli(&["keys", "list"], ""));
+    let listed = printed(&env.cli(&["keys", "list"], ""));
     assert!(!listed.contains(ACCOUNT), "{listed}");
 }

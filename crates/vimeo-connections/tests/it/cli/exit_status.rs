@@ -8,7 +8,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::harness::{binary, cli, run, said};
+use crate::support::harness::{binary, cli, printed, run};
 
 /// A directory with a keyring and this configuration.
 fn installation(config: &str) -> tempfile::TempDir {
@@ -30,7 +30,7 @@ fn serve(directory: &Path) -> Output {
 fn assert_both_end(directory: &Path, status: i32) {
     for arguments in [&["serve"][..], &["accounts", "list"]] {
         let output = run(directory, &[], arguments);
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", printed(&output));
     }
 }
 
@@ -49,9 +49,9 @@ fn a_configuration_that_cannot_be_used_is_78() {
     }
     let directory = installation(HERE);
     let output = run(directory.path(), &[("VIMEO_CONNECTIONS_LISTENN", "x")], &["serve"]);
-    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(78), "{}", printed(&output));
     let output = run(directory.path(), &[], &["--config", "absent.toml", "serve"]);
-    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(78), "{}", printed(&output));
 }
 
 #[test]
@@ -72,12 +72,12 @@ fn a_file_that_the_configuration_names_and_that_cannot_be_used_is_78() {
         let directory = installation(&format!("{HERE}{config}"));
         fs::write(directory.path().join("junk.key"), "junk").unwrap();
         let output = serve(directory.path());
-        assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(78), "{}", printed(&output));
     }
     // An address that this machine does not have.
     let directory = installation("listen = \"192.0.2.1:0\"\nbehind_tls_proxy = true\n");
     let output = serve(directory.path());
-    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(78), "{}", printed(&output));
 }
 
 #[test]
@@ -121,13 +121,13 @@ fn a_port_that_is_taken_is_1_because_it_may_be_free_at_the_next_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let directory = installation(&format!("listen = \"{}\"\n", taken.local_addr().unwrap()));
     let output = serve(directory.path());
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
 }
 
 /// The whole of what `serve` prints, which must be one line of JSON.
 fn report(directory: &Path, environment: &[(&str, &str)]) -> Value {
     let output = run(directory, environment, &["serve"]);
-    let text = said(&output);
+    let text = printed(&output);
     let lines: Vec<_> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
     let report = lines.last().unwrap().clone();
     assert_eq!(report["exit_status"], output.status.code().unwrap());
@@ -170,9 +170,9 @@ fn commands_report_as_text_whatever_the_format_of_the_log() {
     let directory = installation("log.format = \"json\"\nlisen = \"x\"\n");
     let output = run(directory.path(), &[], &["accounts", "list"]);
     assert!(
-        said(&output).starts_with("vimeo-connections: the configuration cannot be used:\n"),
+        printed(&output).starts_with("vimeo-connections: the configuration cannot be used:\n"),
         "{}",
-        said(&output)
+        printed(&output)
     );
 }
 
@@ -180,7 +180,7 @@ fn commands_report_as_text_whatever_the_format_of_the_log() {
 fn the_help_lists_the_exit_statuses() {
     let directory = tempfile::tempdir().unwrap();
     let help = binary(directory.path()).arg("--help").output().unwrap();
-    let help = said(&help);
+    let help = printed(&help);
     for status in ["69 ", "70 ", "78 ", "130 "] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(status)), "{status}: {help}");
     }

@@ -6,17 +6,17 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::harness::{ACCOUNT, Wish, World, said};
+use crate::support::harness::{ACCOUNT, EnvOptions, TestEnv, printed};
 
-fn import(world: &World, arguments: &[&str], input: &str) -> Output {
-    world.cli(&[&["connections", "import", "--account", ACCOUNT], arguments].concat(), input)
+fn import(env: &TestEnv, arguments: &[&str], input: &str) -> Output {
+    env.cli(&[&["connections", "import", "--account", ACCOUNT], arguments].concat(), input)
 }
 
 /// The exit code, and the report in JSON.
-fn report(world: &World, arguments: &[&str], input: &str) -> (i32, Value) {
-    let output = import(world, &[arguments, &["--json"]].concat(), input);
+fn report(env: &TestEnv, arguments: &[&str], input: &str) -> (i32, Value) {
+    let output = import(env, &[arguments, &["--json"]].concat(), input);
     let report = serde_json::from_slice(&output.stdout);
-    (output.status.code().unwrap(), report.unwrap_or_else(|_| panic!("{}", said(&output))))
+    (output.status.code().unwrap(), report.unwrap_or_else(|_| panic!("{}", printed(&output))))
 }
 
 /// Line, name, outcome and reason of each line.
@@ -36,8 +36,8 @@ fn fate(line: u64, name: &str, outcome: &str, reason: &str) -> (u64, String, Str
 }
 
 /// A line that the sandbox makes good, but for some fields.
-fn line(world: &World, name: &str, changes: &Value) -> String {
-    let mut body = world.good_body(name);
+fn line(env: &TestEnv, name: &str, changes: &Value) -> String {
+    let mut body = env.valid_body(name);
     for (field, value) in changes.as_object().unwrap() {
         body[field] = value.clone();
     }
@@ -45,8 +45,8 @@ fn line(world: &World, name: &str, changes: &Value) -> String {
 }
 
 /// What is stored, as name, description and whether it is enabled.
-async fn stored(world: &World) -> Vec<(String, Value, bool)> {
-    let listed = world.get(crate::support::harness::COLLECTION).await.json();
+async fn stored(env: &TestEnv) -> Vec<(String, Value, bool)> {
+    let listed = env.get(crate::support::harness::COLLECTION).await.json();
     let items = listed["Items"].as_array().unwrap().iter();
     items
         .map(|item| {
@@ -58,18 +58,18 @@ async fn stored(world: &World) -> Vec<(String, Value, bool)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_lines_are_imported_each_for_itself_and_once() {
-    let world = World::start().await;
+    let env = TestEnv::start().await;
     let mut text = "\u{feff}".to_owned();
-    text += &line(&world, "one", &json!({"connectionId": "x", "type": "VIMEO", "version": 9, "other": 1}));
+    text += &line(&env, "one", &json!({"connectionId": "x", "type": "VIMEO", "version": 9, "other": 1}));
     text += "\r\n  \n";
-    text += &line(&world, "two", &json!({"enabled": false, "description": null})).replace('\n', "\r\n");
+    text += &line(&env, "two", &json!({"enabled": false, "description": null})).replace('\n', "\r\n");
     text += "canary\n";
-    text += &line(&world, "a.b", &json!({"clientSecret": "", "accesToken": "canary", "enabled": "yes"}));
-    text += &line(&world, "three", &json!({"clientSecret": "canary"}));
-    text += &line(&world, " one ", &json!({}));
-    text += &line(&world, "one", &json!({"accessToken": "canary"}));
+    text += &line(&env, "a.b", &json!({"clientSecret": "", "accesToken": "canary", "enabled": "yes"}));
+    text += &line(&env, "three", &json!({"clientSecret": "canary"}));
+    text += &line(&env, " one ", &json!({}));
+    text += &line(&env, "one", &json!({"accessToken": "canary"}));
     writeln!(text, "{{\"name\":\"{}\"}}", "x".repeat(70_000)).unwrap();
-    let mut last: Value = serde_json::from_str(&line(&world, "last", &json!({}))).unwrap();
+    let mut last: Value = serde_json::from_str(&line(&env, "last", &json!({}))).unwrap();
     last.as_object_mut().unwrap().remove("enabled");
     text += &last.to_string();
 
@@ -96,7 +96,7 @@ async fn json_lines_are_imported_each_for_itself_and_once() {
         fate(10, "-", "refused", "is longer than 64 KiB"),
     ];
     for outcome in ["imported", "already there"] {
-        let (code, report) = report(&world, &["-"], &text);
+        let (code, report) = report(&env, &["-"], &text);
         let mut expected = vec![fate(1, "one", outcome, "-"), fate(4, "two", outcome, "-")];
         expected.extend(refused.clone());
         expected.extend(after.clone());
@@ -110,15 +110,14 @@ async fn json_lines_are_imported_each_for_itself_and_once() {
         ("two".to_owned(), Value::Null, false),
         ("last".to_owned(), described, true),
     ];
-    assert_eq!(stored(&world).await, expected);
-    assert!(world.stray_tokens().await.is_empty());
+    assert_eq!(stored(&env).await, expected);
+    assert!(env.stray_tokens().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_is_imported_by_its_header_and_once() {
-    let world = World::start().await;
-    let (id, secret, token) =
-        (&world.sandbox.client_id, &world.sandbox.client_secret, &world.sandbox.access_token);
+    let env = TestEnv::start().await;
+    let (id, secret, token) = (&env.sandbox.client_id, &env.sandbox.client_secret, &env.sandbox.access_token);
     let text = format!(
         "\u{feff}accessToken,name,description,enabled,clientIdentifier,clientSecret,notes\r\n\
          {token},plain,,,{id},{secret},x\r\n\
@@ -127,8 +126,8 @@ async fn a_table_is_imported_by_its_header_and_once() {
          {token},short,,,{id}\r\n\
          ,faulty,,maybe,{id},{secret} ,\r\n"
     );
-    fs::write(world.path().join("all.CSV"), &text).unwrap();
-    let (code, first) = report(&world, &["all.CSV"], "");
+    fs::write(env.path().join("all.CSV"), &text).unwrap();
+    let (code, first) = report(&env, &["all.CSV"], "");
     let faulty = "enabled must be true or false; clientSecret has a space or an invisible character at its beginning \
                   or end: remove it; accessToken is required";
     let expected = |outcome| {
@@ -140,12 +139,12 @@ async fn a_table_is_imported_by_its_header_and_once() {
         ]
     };
     assert_eq!((code, fates(&first)), (1, expected("imported")));
-    assert_eq!(fates(&report(&world, &["-", "--format", "csv"], &text).1), expected("already there"));
+    assert_eq!(fates(&report(&env, &["-", "--format", "csv"], &text).1), expected("already there"));
     let both = [
         ("plain".to_owned(), Value::Null, true),
         ("quoted".to_owned(), json!("two\r\nlines, \"so\""), false),
     ];
-    assert_eq!(stored(&world).await, both);
+    assert_eq!(stored(&env).await, both);
 
     for (header, expected) in [
         ("name,clientIdentifier,clientSecret\n", "accessToken has no column"),
@@ -154,8 +153,8 @@ async fn a_table_is_imported_by_its_header_and_once() {
         ("name,name,clientIdentifier,clientSecret,accessToken\n", "name is there twice"),
         (&format!("a,{id},{secret},{token}\n"), "name has no column; clientIdentifier has no column"),
     ] {
-        let output = import(&world, &["-", "--format", "csv"], &format!("{header}{token}\n"));
-        let text = said(&output);
+        let output = import(&env, &["-", "--format", "csv"], &format!("{header}{token}\n"));
+        let text = printed(&output);
         assert!(!output.status.success() && text.contains(expected), "{text}");
         assert!(!text.contains(token.as_str()) && !text.contains(secret.as_str()), "{text}");
     }
@@ -163,71 +162,71 @@ async fn a_table_is_imported_by_its_header_and_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_is_made_for_eyes_and_a_good_file_may_be_repeated() {
-    let world = World::start().await;
-    let text = line(&world, "one", &json!({})) + &line(&world, "two", &json!({}));
-    let output = import(&world, &["-"], &text);
+    let env = TestEnv::start().await;
+    let text = line(&env, "one", &json!({})) + &line(&env, "two", &json!({}));
+    let output = import(&env, &["-"], &text);
     let id = |name| {
-        let shown = said(&world.cli(&["connections", "show", name, "--account", ACCOUNT, "--json"], ""));
+        let shown = printed(&env.cli(&["connections", "show", name, "--account", ACCOUNT, "--json"], ""));
         serde_json::from_str::<Value>(&shown).unwrap()["connectionId"].as_str().unwrap().to_owned()
     };
     let (one, two) = (id("one"), id("two"));
     assert!(output.status.success());
     assert_eq!(
-        said(&output),
+        printed(&output),
         format!(
             "line 1, one: imported ({one})\nline 2, two: imported ({two})\n2 imported, 0 already there, 0 refused\n"
         )
     );
-    let again = import(&world, &["-"], &(text + "oops"));
+    let again = import(&env, &["-"], &(text + "oops"));
     assert_eq!(again.status.code(), Some(1));
     assert_eq!(
-        said(&again),
+        printed(&again),
         format!(
             "line 1, one: already there ({one})\nline 2, two: already there ({two})\n\
              line 3, ?: refused: is not valid JSON (column 1)\n0 imported, 2 already there, 1 refused\n"
         )
     );
-    let nothing = import(&world, &["-"], "");
+    let nothing = import(&env, &["-"], "");
     assert_eq!(
-        (nothing.status.success(), said(&nothing).as_str()),
+        (nothing.status.success(), printed(&nothing).as_str()),
         (true, "0 imported, 0 already there, 0 refused\n")
     );
-    let repeated = import(&world, &["-"], &line(&world, "two", &json!({})));
-    assert!(repeated.status.success(), "{}", said(&repeated));
-    assert!(said(&import(&world, &["absent.jsonl"], "")).contains("absent.jsonl cannot be read"));
+    let repeated = import(&env, &["-"], &line(&env, "two", &json!({})));
+    assert!(repeated.status.success(), "{}", printed(&repeated));
+    assert!(printed(&import(&env, &["absent.jsonl"], "")).contains("absent.jsonl cannot be read"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_is_taken_by_other_credentials_is_left_alone() {
-    let world = World::with(Wish { open_sandbox: true, ..Wish::default() }).await;
-    assert_eq!(world.post(&world.good_body("taken")).await.status, 201);
-    let (code, report) = report(&world, &["-"], &line(&world, "taken", &json!({"accessToken": "newer"})));
+    let env = TestEnv::with(EnvOptions { open_sandbox: true, ..EnvOptions::default() }).await;
+    assert_eq!(env.post(&env.valid_body("taken")).await.status, 201);
+    let (code, report) = report(&env, &["-"], &line(&env, "taken", &json!({"accessToken": "newer"})));
     let reason = "the account has a connection of this name, with other credentials";
     assert_eq!((code, fates(&report)), (1, vec![fate(1, "taken", "refused", reason)]));
-    assert_eq!(world.stored(), 1);
+    assert_eq!(env.connection_count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_vimeo_fails_once_the_line_is_tried_once_more() {
-    let world = World::start().await;
-    let text = line(&world, "one", &json!({})) + &line(&world, "two", &json!({}));
-    world.fault(json!({"route": "GET /oauth/verify", "kind": "status", "status": 503})).await;
-    let (code, first) = report(&world, &["-"], &text);
+    let env = TestEnv::start().await;
+    let text = line(&env, "one", &json!({})) + &line(&env, "two", &json!({}));
+    env.inject_fault(json!({"route": "GET /oauth/verify", "kind": "status", "status": 503})).await;
+    let (code, first) = report(&env, &["-"], &text);
     assert_eq!((code, &first["imported"]), (0, &json!(2)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_vimeo_stays_away_the_rest_is_not_tried_and_may_be_later() {
-    let world = World::start().await;
-    assert_eq!(world.post(&world.good_body("one")).await.status, 201);
-    let mut text = line(&world, "one", &json!({}));
-    text += &line(&world, "two", &json!({}));
+    let env = TestEnv::start().await;
+    assert_eq!(env.post(&env.valid_body("one")).await.status, 201);
+    let mut text = line(&env, "one", &json!({}));
+    text += &line(&env, "two", &json!({}));
     text += "oops\n";
-    text += &line(&world, "three", &json!({}));
+    text += &line(&env, "three", &json!({}));
     for _ in 0..2 {
-        world.fault(json!({"route": "GET /oauth/verify", "kind": "status", "status": 503})).await;
+        env.inject_fault(json!({"route": "GET /oauth/verify", "kind": "status", "status": 503})).await;
     }
-    let (code, first) = report(&world, &["-"], &text);
+    let (code, first) = report(&env, &["-"], &text);
     let why =
         "the credentials could not be checked at Vimeo, and nothing was stored; try again in 10 seconds";
     let expected = vec![
@@ -238,19 +237,19 @@ async fn where_vimeo_stays_away_the_rest_is_not_tried_and_may_be_later() {
     ];
     assert_eq!((code, fates(&first)), (1, expected));
     assert_eq!(first["notTried"], json!(2));
-    assert_eq!(world.stored(), 1);
+    assert_eq!(env.connection_count(), 1);
 
-    let (code, second) = report(&world, &["-"], &text.replace("oops", ""));
+    let (code, second) = report(&env, &["-"], &text.replace("oops", ""));
     assert_eq!((code, &second["alreadyThere"], &second["imported"]), (0, &json!(1), &json!(2)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strict_fields_hold_for_files_too() {
     let config = "strict_fields = true\n".to_owned();
-    let world = World::with(Wish { config, verification_off: true, ..Wish::default() }).await;
-    let (_, first) = report(&world, &["-"], &line(&world, "one", &json!({"notes": "x"})));
+    let env = TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await;
+    let (_, first) = report(&env, &["-"], &line(&env, "one", &json!({"notes": "x"})));
     assert_eq!(fates(&first), [fate(1, "one", "refused", "notes is not a known field")]);
     let output =
-        import(&world, &["-", "--format", "csv"], "name,clientIdentifier,clientSecret,accessToken,notes\n");
-    assert!(said(&output).contains("notes is not a known field"), "{}", said(&output));
+        import(&env, &["-", "--format", "csv"], "name,clientIdentifier,clientSecret,accessToken,notes\n");
+    assert!(printed(&output).contains("notes is not a known field"), "{}", printed(&output));
 }

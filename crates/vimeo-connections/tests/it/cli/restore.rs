@@ -5,25 +5,27 @@ use std::fs;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::cli::backup::{DATABASE, KEYRING, assert_refused, assert_says, create, done, elsewhere, world};
+use crate::cli::backup::{DATABASE, KEYRING, assert_refused, assert_says, create, done, elsewhere, env};
 use crate::engines::sqlite::disk_faults::failing_disk;
-use crate::support::harness::{ACCOUNT, COLLECTION, Service, World, binary, cli, is_refusal, said, schema};
+use crate::support::harness::{
+    ACCOUNT, COLLECTION, Service, TestEnv, binary, cli, is_documented_failure, printed, schema,
+};
 
 /// The key that a keyring's file names as its primary one.
 fn primary(text: &str) -> String {
     text.lines().find_map(|line| line.strip_prefix("primary = ")).unwrap().trim_matches('"').to_owned()
 }
 
-async fn status(world: &World, key: &str, path: &str) -> StatusCode {
-    world.send(Method::GET, path, &[("authorization", key)], Vec::new()).await.status
+async fn status(env: &TestEnv, key: &str, path: &str) -> StatusCode {
+    env.send(Method::GET, path, &[("authorization", key)], Vec::new()).await.status
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_restored_only_with_its_keyring() {
-    let world = world().await;
-    create(&world, "it").await;
-    done(world.path(), &["backup", "it.backup"]);
-    let place = elsewhere(&world, "it.backup");
+    let env = env().await;
+    create(&env, "it").await;
+    done(env.path(), &["backup", "it.backup"]);
+    let place = elsewhere(&env, "it.backup");
     let right = fs::read_to_string(place.path().join(KEYRING)).unwrap();
     fs::remove_file(place.path().join(KEYRING)).unwrap();
     let sentence = "there is no keyring file at ./vimeo-connections.keyring, and a backup is restored only with the \
@@ -53,9 +55,9 @@ async fn a_backup_is_restored_only_with_its_keyring() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_never_restored_over_anything() {
-    let world = world().await;
-    done(world.path(), &["backup", "it.backup"]);
-    let place = elsewhere(&world, "it.backup");
+    let env = env().await;
+    done(env.path(), &["backup", "it.backup"]);
+    let place = elsewhere(&env, "it.backup");
     let sentence = |name: &str| {
         format!(
             "./{name} exists already, and a backup never overwrites it. Nothing was changed. Stop the \
@@ -82,30 +84,30 @@ async fn a_backup_is_never_restored_over_anything() {
     done(place.path(), &["restore", "it.backup"]);
     assert_refused(place.path(), &["restore", "it.backup", "--revoke-keys"], &sentence(DATABASE));
     // A service that runs has a database, be it without connections.
-    let text = said(&cli(world.path(), &["restore", "it.backup"], ""));
+    let text = printed(&cli(env.path(), &["restore", "it.backup"], ""));
     assert!(text.contains(&sentence(DATABASE)), "{text}");
-    assert_eq!(world.get(COLLECTION).await.status, StatusCode::OK);
+    assert_eq!(env.get(COLLECTION).await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
-    let mut world = world().await;
-    let connection = create(&world, "it").await;
+    let mut env = env().await;
+    let connection = create(&env, "it").await;
     let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
     let keys = [
-        world.api_key.clone(),
-        world.make_key(ACCOUNT, &["--expires-in-days", "0"]),
-        world.make_key("another", &[]),
-        world.make_key("another", &["--expires-in-days", "7"]),
+        env.api_key.clone(),
+        env.make_key(ACCOUNT, &["--expires-in-days", "0"]),
+        env.make_key("another", &[]),
+        env.make_key("another", &["--expires-in-days", "7"]),
     ];
-    let listed = |world: &World| -> Vec<Value> {
-        let output = world.cli(&["keys", "list", "--json"], "");
+    let listed = |env: &TestEnv| -> Vec<Value> {
+        let output = env.cli(&["keys", "list", "--json"], "");
         serde_json::from_slice(&output.stdout).unwrap()
     };
-    let id = listed(&world)[2]["keyId"].as_str().unwrap().to_owned();
-    done(world.path(), &["keys", "revoke", &id]);
-    done(world.path(), &["backup", "it.backup"]);
-    let place = elsewhere(&world, "it.backup");
+    let id = listed(&env)[2]["keyId"].as_str().unwrap().to_owned();
+    done(env.path(), &["keys", "revoke", &id]);
+    done(env.path(), &["backup", "it.backup"]);
+    let place = elsewhere(&env, "it.backup");
 
     // Broken off in the middle, it leaves nothing: no database with keys that were to be revoked.
     let library = failing_disk(place.path());
@@ -114,7 +116,7 @@ async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
         let mut command = binary(place.path());
         command.env("LD_PRELOAD", &library).args(["restore", "it.backup"]).args(more);
         let output = command.output().unwrap();
-        assert!(is_refusal(&output), "{}", said(&output));
+        assert!(is_documented_failure(&output), "{}", printed(&output));
         assert!(!place.path().join("data").exists());
         if more.is_empty() {
             let sentence = "the database could not be restored to ./data/vimeo-connections.db: Input/output error (os \
@@ -126,84 +128,84 @@ async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
 
     let text = done(place.path(), &["restore", "it.backup", "--revoke-keys"]);
     assert!(text.contains("Revoked 3 API keys, which are all that were not revoked"), "{text}");
-    world.service.kill();
-    world.directory = place;
-    assert_eq!(fs::read_dir(world.path().join("data")).unwrap().count(), 1);
-    let revocations: usize = world
+    env.service.kill();
+    env.directory = place;
+    assert_eq!(fs::read_dir(env.path().join("data")).unwrap().count(), 1);
+    let revocations: usize = env
         .database()
         .query_row("SELECT count(*) FROM audit_events WHERE action = 'revoke_api_key'", [], |row| row.get(0))
         .unwrap();
     assert_eq!(revocations, 4);
-    world.service = Service::start(world.path());
+    env.service = Service::start(env.path());
     for key in &keys {
         for path in [COLLECTION, &path, "/pictoryapis/v1/whoami"] {
-            assert_eq!(status(&world, key, path).await, StatusCode::UNAUTHORIZED, "{path}");
+            assert_eq!(status(&env, key, path).await, StatusCode::UNAUTHORIZED, "{path}");
         }
     }
-    let statuses: Vec<_> = listed(&world).iter().map(|key| key["status"].clone()).collect();
+    let statuses: Vec<_> = listed(&env).iter().map(|key| key["status"].clone()).collect();
     assert_eq!(statuses, ["revoked"; 4]);
-    let fresh = world.make_key(ACCOUNT, &[]);
-    assert_eq!(status(&world, &fresh, &path).await, StatusCode::OK);
-    assert!(done(world.path(), &["connections", "check"]).contains("1 connections of 2 accounts open"));
+    let fresh = env.make_key(ACCOUNT, &[]);
+    assert_eq!(status(&env, &fresh, &path).await, StatusCode::OK);
+    assert!(done(env.path(), &["connections", "check"]).contains("1 connections of 2 accounts open"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_an_older_schema_is_brought_forward() {
-    let mut world = world().await;
-    let connection = create(&world, "it").await;
+    let mut env = env().await;
+    let connection = create(&env, "it").await;
     let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
-    assert_eq!(world.service.terminate(), Some(0));
-    world
+    assert_eq!(env.service.terminate(), Some(0));
+    env
         .database()
         .execute_batch(
             "DROP TABLE jobs; DROP TABLE job_secrets; DROP TABLE webhook_secrets; DROP TABLE idempotency_records;
              DROP TABLE moves; DROP TABLE write_probes; DROP INDEX api_keys_by_account; DELETE FROM schema_migrations WHERE number > 1",
         )
         .unwrap();
-    assert!(done(world.path(), &["backup", "old.backup"]).contains("schema 1"));
-    let (plain, revoked) = (elsewhere(&world, "old.backup"), elsewhere(&world, "old.backup"));
-    let key = world.api_key.clone();
+    assert!(done(env.path(), &["backup", "old.backup"]).contains("schema 1"));
+    let (plain, revoked) = (elsewhere(&env, "old.backup"), elsewhere(&env, "old.backup"));
+    let key = env.api_key.clone();
 
     done(revoked.path(), &["restore", "old.backup", "--revoke-keys"]);
-    world.directory = revoked;
-    assert!(done(world.path(), &["keys", "list"]).contains("revoked"), "no migration is pending");
-    world.service = Service::start(world.path());
-    assert_eq!(status(&world, &key, &path).await, StatusCode::UNAUTHORIZED);
-    world.service.kill();
+    env.directory = revoked;
+    assert!(done(env.path(), &["keys", "list"]).contains("revoked"), "no migration is pending");
+    env.service = Service::start(env.path());
+    assert_eq!(status(&env, &key, &path).await, StatusCode::UNAUTHORIZED);
+    env.service.kill();
 
     done(plain.path(), &["restore", "old.backup"]);
-    world.directory = plain;
-    let pending = said(&world.cli(&["keys", "list"], ""));
+    env.directory = plain;
+    let pending = printed(&env.cli(&["keys", "list"], ""));
     assert!(
         pending.contains(&format!("the database has schema 1 and this version needs {}", schema())),
         "{pending}"
     );
-    world.service = Service::start(world.path());
-    assert_eq!(status(&world, &key, &path).await, StatusCode::OK);
+    env.service = Service::start(env.path());
+    assert_eq!(status(&env, &key, &path).await, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repetition_gets_the_answer_that_the_backup_has_and_is_else_done_anew() {
-    let mut world = world().await;
-    let bodies = ["before", "since"].map(|name| world.good_body(name).to_string().into_bytes());
+    let mut env = env().await;
+    let bodies = ["before", "since"].map(|name| env.valid_body(name).to_string().into_bytes());
     let mut answers = Vec::new();
     for (name, body) in ["before", "since"].iter().zip(&bodies) {
         let headers = [("content-type", "application/json"), ("idempotency-key", name)];
-        answers.push(world.send(Method::POST, COLLECTION, &headers, body.clone()).await);
+        answers.push(env.send(Method::POST, COLLECTION, &headers, body.clone()).await);
         if *name == "before" {
-            done(world.path(), &["backup", "it.backup"]);
+            done(env.path(), &["backup", "it.backup"]);
         }
     }
-    let place = elsewhere(&world, "it.backup");
+    let place = elsewhere(&env, "it.backup");
     done(place.path(), &["restore", "it.backup"]);
-    world.service.kill();
-    world.directory = place;
-    world.service = Service::start(world.path());
+    env.service.kill();
+    env.directory = place;
+    env.service = Service::start(env.path());
     for ((name, body), first) in ["before", "since"].iter().zip(&bodies).zip(&answers) {
         let headers = [("content-type", "application/json"), ("idempotency-key", name)];
-        let again = world.send(Method::POST, COLLECTION, &headers, body.clone()).await;
+        let again = env.send(Method::POST, COLLECTION, &headers, body.clone()).await;
         assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::CREATED), "{again:?}");
         assert_eq!(first.text == again.text, *name == "before", "{name}");
     }
-    assert_eq!(world.stored(), 2);
+    assert_eq!(env.connection_count(), 2);
 }

@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::canaries::Canaries;
-use crate::support::harness::{ACCOUNT, Wish, World, binary, said, until};
+use crate::support::harness::{ACCOUNT, EnvOptions, TestEnv, binary, printed, until};
 
 const CONNECTION: &str = "films";
 const SOURCES: &str = "sources.allow = [\"127.0.0.1/32\"]\nsources.allow_http = true\nsources.ports = \"any\"\n\
@@ -20,18 +20,18 @@ const SOURCES: &str = "sources.allow = [\"127.0.0.1/32\"]\nsources.allow_http = 
 const PASSWORD: &str = "canary-of-a-password";
 
 /// A world with a connection, whose service is gone: the command is alone on the database.
-async fn alone() -> World {
-    let mut world = with_service().await;
-    world.service.kill();
-    world
+async fn alone() -> TestEnv {
+    let mut env = with_service().await;
+    env.service.kill();
+    env
 }
 
 /// A world with a connection, beside the running service.
-async fn with_service() -> World {
-    let world = World::with(Wish { config: SOURCES.to_owned(), ..Wish::default() }).await;
-    let made = world.post(&world.good_body(CONNECTION)).await;
+async fn with_service() -> TestEnv {
+    let env = TestEnv::with(EnvOptions { config: SOURCES.to_owned(), ..EnvOptions::default() }).await;
+    let made = env.post(&env.valid_body(CONNECTION)).await;
     assert!(made.status.is_success(), "{}", made.text);
-    world
+    env
 }
 
 /// Bytes that are the same in every run, and no two parts of them alike.
@@ -46,8 +46,8 @@ fn film(bytes: usize) -> Vec<u8> {
     film
 }
 
-fn file(world: &World, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = world.path().join(name);
+fn file(env: &TestEnv, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = env.path().join(name);
     fs::write(&path, bytes).unwrap();
     path
 }
@@ -56,19 +56,19 @@ fn arguments<'a>(source: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["upload", source, "--account", ACCOUNT, "--connection", CONNECTION][..], more].concat()
 }
 
-fn upload(world: &World, source: &str, more: &[&str]) -> Output {
-    world.cli(&arguments(source, more), "")
+fn upload(env: &TestEnv, source: &str, more: &[&str]) -> Output {
+    env.cli(&arguments(source, more), "")
 }
 
 /// Begins an upload that goes on beside the test.
-fn begin(world: &World, source: &str) -> Child {
-    let mut command = binary(world.path());
+fn begin(env: &TestEnv, source: &str) -> Child {
+    let mut command = binary(env.path());
     command.args(arguments(source, &[])).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
 fn done(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", said(output));
+    assert!(output.status.success(), "{}", printed(output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -76,43 +76,43 @@ fn hash(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-async fn videos(world: &World) -> Vec<Value> {
-    world.control(Method::GET, "videos", Value::Null).await["videos"].as_array().unwrap().clone()
+async fn videos(env: &TestEnv) -> Vec<Value> {
+    env.control(Method::GET, "videos", Value::Null).await["videos"].as_array().unwrap().clone()
 }
 
 /// Asserts that there is one video, whole.
-async fn assert_one(world: &World, bytes: &[u8]) -> Value {
-    let videos = videos(world).await;
+async fn assert_one(env: &TestEnv, bytes: &[u8]) -> Value {
+    let videos = videos(env).await;
     assert_eq!(videos.len(), 1, "{videos:?}");
     assert_eq!(videos[0]["versions"][0]["sha256"], json!(hash(bytes)), "{videos:?}");
     videos[0].clone()
 }
 
-async fn received(world: &World) -> u64 {
-    let videos = videos(world).await;
+async fn received(env: &TestEnv) -> u64 {
+    let videos = videos(env).await;
     videos.last().map_or(0, |video| video["versions"][0]["received"].as_u64().unwrap())
 }
 
 /// Bytes are taken in slowly from now on, so that there is a middle.
-async fn slow_down(world: &World) {
+async fn slow_down(env: &TestEnv) {
     let fault = json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 2_000_000, "times": "always"});
-    world.fault(fault).await;
+    env.inject_fault(fault).await;
 }
 
-async fn speed_up(world: &World) {
-    world.control(Method::DELETE, "faults", Value::Null).await;
+async fn speed_up(env: &TestEnv) {
+    env.control(Method::DELETE, "faults", Value::Null).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_goes_whole_without_any_service_and_a_second_run_says_where_it_is() {
-    let world = alone().await;
+    let env = alone().await;
     let bytes = film(3_000_001);
-    file(&world, "My film.mp4", &bytes);
+    file(&env, "My film.mp4", &bytes);
     let settings =
         ["--view", "unlisted", "--description", "of a day", "--folder", "Holidays", "--thumbnail-at", "0.5"];
-    let first = upload(&world, "My film.mp4", &[&settings[..], &["--json"]].concat());
+    let first = upload(&env, "My film.mp4", &[&settings[..], &["--json"]].concat());
     let made = done(&first);
-    let video = assert_one(&world, &bytes).await;
+    let video = assert_one(&env, &bytes).await;
     assert_eq!(video["name"], "My film", "a video that nobody named has the file's name");
     assert_eq!(
         (&made["data"]["status"], &made["data"]["vimeoUri"]),
@@ -124,95 +124,96 @@ async fn a_file_goes_whole_without_any_service_and_a_second_run_says_where_it_is
         (&Value::Null, &json!([])),
         "{made}"
     );
-    let again = upload(&world, "My film.mp4", &settings);
-    assert!(again.status.success() && again.stdout.starts_with(b"Uploaded before"), "{}", said(&again));
-    assert!(said(&again).contains(made["data"]["vimeoUrl"].as_str().unwrap()), "{}", said(&again));
-    assert_one(&world, &bytes).await;
-    assert_eq!(done(&upload(&world, "My film.mp4", &[&settings[..], &["--json"]].concat())), made);
-    let once_more = upload(&world, "My film.mp4", &[&settings[..], &["--again"]].concat());
-    assert!(once_more.stdout.starts_with(b"Uploaded: "), "{}", said(&once_more));
-    assert_eq!(videos(&world).await.len(), 2);
+    let again = upload(&env, "My film.mp4", &settings);
+    assert!(again.status.success() && again.stdout.starts_with(b"Uploaded before"), "{}", printed(&again));
+    assert!(printed(&again).contains(made["data"]["vimeoUrl"].as_str().unwrap()), "{}", printed(&again));
+    assert_one(&env, &bytes).await;
+    assert_eq!(done(&upload(&env, "My film.mp4", &[&settings[..], &["--json"]].concat())), made);
+    let once_more = upload(&env, "My film.mp4", &[&settings[..], &["--again"]].concat());
+    assert!(once_more.stdout.starts_with(b"Uploaded: "), "{}", printed(&once_more));
+    assert_eq!(videos(&env).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_was_killed_in_the_middle_goes_on_where_it_stopped() {
-    let world = alone().await;
+    let env = alone().await;
     // More than the sockets between here and there hold, so that there is a rest.
     let bytes = film(20_000_000);
-    file(&world, "film.mp4", &bytes);
-    slow_down(&world).await;
+    file(&env, "film.mp4", &bytes);
+    slow_down(&env).await;
     for least in [500_000, 6_000_000] {
-        let mut child = begin(&world, "film.mp4");
-        until("some bytes are there", async || received(&world).await > least).await;
+        let mut child = begin(&env, "film.mp4");
+        until("some bytes are there", async || received(&env).await > least).await;
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    speed_up(&world).await;
-    assert!(received(&world).await < 20_000_000);
-    let last = upload(&world, "film.mp4", &[]);
-    assert!(last.status.success(), "{}", said(&last));
-    assert_one(&world, &bytes).await;
-    let asked = world.control(Method::GET, "journal?route=POST%20/me/videos", Value::Null).await;
+    speed_up(&env).await;
+    assert!(received(&env).await < 20_000_000);
+    let last = upload(&env, "film.mp4", &[]);
+    assert!(last.status.success(), "{}", printed(&last));
+    assert_one(&env, &bytes).await;
+    let asked = env.control(Method::GET, "journal?route=POST%20/me/videos", Value::Null).await;
     assert_eq!(asked["requests"].as_array().unwrap().len(), 1, "no second video was asked for");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_command_says_how_to_go_on_and_does() {
-    let world = with_service().await;
+    let env = with_service().await;
     let bytes = film(12_000_000);
-    file(&world, "film.mp4", &bytes);
-    slow_down(&world).await;
-    let child = begin(&world, "film.mp4");
-    until("some bytes are there", async || received(&world).await > 200_000).await;
+    file(&env, "film.mp4", &bytes);
+    slow_down(&env).await;
+    let child = begin(&env, "film.mp4");
+    until("some bytes are there", async || received(&env).await > 200_000).await;
     let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
-    assert!(said(&output).contains("Run the same command again to resume"), "{}", said(&output));
-    speed_up(&world).await;
-    assert!(upload(&world, "film.mp4", &[]).status.success());
-    assert_one(&world, &bytes).await;
+    assert_eq!(output.status.code(), Some(130), "{}", printed(&output));
+    assert!(printed(&output).contains("Run the same command again to resume"), "{}", printed(&output));
+    speed_up(&env).await;
+    assert!(upload(&env, "film.mp4", &[]).status.success());
+    assert_one(&env, &bytes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cuts_and_locks_on_the_way_are_gone_on_from() {
-    let world = alone().await;
+    let env = alone().await;
     let bytes = film(2_000_000);
-    file(&world, "film.mp4", &bytes);
-    world.fault(json!({"route": "PATCH /files/*", "kind": "cut-during", "bytes": 700_000, "times": 2})).await;
-    world.fault(json!({"route": "HEAD /files/*", "kind": "status", "status": 503, "times": 1})).await;
-    let output = upload(&world, "film.mp4", &[]);
-    assert!(output.status.success(), "{}", said(&output));
-    assert_one(&world, &bytes).await;
+    file(&env, "film.mp4", &bytes);
+    env.inject_fault(json!({"route": "PATCH /files/*", "kind": "cut-during", "bytes": 700_000, "times": 2}))
+        .await;
+    env.inject_fault(json!({"route": "HEAD /files/*", "kind": "status", "status": 503, "times": 1})).await;
+    let output = upload(&env, "film.mp4", &[]);
+    assert!(output.status.success(), "{}", printed(&output));
+    assert_one(&env, &bytes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_changes_while_it_is_sent_never_becomes_a_video() {
-    let world = alone().await;
+    let env = alone().await;
     let bytes = film(32_000_000);
-    let path = file(&world, "film.mp4", &bytes);
+    let path = file(&env, "film.mp4", &bytes);
     // Slow enough that not all of it is read before it changes.
-    slow_down(&world).await;
-    let child = begin(&world, "film.mp4");
-    until("some bytes are there", async || received(&world).await > 0).await;
+    slow_down(&env).await;
+    let child = begin(&env, "film.mp4");
+    until("some bytes are there", async || received(&env).await > 0).await;
     fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
-    speed_up(&world).await;
+    speed_up(&env).await;
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("the file changed while it was sent"), "{}", said(&output));
-    assert_eq!(videos(&world).await, [] as [Value; 0], "what had arrived is taken away");
-    assert!(upload(&world, "film.mp4", &[]).status.success(), "the changed file is another one");
-    assert_one(&world, &[&bytes[..], b"more"].concat()).await;
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    assert!(printed(&output).contains("the file changed while it was sent"), "{}", printed(&output));
+    assert_eq!(videos(&env).await, [] as [Value; 0], "what had arrived is taken away");
+    assert!(upload(&env, "film.mp4", &[]).status.success(), "the changed file is another one");
+    assert_one(&env, &[&bytes[..], b"more"].concat()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_failed_is_begun_anew() {
-    let world = alone().await;
+    let env = alone().await;
     let bytes = film(1_000_000);
-    file(&world, "film.mp4", &bytes);
-    world.fault(json!({"route": "PATCH /files/*", "kind": "expired-link"})).await;
-    let failed = upload(&world, "film.mp4", &["--json"]);
-    assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+    file(&env, "film.mp4", &bytes);
+    env.inject_fault(json!({"route": "PATCH /files/*", "kind": "expired-link"})).await;
+    let failed = upload(&env, "film.mp4", &["--json"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", printed(&failed));
     let told: Value = serde_json::from_slice(&failed.stdout).unwrap();
     assert_eq!(
         (&told["data"]["status"], &told["data"]["error_code"]),
@@ -220,13 +221,13 @@ async fn an_upload_that_failed_is_begun_anew() {
         "{told}"
     );
     // All of it had left when the link died: whether Vimeo has it cannot be known, so nothing is deleted.
-    let left = videos(&world).await;
+    let left = videos(&env).await;
     assert!(
         told["data"]["error_message"].as_str().unwrap().contains(left[0]["uri"].as_str().unwrap()),
         "{told}"
     );
-    let made = done(&upload(&world, "film.mp4", &["--json"]));
-    let videos = videos(&world).await;
+    let made = done(&upload(&env, "film.mp4", &["--json"]));
+    let videos = videos(&env).await;
     let whole = videos.iter().find(|video| video["uri"] == made["data"]["vimeoUri"]).unwrap();
     assert_eq!((videos.len(), &whole["versions"][0]["sha256"]), (2, &json!(hash(&bytes))), "{videos:?}");
 }
@@ -273,63 +274,63 @@ fn serve(bytes: Vec<u8>) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_is_fetched_with_a_service_and_without_one_and_shows_no_secret() {
-    for world in [alone().await, with_service().await] {
+    for env in [alone().await, with_service().await] {
         let bytes = film(2_000_000);
         let url = format!("{}?signature=canary-of-a-query", serve(bytes.clone()));
-        let password_file = file(&world, "password", format!("{PASSWORD}\n").as_bytes());
+        let password_file = file(&env, "password", format!("{PASSWORD}\n").as_bytes());
         let more = ["--view", "password", "--password-file", password_file.to_str().unwrap(), "--json"];
-        let output = upload(&world, &url, &more);
+        let output = upload(&env, &url, &more);
         let made = done(&output);
-        let video = assert_one(&world, &bytes).await;
+        let video = assert_one(&env, &bytes).await;
         assert_eq!(
             (&made["data"]["status"], &made["data"]["vimeoUri"]),
             (&json!("completed"), &video["uri"]),
             "{made}"
         );
-        let again = upload(&world, &url, &more);
+        let again = upload(&env, &url, &more);
         assert_eq!(done(&again), made);
         let canaries = Canaries::of(&[("password", PASSWORD.as_bytes()), ("query", b"canary-of-a-query")]);
         for output in [&output, &again] {
-            assert!(canaries.in_bytes(said(output).as_bytes()).is_empty(), "{}", said(output));
+            assert!(canaries.in_bytes(printed(output).as_bytes()).is_empty(), "{}", printed(output));
         }
-        assert_eq!(canaries.in_files(world.path(), &[&password_file]), [] as [String; 0]);
-        assert_one(&world, &bytes).await;
+        assert_eq!(canaries.in_files(env.path(), &[&password_file]), [] as [String; 0]);
+        assert_one(&env, &bytes).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_can_be_left_to_the_service() {
-    let world = with_service().await;
+    let env = with_service().await;
     let bytes = film(1_000_000);
     let url = serve(bytes.clone());
-    let taken = done(&upload(&world, &url, &["--no-wait", "--json"]));
+    let taken = done(&upload(&env, &url, &["--no-wait", "--json"]));
     assert_eq!(taken["success"], true);
-    let seen = done(&upload(&world, &url, &["--json"]));
+    let seen = done(&upload(&env, &url, &["--json"]));
     assert_eq!(
         (&seen["job_id"], &seen["data"]["status"]),
         (&taken["data"]["jobId"], &json!("completed")),
         "the same is watched"
     );
-    assert_one(&world, &bytes).await;
+    assert_one(&env, &bytes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_upload_link_and_the_access_token_are_shown_nowhere() {
-    let world = alone().await;
-    file(&world, "film.mp4", &film(500_000));
-    let output = upload(&world, "film.mp4", &[]);
-    assert!(output.status.success() && !said(&output).contains("/files/"), "{}", said(&output));
-    assert!(!said(&output).contains(&world.sandbox.access_token));
+    let env = alone().await;
+    file(&env, "film.mp4", &film(500_000));
+    let output = upload(&env, "film.mp4", &[]);
+    assert!(output.status.success() && !printed(&output).contains("/files/"), "{}", printed(&output));
+    assert!(!printed(&output).contains(&env.sandbox.access_token));
     let link = Canaries::of(&[("link", b"/files/vimeo-prod-src-tus")]);
-    assert_eq!(link.in_files(world.path(), &[]), [] as [String; 0], "what is kept of it is sealed");
+    assert_eq!(link.in_files(env.path(), &[]), [] as [String; 0], "what is kept of it is sealed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_is_refused_by_name_before_anything_is_done() {
-    let world = alone().await;
-    file(&world, "film.mp4", b"film");
-    file(&world, "empty.mp4", b"");
-    file(&world, "long", &[b'x'; 200]);
+    let env = alone().await;
+    file(&env, "film.mp4", b"film");
+    file(&env, "empty.mp4", b"");
+    file(&env, "long", &[b'x'; 200]);
     for (source, more, told) in [
         ("film.mp4", &["--view", "friends"][..], "--view"),
         ("film.mp4", &["--embed-domain", "https://x.example"], "--embed-domain"),
@@ -355,12 +356,15 @@ async fn what_cannot_be_is_refused_by_name_before_anything_is_done() {
         ("https://user:secret-in-arguments@x.example/", &[], "the address must not contain a user name"),
         ("https://10.0.0.1/?secret-in-arguments", &[], "the address must be a public address"),
     ] {
-        let output = upload(&world, source, more);
+        let output = upload(&env, source, more);
         assert!(!output.status.success(), "{source} {more:?}");
-        let said = said(&output);
-        assert!(said.contains(told) && !said.contains("secret-in-arguments"), "{source} {more:?}: {said}");
+        let printed = printed(&output);
+        assert!(
+            printed.contains(told) && !printed.contains("secret-in-arguments"),
+            "{source} {more:?}: {printed}"
+        );
     }
-    let unknown = world.cli(&["upload", "film.mp4", "--account", ACCOUNT, "--connection", "no such"], "");
-    assert!(said(&unknown).contains("no connection of this identifier or name"), "{}", said(&unknown));
-    assert_eq!(videos(&world).await, [] as [Value; 0]);
+    let unknown = env.cli(&["upload", "film.mp4", "--account", ACCOUNT, "--connection", "no such"], "");
+    assert!(printed(&unknown).contains("no connection of this identifier or name"), "{}", printed(&unknown));
+    assert_eq!(videos(&env).await, [] as [Value; 0]);
 }

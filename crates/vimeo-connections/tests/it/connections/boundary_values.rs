@@ -8,19 +8,20 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::http::protocol::exchange;
-use crate::support::harness::{Answer, COLLECTION, Wish, World};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
 
-async fn without_vimeo(config: &str) -> World {
-    World::with(Wish { verification_off: true, config: config.to_owned(), ..Wish::default() }).await
+async fn without_vimeo(config: &str) -> TestEnv {
+    TestEnv::with(EnvOptions { verification_off: true, config: config.to_owned(), ..EnvOptions::default() })
+        .await
 }
 
-async fn post_text(world: &World, headers: &[(&str, &str)], body: String) -> Answer {
-    world.send(Method::POST, COLLECTION, headers, body.into_bytes()).await
+async fn post_text(env: &TestEnv, headers: &[(&str, &str)], body: String) -> Response {
+    env.send(Method::POST, COLLECTION, headers, body.into_bytes()).await
 }
 
 /// Posts a body that must be accepted; the answer is checked whole, against the name that is expected back.
-async fn assert_accepted(world: &World, body: &Value, name: &str) -> Answer {
-    let answer = world.post(body).await;
+async fn assert_accepted(env: &TestEnv, body: &Value, name: &str) -> Response {
+    let answer = env.post(body).await;
     assert_eq!(answer.status, 201, "{body}: {}", answer.text);
     let id = answer.json()["connectionId"].as_str().unwrap().to_owned();
     let text = |value: &str| Value::from(value).to_string();
@@ -42,7 +43,7 @@ async fn assert_accepted(world: &World, body: &Value, name: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_name_within_the_rule_is_taken_and_returned_composed() {
-    let world = without_vimeo("").await;
+    let env = without_vimeo("").await;
     let hundred = "n".repeat(100);
     let composed = "\u{e9}".repeat(100);
     // Composed, these are three scalar values each: 99.
@@ -75,21 +76,21 @@ async fn every_name_within_the_rule_is_taken_and_returned_composed() {
         ("1\u{20e3}", "1\u{20e3}"),
     ];
     for (number, (sent, kept)) in names.into_iter().enumerate() {
-        let mut body = world.good_body(sent);
+        let mut body = env.valid_body(sent);
         body["enabled"] = json!(number % 2 == 0);
-        let created = assert_accepted(&world, &body, kept).await;
-        let found = world.get(created.header("location")).await;
+        let created = assert_accepted(&env, &body, kept).await;
+        let found = env.get(created.header("location")).await;
         assert_eq!(found.json()["name"], kept, "{sent:?}");
     }
-    assert_eq!(world.stored(), names.len());
+    assert_eq!(env.connection_count(), names.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_differ_by_everything_but_form_and_spaces_at_their_ends() {
-    let world = without_vimeo("").await;
-    assert_accepted(&world, &world.good_body("Caf\u{e9}"), "Caf\u{e9}").await;
+    let env = without_vimeo("").await;
+    assert_accepted(&env, &env.valid_body("Caf\u{e9}"), "Caf\u{e9}").await;
     for same in ["Caf\u{e9}", "Cafe\u{301}", " Caf\u{e9}", "Caf\u{e9}  "] {
-        let answer = world.post(&world.good_body(same)).await;
+        let answer = env.post(&env.valid_body(same)).await;
         assert_eq!(answer.status, 409, "{same:?}");
         assert_eq!(
             answer.text,
@@ -97,24 +98,24 @@ async fn names_differ_by_everything_but_form_and_spaces_at_their_ends() {
         );
     }
     for other in ["caf\u{e9}", "Cafe", "Caf \u{e9}", "Caf\u{e9}_", "\u{421}af\u{e9}"] {
-        assert_accepted(&world, &world.good_body(other), other).await;
+        assert_accepted(&env, &env.valid_body(other), other).await;
     }
-    let stranger = world.make_key("another", &[]);
+    let stranger = env.make_key("another", &[]);
     let headers = [("authorization", &*stranger), ("content-type", "application/json")];
-    let answer = post_text(&world, &headers, world.good_body("Caf\u{e9}").to_string()).await;
+    let answer = post_text(&env, &headers, env.valid_body("Caf\u{e9}").to_string()).await;
     assert_eq!(answer.status, 201, "names are an account's own: {}", answer.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_other_field_is_taken_up_to_its_limit() {
-    let world = without_vimeo("").await;
+    let env = without_vimeo("").await;
     let mut number = 0;
     let mut accept = async |field: &str, value: Value| {
         number += 1;
         let name = format!("limit {number}");
-        let mut body = world.good_body(&name);
+        let mut body = env.valid_body(&name);
         body[field] = value;
-        assert_accepted(&world, &body, &name).await;
+        assert_accepted(&env, &body, &name).await;
     };
     for description in [
         "d".repeat(250),
@@ -133,18 +134,18 @@ async fn every_other_field_is_taken_up_to_its_limit() {
             accept(field, json!(value)).await;
         }
     }
-    let mut bare = world.good_body("no description at all");
+    let mut bare = env.valid_body("no description at all");
     bare.as_object_mut().unwrap().remove("description");
-    assert_accepted(&world, &bare, "no description at all").await;
+    assert_accepted(&env, &bare, "no description at all").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_is_taken_up_to_its_limit_and_in_every_json_type() {
-    let world = without_vimeo("").await;
-    let body = |name: &str| world.good_body(name).to_string();
+    let env = without_vimeo("").await;
+    let body = |name: &str| env.valid_body(name).to_string();
     let full = " ".repeat(65_536 - body("full").len()) + &body("full");
-    assert_eq!(post_text(&world, &[("content-type", "application/json")], full.clone()).await.status, 201);
-    assert_eq!(post_text(&world, &[], body("no type")).await.status, 201);
+    assert_eq!(post_text(&env, &[("content-type", "application/json")], full.clone()).await.status, 201);
+    assert_eq!(post_text(&env, &[], body("no type")).await.status, 201);
     let types = [
         "application/json",
         "Application/JSON",
@@ -156,44 +157,44 @@ async fn a_body_is_taken_up_to_its_limit_and_in_every_json_type() {
         "",
     ];
     for (number, value) in types.into_iter().enumerate() {
-        let answer = post_text(&world, &[("content-type", value)], body(&format!("type {number}"))).await;
+        let answer = post_text(&env, &[("content-type", value)], body(&format!("type {number}"))).await;
         assert_eq!(answer.status, 201, "{value:?}: {}", answer.text);
     }
     let plain = [("content-encoding", "identity")];
-    assert_eq!(post_text(&world, &plain, body("identity")).await.status, 201);
+    assert_eq!(post_text(&env, &plain, body("identity")).await.status, 201);
     // The same limit for a body that does not say its length.
     for (extra, status) in [(0, 409), (1, 413)] {
         let text = " ".repeat(extra) + &full;
-        assert_eq!(chunked(&world, &text).status, status, "{extra} bytes too many");
+        assert_eq!(chunked(&env, &text).status, status, "{extra} bytes too many");
     }
-    assert_eq!(chunked(&world, &body("chunked")).status, 201);
+    assert_eq!(chunked(&env, &body("chunked")).status, 201);
 }
 
 /// Posts a body in chunks of 1,000 bytes.
-fn chunked(world: &World, body: &str) -> Answer {
+fn chunked(env: &TestEnv, body: &str) -> Response {
     let mut request = format!(
         "POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n",
-        world.api_key
+        env.api_key
     );
     for chunk in body.as_bytes().chunks(1_000) {
         let text = std::str::from_utf8(chunk).unwrap();
         write!(request, "{:x}\r\n{text}\r\n", chunk.len()).unwrap();
     }
     request += "0\r\n\r\n";
-    exchange(world, request.as_bytes()).remove(0)
+    exchange(env, request.as_bytes()).remove(0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_broken_or_breaks_off_is_answered_and_not_stored() {
-    let world = without_vimeo("").await;
-    let body = world.good_body("broken").to_string();
-    let head = format!("POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n", world.api_key);
+    let env = without_vimeo("").await;
+    let body = env.valid_body("broken").to_string();
+    let head = format!("POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n", env.api_key);
     let length = body.len();
     for rest in [
         format!("transfer-encoding: chunked\r\n\r\nnonsense\r\n{body}\r\n0\r\n\r\n"),
         format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}nonsense\r\n0\r\n\r\n"),
     ] {
-        let answer = exchange(&world, format!("{head}{rest}").as_bytes()).remove(0);
+        let answer = exchange(&env, format!("{head}{rest}").as_bytes()).remove(0);
         assert_eq!(answer.status, 400, "{rest:?}");
         let text = r#"{"code":"INVALID_REQUEST_BODY","message":"The request body ended early."}"#;
         assert_eq!(answer.text, text, "{rest:?}");
@@ -204,20 +205,20 @@ async fn a_body_that_is_broken_or_breaks_off_is_answered_and_not_stored() {
         format!("content-length: {length}\r\n\r\n{}", &body[..length - 1]),
         format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n"),
     ] {
-        let mut stream = TcpStream::connect(world.service.address).unwrap();
+        let mut stream = TcpStream::connect(env.service.address).unwrap();
         stream.write_all(format!("{head}{rest}").as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        let mut said = String::new();
+        let mut printed = String::new();
         // A reset tells as much as an end.
-        let _ = stream.read_to_string(&mut said);
-        assert!(said.is_empty() || said.starts_with("HTTP/1.1 400 "), "{said}");
+        let _ = stream.read_to_string(&mut printed);
+        assert!(printed.is_empty() || printed.starts_with("HTTP/1.1 400 "), "{printed}");
     }
-    assert_eq!(world.stored(), 0);
+    assert_eq!(env.connection_count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_fields_are_ignored_and_named_if_they_can_be() {
-    let world = without_vimeo("").await;
+    let env = without_vimeo("").await;
     let forty = "x".repeat(40);
     let cases = [
         (json!({}), ""),
@@ -234,35 +235,35 @@ async fn unknown_fields_are_ignored_and_named_if_they_can_be() {
         (json!({"clientSecret is canary": 1}), "?"),
     ];
     for (number, (extra, ignored)) in cases.into_iter().enumerate() {
-        let mut body = world.good_body(&format!("ignoring {number}"));
+        let mut body = env.valid_body(&format!("ignoring {number}"));
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        let answer = world.post(&body).await;
+        let answer = env.post(&body).await;
         assert_eq!(answer.status, 201, "{extra}: {}", answer.text);
         assert_eq!(answer.header("x-ignored-fields"), ignored, "{extra}");
         assert!(!format!("{answer:?}").contains("canary"), "{answer:?}");
     }
     // A refusal names them as well.
-    let mut faulty = world.good_body("x.y");
+    let mut faulty = env.valid_body("x.y");
     faulty["folder_uri"] = json!(1);
-    let answer = world.post(&faulty).await;
+    let answer = env.post(&faulty).await;
     assert_eq!((answer.status.as_u16(), answer.header("x-ignored-fields")), (400, "folder_uri"));
     assert_eq!(answer.fields().len(), 1, "{}", answer.text);
-    let mut many = world.good_body("many");
+    let mut many = env.valid_body("many");
     (0..30).for_each(|number| many[format!("unheard_of_{number:02}")] = json!(number));
-    let ignored = world.post(&many).await.header("x-ignored-fields").to_owned();
+    let ignored = env.post(&many).await.header("x-ignored-fields").to_owned();
     assert!(ignored.ends_with("unheard_of_19, ..."), "{ignored}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fields_that_the_service_sets_are_ignored_whatever_they_hold() {
-    let world = without_vimeo("strict_fields = true\n").await;
-    let first = world.post(&world.good_body("original")).await;
-    let record = world.get(first.header("location")).await.json();
-    let mut copy = world.good_body("copy");
+    let env = without_vimeo("strict_fields = true\n").await;
+    let first = env.post(&env.valid_body("original")).await;
+    let record = env.get(first.header("location")).await.json();
+    let mut copy = env.valid_body("copy");
     for field in ["connectionId", "type", "createdDate", "updatedDate", "version"] {
         copy[field] = record[field].clone();
     }
-    let copied = assert_accepted(&world, &copy, "copy").await;
+    let copied = assert_accepted(&env, &copy, "copy").await;
     assert_ne!(copied.json()["connectionId"], record["connectionId"]);
     assert_eq!(copied.header("x-ignored-fields"), "");
     for (number, value) in
@@ -270,22 +271,22 @@ async fn fields_that_the_service_sets_are_ignored_whatever_they_hold() {
             .into_iter()
             .enumerate()
     {
-        let mut body = world.good_body(&format!("copy {number}"));
+        let mut body = env.valid_body(&format!("copy {number}"));
         for field in ["connectionId", "type", "createdDate", "updatedDate", "version"] {
             body[field] = value.clone();
         }
-        assert_accepted(&world, &body, &format!("copy {number}")).await;
+        assert_accepted(&env, &body, &format!("copy {number}")).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strict_fields_refuse_what_is_unknown() {
-    let world = without_vimeo("strict_fields = true\n").await;
-    let mut body = world.good_body("strict");
+    let env = without_vimeo("strict_fields = true\n").await;
+    let mut body = env.valid_body("strict");
     body["folder_uri"] = json!("canary");
     body["nmae"] = json!("canary");
     body["z canary"] = json!(1);
-    let answer = world.post(&body).await;
+    let answer = env.post(&body).await;
     assert_eq!(answer.status, 400);
     assert_eq!(
         answer.text,
@@ -295,15 +296,15 @@ async fn strict_fields_refuse_what_is_unknown() {
          {\"name\":\"?\",\"errors\":\"is not a known field\"}]}"
     );
     assert_eq!(answer.header("x-ignored-fields"), "");
-    assert_eq!(world.stored(), 0);
+    assert_eq!(env.connection_count(), 0);
 }
 
 /// Each request mends the first thing that was wrong with the one before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_check_that_fails_answers() {
-    let world = World::start().await;
-    assert_eq!(world.post(&world.good_body("taken")).await.status, 201);
-    let mut refused = world.good_body("taken");
+    let env = TestEnv::start().await;
+    assert_eq!(env.post(&env.valid_body("taken")).await.status, 201);
+    let mut refused = env.valid_body("taken");
     refused["clientSecret"] = json!("canary-wrong-secret");
     let mut ill_formed = refused.clone();
     ill_formed["enabled"] = json!("canary");
@@ -312,9 +313,9 @@ async fn the_first_check_that_fails_answers() {
         (("authorization", "canary"), ("content-type", "text/xml"), ("content-type", "application/json"));
     let elsewhere = format!("{COLLECTION}/");
     let send = async |method, path: &str, headers: &[(&str, &str)], body: &dyn ToString| {
-        let answer = world.send(method, path, headers, body.to_string().into_bytes()).await;
+        let answer = env.send(method, path, headers, body.to_string().into_bytes()).await;
         assert!(!format!("{answer:?}").contains("canary"), "{answer:?}");
-        assert_eq!(world.stored(), 1);
+        assert_eq!(env.connection_count(), 1);
         (answer.status.as_u16(), answer.code())
     };
     let expected = |status: u16, code: &str| (status, code.to_owned());
@@ -330,13 +331,13 @@ async fn the_first_check_that_fails_answers() {
     assert_eq!(post(&[xml], &large).await, expected(415, "UNSUPPORTED_MEDIA_TYPE"));
     assert_eq!(post(&[json_type], &large).await, expected(413, "BODY_TOO_LARGE"));
     assert_eq!(post(&[json_type], &ill_formed).await, expected(400, "INVALID_REQUEST_BODY"));
-    world.control(Method::DELETE, "journal", Value::Null).await;
+    env.control(Method::DELETE, "journal", Value::Null).await;
     assert_eq!(post(&[json_type], &refused).await, expected(409, "CONNECTION_NAME_EXISTS"));
-    let journal = world.control(Method::GET, "journal", Value::Null).await;
+    let journal = env.control(Method::GET, "journal", Value::Null).await;
     assert_eq!(journal["requests"], json!([]), "Vimeo is asked last");
     refused["name"] = json!("free");
     assert_eq!(post(&[json_type], &refused).await, expected(422, "INVALID_VIMEO_CREDENTIALS"));
-    refused["clientSecret"] = json!(world.sandbox.client_secret);
-    let answer = world.post(&refused).await;
+    refused["clientSecret"] = json!(env.sandbox.client_secret);
+    let answer = env.post(&refused).await;
     assert_eq!(answer.status, 201, "{}", answer.text);
 }

@@ -11,11 +11,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::connections::verification::{Footprint, GRANT, VERIFY, asked, footprint, patient, settle, wish};
-use crate::support::harness::{Answer, COLLECTION, Wish, World, until};
+use crate::connections::verification::{
+    Footprint, GRANT, VERIFY, asked, footprint, options, patient, settle,
+};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv, until};
 
 /// How many clients go away at once.
-const HANG_UPS: usize = 50;
+const DISCONNECTS: usize = 50;
 
 /// The sandbox and a thousand clients live in the tests' own process: as many open files as the system allows.
 fn raise_open_files() {
@@ -25,18 +27,18 @@ fn raise_open_files() {
 }
 
 /// Sends all bodies at once; the answers in the order of the bodies.
-async fn post_all(world: &Arc<World>, bodies: Vec<Value>) -> Vec<Answer> {
+async fn post_all(env: &Arc<TestEnv>, bodies: Vec<Value>) -> Vec<Response> {
     let mut posts = JoinSet::new();
     for (number, body) in bodies.into_iter().enumerate() {
-        let world = world.clone();
-        posts.spawn(async move { (number, world.post(&body).await) });
+        let env = env.clone();
+        posts.spawn(async move { (number, env.post(&body).await) });
     }
     let mut answers = posts.join_all().await;
     answers.sort_by_key(|(number, _)| *number);
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-fn id_of(answer: &Answer) -> String {
+fn id_of(answer: &Response) -> String {
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     answer.json()["connectionId"].as_str().unwrap().to_owned()
 }
@@ -44,8 +46,8 @@ fn id_of(answer: &Answer) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_thousand_creations_of_one_name_one_succeeds() {
     raise_open_files();
-    let world = Arc::new(World::with(wish("store.queue = 4096\n")).await);
-    let answers = post_all(&world, vec![world.good_body("the one"); 1000]).await;
+    let env = Arc::new(TestEnv::with(options("store.queue = 4096\n")).await);
+    let answers = post_all(&env, vec![env.valid_body("the one"); 1000]).await;
     let (created, refused): (Vec<_>, Vec<_>) =
         answers.iter().partition(|answer| answer.status == StatusCode::CREATED);
     assert_eq!(created.len(), 1);
@@ -59,25 +61,25 @@ async fn of_a_thousand_creations_of_one_name_one_succeeds() {
             )
         );
     }
-    assert_eq!(footprint(&world), Footprint { connections: 1, sealing_keys: 1, events: 1000 });
-    settle(&world, 0).await;
-    let found = world.get(&format!("{COLLECTION}/{}", id_of(created[0]))).await;
+    assert_eq!(footprint(&env), Footprint { connections: 1, sealing_keys: 1, events: 1000 });
+    settle(&env, 0).await;
+    let found = env.get(&format!("{COLLECTION}/{}", id_of(created[0]))).await;
     assert_eq!(found.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_create_at_once_get_identifiers_that_are_unique_and_ascend() {
     const EACH: usize = 3;
-    let world = Arc::new(World::with(patient()).await);
+    let env = Arc::new(TestEnv::with(patient()).await);
     let mut clients = JoinSet::new();
     for client in 0..64 {
-        let world = world.clone();
+        let env = env.clone();
         clients.spawn(async move {
             let mut ids = Vec::new();
             for number in 0..EACH {
-                let created = world.post(&world.good_body(&format!("client {client} number {number}"))).await;
+                let created = env.post(&env.valid_body(&format!("client {client} number {number}"))).await;
                 let id = id_of(&created);
-                let found = world.get(&format!("{COLLECTION}/{id}")).await.json();
+                let found = env.get(&format!("{COLLECTION}/{id}")).await.json();
                 let stamp = found["createdDate"].as_str().unwrap();
                 let digits: String = stamp.chars().filter(char::is_ascii_digit).collect();
                 assert_eq!(digits, id[..17]);
@@ -91,46 +93,46 @@ async fn clients_that_create_at_once_get_identifiers_that_are_unique_and_ascend(
     let ids = clients.join_all().await.concat();
     assert_eq!(ids.len(), 64 * EACH);
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
-    assert_eq!(world.stored(), ids.len());
-    settle(&world, 0).await;
+    assert_eq!(env.connection_count(), ids.len());
+    settle(&env, 0).await;
 }
 
 /// Sends creations that nobody will wait for; the connections are still open.
-fn send_without_waiting(world: &World) -> Vec<TcpStream> {
+fn send_without_waiting(env: &TestEnv) -> Vec<TcpStream> {
     let send = |number| {
-        let body = world.good_body(&format!("gone {number}")).to_string();
+        let body = env.valid_body(&format!("gone {number}")).to_string();
         let request = format!(
             "POST {COLLECTION} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Length: {}\r\n\r\n{body}",
-            world.api_key,
+            env.api_key,
             body.len()
         );
-        let mut stream = TcpStream::connect(world.service.address).unwrap();
+        let mut stream = TcpStream::connect(env.service.address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         stream
     };
-    (0..HANG_UPS).map(send).collect()
+    (0..DISCONNECTS).map(send).collect()
 }
 
-fn hang_ups_logged(world: &World) -> usize {
-    world.log().matches("aborted: client disconnected").count()
+fn disconnects_logged(env: &TestEnv) -> usize {
+    env.log().matches("aborted: client disconnected").count()
 }
 
 /// Many clients send a creation, wait until Vimeo is being asked, and hang up.
-async fn hang_up_in_the_middle(world: &World) {
-    let (before, logged) = (footprint(world), hang_ups_logged(world));
-    let (grants, verifies) = (asked(world, GRANT).await.len(), asked(world, VERIFY).await.len());
-    let streams = send_without_waiting(world);
+async fn disconnect_mid_verification(env: &TestEnv) {
+    let (before, logged) = (footprint(env), disconnects_logged(env));
+    let (grants, verifies) = (asked(env, GRANT).await.len(), asked(env, VERIFY).await.len());
+    let streams = send_without_waiting(env);
     until("Vimeo is asked for each", async || {
-        asked(world, GRANT).await.len() == grants + HANG_UPS
-            && asked(world, VERIFY).await.len() == verifies + HANG_UPS
+        asked(env, GRANT).await.len() == grants + DISCONNECTS
+            && asked(env, VERIFY).await.len() == verifies + DISCONNECTS
     })
     .await;
     for stream in streams {
         stream.shutdown(Shutdown::Both).unwrap();
     }
-    until("each hang-up is noticed", async || hang_ups_logged(world) == logged + HANG_UPS).await;
-    settle(world, 0).await;
-    assert_eq!(footprint(world), before, "something was stored, or audited");
+    until("each hang-up is noticed", async || disconnects_logged(env) == logged + DISCONNECTS).await;
+    settle(env, 0).await;
+    assert_eq!(footprint(env), before, "something was stored, or audited");
 }
 
 /// A Vimeo that answers late, long after these tests' clients have gone.
@@ -138,94 +140,95 @@ fn late(route: &str) -> Value {
     json!({"route": route, "kind": "delay", "millis": 8_000, "times": "always"})
 }
 
-async fn works_as_ever(world: &World) {
-    world.control(Method::DELETE, "faults", Value::Null).await;
-    let created = world.post(&world.good_body("gone 0")).await;
+async fn assert_works(env: &TestEnv) {
+    env.control(Method::DELETE, "faults", Value::Null).await;
+    let created = env.post(&env.valid_body("gone 0")).await;
     assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
-    assert_eq!(world.stored(), 1);
-    settle(world, 0).await;
+    assert_eq!(env.connection_count(), 1);
+    settle(env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_during_the_grant_leaves_nothing_here_or_at_vimeo() {
-    let world = World::with(patient()).await;
-    world.fault(late(GRANT)).await;
-    hang_up_in_the_middle(&world).await;
+    let env = TestEnv::with(patient()).await;
+    env.inject_fault(late(GRANT)).await;
+    disconnect_mid_verification(&env).await;
     // The grants went on to their ends, because only so their tokens could be revoked.
-    for grant in asked(&world, GRANT).await {
+    for grant in asked(&env, GRANT).await {
         assert_eq!(grant["status"], 200);
     }
-    works_as_ever(&world).await;
+    assert_works(&env).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_during_the_look_at_the_token_leaves_nothing_and_ends_it() {
-    let world = World::with(patient()).await;
-    world.fault(late(VERIFY)).await;
-    hang_up_in_the_middle(&world).await;
+    let env = TestEnv::with(patient()).await;
+    env.inject_fault(late(VERIFY)).await;
+    disconnect_mid_verification(&env).await;
     // One more, as late: when it is answered, the earlier would have been, had they not been abandoned.
-    assert_eq!(world.post(&world.good_body("stays")).await.status, StatusCode::CREATED);
-    let verifies = asked(&world, VERIFY).await;
+    assert_eq!(env.post(&env.valid_body("stays")).await.status, StatusCode::CREATED);
+    let verifies = asked(&env, VERIFY).await;
     let (last, gone) = verifies.split_last().unwrap();
     assert_eq!(last["status"], 200);
-    assert_eq!(gone.len(), HANG_UPS);
+    assert_eq!(gone.len(), DISCONNECTS);
     assert!(gone.iter().all(|verify| verify["status"].is_null()), "{gone:?}");
-    assert_eq!(world.stored(), 1);
-    settle(&world, 0).await;
+    assert_eq!(env.connection_count(), 1);
+    settle(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_while_both_are_late_leaves_nothing() {
-    let world = World::with(patient()).await;
-    world.fault(late(GRANT)).await;
-    world.fault(late(VERIFY)).await;
-    hang_up_in_the_middle(&world).await;
-    works_as_ever(&world).await;
+    let env = TestEnv::with(patient()).await;
+    env.inject_fault(late(GRANT)).await;
+    env.inject_fault(late(VERIFY)).await;
+    disconnect_mid_verification(&env).await;
+    assert_works(&env).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reading_goes_on_while_many_creations_wait_for_vimeo() {
     const CREATIONS: usize = 200;
     raise_open_files();
-    let world = Arc::new(World::with(wish("")).await);
-    let path = format!("{COLLECTION}/{}", id_of(&world.post(&world.good_body("there")).await));
-    world.fault(json!({"route": VERIFY, "kind": "delay", "millis": 1_500, "times": "always"})).await;
+    let env = Arc::new(TestEnv::with(options("")).await);
+    let path = format!("{COLLECTION}/{}", id_of(&env.post(&env.valid_body("there")).await));
+    env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 1_500, "times": "always"})).await;
     let done = Arc::new(AtomicUsize::new(0));
     let mut creations = JoinSet::new();
     for number in 0..CREATIONS {
-        let (world, done) = (world.clone(), done.clone());
+        let (env, done) = (env.clone(), done.clone());
         creations.spawn(async move {
-            let answer = world.post(&world.good_body(&format!("waiting {number}"))).await;
+            let answer = env.post(&env.valid_body(&format!("waiting {number}"))).await;
             done.fetch_add(1, Ordering::SeqCst);
             answer
         });
     }
-    until("some creation waits for Vimeo", async || asked(&world, VERIFY).await.len() > 1).await;
+    until("some creation waits for Vimeo", async || asked(&env, VERIFY).await.len() > 1).await;
     let mut meanwhile = 0;
     while done.load(Ordering::SeqCst) < CREATIONS {
-        assert_eq!(world.get(&path).await.status, StatusCode::OK);
+        assert_eq!(env.get(&path).await.status, StatusCode::OK);
         meanwhile += usize::from(done.load(Ordering::SeqCst) < CREATIONS);
     }
     assert!(meanwhile > 0, "no read was answered while a creation waited");
     for created in creations.join_all().await {
         assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
     }
-    assert_eq!(world.stored(), CREATIONS + 1);
-    settle(&world, 0).await;
+    assert_eq!(env.connection_count(), CREATIONS + 1);
+    settle(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_turns_writes_away_and_loses_none_that_it_took() {
     let config = "store.queue = 1\n".to_owned();
-    let world = Arc::new(World::with(Wish { config, verification_off: true, ..Wish::default() }).await);
-    let bodies: Vec<_> = (0..100).map(|number| world.good_body(&format!("crowd {number}"))).collect();
+    let env =
+        Arc::new(TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await);
+    let bodies: Vec<_> = (0..100).map(|number| env.valid_body(&format!("crowd {number}"))).collect();
     // Somebody else holds the database, so that the writer waits and the queue behind it fills.
-    let holder = world.database();
+    let holder = env.database();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut posts = JoinSet::new();
     for body in bodies {
-        let world = world.clone();
-        posts.spawn(async move { (body["name"].clone(), world.post(&body).await) });
+        let env = env.clone();
+        posts.spawn(async move { (body["name"].clone(), env.post(&body).await) });
     }
     let (mut created, mut turned_away) = (HashSet::new(), 0);
     while let Some(answered) = posts.join_next().await {
@@ -248,23 +251,23 @@ async fn a_full_queue_turns_writes_away_and_loses_none_that_it_took() {
         }
     }
     assert!(turned_away > 0 && !created.is_empty());
-    let database = world.database();
+    let database = env.database();
     let mut names = database.prepare("SELECT name FROM connections").unwrap();
     let names: HashSet<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert_eq!(names, created);
-    let kept = footprint(&world);
+    let kept = footprint(&env);
     assert_eq!((kept.sealing_keys, kept.events), (created.len(), created.len()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_to_vimeo_are_used_again() {
     const CREATIONS: usize = 200;
-    let world = World::with(patient()).await;
+    let env = TestEnv::with(patient()).await;
     for number in 0..CREATIONS {
-        id_of(&world.post(&world.good_body(&format!("number {number}"))).await);
+        id_of(&env.post(&env.valid_body(&format!("number {number}"))).await);
     }
-    settle(&world, 0).await;
-    let journal = world.control(Method::GET, "journal", Value::Null).await;
+    settle(&env, 0).await;
+    let journal = env.control(Method::GET, "journal", Value::Null).await;
     assert_eq!(journal["requests"].as_array().unwrap().len(), 3 * CREATIONS);
     let opened = journal["connections_opened"].as_u64().unwrap();
     // Two questions at once, and a revocation or two beside them.

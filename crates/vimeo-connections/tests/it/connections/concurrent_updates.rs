@@ -9,39 +9,39 @@ use tokio_util::task::TaskTracker;
 
 use crate::connections::delete::delete;
 use crate::connections::update::{create, is_wiped, kept, path_of, put, shown};
-use crate::support::harness::{Answer, COLLECTION, Wish, World};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
 
 const WRITERS: u64 = 32;
 
-async fn world() -> Arc<World> {
-    Arc::new(World::with(Wish { verification_off: true, ..Wish::default() }).await)
+async fn env() -> Arc<TestEnv> {
+    Arc::new(TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await)
 }
 
 /// Numbers of a run, for whoever asks for them with `--nocapture`.
 #[expect(clippy::print_stdout, reason = "nothing else is made of them")]
-pub(crate) fn tell(numbers: &str) {
+pub(crate) fn print_numbers(numbers: &str) {
     println!("{numbers}");
 }
 
 /// As many changes at once, all made from one version; each says whose it is.
-async fn put_at_once(world: &Arc<World>, id: &str, version: u64) -> Vec<(String, Answer)> {
+async fn put_at_once(env: &Arc<TestEnv>, id: &str, version: u64) -> Vec<(String, Response)> {
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
-        let (world, id) = (world.clone(), id.to_owned());
+        let (env, id) = (env.clone(), id.to_owned());
         let mark = format!("version {version} writer {writer}");
         let body = json!({"version": version, "description": mark, "clientSecret": format!("secret-{version}-{writer}")});
-        writers.spawn(async move { (mark, put(&world, &id, &body).await) });
+        writers.spawn(async move { (mark, put(&env, &id, &body).await) });
     }
     writers.join_all().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_changes_of_one_version_one_succeeds() {
-    let world = world().await;
-    let id = create(&world, &world.good_body("contended")).await;
+    let env = env().await;
+    let id = create(&env, &env.valid_body("contended")).await;
     for version in 1..=20 {
-        let before = kept(&world, &id);
-        let answers = put_at_once(&world, &id, version).await;
+        let before = kept(&env, &id);
+        let answers = put_at_once(&env, &id, version).await;
         let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|(_, answer)| answer.status == 200);
         assert_eq!((won.len(), lost.len()), (1, 31), "{answers:?}");
         let (mark, won) = won[0];
@@ -49,31 +49,31 @@ async fn of_many_changes_of_one_version_one_succeeds() {
             assert_eq!((answer.status.as_u16(), &*answer.code()), (409, "VERSION_CONFLICT"));
             assert_eq!(answer.json()["currentVersion"], version + 1);
         }
-        let now = shown(&world, &id).await;
+        let now = shown(&env, &id).await;
         assert_eq!((&now, &now["description"]), (&won.json(), &json!(mark)));
-        assert!(is_wiped(&world, before.sealing_key_id));
+        assert!(is_wiped(&env, before.sealing_key_id));
     }
-    let database = world.database();
+    let database = env.database();
     let count = |sql: &str| database.query_row(sql, [], |row| row.get::<_, u64>(0)).unwrap();
     assert_eq!(count("SELECT count(*) FROM sealing_keys WHERE wrapped_key <> zeroblob(60)"), 1);
     let update = "SELECT count(*) FROM audit_events WHERE action = 'update_connection' AND refusal";
     assert_eq!(count(&format!("{update} IS NULL")), 20);
     assert_eq!(count(&format!("{update} = 'VERSION_CONFLICT'")), 20 * 31);
-    assert!(world.cli(&["connections", "check"], "").status.success());
+    assert!(env.cli(&["connections", "check"], "").status.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_deleted_among_changes_stays_deleted() {
-    let world = world().await;
+    let env = env().await;
     let mut changed = 0;
     for round in 0..20 {
-        let id = create(&world, &world.good_body(&format!("round {round}"))).await;
-        let before = kept(&world, &id);
+        let id = create(&env, &env.valid_body(&format!("round {round}"))).await;
+        let before = kept(&env, &id);
         let deleter = {
-            let (world, id) = (world.clone(), id.clone());
-            TaskTracker::new().spawn(async move { delete(&world, &id).await })
+            let (env, id) = (env.clone(), id.clone());
+            TaskTracker::new().spawn(async move { delete(&env, &id).await })
         };
-        let answers = put_at_once(&world, &id, 1).await;
+        let answers = put_at_once(&env, &id, 1).await;
         assert_eq!(deleter.await.unwrap().status, 204);
         let won = answers.iter().filter(|(_, answer)| answer.status == 200).count();
         assert!(won <= 1);
@@ -85,37 +85,37 @@ async fn what_is_deleted_among_changes_stays_deleted() {
                 status => assert_eq!((status, &*answer.code()), (404, "CONNECTION_NOT_FOUND")),
             }
         }
-        assert_eq!(world.get(&path_of(&id)).await.status, 404);
-        assert!(is_wiped(&world, before.sealing_key_id));
+        assert_eq!(env.get(&path_of(&id)).await.status, 404);
+        assert!(is_wiped(&env, before.sealing_key_id));
     }
-    assert_eq!(world.stored(), 0);
+    assert_eq!(env.connection_count(), 0);
     let unwiped = "SELECT count(*) FROM sealing_keys WHERE wrapped_key <> zeroblob(60)";
-    assert_eq!(world.database().query_row(unwiped, [], |row| row.get::<_, u64>(0)).unwrap(), 0);
-    tell(&format!("20 rounds of {WRITERS} changes and a deletion: {changed} changes came first"));
+    assert_eq!(env.database().query_row(unwiped, [], |row| row.get::<_, u64>(0)).unwrap(), 0);
+    print_numbers(&format!("20 rounds of {WRITERS} changes and a deletion: {changed} changes came first"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_looks_for_a_name_finds_it_or_nothing_while_names_move() {
-    let world = world().await;
-    let id = create(&world, &world.good_body("left")).await;
+    let env = env().await;
+    let id = create(&env, &env.valid_body("left")).await;
     let mover = {
-        let world = world.clone();
+        let env = env.clone();
         TaskTracker::new().spawn(async move {
             for version in 1..=600 {
                 let name = if version % 2 == 1 { "right" } else { "left" };
-                assert_eq!(put(&world, &id, &json!({"version": version, "name": name})).await.status, 200);
+                assert_eq!(put(&env, &id, &json!({"version": version, "name": name})).await.status, 200);
             }
         })
     };
     let mut lookers = JoinSet::new();
     let moving = Arc::new(mover);
     for name in ["left", "right", "left", "right"] {
-        let (world, moving) = (world.clone(), moving.clone());
+        let (env, moving) = (env.clone(), moving.clone());
         lookers.spawn(async move {
             let (mut found, mut missed) = (0, 0);
             while !moving.is_finished() {
                 let answer =
-                    world.send(Method::GET, &format!("{COLLECTION}?name={name}"), &[], Vec::new()).await;
+                    env.send(Method::GET, &format!("{COLLECTION}?name={name}"), &[], Vec::new()).await;
                 let items: Vec<Value> = answer.json()["Items"].as_array().unwrap().clone();
                 assert!(items.iter().all(|item| item["name"] == name), "asked for {name}: {items:?}");
                 if items.is_empty() { missed += 1 } else { found += 1 }
@@ -126,5 +126,5 @@ async fn who_looks_for_a_name_finds_it_or_nothing_while_names_move() {
     let looks = lookers.join_all().await;
     assert!(looks.iter().all(|(found, missed)| found + missed > 0));
     Arc::into_inner(moving).unwrap().await.unwrap();
-    tell(&format!("looks that found it, and that did not: {looks:?}"));
+    print_numbers(&format!("looks that found it, and that did not: {looks:?}"));
 }

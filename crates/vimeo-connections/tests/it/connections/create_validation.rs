@@ -5,7 +5,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::harness::{Answer, COLLECTION, Wish, World};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
 
 const BLANK: &str = "must not be empty or blank";
 const LONG_NAME: &str = "must be at most 100 characters long";
@@ -398,8 +398,9 @@ fn rows() -> Vec<Row> {
     groups.into_iter().flatten().collect()
 }
 
-async fn without_vimeo(config: &str) -> World {
-    World::with(Wish { verification_off: true, config: config.to_owned(), ..Wish::default() }).await
+async fn without_vimeo(config: &str) -> TestEnv {
+    TestEnv::with(EnvOptions { verification_off: true, config: config.to_owned(), ..EnvOptions::default() })
+        .await
 }
 
 /// Every text of the body that is long enough to be told from our own words.
@@ -412,7 +413,7 @@ fn texts_of(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-fn assert_not_echoed(row: &Row, answer: &Answer) {
+fn assert_not_echoed(row: &Row, answer: &Response) {
     let mut texts = vec!["canary".to_owned(), "31337".to_owned()];
     texts_of(&serde_json::from_slice(&row.body).unwrap_or_default(), &mut texts);
     let shown = format!("{:?} {}", answer.headers, answer.text);
@@ -423,12 +424,12 @@ fn assert_not_echoed(row: &Row, answer: &Answer) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_bad_request_has_its_exact_answer_and_stores_nothing() {
-    let world = without_vimeo("").await;
+    let env = without_vimeo("").await;
     let rows = rows();
     assert!(rows.len() >= 60, "{} rows", rows.len());
     let mut wrong = Vec::new();
     for row in &rows {
-        let answer = world.send(Method::POST, COLLECTION, &row.headers, row.body.clone()).await;
+        let answer = env.send(Method::POST, COLLECTION, &row.headers, row.body.clone()).await;
         if (answer.status.as_u16(), &answer.text) != (row.status, &row.answer) {
             wrong.push(format!(
                 "{}:\n  expected {} {}\n  got {} {}",
@@ -437,7 +438,7 @@ async fn every_bad_request_has_its_exact_answer_and_stores_nothing() {
         }
         assert_eq!(answer.header("content-type"), "application/json", "{}", row.what);
         assert_not_echoed(row, &answer);
-        assert_eq!(world.stored(), 0, "{}", row.what);
+        assert_eq!(env.connection_count(), 0, "{}", row.what);
     }
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }

@@ -4,28 +4,28 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::connections::update::{NO_CONNECTION, create, is_wiped, kept, path_of, put, shown};
-use crate::support::harness::{Answer, COLLECTION, Wish, World, said};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv, printed};
 
 const UNKNOWN: &str = "20260131090500042abcdefghijklmno";
 
-pub(crate) async fn delete(world: &World, id: &str) -> Answer {
-    world.send(Method::DELETE, &path_of(id), &[], Vec::new()).await
+pub(crate) async fn delete(env: &TestEnv, id: &str) -> Response {
+    env.send(Method::DELETE, &path_of(id), &[], Vec::new()).await
 }
 
 /// Revokes a key of the account, known by its end.
-pub(crate) fn revoke(world: &World, key: &str) {
-    let listed: Value = serde_json::from_slice(&world.cli(&["keys", "list", "--json"], "").stdout).unwrap();
+pub(crate) fn revoke(env: &TestEnv, key: &str) {
+    let listed: Value = serde_json::from_slice(&env.cli(&["keys", "list", "--json"], "").stdout).unwrap();
     let is_it = |row: &&Value| key.ends_with(row["lastFour"].as_str().unwrap());
     let row = listed.as_array().unwrap().iter().find(is_it).unwrap();
-    let revoked = world.cli(&["keys", "revoke", row["keyId"].as_str().unwrap()], "");
-    assert!(revoked.status.success(), "{}", said(&revoked));
+    let revoked = env.cli(&["keys", "revoke", row["keyId"].as_str().unwrap()], "");
+    assert!(revoked.status.success(), "{}", printed(&revoked));
 }
 
-async fn world() -> World {
-    World::with(Wish { verification_off: true, ..Wish::default() }).await
+async fn env() -> TestEnv {
+    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
 }
 
-fn assert_gone(answer: &Answer, what: &str) {
+fn assert_gone(answer: &Response, what: &str) {
     assert_eq!((answer.status.as_u16(), &*answer.text), (204, ""), "{what}");
     assert!(!answer.headers.contains_key("content-type"), "{what}");
     assert_eq!(answer.header("cache-control"), "no-store", "{what}");
@@ -33,68 +33,71 @@ fn assert_gone(answer: &Answer, what: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_can_be_repeated_and_is_the_same_for_what_never_was() {
-    let world = world().await;
-    let id = create(&world, &world.good_body("gone")).await;
-    let other = create(&world, &world.good_body("stays")).await;
-    let before = kept(&world, &id);
+    let env = env().await;
+    let id = create(&env, &env.valid_body("gone")).await;
+    let other = create(&env, &env.valid_body("stays")).await;
+    let before = kept(&env, &id);
     let upper = id.to_uppercase();
     let longer = format!("{id}0");
     for absent in [UNKNOWN, "x", "%20", "%00", "%ff", "null", &id[1..], &upper, &longer] {
-        assert_gone(&delete(&world, absent).await, absent);
+        assert_gone(&delete(&env, absent).await, absent);
     }
-    assert_eq!(shown(&world, &id).await["version"], 1, "none of them was it");
+    assert_eq!(shown(&env, &id).await["version"], 1, "none of them was it");
     for time in ["first", "second", "third"] {
-        assert_gone(&delete(&world, &id).await, time);
-        assert!(is_wiped(&world, before.sealing_key_id));
+        assert_gone(&delete(&env, &id).await, time);
+        assert!(is_wiped(&env, before.sealing_key_id));
     }
     for method in [Method::GET, Method::PUT] {
-        let answer = world.send(method, &path_of(&id), &[], b"{\"version\":1}".to_vec()).await;
+        let answer = env.send(method, &path_of(&id), &[], b"{\"version\":1}".to_vec()).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (404, NO_CONNECTION));
     }
-    assert_eq!(world.send(Method::HEAD, &path_of(&id), &[], Vec::new()).await.status, 404);
-    let listed = world.get(COLLECTION).await.json();
-    assert_eq!(listed["Items"], json!([shown(&world, &other).await]));
-    assert_eq!(world.get(&format!("{COLLECTION}?name=gone")).await.text, r#"{"Items":[]}"#);
-    let again = create(&world, &world.good_body("gone")).await;
+    assert_eq!(env.send(Method::HEAD, &path_of(&id), &[], Vec::new()).await.status, 404);
+    let listed = env.get(COLLECTION).await.json();
+    assert_eq!(listed["Items"], json!([shown(&env, &other).await]));
+    assert_eq!(env.get(&format!("{COLLECTION}?name=gone")).await.text, r#"{"Items":[]}"#);
+    let again = create(&env, &env.valid_body("gone")).await;
     assert!(again > other && again != id, "the name is free, the identifier is new");
-    assert_eq!(delete(&world, &id).await.status, 204);
-    assert_eq!(shown(&world, &again).await["name"], "gone", "the old identifier does not reach the new one");
+    assert_eq!(delete(&env, &id).await.status, 204);
+    assert_eq!(shown(&env, &again).await["name"], "gone", "the old identifier does not reach the new one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anothers_connection_answers_as_deleted_and_is_untouched() {
-    let world = world().await;
-    let id = create(&world, &world.good_body("mine")).await;
-    let before = (shown(&world, &id).await, kept(&world, &id));
-    let stranger = world.make_key("another", &[]);
+    let env = env().await;
+    let id = create(&env, &env.valid_body("mine")).await;
+    let before = (shown(&env, &id).await, kept(&env, &id));
+    let stranger = env.make_key("another", &[]);
     let headers = [("authorization", &*stranger), ("x-pictory-user-id", "acme")];
-    let theirs = world.send(Method::DELETE, &path_of(&id), &headers, Vec::new()).await;
+    let theirs = env.send(Method::DELETE, &path_of(&id), &headers, Vec::new()).await;
     assert_gone(&theirs, "another's");
-    let nobodys = world.send(Method::DELETE, &path_of(UNKNOWN), &headers, Vec::new()).await;
-    assert_eq!(crate::http::protocol::lasting(&theirs), crate::http::protocol::lasting(&nobodys));
-    assert_eq!((shown(&world, &id).await, kept(&world, &id)), before);
+    let nobodys = env.send(Method::DELETE, &path_of(UNKNOWN), &headers, Vec::new()).await;
+    assert_eq!(
+        crate::http::protocol::stable_headers(&theirs),
+        crate::http::protocol::stable_headers(&nobodys)
+    );
+    assert_eq!((shown(&env, &id).await, kept(&env, &id)), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_may_come_with_a_content_type_or_even_a_body() {
-    let world = world().await;
+    let env = env().await;
     for (number, (content_type, body)) in
         [("application/json", ""), ("application/json", "{"), ("text/xml", "<a/>"), ("x", "{\"version\":9}")]
             .into_iter()
             .enumerate()
     {
-        let id = create(&world, &world.good_body(&format!("number {number}"))).await;
+        let id = create(&env, &env.valid_body(&format!("number {number}"))).await;
         // Tags and keys are for other methods.
         let headers = [("content-type", content_type), ("if-match", "\"9\""), ("idempotency-key", "a b")];
-        assert_gone(&world.send(Method::DELETE, &path_of(&id), &headers, body.into()).await, content_type);
-        assert_eq!(world.stored(), 0, "{content_type}");
+        assert_gone(&env.send(Method::DELETE, &path_of(&id), &headers, body.into()).await, content_type);
+        assert_eq!(env.connection_count(), 0, "{content_type}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn head_works_wherever_get_does() {
-    let world = world().await;
-    let id = create(&world, &world.good_body("head")).await;
+    let env = env().await;
+    let id = create(&env, &env.valid_body("head")).await;
     for path in [
         COLLECTION.to_owned(),
         format!("{COLLECTION}?limit=0"),
@@ -104,31 +107,35 @@ async fn head_works_wherever_get_does() {
         path_of(UNKNOWN),
         "/pictoryapis/v1/whoami".to_owned(),
     ] {
-        let got = world.get(&path).await;
-        let head = world.send(Method::HEAD, &path, &[], Vec::new()).await;
+        let got = env.get(&path).await;
+        let head = env.send(Method::HEAD, &path, &[], Vec::new()).await;
         assert_eq!((head.status, &*head.text), (got.status, ""), "{path}");
-        assert_eq!(crate::http::protocol::lasting(&head), crate::http::protocol::lasting(&got), "{path}");
+        assert_eq!(
+            crate::http::protocol::stable_headers(&head),
+            crate::http::protocol::stable_headers(&got),
+            "{path}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_not_let_in_changes_and_deletes_nothing() {
-    let world = world().await;
-    let id = create(&world, &world.good_body("safe")).await;
-    let before = (shown(&world, &id).await, kept(&world, &id));
-    let revoked = world.make_key("acme", &[]);
+    let env = env().await;
+    let id = create(&env, &env.valid_body("safe")).await;
+    let before = (shown(&env, &id).await, kept(&env, &id));
+    let revoked = env.make_key("acme", &[]);
     assert_eq!(
-        world.send(Method::GET, &path_of(&id), &[("authorization", &revoked)], Vec::new()).await.status,
+        env.send(Method::GET, &path_of(&id), &[("authorization", &revoked)], Vec::new()).await.status,
         200
     );
-    revoke(&world, &revoked);
+    revoke(&env, &revoked);
     for key in [&*revoked, "", "pictai_unknown-key"] {
         for method in [Method::PUT, Method::DELETE] {
             let body = b"{\"version\":1}".to_vec();
-            let answer = world.send(method, &path_of(&id), &[("authorization", key)], body).await;
+            let answer = env.send(method, &path_of(&id), &[("authorization", key)], body).await;
             assert_eq!((answer.status.as_u16(), &*answer.code()), (401, "UNAUTHORIZED"));
         }
     }
-    assert_eq!((shown(&world, &id).await, kept(&world, &id)), before);
-    assert_eq!(put(&world, &id, &json!({"version": 1})).await.status, 200);
+    assert_eq!((shown(&env, &id).await, kept(&env, &id)), before);
+    assert_eq!(put(&env, &id, &json!({"version": 1})).await.status, 200);
 }

@@ -9,27 +9,27 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use crate::connections::concurrent_updates::tell;
+use crate::connections::concurrent_updates::print_numbers;
 use crate::connections::delete::delete;
 use crate::connections::update::{put, put_text, shown};
 use crate::connections::verification::{GRANT, VERIFY, asked, patient, settle};
 use crate::http::protocol::exchange;
-use crate::support::harness::{Answer, COLLECTION, Wish, World, until};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv, until};
 
 pub(crate) const IN_USE: &str = r#"{"code":"IDEMPOTENCY_KEY_IN_USE","message":"A request with this idempotency key is still in progress."}"#;
 const REUSED: &str = r#"{"code":"IDEMPOTENCY_KEY_REUSED","message":"This idempotency key was used for a request with another body."}"#;
 
-async fn without_vimeo() -> World {
-    World::with(Wish { verification_off: true, ..Wish::default() }).await
+async fn without_vimeo() -> TestEnv {
+    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
 }
 
-pub(crate) async fn post_once(world: &World, key: &str, body: &Value) -> Answer {
+pub(crate) async fn post_once(env: &TestEnv, key: &str, body: &Value) -> Response {
     let headers = [("content-type", "application/json"), ("idempotency-key", key)];
-    world.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await
+    env.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await
 }
 
 /// The same answer, and only the second says that it was given before.
-pub(crate) fn assert_repeated(first: &Answer, again: &Answer) {
+pub(crate) fn assert_replayed(first: &Response, again: &Response) {
     assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 201), "{} {}", first.text, again.text);
     assert_eq!(first.text, again.text);
     for header in ["location", "x-ignored-fields", "content-type", "content-length"] {
@@ -38,138 +38,137 @@ pub(crate) fn assert_repeated(first: &Answer, again: &Answer) {
     assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), ("", "true"));
 }
 
-fn id_of(answer: &Answer) -> String {
+fn id_of(answer: &Response) -> String {
     answer.json()["connectionId"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repetition_is_answered_as_the_first_was_whatever_happened_since() {
-    let mut world = World::with(patient()).await;
-    let mut body = world.good_body("once");
+    let mut env = TestEnv::with(patient()).await;
+    let mut body = env.valid_body("once");
     body["folder_uri"] = json!("ignored");
     body["a b"] = json!("ignored");
-    let first = post_once(&world, "key-1", &body).await;
+    let first = post_once(&env, "key-1", &body).await;
     assert!(first.header("x-ignored-fields").contains("folder_uri"), "{first:?}");
-    settle(&world, 0).await;
-    world.control(Method::DELETE, "journal", Value::Null).await;
-    let second_key = world.make_key("acme", &[]);
+    settle(&env, 0).await;
+    env.control(Method::DELETE, "journal", Value::Null).await;
+    let second_key = env.make_key("acme", &[]);
     let by_another_key = [("authorization", &*second_key), ("idempotency-key", "key-1")];
-    let again = async |world: &World| {
-        assert_repeated(&first, &post_once(world, "key-1", &body).await);
-        let theirs =
-            world.send(Method::POST, COLLECTION, &by_another_key, body.to_string().into_bytes()).await;
-        assert_repeated(&first, &theirs);
+    let again = async |env: &TestEnv| {
+        assert_replayed(&first, &post_once(env, "key-1", &body).await);
+        let theirs = env.send(Method::POST, COLLECTION, &by_another_key, body.to_string().into_bytes()).await;
+        assert_replayed(&first, &theirs);
     };
-    again(&world).await;
-    assert_eq!(put(&world, &id_of(&first), &json!({"version": 1, "name": "renamed"})).await.status, 200);
-    again(&world).await;
-    assert_eq!(delete(&world, &id_of(&first)).await.status, 204);
-    again(&world).await;
-    world.kill_and_restart();
-    again(&world).await;
+    again(&env).await;
+    assert_eq!(put(&env, &id_of(&first), &json!({"version": 1, "name": "renamed"})).await.status, 200);
+    again(&env).await;
+    assert_eq!(delete(&env, &id_of(&first)).await.status, 204);
+    again(&env).await;
+    env.kill_and_restart();
+    again(&env).await;
     // What is repeated is what was kept, not what would be said today.
     let sql = "UPDATE idempotency_records
                SET answer = CAST(replace(CAST(answer AS TEXT), 'folder_uri', 'of_old') AS BLOB)";
-    assert_eq!(world.database().execute(sql, []).unwrap(), 1);
-    let of_old = post_once(&world, "key-1", &body).await;
+    assert_eq!(env.database().execute(sql, []).unwrap(), 1);
+    let of_old = post_once(&env, "key-1", &body).await;
     assert_eq!(
         of_old.header("x-ignored-fields"),
         first.header("x-ignored-fields").replace("folder_uri", "of_old")
     );
-    assert_eq!(world.stored(), 0, "no repetition brings it back");
-    assert!(asked(&world, GRANT).await.is_empty() && asked(&world, VERIFY).await.is_empty());
+    assert_eq!(env.connection_count(), 0, "no repetition brings it back");
+    assert!(asked(&env, GRANT).await.is_empty() && asked(&env, VERIFY).await.is_empty());
     let created = "SELECT count(*) FROM audit_events WHERE action = 'create_connection'";
-    assert_eq!(world.database().query_row(created, [], |row| row.get::<_, u64>(0)).unwrap(), 1);
+    assert_eq!(env.database().query_row(created, [], |row| row.get::<_, u64>(0)).unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_an_accounts_own_and_belongs_to_one_body() {
-    let world = without_vimeo().await;
-    let body = world.good_body("mine");
-    let first = post_once(&world, "shared", &body).await;
-    let stranger = world.make_key("another", &[]);
+    let env = without_vimeo().await;
+    let body = env.valid_body("mine");
+    let first = post_once(&env, "shared", &body).await;
+    let stranger = env.make_key("another", &[]);
     let headers = [("authorization", &*stranger), ("idempotency-key", "shared")];
-    let theirs = world.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await;
+    let theirs = env.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await;
     assert_eq!((theirs.status.as_u16(), theirs.header("idempotent-replayed")), (201, ""));
     assert_ne!(id_of(&first), id_of(&theirs));
-    let again = world.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await;
-    assert_repeated(&theirs, &again);
-    for other in [world.good_body("other"), json!({"x": 1})] {
+    let again = env.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await;
+    assert_replayed(&theirs, &again);
+    for other in [env.valid_body("other"), json!({"x": 1})] {
         let mut other = other;
         if other.get("x").is_some() {
             other = body.clone();
             other["clientSecret"] = json!("another");
         }
-        let answer = post_once(&world, "shared", &other).await;
+        let answer = post_once(&env, "shared", &other).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (422, REUSED));
     }
     // The body is compared as it came.
     let spaced = format!(" {body}").into_bytes();
-    let answer = world.send(Method::POST, COLLECTION, &[("idempotency-key", "shared")], spaced).await;
+    let answer = env.send(Method::POST, COLLECTION, &[("idempotency-key", "shared")], spaced).await;
     assert_eq!((answer.status.as_u16(), &*answer.text), (422, REUSED));
-    assert_repeated(&first, &post_once(&world, "shared", &body).await);
+    assert_replayed(&first, &post_once(&env, "shared", &body).await);
     // Keys are compared exactly, and a request without one is a new one.
-    assert_eq!(post_once(&world, "Shared", &body).await.code(), "CONNECTION_NAME_EXISTS");
-    assert_eq!(world.post(&body).await.code(), "CONNECTION_NAME_EXISTS");
-    assert_eq!(world.stored(), 2);
+    assert_eq!(post_once(&env, "Shared", &body).await.code(), "CONNECTION_NAME_EXISTS");
+    assert_eq!(env.post(&body).await.code(), "CONNECTION_NAME_EXISTS");
+    assert_eq!(env.connection_count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_first_is_being_done_its_key_is_in_use() {
-    let world = Arc::new(World::with(patient()).await);
-    world.fault(json!({"route": VERIFY, "kind": "delay", "millis": 4_000})).await;
+    let env = Arc::new(TestEnv::with(patient()).await);
+    env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 4_000})).await;
     let first = {
-        let world = world.clone();
-        TaskTracker::new().spawn(async move { post_once(&world, "slow", &world.good_body("slow")).await })
+        let env = env.clone();
+        TaskTracker::new().spawn(async move { post_once(&env, "slow", &env.valid_body("slow")).await })
     };
-    until("Vimeo is asked", async || !asked(&world, VERIFY).await.is_empty()).await;
-    let meanwhile = post_once(&world, "slow", &world.good_body("slow")).await;
+    until("Vimeo is asked", async || !asked(&env, VERIFY).await.is_empty()).await;
+    let meanwhile = post_once(&env, "slow", &env.valid_body("slow")).await;
     assert_eq!((meanwhile.status.as_u16(), &*meanwhile.text), (409, IN_USE));
     assert_eq!(meanwhile.header("retry-after"), "1");
-    let reused = post_once(&world, "slow", &world.good_body("another")).await;
+    let reused = post_once(&env, "slow", &env.valid_body("another")).await;
     assert_eq!((reused.status.as_u16(), &*reused.text), (422, REUSED));
     let first = first.await.unwrap();
-    assert_repeated(&first, &post_once(&world, "slow", &world.good_body("slow")).await);
-    assert_eq!((world.stored(), asked(&world, VERIFY).await.len()), (1, 1));
-    settle(&world, 0).await;
+    assert_replayed(&first, &post_once(&env, "slow", &env.valid_body("slow")).await);
+    assert_eq!((env.connection_count(), asked(&env, VERIFY).await.len()), (1, 1));
+    settle(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_took_too_long_and_lost_the_key_has_no_effect() {
-    let world = Arc::new(World::with(patient()).await);
-    let body = world.good_body("slow");
-    world.fault(json!({"route": VERIFY, "kind": "delay", "millis": 6_000})).await;
+    let env = Arc::new(TestEnv::with(patient()).await);
+    let body = env.valid_body("slow");
+    env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 6_000})).await;
     let first = {
-        let (world, body) = (world.clone(), body.clone());
-        TaskTracker::new().spawn(async move { post_once(&world, "lost", &body).await })
+        let (env, body) = (env.clone(), body.clone());
+        TaskTracker::new().spawn(async move { post_once(&env, "lost", &body).await })
     };
-    until("Vimeo is asked", async || !asked(&world, VERIFY).await.is_empty()).await;
+    until("Vimeo is asked", async || !asked(&env, VERIFY).await.is_empty()).await;
     let moved = "UPDATE idempotency_records SET reserved_until = reserved_until - 30000000";
-    assert_eq!(world.database().execute(moved, []).unwrap(), 1);
-    let second = post_once(&world, "lost", &body).await;
+    assert_eq!(env.database().execute(moved, []).unwrap(), 1);
+    let second = post_once(&env, "lost", &body).await;
     assert_eq!((second.status.as_u16(), second.header("idempotent-replayed")), (201, ""));
     // Not even when the name is free again.
-    assert_eq!(delete(&world, &id_of(&second)).await.status, 204);
+    assert_eq!(delete(&env, &id_of(&second)).await.status, 204);
     let first = first.await.unwrap();
     assert_eq!((first.status.as_u16(), &*first.text), (409, IN_USE));
-    assert_repeated(&second, &post_once(&world, "lost", &body).await);
-    assert_eq!(world.stored(), 0);
-    settle(&world, 0).await;
+    assert_replayed(&second, &post_once(&env, "lost", &body).await);
+    assert_eq!(env.connection_count(), 0);
+    settle(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_at_once_under_one_key_one_is_done_and_all_learn_its_answer() {
-    let world = Arc::new(World::with(patient()).await);
+    let env = Arc::new(TestEnv::with(patient()).await);
     let (mut in_use, mut repeated) = (0, 0);
     for round in 0..10 {
         let mut clients = JoinSet::new();
         for _ in 0..32 {
-            let world = world.clone();
+            let env = env.clone();
             clients.spawn(async move {
-                let (key, body) = (format!("key-{round}"), world.good_body(&format!("round {round}")));
+                let (key, body) = (format!("key-{round}"), env.valid_body(&format!("round {round}")));
                 let mut waited = 0;
                 loop {
-                    let answer = post_once(&world, &key, &body).await;
+                    let answer = post_once(&env, &key, &body).await;
                     if answer.status == 201 {
                         return (answer, waited);
                     }
@@ -187,40 +186,40 @@ async fn of_many_at_once_under_one_key_one_is_done_and_all_learn_its_answer() {
         in_use += answers.iter().map(|(_, waited)| waited).sum::<usize>();
         repeated += again.len();
     }
-    assert_eq!(world.stored(), 10);
-    settle(&world, 0).await;
-    tell(&format!("10 keys, 32 clients each: {in_use} answers \"in use\", {repeated} repeated"));
+    assert_eq!(env.connection_count(), 10);
+    settle(&env, 0).await;
+    print_numbers(&format!("10 keys, 32 clients each: {in_use} answers \"in use\", {repeated} repeated"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_gives_the_key_back_at_once() {
-    let world = World::with(patient()).await;
-    let good = world.good_body("mended");
+    let env = TestEnv::with(patient()).await;
+    let good = env.valid_body("mended");
     let mut wrong = good.clone();
     wrong["clientSecret"] = json!("guess");
-    assert_eq!(post_once(&world, "mend", &wrong).await.code(), "INVALID_VIMEO_CREDENTIALS");
+    assert_eq!(post_once(&env, "mend", &wrong).await.code(), "INVALID_VIMEO_CREDENTIALS");
     // Another body: the key was given back, so it is not reused.
-    world.fault(json!({"route": VERIFY, "kind": "status", "status": 503})).await;
-    assert_eq!(post_once(&world, "mend", &good).await.code(), "VIMEO_UNAVAILABLE");
-    let taken = world.post(&good).await;
-    assert_eq!(post_once(&world, "mend", &good).await.code(), "CONNECTION_NAME_EXISTS");
-    assert_eq!(delete(&world, &id_of(&taken)).await.status, 204);
-    assert_eq!(post_once(&world, "mend", &json!({"name": "x"})).await.code(), "INVALID_REQUEST_BODY");
-    let done = post_once(&world, "mend", &good).await;
+    env.inject_fault(json!({"route": VERIFY, "kind": "status", "status": 503})).await;
+    assert_eq!(post_once(&env, "mend", &good).await.code(), "VIMEO_UNAVAILABLE");
+    let taken = env.post(&good).await;
+    assert_eq!(post_once(&env, "mend", &good).await.code(), "CONNECTION_NAME_EXISTS");
+    assert_eq!(delete(&env, &id_of(&taken)).await.status, 204);
+    assert_eq!(post_once(&env, "mend", &json!({"name": "x"})).await.code(), "INVALID_REQUEST_BODY");
+    let done = post_once(&env, "mend", &good).await;
     assert_eq!((done.status.as_u16(), done.header("idempotent-replayed")), (201, ""), "{}", done.text);
-    assert_repeated(&done, &post_once(&world, "mend", &good).await);
-    assert_eq!(post_once(&world, "mend", &wrong).await.text, REUSED);
-    settle(&world, 0).await;
+    assert_replayed(&done, &post_once(&env, "mend", &good).await);
+    assert_eq!(post_once(&env, "mend", &wrong).await.text, REUSED);
+    settle(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_one_header_of_visible_characters() {
-    let world = without_vimeo().await;
-    let body = world.good_body("keys").to_string();
+    let env = without_vimeo().await;
+    let body = env.valid_body("keys").to_string();
     let post = |keys: &[&[u8]], body: &str| {
         let mut request = format!(
             "POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
-            world.api_key,
+            env.api_key,
             body.len()
         )
         .into_bytes();
@@ -228,7 +227,7 @@ async fn a_key_is_one_header_of_visible_characters() {
             request.extend([b"Idempotency-Key: ", *key, b"\r\n"].concat());
         }
         request.extend(format!("\r\n{body}").into_bytes());
-        exchange(&world, &request).remove(0)
+        exchange(&env, &request).remove(0)
     };
     let refused = |errors: &str| {
         format!(
@@ -245,20 +244,20 @@ async fn a_key_is_one_header_of_visible_characters() {
         let answer = post(twice, &body);
         assert_eq!((answer.status.as_u16(), answer.text), (400, refused("must be given once")));
     }
-    assert_eq!(world.stored(), 0);
+    assert_eq!(env.connection_count(), 0);
     for (number, good) in [&b"k"[..], &[b'k'; 255], b"  trimmed  ", b"!~\"\\{},;="].into_iter().enumerate() {
-        let body = world.good_body(&format!("good {number}")).to_string();
-        assert_repeated(&post(&[good], &body), &post(&[good], &body));
+        let body = env.valid_body(&format!("good {number}")).to_string();
+        assert_replayed(&post(&[good], &body), &post(&[good], &body));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_is_kept_for_a_day() {
-    let world = without_vimeo().await;
-    let body = world.good_body("yesterday");
-    let first = post_once(&world, "daily", &body).await;
+    let env = without_vimeo().await;
+    let body = env.valid_body("yesterday");
+    let first = post_once(&env, "daily", &body).await;
     let age = |hours: i64| {
-        let changed = world.database().execute(
+        let changed = env.database().execute(
             "UPDATE idempotency_records
              SET answered_at = answered_at - ?1, reserved_until = reserved_until - ?1",
             [hours * 3_600_000_000],
@@ -266,24 +265,24 @@ async fn an_answer_is_kept_for_a_day() {
         assert_eq!(changed.unwrap(), 1);
     };
     age(23);
-    assert_repeated(&first, &post_once(&world, "daily", &body).await);
+    assert_replayed(&first, &post_once(&env, "daily", &body).await);
     age(2);
     // Now it is a new request, and meets what the first one made.
-    assert_eq!(post_once(&world, "daily", &body).await.code(), "CONNECTION_NAME_EXISTS");
-    let fresh = post_once(&world, "daily", &world.good_body("today")).await;
+    assert_eq!(post_once(&env, "daily", &body).await.code(), "CONNECTION_NAME_EXISTS");
+    let fresh = post_once(&env, "daily", &env.valid_body("today")).await;
     assert_eq!((fresh.status.as_u16(), fresh.header("idempotent-replayed")), (201, ""));
-    assert_eq!(world.stored(), 2);
+    assert_eq!(env.connection_count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_holds_nothing_of_the_body_that_the_answer_does_not_show() {
-    let world = without_vimeo().await;
-    let mut body = world.good_body("recorded");
+    let env = without_vimeo().await;
+    let mut body = env.valid_body("recorded");
     body["clientSecret"] = json!("canary-secret");
     body["accessToken"] = json!("canary-token");
     body["folder_uri"] = json!("canary-folder");
-    let answer = post_once(&world, "recorded", &body).await;
-    let database = world.database();
+    let answer = post_once(&env, "recorded", &body).await;
+    let database = env.database();
     let mut records = database.prepare("SELECT * FROM idempotency_records").unwrap();
     let columns = records.column_count();
     let mut rows = records.query([]).unwrap();
@@ -307,14 +306,14 @@ async fn a_record_holds_nothing_of_the_body_that_the_answer_does_not_show() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_take_no_key() {
-    let world = without_vimeo().await;
-    let id = id_of(&post_once(&world, "made", &world.good_body("changed")).await);
+    let env = without_vimeo().await;
+    let id = id_of(&post_once(&env, "made", &env.valid_body("changed")).await);
     for (version, key) in [(1, "made"), (2, "made"), (3, "a b"), (4, "")] {
         let body = json!({"version": version}).to_string();
-        let answer = put_text(&world, &id, &[("idempotency-key", key)], &body).await;
+        let answer = put_text(&env, &id, &[("idempotency-key", key)], &body).await;
         assert_eq!((answer.status.as_u16(), answer.header("idempotent-replayed")), (200, ""), "{key:?}");
-        let again = put_text(&world, &id, &[("idempotency-key", key)], &body).await;
+        let again = put_text(&env, &id, &[("idempotency-key", key)], &body).await;
         assert_eq!(again.code(), "VERSION_CONFLICT", "{key:?}");
     }
-    assert_eq!(shown(&world, &id).await["version"], 5);
+    assert_eq!(shown(&env, &id).await["version"], 5);
 }

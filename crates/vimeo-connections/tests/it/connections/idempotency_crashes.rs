@@ -8,22 +8,22 @@ use std::net::{Shutdown, TcpStream};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::connections::concurrent_updates::tell;
-use crate::connections::idempotency::{IN_USE, assert_repeated, post_once};
+use crate::connections::concurrent_updates::print_numbers;
+use crate::connections::idempotency::{IN_USE, assert_replayed, post_once};
 use crate::connections::verification::{VERIFY, asked, patient, settle};
 use crate::support::create_load::assert_whole;
-use crate::support::harness::{Answer, COLLECTION, Service, Wish, World, until};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, Service, TestEnv, until};
 
 /// Sends a creation under a key and reads no answer.
-fn send_only(world: &World, key: &str, body: &Value) -> TcpStream {
+fn send_only(env: &TestEnv, key: &str, body: &Value) -> TcpStream {
     let body = body.to_string();
     let request = format!(
         "POST {COLLECTION} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nIdempotency-Key: {key}\r\n\
          Content-Length: {}\r\n\r\n{body}",
-        world.api_key,
+        env.api_key,
         body.len()
     );
-    let mut stream = TcpStream::connect(world.service.address).unwrap();
+    let mut stream = TcpStream::connect(env.service.address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     stream
 }
@@ -33,109 +33,109 @@ fn late() -> Value {
 }
 
 /// How often a key was reserved, and whether its answer is kept.
-fn record(world: &World, key: &str) -> Option<(u64, bool)> {
+fn record(env: &TestEnv, key: &str) -> Option<(u64, bool)> {
     let sql = "SELECT attempt, answer IS NOT NULL FROM idempotency_records WHERE idempotency_key = ?1";
-    world.database().query_row(sql, [key], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+    env.database().query_row(sql, [key], |row| Ok((row.get(0)?, row.get(1)?))).ok()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_before_the_effect_gives_the_key_back() {
-    let world = World::with(patient()).await;
-    let body = world.good_body("hung up");
+    let env = TestEnv::with(patient()).await;
+    let body = env.valid_body("hung up");
     for attempt in 1..=3 {
-        world.fault(late()).await;
-        let questions = asked(&world, VERIFY).await.len();
-        let stream = send_only(&world, "gone", &body);
-        until("Vimeo is asked", async || asked(&world, VERIFY).await.len() > questions).await;
-        assert_eq!(post_once(&world, "gone", &body).await.text, IN_USE);
-        assert_eq!(record(&world, "gone"), Some((attempt, false)));
-        let held_until = reserved_until(&world);
+        env.inject_fault(late()).await;
+        let questions = asked(&env, VERIFY).await.len();
+        let stream = send_only(&env, "gone", &body);
+        until("Vimeo is asked", async || asked(&env, VERIFY).await.len() > questions).await;
+        assert_eq!(post_once(&env, "gone", &body).await.text, IN_USE);
+        assert_eq!(record(&env, "gone"), Some((attempt, false)));
+        let held_until = reserved_until(&env);
         stream.shutdown(Shutdown::Both).unwrap();
         // Given back, not run out.
-        until("the key is given back", async || reserved_until(&world) < held_until).await;
+        until("the key is given back", async || reserved_until(&env) < held_until).await;
     }
-    let done = post_once(&world, "gone", &body).await;
+    let done = post_once(&env, "gone", &body).await;
     assert_eq!((done.status.as_u16(), done.header("idempotent-replayed")), (201, ""), "{}", done.text);
-    assert_eq!((world.stored(), record(&world, "gone")), (1, Some((4, true))));
-    settle(&world, 0).await;
+    assert_eq!((env.connection_count(), record(&env, "gone")), (1, Some((4, true))));
+    settle(&env, 0).await;
 }
 
 /// When the only key's reservation ends, in microseconds.
-fn reserved_until(world: &World) -> i64 {
+fn reserved_until(env: &TestEnv) -> i64 {
     let sql = "SELECT reserved_until FROM idempotency_records";
-    world.database().query_row(sql, [], |row| row.get(0)).unwrap()
+    env.database().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_is_learnt_by_asking_again() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let (mut repeated, mut begun_anew) = (0, 0);
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let (mut repeated, mut restarted) = (0, 0);
     for number in 0..100 {
-        let (key, body) = (format!("lost-{number}"), world.good_body(&format!("lost {number}")));
-        let stream = send_only(&world, &key, &body);
+        let (key, body) = (format!("lost-{number}"), env.valid_body(&format!("lost {number}")));
+        let stream = send_only(&env, &key, &body);
         // Every other client stays until the effect is there, and still never reads.
         let is_done = number % 2 == 0;
         if is_done {
-            until("the effect is there", async || record(&world, &key) == Some((1, true))).await;
+            until("the effect is there", async || record(&env, &key) == Some((1, true))).await;
         }
         drop(stream);
-        let mut answer = post_once(&world, &key, &body).await;
+        let mut answer = post_once(&env, &key, &body).await;
         while answer.text == IN_USE {
-            answer = post_once(&world, &key, &body).await;
+            answer = post_once(&env, &key, &body).await;
         }
         assert_eq!(answer.status, 201, "{}", answer.text);
-        let is_repeated = answer.header("idempotent-replayed") == "true";
-        assert!(is_repeated || !is_done, "{key} was done");
-        repeated += usize::from(is_repeated);
-        begun_anew += usize::from(!is_repeated);
-        let again = post_once(&world, &key, &body).await;
+        let is_replayed = answer.header("idempotent-replayed") == "true";
+        assert!(is_replayed || !is_done, "{key} was done");
+        repeated += usize::from(is_replayed);
+        restarted += usize::from(!is_replayed);
+        let again = post_once(&env, &key, &body).await;
         assert_eq!((&again.text, again.header("idempotent-replayed")), (&answer.text, "true"));
     }
-    assert_eq!(world.stored(), 100);
-    assert_whole(&world, &[]);
-    tell(&format!("100 answers lost: {repeated} requests had been done, {begun_anew} had not"));
+    assert_eq!(env.connection_count(), 100);
+    assert_whole(&env, &[]);
+    print_numbers(&format!("100 answers lost: {repeated} requests had been done, {restarted} had not"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_while_vimeo_is_asked_holds_the_key_for_its_time_only() {
-    let mut world = World::with(patient()).await;
-    let body = world.good_body("killed");
-    world.fault(late()).await;
-    let stream = send_only(&world, "killed", &body);
-    until("Vimeo is asked", async || !asked(&world, VERIFY).await.is_empty()).await;
-    world.kill_and_restart();
+    let mut env = TestEnv::with(patient()).await;
+    let body = env.valid_body("killed");
+    env.inject_fault(late()).await;
+    let stream = send_only(&env, "killed", &body);
+    until("Vimeo is asked", async || !asked(&env, VERIFY).await.is_empty()).await;
+    env.kill_and_restart();
     drop(stream);
-    assert_eq!(world.stored(), 0);
+    assert_eq!(env.connection_count(), 0);
     for _ in 0..3 {
-        let answer = post_once(&world, "killed", &body).await;
+        let answer = post_once(&env, "killed", &body).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (409, IN_USE));
     }
     // Its time goes by.
     let moved = "UPDATE idempotency_records SET reserved_until = reserved_until - 30000000";
-    assert_eq!(world.database().execute(moved, []).unwrap(), 1);
-    let done = post_once(&world, "killed", &body).await;
+    assert_eq!(env.database().execute(moved, []).unwrap(), 1);
+    let done = post_once(&env, "killed", &body).await;
     assert_eq!((done.status.as_u16(), done.header("idempotent-replayed")), (201, ""), "{}", done.text);
-    assert_repeated(&done, &post_once(&world, "killed", &body).await);
-    assert_eq!((world.stored(), record(&world, "killed")), (1, Some((2, true))));
+    assert_replayed(&done, &post_once(&env, "killed", &body).await);
+    assert_eq!((env.connection_count(), record(&env, "killed")), (1, Some((2, true))));
 }
 
 /// The next number of a small generator, so that the moments differ and yet are the same in every run.
-fn draw(seed: &mut u64, below: u64) -> u64 {
+fn next_random(seed: &mut u64, below: u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*seed >> 33) % below
 }
 
 /// Clients that create under keys of their own until the service is gone: each key with what was answered, if anything.
 async fn work_until_killed(
-    world: &mut World,
+    env: &mut TestEnv,
     round: u64,
     goal: usize,
 ) -> BTreeMap<(String, String), Option<String>> {
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let mut clients = JoinSet::new();
     for client in 0..32 {
-        let (http, url, key) = (world.http.clone(), world.url(COLLECTION), world.api_key.clone());
-        let (told, mut body) = (told.clone(), world.good_body("x"));
+        let (http, url, key) = (env.http.clone(), env.url(COLLECTION), env.api_key.clone());
+        let (told, mut body) = (told.clone(), env.valid_body("x"));
         clients.spawn(async move {
             let mut log = Vec::new();
             for n in 0.. {
@@ -150,9 +150,9 @@ async fn work_until_killed(
                     }
                     Err(_) => None,
                 };
-                let is_over = answered.is_none();
+                let is_finished = answered.is_none();
                 log.push(((name, body), answered));
-                if is_over {
+                if is_finished {
                     return log;
                 }
                 let _ = told.send(());
@@ -163,53 +163,53 @@ async fn work_until_killed(
     for _ in 0..goal {
         heard.recv().await.unwrap();
     }
-    world.service.kill();
+    env.service.kill();
     clients.join_all().await.into_iter().flatten().collect()
 }
 
-async fn repeat(world: &World, key: &str, body: &str) -> Answer {
+async fn repeat(env: &TestEnv, key: &str, body: &str) -> Response {
     let headers = [("idempotency-key", key)];
-    world.send(reqwest::Method::POST, COLLECTION, &headers, body.as_bytes().to_vec()).await
+    env.send(reqwest::Method::POST, COLLECTION, &headers, body.as_bytes().to_vec()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_at_any_moment_leaves_each_key_with_one_connection_or_none() {
-    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
     let (mut seed, mut keys) = (20_260_102, 0);
-    let (mut acknowledged, mut lost, mut in_use, mut begun_anew) = (0, 0, 0, 0);
+    let (mut acknowledged, mut lost, mut in_use, mut restarted) = (0, 0, 0, 0);
     for round in 0..10 {
-        let goal = usize::try_from(1 + draw(&mut seed, 200)).unwrap();
-        let log = work_until_killed(&mut world, round, goal).await;
-        world.service = Service::start(world.path());
+        let goal = usize::try_from(1 + next_random(&mut seed, 200)).unwrap();
+        let log = work_until_killed(&mut env, round, goal).await;
+        env.service = Service::start(env.path());
         keys += log.len();
         for ((key, body), answered) in &log {
-            let mut answer = repeat(&world, key, body).await;
+            let mut answer = repeat(&env, key, body).await;
             if answer.text == IN_USE {
                 // Reserved by the dead: its time goes by.
                 assert!(answered.is_none(), "{key} was answered");
                 in_use += 1;
                 let moved = "UPDATE idempotency_records SET reserved_until = reserved_until - 30000000
                              WHERE idempotency_key = ?1 AND answer IS NULL";
-                assert_eq!(world.database().execute(moved, [key]).unwrap(), 1);
-                answer = repeat(&world, key, body).await;
+                assert_eq!(env.database().execute(moved, [key]).unwrap(), 1);
+                answer = repeat(&env, key, body).await;
             }
             assert_eq!(answer.status, 201, "{key}: {}", answer.text);
-            let is_repeated = answer.header("idempotent-replayed") == "true";
+            let is_replayed = answer.header("idempotent-replayed") == "true";
             match answered {
                 Some(text) => {
                     acknowledged += 1;
-                    assert_eq!((&answer.text, is_repeated), (text, true), "{key}");
+                    assert_eq!((&answer.text, is_replayed), (text, true), "{key}");
                 }
-                None if is_repeated => lost += 1,
-                None => begun_anew += 1,
+                None if is_replayed => lost += 1,
+                None => restarted += 1,
             }
         }
-        assert_eq!(world.stored(), keys, "one connection a key");
-        assert_whole(&world, &[]);
+        assert_eq!(env.connection_count(), keys, "one connection a key");
+        assert_whole(&env, &[]);
     }
-    tell(&format!(
+    print_numbers(&format!(
         "10 kills, {keys} keys: {acknowledged} had their answer, {lost} were done without one, \
-         {begun_anew} were not done ({in_use} of them still in use)"
+         {restarted} were not done ({in_use} of them still in use)"
     ));
-    assert!(lost + begun_anew > 0);
+    assert!(lost + restarted > 0);
 }

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use stateright::semantics::{ConsistencyTester as _, LinearizabilityTester, SequentialSpec};
 use tokio::task::JoinSet;
 
-use crate::connections::concurrent_updates::tell;
+use crate::connections::concurrent_updates::print_numbers;
 use crate::connections::delete::delete;
 use crate::connections::update::{path_of, put};
-use crate::support::harness::{COLLECTION, Wish, World};
+use crate::support::harness::{COLLECTION, EnvOptions, TestEnv};
 
 const NAMES: [&str; 4] = ["north", "east", "south", "west"];
 const CLIENTS: usize = 8;
@@ -157,7 +157,7 @@ fn is_linearizable(name: &str, begun: &Named, events: &[Event]) -> bool {
 }
 
 /// The next number of a small generator, so that the choices are the same in every run.
-fn draw(seed: &mut u64, below: usize) -> usize {
+fn next_random(seed: &mut u64, below: usize) -> usize {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     usize::try_from(*seed >> 33).unwrap() % below
 }
@@ -179,40 +179,40 @@ struct Client {
 
 impl Client {
     /// One operation, chosen by the seed.
-    async fn act(&mut self, world: &World, recorder: &Recorder, count: usize) {
-        let name = NAMES[draw(&mut self.seed, NAMES.len())];
+    async fn act(&mut self, env: &TestEnv, recorder: &Recorder, count: usize) {
+        let name = NAMES[next_random(&mut self.seed, NAMES.len())];
         let mark = format!("client {} act {count}", self.number);
-        let choice = draw(&mut self.seed, 20);
+        let choice = next_random(&mut self.seed, 20);
         let believed = self.believed.get(name).cloned();
         let (op, ret) = match (choice, believed) {
             (0..=2, _) | (_, None) => {
                 let op = Op::Create { mark: mark.clone() };
                 recorder.push(Event::Invoked(self.number, name, op.clone()));
-                (op, create(world, name, &mark).await)
+                (op, create(env, name, &mark).await)
             }
             (3..=7, Some(Seen { id, .. })) => {
                 let op = Op::Get { id: id.clone() };
                 recorder.push(Event::Invoked(self.number, name, op.clone()));
-                (op, connection(&world.get(&path_of(&id)).await))
+                (op, connection(&env.get(&path_of(&id)).await))
             }
             (8..=14, Some(Seen { id, version, .. })) => {
                 let op = Op::Put { id: id.clone(), version, mark: mark.clone() };
                 recorder.push(Event::Invoked(self.number, name, op.clone()));
-                (op, connection(&put(world, &id, &json!({"version": version, "description": mark})).await))
+                (op, connection(&put(env, &id, &json!({"version": version, "description": mark})).await))
             }
             (15, Some(Seen { id, .. })) => {
                 let op = Op::Delete { id: id.clone() };
                 recorder.push(Event::Invoked(self.number, name, op.clone()));
-                assert_eq!(delete(world, &id).await.status, 204);
+                assert_eq!(delete(env, &id).await.status, 204);
                 (op, Ret::Deleted)
             }
             (16 | 17, Some(_)) => {
                 recorder.push(Event::Invoked(self.number, name, Op::Look));
-                let found = world.get(&format!("{COLLECTION}?name={name}")).await.json();
+                let found = env.get(&format!("{COLLECTION}?name={name}")).await.json();
                 (Op::Look, found["Items"].get(0).map_or(Ret::NotFound, |found| Ret::Found(seen(found))))
             }
             (_, Some(_)) => {
-                self.believed = look_at_all(world, recorder, self.number).await;
+                self.believed = look_at_all(env, recorder, self.number).await;
                 return;
             }
         };
@@ -236,7 +236,7 @@ impl Client {
                 self.believed.entry(name).and_modify(|seen| seen.version = version);
             }
             // What is deleted is still asked for now and then.
-            _ if draw(&mut self.seed, 2) == 0 => {
+            _ if next_random(&mut self.seed, 2) == 0 => {
                 self.believed.remove(name);
             }
             _ => {}
@@ -244,10 +244,10 @@ impl Client {
     }
 }
 
-async fn create(world: &World, name: &str, mark: &str) -> Ret {
-    let mut body = world.good_body(name);
+async fn create(env: &TestEnv, name: &str, mark: &str) -> Ret {
+    let mut body = env.valid_body(name);
     body["description"] = json!(mark);
-    let answer = world.post(&body).await;
+    let answer = env.post(&body).await;
     match answer.status.as_u16() {
         201 => Ret::Created(answer.json()["connectionId"].as_str().unwrap().to_owned()),
         status => {
@@ -258,7 +258,7 @@ async fn create(world: &World, name: &str, mark: &str) -> Ret {
 }
 
 /// The answer to a GET or a PUT of one connection.
-fn connection(answer: &crate::support::harness::Answer) -> Ret {
+fn connection(answer: &crate::support::harness::Response) -> Ret {
     match (answer.status.as_u16(), &*answer.code()) {
         (200, _) => Ret::Found(seen(&answer.json())),
         (404, "CONNECTION_NOT_FOUND") => Ret::NotFound,
@@ -268,11 +268,11 @@ fn connection(answer: &crate::support::harness::Answer) -> Ret {
 }
 
 /// Lists everything: for each name an operation.
-async fn look_at_all(world: &World, recorder: &Recorder, client: usize) -> BTreeMap<&'static str, Seen> {
+async fn look_at_all(env: &TestEnv, recorder: &Recorder, client: usize) -> BTreeMap<&'static str, Seen> {
     for name in NAMES {
         recorder.push(Event::Invoked(client, name, Op::Look));
     }
-    let listed = world.send(Method::GET, COLLECTION, &[], Vec::new()).await.json();
+    let listed = env.send(Method::GET, COLLECTION, &[], Vec::new()).await.json();
     let items = listed["Items"].as_array().unwrap();
     let mut all = BTreeMap::new();
     for name in NAMES {
@@ -286,7 +286,7 @@ async fn look_at_all(world: &World, recorder: &Recorder, client: usize) -> BTree
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_many_clients_see_has_one_order() {
-    let world = Arc::new(World::with(Wish { verification_off: true, ..Wish::default() }).await);
+    let env = Arc::new(TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await);
     let recorder = Arc::new(Recorder::default());
     let mut clients: Vec<_> = (0..CLIENTS)
         .map(|number| Client { number, seed: 1_000 + number as u64, believed: BTreeMap::new() })
@@ -296,16 +296,16 @@ async fn what_many_clients_see_has_one_order() {
     for round in 0..ROUNDS {
         let mut working = JoinSet::new();
         for mut client in clients.drain(..) {
-            let (world, recorder) = (world.clone(), recorder.clone());
+            let (env, recorder) = (env.clone(), recorder.clone());
             working.spawn(async move {
                 for n in 0..EACH {
-                    client.act(&world, &recorder, round * EACH + n).await;
+                    client.act(&env, &recorder, round * EACH + n).await;
                 }
                 client
             });
         }
         clients = working.join_all().await;
-        let all = look_at_all(&world, &recorder, READER).await;
+        let all = look_at_all(&env, &recorder, READER).await;
         let events = recorder.take();
         for (name, state) in &mut states {
             assert!(is_linearizable(name, state, &events), "round {round}, {name}: {state:?} {events:#?}");
@@ -314,7 +314,7 @@ async fn what_many_clients_see_has_one_order() {
         count(&events, &mut counts);
     }
     let total: usize = counts.values().sum();
-    tell(&format!(
+    print_numbers(&format!(
         "{} operations in {ROUNDS} rounds; by name and answer {total}: {counts:?}",
         CLIENTS * EACH * ROUNDS
     ));

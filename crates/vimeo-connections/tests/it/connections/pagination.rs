@@ -12,20 +12,20 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::harness::{ACCOUNT, Answer, COLLECTION, Wish, World};
+use crate::support::harness::{ACCOUNT, COLLECTION, EnvOptions, Response, TestEnv};
 
 const EMPTY: &str = r#"{"Items":[]}"#;
 /// The page key in the documentation's sample.
 const SAMPLE_PAGE_KEY: &str = "eyJsYXN0RXZhbHVhdGVkS2V5Ijp7fX0=";
 
-async fn world() -> World {
-    World::with(Wish { verification_off: true, ..Wish::default() }).await
+async fn env() -> TestEnv {
+    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
 }
 
 /// Adds so many connections, older than all others, beside the service: what a walk sees does not depend on how they
 /// came, and secrets that do not open are no matter here. Their identifiers, oldest first.
-fn fill(world: &World, account: &str, count: usize) -> Vec<String> {
-    let database = world.database();
+fn fill(env: &TestEnv, account: &str, count: usize) -> Vec<String> {
+    let database = env.database();
     let query = "SELECT account_id FROM accounts WHERE name = ?1";
     let account: String = database.query_row(query, [account], |row| row.get(0)).unwrap();
     let first = "INSERT INTO sealing_keys (wrapped_key) VALUES (zeroblob(60)) RETURNING sealing_key_id";
@@ -42,27 +42,27 @@ fn fill(world: &World, account: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("20260131090500042{number:0>15}")).collect()
 }
 
-fn ids(answer: &Answer) -> Vec<String> {
+fn ids(answer: &Response) -> Vec<String> {
     let text = |item: &serde_json::Value| item["connectionId"].as_str().unwrap().to_owned();
     answer.json()["Items"].as_array().unwrap().iter().map(text).collect()
 }
 
-fn page_key(answer: &Answer) -> Option<String> {
+fn page_key(answer: &Response) -> Option<String> {
     answer.json().get("nextPageKey").map(|key| key.as_str().unwrap().to_owned())
 }
 
-async fn list(world: &World, query: &str) -> Answer {
-    let answer = world.get(&format!("{COLLECTION}{query}")).await;
+async fn list(env: &TestEnv, query: &str) -> Response {
+    let answer = env.get(&format!("{COLLECTION}{query}")).await;
     assert_eq!(answer.status, 200, "{query}: {answer:?}");
     answer
 }
 
 /// All identifiers from the first page to the last, in the order in which they came; and how many pages there were.
-async fn walk(world: &World, limit: usize) -> (Vec<String>, usize) {
+async fn walk(env: &TestEnv, limit: usize) -> (Vec<String>, usize) {
     let (mut seen, mut pages) = (Vec::new(), 0);
     let mut next = String::new();
     loop {
-        let page = list(world, &format!("?limit={limit}{next}")).await;
+        let page = list(env, &format!("?limit={limit}{next}")).await;
         let found = ids(&page);
         pages += 1;
         assert!(found.len() <= limit);
@@ -92,25 +92,25 @@ struct Others {
 }
 
 impl Others {
-    fn start(world: &World, old: &[String]) -> Self {
+    fn start(env: &TestEnv, old: &[String]) -> Self {
         let known = Known { created: old.iter().cloned().collect(), ..Known::default() };
         let mut others =
             Self { clients: JoinSet::new(), known: Arc::new(Mutex::new(known)), stopping: Arc::default() };
         for client in 0..2 {
-            others.create(world, client);
+            others.create(env, client);
             // From all over the list, in no order, and no two clients the same.
             let count = old.len();
-            let doomed =
+            let deleted_connection =
                 (0..count).map(|n| n * 7_919 % count).filter(|n| n % 4 == client).map(|n| old[n].clone());
-            others.delete(world, doomed.collect());
+            others.delete(env, deleted_connection.collect());
         }
         others
     }
 
-    fn create(&mut self, world: &World, client: usize) {
-        let (http, url, key) = (world.http.clone(), world.url(COLLECTION), world.api_key.clone());
+    fn create(&mut self, env: &TestEnv, client: usize) {
+        let (http, url, key) = (env.http.clone(), env.url(COLLECTION), env.api_key.clone());
         let (known, stopping) = (self.known.clone(), self.stopping.clone());
-        let mut body = world.good_body("x");
+        let mut body = env.valid_body("x");
         self.clients.spawn(async move {
             for n in 0.. {
                 if stopping.load(Ordering::Relaxed) {
@@ -126,11 +126,11 @@ impl Others {
         });
     }
 
-    fn delete(&mut self, world: &World, doomed: Vec<String>) {
-        let (http, url, key) = (world.http.clone(), world.url(COLLECTION), world.api_key.clone());
+    fn delete(&mut self, env: &TestEnv, deleted_connection: Vec<String>) {
+        let (http, url, key) = (env.http.clone(), env.url(COLLECTION), env.api_key.clone());
         let (known, stopping) = (self.known.clone(), self.stopping.clone());
         self.clients.spawn(async move {
-            for id in doomed {
+            for id in deleted_connection {
                 if stopping.load(Ordering::Relaxed) {
                     return;
                 }
@@ -152,32 +152,32 @@ impl Others {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_walk_sees_whatever_lasts_exactly_once_while_others_create_and_delete() {
-    let world = world().await;
-    let old = fill(&world, ACCOUNT, 10_000);
-    let (quiet, pages) = walk(&world, 50).await;
+    let env = env().await;
+    let old = fill(&env, ACCOUNT, 10_000);
+    let (quiet, pages) = walk(&env, 50).await;
     assert_eq!((quiet.len(), pages), (10_000, 200));
     assert_eq!(quiet, old);
 
-    let others = Others::start(&world, &old);
+    let others = Others::start(&env, &old);
     for limit in [50, 37, 333, 999, 1_000] {
         let (before, gone) = {
             let known = others.known.lock().unwrap();
             (known.created.clone(), known.deleted.clone())
         };
-        let (seen, pages) = walk(&world, limit).await;
+        let (seen, pages) = walk(&env, limit).await;
         assert!(pages > 1);
         assert!(seen.is_sorted_by(|one, next| one < next), "ascending, and none twice, by {limit}");
         let seen: HashSet<_> = seen.into_iter().collect();
         let known = others.known.lock().unwrap();
-        let lasting: Vec<_> = before.iter().filter(|id| !known.deleting.contains(*id)).collect();
+        let stable_headers: Vec<_> = before.iter().filter(|id| !known.deleting.contains(*id)).collect();
         println!(
             "by {limit}: {pages} pages, {} seen, {} lasted, {} deleted and {} created so far",
             seen.len(),
-            lasting.len(),
+            stable_headers.len(),
             known.deleted.len(),
             known.created.len() - old.len()
         );
-        let missed: Vec<_> = lasting.into_iter().filter(|id| !seen.contains(*id)).collect();
+        let missed: Vec<_> = stable_headers.into_iter().filter(|id| !seen.contains(*id)).collect();
         assert!(missed.is_empty(), "not seen by {limit}: {missed:?}");
         let risen: Vec<_> = seen.intersection(&gone).collect();
         assert!(risen.is_empty(), "seen by {limit} though deleted before: {risen:?}");
@@ -187,30 +187,30 @@ async fn a_walk_sees_whatever_lasts_exactly_once_while_others_create_and_delete(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_is_as_long_as_was_asked_and_a_thousand_if_nothing_was() {
-    let world = world().await;
-    assert_eq!(list(&world, "").await.text, EMPTY);
+    let env = env().await;
+    assert_eq!(list(&env, "").await.text, EMPTY);
     for query in ["?limit=1", "?limit=1000", "?nextPageKey=", "?name=x", "?name=", "?anything=at&all"] {
-        assert_eq!(list(&world, query).await.text, EMPTY, "{query}");
+        assert_eq!(list(&env, query).await.text, EMPTY, "{query}");
     }
-    let old = fill(&world, ACCOUNT, 1_001);
+    let old = fill(&env, ACCOUNT, 1_001);
     for (query, length) in
         [("", 1_000), ("?limit=1000", 1_000), ("?limit=1", 1), ("?unknown=5&limit=7&Limit=9", 7)]
     {
-        let page = list(&world, query).await;
+        let page = list(&env, query).await;
         assert_eq!(ids(&page), old[..length], "{query}");
         assert!(page_key(&page).is_some(), "{query}");
     }
     for exact in [7, 11, 13, 77, 91, 143] {
-        let (seen, pages) = walk(&world, exact).await;
+        let (seen, pages) = walk(&env, exact).await;
         assert_eq!((seen.len(), pages), (1_001, 1_001 / exact), "no empty page at the end");
     }
-    assert_eq!(walk(&world, 1_000).await.1, 2);
+    assert_eq!(walk(&env, 1_000).await.1, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_parameter_that_cannot_be_is_named() {
-    let world = world().await;
-    fill(&world, ACCOUNT, 3);
+    let env = env().await;
+    fill(&env, ACCOUNT, 3);
     let limits =
         ["0", "1001", "-1", "05", "", "x", "%2B5", "5.0", "1e2", "%205", "18446744073709551617", "%D9%A3"];
     let mut cases: Vec<_> = limits.iter().map(|limit| (format!("limit={limit}"), vec!["limit"])).collect();
@@ -224,15 +224,15 @@ async fn a_parameter_that_cannot_be_is_named() {
         ("limit=0&nextPageKey=nonsense".to_owned(), vec!["limit"]),
     ]);
     for (query, named) in cases {
-        let answer = world.get(&format!("{COLLECTION}?{query}")).await;
+        let answer = env.get(&format!("{COLLECTION}?{query}")).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "INVALID_QUERY"), "{query}");
         let fields: Vec<_> = answer.fields().into_iter().map(|(name, _)| name).collect();
         assert_eq!(fields, named, "{query}");
     }
 }
 
-async fn assert_no_page_key(world: &World, key: &str) {
-    let answer = world.get(&format!("{COLLECTION}?limit=2&nextPageKey={key}")).await;
+async fn assert_no_page_key(env: &TestEnv, key: &str) {
+    let answer = env.get(&format!("{COLLECTION}?limit=2&nextPageKey={key}")).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "INVALID_PAGE_KEY"), "{key}");
     let fields: Vec<_> = answer.fields().into_iter().map(|(name, _)| name).collect();
     assert_eq!(fields, ["nextPageKey"]);
@@ -240,63 +240,63 @@ async fn assert_no_page_key(world: &World, key: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_key_is_good_unaltered_and_for_its_account_alone() {
-    let world = world().await;
-    let old = fill(&world, ACCOUNT, 5);
-    let stranger = world.make_key("another", &[]);
-    fill(&world, "another", 5);
-    let key = page_key(&list(&world, "?limit=2").await).unwrap();
+    let env = env().await;
+    let old = fill(&env, ACCOUNT, 5);
+    let stranger = env.make_key("another", &[]);
+    fill(&env, "another", 5);
+    let key = page_key(&list(&env, "?limit=2").await).unwrap();
     let bare = key.trim_end_matches('=');
     assert!(bare.len() < key.len(), "{key} is padded, or this test is none");
     assert!(bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{key}");
     for good in [&*key, bare, &key.replace('=', "%3D")] {
-        let page = list(&world, &format!("?nextPageKey={good}&limit=2")).await;
+        let page = list(&env, &format!("?nextPageKey={good}&limit=2")).await;
         assert_eq!(ids(&page), old[2..4], "{good}");
-        let last = list(&world, &format!("?nextPageKey={}", page_key(&page).unwrap())).await;
+        let last = list(&env, &format!("?nextPageKey={}", page_key(&page).unwrap())).await;
         assert_eq!((ids(&last), page_key(&last)), (old[4..].to_vec(), None));
     }
     for first in ["", SAMPLE_PAGE_KEY, SAMPLE_PAGE_KEY.trim_end_matches('=')] {
-        assert_eq!(ids(&list(&world, &format!("?limit=2&nextPageKey={first}")).await), old[..2], "{first:?}");
+        assert_eq!(ids(&list(&env, &format!("?limit=2&nextPageKey={first}")).await), old[..2], "{first:?}");
     }
     for at in 0..key.len() {
         for other in ["A", "B", "_"].into_iter().filter(|other| *other != &key[at..=at]) {
-            assert_no_page_key(&world, &[&key[..at], other, &key[at + 1..]].concat()).await;
+            assert_no_page_key(&env, &[&key[..at], other, &key[at + 1..]].concat()).await;
         }
     }
     for length in 1..bare.len() {
-        assert_no_page_key(&world, &key[..length]).await;
+        assert_no_page_key(&env, &key[..length]).await;
     }
     let doubled = [bare, bare].concat();
     let longer = format!("{bare}AAAA");
     let swapped: String = key.chars().rev().collect();
     for nonsense in ["%00", "null", "x", "%20", "e30=", "eyJsYXN0RXZhbHVhdGVkS2V5IjpudWxsfQ==", "caf%C3%A9"] {
-        assert_no_page_key(&world, nonsense).await;
+        assert_no_page_key(&env, nonsense).await;
     }
     for altered in [doubled, longer, swapped, format!("%20{key}"), format!("{key}="), key.to_lowercase()] {
-        assert_no_page_key(&world, &altered).await;
+        assert_no_page_key(&env, &altered).await;
     }
     let headers = [("authorization", stranger.as_str())];
     let path = format!("{COLLECTION}?nextPageKey={key}");
-    let refused = world.send(Method::GET, &path, &headers, Vec::new()).await;
+    let refused = env.send(Method::GET, &path, &headers, Vec::new()).await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (400, "INVALID_PAGE_KEY"));
     // Another key of the same account goes on, also after a restart; and what it names may be gone by then.
-    let colleague = world.make_key(ACCOUNT, &[]);
-    let deleted = world.send(Method::DELETE, &format!("{COLLECTION}/{}", old[1]), &[], Vec::new()).await;
+    let colleague = env.make_key(ACCOUNT, &[]);
+    let deleted = env.send(Method::DELETE, &format!("{COLLECTION}/{}", old[1]), &[], Vec::new()).await;
     assert_eq!(deleted.status, 204);
-    let mut world = world;
-    world.kill_and_restart();
+    let mut env = env;
+    env.kill_and_restart();
     let headers = [("authorization", colleague.as_str())];
-    let page = world.send(Method::GET, &path, &headers, Vec::new()).await;
+    let page = env.send(Method::GET, &path, &headers, Vec::new()).await;
     assert_eq!(ids(&page), old[2..]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_is_found_exactly_but_for_spaces_at_its_ends() {
-    let world = world().await;
-    let stranger = world.make_key("another", &[]);
+    let env = env().await;
+    let stranger = env.make_key("another", &[]);
     for name in ["Plain", " spaced out ", "caf\u{e9}", "plain2"] {
-        assert_eq!(world.post(&world.good_body(name)).await.status, 201, "{name}");
+        assert_eq!(env.post(&env.valid_body(name)).await.status, 201, "{name}");
     }
-    fill(&world, "another", 1);
+    fill(&env, "another", 1);
     for (query, name) in [
         ("name=Plain", "Plain"),
         ("name=%20Plain++", "Plain"),
@@ -306,13 +306,13 @@ async fn a_name_is_found_exactly_but_for_spaces_at_its_ends() {
         ("name=cafe%CC%81", "caf\u{e9}"),
         ("other=x&name=Plain&limit=1", "Plain"),
     ] {
-        let found = list(&world, &format!("?{query}")).await;
+        let found = list(&env, &format!("?{query}")).await;
         let whole = found.json();
         assert_eq!(whole["Items"].as_array().unwrap().len(), 1, "{query}: {whole}");
         assert_eq!(whole["Items"][0]["name"], name, "{query}");
         assert_eq!(page_key(&found), None, "{query}");
         // The same item as it stands in the list.
-        let listed = list(&world, "").await.json();
+        let listed = list(&env, "").await.json();
         assert!(listed["Items"].as_array().unwrap().contains(&whole["Items"][0]), "{query}");
     }
     for query in [
@@ -330,9 +330,9 @@ async fn a_name_is_found_exactly_but_for_spaces_at_its_ends() {
         "name=Plain%09",
         "name=%20",
     ] {
-        assert_eq!(list(&world, &format!("?{query}")).await.text, EMPTY, "{query}");
+        assert_eq!(list(&env, &format!("?{query}")).await.text, EMPTY, "{query}");
     }
     let headers = [("authorization", stranger.as_str())];
-    let theirs = world.send(Method::GET, &format!("{COLLECTION}?name=Plain"), &headers, Vec::new()).await;
+    let theirs = env.send(Method::GET, &format!("{COLLECTION}?name=Plain"), &headers, Vec::new()).await;
     assert_eq!((theirs.status.as_u16(), theirs.text.as_str()), (200, EMPTY));
 }

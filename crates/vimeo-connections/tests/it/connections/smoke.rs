@@ -3,12 +3,12 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::harness::{COLLECTION, World, said};
+use crate::support::harness::{COLLECTION, TestEnv, printed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_is_created_found_and_survives_a_restart() {
-    let mut world = World::start().await;
-    let created = world.post(&world.good_body("Test Vimeo Connection")).await;
+    let mut env = TestEnv::start().await;
+    let created = env.post(&env.valid_body("Test Vimeo Connection")).await;
     assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
     let id = created.json()["connectionId"].as_str().unwrap().to_owned();
     assert_eq!(
@@ -16,13 +16,13 @@ async fn a_connection_is_created_found_and_survives_a_restart() {
         format!(
             "{{\"name\":\"Test Vimeo Connection\",\"description\":\"Testing Vimeo connection via API\",\"enabled\":true,\
              \"clientIdentifier\":\"{}\",\"connectionId\":\"{id}\",\"version\":1}}",
-            world.sandbox.client_id
+            env.sandbox.client_id
         )
     );
     assert_eq!(created.header("location"), format!("{COLLECTION}/{id}"));
-    assert!(world.stray_tokens().await.is_empty());
+    assert!(env.stray_tokens().await.is_empty());
 
-    let found = world.get(&format!("{COLLECTION}/{id}")).await;
+    let found = env.get(&format!("{COLLECTION}/{id}")).await;
     assert_eq!(found.status, StatusCode::OK);
     let stamp = found.json()["createdDate"].as_str().unwrap().to_owned();
     let digits: String = stamp.chars().filter(char::is_ascii_digit).collect();
@@ -33,26 +33,26 @@ async fn a_connection_is_created_found_and_survives_a_restart() {
             "{{\"connectionId\":\"{id}\",\"name\":\"Test Vimeo Connection\",\
              \"description\":\"Testing Vimeo connection via API\",\"clientIdentifier\":\"{}\",\"type\":\"VIMEO\",\
              \"enabled\":true,\"createdDate\":\"{stamp}\",\"updatedDate\":\"{stamp}\",\"version\":1}}",
-            world.sandbox.client_id
+            env.sandbox.client_id
         )
     );
 
-    world.kill_and_restart();
-    let again = world.get(&format!("{COLLECTION}/{id}")).await;
+    env.kill_and_restart();
+    let again = env.get(&format!("{COLLECTION}/{id}")).await;
     assert_eq!(again.text, found.text);
-    assert_eq!(said(&world.cli(&["connections", "check"], "")), "1 connections of 1 accounts open.\n");
+    assert_eq!(printed(&env.cli(&["connections", "check"], "")), "1 connections of 1 accounts open.\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_description_that_was_not_given_is_not_returned() {
-    let world = World::start().await;
+    let env = TestEnv::start().await;
     for (number, description) in [json!(null), json!("")].into_iter().enumerate() {
-        let mut body = world.good_body(&format!("none {number}"));
+        let mut body = env.valid_body(&format!("none {number}"));
         body["description"] = description;
-        let created = world.post(&body).await;
+        let created = env.post(&body).await;
         assert_eq!(created.status, StatusCode::CREATED);
         assert!(created.json().get("description").is_none(), "{}", created.text);
         let path = format!("{COLLECTION}/{}", created.json()["connectionId"].as_str().unwrap());
-        assert!(world.get(&path).await.json().get("description").is_none());
+        assert!(env.get(&path).await.json().get("description").is_none());
     }
 }

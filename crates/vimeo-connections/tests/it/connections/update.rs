@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::connections::verification::{GRANT, VERIFY, asked, journal, settle};
-use crate::support::harness::{Answer, COLLECTION, Wish, World};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
 
 pub(crate) const NO_CONNECTION: &str =
     r#"{"code":"CONNECTION_NOT_FOUND","message":"There is no such connection in this account."}"#;
@@ -31,7 +31,7 @@ pub(crate) struct Kept {
     pub(crate) wrapped_key: Vec<u8>,
 }
 
-pub(crate) fn kept(world: &World, id: &str) -> Kept {
+pub(crate) fn kept(env: &TestEnv, id: &str) -> Kept {
     let sql = "SELECT version, sealed_version, sealing_key_id, envelope, wrapped_key
                FROM connections JOIN sealing_keys USING (sealing_key_id) WHERE connection_id = ?1";
     let read = |row: &rusqlite::Row<'_>| {
@@ -43,36 +43,36 @@ pub(crate) fn kept(world: &World, id: &str) -> Kept {
             wrapped_key: row.get(4)?,
         })
     };
-    world.database().query_row(sql, [id], read).unwrap()
+    env.database().query_row(sql, [id], read).unwrap()
 }
 
 /// Whether the key of replaced or deleted secrets was overwritten with zeros.
-pub(crate) fn is_wiped(world: &World, sealing_key_id: i64) -> bool {
+pub(crate) fn is_wiped(env: &TestEnv, sealing_key_id: i64) -> bool {
     let sql = "SELECT wrapped_key = zeroblob(60) FROM sealing_keys WHERE sealing_key_id = ?1";
-    world.database().query_row(sql, [sealing_key_id], |row| row.get(0)).unwrap()
+    env.database().query_row(sql, [sealing_key_id], |row| row.get(0)).unwrap()
 }
 
 pub(crate) fn path_of(id: &str) -> String {
     format!("{COLLECTION}/{id}")
 }
 
-pub(crate) async fn put_text(world: &World, id: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    world.send(Method::PUT, &path_of(id), headers, body.as_bytes().to_vec()).await
+pub(crate) async fn put_text(env: &TestEnv, id: &str, headers: &[(&str, &str)], body: &str) -> Response {
+    env.send(Method::PUT, &path_of(id), headers, body.as_bytes().to_vec()).await
 }
 
-pub(crate) async fn put(world: &World, id: &str, body: &Value) -> Answer {
-    put_text(world, id, &[("content-type", "application/json")], &body.to_string()).await
+pub(crate) async fn put(env: &TestEnv, id: &str, body: &Value) -> Response {
+    put_text(env, id, &[("content-type", "application/json")], &body.to_string()).await
 }
 
 /// Creates a connection; its identifier.
-pub(crate) async fn create(world: &World, body: &Value) -> String {
-    let created = world.post(body).await;
+pub(crate) async fn create(env: &TestEnv, body: &Value) -> String {
+    let created = env.post(body).await;
     assert_eq!(created.status, 201, "{}", created.text);
     created.json()["connectionId"].as_str().unwrap().to_owned()
 }
 
-pub(crate) async fn shown(world: &World, id: &str) -> Value {
-    let found = world.get(&path_of(id)).await;
+pub(crate) async fn shown(env: &TestEnv, id: &str) -> Value {
+    let found = env.get(&path_of(id)).await;
     assert_eq!(found.status, 200, "{}", found.text);
     found.json()
 }
@@ -187,23 +187,23 @@ fn table() -> Vec<(&'static str, Option<Value>, Outcome)> {
 }
 
 /// One row: the answer, what is shown and stored afterwards, and whether Vimeo was asked.
-async fn check_row(world: &World, field: &str, value: Option<Value>, outcome: &Outcome) {
+async fn check_row(env: &TestEnv, field: &str, value: Option<Value>, outcome: &Outcome) {
     let what: String = format!("{field} = {value:?}").chars().take(60).collect();
-    let id = create(world, &guest("a row")).await;
-    settle(world, 0).await;
-    let (was, before) = (shown(world, &id).await, kept(world, &id));
-    world.control(Method::DELETE, "journal", Value::Null).await;
+    let id = create(env, &guest("a row")).await;
+    settle(env, 0).await;
+    let (was, before) = (shown(env, &id).await, kept(env, &id));
+    env.control(Method::DELETE, "journal", Value::Null).await;
     let mut body = json!({"version": 1});
     if let Some(value) = value {
         body[field] = value;
     }
-    let answer = put(world, &id, &body).await;
-    settle(world, 0).await;
-    let (is, after) = (shown(world, &id).await, kept(world, &id));
-    let questions = (asked(world, GRANT).await.len(), asked(world, VERIFY).await.len());
+    let answer = put(env, &id, &body).await;
+    settle(env, 0).await;
+    let (is, after) = (shown(env, &id).await, kept(env, &id));
+    let questions = (asked(env, GRANT).await.len(), asked(env, VERIFY).await.len());
     let is_checked = matches!(outcome, Resealed | Verified(_));
     assert_eq!(questions, if is_checked { (1, 1) } else { (0, 0) }, "{what}");
-    assert_eq!(journal(world).await.is_empty(), !is_checked, "{what}");
+    assert_eq!(journal(env).await.is_empty(), !is_checked, "{what}");
     if let Fault(errors) = outcome {
         assert_eq!((answer.status.as_u16(), answer.text), (400, faulty(field, errors)), "{what}");
         assert_eq!((is, after), (was, before), "{what}");
@@ -225,36 +225,37 @@ async fn check_row(world: &World, field: &str, value: Option<Value>, outcome: &O
             assert_eq!((after.version, after.sealed_version), (2, 2), "{what}");
             assert!(after.sealing_key_id > before.sealing_key_id, "{what}");
             assert_ne!(after.envelope, before.envelope, "{what}");
-            assert!(is_wiped(world, before.sealing_key_id), "{what}");
+            assert!(is_wiped(env, before.sealing_key_id), "{what}");
         } else {
             assert_eq!(after, Kept { version: 2, ..before }, "{what}");
         }
     }
-    assert_eq!(world.send(Method::DELETE, &path_of(&id), &[], Vec::new()).await.status, 204);
+    assert_eq!(env.send(Method::DELETE, &path_of(&id), &[], Vec::new()).await.status, 204);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_field_in_every_state_changes_what_it_says_and_nothing_else() {
     let config = "vimeo.budget_seconds = 60\n".to_owned();
-    let world = World::with(Wish { config, open_sandbox: true, ..Wish::default() }).await;
+    let env = TestEnv::with(EnvOptions { config, open_sandbox: true, ..EnvOptions::default() }).await;
     let rows = table();
     assert_eq!(rows.len(), 52);
     for (field, value, outcome) in rows {
-        check_row(&world, field, value, &outcome).await;
+        check_row(&env, field, value, &outcome).await;
     }
 }
 
-async fn without_vimeo(config: &str) -> World {
-    World::with(Wish { verification_off: true, config: config.to_owned(), ..Wish::default() }).await
+async fn without_vimeo(config: &str) -> TestEnv {
+    TestEnv::with(EnvOptions { verification_off: true, config: config.to_owned(), ..EnvOptions::default() })
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_is_a_whole_number_and_the_stored_one() {
-    let world = without_vimeo("").await;
-    let id = create(&world, &world.good_body("versions")).await;
-    let missing = put_text(&world, &id, &[], "{}").await;
+    let env = without_vimeo("").await;
+    let id = create(&env, &env.valid_body("versions")).await;
+    let missing = put_text(&env, &id, &[], "{}").await;
     assert_eq!((missing.status.as_u16(), missing.text), (400, faulty("version", "is required")));
-    let before = (shown(&world, &id).await, kept(&world, &id));
+    let before = (shown(&env, &id).await, kept(&env, &id));
     for bad in [
         "null",
         "\"1\"",
@@ -277,60 +278,60 @@ async fn a_version_is_a_whole_number_and_the_stored_one() {
         "9007199254740993",
         "18446744073709551617",
     ] {
-        let answer = put_text(&world, &id, &[], &format!("{{\"version\":{bad}}}")).await;
+        let answer = put_text(&env, &id, &[], &format!("{{\"version\":{bad}}}")).await;
         assert_eq!((answer.status.as_u16(), answer.text), (400, faulty("version", VERSION)), "{bad}");
     }
     for other in ["2", "2.0", "9007199254740991", "9.007199254740991e15", "3e0"] {
-        let answer = put_text(&world, &id, &[], &format!("{{\"version\":{other}}}")).await;
+        let answer = put_text(&env, &id, &[], &format!("{{\"version\":{other}}}")).await;
         assert_eq!((answer.status.as_u16(), answer.text), (409, conflict(1)), "{other}");
     }
-    assert_eq!((shown(&world, &id).await, kept(&world, &id)), before);
+    assert_eq!((shown(&env, &id).await, kept(&env, &id)), before);
     for (current, written) in [(1, "1"), (2, "2.0"), (3, "3e0"), (4, "0.4e1"), (5, "5.000"), (6, "60E-1")] {
-        let answer = put_text(&world, &id, &[], &format!("{{\"version\":{written}}}")).await;
+        let answer = put_text(&env, &id, &[], &format!("{{\"version\":{written}}}")).await;
         assert_eq!(
             (answer.status.as_u16(), &answer.json()["version"]),
             (200, &json!(current + 1)),
             "{written}"
         );
-        let stale = put_text(&world, &id, &[], &format!("{{\"version\":{current}}}")).await;
+        let stale = put_text(&env, &id, &[], &format!("{{\"version\":{current}}}")).await;
         assert_eq!((stale.status.as_u16(), stale.text), (409, conflict(current + 1)));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_change_moves_the_version_by_one_and_the_date_on() {
-    let world = without_vimeo("").await;
-    let id = create(&world, &world.good_body("steps")).await;
-    let mut last = shown(&world, &id).await;
+    let env = without_vimeo("").await;
+    let id = create(&env, &env.valid_body("steps")).await;
+    let mut last = shown(&env, &id).await;
     // As quickly as they come: some fall into one millisecond.
     for version in 1..=200 {
-        let answer = put(&world, &id, &json!({"version": version})).await;
+        let answer = put(&env, &id, &json!({"version": version})).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         let now = answer.json();
         assert_eq!(now["version"], version + 1);
         assert!(now["updatedDate"].as_str() > last["updatedDate"].as_str(), "{now} after {last}");
-        for lasting in ["connectionId", "createdDate", "name", "type"] {
-            assert_eq!(now[lasting], last[lasting]);
+        for stable_headers in ["connectionId", "createdDate", "name", "type"] {
+            assert_eq!(now[stable_headers], last[stable_headers]);
         }
         last = now;
     }
-    assert_eq!(shown(&world, &id).await, last);
+    assert_eq!(shown(&env, &id).await, last);
     // Also when the clock stands far behind what is stored.
-    world.database().execute("UPDATE connections SET updated_at = 4102444800000000", []).unwrap();
+    env.database().execute("UPDATE connections SET updated_at = 4102444800000000", []).unwrap();
     for millis in 1..=2 {
-        let now = put(&world, &id, &json!({"version": 200 + millis})).await.json();
+        let now = put(&env, &id, &json!({"version": 200 + millis})).await.json();
         assert_eq!(now["updatedDate"], format!("2100-01-01T00:00:00.00{millis}Z"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn if_match_says_the_same_as_the_body_or_is_refused() {
-    let world = without_vimeo("").await;
-    let id = create(&world, &world.good_body("tags")).await;
+    let env = without_vimeo("").await;
+    let id = create(&env, &env.valid_body("tags")).await;
     let version = Cell::new(1_u64);
     let try_tags = async |tags: &[&str]| {
         let headers: Vec<_> = tags.iter().map(|tag| ("if-match", *tag)).collect();
-        put_text(&world, &id, &headers, &json!({"version": version.get()}).to_string()).await
+        put_text(&env, &id, &headers, &json!({"version": version.get()}).to_string()).await
     };
     for tags in [
         &["\"V\""][..],
@@ -356,22 +357,22 @@ async fn if_match_says_the_same_as_the_body_or_is_refused() {
         assert_eq!((answer.status.as_u16(), &*answer.text), (400, refused), "{tags:?}");
     }
     // A fault of the body is told first; the header before what the version is.
-    let first = put_text(&world, &id, &[("if-match", "\"9\"")], "{\"version\":\"8\"}").await;
+    let first = put_text(&env, &id, &[("if-match", "\"9\"")], "{\"version\":\"8\"}").await;
     assert_eq!(first.text, faulty("version", VERSION));
-    let second = put_text(&world, "unknown", &[("if-match", "\"9\"")], "{\"version\":8}").await;
+    let second = put_text(&env, "unknown", &[("if-match", "\"9\"")], "{\"version\":8}").await;
     assert_eq!(second.text, refused);
-    assert_eq!(shown(&world, &id).await["version"], 8);
+    assert_eq!(shown(&env, &id).await["version"], 8);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_read_can_be_sent_back() {
-    let world = World::start().await;
-    let id = create(&world, &world.good_body("there and back")).await;
-    settle(&world, 0).await;
-    world.control(Method::DELETE, "journal", Value::Null).await;
-    let mut read = shown(&world, &id).await;
+    let env = TestEnv::start().await;
+    let id = create(&env, &env.valid_body("there and back")).await;
+    settle(&env, 0).await;
+    env.control(Method::DELETE, "journal", Value::Null).await;
+    let mut read = shown(&env, &id).await;
     for version in 1..=3 {
-        let answer = put(&world, &id, &read).await;
+        let answer = put(&env, &id, &read).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["version"]), (200, &json!(version + 1)));
         assert_eq!(answer.header("x-ignored-fields"), "");
         read = answer.json();
@@ -385,85 +386,85 @@ async fn what_was_read_can_be_sent_back() {
     ] {
         let mut body = read.clone();
         body[field] = value;
-        let answer = put(&world, &id, &body).await;
+        let answer = put(&env, &id, &body).await;
         assert_eq!(answer.status, 200, "{field}: {}", answer.text);
         assert_eq!(answer.json()[field] == read[field], field != "updatedDate", "{field}");
         read = answer.json();
     }
-    assert_eq!(journal(&world).await, Vec::<Value>::new());
+    assert_eq!(journal(&env).await, Vec::<Value>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_is_changed_to_a_free_one_and_frees_the_old() {
-    let world = without_vimeo("").await;
-    let first = create(&world, &world.good_body("first")).await;
-    let second = create(&world, &world.good_body("second")).await;
+    let env = without_vimeo("").await;
+    let first = create(&env, &env.valid_body("first")).await;
+    let second = create(&env, &env.valid_body("second")).await;
     for taken in ["second", " second", "second  "] {
-        let answer = put(&world, &first, &json!({"version": 1, "name": taken})).await;
+        let answer = put(&env, &first, &json!({"version": 1, "name": taken})).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (409, NAME_EXISTS), "{taken:?}");
     }
-    assert_eq!(shown(&world, &first).await["version"], 1);
+    assert_eq!(shown(&env, &first).await["version"], 1);
     for (version, own) in [(1, "first"), (2, " first  "), (3, "third")] {
-        let answer = put(&world, &first, &json!({"version": version, "name": own})).await;
+        let answer = put(&env, &first, &json!({"version": version, "name": own})).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["name"]), (200, &json!(own)), "{}", answer.text);
     }
-    let freed = put(&world, &second, &json!({"version": 1, "name": "first"})).await;
+    let freed = put(&env, &second, &json!({"version": 1, "name": "first"})).await;
     assert_eq!(freed.status, 200, "{}", freed.text);
-    let stranger = world.make_key("another", &[]);
+    let stranger = env.make_key("another", &[]);
     let headers = [("authorization", &*stranger)];
     let theirs =
-        world.send(Method::POST, COLLECTION, &headers, world.good_body("first").to_string().into()).await;
+        env.send(Method::POST, COLLECTION, &headers, env.valid_body("first").to_string().into()).await;
     assert_eq!(theirs.status, 201, "names are an account's own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_there_cannot_be_changed_by_anyone() {
-    let world = without_vimeo("").await;
-    let id = create(&world, &world.good_body("mine")).await;
-    let before = (shown(&world, &id).await, kept(&world, &id));
-    let stranger = world.make_key("another", &[]);
+    let env = without_vimeo("").await;
+    let id = create(&env, &env.valid_body("mine")).await;
+    let before = (shown(&env, &id).await, kept(&env, &id));
+    let stranger = env.make_key("another", &[]);
     let body = json!({"version": 1, "name": "taken over"}).to_string();
     for (key, id) in [
         (&stranger, &*id),
-        (&world.api_key, "20260131090500042abcdefghijklmno"),
-        (&world.api_key, "x"),
-        (&world.api_key, "%20"),
-        (&world.api_key, "%ff"),
-        (&world.api_key, &id[1..]),
-        (&world.api_key, &format!("{id}0")),
+        (&env.api_key, "20260131090500042abcdefghijklmno"),
+        (&env.api_key, "x"),
+        (&env.api_key, "%20"),
+        (&env.api_key, "%ff"),
+        (&env.api_key, &id[1..]),
+        (&env.api_key, &format!("{id}0")),
     ] {
-        let answer = put_text(&world, id, &[("authorization", key)], &body).await;
+        let answer = put_text(&env, id, &[("authorization", key)], &body).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (404, NO_CONNECTION), "{id}");
     }
-    assert_eq!((shown(&world, &id).await, kept(&world, &id)), before);
+    assert_eq!((shown(&env, &id).await, kept(&env, &id)), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_several_things_that_are_wrong_the_first_check_answers() {
-    let world = World::start().await;
-    let id = create(&world, &world.good_body("mine")).await;
-    create(&world, &world.good_body("taken")).await;
-    settle(&world, 0).await;
-    world.control(Method::DELETE, "journal", Value::Null).await;
+    let env = TestEnv::start().await;
+    let id = create(&env, &env.valid_body("mine")).await;
+    create(&env, &env.valid_body("taken")).await;
+    settle(&env, 0).await;
+    env.control(Method::DELETE, "journal", Value::Null).await;
     let all = |version: Value| json!({"version": version, "name": "taken", "clientSecret": "guess"});
     let unknown = "20260131090500042abcdefghijklmno";
     let text = [("content-type", "text/plain")];
-    assert_eq!(put_text(&world, unknown, &[("authorization", "x")], "{").await.status, 401);
-    assert_eq!(put_text(&world, unknown, &text, "{").await.status, 415);
-    assert_eq!(put_text(&world, unknown, &[], &" ".repeat(70_000)).await.status, 413);
+    assert_eq!(put_text(&env, unknown, &[("authorization", "x")], "{").await.status, 401);
+    assert_eq!(put_text(&env, unknown, &text, "{").await.status, 415);
+    assert_eq!(put_text(&env, unknown, &[], &" ".repeat(70_000)).await.status, 413);
     let mut answers = Vec::new();
     for (id, version) in [(unknown, json!("9")), (unknown, json!(9)), (&*id, json!(9)), (&*id, json!(1))] {
-        answers.push(put(&world, id, &all(version)).await.code());
+        answers.push(put(&env, id, &all(version)).await.code());
     }
     assert_eq!(
         answers,
         ["INVALID_REQUEST_BODY", "CONNECTION_NOT_FOUND", "VERSION_CONFLICT", "CONNECTION_NAME_EXISTS"]
     );
-    assert_eq!(journal(&world).await, Vec::<Value>::new());
-    let last = put(&world, &id, &json!({"version": 1, "name": "free", "clientSecret": "guess"})).await;
+    assert_eq!(journal(&env).await, Vec::<Value>::new());
+    let last = put(&env, &id, &json!({"version": 1, "name": "free", "clientSecret": "guess"})).await;
     assert_eq!(last.code(), "INVALID_VIMEO_CREDENTIALS");
     // Every fault of the body is told at once.
-    let faults = put(&world, &id, &json!({"name": 1, "enabled": "x", "accesToken": "t", "version": 0})).await;
+    let faults = put(&env, &id, &json!({"name": 1, "enabled": "x", "accesToken": "t", "version": 0})).await;
     let names: Vec<_> = faults.fields().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["name", "enabled", "version", "accesToken"]);
 }
@@ -471,28 +472,28 @@ async fn of_several_things_that_are_wrong_the_first_check_answers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_fields_of_a_change_are_named_or_refused() {
     for (config, refuses) in [("", false), ("strict_fields = true\n", true)] {
-        let world = without_vimeo(config).await;
-        let id = create(&world, &world.good_body("fields")).await;
+        let env = without_vimeo(config).await;
+        let id = create(&env, &env.valid_body("fields")).await;
         for (name, near) in [
             ("Name", "name"),
             ("client_secret", "clientSecret"),
             ("versoin", "version"),
             ("enable", "enabled"),
         ] {
-            let answer = put_text(&world, &id, &[], &format!("{{\"version\":1,\"{name}\":1}}")).await;
+            let answer = put_text(&env, &id, &[], &format!("{{\"version\":1,\"{name}\":1}}")).await;
             let errors = format!("is not a known field; did you mean {near}?");
             assert_eq!((answer.status.as_u16(), answer.text), (400, faulty(name, &errors)), "{name}");
         }
-        let answer = put(&world, &id, &json!({"version": 1, "folder_uri": 1, "a b": 2})).await;
+        let answer = put(&env, &id, &json!({"version": 1, "folder_uri": 1, "a b": 2})).await;
         if refuses {
             assert_eq!(answer.fields().len(), 2, "{}", answer.text);
-            assert_eq!(shown(&world, &id).await["version"], 1);
+            assert_eq!(shown(&env, &id).await["version"], 1);
         } else {
             assert_eq!(answer.status, 200, "{}", answer.text);
             let mut named: Vec<_> = answer.header("x-ignored-fields").split(", ").collect();
             named.sort_unstable();
             assert_eq!(named, ["?", "folder_uri"]);
-            let stale = put(&world, &id, &json!({"version": 1, "folder_uri": 1})).await;
+            let stale = put(&env, &id, &json!({"version": 1, "folder_uri": 1})).await;
             assert_eq!((stale.status.as_u16(), stale.header("x-ignored-fields")), (409, "folder_uri"));
         }
     }

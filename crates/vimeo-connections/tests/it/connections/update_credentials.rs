@@ -14,7 +14,7 @@ use crate::connections::verification::{
     CLIENT_UNKNOWN, Expected, GRANT, OTHER_APP, SECRET_WRONG, TOKEN_UNKNOWN, VERIFY, asked, assert_answer,
     journal, patient, rejected, settle, token,
 };
-use crate::support::harness::{COLLECTION, World, said, until};
+use crate::support::harness::{COLLECTION, TestEnv, printed, until};
 
 const SCOPES: &str = "public private upload edit";
 
@@ -26,39 +26,39 @@ struct Others {
     access_token: String,
 }
 
-async fn others(world: &World) -> Others {
-    let app = world.control(Method::POST, "apps", json!({"name": "Other"})).await;
+async fn others(env: &TestEnv) -> Others {
+    let app = env.control(Method::POST, "apps", json!({"name": "Other"})).await;
     let client_id = app["client_id"].as_str().unwrap().to_owned();
     Others {
-        second_token: token(world, None, SCOPES, true).await,
-        access_token: token(world, Some(&client_id), SCOPES, true).await,
+        second_token: token(env, None, SCOPES, true).await,
+        access_token: token(env, Some(&client_id), SCOPES, true).await,
         client_secret: app["client_secret"].as_str().unwrap().to_owned(),
         client_id,
     }
 }
 
-async fn forget_journal(world: &World) {
-    settle(world, 0).await;
-    world.control(Method::DELETE, "journal", Value::Null).await;
+async fn forget_journal(env: &TestEnv) {
+    settle(env, 0).await;
+    env.control(Method::DELETE, "journal", Value::Null).await;
 }
 
 /// A change that must not happen: the answer, and that everything is as before.
-async fn assert_unchanged(world: &World, id: &str, change: &Value, expected: &Expected) {
-    let before = (shown(world, id).await, kept(world, id));
+async fn assert_unchanged(env: &TestEnv, id: &str, change: &Value, expected: &Expected) {
+    let before = (shown(env, id).await, kept(env, id));
     let mut body = change.clone();
     body["version"] = before.0["version"].clone();
     body["description"] = json!("must not be seen");
     let what: Vec<_> = change.as_object().unwrap().keys().collect();
-    let answer = put(world, id, &body).await;
+    let answer = put(env, id, &body).await;
     assert_answer(&format!("{what:?}"), &answer, expected);
-    assert_eq!((shown(world, id).await, kept(world, id)), before, "{what:?}");
+    assert_eq!((shown(env, id).await, kept(env, id)), before, "{what:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credential_that_changes_alone_is_checked_with_the_stored_others() {
-    let world = World::with(patient()).await;
-    let others = others(&world).await;
-    let id = create(&world, &world.good_body("checked")).await;
+    let env = TestEnv::with(patient()).await;
+    let others = others(&env).await;
+    let id = create(&env, &env.valid_body("checked")).await;
     let nobody = "0123456789abcdef0123456789abcdef01234567";
     for (change, expected) in [
         (json!({"clientSecret": "guess"}), rejected(&[SECRET_WRONG])),
@@ -73,63 +73,63 @@ async fn a_credential_that_changes_alone_is_checked_with_the_stored_others() {
         ),
         (json!({"clientSecret": "guess", "accessToken": "guess"}), rejected(&[SECRET_WRONG, TOKEN_UNKNOWN])),
     ] {
-        forget_journal(&world).await;
-        assert_unchanged(&world, &id, &change, &expected).await;
-        let questions = (asked(&world, GRANT).await.len(), asked(&world, VERIFY).await.len());
+        forget_journal(&env).await;
+        assert_unchanged(&env, &id, &change, &expected).await;
+        let questions = (asked(&env, GRANT).await.len(), asked(&env, VERIFY).await.len());
         assert_eq!(questions, (1, 1), "{expected:?}");
     }
     // What is stored is told by what counts as a change: the first token is one after the second was taken.
-    let before = kept(&world, &id);
+    let before = kept(&env, &id);
     for (version, access_token, is_new) in [
         (1, &others.second_token, true),
         (2, &others.second_token, false),
-        (3, &world.sandbox.access_token, true),
-        (4, &world.sandbox.access_token, false),
+        (3, &env.sandbox.access_token, true),
+        (4, &env.sandbox.access_token, false),
     ] {
-        forget_journal(&world).await;
-        let answer = put(&world, &id, &json!({"version": version, "accessToken": access_token})).await;
+        forget_journal(&env).await;
+        let answer = put(&env, &id, &json!({"version": version, "accessToken": access_token})).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        assert_eq!(!journal(&world).await.is_empty(), is_new, "version {version}");
+        assert_eq!(!journal(&env).await.is_empty(), is_new, "version {version}");
     }
-    assert_eq!((kept(&world, &id).version, kept(&world, &id).sealed_version), (5, 4));
-    assert!(is_wiped(&world, before.sealing_key_id));
-    settle(&world, 0).await;
+    assert_eq!((kept(&env, &id).version, kept(&env, &id).sealed_version), (5, 4));
+    assert!(is_wiped(&env, before.sealing_key_id));
+    settle(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_credentials_open_after_a_restart() {
-    let mut world = World::with(patient()).await;
-    let others = others(&world).await;
-    let id = create(&world, &world.good_body("moved")).await;
+    let mut env = TestEnv::with(patient()).await;
+    let others = others(&env).await;
+    let id = create(&env, &env.valid_body("moved")).await;
     let moved = json!({
         "version": 1, "clientIdentifier": others.client_id, "clientSecret": others.client_secret,
         "accessToken": others.access_token,
     });
-    let answer = put(&world, &id, &moved).await;
+    let answer = put(&env, &id, &moved).await;
     assert_eq!(
         (answer.status.as_u16(), &answer.json()["clientIdentifier"]),
         (200, &moved["clientIdentifier"])
     );
-    settle(&world, 0).await;
-    world.kill_and_restart();
-    let checked = world.cli(&["connections", "check", "--json"], "");
-    assert!(checked.status.success(), "{}", said(&checked));
+    settle(&env, 0).await;
+    env.kill_and_restart();
+    let checked = env.cli(&["connections", "check", "--json"], "");
+    assert!(checked.status.success(), "{}", printed(&checked));
     let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!((&report["opened"], &report["broken"]), (&json!(1), &json!([])));
-    forget_journal(&world).await;
+    forget_journal(&env).await;
     let mut same = moved.clone();
     same["version"] = json!(2);
-    assert_eq!(put(&world, &id, &same).await.status, 200);
-    assert_eq!(journal(&world).await, Vec::<Value>::new(), "all three are what is stored");
+    assert_eq!(put(&env, &id, &same).await.status, 200);
+    assert_eq!(journal(&env).await, Vec::<Value>::new(), "all three are what is stored");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_vimeo_cannot_be_asked_credentials_stay_and_all_else_changes() {
-    let mut wish = patient();
-    wish.config = "vimeo.budget_seconds = 2\n".to_owned();
-    let world = World::with(wish).await;
-    let others = others(&world).await;
-    let id = create(&world, &world.good_body("bad days")).await;
+    let mut options = patient();
+    options.config = "vimeo.budget_seconds = 2\n".to_owned();
+    let env = TestEnv::with(options).await;
+    let others = others(&env).await;
+    let id = create(&env, &env.valid_body("bad days")).await;
     let change = json!({"accessToken": others.second_token});
     for (fault, seconds) in [
         (json!({"kind": "status", "status": 503}), Some(10)),
@@ -141,92 +141,92 @@ async fn while_vimeo_cannot_be_asked_credentials_stay_and_all_else_changes() {
         let mut fault = fault;
         fault["route"] = json!(VERIFY);
         fault["times"] = json!("always");
-        world.fault(fault.clone()).await;
-        let before = (shown(&world, &id).await, kept(&world, &id));
+        env.inject_fault(fault.clone()).await;
+        let before = (shown(&env, &id).await, kept(&env, &id));
         if let Some(seconds) = seconds {
-            assert_unchanged(&world, &id, &change, &Expected::Unavailable(seconds)).await;
+            assert_unchanged(&env, &id, &change, &Expected::Unavailable(seconds)).await;
         } else {
             let mut limited = change.clone();
             limited["version"] = before.0["version"].clone();
-            let answer = put(&world, &id, &limited).await;
+            let answer = put(&env, &id, &limited).await;
             assert_eq!(answer.code(), "VIMEO_UNAVAILABLE", "{}", answer.text);
             assert!(answer.header("retry-after").parse::<u64>().unwrap() > 10);
-            assert_eq!((shown(&world, &id).await, kept(&world, &id)), before);
+            assert_eq!((shown(&env, &id).await, kept(&env, &id)), before);
         }
         let harmless = json!({"version": before.0["version"], "description": fault["kind"]});
-        assert_eq!(put(&world, &id, &harmless).await.status, 200);
-        world.control(Method::DELETE, "faults", Value::Null).await;
+        assert_eq!(put(&env, &id, &harmless).await.status, 200);
+        env.control(Method::DELETE, "faults", Value::Null).await;
     }
-    let version = shown(&world, &id).await["version"].clone();
-    let mended = put(&world, &id, &json!({"version": version, "accessToken": others.second_token})).await;
-    assert_eq!(mended.status, 200, "{}", mended.text);
+    let version = shown(&env, &id).await["version"].clone();
+    let fixed = put(&env, &id, &json!({"version": version, "accessToken": others.second_token})).await;
+    assert_eq!(fixed.status, 200, "{}", fixed.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_changed_while_vimeo_was_asked_decides() {
-    let world = Arc::new(World::with(patient()).await);
-    let others = others(&world).await;
-    let key = world.make_key("acme", &[]);
+    let env = Arc::new(TestEnv::with(patient()).await);
+    let others = others(&env).await;
+    let key = env.make_key("acme", &[]);
     for (meanwhile, status, code) in [
         ("changed", 409, "VERSION_CONFLICT"),
         ("deleted", 404, "CONNECTION_NOT_FOUND"),
         ("revoked", 401, "UNAUTHORIZED"),
     ] {
-        let id = create(&world, &world.good_body(meanwhile)).await;
-        forget_journal(&world).await;
-        let before = kept(&world, &id);
-        world.fault(json!({"route": VERIFY, "kind": "delay", "millis": 3_000})).await;
+        let id = create(&env, &env.valid_body(meanwhile)).await;
+        forget_journal(&env).await;
+        let before = kept(&env, &id);
+        env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 3_000})).await;
         let body = json!({"version": 1, "accessToken": others.second_token}).to_string().into_bytes();
-        let (slow, path, slow_key) = (world.clone(), path_of(&id), key.clone());
+        let (slow, path, slow_key) = (env.clone(), path_of(&id), key.clone());
         let slow = TaskTracker::new()
             .spawn(async move { slow.send(Method::PUT, &path, &[("authorization", &slow_key)], body).await });
-        until("Vimeo is asked", async || !asked(&world, VERIFY).await.is_empty()).await;
+        until("Vimeo is asked", async || !asked(&env, VERIFY).await.is_empty()).await;
         match meanwhile {
-            "changed" => assert_eq!(put(&world, &id, &json!({"version": 1})).await.status, 200),
-            "deleted" => assert_eq!(delete(&world, &id).await.status, 204),
-            _ => revoke(&world, &key),
+            "changed" => assert_eq!(put(&env, &id, &json!({"version": 1})).await.status, 200),
+            "deleted" => assert_eq!(delete(&env, &id).await.status, 204),
+            _ => revoke(&env, &key),
         }
         let answer = slow.await.unwrap();
         assert_eq!((answer.status.as_u16(), &*answer.code()), (status, code), "{meanwhile}");
         match meanwhile {
             "changed" => assert_eq!(answer.json()["currentVersion"], 2),
-            "deleted" => assert!(is_wiped(&world, before.sealing_key_id)),
-            _ => assert_eq!(kept(&world, &id), before),
+            "deleted" => assert!(is_wiped(&env, before.sealing_key_id)),
+            _ => assert_eq!(kept(&env, &id), before),
         }
     }
-    settle(&world, 0).await;
+    settle(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_while_vimeo_is_asked_changes_nothing() {
-    let world = World::with(patient()).await;
-    let others = others(&world).await;
-    let id = create(&world, &world.good_body("left alone")).await;
-    forget_journal(&world).await;
-    let before = (shown(&world, &id).await, kept(&world, &id), events(&world));
-    world.fault(json!({"route": VERIFY, "kind": "delay", "millis": 6_000})).await;
+    let env = TestEnv::with(patient()).await;
+    let others = others(&env).await;
+    let id = create(&env, &env.valid_body("left alone")).await;
+    forget_journal(&env).await;
+    let before = (shown(&env, &id).await, kept(&env, &id), events(&env));
+    env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 6_000})).await;
     let body = json!({"version": 1, "accessToken": others.second_token}).to_string();
     let request = format!(
         "PUT {} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Length: {}\r\n\r\n{body}",
         path_of(&id),
-        world.api_key,
+        env.api_key,
         body.len()
     );
-    let mut stream = TcpStream::connect(world.service.address).unwrap();
+    let mut stream = TcpStream::connect(env.service.address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
-    until("Vimeo is asked", async || !asked(&world, VERIFY).await.is_empty()).await;
+    until("Vimeo is asked", async || !asked(&env, VERIFY).await.is_empty()).await;
     stream.shutdown(Shutdown::Both).unwrap();
-    until("it is noticed", async || world.log().contains("aborted: client disconnected")).await;
+    until("it is noticed", async || env.log().contains("aborted: client disconnected")).await;
     // One more, which Vimeo answers at once, finds everything as it was.
-    assert_eq!((shown(&world, &id).await, kept(&world, &id), events(&world)), before);
-    let again = put(&world, &id, &json!({"version": 1, "accessToken": others.second_token})).await;
+    assert_eq!((shown(&env, &id).await, kept(&env, &id), events(&env)), before);
+    let again = put(&env, &id, &json!({"version": 1, "accessToken": others.second_token})).await;
     assert_eq!((again.status.as_u16(), &again.json()["version"]), (200, &json!(2)));
-    settle(&world, 0).await;
+    settle(&env, 0).await;
 }
 
 /// Actions of the audit log on connections, oldest first.
-fn events(world: &World) -> Vec<(String, Option<String>, Option<String>)> {
-    let database = world.database();
+fn events(env: &TestEnv) -> Vec<(String, Option<String>, Option<String>)> {
+    let database = env.database();
     let mut events = database
         .prepare(
             "SELECT action, subject, refusal FROM audit_events WHERE action LIKE '%_connection'
@@ -242,10 +242,10 @@ fn events(world: &World) -> Vec<(String, Option<String>, Option<String>)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_and_deletions_are_audited_done_or_refused() {
-    let world = World::with(patient()).await;
-    let id = create(&world, &world.good_body("audited")).await;
-    create(&world, &world.good_body("taken")).await;
-    let begun = events(&world).len();
+    let env = TestEnv::with(patient()).await;
+    let id = create(&env, &env.valid_body("audited")).await;
+    create(&env, &env.valid_body("taken")).await;
+    let begun = events(&env).len();
     let unknown = "20260131090500042abcdefghijklmno";
     let update = "update_connection";
     let rows = [
@@ -270,17 +270,17 @@ async fn changes_and_deletions_are_audited_done_or_refused() {
     let mut expected = Vec::new();
     for (id, body, event) in rows {
         if body["clientSecret"] == "unlucky" {
-            world.fault(json!({"route": "*", "kind": "status", "status": 503, "times": "always"})).await;
+            env.inject_fault(json!({"route": "*", "kind": "status", "status": 503, "times": "always"})).await;
         }
-        put(&world, id, &body).await;
+        put(&env, id, &body).await;
         expected.extend(event);
     }
-    world.control(Method::DELETE, "faults", Value::Null).await;
-    let stranger = world.make_key("another", &[]);
+    env.control(Method::DELETE, "faults", Value::Null).await;
+    let stranger = env.make_key("another", &[]);
     let theirs = [("authorization", &*stranger)];
-    assert_eq!(world.send(Method::DELETE, &path_of(&id), &theirs, Vec::new()).await.status, 204);
+    assert_eq!(env.send(Method::DELETE, &path_of(&id), &theirs, Vec::new()).await.status, 204);
     for id in [&*id, &id, unknown, "guess"] {
-        assert_eq!(delete(&world, id).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(delete(&env, id).await.status, StatusCode::NO_CONTENT);
     }
     // Only what was there is deleted, once.
     expected.push(("delete_connection", Some(&id), None));
@@ -290,6 +290,6 @@ async fn changes_and_deletions_are_audited_done_or_refused() {
             (action.to_owned(), subject.map(str::to_owned), refusal.map(str::to_owned))
         })
         .collect();
-    assert_eq!(events(&world)[begun..], expected);
-    assert_eq!(world.get(COLLECTION).await.json()["Items"].as_array().unwrap().len(), 1);
+    assert_eq!(events(&env)[begun..], expected);
+    assert_eq!(env.get(COLLECTION).await.json()["Items"].as_array().unwrap().len(), 1);
 }

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::harness::{Answer, World};
+use crate::support::harness::{Response, TestEnv};
 
 pub(crate) const GRANT: &str = "POST /oauth/authorize/client";
 pub(crate) const VERIFY: &str = "GET /oauth/verify";
 pub(crate) const REVOKE: &str = "DELETE /tokens";
 
 /// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
 pub(crate) const CLIENT_UNKNOWN: (&str, &str) = (
     "clientIdentifier",
@@ -66,8 +66,8 @@ fn token_faults(faults: &[&str]) -> Expected {
 }
 
 /// A client that is unknown or wrong, to be put into a good body.
-pub(crate) fn with(world: &World, changes: &[(&str, &str)]) -> Value {
-    let mut body = world.good_body("a row");
+pub(crate) fn with(env: &TestEnv, changes: &[(&str, &str)]) -> Value {
+    let mut body = env.valid_body("a row");
     for (field, value) in changes {
         body[*field] = json!(value);
     }
@@ -82,8 +82,8 @@ pub(crate) struct Footprint {
     pub(crate) events: usize,
 }
 
-pub(crate) fn footprint(world: &World) -> Footprint {
-    let database = world.database();
+pub(crate) fn footprint(env: &TestEnv) -> Footprint {
+    let database = env.database();
     let count = |sql| database.query_row(sql, [], |row| row.get(0)).unwrap();
     Footprint {
         connections: count("SELECT count(*) FROM connections"),
@@ -93,52 +93,52 @@ pub(crate) fn footprint(world: &World) -> Footprint {
 }
 
 /// The requests that the sandbox was asked, oldest first.
-pub(crate) async fn journal(world: &World) -> Vec<Value> {
-    world.control(Method::GET, "journal", Value::Null).await["requests"].as_array().unwrap().clone()
+pub(crate) async fn journal(env: &TestEnv) -> Vec<Value> {
+    env.control(Method::GET, "journal", Value::Null).await["requests"].as_array().unwrap().clone()
 }
 
 /// The requests of one route.
-pub(crate) async fn asked(world: &World, route: &str) -> Vec<Value> {
-    journal(world).await.into_iter().filter(|request| request["route"] == route).collect()
+pub(crate) async fn asked(env: &TestEnv, route: &str) -> Vec<Value> {
+    journal(env).await.into_iter().filter(|request| request["route"] == route).collect()
 }
 
 /// Waits until every grant was answered, even one that is late, and all but `lost` of the tokens are revoked.
-pub(crate) async fn settle(world: &World, lost: usize) {
+pub(crate) async fn settle(env: &TestEnv, lost: usize) {
     let started = Instant::now();
     loop {
-        let grants = asked(world, GRANT).await;
+        let grants = asked(env, GRANT).await;
         let is_cut = |fault: &Value| ["cut", "cut-after", "reset"].iter().any(|cut| fault == cut);
         let late =
             grants.iter().filter(|grant| grant["status"].is_null() && !is_cut(&grant["fault"])).count();
-        let tokens = world.control(Method::GET, "tokens", Value::Null).await;
+        let tokens = env.control(Method::GET, "tokens", Value::Null).await;
         let is_stray = |token: &&Value| token["origin"] == "granted" && token["revoked"] == false;
         let strays = tokens["tokens"].as_array().unwrap().iter().filter(is_stray).count();
         if late == 0 && strays == lost {
             return;
         }
-        let patience = started.elapsed() < PATIENCE;
-        assert!(patience, "{late} grants are not answered and {strays} tokens are left, not {lost}");
+        let wait_limit = started.elapsed() < WAIT_LIMIT;
+        assert!(wait_limit, "{late} grants are not answered and {strays} tokens are left, not {lost}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 /// A token made by the sandbox; of its first app unless another is named.
-pub(crate) async fn token(world: &World, app: Option<&str>, scopes: &str, user: bool) -> String {
-    let app = app.unwrap_or(&world.sandbox.client_id);
-    let wish = json!({"app": app, "scopes": scopes, "user": user});
-    let made = world.control(Method::POST, "tokens", wish).await;
+pub(crate) async fn token(env: &TestEnv, app: Option<&str>, scopes: &str, user: bool) -> String {
+    let app = app.unwrap_or(&env.sandbox.client_id);
+    let options = json!({"app": app, "scopes": scopes, "user": user});
+    let made = env.control(Method::POST, "tokens", options).await;
     made["access_token"].as_str().unwrap().to_owned()
 }
 
 /// Revokes a token at Vimeo, as its user would.
-async fn revoke(world: &World, token: &str) {
-    let url = format!("{}/tokens", world.sandbox.base_url);
-    let answer = world.http.delete(url).bearer_auth(token).send().await.unwrap();
+async fn revoke(env: &TestEnv, token: &str) {
+    let url = format!("{}/tokens", env.sandbox.base_url);
+    let answer = env.http.delete(url).bearer_auth(token).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
 }
 
 /// The whole answer: status, body, and `Retry-After` exactly where it is due.
-pub(crate) fn assert_answer(what: &str, answer: &Answer, expected: &Expected) {
+pub(crate) fn assert_answer(what: &str, answer: &Response, expected: &Expected) {
     let (status, body, retry_after) = match expected {
         Expected::Created => {
             assert_eq!(answer.status, StatusCode::CREATED, "{what}: {answer:?}");
@@ -170,13 +170,13 @@ pub(crate) fn assert_answer(what: &str, answer: &Answer, expected: &Expected) {
 
 /// One row: the answer, what it left in the database, and what it left at Vimeo. `lost` tokens are such that Vimeo's
 /// answer never arrived, so that nobody but Vimeo can name them.
-pub(crate) async fn row(world: &World, what: &str, body: &Value, expected: &Expected, lost: usize) {
-    let before = footprint(world);
+pub(crate) async fn row(env: &TestEnv, what: &str, body: &Value, expected: &Expected, lost: usize) {
+    let before = footprint(env);
     let mut body = body.clone();
     body["name"] = json!(format!("row {}", before.connections));
-    let answer = world.post(&body).await;
+    let answer = env.post(&body).await;
     assert_answer(what, &answer, expected);
-    settle(world, lost).await;
+    settle(env, lost).await;
     let Footprint { connections, sealing_keys, events } = before;
     let after = match expected {
         Expected::Created => {
@@ -186,27 +186,27 @@ pub(crate) async fn row(world: &World, what: &str, body: &Value, expected: &Expe
         Expected::Rejected(_) => Footprint { events: events + 1, ..before },
         Expected::Unavailable(_) => before,
     };
-    assert_eq!(footprint(world), after, "{what}");
+    assert_eq!(footprint(env), after, "{what}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_wrong_client_or_token_has_its_own_answer() {
-    let world = World::with(patient()).await;
-    let world = &world;
-    let other = world.control(Method::POST, "apps", json!({"name": "Other"})).await;
+    let env = TestEnv::with(patient()).await;
+    let env = &env;
+    let other = env.control(Method::POST, "apps", json!({"name": "Other"})).await;
     let other_id = other["client_id"].as_str().unwrap();
     let other_secret = other["client_secret"].as_str().unwrap();
-    let others_token = token(world, Some(other_id), "public private upload edit", true).await;
-    let revoked_token = token(world, None, "public private upload edit", true).await;
-    revoke(world, &revoked_token).await;
-    let app_token = token(world, None, "public private upload edit", false).await;
-    let small_app_token = token(world, None, "public", false).await;
-    let others_app_token = token(world, Some(other_id), "public", false).await;
-    let others_small_token = token(world, Some(other_id), "public upload", true).await;
-    let small_token = token(world, None, "public private", true).await;
+    let others_token = token(env, Some(other_id), "public private upload edit", true).await;
+    let revoked_token = token(env, None, "public private upload edit", true).await;
+    revoke(env, &revoked_token).await;
+    let app_token = token(env, None, "public private upload edit", false).await;
+    let small_app_token = token(env, None, "public", false).await;
+    let others_app_token = token(env, Some(other_id), "public", false).await;
+    let others_small_token = token(env, Some(other_id), "public upload", true).await;
+    let small_token = token(env, None, "public private", true).await;
     let nobody = "0123456789abcdef0123456789abcdef01234567";
     let stale = "0123456789abcdef0123456789abcdef";
-    let loud = world.sandbox.access_token.to_uppercase();
+    let loud = env.sandbox.access_token.to_uppercase();
     let all = lacks("private, upload, edit");
     let (no_user, other_app) = (NO_USER.1, OTHER_APP.1);
 
@@ -221,11 +221,11 @@ async fn each_wrong_client_or_token_has_its_own_answer() {
         ("another app's secret", vec![secret(other_secret)], rejected(&[SECRET_WRONG])),
         ("another app's identifier", vec![client(other_id)], rejected(&[SECRET_WRONG])),
         ("unknown client, wrong secret", vec![client(nobody), secret("guess")], rejected(&[CLIENT_UNKNOWN])),
-        ("identifier and secret swapped", vec![client(&world.sandbox.client_secret), secret(&world.sandbox.client_id)], rejected(&[CLIENT_UNKNOWN])),
+        ("identifier and secret swapped", vec![client(&env.sandbox.client_secret), secret(&env.sandbox.client_id)], rejected(&[CLIENT_UNKNOWN])),
         ("unknown token", vec![access(stale)], rejected(&[TOKEN_UNKNOWN])),
         ("revoked token", vec![access(&revoked_token)], rejected(&[TOKEN_UNKNOWN])),
         ("token in capitals", vec![access(&loud)], rejected(&[TOKEN_UNKNOWN])),
-        ("the secret as token", vec![access(&world.sandbox.client_secret)], rejected(&[TOKEN_UNKNOWN])),
+        ("the secret as token", vec![access(&env.sandbox.client_secret)], rejected(&[TOKEN_UNKNOWN])),
         ("token without a user", vec![access(&app_token)], rejected(&[NO_USER])),
         ("token without a user or scopes", vec![access(&small_app_token)], token_faults(&[no_user, &all])),
         ("token of another app", vec![access(&others_token)], rejected(&[OTHER_APP])),
@@ -242,13 +242,13 @@ async fn each_wrong_client_or_token_has_its_own_answer() {
         ("another app, the first's token", vec![client(other_id), secret(other_secret)], rejected(&[OTHER_APP])),
     ];
     for (what, changes, expected) in rows {
-        row(world, what, &with(world, &changes), &expected, 0).await;
+        row(env, what, &with(env, &changes), &expected, 0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_missing_scope_is_named() {
-    let world = World::with(patient()).await;
+    let env = TestEnv::with(patient()).await;
     for (scopes, lacking) in [
         ("public private upload edit", None),
         ("private upload edit", None),
@@ -266,48 +266,48 @@ async fn each_missing_scope_is_named() {
         ("video private", Some("upload, edit")),
         ("video_files private edit", Some("upload")),
     ] {
-        let access_token = token(&world, None, scopes, true).await;
+        let access_token = token(&env, None, scopes, true).await;
         let expected = lacking.map_or(Expected::Created, |lacking| token_faults(&[&lacks(lacking)]));
-        row(&world, scopes, &with(&world, &[("accessToken", &access_token)]), &expected, 0).await;
+        row(&env, scopes, &with(&env, &[("accessToken", &access_token)]), &expected, 0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operator_says_which_scopes_are_needed() {
-    let world =
-        World::with(wish("vimeo.required_scopes = [\"video_files\", \"stats\", \"private\"]\n")).await;
+    let env =
+        TestEnv::with(options("vimeo.required_scopes = [\"video_files\", \"stats\", \"private\"]\n")).await;
     for (scopes, lacking) in [
         ("video_files stats private", None),
         ("public private upload edit", Some("video_files, stats")),
         ("video_files", Some("stats, private")),
         ("stats private", Some("video_files")),
     ] {
-        let access_token = token(&world, None, scopes, true).await;
+        let access_token = token(&env, None, scopes, true).await;
         let expected = lacking.map_or(Expected::Created, |lacking| token_faults(&[&lacks(lacking)]));
-        row(&world, scopes, &with(&world, &[("accessToken", &access_token)]), &expected, 0).await;
+        row(&env, scopes, &with(&env, &[("accessToken", &access_token)]), &expected, 0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_public_token_is_enough_where_only_public_is_needed() {
-    let world = World::with(wish("vimeo.required_scopes = [\"public\"]\n")).await;
-    let public = token(&world, None, "public", true).await;
-    row(&world, "public", &with(&world, &[("accessToken", &public)]), &Expected::Created, 0).await;
+    let env = TestEnv::with(options("vimeo.required_scopes = [\"public\"]\n")).await;
+    let public = token(&env, None, "public", true).await;
+    row(&env, "public", &with(&env, &[("accessToken", &public)]), &Expected::Created, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_is_audited_once_under_its_code_and_a_failure_never() {
-    let world = World::with(patient()).await;
-    assert_eq!(world.post(&world.good_body("taken")).await.status, StatusCode::CREATED);
-    assert_eq!(world.post(&world.good_body("taken")).await.code(), "CONNECTION_NAME_EXISTS");
-    let wrong = with(&world, &[("clientSecret", "guess")]);
-    assert_eq!(world.post(&wrong).await.code(), "INVALID_VIMEO_CREDENTIALS");
-    world.fault(json!({"route": VERIFY, "kind": "status", "status": 503})).await;
-    assert_eq!(world.post(&world.good_body("unlucky")).await.code(), "VIMEO_UNAVAILABLE");
-    assert_eq!(world.post(&json!({"name": "x"})).await.code(), "INVALID_REQUEST_BODY");
-    assert_eq!(world.post(&world.good_body("another")).await.status, StatusCode::CREATED);
+    let env = TestEnv::with(patient()).await;
+    assert_eq!(env.post(&env.valid_body("taken")).await.status, StatusCode::CREATED);
+    assert_eq!(env.post(&env.valid_body("taken")).await.code(), "CONNECTION_NAME_EXISTS");
+    let wrong = with(&env, &[("clientSecret", "guess")]);
+    assert_eq!(env.post(&wrong).await.code(), "INVALID_VIMEO_CREDENTIALS");
+    env.inject_fault(json!({"route": VERIFY, "kind": "status", "status": 503})).await;
+    assert_eq!(env.post(&env.valid_body("unlucky")).await.code(), "VIMEO_UNAVAILABLE");
+    assert_eq!(env.post(&json!({"name": "x"})).await.code(), "INVALID_REQUEST_BODY");
+    assert_eq!(env.post(&env.valid_body("another")).await.status, StatusCode::CREATED);
 
-    let database = world.database();
+    let database = env.database();
     let mut events = database
         .prepare(
             "SELECT refusal, subject IS NOT NULL, remote, api_key_id IS NOT NULL FROM audit_events
@@ -333,13 +333,13 @@ async fn a_refusal_is_audited_once_under_its_code_and_a_failure_never() {
 }
 
 /// A world whose answers do not depend on how busy the machine is.
-pub(crate) fn patient() -> crate::support::harness::Wish {
-    wish("")
+pub(crate) fn patient() -> crate::support::harness::EnvOptions {
+    options("")
 }
 
 /// A patient world with more configuration.
-pub(crate) fn wish(config: &str) -> crate::support::harness::Wish {
-    crate::support::harness::Wish {
+pub(crate) fn options(config: &str) -> crate::support::harness::EnvOptions {
+    crate::support::harness::EnvOptions {
         config: format!("vimeo.budget_seconds = 60\n{config}"),
         ..Default::default()
     }
@@ -347,20 +347,20 @@ pub(crate) fn wish(config: &str) -> crate::support::harness::Wish {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_credential_in_quotation_marks_says_so() {
-    let world = World::start().await;
+    let env = TestEnv::start().await;
     let quoted = |text: &str| format!("\"{text}\"");
     let body = with(
-        &world,
+        &env,
         &[
-            ("clientSecret", &*quoted(&world.sandbox.client_secret)),
-            ("accessToken", &*quoted(&world.sandbox.access_token)),
+            ("clientSecret", &*quoted(&env.sandbox.client_secret)),
+            ("accessToken", &*quoted(&env.sandbox.access_token)),
         ],
     );
-    let refused = world.post(&body).await;
+    let refused = env.post(&body).await;
     assert_eq!(refused.status, 422, "{}", refused.text);
     for field in ["clientSecret", "accessToken"] {
         let fault = refused.fields().into_iter().find(|(name, _)| name == field).unwrap();
         assert!(fault.1.ends_with("is in quotation marks; send it without them"), "{}", refused.text);
     }
-    assert_eq!(world.stored(), 0);
+    assert_eq!(env.connection_count(), 0);
 }

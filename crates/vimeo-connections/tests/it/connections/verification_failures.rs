@@ -10,28 +10,28 @@ use crate::connections::verification::{
     CLIENT_REJECTED, CLIENT_UNKNOWN, Expected, GRANT, NO_USER, SECRET_WRONG, TOKEN_UNKNOWN, VERIFY, lacks,
     patient, rejected, row, settle, token, with,
 };
-use crate::support::harness::{Wish, World};
+use crate::support::harness::{EnvOptions, TestEnv};
 
 /// A failure that says nothing of the credentials, nor when to come back.
 const DOUBT: Expected = Expected::Unavailable(10);
 
 /// Runs one row with one fault, and takes the fault away again.
-async fn faulty_row(world: &World, route: &str, fault: &Value, expected: &Expected, lost: usize) {
+async fn faulty_row(env: &TestEnv, route: &str, fault: &Value, expected: &Expected, lost: usize) {
     let mut routed = fault.clone();
     routed["route"] = json!(route);
-    world.fault(routed).await;
+    env.inject_fault(routed).await;
     let what = format!("{route}: {fault}");
-    row(world, &what, &world.good_body("a row"), expected, lost).await;
-    let left = world.control(Method::GET, "faults", Value::Null).await;
+    row(env, &what, &env.valid_body("a row"), expected, lost).await;
+    let left = env.control(Method::GET, "faults", Value::Null).await;
     assert_eq!(left["faults"], json!([]), "{what}: the fault never happened");
     // Forgets the tokens that were lost with an answer.
-    world.control(Method::POST, "reset", Value::Null).await;
+    env.control(Method::POST, "reset", Value::Null).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_failure_of_vimeo_reads_as_wrong_credentials() {
-    let world = World::with(patient()).await;
-    let elsewhere = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+    let env = TestEnv::with(patient()).await;
+    let elsewhere = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
     let location = format!("{}/oauth/verify", elsewhere.sandbox.base_url);
     let refusal = json!({"error": "invalid_client", "error_description": "x"});
     let token_refusal = json!({"error": "invalid_token", "error_code": 8003});
@@ -84,12 +84,12 @@ async fn no_failure_of_vimeo_reads_as_wrong_credentials() {
     ];
     for route in [GRANT, VERIFY] {
         for fault in &faults {
-            faulty_row(&world, route, fault, &DOUBT, 0).await;
+            faulty_row(&env, route, fault, &DOUBT, 0).await;
         }
         // What Vimeo did before its answer was lost, only Vimeo knows: such a grant leaves its token behind.
         let lost = usize::from(route == GRANT);
-        faulty_row(&world, route, &json!({"kind": "cut-after"}), &DOUBT, lost).await;
-        faulty_row(&world, route, &json!({"kind": "truncate"}), &DOUBT, lost).await;
+        faulty_row(&env, route, &json!({"kind": "cut-after"}), &DOUBT, lost).await;
+        faulty_row(&env, route, &json!({"kind": "truncate"}), &DOUBT, lost).await;
     }
     let visits = elsewhere.control(Method::GET, "journal", Value::Null).await;
     assert_eq!(visits["requests"], json!([]), "a redirect was followed");
@@ -97,7 +97,7 @@ async fn no_failure_of_vimeo_reads_as_wrong_credentials() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_shape_of_a_refusal_names_its_credential() {
-    let world = World::with(patient()).await;
+    let env = TestEnv::with(patient()).await;
     let full = |code: i64| json!({"error": "x", "link": null, "developer_message": "x", "error_code": code});
     let legacy = json!({"error": "You must provide a valid authenticated access token."});
     let oauth = |error: &str| json!({"error": error, "error_description": "x"});
@@ -125,20 +125,20 @@ async fn each_shape_of_a_refusal_names_its_credential() {
         (VERIFY, 401, json!([]), rejected(&[TOKEN_UNKNOWN])),
     ];
     for (route, status, body, expected) in rows {
-        faulty_row(&world, route, &json!({"kind": "status", "status": status, "body": body}), &expected, 0)
+        faulty_row(&env, route, &json!({"kind": "status", "status": status, "body": body}), &expected, 0)
             .await;
     }
     let bare =
         json!({"kind": "status", "status": 401, "body": "no", "headers": {"www-authenticate": "Basic"}});
-    faulty_row(&world, VERIFY, &bare, &DOUBT, 0).await;
+    faulty_row(&env, VERIFY, &bare, &DOUBT, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unusual_answer_about_a_token_is_judged_by_what_it_says() {
-    let world = World::with(patient()).await;
+    let env = TestEnv::with(patient()).await;
     let scope = "private upload edit";
     let tokens_app = {
-        let tokens = world.control(Method::GET, "tokens", Value::Null).await;
+        let tokens = env.control(Method::GET, "tokens", Value::Null).await;
         tokens["tokens"][0]["app"].clone()
     };
     let app = json!({"uri": tokens_app});
@@ -159,13 +159,13 @@ async fn an_unusual_answer_about_a_token_is_judged_by_what_it_says() {
         (json!({"user": user, "scope": scope}), DOUBT),
         (json!({"app": app, "user": user}), DOUBT),
     ] {
-        faulty_row(&world, VERIFY, &json!({"kind": "wrong-json", "body": body}), &expected, 0).await;
+        faulty_row(&env, VERIFY, &json!({"kind": "wrong-json", "body": body}), &expected, 0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retry_after_is_what_vimeos_limit_says_within_reason() {
-    let world = World::with(patient()).await;
+    let env = TestEnv::with(patient()).await;
     for route in [GRANT, VERIFY] {
         for (reset, seconds) in [
             ("2001-01-01T00:00:00+00:00", 1),
@@ -178,23 +178,23 @@ async fn retry_after_is_what_vimeos_limit_says_within_reason() {
             ("", 10),
         ] {
             let fault = json!({"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": reset}});
-            faulty_row(&world, route, &fault, &Expected::Unavailable(seconds), 0).await;
+            faulty_row(&env, route, &fault, &Expected::Unavailable(seconds), 0).await;
         }
         let started = Instant::now();
-        world.fault(json!({"route": route, "kind": "rate-limit", "reset_seconds": 1800})).await;
-        let answer = world.post(&world.good_body("limited")).await;
+        env.inject_fault(json!({"route": route, "kind": "rate-limit", "reset_seconds": 1800})).await;
+        let answer = env.post(&env.valid_body("limited")).await;
         assert_eq!(answer.code(), "VIMEO_UNAVAILABLE");
         let waited: u64 = answer.header("retry-after").parse().unwrap();
         // Vimeo tells whole seconds, and some passed meanwhile.
         let least = 1800 - 1 - started.elapsed().as_secs() - 1;
         assert!((least..=1800).contains(&waited), "{waited} is not in {least}..=1800");
-        settle(&world, 0).await;
+        settle(&env, 0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_doubts_the_later_end_of_a_limit_is_told() {
-    let world = World::with(patient()).await;
+    let env = TestEnv::with(patient()).await;
     let limited =
         |reset: &str| json!({"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": reset}});
     let (past, future) = (limited("2001-01-01T00:00:00Z"), limited("2999-01-01T00:00:00Z"));
@@ -209,18 +209,18 @@ async fn of_two_doubts_the_later_end_of_a_limit_is_told() {
     ] {
         let mut first = grant.clone();
         first["route"] = json!(GRANT);
-        world.fault(first).await;
-        faulty_row(&world, VERIFY, verify, &Expected::Unavailable(seconds), 0).await;
+        env.inject_fault(first).await;
+        faulty_row(&env, VERIFY, verify, &Expected::Unavailable(seconds), 0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_definite_refusal_counts_beside_a_doubt() {
-    let world = World::with(patient()).await;
-    let other = world.control(Method::POST, "apps", json!({"name": "Other"})).await;
-    let others_token = token(&world, other["client_id"].as_str(), "private upload edit", true).await;
-    let small_token = token(&world, None, "public", true).await;
-    let app_token = token(&world, None, "private upload edit", false).await;
+    let env = TestEnv::with(patient()).await;
+    let other = env.control(Method::POST, "apps", json!({"name": "Other"})).await;
+    let others_token = token(&env, other["client_id"].as_str(), "private upload edit", true).await;
+    let small_token = token(&env, None, "public", true).await;
+    let app_token = token(&env, None, "private upload edit", false).await;
     let client = |value| ("clientIdentifier", value);
     let access = |value| ("accessToken", value);
     let lacking = lacks("private, upload, edit");
@@ -242,8 +242,8 @@ async fn a_definite_refusal_counts_beside_a_doubt() {
             [json!({"kind": "cut"}), json!({"kind": "status", "status": 503}), json!({"kind": "html"})]
         {
             fault["route"] = json!(route);
-            world.fault(fault.clone()).await;
-            row(&world, &format!("{fault} {changes:?}"), &with(&world, &changes), &expected, 0).await;
+            env.inject_fault(fault.clone()).await;
+            row(&env, &format!("{fault} {changes:?}"), &with(&env, &changes), &expected, 0).await;
         }
     }
 }
@@ -251,55 +251,55 @@ async fn a_definite_refusal_counts_beside_a_doubt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_vimeo_is_a_doubt_and_its_late_token_is_revoked() {
     let config = "vimeo.budget_seconds = 1\n".to_owned();
-    let world = World::with(Wish { config, ..Wish::default() }).await;
+    let env = TestEnv::with(EnvOptions { config, ..EnvOptions::default() }).await;
     for route in [GRANT, VERIFY] {
-        faulty_row(&world, route, &json!({"kind": "delay", "millis": 1500}), &DOUBT, 0).await;
-        faulty_row(&world, route, &json!({"kind": "drip", "millis": 15}), &DOUBT, 0).await;
+        faulty_row(&env, route, &json!({"kind": "delay", "millis": 1500}), &DOUBT, 0).await;
+        faulty_row(&env, route, &json!({"kind": "drip", "millis": 15}), &DOUBT, 0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_definite_refusal_counts_beside_a_vimeo_that_is_too_slow() {
-    let world = World::start().await;
-    world.fault(json!({"route": VERIFY, "kind": "delay", "millis": 60_000})).await;
-    let wrong = with(&world, &[("clientSecret", "guess")]);
-    row(&world, "the secret is wrong, verify hangs", &wrong, &rejected(&[SECRET_WRONG]), 0).await;
+    let env = TestEnv::start().await;
+    env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 60_000})).await;
+    let wrong = with(&env, &[("clientSecret", "guess")]);
+    row(&env, "the secret is wrong, verify hangs", &wrong, &rejected(&[SECRET_WRONG]), 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_answer_within_the_budget_is_an_answer() {
-    let world = World::with(patient()).await;
+    let env = TestEnv::with(patient()).await;
     for route in [GRANT, VERIFY] {
-        faulty_row(&world, route, &json!({"kind": "drip", "millis": 2}), &Expected::Created, 0).await;
-        faulty_row(&world, route, &json!({"kind": "delay", "millis": 300}), &Expected::Created, 0).await;
+        faulty_row(&env, route, &json!({"kind": "drip", "millis": 2}), &Expected::Created, 0).await;
+        faulty_row(&env, route, &json!({"kind": "delay", "millis": 300}), &Expected::Created, 0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vimeo_that_is_not_there_is_a_doubt_until_it_is_there() {
-    let mut world = World::with(patient()).await;
-    let body = world.good_body("patience");
-    let address = world.sandbox.addr;
+    let mut env = TestEnv::with(patient()).await;
+    let body = env.valid_body("patience");
+    let address = env.sandbox.addr;
     // A world needs a sandbox; the one that the service knows is stopped.
     let spare = sandbox::start(sandbox::Options::default()).await.unwrap();
-    std::mem::replace(&mut world.sandbox, spare).stop().await;
-    let answer = world.post(&body).await;
+    std::mem::replace(&mut env.sandbox, spare).stop().await;
+    let answer = env.post(&body).await;
     crate::connections::verification::assert_answer("stopped", &answer, &DOUBT);
-    assert_eq!(world.stored(), 0);
+    assert_eq!(env.connection_count(), 0);
 
     let again = sandbox::Options { listen: address, open: true, ..sandbox::Options::default() };
-    world.sandbox = sandbox::start(again).await.unwrap();
-    assert_eq!(world.post(&body).await.status, StatusCode::CREATED);
-    settle(&world, 0).await;
+    env.sandbox = sandbox::start(again).await.unwrap();
+    assert_eq!(env.post(&body).await.status, StatusCode::CREATED);
+    settle(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_of_a_doubt_tells_the_operator_of_the_way_out() {
-    let world = World::with(patient()).await;
-    world.fault(json!({"route": VERIFY, "kind": "status", "status": 502})).await;
-    let answer = world.post(&world.good_body("unlucky")).await;
+    let env = TestEnv::with(patient()).await;
+    env.inject_fault(json!({"route": VERIFY, "kind": "status", "status": 502})).await;
+    let answer = env.post(&env.valid_body("unlucky")).await;
     assert_eq!(answer.code(), "VIMEO_UNAVAILABLE");
-    let log = world.log();
+    let log = env.log();
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let tells =
         |line: &&Value| line["message"].as_str().unwrap_or_default().contains("vimeo.verification = \"off\"");

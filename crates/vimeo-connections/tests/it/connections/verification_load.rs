@@ -11,7 +11,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::connections::verification::{GRANT, VERIFY, asked, journal, settle};
-use crate::support::harness::{COLLECTION, Wish, World, until};
+use crate::support::harness::{COLLECTION, EnvOptions, TestEnv, until};
 
 /// As many creations as wait at once.
 const CROWD: usize = 1_000;
@@ -27,13 +27,12 @@ fn allow_many_files() {
 }
 
 /// Clients that each create one connection, all at the same moment; their statuses as they come.
-fn create_at_once(world: &World, prefix: &str, count: usize) -> JoinSet<(StatusCode, String)> {
+fn create_at_once(env: &TestEnv, prefix: &str, count: usize) -> JoinSet<(StatusCode, String)> {
     let mut clients = JoinSet::new();
     let together = Arc::new(Barrier::new(count));
     for number in 0..count {
-        let body = world.good_body(&format!("{prefix} {number}")).to_string();
-        let request =
-            world.http.post(world.url(COLLECTION)).header("authorization", &world.api_key).body(body);
+        let body = env.valid_body(&format!("{prefix} {number}")).to_string();
+        let request = env.http.post(env.url(COLLECTION)).header("authorization", &env.api_key).body(body);
         let together = together.clone();
         clients.spawn(async move {
             together.wait().await;
@@ -52,56 +51,59 @@ async fn assert_all_created(mut clients: JoinSet<(StatusCode, String)>) {
 }
 
 /// The numbers of the connections that brought what is in the sandbox's journal.
-async fn connections(world: &World) -> HashSet<u64> {
-    journal(world).await.iter().map(|request| request["connection"].as_u64().unwrap()).collect()
+async fn connections(env: &TestEnv) -> HashSet<u64> {
+    journal(env).await.iter().map(|request| request["connection"].as_u64().unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_waits_for_vimeo_and_nobody_waits_for_the_crowd() {
     allow_many_files();
     // As long as this test may take.
-    let world =
-        World::with(Wish { config: "vimeo.budget_seconds = 300".to_owned(), ..Wish::default() }).await;
-    let first = world.post(&world.good_body("first")).await.json();
+    let env = TestEnv::with(EnvOptions {
+        config: "vimeo.budget_seconds = 300".to_owned(),
+        ..EnvOptions::default()
+    })
+    .await;
+    let first = env.post(&env.valid_body("first")).await.json();
     let path = format!("{COLLECTION}/{}", first["connectionId"].as_str().unwrap());
-    settle(&world, 0).await;
+    settle(&env, 0).await;
     for route in [GRANT, VERIFY] {
-        world.fault(json!({"route": route, "kind": "hold"})).await;
+        env.inject_fault(json!({"route": route, "kind": "hold"})).await;
     }
-    let mut crowd = create_at_once(&world, "crowd", CROWD);
+    let mut crowd = create_at_once(&env, "crowd", CROWD);
     until("both questions of each creation are asked", async || {
         let held =
             |requests: Vec<Value>| requests.iter().filter(|request| request["fault"] == "hold").count();
-        held(asked(&world, GRANT).await) == CROWD && held(asked(&world, VERIFY).await) == CROWD
+        held(asked(&env, GRANT).await) == CROWD && held(asked(&env, VERIFY).await) == CROWD
     })
     .await;
 
     // Whoever needs no answer of Vimeo gets one now, while all of them wait.
     for _ in 0..NEXT {
-        assert_eq!(world.get(&path).await.status, StatusCode::OK);
+        assert_eq!(env.get(&path).await.status, StatusCode::OK);
     }
-    let list = world.get(COLLECTION).await.json();
+    let list = env.get(COLLECTION).await.json();
     assert_eq!(list["Items"].as_array().unwrap().len(), 1);
-    let mut change = world.good_body("first renamed");
+    let mut change = env.valid_body("first renamed");
     change["version"] = first["version"].clone();
-    let changed = world.send(Method::PUT, &path, &[], change.to_string().into_bytes()).await;
+    let changed = env.send(Method::PUT, &path, &[], change.to_string().into_bytes()).await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);
-    let taken = world.post(&change).await;
+    let taken = env.post(&change).await;
     assert_eq!(taken.status, StatusCode::CONFLICT, "a name that is taken is found before Vimeo is asked");
     assert!(crowd.try_join_next().is_none(), "somebody was answered before Vimeo answered");
 
-    world.control(Method::DELETE, "faults", Value::Null).await;
+    env.control(Method::DELETE, "faults", Value::Null).await;
     assert_all_created(crowd).await;
-    assert_eq!(world.stored(), CROWD + 1);
-    settle(&world, 0).await;
+    assert_eq!(env.connection_count(), CROWD + 1);
+    settle(&env, 0).await;
 
     // The next wave finds connections enough: it opens none.
-    let opened = connections(&world).await;
+    let opened = connections(&env).await;
     assert!(opened.len() <= 2 * CROWD + 2, "{} connections for {CROWD} creations", opened.len());
-    world.control(Method::DELETE, "journal", Value::Null).await;
-    assert_all_created(create_at_once(&world, "next", NEXT)).await;
-    settle(&world, 0).await;
-    let used = connections(&world).await;
+    env.control(Method::DELETE, "journal", Value::Null).await;
+    assert_all_created(create_at_once(&env, "next", NEXT)).await;
+    settle(&env, 0).await;
+    let used = connections(&env).await;
     let new: Vec<_> = used.difference(&opened).collect();
     assert!(new.is_empty(), "{} new connections beside {} idle ones", new.len(), opened.len());
 }

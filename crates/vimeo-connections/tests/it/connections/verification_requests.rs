@@ -11,16 +11,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::connections::verification::{
-    Expected, GRANT, REVOKE, VERIFY, asked, journal, patient, row, settle, wish,
+    Expected, GRANT, REVOKE, VERIFY, asked, journal, options, patient, row, settle,
 };
-use crate::support::harness::{Service, Wish, World, cli, said};
+use crate::support::harness::{EnvOptions, Service, TestEnv, cli, printed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vimeo_is_asked_in_its_own_words() {
-    let world = World::with(patient()).await;
-    assert_eq!(world.post(&world.good_body("words")).await.status, StatusCode::CREATED);
-    settle(&world, 0).await;
-    let requests = journal(&world).await;
+    let env = TestEnv::with(patient()).await;
+    assert_eq!(env.post(&env.valid_body("words")).await.status, StatusCode::CREATED);
+    settle(&env, 0).await;
+    let requests = journal(&env).await;
     assert_eq!(requests.len(), 3, "{requests:?}");
     for request in &requests {
         assert_eq!(request["accept"], "application/vnd.vimeo.*+json;version=3.4");
@@ -28,15 +28,15 @@ async fn vimeo_is_asked_in_its_own_words() {
         assert!(agent.starts_with("vimeo-connections/"), "{agent}");
         assert_eq!(request["query"], Value::Null);
     }
-    let [grant] = &asked(&world, GRANT).await[..] else { panic!("{requests:?}") };
+    let [grant] = &asked(&env, GRANT).await[..] else { panic!("{requests:?}") };
     assert_eq!(grant["content_type"], "application/x-www-form-urlencoded");
-    assert_eq!(grant["authorization"]["client_id"], json!(world.sandbox.client_id));
-    let [verify] = &asked(&world, VERIFY).await[..] else { panic!("{requests:?}") };
+    assert_eq!(grant["authorization"]["client_id"], json!(env.sandbox.client_id));
+    let [verify] = &asked(&env, VERIFY).await[..] else { panic!("{requests:?}") };
     assert_eq!(verify["content_type"], Value::Null);
-    let tokens = world.control(Method::GET, "tokens", Value::Null).await;
+    let tokens = env.control(Method::GET, "tokens", Value::Null).await;
     let [own, stray] = &tokens["tokens"].as_array().unwrap()[..] else { panic!("{tokens}") };
     assert_eq!(verify["authorization"]["fingerprint"], own["fingerprint"]);
-    let [revoked] = &asked(&world, REVOKE).await[..] else { panic!("{requests:?}") };
+    let [revoked] = &asked(&env, REVOKE).await[..] else { panic!("{requests:?}") };
     assert_eq!(revoked["authorization"]["fingerprint"], stray["fingerprint"]);
     assert_eq!(stray["scope"], "public", "no more than is needed was asked for");
     assert_eq!(own["revoked"], false);
@@ -44,7 +44,7 @@ async fn vimeo_is_asked_in_its_own_words() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stray_token_is_revoked_however_often_that_fails_at_first() {
-    let world = World::with(patient()).await;
+    let env = TestEnv::with(patient()).await;
     for (fault, times) in [
         (json!({"kind": "status", "status": 500}), 1),
         (json!({"kind": "status", "status": 400}), 1),
@@ -58,42 +58,42 @@ async fn a_stray_token_is_revoked_however_often_that_fails_at_first() {
         let mut fault = fault;
         fault["route"] = json!(REVOKE);
         fault["times"] = json!(times);
-        world.fault(fault.clone()).await;
-        row(&world, &fault.to_string(), &world.good_body("a row"), &Expected::Created, 0).await;
+        env.inject_fault(fault.clone()).await;
+        row(&env, &fault.to_string(), &env.valid_body("a row"), &Expected::Created, 0).await;
     }
-    let tokens = world.control(Method::GET, "tokens", Value::Null).await;
+    let tokens = env.control(Method::GET, "tokens", Value::Null).await;
     let own: Vec<_> =
         tokens["tokens"].as_array().unwrap().iter().filter(|token| token["origin"] == "issued").collect();
     assert_eq!(own.len(), 1);
     assert_eq!(own[0]["revoked"], false, "the user's own token is nobody's to revoke");
-    for attempt in asked(&world, REVOKE).await {
+    for attempt in asked(&env, REVOKE).await {
         assert_ne!(attempt["authorization"]["fingerprint"], own[0]["fingerprint"]);
     }
 }
 
 /// Makes a token of the app alone, which the sandbox then hands out as if it had just been granted.
-async fn handed_out(world: &World, app: Value) -> (String, Value) {
-    let wish = json!({"app": world.sandbox.client_id, "scopes": "public", "user": false});
-    let made = world.control(Method::POST, "tokens", wish).await;
+async fn handed_out(env: &TestEnv, app: Value) -> (String, Value) {
+    let options = json!({"app": env.sandbox.client_id, "scopes": "public", "user": false});
+    let made = env.control(Method::POST, "tokens", options).await;
     let access_token = made["access_token"].as_str().unwrap().to_owned();
     let app = if app.is_null() { made["app"].clone() } else { app };
     (access_token.clone(), json!({"access_token": access_token, "app": app}))
 }
 
-async fn is_revoked(world: &World, access_token: &str) -> bool {
-    let url = format!("{}/oauth/verify", world.sandbox.base_url);
-    world.http.get(url).bearer_auth(access_token).send().await.unwrap().status() == StatusCode::UNAUTHORIZED
+async fn is_revoked(env: &TestEnv, access_token: &str) -> bool {
+    let url = format!("{}/oauth/verify", env.sandbox.base_url);
+    env.http.get(url).bearer_auth(access_token).send().await.unwrap().status() == StatusCode::UNAUTHORIZED
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_in_an_answer_that_is_not_understood_is_revoked_too() {
-    let world = World::with(patient()).await;
+    let env = TestEnv::with(patient()).await;
     for app in [json!({}), json!("/apps/1"), json!([]), json!({"uri": 7})] {
-        let (stray, body) = handed_out(&world, app.clone()).await;
-        world.fault(json!({"route": GRANT, "kind": "wrong-json", "body": body})).await;
-        row(&world, &app.to_string(), &world.good_body("a row"), &Expected::Unavailable(10), 0).await;
+        let (stray, body) = handed_out(&env, app.clone()).await;
+        env.inject_fault(json!({"route": GRANT, "kind": "wrong-json", "body": body})).await;
+        row(&env, &app.to_string(), &env.valid_body("a row"), &Expected::Unavailable(10), 0).await;
         let started = std::time::Instant::now();
-        while !is_revoked(&world, &stray).await {
+        while !is_revoked(&env, &stray).await {
             assert!(started.elapsed().as_secs() < 30, "{app}: the token was left at Vimeo");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
@@ -102,41 +102,41 @@ async fn a_token_in_an_answer_that_is_not_understood_is_revoked_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_callers_own_token_is_not_revoked_though_the_grant_hands_it_out_again() {
-    let world = World::with(patient()).await;
+    let env = TestEnv::with(patient()).await;
     // Some servers give the same token for each grant, and somebody may have pasted it.
-    let (own, body) = handed_out(&world, Value::Null).await;
-    world.fault(json!({"route": GRANT, "kind": "wrong-json", "body": body})).await;
-    let mut pasted = world.good_body("pasted");
+    let (own, body) = handed_out(&env, Value::Null).await;
+    env.inject_fault(json!({"route": GRANT, "kind": "wrong-json", "body": body})).await;
+    let mut pasted = env.valid_body("pasted");
     pasted["accessToken"] = json!(own);
-    assert_eq!(world.post(&pasted).await.code(), "INVALID_VIMEO_CREDENTIALS");
+    assert_eq!(env.post(&pasted).await.code(), "INVALID_VIMEO_CREDENTIALS");
     // The next check's own stray token goes after anything that the first one had to revoke.
-    row(&world, "the next", &world.good_body("next"), &Expected::Created, 0).await;
-    assert!(!is_revoked(&world, &own).await);
+    row(&env, "the next", &env.valid_body("next"), &Expected::Created, 0).await;
+    assert!(!is_revoked(&env, &own).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_verification_off_vimeo_is_never_contacted() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let mut body = world.good_body("unchecked");
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let mut body = env.valid_body("unchecked");
     for name in ["first", "second"] {
         body["name"] = json!(name);
         body["accessToken"] = json!("nobody-ever-issued-this");
-        assert_eq!(world.post(&body).await.status, StatusCode::CREATED);
+        assert_eq!(env.post(&body).await.status, StatusCode::CREATED);
     }
-    assert_eq!(world.post(&body).await.code(), "CONNECTION_NAME_EXISTS");
-    assert!(journal(&world).await.is_empty());
-    assert_eq!(world.stored(), 2);
+    assert_eq!(env.post(&body).await.code(), "CONNECTION_NAME_EXISTS");
+    assert!(journal(&env).await.is_empty());
+    assert_eq!(env.connection_count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_before_vimeo_is_not_brought_to_vimeo() {
-    let world = World::with(patient()).await;
-    assert_eq!(world.post(&world.good_body("taken")).await.status, StatusCode::CREATED);
-    settle(&world, 0).await;
-    world.control(Method::DELETE, "journal", Value::Null).await;
-    assert_eq!(world.post(&world.good_body("taken ")).await.code(), "CONNECTION_NAME_EXISTS");
-    assert_eq!(world.post(&json!({})).await.code(), "INVALID_REQUEST_BODY");
-    assert!(journal(&world).await.is_empty());
+    let env = TestEnv::with(patient()).await;
+    assert_eq!(env.post(&env.valid_body("taken")).await.status, StatusCode::CREATED);
+    settle(&env, 0).await;
+    env.control(Method::DELETE, "journal", Value::Null).await;
+    assert_eq!(env.post(&env.valid_body("taken ")).await.code(), "CONNECTION_NAME_EXISTS");
+    assert_eq!(env.post(&json!({})).await.code(), "INVALID_REQUEST_BODY");
+    assert!(journal(&env).await.is_empty());
 }
 
 /// A port where nobody listens: whoever goes there is refused.
@@ -147,13 +147,13 @@ async fn dead_url() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_environments_proxies_are_ignored() {
-    let mut world = World::with(patient()).await;
+    let mut env = TestEnv::with(patient()).await;
     let dead = dead_url().await;
     let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
-    world.service.kill();
-    world.service = Service::start_with(world.path(), &names.map(|name| (name, dead.as_str())));
-    assert_eq!(world.post(&world.good_body("direct")).await.status, StatusCode::CREATED);
-    settle(&world, 0).await;
+    env.service.kill();
+    env.service = Service::start_with(env.path(), &names.map(|name| (name, dead.as_str())));
+    assert_eq!(env.post(&env.valid_body("direct")).await.status, StatusCode::CREATED);
+    settle(&env, 0).await;
 }
 
 /// The first lines that a proxy was sent.
@@ -191,38 +191,38 @@ async fn pass_on(mut client: TcpStream, target: std::net::SocketAddr, seen: Head
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_configured_proxy_is_used_for_all_that_goes_to_vimeo() {
-    let mut world = World::with(patient()).await;
-    let (url, heads, _tasks) = proxy(world.sandbox.addr).await;
-    world.service.kill();
-    world.service = Service::start_with(world.path(), &[("VIMEO_CONNECTIONS_VIMEO__PROXY", &url)]);
-    assert_eq!(world.post(&world.good_body("proxied")).await.status, StatusCode::CREATED);
-    settle(&world, 0).await;
+    let mut env = TestEnv::with(patient()).await;
+    let (url, heads, _tasks) = proxy(env.sandbox.addr).await;
+    env.service.kill();
+    env.service = Service::start_with(env.path(), &[("VIMEO_CONNECTIONS_VIMEO__PROXY", &url)]);
+    assert_eq!(env.post(&env.valid_body("proxied")).await.status, StatusCode::CREATED);
+    settle(&env, 0).await;
     let heads = heads.lock().unwrap().clone();
     // The second question may find the first one's connection free, and only the first line of each is seen.
-    let absolute = format!(" {}/", world.sandbox.base_url);
+    let absolute = format!(" {}/", env.sandbox.base_url);
     assert!(!heads.is_empty() && heads.iter().all(|line| line.contains(&absolute)), "{heads:?}");
     // Each connection came through the proxy.
-    let opened = world.control(Method::GET, "journal", Value::Null).await["connections_opened"].clone();
+    let opened = env.control(Method::GET, "journal", Value::Null).await["connections_opened"].clone();
     assert_eq!(opened, json!(heads.len()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_https_vimeo_behind_a_proxy_is_reached_by_connect() {
-    let mut world = World::with(patient()).await;
-    let (url, heads, _tasks) = proxy(world.sandbox.addr).await;
-    world.service.kill();
+    let mut env = TestEnv::with(patient()).await;
+    let (url, heads, _tasks) = proxy(env.sandbox.addr).await;
+    env.service.kill();
     let environment = [
         ("VIMEO_CONNECTIONS_VIMEO__PROXY", url.as_str()),
         ("VIMEO_CONNECTIONS_VIMEO__BASE_URL", "https://vimeo.invalid"),
     ];
-    world.service = Service::start_with(world.path(), &environment);
-    let answer = world.post(&world.good_body("tunnelled")).await;
+    env.service = Service::start_with(env.path(), &environment);
+    let answer = env.post(&env.valid_body("tunnelled")).await;
     // The sandbox knows no CONNECT, so it ends there: before any credential was sent.
     assert_eq!(answer.code(), "VIMEO_UNAVAILABLE");
     let heads = heads.lock().unwrap().clone();
     assert!(!heads.is_empty());
     assert!(heads.iter().all(|line| line == "CONNECT vimeo.invalid:443 HTTP/1.1"), "{heads:?}");
-    for request in journal(&world).await {
+    for request in journal(&env).await {
         assert_eq!(request["authorization"], Value::Null, "{request}");
     }
 }
@@ -230,11 +230,11 @@ async fn an_https_vimeo_behind_a_proxy_is_reached_by_connect() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_is_dead_is_a_doubt_and_nothing_goes_around_it() {
     let dead = dead_url().await;
-    let world = World::with(wish(&format!("vimeo.proxy = \"{dead}\"\n"))).await;
-    let answer = world.post(&world.good_body("nowhere")).await;
+    let env = TestEnv::with(options(&format!("vimeo.proxy = \"{dead}\"\n"))).await;
+    let answer = env.post(&env.valid_body("nowhere")).await;
     assert_eq!(answer.code(), "VIMEO_UNAVAILABLE", "{answer:?}");
     assert_eq!(answer.header("retry-after"), "10");
-    assert!(journal(&world).await.is_empty());
+    assert!(journal(&env).await.is_empty());
 }
 
 #[test]
@@ -248,10 +248,10 @@ fn credentials_are_not_sent_in_the_clear_to_another_machine() {
         for command in [&["serve"][..], &["config", "check"]] {
             let output = cli(directory.path(), command, "");
             assert!(!output.status.success(), "{url}: {output:?}");
-            let said = said(&output);
+            let printed = printed(&output);
             assert!(
-                said.contains("vimeo.base_url") && said.contains("must begin with https://"),
-                "{url}: {said}"
+                printed.contains("vimeo.base_url") && printed.contains("must begin with https://"),
+                "{url}: {printed}"
             );
         }
     }

@@ -3,28 +3,29 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::harness::{Answer, COLLECTION, Wish, World};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
 
 const OURS: &str = "https://app.example.com";
 const THEIRS: &str = "https://elsewhere.example";
 
-async fn world(config: &str) -> World {
-    World::with(Wish { config: config.to_owned(), verification_off: true, ..Wish::default() }).await
+async fn env(config: &str) -> TestEnv {
+    TestEnv::with(EnvOptions { config: config.to_owned(), verification_off: true, ..EnvOptions::default() })
+        .await
 }
 
-async fn preflight(world: &World, origin: &str) -> Answer {
+async fn preflight(env: &TestEnv, origin: &str) -> Response {
     let headers = [
         ("origin", origin),
         ("access-control-request-method", "PUT"),
         ("access-control-request-headers", "authorization,content-type,idempotency-key"),
     ];
-    world.send(Method::OPTIONS, COLLECTION, &headers, Vec::new()).await
+    env.send(Method::OPTIONS, COLLECTION, &headers, Vec::new()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_another_origin_may_read_answers_only_where_the_operator_says_so() {
-    let world = world(&format!("cors_origins = [\"{OURS}\"]\n")).await;
-    let asked = preflight(&world, OURS).await;
+    let env = env(&format!("cors_origins = [\"{OURS}\"]\n")).await;
+    let asked = preflight(&env, OURS).await;
     assert_eq!((asked.status.as_u16(), &*asked.text), (200, ""));
     assert_eq!(asked.header("access-control-allow-origin"), OURS);
     for method in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
@@ -35,7 +36,7 @@ async fn a_page_of_another_origin_may_read_answers_only_where_the_operator_says_
     {
         assert!(asked.header("access-control-allow-headers").contains(name), "{name}");
     }
-    assert_eq!(preflight(&world, THEIRS).await.header("access-control-allow-origin"), "");
+    assert_eq!(preflight(&env, THEIRS).await.header("access-control-allow-origin"), "");
     // Every kind of answer can be read: good ones, refusals, and those that the router makes.
     for (method, path, status) in [
         (Method::GET, COLLECTION, 200),
@@ -43,7 +44,7 @@ async fn a_page_of_another_origin_may_read_answers_only_where_the_operator_says_
         (Method::PATCH, COLLECTION, 405),
         (Method::GET, "/nowhere", 404),
     ] {
-        let answer = world.send(method, path, &[("origin", OURS)], b"{}".to_vec()).await;
+        let answer = env.send(method, path, &[("origin", OURS)], b"{}".to_vec()).await;
         assert_eq!(answer.status.as_u16(), status);
         assert_eq!(answer.header("access-control-allow-origin"), OURS, "{path} {status}");
         let exposed = answer.header("access-control-expose-headers");
@@ -56,39 +57,39 @@ async fn a_page_of_another_origin_may_read_answers_only_where_the_operator_says_
     for (path, headers, status) in
         [(COLLECTION, vec![], 405), (COLLECTION, vec![("origin", OURS)], 405), ("/nowhere", vec![], 404)]
     {
-        let answer = world.send(Method::OPTIONS, path, &headers, Vec::new()).await;
+        let answer = env.send(Method::OPTIONS, path, &headers, Vec::new()).await;
         assert_eq!(answer.status.as_u16(), status, "{path}");
     }
-    let theirs = world.send(Method::GET, COLLECTION, &[("origin", THEIRS)], Vec::new()).await;
+    let theirs = env.send(Method::GET, COLLECTION, &[("origin", THEIRS)], Vec::new()).await;
     assert_eq!((theirs.status.as_u16(), theirs.header("access-control-allow-origin")), (200, ""));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_origins_no_browser_is_told_anything() {
-    let world = world("").await;
-    let asked = preflight(&world, OURS).await;
+    let env = env("").await;
+    let asked = preflight(&env, OURS).await;
     assert_eq!((asked.status.as_u16(), asked.code()), (405, "METHOD_NOT_ALLOWED".to_owned()));
-    for answer in [asked, world.send(Method::GET, COLLECTION, &[("origin", OURS)], Vec::new()).await] {
+    for answer in [asked, env.send(Method::GET, COLLECTION, &[("origin", OURS)], Vec::new()).await] {
         assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_origin_may_if_the_operator_says_any() {
-    let world = world("cors_origins = [\"*\"]\n").await;
-    assert_eq!(preflight(&world, THEIRS).await.header("access-control-allow-origin"), "*");
+    let env = env("cors_origins = [\"*\"]\n").await;
+    assert_eq!(preflight(&env, THEIRS).await.header("access-control-allow-origin"), "*");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_of_the_api_needs_nothing_from_elsewhere_and_names_every_operation() {
-    let world = world("").await;
-    let page = world.get("/docs").await;
+    let env = env("").await;
+    let page = env.get("/docs").await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
     for elsewhere in ["<script", "<link", "<img", "<iframe", "@import", "url(", "src="] {
         assert!(!page.text.contains(elsewhere), "{elsewhere}");
     }
-    let described = world.get("/openapi.json").await.json();
+    let described = env.get("/openapi.json").await.json();
     let operations = operations(&described);
     assert!(operations.len() >= 10);
     for operation in operations {
@@ -105,8 +106,8 @@ async fn the_page_of_the_api_needs_nothing_from_elsewhere_and_names_every_operat
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_description_follows_the_base_path_and_every_operation_says_how_it_is_refused() {
-    let world = world("base_path = \"/video/api\"\n").await;
-    let described = world.get("/openapi.json").await.json();
+    let env = env("base_path = \"/video/api\"\n").await;
+    let described = env.get("/openapi.json").await.json();
     assert_eq!(described["openapi"].as_str().unwrap().split_at(3).0, "3.1");
     let paths: Vec<_> = described["paths"].as_object().unwrap().keys().cloned().collect();
     assert!(paths.contains(&"/video/api/v1/vimeo-connections".to_owned()), "{paths:?}");

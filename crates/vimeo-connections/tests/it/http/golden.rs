@@ -23,7 +23,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::harness::World;
+use crate::support::harness::TestEnv;
 
 /// One question and its answer, as the file has them.
 struct Pair {
@@ -141,7 +141,7 @@ fn written(preface: &str, pairs: &[Pair]) -> String {
 
 /// A connection that is opened again where an answer has closed it.
 struct Wire<'a> {
-    world: &'a World,
+    env: &'a TestEnv,
     stream: Option<BufReader<TcpStream>>,
 }
 
@@ -149,7 +149,7 @@ impl Wire<'_> {
     /// Sends one request and reads its answer, with LF for CRLF in the head.
     fn ask(&mut self, request: &str) -> String {
         let stream = self.stream.get_or_insert_with(|| {
-            let stream = TcpStream::connect(self.world.service.address).unwrap();
+            let stream = TcpStream::connect(self.env.service.address).unwrap();
             stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
             BufReader::new(stream)
         });
@@ -181,20 +181,20 @@ fn on_the_wire(request: &str, names: &Names) -> String {
 }
 
 /// Does what a directive says.
-async fn direct(world: &World, directive: &str, names: &mut Names) {
+async fn direct(env: &TestEnv, directive: &str, names: &mut Names) {
     let (verb, rest) = directive.split_once(' ').unwrap();
     if verb == "@fault" {
-        return world.fault(serde_json::from_str(rest).unwrap()).await;
+        return env.inject_fault(serde_json::from_str(rest).unwrap()).await;
     }
-    let (name, wish) = rest.split_once(' ').unwrap();
-    let wish = serde_json::from_str(&names.expand(wish)).unwrap();
+    let (name, options) = rest.split_once(' ').unwrap();
+    let options = serde_json::from_str(&names.expand(options)).unwrap();
     match verb {
         "@token" => {
-            let made = world.control(Method::POST, "tokens", wish).await;
+            let made = env.control(Method::POST, "tokens", options).await;
             names.learn(name, made["access_token"].as_str().unwrap());
         }
         "@app" => {
-            let made = world.control(Method::POST, "apps", wish).await;
+            let made = env.control(Method::POST, "apps", options).await;
             names.learn(format!("{name}Identifier"), made["client_id"].as_str().unwrap());
             names.learn(format!("{name}Secret"), made["client_secret"].as_str().unwrap());
         }
@@ -204,18 +204,18 @@ async fn direct(world: &World, directive: &str, names: &mut Names) {
 
 /// Has the conversation of a file in a world of its own; the pairs with the answers that came.
 async fn have(pairs: &[Pair]) -> Vec<Pair> {
-    let world = World::start().await;
+    let env = TestEnv::start().await;
     let mut names = Names::default();
-    names.learn("apiKey", &world.api_key);
-    names.learn("clientIdentifier", &world.sandbox.client_id);
-    names.learn("clientSecret", &world.sandbox.client_secret);
-    names.learn("accessToken", &world.sandbox.access_token);
-    names.learn("strangersApiKey", &world.make_key("strangers", &[]));
-    let mut wire = Wire { world: &world, stream: None };
+    names.learn("apiKey", &env.api_key);
+    names.learn("clientIdentifier", &env.sandbox.client_id);
+    names.learn("clientSecret", &env.sandbox.client_secret);
+    names.learn("accessToken", &env.sandbox.access_token);
+    names.learn("strangersApiKey", &env.make_key("strangers", &[]));
+    let mut wire = Wire { env: &env, stream: None };
     let mut had = Vec::new();
     for pair in pairs {
         for directive in &pair.directives {
-            direct(&world, directive, &mut names).await;
+            direct(&env, directive, &mut names).await;
         }
         let answer = wire.ask(&on_the_wire(&pair.request, &names));
         had.push(Pair {

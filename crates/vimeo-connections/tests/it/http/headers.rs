@@ -4,23 +4,23 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::http::protocol::exchange;
-use crate::support::harness::{COLLECTION, Wish, World};
+use crate::support::harness::{COLLECTION, EnvOptions, TestEnv};
 
 /// More than any answer's headers need together.
 const HEAD_MAX_BYTES: usize = 2_048;
 
-async fn world(config: &str) -> World {
+async fn env(config: &str) -> TestEnv {
     let config = format!("uploads.work = false\n{config}");
-    World::with(Wish { config, verification_off: true, ..Wish::default() }).await
+    TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_has_exactly_one_host() {
-    let world = world("").await;
+    let env = env("").await;
     let get = |version: &str, hosts: &[&str]| {
         let hosts: Vec<_> = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
         let (hosts, end) = (hosts.concat(), "Connection: close\r\n\r\n");
-        exchange(&world, format!("GET /health/live HTTP/{version}\r\n{hosts}{end}").as_bytes()).remove(0)
+        exchange(&env, format!("GET /health/live HTTP/{version}\r\n{hosts}{end}").as_bytes()).remove(0)
     };
     for (version, hosts, errors) in [
         ("1.1", &[][..], "is required"),
@@ -60,16 +60,16 @@ async fn a_request_has_exactly_one_host() {
         "GET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n",
         "POST /pictoryapis/v1/vimeo-connections HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
     ] {
-        assert_eq!(exchange(&world, request.as_bytes())[0].status, 400, "{request}");
+        assert_eq!(exchange(&env, request.as_bytes())[0].status, 400, "{request}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_caller_makes_a_header_of_ours_long() {
-    let world = world("cors_origins = [\"*\"]\n").await;
-    let connection = world.post(&world.good_body("mine")).await.header("location").to_owned();
+    let env = env("cors_origins = [\"*\"]\n").await;
+    let connection = env.post(&env.valid_body("mine")).await.header("location").to_owned();
     let long = "x".repeat(3_000);
-    let mut ignored = world.good_body("long");
+    let mut ignored = env.valid_body("long");
     for number in 0..1_000 {
         ignored[format!("unheard_of_but_as_long_as_shown_{number:07}")] = json!(1);
     }
@@ -109,7 +109,7 @@ async fn no_caller_makes_a_header_of_ours_long() {
     ] {
         let headers = with(&more);
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = world.send(method.clone(), &path, &headers, body.into()).await;
+        let answer = env.send(method.clone(), &path, &headers, body.into()).await;
         let path = path.get(..40).unwrap_or(&path);
         assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.text);
         let lengths = answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::harness::{Wish, World, said};
+use crate::support::harness::{EnvOptions, TestEnv, printed};
 use crate::support::tools::{find_tool, finish, program, tests_folder};
 
 /// Fewer cases than this would mean that the rules let almost nothing through.
@@ -17,9 +17,9 @@ fn rules(file: &str) -> PathBuf {
 }
 
 /// Python, so that it leaves nothing in the tree.
-fn python(tool: &Path, world: &World) -> Command {
+fn python(tool: &Path, env: &TestEnv) -> Command {
     let mut command = program(tool);
-    command.current_dir(world.path()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUTF8", "1");
+    command.current_dir(env.path()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUTF8", "1");
     command
 }
 
@@ -34,13 +34,13 @@ async fn the_service_answers_as_its_description_says() {
     let Some(schemathesis) = find_tool("python/bin/st") else { return };
     // Made-up sources are not asked for their bytes.
     let config = "uploads.work = false\n".to_owned();
-    let world = World::with(Wish { config, verification_off: true, ..Wish::default() }).await;
-    let mut command = python(&schemathesis, &world);
+    let env = TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await;
+    let mut command = python(&schemathesis, &env);
     command.env("SCHEMATHESIS_HOOKS", rules("hooks.py"));
-    command.arg("--config-file").arg(rules("schemathesis.toml")).arg("run").arg(world.url("/openapi.json"));
-    command.args(["--no-color", "--header", &format!("Authorization: {}", world.api_key)]);
+    command.arg("--config-file").arg(rules("schemathesis.toml")).arg("run").arg(env.url("/openapi.json"));
+    command.args(["--no-color", "--header", &format!("Authorization: {}", env.api_key)]);
     let output = finish(command);
-    let report = said(&output);
+    let report = printed(&output);
     fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis.txt"), &report).unwrap();
     assert!(output.status.success(), "{report}");
     let cases = cases(&report).unwrap();
@@ -52,15 +52,15 @@ async fn the_service_answers_as_its_description_says() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_description_and_every_example_in_it_are_valid() {
     let Some(tool) = find_tool("python/bin/python") else { return };
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let document = world.path().join("openapi.json");
-    fs::write(&document, world.get("/openapi.json").await.text).unwrap();
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let document = env.path().join("openapi.json");
+    fs::write(&document, env.get("/openapi.json").await.text).unwrap();
     for arguments in
         [&["-m".as_ref(), "openapi_spec_validator".as_ref()][..], &[rules("examples.py").as_os_str()]]
     {
-        let mut command = python(&tool, &world);
+        let mut command = python(&tool, &env);
         command.args(arguments).arg(&document);
         let output = finish(command);
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", printed(&output));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 
-use crate::support::harness::{Answer, COLLECTION, Wish, World};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
 
 const NOT_FOUND: &str = r#"{"code":"NOT_FOUND","message":"There is nothing at this path."}"#;
 const NO_SLASH: &str =
@@ -23,13 +23,13 @@ fn elsewhere(base_path: &str) -> String {
     )
 }
 
-async fn world() -> World {
-    World::with(Wish { verification_off: true, ..Wish::default() }).await
+async fn env() -> TestEnv {
+    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
 }
 
 /// Sends bytes as they are, on a connection that ends with them; the answers, none of which may be to HEAD.
-pub(crate) fn exchange(world: &World, requests: &[u8]) -> Vec<Answer> {
-    let mut stream = TcpStream::connect(world.service.address).unwrap();
+pub(crate) fn exchange(env: &TestEnv, requests: &[u8]) -> Vec<Response> {
+    let mut stream = TcpStream::connect(env.service.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     stream.write_all(requests).unwrap();
     let mut raw = String::new();
@@ -46,14 +46,14 @@ pub(crate) fn exchange(world: &World, requests: &[u8]) -> Vec<Answer> {
         let length =
             headers.get("content-length").map_or(0, |value| value.to_str().unwrap().parse().unwrap());
         let (text, after) = after.split_at(length);
-        found.push(Answer { status, headers, text: text.to_owned() });
+        found.push(Response { status, headers, text: text.to_owned() });
         rest = after;
     }
     found
 }
 
 /// An answer's headers without those that differ from answer to answer, or say what becomes of the connection.
-pub(crate) fn lasting(answer: &Answer) -> HeaderMap {
+pub(crate) fn stable_headers(answer: &Response) -> HeaderMap {
     let mut headers = answer.headers.clone();
     headers.remove("connection");
     headers.remove("date");
@@ -61,21 +61,21 @@ pub(crate) fn lasting(answer: &Answer) -> HeaderMap {
     headers
 }
 
-async fn create(world: &World, name: &str) -> String {
-    let created = world.post(&world.good_body(name)).await;
+async fn create(env: &TestEnv, name: &str) -> String {
+    let created = env.post(&env.valid_body(name)).await;
     assert_eq!(created.status, 201, "{}", created.text);
     created.header("location").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_carries_the_common_headers() {
-    let world = world().await;
-    let path = create(&world, "common").await;
+    let env = env().await;
+    let path = create(&env, "common").await;
     let json_type = ("content-type", "application/json");
-    let body = || world.good_body("common").to_string().into_bytes();
+    let body = || env.valid_body("common").to_string().into_bytes();
     let large = vec![b' '; 70_000];
     let unknown = format!("{COLLECTION}/20260131090500042abcdefghijklmno");
-    let other = world.good_body("another").to_string().into_bytes();
+    let other = env.valid_body("another").to_string().into_bytes();
     let requests = [
         (200, Method::GET, &*path, json_type, Vec::new()),
         (304, Method::GET, &path, ("if-none-match", "\"1\""), Vec::new()),
@@ -93,7 +93,7 @@ async fn every_answer_carries_the_common_headers() {
         (201, Method::POST, COLLECTION, json_type, other),
     ];
     for (status, method, path, header, body) in requests {
-        let answer = world.send(method, path, &[header, ("x-request-id", "a.B_9-")], body).await;
+        let answer = env.send(method, path, &[header, ("x-request-id", "a.B_9-")], body).await;
         assert_eq!(answer.status.as_u16(), status, "{path}: {answer:?}");
         assert_eq!(answer.header("x-request-id"), "a.B_9-", "{status}");
         assert_eq!(answer.header("cache-control"), "no-store", "{status}");
@@ -106,9 +106,9 @@ async fn every_answer_carries_the_common_headers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_id_is_the_clients_own_or_a_fresh_one() {
-    let world = world().await;
+    let env = env().await;
     let id_for = async |headers: &[(&str, &str)]| {
-        let answer = world.send(Method::GET, "/health/live", headers, Vec::new()).await;
+        let answer = env.send(Method::GET, "/health/live", headers, Vec::new()).await;
         assert_eq!(answer.headers.get_all("x-request-id").iter().count(), 1);
         answer.header("x-request-id").to_owned()
     };
@@ -131,21 +131,21 @@ async fn a_request_id_is_the_clients_own_or_a_fresh_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn head_answers_as_get_without_the_body() {
-    let world = world().await;
-    let connection = create(&world, "head").await;
+    let env = env().await;
+    let connection = create(&env, "head").await;
     let unknown = format!("{COLLECTION}/nonsense");
     for path in [&*connection, "/health/live", "/health/ready", &unknown, "/nowhere"] {
-        let got = world.get(path).await;
-        let head = world.send(Method::HEAD, path, &[], Vec::new()).await;
+        let got = env.get(path).await;
+        let head = env.send(Method::HEAD, path, &[], Vec::new()).await;
         assert_eq!((head.status, &*head.text), (got.status, ""), "{path}");
-        assert_eq!(lasting(&head), lasting(&got), "{path}");
+        assert_eq!(stable_headers(&head), stable_headers(&got), "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_method_is_told_the_right_ones() {
-    let world = world().await;
-    let connection = create(&world, "methods").await;
+    let env = env().await;
+    let connection = create(&env, "methods").await;
     let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"];
     for (path, allow) in [
         (COLLECTION, "GET,HEAD,POST"),
@@ -158,7 +158,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
         for method in methods.iter().filter(|method| !allow.contains(*method)) {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             // The method is judged before the key.
-            let answer = world.send(method.clone(), path, &[("authorization", "x")], Vec::new()).await;
+            let answer = env.send(method.clone(), path, &[("authorization", "x")], Vec::new()).await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
             assert_eq!(answer.header("allow"), allow, "{method} {path}");
             if method != Method::HEAD {
@@ -170,8 +170,8 @@ async fn a_wrong_method_is_told_the_right_ones() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_path_is_not_found_with_or_without_a_key() {
-    let world = world().await;
-    let connection = create(&world, "paths").await;
+    let env = env().await;
+    let connection = create(&env, "paths").await;
     let slashed = format!("{connection}/");
     let below = format!("{connection}/nothing");
     let elsewhere = elsewhere("/pictoryapis");
@@ -196,7 +196,7 @@ async fn what_is_no_path_is_not_found_with_or_without_a_key() {
     ] {
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
             for headers in [&[][..], &[("authorization", "nonsense")]] {
-                let answer = world.send(method.clone(), path, headers, Vec::new()).await;
+                let answer = env.send(method.clone(), path, headers, Vec::new()).await;
                 assert_eq!((answer.status.as_u16(), &*answer.text), (404, text), "{method} {path}");
             }
         }
@@ -205,8 +205,8 @@ async fn what_is_no_path_is_not_found_with_or_without_a_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_identifier_names_no_connection() {
-    let world = world().await;
-    let connection = create(&world, "identifiers").await;
+    let env = env().await;
+    let connection = create(&env, "identifiers").await;
     let id = connection.rsplit('/').next().unwrap();
     let upper = id.to_uppercase();
     let longer = format!("{id}0");
@@ -232,38 +232,38 @@ async fn what_is_no_identifier_names_no_connection() {
         // As it is: a client library could put the escapes in order.
         let request = format!(
             "GET {COLLECTION}/{id} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\nconnection: close\r\n\r\n",
-            world.api_key
+            env.api_key
         );
-        let answer = exchange(&world, request.as_bytes()).remove(0);
+        let answer = exchange(&env, request.as_bytes()).remove(0);
         assert_eq!((answer.status.as_u16(), &*answer.text), (404, NO_CONNECTION), "{id}");
     }
     // An escape that says the same character is the same path.
     let escaped = format!("{COLLECTION}/%{:02x}{}", id.as_bytes()[0], &id[1..]);
-    assert_eq!(world.get(&escaped).await.status, 200);
-    let queried = world.get(&format!("{connection}?anything=at&all")).await;
+    assert_eq!(env.get(&escaped).await.status, 200);
+    let queried = env.get(&format!("{connection}?anything=at&all")).await;
     assert_eq!(queried.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_without_its_body_says_no_wrong_length() {
-    let world = world().await;
-    let path = create(&world, "length").await;
-    let length = world.get(&path).await.text.len().to_string();
-    let head = world.send(Method::HEAD, &path, &[], Vec::new()).await;
+    let env = env().await;
+    let path = create(&env, "length").await;
+    let length = env.get(&path).await.text.len().to_string();
+    let head = env.send(Method::HEAD, &path, &[], Vec::new()).await;
     assert_eq!((head.status.as_u16(), head.header("content-length")), (200, &*length));
     for method in [Method::GET, Method::HEAD] {
-        let unchanged = world.send(method, &path, &[("if-none-match", "\"1\"")], Vec::new()).await;
+        let unchanged = env.send(method, &path, &[("if-none-match", "\"1\"")], Vec::new()).await;
         assert_eq!((unchanged.status.as_u16(), unchanged.header("content-length")), (304, ""));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tag_that_the_client_has_is_not_sent_again() {
-    let world = world().await;
-    let path = create(&world, "tags").await;
+    let env = env().await;
+    let path = create(&env, "tags").await;
     let ask = async |tags: &[&str]| {
         let headers: Vec<_> = tags.iter().map(|tag| ("if-none-match", *tag)).collect();
-        let answer = world.send(Method::GET, &path, &headers, Vec::new()).await;
+        let answer = env.send(Method::GET, &path, &headers, Vec::new()).await;
         assert_eq!(answer.header("etag"), "\"1\"", "{tags:?}");
         assert_eq!(answer.text.is_empty(), answer.status == 304, "{tags:?}");
         answer.status.as_u16()
@@ -294,20 +294,20 @@ async fn a_tag_that_the_client_has_is_not_sent_again() {
         assert_eq!(ask(tags).await, 200, "{tags:?}");
     }
     // A tag does not tell that a connection is there.
-    let stranger = world.make_key("another", &[]);
+    let stranger = env.make_key("another", &[]);
     let headers = [("authorization", &*stranger), ("if-none-match", "*")];
-    assert_eq!(world.send(Method::GET, &path, &headers, Vec::new()).await.status, 404);
+    assert_eq!(env.send(Method::GET, &path, &headers, Vec::new()).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_get_may_come_with_a_content_type_or_even_a_body() {
-    let world = world().await;
-    let path = create(&world, "get").await;
+    let env = env().await;
+    let path = create(&env, "get").await;
     for (content_type, body) in
         [("application/json", ""), ("text/xml", ""), ("application/x-www-form-urlencoded", "a=b"), ("x", "{")]
     {
         let headers = [("content-type", content_type), ("x-pictory-user-id", "somebody-else")];
-        let answer = world.send(Method::GET, &path, &headers, body.into()).await;
+        let answer = env.send(Method::GET, &path, &headers, body.into()).await;
         assert_eq!(answer.status, 200, "{content_type}");
     }
 }
@@ -316,17 +316,17 @@ async fn a_get_may_come_with_a_content_type_or_even_a_body() {
 async fn the_base_path_is_the_operators_choice() {
     for (base_path, prefix) in [("/", ""), ("/a/b-c", "/a/b-c"), ("/health", "/health")] {
         let config = format!("base_path = \"{base_path}\"\n");
-        let world = World::with(Wish { verification_off: true, config, ..Wish::default() }).await;
+        let env = TestEnv::with(EnvOptions { verification_off: true, config, ..EnvOptions::default() }).await;
         let collection = format!("{prefix}/v1/vimeo-connections");
-        let body = world.good_body("elsewhere").to_string().into_bytes();
-        let created = world.send(Method::POST, &collection, &[], body).await;
+        let body = env.valid_body("elsewhere").to_string().into_bytes();
+        let created = env.send(Method::POST, &collection, &[], body).await;
         assert_eq!(created.status, 201, "{base_path}");
         let location = created.header("location");
         assert!(location.starts_with(&format!("{collection}/2")), "{location}");
-        assert_eq!(world.get(location).await.status, 200);
-        assert_eq!(world.get("/health/live").await.text, r#"{"status":"live"}"#);
+        assert_eq!(env.get(location).await.status, 200);
+        assert_eq!(env.get("/health/live").await.text, r#"{"status":"live"}"#);
         let lost = if prefix.is_empty() { NOT_FOUND.to_owned() } else { elsewhere(prefix) };
-        assert_eq!(world.get(COLLECTION).await.text, lost);
+        assert_eq!(env.get(COLLECTION).await.text, lost);
     }
 }
 
@@ -345,18 +345,18 @@ fn ask(stream: &mut BufReader<TcpStream>, request: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_goes_on_after_an_error_with_a_body() {
-    let world = world().await;
-    let key = world.api_key.as_str();
+    let env = env().await;
+    let key = env.api_key.as_str();
     let request = |method: &str, path: &str, key: &str, media_type: &str, body: &str| {
         format!(
             "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
     };
-    let good = world.good_body("kept alive").to_string();
+    let good = env.valid_body("kept alive").to_string();
     // More than the system's buffers hold: a client that writes all of it first must still get its answer.
     let large = " ".repeat(3_000_000);
-    let mut stream = BufReader::new(TcpStream::connect(world.service.address).unwrap());
+    let mut stream = BufReader::new(TcpStream::connect(env.service.address).unwrap());
     for (asked, status) in [
         (request("POST", COLLECTION, "nonsense", "application/json", &large), 401),
         (request("POST", COLLECTION, key, "text/plain", &large), 415),
@@ -377,14 +377,14 @@ async fn a_connection_goes_on_after_an_error_with_a_body() {
         + &request("GET", "/health/live", key, "x", "")
         + "GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let statuses: Vec<_> =
-        exchange(&world, all.as_bytes()).iter().map(|answer| answer.status.as_u16()).collect();
+        exchange(&env, all.as_bytes()).iter().map(|answer| answer.status.as_u16()).collect();
     assert_eq!(statuses, [401, 400, 200, 404]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_asks_before_it_sends_a_body_is_told_to_go_on() {
-    let world = world().await;
-    let body = world.good_body("expected").to_string();
+    let env = env().await;
+    let body = env.valid_body("expected").to_string();
     let head = |key: &str| {
         format!(
             "POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\ncontent-type: application/json\r\n\
@@ -392,32 +392,32 @@ async fn a_client_that_asks_before_it_sends_a_body_is_told_to_go_on() {
             body.len()
         )
     };
-    let mut stream = BufReader::new(TcpStream::connect(world.service.address).unwrap());
-    let interim = ask(&mut stream, &head(&world.api_key));
+    let mut stream = BufReader::new(TcpStream::connect(env.service.address).unwrap());
+    let interim = ask(&mut stream, &head(&env.api_key));
     assert!(interim.starts_with("HTTP/1.1 100 "), "{interim}");
     let answer = ask(&mut stream, &body);
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     // Who is not let in need not send it.
-    let mut stream = BufReader::new(TcpStream::connect(world.service.address).unwrap());
+    let mut stream = BufReader::new(TcpStream::connect(env.service.address).unwrap());
     let answer = ask(&mut stream, &head("nonsense"));
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_2_is_not_spoken_so_that_no_ping_holds_a_connection() {
-    let world = World::start().await;
-    let answer = world.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    let env = TestEnv::start().await;
+    let answer = env.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_declared_too_large_is_not_asked_for() {
-    let world = World::start().await;
-    let answer = world.raw(
+    let env = TestEnv::start().await;
+    let answer = env.raw(
         format!(
             "POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\nexpect: 100-continue\r\n\
              content-length: 999999\r\n\r\n",
-            world.api_key
+            env.api_key
         )
         .as_bytes(),
     );

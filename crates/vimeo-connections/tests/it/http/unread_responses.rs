@@ -9,14 +9,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::process::lifecycle::make_certificate;
-use crate::support::harness::{COLLECTION, Service, Wish, World, until};
+use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, until};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 /// An answer that takes no key and is large; many of them fill every buffer on the way.
 const LARGE: &str = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
 
-async fn world(config: &str) -> World {
-    World::with(Wish { verification_off: true, config: config.to_owned(), ..Wish::default() }).await
+async fn env(config: &str) -> TestEnv {
+    TestEnv::with(EnvOptions { verification_off: true, config: config.to_owned(), ..EnvOptions::default() })
+        .await
 }
 
 /// A client that asks for many large answers and reads none.
@@ -34,19 +35,19 @@ fn wait_for_the_end(stream: &mut TcpStream) -> ErrorKind {
         if let Err(error) = stream.write_all(b"G") {
             return error.kind();
         }
-        assert!(started.elapsed() < PATIENCE, "the connection is still there");
+        assert!(started.elapsed() < WAIT_LIMIT, "the connection is still there");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_pipelines_and_never_reads_is_disconnected() {
-    let world = world("listener.write_timeout_seconds = 2\n").await;
-    let mut client = reader_of_nothing(world.service.address).unwrap();
+    let env = env("listener.write_timeout_seconds = 2\n").await;
+    let mut client = reader_of_nothing(env.service.address).unwrap();
     let ended = tokio::task::spawn_blocking(move || wait_for_the_end(&mut client)).await.unwrap();
     // Reset: what waited in the service's buffers went with it.
     assert!(matches!(ended, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{ended:?}");
-    assert!(world.log().contains("the client does not read what is sent to it"));
+    assert!(env.log().contains("the client does not read what is sent to it"));
 }
 
 /// A connection whose client has room for about a thousand bytes that it has not read.
@@ -61,37 +62,37 @@ async fn narrow_connection(address: SocketAddr) -> TcpStream {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watcher_of_an_upload_that_never_reads_is_disconnected() {
     // No work is done: the job does not end, and so its streams do not either.
-    let world = world("listener.write_timeout_seconds = 2\nuploads.work = false\n").await;
-    let created = world.post(&world.good_body("watched")).await;
+    let env = env("listener.write_timeout_seconds = 2\nuploads.work = false\n").await;
+    let created = env.post(&env.valid_body("watched")).await;
     let path = format!("{}/uploads", created.header("location"));
     let upload = br#"{"source":{"url":"https://media.invalid.example/film.mp4"}}"#.to_vec();
     let headers = [("content-type", "application/json")];
-    let accepted = world.send(reqwest::Method::POST, &path, &headers, upload).await;
+    let accepted = env.send(reqwest::Method::POST, &path, &headers, upload).await;
     let id = accepted.json()["data"]["jobId"].as_str().unwrap().to_owned();
-    let mut client = narrow_connection(world.service.address).await;
+    let mut client = narrow_connection(env.service.address).await;
     // Answers before it take up the room that the client has; the stream itself waits in the service's buffer.
     let small = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n".repeat(12);
     let watch = format!(
         "{small}GET /pictoryapis/v1/jobs/{id}/events HTTP/1.1\r\nhost: x\r\nx-request-id: watches\r\n\
          authorization: {}\r\n\r\n",
-        world.api_key
+        env.api_key
     );
     client.write_all(watch.as_bytes()).unwrap();
     until("the stream is open", async || {
-        world.log().lines().any(|line| line.contains("\"watches\"") && line.contains("\"answered\""))
+        env.log().lines().any(|line| line.contains("\"watches\"") && line.contains("\"answered\""))
     })
     .await;
     let ended = tokio::task::spawn_blocking(move || wait_for_the_end(&mut client)).await.unwrap();
     assert!(matches!(ended, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{ended:?}");
-    assert_eq!(world.get("/health/live").await.status, 200);
+    assert_eq!(env.get("/health/live").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_reads_slowly_gets_every_byte() {
-    let world = world("listener.write_timeout_seconds = 2\n").await;
-    let length = world.get("/openapi.json").await.text.len();
-    let mut client = TcpStream::connect(world.service.address).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let env = env("listener.write_timeout_seconds = 2\n").await;
+    let length = env.get("/openapi.json").await.text.len();
+    let mut client = TcpStream::connect(env.service.address).unwrap();
+    client.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let count = 100;
     client.write_all(LARGE.repeat(count).as_bytes()).unwrap();
     let read = tokio::task::spawn_blocking(move || {
@@ -116,7 +117,7 @@ async fn over_tls_a_client_that_never_reads_is_disconnected_too() {
     let files = tempfile::tempdir().unwrap();
     make_certificate(files.path(), "tls");
     let file = |name: &str| files.path().join(name);
-    let world = world(&format!(
+    let env = env(&format!(
         "listener.write_timeout_seconds = 2\ntls.certificate_file = {:?}\ntls.key_file = {:?}\n",
         file("tls.pem"),
         file("tls.key")
@@ -124,14 +125,14 @@ async fn over_tls_a_client_that_never_reads_is_disconnected_too() {
     .await;
     // It reads until its own output, which is not read, takes no more.
     let mut client = Command::new("openssl")
-        .args(["s_client", "-quiet", "-connect", &world.service.address.to_string()])
+        .args(["s_client", "-quiet", "-connect", &env.service.address.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     client.stdin.as_mut().unwrap().write_all(LARGE.repeat(400).as_bytes()).unwrap();
-    until("it is disconnected", async || world.log().contains("the client does not read what is sent to it"))
+    until("it is disconnected", async || env.log().contains("the client does not read what is sent to it"))
         .await;
     client.kill().unwrap();
     client.wait().unwrap();
@@ -153,7 +154,7 @@ fn start_with_files(directory: &Path, files: u32) -> Service {
 fn ask(address: SocketAddr, path: &str, key: &str) -> String {
     let exchange = || {
         let mut stream = TcpStream::connect(address).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(WAIT_LIMIT)).ok()?;
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).ok()?;
@@ -166,10 +167,10 @@ fn ask(address: SocketAddr, path: &str, key: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_few_files_many_such_clients_leave_health_answered_and_the_rest_overloaded() {
-    let mut world = world("listener.write_timeout_seconds = 3600\n").await;
-    assert_eq!(world.service.terminate(), Some(0));
-    world.service = start_with_files(world.path(), 256);
-    let address = world.service.address;
+    let mut env = env("listener.write_timeout_seconds = 3600\n").await;
+    assert_eq!(env.service.terminate(), Some(0));
+    env.service = start_with_files(env.path(), 256);
+    let address = env.service.address;
     // Half of them do not even ask.
     let client = |number| {
         if number % 2 == 0 { TcpStream::connect(address).ok() } else { reader_of_nothing(address) }
@@ -178,17 +179,17 @@ async fn with_few_files_many_such_clients_leave_health_answered_and_the_rest_ove
     for path in ["/health/live", "/health/ready"] {
         until("health is answered", async || ask(address, path, "") == "HTTP/1.1 200 OK").await;
     }
-    let key = world.api_key.clone();
+    let key = env.api_key.clone();
     until("the rest is refused", async || {
         ask(address, COLLECTION, &key) == "HTTP/1.1 503 Service Unavailable"
     })
     .await;
-    let log = fs::read_to_string(world.path().join("service.log")).unwrap();
+    let log = fs::read_to_string(env.path().join("service.log")).unwrap();
     assert!(log.contains("connections are refused: there are too many"));
     assert!(!log.contains("a connection could not be accepted"), "files have run out");
     drop(clients);
     until("all is served again", async || ask(address, COLLECTION, &key) == "HTTP/1.1 200 OK").await;
-    assert_eq!(world.service.terminate(), Some(0));
+    assert_eq!(env.service.terminate(), Some(0));
 }
 
 /// The memory that the service uses, in kibibytes.
@@ -200,19 +201,19 @@ fn resident_kibibytes(service: &Service) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfinished_headers_take_little_memory() {
-    let world = world("").await;
-    let before = resident_kibibytes(&world.service);
+    let env = env("").await;
+    let before = resident_kibibytes(&env.service);
     let mut clients = Vec::new();
     for _ in 0..300 {
-        let mut stream = TcpStream::connect(world.service.address).unwrap();
+        let mut stream = TcpStream::connect(env.service.address).unwrap();
         stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
         let head = format!("GET /health/live HTTP/1.1\r\nhost: x\r\nx-long: {}", "x".repeat(390_000));
         // What the service does not take is of no matter: it has read as much as it wants to.
         let _ = stream.write_all(head.as_bytes());
         clients.push(stream);
     }
-    assert_eq!(world.get("/health/live").await.status, 200);
-    let grown = resident_kibibytes(&world.service).saturating_sub(before);
+    assert_eq!(env.get("/health/live").await.status, 200);
+    let grown = resident_kibibytes(&env.service).saturating_sub(before);
     // 300 times 390 KB would be 114 MiB.
     assert!(grown < 48 * 1024, "{grown} KiB");
     drop(clients);
@@ -220,13 +221,13 @@ async fn unfinished_headers_take_little_memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_beyond_the_limit_is_answered_431_and_one_below_it_is_read() {
-    let world = world("").await;
+    let env = env("").await;
     let request = |bytes: usize| {
         format!(
             "GET /health/live HTTP/1.1\r\nhost: x\r\nx-long: {}\r\nconnection: close\r\n\r\n",
             "x".repeat(bytes)
         )
     };
-    assert!(world.raw(request(30_000).as_bytes()).starts_with("HTTP/1.1 200 "));
-    assert!(world.raw(request(100_000).as_bytes()).starts_with("HTTP/1.1 431 "));
+    assert!(env.raw(request(30_000).as_bytes()).starts_with("HTTP/1.1 200 "));
+    assert!(env.raw(request(100_000).as_bytes()).starts_with("HTTP/1.1 431 "));
 }

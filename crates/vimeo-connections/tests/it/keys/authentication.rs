@@ -5,34 +5,34 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::http::protocol::{exchange, lasting};
-use crate::support::harness::{Answer, COLLECTION, Wish, World, said, until};
+use crate::http::protocol::{exchange, stable_headers};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv, printed, until};
 
 const UNAUTHORIZED: &str = r#"{"code":"UNAUTHORIZED","message":"Unauthorized"}"#;
 
-async fn world() -> World {
+async fn env() -> TestEnv {
     // Nobody works on what is asked for here.
     let config = "uploads.work = false\napi_keys.allow_weak = true\n".to_owned();
-    World::with(Wish { config, verification_off: true, ..Wish::default() }).await
+    TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await
 }
 
-async fn get_as(world: &World, path: &str, keys: &[&str]) -> Answer {
+async fn get_as(env: &TestEnv, path: &str, keys: &[&str]) -> Response {
     let headers: Vec<_> = keys.iter().map(|key| ("authorization", *key)).collect();
-    world.send(Method::GET, path, &headers, Vec::new()).await
+    env.send(Method::GET, path, &headers, Vec::new()).await
 }
 
 /// What asks for an upload.
 const UPLOAD: &str = r#"{"source":{"url":"https://media.invalid.example/film.mp4"}}"#;
 
-async fn create(world: &World, name: &str) -> String {
-    let created = world.post(&world.good_body(name)).await;
+async fn create(env: &TestEnv, name: &str) -> String {
+    let created = env.post(&env.valid_body(name)).await;
     assert_eq!(created.status, 201, "{}", created.text);
     created.header("location").to_owned()
 }
 
 /// Revokes a key of the account, known by its end.
-pub(crate) fn revoke(world: &World, key: &str) {
-    let listed: Value = serde_json::from_slice(&world.cli(&["keys", "list", "--json"], "").stdout).unwrap();
+pub(crate) fn revoke(env: &TestEnv, key: &str) {
+    let listed: Value = serde_json::from_slice(&env.cli(&["keys", "list", "--json"], "").stdout).unwrap();
     let id = listed
         .as_array()
         .unwrap()
@@ -40,23 +40,23 @@ pub(crate) fn revoke(world: &World, key: &str) {
         .find(|row| key.ends_with(row["lastFour"].as_str().unwrap()))
         .and_then(|row| row["keyId"].as_str())
         .unwrap();
-    let revoked = world.cli(&["keys", "revoke", id], "");
-    assert!(revoked.status.success(), "{}", said(&revoked));
+    let revoked = env.cli(&["keys", "revoke", id], "");
+    assert!(revoked.status.success(), "{}", printed(&revoked));
 }
 
 /// What was known of a key a moment ago is still believed, for less than a second.
-async fn until_refused(world: &World, path: &str, key: &str) {
-    until("the key is refused", async || get_as(world, path, &[key]).await.status == 401).await;
+async fn until_refused(env: &TestEnv, path: &str, key: &str) {
+    until("the key is refused", async || get_as(env, path, &[key]).await.status == 401).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_reason_to_refuse_a_key_looks_the_same() {
-    let world = world().await;
-    let path = create(&world, "mine").await;
-    let good = world.api_key.as_str();
-    let expired = world.make_key("acme", &["--expires-in-days", "0"]);
-    let revoked = world.make_key("acme", &[]);
-    revoke(&world, &revoked);
+    let env = env().await;
+    let path = create(&env, "mine").await;
+    let good = env.api_key.as_str();
+    let expired = env.make_key("acme", &["--expires-in-days", "0"]);
+    let revoked = env.make_key("acme", &[]);
+    revoke(&env, &revoked);
     let mut unknown = good.to_owned();
     let last = unknown.pop().unwrap();
     unknown.push(if last == 'a' { 'b' } else { 'a' });
@@ -84,27 +84,27 @@ async fn every_reason_to_refuse_a_key_looks_the_same() {
         &[good.strip_prefix("pictai_").unwrap()],
     ];
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    let missing = exchange(&world, request.as_bytes()).remove(0);
+    let missing = exchange(&env, request.as_bytes()).remove(0);
     assert_eq!(missing.status, 401);
     assert_eq!(missing.text, UNAUTHORIZED);
     assert!(missing.header("www-authenticate").contains("Authorization: pictai_"), "how to send a key");
     for keys in cases {
-        let answer = get_as(&world, &path, keys).await;
+        let answer = get_as(&env, &path, keys).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (401, UNAUTHORIZED), "{keys:?}");
-        assert_eq!(lasting(&answer), lasting(&missing), "{keys:?}");
+        assert_eq!(stable_headers(&answer), stable_headers(&missing), "{keys:?}");
     }
     // Not even a body that would be too large, or of the wrong type, is looked at.
     let headers = [("authorization", &*unknown), ("content-type", "text/plain")];
-    let answer = world.send(Method::POST, COLLECTION, &headers, vec![b'x'; 100_000]).await;
+    let answer = env.send(Method::POST, COLLECTION, &headers, vec![b'x'; 100_000]).await;
     assert_eq!((answer.status.as_u16(), &*answer.text), (401, UNAUTHORIZED));
-    assert_eq!(lasting(&answer), lasting(&missing));
+    assert_eq!(stable_headers(&answer), stable_headers(&missing));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_taken_raw_or_behind_bearer_however_it_is_written() {
-    let world = world().await;
-    let path = create(&world, "mine").await;
-    let key = world.api_key.as_str();
+    let env = env().await;
+    let path = create(&env, "mine").await;
+    let key = env.api_key.as_str();
     for form in [
         key.to_owned(),
         format!("  {key}  "),
@@ -113,70 +113,70 @@ async fn a_key_is_taken_raw_or_behind_bearer_however_it_is_written() {
         format!("BEARER {key}"),
         format!("bEaReR    {key} "),
     ] {
-        assert_eq!(get_as(&world, &path, &[&form]).await.status, 200, "{form}");
+        assert_eq!(get_as(&env, &path, &[&form]).await.status, 200, "{form}");
     }
     for name in ["authorization", "AUTHORIZATION", "Authorization", "aUTHORIZATION"] {
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: x\r\n{name}: {key}\r\nX-PICTORY-user-id: 7\r\nconnection: close\r\n\r\n"
         );
-        assert_eq!(exchange(&world, request.as_bytes())[0].status, 200, "{name}");
+        assert_eq!(exchange(&env, request.as_bytes())[0].status, 200, "{name}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_anothers_answers_as_what_does_not_exist() {
-    let world = world().await;
-    let path = create(&world, "mine").await;
-    let stranger = world.make_key("another", &[]);
+    let env = env().await;
+    let path = create(&env, "mine").await;
+    let stranger = env.make_key("another", &[]);
     let unknown = format!("{COLLECTION}/20260131090500042abcdefghijklmno");
     for method in [Method::GET, Method::HEAD] {
         let headers = [("authorization", &*stranger), ("x-pictory-user-id", "acme")];
-        let theirs = world.send(method.clone(), &path, &headers, Vec::new()).await;
-        let nobodys = world.send(method.clone(), &unknown, &headers, Vec::new()).await;
+        let theirs = env.send(method.clone(), &path, &headers, Vec::new()).await;
+        let nobodys = env.send(method.clone(), &unknown, &headers, Vec::new()).await;
         assert_eq!(theirs.status, 404);
         assert_eq!((theirs.status, &theirs.text), (nobodys.status, &nobodys.text));
-        assert_eq!(lasting(&theirs), lasting(&nobodys));
+        assert_eq!(stable_headers(&theirs), stable_headers(&nobodys));
     }
-    let second = world.make_key("acme", &[]);
-    assert_eq!(get_as(&world, &path, &[&second]).await.status, 200, "another key of the same account");
+    let second = env.make_key("acme", &[]);
+    assert_eq!(get_as(&env, &path, &[&second]).await.status, 200, "another key of the same account");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_come_and_go_while_the_service_runs() {
-    let world = world().await;
-    let path = create(&world, "mine").await;
-    let fresh = world.make_key("acme", &["--expires-in-days", "1"]);
-    assert_eq!(get_as(&world, &path, &[&fresh]).await.status, 200);
-    revoke(&world, &fresh);
-    until_refused(&world, &path, &fresh).await;
+    let env = env().await;
+    let path = create(&env, "mine").await;
+    let fresh = env.make_key("acme", &["--expires-in-days", "1"]);
+    assert_eq!(get_as(&env, &path, &[&fresh]).await.status, 200);
+    revoke(&env, &fresh);
+    until_refused(&env, &path, &fresh).await;
     // The edges of a key's form: 8 and 200 characters after the prefix, any visible ones.
     for rest in ["!~,;=\"%\\", &"x".repeat(200)] {
         let key = format!("pictai_{rest}");
         let import =
-            |account: &str| world.cli(&["keys", "import", "--account", account], &format!("  {key}\n"));
+            |account: &str| env.cli(&["keys", "import", "--account", account], &format!("  {key}\n"));
         let imported = import("acme");
-        assert!(imported.status.success(), "{}", said(&imported));
-        assert!(!said(&imported).contains(&key));
-        assert_eq!(get_as(&world, &path, &[&key]).await.status, 200, "{key}");
-        assert_eq!(get_as(&world, &path, &[&format!("bearer {key}")]).await.status, 200, "{key}");
+        assert!(imported.status.success(), "{}", printed(&imported));
+        assert!(!printed(&imported).contains(&key));
+        assert_eq!(get_as(&env, &path, &[&key]).await.status, 200, "{key}");
+        assert_eq!(get_as(&env, &path, &[&format!("bearer {key}")]).await.status, 200, "{key}");
         // A key belongs to one account.
         let again = import("acme");
         assert_eq!(again.status.code(), Some(1));
-        assert!(said(&again).contains("this key is known already, as key_"), "{}", said(&again));
-        revoke(&world, &key);
-        until_refused(&world, &path, &key).await;
+        assert!(printed(&again).contains("this key is known already, as key_"), "{}", printed(&again));
+        revoke(&env, &key);
+        until_refused(&env, &path, &key).await;
         assert_eq!(import("acme").status.code(), Some(1), "a revoked key does not come back");
-        assert_eq!(get_as(&world, &path, &[&key]).await.status, 401);
+        assert_eq!(get_as(&env, &path, &[&key]).await.status, 401);
     }
     for bad in
         ["", "pictai_1234567", &format!("pictai_{}", "x".repeat(201)), "sk_12345678", "pictai_1234 5678"]
     {
-        let refused = world.cli(&["keys", "import", "--account", "acme"], bad);
+        let refused = env.cli(&["keys", "import", "--account", "acme"], bad);
         assert_eq!(refused.status.code(), Some(1), "{bad}");
-        assert!(said(&refused).contains("standard input holds no API key"), "{}", said(&refused));
-        assert!(bad.is_empty() || !said(&refused).contains(bad), "{}", said(&refused));
+        assert!(printed(&refused).contains("standard input holds no API key"), "{}", printed(&refused));
+        assert!(bad.is_empty() || !printed(&refused).contains(bad), "{}", printed(&refused));
     }
-    assert_eq!(world.get(&path).await.status, 200, "other keys live on");
+    assert_eq!(env.get(&path).await.status, 200, "other keys live on");
 }
 
 /// The kinds of callers, and what each route answers them.
@@ -228,20 +228,20 @@ fn every_route_has_a_row_in_the_callers_matrix() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_answers_every_caller_as_the_matrix_says() {
-    let world = world().await;
-    let path = create(&world, "mine").await;
-    let headers = [("authorization", &*world.api_key)];
-    let begun = world.send(Method::POST, &format!("{path}/uploads"), &headers, UPLOAD.into()).await;
+    let env = env().await;
+    let path = create(&env, "mine").await;
+    let headers = [("authorization", &*env.api_key)];
+    let begun = env.send(Method::POST, &format!("{path}/uploads"), &headers, UPLOAD.into()).await;
     assert_eq!(begun.status, 202, "{}", begun.text);
     let job = begun.header("location").to_owned();
-    let revoked = world.make_key("acme", &[]);
-    revoke(&world, &revoked);
+    let revoked = env.make_key("acme", &[]);
+    revoke(&env, &revoked);
     let keys = [
         String::new(),
-        world.make_key("another", &[]),
-        world.make_key("acme", &["--expires-in-days", "0"]),
+        env.make_key("another", &[]),
+        env.make_key("acme", &["--expires-in-days", "0"]),
         revoked,
-        world.api_key.clone(),
+        env.api_key.clone(),
     ];
     for (route, statuses) in MATRIX {
         let (method, route_path) = route.split_once(' ').unwrap();
@@ -257,18 +257,18 @@ async fn every_route_answers_every_caller_as_the_matrix_says() {
             let body = match method {
                 "POST" if route_path.ends_with("/uploads") => UPLOAD.to_owned(),
                 "POST" if route_path.ends_with("/webhook-secret") => String::new(),
-                "POST" => world.good_body(&format!("of {caller}")).to_string(),
+                "POST" => env.valid_body(&format!("of {caller}")).to_string(),
                 "PUT" => "{\"version\":1,\"enabled\":false}".to_owned(),
                 _ => String::new(),
             };
             let headers = [("authorization", &**key)];
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let answer = world.send(method, &target, &headers, body.into()).await;
+            let answer = env.send(method, &target, &headers, body.into()).await;
             assert_eq!(answer.status.as_u16(), status, "{route} as {caller}: {}", answer.text);
             if route == "POST /v1/vimeo-connections" && *caller == "a stranger" {
-                assert_eq!(world.get(answer.header("location")).await.status, 404, "the stranger's own");
+                assert_eq!(env.get(answer.header("location")).await.status, 404, "the stranger's own");
             }
         }
     }
-    assert_eq!(world.stored(), 2, "one was made first, two by the callers, and one was deleted");
+    assert_eq!(env.connection_count(), 2, "one was made first, two by the callers, and one was deleted");
 }

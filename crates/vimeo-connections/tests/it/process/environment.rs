@@ -5,9 +5,9 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::harness::{Service, World, binary, run, said};
-use crate::support::uploads::source::{Manner, Source};
-use crate::support::uploads::{CONFIG, Uploads, assert_whole, quick};
+use crate::support::harness::{Service, TestEnv, binary, printed, run};
+use crate::support::uploads::source::{Behaviour, Source};
+use crate::support::uploads::{CONFIG, UploadEnv, assert_whole, fast_sandbox};
 
 /// Variables that libraries read, none of which leads anywhere.
 const NONSENSE: [(&str, &str); 9] = [
@@ -22,30 +22,30 @@ const NONSENSE: [(&str, &str); 9] = [
     ("HOME", "/nonexistent"),
 ];
 
-fn start_in_nonsense(world: &mut World) {
-    assert_eq!(world.service.terminate(), Some(0));
-    let checked = run(world.path(), &NONSENSE, &["config", "check"]);
-    assert!(checked.status.success(), "{}", said(&checked));
+fn start_in_nonsense(env: &mut TestEnv) {
+    assert_eq!(env.service.terminate(), Some(0));
+    let checked = run(env.path(), &NONSENSE, &["config", "check"]);
+    assert!(checked.status.success(), "{}", printed(&checked));
     let before = NONSENSE.map(|(name, _)| name);
-    assert!(before.iter().all(|name| !said(&checked).contains(name)), "{}", said(&checked));
-    world.service = Service::start_with(world.path(), &NONSENSE);
+    assert!(before.iter().all(|name| !printed(&checked).contains(name)), "{}", printed(&checked));
+    env.service = Service::start_with(env.path(), &NONSENSE);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn variables_that_libraries_read_change_nothing() {
-    let mut uploads = Uploads::with(CONFIG, quick()).await;
-    start_in_nonsense(&mut uploads.world);
-    let world = &uploads.world;
-    assert_eq!(world.get("/health/ready").await.status, 200);
+    let mut uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
+    start_in_nonsense(&mut uploads.env);
+    let env = &uploads.env;
+    assert_eq!(env.get("/health/ready").await.status, 200);
     // Vimeo is asked.
-    let created = world.post(&world.good_body("another")).await;
+    let created = env.post(&env.valid_body("another")).await;
     assert_eq!(created.status, 201, "{}", created.text);
     // And a file is kept on the disk that does not say how long it is.
-    let source = Source::start(Manner::WithoutLength).await;
+    let source = Source::start(Behaviour::WithoutLength).await;
     let url = source.url("film.mp4", 300_000);
-    let id = uploads.begin_with(json!({"source": {"url": url}})).await;
-    let job = uploads.end(&id).await;
-    assert_eq!(job["data"]["status"], "completed", "{job}\n{}", world.log());
+    let id = uploads.submit_with(json!({"source": {"url": url}})).await;
+    let job = uploads.wait_for_end(&id).await;
+    assert_eq!(job["data"]["status"], "completed", "{job}\n{}", env.log());
     assert_whole(&job, &uploads.videos().await[0], 300_000);
 }
 
@@ -63,13 +63,13 @@ fn a_proxy_that_cannot_be_used_is_refused_by_both() {
         let config = format!("listen = \"127.0.0.1:0\"\nlog.format = \"json\"\nvimeo.proxy = {proxy:?}\n");
         fs::write(directory.path().join("vimeo-connections.toml"), config).unwrap();
         let checked = run(directory.path(), &[], &["config", "check"]);
-        assert_eq!(checked.status.code(), Some(78), "{proxy}: {}", said(&checked));
+        assert_eq!(checked.status.code(), Some(78), "{proxy}: {}", printed(&checked));
         let refused = Service::try_start(binary(directory.path()), directory.path()).err().unwrap();
-        for text in [said(&checked), refused] {
+        for text in [printed(&checked), refused] {
             assert!(text.contains("vimeo.proxy") && text.contains(expected), "{proxy}: {text}");
             assert!(!text.contains("canary"), "{proxy}: {text}");
         }
     }
     let served = run(directory.path(), &[], &["serve"]);
-    assert_eq!(served.status.code(), Some(78), "{}", said(&served));
+    assert_eq!(served.status.code(), Some(78), "{}", printed(&served));
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use crate::support::harness::{cli, finish, said};
+use crate::support::harness::{cli, finish, printed};
 use crate::support::tools::{program, skip_everywhere};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 /// The status of the script below where the machine does not allow it what it needs.
 const CANNOT_MOUNT: i32 = 97;
 /// The database is unavailable; the configuration, or a file that it names, cannot be used.
@@ -57,10 +57,10 @@ fn run_on_disk(directory: &Path, prepare: &str, arguments: &[&str]) -> Option<Ou
     }
     command.args(["--mount", "--", "sh", "-c", &script, env!("CARGO_BIN_EXE_vimeo-connections")]);
     command.args(arguments).current_dir(directory);
-    let output = finish(command, PATIENCE);
-    let is_denied = output.status.code() == Some(CANNOT_MOUNT) || said(&output).starts_with("unshare: ");
+    let output = finish(command, WAIT_LIMIT);
+    let is_denied = output.status.code() == Some(CANNOT_MOUNT) || printed(&output).starts_with("unshare: ");
     if is_denied {
-        skip_everywhere(&format!("this machine does not allow to mount a small disk: {}", said(&output)));
+        skip_everywhere(&format!("this machine does not allow to mount a small disk: {}", printed(&output)));
     }
     (!is_denied).then_some(output)
 }
@@ -69,12 +69,12 @@ fn run_on_disk(directory: &Path, prepare: &str, arguments: &[&str]) -> Option<Ou
 fn assert_both_refuse(directory: &Path, prepare: &str, (status, expected): (i32, &[&str])) {
     for arguments in [&["serve"][..], &["config", "check"]] {
         let Some(output) = run_on_disk(directory, prepare, arguments) else { return };
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        let printed = printed(&output);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {printed}");
         for text in expected {
-            assert!(said.contains(text), "{arguments:?}, {text:?}: {said}");
+            assert!(printed.contains(text), "{arguments:?}, {text:?}: {printed}");
         }
-        assert!(!said.contains("Error code") && !said.contains("disk I/O"), "{arguments:?}: {said}");
+        assert!(!printed.contains("Error code") && !printed.contains("disk I/O"), "{arguments:?}: {printed}");
     }
 }
 
@@ -107,5 +107,5 @@ fn a_spool_directory_that_cannot_be_written_is_refused_by_both() {
 fn a_small_disk_with_room_is_used() {
     let directory = with_database();
     let Some(output) = run_on_disk(directory.path(), "true", &["config", "check"]) else { return };
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
 }

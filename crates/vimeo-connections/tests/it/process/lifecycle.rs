@@ -12,16 +12,18 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{ACCOUNT, COLLECTION, Service, Wish, World, cli, is_refusal, run, said, until};
+use crate::support::harness::{
+    ACCOUNT, COLLECTION, EnvOptions, Service, TestEnv, cli, is_documented_failure, printed, run, until,
+};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs `serve` where it must not start; its error.
 pub(crate) fn refusal_to_serve(directory: &Path) -> String {
     let output = run(directory, &[], &["serve"]);
     // Which status belongs to which error: `exit_statuses`.
-    assert!(is_refusal(&output), "{}", said(&output));
-    let text = said(&output);
+    assert!(is_documented_failure(&output), "{}", printed(&output));
+    let text = printed(&output);
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let error = lines.filter_map(|line| line["error"].as_str().map(str::to_owned)).next_back();
     error.unwrap_or(text)
@@ -33,7 +35,7 @@ fn dribble(address: SocketAddr, beginning: &str, drop: Option<u8>) -> String {
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     stream.write_all(beginning.as_bytes()).unwrap();
     let (started, mut answer, mut buffer) = (Instant::now(), Vec::new(), [0; 1024]);
-    while started.elapsed() < PATIENCE {
+    while started.elapsed() < WAIT_LIMIT {
         if let Some(byte) = drop
             && stream.write_all(&[byte]).is_err()
         {
@@ -50,10 +52,10 @@ fn dribble(address: SocketAddr, beginning: &str, drop: Option<u8>) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_are_slow_or_silent_are_sent_away() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let address = world.service.address;
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let address = env.service.address;
     let head = format!("POST {COLLECTION} HTTP/1.1\r\nhost: x\r\n");
-    let body = format!("{head}authorization: {}\r\ncontent-length: 60000\r\n\r\n{{", world.api_key);
+    let body = format!("{head}authorization: {}\r\ncontent-length: 60000\r\n\r\n{{", env.api_key);
     let idle = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n".to_owned();
     let clients = [
         (String::new(), None, ""),
@@ -74,66 +76,66 @@ async fn clients_that_are_slow_or_silent_are_sent_away() {
             assert!(answer.ends_with(text), "{answer}");
         }
     }
-    assert_eq!(world.stored(), 0);
-    assert_eq!(world.get("/health/ready").await.status, 200);
+    assert_eq!(env.connection_count(), 0);
+    assert_eq!(env.get("/health/ready").await.status, 200);
 }
 
 /// A world whose Vimeo takes so long, with a request that waits for it.
-async fn waiting_request(millis: u64) -> (World, JoinSet<u16>) {
+async fn waiting_request(millis: u64) -> (TestEnv, JoinSet<u16>) {
     let config = "vimeo.budget_seconds = 60\nshutdown_seconds = 60\n".to_owned();
-    let world = World::with(Wish { config, ..Wish::default() }).await;
-    world.fault(json!({"route": "GET /oauth/verify", "kind": "delay", "millis": millis})).await;
-    let request = world
+    let env = TestEnv::with(EnvOptions { config, ..EnvOptions::default() }).await;
+    env.inject_fault(json!({"route": "GET /oauth/verify", "kind": "delay", "millis": millis})).await;
+    let request = env
         .http
-        .post(world.url(COLLECTION))
-        .header("authorization", &world.api_key)
-        .body(world.good_body("in flight").to_string());
+        .post(env.url(COLLECTION))
+        .header("authorization", &env.api_key)
+        .body(env.valid_body("in flight").to_string());
     let mut waiting = JoinSet::new();
     waiting.spawn(async move { request.send().await.map_or(0, |response| response.status().as_u16()) });
     until("Vimeo is asked", async || {
-        let journal = world.control(Method::GET, "journal", Value::Null).await;
+        let journal = env.control(Method::GET, "journal", Value::Null).await;
         journal["requests"].as_array().unwrap().iter().any(|request| request["path"] == "/oauth/verify")
     })
     .await;
-    (world, waiting)
+    (env, waiting)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signal_lets_the_request_in_flight_finish() {
     for signal in ["TERM", "INT"] {
-        let (mut world, mut waiting) = waiting_request(1_500).await;
-        world.service.signal(signal);
+        let (mut env, mut waiting) = waiting_request(1_500).await;
+        env.service.signal(signal);
         assert_eq!(waiting.join_next().await.unwrap().unwrap(), 201, "{signal}");
-        assert_eq!(world.service.wait(), Some(0), "{signal}");
-        assert_eq!(world.stored(), 1);
-        assert!(world.stray_tokens().await.is_empty());
-        assert!(world.log().contains("\"message\":\"stopped\""), "{}", world.log());
-        assert!(!world.path().join("data/vimeo-connections.db-wal").exists(), "all is in the one file");
-        world.service = Service::start(world.path());
-        assert_eq!(world.get("/health/ready").await.status, 200);
+        assert_eq!(env.service.wait(), Some(0), "{signal}");
+        assert_eq!(env.connection_count(), 1);
+        assert!(env.stray_tokens().await.is_empty());
+        assert!(env.log().contains("\"message\":\"stopped\""), "{}", env.log());
+        assert!(!env.path().join("data/vimeo-connections.db-wal").exists(), "all is in the one file");
+        env.service = Service::start(env.path());
+        assert_eq!(env.get("/health/ready").await.status, 200);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_the_service_at_once() {
     for signals in [["TERM", "TERM"], ["INT", "TERM"], ["TERM", "INT"]] {
-        let (mut world, mut waiting) = waiting_request(55_000).await;
-        world.service.signal(signals[0]);
-        until("nobody is let in", async || TcpStream::connect(world.service.address).is_err()).await;
-        world.service.signal(signals[1]);
-        assert_eq!(world.service.wait(), Some(130), "{signals:?}");
+        let (mut env, mut waiting) = waiting_request(55_000).await;
+        env.service.signal(signals[0]);
+        until("nobody is let in", async || TcpStream::connect(env.service.address).is_err()).await;
+        env.service.signal(signals[1]);
+        assert_eq!(env.service.wait(), Some(130), "{signals:?}");
         assert_eq!(waiting.join_next().await.unwrap().unwrap(), 0, "{signals:?}");
-        assert_eq!(world.stored(), 0);
+        assert_eq!(env.connection_count(), 0);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_hangs_up_stops_the_work() {
-    let (mut world, mut waiting) = waiting_request(55_000).await;
+    let (mut env, mut waiting) = waiting_request(55_000).await;
     waiting.shutdown().await;
-    until("it is noticed", async || world.log().contains("\"message\":\"aborted: client disconnected")).await;
-    assert_eq!(world.service.terminate(), Some(0), "nothing is left to wait for");
-    assert_eq!(world.stored(), 0);
+    until("it is noticed", async || env.log().contains("\"message\":\"aborted: client disconnected")).await;
+    assert_eq!(env.service.terminate(), Some(0), "nothing is left to wait for");
+    assert_eq!(env.connection_count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,29 +145,29 @@ async fn a_port_that_is_taken_is_said() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("vimeo-connections.toml"), format!("listen = \"{address}\"\n")).unwrap();
     assert!(cli(directory.path(), &["init"], "").status.success());
-    let said = refusal_to_serve(directory.path());
+    let printed = refusal_to_serve(directory.path());
     assert!(
-        said.contains(&format!("vimeo-connections: cannot listen on {address}: the address is in use")),
-        "{said}"
+        printed.contains(&format!("vimeo-connections: cannot listen on {address}: the address is in use")),
+        "{printed}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_process_leaves_no_core_and_its_files_are_its_owners() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    assert_eq!(world.post(&world.good_body("files")).await.status, 201);
-    let limits = fs::read_to_string(format!("/proc/{}/limits", world.service.id())).unwrap();
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    assert_eq!(env.post(&env.valid_body("files")).await.status, 201);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", env.service.id())).unwrap();
     let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(cores.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{cores}");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&world.path().join("data")), 0o700);
+    assert_eq!(mode(&env.path().join("data")), 0o700);
     let files: Vec<_> =
-        fs::read_dir(world.path().join("data")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert!(files.contains(&world.database_file()));
+        fs::read_dir(env.path().join("data")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.contains(&env.database_file()));
     for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
-    assert_eq!(mode(&world.path().join("vimeo-connections.keyring")), 0o600);
+    assert_eq!(mode(&env.path().join("vimeo-connections.keyring")), 0o600);
 }
 
 /// A self-signed certificate and its key, in `NAME.pem` and `NAME.key`.
@@ -187,19 +189,18 @@ pub(crate) fn make_certificate(directory: &Path, name: &str) {
         .current_dir(directory)
         .output()
         .unwrap();
-    assert!(made.status.success(), "{}", said(&made));
+    assert!(made.status.success(), "{}", printed(&made));
 }
 
 /// The certificate that the service shows, asked by a client without open connections.
-async fn shown_certificate(world: &World) -> Vec<u8> {
+async fn shown_certificate(env: &TestEnv) -> Vec<u8> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_danger_accept_invalid_certs(true)
         .tls_info(true)
         .build()
         .unwrap();
-    let response =
-        client.get(format!("https://{}/health/ready", world.service.address)).send().await.unwrap();
+    let response = client.get(format!("https://{}/health/ready", env.service.address)).send().await.unwrap();
     assert_eq!(response.status(), 200);
     // By TLS, browsers are told to use nothing else.
     assert_eq!(response.headers()["strict-transport-security"], "max-age=31536000");
@@ -216,12 +217,12 @@ async fn shown_certificate(world: &World) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hangup_signal_without_a_certificate_ends_nothing() {
-    let mut world = World::start().await;
-    world.service.signal("HUP");
-    until("it is noticed", async || world.log().contains("SIGHUP ignored")).await;
-    let plain = world.get("/health/live").await;
+    let mut env = TestEnv::start().await;
+    env.service.signal("HUP");
+    until("it is noticed", async || env.log().contains("SIGHUP ignored")).await;
+    let plain = env.get("/health/live").await;
     assert_eq!((plain.status.as_u16(), plain.header("strict-transport-security")), (200, ""));
-    assert_eq!(world.service.terminate(), Some(0));
+    assert_eq!(env.service.terminate(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -232,38 +233,41 @@ async fn tls_is_spoken_with_a_certificate_that_is_read_again_on_sighup() {
     make_certificate(files.path(), "renewed");
     let config =
         format!("tls.certificate_file = {:?}\ntls.key_file = {:?}\n", file("in-use.pem"), file("in-use.key"));
-    let mut world = World::with(Wish { verification_off: true, config, ..Wish::default() }).await;
-    assert!(world.log().contains("\"url\":\"https://127.0.0.1:"), "{}", world.log());
-    let first = shown_certificate(&world).await;
+    let mut env = TestEnv::with(EnvOptions { verification_off: true, config, ..EnvOptions::default() }).await;
+    assert!(env.log().contains("\"url\":\"https://127.0.0.1:"), "{}", env.log());
+    let first = shown_certificate(&env).await;
     // Who speaks no TLS, or nothing at all, is not served.
-    assert!(!world.raw(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").contains("200"));
-    assert_eq!(dribble(world.service.address, "", None), "");
+    assert!(!env.raw(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").contains("200"));
+    assert_eq!(dribble(env.service.address, "", None), "");
 
     fs::write(file("in-use.pem"), "not a certificate").unwrap();
-    world.service.signal("HUP");
-    until("it complains", async || world.log().contains("the old one remains in use")).await;
-    assert_eq!(shown_certificate(&world).await, first);
+    env.service.signal("HUP");
+    until("it complains", async || env.log().contains("the old one remains in use")).await;
+    assert_eq!(shown_certificate(&env).await, first);
 
     fs::copy(file("renewed.pem"), file("in-use.pem")).unwrap();
     fs::copy(file("renewed.key"), file("in-use.key")).unwrap();
-    world.service.signal("HUP");
-    until("it is read", async || world.log().contains("the certificate was reloaded")).await;
-    assert_ne!(shown_certificate(&world).await, first);
-    assert_eq!(world.service.terminate(), Some(0));
+    env.service.signal("HUP");
+    until("it is read", async || env.log().contains("the certificate was reloaded")).await;
+    assert_ne!(shown_certificate(&env).await, first);
+    assert_eq!(env.service.terminate(), Some(0));
 
     make_certificate(files.path(), "another");
     fs::write(file("empty.pem"), "").unwrap();
     let refuse = |certificate: &str, key: &str| {
         let (certificate, key) = (file(certificate), file(key));
         fs::write(
-            world.path().join("vimeo-connections.toml"),
+            env.path().join("vimeo-connections.toml"),
             format!(
                 "listen = \"127.0.0.1:0\"\ntls.certificate_file = {certificate:?}\ntls.key_file = {key:?}\n"
             ),
         )
         .unwrap();
-        let said = refusal_to_serve(world.path());
-        assert!(said.contains(certificate.to_str().unwrap()) && !said.contains("PRIVATE KEY-"), "{said}");
+        let printed = refusal_to_serve(env.path());
+        assert!(
+            printed.contains(certificate.to_str().unwrap()) && !printed.contains("PRIVATE KEY-"),
+            "{printed}"
+        );
     };
     refuse("absent.pem", "in-use.key");
     refuse("empty.pem", "in-use.key");
@@ -273,8 +277,8 @@ async fn tls_is_spoken_with_a_certificate_that_is_read_again_on_sighup() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_line_tells_who_asked_what_and_never_with_what() {
-    let world = World::with(Wish { open_sandbox: true, ..Wish::default() }).await;
-    let mut body = world.good_body("canary name");
+    let env = TestEnv::with(EnvOptions { open_sandbox: true, ..EnvOptions::default() }).await;
+    let mut body = env.valid_body("canary name");
     body["description"] = json!("canary description");
     for field in ["clientIdentifier", "clientSecret", "accessToken"] {
         body[field] = json!(format!("canary-{field}"));
@@ -282,9 +286,9 @@ async fn a_log_line_tells_who_asked_what_and_never_with_what() {
     let ask = async |id: &str, method: Method, path: &str, key: &str, body: String| {
         let headers =
             [("x-request-id", id), ("authorization", key), ("x-canary", "canary"), ("cookie", "canary")];
-        world.send(method, path, &headers, body.into_bytes()).await
+        env.send(method, path, &headers, body.into_bytes()).await
     };
-    let key = world.api_key.as_str();
+    let key = env.api_key.as_str();
     let created = ask("r-create", Method::POST, COLLECTION, key, body.to_string()).await;
     assert_eq!(created.status, 201, "{}", created.text);
     body["clientSecret"] = json!("canary-invalid");
@@ -295,13 +299,13 @@ async fn a_log_line_tells_who_asked_what_and_never_with_what() {
     ask("r-get", Method::GET, &queried, key, String::new()).await;
     ask("r-nobody", Method::GET, &queried, "pictai_canary-canary", String::new()).await;
     ask("r-nowhere", Method::GET, "/canary", key, String::new()).await;
-    world.control(Method::POST, "faults", json!({"route": "*", "kind": "html", "times": "always"})).await;
+    env.control(Method::POST, "faults", json!({"route": "*", "kind": "html", "times": "always"})).await;
     ask("r-doubt", Method::POST, COLLECTION, key, body.to_string()).await;
 
-    let log = world.log();
+    let log = env.log();
     assert!(!log.contains("canary"), "{log}");
     assert!(!log.contains(key), "{log}");
-    let listed: Value = serde_json::from_slice(&world.cli(&["keys", "list", "--json"], "").stdout).unwrap();
+    let listed: Value = serde_json::from_slice(&env.cli(&["keys", "list", "--json"], "").stdout).unwrap();
     let (account, key_id) = (&listed[0]["accountId"], &listed[0]["keyId"]);
     assert_eq!(listed[0]["account"], ACCOUNT);
     let collection = "/pictoryapis/v1/vimeo-connections";

@@ -8,32 +8,32 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{COLLECTION, Service, Wish, World, until};
-use crate::support::uploads::{CONFIG, Uploads, quick};
+use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, until};
+use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
-async fn world(config: &str) -> World {
-    World::with(Wish { config: config.to_owned(), ..Wish::default() }).await
+async fn env(config: &str) -> TestEnv {
+    TestEnv::with(EnvOptions { config: config.to_owned(), ..EnvOptions::default() }).await
 }
 
-fn lines(world: &World) -> Vec<Value> {
-    world.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn lines(env: &TestEnv) -> Vec<Value> {
+    env.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The line of a request's end.
-fn answered(world: &World, id: &str) -> Value {
+fn answered(env: &TestEnv, id: &str) -> Value {
     let is_it = |line: &Value| line["span"]["request_id"] == id && line["message"] == "answered";
-    lines(world).into_iter().find(is_it).unwrap()
+    lines(env).into_iter().find(is_it).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_start_line_names_version_commit_database_and_address() {
-    let world = world("").await;
-    let line = lines(&world).into_iter().find(|line| line["message"] == "listening").unwrap();
+    let env = env("").await;
+    let line = lines(&env).into_iter().find(|line| line["message"] == "listening").unwrap();
     assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
     assert!(line["commit"].as_str().is_some_and(|commit| !commit.is_empty()), "{line}");
     assert_eq!(line["database"], "sqlite:./data/vimeo-connections.db");
-    assert_eq!(line["address"], world.service.address.to_string());
-    let shown = world.cli(&["--version"], "");
+    assert_eq!(line["address"], env.service.address.to_string());
+    let shown = env.cli(&["--version"], "");
     let shown = String::from_utf8(shown.stdout).unwrap();
     let commit = line["commit"].as_str().unwrap();
     assert_eq!(shown, format!("vimeo-connections {} (commit {commit})\n", env!("CARGO_PKG_VERSION")));
@@ -41,15 +41,15 @@ async fn the_start_line_names_version_commit_database_and_address() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_of_health_are_logged_at_debug_and_requests_at_info() {
-    let world = world("").await;
+    let env = env("").await;
     for (id, path, level) in [
         ("p-live", "/health/live", "DEBUG"),
         ("p-ready", "/health/ready", "DEBUG"),
         ("p-list", COLLECTION, "INFO"),
         ("p-none", "/health/other", "INFO"),
     ] {
-        world.send(Method::GET, path, &[("x-request-id", id)], Vec::new()).await;
-        assert_eq!(answered(&world, id)["level"], level, "{path}");
+        env.send(Method::GET, path, &[("x-request-id", id)], Vec::new()).await;
+        assert_eq!(answered(&env, id)["level"], level, "{path}");
     }
 }
 
@@ -57,31 +57,31 @@ async fn probes_of_health_are_logged_at_debug_and_requests_at_info() {
 async fn why_vimeo_cannot_be_reached_is_in_the_log_and_not_in_the_answer() {
     // Nothing listens at the port of a listener that is gone.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut world = world("").await;
-    assert_eq!(world.service.terminate(), Some(0));
+    let mut env = env("").await;
+    assert_eq!(env.service.terminate(), Some(0));
     let away = format!("http://127.0.0.1:{port}");
-    world.service = Service::start_with(world.path(), &[("VIMEO_CONNECTIONS_VIMEO__BASE_URL", &away)]);
-    let answer = world.post(&world.good_body("away")).await;
+    env.service = Service::start_with(env.path(), &[("VIMEO_CONNECTIONS_VIMEO__BASE_URL", &away)]);
+    let answer = env.post(&env.valid_body("away")).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (503, "VIMEO_UNAVAILABLE".to_owned()));
     assert!(!answer.text.contains("refused"), "{}", answer.text);
-    let lines = lines(&world);
+    let lines = lines(&env);
     let line = lines.iter().find(|line| line["message"] == "a request to Vimeo failed").unwrap();
     assert_eq!(line["level"], "INFO");
     assert!(line["cause"].as_str().unwrap().contains("Connection refused"), "{line}");
 }
 
 /// The address in the line of a request, and in that of one with an unknown key.
-async fn logged_addresses(world: &World, forwarded: &str) -> [Value; 2] {
+async fn logged_addresses(env: &TestEnv, forwarded: &str) -> [Value; 2] {
     let mut found = [Value::Null, Value::Null];
-    for (number, key) in [&*world.api_key, "pictai_unknown-key"].into_iter().enumerate() {
+    for (number, key) in [&*env.api_key, "pictai_unknown-key"].into_iter().enumerate() {
         let id = format!("a-{number}-{}", forwarded.len());
         let mut headers = vec![("x-request-id", &*id), ("authorization", key)];
         if !forwarded.is_empty() {
             headers.push(("x-forwarded-for", forwarded));
         }
-        let answer = world.send(Method::GET, COLLECTION, &headers, Vec::new()).await;
+        let answer = env.send(Method::GET, COLLECTION, &headers, Vec::new()).await;
         assert_eq!(answer.status.as_u16(), [200, 401][number]);
-        found[number] = answered(world, &id)["client_address"].clone();
+        found[number] = answered(env, &id)["client_address"].clone();
     }
     found
 }
@@ -100,25 +100,25 @@ async fn the_clients_address_is_in_every_line_and_is_taken_from_trusted_proxies_
         ("behind_tls_proxy = true\n", forged, "203.0.113.7"),
         ("behind_tls_proxy = true\ntrusted_proxies = [\"10.0.0.0/8\"]\n", forged, "127.0.0.1"),
     ] {
-        let world = world(config).await;
-        let found = logged_addresses(&world, forwarded).await;
+        let env = env(config).await;
+        let found = logged_addresses(&env, forwarded).await;
         assert_eq!(found, [json!(expected), json!(expected)], "{config:?} {forwarded:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_that_repeats_is_logged_once_and_then_counted() {
-    let world = world("log.repeat_seconds = 4\n").await;
-    world.fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
+    let env = env("log.repeat_seconds = 4\n").await;
+    env.inject_fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
     for number in 0..6 {
-        let answer = world.post(&world.good_body(&format!("refused {number}"))).await;
+        let answer = env.post(&env.valid_body(&format!("refused {number}"))).await;
         assert_eq!(answer.status, 503, "{}", answer.text);
     }
     let is_warning = |line: &Value| line["level"] == "WARN" && line["target"] == "app::verification";
-    let first: Vec<_> = lines(&world).into_iter().filter(is_warning).collect();
+    let first: Vec<_> = lines(&env).into_iter().filter(is_warning).collect();
     assert_eq!(first.len(), 1, "{first:?}");
     let counted = async || {
-        let lines = lines(&world);
+        let lines = lines(&env);
         let counts = lines.iter().filter(|line| line["failure"] == first[0]["message"]);
         counts.filter_map(|line| line["times"].as_u64()).sum::<u64>() == 5
     };
@@ -127,13 +127,13 @@ async fn a_failure_that_repeats_is_logged_once_and_then_counted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_counted_and_not_reported_is_reported_at_the_end() {
-    let mut world = world("log.repeat_seconds = 86400\n").await;
-    world.fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
+    let mut env = env("log.repeat_seconds = 86400\n").await;
+    env.inject_fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
     for number in 0..3 {
-        world.post(&world.good_body(&format!("refused {number}"))).await;
+        env.post(&env.valid_body(&format!("refused {number}"))).await;
     }
-    assert_eq!(world.service.terminate(), Some(0));
-    let counts: Vec<_> = lines(&world).into_iter().filter_map(|line| line["times"].as_u64()).collect();
+    assert_eq!(env.service.terminate(), Some(0));
+    let counts: Vec<_> = lines(&env).into_iter().filter_map(|line| line["times"].as_u64()).collect();
     assert_eq!(counts, [2]);
 }
 
@@ -179,11 +179,11 @@ async fn why_a_source_cannot_be_reached_is_logged_once_for_each_job_and_then_cou
     let config = format!(
         "{CONFIG}sources.attempts = 3\nsources.dns_servers = [\"{names}\"]\nlog.repeat_seconds = 86400\n"
     );
-    let mut uploads = Uploads::with(&config, quick()).await;
-    let world = &mut uploads.world;
-    assert_eq!(world.service.terminate(), Some(0));
+    let mut uploads = UploadEnv::with(&config, fast_sandbox()).await;
+    let env = &mut uploads.env;
+    assert_eq!(env.service.terminate(), Some(0));
     // What is logged unless configured otherwise.
-    world.service = Service::start_with(world.path(), &[("VIMEO_CONNECTIONS_LOG__LEVEL", "info")]);
+    env.service = Service::start_with(env.path(), &[("VIMEO_CONNECTIONS_LOG__LEVEL", "info")]);
     let path = "canary-path/film.mp4?token=canary-query";
     let sources = [
         (format!("http://{away}/{path}"), "127.0.0.1", "Connection refused"),
@@ -194,18 +194,18 @@ async fn why_a_source_cannot_be_reached_is_logged_once_for_each_job_and_then_cou
     ];
     let mut jobs = Vec::new();
     for (url, _, _) in &sources {
-        jobs.push(uploads.begin_with(json!({"source": {"url": url}})).await);
+        jobs.push(uploads.submit_with(json!({"source": {"url": url}})).await);
     }
     for job in &jobs {
-        let ended = uploads.end(job).await;
+        let ended = uploads.wait_for_end(job).await;
         assert_eq!(ended["data"]["error_code"], "SOURCE_UNREACHABLE", "{ended}");
         assert_eq!(
             ended["data"]["error_message"],
             "The source could not be reached, or its address is not allowed."
         );
     }
-    assert_eq!(uploads.world.service.terminate(), Some(0));
-    let lines = lines(&uploads.world);
+    assert_eq!(uploads.env.service.terminate(), Some(0));
+    let lines = lines(&uploads.env);
     for (job, (url, host, cause)) in jobs.iter().zip(&sources) {
         let of = |message: &str| {
             let is_it = |line: &&Value| line["message"] == message && line["span"]["job"] == **job;
@@ -223,5 +223,5 @@ async fn why_a_source_cannot_be_reached_is_logged_once_for_each_job_and_then_cou
     let counts = lines.iter().filter(|line| line["failure"] == "a source cannot be reached");
     let times: Vec<_> = counts.filter_map(|line| line["times"].as_u64()).collect();
     assert!(times.len() == sources.len() && times.iter().all(|times| *times >= 2), "{times:?}");
-    assert!(!uploads.world.log().contains("canary-"), "{}", uploads.world.log());
+    assert!(!uploads.env.log().contains("canary-"), "{}", uploads.env.log());
 }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::harness::{ACCOUNT, binary, cli, make_key, said};
+use crate::support::harness::{ACCOUNT, binary, cli, make_key, printed};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 /// More lines than the queue and a pipe hold together: each has some 250 bytes and more.
 const REQUESTS: usize = 25_000;
 
@@ -31,7 +31,7 @@ fn installation() -> tempfile::TempDir {
     let config = "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\nvimeo.verification = \"off\"\n";
     fs::write(directory.path().join("vimeo-connections.toml"), config).unwrap();
     let made = cli(directory.path(), &["init"], "");
-    assert!(made.status.success(), "{}", said(&made));
+    assert!(made.status.success(), "{}", printed(&made));
     directory
 }
 
@@ -46,7 +46,7 @@ fn address(line: &Value) -> Option<SocketAddr> {
 /// Sends as many requests as answers come back, over one connection; each writes a line of log.
 fn request(address: SocketAddr, key: &str, count: usize) {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
     let path = "/pictoryapis/v1/vimeo-connections/none";
@@ -84,7 +84,7 @@ fn a_log_that_is_not_read_stops_no_request_and_what_is_missing_is_counted() {
     let directory = installation();
     let key = make_key(directory.path(), ACCOUNT, &[]);
     let (ours, theirs) = UnixStream::pair().unwrap();
-    ours.set_read_timeout(Some(PATIENCE)).unwrap();
+    ours.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let mut service = serve(directory.path(), std::os::fd::OwnedFd::from(theirs));
     let mut lines =
         BufReader::new(ours).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
@@ -131,7 +131,7 @@ fn a_service_whose_log_is_not_read_stops_when_it_is_told_to() {
         if let Some(status) = service.0.try_wait().unwrap() {
             break status;
         }
-        assert!(started.elapsed() < PATIENCE, "it does not end");
+        assert!(started.elapsed() < WAIT_LIMIT, "it does not end");
         std::thread::sleep(Duration::from_millis(10));
     };
     assert!(status.success(), "{status}");
@@ -173,7 +173,7 @@ fn the_last_line_is_written_at_every_way_out() {
             if let Some(address) = found {
                 break address;
             }
-            assert!(started.elapsed() < PATIENCE, "{}", text());
+            assert!(started.elapsed() < WAIT_LIMIT, "{}", text());
             std::thread::sleep(Duration::from_millis(10));
         };
         // A request whose body does not come holds the service open, so that the second signal ends it.
@@ -184,7 +184,7 @@ fn the_last_line_is_written_at_every_way_out() {
             );
             held.write_all(request.as_bytes()).unwrap();
             while !text().contains("\"begun\"") {
-                assert!(started.elapsed() < PATIENCE, "{}", text());
+                assert!(started.elapsed() < WAIT_LIMIT, "{}", text());
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
@@ -222,7 +222,7 @@ fn a_log_that_cannot_be_written_stops_no_request() {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let started = Instant::now();
     while TcpStream::connect(address).is_err() {
-        assert!(started.elapsed() < PATIENCE, "it does not listen");
+        assert!(started.elapsed() < WAIT_LIMIT, "it does not listen");
         std::thread::sleep(Duration::from_millis(10));
     }
     request(address, &key, 1_000);

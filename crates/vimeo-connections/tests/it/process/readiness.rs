@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::support::harness::{COLLECTION, Wish, World, until};
+use crate::support::harness::{COLLECTION, EnvOptions, TestEnv, until};
 
-async fn checks(world: &World) -> (u16, Value) {
-    let ready = world.get("/health/ready").await;
+async fn checks(env: &TestEnv) -> (u16, Value) {
+    let ready = env.get("/health/ready").await;
     (ready.status.as_u16(), ready.json()["checks"].take())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_works_says_what_was_checked() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let ready = world.get("/health/ready").await;
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let ready = env.get("/health/ready").await;
     let pass = |name: &str| json!({"name": name, "result": "pass"});
     let expected = json!({"status": "ready", "checks": [pass("database"), pass("disk"), pass("keyring")]});
     assert_eq!((ready.status.as_u16(), ready.json()), (200, expected));
@@ -20,27 +20,27 @@ async fn a_service_that_works_says_what_was_checked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_another_process_keeps_locked_is_not_ready_and_still_read() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let lock = world.database();
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let lock = env.database();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let (status, failed) = checks(&world).await;
+    let (status, failed) = checks(&env).await;
     assert_eq!((status, &failed[0]["result"], &failed[1]["result"]), (503, &json!("fail"), &json!("pass")));
-    assert_eq!(world.get(COLLECTION).await.status, 200);
-    assert_eq!(world.get("/health/live").await.status, 200);
+    assert_eq!(env.get(COLLECTION).await.status, 200);
+    assert_eq!(env.get("/health/live").await.status, 200);
     lock.execute_batch("ROLLBACK").unwrap();
-    until("it is ready again", async || checks(&world).await.0 == 200).await;
+    until("it is ready again", async || checks(&env).await.0 == 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_who_ask_at_once_share_one_write() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
     let written = || {
         let count = "SELECT coalesce(max(writes), 0) FROM write_probes";
-        world.database().query_row(count, [], |row| row.get::<_, u64>(0)).unwrap()
+        env.database().query_row(count, [], |row| row.get::<_, u64>(0)).unwrap()
     };
     let started = std::time::Instant::now();
     for _ in 0..200 {
-        assert_eq!(checks(&world).await.0, 200);
+        assert_eq!(checks(&env).await.0, 200);
     }
     let seconds = started.elapsed().as_secs();
     assert!((1..=seconds + 1).contains(&written()), "{} writes in {seconds} s", written());
@@ -48,12 +48,12 @@ async fn many_who_ask_at_once_share_one_write() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_sealed_with_a_key_that_the_keyring_lacks_is_not_ready() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    assert_eq!(checks(&world).await.0, 200);
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    assert_eq!(checks(&env).await.0, 200);
     let insert = "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES ('k_other', zeroblob(32))";
-    world.database().execute(insert, []).unwrap();
-    until("it is noticed", async || checks(&world).await.0 == 503).await;
-    let ready = world.get("/health/ready").await;
+    env.database().execute(insert, []).unwrap();
+    until("it is noticed", async || checks(&env).await.0 == 503).await;
+    let ready = env.get("/health/ready").await;
     assert_eq!((&*ready.code(), &ready.json()["checks"][2]["result"]), ("NOT_READY", &json!("fail")));
     assert!(!ready.text.contains("k_other"), "{}", ready.text);
 }

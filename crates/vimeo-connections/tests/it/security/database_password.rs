@@ -4,8 +4,8 @@
 use std::fs;
 
 use crate::support::canaries::Canaries;
-use crate::support::cluster::world_on;
-use crate::support::harness::{Service, World, binary, is_refusal, run, said, until};
+use crate::support::cluster::env_on_database;
+use crate::support::harness::{Service, TestEnv, binary, is_documented_failure, printed, run, until};
 use crate::support::postgres::{Postgres, Stop, Version};
 
 const URL: &str = "VIMEO_CONNECTIONS_DATABASE_URL";
@@ -26,11 +26,11 @@ fn canaries() -> Canaries {
 }
 
 /// Nothing that was heard, and no file of the world but its configuration, has a password.
-fn assert_silent(world: &World, heard: &str) {
+fn assert_silent(env: &TestEnv, heard: &str) {
     let found = canaries().in_bytes(heard.as_bytes());
     assert!(found.is_empty(), "{found:?}: {heard}");
-    let configuration = world.path().join("vimeo-connections.toml");
-    let found = canaries().in_files(world.path(), &[&configuration]);
+    let configuration = env.path().join("vimeo-connections.toml");
+    let found = canaries().in_files(env.path(), &[&configuration]);
     assert!(found.is_empty(), "{found:?}");
 }
 
@@ -81,36 +81,36 @@ fn unusable(place: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_url_that_cannot_be_used_is_shown_with_its_password() {
     let Some((server, place)) = server() else { return };
-    let mut world = world_on(&format!("postgres://bird:{}@{place}", RIGHT.1), "").await;
-    assert_eq!(world.service.terminate(), Some(0));
+    let mut env = env_on_database(&format!("postgres://bird:{}@{place}", RIGHT.1), "").await;
+    assert_eq!(env.service.terminate(), Some(0));
     let mut heard = String::new();
     for url in unusable(&place) {
         for arguments in
             [&["serve"][..], &["config", "check"], &["accounts", "list"], &["migrate"], &["init"]]
         {
             let environment = [(URL, &*url), ("RUST_BACKTRACE", "full"), ("RUST_LOG", "trace")];
-            let output = tokio::task::block_in_place(|| run(world.path(), &environment, arguments));
+            let output = tokio::task::block_in_place(|| run(env.path(), &environment, arguments));
             let is_to_fail = matches!(arguments[0], "serve" | "accounts" | "migrate");
-            assert!(!is_to_fail || is_refusal(&output), "{arguments:?} {url}: {output:?}");
-            assert!(!said(&output).contains("panicked"), "{arguments:?} {url}: {}", said(&output));
-            heard.push_str(&said(&output));
+            assert!(!is_to_fail || is_documented_failure(&output), "{arguments:?} {url}: {output:?}");
+            assert!(!printed(&output).contains("panicked"), "{arguments:?} {url}: {}", printed(&output));
+            heard.push_str(&printed(&output));
         }
         // In the file, where the parser could quote the line.
-        let file = world.path().join("vimeo-connections.toml");
+        let file = env.path().join("vimeo-connections.toml");
         let good = fs::read_to_string(&file).unwrap();
         for broken in
             [format!("database_url = {url:?}\ndatabase_url = {url:?}"), format!("database_url = \"{url}")]
         {
             fs::write(&file, &broken).unwrap();
-            let output = run(world.path(), &[], &["config", "check"]);
+            let output = run(env.path(), &[], &["config", "check"]);
             assert!(!output.status.success(), "{broken}");
-            heard.push_str(&said(&output));
+            heard.push_str(&printed(&output));
         }
         fs::write(&file, good).unwrap();
     }
     assert!(heard.contains("password authentication failed"), "{heard}");
     assert!(heard.contains("\"nowhere\" does not exist"), "{heard}");
-    assert_silent(&world, &heard);
+    assert_silent(&env, &heard);
     let found = canaries().in_bytes(server.log().as_bytes());
     assert!(found.is_empty(), "{found:?} in the server's log");
 }
@@ -122,44 +122,48 @@ async fn a_service_that_works_and_one_that_loses_its_database_never_say_the_pass
         format!("postgres://bird:{}@{place}", RIGHT.1),
         format!("postgres://bird@{place}?password={}", RIGHT.1),
     ] {
-        let mut world = world_on(&url, "").await;
+        let mut env = env_on_database(&url, "").await;
         let mut heard = String::new();
-        let checked = world.cli(&["config", "check"], "");
-        assert!(checked.status.success() && said(&checked).contains("<redacted>@127"), "{}", said(&checked));
-        heard.push_str(&said(&checked));
+        let checked = env.cli(&["config", "check"], "");
+        assert!(
+            checked.status.success() && printed(&checked).contains("<redacted>@127"),
+            "{}",
+            printed(&checked)
+        );
+        heard.push_str(&printed(&checked));
         for arguments in [&["migrate"][..], &["keys", "list"], &["connections", "check"]] {
-            heard.push_str(&said(&world.cli(arguments, "")));
+            heard.push_str(&printed(&env.cli(arguments, "")));
         }
-        assert_eq!(world.post(&world.good_body("sings")).await.status, 201);
+        assert_eq!(env.post(&env.valid_body("sings")).await.status, 201);
         server.stop(Stop::Immediate);
-        until("it is noticed", async || world.get("/health/ready").await.status == 503).await;
+        until("it is noticed", async || env.get("/health/ready").await.status == 503).await;
         for path in ["/health/ready", "/pictoryapis/v1/vimeo-connections"] {
-            let answer = world.get(path).await;
+            let answer = env.get(path).await;
             assert_eq!(answer.status, 503);
             heard.extend([format!("{:?}", answer.headers), answer.text]);
         }
-        let output = run(world.path(), &[], &["accounts", "list"]);
+        let output = run(env.path(), &[], &["accounts", "list"]);
         assert_eq!(output.status.code(), Some(69));
-        heard.push_str(&said(&output));
+        heard.push_str(&printed(&output));
         server.start();
-        until("it works again", async || world.get("/health/ready").await.status == 200).await;
+        until("it works again", async || env.get("/health/ready").await.status == 200).await;
         // The password is changed under it.
         server.sql("ALTER ROLE bird PASSWORD 'another'");
         server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bird'");
         until("the log says why", async || {
-            let _ = world.get("/health/ready").await;
-            world.log().contains("password authentication failed")
+            let _ = env.get("/health/ready").await;
+            env.log().contains("password authentication failed")
         })
         .await;
         server.sql(&format!("ALTER ROLE bird PASSWORD '{}'", RIGHT.0));
-        until("it is let in again", async || world.get("/health/ready").await.status == 200).await;
-        assert_eq!(world.service.terminate(), Some(0));
+        until("it is let in again", async || env.get("/health/ready").await.status == 200).await;
+        assert_eq!(env.service.terminate(), Some(0));
         // A keyring that is lost: the sentence names the database.
-        fs::rename(world.path().join("vimeo-connections.keyring"), world.path().join("away")).unwrap();
-        let refused = Service::try_start(binary(world.path()), world.path()).err().unwrap();
+        fs::rename(env.path().join("vimeo-connections.keyring"), env.path().join("away")).unwrap();
+        let refused = Service::try_start(binary(env.path()), env.path()).err().unwrap();
         assert!(refused.contains("postgres://bird@"), "{refused}");
         heard.push_str(&refused);
-        assert_silent(&world, &heard);
+        assert_silent(&env, &heard);
         server.sql("DROP DATABASE aviary");
         server.sql("CREATE DATABASE aviary OWNER bird");
     }

@@ -15,8 +15,10 @@ use serde_json::Value;
 
 use crate::security::secret_leaks::keyring_key;
 use crate::support::canaries::Canaries;
-use crate::support::create_load::{Load, Promise, assert_shown, assert_whole};
-use crate::support::harness::{ACCOUNT, Service, Wish, World, binary, cli, is_refusal, run, said};
+use crate::support::create_load::{AcknowledgedCreate, CreateLoad, assert_shown, assert_whole};
+use crate::support::harness::{
+    ACCOUNT, EnvOptions, Service, TestEnv, binary, cli, is_documented_failure, printed, run,
+};
 
 const VALUE: &str = "VIMEO_CONNECTIONS_KEYRING__VALUE";
 const FILE: &str = "VIMEO_CONNECTIONS_KEYRING__FILE";
@@ -29,28 +31,28 @@ enum End {
     Kill,
 }
 
-async fn stopped_world(end: End) -> (World, Vec<Promise>) {
-    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let load = Load::start(&world, "sealed", 4, 20);
+async fn stopped_env(end: End) -> (TestEnv, Vec<AcknowledgedCreate>) {
+    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let load = CreateLoad::start(&env, "sealed", 4, 20);
     load.reach().await;
     if end == End::Kill {
-        world.service.kill();
+        env.service.kill();
     }
-    let (promises, _) = load.finish().await;
+    let (acknowledged_creates, _) = load.finish().await;
     if end == End::Graceful {
-        assert_eq!(world.service.terminate(), Some(0));
+        assert_eq!(env.service.terminate(), Some(0));
     }
-    let has_log = fs::metadata(data(&world).join("vimeo-connections.db-wal")).is_ok_and(|log| log.len() > 0);
+    let has_log = fs::metadata(data(&env).join("vimeo-connections.db-wal")).is_ok_and(|log| log.len() > 0);
     assert_eq!(has_log, end == End::Kill);
-    (world, promises)
+    (env, acknowledged_creates)
 }
 
-fn data(world: &World) -> PathBuf {
-    world.path().join("data")
+fn data(env: &TestEnv) -> PathBuf {
+    env.path().join("data")
 }
 
-fn keyring_file(world: &World) -> PathBuf {
-    world.path().join("vimeo-connections.keyring")
+fn keyring_file(env: &TestEnv) -> PathBuf {
+    env.path().join("vimeo-connections.keyring")
 }
 
 /// Names, bytes and times of the files in the data directory.
@@ -71,19 +73,19 @@ fn snapshot(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
 }
 
 /// `serve` and a command refuse to begin, say all of this, show no key, and touch nothing.
-fn assert_refused(world: &World, environment: &[(&str, &str)], phrases: &[&str], secrets: &Canaries) {
-    let before = snapshot(&data(world));
+fn assert_refused(env: &TestEnv, environment: &[(&str, &str)], phrases: &[&str], secrets: &Canaries) {
+    let before = snapshot(&data(env));
     for arguments in [&["serve"][..], &["accounts", "list"], &["connections", "check"], &["migrate"]] {
-        let output = run(world.path(), environment, arguments);
-        let text = said(&output);
-        assert!(is_refusal(&output), "{arguments:?}: {text}");
+        let output = run(env.path(), environment, arguments);
+        let text = printed(&output);
+        assert!(is_documented_failure(&output), "{arguments:?}: {text}");
         for phrase in phrases {
             assert!(text.contains(phrase), "{arguments:?} does not say {phrase:?}: {text}");
         }
         let shown = secrets.in_bytes(text.as_bytes());
         assert!(shown.is_empty(), "{shown:?}: {text}");
         assert!(!text.contains("listening") && !text.contains("panicked"), "{text}");
-        assert!(snapshot(&data(world)) == before, "{arguments:?} touched the data");
+        assert!(snapshot(&data(env)) == before, "{arguments:?} touched the data");
     }
 }
 
@@ -117,9 +119,9 @@ fn damage(right: &str, key: &str) -> Vec<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keyring_that_cannot_be_right_is_refused_and_nothing_is_touched() {
     for end in [End::Graceful, End::Kill] {
-        let (mut world, promises) = stopped_world(end).await;
-        let path = keyring_file(&world);
-        let (right, key) = (fs::read_to_string(&path).unwrap(), keyring_key(world.path()));
+        let (mut env, acknowledged_creates) = stopped_env(end).await;
+        let path = keyring_file(&env);
+        let (right, key) = (fs::read_to_string(&path).unwrap(), keyring_key(env.path()));
         let (wrong, wrong_key) = another_keyring();
         let secrets = parts_of(&[&key, &wrong_key]);
         let id = right
@@ -132,55 +134,55 @@ async fn a_keyring_that_cannot_be_right_is_refused_and_nothing_is_touched() {
         let restore = ["damaged", "Nothing was changed", "Restore the keyring from its backup"];
         for damaged in damage(&right, &key) {
             fs::write(&path, damaged).unwrap();
-            assert_refused(&world, &[], &restore, &secrets);
+            assert_refused(&env, &[], &restore, &secrets);
         }
         fs::write(&path, right.replace("format = 1", "format = 2")).unwrap();
-        assert_refused(&world, &[], &["format 2", "this version"], &secrets);
+        assert_refused(&env, &[], &["format 2", "this version"], &secrets);
 
         fs::write(&path, wrong).unwrap();
         let not_it = ["is not the one that this database was sealed with", &id, "put back the right keyring"];
-        assert_refused(&world, &[], &not_it, &secrets);
+        assert_refused(&env, &[], &not_it, &secrets);
 
         fs::write(&path, &right).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert_refused(&world, &[], &["can be read by others", "chmod 600"], &secrets);
+        assert_refused(&env, &[], &["can be read by others", "chmod 600"], &secrets);
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert_refused(&world, &[], &["is a directory", "mounted", "Nothing was changed"], &secrets);
+        assert_refused(&env, &[], &["is a directory", "mounted", "Nothing was changed"], &secrets);
         fs::remove_dir(&path).unwrap();
         assert!(
             std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&path).status().unwrap().success()
         );
-        assert_refused(&world, &[], &["is not a keyring file"], &secrets);
+        assert_refused(&env, &[], &["is not a keyring file"], &secrets);
         fs::remove_file(&path).unwrap();
 
         let lost = ["there is no keyring file", &id, "Nothing was changed", "backup", "Do not run `init`"];
-        assert_refused(&world, &[], &lost, &secrets);
-        let refused = cli(world.path(), &["init"], "");
+        assert_refused(&env, &[], &lost, &secrets);
+        let refused = cli(env.path(), &["init"], "");
         assert!(
-            !refused.status.success() && said(&refused).contains("Put the old keyring back"),
+            !refused.status.success() && printed(&refused).contains("Put the old keyring back"),
             "{refused:?}"
         );
         assert!(!path.exists());
         for value in ["correct horse battery staple", &key[..40], &STANDARD.encode([7; 33])] {
             assert_refused(
-                &world,
+                &env,
                 &[(VALUE, value)],
                 &["keyring.value", "exactly 32 bytes", "passphrase"],
                 &secrets,
             );
         }
-        assert_refused(&world, &[(VALUE, &wrong_key)], &not_it, &secrets);
+        assert_refused(&env, &[(VALUE, &wrong_key)], &not_it, &secrets);
         let both = [(VALUE, key.as_str()), (FILE, "./vimeo-connections.keyring")];
-        assert_refused(&world, &both, &["keyring.value", "keyring.file", "only one of them"], &secrets);
+        assert_refused(&env, &both, &["keyring.value", "keyring.file", "only one of them"], &secrets);
 
         fs::write(&path, &right).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(!cli(world.path(), &["init"], "").status.success(), "a keyring is never overwritten");
+        assert!(!cli(env.path(), &["init"], "").status.success(), "a keyring is never overwritten");
         assert_eq!(fs::read_to_string(&path).unwrap(), right);
-        world.service = Service::start(world.path());
-        assert_shown(&world, &promises).await;
-        assert_whole(&world, &promises);
+        env.service = Service::start(env.path());
+        assert_shown(&env, &acknowledged_creates).await;
+        assert_whole(&env, &acknowledged_creates);
     }
 }
 
@@ -215,49 +217,49 @@ fn before_the_first_start_the_operator_is_told_to_make_a_keyring() {
     for arguments in [&["serve"][..], &["accounts", "list"]] {
         let output = run(directory.path(), &[("VIMEO_CONNECTIONS_LISTEN", "127.0.0.1:0")], arguments);
         assert_eq!(output.status.code(), Some(78));
-        assert!(said(&output).contains("Run `vimeo-connections init` once"), "{output:?}");
+        assert!(printed(&output).contains("Run `vimeo-connections init` once"), "{output:?}");
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing was made");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keyring_in_the_environment_is_the_same_as_in_a_file() {
-    let (mut world, promises) = stopped_world(End::Kill).await;
-    let key = keyring_key(world.path());
-    fs::remove_file(keyring_file(&world)).unwrap();
-    let before = key_ids(&world);
+    let (mut env, acknowledged_creates) = stopped_env(End::Kill).await;
+    let key = keyring_key(env.path());
+    fs::remove_file(keyring_file(&env)).unwrap();
+    let before = key_ids(&env);
     assert_eq!(before.len(), 1);
-    let checked = run(world.path(), &[(VALUE, &key)], &["connections", "check", "--json"]);
+    let checked = run(env.path(), &[(VALUE, &key)], &["connections", "check", "--json"]);
     let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert!(checked.status.success(), "{report}");
-    assert!(report["opened"].as_u64().unwrap() >= promises.len() as u64);
-    assert_eq!(key_ids(&world), before);
-    let mut command = binary(world.path());
+    assert!(report["opened"].as_u64().unwrap() >= acknowledged_creates.len() as u64);
+    assert_eq!(key_ids(&env), before);
+    let mut command = binary(env.path());
     command.env(VALUE, format!(" {key}\n"));
-    world.service = Service::start_as(command, world.path());
-    assert_shown(&world, &promises).await;
-    assert_eq!(world.post(&world.good_body("by value")).await.status, 201);
-    assert_eq!(key_ids(&world), before);
+    env.service = Service::start_as(command, env.path());
+    assert_shown(&env, &acknowledged_creates).await;
+    assert_eq!(env.post(&env.valid_body("by value")).await.status, 201);
+    assert_eq!(key_ids(&env), before);
 }
 
 /// The keys that the database was sealed with.
-fn key_ids(world: &World) -> Vec<String> {
-    let database = world.database();
+fn key_ids(env: &TestEnv) -> Vec<String> {
+    let database = env.database();
     let mut ids = database.prepare("SELECT keyring_key_id FROM keyring_checks").unwrap();
     ids.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
-fn listed(world: &World) -> Output {
-    run(world.path(), &[], &["accounts", "list"])
+fn listed(env: &TestEnv) -> Output {
+    run(env.path(), &[], &["accounts", "list"])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_database_is_used_if_it_says_that_we_may() {
     for end in [End::Graceful, End::Kill] {
-        let (mut world, promises) = stopped_world(end).await;
+        let (mut env, acknowledged_creates) = stopped_env(end).await;
         let nothing = Canaries::default();
         let mutate = |sql: &str| {
-            let database = world.database();
+            let database = env.database();
             // The log stays, as the kill left it.
             database
                 .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, end == End::Kill)
@@ -266,26 +268,26 @@ async fn a_newer_database_is_used_if_it_says_that_we_may() {
         };
         mutate("INSERT INTO schema_migrations VALUES (900, 'future', 900, 1)");
         assert_refused(
-            &world,
+            &env,
             &[],
             &["schema 900", "upgraded by a newer version", "Nothing was changed"],
             &nothing,
         );
         mutate("UPDATE schema_migrations SET lowest_application_schema = 1 WHERE number = 900");
-        assert!(said(&listed(&world)).contains(ACCOUNT));
+        assert!(printed(&listed(&env)).contains(ACCOUNT));
         mutate("UPDATE schema_migrations SET name = 'shed' WHERE number = 1");
-        assert_refused(&world, &[], &["migration 1", "shed", "another version"], &nothing);
+        assert_refused(&env, &[], &["migration 1", "shed", "another version"], &nothing);
         mutate("UPDATE schema_migrations SET name = 'house' WHERE number = 1");
-        world.service = Service::start(world.path());
-        assert_shown(&world, &promises).await;
-        assert_whole(&world, &promises);
+        env.service = Service::start(env.path());
+        assert_shown(&env, &acknowledged_creates).await;
+        assert_whole(&env, &acknowledged_creates);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_no_database_of_ours_is_left_as_it_is() {
-    let (world, _) = stopped_world(End::Graceful).await;
-    let file = world.database_file();
+    let (env, _) = stopped_env(End::Graceful).await;
+    let file = env.database_file();
     let ours = fs::read(&file).unwrap();
     let nothing = Canaries::default();
     let theirs = |sql: &str| {
@@ -294,23 +296,23 @@ async fn a_file_that_is_no_database_of_ours_is_left_as_it_is() {
     };
     let is_foreign = ["is not a database of vimeo-connections", "left as it is"];
     theirs("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)");
-    assert_refused(&world, &[], &is_foreign, &nothing);
+    assert_refused(&env, &[], &is_foreign, &nothing);
     theirs("PRAGMA application_id = 7; CREATE TABLE schema_migrations (number)");
-    assert_refused(&world, &[], &is_foreign, &nothing);
+    assert_refused(&env, &[], &is_foreign, &nothing);
     theirs("PRAGMA journal_mode = WAL; CREATE TABLE theirs (x)");
-    assert_refused(&world, &[], &is_foreign, &nothing);
+    assert_refused(&env, &[], &is_foreign, &nothing);
     for garbage in [b"hello".to_vec(), b"x".repeat(8192), vec![0; 8192]] {
         fs::write(&file, garbage).unwrap();
-        assert_refused(&world, &[], &is_foreign, &nothing);
+        assert_refused(&env, &[], &is_foreign, &nothing);
     }
     let mut headless = ours.clone();
     headless[0] ^= 1;
     fs::write(&file, headless).unwrap();
-    assert_refused(&world, &[], &is_foreign, &nothing);
+    assert_refused(&env, &[], &is_foreign, &nothing);
     for cut in [50, ours.len() / 2, ours.len() - 4096] {
         fs::write(&file, &ours[..cut]).unwrap();
-        assert_refused(&world, &[], &["is damaged", "Restore it", "from a backup"], &nothing);
+        assert_refused(&env, &[], &["is damaged", "Restore it", "from a backup"], &nothing);
     }
     fs::write(&file, ours).unwrap();
-    assert!(said(&listed(&world)).contains(ACCOUNT));
+    assert!(printed(&listed(&env)).contains(ACCOUNT));
 }

@@ -13,7 +13,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::canaries::Canaries;
-use crate::support::harness::{ACCOUNT, Answer, COLLECTION, Service, Wish, World, binary, run, said};
+use crate::support::harness::{
+    ACCOUNT, COLLECTION, EnvOptions, Response, Service, TestEnv, binary, printed, run,
+};
 
 const CLIENT_SECRET: &str = "Canary-Secret+/=\"\\%&<>{};0123456789";
 const ACCESS_TOKEN: &str = "Canary-Token+/=\"\\%&~!$'*,;@[]^_`|";
@@ -25,64 +27,64 @@ const ELSEWHERE: &str = "canary-elsewhere-0123456789-0123456789-0123456789";
 const PROXY_PASSWORD: &str = "Canary-Proxy-Password-0123456789";
 
 /// A world with canaries for secrets, and all that it ever said.
-struct Aviary {
-    world: World,
+struct CanaryEnv {
+    env: TestEnv,
     canaries: Canaries,
     heard: Vec<u8>,
     statuses: BTreeSet<u16>,
 }
 
-impl Aviary {
+impl CanaryEnv {
     async fn new() -> Self {
         let config =
             "vimeo.budget_seconds = 1\nshutdown_seconds = 1\napi_keys.allow_weak = true\n".to_owned();
-        let world = World::with(Wish { config, open_sandbox: true, ..Wish::default() }).await;
-        let imported = world.cli(&["keys", "import", "--account", ACCOUNT], API_KEY);
-        assert!(imported.status.success(), "{}", said(&imported));
-        let keyring = keyring_key(world.path());
+        let env = TestEnv::with(EnvOptions { config, open_sandbox: true, ..EnvOptions::default() }).await;
+        let imported = env.cli(&["keys", "import", "--account", ACCOUNT], API_KEY);
+        assert!(imported.status.success(), "{}", printed(&imported));
+        let keyring = keyring_key(env.path());
         let raw = STANDARD.decode(&keyring).unwrap();
         let canaries = Canaries::of(&[
             ("client secret", CLIENT_SECRET.as_bytes()),
             ("access token", ACCESS_TOKEN.as_bytes()),
             ("imported key", API_KEY.as_bytes()),
-            ("made key", world.api_key.as_bytes()),
+            ("made key", env.api_key.as_bytes()),
             ("wrong key", WRONG_KEY.as_bytes()),
             ("stray token", STRAY_TOKEN.as_bytes()),
             ("elsewhere", ELSEWHERE.as_bytes()),
             ("keyring text", keyring.as_bytes()),
             ("keyring bytes", &raw),
         ]);
-        let heard = said(&imported).into_bytes();
-        Self { world, canaries, heard, statuses: BTreeSet::new() }
+        let heard = printed(&imported).into_bytes();
+        Self { env, canaries, heard, statuses: BTreeSet::new() }
     }
 
     fn body(&self, name: &str) -> Value {
-        let mut body = self.world.good_body(name);
+        let mut body = self.env.valid_body(name);
         body["clientIdentifier"] = json!("guest-client");
         body["clientSecret"] = json!(CLIENT_SECRET);
         body["accessToken"] = json!(ACCESS_TOKEN);
         body
     }
 
-    fn hear(&mut self, answer: &Answer) {
+    fn hear(&mut self, answer: &Response) {
         self.statuses.insert(answer.status.as_u16());
         self.heard.extend(format!("{:?}\n{}\n", answer.headers, answer.text).into_bytes());
     }
 
-    async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
         let headers = [&[("authorization", API_KEY)][usize::from(has_key(headers))..], headers].concat();
-        let answer = self.world.send(method, path, &headers, body.as_bytes().to_vec()).await;
+        let answer = self.env.send(method, path, &headers, body.as_bytes().to_vec()).await;
         self.hear(&answer);
         answer
     }
 
-    async fn create(&mut self, body: &Value) -> Answer {
+    async fn create(&mut self, body: &Value) -> Response {
         self.send(Method::POST, COLLECTION, &[], &body.to_string()).await
     }
 
     fn command(&mut self, arguments: &[&str]) -> Output {
-        let output = self.world.cli(arguments, "");
-        self.heard.extend(said(&output).into_bytes());
+        let output = self.env.cli(arguments, "");
+        self.heard.extend(printed(&output).into_bytes());
         output
     }
 
@@ -90,8 +92,8 @@ impl Aviary {
     fn assert_silent(&self) {
         let heard = self.canaries.in_bytes(&self.heard);
         assert!(heard.is_empty(), "{heard:?} in an answer: {}", String::from_utf8_lossy(&self.heard));
-        let keyring = self.world.path().join("vimeo-connections.keyring");
-        let found = self.canaries.in_files(self.world.path(), &[&keyring]);
+        let keyring = self.env.path().join("vimeo-connections.keyring");
+        let found = self.canaries.in_files(self.env.path(), &[&keyring]);
         assert!(found.is_empty(), "{found:?}");
         assert!(
             !self.canaries.in_bytes(&fs::read(keyring).unwrap()).is_empty(),
@@ -111,8 +113,8 @@ pub(crate) fn keyring_key(directory: &Path) -> String {
 }
 
 /// What clients do wrong, with canaries wherever there is room for them.
-async fn err_in_every_way(aviary: &mut Aviary) {
-    let good = aviary.body("errors").to_string();
+async fn err_in_every_way(canary_env: &mut CanaryEnv) {
+    let good = canary_env.body("errors").to_string();
     for bad in [
         json!({ "name": [CLIENT_SECRET], "clientSecret": { "a": CLIENT_SECRET }, "accessToken": [ACCESS_TOKEN],
             "clientIdentifier": 5, "enabled": ACCESS_TOKEN, "description": [CLIENT_SECRET] }),
@@ -122,7 +124,7 @@ async fn err_in_every_way(aviary: &mut Aviary) {
         json!([CLIENT_SECRET, ACCESS_TOKEN]),
         json!(ACCESS_TOKEN),
     ] {
-        let answer = aviary.create(&bad).await;
+        let answer = canary_env.create(&bad).await;
         assert_eq!(
             (answer.status.as_u16(), answer.fields().is_empty()),
             (400, !bad.is_object()),
@@ -132,22 +134,22 @@ async fn err_in_every_way(aviary: &mut Aviary) {
     let twice = format!("{{\"{ELSEWHERE}\":1,\"{ELSEWHERE}\":2}}");
     let broken = [&good[..good.len() - 9], CLIENT_SECRET, &twice, &format!("{good}{ACCESS_TOKEN}"), ""];
     for body in broken {
-        assert_eq!(aviary.send(Method::POST, COLLECTION, &[], body).await.status, 400);
+        assert_eq!(canary_env.send(Method::POST, COLLECTION, &[], body).await.status, 400);
     }
-    let mut ignored = aviary.body("ignored fields");
+    let mut ignored = canary_env.body("ignored fields");
     ignored[ELSEWHERE] = json!(ELSEWHERE);
     ignored[CLIENT_SECRET] = json!(1);
-    assert_eq!(aviary.create(&ignored).await.status, 201);
-    assert_eq!(aviary.create(&ignored).await.status, 409);
+    assert_eq!(canary_env.create(&ignored).await.status, 201);
+    assert_eq!(canary_env.create(&ignored).await.status, 409);
 
     for key in [WRONG_KEY, CLIENT_SECRET, &format!("Bearer {WRONG_KEY}"), &format!("Basic {API_KEY}")] {
-        let answer = aviary.send(Method::POST, COLLECTION, &[("authorization", key)], &good).await;
+        let answer = canary_env.send(Method::POST, COLLECTION, &[("authorization", key)], &good).await;
         assert_eq!(answer.status, 401);
     }
     let large = json!({ "name": ACCESS_TOKEN.repeat(4000) });
-    assert_eq!(aviary.create(&large).await.status, 413);
+    assert_eq!(canary_env.create(&large).await.status, 413);
     let odd = format!("text/{ELSEWHERE}");
-    let answer = aviary.send(Method::POST, COLLECTION, &[("content-type", odd.as_str())], &good).await;
+    let answer = canary_env.send(Method::POST, COLLECTION, &[("content-type", odd.as_str())], &good).await;
     assert_eq!(answer.status, 415);
     for (method, path, status) in [
         (Method::GET, format!("{COLLECTION}/{ELSEWHERE}"), 404),
@@ -157,12 +159,12 @@ async fn err_in_every_way(aviary: &mut Aviary) {
     ] {
         let headers =
             [(ELSEWHERE, ELSEWHERE), ("x-request-id", "not one: canary"), ("x-pictory-user-id", ELSEWHERE)];
-        assert_eq!(aviary.send(method, &path, &headers, &good).await.status, status);
+        assert_eq!(canary_env.send(method, &path, &headers, &good).await.status, status);
     }
 }
 
 /// What no HTTP client sends.
-fn talk_nonsense(aviary: &mut Aviary) {
+fn talk_nonsense(canary_env: &mut CanaryEnv) {
     let host = "Host: x\r\nConnection: close\r\n";
     for request in [
         format!("{API_KEY} {ELSEWHERE} HTTP/1.1\r\n{host}\r\n"),
@@ -182,18 +184,18 @@ fn talk_nonsense(aviary: &mut Aviary) {
             "POST {COLLECTION} HTTP/1.1\r\n{host}Authorization: {API_KEY}\r\nContent-Length: 99999\r\n\r\n{{\"clientSecret\":\"{CLIENT_SECRET}\""
         ),
     ] {
-        let answered = aviary.world.raw(request.as_bytes());
-        aviary.heard.extend(answered.into_bytes());
+        let answered = canary_env.env.raw(request.as_bytes());
+        canary_env.heard.extend(answered.into_bytes());
     }
     // A service that has heard enough closes before it has read all of this.
     let endless = format!("GET / HTTP/1.1\r\n{host}X: {}\r\n\r\n", ELSEWHERE.repeat(20_000));
-    let mut stream = TcpStream::connect(aviary.world.service.address).unwrap();
+    let mut stream = TcpStream::connect(canary_env.env.service.address).unwrap();
     let _ = stream.write_all(endless.as_bytes());
-    let _ = stream.read_to_end(&mut aviary.heard);
+    let _ = stream.read_to_end(&mut canary_env.heard);
 }
 
 /// Vimeo at its worst: it repeats what it was told, in every shape.
-async fn ask_a_bad_vimeo(aviary: &mut Aviary) {
+async fn ask_a_bad_vimeo(canary_env: &mut CanaryEnv) {
     let echo = format!("{CLIENT_SECRET} {ACCESS_TOKEN} {STRAY_TOKEN}");
     let shaped = json!({ "error": echo, "developer_message": echo, "error_code": 8003, "link": echo });
     let location = format!("http://127.0.0.1:9/?token={STRAY_TOKEN}");
@@ -223,56 +225,56 @@ async fn ask_a_bad_vimeo(aviary: &mut Aviary) {
         .enumerate()
         {
             fault["route"] = json!(route);
-            aviary.world.fault(fault.clone()).await;
-            let answer = aviary.create(&aviary.body(&format!("bad vimeo {n}"))).await;
+            canary_env.env.inject_fault(fault.clone()).await;
+            let answer = canary_env.create(&canary_env.body(&format!("bad vimeo {n}"))).await;
             assert!(matches!(answer.status.as_u16(), 422 | 503), "{fault}: {answer:?}");
             statuses.insert(answer.status.as_u16());
-            aviary.world.control(Method::DELETE, "faults", Value::Null).await;
+            canary_env.env.control(Method::DELETE, "faults", Value::Null).await;
         }
     }
     assert_eq!(statuses, BTreeSet::from([422, 503]));
-    let mut refused = aviary.body("refused");
+    let mut refused = canary_env.body("refused");
     refused["accessToken"] = json!(format!("{ACCESS_TOKEN}-invalid"));
-    assert_eq!(aviary.create(&refused).await.status, 422);
+    assert_eq!(canary_env.create(&refused).await.status, 422);
     // The grant leaves a token that cannot be revoked.
     let granted =
         json!({ "access_token": STRAY_TOKEN, "token_type": "bearer", "app": { "uri": "/apps/none" } });
     let grant = json!({ "route": "POST /oauth/*", "kind": "status", "status": 200, "body": granted });
     let stuck = json!({ "route": "DELETE /tokens", "kind": "status", "status": 500, "body": shaped, "times": "always" });
-    aviary.world.fault(grant).await;
-    aviary.world.fault(stuck).await;
-    assert_eq!(aviary.create(&aviary.body("a stray token")).await.status, 422);
+    canary_env.env.inject_fault(grant).await;
+    canary_env.env.inject_fault(stuck).await;
+    assert_eq!(canary_env.create(&canary_env.body("a stray token")).await.status, 422);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_said_or_written_anywhere() {
-    let mut aviary = Aviary::new().await;
-    let created = aviary.create(&aviary.body("a success")).await;
+    let mut canary_env = CanaryEnv::new().await;
+    let created = canary_env.create(&canary_env.body("a success")).await;
     assert_eq!(created.status, 201);
     let path = created.header("location").to_owned();
     for method in [Method::GET, Method::HEAD] {
-        assert_eq!(aviary.send(method, &path, &[], "").await.status, 200);
+        assert_eq!(canary_env.send(method, &path, &[], "").await.status, 200);
     }
-    err_in_every_way(&mut aviary).await;
-    talk_nonsense(&mut aviary);
-    ask_a_bad_vimeo(&mut aviary).await;
+    err_in_every_way(&mut canary_env).await;
+    talk_nonsense(&mut canary_env);
+    ask_a_bad_vimeo(&mut canary_env).await;
     let driven = [200, 201, 400, 401, 404, 405, 409, 413, 415, 422, 503];
-    assert!(driven.iter().all(|status| aviary.statuses.contains(status)), "{:?}", aviary.statuses);
+    assert!(driven.iter().all(|status| canary_env.statuses.contains(status)), "{:?}", canary_env.statuses);
 
-    let process = Path::new("/proc").join(aviary.world.service.id().to_string());
+    let process = Path::new("/proc").join(canary_env.env.service.id().to_string());
     let children =
         fs::read_to_string(process.join("task").join(process.file_name().unwrap()).join("children"));
     assert_eq!(children.unwrap_or_default(), "", "the service has no children");
     for seen_by_others in ["cmdline", "environ", "comm", "status"] {
         // Only an administrator may look into some of these.
-        aviary.heard.extend(fs::read(process.join(seen_by_others)).unwrap_or_default());
+        canary_env.heard.extend(fs::read(process.join(seen_by_others)).unwrap_or_default());
     }
-    aviary.assert_silent();
+    canary_env.assert_silent();
 
     // With all of it in the log of the database, then after a recovery, then in the database's own file.
-    aviary.world.kill_and_restart();
-    aviary.assert_silent();
-    let listed = aviary.command(&["keys", "list", "--json"]);
+    canary_env.env.kill_and_restart();
+    canary_env.assert_silent();
+    let listed = canary_env.command(&["keys", "list", "--json"]);
     let key_id =
         serde_json::from_slice::<Value>(&listed.stdout).unwrap()[1]["keyId"].as_str().unwrap().to_owned();
     for arguments in [
@@ -287,12 +289,12 @@ async fn no_secret_is_said_or_written_anywhere() {
         &["config", "check"],
         &["init"],
     ] {
-        aviary.command(arguments);
+        canary_env.command(arguments);
     }
-    assert_eq!(aviary.send(Method::GET, &path, &[], "").await.status, 401);
-    assert_eq!(aviary.world.service.terminate(), Some(0));
-    aviary.assert_silent();
-    assert!(aviary.world.log().contains("\"answered\""), "the log was searched with something in it");
+    assert_eq!(canary_env.send(Method::GET, &path, &[], "").await.status, 401);
+    assert_eq!(canary_env.env.service.terminate(), Some(0));
+    canary_env.assert_silent();
+    assert!(canary_env.env.log().contains("\"answered\""), "the log was searched with something in it");
 }
 
 /// A proxy that answers with what it was shown; its URL, with a password.
@@ -335,11 +337,11 @@ async fn secrets_of_the_configuration_are_not_shown() {
         ("access token", ACCESS_TOKEN.as_bytes()),
     ]);
     let mut heard = String::new();
-    let checked = said(&run(path, &good, &["config", "check"]));
+    let checked = printed(&run(path, &good, &["config", "check"]));
     assert_eq!(checked.matches("<redacted>").count(), 2, "{checked}");
     heard.push_str(&checked);
     for arguments in [&["init"][..], &["migrate"], &["accounts", "create", ACCOUNT], &["accounts", "list"]] {
-        heard.push_str(&said(&run(path, &good, arguments)));
+        heard.push_str(&printed(&run(path, &good, arguments)));
     }
     let made = run(path, &good, &["keys", "create", "--json", "--account", ACCOUNT]);
     let api_key = serde_json::from_slice::<Value>(&made.stdout).unwrap()["key"].as_str().unwrap().to_owned();
@@ -357,12 +359,12 @@ async fn secrets_of_the_configuration_are_not_shown() {
         environment.iter_mut().filter(|variable| variable.0 == name).for_each(|variable| variable.1 = value);
         let output = run(path, &environment, &["serve"]);
         assert!(!output.status.success(), "{name}: {output:?}");
-        heard.push_str(&said(&output));
-        heard.push_str(&said(&run(path, &environment, &["config", "check"])));
+        heard.push_str(&printed(&output));
+        heard.push_str(&printed(&run(path, &environment, &["config", "check"])));
     }
     let broken = format!("[vimeo\nproxy = \"{proxy_url}\"\n");
     fs::write(path.join("broken.toml"), broken).unwrap();
-    heard.push_str(&said(&run(path, &good, &["--config", "broken.toml", "serve"])));
+    heard.push_str(&printed(&run(path, &good, &["--config", "broken.toml", "serve"])));
     fs::remove_file(path.join("broken.toml")).unwrap();
 
     let mut command = binary(path);

@@ -4,25 +4,25 @@ use reqwest::Method;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
-use crate::support::harness::{ACCOUNT, COLLECTION, Service, Wish, World, cli, until};
+use crate::support::harness::{ACCOUNT, COLLECTION, EnvOptions, Service, TestEnv, cli, until};
 
 /// A world with so many connections in each of its accounts, stopped: its accounts, each with a key and identifiers.
-async fn stopped_world(accounts: &[(&str, usize)]) -> (World, Vec<Account>) {
-    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
+async fn stopped_env(accounts: &[(&str, usize)]) -> (TestEnv, Vec<Account>) {
+    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
     let mut made = Vec::new();
     for (name, count) in accounts {
-        let key = world.make_key(name, &[]);
+        let key = env.make_key(name, &[]);
         let mut connections = Vec::new();
         for n in 0..*count {
-            let created = create(&world, &key, &format!("connection {n}")).await;
+            let created = create(&env, &key, &format!("connection {n}")).await;
             connections.push(created["connectionId"].as_str().unwrap().to_owned());
         }
         let query = "SELECT account_id FROM accounts WHERE name = ?1";
-        let id = world.database().query_row(query, [name], |row| row.get(0)).unwrap();
+        let id = env.database().query_row(query, [name], |row| row.get(0)).unwrap();
         made.push(Account { id, key, connections });
     }
-    assert_eq!(world.service.terminate(), Some(0));
-    (world, made)
+    assert_eq!(env.service.terminate(), Some(0));
+    (env, made)
 }
 
 struct Account {
@@ -31,16 +31,16 @@ struct Account {
     connections: Vec<String>,
 }
 
-async fn create(world: &World, key: &str, name: &str) -> Value {
-    let body = world.good_body(name).to_string().into_bytes();
-    let created = world.send(Method::POST, COLLECTION, &[("authorization", key)], body).await;
+async fn create(env: &TestEnv, key: &str, name: &str) -> Value {
+    let body = env.valid_body(name).to_string().into_bytes();
+    let created = env.send(Method::POST, COLLECTION, &[("authorization", key)], body).await;
     assert_eq!(created.status, 201, "{created:?}");
     created.json()
 }
 
 /// The database, to be changed as nobody should.
-fn defenceless(world: &World) -> Connection {
-    let database = world.database();
+fn defenceless(env: &TestEnv) -> Connection {
+    let database = env.database();
     database.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     database
 }
@@ -85,8 +85,8 @@ fn sealing_key_of(database: &Connection, id: &str) -> i64 {
 }
 
 /// What `connections check` says; it must fail if and only if something is broken.
-fn check(world: &World) -> (u64, Vec<Value>) {
-    let checked = cli(world.path(), &["connections", "check", "--json"], "");
+fn check(env: &TestEnv) -> (u64, Vec<Value>) {
+    let checked = cli(env.path(), &["connections", "check", "--json"], "");
     let report: Value = serde_json::from_slice(&checked.stdout).unwrap_or_else(|_| panic!("{checked:?}"));
     let mut broken = report["broken"].as_array().unwrap().clone();
     broken.sort_by_key(Value::to_string);
@@ -131,10 +131,10 @@ fn change<'a>(database: &Connection, mut next: impl FnMut() -> &'a str) -> Vec<&
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_envelope_that_was_moved_or_changed_does_not_open_and_all_others_do() {
-    let (mut world, accounts) = stopped_world(&[(ACCOUNT, 30), ("other", 4)]).await;
+    let (mut env, accounts) = stopped_env(&[(ACCOUNT, 30), ("other", 4)]).await;
     let [acme, other] = &accounts[..] else { panic!() };
-    assert_eq!(check(&world), (34, vec![]));
-    let database = defenceless(&world);
+    assert_eq!(check(&env), (34, vec![]));
+    let database = defenceless(&env);
     let mut broken = Vec::new();
     let mut ids = acme.connections.iter().map(String::as_str);
     let mut next = || ids.next().unwrap();
@@ -175,27 +175,27 @@ async fn an_envelope_that_was_moved_or_changed_does_not_open_and_all_others_do()
     let mut expected: Vec<_> =
         broken.iter().map(|(account, id)| json!({ "accountId": account.id, "connectionId": id })).collect();
     expected.sort_by_key(Value::to_string);
-    assert_eq!(check(&world), (34 - broken.len() as u64, expected));
+    assert_eq!(check(&env), (34 - broken.len() as u64, expected));
 
     // What is not secret of them is still served, and work goes on.
-    world.service = Service::start(world.path());
+    env.service = Service::start(env.path());
     for (account, id) in broken.iter().copied().chain(other.connections.iter().map(|id| (other, id.as_str())))
     {
         let headers = [("authorization", account.key.as_str())];
-        let found = world.send(Method::GET, &format!("{COLLECTION}/{id}"), &headers, Vec::new()).await;
+        let found = env.send(Method::GET, &format!("{COLLECTION}/{id}"), &headers, Vec::new()).await;
         assert_eq!(found.status, 200, "{id}: {found:?}");
     }
-    create(&world, &acme.key, "after").await;
-    create(&world, &other.key, "after").await;
-    assert_eq!(check(&world).0, 36 - broken.len() as u64);
+    create(&env, &acme.key, "after").await;
+    create(&env, &other.key, "after").await;
+    assert_eq!(check(&env).0, 36 - broken.len() as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_whose_key_does_not_open_harms_no_other() {
-    let (mut world, accounts) =
-        stopped_world(&[(ACCOUNT, 2), ("flipped", 2), ("swapped", 1), ("swept", 1), ("gone", 1)]).await;
+    let (mut env, accounts) =
+        stopped_env(&[(ACCOUNT, 2), ("flipped", 2), ("swapped", 1), ("swept", 1), ("gone", 1)]).await;
     let [acme, flipped, swapped, swept, gone] = &accounts[..] else { panic!() };
-    let database = defenceless(&world);
+    let database = defenceless(&env);
     flip(&database, ("accounts", "wrapped_key", "account_id"), &flipped.id, 31);
     let keys = [swapped, swept].map(|account| -> Vec<u8> {
         let query = "SELECT wrapped_key FROM accounts WHERE account_id = ?1";
@@ -211,27 +211,27 @@ async fn an_account_whose_key_does_not_open_harms_no_other() {
     let broken = [flipped, swapped, swept, gone];
     let mut expected: Vec<_> = broken.iter().map(|account| json!({ "accountId": account.id })).collect();
     expected.sort_by_key(Value::to_string);
-    assert_eq!(check(&world), (2, expected));
+    assert_eq!(check(&env), (2, expected));
 
-    world.service = Service::start(world.path());
+    env.service = Service::start(env.path());
     for account in broken {
         let headers = [("authorization", account.key.as_str())];
-        let body = world.good_body("more").to_string().into_bytes();
-        let refused = world.send(Method::POST, COLLECTION, &headers, body).await;
+        let body = env.valid_body("more").to_string().into_bytes();
+        let refused = env.send(Method::POST, COLLECTION, &headers, body).await;
         assert_eq!((refused.status.as_u16(), refused.code().as_str()), (500, "INTERNAL_ERROR"));
-        let (said, id) = (refused.json(), refused.header("x-request-id").to_owned());
-        assert_eq!(said.as_object().unwrap().keys().collect::<Vec<_>>(), ["code", "message", "requestId"]);
-        assert_eq!(said["requestId"], json!(id));
+        let (printed, id) = (refused.json(), refused.header("x-request-id").to_owned());
+        assert_eq!(printed.as_object().unwrap().keys().collect::<Vec<_>>(), ["code", "message", "requestId"]);
+        assert_eq!(printed["requestId"], json!(id));
         assert!(!refused.text.contains("seal") && !refused.text.contains("open"), "{}", refused.text);
-        let log = world.log();
+        let log = env.log();
         let cause = log.lines().filter(|line| line.contains(&id) && line.contains("\"ERROR\""));
         assert!(cause.clone().any(|line| line.contains("does not open")), "{log}");
         let path = format!("{COLLECTION}/{}", account.connections[0]);
-        assert_eq!(world.send(Method::GET, &path, &headers, Vec::new()).await.status, 200);
+        assert_eq!(env.send(Method::GET, &path, &headers, Vec::new()).await.status, 200);
     }
-    create(&world, &acme.key, "more").await;
-    let fresh = world.make_key("fresh", &[]);
-    create(&world, &fresh, "more").await;
+    create(&env, &acme.key, "more").await;
+    let fresh = env.make_key("fresh", &[]);
+    create(&env, &fresh, "more").await;
 }
 
 /// Columns of a key's row, in a fixed order, as they are stored.
@@ -251,12 +251,11 @@ fn is_told_of_an_unproven_row(log: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_of_an_api_key_that_the_service_did_not_write_lets_nobody_in() {
-    let (mut world, _) = stopped_world(&[(ACCOUNT, 0), ("other", 0)]).await;
-    world.service = Service::start(world.path());
+    let (mut env, _) = stopped_env(&[(ACCOUNT, 0), ("other", 0)]).await;
+    env.service = Service::start(env.path());
     let make = |arguments: &[&str]| {
-        let key = world.make_key(ACCOUNT, arguments);
-        let listed: Value =
-            serde_json::from_slice(&world.cli(&["keys", "list", "--json"], "").stdout).unwrap();
+        let key = env.make_key(ACCOUNT, arguments);
+        let listed: Value = serde_json::from_slice(&env.cli(&["keys", "list", "--json"], "").stdout).unwrap();
         let ends_so = |row: &&Value| key.ends_with(row["lastFour"].as_str().unwrap());
         let id = listed.as_array().unwrap().iter().rev().find(ends_so).unwrap()["keyId"]
             .as_str()
@@ -266,7 +265,7 @@ async fn a_row_of_an_api_key_that_the_service_did_not_write_lets_nobody_in() {
     };
     let status = async |key: &str| {
         let headers = [("authorization", key)];
-        let answer = world.send(Method::GET, &format!("{COLLECTION}/none"), &headers, Vec::new()).await;
+        let answer = env.send(Method::GET, &format!("{COLLECTION}/none"), &headers, Vec::new()).await;
         (answer.status.as_u16(), answer.text)
     };
     let unknown = status("pictai_unknown_key").await;
@@ -274,13 +273,13 @@ async fn a_row_of_an_api_key_that_the_service_did_not_write_lets_nobody_in() {
     let untouched = make(&[]);
     let expired = make(&["--expires-in-days", "0"]);
     let revoked = make(&[]);
-    assert!(world.cli(&["keys", "revoke", &revoked.1], "").status.success());
+    assert!(env.cli(&["keys", "revoke", &revoked.1], "").status.success());
     for (key, good) in [(&untouched, 404), (&expired, 401), (&revoked, 401)] {
         assert_eq!(status(&key.0).await.0, good);
     }
     let other = "(SELECT account_id FROM accounts WHERE name = 'other')";
     let mac_of_another = format!("(SELECT row_mac FROM api_keys WHERE api_key_id = '{}')", untouched.1);
-    let database = defenceless(&world);
+    let database = defenceless(&env);
     let before = key_row(&database, &untouched.1);
     for (what, (key, id)) in [
         (format!("account_id = {other}"), make(&[])),
@@ -297,12 +296,12 @@ async fn a_row_of_an_api_key_that_the_service_did_not_write_lets_nobody_in() {
     ] {
         let true_row = key_row(&database, &id);
         let good = status(&key).await;
-        let start = world.log().len();
+        let start = env.log().len();
         let update = format!("UPDATE api_keys SET {what} WHERE api_key_id = ?1");
         assert_eq!(database.execute(&update, [&id]).unwrap(), 1);
         // What was read before the change is believed for a moment; from then on the row is seen as it is.
         let is_told =
-            async || status(&key).await == unknown && is_told_of_an_unproven_row(&world.log()[start..]);
+            async || status(&key).await == unknown && is_told_of_an_unproven_row(&env.log()[start..]);
         until(&format!("{what}: the key is refused, and the operator told"), is_told).await;
         database.execute("DELETE FROM api_keys WHERE api_key_id = 'key_forged'", []).unwrap();
         put_key_row(&database, true_row);
@@ -324,18 +323,18 @@ async fn a_row_of_an_api_key_that_the_service_did_not_write_lets_nobody_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operator_sees_an_unproven_key_and_revokes_it_for_good() {
-    let world = World::start().await;
+    let env = TestEnv::start().await;
     let listed = || -> Value {
-        let keys: Value = serde_json::from_slice(&world.cli(&["keys", "list", "--json"], "").stdout).unwrap();
+        let keys: Value = serde_json::from_slice(&env.cli(&["keys", "list", "--json"], "").stdout).unwrap();
         keys[0].clone()
     };
     let id = listed()["keyId"].as_str().unwrap().to_owned();
-    let database = defenceless(&world);
+    let database = defenceless(&env);
     for forgery in ["expires_at = 1", "revoked_at = 1"] {
         let true_row = key_row(&database, &id);
         database.execute(&format!("UPDATE api_keys SET {forgery}"), []).unwrap();
         assert_eq!(listed()["status"], "unproven", "{forgery}");
-        assert!(world.cli(&["keys", "revoke", &id], "").status.success());
+        assert!(env.cli(&["keys", "revoke", &id], "").status.success());
         assert_eq!(listed()["status"], "revoked", "{forgery}");
         put_key_row(&database, true_row);
         assert_eq!(listed()["status"], "active");
@@ -344,14 +343,14 @@ async fn the_operator_sees_an_unproven_key_and_revokes_it_for_good() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_cannot_be_read_is_reported_for_that_row_alone() {
-    let (world, accounts) = stopped_world(&[(ACCOUNT, 3), ("other", 2)]).await;
-    let database = defenceless(&world);
+    let (env, accounts) = stopped_env(&[(ACCOUNT, 3), ("other", 2)]).await;
+    let database = defenceless(&env);
     let damaged = accounts[0].connections[1].as_str();
     let damage = "UPDATE connections SET name = CAST(x'ff41' AS TEXT) WHERE connection_id = ?1";
     assert_eq!(database.execute(damage, [damaged]).unwrap(), 1);
     drop(database);
-    let checked = world.cli(&["connections", "check"], "");
-    let text = crate::support::harness::said(&checked);
+    let checked = env.cli(&["connections", "check"], "");
+    let text = crate::support::harness::printed(&checked);
     assert_eq!(checked.status.code(), Some(1));
     assert!(text.contains("4 connections of 2 accounts open.") && text.contains(damaged), "{text}");
 }

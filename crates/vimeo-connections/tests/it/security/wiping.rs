@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 
 use crate::support::bulk_fixtures::{create_all, secret, send_all};
 use crate::support::canaries::files;
-use crate::support::create_load::Load;
-use crate::support::harness::{COLLECTION, Service, Wish, World, until};
+use crate::support::create_load::CreateLoad;
+use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, until};
 
 /// So many bytes of a secret in a row are no chance.
 const PIECE: usize = 16;
@@ -114,9 +114,9 @@ impl Key {
 }
 
 /// The key of the world's only account, by the keyring's file.
-fn account_key(world: &World, database: &Connection) -> (String, Key) {
+fn account_key(env: &TestEnv, database: &Connection) -> (String, Key) {
     let keyring: toml::Table =
-        fs::read_to_string(world.path().join("vimeo-connections.keyring")).unwrap().parse().unwrap();
+        fs::read_to_string(env.path().join("vimeo-connections.keyring")).unwrap().parse().unwrap();
     let query = "SELECT account_id, keyring_key_id, wrapped_key FROM accounts";
     let (account, keyring_key, wrapped): (String, String, Vec<u8>) =
         database.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
@@ -127,14 +127,14 @@ fn account_key(world: &World, database: &Connection) -> (String, Key) {
 }
 
 /// Everything that could open, or is, the secrets of these connections, as they are now.
-fn needles(world: &World, doomed: &[(usize, String)]) -> Needles {
-    let database = world.database();
-    let (account, account_key) = account_key(world, &database);
+fn needles(env: &TestEnv, deleted_connection: &[(usize, String)]) -> Needles {
+    let database = env.database();
+    let (account, account_key) = account_key(env, &database);
     let query = "SELECT sealed_version, wrapped_key FROM connections JOIN sealing_keys USING (sealing_key_id)
                  WHERE connection_id = ?1";
     let mut statement = database.prepare(query).unwrap();
     let mut needles = Needles::new();
-    for (number, id) in doomed {
+    for (number, id) in deleted_connection {
         let (version, wrapped): (u64, Vec<u8>) =
             statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         assert_eq!(wrapped.len(), 60);
@@ -152,29 +152,29 @@ fn needles(world: &World, doomed: &[(usize, String)]) -> Needles {
 }
 
 /// A world that logs little, with so many connections.
-async fn crowded_world(count: usize) -> (World, Vec<String>) {
-    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    assert_eq!(world.service.terminate(), Some(0));
-    world.service = Service::start_with(world.path(), &QUIET);
-    let ids = create_all(&world, count).await;
-    (world, ids)
+async fn env_with_accounts(count: usize) -> (TestEnv, Vec<String>) {
+    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    assert_eq!(env.service.terminate(), Some(0));
+    env.service = Service::start_with(env.path(), &QUIET);
+    let ids = create_all(&env, count).await;
+    (env, ids)
 }
 
 /// How many of the world's connections open; all must.
-fn opened(world: &World) -> u64 {
-    let checked = world.cli(&["connections", "check", "--json"], "");
+fn opened(env: &TestEnv) -> u64 {
+    let checked = env.cli(&["connections", "check", "--json"], "");
     let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!(report["broken"], json!([]));
     report["opened"].as_u64().unwrap()
 }
 
 /// Deletes these, and gives those other credentials.
-async fn delete_and_replace(world: &World, deleted: &[(usize, String)], replaced: &[(usize, String)]) {
+async fn delete_and_replace(env: &TestEnv, deleted: &[(usize, String)], replaced: &[(usize, String)]) {
     let (gone, changed) = (deleted.to_vec(), replaced.to_vec());
-    let deletions = send_all(world, deleted.len(), 204, move |at| {
+    let deletions = send_all(env, deleted.len(), 204, move |at| {
         (Method::DELETE, format!("{COLLECTION}/{}", gone[at].1), Value::Null)
     });
-    let replacements = send_all(world, replaced.len(), 200, move |at| {
+    let replacements = send_all(env, replaced.len(), 200, move |at| {
         let (number, id) = &changed[at];
         let body = json!({
             "version": 1,
@@ -206,26 +206,30 @@ fn the_search_finds_any_piece_of_what_it_searches_for() {
 async fn what_could_open_a_deleted_or_replaced_secret_is_soon_in_no_file() {
     const COUNT: usize = 10_000;
     let started = Instant::now();
-    let (mut world, ids) = crowded_world(COUNT).await;
+    let (mut env, ids) = env_with_accounts(COUNT).await;
     println!("created {COUNT} after {:?}", started.elapsed());
     let numbered: Vec<(usize, String)> = ids.into_iter().enumerate().collect();
     let every = |rest: usize, most: usize| -> Vec<_> {
         numbered.iter().filter(|(number, _)| number % 4 == rest).take(most).cloned().collect()
     };
     let (deleted, replaced) = (every(0, COUNT), every(1, 300));
-    let doomed = [deleted.clone(), replaced.clone()].concat();
-    let mut needles = needles(&world, &doomed);
+    let deleted_connection = [deleted.clone(), replaced.clone()].concat();
+    let mut needles = needles(&env, &deleted_connection);
     for (number, _) in &replaced {
         for kind in ["new-cs", "new-at"] {
             needles.add("plain", *number, secret(kind, *number).as_bytes());
         }
     }
-    let data = world.path().join("data");
+    let data = env.path().join("data");
     let before = needles.in_files(&data);
-    assert_eq!(before, BTreeMap::from([("wrapped", doomed.len())]), "what is stored is found, and only that");
+    assert_eq!(
+        before,
+        BTreeMap::from([("wrapped", deleted_connection.len())]),
+        "what is stored is found, and only that"
+    );
 
-    let others = Load::start(&world, "more", 4, usize::MAX);
-    delete_and_replace(&world, &deleted, &replaced).await;
+    let others = CreateLoad::start(&env, "more", 4, usize::MAX);
+    delete_and_replace(&env, &deleted, &replaced).await;
     let acknowledged = Instant::now();
     println!("deleted {} and replaced {} after {:?}", deleted.len(), replaced.len(), started.elapsed());
     // From now on nobody writes: the log goes because it must, not because others write over it.
@@ -234,38 +238,42 @@ async fn what_could_open_a_deleted_or_replaced_secret_is_soon_in_no_file() {
     until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
     println!("in no file {:?} after the last answer, searching included", acknowledged.elapsed());
     assert!(needles.in_files(&data).is_empty());
-    world.service.kill();
+    env.service.kill();
     assert!(needles.in_files(&data).is_empty(), "nor after the end");
-    assert!(needles.in_bytes(world.log().as_bytes()).is_empty());
+    assert!(needles.in_bytes(env.log().as_bytes()).is_empty());
 
-    world.service = Service::start_with(world.path(), &QUIET);
-    assert_eq!(opened(&world), (COUNT - deleted.len() + made.len()) as u64);
+    env.service = Service::start_with(env.path(), &QUIET);
+    assert_eq!(opened(&env), (COUNT - deleted.len() + made.len()) as u64);
     assert!(needles.in_files(&data).is_empty(), "nor after another start");
     println!("{} others were created meanwhile; all after {:?}", made.len(), started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_kill_left_in_the_log_is_wiped_by_the_next_start() {
-    let (mut world, ids) = crowded_world(400).await;
-    let doomed: Vec<(usize, String)> = ids.into_iter().enumerate().step_by(2).collect();
-    let (deleted, replaced) = doomed.split_at(150);
-    let needles = needles(&world, &doomed);
-    let data = world.path().join("data");
+    let (mut env, ids) = env_with_accounts(400).await;
+    let deleted_connection: Vec<(usize, String)> = ids.into_iter().enumerate().step_by(2).collect();
+    let (deleted, replaced) = deleted_connection.split_at(150);
+    let needles = needles(&env, &deleted_connection);
+    let data = env.path().join("data");
     // Somebody reads, and so the log cannot be cut; nor does it go away when that reader does, after the service.
-    let reader = world.database();
+    let reader = env.database();
     reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM connections").unwrap();
-    delete_and_replace(&world, deleted, replaced).await;
-    world.service.kill();
+    delete_and_replace(&env, deleted, replaced).await;
+    env.service.kill();
     drop(reader);
-    assert_eq!(needles.in_files(&data), BTreeMap::from([("wrapped", doomed.len())]), "the log has them");
+    assert_eq!(
+        needles.in_files(&data),
+        BTreeMap::from([("wrapped", deleted_connection.len())]),
+        "the log has them"
+    );
 
-    world.service = Service::start_with(world.path(), &QUIET);
+    env.service = Service::start_with(env.path(), &QUIET);
     until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
-    assert_eq!(opened(&world), 400 - 150);
+    assert_eq!(opened(&env), 400 - 150);
     // Without a reader in the way: a kill at once, whatever the log may hold then.
-    let rest = send_all(&world, 20, 201, {
-        let good = world.good_body("x");
+    let rest = send_all(&env, 20, 201, {
+        let good = env.valid_body("x");
         move |number| {
             let mut body = good.clone();
             body["name"] = json!(format!("late {number}"));
@@ -274,27 +282,27 @@ async fn what_a_kill_left_in_the_log_is_wiped_by_the_next_start() {
     });
     let rest: Vec<_> =
         rest.await.iter().map(|made| (0, made["connectionId"].as_str().unwrap().to_owned())).collect();
-    let needles = self::needles(&world, &rest);
-    delete_and_replace(&world, &rest, &[]).await;
-    world.service.kill();
-    world.service = Service::start_with(world.path(), &QUIET);
+    let needles = self::needles(&env, &rest);
+    delete_and_replace(&env, &rest, &[]).await;
+    env.service.kill();
+    env.service = Service::start_with(env.path(), &QUIET);
     until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
-    assert_eq!(opened(&world), 400 - 150);
+    assert_eq!(opened(&env), 400 - 150);
 }
 
 /// A command that was killed between its commit and its own cut, or that a reader kept from cutting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_process_wiped_and_did_not_cut_is_cut_by_the_service() {
-    let (world, ids) = crowded_world(20).await;
-    let doomed: Vec<_> = ids.into_iter().enumerate().collect();
-    let needles = needles(&world, &doomed);
-    assert_eq!(needles.in_files(&world.path().join("data"))["wrapped"], 20);
-    let beside = world.database();
+    let (env, ids) = env_with_accounts(20).await;
+    let deleted_connection: Vec<_> = ids.into_iter().enumerate().collect();
+    let needles = needles(&env, &deleted_connection);
+    assert_eq!(needles.in_files(&env.path().join("data"))["wrapped"], 20);
+    let beside = env.database();
     beside.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
     beside
         .execute_batch(
             "BEGIN; UPDATE sealing_keys SET wrapped_key = zeroblob(60); DELETE FROM connections; COMMIT",
         )
         .unwrap();
-    until("no file has them", async || needles.in_files(&world.path().join("data")).is_empty()).await;
+    until("no file has them", async || needles.in_files(&env.path().join("data")).is_empty()).await;
 }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{COLLECTION, World};
+use crate::support::harness::{COLLECTION, TestEnv};
 
 const CLIENTS: usize = 24;
 
@@ -27,7 +27,7 @@ fn mix(seed: u64) -> u64 {
 
 /// Sends requests by many clients over connections that are kept; each has to be answered so. The answers by number.
 pub(crate) async fn send_all(
-    world: &World,
+    env: &TestEnv,
     count: usize,
     expected: u16,
     request: impl Fn(usize) -> (Method, String, Value) + Send + Sync + 'static,
@@ -35,7 +35,7 @@ pub(crate) async fn send_all(
     let (next, request) = (Arc::new(AtomicUsize::new(0)), Arc::new(request));
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
-        let (http, base, key) = (world.http.clone(), world.url(""), world.api_key.clone());
+        let (http, base, key) = (env.http.clone(), env.url(""), env.api_key.clone());
         let (next, request) = (next.clone(), request.clone());
         clients.spawn(async move {
             let mut answers = Vec::new();
@@ -63,9 +63,9 @@ pub(crate) async fn send_all(
 }
 
 /// Creates connections `c-<number>` with the secrets of the kinds `cs` and `at`; their identifiers by number.
-pub(crate) async fn create_all(world: &World, count: usize) -> Vec<String> {
-    let good = world.good_body("x");
-    let made = send_all(world, count, 201, move |number| {
+pub(crate) async fn create_all(env: &TestEnv, count: usize) -> Vec<String> {
+    let good = env.valid_body("x");
+    let made = send_all(env, count, 201, move |number| {
         let mut body = good.clone();
         body["name"] = json!(format!("c-{number}"));
         body["clientSecret"] = json!(secret("cs", number));

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{Answer, COLLECTION, World, until};
+use crate::support::harness::{COLLECTION, Response, TestEnv, until};
 use crate::support::postgres::sql;
 
 /// The most that a client does, should nobody stop it.
@@ -19,10 +19,10 @@ const ROUNDS: usize = 2_000;
 /// How long a client waits for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Between a refusal and the next request.
-const BREATH: Duration = Duration::from_millis(20);
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// Where a node is, while it is there.
-struct Door {
+struct NodeAddress {
     address: Mutex<SocketAddr>,
     /// Odd while the node is away.
     changes: AtomicUsize,
@@ -37,12 +37,12 @@ pub(crate) enum Known {
     /// It was told that it was done.
     Yes,
     /// It was not told.
-    Perhaps,
+    Maybe,
 }
 
 /// What a client knows of one connection.
 #[derive(Debug)]
-pub(crate) struct Fate {
+pub(crate) struct TrackedConnection {
     pub(crate) name: String,
     pub(crate) body: String,
     pub(crate) has_key: bool,
@@ -54,8 +54,8 @@ pub(crate) struct Fate {
 }
 
 /// All that came of a storm.
-pub(crate) struct Aftermath {
-    pub(crate) fates: Vec<Fate>,
+pub(crate) struct Report {
+    pub(crate) connections: Vec<TrackedConnection>,
     /// How often each thing was said that was no success.
     pub(crate) codes: BTreeMap<String, usize>,
     /// Answers that nobody should ever get.
@@ -72,107 +72,109 @@ struct Tally {
     longest_pause: Duration,
 }
 
-struct Sky {
-    doors: Vec<Door>,
+struct Cluster {
+    nodes: Vec<NodeAddress>,
     http: reqwest::Client,
     api_key: String,
     body: Value,
-    is_over: AtomicBool,
+    is_finished: AtomicBool,
     acknowledged: AtomicUsize,
     tally: Mutex<Tally>,
 }
 
-pub(crate) struct Storm {
-    sky: Arc<Sky>,
-    clients: JoinSet<Vec<Fate>>,
+pub(crate) struct ChaosClients {
+    cluster: Arc<Cluster>,
+    clients: JoinSet<Vec<TrackedConnection>>,
 }
 
-impl Storm {
+impl ChaosClients {
     /// Starts clients who go to any of these nodes; every other one sends its creations with an idempotency key.
-    pub(crate) fn start(world: &World, nodes: &[SocketAddr], prefix: &str, clients: usize) -> Self {
-        let door =
-            |address: &SocketAddr| Door { address: Mutex::new(*address), changes: AtomicUsize::new(0) };
+    pub(crate) fn start(env: &TestEnv, nodes: &[SocketAddr], prefix: &str, clients: usize) -> Self {
+        let node = |address: &SocketAddr| NodeAddress {
+            address: Mutex::new(*address),
+            changes: AtomicUsize::new(0),
+        };
         let tally = Tally {
             codes: BTreeMap::new(),
             wrong: Vec::new(),
             last: Instant::now(),
             longest_pause: Duration::ZERO,
         };
-        let sky = Arc::new(Sky {
-            doors: nodes.iter().map(door).collect(),
-            http: world.http.clone(),
-            api_key: world.api_key.clone(),
-            body: world.good_body("x"),
-            is_over: AtomicBool::new(false),
+        let cluster = Arc::new(Cluster {
+            nodes: nodes.iter().map(node).collect(),
+            http: env.http.clone(),
+            api_key: env.api_key.clone(),
+            body: env.valid_body("x"),
+            is_finished: AtomicBool::new(false),
             acknowledged: AtomicUsize::new(0),
             tally: Mutex::new(tally),
         });
         let mut tasks = JoinSet::new();
         for client in 0..clients {
-            let (sky, prefix) = (sky.clone(), format!("{prefix}-{client}"));
-            tasks.spawn(async move { sky.work(&prefix, client).await });
+            let (cluster, prefix) = (cluster.clone(), format!("{prefix}-{client}"));
+            tasks.spawn(async move { cluster.work(&prefix, client).await });
         }
-        Self { sky, clients: tasks }
+        Self { cluster, clients: tasks }
     }
 
     /// Waits until so many more writes are acknowledged.
-    pub(crate) async fn acknowledge(&self, more: usize) {
+    pub(crate) async fn wait_for_acks(&self, more: usize) {
         let goal = self.acknowledged() + more;
         until("writes are acknowledged", async || self.acknowledged() >= goal).await;
     }
 
     pub(crate) fn acknowledged(&self) -> usize {
-        self.sky.acknowledged.load(Ordering::SeqCst)
+        self.cluster.acknowledged.load(Ordering::SeqCst)
     }
 
     /// How often this was said so far.
-    pub(crate) fn heard(&self, code: &str) -> usize {
-        self.sky.tally.lock().unwrap().codes.get(code).copied().unwrap_or_default()
+    pub(crate) fn count_of(&self, code: &str) -> usize {
+        self.cluster.tally.lock().unwrap().codes.get(code).copied().unwrap_or_default()
     }
 
     /// From now on, whoever gets no answer from this node is not surprised.
-    pub(crate) fn leave(&self, node: usize) {
-        self.sky.doors[node].changes.fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn mark_down(&self, node: usize) {
+        self.cluster.nodes[node].changes.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The node is there again, at this address.
-    pub(crate) fn come_back(&self, node: usize, address: SocketAddr) {
-        *self.sky.doors[node].address.lock().unwrap() = address;
-        self.sky.doors[node].changes.fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn mark_up(&self, node: usize, address: SocketAddr) {
+        *self.cluster.nodes[node].address.lock().unwrap() = address;
+        self.cluster.nodes[node].changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(crate) async fn finish(self) -> Aftermath {
-        self.sky.is_over.store(true, Ordering::SeqCst);
-        let fates: Vec<_> = self.clients.join_all().await.into_iter().flatten().collect();
-        let tally = self.sky.tally.lock().unwrap();
-        Aftermath {
-            fates,
+    pub(crate) async fn finish(self) -> Report {
+        self.cluster.is_finished.store(true, Ordering::SeqCst);
+        let connections: Vec<_> = self.clients.join_all().await.into_iter().flatten().collect();
+        let tally = self.cluster.tally.lock().unwrap();
+        Report {
+            connections,
             codes: tally.codes.clone(),
             wrong: tally.wrong.clone(),
             longest_pause: tally.longest_pause,
-            acknowledged: self.sky.acknowledged.load(Ordering::SeqCst),
+            acknowledged: self.cluster.acknowledged.load(Ordering::SeqCst),
         }
     }
 }
 
 /// The next number of a small generator.
-pub(crate) fn draw(seed: &mut u64, below: usize) -> usize {
+pub(crate) fn next_random(seed: &mut u64, below: usize) -> usize {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     usize::try_from(*seed >> 33).unwrap() % below
 }
 
-impl Sky {
-    async fn work(&self, prefix: &str, client: usize) -> Vec<Fate> {
+impl Cluster {
+    async fn work(&self, prefix: &str, client: usize) -> Vec<TrackedConnection> {
         let mut seed = u64::try_from(client).unwrap();
-        let mut fates = Vec::new();
+        let mut connections = Vec::new();
         for n in 0..ROUNDS {
-            if self.is_over.load(Ordering::SeqCst) {
+            if self.is_finished.load(Ordering::SeqCst) {
                 break;
             }
             let name = format!("{prefix}-{n}");
             let mut body = self.body.clone();
             body["name"] = json!(name);
-            let mut fate = Fate {
+            let mut connection = TrackedConnection {
                 name,
                 body: body.to_string(),
                 has_key: client % 2 == 1,
@@ -181,29 +183,32 @@ impl Sky {
                 updated: Known::No,
                 deleted: Known::No,
             };
-            self.live(&mut fate, n, &mut seed).await;
-            fates.push(fate);
+            self.run_lifecycle(&mut connection, n, &mut seed).await;
+            connections.push(connection);
         }
-        fates
+        connections
     }
 
     /// One connection's life.
-    async fn live(&self, fate: &mut Fate, n: usize, seed: &mut u64) {
-        let key = fate.has_key.then_some(&*fate.name);
-        let (known, answer) =
-            self.write(draw(seed, 99), (Method::POST, COLLECTION), (fate.body.clone(), key), 201).await;
-        fate.created = known;
+    async fn run_lifecycle(&self, connection: &mut TrackedConnection, n: usize, seed: &mut u64) {
+        let key = connection.has_key.then_some(&*connection.name);
+        let (known, answer) = self
+            .write(next_random(seed, 99), (Method::POST, COLLECTION), (connection.body.clone(), key), 201)
+            .await;
+        connection.created = known;
         let Some(text) = answer else { return };
         let shown: Value = serde_json::from_str(&text).unwrap();
         let id = shown["connectionId"].as_str().unwrap().to_owned();
         let path = format!("{COLLECTION}/{id}");
-        fate.first = Some((text, id.clone()));
-        self.read(draw(seed, 99), &path, &id).await;
+        connection.first = Some((text, id.clone()));
+        self.read(next_random(seed, 99), &path, &id).await;
         let change = json!({"version": 1, "description": "changed"}).to_string();
-        fate.updated = self.write(draw(seed, 99), (Method::PUT, &path), (change, None), 200).await.0;
+        connection.updated =
+            self.write(next_random(seed, 99), (Method::PUT, &path), (change, None), 200).await.0;
         if n.is_multiple_of(3) {
             let nothing = (String::new(), None);
-            fate.deleted = self.write(draw(seed, 99), (Method::DELETE, &path), nothing, 204).await.0;
+            connection.deleted =
+                self.write(next_random(seed, 99), (Method::DELETE, &path), nothing, 204).await.0;
         }
     }
 
@@ -212,7 +217,7 @@ impl Sky {
         if answer.status == 200 {
             let shown = answer.json();
             if (&shown["connectionId"], &shown["version"]) != (&json!(id), &json!(1)) {
-                self.complain(&answer);
+                self.record_unexpected(&answer);
             }
         } else {
             self.refused(&answer).await;
@@ -228,7 +233,7 @@ impl Sky {
         good: u16,
     ) -> (Known, Option<String>) {
         let Some(answer) = self.ask(node, method, path, (body, key)).await else {
-            return (Known::Perhaps, None);
+            return (Known::Maybe, None);
         };
         if answer.status == good {
             self.acknowledged.fetch_add(1, Ordering::SeqCst);
@@ -241,22 +246,22 @@ impl Sky {
     }
 
     /// What is known after an answer that is no success.
-    async fn refused(&self, answer: &Answer) -> Known {
+    async fn refused(&self, answer: &Response) -> Known {
         let code = answer.code();
         let is_clean = answer.status == 503 && !answer.header("retry-after").is_empty();
         *self.tally.lock().unwrap().codes.entry(code.clone()).or_default() += 1;
-        tokio::time::sleep(BREATH).await;
+        tokio::time::sleep(RETRY_DELAY).await;
         match &*code {
             "STORE_UNAVAILABLE" if is_clean => Known::No,
-            "OUTCOME_UNKNOWN" if is_clean => Known::Perhaps,
+            "OUTCOME_UNKNOWN" if is_clean => Known::Maybe,
             _ => {
-                self.complain(answer);
-                Known::Perhaps
+                self.record_unexpected(answer);
+                Known::Maybe
             }
         }
     }
 
-    fn complain(&self, answer: &Answer) {
+    fn record_unexpected(&self, answer: &Response) {
         self.tally.lock().unwrap().wrong.push(format!("{} {}", answer.status, answer.text));
     }
 
@@ -275,10 +280,10 @@ impl Sky {
         method: Method,
         path: &str,
         (body, key): (String, Option<&str>),
-    ) -> Option<Answer> {
-        let door = &self.doors[node % self.doors.len()];
-        let before = door.changes.load(Ordering::SeqCst);
-        let url = format!("http://{}{path}", door.address.lock().unwrap());
+    ) -> Option<Response> {
+        let node = &self.nodes[node % self.nodes.len()];
+        let before = node.changes.load(Ordering::SeqCst);
+        let url = format!("http://{}{path}", node.address.lock().unwrap());
         // A request whose node is killed may be forgotten by the client itself: without a limit it would wait for ever.
         let mut request = self.http.request(method, url).timeout(ANSWER_LIMIT);
         request = request.header("authorization", &self.api_key).body(body);
@@ -288,30 +293,30 @@ impl Sky {
         let answer = async {
             let response = request.send().await?;
             let (status, headers) = (response.status(), response.headers().clone());
-            Ok::<_, reqwest::Error>(Answer { status, headers, text: response.text().await? })
+            Ok::<_, reqwest::Error>(Response { status, headers, text: response.text().await? })
         };
         match answer.await {
             Ok(answer) => Some(answer),
             Err(error) => {
-                let is_away = before % 2 == 1 || door.changes.load(Ordering::SeqCst) != before;
+                let is_away = before % 2 == 1 || node.changes.load(Ordering::SeqCst) != before;
                 self.unanswered(is_away, &error);
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(RETRY_DELAY).await;
                 None
             }
         }
     }
 }
 
-impl Aftermath {
+impl Report {
     /// Nobody was told what should not be said, and of the refusals only these were heard.
-    pub(crate) fn assert_heard_only(&self, codes: &[&str]) {
+    pub(crate) fn assert_only_errors(&self, codes: &[&str]) {
         assert!(self.wrong.is_empty(), "{:?}", self.wrong);
         let others: Vec<_> = self.codes.iter().filter(|(code, _)| !codes.contains(&&***code)).collect();
         assert!(others.is_empty(), "{others:?}");
     }
 
     /// What was acknowledged is there, what was refused is not, and of the rest each is there once or not at all.
-    pub(crate) fn assert_kept(&self, url: &str) {
+    pub(crate) fn assert_acknowledged_stored(&self, url: &str) {
         let rows = sql(url, "SELECT name, connection_id, version FROM connections").unwrap();
         let mut there: HashMap<String, (String, u64)> = HashMap::new();
         for row in rows.lines() {
@@ -319,29 +324,29 @@ impl Aftermath {
             let before = there.insert(name.to_owned(), (id.to_owned(), version.parse().unwrap()));
             assert!(before.is_none(), "{name} is there twice");
         }
-        for fate in &self.fates {
-            let found = there.get(&fate.name);
-            match (fate.created, fate.deleted) {
-                (Known::No, _) => assert!(found.is_none(), "was not to be there: {fate:?} {found:?}"),
-                (Known::Yes, Known::Yes) => assert!(found.is_none(), "was deleted: {fate:?} {found:?}"),
-                (Known::Yes, Known::No) => assert!(found.is_some(), "is lost: {fate:?}"),
+        for connection in &self.connections {
+            let found = there.get(&connection.name);
+            match (connection.created, connection.deleted) {
+                (Known::No, _) => assert!(found.is_none(), "was not to be there: {connection:?} {found:?}"),
+                (Known::Yes, Known::Yes) => assert!(found.is_none(), "was deleted: {connection:?} {found:?}"),
+                (Known::Yes, Known::No) => assert!(found.is_some(), "is lost: {connection:?}"),
                 _ => {}
             }
             let Some((id, version)) = found else { continue };
-            if let Some((_, first)) = &fate.first {
-                assert_eq!(id, first, "{fate:?}");
+            if let Some((_, first)) = &connection.first {
+                assert_eq!(id, first, "{connection:?}");
             }
-            let versions = match fate.updated {
+            let versions = match connection.updated {
                 Known::No => 1..=1,
                 Known::Yes => 2..=2,
-                Known::Perhaps => 1..=2,
+                Known::Maybe => 1..=2,
             };
-            assert!(versions.contains(version), "has version {version}: {fate:?}");
+            assert!(versions.contains(version), "has version {version}: {connection:?}");
         }
     }
 
     /// What a log of the tests says of it.
-    pub(crate) fn in_words(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         format!(
             "{} writes acknowledged, {:?}; longest time without one {} ms",
             self.acknowledged,
@@ -352,7 +357,7 @@ impl Aftermath {
 }
 
 /// The database holds nothing by halves, and everything in it opens.
-pub(crate) fn assert_whole(world: &World, url: &str) {
+pub(crate) fn assert_whole(env: &TestEnv, url: &str) {
     let done = |action: &str| {
         format!("SELECT subject FROM audit_events WHERE refusal IS NULL AND action = '{action}_connection'")
     };
@@ -384,7 +389,7 @@ pub(crate) fn assert_whole(world: &World, url: &str) {
     ] {
         assert_eq!(sql(url, &query).unwrap(), "", "{impossible}: {query}");
     }
-    let checked = world.cli(&["connections", "check", "--json"], "");
+    let checked = env.cli(&["connections", "check", "--json"], "");
     let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert!(checked.status.success(), "{report}");
     assert_eq!(report["broken"], json!([]));

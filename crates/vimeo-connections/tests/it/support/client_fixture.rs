@@ -19,7 +19,7 @@ use vimeo::{
 /// How long a call may take that is answered.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(crate) struct VimeoDesk {
+pub(crate) struct ClientFixture {
     pub(crate) sandbox: sandbox::Running,
     pub(crate) client: vimeo::Client,
     /// With the sandbox's first token, which may do everything.
@@ -50,7 +50,7 @@ pub(crate) fn client_of(
     vimeo::Client::new(options).unwrap()
 }
 
-impl VimeoDesk {
+impl ClientFixture {
     pub(crate) async fn start() -> Self {
         Self::with(sandbox::Options::default()).await
     }
@@ -84,8 +84,8 @@ impl VimeoDesk {
 
     /// A session with a new token of the sandbox's first app: `user` and `scopes` as its controls take them.
     pub(crate) async fn session_for(&self, user: Value, scopes: &str) -> Session {
-        let wish = json!({"app": self.sandbox.client_id, "user": user, "scopes": scopes});
-        let made = self.control(Method::POST, "tokens", wish).await;
+        let options = json!({"app": self.sandbox.client_id, "user": user, "scopes": scopes});
+        let made = self.control(Method::POST, "tokens", options).await;
         self.session_with(made["access_token"].as_str().unwrap())
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use reqwest::Method;
 
-use crate::support::harness::{Answer, Service, Wish, World, binary};
+use crate::support::harness::{EnvOptions, Response, Service, TestEnv, binary};
 
 /// A node beside the world's own, in a directory of its own.
 pub(crate) struct Node {
@@ -15,13 +15,13 @@ pub(crate) struct Node {
 }
 
 /// A world without Vimeo on a database of PostgreSQL.
-pub(crate) async fn world_on(url: &str, config: &str) -> World {
+pub(crate) async fn env_on_database(url: &str, config: &str) -> TestEnv {
     let (database_url, config) = (Some(url.to_owned()), config.to_owned());
-    World::with(Wish { config, verification_off: true, database_url, ..Wish::default() }).await
+    TestEnv::with(EnvOptions { config, verification_off: true, database_url, ..EnvOptions::default() }).await
 }
 
 /// A directory with the same keyring and configuration as another.
-pub(crate) fn copy_of(directory: &Path) -> tempfile::TempDir {
+pub(crate) fn copy_installation(directory: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for file in ["vimeo-connections.toml", "vimeo-connections.keyring"] {
         fs::copy(directory.join(file), copy.path().join(file)).unwrap();
@@ -30,8 +30,8 @@ pub(crate) fn copy_of(directory: &Path) -> tempfile::TempDir {
 }
 
 impl Node {
-    pub(crate) fn beside(world: &World) -> Self {
-        let directory = copy_of(world.path());
+    pub(crate) fn beside(env: &TestEnv) -> Self {
+        let directory = copy_installation(env.path());
         let service = Service::start(directory.path());
         Self { directory, service }
     }
@@ -45,7 +45,7 @@ impl Node {
 }
 
 /// Starts the service in all directories at the same moment: each, or what it said instead.
-pub(crate) fn start_at_once(directories: &[&Path]) -> Vec<Result<Service, String>> {
+pub(crate) fn start_concurrently(directories: &[&Path]) -> Vec<Result<Service, String>> {
     std::thread::scope(|scope| {
         let start = |directory| scope.spawn(move || Service::try_start(binary(directory), directory));
         let starting: Vec<_> = directories.iter().copied().map(start).collect();
@@ -55,20 +55,20 @@ pub(crate) fn start_at_once(directories: &[&Path]) -> Vec<Result<Service, String
 
 /// A request to one of the nodes, with the world's key unless the headers bring another.
 pub(crate) async fn send_to(
-    world: &World,
+    env: &TestEnv,
     node: SocketAddr,
     (method, path): (Method, &str),
     headers: &[(&str, &str)],
     body: &str,
-) -> Answer {
-    let mut request = world.http.request(method, format!("http://{node}{path}")).body(body.to_owned());
+) -> Response {
+    let mut request = env.http.request(method, format!("http://{node}{path}")).body(body.to_owned());
     if !headers.iter().any(|(name, _)| *name == "authorization") {
-        request = request.header("authorization", &world.api_key);
+        request = request.header("authorization", &env.api_key);
     }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
-    Answer { status, headers, text: response.text().await.unwrap() }
+    Response { status, headers, text: response.text().await.unwrap() }
 }

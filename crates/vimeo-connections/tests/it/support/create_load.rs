@@ -10,46 +10,46 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{COLLECTION, World};
+use crate::support::harness::{COLLECTION, TestEnv};
 
 /// A connection that a client was told it has.
 #[derive(Debug, Clone)]
-pub(crate) struct Promise {
+pub(crate) struct AcknowledgedCreate {
     pub(crate) name: String,
     /// The whole answer, unless the service died while it was read.
     pub(crate) answer: Option<Value>,
 }
 
 /// Clients at work.
-pub(crate) struct Load {
+pub(crate) struct CreateLoad {
     clients: JoinSet<()>,
-    promises: mpsc::UnboundedReceiver<Promise>,
+    acknowledged_creates: mpsc::UnboundedReceiver<AcknowledgedCreate>,
     refusals: mpsc::UnboundedReceiver<StatusCode>,
     count: Arc<AtomicUsize>,
     reached: Arc<Notify>,
     stopping: Arc<AtomicBool>,
 }
 
-impl Load {
+impl CreateLoad {
     /// Starts clients that create connections named `<prefix>-<client>-<n>` until the service goes away or they are
     /// told to stop. [`Self::reach`] returns at the `goal`th acknowledgement.
-    pub(crate) fn start(world: &World, prefix: &str, clients: usize, goal: usize) -> Self {
-        let (promise, promises) = mpsc::unbounded_channel();
+    pub(crate) fn start(env: &TestEnv, prefix: &str, clients: usize, goal: usize) -> Self {
+        let (acknowledged_create, acknowledged_creates) = mpsc::unbounded_channel();
         let (refusal, refusals) = mpsc::unbounded_channel();
         let mut load = Self {
             clients: JoinSet::new(),
-            promises,
+            acknowledged_creates,
             refusals,
             count: Arc::default(),
             reached: Arc::default(),
             stopping: Arc::default(),
         };
         for client in 0..clients {
-            let (http, url, key) = (world.http.clone(), world.url(COLLECTION), world.api_key.clone());
-            let (promise, refusal) = (promise.clone(), refusal.clone());
+            let (http, url, key) = (env.http.clone(), env.url(COLLECTION), env.api_key.clone());
+            let (acknowledged_create, refusal) = (acknowledged_create.clone(), refusal.clone());
             let (count, reached, stopping) =
                 (load.count.clone(), load.reached.clone(), load.stopping.clone());
-            let (prefix, mut body) = (prefix.to_owned(), world.good_body("x"));
+            let (prefix, mut body) = (prefix.to_owned(), env.valid_body("x"));
             load.clients.spawn(async move {
                 for n in 0.. {
                     if stopping.load(Ordering::Relaxed) {
@@ -64,7 +64,7 @@ impl Load {
                         continue;
                     }
                     let answer = response.text().await.ok().and_then(|text| serde_json::from_str(&text).ok());
-                    promise.send(Promise { name, answer }).unwrap();
+                    acknowledged_create.send(AcknowledgedCreate { name, answer }).unwrap();
                     if count.fetch_add(1, Ordering::Relaxed) + 1 == goal {
                         reached.notify_one();
                     }
@@ -85,27 +85,29 @@ impl Load {
     }
 
     /// Lets the clients come to their end; what was promised and how many were refused.
-    pub(crate) async fn finish(mut self) -> (Vec<Promise>, Vec<StatusCode>) {
+    pub(crate) async fn finish(mut self) -> (Vec<AcknowledgedCreate>, Vec<StatusCode>) {
         self.stopping.store(true, Ordering::Relaxed);
         while let Some(ended) = self.clients.join_next().await {
             ended.unwrap();
         }
-        let (mut promises, mut refusals) = (Vec::new(), Vec::new());
-        while let Ok(promise) = self.promises.try_recv() {
-            promises.push(promise);
+        let (mut acknowledged_creates, mut refusals) = (Vec::new(), Vec::new());
+        while let Ok(acknowledged_create) = self.acknowledged_creates.try_recv() {
+            acknowledged_creates.push(acknowledged_create);
         }
         while let Ok(refusal) = self.refusals.try_recv() {
             refusals.push(refusal);
         }
-        (promises, refusals)
+        (acknowledged_creates, refusals)
     }
 }
 
 /// The running service shows each promised connection as it was promised.
-pub(crate) async fn assert_shown(world: &World, promises: &[Promise]) {
-    for promised in promises.iter().filter_map(|promise| promise.answer.as_ref()) {
+pub(crate) async fn assert_shown(env: &TestEnv, acknowledged_creates: &[AcknowledgedCreate]) {
+    for promised in
+        acknowledged_creates.iter().filter_map(|acknowledged_create| acknowledged_create.answer.as_ref())
+    {
         let id = promised["connectionId"].as_str().unwrap();
-        let found = world.get(&format!("{COLLECTION}/{id}")).await;
+        let found = env.get(&format!("{COLLECTION}/{id}")).await;
         assert_eq!(found.status, StatusCode::OK, "{promised} was promised: {found:?}");
         let found = found.json();
         for (field, value) in promised.as_object().unwrap() {
@@ -115,8 +117,8 @@ pub(crate) async fn assert_shown(world: &World, promises: &[Promise]) {
 }
 
 /// The database holds all that was promised and nothing by halves, and everything in it opens.
-pub(crate) fn assert_whole(world: &World, promises: &[Promise]) {
-    let database = world.database();
+pub(crate) fn assert_whole(env: &TestEnv, acknowledged_creates: &[AcknowledgedCreate]) {
+    let database = env.database();
     let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(verdict, "ok");
     let done = "FROM audit_events WHERE action = 'create_connection' AND refusal IS NULL";
@@ -153,7 +155,7 @@ pub(crate) fn assert_whole(world: &World, promises: &[Promise]) {
     let rows: HashSet<(String, String)> =
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
     let names: HashSet<_> = rows.iter().map(|(_, name)| name.clone()).collect();
-    for Promise { name, answer } in promises {
+    for AcknowledgedCreate { name, answer } in acknowledged_creates {
         assert!(names.contains(name), "{name} was acknowledged and is not there");
         if let Some(answer) = answer {
             let id = answer["connectionId"].as_str().unwrap().to_owned();
@@ -161,7 +163,7 @@ pub(crate) fn assert_whole(world: &World, promises: &[Promise]) {
             assert!(rows.contains(&(id, name.clone())), "{answer} was acknowledged and is not there");
         }
     }
-    let checked = world.cli(&["connections", "check", "--json"], "");
+    let checked = env.cli(&["connections", "check", "--json"], "");
     let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert!(checked.status.success(), "{report}");
     assert_eq!((&report["opened"], &report["broken"]), (&json!(rows.len()), &json!([])));

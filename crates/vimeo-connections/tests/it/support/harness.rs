@@ -13,7 +13,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// How long anything is waited for before a test gives up. No test asserts how long something took.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 /// How long the log of a service is waited for, which may be one that does not answer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How the identifiers of such requests begin.
@@ -23,7 +23,7 @@ pub(crate) const ACCOUNT: &str = "acme";
 
 /// What a world may differ in.
 #[derive(Default)]
-pub(crate) struct Wish {
+pub(crate) struct EnvOptions {
     /// Lines of configuration, put before the world's own sections: keys with dots.
     pub(crate) config: String,
     /// The sandbox takes any credentials.
@@ -36,7 +36,7 @@ pub(crate) struct Wish {
     pub(crate) sandbox: Option<sandbox::Options>,
 }
 
-pub(crate) struct World {
+pub(crate) struct TestEnv {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) sandbox: sandbox::Running,
     pub(crate) service: Service,
@@ -53,13 +53,13 @@ pub(crate) struct Service {
 
 /// An HTTP answer, read to its end.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Answer {
+impl Response {
     /// The body as JSON; null if it is empty or none.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
@@ -82,31 +82,33 @@ impl Answer {
     }
 }
 
-impl World {
+impl TestEnv {
     /// The usual world: a strict sandbox, verification required, one account with one key.
     pub(crate) async fn start() -> Self {
-        Self::with(Wish::default()).await
+        Self::with(EnvOptions::default()).await
     }
 
-    pub(crate) async fn with(wish: Wish) -> Self {
+    pub(crate) async fn with(options: EnvOptions) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let options = sandbox::Options { open: wish.open_sandbox, ..wish.sandbox.unwrap_or_default() };
-        let sandbox = sandbox::start(options).await.unwrap();
-        let verification = if wish.verification_off { "off" } else { "required" };
-        let database = wish.database_url.map_or_else(String::new, |url| format!("database_url = {url:?}\n"));
+        let sandbox_options =
+            sandbox::Options { open: options.open_sandbox, ..options.sandbox.unwrap_or_default() };
+        let sandbox = sandbox::start(sandbox_options).await.unwrap();
+        let verification = if options.verification_off { "off" } else { "required" };
+        let database =
+            options.database_url.map_or_else(String::new, |url| format!("database_url = {url:?}\n"));
         // Every line is wanted, unless the test is about the counting of lines.
         let repeats =
-            if wish.config.contains("log.repeat_seconds") { "" } else { "log.repeat_seconds = 0\n" };
+            if options.config.contains("log.repeat_seconds") { "" } else { "log.repeat_seconds = 0\n" };
         let config = format!(
             "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\nlog.level = \"trace\"\n{repeats}vimeo.base_url = \"{}\"\n\
              vimeo.verification = \"{verification}\"\n{database}{}",
-            sandbox.base_url, wish.config
+            sandbox.base_url, options.config
         );
         fs::write(directory.path().join("vimeo-connections.toml"), config).unwrap();
-        let said = cli(directory.path(), &["init"], "");
-        assert!(said.status.success(), "{said:?}");
-        let said = cli(directory.path(), &["accounts", "create", ACCOUNT], "");
-        assert!(said.status.success(), "{said:?}");
+        let printed = cli(directory.path(), &["init"], "");
+        assert!(printed.status.success(), "{printed:?}");
+        let printed = cli(directory.path(), &["accounts", "create", ACCOUNT], "");
+        assert!(printed.status.success(), "{printed:?}");
         let api_key = make_key(directory.path(), ACCOUNT, &[]);
         let service = Service::start(directory.path());
         Self {
@@ -151,7 +153,7 @@ impl World {
     }
 
     /// A body that the sandbox's first app makes good.
-    pub(crate) fn good_body(&self, name: &str) -> Value {
+    pub(crate) fn valid_body(&self, name: &str) -> Value {
         json!({
             "name": name,
             "description": "Testing Vimeo connection via API",
@@ -169,7 +171,7 @@ impl World {
         path: &str,
         headers: &[(&str, &str)],
         body: Vec<u8>,
-    ) -> Answer {
+    ) -> Response {
         let mut request = self.http.request(method, self.url(path)).body(body);
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
             request = request.header("authorization", &self.api_key);
@@ -179,15 +181,15 @@ impl World {
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.unwrap() }
+        Response { status, headers, text: response.text().await.unwrap() }
     }
 
-    pub(crate) async fn post(&self, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, body: &Value) -> Response {
         let headers = [("content-type", "application/json")];
         self.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.send(Method::GET, path, &[], Vec::new()).await
     }
 
@@ -205,7 +207,7 @@ impl World {
     }
 
     /// Makes the sandbox misbehave: `fault` as `POST /_sandbox/faults` takes it.
-    pub(crate) async fn fault(&self, fault: Value) {
+    pub(crate) async fn inject_fault(&self, fault: Value) {
         self.control(Method::POST, "faults", fault).await;
     }
 
@@ -221,7 +223,7 @@ impl World {
                 .filter(|token| token["origin"] == "granted" && token["revoked"] == false)
                 .cloned()
                 .collect();
-            if strays.is_empty() || started.elapsed() > PATIENCE / 3 {
+            if strays.is_empty() || started.elapsed() > WAIT_LIMIT / 3 {
                 return strays;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -235,12 +237,12 @@ impl World {
     /// The database, opened beside the service.
     pub(crate) fn database(&self) -> rusqlite::Connection {
         let database = rusqlite::Connection::open(self.database_file()).unwrap();
-        database.busy_timeout(PATIENCE).unwrap();
+        database.busy_timeout(WAIT_LIMIT).unwrap();
         database
     }
 
     /// How many connections are stored, in all accounts.
-    pub(crate) fn stored(&self) -> usize {
+    pub(crate) fn connection_count(&self) -> usize {
         self.database().query_row("SELECT count(*) FROM connections", [], |row| row.get(0)).unwrap()
     }
 
@@ -273,7 +275,7 @@ impl Service {
 
     /// The same with a command of the test's own: the binary, with another environment.
     pub(crate) fn start_as(command: Command, directory: &Path) -> Self {
-        Self::try_start(command, directory).unwrap_or_else(|said| panic!("{said}"))
+        Self::try_start(command, directory).unwrap_or_else(|printed| panic!("{printed}"))
     }
 
     /// The same where it may refuse to start: then what it said.
@@ -292,7 +294,7 @@ impl Service {
                 let text = fs::read_to_string(&log).unwrap();
                 return Err(format!("the service ended with {status}: {}", &text[before..]));
             }
-            assert!(started.elapsed() < PATIENCE, "the service does not listen: {}", &text[before..]);
+            assert!(started.elapsed() < WAIT_LIMIT, "the service does not listen: {}", &text[before..]);
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -352,7 +354,7 @@ impl Service {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(started.elapsed() < PATIENCE, "the service does not end");
+            assert!(started.elapsed() < WAIT_LIMIT, "the service does not end");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -375,7 +377,7 @@ pub(crate) fn schema() -> usize {
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !is_so().await {
-        assert!(started.elapsed() < PATIENCE, "never happened: {what}");
+        assert!(started.elapsed() < WAIT_LIMIT, "never happened: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -405,18 +407,18 @@ pub(crate) fn cli(directory: &Path, arguments: &[&str], input: &str) -> Output {
 }
 
 /// What a command said on both outputs.
-pub(crate) fn said(output: &Output) -> String {
+pub(crate) fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
 /// Whether a command failed with one of the documented statuses, which `exit_statuses` tells apart.
-pub(crate) fn is_refusal(output: &Output) -> bool {
+pub(crate) fn is_documented_failure(output: &Output) -> bool {
     matches!(output.status.code(), Some(1 | 69 | 78))
 }
 
 /// Makes a key, in an account that is made if it is not there.
 pub(crate) fn make_key(directory: &Path, account: &str, arguments: &[&str]) -> String {
-    let accounts = said(&cli(directory, &["accounts", "list", "--json"], ""));
+    let accounts = printed(&cli(directory, &["accounts", "list", "--json"], ""));
     if !accounts.contains(&format!("\"name\": \"{account}\"")) {
         assert!(cli(directory, &["accounts", "create", account], "").status.success());
     }
@@ -431,11 +433,11 @@ pub(crate) fn make_key(directory: &Path, account: &str, arguments: &[&str]) -> S
 pub(crate) fn run(directory: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut command = binary(directory);
     command.envs(environment.iter().copied()).args(arguments);
-    finish(command, PATIENCE)
+    finish(command, WAIT_LIMIT)
 }
 
 /// Runs a program to its end, for which it has so long.
-pub(crate) fn finish(mut command: Command, patience: Duration) -> Output {
+pub(crate) fn finish(mut command: Command, wait_limit: Duration) -> Output {
     // Files, not pipes: a program that says much would wait for a reader.
     let (out, complaints) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     command.stdin(Stdio::null());
@@ -446,7 +448,7 @@ pub(crate) fn finish(mut command: Command, patience: Duration) -> Output {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if started.elapsed() > patience {
+        if started.elapsed() > wait_limit {
             child.kill().unwrap();
             child.wait().unwrap();
             panic!("{} {:?} does not end", command.get_program().display(), command.get_args());

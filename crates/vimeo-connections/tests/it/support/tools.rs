@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::harness;
 
 /// How long a program is waited for before a test gives up. No test asserts how long something took.
-const PATIENCE: Duration = Duration::from_mins(15);
+const WAIT_LIMIT: Duration = Duration::from_mins(15);
 
 /// A path below `target/tools`. `None`, and said aloud, if it is not there: the test is skipped. In CI that is a failure.
 pub(crate) fn find_tool(path: &str) -> Option<PathBuf> {
@@ -58,5 +58,5 @@ pub(crate) fn tests_folder() -> PathBuf {
 
 /// Runs a program to its end.
 pub(crate) fn finish(command: Command) -> Output {
-    harness::finish(command, PATIENCE)
+    harness::finish(command, WAIT_LIMIT)
 }

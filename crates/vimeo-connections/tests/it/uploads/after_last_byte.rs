@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::uploads::faulty_proxy::{Fault, FaultyProxy, Plan, Seen};
 use crate::support::uploads::source::{bytes, sha256};
-use crate::support::uploads::{CONFIG, Uploads, assert_whole, is_over, quick};
+use crate::support::uploads::{CONFIG, UploadEnv, assert_whole, fast_sandbox, is_finished};
 
 pub(crate) const SIZE: u64 = 1_000;
 const MANY: &str = "uploads.concurrency = 500\nuploads.per_account = 500\nuploads.per_connection = 500\n";
@@ -23,17 +23,17 @@ pub(crate) const SECOND: [&str; 5] = ["describe", "privacy", "domain", "folder",
 /// Definite refusals: of a setting that a video is not opened without, and of the token.
 const DEFINITE: [Fault; 3] = [Fault::Status(400), Fault::Status(401), Fault::Status(422)];
 
-impl Uploads {
+impl UploadEnv {
     /// A service that reaches Vimeo through a faulty proxy, and the body of an upload that makes every request.
     pub(crate) async fn behind_faults(config: &str) -> (Self, FaultyProxy, Value) {
         let proxy = FaultyProxy::start().await;
         let config = format!("{CONFIG}{MANY}{config}vimeo.proxy = \"{}\"\n", proxy.url);
-        let uploads = Self::with(&config, quick()).await;
-        let world = &uploads.world;
-        let folder = world
+        let uploads = Self::with(&config, fast_sandbox()).await;
+        let env = &uploads.env;
+        let folder = env
             .http
-            .post(format!("{}/me/projects", world.sandbox.base_url))
-            .bearer_auth(&world.sandbox.access_token)
+            .post(format!("{}/me/projects", env.sandbox.base_url))
+            .bearer_auth(&env.sandbox.access_token)
             .header("content-type", "application/json")
             .body("{\"name\": \"Films\"}")
             .send()
@@ -53,21 +53,21 @@ impl Uploads {
     pub(crate) async fn begin_url(&self, body: &Value) -> String {
         let mut body = body.clone();
         body["source"] = json!({"url": self.source.url("film.mp4", SIZE)});
-        self.begin_with(body).await
+        self.submit_with(body).await
     }
 
     /// An upload whose bytes the client sends itself, whatever it is answered.
     async fn begin_client(&self, body: &Value, client: &reqwest::Client) -> String {
         let mut body = body.clone();
         body["source"] = json!({"size": SIZE});
-        let mut made = self.ask(&body).await;
+        let mut made = self.post(&body).await;
         // Another upload's limit is waited for.
         for _ in 0..60 {
             if made.status != 503 {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
-            made = self.ask(&body).await;
+            made = self.post(&body).await;
         }
         assert_eq!(made.status, 201, "{}", made.text);
         let data = made.json()["data"].clone();
@@ -84,7 +84,7 @@ impl Uploads {
     pub(crate) async fn ends(&self, ids: &[String]) -> Vec<Value> {
         let mut ended = Vec::new();
         for id in ids {
-            ended.push(self.end(id).await);
+            ended.push(self.wait_for_end(id).await);
         }
         ended
     }
@@ -135,7 +135,7 @@ pub(crate) fn assert_recovered(job: &Value, seen: &Seen, points: &[&'static str]
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_fault_at_each_request_once_leaves_the_video_of_a_url_and_completes_it() {
-    let (uploads, proxy, body) = Uploads::behind_faults("").await;
+    let (uploads, proxy, body) = UploadEnv::behind_faults("").await;
     let faults = Fault::all();
     let plans = faults.iter().flat_map(|fault| [Plan::once(*fault, &FIRST), Plan::once(*fault, &SECOND)]);
     // Each list is asked for twice by each upload.
@@ -157,7 +157,7 @@ async fn each_fault_at_each_request_once_leaves_the_video_of_a_url_and_completes
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_fault_at_each_request_once_leaves_the_video_of_a_client_and_completes_it() {
-    let (uploads, proxy, body) = Uploads::behind_faults("").await;
+    let (uploads, proxy, body) = UploadEnv::behind_faults("").await;
     let faults = Fault::all();
     proxy.plan(faults.iter().map(|fault| Plan::once(*fault, &FIRST)), &[]);
     let through = reqwest::Proxy::all(&proxy.url).unwrap();
@@ -174,7 +174,7 @@ async fn each_fault_at_each_request_once_leaves_the_video_of_a_client_and_comple
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_that_lasts_fails_the_upload_and_keeps_the_video() {
-    let (uploads, proxy, body) = Uploads::behind_faults(CONFIRM).await;
+    let (uploads, proxy, body) = UploadEnv::behind_faults(CONFIRM).await;
     // A limit is waited for however long it lasts.
     let refusals = (400..=499).filter(|status| *status != 429).map(Fault::Status);
     let refused: Vec<Plan> = refusals
@@ -205,7 +205,7 @@ async fn a_fault_that_lasts_fails_the_upload_and_keeps_the_video() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_after_the_last_byte_is_waited_for_and_a_dead_link_does_not_matter() {
-    let (uploads, proxy, body) = Uploads::behind_faults("").await;
+    let (uploads, proxy, body) = UploadEnv::behind_faults("").await;
     let broken = [500, 501, 502, 503, 504, 520, 599].map(Fault::Status);
     let cuts = Fault::all().into_iter().filter(|fault| !matches!(fault, Fault::Status(_)));
     let waiting = broken.into_iter().chain(cuts).map(|fault| Plan::lasting(fault, &["look"]));
@@ -219,13 +219,13 @@ async fn an_outage_after_the_last_byte_is_waited_for_and_a_dead_link_does_not_ma
         ids.push(uploads.begin_url(&body).await);
         // So that the next placeholder is that of the next upload.
         let id = ids.last().unwrap();
-        uploads.until(id, |job| job["data"]["vimeoUri"].is_string() || is_over(job)).await;
+        uploads.until(id, |job| job["data"]["vimeoUri"].is_string() || is_finished(job)).await;
     }
     uploads.ends(&ids[waits..]).await;
     for id in &ids[..waits] {
         assert_eq!(uploads.job(id).await["data"]["status"], "in-progress");
     }
-    proxy.heal();
+    proxy.clear_faults();
     let jobs = uploads.ends(&ids).await;
     for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
         assert_eq!(job["data"]["status"], "completed", "{seen:?}: {job}");
@@ -236,23 +236,25 @@ async fn an_outage_after_the_last_byte_is_waited_for_and_a_dead_link_does_not_ma
 async fn a_video_counts_as_deleted_only_when_the_list_does_not_show_it_either() {
     let config = format!("{CONFIG}{CONFIRM}");
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
-    let uploads = Uploads::with(&config, by_hand).await;
-    let id = uploads.begin(SIZE).await;
-    let uri = uploads.phase(&id, "transcoding").await["data"]["vimeoUri"].as_str().unwrap().to_owned();
+    let uploads = UploadEnv::with(&config, by_hand).await;
+    let id = uploads.submit(SIZE).await;
+    let uri =
+        uploads.wait_for_phase(&id, "transcoding").await["data"]["vimeoUri"].as_str().unwrap().to_owned();
     let missing = json!({"route": "GET /videos/{video}", "kind": "status", "status": 404, "times": "always"});
-    uploads.world.fault(missing).await;
-    let job = uploads.end(&id).await;
+    uploads.env.inject_fault(missing).await;
+    let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["error_code"], "VIMEO_UNAVAILABLE", "{job}");
     assert!(job["data"]["error_message"].as_str().unwrap().contains(&uri), "{job}");
     assert_eq!(uploads.videos().await.len(), 1);
-    uploads.world.control(Method::DELETE, "faults", Value::Null).await;
+    uploads.env.control(Method::DELETE, "faults", Value::Null).await;
 
-    let id = uploads.begin(SIZE).await;
-    let uri = uploads.phase(&id, "transcoding").await["data"]["vimeoUri"].as_str().unwrap().to_owned();
-    let path = format!("{}{uri}", uploads.world.sandbox.base_url);
-    let deleted = uploads.world.http.delete(path).bearer_auth(&uploads.world.sandbox.access_token);
+    let id = uploads.submit(SIZE).await;
+    let uri =
+        uploads.wait_for_phase(&id, "transcoding").await["data"]["vimeoUri"].as_str().unwrap().to_owned();
+    let path = format!("{}{uri}", uploads.env.sandbox.base_url);
+    let deleted = uploads.env.http.delete(path).bearer_auth(&uploads.env.sandbox.access_token);
     assert_eq!(deleted.send().await.unwrap().status(), 204);
-    let job = uploads.end(&id).await;
+    let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["error_code"], "VIMEO_VIDEO_DELETED", "{job}");
     let asked = uploads.journal("DELETE /videos/{video}").await;
     assert_eq!(asked.len(), 1, "only the owner's own request: {asked:#?}");
@@ -261,22 +263,22 @@ async fn a_video_counts_as_deleted_only_when_the_list_does_not_show_it_either() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_upload_is_deleted_though_its_video_is_whole() {
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
-    let uploads = Uploads::with(CONFIG, by_hand).await;
-    let id = uploads.begin(SIZE).await;
-    uploads.phase(&id, "transcoding").await;
+    let uploads = UploadEnv::with(CONFIG, by_hand).await;
+    let id = uploads.submit(SIZE).await;
+    uploads.wait_for_phase(&id, "transcoding").await;
     let path = format!("/pictoryapis/v1/jobs/{id}");
-    assert_eq!(uploads.world.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
+    assert_eq!(uploads.env.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
     uploads.until(&id, |job| job["data"]["phase"] == "cancelled").await;
     assert_eq!(uploads.videos().await, Vec::<Value>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_video_that_vimeo_cannot_use_is_named_and_left() {
-    let uploads = Uploads::with(CONFIG, quick()).await;
+    let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
     let outcome = json!({"route": "POST /me/videos", "kind": "outcome", "status": "transcoding_error"});
-    uploads.world.fault(outcome).await;
-    let id = uploads.begin(SIZE).await;
-    let job = uploads.end(&id).await;
+    uploads.env.inject_fault(outcome).await;
+    let id = uploads.submit(SIZE).await;
+    let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["error_code"], "VIMEO_FILE_UNUSABLE", "{job}");
     let videos = uploads.videos().await;
     assert_eq!(videos.len(), 1, "one answer deletes nothing");
@@ -287,25 +289,25 @@ async fn a_video_that_vimeo_cannot_use_is_named_and_left() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_whole_video_of_an_upload_is_kept_and_named() {
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
-    let uploads = Uploads::with(CONFIG, by_hand).await;
+    let uploads = UploadEnv::with(CONFIG, by_hand).await;
     // Its settings wait until there is a second video with the placeholder's name.
     uploads
-        .world
-        .fault(json!({"route": "GET /me/videos", "kind": "status", "status": 503, "times": 2}))
+        .env
+        .inject_fault(json!({"route": "GET /me/videos", "kind": "status", "status": 503, "times": 2}))
         .await;
-    let id = uploads.begin(SIZE).await;
-    uploads.phase(&id, "finishing").await;
+    let id = uploads.submit(SIZE).await;
+    uploads.wait_for_phase(&id, "finishing").await;
     let second = uploads.second_video(&format!("vimeo-connections upload {id}")).await;
-    let job = uploads.phase(&id, "transcoding").await;
+    let job = uploads.wait_for_phase(&id, "transcoding").await;
     assert_eq!(uploads.videos().await.len(), 2, "{job}");
     let warnings = job["data"]["warnings"].to_string();
     assert!(warnings.contains(&format!("{second} is a second copy")), "{warnings}");
     let step =
         format!("videos/{}/step", job["data"]["vimeoUri"].as_str().unwrap().rsplit('/').next().unwrap());
     for _ in 0..2 {
-        uploads.world.control(Method::POST, &step, Value::Null).await;
+        uploads.env.control(Method::POST, &step, Value::Null).await;
     }
-    let job = uploads.end(&id).await;
+    let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["status"], "completed", "{job}");
     let videos = uploads.videos().await;
     let own = videos.iter().find(|video| video["uri"] == job["data"]["vimeoUri"]).unwrap();
@@ -313,12 +315,12 @@ async fn a_second_whole_video_of_an_upload_is_kept_and_named() {
     assert_eq!(videos.len(), 2);
 }
 
-impl Uploads {
+impl UploadEnv {
     /// A whole video with this name, made without the service; its URI.
     async fn second_video(&self, name: &str) -> String {
-        let sandbox = &self.world.sandbox;
-        let wish = json!({"name": name, "upload": {"approach": "tus", "size": SIZE}}).to_string();
-        let request = self.world.http.post(format!("{}/me/videos", sandbox.base_url)).body(wish);
+        let sandbox = &self.env.sandbox;
+        let options = json!({"name": name, "upload": {"approach": "tus", "size": SIZE}}).to_string();
+        let request = self.env.http.post(format!("{}/me/videos", sandbox.base_url)).body(options);
         let made = request
             .bearer_auth(&sandbox.access_token)
             .header("content-type", "application/json")
@@ -329,7 +331,7 @@ impl Uploads {
         let made: Value = serde_json::from_str(&made.text().await.unwrap()).unwrap();
         let link = made["upload"]["upload_link"].as_str().unwrap();
         let sent = self
-            .world
+            .env
             .http
             .patch(link)
             .header("tus-resumable", "1.0.0")

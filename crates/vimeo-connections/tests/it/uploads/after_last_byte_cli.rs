@@ -5,9 +5,9 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::support::harness::{ACCOUNT, binary, said};
+use crate::support::harness::{ACCOUNT, binary, printed};
 use crate::support::tools::is_all;
-use crate::support::uploads::Uploads;
+use crate::support::uploads::UploadEnv;
 use crate::support::uploads::faulty_proxy::{Fault, FaultyProxy, Plan};
 use crate::support::uploads::source::bytes;
 use crate::uploads::after_last_byte::{SIZE, assert_recovered};
@@ -35,13 +35,13 @@ fn faults() -> Vec<Fault> {
 }
 
 /// Runs the command once for each of these names of files, which are made.
-async fn upload_files(uploads: &Uploads, settings: &[&str], count: usize) -> Vec<Output> {
+async fn upload_files(uploads: &UploadEnv, settings: &[&str], count: usize) -> Vec<Output> {
     let connection = uploads.connection.rsplit('/').next().unwrap().to_owned();
     let (mut runs, mut ended) = (JoinSet::new(), Vec::new());
     for number in 0..count {
         let name = format!("film-{number}.mp4");
-        std::fs::write(uploads.world.path().join(&name), bytes(SIZE)).unwrap();
-        let mut command = binary(uploads.world.path());
+        std::fs::write(uploads.env.path().join(&name), bytes(SIZE)).unwrap();
+        let mut command = binary(uploads.env.path());
         command.args(["upload", &name, "--account", ACCOUNT, "--connection", &connection, "--json"]);
         command.args(settings).stdin(Stdio::null());
         if runs.len() >= AT_ONCE {
@@ -54,7 +54,7 @@ async fn upload_files(uploads: &Uploads, settings: &[&str], count: usize) -> Vec
 }
 
 /// The same, with these plans: asserts that every video is there, whole; each job with what went wrong.
-async fn assert_kept(uploads: &Uploads, proxy: &FaultyProxy, folder: &str, count: usize) {
+async fn assert_acknowledged_stored(uploads: &UploadEnv, proxy: &FaultyProxy, folder: &str, count: usize) {
     let settings = [
         ["--view", "unlisted"],
         ["--embed", "whitelist"],
@@ -66,8 +66,8 @@ async fn assert_kept(uploads: &Uploads, proxy: &FaultyProxy, folder: &str, count
     let mut jobs: Vec<Value> = Vec::new();
     for output in upload_files(uploads, settings.as_flattened(), count).await {
         let job: Value =
-            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
-        assert_eq!(output.status.success(), job["success"] == true, "{}", said(&output));
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", printed(&output)));
+        assert_eq!(output.status.success(), job["success"] == true, "{}", printed(&output));
         jobs.push(job);
     }
     for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, proxy).await) {
@@ -80,17 +80,23 @@ async fn assert_kept(uploads: &Uploads, proxy: &FaultyProxy, folder: &str, count
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_fault_at_each_request_once_leaves_the_video_of_the_command_and_completes_it() {
-    let (mut uploads, proxy, body) = Uploads::behind_faults("").await;
+    let (mut uploads, proxy, body) = UploadEnv::behind_faults("").await;
     // Many commands beside each other take longer than one.
-    let config = uploads.world.path().join("vimeo-connections.toml");
+    let config = uploads.env.path().join("vimeo-connections.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("create_seconds = 2\n", "create_seconds = 25\n")).unwrap();
     // No service is there to work on the jobs.
-    assert_eq!(uploads.world.service.terminate(), Some(0));
+    assert_eq!(uploads.env.service.terminate(), Some(0));
     let faults = faults();
     let plans = faults.iter().flat_map(|fault| PARTS.map(|part| Plan::once(*fault, part)));
     let lists: Vec<Fault> = faults.iter().copied().filter(|fault| *fault != Fault::Status(401)).collect();
     proxy.plan(plans, &lists);
-    assert_kept(&uploads, &proxy, body["folder_uri"].as_str().unwrap(), faults.len() * PARTS.len()).await;
+    assert_acknowledged_stored(
+        &uploads,
+        &proxy,
+        body["folder_uri"].as_str().unwrap(),
+        faults.len() * PARTS.len(),
+    )
+    .await;
     assert_eq!(proxy.lists_left(), 0);
 }

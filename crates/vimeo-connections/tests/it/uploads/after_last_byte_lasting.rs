@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::support::tools::is_all;
 use crate::support::uploads::faulty_proxy::{Fault, Plan};
-use crate::support::uploads::{CONFIG, Uploads};
+use crate::support::uploads::{CONFIG, UploadEnv};
 use crate::uploads::after_last_byte::CONFIRM;
 
 /// The requests that change something.
@@ -32,7 +32,7 @@ fn expected(point: &str, status: u16) -> Option<&'static str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_is_refused_for_ever_leaves_the_video_closed_or_is_a_warning() {
-    let (uploads, proxy, body) = Uploads::behind_faults(CONFIRM).await;
+    let (uploads, proxy, body) = UploadEnv::behind_faults(CONFIRM).await;
     let mut cases = Vec::new();
     for point in CHANGES {
         cases.extend(refusals().into_iter().map(|status| (point, status)));
@@ -62,7 +62,7 @@ async fn a_change_that_is_refused_for_ever_leaves_the_video_closed_or_is_a_warni
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_finds_no_answer_is_made_when_vimeo_is_back() {
-    let (uploads, proxy, body) = Uploads::behind_faults(CONFIRM).await;
+    let (uploads, proxy, body) = UploadEnv::behind_faults(CONFIRM).await;
     let faults = [Fault::Status(500), Fault::Status(503), Fault::CutBefore, Fault::CutInHead];
     let points = [&CHANGES[..], &["open"]].concat();
     let plans = points.iter().flat_map(|point| faults.map(|fault| Plan::lasting(fault, &[point])));
@@ -79,7 +79,7 @@ async fn a_change_that_finds_no_answer_is_made_when_vimeo_is_back() {
     for id in &ids {
         assert_eq!(uploads.job(id).await["data"]["status"], "in-progress");
     }
-    proxy.heal();
+    proxy.clear_faults();
     let jobs = uploads.ends(&ids).await;
     for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
         assert_eq!(job["data"]["status"], "completed", "{seen:?}: {job}");
@@ -89,17 +89,18 @@ async fn a_change_that_finds_no_answer_is_made_when_vimeo_is_back() {
 
 /// The list of videos is refused from the last byte on; the job at its end.
 async fn with_refused_lists(status: u16) -> (u16, Value) {
-    let uploads = Uploads::with(&format!("{CONFIG}{CONFIRM}"), crate::support::uploads::quick()).await;
+    let uploads =
+        UploadEnv::with(&format!("{CONFIG}{CONFIRM}"), crate::support::uploads::fast_sandbox()).await;
     let fault = json!({"route": "GET /me/videos", "kind": "status", "status": status, "times": "always"});
-    uploads.world.fault(fault).await;
-    let id = uploads.begin(1_000).await;
-    let job = uploads.end(&id).await;
+    uploads.env.inject_fault(fault).await;
+    let id = uploads.submit(1_000).await;
+    let job = uploads.wait_for_end(&id).await;
     let videos = uploads.videos().await;
     assert_eq!(videos.len(), 1, "{status}: {job}");
     assert_eq!(videos[0]["versions"][0]["received"], 1_000, "{status}: {job}");
     let uri = videos[0]["uri"].as_str().unwrap();
     assert!(job["data"]["error_message"].as_str().unwrap().contains(uri), "{status}: {job}");
-    uploads.world.control(Method::DELETE, "faults", Value::Null).await;
+    uploads.env.control(Method::DELETE, "faults", Value::Null).await;
     assert_eq!(uploads.journal("DELETE /videos/{video}").await, Vec::<Value>::new());
     (status, job)
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::harness::said;
+use crate::support::harness::printed;
 use crate::support::tools::{find_tool, finish, program, tests_folder};
 use crate::support::uploads::source::bytes;
-use crate::support::uploads::{CONFIG, Uploads, quick};
+use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
 const SIZE: u64 = 3 * 1024 * 1024;
 /// What has arrived when the connection breaks.
@@ -22,25 +22,25 @@ fn connections<'a>(entries: impl Iterator<Item = &'a Value>) -> BTreeSet<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_with_a_link_uploads_a_video_without_ever_seeing_a_credential() {
     let Some(packages) = find_tool("javascript/node_modules") else { return };
-    let uploads = Uploads::with(CONFIG, quick()).await;
-    let world = &uploads.world;
-    let (file, transcript) = (world.path().join("film.mp4"), world.path().join("transcript.json"));
+    let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
+    let env = &uploads.env;
+    let (file, transcript) = (env.path().join("film.mp4"), env.path().join("transcript.json"));
     std::fs::write(&file, bytes(SIZE)).unwrap();
-    world.fault(json!({"route": "PATCH /files/*", "kind": "cut-during", "bytes": CUT_AFTER})).await;
+    env.inject_fault(json!({"route": "PATCH /files/*", "kind": "cut-during", "bytes": CUT_AFTER})).await;
 
     let mut client = program("node");
     client
         .arg(tests_folder().join("clients/javascript/upload.js"))
         .env("NODE_PATH", packages)
-        .env("BASE_URL", world.url("/pictoryapis"))
-        .env("API_KEY", &world.api_key)
+        .env("BASE_URL", env.url("/pictoryapis"))
+        .env("API_KEY", &env.api_key)
         .env("CONNECTION_ID", uploads.connection.rsplit('/').next().unwrap())
         .env("FILE", &file)
         .env("USER_AGENT", USER_AGENT)
         .env("TRANSCRIPT", &transcript);
     let output = tokio::task::spawn_blocking(|| finish(client)).await.unwrap();
-    assert!(output.status.success(), "{}\n{}", said(&output), world.log());
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "linked\nsent\ncompleted\n", "{}", said(&output));
+    assert!(output.status.success(), "{}\n{}", printed(&output), env.log());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "linked\nsent\ncompleted\n", "{}", printed(&output));
 
     let told: Vec<Value> = serde_json::from_slice(&std::fs::read(&transcript).unwrap()).unwrap();
     uploads.assert_one_video(&told[told.len() - 2]["data"], SIZE).await;
@@ -48,7 +48,7 @@ async fn a_client_with_a_link_uploads_a_video_without_ever_seeing_a_credential()
     uploads.assert_free_of_credentials(&told).await;
 }
 
-impl Uploads {
+impl UploadEnv {
     /// Asserts that the cut upload was gone on with: only what was missing was sent again.
     async fn assert_resumed(&self) {
         let sent = self.journal("PATCH /files/*").await;
@@ -87,16 +87,16 @@ impl Uploads {
 
         // What it was told.
         let all = json!(told).to_string();
-        for secret in [&self.world.sandbox.access_token, &self.world.sandbox.client_secret] {
+        for secret in [&self.env.sandbox.access_token, &self.env.sandbox.client_secret] {
             assert!(!all.contains(secret.as_str()));
         }
         let link = told[0]["data"]["data"]["uploadLink"].as_str().unwrap();
-        assert!(link.starts_with(&format!("{}/files/", self.world.sandbox.base_url)), "{link}");
+        assert!(link.starts_with(&format!("{}/files/", self.env.sandbox.base_url)), "{link}");
         let key = link.rsplit('/').next().unwrap();
         let shown: Vec<bool> = told.iter().map(|answer| answer.to_string().contains(key)).collect();
         assert_eq!(shown[..2], [true, true], "the first answer, and its repetition");
         assert!(shown.len() >= 4 && !shown[2..].contains(&true), "and never again");
         assert_eq!(told.last().unwrap()["request"], "get /jobs");
-        assert!(!self.world.log().contains(key));
+        assert!(!self.env.log().contains(key));
     }
 }

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::uploads::{CONFIG, PATIENCE, Uploads};
+use crate::support::uploads::{CONFIG, UploadEnv, WAIT_LIMIT};
 
 const SIZE: u64 = 3 * 1024 * 1024;
 
@@ -57,12 +57,12 @@ fn steps() -> Vec<Step> {
     ]
 }
 
-impl Uploads {
+impl UploadEnv {
     /// Waits until so many requests of a route have come to Vimeo.
     async fn asked(&self, route: &str, count: usize) {
         let started = Instant::now();
         while self.journal(route).await.len() < count {
-            assert!(started.elapsed() < PATIENCE, "{route}\n{}", self.world.log());
+            assert!(started.elapsed() < WAIT_LIMIT, "{route}\n{}", self.env.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -72,24 +72,24 @@ impl Uploads {
             Sign::Accepted => {}
             Sign::Asked(route, count) => self.asked(route, count).await,
             Sign::Phase(phase) => {
-                self.phase(id, phase).await;
+                self.wait_for_phase(id, phase).await;
             }
         }
-        self.world.service.kill();
-        self.world.control(Method::DELETE, "faults", Value::Null).await;
-        self.world.kill_and_restart();
+        self.env.service.kill();
+        self.env.control(Method::DELETE, "faults", Value::Null).await;
+        self.env.kill_and_restart();
     }
 }
 
 async fn kill_at(step: Step) {
-    let mut uploads = Uploads::start().await;
+    let mut uploads = UploadEnv::start().await;
     if !step.fault.is_null() {
-        uploads.world.fault(step.fault.clone()).await;
+        uploads.env.inject_fault(step.fault.clone()).await;
     }
-    let id = uploads.begin(SIZE).await;
+    let id = uploads.submit(SIZE).await;
     uploads.kill_at(&id, step.sign).await;
-    let job = uploads.end(&id).await;
-    assert_eq!(job["data"]["status"], "completed", "{}: {job}\n{}", step.name, uploads.world.log());
+    let job = uploads.wait_for_end(&id).await;
+    assert_eq!(job["data"]["status"], "completed", "{}: {job}\n{}", step.name, uploads.env.log());
     uploads.assert_one_video(&job, SIZE).await;
 }
 
@@ -103,16 +103,16 @@ async fn a_kill_at_any_step_leaves_one_whole_video() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_while_an_upload_is_taken_away_leaves_nothing_behind() {
-    let mut uploads = Uploads::start().await;
+    let mut uploads = UploadEnv::start().await;
     uploads
-        .world
-        .fault(json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 1000}))
+        .env
+        .inject_fault(json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 1000}))
         .await;
-    uploads.world.fault(json!({"route": "DELETE /videos/{video}", "kind": "hold"})).await;
-    let id = uploads.begin(SIZE).await;
-    uploads.phase(&id, "sending").await;
+    uploads.env.inject_fault(json!({"route": "DELETE /videos/{video}", "kind": "hold"})).await;
+    let id = uploads.submit(SIZE).await;
+    uploads.wait_for_phase(&id, "sending").await;
     let path = format!("/pictoryapis/v1/jobs/{id}");
-    assert_eq!(uploads.world.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
+    assert_eq!(uploads.env.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
     uploads.kill_at(&id, Sign::Asked("DELETE /videos/{video}", 1)).await;
     let job = uploads.until(&id, |job| job["data"]["phase"] == "cancelled").await;
     assert_eq!(job["data"]["status"], "cancelled");
@@ -123,27 +123,27 @@ async fn a_kill_while_an_upload_is_taken_away_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_creation_that_lands_late_and_is_listed_later_still_is_found() {
     let config = CONFIG.replace("look_seconds = 2", "look_seconds = 50");
-    let uploads = Uploads::with(&config, sandbox::Options::default()).await;
-    uploads.world.fault(json!({"route": "POST /me/videos", "kind": "late", "millis": 4_000})).await;
+    let uploads = UploadEnv::with(&config, sandbox::Options::default()).await;
+    uploads.env.inject_fault(json!({"route": "POST /me/videos", "kind": "late", "millis": 4_000})).await;
     uploads
-        .world
-        .fault(json!({"route": "GET /me/videos", "kind": "list-lag", "seconds": 20, "times": 0}))
+        .env
+        .inject_fault(json!({"route": "GET /me/videos", "kind": "list-lag", "seconds": 20, "times": 0}))
         .await;
-    let id = uploads.begin(SIZE).await;
-    uploads.assert_one_video(&uploads.end(&id).await, SIZE).await;
+    let id = uploads.submit(SIZE).await;
+    uploads.assert_one_video(&uploads.wait_for_end(&id).await, SIZE).await;
     assert_eq!(uploads.journal("POST /me/videos").await.len(), 1, "no second one was asked for");
 }
 
 /// It lands when nobody looks for it any more: the job has another placeholder by then, and takes this one away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_creation_that_lands_when_it_was_given_up_is_deleted() {
-    let uploads = Uploads::start().await;
-    uploads.world.fault(json!({"route": "POST /me/videos", "kind": "late", "millis": 15_000})).await;
+    let uploads = UploadEnv::start().await;
+    uploads.env.inject_fault(json!({"route": "POST /me/videos", "kind": "late", "millis": 15_000})).await;
     uploads
-        .world
-        .fault(json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 150_000}))
+        .env
+        .inject_fault(json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 150_000}))
         .await;
-    let id = uploads.begin(SIZE).await;
-    uploads.assert_one_video(&uploads.end(&id).await, SIZE).await;
+    let id = uploads.submit(SIZE).await;
+    uploads.assert_one_video(&uploads.wait_for_end(&id).await, SIZE).await;
     assert_eq!(uploads.journal("POST /me/videos").await.len(), 2);
 }

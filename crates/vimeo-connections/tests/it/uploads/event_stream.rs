@@ -7,13 +7,13 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::keys::authentication::revoke;
-use crate::support::harness::{Wish, World, said};
+use crate::support::harness::{EnvOptions, TestEnv, printed};
 use crate::support::tools::{find_tool, finish, program, tests_folder};
 
 /// Nobody fetches it: the job waits, and changes by our doing alone.
 const UPLOAD: &str = r#"{"source":{"url":"https://media.invalid.example/film.mp4"}}"#;
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
 /// A stream of events.
 struct Stream {
@@ -31,10 +31,10 @@ struct Event {
 }
 
 impl Stream {
-    async fn open(world: &World, job: &str, headers: &[(&str, &str)]) -> Self {
-        let mut request = world.http.get(world.url(&format!("{job}/events"))).timeout(PATIENCE);
+    async fn open(env: &TestEnv, job: &str, headers: &[(&str, &str)]) -> Self {
+        let mut request = env.http.get(env.url(&format!("{job}/events"))).timeout(WAIT_LIMIT);
         if headers.iter().all(|(name, _)| *name != "authorization") {
-            request = request.header("authorization", &world.api_key);
+            request = request.header("authorization", &env.api_key);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -71,25 +71,25 @@ impl Stream {
     }
 }
 
-async fn world() -> World {
+async fn env() -> TestEnv {
     let config = "uploads.work = false\n".to_owned();
-    World::with(Wish { config, verification_off: true, ..Wish::default() }).await
+    TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await
 }
 
 /// The path of a job that has begun.
-async fn begin(world: &World) -> String {
-    let connection = world.post(&world.good_body("mine")).await;
+async fn begin(env: &TestEnv) -> String {
+    let connection = env.post(&env.valid_body("mine")).await;
     let path = format!("{}/uploads", connection.header("location"));
-    let begun = world.send(Method::POST, &path, &[], UPLOAD.into()).await;
+    let begun = env.send(Method::POST, &path, &[], UPLOAD.into()).await;
     assert_eq!(begun.status, 202, "{}", begun.text);
     begun.header("location").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_is_watched_until_it_is_over() {
-    let world = world().await;
-    let job = begin(&world).await;
-    let mut stream = Stream::open(&world, &job, &[]).await;
+    let env = env().await;
+    let job = begin(&env).await;
+    let mut stream = Stream::open(&env, &job, &[]).await;
     let headers = stream.response.headers().clone();
     for (name, value) in
         [("content-type", "text/event-stream"), ("cache-control", "no-store"), ("x-accel-buffering", "no")]
@@ -97,13 +97,13 @@ async fn an_upload_is_watched_until_it_is_over() {
         assert_eq!(headers[name], value);
     }
     let first = stream.next().await.unwrap();
-    assert_eq!(first.job, world.get(&job).await.json());
-    let head = world.send(Method::HEAD, &format!("{job}/events"), &[], Vec::new()).await;
+    assert_eq!(first.job, env.get(&job).await.json());
+    let head = env.send(Method::HEAD, &format!("{job}/events"), &[], Vec::new()).await;
     assert_eq!(
         (head.status.as_u16(), head.header("content-type"), &*head.text),
         (200, "text/event-stream", "")
     );
-    let cancelled = world.send(Method::DELETE, &job, &[], Vec::new()).await;
+    let cancelled = env.send(Method::DELETE, &job, &[], Vec::new()).await;
     assert_eq!(cancelled.status, 204);
     let mut last = first.clone();
     while let Some(event) = stream.next().await {
@@ -111,30 +111,30 @@ async fn an_upload_is_watched_until_it_is_over() {
         last = event;
     }
     assert_eq!(last.job["data"]["status"], "cancelled");
-    assert_eq!(last.job, world.get(&job).await.json());
+    assert_eq!(last.job, env.get(&job).await.json());
     // A client that has less gets the rest; one that has the end need not reconnect.
-    let mut again = Stream::open(&world, &job, &[("last-event-id", &first.id)]).await;
+    let mut again = Stream::open(&env, &job, &[("last-event-id", &first.id)]).await;
     assert_eq!(again.next().await.unwrap().id, last.id);
     assert!(again.next().await.is_none());
     let path = format!("{job}/events");
-    let seen = world.send(Method::GET, &path, &[("last-event-id", &last.id)], Vec::new()).await;
+    let seen = env.send(Method::GET, &path, &[("last-event-id", &last.id)], Vec::new()).await;
     assert_eq!((seen.status.as_u16(), &*seen.text), (204, ""));
     // Clients that cannot set a header put it into the query.
-    let seen = world.get(&format!("{path}?lastEventId={}", last.id)).await;
+    let seen = env.get(&format!("{path}?lastEventId={}", last.id)).await;
     assert_eq!((seen.status.as_u16(), &*seen.text), (204, ""));
     let headers = [("last-event-id", first.id.as_str())];
     let path = format!("{path}?lastEventId={}", last.id);
-    let other = world.send(Method::GET, &path, &headers, Vec::new()).await;
+    let other = env.send(Method::GET, &path, &headers, Vec::new()).await;
     assert_eq!(other.status, 200, "the header counts");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_stream_has_comment_lines_and_no_empty_blocks() {
-    let world = world().await;
-    let job = begin(&world).await;
-    let mut stream = Stream::open(&world, &job, &[]).await;
+    let env = env().await;
+    let job = begin(&env).await;
+    let mut stream = Stream::open(&env, &job, &[]).await;
     let first = stream.next().await.unwrap();
-    let mut silent = Stream::open(&world, &job, &[("last-event-id", &first.id)]).await;
+    let mut silent = Stream::open(&env, &job, &[("last-event-id", &first.id)]).await;
     for stream in [&mut stream, &mut silent] {
         while stream.text.lines().count() < 2 {
             let chunk = stream.response.chunk().await.unwrap().unwrap();
@@ -147,12 +147,12 @@ async fn a_silent_stream_has_comment_lines_and_no_empty_blocks() {
 /// Runs a public client, which checks every message that its library gives it. It cancels the job after a silence that
 /// is longer than httpx waits for a byte.
 async fn watch_with(mut client: Command) {
-    let world = world().await;
-    let job = begin(&world).await;
-    client.env("URL", world.url(&job)).env("API_KEY", &world.api_key).env("SILENCE_SECONDS", "7");
+    let env = env().await;
+    let job = begin(&env).await;
+    client.env("URL", env.url(&job)).env("API_KEY", &env.api_key).env("SILENCE_SECONDS", "7");
     let output = finish(client);
-    assert!(output.status.success(), "{}", said(&output));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n", "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n", "{}", printed(&output));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,44 +173,44 @@ async fn fetch_event_source_sees_every_event_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_ends_with_its_key() {
-    let world = world().await;
-    let job = begin(&world).await;
-    let second = world.make_key("acme", &[]);
-    let mut theirs = Stream::open(&world, &job, &[("authorization", &second)]).await;
+    let env = env().await;
+    let job = begin(&env).await;
+    let second = env.make_key("acme", &[]);
+    let mut theirs = Stream::open(&env, &job, &[("authorization", &second)]).await;
     assert!(theirs.next().await.is_some());
-    revoke(&world, &second);
+    revoke(&env, &second);
     while theirs.next().await.is_some() {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_does_not_keep_the_service_from_stopping() {
-    let mut world = world().await;
-    let job = begin(&world).await;
-    let mut stream = Stream::open(&world, &job, &[]).await;
+    let mut env = env().await;
+    let job = begin(&env).await;
+    let mut stream = Stream::open(&env, &job, &[]).await;
     assert!(stream.next().await.is_some());
-    assert_eq!(world.service.terminate(), Some(0));
+    assert_eq!(env.service.terminate(), Some(0));
     // A stream that had been cut off when patience was over would end in an error.
     while stream.next().await.is_some() {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_is_begun_once_however_often_it_is_asked_for() {
-    let world = world().await;
-    let connection = world.post(&world.good_body("mine")).await;
+    let env = env().await;
+    let connection = env.post(&env.valid_body("mine")).await;
     let path = format!("{}/uploads", connection.header("location"));
     let headers = [("idempotency-key", "k1")];
-    let first = world.send(Method::POST, &path, &headers, UPLOAD.into()).await;
-    let again = world.send(Method::POST, &path, &headers, UPLOAD.into()).await;
+    let first = env.send(Method::POST, &path, &headers, UPLOAD.into()).await;
+    let again = env.send(Method::POST, &path, &headers, UPLOAD.into()).await;
     assert_eq!((first.status.as_u16(), again.status.as_u16()), (202, 202));
     assert_eq!((&first.text, first.header("location")), (&again.text, again.header("location")));
     assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), ("", "true"));
-    let jobs = world.get("/pictoryapis/v1/jobs").await.json();
+    let jobs = env.get("/pictoryapis/v1/jobs").await.json();
     assert_eq!(jobs["items"].as_array().unwrap().len(), 1, "{jobs}");
     // The body is judged before the key, and the key before the connection.
     let other = UPLOAD.replace("film", "other");
-    let reused = world.send(Method::POST, &path, &headers, other.into()).await;
+    let reused = env.send(Method::POST, &path, &headers, other.into()).await;
     assert_eq!((reused.status.as_u16(), reused.code()), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()));
-    let faulty = world.send(Method::POST, &path, &headers, "{}".into()).await;
+    let faulty = env.send(Method::POST, &path, &headers, "{}".into()).await;
     assert_eq!(
         (faulty.status.as_u16(), faulty.fields()),
         (400, vec![("source".to_owned(), "is required".to_owned())])
@@ -219,12 +219,12 @@ async fn an_upload_is_begun_once_however_often_it_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_are_listed_from_the_newest_by_page_and_by_connection() {
-    let world = world().await;
-    let connection = world.post(&world.good_body("mine")).await;
+    let env = env().await;
+    let connection = env.post(&env.valid_body("mine")).await;
     let path = format!("{}/uploads", connection.header("location"));
     let mut begun = Vec::new();
     for _ in 0..3 {
-        let job = world.send(Method::POST, &path, &[], UPLOAD.into()).await;
+        let job = env.send(Method::POST, &path, &[], UPLOAD.into()).await;
         begun.push(job.json()["data"]["jobId"].as_str().unwrap().to_owned());
     }
     begun.sort();
@@ -232,7 +232,7 @@ async fn jobs_are_listed_from_the_newest_by_page_and_by_connection() {
     let mut listed = Vec::new();
     let mut query = "?limit=2".to_owned();
     loop {
-        let page = world.get(&format!("/pictoryapis/v1/jobs{query}")).await.json();
+        let page = env.get(&format!("/pictoryapis/v1/jobs{query}")).await.json();
         let items = page["items"].as_array().unwrap();
         listed.extend(items.iter().map(|job| job["job_id"].as_str().unwrap().to_owned()));
         let Some(next) = page["nextPageKey"].as_str() else { break };
@@ -241,11 +241,11 @@ async fn jobs_are_listed_from_the_newest_by_page_and_by_connection() {
     assert_eq!(listed, begun);
     let id = connection.json()["connectionId"].as_str().unwrap().to_owned();
     for (of, count) in [(id.as_str(), 3), ("20260131090500042abcdefghijklmno", 0), ("x", 0)] {
-        let page = world.get(&format!("/pictoryapis/v1/jobs?connectionId={of}")).await.json();
+        let page = env.get(&format!("/pictoryapis/v1/jobs?connectionId={of}")).await.json();
         assert_eq!(page["items"].as_array().unwrap().len(), count, "{of}");
     }
-    let bad = world.get("/pictoryapis/v1/jobs?nextPageKey=x&limit=0").await;
+    let bad = env.get("/pictoryapis/v1/jobs?nextPageKey=x&limit=0").await;
     assert_eq!((bad.status.as_u16(), bad.code()), (400, "INVALID_QUERY".to_owned()));
-    let bad = world.get("/pictoryapis/v1/jobs?nextPageKey=x").await;
+    let bad = env.get("/pictoryapis/v1/jobs?nextPageKey=x").await;
     assert_eq!((bad.status.as_u16(), bad.code()), (400, "INVALID_PAGE_KEY".to_owned()));
 }

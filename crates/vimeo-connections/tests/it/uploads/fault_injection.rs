@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::tools::is_all;
-use crate::support::uploads::{CONFIG, Uploads, assert_whole, quick};
+use crate::support::uploads::{CONFIG, UploadEnv, assert_whole, fast_sandbox};
 
 /// How many schedules there are, how many of them are enough for every day, and how many services go through them at once.
 const SCHEDULES: u64 = 200;
@@ -29,9 +29,9 @@ const ROUTES: [&str; 8] = [
 ];
 
 /// A small generator, so that a schedule is the same whenever it is made again.
-struct Dice(u64);
+struct SeededRandom(u64);
 
-impl Dice {
+impl SeededRandom {
     fn throw(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % sides
@@ -101,21 +101,21 @@ fn placed(kind: &Value, route: &str) -> Value {
 }
 
 /// One upload under these faults. What came of it must be right, whatever it is.
-async fn go_through(uploads: &Uploads, faults: &[Value], size: u64) -> Result<String, String> {
+async fn go_through(uploads: &UploadEnv, faults: &[Value], size: u64) -> Result<String, String> {
     for fault in faults {
-        uploads.world.fault(fault.clone()).await;
+        uploads.env.inject_fault(fault.clone()).await;
     }
-    let id = uploads.begin(size).await;
-    let job = uploads.end(&id).await;
-    uploads.world.control(Method::DELETE, "faults", Value::Null).await;
+    let id = uploads.submit(size).await;
+    let job = uploads.wait_for_end(&id).await;
+    uploads.env.control(Method::DELETE, "faults", Value::Null).await;
     let videos = uploads.videos().await;
-    let complain = |what: &str| Err(format!("{what}: {job}\nvideos: {videos:#?}"));
+    let record_unexpected = |what: &str| Err(format!("{what}: {job}\nvideos: {videos:#?}"));
     let status = job["data"]["status"].as_str().unwrap().to_owned();
     let was_asked_to_fail = faults.iter().any(|fault| fault["kind"] == "outcome");
     match status.as_str() {
         "completed" => {
             if videos.len() != 1 {
-                return complain("there is not one video");
+                return record_unexpected("there is not one video");
             }
             assert_whole(&job, &videos[0], size);
         }
@@ -132,55 +132,48 @@ async fn go_through(uploads: &Uploads, faults: &[Value], size: u64) -> Result<St
                 _ => false,
             };
             if !is_good_reason {
-                return complain("it failed for no good reason");
+                return record_unexpected("it failed for no good reason");
             }
             // What is left is named, and nothing else is left.
             let named = videos.iter().all(|video| job.to_string().contains(video["uri"].as_str().unwrap()));
             if videos.len() > 1 || !named {
-                return complain("something is left and not named");
+                return record_unexpected("something is left and not named");
             }
         }
-        _ => return complain("it has no end that it can have"),
+        _ => return record_unexpected("it has no end that it can have"),
     }
     for video in &videos {
-        let path = format!("{}{}", uploads.world.sandbox.base_url, video["uri"].as_str().unwrap());
-        uploads
-            .world
-            .http
-            .delete(path)
-            .bearer_auth(&uploads.world.sandbox.access_token)
-            .send()
-            .await
-            .unwrap();
+        let path = format!("{}{}", uploads.env.sandbox.base_url, video["uri"].as_str().unwrap());
+        uploads.env.http.delete(path).bearer_auth(&uploads.env.sandbox.access_token).send().await.unwrap();
     }
     Ok(status)
 }
 
 async fn lane(lane: u64) -> Vec<String> {
-    let uploads = Uploads::with(&format!("{CONFIG}{CONFIRM}"), quick()).await;
+    let uploads = UploadEnv::with(&format!("{CONFIG}{CONFIRM}"), fast_sandbox()).await;
     let mut wrong = Vec::new();
     let count = if is_all() { SCHEDULES } else { DAILY_SCHEDULES };
     for schedule in (lane..count).step_by(usize::try_from(LANES).unwrap()) {
-        let mut dice = Dice(schedule * 7_919 + 20_261_126);
-        let count = 1 + dice.throw(4);
+        let mut random = SeededRandom(schedule * 7_919 + 20_261_126);
+        let count = 1 + random.throw(4);
         let faults: Vec<Value> = (0..count)
             .map(|_| {
-                let kind = dice.pick(&kinds());
-                let mut fault = placed(&kind, dice.pick(&routes_of(&kind)));
+                let kind = random.pick(&kinds());
+                let mut fault = placed(&kind, random.pick(&routes_of(&kind)));
                 if kind["kind"] != "outage" {
-                    fault["times"] = json!(1 + dice.throw(3));
-                    fault["after"] = json!(dice.throw(3));
+                    fault["times"] = json!(1 + random.throw(3));
+                    fault["after"] = json!(random.throw(3));
                 }
                 fault
             })
             .collect();
-        let size = [1, 1_000, 300_000, 2_000_000][dice.throw(4)];
+        let size = [1, 1_000, 300_000, 2_000_000][random.throw(4)];
         if let Err(what) = go_through(&uploads, &faults, size).await {
             wrong.push(format!("schedule {schedule}, {size} bytes, {}:\n{what}", json!(faults)));
         }
     }
     if !wrong.is_empty() {
-        wrong.push(uploads.world.log());
+        wrong.push(uploads.env.log());
     }
     wrong
 }
@@ -211,7 +204,7 @@ async fn every_kind_of_fault_is_survived_at_every_request() {
     for part in all.chunks(all.len().div_ceil(usize::try_from(LANES).unwrap())) {
         let part = part.to_vec();
         lanes.spawn(async move {
-            let uploads = Uploads::with(&format!("{CONFIG}{CONFIRM}"), quick()).await;
+            let uploads = UploadEnv::with(&format!("{CONFIG}{CONFIRM}"), fast_sandbox()).await;
             let mut wrong = Vec::new();
             for fault in part {
                 if let Err(what) = go_through(&uploads, std::slice::from_ref(&fault), 300_000).await {
@@ -232,10 +225,9 @@ async fn every_kind_of_fault_is_survived_at_every_request() {
 #[tokio::test]
 async fn no_kind_of_fault_is_left_out_of_the_schedules() {
     let tried: Vec<Value> = kinds().iter().map(|kind| kind["kind"].clone()).collect();
-    let world = crate::support::harness::World::start().await;
-    let url = format!("{}/_sandbox/faults", world.sandbox.base_url);
-    let refused =
-        world.http.post(url).body("{\"kind\":\"none\"}").send().await.unwrap().text().await.unwrap();
+    let env = crate::support::harness::TestEnv::start().await;
+    let url = format!("{}/_sandbox/faults", env.sandbox.base_url);
+    let refused = env.http.post(url).body("{\"kind\":\"none\"}").send().await.unwrap().text().await.unwrap();
     let (_, named) = refused.split_once("there are ").unwrap();
     let named: Vec<&str> = named.split(['.', '"']).next().unwrap().split(", ").collect();
     assert!(named.len() > 20, "{refused}");

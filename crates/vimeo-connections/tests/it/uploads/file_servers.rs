@@ -14,7 +14,7 @@ use crate::support::file_servers::film::{Film, Place, Written};
 use crate::support::file_servers::programs::{Kind, Server};
 use crate::support::file_servers::proxy::{Exchange, Proxy};
 use crate::support::tools::is_all;
-use crate::support::uploads::{CONFIG, Uploads, quick};
+use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
 /// Where a response is stopped.
 const STOP_AT: u64 = 1024 * 1024;
@@ -87,18 +87,18 @@ impl Trial {
     }
 
     /// Begins the upload, and interferes with it; its job.
-    async fn run(&self, uploads: &Uploads, case: Case) -> String {
-        let job = uploads.begin_with(json!({"source": {"url": self.url}})).await;
+    async fn run(&self, uploads: &UploadEnv, case: Case) -> String {
+        let job = uploads.submit_with(json!({"source": {"url": self.url}})).await;
         self.interfere(uploads, case, &job).await;
         job
     }
 
     /// Waits until the film is being read, changes it, and continues the response or cuts it. Nothing of that where the
     /// upload ends before.
-    async fn interfere(&self, uploads: &Uploads, case: Case, job: &str) {
+    async fn interfere(&self, uploads: &UploadEnv, case: Case, job: &str) {
         tokio::select! {
             () = self.proxy.stopped() => {}
-            _ = uploads.end(job) => return,
+            _ = uploads.wait_for_end(job) => return,
         }
         let is_fresh =
             self.proxy.exchanges().iter().any(|exchange| exchange.was_stopped && exchange.is_fresh());
@@ -145,8 +145,8 @@ enum Ending {
 }
 
 /// One upload from each server that is installed; how each ended.
-async fn play(case: Case) -> (Uploads, Vec<(Trial, Ending)>) {
-    let mut uploads = Uploads::with(&format!("{CONFIG}{SLOTS}"), quick()).await;
+async fn play(case: Case) -> (UploadEnv, Vec<(Trial, Ending)>) {
+    let mut uploads = UploadEnv::with(&format!("{CONFIG}{SLOTS}"), fast_sandbox()).await;
     let mut trials = Vec::new();
     for kind in Kind::ALL {
         trials.extend(Trial::start(kind, case).await);
@@ -154,12 +154,12 @@ async fn play(case: Case) -> (Uploads, Vec<(Trial, Ending)>) {
     // All servers run before the first upload begins: what a server keeps in a cache for a second must be tried in it.
     let jobs = join_all(trials.iter().map(|trial| trial.run(&uploads, case))).await;
     if case.then == Then::KillsTheService {
-        uploads.world.kill_and_restart();
+        uploads.env.kill_and_restart();
     }
     let hashes = Film::hashes();
     let (mut ended, mut mixed) = (Vec::new(), Vec::new());
     for (trial, job) in trials.into_iter().zip(jobs) {
-        let job = uploads.end(&job).await;
+        let job = uploads.wait_for_end(&job).await;
         let was_read = trial.proxy.exchanges().iter().any(|exchange| exchange.was_stopped);
         let ending = if was_read { ending(&job, &uploads.videos().await, &hashes) } else { Ending::NotRead };
         if is_all() {
@@ -185,7 +185,7 @@ fn ending(job: &Value, videos: &[Value], hashes: &BTreeMap<String, Film>) -> End
 }
 
 /// What is open at Vimeo is one of the films, whole, except for these videos.
-async fn assert_nothing_else_is_open(uploads: &Uploads, hashes: &BTreeMap<String, Film>, mixed: &[Value]) {
+async fn assert_nothing_else_is_open(uploads: &UploadEnv, hashes: &BTreeMap<String, Film>, mixed: &[Value]) {
     for video in uploads.videos().await.into_iter().filter(|video| !mixed.contains(&video["uri"])) {
         let view = uploads.see(video["uri"].as_str().unwrap()).await["privacy"]["view"].clone();
         let hash = video["versions"][0]["sha256"].as_str().unwrap_or_default();
@@ -206,7 +206,7 @@ async fn assert_each(case: Case, is_allowed: impl Fn(&Ending) -> bool) {
             writeln!(wrong, "{request}{response}{bytes} bytes\n").unwrap();
         }
     }
-    assert!(wrong.is_empty(), "{wrong}\n{}", uploads.world.log());
+    assert!(wrong.is_empty(), "{wrong}\n{}", uploads.env.log());
 }
 
 /// The whole of one film, or no longer the same source.

@@ -3,16 +3,16 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::uploads::source::{Manner, Source};
-use crate::support::uploads::{CONFIG, Uploads};
+use crate::support::uploads::source::{Behaviour, Source};
+use crate::support::uploads::{CONFIG, UploadEnv};
 
 const MIB: u64 = 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_video_reaches_vimeo_whole_and_is_opened_last() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let id = uploads
-        .begin_with(json!({
+        .submit_with(json!({
             "source": {"url": uploads.source.url("film.mp4", 5 * MIB)},
             "name": "A film",
             "description": "Two\nlines",
@@ -25,7 +25,7 @@ async fn a_video_reaches_vimeo_whole_and_is_opened_last() {
             "thumbnail_time": 1.5,
         }))
         .await;
-    let job = uploads.end(&id).await;
+    let job = uploads.wait_for_end(&id).await;
     let video = uploads.assert_one_video(&job, 5 * MIB).await;
     assert_eq!(video["name"], "A film");
     let data = &job["data"];
@@ -57,11 +57,11 @@ async fn a_video_reaches_vimeo_whole_and_is_opened_last() {
     assert_eq!(opened[0], changes.last().unwrap());
 }
 
-impl Uploads {
+impl UploadEnv {
     /// A video as its owner sees it at Vimeo.
     pub(crate) async fn see(&self, uri: &str) -> Value {
-        let url = format!("{}{uri}", self.world.sandbox.base_url);
-        let request = self.world.http.get(url).bearer_auth(&self.world.sandbox.access_token);
+        let url = format!("{}{uri}", self.env.sandbox.base_url);
+        let request = self.env.http.get(url).bearer_auth(&self.env.sandbox.access_token);
         let answer =
             request.header("accept", "application/vnd.vimeo.*+json;version=3.4").send().await.unwrap();
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
@@ -70,25 +70,25 @@ impl Uploads {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_asked_in_the_documented_form_is_done() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let id = uploads
-        .begin_with(json!({
+        .submit_with(json!({
             "source": {"url": uploads.source.url("nameless.mp4", 3)},
             "destination": {"type": "vimeo", "content_rating": ["safe"], "privacy": {"view": "nobody"}},
         }))
         .await;
-    let video = uploads.assert_one_video(&uploads.end(&id).await, 3).await;
+    let video = uploads.assert_one_video(&uploads.wait_for_end(&id).await, 3).await;
     assert_eq!(video["name"], "nameless", "the source's file lends its name");
     assert_eq!(uploads.see(video["uri"].as_str().unwrap()).await["privacy"]["view"], "nobody");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_privacy_leaves_the_video_closed_and_names_it() {
-    let uploads = Uploads::start().await;
-    uploads.world.control(Method::PATCH, &uploads.user().await, json!({"refused_views": ["unlisted"]})).await;
+    let uploads = UploadEnv::start().await;
+    uploads.env.control(Method::PATCH, &uploads.user().await, json!({"refused_views": ["unlisted"]})).await;
     let source = json!({"url": uploads.source.url("film.mp4", 1000)});
-    let id = uploads.begin_with(json!({"source": source, "privacy": {"view": "unlisted"}})).await;
-    let job = uploads.end(&id).await;
+    let id = uploads.submit_with(json!({"source": source, "privacy": {"view": "unlisted"}})).await;
+    let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["status"], "failed", "{job}");
     assert_eq!(job["success"], false);
     assert_eq!(job["data"]["error_code"], "VIMEO_SETTING_REFUSED", "{job}");
@@ -101,18 +101,18 @@ async fn a_refused_privacy_leaves_the_video_closed_and_names_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_a_plan_refuses_closed_videos_the_narrowest_view_is_taken() {
-    let uploads = Uploads::start().await;
-    uploads.world.control(Method::PATCH, &uploads.user().await, json!({"refused_views": ["nobody"]})).await;
-    let id = uploads.begin(1000).await;
-    uploads.assert_one_video(&uploads.end(&id).await, 1000).await;
+    let uploads = UploadEnv::start().await;
+    uploads.env.control(Method::PATCH, &uploads.user().await, json!({"refused_views": ["nobody"]})).await;
+    let id = uploads.submit(1000).await;
+    uploads.assert_one_video(&uploads.wait_for_end(&id).await, 1000).await;
     let created = uploads.journal("POST /me/videos").await;
     let views: Vec<_> = created.iter().map(|entry| entry["body"]["privacy"]["view"].clone()).collect();
     assert_eq!(views, [json!("nobody"), json!("password")], "{created:#?}");
 }
 
-impl Uploads {
+impl UploadEnv {
     async fn user(&self) -> String {
-        let users = self.world.control(Method::GET, "users", Value::Null).await;
+        let users = self.env.control(Method::GET, "users", Value::Null).await;
         let uri = users["users"][0]["uri"].as_str().unwrap().to_owned();
         format!("users/{}", uri.rsplit('/').next().unwrap())
     }
@@ -120,18 +120,20 @@ impl Uploads {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_upload_leaves_nothing_behind() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     uploads
-        .world
-        .fault(json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 1000, "times": 0}))
+        .env
+        .inject_fault(
+            json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 1000, "times": 0}),
+        )
         .await;
-    let id = uploads.begin(5 * MIB).await;
-    uploads.phase(&id, "sending").await;
+    let id = uploads.submit(5 * MIB).await;
+    uploads.wait_for_phase(&id, "sending").await;
     let path = format!("/pictoryapis/v1/jobs/{id}");
     for _ in 0..2 {
-        assert_eq!(uploads.world.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
+        assert_eq!(uploads.env.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
     }
-    let job = uploads.end(&id).await;
+    let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["status"], "cancelled", "{job}");
     uploads.until(&id, |job| job["data"]["phase"] == "cancelled").await;
     assert_eq!(uploads.videos().await, Vec::<Value>::new());
@@ -139,53 +141,53 @@ async fn a_cancelled_upload_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disabled_connection_pauses_its_uploads_and_a_deleted_one_cancels_them() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     uploads
-        .world
-        .fault(
+        .env
+        .inject_fault(
             json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 200_000, "times": 1}),
         )
         .await;
-    let id = uploads.begin(3 * MIB).await;
-    uploads.phase(&id, "sending").await;
+    let id = uploads.submit(3 * MIB).await;
+    uploads.wait_for_phase(&id, "sending").await;
     let enable = async |version: u64, is_enabled: bool| {
         let body = json!({"version": version, "enabled": is_enabled}).to_string();
         let headers = [("content-type", "application/json")];
-        let answer = uploads.world.send(Method::PUT, &uploads.connection, &headers, body.into_bytes()).await;
+        let answer = uploads.env.send(Method::PUT, &uploads.connection, &headers, body.into_bytes()).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
     };
     enable(1, false).await;
     assert_eq!(
-        uploads.ask(&json!({"source": {"url": uploads.source.url("b.mp4", 5)}})).await.code(),
+        uploads.post(&json!({"source": {"url": uploads.source.url("b.mp4", 5)}})).await.code(),
         "CONNECTION_DISABLED"
     );
     uploads.released(&id).await;
     enable(2, true).await;
-    uploads.assert_one_video(&uploads.end(&id).await, 3 * MIB).await;
+    uploads.assert_one_video(&uploads.wait_for_end(&id).await, 3 * MIB).await;
     // And now one that is deleted in the middle.
     uploads
-        .world
-        .fault(
+        .env
+        .inject_fault(
             json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 200_000, "times": 1}),
         )
         .await;
-    let id = uploads.begin(3 * MIB).await;
-    uploads.phase(&id, "sending").await;
-    assert_eq!(uploads.world.send(Method::DELETE, &uploads.connection, &[], Vec::new()).await.status, 204);
+    let id = uploads.submit(3 * MIB).await;
+    uploads.wait_for_phase(&id, "sending").await;
+    assert_eq!(uploads.env.send(Method::DELETE, &uploads.connection, &[], Vec::new()).await.status, 204);
     let job = uploads.job(&id).await;
     assert_eq!(job["data"]["status"], "cancelled", "in the same moment: {job}");
     let secrets: i64 =
-        uploads.world.database().query_row("SELECT count(*) FROM job_secrets", [], |row| row.get(0)).unwrap();
+        uploads.env.database().query_row("SELECT count(*) FROM job_secrets", [], |row| row.get(0)).unwrap();
     assert_eq!(secrets, 0, "and its link is wiped");
     let left = uploads.videos().await;
     let warnings = job["data"]["warnings"].to_string();
     assert!(warnings.contains(left[1]["uri"].as_str().unwrap()), "what cannot be taken away is named: {job}");
 }
 
-impl Uploads {
+impl UploadEnv {
     /// Waits until nobody holds a lease of the job.
     async fn released(&self, id: &str) {
-        let database = self.world.database();
+        let database = self.env.database();
         let is_held = || {
             let sql = "SELECT lease_until IS NOT NULL FROM jobs WHERE job_id = ?1";
             database.query_row(sql, [id], |row| row.get::<_, bool>(0)).unwrap()
@@ -199,42 +201,42 @@ impl Uploads {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_cannot_be_read_fails_with_its_reason() {
     let uploads =
-        Uploads::with(&format!("{CONFIG}sources.spool_max_bytes = 1000\n"), sandbox::Options::default())
+        UploadEnv::with(&format!("{CONFIG}sources.spool_max_bytes = 1000\n"), sandbox::Options::default())
             .await;
-    for (manner, size, code) in [
-        (Manner::Status(403), 1000, "SOURCE_REFUSED"),
-        (Manner::Status(404), 1000, "SOURCE_REFUSED"),
-        (Manner::WithoutLength, 1001, "SOURCE_TOO_LARGE"),
+    for (behaviour, size, code) in [
+        (Behaviour::Status(403), 1000, "SOURCE_REFUSED"),
+        (Behaviour::Status(404), 1000, "SOURCE_REFUSED"),
+        (Behaviour::WithoutLength, 1001, "SOURCE_TOO_LARGE"),
     ] {
-        let source = Source::start(manner).await;
-        let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", size)}})).await;
-        let job = uploads.end(&id).await;
-        assert_eq!(job["data"]["error_code"], code, "{manner:?}: {job}");
+        let source = Source::start(behaviour).await;
+        let id = uploads.submit_with(json!({"source": {"url": source.url("film.mp4", size)}})).await;
+        let job = uploads.wait_for_end(&id).await;
+        assert_eq!(job["data"]["error_code"], code, "{behaviour:?}: {job}");
         assert!(!job.to_string().contains("canary-source-query"));
-        assert_eq!(uploads.videos().await, Vec::<Value>::new(), "{manner:?}");
+        assert_eq!(uploads.videos().await, Vec::<Value>::new(), "{behaviour:?}");
     }
-    let source = Source::start(Manner::WithoutLength).await;
-    let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", 1000)}})).await;
-    uploads.assert_one_video(&uploads.end(&id).await, 1000).await;
-    assert!(!uploads.world.log().contains("canary-source-query"));
+    let source = Source::start(Behaviour::WithoutLength).await;
+    let id = uploads.submit_with(json!({"source": {"url": source.url("film.mp4", 1000)}})).await;
+    uploads.assert_one_video(&uploads.wait_for_end(&id).await, 1000).await;
+    assert!(!uploads.env.log().contains("canary-source-query"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_breaks_off_is_read_on_from_there() {
-    let uploads = Uploads::start().await;
-    let source = Source::start(Manner::CutAfter(400_000)).await;
-    let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", MIB)}})).await;
-    uploads.assert_one_video(&uploads.end(&id).await, MIB).await;
+    let uploads = UploadEnv::start().await;
+    let source = Source::start(Behaviour::CutAfter(400_000)).await;
+    let id = uploads.submit_with(json!({"source": {"url": source.url("film.mp4", MIB)}})).await;
+    uploads.assert_one_video(&uploads.wait_for_end(&id).await, MIB).await;
     assert_eq!(source.requests(), 5, "a probe, three parts, and a probe after the last byte");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_job_does_not_stand_before_the_others() {
-    let uploads = Uploads::start().await;
-    let first = uploads.begin(1000).await;
-    uploads.end(&first).await;
+    let uploads = UploadEnv::start().await;
+    let first = uploads.submit(1000).await;
+    uploads.wait_for_end(&first).await;
     let damage = "UPDATE jobs SET state = 'nonsense', due_at = 0, lease_until = NULL WHERE job_id = ?1";
-    assert_eq!(uploads.world.database().execute(damage, [&first]).unwrap(), 1);
-    let second = uploads.begin(2000).await;
-    assert_eq!(uploads.end(&second).await["data"]["status"], "completed");
+    assert_eq!(uploads.env.database().execute(damage, [&first]).unwrap(), 1);
+    let second = uploads.submit(2000).await;
+    assert_eq!(uploads.wait_for_end(&second).await["data"]["status"], "completed");
 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::support::uploads::{CONFIG, Uploads, quick};
+use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
-fn lines(uploads: &Uploads) -> Vec<Value> {
-    uploads.world.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn lines(uploads: &UploadEnv) -> Vec<Value> {
+    uploads.env.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The lines of a job.
-fn of_job(uploads: &Uploads, id: &str) -> Vec<Value> {
+fn of_job(uploads: &UploadEnv, id: &str) -> Vec<Value> {
     lines(uploads).into_iter().filter(|line| line["span"]["job"] == id).collect()
 }
 
@@ -25,20 +25,20 @@ fn end_of(lines: &[Value]) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_line_of_a_job_says_whose_it_is_and_one_says_how_it_ended() {
-    let uploads = Uploads::with(&format!("{CONFIG}sources.attempts = 2\n"), quick()).await;
-    let listed = uploads.world.cli(&["keys", "list", "--json"], "");
+    let uploads = UploadEnv::with(&format!("{CONFIG}sources.attempts = 2\n"), fast_sandbox()).await;
+    let listed = uploads.env.cli(&["keys", "list", "--json"], "");
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     let account = &listed[0]["accountId"];
     let connection = uploads.connection.rsplit('/').next().unwrap();
 
-    let completed = uploads.begin(1_000).await;
-    let job = uploads.end(&completed).await;
+    let completed = uploads.submit(1_000).await;
+    let job = uploads.wait_for_end(&completed).await;
     assert_eq!(job["data"]["status"], "completed", "{job}");
     // Nothing listens at the port of a listener that is gone.
     let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{away}/film.mp4?token=canary-source-query");
-    let failed = uploads.begin_with(json!({"source": {"url": url}})).await;
-    let job = uploads.end(&failed).await;
+    let failed = uploads.submit_with(json!({"source": {"url": url}})).await;
+    let job = uploads.wait_for_end(&failed).await;
     assert_eq!(job["data"]["error_code"], "SOURCE_UNREACHABLE", "{job}");
 
     for id in [&completed, &failed] {
@@ -77,7 +77,7 @@ async fn each_line_of_a_job_says_whose_it_is_and_one_says_how_it_ended() {
         .collect();
     assert!(!unreached.is_empty() && unreached.iter().all(|line| line["level"] == "INFO"), "{unreached:#?}");
     assert!(unreached[0].to_string().contains("Connection refused"), "{}", unreached[0]);
-    assert!(!uploads.world.log().contains("canary-source-query"));
+    assert!(!uploads.env.log().contains("canary-source-query"));
     assert!(!job.to_string().to_lowercase().contains("refused"), "{job}");
     assert!(!job.to_string().contains(&away.port().to_string()), "{job}");
 }
@@ -85,11 +85,11 @@ async fn each_line_of_a_job_says_whose_it_is_and_one_says_how_it_ended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_upload_is_one_line_too() {
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
-    let uploads = Uploads::with(CONFIG, by_hand).await;
-    let id = uploads.begin(1_000).await;
-    uploads.phase(&id, "transcoding").await;
+    let uploads = UploadEnv::with(CONFIG, by_hand).await;
+    let id = uploads.submit(1_000).await;
+    uploads.wait_for_phase(&id, "transcoding").await;
     let path = format!("/pictoryapis/v1/jobs/{id}");
-    assert_eq!(uploads.world.send(reqwest::Method::DELETE, &path, &[], Vec::new()).await.status, 204);
+    assert_eq!(uploads.env.send(reqwest::Method::DELETE, &path, &[], Vec::new()).await.status, 204);
     uploads.until(&id, |job| job["data"]["phase"] == "cancelled").await;
     let end = end_of(&of_job(&uploads, &id));
     assert_eq!(end["message"], "an upload has been cancelled");

@@ -4,23 +4,23 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::canaries::Canaries;
-use crate::support::harness::{Answer, until};
-use crate::support::uploads::Uploads;
+use crate::support::harness::{Response, until};
+use crate::support::uploads::UploadEnv;
 
 /// The bytes of a wrapped key in front of its tag: the nonce, and the key itself, encrypted.
 const NONCE_AND_KEY: usize = 12 + 32;
 
-impl Uploads {
+impl UploadEnv {
     /// Asks for a link under this name for the request.
-    async fn ask_once(&self, key: &str) -> Answer {
+    async fn ask_once(&self, key: &str) -> Response {
         let path = format!("{}/uploads", self.connection);
         let headers = [("content-type", "application/json"), ("idempotency-key", key)];
         let body = json!({"source": {"size": 12_345}}).to_string().into_bytes();
-        self.world.send(Method::POST, &path, &headers, body).await
+        self.env.send(Method::POST, &path, &headers, body).await
     }
 
     /// A link that was asked for twice; its first answer, and what would open or is the link.
-    async fn ask_twice(&self, key: &str) -> (Answer, Canaries) {
+    async fn ask_twice(&self, key: &str) -> (Response, Canaries) {
         let first = self.ask_once(key).await;
         assert_eq!(first.status, 201, "{}", first.text);
         let again = self.ask_once(key).await;
@@ -29,7 +29,7 @@ impl Uploads {
         assert_eq!(again.header("location"), first.header("location"));
         let data = first.json()["data"].clone();
         let (id, link) = (data["jobId"].as_str().unwrap(), data["uploadLink"].as_str().unwrap());
-        let database = self.world.database();
+        let database = self.env.database();
         let sql = "SELECT CAST(answer AS TEXT) FROM idempotency_records WHERE idempotency_key = ?1";
         let kept: String = database.query_row(sql, [key], |row| row.get(0)).unwrap();
         assert_eq!(kept, format!("job:{id}"), "what is remembered with the key names the job alone");
@@ -51,8 +51,8 @@ impl Uploads {
     }
 
     fn found(&self, canaries: &Canaries) -> Vec<String> {
-        let keyring = self.world.path().join("vimeo-connections.keyring");
-        canaries.in_files(self.world.path(), &[&keyring])
+        let keyring = self.env.path().join("vimeo-connections.keyring");
+        canaries.in_files(self.env.path(), &[&keyring])
     }
 
     /// Asserts that the request is told that its upload is over, and that soon no file has anything of its link.
@@ -68,12 +68,12 @@ impl Uploads {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_kept_link_of_a_cancelled_upload_is_in_no_file() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let (first, canaries) = uploads.ask_twice("once").await;
     let (other, others) = uploads.ask_twice("other").await;
     assert_ne!(first.text, other.text);
     let path = format!("/pictoryapis/v1/jobs/{}", first.json()["data"]["jobId"].as_str().unwrap());
-    assert_eq!(uploads.world.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
+    assert_eq!(uploads.env.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
     uploads.assert_over("once", &canaries).await;
     assert_eq!(uploads.ask_once("other").await.text, other.text, "the other one goes on");
     assert!(!uploads.found(&others).is_empty());
@@ -81,8 +81,8 @@ async fn the_kept_link_of_a_cancelled_upload_is_in_no_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_kept_link_of_a_deleted_connection_is_in_no_file() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let (_, canaries) = uploads.ask_twice("once").await;
-    assert_eq!(uploads.world.send(Method::DELETE, &uploads.connection, &[], Vec::new()).await.status, 204);
+    assert_eq!(uploads.env.send(Method::DELETE, &uploads.connection, &[], Vec::new()).await.status, 204);
     uploads.assert_over("once", &canaries).await;
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use crate::support::uploads::{CONFIG, Uploads};
+use crate::support::uploads::{CONFIG, UploadEnv};
 
 /// A source that sends a little each second, for longer than any test lasts.
 async fn trickle() -> String {
@@ -79,22 +79,22 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_webhooks_to_a_silent_receiver_stop_neither_uploads_nor_other_webhooks() {
-    let uploads = Uploads::start().await;
-    let made = uploads.world.send(Method::POST, "/pictoryapis/v1/webhook-secret", &[], Vec::new()).await;
+    let uploads = UploadEnv::start().await;
+    let made = uploads.env.send(Method::POST, "/pictoryapis/v1/webhook-secret", &[], Vec::new()).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let (url, silent) = silence().await;
     for _ in 0..60 {
         let source = json!({"url": uploads.source.url("film.mp4", 1000)});
-        let id = uploads.begin_with(json!({"source": source, "webhook": url})).await;
+        let id = uploads.submit_with(json!({"source": source, "webhook": url})).await;
         let path = format!("/pictoryapis/v1/jobs/{id}");
-        assert_eq!(uploads.world.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
+        assert_eq!(uploads.env.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
     }
     until("a webhook", async || (silent.open.load(Ordering::SeqCst) > 0).then_some(())).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let other = format!("http://{}/hook", listener.local_addr().unwrap());
     let source = json!({"url": uploads.source.url("film.mp4", 1000)});
-    let id = uploads.begin_with(json!({"source": source, "webhook": other})).await;
-    let job = uploads.end(&id).await;
+    let id = uploads.submit_with(json!({"source": source, "webhook": other})).await;
+    let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["status"], "completed", "{job}");
     let accepted = tokio::time::timeout(Duration::from_mins(5), listener.accept()).await;
     assert!(accepted.is_ok(), "the other receiver gets its webhook meanwhile");
@@ -105,30 +105,30 @@ async fn sixty_webhooks_to_a_silent_receiver_stop_neither_uploads_nor_other_webh
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_uploads_of_one_account_leave_slots_to_another() {
     let config = format!("{CONFIG}uploads.concurrency = 4\n");
-    let uploads = Uploads::with(&config, sandbox::Options::default()).await;
+    let uploads = UploadEnv::with(&config, sandbox::Options::default()).await;
     let url = trickle().await;
     for _ in 0..8 {
-        uploads.begin_with(json!({"source": {"url": url}})).await;
+        uploads.submit_with(json!({"source": {"url": url}})).await;
     }
     let sending = async || {
-        let jobs = uploads.world.get("/pictoryapis/v1/jobs").await.json();
+        let jobs = uploads.env.get("/pictoryapis/v1/jobs").await.json();
         let jobs = jobs["items"].as_array().unwrap().clone();
         jobs.iter().filter(|job| job["data"]["phase"] == "sending").count()
     };
     until("three slow uploads", async || (sending().await >= 3).then_some(())).await;
-    let key = uploads.world.make_key("another", &[]);
+    let key = uploads.env.make_key("another", &[]);
 
     let headers = [("authorization", &*key), ("content-type", "application/json")];
-    let body = uploads.world.good_body("Vimeo").to_string().into_bytes();
-    let created = uploads.world.send(Method::POST, "/pictoryapis/v1/vimeo-connections", &headers, body).await;
+    let body = uploads.env.valid_body("Vimeo").to_string().into_bytes();
+    let created = uploads.env.send(Method::POST, "/pictoryapis/v1/vimeo-connections", &headers, body).await;
     assert_eq!(created.status, 201, "{}", created.text);
     let path = format!("{}/uploads", created.header("location"));
     let body = json!({"source": {"url": uploads.source.url("film.mp4", 1000)}});
-    let accepted = uploads.world.send(Method::POST, &path, &headers, body.to_string().into_bytes()).await;
+    let accepted = uploads.env.send(Method::POST, &path, &headers, body.to_string().into_bytes()).await;
     assert_eq!(accepted.status, 202, "{}", accepted.text);
     let path = format!("/pictoryapis/v1/jobs/{}", accepted.json()["data"]["jobId"].as_str().unwrap());
     let job = until("the other account's upload", async || {
-        let job = uploads.world.send(Method::GET, &path, &headers, Vec::new()).await.json();
+        let job = uploads.env.send(Method::GET, &path, &headers, Vec::new()).await.json();
         (job["data"]["status"] != "in-progress").then_some(job)
     })
     .await;

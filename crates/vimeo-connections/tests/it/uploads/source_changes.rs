@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use crate::support::uploads::scripted::{File, Reply, Scripted};
-use crate::support::uploads::{CONFIG, Uploads};
+use crate::support::uploads::{CONFIG, UploadEnv};
 
 const SIZE: u64 = 600_000;
 const CUT: u64 = 400_000;
@@ -30,8 +30,8 @@ fn file(version: u64, marks: &[&str]) -> File {
 }
 
 /// Asserts that a job failed because its file changed, and that the video is kept, closed and named.
-async fn assert_kept_closed(uploads: &Uploads, job: &Value) {
-    assert_eq!(job["data"]["error_code"], "SOURCE_CHANGED", "{job}\n{}", uploads.world.log());
+async fn assert_kept_closed(uploads: &UploadEnv, job: &Value) {
+    assert_eq!(job["data"]["error_code"], "SOURCE_CHANGED", "{job}\n{}", uploads.env.log());
     let videos = uploads.videos().await;
     assert_eq!(videos.len(), 1, "nothing is deleted behind the last byte: {videos:#?}");
     let uri = videos[0]["uri"].as_str().unwrap();
@@ -46,7 +46,7 @@ async fn a_file_that_is_overwritten_in_place_ends_by_name_and_stays_closed() {
     for (before, after) in
         [("ETag: \"a\"", "ETag: \"b\""), ("ETag: W/\"a\"", "ETag: W/\"b\""), (OLD, OLD_BY_A_SECOND)]
     {
-        let uploads = Uploads::start().await;
+        let uploads = UploadEnv::start().await;
         let source = Scripted::start(move |asked| match asked.number {
             0 => file(0, &[before]).answer(asked),
             1 => file(0, &[before]).answer(asked).overwritten_from(CUT, 1),
@@ -61,7 +61,7 @@ async fn a_file_that_is_overwritten_in_place_ends_by_name_and_stays_closed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_overwritten_in_place_and_has_the_same_headers_begins_otherwise_at_the_end() {
     for marks in [&[][..], &["ETag: \"seconds-and-size\"", OLD]] {
-        let uploads = Uploads::start().await;
+        let uploads = UploadEnv::start().await;
         let source = Scripted::start(move |asked| match asked.number {
             0 => file(0, marks).answer(asked),
             1 => file(0, marks).answer(asked).overwritten_from(CUT, 1),
@@ -75,7 +75,7 @@ async fn a_file_that_is_overwritten_in_place_and_has_the_same_headers_begins_oth
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_begins_otherwise_in_every_answer_has_not_changed() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let source = Scripted::start(|asked| file(asked.number as u64, &["ETag: \"a\""]).answer(asked)).await;
     let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &file(1, &[])).await;
@@ -83,7 +83,7 @@ async fn a_file_that_begins_otherwise_in_every_answer_has_not_changed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_has_another_length_behind_its_last_byte_ends_by_name() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let source = Scripted::start(|asked| match asked.number {
         0 | 1 => file(0, &[]).answer(asked),
         _ => File { size: SIZE + 1, ..file(0, &[]) }.answer(asked),
@@ -95,7 +95,7 @@ async fn a_file_that_has_another_length_behind_its_last_byte_ends_by_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_without_a_length_is_compared_at_its_end_too() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let source = Scripted::start(|asked| match asked.number {
         0 | 1 => {
             file(0, &["ETag: \"a\""]).whole().without_length().overwritten_from(CUT, asked.number as u64)
@@ -109,7 +109,7 @@ async fn a_file_without_a_length_is_compared_at_its_end_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_overwritten_in_its_first_second_is_read_once_it_is_settled() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let written_at = present();
     let marks = move || [date("Last-Modified", written_at), "ETag: \"seconds-and-size\"".to_owned()];
     let now = move |version: u64| {
@@ -130,7 +130,7 @@ async fn a_file_that_is_overwritten_in_its_first_second_is_read_once_it_is_settl
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_time_of_change_that_is_always_the_present_is_no_mark_and_the_bytes_are_compared() {
     for (last, is_same) in [(0, true), (1, false)] {
-        let uploads = Uploads::start().await;
+        let uploads = UploadEnv::start().await;
         let source = Scripted::start(move |asked| {
             // Three that are waited for, one that is read, and one that is compared.
             let version = if asked.plain_before >= 4 { last } else { 0 };
@@ -155,7 +155,7 @@ async fn a_file_that_is_replaced_at_a_cut_is_uploaded_anew_as_a_whole() {
         (["X: y", OLD], ["X: y", OLD_BY_A_SECOND], SIZE),
         (["ETag: \"a\"", OLD], ["ETag: \"a\"", OLD], SIZE - 1),
     ] {
-        let uploads = Uploads::start().await;
+        let uploads = UploadEnv::start().await;
         let new = move || File { size, ..file(1, &after) };
         // Such a server knows no conditions.
         let source = Scripted::start(move |asked| match asked.number {
@@ -171,7 +171,7 @@ async fn a_file_that_is_replaced_at_a_cut_is_uploaded_anew_as_a_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_obeys_if_match_alone_is_understood() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let source = Scripted::start(|asked| match asked.number {
         0 => file(0, &["ETag: \"a\""]).answer(asked),
         1 => file(0, &["ETag: \"a\""]).answer(asked).cut_after(CUT),
@@ -188,7 +188,7 @@ async fn a_server_that_obeys_if_match_alone_is_understood() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_without_marks_or_ranges_is_read_again_and_compared_by_its_bytes() {
     for (version, plain) in [(0, 2), (1, 3)] {
-        let uploads = Uploads::start().await;
+        let uploads = UploadEnv::start().await;
         let source = Scripted::start(move |asked| match asked.plain_before {
             // The probe's range is ignored.
             _ if asked.number == 0 => file(0, &[]).whole(),
@@ -206,13 +206,13 @@ async fn a_file_without_marks_or_ranges_is_read_again_and_compared_by_its_bytes(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_whose_nodes_have_different_marks_is_one_source() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let node = |number: usize| file(0, &[["ETag: \"a\"", "ETag: \"b\""][number % 2]]);
     let source = Scripted::start(move |asked| node(asked.number).answer(asked)).await;
     let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &node(0)).await;
     // And with a cut in the middle.
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let source = Scripted::start(move |asked| {
         let answer = node(asked.number).answer(asked);
         if asked.number == 1 { answer.cut_after(CUT) } else { answer }
@@ -225,7 +225,7 @@ async fn a_cluster_whose_nodes_have_different_marks_is_one_source() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_replaced_between_probe_and_reading_has_not_changed() {
     for size in [SIZE, SIZE / 2] {
-        let uploads = Uploads::start().await;
+        let uploads = UploadEnv::start().await;
         let new = move || File { size, ..file(1, &["ETag: \"b\""]) };
         let source = Scripted::start(move |asked| match asked.number {
             0 => file(0, &["ETag: \"a\""]).answer(asked),
@@ -239,7 +239,7 @@ async fn a_file_that_is_replaced_between_probe_and_reading_has_not_changed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cache_of_slices_whose_origin_changed_ends_by_name_and_soon() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     // To a condition it answers with the first slice's marks, and breaks off at the first slice of the other file.
     let source = Scripted::start(|asked| match asked.range {
         Some((from, None)) if from >= CUT && asked.header("if-range").is_some() => {
@@ -259,11 +259,11 @@ async fn a_cache_of_slices_whose_origin_changed_ends_by_name_and_soon() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_range_that_begins_at_the_end_is_never_asked_for() {
     let config = format!("{CONFIG}uploads.chunk_mebibytes = 1\n");
-    let uploads = Uploads::with(&config, crate::support::uploads::quick()).await;
+    let uploads = UploadEnv::with(&config, crate::support::uploads::fast_sandbox()).await;
     // Vimeo keeps everything, and its answer is lost.
     uploads
-        .world
-        .fault(serde_json::json!({"route": "PATCH /files/*", "kind": "cut-after", "times": 1}))
+        .env
+        .inject_fault(serde_json::json!({"route": "PATCH /files/*", "kind": "cut-after", "times": 1}))
         .await;
     let source = Scripted::start(|asked| file(0, &["ETag: \"a\""]).answer(asked)).await;
     let job = uploads.upload_scripted(&source).await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::tools::program;
 use crate::support::uploads::scripted::{File, Reply, Scripted};
 use crate::support::uploads::source::{bytes, sha256};
-use crate::support::uploads::{CONFIG, Uploads, quick};
+use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
 const SIZE: u64 = 300_000;
 
@@ -16,7 +16,7 @@ const PLAYLIST: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXTINF:6.0,\nsegment-0.ts\n#
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_video_is_refused_by_name_before_a_video_is_made() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     for (content_type, body, expected) in [
         ("Content-Type: text/html; charset=utf-8", PAGE, "a web page"),
         ("Content-Type: video/mp4", PAGE, "a web page"),
@@ -46,7 +46,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_compressed_is_uploaded_decompressed() {
-    let uploads = Uploads::with(CONFIG, quick()).await;
+    let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
     let packed = gzip(&bytes(SIZE));
     let marks = ["Content-Type: video/mp4", "Content-Encoding: gzip", "ETag: \"packed\""];
     let source = Scripted::start(move |_| Reply::bytes(&marks, &packed)).await;
@@ -56,7 +56,7 @@ async fn a_body_that_is_compressed_is_uploaded_decompressed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_label_of_plain_bytes_changes_nothing() {
-    let uploads = Uploads::with(CONFIG, quick()).await;
+    let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
     // And a file that is compressed and says nothing of it is uploaded as it is: it may be meant so.
     let packed = gzip(&bytes(SIZE));
     let (length, hash) = (packed.len(), crate::support::uploads::source::sha256_of(&packed));
@@ -68,7 +68,7 @@ async fn a_wrong_label_of_plain_bytes_changes_nothing() {
     let mut uris = Vec::new();
     for source in &sources {
         let job = uploads.upload_scripted(source).await;
-        assert_eq!(job["data"]["status"], "completed", "{job}\n{}", uploads.world.log());
+        assert_eq!(job["data"]["status"], "completed", "{job}\n{}", uploads.env.log());
         uris.push(job["data"]["vimeoUri"].clone());
     }
     let videos = uploads.videos().await;
@@ -80,7 +80,7 @@ async fn a_wrong_label_of_plain_bytes_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_video_that_has_no_name_is_named_as_its_file() {
-    let uploads = Uploads::with(CONFIG, quick()).await;
+    let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
     let (mut started, mut sources, mut named) = (Vec::new(), Vec::new(), Vec::new());
     for (path, disposition, name, expected) in [
         ("/a/download", "attachment; filename=\"Quarterly film.mp4\"", None, "Quarterly film"),
@@ -102,12 +102,12 @@ async fn a_video_that_has_no_name_is_named_as_its_file() {
         if let Some(name) = name {
             body["name"] = json!(name);
         }
-        started.push((uploads.begin_with(body).await, expected));
+        started.push((uploads.submit_with(body).await, expected));
         sources.push(source);
     }
     for (id, expected) in started {
-        let job = uploads.end(&id).await;
-        assert_eq!(job["data"]["status"], "completed", "{job}\n{}", uploads.world.log());
+        let job = uploads.wait_for_end(&id).await;
+        assert_eq!(job["data"]["status"], "completed", "{job}\n{}", uploads.env.log());
         named.push((job["data"]["vimeoUri"].clone(), expected));
     }
     let videos = uploads.videos().await;

@@ -2,24 +2,24 @@
 
 use serde_json::{Value, json};
 
-use crate::support::uploads::Uploads;
+use crate::support::uploads::UploadEnv;
 use crate::support::uploads::scripted::{Asked, File, Reply, Scripted};
 
 const SIZE: u64 = 300_000;
 const TAG: [&str; 1] = ["ETag: \"tag\""];
 
-impl Uploads {
+impl UploadEnv {
     /// Uploads from a scripted source; the job at its end.
     pub(crate) async fn upload_scripted(&self, source: &Scripted) -> Value {
-        let id = self.begin_with(json!({"source": {"url": source.url()}})).await;
-        let job = self.end(&id).await;
+        let id = self.submit_with(json!({"source": {"url": source.url()}})).await;
+        let job = self.wait_for_end(&id).await;
         assert!(!job.to_string().contains("canary-source-query"), "{job}");
         job
     }
 
     /// Asserts that a job was completed with the whole of this file, and that there is no other video.
     pub(crate) async fn assert_film(&self, job: &Value, file: &File) {
-        assert_eq!(job["data"]["status"], "completed", "{job}\n{}", self.world.log());
+        assert_eq!(job["data"]["status"], "completed", "{job}\n{}", self.env.log());
         let videos = self.videos().await;
         assert_eq!(videos.len(), 1, "{videos:#?}");
         let version = &videos[0]["versions"][0];
@@ -33,7 +33,7 @@ fn film() -> File {
 
 /// Uploads from a source that answers so; the heads of the requests.
 async fn is_uploaded(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Vec<String> {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let source = Scripted::start(script).await;
     let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &film()).await;
@@ -100,7 +100,7 @@ async fn a_server_that_gives_short_parts_is_read_in_parts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_refusing_server_answered_is_said() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let source = Scripted::start(|asked| match asked.range {
         Some((_, Some(_))) => Reply::status(403),
         None => Reply::status(404),
@@ -116,7 +116,7 @@ async fn what_a_refusing_server_answered_is_said() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_length_that_an_error_announces_is_not_waited_for() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let head = "HTTP/1.1 404 X\r\nContent-Length: 1000\r\n\r\n";
     // The body never comes: a thousand bytes with a pause of an hour before each.
     let source = Scripted::start(move |_| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::uploads::scripted::{File, Reply, Scripted};
-use crate::support::uploads::{CONFIG, Uploads, quick};
+use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
 const SIZE: u64 = 300_000;
 
@@ -15,7 +15,7 @@ fn film() -> File {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_is_away_at_the_beginning_is_waited_for() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     // Six attempts, each in three ways: more than were made once.
     let source = Scripted::start(|asked| match asked.number {
         0..6 => Reply::nothing(),
@@ -29,11 +29,11 @@ async fn a_source_that_is_away_at_the_beginning_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_is_away_for_good_fails_by_name() {
-    let uploads = Uploads::with(&format!("{CONFIG}sources.attempts = 2\n"), quick()).await;
+    let uploads = UploadEnv::with(&format!("{CONFIG}sources.attempts = 2\n"), fast_sandbox()).await;
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{closed}/film.mp4");
-    let id = uploads.begin_with(json!({"source": {"url": url}})).await;
-    let job = uploads.end(&id).await;
+    let id = uploads.submit_with(json!({"source": {"url": url}})).await;
+    let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["error_code"], "SOURCE_UNREACHABLE", "{job}");
     assert!(!job["data"]["error_message"].as_str().unwrap().contains("refused"), "{job}");
     assert_eq!(uploads.videos().await, Vec::<Value>::new());
@@ -43,7 +43,7 @@ async fn a_source_that_is_away_for_good_fails_by_name() {
 async fn a_source_that_trickles_fails_by_name_though_each_attempt_gives_some_bytes() {
     let slow =
         "sources.attempts = 2\nsources.min_bytes_per_second = 100000\nsources.min_rate_window_seconds = 1\n";
-    let uploads = Uploads::with(&format!("{CONFIG}{slow}"), quick()).await;
+    let uploads = UploadEnv::with(&format!("{CONFIG}{slow}"), fast_sandbox()).await;
     for cut in [u64::MAX, 3_000] {
         // A thousand bytes each tenth of a second; the same with a cut behind each three of them.
         let source = Scripted::start(move |asked| {
@@ -59,7 +59,7 @@ async fn a_source_that_trickles_fails_by_name_though_each_attempt_gives_some_byt
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_is_slow_by_turns_is_uploaded() {
     let slow = "sources.min_bytes_per_second = 5000\nsources.min_rate_window_seconds = 1\n";
-    let uploads = Uploads::with(&format!("{CONFIG}{slow}"), quick()).await;
+    let uploads = UploadEnv::with(&format!("{CONFIG}{slow}"), fast_sandbox()).await;
     let film = || File { size: 20_000, ..film() };
     let source =
         Scripted::start(move |asked| film().answer(asked).with_pauses(Duration::from_millis(100))).await;

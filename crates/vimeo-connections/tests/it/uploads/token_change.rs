@@ -3,36 +3,36 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::uploads::{CONFIG, Uploads};
+use crate::support::uploads::{CONFIG, UploadEnv};
 
-impl Uploads {
+impl UploadEnv {
     /// A world in which transcoding goes on when it is told to, and an upload that waits for it: its job and its video.
     async fn transcoding() -> (Self, String, Value) {
         let sandbox = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
         let uploads = Self::with(CONFIG, sandbox).await;
-        let id = uploads.begin(1000).await;
-        let job = uploads.phase(&id, "transcoding").await;
+        let id = uploads.submit(1000).await;
+        let job = uploads.wait_for_phase(&id, "transcoding").await;
         let uri = job["data"]["vimeoUri"].clone();
         (uploads, id, uri)
     }
 
     async fn step(&self, uri: &Value) {
         let number = uri.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
-        self.world.control(Method::POST, &format!("videos/{number}/step"), Value::Null).await;
+        self.env.control(Method::POST, &format!("videos/{number}/step"), Value::Null).await;
     }
 
     async fn revoke_first_token(&self) {
-        let url = format!("{}/tokens", self.world.sandbox.base_url);
-        let request = self.world.http.delete(url).bearer_auth(&self.world.sandbox.access_token);
+        let url = format!("{}/tokens", self.env.sandbox.base_url);
+        let request = self.env.http.delete(url).bearer_auth(&self.env.sandbox.access_token);
         assert_eq!(request.send().await.unwrap().status(), 204);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_is_revoked_fails_the_upload_and_keeps_the_whole_video_closed() {
-    let (uploads, id, uri) = Uploads::transcoding().await;
+    let (uploads, id, uri) = UploadEnv::transcoding().await;
     uploads.revoke_first_token().await;
-    let job = uploads.end(&id).await;
+    let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["error_code"], "VIMEO_CREDENTIALS_REJECTED", "{job}");
     assert!(job["data"]["error_message"].as_str().unwrap().contains(uri.as_str().unwrap()), "{job}");
     let videos = uploads.videos().await;
@@ -41,15 +41,15 @@ async fn a_token_that_is_revoked_fails_the_upload_and_keeps_the_whole_video_clos
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_goes_on_with_a_token_that_took_the_place_of_another() {
-    let (uploads, id, uri) = Uploads::transcoding().await;
-    let new = json!({"app": uploads.world.sandbox.client_id});
-    let made = uploads.world.control(Method::POST, "tokens", new).await;
+    let (uploads, id, uri) = UploadEnv::transcoding().await;
+    let new = json!({"app": uploads.env.sandbox.client_id});
+    let made = uploads.env.control(Method::POST, "tokens", new).await;
     let change = json!({"version": 1, "accessToken": made["access_token"]}).to_string();
     let headers = [("content-type", "application/json")];
-    let changed = uploads.world.send(Method::PUT, &uploads.connection, &headers, change.into_bytes()).await;
+    let changed = uploads.env.send(Method::PUT, &uploads.connection, &headers, change.into_bytes()).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
     uploads.revoke_first_token().await;
     uploads.step(&uri).await;
     uploads.step(&uri).await;
-    uploads.assert_one_video(&uploads.end(&id).await, 1000).await;
+    uploads.assert_one_video(&uploads.wait_for_end(&id).await, 1000).await;
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::tools::{find_tool, program, tests_folder};
-use crate::support::uploads::source::{Manner, Source, bytes};
-use crate::support::uploads::{CONFIG, PATIENCE, Uploads, quick};
+use crate::support::uploads::source::{Behaviour, Source, bytes};
+use crate::support::uploads::{CONFIG, UploadEnv, WAIT_LIMIT, fast_sandbox};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -23,13 +23,13 @@ struct FarEnd {
 }
 
 impl FarEnd {
-    fn start(packages: &Path, uploads: &Uploads) -> Self {
-        let directory = uploads.world.path().join("far-end");
+    fn start(packages: &Path, uploads: &UploadEnv) -> Self {
+        let directory = uploads.env.path().join("far-end");
         std::fs::create_dir(&directory).unwrap();
         let mut child = program("node")
             .arg(tests_folder().join("clients/javascript/tus-server.js"))
             .env("NODE_PATH", packages)
-            .env("SANDBOX", &uploads.world.sandbox.base_url)
+            .env("SANDBOX", &uploads.env.sandbox.base_url)
             .env("DIRECTORY", &directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -37,7 +37,7 @@ impl FarEnd {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, base_url: line.trim().to_owned(), directory, http: uploads.world.http.clone() }
+        Self { child, base_url: line.trim().to_owned(), directory, http: uploads.env.http.clone() }
     }
 
     async fn ask(&self, path: &str) -> Value {
@@ -68,7 +68,7 @@ impl FarEnd {
     async fn holds(&self, count: u64) {
         let started = Instant::now();
         while self.file().is_none_or(|file| file.metadata().unwrap().len() < count) {
-            assert!(started.elapsed() < PATIENCE, "{count} bytes never came");
+            assert!(started.elapsed() < WAIT_LIMIT, "{count} bytes never came");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(self.file().unwrap().metadata().unwrap().len(), count);
@@ -83,20 +83,20 @@ impl Drop for FarEnd {
 }
 
 /// A world whose Vimeo is such a one. `None` where `@tus/server` is not installed.
-async fn start(config: &str) -> Option<(Uploads, FarEnd)> {
+async fn start(config: &str) -> Option<(UploadEnv, FarEnd)> {
     let packages = find_tool("javascript/node_modules")?;
-    let mut uploads = Uploads::with(&format!("{CONFIG}{config}"), quick()).await;
+    let mut uploads = UploadEnv::with(&format!("{CONFIG}{config}"), fast_sandbox()).await;
     let far_end = FarEnd::start(&packages, &uploads);
-    let file = uploads.world.path().join("vimeo-connections.toml");
+    let file = uploads.env.path().join("vimeo-connections.toml");
     let config = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(file, config.replace(&uploads.world.sandbox.base_url, &far_end.base_url)).unwrap();
-    uploads.world.kill_and_restart();
+    std::fs::write(file, config.replace(&uploads.env.sandbox.base_url, &far_end.base_url)).unwrap();
+    uploads.env.kill_and_restart();
     Some((uploads, far_end))
 }
 
 /// Asserts that the upload was completed, that the same bytes are at both ends, and that the link got no credential.
-async fn assert_arrived(uploads: &Uploads, far_end: &FarEnd, id: &str, size: u64) {
-    let job = uploads.end(id).await;
+async fn assert_arrived(uploads: &UploadEnv, far_end: &FarEnd, id: &str, size: u64) {
+    let job = uploads.wait_for_end(id).await;
     uploads.assert_one_video(&job, size).await;
     let kept = std::fs::read(far_end.file().unwrap()).unwrap();
     // Not `assert_eq!`, which would print them.
@@ -110,7 +110,7 @@ async fn assert_arrived(uploads: &Uploads, far_end: &FarEnd, id: &str, size: u64
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tus_server_of_others_takes_an_upload_in_one_piece() {
     let Some((uploads, far_end)) = start("").await else { return };
-    let id = uploads.begin(5 * MIB).await;
+    let id = uploads.submit(5 * MIB).await;
     assert_arrived(&uploads, &far_end, &id, 5 * MIB).await;
     assert_eq!(far_end.answers("PATCH").await, [(json!("0"), json!(204))]);
 }
@@ -119,7 +119,7 @@ async fn a_tus_server_of_others_takes_an_upload_in_one_piece() {
 async fn a_tus_server_of_others_takes_an_upload_in_several_pieces() {
     let Some((uploads, far_end)) = start("uploads.chunk_mebibytes = 1\n").await else { return };
     let size = 5 * MIB - 1;
-    let id = uploads.begin(size).await;
+    let id = uploads.submit(size).await;
     assert_arrived(&uploads, &far_end, &id, size).await;
     let expected: Vec<_> = (0..5).map(|piece| (json!((piece * MIB).to_string()), json!(204))).collect();
     assert_eq!(far_end.answers("PATCH").await, expected);
@@ -128,9 +128,9 @@ async fn a_tus_server_of_others_takes_an_upload_in_several_pieces() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tus_server_of_others_gets_the_rest_when_the_source_was_cut() {
     let Some((uploads, far_end)) = start("").await else { return };
-    let source = Source::start(Manner::CutAfter(MIB)).await;
+    let source = Source::start(Behaviour::CutAfter(MIB)).await;
     let size = 2 * MIB + 7;
-    let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", size)}})).await;
+    let id = uploads.submit_with(json!({"source": {"url": source.url("film.mp4", size)}})).await;
     assert_arrived(&uploads, &far_end, &id, size).await;
     assert_eq!(source.requests(), 5, "a probe, three parts, and a probe after the last byte");
 }
@@ -138,10 +138,10 @@ async fn a_tus_server_of_others_gets_the_rest_when_the_source_was_cut() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tus_server_of_others_gets_the_rest_when_the_service_was_killed() {
     let Some((mut uploads, far_end)) = start("").await else { return };
-    let source = Source::start(Manner::StopsAfter(MIB)).await;
-    let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", 2 * MIB)}})).await;
+    let source = Source::start(Behaviour::StopsAfter(MIB)).await;
+    let id = uploads.submit_with(json!({"source": {"url": source.url("film.mp4", 2 * MIB)}})).await;
     far_end.holds(MIB).await;
-    uploads.world.kill_and_restart();
+    uploads.env.kill_and_restart();
     assert_arrived(&uploads, &far_end, &id, 2 * MIB).await;
     let sent = far_end.answers("PATCH").await;
     assert_eq!(sent.last().unwrap(), &(json!(MIB.to_string()), json!(204)), "{sent:?}");
@@ -155,8 +155,8 @@ async fn a_tus_server_of_others_gets_the_rest_when_the_service_was_killed() {
 async fn a_tus_server_of_others_may_have_heard_from_somebody_else() {
     let Some((uploads, far_end)) = start("").await else { return };
     let (stop, size) = (MIB, 2 * MIB);
-    let source = Source::start(Manner::StopsAfter(stop)).await;
-    let id = uploads.begin_with(json!({"source": {"url": source.url("film.mp4", size)}})).await;
+    let source = Source::start(Behaviour::StopsAfter(stop)).await;
+    let id = uploads.submit_with(json!({"source": {"url": source.url("film.mp4", size)}})).await;
     far_end.holds(stop).await;
     let links = far_end.ask("/_links").await;
     let (from, until) = (usize::try_from(stop).unwrap(), usize::try_from(stop + 300_000).unwrap());

@@ -6,10 +6,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::cluster::{Node, send_to};
-use crate::support::harness::{Wish, World};
+use crate::support::harness::{EnvOptions, TestEnv};
 use crate::support::postgres::{SharedPostgres, Version};
-use crate::support::uploads::source::{Manner, Source};
-use crate::support::uploads::{CONFIG, Uploads, assert_whole, is_over};
+use crate::support::uploads::source::{Behaviour, Source};
+use crate::support::uploads::{CONFIG, UploadEnv, assert_whole, is_finished};
 
 const UPLOADS: u64 = 100;
 const SIZE: u64 = 1024 * 1024;
@@ -20,20 +20,19 @@ async fn a_hundred_uploads_on_two_nodes_outlive_one_of_them() {
     let config = format!(
         "{CONFIG}uploads.concurrency = 92\nuploads.per_account = 120\nuploads.per_connection = 120\nuploads.link_hours = 1\n"
     );
-    let wish = Wish { config, database_url: Some(database.url()), ..Wish::default() };
-    let world = World::with(wish).await;
-    let created = world.post(&world.good_body("Vimeo")).await;
+    let options = EnvOptions { config, database_url: Some(database.url()), ..EnvOptions::default() };
+    let env = TestEnv::with(options).await;
+    let created = env.post(&env.valid_body("Vimeo")).await;
     assert_eq!(created.status, 201, "{}", created.text);
     let connection = created.header("location").to_owned();
-    let mut other = Node::beside(&world);
-    let nodes = [world.service.address, other.service.address];
+    let mut other = Node::beside(&env);
+    let nodes = [env.service.address, other.service.address];
     // So slow that all of them are on their way at once when the node dies.
-    world
-        .fault(
-            json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 30_000, "times": 0}),
-        )
-        .await;
-    let uploads = Uploads { world, source: Source::start(Manner::Good).await, connection };
+    env.inject_fault(
+        json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 30_000, "times": 0}),
+    )
+    .await;
+    let uploads = UploadEnv { env, source: Source::start(Behaviour::Good).await, connection };
     let mut jobs = BTreeMap::new();
     for number in 0..UPLOADS {
         let size = SIZE + number;
@@ -42,7 +41,7 @@ async fn a_hundred_uploads_on_two_nodes_outlive_one_of_them() {
         let path = format!("{}/uploads", uploads.connection);
         let node = nodes[usize::try_from(number % 2).unwrap()];
         let headers = [("content-type", "application/json")];
-        let accepted = send_to(&uploads.world, node, (Method::POST, &path), &headers, &body).await;
+        let accepted = send_to(&uploads.env, node, (Method::POST, &path), &headers, &body).await;
         assert_eq!(accepted.status, 202, "{}", accepted.text);
         jobs.insert(accepted.json()["data"]["jobId"].as_str().unwrap().to_owned(), size);
     }
@@ -53,16 +52,16 @@ async fn a_hundred_uploads_on_two_nodes_outlive_one_of_them() {
     let started = std::time::Instant::now();
     while held("state = 'sending'") < UPLOADS {
         assert!(
-            started.elapsed() < crate::support::uploads::PATIENCE,
+            started.elapsed() < crate::support::uploads::WAIT_LIMIT,
             "they are not all on their way at once"
         );
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     other.service.kill();
-    uploads.world.control(Method::DELETE, "faults", Value::Null).await;
+    uploads.env.control(Method::DELETE, "faults", Value::Null).await;
     let mut shown = Vec::new();
     for id in jobs.keys() {
-        shown.push(uploads.until(id, is_over).await);
+        shown.push(uploads.until(id, is_finished).await);
     }
     let videos = uploads.videos().await;
     assert_eq!(videos.len(), jobs.len(), "one video for each upload");

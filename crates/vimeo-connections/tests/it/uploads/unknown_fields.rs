@@ -4,20 +4,20 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::harness::{COLLECTION, Wish, World};
+use crate::support::harness::{COLLECTION, EnvOptions, TestEnv};
 
 const SOURCE: &str = "https://media.invalid.example/film.mp4";
 const JOBS: &str = "/pictoryapis/v1/jobs";
 
-async fn world() -> World {
+async fn env() -> TestEnv {
     // No source is fetched.
     let config = "uploads.work = false\n".to_owned();
-    World::with(Wish { config, verification_off: true, ..Wish::default() }).await
+    TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await
 }
 
 /// The path of a connection's uploads.
-async fn uploads(world: &World) -> String {
-    let connection = world.post(&world.good_body("mine")).await;
+async fn uploads(env: &TestEnv) -> String {
+    let connection = env.post(&env.valid_body("mine")).await;
     format!("{}/uploads", connection.header("location"))
 }
 
@@ -73,11 +73,11 @@ fn misspelt() -> Vec<(Value, &'static str, &'static str)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_misspelt_setting_starts_no_upload_and_the_likely_field_is_named() {
-    let world = world().await;
-    let path = uploads(&world).await;
+    let env = env().await;
+    let path = uploads(&env).await;
     for (more, shown, likely) in misspelt() {
         let body = upload_with(&more);
-        let refused = world.send(Method::POST, &path, &[], body.to_string().into()).await;
+        let refused = env.send(Method::POST, &path, &[], body.to_string().into()).await;
         let errors = format!("is not a known field; did you mean {likely}?");
         assert_eq!(
             (refused.status.as_u16(), refused.code()),
@@ -97,24 +97,24 @@ async fn a_misspelt_setting_starts_no_upload_and_the_likely_field_is_named() {
         (json!({ "privacy": { "colour": 1 } }), "privacy.colour"),
         (json!({ "destination": { "colour": 1 } }), "destination.colour"),
     ] {
-        let refused = world.send(Method::POST, &path, &[], upload_with(&more).to_string().into()).await;
+        let refused = env.send(Method::POST, &path, &[], upload_with(&more).to_string().into()).await;
         assert_eq!(refused.fields(), [(shown.to_owned(), "is not a known field".to_owned())], "{more}");
     }
-    assert_eq!(world.get(JOBS).await.json()["items"], json!([]), "nothing was started");
+    assert_eq!(env.get(JOBS).await.json()["items"], json!([]), "nothing was started");
     let known = json!({ "destination": {
         "type": "vimeo", "folder_uri": "/folders/1", "content_rating": ["safe"], "privacy": { "view": "nobody" },
     } });
-    let accepted = world.send(Method::POST, &path, &[], upload_with(&known).to_string().into()).await;
+    let accepted = env.send(Method::POST, &path, &[], upload_with(&known).to_string().into()).await;
     assert_eq!(accepted.status, 202, "{}", accepted.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_query_parameter_is_refused_but_on_the_documented_routes() {
-    let world = world().await;
-    let path = uploads(&world).await;
+    let env = env().await;
+    let path = uploads(&env).await;
     let connection = path.strip_suffix("/uploads").unwrap();
     let upload = upload_with(&json!({})).to_string();
-    let job = world.send(Method::POST, &path, &[], upload.clone().into()).await.header("location").to_owned();
+    let job = env.send(Method::POST, &path, &[], upload.clone().into()).await.header("location").to_owned();
     for (method, path, body) in [
         (Method::POST, path.as_str(), upload.as_str()),
         (Method::GET, JOBS, ""),
@@ -125,7 +125,7 @@ async fn an_unknown_query_parameter_is_refused_but_on_the_documented_routes() {
         (Method::GET, "/pictoryapis/v1/whoami", ""),
     ] {
         for (query, shown) in [("colour=canary", "colour"), ("=canary", "?"), ("a%20canary=1", "?")] {
-            let refused = world.send(method.clone(), &format!("{path}?{query}"), &[], body.into()).await;
+            let refused = env.send(method.clone(), &format!("{path}?{query}"), &[], body.into()).await;
             let answer = (refused.status.as_u16(), refused.code());
             assert_eq!(answer, (400, "INVALID_QUERY".to_owned()), "{method} {path}: {}", refused.text);
             assert_eq!(refused.fields(), [(shown.to_owned(), "is not a known parameter".to_owned())]);
@@ -133,25 +133,25 @@ async fn an_unknown_query_parameter_is_refused_but_on_the_documented_routes() {
         }
         // Who asks comes first.
         let headers = [("authorization", "pictai_unknown-key")];
-        let stranger = world.send(method.clone(), &format!("{path}?colour=1"), &headers, body.into()).await;
+        let stranger = env.send(method.clone(), &format!("{path}?colour=1"), &headers, body.into()).await;
         assert_eq!(stranger.status, 401, "{method} {path}");
     }
-    let misspelt = world.get(&format!("{JOBS}?connection_id=x")).await;
+    let misspelt = env.get(&format!("{JOBS}?connection_id=x")).await;
     let errors = "is not a known parameter; did you mean connectionId?".to_owned();
     assert_eq!(misspelt.fields(), [("connection_id".to_owned(), errors)]);
-    let jobs = world.get(&format!("{JOBS}?limit=5&nextPageKey=&connectionId=x")).await;
+    let jobs = env.get(&format!("{JOBS}?limit=5&nextPageKey=&connectionId=x")).await;
     assert_eq!(jobs.status, 200, "{}", jobs.text);
-    assert_eq!(world.get(&job).await.json()["data"]["status"], "in-progress", "it was not cancelled");
+    assert_eq!(env.get(&job).await.json()["data"]["status"], "in-progress", "it was not cancelled");
     for path in [COLLECTION, connection] {
-        assert_eq!(world.get(&format!("{path}?colour=1&_=2")).await.status, 200, "{path}");
+        assert_eq!(env.get(&format!("{path}?colour=1&_=2")).await.status, 200, "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_webhook_secret_takes_no_fields() {
-    let world = world().await;
+    let env = env().await;
     let send = async |headers: &[(&str, &str)], body: &str| {
-        world.send(Method::POST, "/pictoryapis/v1/webhook-secret", headers, body.into()).await
+        env.send(Method::POST, "/pictoryapis/v1/webhook-secret", headers, body.into()).await
     };
     let form = ("content-type", "application/x-www-form-urlencoded");
     for (headers, body) in

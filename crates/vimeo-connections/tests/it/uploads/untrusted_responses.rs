@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::canaries::Canaries;
-use crate::support::uploads::{CONFIG, Uploads, quick};
+use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
 /// An answer that repeats the token in every text, as it is and encoded.
 fn echo(status: u16, token: &str) -> Value {
@@ -36,9 +36,9 @@ fn at(route: &str, mut fault: Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_vimeo_repeats_is_in_no_answer_and_in_no_line_of_the_log() {
-    let uploads = Uploads::with(&format!("{CONFIG}uploads.confirm_seconds = 2\n"), quick()).await;
-    let world = &uploads.world;
-    let token = world.sandbox.access_token.clone();
+    let uploads = UploadEnv::with(&format!("{CONFIG}uploads.confirm_seconds = 2\n"), fast_sandbox()).await;
+    let env = &uploads.env;
+    let token = env.sandbox.access_token.clone();
     let mut heard = String::new();
     // A refusal of each kind of request: creation, a change that becomes a warning, and one that fails the job.
     for (route, status, body, code) in [
@@ -57,23 +57,23 @@ async fn a_token_that_vimeo_repeats_is_in_no_answer_and_in_no_line_of_the_log() 
         ),
         ("GET /videos/{video}", 403, json!({}), "VIMEO_REFUSED"),
     ] {
-        world.fault(at(route, echo(status, &token))).await;
+        env.inject_fault(at(route, echo(status, &token))).await;
         let mut body = body;
         body["source"] = json!({"url": uploads.source.url("film.mp4", 1_000)});
-        let id = uploads.begin_with(body).await;
-        let job = uploads.end(&id).await;
+        let id = uploads.submit_with(body).await;
+        let job = uploads.wait_for_end(&id).await;
         assert_eq!(job["data"]["error_code"], code, "{route}: {job}");
         // What Vimeo says is shown, without what it repeats.
         assert!(job.to_string().contains("[redacted]"), "{route}: {job}");
         heard += &job.to_string();
-        heard += &world.get("/pictoryapis/v1/jobs").await.text;
-        world.control(Method::DELETE, "faults", Value::Null).await;
+        heard += &env.get("/pictoryapis/v1/jobs").await.text;
+        env.control(Method::DELETE, "faults", Value::Null).await;
     }
-    world.fault(at("GET /oauth/verify", echo(401, &token))).await;
-    let refused = world.post(&world.good_body("refused")).await;
+    env.inject_fault(at("GET /oauth/verify", echo(401, &token))).await;
+    let refused = env.post(&env.valid_body("refused")).await;
     assert_eq!(refused.status, 422, "{}", refused.text);
     let headers = format!("{:?}", refused.headers);
-    heard.extend([headers, refused.text, world.log()]);
+    heard.extend([headers, refused.text, env.log()]);
     let canaries =
         Canaries::of(&[("token", token.as_bytes()), ("upper case", token.to_uppercase().as_bytes())]);
     assert!(canaries.in_bytes(heard.as_bytes()).is_empty(), "{heard}");
@@ -82,11 +82,11 @@ async fn a_token_that_vimeo_repeats_is_in_no_answer_and_in_no_line_of_the_log() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_is_not_at_vimeo_is_in_no_answer_and_in_no_line_of_the_log() {
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
-    let uploads = Uploads::with(CONFIG, by_hand).await;
-    let world = &uploads.world;
+    let uploads = UploadEnv::with(CONFIG, by_hand).await;
+    let env = &uploads.env;
     let source = json!({"url": uploads.source.url("film.mp4", 1_000)});
-    let id = uploads.begin_with(json!({"source": source, "privacy": {"view": "unlisted"}})).await;
-    let uri = uploads.phase(&id, "transcoding").await["data"]["vimeoUri"].clone();
+    let id = uploads.submit_with(json!({"source": source, "privacy": {"view": "unlisted"}})).await;
+    let uri = uploads.wait_for_phase(&id, "transcoding").await["data"]["vimeoUri"].clone();
     let shown = json!({
         "uri": uri, "name": "film", "link": "https://vimeo.com.evil.example/1?canary-of-a-link",
         "player_embed_url": "javascript:fetch('canary-of-a-link')", "is_playable": true, "status": "available",
@@ -94,14 +94,14 @@ async fn a_page_that_is_not_at_vimeo_is_in_no_answer_and_in_no_line_of_the_log()
     });
     let fault = json!({"kind": "status", "status": 200, "body": shown, "times": "always",
         "content_type": "application/vnd.vimeo.video+json"});
-    world.fault(at("GET /videos/{video}", fault)).await;
-    let job = uploads.end(&id).await;
+    env.inject_fault(at("GET /videos/{video}", fault)).await;
+    let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["status"], "completed", "{job}");
     assert_eq!((&job["data"]["vimeoUrl"], &job["data"]["playerUrl"]), (&Value::Null, &Value::Null), "{job}");
     assert!(job["data"]["warnings"].to_string().contains("it was left out"), "{job}");
-    let events = world.get(&format!("/pictoryapis/v1/jobs/{id}/events")).await.text;
-    let listed = world.get("/pictoryapis/v1/jobs").await.text;
-    let heard = format!("{job}{events}{listed}{}", world.log());
+    let events = env.get(&format!("/pictoryapis/v1/jobs/{id}/events")).await.text;
+    let listed = env.get("/pictoryapis/v1/jobs").await.text;
+    let heard = format!("{job}{events}{listed}{}", env.log());
     let canaries = Canaries::of(&[("host", b"evil.example"), ("link", b"canary-of-a-link")]);
     assert!(canaries.in_bytes(heard.as_bytes()).is_empty(), "{heard}");
 }

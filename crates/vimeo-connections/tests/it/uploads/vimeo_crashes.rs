@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{COLLECTION, Service, Wish, World};
+use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv};
 use crate::support::tools::skip;
-use crate::support::uploads::source::{Manner, Source};
-use crate::support::uploads::{CONFIG, PATIENCE, Uploads, assert_whole};
+use crate::support::uploads::source::{Behaviour, Source};
+use crate::support::uploads::{CONFIG, UploadEnv, WAIT_LIMIT, assert_whole};
 
 const SIZE: u64 = 3 * 1024 * 1024;
 
@@ -22,7 +22,7 @@ struct Vimeo {
     directory: PathBuf,
     port: u16,
     /// What it says of itself.
-    said: Value,
+    printed: Value,
 }
 
 impl Vimeo {
@@ -30,8 +30,8 @@ impl Vimeo {
         // Free a moment ago; nobody else here asks for a certain port.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Self::spawn(program, directory, port);
-        let said = Self::heard(directory).await;
-        Self { child, program: program.to_owned(), directory: directory.to_owned(), port, said }
+        let printed = Self::heard(directory).await;
+        Self { child, program: program.to_owned(), directory: directory.to_owned(), port, printed }
     }
 
     /// Waited for by whoever holds it.
@@ -51,11 +51,11 @@ impl Vimeo {
     async fn heard(directory: &Path) -> Value {
         let started = Instant::now();
         loop {
-            let said = std::fs::read_to_string(directory.join("sandbox.json")).unwrap();
-            if let Ok(value) = serde_json::from_str(&said) {
+            let printed = std::fs::read_to_string(directory.join("sandbox.json")).unwrap();
+            if let Ok(value) = serde_json::from_str(&printed) {
                 return value;
             }
-            assert!(started.elapsed() < PATIENCE, "the sandbox does not start");
+            assert!(started.elapsed() < WAIT_LIMIT, "the sandbox does not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -68,7 +68,7 @@ impl Vimeo {
     }
 
     fn text(&self, name: &str) -> &str {
-        self.said[name].as_str().unwrap()
+        self.printed[name].as_str().unwrap()
     }
 }
 
@@ -96,23 +96,23 @@ fn steps() -> Vec<(&'static str, Value, &'static str)> {
 
 async fn kill_at(program: PathBuf, step: (&'static str, Value, &'static str)) {
     let (name, fault, phase) = step;
-    let mut world = World::with(Wish { config: CONFIG.to_owned(), ..Wish::default() }).await;
-    let directory = world.path().join("vimeo");
+    let mut env = TestEnv::with(EnvOptions { config: CONFIG.to_owned(), ..EnvOptions::default() }).await;
+    let directory = env.path().join("vimeo");
     std::fs::create_dir(&directory).unwrap();
     let mut vimeo = Vimeo::start(&program, &directory).await;
     let base_url = vimeo.text("base_url").to_owned();
-    world.service.kill();
-    world.service =
-        Service::start_with(world.path(), &[("VIMEO_CONNECTIONS_VIMEO__BASE_URL", base_url.as_str())]);
+    env.service.kill();
+    env.service =
+        Service::start_with(env.path(), &[("VIMEO_CONNECTIONS_VIMEO__BASE_URL", base_url.as_str())]);
     let body = json!({
         "name": "Vimeo", "enabled": true, "clientIdentifier": vimeo.text("client_id"),
         "clientSecret": vimeo.text("client_secret"), "accessToken": vimeo.text("access_token"),
     });
-    let created = world.post(&body).await;
+    let created = env.post(&body).await;
     assert_eq!(created.status, 201, "{}", created.text);
     let connection = created.header("location").to_owned();
     assert!(connection.starts_with(COLLECTION));
-    let http = world.http.clone();
+    let http = env.http.clone();
     let control = async |method: reqwest::Method, path: &str, body: Value| -> Value {
         let request = http.request(method, format!("{base_url}/_sandbox/{path}"));
         let request = if body.is_null() { request } else { request.body(body.to_string()) };
@@ -122,9 +122,9 @@ async fn kill_at(program: PathBuf, step: (&'static str, Value, &'static str)) {
     if !fault.is_null() {
         control(reqwest::Method::POST, "faults", fault).await;
     }
-    let uploads = Uploads { world, source: Source::start(Manner::Good).await, connection };
-    let id = uploads.begin(SIZE).await;
-    uploads.phase(&id, phase).await;
+    let uploads = UploadEnv { env, source: Source::start(Behaviour::Good).await, connection };
+    let id = uploads.submit(SIZE).await;
+    uploads.wait_for_phase(&id, phase).await;
     if name == "sending" {
         // In the middle of the bytes.
         let is_begun = |video: &Value| video["versions"][0]["received"].as_u64().unwrap_or(0) > 0;
@@ -134,16 +134,16 @@ async fn kill_at(program: PathBuf, step: (&'static str, Value, &'static str)) {
             if shown["videos"].as_array().is_some_and(|videos| videos.iter().any(is_begun)) {
                 break;
             }
-            assert!(started.elapsed() < PATIENCE, "{shown}");
+            assert!(started.elapsed() < WAIT_LIMIT, "{shown}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
     vimeo.kill_and_restart().await;
-    let job = uploads.end(&id).await;
-    assert_eq!(job["data"]["status"], "completed", "{name}: {job}\n{}", uploads.world.log());
+    let job = uploads.wait_for_end(&id).await;
+    assert_eq!(job["data"]["status"], "completed", "{name}: {job}\n{}", uploads.env.log());
     let shown = control(reqwest::Method::GET, "videos", Value::Null).await;
     let videos = shown["videos"].as_array().unwrap();
-    assert_eq!(videos.len(), 1, "{name}: {videos:#?}\n{}", uploads.world.log());
+    assert_eq!(videos.len(), 1, "{name}: {videos:#?}\n{}", uploads.env.log());
     assert_whole(&job, &videos[0], SIZE);
 }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::canaries::Canaries;
-use crate::support::uploads::Uploads;
+use crate::support::uploads::UploadEnv;
 
 /// A message as it came.
 struct Message {
@@ -54,36 +54,36 @@ impl Message {
     /// Whether one of its signatures is that of this secret.
     fn is_signed_with(&self, secret: &str) -> bool {
         let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
-        let said =
+        let printed =
             format!("{}.{}.{}", self.headers["webhook-id"], self.headers["webhook-timestamp"], self.body);
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), said.as_bytes());
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), printed.as_bytes());
         let signature = format!("v1,{}", STANDARD.encode(tag.as_ref()));
         self.headers["webhook-signature"].split(' ').any(|found| found == signature)
     }
 }
 
-async fn new_secret(uploads: &Uploads) -> String {
-    let made = uploads.world.send(Method::POST, "/pictoryapis/v1/webhook-secret", &[], Vec::new()).await;
+async fn new_secret(uploads: &UploadEnv) -> String {
+    let made = uploads.env.send(Method::POST, "/pictoryapis/v1/webhook-secret", &[], Vec::new()).await;
     assert_eq!(made.status, 201, "{}", made.text);
     made.json()["secret"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_is_told_signed_and_again_after_a_refusal_and_a_kill() {
-    let mut uploads = Uploads::start().await;
+    let mut uploads = UploadEnv::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let replaced = new_secret(&uploads).await;
     let predecessor = new_secret(&uploads).await;
     let newest = new_secret(&uploads).await;
     let id = uploads
-        .begin_with(json!({
+        .submit_with(json!({
             "source": {"url": uploads.source.url("film.mp4", 1000)},
             "webhook": format!("http://{}/hook?canary-webhook-token", listener.local_addr().unwrap()),
             "webhookInput": {"order": 7, "note": "canary-webhook-input"},
         }))
         .await;
     let refused = take(&listener, 500).await;
-    uploads.world.kill_and_restart();
+    uploads.env.kill_and_restart();
     let told = take(&listener, 204).await;
     for message in [&refused, &told] {
         assert!(message.is_signed_with(&newest));
@@ -104,19 +104,19 @@ async fn the_end_is_told_signed_and_again_after_a_refusal_and_a_kill() {
     assert_eq!(job["data"]["status"], "completed");
     let secrets = || {
         let sql = "SELECT count(*) FROM job_secrets";
-        uploads.world.database().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        uploads.env.database().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
     };
     assert_eq!(secrets(), 0, "and what was sealed is wiped");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_does_not_want_to_be_told_any_more_is_not() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let webhook = format!("http://{}/hook", listener.local_addr().unwrap());
     let source = json!({"url": uploads.source.url("film.mp4", 1000)});
     new_secret(&uploads).await;
-    let id = uploads.begin_with(json!({"source": source, "webhook": webhook})).await;
+    let id = uploads.submit_with(json!({"source": source, "webhook": webhook})).await;
     let told = take(&listener, 410).await;
     assert!(told.headers.contains_key("webhook-signature"));
     uploads.until(&id, |job| job["data"]["webhook"] == "given-up").await;
@@ -124,42 +124,45 @@ async fn whoever_does_not_want_to_be_told_any_more_is_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_webhook_is_accepted_before_the_account_has_a_secret_that_was_shown() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let webhook = "http://127.0.0.1:9/hook";
     let secrets = || {
         let sql = "SELECT count(*) FROM webhook_secrets";
-        uploads.world.database().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        uploads.env.database().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
     };
     for source in [json!({"url": uploads.source.url("film.mp4", 1000)}), json!({"size": 1000})] {
-        let refused = uploads.ask(&json!({"source": source, "webhook": webhook})).await;
+        let refused = uploads.post(&json!({"source": source, "webhook": webhook})).await;
         assert_eq!(refused.status, 409, "{}", refused.text);
         assert_eq!(refused.json()["code"], "WEBHOOK_SECRET_MISSING");
         assert!(refused.text.contains("POST /v1/webhook-secret"), "it says what to do: {}", refused.text);
     }
-    assert_eq!(uploads.world.get("/pictoryapis/v1/jobs").await.json()["items"], json!([]));
+    assert_eq!(uploads.env.get("/pictoryapis/v1/jobs").await.json()["items"], json!([]));
     assert_eq!(secrets(), 0, "none is made that is not shown");
     new_secret(&uploads).await;
     let source = json!({"url": uploads.source.url("film.mp4", 1000)});
-    let accepted = uploads.ask(&json!({"source": source, "webhook": webhook})).await;
+    let accepted = uploads.post(&json!({"source": source, "webhook": webhook})).await;
     assert_eq!(accepted.status, 202, "{}", accepted.text);
 }
 
 /// The password, the source's query, the webhook and its input, the link and the signing secret, in every shape.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_of_an_upload_is_in_any_file_or_answer() {
-    let uploads = Uploads::start().await;
+    let uploads = UploadEnv::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let secret = new_secret(&uploads).await;
-    uploads.world.fault(json!({"route": "PATCH /files/*", "kind": "cut-during", "bytes": 100_000})).await;
+    uploads
+        .env
+        .inject_fault(json!({"route": "PATCH /files/*", "kind": "cut-during", "bytes": 100_000}))
+        .await;
     let id = uploads
-        .begin_with(json!({
+        .submit_with(json!({
             "source": {"url": uploads.source.url("film.mp4", 1_000_000)},
             "privacy": {"view": "password"}, "password": "canary-video-password",
             "webhook": format!("http://{}/hook?canary-webhook-token", listener.local_addr().unwrap()),
             "webhookInput": "canary-webhook-input",
         }))
         .await;
-    let asked = uploads.ask(&json!({"source": {"size": 12_345}})).await;
+    let asked = uploads.post(&json!({"source": {"size": 12_345}})).await;
     assert_eq!(asked.status, 201, "{}", asked.text);
     let link = asked.json()["data"]["uploadLink"].as_str().unwrap().to_owned();
     let told = take(&listener, 500).await;
@@ -174,10 +177,10 @@ async fn no_secret_of_an_upload_is_in_any_file_or_answer() {
         ("the signing secret's bytes", &STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap()),
     ]);
     assert!(!canaries.in_bytes(asked.text.as_bytes()).is_empty(), "the search finds it");
-    let keyring: PathBuf = uploads.world.path().join("vimeo-connections.keyring");
-    let found = canaries.in_files(uploads.world.path(), &[&keyring]);
+    let keyring: PathBuf = uploads.env.path().join("vimeo-connections.keyring");
+    let found = canaries.in_files(uploads.env.path(), &[&keyring]);
     assert!(found.is_empty(), "{found:#?}");
-    let mut answers = vec![uploads.world.get("/pictoryapis/v1/jobs").await.text];
+    let mut answers = vec![uploads.env.get("/pictoryapis/v1/jobs").await.text];
     answers.push(uploads.job(&id).await.to_string());
     for answer in answers {
         assert!(canaries.in_bytes(answer.as_bytes()).is_empty(), "{answer}");

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use tokio_util::task::TaskTracker;
 
-use crate::connections::concurrent_updates::tell;
+use crate::connections::concurrent_updates::print_numbers;
 use crate::connections::idempotency::post_once;
-use crate::support::chaos_clients::{Known, Storm, assert_whole};
-use crate::support::cluster::world_on;
-use crate::support::harness::{Answer, COLLECTION, World, until};
+use crate::support::chaos_clients::{ChaosClients, Known, assert_whole};
+use crate::support::cluster::env_on_database;
+use crate::support::harness::{COLLECTION, Response, TestEnv, until};
 use crate::support::postgres::{Postgres, Stop, Version, sql};
 
 const DATABASE: &str = "vimeo";
@@ -28,13 +28,13 @@ fn pair(version: Version) -> Option<(Postgres, Postgres, String)> {
     Some((primary, standby, both))
 }
 
-fn assert_unknown(answer: &Answer) {
+fn assert_unknown(answer: &Response) {
     assert_eq!((answer.status.as_u16(), &*answer.code()), (503, "OUTCOME_UNKNOWN"), "{answer:?}");
     assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
 }
 
-async fn is_ready(world: &World) -> bool {
-    world.get("/health/ready").await.status == 200
+async fn is_ready(env: &TestEnv) -> bool {
+    env.get("/health/ready").await.status == 200
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,61 +43,65 @@ async fn what_was_acknowledged_before_a_failover_is_on_the_standby() {
         let Some((mut primary, standby, both)) = tokio::task::block_in_place(|| pair(version)) else {
             continue;
         };
-        let world = world_on(&both, "").await;
-        let process = world.service.id();
-        let storm = Storm::start(&world, &[world.service.address], "f", 32);
-        storm.acknowledge(400).await;
+        let env = env_on_database(&both, "").await;
+        let process = env.service.id();
+        let chaos = ChaosClients::start(&env, &[env.service.address], "f", 32);
+        chaos.wait_for_acks(400).await;
         tokio::task::block_in_place(|| primary.kill());
         let killed = Instant::now();
-        until("the service says that it is not ready", async || !is_ready(&world).await).await;
-        assert_eq!(world.get("/health/live").await.status, 200);
-        until("writes are refused", async || storm.heard("STORE_UNAVAILABLE") > 500).await;
+        until("the service says that it is not ready", async || !is_ready(&env).await).await;
+        assert_eq!(env.get("/health/live").await.status, 200);
+        until("writes are refused", async || chaos.count_of("STORE_UNAVAILABLE") > 500).await;
         tokio::task::block_in_place(|| standby.promote());
         let promoted = killed.elapsed();
-        storm.acknowledge(200).await;
-        until("the service says that it is ready", async || is_ready(&world).await).await;
-        let mut came = storm.finish().await;
-        came.assert_heard_only(&["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"]);
-        tell(&format!(
+        chaos.wait_for_acks(200).await;
+        until("the service says that it is ready", async || is_ready(&env).await).await;
+        let mut report = chaos.finish().await;
+        report.assert_only_errors(&["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"]);
+        print_numbers(&format!(
             "failover of {version:?}, promoted {} ms after the kill: {}",
             promoted.as_millis(),
-            came.in_words()
+            report.summary()
         ));
         let url = standby.url(DATABASE);
-        came.assert_kept(&url);
+        report.assert_acknowledged_stored(&url);
         let over = "UPDATE idempotency_records SET reserved_until = 0 WHERE answer IS NULL";
         sql(&url, over).unwrap();
-        for fate in came.fates.iter_mut().filter(|fate| fate.has_key && fate.created == Known::Perhaps) {
-            let body = serde_json::from_str(&fate.body).unwrap();
-            let answer = post_once(&world, &fate.name, &body).await;
-            assert_eq!(answer.status, 201, "{fate:?} {answer:?}");
-            fate.created = Known::Yes;
+        for connection in report
+            .connections
+            .iter_mut()
+            .filter(|connection| connection.has_key && connection.created == Known::Maybe)
+        {
+            let body = serde_json::from_str(&connection.body).unwrap();
+            let answer = post_once(&env, &connection.name, &body).await;
+            assert_eq!(answer.status, 201, "{connection:?} {answer:?}");
+            connection.created = Known::Yes;
         }
-        came.assert_kept(&url);
-        assert_whole(&world, &url);
-        assert_eq!(world.service.id(), process);
+        report.assert_acknowledged_stored(&url);
+        assert_whole(&env, &url);
+        assert_eq!(env.service.id(), process);
     }
 }
 
 /// Begins a creation, under a key if it has one.
-fn begin(world: &World, name: &str, key: Option<&str>) -> tokio::task::JoinHandle<Answer> {
-    let mut request = world.http.post(world.url(COLLECTION)).header("authorization", &world.api_key);
+fn begin(env: &TestEnv, name: &str, key: Option<&str>) -> tokio::task::JoinHandle<Response> {
+    let mut request = env.http.post(env.url(COLLECTION)).header("authorization", &env.api_key);
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
     }
-    let request = request.body(world.good_body(name).to_string());
+    let request = request.body(env.valid_body(name).to_string());
     TaskTracker::new().spawn(async move {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.unwrap() }
+        Response { status, headers, text: response.text().await.unwrap() }
     })
 }
 
-async fn assert_goes_on(world: &World, standby: &mut Postgres, primary: &Postgres) {
+async fn assert_goes_on(env: &TestEnv, standby: &mut Postgres, primary: &Postgres) {
     tokio::task::block_in_place(|| standby.start());
-    let is_created = async || post_once(world, "after", &world.good_body("after")).await.status == 201;
+    let is_created = async || post_once(env, "after", &env.valid_body("after")).await.status == 201;
     until("writes go on", is_created).await;
-    assert_whole(world, &primary.url(DATABASE));
+    assert_whole(env, &primary.url(DATABASE));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,14 +109,14 @@ async fn a_commit_whose_wait_for_the_standby_was_broken_off_is_not_acknowledged(
     let Some((primary, mut standby, both)) = tokio::task::block_in_place(|| pair(Version::V15)) else {
         return;
     };
-    let world = world_on(&both, "").await;
-    assert_eq!(post_once(&world, "before", &world.good_body("before")).await.status, 201);
+    let env = env_on_database(&both, "").await;
+    assert_eq!(post_once(&env, "before", &env.valid_body("before")).await.status, 201);
     tokio::task::block_in_place(|| standby.stop(Stop::Fast));
     // Under a key, the reservation is a commit of its own, and its wait is broken off too.
     for how in ["pg_cancel_backend(pid)", "pg_terminate_backend(pid)"] {
         for key in [None, Some("key-1"), Some("key-2")] {
             let name = format!("{} {}", how.split('(').next().unwrap(), key.unwrap_or("plain"));
-            let asking = begin(&world, &name, key.map(|key| format!("{key}-{how}")).as_deref());
+            let asking = begin(&env, &name, key.map(|key| format!("{key}-{how}")).as_deref());
             until("the answer", async || {
                 primary.sql(&format!("SELECT {how} {WAITING}"));
                 asking.is_finished()
@@ -125,9 +129,9 @@ async fn a_commit_whose_wait_for_the_standby_was_broken_off_is_not_acknowledged(
         sql(&primary.url(DATABASE), "SELECT count(*) FROM connections WHERE name LIKE '%plain'").unwrap();
     assert_eq!(there, "2", "they are here, and not on the standby");
     tokio::task::block_in_place(|| standby.start());
-    until("writes go on", async || post_once(&world, "after", &world.good_body("after")).await.status == 201)
+    until("writes go on", async || post_once(&env, "after", &env.valid_body("after")).await.status == 201)
         .await;
-    assert_whole(&world, &primary.url(DATABASE));
+    assert_whole(&env, &primary.url(DATABASE));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,10 +139,10 @@ async fn what_a_restarted_primary_has_and_its_standby_lacks_is_not_acknowledged(
     let Some((mut primary, mut standby, _)) = tokio::task::block_in_place(|| pair(Version::V15)) else {
         return;
     };
-    let world = world_on(&primary.url(DATABASE), "").await;
-    assert_eq!(post_once(&world, "before", &world.good_body("before")).await.status, 201);
+    let env = env_on_database(&primary.url(DATABASE), "").await;
+    assert_eq!(post_once(&env, "before", &env.valid_body("before")).await.status, 201);
     tokio::task::block_in_place(|| standby.stop(Stop::Fast));
-    let asking = begin(&world, "alone", None);
+    let asking = begin(&env, "alone", None);
     until("the commit waits", async || primary.sql(&format!("SELECT count(*) {WAITING}")) != "0").await;
     // It recovers what it had written down, as if the standby had it.
     tokio::task::block_in_place(|| {
@@ -148,7 +152,7 @@ async fn what_a_restarted_primary_has_and_its_standby_lacks_is_not_acknowledged(
     let there = sql(&primary.url(DATABASE), "SELECT count(*) FROM connections WHERE name = 'alone'").unwrap();
     assert_eq!(there, "1");
     assert_unknown(&asking.await.unwrap());
-    assert_goes_on(&world, &mut standby, &primary).await;
+    assert_goes_on(&env, &mut standby, &primary).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,17 +160,17 @@ async fn while_the_standby_is_away_nothing_is_acknowledged() {
     let Some((primary, mut standby, both)) = tokio::task::block_in_place(|| pair(Version::V15)) else {
         return;
     };
-    let world = world_on(&both, "store.timeout_seconds = 1").await;
-    assert_eq!(post_once(&world, "before", &world.good_body("before")).await.status, 201);
+    let env = env_on_database(&both, "store.timeout_seconds = 1").await;
+    assert_eq!(post_once(&env, "before", &env.valid_body("before")).await.status, 201);
     tokio::task::block_in_place(|| standby.stop(Stop::Immediate));
-    let storm = Storm::start(&world, &[world.service.address], "alone", 16);
-    until("a client is told so", async || storm.heard("OUTCOME_UNKNOWN") > 0).await;
-    assert_eq!(storm.acknowledged(), 0);
+    let chaos = ChaosClients::start(&env, &[env.service.address], "alone", 16);
+    until("a client is told so", async || chaos.count_of("OUTCOME_UNKNOWN") > 0).await;
+    assert_eq!(chaos.acknowledged(), 0);
     tokio::task::block_in_place(|| standby.start());
-    storm.acknowledge(50).await;
-    let came = storm.finish().await;
-    came.assert_heard_only(&["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"]);
-    tell(&format!("the standby away and back: {}", came.in_words()));
-    came.assert_kept(&primary.url(DATABASE));
-    assert_whole(&world, &primary.url(DATABASE));
+    chaos.wait_for_acks(50).await;
+    let report = chaos.finish().await;
+    report.assert_only_errors(&["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"]);
+    print_numbers(&format!("the standby away and back: {}", report.summary()));
+    report.assert_acknowledged_stored(&primary.url(DATABASE));
+    assert_whole(&env, &primary.url(DATABASE));
 }

@@ -11,72 +11,72 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::connections::concurrent_updates::tell;
+use crate::connections::concurrent_updates::print_numbers;
 use crate::connections::delete::revoke;
-use crate::connections::idempotency::{IN_USE, assert_repeated};
-use crate::support::chaos_clients::{Aftermath, Known, Storm, assert_whole, draw};
-use crate::support::cluster::{Node, copy_of, send_to, start_at_once, world_on};
-use crate::support::harness::{ACCOUNT, Answer, COLLECTION, Service, World, cli, said, schema, until};
+use crate::connections::idempotency::{IN_USE, assert_replayed};
+use crate::support::chaos_clients::{ChaosClients, Known, Report, assert_whole, next_random};
+use crate::support::cluster::{Node, copy_installation, env_on_database, send_to, start_concurrently};
+use crate::support::harness::{ACCOUNT, COLLECTION, Response, Service, TestEnv, cli, printed, schema, until};
 use crate::support::postgres::{SharedPostgres, Version};
 
 const KILLS: usize = 8;
 
-async fn post(world: &World, node: SocketAddr, key: &str, body: &str) -> Answer {
-    send_to(world, node, (Method::POST, COLLECTION), &[("idempotency-key", key)], body).await
+async fn post(env: &TestEnv, node: SocketAddr, key: &str, body: &str) -> Response {
+    send_to(env, node, (Method::POST, COLLECTION), &[("idempotency-key", key)], body).await
 }
 
 /// Every creation that had a key is sent again, to whichever node: the first answer, or the effect, once.
-async fn repeat_all(world: &World, nodes: &[SocketAddr], database: &SharedPostgres, came: &mut Aftermath) {
+async fn repeat_all(env: &TestEnv, nodes: &[SocketAddr], database: &SharedPostgres, report: &mut Report) {
     let over =
         "UPDATE idempotency_records SET reserved_until = reserved_until - 30000000 WHERE answer IS NULL";
     // Reservations of the dead: their time goes by.
     database.sql(over);
-    let (mut lost, mut begun_anew) = (0, 0);
-    for (n, fate) in came.fates.iter_mut().filter(|fate| fate.has_key).enumerate() {
-        if fate.created == Known::Yes && n > 500 {
+    let (mut lost, mut restarted) = (0, 0);
+    for (n, connection) in report.connections.iter_mut().filter(|connection| connection.has_key).enumerate() {
+        if connection.created == Known::Yes && n > 500 {
             continue;
         }
-        let answer = post(world, nodes[n % nodes.len()], &fate.name, &fate.body).await;
-        assert_ne!(answer.text, IN_USE, "{fate:?}");
-        assert_eq!(answer.status, 201, "{fate:?}: {}", answer.text);
-        let is_repeated = answer.header("idempotent-replayed") == "true";
-        if let Some((first, _)) = &fate.first {
-            assert_eq!((&answer.text, is_repeated), (first, true), "{fate:?}");
+        let answer = post(env, nodes[n % nodes.len()], &connection.name, &connection.body).await;
+        assert_ne!(answer.text, IN_USE, "{connection:?}");
+        assert_eq!(answer.status, 201, "{connection:?}: {}", answer.text);
+        let is_replayed = answer.header("idempotent-replayed") == "true";
+        if let Some((first, _)) = &connection.first {
+            assert_eq!((&answer.text, is_replayed), (first, true), "{connection:?}");
         } else {
-            lost += usize::from(is_repeated);
-            begun_anew += usize::from(!is_repeated);
-            let again = post(world, nodes[(n + 1) % nodes.len()], &fate.name, &fate.body).await;
+            lost += usize::from(is_replayed);
+            restarted += usize::from(!is_replayed);
+            let again = post(env, nodes[(n + 1) % nodes.len()], &connection.name, &connection.body).await;
             assert_eq!((&again.text, again.header("idempotent-replayed")), (&answer.text, "true"));
-            fate.created = Known::Yes;
+            connection.created = Known::Yes;
         }
     }
-    tell(&format!("answers lost: {lost} requests had been done, {begun_anew} had not"));
+    print_numbers(&format!("answers lost: {lost} requests had been done, {restarted} had not"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_a_node_acknowledged_outlives_the_nodes_and_is_there_once() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let world = world_on(&database.url(), "").await;
-    let mut nodes: Vec<_> = (0..3).map(|_| Node::beside(&world)).collect();
+    let env = env_on_database(&database.url(), "").await;
+    let mut nodes: Vec<_> = (0..3).map(|_| Node::beside(&env)).collect();
     let addresses: Vec<_> = nodes.iter().map(|node| node.service.address).collect();
-    let storm = Storm::start(&world, &addresses, "c", 64);
+    let chaos = ChaosClients::start(&env, &addresses, "c", 64);
     let mut seed = 20_260_301;
     for _ in 0..KILLS {
-        storm.acknowledge(150 + draw(&mut seed, 100)).await;
-        let node = draw(&mut seed, nodes.len());
-        storm.leave(node);
+        chaos.wait_for_acks(150 + next_random(&mut seed, 100)).await;
+        let node = next_random(&mut seed, nodes.len());
+        chaos.mark_down(node);
         let address = tokio::task::block_in_place(|| nodes[node].kill_and_restart());
-        storm.come_back(node, address);
+        chaos.mark_up(node, address);
     }
-    storm.acknowledge(150).await;
-    let mut came = storm.finish().await;
-    came.assert_heard_only(&["no answer"]);
-    tell(&format!("{KILLS} kills among 3 nodes: {}", came.in_words()));
+    chaos.wait_for_acks(150).await;
+    let mut report = chaos.finish().await;
+    report.assert_only_errors(&["no answer"]);
+    print_numbers(&format!("{KILLS} kills among 3 nodes: {}", report.summary()));
     let addresses: Vec<_> = nodes.iter().map(|node| node.service.address).collect();
-    repeat_all(&world, &addresses, &database, &mut came).await;
-    came.assert_kept(&database.url());
-    assert_whole(&world, &database.url());
-    assert!(came.codes.contains_key("no answer"), "nobody noticed the kills");
+    repeat_all(&env, &addresses, &database, &mut report).await;
+    report.assert_acknowledged_stored(&database.url());
+    assert_whole(&env, &database.url());
+    assert!(report.codes.contains_key("no answer"), "nobody noticed the kills");
     for node in &nodes {
         let log = std::fs::read_to_string(node.directory.path().join("service.log")).unwrap();
         assert!(!log.contains("\"ERROR\""), "{log}");
@@ -84,21 +84,21 @@ async fn whatever_a_node_acknowledged_outlives_the_nodes_and_is_there_once() {
 }
 
 /// New directories with one new keyring.
-fn directories(world: &World, count: usize) -> Vec<tempfile::TempDir> {
-    let first = copy_of(world.path());
+fn directories(env: &TestEnv, count: usize) -> Vec<tempfile::TempDir> {
+    let first = copy_installation(env.path());
     std::fs::remove_file(first.path().join("vimeo-connections.keyring")).unwrap();
     let made = cli(first.path(), &["init"], "");
-    assert!(made.status.success(), "{}", said(&made));
-    let others: Vec<_> = (1..count).map(|_| copy_of(first.path())).collect();
+    assert!(made.status.success(), "{}", printed(&made));
+    let others: Vec<_> = (1..count).map(|_| copy_installation(first.path())).collect();
     std::iter::once(first).chain(others).collect()
 }
 
 /// A directory whose nodes find this database, as a pattern for others.
-async fn pattern(database: &SharedPostgres) -> World {
-    let mut world = world_on(&database.url(), "store.readers = 1\nstore.writers = 1").await;
-    world.service.kill();
+async fn pattern(database: &SharedPostgres) -> TestEnv {
+    let mut env = env_on_database(&database.url(), "store.readers = 1\nstore.writers = 1").await;
+    env.service.kill();
     database.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
-    world
+    env
 }
 
 fn counts(database: &SharedPostgres) -> String {
@@ -111,32 +111,32 @@ fn counts(database: &SharedPostgres) -> String {
 async fn nodes_that_start_at_once_on_an_empty_database_make_one_service() {
     for version in Version::ALL {
         let Some(database) = SharedPostgres::database(version) else { continue };
-        let world = pattern(&database).await;
-        let nodes = directories(&world, 8);
+        let env = pattern(&database).await;
+        let nodes = directories(&env, 8);
         let paths: Vec<&Path> = nodes.iter().map(tempfile::TempDir::path).collect();
-        let started = tokio::task::block_in_place(|| start_at_once(&paths));
+        let started = tokio::task::block_in_place(|| start_concurrently(&paths));
         let services: Vec<Service> = started.into_iter().map(Result::unwrap).collect();
         assert_eq!(counts(&database), format!("{0} up to {0}|1|1", schema()));
         let key = crate::support::harness::make_key(paths[7], ACCOUNT, &[]);
         for (n, service) in services.iter().enumerate() {
-            let (with_key, body) = ([("authorization", &*key)], world.good_body(&n.to_string()).to_string());
-            let made = send_to(&world, service.address, (Method::POST, COLLECTION), &with_key, &body).await;
+            let (with_key, body) = ([("authorization", &*key)], env.valid_body(&n.to_string()).to_string());
+            let made = send_to(&env, service.address, (Method::POST, COLLECTION), &with_key, &body).await;
             assert_eq!(made.status, 201, "{}", made.text);
         }
         assert_eq!(database.sql("SELECT count(*) FROM connections"), "8");
         let checked = cli(paths[3], &["connections", "check"], "");
-        assert!(checked.status.success(), "{}", said(&checked));
+        assert!(checked.status.success(), "{}", printed(&checked));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_keyrings_that_start_at_once_one_has_the_database() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let world = pattern(&database).await;
+    let env = pattern(&database).await;
     for _ in 0..2 {
-        let kinds = [directories(&world, 4), directories(&world, 4)];
+        let kinds = [directories(&env, 4), directories(&env, 4)];
         let paths: Vec<&Path> = (0..8).map(|n| kinds[n % 2][n / 2].path()).collect();
-        let started = tokio::task::block_in_place(|| start_at_once(&paths));
+        let started = tokio::task::block_in_place(|| start_concurrently(&paths));
         let up = started.iter().enumerate().filter(|(_, result)| result.is_ok());
         let kinds_up: BTreeSet<_> = up.map(|(n, _)| n % 2).collect();
         assert_eq!(kinds_up.len(), 1, "exactly one kind comes up");
@@ -153,21 +153,21 @@ async fn of_two_keyrings_that_start_at_once_one_has_the_database() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_node_gave_out_is_good_on_another() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let world = world_on(&database.url(), "").await;
-    let other = Node::beside(&world);
-    let (one, other) = (world.service.address, other.service.address);
+    let env = env_on_database(&database.url(), "").await;
+    let other = Node::beside(&env);
+    let (one, other) = (env.service.address, other.service.address);
     let mut names = BTreeSet::new();
     for n in 0..7 {
-        let body = world.good_body(&format!("page {n}")).to_string();
+        let body = env.valid_body(&format!("page {n}")).to_string();
         let key = format!("key-{n}");
-        let first = post(&world, one, &key, &body).await;
-        assert_repeated(&first, &post(&world, other, &key, &body).await);
-        let twisted = world.good_body("another").to_string();
-        assert_eq!(post(&world, other, &key, &twisted).await.code(), "IDEMPOTENCY_KEY_REUSED");
+        let first = post(&env, one, &key, &body).await;
+        assert_replayed(&first, &post(&env, other, &key, &body).await);
+        let twisted = env.valid_body("another").to_string();
+        assert_eq!(post(&env, other, &key, &twisted).await.code(), "IDEMPOTENCY_KEY_REUSED");
     }
     let (mut path, mut nodes) = (format!("{COLLECTION}?limit=2"), [one, other].into_iter().cycle());
     loop {
-        let page = send_to(&world, nodes.next().unwrap(), (Method::GET, &path), &[], "").await;
+        let page = send_to(&env, nodes.next().unwrap(), (Method::GET, &path), &[], "").await;
         assert_eq!(page.status, 200, "{}", page.text);
         let page = page.json();
         names.extend(page["Items"].as_array().unwrap().iter().map(|item| item["name"].to_string()));
@@ -181,48 +181,48 @@ async fn what_one_node_gave_out_is_good_on_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_key_at_three_nodes_at_once_has_one_effect() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let world = Arc::new(world_on(&database.url(), "").await);
-    let nodes: Vec<_> = (0..2).map(|_| Node::beside(&world)).collect();
+    let env = Arc::new(env_on_database(&database.url(), "").await);
+    let nodes: Vec<_> = (0..2).map(|_| Node::beside(&env)).collect();
     let mut addresses: Vec<_> = nodes.iter().map(|node| node.service.address).collect();
-    addresses.push(world.service.address);
+    addresses.push(env.service.address);
     let (mut done, mut repeated, mut in_use) = (0, 0, 0);
     for round in 0..30 {
-        let (key, body) = (format!("key-{round}"), world.good_body(&format!("round {round}")).to_string());
+        let (key, body) = (format!("key-{round}"), env.valid_body(&format!("round {round}")).to_string());
         let mut clients = JoinSet::new();
         for client in 0..9 {
-            let (world, node) = (world.clone(), addresses[client % 3]);
+            let (env, node) = (env.clone(), addresses[client % 3]);
             let (key, body) = (key.clone(), body.clone());
-            clients.spawn(async move { post(&world, node, &key, &body).await });
+            clients.spawn(async move { post(&env, node, &key, &body).await });
         }
         let answers = clients.join_all().await;
         let (good, others): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
         assert!(others.iter().all(|answer| answer.text == IN_USE), "{others:?}");
-        let is_first = |answer: &&&Answer| answer.header("idempotent-replayed").is_empty();
+        let is_first = |answer: &&&Response| answer.header("idempotent-replayed").is_empty();
         let first = good.iter().filter(is_first).count();
         assert_eq!(first, 1, "{good:?}");
         assert!(good.iter().all(|answer| answer.text == good[0].text), "{good:?}");
         (done, repeated, in_use) = (done + first, repeated + good.len() - first, in_use + others.len());
     }
     assert_eq!(database.sql("SELECT count(*) FROM connections"), "30");
-    assert_whole(&world, &database.url());
-    tell(&format!("30 keys at 3 nodes: {done} done, {repeated} repeated, {in_use} told to wait"));
+    assert_whole(&env, &database.url());
+    print_numbers(&format!("30 keys at 3 nodes: {done} done, {repeated} repeated, {in_use} told to wait"));
 }
 
 /// Keeps asking a node with a key; when each request that was accepted began, until told to stop.
 async fn ask_on(
-    world: Arc<World>,
+    env: Arc<TestEnv>,
     (node, name): (SocketAddr, String),
     key: String,
-    is_over: Arc<AtomicBool>,
+    is_finished: Arc<AtomicBool>,
 ) -> Vec<Instant> {
     let mut accepted = Vec::new();
-    while !is_over.load(Ordering::SeqCst) {
+    while !is_finished.load(Ordering::SeqCst) {
         let began = Instant::now();
-        let body = world.good_body(&format!("{name} {}", accepted.len())).to_string();
+        let body = env.valid_body(&format!("{name} {}", accepted.len())).to_string();
         let headers = [("authorization", &*key)];
         // A read and a write in turn.
         let method = if accepted.len().is_multiple_of(2) { Method::GET } else { Method::POST };
-        let answer = send_to(&world, node, (method, COLLECTION), &headers, &body).await;
+        let answer = send_to(&env, node, (method, COLLECTION), &headers, &body).await;
         if answer.status == 401 {
             continue;
         }
@@ -235,29 +235,29 @@ async fn ask_on(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_key_is_good_nowhere_a_second_later() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let world = Arc::new(world_on(&database.url(), "").await);
-    let nodes: Vec<_> = (0..2).map(|_| Node::beside(&world)).collect();
+    let env = Arc::new(env_on_database(&database.url(), "").await);
+    let nodes: Vec<_> = (0..2).map(|_| Node::beside(&env)).collect();
     let mut addresses: Vec<_> = nodes.iter().map(|node| node.service.address).collect();
-    addresses.push(world.service.address);
+    addresses.push(env.service.address);
     for round in 0..3 {
-        let key = tokio::task::block_in_place(|| world.make_key(ACCOUNT, &[]));
-        let is_over = Arc::new(AtomicBool::new(false));
+        let key = tokio::task::block_in_place(|| env.make_key(ACCOUNT, &[]));
+        let is_finished = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for (client, node) in addresses.iter().cycle().take(6).enumerate() {
             let who = (*node, format!("round {round} client {client}"));
-            clients.spawn(ask_on(world.clone(), who, key.clone(), is_over.clone()));
+            clients.spawn(ask_on(env.clone(), who, key.clone(), is_finished.clone()));
         }
-        tokio::task::block_in_place(|| revoke(&world, &key));
+        tokio::task::block_in_place(|| revoke(&env, &key));
         let revoked = Instant::now();
         let headers = [("authorization", &*key)];
         for node in &addresses {
             let is_refused =
-                async || send_to(&world, *node, (Method::GET, COLLECTION), &headers, "").await.status == 401;
+                async || send_to(&env, *node, (Method::GET, COLLECTION), &headers, "").await.status == 401;
             until("the key is refused", is_refused).await;
         }
         // Long enough after it that a late acceptance would be seen.
         until("a second has gone by", async || revoked.elapsed() > Duration::from_millis(1_200)).await;
-        is_over.store(true, Ordering::SeqCst);
+        is_finished.store(true, Ordering::SeqCst);
         let accepted: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
         assert!(!accepted.is_empty());
         let last = accepted.iter().max().unwrap();
@@ -267,10 +267,10 @@ async fn a_revoked_key_is_good_nowhere_a_second_later() {
             last.duration_since(revoked)
         );
     }
-    let expired = world.make_key(ACCOUNT, &["--expires-in-days", "0"]);
+    let expired = env.make_key(ACCOUNT, &["--expires-in-days", "0"]);
     for node in &addresses {
         let headers = [("authorization", &*expired)];
-        assert_eq!(send_to(&world, *node, (Method::GET, COLLECTION), &headers, "").await.status, 401);
+        assert_eq!(send_to(&env, *node, (Method::GET, COLLECTION), &headers, "").await.status, 401);
     }
 }
 
@@ -281,27 +281,27 @@ const NEWER: &str = "ALTER TABLE connections ADD COLUMN colour TEXT;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_a_newer_version_has_carried_on_is_served_before_and_after() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let mut world = world_on(&database.url(), "").await;
-    let storm = Storm::start(&world, &[world.service.address], "rolling", 8);
-    storm.acknowledge(100).await;
+    let mut env = env_on_database(&database.url(), "").await;
+    let chaos = ChaosClients::start(&env, &[env.service.address], "rolling", 8);
+    chaos.wait_for_acks(100).await;
     let row = |lowest: u32| {
         format!("INSERT INTO schema_migrations VALUES (9{lowest:02}, 'later_{lowest}', {lowest}, 0)")
     };
     // While it runs, every statement is prepared already.
     database.sql(&format!("{NEWER} {}", row(1)));
-    storm.acknowledge(200).await;
-    let came = storm.finish().await;
-    came.assert_heard_only(&[]);
-    came.assert_kept(&database.url());
-    assert_whole(&world, &database.url());
-    world.kill_and_restart();
-    let storm = Storm::start(&world, &[world.service.address], "after", 8);
-    storm.acknowledge(50).await;
-    let came = storm.finish().await;
-    came.assert_heard_only(&[]);
-    came.assert_kept(&database.url());
+    chaos.wait_for_acks(200).await;
+    let report = chaos.finish().await;
+    report.assert_only_errors(&[]);
+    report.assert_acknowledged_stored(&database.url());
+    assert_whole(&env, &database.url());
+    env.kill_and_restart();
+    let chaos = ChaosClients::start(&env, &[env.service.address], "after", 8);
+    chaos.wait_for_acks(50).await;
+    let report = chaos.finish().await;
+    report.assert_only_errors(&[]);
+    report.assert_acknowledged_stored(&database.url());
 
-    world.service.kill();
+    env.service.kill();
     let above = u32::try_from(schema()).unwrap() + 1;
     database.sql(&row(above));
     let everything = "SELECT md5(string_agg(t, '/')) FROM (SELECT (c)::text AS t FROM connections c
@@ -309,8 +309,8 @@ async fn a_database_that_a_newer_version_has_carried_on_is_served_before_and_aft
         UNION ALL SELECT (k)::text FROM keyring_checks k ORDER BY 1) rows";
     let before = database.sql(everything);
     for arguments in [&["serve"][..], &["accounts", "list"], &["migrate"]] {
-        let refused = crate::support::harness::run(world.path(), &[], arguments);
-        let text = said(&refused);
+        let refused = crate::support::harness::run(env.path(), &[], arguments);
+        let text = printed(&refused);
         assert_eq!(refused.status.code(), Some(78), "{text}");
         assert!(
             text.contains(&format!("lowest application schema is {above}"))
@@ -324,23 +324,23 @@ async fn a_database_that_a_newer_version_has_carried_on_is_served_before_and_aft
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_changed_at_one_node_is_seen_at_once_at_the_other() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let world = world_on(&database.url(), "").await;
-    let node = Node::beside(&world);
-    let nodes = [world.service.address, node.service.address];
+    let env = env_on_database(&database.url(), "").await;
+    let node = Node::beside(&env);
+    let nodes = [env.service.address, node.service.address];
     for n in 0..50 {
         let (here, there) = (nodes[n % 2], nodes[(n + 1) % 2]);
-        let body = world.good_body(&format!("seen {n}")).to_string();
-        let made = send_to(&world, here, (Method::POST, COLLECTION), &[], &body).await.json();
+        let body = env.valid_body(&format!("seen {n}")).to_string();
+        let made = send_to(&env, here, (Method::POST, COLLECTION), &[], &body).await.json();
         let path = format!("{COLLECTION}/{}", made["connectionId"].as_str().unwrap());
-        let seen = send_to(&world, there, (Method::GET, &path), &[], "").await.json();
+        let seen = send_to(&env, there, (Method::GET, &path), &[], "").await.json();
         assert_eq!(seen["version"], 1);
         let change = json!({"version": 1, "clientSecret": "another"}).to_string();
-        assert_eq!(send_to(&world, there, (Method::PUT, &path), &[], &change).await.status, 200);
-        let late = send_to(&world, here, (Method::PUT, &path), &[], &change).await;
+        assert_eq!(send_to(&env, there, (Method::PUT, &path), &[], &change).await.status, 200);
+        let late = send_to(&env, here, (Method::PUT, &path), &[], &change).await;
         assert_eq!((&*late.code(), &late.json()["currentVersion"]), ("VERSION_CONFLICT", &json!(2)));
-        assert_eq!(send_to(&world, here, (Method::DELETE, &path), &[], "").await.status, 204);
-        let gone: Value = send_to(&world, there, (Method::GET, &path), &[], "").await.json();
+        assert_eq!(send_to(&env, here, (Method::DELETE, &path), &[], "").await.status, 204);
+        let gone: Value = send_to(&env, there, (Method::GET, &path), &[], "").await.json();
         assert_eq!(gone["code"], "CONNECTION_NOT_FOUND");
     }
-    assert_whole(&world, &database.url());
+    assert_whole(&env, &database.url());
 }

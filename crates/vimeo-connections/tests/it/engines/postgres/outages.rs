@@ -9,57 +9,57 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::connections::concurrent_updates::tell;
+use crate::connections::concurrent_updates::print_numbers;
 use crate::connections::delete::delete;
-use crate::connections::idempotency::{assert_repeated, post_once};
+use crate::connections::idempotency::{assert_replayed, post_once};
 use crate::connections::update::{create, path_of, put};
-use crate::support::chaos_clients::{Storm, assert_whole};
-use crate::support::cluster::world_on;
-use crate::support::harness::{Answer, COLLECTION, Service, World, binary, run, said, until};
+use crate::support::chaos_clients::{ChaosClients, assert_whole};
+use crate::support::cluster::env_on_database;
+use crate::support::harness::{COLLECTION, Response, Service, TestEnv, binary, printed, run, until};
 use crate::support::postgres::{Fault, Part, Postgres, Proxy, SharedPostgres, Stop, Version, psql, sql};
 
 const IMPATIENT: &str = "store.timeout_seconds = 1";
 const REFUSALS: [&str; 2] = ["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"];
 
 /// The database cannot be used, and nothing was stored; come back later.
-fn assert_unavailable(answer: &Answer) {
+fn assert_unavailable(answer: &Response) {
     assert_eq!((answer.status.as_u16(), &*answer.code()), (503, "STORE_UNAVAILABLE"), "{answer:?}");
     assert!(answer.header("retry-after").parse::<u32>().unwrap() > 0, "{answer:?}");
 }
 
 /// Every request says that the database is away, and the process says that it lives.
-async fn assert_away(world: &World, id: &str) {
-    let ready = world.get("/health/ready").await;
+async fn assert_away(env: &TestEnv, id: &str) {
+    let ready = env.get("/health/ready").await;
     assert_eq!((ready.status.as_u16(), &*ready.code()), (503, "NOT_READY"), "{ready:?}");
     assert_eq!(ready.json()["checks"][0]["result"], "fail", "{ready:?}");
-    assert_eq!(world.get("/health/live").await.status, 200);
-    assert_unavailable(&world.get(&path_of(id)).await);
-    assert_unavailable(&world.get(COLLECTION).await);
-    assert_unavailable(&world.post(&world.good_body("away")).await);
-    assert_unavailable(&post_once(world, "away", &world.good_body("away too")).await);
-    assert_unavailable(&put(world, id, &json!({"version": 1, "description": "away"})).await);
-    assert_unavailable(&delete(world, id).await);
+    assert_eq!(env.get("/health/live").await.status, 200);
+    assert_unavailable(&env.get(&path_of(id)).await);
+    assert_unavailable(&env.get(COLLECTION).await);
+    assert_unavailable(&env.post(&env.valid_body("away")).await);
+    assert_unavailable(&post_once(env, "away", &env.valid_body("away too")).await);
+    assert_unavailable(&put(env, id, &json!({"version": 1, "description": "away"})).await);
+    assert_unavailable(&delete(env, id).await);
 }
 
 /// The service works again without a restart, and what it refused meanwhile left nothing behind.
-async fn assert_back(world: &World, url: &str, id: &str) {
-    until("it is ready", async || world.get("/health/ready").await.status == 200).await;
+async fn assert_back(env: &TestEnv, url: &str, id: &str) {
+    until("it is ready", async || env.get("/health/ready").await.status == 200).await;
     // Each of its connections is opened again at its own pace.
-    let body = world.good_body("away");
-    let mut first = world.post(&body).await;
+    let body = env.valid_body("away");
+    let mut first = env.post(&body).await;
     while first.status == 503 {
         assert_unavailable(&first);
         tokio::time::sleep(Duration::from_millis(50)).await;
-        first = world.post(&body).await;
+        first = env.post(&body).await;
     }
     assert_eq!(first.status, 201, "{first:?}");
-    assert_eq!(delete(world, first.json()["connectionId"].as_str().unwrap()).await.status, 204);
-    assert_eq!(world.get(&path_of(id)).await.json()["version"], 1);
-    assert_whole(world, url);
+    assert_eq!(delete(env, first.json()["connectionId"].as_str().unwrap()).await.status, 204);
+    assert_eq!(env.get(&path_of(id)).await.json()["version"], 1);
+    assert_whole(env, url);
 }
 
-async fn is_ready(world: &World) -> bool {
-    world.get("/health/ready").await.status == 200
+async fn is_ready(env: &TestEnv) -> bool {
+    env.get("/health/ready").await.status == 200
 }
 
 /// How a server goes.
@@ -73,45 +73,45 @@ enum End {
 async fn a_server_that_goes_and_comes_back_is_found_again() {
     let Some(mut server) = Postgres::private(Version::V15) else { return };
     let url = server.create_database("vimeo");
-    let world = world_on(&url, "").await;
-    let process = world.service.id();
-    let id = create(&world, &world.good_body("before")).await;
+    let env = env_on_database(&url, "").await;
+    let process = env.service.id();
+    let id = create(&env, &env.valid_body("before")).await;
     for end in [End::Stopped(Stop::Fast), End::Stopped(Stop::Immediate), End::Killed] {
         let name = format!("{end:?}").replace(['(', ')'], "-");
-        let storm = Storm::start(&world, &[world.service.address], &name, 16);
-        storm.acknowledge(150).await;
+        let chaos = ChaosClients::start(&env, &[env.service.address], &name, 16);
+        chaos.wait_for_acks(150).await;
         tokio::task::block_in_place(|| match end {
             End::Stopped(stop) => server.stop(stop),
             End::Killed => server.kill(),
         });
-        until("it is noticed", async || !is_ready(&world).await).await;
-        assert_away(&world, &id).await;
+        until("it is noticed", async || !is_ready(&env).await).await;
+        assert_away(&env, &id).await;
         tokio::task::block_in_place(|| server.start());
-        storm.acknowledge(100).await;
-        let came = storm.finish().await;
-        came.assert_heard_only(&REFUSALS);
-        came.assert_kept(&url);
-        assert_back(&world, &url, &id).await;
-        tell(&format!("{end:?} and started: {}", came.in_words()));
+        chaos.wait_for_acks(100).await;
+        let report = chaos.finish().await;
+        report.assert_only_errors(&REFUSALS);
+        report.assert_acknowledged_stored(&url);
+        assert_back(&env, &url, &id).await;
+        print_numbers(&format!("{end:?} and started: {}", report.summary()));
     }
-    assert_eq!(world.service.id(), process);
+    assert_eq!(env.service.id(), process);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_refuses_connections_is_found_again() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let mut proxy = Proxy::before(&database.url()).await;
-    let world = world_on(proxy.url(), "").await;
-    let id = create(&world, &world.good_body("before")).await;
+    let env = env_on_database(proxy.url(), "").await;
+    let id = create(&env, &env.valid_body("before")).await;
     for _ in 0..2 {
         proxy.set(Fault::Refuse).await;
         proxy.cut();
-        until("it is noticed", async || !is_ready(&world).await).await;
-        assert_away(&world, &id).await;
+        until("it is noticed", async || !is_ready(&env).await).await;
+        assert_away(&env, &id).await;
         proxy.set(Fault::Pass).await;
-        until("it is ready", async || is_ready(&world).await).await;
+        until("it is ready", async || is_ready(&env).await).await;
     }
-    assert_back(&world, &database.url(), &id).await;
+    assert_back(&env, &database.url(), &id).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,27 +119,27 @@ async fn a_server_that_falls_silent_is_given_up_and_found_again() {
     for fault in [Fault::HoldRequests, Fault::HoldAnswers] {
         let Some(database) = SharedPostgres::database(Version::V15) else { return };
         let mut proxy = Proxy::before(&database.url()).await;
-        let world = Arc::new(world_on(proxy.url(), IMPATIENT).await);
-        let id = create(&world, &world.good_body("before")).await;
-        let storm = Storm::start(&world, &[world.service.address], "silent", 16);
-        storm.acknowledge(150).await;
+        let env = Arc::new(env_on_database(proxy.url(), IMPATIENT).await);
+        let id = create(&env, &env.valid_body("before")).await;
+        let chaos = ChaosClients::start(&env, &[env.service.address], "silent", 16);
+        chaos.wait_for_acks(150).await;
         proxy.set(fault).await;
-        until("it is noticed", async || !is_ready(&world).await).await;
-        until("what was on its way is given up", async || storm.heard("OUTCOME_UNKNOWN") > 0).await;
-        assert_away(&world, &id).await;
+        until("it is noticed", async || !is_ready(&env).await).await;
+        until("what was on its way is given up", async || chaos.count_of("OUTCOME_UNKNOWN") > 0).await;
+        assert_away(&env, &id).await;
         // What was held arrives now, long after it was given up.
         proxy.set(Fault::Pass).await;
-        storm.acknowledge(100).await;
-        let came = storm.finish().await;
-        came.assert_heard_only(&REFUSALS);
+        chaos.wait_for_acks(100).await;
+        let report = chaos.finish().await;
+        report.assert_only_errors(&REFUSALS);
         until("late statements are over", async || {
             let busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'";
             database.sql(busy) == "1"
         })
         .await;
-        came.assert_kept(&database.url());
-        assert_back(&world, &database.url(), &id).await;
-        tell(&format!("{fault:?}: {}", came.in_words()));
+        report.assert_acknowledged_stored(&database.url());
+        assert_back(&env, &database.url(), &id).await;
+        print_numbers(&format!("{fault:?}: {}", report.summary()));
     }
 }
 
@@ -147,16 +147,16 @@ async fn a_server_that_falls_silent_is_given_up_and_found_again() {
 async fn one_write_that_was_swallowed_can_be_sent_again() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let mut proxy = Proxy::before(&database.url()).await;
-    let world = Arc::new(world_on(proxy.url(), IMPATIENT).await);
-    assert_eq!(post_once(&world, "warm", &world.good_body("warm")).await.status, 201);
+    let env = Arc::new(env_on_database(proxy.url(), IMPATIENT).await);
+    assert_eq!(post_once(&env, "warm", &env.valid_body("warm")).await.status, 201);
     let answers = {
-        let world = world.clone();
+        let env = env.clone();
         tokio_util::task::TaskTracker::new().spawn(async move {
             // Whatever is known of it, the same key gives the one connection in the end.
-            let body = world.good_body("swallowed");
+            let body = env.valid_body("swallowed");
             let mut codes = Vec::new();
             loop {
-                let answer = post_once(&world, "swallowed", &body).await;
+                let answer = post_once(&env, "swallowed", &body).await;
                 if answer.status == 201 {
                     return (codes, answer);
                 }
@@ -167,7 +167,7 @@ async fn one_write_that_was_swallowed_can_be_sent_again() {
         })
     };
     proxy.set(Fault::HoldAnswers).await;
-    until("it is noticed", async || !is_ready(&world).await).await;
+    until("it is noticed", async || !is_ready(&env).await).await;
     proxy.set(Fault::Pass).await;
     let over = "UPDATE idempotency_records SET reserved_until = 0 WHERE answer IS NULL AND attempt < 50";
     until("there is an end", async || {
@@ -176,10 +176,10 @@ async fn one_write_that_was_swallowed_can_be_sent_again() {
     })
     .await;
     let (_, first) = answers.await.unwrap();
-    let again = post_once(&world, "swallowed", &world.good_body("swallowed")).await;
+    let again = post_once(&env, "swallowed", &env.valid_body("swallowed")).await;
     assert_eq!((&again.text, again.header("idempotent-replayed")), (&first.text, "true"));
     assert_eq!(database.sql("SELECT count(*) FROM connections"), "2");
-    assert_whole(&world, &database.url());
+    assert_whole(&env, &database.url());
 }
 
 /// Connections of others, as many as the server allows.
@@ -219,61 +219,61 @@ async fn a_server_without_a_free_connection_is_waited_for() {
     let Some(server) = Postgres::with(Version::V15, few) else { return };
     let url = server.create_database("vimeo");
     let mut proxy = Proxy::before(&url).await;
-    let mut world = world_on(proxy.url(), "").await;
-    let id = create(&world, &world.good_body("before")).await;
+    let mut env = env_on_database(proxy.url(), "").await;
+    let id = create(&env, &env.valid_body("before")).await;
 
     proxy.set(Fault::Refuse).await;
     proxy.cut();
     let takers = Takers::take_all(&server).await;
     proxy.set(Fault::Pass).await;
-    until("it is noticed", async || !is_ready(&world).await).await;
-    assert_away(&world, &id).await;
+    until("it is noticed", async || !is_ready(&env).await).await;
+    assert_away(&env, &id).await;
     until("the log says why", async || {
-        assert_unavailable(&world.post(&world.good_body("away")).await);
-        world.log().contains("too many clients")
+        assert_unavailable(&env.post(&env.valid_body("away")).await);
+        env.log().contains("too many clients")
     })
     .await;
     drop(takers);
-    assert_back(&world, &url, &id).await;
+    assert_back(&env, &url, &id).await;
 
-    assert_eq!(world.service.terminate(), Some(0));
+    assert_eq!(env.service.terminate(), Some(0));
     let takers = Takers::take_all(&server).await;
     for arguments in [&["serve"][..], &["accounts", "list"]] {
-        let refused = tokio::task::block_in_place(|| run(world.path(), &[], arguments));
+        let refused = tokio::task::block_in_place(|| run(env.path(), &[], arguments));
         assert_eq!(refused.status.code(), Some(69));
-        assert!(said(&refused).contains("too many clients"), "{}", said(&refused));
+        assert!(printed(&refused).contains("too many clients"), "{}", printed(&refused));
     }
     drop(takers);
     until("it starts", async || {
-        let started = tokio::task::block_in_place(|| Service::try_start(binary(world.path()), world.path()));
-        started.map(|service| world.service = service).is_ok()
+        let started = tokio::task::block_in_place(|| Service::try_start(binary(env.path()), env.path()));
+        started.map(|service| env.service = service).is_ok()
     })
     .await;
-    assert_back(&world, &url, &id).await;
+    assert_back(&env, &url, &id).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_without_room_for_rows_refuses_them_until_there_is_room() {
     let Some(server) = Postgres::on_a_small_disk(Version::V15, Part::Data, "") else { return };
     let url = server.create_database("vimeo");
-    let world = world_on(&url, "").await;
-    let id = create(&world, &world.good_body("before")).await;
+    let env = env_on_database(&url, "").await;
+    let id = create(&env, &env.valid_body("before")).await;
     for round in 0..2 {
-        let storm = Storm::start(&world, &[world.service.address], &format!("full-{round}"), 16);
-        storm.acknowledge(50).await;
+        let chaos = ChaosClients::start(&env, &[env.service.address], &format!("full-{round}"), 16);
+        chaos.wait_for_acks(50).await;
         server.fill_disk();
-        until("rows are refused", async || storm.heard("STORE_UNAVAILABLE") > 20).await;
-        assert_eq!(world.get("/health/live").await.status, 200);
-        assert_eq!(world.get(&path_of(&id)).await.status, 200, "what is there can be read");
+        until("rows are refused", async || chaos.count_of("STORE_UNAVAILABLE") > 20).await;
+        assert_eq!(env.get("/health/live").await.status, 200);
+        assert_eq!(env.get(&path_of(&id)).await.status, 200, "what is there can be read");
         server.free_disk();
-        storm.acknowledge(50).await;
-        let came = storm.finish().await;
-        came.assert_heard_only(&["STORE_UNAVAILABLE"]);
-        came.assert_kept(&url);
-        assert_back(&world, &url, &id).await;
-        tell(&format!("no room for rows: {}", came.in_words()));
+        chaos.wait_for_acks(50).await;
+        let report = chaos.finish().await;
+        report.assert_only_errors(&["STORE_UNAVAILABLE"]);
+        report.assert_acknowledged_stored(&url);
+        assert_back(&env, &url, &id).await;
+        print_numbers(&format!("no room for rows: {}", report.summary()));
     }
-    assert!(world.log().contains("53100") || world.log().contains("No space left"), "the log says why");
+    assert!(env.log().contains("53100") || env.log().contains("No space left"), "the log says why");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -282,10 +282,10 @@ async fn a_server_that_ended_for_want_of_room_is_found_again() {
         return;
     };
     let url = server.create_database("vimeo");
-    let world = world_on(&url, "").await;
-    let id = create(&world, &world.good_body("before")).await;
-    let storm = Storm::start(&world, &[world.service.address], "log", 32);
-    storm.acknowledge(50).await;
+    let env = env_on_database(&url, "").await;
+    let id = create(&env, &env.valid_body("before")).await;
+    let chaos = ChaosClients::start(&env, &[env.service.address], "log", 32);
+    chaos.wait_for_acks(50).await;
     server.fill_disk();
     // The log's file of the moment is 16 MB and has room: somebody else fills it.
     let many =
@@ -293,16 +293,16 @@ async fn a_server_that_ended_for_want_of_room_is_found_again() {
     assert!(tokio::task::block_in_place(|| sql(&url, many)).is_err());
     tokio::task::block_in_place(|| server.wait());
     assert!(server.log().contains("PANIC"), "{}", server.log());
-    until("it is noticed", async || !is_ready(&world).await).await;
-    assert_away(&world, &id).await;
+    until("it is noticed", async || !is_ready(&env).await).await;
+    assert_away(&env, &id).await;
     server.free_disk();
     tokio::task::block_in_place(|| server.start());
-    storm.acknowledge(100).await;
-    let came = storm.finish().await;
-    came.assert_heard_only(&REFUSALS);
-    came.assert_kept(&url);
-    assert_back(&world, &url, &id).await;
-    tell(&format!("no room for the log: {}", came.in_words()));
+    chaos.wait_for_acks(100).await;
+    let report = chaos.finish().await;
+    report.assert_only_errors(&REFUSALS);
+    report.assert_acknowledged_stored(&url);
+    assert_back(&env, &url, &id).await;
+    print_numbers(&format!("no room for the log: {}", report.summary()));
 }
 
 /// Somebody else's transaction that holds the table of the connections.
@@ -336,23 +336,23 @@ impl Drop for Holder {
 async fn a_table_that_somebody_else_holds_is_not_waited_for_by_one_after_the_other() {
     let Some(server) = Postgres::private(Version::V15) else { return };
     let url = server.create_database("vimeo");
-    let world = Arc::new(world_on(&url, IMPATIENT).await);
+    let env = Arc::new(env_on_database(&url, IMPATIENT).await);
     let mut ids = Vec::new();
     for n in 0..64 {
-        ids.push(create(&world, &world.good_body(&format!("before {n}"))).await);
+        ids.push(create(&env, &env.valid_body(&format!("before {n}"))).await);
     }
-    assert_eq!(put(&world, &ids[0], &json!({"version": 1, "description": "before"})).await.status, 200);
+    assert_eq!(put(&env, &ids[0], &json!({"version": 1, "description": "before"})).await.status, 200);
     // Writes wait, and reads do not.
     let holder = Holder::hold(&url, "EXCLUSIVE").await;
     let mut clients = JoinSet::new();
     for (n, id) in ids.iter().cloned().enumerate() {
-        let world = world.clone();
+        let env = env.clone();
         clients.spawn(async move {
             match n % 4 {
-                0 => post_once(&world, &format!("held-{n}"), &world.good_body(&format!("held {n}"))).await,
-                1 => put(&world, &id, &json!({"version": 1, "description": "held"})).await,
-                2 => world.post(&world.good_body(&format!("held {n}"))).await,
-                _ => delete(&world, &id).await,
+                0 => post_once(&env, &format!("held-{n}"), &env.valid_body(&format!("held {n}"))).await,
+                1 => put(&env, &id, &json!({"version": 1, "description": "held"})).await,
+                2 => env.post(&env.valid_body(&format!("held {n}"))).await,
+                _ => delete(&env, &id).await,
             }
         });
     }
@@ -362,34 +362,34 @@ async fn a_table_that_somebody_else_holds_is_not_waited_for_by_one_after_the_oth
     }
     let waits = server.log().matches("canceling statement due to").count();
     assert!((1..40).contains(&waits), "{waits} waits");
-    assert_eq!(world.get(&path_of(&ids[1])).await.status, 200);
-    assert_eq!(world.get("/health/ready").await.status, 200);
+    assert_eq!(env.get(&path_of(&ids[1])).await.status, 200);
+    assert_eq!(env.get("/health/ready").await.status, 200);
     drop(holder);
-    until("writes go on", async || world.post(&world.good_body("after")).await.status == 201).await;
+    until("writes go on", async || env.post(&env.valid_body("after")).await.status == 201).await;
     assert_eq!(sql(&url, "SELECT count(*), sum(version) FROM connections").unwrap(), "65|66");
-    let body = world.good_body("held 0");
-    let first = post_once(&world, "held-0", &body).await;
-    assert_repeated(&first, &post_once(&world, "held-0", &body).await);
-    assert_whole(&world, &url);
-    tell(&format!("64 writes to a table that is held: {waits} waits"));
+    let body = env.valid_body("held 0");
+    let first = post_once(&env, "held-0", &body).await;
+    assert_replayed(&first, &post_once(&env, "held-0", &body).await);
+    assert_whole(&env, &url);
+    print_numbers(&format!("64 writes to a table that is held: {waits} waits"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_nobody_may_even_read_leaves_the_service_alive() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let world = world_on(&database.url(), IMPATIENT).await;
-    let id = create(&world, &world.good_body("before")).await;
-    let storm = Storm::start(&world, &[world.service.address], "held", 16);
-    storm.acknowledge(50).await;
+    let env = env_on_database(&database.url(), IMPATIENT).await;
+    let id = create(&env, &env.valid_body("before")).await;
+    let chaos = ChaosClients::start(&env, &[env.service.address], "held", 16);
+    chaos.wait_for_acks(50).await;
     let holder = Holder::hold(&database.url(), "ACCESS EXCLUSIVE").await;
-    until("clients are refused", async || storm.heard("STORE_UNAVAILABLE") > 32).await;
-    assert_eq!(world.get("/health/live").await.status, 200);
-    assert_unavailable(&world.send(Method::GET, &path_of(&id), &[], Vec::new()).await);
+    until("clients are refused", async || chaos.count_of("STORE_UNAVAILABLE") > 32).await;
+    assert_eq!(env.get("/health/live").await.status, 200);
+    assert_unavailable(&env.send(Method::GET, &path_of(&id), &[], Vec::new()).await);
     drop(holder);
-    storm.acknowledge(50).await;
-    let came = storm.finish().await;
-    came.assert_heard_only(&REFUSALS);
-    came.assert_kept(&database.url());
-    assert_back(&world, &database.url(), &id).await;
-    tell(&format!("a table held by somebody else: {}", came.in_words()));
+    chaos.wait_for_acks(50).await;
+    let report = chaos.finish().await;
+    report.assert_only_errors(&REFUSALS);
+    report.assert_acknowledged_stored(&database.url());
+    assert_back(&env, &database.url(), &id).await;
+    print_numbers(&format!("a table held by somebody else: {}", report.summary()));
 }

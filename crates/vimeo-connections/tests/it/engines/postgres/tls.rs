@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::harness::{Service, binary, run, said};
+use crate::support::harness::{Service, binary, printed, run};
 use crate::support::postgres::{Postgres, Version};
 
 const ELLIPTIC: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1";
@@ -24,7 +24,7 @@ fn make_certificates_with(
     let openssl = |arguments: &str| {
         let words = arguments.split_whitespace();
         let made = Command::new("openssl").current_dir(directory).args(words).output().unwrap();
-        assert!(made.status.success(), "{arguments}: {}", said(&made));
+        assert!(made.status.success(), "{arguments}: {}", printed(&made));
     };
     openssl(&format!(
         "req -x509 {authority_key} -nodes -days 2 -subj /CN={authority} -keyout {authority}.key -out {authority}.pem"
@@ -60,7 +60,7 @@ fn install(postgres: &Postgres, directory: &Path) {
 /// Whether `accounts list` reaches the database, and what it says if it does not.
 fn reach(directory: &Path, url: &str) -> Result<(), String> {
     let output = run(directory, &[("VIMEO_CONNECTIONS_DATABASE_URL", url)], &["accounts", "list"]);
-    if output.status.success() { Ok(()) } else { Err(said(&output)) }
+    if output.status.success() { Ok(()) } else { Err(printed(&output)) }
 }
 
 #[test]
@@ -160,7 +160,7 @@ async fn channel_binding_is_used_where_the_url_requires_it() {
             format!("{plain}?sslmode=verify-full&channel_binding=require&sslrootcert={}", roots.display());
         let directory = installation(&url);
         let checked = run(directory.path(), &[], &["config", "check"]);
-        assert!(checked.status.success(), "{way:?}: {}", said(&checked));
+        assert!(checked.status.success(), "{way:?}: {}", printed(&checked));
         let service = Service::start(directory.path());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let ready = client.get(format!("http://{}/health/ready", service.address)).send().await.unwrap();
@@ -186,13 +186,13 @@ fn channel_binding_that_cannot_be_is_refused_by_both() {
         let directory = installation(&url);
         for arguments in [&["config", "check"][..], &["serve"]] {
             let refused = run(directory.path(), &[], arguments);
-            assert_eq!(refused.status.code(), Some(status), "{arguments:?} {url}: {}", said(&refused));
-            assert!(said(&refused).contains(expected), "{arguments:?} {url}: {}", said(&refused));
+            assert_eq!(refused.status.code(), Some(status), "{arguments:?} {url}: {}", printed(&refused));
+            assert!(printed(&refused).contains(expected), "{arguments:?} {url}: {}", printed(&refused));
         }
     }
     // Unless it is required, such a certificate is as good as another.
     let directory = installation(&verified);
     let checked = run(directory.path(), &[], &["config", "check"]);
-    assert!(checked.status.success(), "{}", said(&checked));
+    assert!(checked.status.success(), "{}", printed(&checked));
     Service::try_start(binary(directory.path()), directory.path()).unwrap();
 }

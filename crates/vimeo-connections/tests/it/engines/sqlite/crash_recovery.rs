@@ -4,65 +4,65 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use crate::support::create_load::{Load, assert_shown, assert_whole};
-use crate::support::harness::{ACCOUNT, Service, Wish, World, binary, cli, said};
+use crate::support::create_load::{CreateLoad, assert_shown, assert_whole};
+use crate::support::harness::{ACCOUNT, EnvOptions, Service, TestEnv, binary, cli, printed};
 
 const CLIENTS: usize = 64;
 
 /// The next number of a small generator, so that the moments differ and yet are the same in every run.
-fn draw(seed: &mut u64, below: usize) -> usize {
+fn next_random(seed: &mut u64, below: usize) -> usize {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     usize::try_from(*seed >> 33).unwrap() % below
 }
 
 /// Kills the service in the middle of the clients' work, `rounds` times, in one directory.
-async fn kill_again_and_again(mut world: World, rounds: usize, most: usize) {
+async fn kill_again_and_again(mut env: TestEnv, rounds: usize, most: usize) {
     let mut seed = 20_260_101;
-    let mut promises = Vec::new();
+    let mut acknowledged_creates = Vec::new();
     for round in 0..rounds {
-        let goal = 1 + draw(&mut seed, most);
-        let load = Load::start(&world, &format!("r{round}"), CLIENTS, goal);
+        let goal = 1 + next_random(&mut seed, most);
+        let load = CreateLoad::start(&env, &format!("r{round}"), CLIENTS, goal);
         load.reach().await;
-        world.service.kill();
+        env.service.kill();
         let (kept, refused) = load.finish().await;
         assert!(kept.len() >= goal);
         assert!(refused.is_empty(), "{refused:?}");
-        world.service = Service::start(world.path());
-        assert_shown(&world, &kept).await;
-        promises.extend(kept);
-        assert_whole(&world, &promises);
+        env.service = Service::start(env.path());
+        assert_shown(&env, &kept).await;
+        acknowledged_creates.extend(kept);
+        assert_whole(&env, &acknowledged_creates);
     }
     let errors: Vec<_> =
-        world.log().lines().filter(|line| line.contains("\"ERROR\"")).map(str::to_owned).collect();
+        env.log().lines().filter(|line| line.contains("\"ERROR\"")).map(str::to_owned).collect();
     assert!(errors.is_empty(), "{errors:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    kill_again_and_again(world, 20, 300).await;
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    kill_again_and_again(env, 20, 300).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_acknowledged_is_there_also_when_vimeo_is_asked() {
-    kill_again_and_again(World::start().await, 3, 100).await;
+    kill_again_and_again(TestEnv::start().await, 3, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_was_copied_in_part_is_no_loss() {
-    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let mut promises = Vec::new();
+    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let mut acknowledged_creates = Vec::new();
     for round in 0..3 {
-        let before = length(&world.database_file());
-        let load = Load::start(&world, &format!("r{round}"), CLIENTS, usize::MAX);
+        let before = length(&env.database_file());
+        let load = CreateLoad::start(&env, &format!("r{round}"), CLIENTS, usize::MAX);
         // Only a checkpoint writes to the database's own file: the kill comes while it copies.
-        while length(&world.database_file()) == before {
+        while length(&env.database_file()) == before {
             tokio::task::yield_now().await;
         }
-        world.service.kill();
-        promises.extend(load.finish().await.0);
-        world.service = Service::start(world.path());
-        assert_whole(&world, &promises);
+        env.service.kill();
+        acknowledged_creates.extend(load.finish().await.0);
+        env.service = Service::start(env.path());
+        assert_whole(&env, &acknowledged_creates);
     }
 }
 
@@ -97,36 +97,36 @@ fn kill_starting(directory: &Path, moment: Moment) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_was_killed_at_any_moment_is_no_hindrance() {
-    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let data = world.path().join("data");
+    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let data = env.path().join("data");
     for (moment, has_come) in MOMENTS {
         for times in 1..=3 {
-            world.service.kill();
+            env.service.kill();
             fs::remove_dir_all(&data).unwrap();
             for _ in 0..times {
-                kill_starting(world.path(), has_come);
+                kill_starting(env.path(), has_come);
             }
-            world.service = Service::start(world.path());
-            let made = cli(world.path(), &["accounts", "create", ACCOUNT], "");
-            assert!(made.status.success(), "killed when {moment}: {}", said(&made));
-            world.api_key = world.make_key(ACCOUNT, &[]);
-            assert_eq!(world.post(&world.good_body("after")).await.status, 201, "killed when {moment}");
-            assert_whole(&world, &[]);
+            env.service = Service::start(env.path());
+            let made = cli(env.path(), &["accounts", "create", ACCOUNT], "");
+            assert!(made.status.success(), "killed when {moment}: {}", printed(&made));
+            env.api_key = env.make_key(ACCOUNT, &[]);
+            assert_eq!(env.post(&env.valid_body("after")).await.status, 201, "killed when {moment}");
+            assert_whole(&env, &[]);
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_over_what_a_kill_left_can_be_killed_too() {
-    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let load = Load::start(&world, "before", CLIENTS, 100);
+    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let load = CreateLoad::start(&env, "before", CLIENTS, 100);
     load.reach().await;
-    world.service.kill();
-    let (promises, _) = load.finish().await;
+    env.service.kill();
+    let (acknowledged_creates, _) = load.finish().await;
     for _ in 0..10 {
-        kill_starting(world.path(), |_| true);
+        kill_starting(env.path(), |_| true);
     }
-    world.service = Service::start(world.path());
-    assert_shown(&world, &promises).await;
-    assert_whole(&world, &promises);
+    env.service = Service::start(env.path());
+    assert_shown(&env, &acknowledged_creates).await;
+    assert_whole(&env, &acknowledged_creates);
 }

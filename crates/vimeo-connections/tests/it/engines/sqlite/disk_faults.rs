@@ -8,8 +8,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::create_load::{Load, Promise, assert_shown, assert_whole};
-use crate::support::harness::{COLLECTION, Service, Wish, World, binary, cli, said, until};
+use crate::support::create_load::{AcknowledgedCreate, CreateLoad, assert_shown, assert_whole};
+use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, binary, cli, printed, until};
 
 /// The exit status that says: the state of the database is unknown, start me again.
 const DATABASE_FAILED: i32 = 70;
@@ -25,60 +25,60 @@ pub(crate) fn failing_disk(directory: &Path) -> PathBuf {
 }
 
 /// A world whose service's disk fails on demand.
-async fn world_on_a_failing_disk() -> World {
-    let mut world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    assert_eq!(world.service.terminate(), Some(0));
-    let mut command = binary(world.path());
-    command.env("LD_PRELOAD", failing_disk(world.path()));
-    world.service = Service::start_as(command, world.path());
-    world
+async fn env_on_failing_disk() -> TestEnv {
+    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    assert_eq!(env.service.terminate(), Some(0));
+    let mut command = binary(env.path());
+    command.env("LD_PRELOAD", failing_disk(env.path()));
+    env.service = Service::start_as(command, env.path());
+    env
 }
 
-fn begin(world: &World, trigger: &str) {
-    fs::write(world.path().join(trigger), "").unwrap();
+fn begin(env: &TestEnv, trigger: &str) {
+    fs::write(env.path().join(trigger), "").unwrap();
 }
 
-fn end(world: &World, trigger: &str) {
-    fs::remove_file(world.path().join(trigger)).unwrap();
+fn end(env: &TestEnv, trigger: &str) {
+    fs::remove_file(env.path().join(trigger)).unwrap();
 }
 
-async fn create(world: &World, name: &str) -> Promise {
-    let created = world.post(&world.good_body(name)).await;
+async fn create(env: &TestEnv, name: &str) -> AcknowledgedCreate {
+    let created = env.post(&env.valid_body(name)).await;
     assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
-    Promise { name: name.to_owned(), answer: Some(created.json()) }
+    AcknowledgedCreate { name: name.to_owned(), answer: Some(created.json()) }
 }
 
 /// Many creates at once, to a service that may die of them: the statuses of those that were answered.
-async fn create_many(world: &World, prefix: &str, count: usize) -> Vec<StatusCode> {
+async fn create_many(env: &TestEnv, prefix: &str, count: usize) -> Vec<StatusCode> {
     let mut clients = JoinSet::new();
     for n in 0..count {
-        let request = world.http.post(world.url(COLLECTION)).header("authorization", &world.api_key);
-        let request = request.body(world.good_body(&format!("{prefix}-{n}")).to_string());
+        let request = env.http.post(env.url(COLLECTION)).header("authorization", &env.api_key);
+        let request = request.body(env.valid_body(&format!("{prefix}-{n}")).to_string());
         clients.spawn(async move { request.send().await.ok().map(|response| response.status()) });
     }
     clients.join_all().await.into_iter().flatten().collect()
 }
 
 /// The log's lines of a level, from `start` on.
-fn lines_of(world: &World, level: &str, start: usize) -> Vec<Value> {
-    let log = world.log();
+fn lines_of(env: &TestEnv, level: &str, start: usize) -> Vec<Value> {
+    let log = env.log();
     let lines = log[start..].lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["level"] == level).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_failed_sync_nothing_is_acknowledged_and_the_service_ends() {
-    let mut world = world_on_a_failing_disk().await;
-    let mut promises = Vec::new();
+    let mut env = env_on_failing_disk().await;
+    let mut acknowledged_creates = Vec::new();
     for n in 0..5 {
-        promises.push(create(&world, &format!("before-{n}")).await);
+        acknowledged_creates.push(create(&env, &format!("before-{n}")).await);
     }
-    begin(&world, "sync-fails");
-    let start = world.log().len();
-    let statuses = create_many(&world, "during", 16).await;
+    begin(&env, "sync-fails");
+    let start = env.log().len();
+    let statuses = create_many(&env, "during", 16).await;
     assert!(statuses.iter().all(StatusCode::is_server_error), "{statuses:?}");
-    assert_eq!(world.service.wait(), Some(DATABASE_FAILED));
-    let errors = lines_of(&world, "ERROR", start);
+    assert_eq!(env.service.wait(), Some(DATABASE_FAILED));
+    let errors = lines_of(&env, "ERROR", start);
     let says_why = |line: &Value| {
         let (message, cause) = (line["message"].to_string(), line["cause"].to_string());
         message.contains("start it again")
@@ -87,58 +87,58 @@ async fn after_a_failed_sync_nothing_is_acknowledged_and_the_service_ends() {
     };
     assert!(errors.iter().any(says_why), "{errors:?}");
 
-    end(&world, "sync-fails");
-    world.service = Service::start(world.path());
-    promises.push(create(&world, "after").await);
-    assert_shown(&world, &promises).await;
-    assert_whole(&world, &promises);
+    end(&env, "sync-fails");
+    env.service = Service::start(env.path());
+    acknowledged_creates.push(create(&env, "after").await);
+    assert_shown(&env, &acknowledged_creates).await;
+    assert_whole(&env, &acknowledged_creates);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_checkpoint_that_cannot_be_synced_ends_the_service_too() {
-    let mut world = world_on_a_failing_disk().await;
-    begin(&world, "database-sync-fails");
+    let mut env = env_on_failing_disk().await;
+    begin(&env, "database-sync-fails");
     // The log itself can be synced, so that creates go on until the log is to be copied.
-    let load = Load::start(&world, "copied", 16, usize::MAX);
-    assert_eq!(world.service.wait(), Some(DATABASE_FAILED));
-    let (promises, _) = load.finish().await;
-    let errors = lines_of(&world, "ERROR", 0);
+    let load = CreateLoad::start(&env, "copied", 16, usize::MAX);
+    assert_eq!(env.service.wait(), Some(DATABASE_FAILED));
+    let (acknowledged_creates, _) = load.finish().await;
+    let errors = lines_of(&env, "ERROR", 0);
     let says_why = |line: &Value| line["cause"].to_string().contains("copying the write-ahead log failed");
     assert!(errors.iter().any(says_why), "{errors:?}");
 
-    end(&world, "database-sync-fails");
-    world.service = Service::start(world.path());
-    assert_whole(&world, &promises);
+    end(&env, "database-sync-fails");
+    env.service = Service::start(env.path());
+    assert_whole(&env, &acknowledged_creates);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers_by_itself() {
-    let world = world_on_a_failing_disk().await;
-    let mut promises = vec![create(&world, "before").await];
-    let process = world.service.id();
+    let env = env_on_failing_disk().await;
+    let mut acknowledged_creates = vec![create(&env, "before").await];
+    let process = env.service.id();
     for round in 0..3 {
-        begin(&world, "disk-full");
-        let start = world.log().len();
+        begin(&env, "disk-full");
+        let start = env.log().len();
         let name = format!("alone-{round}");
-        let refused = world.post(&world.good_body(&name)).await;
+        let refused = env.post(&env.valid_body(&name)).await;
         assert_eq!(
             (refused.status.as_u16(), refused.code().as_str()),
             (503, "STORE_UNAVAILABLE"),
             "{refused:?}"
         );
         assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
-        let statuses = create_many(&world, &format!("together-{round}"), 16).await;
+        let statuses = create_many(&env, &format!("together-{round}"), 16).await;
         assert_eq!(statuses, [StatusCode::SERVICE_UNAVAILABLE; 16]);
-        assert_eq!(world.stored(), promises.len());
-        assert_shown(&world, &promises).await;
-        let errors = lines_of(&world, "ERROR", start);
+        assert_eq!(env.connection_count(), acknowledged_creates.len());
+        assert_shown(&env, &acknowledged_creates).await;
+        let errors = lines_of(&env, "ERROR", start);
         let names_it = |line: &Value| {
             let error = line["error"].to_string();
             error.contains("no space left on the disk that holds") && error.contains("bytes free")
         };
         assert!(errors.iter().any(names_it), "{errors:?}");
-        until("it is not ready", async || world.get("/health/ready").await.status == 503).await;
-        let not_ready = world.get("/health/ready").await;
+        until("it is not ready", async || env.get("/health/ready").await.status == 503).await;
+        let not_ready = env.get("/health/ready").await;
         assert_eq!(not_ready.code(), "NOT_READY", "{not_ready:?}");
         let checks = &not_ready.json()["checks"];
         assert_eq!(
@@ -148,32 +148,32 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers_by_itself() {
         );
         assert!(not_ready.header("retry-after").parse::<u32>().unwrap() > 0);
 
-        end(&world, "disk-full");
-        until("it is ready", async || world.get("/health/ready").await.status == 200).await;
+        end(&env, "disk-full");
+        until("it is ready", async || env.get("/health/ready").await.status == 200).await;
         // The same names: they were not taken by the attempts that failed.
-        promises.push(create(&world, &name).await);
-        promises.push(create(&world, &format!("together-{round}-0")).await);
-        assert_whole(&world, &promises);
+        acknowledged_creates.push(create(&env, &name).await);
+        acknowledged_creates.push(create(&env, &format!("together-{round}-0")).await);
+        assert_whole(&env, &acknowledged_creates);
     }
-    assert_eq!(world.service.id(), process);
+    assert_eq!(env.service.id(), process);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_write_beside_a_service_under_load() {
-    let world = World::with(Wish { verification_off: true, ..Wish::default() }).await;
-    let load = Load::start(&world, "load", 32, 50);
+    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let load = CreateLoad::start(&env, "load", 32, 50);
     load.reach().await;
     let mut commands = JoinSet::new();
     for command in 0..2 {
-        let directory = world.path().to_owned();
+        let directory = env.path().to_owned();
         commands.spawn_blocking(move || {
             let mut keys = Vec::new();
             for n in 0..5 {
                 let account = format!("made-{command}-{n}");
                 let made = cli(&directory, &["accounts", "create", &account], "");
-                assert!(made.status.success(), "{}", said(&made));
+                assert!(made.status.success(), "{}", printed(&made));
                 let made = cli(&directory, &["keys", "create", "--json", "--account", &account], "");
-                assert!(made.status.success(), "{}", said(&made));
+                assert!(made.status.success(), "{}", printed(&made));
                 let made: Value = serde_json::from_slice(&made.stdout).unwrap();
                 keys.push(made["key"].as_str().unwrap().to_owned());
             }
@@ -181,13 +181,13 @@ async fn commands_write_beside_a_service_under_load() {
         });
     }
     let keys: Vec<_> = commands.join_all().await.into_iter().flatten().collect();
-    let (promises, refusals) = load.finish().await;
+    let (acknowledged_creates, refusals) = load.finish().await;
     assert!(refusals.is_empty(), "{refusals:?}");
-    assert_whole(&world, &promises);
+    assert_whole(&env, &acknowledged_creates);
     for key in keys {
         let headers = [("authorization", key.as_str()), ("content-type", "application/json")];
-        let body = world.good_body("first").to_string().into_bytes();
-        let created = world.send(reqwest::Method::POST, COLLECTION, &headers, body).await;
+        let body = env.valid_body("first").to_string().into_bytes();
+        let created = env.send(reqwest::Method::POST, COLLECTION, &headers, body).await;
         assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
         assert_eq!(created.json()["version"], json!(1));
     }
@@ -204,7 +204,7 @@ async fn commands_that_make_the_database_at_the_same_moment_agree() {
             commands.spawn_blocking(move || cli(&path, &["accounts", "create", &format!("account-{n}")], ""));
         }
         for made in commands.join_all().await {
-            assert!(made.status.success(), "round {round}: {}", said(&made));
+            assert!(made.status.success(), "round {round}: {}", printed(&made));
         }
         let listed = cli(directory.path(), &["accounts", "list", "--json"], "");
         let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();

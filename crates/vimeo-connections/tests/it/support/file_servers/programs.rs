@@ -15,7 +15,7 @@ use crate::support::postgres::free_port;
 use crate::support::tools::{find_tool, is_all, program, skip_everywhere, tests_folder};
 
 /// How long anything is waited for before a test gives up. No test asserts how long something took.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
 /// What files can be read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,14 +197,14 @@ fn listening(command: impl Fn(u16) -> Option<Command>) -> Option<(Child, SocketA
             if TcpStream::connect(address).is_ok() {
                 return Some((child, address));
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > WAIT_LIMIT {
                 let _ = child.kill();
                 let _ = child.wait();
                 panic!("{command:?} does not listen");
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        assert!(started.elapsed() < PATIENCE, "{command:?} ends at once");
+        assert!(started.elapsed() < WAIT_LIMIT, "{command:?} ends at once");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

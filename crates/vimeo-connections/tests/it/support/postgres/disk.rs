@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use crate::support::postgres::servant;
+use crate::support::postgres::server_user;
 use crate::support::tools::{program, skip_everywhere};
 
 /// Room for a new server, and for some work.
@@ -31,7 +31,7 @@ pub(crate) struct SmallDisk {
 impl SmallDisk {
     /// Mounts it on an empty directory. `None`, and said aloud, where that is not allowed.
     pub(crate) fn mount(on: &Path) -> Option<Self> {
-        let Some((user, group)) = servant() else {
+        let Some((user, group)) = server_user() else {
             skip_everywhere("only root can mount a small disk");
             return None;
         };
@@ -41,8 +41,8 @@ impl SmallDisk {
         command.arg("mount -t tmpfs -o \"$1\" tmpfs \"$2\" && echo mounted && exec cat").arg("sh");
         command.arg(options).arg(on).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = command.spawn().unwrap();
-        let mut said = [0; 8];
-        if holder.stdout.as_mut().unwrap().read_exact(&mut said).is_err() {
+        let mut printed = [0; 8];
+        if holder.stdout.as_mut().unwrap().read_exact(&mut printed).is_err() {
             holder.wait().unwrap();
             skip_everywhere("this machine does not allow to mount a small disk");
             return None;

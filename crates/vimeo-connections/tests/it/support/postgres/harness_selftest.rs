@@ -233,7 +233,7 @@ fn start(url: &str, statements: &str) -> Child {
 fn wait_for(ask: impl Fn() -> String, answer: &str) {
     let started = std::time::Instant::now();
     while ask() != answer {
-        assert!(started.elapsed() < crate::support::postgres::PATIENCE, "never {answer}");
+        assert!(started.elapsed() < crate::support::postgres::WAIT_LIMIT, "never {answer}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

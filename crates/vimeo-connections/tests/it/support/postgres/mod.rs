@@ -22,7 +22,7 @@ use crate::support::harness::finish;
 use crate::support::tools::{program, skip, variable};
 
 /// How long anything is waited for before a test gives up. No test asserts how long something took.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 const HOW_TO_HAVE_IT: &str = "run ./test, or eval \"$(scripts/postgres start target --while $$)\" before";
 
 /// The versions that the tests know: the oldest that is served, and the newest.
@@ -64,7 +64,7 @@ impl Version {
 /// Runs statements, in one transaction unless there is only one: the rows, their columns divided by `|`; or what the
 /// server complained of, with the SQLSTATE.
 pub(crate) fn sql(url: &str, statements: &str) -> Result<String, String> {
-    let output = finish(psql(url, statements), PATIENCE);
+    let output = finish(psql(url, statements), WAIT_LIMIT);
     if !output.status.success() {
         return Err(String::from_utf8(output.stderr).unwrap());
     }
@@ -93,7 +93,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Whom servers run as, user and group: PostgreSQL refuses to be run by root. `None` where that is not who we are.
-fn servant() -> Option<(u32, u32)> {
+fn server_user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -105,8 +105,8 @@ fn servant() -> Option<(u32, u32)> {
 }
 
 /// Gives a path to the one whom servers run as.
-fn give_away(path: &Path) {
-    if let Some((user, group)) = servant() {
+fn chown_to_server_user(path: &Path) {
+    if let Some((user, group)) = server_user() {
         std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();
     }
 }

@@ -160,12 +160,12 @@ async fn carry(client: TcpStream, line: Arc<Line>, all: CancellationToken) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let is_deaf = AtomicBool::new(false);
+    let is_stalled = AtomicBool::new(false);
     // The first of the three to end ends the others, and drops both sockets.
     tokio::select! {
         () = all.cancelled() => {}
-        () = line.carry_requests(from_client, to_server, &is_deaf) => {}
-        () = line.carry_answers(from_server, to_client, &is_deaf) => {}
+        () = line.carry_requests(from_client, to_server, &is_stalled) => {}
+        () = line.carry_answers(from_server, to_client, &is_stalled) => {}
     }
 }
 
@@ -179,7 +179,7 @@ impl Drop for Open {
 }
 
 impl Line {
-    async fn carry_requests(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_deaf: &AtomicBool) {
+    async fn carry_requests(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_stalled: &AtomicBool) {
         let (mut buffer, mut tail) = (vec![0; 16 * 1024], Vec::new());
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
             let piece = &buffer[..count];
@@ -191,7 +191,7 @@ impl Line {
                     self.cuts.fetch_add(1, Ordering::SeqCst);
                     return;
                 }
-                Step::ForwardAndAwaitAnswer => is_deaf.store(true, Ordering::SeqCst),
+                Step::ForwardAndAwaitAnswer => is_stalled.store(true, Ordering::SeqCst),
             }
             if to.write_all(piece).await.is_err() {
                 return;
@@ -199,10 +199,10 @@ impl Line {
         }
     }
 
-    async fn carry_answers(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_deaf: &AtomicBool) {
+    async fn carry_answers(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_stalled: &AtomicBool) {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
-            if is_deaf.load(Ordering::SeqCst) {
+            if is_stalled.load(Ordering::SeqCst) {
                 self.cuts.fetch_add(1, Ordering::SeqCst);
                 return;
             }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::harness::{finish, said};
+use crate::support::harness::{finish, printed};
 use crate::support::postgres::disk::{Part, SmallDisk};
-use crate::support::postgres::{PATIENCE, Version, free_port, give_away, servant, sql};
+use crate::support::postgres::{Version, WAIT_LIMIT, chown_to_server_user, free_port, server_user, sql};
 use crate::support::tools::program;
 
 /// With the signs that an address must hide.
@@ -69,7 +69,7 @@ impl Postgres {
 
     fn nowhere(programs: PathBuf) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        give_away(directory.path());
+        chown_to_server_user(directory.path());
         Self { programs, port: free_port(), process: None, disk: None, directory }
     }
 
@@ -103,7 +103,7 @@ impl Postgres {
         command.args(["--pdeathsig", "QUIT", "--"]).arg(self.programs.join("postgres"));
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
-        let mut command = self.as_servant(&command);
+        let mut command = self.as_server_user(&command);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let process = self.process.insert(spawn_for_life(command));
@@ -114,7 +114,7 @@ impl Postgres {
                 self.process = None;
                 panic!("PostgreSQL ended with {status}: {}", &self.log()[before..]);
             }
-            assert!(started.elapsed() < PATIENCE, "PostgreSQL does not start: {}", &self.log()[before..]);
+            assert!(started.elapsed() < WAIT_LIMIT, "PostgreSQL does not start: {}", &self.log()[before..]);
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -145,7 +145,7 @@ impl Postgres {
         process.wait().unwrap();
         let started = Instant::now();
         while children.iter().any(|child| state_of(*child).is_some_and(|(state, _)| state != 'Z')) {
-            assert!(started.elapsed() < PATIENCE, "PostgreSQL's processes do not end");
+            assert!(started.elapsed() < WAIT_LIMIT, "PostgreSQL's processes do not end");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -163,13 +163,13 @@ impl Postgres {
         copy.arg("--dbname").arg(format!("{}?application_name=standby", self.url("postgres")));
         copy.arg("--pgdata").arg(standby.data()).args(["--create-slot", "--slot=standby"]);
         copy.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]);
-        run(standby.as_servant(&copy));
+        run(standby.as_server_user(&copy));
         standby.start();
         self.sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'");
         self.sql("SELECT pg_reload_conf()");
         let started = Instant::now();
         while self.sql("SELECT sync_state FROM pg_stat_replication") != "sync" {
-            assert!(started.elapsed() < PATIENCE, "the standby does not follow: {}", standby.log());
+            assert!(started.elapsed() < WAIT_LIMIT, "the standby does not follow: {}", standby.log());
             std::thread::sleep(Duration::from_millis(10));
         }
         standby
@@ -214,7 +214,7 @@ impl Postgres {
     fn init(&self, version: Version, config: &str) {
         let password = self.path().join("password");
         fs::write(&password, PASSWORD).unwrap();
-        give_away(&password);
+        chown_to_server_user(&password);
         let mut init = program(self.programs.join("initdb"));
         init.arg("--pgdata").arg(self.data()).arg("--waldir").arg(self.log_directory());
         init.args(["--username=tests", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]);
@@ -223,21 +223,21 @@ impl Postgres {
             // One of the two orders text as a dictionary does, so that nothing leans on the order of bytes.
             init.args(["--locale-provider=icu", "--icu-locale=en-US"]);
         }
-        run(self.as_servant(&init));
+        run(self.as_server_user(&init));
         let config = format!("shared_buffers = 32MB\nmax_connections = 100\n{config}");
         let mut append = program("sh");
         append.args(["-c", "echo \"$1\" >>\"$2/postgresql.conf\"", "sh", &config]).arg(self.data());
-        run(self.as_servant(&append));
+        run(self.as_server_user(&append));
     }
 
     /// A command as the user whom servers run as, where the small disk is seen.
-    fn as_servant(&self, command: &Command) -> Command {
+    fn as_server_user(&self, command: &Command) -> Command {
         let mut words: Vec<std::ffi::OsString> = Vec::new();
         if let Some(disk) = &self.disk {
             words
                 .extend(["nsenter", "--target", &disk.holder().to_string(), "--mount", "--"].map(Into::into));
         }
-        if let Some((user, group)) = servant() {
+        if let Some((user, group)) = server_user() {
             let ids = [format!("--reuid={user}"), format!("--regid={group}")];
             words.push("setpriv".into());
             words.extend(ids.map(Into::into));
@@ -282,14 +282,14 @@ impl Drop for Postgres {
 }
 
 fn run(command: Command) {
-    let output = finish(command, PATIENCE);
-    assert!(output.status.success(), "{}", said(&output));
+    let output = finish(command, WAIT_LIMIT);
+    assert!(output.status.success(), "{}", printed(&output));
 }
 
 fn wait(process: &mut Child) {
     let started = Instant::now();
     while process.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < PATIENCE, "PostgreSQL does not end");
+        assert!(started.elapsed() < WAIT_LIMIT, "PostgreSQL does not end");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -33,7 +33,7 @@ impl Fault {
     }
 
     /// Whether the request is not carried out.
-    fn is_refusal(self) -> bool {
+    fn is_documented_failure(self) -> bool {
         matches!(self, Self::Status(400..=499))
     }
 
@@ -147,7 +147,7 @@ impl FaultyProxy {
     }
 
     /// From now on nothing goes wrong.
-    pub(crate) fn heal(&self) {
+    pub(crate) fn clear_faults(&self) {
         let mut state = self.state.lock().unwrap();
         state.lists.clear();
         state.videos.values_mut().for_each(|video| video.plan = None);
@@ -282,7 +282,7 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, http: reqwest::C
     let mut fault = take(&state);
     let mut answer = Vec::new();
     // The last bytes are always taken in.
-    if fault.is_none_or(|fault| !fault.is_refusal()) || point == "bytes" {
+    if fault.is_none_or(|fault| !fault.is_documented_failure()) || point == "bytes" {
         let Some((status, head, body)) = forward(&request, &http).await else { return };
         state.lock().unwrap().learn(&request, (uri.as_deref(), point), (status, &body));
         if point == "bytes" && fault.is_none() {

@@ -21,7 +21,7 @@ pub(crate) struct Source {
 
 /// How a source misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum Behaviour {
     Good,
     /// The answer stops for ever after so many bytes, each time.
     StopsAfter(u64),
@@ -93,7 +93,7 @@ pub(crate) fn bytes(size: u64) -> Vec<u8> {
 }
 
 impl Source {
-    pub(crate) async fn start(manner: Manner) -> Self {
+    pub(crate) async fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
@@ -104,7 +104,7 @@ impl Source {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 counted.fetch_add(1, Ordering::Relaxed);
-                talks.spawn(serve(stream, manner));
+                talks.spawn(serve(stream, behaviour));
                 while talks.try_join_next().is_some() {}
             }
         });
@@ -135,7 +135,7 @@ pub(crate) async fn read_head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8(head).unwrap().to_lowercase())
 }
 
-async fn serve(mut stream: TcpStream, manner: Manner) {
+async fn serve(mut stream: TcpStream, behaviour: Behaviour) {
     let Some(head) = read_head(&mut stream).await else { return };
     let after = |mark: &str| head.split_once(mark).map(|(_, rest)| rest);
     let digits =
@@ -145,13 +145,13 @@ async fn serve(mut stream: TcpStream, manner: Manner) {
         let (from, to) = rest.split_once('-').unwrap();
         Some((digits(from)?, digits(to).unwrap_or(size - 1).min(size - 1)))
     });
-    if let Manner::Status(status) = manner {
+    if let Behaviour::Status(status) = behaviour {
         let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         let _ = stream.write_all(answer.as_bytes()).await;
         return;
     }
     let (mut answer, from, length) = match range {
-        Some((from, to)) if manner != Manner::WithoutLength => (
+        Some((from, to)) if behaviour != Behaviour::WithoutLength => (
             format!("HTTP/1.1 206 Partial\r\nContent-Range: bytes {from}-{to}/{size}\r\n"),
             from,
             to + 1 - from,
@@ -159,7 +159,7 @@ async fn serve(mut stream: TcpStream, manner: Manner) {
         _ => ("HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\n".to_owned(), 0, size),
     };
     answer += "ETag: \"tag-0\"\r\nConnection: close\r\n";
-    let is_chunked = manner == Manner::WithoutLength;
+    let is_chunked = behaviour == Behaviour::WithoutLength;
     if is_chunked {
         answer += "Transfer-Encoding: chunked\r\n\r\n";
     } else {
@@ -168,8 +168,8 @@ async fn serve(mut stream: TcpStream, manner: Manner) {
     if stream.write_all(answer.as_bytes()).await.is_err() {
         return;
     }
-    let limit = match manner {
-        Manner::StopsAfter(most) | Manner::CutAfter(most) => most.min(length),
+    let limit = match behaviour {
+        Behaviour::StopsAfter(most) | Behaviour::CutAfter(most) => most.min(length),
         _ => length,
     };
     for piece in pieces(from, limit) {
@@ -185,7 +185,7 @@ async fn serve(mut stream: TcpStream, manner: Manner) {
     if is_chunked {
         let _ = stream.write_all(b"0\r\n\r\n").await;
     }
-    if limit < length && matches!(manner, Manner::StopsAfter(_)) {
+    if limit < length && matches!(behaviour, Behaviour::StopsAfter(_)) {
         std::future::pending::<()>().await;
     }
     let _ = stream.shutdown().await;

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vimeo::{Chunk, LinkFailure, RemoteOffset, TransportError, UploadError, UploadLink, UploadStatus};
 
-use crate::support::client_fixture::{TIMEOUT, VimeoDesk};
+use crate::support::client_fixture::{ClientFixture, TIMEOUT};
 use crate::support::harness::until;
 
 /// A standstill of this length is none of the network's.
@@ -43,44 +43,44 @@ fn sha256(bytes: &[u8]) -> String {
     digest.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-async fn send(desk: &VimeoDesk, link: &UploadLink, offset: usize, bytes: &[u8]) -> Sent {
+async fn send(fixture: &ClientFixture, link: &UploadLink, offset: usize, bytes: &[u8]) -> Sent {
     let piece = Chunk { offset: offset as u64, length: bytes.len() as u64 };
-    desk.client.send_chunk(link, piece, source(bytes), STALL).await
+    fixture.client.send_chunk(link, piece, source(bytes), STALL).await
 }
 
-async fn offset(desk: &VimeoDesk, link: &UploadLink) -> u64 {
-    desk.client.offset(link, TIMEOUT).await.unwrap().offset
+async fn offset(fixture: &ClientFixture, link: &UploadLink) -> u64 {
+    fixture.client.offset(link, TIMEOUT).await.unwrap().offset
 }
 
 #[tokio::test]
 async fn a_file_goes_over_in_pieces_and_arrives_whole() {
-    let desk = VimeoDesk::start().await;
+    let fixture = ClientFixture::start().await;
     let bytes = pattern(1_000_000);
-    let made = desk.make(bytes.len() as u64).await;
+    let made = fixture.make(bytes.len() as u64).await;
     let length = Some(1_000_000);
-    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 0, length }));
+    assert_eq!(fixture.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 0, length }));
     for (from, to) in [(0, 1), (1, 400_000), (400_000, 999_999)] {
-        assert_eq!(send(&desk, &made.link, from, &bytes[from..to]).await, Ok(to as u64));
+        assert_eq!(send(&fixture, &made.link, from, &bytes[from..to]).await, Ok(to as u64));
     }
-    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 999_999, length }));
+    assert_eq!(fixture.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 999_999, length }));
     // The source may have more than the piece.
     let more = [&bytes[999_999..], b"and more"].concat();
     let piece = Chunk { offset: 999_999, length: 1 };
-    assert_eq!(desk.client.send_chunk(&made.link, piece, source(&more), STALL).await, Ok(1_000_000));
-    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 1_000_000, length }));
-    assert_eq!(desk.version(made.video).await["sha256"], sha256(&bytes));
-    let state = desk.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
+    assert_eq!(fixture.client.send_chunk(&made.link, piece, source(&more), STALL).await, Ok(1_000_000));
+    assert_eq!(fixture.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 1_000_000, length }));
+    assert_eq!(fixture.version(made.video).await["sha256"], sha256(&bytes));
+    let state = fixture.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
     assert_eq!(state.upload, UploadStatus::Complete);
     assert!(state.upload_link.is_none());
 }
 
 #[tokio::test]
 async fn nothing_of_the_api_goes_to_a_link() {
-    let desk = VimeoDesk::start().await;
-    let made = desk.make(10).await;
-    offset(&desk, &made.link).await;
-    send(&desk, &made.link, 0, &pattern(10)).await.unwrap();
-    let [_, head, patch] = desk.journal().await.try_into().unwrap();
+    let fixture = ClientFixture::start().await;
+    let made = fixture.make(10).await;
+    offset(&fixture, &made.link).await;
+    send(&fixture, &made.link, 0, &pattern(10)).await.unwrap();
+    let [_, head, patch] = fixture.journal().await.try_into().unwrap();
     for (request, method, kind) in
         [(head, "HEAD", Value::Null), (patch, "PATCH", json!("application/offset+octet-stream"))]
     {
@@ -93,20 +93,20 @@ async fn nothing_of_the_api_goes_to_a_link() {
 
 #[tokio::test]
 async fn an_empty_piece_is_a_question_too() {
-    let desk = VimeoDesk::start().await;
-    let made = desk.make(10).await;
-    assert_eq!(send(&desk, &made.link, 0, b"").await, Ok(0));
+    let fixture = ClientFixture::start().await;
+    let made = fixture.make(10).await;
+    assert_eq!(send(&fixture, &made.link, 0, b"").await, Ok(0));
 }
 
 #[tokio::test]
 async fn what_the_links_server_refuses_is_sorted() {
-    let desk = VimeoDesk::start().await;
-    let made = desk.make(10).await;
-    send(&desk, &made.link, 0, &pattern(5)).await.unwrap();
+    let fixture = ClientFixture::start().await;
+    let made = fixture.make(10).await;
+    send(&fixture, &made.link, 0, &pattern(5)).await.unwrap();
     for (piece, length, failure) in
         [(4, 5, LinkFailure::Conflict), (6, 1, LinkFailure::Conflict), (5, 6, LinkFailure::TooLarge)]
     {
-        assert_eq!(send(&desk, &made.link, piece, &pattern(length)).await, Err(failure.into()));
+        assert_eq!(send(&fixture, &made.link, piece, &pattern(length)).await, Err(failure.into()));
     }
     let later = |status| LinkFailure::RetryLater(TransportError::Status(status));
     for (status, failure) in [
@@ -131,108 +131,108 @@ async fn what_the_links_server_refuses_is_sorted() {
         (200, LinkFailure::Incoherent),
         (202, LinkFailure::Incoherent),
     ] {
-        desk.fault(LINKS, json!({"kind": "status", "status": status, "times": 2})).await;
-        let asked = desk.client.offset(&made.link, TIMEOUT).await;
+        fixture.fault(LINKS, json!({"kind": "status", "status": status, "times": 2})).await;
+        let asked = fixture.client.offset(&made.link, TIMEOUT).await;
         assert_eq!(asked, Err(failure.clone()), "{status}");
-        assert_eq!(send(&desk, &made.link, 5, &pattern(5)).await, Err(failure.into()), "{status}");
+        assert_eq!(send(&fixture, &made.link, 5, &pattern(5)).await, Err(failure.into()), "{status}");
     }
-    assert_eq!(offset(&desk, &made.link).await, 5);
+    assert_eq!(offset(&fixture, &made.link).await, 5);
 }
 
 #[tokio::test]
 async fn a_link_that_is_gone_is_told_apart() {
-    let desk = VimeoDesk::start().await;
-    let made = desk.make(10).await;
-    desk.control(Method::POST, &format!("videos/{}/expire-link", made.video.as_i64()), Value::Null).await;
-    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Err(LinkFailure::Gone));
-    assert_eq!(send(&desk, &made.link, 0, &pattern(10)).await, Err(LinkFailure::Gone.into()));
-    let made = desk.make(10).await;
-    desk.fault(PATCH, json!({"kind": "expired-link", "status": 410})).await;
-    assert_eq!(send(&desk, &made.link, 0, &pattern(10)).await, Err(LinkFailure::Gone.into()));
-    desk.session.delete_video(made.video, TIMEOUT).await.unwrap();
-    assert_eq!(desk.client.offset(&made.link, TIMEOUT).await, Err(LinkFailure::Gone));
+    let fixture = ClientFixture::start().await;
+    let made = fixture.make(10).await;
+    fixture.control(Method::POST, &format!("videos/{}/expire-link", made.video.as_i64()), Value::Null).await;
+    assert_eq!(fixture.client.offset(&made.link, TIMEOUT).await, Err(LinkFailure::Gone));
+    assert_eq!(send(&fixture, &made.link, 0, &pattern(10)).await, Err(LinkFailure::Gone.into()));
+    let made = fixture.make(10).await;
+    fixture.fault(PATCH, json!({"kind": "expired-link", "status": 410})).await;
+    assert_eq!(send(&fixture, &made.link, 0, &pattern(10)).await, Err(LinkFailure::Gone.into()));
+    fixture.session.delete_video(made.video, TIMEOUT).await.unwrap();
+    assert_eq!(fixture.client.offset(&made.link, TIMEOUT).await, Err(LinkFailure::Gone));
 }
 
 #[tokio::test]
 async fn after_a_cut_the_upload_goes_on_where_it_stands() {
-    let desk = VimeoDesk::start().await;
+    let fixture = ClientFixture::start().await;
     let bytes = pattern(300_000);
-    let made = desk.make(300_000).await;
+    let made = fixture.make(300_000).await;
     let cut = || Err(LinkFailure::RetryLater(TransportError::Unreachable).into());
-    desk.fault(PATCH, json!({"kind": "cut-during", "bytes": 70_001})).await;
-    assert_eq!(send(&desk, &made.link, 0, &bytes).await, cut());
-    assert_eq!(offset(&desk, &made.link).await, 70_001);
-    desk.fault(PATCH, json!({"kind": "cut"})).await;
-    assert_eq!(send(&desk, &made.link, 70_001, &bytes[70_001..]).await, cut());
-    assert_eq!(offset(&desk, &made.link).await, 70_001);
-    desk.fault(PATCH, json!({"kind": "reset"})).await;
-    assert_eq!(send(&desk, &made.link, 70_001, &bytes[70_001..200_000]).await, cut());
-    desk.fault(PATCH, json!({"kind": "cut-after"})).await;
-    assert_eq!(send(&desk, &made.link, 70_001, &bytes[70_001..200_000]).await, cut());
-    assert_eq!(offset(&desk, &made.link).await, 200_000);
-    desk.fault(PATCH, json!({"kind": "garbage"})).await;
-    assert_eq!(send(&desk, &made.link, 200_000, &bytes[200_000..]).await, cut());
-    assert_eq!(send(&desk, &made.link, 200_000, &bytes[200_000..]).await, Ok(300_000));
-    assert_eq!(desk.version(made.video).await["sha256"], sha256(&bytes));
+    fixture.fault(PATCH, json!({"kind": "cut-during", "bytes": 70_001})).await;
+    assert_eq!(send(&fixture, &made.link, 0, &bytes).await, cut());
+    assert_eq!(offset(&fixture, &made.link).await, 70_001);
+    fixture.fault(PATCH, json!({"kind": "cut"})).await;
+    assert_eq!(send(&fixture, &made.link, 70_001, &bytes[70_001..]).await, cut());
+    assert_eq!(offset(&fixture, &made.link).await, 70_001);
+    fixture.fault(PATCH, json!({"kind": "reset"})).await;
+    assert_eq!(send(&fixture, &made.link, 70_001, &bytes[70_001..200_000]).await, cut());
+    fixture.fault(PATCH, json!({"kind": "cut-after"})).await;
+    assert_eq!(send(&fixture, &made.link, 70_001, &bytes[70_001..200_000]).await, cut());
+    assert_eq!(offset(&fixture, &made.link).await, 200_000);
+    fixture.fault(PATCH, json!({"kind": "garbage"})).await;
+    assert_eq!(send(&fixture, &made.link, 200_000, &bytes[200_000..]).await, cut());
+    assert_eq!(send(&fixture, &made.link, 200_000, &bytes[200_000..]).await, Ok(300_000));
+    assert_eq!(fixture.version(made.video).await["sha256"], sha256(&bytes));
 }
 
 #[tokio::test]
 async fn a_server_that_stands_still_is_not_waited_for_and_one_that_is_slow_is() {
-    let desk = VimeoDesk::start().await;
-    let made = desk.make(10).await;
+    let fixture = ClientFixture::start().await;
+    let made = fixture.make(10).await;
     let piece = Chunk { offset: 0, length: 10 };
-    desk.fault(PATCH, json!({"kind": "hold"})).await;
-    let sent = desk.client.send_chunk(&made.link, piece, source(&pattern(10)), SHORT_STALL).await;
+    fixture.fault(PATCH, json!({"kind": "hold"})).await;
+    let sent = fixture.client.send_chunk(&made.link, piece, source(&pattern(10)), SHORT_STALL).await;
     assert_eq!(sent, Err(LinkFailure::RetryLater(TransportError::Timeout).into()));
-    desk.fault("HEAD /files/*", json!({"kind": "hold"})).await;
-    let asked = desk.client.offset(&made.link, SHORT_STALL).await;
+    fixture.fault("HEAD /files/*", json!({"kind": "hold"})).await;
+    let asked = fixture.client.offset(&made.link, SHORT_STALL).await;
     assert_eq!(asked, Err(LinkFailure::RetryLater(TransportError::Timeout)));
     // The held request is let go with the fault, and was sent to its end.
-    desk.control(Method::DELETE, "faults", Value::Null).await;
-    until("the held bytes are taken", async || offset(&desk, &made.link).await == 10).await;
+    fixture.control(Method::DELETE, "faults", Value::Null).await;
+    until("the held bytes are taken", async || offset(&fixture, &made.link).await == 10).await;
     // A source that gives a byte now and then is none that stands still, however long it takes as a whole: here half as
     // long again as a standstill may be.
-    let made = desk.make(60).await;
+    let made = fixture.make(60).await;
     let slow = stream::iter(pattern(60)).then(async |byte| {
         tokio::time::sleep(Duration::from_millis(25)).await;
         Ok::<_, Broken>(Bytes::from(vec![byte]))
     });
     let piece = Chunk { offset: 0, length: 60 };
-    assert_eq!(desk.client.send_chunk(&made.link, piece, slow, Duration::from_secs(1)).await, Ok(60));
+    assert_eq!(fixture.client.send_chunk(&made.link, piece, slow, Duration::from_secs(1)).await, Ok(60));
 }
 
 #[tokio::test]
 async fn a_source_that_breaks_ends_short_or_stands_still_says_so_itself() {
-    let desk = VimeoDesk::start().await;
+    let fixture = ClientFixture::start().await;
     let bytes = pattern(100_000);
-    let made = desk.make(100_000).await;
+    let made = fixture.make(100_000).await;
     let rest = |from: u64| Chunk { offset: from, length: 100_000 - from };
     let broken = stream::iter([Err(Broken("the disk is gone"))]);
     let broken = source(&bytes[..40_000]).chain(broken);
-    let sent = desk.client.send_chunk(&made.link, rest(0), broken, STALL).await;
+    let sent = fixture.client.send_chunk(&made.link, rest(0), broken, STALL).await;
     assert_eq!(sent, Err(UploadError::Source(Broken("the disk is gone"))));
     // What was on its way may or may not have come.
-    let held = until_unlocked(&desk, &made.link, 0).await;
+    let held = until_unlocked(&fixture, &made.link, 0).await;
     let short = source(&bytes[usize::try_from(held).unwrap()..60_000]);
-    let sent = desk.client.send_chunk(&made.link, rest(held), short, STALL).await;
+    let sent = fixture.client.send_chunk(&made.link, rest(held), short, STALL).await;
     assert_eq!(sent, Err(UploadError::SourceTruncated));
-    let held = until_unlocked(&desk, &made.link, held).await;
+    let held = until_unlocked(&fixture, &made.link, held).await;
     let still = source(&bytes[usize::try_from(held).unwrap()..80_000]).chain(stream::pending());
-    let sent = desk.client.send_chunk(&made.link, rest(held), still, SHORT_STALL).await;
+    let sent = fixture.client.send_chunk(&made.link, rest(held), still, SHORT_STALL).await;
     assert_eq!(sent, Err(UploadError::SourceStalled));
-    let held = until_unlocked(&desk, &made.link, held).await;
+    let held = until_unlocked(&fixture, &made.link, held).await;
     assert_eq!(held, 80_000, "what the source gave was passed on before it stood still");
-    assert_eq!(send(&desk, &made.link, 80_000, &bytes[80_000..]).await, Ok(100_000));
-    assert_eq!(desk.version(made.video).await["sha256"], sha256(&bytes));
+    assert_eq!(send(&fixture, &made.link, 80_000, &bytes[80_000..]).await, Ok(100_000));
+    assert_eq!(fixture.version(made.video).await["sha256"], sha256(&bytes));
 }
 
 /// Waits until a request that was broken off is over at the sandbox; gives how far it came, which is at least `from`.
-async fn until_unlocked(desk: &VimeoDesk, link: &UploadLink, from: u64) -> u64 {
+async fn until_unlocked(fixture: &ClientFixture, link: &UploadLink, from: u64) -> u64 {
     let mut held = from;
     until("the upload is free", async || {
-        held = offset(desk, link).await;
+        held = offset(fixture, link).await;
         let empty = Chunk { offset: held, length: 0 };
-        let asked: Sent = desk.client.send_chunk(link, empty, stream::empty(), STALL).await;
+        let asked: Sent = fixture.client.send_chunk(link, empty, stream::empty(), STALL).await;
         asked == Ok(held)
     })
     .await;
@@ -242,8 +242,8 @@ async fn until_unlocked(desk: &VimeoDesk, link: &UploadLink, from: u64) -> u64 {
 
 #[tokio::test]
 async fn a_sender_that_is_given_up_lets_go_of_its_source_and_of_the_upload() {
-    let desk = VimeoDesk::start().await;
-    let made = desk.make(100).await;
+    let fixture = ClientFixture::start().await;
+    let made = fixture.make(100).await;
     let (held, released) = tokio::sync::oneshot::channel::<()>();
     let source = source(&pattern(50)).chain(stream::pending()).map(move |item| {
         // Dropped with the source.
@@ -252,42 +252,42 @@ async fn a_sender_that_is_given_up_lets_go_of_its_source_and_of_the_upload() {
     });
     {
         let piece = Chunk { offset: 0, length: 100 };
-        let mut sending = Box::pin(desk.client.send_chunk(&made.link, piece, source, STALL));
+        let mut sending = Box::pin(fixture.client.send_chunk(&made.link, piece, source, STALL));
         until("half of it is there", async || {
             let pause = tokio::time::sleep(Duration::from_millis(10));
             tokio::select! {
                 sent = &mut sending => panic!("{sent:?}"),
-                () = pause => offset(&desk, &made.link).await == 50,
+                () = pause => offset(&fixture, &made.link).await == 50,
             }
         })
         .await;
     }
     released.await.unwrap_err();
-    assert_eq!(until_unlocked(&desk, &made.link, 50).await, 50);
-    assert_eq!(send(&desk, &made.link, 50, &pattern(50)).await, Ok(100));
+    assert_eq!(until_unlocked(&fixture, &made.link, 50).await, 50);
+    assert_eq!(send(&fixture, &made.link, 50, &pattern(50)).await, Ok(100));
 }
 
 #[tokio::test]
 async fn headers_are_read_in_any_case() {
-    let desk = VimeoDesk::start().await;
+    let fixture = ClientFixture::start().await;
     for style in ["lower", "upper", "title", "mixed"] {
-        let made = desk.make(10).await;
-        desk.fault(LINKS, json!({"kind": "odd-headers", "style": style, "times": 2})).await;
-        assert_eq!(send(&desk, &made.link, 0, &pattern(4)).await, Ok(4), "{style}");
-        let held = desk.client.offset(&made.link, TIMEOUT).await;
+        let made = fixture.make(10).await;
+        fixture.fault(LINKS, json!({"kind": "odd-headers", "style": style, "times": 2})).await;
+        assert_eq!(send(&fixture, &made.link, 0, &pattern(4)).await, Ok(4), "{style}");
+        let held = fixture.client.offset(&made.link, TIMEOUT).await;
         assert_eq!(held, Ok(RemoteOffset { offset: 4, length: Some(10) }), "{style}");
     }
 }
 
 #[tokio::test]
 async fn a_link_of_another_host_is_never_asked() {
-    let desk = VimeoDesk::start().await;
+    let fixture = ClientFixture::start().await;
     let foreign = "https://files.tus.vimeo.com.evil.example/files/canary-link";
     let body = json!({"uri": "/videos/1", "upload": {"upload_link": foreign}});
-    desk.fault("POST /me/videos", json!({"kind": "wrong-json", "body": body})).await;
-    let made = desk.session.create_video(&crate::support::client_fixture::placeholder(1), TIMEOUT).await;
+    fixture.fault("POST /me/videos", json!({"kind": "wrong-json", "body": body})).await;
+    let made = fixture.session.create_video(&crate::support::client_fixture::placeholder(1), TIMEOUT).await;
     let failure = made.unwrap_err();
     assert_eq!(failure, vimeo::Failure::Unknown(TransportError::UnexpectedResponse));
-    let refused = UploadLink::parse(foreign, desk.client.link_rules()).unwrap_err();
+    let refused = UploadLink::parse(foreign, fixture.client.link_rules()).unwrap_err();
     assert!(!format!("{failure:?} {failure} {refused:?} {refused}").contains("canary-link"));
 }

@@ -10,13 +10,13 @@ use vimeo::{
     Failure, NewPlaceholder, PlaceholderView, PrivacyChange, TranscodeStatus, UploadStatus, VideoChange,
 };
 
-use crate::support::client_fixture::{TIMEOUT, VimeoDesk, placeholder};
+use crate::support::client_fixture::{ClientFixture, TIMEOUT, placeholder};
 
 #[tokio::test]
 async fn a_placeholder_is_closed_from_its_first_moment_and_awaits_its_bytes() {
-    let desk = VimeoDesk::start().await;
-    let made = desk.make(10).await;
-    let [request] = desk.journal().await.try_into().unwrap();
+    let fixture = ClientFixture::start().await;
+    let made = fixture.make(10).await;
+    let [request] = fixture.journal().await.try_into().unwrap();
     assert_eq!(request["accept"], "application/vnd.vimeo.*+json;version=3.4");
     assert_eq!(request["content_type"], "application/json");
     assert_eq!(request["query"], "fields=uri,upload.upload_link,upload.status");
@@ -24,34 +24,34 @@ async fn a_placeholder_is_closed_from_its_first_moment_and_awaits_its_bytes() {
         request["body"],
         json!({"name": "a video", "upload": {"approach": "tus", "size": 10}, "privacy": {"view": "nobody"}})
     );
-    let state = desk.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
+    let state = fixture.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
     assert_eq!((state.name.as_str(), &state.upload), ("a video", &UploadStatus::InProgress));
     assert_eq!((state.transcode, state.is_playable), (TranscodeStatus::InProgress, false));
     assert_eq!((state.view.as_deref(), state.failed_status), (Some("nobody"), None));
     assert_eq!(state.upload_link.unwrap().expose(), made.link.expose());
-    let shown = desk.shown(&made.video.to_string()).await;
+    let shown = fixture.shown(&made.video.to_string()).await;
     assert_eq!(state.link.as_deref(), shown["link"].as_str());
     assert_eq!(state.player.as_deref(), shown["player_embed_url"].as_str());
 }
 
 #[tokio::test]
 async fn a_creation_may_be_answered_with_201_as_the_specification_says() {
-    let desk = VimeoDesk::start().await;
+    let fixture = ClientFixture::start().await;
     let link = "https://europe-files.tus.vimeo.com/files/x/0123";
     let body = json!({"uri": "/videos/77:abc", "upload": {"upload_link": link, "status": "in_progress"}});
-    desk.fault("POST /me/videos", json!({"kind": "status", "status": 201, "body": body})).await;
-    let made = desk.make(10).await;
+    fixture.fault("POST /me/videos", json!({"kind": "status", "status": 201, "body": body})).await;
+    let made = fixture.make(10).await;
     assert_eq!((made.video, made.link.expose()), (VideoNumber::from_stored(77), link));
 }
 
 #[tokio::test]
 async fn a_placeholder_can_be_closed_by_a_password() {
-    let desk = VimeoDesk::start().await;
+    let fixture = ClientFixture::start().await;
     let password = Secret::new("canary-password".to_owned());
     let new =
         NewPlaceholder { view: PlaceholderView::Password, password: Some(&password), ..placeholder(10) };
-    let made = desk.session.create_video(&new, TIMEOUT).await.unwrap();
-    let shown = desk.shown(&made.video.to_string()).await;
+    let made = fixture.session.create_video(&new, TIMEOUT).await.unwrap();
+    let shown = fixture.shown(&made.video.to_string()).await;
     assert_eq!(
         (&shown["privacy"]["view"], &shown["password"]),
         (&json!("password"), &json!("canary-password"))
@@ -60,7 +60,7 @@ async fn a_placeholder_can_be_closed_by_a_password() {
 
 #[tokio::test]
 async fn a_video_that_failed_says_how() {
-    let desk = VimeoDesk::start().await;
+    let fixture = ClientFixture::start().await;
     for (fate, upload, failed_status) in [
         (
             json!({"error": "duration_too_long"}),
@@ -70,9 +70,9 @@ async fn a_video_that_failed_says_how() {
         (json!({"upload_status": "canceled"}), UploadStatus::Cancelled, Some("uploading_error")),
         (json!({"status": "quota_exceeded"}), UploadStatus::Failed(None), Some("quota_exceeded")),
     ] {
-        let made = desk.make(10).await;
-        desk.control(Method::POST, &format!("videos/{}/fail", made.video.as_i64()), fate.clone()).await;
-        let state = desk.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
+        let made = fixture.make(10).await;
+        fixture.control(Method::POST, &format!("videos/{}/fail", made.video.as_i64()), fate.clone()).await;
+        let state = fixture.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
         assert_eq!((state.upload, state.failed_status), (upload, failed_status), "{fate}");
         assert_eq!(state.transcode, TranscodeStatus::Failed);
         assert!(state.upload_link.is_none());
@@ -81,8 +81,8 @@ async fn a_video_that_failed_says_how() {
 
 #[tokio::test]
 async fn only_an_answer_about_the_video_is_an_answer() {
-    let desk = VimeoDesk::start().await;
-    let made = desk.make(10).await;
+    let fixture = ClientFixture::start().await;
+    let made = fixture.make(10).await;
     let upload = json!({"status": "in_progress"});
     for body in [
         json!({"uri": "/videos/1", "upload": upload}),
@@ -91,54 +91,54 @@ async fn only_an_answer_about_the_video_is_an_answer() {
         json!({"upload": upload}),
         json!([made.video.to_string()]),
     ] {
-        desk.fault("GET /videos/*", json!({"kind": "wrong-json", "body": body})).await;
-        let found = desk.session.find_video(made.video, TIMEOUT).await;
+        fixture.fault("GET /videos/*", json!({"kind": "wrong-json", "body": body})).await;
+        let found = fixture.session.find_video(made.video, TIMEOUT).await;
         assert_eq!(found.err(), Some(Failure::Unknown(vimeo::TransportError::UnexpectedResponse)), "{body}");
     }
     // A link that leads elsewhere is no link.
     let body = json!({"uri": made.video.to_string(), "upload": {"status": "in_progress", "upload_link": "https://evil.example/x"}});
-    desk.fault("GET /videos/*", json!({"kind": "wrong-json", "body": body})).await;
-    let state = desk.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
+    fixture.fault("GET /videos/*", json!({"kind": "wrong-json", "body": body})).await;
+    let state = fixture.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
     assert!(state.upload_link.is_none());
     let nobody = VideoNumber::from_stored(1);
-    assert!(desk.session.find_video(nobody, TIMEOUT).await.unwrap().is_none());
+    assert!(fixture.session.find_video(nobody, TIMEOUT).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn the_newest_videos_come_first_in_pages_and_late() {
-    let desk = VimeoDesk::start().await;
-    let empty = desk.session.list_newest_videos(1, TIMEOUT).await.unwrap();
+    let fixture = ClientFixture::start().await;
+    let empty = fixture.session.list_newest_videos(1, TIMEOUT).await.unwrap();
     assert_eq!((empty.videos.len(), empty.is_last), (0, true));
     for _ in 0..101 {
-        desk.make(10).await;
-        desk.pass(Duration::from_secs(1));
+        fixture.make(10).await;
+        fixture.pass(Duration::from_secs(1));
     }
-    let newest = desk.make(10).await.video;
-    let first = desk.session.list_newest_videos(1, TIMEOUT).await.unwrap();
+    let newest = fixture.make(10).await.video;
+    let first = fixture.session.list_newest_videos(1, TIMEOUT).await.unwrap();
     assert_eq!((first.videos.len(), first.is_last, first.videos[0].video), (100, false, newest));
     assert_eq!(
         (first.videos[0].name.as_str(), &first.videos[0].upload),
         ("a video", &UploadStatus::InProgress)
     );
-    assert_eq!(first.videos[0].created_at.unwrap().as_millis() / 1000, desk.now().as_millis() / 1000);
+    assert_eq!(first.videos[0].created_at.unwrap().as_millis() / 1000, fixture.now().as_millis() / 1000);
     assert!(first.videos.is_sorted_by(|a, b| a.created_at > b.created_at));
-    let second = desk.session.list_newest_videos(2, TIMEOUT).await.unwrap();
+    let second = fixture.session.list_newest_videos(2, TIMEOUT).await.unwrap();
     assert_eq!((second.videos.len(), second.is_last), (2, true));
-    let third = desk.session.list_newest_videos(3, TIMEOUT).await.unwrap();
+    let third = fixture.session.list_newest_videos(3, TIMEOUT).await.unwrap();
     assert_eq!((third.videos.len(), third.is_last), (0, true));
-    desk.fault("GET /me/videos", json!({"kind": "list-lag", "seconds": 1})).await;
-    let late = desk.session.list_newest_videos(1, TIMEOUT).await.unwrap();
+    fixture.fault("GET /me/videos", json!({"kind": "list-lag", "seconds": 1})).await;
+    let late = fixture.session.list_newest_videos(1, TIMEOUT).await.unwrap();
     assert!(late.videos.iter().all(|listed| listed.video != newest));
 }
 
 #[tokio::test]
 async fn what_cannot_be_understood_in_a_list_does_not_hide_the_rest() {
-    let desk = VimeoDesk::start().await;
+    let fixture = ClientFixture::start().await;
     let good =
         json!({"uri": "/videos/7", "name": "n", "created_time": "soon", "upload": {"status": "complete"}});
     let data = json!([good, 7, null, {"uri": "/videos/8"}, {"uri": "/me", "name": "n", "upload": {"status": "complete"}}, {"uri": 9}]);
-    desk.fault("GET /me/videos", json!({"kind": "wrong-json", "body": {"data": data}})).await;
-    let page = desk.session.list_newest_videos(1, TIMEOUT).await.unwrap();
+    fixture.fault("GET /me/videos", json!({"kind": "wrong-json", "body": {"data": data}})).await;
+    let page = fixture.session.list_newest_videos(1, TIMEOUT).await.unwrap();
     let [listed] = page.videos.try_into().unwrap();
     assert_eq!(
         (listed.video, listed.created_at, listed.upload),
@@ -149,12 +149,12 @@ async fn what_cannot_be_understood_in_a_list_does_not_hide_the_rest() {
 
 #[tokio::test]
 async fn a_change_is_nested_whole_and_asks_nothing_if_it_is_empty() {
-    let desk = VimeoDesk::start().await;
-    let video = desk.make(10).await.video;
-    let before = desk.journal().await.len();
+    let fixture = ClientFixture::start().await;
+    let video = fixture.make(10).await.video;
+    let before = fixture.journal().await.len();
     assert!(VideoChange::default().is_empty());
-    desk.session.change_video(video, &VideoChange::default(), TIMEOUT).await.unwrap();
-    assert_eq!(desk.journal().await.len(), before);
+    fixture.session.change_video(video, &VideoChange::default(), TIMEOUT).await.unwrap();
+    assert_eq!(fixture.journal().await.len(), before);
     let text = |text: &str| Some(text.to_owned());
     let change = VideoChange {
         name: text("ünïcode \"name\""),
@@ -172,8 +172,8 @@ async fn a_change_is_nested_whole_and_asks_nothing_if_it_is_empty() {
         password: Some(Secret::new("canary-password".to_owned())),
     };
     assert!(!change.is_empty());
-    desk.session.change_video(video, &change, TIMEOUT).await.unwrap();
-    let shown = desk.shown(&video.to_string()).await;
+    fixture.session.change_video(video, &change, TIMEOUT).await.unwrap();
+    let shown = fixture.shown(&video.to_string()).await;
     for (name, value) in [
         ("name", json!("ünïcode \"name\"")),
         ("description", json!("two\nlines")),
@@ -190,87 +190,87 @@ async fn a_change_is_nested_whole_and_asks_nothing_if_it_is_empty() {
         json!(["password", "whitelist", "nobody", false, false])
     );
     let small = VideoChange { name: text("other"), ..VideoChange::default() };
-    desk.session.change_video(video, &small, TIMEOUT).await.unwrap();
-    assert_eq!(desk.journal().await.last().unwrap()["body"], json!({"name": "other"}));
+    fixture.session.change_video(video, &small, TIMEOUT).await.unwrap();
+    assert_eq!(fixture.journal().await.last().unwrap()["body"], json!({"name": "other"}));
     let nobody = VideoNumber::from_stored(1);
-    assert_eq!(desk.session.change_video(nobody, &small, TIMEOUT).await, Err(Failure::NotFound));
+    assert_eq!(fixture.session.change_video(nobody, &small, TIMEOUT).await, Err(Failure::NotFound));
 }
 
 #[tokio::test]
 async fn what_is_gone_counts_as_deleted() {
-    let desk = VimeoDesk::start().await;
-    let video = desk.make(10).await.video;
-    desk.session.delete_video(video, TIMEOUT).await.unwrap();
-    assert_eq!(desk.videos().await, 0);
-    desk.session.delete_video(video, TIMEOUT).await.unwrap();
+    let fixture = ClientFixture::start().await;
+    let video = fixture.make(10).await.video;
+    fixture.session.delete_video(video, TIMEOUT).await.unwrap();
+    assert_eq!(fixture.videos().await, 0);
+    fixture.session.delete_video(video, TIMEOUT).await.unwrap();
     // A page for people is no news of a video.
-    let other = desk.make(10).await.video;
+    let other = fixture.make(10).await.video;
     for status in [200, 404] {
-        desk.fault("DELETE /videos/*", json!({"kind": "html", "status": status})).await;
-        desk.session.delete_video(other, TIMEOUT).await.unwrap_err();
+        fixture.fault("DELETE /videos/*", json!({"kind": "html", "status": status})).await;
+        fixture.session.delete_video(other, TIMEOUT).await.unwrap_err();
     }
-    assert_eq!(desk.videos().await, 1);
+    assert_eq!(fixture.videos().await, 1);
 }
 
 #[tokio::test]
 async fn a_domain_is_one_segment_of_the_path_whatever_is_in_it() {
-    let desk = VimeoDesk::start().await;
-    let video = desk.make(10).await.video;
-    let add = async |domain: &str| desk.session.add_domain(video, domain, TIMEOUT).await;
+    let fixture = ClientFixture::start().await;
+    let video = fixture.make(10).await.video;
+    let add = async |domain: &str| fixture.session.add_domain(video, domain, TIMEOUT).await;
     let Err(Failure::Refused(refused)) = add("www.example.com").await else {
         panic!("embed is not whitelist")
     };
     assert_eq!((refused.status, refused.code), (403, None));
     let privacy = PrivacyChange { embed: Some("whitelist".to_owned()), ..PrivacyChange::default() };
     let change = VideoChange { privacy, ..VideoChange::default() };
-    desk.session.change_video(video, &change, TIMEOUT).await.unwrap();
+    fixture.session.change_video(video, &change, TIMEOUT).await.unwrap();
     for good in ["www.example.com", "localhost:3000", "*.example.org", "www.example.com"] {
         add(good).await.unwrap();
     }
     for bad in ["", ".", "..", "../../../me", "a/b", "a?b", "a#b", "https://x.y"] {
         assert!(matches!(add(bad).await, Err(Failure::Refused(_))), "{bad}");
     }
-    let shown = desk.shown(&format!("{video}/privacy/domains")).await;
+    let shown = fixture.shown(&format!("{video}/privacy/domains")).await;
     let shown: Vec<_> = shown["data"].as_array().unwrap().iter().map(|item| item["domain"].clone()).collect();
     assert_eq!(json!(shown), json!(["*.example.org", "localhost:3000", "www.example.com"]));
 }
 
 #[tokio::test]
 async fn a_folder_is_found_by_its_exact_name_and_made_if_there_is_none() {
-    let desk = VimeoDesk::start().await;
-    let find = async |name: &str| desk.session.find_folder_by_name(name, TIMEOUT).await.unwrap();
+    let fixture = ClientFixture::start().await;
+    let find = async |name: &str| fixture.session.find_folder_by_name(name, TIMEOUT).await.unwrap();
     assert_eq!(find("Trailers").await, None);
     for number in 0..100 {
-        desk.session.create_folder(&format!("Trailers {number}"), TIMEOUT).await.unwrap();
+        fixture.session.create_folder(&format!("Trailers {number}"), TIMEOUT).await.unwrap();
     }
     assert_eq!(find("Trailers").await, None);
-    let first = desk.session.create_folder("Trailers", TIMEOUT).await.unwrap();
-    let second = desk.session.create_folder("Trailers", TIMEOUT).await.unwrap();
+    let first = fixture.session.create_folder("Trailers", TIMEOUT).await.unwrap();
+    let second = fixture.session.create_folder("Trailers", TIMEOUT).await.unwrap();
     assert!(first.number < second.number);
     assert_eq!(find("Trailers").await, Some(first));
     assert_eq!(find("trailers").await, None);
-    let video = desk.make(10).await.video;
+    let video = fixture.make(10).await.video;
     let unowned = FolderNumber { owner: None, ..second };
     for folder in [first, unowned] {
-        desk.session.put_in_folder(folder, video, TIMEOUT).await.unwrap();
-        let shown = desk.shown(&video.to_string()).await["parent_folder"]["uri"].clone();
+        fixture.session.put_in_folder(folder, video, TIMEOUT).await.unwrap();
+        let shown = fixture.shown(&video.to_string()).await["parent_folder"]["uri"].clone();
         assert_eq!(FolderNumber::parse_uri(shown.as_str().unwrap()).unwrap().number, folder.number);
     }
     let nowhere = FolderNumber { owner: None, number: 1 };
-    assert_eq!(desk.session.put_in_folder(nowhere, video, TIMEOUT).await, Err(Failure::NotFound));
+    assert_eq!(fixture.session.put_in_folder(nowhere, video, TIMEOUT).await, Err(Failure::NotFound));
 }
 
 #[tokio::test]
 async fn a_moment_of_the_video_becomes_its_thumbnail() {
-    let desk = VimeoDesk::start().await;
-    let video = desk.make(10).await.video;
+    let fixture = ClientFixture::start().await;
+    let video = fixture.make(10).await.video;
     for moment in [Duration::ZERO, Duration::from_millis(12_345)] {
-        desk.session.set_thumbnail(video, moment, TIMEOUT).await.unwrap();
+        fixture.session.set_thumbnail(video, moment, TIMEOUT).await.unwrap();
     }
-    let shown = desk.shown(&format!("{video}/pictures")).await;
+    let shown = fixture.shown(&format!("{video}/pictures")).await;
     let active = shown["data"].as_array().unwrap().iter().find(|picture| picture["active"] == true).unwrap();
     assert_eq!(active["time"], 12.345);
     let nobody = VideoNumber::from_stored(1);
-    let answered = desk.session.set_thumbnail(nobody, Duration::ZERO, TIMEOUT).await;
+    let answered = fixture.session.set_thumbnail(nobody, Duration::ZERO, TIMEOUT).await;
     assert_eq!(answered, Err(Failure::NotFound));
 }
