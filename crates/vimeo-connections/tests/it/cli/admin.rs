@@ -7,9 +7,9 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::process::lifecycle::refusal_to_serve;
 use crate::support::harness::{
     ACCOUNT, COLLECTION, EnvOptions, Service, TestEnv, binary, cli, is_documented_failure, printed,
+    serve_error,
 };
 
 /// A directory with a configuration and a keyring, and nothing that runs.
@@ -62,7 +62,7 @@ fn init_makes_a_keyring_once() {
     fs::remove_file(&keyring).unwrap();
     assert_refused(&cli(directory.path(), &["init"], ""), "which a new keyring could not open");
     assert!(!keyring.exists());
-    let printed = refusal_to_serve(directory.path());
+    let printed = serve_error(directory.path());
     assert!(printed.contains("Do not run `init`"), "{printed}");
 }
 
@@ -70,7 +70,7 @@ fn init_makes_a_keyring_once() {
 fn without_init_nothing_starts_and_nothing_is_made() {
     let directory = tempfile::tempdir().unwrap();
     configure(directory.path(), "");
-    let printed = refusal_to_serve(directory.path());
+    let printed = serve_error(directory.path());
     assert!(printed.contains("Run `vimeo-connections init` once"), "{printed}");
     assert_refused(&cli(directory.path(), &["accounts", "create", "a"], ""), "there is no keyring file");
     assert!(!directory.path().join("data").exists());
@@ -96,7 +96,7 @@ fn a_reachable_address_needs_tls() {
             .unwrap();
         let expected = format!("listen: {listen} can be reached from other machines");
         assert_refused(&cli(directory.path(), &["config", "check"], ""), &expected);
-        assert!(refusal_to_serve(directory.path()).contains(&expected));
+        assert!(serve_error(directory.path()).contains(&expected));
     }
 }
 
@@ -184,13 +184,13 @@ async fn bootstrap_makes_an_account_and_a_key_once() {
 
     // The key of another account is refused, and so is what is no key.
     configure(path, "bootstrap.account = \"second\"\nbootstrap.api_key_file = \"first.key\"\n");
-    let printed = refusal_to_serve(path);
+    let printed = serve_error(path);
     assert!(
         printed.contains("bootstrap.api_key_file first.key: the key in it belongs to another account"),
         "{printed}"
     );
     fs::write(&file, "canary\n").unwrap();
-    let printed = refusal_to_serve(path);
+    let printed = serve_error(path);
     assert!(printed.contains("bootstrap.api_key_file first.key: an API key is `pictai_`"), "{printed}");
     assert!(!printed.contains("canary"), "{printed}");
 }

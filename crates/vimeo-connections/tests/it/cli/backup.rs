@@ -1,81 +1,25 @@
 //! Backups: whole, made beside a service that writes, good for what they are for, and refused when they are not.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Output;
-use std::time::SystemTime;
+use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, StatusCode};
 use rusqlite::Connection;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::engines::sqlite::disk_faults::failing_disk;
-use crate::security::secret_leaks::keyring_key;
+use crate::support::backups::{
+    DATABASE, KEYRING, assert_prints, assert_refused, create_connection, directory_with_backup,
+    env_without_verification, run_successfully, snapshot,
+};
 use crate::support::canaries::{Canaries, files};
 use crate::support::create_load::{CreateLoad, assert_shown, assert_whole};
-use crate::support::harness::{
-    COLLECTION, EnvOptions, Service, TestEnv, binary, cli, is_documented_failure, printed, run, schema,
-};
-
-pub(crate) const DATABASE: &str = "data/vimeo-connections.db";
-pub(crate) const KEYRING: &str = "vimeo-connections.keyring";
-
-pub(crate) async fn env() -> TestEnv {
-    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
-}
-
-pub(crate) async fn create(env: &TestEnv, name: &str) -> Value {
-    let created = env.post(&env.valid_body(name)).await;
-    assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
-    created.json()
-}
-
-/// Runs a command that must do it; what it said.
-pub(crate) fn done(directory: &Path, arguments: &[&str]) -> String {
-    let output = run(directory, &[], arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", printed(&output));
-    printed(&output)
-}
-
-/// Another directory that has the keyring, the configuration and a backup, and no database.
-pub(crate) fn elsewhere(env: &TestEnv, backup: &str) -> tempfile::TempDir {
-    let place = tempfile::tempdir().unwrap();
-    for file in [KEYRING, "vimeo-connections.toml", backup] {
-        fs::copy(env.path().join(file), place.path().join(file)).unwrap();
-    }
-    place
-}
-
-/// Names, bytes and times of all files but those that are not the command's: the service's log, its shared memory.
-fn snapshot(directory: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
-    let mut found = BTreeMap::new();
-    for file in files(directory) {
-        if !file.ends_with("service.log") && !file.to_str().unwrap().ends_with("-shm") {
-            let modified = file.metadata().unwrap().modified().unwrap();
-            found.insert(file.clone(), (fs::read(file).unwrap(), modified));
-        }
-    }
-    found
-}
-
-/// Exactly this is said, and nothing is made or touched, not even a directory.
-pub(crate) fn assert_refused(directory: &Path, arguments: &[&str], sentence: &str) {
-    let list = || fs::read_dir(directory).unwrap().count();
-    let before = (snapshot(directory), list());
-    let output = run(directory, &[], arguments);
-    assert_says(&output, sentence);
-    assert!((snapshot(directory), list()) == before, "{arguments:?} touched something");
-}
-
-pub(crate) fn assert_says(output: &Output, sentence: &str) {
-    assert!(is_documented_failure(output), "{}", printed(output));
-    assert_eq!(printed(output), format!("vimeo-connections: {sentence}\n"));
-}
+use crate::support::failing_disk::failing_disk;
+use crate::support::harness::{COLLECTION, Service, TestEnv, binary, cli, printed, run, schema};
+use crate::support::keyring::keyring_key;
 
 /// `restore`, and `restore --check` as well, refuse the file.
 fn assert_no_backup(directory: &Path, file: &str, sentence: &str) {
@@ -115,11 +59,11 @@ fn value(line: &str, name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before() {
-    let mut env = env().await;
+    let mut env = env_without_verification().await;
     let load = CreateLoad::start(&env, "busy", 32, 200);
     load.reach().await;
     let before = load.acknowledged();
-    let text = done(env.path(), &["backup", "busy.backup"]);
+    let text = run_successfully(env.path(), &["backup", "busy.backup"]);
     let (mut acknowledged_creates, refusals) = load.finish().await;
     assert!(refusals.is_empty(), "{refusals:?}");
     assert_whole(&env, &acknowledged_creates);
@@ -145,10 +89,10 @@ async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before(
         files(env.path()).into_iter().filter(|file| file.to_str().unwrap().contains(".partial")).collect();
     assert!(left.is_empty(), "{left:?}");
 
-    let place = elsewhere(&env, "busy.backup");
-    assert!(done(place.path(), &["restore", "--check", "busy.backup"]).contains("is good"));
+    let place = directory_with_backup(&env, "busy.backup");
+    assert!(run_successfully(place.path(), &["restore", "--check", "busy.backup"]).contains("is good"));
     assert!(!place.path().join("data").exists());
-    let text = done(place.path(), &["restore", "busy.backup"]);
+    let text = run_successfully(place.path(), &["restore", "busy.backup"]);
     assert!(text.starts_with("Restored the backup busy.backup of "), "{text}");
     let modes =
         ["data", DATABASE].map(|path| fs::metadata(place.path().join(path)).unwrap().permissions().mode());
@@ -161,7 +105,7 @@ async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before(
     assert_whole(&env, &acknowledged_creates);
     env.service = Service::start(env.path());
     assert_shown(&env, &acknowledged_creates).await;
-    create(&env, "afterwards").await;
+    create_connection(&env, "afterwards").await;
     // The service runs on it now.
     let refused = cli(env.path(), &["restore", "busy.backup"], "");
     assert!(
@@ -183,23 +127,23 @@ fn promises_stored(backup: &[u8]) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_without_a_service_has_what_a_crash_left_in_the_log_and_changes_nothing() {
-    let mut env = env().await;
-    create(&env, "in the log").await;
+    let mut env = env_without_verification().await;
+    create_connection(&env, "in the log").await;
     env.service.kill();
     // It needs no keyring either.
     fs::rename(env.path().join(KEYRING), env.path().join("elsewhere.keyring")).unwrap();
     let before = snapshot(&env.path().join("data"));
     let log = env.path().join(format!("{DATABASE}-wal"));
     assert!(!before[&log].0.is_empty(), "a crash leaves a log");
-    done(env.path(), &["backup", "crashed.backup"]);
+    run_successfully(env.path(), &["backup", "crashed.backup"]);
     assert!(snapshot(&env.path().join("data")) == before);
-    let text = done(env.path(), &["restore", "--check", "crashed.backup"]);
+    let text = run_successfully(env.path(), &["restore", "--check", "crashed.backup"]);
     assert!(text.contains("There is no keyring here to compare it with"), "{text}");
     fs::rename(env.path().join("elsewhere.keyring"), env.path().join(KEYRING)).unwrap();
     env.service = Service::start(env.path());
     assert_eq!(env.service.terminate(), Some(0));
     let before = snapshot(&env.path().join("data"));
-    done(env.path(), &["backup", "stopped.backup"]);
+    run_successfully(env.path(), &["backup", "stopped.backup"]);
     assert!(snapshot(&env.path().join("data")) == before && before.len() == 1);
     let [crashed, stopped] =
         ["crashed.backup", "stopped.backup"].map(|file| fs::read(env.path().join(file)).unwrap());
@@ -208,12 +152,12 @@ async fn a_backup_without_a_service_has_what_a_crash_left_in_the_log_and_changes
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
-    let env = env().await;
+    let env = env_without_verification().await;
     let (secret, token) = ("Canary-Client-Secret-0123456789", "Canary-Access-Token-0123456789");
     let mut body = env.valid_body("kept");
     (body["clientSecret"], body["accessToken"]) = (json!(secret), json!(token));
     assert_eq!(env.post(&body).await.status, StatusCode::CREATED);
-    let deleted_connection = create(&env, "the name of a doomed connection").await;
+    let deleted_connection = create_connection(&env, "the name of a doomed connection").await;
     let sealed: (Vec<u8>, Vec<u8>) = env
         .database()
         .query_row(
@@ -236,12 +180,12 @@ async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
         ("name", b"the name of a doomed connection"),
     ];
     let secrets = Canaries::of(&[&secrets[..], &deleted].concat());
-    done(env.path(), &["backup", "before.backup"]);
+    run_successfully(env.path(), &["backup", "before.backup"]);
     let found = secrets.in_bytes(&fs::read(env.path().join("before.backup")).unwrap());
     assert_eq!(found.into_iter().collect::<Vec<_>>(), ["deleted", "name"], "the search finds what is there");
     let path = format!("{COLLECTION}/{}", deleted_connection["connectionId"].as_str().unwrap());
     assert_eq!(env.send(Method::DELETE, &path, &[], Vec::new()).await.status, StatusCode::NO_CONTENT);
-    let text = done(env.path(), &["backup", "after.backup"]);
+    let text = run_successfully(env.path(), &["backup", "after.backup"]);
     let found = secrets.in_bytes(&fs::read(env.path().join("after.backup")).unwrap());
     assert!(found.is_empty(), "{found:?}");
     assert!(secrets.in_bytes(text.as_bytes()).is_empty(), "{text}");
@@ -249,8 +193,8 @@ async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
-    let env = env().await;
-    create(&env, "it").await;
+    let env = env_without_verification().await;
+    create_connection(&env, "it").await;
     let sentence = "exists already, and a backup never overwrites a file: give another name";
     for taken in ["vimeo-connections.toml", "data", DATABASE] {
         assert_refused(env.path(), &["backup", taken], &format!("{taken} {sentence}"));
@@ -272,7 +216,10 @@ async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
         let mut command = binary(env.path());
         command.env("LD_PRELOAD", &library).args(["backup", "it.backup"]);
         let output = command.output().unwrap();
-        assert_says(&output, &format!("the backup it.backup could not be made: {why}. No file was created"));
+        assert_prints(
+            &output,
+            &format!("the backup it.backup could not be made: {why}. No file was created"),
+        );
         fs::remove_file(env.path().join(trigger)).unwrap();
         let names: Vec<_> = files(env.path())
             .into_iter()
@@ -282,8 +229,8 @@ async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
             .collect();
         assert!(names.is_empty(), "{names:?}");
     }
-    create(&env, "still").await;
-    done(env.path(), &["backup", "it.backup"]);
+    create_connection(&env, "still").await;
+    run_successfully(env.path(), &["backup", "it.backup"]);
     let sentence = "a backup is a file, which is there whole or not at all; standard output cannot promise that. Give \
                     the name of a file, and copy it from there";
     assert_refused(env.path(), &["backup", "-"], sentence);
@@ -296,17 +243,17 @@ async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
 /// A link to nowhere cannot be read by the snapshot of all files: that of the data must do.
 fn assert_refused_beside(env: &TestEnv, arguments: &[&str], sentence: &str) {
     let before = snapshot(&env.path().join("data"));
-    assert_says(&run(env.path(), &[], arguments), sentence);
+    assert_prints(&run(env.path(), &[], arguments), sentence);
     assert!(snapshot(&env.path().join("data")) == before);
     let _ = fs::remove_file(env.path().join("link"));
 }
 
 /// A directory with a keyring and a good backup, and the backup's bytes.
 async fn good_backup() -> (tempfile::TempDir, Vec<u8>) {
-    let env = env().await;
-    create(&env, "it").await;
-    done(env.path(), &["backup", "it.backup"]);
-    let place = elsewhere(&env, "it.backup");
+    let env = env_without_verification().await;
+    create_connection(&env, "it").await;
+    run_successfully(env.path(), &["backup", "it.backup"]);
+    let place = directory_with_backup(&env, "it.backup");
     let bytes = fs::read(place.path().join("it.backup")).unwrap();
     (place, bytes)
 }
@@ -357,7 +304,7 @@ async fn a_backup_that_is_not_as_it_was_written_is_refused() {
         assert_bytes_refused(&place, &right[..cut], &sentence);
     }
     assert_bytes_refused(&place, &[&right[..], b"\n"].concat(), &damaged("1 bytes were appended to it"));
-    done(place.path(), &["restore", "it.backup"]);
+    run_successfully(place.path(), &["restore", "it.backup"]);
     assert_eq!(fs::read(place.path().join(DATABASE)).unwrap(), database);
 }
 
@@ -411,7 +358,7 @@ async fn a_backup_whose_hash_is_right_may_still_be_no_good_or_too_new() {
         .execute("UPDATE schema_migrations SET lowest_application_schema = 1", [])
         .unwrap();
     fs::write(place.path().join("open"), container(1, 900, &keys, &fs::read(&mine).unwrap())).unwrap();
-    assert!(done(place.path(), &["restore", "--check", "open"]).contains("schema 900"));
+    assert!(run_successfully(place.path(), &["restore", "--check", "open"]).contains("schema 900"));
     let mut broken = database.to_vec();
     broken[4096..12_288].fill(0xff);
     fs::write(place.path().join("bad"), container(1, 2, &keys, &broken)).unwrap();

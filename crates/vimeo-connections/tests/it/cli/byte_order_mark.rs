@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::process::lifecycle::make_certificate;
+use crate::support::certificates::make_certificate;
 use crate::support::harness::{ACCOUNT, EnvOptions, Service, TestEnv, cli, printed, run};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";

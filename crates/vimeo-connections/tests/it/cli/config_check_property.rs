@@ -6,9 +6,9 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::cli::config_check::{
-    KEYRING, STRONG, WEAK, check, database, installation, installation_with_accounts, serve,
-    take_back_a_migration, tls,
+use crate::support::installation::{
+    KEYRING, STRONG, WEAK, check, installation, installation_with_accounts, open_database,
+    revert_last_migration, serve, tls,
 };
 use crate::support::postgres::{Postgres, Version, sql};
 
@@ -60,9 +60,9 @@ fn put_in_state(directory: &Path, state: Database) -> Option<rusqlite::Connectio
     if matches!(state, Database::New | Database::Current) {
         return None;
     }
-    let database = database(directory);
+    let database = open_database(directory);
     if matches!(state, Database::Older | Database::OlderAndLocked) {
-        take_back_a_migration(&database);
+        revert_last_migration(&database);
     }
     if matches!(state, Database::Locked | Database::OlderAndLocked) {
         database.execute_batch("BEGIN IMMEDIATE").unwrap();

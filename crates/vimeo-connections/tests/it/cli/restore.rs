@@ -5,8 +5,11 @@ use std::fs;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::cli::backup::{DATABASE, KEYRING, assert_refused, assert_says, create, done, elsewhere, env};
-use crate::engines::sqlite::disk_faults::failing_disk;
+use crate::support::backups::{
+    DATABASE, KEYRING, assert_prints, assert_refused, create_connection, directory_with_backup,
+    env_without_verification, run_successfully,
+};
+use crate::support::failing_disk::failing_disk;
 use crate::support::harness::{
     ACCOUNT, COLLECTION, Service, TestEnv, binary, cli, is_documented_failure, printed, schema,
 };
@@ -22,10 +25,10 @@ async fn status(env: &TestEnv, key: &str, path: &str) -> StatusCode {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_restored_only_with_its_keyring() {
-    let env = env().await;
-    create(&env, "it").await;
-    done(env.path(), &["backup", "it.backup"]);
-    let place = elsewhere(&env, "it.backup");
+    let env = env_without_verification().await;
+    create_connection(&env, "it").await;
+    run_successfully(env.path(), &["backup", "it.backup"]);
+    let place = directory_with_backup(&env, "it.backup");
     let right = fs::read_to_string(place.path().join(KEYRING)).unwrap();
     fs::remove_file(place.path().join(KEYRING)).unwrap();
     let sentence = "there is no keyring file at ./vimeo-connections.keyring, and a backup is restored only with the \
@@ -33,7 +36,7 @@ async fn a_backup_is_restored_only_with_its_keyring() {
                     or set keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to where it is. Do not run `init`: a new \
                     keyring cannot open what an old one sealed";
     assert_refused(place.path(), &["restore", "it.backup"], sentence);
-    done(place.path(), &["init"]);
+    run_successfully(place.path(), &["init"]);
     let wrong = primary(&fs::read_to_string(place.path().join(KEYRING)).unwrap());
     let sentence = format!(
         "the keyring is not the one that the backup it.backup was sealed with. The backup needs the key {}; the \
@@ -49,15 +52,18 @@ async fn a_backup_is_restored_only_with_its_keyring() {
         assert_refused(place.path(), arguments, &sentence);
     }
     fs::write(place.path().join(KEYRING), right).unwrap();
-    done(place.path(), &["restore", "it.backup"]);
-    assert!(done(place.path(), &["connections", "check"]).contains("1 connections of 1 accounts open"));
+    run_successfully(place.path(), &["restore", "it.backup"]);
+    assert!(
+        run_successfully(place.path(), &["connections", "check"])
+            .contains("1 connections of 1 accounts open")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_never_restored_over_anything() {
-    let env = env().await;
-    done(env.path(), &["backup", "it.backup"]);
-    let place = elsewhere(&env, "it.backup");
+    let env = env_without_verification().await;
+    run_successfully(env.path(), &["backup", "it.backup"]);
+    let place = directory_with_backup(&env, "it.backup");
     let sentence = |name: &str| {
         format!(
             "./{name} exists already, and a backup never overwrites it. Nothing was changed. Stop the \
@@ -77,11 +83,11 @@ async fn a_backup_is_never_restored_over_anything() {
     assert_refused(place.path(), &["restore", "it.backup"], &sentence(DATABASE));
     fs::remove_dir(&file).unwrap();
     std::os::unix::fs::symlink("nowhere", &file).unwrap();
-    assert_says(&cli(place.path(), &["restore", "it.backup"], ""), &sentence(DATABASE));
+    assert_prints(&cli(place.path(), &["restore", "it.backup"], ""), &sentence(DATABASE));
     fs::remove_file(&file).unwrap();
     // An empty file is no database.
     fs::write(&file, "").unwrap();
-    done(place.path(), &["restore", "it.backup"]);
+    run_successfully(place.path(), &["restore", "it.backup"]);
     assert_refused(place.path(), &["restore", "it.backup", "--revoke-keys"], &sentence(DATABASE));
     // A service that runs has a database, be it without connections.
     let text = printed(&cli(env.path(), &["restore", "it.backup"], ""));
@@ -91,8 +97,8 @@ async fn a_backup_is_never_restored_over_anything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
-    let mut env = env().await;
-    let connection = create(&env, "it").await;
+    let mut env = env_without_verification().await;
+    let connection = create_connection(&env, "it").await;
     let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
     let keys = [
         env.api_key.clone(),
@@ -105,9 +111,9 @@ async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
         serde_json::from_slice(&output.stdout).unwrap()
     };
     let id = listed(&env)[2]["keyId"].as_str().unwrap().to_owned();
-    done(env.path(), &["keys", "revoke", &id]);
-    done(env.path(), &["backup", "it.backup"]);
-    let place = elsewhere(&env, "it.backup");
+    run_successfully(env.path(), &["keys", "revoke", &id]);
+    run_successfully(env.path(), &["backup", "it.backup"]);
+    let place = directory_with_backup(&env, "it.backup");
 
     // Broken off in the middle, it leaves nothing: no database with keys that were to be revoked.
     let library = failing_disk(place.path());
@@ -121,12 +127,12 @@ async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
         if more.is_empty() {
             let sentence = "the database could not be restored to ./data/vimeo-connections.db: Input/output error (os \
                             error 5). No database was created";
-            assert_says(&output, sentence);
+            assert_prints(&output, sentence);
         }
     }
     fs::remove_file(place.path().join("sync-fails")).unwrap();
 
-    let text = done(place.path(), &["restore", "it.backup", "--revoke-keys"]);
+    let text = run_successfully(place.path(), &["restore", "it.backup", "--revoke-keys"]);
     assert!(text.contains("Revoked 3 API keys, which are all that were not revoked"), "{text}");
     env.service.kill();
     env.directory = place;
@@ -146,13 +152,15 @@ async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
     assert_eq!(statuses, ["revoked"; 4]);
     let fresh = env.make_key(ACCOUNT, &[]);
     assert_eq!(status(&env, &fresh, &path).await, StatusCode::OK);
-    assert!(done(env.path(), &["connections", "check"]).contains("1 connections of 2 accounts open"));
+    assert!(
+        run_successfully(env.path(), &["connections", "check"]).contains("1 connections of 2 accounts open")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_an_older_schema_is_brought_forward() {
-    let mut env = env().await;
-    let connection = create(&env, "it").await;
+    let mut env = env_without_verification().await;
+    let connection = create_connection(&env, "it").await;
     let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
     assert_eq!(env.service.terminate(), Some(0));
     env
@@ -162,18 +170,19 @@ async fn a_backup_of_an_older_schema_is_brought_forward() {
              DROP TABLE moves; DROP TABLE write_probes; DROP INDEX api_keys_by_account; DELETE FROM schema_migrations WHERE number > 1",
         )
         .unwrap();
-    assert!(done(env.path(), &["backup", "old.backup"]).contains("schema 1"));
-    let (plain, revoked) = (elsewhere(&env, "old.backup"), elsewhere(&env, "old.backup"));
+    assert!(run_successfully(env.path(), &["backup", "old.backup"]).contains("schema 1"));
+    let (plain, revoked) =
+        (directory_with_backup(&env, "old.backup"), directory_with_backup(&env, "old.backup"));
     let key = env.api_key.clone();
 
-    done(revoked.path(), &["restore", "old.backup", "--revoke-keys"]);
+    run_successfully(revoked.path(), &["restore", "old.backup", "--revoke-keys"]);
     env.directory = revoked;
-    assert!(done(env.path(), &["keys", "list"]).contains("revoked"), "no migration is pending");
+    assert!(run_successfully(env.path(), &["keys", "list"]).contains("revoked"), "no migration is pending");
     env.service = Service::start(env.path());
     assert_eq!(status(&env, &key, &path).await, StatusCode::UNAUTHORIZED);
     env.service.kill();
 
-    done(plain.path(), &["restore", "old.backup"]);
+    run_successfully(plain.path(), &["restore", "old.backup"]);
     env.directory = plain;
     let pending = printed(&env.cli(&["keys", "list"], ""));
     assert!(
@@ -186,18 +195,18 @@ async fn a_backup_of_an_older_schema_is_brought_forward() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repetition_gets_the_answer_that_the_backup_has_and_is_else_done_anew() {
-    let mut env = env().await;
+    let mut env = env_without_verification().await;
     let bodies = ["before", "since"].map(|name| env.valid_body(name).to_string().into_bytes());
     let mut answers = Vec::new();
     for (name, body) in ["before", "since"].iter().zip(&bodies) {
         let headers = [("content-type", "application/json"), ("idempotency-key", name)];
         answers.push(env.send(Method::POST, COLLECTION, &headers, body.clone()).await);
         if *name == "before" {
-            done(env.path(), &["backup", "it.backup"]);
+            run_successfully(env.path(), &["backup", "it.backup"]);
         }
     }
-    let place = elsewhere(&env, "it.backup");
-    done(place.path(), &["restore", "it.backup"]);
+    let place = directory_with_backup(&env, "it.backup");
+    run_successfully(place.path(), &["restore", "it.backup"]);
     env.service.kill();
     env.directory = place;
     env.service = Service::start(env.path());

@@ -7,8 +7,8 @@ use std::net::{Shutdown, TcpStream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::http::protocol::exchange;
 use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
+use crate::support::raw_http::exchange;
 
 async fn without_vimeo(config: &str) -> TestEnv {
     TestEnv::with(EnvOptions { verification_off: true, config: config.to_owned(), ..EnvOptions::default() })

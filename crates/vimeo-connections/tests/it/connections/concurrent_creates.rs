@@ -11,10 +11,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::connections::verification::{
-    Footprint, GRANT, VERIFY, asked, footprint, options, patient, settle,
-};
 use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv, until};
+use crate::support::verification::{
+    Footprint, GRANT, VERIFY, footprint, long_budget, long_budget_with, requests_to, wait_for_revocations,
+};
 
 /// How many clients go away at once.
 const DISCONNECTS: usize = 50;
@@ -46,7 +46,7 @@ fn id_of(answer: &Response) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_thousand_creations_of_one_name_one_succeeds() {
     raise_open_files();
-    let env = Arc::new(TestEnv::with(options("store.queue = 4096\n")).await);
+    let env = Arc::new(TestEnv::with(long_budget_with("store.queue = 4096\n")).await);
     let answers = post_all(&env, vec![env.valid_body("the one"); 1000]).await;
     let (created, refused): (Vec<_>, Vec<_>) =
         answers.iter().partition(|answer| answer.status == StatusCode::CREATED);
@@ -62,7 +62,7 @@ async fn of_a_thousand_creations_of_one_name_one_succeeds() {
         );
     }
     assert_eq!(footprint(&env), Footprint { connections: 1, sealing_keys: 1, events: 1000 });
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     let found = env.get(&format!("{COLLECTION}/{}", id_of(created[0]))).await;
     assert_eq!(found.status, StatusCode::OK);
 }
@@ -70,7 +70,7 @@ async fn of_a_thousand_creations_of_one_name_one_succeeds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_create_at_once_get_identifiers_that_are_unique_and_ascend() {
     const EACH: usize = 3;
-    let env = Arc::new(TestEnv::with(patient()).await);
+    let env = Arc::new(TestEnv::with(long_budget()).await);
     let mut clients = JoinSet::new();
     for client in 0..64 {
         let env = env.clone();
@@ -94,7 +94,7 @@ async fn clients_that_create_at_once_get_identifiers_that_are_unique_and_ascend(
     assert_eq!(ids.len(), 64 * EACH);
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
     assert_eq!(env.connection_count(), ids.len());
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 }
 
 /// Sends creations that nobody will wait for; the connections are still open.
@@ -120,18 +120,18 @@ fn disconnects_logged(env: &TestEnv) -> usize {
 /// Many clients send a creation, wait until Vimeo is being asked, and hang up.
 async fn disconnect_mid_verification(env: &TestEnv) {
     let (before, logged) = (footprint(env), disconnects_logged(env));
-    let (grants, verifies) = (asked(env, GRANT).await.len(), asked(env, VERIFY).await.len());
+    let (grants, verifies) = (requests_to(env, GRANT).await.len(), requests_to(env, VERIFY).await.len());
     let streams = send_without_waiting(env);
     until("Vimeo is asked for each", async || {
-        asked(env, GRANT).await.len() == grants + DISCONNECTS
-            && asked(env, VERIFY).await.len() == verifies + DISCONNECTS
+        requests_to(env, GRANT).await.len() == grants + DISCONNECTS
+            && requests_to(env, VERIFY).await.len() == verifies + DISCONNECTS
     })
     .await;
     for stream in streams {
         stream.shutdown(Shutdown::Both).unwrap();
     }
     until("each hang-up is noticed", async || disconnects_logged(env) == logged + DISCONNECTS).await;
-    settle(env, 0).await;
+    wait_for_revocations(env, 0).await;
     assert_eq!(footprint(env), before, "something was stored, or audited");
 }
 
@@ -145,16 +145,16 @@ async fn assert_works(env: &TestEnv) {
     let created = env.post(&env.valid_body("gone 0")).await;
     assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
     assert_eq!(env.connection_count(), 1);
-    settle(env, 0).await;
+    wait_for_revocations(env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_during_the_grant_leaves_nothing_here_or_at_vimeo() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     env.inject_fault(late(GRANT)).await;
     disconnect_mid_verification(&env).await;
     // The grants went on to their ends, because only so their tokens could be revoked.
-    for grant in asked(&env, GRANT).await {
+    for grant in requests_to(&env, GRANT).await {
         assert_eq!(grant["status"], 200);
     }
     assert_works(&env).await;
@@ -162,23 +162,23 @@ async fn who_hangs_up_during_the_grant_leaves_nothing_here_or_at_vimeo() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_during_the_look_at_the_token_leaves_nothing_and_ends_it() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     env.inject_fault(late(VERIFY)).await;
     disconnect_mid_verification(&env).await;
     // One more, as late: when it is answered, the earlier would have been, had they not been abandoned.
     assert_eq!(env.post(&env.valid_body("stays")).await.status, StatusCode::CREATED);
-    let verifies = asked(&env, VERIFY).await;
+    let verifies = requests_to(&env, VERIFY).await;
     let (last, gone) = verifies.split_last().unwrap();
     assert_eq!(last["status"], 200);
     assert_eq!(gone.len(), DISCONNECTS);
     assert!(gone.iter().all(|verify| verify["status"].is_null()), "{gone:?}");
     assert_eq!(env.connection_count(), 1);
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_while_both_are_late_leaves_nothing() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     env.inject_fault(late(GRANT)).await;
     env.inject_fault(late(VERIFY)).await;
     disconnect_mid_verification(&env).await;
@@ -189,7 +189,7 @@ async fn who_hangs_up_while_both_are_late_leaves_nothing() {
 async fn reading_goes_on_while_many_creations_wait_for_vimeo() {
     const CREATIONS: usize = 200;
     raise_open_files();
-    let env = Arc::new(TestEnv::with(options("")).await);
+    let env = Arc::new(TestEnv::with(long_budget_with("")).await);
     let path = format!("{COLLECTION}/{}", id_of(&env.post(&env.valid_body("there")).await));
     env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 1_500, "times": "always"})).await;
     let done = Arc::new(AtomicUsize::new(0));
@@ -202,7 +202,7 @@ async fn reading_goes_on_while_many_creations_wait_for_vimeo() {
             answer
         });
     }
-    until("some creation waits for Vimeo", async || asked(&env, VERIFY).await.len() > 1).await;
+    until("some creation waits for Vimeo", async || requests_to(&env, VERIFY).await.len() > 1).await;
     let mut meanwhile = 0;
     while done.load(Ordering::SeqCst) < CREATIONS {
         assert_eq!(env.get(&path).await.status, StatusCode::OK);
@@ -213,7 +213,7 @@ async fn reading_goes_on_while_many_creations_wait_for_vimeo() {
         assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
     }
     assert_eq!(env.connection_count(), CREATIONS + 1);
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -262,11 +262,11 @@ async fn a_full_queue_turns_writes_away_and_loses_none_that_it_took() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_to_vimeo_are_used_again() {
     const CREATIONS: usize = 200;
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     for number in 0..CREATIONS {
         id_of(&env.post(&env.valid_body(&format!("number {number}"))).await);
     }
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     let journal = env.control(Method::GET, "journal", Value::Null).await;
     assert_eq!(journal["requests"].as_array().unwrap().len(), 3 * CREATIONS);
     let opened = journal["connections_opened"].as_u64().unwrap();

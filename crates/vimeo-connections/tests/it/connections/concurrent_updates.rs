@@ -7,20 +7,14 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use crate::connections::delete::delete;
-use crate::connections::update::{create, is_wiped, kept, path_of, put, shown};
+use crate::support::connections::{create, delete, fetch, is_wiped, path_of, put, stored_row};
 use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
+use crate::support::tools::print_numbers;
 
 const WRITERS: u64 = 32;
 
 async fn env() -> Arc<TestEnv> {
     Arc::new(TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await)
-}
-
-/// Numbers of a run, for whoever asks for them with `--nocapture`.
-#[expect(clippy::print_stdout, reason = "nothing else is made of them")]
-pub(crate) fn print_numbers(numbers: &str) {
-    println!("{numbers}");
 }
 
 /// As many changes at once, all made from one version; each says whose it is.
@@ -40,7 +34,7 @@ async fn of_many_changes_of_one_version_one_succeeds() {
     let env = env().await;
     let id = create(&env, &env.valid_body("contended")).await;
     for version in 1..=20 {
-        let before = kept(&env, &id);
+        let before = stored_row(&env, &id);
         let answers = put_at_once(&env, &id, version).await;
         let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|(_, answer)| answer.status == 200);
         assert_eq!((won.len(), lost.len()), (1, 31), "{answers:?}");
@@ -49,7 +43,7 @@ async fn of_many_changes_of_one_version_one_succeeds() {
             assert_eq!((answer.status.as_u16(), &*answer.code()), (409, "VERSION_CONFLICT"));
             assert_eq!(answer.json()["currentVersion"], version + 1);
         }
-        let now = shown(&env, &id).await;
+        let now = fetch(&env, &id).await;
         assert_eq!((&now, &now["description"]), (&won.json(), &json!(mark)));
         assert!(is_wiped(&env, before.sealing_key_id));
     }
@@ -68,7 +62,7 @@ async fn what_is_deleted_among_changes_stays_deleted() {
     let mut changed = 0;
     for round in 0..20 {
         let id = create(&env, &env.valid_body(&format!("round {round}"))).await;
-        let before = kept(&env, &id);
+        let before = stored_row(&env, &id);
         let deleter = {
             let (env, id) = (env.clone(), id.clone());
             TaskTracker::new().spawn(async move { delete(&env, &id).await })

@@ -1,25 +1,14 @@
 //! Deleting a connection: it is gone, whoever asks and however often, and so are its secrets.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::connections::update::{NO_CONNECTION, create, is_wiped, kept, path_of, put, shown};
-use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv, printed};
+use crate::support::connections::{
+    NO_CONNECTION, create, delete, fetch, is_wiped, path_of, put, revoke_key, stored_row,
+};
+use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
 
 const UNKNOWN: &str = "20260131090500042abcdefghijklmno";
-
-pub(crate) async fn delete(env: &TestEnv, id: &str) -> Response {
-    env.send(Method::DELETE, &path_of(id), &[], Vec::new()).await
-}
-
-/// Revokes a key of the account, known by its end.
-pub(crate) fn revoke(env: &TestEnv, key: &str) {
-    let listed: Value = serde_json::from_slice(&env.cli(&["keys", "list", "--json"], "").stdout).unwrap();
-    let is_it = |row: &&Value| key.ends_with(row["lastFour"].as_str().unwrap());
-    let row = listed.as_array().unwrap().iter().find(is_it).unwrap();
-    let revoked = env.cli(&["keys", "revoke", row["keyId"].as_str().unwrap()], "");
-    assert!(revoked.status.success(), "{}", printed(&revoked));
-}
 
 async fn env() -> TestEnv {
     TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
@@ -36,13 +25,13 @@ async fn a_deletion_can_be_repeated_and_is_the_same_for_what_never_was() {
     let env = env().await;
     let id = create(&env, &env.valid_body("gone")).await;
     let other = create(&env, &env.valid_body("stays")).await;
-    let before = kept(&env, &id);
+    let before = stored_row(&env, &id);
     let upper = id.to_uppercase();
     let longer = format!("{id}0");
     for absent in [UNKNOWN, "x", "%20", "%00", "%ff", "null", &id[1..], &upper, &longer] {
         assert_gone(&delete(&env, absent).await, absent);
     }
-    assert_eq!(shown(&env, &id).await["version"], 1, "none of them was it");
+    assert_eq!(fetch(&env, &id).await["version"], 1, "none of them was it");
     for time in ["first", "second", "third"] {
         assert_gone(&delete(&env, &id).await, time);
         assert!(is_wiped(&env, before.sealing_key_id));
@@ -53,29 +42,29 @@ async fn a_deletion_can_be_repeated_and_is_the_same_for_what_never_was() {
     }
     assert_eq!(env.send(Method::HEAD, &path_of(&id), &[], Vec::new()).await.status, 404);
     let listed = env.get(COLLECTION).await.json();
-    assert_eq!(listed["Items"], json!([shown(&env, &other).await]));
+    assert_eq!(listed["Items"], json!([fetch(&env, &other).await]));
     assert_eq!(env.get(&format!("{COLLECTION}?name=gone")).await.text, r#"{"Items":[]}"#);
     let again = create(&env, &env.valid_body("gone")).await;
     assert!(again > other && again != id, "the name is free, the identifier is new");
     assert_eq!(delete(&env, &id).await.status, 204);
-    assert_eq!(shown(&env, &again).await["name"], "gone", "the old identifier does not reach the new one");
+    assert_eq!(fetch(&env, &again).await["name"], "gone", "the old identifier does not reach the new one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anothers_connection_answers_as_deleted_and_is_untouched() {
     let env = env().await;
     let id = create(&env, &env.valid_body("mine")).await;
-    let before = (shown(&env, &id).await, kept(&env, &id));
+    let before = (fetch(&env, &id).await, stored_row(&env, &id));
     let stranger = env.make_key("another", &[]);
     let headers = [("authorization", &*stranger), ("x-pictory-user-id", "acme")];
     let theirs = env.send(Method::DELETE, &path_of(&id), &headers, Vec::new()).await;
     assert_gone(&theirs, "another's");
     let nobodys = env.send(Method::DELETE, &path_of(UNKNOWN), &headers, Vec::new()).await;
     assert_eq!(
-        crate::http::protocol::stable_headers(&theirs),
-        crate::http::protocol::stable_headers(&nobodys)
+        crate::support::raw_http::stable_headers(&theirs),
+        crate::support::raw_http::stable_headers(&nobodys)
     );
-    assert_eq!((shown(&env, &id).await, kept(&env, &id)), before);
+    assert_eq!((fetch(&env, &id).await, stored_row(&env, &id)), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,8 +100,8 @@ async fn head_works_wherever_get_does() {
         let head = env.send(Method::HEAD, &path, &[], Vec::new()).await;
         assert_eq!((head.status, &*head.text), (got.status, ""), "{path}");
         assert_eq!(
-            crate::http::protocol::stable_headers(&head),
-            crate::http::protocol::stable_headers(&got),
+            crate::support::raw_http::stable_headers(&head),
+            crate::support::raw_http::stable_headers(&got),
             "{path}"
         );
     }
@@ -122,13 +111,13 @@ async fn head_works_wherever_get_does() {
 async fn who_is_not_let_in_changes_and_deletes_nothing() {
     let env = env().await;
     let id = create(&env, &env.valid_body("safe")).await;
-    let before = (shown(&env, &id).await, kept(&env, &id));
+    let before = (fetch(&env, &id).await, stored_row(&env, &id));
     let revoked = env.make_key("acme", &[]);
     assert_eq!(
         env.send(Method::GET, &path_of(&id), &[("authorization", &revoked)], Vec::new()).await.status,
         200
     );
-    revoke(&env, &revoked);
+    revoke_key(&env, &revoked);
     for key in [&*revoked, "", "pictai_unknown-key"] {
         for method in [Method::PUT, Method::DELETE] {
             let body = b"{\"version\":1}".to_vec();
@@ -136,6 +125,6 @@ async fn who_is_not_let_in_changes_and_deletes_nothing() {
             assert_eq!((answer.status.as_u16(), &*answer.code()), (401, "UNAUTHORIZED"));
         }
     }
-    assert_eq!((shown(&env, &id).await, kept(&env, &id)), before);
+    assert_eq!((fetch(&env, &id).await, stored_row(&env, &id)), before);
     assert_eq!(put(&env, &id, &json!({"version": 1})).await.status, 200);
 }

@@ -9,33 +9,16 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use crate::connections::concurrent_updates::print_numbers;
-use crate::connections::delete::delete;
-use crate::connections::update::{put, put_text, shown};
-use crate::connections::verification::{GRANT, VERIFY, asked, patient, settle};
-use crate::http::protocol::exchange;
+use crate::support::connections::{IN_USE, assert_replayed, delete, fetch, post_with_key, put, put_text};
 use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv, until};
+use crate::support::raw_http::exchange;
+use crate::support::tools::print_numbers;
+use crate::support::verification::{GRANT, VERIFY, long_budget, requests_to, wait_for_revocations};
 
-pub(crate) const IN_USE: &str = r#"{"code":"IDEMPOTENCY_KEY_IN_USE","message":"A request with this idempotency key is still in progress."}"#;
 const REUSED: &str = r#"{"code":"IDEMPOTENCY_KEY_REUSED","message":"This idempotency key was used for a request with another body."}"#;
 
 async fn without_vimeo() -> TestEnv {
     TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
-}
-
-pub(crate) async fn post_once(env: &TestEnv, key: &str, body: &Value) -> Response {
-    let headers = [("content-type", "application/json"), ("idempotency-key", key)];
-    env.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await
-}
-
-/// The same answer, and only the second says that it was given before.
-pub(crate) fn assert_replayed(first: &Response, again: &Response) {
-    assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 201), "{} {}", first.text, again.text);
-    assert_eq!(first.text, again.text);
-    for header in ["location", "x-ignored-fields", "content-type", "content-length"] {
-        assert_eq!(first.header(header), again.header(header), "{header}");
-    }
-    assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), ("", "true"));
 }
 
 fn id_of(answer: &Response) -> String {
@@ -44,18 +27,18 @@ fn id_of(answer: &Response) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repetition_is_answered_as_the_first_was_whatever_happened_since() {
-    let mut env = TestEnv::with(patient()).await;
+    let mut env = TestEnv::with(long_budget()).await;
     let mut body = env.valid_body("once");
     body["folder_uri"] = json!("ignored");
     body["a b"] = json!("ignored");
-    let first = post_once(&env, "key-1", &body).await;
+    let first = post_with_key(&env, "key-1", &body).await;
     assert!(first.header("x-ignored-fields").contains("folder_uri"), "{first:?}");
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     env.control(Method::DELETE, "journal", Value::Null).await;
     let second_key = env.make_key("acme", &[]);
     let by_another_key = [("authorization", &*second_key), ("idempotency-key", "key-1")];
     let again = async |env: &TestEnv| {
-        assert_replayed(&first, &post_once(env, "key-1", &body).await);
+        assert_replayed(&first, &post_with_key(env, "key-1", &body).await);
         let theirs = env.send(Method::POST, COLLECTION, &by_another_key, body.to_string().into_bytes()).await;
         assert_replayed(&first, &theirs);
     };
@@ -70,13 +53,13 @@ async fn a_repetition_is_answered_as_the_first_was_whatever_happened_since() {
     let sql = "UPDATE idempotency_records
                SET answer = CAST(replace(CAST(answer AS TEXT), 'folder_uri', 'of_old') AS BLOB)";
     assert_eq!(env.database().execute(sql, []).unwrap(), 1);
-    let of_old = post_once(&env, "key-1", &body).await;
+    let of_old = post_with_key(&env, "key-1", &body).await;
     assert_eq!(
         of_old.header("x-ignored-fields"),
         first.header("x-ignored-fields").replace("folder_uri", "of_old")
     );
     assert_eq!(env.connection_count(), 0, "no repetition brings it back");
-    assert!(asked(&env, GRANT).await.is_empty() && asked(&env, VERIFY).await.is_empty());
+    assert!(requests_to(&env, GRANT).await.is_empty() && requests_to(&env, VERIFY).await.is_empty());
     let created = "SELECT count(*) FROM audit_events WHERE action = 'create_connection'";
     assert_eq!(env.database().query_row(created, [], |row| row.get::<_, u64>(0)).unwrap(), 1);
 }
@@ -85,7 +68,7 @@ async fn a_repetition_is_answered_as_the_first_was_whatever_happened_since() {
 async fn a_key_is_an_accounts_own_and_belongs_to_one_body() {
     let env = without_vimeo().await;
     let body = env.valid_body("mine");
-    let first = post_once(&env, "shared", &body).await;
+    let first = post_with_key(&env, "shared", &body).await;
     let stranger = env.make_key("another", &[]);
     let headers = [("authorization", &*stranger), ("idempotency-key", "shared")];
     let theirs = env.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await;
@@ -99,66 +82,66 @@ async fn a_key_is_an_accounts_own_and_belongs_to_one_body() {
             other = body.clone();
             other["clientSecret"] = json!("another");
         }
-        let answer = post_once(&env, "shared", &other).await;
+        let answer = post_with_key(&env, "shared", &other).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (422, REUSED));
     }
     // The body is compared as it came.
     let spaced = format!(" {body}").into_bytes();
     let answer = env.send(Method::POST, COLLECTION, &[("idempotency-key", "shared")], spaced).await;
     assert_eq!((answer.status.as_u16(), &*answer.text), (422, REUSED));
-    assert_replayed(&first, &post_once(&env, "shared", &body).await);
+    assert_replayed(&first, &post_with_key(&env, "shared", &body).await);
     // Keys are compared exactly, and a request without one is a new one.
-    assert_eq!(post_once(&env, "Shared", &body).await.code(), "CONNECTION_NAME_EXISTS");
+    assert_eq!(post_with_key(&env, "Shared", &body).await.code(), "CONNECTION_NAME_EXISTS");
     assert_eq!(env.post(&body).await.code(), "CONNECTION_NAME_EXISTS");
     assert_eq!(env.connection_count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_first_is_being_done_its_key_is_in_use() {
-    let env = Arc::new(TestEnv::with(patient()).await);
+    let env = Arc::new(TestEnv::with(long_budget()).await);
     env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 4_000})).await;
     let first = {
         let env = env.clone();
-        TaskTracker::new().spawn(async move { post_once(&env, "slow", &env.valid_body("slow")).await })
+        TaskTracker::new().spawn(async move { post_with_key(&env, "slow", &env.valid_body("slow")).await })
     };
-    until("Vimeo is asked", async || !asked(&env, VERIFY).await.is_empty()).await;
-    let meanwhile = post_once(&env, "slow", &env.valid_body("slow")).await;
+    until("Vimeo is asked", async || !requests_to(&env, VERIFY).await.is_empty()).await;
+    let meanwhile = post_with_key(&env, "slow", &env.valid_body("slow")).await;
     assert_eq!((meanwhile.status.as_u16(), &*meanwhile.text), (409, IN_USE));
     assert_eq!(meanwhile.header("retry-after"), "1");
-    let reused = post_once(&env, "slow", &env.valid_body("another")).await;
+    let reused = post_with_key(&env, "slow", &env.valid_body("another")).await;
     assert_eq!((reused.status.as_u16(), &*reused.text), (422, REUSED));
     let first = first.await.unwrap();
-    assert_replayed(&first, &post_once(&env, "slow", &env.valid_body("slow")).await);
-    assert_eq!((env.connection_count(), asked(&env, VERIFY).await.len()), (1, 1));
-    settle(&env, 0).await;
+    assert_replayed(&first, &post_with_key(&env, "slow", &env.valid_body("slow")).await);
+    assert_eq!((env.connection_count(), requests_to(&env, VERIFY).await.len()), (1, 1));
+    wait_for_revocations(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_took_too_long_and_lost_the_key_has_no_effect() {
-    let env = Arc::new(TestEnv::with(patient()).await);
+    let env = Arc::new(TestEnv::with(long_budget()).await);
     let body = env.valid_body("slow");
     env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 6_000})).await;
     let first = {
         let (env, body) = (env.clone(), body.clone());
-        TaskTracker::new().spawn(async move { post_once(&env, "lost", &body).await })
+        TaskTracker::new().spawn(async move { post_with_key(&env, "lost", &body).await })
     };
-    until("Vimeo is asked", async || !asked(&env, VERIFY).await.is_empty()).await;
+    until("Vimeo is asked", async || !requests_to(&env, VERIFY).await.is_empty()).await;
     let moved = "UPDATE idempotency_records SET reserved_until = reserved_until - 30000000";
     assert_eq!(env.database().execute(moved, []).unwrap(), 1);
-    let second = post_once(&env, "lost", &body).await;
+    let second = post_with_key(&env, "lost", &body).await;
     assert_eq!((second.status.as_u16(), second.header("idempotent-replayed")), (201, ""));
     // Not even when the name is free again.
     assert_eq!(delete(&env, &id_of(&second)).await.status, 204);
     let first = first.await.unwrap();
     assert_eq!((first.status.as_u16(), &*first.text), (409, IN_USE));
-    assert_replayed(&second, &post_once(&env, "lost", &body).await);
+    assert_replayed(&second, &post_with_key(&env, "lost", &body).await);
     assert_eq!(env.connection_count(), 0);
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_at_once_under_one_key_one_is_done_and_all_learn_its_answer() {
-    let env = Arc::new(TestEnv::with(patient()).await);
+    let env = Arc::new(TestEnv::with(long_budget()).await);
     let (mut in_use, mut repeated) = (0, 0);
     for round in 0..10 {
         let mut clients = JoinSet::new();
@@ -168,7 +151,7 @@ async fn of_many_at_once_under_one_key_one_is_done_and_all_learn_its_answer() {
                 let (key, body) = (format!("key-{round}"), env.valid_body(&format!("round {round}")));
                 let mut waited = 0;
                 loop {
-                    let answer = post_once(&env, &key, &body).await;
+                    let answer = post_with_key(&env, &key, &body).await;
                     if answer.status == 201 {
                         return (answer, waited);
                     }
@@ -187,29 +170,29 @@ async fn of_many_at_once_under_one_key_one_is_done_and_all_learn_its_answer() {
         repeated += again.len();
     }
     assert_eq!(env.connection_count(), 10);
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     print_numbers(&format!("10 keys, 32 clients each: {in_use} answers \"in use\", {repeated} repeated"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_gives_the_key_back_at_once() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     let good = env.valid_body("mended");
     let mut wrong = good.clone();
     wrong["clientSecret"] = json!("guess");
-    assert_eq!(post_once(&env, "mend", &wrong).await.code(), "INVALID_VIMEO_CREDENTIALS");
+    assert_eq!(post_with_key(&env, "mend", &wrong).await.code(), "INVALID_VIMEO_CREDENTIALS");
     // Another body: the key was given back, so it is not reused.
     env.inject_fault(json!({"route": VERIFY, "kind": "status", "status": 503})).await;
-    assert_eq!(post_once(&env, "mend", &good).await.code(), "VIMEO_UNAVAILABLE");
+    assert_eq!(post_with_key(&env, "mend", &good).await.code(), "VIMEO_UNAVAILABLE");
     let taken = env.post(&good).await;
-    assert_eq!(post_once(&env, "mend", &good).await.code(), "CONNECTION_NAME_EXISTS");
+    assert_eq!(post_with_key(&env, "mend", &good).await.code(), "CONNECTION_NAME_EXISTS");
     assert_eq!(delete(&env, &id_of(&taken)).await.status, 204);
-    assert_eq!(post_once(&env, "mend", &json!({"name": "x"})).await.code(), "INVALID_REQUEST_BODY");
-    let done = post_once(&env, "mend", &good).await;
+    assert_eq!(post_with_key(&env, "mend", &json!({"name": "x"})).await.code(), "INVALID_REQUEST_BODY");
+    let done = post_with_key(&env, "mend", &good).await;
     assert_eq!((done.status.as_u16(), done.header("idempotent-replayed")), (201, ""), "{}", done.text);
-    assert_replayed(&done, &post_once(&env, "mend", &good).await);
-    assert_eq!(post_once(&env, "mend", &wrong).await.text, REUSED);
-    settle(&env, 0).await;
+    assert_replayed(&done, &post_with_key(&env, "mend", &good).await);
+    assert_eq!(post_with_key(&env, "mend", &wrong).await.text, REUSED);
+    wait_for_revocations(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,7 +238,7 @@ async fn a_key_is_one_header_of_visible_characters() {
 async fn an_answer_is_kept_for_a_day() {
     let env = without_vimeo().await;
     let body = env.valid_body("yesterday");
-    let first = post_once(&env, "daily", &body).await;
+    let first = post_with_key(&env, "daily", &body).await;
     let age = |hours: i64| {
         let changed = env.database().execute(
             "UPDATE idempotency_records
@@ -265,11 +248,11 @@ async fn an_answer_is_kept_for_a_day() {
         assert_eq!(changed.unwrap(), 1);
     };
     age(23);
-    assert_replayed(&first, &post_once(&env, "daily", &body).await);
+    assert_replayed(&first, &post_with_key(&env, "daily", &body).await);
     age(2);
     // Now it is a new request, and meets what the first one made.
-    assert_eq!(post_once(&env, "daily", &body).await.code(), "CONNECTION_NAME_EXISTS");
-    let fresh = post_once(&env, "daily", &env.valid_body("today")).await;
+    assert_eq!(post_with_key(&env, "daily", &body).await.code(), "CONNECTION_NAME_EXISTS");
+    let fresh = post_with_key(&env, "daily", &env.valid_body("today")).await;
     assert_eq!((fresh.status.as_u16(), fresh.header("idempotent-replayed")), (201, ""));
     assert_eq!(env.connection_count(), 2);
 }
@@ -281,7 +264,7 @@ async fn a_record_holds_nothing_of_the_body_that_the_answer_does_not_show() {
     body["clientSecret"] = json!("canary-secret");
     body["accessToken"] = json!("canary-token");
     body["folder_uri"] = json!("canary-folder");
-    let answer = post_once(&env, "recorded", &body).await;
+    let answer = post_with_key(&env, "recorded", &body).await;
     let database = env.database();
     let mut records = database.prepare("SELECT * FROM idempotency_records").unwrap();
     let columns = records.column_count();
@@ -307,7 +290,7 @@ async fn a_record_holds_nothing_of_the_body_that_the_answer_does_not_show() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_take_no_key() {
     let env = without_vimeo().await;
-    let id = id_of(&post_once(&env, "made", &env.valid_body("changed")).await);
+    let id = id_of(&post_with_key(&env, "made", &env.valid_body("changed")).await);
     for (version, key) in [(1, "made"), (2, "made"), (3, "a b"), (4, "")] {
         let body = json!({"version": version}).to_string();
         let answer = put_text(&env, &id, &[("idempotency-key", key)], &body).await;
@@ -315,5 +298,5 @@ async fn changes_take_no_key() {
         let again = put_text(&env, &id, &[("idempotency-key", key)], &body).await;
         assert_eq!(again.code(), "VERSION_CONFLICT", "{key:?}");
     }
-    assert_eq!(shown(&env, &id).await["version"], 5);
+    assert_eq!(fetch(&env, &id).await["version"], 5);
 }

@@ -8,11 +8,12 @@ use std::net::{Shutdown, TcpStream};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::connections::concurrent_updates::print_numbers;
-use crate::connections::idempotency::{IN_USE, assert_replayed, post_once};
-use crate::connections::verification::{VERIFY, asked, patient, settle};
+use crate::support::connections::{IN_USE, assert_replayed, post_with_key};
 use crate::support::create_load::assert_whole;
 use crate::support::harness::{COLLECTION, EnvOptions, Response, Service, TestEnv, until};
+use crate::support::random::next_random;
+use crate::support::tools::print_numbers;
+use crate::support::verification::{VERIFY, long_budget, requests_to, wait_for_revocations};
 
 /// Sends a creation under a key and reads no answer.
 fn send_only(env: &TestEnv, key: &str, body: &Value) -> TcpStream {
@@ -40,24 +41,24 @@ fn record(env: &TestEnv, key: &str) -> Option<(u64, bool)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_before_the_effect_gives_the_key_back() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     let body = env.valid_body("hung up");
     for attempt in 1..=3 {
         env.inject_fault(late()).await;
-        let questions = asked(&env, VERIFY).await.len();
+        let questions = requests_to(&env, VERIFY).await.len();
         let stream = send_only(&env, "gone", &body);
-        until("Vimeo is asked", async || asked(&env, VERIFY).await.len() > questions).await;
-        assert_eq!(post_once(&env, "gone", &body).await.text, IN_USE);
+        until("Vimeo is asked", async || requests_to(&env, VERIFY).await.len() > questions).await;
+        assert_eq!(post_with_key(&env, "gone", &body).await.text, IN_USE);
         assert_eq!(record(&env, "gone"), Some((attempt, false)));
         let held_until = reserved_until(&env);
         stream.shutdown(Shutdown::Both).unwrap();
         // Given back, not run out.
         until("the key is given back", async || reserved_until(&env) < held_until).await;
     }
-    let done = post_once(&env, "gone", &body).await;
+    let done = post_with_key(&env, "gone", &body).await;
     assert_eq!((done.status.as_u16(), done.header("idempotent-replayed")), (201, ""), "{}", done.text);
     assert_eq!((env.connection_count(), record(&env, "gone")), (1, Some((4, true))));
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 }
 
 /// When the only key's reservation ends, in microseconds.
@@ -79,16 +80,16 @@ async fn a_lost_answer_is_learnt_by_asking_again() {
             until("the effect is there", async || record(&env, &key) == Some((1, true))).await;
         }
         drop(stream);
-        let mut answer = post_once(&env, &key, &body).await;
+        let mut answer = post_with_key(&env, &key, &body).await;
         while answer.text == IN_USE {
-            answer = post_once(&env, &key, &body).await;
+            answer = post_with_key(&env, &key, &body).await;
         }
         assert_eq!(answer.status, 201, "{}", answer.text);
         let is_replayed = answer.header("idempotent-replayed") == "true";
         assert!(is_replayed || !is_done, "{key} was done");
         repeated += usize::from(is_replayed);
         restarted += usize::from(!is_replayed);
-        let again = post_once(&env, &key, &body).await;
+        let again = post_with_key(&env, &key, &body).await;
         assert_eq!((&again.text, again.header("idempotent-replayed")), (&answer.text, "true"));
     }
     assert_eq!(env.connection_count(), 100);
@@ -98,31 +99,25 @@ async fn a_lost_answer_is_learnt_by_asking_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_while_vimeo_is_asked_holds_the_key_for_its_time_only() {
-    let mut env = TestEnv::with(patient()).await;
+    let mut env = TestEnv::with(long_budget()).await;
     let body = env.valid_body("killed");
     env.inject_fault(late()).await;
     let stream = send_only(&env, "killed", &body);
-    until("Vimeo is asked", async || !asked(&env, VERIFY).await.is_empty()).await;
+    until("Vimeo is asked", async || !requests_to(&env, VERIFY).await.is_empty()).await;
     env.kill_and_restart();
     drop(stream);
     assert_eq!(env.connection_count(), 0);
     for _ in 0..3 {
-        let answer = post_once(&env, "killed", &body).await;
+        let answer = post_with_key(&env, "killed", &body).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (409, IN_USE));
     }
     // Its time goes by.
     let moved = "UPDATE idempotency_records SET reserved_until = reserved_until - 30000000";
     assert_eq!(env.database().execute(moved, []).unwrap(), 1);
-    let done = post_once(&env, "killed", &body).await;
+    let done = post_with_key(&env, "killed", &body).await;
     assert_eq!((done.status.as_u16(), done.header("idempotent-replayed")), (201, ""), "{}", done.text);
-    assert_replayed(&done, &post_once(&env, "killed", &body).await);
+    assert_replayed(&done, &post_with_key(&env, "killed", &body).await);
     assert_eq!((env.connection_count(), record(&env, "killed")), (1, Some((2, true))));
-}
-
-/// The next number of a small generator, so that the moments differ and yet are the same in every run.
-fn next_random(seed: &mut u64, below: u64) -> u64 {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*seed >> 33) % below
 }
 
 /// Clients that create under keys of their own until the service is gone: each key with what was answered, if anything.
@@ -178,7 +173,7 @@ async fn a_kill_at_any_moment_leaves_each_key_with_one_connection_or_none() {
     let (mut seed, mut keys) = (20_260_102, 0);
     let (mut acknowledged, mut lost, mut in_use, mut restarted) = (0, 0, 0, 0);
     for round in 0..10 {
-        let goal = usize::try_from(1 + next_random(&mut seed, 200)).unwrap();
+        let goal = 1 + next_random(&mut seed, 200);
         let log = work_until_killed(&mut env, round, goal).await;
         env.service = Service::start(env.path());
         keys += log.len();

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use stateright::semantics::{ConsistencyTester as _, LinearizabilityTester, SequentialSpec};
 use tokio::task::JoinSet;
 
-use crate::connections::concurrent_updates::print_numbers;
-use crate::connections::delete::delete;
-use crate::connections::update::{path_of, put};
+use crate::support::connections::{delete, path_of, put};
 use crate::support::harness::{COLLECTION, EnvOptions, TestEnv};
+use crate::support::random::next_random;
+use crate::support::tools::print_numbers;
 
 const NAMES: [&str; 4] = ["north", "east", "south", "west"];
 const CLIENTS: usize = 8;
@@ -154,12 +154,6 @@ fn is_linearizable(name: &str, begun: &Named, events: &[Event]) -> bool {
         }
     }
     tester.is_consistent()
-}
-
-/// The next number of a small generator, so that the choices are the same in every run.
-fn next_random(seed: &mut u64, below: usize) -> usize {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    usize::try_from(*seed >> 33).unwrap() % below
 }
 
 fn seen(connection: &Value) -> Seen {

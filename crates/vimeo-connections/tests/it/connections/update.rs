@@ -6,11 +6,12 @@ use std::cell::Cell;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::connections::verification::{GRANT, VERIFY, asked, journal, settle};
-use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
+use crate::support::connections::{
+    NO_CONNECTION, StoredRow, create, fetch, is_wiped, path_of, put, put_text, stored_row,
+};
+use crate::support::harness::{COLLECTION, EnvOptions, TestEnv};
+use crate::support::verification::{GRANT, VERIFY, journal, requests_to, wait_for_revocations};
 
-pub(crate) const NO_CONNECTION: &str =
-    r#"{"code":"CONNECTION_NOT_FOUND","message":"There is no such connection in this account."}"#;
 const NAME_EXISTS: &str =
     r#"{"code":"CONNECTION_NAME_EXISTS","message":"This account already has a connection of this name."}"#;
 const VERSION: &str = "must be a whole number from 1 to 9007199254740991";
@@ -20,62 +21,6 @@ const EMPTY: &str = "must not be empty";
 const FLAG: &str = "must be true or false";
 const LONG_CREDENTIAL: &str = "must be at most 500 characters long";
 const VISIBLE: &str = "must contain only visible ASCII characters, without spaces or line breaks";
-
-/// What is stored of a connection that no answer shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
-    pub(crate) version: u64,
-    pub(crate) sealed_version: u64,
-    pub(crate) sealing_key_id: i64,
-    pub(crate) envelope: Vec<u8>,
-    pub(crate) wrapped_key: Vec<u8>,
-}
-
-pub(crate) fn kept(env: &TestEnv, id: &str) -> Kept {
-    let sql = "SELECT version, sealed_version, sealing_key_id, envelope, wrapped_key
-               FROM connections JOIN sealing_keys USING (sealing_key_id) WHERE connection_id = ?1";
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(Kept {
-            version: row.get(0)?,
-            sealed_version: row.get(1)?,
-            sealing_key_id: row.get(2)?,
-            envelope: row.get(3)?,
-            wrapped_key: row.get(4)?,
-        })
-    };
-    env.database().query_row(sql, [id], read).unwrap()
-}
-
-/// Whether the key of replaced or deleted secrets was overwritten with zeros.
-pub(crate) fn is_wiped(env: &TestEnv, sealing_key_id: i64) -> bool {
-    let sql = "SELECT wrapped_key = zeroblob(60) FROM sealing_keys WHERE sealing_key_id = ?1";
-    env.database().query_row(sql, [sealing_key_id], |row| row.get(0)).unwrap()
-}
-
-pub(crate) fn path_of(id: &str) -> String {
-    format!("{COLLECTION}/{id}")
-}
-
-pub(crate) async fn put_text(env: &TestEnv, id: &str, headers: &[(&str, &str)], body: &str) -> Response {
-    env.send(Method::PUT, &path_of(id), headers, body.as_bytes().to_vec()).await
-}
-
-pub(crate) async fn put(env: &TestEnv, id: &str, body: &Value) -> Response {
-    put_text(env, id, &[("content-type", "application/json")], &body.to_string()).await
-}
-
-/// Creates a connection; its identifier.
-pub(crate) async fn create(env: &TestEnv, body: &Value) -> String {
-    let created = env.post(body).await;
-    assert_eq!(created.status, 201, "{}", created.text);
-    created.json()["connectionId"].as_str().unwrap().to_owned()
-}
-
-pub(crate) async fn shown(env: &TestEnv, id: &str) -> Value {
-    let found = env.get(&path_of(id)).await;
-    assert_eq!(found.status, 200, "{}", found.text);
-    found.json()
-}
 
 /// The whole body of an answer that shows a connection.
 pub(crate) fn body_of(connection: &Value) -> String {
@@ -190,17 +135,17 @@ fn table() -> Vec<(&'static str, Option<Value>, Outcome)> {
 async fn check_row(env: &TestEnv, field: &str, value: Option<Value>, outcome: &Outcome) {
     let what: String = format!("{field} = {value:?}").chars().take(60).collect();
     let id = create(env, &guest("a row")).await;
-    settle(env, 0).await;
-    let (was, before) = (shown(env, &id).await, kept(env, &id));
+    wait_for_revocations(env, 0).await;
+    let (was, before) = (fetch(env, &id).await, stored_row(env, &id));
     env.control(Method::DELETE, "journal", Value::Null).await;
     let mut body = json!({"version": 1});
     if let Some(value) = value {
         body[field] = value;
     }
     let answer = put(env, &id, &body).await;
-    settle(env, 0).await;
-    let (is, after) = (shown(env, &id).await, kept(env, &id));
-    let questions = (asked(env, GRANT).await.len(), asked(env, VERIFY).await.len());
+    wait_for_revocations(env, 0).await;
+    let (is, after) = (fetch(env, &id).await, stored_row(env, &id));
+    let questions = (requests_to(env, GRANT).await.len(), requests_to(env, VERIFY).await.len());
     let is_checked = matches!(outcome, Resealed | Verified(_));
     assert_eq!(questions, if is_checked { (1, 1) } else { (0, 0) }, "{what}");
     assert_eq!(journal(env).await.is_empty(), !is_checked, "{what}");
@@ -227,7 +172,7 @@ async fn check_row(env: &TestEnv, field: &str, value: Option<Value>, outcome: &O
             assert_ne!(after.envelope, before.envelope, "{what}");
             assert!(is_wiped(env, before.sealing_key_id), "{what}");
         } else {
-            assert_eq!(after, Kept { version: 2, ..before }, "{what}");
+            assert_eq!(after, StoredRow { version: 2, ..before }, "{what}");
         }
     }
     assert_eq!(env.send(Method::DELETE, &path_of(&id), &[], Vec::new()).await.status, 204);
@@ -255,7 +200,7 @@ async fn a_version_is_a_whole_number_and_the_stored_one() {
     let id = create(&env, &env.valid_body("versions")).await;
     let missing = put_text(&env, &id, &[], "{}").await;
     assert_eq!((missing.status.as_u16(), missing.text), (400, faulty("version", "is required")));
-    let before = (shown(&env, &id).await, kept(&env, &id));
+    let before = (fetch(&env, &id).await, stored_row(&env, &id));
     for bad in [
         "null",
         "\"1\"",
@@ -285,7 +230,7 @@ async fn a_version_is_a_whole_number_and_the_stored_one() {
         let answer = put_text(&env, &id, &[], &format!("{{\"version\":{other}}}")).await;
         assert_eq!((answer.status.as_u16(), answer.text), (409, conflict(1)), "{other}");
     }
-    assert_eq!((shown(&env, &id).await, kept(&env, &id)), before);
+    assert_eq!((fetch(&env, &id).await, stored_row(&env, &id)), before);
     for (current, written) in [(1, "1"), (2, "2.0"), (3, "3e0"), (4, "0.4e1"), (5, "5.000"), (6, "60E-1")] {
         let answer = put_text(&env, &id, &[], &format!("{{\"version\":{written}}}")).await;
         assert_eq!(
@@ -302,7 +247,7 @@ async fn a_version_is_a_whole_number_and_the_stored_one() {
 async fn every_change_moves_the_version_by_one_and_the_date_on() {
     let env = without_vimeo("").await;
     let id = create(&env, &env.valid_body("steps")).await;
-    let mut last = shown(&env, &id).await;
+    let mut last = fetch(&env, &id).await;
     // As quickly as they come: some fall into one millisecond.
     for version in 1..=200 {
         let answer = put(&env, &id, &json!({"version": version})).await;
@@ -315,7 +260,7 @@ async fn every_change_moves_the_version_by_one_and_the_date_on() {
         }
         last = now;
     }
-    assert_eq!(shown(&env, &id).await, last);
+    assert_eq!(fetch(&env, &id).await, last);
     // Also when the clock stands far behind what is stored.
     env.database().execute("UPDATE connections SET updated_at = 4102444800000000", []).unwrap();
     for millis in 1..=2 {
@@ -361,16 +306,16 @@ async fn if_match_says_the_same_as_the_body_or_is_refused() {
     assert_eq!(first.text, faulty("version", VERSION));
     let second = put_text(&env, "unknown", &[("if-match", "\"9\"")], "{\"version\":8}").await;
     assert_eq!(second.text, refused);
-    assert_eq!(shown(&env, &id).await["version"], 8);
+    assert_eq!(fetch(&env, &id).await["version"], 8);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_read_can_be_sent_back() {
     let env = TestEnv::start().await;
     let id = create(&env, &env.valid_body("there and back")).await;
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     env.control(Method::DELETE, "journal", Value::Null).await;
-    let mut read = shown(&env, &id).await;
+    let mut read = fetch(&env, &id).await;
     for version in 1..=3 {
         let answer = put(&env, &id, &read).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["version"]), (200, &json!(version + 1)));
@@ -403,7 +348,7 @@ async fn a_name_is_changed_to_a_free_one_and_frees_the_old() {
         let answer = put(&env, &first, &json!({"version": 1, "name": taken})).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (409, NAME_EXISTS), "{taken:?}");
     }
-    assert_eq!(shown(&env, &first).await["version"], 1);
+    assert_eq!(fetch(&env, &first).await["version"], 1);
     for (version, own) in [(1, "first"), (2, " first  "), (3, "third")] {
         let answer = put(&env, &first, &json!({"version": version, "name": own})).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["name"]), (200, &json!(own)), "{}", answer.text);
@@ -421,7 +366,7 @@ async fn a_name_is_changed_to_a_free_one_and_frees_the_old() {
 async fn what_is_not_there_cannot_be_changed_by_anyone() {
     let env = without_vimeo("").await;
     let id = create(&env, &env.valid_body("mine")).await;
-    let before = (shown(&env, &id).await, kept(&env, &id));
+    let before = (fetch(&env, &id).await, stored_row(&env, &id));
     let stranger = env.make_key("another", &[]);
     let body = json!({"version": 1, "name": "taken over"}).to_string();
     for (key, id) in [
@@ -436,7 +381,7 @@ async fn what_is_not_there_cannot_be_changed_by_anyone() {
         let answer = put_text(&env, id, &[("authorization", key)], &body).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (404, NO_CONNECTION), "{id}");
     }
-    assert_eq!((shown(&env, &id).await, kept(&env, &id)), before);
+    assert_eq!((fetch(&env, &id).await, stored_row(&env, &id)), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -444,7 +389,7 @@ async fn of_several_things_that_are_wrong_the_first_check_answers() {
     let env = TestEnv::start().await;
     let id = create(&env, &env.valid_body("mine")).await;
     create(&env, &env.valid_body("taken")).await;
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     env.control(Method::DELETE, "journal", Value::Null).await;
     let all = |version: Value| json!({"version": version, "name": "taken", "clientSecret": "guess"});
     let unknown = "20260131090500042abcdefghijklmno";
@@ -487,7 +432,7 @@ async fn unknown_fields_of_a_change_are_named_or_refused() {
         let answer = put(&env, &id, &json!({"version": 1, "folder_uri": 1, "a b": 2})).await;
         if refuses {
             assert_eq!(answer.fields().len(), 2, "{}", answer.text);
-            assert_eq!(shown(&env, &id).await["version"], 1);
+            assert_eq!(fetch(&env, &id).await["version"], 1);
         } else {
             assert_eq!(answer.status, 200, "{}", answer.text);
             let mut named: Vec<_> = answer.header("x-ignored-fields").split(", ").collect();

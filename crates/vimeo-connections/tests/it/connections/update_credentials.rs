@@ -8,13 +8,12 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use crate::connections::delete::{delete, revoke};
-use crate::connections::update::{create, is_wiped, kept, path_of, put, shown};
-use crate::connections::verification::{
-    CLIENT_UNKNOWN, Expected, GRANT, OTHER_APP, SECRET_WRONG, TOKEN_UNKNOWN, VERIFY, asked, assert_answer,
-    journal, patient, rejected, settle, token,
-};
+use crate::support::connections::{create, delete, fetch, is_wiped, path_of, put, revoke_key, stored_row};
 use crate::support::harness::{COLLECTION, TestEnv, printed, until};
+use crate::support::verification::{
+    CLIENT_UNKNOWN, Expected, GRANT, OTHER_APP, SECRET_WRONG, TOKEN_UNKNOWN, VERIFY, assert_response,
+    create_token, journal, long_budget, rejected, requests_to, wait_for_revocations,
+};
 
 const SCOPES: &str = "public private upload edit";
 
@@ -30,33 +29,33 @@ async fn others(env: &TestEnv) -> Others {
     let app = env.control(Method::POST, "apps", json!({"name": "Other"})).await;
     let client_id = app["client_id"].as_str().unwrap().to_owned();
     Others {
-        second_token: token(env, None, SCOPES, true).await,
-        access_token: token(env, Some(&client_id), SCOPES, true).await,
+        second_token: create_token(env, None, SCOPES, true).await,
+        access_token: create_token(env, Some(&client_id), SCOPES, true).await,
         client_secret: app["client_secret"].as_str().unwrap().to_owned(),
         client_id,
     }
 }
 
 async fn forget_journal(env: &TestEnv) {
-    settle(env, 0).await;
+    wait_for_revocations(env, 0).await;
     env.control(Method::DELETE, "journal", Value::Null).await;
 }
 
 /// A change that must not happen: the answer, and that everything is as before.
 async fn assert_unchanged(env: &TestEnv, id: &str, change: &Value, expected: &Expected) {
-    let before = (shown(env, id).await, kept(env, id));
+    let before = (fetch(env, id).await, stored_row(env, id));
     let mut body = change.clone();
     body["version"] = before.0["version"].clone();
     body["description"] = json!("must not be seen");
     let what: Vec<_> = change.as_object().unwrap().keys().collect();
     let answer = put(env, id, &body).await;
-    assert_answer(&format!("{what:?}"), &answer, expected);
-    assert_eq!((shown(env, id).await, kept(env, id)), before, "{what:?}");
+    assert_response(&format!("{what:?}"), &answer, expected);
+    assert_eq!((fetch(env, id).await, stored_row(env, id)), before, "{what:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credential_that_changes_alone_is_checked_with_the_stored_others() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     let others = others(&env).await;
     let id = create(&env, &env.valid_body("checked")).await;
     let nobody = "0123456789abcdef0123456789abcdef01234567";
@@ -75,11 +74,11 @@ async fn a_credential_that_changes_alone_is_checked_with_the_stored_others() {
     ] {
         forget_journal(&env).await;
         assert_unchanged(&env, &id, &change, &expected).await;
-        let questions = (asked(&env, GRANT).await.len(), asked(&env, VERIFY).await.len());
+        let questions = (requests_to(&env, GRANT).await.len(), requests_to(&env, VERIFY).await.len());
         assert_eq!(questions, (1, 1), "{expected:?}");
     }
     // What is stored is told by what counts as a change: the first token is one after the second was taken.
-    let before = kept(&env, &id);
+    let before = stored_row(&env, &id);
     for (version, access_token, is_new) in [
         (1, &others.second_token, true),
         (2, &others.second_token, false),
@@ -91,14 +90,14 @@ async fn a_credential_that_changes_alone_is_checked_with_the_stored_others() {
         assert_eq!(answer.status, 200, "{}", answer.text);
         assert_eq!(!journal(&env).await.is_empty(), is_new, "version {version}");
     }
-    assert_eq!((kept(&env, &id).version, kept(&env, &id).sealed_version), (5, 4));
+    assert_eq!((stored_row(&env, &id).version, stored_row(&env, &id).sealed_version), (5, 4));
     assert!(is_wiped(&env, before.sealing_key_id));
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_credentials_open_after_a_restart() {
-    let mut env = TestEnv::with(patient()).await;
+    let mut env = TestEnv::with(long_budget()).await;
     let others = others(&env).await;
     let id = create(&env, &env.valid_body("moved")).await;
     let moved = json!({
@@ -110,7 +109,7 @@ async fn new_credentials_open_after_a_restart() {
         (answer.status.as_u16(), &answer.json()["clientIdentifier"]),
         (200, &moved["clientIdentifier"])
     );
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     env.kill_and_restart();
     let checked = env.cli(&["connections", "check", "--json"], "");
     assert!(checked.status.success(), "{}", printed(&checked));
@@ -125,7 +124,7 @@ async fn new_credentials_open_after_a_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_vimeo_cannot_be_asked_credentials_stay_and_all_else_changes() {
-    let mut options = patient();
+    let mut options = long_budget();
     options.config = "vimeo.budget_seconds = 2\n".to_owned();
     let env = TestEnv::with(options).await;
     let others = others(&env).await;
@@ -142,7 +141,7 @@ async fn while_vimeo_cannot_be_asked_credentials_stay_and_all_else_changes() {
         fault["route"] = json!(VERIFY);
         fault["times"] = json!("always");
         env.inject_fault(fault.clone()).await;
-        let before = (shown(&env, &id).await, kept(&env, &id));
+        let before = (fetch(&env, &id).await, stored_row(&env, &id));
         if let Some(seconds) = seconds {
             assert_unchanged(&env, &id, &change, &Expected::Unavailable(seconds)).await;
         } else {
@@ -151,20 +150,20 @@ async fn while_vimeo_cannot_be_asked_credentials_stay_and_all_else_changes() {
             let answer = put(&env, &id, &limited).await;
             assert_eq!(answer.code(), "VIMEO_UNAVAILABLE", "{}", answer.text);
             assert!(answer.header("retry-after").parse::<u64>().unwrap() > 10);
-            assert_eq!((shown(&env, &id).await, kept(&env, &id)), before);
+            assert_eq!((fetch(&env, &id).await, stored_row(&env, &id)), before);
         }
         let harmless = json!({"version": before.0["version"], "description": fault["kind"]});
         assert_eq!(put(&env, &id, &harmless).await.status, 200);
         env.control(Method::DELETE, "faults", Value::Null).await;
     }
-    let version = shown(&env, &id).await["version"].clone();
+    let version = fetch(&env, &id).await["version"].clone();
     let fixed = put(&env, &id, &json!({"version": version, "accessToken": others.second_token})).await;
     assert_eq!(fixed.status, 200, "{}", fixed.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_changed_while_vimeo_was_asked_decides() {
-    let env = Arc::new(TestEnv::with(patient()).await);
+    let env = Arc::new(TestEnv::with(long_budget()).await);
     let others = others(&env).await;
     let key = env.make_key("acme", &[]);
     for (meanwhile, status, code) in [
@@ -174,36 +173,36 @@ async fn what_changed_while_vimeo_was_asked_decides() {
     ] {
         let id = create(&env, &env.valid_body(meanwhile)).await;
         forget_journal(&env).await;
-        let before = kept(&env, &id);
+        let before = stored_row(&env, &id);
         env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 3_000})).await;
         let body = json!({"version": 1, "accessToken": others.second_token}).to_string().into_bytes();
         let (slow, path, slow_key) = (env.clone(), path_of(&id), key.clone());
         let slow = TaskTracker::new()
             .spawn(async move { slow.send(Method::PUT, &path, &[("authorization", &slow_key)], body).await });
-        until("Vimeo is asked", async || !asked(&env, VERIFY).await.is_empty()).await;
+        until("Vimeo is asked", async || !requests_to(&env, VERIFY).await.is_empty()).await;
         match meanwhile {
             "changed" => assert_eq!(put(&env, &id, &json!({"version": 1})).await.status, 200),
             "deleted" => assert_eq!(delete(&env, &id).await.status, 204),
-            _ => revoke(&env, &key),
+            _ => revoke_key(&env, &key),
         }
         let answer = slow.await.unwrap();
         assert_eq!((answer.status.as_u16(), &*answer.code()), (status, code), "{meanwhile}");
         match meanwhile {
             "changed" => assert_eq!(answer.json()["currentVersion"], 2),
             "deleted" => assert!(is_wiped(&env, before.sealing_key_id)),
-            _ => assert_eq!(kept(&env, &id), before),
+            _ => assert_eq!(stored_row(&env, &id), before),
         }
     }
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_while_vimeo_is_asked_changes_nothing() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     let others = others(&env).await;
     let id = create(&env, &env.valid_body("left alone")).await;
     forget_journal(&env).await;
-    let before = (shown(&env, &id).await, kept(&env, &id), events(&env));
+    let before = (fetch(&env, &id).await, stored_row(&env, &id), events(&env));
     env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 6_000})).await;
     let body = json!({"version": 1, "accessToken": others.second_token}).to_string();
     let request = format!(
@@ -214,14 +213,14 @@ async fn who_hangs_up_while_vimeo_is_asked_changes_nothing() {
     );
     let mut stream = TcpStream::connect(env.service.address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
-    until("Vimeo is asked", async || !asked(&env, VERIFY).await.is_empty()).await;
+    until("Vimeo is asked", async || !requests_to(&env, VERIFY).await.is_empty()).await;
     stream.shutdown(Shutdown::Both).unwrap();
     until("it is noticed", async || env.log().contains("aborted: client disconnected")).await;
     // One more, which Vimeo answers at once, finds everything as it was.
-    assert_eq!((shown(&env, &id).await, kept(&env, &id), events(&env)), before);
+    assert_eq!((fetch(&env, &id).await, stored_row(&env, &id), events(&env)), before);
     let again = put(&env, &id, &json!({"version": 1, "accessToken": others.second_token})).await;
     assert_eq!((again.status.as_u16(), &again.json()["version"]), (200, &json!(2)));
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 }
 
 /// Actions of the audit log on connections, oldest first.
@@ -242,7 +241,7 @@ fn events(env: &TestEnv) -> Vec<(String, Option<String>, Option<String>)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_and_deletions_are_audited_done_or_refused() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     let id = create(&env, &env.valid_body("audited")).await;
     create(&env, &env.valid_body("taken")).await;
     let begun = events(&env).len();

@@ -6,11 +6,11 @@ use std::time::Instant;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::connections::verification::{
-    CLIENT_REJECTED, CLIENT_UNKNOWN, Expected, GRANT, NO_USER, SECRET_WRONG, TOKEN_UNKNOWN, VERIFY, lacks,
-    patient, rejected, row, settle, token, with,
-};
 use crate::support::harness::{EnvOptions, TestEnv};
+use crate::support::verification::{
+    CLIENT_REJECTED, CLIENT_UNKNOWN, Expected, GRANT, NO_USER, SECRET_WRONG, TOKEN_UNKNOWN, VERIFY,
+    assert_row, body_with, create_token, lacks, long_budget, rejected, wait_for_revocations,
+};
 
 /// A failure that says nothing of the credentials, nor when to come back.
 const DOUBT: Expected = Expected::Unavailable(10);
@@ -21,7 +21,7 @@ async fn faulty_row(env: &TestEnv, route: &str, fault: &Value, expected: &Expect
     routed["route"] = json!(route);
     env.inject_fault(routed).await;
     let what = format!("{route}: {fault}");
-    row(env, &what, &env.valid_body("a row"), expected, lost).await;
+    assert_row(env, &what, &env.valid_body("a row"), expected, lost).await;
     let left = env.control(Method::GET, "faults", Value::Null).await;
     assert_eq!(left["faults"], json!([]), "{what}: the fault never happened");
     // Forgets the tokens that were lost with an answer.
@@ -30,7 +30,7 @@ async fn faulty_row(env: &TestEnv, route: &str, fault: &Value, expected: &Expect
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_failure_of_vimeo_reads_as_wrong_credentials() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     let elsewhere = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
     let location = format!("{}/oauth/verify", elsewhere.sandbox.base_url);
     let refusal = json!({"error": "invalid_client", "error_description": "x"});
@@ -97,7 +97,7 @@ async fn no_failure_of_vimeo_reads_as_wrong_credentials() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_shape_of_a_refusal_names_its_credential() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     let full = |code: i64| json!({"error": "x", "link": null, "developer_message": "x", "error_code": code});
     let legacy = json!({"error": "You must provide a valid authenticated access token."});
     let oauth = |error: &str| json!({"error": error, "error_description": "x"});
@@ -135,7 +135,7 @@ async fn each_shape_of_a_refusal_names_its_credential() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unusual_answer_about_a_token_is_judged_by_what_it_says() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     let scope = "private upload edit";
     let tokens_app = {
         let tokens = env.control(Method::GET, "tokens", Value::Null).await;
@@ -165,7 +165,7 @@ async fn an_unusual_answer_about_a_token_is_judged_by_what_it_says() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retry_after_is_what_vimeos_limit_says_within_reason() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     for route in [GRANT, VERIFY] {
         for (reset, seconds) in [
             ("2001-01-01T00:00:00+00:00", 1),
@@ -188,13 +188,13 @@ async fn retry_after_is_what_vimeos_limit_says_within_reason() {
         // Vimeo tells whole seconds, and some passed meanwhile.
         let least = 1800 - 1 - started.elapsed().as_secs() - 1;
         assert!((least..=1800).contains(&waited), "{waited} is not in {least}..=1800");
-        settle(&env, 0).await;
+        wait_for_revocations(&env, 0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_doubts_the_later_end_of_a_limit_is_told() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     let limited =
         |reset: &str| json!({"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": reset}});
     let (past, future) = (limited("2001-01-01T00:00:00Z"), limited("2999-01-01T00:00:00Z"));
@@ -216,11 +216,11 @@ async fn of_two_doubts_the_later_end_of_a_limit_is_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_definite_refusal_counts_beside_a_doubt() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     let other = env.control(Method::POST, "apps", json!({"name": "Other"})).await;
-    let others_token = token(&env, other["client_id"].as_str(), "private upload edit", true).await;
-    let small_token = token(&env, None, "public", true).await;
-    let app_token = token(&env, None, "private upload edit", false).await;
+    let others_token = create_token(&env, other["client_id"].as_str(), "private upload edit", true).await;
+    let small_token = create_token(&env, None, "public", true).await;
+    let app_token = create_token(&env, None, "private upload edit", false).await;
     let client = |value| ("clientIdentifier", value);
     let access = |value| ("accessToken", value);
     let lacking = lacks("private, upload, edit");
@@ -243,7 +243,7 @@ async fn a_definite_refusal_counts_beside_a_doubt() {
         {
             fault["route"] = json!(route);
             env.inject_fault(fault.clone()).await;
-            row(&env, &format!("{fault} {changes:?}"), &with(&env, &changes), &expected, 0).await;
+            assert_row(&env, &format!("{fault} {changes:?}"), &body_with(&env, &changes), &expected, 0).await;
         }
     }
 }
@@ -262,13 +262,13 @@ async fn a_slow_vimeo_is_a_doubt_and_its_late_token_is_revoked() {
 async fn a_definite_refusal_counts_beside_a_vimeo_that_is_too_slow() {
     let env = TestEnv::start().await;
     env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 60_000})).await;
-    let wrong = with(&env, &[("clientSecret", "guess")]);
-    row(&env, "the secret is wrong, verify hangs", &wrong, &rejected(&[SECRET_WRONG]), 0).await;
+    let wrong = body_with(&env, &[("clientSecret", "guess")]);
+    assert_row(&env, "the secret is wrong, verify hangs", &wrong, &rejected(&[SECRET_WRONG]), 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_answer_within_the_budget_is_an_answer() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     for route in [GRANT, VERIFY] {
         faulty_row(&env, route, &json!({"kind": "drip", "millis": 2}), &Expected::Created, 0).await;
         faulty_row(&env, route, &json!({"kind": "delay", "millis": 300}), &Expected::Created, 0).await;
@@ -277,25 +277,25 @@ async fn a_slow_answer_within_the_budget_is_an_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vimeo_that_is_not_there_is_a_doubt_until_it_is_there() {
-    let mut env = TestEnv::with(patient()).await;
+    let mut env = TestEnv::with(long_budget()).await;
     let body = env.valid_body("patience");
     let address = env.sandbox.addr;
     // A world needs a sandbox; the one that the service knows is stopped.
     let spare = sandbox::start(sandbox::Options::default()).await.unwrap();
     std::mem::replace(&mut env.sandbox, spare).stop().await;
     let answer = env.post(&body).await;
-    crate::connections::verification::assert_answer("stopped", &answer, &DOUBT);
+    crate::support::verification::assert_response("stopped", &answer, &DOUBT);
     assert_eq!(env.connection_count(), 0);
 
     let again = sandbox::Options { listen: address, open: true, ..sandbox::Options::default() };
     env.sandbox = sandbox::start(again).await.unwrap();
     assert_eq!(env.post(&body).await.status, StatusCode::CREATED);
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_of_a_doubt_tells_the_operator_of_the_way_out() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     env.inject_fault(json!({"route": VERIFY, "kind": "status", "status": 502})).await;
     let answer = env.post(&env.valid_body("unlucky")).await;
     assert_eq!(answer.code(), "VIMEO_UNAVAILABLE");

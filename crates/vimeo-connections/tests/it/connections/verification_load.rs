@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::connections::verification::{GRANT, VERIFY, asked, journal, settle};
 use crate::support::harness::{COLLECTION, EnvOptions, TestEnv, until};
+use crate::support::verification::{GRANT, VERIFY, journal, requests_to, wait_for_revocations};
 
 /// As many creations as wait at once.
 const CROWD: usize = 1_000;
@@ -66,7 +66,7 @@ async fn a_crowd_waits_for_vimeo_and_nobody_waits_for_the_crowd() {
     .await;
     let first = env.post(&env.valid_body("first")).await.json();
     let path = format!("{COLLECTION}/{}", first["connectionId"].as_str().unwrap());
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     for route in [GRANT, VERIFY] {
         env.inject_fault(json!({"route": route, "kind": "hold"})).await;
     }
@@ -74,7 +74,7 @@ async fn a_crowd_waits_for_vimeo_and_nobody_waits_for_the_crowd() {
     until("both questions of each creation are asked", async || {
         let held =
             |requests: Vec<Value>| requests.iter().filter(|request| request["fault"] == "hold").count();
-        held(asked(&env, GRANT).await) == CROWD && held(asked(&env, VERIFY).await) == CROWD
+        held(requests_to(&env, GRANT).await) == CROWD && held(requests_to(&env, VERIFY).await) == CROWD
     })
     .await;
 
@@ -95,14 +95,14 @@ async fn a_crowd_waits_for_vimeo_and_nobody_waits_for_the_crowd() {
     env.control(Method::DELETE, "faults", Value::Null).await;
     assert_all_created(crowd).await;
     assert_eq!(env.connection_count(), CROWD + 1);
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 
     // The next wave finds connections enough: it opens none.
     let opened = connections(&env).await;
     assert!(opened.len() <= 2 * CROWD + 2, "{} connections for {CROWD} creations", opened.len());
     env.control(Method::DELETE, "journal", Value::Null).await;
     assert_all_created(create_at_once(&env, "next", NEXT)).await;
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     let used = connections(&env).await;
     let new: Vec<_> = used.difference(&opened).collect();
     assert!(new.is_empty(), "{} new connections beside {} idle ones", new.len(), opened.len());

@@ -10,16 +10,17 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::connections::verification::{
-    Expected, GRANT, REVOKE, VERIFY, asked, journal, options, patient, row, settle,
-};
 use crate::support::harness::{EnvOptions, Service, TestEnv, cli, printed};
+use crate::support::verification::{
+    Expected, GRANT, REVOKE, VERIFY, assert_row, journal, long_budget, long_budget_with, requests_to,
+    wait_for_revocations,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vimeo_is_asked_in_its_own_words() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     assert_eq!(env.post(&env.valid_body("words")).await.status, StatusCode::CREATED);
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     let requests = journal(&env).await;
     assert_eq!(requests.len(), 3, "{requests:?}");
     for request in &requests {
@@ -28,15 +29,15 @@ async fn vimeo_is_asked_in_its_own_words() {
         assert!(agent.starts_with("vimeo-connections/"), "{agent}");
         assert_eq!(request["query"], Value::Null);
     }
-    let [grant] = &asked(&env, GRANT).await[..] else { panic!("{requests:?}") };
+    let [grant] = &requests_to(&env, GRANT).await[..] else { panic!("{requests:?}") };
     assert_eq!(grant["content_type"], "application/x-www-form-urlencoded");
     assert_eq!(grant["authorization"]["client_id"], json!(env.sandbox.client_id));
-    let [verify] = &asked(&env, VERIFY).await[..] else { panic!("{requests:?}") };
+    let [verify] = &requests_to(&env, VERIFY).await[..] else { panic!("{requests:?}") };
     assert_eq!(verify["content_type"], Value::Null);
     let tokens = env.control(Method::GET, "tokens", Value::Null).await;
     let [own, stray] = &tokens["tokens"].as_array().unwrap()[..] else { panic!("{tokens}") };
     assert_eq!(verify["authorization"]["fingerprint"], own["fingerprint"]);
-    let [revoked] = &asked(&env, REVOKE).await[..] else { panic!("{requests:?}") };
+    let [revoked] = &requests_to(&env, REVOKE).await[..] else { panic!("{requests:?}") };
     assert_eq!(revoked["authorization"]["fingerprint"], stray["fingerprint"]);
     assert_eq!(stray["scope"], "public", "no more than is needed was asked for");
     assert_eq!(own["revoked"], false);
@@ -44,7 +45,7 @@ async fn vimeo_is_asked_in_its_own_words() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stray_token_is_revoked_however_often_that_fails_at_first() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     for (fault, times) in [
         (json!({"kind": "status", "status": 500}), 1),
         (json!({"kind": "status", "status": 400}), 1),
@@ -59,22 +60,22 @@ async fn a_stray_token_is_revoked_however_often_that_fails_at_first() {
         fault["route"] = json!(REVOKE);
         fault["times"] = json!(times);
         env.inject_fault(fault.clone()).await;
-        row(&env, &fault.to_string(), &env.valid_body("a row"), &Expected::Created, 0).await;
+        assert_row(&env, &fault.to_string(), &env.valid_body("a row"), &Expected::Created, 0).await;
     }
     let tokens = env.control(Method::GET, "tokens", Value::Null).await;
     let own: Vec<_> =
         tokens["tokens"].as_array().unwrap().iter().filter(|token| token["origin"] == "issued").collect();
     assert_eq!(own.len(), 1);
     assert_eq!(own[0]["revoked"], false, "the user's own token is nobody's to revoke");
-    for attempt in asked(&env, REVOKE).await {
+    for attempt in requests_to(&env, REVOKE).await {
         assert_ne!(attempt["authorization"]["fingerprint"], own[0]["fingerprint"]);
     }
 }
 
 /// Makes a token of the app alone, which the sandbox then hands out as if it had just been granted.
 async fn handed_out(env: &TestEnv, app: Value) -> (String, Value) {
-    let options = json!({"app": env.sandbox.client_id, "scopes": "public", "user": false});
-    let made = env.control(Method::POST, "tokens", options).await;
+    let request = json!({"app": env.sandbox.client_id, "scopes": "public", "user": false});
+    let made = env.control(Method::POST, "tokens", request).await;
     let access_token = made["access_token"].as_str().unwrap().to_owned();
     let app = if app.is_null() { made["app"].clone() } else { app };
     (access_token.clone(), json!({"access_token": access_token, "app": app}))
@@ -87,11 +88,11 @@ async fn is_revoked(env: &TestEnv, access_token: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_in_an_answer_that_is_not_understood_is_revoked_too() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     for app in [json!({}), json!("/apps/1"), json!([]), json!({"uri": 7})] {
         let (stray, body) = handed_out(&env, app.clone()).await;
         env.inject_fault(json!({"route": GRANT, "kind": "wrong-json", "body": body})).await;
-        row(&env, &app.to_string(), &env.valid_body("a row"), &Expected::Unavailable(10), 0).await;
+        assert_row(&env, &app.to_string(), &env.valid_body("a row"), &Expected::Unavailable(10), 0).await;
         let started = std::time::Instant::now();
         while !is_revoked(&env, &stray).await {
             assert!(started.elapsed().as_secs() < 30, "{app}: the token was left at Vimeo");
@@ -102,7 +103,7 @@ async fn a_token_in_an_answer_that_is_not_understood_is_revoked_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_callers_own_token_is_not_revoked_though_the_grant_hands_it_out_again() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     // Some servers give the same token for each grant, and somebody may have pasted it.
     let (own, body) = handed_out(&env, Value::Null).await;
     env.inject_fault(json!({"route": GRANT, "kind": "wrong-json", "body": body})).await;
@@ -110,7 +111,7 @@ async fn the_callers_own_token_is_not_revoked_though_the_grant_hands_it_out_agai
     pasted["accessToken"] = json!(own);
     assert_eq!(env.post(&pasted).await.code(), "INVALID_VIMEO_CREDENTIALS");
     // The next check's own stray token goes after anything that the first one had to revoke.
-    row(&env, "the next", &env.valid_body("next"), &Expected::Created, 0).await;
+    assert_row(&env, "the next", &env.valid_body("next"), &Expected::Created, 0).await;
     assert!(!is_revoked(&env, &own).await);
 }
 
@@ -130,9 +131,9 @@ async fn with_verification_off_vimeo_is_never_contacted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_before_vimeo_is_not_brought_to_vimeo() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     assert_eq!(env.post(&env.valid_body("taken")).await.status, StatusCode::CREATED);
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     env.control(Method::DELETE, "journal", Value::Null).await;
     assert_eq!(env.post(&env.valid_body("taken ")).await.code(), "CONNECTION_NAME_EXISTS");
     assert_eq!(env.post(&json!({})).await.code(), "INVALID_REQUEST_BODY");
@@ -147,13 +148,13 @@ async fn dead_url() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_environments_proxies_are_ignored() {
-    let mut env = TestEnv::with(patient()).await;
+    let mut env = TestEnv::with(long_budget()).await;
     let dead = dead_url().await;
     let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
     env.service.kill();
     env.service = Service::start_with(env.path(), &names.map(|name| (name, dead.as_str())));
     assert_eq!(env.post(&env.valid_body("direct")).await.status, StatusCode::CREATED);
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
 }
 
 /// The first lines that a proxy was sent.
@@ -191,12 +192,12 @@ async fn pass_on(mut client: TcpStream, target: std::net::SocketAddr, seen: Head
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_configured_proxy_is_used_for_all_that_goes_to_vimeo() {
-    let mut env = TestEnv::with(patient()).await;
+    let mut env = TestEnv::with(long_budget()).await;
     let (url, heads, _tasks) = proxy(env.sandbox.addr).await;
     env.service.kill();
     env.service = Service::start_with(env.path(), &[("VIMEO_CONNECTIONS_VIMEO__PROXY", &url)]);
     assert_eq!(env.post(&env.valid_body("proxied")).await.status, StatusCode::CREATED);
-    settle(&env, 0).await;
+    wait_for_revocations(&env, 0).await;
     let heads = heads.lock().unwrap().clone();
     // The second question may find the first one's connection free, and only the first line of each is seen.
     let absolute = format!(" {}/", env.sandbox.base_url);
@@ -208,7 +209,7 @@ async fn the_configured_proxy_is_used_for_all_that_goes_to_vimeo() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_https_vimeo_behind_a_proxy_is_reached_by_connect() {
-    let mut env = TestEnv::with(patient()).await;
+    let mut env = TestEnv::with(long_budget()).await;
     let (url, heads, _tasks) = proxy(env.sandbox.addr).await;
     env.service.kill();
     let environment = [
@@ -230,7 +231,7 @@ async fn an_https_vimeo_behind_a_proxy_is_reached_by_connect() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_is_dead_is_a_doubt_and_nothing_goes_around_it() {
     let dead = dead_url().await;
-    let env = TestEnv::with(options(&format!("vimeo.proxy = \"{dead}\"\n"))).await;
+    let env = TestEnv::with(long_budget_with(&format!("vimeo.proxy = \"{dead}\"\n"))).await;
     let answer = env.post(&env.valid_body("nowhere")).await;
     assert_eq!(answer.code(), "VIMEO_UNAVAILABLE", "{answer:?}");
     assert_eq!(answer.header("retry-after"), "10");

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::http::protocol::exchange;
 use crate::support::harness::{COLLECTION, EnvOptions, TestEnv};
+use crate::support::raw_http::exchange;
 
 /// More than any answer's headers need together.
 const HEAD_MAX_BYTES: usize = 2_048;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::process::lifecycle::make_certificate;
+use crate::support::certificates::make_certificate;
 use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, until};
 
 const WAIT_LIMIT: Duration = Duration::from_mins(1);

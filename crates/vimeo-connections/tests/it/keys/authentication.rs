@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::http::protocol::{exchange, stable_headers};
+use crate::support::connections::revoke_key;
 use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv, printed, until};
+use crate::support::raw_http::{exchange, stable_headers};
 
 const UNAUTHORIZED: &str = r#"{"code":"UNAUTHORIZED","message":"Unauthorized"}"#;
 
@@ -30,20 +31,6 @@ async fn create(env: &TestEnv, name: &str) -> String {
     created.header("location").to_owned()
 }
 
-/// Revokes a key of the account, known by its end.
-pub(crate) fn revoke(env: &TestEnv, key: &str) {
-    let listed: Value = serde_json::from_slice(&env.cli(&["keys", "list", "--json"], "").stdout).unwrap();
-    let id = listed
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|row| key.ends_with(row["lastFour"].as_str().unwrap()))
-        .and_then(|row| row["keyId"].as_str())
-        .unwrap();
-    let revoked = env.cli(&["keys", "revoke", id], "");
-    assert!(revoked.status.success(), "{}", printed(&revoked));
-}
-
 /// What was known of a key a moment ago is still believed, for less than a second.
 async fn until_refused(env: &TestEnv, path: &str, key: &str) {
     until("the key is refused", async || get_as(env, path, &[key]).await.status == 401).await;
@@ -56,7 +43,7 @@ async fn every_reason_to_refuse_a_key_looks_the_same() {
     let good = env.api_key.as_str();
     let expired = env.make_key("acme", &["--expires-in-days", "0"]);
     let revoked = env.make_key("acme", &[]);
-    revoke(&env, &revoked);
+    revoke_key(&env, &revoked);
     let mut unknown = good.to_owned();
     let last = unknown.pop().unwrap();
     unknown.push(if last == 'a' { 'b' } else { 'a' });
@@ -147,7 +134,7 @@ async fn keys_come_and_go_while_the_service_runs() {
     let path = create(&env, "mine").await;
     let fresh = env.make_key("acme", &["--expires-in-days", "1"]);
     assert_eq!(get_as(&env, &path, &[&fresh]).await.status, 200);
-    revoke(&env, &fresh);
+    revoke_key(&env, &fresh);
     until_refused(&env, &path, &fresh).await;
     // The edges of a key's form: 8 and 200 characters after the prefix, any visible ones.
     for rest in ["!~,;=\"%\\", &"x".repeat(200)] {
@@ -163,7 +150,7 @@ async fn keys_come_and_go_while_the_service_runs() {
         let again = import("acme");
         assert_eq!(again.status.code(), Some(1));
         assert!(printed(&again).contains("this key is known already, as key_"), "{}", printed(&again));
-        revoke(&env, &key);
+        revoke_key(&env, &key);
         until_refused(&env, &path, &key).await;
         assert_eq!(import("acme").status.code(), Some(1), "a revoked key does not come back");
         assert_eq!(get_as(&env, &path, &[&key]).await.status, 401);
@@ -235,7 +222,7 @@ async fn every_route_answers_every_caller_as_the_matrix_says() {
     assert_eq!(begun.status, 202, "{}", begun.text);
     let job = begun.header("location").to_owned();
     let revoked = env.make_key("acme", &[]);
-    revoke(&env, &revoked);
+    revoke_key(&env, &revoked);
     let keys = [
         String::new(),
         env.make_key("another", &[]),

@@ -5,29 +5,16 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{
-    ACCOUNT, COLLECTION, EnvOptions, Service, TestEnv, cli, is_documented_failure, printed, run, until,
-};
+use crate::support::certificates::make_certificate;
+use crate::support::harness::{ACCOUNT, COLLECTION, EnvOptions, Service, TestEnv, cli, serve_error, until};
 
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
-
-/// Runs `serve` where it must not start; its error.
-pub(crate) fn refusal_to_serve(directory: &Path) -> String {
-    let output = run(directory, &[], &["serve"]);
-    // Which status belongs to which error: `exit_statuses`.
-    assert!(is_documented_failure(&output), "{}", printed(&output));
-    let text = printed(&output);
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let error = lines.filter_map(|line| line["error"].as_str().map(str::to_owned)).next_back();
-    error.unwrap_or(text)
-}
 
 /// Sends the beginning, then one byte after the other, until the service ends the connection; what it said.
 fn dribble(address: SocketAddr, beginning: &str, drop: Option<u8>) -> String {
@@ -145,7 +132,7 @@ async fn a_port_that_is_taken_is_said() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("vimeo-connections.toml"), format!("listen = \"{address}\"\n")).unwrap();
     assert!(cli(directory.path(), &["init"], "").status.success());
-    let printed = refusal_to_serve(directory.path());
+    let printed = serve_error(directory.path());
     assert!(
         printed.contains(&format!("vimeo-connections: cannot listen on {address}: the address is in use")),
         "{printed}"
@@ -168,28 +155,6 @@ async fn the_process_leaves_no_core_and_its_files_are_its_owners() {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
     assert_eq!(mode(&env.path().join("vimeo-connections.keyring")), 0o600);
-}
-
-/// A self-signed certificate and its key, in `NAME.pem` and `NAME.key`.
-pub(crate) fn make_certificate(directory: &Path, name: &str) {
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")])
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", printed(&made));
 }
 
 /// The certificate that the service shows, asked by a client without open connections.
@@ -263,7 +228,7 @@ async fn tls_is_spoken_with_a_certificate_that_is_read_again_on_sighup() {
             ),
         )
         .unwrap();
-        let printed = refusal_to_serve(env.path());
+        let printed = serve_error(env.path());
         assert!(
             printed.contains(certificate.to_str().unwrap()) && !printed.contains("PRIVATE KEY-"),
             "{printed}"

@@ -13,12 +13,12 @@ use base64::engine::general_purpose::STANDARD;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::security::secret_leaks::keyring_key;
 use crate::support::canaries::Canaries;
 use crate::support::create_load::{AcknowledgedCreate, CreateLoad, assert_shown, assert_whole};
 use crate::support::harness::{
     ACCOUNT, EnvOptions, Service, TestEnv, binary, cli, is_documented_failure, printed, run,
 };
+use crate::support::keyring::keyring_key;
 
 const VALUE: &str = "VIMEO_CONNECTIONS_KEYRING__VALUE";
 const FILE: &str = "VIMEO_CONNECTIONS_KEYRING__FILE";

@@ -16,6 +16,7 @@ use crate::support::canaries::Canaries;
 use crate::support::harness::{
     ACCOUNT, COLLECTION, EnvOptions, Response, Service, TestEnv, binary, printed, run,
 };
+use crate::support::keyring::keyring_key;
 
 const CLIENT_SECRET: &str = "Canary-Secret+/=\"\\%&<>{};0123456789";
 const ACCESS_TOKEN: &str = "Canary-Token+/=\"\\%&~!$'*,;@[]^_`|";
@@ -104,12 +105,6 @@ impl CanaryEnv {
 
 fn has_key(headers: &[(&str, &str)]) -> bool {
     headers.iter().any(|(name, _)| *name == "authorization")
-}
-
-/// The base64 of the one key in the keyring's file.
-pub(crate) fn keyring_key(directory: &Path) -> String {
-    let text = fs::read_to_string(directory.join("vimeo-connections.keyring")).unwrap();
-    text.rsplit('"').nth(1).unwrap().to_owned()
 }
 
 /// What clients do wrong, with canaries wherever there is room for them.

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::support::harness::{COLLECTION, Response, TestEnv, until};
 use crate::support::postgres::sql;
+use crate::support::random::next_random;
 
 /// The most that a client does, should nobody stop it.
 const ROUNDS: usize = 2_000;
@@ -155,12 +156,6 @@ impl ChaosClients {
             acknowledged: self.cluster.acknowledged.load(Ordering::SeqCst),
         }
     }
-}
-
-/// The next number of a small generator.
-pub(crate) fn next_random(seed: &mut u64, below: usize) -> usize {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    usize::try_from(*seed >> 33).unwrap() % below
 }
 
 impl Cluster {

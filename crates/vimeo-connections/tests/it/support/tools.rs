@@ -60,3 +60,9 @@ pub(crate) fn tests_folder() -> PathBuf {
 pub(crate) fn finish(command: Command) -> Output {
     harness::finish(command, WAIT_LIMIT)
 }
+
+/// Numbers of a run, for whoever asks for them with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "nothing else is made of them")]
+pub(crate) fn print_numbers(numbers: &str) {
+    println!("{numbers}");
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::keys::authentication::revoke;
+use crate::support::connections::revoke_key;
 use crate::support::harness::{EnvOptions, TestEnv, printed};
 use crate::support::tools::{find_tool, finish, program, tests_folder};
 
@@ -178,7 +178,7 @@ async fn a_stream_ends_with_its_key() {
     let second = env.make_key("acme", &[]);
     let mut theirs = Stream::open(&env, &job, &[("authorization", &second)]).await;
     assert!(theirs.next().await.is_some());
-    revoke(&env, &second);
+    revoke_key(&env, &second);
     while theirs.next().await.is_some() {}
 }
 

@@ -4,14 +4,12 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::connections::concurrent_updates::print_numbers;
-use crate::connections::delete::delete;
-use crate::connections::idempotency::{assert_replayed, post_once};
-use crate::connections::update::{create, path_of, put, shown};
 use crate::support::chaos_clients::{ChaosClients, assert_whole};
 use crate::support::cluster::env_on_database;
+use crate::support::connections::{assert_replayed, create, delete, fetch, path_of, post_with_key, put};
 use crate::support::harness::{ACCOUNT, COLLECTION, TestEnv, cli, printed, until};
 use crate::support::postgres::{Cut, Proxy, SharedPostgres, Version};
+use crate::support::tools::print_numbers;
 
 /// A world whose line to a database leads through a proxy.
 async fn env_behind_proxy(version: Version) -> Option<(TestEnv, Proxy, SharedPostgres)> {
@@ -46,7 +44,7 @@ async fn a_write_whose_answer_was_cut_off_is_done_once_and_said_to_be() {
             let change = json!({"version": 1, "description": "cut this change", "accessToken": "new"});
             let changed = put(&env, &id, &change).await;
             assert_eq!((changed.status.as_u16(), &changed.json()["version"]), (200, &json!(2)));
-            assert_eq!(shown(&env, &id).await["description"], "cut this change");
+            assert_eq!(fetch(&env, &id).await["description"], "cut this change");
             assert_eq!((proxy.cuts() - before, events(&database, "update_connection")), (2, round + 1));
 
             proxy.cut_when(Cut::BeforeAnswer("delete_connection"));
@@ -59,16 +57,16 @@ async fn a_write_whose_answer_was_cut_off_is_done_once_and_said_to_be() {
             let (key, mut body) = (format!("key-{round}"), env.valid_body(&format!("once {round}")));
             proxy.cut_when(Cut::BeforeAnswer("key-"));
             body["description"] = json!("not yet");
-            let first = post_once(&env, &key, &body).await;
-            assert_replayed(&first, &post_once(&env, &key, &body).await);
+            let first = post_with_key(&env, &key, &body).await;
+            assert_replayed(&first, &post_with_key(&env, &key, &body).await);
             assert_eq!(proxy.cuts() - before, 4);
             assert_whole(&env, &database.url());
         }
         let mut body = env.valid_body("completed");
         body["description"] = json!("cut this too");
         proxy.cut_when(Cut::BeforeAnswer("cut this too"));
-        let first = post_once(&env, "completed", &body).await;
-        assert_replayed(&first, &post_once(&env, "completed", &body).await);
+        let first = post_with_key(&env, "completed", &body).await;
+        assert_replayed(&first, &post_with_key(&env, "completed", &body).await);
         assert_eq!((proxy.cuts(), count(&database, "connections")), (13, 4));
         assert_whole(&env, &database.url());
     }
@@ -107,7 +105,7 @@ async fn a_cut_at_any_byte_leaves_one_connection_or_none() {
     let (mut done, mut refused) = (0, 0);
     for n in 0..40 {
         proxy.cut_when(Cut::AfterBytes(1 + n * 53));
-        let answer = post_once(&env, &format!("key-{n}"), &env.valid_body(&format!("at {n}"))).await;
+        let answer = post_with_key(&env, &format!("key-{n}"), &env.valid_body(&format!("at {n}"))).await;
         match answer.status.as_u16() {
             201 => done += 1,
             503 => {

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use tokio_util::task::TaskTracker;
 
-use crate::connections::concurrent_updates::print_numbers;
-use crate::connections::idempotency::post_once;
 use crate::support::chaos_clients::{ChaosClients, Known, assert_whole};
 use crate::support::cluster::env_on_database;
+use crate::support::connections::post_with_key;
 use crate::support::harness::{COLLECTION, Response, TestEnv, until};
 use crate::support::postgres::{Postgres, Stop, Version, sql};
+use crate::support::tools::print_numbers;
 
 const DATABASE: &str = "vimeo";
 /// Backends whose commit waits for the standby.
@@ -73,7 +73,7 @@ async fn what_was_acknowledged_before_a_failover_is_on_the_standby() {
             .filter(|connection| connection.has_key && connection.created == Known::Maybe)
         {
             let body = serde_json::from_str(&connection.body).unwrap();
-            let answer = post_once(&env, &connection.name, &body).await;
+            let answer = post_with_key(&env, &connection.name, &body).await;
             assert_eq!(answer.status, 201, "{connection:?} {answer:?}");
             connection.created = Known::Yes;
         }
@@ -99,7 +99,7 @@ fn begin(env: &TestEnv, name: &str, key: Option<&str>) -> tokio::task::JoinHandl
 
 async fn assert_goes_on(env: &TestEnv, standby: &mut Postgres, primary: &Postgres) {
     tokio::task::block_in_place(|| standby.start());
-    let is_created = async || post_once(env, "after", &env.valid_body("after")).await.status == 201;
+    let is_created = async || post_with_key(env, "after", &env.valid_body("after")).await.status == 201;
     until("writes go on", is_created).await;
     assert_whole(env, &primary.url(DATABASE));
 }
@@ -110,7 +110,7 @@ async fn a_commit_whose_wait_for_the_standby_was_broken_off_is_not_acknowledged(
         return;
     };
     let env = env_on_database(&both, "").await;
-    assert_eq!(post_once(&env, "before", &env.valid_body("before")).await.status, 201);
+    assert_eq!(post_with_key(&env, "before", &env.valid_body("before")).await.status, 201);
     tokio::task::block_in_place(|| standby.stop(Stop::Fast));
     // Under a key, the reservation is a commit of its own, and its wait is broken off too.
     for how in ["pg_cancel_backend(pid)", "pg_terminate_backend(pid)"] {
@@ -129,8 +129,10 @@ async fn a_commit_whose_wait_for_the_standby_was_broken_off_is_not_acknowledged(
         sql(&primary.url(DATABASE), "SELECT count(*) FROM connections WHERE name LIKE '%plain'").unwrap();
     assert_eq!(there, "2", "they are here, and not on the standby");
     tokio::task::block_in_place(|| standby.start());
-    until("writes go on", async || post_once(&env, "after", &env.valid_body("after")).await.status == 201)
-        .await;
+    until("writes go on", async || {
+        post_with_key(&env, "after", &env.valid_body("after")).await.status == 201
+    })
+    .await;
     assert_whole(&env, &primary.url(DATABASE));
 }
 
@@ -140,7 +142,7 @@ async fn what_a_restarted_primary_has_and_its_standby_lacks_is_not_acknowledged(
         return;
     };
     let env = env_on_database(&primary.url(DATABASE), "").await;
-    assert_eq!(post_once(&env, "before", &env.valid_body("before")).await.status, 201);
+    assert_eq!(post_with_key(&env, "before", &env.valid_body("before")).await.status, 201);
     tokio::task::block_in_place(|| standby.stop(Stop::Fast));
     let asking = begin(&env, "alone", None);
     until("the commit waits", async || primary.sql(&format!("SELECT count(*) {WAITING}")) != "0").await;
@@ -161,7 +163,7 @@ async fn while_the_standby_is_away_nothing_is_acknowledged() {
         return;
     };
     let env = env_on_database(&both, "store.timeout_seconds = 1").await;
-    assert_eq!(post_once(&env, "before", &env.valid_body("before")).await.status, 201);
+    assert_eq!(post_with_key(&env, "before", &env.valid_body("before")).await.status, 201);
     tokio::task::block_in_place(|| standby.stop(Stop::Immediate));
     let chaos = ChaosClients::start(&env, &[env.service.address], "alone", 16);
     until("a client is told so", async || chaos.count_of("OUTCOME_UNKNOWN") > 0).await;

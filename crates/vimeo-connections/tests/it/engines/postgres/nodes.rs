@@ -11,13 +11,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::connections::concurrent_updates::print_numbers;
-use crate::connections::delete::revoke;
-use crate::connections::idempotency::{IN_USE, assert_replayed};
-use crate::support::chaos_clients::{ChaosClients, Known, Report, assert_whole, next_random};
+use crate::support::chaos_clients::{ChaosClients, Known, Report, assert_whole};
 use crate::support::cluster::{Node, copy_installation, env_on_database, send_to, start_concurrently};
+use crate::support::connections::{IN_USE, assert_replayed, revoke_key};
 use crate::support::harness::{ACCOUNT, COLLECTION, Response, Service, TestEnv, cli, printed, schema, until};
 use crate::support::postgres::{SharedPostgres, Version};
+use crate::support::random::next_random;
+use crate::support::tools::print_numbers;
 
 const KILLS: usize = 8;
 
@@ -247,7 +247,7 @@ async fn a_revoked_key_is_good_nowhere_a_second_later() {
             let who = (*node, format!("round {round} client {client}"));
             clients.spawn(ask_on(env.clone(), who, key.clone(), is_finished.clone()));
         }
-        tokio::task::block_in_place(|| revoke(&env, &key));
+        tokio::task::block_in_place(|| revoke_key(&env, &key));
         let revoked = Instant::now();
         let headers = [("authorization", &*key)];
         for node in &addresses {

@@ -9,14 +9,12 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::connections::concurrent_updates::print_numbers;
-use crate::connections::delete::delete;
-use crate::connections::idempotency::{assert_replayed, post_once};
-use crate::connections::update::{create, path_of, put};
 use crate::support::chaos_clients::{ChaosClients, assert_whole};
 use crate::support::cluster::env_on_database;
+use crate::support::connections::{assert_replayed, create, delete, path_of, post_with_key, put};
 use crate::support::harness::{COLLECTION, Response, Service, TestEnv, binary, printed, run, until};
 use crate::support::postgres::{Fault, Part, Postgres, Proxy, SharedPostgres, Stop, Version, psql, sql};
+use crate::support::tools::print_numbers;
 
 const IMPATIENT: &str = "store.timeout_seconds = 1";
 const REFUSALS: [&str; 2] = ["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"];
@@ -36,7 +34,7 @@ async fn assert_away(env: &TestEnv, id: &str) {
     assert_unavailable(&env.get(&path_of(id)).await);
     assert_unavailable(&env.get(COLLECTION).await);
     assert_unavailable(&env.post(&env.valid_body("away")).await);
-    assert_unavailable(&post_once(env, "away", &env.valid_body("away too")).await);
+    assert_unavailable(&post_with_key(env, "away", &env.valid_body("away too")).await);
     assert_unavailable(&put(env, id, &json!({"version": 1, "description": "away"})).await);
     assert_unavailable(&delete(env, id).await);
 }
@@ -148,7 +146,7 @@ async fn one_write_that_was_swallowed_can_be_sent_again() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let mut proxy = Proxy::before(&database.url()).await;
     let env = Arc::new(env_on_database(proxy.url(), IMPATIENT).await);
-    assert_eq!(post_once(&env, "warm", &env.valid_body("warm")).await.status, 201);
+    assert_eq!(post_with_key(&env, "warm", &env.valid_body("warm")).await.status, 201);
     let answers = {
         let env = env.clone();
         tokio_util::task::TaskTracker::new().spawn(async move {
@@ -156,7 +154,7 @@ async fn one_write_that_was_swallowed_can_be_sent_again() {
             let body = env.valid_body("swallowed");
             let mut codes = Vec::new();
             loop {
-                let answer = post_once(&env, "swallowed", &body).await;
+                let answer = post_with_key(&env, "swallowed", &body).await;
                 if answer.status == 201 {
                     return (codes, answer);
                 }
@@ -176,7 +174,7 @@ async fn one_write_that_was_swallowed_can_be_sent_again() {
     })
     .await;
     let (_, first) = answers.await.unwrap();
-    let again = post_once(&env, "swallowed", &env.valid_body("swallowed")).await;
+    let again = post_with_key(&env, "swallowed", &env.valid_body("swallowed")).await;
     assert_eq!((&again.text, again.header("idempotent-replayed")), (&first.text, "true"));
     assert_eq!(database.sql("SELECT count(*) FROM connections"), "2");
     assert_whole(&env, &database.url());
@@ -349,7 +347,7 @@ async fn a_table_that_somebody_else_holds_is_not_waited_for_by_one_after_the_oth
         let env = env.clone();
         clients.spawn(async move {
             match n % 4 {
-                0 => post_once(&env, &format!("held-{n}"), &env.valid_body(&format!("held {n}"))).await,
+                0 => post_with_key(&env, &format!("held-{n}"), &env.valid_body(&format!("held {n}"))).await,
                 1 => put(&env, &id, &json!({"version": 1, "description": "held"})).await,
                 2 => env.post(&env.valid_body(&format!("held {n}"))).await,
                 _ => delete(&env, &id).await,
@@ -368,8 +366,8 @@ async fn a_table_that_somebody_else_holds_is_not_waited_for_by_one_after_the_oth
     until("writes go on", async || env.post(&env.valid_body("after")).await.status == 201).await;
     assert_eq!(sql(&url, "SELECT count(*), sum(version) FROM connections").unwrap(), "65|66");
     let body = env.valid_body("held 0");
-    let first = post_once(&env, "held-0", &body).await;
-    assert_replayed(&first, &post_once(&env, "held-0", &body).await);
+    let first = post_with_key(&env, "held-0", &body).await;
+    assert_replayed(&first, &post_with_key(&env, "held-0", &body).await);
     assert_whole(&env, &url);
     print_numbers(&format!("64 writes to a table that is held: {waits} waits"));
 }

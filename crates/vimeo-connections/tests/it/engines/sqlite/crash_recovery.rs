@@ -6,14 +6,9 @@ use std::process::{Child, Stdio};
 
 use crate::support::create_load::{CreateLoad, assert_shown, assert_whole};
 use crate::support::harness::{ACCOUNT, EnvOptions, Service, TestEnv, binary, cli, printed};
+use crate::support::random::next_random;
 
 const CLIENTS: usize = 64;
-
-/// The next number of a small generator, so that the moments differ and yet are the same in every run.
-fn next_random(seed: &mut u64, below: usize) -> usize {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    usize::try_from(*seed >> 33).unwrap() % below
-}
 
 /// Kills the service in the middle of the clients' work, `rounds` times, in one directory.
 async fn kill_again_and_again(mut env: TestEnv, rounds: usize, most: usize) {

@@ -1,28 +1,17 @@
 //! Disks that fail, and disks that are full. A library in front of the C library's calls plays them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::create_load::{AcknowledgedCreate, CreateLoad, assert_shown, assert_whole};
+use crate::support::failing_disk::failing_disk;
 use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, binary, cli, printed, until};
 
 /// The exit status that says: the state of the database is unknown, start me again.
 const DATABASE_FAILED: i32 = 70;
-
-/// Builds the library (the C compiler is at hand: SQLite is built with it).
-pub(crate) fn failing_disk(directory: &Path) -> PathBuf {
-    let library = directory.join("failing_disk.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/failing_disk.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
-    assert!(compiler.status().unwrap().success());
-    library
-}
 
 /// A world whose service's disk fails on demand.
 async fn env_on_failing_disk() -> TestEnv {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::connections::verification::{VERIFY, asked, patient};
 use crate::support::harness::{COLLECTION, EnvOptions, TestEnv, until};
+use crate::support::verification::{VERIFY, long_budget, requests_to};
 
 async fn env(config: &str) -> TestEnv {
     TestEnv::with(EnvOptions { verification_off: true, config: config.to_owned(), ..EnvOptions::default() })
@@ -105,7 +105,7 @@ async fn a_lock_held_elsewhere_does_not_keep_the_service_from_stopping() {
 /// The answer, the release of the key and the entry in the audit log all wait for the lock when the client goes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_on_a_refusal_keeps_no_key_and_does_not_escape_the_log() {
-    let env = TestEnv::with(patient()).await;
+    let env = TestEnv::with(long_budget()).await;
     env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 1_500})).await;
     let mut body = env.valid_body("refused");
     body["accessToken"] = json!("unknown-token");
@@ -123,7 +123,7 @@ async fn who_hangs_up_on_a_refusal_keeps_no_key_and_does_not_escape_the_log() {
     until("the key is reserved", async || count("SELECT count(*) FROM idempotency_records") == 1).await;
     let lock = lock(&env);
     until("Vimeo has answered", async || {
-        asked(&env, VERIFY).await.iter().any(|one| !one["status"].is_null())
+        requests_to(&env, VERIFY).await.iter().any(|one| !one["status"].is_null())
     })
     .await;
     // Some moments for the service to have read it.
@@ -135,6 +135,6 @@ async fn who_hangs_up_on_a_refusal_keeps_no_key_and_does_not_escape_the_log() {
     lock.execute_batch("ROLLBACK").unwrap();
     let refused = "SELECT count(*) FROM audit_events WHERE refusal = 'INVALID_VIMEO_CREDENTIALS'";
     until("the refusal is written down", async || count(refused) == 1).await;
-    let again = crate::connections::idempotency::post_once(&env, "k", &env.valid_body("mended")).await;
+    let again = crate::support::connections::post_with_key(&env, "k", &env.valid_body("mended")).await;
     assert_eq!(again.status, 201, "{}", again.text);
 }

@@ -1,23 +1,19 @@
-//! A world for one test: a directory, a sandbox, and the service as a process beside it.
+//! An environment for one test: a directory, a sandbox, and the service as a process.
 
 use std::fs;
-use std::io::{Read as _, Seek as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// How long anything is waited for before a test gives up. No test asserts how long something took.
-const WAIT_LIMIT: Duration = Duration::from_mins(1);
-/// How long the log of a service is waited for, which may be one that does not answer.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
-/// How the identifiers of such requests begin.
-const FLUSH_REQUEST: &str = "flush-the-log-";
+use super::service::FLUSH_REQUEST;
+use crate::support::harness::{Service, WAIT_LIMIT, cli, make_key};
+
 pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
 pub(crate) const ACCOUNT: &str = "acme";
 
@@ -43,12 +39,6 @@ pub(crate) struct TestEnv {
     /// A good key of the account [`ACCOUNT`].
     pub(crate) api_key: String,
     pub(crate) http: reqwest::Client,
-}
-
-/// The service as a process. Killed when dropped.
-pub(crate) struct Service {
-    child: Child,
-    pub(crate) address: SocketAddr,
 }
 
 /// An HTTP answer, read to its end.
@@ -258,208 +248,4 @@ impl TestEnv {
         }
         String::from_utf8_lossy(&answer).into_owned()
     }
-}
-
-impl Service {
-    /// Starts the service in a directory that has its configuration and keyring; waits until it listens.
-    pub(crate) fn start(directory: &Path) -> Self {
-        Self::start_as(binary(directory), directory)
-    }
-
-    /// The same with these variables, and no others, in its environment.
-    pub(crate) fn start_with(directory: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut command = binary(directory);
-        command.envs(environment.iter().copied());
-        Self::start_as(command, directory)
-    }
-
-    /// The same with a command of the test's own: the binary, with another environment.
-    pub(crate) fn start_as(command: Command, directory: &Path) -> Self {
-        Self::try_start(command, directory).unwrap_or_else(|printed| panic!("{printed}"))
-    }
-
-    /// The same where it may refuse to start: then what it said.
-    pub(crate) fn try_start(mut command: Command, directory: &Path) -> Result<Self, String> {
-        let log = directory.join("service.log");
-        let before = fs::read_to_string(&log).map_or(0, |text| text.len());
-        let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = command.arg("serve").stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        let started = Instant::now();
-        loop {
-            let text = fs::read_to_string(&log).unwrap();
-            if let Some(address) = listening(&text[before..]) {
-                return Ok(Self { child, address });
-            }
-            if let Some(status) = child.try_wait().unwrap() {
-                let text = fs::read_to_string(&log).unwrap();
-                return Err(format!("the service ended with {status}: {}", &text[before..]));
-            }
-            assert!(started.elapsed() < WAIT_LIMIT, "the service does not listen: {}", &text[before..]);
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits until what is logged by now is in the file, if the service answers: lines are written by a thread of its own,
-    /// in their order.
-    pub(crate) fn flush_log(&self, directory: &Path) {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let id = format!("{FLUSH_REQUEST}{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let request = format!(
-            "GET /health/live HTTP/1.1\r\nhost: x\r\nx-request-id: {id}\r\nconnection: close\r\n\r\n"
-        );
-        let ask = || {
-            let mut stream = TcpStream::connect_timeout(&self.address, FLUSH_TIMEOUT).ok()?;
-            stream.set_read_timeout(Some(FLUSH_TIMEOUT)).ok()?;
-            stream.write_all(request.as_bytes()).ok()?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).ok()?;
-            answer.starts_with("HTTP/1.1 200 ").then_some(())
-        };
-        let started = Instant::now();
-        let is_answered = ask().is_some();
-        let is_written = || {
-            let log = fs::read_to_string(directory.join("service.log")).unwrap_or_default();
-            log.lines().any(|line| line.contains(&id) && line.contains("\"answered\""))
-        };
-        while is_answered && !is_written() && started.elapsed() < FLUSH_TIMEOUT {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// SIGKILL, and waits for the end.
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// SIGTERM, and waits for the end; the exit status.
-    pub(crate) fn terminate(&mut self) -> Option<i32> {
-        self.signal("TERM");
-        self.wait()
-    }
-
-    pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// Waits for the end; the exit status, `None` if a signal ended it.
-    pub(crate) fn wait(&mut self) -> Option<i32> {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(started.elapsed() < WAIT_LIMIT, "the service does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The schema of this version: the number of its migrations.
-pub(crate) fn schema() -> usize {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/migrations/sqlite");
-    fs::read_dir(directory).unwrap().count()
-}
-
-/// Waits until something is so; gives up after [`PATIENCE`].
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < WAIT_LIMIT, "never happened: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-fn listening(log: &str) -> Option<SocketAddr> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines
-        .filter(|line| line["message"] == "listening")
-        .find_map(|line| line["address"].as_str()?.parse().ok())
-}
-
-/// The binary, to be run in a directory, with none of the tests' own environment that could be its configuration.
-pub(crate) fn binary(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vimeo-connections"));
-    command.current_dir(directory).env_clear();
-    command
-}
-
-/// Runs a command of the binary.
-pub(crate) fn cli(directory: &Path, arguments: &[&str], input: &str) -> Output {
-    let pipes = (Stdio::piped(), Stdio::piped(), Stdio::piped());
-    let mut child =
-        binary(directory).args(arguments).stdin(pipes.0).stdout(pipes.1).stderr(pipes.2).spawn().unwrap();
-    // A command that does not read its input may be gone already.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-/// What a command said on both outputs.
-pub(crate) fn printed(output: &Output) -> String {
-    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
-}
-
-/// Whether a command failed with one of the documented statuses, which `exit_statuses` tells apart.
-pub(crate) fn is_documented_failure(output: &Output) -> bool {
-    matches!(output.status.code(), Some(1 | 69 | 78))
-}
-
-/// Makes a key, in an account that is made if it is not there.
-pub(crate) fn make_key(directory: &Path, account: &str, arguments: &[&str]) -> String {
-    let accounts = printed(&cli(directory, &["accounts", "list", "--json"], ""));
-    if !accounts.contains(&format!("\"name\": \"{account}\"")) {
-        assert!(cli(directory, &["accounts", "create", account], "").status.success());
-    }
-    let arguments = [&["keys", "create", "--json", "--account", account], arguments].concat();
-    let output = cli(directory, &arguments, "");
-    assert!(output.status.success(), "{output:?}");
-    let made: Value = serde_json::from_slice(&output.stdout).unwrap();
-    made["key"].as_str().unwrap().to_owned()
-}
-
-/// Runs the binary with an environment. It must come to its end, even where the test is about `serve`.
-pub(crate) fn run(directory: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
-    let mut command = binary(directory);
-    command.envs(environment.iter().copied()).args(arguments);
-    finish(command, WAIT_LIMIT)
-}
-
-/// Runs a program to its end, for which it has so long.
-pub(crate) fn finish(mut command: Command, wait_limit: Duration) -> Output {
-    // Files, not pipes: a program that says much would wait for a reader.
-    let (out, complaints) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-    command.stdin(Stdio::null());
-    command.stdout(out.try_clone().unwrap()).stderr(complaints.try_clone().unwrap());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if started.elapsed() > wait_limit {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("{} {:?} does not end", command.get_program().display(), command.get_args());
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    let read = |mut file: fs::File| {
-        let mut bytes = Vec::new();
-        file.rewind().unwrap();
-        file.read_to_end(&mut bytes).unwrap();
-        bytes
-    };
-    Output { status, stdout: read(out), stderr: read(complaints) }
 }

@@ -1,0 +1,96 @@
+//! Runs commands of the binary and other programs.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::harness::{WAIT_LIMIT, binary};
+
+/// The schema of this version: the number of its migrations.
+pub(crate) fn schema() -> usize {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/migrations/sqlite");
+    fs::read_dir(directory).unwrap().count()
+}
+
+/// Runs a command of the binary.
+pub(crate) fn cli(directory: &Path, arguments: &[&str], input: &str) -> Output {
+    let pipes = (Stdio::piped(), Stdio::piped(), Stdio::piped());
+    let mut child =
+        binary(directory).args(arguments).stdin(pipes.0).stdout(pipes.1).stderr(pipes.2).spawn().unwrap();
+    // A command that does not read its input may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// What a command said on both outputs.
+pub(crate) fn printed(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// Whether a command failed with one of the documented statuses, which `exit_statuses` tells apart.
+pub(crate) fn is_documented_failure(output: &Output) -> bool {
+    matches!(output.status.code(), Some(1 | 69 | 78))
+}
+
+/// Makes a key, in an account that is made if it is not there.
+pub(crate) fn make_key(directory: &Path, account: &str, arguments: &[&str]) -> String {
+    let accounts = printed(&cli(directory, &["accounts", "list", "--json"], ""));
+    if !accounts.contains(&format!("\"name\": \"{account}\"")) {
+        assert!(cli(directory, &["accounts", "create", account], "").status.success());
+    }
+    let arguments = [&["keys", "create", "--json", "--account", account], arguments].concat();
+    let output = cli(directory, &arguments, "");
+    assert!(output.status.success(), "{output:?}");
+    let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    made["key"].as_str().unwrap().to_owned()
+}
+
+/// Runs the binary with an environment. It must come to its end, even where the test is about `serve`.
+pub(crate) fn run(directory: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let mut command = binary(directory);
+    command.envs(environment.iter().copied()).args(arguments);
+    finish(command, WAIT_LIMIT)
+}
+
+/// Runs a program to its end, for which it has so long.
+pub(crate) fn finish(mut command: Command, wait_limit: Duration) -> Output {
+    // Files, not pipes: a program that says much would wait for a reader.
+    let (out, complaints) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    command.stdin(Stdio::null());
+    command.stdout(out.try_clone().unwrap()).stderr(complaints.try_clone().unwrap());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if started.elapsed() > wait_limit {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{} {:?} does not end", command.get_program().display(), command.get_args());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let read = |mut file: fs::File| {
+        let mut bytes = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    Output { status, stdout: read(out), stderr: read(complaints) }
+}
+
+/// Runs `serve` where it must not start; its error.
+pub(crate) fn serve_error(directory: &Path) -> String {
+    let output = run(directory, &[], &["serve"]);
+    // Which status belongs to which error: `exit_statuses`.
+    assert!(is_documented_failure(&output), "{}", printed(&output));
+    let text = printed(&output);
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let error = lines.filter_map(|line| line["error"].as_str().map(str::to_owned)).next_back();
+    error.unwrap_or(text)
+}
