@@ -8,8 +8,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::support::harness::{
-    ACCOUNT, COLLECTION, EnvOptions, Service, TestEnv, binary, cli, is_documented_failure, printed,
-    serve_error,
+    ACCOUNT, COLLECTION, Service, TestEnv, binary, cli, is_documented_failure, printed, serve_error,
 };
 
 /// A directory with a configuration and a keyring, and nothing that runs.
@@ -292,7 +291,7 @@ fn keys_are_made_listed_and_revoked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_check_counts_what_opens() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     assert_eq!(env.post(&env.valid_body("one")).await.status, 201);
     let report = answer(env.path(), &["connections", "check", "--json"]);
     assert_eq!(report, json!({"accounts": 1, "opened": 1, "broken": []}));

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::support::backups::{
     DATABASE, KEYRING, assert_prints, assert_refused, create_connection, directory_with_backup,
-    env_without_verification, run_successfully, snapshot,
+    run_successfully, snapshot,
 };
 use crate::support::canaries::{Canaries, files};
 use crate::support::create_load::{CreateLoad, assert_shown, assert_whole};
@@ -59,7 +59,7 @@ fn value(line: &str, name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before() {
-    let mut env = env_without_verification().await;
+    let mut env = TestEnv::without_verification("").await;
     let load = CreateLoad::start(&env, "busy", 32, 200);
     load.reach().await;
     let before = load.acknowledged();
@@ -127,7 +127,7 @@ fn promises_stored(backup: &[u8]) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_without_a_service_has_what_a_crash_left_in_the_log_and_changes_nothing() {
-    let mut env = env_without_verification().await;
+    let mut env = TestEnv::without_verification("").await;
     create_connection(&env, "in the log").await;
     env.service.kill();
     // It needs no keyring either.
@@ -152,7 +152,7 @@ async fn a_backup_without_a_service_has_what_a_crash_left_in_the_log_and_changes
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
-    let env = env_without_verification().await;
+    let env = TestEnv::without_verification("").await;
     let (secret, token) = ("Canary-Client-Secret-0123456789", "Canary-Access-Token-0123456789");
     let mut body = env.valid_body("kept");
     (body["clientSecret"], body["accessToken"]) = (json!(secret), json!(token));
@@ -193,7 +193,7 @@ async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
-    let env = env_without_verification().await;
+    let env = TestEnv::without_verification("").await;
     create_connection(&env, "it").await;
     let sentence = "exists already, and a backup never overwrites a file: give another name";
     for taken in ["vimeo-connections.toml", "data", DATABASE] {
@@ -250,7 +250,7 @@ fn assert_refused_beside(env: &TestEnv, arguments: &[&str], sentence: &str) {
 
 /// A directory with a keyring and a good backup, and the backup's bytes.
 async fn good_backup() -> (tempfile::TempDir, Vec<u8>) {
-    let env = env_without_verification().await;
+    let env = TestEnv::without_verification("").await;
     create_connection(&env, "it").await;
     run_successfully(env.path(), &["backup", "it.backup"]);
     let place = directory_with_backup(&env, "it.backup");

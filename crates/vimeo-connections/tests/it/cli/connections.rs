@@ -108,7 +108,7 @@ async fn json_has_the_fields_of_the_api_in_their_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_walks_over_all_pages() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     let lines: String = (0..1_001).map(|n| env.valid_body(&format!("c{n}")).to_string() + "\n").collect();
     let report = done(&env, &["import", "-"], &lines);
     assert_eq!(report["imported"], 1_001);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::backups::{
     DATABASE, KEYRING, assert_prints, assert_refused, create_connection, directory_with_backup,
-    env_without_verification, run_successfully,
+    run_successfully,
 };
 use crate::support::failing_disk::failing_disk;
 use crate::support::harness::{
@@ -25,7 +25,7 @@ async fn status(env: &TestEnv, key: &str, path: &str) -> StatusCode {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_restored_only_with_its_keyring() {
-    let env = env_without_verification().await;
+    let env = TestEnv::without_verification("").await;
     create_connection(&env, "it").await;
     run_successfully(env.path(), &["backup", "it.backup"]);
     let place = directory_with_backup(&env, "it.backup");
@@ -61,7 +61,7 @@ async fn a_backup_is_restored_only_with_its_keyring() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_never_restored_over_anything() {
-    let env = env_without_verification().await;
+    let env = TestEnv::without_verification("").await;
     run_successfully(env.path(), &["backup", "it.backup"]);
     let place = directory_with_backup(&env, "it.backup");
     let sentence = |name: &str| {
@@ -97,7 +97,7 @@ async fn a_backup_is_never_restored_over_anything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
-    let mut env = env_without_verification().await;
+    let mut env = TestEnv::without_verification("").await;
     let connection = create_connection(&env, "it").await;
     let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
     let keys = [
@@ -159,7 +159,7 @@ async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_an_older_schema_is_brought_forward() {
-    let mut env = env_without_verification().await;
+    let mut env = TestEnv::without_verification("").await;
     let connection = create_connection(&env, "it").await;
     let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
     assert_eq!(env.service.terminate(), Some(0));
@@ -195,7 +195,7 @@ async fn a_backup_of_an_older_schema_is_brought_forward() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repetition_gets_the_answer_that_the_backup_has_and_is_else_done_anew() {
-    let mut env = env_without_verification().await;
+    let mut env = TestEnv::without_verification("").await;
     let bodies = ["before", "since"].map(|name| env.valid_body(name).to_string().into_bytes());
     let mut answers = Vec::new();
     for (name, body) in ["before", "since"].iter().zip(&bodies) {

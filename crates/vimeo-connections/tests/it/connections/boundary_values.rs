@@ -7,13 +7,8 @@ use std::net::{Shutdown, TcpStream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
+use crate::support::harness::{COLLECTION, Response, TestEnv};
 use crate::support::raw_http::exchange;
-
-async fn without_vimeo(config: &str) -> TestEnv {
-    TestEnv::with(EnvOptions { verification_off: true, config: config.to_owned(), ..EnvOptions::default() })
-        .await
-}
 
 async fn post_text(env: &TestEnv, headers: &[(&str, &str)], body: String) -> Response {
     env.send(Method::POST, COLLECTION, headers, body.into_bytes()).await
@@ -43,7 +38,7 @@ async fn assert_accepted(env: &TestEnv, body: &Value, name: &str) -> Response {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_name_within_the_rule_is_taken_and_returned_composed() {
-    let env = without_vimeo("").await;
+    let env = TestEnv::without_verification("").await;
     let hundred = "n".repeat(100);
     let composed = "\u{e9}".repeat(100);
     // Composed, these are three scalar values each: 99.
@@ -87,7 +82,7 @@ async fn every_name_within_the_rule_is_taken_and_returned_composed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_differ_by_everything_but_form_and_spaces_at_their_ends() {
-    let env = without_vimeo("").await;
+    let env = TestEnv::without_verification("").await;
     assert_accepted(&env, &env.valid_body("Caf\u{e9}"), "Caf\u{e9}").await;
     for same in ["Caf\u{e9}", "Cafe\u{301}", " Caf\u{e9}", "Caf\u{e9}  "] {
         let answer = env.post(&env.valid_body(same)).await;
@@ -108,7 +103,7 @@ async fn names_differ_by_everything_but_form_and_spaces_at_their_ends() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_other_field_is_taken_up_to_its_limit() {
-    let env = without_vimeo("").await;
+    let env = TestEnv::without_verification("").await;
     let mut number = 0;
     let mut accept = async |field: &str, value: Value| {
         number += 1;
@@ -141,7 +136,7 @@ async fn every_other_field_is_taken_up_to_its_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_is_taken_up_to_its_limit_and_in_every_json_type() {
-    let env = without_vimeo("").await;
+    let env = TestEnv::without_verification("").await;
     let body = |name: &str| env.valid_body(name).to_string();
     let full = " ".repeat(65_536 - body("full").len()) + &body("full");
     assert_eq!(post_text(&env, &[("content-type", "application/json")], full.clone()).await.status, 201);
@@ -186,7 +181,7 @@ fn chunked(env: &TestEnv, body: &str) -> Response {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_broken_or_breaks_off_is_answered_and_not_stored() {
-    let env = without_vimeo("").await;
+    let env = TestEnv::without_verification("").await;
     let body = env.valid_body("broken").to_string();
     let head = format!("POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n", env.api_key);
     let length = body.len();
@@ -218,7 +213,7 @@ async fn a_body_that_is_broken_or_breaks_off_is_answered_and_not_stored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_fields_are_ignored_and_named_if_they_can_be() {
-    let env = without_vimeo("").await;
+    let env = TestEnv::without_verification("").await;
     let forty = "x".repeat(40);
     let cases = [
         (json!({}), ""),
@@ -256,7 +251,7 @@ async fn unknown_fields_are_ignored_and_named_if_they_can_be() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fields_that_the_service_sets_are_ignored_whatever_they_hold() {
-    let env = without_vimeo("strict_fields = true\n").await;
+    let env = TestEnv::without_verification("strict_fields = true\n").await;
     let first = env.post(&env.valid_body("original")).await;
     let record = env.get(first.header("location")).await.json();
     let mut copy = env.valid_body("copy");
@@ -281,7 +276,7 @@ async fn fields_that_the_service_sets_are_ignored_whatever_they_hold() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strict_fields_refuse_what_is_unknown() {
-    let env = without_vimeo("strict_fields = true\n").await;
+    let env = TestEnv::without_verification("strict_fields = true\n").await;
     let mut body = env.valid_body("strict");
     body["folder_uri"] = json!("canary");
     body["nmae"] = json!("canary");

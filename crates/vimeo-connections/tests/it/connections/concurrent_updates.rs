@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use crate::support::connections::{create, delete, fetch, is_wiped, path_of, put, stored_row};
-use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
+use crate::support::harness::{COLLECTION, Response, TestEnv};
 use crate::support::tools::print_numbers;
 
 const WRITERS: u64 = 32;
 
 async fn env() -> Arc<TestEnv> {
-    Arc::new(TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await)
+    Arc::new(TestEnv::without_verification("").await)
 }
 
 /// As many changes at once, all made from one version; each says whose it is.

@@ -6,13 +6,9 @@ use serde_json::json;
 use crate::support::connections::{
     NO_CONNECTION, create, delete, fetch, is_wiped, path_of, put, revoke_key, stored_row,
 };
-use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
+use crate::support::harness::{COLLECTION, Response, TestEnv};
 
 const UNKNOWN: &str = "20260131090500042abcdefghijklmno";
-
-async fn env() -> TestEnv {
-    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
-}
 
 fn assert_gone(answer: &Response, what: &str) {
     assert_eq!((answer.status.as_u16(), &*answer.text), (204, ""), "{what}");
@@ -22,7 +18,7 @@ fn assert_gone(answer: &Response, what: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_can_be_repeated_and_is_the_same_for_what_never_was() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("gone")).await;
     let other = create(&env, &env.valid_body("stays")).await;
     let before = stored_row(&env, &id);
@@ -52,7 +48,7 @@ async fn a_deletion_can_be_repeated_and_is_the_same_for_what_never_was() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anothers_connection_answers_as_deleted_and_is_untouched() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("mine")).await;
     let before = (fetch(&env, &id).await, stored_row(&env, &id));
     let stranger = env.make_key("another", &[]);
@@ -69,7 +65,7 @@ async fn anothers_connection_answers_as_deleted_and_is_untouched() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_may_come_with_a_content_type_or_even_a_body() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     for (number, (content_type, body)) in
         [("application/json", ""), ("application/json", "{"), ("text/xml", "<a/>"), ("x", "{\"version\":9}")]
             .into_iter()
@@ -85,7 +81,7 @@ async fn a_deletion_may_come_with_a_content_type_or_even_a_body() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn head_works_wherever_get_does() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("head")).await;
     for path in [
         COLLECTION.to_owned(),
@@ -109,7 +105,7 @@ async fn head_works_wherever_get_does() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_not_let_in_changes_and_deletes_nothing() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("safe")).await;
     let before = (fetch(&env, &id).await, stored_row(&env, &id));
     let revoked = env.make_key("acme", &[]);

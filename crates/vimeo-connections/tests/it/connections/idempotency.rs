@@ -10,16 +10,12 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use crate::support::connections::{IN_USE, assert_replayed, delete, fetch, post_with_key, put, put_text};
-use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv, until};
+use crate::support::harness::{COLLECTION, Response, TestEnv, until};
 use crate::support::raw_http::exchange;
 use crate::support::tools::print_numbers;
 use crate::support::verification::{GRANT, VERIFY, long_budget, requests_to, wait_for_revocations};
 
 const REUSED: &str = r#"{"code":"IDEMPOTENCY_KEY_REUSED","message":"This idempotency key was used for a request with another body."}"#;
-
-async fn without_vimeo() -> TestEnv {
-    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
-}
 
 fn id_of(answer: &Response) -> String {
     answer.json()["connectionId"].as_str().unwrap().to_owned()
@@ -66,7 +62,7 @@ async fn a_repetition_is_answered_as_the_first_was_whatever_happened_since() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_an_accounts_own_and_belongs_to_one_body() {
-    let env = without_vimeo().await;
+    let env = TestEnv::without_verification("").await;
     let body = env.valid_body("mine");
     let first = post_with_key(&env, "shared", &body).await;
     let stranger = env.make_key("another", &[]);
@@ -197,7 +193,7 @@ async fn a_refusal_gives_the_key_back_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_one_header_of_visible_characters() {
-    let env = without_vimeo().await;
+    let env = TestEnv::without_verification("").await;
     let body = env.valid_body("keys").to_string();
     let post = |keys: &[&[u8]], body: &str| {
         let mut request = format!(
@@ -236,7 +232,7 @@ async fn a_key_is_one_header_of_visible_characters() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_is_kept_for_a_day() {
-    let env = without_vimeo().await;
+    let env = TestEnv::without_verification("").await;
     let body = env.valid_body("yesterday");
     let first = post_with_key(&env, "daily", &body).await;
     let age = |hours: i64| {
@@ -259,7 +255,7 @@ async fn an_answer_is_kept_for_a_day() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_holds_nothing_of_the_body_that_the_answer_does_not_show() {
-    let env = without_vimeo().await;
+    let env = TestEnv::without_verification("").await;
     let mut body = env.valid_body("recorded");
     body["clientSecret"] = json!("canary-secret");
     body["accessToken"] = json!("canary-token");
@@ -289,7 +285,7 @@ async fn a_record_holds_nothing_of_the_body_that_the_answer_does_not_show() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_take_no_key() {
-    let env = without_vimeo().await;
+    let env = TestEnv::without_verification("").await;
     let id = id_of(&post_with_key(&env, "made", &env.valid_body("changed")).await);
     for (version, key) in [(1, "made"), (2, "made"), (3, "a b"), (4, "")] {
         let body = json!({"version": version}).to_string();

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::support::connections::{IN_USE, assert_replayed, post_with_key};
 use crate::support::create_load::assert_whole;
-use crate::support::harness::{COLLECTION, EnvOptions, Response, Service, TestEnv, until};
+use crate::support::harness::{COLLECTION, Response, Service, TestEnv, until};
 use crate::support::random::next_random;
 use crate::support::tools::print_numbers;
 use crate::support::verification::{VERIFY, long_budget, requests_to, wait_for_revocations};
@@ -69,7 +69,7 @@ fn reserved_until(env: &TestEnv) -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_is_learnt_by_asking_again() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     let (mut repeated, mut restarted) = (0, 0);
     for number in 0..100 {
         let (key, body) = (format!("lost-{number}"), env.valid_body(&format!("lost {number}")));
@@ -169,7 +169,7 @@ async fn repeat(env: &TestEnv, key: &str, body: &str) -> Response {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_at_any_moment_leaves_each_key_with_one_connection_or_none() {
-    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let mut env = TestEnv::without_verification("").await;
     let (mut seed, mut keys) = (20_260_102, 0);
     let (mut acknowledged, mut lost, mut in_use, mut restarted) = (0, 0, 0, 0);
     for round in 0..10 {

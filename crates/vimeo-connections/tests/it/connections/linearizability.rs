@@ -19,7 +19,7 @@ use stateright::semantics::{ConsistencyTester as _, LinearizabilityTester, Seque
 use tokio::task::JoinSet;
 
 use crate::support::connections::{delete, path_of, put};
-use crate::support::harness::{COLLECTION, EnvOptions, TestEnv};
+use crate::support::harness::{COLLECTION, TestEnv};
 use crate::support::random::next_random;
 use crate::support::tools::print_numbers;
 
@@ -280,7 +280,7 @@ async fn look_at_all(env: &TestEnv, recorder: &Recorder, client: usize) -> BTree
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_many_clients_see_has_one_order() {
-    let env = Arc::new(TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await);
+    let env = Arc::new(TestEnv::without_verification("").await);
     let recorder = Arc::new(Recorder::default());
     let mut clients: Vec<_> = (0..CLIENTS)
         .map(|number| Client { number, seed: 1_000 + number as u64, believed: BTreeMap::new() })

@@ -1,26 +1,19 @@
 //! Walking over pages while others create and delete; page keys, limits and names in a query.
-#![expect(
-    clippy::print_stdout,
-    reason = "numbers that nothing is asserted of, for whoever wants to see them"
-)]
 
-use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
 use serde_json::json;
+use std::collections::{BTreeSet, HashSet};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{ACCOUNT, COLLECTION, EnvOptions, Response, TestEnv};
+use crate::support::harness::{ACCOUNT, COLLECTION, Response, TestEnv};
+use crate::support::tools::print_numbers;
 
 const EMPTY: &str = r#"{"Items":[]}"#;
 /// The page key in the documentation's sample.
 const SAMPLE_PAGE_KEY: &str = "eyJsYXN0RXZhbHVhdGVkS2V5Ijp7fX0=";
-
-async fn env() -> TestEnv {
-    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
-}
 
 /// Adds so many connections, older than all others, beside the service: what a walk sees does not depend on how they
 /// came, and secrets that do not open are no matter here. Their identifiers, oldest first.
@@ -152,7 +145,7 @@ impl Others {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_walk_sees_whatever_lasts_exactly_once_while_others_create_and_delete() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let old = fill(&env, ACCOUNT, 10_000);
     let (quiet, pages) = walk(&env, 50).await;
     assert_eq!((quiet.len(), pages), (10_000, 200));
@@ -169,15 +162,15 @@ async fn a_walk_sees_whatever_lasts_exactly_once_while_others_create_and_delete(
         assert!(seen.is_sorted_by(|one, next| one < next), "ascending, and none twice, by {limit}");
         let seen: HashSet<_> = seen.into_iter().collect();
         let known = others.known.lock().unwrap();
-        let stable_headers: Vec<_> = before.iter().filter(|id| !known.deleting.contains(*id)).collect();
-        println!(
+        let unchanged: Vec<_> = before.iter().filter(|id| !known.deleting.contains(*id)).collect();
+        print_numbers(&format!(
             "by {limit}: {pages} pages, {} seen, {} lasted, {} deleted and {} created so far",
             seen.len(),
-            stable_headers.len(),
+            unchanged.len(),
             known.deleted.len(),
             known.created.len() - old.len()
-        );
-        let missed: Vec<_> = stable_headers.into_iter().filter(|id| !seen.contains(*id)).collect();
+        ));
+        let missed: Vec<_> = unchanged.into_iter().filter(|id| !seen.contains(*id)).collect();
         assert!(missed.is_empty(), "not seen by {limit}: {missed:?}");
         let risen: Vec<_> = seen.intersection(&gone).collect();
         assert!(risen.is_empty(), "seen by {limit} though deleted before: {risen:?}");
@@ -187,7 +180,7 @@ async fn a_walk_sees_whatever_lasts_exactly_once_while_others_create_and_delete(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_is_as_long_as_was_asked_and_a_thousand_if_nothing_was() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     assert_eq!(list(&env, "").await.text, EMPTY);
     for query in ["?limit=1", "?limit=1000", "?nextPageKey=", "?name=x", "?name=", "?anything=at&all"] {
         assert_eq!(list(&env, query).await.text, EMPTY, "{query}");
@@ -209,7 +202,7 @@ async fn a_page_is_as_long_as_was_asked_and_a_thousand_if_nothing_was() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_parameter_that_cannot_be_is_named() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     fill(&env, ACCOUNT, 3);
     let limits =
         ["0", "1001", "-1", "05", "", "x", "%2B5", "5.0", "1e2", "%205", "18446744073709551617", "%D9%A3"];
@@ -240,7 +233,7 @@ async fn assert_no_page_key(env: &TestEnv, key: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_key_is_good_unaltered_and_for_its_account_alone() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let old = fill(&env, ACCOUNT, 5);
     let stranger = env.make_key("another", &[]);
     fill(&env, "another", 5);
@@ -291,7 +284,7 @@ async fn a_page_key_is_good_unaltered_and_for_its_account_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_is_found_exactly_but_for_spaces_at_its_ends() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let stranger = env.make_key("another", &[]);
     for name in ["Plain", " spaced out ", "caf\u{e9}", "plain2"] {
         assert_eq!(env.post(&env.valid_body(name)).await.status, 201, "{name}");

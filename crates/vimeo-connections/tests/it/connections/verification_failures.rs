@@ -31,7 +31,7 @@ async fn faulty_row(env: &TestEnv, route: &str, fault: &Value, expected: &Expect
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_failure_of_vimeo_reads_as_wrong_credentials() {
     let env = TestEnv::with(long_budget()).await;
-    let elsewhere = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let elsewhere = TestEnv::without_verification("").await;
     let location = format!("{}/oauth/verify", elsewhere.sandbox.base_url);
     let refusal = json!({"error": "invalid_client", "error_description": "x"});
     let token_refusal = json!({"error": "invalid_token", "error_code": 8003});

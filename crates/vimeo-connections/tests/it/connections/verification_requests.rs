@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{EnvOptions, Service, TestEnv, cli, printed};
+use crate::support::harness::{Service, TestEnv, cli, printed};
 use crate::support::verification::{
     Expected, GRANT, REVOKE, VERIFY, assert_row, journal, long_budget, long_budget_with, requests_to,
     wait_for_revocations,
@@ -117,7 +117,7 @@ async fn the_callers_own_token_is_not_revoked_though_the_grant_hands_it_out_agai
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_verification_off_vimeo_is_never_contacted() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     let mut body = env.valid_body("unchecked");
     for name in ["first", "second"] {
         body["name"] = json!(name);

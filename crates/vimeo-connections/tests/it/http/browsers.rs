@@ -3,15 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
+use crate::support::harness::{COLLECTION, Response, TestEnv};
 
 const OURS: &str = "https://app.example.com";
 const THEIRS: &str = "https://elsewhere.example";
-
-async fn env(config: &str) -> TestEnv {
-    TestEnv::with(EnvOptions { config: config.to_owned(), verification_off: true, ..EnvOptions::default() })
-        .await
-}
 
 async fn preflight(env: &TestEnv, origin: &str) -> Response {
     let headers = [
@@ -24,7 +19,7 @@ async fn preflight(env: &TestEnv, origin: &str) -> Response {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_another_origin_may_read_answers_only_where_the_operator_says_so() {
-    let env = env(&format!("cors_origins = [\"{OURS}\"]\n")).await;
+    let env = TestEnv::without_verification(&format!("cors_origins = [\"{OURS}\"]\n")).await;
     let asked = preflight(&env, OURS).await;
     assert_eq!((asked.status.as_u16(), &*asked.text), (200, ""));
     assert_eq!(asked.header("access-control-allow-origin"), OURS);
@@ -66,7 +61,7 @@ async fn a_page_of_another_origin_may_read_answers_only_where_the_operator_says_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_origins_no_browser_is_told_anything() {
-    let env = env("").await;
+    let env = TestEnv::without_verification("").await;
     let asked = preflight(&env, OURS).await;
     assert_eq!((asked.status.as_u16(), asked.code()), (405, "METHOD_NOT_ALLOWED".to_owned()));
     for answer in [asked, env.send(Method::GET, COLLECTION, &[("origin", OURS)], Vec::new()).await] {
@@ -76,13 +71,13 @@ async fn without_origins_no_browser_is_told_anything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_origin_may_if_the_operator_says_any() {
-    let env = env("cors_origins = [\"*\"]\n").await;
+    let env = TestEnv::without_verification("cors_origins = [\"*\"]\n").await;
     assert_eq!(preflight(&env, THEIRS).await.header("access-control-allow-origin"), "*");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_of_the_api_needs_nothing_from_elsewhere_and_names_every_operation() {
-    let env = env("").await;
+    let env = TestEnv::without_verification("").await;
     let page = env.get("/docs").await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
@@ -106,7 +101,7 @@ async fn the_page_of_the_api_needs_nothing_from_elsewhere_and_names_every_operat
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_description_follows_the_base_path_and_every_operation_says_how_it_is_refused() {
-    let env = env("base_path = \"/video/api\"\n").await;
+    let env = TestEnv::without_verification("base_path = \"/video/api\"\n").await;
     let described = env.get("/openapi.json").await.json();
     assert_eq!(described["openapi"].as_str().unwrap().split_at(3).0, "3.1");
     let paths: Vec<_> = described["paths"].as_object().unwrap().keys().cloned().collect();

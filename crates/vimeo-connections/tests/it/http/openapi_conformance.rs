@@ -52,7 +52,7 @@ async fn the_service_answers_as_its_description_says() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_description_and_every_example_in_it_are_valid() {
     let Some(tool) = find_tool("python/bin/python") else { return };
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     let document = env.path().join("openapi.json");
     fs::write(&document, env.get("/openapi.json").await.text).unwrap();
     for arguments in

@@ -22,10 +22,6 @@ fn elsewhere(base_path: &str) -> String {
     )
 }
 
-async fn env() -> TestEnv {
-    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
-}
-
 async fn create(env: &TestEnv, name: &str) -> String {
     let created = env.post(&env.valid_body(name)).await;
     assert_eq!(created.status, 201, "{}", created.text);
@@ -34,7 +30,7 @@ async fn create(env: &TestEnv, name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_carries_the_common_headers() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let path = create(&env, "common").await;
     let json_type = ("content-type", "application/json");
     let body = || env.valid_body("common").to_string().into_bytes();
@@ -71,7 +67,7 @@ async fn every_answer_carries_the_common_headers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_id_is_the_clients_own_or_a_fresh_one() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let id_for = async |headers: &[(&str, &str)]| {
         let answer = env.send(Method::GET, "/health/live", headers, Vec::new()).await;
         assert_eq!(answer.headers.get_all("x-request-id").iter().count(), 1);
@@ -96,7 +92,7 @@ async fn a_request_id_is_the_clients_own_or_a_fresh_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn head_answers_as_get_without_the_body() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let connection = create(&env, "head").await;
     let unknown = format!("{COLLECTION}/nonsense");
     for path in [&*connection, "/health/live", "/health/ready", &unknown, "/nowhere"] {
@@ -109,7 +105,7 @@ async fn head_answers_as_get_without_the_body() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_method_is_told_the_right_ones() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let connection = create(&env, "methods").await;
     let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"];
     for (path, allow) in [
@@ -135,7 +131,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_path_is_not_found_with_or_without_a_key() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let connection = create(&env, "paths").await;
     let slashed = format!("{connection}/");
     let below = format!("{connection}/nothing");
@@ -170,7 +166,7 @@ async fn what_is_no_path_is_not_found_with_or_without_a_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_identifier_names_no_connection() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let connection = create(&env, "identifiers").await;
     let id = connection.rsplit('/').next().unwrap();
     let upper = id.to_uppercase();
@@ -211,7 +207,7 @@ async fn what_is_no_identifier_names_no_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_without_its_body_says_no_wrong_length() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let path = create(&env, "length").await;
     let length = env.get(&path).await.text.len().to_string();
     let head = env.send(Method::HEAD, &path, &[], Vec::new()).await;
@@ -224,7 +220,7 @@ async fn an_answer_without_its_body_says_no_wrong_length() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tag_that_the_client_has_is_not_sent_again() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let path = create(&env, "tags").await;
     let ask = async |tags: &[&str]| {
         let headers: Vec<_> = tags.iter().map(|tag| ("if-none-match", *tag)).collect();
@@ -266,7 +262,7 @@ async fn a_tag_that_the_client_has_is_not_sent_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_get_may_come_with_a_content_type_or_even_a_body() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let path = create(&env, "get").await;
     for (content_type, body) in
         [("application/json", ""), ("text/xml", ""), ("application/x-www-form-urlencoded", "a=b"), ("x", "{")]
@@ -310,7 +306,7 @@ fn ask(stream: &mut BufReader<TcpStream>, request: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_goes_on_after_an_error_with_a_body() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let key = env.api_key.as_str();
     let request = |method: &str, path: &str, key: &str, media_type: &str, body: &str| {
         format!(
@@ -348,7 +344,7 @@ async fn a_connection_goes_on_after_an_error_with_a_body() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_asks_before_it_sends_a_body_is_told_to_go_on() {
-    let env = env().await;
+    let env = TestEnv::without_verification("").await;
     let body = env.valid_body("expected").to_string();
     let head = |key: &str| {
         format!(

@@ -9,16 +9,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::certificates::make_certificate;
-use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, until};
+use crate::support::harness::{COLLECTION, Service, TestEnv, until};
 
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
 /// An answer that takes no key and is large; many of them fill every buffer on the way.
 const LARGE: &str = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
-
-async fn env(config: &str) -> TestEnv {
-    TestEnv::with(EnvOptions { verification_off: true, config: config.to_owned(), ..EnvOptions::default() })
-        .await
-}
 
 /// A client that asks for many large answers and reads none.
 fn reader_of_nothing(address: SocketAddr) -> Option<TcpStream> {
@@ -42,7 +37,7 @@ fn wait_for_the_end(stream: &mut TcpStream) -> ErrorKind {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_pipelines_and_never_reads_is_disconnected() {
-    let env = env("listener.write_timeout_seconds = 2\n").await;
+    let env = TestEnv::without_verification("listener.write_timeout_seconds = 2\n").await;
     let mut client = reader_of_nothing(env.service.address).unwrap();
     let ended = tokio::task::spawn_blocking(move || wait_for_the_end(&mut client)).await.unwrap();
     // Reset: what waited in the service's buffers went with it.
@@ -62,7 +57,8 @@ async fn narrow_connection(address: SocketAddr) -> TcpStream {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watcher_of_an_upload_that_never_reads_is_disconnected() {
     // No work is done: the job does not end, and so its streams do not either.
-    let env = env("listener.write_timeout_seconds = 2\nuploads.work = false\n").await;
+    let env =
+        TestEnv::without_verification("listener.write_timeout_seconds = 2\nuploads.work = false\n").await;
     let created = env.post(&env.valid_body("watched")).await;
     let path = format!("{}/uploads", created.header("location"));
     let upload = br#"{"source":{"url":"https://media.invalid.example/film.mp4"}}"#.to_vec();
@@ -89,7 +85,7 @@ async fn a_watcher_of_an_upload_that_never_reads_is_disconnected() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_reads_slowly_gets_every_byte() {
-    let env = env("listener.write_timeout_seconds = 2\n").await;
+    let env = TestEnv::without_verification("listener.write_timeout_seconds = 2\n").await;
     let length = env.get("/openapi.json").await.text.len();
     let mut client = TcpStream::connect(env.service.address).unwrap();
     client.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
@@ -117,7 +113,7 @@ async fn over_tls_a_client_that_never_reads_is_disconnected_too() {
     let files = tempfile::tempdir().unwrap();
     make_certificate(files.path(), "tls");
     let file = |name: &str| files.path().join(name);
-    let env = env(&format!(
+    let env = TestEnv::without_verification(&format!(
         "listener.write_timeout_seconds = 2\ntls.certificate_file = {:?}\ntls.key_file = {:?}\n",
         file("tls.pem"),
         file("tls.key")
@@ -167,7 +163,7 @@ fn ask(address: SocketAddr, path: &str, key: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_few_files_many_such_clients_leave_health_answered_and_the_rest_overloaded() {
-    let mut env = env("listener.write_timeout_seconds = 3600\n").await;
+    let mut env = TestEnv::without_verification("listener.write_timeout_seconds = 3600\n").await;
     assert_eq!(env.service.terminate(), Some(0));
     env.service = start_with_files(env.path(), 256);
     let address = env.service.address;
@@ -201,7 +197,7 @@ fn resident_kibibytes(service: &Service) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfinished_headers_take_little_memory() {
-    let env = env("").await;
+    let env = TestEnv::without_verification("").await;
     let before = resident_kibibytes(&env.service);
     let mut clients = Vec::new();
     for _ in 0..300 {
@@ -221,7 +217,7 @@ async fn unfinished_headers_take_little_memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_beyond_the_limit_is_answered_431_and_one_below_it_is_read() {
-    let env = env("").await;
+    let env = TestEnv::without_verification("").await;
     let request = |bytes: usize| {
         format!(
             "GET /health/live HTTP/1.1\r\nhost: x\r\nx-long: {}\r\nconnection: close\r\n\r\n",

@@ -39,7 +39,7 @@ fn dribble(address: SocketAddr, beginning: &str, drop: Option<u8>) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_are_slow_or_silent_are_sent_away() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     let address = env.service.address;
     let head = format!("POST {COLLECTION} HTTP/1.1\r\nhost: x\r\n");
     let body = format!("{head}authorization: {}\r\ncontent-length: 60000\r\n\r\n{{", env.api_key);
@@ -141,7 +141,7 @@ async fn a_port_that_is_taken_is_said() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_process_leaves_no_core_and_its_files_are_its_owners() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     assert_eq!(env.post(&env.valid_body("files")).await.status, 201);
     let limits = fs::read_to_string(format!("/proc/{}/limits", env.service.id())).unwrap();
     let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();

@@ -8,12 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, until};
+use crate::support::harness::{COLLECTION, Service, TestEnv, until};
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
-
-async fn env(config: &str) -> TestEnv {
-    TestEnv::with(EnvOptions { config: config.to_owned(), ..EnvOptions::default() }).await
-}
 
 fn lines(env: &TestEnv) -> Vec<Value> {
     env.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -27,7 +23,7 @@ fn answered(env: &TestEnv, id: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_start_line_names_version_commit_database_and_address() {
-    let env = env("").await;
+    let env = TestEnv::without_verification("").await;
     let line = lines(&env).into_iter().find(|line| line["message"] == "listening").unwrap();
     assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
     assert!(line["commit"].as_str().is_some_and(|commit| !commit.is_empty()), "{line}");
@@ -41,7 +37,7 @@ async fn the_start_line_names_version_commit_database_and_address() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_of_health_are_logged_at_debug_and_requests_at_info() {
-    let env = env("").await;
+    let env = TestEnv::without_verification("").await;
     for (id, path, level) in [
         ("p-live", "/health/live", "DEBUG"),
         ("p-ready", "/health/ready", "DEBUG"),
@@ -57,7 +53,7 @@ async fn probes_of_health_are_logged_at_debug_and_requests_at_info() {
 async fn why_vimeo_cannot_be_reached_is_in_the_log_and_not_in_the_answer() {
     // Nothing listens at the port of a listener that is gone.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut env = env("").await;
+    let mut env = TestEnv::without_verification("").await;
     assert_eq!(env.service.terminate(), Some(0));
     let away = format!("http://127.0.0.1:{port}");
     env.service = Service::start_with(env.path(), &[("VIMEO_CONNECTIONS_VIMEO__BASE_URL", &away)]);
@@ -100,7 +96,7 @@ async fn the_clients_address_is_in_every_line_and_is_taken_from_trusted_proxies_
         ("behind_tls_proxy = true\n", forged, "203.0.113.7"),
         ("behind_tls_proxy = true\ntrusted_proxies = [\"10.0.0.0/8\"]\n", forged, "127.0.0.1"),
     ] {
-        let env = env(config).await;
+        let env = TestEnv::without_verification(config).await;
         let found = logged_addresses(&env, forwarded).await;
         assert_eq!(found, [json!(expected), json!(expected)], "{config:?} {forwarded:?}");
     }
@@ -108,7 +104,7 @@ async fn the_clients_address_is_in_every_line_and_is_taken_from_trusted_proxies_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_that_repeats_is_logged_once_and_then_counted() {
-    let env = env("log.repeat_seconds = 4\n").await;
+    let env = TestEnv::without_verification("log.repeat_seconds = 4\n").await;
     env.inject_fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
     for number in 0..6 {
         let answer = env.post(&env.valid_body(&format!("refused {number}"))).await;
@@ -127,7 +123,7 @@ async fn a_failure_that_repeats_is_logged_once_and_then_counted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_counted_and_not_reported_is_reported_at_the_end() {
-    let mut env = env("log.repeat_seconds = 86400\n").await;
+    let mut env = TestEnv::without_verification("log.repeat_seconds = 86400\n").await;
     env.inject_fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
     for number in 0..3 {
         env.post(&env.valid_body(&format!("refused {number}"))).await;

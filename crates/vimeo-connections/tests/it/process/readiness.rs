@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::harness::{COLLECTION, EnvOptions, TestEnv, until};
+use crate::support::harness::{COLLECTION, TestEnv, until};
 
 async fn checks(env: &TestEnv) -> (u16, Value) {
     let ready = env.get("/health/ready").await;
@@ -11,7 +11,7 @@ async fn checks(env: &TestEnv) -> (u16, Value) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_works_says_what_was_checked() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     let ready = env.get("/health/ready").await;
     let pass = |name: &str| json!({"name": name, "result": "pass"});
     let expected = json!({"status": "ready", "checks": [pass("database"), pass("disk"), pass("keyring")]});
@@ -20,7 +20,7 @@ async fn a_service_that_works_says_what_was_checked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_another_process_keeps_locked_is_not_ready_and_still_read() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     let lock = env.database();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (status, failed) = checks(&env).await;
@@ -33,7 +33,7 @@ async fn a_database_that_another_process_keeps_locked_is_not_ready_and_still_rea
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_who_ask_at_once_share_one_write() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     let written = || {
         let count = "SELECT coalesce(max(writes), 0) FROM write_probes";
         env.database().query_row(count, [], |row| row.get::<_, u64>(0)).unwrap()
@@ -48,7 +48,7 @@ async fn many_who_ask_at_once_share_one_write() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_sealed_with_a_key_that_the_keyring_lacks_is_not_ready() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     assert_eq!(checks(&env).await.0, 200);
     let insert = "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES ('k_other', zeroblob(32))";
     env.database().execute(insert, []).unwrap();

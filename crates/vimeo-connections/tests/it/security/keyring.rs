@@ -15,9 +15,7 @@ use serde_json::Value;
 
 use crate::support::canaries::Canaries;
 use crate::support::create_load::{AcknowledgedCreate, CreateLoad, assert_shown, assert_whole};
-use crate::support::harness::{
-    ACCOUNT, EnvOptions, Service, TestEnv, binary, cli, is_documented_failure, printed, run,
-};
+use crate::support::harness::{ACCOUNT, Service, TestEnv, binary, cli, is_documented_failure, printed, run};
 use crate::support::keyring::keyring_key;
 
 const VALUE: &str = "VIMEO_CONNECTIONS_KEYRING__VALUE";
@@ -32,7 +30,7 @@ enum End {
 }
 
 async fn stopped_env(end: End) -> (TestEnv, Vec<AcknowledgedCreate>) {
-    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let mut env = TestEnv::without_verification("").await;
     let load = CreateLoad::start(&env, "sealed", 4, 20);
     load.reach().await;
     if end == End::Kill {

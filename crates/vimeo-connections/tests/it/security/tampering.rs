@@ -4,11 +4,11 @@ use reqwest::Method;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
-use crate::support::harness::{ACCOUNT, COLLECTION, EnvOptions, Service, TestEnv, cli, until};
+use crate::support::harness::{ACCOUNT, COLLECTION, Service, TestEnv, cli, until};
 
 /// A world with so many connections in each of its accounts, stopped: its accounts, each with a key and identifiers.
 async fn stopped_env(accounts: &[(&str, usize)]) -> (TestEnv, Vec<Account>) {
-    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let mut env = TestEnv::without_verification("").await;
     let mut made = Vec::new();
     for (name, count) in accounts {
         let key = env.make_key(name, &[]);

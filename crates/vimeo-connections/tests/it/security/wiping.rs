@@ -1,10 +1,5 @@
 //! What was deleted is gone: the bytes that could open it are searched for in every file, byte by byte.
-#![expect(
-    clippy::print_stdout,
-    reason = "numbers that nothing is asserted of, for whoever wants to see them"
-)]
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -17,11 +12,13 @@ use reqwest::Method;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::support::bulk_fixtures::{create_all, secret, send_all};
 use crate::support::canaries::files;
 use crate::support::create_load::CreateLoad;
-use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, until};
+use crate::support::harness::{COLLECTION, Service, TestEnv, until};
+use crate::support::tools::print_numbers;
 
 /// So many bytes of a secret in a row are no chance.
 const PIECE: usize = 16;
@@ -127,14 +124,14 @@ fn account_key(env: &TestEnv, database: &Connection) -> (String, Key) {
 }
 
 /// Everything that could open, or is, the secrets of these connections, as they are now.
-fn needles(env: &TestEnv, deleted_connection: &[(usize, String)]) -> Needles {
+fn needles(env: &TestEnv, affected: &[(usize, String)]) -> Needles {
     let database = env.database();
     let (account, account_key) = account_key(env, &database);
     let query = "SELECT sealed_version, wrapped_key FROM connections JOIN sealing_keys USING (sealing_key_id)
                  WHERE connection_id = ?1";
     let mut statement = database.prepare(query).unwrap();
     let mut needles = Needles::new();
-    for (number, id) in deleted_connection {
+    for (number, id) in affected {
         let (version, wrapped): (u64, Vec<u8>) =
             statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         assert_eq!(wrapped.len(), 60);
@@ -153,7 +150,7 @@ fn needles(env: &TestEnv, deleted_connection: &[(usize, String)]) -> Needles {
 
 /// A world that logs little, with so many connections.
 async fn env_with_accounts(count: usize) -> (TestEnv, Vec<String>) {
-    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let mut env = TestEnv::without_verification("").await;
     assert_eq!(env.service.terminate(), Some(0));
     env.service = Service::start_with(env.path(), &QUIET);
     let ids = create_all(&env, count).await;
@@ -207,14 +204,14 @@ async fn what_could_open_a_deleted_or_replaced_secret_is_soon_in_no_file() {
     const COUNT: usize = 10_000;
     let started = Instant::now();
     let (mut env, ids) = env_with_accounts(COUNT).await;
-    println!("created {COUNT} after {:?}", started.elapsed());
+    print_numbers(&format!("created {COUNT} after {:?}", started.elapsed()));
     let numbered: Vec<(usize, String)> = ids.into_iter().enumerate().collect();
     let every = |rest: usize, most: usize| -> Vec<_> {
         numbered.iter().filter(|(number, _)| number % 4 == rest).take(most).cloned().collect()
     };
     let (deleted, replaced) = (every(0, COUNT), every(1, 300));
-    let deleted_connection = [deleted.clone(), replaced.clone()].concat();
-    let mut needles = needles(&env, &deleted_connection);
+    let affected = [deleted.clone(), replaced.clone()].concat();
+    let mut needles = needles(&env, &affected);
     for (number, _) in &replaced {
         for kind in ["new-cs", "new-at"] {
             needles.add("plain", *number, secret(kind, *number).as_bytes());
@@ -224,19 +221,27 @@ async fn what_could_open_a_deleted_or_replaced_secret_is_soon_in_no_file() {
     let before = needles.in_files(&data);
     assert_eq!(
         before,
-        BTreeMap::from([("wrapped", deleted_connection.len())]),
+        BTreeMap::from([("wrapped", affected.len())]),
         "what is stored is found, and only that"
     );
 
     let others = CreateLoad::start(&env, "more", 4, usize::MAX);
     delete_and_replace(&env, &deleted, &replaced).await;
     let acknowledged = Instant::now();
-    println!("deleted {} and replaced {} after {:?}", deleted.len(), replaced.len(), started.elapsed());
+    print_numbers(&format!(
+        "deleted {} and replaced {} after {:?}",
+        deleted.len(),
+        replaced.len(),
+        started.elapsed()
+    ));
     // From now on nobody writes: the log goes because it must, not because others write over it.
     let (made, refused) = others.finish().await;
     assert!(!made.is_empty() && refused.is_empty(), "{refused:?}");
     until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
-    println!("in no file {:?} after the last answer, searching included", acknowledged.elapsed());
+    print_numbers(&format!(
+        "in no file {:?} after the last answer, searching included",
+        acknowledged.elapsed()
+    ));
     assert!(needles.in_files(&data).is_empty());
     env.service.kill();
     assert!(needles.in_files(&data).is_empty(), "nor after the end");
@@ -245,15 +250,19 @@ async fn what_could_open_a_deleted_or_replaced_secret_is_soon_in_no_file() {
     env.service = Service::start_with(env.path(), &QUIET);
     assert_eq!(opened(&env), (COUNT - deleted.len() + made.len()) as u64);
     assert!(needles.in_files(&data).is_empty(), "nor after another start");
-    println!("{} others were created meanwhile; all after {:?}", made.len(), started.elapsed());
+    print_numbers(&format!(
+        "{} others were created meanwhile; all after {:?}",
+        made.len(),
+        started.elapsed()
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_kill_left_in_the_log_is_wiped_by_the_next_start() {
     let (mut env, ids) = env_with_accounts(400).await;
-    let deleted_connection: Vec<(usize, String)> = ids.into_iter().enumerate().step_by(2).collect();
-    let (deleted, replaced) = deleted_connection.split_at(150);
-    let needles = needles(&env, &deleted_connection);
+    let affected: Vec<(usize, String)> = ids.into_iter().enumerate().step_by(2).collect();
+    let (deleted, replaced) = affected.split_at(150);
+    let needles = needles(&env, &affected);
     let data = env.path().join("data");
     // Somebody reads, and so the log cannot be cut; nor does it go away when that reader does, after the service.
     let reader = env.database();
@@ -262,11 +271,7 @@ async fn what_a_kill_left_in_the_log_is_wiped_by_the_next_start() {
     delete_and_replace(&env, deleted, replaced).await;
     env.service.kill();
     drop(reader);
-    assert_eq!(
-        needles.in_files(&data),
-        BTreeMap::from([("wrapped", deleted_connection.len())]),
-        "the log has them"
-    );
+    assert_eq!(needles.in_files(&data), BTreeMap::from([("wrapped", affected.len())]), "the log has them");
 
     env.service = Service::start_with(env.path(), &QUIET);
     until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
@@ -294,8 +299,8 @@ async fn what_a_kill_left_in_the_log_is_wiped_by_the_next_start() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_process_wiped_and_did_not_cut_is_cut_by_the_service() {
     let (env, ids) = env_with_accounts(20).await;
-    let deleted_connection: Vec<_> = ids.into_iter().enumerate().collect();
-    let needles = needles(&env, &deleted_connection);
+    let affected: Vec<_> = ids.into_iter().enumerate().collect();
+    let needles = needles(&env, &affected);
     assert_eq!(needles.in_files(&env.path().join("data"))["wrapped"], 20);
     let beside = env.database();
     beside.pragma_update(None, "wal_autocheckpoint", 0).unwrap();

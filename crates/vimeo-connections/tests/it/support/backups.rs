@@ -10,14 +10,10 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::support::canaries::files;
-use crate::support::harness::{EnvOptions, TestEnv, is_documented_failure, printed, run};
+use crate::support::harness::{TestEnv, is_documented_failure, printed, run};
 
 pub(crate) const DATABASE: &str = "data/vimeo-connections.db";
 pub(crate) const KEYRING: &str = "vimeo-connections.keyring";
-
-pub(crate) async fn env_without_verification() -> TestEnv {
-    TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await
-}
 
 pub(crate) async fn create_connection(env: &TestEnv, name: &str) -> Value {
     let created = env.post(&env.valid_body(name)).await;

@@ -1,7 +1,7 @@
 //! Requests for connections, and what is stored of them.
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::harness::{COLLECTION, Response, TestEnv, printed};
 
@@ -92,4 +92,11 @@ pub(crate) fn assert_replayed(first: &Response, again: &Response) {
         assert_eq!(first.header(header), again.header(header), "{header}");
     }
     assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), ("", "true"));
+}
+
+pub(crate) fn invalid_field(field: &str, errors: &str) -> String {
+    let message = json!(format!("The request body is not valid: {field} {errors}.").replace("?.", "?"));
+    let (name, errors) = (json!(field), json!(errors));
+    let fields = format!(r#"[{{"name":{name},"errors":{errors}}}]"#);
+    format!(r#"{{"code":"INVALID_REQUEST_BODY","message":{message},"fields":{fields}}}"#)
 }

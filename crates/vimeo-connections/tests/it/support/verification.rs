@@ -108,8 +108,8 @@ pub(crate) async fn wait_for_revocations(env: &TestEnv, lost: usize) {
         if late == 0 && strays == lost {
             return;
         }
-        let wait_limit = started.elapsed() < WAIT_LIMIT;
-        assert!(wait_limit, "{late} grants are not answered and {strays} tokens are left, not {lost}");
+        let is_in_time = started.elapsed() < WAIT_LIMIT;
+        assert!(is_in_time, "{late} grants are not answered and {strays} tokens are left, not {lost}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use crate::support::create_load::{CreateLoad, assert_shown, assert_whole};
-use crate::support::harness::{ACCOUNT, EnvOptions, Service, TestEnv, binary, cli, printed};
+use crate::support::harness::{ACCOUNT, Service, TestEnv, binary, cli, printed};
 use crate::support::random::next_random;
 
 const CLIENTS: usize = 64;
@@ -34,7 +34,7 @@ async fn kill_again_and_again(mut env: TestEnv, rounds: usize, most: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     kill_again_and_again(env, 20, 300).await;
 }
 
@@ -45,7 +45,7 @@ async fn whatever_was_acknowledged_is_there_also_when_vimeo_is_asked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_was_copied_in_part_is_no_loss() {
-    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let mut env = TestEnv::without_verification("").await;
     let mut acknowledged_creates = Vec::new();
     for round in 0..3 {
         let before = length(&env.database_file());
@@ -92,7 +92,7 @@ fn kill_starting(directory: &Path, moment: Moment) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_was_killed_at_any_moment_is_no_hindrance() {
-    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let mut env = TestEnv::without_verification("").await;
     let data = env.path().join("data");
     for (moment, has_come) in MOMENTS {
         for times in 1..=3 {
@@ -113,7 +113,7 @@ async fn a_start_that_was_killed_at_any_moment_is_no_hindrance() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_over_what_a_kill_left_can_be_killed_too() {
-    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let mut env = TestEnv::without_verification("").await;
     let load = CreateLoad::start(&env, "before", CLIENTS, 100);
     load.reach().await;
     env.service.kill();

@@ -8,14 +8,14 @@ use tokio::task::JoinSet;
 
 use crate::support::create_load::{AcknowledgedCreate, CreateLoad, assert_shown, assert_whole};
 use crate::support::failing_disk::failing_disk;
-use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, binary, cli, printed, until};
+use crate::support::harness::{COLLECTION, Service, TestEnv, binary, cli, printed, until};
 
 /// The exit status that says: the state of the database is unknown, start me again.
 const DATABASE_FAILED: i32 = 70;
 
 /// A world whose service's disk fails on demand.
 async fn env_on_failing_disk() -> TestEnv {
-    let mut env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let mut env = TestEnv::without_verification("").await;
     assert_eq!(env.service.terminate(), Some(0));
     let mut command = binary(env.path());
     command.env("LD_PRELOAD", failing_disk(env.path()));
@@ -149,7 +149,7 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers_by_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_write_beside_a_service_under_load() {
-    let env = TestEnv::with(EnvOptions { verification_off: true, ..EnvOptions::default() }).await;
+    let env = TestEnv::without_verification("").await;
     let load = CreateLoad::start(&env, "load", 32, 50);
     load.reach().await;
     let mut commands = JoinSet::new();

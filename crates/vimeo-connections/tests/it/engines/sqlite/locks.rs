@@ -7,13 +7,8 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::harness::{COLLECTION, EnvOptions, TestEnv, until};
+use crate::support::harness::{COLLECTION, TestEnv, until};
 use crate::support::verification::{VERIFY, long_budget, requests_to};
-
-async fn env(config: &str) -> TestEnv {
-    TestEnv::with(EnvOptions { verification_off: true, config: config.to_owned(), ..EnvOptions::default() })
-        .await
-}
 
 fn lock(env: &TestEnv) -> rusqlite::Connection {
     let database = env.database();
@@ -37,7 +32,7 @@ fn begin_to_create(env: &TestEnv, name: &str) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_hangs_up_while_the_writer_waits_for_a_lock_leaves_nothing_stored() {
-    let env = env("").await;
+    let env = TestEnv::without_verification("").await;
     let lock = lock(&env);
     let clients: Vec<_> = (0..8).map(|number| begin_to_create(&env, &format!("gone {number}"))).collect();
     until("each is being handled", async || env.log().matches("\"message\":\"begun\"").count() == 8).await;
@@ -50,7 +45,7 @@ async fn who_hangs_up_while_the_writer_waits_for_a_lock_leaves_nothing_stored() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_held_elsewhere_is_waited_for_once_by_all_who_wait() {
-    let env = Arc::new(env("").await);
+    let env = Arc::new(TestEnv::without_verification("").await);
     let lock = lock(&env);
     let mut posts = JoinSet::new();
     let mut post = |name: String| {
@@ -76,7 +71,7 @@ async fn a_lock_held_elsewhere_is_waited_for_once_by_all_who_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_only_reads_and_a_start_need_no_lock() {
-    let mut env = env("").await;
+    let mut env = TestEnv::without_verification("").await;
     let lock = lock(&env);
     for arguments in [&["accounts", "list"][..], &["keys", "list"], &["connections", "check"], &["migrate"]] {
         let output = env.cli(arguments, "");
@@ -90,7 +85,7 @@ async fn a_command_that_only_reads_and_a_start_need_no_lock() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_held_elsewhere_does_not_keep_the_service_from_stopping() {
-    let mut env = env("shutdown_seconds = 1\n").await;
+    let mut env = TestEnv::without_verification("shutdown_seconds = 1\n").await;
     let lock = lock(&env);
     let client = begin_to_create(&env, "waits");
     until("it is being handled", async || env.log().contains("\"message\":\"begun\"")).await;

@@ -78,6 +78,12 @@ impl TestEnv {
         Self::with(EnvOptions::default()).await
     }
 
+    /// Without verification at Vimeo, with these lines of configuration.
+    pub(crate) async fn without_verification(config: &str) -> Self {
+        Self::with(EnvOptions { config: config.to_owned(), verification_off: true, ..EnvOptions::default() })
+            .await
+    }
+
     pub(crate) async fn with(options: EnvOptions) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let sandbox_options =
