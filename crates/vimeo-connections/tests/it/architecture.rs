@@ -66,7 +66,7 @@ const USED_BY: [(&str, &[&str]); 15] = [
 ];
 
 #[test]
-fn every_crate_depends_only_on_those_that_it_may() {
+fn every_crate_depends_only_on_allowed_crates() {
     let crates = crates();
     assert_eq!(crates.len(), MAY_DEPEND_ON.len(), "a crate without a row: {crates:?}");
     for (name, allowed) in MAY_DEPEND_ON {
@@ -77,7 +77,7 @@ fn every_crate_depends_only_on_those_that_it_may() {
 }
 
 #[test]
-fn libraries_are_used_only_where_they_may_be() {
+fn pinned_libraries_are_used_only_by_their_crates() {
     for (name, directory) in crates() {
         for library in dependencies(&directory) {
             if let Some((_, allowed)) = USED_BY.iter().find(|(found, _)| *found == library) {
@@ -88,7 +88,7 @@ fn libraries_are_used_only_where_they_may_be() {
 }
 
 #[test]
-fn no_crate_that_was_ruled_out_is_locked_into_the_build() {
+fn no_forbidden_crate_is_in_the_build() {
     let tree = std::process::Command::new(env!("CARGO"))
         .args(["tree", "--workspace", "--edges", "normal,build", "--prefix", "none", "--locked"])
         .current_dir(root())
@@ -102,7 +102,7 @@ fn no_crate_that_was_ruled_out_is_locked_into_the_build() {
 }
 
 #[test]
-fn the_generated_pages_are_fresh() {
+fn generated_pages_are_up_to_date() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = ["docs", directory.path().to_str().unwrap()];
     assert!(crate::support::harness::cli(directory.path(), &arguments, "").status.success());
@@ -131,7 +131,7 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn every_crate_says_what_it_knows_and_its_invariant() {
+fn every_crate_documents_its_scope_and_invariant() {
     for (name, directory) in crates() {
         let lib = directory.join("src/lib.rs");
         let file = if lib.exists() { lib } else { directory.join("src/main.rs") };
@@ -154,7 +154,7 @@ fn files_stay_readable_and_finished() {
 }
 
 #[test]
-fn the_architecture_names_every_crate() {
+fn the_architecture_page_names_every_crate() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     assert!(page.lines().count() <= 200, "ARCHITECTURE.md is longer than a person reads");
     for name in crates().into_keys() {
@@ -163,7 +163,7 @@ fn the_architecture_names_every_crate() {
 }
 
 #[test]
-fn every_test_that_the_edge_cases_name_exists() {
+fn every_test_named_in_edge_cases_exists() {
     let page = fs::read_to_string(root().join("docs/edge-cases.md")).unwrap();
     let sources: String = sources().into_iter().map(|(_, text)| text).collect();
     let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case "));

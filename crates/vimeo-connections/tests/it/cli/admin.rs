@@ -49,7 +49,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn init_makes_a_keyring_once() {
+fn init_creates_a_keyring_once() {
     let directory = installation("");
     let keyring = directory.path().join("vimeo-connections.keyring");
     let before = fs::read(&keyring).unwrap();
@@ -66,7 +66,7 @@ fn init_makes_a_keyring_once() {
 }
 
 #[test]
-fn without_init_nothing_starts_and_nothing_is_made() {
+fn without_init_nothing_starts_and_no_file_is_created() {
     let directory = tempfile::tempdir().unwrap();
     configure(directory.path(), "");
     let printed = serve_error(directory.path());
@@ -76,7 +76,7 @@ fn without_init_nothing_starts_and_nothing_is_made() {
 }
 
 #[test]
-fn migrate_readies_the_database_and_may_be_repeated() {
+fn migrate_prepares_the_database_and_can_be_repeated() {
     let directory = installation("");
     for _ in 0..2 {
         let migrated = cli(directory.path(), &["migrate"], "");
@@ -88,7 +88,7 @@ fn migrate_readies_the_database_and_may_be_repeated() {
 }
 
 #[test]
-fn a_reachable_address_needs_tls() {
+fn a_public_listen_address_requires_tls() {
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8080"] {
         let directory = installation("");
         fs::write(directory.path().join("vimeo-connections.toml"), format!("listen = \"{listen}\"\n"))
@@ -100,7 +100,7 @@ fn a_reachable_address_needs_tls() {
 }
 
 #[test]
-fn config_check_shows_what_is_in_effect_without_its_secrets() {
+fn config_check_prints_effective_settings_without_secrets() {
     let secret = "Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2E=";
     let config = format!("keyring.value = \"{secret}\"\nvimeo.proxy = \"http://user:canary@127.0.0.1:1\"\n");
     let directory = tempfile::tempdir().unwrap();
@@ -132,7 +132,7 @@ fn config_check_shows_what_is_in_effect_without_its_secrets() {
 }
 
 #[test]
-fn a_variable_that_is_no_key_is_refused() {
+fn an_unknown_environment_variable_is_rejected() {
     let directory = installation("");
     for (name, value, expected) in [
         ("VIMEO_CONNECTIONS_LISTENN", "127.0.0.1:1", "did you mean VIMEO_CONNECTIONS_LISTEN?"),
@@ -156,7 +156,7 @@ fn a_variable_that_is_no_key_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bootstrap_makes_an_account_and_a_key_once() {
+async fn bootstrap_creates_an_account_and_a_key_once() {
     let directory = installation("bootstrap.account = \"first\"\nbootstrap.api_key_file = \"first.key\"\n");
     let (path, file) = (directory.path(), directory.path().join("first.key"));
     let mut made = Vec::new();
@@ -195,7 +195,7 @@ async fn bootstrap_makes_an_account_and_a_key_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bootstrap_takes_in_the_key_that_is_there() {
+async fn bootstrap_imports_an_existing_key() {
     let directory = installation(
         "bootstrap.account = \"first\"\nbootstrap.api_key_file = \"given.key\"\napi_keys.allow_weak = true\n",
     );
@@ -210,7 +210,7 @@ async fn bootstrap_takes_in_the_key_that_is_there() {
 }
 
 #[test]
-fn accounts_are_made_and_listed() {
+fn accounts_are_created_and_listed() {
     let directory = installation("");
     let path = directory.path();
     let made = answer(path, &["accounts", "create", "  Acme & So\u{308}hne ", "--json"]);
@@ -232,7 +232,7 @@ fn accounts_are_made_and_listed() {
 }
 
 #[test]
-fn keys_are_made_listed_and_revoked() {
+fn keys_are_created_listed_and_revoked() {
     let directory = installation("api_keys.allow_weak = true\n");
     let path = directory.path();
     answer(path, &["accounts", "create", ACCOUNT, "--json"]);
@@ -290,7 +290,7 @@ fn keys_are_made_listed_and_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_check_counts_what_opens() {
+async fn connections_check_counts_what_decrypts() {
     let env = TestEnv::without_verification("").await;
     assert_eq!(env.post(&env.valid_body("one")).await.status, 201);
     let report = answer(env.path(), &["connections", "check", "--json"]);

@@ -58,7 +58,7 @@ fn value(line: &str, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_made_while_clients_write_has_all_that_was_acknowledged_before() {
+async fn a_backup_under_load_has_every_write_acknowledged_before_it() {
     let mut env = TestEnv::without_verification("").await;
     let load = CreateLoad::start(&env, "busy", 32, 200);
     load.reach().await;
@@ -126,7 +126,7 @@ fn promises_stored(backup: &[u8]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_without_a_service_has_what_a_crash_left_in_the_log_and_changes_nothing() {
+async fn an_offline_backup_includes_the_wal_and_changes_no_file() {
     let mut env = TestEnv::without_verification("").await;
     create_connection(&env, "in the log").await;
     env.service.kill();
@@ -151,7 +151,7 @@ async fn a_backup_without_a_service_has_what_a_crash_left_in_the_log_and_changes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
+async fn a_backup_has_no_plain_secret_and_no_deleted_data() {
     let env = TestEnv::without_verification("").await;
     let (secret, token) = ("Canary-Client-Secret-0123456789", "Canary-Access-Token-0123456789");
     let mut body = env.valid_body("kept");
@@ -192,7 +192,7 @@ async fn no_secret_is_in_a_backup_nor_anything_of_what_was_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_is_not_made_over_anything_nor_where_it_cannot_be_whole() {
+async fn a_backup_never_overwrites_and_is_complete_or_absent() {
     let env = TestEnv::without_verification("").await;
     create_connection(&env, "it").await;
     let sentence = "exists already, and a backup never overwrites a file: give another name";
@@ -271,7 +271,7 @@ const FOREIGN: &str = "bad is not a backup that `vimeo-connections backup` made,
                        on. Nothing was changed";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_that_is_not_as_it_was_written_is_refused() {
+async fn a_damaged_backup_is_rejected() {
     let (place, right) = good_backup().await;
     let (line, database) = parts(&right);
     let start = line.len() + 1;
@@ -309,7 +309,7 @@ async fn a_backup_that_is_not_as_it_was_written_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_no_backup_of_ours_is_refused() {
+async fn a_foreign_file_is_not_accepted_as_a_backup() {
     let (place, right) = good_backup().await;
     let database = parts(&right).1;
     let theirs = place.path().join("theirs");
@@ -326,7 +326,7 @@ async fn a_file_that_is_no_backup_of_ours_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_whose_hash_is_right_may_still_be_no_good_or_too_new() {
+async fn a_valid_hash_does_not_make_a_bad_or_newer_backup_usable() {
     let (place, right) = good_backup().await;
     let (line, database) = parts(&right);
     let keys = value(&line, "keyring_keys");

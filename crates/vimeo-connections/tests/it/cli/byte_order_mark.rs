@@ -16,7 +16,7 @@ fn mark(path: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pem_files_may_begin_with_one() {
+async fn pem_files_may_start_with_a_byte_order_mark() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     make_certificate(path, "ours");
@@ -37,7 +37,7 @@ async fn pem_files_may_begin_with_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_and_passwords_may_begin_with_one() {
+async fn credentials_and_passwords_may_start_with_a_byte_order_mark() {
     let env = TestEnv::with(EnvOptions::default()).await;
     let secrets = json!({
         "clientSecret": env.sandbox.client_secret,

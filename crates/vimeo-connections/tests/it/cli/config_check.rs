@@ -20,7 +20,7 @@ fn assert_both_refuse(directory: &Path, expected: &str) {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_refused_by_both() {
+fn both_reject_an_unusable_certificate() {
     fs::write(
         CERTIFICATES.path().join("junk.pem"),
         "-----BEGIN CERTIFICATE-----\nanVuaw==\n-----END CERTIFICATE-----\n",
@@ -42,7 +42,7 @@ fn a_certificate_that_cannot_be_used_is_refused_by_both() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_whose_dates_are_wrong_is_a_warning_of_both() {
+async fn both_warn_of_an_expired_or_future_certificate() {
     for (certificate, expected, shown) in [
         ("old.pem", "has expired", "expired 2020"),
         ("early.pem", "is not valid yet", "not valid before 2090"),
@@ -67,7 +67,7 @@ async fn a_certificate_whose_dates_are_wrong_is_a_warning_of_both() {
 }
 
 #[test]
-fn a_keyring_that_is_missing_or_damaged_is_refused_by_both() {
+fn both_reject_a_missing_or_damaged_keyring() {
     let directory = installation("");
     fs::write(directory.path().join(KEYRING), "format = 1\njunk").unwrap();
     assert_both_refuse(directory.path(), "keyring");
@@ -76,7 +76,7 @@ fn a_keyring_that_is_missing_or_damaged_is_refused_by_both() {
 }
 
 #[test]
-fn a_byte_order_mark_in_front_of_any_file_changes_nothing() {
+fn a_byte_order_mark_is_ignored_in_every_file() {
     let directory = installation("bootstrap.account = \"a\"\nbootstrap.api_key_file = \"a.key\"\n");
     let marked = |name: &str, text: &str| {
         fs::write(directory.path().join(name), format!("\u{feff}{}", text.trim_start_matches('\u{feff}')))
@@ -95,7 +95,7 @@ fn a_byte_order_mark_in_front_of_any_file_changes_nothing() {
 }
 
 #[test]
-fn a_place_that_cannot_be_used_is_refused_by_both() {
+fn both_reject_an_unusable_path_or_address() {
     for (config, expected) in [
         (
             "sources.spool_directory = \"vimeo-connections.toml/a\"\n",
@@ -122,7 +122,7 @@ fn a_place_that_cannot_be_used_is_refused_by_both() {
 }
 
 #[test]
-fn an_address_in_use_is_refused_but_beside_the_running_service() {
+fn a_used_address_is_rejected_unless_beside_running() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let directory = installation(&format!("listen = \"{}\"\n", taken.local_addr().unwrap()));
     assert_both_refuse(directory.path(), "the address is in use");
@@ -131,7 +131,7 @@ fn an_address_in_use_is_refused_but_beside_the_running_service() {
 }
 
 #[test]
-fn a_locked_database_says_so() {
+fn both_report_a_locked_database() {
     let directory = installation("");
     assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
     let lock = rusqlite::Connection::open(directory.path().join("data/vimeo-connections.db")).unwrap();
@@ -153,7 +153,7 @@ fn a_new_key_that_cannot_be_printed_is_revoked() {
 }
 
 #[test]
-fn a_key_that_can_be_guessed_is_not_imported_unless_the_configuration_says_so() {
+fn a_weak_key_is_imported_only_if_configured() {
     let directory = installation("");
     assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
     let import = |key: &str| cli(directory.path(), &["keys", "import", "--account", "a"], key);
@@ -175,7 +175,7 @@ fn a_key_that_can_be_guessed_is_not_imported_unless_the_configuration_says_so() 
 const BOOTSTRAP: &str = "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"a.key\"\n";
 
 #[test]
-fn a_bootstrap_key_that_can_be_guessed_is_refused_by_both_unless_it_is_stored() {
+fn both_reject_a_weak_bootstrap_key_unless_it_is_stored() {
     let directory = installation(BOOTSTRAP);
     let key = directory.path().join("a.key");
     fs::write(&key, WEAK).unwrap();
@@ -194,7 +194,7 @@ fn a_bootstrap_key_that_can_be_guessed_is_refused_by_both_unless_it_is_stored() 
 }
 
 #[test]
-fn a_bootstrap_key_of_another_account_is_refused_by_both() {
+fn both_reject_a_bootstrap_key_of_another_account() {
     let directory = installation_with_accounts(BOOTSTRAP);
     fs::write(directory.path().join("a.key"), STRONG).unwrap();
     assert_both_refuse(directory.path(), "belongs to another account");
@@ -203,7 +203,7 @@ fn a_bootstrap_key_of_another_account_is_refused_by_both() {
 }
 
 #[test]
-fn a_database_that_is_locked_for_writing_is_refused_by_both_when_there_is_something_to_write() {
+fn both_reject_a_write_locked_database_if_they_must_write() {
     let lock = |directory: &Path| {
         let lock = open_database(directory);
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -237,7 +237,7 @@ fn a_database_that_is_locked_for_writing_is_refused_by_both_when_there_is_someth
 }
 
 #[test]
-fn a_secret_file_that_everyone_can_change_is_refused_by_both_and_one_that_everyone_can_read_is_named() {
+fn both_reject_world_writable_secrets_and_report_readable_ones() {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let directory = installation(BOOTSTRAP);

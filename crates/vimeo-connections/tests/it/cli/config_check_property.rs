@@ -72,7 +72,7 @@ fn put_in_state(directory: &Path, state: Database) -> Option<rusqlite::Connectio
 }
 
 #[test]
-fn what_config_check_accepts_serve_starts_with_and_what_it_refuses_serve_refuses() {
+fn config_check_and_serve_agree_on_random_configurations() {
     let faultless = prop_oneof![6 => 0..2_usize, 1 => Just(2_usize)];
     let chain = prop_oneof![4 => 0..3_usize, 1 => 3..5_usize];
     let has_keyring = prop_oneof![8 => Just(true), 1 => Just(false)];
@@ -132,7 +132,7 @@ fn what_config_check_accepts_serve_starts_with_and_what_it_refuses_serve_refuses
 
 /// A role of a PostgreSQL server, with these rights on a database with this in it.
 #[test]
-fn config_check_and_serve_agree_on_what_a_role_of_a_server_may_do() {
+fn config_check_and_serve_agree_on_database_privileges() {
     let Some(server) = Postgres::private(Version::V15) else { return };
     server.sql(
         "CREATE ROLE owner LOGIN PASSWORD 'x'; CREATE ROLE guest LOGIN PASSWORD 'x';

@@ -52,7 +52,7 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_lives_by_the_command_line_as_over_http() {
+async fn the_command_line_manages_a_connection_like_the_api() {
     let env = TestEnv::start().await;
     let made = create(&env, "by hand");
     let path = format!("{COLLECTION}/{}", text(&made, "connectionId"));
@@ -92,7 +92,7 @@ async fn a_connection_lives_by_the_command_line_as_over_http() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn json_has_the_fields_of_the_api_in_their_order() {
+async fn json_output_has_the_fields_of_the_api_in_order() {
     let env = TestEnv::start().await;
     let made = create(&env, "ordered");
     let path = format!("{COLLECTION}/{}", text(&made, "connectionId"));
@@ -107,7 +107,7 @@ async fn json_has_the_fields_of_the_api_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_walks_over_all_pages() {
+async fn list_reads_all_pages() {
     let env = TestEnv::without_verification("").await;
     let lines: String = (0..1_001).map(|n| env.valid_body(&format!("c{n}")).to_string() + "\n").collect();
     let report = done(&env, &["import", "-"], &lines);
@@ -139,7 +139,7 @@ fn bad(env: &TestEnv, field: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_done_is_refused_in_a_sentence_and_changes_nothing() {
+async fn refused_commands_explain_why_and_change_nothing() {
     let env = TestEnv::start().await;
     let made = create(&env, "taken");
     create(&env, "other");
@@ -194,7 +194,7 @@ async fn what_cannot_be_done_is_refused_in_a_sentence_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_typed_wrong_is_told_all_at_once() {
+async fn all_invalid_arguments_are_reported_together() {
     let env = TestEnv::start().await;
     create(&env, "taken");
     let before = done(&env, &["list"], "");
@@ -244,7 +244,7 @@ async fn what_was_typed_wrong_is_told_all_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_update_does_not_undo_what_somebody_else_did_meanwhile() {
+async fn an_update_does_not_overwrite_a_concurrent_change() {
     let env = TestEnv::start().await;
     let made = create(&env, "contested");
     let path = format!("{COLLECTION}/{}", text(&made, "connectionId"));
@@ -276,7 +276,7 @@ async fn an_update_does_not_undo_what_somebody_else_did_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_is_in_what_is_said_or_logged() {
+async fn no_secret_is_printed_or_logged() {
     let env = TestEnv::with(EnvOptions { open_sandbox: true, ..EnvOptions::default() }).await;
     let (secret, token) = ("Canary-Cli-Secret-0123456789", "Canary-Cli-Token-0123456789");
     let canaries = Canaries::of(&[("client secret", secret.as_bytes()), ("access token", token.as_bytes())]);
@@ -314,7 +314,7 @@ async fn no_secret_is_in_what_is_said_or_logged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn secrets_are_typed_unseen_and_deletions_confirmed_by_name() {
+async fn secrets_are_not_echoed_and_deletes_are_confirmed_by_name() {
     let env = TestEnv::start().await;
     let program = env!("CARGO_BIN_EXE_vimeo-connections");
     let at_terminal = |arguments: &str, talk: &[(&str, &str)]| {
@@ -356,7 +356,7 @@ async fn secrets_are_typed_unseen_and_deletions_confirmed_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_account_lets_nobody_in_and_leaves_the_others() {
+async fn keys_of_a_deleted_account_stop_working_and_others_remain() {
     let env = TestEnv::start().await;
     create(&env, "goes with it");
     let stays = env.make_key("stays", &[]);

@@ -37,7 +37,7 @@ fn assert_both_end(directory: &Path, status: i32) {
 const HERE: &str = "listen = \"127.0.0.1:0\"\n";
 
 #[test]
-fn a_configuration_that_cannot_be_used_is_78() {
+fn an_invalid_configuration_exits_with_78() {
     for config in [
         "lisen = \"x\"\n",
         "listen = \n",
@@ -55,7 +55,7 @@ fn a_configuration_that_cannot_be_used_is_78() {
 }
 
 #[test]
-fn a_file_that_the_configuration_names_and_that_cannot_be_used_is_78() {
+fn an_unusable_configured_file_exits_with_78() {
     let directory = installation(HERE);
     let keyring = directory.path().join("vimeo-connections.keyring");
     let kept = fs::read(&keyring).unwrap();
@@ -81,7 +81,7 @@ fn a_file_that_the_configuration_names_and_that_cannot_be_used_is_78() {
 }
 
 #[test]
-fn a_keyring_that_does_not_fit_the_database_is_78() {
+fn a_keyring_of_another_database_exits_with_78() {
     let directory = installation(HERE);
     assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
     let other = installation(HERE);
@@ -91,7 +91,7 @@ fn a_keyring_that_does_not_fit_the_database_is_78() {
 }
 
 #[test]
-fn a_database_that_cannot_be_used_now_is_69() {
+fn an_unavailable_database_exits_with_69() {
     // Nothing listens at the port of a listener that is gone.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let away =
@@ -104,7 +104,7 @@ fn a_database_that_cannot_be_used_now_is_69() {
 }
 
 #[test]
-fn a_damaged_database_is_69_and_one_of_another_program_78() {
+fn a_damaged_database_exits_with_69_and_a_foreign_one_with_78() {
     let directory = installation(HERE);
     assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
     let file = directory.path().join("data/vimeo-connections.db");
@@ -117,7 +117,7 @@ fn a_damaged_database_is_69_and_one_of_another_program_78() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_1_because_it_may_be_free_at_the_next_start() {
+fn a_used_port_exits_with_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let directory = installation(&format!("listen = \"{}\"\n", taken.local_addr().unwrap()));
     let output = serve(directory.path());
@@ -138,7 +138,7 @@ fn report(directory: &Path, environment: &[(&str, &str)]) -> Value {
 }
 
 #[test]
-fn with_json_logs_a_failed_start_is_reported_as_json() {
+fn a_failed_start_is_reported_as_json_with_json_logs() {
     let json = "log.format = \"json\"\n";
     for (config, status, expected) in [
         (format!("{json}lisen = \"x\"\n"), 78, "lisen is not a configuration key"),
@@ -166,7 +166,7 @@ fn with_json_logs_a_failed_start_is_reported_as_json() {
 }
 
 #[test]
-fn commands_report_as_text_whatever_the_format_of_the_log() {
+fn commands_report_errors_as_text_with_any_log_format() {
     let directory = installation("log.format = \"json\"\nlisen = \"x\"\n");
     let output = run(directory.path(), &[], &["accounts", "list"]);
     assert!(

@@ -57,7 +57,7 @@ async fn stored(env: &TestEnv) -> Vec<(String, Value, bool)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn json_lines_are_imported_each_for_itself_and_once() {
+async fn json_lines_are_imported_independently_and_once() {
     let env = TestEnv::start().await;
     let mut text = "\u{feff}".to_owned();
     text += &line(&env, "one", &json!({"connectionId": "x", "type": "VIMEO", "version": 9, "other": 1}));
@@ -115,7 +115,7 @@ async fn json_lines_are_imported_each_for_itself_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_is_imported_by_its_header_and_once() {
+async fn a_csv_file_is_imported_by_its_header_and_once() {
     let env = TestEnv::start().await;
     let (id, secret, token) = (&env.sandbox.client_id, &env.sandbox.client_secret, &env.sandbox.access_token);
     let text = format!(
@@ -161,7 +161,7 @@ async fn a_table_is_imported_by_its_header_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_is_made_for_eyes_and_a_good_file_may_be_repeated() {
+async fn the_report_is_readable_and_an_import_can_be_repeated() {
     let env = TestEnv::start().await;
     let text = line(&env, "one", &json!({})) + &line(&env, "two", &json!({}));
     let output = import(&env, &["-"], &text);
@@ -197,7 +197,7 @@ async fn a_report_is_made_for_eyes_and_a_good_file_may_be_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_is_taken_by_other_credentials_is_left_alone() {
+async fn a_name_with_other_credentials_is_not_overwritten() {
     let env = TestEnv::with(EnvOptions { open_sandbox: true, ..EnvOptions::default() }).await;
     assert_eq!(env.post(&env.valid_body("taken")).await.status, 201);
     let (code, report) = report(&env, &["-"], &line(&env, "taken", &json!({"accessToken": "newer"})));
@@ -207,7 +207,7 @@ async fn a_name_that_is_taken_by_other_credentials_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_vimeo_fails_once_the_line_is_tried_once_more() {
+async fn a_line_is_retried_once_after_a_vimeo_failure() {
     let env = TestEnv::start().await;
     let text = line(&env, "one", &json!({})) + &line(&env, "two", &json!({}));
     env.inject_fault(json!({"route": "GET /oauth/verify", "kind": "status", "status": 503})).await;
@@ -216,7 +216,7 @@ async fn where_vimeo_fails_once_the_line_is_tried_once_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_vimeo_stays_away_the_rest_is_not_tried_and_may_be_later() {
+async fn during_a_vimeo_outage_the_remaining_lines_are_skipped() {
     let env = TestEnv::start().await;
     assert_eq!(env.post(&env.valid_body("one")).await.status, 201);
     let mut text = line(&env, "one", &json!({}));
@@ -244,7 +244,7 @@ async fn where_vimeo_stays_away_the_rest_is_not_tried_and_may_be_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strict_fields_hold_for_files_too() {
+async fn strict_fields_apply_to_imported_files() {
     let config = "strict_fields = true\n".to_owned();
     let env = TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await;
     let (_, first) = report(&env, &["-"], &line(&env, "one", &json!({"notes": "x"})));

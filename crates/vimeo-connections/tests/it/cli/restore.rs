@@ -60,7 +60,7 @@ async fn a_backup_is_restored_only_with_its_keyring() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_is_never_restored_over_anything() {
+async fn a_restore_never_overwrites_anything() {
     let env = TestEnv::without_verification("").await;
     run_successfully(env.path(), &["backup", "it.backup"]);
     let place = directory_with_backup(&env, "it.backup");
@@ -96,7 +96,7 @@ async fn a_backup_is_never_restored_over_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
+async fn revoke_keys_disables_every_key_of_the_backup() {
     let mut env = TestEnv::without_verification("").await;
     let connection = create_connection(&env, "it").await;
     let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
@@ -158,7 +158,7 @@ async fn with_revoked_keys_no_key_of_the_backup_lets_anybody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_of_an_older_schema_is_brought_forward() {
+async fn a_backup_with_an_older_schema_is_migrated() {
     let mut env = TestEnv::without_verification("").await;
     let connection = create_connection(&env, "it").await;
     let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
@@ -194,7 +194,7 @@ async fn a_backup_of_an_older_schema_is_brought_forward() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repetition_gets_the_answer_that_the_backup_has_and_is_else_done_anew() {
+async fn after_a_restore_a_retry_is_replayed_or_runs_again() {
     let mut env = TestEnv::without_verification("").await;
     let bodies = ["before", "since"].map(|name| env.valid_body(name).to_string().into_bytes());
     let mut answers = Vec::new();

@@ -104,7 +104,7 @@ async fn speed_up(env: &TestEnv) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_goes_whole_without_any_service_and_a_second_run_says_where_it_is() {
+async fn a_file_is_uploaded_without_a_service_and_a_rerun_reports_it() {
     let env = alone().await;
     let bytes = film(3_000_001);
     file(&env, "My film.mp4", &bytes);
@@ -135,7 +135,7 @@ async fn a_file_goes_whole_without_any_service_and_a_second_run_says_where_it_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_that_was_killed_in_the_middle_goes_on_where_it_stopped() {
+async fn a_killed_upload_resumes_where_it_stopped() {
     let env = alone().await;
     // More than the sockets between here and there hold, so that there is a rest.
     let bytes = film(20_000_000);
@@ -157,7 +157,7 @@ async fn a_command_that_was_killed_in_the_middle_goes_on_where_it_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_interrupted_command_says_how_to_go_on_and_does() {
+async fn an_interrupted_upload_explains_how_to_resume_and_resumes() {
     let env = with_service().await;
     let bytes = film(12_000_000);
     file(&env, "film.mp4", &bytes);
@@ -175,7 +175,7 @@ async fn an_interrupted_command_says_how_to_go_on_and_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cuts_and_locks_on_the_way_are_gone_on_from() {
+async fn an_upload_resumes_after_disconnects_and_locks() {
     let env = alone().await;
     let bytes = film(2_000_000);
     file(&env, "film.mp4", &bytes);
@@ -188,7 +188,7 @@ async fn cuts_and_locks_on_the_way_are_gone_on_from() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_changes_while_it_is_sent_never_becomes_a_video() {
+async fn a_file_that_changes_during_the_upload_never_becomes_a_video() {
     let env = alone().await;
     let bytes = film(32_000_000);
     let path = file(&env, "film.mp4", &bytes);
@@ -207,7 +207,7 @@ async fn a_file_that_changes_while_it_is_sent_never_becomes_a_video() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_failed_is_begun_anew() {
+async fn a_failed_upload_starts_again_on_rerun() {
     let env = alone().await;
     let bytes = film(1_000_000);
     file(&env, "film.mp4", &bytes);
@@ -273,7 +273,7 @@ fn serve(bytes: Vec<u8>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_is_fetched_with_a_service_and_without_one_and_shows_no_secret() {
+async fn a_url_is_uploaded_with_and_without_a_service_and_kept_secret() {
     for env in [alone().await, with_service().await] {
         let bytes = film(2_000_000);
         let url = format!("{}?signature=canary-of-a-query", serve(bytes.clone()));
@@ -299,7 +299,7 @@ async fn an_address_is_fetched_with_a_service_and_without_one_and_shows_no_secre
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_can_be_left_to_the_service() {
+async fn a_url_upload_can_be_left_to_the_service() {
     let env = with_service().await;
     let bytes = film(1_000_000);
     let url = serve(bytes.clone());
@@ -315,7 +315,7 @@ async fn an_address_can_be_left_to_the_service() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_upload_link_and_the_access_token_are_shown_nowhere() {
+async fn the_upload_link_and_the_access_token_are_never_exposed() {
     let env = alone().await;
     file(&env, "film.mp4", &film(500_000));
     let output = upload(&env, "film.mp4", &[]);
@@ -326,7 +326,7 @@ async fn the_upload_link_and_the_access_token_are_shown_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_is_refused_by_name_before_anything_is_done() {
+async fn invalid_arguments_are_rejected_before_anything_is_done() {
     let env = alone().await;
     file(&env, "film.mp4", b"film");
     file(&env, "empty.mp4", b"");

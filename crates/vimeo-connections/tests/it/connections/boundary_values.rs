@@ -37,7 +37,7 @@ async fn assert_accepted(env: &TestEnv, body: &Value, name: &str) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_name_within_the_rule_is_taken_and_returned_composed() {
+async fn every_valid_name_is_accepted_and_returned_in_nfc() {
     let env = TestEnv::without_verification("").await;
     let hundred = "n".repeat(100);
     let composed = "\u{e9}".repeat(100);
@@ -81,7 +81,7 @@ async fn every_name_within_the_rule_is_taken_and_returned_composed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_differ_by_everything_but_form_and_spaces_at_their_ends() {
+async fn names_are_equal_up_to_unicode_form_and_outer_spaces() {
     let env = TestEnv::without_verification("").await;
     assert_accepted(&env, &env.valid_body("Caf\u{e9}"), "Caf\u{e9}").await;
     for same in ["Caf\u{e9}", "Cafe\u{301}", " Caf\u{e9}", "Caf\u{e9}  "] {
@@ -102,7 +102,7 @@ async fn names_differ_by_everything_but_form_and_spaces_at_their_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_other_field_is_taken_up_to_its_limit() {
+async fn every_other_field_is_accepted_up_to_its_limit() {
     let env = TestEnv::without_verification("").await;
     let mut number = 0;
     let mut accept = async |field: &str, value: Value| {
@@ -135,7 +135,7 @@ async fn every_other_field_is_taken_up_to_its_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_is_taken_up_to_its_limit_and_in_every_json_type() {
+async fn a_body_is_accepted_up_to_its_limit_and_in_any_json_type() {
     let env = TestEnv::without_verification("").await;
     let body = |name: &str| env.valid_body(name).to_string();
     let full = " ".repeat(65_536 - body("full").len()) + &body("full");
@@ -180,7 +180,7 @@ fn chunked(env: &TestEnv, body: &str) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_broken_or_breaks_off_is_answered_and_not_stored() {
+async fn a_broken_or_truncated_body_is_rejected_and_not_stored() {
     let env = TestEnv::without_verification("").await;
     let body = env.valid_body("broken").to_string();
     let head = format!("POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n", env.api_key);
@@ -212,7 +212,7 @@ async fn a_body_that_is_broken_or_breaks_off_is_answered_and_not_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unknown_fields_are_ignored_and_named_if_they_can_be() {
+async fn unknown_fields_are_ignored_and_reported_if_printable() {
     let env = TestEnv::without_verification("").await;
     let forty = "x".repeat(40);
     let cases = [
@@ -250,7 +250,7 @@ async fn unknown_fields_are_ignored_and_named_if_they_can_be() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fields_that_the_service_sets_are_ignored_whatever_they_hold() {
+async fn read_only_fields_are_ignored_with_any_value() {
     let env = TestEnv::without_verification("strict_fields = true\n").await;
     let first = env.post(&env.valid_body("original")).await;
     let record = env.get(first.header("location")).await.json();
@@ -275,7 +275,7 @@ async fn fields_that_the_service_sets_are_ignored_whatever_they_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strict_fields_refuse_what_is_unknown() {
+async fn strict_fields_reject_unknown_fields() {
     let env = TestEnv::without_verification("strict_fields = true\n").await;
     let mut body = env.valid_body("strict");
     body["folder_uri"] = json!("canary");
@@ -296,7 +296,7 @@ async fn strict_fields_refuse_what_is_unknown() {
 
 /// Each request mends the first thing that was wrong with the one before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_check_that_fails_answers() {
+async fn the_first_failed_check_determines_the_response() {
     let env = TestEnv::start().await;
     assert_eq!(env.post(&env.valid_body("taken")).await.status, 201);
     let mut refused = env.valid_body("taken");

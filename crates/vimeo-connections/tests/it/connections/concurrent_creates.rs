@@ -44,7 +44,7 @@ fn id_of(answer: &Response) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_thousand_creations_of_one_name_one_succeeds() {
+async fn one_of_a_thousand_creates_of_a_name_succeeds() {
     raise_open_files();
     let env = Arc::new(TestEnv::with(long_budget_with("store.queue = 4096\n")).await);
     let answers = post_all(&env, vec![env.valid_body("the one"); 1000]).await;
@@ -68,7 +68,7 @@ async fn of_a_thousand_creations_of_one_name_one_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_create_at_once_get_identifiers_that_are_unique_and_ascend() {
+async fn concurrent_creates_get_unique_ascending_identifiers() {
     const EACH: usize = 3;
     let env = Arc::new(TestEnv::with(long_budget()).await);
     let mut clients = JoinSet::new();
@@ -149,7 +149,7 @@ async fn assert_works(env: &TestEnv) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_hangs_up_during_the_grant_leaves_nothing_here_or_at_vimeo() {
+async fn a_disconnect_during_the_grant_leaves_nothing_behind() {
     let env = TestEnv::with(long_budget()).await;
     env.inject_fault(late(GRANT)).await;
     disconnect_mid_verification(&env).await;
@@ -161,7 +161,7 @@ async fn who_hangs_up_during_the_grant_leaves_nothing_here_or_at_vimeo() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_hangs_up_during_the_look_at_the_token_leaves_nothing_and_ends_it() {
+async fn a_disconnect_during_token_verification_aborts_it() {
     let env = TestEnv::with(long_budget()).await;
     env.inject_fault(late(VERIFY)).await;
     disconnect_mid_verification(&env).await;
@@ -177,7 +177,7 @@ async fn who_hangs_up_during_the_look_at_the_token_leaves_nothing_and_ends_it() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_hangs_up_while_both_are_late_leaves_nothing() {
+async fn a_disconnect_during_both_requests_leaves_nothing_behind() {
     let env = TestEnv::with(long_budget()).await;
     env.inject_fault(late(GRANT)).await;
     env.inject_fault(late(VERIFY)).await;
@@ -186,7 +186,7 @@ async fn who_hangs_up_while_both_are_late_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reading_goes_on_while_many_creations_wait_for_vimeo() {
+async fn reads_continue_while_many_creates_wait_for_vimeo() {
     const CREATIONS: usize = 200;
     raise_open_files();
     let env = Arc::new(TestEnv::with(long_budget_with("")).await);
@@ -217,7 +217,7 @@ async fn reading_goes_on_while_many_creations_wait_for_vimeo() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_turns_writes_away_and_loses_none_that_it_took() {
+async fn a_full_queue_rejects_writes_and_loses_no_accepted_one() {
     let config = "store.queue = 1\n".to_owned();
     let env =
         Arc::new(TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await);
@@ -260,7 +260,7 @@ async fn a_full_queue_turns_writes_away_and_loses_none_that_it_took() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_to_vimeo_are_used_again() {
+async fn connections_to_vimeo_are_reused() {
     const CREATIONS: usize = 200;
     let env = TestEnv::with(long_budget()).await;
     for number in 0..CREATIONS {

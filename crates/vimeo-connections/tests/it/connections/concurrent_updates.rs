@@ -30,7 +30,7 @@ async fn put_at_once(env: &Arc<TestEnv>, id: &str, version: u64) -> Vec<(String,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_changes_of_one_version_one_succeeds() {
+async fn one_of_many_updates_of_a_version_succeeds() {
     let env = env().await;
     let id = create(&env, &env.valid_body("contended")).await;
     for version in 1..=20 {
@@ -57,7 +57,7 @@ async fn of_many_changes_of_one_version_one_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_deleted_among_changes_stays_deleted() {
+async fn a_connection_deleted_among_updates_stays_deleted() {
     let env = env().await;
     let mut changed = 0;
     for round in 0..20 {
@@ -89,7 +89,7 @@ async fn what_is_deleted_among_changes_stays_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_looks_for_a_name_finds_it_or_nothing_while_names_move() {
+async fn a_name_search_during_renames_finds_the_name_or_nothing() {
     let env = env().await;
     let id = create(&env, &env.valid_body("left")).await;
     let mover = {

@@ -28,7 +28,7 @@ fn assert_not_echoed(row: &Row, answer: &Response) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_bad_request_has_its_exact_answer_and_stores_nothing() {
+async fn every_invalid_create_has_its_exact_response_and_no_effect() {
     let env = TestEnv::without_verification("").await;
     let rows = rows();
     assert!(rows.len() >= 60, "{} rows", rows.len());

@@ -17,7 +17,7 @@ fn assert_gone(answer: &Response, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deletion_can_be_repeated_and_is_the_same_for_what_never_was() {
+async fn a_delete_is_idempotent_and_succeeds_for_unknown_ids() {
     let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("gone")).await;
     let other = create(&env, &env.valid_body("stays")).await;
@@ -47,7 +47,7 @@ async fn a_deletion_can_be_repeated_and_is_the_same_for_what_never_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn anothers_connection_answers_as_deleted_and_is_untouched() {
+async fn deleting_another_accounts_connection_returns_204_and_keeps_it() {
     let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("mine")).await;
     let before = (fetch(&env, &id).await, stored_row(&env, &id));
@@ -64,7 +64,7 @@ async fn anothers_connection_answers_as_deleted_and_is_untouched() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deletion_may_come_with_a_content_type_or_even_a_body() {
+async fn a_delete_may_have_a_content_type_and_a_body() {
     let env = TestEnv::without_verification("").await;
     for (number, (content_type, body)) in
         [("application/json", ""), ("application/json", "{"), ("text/xml", "<a/>"), ("x", "{\"version\":9}")]
@@ -104,7 +104,7 @@ async fn head_works_wherever_get_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_not_let_in_changes_and_deletes_nothing() {
+async fn an_unauthorized_caller_changes_and_deletes_nothing() {
     let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("safe")).await;
     let before = (fetch(&env, &id).await, stored_row(&env, &id));

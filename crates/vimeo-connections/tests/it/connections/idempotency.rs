@@ -22,7 +22,7 @@ fn id_of(answer: &Response) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repetition_is_answered_as_the_first_was_whatever_happened_since() {
+async fn a_retry_replays_the_first_response_whatever_happened_since() {
     let mut env = TestEnv::with(long_budget()).await;
     let mut body = env.valid_body("once");
     body["folder_uri"] = json!("ignored");
@@ -61,7 +61,7 @@ async fn a_repetition_is_answered_as_the_first_was_whatever_happened_since() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_an_accounts_own_and_belongs_to_one_body() {
+async fn a_key_belongs_to_one_account_and_one_body() {
     let env = TestEnv::without_verification("").await;
     let body = env.valid_body("mine");
     let first = post_with_key(&env, "shared", &body).await;
@@ -93,7 +93,7 @@ async fn a_key_is_an_accounts_own_and_belongs_to_one_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_first_is_being_done_its_key_is_in_use() {
+async fn a_key_is_in_use_while_its_request_is_in_progress() {
     let env = Arc::new(TestEnv::with(long_budget()).await);
     env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 4_000})).await;
     let first = {
@@ -113,7 +113,7 @@ async fn while_the_first_is_being_done_its_key_is_in_use() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_took_too_long_and_lost_the_key_has_no_effect() {
+async fn a_request_that_lost_its_expired_key_has_no_effect() {
     let env = Arc::new(TestEnv::with(long_budget()).await);
     let body = env.valid_body("slow");
     env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 6_000})).await;
@@ -136,7 +136,7 @@ async fn who_took_too_long_and_lost_the_key_has_no_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_at_once_under_one_key_one_is_done_and_all_learn_its_answer() {
+async fn concurrent_requests_with_one_key_run_once_and_replay() {
     let env = Arc::new(TestEnv::with(long_budget()).await);
     let (mut in_use, mut repeated) = (0, 0);
     for round in 0..10 {
@@ -171,7 +171,7 @@ async fn of_many_at_once_under_one_key_one_is_done_and_all_learn_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_gives_the_key_back_at_once() {
+async fn a_refusal_releases_the_key_immediately() {
     let env = TestEnv::with(long_budget()).await;
     let good = env.valid_body("mended");
     let mut wrong = good.clone();
@@ -231,7 +231,7 @@ async fn a_key_is_one_header_of_visible_characters() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_is_kept_for_a_day() {
+async fn a_response_is_stored_for_a_day() {
     let env = TestEnv::without_verification("").await;
     let body = env.valid_body("yesterday");
     let first = post_with_key(&env, "daily", &body).await;
@@ -254,7 +254,7 @@ async fn an_answer_is_kept_for_a_day() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_record_holds_nothing_of_the_body_that_the_answer_does_not_show() {
+async fn a_record_stores_nothing_of_the_body_beyond_the_response() {
     let env = TestEnv::without_verification("").await;
     let mut body = env.valid_body("recorded");
     body["clientSecret"] = json!("canary-secret");
@@ -284,7 +284,7 @@ async fn a_record_holds_nothing_of_the_body_that_the_answer_does_not_show() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_take_no_key() {
+async fn updates_ignore_the_idempotency_key() {
     let env = TestEnv::without_verification("").await;
     let id = id_of(&post_with_key(&env, "made", &env.valid_body("changed")).await);
     for (version, key) in [(1, "made"), (2, "made"), (3, "a b"), (4, "")] {

@@ -40,7 +40,7 @@ fn record(env: &TestEnv, key: &str) -> Option<(u64, bool)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_hangs_up_before_the_effect_gives_the_key_back() {
+async fn a_disconnect_before_the_effect_releases_the_key() {
     let env = TestEnv::with(long_budget()).await;
     let body = env.valid_body("hung up");
     for attempt in 1..=3 {
@@ -68,7 +68,7 @@ fn reserved_until(env: &TestEnv) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_is_learnt_by_asking_again() {
+async fn a_lost_response_is_replayed_on_retry() {
     let env = TestEnv::without_verification("").await;
     let (mut repeated, mut restarted) = (0, 0);
     for number in 0..100 {
@@ -98,7 +98,7 @@ async fn a_lost_answer_is_learnt_by_asking_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_while_vimeo_is_asked_holds_the_key_for_its_time_only() {
+async fn after_a_kill_the_key_stays_reserved_until_it_expires() {
     let mut env = TestEnv::with(long_budget()).await;
     let body = env.valid_body("killed");
     env.inject_fault(late()).await;
@@ -168,7 +168,7 @@ async fn repeat(env: &TestEnv, key: &str, body: &str) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_at_any_moment_leaves_each_key_with_one_connection_or_none() {
+async fn a_kill_leaves_one_connection_or_none_for_each_key() {
     let mut env = TestEnv::without_verification("").await;
     let (mut seed, mut keys) = (20_260_102, 0);
     let (mut acknowledged, mut lost, mut in_use, mut restarted) = (0, 0, 0, 0);

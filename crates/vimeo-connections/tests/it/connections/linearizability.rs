@@ -279,7 +279,7 @@ async fn look_at_all(env: &TestEnv, recorder: &Recorder, client: usize) -> BTree
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_many_clients_see_has_one_order() {
+async fn concurrent_histories_are_linearizable() {
     let env = Arc::new(TestEnv::without_verification("").await);
     let recorder = Arc::new(Recorder::default());
     let mut clients: Vec<_> = (0..CLIENTS)
@@ -335,7 +335,7 @@ fn in_turn(operations: Vec<(usize, Op, Ret)>) -> Vec<Event> {
 }
 
 #[test]
-fn the_checker_refuses_what_no_order_explains() {
+fn the_checker_rejects_histories_that_are_not_linearizable() {
     let mark = |mark: &str| mark.to_owned();
     let state = |version, text: &str| Seen { id: mark("a"), version, mark: mark(text) };
     let begun = Named(Some(state(1, "old")));

@@ -144,7 +144,7 @@ impl Others {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_walk_sees_whatever_lasts_exactly_once_while_others_create_and_delete() {
+async fn paging_returns_each_lasting_item_once_under_concurrent_writes() {
     let env = TestEnv::without_verification("").await;
     let old = fill(&env, ACCOUNT, 10_000);
     let (quiet, pages) = walk(&env, 50).await;
@@ -179,7 +179,7 @@ async fn a_walk_sees_whatever_lasts_exactly_once_while_others_create_and_delete(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_is_as_long_as_was_asked_and_a_thousand_if_nothing_was() {
+async fn a_page_has_limit_items_or_a_thousand_by_default() {
     let env = TestEnv::without_verification("").await;
     assert_eq!(list(&env, "").await.text, EMPTY);
     for query in ["?limit=1", "?limit=1000", "?nextPageKey=", "?name=x", "?name=", "?anything=at&all"] {
@@ -201,7 +201,7 @@ async fn a_page_is_as_long_as_was_asked_and_a_thousand_if_nothing_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_parameter_that_cannot_be_is_named() {
+async fn an_invalid_query_parameter_is_named() {
     let env = TestEnv::without_verification("").await;
     fill(&env, ACCOUNT, 3);
     let limits =
@@ -232,7 +232,7 @@ async fn assert_no_page_key(env: &TestEnv, key: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_key_is_good_unaltered_and_for_its_account_alone() {
+async fn a_page_key_is_valid_only_unaltered_and_for_its_account() {
     let env = TestEnv::without_verification("").await;
     let old = fill(&env, ACCOUNT, 5);
     let stranger = env.make_key("another", &[]);
@@ -283,7 +283,7 @@ async fn a_page_key_is_good_unaltered_and_for_its_account_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_is_found_exactly_but_for_spaces_at_its_ends() {
+async fn a_name_filter_matches_exactly_up_to_outer_spaces() {
     let env = TestEnv::without_verification("").await;
     let stranger = env.make_key("another", &[]);
     for name in ["Plain", " spaced out ", "caf\u{e9}", "plain2"] {

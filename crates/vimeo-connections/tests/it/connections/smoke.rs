@@ -44,7 +44,7 @@ async fn a_connection_is_created_found_and_survives_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_description_that_was_not_given_is_not_returned() {
+async fn an_omitted_description_is_not_returned() {
     let env = TestEnv::start().await;
     for (number, description) in [json!(null), json!("")].into_iter().enumerate() {
         let mut body = env.valid_body(&format!("none {number}"));

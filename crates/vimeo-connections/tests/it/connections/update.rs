@@ -163,7 +163,7 @@ async fn check_row(env: &TestEnv, field: &str, value: Option<Value>, outcome: &O
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_field_in_every_state_changes_what_it_says_and_nothing_else() {
+async fn every_field_updates_itself_and_nothing_else() {
     let config = "vimeo.budget_seconds = 60\n".to_owned();
     let env = TestEnv::with(EnvOptions { config, open_sandbox: true, ..EnvOptions::default() }).await;
     let rows = table();
@@ -174,7 +174,7 @@ async fn every_field_in_every_state_changes_what_it_says_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_change_moves_the_version_by_one_and_the_date_on() {
+async fn every_update_increments_the_version_and_advances_the_date() {
     let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("steps")).await;
     let mut last = fetch(&env, &id).await;
@@ -200,7 +200,7 @@ async fn every_change_moves_the_version_by_one_and_the_date_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_read_can_be_sent_back() {
+async fn a_fetched_connection_can_be_sent_back() {
     let env = TestEnv::start().await;
     let id = create(&env, &env.valid_body("there and back")).await;
     wait_for_revocations(&env, 0).await;
@@ -230,7 +230,7 @@ async fn what_was_read_can_be_sent_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_is_changed_to_a_free_one_and_frees_the_old() {
+async fn renaming_needs_a_free_name_and_releases_the_old_one() {
     let env = TestEnv::without_verification("").await;
     let first = create(&env, &env.valid_body("first")).await;
     let second = create(&env, &env.valid_body("second")).await;

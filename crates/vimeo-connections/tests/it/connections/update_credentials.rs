@@ -54,7 +54,7 @@ async fn assert_unchanged(env: &TestEnv, id: &str, change: &Value, expected: &Ex
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_credential_that_changes_alone_is_checked_with_the_stored_others() {
+async fn a_changed_credential_is_verified_with_the_stored_others() {
     let env = TestEnv::with(long_budget()).await;
     let others = others(&env).await;
     let id = create(&env, &env.valid_body("checked")).await;
@@ -96,7 +96,7 @@ async fn a_credential_that_changes_alone_is_checked_with_the_stored_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn new_credentials_open_after_a_restart() {
+async fn new_credentials_decrypt_after_a_restart() {
     let mut env = TestEnv::with(long_budget()).await;
     let others = others(&env).await;
     let id = create(&env, &env.valid_body("moved")).await;
@@ -123,7 +123,7 @@ async fn new_credentials_open_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_vimeo_cannot_be_asked_credentials_stay_and_all_else_changes() {
+async fn during_a_vimeo_outage_only_credentials_cannot_be_updated() {
     let mut options = long_budget();
     options.config = "vimeo.budget_seconds = 2\n".to_owned();
     let env = TestEnv::with(options).await;
@@ -162,7 +162,7 @@ async fn while_vimeo_cannot_be_asked_credentials_stay_and_all_else_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_changed_while_vimeo_was_asked_decides() {
+async fn a_change_during_verification_wins() {
     let env = Arc::new(TestEnv::with(long_budget()).await);
     let others = others(&env).await;
     let key = env.make_key("acme", &[]);
@@ -197,7 +197,7 @@ async fn what_changed_while_vimeo_was_asked_decides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_hangs_up_while_vimeo_is_asked_changes_nothing() {
+async fn a_disconnect_during_verification_changes_nothing() {
     let env = TestEnv::with(long_budget()).await;
     let others = others(&env).await;
     let id = create(&env, &env.valid_body("left alone")).await;
@@ -240,7 +240,7 @@ fn events(env: &TestEnv) -> Vec<(String, Option<String>, Option<String>)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_and_deletions_are_audited_done_or_refused() {
+async fn updates_and_deletes_are_audited_with_their_outcome() {
     let env = TestEnv::with(long_budget()).await;
     let id = create(&env, &env.valid_body("audited")).await;
     create(&env, &env.valid_body("taken")).await;

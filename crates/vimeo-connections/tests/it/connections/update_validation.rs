@@ -18,7 +18,7 @@ pub(crate) fn conflict(current: u64) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-pub(crate) async fn a_version_is_a_whole_number_and_the_stored_one() {
+pub(crate) async fn the_version_must_be_a_whole_number_and_current() {
     let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("versions")).await;
     let missing = put_text(&env, &id, &[], "{}").await;
@@ -67,7 +67,7 @@ pub(crate) async fn a_version_is_a_whole_number_and_the_stored_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-pub(crate) async fn if_match_says_the_same_as_the_body_or_is_refused() {
+pub(crate) async fn if_match_must_agree_with_the_version_in_the_body() {
     let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("tags")).await;
     let version = Cell::new(1_u64);
@@ -107,7 +107,7 @@ pub(crate) async fn if_match_says_the_same_as_the_body_or_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-pub(crate) async fn what_is_not_there_cannot_be_changed_by_anyone() {
+pub(crate) async fn unknown_and_foreign_connections_cannot_be_updated() {
     let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("mine")).await;
     let before = (fetch(&env, &id).await, stored_row(&env, &id));
@@ -129,7 +129,7 @@ pub(crate) async fn what_is_not_there_cannot_be_changed_by_anyone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-pub(crate) async fn of_several_things_that_are_wrong_the_first_check_answers() {
+pub(crate) async fn the_first_failed_check_of_an_update_determines_the_response() {
     let env = TestEnv::start().await;
     let id = create(&env, &env.valid_body("mine")).await;
     create(&env, &env.valid_body("taken")).await;
@@ -159,7 +159,7 @@ pub(crate) async fn of_several_things_that_are_wrong_the_first_check_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-pub(crate) async fn unknown_fields_of_a_change_are_named_or_refused() {
+pub(crate) async fn unknown_fields_of_an_update_are_reported_or_rejected() {
     for (config, refuses) in [("", false), ("strict_fields = true\n", true)] {
         let env = TestEnv::without_verification(config).await;
         let id = create(&env, &env.valid_body("fields")).await;

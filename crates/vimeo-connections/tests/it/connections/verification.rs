@@ -23,7 +23,7 @@ async fn revoke(env: &TestEnv, token: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_wrong_client_or_token_has_its_own_answer() {
+async fn each_wrong_client_or_token_has_its_own_response() {
     let env = TestEnv::with(long_budget()).await;
     let env = &env;
     let other = env.control(Method::POST, "apps", json!({"name": "Other"})).await;
@@ -106,7 +106,7 @@ async fn each_missing_scope_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_operator_says_which_scopes_are_needed() {
+async fn required_scopes_are_configurable() {
     let env = TestEnv::with(long_budget_with(
         "vimeo.required_scopes = [\"video_files\", \"stats\", \"private\"]\n",
     ))
@@ -124,14 +124,14 @@ async fn the_operator_says_which_scopes_are_needed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_public_token_is_enough_where_only_public_is_needed() {
+async fn a_public_token_suffices_if_only_public_is_required() {
     let env = TestEnv::with(long_budget_with("vimeo.required_scopes = [\"public\"]\n")).await;
     let public = create_token(&env, None, "public", true).await;
     assert_row(&env, "public", &body_with(&env, &[("accessToken", &public)]), &Expected::Created, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_is_audited_once_under_its_code_and_a_failure_never() {
+async fn a_refusal_is_audited_once_with_its_code_and_a_failure_never() {
     let env = TestEnv::with(long_budget()).await;
     assert_eq!(env.post(&env.valid_body("taken")).await.status, StatusCode::CREATED);
     assert_eq!(env.post(&env.valid_body("taken")).await.code(), "CONNECTION_NAME_EXISTS");
@@ -168,7 +168,7 @@ async fn a_refusal_is_audited_once_under_its_code_and_a_failure_never() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_credential_in_quotation_marks_says_so() {
+async fn a_refused_credential_in_quotes_is_reported_as_such() {
     let env = TestEnv::start().await;
     let quoted = |text: &str| format!("\"{text}\"");
     let body = body_with(

@@ -29,7 +29,7 @@ async fn faulty_row(env: &TestEnv, route: &str, fault: &Value, expected: &Expect
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_failure_of_vimeo_reads_as_wrong_credentials() {
+async fn no_vimeo_failure_is_reported_as_wrong_credentials() {
     let env = TestEnv::with(long_budget()).await;
     let elsewhere = TestEnv::without_verification("").await;
     let location = format!("{}/oauth/verify", elsewhere.sandbox.base_url);
@@ -96,7 +96,7 @@ async fn no_failure_of_vimeo_reads_as_wrong_credentials() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_shape_of_a_refusal_names_its_credential() {
+async fn each_form_of_refusal_names_its_credential() {
     let env = TestEnv::with(long_budget()).await;
     let full = |code: i64| json!({"error": "x", "link": null, "developer_message": "x", "error_code": code});
     let legacy = json!({"error": "You must provide a valid authenticated access token."});
@@ -134,7 +134,7 @@ async fn each_shape_of_a_refusal_names_its_credential() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unusual_answer_about_a_token_is_judged_by_what_it_says() {
+async fn an_unusual_token_response_is_judged_by_its_content() {
     let env = TestEnv::with(long_budget()).await;
     let scope = "private upload edit";
     let tokens_app = {
@@ -164,7 +164,7 @@ async fn an_unusual_answer_about_a_token_is_judged_by_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn retry_after_is_what_vimeos_limit_says_within_reason() {
+async fn retry_after_follows_vimeos_rate_limit_within_bounds() {
     let env = TestEnv::with(long_budget()).await;
     for route in [GRANT, VERIFY] {
         for (reset, seconds) in [
@@ -193,7 +193,7 @@ async fn retry_after_is_what_vimeos_limit_says_within_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_doubts_the_later_end_of_a_limit_is_told() {
+async fn the_later_of_two_rate_limits_determines_retry_after() {
     let env = TestEnv::with(long_budget()).await;
     let limited =
         |reset: &str| json!({"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": reset}});
@@ -215,7 +215,7 @@ async fn of_two_doubts_the_later_end_of_a_limit_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_definite_refusal_counts_beside_a_doubt() {
+async fn a_definite_refusal_wins_over_a_failure() {
     let env = TestEnv::with(long_budget()).await;
     let other = env.control(Method::POST, "apps", json!({"name": "Other"})).await;
     let others_token = create_token(&env, other["client_id"].as_str(), "private upload edit", true).await;
@@ -249,7 +249,7 @@ async fn a_definite_refusal_counts_beside_a_doubt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_vimeo_is_a_doubt_and_its_late_token_is_revoked() {
+async fn a_slow_vimeo_is_unavailable_and_its_late_token_is_revoked() {
     let config = "vimeo.budget_seconds = 1\n".to_owned();
     let env = TestEnv::with(EnvOptions { config, ..EnvOptions::default() }).await;
     for route in [GRANT, VERIFY] {
@@ -259,7 +259,7 @@ async fn a_slow_vimeo_is_a_doubt_and_its_late_token_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_definite_refusal_counts_beside_a_vimeo_that_is_too_slow() {
+async fn a_definite_refusal_wins_over_a_timeout() {
     let env = TestEnv::start().await;
     env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 60_000})).await;
     let wrong = body_with(&env, &[("clientSecret", "guess")]);
@@ -267,7 +267,7 @@ async fn a_definite_refusal_counts_beside_a_vimeo_that_is_too_slow() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_answer_within_the_budget_is_an_answer() {
+async fn a_slow_response_within_the_budget_counts() {
     let env = TestEnv::with(long_budget()).await;
     for route in [GRANT, VERIFY] {
         faulty_row(&env, route, &json!({"kind": "drip", "millis": 2}), &Expected::Created, 0).await;
@@ -276,7 +276,7 @@ async fn a_slow_answer_within_the_budget_is_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vimeo_that_is_not_there_is_a_doubt_until_it_is_there() {
+async fn an_unreachable_vimeo_is_unavailable_until_it_returns() {
     let mut env = TestEnv::with(long_budget()).await;
     let body = env.valid_body("patience");
     let address = env.sandbox.addr;
@@ -294,7 +294,7 @@ async fn a_vimeo_that_is_not_there_is_a_doubt_until_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_of_a_doubt_tells_the_operator_of_the_way_out() {
+async fn the_log_of_a_vimeo_failure_names_the_workaround() {
     let env = TestEnv::with(long_budget()).await;
     env.inject_fault(json!({"route": VERIFY, "kind": "status", "status": 502})).await;
     let answer = env.post(&env.valid_body("unlucky")).await;

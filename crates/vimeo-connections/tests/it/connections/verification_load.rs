@@ -56,7 +56,7 @@ async fn connections(env: &TestEnv) -> HashSet<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_waits_for_vimeo_and_nobody_waits_for_the_crowd() {
+async fn creates_wait_for_a_slow_vimeo_and_other_requests_do_not() {
     allow_many_files();
     // As long as this test may take.
     let env = TestEnv::with(EnvOptions {

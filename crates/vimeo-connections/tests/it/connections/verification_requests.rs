@@ -17,7 +17,7 @@ use crate::support::verification::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vimeo_is_asked_in_its_own_words() {
+async fn requests_follow_vimeos_documentation() {
     let env = TestEnv::with(long_budget()).await;
     assert_eq!(env.post(&env.valid_body("words")).await.status, StatusCode::CREATED);
     wait_for_revocations(&env, 0).await;
@@ -44,7 +44,7 @@ async fn vimeo_is_asked_in_its_own_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stray_token_is_revoked_however_often_that_fails_at_first() {
+async fn a_stray_token_is_revoked_despite_failed_attempts() {
     let env = TestEnv::with(long_budget()).await;
     for (fault, times) in [
         (json!({"kind": "status", "status": 500}), 1),
@@ -87,7 +87,7 @@ async fn is_revoked(env: &TestEnv, access_token: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_in_an_answer_that_is_not_understood_is_revoked_too() {
+async fn a_token_in_an_unparsable_response_is_revoked_too() {
     let env = TestEnv::with(long_budget()).await;
     for app in [json!({}), json!("/apps/1"), json!([]), json!({"uri": 7})] {
         let (stray, body) = handed_out(&env, app.clone()).await;
@@ -102,7 +102,7 @@ async fn a_token_in_an_answer_that_is_not_understood_is_revoked_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_callers_own_token_is_not_revoked_though_the_grant_hands_it_out_again() {
+async fn the_callers_own_token_is_not_revoked_when_granted_again() {
     let env = TestEnv::with(long_budget()).await;
     // Some servers give the same token for each grant, and somebody may have pasted it.
     let (own, body) = handed_out(&env, Value::Null).await;
@@ -130,7 +130,7 @@ async fn with_verification_off_vimeo_is_never_contacted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_refused_before_vimeo_is_not_brought_to_vimeo() {
+async fn a_locally_rejected_request_does_not_reach_vimeo() {
     let env = TestEnv::with(long_budget()).await;
     assert_eq!(env.post(&env.valid_body("taken")).await.status, StatusCode::CREATED);
     wait_for_revocations(&env, 0).await;
@@ -147,7 +147,7 @@ async fn dead_url() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_environments_proxies_are_ignored() {
+async fn proxy_environment_variables_are_ignored() {
     let mut env = TestEnv::with(long_budget()).await;
     let dead = dead_url().await;
     let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
@@ -191,7 +191,7 @@ async fn pass_on(mut client: TcpStream, target: std::net::SocketAddr, seen: Head
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_configured_proxy_is_used_for_all_that_goes_to_vimeo() {
+async fn the_configured_proxy_is_used_for_all_vimeo_requests() {
     let mut env = TestEnv::with(long_budget()).await;
     let (url, heads, _tasks) = proxy(env.sandbox.addr).await;
     env.service.kill();
@@ -208,7 +208,7 @@ async fn the_configured_proxy_is_used_for_all_that_goes_to_vimeo() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_https_vimeo_behind_a_proxy_is_reached_by_connect() {
+async fn https_through_a_proxy_uses_connect() {
     let mut env = TestEnv::with(long_budget()).await;
     let (url, heads, _tasks) = proxy(env.sandbox.addr).await;
     env.service.kill();
@@ -229,7 +229,7 @@ async fn an_https_vimeo_behind_a_proxy_is_reached_by_connect() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_that_is_dead_is_a_doubt_and_nothing_goes_around_it() {
+async fn a_dead_proxy_is_unavailable_and_never_bypassed() {
     let dead = dead_url().await;
     let env = TestEnv::with(long_budget_with(&format!("vimeo.proxy = \"{dead}\"\n"))).await;
     let answer = env.post(&env.valid_body("nowhere")).await;
@@ -239,7 +239,7 @@ async fn a_proxy_that_is_dead_is_a_doubt_and_nothing_goes_around_it() {
 }
 
 #[test]
-fn credentials_are_not_sent_in_the_clear_to_another_machine() {
+fn credentials_are_not_sent_unencrypted_to_another_host() {
     for url in
         ["http://api.vimeo.com", "http://10.0.0.7:9300", "http://localhost.example.com", "http://0.0.0.0:1"]
     {

@@ -9,7 +9,7 @@ use crate::support::migration::{
 use crate::support::postgres::{Fault, Part, Postgres, SharedPostgres, Stop, Version};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_connections_arrive_however_often_their_move_is_killed() {
+async fn a_migration_of_100_000_connections_survives_repeated_kills() {
     let Some(database) = SharedPostgres::database(Version::V18) else { return };
     let mut line = slow_proxy(&database.url()).await;
     let url = line.url().to_owned();
@@ -75,7 +75,7 @@ async fn a_hundred_thousand_connections_arrive_however_often_their_move_is_kille
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_move_that_loses_its_server_is_taken_up_again() {
+async fn a_migration_resumes_after_losing_its_server() {
     let Some(mut server) = Postgres::private(Version::V15) else { return };
     let mut line = slow_proxy(&server.create_database("target")).await;
     let url = line.url().to_owned();
@@ -95,7 +95,7 @@ async fn a_move_that_loses_its_server_is_taken_up_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_move_onto_a_full_disk_goes_on_when_there_is_room() {
+async fn a_migration_to_a_full_disk_resumes_when_there_is_space() {
     let Some(server) = Postgres::on_a_small_disk(Version::V15, Part::Data, "") else { return };
     let mut line = slow_proxy(&server.create_database("target")).await;
     let url = line.url().to_owned();
@@ -114,7 +114,7 @@ async fn a_move_onto_a_full_disk_goes_on_when_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_is_given_back_when_somebody_says_so() {
+async fn a_source_is_reopened_on_request() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let mut env = TestEnv::without_verification("").await;
     let directory = env.path().to_owned();
@@ -155,7 +155,7 @@ async fn a_source_is_given_back_when_somebody_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_told_to_drop_a_database_that_was_not_looked_at() {
+async fn dropping_an_unchecked_database_is_never_suggested() {
     let Some(database) = SharedPostgres::database(Version::V18) else { return };
     let mut env = TestEnv::without_verification("").await;
     assert_eq!(env.service.terminate(), Some(0));
@@ -177,7 +177,7 @@ async fn nobody_is_told_to_drop_a_database_that_was_not_looked_at() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_on_which_a_command_was_run_is_refused_with_the_reason() {
+async fn a_target_used_by_a_command_is_rejected_with_the_reason() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let env = TestEnv::without_verification("").await;
     assert!(run_on(&env, &database.url(), &["accounts", "list"]).0);
@@ -187,7 +187,7 @@ async fn a_target_on_which_a_command_was_run_is_refused_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_is_moved_by_one_process_at_a_time() {
+async fn a_source_is_migrated_by_one_process_at_a_time() {
     let Some(database) = SharedPostgres::database(Version::V18) else { return };
     let env = TestEnv::without_verification("").await;
     insert_connections(&env, SOME);
@@ -210,7 +210,7 @@ async fn a_source_is_moved_by_one_process_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_move_shows_no_password_and_needs_no_keyring() {
+async fn a_migration_prints_no_password_and_needs_no_keyring() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let mut env = TestEnv::without_verification("").await;
     let url = database.url();
@@ -257,7 +257,7 @@ fn move_text(env: &TestEnv, to: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_is_in_use_is_left_alone() {
+async fn a_target_in_use_is_not_touched() {
     let Some(database) = SharedPostgres::database(Version::V18) else { return };
     let env = TestEnv::without_verification("").await;
     let (is_made, printed) = run_on(&env, &database.url(), &["accounts", "create", "other"]);

@@ -18,7 +18,7 @@ async fn preflight(env: &TestEnv, origin: &str) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_another_origin_may_read_answers_only_where_the_operator_says_so() {
+async fn only_configured_origins_may_read_responses() {
     let env = TestEnv::without_verification(&format!("cors_origins = [\"{OURS}\"]\n")).await;
     let asked = preflight(&env, OURS).await;
     assert_eq!((asked.status.as_u16(), &*asked.text), (200, ""));
@@ -60,7 +60,7 @@ async fn a_page_of_another_origin_may_read_answers_only_where_the_operator_says_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_origins_no_browser_is_told_anything() {
+async fn without_origins_there_are_no_cors_headers() {
     let env = TestEnv::without_verification("").await;
     let asked = preflight(&env, OURS).await;
     assert_eq!((asked.status.as_u16(), asked.code()), (405, "METHOD_NOT_ALLOWED".to_owned()));
@@ -70,13 +70,13 @@ async fn without_origins_no_browser_is_told_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_origin_may_if_the_operator_says_any() {
+async fn a_wildcard_allows_any_origin() {
     let env = TestEnv::without_verification("cors_origins = [\"*\"]\n").await;
     assert_eq!(preflight(&env, THEIRS).await.header("access-control-allow-origin"), "*");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_of_the_api_needs_nothing_from_elsewhere_and_names_every_operation() {
+async fn the_docs_page_is_self_contained_and_lists_every_operation() {
     let env = TestEnv::without_verification("").await;
     let page = env.get("/docs").await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
@@ -100,7 +100,7 @@ async fn the_page_of_the_api_needs_nothing_from_elsewhere_and_names_every_operat
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_description_follows_the_base_path_and_every_operation_says_how_it_is_refused() {
+async fn openapi_follows_the_base_path_and_documents_refusals() {
     let env = TestEnv::without_verification("base_path = \"/video/api\"\n").await;
     let described = env.get("/openapi.json").await.json();
     assert_eq!(described["openapi"].as_str().unwrap().split_at(3).0, "3.1");

@@ -24,7 +24,7 @@ async fn run_client(mut client: Command) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_in_javascript_leads_a_connection_through_its_life() {
+async fn a_javascript_client_runs_the_whole_lifecycle() {
     let Some(packages) = find_tool("javascript/node_modules") else { return };
     let mut client = program("node");
     client.env("NODE_PATH", packages).arg(tests_folder().join("clients/javascript/client.js"));
@@ -32,7 +32,7 @@ async fn a_client_in_javascript_leads_a_connection_through_its_life() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_in_python_leads_a_connection_through_its_life() {
+async fn a_python_client_runs_the_whole_lifecycle() {
     let Some(python) = find_tool("python/bin/python") else { return };
     let mut client = program(python);
     client.arg(tests_folder().join("clients/python/client.py"));
@@ -40,7 +40,7 @@ async fn a_client_in_python_leads_a_connection_through_its_life() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_of_curl_leads_a_connection_through_its_life() {
+async fn a_curl_client_runs_the_whole_lifecycle() {
     let mut client = program("bash");
     client.arg(tests_folder().join("clients/curl/client.sh"));
     run_client(client).await;

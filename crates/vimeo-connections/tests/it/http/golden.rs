@@ -268,7 +268,7 @@ fn is_renewal() -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_conversation_goes_byte_for_byte_as_it_is_written_down() {
+async fn every_golden_conversation_matches_byte_for_byte() {
     let mut differences = String::new();
     for path in files() {
         let file = fs::read_to_string(&path).unwrap();

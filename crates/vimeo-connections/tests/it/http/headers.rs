@@ -15,7 +15,7 @@ async fn env(config: &str) -> TestEnv {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_has_exactly_one_host() {
+async fn a_request_must_have_exactly_one_host() {
     let env = env("").await;
     let get = |version: &str, hosts: &[&str]| {
         let hosts: Vec<_> = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
@@ -65,7 +65,7 @@ async fn a_request_has_exactly_one_host() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_caller_makes_a_header_of_ours_long() {
+async fn callers_cannot_inflate_response_headers() {
     let env = env("cors_origins = [\"*\"]\n").await;
     let connection = env.post(&env.valid_body("mine")).await.header("location").to_owned();
     let long = "x".repeat(3_000);

@@ -30,7 +30,7 @@ fn cases(report: &str) -> Option<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_service_answers_as_its_description_says() {
+async fn responses_conform_to_the_openapi_description() {
     let Some(schemathesis) = find_tool("python/bin/st") else { return };
     // Made-up sources are not asked for their bytes.
     let config = "uploads.work = false\n".to_owned();
@@ -50,7 +50,7 @@ async fn the_service_answers_as_its_description_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_description_and_every_example_in_it_are_valid() {
+async fn the_openapi_description_and_its_examples_are_valid() {
     let Some(tool) = find_tool("python/bin/python") else { return };
     let env = TestEnv::without_verification("").await;
     let document = env.path().join("openapi.json");

@@ -29,7 +29,7 @@ async fn create(env: &TestEnv, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_carries_the_common_headers() {
+async fn every_response_has_the_common_headers() {
     let env = TestEnv::without_verification("").await;
     let path = create(&env, "common").await;
     let json_type = ("content-type", "application/json");
@@ -66,7 +66,7 @@ async fn every_answer_carries_the_common_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_id_is_the_clients_own_or_a_fresh_one() {
+async fn a_request_id_is_the_clients_or_generated() {
     let env = TestEnv::without_verification("").await;
     let id_for = async |headers: &[(&str, &str)]| {
         let answer = env.send(Method::GET, "/health/live", headers, Vec::new()).await;
@@ -91,7 +91,7 @@ async fn a_request_id_is_the_clients_own_or_a_fresh_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn head_answers_as_get_without_the_body() {
+async fn head_responds_like_get_without_the_body() {
     let env = TestEnv::without_verification("").await;
     let connection = create(&env, "head").await;
     let unknown = format!("{COLLECTION}/nonsense");
@@ -104,7 +104,7 @@ async fn head_answers_as_get_without_the_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_method_is_told_the_right_ones() {
+async fn a_wrong_method_gets_405_with_allow() {
     let env = TestEnv::without_verification("").await;
     let connection = create(&env, "methods").await;
     let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"];
@@ -130,7 +130,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_path_is_not_found_with_or_without_a_key() {
+async fn an_unknown_path_is_404_with_or_without_a_key() {
     let env = TestEnv::without_verification("").await;
     let connection = create(&env, "paths").await;
     let slashed = format!("{connection}/");
@@ -165,7 +165,7 @@ async fn what_is_no_path_is_not_found_with_or_without_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_identifier_names_no_connection() {
+async fn a_malformed_identifier_is_404() {
     let env = TestEnv::without_verification("").await;
     let connection = create(&env, "identifiers").await;
     let id = connection.rsplit('/').next().unwrap();
@@ -206,7 +206,7 @@ async fn what_is_no_identifier_names_no_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_without_its_body_says_no_wrong_length() {
+async fn a_bodyless_response_has_no_wrong_content_length() {
     let env = TestEnv::without_verification("").await;
     let path = create(&env, "length").await;
     let length = env.get(&path).await.text.len().to_string();
@@ -219,7 +219,7 @@ async fn an_answer_without_its_body_says_no_wrong_length() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tag_that_the_client_has_is_not_sent_again() {
+async fn if_none_match_gets_304_for_a_current_etag() {
     let env = TestEnv::without_verification("").await;
     let path = create(&env, "tags").await;
     let ask = async |tags: &[&str]| {
@@ -261,7 +261,7 @@ async fn a_tag_that_the_client_has_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_get_may_come_with_a_content_type_or_even_a_body() {
+async fn a_get_may_have_a_content_type_and_a_body() {
     let env = TestEnv::without_verification("").await;
     let path = create(&env, "get").await;
     for (content_type, body) in
@@ -274,7 +274,7 @@ async fn a_get_may_come_with_a_content_type_or_even_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_base_path_is_the_operators_choice() {
+async fn the_base_path_is_configurable() {
     for (base_path, prefix) in [("/", ""), ("/a/b-c", "/a/b-c"), ("/health", "/health")] {
         let config = format!("base_path = \"{base_path}\"\n");
         let env = TestEnv::with(EnvOptions { verification_off: true, config, ..EnvOptions::default() }).await;
@@ -305,7 +305,7 @@ fn ask(stream: &mut BufReader<TcpStream>, request: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_goes_on_after_an_error_with_a_body() {
+async fn a_connection_stays_usable_after_an_error_with_a_body() {
     let env = TestEnv::without_verification("").await;
     let key = env.api_key.as_str();
     let request = |method: &str, path: &str, key: &str, media_type: &str, body: &str| {
@@ -343,7 +343,7 @@ async fn a_connection_goes_on_after_an_error_with_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_asks_before_it_sends_a_body_is_told_to_go_on() {
+async fn expect_100_continue_is_answered_before_the_body() {
     let env = TestEnv::without_verification("").await;
     let body = env.valid_body("expected").to_string();
     let head = |key: &str| {
@@ -365,14 +365,14 @@ async fn a_client_that_asks_before_it_sends_a_body_is_told_to_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http_2_is_not_spoken_so_that_no_ping_holds_a_connection() {
+async fn http_2_is_not_accepted() {
     let env = TestEnv::start().await;
     let answer = env.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_declared_too_large_is_not_asked_for() {
+async fn an_oversized_content_length_gets_413_without_continue() {
     let env = TestEnv::start().await;
     let answer = env.raw(
         format!(

@@ -55,7 +55,7 @@ async fn narrow_connection(address: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watcher_of_an_upload_that_never_reads_is_disconnected() {
+async fn an_event_stream_client_that_never_reads_is_disconnected() {
     // No work is done: the job does not end, and so its streams do not either.
     let env =
         TestEnv::without_verification("listener.write_timeout_seconds = 2\nuploads.work = false\n").await;
@@ -162,7 +162,7 @@ fn ask(address: SocketAddr, path: &str, key: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_few_files_many_such_clients_leave_health_answered_and_the_rest_overloaded() {
+async fn with_few_file_descriptors_only_health_checks_are_answered() {
     let mut env = TestEnv::without_verification("listener.write_timeout_seconds = 3600\n").await;
     assert_eq!(env.service.terminate(), Some(0));
     env.service = start_with_files(env.path(), 256);
@@ -196,7 +196,7 @@ fn resident_kibibytes(service: &Service) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unfinished_headers_take_little_memory() {
+async fn unfinished_headers_use_little_memory() {
     let env = TestEnv::without_verification("").await;
     let before = resident_kibibytes(&env.service);
     let mut clients = Vec::new();
@@ -216,7 +216,7 @@ async fn unfinished_headers_take_little_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_header_beyond_the_limit_is_answered_431_and_one_below_it_is_read() {
+async fn headers_beyond_the_limit_get_431() {
     let env = TestEnv::without_verification("").await;
     let request = |bytes: usize| {
         format!(

@@ -37,7 +37,7 @@ async fn until_refused(env: &TestEnv, path: &str, key: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_reason_to_refuse_a_key_looks_the_same() {
+async fn every_rejected_key_gets_the_same_response() {
     let env = env().await;
     let path = create(&env, "mine").await;
     let good = env.api_key.as_str();
@@ -88,7 +88,7 @@ async fn every_reason_to_refuse_a_key_looks_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_taken_raw_or_behind_bearer_however_it_is_written() {
+async fn a_key_is_accepted_raw_or_as_bearer_in_any_case() {
     let env = env().await;
     let path = create(&env, "mine").await;
     let key = env.api_key.as_str();
@@ -111,7 +111,7 @@ async fn a_key_is_taken_raw_or_behind_bearer_however_it_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_anothers_answers_as_what_does_not_exist() {
+async fn another_accounts_connection_is_reported_as_missing() {
     let env = env().await;
     let path = create(&env, "mine").await;
     let stranger = env.make_key("another", &[]);
@@ -129,7 +129,7 @@ async fn what_is_anothers_answers_as_what_does_not_exist() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_come_and_go_while_the_service_runs() {
+async fn keys_can_be_added_and_revoked_while_the_service_runs() {
     let env = env().await;
     let path = create(&env, "mine").await;
     let fresh = env.make_key("acme", &["--expires-in-days", "1"]);
@@ -204,7 +204,7 @@ fn routes() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_route_has_a_row_in_the_callers_matrix() {
+fn every_route_has_a_row_in_the_access_matrix() {
     let rows: BTreeSet<_> = MATRIX.iter().map(|(route, _)| (*route).to_owned()).collect();
     assert_eq!(rows, routes());
     // No route goes round its description.
@@ -214,7 +214,7 @@ fn every_route_has_a_row_in_the_callers_matrix() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_route_answers_every_caller_as_the_matrix_says() {
+async fn every_route_follows_the_access_matrix() {
     let env = env().await;
     let path = create(&env, "mine").await;
     let headers = [("authorization", &*env.api_key)];

@@ -32,7 +32,7 @@ fn start_in_nonsense(env: &mut TestEnv) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn variables_that_libraries_read_change_nothing() {
+async fn environment_variables_of_libraries_have_no_effect() {
     let mut uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
     start_in_nonsense(&mut uploads.env);
     let env = &uploads.env;
@@ -50,7 +50,7 @@ async fn variables_that_libraries_read_change_nothing() {
 }
 
 #[test]
-fn a_proxy_that_cannot_be_used_is_refused_by_both() {
+fn both_reject_an_unusable_proxy() {
     let directory = tempfile::tempdir().unwrap();
     assert!(run(directory.path(), &[], &["init"]).status.success());
     for (proxy, expected) in [

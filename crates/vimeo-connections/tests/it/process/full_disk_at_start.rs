@@ -79,7 +79,7 @@ fn assert_both_refuse(directory: &Path, prepare: &str, (status, expected): (i32,
 }
 
 #[test]
-fn a_full_disk_is_named_with_its_directory_and_free_bytes() {
+fn a_full_disk_is_reported_with_its_directory_and_free_bytes() {
     let expected = ["no space left on the disk that holds ./data", "(0 bytes free)"];
     for directory in [installation(""), with_database()] {
         assert_both_refuse(directory.path(), FILL, (UNAVAILABLE, &expected));
@@ -87,14 +87,14 @@ fn a_full_disk_is_named_with_its_directory_and_free_bytes() {
 }
 
 #[test]
-fn a_read_only_disk_is_named() {
+fn a_read_only_disk_is_reported() {
     for directory in [installation(""), with_database()] {
         assert_both_refuse(directory.path(), MAKE_READ_ONLY, (UNAVAILABLE, &["data", "is read-only"]));
     }
 }
 
 #[test]
-fn a_spool_directory_that_cannot_be_written_is_refused_by_both() {
+fn both_reject_an_unwritable_spool_directory() {
     let config = "database_url = \"sqlite:elsewhere/a.db\"\nsources.spool_directory = \"data/spool\"\n";
     let directory = installation(config);
     let expected = ["sources.spool_directory data/spool cannot be used"];
@@ -104,7 +104,7 @@ fn a_spool_directory_that_cannot_be_written_is_refused_by_both() {
 }
 
 #[test]
-fn a_small_disk_with_room_is_used() {
+fn a_small_disk_with_free_space_is_used() {
     let directory = with_database();
     let Some(output) = run_on_disk(directory.path(), "true", &["config", "check"]) else { return };
     assert!(output.status.success(), "{}", printed(&output));

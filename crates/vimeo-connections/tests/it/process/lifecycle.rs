@@ -38,7 +38,7 @@ fn dribble(address: SocketAddr, beginning: &str, drop: Option<u8>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_are_slow_or_silent_are_sent_away() {
+async fn slow_or_silent_clients_are_disconnected() {
     let env = TestEnv::without_verification("").await;
     let address = env.service.address;
     let head = format!("POST {COLLECTION} HTTP/1.1\r\nhost: x\r\n");
@@ -88,7 +88,7 @@ async fn waiting_request(millis: u64) -> (TestEnv, JoinSet<u16>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_signal_lets_the_request_in_flight_finish() {
+async fn a_signal_lets_requests_in_flight_finish() {
     for signal in ["TERM", "INT"] {
         let (mut env, mut waiting) = waiting_request(1_500).await;
         env.service.signal(signal);
@@ -104,7 +104,7 @@ async fn a_signal_lets_the_request_in_flight_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_signal_ends_the_service_at_once() {
+async fn a_second_signal_ends_the_service_immediately() {
     for signals in [["TERM", "TERM"], ["INT", "TERM"], ["TERM", "INT"]] {
         let (mut env, mut waiting) = waiting_request(55_000).await;
         env.service.signal(signals[0]);
@@ -117,7 +117,7 @@ async fn a_second_signal_ends_the_service_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_hangs_up_stops_the_work() {
+async fn a_client_disconnect_aborts_the_request() {
     let (mut env, mut waiting) = waiting_request(55_000).await;
     waiting.shutdown().await;
     until("it is noticed", async || env.log().contains("\"message\":\"aborted: client disconnected")).await;
@@ -126,7 +126,7 @@ async fn a_client_that_hangs_up_stops_the_work() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_port_that_is_taken_is_said() {
+async fn a_used_port_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -140,7 +140,7 @@ async fn a_port_that_is_taken_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_process_leaves_no_core_and_its_files_are_its_owners() {
+async fn core_dumps_are_off_and_files_are_private() {
     let env = TestEnv::without_verification("").await;
     assert_eq!(env.post(&env.valid_body("files")).await.status, 201);
     let limits = fs::read_to_string(format!("/proc/{}/limits", env.service.id())).unwrap();
@@ -181,7 +181,7 @@ async fn shown_certificate(env: &TestEnv) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hangup_signal_without_a_certificate_ends_nothing() {
+async fn sighup_without_tls_is_ignored() {
     let mut env = TestEnv::start().await;
     env.service.signal("HUP");
     until("it is noticed", async || env.log().contains("SIGHUP ignored")).await;
@@ -191,7 +191,7 @@ async fn a_hangup_signal_without_a_certificate_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tls_is_spoken_with_a_certificate_that_is_read_again_on_sighup() {
+async fn the_tls_certificate_is_reloaded_on_sighup() {
     let files = tempfile::tempdir().unwrap();
     let file = |name: &str| files.path().join(name);
     make_certificate(files.path(), "in-use");
@@ -241,7 +241,7 @@ async fn tls_is_spoken_with_a_certificate_that_is_read_again_on_sighup() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_line_tells_who_asked_what_and_never_with_what() {
+async fn log_lines_name_caller_and_route_but_no_content() {
     let env = TestEnv::with(EnvOptions { open_sandbox: true, ..EnvOptions::default() }).await;
     let mut body = env.valid_body("canary name");
     body["description"] = json!("canary description");

@@ -36,7 +36,7 @@ async fn the_start_line_names_version_commit_database_and_address() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn probes_of_health_are_logged_at_debug_and_requests_at_info() {
+async fn health_checks_are_logged_at_debug_and_requests_at_info() {
     let env = TestEnv::without_verification("").await;
     for (id, path, level) in [
         ("p-live", "/health/live", "DEBUG"),
@@ -50,7 +50,7 @@ async fn probes_of_health_are_logged_at_debug_and_requests_at_info() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_vimeo_cannot_be_reached_is_in_the_log_and_not_in_the_answer() {
+async fn the_cause_of_a_vimeo_failure_is_logged_and_not_returned() {
     // Nothing listens at the port of a listener that is gone.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut env = TestEnv::without_verification("").await;
@@ -83,7 +83,7 @@ async fn logged_addresses(env: &TestEnv, forwarded: &str) -> [Value; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_clients_address_is_in_every_line_and_is_taken_from_trusted_proxies_only() {
+async fn the_client_address_is_logged_and_taken_from_trusted_proxies() {
     let forged = "192.0.2.66, 203.0.113.7";
     for (config, forwarded, expected) in [
         ("", "", "127.0.0.1"),
@@ -103,7 +103,7 @@ async fn the_clients_address_is_in_every_line_and_is_taken_from_trusted_proxies_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failure_that_repeats_is_logged_once_and_then_counted() {
+async fn a_repeated_failure_is_logged_once_and_then_counted() {
     let env = TestEnv::without_verification("log.repeat_seconds = 4\n").await;
     env.inject_fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
     for number in 0..6 {
@@ -122,7 +122,7 @@ async fn a_failure_that_repeats_is_logged_once_and_then_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_counted_and_not_reported_is_reported_at_the_end() {
+async fn suppressed_failures_are_reported_at_shutdown() {
     let mut env = TestEnv::without_verification("log.repeat_seconds = 86400\n").await;
     env.inject_fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
     for number in 0..3 {
@@ -164,7 +164,7 @@ async fn name_server() -> (SocketAddr, JoinSet<()>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_a_source_cannot_be_reached_is_logged_once_for_each_job_and_then_counted() {
+async fn an_unreachable_source_is_logged_once_per_job_and_then_counted() {
     // Nothing listens at the port of a listener that is gone.
     let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (plain, _plain) = answering(b"HTTP/1.1 400 X\r\n\r\n").await;

@@ -80,7 +80,7 @@ fn read_answer(reader: &mut impl std::io::BufRead) {
 }
 
 #[test]
-fn a_log_that_is_not_read_stops_no_request_and_what_is_missing_is_counted() {
+fn an_unread_log_blocks_no_request_and_lost_lines_are_counted() {
     let directory = installation();
     let key = make_key(directory.path(), ACCOUNT, &[]);
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -116,7 +116,7 @@ fn a_log_that_is_not_read_stops_no_request_and_what_is_missing_is_counted() {
 }
 
 #[test]
-fn a_service_whose_log_is_not_read_stops_when_it_is_told_to() {
+fn a_service_with_an_unread_log_stops_on_a_signal() {
     let directory = installation();
     let key = make_key(directory.path(), ACCOUNT, &[]);
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -138,7 +138,7 @@ fn a_service_whose_log_is_not_read_stops_when_it_is_told_to() {
 }
 
 #[test]
-fn a_log_whose_reader_is_gone_stops_no_request() {
+fn a_closed_log_pipe_blocks_no_request() {
     let directory = installation();
     let key = make_key(directory.path(), ACCOUNT, &[]);
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -153,7 +153,7 @@ fn a_log_whose_reader_is_gone_stops_no_request() {
 
 /// Every way out of `serve` that is not a kill: its last line is in the log.
 #[test]
-fn the_last_line_is_written_at_every_way_out() {
+fn the_last_log_line_is_written_on_every_exit() {
     for (signals, status, last) in [(1, Some(0), "stopped"), (2, Some(130), "")] {
         let directory = installation();
         let key = make_key(directory.path(), ACCOUNT, &[]);
@@ -210,7 +210,7 @@ fn the_last_line_is_written_at_every_way_out() {
 
 /// `/dev/full` refuses every write, as a full disk does.
 #[test]
-fn a_log_that_cannot_be_written_stops_no_request() {
+fn an_unwritable_log_blocks_no_request() {
     let directory = installation();
     let key = make_key(directory.path(), ACCOUNT, &[]);
     // The port is fixed beforehand, because no line says which it is.

@@ -10,7 +10,7 @@ async fn checks(env: &TestEnv) -> (u16, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_works_says_what_was_checked() {
+async fn a_ready_service_lists_its_checks() {
     let env = TestEnv::without_verification("").await;
     let ready = env.get("/health/ready").await;
     let pass = |name: &str| json!({"name": name, "result": "pass"});
@@ -19,7 +19,7 @@ async fn a_service_that_works_says_what_was_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_another_process_keeps_locked_is_not_ready_and_still_read() {
+async fn a_locked_database_is_not_ready_but_still_readable() {
     let env = TestEnv::without_verification("").await;
     let lock = env.database();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -32,7 +32,7 @@ async fn a_database_that_another_process_keeps_locked_is_not_ready_and_still_rea
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_who_ask_at_once_share_one_write() {
+async fn concurrent_readiness_checks_share_one_write() {
     let env = TestEnv::without_verification("").await;
     let written = || {
         let count = "SELECT coalesce(max(writes), 0) FROM write_probes";
@@ -47,7 +47,7 @@ async fn many_who_ask_at_once_share_one_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_sealed_with_a_key_that_the_keyring_lacks_is_not_ready() {
+async fn a_missing_keyring_key_makes_the_service_not_ready() {
     let env = TestEnv::without_verification("").await;
     assert_eq!(checks(&env).await.0, 200);
     let insert = "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES ('k_other', zeroblob(32))";

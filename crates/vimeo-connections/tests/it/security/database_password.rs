@@ -79,7 +79,7 @@ fn unusable(place: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_url_that_cannot_be_used_is_shown_with_its_password() {
+async fn an_unusable_url_is_never_shown_with_its_password() {
     let Some((server, place)) = server() else { return };
     let mut env = env_on_database(&format!("postgres://bird:{}@{place}", RIGHT.1), "").await;
     assert_eq!(env.service.terminate(), Some(0));
@@ -116,7 +116,7 @@ async fn no_url_that_cannot_be_used_is_shown_with_its_password() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_works_and_one_that_loses_its_database_never_say_the_password() {
+async fn the_password_is_never_shown_by_a_running_service() {
     let Some((mut server, place)) = server() else { return };
     for url in [
         format!("postgres://bird:{}@{place}", RIGHT.1),

@@ -177,7 +177,7 @@ fn names_expose(line: &str) -> bool {
 }
 
 #[test]
-fn a_secret_leaves_its_type_only_where_a_reason_is_known() {
+fn every_expose_call_is_listed_with_a_reason() {
     let found = exposures();
     for (file, line) in &found {
         let is_known = KNOWN.iter().any(|known| (known.0, known.1) == (file, line));

@@ -115,7 +115,7 @@ fn damage(right: &str, key: &str) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_keyring_that_cannot_be_right_is_refused_and_nothing_is_touched() {
+async fn an_unusable_keyring_is_rejected_and_no_file_is_touched() {
     for end in [End::Graceful, End::Kill] {
         let (mut env, acknowledged_creates) = stopped_env(end).await;
         let path = keyring_file(&env);
@@ -193,7 +193,7 @@ fn another_keyring() -> (String, String) {
 }
 
 #[test]
-fn no_character_of_a_keyring_file_can_be_changed_into_another_key() {
+fn a_changed_character_never_yields_another_key() {
     let (text, key) = another_keyring();
     let right = seal::keyring::Keyring::parse(&text).unwrap();
     for at in 0..text.len() {
@@ -210,7 +210,7 @@ fn no_character_of_a_keyring_file_can_be_changed_into_another_key() {
 }
 
 #[test]
-fn before_the_first_start_the_operator_is_told_to_make_a_keyring() {
+fn a_first_start_without_a_keyring_suggests_init() {
     let directory = tempfile::tempdir().unwrap();
     for arguments in [&["serve"][..], &["accounts", "list"]] {
         let output = run(directory.path(), &[("VIMEO_CONNECTIONS_LISTEN", "127.0.0.1:0")], arguments);
@@ -221,7 +221,7 @@ fn before_the_first_start_the_operator_is_told_to_make_a_keyring() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_keyring_in_the_environment_is_the_same_as_in_a_file() {
+async fn a_keyring_in_the_environment_equals_one_in_a_file() {
     let (mut env, acknowledged_creates) = stopped_env(End::Kill).await;
     let key = keyring_key(env.path());
     fs::remove_file(keyring_file(&env)).unwrap();
@@ -252,7 +252,7 @@ fn listed(env: &TestEnv) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newer_database_is_used_if_it_says_that_we_may() {
+async fn a_newer_database_is_used_if_it_allows_this_version() {
     for end in [End::Graceful, End::Kill] {
         let (mut env, acknowledged_creates) = stopped_env(end).await;
         let nothing = Canaries::default();
@@ -283,7 +283,7 @@ async fn a_newer_database_is_used_if_it_says_that_we_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_no_database_of_ours_is_left_as_it_is() {
+async fn a_foreign_database_file_is_not_touched() {
     let (env, _) = stopped_env(End::Graceful).await;
     let file = env.database_file();
     let ours = fs::read(&file).unwrap();

@@ -242,7 +242,7 @@ async fn ask_a_bad_vimeo(canary_env: &mut CanaryEnv) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_is_said_or_written_anywhere() {
+async fn no_secret_is_returned_logged_or_written() {
     let mut canary_env = CanaryEnv::new().await;
     let created = canary_env.create(&canary_env.body("a success")).await;
     assert_eq!(created.status, 201);
@@ -311,7 +311,7 @@ fn showing_proxy() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn secrets_of_the_configuration_are_not_shown() {
+async fn configured_secrets_are_not_shown() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let key = STANDARD.encode(b"canary canary canary canary 0123");

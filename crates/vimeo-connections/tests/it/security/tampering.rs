@@ -130,7 +130,7 @@ fn change<'a>(database: &Connection, mut next: impl FnMut() -> &'a str) -> Vec<&
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_envelope_that_was_moved_or_changed_does_not_open_and_all_others_do() {
+async fn only_a_moved_or_changed_envelope_fails_to_decrypt() {
     let (mut env, accounts) = stopped_env(&[(ACCOUNT, 30), ("other", 4)]).await;
     let [acme, other] = &accounts[..] else { panic!() };
     assert_eq!(check(&env), (34, vec![]));
@@ -191,7 +191,7 @@ async fn an_envelope_that_was_moved_or_changed_does_not_open_and_all_others_do()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_whose_key_does_not_open_harms_no_other() {
+async fn an_account_with_a_broken_key_affects_no_other() {
     let (mut env, accounts) =
         stopped_env(&[(ACCOUNT, 2), ("flipped", 2), ("swapped", 1), ("swept", 1), ("gone", 1)]).await;
     let [acme, flipped, swapped, swept, gone] = &accounts[..] else { panic!() };
@@ -250,7 +250,7 @@ fn is_told_of_an_unproven_row(log: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_of_an_api_key_that_the_service_did_not_write_lets_nobody_in() {
+async fn a_forged_api_key_row_is_not_accepted() {
     let (mut env, _) = stopped_env(&[(ACCOUNT, 0), ("other", 0)]).await;
     env.service = Service::start(env.path());
     let make = |arguments: &[&str]| {
@@ -322,7 +322,7 @@ async fn a_row_of_an_api_key_that_the_service_did_not_write_lets_nobody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_operator_sees_an_unproven_key_and_revokes_it_for_good() {
+async fn a_tampered_key_is_listed_and_can_be_revoked() {
     let env = TestEnv::start().await;
     let listed = || -> Value {
         let keys: Value = serde_json::from_slice(&env.cli(&["keys", "list", "--json"], "").stdout).unwrap();
@@ -342,7 +342,7 @@ async fn the_operator_sees_an_unproven_key_and_revokes_it_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_that_cannot_be_read_is_reported_for_that_row_alone() {
+async fn an_unreadable_row_is_reported_for_that_row_alone() {
     let (env, accounts) = stopped_env(&[(ACCOUNT, 3), ("other", 2)]).await;
     let database = defenceless(&env);
     let damaged = accounts[0].connections[1].as_str();

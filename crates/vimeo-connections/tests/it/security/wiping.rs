@@ -184,7 +184,7 @@ async fn delete_and_replace(env: &TestEnv, deleted: &[(usize, String)], replaced
 }
 
 #[test]
-fn the_search_finds_any_piece_of_what_it_searches_for() {
+fn the_search_finds_every_fragment() {
     let (one, other) = (secret("cs", 1), secret("cs", 2));
     let mut needles = Needles::new();
     needles.add("plain", 1, one.as_bytes());
@@ -200,7 +200,7 @@ fn the_search_finds_any_piece_of_what_it_searches_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_could_open_a_deleted_or_replaced_secret_is_soon_in_no_file() {
+async fn deleted_and_replaced_secrets_disappear_from_all_files() {
     const COUNT: usize = 10_000;
     let started = Instant::now();
     let (mut env, ids) = env_with_accounts(COUNT).await;
@@ -258,7 +258,7 @@ async fn what_could_open_a_deleted_or_replaced_secret_is_soon_in_no_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_kill_left_in_the_log_is_wiped_by_the_next_start() {
+async fn the_next_start_wipes_the_wal_that_a_kill_left() {
     let (mut env, ids) = env_with_accounts(400).await;
     let affected: Vec<(usize, String)> = ids.into_iter().enumerate().step_by(2).collect();
     let (deleted, replaced) = affected.split_at(150);
@@ -297,7 +297,7 @@ async fn what_a_kill_left_in_the_log_is_wiped_by_the_next_start() {
 
 /// A command that was killed between its commit and its own cut, or that a reader kept from cutting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_another_process_wiped_and_did_not_cut_is_cut_by_the_service() {
+async fn the_service_truncates_a_wal_left_by_another_process() {
     let (env, ids) = env_with_accounts(20).await;
     let affected: Vec<_> = ids.into_iter().enumerate().collect();
     let needles = needles(&env, &affected);

@@ -125,7 +125,7 @@ fn json_inside(text: &str) -> String {
 }
 
 #[test]
-fn a_planted_canary_is_found_in_every_shape() {
+fn a_canary_is_found_in_every_encoding() {
     let secret = "Canary+/=\"\\%&<secret>";
     let canaries = Canaries::of(&[("it", secret.as_bytes()), ("another", b"nowhere to be found")]);
     let hex = "43616e6172792b2f3d225c25263c7365637265743e".to_owned();

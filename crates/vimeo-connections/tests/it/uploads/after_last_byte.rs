@@ -134,7 +134,7 @@ pub(crate) fn assert_recovered(job: &Value, seen: &Seen, points: &[&'static str]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_fault_at_each_request_once_leaves_the_video_of_a_url_and_completes_it() {
+async fn one_fault_per_request_keeps_and_completes_a_url_upload() {
     let (uploads, proxy, body) = UploadEnv::behind_faults("").await;
     let faults = Fault::all();
     let plans = faults.iter().flat_map(|fault| [Plan::once(*fault, &FIRST), Plan::once(*fault, &SECOND)]);
@@ -156,7 +156,7 @@ async fn each_fault_at_each_request_once_leaves_the_video_of_a_url_and_completes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_fault_at_each_request_once_leaves_the_video_of_a_client_and_completes_it() {
+async fn one_fault_per_request_keeps_and_completes_a_client_upload() {
     let (uploads, proxy, body) = UploadEnv::behind_faults("").await;
     let faults = Fault::all();
     proxy.plan(faults.iter().map(|fault| Plan::once(*fault, &FIRST)), &[]);
@@ -173,7 +173,7 @@ async fn each_fault_at_each_request_once_leaves_the_video_of_a_client_and_comple
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fault_that_lasts_fails_the_upload_and_keeps_the_video() {
+async fn a_permanent_fault_fails_the_upload_and_keeps_the_video() {
     let (uploads, proxy, body) = UploadEnv::behind_faults(CONFIRM).await;
     // A limit is waited for however long it lasts.
     let refusals = (400..=499).filter(|status| *status != 429).map(Fault::Status);
@@ -204,7 +204,7 @@ async fn a_fault_that_lasts_fails_the_upload_and_keeps_the_video() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_after_the_last_byte_is_waited_for_and_a_dead_link_does_not_matter() {
+async fn an_outage_or_a_dead_link_after_the_last_byte_is_survived() {
     let (uploads, proxy, body) = UploadEnv::behind_faults("").await;
     let broken = [500, 501, 502, 503, 504, 520, 599].map(Fault::Status);
     let cuts = Fault::all().into_iter().filter(|fault| !matches!(fault, Fault::Status(_)));
@@ -233,7 +233,7 @@ async fn an_outage_after_the_last_byte_is_waited_for_and_a_dead_link_does_not_ma
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_video_counts_as_deleted_only_when_the_list_does_not_show_it_either() {
+async fn a_video_counts_as_deleted_only_if_the_list_lacks_it_too() {
     let config = format!("{CONFIG}{CONFIRM}");
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
     let uploads = UploadEnv::with(&config, by_hand).await;
@@ -261,7 +261,7 @@ async fn a_video_counts_as_deleted_only_when_the_list_does_not_show_it_either() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancelled_upload_is_deleted_though_its_video_is_whole() {
+async fn cancelling_deletes_even_a_complete_video() {
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
     let uploads = UploadEnv::with(CONFIG, by_hand).await;
     let id = uploads.submit(SIZE).await;
@@ -273,7 +273,7 @@ async fn a_cancelled_upload_is_deleted_though_its_video_is_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_video_that_vimeo_cannot_use_is_named_and_left() {
+async fn a_video_that_cannot_be_transcoded_is_reported_and_kept() {
     let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
     let outcome = json!({"route": "POST /me/videos", "kind": "outcome", "status": "transcoding_error"});
     uploads.env.inject_fault(outcome).await;
@@ -287,7 +287,7 @@ async fn a_video_that_vimeo_cannot_use_is_named_and_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_whole_video_of_an_upload_is_kept_and_named() {
+async fn a_second_complete_video_is_kept_and_reported() {
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
     let uploads = UploadEnv::with(CONFIG, by_hand).await;
     // Its settings wait until there is a second video with the placeholder's name.

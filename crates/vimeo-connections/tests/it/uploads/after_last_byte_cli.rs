@@ -79,7 +79,7 @@ async fn assert_acknowledged_stored(uploads: &UploadEnv, proxy: &FaultyProxy, fo
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_fault_at_each_request_once_leaves_the_video_of_the_command_and_completes_it() {
+async fn one_fault_per_request_keeps_and_completes_a_cli_upload() {
     let (mut uploads, proxy, body) = UploadEnv::behind_faults("").await;
     // Many commands beside each other take longer than one.
     let config = uploads.env.path().join("vimeo-connections.toml");

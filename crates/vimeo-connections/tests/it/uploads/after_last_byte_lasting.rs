@@ -31,7 +31,7 @@ fn expected(point: &str, status: u16) -> Option<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_that_is_refused_for_ever_leaves_the_video_closed_or_is_a_warning() {
+async fn a_permanently_refused_change_keeps_the_video_private_or_warns() {
     let (uploads, proxy, body) = UploadEnv::behind_faults(CONFIRM).await;
     let mut cases = Vec::new();
     for point in CHANGES {
@@ -61,7 +61,7 @@ async fn a_change_that_is_refused_for_ever_leaves_the_video_closed_or_is_a_warni
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_that_finds_no_answer_is_made_when_vimeo_is_back() {
+async fn an_unanswered_change_is_made_once_vimeo_returns() {
     let (uploads, proxy, body) = UploadEnv::behind_faults(CONFIRM).await;
     let faults = [Fault::Status(500), Fault::Status(503), Fault::CutBefore, Fault::CutInHead];
     let points = [&CHANGES[..], &["open"]].concat();
@@ -106,7 +106,7 @@ async fn with_refused_lists(status: u16) -> (u16, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_that_is_refused_for_ever_fails_the_upload_and_keeps_the_video() {
+async fn a_permanently_refused_list_fails_and_keeps_the_video() {
     let mut runs = JoinSet::new();
     for status in [400, 401, 403, 404] {
         runs.spawn(with_refused_lists(status));

@@ -20,7 +20,7 @@ fn connections<'a>(entries: impl Iterator<Item = &'a Value>) -> BTreeSet<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_with_a_link_uploads_a_video_without_ever_seeing_a_credential() {
+async fn a_client_uploads_by_link_without_seeing_a_credential() {
     let Some(packages) = find_tool("javascript/node_modules") else { return };
     let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
     let env = &uploads.env;

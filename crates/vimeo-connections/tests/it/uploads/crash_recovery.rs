@@ -94,7 +94,7 @@ async fn kill_at(step: Step) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_at_any_step_leaves_one_whole_video() {
+async fn a_kill_at_any_step_leaves_one_complete_video() {
     let mut kills: JoinSet<()> = steps().into_iter().map(kill_at).collect();
     while let Some(killed) = kills.join_next().await {
         killed.unwrap();
@@ -102,7 +102,7 @@ async fn a_kill_at_any_step_leaves_one_whole_video() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_while_an_upload_is_taken_away_leaves_nothing_behind() {
+async fn a_kill_during_clean_up_leaves_nothing_behind() {
     let mut uploads = UploadEnv::start().await;
     uploads
         .env
@@ -121,7 +121,7 @@ async fn a_kill_while_an_upload_is_taken_away_leaves_nothing_behind() {
 
 /// The creation's answer is lost, what was asked is done seconds later, and the list shows it only long after that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_creation_that_lands_late_and_is_listed_later_still_is_found() {
+async fn a_late_create_that_is_listed_even_later_is_found() {
     let config = CONFIG.replace("look_seconds = 2", "look_seconds = 50");
     let uploads = UploadEnv::with(&config, sandbox::Options::default()).await;
     uploads.env.inject_fault(json!({"route": "POST /me/videos", "kind": "late", "millis": 4_000})).await;
@@ -136,7 +136,7 @@ async fn a_creation_that_lands_late_and_is_listed_later_still_is_found() {
 
 /// It lands when nobody looks for it any more: the job has another placeholder by then, and takes this one away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_creation_that_lands_when_it_was_given_up_is_deleted() {
+async fn a_create_that_arrives_after_its_replacement_is_deleted() {
     let uploads = UploadEnv::start().await;
     uploads.env.inject_fault(json!({"route": "POST /me/videos", "kind": "late", "millis": 15_000})).await;
     uploads

@@ -86,7 +86,7 @@ async fn begin(env: &TestEnv) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_is_watched_until_it_is_over() {
+async fn an_upload_is_streamed_until_it_ends() {
     let env = env().await;
     let job = begin(&env).await;
     let mut stream = Stream::open(&env, &job, &[]).await;
@@ -129,7 +129,7 @@ async fn an_upload_is_watched_until_it_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_silent_stream_has_comment_lines_and_no_empty_blocks() {
+async fn an_idle_stream_has_comment_lines_and_no_empty_blocks() {
     let env = env().await;
     let job = begin(&env).await;
     let mut stream = Stream::open(&env, &job, &[]).await;
@@ -172,7 +172,7 @@ async fn fetch_event_source_sees_every_event_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_ends_with_its_key() {
+async fn a_stream_ends_when_its_key_is_revoked() {
     let env = env().await;
     let job = begin(&env).await;
     let second = env.make_key("acme", &[]);
@@ -183,7 +183,7 @@ async fn a_stream_ends_with_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_does_not_keep_the_service_from_stopping() {
+async fn a_stream_does_not_delay_shutdown() {
     let mut env = env().await;
     let job = begin(&env).await;
     let mut stream = Stream::open(&env, &job, &[]).await;
@@ -194,7 +194,7 @@ async fn a_stream_does_not_keep_the_service_from_stopping() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_is_begun_once_however_often_it_is_asked_for() {
+async fn a_retried_upload_request_starts_one_upload() {
     let env = env().await;
     let connection = env.post(&env.valid_body("mine")).await;
     let path = format!("{}/uploads", connection.header("location"));
@@ -218,7 +218,7 @@ async fn an_upload_is_begun_once_however_often_it_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn jobs_are_listed_from_the_newest_by_page_and_by_connection() {
+async fn jobs_are_listed_newest_first_by_page_and_connection() {
     let env = env().await;
     let connection = env.post(&env.valid_body("mine")).await;
     let path = format!("{}/uploads", connection.header("location"));

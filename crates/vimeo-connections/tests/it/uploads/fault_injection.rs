@@ -179,7 +179,7 @@ async fn lane(lane: u64) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_schedule_of_faults_doubles_an_upload_or_leaves_it_stuck() {
+async fn no_fault_schedule_duplicates_or_blocks_an_upload() {
     let mut lanes: JoinSet<Vec<String>> = (0..LANES).map(lane).collect();
     let mut wrong = Vec::new();
     while let Some(found) = lanes.join_next().await {
@@ -190,7 +190,7 @@ async fn no_schedule_of_faults_doubles_an_upload_or_leaves_it_stuck() {
 
 /// Each kind, once, at each place where it makes sense.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_kind_of_fault_is_survived_at_every_request() {
+async fn every_fault_is_survived_at_every_request() {
     let mut all = Vec::new();
     for kind in kinds() {
         all.extend(
@@ -223,7 +223,7 @@ async fn every_kind_of_fault_is_survived_at_every_request() {
 
 /// A kind of the sandbox that no trial here has would be missed by both.
 #[tokio::test]
-async fn no_kind_of_fault_is_left_out_of_the_schedules() {
+async fn every_sandbox_fault_is_in_the_schedules() {
     let tried: Vec<Value> = kinds().iter().map(|kind| kind["kind"].clone()).collect();
     let env = crate::support::harness::TestEnv::start().await;
     let url = format!("{}/_sandbox/faults", env.sandbox.base_url);

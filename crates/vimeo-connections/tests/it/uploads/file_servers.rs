@@ -224,50 +224,50 @@ async fn an_upload_is_completed_after_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_replaced_during_a_kill_is_not_joined_with_the_old_one() {
+async fn a_file_replaced_during_a_kill_is_not_mixed_with_the_old_one() {
     let case = Case { age: Age::DayOld, change: NOW, then: Then::KillsTheService };
     assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_replaced_by_one_of_half_a_second_later_during_a_kill_is_not_joined_with_it() {
+async fn a_half_second_newer_file_is_not_mixed_in_during_a_kill() {
     let case = Case { age: Age::DayOld, change: HALF_SECOND_LATER, then: Then::KillsTheService };
     assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_was_just_written_is_completed_after_a_cut() {
+async fn a_freshly_written_file_is_completed_after_a_disconnect() {
     let case = Case { age: Age::Fresh, change: Change::None, then: Then::IsCut };
     assert_each(case, |ending| *ending == Ending::Completed(Film::Old)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_replaced_at_a_cut_is_not_joined_with_the_old_one() {
+async fn a_file_replaced_at_a_disconnect_is_not_mixed_with_the_old_one() {
     let case = Case { age: Age::DayOld, change: NOW, then: Then::IsCut };
     assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_of_half_a_second_later_is_not_joined_with_the_old_one() {
+async fn a_half_second_newer_file_is_not_mixed_in_at_a_disconnect() {
     let case = Case { age: Age::DayOld, change: HALF_SECOND_LATER, then: Then::IsCut };
     assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_was_just_written_and_is_replaced_at_a_cut_is_not_joined_with_the_old_one() {
+async fn a_fresh_file_replaced_at_a_disconnect_is_not_mixed() {
     let case = Case { age: Age::Fresh, change: HALF_SECOND_LATER, then: Then::IsCut };
     assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_overwritten_while_it_is_read_is_not_uploaded_in_two_parts() {
+async fn a_file_overwritten_during_the_read_is_not_mixed() {
     let change = Change::OverwrittenInPlace(Written::Now);
     let case = Case { age: Age::DayOld, change, then: Then::Resumes };
     assert_each(case, is_safe).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_overwritten_in_the_second_of_the_request_is_not_uploaded_in_two_parts() {
+async fn a_file_overwritten_within_the_same_second_is_not_mixed() {
     let change = Change::OverwrittenInPlace(Written::HalfSecondLater);
     let case = Case { age: Age::Fresh, change, then: Then::Resumes };
     assert_each(case, is_safe).await;

@@ -9,7 +9,7 @@ use crate::support::uploads::{CONFIG, UploadEnv};
 const MIB: u64 = 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_video_reaches_vimeo_whole_and_is_opened_last() {
+async fn a_video_is_uploaded_completely_and_published_last() {
     let uploads = UploadEnv::start().await;
     let id = uploads
         .submit_with(json!({
@@ -69,7 +69,7 @@ impl UploadEnv {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_asked_in_the_documented_form_is_done() {
+async fn a_request_in_the_documented_form_is_carried_out() {
     let uploads = UploadEnv::start().await;
     let id = uploads
         .submit_with(json!({
@@ -83,7 +83,7 @@ async fn what_is_asked_in_the_documented_form_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_privacy_leaves_the_video_closed_and_names_it() {
+async fn a_refused_privacy_setting_keeps_the_video_private() {
     let uploads = UploadEnv::start().await;
     uploads.env.control(Method::PATCH, &uploads.user().await, json!({"refused_views": ["unlisted"]})).await;
     let source = json!({"url": uploads.source.url("film.mp4", 1000)});
@@ -100,7 +100,7 @@ async fn a_refused_privacy_leaves_the_video_closed_and_names_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_a_plan_refuses_closed_videos_the_narrowest_view_is_taken() {
+async fn a_plan_without_private_videos_gets_the_narrowest_view() {
     let uploads = UploadEnv::start().await;
     uploads.env.control(Method::PATCH, &uploads.user().await, json!({"refused_views": ["nobody"]})).await;
     let id = uploads.submit(1000).await;
@@ -140,7 +140,7 @@ async fn a_cancelled_upload_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disabled_connection_pauses_its_uploads_and_a_deleted_one_cancels_them() {
+async fn disabling_a_connection_pauses_uploads_and_deleting_cancels() {
     let uploads = UploadEnv::start().await;
     uploads
         .env
@@ -199,7 +199,7 @@ impl UploadEnv {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_cannot_be_read_fails_with_its_reason() {
+async fn an_unreadable_source_fails_with_its_reason() {
     let uploads =
         UploadEnv::with(&format!("{CONFIG}sources.spool_max_bytes = 1000\n"), sandbox::Options::default())
             .await;
@@ -222,7 +222,7 @@ async fn a_source_that_cannot_be_read_fails_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_breaks_off_is_read_on_from_there() {
+async fn an_interrupted_source_is_resumed() {
     let uploads = UploadEnv::start().await;
     let source = Source::start(Behaviour::CutAfter(400_000)).await;
     let id = uploads.submit_with(json!({"source": {"url": source.url("film.mp4", MIB)}})).await;
@@ -231,7 +231,7 @@ async fn a_source_that_breaks_off_is_read_on_from_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_job_does_not_stand_before_the_others() {
+async fn a_damaged_job_does_not_block_the_others() {
     let uploads = UploadEnv::start().await;
     let first = uploads.submit(1000).await;
     uploads.wait_for_end(&first).await;

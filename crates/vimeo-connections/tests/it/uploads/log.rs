@@ -24,7 +24,7 @@ fn end_of(lines: &[Value]) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_line_of_a_job_says_whose_it_is_and_one_says_how_it_ended() {
+async fn every_line_of_a_job_names_it_and_one_reports_its_end() {
     let uploads = UploadEnv::with(&format!("{CONFIG}sources.attempts = 2\n"), fast_sandbox()).await;
     let listed = uploads.env.cli(&["keys", "list", "--json"], "");
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
@@ -83,7 +83,7 @@ async fn each_line_of_a_job_says_whose_it_is_and_one_says_how_it_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancelled_upload_is_one_line_too() {
+async fn a_cancelled_upload_has_one_final_line_too() {
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
     let uploads = UploadEnv::with(CONFIG, by_hand).await;
     let id = uploads.submit(1_000).await;

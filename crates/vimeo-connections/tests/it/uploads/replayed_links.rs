@@ -67,7 +67,7 @@ impl UploadEnv {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_kept_link_of_a_cancelled_upload_is_in_no_file() {
+async fn the_stored_link_of_a_cancelled_upload_is_wiped() {
     let uploads = UploadEnv::start().await;
     let (first, canaries) = uploads.ask_twice("once").await;
     let (other, others) = uploads.ask_twice("other").await;
@@ -80,7 +80,7 @@ async fn the_kept_link_of_a_cancelled_upload_is_in_no_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_kept_link_of_a_deleted_connection_is_in_no_file() {
+async fn the_stored_link_of_a_deleted_connection_is_wiped() {
     let uploads = UploadEnv::start().await;
     let (_, canaries) = uploads.ask_twice("once").await;
     assert_eq!(uploads.env.send(Method::DELETE, &uploads.connection, &[], Vec::new()).await.status, 204);

@@ -78,7 +78,7 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_webhooks_to_a_silent_receiver_stop_neither_uploads_nor_other_webhooks() {
+async fn webhooks_to_a_silent_receiver_block_nothing_else() {
     let uploads = UploadEnv::start().await;
     let made = uploads.env.send(Method::POST, "/pictoryapis/v1/webhook-secret", &[], Vec::new()).await;
     assert_eq!(made.status, 201, "{}", made.text);
@@ -103,7 +103,7 @@ async fn sixty_webhooks_to_a_silent_receiver_stop_neither_uploads_nor_other_webh
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_uploads_of_one_account_leave_slots_to_another() {
+async fn slow_uploads_of_one_account_leave_slots_for_others() {
     let config = format!("{CONFIG}uploads.concurrency = 4\n");
     let uploads = UploadEnv::with(&config, sandbox::Options::default()).await;
     let url = trickle().await;

@@ -41,7 +41,7 @@ async fn assert_kept_closed(uploads: &UploadEnv, job: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_overwritten_in_place_ends_by_name_and_stays_closed() {
+async fn a_file_overwritten_in_place_fails_and_stays_private() {
     // The whole length comes, of two files; each mark alone shows it.
     for (before, after) in
         [("ETag: \"a\"", "ETag: \"b\""), ("ETag: W/\"a\"", "ETag: W/\"b\""), (OLD, OLD_BY_A_SECOND)]
@@ -59,7 +59,7 @@ async fn a_file_that_is_overwritten_in_place_ends_by_name_and_stays_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_overwritten_in_place_and_has_the_same_headers_begins_otherwise_at_the_end() {
+async fn an_overwritten_file_with_equal_headers_is_detected_by_bytes() {
     for marks in [&[][..], &["ETag: \"seconds-and-size\"", OLD]] {
         let uploads = UploadEnv::start().await;
         let source = Scripted::start(move |asked| match asked.number {
@@ -74,7 +74,7 @@ async fn a_file_that_is_overwritten_in_place_and_has_the_same_headers_begins_oth
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_begins_otherwise_in_every_answer_has_not_changed() {
+async fn a_file_whose_start_always_differs_counts_as_unchanged() {
     let uploads = UploadEnv::start().await;
     let source = Scripted::start(|asked| file(asked.number as u64, &["ETag: \"a\""]).answer(asked)).await;
     let job = uploads.upload_scripted(&source).await;
@@ -82,7 +82,7 @@ async fn a_file_that_begins_otherwise_in_every_answer_has_not_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_has_another_length_behind_its_last_byte_ends_by_name() {
+async fn a_changed_length_after_the_last_byte_fails_the_upload() {
     let uploads = UploadEnv::start().await;
     let source = Scripted::start(|asked| match asked.number {
         0 | 1 => file(0, &[]).answer(asked),
@@ -94,7 +94,7 @@ async fn a_file_that_has_another_length_behind_its_last_byte_ends_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_without_a_length_is_compared_at_its_end_too() {
+async fn a_file_without_a_length_is_also_compared_at_the_end() {
     let uploads = UploadEnv::start().await;
     let source = Scripted::start(|asked| match asked.number {
         0 | 1 => {
@@ -108,7 +108,7 @@ async fn a_file_without_a_length_is_compared_at_its_end_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_overwritten_in_its_first_second_is_read_once_it_is_settled() {
+async fn a_file_overwritten_in_its_first_second_is_read_once_settled() {
     let uploads = UploadEnv::start().await;
     let written_at = present();
     let marks = move || [date("Last-Modified", written_at), "ETag: \"seconds-and-size\"".to_owned()];
@@ -128,7 +128,7 @@ async fn a_file_that_is_overwritten_in_its_first_second_is_read_once_it_is_settl
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_time_of_change_that_is_always_the_present_is_no_mark_and_the_bytes_are_compared() {
+async fn a_last_modified_of_now_is_ignored_and_bytes_are_compared() {
     for (last, is_same) in [(0, true), (1, false)] {
         let uploads = UploadEnv::start().await;
         let source = Scripted::start(move |asked| {
@@ -147,7 +147,7 @@ async fn a_time_of_change_that_is_always_the_present_is_no_mark_and_the_bytes_ar
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_replaced_at_a_cut_is_uploaded_anew_as_a_whole() {
+async fn a_file_replaced_at_a_disconnect_is_uploaded_again() {
     // Each pair of marks differs in one: a tag, a weak tag, a time, or the length alone.
     for (before, after, size) in [
         (["ETag: \"a\"", OLD], ["ETag: \"b\"", OLD], SIZE),
@@ -170,7 +170,7 @@ async fn a_file_that_is_replaced_at_a_cut_is_uploaded_anew_as_a_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_obeys_if_match_alone_is_understood() {
+async fn a_server_that_supports_only_if_match_works() {
     let uploads = UploadEnv::start().await;
     let source = Scripted::start(|asked| match asked.number {
         0 => file(0, &["ETag: \"a\""]).answer(asked),
@@ -186,7 +186,7 @@ async fn a_server_that_obeys_if_match_alone_is_understood() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_without_marks_or_ranges_is_read_again_and_compared_by_its_bytes() {
+async fn a_file_without_validators_or_ranges_is_compared_by_bytes() {
     for (version, plain) in [(0, 2), (1, 3)] {
         let uploads = UploadEnv::start().await;
         let source = Scripted::start(move |asked| match asked.plain_before {
@@ -205,7 +205,7 @@ async fn a_file_without_marks_or_ranges_is_read_again_and_compared_by_its_bytes(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_whose_nodes_have_different_marks_is_one_source() {
+async fn servers_with_different_validators_count_as_one_source() {
     let uploads = UploadEnv::start().await;
     let node = |number: usize| file(0, &[["ETag: \"a\"", "ETag: \"b\""][number % 2]]);
     let source = Scripted::start(move |asked| node(asked.number).answer(asked)).await;
@@ -223,7 +223,7 @@ async fn a_cluster_whose_nodes_have_different_marks_is_one_source() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_replaced_between_probe_and_reading_has_not_changed() {
+async fn a_file_replaced_before_the_first_read_counts_as_unchanged() {
     for size in [SIZE, SIZE / 2] {
         let uploads = UploadEnv::start().await;
         let new = move || File { size, ..file(1, &["ETag: \"b\""]) };
@@ -238,7 +238,7 @@ async fn a_file_that_is_replaced_between_probe_and_reading_has_not_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cache_of_slices_whose_origin_changed_ends_by_name_and_soon() {
+async fn a_slice_cache_with_a_changed_origin_fails_early() {
     let uploads = UploadEnv::start().await;
     // To a condition it answers with the first slice's marks, and breaks off at the first slice of the other file.
     let source = Scripted::start(|asked| match asked.range {
@@ -257,7 +257,7 @@ async fn a_cache_of_slices_whose_origin_changed_ends_by_name_and_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_range_that_begins_at_the_end_is_never_asked_for() {
+async fn a_range_starting_at_the_end_is_never_requested() {
     let config = format!("{CONFIG}uploads.chunk_mebibytes = 1\n");
     let uploads = UploadEnv::with(&config, crate::support::uploads::fast_sandbox()).await;
     // Vimeo keeps everything, and its answer is lost.

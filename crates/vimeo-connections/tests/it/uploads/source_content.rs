@@ -15,7 +15,7 @@ const ERROR: &str = "{\"error\": {\"code\": 403, \"message\": \"The link has exp
 const PLAYLIST: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXTINF:6.0,\nsegment-0.ts\n#EXT-X-ENDLIST\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_video_is_refused_by_name_before_a_video_is_made() {
+async fn a_source_that_is_not_a_video_is_rejected_before_the_create() {
     let uploads = UploadEnv::start().await;
     for (content_type, body, expected) in [
         ("Content-Type: text/html; charset=utf-8", PAGE, "a web page"),
@@ -45,7 +45,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_compressed_is_uploaded_decompressed() {
+async fn a_compressed_body_is_uploaded_decompressed() {
     let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
     let packed = gzip(&bytes(SIZE));
     let marks = ["Content-Type: video/mp4", "Content-Encoding: gzip", "ETag: \"packed\""];
@@ -55,7 +55,7 @@ async fn a_body_that_is_compressed_is_uploaded_decompressed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_label_of_plain_bytes_changes_nothing() {
+async fn a_wrong_content_encoding_of_plain_bytes_is_ignored() {
     let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
     // And a file that is compressed and says nothing of it is uploaded as it is: it may be meant so.
     let packed = gzip(&bytes(SIZE));
@@ -79,7 +79,7 @@ async fn a_wrong_label_of_plain_bytes_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_video_that_has_no_name_is_named_as_its_file() {
+async fn an_unnamed_video_is_named_after_its_file() {
     let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
     let (mut started, mut sources, mut named) = (Vec::new(), Vec::new(), Vec::new());
     for (path, disposition, name, expected) in [

@@ -41,7 +41,7 @@ async fn is_uploaded(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_refuses_ranges_gives_its_file_without() {
+async fn a_server_that_rejects_ranges_is_read_without_them() {
     for status in [400, 403, 405, 416, 500, 501] {
         is_uploaded(move |asked| match asked.range {
             Some(_) => Reply::status(status),
@@ -52,12 +52,12 @@ async fn a_server_that_refuses_ranges_gives_its_file_without() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_closes_the_connection_on_a_range_gives_its_file_without() {
+async fn a_server_that_disconnects_on_ranges_is_read_without_them() {
     is_uploaded(|asked| if asked.range.is_some() { Reply::nothing() } else { film().whole() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_insists_on_a_range_is_asked_with_one() {
+async fn a_server_that_requires_a_range_gets_one() {
     is_uploaded(|asked| if asked.range.is_some() { film().answer(asked) } else { Reply::status(403) }).await;
     // Nor does it take any range but that of the whole.
     let asked = is_uploaded(|asked| match asked.range {
@@ -69,12 +69,12 @@ async fn a_server_that_insists_on_a_range_is_asked_with_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_always_answers_206_with_the_whole_is_read() {
+async fn a_server_that_always_returns_a_full_206_is_read() {
     is_uploaded(|_| film().whole_as_part()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_range_unit_in_capitals_is_a_range_unit() {
+async fn a_range_unit_in_capitals_is_accepted() {
     is_uploaded(|asked| match asked.range {
         Some((0, Some(to))) => {
             let head = format!(
@@ -89,7 +89,7 @@ async fn a_range_unit_in_capitals_is_a_range_unit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_gives_short_parts_is_read_in_parts() {
+async fn a_server_that_returns_short_ranges_is_read_in_parts() {
     // Never more than 100,000 bytes at once, and only by range.
     is_uploaded(|asked| match asked.range {
         Some((from, to)) => film().part(from, to.unwrap_or(u64::MAX).min(from + 99_999).min(SIZE - 1)),
@@ -99,7 +99,7 @@ async fn a_server_that_gives_short_parts_is_read_in_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_refusing_server_answered_is_said() {
+async fn the_statuses_of_a_refusing_server_are_reported() {
     let uploads = UploadEnv::start().await;
     let source = Scripted::start(|asked| match asked.range {
         Some((_, Some(_))) => Reply::status(403),
@@ -115,7 +115,7 @@ async fn what_a_refusing_server_answered_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_length_that_an_error_announces_is_not_waited_for() {
+async fn the_body_of_an_error_response_is_not_waited_for() {
     let uploads = UploadEnv::start().await;
     let head = "HTTP/1.1 404 X\r\nContent-Length: 1000\r\n\r\n";
     // The body never comes: a thousand bytes with a pause of an hour before each.
@@ -128,7 +128,7 @@ async fn a_length_that_an_error_announces_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_link_that_expires_behind_the_last_byte_does_not_fail_the_upload() {
+async fn a_source_url_expiring_after_the_last_byte_is_harmless() {
     let asked = is_uploaded(|asked| match asked.number {
         0 | 1 => film().answer(asked),
         _ => Reply::status(403),

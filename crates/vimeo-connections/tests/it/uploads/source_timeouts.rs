@@ -14,7 +14,7 @@ fn film() -> File {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_is_away_at_the_beginning_is_waited_for() {
+async fn a_source_that_is_down_at_the_start_is_waited_for() {
     let uploads = UploadEnv::start().await;
     // Six attempts, each in three ways: more than were made once.
     let source = Scripted::start(|asked| match asked.number {
@@ -28,7 +28,7 @@ async fn a_source_that_is_away_at_the_beginning_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_is_away_for_good_fails_by_name() {
+async fn a_source_that_stays_down_fails_with_its_code() {
     let uploads = UploadEnv::with(&format!("{CONFIG}sources.attempts = 2\n"), fast_sandbox()).await;
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{closed}/film.mp4");
@@ -40,7 +40,7 @@ async fn a_source_that_is_away_for_good_fails_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_trickles_fails_by_name_though_each_attempt_gives_some_bytes() {
+async fn a_trickling_source_fails_even_if_every_attempt_progresses() {
     let slow =
         "sources.attempts = 2\nsources.min_bytes_per_second = 100000\nsources.min_rate_window_seconds = 1\n";
     let uploads = UploadEnv::with(&format!("{CONFIG}{slow}"), fast_sandbox()).await;
@@ -57,7 +57,7 @@ async fn a_source_that_trickles_fails_by_name_though_each_attempt_gives_some_byt
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_is_slow_by_turns_is_uploaded() {
+async fn an_intermittently_slow_source_is_uploaded() {
     let slow = "sources.min_bytes_per_second = 5000\nsources.min_rate_window_seconds = 1\n";
     let uploads = UploadEnv::with(&format!("{CONFIG}{slow}"), fast_sandbox()).await;
     let film = || File { size: 20_000, ..film() };

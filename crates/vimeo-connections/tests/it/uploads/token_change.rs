@@ -29,7 +29,7 @@ impl UploadEnv {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_is_revoked_fails_the_upload_and_keeps_the_whole_video_closed() {
+async fn a_revoked_token_fails_the_upload_and_keeps_the_video_private() {
     let (uploads, id, uri) = UploadEnv::transcoding().await;
     uploads.revoke_first_token().await;
     let job = uploads.wait_for_end(&id).await;
@@ -40,7 +40,7 @@ async fn a_token_that_is_revoked_fails_the_upload_and_keeps_the_whole_video_clos
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_goes_on_with_a_token_that_took_the_place_of_another() {
+async fn an_upload_continues_with_a_replaced_token() {
     let (uploads, id, uri) = UploadEnv::transcoding().await;
     let new = json!({"app": uploads.env.sandbox.client_id});
     let made = uploads.env.control(Method::POST, "tokens", new).await;

@@ -108,7 +108,7 @@ async fn assert_arrived(uploads: &UploadEnv, far_end: &FarEnd, id: &str, size: u
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tus_server_of_others_takes_an_upload_in_one_piece() {
+async fn a_third_party_tus_server_accepts_a_single_request() {
     let Some((uploads, far_end)) = start("").await else { return };
     let id = uploads.submit(5 * MIB).await;
     assert_arrived(&uploads, &far_end, &id, 5 * MIB).await;
@@ -116,7 +116,7 @@ async fn a_tus_server_of_others_takes_an_upload_in_one_piece() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tus_server_of_others_takes_an_upload_in_several_pieces() {
+async fn a_third_party_tus_server_accepts_several_requests() {
     let Some((uploads, far_end)) = start("uploads.chunk_mebibytes = 1\n").await else { return };
     let size = 5 * MIB - 1;
     let id = uploads.submit(size).await;
@@ -126,7 +126,7 @@ async fn a_tus_server_of_others_takes_an_upload_in_several_pieces() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tus_server_of_others_gets_the_rest_when_the_source_was_cut() {
+async fn a_third_party_tus_server_resumes_after_a_source_disconnect() {
     let Some((uploads, far_end)) = start("").await else { return };
     let source = Source::start(Behaviour::CutAfter(MIB)).await;
     let size = 2 * MIB + 7;
@@ -136,7 +136,7 @@ async fn a_tus_server_of_others_gets_the_rest_when_the_source_was_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tus_server_of_others_gets_the_rest_when_the_service_was_killed() {
+async fn a_third_party_tus_server_resumes_after_a_service_kill() {
     let Some((mut uploads, far_end)) = start("").await else { return };
     let source = Source::start(Behaviour::StopsAfter(MIB)).await;
     let id = uploads.submit_with(json!({"source": {"url": source.url("film.mp4", 2 * MIB)}})).await;
@@ -152,7 +152,7 @@ async fn a_tus_server_of_others_gets_the_rest_when_the_service_was_killed() {
 /// While the service sends, somebody else sends on the same link: `@tus/server` ends the first request with what it has,
 /// takes the second, and refuses the service's next one, whose offset is not its own any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tus_server_of_others_may_have_heard_from_somebody_else() {
+async fn a_third_party_tus_server_may_have_another_writer() {
     let Some((uploads, far_end)) = start("").await else { return };
     let (stop, size) = (MIB, 2 * MIB);
     let source = Source::start(Behaviour::StopsAfter(stop)).await;

@@ -15,7 +15,7 @@ const UPLOADS: u64 = 100;
 const SIZE: u64 = 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_uploads_on_two_nodes_outlive_one_of_them() {
+async fn a_hundred_uploads_survive_the_loss_of_one_of_two_nodes() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let config = format!(
         "{CONFIG}uploads.concurrency = 92\nuploads.per_account = 120\nuploads.per_connection = 120\nuploads.link_hours = 1\n"

@@ -72,7 +72,7 @@ fn misspelt() -> Vec<(Value, &'static str, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_misspelt_setting_starts_no_upload_and_the_likely_field_is_named() {
+async fn a_misspelt_setting_is_rejected_with_a_suggestion() {
     let env = env().await;
     let path = uploads(&env).await;
     for (more, shown, likely) in misspelt() {
@@ -109,7 +109,7 @@ async fn a_misspelt_setting_starts_no_upload_and_the_likely_field_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_query_parameter_is_refused_but_on_the_documented_routes() {
+async fn unknown_query_parameters_are_rejected_outside_part_1() {
     let env = env().await;
     let path = uploads(&env).await;
     let connection = path.strip_suffix("/uploads").unwrap();
@@ -148,7 +148,7 @@ async fn an_unknown_query_parameter_is_refused_but_on_the_documented_routes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_webhook_secret_takes_no_fields() {
+async fn a_webhook_secret_request_takes_no_fields() {
     let env = env().await;
     let send = async |headers: &[(&str, &str)], body: &str| {
         env.send(Method::POST, "/pictoryapis/v1/webhook-secret", headers, body.into()).await

@@ -35,7 +35,7 @@ fn at(route: &str, mut fault: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_vimeo_repeats_is_in_no_answer_and_in_no_line_of_the_log() {
+async fn a_token_echoed_by_vimeo_is_never_returned_or_logged() {
     let uploads = UploadEnv::with(&format!("{CONFIG}uploads.confirm_seconds = 2\n"), fast_sandbox()).await;
     let env = &uploads.env;
     let token = env.sandbox.access_token.clone();
@@ -80,7 +80,7 @@ async fn a_token_that_vimeo_repeats_is_in_no_answer_and_in_no_line_of_the_log() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_is_not_at_vimeo_is_in_no_answer_and_in_no_line_of_the_log() {
+async fn a_page_outside_vimeo_is_never_returned_or_logged() {
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
     let uploads = UploadEnv::with(CONFIG, by_hand).await;
     let env = &uploads.env;

@@ -148,7 +148,7 @@ async fn kill_at(program: PathBuf, step: (&'static str, Value, &'static str)) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vimeo_killed_at_any_step_still_gets_one_whole_video() {
+async fn a_vimeo_kill_at_any_step_leaves_one_complete_video() {
     let program = Path::new(env!("CARGO_BIN_EXE_vimeo-connections")).with_file_name("vimeo-sandbox");
     if !program.exists() {
         return skip("the program vimeo-sandbox is not built; `cargo build --workspace` builds it");

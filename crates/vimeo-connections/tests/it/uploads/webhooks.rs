@@ -69,7 +69,7 @@ async fn new_secret(uploads: &UploadEnv) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_end_is_told_signed_and_again_after_a_refusal_and_a_kill() {
+async fn a_signed_webhook_is_retried_after_a_refusal_and_a_kill() {
     let mut uploads = UploadEnv::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let replaced = new_secret(&uploads).await;
@@ -110,7 +110,7 @@ async fn the_end_is_told_signed_and_again_after_a_refusal_and_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_does_not_want_to_be_told_any_more_is_not() {
+async fn a_receiver_that_answers_410_gets_no_more_webhooks() {
     let uploads = UploadEnv::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let webhook = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -123,7 +123,7 @@ async fn whoever_does_not_want_to_be_told_any_more_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_webhook_is_accepted_before_the_account_has_a_secret_that_was_shown() {
+async fn a_webhook_requires_a_webhook_secret_of_the_account() {
     let uploads = UploadEnv::start().await;
     let webhook = "http://127.0.0.1:9/hook";
     let secrets = || {
@@ -146,7 +146,7 @@ async fn no_webhook_is_accepted_before_the_account_has_a_secret_that_was_shown()
 
 /// The password, the source's query, the webhook and its input, the link and the signing secret, in every shape.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_of_an_upload_is_in_any_file_or_answer() {
+async fn no_upload_secret_is_in_any_file_or_response() {
     let uploads = UploadEnv::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let secret = new_secret(&uploads).await;

@@ -28,7 +28,7 @@ fn events(database: &SharedPostgres, action: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_whose_answer_was_cut_off_is_done_once_and_said_to_be() {
+async fn a_write_with_a_lost_reply_runs_once_and_is_acknowledged() {
     for version in Version::ALL {
         let Some((env, proxy, database)) = env_behind_proxy(version).await else { continue };
         // The first of each kind prepares its statement: the bytes below are those of parameters alone.
@@ -73,7 +73,7 @@ async fn a_write_whose_answer_was_cut_off_is_done_once_and_said_to_be() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_operator_does_is_done_once_although_the_line_is_cut() {
+async fn admin_commands_run_once_despite_a_lost_connection() {
     let Some((env, proxy, database)) = env_behind_proxy(Version::V15).await else { return };
     let key = env.make_key("another", &[]);
     let listed = env.cli(&["keys", "list", "--account", "another", "--json"], "");
@@ -100,7 +100,7 @@ async fn what_the_operator_does_is_done_once_although_the_line_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cut_at_any_byte_leaves_one_connection_or_none() {
+async fn a_disconnect_at_any_byte_leaves_one_connection_or_none() {
     let Some((env, proxy, database)) = env_behind_proxy(Version::V15).await else { return };
     let (mut done, mut refused) = (0, 0);
     for n in 0..40 {
@@ -128,7 +128,7 @@ async fn a_cut_at_any_byte_leaves_one_connection_or_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cuts_of_every_line_at_once_lose_nothing_and_double_nothing() {
+async fn disconnecting_all_sessions_loses_and_duplicates_nothing() {
     let Some((env, proxy, database)) = env_behind_proxy(Version::V15).await else { return };
     let chaos = ChaosClients::start(&env, &[env.service.address], "cut", 32);
     for _ in 0..20 {

@@ -38,7 +38,7 @@ async fn is_ready(env: &TestEnv) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_before_a_failover_is_on_the_standby() {
+async fn acknowledged_writes_survive_a_failover() {
     for version in Version::ALL {
         let Some((mut primary, standby, both)) = tokio::task::block_in_place(|| pair(version)) else {
             continue;
@@ -105,7 +105,7 @@ async fn assert_goes_on(env: &TestEnv, standby: &mut Postgres, primary: &Postgre
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_whose_wait_for_the_standby_was_broken_off_is_not_acknowledged() {
+async fn a_commit_with_a_cancelled_standby_wait_is_not_acknowledged() {
     let Some((primary, mut standby, both)) = tokio::task::block_in_place(|| pair(Version::V15)) else {
         return;
     };
@@ -137,7 +137,7 @@ async fn a_commit_whose_wait_for_the_standby_was_broken_off_is_not_acknowledged(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_restarted_primary_has_and_its_standby_lacks_is_not_acknowledged() {
+async fn a_commit_missing_on_the_standby_is_not_acknowledged() {
     let Some((mut primary, mut standby, _)) = tokio::task::block_in_place(|| pair(Version::V15)) else {
         return;
     };
@@ -158,7 +158,7 @@ async fn what_a_restarted_primary_has_and_its_standby_lacks_is_not_acknowledged(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_standby_is_away_nothing_is_acknowledged() {
+async fn nothing_is_acknowledged_while_the_standby_is_down() {
     let Some((primary, mut standby, both)) = tokio::task::block_in_place(|| pair(Version::V15)) else {
         return;
     };

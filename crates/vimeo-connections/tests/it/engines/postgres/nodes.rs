@@ -54,7 +54,7 @@ async fn repeat_all(env: &TestEnv, nodes: &[SocketAddr], database: &SharedPostgr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_a_node_acknowledged_outlives_the_nodes_and_is_there_once() {
+async fn acknowledged_writes_survive_node_kills_exactly_once() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let env = env_on_database(&database.url(), "").await;
     let mut nodes: Vec<_> = (0..3).map(|_| Node::beside(&env)).collect();
@@ -108,7 +108,7 @@ fn counts(database: &SharedPostgres) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_that_start_at_once_on_an_empty_database_make_one_service() {
+async fn nodes_starting_together_on_an_empty_database_agree() {
     for version in Version::ALL {
         let Some(database) = SharedPostgres::database(version) else { continue };
         let env = pattern(&database).await;
@@ -130,7 +130,7 @@ async fn nodes_that_start_at_once_on_an_empty_database_make_one_service() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_keyrings_that_start_at_once_one_has_the_database() {
+async fn only_one_of_two_keyrings_claims_an_empty_database() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let env = pattern(&database).await;
     for _ in 0..2 {
@@ -151,7 +151,7 @@ async fn of_two_keyrings_that_start_at_once_one_has_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_node_gave_out_is_good_on_another() {
+async fn what_one_node_issues_is_valid_on_another() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let env = env_on_database(&database.url(), "").await;
     let other = Node::beside(&env);
@@ -179,7 +179,7 @@ async fn what_one_node_gave_out_is_good_on_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_key_at_three_nodes_at_once_has_one_effect() {
+async fn one_idempotency_key_on_three_nodes_has_one_effect() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let env = Arc::new(env_on_database(&database.url(), "").await);
     let nodes: Vec<_> = (0..2).map(|_| Node::beside(&env)).collect();
@@ -233,7 +233,7 @@ async fn ask_on(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revoked_key_is_good_nowhere_a_second_later() {
+async fn a_revoked_key_is_rejected_on_every_node_within_a_second() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let env = Arc::new(env_on_database(&database.url(), "").await);
     let nodes: Vec<_> = (0..2).map(|_| Node::beside(&env)).collect();
@@ -279,7 +279,7 @@ const NEWER: &str = "ALTER TABLE connections ADD COLUMN colour TEXT;
     CREATE TABLE folders (folder_id TEXT PRIMARY KEY);";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_a_newer_version_has_carried_on_is_served_before_and_after() {
+async fn a_database_migrated_by_a_newer_version_is_still_served() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let mut env = env_on_database(&database.url(), "").await;
     let chaos = ChaosClients::start(&env, &[env.service.address], "rolling", 8);
@@ -322,7 +322,7 @@ async fn a_database_that_a_newer_version_has_carried_on_is_served_before_and_aft
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_changed_at_one_node_is_seen_at_once_at_the_other() {
+async fn a_change_on_one_node_is_visible_on_the_other_immediately() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let env = env_on_database(&database.url(), "").await;
     let node = Node::beside(&env);

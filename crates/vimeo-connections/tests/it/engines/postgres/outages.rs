@@ -68,7 +68,7 @@ enum End {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_goes_and_comes_back_is_found_again() {
+async fn a_restarted_server_is_reconnected() {
     let Some(mut server) = Postgres::private(Version::V15) else { return };
     let url = server.create_database("vimeo");
     let env = env_on_database(&url, "").await;
@@ -96,7 +96,7 @@ async fn a_server_that_goes_and_comes_back_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_refuses_connections_is_found_again() {
+async fn a_server_that_refused_connections_is_reconnected() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let mut proxy = Proxy::before(&database.url()).await;
     let env = env_on_database(proxy.url(), "").await;
@@ -113,7 +113,7 @@ async fn a_server_that_refuses_connections_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_falls_silent_is_given_up_and_found_again() {
+async fn a_silent_server_times_out_and_is_reconnected() {
     for fault in [Fault::HoldRequests, Fault::HoldAnswers] {
         let Some(database) = SharedPostgres::database(Version::V15) else { return };
         let mut proxy = Proxy::before(&database.url()).await;
@@ -142,7 +142,7 @@ async fn a_server_that_falls_silent_is_given_up_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_write_that_was_swallowed_can_be_sent_again() {
+async fn a_write_lost_in_transit_can_be_retried() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let mut proxy = Proxy::before(&database.url()).await;
     let env = Arc::new(env_on_database(proxy.url(), IMPATIENT).await);
@@ -211,7 +211,7 @@ impl Drop for Takers {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_a_free_connection_is_waited_for() {
+async fn a_server_without_free_connections_is_waited_for() {
     let few =
         "max_connections = 12\nsuperuser_reserved_connections = 0\nclient_connection_check_interval = 100ms";
     let Some(server) = Postgres::with(Version::V15, few) else { return };
@@ -251,7 +251,7 @@ async fn a_server_without_a_free_connection_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_without_room_for_rows_refuses_them_until_there_is_room() {
+async fn a_full_data_disk_rejects_writes_until_there_is_space() {
     let Some(server) = Postgres::on_a_small_disk(Version::V15, Part::Data, "") else { return };
     let url = server.create_database("vimeo");
     let env = env_on_database(&url, "").await;
@@ -275,7 +275,7 @@ async fn a_disk_without_room_for_rows_refuses_them_until_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_ended_for_want_of_room_is_found_again() {
+async fn a_server_stopped_by_a_full_wal_disk_is_reconnected() {
     let Some(mut server) = Postgres::on_a_small_disk(Version::V15, Part::Log, "wal_recycle = off") else {
         return;
     };
@@ -331,7 +331,7 @@ impl Drop for Holder {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_that_somebody_else_holds_is_not_waited_for_by_one_after_the_other() {
+async fn waits_for_a_locked_table_run_concurrently() {
     let Some(server) = Postgres::private(Version::V15) else { return };
     let url = server.create_database("vimeo");
     let env = Arc::new(env_on_database(&url, IMPATIENT).await);
@@ -373,7 +373,7 @@ async fn a_table_that_somebody_else_holds_is_not_waited_for_by_one_after_the_oth
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_that_nobody_may_even_read_leaves_the_service_alive() {
+async fn an_exclusively_locked_table_leaves_the_service_live() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
     let env = env_on_database(&database.url(), IMPATIENT).await;
     let id = create(&env, &env.valid_body("before")).await;

@@ -64,7 +64,7 @@ fn reach(directory: &Path, url: &str) -> Result<(), String> {
 }
 
 #[test]
-fn a_server_is_believed_only_by_its_certificate_and_name() {
+fn a_server_is_trusted_only_by_its_certificate_and_name() {
     let Some(postgres) = Postgres::private(Version::V15) else { return };
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -104,7 +104,7 @@ fn a_server_is_believed_only_by_its_certificate_and_name() {
 }
 
 #[tokio::test]
-async fn the_service_speaks_with_the_server_encrypted() {
+async fn the_service_connects_to_the_server_over_tls() {
     // The programs that 18 is tested with are built without TLS.
     let Some(postgres) = Postgres::private(Version::V15) else { return };
     let directory = tempfile::tempdir().unwrap();
@@ -169,7 +169,7 @@ async fn channel_binding_is_used_where_the_url_requires_it() {
 }
 
 #[test]
-fn channel_binding_that_cannot_be_is_refused_by_both() {
+fn both_reject_unavailable_channel_binding() {
     let Some(postgres) = Postgres::private(Version::V15) else { return };
     let plain = postgres.create_database("connections");
     let files = tempfile::tempdir().unwrap();

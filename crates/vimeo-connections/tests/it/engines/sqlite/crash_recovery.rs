@@ -33,18 +33,18 @@ async fn kill_again_and_again(mut env: TestEnv, rounds: usize, most: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
+async fn acknowledged_writes_survive_a_kill() {
     let env = TestEnv::without_verification("").await;
     kill_again_and_again(env, 20, 300).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_was_acknowledged_is_there_also_when_vimeo_is_asked() {
+async fn acknowledged_writes_survive_a_kill_with_verification() {
     kill_again_and_again(TestEnv::start().await, 3, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_was_copied_in_part_is_no_loss() {
+async fn a_kill_during_a_checkpoint_loses_nothing() {
     let mut env = TestEnv::without_verification("").await;
     let mut acknowledged_creates = Vec::new();
     for round in 0..3 {
@@ -91,7 +91,7 @@ fn kill_starting(directory: &Path, moment: Moment) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_that_was_killed_at_any_moment_is_no_hindrance() {
+async fn a_start_killed_at_any_point_does_not_block_the_next() {
     let mut env = TestEnv::without_verification("").await;
     let data = env.path().join("data");
     for (moment, has_come) in MOMENTS {
@@ -112,7 +112,7 @@ async fn a_start_that_was_killed_at_any_moment_is_no_hindrance() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_over_what_a_kill_left_can_be_killed_too() {
+async fn a_kill_during_recovery_is_recovered_from() {
     let mut env = TestEnv::without_verification("").await;
     let load = CreateLoad::start(&env, "before", CLIENTS, 100);
     load.reach().await;

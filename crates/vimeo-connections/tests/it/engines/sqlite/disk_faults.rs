@@ -56,7 +56,7 @@ fn lines_of(env: &TestEnv, level: &str, start: usize) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_failed_sync_nothing_is_acknowledged_and_the_service_ends() {
+async fn a_failed_fsync_acknowledges_nothing_and_ends_the_service() {
     let mut env = env_on_failing_disk().await;
     let mut acknowledged_creates = Vec::new();
     for n in 0..5 {
@@ -84,7 +84,7 @@ async fn after_a_failed_sync_nothing_is_acknowledged_and_the_service_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_checkpoint_that_cannot_be_synced_ends_the_service_too() {
+async fn a_failed_fsync_of_a_checkpoint_ends_the_service() {
     let mut env = env_on_failing_disk().await;
     begin(&env, "database-sync-fails");
     // The log itself can be synced, so that creates go on until the log is to be copied.
@@ -101,7 +101,7 @@ async fn a_checkpoint_that_cannot_be_synced_ends_the_service_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers_by_itself() {
+async fn a_full_disk_rejects_writes_and_recovers_automatically() {
     let env = env_on_failing_disk().await;
     let mut acknowledged_creates = vec![create(&env, "before").await];
     let process = env.service.id();
@@ -148,7 +148,7 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_write_beside_a_service_under_load() {
+async fn commands_can_write_beside_a_service_under_load() {
     let env = TestEnv::without_verification("").await;
     let load = CreateLoad::start(&env, "load", 32, 50);
     load.reach().await;
@@ -183,7 +183,7 @@ async fn commands_write_beside_a_service_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_that_make_the_database_at_the_same_moment_agree() {
+async fn commands_that_create_the_database_concurrently_agree() {
     let directory = tempfile::tempdir().unwrap();
     assert!(cli(directory.path(), &["init"], "").status.success());
     for round in 0..5 {

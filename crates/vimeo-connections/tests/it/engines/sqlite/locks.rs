@@ -31,7 +31,7 @@ fn begin_to_create(env: &TestEnv, name: &str) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_hangs_up_while_the_writer_waits_for_a_lock_leaves_nothing_stored() {
+async fn a_disconnect_while_waiting_for_a_lock_stores_nothing() {
     let env = TestEnv::without_verification("").await;
     let lock = lock(&env);
     let clients: Vec<_> = (0..8).map(|number| begin_to_create(&env, &format!("gone {number}"))).collect();
@@ -44,7 +44,7 @@ async fn who_hangs_up_while_the_writer_waits_for_a_lock_leaves_nothing_stored() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_held_elsewhere_is_waited_for_once_by_all_who_wait() {
+async fn waiting_writes_share_one_wait_for_a_lock() {
     let env = Arc::new(TestEnv::without_verification("").await);
     let lock = lock(&env);
     let mut posts = JoinSet::new();
@@ -70,7 +70,7 @@ async fn a_lock_held_elsewhere_is_waited_for_once_by_all_who_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_that_only_reads_and_a_start_need_no_lock() {
+async fn read_only_commands_and_starts_need_no_lock() {
     let mut env = TestEnv::without_verification("").await;
     let lock = lock(&env);
     for arguments in [&["accounts", "list"][..], &["keys", "list"], &["connections", "check"], &["migrate"]] {
@@ -84,7 +84,7 @@ async fn a_command_that_only_reads_and_a_start_need_no_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_held_elsewhere_does_not_keep_the_service_from_stopping() {
+async fn a_foreign_lock_does_not_prevent_shutdown() {
     let mut env = TestEnv::without_verification("shutdown_seconds = 1\n").await;
     let lock = lock(&env);
     let client = begin_to_create(&env, "waits");
@@ -99,7 +99,7 @@ async fn a_lock_held_elsewhere_does_not_keep_the_service_from_stopping() {
 
 /// The answer, the release of the key and the entry in the audit log all wait for the lock when the client goes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_hangs_up_on_a_refusal_keeps_no_key_and_does_not_escape_the_log() {
+async fn a_disconnect_on_a_refusal_releases_the_key_and_is_audited() {
     let env = TestEnv::with(long_budget()).await;
     env.inject_fault(json!({"route": VERIFY, "kind": "delay", "millis": 1_500})).await;
     let mut body = env.valid_body("refused");

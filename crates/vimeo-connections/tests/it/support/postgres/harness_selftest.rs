@@ -11,7 +11,7 @@ const MAKE: &str = "CREATE TABLE kept (n int)";
 const SLEEPERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
 
 #[test]
-fn a_private_server_answers_and_keeps_its_data_over_a_stop() {
+fn a_private_server_keeps_its_data_across_a_stop() {
     for (version, number) in [(Version::V15, "15."), (Version::V18, "18.")] {
         let Some(mut server) = Postgres::with(version, "deadlock_timeout = 7s") else { continue };
         assert_eq!(server.sql("SELECT 1"), "1");
@@ -33,7 +33,7 @@ fn a_private_server_answers_and_keeps_its_data_over_a_stop() {
 }
 
 #[test]
-fn a_killed_server_recovers_what_was_committed_and_nothing_else() {
+fn a_killed_server_recovers_exactly_what_was_committed() {
     for version in Version::ALL {
         let Some(mut server) = Postgres::private(version) else { continue };
         server.sql(MAKE);
@@ -51,7 +51,7 @@ fn a_killed_server_recovers_what_was_committed_and_nothing_else() {
 }
 
 #[test]
-fn a_standby_has_all_that_was_acknowledged_when_it_is_promoted() {
+fn a_promoted_standby_has_every_acknowledged_write() {
     for version in Version::ALL {
         let Some(mut server) = Postgres::private(version) else { continue };
         let standby = server.standby();
@@ -68,7 +68,7 @@ fn a_standby_has_all_that_was_acknowledged_when_it_is_promoted() {
 }
 
 #[test]
-fn a_full_disk_refuses_rows_until_there_is_room_again() {
+fn a_full_disk_rejects_rows_until_there_is_space() {
     for version in Version::ALL {
         let Some(server) = Postgres::on_a_small_disk(version, Part::Data, "") else { continue };
         server.sql(MAKE);
@@ -87,7 +87,7 @@ fn a_full_disk_refuses_rows_until_there_is_room_again() {
 }
 
 #[test]
-fn a_server_whose_log_finds_no_room_ends_and_loses_nothing() {
+fn a_server_with_a_full_wal_disk_stops_and_loses_nothing() {
     let Some(mut server) = Postgres::on_a_small_disk(Version::V15, Part::Log, "wal_recycle = off") else {
         return;
     };
@@ -104,7 +104,7 @@ fn a_server_whose_log_finds_no_room_ends_and_loses_nothing() {
 }
 
 #[test]
-fn nothing_of_a_private_server_is_left_after_a_panic() {
+fn a_private_server_is_removed_after_a_panic() {
     let Some(server) = Postgres::private(Version::V15) else { return };
     let (path, process) = (server.path().to_owned(), format!("/proc/{}", server.id().unwrap()));
     assert!(path.exists() && Path::new(&process).exists());
@@ -117,7 +117,7 @@ fn nothing_of_a_private_server_is_left_after_a_panic() {
 }
 
 #[test]
-fn every_shared_database_is_empty_and_goes_with_its_test() {
+fn a_shared_database_is_empty_and_dropped_with_its_test() {
     for version in Version::ALL {
         let Some(one) = SharedPostgres::database(version) else { continue };
         let other = SharedPostgres::database(version).unwrap();
@@ -134,7 +134,7 @@ fn every_shared_database_is_empty_and_goes_with_its_test() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_passes_refuses_delays_and_cuts() {
+async fn a_proxy_forwards_refuses_delays_and_disconnects() {
     let Some(server) = Postgres::private(Version::V15) else { return };
     let mut proxy = Proxy::before(&server.url("postgres")).await;
     assert_eq!(sql(proxy.url(), "SELECT 1").unwrap(), "1");
@@ -162,7 +162,7 @@ async fn a_proxy_passes_refuses_delays_and_cuts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_holds_what_one_side_says() {
+async fn a_proxy_holds_traffic_of_one_direction() {
     let Some(server) = Postgres::private(Version::V15) else { return };
     server.sql(MAKE);
     let mut proxy = Proxy::before(&server.url("postgres")).await;
@@ -193,7 +193,7 @@ async fn a_proxy_holds_what_one_side_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_cuts_before_the_answer_or_in_the_midst_of_a_request() {
+async fn a_proxy_disconnects_before_a_reply_or_within_a_request() {
     for version in Version::ALL {
         let Some(server) = Postgres::private(version) else { continue };
         server.sql(MAKE);
@@ -214,7 +214,7 @@ async fn a_proxy_cuts_before_the_answer_or_in_the_midst_of_a_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_proxy_leaves_no_connection() {
+async fn a_dropped_proxy_closes_its_connections() {
     let Some(server) = Postgres::private(Version::V15) else { return };
     let proxy = Proxy::before(&server.url("postgres")).await;
     let url = proxy.url().to_owned();

@@ -20,7 +20,7 @@ async fn refused(fixture: &ClientFixture, new: &NewPlaceholder<'_>) -> Failure {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_good_is_told_from_one_that_may_not() {
+async fn an_invalid_token_is_distinguished_from_a_forbidden_one() {
     let fixture = ClientFixture::start().await;
     let appless = fixture.session_for(Value::Null, "public").await;
     let poor = fixture.session_for(json!(true), "public private edit").await;
@@ -55,7 +55,7 @@ async fn a_token_that_is_no_good_is_told_from_one_that_may_not() {
 }
 
 #[tokio::test]
-async fn a_quota_is_told_from_any_other_refusal() {
+async fn an_exhausted_quota_is_distinguished_from_other_refusals() {
     let fixture = ClientFixture::start().await;
     for (user, size, code) in [
         (json!({"quota": {"lifetime": {"max": 9}}}), 10, 4101),
@@ -76,7 +76,7 @@ async fn a_quota_is_told_from_any_other_refusal() {
 }
 
 #[tokio::test]
-async fn a_view_that_the_plan_does_not_have_is_told_and_the_next_is_tried() {
+async fn a_view_the_plan_lacks_is_reported_and_the_next_is_tried() {
     let fixture = ClientFixture::start().await;
     fixture.user(json!({"plan": "free", "refused_views": ["nobody", "password"]})).await;
     let password = Secret::new("canary-password".to_owned());
@@ -105,7 +105,7 @@ async fn a_view_that_the_plan_does_not_have_is_told_and_the_next_is_tried() {
 }
 
 #[tokio::test]
-async fn whether_vimeo_acted_is_never_guessed() {
+async fn an_ambiguous_failure_is_reported_as_unconfirmed() {
     let fixture = ClientFixture::start().await;
     let later = |status| Failure::RetryLater { not_before: None, error: TransportError::Status(status) };
     let not_understood = || Failure::Unknown(TransportError::UnexpectedResponse);
@@ -155,7 +155,7 @@ async fn whether_vimeo_acted_is_never_guessed() {
 }
 
 #[tokio::test]
-async fn a_connection_that_cannot_be_opened_has_done_nothing() {
+async fn a_failed_connect_is_reported_as_not_sent() {
     let fixture = ClientFixture::start().await;
     let ClientFixture { sandbox, session, .. } = fixture;
     sandbox.stop().await;
@@ -167,7 +167,7 @@ async fn a_connection_that_cannot_be_opened_has_done_nothing() {
 }
 
 #[tokio::test]
-async fn a_redirect_of_the_api_is_not_followed() {
+async fn api_redirects_are_not_followed() {
     let (fixture, other) = (ClientFixture::start().await, ClientFixture::start().await);
     for status in [301, 302, 307, 308] {
         let location = format!("{}/me/videos", other.sandbox.base_url);
@@ -180,7 +180,7 @@ async fn a_redirect_of_the_api_is_not_followed() {
 }
 
 #[tokio::test]
-async fn every_call_asks_for_the_version_and_names_its_sender() {
+async fn every_request_sends_the_api_version_and_user_agent() {
     let fixture = ClientFixture::start().await;
     let made = fixture.make(10).await;
     let session = &fixture.session;
@@ -206,7 +206,7 @@ async fn every_call_asks_for_the_version_and_names_its_sender() {
 }
 
 #[tokio::test]
-async fn nobody_asks_while_the_window_is_closed() {
+async fn no_request_is_sent_while_the_window_is_closed() {
     let fixture = ClientFixture::start().await;
     let token = AccessToken::parse(&fixture.sandbox.access_token).unwrap();
     let window = Arc::new(RateLimit::default());
@@ -229,7 +229,7 @@ async fn nobody_asks_while_the_window_is_closed() {
 }
 
 #[tokio::test]
-async fn a_limit_without_an_end_is_a_minute_and_none_is_longer_than_an_hour() {
+async fn a_rate_limit_lasts_a_minute_by_default_and_an_hour_at_most() {
     let fixture = ClientFixture::start().await;
     for (fault, seconds) in [
         (json!({"kind": "status", "status": 429}), 60),
@@ -244,7 +244,7 @@ async fn a_limit_without_an_end_is_a_minute_and_none_is_longer_than_an_hour() {
 }
 
 #[tokio::test]
-async fn the_last_request_of_a_window_closes_it_before_vimeo_must_refuse() {
+async fn the_last_request_of_a_window_closes_it() {
     let options = sandbox::Options { plan: Some(sandbox::Plan::Free), ..Default::default() };
     let fixture = ClientFixture::with(options).await;
     let mut answered = 0;

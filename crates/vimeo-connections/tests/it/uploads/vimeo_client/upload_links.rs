@@ -53,7 +53,7 @@ async fn offset(fixture: &ClientFixture, link: &UploadLink) -> u64 {
 }
 
 #[tokio::test]
-async fn a_file_goes_over_in_pieces_and_arrives_whole() {
+async fn a_file_sent_in_chunks_arrives_complete() {
     let fixture = ClientFixture::start().await;
     let bytes = pattern(1_000_000);
     let made = fixture.make(bytes.len() as u64).await;
@@ -75,7 +75,7 @@ async fn a_file_goes_over_in_pieces_and_arrives_whole() {
 }
 
 #[tokio::test]
-async fn nothing_of_the_api_goes_to_a_link() {
+async fn no_api_header_is_sent_to_an_upload_link() {
     let fixture = ClientFixture::start().await;
     let made = fixture.make(10).await;
     offset(&fixture, &made.link).await;
@@ -92,14 +92,14 @@ async fn nothing_of_the_api_goes_to_a_link() {
 }
 
 #[tokio::test]
-async fn an_empty_piece_is_a_question_too() {
+async fn an_empty_chunk_asks_for_the_offset() {
     let fixture = ClientFixture::start().await;
     let made = fixture.make(10).await;
     assert_eq!(send(&fixture, &made.link, 0, b"").await, Ok(0));
 }
 
 #[tokio::test]
-async fn what_the_links_server_refuses_is_sorted() {
+async fn refusals_of_the_upload_server_are_classified() {
     let fixture = ClientFixture::start().await;
     let made = fixture.make(10).await;
     send(&fixture, &made.link, 0, &pattern(5)).await.unwrap();
@@ -140,7 +140,7 @@ async fn what_the_links_server_refuses_is_sorted() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_gone_is_told_apart() {
+async fn an_expired_link_is_reported_as_gone() {
     let fixture = ClientFixture::start().await;
     let made = fixture.make(10).await;
     fixture.control(Method::POST, &format!("videos/{}/expire-link", made.video.as_i64()), Value::Null).await;
@@ -154,7 +154,7 @@ async fn a_link_that_is_gone_is_told_apart() {
 }
 
 #[tokio::test]
-async fn after_a_cut_the_upload_goes_on_where_it_stands() {
+async fn an_upload_resumes_at_its_offset_after_a_disconnect() {
     let fixture = ClientFixture::start().await;
     let bytes = pattern(300_000);
     let made = fixture.make(300_000).await;
@@ -177,7 +177,7 @@ async fn after_a_cut_the_upload_goes_on_where_it_stands() {
 }
 
 #[tokio::test]
-async fn a_server_that_stands_still_is_not_waited_for_and_one_that_is_slow_is() {
+async fn a_stalled_server_times_out_and_a_slow_one_does_not() {
     let fixture = ClientFixture::start().await;
     let made = fixture.make(10).await;
     let piece = Chunk { offset: 0, length: 10 };
@@ -202,7 +202,7 @@ async fn a_server_that_stands_still_is_not_waited_for_and_one_that_is_slow_is() 
 }
 
 #[tokio::test]
-async fn a_source_that_breaks_ends_short_or_stands_still_says_so_itself() {
+async fn a_failing_short_or_stalled_source_is_reported_as_such() {
     let fixture = ClientFixture::start().await;
     let bytes = pattern(100_000);
     let made = fixture.make(100_000).await;
@@ -241,7 +241,7 @@ async fn until_unlocked(fixture: &ClientFixture, link: &UploadLink, from: u64) -
 }
 
 #[tokio::test]
-async fn a_sender_that_is_given_up_lets_go_of_its_source_and_of_the_upload() {
+async fn a_cancelled_sender_releases_its_source_and_the_upload() {
     let fixture = ClientFixture::start().await;
     let made = fixture.make(100).await;
     let (held, released) = tokio::sync::oneshot::channel::<()>();
@@ -268,7 +268,7 @@ async fn a_sender_that_is_given_up_lets_go_of_its_source_and_of_the_upload() {
 }
 
 #[tokio::test]
-async fn headers_are_read_in_any_case() {
+async fn headers_are_case_insensitive() {
     let fixture = ClientFixture::start().await;
     for style in ["lower", "upper", "title", "mixed"] {
         let made = fixture.make(10).await;
@@ -280,7 +280,7 @@ async fn headers_are_read_in_any_case() {
 }
 
 #[tokio::test]
-async fn a_link_of_another_host_is_never_asked() {
+async fn a_link_to_another_host_is_never_requested() {
     let fixture = ClientFixture::start().await;
     let foreign = "https://files.tus.vimeo.com.evil.example/files/canary-link";
     let body = json!({"uri": "/videos/1", "upload": {"upload_link": foreign}});

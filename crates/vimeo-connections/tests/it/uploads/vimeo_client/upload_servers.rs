@@ -97,7 +97,7 @@ async fn serve(mut stream: TcpStream, answer: String, body: Body, counters: [Arc
 }
 
 #[tokio::test]
-async fn a_number_of_bytes_that_cannot_be_is_refused_loudly() {
+async fn an_impossible_offset_is_a_protocol_error() {
     let bytes = pattern(10);
     for (offset, sent) in [
         ("Upload-Offset: 110\n", Ok(110)),
@@ -124,7 +124,7 @@ async fn a_number_of_bytes_that_cannot_be_is_refused_loudly() {
 }
 
 #[tokio::test]
-async fn what_head_says_must_agree_with_itself() {
+async fn a_contradictory_head_response_is_rejected() {
     for (headers, held) in [
         ("Upload-Offset: 5\nUpload-Length: 10\n", Ok(RemoteOffset { offset: 5, length: Some(10) })),
         ("Upload-Offset: 10\nUpload-Length: 10\n", Ok(RemoteOffset { offset: 10, length: Some(10) })),
@@ -142,7 +142,7 @@ async fn what_head_says_must_agree_with_itself() {
 
 /// An answer that comes while most of the piece is still to be sent: it is read, and the rest stays where it is.
 #[tokio::test]
-async fn an_answer_before_the_end_of_the_piece_is_heard() {
+async fn a_response_before_the_end_of_the_chunk_is_read() {
     for (status, failure) in [
         ("409 Conflict", LinkFailure::Conflict),
         ("423 Locked", LinkFailure::Locked),
@@ -181,7 +181,7 @@ fn endless(chunks: usize) -> (Arc<AtomicU64>, impl Stream<Item = Result<Bytes, B
 
 /// A server that takes nothing: what waits for it is what the connection holds, and no more.
 #[tokio::test]
-async fn a_server_that_reads_nothing_costs_no_memory_and_is_left() {
+async fn a_server_that_reads_nothing_costs_no_memory_and_times_out() {
     const MEBI: u64 = 1 << 20;
     let served = Served::start("", Body::Ignore).await;
     let (taken, source) = endless(1 << 20);
@@ -193,7 +193,7 @@ async fn a_server_that_reads_nothing_costs_no_memory_and_is_left() {
 }
 
 #[tokio::test]
-async fn a_redirect_of_a_link_is_not_followed() {
+async fn redirects_of_a_link_are_not_followed() {
     let elsewhere = Served::start("HTTP/1.1 204 No Content\nUpload-Offset: 10\n\n", Body::Read).await;
     let location = elsewhere.link.expose();
     for status in ["301 Moved Permanently", "307 Temporary Redirect", "308 Permanent Redirect"] {
@@ -209,7 +209,7 @@ async fn a_redirect_of_a_link_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_link_where_nobody_listens_is_asked_again_later() {
+async fn a_link_without_a_listener_is_retried_later() {
     let Served { client, link, mut tasks, .. } = Served::start("", Body::Read).await;
     tasks.shutdown().await;
     let later = LinkFailure::RetryLater(TransportError::Unreachable);

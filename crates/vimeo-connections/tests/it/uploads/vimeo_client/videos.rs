@@ -13,7 +13,7 @@ use vimeo::{
 use crate::support::client_fixture::{ClientFixture, TIMEOUT, placeholder};
 
 #[tokio::test]
-async fn a_placeholder_is_closed_from_its_first_moment_and_awaits_its_bytes() {
+async fn a_placeholder_is_private_from_the_start() {
     let fixture = ClientFixture::start().await;
     let made = fixture.make(10).await;
     let [request] = fixture.journal().await.try_into().unwrap();
@@ -35,7 +35,7 @@ async fn a_placeholder_is_closed_from_its_first_moment_and_awaits_its_bytes() {
 }
 
 #[tokio::test]
-async fn a_creation_may_be_answered_with_201_as_the_specification_says() {
+async fn a_create_may_be_answered_with_201() {
     let fixture = ClientFixture::start().await;
     let link = "https://europe-files.tus.vimeo.com/files/x/0123";
     let body = json!({"uri": "/videos/77:abc", "upload": {"upload_link": link, "status": "in_progress"}});
@@ -45,7 +45,7 @@ async fn a_creation_may_be_answered_with_201_as_the_specification_says() {
 }
 
 #[tokio::test]
-async fn a_placeholder_can_be_closed_by_a_password() {
+async fn a_placeholder_can_be_protected_by_a_password() {
     let fixture = ClientFixture::start().await;
     let password = Secret::new("canary-password".to_owned());
     let new =
@@ -59,7 +59,7 @@ async fn a_placeholder_can_be_closed_by_a_password() {
 }
 
 #[tokio::test]
-async fn a_video_that_failed_says_how() {
+async fn a_failed_video_reports_its_reason() {
     let fixture = ClientFixture::start().await;
     for (fate, upload, failed_status) in [
         (
@@ -80,7 +80,7 @@ async fn a_video_that_failed_says_how() {
 }
 
 #[tokio::test]
-async fn only_an_answer_about_the_video_is_an_answer() {
+async fn only_a_response_about_the_video_counts() {
     let fixture = ClientFixture::start().await;
     let made = fixture.make(10).await;
     let upload = json!({"status": "in_progress"});
@@ -105,7 +105,7 @@ async fn only_an_answer_about_the_video_is_an_answer() {
 }
 
 #[tokio::test]
-async fn the_newest_videos_come_first_in_pages_and_late() {
+async fn videos_are_listed_newest_first_in_pages() {
     let fixture = ClientFixture::start().await;
     let empty = fixture.session.list_newest_videos(1, TIMEOUT).await.unwrap();
     assert_eq!((empty.videos.len(), empty.is_last), (0, true));
@@ -132,7 +132,7 @@ async fn the_newest_videos_come_first_in_pages_and_late() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_understood_in_a_list_does_not_hide_the_rest() {
+async fn unparsable_list_items_do_not_hide_the_rest() {
     let fixture = ClientFixture::start().await;
     let good =
         json!({"uri": "/videos/7", "name": "n", "created_time": "soon", "upload": {"status": "complete"}});
@@ -148,7 +148,7 @@ async fn what_cannot_be_understood_in_a_list_does_not_hide_the_rest() {
 }
 
 #[tokio::test]
-async fn a_change_is_nested_whole_and_asks_nothing_if_it_is_empty() {
+async fn a_change_is_sent_nested_and_skipped_if_empty() {
     let fixture = ClientFixture::start().await;
     let video = fixture.make(10).await.video;
     let before = fixture.journal().await.len();
@@ -197,7 +197,7 @@ async fn a_change_is_nested_whole_and_asks_nothing_if_it_is_empty() {
 }
 
 #[tokio::test]
-async fn what_is_gone_counts_as_deleted() {
+async fn a_missing_video_counts_as_deleted() {
     let fixture = ClientFixture::start().await;
     let video = fixture.make(10).await.video;
     fixture.session.delete_video(video, TIMEOUT).await.unwrap();
@@ -213,7 +213,7 @@ async fn what_is_gone_counts_as_deleted() {
 }
 
 #[tokio::test]
-async fn a_domain_is_one_segment_of_the_path_whatever_is_in_it() {
+async fn a_domain_is_encoded_as_one_path_segment() {
     let fixture = ClientFixture::start().await;
     let video = fixture.make(10).await.video;
     let add = async |domain: &str| fixture.session.add_domain(video, domain, TIMEOUT).await;
@@ -236,7 +236,7 @@ async fn a_domain_is_one_segment_of_the_path_whatever_is_in_it() {
 }
 
 #[tokio::test]
-async fn a_folder_is_found_by_its_exact_name_and_made_if_there_is_none() {
+async fn a_folder_is_found_by_exact_name_or_created() {
     let fixture = ClientFixture::start().await;
     let find = async |name: &str| fixture.session.find_folder_by_name(name, TIMEOUT).await.unwrap();
     assert_eq!(find("Trailers").await, None);
@@ -261,7 +261,7 @@ async fn a_folder_is_found_by_its_exact_name_and_made_if_there_is_none() {
 }
 
 #[tokio::test]
-async fn a_moment_of_the_video_becomes_its_thumbnail() {
+async fn a_frame_of_the_video_becomes_its_thumbnail() {
     let fixture = ClientFixture::start().await;
     let video = fixture.make(10).await.video;
     for moment in [Duration::ZERO, Duration::from_millis(12_345)] {
