@@ -7,11 +7,44 @@ use domain::id::AccountId;
 use tokio_postgres::Row;
 
 use super::audit_events::{logged, run_logged};
-use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::LoneWrite;
-use crate::{AccountDeletion, Error};
+use super::{Postgres, rows};
+use crate::{AccountDeletion, Accounts, Error};
+
+#[async_trait]
+impl Accounts for Postgres {
+    async fn insert_account(&self, account: &Account, event: &AuditEvent) -> Result<(), Error> {
+        self.writer.write(InsertAccount { account: account.clone(), event: event.clone() }).await
+    }
+
+    async fn list_accounts(&self) -> Result<Vec<Account>, Error> {
+        self.read(LIST, &[], account_from).await
+    }
+
+    async fn list_account_ids(&self) -> Result<Vec<AccountId>, Error> {
+        self.read(LIST_IDS, &[], account_id).await
+    }
+
+    async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
+        self.find(FIND, &[&account.as_str()], account_from).await
+    }
+
+    async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error> {
+        self.find(FIND_BY_NAME, &[&name.as_str()], account_from).await
+    }
+
+    async fn delete_account_part(
+        &self,
+        account: &AccountId,
+        limit: u32,
+        event: &AuditEvent,
+    ) -> Result<AccountDeletion, Error> {
+        let (account, event) = (account.clone(), event.clone());
+        self.writer.write(DeleteAccountPart { account, limit, event }).await
+    }
+}
 
 macro_rules! select {
     ($rest:literal) => {
@@ -24,7 +57,7 @@ pub(super) const LIST_IDS: &str = "SELECT account_id FROM accounts ORDER BY acco
 pub(super) const FIND: &str = select!(" WHERE account_id = $1");
 pub(super) const FIND_BY_NAME: &str = select!(" WHERE name = $1");
 
-pub(super) fn account(row: &Row) -> Result<Account, Trouble> {
+pub(super) fn account_from(row: &Row) -> Result<Account, Trouble> {
     Ok(Account {
         id: account_id(row)?,
         name: Label::from_stored(rows::get(row, "name")?),

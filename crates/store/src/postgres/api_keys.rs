@@ -9,11 +9,54 @@ use domain::time::Timestamp;
 use tokio_postgres::Row;
 
 use super::audit_events::{logged, run_logged};
-use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::LoneWrite;
-use crate::{Changed, Error};
+use super::{Postgres, rows};
+use crate::{ApiKeys, Changed, Error};
+
+#[async_trait]
+impl ApiKeys for Postgres {
+    async fn insert_api_key(
+        &self,
+        account: &AccountId,
+        row: &ApiKeyRow,
+        event: &AuditEvent,
+    ) -> Result<(), Error> {
+        let (account, row, event) = (account.clone(), row.clone(), event.clone());
+        self.writer.write(InsertApiKey { account, row, event }).await
+    }
+
+    async fn find_api_key_by_hash(
+        &self,
+        hash: &HashedKey,
+        now: Timestamp,
+    ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error> {
+        let parameters: Parameters<'_> = &[&hash.0.as_slice(), &self.clock.or_the_servers(now)];
+        let take = |row: &Row| Ok((api_key(row)?, rows::instant(row, "looked_at")?));
+        self.find(FIND_BY_HASH, parameters, take).await
+    }
+
+    async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error> {
+        self.find(FIND, &[&id.as_str()], api_key).await
+    }
+
+    async fn list_api_keys(&self, account: &AccountId) -> Result<Vec<ApiKeyRow>, Error> {
+        self.read(LIST, &[&account.as_str()], api_key).await
+    }
+
+    async fn update_api_key_revoked(
+        &self,
+        account: &AccountId,
+        expected: &RowMac,
+        revoked: &ApiKeyRow,
+        event: &AuditEvent,
+    ) -> Result<Changed, Error> {
+        let (account, expected, revoked, event) =
+            (account.clone(), expected.clone(), revoked.clone(), event.clone());
+        self.writer.write(RevokeApiKey { account, expected, revoked, event }).await
+    }
+}
 
 macro_rules! select {
     ($more:expr, $rest:literal) => {

@@ -6,11 +6,24 @@ use domain::id::{AccountId, ApiKeyId, AuditEventId};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::{Answers, SharedWrite, Write};
+use super::{Postgres, rows};
 use crate::jobs::SERVICE;
+use crate::{Audit, Error};
+
+#[async_trait]
+impl Audit for Postgres {
+    async fn insert_audit_event(&self, _account: &AccountId, event: &AuditEvent) -> Result<(), Error> {
+        self.events.write(InsertAuditEvent { event: event.clone() }).await
+    }
+
+    async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error> {
+        let parameters: Parameters<'_> = &[&account.as_str(), &i64::from(limit)];
+        self.read(LIST, parameters, audit_event).await
+    }
+}
 
 /// The event's columns, as every statement that writes events takes them.
 macro_rules! event_columns {

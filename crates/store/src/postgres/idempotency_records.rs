@@ -10,11 +10,37 @@ use domain::time::Timestamp;
 use tokio_postgres::Row;
 
 use super::clock::{Clock, clock};
-use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::{Answers, LoneWrite, SharedWrite, Write};
-use crate::Error;
+use super::{Postgres, rows};
+use crate::{Error, Idempotency};
+
+#[async_trait]
+impl Idempotency for Postgres {
+    async fn reserve_idempotency_key(
+        &self,
+        account: &AccountId,
+        request: &OnceRequest,
+    ) -> Result<Reserved, Error> {
+        let (account, request) = (account.clone(), request.clone());
+        self.reservations.write(Reserve { account, request, clock: self.clock }).await
+    }
+
+    async fn release_idempotency_key(
+        &self,
+        account: &AccountId,
+        reservation: &Reservation,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let (account, reservation) = (account.clone(), reservation.clone());
+        self.releases.write(Release { account, reservation, at, clock: self.clock }).await
+    }
+
+    async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
+        self.writer.write(DeleteEnded { now, limit, clock: self.clock }).await
+    }
+}
 
 const MICROS: i64 = 1_000_000;
 

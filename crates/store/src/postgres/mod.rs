@@ -13,10 +13,11 @@ mod idempotency_records;
 mod job_leases;
 mod job_writes;
 mod jobs;
+mod keyring;
+mod maintenance;
 mod moves;
 mod rows;
 mod schema;
-mod service;
 mod sessions;
 mod trouble;
 mod webhook_secrets;
@@ -33,14 +34,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::account::{Account, Label};
-use domain::api_key::{ApiKeyRow, HashedKey, RowMac};
-use domain::audit::AuditEvent;
-use domain::connection::Connection;
-use domain::id::{AccountId, ApiKeyId, ConnectionId};
-use domain::idempotency::{OnceRequest, Reservation, Reserved};
+use domain::id::{AccountId, ConnectionId};
 use domain::job::{Job, JobId, WaitingFor};
-use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
+use domain::secret::Sealed;
 use domain::time::Timestamp;
 use tokio::time::Instant;
 use tokio_postgres::Row;
@@ -53,21 +49,16 @@ pub(crate) use schema::{check_grants, check_rights, inspect, inspect_key};
 use crate::jobs::{Part, order_due};
 use crate::url::Server;
 use crate::{
-    AccountDeletion, Changed, ConnectionUpdate, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate,
-    LeaseRenewal, LeaseTerms, LeasedJob, Migrations, NewConnection, NewJob, OpenError, Options, Store,
-    StoredJob, WebhookSecretRow, Work,
+    Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, Jobs, LeaseRenewal, LeaseTerms,
+    LeasedJob, Migrations, NewJob, OpenError, Options, StoredJob, Work,
 };
-use accounts::{DeleteAccountPart, InsertAccount};
-use api_keys::{InsertApiKey, RevokeApiKey};
 use audit_events::InsertAuditEvent;
 use connection_writes::{DeleteConnection, InsertConnection, UpdateConnection};
-use idempotency_records::{DeleteEnded, Release, Reserve};
+use idempotency_records::{Release, Reserve};
 use job_leases::{DeferJobs, LeaseJob, ReleaseLease, RenewLease, WakeJobs};
 use job_writes::{InsertJob, UpdateJob};
-use service::{FindOrInsertSecret, InsertKeyringCheck, ProbeWrite};
 use sessions::{Connector, Parameters, Slot};
 use trouble::Trouble;
-use webhook_secrets::InsertWebhookSecret;
 use writer::{Queue, Writer};
 
 /// A store on a PostgreSQL server.
@@ -164,103 +155,7 @@ impl Postgres {
 }
 
 #[async_trait]
-impl Store for Postgres {
-    async fn probe_write(&self) -> Result<(), Error> {
-        self.writer.write(ProbeWrite).await
-    }
-
-    fn free_bytes(&self) -> Option<u64> {
-        None
-    }
-
-    async fn list_keyring_checks(&self) -> Result<Vec<KeyringCheck>, Error> {
-        self.read(service::LIST_CHECKS, &[], service::keyring_check).await
-    }
-
-    async fn failed(&self) -> String {
-        // Whatever becomes of the server, a later connection finds what was committed.
-        std::future::pending().await
-    }
-
-    async fn close(&self) {
-        self.inserts.close();
-        self.updates.close();
-        self.deletions.close();
-        self.reservations.close();
-        self.releases.close();
-        self.renewals.close();
-        self.events.close();
-        self.writer.close().await;
-        self.connector.close().await;
-    }
-
-    async fn insert_keyring_check(
-        &self,
-        check: &KeyringCheck,
-        expected: &[KeyringCheck],
-    ) -> Result<Vec<KeyringCheck>, Error> {
-        self.writer.write(InsertKeyringCheck { check: check.clone(), expected: expected.to_vec() }).await
-    }
-
-    async fn find_or_insert_service_secret(
-        &self,
-        proposed: &KeyringWrapped,
-    ) -> Result<KeyringWrapped, Error> {
-        let kept =
-            self.find(service::FIND_SECRET, &[&service::SERVICE_SECRET], rows::keyring_wrapped).await?;
-        match kept {
-            Some(kept) => Ok(kept),
-            None => self.writer.write(FindOrInsertSecret { proposed: proposed.clone() }).await,
-        }
-    }
-
-    async fn insert_account(&self, account: &Account, event: &AuditEvent) -> Result<(), Error> {
-        self.writer.write(InsertAccount { account: account.clone(), event: event.clone() }).await
-    }
-
-    async fn list_accounts(&self) -> Result<Vec<Account>, Error> {
-        self.read(accounts::LIST, &[], accounts::account).await
-    }
-
-    async fn list_account_ids(&self) -> Result<Vec<AccountId>, Error> {
-        self.read(accounts::LIST_IDS, &[], accounts::account_id).await
-    }
-
-    async fn find_last_connection_time(&self) -> Result<Option<Timestamp>, Error> {
-        let last = |row: &Row| rows::optional_instant(row, "created_at");
-        match self.find(service::LAST_CONNECTION_TIME, &[], last).await {
-            Ok(last) => Ok(last.flatten()),
-            // It looks at every account; of very many, the server may give up. Then the clock alone must do.
-            Err(Error::Unavailable(cause)) => {
-                tracing::warn!(%cause, "the last identifier is not known: new ones go by this node's clock alone");
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error> {
-        self.find(accounts::FIND_BY_NAME, &[&name.as_str()], accounts::account).await
-    }
-
-    async fn find_api_key_by_hash(
-        &self,
-        hash: &HashedKey,
-        now: Timestamp,
-    ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error> {
-        let parameters: Parameters<'_> = &[&hash.0.as_slice(), &self.clock.or_the_servers(now)];
-        let take = |row: &Row| Ok((api_keys::api_key(row)?, rows::instant(row, "looked_at")?));
-        self.find(api_keys::FIND_BY_HASH, parameters, take).await
-    }
-
-    async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error> {
-        self.find(api_keys::FIND, &[&id.as_str()], api_keys::api_key).await
-    }
-
-    async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
-        self.writer.write(DeleteEnded { now, limit, clock: self.clock }).await
-    }
-
+impl Jobs for Postgres {
     async fn list_due_jobs(
         &self,
         now: Timestamp,
@@ -274,131 +169,6 @@ impl Store for Postgres {
         let parameters: Parameters<'_> = &[&now, &per_connection, &is_webhook];
         let candidates = self.read(jobs::LIST_DUE, parameters, jobs::candidate).await?;
         Ok(order_due(candidates, &running, limits))
-    }
-
-    async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
-        self.find(accounts::FIND, &[&account.as_str()], accounts::account).await
-    }
-
-    async fn insert_api_key(
-        &self,
-        account: &AccountId,
-        row: &ApiKeyRow,
-        event: &AuditEvent,
-    ) -> Result<(), Error> {
-        let (account, row, event) = (account.clone(), row.clone(), event.clone());
-        self.writer.write(InsertApiKey { account, row, event }).await
-    }
-
-    async fn list_api_keys(&self, account: &AccountId) -> Result<Vec<ApiKeyRow>, Error> {
-        self.read(api_keys::LIST, &[&account.as_str()], api_keys::api_key).await
-    }
-
-    async fn update_api_key_revoked(
-        &self,
-        account: &AccountId,
-        expected: &RowMac,
-        revoked: &ApiKeyRow,
-        event: &AuditEvent,
-    ) -> Result<Changed, Error> {
-        let (account, expected, revoked, event) =
-            (account.clone(), expected.clone(), revoked.clone(), event.clone());
-        self.writer.write(RevokeApiKey { account, expected, revoked, event }).await
-    }
-
-    async fn delete_account_part(
-        &self,
-        account: &AccountId,
-        limit: u32,
-        event: &AuditEvent,
-    ) -> Result<AccountDeletion, Error> {
-        let (account, event) = (account.clone(), event.clone());
-        self.writer.write(DeleteAccountPart { account, limit, event }).await
-    }
-
-    async fn insert_connection(&self, account: &AccountId, new: NewConnection) -> Result<(), Error> {
-        self.inserts.write(InsertConnection { account: account.clone(), new, clock: self.clock }).await
-    }
-
-    async fn update_connection(&self, account: &AccountId, update: ConnectionUpdate) -> Result<(), Error> {
-        self.updates.write(UpdateConnection { account: account.clone(), update, clock: self.clock }).await
-    }
-
-    async fn delete_connection(
-        &self,
-        account: &AccountId,
-        id: &ConnectionId,
-        event: &AuditEvent,
-    ) -> Result<Changed, Error> {
-        let (account, id, event) = (account.clone(), id.clone(), event.clone());
-        self.deletions.write(DeleteConnection { account, id, event, clock: self.clock }).await
-    }
-
-    async fn find_connection(
-        &self,
-        account: &AccountId,
-        id: &ConnectionId,
-    ) -> Result<Option<Connection>, Error> {
-        self.find(connections::FIND, &[&account.as_str(), &id.as_str()], connections::connection).await
-    }
-
-    async fn find_connection_id_by_name(
-        &self,
-        account: &AccountId,
-        unique_name: &str,
-    ) -> Result<Option<ConnectionId>, Error> {
-        let parameters: Parameters<'_> = &[&account.as_str(), &unique_name];
-        self.find(connections::FIND_ID_BY_NAME, parameters, connections::connection_id).await
-    }
-
-    async fn find_sealed_connection(
-        &self,
-        account: &AccountId,
-        id: &ConnectionId,
-    ) -> Result<Option<(Connection, SealedCredentials)>, Error> {
-        let parameters: Parameters<'_> = &[&account.as_str(), &id.as_str()];
-        self.find(connections::FIND_SEALED, parameters, connections::sealed_connection).await
-    }
-
-    async fn list_connections(
-        &self,
-        account: &AccountId,
-        after: Option<&ConnectionId>,
-        limit: u32,
-    ) -> Result<Vec<Connection>, Error> {
-        let (after, limit) = (connections::text_of(after), i64::from(limit));
-        let parameters: Parameters<'_> = &[&account.as_str(), &after, &limit];
-        self.read(connections::LIST, parameters, connections::connection).await
-    }
-
-    async fn list_connection_ids(
-        &self,
-        account: &AccountId,
-        after: Option<&ConnectionId>,
-        limit: u32,
-    ) -> Result<Vec<ConnectionId>, Error> {
-        let (after, limit) = (connections::text_of(after), i64::from(limit));
-        let parameters: Parameters<'_> = &[&account.as_str(), &after, &limit];
-        self.read(connections::LIST_IDS, parameters, connections::connection_id).await
-    }
-
-    async fn reserve_idempotency_key(
-        &self,
-        account: &AccountId,
-        request: &OnceRequest,
-    ) -> Result<Reserved, Error> {
-        let (account, request) = (account.clone(), request.clone());
-        self.reservations.write(Reserve { account, request, clock: self.clock }).await
-    }
-
-    async fn release_idempotency_key(
-        &self,
-        account: &AccountId,
-        reservation: &Reservation,
-        at: Timestamp,
-    ) -> Result<(), Error> {
-        let (account, reservation) = (account.clone(), reservation.clone());
-        self.releases.write(Release { account, reservation, at, clock: self.clock }).await
     }
 
     async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error> {
@@ -494,34 +264,5 @@ impl Store for Postgres {
     ) -> Result<usize, Error> {
         let (account, connection) = (account.clone(), connection.clone());
         self.writer.write(WakeJobs { account, connection, waiting_for, now, clock: self.clock }).await
-    }
-
-    async fn insert_webhook_secret(
-        &self,
-        account: &AccountId,
-        secret: &WebhookSecretRow,
-        overlap: Duration,
-        event: &AuditEvent,
-    ) -> Result<(), Error> {
-        let (account, secret, event) = (account.clone(), secret.clone(), event.clone());
-        self.writer.write(InsertWebhookSecret { account, secret, overlap, event, clock: self.clock }).await
-    }
-
-    async fn list_webhook_secrets(
-        &self,
-        account: &AccountId,
-        now: Timestamp,
-    ) -> Result<Vec<WebhookSecretRow>, Error> {
-        let parameters: Parameters<'_> = &[&account.as_str(), &self.clock.or_the_servers(now)];
-        self.read(webhook_secrets::LIST, parameters, webhook_secrets::webhook_secret).await
-    }
-
-    async fn insert_audit_event(&self, _account: &AccountId, event: &AuditEvent) -> Result<(), Error> {
-        self.events.write(InsertAuditEvent { event: event.clone() }).await
-    }
-
-    async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error> {
-        let parameters: Parameters<'_> = &[&account.as_str(), &i64::from(limit)];
-        self.read(audit_events::LIST, parameters, audit_events::audit_event).await
     }
 }

@@ -9,9 +9,9 @@ use domain::time::Timestamp;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
+use super::keyring;
 use super::moves::{self, TargetMove};
 use super::rows;
-use super::service;
 use super::sessions::{Connector, Session};
 use super::trouble::Trouble;
 use super::{accounts, api_keys};
@@ -68,7 +68,7 @@ pub(crate) async fn inspect_key(
 ) -> Result<KeyInspection, OpenError> {
     let looking = async |session: &Session| {
         let found = session.query(accounts::FIND_BY_NAME, &[&account.as_str()]).await?;
-        let account = found.first().map(accounts::account).transpose()?;
+        let account = found.first().map(accounts::account_from).transpose()?;
         let Some(key) = key else { return Ok(KeyInspection { account, key: None }) };
         let found = session.query(api_keys::INSPECT_BY_HASH, &[&key.0.as_slice()]).await?;
         Ok(KeyInspection { account, key: found.first().map(api_keys::api_key).transpose()? })
@@ -118,8 +118,8 @@ async fn look(session: &Session) -> Result<Option<Inspection>, OpenError> {
     if state.schema == 0 {
         return Ok(Some(Inspection { schema: 0, keyring_checks: Vec::new(), service_secret: None }));
     }
-    let keyring_checks = service::list_checks(session).await.map_err(failed)?;
-    let found = session.query(service::FIND_SECRET, &[&service::SERVICE_SECRET]).await.map_err(failed)?;
+    let keyring_checks = keyring::list_checks(session).await.map_err(failed)?;
+    let found = session.query(keyring::FIND_SECRET, &[&keyring::SERVICE_SECRET]).await.map_err(failed)?;
     let service_secret = found.first().map(rows::keyring_wrapped).transpose().map_err(failed)?;
     Ok(Some(Inspection { schema: state.schema, keyring_checks, service_secret }))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
+use domain::time::Timestamp;
 use tokio_postgres::Row;
 
 use super::api_keys::active;
@@ -12,11 +13,34 @@ use super::audit_events::{Columns, given_event, log_given};
 use super::clock::{Clock, clock, micros};
 use super::job_leases::LOCK_ACCOUNT;
 use super::jobs;
-use super::rows;
 use super::sessions::{Parameters, Session};
 use super::trouble::Trouble;
 use super::writes::LoneWrite;
-use crate::{Error, WebhookSecretRow};
+use super::{Postgres, rows};
+use crate::{Error, WebhookSecretRow, WebhookSecrets};
+
+#[async_trait]
+impl WebhookSecrets for Postgres {
+    async fn insert_webhook_secret(
+        &self,
+        account: &AccountId,
+        secret: &WebhookSecretRow,
+        overlap: Duration,
+        event: &AuditEvent,
+    ) -> Result<(), Error> {
+        let (account, secret, event) = (account.clone(), secret.clone(), event.clone());
+        self.writer.write(InsertWebhookSecret { account, secret, overlap, event, clock: self.clock }).await
+    }
+
+    async fn list_webhook_secrets(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+    ) -> Result<Vec<WebhookSecretRow>, Error> {
+        let parameters: Parameters<'_> = &[&account.as_str(), &self.clock.or_the_servers(now)];
+        self.read(LIST, parameters, webhook_secret).await
+    }
+}
 
 /// The newest and its predecessor. An earlier version may have left more, which sign nothing any more.
 pub(super) const LIST: &str = concat!(

@@ -1,5 +1,6 @@
 //! Accounts.
 
+use async_trait::async_trait;
 use domain::account::{Account, Label};
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
@@ -7,10 +8,44 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::writer::Step;
 use super::{
-    api_keys, audit_events, connections, idempotency_records, jobs, rows, sealing_keys, service,
+    Sqlite, api_keys, audit_events, connections, idempotency_records, jobs, keyring, rows, sealing_keys,
     webhook_secrets,
 };
-use crate::{AccountDeletion, Error};
+use crate::{AccountDeletion, Accounts, Error};
+
+#[async_trait]
+impl Accounts for Sqlite {
+    async fn insert_account(&self, account: &Account, event: &AuditEvent) -> Result<(), Error> {
+        let (account, event) = (account.clone(), event.clone());
+        self.writer.write(move |connection| insert(connection, &account, &event)).await
+    }
+
+    async fn list_accounts(&self) -> Result<Vec<Account>, Error> {
+        self.readers.read(list)
+    }
+
+    async fn list_account_ids(&self) -> Result<Vec<AccountId>, Error> {
+        self.readers.read(list_ids)
+    }
+
+    async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
+        self.readers.read(|connection| find(connection, account))
+    }
+
+    async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error> {
+        self.readers.read(|connection| find_by_name(connection, name))
+    }
+
+    async fn delete_account_part(
+        &self,
+        account: &AccountId,
+        limit: u32,
+        event: &AuditEvent,
+    ) -> Result<AccountDeletion, Error> {
+        let (account, event) = (account.clone(), event.clone());
+        self.writer.write(move |connection| delete_part(connection, &account, limit, &event)).await
+    }
+}
 
 /// A table whose every change is a wiping: of an account's key.
 pub(super) const TABLE: &str = "accounts";
@@ -106,6 +141,6 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         id: AccountId::from_stored(row.get("account_id")?),
         name: Label::from_stored(row.get("name")?),
         created_at: rows::instant(row, "created_at")?,
-        key: service::keyring_wrapped(row)?,
+        key: keyring::keyring_wrapped(row)?,
     })
 }

@@ -1,14 +1,60 @@
 //! API keys.
 
+use async_trait::async_trait;
 use domain::account::Label;
 use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, RowMac};
 use domain::audit::{Actor, AuditEvent};
 use domain::id::{AccountId, ApiKeyId};
+use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::writer::Step;
-use super::{accounts, audit_events, rows};
-use crate::{Changed, Error};
+use super::{Sqlite, accounts, audit_events, rows};
+use crate::{ApiKeys, Changed, Error};
+
+#[async_trait]
+impl ApiKeys for Sqlite {
+    async fn insert_api_key(
+        &self,
+        account: &AccountId,
+        row: &ApiKeyRow,
+        event: &AuditEvent,
+    ) -> Result<(), Error> {
+        let (account, row, event) = (account.clone(), row.clone(), event.clone());
+        self.writer.write(move |connection| insert(connection, &account, &row, &event)).await
+    }
+
+    async fn find_api_key_by_hash(
+        &self,
+        hash: &HashedKey,
+        now: Timestamp,
+    ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error> {
+        let found = self.readers.read(|connection| find_by_hash(connection, hash))?;
+        Ok(found.map(|row| (row, now)))
+    }
+
+    async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error> {
+        self.readers.read(|connection| find(connection, id))
+    }
+
+    async fn list_api_keys(&self, account: &AccountId) -> Result<Vec<ApiKeyRow>, Error> {
+        self.readers.read(|connection| list(connection, account))
+    }
+
+    async fn update_api_key_revoked(
+        &self,
+        account: &AccountId,
+        expected: &RowMac,
+        revoked: &ApiKeyRow,
+        event: &AuditEvent,
+    ) -> Result<Changed, Error> {
+        let (account, expected, revoked, event) =
+            (account.clone(), expected.clone(), revoked.clone(), event.clone());
+        self.writer
+            .write(move |connection| update_revoked(connection, &account, &expected, &revoked, &event))
+            .await
+    }
+}
 
 pub(super) fn insert(
     connection: &Connection,
@@ -30,8 +76,8 @@ pub(super) fn insert(
             row.hash.0,
             &key.last_four,
             key.created_at.as_micros(),
-            key.expires_at.map(domain::time::Timestamp::as_micros),
-            key.revoked_at.map(domain::time::Timestamp::as_micros),
+            key.expires_at.map(Timestamp::as_micros),
+            key.revoked_at.map(Timestamp::as_micros),
             row.mac.0,
         ))?;
     if inserted == 0 {
@@ -54,7 +100,7 @@ pub(super) fn update_revoked(
              WHERE account_id = ?3 AND api_key_id = ?4 AND row_mac = ?5",
         )?
         .execute((
-            revoked.key.revoked_at.map(domain::time::Timestamp::as_micros),
+            revoked.key.revoked_at.map(Timestamp::as_micros),
             revoked.mac.0,
             account.as_str(),
             revoked.key.id.as_str(),

@@ -1,12 +1,26 @@
 //! The audit log: rows are added, never changed.
 
+use async_trait::async_trait;
 use domain::audit::{Action, Actor, AuditEvent, Outcome};
 use domain::id::{AccountId, ApiKeyId, AuditEventId};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
-use super::rows;
+use super::{Sqlite, rows};
 use crate::jobs::SERVICE;
+use crate::{Audit, Error};
+
+#[async_trait]
+impl Audit for Sqlite {
+    async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error> {
+        let (account, event) = (account.clone(), event.clone());
+        self.writer.write(move |connection| Ok(Ok(insert(connection, &account, &event)?))).await
+    }
+
+    async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error> {
+        self.readers.read(|connection| list(connection, account, limit))
+    }
+}
 
 pub(super) fn insert(
     connection: &Connection,

@@ -1,15 +1,86 @@
 //! Connections and their sealed secrets.
 
+use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::connection::{Availability, ClientIdentifier, Connection, ConnectionName, Description};
 use domain::id::{AccountId, ConnectionId};
 use domain::secret::SealedCredentials;
+use domain::time::Timestamp;
 use rusqlite::{OptionalExtension as _, Row};
 
 use super::rows::Columns;
 use super::writer::Step;
-use super::{api_keys, audit_events, idempotency_records, jobs, rows, sealing_keys};
-use crate::{Changed, ConnectionUpdate, Error, NewConnection};
+use super::{Sqlite, api_keys, audit_events, idempotency_records, jobs, rows, sealing_keys};
+use crate::{Changed, ConnectionUpdate, Connections, Error, NewConnection};
+
+#[async_trait]
+impl Connections for Sqlite {
+    async fn insert_connection(&self, account: &AccountId, new: NewConnection) -> Result<(), Error> {
+        let account = account.clone();
+        self.writer.write(move |connection| insert(connection, &account, &new)).await
+    }
+
+    async fn update_connection(&self, account: &AccountId, update: ConnectionUpdate) -> Result<(), Error> {
+        let account = account.clone();
+        self.writer.write(move |connection| self::update(connection, &account, &update)).await
+    }
+
+    async fn delete_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+        event: &AuditEvent,
+    ) -> Result<Changed, Error> {
+        let (account, id, event) = (account.clone(), id.clone(), event.clone());
+        self.writer.write(move |connection| delete(connection, &account, &id, &event)).await
+    }
+
+    async fn find_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+    ) -> Result<Option<Connection>, Error> {
+        self.readers.read(|connection| find(connection, account, id))
+    }
+
+    async fn find_connection_id_by_name(
+        &self,
+        account: &AccountId,
+        unique_name: &str,
+    ) -> Result<Option<ConnectionId>, Error> {
+        self.readers.read(|connection| find_id_by_name(connection, account, unique_name))
+    }
+
+    async fn find_sealed_connection(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+    ) -> Result<Option<(Connection, SealedCredentials)>, Error> {
+        self.readers.read(|connection| find_sealed(connection, account, id))
+    }
+
+    async fn list_connections(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+    ) -> Result<Vec<Connection>, Error> {
+        self.readers.read(|connection| list(connection, account, after, limit))
+    }
+
+    async fn list_connection_ids(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+    ) -> Result<Vec<ConnectionId>, Error> {
+        self.readers.read(|connection| list_ids(connection, account, after, limit))
+    }
+
+    async fn find_last_connection_time(&self) -> Result<Option<Timestamp>, Error> {
+        self.readers.read(find_last_connection_time)
+    }
+}
 
 /// What is read of a connection, everywhere.
 macro_rules! select {
@@ -218,6 +289,15 @@ pub(super) fn find(
     database
         .prepare_cached(select!(" FROM connections WHERE account_id = ?1 AND connection_id = ?2"))?
         .query_row((account.as_str(), id.as_str()), connection)
+        .optional()
+}
+
+/// The row that was added last is the one with the highest rowid, whatever its identifier says.
+fn find_last_connection_time(database: &rusqlite::Connection) -> rusqlite::Result<Option<Timestamp>> {
+    database
+        .query_row("SELECT created_at FROM connections ORDER BY rowid DESC LIMIT 1", [], |row| {
+            rows::instant(row, "created_at")
+        })
         .optional()
 }
 

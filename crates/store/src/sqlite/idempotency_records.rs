@@ -1,13 +1,41 @@
 //! Idempotency records: a key is reserved, completed together with the effect, and forgotten in the end.
 
+use async_trait::async_trait;
 use domain::id::AccountId;
-use domain::idempotency::{KeptAnswer, OnceRequest, RequestMac, Reservation, Reserved};
+use domain::idempotency::{ANSWER_KEPT_SECONDS, KeptAnswer, OnceRequest, RequestMac, Reservation, Reserved};
 use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::writer::Step;
-use super::{accounts, rows};
-use crate::{Completion, Error};
+use super::{Sqlite, accounts, rows};
+use crate::{Completion, Error, Idempotency};
+
+#[async_trait]
+impl Idempotency for Sqlite {
+    async fn reserve_idempotency_key(
+        &self,
+        account: &AccountId,
+        request: &OnceRequest,
+    ) -> Result<Reserved, Error> {
+        let (account, request) = (account.clone(), request.clone());
+        self.writer.write(move |connection| reserve(connection, &account, &request)).await
+    }
+
+    async fn release_idempotency_key(
+        &self,
+        account: &AccountId,
+        reservation: &Reservation,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let (account, reservation) = (account.clone(), reservation.clone());
+        self.writer.write(move |connection| release(connection, &account, &reservation, at)).await
+    }
+
+    async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
+        let until = now.plus_seconds(-ANSWER_KEPT_SECONDS);
+        self.writer.write(move |connection| delete_ended(connection, until, limit)).await
+    }
+}
 
 /// What is known of a key.
 struct Record {

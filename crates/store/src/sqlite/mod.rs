@@ -12,6 +12,8 @@ mod connections;
 mod idempotency_records;
 mod job_secrets;
 mod jobs;
+mod keyring;
+mod maintenance;
 mod moves;
 mod places;
 mod readers;
@@ -19,7 +21,6 @@ mod rows;
 mod schema;
 mod scratch;
 mod sealing_keys;
-mod service;
 mod webhook_secrets;
 mod writer;
 
@@ -29,14 +30,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::account::{Account, Label};
-use domain::api_key::{ApiKeyRow, HashedKey, RowMac};
-use domain::audit::AuditEvent;
-use domain::connection::Connection;
-use domain::id::{AccountId, ApiKeyId, ConnectionId};
-use domain::idempotency::{ANSWER_KEPT_SECONDS, OnceRequest, Reservation, Reserved};
+use domain::id::{AccountId, ConnectionId};
 use domain::job::{Job, JobId, WaitingFor};
-use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
+use domain::secret::Sealed;
 use domain::time::Timestamp;
 use rusqlite::config::DbConfig;
 
@@ -45,20 +41,15 @@ pub(crate) use places::check as check_place;
 pub(crate) use schema::{check_lock, inspect, inspect_key};
 
 use crate::jobs::Part;
-use crate::moves::MoveState;
 use crate::{
-    AccountDeletion, Changed, ConnectionUpdate, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate,
-    LeaseRenewal, LeaseTerms, LeasedJob, Migrations, NewConnection, NewJob, OpenError, Options, Store,
-    StoredJob, WebhookSecretRow, Work,
+    Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, Jobs, LeaseRenewal, LeaseTerms,
+    LeasedJob, Migrations, NewJob, OpenError, Options, StoredJob, Work,
 };
 use readers::Readers;
 use writer::Writer;
 
 /// How long one process waits for another's write.
 const BUSY_TIMEOUT_MILLIS: u32 = 5_000;
-/// How often a store that is open looks whether its file was moved.
-const MOVED_PERIOD: Duration = Duration::from_secs(1);
-
 /// A store in one SQLite file.
 pub(crate) struct Sqlite {
     writer: Writer,
@@ -83,23 +74,6 @@ impl Sqlite {
             writer.cut_log();
         }
         Ok(Self { writer, readers: Readers::new(path.to_owned()) })
-    }
-
-    /// Resolves when the file was moved to another database. The writer keeps writes out by itself; but readers would go
-    /// on with what is no longer so, keys among it that were revoked in the other one.
-    async fn moved(&self) -> String {
-        loop {
-            tokio::time::sleep(MOVED_PERIOD).await;
-            // One that cannot be read now is looked at again.
-            if let Ok(Some(source)) = self.readers.read(moves::find_source)
-                && source.state == MoveState::Done
-            {
-                return format!(
-                    "the database was moved to {}; serve that one, and this file no more",
-                    source.to
-                );
-            }
-        }
     }
 }
 
@@ -129,92 +103,7 @@ fn engine(error: impl std::error::Error + Send + Sync + 'static) -> OpenError {
 }
 
 #[async_trait]
-impl Store for Sqlite {
-    async fn probe_write(&self) -> Result<(), Error> {
-        self.writer.write(service::probe_write).await
-    }
-
-    fn free_bytes(&self) -> Option<u64> {
-        places::free_bytes(self.readers.path())
-    }
-
-    async fn list_keyring_checks(&self) -> Result<Vec<KeyringCheck>, Error> {
-        self.readers.read(service::list_keyring_checks)
-    }
-
-    async fn failed(&self) -> String {
-        tokio::select! {
-            cause = self.writer.failed() => cause,
-            cause = self.moved() => cause,
-        }
-    }
-
-    async fn close(&self) {
-        self.readers.close();
-        self.writer.close().await;
-    }
-
-    async fn insert_keyring_check(
-        &self,
-        check: &KeyringCheck,
-        expected: &[KeyringCheck],
-    ) -> Result<Vec<KeyringCheck>, Error> {
-        let (check, expected) = (check.clone(), expected.to_vec());
-        self.writer
-            .write(move |connection| service::insert_keyring_check(connection, &check, &expected))
-            .await
-    }
-
-    async fn find_or_insert_service_secret(
-        &self,
-        proposed: &KeyringWrapped,
-    ) -> Result<KeyringWrapped, Error> {
-        if let Some(kept) = self.readers.read(service::find_secret)? {
-            return Ok(kept);
-        }
-        let proposed = proposed.clone();
-        self.writer.write(move |connection| service::find_or_insert_secret(connection, &proposed)).await
-    }
-
-    async fn insert_account(&self, account: &Account, event: &AuditEvent) -> Result<(), Error> {
-        let (account, event) = (account.clone(), event.clone());
-        self.writer.write(move |connection| accounts::insert(connection, &account, &event)).await
-    }
-
-    async fn list_accounts(&self) -> Result<Vec<Account>, Error> {
-        self.readers.read(accounts::list)
-    }
-
-    async fn list_account_ids(&self) -> Result<Vec<AccountId>, Error> {
-        self.readers.read(accounts::list_ids)
-    }
-
-    async fn find_last_connection_time(&self) -> Result<Option<Timestamp>, Error> {
-        self.readers.read(service::find_last_connection_time)
-    }
-
-    async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error> {
-        self.readers.read(|connection| accounts::find_by_name(connection, name))
-    }
-
-    async fn find_api_key_by_hash(
-        &self,
-        hash: &HashedKey,
-        now: Timestamp,
-    ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error> {
-        let found = self.readers.read(|connection| api_keys::find_by_hash(connection, hash))?;
-        Ok(found.map(|row| (row, now)))
-    }
-
-    async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error> {
-        self.readers.read(|connection| api_keys::find(connection, id))
-    }
-
-    async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
-        let until = now.plus_seconds(-ANSWER_KEPT_SECONDS);
-        self.writer.write(move |connection| idempotency_records::delete_ended(connection, until, limit)).await
-    }
-
+impl Jobs for Sqlite {
     async fn list_due_jobs(
         &self,
         now: Timestamp,
@@ -222,135 +111,6 @@ impl Store for Sqlite {
         limits: &DueLimits,
     ) -> Result<Vec<DueJob>, Error> {
         self.readers.read(|connection| jobs::list_due(connection, now, work, limits))
-    }
-
-    async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
-        self.readers.read(|connection| accounts::find(connection, account))
-    }
-
-    async fn insert_api_key(
-        &self,
-        account: &AccountId,
-        row: &ApiKeyRow,
-        event: &AuditEvent,
-    ) -> Result<(), Error> {
-        let (account, row, event) = (account.clone(), row.clone(), event.clone());
-        self.writer.write(move |connection| api_keys::insert(connection, &account, &row, &event)).await
-    }
-
-    async fn list_api_keys(&self, account: &AccountId) -> Result<Vec<ApiKeyRow>, Error> {
-        self.readers.read(|connection| api_keys::list(connection, account))
-    }
-
-    async fn update_api_key_revoked(
-        &self,
-        account: &AccountId,
-        expected: &RowMac,
-        revoked: &ApiKeyRow,
-        event: &AuditEvent,
-    ) -> Result<Changed, Error> {
-        let (account, expected, revoked, event) =
-            (account.clone(), expected.clone(), revoked.clone(), event.clone());
-        self.writer
-            .write(move |connection| {
-                api_keys::update_revoked(connection, &account, &expected, &revoked, &event)
-            })
-            .await
-    }
-
-    async fn delete_account_part(
-        &self,
-        account: &AccountId,
-        limit: u32,
-        event: &AuditEvent,
-    ) -> Result<AccountDeletion, Error> {
-        let (account, event) = (account.clone(), event.clone());
-        self.writer.write(move |connection| accounts::delete_part(connection, &account, limit, &event)).await
-    }
-
-    async fn insert_connection(&self, account: &AccountId, new: NewConnection) -> Result<(), Error> {
-        let account = account.clone();
-        self.writer.write(move |connection| connections::insert(connection, &account, &new)).await
-    }
-
-    async fn update_connection(&self, account: &AccountId, update: ConnectionUpdate) -> Result<(), Error> {
-        let account = account.clone();
-        self.writer.write(move |connection| connections::update(connection, &account, &update)).await
-    }
-
-    async fn delete_connection(
-        &self,
-        account: &AccountId,
-        id: &ConnectionId,
-        event: &AuditEvent,
-    ) -> Result<Changed, Error> {
-        let (account, id, event) = (account.clone(), id.clone(), event.clone());
-        self.writer.write(move |connection| connections::delete(connection, &account, &id, &event)).await
-    }
-
-    async fn find_connection(
-        &self,
-        account: &AccountId,
-        id: &ConnectionId,
-    ) -> Result<Option<Connection>, Error> {
-        self.readers.read(|connection| connections::find(connection, account, id))
-    }
-
-    async fn find_connection_id_by_name(
-        &self,
-        account: &AccountId,
-        unique_name: &str,
-    ) -> Result<Option<ConnectionId>, Error> {
-        self.readers.read(|connection| connections::find_id_by_name(connection, account, unique_name))
-    }
-
-    async fn find_sealed_connection(
-        &self,
-        account: &AccountId,
-        id: &ConnectionId,
-    ) -> Result<Option<(Connection, SealedCredentials)>, Error> {
-        self.readers.read(|connection| connections::find_sealed(connection, account, id))
-    }
-
-    async fn list_connections(
-        &self,
-        account: &AccountId,
-        after: Option<&ConnectionId>,
-        limit: u32,
-    ) -> Result<Vec<Connection>, Error> {
-        self.readers.read(|connection| connections::list(connection, account, after, limit))
-    }
-
-    async fn list_connection_ids(
-        &self,
-        account: &AccountId,
-        after: Option<&ConnectionId>,
-        limit: u32,
-    ) -> Result<Vec<ConnectionId>, Error> {
-        self.readers.read(|connection| connections::list_ids(connection, account, after, limit))
-    }
-
-    async fn reserve_idempotency_key(
-        &self,
-        account: &AccountId,
-        request: &OnceRequest,
-    ) -> Result<Reserved, Error> {
-        let (account, request) = (account.clone(), request.clone());
-        self.writer
-            .write(move |connection| idempotency_records::reserve(connection, &account, &request))
-            .await
-    }
-
-    async fn release_idempotency_key(
-        &self,
-        account: &AccountId,
-        reservation: &Reservation,
-        at: Timestamp,
-    ) -> Result<(), Error> {
-        let (account, reservation) = (account.clone(), reservation.clone());
-        self.writer
-            .write(move |connection| idempotency_records::release(connection, &account, &reservation, at))
-            .await
     }
 
     async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error> {
@@ -437,35 +197,5 @@ impl Store for Sqlite {
     ) -> Result<usize, Error> {
         let (account, id) = (account.clone(), connection_id.clone());
         self.writer.write(move |connection| jobs::wake(connection, &account, &id, waiting_for, now)).await
-    }
-
-    async fn insert_webhook_secret(
-        &self,
-        account: &AccountId,
-        secret: &WebhookSecretRow,
-        overlap: Duration,
-        event: &AuditEvent,
-    ) -> Result<(), Error> {
-        let (account, secret, event) = (account.clone(), secret.clone(), event.clone());
-        self.writer
-            .write(move |connection| webhook_secrets::insert(connection, &account, &secret, overlap, &event))
-            .await
-    }
-
-    async fn list_webhook_secrets(
-        &self,
-        account: &AccountId,
-        now: Timestamp,
-    ) -> Result<Vec<WebhookSecretRow>, Error> {
-        self.readers.read(|connection| webhook_secrets::list(connection, account, now))
-    }
-
-    async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error> {
-        let (account, event) = (account.clone(), event.clone());
-        self.writer.write(move |connection| Ok(Ok(audit_events::insert(connection, &account, &event)?))).await
-    }
-
-    async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error> {
-        self.readers.read(|connection| audit_events::list(connection, account, limit))
     }
 }

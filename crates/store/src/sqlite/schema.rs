@@ -12,7 +12,7 @@ use domain::time::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction};
 
-use super::{accounts, api_keys, moves, places, service};
+use super::{accounts, api_keys, keyring, moves, places};
 use crate::migrations::{MIGRATIONS, State};
 use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError};
 
@@ -42,7 +42,7 @@ pub(super) fn look(connection: &Connection, path: &Path) -> Result<Option<Inspec
     let failed = |error| unreadable(error, path);
     let keyring_checks = read_checks(connection).map_err(failed)?;
     let service_secret =
-        if state.schema == 0 { None } else { service::find_secret(connection).map_err(failed)? };
+        if state.schema == 0 { None } else { keyring::find_secret(connection).map_err(failed)? };
     Ok(Some(Inspection { schema: state.schema, keyring_checks, service_secret }))
 }
 
@@ -223,7 +223,7 @@ fn read_checks(connection: &Connection) -> rusqlite::Result<Vec<KeyringCheck>> {
     if table.is_none() {
         return Ok(Vec::new());
     }
-    service::list_keyring_checks(connection)
+    keyring::list_keyring_checks(connection)
 }
 
 #[cfg(test)]

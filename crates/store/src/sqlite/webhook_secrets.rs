@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
 use domain::secret::Sealed;
@@ -9,8 +10,30 @@ use domain::time::Timestamp;
 use rusqlite::{Connection, Row};
 
 use super::writer::Step;
-use super::{api_keys, audit_events, rows, sealing_keys};
-use crate::{Error, WebhookSecretRow};
+use super::{Sqlite, api_keys, audit_events, rows, sealing_keys};
+use crate::{Error, WebhookSecretRow, WebhookSecrets};
+
+#[async_trait]
+impl WebhookSecrets for Sqlite {
+    async fn insert_webhook_secret(
+        &self,
+        account: &AccountId,
+        secret: &WebhookSecretRow,
+        overlap: Duration,
+        event: &AuditEvent,
+    ) -> Result<(), Error> {
+        let (account, secret, event) = (account.clone(), secret.clone(), event.clone());
+        self.writer.write(move |connection| insert(connection, &account, &secret, overlap, &event)).await
+    }
+
+    async fn list_webhook_secrets(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+    ) -> Result<Vec<WebhookSecretRow>, Error> {
+        self.readers.read(|connection| list(connection, account, now))
+    }
+}
 
 /// Adds a secret at the instant of the event. The last one stays valid for `overlap` more; older ones are deleted.
 pub(super) fn insert(

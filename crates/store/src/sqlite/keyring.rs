@@ -1,34 +1,42 @@
 //! What belongs to the whole service: the keyring's check values and the service secret.
 
+use async_trait::async_trait;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
-use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::rows;
 use super::writer::Step;
+use super::{Sqlite, rows};
+use crate::{Error, Keyring};
+
+#[async_trait]
+impl Keyring for Sqlite {
+    async fn list_keyring_checks(&self) -> Result<Vec<KeyringCheck>, Error> {
+        self.readers.read(list_keyring_checks)
+    }
+
+    async fn insert_keyring_check(
+        &self,
+        check: &KeyringCheck,
+        expected: &[KeyringCheck],
+    ) -> Result<Vec<KeyringCheck>, Error> {
+        let (check, expected) = (check.clone(), expected.to_vec());
+        self.writer.write(move |connection| insert_keyring_check(connection, &check, &expected)).await
+    }
+
+    async fn find_or_insert_service_secret(
+        &self,
+        proposed: &KeyringWrapped,
+    ) -> Result<KeyringWrapped, Error> {
+        if let Some(kept) = self.readers.read(find_secret)? {
+            return Ok(kept);
+        }
+        let proposed = proposed.clone();
+        self.writer.write(move |connection| find_or_insert_secret(connection, &proposed)).await
+    }
+}
 
 /// The purpose of the one secret that there is.
 const SERVICE_SECRET: &str = "service";
-
-/// A changed row: SQLite writes no page for one that stays the same.
-pub(super) fn probe_write(connection: &Connection) -> Step<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO write_probes (probe_id, writes) VALUES (1, 1)
-             ON CONFLICT (probe_id) DO UPDATE SET writes = writes + 1",
-        )?
-        .execute([])?;
-    Ok(Ok(()))
-}
-
-/// The row that was added last is the one with the highest rowid, whatever its identifier says.
-pub(super) fn find_last_connection_time(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
-    connection
-        .query_row("SELECT created_at FROM connections ORDER BY rowid DESC LIMIT 1", [], |row| {
-            rows::instant(row, "created_at")
-        })
-        .optional()
-}
 
 pub(super) fn insert_keyring_check(
     connection: &Connection,

@@ -4,22 +4,40 @@ use async_trait::async_trait;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
 use tokio_postgres::Row;
 
-use super::rows;
 use super::sessions::Session;
 use super::trouble::Trouble;
 use super::writes::LoneWrite;
-use crate::Error;
+use super::{Postgres, rows};
+use crate::{Error, Keyring};
+
+#[async_trait]
+impl Keyring for Postgres {
+    async fn list_keyring_checks(&self) -> Result<Vec<KeyringCheck>, Error> {
+        self.read(LIST_CHECKS, &[], keyring_check).await
+    }
+
+    async fn insert_keyring_check(
+        &self,
+        check: &KeyringCheck,
+        expected: &[KeyringCheck],
+    ) -> Result<Vec<KeyringCheck>, Error> {
+        self.writer.write(InsertKeyringCheck { check: check.clone(), expected: expected.to_vec() }).await
+    }
+
+    async fn find_or_insert_service_secret(
+        &self,
+        proposed: &KeyringWrapped,
+    ) -> Result<KeyringWrapped, Error> {
+        let kept = self.find(FIND_SECRET, &[&SERVICE_SECRET], rows::keyring_wrapped).await?;
+        match kept {
+            Some(kept) => Ok(kept),
+            None => self.writer.write(FindOrInsertSecret { proposed: proposed.clone() }).await,
+        }
+    }
+}
 
 /// The purpose of the one secret that there is.
 pub(super) const SERVICE_SECRET: &str = "service";
-
-const PROBE_WRITE: &str = "INSERT INTO write_probes (probe_id, writes) VALUES (1, 1)
-    ON CONFLICT (probe_id) DO UPDATE SET writes = write_probes.writes + 1";
-
-/// By the last row of each account, which the index of the primary key has at hand.
-pub(super) const LAST_CONNECTION_TIME: &str = "SELECT max(l.created_at) AS created_at FROM accounts a
-    CROSS JOIN LATERAL (SELECT created_at FROM connections c WHERE c.account_id = a.account_id
-        ORDER BY connection_id DESC LIMIT 1) l";
 
 pub(super) const FIND_SECRET: &str =
     "SELECT keyring_key_id, wrapped_key FROM service_secrets WHERE purpose = $1";
@@ -36,19 +54,6 @@ pub(super) fn keyring_check(row: &Row) -> Result<KeyringCheck, Trouble> {
         keyring_key: KeyringKeyId(rows::get(row, "keyring_key_id")?),
         value: rows::bytes(row, "check_value")?,
     })
-}
-
-/// The probe of `/health/ready`. Doing it twice does no harm.
-pub(super) struct ProbeWrite;
-
-#[async_trait]
-impl LoneWrite for ProbeWrite {
-    type Answer = ();
-
-    async fn run(&self, session: &Session) -> Result<Result<(), Error>, Trouble> {
-        session.query(PROBE_WRITE, &[]).await?;
-        Ok(Ok(()))
-    }
 }
 
 /// Adds a keyring's check value, if the ones that are kept are still the expected ones.
