@@ -11,6 +11,7 @@ mod migrations;
 mod moves;
 mod postgres;
 mod shell;
+mod sql;
 mod sqlite;
 mod tables;
 mod traits;

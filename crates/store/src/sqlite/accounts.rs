@@ -4,36 +4,54 @@ use async_trait::async_trait;
 use domain::account::{Account, Label};
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Row, named_params};
 
 use super::writer::Step;
 use super::{
     Sqlite, api_keys, audit_events, connections, idempotency_records, jobs, keyring, rows, sealing_keys,
-    webhook_secrets,
+    statements, webhook_secrets,
 };
+use crate::sql::statement;
 use crate::{AccountDeletion, Accounts, Error};
+
+/// Every update and deletion in this table wipes a key: the account's.
+pub(super) const TABLE: &str = "accounts";
+
+const SQL: &str = include_str!("sql/accounts.sql");
+const LIST: &str = statement(SQL, "list_accounts");
+const LIST_IDS: &str = statement(SQL, "list_account_ids");
+const FIND: &str = statement(SQL, "find_account");
+const FIND_BY_NAME: &str = statement(SQL, "find_account_by_name");
+const EXISTS: &str = statement(SQL, "account_exists");
+const INSERT: &str = statement(SQL, "insert_account");
+const WIPE_KEY: &str = statement(SQL, "wipe_account_key");
+const DELETE: &str = statement(SQL, "delete_account");
 
 #[async_trait]
 impl Accounts for Sqlite {
     async fn insert_account(&self, account: &Account, event: &AuditEvent) -> Result<(), Error> {
         let (account, event) = (account.clone(), event.clone());
-        self.writer.write(move |connection| insert(connection, &account, &event)).await
+        self.writer.write(move |database| insert(database, &account, &event)).await
     }
 
     async fn list_accounts(&self) -> Result<Vec<Account>, Error> {
-        self.readers.read(list)
+        self.readers.read(|database| statements::list(database, LIST, &[], account_from))
     }
 
     async fn list_account_ids(&self) -> Result<Vec<AccountId>, Error> {
-        self.readers.read(list_ids)
+        let id = |row: &Row<'_>| row.get("account_id").map(AccountId::from_stored);
+        self.readers.read(|database| statements::list(database, LIST_IDS, &[], id))
     }
 
     async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, Error> {
-        self.readers.read(|connection| find(connection, account))
+        self.readers.read(|database| {
+            let parameters = named_params! { ":account_id": account.as_str() };
+            statements::find(database, FIND, parameters, account_from)
+        })
     }
 
     async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error> {
-        self.readers.read(|connection| find_by_name(connection, name))
+        self.readers.read(|database| find_by_name(database, name))
     }
 
     async fn delete_account_part(
@@ -43,100 +61,66 @@ impl Accounts for Sqlite {
         event: &AuditEvent,
     ) -> Result<AccountDeletion, Error> {
         let (account, event) = (account.clone(), event.clone());
-        self.writer.write(move |connection| delete_part(connection, &account, limit, &event)).await
+        self.writer.write(move |database| delete_part(database, &account, limit, &event)).await
     }
 }
 
-/// A table whose every change is a wiping: of an account's key.
-pub(super) const TABLE: &str = "accounts";
-
-pub(super) fn insert(connection: &Connection, account: &Account, event: &AuditEvent) -> Step<()> {
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO accounts (account_id, name, created_at, keyring_key_id, wrapped_key)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (name) DO NOTHING",
-        )?
-        .execute((
-            account.id.as_str(),
-            account.name.as_str(),
-            account.created_at.as_micros(),
-            &account.key.keyring_key.0,
-            account.key.wrapped.0,
-        ))?;
+fn insert(database: &Connection, account: &Account, event: &AuditEvent) -> Step<()> {
+    let inserted = statements::execute(
+        database,
+        INSERT,
+        named_params! {
+            ":account_id": account.id.as_str(),
+            ":name": account.name.as_str(),
+            ":created_at": account.created_at.as_micros(),
+            ":keyring_key_id": account.key.keyring_key.0,
+            ":wrapped_key": account.key.wrapped.0,
+        },
+    )?;
     if inserted == 0 {
         return Ok(Err(Error::NameTaken));
     }
-    audit_events::insert(connection, &account.id, event)?;
+    audit_events::insert(database, &account.id, event)?;
     Ok(Ok(()))
 }
 
-/// Deletes a part of an account; see [`crate::Store::delete_account_part`].
-pub(super) fn delete_part(
-    connection: &Connection,
+fn delete_part(
+    database: &Connection,
     account: &AccountId,
     limit: u32,
     event: &AuditEvent,
 ) -> Step<AccountDeletion> {
-    if find(connection, account)?.is_none() {
+    if !exists(database, account)? {
         return Ok(Ok(AccountDeletion::NoAccount));
     }
-    // The keys first: from this commit on nobody adds to what is to go.
-    api_keys::delete_of_account(connection, account)?;
-    sealing_keys::wipe_of_account(connection, account, limit)?;
-    let connections = connections::delete_of_account(connection, account, limit)?;
-    let jobs = jobs::delete_of_account(connection, account, limit)?;
-    let secrets = webhook_secrets::delete_of_account(connection, account, limit)?;
-    let records = idempotency_records::delete_of_account(connection, account, limit)?;
+    // The API keys first: from this commit on, no request adds to the account.
+    api_keys::delete_of_account(database, account)?;
+    sealing_keys::wipe_connections_of_account(database, account, limit)?;
+    let connections = connections::delete_of_account(database, account, limit)?;
+    let jobs = jobs::delete_of_account(database, account, limit)?;
+    let secrets = webhook_secrets::delete_of_account(database, account, limit)?;
+    let records = idempotency_records::delete_of_account(database, account, limit)?;
     if connections.max(jobs).max(secrets).max(records) >= limit as usize {
         return Ok(Ok(AccountDeletion::More));
     }
-    // Overwritten where it stands, then deleted.
-    connection
-        .prepare_cached("UPDATE accounts SET wrapped_key = zeroblob(60) WHERE account_id = ?1")?
-        .execute([account.as_str()])?;
-    connection.prepare_cached("DELETE FROM accounts WHERE account_id = ?1")?.execute([account.as_str()])?;
-    audit_events::insert(connection, account, event)?;
+    // The key is overwritten in place before its row is deleted.
+    let parameters = named_params! { ":account_id": account.as_str() };
+    statements::execute(database, WIPE_KEY, parameters)?;
+    statements::execute(database, DELETE, parameters)?;
+    audit_events::insert(database, account, event)?;
     Ok(Ok(AccountDeletion::Done))
 }
 
-pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<Account>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT account_id, name, created_at, keyring_key_id, wrapped_key FROM accounts ORDER BY name",
-    )?;
-    statement.query_map([], account)?.collect()
+/// Whether the account exists.
+pub(super) fn exists(database: &Connection, account: &AccountId) -> rusqlite::Result<bool> {
+    statements::value(database, EXISTS, named_params! { ":account_id": account.as_str() })
 }
 
-pub(super) fn list_ids(connection: &Connection) -> rusqlite::Result<Vec<AccountId>> {
-    let mut statement = connection.prepare_cached("SELECT account_id FROM accounts ORDER BY account_id")?;
-    statement.query_map([], |row| Ok(AccountId::from_stored(row.get(0)?)))?.collect()
+pub(super) fn find_by_name(database: &Connection, name: &Label) -> rusqlite::Result<Option<Account>> {
+    statements::find(database, FIND_BY_NAME, named_params! { ":name": name.as_str() }, account_from)
 }
 
-/// Whether there is such an account.
-pub(super) fn exists(connection: &Connection, id: &AccountId) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM accounts WHERE account_id = ?1)")?
-        .query_row([id.as_str()], |row| row.get(0))
-}
-
-pub(super) fn find(connection: &Connection, id: &AccountId) -> rusqlite::Result<Option<Account>> {
-    connection
-        .prepare_cached(
-            "SELECT account_id, name, created_at, keyring_key_id, wrapped_key FROM accounts WHERE account_id = ?1",
-        )?
-        .query_row([id.as_str()], account)
-        .optional()
-}
-
-pub(super) fn find_by_name(connection: &Connection, name: &Label) -> rusqlite::Result<Option<Account>> {
-    connection
-        .prepare_cached(
-            "SELECT account_id, name, created_at, keyring_key_id, wrapped_key FROM accounts WHERE name = ?1",
-        )?
-        .query_row([name.as_str()], account)
-        .optional()
-}
-
-fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
+fn account_from(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
         id: AccountId::from_stored(row.get("account_id")?),
         name: Label::from_stored(row.get("name")?),

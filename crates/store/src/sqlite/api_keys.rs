@@ -6,11 +6,21 @@ use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, RowMac};
 use domain::audit::{Actor, AuditEvent};
 use domain::id::{AccountId, ApiKeyId};
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Row, named_params};
 
 use super::writer::Step;
-use super::{Sqlite, accounts, audit_events, rows};
+use super::{Sqlite, accounts, audit_events, rows, statements};
+use crate::sql::statement;
 use crate::{ApiKeys, Changed, Error};
+
+const SQL: &str = include_str!("sql/api_keys.sql");
+const FIND: &str = statement(SQL, "find_api_key");
+const FIND_BY_HASH: &str = statement(SQL, "find_api_key_by_hash");
+const LIST: &str = statement(SQL, "list_api_keys");
+const IS_ACTIVE: &str = statement(SQL, "api_key_is_active");
+const INSERT: &str = statement(SQL, "insert_api_key");
+const REVOKE: &str = statement(SQL, "revoke_api_key");
+const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_api_keys");
 
 #[async_trait]
 impl ApiKeys for Sqlite {
@@ -21,7 +31,7 @@ impl ApiKeys for Sqlite {
         event: &AuditEvent,
     ) -> Result<(), Error> {
         let (account, row, event) = (account.clone(), row.clone(), event.clone());
-        self.writer.write(move |connection| insert(connection, &account, &row, &event)).await
+        self.writer.write(move |database| insert(database, &account, &row, &event)).await
     }
 
     async fn find_api_key_by_hash(
@@ -29,16 +39,20 @@ impl ApiKeys for Sqlite {
         hash: &HashedKey,
         now: Timestamp,
     ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error> {
-        let found = self.readers.read(|connection| find_by_hash(connection, hash))?;
+        let found = self.readers.read(|database| find_by_hash(database, hash))?;
         Ok(found.map(|row| (row, now)))
     }
 
     async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error> {
-        self.readers.read(|connection| find(connection, id))
+        self.readers.read(|database| {
+            statements::find(database, FIND, named_params! { ":api_key_id": id.as_str() }, api_key_from)
+        })
     }
 
     async fn list_api_keys(&self, account: &AccountId) -> Result<Vec<ApiKeyRow>, Error> {
-        self.readers.read(|connection| list(connection, account))
+        self.readers.read(|database| {
+            statements::list(database, LIST, named_params! { ":account_id": account.as_str() }, api_key_from)
+        })
     }
 
     async fn update_api_key_revoked(
@@ -48,121 +62,89 @@ impl ApiKeys for Sqlite {
         revoked: &ApiKeyRow,
         event: &AuditEvent,
     ) -> Result<Changed, Error> {
-        let (account, expected, revoked, event) =
-            (account.clone(), expected.clone(), revoked.clone(), event.clone());
-        self.writer
-            .write(move |connection| update_revoked(connection, &account, &expected, &revoked, &event))
-            .await
+        let (account, expected) = (account.clone(), expected.clone());
+        let (revoked, event) = (revoked.clone(), event.clone());
+        self.writer.write(move |database| revoke(database, &account, &expected, &revoked, &event)).await
     }
 }
 
-pub(super) fn insert(
-    connection: &Connection,
-    account: &AccountId,
-    row: &ApiKeyRow,
-    event: &AuditEvent,
-) -> Step<()> {
+fn insert(database: &Connection, account: &AccountId, row: &ApiKeyRow, event: &AuditEvent) -> Step<()> {
     let key = &row.key;
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO api_keys
-                (api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (key_hash) DO NOTHING",
-        )?
-        .execute((
-            key.id.as_str(),
-            account.as_str(),
-            key.name.as_str(),
-            row.hash.0,
-            &key.last_four,
-            key.created_at.as_micros(),
-            key.expires_at.map(Timestamp::as_micros),
-            key.revoked_at.map(Timestamp::as_micros),
-            row.mac.0,
-        ))?;
+    let inserted = statements::execute(
+        database,
+        INSERT,
+        named_params! {
+            ":api_key_id": key.id.as_str(),
+            ":account_id": account.as_str(),
+            ":name": key.name.as_str(),
+            ":key_hash": row.hash.0,
+            ":last_four": key.last_four,
+            ":created_at": key.created_at.as_micros(),
+            ":expires_at": key.expires_at.map(Timestamp::as_micros),
+            ":revoked_at": key.revoked_at.map(Timestamp::as_micros),
+            ":row_mac": row.mac.0,
+        },
+    )?;
     if inserted == 0 {
         return Ok(Err(Error::NameTaken));
     }
-    audit_events::insert(connection, account, event)?;
+    audit_events::insert(database, account, event)?;
     Ok(Ok(()))
 }
 
-pub(super) fn update_revoked(
-    connection: &Connection,
+fn revoke(
+    database: &Connection,
     account: &AccountId,
     expected: &RowMac,
     revoked: &ApiKeyRow,
     event: &AuditEvent,
 ) -> Step<Changed> {
-    let updated = connection
-        .prepare_cached(
-            "UPDATE api_keys SET revoked_at = ?1, row_mac = ?2
-             WHERE account_id = ?3 AND api_key_id = ?4 AND row_mac = ?5",
-        )?
-        .execute((
-            revoked.key.revoked_at.map(Timestamp::as_micros),
-            revoked.mac.0,
-            account.as_str(),
-            revoked.key.id.as_str(),
-            expected.0,
-        ))?;
+    let updated = statements::execute(
+        database,
+        REVOKE,
+        named_params! {
+            ":account_id": account.as_str(),
+            ":api_key_id": revoked.key.id.as_str(),
+            ":expected_row_mac": expected.0,
+            ":revoked_at": revoked.key.revoked_at.map(Timestamp::as_micros),
+            ":row_mac": revoked.mac.0,
+        },
+    )?;
     if updated == 0 {
         return Ok(Ok(Changed::No));
     }
-    audit_events::insert(connection, account, event)?;
+    audit_events::insert(database, account, event)?;
     Ok(Ok(Changed::Yes))
 }
 
 /// Deletes all keys of an account.
-pub(super) fn delete_of_account(connection: &Connection, account: &AccountId) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("DELETE FROM api_keys WHERE account_id = ?1")?
-        .execute([account.as_str()])
+pub(super) fn delete_of_account(database: &Connection, account: &AccountId) -> rusqlite::Result<()> {
+    statements::execute(database, DELETE_OF_ACCOUNT, named_params! { ":account_id": account.as_str() })
         .map(drop)
 }
 
-pub(super) fn find(connection: &Connection, id: &ApiKeyId) -> rusqlite::Result<Option<ApiKeyRow>> {
-    connection
-        .prepare_cached(
-            "SELECT api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac
-             FROM api_keys WHERE api_key_id = ?1",
-        )?
-        .query_row([id.as_str()], api_key)
-        .optional()
+pub(super) fn find_by_hash(database: &Connection, hash: &HashedKey) -> rusqlite::Result<Option<ApiKeyRow>> {
+    statements::find(database, FIND_BY_HASH, named_params! { ":key_hash": hash.0 }, api_key_from)
 }
 
-pub(super) fn find_by_hash(connection: &Connection, hash: &HashedKey) -> rusqlite::Result<Option<ApiKeyRow>> {
-    connection
-        .prepare_cached(
-            "SELECT api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac
-             FROM api_keys WHERE key_hash = ?1",
-        )?
-        .query_row([hash.0], api_key)
-        .optional()
-}
-
-pub(super) fn list(connection: &Connection, account: &AccountId) -> rusqlite::Result<Vec<ApiKeyRow>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac
-         FROM api_keys WHERE account_id = ?1 ORDER BY created_at, api_key_id",
-    )?;
-    statement.query_map([account.as_str()], api_key)?.collect()
-}
-
-/// Whether whoever acts may still act, at the instant of the event. An operator may while there is the account.
-pub(super) fn is_actor_active(connection: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
+/// Whether the actor of an event may act at the instant of the event: an API key while it is active, the operator while
+/// the account exists.
+pub(super) fn is_actor_active(database: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
     let Actor::ApiKey { key_id, .. } = &event.actor else {
-        return accounts::exists(connection, &event.account_id);
+        return accounts::exists(database, &event.account_id);
     };
-    connection
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM api_keys
-             WHERE account_id = ?1 AND api_key_id = ?2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?3))",
-        )?
-        .query_row((event.account_id.as_str(), key_id.as_str(), event.at.as_micros()), |row| row.get(0))
+    statements::value(
+        database,
+        IS_ACTIVE,
+        named_params! {
+            ":account_id": event.account_id.as_str(),
+            ":api_key_id": key_id.as_str(),
+            ":now": event.at.as_micros(),
+        },
+    )
 }
 
-fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKeyRow> {
+fn api_key_from(row: &Row<'_>) -> rusqlite::Result<ApiKeyRow> {
     Ok(ApiKeyRow {
         key: ApiKey {
             id: ApiKeyId::from_stored(row.get("api_key_id")?),

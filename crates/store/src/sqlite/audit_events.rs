@@ -4,29 +4,33 @@ use async_trait::async_trait;
 use domain::audit::{Action, Actor, AuditEvent, Outcome};
 use domain::id::{AccountId, ApiKeyId, AuditEventId};
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, named_params};
 
-use super::{Sqlite, rows};
+use super::{Sqlite, rows, statements};
 use crate::jobs::SERVICE;
+use crate::sql::statement;
 use crate::{Audit, Error};
+
+const SQL: &str = include_str!("sql/audit_events.sql");
+const INSERT: &str = statement(SQL, "insert_audit_event");
+const LIST: &str = statement(SQL, "list_audit_events");
 
 #[async_trait]
 impl Audit for Sqlite {
     async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error> {
         let (account, event) = (account.clone(), event.clone());
-        self.writer.write(move |connection| Ok(Ok(insert(connection, &account, &event)?))).await
+        self.writer.write(move |database| Ok(Ok(insert(database, &account, &event)?))).await
     }
 
     async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error> {
-        self.readers.read(|connection| list(connection, account, limit))
+        self.readers.read(|database| {
+            let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
+            statements::list(database, LIST, parameters, audit_event_from)
+        })
     }
 }
 
-pub(super) fn insert(
-    connection: &Connection,
-    account: &AccountId,
-    event: &AuditEvent,
-) -> rusqlite::Result<()> {
+pub(super) fn insert(database: &Connection, account: &AccountId, event: &AuditEvent) -> rusqlite::Result<()> {
     let (key_id, remote) = match &event.actor {
         Actor::ApiKey { key_id, remote } => (Some(key_id.as_str()), remote.map(|remote| remote.to_string())),
         Actor::Operator => (None, None),
@@ -36,37 +40,24 @@ pub(super) fn insert(
         Outcome::Done => None,
         Outcome::Refused(code) => Some(code.as_str()),
     };
-    connection
-        .prepare_cached(
-            "INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute((
-            account.as_str(),
-            event.id.as_str(),
-            event.at.as_micros(),
-            key_id,
-            remote,
-            event.action.as_str(),
-            event.subject.as_deref(),
-            refusal,
-        ))?;
-    Ok(())
+    statements::execute(
+        database,
+        INSERT,
+        named_params! {
+            ":account_id": account.as_str(),
+            ":audit_event_id": event.id.as_str(),
+            ":at": event.at.as_micros(),
+            ":api_key_id": key_id,
+            ":remote": remote,
+            ":action": event.action.as_str(),
+            ":subject": event.subject,
+            ":refusal": refusal,
+        },
+    )
+    .map(drop)
 }
 
-pub(super) fn list(
-    connection: &Connection,
-    account: &AccountId,
-    limit: u32,
-) -> rusqlite::Result<Vec<AuditEvent>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal
-         FROM audit_events WHERE account_id = ?1 ORDER BY audit_event_id LIMIT ?2",
-    )?;
-    statement.query_map((account.as_str(), limit), audit_event)?.collect()
-}
-
-fn audit_event(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
+fn audit_event_from(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
     let action: String = row.get("action")?;
     let remote: Option<String> = row.get("remote")?;
     let actor = match row.get::<_, Option<String>>("api_key_id")? {

@@ -1,4 +1,4 @@
-//! Connections and their sealed secrets.
+//! Connections and their sealed credentials: the trait, and reading them.
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
@@ -6,23 +6,32 @@ use domain::connection::{Availability, ClientIdentifier, Connection, ConnectionN
 use domain::id::{AccountId, ConnectionId};
 use domain::secret::SealedCredentials;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension as _, Row};
+use rusqlite::{Row, named_params};
 
 use super::rows::Columns;
-use super::writer::Step;
-use super::{Sqlite, api_keys, audit_events, idempotency_records, jobs, rows, sealing_keys};
+use super::{Sqlite, connection_writes, rows, statements};
+use crate::sql::statement;
 use crate::{Changed, ConnectionUpdate, Connections, Error, NewConnection};
+
+pub(super) const SQL: &str = include_str!("sql/connections.sql");
+const FIND: &str = statement(SQL, "find_connection");
+const FIND_SEALED: &str = statement(SQL, "find_sealed_connection");
+const FIND_ID_BY_NAME: &str = statement(SQL, "find_connection_id_by_name");
+const FIND_LAST_TIME: &str = statement(SQL, "find_last_connection_time");
+const LIST: &str = statement(SQL, "list_connections");
+const LIST_IDS: &str = statement(SQL, "list_connection_ids");
+const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_connections_of_account");
 
 #[async_trait]
 impl Connections for Sqlite {
     async fn insert_connection(&self, account: &AccountId, new: NewConnection) -> Result<(), Error> {
         let account = account.clone();
-        self.writer.write(move |connection| insert(connection, &account, &new)).await
+        self.writer.write(move |database| connection_writes::insert(database, &account, &new)).await
     }
 
     async fn update_connection(&self, account: &AccountId, update: ConnectionUpdate) -> Result<(), Error> {
         let account = account.clone();
-        self.writer.write(move |connection| self::update(connection, &account, &update)).await
+        self.writer.write(move |database| connection_writes::update(database, &account, &update)).await
     }
 
     async fn delete_connection(
@@ -32,7 +41,7 @@ impl Connections for Sqlite {
         event: &AuditEvent,
     ) -> Result<Changed, Error> {
         let (account, id, event) = (account.clone(), id.clone(), event.clone());
-        self.writer.write(move |connection| delete(connection, &account, &id, &event)).await
+        self.writer.write(move |database| connection_writes::delete(database, &account, &id, &event)).await
     }
 
     async fn find_connection(
@@ -40,7 +49,7 @@ impl Connections for Sqlite {
         account: &AccountId,
         id: &ConnectionId,
     ) -> Result<Option<Connection>, Error> {
-        self.readers.read(|connection| find(connection, account, id))
+        self.readers.read(|database| find(database, account, id))
     }
 
     async fn find_connection_id_by_name(
@@ -48,7 +57,7 @@ impl Connections for Sqlite {
         account: &AccountId,
         unique_name: &str,
     ) -> Result<Option<ConnectionId>, Error> {
-        self.readers.read(|connection| find_id_by_name(connection, account, unique_name))
+        self.readers.read(|database| find_id_by_name(database, account, unique_name))
     }
 
     async fn find_sealed_connection(
@@ -56,7 +65,10 @@ impl Connections for Sqlite {
         account: &AccountId,
         id: &ConnectionId,
     ) -> Result<Option<(Connection, SealedCredentials)>, Error> {
-        self.readers.read(|connection| find_sealed(connection, account, id))
+        self.readers.read(|database| {
+            let parameters = named_params! { ":account_id": account.as_str(), ":connection_id": id.as_str() };
+            statements::find(database, FIND_SEALED, parameters, sealed_connection_from)
+        })
     }
 
     async fn list_connections(
@@ -65,7 +77,12 @@ impl Connections for Sqlite {
         after: Option<&ConnectionId>,
         limit: u32,
     ) -> Result<Vec<Connection>, Error> {
-        self.readers.read(|connection| list(connection, account, after, limit))
+        self.readers.read(|database| {
+            let parameters = named_params! {
+                ":account_id": account.as_str(), ":after": keyset_start(after), ":limit": limit,
+            };
+            statements::list(database, LIST, parameters, connection_from)
+        })
     }
 
     async fn list_connection_ids(
@@ -74,211 +91,19 @@ impl Connections for Sqlite {
         after: Option<&ConnectionId>,
         limit: u32,
     ) -> Result<Vec<ConnectionId>, Error> {
-        self.readers.read(|connection| list_ids(connection, account, after, limit))
+        self.readers.read(|database| {
+            let parameters = named_params! {
+                ":account_id": account.as_str(), ":after": keyset_start(after), ":limit": limit,
+            };
+            statements::list(database, LIST_IDS, parameters, connection_id_from)
+        })
     }
 
     async fn find_last_connection_time(&self) -> Result<Option<Timestamp>, Error> {
-        self.readers.read(find_last_connection_time)
-    }
-}
-
-/// What is read of a connection, everywhere.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT account_id, connection_id, name, description, is_enabled, client_identifier,
-                    created_at, updated_at, version, sealed_version",
-            $rest
-        )
-    };
-}
-
-pub(super) fn insert(database: &rusqlite::Connection, account: &AccountId, new: &NewConnection) -> Step<()> {
-    let NewConnection { connection, sealed, event, completion } = new;
-    // Refusals come before the first row is written: other writes share the transaction.
-    if !api_keys::is_actor_active(database, event)? {
-        return Ok(Err(Error::KeyNotActive));
-    }
-    if let Some(completion) = completion
-        && !idempotency_records::is_held(database, account, &completion.reservation)?
-    {
-        return Ok(Err(Error::ReservationLost));
-    }
-    if find_id_by_name(database, account, connection.name.unique_part())?.is_some() {
-        return Ok(Err(Error::NameTaken));
-    }
-    let sealing_key_id = sealing_keys::insert(database, &sealed.sealing_key)?;
-    database
-        .prepare_cached(
-            "INSERT INTO connections
-                (account_id, connection_id, name, unique_name, description, is_enabled, client_identifier,
-                 created_at, updated_at, version, sealed_version, sealing_key_id, envelope)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?
-        .execute((
-            account.as_str(),
-            connection.id.as_str(),
-            connection.name.as_str(),
-            connection.name.unique_part(),
-            connection.description.as_ref().map(Description::as_str),
-            connection.availability.is_enabled(),
-            connection.client_identifier.as_str(),
-            connection.created_at.as_micros(),
-            connection.updated_at.as_micros(),
-            connection.version,
-            connection.sealed_version,
-            sealing_key_id,
-            &sealed.envelope,
-        ))?;
-    if let Some(completion) = completion {
-        idempotency_records::complete(database, account, completion)?;
-    }
-    audit_events::insert(database, account, event)?;
-    Ok(Ok(()))
-}
-
-pub(super) fn update(
-    database: &rusqlite::Connection,
-    account: &AccountId,
-    update: &ConnectionUpdate,
-) -> Step<()> {
-    let ConnectionUpdate { expected_version, connection, resealed, event } = update;
-    if !api_keys::is_actor_active(database, event)? {
-        return Ok(Err(Error::KeyNotActive));
-    }
-    let Some(stored) = find_stored(database, account, &connection.id)? else {
-        return Ok(Err(Error::NotFound));
-    };
-    if stored.version != *expected_version {
-        return Ok(Err(Error::VersionConflict { current: stored.version }));
-    }
-    if stored.name != connection.name.as_str()
-        && let Err(refusal) = rename(database, account, connection)?
-    {
-        return Ok(Err(refusal));
-    }
-    // Without the names, so that their index is left alone: SQLite takes an entry out and puts it in again even where it
-    // stays the same.
-    database
-        .prepare_cached(
-            "UPDATE connections SET description = ?3, is_enabled = ?4, client_identifier = ?5, updated_at = ?6,
-                version = ?7
-             WHERE account_id = ?1 AND connection_id = ?2",
-        )?
-        .execute((
-            account.as_str(),
-            connection.id.as_str(),
-            connection.description.as_ref().map(Description::as_str),
-            connection.availability.is_enabled(),
-            connection.client_identifier.as_str(),
-            connection.updated_at.as_micros(),
-            connection.version,
-        ))?;
-    if let Some(sealed) = resealed {
-        sealing_keys::wipe(database, stored.sealing_key_id)?;
-        let sealing_key_id = sealing_keys::insert(database, &sealed.sealing_key)?;
-        database
-            .prepare_cached(
-                "UPDATE connections SET sealed_version = ?3, sealing_key_id = ?4, envelope = ?5
-                 WHERE account_id = ?1 AND connection_id = ?2",
-            )?
-            .execute((
-                account.as_str(),
-                connection.id.as_str(),
-                connection.sealed_version,
-                sealing_key_id,
-                &sealed.envelope,
-            ))?;
-    }
-    audit_events::insert(database, account, event)?;
-    Ok(Ok(()))
-}
-
-pub(super) fn delete(
-    database: &rusqlite::Connection,
-    account: &AccountId,
-    id: &ConnectionId,
-    event: &AuditEvent,
-) -> Step<Changed> {
-    if !api_keys::is_actor_active(database, event)? {
-        return Ok(Err(Error::KeyNotActive));
-    }
-    let sealing_key_id = database
-        .prepare_cached(
-            "SELECT sealing_key_id FROM connections WHERE account_id = ?1 AND connection_id = ?2",
-        )?
-        .query_row((account.as_str(), id.as_str()), |row| row.get(0))
-        .optional()?;
-    let Some(sealing_key_id) = sealing_key_id else {
-        return Ok(Ok(Changed::No));
-    };
-    sealing_keys::wipe(database, sealing_key_id)?;
-    database
-        .prepare_cached("DELETE FROM connections WHERE account_id = ?1 AND connection_id = ?2")?
-        .execute((account.as_str(), id.as_str()))?;
-    jobs::mark_of_connection(database, account, id, event)?;
-    audit_events::insert(database, account, event)?;
-    Ok(Ok(Changed::Yes))
-}
-
-/// Deletes an account's first connections, at most so many, whose keys were wiped before; how many there were.
-pub(super) fn delete_of_account(
-    database: &rusqlite::Connection,
-    account: &AccountId,
-    limit: u32,
-) -> rusqlite::Result<usize> {
-    database
-        .prepare_cached(
-            "DELETE FROM connections WHERE rowid IN
-                (SELECT rowid FROM connections WHERE account_id = ?1 ORDER BY connection_id LIMIT ?2)",
-        )?
-        .execute((account.as_str(), limit))
-}
-
-/// Gives a connection the name that it is to have, if no other one has it.
-fn rename(database: &rusqlite::Connection, account: &AccountId, connection: &Connection) -> Step<()> {
-    let named_so = find_id_by_name(database, account, connection.name.unique_part())?;
-    if named_so.is_some_and(|id| id != connection.id) {
-        return Ok(Err(Error::NameTaken));
-    }
-    database
-        .prepare_cached(
-            "UPDATE connections SET name = ?3, unique_name = ?4 WHERE account_id = ?1 AND connection_id = ?2",
-        )?
-        .execute((
-            account.as_str(),
-            connection.id.as_str(),
-            connection.name.as_str(),
-            connection.name.unique_part(),
-        ))?;
-    Ok(Ok(()))
-}
-
-/// What a write must know of the connection as it is.
-struct Stored {
-    version: u64,
-    sealing_key_id: i64,
-    name: String,
-}
-
-fn find_stored(
-    database: &rusqlite::Connection,
-    account: &AccountId,
-    id: &ConnectionId,
-) -> rusqlite::Result<Option<Stored>> {
-    database
-        .prepare_cached(
-            "SELECT version, sealing_key_id, name FROM connections WHERE account_id = ?1 AND connection_id = ?2",
-        )?
-        .query_row((account.as_str(), id.as_str()), |row| {
-            let mut columns = Columns::of(row);
-            Ok(Stored {
-                version: columns.take()?,
-                sealing_key_id: columns.take()?,
-                name: columns.take()?,
-            })
+        self.readers.read(|database| {
+            statements::find(database, FIND_LAST_TIME, &[], |row| rows::instant(row, "created_at"))
         })
-        .optional()
+    }
 }
 
 pub(super) fn find(
@@ -286,19 +111,8 @@ pub(super) fn find(
     account: &AccountId,
     id: &ConnectionId,
 ) -> rusqlite::Result<Option<Connection>> {
-    database
-        .prepare_cached(select!(" FROM connections WHERE account_id = ?1 AND connection_id = ?2"))?
-        .query_row((account.as_str(), id.as_str()), connection)
-        .optional()
-}
-
-/// The row that was added last is the one with the highest rowid, whatever its identifier says.
-fn find_last_connection_time(database: &rusqlite::Connection) -> rusqlite::Result<Option<Timestamp>> {
-    database
-        .query_row("SELECT created_at FROM connections ORDER BY rowid DESC LIMIT 1", [], |row| {
-            rows::instant(row, "created_at")
-        })
-        .optional()
+    let parameters = named_params! { ":account_id": account.as_str(), ":connection_id": id.as_str() };
+    statements::find(database, FIND, parameters, connection_from)
 }
 
 pub(super) fn find_id_by_name(
@@ -306,86 +120,50 @@ pub(super) fn find_id_by_name(
     account: &AccountId,
     unique_name: &str,
 ) -> rusqlite::Result<Option<ConnectionId>> {
-    database
-        .prepare_cached("SELECT connection_id FROM connections WHERE account_id = ?1 AND unique_name = ?2")?
-        .query_row((account.as_str(), unique_name), |row| Ok(ConnectionId::from_stored(row.get(0)?)))
-        .optional()
+    let parameters = named_params! { ":account_id": account.as_str(), ":unique_name": unique_name };
+    statements::find(database, FIND_ID_BY_NAME, parameters, connection_id_from)
 }
 
-pub(super) fn find_sealed(
+/// Deletes an account's first connections, up to `limit`, whose keys are wiped already. Returns how many.
+pub(super) fn delete_of_account(
     database: &rusqlite::Connection,
     account: &AccountId,
-    id: &ConnectionId,
-) -> rusqlite::Result<Option<(Connection, SealedCredentials)>> {
-    database
-        .prepare_cached(select!(
-            ", envelope, coalesce(wrapped_key, zeroblob(60)) AS wrapped_key
-                 FROM connections LEFT JOIN sealing_keys USING (sealing_key_id)
-                 WHERE account_id = ?1 AND connection_id = ?2"
-        ))?
-        .query_row((account.as_str(), id.as_str()), sealed_connection)
-        .optional()
-}
-
-pub(super) fn list(
-    database: &rusqlite::Connection,
-    account: &AccountId,
-    after: Option<&ConnectionId>,
     limit: u32,
-) -> rusqlite::Result<Vec<Connection>> {
-    let mut statement = database.prepare_cached(LIST)?;
-    statement.query_map((account.as_str(), text_of(after), limit), connection)?.collect()
+) -> rusqlite::Result<usize> {
+    let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
+    statements::execute(database, DELETE_OF_ACCOUNT, parameters)
 }
 
-/// By keyset: SQLite goes to the place in the index and reads on from there, however deep that is.
-const LIST: &str =
-    select!(" FROM connections WHERE account_id = ?1 AND connection_id > ?2 ORDER BY connection_id LIMIT ?3");
-
-/// No identifier is empty, so that the empty text stands before the first.
-fn text_of(after: Option<&ConnectionId>) -> &str {
+/// The identifier after which a page starts. No identifier is empty, so the empty text sorts before the first.
+fn keyset_start(after: Option<&ConnectionId>) -> &str {
     after.map_or("", ConnectionId::as_str)
 }
 
-pub(super) fn list_ids(
-    database: &rusqlite::Connection,
-    account: &AccountId,
-    after: Option<&ConnectionId>,
-    limit: u32,
-) -> rusqlite::Result<Vec<ConnectionId>> {
-    let mut statement = database.prepare_cached(
-        "SELECT connection_id FROM connections
-         WHERE account_id = ?1 AND connection_id > ?2 ORDER BY connection_id LIMIT ?3",
-    )?;
-    statement
-        .query_map((account.as_str(), text_of(after), limit), |row| {
-            Ok(ConnectionId::from_stored(row.get(0)?))
-        })?
-        .collect()
+fn connection_id_from(row: &Row<'_>) -> rusqlite::Result<ConnectionId> {
+    row.get("connection_id").map(ConnectionId::from_stored)
 }
 
-/// A connection whose sealing key is missing is read as one whose key was wiped: it is there, and does not open.
-fn sealed_connection(row: &Row<'_>) -> rusqlite::Result<(Connection, SealedCredentials)> {
+fn sealed_connection_from(row: &Row<'_>) -> rusqlite::Result<(Connection, SealedCredentials)> {
     let sealed = SealedCredentials {
         envelope: row.get("envelope")?,
         sealing_key: rows::wrapped_key(row, "wrapped_key")?,
     };
-    Ok((connection(row)?, sealed))
+    Ok((connection_from(row)?, sealed))
 }
 
-/// From the columns that `select!` names first.
-fn connection(row: &Row<'_>) -> rusqlite::Result<Connection> {
+fn connection_from(row: &Row<'_>) -> rusqlite::Result<Connection> {
     let mut columns = Columns::of(row);
     Ok(Connection {
-        account_id: AccountId::from_stored(columns.take()?),
-        id: ConnectionId::from_stored(columns.take()?),
-        name: ConnectionName::from_stored(columns.take()?),
-        description: columns.take::<Option<String>>()?.map(Description::from_stored),
-        availability: Availability::from_enabled(columns.take()?),
-        client_identifier: ClientIdentifier::from_stored(columns.take()?),
-        created_at: columns.take_instant()?,
-        updated_at: columns.take_instant()?,
-        version: columns.take()?,
-        sealed_version: columns.take()?,
+        account_id: AccountId::from_stored(columns.get("account_id")?),
+        id: ConnectionId::from_stored(columns.get("connection_id")?),
+        name: ConnectionName::from_stored(columns.get("name")?),
+        description: columns.get::<Option<String>>("description")?.map(Description::from_stored),
+        availability: Availability::from_enabled(columns.get("is_enabled")?),
+        client_identifier: ClientIdentifier::from_stored(columns.get("client_identifier")?),
+        created_at: columns.get_instant("created_at")?,
+        updated_at: columns.get_instant("updated_at")?,
+        version: columns.get("version")?,
+        sealed_version: columns.get("sealed_version")?,
     })
 }
 
@@ -405,7 +183,9 @@ mod tests {
         let plan: Vec<String> = database
             .prepare(&format!("EXPLAIN QUERY PLAN {LIST}"))
             .unwrap()
-            .query_map(("a", "b", 51), |row| row.get("detail"))
+            .query_map(named_params! { ":account_id": "a", ":after": "b", ":limit": 51 }, |row| {
+                row.get("detail")
+            })
             .unwrap()
             .collect::<rusqlite::Result<_>>()
             .unwrap();
@@ -431,8 +211,10 @@ mod tests {
         let work = |after: Option<u32>| {
             let after = after.map(|number| samples::connection(&account, number, "any").0.id);
             let mut statement = database.prepare(LIST).unwrap();
-            let page =
-                statement.query_map((account.as_str(), text_of(after.as_ref()), 50), connection).unwrap();
+            let parameters = named_params! {
+                ":account_id": account.as_str(), ":after": keyset_start(after.as_ref()), ":limit": 50,
+            };
+            let page = statement.query_map(parameters, connection_from).unwrap();
             let page: Vec<_> = page.collect::<rusqlite::Result<_>>().unwrap();
             let work = [StatementStatus::VmStep, StatementStatus::FullscanStep, StatementStatus::Sort]
                 .map(|kind| statement.get_status(kind));

@@ -1,14 +1,25 @@
-//! Idempotency records: a key is reserved, completed together with the effect, and forgotten in the end.
+//! Idempotency records: a key is reserved, completed in the transaction of the effect, and deleted a day later.
 
 use async_trait::async_trait;
 use domain::id::AccountId;
 use domain::idempotency::{ANSWER_KEPT_SECONDS, KeptAnswer, OnceRequest, RequestMac, Reservation, Reserved};
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Row, named_params};
 
 use super::writer::Step;
-use super::{Sqlite, accounts, rows};
+use super::{Sqlite, accounts, rows, statements};
+use crate::sql::statement;
 use crate::{Completion, Error, Idempotency};
+
+const SQL: &str = include_str!("sql/idempotency_records.sql");
+const FIND: &str = statement(SQL, "find_record");
+const IS_HELD: &str = statement(SQL, "reservation_is_held");
+const INSERT: &str = statement(SQL, "insert_record");
+const TAKE_OVER: &str = statement(SQL, "take_over_record");
+const COMPLETE: &str = statement(SQL, "complete_record");
+const RELEASE: &str = statement(SQL, "release_record");
+const DELETE_ENDED: &str = statement(SQL, "delete_ended_records");
+const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_records_of_account");
 
 #[async_trait]
 impl Idempotency for Sqlite {
@@ -18,7 +29,7 @@ impl Idempotency for Sqlite {
         request: &OnceRequest,
     ) -> Result<Reserved, Error> {
         let (account, request) = (account.clone(), request.clone());
-        self.writer.write(move |connection| reserve(connection, &account, &request)).await
+        self.writer.write(move |database| reserve(database, &account, &request)).await
     }
 
     async fn release_idempotency_key(
@@ -28,16 +39,20 @@ impl Idempotency for Sqlite {
         at: Timestamp,
     ) -> Result<(), Error> {
         let (account, reservation) = (account.clone(), reservation.clone());
-        self.writer.write(move |connection| release(connection, &account, &reservation, at)).await
+        self.writer.write(move |database| release(database, &account, &reservation, at)).await
     }
 
     async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
-        let until = now.plus_seconds(-ANSWER_KEPT_SECONDS);
-        self.writer.write(move |connection| delete_ended(connection, until, limit)).await
+        let ended_before = now.plus_seconds(-ANSWER_KEPT_SECONDS).as_micros();
+        let delete = move |database: &Connection| -> Step<usize> {
+            let parameters = named_params! { ":ended_before": ended_before, ":limit": limit };
+            statements::execute(database, DELETE_ENDED, parameters).map(Ok)
+        };
+        self.writer.write(delete).await
     }
 }
 
-/// What is known of a key.
+/// The stored state of a key.
 struct Record {
     attempt: u64,
     mac: RequestMac,
@@ -46,15 +61,14 @@ struct Record {
     answer: Option<(Timestamp, KeptAnswer)>,
 }
 
-pub(super) fn reserve(connection: &Connection, account: &AccountId, request: &OnceRequest) -> Step<Reserved> {
-    // The account may have been deleted since the caller was let in.
-    if !accounts::exists(connection, account)? {
+fn reserve(database: &Connection, account: &AccountId, request: &OnceRequest) -> Step<Reserved> {
+    // The account may have been deleted since the caller was authenticated.
+    if !accounts::exists(database, account)? {
         return Ok(Err(Error::KeyNotActive));
     }
-    let known = find(connection, account, request)?;
     let reserved = |attempt| Reservation { operation: request.operation, key: request.key.clone(), attempt };
-    let Some(record) = known else {
-        insert(connection, account, request)?;
+    let Some(record) = find(database, account, request)? else {
+        insert(database, account, request)?;
         return Ok(Ok(Reserved::Now(reserved(1))));
     };
     let is_alive = match &record.answer {
@@ -69,26 +83,24 @@ pub(super) fn reserve(connection: &Connection, account: &AccountId, request: &On
         }));
     }
     let attempt = record.attempt + 1;
-    take_over(connection, account, request, attempt)?;
+    take_over(database, account, request, attempt)?;
     Ok(Ok(Reserved::Now(reserved(attempt))))
 }
 
 fn find(
-    connection: &Connection,
+    database: &Connection,
     account: &AccountId,
     request: &OnceRequest,
 ) -> rusqlite::Result<Option<Record>> {
-    connection
-        .prepare_cached(
-            "SELECT attempt, request_mac, reserved_until, is_released, answered_at, answer
-             FROM idempotency_records
-             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3",
-        )?
-        .query_row((account.as_str(), request.operation.as_str(), request.key.as_str()), record)
-        .optional()
+    let parameters = named_params! {
+        ":account_id": account.as_str(),
+        ":operation": request.operation.as_str(),
+        ":idempotency_key": request.key.as_str(),
+    };
+    statements::find(database, FIND, parameters, record_from)
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+fn record_from(row: &Row<'_>) -> rusqlite::Result<Record> {
     let answer: Option<Vec<u8>> = row.get("answer")?;
     Ok(Record {
         attempt: row.get("attempt")?,
@@ -99,136 +111,107 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-fn insert(connection: &Connection, account: &AccountId, request: &OnceRequest) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO idempotency_records
-                (account_id, operation, idempotency_key, attempt, request_mac, reserved_until, operation_id)
-             VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6)",
-        )?
-        .execute((
-            account.as_str(),
-            request.operation.as_str(),
-            request.key.as_str(),
-            request.mac.0,
-            request.reserved_until().as_micros(),
-            request.operation_id.0,
-        ))
-        .map(drop)
+fn insert(database: &Connection, account: &AccountId, request: &OnceRequest) -> rusqlite::Result<()> {
+    statements::execute(
+        database,
+        INSERT,
+        named_params! {
+            ":account_id": account.as_str(),
+            ":operation": request.operation.as_str(),
+            ":idempotency_key": request.key.as_str(),
+            ":request_mac": request.mac.0,
+            ":reserved_until": request.reserved_until().as_micros(),
+            ":operation_id": request.operation_id.0,
+        },
+    )
+    .map(drop)
 }
 
 fn take_over(
-    connection: &Connection,
+    database: &Connection,
     account: &AccountId,
     request: &OnceRequest,
     attempt: u64,
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "UPDATE idempotency_records
-             SET attempt = ?4, request_mac = ?5, reserved_until = ?6, operation_id = ?7,
-                is_released = 0, answered_at = NULL, answer = NULL
-             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3",
-        )?
-        .execute((
-            account.as_str(),
-            request.operation.as_str(),
-            request.key.as_str(),
-            attempt,
-            request.mac.0,
-            request.reserved_until().as_micros(),
-            request.operation_id.0,
-        ))
-        .map(drop)
+    statements::execute(
+        database,
+        TAKE_OVER,
+        named_params! {
+            ":account_id": account.as_str(),
+            ":operation": request.operation.as_str(),
+            ":idempotency_key": request.key.as_str(),
+            ":attempt": attempt,
+            ":request_mac": request.mac.0,
+            ":reserved_until": request.reserved_until().as_micros(),
+            ":operation_id": request.operation_id.0,
+        },
+    )
+    .map(drop)
 }
 
-/// Whether a reservation still holds its key: asked before the effect is written.
+/// Whether a reservation still holds its key. Called before the effect is written.
 pub(super) fn is_held(
-    connection: &Connection,
+    database: &Connection,
     account: &AccountId,
     reservation: &Reservation,
 ) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM idempotency_records
-             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3 AND attempt = ?4
-                AND answer IS NULL AND is_released = 0)",
-        )?
-        .query_row(
-            (account.as_str(), reservation.operation.as_str(), reservation.key.as_str(), reservation.attempt),
-            |row| row.get(0),
-        )
+    statements::value(
+        database,
+        IS_HELD,
+        named_params! {
+            ":account_id": account.as_str(),
+            ":operation": reservation.operation.as_str(),
+            ":idempotency_key": reservation.key.as_str(),
+            ":attempt": reservation.attempt,
+        },
+    )
 }
 
-/// Keeps the answer, in the transaction of the effect.
+/// Stores the response, in the transaction of the effect.
 pub(super) fn complete(
-    connection: &Connection,
+    database: &Connection,
     account: &AccountId,
     completion: &Completion,
 ) -> rusqlite::Result<()> {
     let reservation = &completion.reservation;
-    connection
-        .prepare_cached(
-            "UPDATE idempotency_records SET answered_at = ?5, answer = ?6
-             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3 AND attempt = ?4",
-        )?
-        .execute((
-            account.as_str(),
-            reservation.operation.as_str(),
-            reservation.key.as_str(),
-            reservation.attempt,
-            completion.at.as_micros(),
-            &completion.answer.0,
-        ))
-        .map(drop)
+    statements::execute(
+        database,
+        COMPLETE,
+        named_params! {
+            ":account_id": account.as_str(),
+            ":operation": reservation.operation.as_str(),
+            ":idempotency_key": reservation.key.as_str(),
+            ":attempt": reservation.attempt,
+            ":answered_at": completion.at.as_micros(),
+            ":answer": completion.answer.0,
+        },
+    )
+    .map(drop)
 }
 
-/// Ends a reservation that led to nothing. The row stays until it is swept, so that the count of attempts goes on:
-/// begun anew, it could give an attempt that lost the key its number back.
-pub(super) fn release(
-    connection: &Connection,
-    account: &AccountId,
-    reservation: &Reservation,
-    at: Timestamp,
-) -> Step<()> {
-    connection
-        .prepare_cached(
-            "UPDATE idempotency_records SET reserved_until = min(reserved_until, ?5), is_released = 1
-             WHERE account_id = ?1 AND operation = ?2 AND idempotency_key = ?3 AND attempt = ?4 AND answer IS NULL",
-        )?
-        .execute((
-            account.as_str(),
-            reservation.operation.as_str(),
-            reservation.key.as_str(),
-            reservation.attempt,
-            at.as_micros(),
-        ))?;
+/// Releases a reservation without a result. The row stays until it is swept, so that the attempts continue to count up:
+/// after a restart at 1, an attempt that lost the key could get its number back.
+fn release(database: &Connection, account: &AccountId, reservation: &Reservation, at: Timestamp) -> Step<()> {
+    statements::execute(
+        database,
+        RELEASE,
+        named_params! {
+            ":account_id": account.as_str(),
+            ":operation": reservation.operation.as_str(),
+            ":idempotency_key": reservation.key.as_str(),
+            ":attempt": reservation.attempt,
+            ":now": at.as_micros(),
+        },
+    )?;
     Ok(Ok(()))
 }
 
-/// Forgets what ended at an instant or before, at most so many; how many there were.
-pub(super) fn delete_ended(connection: &Connection, until: Timestamp, limit: u32) -> Step<usize> {
-    let deleted = connection
-        .prepare_cached(
-            "DELETE FROM idempotency_records WHERE rowid IN
-                (SELECT rowid FROM idempotency_records
-                 WHERE reserved_until <= ?1 AND coalesce(answered_at, reserved_until) <= ?1 LIMIT ?2)",
-        )?
-        .execute((until.as_micros(), limit))?;
-    Ok(Ok(deleted))
-}
-
-/// Forgets an account's records, at most so many.
+/// Deletes an account's records, up to `limit`. Returns how many.
 pub(super) fn delete_of_account(
-    connection: &Connection,
+    database: &Connection,
     account: &AccountId,
     limit: u32,
 ) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached(
-            "DELETE FROM idempotency_records WHERE rowid IN
-                (SELECT rowid FROM idempotency_records WHERE account_id = ?1
-                 ORDER BY operation, idempotency_key LIMIT ?2)",
-        )?
-        .execute((account.as_str(), limit))
+    let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
+    statements::execute(database, DELETE_OF_ACCOUNT, parameters)
 }

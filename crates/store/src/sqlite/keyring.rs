@@ -1,17 +1,24 @@
-//! What belongs to the whole service: the keyring's check values and the service secret.
+//! The check values of the keyring, and the service secret.
 
 use async_trait::async_trait;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Row, named_params};
 
 use super::writer::Step;
-use super::{Sqlite, rows};
+use super::{Sqlite, rows, statements};
+use crate::sql::statement;
 use crate::{Error, Keyring};
+
+const SQL: &str = include_str!("sql/keyring.sql");
+const LIST_CHECKS: &str = statement(SQL, "list_keyring_checks");
+const INSERT_CHECK: &str = statement(SQL, "insert_keyring_check");
+const FIND_SECRET: &str = statement(SQL, "find_service_secret");
+const INSERT_SECRET: &str = statement(SQL, "insert_service_secret");
 
 #[async_trait]
 impl Keyring for Sqlite {
     async fn list_keyring_checks(&self) -> Result<Vec<KeyringCheck>, Error> {
-        self.readers.read(list_keyring_checks)
+        self.readers.read(list_checks)
     }
 
     async fn insert_keyring_check(
@@ -20,75 +27,57 @@ impl Keyring for Sqlite {
         expected: &[KeyringCheck],
     ) -> Result<Vec<KeyringCheck>, Error> {
         let (check, expected) = (check.clone(), expected.to_vec());
-        self.writer.write(move |connection| insert_keyring_check(connection, &check, &expected)).await
+        self.writer.write(move |database| insert_check(database, &check, &expected)).await
     }
 
     async fn find_or_insert_service_secret(
         &self,
         proposed: &KeyringWrapped,
     ) -> Result<KeyringWrapped, Error> {
-        if let Some(kept) = self.readers.read(find_secret)? {
-            return Ok(kept);
+        if let Some(stored) = self.readers.read(find_secret)? {
+            return Ok(stored);
         }
         let proposed = proposed.clone();
-        self.writer.write(move |connection| find_or_insert_secret(connection, &proposed)).await
+        self.writer.write(move |database| find_or_insert_secret(database, &proposed)).await
     }
 }
 
-/// The purpose of the one secret that there is.
-const SERVICE_SECRET: &str = "service";
-
-pub(super) fn insert_keyring_check(
-    connection: &Connection,
+fn insert_check(
+    database: &Connection,
     check: &KeyringCheck,
     expected: &[KeyringCheck],
 ) -> Step<Vec<KeyringCheck>> {
-    if list_keyring_checks(connection)? == expected {
-        connection
-            .prepare_cached(
-                "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES (?1, ?2)
-                 ON CONFLICT (keyring_key_id) DO NOTHING",
-            )?
-            .execute((&check.keyring_key.0, check.value))?;
+    if list_checks(database)? == expected {
+        let parameters =
+            named_params! { ":keyring_key_id": check.keyring_key.0, ":check_value": check.value };
+        statements::execute(database, INSERT_CHECK, parameters)?;
     }
-    Ok(Ok(list_keyring_checks(connection)?))
+    Ok(Ok(list_checks(database)?))
 }
 
-/// All check values, in the order of their keys' identifiers.
-pub(super) fn list_keyring_checks(connection: &Connection) -> rusqlite::Result<Vec<KeyringCheck>> {
-    let mut statement = connection
-        .prepare("SELECT keyring_key_id, check_value FROM keyring_checks ORDER BY keyring_key_id")?;
-    let checks = statement.query_map([], |row| {
+/// All check values, ordered by key identifier.
+pub(super) fn list_checks(database: &Connection) -> rusqlite::Result<Vec<KeyringCheck>> {
+    statements::list(database, LIST_CHECKS, &[], |row| {
         Ok(KeyringCheck {
             keyring_key: KeyringKeyId(row.get("keyring_key_id")?),
             value: rows::bytes(row, "check_value")?,
         })
-    })?;
-    checks.collect()
+    })
 }
 
-pub(super) fn find_secret(connection: &Connection) -> rusqlite::Result<Option<KeyringWrapped>> {
-    connection
-        .prepare_cached("SELECT keyring_key_id, wrapped_key FROM service_secrets WHERE purpose = ?1")?
-        .query_row([SERVICE_SECRET], keyring_wrapped)
-        .optional()
+pub(super) fn find_secret(database: &Connection) -> rusqlite::Result<Option<KeyringWrapped>> {
+    statements::find(database, FIND_SECRET, &[], keyring_wrapped)
 }
 
-pub(super) fn find_or_insert_secret(
-    connection: &Connection,
-    proposed: &KeyringWrapped,
-) -> Step<KeyringWrapped> {
-    connection
-        .prepare_cached(
-            "INSERT INTO service_secrets (purpose, keyring_key_id, wrapped_key) VALUES (?1, ?2, ?3)
-             ON CONFLICT (purpose) DO NOTHING",
-        )?
-        .execute((SERVICE_SECRET, &proposed.keyring_key.0, proposed.wrapped.0))?;
-    let kept = find_secret(connection)?;
-    Ok(Ok(kept.unwrap_or_else(|| proposed.clone())))
+fn find_or_insert_secret(database: &Connection, proposed: &KeyringWrapped) -> Step<KeyringWrapped> {
+    let parameters =
+        named_params! { ":keyring_key_id": proposed.keyring_key.0, ":wrapped_key": proposed.wrapped.0 };
+    statements::execute(database, INSERT_SECRET, parameters)?;
+    let stored = find_secret(database)?;
+    Ok(Ok(stored.unwrap_or_else(|| proposed.clone())))
 }
 
-/// The two columns of a key that the keyring wraps.
+/// The two columns of a key that is wrapped by the keyring.
 pub(super) fn keyring_wrapped(row: &Row<'_>) -> rusqlite::Result<KeyringWrapped> {
     Ok(KeyringWrapped {
         keyring_key: KeyringKeyId(row.get("keyring_key_id")?),

@@ -6,17 +6,23 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::writer::Step;
-use super::{Sqlite, moves, places};
+use super::{Sqlite, moves, places, statements};
 use crate::moves::MoveState;
+use crate::sql::statement;
 use crate::{Error, Maintenance};
 
-/// How often a store that is open looks whether its file was moved.
-const MOVED_PERIOD: Duration = Duration::from_secs(1);
+const PROBE_WRITE: &str = statement(include_str!("sql/maintenance.sql"), "probe_write");
+
+/// How often an open store checks whether its file was migrated to another engine.
+const MIGRATED_CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl Maintenance for Sqlite {
     async fn probe_write(&self) -> Result<(), Error> {
-        self.writer.write(probe_write).await
+        let probe = |database: &Connection| -> Step<()> {
+            statements::execute(database, PROBE_WRITE, &[]).map(|_| Ok(()))
+        };
+        self.writer.write(probe).await
     }
 
     fn free_bytes(&self) -> Option<u64> {
@@ -26,7 +32,7 @@ impl Maintenance for Sqlite {
     async fn failed(&self) -> String {
         tokio::select! {
             cause = self.writer.failed() => cause,
-            cause = self.moved() => cause,
+            cause = self.migrated() => cause,
         }
     }
 
@@ -37,12 +43,12 @@ impl Maintenance for Sqlite {
 }
 
 impl Sqlite {
-    /// Resolves when the file was moved to another database. The writer keeps writes out by itself; but readers would go
-    /// on with what is no longer so, keys among it that were revoked in the other one.
-    async fn moved(&self) -> String {
+    /// Resolves when the file was migrated to another engine. The writer itself refuses writes from then on, but readers
+    /// would still return old rows, such as API keys that were revoked in the new database.
+    async fn migrated(&self) -> String {
         loop {
-            tokio::time::sleep(MOVED_PERIOD).await;
-            // One that cannot be read now is looked at again.
+            tokio::time::sleep(MIGRATED_CHECK_PERIOD).await;
+            // A failed read is repeated.
             if let Ok(Some(source)) = self.readers.read(moves::find_source)
                 && source.state == MoveState::Done
             {
@@ -53,15 +59,4 @@ impl Sqlite {
             }
         }
     }
-}
-
-/// A changed row: SQLite writes no page for one that stays the same.
-fn probe_write(connection: &Connection) -> Step<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO write_probes (probe_id, writes) VALUES (1, 1)
-             ON CONFLICT (probe_id) DO UPDATE SET writes = writes + 1",
-        )?
-        .execute([])?;
-    Ok(Ok(()))
 }

@@ -8,6 +8,7 @@ mod audit_events;
 mod backup_files;
 pub(crate) mod backups;
 mod checkpoints;
+mod connection_writes;
 mod connections;
 mod idempotency_records;
 mod job_secrets;
@@ -21,6 +22,7 @@ mod rows;
 mod schema;
 mod scratch;
 mod sealing_keys;
+mod statements;
 mod webhook_secrets;
 mod writer;
 

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 
 use domain::time::Timestamp;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{
-    Connection, OptionalExtension as _, ToSql, Transaction, TransactionBehavior, params_from_iter,
-};
+use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, named_params, params_from_iter};
 
-use super::{connect, schema};
+use super::{connect, schema, statements};
 use crate::migrations::{MOVES, lowest_without_a_move};
 use crate::moves::{MoveError, MoveState, SourceMove};
+use crate::sql::statement;
 use crate::tables::{Column, Kind, Row, Table, Value};
 use crate::{APPLICATION_SCHEMA, OpenError};
 
@@ -22,25 +21,24 @@ const PAGE_BYTES: usize = 1 << 20;
 /// How often a lock that others give up at the same moment is tried for.
 const LOCK_TRIES: usize = 100;
 
-const RAISE: &str = "UPDATE schema_migrations SET lowest_application_schema = ?1 WHERE number = ?2";
+const SQL: &str = include_str!("sql/engine_migration.sql");
+const FIND_MARK: &str = statement(SQL, "find_source_mark");
+const INSERT_MARK: &str = statement(SQL, "insert_source_mark");
+const COMPLETE_MARK: &str = statement(SQL, "complete_source_mark");
+const DELETE_MARK: &str = statement(SQL, "delete_source_mark");
 
 /// The move that a file is the source of.
 pub(super) fn find_source(connection: &Connection) -> rusqlite::Result<Option<SourceMove>> {
-    connection
-        .prepare_cached("SELECT move_id, other_side, state FROM moves WHERE role = 'source'")?
-        .query_row([], |row| {
-            let state = if row.get::<_, String>(2)? == "done" { MoveState::Done } else { MoveState::Running };
-            Ok(SourceMove { id: row.get(0)?, to: row.get(1)?, state })
-        })
-        .optional()
+    statements::find(connection, FIND_MARK, &[], |row| {
+        let is_done = row.get::<_, String>("state")? == "done";
+        let state = if is_done { MoveState::Done } else { MoveState::Running };
+        Ok(SourceMove { id: row.get("move_id")?, to: row.get("other_side")?, state })
+    })
 }
 
 /// The same for a file that may be older than moves are.
 fn find_source_of_any(connection: &Connection) -> rusqlite::Result<Option<SourceMove>> {
-    let table: Option<i64> = connection
-        .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'moves'", [], |row| row.get(0))
-        .optional()?;
-    if table.is_none() {
+    if !schema::table_exists(connection, "moves")? {
         return Ok(None);
     }
     find_source(connection)
@@ -133,23 +131,18 @@ impl Source {
     /// Marks it: from here on nobody writes it.
     pub(crate) fn mark(&mut self, id: &str, to: &str, now: Timestamp) -> Result<(), MoveError> {
         self.transact(|transaction| {
-            transaction.execute(
-                "INSERT INTO moves (role, move_id, other_side, state, started_at)
-                 VALUES ('source', ?1, ?2, 'running', ?3)",
-                (id, to, now.as_micros()),
-            )?;
-            transaction.execute(RAISE, (MOVES, MOVES)).map(drop)
+            let parameters =
+                named_params! { ":move_id": id, ":other_side": to, ":started_at": now.as_micros() };
+            statements::execute(transaction, INSERT_MARK, parameters)?;
+            schema::set_lowest_application_schema(transaction, MOVES, MOVES)
         })
     }
 
     /// Marks it as moved, if it still has the mark of this move. [`MoveError::MarkLost`].
     pub(crate) fn mark_done(&mut self, id: &str, now: Timestamp) -> Result<(), MoveError> {
         let marked = self.transact(|transaction| {
-            transaction.execute(
-                "UPDATE moves SET state = 'done', ended_at = coalesce(ended_at, ?1)
-                 WHERE role = 'source' AND move_id = ?2",
-                (now.as_micros(), id),
-            )
+            let parameters = named_params! { ":move_id": id, ":ended_at": now.as_micros() };
+            statements::execute(transaction, COMPLETE_MARK, parameters)
         })?;
         if marked == 1 { Ok(()) } else { Err(MoveError::MarkLost { side: "the source" }) }
     }
@@ -160,8 +153,8 @@ impl Source {
             if find_source(transaction)?.as_ref() != Some(expected) {
                 return Ok(false);
             }
-            transaction.execute("DELETE FROM moves WHERE role = 'source'", [])?;
-            transaction.execute(RAISE, (lowest_without_a_move(), MOVES))?;
+            statements::execute(transaction, DELETE_MARK, &[])?;
+            schema::set_lowest_application_schema(transaction, MOVES, lowest_without_a_move())?;
             Ok(true)
         })?;
         if is_unmarked { Ok(()) } else { Err(MoveError::WentOn) }

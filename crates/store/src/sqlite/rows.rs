@@ -7,7 +7,7 @@ use rusqlite::{ErrorCode, Row};
 
 use crate::Error;
 
-/// A row's columns in the order of the statement. By name, each would be searched for among all of them in every row.
+/// A row's columns in the order of the statement: a lookup by name would compare names for every column of every row.
 pub(super) struct Columns<'a, 'row> {
     row: &'a Row<'row>,
     next: usize,
@@ -18,16 +18,22 @@ impl<'a, 'row> Columns<'a, 'row> {
         Self { row, next: 0 }
     }
 
-    /// The next one's value.
+    /// The value of the next column, which has this name.
+    pub(super) fn get<T: FromSql>(&mut self, name: &str) -> rusqlite::Result<T> {
+        debug_assert_eq!(self.row.as_ref().column_name(self.next), Ok(name));
+        self.take()
+    }
+
+    /// The next column, in microseconds.
+    pub(super) fn get_instant(&mut self, name: &str) -> rusqlite::Result<Timestamp> {
+        self.get(name).map(Timestamp::from_micros)
+    }
+
+    /// The value of the next column.
     pub(super) fn take<T: FromSql>(&mut self) -> rusqlite::Result<T> {
         let value = self.row.get(self.next);
         self.next += 1;
         value
-    }
-
-    /// The next one, of microseconds.
-    pub(super) fn take_instant(&mut self) -> rusqlite::Result<Timestamp> {
-        self.take().map(Timestamp::from_micros)
     }
 }
 

@@ -10,11 +10,21 @@ use domain::api_key::HashedKey;
 use domain::secret::KeyringCheck;
 use domain::time::Timestamp;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Transaction, named_params};
 
-use super::{accounts, api_keys, keyring, moves, places};
+use super::{accounts, api_keys, keyring, moves, places, statements};
 use crate::migrations::{MIGRATIONS, State};
+use crate::sql::statement;
 use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError};
+
+const SQL: &str = include_str!("sql/schema.sql");
+const COUNT_SCHEMA_OBJECTS: &str = statement(SQL, "count_schema_objects");
+const TABLE_EXISTS: &str = statement(SQL, "table_exists");
+const CREATE_MIGRATIONS: &str = statement(SQL, "create_schema_migrations");
+const FIND_SCHEMA: &str = statement(SQL, "find_schema");
+const LIST_MIGRATIONS: &str = statement(SQL, "list_migrations");
+const INSERT_MIGRATION: &str = statement(SQL, "insert_migration");
+const SET_LOWEST_APPLICATION_SCHEMA: &str = statement(SQL, "set_lowest_application_schema");
 
 /// How long to wait between two tries to switch to the write-ahead log.
 const WAL_WAIT_MILLIS: u32 = 20;
@@ -159,24 +169,20 @@ fn apply(connection: &mut Connection, path: &Path, now: Timestamp) -> Result<(),
 }
 
 fn run_migrations(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<()> {
-    transaction.execute_batch(
-        "CREATE TABLE IF NOT EXISTS schema_migrations (
-            number                    INTEGER NOT NULL PRIMARY KEY,
-            name                      TEXT NOT NULL,
-            lowest_application_schema INTEGER NOT NULL,
-            applied_at                INTEGER NOT NULL
-        ) STRICT",
-    )?;
+    transaction.execute_batch(CREATE_MIGRATIONS)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    let schema: u32 =
-        transaction
-            .query_row("SELECT coalesce(max(number), 0) FROM schema_migrations", [], |row| row.get(0))?;
+    let schema: u32 = statements::value(transaction, FIND_SCHEMA, &[])?;
     for migration in MIGRATIONS.iter().filter(|migration| migration.number > schema) {
         transaction.execute_batch(migration.sqlite)?;
-        transaction.execute(
-            "INSERT INTO schema_migrations (number, name, lowest_application_schema, applied_at)
-             VALUES (?1, ?2, ?3, ?4)",
-            (migration.number, migration.name, migration.lowest_application_schema, now.as_micros()),
+        statements::execute(
+            transaction,
+            INSERT_MIGRATION,
+            named_params! {
+                ":number": migration.number,
+                ":name": migration.name,
+                ":lowest_application_schema": migration.lowest_application_schema,
+                ":applied_at": now.as_micros(),
+            },
         )?;
     }
     Ok(())
@@ -185,9 +191,8 @@ fn run_migrations(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Re
 /// How far the database has come; `None` if nothing is in it.
 pub(super) fn read_state(connection: &Connection, path: &Path) -> Result<Option<State>, OpenError> {
     let failed = |error| unreadable(error, path);
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
-    if tables == 0 {
+    let objects: i64 = statements::value(connection, COUNT_SCHEMA_OBJECTS, &[]).map_err(failed)?;
+    if objects == 0 {
         return Ok(None);
     }
     let application: i32 =
@@ -195,14 +200,20 @@ pub(super) fn read_state(connection: &Connection, path: &Path) -> Result<Option<
     if application != APPLICATION_ID {
         return Err(OpenError::Foreign(path.to_owned()));
     }
-    let mut statement = connection
-        .prepare("SELECT number, name, lowest_application_schema FROM schema_migrations ORDER BY number")
-        .map_err(failed)?;
-    let applied = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .and_then(Iterator::collect::<rusqlite::Result<Vec<(u32, String, u32)>>>)
-        .map_err(failed)?;
+    let migration =
+        |row: &Row<'_>| Ok((row.get("number")?, row.get("name")?, row.get("lowest_application_schema")?));
+    let applied = statements::list(connection, LIST_MIGRATIONS, &[], migration).map_err(failed)?;
     State::read(applied).map(Some)
+}
+
+/// Sets the lowest application schema that a migration states.
+pub(super) fn set_lowest_application_schema(
+    connection: &Connection,
+    number: u32,
+    lowest: u32,
+) -> rusqlite::Result<()> {
+    let parameters = named_params! { ":number": number, ":lowest_application_schema": lowest };
+    statements::execute(connection, SET_LOWEST_APPLICATION_SCHEMA, parameters).map(drop)
 }
 
 /// Why a file cannot be read: another program's, damaged, or what the engine says.
@@ -216,14 +227,16 @@ pub(super) fn unreadable(error: rusqlite::Error, path: &Path) -> OpenError {
     }
 }
 
+/// Whether the database has a table of this name.
+pub(super) fn table_exists(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    statements::value(connection, TABLE_EXISTS, named_params! { ":name": name })
+}
+
 fn read_checks(connection: &Connection) -> rusqlite::Result<Vec<KeyringCheck>> {
-    let table: Option<i64> = connection
-        .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'keyring_checks'", [], |row| row.get(0))
-        .optional()?;
-    if table.is_none() {
+    if !table_exists(connection, "keyring_checks")? {
         return Ok(Vec::new());
     }
-    keyring::list_keyring_checks(connection)
+    keyring::list_checks(connection)
 }
 
 #[cfg(test)]

@@ -1,40 +1,41 @@
-//! The wrapped keys of the sealings. Rows of one size under a key that only grows, never deleted: overwritten in
-//! place with zeros, a key leaves no copy in the database file, and the checkpoint that follows cuts off the log.
+//! The wrapped keys of everything sealed. All rows have the same size and are never deleted, and new rows are appended: a
+//! key that is overwritten in place with zeros leaves no copy in the database file, and the next checkpoint truncates the
+//! write-ahead log.
 
 use domain::id::AccountId;
 use domain::secret::WrappedKey;
-use rusqlite::Connection;
+use rusqlite::{Connection, named_params};
 
-/// A table whose every change is a wiping.
+use super::statements;
+use crate::sql::statement;
+
+/// Every update in this table wipes a key.
 pub(super) const TABLE: &str = "sealing_keys";
 
-/// Adds a key; its number.
-pub(super) fn insert(connection: &Connection, key: &WrappedKey) -> rusqlite::Result<i64> {
-    connection.prepare_cached("INSERT INTO sealing_keys (wrapped_key) VALUES (?1)")?.execute([key.0])?;
-    Ok(connection.last_insert_rowid())
+const SQL: &str = include_str!("sql/sealing_keys.sql");
+const INSERT: &str = statement(SQL, "insert_sealing_key");
+const WIPE: &str = statement(SQL, "wipe_sealing_key");
+const WIPE_CONNECTIONS_OF_ACCOUNT: &str = statement(SQL, "wipe_connections_of_account");
+
+/// Adds a key. Returns its number.
+pub(super) fn insert(database: &Connection, key: &WrappedKey) -> rusqlite::Result<i64> {
+    statements::execute(database, INSERT, named_params! { ":wrapped_key": key.0 })?;
+    Ok(database.last_insert_rowid())
 }
 
-/// Overwrites a key with zeros. What it sealed is noise from the commit on.
-pub(super) fn wipe(connection: &Connection, sealing_key_id: i64) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE sealing_keys SET wrapped_key = zeroblob(60) WHERE sealing_key_id = ?1")?
-        .execute([sealing_key_id])
-        .map(drop)
+/// Overwrites a key with zeros. From the commit on, nothing can decrypt what it sealed.
+pub(super) fn wipe(database: &Connection, sealing_key_id: i64) -> rusqlite::Result<()> {
+    statements::execute(database, WIPE, named_params! { ":sealing_key_id": sealing_key_id }).map(drop)
 }
 
-/// Overwrites the keys of an account's first connections, at most so many.
-pub(super) fn wipe_of_account(
-    connection: &Connection,
+/// Overwrites the keys of an account's first connections, up to `limit`.
+pub(super) fn wipe_connections_of_account(
+    database: &Connection,
     account: &AccountId,
     limit: u32,
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "UPDATE sealing_keys SET wrapped_key = zeroblob(60) WHERE sealing_key_id IN
-                (SELECT sealing_key_id FROM connections WHERE account_id = ?1 ORDER BY connection_id LIMIT ?2)",
-        )?
-        .execute((account.as_str(), limit))
-        .map(drop)
+    let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
+    statements::execute(database, WIPE_CONNECTIONS_OF_ACCOUNT, parameters).map(drop)
 }
 
 #[cfg(test)]

@@ -7,11 +7,21 @@ use domain::audit::AuditEvent;
 use domain::id::AccountId;
 use domain::secret::Sealed;
 use domain::time::Timestamp;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, named_params};
 
 use super::writer::Step;
-use super::{Sqlite, api_keys, audit_events, rows, sealing_keys};
+use super::{Sqlite, api_keys, audit_events, rows, sealing_keys, statements};
+use crate::sql::statement;
 use crate::{Error, WebhookSecretRow, WebhookSecrets};
+
+const SQL: &str = include_str!("sql/webhook_secrets.sql");
+const INSERT: &str = statement(SQL, "insert_webhook_secret");
+const RETIRE: &str = statement(SQL, "retire_webhook_secret");
+const WIPE_RETIRED: &str = statement(SQL, "wipe_retired_webhook_secrets");
+const DELETE_RETIRED: &str = statement(SQL, "delete_retired_webhook_secrets");
+const LIST: &str = statement(SQL, "list_webhook_secrets");
+const WIPE_OF_ACCOUNT: &str = statement(SQL, "wipe_webhook_secrets_of_account");
+const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_webhook_secrets_of_account");
 
 #[async_trait]
 impl WebhookSecrets for Sqlite {
@@ -23,7 +33,7 @@ impl WebhookSecrets for Sqlite {
         event: &AuditEvent,
     ) -> Result<(), Error> {
         let (account, secret, event) = (account.clone(), secret.clone(), event.clone());
-        self.writer.write(move |connection| insert(connection, &account, &secret, overlap, &event)).await
+        self.writer.write(move |database| insert(database, &account, &secret, overlap, &event)).await
     }
 
     async fn list_webhook_secrets(
@@ -31,12 +41,15 @@ impl WebhookSecrets for Sqlite {
         account: &AccountId,
         now: Timestamp,
     ) -> Result<Vec<WebhookSecretRow>, Error> {
-        self.readers.read(|connection| list(connection, account, now))
+        self.readers.read(|database| {
+            let parameters = named_params! { ":account_id": account.as_str(), ":now": now.as_micros() };
+            statements::list(database, LIST, parameters, webhook_secret_from)
+        })
     }
 }
 
-/// Adds a secret at the instant of the event. The last one stays valid for `overlap` more; older ones are deleted.
-pub(super) fn insert(
+/// Adds a secret at the instant of the event, from which the overlap counts.
+fn insert(
     database: &Connection,
     account: &AccountId,
     secret: &WebhookSecretRow,
@@ -47,63 +60,36 @@ pub(super) fn insert(
         return Ok(Err(Error::KeyNotActive));
     }
     delete_retired(database, account)?;
-    database
-        .prepare_cached(
-            "UPDATE webhook_secrets SET retires_at = ?2 WHERE account_id = ?1 AND retires_at IS NULL",
-        )?
-        .execute((account.as_str(), event.at.plus(overlap).as_micros()))?;
+    let retires_at = event.at.plus(overlap).as_micros();
+    let parameters = named_params! { ":account_id": account.as_str(), ":retires_at": retires_at };
+    statements::execute(database, RETIRE, parameters)?;
     if overlap.is_zero() {
         delete_retired(database, account)?;
     }
     let sealing_key_id = sealing_keys::insert(database, &secret.sealed.sealing_key)?;
-    database
-        .prepare_cached(
-            "INSERT INTO webhook_secrets (account_id, secret_id, created_at, sealing_key_id, envelope)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute((
-            account.as_str(),
-            &secret.id,
-            secret.created_at.as_micros(),
-            sealing_key_id,
-            &secret.sealed.envelope,
-        ))?;
+    statements::execute(
+        database,
+        INSERT,
+        named_params! {
+            ":account_id": account.as_str(),
+            ":secret_id": secret.id,
+            ":created_at": secret.created_at.as_micros(),
+            ":sealing_key_id": sealing_key_id,
+            ":envelope": secret.sealed.envelope,
+        },
+    )?;
     audit_events::insert(database, account, event)?;
     Ok(Ok(()))
 }
 
 /// Wipes and deletes every secret that has a successor.
 fn delete_retired(database: &Connection, account: &AccountId) -> rusqlite::Result<()> {
-    let key = (account.as_str(),);
-    database
-        .prepare_cached(
-            "UPDATE sealing_keys SET wrapped_key = zeroblob(60) WHERE sealing_key_id IN
-                (SELECT sealing_key_id FROM webhook_secrets WHERE account_id = ?1 AND retires_at IS NOT NULL)",
-        )?
-        .execute(key)?;
-    database
-        .prepare_cached("DELETE FROM webhook_secrets WHERE account_id = ?1 AND retires_at IS NOT NULL")?
-        .execute(key)
-        .map(drop)
+    let parameters = named_params! { ":account_id": account.as_str() };
+    statements::execute(database, WIPE_RETIRED, parameters)?;
+    statements::execute(database, DELETE_RETIRED, parameters).map(drop)
 }
 
-/// The newest and its predecessor. An earlier version may have left more, which sign nothing any more.
-pub(super) fn list(
-    database: &Connection,
-    account: &AccountId,
-    now: Timestamp,
-) -> rusqlite::Result<Vec<WebhookSecretRow>> {
-    let mut statement = database.prepare_cached(
-        "SELECT secret_id, created_at, envelope, coalesce(wrapped_key, zeroblob(60)) AS wrapped_key
-         FROM webhook_secrets LEFT JOIN sealing_keys USING (sealing_key_id)
-         WHERE account_id = ?1 AND (retires_at IS NULL OR retires_at > ?2)
-         ORDER BY retires_at IS NULL DESC, created_at DESC, secret_id DESC
-         LIMIT 2",
-    )?;
-    statement.query_map((account.as_str(), now.as_micros()), webhook_secret)?.collect()
-}
-
-fn webhook_secret(row: &Row<'_>) -> rusqlite::Result<WebhookSecretRow> {
+fn webhook_secret_from(row: &Row<'_>) -> rusqlite::Result<WebhookSecretRow> {
     Ok(WebhookSecretRow {
         id: row.get("secret_id")?,
         created_at: rows::instant(row, "created_at")?,
@@ -114,22 +100,13 @@ fn webhook_secret(row: &Row<'_>) -> rusqlite::Result<WebhookSecretRow> {
     })
 }
 
-/// Wipes and deletes an account's first secrets, at most so many; how many there were.
+/// Wipes and deletes an account's first secrets, up to `limit`. Returns how many.
 pub(super) fn delete_of_account(
     database: &Connection,
     account: &AccountId,
     limit: u32,
 ) -> rusqlite::Result<usize> {
-    database
-        .prepare_cached(
-            "UPDATE sealing_keys SET wrapped_key = zeroblob(60) WHERE sealing_key_id IN
-                (SELECT sealing_key_id FROM webhook_secrets WHERE account_id = ?1 ORDER BY secret_id LIMIT ?2)",
-        )?
-        .execute((account.as_str(), limit))?;
-    database
-        .prepare_cached(
-            "DELETE FROM webhook_secrets WHERE rowid IN
-                (SELECT rowid FROM webhook_secrets WHERE account_id = ?1 ORDER BY secret_id LIMIT ?2)",
-        )?
-        .execute((account.as_str(), limit))
+    let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
+    statements::execute(database, WIPE_OF_ACCOUNT, parameters)?;
+    statements::execute(database, DELETE_OF_ACCOUNT, parameters)
 }
