@@ -65,7 +65,7 @@ async fn https_is_spoken_with_whoever_has_the_names_certificate() {
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "egress::tests::tls::https_is_spoken_with_whoever_has_the_names_certificate"])
+        .args(["--exact", "tests::tls::https_is_spoken_with_whoever_has_the_names_certificate"])
         .env("SSL_CERT_FILE", directory.path().join("tls.pem"))
         .current_dir(directory.path())
         .output()

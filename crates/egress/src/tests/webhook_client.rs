@@ -87,7 +87,7 @@ impl std::io::Write for Lines {
 async fn nothing_of_a_webhooks_address_is_logged_at_any_level_and_a_sources_host_is() {
     let lines = Lines::default();
     let writer = lines.clone();
-    let targets = tracing_subscriber::filter::Targets::new().with_target("app", tracing::Level::TRACE);
+    let targets = tracing_subscriber::filter::Targets::new().with_target("egress", tracing::Level::TRACE);
     let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
     let _logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(targets).with(layer));
     let closed = Web::start(GOOD, |_| Answer::new(302, &["Location: http://127.0.0.1/canary"], "")).await;
