@@ -1,23 +1,22 @@
-//! How long to wait before asking again.
+//! Exponential backoff with full jitter.
 
 use std::time::Duration;
 
-/// Pauses that may be twice as long after each attempt, up to a longest one. Each is anything between nothing and that,
-/// so that those who failed together do not come back together.
+/// Delays that are random between zero and a limit. The limit doubles with each attempt up to `longest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// What the first pause is at the most.
+    /// The limit of the first delay.
     pub first: Duration,
-    /// What any pause is at the most.
+    /// The limit of all delays.
     pub longest: Duration,
 }
 
 impl Backoff {
-    /// The pause after so many attempts that failed, counted from 1. `random` is anything, evenly spread.
+    /// The delay after `attempts` failed attempts, counted from 1. `random` is uniformly distributed.
     pub fn pause(&self, attempts: u32, random: u64) -> Duration {
         let doublings = attempts.saturating_sub(1).min(31);
         let most = self.first.saturating_mul(1 << doublings).min(self.longest);
-        // The upper half of the product is a fraction of the whole.
+        // The upper half of the product scales `most` by `random / 2^64`.
         let nanos = (most.as_nanos().min(u128::from(u64::MAX)) * u128::from(random)) >> 64;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
@@ -28,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_the_longest_and_are_spread_below_it() {
+    fn delays_double_up_to_the_longest_and_are_random_below_it() {
         let backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1) };
         let whole = |pause: Duration| pause.as_secs_f64().round();
         for (attempts, most) in

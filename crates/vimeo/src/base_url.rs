@@ -1,4 +1,4 @@
-//! Where Vimeo is. Said by the operator, never by a request.
+//! The base URL of Vimeo's API, set by the operator only.
 
 use std::fmt;
 
@@ -7,31 +7,31 @@ use url::{Host, Url};
 
 use crate::path::ApiPath;
 
-/// An origin, perhaps with a path in front: https, or http on loopback.
+/// An origin with an optional path prefix: https, or http on a loopback address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
-    /// Without a slash at its end.
+    /// Without a trailing slash.
     text: String,
     is_https: bool,
     is_loopback: bool,
 }
 
-/// Why a text is no [`BaseUrl`].
+/// Why a text is not a valid [`BaseUrl`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BaseUrlError {
     /// Not an absolute http or https URL.
     #[error("must be an absolute URL such as https://api.vimeo.com")]
     NotAUrl,
-    /// http to another machine: credentials would travel in the clear.
-    #[error("must begin with https:// (http:// is only for a loopback address)")]
+    /// http to another machine: credentials would be sent in clear text.
+    #[error("must start with https:// (http:// only for a loopback address)")]
     Insecure,
-    /// User name, query or fragment.
+    /// A user name, query or fragment.
     #[error("must not contain a user name, a query or a fragment")]
     Extras,
 }
 
 impl BaseUrl {
-    /// Reads the operator's setting.
+    /// Parses the operator's setting.
     pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
         let url = Url::parse(text).map_err(|_| BaseUrlError::NotAUrl)?;
         let is_loopback = url.host().map(|host| is_loopback(&host)).ok_or(BaseUrlError::NotAUrl)?;
@@ -52,7 +52,7 @@ impl BaseUrl {
         self.is_https
     }
 
-    /// Whether what is sent there stays on this machine.
+    /// Whether it is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         self.is_loopback
     }
@@ -63,7 +63,7 @@ impl BaseUrl {
     }
 }
 
-/// Whether what is sent there stays on this machine.
+/// Whether a host is this machine.
 pub(crate) fn is_loopback(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(name) => *name == "localhost",
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_travel_encrypted_or_not_at_all() {
+    fn credentials_are_sent_encrypted_or_not_at_all() {
         for good in [
             "https://api.vimeo.com",
             "https://api.vimeo.com/",

@@ -1,4 +1,4 @@
-//! How a call on behalf of a user ended other than well, sorted by what the caller does next.
+//! Errors of API calls made with a user's token, by what the caller does next.
 
 use domain::time::Timestamp;
 use reqwest::StatusCode;
@@ -10,83 +10,83 @@ use crate::redact::Redactor;
 use crate::verify::CredentialProblem;
 use crate::wire::ErrorBody;
 
-/// Codes of used-up space or numbers, and of a file that is too large.
+/// Error codes for exhausted space or number of videos, and for a file that is too large.
 const QUOTA_CODES: [i64; 5] = [4101, 4102, 4103, 4104, 3428];
-/// Codes of a server that is too busy to act.
+/// Error codes of an overloaded server that has done nothing.
 const BUSY_CODES: [i64; 2] = [7000, 7100];
-/// The code of what is not there.
-const NOT_THERE: i64 = 5000;
-/// Codes of a view that the plan does not have: public or nobody, users, disable, contacts.
+/// Error code of a missing resource.
+const NOT_FOUND: i64 = 5000;
+/// Error codes of a `privacy.view` that the plan does not include.
 const VIEW_CODES: std::ops::RangeInclusive<i64> = 2409..=2412;
-/// The parameter that these views are told in.
+/// The parameter that these codes refer to.
 const VIEW_FIELD: &str = "privacy.view";
-/// How many characters of a text of Vimeo's are kept.
+/// Limit for an error text, in characters.
 const TEXT_MAX: usize = 300;
-/// How many characters of a parameter's name are kept.
+/// Limit for a parameter name, in characters.
 const FIELD_MAX: usize = 100;
-/// How many parameters are kept.
+/// Limit for the number of parameters.
 const PARAMETERS_MAX: usize = 20;
-/// How many characters the name of a scope has at the most; Vimeo's longest has 11.
+/// Limit for a scope name, in characters. The longest of Vimeo's has 11.
 const SCOPE_MAX: usize = 32;
 
-/// Why a call did not do what was asked. Holds nothing that was sent.
+/// Why a call failed. Contains nothing of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// Vimeo certainly did nothing: ask again.
+    /// Vimeo has certainly done nothing: retry.
     #[error("Vimeo {error}")]
     RetryLater {
-        /// Not sooner than this, if Vimeo said.
+        /// The earliest time for a retry, if Vimeo gave one.
         not_before: Option<Timestamp>,
-        /// What stands in the way.
+        /// The cause.
         error: TransportError,
     },
-    /// 401: the token is not good, or no longer.
+    /// 401: the token is invalid or expired.
     #[error("the access token {0}")]
     Rejected(CredentialProblem),
-    /// 403: the token may not do this without the scope that is named.
+    /// 403: the token lacks this scope.
     #[error("the access token lacks the scope {0}")]
     LacksScope(String),
-    /// The user's space, number of videos or size of a file is exhausted.
-    #[error("the quota at Vimeo does not suffice: {0}")]
+    /// The user's space, number of videos or file size limit is exhausted.
+    #[error("the Vimeo quota is exhausted: {0}")]
     Quota(Refused),
-    /// Vimeo understood, and said no.
+    /// Vimeo rejected the request.
     #[error("Vimeo refused: {0}")]
     Refused(Refused),
-    /// What the call is about is not there.
-    #[error("Vimeo does not have it")]
+    /// The resource does not exist.
+    #[error("not found at Vimeo")]
     NotFound,
-    /// Whether Vimeo acted is not known. What can be done twice (all but creating) is simply asked again.
+    /// It is unknown whether Vimeo acted. Every call except creating a video is idempotent and can be retried.
     #[error("Vimeo {0}")]
     Unknown(TransportError),
 }
 
-/// What Vimeo said when it said no.
+/// Vimeo's reason for rejecting a request.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{text}")]
 pub struct Refused {
     /// The HTTP status.
     pub status: u16,
-    /// Vimeo's code, if there was one.
+    /// Vimeo's error code, if present.
     pub code: Option<i64>,
-    /// Vimeo's words, without control characters, secrets and paths of addresses: 300 characters at the most.
+    /// Vimeo's message without control characters, secrets and URL paths; at most 300 characters.
     pub text: String,
-    /// What was wrong in particular; 20 at the most.
+    /// The rejected parameters; at most 20.
     pub parameters: Vec<Parameter>,
 }
 
-/// One thing that Vimeo found wrong in a request.
+/// A request parameter that Vimeo rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its path, with dots: `privacy.view`.
+    /// Its dotted path: `privacy.view`.
     pub field: String,
-    /// Vimeo's code, if there was one.
+    /// Vimeo's error code, if present.
     pub code: Option<i64>,
-    /// Vimeo's words, as in [`Refused::text`].
+    /// Vimeo's message, cleaned as in [`Refused::text`].
     pub text: String,
 }
 
 impl Refused {
-    /// Whether the plan or the user may not choose this `privacy.view`: another one may do.
+    /// Whether the plan or the user may not use this `privacy.view`. Another view may be accepted.
     pub fn is_about_view(&self) -> bool {
         self.code.is_some_and(|code| VIEW_CODES.contains(&code))
             || self.parameters.iter().any(|parameter| parameter.field == VIEW_FIELD)
@@ -107,20 +107,20 @@ impl Refused {
     }
 }
 
-/// What an answer means that is not the one which was hoped for. `redactor` knows the secrets that the request carried.
-pub(crate) fn classify(answer: &ApiResponse, redactor: &Redactor) -> Failure {
-    if answer.status == StatusCode::TOO_MANY_REQUESTS {
-        let not_before = answer.rate_limit_reset();
+/// Classifies an unsuccessful response. `redactor` knows the secrets that the request contained.
+pub(crate) fn classify(response: &ApiResponse, redactor: &Redactor) -> Failure {
+    if response.status == StatusCode::TOO_MANY_REQUESTS {
+        let not_before = response.rate_limit_reset();
         return Failure::RetryLater { not_before, error: TransportError::RateLimited { not_before } };
     }
-    let unknown = || Failure::Unknown(answer.error());
-    let Some(error_body) = answer.error_body() else {
-        // Only in an error shape of its own has Vimeo spoken; anything else may be a server before it.
-        let is_challenge = answer.status == StatusCode::UNAUTHORIZED && answer.challenges_token();
+    let unknown = || Failure::Unknown(response.error());
+    let Some(error_body) = response.error_body() else {
+        // A body in one of Vimeo's error formats comes from Vimeo. Any other may come from a proxy in front of it.
+        let is_challenge = response.status == StatusCode::UNAUTHORIZED && response.challenges_token();
         return if is_challenge { Failure::Rejected(CredentialProblem::TokenUnknown) } else { unknown() };
     };
     let code = error_body.error_code;
-    match answer.status {
+    match response.status {
         StatusCode::UNAUTHORIZED if code == Some(TOKEN_WITHOUT_USER) => {
             Failure::Rejected(CredentialProblem::TokenWithoutUser)
         }
@@ -129,22 +129,22 @@ pub(crate) fn classify(answer: &ApiResponse, redactor: &Redactor) -> Failure {
             Failure::Rejected(CredentialProblem::TokenUnknown)
         }
         StatusCode::SERVICE_UNAVAILABLE if code.is_some_and(|code| BUSY_CODES.contains(&code)) => {
-            Failure::RetryLater { not_before: None, error: answer.error() }
+            Failure::RetryLater { not_before: None, error: response.error() }
         }
         status if !status.is_client_error() => unknown(),
         status if code.is_some_and(|code| QUOTA_CODES.contains(&code)) => {
             Failure::Quota(Refused::new(status, &error_body, redactor))
         }
         StatusCode::NOT_FOUND => Failure::NotFound,
-        _ if code == Some(NOT_THERE) => Failure::NotFound,
+        _ if code == Some(NOT_FOUND) => Failure::NotFound,
         status => match missing_scope(status, &error_body) {
-            Some(scope) if !redactor.finds(&scope) => Failure::LacksScope(scope),
+            Some(scope) if !redactor.contains_secret(&scope) => Failure::LacksScope(scope),
             _ => Failure::Refused(Refused::new(status, &error_body, redactor)),
         },
     }
 }
 
-/// The scope in a sentence such as `Your access token does not have the "upload" scope`.
+/// The scope in a message such as `Your access token does not have the "upload" scope`.
 fn missing_scope(status: StatusCode, error_body: &ErrorBody) -> Option<String> {
     if status != StatusCode::FORBIDDEN || error_body.error_code.is_some() {
         return None;

@@ -1,4 +1,4 @@
-//! One request and its answer: sent to the one origin, read up to a limit, and its errors sorted.
+//! Sends a request to the API and reads the response, up to a size limit.
 
 use std::time::Duration;
 
@@ -14,36 +14,36 @@ use crate::path::ApiPath;
 use crate::rate_limit::RateLimitUpdate;
 use crate::wire::ErrorBody;
 
-/// The API version that this crate was written for.
+/// The API version that this crate supports.
 const ACCEPT_VERSION: &str = "application/vnd.vimeo.*+json;version=3.4";
-/// No answer that we ask for comes near this; more is not read.
+/// Far more than any expected response. A larger one is rejected.
 const RESPONSE_MAX_BYTES: usize = 1024 * 1024;
 
-/// Why Vimeo could not be asked: nothing is known about the credentials. Never says anything of them.
+/// Vimeo gave no usable response. Says nothing about the credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TransportError {
-    /// No connection, or it broke, or what came was no HTTP.
+    /// No connection, a broken connection, or a response that is not HTTP.
     #[error("could not be reached")]
     Unreachable,
-    /// No answer in time.
+    /// No response in time.
     #[error("did not answer in time")]
     Timeout,
-    /// 429: ask again, not sooner than Vimeo said, if it said.
+    /// 429.
     #[error("is limiting our requests")]
     RateLimited {
-        /// When its window ends.
+        /// When the rate limit resets, if Vimeo said so.
         not_before: Option<Timestamp>,
     },
-    /// A status that says nothing of the credentials.
+    /// A status that says nothing about the credentials.
     #[error("answered with status {0}")]
     Status(u16),
-    /// A good status with something that is not the documented answer.
-    #[error("answered with something that is not its API's answer")]
+    /// A success status with an undocumented body.
+    #[error("returned an unexpected response")]
     UnexpectedResponse,
 }
 
 impl TransportError {
-    /// Before when it is useless to ask again, if Vimeo said.
+    /// The earliest useful time for a retry, if Vimeo gave one.
     pub(crate) fn not_before(&self) -> Option<Timestamp> {
         match self {
             Self::RateLimited { not_before } => *not_before,
@@ -52,7 +52,7 @@ impl TransportError {
     }
 }
 
-/// An answer that was read to its end.
+/// A response whose body has been read completely.
 pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     headers: HeaderMap,
@@ -60,21 +60,21 @@ pub(crate) struct ApiResponse {
 }
 
 impl Client {
-    /// A request to one of the paths that this crate knows.
+    /// A request to a fixed API path.
     pub(crate) fn request(&self, method: Method, path: &'static str) -> RequestBuilder {
         self.request_built(method, &ApiPath::fixed(path))
     }
 
-    /// A request to a path that this crate made.
+    /// A request to a path built by this crate.
     pub(crate) fn request_built(&self, method: Method, path: &ApiPath) -> RequestBuilder {
         self.http.request(method, self.base_url.join(path)).header(ACCEPT, ACCEPT_VERSION)
     }
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 pub(crate) struct SendFailure {
     pub(crate) error: TransportError,
-    /// Whether the request certainly never reached anybody.
+    /// Whether the request was certainly not sent.
     pub(crate) is_unsent: bool,
 }
 
@@ -90,10 +90,10 @@ pub(crate) async fn send_checked(
     Ok(answer)
 }
 
-/// Sends a request and reads the whole answer, whatever it is, within `timeout`.
+/// Sends a request and reads the whole response, whatever its status, within `timeout`.
 pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<ApiResponse, SendFailure> {
     let sent = request.timeout(timeout).send().await;
-    // A connection that could not be opened, to Vimeo or to the proxy, has carried nothing.
+    // A connection that could not be opened, to Vimeo or to the proxy, has carried no data.
     let mut response =
         sent.map_err(|error| SendFailure { error: classify(&error), is_unsent: error.is_connect() })?;
     let broken = |error| SendFailure { error, is_unsent: false };
@@ -115,25 +115,25 @@ pub(crate) fn classify(error: &reqwest::Error) -> TransportError {
     TransportError::Unreachable
 }
 
-/// Why a request failed, as far as its causes say: the name, the connection, the certificate. The error's own text is
-/// left out, because it has the URL in it, which may be an upload link.
+/// The chain of causes of a failed request: DNS, connection, certificate. The error's own text is left out: it contains
+/// the URL, which may be an upload link.
 fn causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl ApiResponse {
-    /// The body as the JSON that was asked for.
+    /// The body as JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// What Vimeo says was wrong, if it says so in one of its error shapes.
+    /// The body as one of Vimeo's error formats.
     pub(crate) fn error_body(&self) -> Option<ErrorBody> {
         self.json()
     }
 
-    /// The error that a status which was not expected means.
+    /// The error for an unexpected status.
     pub(crate) fn error(&self) -> TransportError {
         if self.status.is_success() {
             TransportError::UnexpectedResponse
@@ -142,7 +142,7 @@ impl ApiResponse {
         }
     }
 
-    /// Whether the challenge says that the token is no good.
+    /// Whether `WWW-Authenticate` says that the token is invalid.
     pub(crate) fn challenges_token(&self) -> bool {
         self.headers
             .get(WWW_AUTHENTICATE)
@@ -150,7 +150,7 @@ impl ApiResponse {
             .is_some_and(|value| value.contains("invalid_token"))
     }
 
-    /// What is said of the rate window.
+    /// The state of the rate limit according to the response headers.
     pub(crate) fn rate_limit_update(&self) -> RateLimitUpdate {
         let remaining = self.headers.get("x-ratelimit-remaining").and_then(|value| value.to_str().ok());
         if self.status == StatusCode::TOO_MANY_REQUESTS {
@@ -162,7 +162,7 @@ impl ApiResponse {
         }
     }
 
-    /// When the rate window ends: an ISO 8601 instant with offset; on very old pages a Unix time.
+    /// When the rate limit resets: an ISO 8601 time with offset, or Unix time on some old endpoints.
     pub(crate) fn rate_limit_reset(&self) -> Option<Timestamp> {
         let text = self.headers.get("x-ratelimit-reset")?.to_str().ok()?;
         let instant = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond);

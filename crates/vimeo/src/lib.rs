@@ -1,7 +1,7 @@
-//! What we say to Vimeo and how we read the answer.
-//! Knows Vimeo's API. Knows no database, no accounts, and nothing of our own HTTP API.
-//! Invariant: credentials go to one origin, the configured one, whatever Vimeo answers; bytes of videos go to the hosts
-//! that are configured for them, without credentials; and "Vimeo cannot be asked" never reads as "the credentials are
+//! The client of Vimeo's API: OAuth, videos and folders, and uploads by tus.
+//! Does not depend on the store, on accounts or on this service's HTTP API.
+//! Invariants: credentials are sent only to the configured origin, whatever Vimeo answers; video bytes are sent only to
+//! the configured upload hosts, without credentials; "Vimeo is unavailable" is never reported as "the credentials are
 //! wrong".
 
 mod backoff;
@@ -39,35 +39,35 @@ pub use tus::{
 };
 pub use verify::{Credential, CredentialProblem, Requirements, VerifyError};
 
-/// How long a TCP and TLS connection to Vimeo may take to open.
+/// Limit for opening a TCP and TLS connection to Vimeo.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept for the next request.
+/// How long an idle connection stays in the pool.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What a client is made of.
+/// Options of a [`Client`].
 #[derive(Debug)]
 pub struct ClientOptions<'a> {
-    /// Where the API is.
+    /// The API's base URL.
     pub base_url: BaseUrl,
-    /// The name that the service gives itself.
+    /// The `User-Agent` header.
     pub user_agent: &'a str,
-    /// What everything goes through, if there is something. Never one of the environment's.
+    /// The proxy for all requests, if any. Proxies from the environment are ignored.
     pub proxy: Option<&'a ProxyUrl>,
-    /// Where bytes of videos may go.
+    /// Hosts that may receive video bytes.
     pub upload_hosts: Vec<UploadHost>,
-    /// Which root certificates are trusted; needed for an API, or a proxy, by https.
+    /// TLS configuration with the trusted root certificates. Required if the API or the proxy uses https.
     pub tls: Option<rustls::ClientConfig>,
-    /// Where the time comes from, for rate windows.
+    /// The clock for rate limits.
     pub clock: Clock,
-    /// Where work runs that outlives a call (revoking a stray token).
+    /// Tracks tasks that outlive a call, such as revoking a stray token.
     pub tasks: TaskTracker,
 }
 
-/// A client of one Vimeo API origin. Cheap to clone; clones share their connections.
+/// A client of one Vimeo API origin. Cheap to clone; clones share a connection pool.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    /// For upload links alone, so that nothing that is meant for the API can come there.
+    /// Only for upload links, so that API credentials cannot be sent to an upload host.
     links: reqwest::Client,
     link_rules: LinkRules,
     base_url: BaseUrl,
@@ -78,18 +78,18 @@ pub struct Client {
 /// The client could not be built.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// TLS or the proxy could not be set up.
+    /// TLS or the proxy setup failed.
     #[error("the HTTPS client cannot be set up: {0}")]
     Setup(#[source] reqwest::Error),
-    /// No server could be verified.
+    /// There are no root certificates to verify a server with.
     #[error(
-        "no root certificates were found, and Vimeo's server cannot be verified without: install the system's (on Debian `apt install ca-certificates`), or set ca_file"
+        "no root certificates found to verify Vimeo's server: install the system's (on Debian `apt install ca-certificates`), or set ca_file"
     )]
     NoRoots,
 }
 
 impl Client {
-    /// A client with these options.
+    /// Creates a client.
     pub fn new(options: ClientOptions<'_>) -> Result<Self, ClientError> {
         let ClientOptions { base_url, user_agent, proxy, upload_hosts, tls, clock, tasks } = options;
         if base_url.is_https() && tls.is_none() {
@@ -106,7 +106,7 @@ impl Client {
                 .https_only(https_only)
                 .connect_timeout(CONNECT_TIMEOUT)
                 .pool_idle_timeout(IDLE_TIMEOUT);
-            // Left alone, the library would look for root certificates wherever the environment says.
+            // By default, reqwest takes root certificates from wherever the environment points.
             builder = match tls.clone() {
                 Some(tls) => builder.tls_backend_preconfigured(tls),
                 None => builder.tls_certs_only([]),
@@ -122,7 +122,7 @@ impl Client {
         Ok(Self { http, links, link_rules, base_url, clock, tasks })
     }
 
-    /// Which upload links this client uses: for reading one that was kept.
+    /// Which upload links this client accepts, for parsing a stored link.
     pub fn link_rules(&self) -> &LinkRules {
         &self.link_rules
     }

@@ -1,4 +1,4 @@
-//! The OAuth calls: a client-credentials grant, what a token is, and revoking one.
+//! OAuth calls: client-credentials grant, token introspection, revocation.
 
 use std::time::Duration;
 
@@ -11,33 +11,33 @@ use crate::http::{TransportError, send_checked};
 use crate::verify::CredentialProblem;
 use crate::wire::{AuthOut, TokenOut};
 
-/// Vimeo's code for a wrong client secret.
+/// Vimeo's error code for a wrong client secret.
 const BAD_CLIENT_SECRET: i64 = 8001;
-/// Vimeo's code for a token without a user.
+/// Vimeo's error code for a token without a user.
 pub(crate) const TOKEN_WITHOUT_USER: i64 = 8002;
-/// RFC 6749's word for an unknown client.
+/// RFC 6749's error code for an unknown client.
 const INVALID_CLIENT: &str = "invalid_client";
-/// RFC 6750's word for a bad token.
+/// RFC 6750's error code for an invalid token.
 pub(crate) const INVALID_TOKEN: &str = "invalid_token";
 
-/// How a question about credentials ended other than well.
+/// Why a check of credentials failed.
 #[derive(Debug)]
 pub(crate) enum OAuthError {
-    /// Vimeo said what is wrong with them.
+    /// Vimeo rejected them.
     Rejected(CredentialProblem),
     /// Nothing is known about them.
     Unknown(TransportError),
 }
 
-/// A client-credentials grant: the app behind an identifier and a secret, and the token that came with it.
+/// A client-credentials grant: the app of an identifier and secret, and the token that Vimeo issues with it.
 pub(crate) struct Grant {
-    /// `None` if the answer did not say.
+    /// `None` if the response does not contain it.
     pub(crate) app_uri: Option<String>,
-    /// A token that nobody asked for and somebody must revoke.
+    /// A token that is not needed and must be revoked.
     pub(crate) stray_token: Option<Secret>,
 }
 
-/// What Vimeo says of an access token.
+/// Vimeo's information about an access token.
 pub(crate) struct TokenInfo {
     pub(crate) app_uri: String,
     pub(crate) has_user: bool,
@@ -53,36 +53,37 @@ impl Client {
         timeout: Duration,
     ) -> Result<Grant, OAuthError> {
         if identifier.as_str().contains(':') {
-            // Basic authentication ends the identifier at the first colon: Vimeo would be asked about another one.
+            // In basic authentication the identifier ends at the first colon, so Vimeo would check a different
+            // identifier.
             return Err(OAuthError::Rejected(CredentialProblem::ClientUnknown));
         }
         let request = self
             .request(Method::POST, "/oauth/authorize/client")
             .basic_auth(identifier.as_str(), Some(secret.expose()))
             .form(&[("grant_type", "client_credentials"), ("scope", "public")]);
-        let answer = send_checked(request, timeout).await.map_err(OAuthError::Unknown)?;
-        if matches!(answer.status, StatusCode::OK | StatusCode::CREATED) {
-            // Read apart from the rest: the token must be revoked, however odd the answer around it is.
-            let token: Option<TokenOut> = answer.json();
-            let auth: Option<AuthOut> = answer.json();
+        let response = send_checked(request, timeout).await.map_err(OAuthError::Unknown)?;
+        if matches!(response.status, StatusCode::OK | StatusCode::CREATED) {
+            // Parsed separately: the token must be revoked even if the rest of the response is unexpected.
+            let token: Option<TokenOut> = response.json();
+            let auth: Option<AuthOut> = response.json();
             return Ok(Grant {
                 app_uri: auth.and_then(|auth| auth.app?.uri),
                 stray_token: token.map(|token| Secret::new(token.access_token)),
             });
         }
-        let error_body = match answer.status {
-            StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => answer.error_body(),
+        let error_body = match response.status {
+            StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => response.error_body(),
             _ => None,
         };
-        let finding =
+        let problem =
             error_body.and_then(|error_body| match (error_body.error_code, error_body.error.as_str()) {
                 (Some(BAD_CLIENT_SECRET), _) => Some(CredentialProblem::ClientSecretWrong),
                 (_, INVALID_CLIENT) => Some(CredentialProblem::ClientUnknown),
-                _ if answer.status == StatusCode::UNAUTHORIZED => Some(CredentialProblem::ClientRejected),
-                // A 400 of another kind is about our request, not about the credentials.
+                _ if response.status == StatusCode::UNAUTHORIZED => Some(CredentialProblem::ClientRejected),
+                // Any other 400 is about the request, not the credentials.
                 _ => None,
             });
-        Err(finding.map_or_else(|| OAuthError::Unknown(answer.error()), OAuthError::Rejected))
+        Err(problem.map_or_else(|| OAuthError::Unknown(response.error()), OAuthError::Rejected))
     }
 
     /// `GET /oauth/verify`.
@@ -92,14 +93,14 @@ impl Client {
         timeout: Duration,
     ) -> Result<TokenInfo, OAuthError> {
         let request = self.request(Method::GET, "/oauth/verify").bearer_auth(token.expose());
-        let answer = send_checked(request, timeout).await.map_err(OAuthError::Unknown)?;
-        if answer.status == StatusCode::OK {
-            let auth: Option<AuthOut> = answer.json();
+        let response = send_checked(request, timeout).await.map_err(OAuthError::Unknown)?;
+        if response.status == StatusCode::OK {
+            let auth: Option<AuthOut> = response.json();
             let info = auth.and_then(|auth| {
                 Some(TokenInfo {
                     app_uri: auth.app?.uri?,
                     has_user: match auth.user {
-                        // A user who cannot be told is an answer that we do not understand, not a missing user.
+                        // A user without a URI is an unexpected response, not a missing user.
                         Some(user) => user.uri.filter(|uri| !uri.is_empty()).map(|_| true)?,
                         None => false,
                     },
@@ -108,15 +109,15 @@ impl Client {
             });
             return info.ok_or(OAuthError::Unknown(TransportError::UnexpectedResponse));
         }
-        let error_body = answer.error_body();
-        let finding = match (answer.status, error_body) {
+        let error_body = response.error_body();
+        let problem = match (response.status, error_body) {
             (StatusCode::UNAUTHORIZED, Some(error_body))
                 if error_body.error_code == Some(TOKEN_WITHOUT_USER) =>
             {
                 Some(CredentialProblem::TokenWithoutUser)
             }
             (StatusCode::UNAUTHORIZED, Some(_)) => Some(CredentialProblem::TokenUnknown),
-            (StatusCode::UNAUTHORIZED, None) if answer.challenges_token() => {
+            (StatusCode::UNAUTHORIZED, None) if response.challenges_token() => {
                 Some(CredentialProblem::TokenUnknown)
             }
             (StatusCode::BAD_REQUEST, Some(error_body)) if error_body.error == INVALID_TOKEN => {
@@ -124,17 +125,17 @@ impl Client {
             }
             _ => None,
         };
-        Err(finding.map_or_else(|| OAuthError::Unknown(answer.error()), OAuthError::Rejected))
+        Err(problem.map_or_else(|| OAuthError::Unknown(response.error()), OAuthError::Rejected))
     }
 
-    /// `DELETE /tokens`. A token that is gone already counts as revoked.
+    /// `DELETE /tokens`. A token that does not exist counts as revoked.
     pub(crate) async fn revoke(&self, token: &Secret, timeout: Duration) -> Result<(), TransportError> {
         let request = self.request(Method::DELETE, "/tokens").bearer_auth(token.expose());
-        let answer = send_checked(request, timeout).await?;
-        match answer.status {
+        let response = send_checked(request, timeout).await?;
+        match response.status {
             status if status.is_success() => Ok(()),
             StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => Ok(()),
-            _ => Err(answer.error()),
+            _ => Err(response.error()),
         }
     }
 }

@@ -1,51 +1,51 @@
-//! Paths of the API, made here: out of fixed parts, of numbers, and of texts as one encoded segment. No text of a user's
-//! or of Vimeo's leads anywhere else.
+//! API paths, built only from fixed parts, numbers, and single percent-encoded segments, so that neither a user's nor
+//! Vimeo's text can change the target.
 
 use std::fmt::Write as _;
 
 use domain::video::{FolderNumber, VideoNumber};
 
-/// A path, perhaps with a query; begins with a slash.
+/// A path with an optional query; starts with a slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiPath(String);
 
 impl ApiPath {
-    /// One that needs nothing filled in.
+    /// A fixed path.
     pub(crate) fn fixed(path: &'static str) -> Self {
         Self(path.to_owned())
     }
 
-    /// A video's.
+    /// `/videos/{video}`.
     pub(crate) fn video(video: VideoNumber) -> Self {
         Self(format!("/videos/{}", video.as_i64()))
     }
 
-    /// A folder's.
+    /// The path of a folder.
     pub(crate) fn folder(folder: FolderNumber) -> Self {
         Self(folder.to_string())
     }
 
-    /// With this behind it.
+    /// Appends a fixed part.
     pub(crate) fn then(mut self, more: &'static str) -> Self {
         self.0.push_str(more);
         self
     }
 
-    /// With a number behind it.
+    /// Appends a number.
     pub(crate) fn then_number(mut self, number: u32) -> Self {
         // Writing to a string does not fail.
         let _ = write!(self.0, "{number}");
         self
     }
 
-    /// With a video's path behind it.
+    /// Appends the path of a video.
     pub(crate) fn then_video(mut self, video: VideoNumber) -> Self {
         self.0.push_str(&Self::video(video).0);
         self
     }
 
-    /// With any text behind it as one segment. `None` for those that a URL does not take for a name: nothing, and the
-    /// dots that lead upwards, which no encoding hides.
+    /// Appends any text as one segment. `None` for an empty text, `.` and `..`, which URL parsers resolve even if
+    /// encoded.
     pub(crate) fn then_segment(mut self, text: &str) -> Option<Self> {
         if matches!(text, "" | "." | "..") {
             return None;

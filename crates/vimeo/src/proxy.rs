@@ -1,4 +1,4 @@
-//! A proxy to reach Vimeo through. Said by the operator, never by the ambient environment.
+//! An HTTP proxy for requests to Vimeo, set by the operator only.
 
 use domain::secret::Secret;
 use thiserror::Error;
@@ -7,26 +7,26 @@ use url::Url;
 use crate::BaseUrl;
 use crate::base_url::is_loopback;
 
-/// A proxy's URL, which may hold a password.
+/// A proxy URL, which may contain a password.
 #[derive(Debug, Clone)]
 pub struct ProxyUrl(Secret);
 
-/// Why a text is no [`ProxyUrl`].
+/// Why a text is not a valid [`ProxyUrl`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ProxyUrlError {
-    /// Not the URL of a proxy that is spoken here.
-    #[error("must be the URL of a proxy, with http:// or https:// at its beginning")]
+    /// Not an http or https URL.
+    #[error("must be a proxy URL that starts with http:// or https://")]
     NotAProxy,
-    /// Plain HTTP to Vimeo's stand-in, through another machine: credentials would travel in the clear.
-    #[error("must be on this machine as long as vimeo.base_url begins with http://")]
+    /// Plain http to a sandbox through another machine: credentials would be sent in clear text.
+    #[error("must be on this machine while vimeo.base_url starts with http://")]
     Insecure,
 }
 
 impl ProxyUrl {
-    /// Reads the operator's setting, for reaching `base_url`.
+    /// Parses the operator's setting for a proxy to `base_url`.
     pub fn parse(text: &str, base_url: &BaseUrl) -> Result<Self, ProxyUrlError> {
         let url = Url::parse(text).map_err(|_| ProxyUrlError::NotAProxy)?;
-        // The HTTP library takes a scheme that it does not know for no proxy at all, and would go to Vimeo directly.
+        // reqwest ignores a proxy with an unknown scheme and would connect directly.
         let host = url
             .host()
             .filter(|_| matches!(url.scheme(), "http" | "https"))
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxy_that_could_not_be_used_or_would_see_credentials_is_refused() {
+    fn a_proxy_that_is_unusable_or_would_see_credentials_is_rejected() {
         let (vimeo, sandbox) = ("https://api.vimeo.com", "http://127.0.0.1:9300");
         for (proxy, base_url, expected) in [
             ("http://proxy.example:3128", vimeo, None),

@@ -1,41 +1,41 @@
-//! A token's rate window, as far as Vimeo update of it: nobody asks while it is spent.
+//! The rate limit of a token as Vimeo last reported it. No request is sent while it is exhausted.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use domain::time::Timestamp;
 
-/// For how long a window is taken for spent at the most, whatever its reset says.
+/// Longest time for which requests are blocked, whatever the reset time says.
 const BLOCKED_MAX: Duration = Duration::from_hours(1);
-/// For how long one is taken for spent whose end is not update: Vimeo's windows last a minute.
+/// How long requests are blocked if the reset time is unknown: Vimeo's windows last one minute.
 const BLOCKED_DEFAULT: Duration = Duration::from_mins(1);
 
-/// Before when it is useless to ask with a token. Shared by all who use the same connection on this node.
+/// Until when requests with a token are blocked. Shared by all users of a connection on this node.
 #[derive(Debug, Default)]
 pub struct RateLimit {
-    /// Microseconds since 1970; 0 while nothing is known.
+    /// Microseconds since 1970; 0 if unknown.
     blocked_until: AtomicI64,
 }
 
-/// What an answer says of the window.
+/// The rate limit according to one response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RateLimitUpdate {
-    /// There is room, or nothing is said.
+    /// Requests remain, or the response says nothing.
     Open,
-    /// This answer was the last one. Nothing is known if it does not say until when.
+    /// No requests remain until this time. Without a time it changes nothing.
     Exhausted(Option<Timestamp>),
-    /// The request was refused for it.
+    /// 429; blocked until this time.
     Rejected(Option<Timestamp>),
 }
 
 impl RateLimit {
-    /// Until when it is closed, if it is at `now`.
+    /// Until when requests are blocked, if they are at `now`.
     pub fn blocked_until(&self, now: Timestamp) -> Option<Timestamp> {
         let until = Timestamp::from_micros(self.blocked_until.load(Ordering::Relaxed));
         (until > now).then_some(until)
     }
 
-    /// Takes over what an answer says. An earlier end never replaces a later one: answers overtake each other.
+    /// Applies a response. An earlier reset never replaces a later one, because responses can overtake each other.
     pub(crate) fn update(&self, update: RateLimitUpdate, now: Timestamp) {
         let until = match update {
             RateLimitUpdate::Open | RateLimitUpdate::Exhausted(None) => return,
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spent_window_is_closed_until_its_reset_and_no_longer_than_an_hour() {
+    fn an_exhausted_rate_limit_blocks_until_its_reset_and_at_most_an_hour() {
         let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
         let now = at(1_000);
         for (update, until) in [

@@ -1,5 +1,5 @@
-//! Vimeo's words without our secrets: what a request carried must not come back in an error, whole or in part, plain or
-//! encoded.
+//! Removes secrets from Vimeo's messages: the secrets of a request must not appear in an error, whole or in part, plain
+//! or encoded.
 
 use std::fmt::Write as _;
 
@@ -8,20 +8,20 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use domain::secret::Secret;
 use zeroize::Zeroizing;
 
-/// How many characters of a text are looked through; far more than are kept of any.
-const LOOKED_THROUGH_MAX: usize = 1_024;
-/// How many characters in a row of a token are a part of it.
+/// How many characters of a text are searched; far more than are kept.
+const SEARCHED_MAX: usize = 1_024;
+/// How many consecutive characters count as a part of a token.
 const TOKEN_RUN: usize = 8;
-/// The same of a password, which is shorter and easier to guess.
+/// The same for a password, which is shorter and easier to guess.
 const PASSWORD_RUN: usize = 4;
 const MASK: &str = "[redacted]";
 
-/// The secrets that a request carried.
+/// The secrets of a request, to be removed from texts.
 pub(crate) struct Redactor {
     needles: Vec<Needle>,
 }
 
-/// One form of a secret, in lower case.
+/// One encoding of a secret, in lower case.
 struct Needle {
     characters: Zeroizing<Vec<char>>,
     run: usize,
@@ -37,18 +37,18 @@ impl Redactor {
         Self { needles }
     }
 
-    /// A text of Vimeo's, fit for a log and for people: without control characters, addresses cut to their hosts, parts of
-    /// the secrets masked, and of `max_chars` at the most.
+    /// A message of Vimeo's for logs and users: no control characters, URLs reduced to their hosts, parts of secrets
+    /// masked, at most `max_chars` characters.
     pub(crate) fn clean(&self, text: &str, max_chars: usize) -> String {
         let plain = text.chars().filter(|character| !character.is_control());
-        let plain: Vec<char> = plain.take(LOOKED_THROUGH_MAX).collect();
-        // Masked first: an address whose host is a secret must not show it.
+        let plain: Vec<char> = plain.take(SEARCHED_MAX).collect();
+        // Mask first, because the host of a URL may contain a secret.
         let masked = self.mask(&plain);
-        without_paths(&masked).chars().take(max_chars).collect()
+        strip_paths(&masked).chars().take(max_chars).collect()
     }
 
-    /// Whether a part of a secret is in a text.
-    pub(crate) fn finds(&self, text: &str) -> bool {
+    /// Whether a text contains a part of a secret.
+    pub(crate) fn contains_secret(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
         self.marks(&text).contains(&true)
     }
@@ -68,7 +68,7 @@ impl Redactor {
         masked
     }
 
-    /// For each character whether it belongs to a part of a secret.
+    /// For each character, whether it belongs to a part of a secret.
     fn marks(&self, text: &[char]) -> Vec<bool> {
         let lower: Vec<char> = text.iter().map(char::to_ascii_lowercase).collect();
         let mut marks = vec![false; text.len()];
@@ -83,7 +83,7 @@ impl Redactor {
     }
 }
 
-/// A secret as it is, percent-encoded, in hexadecimal digits, and in base64 at each of the three places where it may begin.
+/// Adds a secret as it is, percent-encoded, in hexadecimal, and in base64 for each of the three alignments.
 fn add_forms(needles: &mut Vec<Needle>, secret: &str, run: usize) {
     if secret.is_empty() {
         return;
@@ -107,7 +107,7 @@ fn add_forms(needles: &mut Vec<Needle>, secret: &str, run: usize) {
     add(hexadecimal, run.max(TOKEN_RUN));
     for skipped in 0..secret.len().min(3) {
         let rest = secret.as_bytes().get(skipped..).unwrap_or_default();
-        // The last characters also depend on what follows.
+        // The last characters also depend on the bytes that follow.
         let whole = rest.get(..rest.len() / 3 * 3).unwrap_or_default();
         for encoded in [STANDARD_NO_PAD.encode(whole), URL_SAFE_NO_PAD.encode(whole)] {
             if encoded.len() >= TOKEN_RUN {
@@ -117,8 +117,8 @@ fn add_forms(needles: &mut Vec<Needle>, secret: &str, run: usize) {
     }
 }
 
-/// An upload link is a secret that the text may hold, too: of an address only the host is kept.
-fn without_paths(text: &str) -> String {
+/// A text may contain an upload link, which is a secret: only the host of a URL is kept.
+fn strip_paths(text: &str) -> String {
     let mut rest = text;
     let mut shown = String::with_capacity(text.len());
     while let Some(at) = rest.find("://") {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn no_part_of_a_token_comes_back_in_any_form() {
+    fn no_part_of_a_token_survives_in_any_encoding() {
         let base64 = |offset: usize| {
             let padded = format!("{}{TOKEN}tail", &"xyz"[..offset]);
             STANDARD_NO_PAD.encode(padded)
@@ -158,15 +158,15 @@ mod tests {
         let mut forms = vec![TOKEN.to_owned(), TOKEN.to_uppercase(), percent, hexadecimal];
         forms.extend((0..3).map(base64));
         for form in forms {
-            let said = clean(&format!("The token {form} is unknown."));
-            assert!(said.contains(MASK), "{said}");
+            let cleaned = clean(&format!("The token {form} is unknown."));
+            assert!(cleaned.contains(MASK), "{cleaned}");
             for part in form.as_bytes().windows(TOKEN_RUN) {
                 let part = std::str::from_utf8(part).unwrap();
-                // At the ends of base64, the neighbours of the token take part.
+                // In base64, the first and last characters depend on the neighbouring bytes.
                 if part.contains("eHl6") || form.ends_with(part) || form.starts_with(part) {
                     continue;
                 }
-                assert!(!said.contains(part) || !clean(part).contains(MASK), "{part}: {said}");
+                assert!(!cleaned.contains(part) || !clean(part).contains(MASK), "{part}: {cleaned}");
             }
         }
         for start in 0..TOKEN.len() - TOKEN_RUN {
@@ -177,15 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_the_limit_cuts_off_is_masked_first() {
+    fn a_token_is_masked_before_the_text_is_truncated() {
         for before in 280..=300 {
-            let said = clean(&format!("{}{TOKEN}", "-".repeat(before)));
-            assert!(!said.contains(&TOKEN[..4]), "{before}: {said}");
+            let cleaned = clean(&format!("{}{TOKEN}", "-".repeat(before)));
+            assert!(!cleaned.contains(&TOKEN[..4]), "{before}: {cleaned}");
         }
     }
 
     #[test]
-    fn passwords_and_upload_links_are_not_shown_in_part() {
+    fn passwords_and_upload_links_are_masked_too() {
         assert_eq!(clean("pass-WORD9 is too weak"), format!("{MASK} is too weak"));
         assert_eq!(clean("`ord9` is too weak"), format!("`{MASK}` is too weak"));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! One customer's token, and the calls that are made with it.
+//! API calls with one customer's token.
 
 mod changes;
 mod folders;
@@ -32,16 +32,16 @@ pub use videos::{
     VideoSummary,
 };
 
-/// So much room that no body of ours outgrows it and leaves a copy behind: a description of 5000 characters is the
-/// longest part.
+/// Large enough that a request body never reallocates, which would leave a copy behind. Its longest part is a
+/// description of 5000 characters.
 const BODY_CAPACITY: usize = 64 * 1024;
 
-/// Where the time comes from.
+/// Returns the current time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// A clock that asks this.
+    /// A clock that calls `now`.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
@@ -57,8 +57,8 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Calls on behalf of one token, and what Vimeo said of its rate window. While that is closed, every call answers
-/// [`Failure::RetryLater`] without asking.
+/// API calls with one token. While its rate limit is exhausted, every call returns [`Failure::RetryLater`] without
+/// sending a request.
 #[derive(Debug, Clone)]
 pub struct Session {
     client: Client,
@@ -67,14 +67,14 @@ pub struct Session {
 }
 
 impl Client {
-    /// Calls with this token. `window` is that of its connection, shared by all who use it.
+    /// A session for this token. `rate_limit` belongs to its connection and is shared by all users of it.
     pub fn session(&self, token: AccessToken, rate_limit: Arc<RateLimit>) -> Session {
         Session { client: self.clone(), token, rate_limit }
     }
 }
 
 impl Session {
-    /// Takes out of Vimeo's words what a request carried.
+    /// Removes from Vimeo's messages the secrets that a request contained.
     fn redactor(&self, password: Option<&Secret>) -> Redactor {
         Redactor::new(self.token.expose(), password.as_slice())
     }
@@ -85,18 +85,18 @@ impl Session {
 
     fn request_with(&self, method: Method, path: &ApiPath, body: &impl Serialize) -> RequestBuilder {
         let mut written = Zeroizing::new(Vec::with_capacity(BODY_CAPACITY));
-        // Texts, numbers and truths can always be written; Vimeo would refuse the half of a body.
+        // Serialising strings, numbers and booleans does not fail, and Vimeo rejects an incomplete body.
         let _ = serde_json::to_writer(&mut *written, body);
         let request = self.request(method, path).header(CONTENT_TYPE, "application/json");
         request.body(Bytes::from_owner(written))
     }
 
-    /// Sends a request; an answer that is no success is a failure. Which success it is, the caller judges.
+    /// Sends a request. A status other than 2xx is a failure; the caller checks which success it is.
     async fn send(&self, request: RequestBuilder, timeout: Duration) -> Result<ApiResponse, Failure> {
         self.send_with_password(request, None, timeout).await
     }
 
-    /// The same with a request that carries a video's password.
+    /// Like [`Self::send`], for a request that contains a video's password.
     async fn send_with_password(
         &self,
         request: RequestBuilder,
@@ -107,7 +107,7 @@ impl Session {
         if let Some(until) = self.rate_limit.blocked_until(clock.now()) {
             return Err(limited(Some(until)));
         }
-        let answer = http::send(request, timeout).await.map_err(|failure| {
+        let response = http::send(request, timeout).await.map_err(|failure| {
             let error = failure.error;
             if failure.is_unsent {
                 Failure::RetryLater { not_before: None, error }
@@ -116,22 +116,26 @@ impl Session {
             }
         })?;
         let now = clock.now();
-        self.rate_limit.update(answer.rate_limit_update(), now);
-        if answer.status.is_success() {
-            Ok(answer)
-        } else if answer.status == StatusCode::TOO_MANY_REQUESTS {
+        self.rate_limit.update(response.rate_limit_update(), now);
+        if response.status.is_success() {
+            Ok(response)
+        } else if response.status == StatusCode::TOO_MANY_REQUESTS {
             Err(limited(self.rate_limit.blocked_until(now)))
         } else {
-            Err(failure::classify(&answer, &self.redactor(password)))
+            Err(failure::classify(&response, &self.redactor(password)))
         }
     }
 
-    /// The same for a call that has nothing to tell when it is done: there is no body, or some JSON that nobody needs. A
-    /// page for people is neither.
+    /// Like [`Self::send`], for calls without a result: the response has no body, or an irrelevant JSON object. An HTML
+    /// page is an error.
     async fn execute(&self, request: RequestBuilder, timeout: Duration) -> Result<(), Failure> {
-        let answer = self.send(request, timeout).await?;
-        let is_json = || answer.json::<serde_json::Map<String, serde_json::Value>>().is_some();
-        if answer.status == StatusCode::NO_CONTENT || is_json() { Ok(()) } else { Err(unexpected_response()) }
+        let response = self.send(request, timeout).await?;
+        let is_json = || response.json::<serde_json::Map<String, serde_json::Value>>().is_some();
+        if response.status == StatusCode::NO_CONTENT || is_json() {
+            Ok(())
+        } else {
+            Err(unexpected_response())
+        }
     }
 }
 

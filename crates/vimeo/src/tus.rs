@@ -1,5 +1,5 @@
-//! tus 1.0.0, the core protocol, at the links that Vimeo gives for uploads. The link alone gives the right to send, so
-//! nothing of the API goes there: no token, no version, no cookie.
+//! The tus 1.0.0 core protocol for Vimeo's upload links. The link alone authorises the upload, so no token, API version
+//! or cookie is sent.
 
 mod link;
 mod upload_body;
@@ -24,69 +24,69 @@ const UPLOAD_LENGTH: &str = "upload-length";
 const VERSION: &str = "1.0.0";
 const OFFSET_STREAM: &str = "application/offset+octet-stream";
 
-/// What Vimeo holds of an upload.
+/// The state of an upload at Vimeo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoteOffset {
-    /// So many bytes from the beginning.
+    /// Number of bytes received from the beginning.
     pub offset: u64,
-    /// Of so many, if it says.
+    /// Total number of bytes, if reported.
     pub length: Option<u64>,
 }
 
-/// Bytes that are to be sent at once.
+/// A range of bytes to send in one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
-    /// Where they begin: what Vimeo holds already.
+    /// Where it starts: the current remote offset.
     pub offset: u64,
-    /// How many they are.
+    /// Number of bytes.
     pub length: u64,
 }
 
-/// How a request to an upload link ended other than well, sorted by what the caller does next.
+/// Why a request to an upload link failed, by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LinkFailure {
-    /// 404, 410, 403: the link is dead; the upload needs another one.
-    #[error("the upload link is dead")]
+    /// 404, 410 or 403: the link is no longer valid and the upload needs a new one.
+    #[error("the upload link is no longer valid")]
     Gone,
-    /// 423: somebody else is sending, or a broken request is not over yet.
+    /// 423: another request is sending, or a broken one has not ended yet.
     #[error("the upload is locked by another request")]
     Locked,
-    /// 409: Vimeo holds another number of bytes; ask for it.
-    #[error("Vimeo holds another number of bytes")]
+    /// 409: the offset differs from Vimeo's. Ask for the offset again.
+    #[error("the offset differs from Vimeo's")]
     Conflict,
-    /// 413: these are more bytes than were announced.
-    #[error("these are more bytes than were announced")]
+    /// 413: more bytes than were announced.
+    #[error("more bytes than were announced")]
     TooLarge,
-    /// 400, 405, 412, 415 and any other status of this kind: Vimeo does not take what we say for tus.
+    /// 400, 405, 412, 415 or another client error: Vimeo does not accept the request as tus.
     #[error("the upload link refused the protocol with status {0}")]
     ProtocolRefused(u16),
-    /// Too busy, cut, stalled, unreachable: ask how far it came, and go on.
+    /// Busy, disconnected, stalled or unreachable: ask for the offset and continue.
     #[error("the upload's server {0}")]
     RetryLater(TransportError),
-    /// A number of bytes that cannot be, or a success without one: ask, and give up if it stays so.
-    #[error("what Vimeo says of the upload contradicts itself")]
+    /// An impossible offset, or a success without one. Ask again, and fail if it persists.
+    #[error("Vimeo reports an impossible offset")]
     Incoherent,
 }
 
-/// Why a piece was not sent.
+/// Why a chunk was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UploadError<E> {
-    /// It is the link's fault, or Vimeo's.
+    /// The link or Vimeo failed.
     #[error(transparent)]
     Link(#[from] LinkFailure),
-    /// Where the bytes come from broke.
-    #[error("the source broke")]
+    /// The source returned an error.
+    #[error("the source failed")]
     Source(E),
-    /// The source ended before the piece was whole.
+    /// The source ended before the chunk was complete.
     #[error("the source ended early")]
     SourceTruncated,
-    /// The source gave nothing for too long.
-    #[error("the source gave nothing for too long")]
+    /// The source returned no data for too long.
+    #[error("the source returned no data for too long")]
     SourceStalled,
 }
 
 impl Client {
-    /// `HEAD`: how much Vimeo holds.
+    /// `HEAD`: how many bytes Vimeo has received.
     pub async fn offset(&self, link: &UploadLink, timeout: Duration) -> Result<RemoteOffset, LinkFailure> {
         let request = self.link_request(Method::HEAD, link).timeout(timeout);
         let response = request.send().await.map_err(|error| LinkFailure::RetryLater(classify(&error)))?;
@@ -99,11 +99,11 @@ impl Client {
         Ok(RemoteOffset { offset, length })
     }
 
-    /// `PATCH`: sends one piece as it comes out of `source`, and gives how many bytes Vimeo holds then: perhaps fewer than
-    /// it was sent. What the source has beyond the piece is not taken.
+    /// `PATCH`: streams one chunk from `source` and returns the new remote offset, which may be less than what was
+    /// sent. Data of `source` beyond the chunk is not read.
     ///
-    /// There is no limit to the time that it takes, only to standstills: of `stall` without a byte leaving, or without an
-    /// answer behind the last. When this ends or is dropped, the source is dropped, and nothing more of it is sent.
+    /// There is no overall timeout. The call fails if for `stall` no byte is sent, or no response arrives after the
+    /// last one. `source` is dropped when the call ends or is dropped.
     pub async fn send_chunk<S, E>(
         &self,
         link: &UploadLink,
@@ -125,7 +125,7 @@ impl Client {
         let response = tokio::select! {
             biased;
             sent = request.send() => match (sent, body.take_end()) {
-                // An answer that came before the end counts more than how the source came to its own.
+                // A response that arrived takes precedence over an error of the source.
                 (Ok(response), _) => response,
                 (Err(_), Some(end)) => return Err(end.into()),
                 (Err(error), None) => return Err(LinkFailure::RetryLater(classify(&error)).into()),
@@ -146,7 +146,7 @@ impl Client {
     }
 }
 
-/// Whether a status is the protocol's success.
+/// Maps a status to the protocol's success or failure.
 fn check_status(response: &Response) -> Result<(), LinkFailure> {
     let status = response.status();
     Err(match status {
@@ -158,18 +158,18 @@ fn check_status(response: &Response) -> Result<(), LinkFailure> {
         StatusCode::TOO_MANY_REQUESTS => {
             LinkFailure::RetryLater(TransportError::RateLimited { not_before: None })
         }
-        // These two say that the server waited in vain, or does not dare yet.
+        // The server gave up waiting, or refuses a possible replay: both can be retried.
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
             LinkFailure::RetryLater(TransportError::Status(status.as_u16()))
         }
         _ if status.is_success() => LinkFailure::Incoherent,
         _ if status.is_client_error() => LinkFailure::ProtocolRefused(status.as_u16()),
-        // A redirect is not followed: where it leads is not where the upload may go.
+        // Redirects are not followed: the target may not be an upload host.
         _ => LinkFailure::RetryLater(TransportError::Status(status.as_u16())),
     })
 }
 
-/// A header that is a plain number.
+/// A header with a plain decimal number.
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     let text = headers.get(name)?.to_str().ok()?;
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

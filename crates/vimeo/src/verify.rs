@@ -1,4 +1,4 @@
-//! Checking a set of three credentials: do they exist, belong together, and suffice?
+//! Verifies a set of three credentials: they exist, belong together, and have the required scopes.
 
 use std::fmt;
 use std::future::Future;
@@ -13,20 +13,20 @@ use crate::Client;
 use crate::http::TransportError;
 use crate::oauth::{OAuthError, TokenInfo};
 
-/// How much longer than the budget a grant is waited for, so that a token which comes late is revoked too.
+/// How long after the budget a grant is still awaited, so that a late token is revoked too.
 const STRAY_GRACE: Duration = Duration::from_secs(30);
-/// How long one attempt to revoke a stray token may take.
+/// Limit for one attempt to revoke a stray token.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pauses between attempts to revoke a stray token.
+/// Delays between attempts to revoke a stray token.
 const REVOKE_PAUSES: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(10)];
 
-/// What credentials must be good for.
+/// What the credentials are checked for.
 #[derive(Debug, Clone)]
 pub struct Requirements {
     /// Scopes that the token must have.
     pub scopes: Vec<String>,
-    /// How long the whole check may take.
+    /// Limit for the whole verification.
     pub budget: Duration,
 }
 
@@ -41,29 +41,29 @@ pub enum Credential {
     AccessToken,
 }
 
-/// Something that Vimeo definitely found wrong. Its text says how to mend it.
+/// A definite problem with a credential. Its `Display` says how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialProblem {
     /// No app has this client identifier.
     ClientUnknown,
-    /// The app has another secret.
+    /// The secret does not belong to the app.
     ClientSecretWrong,
-    /// Identifier or secret: Vimeo did not say which.
+    /// Identifier or secret is wrong; Vimeo does not say which.
     ClientRejected,
-    /// Vimeo does not know the token, or no longer.
+    /// The token is unknown, expired or revoked.
     TokenUnknown,
-    /// The token stands for an app alone.
+    /// The token is not bound to a user.
     TokenWithoutUser,
-    /// The token was made with another app.
+    /// The token belongs to another app.
     TokenOfAnotherApp,
-    /// The token may not do what is needed.
+    /// These required scopes are missing.
     TokenLacksScopes(Vec<String>),
-    /// Something was refused, and this one begins and ends with a quotation mark.
+    /// Vimeo rejected something, and this credential is enclosed in quotation marks.
     InQuotes(Credential),
 }
 
 impl CredentialProblem {
-    /// Which of the three is at fault.
+    /// The credential that is wrong.
     pub fn credential(&self) -> Credential {
         match self {
             Self::ClientUnknown | Self::ClientRejected => Credential::ClientIdentifier,
@@ -107,47 +107,47 @@ impl fmt::Display for CredentialProblem {
     }
 }
 
-/// Why credentials are not known to be good.
+/// Why credentials could not be verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerifyError {
-    /// They are not: all that was found, at least one.
+    /// Vimeo rejected them, for these reasons; at least one.
     Rejected(Vec<CredentialProblem>),
-    /// Nobody knows: Vimeo could not be asked.
+    /// Vimeo could not be asked.
     Unknown(TransportError),
 }
 
 impl Client {
-    /// Asks Vimeo whether the credentials are good; `Ok` if they are.
+    /// Verifies the credentials with Vimeo.
     ///
-    /// The asking is a task of its own, not part of the caller's. A caller who drops this future stops the question
-    /// about the access token; the grant goes on to its end, because the token that it brings must be revoked.
+    /// Runs as a task of its own. Dropping the future cancels the check of the access token. The grant always runs to
+    /// completion, because its token must be revoked.
     pub async fn verify(
         &self,
         credentials: &Credentials,
         requirements: &Requirements,
     ) -> Result<(), VerifyError> {
-        let (mut reply, verdict) = oneshot::channel();
+        let (mut reply, result) = oneshot::channel();
         let (client, credentials, requirements) = (self.clone(), credentials.clone(), requirements.clone());
         self.tasks.spawn(async move {
-            let verdict = tokio::select! {
-                verdict = client.check(&credentials, &requirements) => verdict,
+            let result = tokio::select! {
+                result = client.check(&credentials, &requirements) => result,
                 () = reply.closed() => return,
             };
-            // Whoever asked may have gone in this very moment.
-            let _ = reply.send(verdict);
+            // The caller may have dropped the future.
+            let _ = reply.send(result);
         });
-        verdict.await.unwrap_or(Err(VerifyError::Unknown(TransportError::Unreachable)))
+        result.await.unwrap_or(Err(VerifyError::Unknown(TransportError::Unreachable)))
     }
 
     async fn check(&self, credentials: &Credentials, requirements: &Requirements) -> Result<(), VerifyError> {
         let deadline = Instant::now() + requirements.budget;
-        let granted = self.spawn_grant(credentials.clone(), requirements.budget);
+        let grant = self.spawn_grant(credentials.clone(), requirements.budget);
         let token_info = self.token_info(&credentials.access_token, requirements.budget);
-        let (app, token) = tokio::join!(in_time(deadline, granted), in_time(deadline, token_info));
-        evaluate(app, token, &requirements.scopes).map_err(|error| error.naming_quotes(credentials))
+        let (app, token) = tokio::join!(in_time(deadline, grant), in_time(deadline, token_info));
+        evaluate(app, token, &requirements.scopes).map_err(|error| error.with_quote_hints(credentials))
     }
 
-    /// Starts the grant; gives the app's URI.
+    /// Starts the grant; returns the app's URI.
     fn spawn_grant(
         &self,
         credentials: Credentials,
@@ -156,19 +156,19 @@ impl Client {
         let (reply, answer) = oneshot::channel();
         let client = self.clone();
         self.tasks.spawn(async move {
-            let granted = client
+            let grant = client
                 .grant(&credentials.client_identifier, &credentials.client_secret, budget + STRAY_GRACE)
                 .await;
-            let (app, stray_token) = match granted {
+            let (app, stray_token) = match grant {
                 Ok(grant) => (
                     grant.app_uri.ok_or(OAuthError::Unknown(TransportError::UnexpectedResponse)),
                     grant.stray_token,
                 ),
                 Err(failure) => (Err(failure), None),
             };
-            // Whoever asked may have gone; the token is revoked all the same.
+            // The caller may have dropped the future; the token is revoked anyway.
             let _ = reply.send(app);
-            // A server may give one token for each grant of a client, and the caller may have shown us that one.
+            // Vimeo may return an existing token for a repeated grant, and the caller's token may be that one.
             let own_token = credentials.access_token.expose();
             if let Some(token) = stray_token.filter(|token| token.expose() != own_token) {
                 client.revoke_stray(&token).await;
@@ -191,57 +191,57 @@ impl Client {
 
 async fn in_time<T>(
     deadline: Instant,
-    question: impl Future<Output = Result<T, OAuthError>>,
+    call: impl Future<Output = Result<T, OAuthError>>,
 ) -> Result<T, OAuthError> {
-    timeout_at(deadline, question).await.unwrap_or(Err(OAuthError::Unknown(TransportError::Timeout)))
+    timeout_at(deadline, call).await.unwrap_or(Err(OAuthError::Unknown(TransportError::Timeout)))
 }
 
 impl VerifyError {
-    /// Adds what a error_body is probably due to. What is verified may be in quotation marks all the same.
-    fn naming_quotes(self, credentials: &Credentials) -> Self {
-        let Self::Rejected(mut findings) = self else { return self };
+    /// Adds the likely cause of a rejection. Credentials that Vimeo accepts may be enclosed in quotation marks.
+    fn with_quote_hints(self, credentials: &Credentials) -> Self {
+        let Self::Rejected(mut problems) = self else { return self };
         let quoted = [
             (credentials.client_identifier.is_in_quotes(), Credential::ClientIdentifier),
             (credentials.client_secret.is_in_quotes(), Credential::ClientSecret),
             (credentials.access_token.is_in_quotes(), Credential::AccessToken),
         ];
         let quoted = quoted.into_iter().filter(|(is_quoted, _)| *is_quoted);
-        findings.extend(quoted.map(|(_, credential)| CredentialProblem::InQuotes(credential)));
-        Self::Rejected(findings)
+        problems.extend(quoted.map(|(_, credential)| CredentialProblem::InQuotes(credential)));
+        Self::Rejected(problems)
     }
 }
 
-/// Any definite error_body counts, with all that was found; otherwise any doubt.
+/// Combines both results. A definite problem takes precedence over an unknown outcome.
 fn evaluate(
     app: Result<String, OAuthError>,
     token: Result<TokenInfo, OAuthError>,
     needed: &[String],
 ) -> Result<(), VerifyError> {
-    let mut findings = Vec::new();
-    let mut doubts = Vec::new();
+    let mut problems = Vec::new();
+    let mut errors = Vec::new();
     let mut classify = |failure: OAuthError| match failure {
-        OAuthError::Rejected(finding) => findings.push(finding),
-        OAuthError::Unknown(error) => doubts.push(error),
+        OAuthError::Rejected(problem) => problems.push(problem),
+        OAuthError::Unknown(error) => errors.push(error),
     };
     let app = app.map_err(&mut classify).ok();
     let token = token.map_err(&mut classify).ok();
     if let Some(token) = token {
         if !token.has_user {
-            findings.push(CredentialProblem::TokenWithoutUser);
+            problems.push(CredentialProblem::TokenWithoutUser);
         }
         if app.is_some_and(|app| app != token.app_uri) {
-            findings.push(CredentialProblem::TokenOfAnotherApp);
+            problems.push(CredentialProblem::TokenOfAnotherApp);
         }
-        let lacking: Vec<_> = needed.iter().filter(|scope| !token.scopes.contains(scope)).cloned().collect();
-        if !lacking.is_empty() {
-            findings.push(CredentialProblem::TokenLacksScopes(lacking));
+        let missing: Vec<_> = needed.iter().filter(|scope| !token.scopes.contains(scope)).cloned().collect();
+        if !missing.is_empty() {
+            problems.push(CredentialProblem::TokenLacksScopes(missing));
         }
     }
-    if !findings.is_empty() {
-        return Err(VerifyError::Rejected(findings));
+    if !problems.is_empty() {
+        return Err(VerifyError::Rejected(problems));
     }
-    // Of two doubts the one that says when to come back is worth more; of two that say so, the later.
-    match doubts.into_iter().max_by_key(TransportError::not_before) {
+    // Prefer the error that gives a time for a retry, and the latest of those.
+    match errors.into_iter().max_by_key(TransportError::not_before) {
         Some(error) => Err(VerifyError::Unknown(error)),
         None => Ok(()),
     }

@@ -1,16 +1,16 @@
-//! Vimeo's JSON, as far as we read it. What we do not read may be anything.
+//! The parts of Vimeo's JSON that are used. Everything else is ignored.
 
 use domain::secret::Secret;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// The token in the answer of a token endpoint.
+/// The token in a response of a token endpoint.
 #[derive(Deserialize)]
 pub(crate) struct TokenOut {
     pub(crate) access_token: String,
 }
 
-/// Whose the token is and what for, in the answers of the token endpoints and of `/oauth/verify`.
+/// Scope, app and user of a token, in responses of the token endpoints and of `/oauth/verify`.
 #[derive(Deserialize)]
 pub(crate) struct AuthOut {
     pub(crate) scope: Option<String>,
@@ -18,7 +18,7 @@ pub(crate) struct AuthOut {
     pub(crate) user: Option<UserOut>,
 }
 
-/// An app; its `uri` tells apps apart.
+/// An app, identified by its `uri`.
 #[derive(Deserialize)]
 pub(crate) struct AppOut {
     pub(crate) uri: Option<String>,
@@ -30,19 +30,19 @@ pub(crate) struct UserOut {
     pub(crate) uri: Option<String>,
 }
 
-/// Any of Vimeo's error shapes: the full one, the legacy one, and that of RFC 6749.
+/// Vimeo's error formats: the full one, the legacy one, and RFC 6749's.
 #[derive(Deserialize)]
 pub(crate) struct ErrorBody {
-    /// A text for people, or the RFC's code.
+    /// A message, or the code of RFC 6749.
     pub(crate) error: String,
-    /// Only in the full shape.
+    /// Only in the full format.
     pub(crate) error_code: Option<i64>,
-    /// Only where a request's members were judged. Whatever else it is must not hide the rest.
+    /// Only for rejected parameters. An unexpected type must not make the rest unreadable.
     #[serde(default)]
     invalid_parameters: Value,
 }
 
-/// One thing that was wrong with a request.
+/// A rejected parameter.
 #[derive(Deserialize)]
 pub(crate) struct ParameterOut {
     pub(crate) field: String,
@@ -52,7 +52,7 @@ pub(crate) struct ParameterOut {
 }
 
 impl ErrorBody {
-    /// What was wrong in particular, as far as it can be read.
+    /// The rejected parameters that can be parsed.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = ParameterOut> {
         let parameters = self.invalid_parameters.as_array().into_iter().flatten();
         parameters.filter_map(|parameter| ParameterOut::deserialize(parameter).ok())
@@ -67,7 +67,7 @@ pub(crate) struct VideoOut {
     pub(crate) created_time: Option<String>,
     pub(crate) upload: Option<UploadOut>,
     pub(crate) transcode: Option<StatusOut>,
-    /// Deprecated, and the only place where some failures stand.
+    /// Deprecated, but the only field that reports some failures.
     pub(crate) status: Option<String>,
     pub(crate) is_playable: Option<bool>,
     /// In seconds; 0 until the file was read.
@@ -77,7 +77,7 @@ pub(crate) struct VideoOut {
     pub(crate) privacy: Option<PrivacyOut>,
 }
 
-/// How the bytes of a video come.
+/// The upload of a video.
 #[derive(Deserialize)]
 pub(crate) struct UploadOut {
     pub(crate) status: Option<String>,
@@ -86,7 +86,7 @@ pub(crate) struct UploadOut {
     pub(crate) upload_link: Option<Secret>,
 }
 
-/// Something with a status.
+/// An object with a status.
 #[derive(Deserialize)]
 pub(crate) struct StatusOut {
     pub(crate) status: Option<String>,
@@ -105,7 +105,7 @@ pub(crate) struct FolderOut {
     pub(crate) name: Option<String>,
 }
 
-/// A page of a list. Its items are read one by one, so that one which is odd does not hide the others.
+/// A page of a list. Items are parsed one by one, so that an unexpected one does not hide the others.
 #[derive(Deserialize)]
 pub(crate) struct PageOut {
     pub(crate) data: Vec<Value>,
@@ -118,7 +118,7 @@ struct PagingOut {
 }
 
 impl PageOut {
-    /// Whether no page comes behind this one, which has `per_page` items if one does.
+    /// Whether this is the last page. Without paging information, a page of fewer than `per_page` items is the last.
     pub(crate) fn is_last(&self, per_page: usize) -> bool {
         match &self.paging {
             Some(paging) => paging.next.is_none(),

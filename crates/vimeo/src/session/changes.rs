@@ -1,4 +1,4 @@
-//! Changing a video: its texts, who may see it, its thumbnail.
+//! Updates a video's metadata, privacy and thumbnail.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use domain::video::VideoNumber;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
-use super::videos::is_of;
+use super::videos::is_about;
 use super::{Session, unexpected_response};
 use crate::failure::Failure;
 use crate::path::ApiPath;
 use crate::wire::VideoOut;
 
-/// What of a video is to be changed: all that is `Some`. Texts are as Vimeo wants them.
+/// Changes to a video. `None` leaves a value unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct VideoChange {
     /// At most 128 characters.
@@ -26,13 +26,13 @@ pub struct VideoChange {
     pub locale: Option<String>,
     /// Codes of `GET /contentratings`, at least one.
     pub content_rating: Option<Vec<String>>,
-    /// Who may do what.
+    /// Privacy settings.
     pub privacy: PrivacyChange,
-    /// What the view `password` asks for.
+    /// The password for the view `password`.
     pub password: Option<Secret>,
 }
 
-/// What of a video's privacy is to be changed: all that is `Some`.
+/// Changes to a video's privacy. `None` leaves a value unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PrivacyChange {
     /// `anybody`, `nobody`, `password`, `unlisted` or `disable`.
@@ -47,20 +47,20 @@ pub struct PrivacyChange {
     /// Whether it may be downloaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub download: Option<bool>,
-    /// Whether it may be put into others' collections.
+    /// Whether others may add it to their collections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add: Option<bool>,
 }
 
 impl PrivacyChange {
-    /// Whether nothing is to be changed.
+    /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl VideoChange {
-    /// Whether nothing is to be changed.
+    /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
         let Self { name, description, license, locale, content_rating, privacy, password } = self;
         let texts = [name, description, license, locale];
@@ -71,7 +71,7 @@ impl VideoChange {
     }
 }
 
-/// A change as Vimeo reads it: nested, for keys with dots are passed over without a word.
+/// The request body. Nested, because Vimeo silently ignores keys with dots.
 #[derive(Serialize)]
 struct ChangeIn<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,13 +92,13 @@ struct ChangeIn<'a> {
 
 #[derive(Serialize)]
 struct ThumbnailIn {
-    /// Seconds from the beginning.
+    /// Position in the video, in seconds.
     time: f64,
     active: bool,
 }
 
 impl Session {
-    /// `PATCH /videos/{video}`. An empty change asks nothing.
+    /// `PATCH /videos/{video}`. An empty change sends no request.
     pub async fn change_video(
         &self,
         video: VideoNumber,
@@ -119,14 +119,14 @@ impl Session {
         };
         let path = ApiPath::video(video).then("?fields=uri");
         let request = self.request_with(Method::PATCH, &path, &body);
-        let answer = self.send_with_password(request, change.password.as_ref(), timeout).await?;
-        let is_done = answer.status == StatusCode::NO_CONTENT
-            || answer.json::<VideoOut>().is_some_and(|shown| is_of(&shown, video));
+        let response = self.send_with_password(request, change.password.as_ref(), timeout).await?;
+        let is_done = response.status == StatusCode::NO_CONTENT
+            || response.json::<VideoOut>().is_some_and(|video_out| is_about(&video_out, video));
         if is_done { Ok(()) } else { Err(unexpected_response()) }
     }
 
-    /// `POST /videos/{video}/pictures`: makes the frame at `moment` the thumbnail. Twice makes two, of which the second is
-    /// shown.
+    /// `POST /videos/{video}/pictures`: creates a thumbnail from the frame at `moment` and makes it active. Not
+    /// idempotent: a second call creates a second picture.
     pub async fn set_thumbnail(
         &self,
         video: VideoNumber,

@@ -12,9 +12,9 @@ use crate::path::ApiPath;
 use crate::wire::{FolderOut, PageOut};
 
 const PER_PAGE: usize = 100;
-/// How many pages of folders are looked through.
+/// How many pages are searched.
 const PAGES_MAX: u32 = 20;
-/// The oldest first, so that no folder that is made meanwhile shifts the pages.
+/// Oldest first, so that a folder created meanwhile does not shift the pages.
 const LIST: &str = "/me/projects?sort=date&direction=asc&per_page=100&fields=uri,name&page=";
 
 #[derive(Serialize)]
@@ -23,7 +23,7 @@ struct FolderIn<'a> {
 }
 
 impl Session {
-    /// `PUT {folder}/videos/{video}`: out of whatever folder it was in, into this one.
+    /// `PUT {folder}/videos/{video}`: moves the video into this folder.
     pub async fn put_in_folder(
         &self,
         folder: FolderNumber,
@@ -34,8 +34,8 @@ impl Session {
         self.execute(self.request(Method::PUT, &path), timeout).await
     }
 
-    /// The user's folder with exactly this name: the one with the lowest number, if there are several. Only the 2000
-    /// oldest are looked at. `timeout` is that of each page.
+    /// The user's folder with exactly this name; the one with the lowest number if there are several. Searches the
+    /// oldest 2000 folders. `timeout` applies to each page.
     pub async fn find_folder_by_name(
         &self,
         name: &str,
@@ -44,14 +44,14 @@ impl Session {
         let mut found: Option<FolderNumber> = None;
         for page in 1..=PAGES_MAX {
             let request = self.request(Method::GET, &ApiPath::fixed(LIST).then_number(page));
-            let answer = match self.send(request, timeout).await {
-                // What lies past the end of a list is not found.
+            let response = match self.send(request, timeout).await {
+                // Vimeo answers 404 for a page past the end.
                 Err(Failure::NotFound) if page > 1 => break,
-                answer => answer?,
+                response => response?,
             };
-            let shown: PageOut = answer.json().ok_or_else(unexpected_response)?;
-            let is_last = shown.is_last(PER_PAGE);
-            let named = shown.data.into_iter().filter_map(|item| {
+            let page_out: PageOut = response.json().ok_or_else(unexpected_response)?;
+            let is_last = page_out.is_last(PER_PAGE);
+            let named = page_out.data.into_iter().filter_map(|item| {
                 let folder: FolderOut = serde_json::from_value(item).ok()?;
                 (folder.name? == name).then_some(())?;
                 FolderNumber::parse_uri(&folder.uri?).ok()
@@ -64,15 +64,15 @@ impl Session {
         Ok(found)
     }
 
-    /// `POST /me/projects`. Vimeo makes a second folder of the same name if there is one already.
+    /// `POST /me/projects`. Not idempotent: Vimeo allows several folders with one name.
     pub async fn create_folder(&self, name: &str, timeout: Duration) -> Result<FolderNumber, Failure> {
         let path = ApiPath::fixed("/me/projects?fields=uri");
-        let answer = self.send(self.request_with(Method::POST, &path, &FolderIn { name }), timeout).await?;
-        let shown = match answer.status {
-            StatusCode::OK | StatusCode::CREATED => answer.json::<FolderOut>(),
+        let response = self.send(self.request_with(Method::POST, &path, &FolderIn { name }), timeout).await?;
+        let folder = match response.status {
+            StatusCode::OK | StatusCode::CREATED => response.json::<FolderOut>(),
             _ => None,
         };
-        let made = shown.and_then(|shown| FolderNumber::parse_uri(&shown.uri?).ok());
-        made.ok_or_else(unexpected_response)
+        let created = folder.and_then(|folder| FolderNumber::parse_uri(&folder.uri?).ok());
+        created.ok_or_else(unexpected_response)
     }
 }

@@ -1,15 +1,15 @@
-//! The pages of a video, as Vimeo names them: taken over only where they lead to Vimeo.
+//! Checks the page URLs that Vimeo returns for a video.
 
 use url::{Host, Url};
 
 use crate::base_url::{BaseUrl, is_loopback};
 
-/// The longest address of a page that is taken over.
+/// Limit for a page URL.
 const PAGE_BYTES_MAX: usize = 2 * 1024;
 
-/// Whether this may be shown as a page of Vimeo's: https, at its own hosts. Where the API is on this machine, as a sandbox
-/// is, its pages may be too.
-pub(super) fn is_vimeos(text: &str, base_url: &BaseUrl) -> bool {
+/// Whether a URL may be shown as a Vimeo page: https on one of Vimeo's hosts. If the API is on a loopback address, as
+/// the sandbox is, pages may be as well.
+pub(super) fn is_vimeo_url(text: &str, base_url: &BaseUrl) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
     if text.len() > PAGE_BYTES_MAX || !text.bytes().all(is_plain) {
         return false;
@@ -24,7 +24,7 @@ pub(super) fn is_vimeos(text: &str, base_url: &BaseUrl) -> bool {
         }
         Some(Host::Domain(name)) => {
             let is_own = name == "vimeo.com" || name.ends_with(".vimeo.com");
-            // The port is none where it is that of https.
+            // `port` is `None` for the default port of https.
             is_own && url.scheme() == "https" && url.port().is_none()
         }
         _ => false,
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_at_vimeo_and_with_a_sandbox_on_this_machine() {
+    fn page_urls_are_accepted_at_vimeo_and_with_a_sandbox_on_this_machine() {
         let vimeo = BaseUrl::parse("https://api.vimeo.com").unwrap();
         let sandbox = BaseUrl::parse("http://127.0.0.1:9300").unwrap();
         let long = format!("https://vimeo.com/{}", "1".repeat(PAGE_BYTES_MAX));
@@ -61,8 +61,8 @@ mod tests {
             ("", false, false),
             (&long, false, false),
         ] {
-            assert_eq!(is_vimeos(page, &vimeo), at_vimeo, "{page}");
-            assert_eq!(is_vimeos(page, &sandbox), at_sandbox, "{page}");
+            assert_eq!(is_vimeo_url(page, &vimeo), at_vimeo, "{page}");
+            assert_eq!(is_vimeo_url(page, &sandbox), at_sandbox, "{page}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where a video may be embedded.
+//! The domains that may embed a video.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::failure::{Failure, Refused};
 use crate::path::ApiPath;
 
 impl Session {
-    /// `PUT /videos/{video}/privacy/domains/{domain}`. Vimeo refuses it unless `privacy.embed` is `whitelist`. A text that
-    /// cannot stand in a path is refused without asking.
+    /// `PUT /videos/{video}/privacy/domains/{domain}`. Vimeo rejects it unless `privacy.embed` is `whitelist`. A text
+    /// that cannot be a path segment is rejected without a request.
     pub async fn add_domain(
         &self,
         video: VideoNumber,

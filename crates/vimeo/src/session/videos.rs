@@ -1,4 +1,4 @@
-//! Videos: the placeholder that an upload begins with, how it stands, its end.
+//! Creates, finds, lists and deletes videos.
 
 use std::time::Duration;
 
@@ -15,36 +15,36 @@ use crate::path::ApiPath;
 use crate::tus::UploadLink;
 use crate::wire::{PageOut, UploadOut, VideoOut};
 
-/// What a list is asked for; a page has so many at the most.
+/// Page size of a list.
 const PER_PAGE: usize = 100;
 const LIST: &str =
     "/me/videos?sort=date&direction=desc&per_page=100&fields=uri,name,created_time,upload.status&page=";
 const CREATE: &str = "/me/videos?fields=uri,upload.upload_link,upload.status";
 const STATE_FIELDS: &str = "?fields=uri,name,upload.status,upload.error,upload.upload_link,transcode.status,status,duration,\
                             is_playable,link,player_embed_url,privacy.view";
-/// The values of the old `status` with which a video has failed.
+/// Values of the deprecated `status` that mean failure.
 const FAILED_STATUSES: [&str; 6] =
     ["quota_exceeded", "total_cap_exceeded", "transcoding_error", "unavailable", "uploading_error", "failed"];
-/// How many characters of a code of Vimeo's are kept.
+/// Limit for an error code, in characters.
 const CODE_MAX: usize = 100;
 
-/// Whom a placeholder is open to, before its own settings are made.
+/// Who may see a placeholder until the upload's own settings are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlaceholderView {
-    /// Its owner alone.
+    /// Only its owner.
     Nobody,
-    /// Whoever knows a password, which goes with it.
+    /// Anyone with the password.
     Password,
-    /// Nobody on vimeo.com; paid plans only.
+    /// Hidden on vimeo.com; paid plans only.
     Disable,
-    /// Whoever knows its address; paid plans only.
+    /// Anyone with the link; paid plans only.
     Unlisted,
-    /// Everybody.
+    /// Everyone.
     Anybody,
 }
 
 impl PlaceholderView {
-    /// From the narrowest to the widest: when a plan does not have one, the next is tried.
+    /// From the most to the least restrictive. If the plan lacks a view, the next one is tried.
     pub const ORDER: [Self; 5] = [Self::Nobody, Self::Password, Self::Disable, Self::Unlisted, Self::Anybody];
 
     /// Vimeo's `privacy.view`.
@@ -59,102 +59,102 @@ impl PlaceholderView {
     }
 }
 
-/// A placeholder to be made.
+/// A placeholder to create.
 #[derive(Debug, Clone, Copy)]
 pub struct NewPlaceholder<'a> {
     /// Its name, at most 128 characters.
     pub name: &'a str,
-    /// How many bytes will come.
+    /// Size of the upload in bytes.
     pub size: u64,
-    /// Whom it is open to.
+    /// Who may see it.
     pub view: PlaceholderView,
-    /// Its password, which [`PlaceholderView::Password`] needs.
+    /// Required for [`PlaceholderView::Password`].
     pub password: Option<&'a Secret>,
 }
 
-/// A placeholder that Vimeo made.
+/// A placeholder that Vimeo created.
 #[derive(Debug, Clone)]
 pub struct Placeholder {
     /// The video.
     pub video: VideoNumber,
-    /// Where its bytes go.
+    /// Where its bytes are sent.
     pub link: UploadLink,
 }
 
-/// How far the upload of a video is.
+/// State of a video's upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UploadStatus {
-    /// Bytes are missing, or are being looked at. Also any status that is not known here.
+    /// Bytes are missing or being processed. Also any unknown status.
     InProgress,
-    /// All bytes are there.
+    /// All bytes have arrived.
     Complete,
-    /// They cannot be used; Vimeo's code, if it says one.
+    /// The bytes cannot be used; Vimeo's error code, if present.
     Failed(Option<String>),
-    /// It was given up.
+    /// The upload was cancelled.
     Cancelled,
 }
 
-/// How far the transcoding of a video is.
+/// State of a video's transcoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TranscodeStatus {
-    /// It goes on, or has not begun. Also any status that is not known here, and none.
+    /// In progress or not started. Also an unknown or missing status.
     InProgress,
-    /// It is done.
+    /// Done.
     Complete,
-    /// It failed.
+    /// Failed.
     Failed,
 }
 
-/// How a video stands.
+/// The state of a video.
 #[derive(Debug, Clone)]
 pub struct VideoState {
     /// Its name.
     pub name: String,
-    /// How far its upload is.
+    /// The state of its upload.
     pub upload: UploadStatus,
-    /// How far its transcoding is.
+    /// The state of its transcoding.
     pub transcode: TranscodeStatus,
-    /// It can be played, perhaps not yet in every quality.
+    /// Whether it can be played, perhaps not in every quality yet.
     pub is_playable: bool,
-    /// How long it plays, in seconds, once that is known.
+    /// How long it plays, in seconds, once known.
     pub duration_seconds: Option<u64>,
-    /// Its page, exactly as Vimeo gives it.
+    /// The URL of its page, as returned by Vimeo.
     pub link: Option<String>,
-    /// Its player's page, exactly as Vimeo gives it.
+    /// The URL of its player, as returned by Vimeo.
     pub player: Option<String>,
-    /// Vimeo named a page that is not at Vimeo, or is too long: it was left out.
+    /// Whether a page URL was left out because it is not on one of Vimeo's hosts or is too long.
     pub has_untrusted_links: bool,
-    /// Where its bytes go, as long as some are awaited, unless it leads where it must not.
+    /// Where its bytes are sent, while the upload is in progress. `None` if the link is not accepted.
     pub upload_link: Option<UploadLink>,
     /// Its `privacy.view`.
     pub view: Option<String>,
-    /// The value of the old `status`, if that is one of the six with which it has failed, such as `quota_exceeded`.
+    /// The deprecated `status`, if it means failure: `quota_exceeded`, for example.
     pub failed_status: Option<&'static str>,
 }
 
-/// A video in a list.
+/// A video as returned by a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoSummary {
     /// The video.
     pub video: VideoNumber,
     /// Its name.
     pub name: String,
-    /// When it was made, if that can be read.
+    /// When it was created, if known.
     pub created_at: Option<Timestamp>,
-    /// How far its upload is.
+    /// The state of its upload.
     pub upload: UploadStatus,
 }
 
-/// A page of a list.
+/// One page of videos.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoPage {
-    /// Its videos, but for those that cannot be understood.
+    /// Its videos, except those that could not be parsed.
     pub videos: Vec<VideoSummary>,
-    /// No page comes behind it.
+    /// Whether this is the last page.
     pub is_last: bool,
 }
 
-/// What a placeholder is asked for with.
+/// Request body of a creation.
 #[derive(Serialize)]
 struct PlaceholderIn<'a> {
     name: &'a str,
@@ -176,8 +176,8 @@ struct ViewIn {
 }
 
 impl Session {
-    /// `POST /me/videos`: makes a placeholder for bytes that come by tus. Not to be repeated lightly: each one that is
-    /// made stays. After [`Failure::Unknown`] there may be one.
+    /// `POST /me/videos`: creates a placeholder for a tus upload. Not idempotent: after [`Failure::Unknown`] a video
+    /// may exist.
     pub async fn create_video(
         &self,
         new: &NewPlaceholder<'_>,
@@ -190,92 +190,95 @@ impl Session {
             password: new.password.map(Secret::expose),
         };
         let request = self.request_with(Method::POST, &ApiPath::fixed(CREATE), &body);
-        let answer = self.send_with_password(request, new.password, timeout).await?;
-        // The specification says 201; Vimeo says 200, and its own clients take nothing else.
-        let shown = match answer.status {
-            StatusCode::OK | StatusCode::CREATED => answer.json::<VideoOut>(),
+        let response = self.send_with_password(request, new.password, timeout).await?;
+        // The specification says 201, Vimeo sends 200, and Vimeo's own clients accept only 200.
+        let video_out = match response.status {
+            StatusCode::OK | StatusCode::CREATED => response.json::<VideoOut>(),
             _ => None,
         };
-        let made = shown.and_then(|shown| {
-            let video = VideoNumber::parse_uri(shown.uri.as_deref()?)?;
-            Some(Placeholder { video, link: self.usable_link(shown.upload.as_ref()?)? })
+        let created = video_out.and_then(|video_out| {
+            let video = VideoNumber::parse_uri(video_out.uri.as_deref()?)?;
+            Some(Placeholder { video, link: self.accepted_link(video_out.upload.as_ref()?)? })
         });
-        if made.is_none() {
+        if created.is_none() {
             tracing::warn!(
-                "what Vimeo answered to a creation names no video, or no upload link that may be used"
+                "Vimeo's response to the creation of a video has no video or no accepted upload link"
             );
         }
-        made.ok_or_else(unexpected_response)
+        created.ok_or_else(unexpected_response)
     }
 
-    /// `GET /videos/{video}`; `None` if it is not there, or no longer.
+    /// `GET /videos/{video}`; `None` if it does not exist.
     pub async fn find_video(
         &self,
         video: VideoNumber,
         timeout: Duration,
     ) -> Result<Option<VideoState>, Failure> {
         let request = self.request(Method::GET, &ApiPath::video(video).then(STATE_FIELDS));
-        let answer = match self.send(request, timeout).await {
+        let response = match self.send(request, timeout).await {
             Err(Failure::NotFound) => return Ok(None),
-            answer => answer?,
+            response => response?,
         };
-        let shown =
-            answer.json::<VideoOut>().filter(|shown| is_of(shown, video)).ok_or_else(unexpected_response)?;
-        let upload = shown.upload.as_ref().ok_or_else(unexpected_response)?;
+        let video_out = response
+            .json::<VideoOut>()
+            .filter(|video_out| is_about(video_out, video))
+            .ok_or_else(unexpected_response)?;
+        let upload = video_out.upload.as_ref().ok_or_else(unexpected_response)?;
         let redactor = self.redactor(None);
-        let fit = |text: String| redactor.clean(&text, CODE_MAX);
+        let clean = |text: String| redactor.clean(&text, CODE_MAX);
         let status = match upload_status(upload).ok_or_else(unexpected_response)? {
-            UploadStatus::Failed(code) => UploadStatus::Failed(code.map(fit)),
+            UploadStatus::Failed(code) => UploadStatus::Failed(code.map(clean)),
             status => status,
         };
         let mut has_untrusted_links = false;
         let mut page = |link: Option<String>| {
-            let is_fit =
-                |link: &String| pages::is_vimeos(link, &self.client.base_url) && !redactor.finds(link);
-            has_untrusted_links |= link.as_ref().is_some_and(|link| !is_fit(link));
-            link.filter(is_fit)
+            let is_accepted = |link: &String| {
+                pages::is_vimeo_url(link, &self.client.base_url) && !redactor.contains_secret(link)
+            };
+            has_untrusted_links |= link.as_ref().is_some_and(|link| !is_accepted(link));
+            link.filter(is_accepted)
         };
-        let (link, player) = (page(shown.link), page(shown.player_embed_url));
-        let transcode = shown.transcode.and_then(|transcode| transcode.status);
-        let old_status = shown.status.as_deref();
+        let (link, player) = (page(video_out.link), page(video_out.player_embed_url));
+        let transcode = video_out.transcode.and_then(|transcode| transcode.status);
+        let old_status = video_out.status.as_deref();
         Ok(Some(VideoState {
             upload: status,
             transcode: transcode_status(transcode.as_deref()),
-            is_playable: shown.is_playable == Some(true),
-            duration_seconds: shown.duration.filter(|seconds| *seconds > 0),
-            upload_link: self.usable_link(upload),
-            view: shown.privacy.and_then(|privacy| privacy.view).map(fit),
+            is_playable: video_out.is_playable == Some(true),
+            duration_seconds: video_out.duration.filter(|seconds| *seconds > 0),
+            upload_link: self.accepted_link(upload),
+            view: video_out.privacy.and_then(|privacy| privacy.view).map(clean),
             failed_status: FAILED_STATUSES.into_iter().find(|failed| old_status == Some(*failed)),
-            name: shown.name.unwrap_or_default(),
+            name: video_out.name.unwrap_or_default(),
             link,
             player,
             has_untrusted_links,
         }))
     }
 
-    /// `GET /me/videos`: 100 of the user's videos, the newest first; `page` counts from 1. A video may be missing for a
-    /// while after it was made.
+    /// `GET /me/videos`: 100 of the user's videos, newest first; `page` starts at 1. A new video may be missing for a
+    /// while.
     pub async fn list_newest_videos(&self, page: u32, timeout: Duration) -> Result<VideoPage, Failure> {
         let request = self.request(Method::GET, &ApiPath::fixed(LIST).then_number(page));
-        let answer = match self.send(request, timeout).await {
-            // What lies past the end of a list is not found.
+        let response = match self.send(request, timeout).await {
+            // Vimeo answers 404 for a page past the end.
             Err(Failure::NotFound) if page > 1 => {
                 return Ok(VideoPage { videos: Vec::new(), is_last: true });
             }
-            answer => answer?,
+            response => response?,
         };
-        let shown: PageOut = answer.json().ok_or_else(unexpected_response)?;
-        let is_last = shown.is_last(PER_PAGE);
-        let count = shown.data.len();
-        let videos: Vec<VideoSummary> = shown.data.into_iter().filter_map(listed).collect();
+        let page_out: PageOut = response.json().ok_or_else(unexpected_response)?;
+        let is_last = page_out.is_last(PER_PAGE);
+        let count = page_out.data.len();
+        let videos: Vec<VideoSummary> = page_out.data.into_iter().filter_map(summary).collect();
         if videos.len() < count {
             let skipped = count - videos.len();
-            tracing::warn!(skipped, "some videos in Vimeo's list are not understood and are skipped");
+            tracing::warn!(skipped, "some videos in Vimeo's list could not be parsed and are skipped");
         }
         Ok(VideoPage { videos, is_last })
     }
 
-    /// `DELETE /videos/{video}`. One that is gone already counts as deleted.
+    /// `DELETE /videos/{video}`. A video that does not exist counts as deleted.
     pub async fn delete_video(&self, video: VideoNumber, timeout: Duration) -> Result<(), Failure> {
         let request = self.request(Method::DELETE, &ApiPath::video(video));
         match self.execute(request, timeout).await {
@@ -284,33 +287,33 @@ impl Session {
         }
     }
 
-    /// The link in an answer, unless it leads where no upload may go.
-    fn usable_link(&self, upload: &UploadOut) -> Option<UploadLink> {
+    /// The upload link in a response, if it is accepted.
+    fn accepted_link(&self, upload: &UploadOut) -> Option<UploadLink> {
         let link = upload.upload_link.as_ref()?;
         match UploadLink::parse(link.expose(), &self.client.link_rules) {
             Ok(link) => Some(link),
             Err(refused) => {
-                tracing::warn!(%refused, "an upload link of Vimeo's may not be used");
+                tracing::warn!(%refused, "an upload link from Vimeo is not accepted");
                 None
             }
         }
     }
 }
 
-/// Whether an answer is about this video.
-pub(super) fn is_of(shown: &VideoOut, video: VideoNumber) -> bool {
-    shown.uri.as_deref().and_then(VideoNumber::parse_uri) == Some(video)
+/// Whether a response is about this video.
+pub(super) fn is_about(video_out: &VideoOut, video: VideoNumber) -> bool {
+    video_out.uri.as_deref().and_then(VideoNumber::parse_uri) == Some(video)
 }
 
-/// An item of a list, if it can be understood.
-fn listed(item: Value) -> Option<VideoSummary> {
-    let shown: VideoOut = serde_json::from_value(item).ok()?;
-    let created_at = shown.created_time.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+/// An item of a list, if it can be parsed.
+fn summary(item: Value) -> Option<VideoSummary> {
+    let video_out: VideoOut = serde_json::from_value(item).ok()?;
+    let created_at = video_out.created_time.and_then(|text| text.parse::<jiff::Timestamp>().ok());
     Some(VideoSummary {
-        video: VideoNumber::parse_uri(shown.uri.as_deref()?)?,
-        name: shown.name?,
+        video: VideoNumber::parse_uri(video_out.uri.as_deref()?)?,
+        name: video_out.name?,
         created_at: created_at.map(|at| Timestamp::from_micros(at.as_microsecond())),
-        upload: upload_status(shown.upload.as_ref()?)?,
+        upload: upload_status(video_out.upload.as_ref()?)?,
     })
 }
 

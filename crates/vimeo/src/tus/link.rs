@@ -1,4 +1,4 @@
-//! Where uploads may go: links of Vimeo's, and of nobody else.
+//! Upload links, and which of them are accepted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use zeroize::Zeroize as _;
 
 use crate::base_url::{BaseUrl, is_loopback};
 
-/// The longest link that is taken. Vimeo's have about a hundred characters.
+/// Limit for a link. Vimeo's have about a hundred characters.
 const LINK_BYTES_MAX: usize = 4096;
 
-/// The end of the names of hosts that uploads may go to: `.tus.vimeo.com` allows `files.tus.vimeo.com`. Matched by whole
-/// labels; it allows a host of exactly this name too.
+/// A host suffix that uploads may go to: `.tus.vimeo.com` allows `files.tus.vimeo.com`. Matches whole labels, and also
+/// the host of exactly this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadHost(String);
 
-/// Why a text is no [`UploadHost`].
+/// The text is not a valid [`UploadHost`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("must be a domain of two labels or more, such as .tus.vimeo.com")]
+#[error("must be a domain of at least two labels, such as .tus.vimeo.com")]
 pub struct UploadHostError;
 
 impl UploadHost {
-    /// Vimeo's own.
+    /// Vimeo's upload hosts.
     pub const DEFAULT: &str = ".tus.vimeo.com";
 
     /// [`Self::DEFAULT`].
@@ -32,14 +32,14 @@ impl UploadHost {
         Self("tus.vimeo.com".to_owned())
     }
 
-    /// Reads the operator's setting, with a dot in front or without.
+    /// Parses the operator's setting, with or without a leading dot.
     pub fn parse(text: &str) -> Result<Self, UploadHostError> {
         let name = text.strip_prefix('.').unwrap_or(text).to_ascii_lowercase();
         let is_label = |label: &str| {
             !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         };
         let mut labels = name.split('.');
-        // A name whose last label is a number would be an address.
+        // A name whose last label is a number is an IP address.
         let is_name = labels.clone().count() >= 2
             && labels.clone().all(is_label)
             && labels.next_back().is_some_and(|last| !last.bytes().all(|byte| byte.is_ascii_digit()));
@@ -51,11 +51,11 @@ impl UploadHost {
     }
 }
 
-/// Which upload links may be used. Cheap to clone.
+/// Which upload links are accepted. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LinkRules {
     hosts: Arc<[UploadHost]>,
-    /// Whether the API is on this machine, as a sandbox is: then uploads may stay here too.
+    /// True if the API is on a loopback address, as the sandbox is: then upload links may be as well.
     allows_loopback: bool,
 }
 
@@ -65,36 +65,36 @@ impl LinkRules {
     }
 }
 
-/// Why a text is no [`UploadLink`]. Does not repeat it.
+/// Why a text is not a valid [`UploadLink`]. Does not contain the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UploadLinkError {
-    /// Not an absolute http or https URL, or one that is too long.
+    /// Not an absolute http or https URL, or too long.
     #[error("it is not a URL")]
     NotAUrl,
-    /// It would travel in the clear.
-    #[error("it does not begin with https://")]
+    /// Plain http.
+    #[error("it does not start with https://")]
     Insecure,
-    /// It leads to a host or port that is not Vimeo's.
-    #[error("it leads to a host that uploads may not go to")]
+    /// The host or port is not Vimeo's.
+    #[error("its host is not an upload host")]
     Foreign,
-    /// It has a user name or a fragment, which no link of Vimeo's has.
+    /// It contains a user name or a fragment, which Vimeo's links never do.
     #[error("it has a user name or a fragment")]
     Extras,
 }
 
-/// Where the bytes of one upload go. Whoever knows it may send them, so it is a secret.
+/// Where the bytes of one upload are sent. Anyone who has it can send them, so it is a secret.
 #[derive(Clone)]
 pub struct UploadLink(Secret);
 
 impl UploadLink {
-    /// Reads what Vimeo gave, or what was kept of it.
+    /// Parses a link from Vimeo, or a stored one.
     pub fn parse(text: &str, rules: &LinkRules) -> Result<Self, UploadLinkError> {
         if text.len() > LINK_BYTES_MAX {
             return Err(UploadLinkError::NotAUrl);
         }
         let url = Url::parse(text).map_err(|_| UploadLinkError::NotAUrl)?;
         match check(&url, rules) {
-            // As the library reads it, so that what was judged is what is asked.
+            // Keep the parsed form, so that the URL that was checked is the URL that is requested.
             Ok(()) => Ok(Self(Secret::new(String::from(url)))),
             Err(refused) => {
                 String::from(url).zeroize();
@@ -103,7 +103,7 @@ impl UploadLink {
         }
     }
 
-    /// The link itself: for asking it, and for sealing it. Whoever calls this answers for where it goes.
+    /// The link itself, for requests and for sealing. The caller is responsible for where it goes.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
@@ -129,12 +129,12 @@ fn check(url: &Url, rules: &LinkRules) -> Result<(), UploadLinkError> {
     if url.scheme() != "https" {
         return Err(UploadLinkError::Insecure);
     }
-    let is_vimeos = match host {
+    let is_vimeo_host = match host {
         Host::Domain(name) => rules.hosts.iter().any(|allowed| allowed.allows(name)),
         Host::Ipv4(_) | Host::Ipv6(_) => false,
     };
-    // The port is none where it is that of https.
-    if is_vimeos && url.port().is_none() { Ok(()) } else { Err(UploadLinkError::Foreign) }
+    // `port` is `None` for the default port of https.
+    if is_vimeo_host && url.port().is_none() { Ok(()) } else { Err(UploadLinkError::Foreign) }
 }
 
 #[cfg(test)]
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn uploads_go_to_vimeo_or_with_a_sandbox_to_this_machine() {
+    fn upload_links_are_accepted_at_vimeo_or_with_a_sandbox_on_this_machine() {
         let (vimeo, sandbox) = ("https://api.vimeo.com", "http://127.0.0.1:9300");
         for (link, at_vimeo, at_sandbox) in [
             ("https://files.tus.vimeo.com/files/x/0123", None, None),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_does_not_show_itself_and_is_read_again_from_what_was_kept() {
+    fn a_link_is_redacted_in_debug_output_and_can_be_parsed_again() {
         let link =
             UploadLink::parse("https://files.tus.vimeo.com/files/canary", &rules("https://api.vimeo.com"));
         let link = link.unwrap();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_would_allow_whole_top_level_domains_or_addresses_is_refused() {
+    fn an_upload_host_that_is_a_top_level_domain_or_an_address_is_rejected() {
         for good in [".tus.vimeo.com", "tus.vimeo.com", ".Example.com", "a-1.example"] {
             assert!(UploadHost::parse(good).is_ok(), "{good}");
         }

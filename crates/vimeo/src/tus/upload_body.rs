@@ -1,5 +1,5 @@
-//! A piece on its way out: the body of a request, which takes from its source what the connection has room for and no
-//! more, and tells whether it stands still and for whose sake.
+//! The body of an upload request. It reads from its source only what the connection can take, and reports whether it is
+//! stalled and on which side.
 
 use std::io;
 use std::pin::Pin;
@@ -14,16 +14,16 @@ use tokio::time::{Instant, sleep_until};
 
 use super::UploadError;
 
-/// For whose sake nothing moves.
+/// Which side is stalled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stalled {
-    /// The source has nothing to give.
+    /// The source returns no data.
     Source,
-    /// The connection takes nothing, or no answer comes.
+    /// The connection accepts no data, or no response arrives.
     Server,
 }
 
-/// How a source ended that should have gone on.
+/// Why the source ended before the chunk was complete.
 pub(super) enum SourceEnd<E> {
     Broken(E),
     Short,
@@ -38,23 +38,23 @@ impl<E> From<SourceEnd<E>> for UploadError<E> {
     }
 }
 
-/// The sender's end. As soon as it is dropped there is no source any more.
+/// The caller's handle. Dropping it drops the source.
 pub(super) struct UploadBody<S, E>(Arc<Mutex<BodyState<S, E>>>);
 
-/// The request's end.
+/// The HTTP client's handle.
 struct RequestBody<S, E>(Arc<Mutex<BodyState<S, E>>>);
 
 struct BodyState<S, E> {
-    /// Taken out when it is at its end or nobody wants it any more.
+    /// `None` once it has ended or the caller's handle was dropped.
     source: Option<Pin<Box<S>>>,
-    /// How many bytes of the piece are still in it.
+    /// Bytes of the chunk that have not been read yet.
     left: u64,
-    /// When something moved last.
+    /// When a byte was last sent.
     moved_at: Instant,
-    /// Whether the connection has room and the source has nothing.
+    /// Whether the connection is waiting for the source.
     is_source_pending: bool,
     end: Option<SourceEnd<E>>,
-    /// Whoever writes the body, if they wait for the source.
+    /// Wakes the HTTP client while it waits for the source.
     writer: Option<Waker>,
 }
 
@@ -63,7 +63,7 @@ where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: Send + 'static,
 {
-    /// The first `length` bytes of a source.
+    /// The body for the first `length` bytes of `source`.
     pub(super) fn new(source: S, length: u64) -> Self {
         Self(Arc::new(Mutex::new(BodyState {
             source: Some(Box::pin(source)),
@@ -75,17 +75,17 @@ where
         })))
     }
 
-    /// The body of the one request.
+    /// The body to pass to the request.
     pub(super) fn body(&self) -> reqwest::Body {
         reqwest::Body::wrap(RequestBody(Arc::clone(&self.0)))
     }
 
-    /// How the source ended, if it did before the piece was whole.
+    /// Why the source ended, if it ended before the chunk was complete.
     pub(super) fn take_end(&self) -> Option<SourceEnd<E>> {
         lock(&self.0).end.take()
     }
 
-    /// Returns when nothing has moved for so long.
+    /// Returns when no byte has been sent for `stall`.
     pub(super) async fn stalled(&self, stall: Duration) -> Stalled {
         loop {
             let (moved_at, is_source_pending) = {
@@ -108,7 +108,7 @@ impl<S, E> Drop for UploadBody<S, E> {
             (state.source.take(), state.writer.take())
         };
         drop(source);
-        // Somebody who still waits for bytes must learn that none will come.
+        // A reader that still waits must see the end.
         if let Some(writer) = writer {
             writer.wake();
         }
@@ -167,12 +167,12 @@ where
     }
 }
 
-/// What ends the request; why it ended, the flow knows.
+/// Aborts the request; the cause is in [`BodyState::end`].
 fn source_ended() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "the source is at its end")
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the source has ended")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that is written under it can be half done.
+    // No update under this lock can be left incomplete by a panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
