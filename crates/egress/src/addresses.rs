@@ -1,22 +1,22 @@
-//! Which addresses are somewhere on the public Internet: IANA's special-purpose registries for IPv4 and IPv6, as tables.
+//! Which IP addresses are globally reachable, according to IANA's special-purpose registries for IPv4 and IPv6.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// Not globally reachable, whether by the registry, by its silence, or by what is known to listen there.
+/// Not globally reachable: listed as such, unlisted, or used by platforms for internal services.
 const CLOSED_V4: [Ipv4Net; 17] = [
     // "This network".
     v4([0, 0, 0, 0], 8),
     // Private use.
     v4([10, 0, 0, 0], 8),
-    // Shared by customers of a provider; a cloud's metadata, too.
+    // Carrier-grade NAT; also the metadata service of one cloud.
     v4([100, 64, 0, 0], 10),
     // Loopback.
     v4([127, 0, 0, 0], 8),
-    // A platform's own agent on the virtual machines of Azure: public by its number, answered by the host.
+    // Azure's platform agent: a public address that is answered by the host.
     v4([168, 63, 129, 16], 32),
-    // Link-local; metadata of most clouds.
+    // Link-local; the metadata service of most clouds.
     v4([169, 254, 0, 0], 16),
     // Private use.
     v4([172, 16, 0, 0], 12),
@@ -24,7 +24,7 @@ const CLOSED_V4: [Ipv4Net; 17] = [
     v4([192, 0, 0, 0], 24),
     // Documentation.
     v4([192, 0, 2, 0], 24),
-    // Relays of 6to4, deprecated.
+    // Deprecated 6to4 relays.
     v4([192, 88, 99, 0], 24),
     // Private use.
     v4([192, 168, 0, 0], 16),
@@ -34,7 +34,7 @@ const CLOSED_V4: [Ipv4Net; 17] = [
     v4([198, 51, 100, 0], 24),
     // Documentation.
     v4([203, 0, 113, 0], 24),
-    // Documentation of multicast lies in here as well.
+    // Multicast, including multicast documentation.
     v4([224, 0, 0, 0], 4),
     // Reserved.
     v4([240, 0, 0, 0], 4),
@@ -42,19 +42,19 @@ const CLOSED_V4: [Ipv4Net; 17] = [
     v4([255, 255, 255, 255], 32),
 ];
 
-/// Inside [`CLOSED_V4`], and yet globally reachable by the registry: two anycast addresses.
+/// Inside [`CLOSED_V4`], but globally reachable according to the registry: two anycast addresses.
 const OPEN_V4: [Ipv4Net; 2] = [v4([192, 0, 0, 9], 32), v4([192, 0, 0, 10], 32)];
 
-/// All that IANA has assigned as global unicast. What lies outside is refused, save [`NAT64`].
+/// All global unicast addresses assigned by IANA. All others are refused, except [`NAT64`].
 const GLOBAL_UNICAST: Ipv6Net = v6([0x2000, 0, 0, 0], 3);
-/// The well-known prefix under which a translator shows all of IPv4.
+/// The well-known NAT64 prefix, which embeds an IPv4 address.
 const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0], 96);
-/// IPv4 without a translator, deprecated long ago, and read as IPv4 by some.
+/// IPv4-compatible addresses, deprecated; some systems still read them as IPv4.
 const COMPATIBLE: Ipv6Net = v6([0, 0, 0, 0], 96);
 const TEREDO: Ipv6Net = v6([0x2001, 0, 0, 0], 32);
 const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0, 0, 0], 16);
 
-/// Inside [`GLOBAL_UNICAST`], and not globally reachable.
+/// Inside [`GLOBAL_UNICAST`], but not globally reachable.
 const CLOSED_V6: [Ipv6Net; 3] = [
     // Protocol assignments.
     v6([0x2001, 0, 0, 0], 23),
@@ -64,7 +64,8 @@ const CLOSED_V6: [Ipv6Net; 3] = [
     v6([0x3fff, 0, 0, 0], 20),
 ];
 
-/// Inside [`CLOSED_V6`], and yet globally reachable by the registry (Teredo: as far as what is embedded in it is).
+/// Inside [`CLOSED_V6`], but globally reachable according to the registry. For Teredo, the embedded addresses are
+/// checked too.
 const OPEN_V6: [Ipv6Net; 8] = [
     TEREDO,
     // Port Control Protocol, TURN and DNS-SD registration, anycast.
@@ -75,7 +76,7 @@ const OPEN_V6: [Ipv6Net; 8] = [
     v6([0x2001, 3, 0, 0], 32),
     // AS112.
     v6([0x2001, 4, 0x112, 0], 48),
-    // ORCHIDv2, and tags of drones.
+    // ORCHIDv2 and Drone Remote ID.
     v6([0x2001, 0x20, 0, 0], 28),
     v6([0x2001, 0x30, 0, 0], 28),
 ];
@@ -90,7 +91,7 @@ const fn v6(head: [u16; 4], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), prefix)
 }
 
-/// Whether an address is globally reachable, itself and every IPv4 address that is embedded in it.
+/// Whether an address and all IPv4 addresses embedded in it are globally reachable.
 pub(super) fn is_globally_reachable(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_global_v4(address),
@@ -98,7 +99,7 @@ pub(super) fn is_globally_reachable(address: IpAddr) -> bool {
     }
 }
 
-/// Every address that a packet to this one may end at: itself, and what is embedded in it.
+/// All addresses that a packet to this address may reach: itself and the embedded ones.
 pub(super) fn reachable_through(address: IpAddr) -> Vec<IpAddr> {
     let address = address.to_canonical();
     let mut all = vec![address];
@@ -118,7 +119,7 @@ fn is_global_v6(address: Ipv6Addr) -> bool {
     NAT64.contains(&address) || (GLOBAL_UNICAST.contains(&address) && (!is_in(&CLOSED_V6) || is_in(&OPEN_V6)))
 }
 
-/// The IPv4 addresses that translators, tunnels and old stacks would take out of this address.
+/// The IPv4 addresses that translators, tunnels and old stacks extract from this address.
 fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
     let [.., e, f, g, h] = address.segments();
     let tail = from_halves(g, h);
@@ -132,11 +133,11 @@ fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
     }
     if TEREDO.contains(&address) {
         let [_, _, high, low, ..] = address.segments();
-        // The server as it is, the client with its bits turned.
+        // The server is stored as it is, the client with inverted bits.
         found.push(from_halves(high, low));
         found.push(from_halves(!g, !h));
     }
-    // ISATAP, in any network: the interface's identifier is 00-00-5E-FE or 02-00-5E-FE and the address.
+    // ISATAP in any network: interface identifier 00-00-5E-FE or 02-00-5E-FE, then the address.
     if e & !0x0200 == 0 && f == 0x5efe {
         found.push(tail);
     }
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_the_public_internet_pass() {
+    fn public_addresses_are_accepted() {
         for text in [
             "1.1.1.1",
             "8.8.8.8",
@@ -201,7 +202,7 @@ mod tests {
             "::ffff:8.8.8.8",
             "64:ff9b::8.8.8.8",
             "2002:808:808::1",
-            // Teredo: the server 8.8.8.8, the client 1.1.1.1 with its bits turned.
+            // Teredo: server 8.8.8.8, client 1.1.1.1 with inverted bits.
             "2001:0:808:808:0:0:fefe:fefe",
             "2606:4700::5efe:8.8.8.8",
             "2606:4700::200:5efe:8.8.8.8",
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn every_special_row_of_ipv4_is_refused_to_its_edges() {
+    fn every_special_ipv4_range_is_rejected_up_to_its_boundaries() {
         for text in [
             "0.0.0.0",
             "0.255.255.255",
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn every_special_row_of_ipv6_is_refused() {
+    fn every_special_ipv6_range_is_rejected() {
         for text in [
             "::",
             "::1",
@@ -314,14 +315,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_passes_only_if_every_address_in_it_does() {
+    fn a_tunnel_address_is_accepted_only_if_all_embedded_ones_are() {
         for text in [
             // 6to4 of 127.0.0.1, 10.0.0.1, 169.254.169.254 and 192.168.1.1.
             "2002:7f00:1::1",
             "2002:a00:1::1",
             "2002:a9fe:a9fe::1",
             "2002:c0a8:101::1",
-            // Teredo with the server 10.0.0.1, and with the client 127.0.0.1 or 10.0.0.1.
+            // Teredo with server 10.0.0.1, and with client 127.0.0.1 or 10.0.0.1.
             "2001:0:a00:1:0:0:fefe:fefe",
             "2001:0:808:808:0:0:80ff:fffe",
             "2001:0:808:808:0:0:f5ff:fffe",
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_address_means_is_itself_and_what_is_in_it() {
+    fn an_address_reaches_itself_and_the_embedded_ones() {
         for (text, all) in [
             ("8.8.8.8", vec!["8.8.8.8"]),
             ("::ffff:8.8.8.8", vec!["8.8.8.8"]),

@@ -1,4 +1,4 @@
-//! One connection at a time: the address judged, its name resolved, every number looked at, and only those connected to.
+//! Resolves the host of a URL, checks all its addresses, and connects only to those. One connection per request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,30 +14,30 @@ use super::policy::Forbidden;
 use super::resolver::NameLookup;
 use super::url::{EgressUrl, normalize};
 
-/// How many redirects are followed.
+/// Limit for redirects.
 const REDIRECTS_MAX: usize = 5;
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestError {
-    /// Nothing was sent: the address is refused, or nobody is there. Which of them is not told.
+    /// Nothing was sent: the address is blocked or unreachable. Which of both is not disclosed.
     Unreachable,
-    /// Somebody is there, and did not answer: in time, or before the connection broke, or in HTTP.
+    /// The server accepted a connection but sent no HTTP response in time, or the connection broke.
     NoResponse,
 }
 
-/// What an address was given for.
+/// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A source is read. Its host is shown in the log, so that an operator sees why it cannot be.
+    /// Reading a source. Its host is logged, so that the operator sees why it failed.
     Source,
-    /// A webhook is sent. Nothing of its address is shown at any level: all of it may be a secret.
+    /// Delivering a webhook. Nothing of its URL is logged at any level, because all of it may be secret.
     Webhook,
 }
 
 impl Purpose {
-    /// Logs for the operator why there is no answer; the client does not learn it. What has a `cause` is logged once for
-    /// each job and then counted.
+    /// Logs the reason for the operator; it is not returned to the client. Lines with a `cause` are logged once per
+    /// job, then counted.
     fn log(self, host: Option<&str>, cause: &dyn std::fmt::Display) {
         match self {
             Self::Source => tracing::info!(host, %cause, "a source cannot be reached"),
@@ -46,7 +46,7 @@ impl Purpose {
     }
 }
 
-/// The addresses that were looked at, for whatever name the HTTP library asks.
+/// Resolves every name to the addresses that were checked.
 struct PinnedAddresses(Vec<SocketAddr>);
 
 impl Resolve for PinnedAddresses {
@@ -57,7 +57,7 @@ impl Resolve for PinnedAddresses {
 }
 
 impl Inner {
-    /// Asks for what is at `url`, following redirects, each of which is judged as if the user had given it.
+    /// Sends a GET request and follows redirects. Each target is checked like a URL from the user.
     pub(super) async fn get(&self, url: &EgressUrl, headers: &HeaderMap) -> Result<Response, RequestError> {
         let mut url = url.to_url().map_err(|_| {
             Purpose::Source.log(None, &"its address is not a URL");
@@ -68,8 +68,8 @@ impl Inner {
             let mut request = Request::new(Method::GET, target.clone());
             *request.headers_mut() = headers.clone();
             let response = self.send(&client, request, Purpose::Source).await?;
-            let next = redirection(&target, &response).inspect_err(|_| {
-                Purpose::Source.log(target.host_str(), &"it redirects to something that is not a URL");
+            let next = redirect_target(&target, &response).inspect_err(|_| {
+                Purpose::Source.log(target.host_str(), &"it redirects to an invalid URL");
             })?;
             let Some(next) = next else { return Ok(response) };
             url = next;
@@ -78,8 +78,7 @@ impl Inner {
         Err(RequestError::Unreachable)
     }
 
-    /// A client for one connection, which can go nowhere but to the addresses of `url` that were looked at; and the URL
-    /// as it is to be asked for.
+    /// A client that can connect only to the checked addresses of `url`, and the normalised URL to request.
     pub(super) async fn connect(&self, url: Url, purpose: Purpose) -> Result<(Client, Url), RequestError> {
         let host = url.host_str().map(str::to_owned);
         let url = normalize(&self.policy, url).map_err(|fault| {
@@ -110,7 +109,7 @@ impl Inner {
         }
     }
 
-    /// Every address that a URL means, if each of them may be gone to.
+    /// All addresses of a URL's host. An error if any of them is not allowed.
     async fn addresses(&self, url: &Url, purpose: Purpose) -> Result<Vec<SocketAddr>, RequestError> {
         let (found, is_allowed) = match url.host() {
             Some(Host::Ipv4(address)) => (vec![address.into()], false),
@@ -118,8 +117,8 @@ impl Inner {
             Some(Host::Domain(name)) => {
                 let is_allowed = self.policy.allows_host(name);
                 let lookup = if is_allowed { NameLookup::SearchList } else { NameLookup::Absolute };
-                let asking = timeout(self.timeouts.connect, self.resolver.addresses(name, lookup));
-                let Ok(found) = asking.await else {
+                let lookup = timeout(self.timeouts.connect, self.resolver.addresses(name, lookup));
+                let Ok(found) = lookup.await else {
                     purpose.log(url.host_str(), &"DNS: its name was not resolved in time");
                     return Err(RequestError::Unreachable);
                 };
@@ -132,17 +131,17 @@ impl Inner {
             return Err(RequestError::Unreachable);
         }
         if !is_allowed {
-            let judged = found.iter().try_for_each(|address| self.policy.check(*address));
-            judged.map_err(|forbidden: Forbidden| {
+            let checked = found.iter().try_for_each(|address| self.policy.check(*address));
+            checked.map_err(|forbidden: Forbidden| {
                 purpose.log(url.host_str(), &format_args!("policy: {forbidden}"));
                 RequestError::Unreachable
             })?;
         }
-        // The port is the URL's: 0 leaves it to the HTTP library.
+        // Port 0 makes the HTTP client use the port of the URL.
         Ok(found.into_iter().map(|address| SocketAddr::new(address.to_canonical(), 0)).collect())
     }
 
-    /// Sends one request and waits for the head of its answer.
+    /// Sends one request and waits for the head of the response.
     pub(super) async fn send(
         &self,
         client: &Client,
@@ -151,27 +150,26 @@ impl Inner {
     ) -> Result<Response, RequestError> {
         let host = request.url().host_str().map(str::to_owned);
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let patience = self.timeouts.connect + self.timeouts.idle;
-        match timeout(patience, client.execute(request)).await {
+        let limit = self.timeouts.connect + self.timeouts.idle;
+        match timeout(limit, client.execute(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
                 let is_unreachable = error.is_connect() || error.is_builder();
-                // The library would show the whole URL.
+                // The error's text contains the full URL.
                 let error = error.without_url();
-                let layer = if is_about_tls(&error) { "TLS: " } else { "" };
-                purpose.log(host.as_deref(), &format_args!("{layer}{}", in_full(&error)));
+                let layer = if is_tls_error(&error) { "TLS: " } else { "" };
+                purpose.log(host.as_deref(), &format_args!("{layer}{}", with_causes(&error)));
                 Err(if is_unreachable { RequestError::Unreachable } else { RequestError::NoResponse })
             }
             Err(_) => {
-                purpose
-                    .log(host.as_deref(), &format_args!("no answer within {} seconds", patience.as_secs()));
+                purpose.log(host.as_deref(), &format_args!("no answer within {} seconds", limit.as_secs()));
                 Err(RequestError::NoResponse)
             }
         }
     }
 }
 
-/// Trusts these root certificates, or none. Left alone, the library would look for some wherever the environment says.
+/// Trusts the configured root certificates only. By default, reqwest takes them from wherever the environment points.
 pub(super) fn with_tls(builder: ClientBuilder, tls: Option<&rustls::ClientConfig>) -> ClientBuilder {
     match tls {
         Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
@@ -180,22 +178,22 @@ pub(super) fn with_tls(builder: ClientBuilder, tls: Option<&rustls::ClientConfig
 }
 
 /// An error with all its causes.
-fn in_full(error: &dyn std::error::Error) -> String {
+fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Whether TLS is the cause of an error, such as a certificate that is not trusted.
-fn is_about_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    // An error of input and output does not give what it holds as its source.
+/// Whether an error was caused by TLS, by an untrusted certificate for example.
+fn is_tls_error(error: &(dyn std::error::Error + 'static)) -> bool {
+    // An `io::Error` does not return its inner error as its source.
     let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     error.is::<rustls::Error>()
-        || held.is_some_and(|held| is_about_tls(held))
-        || error.source().is_some_and(is_about_tls)
+        || held.is_some_and(|held| is_tls_error(held))
+        || error.source().is_some_and(is_tls_error)
 }
 
-/// Where a redirect leads; `None` for an answer that is none, and for one that does not say.
-fn redirection(from: &Url, response: &Response) -> Result<Option<Url>, RequestError> {
+/// The target of a redirect; `None` if the response is not a redirect or has no `Location`.
+fn redirect_target(from: &Url, response: &Response) -> Result<Option<Url>, RequestError> {
     let is_redirect = matches!(
         response.status(),
         StatusCode::MOVED_PERMANENTLY

@@ -1,21 +1,21 @@
-//! What the first bytes of a source are, judged together with what its server declares.
+//! Classifies a source by its first bytes and by its headers.
 //!
-//! The bytes decide: a video under a wrong label is a video. Only what certainly is no video is named: text of any
-//! kind, and bytes that are compressed for the transfer. Anything else is left to Vimeo to classify.
+//! The bytes decide: a video with a wrong media type is a video. Only content that is certainly not a video is
+//! rejected: text of any kind, and bytes that are still compressed. Everything else is left to Vimeo.
 
 use std::fmt;
 
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use thiserror::Error;
 
-/// This many bytes are enough to classify by.
+/// Number of bytes needed for a classification.
 pub(super) const HEAD_BYTES: usize = 4_096;
-/// The first bytes of every gzip stream with the one method that there is (RFC 1952, section 2.3).
+/// Magic number of gzip with its only compression method (RFC 1952, section 2.3).
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
-/// The first bytes of a Zstandard frame (RFC 8878, section 3.1.1).
+/// Magic number of a Zstandard frame (RFC 8878, section 3.1.1).
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// What a server declares about a body.
+/// What the headers declare about a body.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Declared<'a> {
     /// `Content-Type`.
@@ -30,20 +30,20 @@ impl<'a> Declared<'a> {
         Self { media_type: text(&CONTENT_TYPE), encoding: text(&CONTENT_ENCODING) }
     }
 
-    /// The same for the content of a body that was decompressed.
+    /// The same for the decompressed body.
     pub(super) fn decoded(self) -> Self {
         Self { encoding: None, ..self }
     }
 }
 
-/// What a body is.
+/// The kind of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// To be sent as it is: a video, or something that Vimeo may know.
+    /// Pass it on unchanged: a video, or something that Vimeo may support.
     AsIs,
-    /// Compressed for the transfer: to be decompressed, and the result to be judged again.
+    /// Compressed for transfer: decompress it and classify the result.
     Gzip,
-    /// No video.
+    /// Not a video.
     NotVideo(NotVideo),
 }
 
@@ -53,30 +53,30 @@ pub enum NotVideo {
     /// HTML: a sign-in page, a share page, an error page.
     #[error("a web page (HTML)")]
     WebPage,
-    /// HLS or another list of addresses.
+    /// HLS or another list of URLs.
     #[error("a playlist (M3U8), which lists parts of a video")]
     Playlist,
     /// MPEG-DASH or Smooth Streaming.
     #[error("a streaming manifest (DASH), which lists parts of a video")]
     Manifest,
-    /// JSON: mostly an API's error.
+    /// JSON: usually an error of an API.
     #[error("a JSON document")]
     Json,
-    /// XML: mostly an object store's error.
+    /// XML: usually an error of an object store.
     #[error("an XML document")]
     Xml,
     /// Other text.
-    #[error("a text")]
+    #[error("text")]
     Text,
-    /// Compressed in a way that is not decompressed here.
-    #[error("a file compressed with {0} for the transfer")]
+    /// Compressed with an unsupported encoding.
+    #[error("a file compressed with {0}")]
     Compressed(Encoding),
 }
 
-/// A content coding that is not decoded, or cannot be here.
+/// An encoding that is not decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// `gzip`, where nothing may be kept on the disk.
+    /// `gzip`, if spooling is disabled.
     Gzip,
     /// `br`
     Brotli,
@@ -97,7 +97,7 @@ impl fmt::Display for Encoding {
     }
 }
 
-/// Judges a body by its first bytes: all of them, or at least [`HEAD_BYTES`].
+/// Classifies a body by its first bytes: all of them, or at least [`HEAD_BYTES`].
 pub(super) fn classify(declared: Declared<'_>, head: &[u8]) -> Content {
     if is_container(head) {
         return Content::AsIs;
@@ -116,7 +116,7 @@ pub(super) fn classify(declared: Declared<'_>, head: &[u8]) -> Content {
 
 impl Declared<'_> {
     fn has_encoding(self, names: &[&str]) -> bool {
-        // The coding that was applied last is what the bytes show.
+        // The encoding that was applied last is the one the bytes show.
         let last = self.encoding.and_then(|list| list.rsplit(',').next()).unwrap_or_default().trim();
         names.iter().any(|name| last.eq_ignore_ascii_case(name))
     }
@@ -159,7 +159,7 @@ impl Declared<'_> {
         }
     }
 
-    /// Codings that are not decoded. Brotli has no mark of its own: the label counts only beside a declared text.
+    /// Unsupported encodings. Brotli has no magic number: the header counts only with a declared text type.
     fn compressed(self, head: &[u8]) -> Option<NotVideo> {
         if self.has_encoding(&["zstd"]) && head.starts_with(&ZSTD) {
             return Some(NotVideo::Compressed(Encoding::Zstd));
@@ -178,11 +178,11 @@ fn is_zlib(head: &[u8]) -> bool {
     method & 0x0f == 8 && method >> 4 <= 7 && (u16::from(method) * 256 + u16::from(flags)).is_multiple_of(31)
 }
 
-/// Text of a certain kind, or any that is UTF-8 or has a byte order mark; `None` for bytes.
+/// The kind of text, for UTF-8 and for text with a byte order mark; `None` for binary data.
 fn text_of(head: &[u8]) -> Option<NotVideo> {
     let text = decode(head)?;
     let text = text.trim_start();
-    // A document's type is among its first characters.
+    // The document type is within the first characters.
     let start: String = text.chars().take(1_024).collect::<String>().to_ascii_lowercase();
     let what = if start.starts_with("#extm3u") {
         NotVideo::Playlist
@@ -207,8 +207,8 @@ fn text_of(head: &[u8]) -> Option<NotVideo> {
     Some(what)
 }
 
-/// The head as text, if it is one: without control characters that no text has, in UTF-8 or by its byte order mark. The
-/// last character may be cut.
+/// The head as text: valid UTF-8, or with a byte order mark, and without binary control characters. The last character
+/// may be incomplete.
 fn decode(head: &[u8]) -> Option<String> {
     let text = match head {
         [] => return None,
@@ -233,7 +233,7 @@ fn decode(head: &[u8]) -> Option<String> {
 fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
     let (pairs, _) = bytes.as_chunks::<2>();
     let mut units: Vec<_> = pairs.iter().map(|pair| unit(*pair)).collect();
-    // The second half of the last character may be cut off.
+    // The second half of the last character may be missing.
     if units.last().is_some_and(|last| (0xd800..0xdc00).contains(last)) {
         units.pop();
     }
@@ -244,12 +244,12 @@ fn has_binary(head: &[u8]) -> bool {
     head.iter().any(|byte| byte.is_ascii() && is_binary(char::from(*byte)))
 }
 
-/// A control character that texts do not have; tabs, line ends, form feeds and escapes they do.
+/// A control character that does not occur in text. Tabs, line ends, form feeds and escapes do.
 fn is_binary(c: char) -> bool {
     matches!(c, '\0'..='\x08' | '\x0b' | '\x0e'..='\x1a' | '\x1c'..='\x1f' | '\x7f')
 }
 
-/// Whether a known container of video begins here. Others pass too, if they are not text.
+/// Whether this is a known video container. Unknown binary formats are accepted as well.
 fn is_container(head: &[u8]) -> bool {
     const AT_THE_START: [&[u8]; 12] = [
         b"\x1a\x45\xdf\xa3",         // Matroska, WebM
@@ -271,7 +271,7 @@ fn is_container(head: &[u8]) -> bool {
         || is_transport_stream(head)
 }
 
-/// AVI and the like: length and type follow.
+/// AVI and similar formats: the length and the type follow.
 fn is_riff(head: &[u8]) -> bool {
     let is_form = |start: &[u8]| head.starts_with(start);
     let kind = head.get(8..12);
@@ -279,7 +279,7 @@ fn is_riff(head: &[u8]) -> bool {
         && matches!(kind, Some(b"AVI " | b"AVIX" | b"CDXA"))
 }
 
-/// MP4, `QuickTime`, 3GP: a length and a known type. A text could hold the type, but not the length.
+/// MP4, `QuickTime`, 3GP: a length and a known type. Text could contain the type, but not the length.
 fn is_box(head: &[u8]) -> bool {
     let Some(&[first, .., a, b, c, d]) = head.get(..8) else { return false };
     match &[a, b, c, d] {
@@ -290,8 +290,8 @@ fn is_box(head: &[u8]) -> bool {
     }
 }
 
-/// A sync byte at the beginning of each packet; packets have 188 bytes, with a time before them (M2TS) 192, with a
-/// checksum behind them 204.
+/// A sync byte at the start of each packet. Packets have 188 bytes; 192 with a timestamp in front (M2TS), 204 with a
+/// checksum at the end.
 fn is_transport_stream(head: &[u8]) -> bool {
     let is_at =
         |offset: usize, length: usize| (0..3).all(|packet| head.get(offset + packet * length) == Some(&0x47));

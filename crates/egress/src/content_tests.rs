@@ -1,4 +1,4 @@
-//! Each container under each wrong label, and each text under each label of a video.
+//! Every container with every wrong media type, and every text with every video type.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn declared<'a>(media_type: &'a str, encoding: &'a str) -> Declared<'a> {
     }
 }
 
-/// Bytes that are no text: the beginning of a film of which the tests need nothing else.
+/// Bytes that are not text: enough of a video for these tests.
 fn binary(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at * 7 % 256).unwrap()).collect()
 }
@@ -76,7 +76,7 @@ const LABELS: [&str; 13] = [
 ];
 
 #[test]
-fn a_film_passes_under_every_wrong_type() {
+fn a_video_is_accepted_with_every_wrong_media_type() {
     for (name, film) in films() {
         for label in LABELS {
             assert_eq!(classify(declared(label, ""), &film), Content::AsIs, "{name} as {label}");
@@ -85,7 +85,7 @@ fn a_film_passes_under_every_wrong_type() {
 }
 
 #[test]
-fn a_film_passes_under_every_wrong_encoding() {
+fn a_video_is_accepted_with_every_wrong_encoding() {
     for (name, film) in films() {
         for encoding in
             ["gzip", "x-gzip", "br", "deflate", "zstd", "identity", "aws-chunked", "utf-8", "none"]
@@ -98,21 +98,21 @@ fn a_film_passes_under_every_wrong_encoding() {
 }
 
 #[test]
-fn gzip_is_what_says_so_and_is_so() {
+fn gzip_needs_the_header_and_the_magic_number() {
     let gzip = with(b"\x1f\x8b\x08\0\0\0\0\0\0\x03");
     for encoding in ["gzip", "GZIP", "x-gzip", "identity, gzip", " gzip "] {
         for label in LABELS {
             assert_eq!(classify(declared(label, encoding), &gzip), Content::Gzip, "{encoding} {label}");
         }
     }
-    // A compressed file that is not said to be compressed for the transfer is the file.
+    // A compressed file without the encoding header is the file itself.
     for encoding in ["", "identity", "br", "gzip, br"] {
         assert_eq!(classify(declared("application/gzip", encoding), &gzip), Content::AsIs, "{encoding}");
     }
 }
 
 #[test]
-fn other_codings_are_refused_by_name_where_the_bytes_have_them() {
+fn other_encodings_are_rejected_by_name_if_the_bytes_match() {
     for (encoding, head, expected) in [
         ("zstd", with(&ZSTD), NotVideo::Compressed(Encoding::Zstd)),
         ("deflate", with(b"\x78\x9c"), NotVideo::Compressed(Encoding::Deflate)),
@@ -137,7 +137,7 @@ fn utf16(text: &str, mark: [u8; 2], unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
 }
 
 #[test]
-fn text_is_named_under_every_label() {
+fn text_is_recognised_with_every_media_type() {
     let page = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>\u{fc}</body></html>";
     let texts: Vec<(Vec<u8>, NotVideo)> = vec![
         (page.into(), NotVideo::WebPage),
@@ -171,7 +171,7 @@ fn text_is_named_under_every_label() {
 }
 
 #[test]
-fn text_whose_last_character_is_cut_is_still_text() {
+fn text_with_an_incomplete_last_character_is_still_text() {
     let page = format!("<html>{}", "\u{fc}".repeat(3_000));
     let head = &page.as_bytes()[..=HEAD_BYTES];
     assert!(std::str::from_utf8(head).is_err());
@@ -179,7 +179,7 @@ fn text_whose_last_character_is_cut_is_still_text() {
 }
 
 #[test]
-fn text_in_an_old_encoding_is_text_where_it_is_declared() {
+fn text_in_a_legacy_charset_is_text_if_declared_as_text() {
     let latin = b"<html><body>Bitte anmelden: f\xfcr Mitglieder</body></html>";
     assert_eq!(classify(declared("text/html", ""), latin), Content::NotVideo(NotVideo::WebPage));
     assert_eq!(
@@ -190,7 +190,7 @@ fn text_in_an_old_encoding_is_text_where_it_is_declared() {
 }
 
 #[test]
-fn a_text_that_holds_the_type_of_a_box_is_no_film() {
+fn text_that_contains_an_mp4_box_type_is_not_a_video() {
     for text in ["The free film", "Somemdat and more", "The moov"] {
         assert_eq!(
             classify(declared("video/mp4", ""), text.as_bytes()),
@@ -201,7 +201,7 @@ fn a_text_that_holds_the_type_of_a_box_is_no_film() {
 }
 
 #[test]
-fn what_was_found_is_said_in_words() {
+fn rejected_content_is_described() {
     assert_eq!(NotVideo::WebPage.to_string(), "a web page (HTML)");
     assert_eq!(
         NotVideo::Compressed(Encoding::Zstd).to_string(),

@@ -1,15 +1,15 @@
-//! What a download is called: by its server (`Content-Disposition`, RFC 6266), else by its address.
+//! The name of a download: from its server (`Content-Disposition`, RFC 6266), else from its URL.
 //!
-//! A parser of its own, because servers send what no grammar allows (bare UTF-8, percent-encoding in `filename`,
-//! backslashes of paths), and browsers understand it.
+//! Has its own parser, because servers send values outside the grammar (bare UTF-8, percent-encoded `filename`,
+//! backslashes) that browsers accept.
 
 use domain::upload::{VIDEO_NAME_MAX_CHARS, VideoName};
 use percent_encoding::percent_decode;
 
-/// The longest extension that is taken for one.
+/// Limit for a file name extension.
 const EXTENSION_MAX_BYTES: usize = 5;
 
-/// A video's name after the file that it comes from, without the extension.
+/// A video name derived from the file name, without the extension.
 pub fn video_name(disposition: Option<&[u8]>, path: &str) -> Option<VideoName> {
     let from_header = disposition.and_then(file_name_in);
     from_header.as_deref().and_then(to_video_name).or_else(|| {
@@ -18,7 +18,7 @@ pub fn video_name(disposition: Option<&[u8]>, path: &str) -> Option<VideoName> {
     })
 }
 
-/// The file name in a `Content-Disposition`: `filename*` before `filename`, whatever the order.
+/// The file name in a `Content-Disposition` header: `filename*` takes precedence over `filename`.
 fn file_name_in(header: &[u8]) -> Option<String> {
     let parameters = parameters(header);
     let find = |wanted: &str| {
@@ -31,7 +31,7 @@ fn file_name_in(header: &[u8]) -> Option<String> {
     extended.or_else(|| find("filename").map(plain)).filter(|name| !name.trim().is_empty())
 }
 
-/// Resolver and values behind the first `;`. A quoted value ends at its quote, any other at the next `;`.
+/// The parameters after the first `;`. A quoted value ends at its quote, any other at the next `;`.
 fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut rest = after(header, b';');
@@ -60,7 +60,7 @@ fn after(bytes: &[u8], mark: u8) -> Option<&[u8]> {
     bytes.get(at + 1..)
 }
 
-/// A quoted string without its quotes, and what is behind it. A backslash that escapes nothing is one of a path.
+/// Removes the quotes, and returns the rest of the header. A backslash that escapes nothing belongs to a path.
 fn unquote(quoted: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut value = Vec::new();
     let mut rest = quoted;
@@ -94,7 +94,7 @@ fn extended(value: &[u8]) -> Option<String> {
     }
 }
 
-/// A plain value is UTF-8 in practice, and Latin-1 by the old rule. Where it is percent-encoded, it has no spaces.
+/// A plain value is UTF-8 in practice, Latin-1 by the old standard. It is percent-decoded if it contains no spaces.
 fn plain(value: &[u8]) -> String {
     let text = String::from_utf8(value.to_vec()).unwrap_or_else(|_| from_latin(value));
     if text.contains(char::is_whitespace) {
@@ -107,8 +107,8 @@ fn from_latin(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
-/// A file's name as a video's: without directories, extension and characters that cannot be seen, and no longer than
-/// Vimeo allows. `None` if nothing is left.
+/// Converts a file name to a video name: without directories, extension and invisible characters, truncated to Vimeo's
+/// limit. `None` if nothing is left.
 fn to_video_name(file: &str) -> Option<VideoName> {
     let file = file.rsplit(['/', '\\']).next().unwrap_or_default();
     let stem = match file.trim().rsplit_once('.') {
@@ -126,7 +126,7 @@ fn is_extension(text: &str) -> bool {
         && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
-/// Control characters, and those that turn the direction of what is around them.
+/// Control characters and those that change the text direction.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_a_usable_name_leaves_it_to_the_address() {
+    fn the_url_is_used_if_the_header_has_no_usable_name() {
         for header in [
             "",
             "attachment",
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_segment_of_an_address_is_decoded() {
+    fn the_last_path_segment_is_decoded() {
         for (path, expected) in [
             ("https://media.example/film.mp4", Some("film")),
             ("https://media.example/a/My%20Film%20%E2%80%93%20final.mp4", Some("My Film \u{2013} final")),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_left_out_and_the_rest_is_cut_at_vimeos_limit() {
+    fn invisible_characters_are_removed_and_the_name_is_truncated_to_vimeos_limit() {
         assert_eq!(name(b"attachment; filename*=UTF-8''a%0A%00b%E2%80%AEc.mp4").as_deref(), Some("abc"));
         let long = format!("attachment; filename*=UTF-8''{}.mp4", "%C3%BC".repeat(500));
         assert_eq!(name(long.as_bytes()), Some("\u{fc}".repeat(VIDEO_NAME_MAX_CHARS)));

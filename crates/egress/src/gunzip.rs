@@ -1,17 +1,17 @@
-//! A body that was compressed with gzip for the transfer, decompressed piece by piece.
+//! Decompresses a gzip body chunk by chunk.
 
 use std::io::Write as _;
 
 use flate2::write::MultiGzDecoder;
 
-/// So much is decompressed at once. Deflate makes at most about 1,032 bytes of one: this bounds the memory.
+/// Input per call. Deflate expands one byte to at most about 1,032 bytes, so this limits the memory.
 pub(super) const INPUT_BYTES: usize = 1_024;
 
-/// The bytes are no gzip stream, or their checksum does not fit.
+/// Not a gzip stream, or the checksum does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Corrupt;
 
-/// A decompression in progress.
+/// A gzip decoder.
 pub(super) struct Gunzip(MultiGzDecoder<Vec<u8>>);
 
 impl Gunzip {
@@ -19,14 +19,14 @@ impl Gunzip {
         Self(MultiGzDecoder::new(Vec::new()))
     }
 
-    /// Takes at most [`INPUT_BYTES`], and gives what they hold.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Result<Vec<u8>, Corrupt> {
-        debug_assert!(piece.len() <= INPUT_BYTES);
-        self.0.write_all(piece).map_err(|_| Corrupt)?;
+    /// Takes at most [`INPUT_BYTES`] and returns the decompressed bytes.
+    pub(super) fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Corrupt> {
+        debug_assert!(chunk.len() <= INPUT_BYTES);
+        self.0.write_all(chunk).map_err(|_| Corrupt)?;
         Ok(std::mem::take(self.0.get_mut()))
     }
 
-    /// The end of the input: what is left, if the stream is whole and its checksum fits.
+    /// Ends the input and returns the remaining bytes, if the stream is complete and its checksum matches.
     pub(super) fn finish(self) -> Result<Vec<u8>, Corrupt> {
         self.0.finish().map_err(|_| Corrupt)
     }
@@ -45,31 +45,31 @@ pub(super) mod tests {
         encoder.finish().unwrap()
     }
 
-    fn gunzip(compressed: &[u8], piece_bytes: usize) -> Result<Vec<u8>, Corrupt> {
+    fn gunzip(compressed: &[u8], chunk_bytes: usize) -> Result<Vec<u8>, Corrupt> {
         let mut gunzip = Gunzip::new();
         let mut all = Vec::new();
-        for piece in compressed.chunks(piece_bytes) {
-            all.extend(gunzip.push(piece)?);
+        for chunk in compressed.chunks(chunk_bytes) {
+            all.extend(gunzip.push(chunk)?);
         }
         all.extend(gunzip.finish()?);
         Ok(all)
     }
 
     #[test]
-    fn what_was_compressed_comes_back_in_pieces_of_any_size() {
+    fn compressed_data_is_restored_from_chunks_of_any_size() {
         let film: Vec<u8> =
             (0..100_000_u32).map(|at| u8::try_from((at % 1_000).pow(2) % 251).unwrap()).collect();
         let compressed = gzip(&film);
-        for piece_bytes in [1, 7, 100, INPUT_BYTES] {
-            assert!(gunzip(&compressed, piece_bytes) == Ok(film.clone()), "{piece_bytes}");
+        for chunk_bytes in [1, 7, 100, INPUT_BYTES] {
+            assert!(gunzip(&compressed, chunk_bytes) == Ok(film.clone()), "{chunk_bytes}");
         }
-        // Two streams in a row are one.
+        // Two concatenated streams are one.
         let twice = [gzip(b"one "), gzip(b"film")].concat();
         assert_eq!(gunzip(&twice, 5).unwrap(), b"one film");
     }
 
     #[test]
-    fn a_stream_that_is_cut_changed_or_none_is_corrupt() {
+    fn a_truncated_or_modified_stream_is_corrupt() {
         let whole = gzip(&[7; 10_000]);
         let mut changed = whole.clone();
         let checksum = changed.len() - 6;
@@ -82,11 +82,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn one_piece_of_a_bomb_is_small() {
+    fn one_chunk_of_a_bomb_is_small() {
         let bomb = gzip(&vec![0; 50_000_000]);
         let mut gunzip = Gunzip::new();
-        for piece in bomb.chunks(INPUT_BYTES) {
-            assert!(gunzip.push(piece).unwrap().len() <= INPUT_BYTES * 1_100 + 65_536);
+        for chunk in bomb.chunks(INPUT_BYTES) {
+            assert!(gunzip.push(chunk).unwrap().len() <= INPUT_BYTES * 1_100 + 65_536);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A look at the first bytes of a source, before anything is made at Vimeo for it.
+//! Inspects the first bytes of a source before anything is created at Vimeo.
 
 use domain::upload::VideoName;
 use reqwest::header::{CONTENT_DISPOSITION, HeaderValue};
@@ -10,23 +10,23 @@ use super::probe::ProbeResult;
 use super::sources::{SourceError, SourceMetadata};
 use super::url::EgressUrl;
 
-/// With fewer bytes of a longer file nothing is judged.
+/// A longer file is not classified by fewer bytes.
 const ENOUGH_BYTES: usize = 512;
 
-/// What the first bytes and the headers of a source show.
+/// What the first bytes and the headers show.
 #[derive(Debug)]
 pub struct FirstBytes {
-    /// What it is.
+    /// The kind of content.
     pub content: Content,
-    /// What a video that has no name is called after it.
+    /// The name for a video without one.
     pub name: Option<VideoName>,
 }
 
 impl FirstBytes {
-    /// What an answer shows that begins with the first byte.
+    /// Evaluates a response that starts at offset 0.
     fn of(found: &ProbeResult, url: &EgressUrl) -> Self {
         let disposition = found.headers.get(CONTENT_DISPOSITION).map(HeaderValue::as_bytes);
-        // A server may give fewer bytes than it was asked for: too few of a longer file say nothing.
+        // A server may return fewer bytes than requested: too few of a longer file are inconclusive.
         let (head, length) = (&found.first, found.metadata.length);
         let is_too_short =
             head.len() < ENOUGH_BYTES && length.is_some_and(|length| length > head.len() as u64);
@@ -36,7 +36,7 @@ impl FirstBytes {
 }
 
 impl Egress {
-    /// What there is at `url`, and what its first bytes are.
+    /// The metadata of a source and the result of its inspection.
     pub async fn inspect(
         &self,
         url: &EgressUrl,

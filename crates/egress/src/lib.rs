@@ -1,7 +1,7 @@
-//! The guarded HTTP client for addresses that users give: it reads sources and posts webhooks.
-//! Knows `domain` alone; nothing of jobs, of the store or of Vimeo.
-//! Invariant: a connection goes only to an address that was checked just before, again after each redirect, and a blocked
-//! address gives the same error as an unreachable one, so that a user learns nothing of what is not public.
+//! The HTTP client for URLs that users supply: it reads sources and posts webhooks, and protects internal networks.
+//! Depends on `domain` only; knows nothing of jobs, the store or Vimeo.
+//! Invariant: it connects only to addresses it has just checked, again after each redirect. Blocked and unreachable
+//! addresses give the same error, so that users cannot probe internal networks.
 
 mod addresses;
 mod connect;
@@ -50,7 +50,7 @@ pub use url::{EgressUrl, UrlError};
 pub use validators::Validators;
 pub use webhook_client::PostError;
 
-/// A client for addresses that users give. Cheap to clone. It keeps no connection, so that none is shared.
+/// A client for user-supplied URLs. Cheap to clone. Connections are not pooled, so requests never share one.
 #[derive(Clone)]
 pub struct Egress(Arc<Inner>);
 
@@ -63,31 +63,31 @@ struct Inner {
     minimum_rate: MinimumRate,
 }
 
-/// What an [`Egress`] is made of.
+/// Options of an [`Egress`].
 #[derive(Debug, Clone)]
 pub struct EgressOptions {
-    /// Where it may go.
+    /// Which destinations are allowed.
     pub policy: EgressPolicy,
-    /// Who is asked for the addresses of names; if empty, whom this machine asks.
+    /// DNS servers; if empty, those of the system configuration.
     pub dns_servers: Vec<SocketAddr>,
-    /// Which root certificates are trusted; without any, no server can be verified.
+    /// TLS configuration with the trusted root certificates. `None` is an error for https.
     pub tls: Option<rustls::ClientConfig>,
-    /// What it calls itself.
+    /// The `User-Agent` header.
     pub user_agent: String,
-    /// How patient it is.
+    /// Timeouts of requests.
     pub timeouts: EgressTimeouts,
-    /// How slow a source may be.
+    /// The minimum rate of a source.
     pub minimum_rate: MinimumRate,
 }
 
-/// How long is waited.
+/// Timeouts of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EgressTimeouts {
-    /// For the addresses of a name, and again for a connection, with its TLS.
+    /// For resolving a name, and again for connecting, including TLS.
     pub connect: Duration,
-    /// Between any two pieces of an answer, and for its beginning.
+    /// Between two chunks of a response, and for its head after connecting.
     pub idle: Duration,
-    /// For a whole webhook, from the name to the answer.
+    /// For a whole webhook delivery, from name resolution to the response.
     pub post: Duration,
 }
 
@@ -100,24 +100,24 @@ impl Default for EgressTimeouts {
 /// The client could not be built.
 #[derive(Debug, Error)]
 pub enum EgressSetupError {
-    /// TLS could not be set up, or the user agent is no text of a header.
+    /// TLS setup failed, or the user agent is not a valid header value.
     #[error("the HTTPS client cannot be set up: {0}")]
     Tls(#[source] reqwest::Error),
-    /// No source and no receiver of a webhook could be verified.
+    /// There are no root certificates to verify a server with.
     #[error(
-        "no root certificates were found, and no server can be verified without: install the system's (on Debian `apt install ca-certificates`), or set ca_file"
+        "no root certificates found to verify servers with: install the system's (on Debian `apt install ca-certificates`), or set ca_file"
     )]
     NoRoots,
-    /// The configuration of name servers is there, and cannot be used.
-    #[error("names cannot be resolved with the configuration of this machine: {0}")]
+    /// The system's DNS configuration exists but cannot be used.
+    #[error("cannot use the DNS configuration of this machine: {0}")]
     Resolver(String),
 }
 
 impl Egress {
-    /// A client as `options` say.
+    /// Creates a client.
     pub fn new(options: EgressOptions) -> Result<Self, EgressSetupError> {
         let EgressOptions { policy, dns_servers, tls, user_agent, timeouts, minimum_rate } = options;
-        // What would fail for every address is told at once.
+        // Report setup errors now rather than with every request.
         let builder = reqwest::Client::builder().user_agent(&user_agent).no_proxy();
         connect::with_tls(builder, tls.as_ref()).build().map_err(EgressSetupError::Tls)?;
         let resolver =
@@ -125,8 +125,7 @@ impl Egress {
         Ok(Self(Arc::new(Inner { policy, resolver, tls, user_agent, timeouts, minimum_rate })))
     }
 
-    /// Judges an address by its form alone, without asking anybody: what is refused here is a mistake to be told at once.
-    /// Spaces around it are no part of an address, and are refused as well.
+    /// Checks a URL by its syntax and the policy, without network access. Surrounding spaces are an error.
     pub fn validate(&self, text: &str) -> Result<EgressUrl, UrlError> {
         url::parse(&self.0.policy, text)
     }

@@ -1,4 +1,4 @@
-//! Where the operator lets us go on behalf of users.
+//! Which destinations the operator allows for user-supplied URLs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -8,71 +8,71 @@ use url::Host;
 
 use super::addresses::{is_globally_reachable, reachable_through};
 
-/// Where addresses that users give may lead.
+/// Which destinations user-supplied URLs may have.
 #[derive(Debug, Clone)]
 pub struct EgressPolicy {
-    /// Places that need not be public, nor other machines. Scheme and port are judged all the same.
+    /// Destinations that may be private or on this machine. Scheme and port are checked as usual.
     pub allow: Vec<AllowedDestination>,
-    /// Whether `http://` is spoken besides `https://`.
+    /// Whether `http://` is allowed besides `https://`.
     pub insecure: AllowHttp,
-    /// Which ports are spoken to.
+    /// Which ports are allowed.
     pub ports: PortPolicy,
-    /// Which addresses are this service itself.
+    /// The addresses of this service.
     pub own: OwnAddresses,
 }
 
-/// A place that the operator allows by name or address.
+/// A destination that the operator allows explicitly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllowedDestination {
-    /// This host, whatever its addresses; in lower case, without a dot at its end.
+    /// This host, whatever its addresses; lower case, without a trailing dot.
     Host(String),
-    /// Each address of this network.
+    /// All addresses of this network.
     Network(IpNet),
 }
 
-/// Why a text is no [`AllowedDestination`].
+/// The text is not a valid [`AllowedDestination`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("must be a host's name, an IP address, or a network such as 10.0.0.0/8")]
+#[error("must be a host name, an IP address, or a network such as 10.0.0.0/8")]
 pub struct AllowedDestinationError;
 
-/// Whether plain HTTP is spoken.
+/// Whether plain HTTP is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AllowHttp {
     /// `http://` is refused.
     No,
-    /// `http://` is as good as `https://`, also as the target of a redirect.
+    /// `http://` is allowed, also as the target of a redirect.
     Yes,
 }
 
-/// Which ports are spoken to.
+/// Which ports are allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortPolicy {
     /// 443 and 80.
     Standard,
-    /// Each.
+    /// All ports.
     Any,
-    /// These.
+    /// Only these.
     Listed(Vec<u16>),
 }
 
-/// How an address is known to be one of ours.
+/// How to recognise the addresses of this service.
 #[derive(Debug, Clone)]
 pub struct OwnAddresses {
     listed: Vec<IpAddr>,
-    is_here: fn(IpAddr) -> bool,
+    is_own: fn(IpAddr) -> bool,
 }
 
-/// Why an address is not gone to. For the log: whoever gave the address is not told.
+/// Why an address is not allowed. Only logged, not returned to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum Forbidden {
     #[error("an address is not globally reachable")]
     NotGlobal,
-    #[error("an address is one of ours")]
+    #[error("an address belongs to this service")]
     OwnAddress,
 }
 
 impl AllowedDestination {
-    /// Reads the operator's setting: an exact host name, an address, or a network with its prefix length.
+    /// Parses the operator's setting: an exact host name, an address, or a network with its prefix length.
     pub fn parse(text: &str) -> Result<Self, AllowedDestinationError> {
         if let Ok(network) = text.parse::<IpNet>() {
             return Ok(Self::Network(network.trunc()));
@@ -81,7 +81,7 @@ impl AllowedDestination {
         if let Ok(address) = bare.parse::<IpAddr>() {
             return Ok(Self::Network(IpNet::from(address.to_canonical())));
         }
-        // An address in an odd spelling is no name, and is more likely a slip than meant.
+        // An address in an unusual notation is probably a mistake, and is not accepted as a name.
         let Ok(Host::Domain(name)) = Host::parse(text) else { return Err(AllowedDestinationError) };
         let name = name.strip_suffix('.').unwrap_or(&name);
         let is_label = |label: &str| {
@@ -106,32 +106,32 @@ impl PortPolicy {
 }
 
 impl OwnAddresses {
-    /// Every address that this machine has at the moment of the question, and `listed`, by which it is known elsewhere.
+    /// The current addresses of this machine, and `listed`, its external addresses.
     pub fn of_this_machine(listed: Vec<IpAddr>) -> Self {
-        // Some machines let sockets bind to any address (`ip_nonlocal_bind`): there nobody else would be left.
+        // With `ip_nonlocal_bind`, sockets bind to any address, and every address would count as this machine's.
         let is_conclusive = !is_bindable(UNASSIGNED);
-        Self { listed, is_here: if is_conclusive { is_bindable } else { is_own_source } }
+        Self { listed, is_own: if is_conclusive { is_bindable } else { is_own_source } }
     }
 
-    /// As `is_here` says, and `listed`.
-    pub fn from_check(is_here: fn(IpAddr) -> bool, listed: Vec<IpAddr>) -> Self {
-        Self { listed, is_here }
+    /// The addresses for which `is_own` returns true, and `listed`.
+    pub fn from_check(is_own: fn(IpAddr) -> bool, listed: Vec<IpAddr>) -> Self {
+        Self { listed, is_own }
     }
 
     fn contain(&self, address: IpAddr) -> bool {
-        self.listed.iter().any(|own| own.to_canonical() == address) || (self.is_here)(address)
+        self.listed.iter().any(|own| own.to_canonical() == address) || (self.is_own)(address)
     }
 }
 
-/// Of a network for documentation: no machine has it.
+/// From a documentation network, so that no machine has it.
 const UNASSIGNED: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 177));
 
-/// A socket binds only to an address of its machine, so that the kernel is asked, and every interface counts.
+/// A socket binds only to the machine's own addresses. This asks the kernel and covers all interfaces.
 fn is_bindable(address: IpAddr) -> bool {
     UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
 }
 
-/// To its own addresses a machine would send from the same address. Nothing is sent to find out.
+/// The source address for a packet to one of the machine's own addresses is that address. Nothing is sent.
 fn is_own_source(address: IpAddr) -> bool {
     let any =
         if address.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
@@ -143,17 +143,17 @@ fn is_own_source(address: IpAddr) -> bool {
 }
 
 impl EgressPolicy {
-    /// Whether a host is allowed by its name, wherever it is.
+    /// Whether a host is allowed by name, whatever its addresses.
     pub(super) fn allows_host(&self, name: &str) -> bool {
         self.allow.iter().any(|place| matches!(place, AllowedDestination::Host(host) if host == name))
     }
 
-    /// Whether an address may be gone to by its number alone.
+    /// Whether an address may be used literally in a URL.
     pub(super) fn allows_literal(&self, address: IpAddr) -> bool {
         self.allows_address(address) || is_globally_reachable(address)
     }
 
-    /// Whether an address may be connected to.
+    /// Whether connecting to an address is allowed.
     pub(super) fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
         if self.allows_address(address) {
             Ok(())
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_a_name_an_address_or_a_network() {
+    fn a_destination_is_a_name_an_address_or_a_network() {
         for (text, name) in [
             ("minio", "minio"),
             ("Media.Example.", "media.example"),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowed_network_opens_its_own_addresses_alone() {
+    fn an_allowed_network_allows_only_its_addresses() {
         let policy = policy(&["127.0.0.2/32"], OwnAddresses::of_this_machine(Vec::new()));
         assert_eq!(policy.check(address("127.0.0.2")), Ok(()));
         assert_eq!(policy.check(address("::ffff:127.0.0.2")), Ok(()));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_address_of_ours_is_refused_in_each_wrapping_unless_it_is_allowed() {
+    fn an_own_public_address_is_rejected_in_every_embedding_unless_allowed() {
         let own =
             || OwnAddresses::from_check(|found| found == address("8.8.8.8"), vec![address("::ffff:9.9.9.9")]);
         let closed = policy(&[], own());
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_the_standard_ones_unless_said_otherwise() {
+    fn only_standard_ports_are_allowed_by_default() {
         for (policy, good, bad) in [
             (PortPolicy::Standard, vec![443, 80], vec![22, 8080, 0]),
             (PortPolicy::Any, vec![1, 22, 65535], vec![0]),

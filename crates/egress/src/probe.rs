@@ -1,5 +1,5 @@
-//! What there is at an address, before it is read: asked for its first bytes, and, unless that gives a sound answer,
-//! once without a range and once for the range of the whole. Servers refuse the one and answer the other.
+//! Determines the metadata of a source before it is read. Requests the first bytes; if that fails, the whole file
+//! without a range, then with an open range, because some servers accept only one of these.
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
@@ -13,21 +13,21 @@ use super::sources::{RangeSupport, SourceError, SourceMetadata, Statuses};
 use super::url::EgressUrl;
 use super::validators::Validators;
 
-/// How many bytes the probe asks for: what decides the kind of a file is among them.
+/// How many bytes a probe requests; enough to determine the kind of file.
 pub(crate) const FIRST_BYTES: usize = 4_096;
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Debug)]
 pub struct ProbeResult {
-    /// What is known of the file.
+    /// The metadata of the file.
     pub metadata: SourceMetadata,
-    /// The headers of the answer, as they came.
+    /// The headers of the response.
     pub headers: HeaderMap,
-    /// The first bytes of the body, at most [`FIRST_BYTES`]; fewer than there are if the connection broke off.
+    /// The first bytes of the body, at most [`FIRST_BYTES`]; fewer if the connection broke.
     pub first: Bytes,
 }
 
-/// A way to ask. A probe goes through them in this order.
+/// The requests of a probe, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ProbeRequest {
     /// `Range: bytes=0-4095`.
@@ -50,7 +50,7 @@ impl ProbeRequest {
         HeaderMap::from_iter([(RANGE, HeaderValue::from_static(range))])
     }
 
-    /// What an answer says about length and ranges, if it begins with the file's first byte.
+    /// Length and range support according to a response, if it starts at offset 0.
     fn accept(self, response_range: RangeResponse) -> Option<(Option<u64>, RangeSupport)> {
         match response_range {
             RangeResponse::Whole { length } => Some((length, RangeSupport::No)),
@@ -58,7 +58,7 @@ impl ProbeRequest {
                 let is_whole = total == Some(end + 1);
                 let is_short = end < FIRST_BYTES as u64;
                 let ranges = match self {
-                    // More than was asked for: such a server answers every range with the whole.
+                    // The server returned more than requested: it answers every range with the whole file.
                     Self::FirstBytes if is_short || !is_whole => RangeSupport::Yes,
                     Self::FromStart => RangeSupport::Yes,
                     _ => RangeSupport::No,
@@ -70,12 +70,12 @@ impl ProbeRequest {
     }
 }
 
-/// What was seen while no answer was sound.
+/// The unsuccessful responses of a probe.
 #[derive(Debug, Default)]
 struct ProbeFailures {
     statuses: Statuses,
     is_empty: bool,
-    passing: Option<SourceError>,
+    temporary: Option<SourceError>,
 }
 
 impl ProbeFailures {
@@ -84,15 +84,15 @@ impl ProbeFailures {
         match response_range {
             RangeResponse::Unsatisfiable { total: Some(0) } => self.is_empty = true,
             RangeResponse::RetryLater { after_seconds } => {
-                self.passing = Some(SourceError::RetryLater { after_seconds })
+                self.temporary = Some(SourceError::RetryLater { after_seconds })
             }
             _ => {}
         }
     }
 
-    /// Why the source is not read: only when every answer was definite, the upload fails at once.
+    /// The error of a probe. It is permanent only if every response was.
     fn error(self) -> SourceError {
-        match self.passing {
+        match self.temporary {
             Some(error) => error,
             None if self.is_empty => SourceError::Empty,
             None => SourceError::Refused(self.statuses),
@@ -101,9 +101,9 @@ impl ProbeFailures {
 }
 
 impl Egress {
-    /// What there is at `url`. A source that says that it is longer than `max_bytes` is refused.
+    /// The metadata of the source at `url`. A declared length above `max_bytes` is an error.
     pub async fn probe(&self, url: &EgressUrl, max_bytes: u64) -> Result<ProbeResult, SourceError> {
-        let found = self.first_accepted(url).await?;
+        let found = self.first_usable(url).await?;
         match found.metadata.length {
             Some(0) => Err(SourceError::Empty),
             Some(length) if length > max_bytes => Err(SourceError::TooLarge),
@@ -111,24 +111,24 @@ impl Egress {
         }
     }
 
-    async fn first_accepted(&self, url: &EgressUrl) -> Result<ProbeResult, SourceError> {
-        let mut seen = ProbeFailures::default();
+    async fn first_usable(&self, url: &EgressUrl) -> Result<ProbeResult, SourceError> {
+        let mut failures = ProbeFailures::default();
         let mut without_length: Option<ProbeResult> = None;
         for request in ProbeRequest::ALL {
             let response = match self.0.get(url, &request.headers()).await {
                 Ok(response) => response,
-                // Nothing was sent: another way of asking would not be, either.
+                // Nothing was sent, and the other requests would fail as well.
                 Err(RequestError::Unreachable) if request == ProbeRequest::FirstBytes => {
                     return Err(SourceError::Unreachable);
                 }
                 Err(error) => {
-                    seen.passing = Some(error.into());
+                    failures.temporary = Some(error.into());
                     continue;
                 }
             };
             let response_range = RangeResponse::parse(response.status(), response.headers());
             let Some((length, ranges)) = request.accept(response_range) else {
-                seen.record(response_range, response.status().as_u16());
+                failures.record(response_range, response.status().as_u16());
                 continue;
             };
             if let (Some(mut known), Some(length)) = (without_length.take(), length) {
@@ -136,7 +136,7 @@ impl Egress {
                 return Ok(known);
             }
             let Some(found) = self.read_first(response, length, ranges).await else {
-                seen.passing = Some(SourceError::EndedEarly);
+                failures.temporary = Some(SourceError::EndedEarly);
                 continue;
             };
             if length.is_some() || request != ProbeRequest::FirstBytes {
@@ -145,13 +145,13 @@ impl Egress {
             if ranges == RangeSupport::No {
                 return Ok(found);
             }
-            // A part of a whole whose length is not said: the answer with the whole may say it.
+            // A range without a total length: the response to a request without a range may have it.
             without_length = Some(found);
         }
-        without_length.ok_or_else(|| seen.error())
+        without_length.ok_or_else(|| failures.error())
     }
 
-    /// Reads the first bytes of a sound answer, and no more: the connection ends here. `None` if none came that should.
+    /// Reads the first bytes of a response and closes the connection. `None` if expected bytes did not arrive.
     async fn read_first(
         &self,
         mut response: Response,
@@ -162,7 +162,7 @@ impl Egress {
         let reading = async {
             while first.len() < FIRST_BYTES {
                 match response.chunk().await {
-                    Ok(Some(piece)) => first.extend_from_slice(&piece),
+                    Ok(Some(chunk)) => first.extend_from_slice(&chunk),
                     Ok(None) => return true,
                     Err(_) => return false,
                 }
@@ -175,15 +175,18 @@ impl Egress {
             return None;
         }
         let validators = Validators::from_headers(response.headers());
-        let validators =
-            if has_all_first(first.len(), length) { validators.with_first_bytes(&first) } else { validators };
+        let validators = if has_all_first_bytes(first.len(), length) {
+            validators.with_first_bytes(&first)
+        } else {
+            validators
+        };
         let metadata = SourceMetadata { length, validators, ranges };
         Some(ProbeResult { metadata, headers: response.headers().clone(), first: first.freeze() })
     }
 }
 
-/// Whether this number of bytes is all that is compared of a file. A server may send fewer than requested.
-fn has_all_first(count: usize, length: Option<u64>) -> bool {
+/// Whether these are all the bytes that are compared. A server may return fewer than requested.
+fn has_all_first_bytes(count: usize, length: Option<u64>) -> bool {
     length.is_some_and(|length| count as u64 == length.min(FIRST_BYTES as u64))
 }
 
@@ -192,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_bytes_are_compared_only_if_all_of_them_came() {
+    fn first_bytes_are_compared_only_if_all_arrived() {
         for (count, length, expected) in [
             (4_096, Some(10_000), true),
             (4_096, Some(4_096), true),
@@ -202,7 +205,7 @@ mod tests {
             (4_096, None, false),
             (10, None, false),
         ] {
-            assert_eq!(has_all_first(count, length), expected, "{count} {length:?}");
+            assert_eq!(has_all_first_bytes(count, length), expected, "{count} {length:?}");
         }
     }
 
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_sound_if_it_begins_with_the_first_byte() {
+    fn a_response_is_accepted_if_it_starts_at_offset_zero() {
         use ProbeRequest::{FirstBytes, FromStart, Plain};
         use RangeSupport::{No, Yes};
         for (request, response_range, expected) in [
@@ -219,7 +222,7 @@ mod tests {
             (FirstBytes, part(9, Some(10)), Some((Some(10), Yes))),
             (FirstBytes, part(0, Some(10_000)), Some((Some(10_000), Yes))),
             (FirstBytes, part(4_095, None), Some((None, Yes))),
-            // Always the whole, whatever the range.
+            // Always the whole file, whatever the range.
             (FirstBytes, part(9_999, Some(10_000)), Some((Some(10_000), No))),
             (Plain, part(9_999, Some(10_000)), Some((Some(10_000), No))),
             (FromStart, part(9_999, Some(10_000)), Some((Some(10_000), Yes))),
@@ -236,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_is_final_only_if_every_answer_was() {
+    fn a_probe_error_is_permanent_only_if_every_response_was() {
         let error = |answers: &[(RangeResponse, u16)]| {
-            let mut seen = ProbeFailures::default();
+            let mut failures = ProbeFailures::default();
             for (response_range, status) in answers {
-                seen.record(*response_range, *status);
+                failures.record(*response_range, *status);
             }
-            seen.error()
+            failures.error()
         };
         let (no, later) = (RangeResponse::Refused(403), RangeResponse::RetryLater { after_seconds: Some(3) });
         let gone = [(no, 403), (no, 404), (no, 403)];

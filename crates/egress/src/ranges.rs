@@ -1,36 +1,36 @@
-//! What an answer brings of a file, by its status and `Content-Range`.
+//! Classifies a response by its status and `Content-Range`.
 
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RETRY_AFTER};
 
-/// What an answer to a GET brings.
+/// What a response to a GET request contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RangeResponse {
     /// 200: the whole file.
     Whole {
-        /// How long it is, if the answer says so.
+        /// Its length, if known.
         length: Option<u64>,
     },
-    /// 206: the bytes from `start` up to and with `end`.
+    /// 206: the bytes from `start` to `end`, inclusive.
     Part {
         start: u64,
         end: u64,
-        /// How long the whole is, if the answer says so.
+        /// The length of the whole file, if known.
         total: Option<u64>,
     },
-    /// 416: what was asked for is not there.
+    /// 416: the range does not exist.
     Unsatisfiable {
-        /// How long the whole is, if the answer says so.
+        /// The length of the whole file, if known.
         total: Option<u64>,
     },
-    /// 412: the file is not the one that was asked for, says the server.
+    /// 412: the file is not the one requested.
     PreconditionFailed,
-    /// Not now: 408, 425, 429 and every 5xx.
+    /// Temporarily unavailable: 408, 425, 429 and all 5xx.
     RetryLater {
-        /// Not sooner than this, if the answer says so. A date is not read: it would depend on two clocks.
+        /// Minimum delay, if given in seconds. An HTTP date is ignored, because it depends on two clocks.
         after_seconds: Option<u64>,
     },
-    /// Nothing, whatever its body says.
+    /// Any other status.
     Refused(u16),
 }
 
@@ -64,12 +64,12 @@ impl RangeResponse {
     }
 }
 
-/// `Content-Range`: which part of how much an answer is.
+/// A parsed `Content-Range` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ContentRange {
-    /// From this byte up to and with that, of so many if that is known.
+    /// From `start` to `end`, inclusive, of `total` bytes if known.
     Part { start: u64, end: u64, total: Option<u64> },
-    /// None of so many: what was asked for is not there.
+    /// `*/total`: the requested range does not exist.
     Nothing { total: u64 },
 }
 
@@ -95,7 +95,7 @@ impl ContentRange {
     }
 }
 
-/// `Content-Length`, if there is one.
+/// The `Content-Length` header.
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(number)
 }
@@ -104,7 +104,7 @@ fn retry_after(headers: &HeaderMap) -> Option<u64> {
     headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| number(text.trim()))
 }
 
-/// Digits alone.
+/// Decimal digits only.
 fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_range_is_read_or_it_is_none() {
+    fn a_content_range_is_parsed_or_rejected() {
         let part = |start, end, total| Some(ContentRange::Part { start, end, total });
         for (text, expected) in [
             ("bytes 0-0/1", part(0, 0, Some(1))),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_sorted_by_its_status_and_its_range() {
+    fn a_response_is_classified_by_status_and_range() {
         let later = |after_seconds| RangeResponse::RetryLater { after_seconds };
         for (status, lines, expected) in [
             (200, vec![(CONTENT_LENGTH, "10")], RangeResponse::Whole { length: Some(10) }),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_status_is_a_refusal_or_a_reason_to_wait() {
+    fn every_other_status_is_permanent_or_retryable() {
         for status in (100..600).filter(|status| ![200, 206, 416, 412].contains(status)) {
             let is_later = matches!(status, 408 | 425 | 429 | 500..);
             let expected = if is_later {

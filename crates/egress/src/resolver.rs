@@ -1,8 +1,8 @@
-//! Resolver to addresses: looked up once a connection, and never by the HTTP library.
+//! Resolves names to addresses, once per connection. The HTTP client never resolves names.
 //!
-//! Lookups behave as those of a C library, which `curl` uses: no EDNS, both kinds of address at once, the next name
-//! server after an answer that settles nothing, TCP after a truncated answer. Beyond that, a server that answers TCP
-//! alone is asked by TCP, and a record type that gets no answer does not hold up the other for long.
+//! Behaves like the C library, which `curl` uses: no EDNS, A and AAAA in parallel, the next server after an
+//! inconclusive response, TCP after a truncated response. In addition, servers that answer only by TCP are asked by
+//! TCP, and one record type does not wait long for the other.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -22,39 +22,39 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::Name;
 use tokio::time::{sleep, timeout};
 
-/// One question to one server takes no longer; the caller's own limit is shorter.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// After this long without an answer the next server, or the next protocol, is asked as well.
+/// Limit for one query to one server; the caller's own limit is shorter.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// After this time without a response, the next server or protocol is queried as well.
 const HEDGE: Duration = Duration::from_millis(1_500);
-/// Once there are addresses of one kind, this long is waited for those of the other.
+/// Once there are addresses of one type, how long to wait for the other type.
 const GRACE: Duration = Duration::from_secs(2);
-/// The longest name on the wire, without its last dot (RFC 1035, section 2.3.4).
+/// Limit for a name, without the trailing dot (RFC 1035, section 2.3.4).
 const NAME_MAX_BYTES: usize = 253;
 
-/// How a name is taken.
+/// How a name is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameLookup {
-    /// As it stands.
+    /// Exactly as given.
     Absolute,
-    /// As the system does, perhaps with one of its domains behind it: for names that the operator wrote.
+    /// With the system's search domains, for names from the operator's configuration.
     SearchList,
 }
 
-/// Name servers to look addresses up with.
+/// Queries the configured DNS servers.
 pub(super) struct Resolver {
-    /// In the order in which they are asked; none if this machine has no configuration of name servers.
+    /// In query order; empty if the system has no DNS configuration.
     ipv4: Vec<TokioResolver>,
     ipv6: Vec<TokioResolver>,
 }
 
 impl Resolver {
-    /// Asks `servers` alone, or, if there are none, as this machine is configured (with its file of hosts).
+    /// Queries `servers`; if empty, uses the system configuration and its hosts file.
     pub(super) fn new(servers: &[SocketAddr]) -> Result<Self, NetError> {
         let (config, mut options) = if servers.is_empty() {
             match hickory_resolver::system_conf::read_system_conf() {
                 Ok(read) => read,
                 Err(error) => {
-                    tracing::warn!(%error, "no name servers are configured here: addresses that users give can be numbers only");
+                    tracing::warn!(%error, "no DNS servers are configured: URLs of users can contain IP addresses only");
                     return Ok(Self { ipv4: Vec::new(), ipv6: Vec::new() });
                 }
             }
@@ -64,11 +64,11 @@ impl Resolver {
             options.use_hosts_file = ResolveHosts::Never;
             (ResolverConfig::from_name_servers(servers), options)
         };
-        // An answer is used for the one connection that it was asked for.
+        // No caching: a response is valid for one connection.
         options.cache_size = 0;
-        // Old servers and middleboxes answer EDNS with an error, or not at all.
+        // Old servers and middleboxes answer EDNS queries with an error, or not at all.
         options.edns0 = false;
-        options.timeout = QUESTION_TIMEOUT;
+        options.timeout = QUERY_TIMEOUT;
         options.attempts = 0;
         options.ip_strategy = LookupIpStrategy::Ipv4Only;
         let ipv4 = build(&config, &options)?;
@@ -76,28 +76,28 @@ impl Resolver {
         Ok(Self { ipv4, ipv6: build(&config, &options)? })
     }
 
-    /// The addresses of a name, of both kinds; none if it could not be found.
+    /// All IPv4 and IPv6 addresses of a name; empty if it cannot be resolved.
     pub(super) async fn addresses(&self, name: &str, lookup: NameLookup) -> Vec<IpAddr> {
-        let Ok(name) = to_name(name, lookup) else { return Vec::new() };
-        let ipv4 = first_settled(&self.ipv4, |resolver| look_up(resolver, name.clone()).boxed());
-        let ipv6 = first_settled(&self.ipv6, |resolver| look_up(resolver, name.clone()).boxed());
-        both(ipv4, ipv6).await
+        let Ok(name) = parse_name(name, lookup) else { return Vec::new() };
+        let ipv4 = first_conclusive(&self.ipv4, |resolver| query(resolver, name.clone()).boxed());
+        let ipv6 = first_conclusive(&self.ipv6, |resolver| query(resolver, name.clone()).boxed());
+        merge(ipv4, ipv6).await
     }
 }
 
-/// A name as it is, octet for octet: what a URL may hold as a host is looked up, also `my_bucket` and `r3---sn`, which
-/// are no host names by the letter of RFC 952.
-fn to_name(text: &str, lookup: NameLookup) -> Result<Name, ProtoError> {
+/// Converts a name byte for byte. Accepts everything that a URL allows as a host, including `my_bucket` and `r3---sn`,
+/// which are not valid host names according to RFC 952.
+fn parse_name(text: &str, lookup: NameLookup) -> Result<Name, ProtoError> {
     let text = text.strip_suffix('.').unwrap_or(text);
     if text.is_empty() || text.len() > NAME_MAX_BYTES {
-        return Err("a name of no bytes or more than are allowed".into());
+        return Err("empty or too long".into());
     }
     let mut name = Name::from_labels(text.split('.').map(str::as_bytes))?;
     name.set_fqdn(lookup == NameLookup::Absolute);
     Ok(name)
 }
 
-/// One resolver for each server and protocol, so that the answer of one is not taken for that of all.
+/// One resolver per server and protocol, so that one server's response does not count for all.
 fn build(config: &ResolverConfig, options: &ResolverOpts) -> Result<Vec<TokioResolver>, NetError> {
     let (domain, search, servers) = config.clone().into_parts();
     let by_tcp = servers.iter().cloned().map(|mut server| {
@@ -127,16 +127,16 @@ fn name_server(server: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(server.ip(), true, connections.to_vec())
 }
 
-/// What one server says of one kind of address: `None` if its answer settles nothing, and another one may know.
-async fn look_up(resolver: &TokioResolver, name: Name) -> Option<Vec<IpAddr>> {
+/// One server's addresses of one type; `None` if its response is inconclusive and another server should be asked.
+async fn query(resolver: &TokioResolver, name: Name) -> Option<Vec<IpAddr>> {
     match resolver.lookup_ip(name).await {
         Ok(found) => Some(found.iter().collect()),
-        Err(error) => says_none(&error).then(Vec::new),
+        Err(error) => is_negative(&error).then(Vec::new),
     }
 }
 
-/// Whether an answer says that there is no such address. An error of the server, and a referral, say nothing.
-fn says_none(error: &NetError) -> bool {
+/// Whether a response says that there is no such address. Server errors and referrals are inconclusive.
+fn is_negative(error: &NetError) -> bool {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(NoRecords { response_code, soa, ns, .. })) => {
             *response_code == ResponseCode::NXDomain
@@ -146,18 +146,18 @@ fn says_none(error: &NetError) -> bool {
     }
 }
 
-/// The first answer that settles the question. The next server is asked when one fails, and when one is slow, which may
-/// still answer then.
-async fn first_settled<'a, S>(
+/// The first conclusive response. The next server is queried when one fails or is slow; the response of a slow one
+/// still counts.
+async fn first_conclusive<'a, S>(
     servers: &'a [S],
-    ask: impl Fn(&'a S) -> BoxFuture<'a, Option<Vec<IpAddr>>>,
+    query: impl Fn(&'a S) -> BoxFuture<'a, Option<Vec<IpAddr>>>,
 ) -> Vec<IpAddr> {
     let mut next = servers.iter();
     let mut running = FuturesUnordered::new();
     loop {
         let is_last = match next.next() {
             Some(server) => {
-                running.push(ask(server));
+                running.push(query(server));
                 next.len() == 0
             }
             None if running.is_empty() => return Vec::new(),
@@ -174,8 +174,8 @@ async fn first_settled<'a, S>(
     }
 }
 
-/// The addresses of both kinds, as soon as neither is worth waiting for.
-async fn both(
+/// The addresses of both types, without waiting longer than needed.
+async fn merge(
     ipv4: impl Future<Output = Vec<IpAddr>>,
     ipv6: impl Future<Output = Vec<IpAddr>>,
 ) -> Vec<IpAddr> {

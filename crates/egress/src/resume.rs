@@ -1,4 +1,4 @@
-//! How a source is read from an offset on, and what an answer is worth there: decisions alone.
+//! Decides how a source is read from an offset, and whether a response can be used. No I/O.
 
 use super::ranges::RangeResponse;
 use super::sources::{RangeRequest, RangeSupport, SourceError, SourceMetadata, Statuses};
@@ -7,41 +7,43 @@ use super::validators::Validators;
 /// How a source is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// From its first byte. Nothing is compared.
+    /// From offset 0. Nothing is compared.
     Start,
-    /// A range from this offset on, proven by the marks.
+    /// A range from this offset, verified by validators.
     Part { from: u64 },
-    /// From the first byte again, up to this offset without use, proven by marks or by the digest of those bytes.
+    /// From offset 0 again, discarding the bytes up to this offset, verified by validators or by a digest of those
+    /// bytes.
     Reread { from: u64, proof: Proof },
 }
 
-/// What proves that the bytes before an offset are those that were read before.
+/// How to verify that the bytes before the offset are the same as before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Proof {
     Validators,
     Digest,
 }
 
-/// What is taken of an answer.
+/// How an accepted response is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Accepted {
     /// The offset of its first byte.
     pub(super) start: u64,
-    /// How long the whole file is.
+    /// The length of the whole file.
     pub(super) length: Option<u64>,
 }
 
-/// What an answer is worth.
+/// The decision about a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Accept(Accepted),
-    /// Nothing: ask in the next way.
+    /// Not usable: try the next request.
     Next,
     Fail(SourceError),
 }
 
 impl Plan {
-    /// The best plan; `None` if there is no proof at all. `seen` bytes from the first one on have a digest.
+    /// The best plan; `None` if there is nothing to verify the file with. `seen` is the number of bytes covered by the
+    /// digest.
     pub(super) fn for_reading(from: u64, known: &SourceMetadata, seen: u64) -> Option<Self> {
         if from == 0 {
             return Some(Self::Start);
@@ -55,7 +57,7 @@ impl Plan {
         }
     }
 
-    /// The plan after this one, if this one cannot be followed.
+    /// The plan to use if this one fails.
     pub(super) fn fallback(self, from: u64, seen: u64) -> Option<Self> {
         let is_digested = seen >= from && matches!(self, Self::Part { .. });
         is_digested.then_some(Self::Reread { from, proof: Proof::Digest })
@@ -68,8 +70,8 @@ impl Plan {
         }
     }
 
-    /// The ways to ask, in their order. A server that accepted the conditions and then gave nothing is asked without
-    /// them: what it says of the range then may be of another file.
+    /// The requests of this plan, in order. If the source is stuck, the conditional request is skipped: such a server
+    /// accepted the conditions and then sent nothing.
     pub(super) fn requests(self, is_stuck: bool) -> Vec<RangeRequest> {
         match self {
             Self::Part { from } if is_stuck => vec![RangeRequest::Range(from)],
@@ -79,16 +81,16 @@ impl Plan {
     }
 }
 
-/// The answers to one plan so far that were worth nothing.
+/// The unusable responses to one plan so far.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     statuses: Statuses,
-    /// The server said that the file is another one, or has fewer bytes; whether that is so, the next answer shows.
+    /// The server reported a different file or fewer bytes; the next response shows whether that is true.
     may_have_changed: bool,
 }
 
 impl Attempts {
-    /// What an answer is worth.
+    /// Decides about a response.
     pub(super) fn evaluate(
         &mut self,
         plan: Plan,
@@ -142,7 +144,7 @@ impl Attempts {
         }
     }
 
-    /// What follows when no answer was worth anything.
+    /// The error if no response was usable.
     pub(super) fn error(self) -> SourceError {
         if self.may_have_changed {
             SourceError::Changed
@@ -154,7 +156,7 @@ impl Attempts {
     }
 }
 
-/// Whether an answer has the byte at the plan's offset, and what must be digested before it.
+/// Whether a response contains the byte at the plan's offset and everything that must be digested before it.
 fn fits(plan: Plan, response_range: RangeResponse) -> bool {
     let RangeResponse::Part { start, end, .. } = response_range else { return true };
     match plan {
@@ -164,11 +166,12 @@ fn fits(plan: Plan, response_range: RangeResponse) -> bool {
     }
 }
 
-/// Whether an answer is proven to be of the same file. That it does not differ is known already.
+/// Whether a response is verified to be for the same file. Differing validators were ruled out before.
 fn is_proven(plan: Plan, request: RangeRequest, known: &SourceMetadata, validators: &Validators) -> bool {
     match plan {
         Plan::Start | Plan::Reread { proof: Proof::Digest, .. } => true,
-        // To `If-Range` with a time, a server may leave that time out: that it sent a part says that it holds.
+        // A server may omit `Last-Modified` in a response to `If-Range` with a date. That it sent a range means that
+        // the date matches.
         Plan::Part { .. }
             if matches!(request, RangeRequest::ConditionalRange(_))
                 && known.validators.strong_etag().is_none() =>
@@ -202,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_needs_a_proof() {
+    fn a_plan_needs_validators_or_a_digest() {
         let (part, again) = (Plan::Part { from: 5 }, |proof| Some(Plan::Reread { from: 5, proof }));
         for (validators, ranges, seen, expected) in [
             (validators("\"a\""), RangeSupport::Yes, 0, Some(part)),
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_gave_nothing_is_asked_without_conditions() {
+    fn a_stuck_source_is_requested_without_conditions() {
         assert_eq!(
             Plan::Part { from: 5 }.requests(false),
             [RangeRequest::ConditionalRange(5), RangeRequest::Range(5)]
@@ -253,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_counts_by_its_own_marks() {
+    fn a_range_is_checked_by_its_own_validators() {
         let (plan, request) = (Plan::Part { from: 5 }, RangeRequest::ConditionalRange(5));
         let known = known(validators("\"a\""), RangeSupport::Yes);
         let take = |start| Verdict::Accept(Accepted { start, length: Some(10) });
@@ -261,7 +264,7 @@ mod tests {
         for (response_range, tag, expected) in [
             (part(5, 9, Some(10)), "\"a\"", take(5)),
             (part(5, 9, None), "\"a\"", take(5)),
-            // Fewer bytes than were asked for, and more.
+            // Fewer bytes than requested, and more.
             (part(5, 6, Some(10)), "\"a\"", take(5)),
             (part(0, 9, Some(10)), "\"a\"", take(0)),
             (part(3, 9, Some(10)), "\"a\"", take(3)),
@@ -293,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_to_a_time_of_change_need_not_repeat_it() {
+    fn a_range_conditional_on_a_date_may_omit_the_date() {
         let (plan, none) = (Plan::Part { from: 5 }, Validators::default());
         let known = known(dated(), RangeSupport::Yes);
         let taken = Verdict::Accept(Accepted { start: 5, length: Some(10) });
@@ -308,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_first_byte_nothing_is_compared() {
+    fn nothing_is_compared_at_offset_zero() {
         let known = known(validators("\"a\""), RangeSupport::Yes);
         for (response_range, length) in [
             (RangeResponse::Whole { length: Some(12) }, Some(12)),
@@ -327,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_read_again_is_proven_by_marks_or_by_its_bytes() {
+    fn a_reread_file_is_verified_by_validators_or_by_its_bytes() {
         let again = |proof| Plan::Reread { from: 5, proof };
         let whole = RangeResponse::Whole { length: Some(10) };
         let taken = Verdict::Accept(Accepted { start: 0, length: Some(10) });
@@ -356,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn when_no_answer_helps_the_reason_is_what_was_seen() {
+    fn the_error_follows_from_the_unusable_responses() {
         let after = |answers: &[RangeResponse]| {
             let mut attempts = Attempts::default();
             for response_range in answers {

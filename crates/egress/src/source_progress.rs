@@ -1,5 +1,4 @@
-//! What is remembered while a source is read, over all its connections: the digest of its beginning, and how fast it
-//! gives its bytes.
+//! State of reading a source across connections: the digest of its prefix, and its rate.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +6,12 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-/// The least rate that a source must keep, over a window of time in which it was waited for.
+/// The minimum rate of a source, over a window of time spent waiting for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinimumRate {
-    /// Bytes per second; 0: any rate will do.
+    /// Bytes per second; 0 disables the check.
     pub bytes_per_second: u64,
-    /// The time over which it is measured.
+    /// The window over which the rate is measured.
     pub window: Duration,
 }
 
@@ -22,11 +21,11 @@ impl Default for MinimumRate {
     }
 }
 
-/// The source gave too little for too long.
+/// The source was below the minimum rate for a whole window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooSlow;
 
-/// One reading of a source. Clones are the same reading.
+/// The progress of reading one source. Clones share it.
 #[derive(Clone, Default)]
 pub struct SourceProgress(Arc<Mutex<State>>);
 
@@ -34,20 +33,20 @@ pub struct SourceProgress(Arc<Mutex<State>>);
 struct State {
     prefix: PrefixDigest,
     rate: Rate,
-    /// The last attempt to read from here gave no byte yet.
+    /// The offset at which the last attempt has received no byte yet.
     stuck_at: Option<u64>,
-    /// Since the last attempt began, the source has kept the rate for a window.
+    /// Whether the source has reached the minimum rate for a whole window in this attempt.
     is_fast_enough: bool,
 }
 
-/// The digest of a file's first bytes.
+/// The digest of a file's first `length` bytes.
 #[derive(Clone, Default)]
 pub(super) struct PrefixDigest {
     pub(super) length: u64,
     state: Sha256,
 }
 
-/// The bytes that a source gave, and the time that it was waited for, since the window began.
+/// Bytes received and time spent waiting in the current window.
 #[derive(Debug, Default)]
 struct Rate {
     bytes: u64,
@@ -55,14 +54,14 @@ struct Rate {
 }
 
 impl Rate {
-    /// Another piece came, after so long; or nothing did. Only the time in which the source could have given something
-    /// counts. A window has passed when it has the bytes that it needs, and is too slow when its time comes first.
-    fn add(&mut self, least: MinimumRate, bytes: u64, waited: Duration) -> Result<Window, TooSlow> {
+    /// Adds received bytes and the time spent waiting for them. Time in which the source was not waited for does not
+    /// count. A window passes as soon as it has enough bytes, and fails if its time ends first.
+    fn add(&mut self, minimum: MinimumRate, bytes: u64, waited: Duration) -> Result<Window, TooSlow> {
         self.bytes = self.bytes.saturating_add(bytes);
         self.waited = self.waited.saturating_add(waited);
-        let needed = u128::from(least.bytes_per_second) * least.window.as_nanos() / 1_000_000_000;
+        let needed = u128::from(minimum.bytes_per_second) * minimum.window.as_nanos() / 1_000_000_000;
         let is_enough = u128::from(self.bytes) >= needed;
-        if !is_enough && self.waited < least.window {
+        if !is_enough && self.waited < minimum.window {
             return Ok(Window::Open);
         }
         *self = Self::default();
@@ -70,7 +69,7 @@ impl Rate {
     }
 }
 
-/// How far a window is.
+/// State of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Window {
     Open,
@@ -87,19 +86,19 @@ impl PrefixDigest {
         self.state.clone().finalize().into()
     }
 
-    /// Whether two beginnings of one length have the same bytes.
+    /// Whether both have the same length and digest.
     pub(super) fn equals(&self, other: &Self) -> bool {
         self.length == other.length && self.digest() == other.digest()
     }
 }
 
 impl SourceProgress {
-    /// The longest beginning that was read in one go, from the first byte on.
+    /// The longest prefix that was read in one go.
     pub(super) fn prefix(&self) -> PrefixDigest {
         self.lock().prefix.clone()
     }
 
-    /// Keeps a beginning if it is longer than the one that is kept.
+    /// Replaces the prefix by a longer one.
     pub(super) fn keep(&self, prefix: &PrefixDigest) {
         let mut state = self.lock();
         if prefix.length > state.prefix.length {
@@ -107,23 +106,23 @@ impl SourceProgress {
         }
     }
 
-    /// The source is read from its first byte, and nothing that was read before counts.
+    /// Discards the prefix: the source is read from offset 0 again.
     pub(super) fn reset_prefix(&self) {
         self.lock().prefix = PrefixDigest::default();
     }
 
-    /// Forgets everything: another file is read.
+    /// Discards all state: a different file is read.
     pub fn reset(&self) {
         *self.lock() = State::default();
     }
 
-    /// Notes a piece, and how long it was waited for; or, with no bytes, a pause that the source is the reason of.
-    pub(super) fn record(&self, least: MinimumRate, bytes: u64, waited: Duration) -> Result<(), TooSlow> {
+    /// Records received bytes and the time spent waiting for them; no bytes for a delay caused by the source.
+    pub(super) fn record(&self, minimum: MinimumRate, bytes: u64, waited: Duration) -> Result<(), TooSlow> {
         let mut state = self.lock();
         if bytes > 0 {
             state.stuck_at = None;
         }
-        let window = state.rate.add(least, bytes, waited);
+        let window = state.rate.add(minimum, bytes, waited);
         match window {
             Ok(Window::Open) => {}
             Ok(Window::Passed) => state.is_fast_enough = true,
@@ -132,18 +131,19 @@ impl SourceProgress {
         window.map(drop)
     }
 
-    /// Another attempt of the job begins.
+    /// Starts another attempt of the job.
     pub fn start_attempt(&self) {
         self.lock().is_fast_enough = false;
     }
 
-    /// Whether the source kept the rate in this attempt. Before, what it gives is no reason to forget its troubles: it
-    /// would be read for ever, some bytes at a time.
+    /// Whether the source reached the minimum rate in this attempt. Only then does progress reset the job's retries;
+    /// otherwise a source that sends a few bytes per attempt would be retried forever.
     pub fn is_fast_enough(&self) -> bool {
         self.lock().is_fast_enough
     }
 
-    /// The source is opened here; whether it was opened here before and gave nothing.
+    /// Records that the source is opened at `from`. Returns whether the previous attempt was opened there and received
+    /// nothing.
     pub(super) fn is_stuck_at(&self, from: u64) -> bool {
         self.lock().stuck_at.replace(from) == Some(from)
     }
@@ -167,35 +167,35 @@ mod tests {
 
     const MINIMUM: MinimumRate = MinimumRate { bytes_per_second: 1_000, window: Duration::from_mins(1) };
 
-    fn run(pieces: impl IntoIterator<Item = (u64, u64)>) -> Result<(), TooSlow> {
+    fn run(chunks: impl IntoIterator<Item = (u64, u64)>) -> Result<(), TooSlow> {
         let mut rate = Rate::default();
-        for (bytes, millis) in pieces {
+        for (bytes, millis) in chunks {
             rate.add(MINIMUM, bytes, Duration::from_millis(millis))?;
         }
         Ok(())
     }
 
     #[test]
-    fn a_trickle_is_too_slow_after_a_window_and_not_before() {
+    fn a_trickle_is_too_slow_after_one_window_and_not_before() {
         assert_eq!(run([(1, 20_000), (1, 20_000)]), Ok(()));
         assert_eq!(run([(1, 20_000), (1, 20_000), (1, 20_000)]), Err(TooSlow));
-        // The same in cuts: the pauses between count.
+        // The same with reconnects: the time between them counts.
         assert_eq!(run(std::iter::repeat_n((1, 300), 200)), Err(TooSlow));
-        // One burst does not pay for the windows behind it.
+        // A burst does not count for later windows.
         assert_eq!(run([(1_000_000_000, 60_000), (59_999, 60_000)]), Err(TooSlow));
         assert_eq!(run([(1_000_000_000, 60_000), (60_000, 60_000), (60_000, 60_000)]), Ok(()));
-        // Nothing is asked of a source that is not waited for.
+        // A source that is not waited for has no minimum rate.
         assert_eq!(run(std::iter::repeat_n((1, 0), 1_000)), Ok(()));
     }
 
     #[test]
-    fn a_least_rate_of_zero_lets_everything_pass() {
+    fn a_minimum_rate_of_zero_disables_the_check() {
         let any = MinimumRate { bytes_per_second: 0, ..MINIMUM };
         assert_eq!(Rate::default().add(any, 0, Duration::from_hours(1)), Ok(Window::Passed));
     }
 
     #[test]
-    fn only_a_window_that_has_passed_shows_that_a_source_is_fast_enough() {
+    fn a_source_is_fast_enough_only_after_a_whole_window() {
         let progress = SourceProgress::default();
         progress.record(MINIMUM, 59_999, Duration::ZERO).unwrap();
         assert!(!progress.is_fast_enough());
@@ -215,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn a_digest_does_not_depend_on_the_pieces(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0..200_usize) {
+        fn a_digest_does_not_depend_on_the_chunks(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0..200_usize) {
             let (mut one, mut other) = (PrefixDigest::default(), PrefixDigest::default());
             one.update(&bytes);
             let (head, tail) = bytes.split_at(cut.min(bytes.len()));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_keeps_the_longest_beginning_and_where_it_is_stuck() {
+    fn progress_keeps_the_longest_prefix_and_the_stuck_offset() {
         let progress = SourceProgress::default();
         let (mut short, mut long) = (PrefixDigest::default(), PrefixDigest::default());
         short.update(b"ab");

@@ -1,4 +1,4 @@
-//! A file at an address that a user gave: what is known of it, and its bytes from an offset on.
+//! A file at a user-supplied URL: its metadata, and its bytes from an offset.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,42 +18,41 @@ use super::url::EgressUrl;
 use super::validators::Validators;
 use super::{Egress, Inner};
 
-/// What is known of a source from the answer that is read, or was read before.
+/// Metadata of a source, according to a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceMetadata {
-    /// How many bytes it has, if it says so. Never 0.
+    /// Its length in bytes, if known. Never 0.
     pub length: Option<u64>,
-    /// What tells this version of the file from another.
+    /// Identify this version of the file.
     pub validators: Validators,
-    /// Whether it can be read from the middle.
+    /// Whether range requests work.
     pub ranges: RangeSupport,
 }
 
-/// Whether a source can be read from the middle.
+/// Whether a source supports range requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RangeSupport {
-    /// It answers with the part that was asked for.
+    /// It returns the requested range.
     Yes,
-    /// It always answers with the whole.
+    /// It always returns the whole file.
     No,
 }
 
 impl SourceMetadata {
-    /// Whether a later answer is of another file: a mark or the length that both have differs.
-    pub fn differ_from(&self, later: &Self) -> bool {
-        self.have_another_length_than(later) || self.validators.differs_from(&later.validators)
+    /// Whether a later response is for a different file: the length or a validator that both have differs.
+    pub fn differs_from(&self, later: &Self) -> bool {
+        self.length_differs_from(later) || self.validators.differs_from(&later.validators)
     }
 
-    /// The same for an answer after the last byte, by its headers and its first bytes.
-    pub fn differ_at_end_from(&self, later: &Self) -> bool {
-        self.have_other_headers_at_end_than(later)
-            || self.validators.first_bytes_differ_from(&later.validators)
+    /// The same for a response after the last byte, by headers and first bytes.
+    pub fn differs_at_end_from(&self, later: &Self) -> bool {
+        self.headers_differ_at_end_from(later) || self.validators.first_bytes_differ_from(&later.validators)
     }
 
-    /// By the headers alone. A time of change that is always the present is no mark: it is taken out when both answers say
-    /// that the file was written just then.
-    pub fn have_other_headers_at_end_than(&self, later: &Self) -> bool {
-        self.have_another_length_than(later)
+    /// The same by headers only. `Last-Modified` is ignored if both responses say that the file was just modified,
+    /// because some servers always send the current time.
+    pub fn headers_differ_at_end_from(&self, later: &Self) -> bool {
+        self.length_differs_from(later)
             || if self.validators.is_recent() && later.validators.is_recent() {
                 self.validators.without_time().differs_from(&later.validators)
             } else {
@@ -61,13 +60,13 @@ impl SourceMetadata {
             }
     }
 
-    fn have_another_length_than(&self, later: &Self) -> bool {
+    fn length_differs_from(&self, later: &Self) -> bool {
         self.length.zip(later.length).is_some_and(|(was, is)| was != is)
     }
 }
 
-/// The statuses of answers that brought no file, in the order in which they were seen; at most three, and one that
-/// follows itself once.
+/// Statuses of unsuccessful responses in the order in which they arrived; at most three, with consecutive duplicates
+/// removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statuses([Option<u16>; 3]);
 
@@ -101,52 +100,52 @@ impl fmt::Display for Statuses {
     }
 }
 
-/// Why a source was not read, sorted by what is done next.
+/// Why a source could not be read, by what the caller does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SourceError {
-    /// RangeRequest again later. One constant text for the user: refused and unreachable are not distinguished.
+    /// Retry later. The message is the same for blocked and unreachable addresses.
     #[error("the source cannot be reached")]
     Unreachable,
-    /// RangeRequest again later.
+    /// Retry later.
     #[error("the source is temporarily unavailable")]
     RetryLater {
-        /// Not sooner than in so many seconds, if it said so.
+        /// Minimum delay according to `Retry-After`.
         after_seconds: Option<u64>,
     },
-    /// Open it again at the offset that was reached: the stream was cut.
+    /// The stream ended early: reopen it at the offset that was reached.
     #[error("the source ended early")]
     EndedEarly,
-    /// RangeRequest again later, and not for long: it gives fewer bytes than an upload may wait for.
+    /// Below the minimum rate: retry later, a limited number of times.
     #[error("the source is too slow")]
     TooSlow,
-    /// Tell the user: however it is asked, it does not give the file (an expired link, say).
+    /// Report to the user: every kind of request was rejected. An expired link, for example.
     #[error("the source answered with status {0}")]
     Refused(Statuses),
-    /// Begin again: it is no longer the file that it was.
+    /// Start again: the file has changed.
     #[error("the source changed while it was read")]
     Changed,
-    /// Begin again: it cannot be read from the middle with the certainty that it is the same file.
+    /// Start again: it cannot be resumed with certainty that the file is the same.
     #[error("the source does not support resuming")]
     CannotResume,
-    /// Tell the user.
+    /// Report to the user.
     #[error("the source is empty")]
     Empty,
-    /// Tell the user: without a length it could only be kept here first, and that is not allowed, or it must be spooled.
+    /// Report to the user: without a length it must be spooled, and spooling is disabled or was not requested.
     #[error("the source has no known length")]
     NoLength,
-    /// Tell the user.
+    /// Report to the user.
     #[error("the source is larger than allowed")]
     TooLarge,
-    /// Tell the user, before anything is sent to Vimeo.
+    /// Report to the user, before anything is sent to Vimeo.
     #[error("the address returned {0}")]
     NotVideo(NotVideo),
-    /// Try again later: other sources take all the space.
+    /// Retry later: other sources use all the spool space.
     #[error("the space for buffered sources is in use")]
     SpoolFull,
-    /// Try again later: it was not read to its end in the time that there is for keeping it.
+    /// Retry later: buffering it exceeded the time limit.
     #[error("the source took too long to buffer")]
     SpoolTimeout,
-    /// Tell the operator, and try again later: it could not be kept here.
+    /// Report to the operator and retry later: writing to the spool failed.
     #[error("the source could not be buffered")]
     SpoolFailed,
 }
@@ -154,24 +153,24 @@ pub enum SourceError {
 impl From<RequestError> for SourceError {
     fn from(error: RequestError) -> Self {
         match error {
-            // Nobody finds out through us whether something opens that does not speak HTTP.
+            // Users must not learn whether a non-HTTP service listens at an address.
             RequestError::Unreachable | RequestError::NoResponse => Self::Unreachable,
         }
     }
 }
 
-/// A source that is being read.
+/// An open source.
 #[derive(Debug)]
 pub struct OpenedSource {
-    /// Its bytes, from the offset that was asked for.
+    /// Its bytes, from the requested offset.
     pub stream: SourceStream,
-    /// What this answer says of it.
+    /// Metadata according to this response.
     pub metadata: SourceMetadata,
 }
 
 impl OpenedSource {
-    /// The same, once the first bytes have come: they are a mark. To be called at the first byte alone. If the stream breaks
-    /// before, the number says how many bytes it gives until then.
+    /// Reads the first bytes and adds their digest to the validators. Only for a stream that starts at offset 0. If the
+    /// stream ends early before that, the number of bytes until then is returned.
     pub async fn with_first_bytes(self) -> (Self, Option<u64>) {
         let Self { stream, mut metadata } = self;
         let (first, stream) = stream.peek(FIRST_BYTES).await;
@@ -187,11 +186,11 @@ impl OpenedSource {
 }
 
 impl Egress {
-    /// The bytes of a source from `from` to its end, and not one more. They are passed on as they come: never more than
-    /// a piece is held.
+    /// Opens the bytes of a source from `from` to its end, and checks that nothing follows. Data is streamed; at most
+    /// one chunk is buffered.
     ///
-    /// At 0 the answer that is read says what the file is, whatever was known before. Further on the answer must be of
-    /// the file that `known` tells of: by its marks, or by the digest of the bytes that `reading` has seen.
+    /// From offset 0 the response defines the file, whatever was known before. From a later offset the response must be
+    /// for the file in `known`, according to its validators or to the digest in `progress`.
     pub async fn open(
         &self,
         url: &EgressUrl,
@@ -220,7 +219,7 @@ impl Egress {
         Err(SourceError::CannotResume)
     }
 
-    /// Whether the whole file has the bytes that `reading` has seen: `Changed` if not, or if it has not seen all.
+    /// Verifies that the bytes seen by `progress` are the whole file: `Changed` if they differ or are incomplete.
     pub async fn is_unchanged(
         &self,
         url: &EgressUrl,
@@ -237,18 +236,18 @@ impl Egress {
         };
         let plan = Plan::Reread { from: last, proof: Proof::Digest };
         let mut opened = self.follow(url, plan, &known, (progress, false)).await?;
-        while let Some(piece) = opened.stream.next().await {
-            piece?;
+        while let Some(chunk) = opened.stream.next().await {
+            chunk?;
         }
         Ok(())
     }
 
-    /// Notes a time in which a source gave nothing; whether it is too slow now.
+    /// Records time in which a source sent nothing. Fails if it is too slow now.
     pub fn record_wait(&self, progress: &SourceProgress, waited: Duration) -> Result<(), SourceError> {
         progress.record(self.0.minimum_rate, 0, waited).map_err(|_| SourceError::TooSlow)
     }
 
-    /// Asks in each of a plan's ways until one gives the bytes.
+    /// Tries the requests of a plan until one returns the bytes.
     async fn follow(
         &self,
         url: &EgressUrl,
@@ -284,7 +283,7 @@ impl Inner {
         metadata: &SourceMetadata,
         (plan, progress): (Plan, &SourceProgress),
     ) -> SourceStream {
-        // Where a range can be asked for and proven, nothing will ever be compared by its bytes.
+        // With range requests and a validator, the bytes never need to be compared.
         let is_proven_by_marks =
             metadata.ranges == RangeSupport::Yes && metadata.validators.validator().is_some();
         let needs_digest = take.start == 0 && !is_proven_by_marks;
@@ -295,7 +294,8 @@ impl Inner {
         SourceStream::of(if needs_digest { body.digested() } else { body })
     }
 
-    /// The whole source, and the marks of that answer; if `expected` is given, only of that file.
+    /// Requests the whole source, and returns the validators of the response; with `expected`, only if it is the same
+    /// file.
     pub(super) async fn get_whole(
         &self,
         url: &EgressUrl,
@@ -312,7 +312,7 @@ impl Inner {
         let validators = Validators::from_headers(response.headers());
         let found = SourceMetadata { length, validators, ranges: RangeSupport::No };
         match expected {
-            Some(expected) if expected.differ_from(&found) => Err(SourceError::Changed),
+            Some(expected) if expected.differs_from(&found) => Err(SourceError::Changed),
             Some(expected) if !expected.validators.shares_any_with(&found.validators) => {
                 Err(SourceError::CannotResume)
             }
@@ -321,14 +321,15 @@ impl Inner {
     }
 }
 
-/// A request for the bytes from an offset on.
+/// A request for the bytes from an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RangeRequest {
     /// Without `Range`.
     Whole,
-    /// With `Range` alone.
+    /// With `Range` only.
     Range(u64),
-    /// With `Range`, only if the file is still the same: `If-Range`, and `If-Match`, which some servers obey alone.
+    /// With `Range`, conditional on the file being unchanged: `If-Range`, and `If-Match`, because some servers support
+    /// only that.
     ConditionalRange(u64),
 }
 

@@ -1,5 +1,5 @@
-//! A source that does not say how long it is, kept in a file without a name until it is sent on. The file is gone when
-//! nobody holds it any more, also after a crash.
+//! Buffers a source of unknown length in an unnamed temporary file. The file disappears with its last handle, also
+//! after a crash.
 
 use std::fs::File;
 use std::io;
@@ -22,10 +22,10 @@ use super::stream::SourceStream;
 use super::url::EgressUrl;
 use super::validators::Validators;
 
-/// How much is written and read at a time.
-const PIECE_BYTES: usize = 256 * 1024;
+/// How much is written or read at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
 
-/// A source that is kept here. Cheap to clone.
+/// A buffered source. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Spooled {
     file: Arc<File>,
@@ -35,9 +35,10 @@ pub struct Spooled {
 }
 
 impl Egress {
-    /// Reads a source to its end into a file of `space` without a name, decompressed if it was compressed for the
-    /// transfer. Refuses with `NoLength` if nothing may be kept, with `TooLarge` if it has more bytes than one file may
-    /// have, with `NotVideo` before its first byte is kept, and with `Changed` if it is not the file that was `expected`.
+    /// Reads a whole source into an unnamed file in `space`, decompressed if it was compressed for transfer.
+    ///
+    /// Fails with `NoLength` if spooling is disabled, `TooLarge` if the file size limit is exceeded, `NotVideo` before
+    /// the first byte is written, and `Changed` if it is not the `expected` file.
     pub async fn spool(
         &self,
         url: &EgressUrl,
@@ -54,21 +55,21 @@ impl Egress {
         }
         let of_space = space.clone();
         let file = Arc::new(on_disk(move || of_space.file()).await?);
-        let mut kept = SpoolWriter {
+        let mut writer = SpoolWriter {
             file: Arc::clone(&file),
             reservation: space.reservation(),
             limit_bytes,
             length: 0,
-            waiting: BytesMut::new(),
+            pending: BytesMut::new(),
         };
-        let filling = fill(&mut kept, response);
+        let filling = fill(&mut writer, response);
         timeout(space.options().time_limit, filling).await.map_err(|_| SourceError::SpoolTimeout)??;
-        let SpoolWriter { reservation, length, .. } = kept;
+        let SpoolWriter { reservation, length, .. } = writer;
         tracing::info!(
             bytes = length,
             spool_bytes = space.used_bytes(),
             spool_max_bytes = space.total_bytes(),
-            "a source of unknown length is buffered on the disk"
+            "a source of unknown length was buffered on the disk"
         );
         match expected.and_then(|expected| expected.length) {
             _ if length == 0 => Err(SourceError::Empty),
@@ -79,26 +80,26 @@ impl Egress {
 }
 
 impl Spooled {
-    /// How many bytes it has. Never 0.
+    /// Its length in bytes. Never 0.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// The marks of the answer that is kept.
+    /// The validators of the buffered response.
     pub fn validators(&self) -> &Validators {
         &self.validators
     }
 
-    /// The bytes from `from` to the end; none if that is the end or beyond. May be called again and again, also while
-    /// another stream of it is read.
+    /// The bytes from `from` to the end; none at or beyond the end. Can be called repeatedly, also while another stream
+    /// is being read.
     pub fn open(&self, from: u64) -> SourceStream {
         let spooled = self.clone();
         SourceStream::new(stream::try_unfold(from, move |at| {
             let spooled = spooled.clone();
             async move {
-                let piece = spooled.read(at).await?;
-                let next = at.saturating_add(piece.len() as u64);
-                Ok((!piece.is_empty()).then_some((piece, next)))
+                let chunk = spooled.read(at).await?;
+                let next = at.saturating_add(chunk.len() as u64);
+                Ok((!chunk.is_empty()).then_some((chunk, next)))
             }
         }))
     }
@@ -107,27 +108,27 @@ impl Spooled {
         let left = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
         let file = Arc::clone(&self.file);
         on_disk(move || {
-            let mut piece = vec![0; left.min(PIECE_BYTES)];
-            file.read_exact_at(&mut piece, at)?;
-            Ok(Bytes::from(piece))
+            let mut chunk = vec![0; left.min(CHUNK_BYTES)];
+            file.read_exact_at(&mut chunk, at)?;
+            Ok(Bytes::from(chunk))
         })
         .await
     }
 }
 
-/// What is kept so far.
+/// Writes a source to its file.
 struct SpoolWriter {
     file: Arc<File>,
     reservation: Reservation,
     limit_bytes: u64,
     length: u64,
     /// Not written yet.
-    waiting: BytesMut,
+    pending: BytesMut,
 }
 
 impl SpoolWriter {
-    async fn push(&mut self, piece: &[u8]) -> Result<(), SourceError> {
-        let bytes = piece.len() as u64;
+    async fn push(&mut self, chunk: &[u8]) -> Result<(), SourceError> {
+        let bytes = chunk.len() as u64;
         self.length += bytes;
         if self.length > self.limit_bytes {
             return Err(SourceError::TooLarge);
@@ -135,23 +136,23 @@ impl SpoolWriter {
         self.reservation.grow(bytes).map_err(|Full| {
             tracing::warn!(
                 spool_max_bytes = self.reservation.total_bytes(),
-                "the space for sources of unknown length is used up (sources.spool_total_bytes)"
+                "the space for buffered sources is used up (sources.spool_total_bytes)"
             );
             SourceError::SpoolFull
         })?;
-        self.waiting.extend_from_slice(piece);
-        if self.waiting.len() >= PIECE_BYTES { self.write().await } else { Ok(()) }
+        self.pending.extend_from_slice(chunk);
+        if self.pending.len() >= CHUNK_BYTES { self.write().await } else { Ok(()) }
     }
 
     async fn write(&mut self) -> Result<(), SourceError> {
-        let at = self.length - self.waiting.len() as u64;
-        let (file, piece) = (Arc::clone(&self.file), self.waiting.split().freeze());
-        on_disk(move || file.write_all_at(&piece, at)).await
+        let at = self.length - self.pending.len() as u64;
+        let (file, chunk) = (Arc::clone(&self.file), self.pending.split().freeze());
+        on_disk(move || file.write_all_at(&chunk, at)).await
     }
 }
 
-/// Writes the body of an answer to the file, decompressed if it was compressed for the transfer.
-async fn fill(kept: &mut SpoolWriter, mut response: Response) -> Result<(), SourceError> {
+/// Writes the body of a response to the file, decompressed if it was compressed for transfer.
+async fn fill(writer: &mut SpoolWriter, mut response: Response) -> Result<(), SourceError> {
     let headers = response.headers().clone();
     let declared = Declared::of(&headers);
     let mut head = BytesMut::new();
@@ -161,31 +162,31 @@ async fn fill(kept: &mut SpoolWriter, mut response: Response) -> Result<(), Sour
     }
     match classify(declared, &head) {
         Content::AsIs => loop {
-            kept.push(&head.split()).await?;
+            writer.push(&head.split()).await?;
             if is_end {
-                return kept.write().await;
+                return writer.write().await;
             }
             is_end = read_into(&mut head, &mut response).await?;
         },
-        Content::Gzip => decompress(kept, head, response, declared.decoded()).await,
+        Content::Gzip => decompress(writer, head, response, declared.decoded()).await,
         Content::NotVideo(what) => Err(SourceError::NotVideo(what)),
     }
 }
 
-/// Reads a piece more; whether that was the end.
-async fn read_into(pieces: &mut BytesMut, response: &mut Response) -> Result<bool, SourceError> {
+/// Reads one more chunk; returns whether the body has ended.
+async fn read_into(chunks: &mut BytesMut, response: &mut Response) -> Result<bool, SourceError> {
     match response.chunk().await.map_err(|_| SourceError::EndedEarly)? {
-        Some(piece) => {
-            pieces.extend_from_slice(&piece);
+        Some(chunk) => {
+            chunks.extend_from_slice(&chunk);
             Ok(false)
         }
         None => Ok(true),
     }
 }
 
-/// The same of a compressed body, whose content is judged once more.
+/// Does the same for a compressed body. The decompressed content is classified again.
 async fn decompress(
-    kept: &mut SpoolWriter,
+    writer: &mut SpoolWriter,
     mut compressed: BytesMut,
     mut response: Response,
     declared: Declared<'_>,
@@ -194,54 +195,54 @@ async fn decompress(
     let mut gunzip = Gunzip::new();
     let mut head = Some(BytesMut::new());
     loop {
-        for piece in compressed.split().chunks(INPUT_BYTES) {
-            let content = gunzip.push(piece).map_err(broken)?;
-            keep_judged(kept, &mut head, &content, declared).await?;
+        for chunk in compressed.split().chunks(INPUT_BYTES) {
+            let content = gunzip.push(chunk).map_err(broken)?;
+            push_classified(writer, &mut head, &content, declared).await?;
         }
         if read_into(&mut compressed, &mut response).await? {
             break;
         }
     }
     let rest = gunzip.finish().map_err(broken)?;
-    keep_judged(kept, &mut head, &rest, declared).await?;
+    push_classified(writer, &mut head, &rest, declared).await?;
     if let Some(head) = head {
-        pass(declared, &head)?;
-        kept.push(&head).await?;
+        ensure_video(declared, &head)?;
+        writer.push(&head).await?;
     }
-    kept.write().await
+    writer.write().await
 }
 
-/// Holds the first bytes back until there are enough to classify by.
-async fn keep_judged(
-    kept: &mut SpoolWriter,
-    unjudged: &mut Option<BytesMut>,
+/// Holds the first bytes back until there are enough to classify.
+async fn push_classified(
+    writer: &mut SpoolWriter,
+    pending_head: &mut Option<BytesMut>,
     content: &[u8],
     declared: Declared<'_>,
 ) -> Result<(), SourceError> {
-    let Some(head) = unjudged else { return kept.push(content).await };
+    let Some(head) = pending_head else { return writer.push(content).await };
     head.extend_from_slice(content);
     if head.len() < HEAD_BYTES {
         return Ok(());
     }
-    pass(declared, head)?;
-    let head = unjudged.take().unwrap_or_default();
-    kept.push(&head).await
+    ensure_video(declared, head)?;
+    let head = pending_head.take().unwrap_or_default();
+    writer.push(&head).await
 }
 
-fn pass(declared: Declared<'_>, head: &[u8]) -> Result<(), SourceError> {
+fn ensure_video(declared: Declared<'_>, head: &[u8]) -> Result<(), SourceError> {
     match classify(declared, head) {
         Content::NotVideo(what) => Err(SourceError::NotVideo(what)),
         Content::AsIs | Content::Gzip => Ok(()),
     }
 }
 
-/// Does what may wait for a disk on a thread that may wait.
+/// Runs blocking file access on a thread for blocking work.
 async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, SourceError> {
     let done = spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|error| {
-        tracing::error!(%error, "the file of a buffered source cannot be used");
+        tracing::error!(%error, "cannot read or write the file of a buffered source");
         SourceError::SpoolFailed
     })
 }

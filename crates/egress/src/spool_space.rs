@@ -1,4 +1,4 @@
-//! The disk space that all spooled sources of this node share.
+//! The disk space shared by all spooled sources of this node.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -8,39 +8,39 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
-/// Where and how much is spooled.
+/// Location and limits of the spool.
 #[derive(Debug, Clone)]
 pub struct SpoolOptions {
-    /// Where. Made, for the service alone, when it is needed first and is not there.
+    /// The directory. Created when first needed, accessible by the service only.
     pub directory: PathBuf,
-    /// The largest file; 0: none.
+    /// Limit for one file; 0 disables spooling.
     pub file_max_bytes: u64,
-    /// All files together; a file of the largest size always fits alone.
+    /// Limit for all files. At least one file of the maximum size always fits.
     pub total_max_bytes: u64,
-    /// How long reading one file may take.
+    /// Limit for the time to read one file.
     pub time_limit: Duration,
 }
 
-/// Space on a disk, of which each spooled file takes a share. Cheap to clone; clones count together.
+/// The spool space. Cheap to clone; clones share one accounting.
 #[derive(Debug, Clone)]
 pub struct SpoolSpace {
     options: Arc<SpoolOptions>,
     used: Arc<AtomicU64>,
 }
 
-/// What one file takes of the space. Given back when it is dropped.
+/// The space reserved by one file. Released on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
     space: SpoolSpace,
     bytes: u64,
 }
 
-/// There is no space left.
+/// No space is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full;
 
 impl SpoolSpace {
-    /// The space as `options` say, with nothing in it.
+    /// An empty space with these options.
     pub fn new(options: SpoolOptions) -> Self {
         Self { options: Arc::new(options), used: Arc::default() }
     }
@@ -49,7 +49,7 @@ impl SpoolSpace {
         &self.options
     }
 
-    /// How much all files take now.
+    /// The space in use by all files.
     pub(super) fn used_bytes(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -58,12 +58,12 @@ impl SpoolSpace {
         self.options.total_max_bytes.max(self.options.file_max_bytes)
     }
 
-    /// A share of nothing yet.
+    /// An empty reservation.
     pub(super) fn reservation(&self) -> Reservation {
         Reservation { space: self.clone(), bytes: 0 }
     }
 
-    /// A file without a name. It may wait for the disk.
+    /// An unnamed file. Blocks on disk access.
     pub(super) fn file(&self) -> io::Result<fs::File> {
         let directory = &self.options.directory;
         if !directory.exists() {
@@ -74,12 +74,12 @@ impl SpoolSpace {
 }
 
 impl Reservation {
-    /// How much all files may take together.
+    /// The limit for all files.
     pub(super) fn total_bytes(&self) -> u64 {
         self.space.total_bytes()
     }
 
-    /// Takes this many bytes more.
+    /// Reserves more bytes.
     pub(super) fn grow(&mut self, bytes: u64) -> Result<(), Full> {
         let total = self.space.total_bytes();
         let taken = self.space.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_never_take_more_than_there_is_and_give_it_back() {
+    fn reservations_never_exceed_the_space_and_are_released() {
         let space = space(5, 10);
         let (mut one, mut other) = (space.reservation(), space.reservation());
         assert_eq!((one.grow(5), one.grow(1), other.grow(4)), (Ok(()), Ok(()), Ok(())));
@@ -126,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_largest_size_fits_alone() {
+    fn one_file_of_the_maximum_size_always_fits() {
         let space = space(20, 10);
         assert_eq!(space.reservation().grow(20), Ok(()));
         assert_eq!(space.reservation().grow(21), Err(Full));
     }
 
     #[test]
-    fn the_directory_is_made_for_the_service_alone() {
+    fn the_directory_is_accessible_by_the_service_only() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("data/spool");
         let options = SpoolOptions {

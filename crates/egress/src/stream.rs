@@ -1,4 +1,4 @@
-//! Bytes on their way: counted, so that exactly those come out that belong to the source.
+//! The body of a source as a stream that returns exactly the expected bytes.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,37 +12,37 @@ use tokio::time::Instant;
 use super::source_progress::{MinimumRate, PrefixDigest, SourceProgress};
 use super::sources::SourceError;
 
-/// The bytes of a source, in pieces. After an error nothing follows.
+/// The bytes of a source in chunks. Ends after an error.
 pub struct SourceStream(Pin<Box<dyn Stream<Item = Result<Bytes, SourceError>> + Send>>);
 
 impl SourceStream {
-    pub(super) fn new(pieces: impl Stream<Item = Result<Bytes, SourceError>> + Send + 'static) -> Self {
-        Self(Box::pin(pieces))
+    pub(super) fn new(chunks: impl Stream<Item = Result<Bytes, SourceError>> + Send + 'static) -> Self {
+        Self(Box::pin(chunks))
     }
 
     pub(super) fn of(body: Body) -> Self {
         Self::new(stream::try_unfold(body, |mut body| async move {
-            Ok(body.next().await?.map(|piece| (piece, body)))
+            Ok(body.next().await?.map(|chunk| (chunk, body)))
         }))
     }
 
-    /// The first `count` bytes, or all if there are fewer, and the stream as it was. The error says how many came before
-    /// the stream breaks, which it then does again.
+    /// The first `count` bytes, or all if there are fewer, and the unchanged stream. The error is the number of bytes
+    /// before the stream fails.
     pub(super) async fn peek(mut self, count: usize) -> (Result<Vec<u8>, usize>, Self) {
         let (mut seen, mut first, mut is_broken) = (Vec::new(), Vec::new(), false);
         while first.len() < count && !is_broken {
-            let Some(piece) = self.next().await else { break };
-            match &piece {
+            let Some(chunk) = self.next().await else { break };
+            match &chunk {
                 Ok(bytes) => first.extend(bytes.iter().take(count - first.len())),
                 Err(_) => is_broken = true,
             }
-            seen.push(piece);
+            seen.push(chunk);
         }
         let first = if is_broken { Err(first.len()) } else { Ok(first) };
         (first, Self::new(stream::iter(seen).chain(self)))
     }
 
-    /// The next piece, never empty; `None` after the last.
+    /// The next chunk, never empty; `None` after the last.
     pub async fn next(&mut self) -> Option<Result<Bytes, SourceError>> {
         StreamExt::next(&mut self.0).await
     }
@@ -62,12 +62,12 @@ impl fmt::Debug for SourceStream {
     }
 }
 
-/// No bytes at all.
+/// An empty stream.
 pub(super) fn empty() -> SourceStream {
     SourceStream::new(stream::empty())
 }
 
-/// The body of an answer: some bytes are dropped, and exactly so many must follow.
+/// The body of a response: skips some bytes, then returns exactly the expected number.
 pub(super) struct Body {
     response: Response,
     skip: u64,
@@ -77,18 +77,18 @@ pub(super) struct Body {
     digesting: Option<Digesting>,
 }
 
-/// The digest of everything from the file's first byte on, compared with what an earlier connection gave.
+/// A digest from the file's first byte, compared with the prefix from an earlier connection.
 struct Digesting {
     now: PrefixDigest,
     before: PrefixDigest,
 }
 
 impl Digesting {
-    fn update(&mut self, piece: &[u8]) -> Result<(), SourceError> {
+    fn update(&mut self, chunk: &[u8]) -> Result<(), SourceError> {
         let until = self.before.length.saturating_sub(self.now.length);
         let until = usize::try_from(until).unwrap_or(usize::MAX);
-        match piece.split_at_checked(until).filter(|_| until > 0) {
-            None => self.now.update(piece),
+        match chunk.split_at_checked(until).filter(|_| until > 0) {
+            None => self.now.update(chunk),
             Some((head, tail)) => {
                 self.now.update(head);
                 if !self.now.equals(&self.before) {
@@ -106,12 +106,12 @@ impl Body {
         Self { response, skip: 0, left: 0, minimum_rate, progress, digesting: None }
     }
 
-    /// Drops the first `skip` bytes, and gives the `left` that must follow.
+    /// Skips `skip` bytes and returns the `left` bytes that must follow.
     pub(super) fn between(self, skip: u64, left: u64) -> Self {
         Self { skip, left, ..self }
     }
 
-    /// The body begins with the file's first byte. What an earlier one began with, this one must begin with, too.
+    /// The body starts at offset 0. Its prefix must match the one of an earlier connection.
     pub(super) fn digested(self) -> Self {
         let digesting = Digesting { now: PrefixDigest::default(), before: self.progress.prefix() };
         Self { digesting: Some(digesting), ..self }
@@ -122,37 +122,37 @@ impl Body {
             return Ok(None);
         }
         loop {
-            let mut piece = self.next_piece().await?;
+            let mut chunk = self.next_chunk().await?;
             if let Some(digesting) = &mut self.digesting {
-                digesting.update(&piece)?;
+                digesting.update(&chunk)?;
                 self.progress.keep(&digesting.now);
             }
-            let dropped = piece.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+            let dropped = chunk.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
             self.skip -= dropped as u64;
-            drop(piece.split_to(dropped));
-            if piece.is_empty() {
+            drop(chunk.split_to(dropped));
+            if chunk.is_empty() {
                 continue;
             }
-            self.left = self.left.checked_sub(piece.len() as u64).ok_or(SourceError::Changed)?;
+            self.left = self.left.checked_sub(chunk.len() as u64).ok_or(SourceError::Changed)?;
             if self.left == 0 {
                 self.expect_end().await?;
             }
-            return Ok(Some(piece));
+            return Ok(Some(chunk));
         }
     }
 
-    async fn next_piece(&mut self) -> Result<Bytes, SourceError> {
+    async fn next_chunk(&mut self) -> Result<Bytes, SourceError> {
         let asked_at = Instant::now();
-        let piece = self.response.chunk().await.ok().flatten();
-        // The end too early and a cut are the same to the caller, which opens the source again there.
-        let piece = piece.ok_or(SourceError::EndedEarly)?;
-        let noted = self.progress.record(self.minimum_rate, piece.len() as u64, asked_at.elapsed());
+        let chunk = self.response.chunk().await.ok().flatten();
+        // An early end and a broken connection are handled alike: the caller reopens the source at this offset.
+        let chunk = chunk.ok_or(SourceError::EndedEarly)?;
+        let noted = self.progress.record(self.minimum_rate, chunk.len() as u64, asked_at.elapsed());
         noted.map_err(|_| SourceError::TooSlow)?;
-        Ok(piece)
+        Ok(chunk)
     }
 
-    /// The last piece is held until it is known that nothing follows it, so that a source that grew is noticed before
-    /// its beginning is taken for the whole. How the connection ends after the last byte does not matter.
+    /// The last chunk is held back until the end of the body is confirmed, so that a file that grew is detected. How
+    /// the connection ends after that does not matter.
     async fn expect_end(&mut self) -> Result<(), SourceError> {
         while let Ok(Some(more)) = self.response.chunk().await {
             if !more.is_empty() {
@@ -168,24 +168,24 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stream_that_was_peeked_into_gives_every_piece() {
-        let piece = |text: &'static str| Ok(Bytes::from_static(text.as_bytes()));
+    async fn a_peeked_stream_returns_every_chunk() {
+        let chunk = |text: &'static str| Ok(Bytes::from_static(text.as_bytes()));
         let broken = || Err(SourceError::EndedEarly);
-        for (pieces, expected) in [
-            (vec![piece("abcdef")], Ok("abcd")),
-            (vec![piece("ab"), piece("cdef"), broken()], Ok("abcd")),
-            (vec![piece("ab")], Ok("ab")),
-            (vec![piece("ab"), broken()], Err(2)),
+        for (chunks, expected) in [
+            (vec![chunk("abcdef")], Ok("abcd")),
+            (vec![chunk("ab"), chunk("cdef"), broken()], Ok("abcd")),
+            (vec![chunk("ab")], Ok("ab")),
+            (vec![chunk("ab"), broken()], Err(2)),
             (vec![broken()], Err(0)),
             (vec![], Ok("")),
         ] {
-            let (first, mut stream) = SourceStream::new(stream::iter(pieces.clone())).peek(4).await;
-            assert_eq!(first, expected.map(|text| text.as_bytes().to_vec()), "{pieces:?}");
+            let (first, mut stream) = SourceStream::new(stream::iter(chunks.clone())).peek(4).await;
+            assert_eq!(first, expected.map(|text| text.as_bytes().to_vec()), "{chunks:?}");
             let mut given = Vec::new();
-            while let Some(piece) = stream.next().await {
-                given.push(piece);
+            while let Some(chunk) = stream.next().await {
+                given.push(chunk);
             }
-            assert_eq!(given, pieces);
+            assert_eq!(given, chunks);
         }
     }
 }

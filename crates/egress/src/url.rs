@@ -1,4 +1,4 @@
-//! An address that a user gives, judged by its form alone: before anything is resolved or sent.
+//! Validates the syntax of user-supplied URLs, before anything is resolved or sent.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,10 +9,10 @@ use url::{Host, Url};
 
 use super::policy::{AllowHttp, EgressPolicy};
 
-/// Presigned addresses are long, with a session's token in their query; this is twice the longest that is in use.
+/// Presigned URLs are long, because their query contains a session token. Twice the longest in use.
 pub(super) const URL_MAX_BYTES: usize = 8_192;
 
-/// Resolver that mean another machine, or none, on every network (RFC 6761, 6762, 8375, 9476 and common use).
+/// Names that are local or invalid in every network (RFC 6761, 6762, 8375, 9476 and common use).
 const SPECIAL_ENDINGS: [&str; 11] = [
     "localhost",
     "local",
@@ -27,51 +27,51 @@ const SPECIAL_ENDINGS: [&str; 11] = [
     "invalid",
 ];
 
-/// An address that may be gone to by its form. Its query may open what it leads to, so it is a secret.
+/// A valid user-supplied URL. Its query may grant access, so it is a secret.
 #[derive(Clone)]
 pub struct EgressUrl {
     url: Secret,
     shown: String,
 }
 
-/// What is wrong with an address that a user gives. Never holds or shows the address.
+/// Why a user-supplied URL is invalid. Never contains the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UrlError {
-    /// Longer than any address in use.
+    /// Longer than any URL in use.
     #[error("must be at most {URL_MAX_BYTES} bytes long")]
     TooLong,
-    /// Another scheme, or none, where `http://` is not allowed.
-    #[error("must begin with https://")]
+    /// Not an https URL, and `http://` is not allowed.
+    #[error("must start with https://")]
     NotHttps,
-    /// Another scheme, or none, where `http://` is allowed.
-    #[error("must begin with https:// or http://")]
+    /// Neither an https nor an http URL.
+    #[error("must start with https:// or http://")]
     NotHttp,
-    /// Not a URL, or one that different readers read differently.
+    /// Not a URL, or one that parsers interpret differently.
     #[error("must be a complete URL such as https://media.example/film.mp4")]
     NotAUrl,
     /// `user:password@`.
     #[error("must not contain a user name or password")]
     UserInfo,
-    /// A port that is not spoken to.
-    #[error("must not name a port that this service does not connect to")]
+    /// A port that is not allowed.
+    #[error("must not use a port that this service does not connect to")]
     Port,
-    /// An address or a name that is not public.
+    /// A private address or name.
     #[error("must be a public address")]
     NotPublic,
 }
 
 impl EgressUrl {
-    /// The whole address, to be sealed and to be read again by `validate`.
+    /// The whole URL, to be sealed and passed to `validate` again.
     pub fn secret(&self) -> &Secret {
         &self.url
     }
 
-    /// Scheme, host, port and path: what people may see.
+    /// Scheme, host, port and path, for display.
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// For the request; what was read once is read again.
+    /// The parsed URL, for a request.
     pub(super) fn to_url(&self) -> Result<Url, UrlError> {
         Url::parse(self.url.expose()).map_err(|_| UrlError::NotAUrl)
     }
@@ -83,7 +83,7 @@ impl fmt::Debug for EgressUrl {
     }
 }
 
-/// Reads what a user gave.
+/// Parses a user's text.
 pub(super) fn parse(policy: &EgressPolicy, text: &str) -> Result<EgressUrl, UrlError> {
     let not_http = match policy.insecure {
         AllowHttp::No => UrlError::NotHttps,
@@ -92,7 +92,7 @@ pub(super) fn parse(policy: &EgressPolicy, text: &str) -> Result<EgressUrl, UrlE
     if text.len() > URL_MAX_BYTES {
         return Err(UrlError::TooLong);
     }
-    // The reader of URLs forgives missing slashes, and tabs and line ends in the middle; other readers do not.
+    // The URL parser tolerates missing slashes, tabs and line ends; other parsers do not.
     let rest = after_scheme(text).ok_or(not_http)?;
     if text.contains(|c: char| c.is_control() || c == ' ' || c == '\\') {
         return Err(UrlError::NotAUrl);
@@ -112,7 +112,7 @@ fn after_scheme(text: &str) -> Option<&str> {
     is_known.then_some(rest)
 }
 
-/// Judges a URL, given or redirected to, and gives it without its fragment and without a dot at the end of its host.
+/// Checks a URL from a user or a redirect, and removes its fragment and the trailing dot of its host.
 pub(super) fn normalize(policy: &EgressPolicy, mut url: Url) -> Result<Url, UrlError> {
     if url.as_str().len() > URL_MAX_BYTES {
         return Err(UrlError::TooLong);
@@ -142,7 +142,7 @@ pub(super) fn normalize(policy: &EgressPolicy, mut url: Url) -> Result<Url, UrlE
     if is_public { Ok(url) } else { Err(UrlError::NotPublic) }
 }
 
-/// Whether a name can be somebody's on the Internet: more than one label, none empty, and no ending of local use.
+/// Whether a name can be public: at least two labels, none empty, and no suffix for local use.
 fn is_public_name(name: &str) -> bool {
     let is_special = |ending: &str| {
         name.strip_suffix(ending).is_some_and(|before| before.is_empty() || before.ends_with('.'))
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_address_is_read_and_shown_without_its_query() {
+    fn a_public_url_is_parsed_and_displayed_without_its_query() {
         for (text, shown) in [
             ("https://media.example/film.mp4", "https://media.example/film.mp4"),
             (
@@ -191,9 +191,9 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_of_form_is_named() {
+    fn each_syntax_error_is_named() {
         let long = format!("https://media.example/{}", "a".repeat(URL_MAX_BYTES));
-        // Short as it is written, and long as it is sent.
+        // Short in Unicode, too long when percent-encoded.
         let swollen = format!("https://media.example/{}", "\u{fc}".repeat(URL_MAX_BYTES / 3));
         for (text, expected) in [
             (long.as_str(), UrlError::TooLong),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_is_not_public_and_still_has_its_scheme_and_port() {
+    fn an_allowed_destination_may_be_private_but_scheme_and_port_are_checked() {
         let policy = policy(AllowHttp::No, &["media", "10.0.0.0/8"]);
         assert!(parse(&policy, "https://media/x").is_ok());
         assert!(parse(&policy, "https://10.1/x").is_ok());
@@ -262,17 +262,17 @@ mod tests {
     }
 
     #[test]
-    fn no_redirect_leads_from_https_to_http_unless_http_is_allowed() {
+    fn a_redirect_from_https_to_http_is_rejected_unless_http_is_allowed() {
         let target =
             || Url::parse("https://media.example/a").unwrap().join("http://media.example/a").unwrap();
         assert_eq!(normalize(&policy(AllowHttp::No, &[]), target()), Err(UrlError::NotHttps));
         assert!(normalize(&policy(AllowHttp::Yes, &[]), target()).is_ok());
         let fault = parse(&policy(AllowHttp::Yes, &[]), "ftp://media.example/").unwrap_err();
-        assert_eq!(fault.to_string(), "must begin with https:// or http://");
+        assert_eq!(fault.to_string(), "must start with https:// or http://");
     }
 
     #[test]
-    fn a_fault_shows_nothing_of_what_was_given() {
+    fn an_error_contains_nothing_of_the_url() {
         let fault = fault("https://canary:canary@media.example/").unwrap();
         assert_eq!(fault.to_string(), "must not contain a user name or password");
         assert!(!format!("{fault:?}").contains("canary"));

@@ -1,5 +1,5 @@
-//! The marks of a source: what its answers say about the version of the file, and the digest of its first bytes,
-//! remembered from the first answer and compared with every later one.
+//! The validators of a source: what responses say about the version of the file, and a digest of its first bytes. Taken
+//! from the first response and compared with every later one.
 
 use std::time::Duration;
 
@@ -7,47 +7,48 @@ use reqwest::header::{DATE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// No entity tag in use comes near this length; a longer mark is not remembered.
+/// Far longer than any `ETag` in use. Longer values are ignored.
 const VALIDATOR_MAX_BYTES: usize = 1_024;
-/// A file that was written less than this before the answer may be written again without a change of its marks:
-/// they count whole seconds (RFC 9110, 8.8.2.2).
+/// A file modified less than this before the response may be modified again without a change of its validators, which
+/// have a resolution of one second (RFC 9110, 8.8.2.2).
 const SETTLED_SECONDS: i64 = 2;
 
-/// Every mark of an answer, and whether they can be trusted to differ once the file does.
+/// All validators of a response, and whether they are certain to change with the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Validators {
-    /// `ETag`, strong or weak, as the server writes it.
+    /// `ETag`, strong or weak, as received.
     #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
-    /// `Last-Modified`, as the server writes it.
+    /// `Last-Modified`, as received.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_modified: Option<String>,
     age: Age,
-    /// The SHA-256 of the file's first bytes, where they were read with the answer. It differs where a server has the same
-    /// headers for two files.
+    /// SHA-256 of the file's first bytes, if they were read with the response. Detects a change if a server sends the
+    /// same headers for two files.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_bytes: Option<String>,
 }
 
-/// How old the file was when it was asked for.
+/// Age of the file at the time of the response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Age {
-    /// Old enough that another write changes the marks; or the answer has no time of change at all.
+    /// Old enough that another write changes the validators, or there is no modification time.
     #[default]
     Settled,
-    /// It was written within [`SETTLED_SECONDS`], or in the future of the server's own clock.
-    Young {
-        /// The seconds from the last change to the answer; negative for the future.
+    /// Modified within [`SETTLED_SECONDS`], or in the future according to the server's clock.
+    #[serde(rename = "young")]
+    Recent {
+        /// Seconds from the modification to the response; negative if in the future.
         seconds: i64,
     },
-    /// There is a time of change, and no time of the answer to compare it with.
+    /// There is a modification time, but no `Date` to compare it with.
     Unknown,
 }
 
 impl Validators {
-    /// All marks of an answer.
+    /// The validators in response headers.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
         let etag = text(headers, &ETAG).map(str::to_owned);
         let last_modified = text(headers, &LAST_MODIFIED).map(str::to_owned);
@@ -57,30 +58,30 @@ impl Validators {
             (None, _) => Age::Settled,
             (Some(Some(changed_at)), Some(answered_at)) => match answered_at - changed_at {
                 SETTLED_SECONDS.. => Age::Settled,
-                seconds => Age::Young { seconds },
+                seconds => Age::Recent { seconds },
             },
             (Some(_), _) => Age::Unknown,
         };
         Self { etag, last_modified, age, first_bytes: None }
     }
 
-    /// With the first bytes of the body, as many as are compared, or all there are.
+    /// Adds a digest of the first bytes of the body: as many as are compared, or all there are.
     pub fn with_first_bytes(self, bytes: &[u8]) -> Self {
         let text = Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         Self { first_bytes: Some(text), ..self }
     }
 
-    /// Reads what [`to_stored`](Self::to_stored) gave.
+    /// Parses the output of [`to_stored`](Self::to_stored).
     pub fn from_stored(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    /// As it is kept with a job.
+    /// The format stored with a job.
     pub fn to_stored(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The marks of a job that an earlier version of the service looked at: it kept one validator.
+    /// For jobs of an earlier version of the service, which stored one validator.
     pub fn from_single_validator(text: &str) -> Self {
         let text = Some(text.to_owned());
         if text.as_ref().is_some_and(|text| text.starts_with('"')) {
@@ -90,34 +91,35 @@ impl Validators {
         }
     }
 
-    /// The strongest mark that proves, in `If-Range`, that the file is the same: a strong tag, else a time of change. None
-    /// for a file that was written too recently.
+    /// The strongest validator for `If-Range`: a strong `ETag`, else `Last-Modified`. `None` for a file that was
+    /// modified too recently.
     pub fn validator(&self) -> Option<&str> {
         match self.age {
             Age::Settled => self.strong_etag().or(self.last_modified.as_deref()),
             Age::Unknown => self.strong_etag(),
-            Age::Young { .. } => None,
+            Age::Recent { .. } => None,
         }
     }
 
-    /// The tag for `If-Match`, which compares strongly.
+    /// The `ETag` for `If-Match`, which needs a strong one.
     pub(super) fn strong_etag(&self) -> Option<&str> {
         self.etag.as_deref().filter(|tag| tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"'))
     }
 
-    /// Whether a mark that both have in their headers differs. A tag is compared without its weakness: that may come and go for one file.
+    /// Whether a header validator that both have differs. `ETag`s are compared without `W/`, which may come and go for
+    /// the same file.
     pub fn differs_from(&self, other: &Self) -> bool {
         let differs = |one: Option<&str>, other: Option<&str>| one.zip(other).is_some_and(|(a, b)| a != b);
         differs(self.opaque_tag(), other.opaque_tag())
             || differs(self.last_modified.as_deref(), other.last_modified.as_deref())
     }
 
-    /// Whether the first bytes are others, if they are known of both.
+    /// Whether the first bytes of both are known and differ.
     pub fn first_bytes_differ_from(&self, other: &Self) -> bool {
         self.first_bytes.as_deref().zip(other.first_bytes.as_deref()).is_some_and(|(a, b)| a != b)
     }
 
-    /// Whether there is a mark that both have in their headers.
+    /// Whether both have the same kind of header validator.
     pub(super) fn shares_any_with(&self, other: &Self) -> bool {
         (self.etag.is_some() && other.etag.is_some())
             || (self.last_modified.is_some() && other.last_modified.is_some())
@@ -126,7 +128,7 @@ impl Validators {
     /// How long to wait until the file is old enough; `None` if it is, or if waiting does not help.
     pub fn settles_in(&self) -> Option<Duration> {
         match self.age {
-            Age::Young { seconds } if seconds > -SETTLED_SECONDS => {
+            Age::Recent { seconds } if seconds > -SETTLED_SECONDS => {
                 let missing = u64::try_from(SETTLED_SECONDS - seconds).unwrap_or(0);
                 Some(Duration::from_secs(missing))
             }
@@ -134,12 +136,12 @@ impl Validators {
         }
     }
 
-    /// Whether the file was written so recently that equal marks do not prove that it is the same.
+    /// Whether the file was modified so recently that equal validators prove nothing.
     pub fn is_recent(&self) -> bool {
-        matches!(self.age, Age::Young { .. })
+        matches!(self.age, Age::Recent { .. })
     }
 
-    /// The tag alone.
+    /// Without `Last-Modified`.
     pub(super) fn without_time(&self) -> Self {
         Self { last_modified: None, ..self.clone() }
     }
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_validator_is_a_strong_tag_or_a_time_of_a_file_that_is_two_seconds_old() {
+    fn the_validator_is_a_strong_etag_or_a_date_at_least_two_seconds_old() {
         for (lines, expected) in [
             (vec![(ETAG, STRONG), (LAST_MODIFIED, AT_0), (DATE, AT_2)], Some(STRONG)),
             (vec![(ETAG, STRONG), (LAST_MODIFIED, AT_1), (DATE, AT_2)], None),
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_young_file_is_waited_for_and_one_of_the_future_is_not() {
+    fn a_recent_file_is_awaited_and_one_from_the_future_is_not() {
         let settles =
             |changed, answered| validators(&[(LAST_MODIFIED, changed), (DATE, answered)]).settles_in();
         assert_eq!(settles(AT_0, AT_2), None);
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn any_mark_that_is_there_again_and_differs_is_a_change() {
+    fn any_shared_validator_that_differs_is_a_change() {
         let first = [(ETAG, STRONG), (LAST_MODIFIED, AT_0), (DATE, AT_2)];
         for (lines, changed, shared) in [
             (vec![(ETAG, STRONG), (LAST_MODIFIED, AT_0)], false, true),
@@ -229,13 +231,13 @@ mod tests {
             assert_eq!(first.differs_from(&later), changed, "{lines:?}");
             assert_eq!(first.shares_any_with(&later), shared, "{lines:?}");
         }
-        // A difference of half a second shows in a weak tag alone.
+        // Only a weak tag shows a change within half a second.
         let (one, other) = (validators(&[(ETAG, "W/\"5-18c1\"")]), validators(&[(ETAG, "W/\"5-18c2\"")]));
         assert!(one.differs_from(&other));
     }
 
     #[test]
-    fn a_mark_that_is_too_long_or_no_text_is_not_remembered() {
+    fn a_validator_that_is_too_long_or_not_text_is_ignored() {
         let long = format!("\"{}\"", "a".repeat(VALIDATOR_MAX_BYTES));
         let headers = HeaderMap::from_iter([
             (ETAG, HeaderValue::from_str(&long).unwrap()),
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn first_bytes_differ_only_if_they_are_known_of_both() {
+    fn first_bytes_differ_only_if_both_are_known() {
         let read = |bytes: &[u8]| validators(&[(ETAG, STRONG)]).with_first_bytes(bytes);
         assert!(read(b"a").first_bytes_differ_from(&read(b"b")));
         assert!(!read(b"a").first_bytes_differ_from(&read(b"a")));
@@ -254,14 +256,18 @@ mod tests {
     }
 
     #[test]
-    fn marks_that_an_earlier_version_kept_are_read() {
+    fn validators_stored_by_an_earlier_version_can_be_parsed() {
         let kept = r#"{"etag":"\"a\"","age":"settled"}"#;
         assert_eq!(Validators::from_stored(kept), Some(validators(&[(ETAG, STRONG)])));
         assert_eq!(validators(&[(ETAG, STRONG)]).to_stored(), kept);
+        let recent = r#"{"age":{"young":{"seconds":1}}}"#;
+        let age = Age::Recent { seconds: 1 };
+        assert_eq!(Validators::from_stored(recent), Some(Validators { age, ..Validators::default() }));
+        assert_eq!(Validators { age, ..Validators::default() }.to_stored(), recent);
     }
 
     #[test]
-    fn what_an_earlier_version_kept_is_one_mark() {
+    fn a_single_stored_validator_can_be_parsed() {
         assert_eq!(Validators::from_single_validator(STRONG), validators(&[(ETAG, STRONG)]));
         assert_eq!(Validators::from_single_validator(AT_0).validator(), Some(AT_0));
     }
@@ -271,7 +277,7 @@ mod tests {
         let age = prop_oneof![
             Just(Age::Settled),
             Just(Age::Unknown),
-            (-9..2_i64).prop_map(|seconds| Age::Young { seconds })
+            (-9..2_i64).prop_map(|seconds| Age::Recent { seconds })
         ];
         let first_bytes = prop::option::of(any::<u8>());
         (text(), text(), age, first_bytes).prop_map(|(etag, last_modified, age, first_bytes)| {
@@ -283,12 +289,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn marks_are_read_back_as_they_were_kept(validators in any_marks()) {
+        fn validators_survive_a_round_trip(validators in any_marks()) {
             prop_assert_eq!(Validators::from_stored(&validators.to_stored()), Some(validators));
         }
 
         #[test]
-        fn a_change_is_seen_from_both_sides_and_never_without_a_shared_mark(one in any_marks(), other in any_marks()) {
+        fn a_difference_is_symmetric_and_needs_a_shared_validator(one in any_marks(), other in any_marks()) {
             prop_assert_eq!(one.differs_from(&other), other.differs_from(&one));
             prop_assert!(!one.differs_from(&one));
             prop_assert!(!one.differs_from(&other) || one.shares_any_with(&other));

@@ -1,4 +1,4 @@
-//! A message to an address that a user gave: a webhook.
+//! Posts webhooks.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Response};
@@ -9,20 +9,20 @@ use super::Egress;
 use super::connect::{Purpose, RequestError};
 use super::url::EgressUrl;
 
-/// An answer is read this far, so that whoever answers is not cut off; what it says is not kept.
-const ANSWER_MAX_BYTES: usize = 64 * 1024;
+/// How much of a response body is read, so that the receiver does not see a reset connection. The body is ignored.
+const RESPONSE_MAX_BYTES: usize = 64 * 1024;
 
-/// Why a message was not answered.
+/// Why a request got no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PostError {
-    /// Nothing was sent, and the reason is not told: refused and unreachable are not told apart.
+    /// Nothing was sent. Blocked and unreachable are not distinguished.
     #[error("the address cannot be reached")]
     Unreachable,
-    /// It may have arrived: no answer came in time, or the connection broke.
+    /// It may have been delivered: no response in time, or the connection broke.
     #[error("the address did not answer")]
     NoResponse,
-    /// A header has a name or a value that cannot be sent.
-    #[error("a header of the message cannot be sent")]
+    /// A header name or value is invalid.
+    #[error("a header of the webhook is invalid")]
     Header,
 }
 
@@ -36,14 +36,14 @@ impl From<RequestError> for PostError {
 }
 
 impl Egress {
-    /// Sends `body` by `POST` and gives the status of the answer, whichever it is: redirects are not followed.
+    /// Sends `body` by `POST` and returns the status of the response. Redirects are not followed.
     pub async fn post(
         &self,
         url: &EgressUrl,
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     ) -> Result<u16, PostError> {
-        let headers = read_headers(headers)?;
+        let headers = parse_headers(headers)?;
         let deadline = Instant::now() + self.0.timeouts.post;
         let url = url.to_url().map_err(|_| PostError::Unreachable)?;
         let reached = timeout_at(deadline, self.0.connect(url, Purpose::Webhook)).await;
@@ -54,23 +54,23 @@ impl Egress {
         let answered = timeout_at(deadline, self.0.send(&client, request, Purpose::Webhook)).await;
         let response = answered.map_err(|_| PostError::NoResponse)??;
         let status = response.status().as_u16();
-        // The status is all that counts: whether the rest comes, and comes in time, does not.
-        let _ = timeout_at(deadline, read_some(response)).await;
+        // Only the status matters: an incomplete or slow body is not an error.
+        let _ = timeout_at(deadline, drain(response)).await;
         Ok(status)
     }
 }
 
-async fn read_some(mut response: Response) {
+async fn drain(mut response: Response) {
     let mut read = 0;
-    while let Ok(Some(piece)) = response.chunk().await {
-        read += piece.len();
-        if read >= ANSWER_MAX_BYTES {
+    while let Ok(Some(chunk)) = response.chunk().await {
+        read += chunk.len();
+        if read >= RESPONSE_MAX_BYTES {
             return;
         }
     }
 }
 
-fn read_headers(headers: Vec<(String, String)>) -> Result<HeaderMap, PostError> {
+fn parse_headers(headers: Vec<(String, String)>) -> Result<HeaderMap, PostError> {
     let read = |(name, value): (String, String)| {
         let name = HeaderName::try_from(name).map_err(|_| PostError::Header)?;
         let value = HeaderValue::try_from(value).map_err(|_| PostError::Header)?;

@@ -150,7 +150,7 @@ impl<'a> EndAnswers<'a> {
         now: Result<egress::SourceMetadata, SourceError>,
     ) -> Option<EndVerdict> {
         match now {
-            Ok(now) if self.known.differ_at_end_from(&now) => {
+            Ok(now) if self.known.differs_at_end_from(&now) => {
                 self.others.push((at, now));
                 None
             }
@@ -164,8 +164,7 @@ impl<'a> EndAnswers<'a> {
 
     /// What follows if there are no more answers.
     pub(super) fn at_end(&self) -> EndVerdict {
-        let mut headers =
-            self.others.iter().filter(|(_, one)| self.known.have_other_headers_at_end_than(one));
+        let mut headers = self.others.iter().filter(|(_, one)| self.known.headers_differ_at_end_from(one));
         if headers.next().is_some() || self.begins_the_same_for_long_enough() {
             EndVerdict::Changed
         } else {

@@ -1,4 +1,4 @@
-//! Connections and redirects: gone to is what was looked at, each time anew.
+//! Connections and redirects: each one goes only to addresses that were just checked.
 
 use std::sync::Mutex;
 
@@ -11,7 +11,7 @@ fn file(_: &str) -> Answer {
     Answer::new(200, &[], FILE)
 }
 
-/// A good server and a bad one at the same port, so that a name alone decides between them.
+/// An allowed server and a forbidden one at the same port, distinguished only by name.
 async fn good_and_bad(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> (Web, Web) {
     let good = Web::start(GOOD, answer).await;
     let bad = Web::start_at(SocketAddr::new(BAD, good.address.port()), file).await;
@@ -19,7 +19,7 @@ async fn good_and_bad(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -
 }
 
 #[tokio::test]
-async fn a_name_that_changes_its_mind_leads_only_where_it_was_looked_at() {
+async fn dns_rebinding_cannot_change_the_checked_address() {
     let (good, bad) = good_and_bad(file).await;
     let dns = Dns::start(|name, before| match (name, before) {
         ("rebinding.test", 0) => vec![GOOD],
@@ -29,8 +29,8 @@ async fn a_name_that_changes_its_mind_leads_only_where_it_was_looked_at() {
     .await;
     let egress = outbound_asking(&dns);
     let url = egress.validate(&format!("http://rebinding.test:{}/", good.address.port())).unwrap();
-    let metadata = facts_of(&egress, &url, 100).await.unwrap();
-    // Its IPv4 and its IPv6 addresses, once each: the connection asked nobody again.
+    let metadata = metadata_of(&egress, &url, 100).await.unwrap();
+    // One query each for IPv4 and IPv6: connecting did not resolve the name again.
     assert_eq!((dns.asked_for("rebinding.test"), good.accepted()), (2, 1));
     assert_eq!(
         egress.open(&url, 0, &metadata, &SourceProgress::default()).await.unwrap_err(),
@@ -40,17 +40,17 @@ async fn a_name_that_changes_its_mind_leads_only_where_it_was_looked_at() {
 }
 
 #[tokio::test]
-async fn a_redirect_back_to_a_name_asks_for_it_again() {
+async fn a_redirect_to_the_same_name_resolves_it_again() {
     let (good, bad) = good_and_bad(|_| Answer::new(302, &["Location: /again"], "")).await;
     let dns = Dns::start(|_, before| vec![if before == 0 { GOOD } else { BAD }]).await;
     let egress = outbound_asking(&dns);
     let url = egress.validate(&format!("http://rebinding.test:{}/", good.address.port())).unwrap();
-    assert_eq!(facts_of(&egress, &url, 100).await, Err(SourceError::Unreachable));
+    assert_eq!(metadata_of(&egress, &url, 100).await, Err(SourceError::Unreachable));
     assert_eq!((good.accepted(), bad.accepted()), (1, 0));
 }
 
 #[tokio::test]
-async fn a_redirect_is_judged_as_if_the_user_had_given_it() {
+async fn a_redirect_target_is_checked_like_a_users_url() {
     let told = Arc::new(Mutex::new(String::new()));
     let location = Arc::clone(&told);
     let (good, bad) =
@@ -97,13 +97,13 @@ async fn a_redirect_is_judged_as_if_the_user_had_given_it() {
     .enumerate()
     {
         *told.lock().unwrap() = location.replace("PORT", &port.to_string());
-        assert_eq!(facts_of(&egress, &url, 100).await, Err(SourceError::Unreachable), "{location}");
+        assert_eq!(metadata_of(&egress, &url, 100).await, Err(SourceError::Unreachable), "{location}");
         assert_eq!((good.accepted(), bad.accepted()), (count + 1, 0), "{location}");
     }
 }
 
 #[tokio::test]
-async fn five_redirects_are_followed_and_carry_nothing_along() {
+async fn five_redirects_are_followed_without_forwarding_anything() {
     let web = Web::start(GOOD, |request| {
         let left: usize = request.split(['/', ' ', '?']).nth(2).unwrap().parse().unwrap();
         if left == 0 {
@@ -114,7 +114,7 @@ async fn five_redirects_are_followed_and_carry_nothing_along() {
     })
     .await;
     let egress = egress();
-    let metadata = facts_of(&egress, &web.url(&egress, "/5?token=1"), 100).await.unwrap();
+    let metadata = metadata_of(&egress, &web.url(&egress, "/5?token=1"), 100).await.unwrap();
     assert_eq!((metadata.length, web.accepted()), (Some(8), 6));
     for request in web.requests() {
         assert!(request.starts_with("GET /"), "{request}");
@@ -124,20 +124,20 @@ async fn five_redirects_are_followed_and_carry_nothing_along() {
             assert_eq!(header(&request, name), None, "{request}");
         }
     }
-    let too_many = facts_of(&egress, &web.url(&egress, "/6"), 100).await;
+    let too_many = metadata_of(&egress, &web.url(&egress, "/6"), 100).await;
     assert_eq!((too_many, web.accepted()), (Err(SourceError::Unreachable), 12));
 }
 
 #[tokio::test]
-async fn a_redirect_that_leads_nowhere_is_its_status() {
+async fn a_redirect_without_a_target_counts_as_its_status() {
     let web = Web::start(GOOD, |_| Answer::new(302, &[], "")).await;
     let egress = egress();
-    let found = facts_of(&egress, &web.url(&egress, "/"), 100).await;
+    let found = metadata_of(&egress, &web.url(&egress, "/"), 100).await;
     assert_eq!(found, Err(refused(302)));
 }
 
 #[tokio::test]
-async fn refused_and_unreachable_are_one_answer() {
+async fn blocked_and_unreachable_give_the_same_error() {
     let (good, _bad) = good_and_bad(file).await;
     let dns = Dns::start(|name, _| match name {
         "good.test" => vec![GOOD],
@@ -146,18 +146,18 @@ async fn refused_and_unreachable_are_one_answer() {
     })
     .await;
     let egress = outbound_asking(&dns);
-    // A port that was just free; nobody else binds to this address.
+    // A port that was just freed; only these tests bind to this address.
     let closed = Web::start(GOOD, file).await.address.port();
     let open = good.address.port();
     for address in [
         format!("http://inside.test:{open}/"),
         format!("http://nowhere.test:{open}/"),
         format!("http://good.test:{closed}/"),
-        // There is no TLS.
+        // Not a TLS server.
         format!("https://good.test:{open}/"),
     ] {
         let url = egress.validate(&address).unwrap();
-        let error = facts_of(&egress, &url, 100).await.unwrap_err();
+        let error = metadata_of(&egress, &url, 100).await.unwrap_err();
         assert_eq!(
             (error, error.to_string()),
             (SourceError::Unreachable, "the source cannot be reached".into())
@@ -171,14 +171,14 @@ async fn refused_and_unreachable_are_one_answer() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_allowed_by_name_may_be_anywhere() {
+async fn a_host_allowed_by_name_may_have_any_address() {
     let inside = Web::start(BAD, file).await;
     let dns = Dns::start(|name, _| if name == "media.internal" { vec![BAD] } else { Vec::new() }).await;
     let mut options = options(vec![dns.address]);
     options.policy.allow = vec![AllowedDestination::parse("Media.Internal").unwrap()];
     let egress = Egress::new(options).unwrap();
     let url = |host: &str| egress.validate(&format!("http://{host}:{}/", inside.address.port()));
-    assert_eq!(facts_of(&egress, &url("MEDIA.internal.").unwrap(), 100).await.unwrap().length, Some(8));
+    assert_eq!(metadata_of(&egress, &url("MEDIA.internal.").unwrap(), 100).await.unwrap().length, Some(8));
     assert_eq!(url("other.internal").unwrap_err(), UrlError::NotPublic);
     assert_eq!(url("media.internal.example").unwrap().shown().matches("media").count(), 1);
     assert_eq!(url("127.0.0.1").unwrap_err(), UrlError::NotPublic);
@@ -186,14 +186,14 @@ async fn a_host_that_is_allowed_by_name_may_be_anywhere() {
 }
 
 #[tokio::test]
-async fn no_connection_serves_twice() {
+async fn no_connection_is_reused() {
     let web =
         Web::start(GOOD, |_| Answer::bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").then_silence())
             .await;
     let egress = egress();
     let url = web.url(&egress, "/");
     for count in 1..=3 {
-        facts_of(&egress, &url, 100).await.unwrap();
+        metadata_of(&egress, &url, 100).await.unwrap();
         assert_eq!(web.accepted(), count);
     }
 }

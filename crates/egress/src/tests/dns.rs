@@ -1,4 +1,4 @@
-//! A scripted name server, which can also answer as badly as some do.
+//! A scripted DNS server that can also misbehave like real ones.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::BAD;
 
-/// A name server; it ends when it is dropped.
+/// A DNS server; stops when dropped.
 pub(super) struct Dns {
     pub(super) address: SocketAddr,
     journal: Journal,
@@ -23,12 +23,12 @@ pub(super) struct Dns {
 type Journal = Arc<Mutex<Vec<(String, RecordType)>>>;
 type Behaviour = Arc<dyn Fn(&Asked) -> Reply + Send + Sync>;
 
-/// What is asked.
+/// A query.
 pub(super) struct Asked {
-    /// The name as it was written, without its last dot.
+    /// The name as queried, without the trailing dot.
     pub(super) name: String,
     pub(super) kind: RecordType,
-    /// How often it was asked for addresses of that kind before.
+    /// Number of earlier queries for this name and record type.
     pub(super) before: usize,
     pub(super) protocol: Protocol,
     pub(super) has_edns: bool,
@@ -40,27 +40,27 @@ pub(super) enum Protocol {
     Tcp,
 }
 
-/// What is answered.
+/// A reply.
 pub(super) enum Reply {
-    /// Those that are of the kind that was asked for.
+    /// Those that match the queried record type.
     Addresses(Vec<IpAddr>),
-    /// An error, or that there is no such name.
+    /// This response code.
     Code(ResponseCode),
-    /// Nothing, ever.
+    /// No reply.
     Silence,
-    /// Nothing, and "ask by TCP".
+    /// An empty truncated reply: retry by TCP.
     Truncated,
-    /// Addresses, not at once.
+    /// Addresses after a delay.
     Late(Duration, Vec<IpAddr>),
-    /// The name is another one's alias; both records in one answer, or the alias alone.
+    /// The name is an alias (CNAME); with both records, or the alias only.
     Alias(&'static str, Vec<IpAddr>),
-    /// "RangeRequest that name server": no answer and no error.
+    /// A referral to another server: neither an answer nor an error.
     Referral,
 }
 
 impl Dns {
-    /// Answers with the addresses that `answer` has for a name, without its last dot, and how often it was asked for
-    /// addresses of that kind before. No answer may be kept. A name without addresses does not exist.
+    /// Answers with the addresses that `answer` returns for a name, without its trailing dot, and the number of earlier
+    /// queries for that record type. Replies have a TTL of 0. A name without addresses does not exist.
     pub(super) async fn start(answer: impl Fn(&str, usize) -> Vec<IpAddr> + Send + Sync + 'static) -> Self {
         Self::behaving(move |asked| match answer(&asked.name, asked.before) {
             addresses if addresses.is_empty() => Reply::Code(ResponseCode::NXDomain),
@@ -69,11 +69,11 @@ impl Dns {
         .await
     }
 
-    /// Answers as `behaviour` says, by UDP and by TCP.
+    /// Answers by UDP and TCP as `behaviour` says.
     pub(super) async fn behaving(behaviour: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
         let (socket, listener) = loop {
             let socket = UdpSocket::bind(SocketAddr::new(BAD, 0)).await.unwrap();
-            // The same port may be taken for TCP.
+            // The same port may be in use for TCP.
             if let Ok(listener) = TcpListener::bind(socket.local_addr().unwrap()).await {
                 break (Arc::new(socket), listener);
             }
@@ -86,7 +86,7 @@ impl Dns {
         Self { address, journal, _running: running }
     }
 
-    /// How often a name was asked for, in any of its kinds.
+    /// How often a name was queried, in all record types.
     pub(super) fn asked_for(&self, name: &str) -> usize {
         self.journal.lock().unwrap().iter().filter(|(asked, _)| asked == name).count()
     }

@@ -1,11 +1,11 @@
-//! Addresses that lead inside, in every spelling that we know: each is refused before a byte is sent.
+//! URLs that lead to internal addresses, in every known spelling: each is rejected before a byte is sent.
 
 use super::*;
 use web::Answer;
 
-/// What stands for `http://` and the port of a server that listens at 127.0.0.1 and `[::1]`.
+/// With `http://` and the port of a server that listens on 127.0.0.1 and `[::1]` filled in.
 const INSIDE: [&str; 85] = [
-    // This machine, by number.
+    // This machine, by address.
     "http://127.0.0.1:PORT/",
     "http://127.0.0.1.:PORT/",
     "http://127.0.0.2.1:PORT/",
@@ -32,7 +32,7 @@ const INSIDE: [&str; 85] = [
     "http://0:PORT/",
     "http://0.0.0.0:PORT/",
     "http://0x0:PORT/",
-    // The same, inside IPv6.
+    // The same, embedded in IPv6.
     "http://[::1]:PORT/",
     "http://[0:0:0:0:0:0:0:1]:PORT/",
     "http://[0000:0000:0000:0000:0000:0000:0000:0001]:PORT/",
@@ -53,7 +53,7 @@ const INSIDE: [&str; 85] = [
     "http://[2001:0:7f00:1::f7f7:f7f7]:PORT/",
     "http://[2606:4700::5efe:7f00:1]:PORT/",
     "http://[fe80::5efe:127.0.0.1]:PORT/",
-    // This machine and its neighbours, by name.
+    // This machine and its local network, by name.
     "http://localhost:PORT/",
     "http://LOCALHOST:PORT/",
     "http://localhost.:PORT/",
@@ -68,7 +68,7 @@ const INSIDE: [&str; 85] = [
     "http://printer.local:PORT/",
     "http://router.home.arpa:PORT/",
     "http://wiki.corp:PORT/",
-    // Its networks, and what clouds put there.
+    // Private networks and cloud metadata services.
     "http://10.0.0.1:PORT/",
     "http://10.1:PORT/",
     "http://172.16.0.1:PORT/",
@@ -90,14 +90,14 @@ const INSIDE: [&str; 85] = [
     "http://198.18.0.1:PORT/",
     "http://224.0.0.1:PORT/",
     "http://255.255.255.255:PORT/",
-    // Written so that two readers see two hosts.
+    // URLs in which two parsers see different hosts.
     "http://media.test@127.0.0.1:PORT/",
     "http://media.test\\@127.0.0.1:PORT/",
     "http://127.0.0.1:PORT\t/",
     "http://127.0.0.1:PORT#@media.test/",
 ];
 
-/// Resolver, and what they mean at the name server.
+/// Names and their addresses at the DNS server.
 const NAMES: [(&str, &str); 16] = [
     ("a.inside.test", "127.0.0.1"),
     ("b.inside.test", "::1"),
@@ -117,7 +117,7 @@ const NAMES: [(&str, &str); 16] = [
     ("o.inside.test", "127.0.0.2 10.0.0.1"),
 ];
 
-/// Servers at one port of both of this machine's loopback addresses.
+/// Servers at the same port of both loopback addresses.
 async fn inside() -> (Web, Web) {
     let four = Web::start(BAD, |_| Answer::new(200, &[], "inside")).await;
     let six = SocketAddr::new("::1".parse().unwrap(), four.address.port());
@@ -125,20 +125,20 @@ async fn inside() -> (Web, Web) {
 }
 
 #[tokio::test]
-async fn no_spelling_of_an_address_inside_is_sent_a_byte() {
+async fn no_spelling_of_an_internal_address_is_sent_a_byte() {
     let (four, six) = inside().await;
     let egress = egress();
     for spelling in INSIDE {
         let text = spelling.replace("PORT", &four.address.port().to_string());
         let fault = egress.validate(&text).expect_err(&text);
-        // What is said is constant: nothing of what was given.
+        // The error is constant and contains nothing of the input.
         assert!(!fault.to_string().contains("127") && !format!("{fault:?}").contains("127"), "{text}");
     }
     assert_eq!((four.accepted(), six.accepted()), (0, 0));
 }
 
 #[tokio::test]
-async fn no_name_of_an_address_inside_is_sent_a_byte() {
+async fn no_name_of_an_internal_address_is_sent_a_byte() {
     let (four, six) = inside().await;
     let good =
         Web::start_at(SocketAddr::new(GOOD, four.address.port()), |_| Answer::new(200, &[], "good")).await;
@@ -150,16 +150,16 @@ async fn no_name_of_an_address_inside_is_sent_a_byte() {
     let egress = outbound_asking(&dns);
     for (name, _) in NAMES {
         let url = egress.validate(&format!("http://{name}:{}/", four.address.port())).unwrap();
-        assert_eq!(facts_of(&egress, &url, 100).await, Err(SourceError::Unreachable), "{name}");
+        assert_eq!(metadata_of(&egress, &url, 100).await, Err(SourceError::Unreachable), "{name}");
         assert_eq!(egress.post(&url, Vec::new(), Vec::new()).await, Err(PostError::Unreachable), "{name}");
         assert!(dns.asked_for(name) > 0, "{name}");
     }
-    // A name of which one address is good is not gone to at all.
+    // A name with one forbidden address is not used at all.
     assert_eq!((four.accepted(), six.accepted(), good.accepted()), (0, 0, 0));
 }
 
 #[test]
-fn there_are_enough_spellings_and_none_twice() {
+fn the_spellings_are_many_and_unique() {
     let different: std::collections::BTreeSet<_> = INSIDE.iter().collect();
     assert!(different.len() == INSIDE.len() && INSIDE.len() >= 60);
 }

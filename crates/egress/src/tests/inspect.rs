@@ -1,4 +1,4 @@
-//! What is seen of a source before anything is made at Vimeo.
+//! Inspecting a source before anything is created at Vimeo.
 
 use super::super::content::{Content, NotVideo};
 use super::super::gunzip::tests::gzip;
@@ -20,7 +20,7 @@ fn film() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_page_is_named_and_a_film_under_a_wrong_label_passes() {
+async fn a_web_page_is_rejected_and_a_video_with_a_wrong_type_accepted() {
     let (content, _) = seen("/", |_| Answer::new(200, &[], "<html>Sign in</html>")).await;
     assert_eq!(content, Content::NotVideo(NotVideo::WebPage));
     let (content, _) = seen("/", |_| Answer::new(206, &["Content-Range: bytes 0-7/8"], "#EXTM3U\n")).await;
@@ -34,7 +34,7 @@ async fn a_page_is_named_and_a_film_under_a_wrong_label_passes() {
 }
 
 #[tokio::test]
-async fn a_name_is_taken_from_the_header_and_else_from_the_address() {
+async fn a_name_comes_from_the_header_or_else_from_the_url() {
     let disposition = "Content-Disposition: attachment; filename*=UTF-8''na%C3%AFve%20film.mp4";
     let named = seen("/get?id=5", move |_| Answer::new(200, &[disposition], film())).await;
     assert_eq!(named.1.as_deref(), Some("na\u{ef}ve film"));
@@ -43,7 +43,7 @@ async fn a_name_is_taken_from_the_header_and_else_from_the_address() {
 }
 
 #[tokio::test]
-async fn the_first_bytes_alone_are_asked_for_and_no_encoding() {
+async fn only_the_first_bytes_are_requested_without_encoding() {
     let asked = Arc::new(std::sync::Mutex::new(String::new()));
     let journal = Arc::clone(&asked);
     seen("/", move |request| {

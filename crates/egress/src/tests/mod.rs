@@ -1,5 +1,5 @@
-//! The way out, against real servers and a real name server on loopback. What may be reached is 127.0.0.2, allowed by
-//! its number; what may not is 127.0.0.1, where a server counts whoever comes.
+//! The client against real HTTP servers and a real DNS server on loopback. 127.0.0.2 is allowed explicitly. 127.0.0.1
+//! is forbidden; a server there counts connections.
 
 mod connect;
 mod dns;
@@ -20,9 +20,9 @@ use super::*;
 use dns::Dns;
 use web::Web;
 
-/// Where the tests' good servers are.
+/// The address of the allowed servers.
 const GOOD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-/// Where nothing may ever be sent.
+/// The forbidden address.
 const BAD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn options(dns_servers: Vec<SocketAddr>) -> EgressOptions {
@@ -45,13 +45,13 @@ fn options(dns_servers: Vec<SocketAddr>) -> EgressOptions {
     }
 }
 
-/// Whom to ask when no name is to be asked for: nobody is there.
-fn nobody() -> Vec<SocketAddr> {
+/// A DNS server address where nothing listens, for tests without names.
+fn no_dns() -> Vec<SocketAddr> {
     vec![SocketAddr::new(BAD, 9)]
 }
 
 fn egress() -> Egress {
-    Egress::new(options(nobody())).unwrap()
+    Egress::new(options(no_dns())).unwrap()
 }
 
 fn outbound_asking(dns: &Dns) -> Egress {
@@ -59,32 +59,36 @@ fn outbound_asking(dns: &Dns) -> Egress {
 }
 
 impl Web {
-    /// The address of something on this server, as a user would give it.
+    /// A URL on this server, as a user would supply it.
     fn url(&self, egress: &Egress, path: &str) -> EgressUrl {
         egress.validate(&format!("http://{}{path}", self.address)).unwrap()
     }
 }
 
-/// What a probe finds out.
-async fn facts_of(egress: &Egress, url: &EgressUrl, max_bytes: u64) -> Result<SourceMetadata, SourceError> {
+/// The metadata found by a probe.
+async fn metadata_of(
+    egress: &Egress,
+    url: &EgressUrl,
+    max_bytes: u64,
+) -> Result<SourceMetadata, SourceError> {
     egress.probe(url, max_bytes).await.map(|found| found.metadata)
 }
 
-/// A source that answered so, each time.
+/// The error of a source that returned this status to every request.
 fn refused(status: u16) -> SourceError {
     SourceError::Refused(super::sources::Statuses::of(status))
 }
 
-/// The mark of an answer that has this tag, or this time of change, and is old enough.
+/// The validators of a response with this `ETag` or modification time, old enough to count.
 fn mark(validator: Option<&str>) -> Validators {
     validator.map(Validators::from_single_validator).unwrap_or_default()
 }
 
 async fn all(mut stream: SourceStream) -> (Vec<u8>, Option<SourceError>) {
     let mut bytes = Vec::new();
-    while let Some(piece) = stream.next().await {
-        match piece {
-            Ok(piece) => bytes.extend_from_slice(&piece),
+    while let Some(chunk) = stream.next().await {
+        match chunk {
+            Ok(chunk) => bytes.extend_from_slice(&chunk),
             Err(error) => return (bytes, Some(error)),
         }
     }

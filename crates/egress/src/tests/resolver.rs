@@ -1,4 +1,4 @@
-//! Resolver of every form that is in use, and name servers with every habit that is in use, looked up as `curl` does.
+//! Names in every form in use, and DNS servers with every behaviour in use, resolved as `curl` does.
 
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
@@ -12,21 +12,21 @@ type Habit = fn(&Asked) -> Reply;
 
 const V6: &str = "2001:db8::1";
 
-async fn look_up(dns: &Dns, name: &str) -> Vec<IpAddr> {
+async fn query(dns: &Dns, name: &str) -> Vec<IpAddr> {
     Resolver::new(&[dns.address]).unwrap().addresses(name, NameLookup::Absolute).await
 }
 
-/// The addresses of `film.test` from a server with one habit.
+/// The addresses of `film.test` from a server with this behaviour.
 async fn with(behaviour: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Vec<IpAddr> {
     let dns = Dns::behaving(behaviour).await;
-    look_up(&dns, "film.test").await
+    query(&dns, "film.test").await
 }
 
 fn good(_: &Asked) -> Reply {
     Reply::Addresses(vec![GOOD])
 }
 
-/// What a URL's host may be, as it is asked for.
+/// The name that is queried for a URL's host.
 async fn asked_for(host: &str) -> Option<String> {
     let web = Web::start(GOOD, |_| Answer::new(200, &["Content-Length: 3"], "abc")).await;
     let asked = Arc::new(std::sync::Mutex::new(None));
@@ -40,7 +40,7 @@ async fn asked_for(host: &str) -> Option<String> {
     options.policy.allow.push(AllowedDestination::parse("media").unwrap());
     let egress = Egress::new(options).unwrap();
     let url = egress.validate(&format!("http://{host}:{}/film.mp4", web.address.port())).ok()?;
-    let reached = facts_of(&egress, &url, 100).await.is_ok();
+    let reached = metadata_of(&egress, &url, 100).await.is_ok();
     let name = asked.lock().unwrap().clone();
     name.filter(|_| reached)
 }
@@ -80,7 +80,7 @@ async fn the_longest_labels_and_names_are_looked_up_and_longer_ones_are_not() {
 }
 
 #[tokio::test]
-async fn a_name_of_other_scripts_and_cases_is_looked_up_in_its_ascii_form() {
+async fn an_internationalised_name_is_looked_up_in_its_ascii_form() {
     for (host, asked) in [
         ("b\u{fc}cher.test", "xn--bcher-kva.test"),
         ("B\u{dc}CHER.test", "xn--bcher-kva.test"),
@@ -97,19 +97,19 @@ async fn a_name_of_other_scripts_and_cases_is_looked_up_in_its_ascii_form() {
 }
 
 #[tokio::test]
-async fn a_dot_at_the_end_of_a_name_is_no_part_of_it() {
+async fn the_trailing_dot_of_a_name_is_ignored() {
     assert_eq!(asked_for("film.test.").await.as_deref(), Some("film.test"));
     assert_eq!(asked_for("film.test..").await, None);
 }
 
 #[tokio::test]
-async fn a_name_of_one_label_is_looked_up_where_it_is_allowed() {
+async fn a_single_label_is_looked_up_if_it_is_allowed() {
     assert_eq!(asked_for("media").await.as_deref(), Some("media"));
     assert_eq!(asked_for("other").await, None);
 }
 
 #[tokio::test]
-async fn a_server_that_answers_no_question_for_one_kind_of_address_is_used() {
+async fn a_server_that_ignores_one_record_type_is_used() {
     let v6: IpAddr = V6.parse().unwrap();
     for (silent, found) in [(RecordType::AAAA, GOOD), (RecordType::A, v6)] {
         let addresses = with(move |asked| match asked.kind {
@@ -121,7 +121,7 @@ async fn a_server_that_answers_no_question_for_one_kind_of_address_is_used() {
 }
 
 #[tokio::test]
-async fn a_server_that_answers_one_kind_of_address_with_an_error_is_used() {
+async fn a_server_that_fails_for_one_record_type_is_used() {
     for code in [
         ResponseCode::ServFail,
         ResponseCode::NotImp,
@@ -151,7 +151,7 @@ async fn a_server_that_refuses_edns_is_used() {
 }
 
 #[tokio::test]
-async fn a_truncated_answer_is_asked_for_again_by_tcp() {
+async fn a_truncated_response_is_retried_by_tcp() {
     let many: Vec<IpAddr> = (0..200).map(|last| Ipv4Addr::new(192, 0, 2, last).into()).collect();
     let all = many.clone();
     let addresses = with(move |asked| match asked.protocol {
@@ -162,7 +162,7 @@ async fn a_truncated_answer_is_asked_for_again_by_tcp() {
 }
 
 #[tokio::test]
-async fn a_server_that_answers_by_tcp_alone_is_used() {
+async fn a_server_that_answers_only_by_tcp_is_used() {
     let addresses = with(|asked| match asked.protocol {
         Protocol::Udp => Reply::Silence,
         Protocol::Tcp => Reply::Addresses(vec![GOOD]),
@@ -171,7 +171,7 @@ async fn a_server_that_answers_by_tcp_alone_is_used() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_waited_for_and_a_slow_second_one_as_long_as_it_is_worth() {
+async fn a_slow_response_is_awaited_and_a_slow_second_type_only_briefly() {
     let v6: IpAddr = V6.parse().unwrap();
     let late = |seconds| Reply::Late(Duration::from_secs(seconds), vec![GOOD]);
     assert_eq!(with(move |_| late(3)).await, [GOOD]);
@@ -188,7 +188,7 @@ async fn a_slow_answer_is_waited_for_and_a_slow_second_one_as_long_as_it_is_wort
 }
 
 #[tokio::test]
-async fn the_next_server_is_asked_when_the_first_answers_nothing_of_use() {
+async fn the_next_server_is_queried_after_an_inconclusive_response() {
     for first in 0..6 {
         let lame = Dns::behaving(move |_| match first {
             0 => Reply::Code(ResponseCode::ServFail),
@@ -203,14 +203,14 @@ async fn the_next_server_is_asked_when_the_first_answers_nothing_of_use() {
         let resolver = Resolver::new(&[lame.address, honest.address]).unwrap();
         assert_eq!(resolver.addresses("film.test", NameLookup::Absolute).await, [GOOD], "{first}");
     }
-    // No server is there at all.
+    // Nothing listens at the first address.
     let honest = Dns::behaving(good).await;
     let resolver = Resolver::new(&[SocketAddr::new(BAD, 9), honest.address]).unwrap();
     assert_eq!(resolver.addresses("film.test", NameLookup::Absolute).await, [GOOD]);
 }
 
 #[tokio::test]
-async fn that_there_is_no_such_name_is_believed_and_nobody_else_is_asked() {
+async fn a_negative_response_is_final_and_no_other_server_is_queried() {
     let first = Dns::start(|_, _| Vec::new()).await;
     let second = Dns::behaving(good).await;
     let resolver = Resolver::new(&[first.address, second.address]).unwrap();
@@ -219,7 +219,7 @@ async fn that_there_is_no_such_name_is_believed_and_nobody_else_is_asked() {
 }
 
 #[tokio::test]
-async fn an_alias_is_followed_whether_or_not_its_target_comes_along() {
+async fn an_alias_is_followed_with_or_without_its_target() {
     assert_eq!(with(|_| Reply::Alias("target.test.", vec![GOOD])).await, [GOOD]);
     let chain = with(|asked| match asked.name.as_str() {
         "film.test" => Reply::Alias("one.test.", Vec::new()),
@@ -229,12 +229,12 @@ async fn an_alias_is_followed_whether_or_not_its_target_comes_along() {
         _ => Reply::Code(ResponseCode::NXDomain),
     });
     assert_eq!(chain.await, [GOOD]);
-    // A circle ends.
+    // An alias loop ends.
     assert!(with(|_| Reply::Alias("film.test.", Vec::new())).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_forbidden_address_is_refused_whichever_habit_its_server_has() {
+async fn a_forbidden_address_is_rejected_however_its_server_behaves() {
     let web = Web::start(BAD, |_| Answer::new(200, &["Content-Length: 3"], "abc")).await;
     let habits: [Habit; 6] = [
         |_| Reply::Addresses(vec![GOOD, BAD]),
@@ -255,7 +255,7 @@ async fn a_forbidden_address_is_refused_whichever_habit_its_server_has() {
         let egress = outbound_asking(&dns);
         for host in ["film.test", "my_bucket.test"] {
             let url = egress.validate(&format!("http://{host}:{}/", web.address.port())).unwrap();
-            let refused = facts_of(&egress, &url, 100).await;
+            let refused = metadata_of(&egress, &url, 100).await;
             assert_eq!(refused, Err(SourceError::Unreachable), "{number} {host}");
         }
     }

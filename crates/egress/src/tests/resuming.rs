@@ -1,4 +1,4 @@
-//! The bytes of a source, read in one go or from the middle: those and no other.
+//! Reading the bytes of a source, from the beginning or an offset: exactly those bytes.
 
 use super::*;
 use web::{Answer, header};
@@ -14,7 +14,7 @@ fn tagged() -> SourceMetadata {
     metadata(Some("\"a\""), RangeSupport::Yes)
 }
 
-/// A server that does as it should: ranges, `If-Range`, a tag.
+/// A correct server: ranges, `If-Range`, `ETag`.
 fn well_behaved(request: &str) -> Answer {
     let is_same = header(request, "if-range").is_none_or(|tag| tag == "\"a\"");
     let from = header(request, "range")
@@ -43,7 +43,7 @@ async fn read(
 }
 
 #[tokio::test]
-async fn a_cut_stream_goes_on_where_it_was_cut() {
+async fn a_broken_stream_resumes_at_the_same_offset() {
     let web = Web::start(GOOD, |request| {
         let answer = well_behaved(request);
         if header(request, "range").is_some() { answer } else { answer.cut_by(20) }
@@ -68,9 +68,9 @@ async fn a_cut_stream_goes_on_where_it_was_cut() {
 }
 
 #[tokio::test]
-async fn a_silent_stream_is_a_cut_one() {
+async fn a_silent_stream_counts_as_broken() {
     let web = Web::start(GOOD, |request| well_behaved(request).cut_by(20).then_silence()).await;
-    let mut options = options(nobody());
+    let mut options = options(no_dns());
     options.timeouts.idle = Duration::from_millis(300);
     let egress = Egress::new(options).unwrap();
     let opened = egress.open(&web.url(&egress, "/"), 0, &tagged(), &SourceProgress::default()).await.unwrap();
@@ -78,14 +78,14 @@ async fn a_silent_stream_is_a_cut_one() {
 }
 
 #[tokio::test]
-async fn a_source_that_changed_in_the_middle_gives_no_byte_more() {
+async fn a_source_that_changed_midway_returns_no_more_bytes() {
     let changed = (Vec::new(), Some(SourceError::Changed));
     let unproven = (Vec::new(), Some(SourceError::CannotResume));
-    // Another tag, with the same length; as the whole, and as a part.
+    // A different `ETag` with the same length; as the whole file and as a range.
     assert_eq!(read(16, &tagged(), |_| Answer::new(200, &["ETag: \"b\""], FILM)).await, changed);
-    // No tag at all any more.
+    // No `ETag` any more.
     assert_eq!(read(16, &tagged(), |_| Answer::new(200, &[], FILM)).await, unproven);
-    // The same tag, with another length.
+    // The same `ETag` with a different length.
     assert_eq!(read(16, &tagged(), |_| Answer::new(200, &["ETag: \"a\""], "short")).await, changed);
     let part = |headers: &'static [&'static str]| async move {
         read(16, &tagged(), move |_| Answer::new(206, headers, &FILM[16..])).await
@@ -100,7 +100,7 @@ async fn a_source_that_changed_in_the_middle_gives_no_byte_more() {
 }
 
 #[tokio::test]
-async fn at_the_first_byte_the_answer_says_what_the_file_is() {
+async fn at_offset_zero_the_response_defines_the_file() {
     let web = Web::start(GOOD, |_| Answer::new(200, &["ETag: \"b\""], "another")).await;
     let egress = egress();
     let url = web.url(&egress, "/");
@@ -112,7 +112,7 @@ async fn at_the_first_byte_the_answer_says_what_the_file_is() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_a_plain_request_is_asked_for_the_range_of_the_whole() {
+async fn a_server_that_rejects_a_plain_request_gets_an_open_range() {
     let insists = |request: &str| match header(request, "range") {
         Some("bytes=0-") => Answer::new(206, &["Content-Range: bytes 0-35/36", "ETag: \"a\""], FILM),
         _ => Answer::new(403, &[], ""),
@@ -121,7 +121,7 @@ async fn a_server_that_refuses_a_plain_request_is_asked_for_the_range_of_the_who
 }
 
 #[tokio::test]
-async fn a_server_that_answers_the_conditions_wrongly_is_asked_without_them() {
+async fn a_server_that_mishandles_conditions_gets_an_unconditional_request() {
     for status in [400, 403, 412, 416, 501] {
         let web = Web::start(GOOD, move |request| match header(request, "if-match") {
             Some(_) if status == 501 => Answer::new(200, &["ETag: \"a\""], FILM),
@@ -133,7 +133,7 @@ async fn a_server_that_answers_the_conditions_wrongly_is_asked_without_them() {
         let opened = egress.open(&web.url(&egress, "/"), 16, &tagged(), &SourceProgress::default()).await;
         assert_eq!(all(opened.unwrap().stream).await, (FILM[16..].to_vec(), None), "{status}");
     }
-    // What says that the tag does not match, and then gives a part of a file with another one, or with none.
+    // A server that reports a mismatch, then returns a range of a file with a different `ETag` or none.
     for tag in ["ETag: \"b\"", "X: y"] {
         let answer = move |request: &str| match header(request, "if-match") {
             Some(_) => Answer::new(412, &[], ""),
@@ -144,8 +144,8 @@ async fn a_server_that_answers_the_conditions_wrongly_is_asked_without_them() {
 }
 
 #[tokio::test]
-async fn a_server_that_accepts_the_conditions_and_gives_nothing_is_asked_without_them() {
-    // As a cache of slices does whose origin has another file now.
+async fn a_server_that_accepts_conditions_but_sends_nothing_gets_an_unconditional_request() {
+    // Like a slicing cache whose origin has a different file now.
     let web = Web::start(GOOD, |request| match header(request, "if-range") {
         Some(_) => {
             Answer::new(206, &["Content-Range: bytes 16-35/36", "ETag: \"a\""], &FILM[16..]).cut_by(20)
@@ -162,7 +162,7 @@ async fn a_server_that_accepts_the_conditions_and_gives_nothing_is_asked_without
 }
 
 #[tokio::test]
-async fn a_part_that_is_not_the_one_asked_for_is_not_taken() {
+async fn a_range_other_than_the_requested_one_is_not_used() {
     for headers in [
         &["Content-Range: bytes 0-35/36", "ETag: \"a\""][..],
         &["Content-Range: bytes 17-35/36", "ETag: \"a\""],
@@ -177,13 +177,13 @@ async fn a_part_that_is_not_the_one_asked_for_is_not_taken() {
         );
         assert!(bytes.is_empty());
     }
-    // More than was asked for, with the byte that was.
+    // More than requested, including the byte at the offset.
     let whole = |_: &str| Answer::new(206, &["Content-Range: bytes 0-35/36", "ETag: \"a\""], FILM);
     assert_eq!(read(16, &tagged(), whole).await, (FILM[16..].to_vec(), None));
 }
 
 #[tokio::test]
-async fn a_part_to_a_time_of_change_need_not_repeat_it() {
+async fn a_range_conditional_on_a_date_may_omit_the_date() {
     let metadata = metadata(Some("Sun, 06 Nov 1994 08:49:37 GMT"), RangeSupport::Yes);
     let answer = |_: &str| Answer::new(206, &["Content-Range: bytes 16-35/36"], &FILM[16..]);
     assert_eq!(read(16, &metadata, answer).await, (FILM[16..].to_vec(), None));
@@ -195,7 +195,7 @@ async fn a_part_to_a_time_of_change_need_not_repeat_it() {
 }
 
 #[tokio::test]
-async fn a_source_without_ranges_is_read_again_and_its_beginning_dropped() {
+async fn a_source_without_ranges_is_reread_and_its_beginning_skipped() {
     let whole = |_: &str| Answer::new(200, &["ETag: \"a\""], FILM);
     for ranges in [RangeSupport::No, RangeSupport::Yes] {
         for from in [1, 16, 35] {
@@ -211,7 +211,7 @@ async fn a_source_without_ranges_is_read_again_and_its_beginning_dropped() {
 }
 
 #[tokio::test]
-async fn without_a_proof_nothing_is_read_from_the_middle() {
+async fn a_source_that_cannot_be_verified_is_not_resumed() {
     let web = Web::start(GOOD, well_behaved).await;
     let egress = egress();
     let open = async |from, ranges| {
@@ -226,11 +226,11 @@ async fn without_a_proof_nothing_is_read_from_the_middle() {
 }
 
 #[tokio::test]
-async fn without_marks_a_file_is_read_again_and_its_bytes_compared() {
+async fn without_validators_a_file_is_reread_and_its_bytes_compared() {
     const OTHER: &[u8] = b"0123456789abcdeFghijklmnopqrstuvwxyz";
     for (second, expected) in [
         (FILM, (FILM[10..].to_vec(), None)),
-        // It differs behind what is sent on already, in what was read: it is seen before the rest is given.
+        // A change in bytes that were already sent: detected before the rest is returned.
         (OTHER, (Vec::new(), Some(SourceError::Changed))),
     ] {
         let count = std::sync::atomic::AtomicUsize::new(0);
@@ -249,9 +249,9 @@ async fn without_marks_a_file_is_read_again_and_its_bytes_compared() {
 }
 
 #[tokio::test]
-async fn a_source_that_trickles_is_too_slow_however_often_it_is_opened() {
-    let mut options = options(nobody());
-    // Nothing is fast enough, from the first instant on that it was waited for.
+async fn a_trickling_source_is_too_slow_however_often_it_is_reopened() {
+    let mut options = options(no_dns());
+    // No source is fast enough, from the first wait on.
     options.minimum_rate = MinimumRate { bytes_per_second: u64::MAX, window: Duration::from_nanos(1) };
     let web = Web::start(GOOD, well_behaved).await;
     let egress = Egress::new(options).unwrap();
@@ -260,12 +260,12 @@ async fn a_source_that_trickles_is_too_slow_however_often_it_is_opened() {
 }
 
 #[tokio::test]
-async fn fewer_and_more_bytes_than_were_said_are_noticed() {
+async fn fewer_or_more_bytes_than_declared_are_detected() {
     let in_pieces = |body: &'static [u8]| move |_: &str| Answer::chunked(&["ETag: \"a\""], body);
     let short = read(0, &tagged(), in_pieces(&FILM[..30])).await;
     assert_eq!(short, (FILM[..30].to_vec(), Some(SourceError::EndedEarly)));
     let (bytes, error) = read(0, &tagged(), in_pieces(b"0123456789abcdefghijklmnopqrstuvwxyzXYZ")).await;
-    // The last of its bytes are held back, so that it cannot be taken for whole.
+    // The last bytes are held back, so that it is not mistaken for complete.
     assert!(bytes.len() < FILM.len() && error == Some(SourceError::Changed), "{bytes:?} {error:?}");
     let (bytes, error) = read(16, &tagged(), |_| {
         let head = ["Content-Range: bytes 16-35/36", "ETag: \"a\""];
@@ -276,8 +276,8 @@ async fn fewer_and_more_bytes_than_were_said_are_noticed() {
 }
 
 #[tokio::test]
-async fn an_answer_in_another_coding_is_passed_on_as_it_came() {
-    // The first bytes of a gzip file, and what is no gzip at all.
+async fn a_response_with_another_encoding_is_passed_on_unchanged() {
+    // The header of a gzip file, followed by garbage.
     let body = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03not really";
     let metadata = SourceMetadata { length: Some(body.len() as u64), ..metadata(None, RangeSupport::No) };
     let read = read(0, &metadata, move |_| Answer::new(200, &["Content-Encoding: gzip"], body)).await;
@@ -285,7 +285,7 @@ async fn an_answer_in_another_coding_is_passed_on_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_link_that_expired_in_the_middle_is_told_apart_from_a_busy_server() {
+async fn an_expired_link_is_distinguished_from_a_busy_server() {
     let expired = read(16, &tagged(), |_| Answer::new(403, &[], "expired")).await;
     assert_eq!(expired, (Vec::new(), Some(refused(403))));
     let busy = read(16, &tagged(), |_| Answer::new(503, &["Retry-After: 7"], "")).await;
@@ -293,7 +293,7 @@ async fn a_link_that_expired_in_the_middle_is_told_apart_from_a_busy_server() {
 }
 
 #[tokio::test]
-async fn at_the_end_nobody_is_asked() {
+async fn at_the_end_no_request_is_sent() {
     let web = Web::start(GOOD, well_behaved).await;
     let egress = egress();
     let url = web.url(&egress, "/");

@@ -1,4 +1,4 @@
-//! Sources without a length, kept here for a while.
+//! Buffering sources of unknown length.
 
 use std::path::Path;
 
@@ -40,13 +40,13 @@ async fn spool(
     let expected =
         Some(&metadata).filter(|_| metadata.length.is_some() || metadata.validators != Validators::default());
     let spooled = egress.spool(&web.url(&egress, "/"), &space, expected).await;
-    // Nothing of it has a name, at any time.
+    // The file never has a name.
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     (spooled, web.accepted())
 }
 
 #[tokio::test]
-async fn a_source_without_a_length_is_kept_and_read_from_anywhere() {
+async fn a_source_without_a_length_is_spooled_and_readable_from_any_offset() {
     let (spooled, _) = spool(LENGTH as u64, metadata(None, None), |_| Answer::chunked(&[], &body())).await;
     let spooled = spooled.unwrap();
     assert_eq!(spooled.length(), LENGTH as u64);
@@ -61,7 +61,7 @@ async fn a_source_without_a_length_is_kept_and_read_from_anywhere() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_beyond_the_limit() {
+async fn a_source_above_the_limit_is_not_spooled() {
     let (off, asked) = spool(0, metadata(None, None), |_| Answer::chunked(&[], &body())).await;
     assert_eq!((off.unwrap_err(), asked), (SourceError::NoLength, 0));
     for answer in [
@@ -76,7 +76,7 @@ async fn nothing_is_kept_beyond_the_limit() {
 }
 
 #[tokio::test]
-async fn what_is_kept_is_whole_and_what_it_was() {
+async fn a_spooled_source_is_complete_and_unchanged() {
     for (metadata, answer, expected) in [
         (
             metadata(None, None),
@@ -103,7 +103,7 @@ async fn what_is_kept_is_whole_and_what_it_was() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_written_is_no_fault_of_the_source() {
+async fn an_unwritable_directory_is_not_an_error_of_the_source() {
     let web = Web::start(GOOD, |_| Answer::chunked(&[], b"\0")).await;
     let egress = egress();
     let nowhere = space(Path::new("/proc/self/nowhere"), 10, 10);
@@ -114,7 +114,7 @@ async fn a_directory_that_cannot_be_written_is_no_fault_of_the_source() {
 const GZIP: &[&str] = &["Content-Encoding: gzip", "Content-Type: video/mp4"];
 
 #[tokio::test]
-async fn what_was_compressed_for_the_transfer_is_kept_as_it_was_before() {
+async fn a_source_compressed_for_transfer_is_spooled_decompressed() {
     for answer in [
         (|_| Answer::chunked(GZIP, &gzip(&body()))) as fn(&str) -> Answer,
         |_| Answer::new(200, GZIP, gzip(&body())),
@@ -128,20 +128,20 @@ async fn what_was_compressed_for_the_transfer_is_kept_as_it_was_before() {
 }
 
 #[tokio::test]
-async fn a_wrong_label_does_not_change_a_byte() {
+async fn a_wrong_encoding_header_changes_no_byte() {
     for label in ["Content-Encoding: gzip", "Content-Encoding: br", "Content-Type: text/html"] {
         let answer = move |_: &str| Answer::chunked(&[label], &body());
         let (spooled, _) = spool(LENGTH as u64, metadata(None, None), answer).await;
         assert!(all(spooled.unwrap().open(0)).await == (body(), None), "{label}");
     }
-    // A compressed file that is the file.
+    // A compressed file that is not compressed for transfer.
     let (spooled, _) =
         spool(LENGTH as u64, metadata(None, None), |_| Answer::chunked(&[], &gzip(&body()))).await;
     assert!(all(spooled.unwrap().open(0)).await == (gzip(&body()), None));
 }
 
 #[tokio::test]
-async fn a_text_is_not_kept_compressed_or_not() {
+async fn text_is_not_spooled_compressed_or_not() {
     let page = || b"<html>Sign in</html>".repeat(400);
     for answer in [
         Box::new(move |_: &str| Answer::chunked(&[], &page())) as Box<dyn Fn(&str) -> Answer + Send + Sync>,
@@ -155,7 +155,7 @@ async fn a_text_is_not_kept_compressed_or_not() {
 }
 
 #[tokio::test]
-async fn a_bomb_and_a_cut_or_changed_compressed_body_are_not_kept() {
+async fn a_decompression_bomb_and_a_corrupt_body_are_not_spooled() {
     let bomb = || gzip(&vec![0; 10_000_000]);
     let (spooled, _) = spool(1_000_000, metadata(None, None), move |_| Answer::chunked(GZIP, &bomb())).await;
     assert_eq!(spooled.unwrap_err(), SourceError::TooLarge);
@@ -169,7 +169,7 @@ async fn a_bomb_and_a_cut_or_changed_compressed_body_are_not_kept() {
 }
 
 #[tokio::test]
-async fn all_sources_share_the_space_and_give_it_back() {
+async fn all_sources_share_the_space_and_release_it() {
     let directory = tempfile::tempdir().unwrap();
     let space = space(directory.path(), 700_000, 1_000_000);
     let web = Web::start(GOOD, |_| Answer::chunked(&[], &body())).await;
@@ -180,14 +180,14 @@ async fn all_sources_share_the_space_and_give_it_back() {
     let second = first.clone();
     assert_eq!(keep().await.unwrap_err(), SourceError::SpoolFull);
     drop(first);
-    // It is still held.
+    // Its space is still reserved.
     assert_eq!(keep().await.unwrap_err(), SourceError::SpoolFull);
     drop(second);
     assert_eq!(keep().await.unwrap().length(), LENGTH as u64);
 }
 
 #[tokio::test]
-async fn a_source_that_does_not_end_is_not_read_for_ever() {
+async fn an_endless_source_is_cut_off_by_the_time_limit() {
     let directory = tempfile::tempdir().unwrap();
     let space = SpoolSpace::new(SpoolOptions {
         directory: directory.path().to_owned(),

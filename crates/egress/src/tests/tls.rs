@@ -1,5 +1,5 @@
-//! https, with a certificate made on the spot, which is the only one that is trusted. The test runs in a process of
-//! its own, whose environment names that certificate as well: that must have no effect.
+//! https with a generated certificate as the only trusted one. Runs in a process of its own whose environment names
+//! that certificate too: that must have no effect.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use super::*;
 use web::Answer;
 
-/// A server of the files in the directory of the process; it ends when it is dropped.
+/// Serves the files in the process's directory; stops when dropped.
 struct TlsServer {
     process: Child,
     port: u16,
@@ -28,7 +28,7 @@ impl TlsServer {
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
         let accepting = lines.find_map(|line| line.strip_prefix("ACCEPT 127.0.0.2:")?.parse().ok());
-        // What it says later is read by nobody, and it does not mind.
+        // Later output of the process is not read.
         Self { process, port: accepting.unwrap() }
     }
 }
@@ -41,9 +41,9 @@ impl Drop for TlsServer {
 }
 
 #[tokio::test]
-async fn https_is_spoken_with_whoever_has_the_names_certificate() {
+async fn https_needs_a_trusted_certificate_for_the_name() {
     if fs::exists("tls.pem").unwrap() {
-        return with_the_certificate_as_the_only_root().await;
+        return in_the_directory_of_the_certificate().await;
     }
     let directory = tempfile::tempdir().unwrap();
     let made = Command::new("openssl")
@@ -65,7 +65,7 @@ async fn https_is_spoken_with_whoever_has_the_names_certificate() {
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "tests::tls::https_is_spoken_with_whoever_has_the_names_certificate"])
+        .args(["--exact", "tests::tls::https_needs_a_trusted_certificate_for_the_name"])
         .env("SSL_CERT_FILE", directory.path().join("tls.pem"))
         .current_dir(directory.path())
         .output()
@@ -74,8 +74,8 @@ async fn https_is_spoken_with_whoever_has_the_names_certificate() {
     assert!(child.status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// In the process of its own, in the directory of the certificate.
-async fn with_the_certificate_as_the_only_root() {
+/// Runs in the child process, in the directory of the certificate.
+async fn in_the_directory_of_the_certificate() {
     let plain = Web::start(GOOD, |_| Answer::new(200, &[], "the file")).await;
     fs::write("file", "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nthe file").unwrap();
     let location = format!("http://{}/", plain.address);
@@ -97,17 +97,17 @@ async fn with_the_certificate_as_the_only_root() {
     let egress = |insecure| outbound_trusting(Some(trusted.clone()), insecure);
     let probe_with = async |egress: Egress, host: &str, path| {
         let url = egress.validate(&format!("https://{host}:{}/{path}", server.port)).unwrap();
-        facts_of(&egress, &url, 100).await.map(|metadata| metadata.length)
+        metadata_of(&egress, &url, 100).await.map(|metadata| metadata.length)
     };
     let probe = async |insecure, host: &str, path| probe_with(egress(insecure), host, path).await;
     assert_eq!(probe(AllowHttp::No, "good.test", "file").await, Ok(Some(8)));
-    // The environment names it, and the options do not.
+    // The environment names the certificate, but the options do not.
     let untrusted = probe_with(outbound_trusting(None, AllowHttp::No), "good.test", "file").await;
     assert_eq!(untrusted, Err(SourceError::Unreachable));
-    // The address is right, and the certificate is another's.
+    // The address is right, but the certificate is for another name.
     assert_eq!(probe(AllowHttp::Yes, "other.test", "file").await, Err(SourceError::Unreachable));
     assert_eq!(probe(AllowHttp::Yes, "127.0.0.2", "file").await, Err(SourceError::Unreachable));
-    // No way down, unless it is allowed.
+    // No downgrade to http unless it is allowed.
     assert_eq!(probe(AllowHttp::No, "good.test", "down").await, Err(SourceError::Unreachable));
     assert_eq!(plain.accepted(), 0);
     assert_eq!(probe(AllowHttp::Yes, "good.test", "down").await, Ok(Some(8)));

@@ -1,4 +1,4 @@
-//! A server of HTTP that says exactly what it is told to, and remembers what it was asked.
+//! A scripted HTTP server that records requests.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// What a server does with one request.
+/// How the server answers one request.
 pub(super) struct Answer {
     bytes: Vec<u8>,
     then: Then,
@@ -20,7 +20,7 @@ enum Then {
     StayOpen,
 }
 
-/// A server; it ends when it is dropped.
+/// A server; stops when dropped.
 pub(super) struct Web {
     pub(super) address: SocketAddr,
     accepted: Arc<AtomicUsize>,
@@ -29,13 +29,13 @@ pub(super) struct Web {
 }
 
 impl Answer {
-    /// A whole answer with its length.
+    /// A complete response with `Content-Length`.
     pub(super) fn new(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
         let length = format!("Content-Length: {}", body.as_ref().len());
         Self::raw(status, &[headers, &[&length]].concat(), body)
     }
 
-    /// An answer with these headers and no other.
+    /// A response with exactly these headers.
     pub(super) fn raw(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
         let mut bytes = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n").into_bytes();
         for line in headers {
@@ -46,12 +46,12 @@ impl Answer {
         Self { bytes, then: Then::Close }
     }
 
-    /// The body in pieces of 9 bytes, and no length in front.
+    /// The body in chunks of 9 bytes, without `Content-Length`.
     pub(super) fn chunked(headers: &[&str], body: &[u8]) -> Self {
         let mut chunks = Vec::new();
-        for piece in body.chunks(9) {
-            chunks.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-            chunks.extend_from_slice(piece);
+        for chunk in body.chunks(9) {
+            chunks.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            chunks.extend_from_slice(chunk);
             chunks.extend_from_slice(b"\r\n");
         }
         chunks.extend_from_slice(b"0\r\n\r\n");
@@ -63,13 +63,13 @@ impl Answer {
         Self { bytes: bytes.to_vec(), then: Then::Close }
     }
 
-    /// Without its last bytes.
+    /// Without the last `missing` bytes.
     pub(super) fn cut_by(mut self, missing: usize) -> Self {
         self.bytes.truncate(self.bytes.len() - missing);
         self
     }
 
-    /// And then silence, on an open connection.
+    /// Keeps the connection open without sending more.
     pub(super) fn then_silence(mut self) -> Self {
         self.then = Then::StayOpen;
         self
@@ -77,7 +77,7 @@ impl Answer {
 }
 
 impl Web {
-    /// A server at a free port, which answers a request, given as its head, as `answer` says.
+    /// A server at a free port. `answer` receives the head of a request.
     pub(super) async fn start(ip: IpAddr, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
         Self::start_at(SocketAddr::new(ip, 0), answer).await
     }
@@ -102,12 +102,12 @@ impl Web {
         Self { address, accepted, requests, _running: running }
     }
 
-    /// How many connections there were.
+    /// The number of connections.
     pub(super) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// What was asked: head and body of each request.
+    /// Head and body of each request.
     pub(super) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -121,13 +121,13 @@ async fn converse(
     let Some(request) = read_request(&mut stream).await else { return };
     let answer = answer(&request);
     journal.lock().unwrap().push(request);
-    // A client that goes away in the middle is what some tests are about.
+    // Some tests disconnect the client in the middle.
     let _ = stream.write_all(&answer.bytes).await;
     if let Then::StayOpen = answer.then {
         let _ = stream.read(&mut [0; 1]).await;
     }
     let _ = stream.shutdown().await;
-    // What the client still sends is taken, so that the kernel does not reset what it has not read yet.
+    // Read what the client still sends, so that the kernel does not reset the connection before the response is read.
     while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
 }
 
@@ -136,7 +136,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     loop {
         let read = stream.read(&mut part).await.ok().filter(|read| *read > 0)?;
         request.extend_from_slice(&part[..read]);
-        // Whoever begins with TLS is turned away.
+        // Reject clients that start with TLS.
         request.first().filter(|byte| byte.is_ascii_uppercase())?;
         let text = String::from_utf8_lossy(&request).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
@@ -148,7 +148,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-/// The value of a header of a request.
+/// The value of a request header.
 pub(super) fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
     request.lines().find_map(|line| {
         let (found, value) = line.split_once(": ")?;

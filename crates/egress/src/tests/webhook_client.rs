@@ -1,4 +1,4 @@
-//! Webhooks: sent once, to whom they are meant for.
+//! Webhooks are sent once, to the intended receiver only.
 
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -13,7 +13,7 @@ fn signed() -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_message_arrives_whole_and_its_status_comes_back() {
+async fn a_webhook_arrives_complete_and_its_status_is_returned() {
     for status in [200, 204, 302, 400, 410, 500] {
         let web =
             Web::start(GOOD, move |_| Answer::new(status, &["Location: http://127.0.0.2:9/"], "")).await;
@@ -33,7 +33,7 @@ async fn a_message_arrives_whole_and_its_status_comes_back() {
 }
 
 #[tokio::test]
-async fn a_long_answer_is_not_read_to_its_end() {
+async fn a_long_response_is_not_read_to_its_end() {
     let web = Web::start(GOOD, |_| {
         let body = vec![b'x'; 100_000];
         Answer::raw(200, &["Content-Length: 9000000000"], body).then_silence()
@@ -48,7 +48,7 @@ async fn a_silent_or_broken_receiver_did_not_answer() {
     let silent = Web::start(GOOD, |_| Answer::bytes(b"").then_silence()).await;
     let broken = Web::start(GOOD, |_| Answer::bytes(b"HTTP/1.1 200 O")).await;
     let foreign = Web::start(GOOD, |_| Answer::bytes(b"SSH-2.0-x\r\n")).await;
-    let mut options = options(nobody());
+    let mut options = options(no_dns());
     options.timeouts.post = Duration::from_millis(300);
     let egress = Egress::new(options).unwrap();
     for web in [silent, broken, foreign] {
@@ -58,7 +58,7 @@ async fn a_silent_or_broken_receiver_did_not_answer() {
 }
 
 #[tokio::test]
-async fn a_header_that_would_be_two_is_not_sent() {
+async fn a_header_with_a_line_break_is_not_sent() {
     let web = Web::start(GOOD, |_| Answer::new(200, &[], "")).await;
     let egress = egress();
     for (name, value) in [("a", "b\r\nc: d"), ("a\r\nb", "c"), ("", "c")] {
@@ -68,7 +68,7 @@ async fn a_header_that_would_be_two_is_not_sent() {
     }
 }
 
-/// Everything that is logged by this crate, at any level.
+/// All log lines of this crate, at any level.
 #[derive(Clone, Default)]
 struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -84,7 +84,7 @@ impl std::io::Write for Lines {
 }
 
 #[tokio::test]
-async fn nothing_of_a_webhooks_address_is_logged_at_any_level_and_a_sources_host_is() {
+async fn a_webhooks_url_is_never_logged_and_a_sources_host_is() {
     let lines = Lines::default();
     let writer = lines.clone();
     let targets = tracing_subscriber::filter::Targets::new().with_target("egress", tracing::Level::TRACE);

@@ -83,7 +83,7 @@ fn what_decides_security_is_said_or_refused() {
         ("listen = \"[::]:8080\"", "can be reached from other machines"),
         ("listen = \"8080\"", "must be an address and a port"),
         ("[tls]\nkey_file = \"k\"", "go together"),
-        ("[vimeo]\nbase_url = \"http://api.vimeo.com\"", "must begin with https://"),
+        ("[vimeo]\nbase_url = \"http://api.vimeo.com\"", "must start with https://"),
         ("[vimeo]\nverification = \"when-reachable\"", "\"when-reachable\" is not supported yet"),
         ("[vimeo]\nverification = \"no\"", "must be one of: required, off"),
         ("[keyring]\nvalue = \"x\"\nfile = \"y\"", "only one of them can be meant"),

@@ -251,7 +251,7 @@ fn credentials_are_not_sent_unencrypted_to_another_host() {
             assert!(!output.status.success(), "{url}: {output:?}");
             let printed = printed(&output);
             assert!(
-                printed.contains("vimeo.base_url") && printed.contains("must begin with https://"),
+                printed.contains("vimeo.base_url") && printed.contains("must start with https://"),
                 "{url}: {printed}"
             );
         }

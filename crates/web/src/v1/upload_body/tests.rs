@@ -245,7 +245,7 @@ fn a_faulty_source_says_how_to_mend_it() {
         (json!("x"), "source", "must be an object"),
         (json!({}), "source", "must have either url or size"),
         (json!({ "url": "https://a.example/x", "size": 1 }), "source", "must have either url or size"),
-        (json!({ "url": "ftp://a.example" }), "source.url", "must begin with https:// or http://"),
+        (json!({ "url": "ftp://a.example" }), "source.url", "must start with https:// or http://"),
         (json!({ "url": "https://127.0.0.1/" }), "source.url", "must be a public address"),
         (json!({ "url": 1 }), "source.url", "must be a string or null"),
         (json!({ "size": 1.5 }), "source.size", size_rule),

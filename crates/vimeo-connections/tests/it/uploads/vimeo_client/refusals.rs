@@ -25,7 +25,10 @@ async fn an_invalid_token_is_distinguished_from_a_forbidden_one() {
     let appless = fixture.session_for(Value::Null, "public").await;
     let poor = fixture.session_for(json!(true), "public private edit").await;
     for (session, failure) in [
-        (&fixture.session_with("nobody-ever-issued-this"), Failure::Rejected(CredentialProblem::TokenUnknown)),
+        (
+            &fixture.session_with("nobody-ever-issued-this"),
+            Failure::Rejected(CredentialProblem::TokenUnknown),
+        ),
         (&appless, Failure::Rejected(CredentialProblem::TokenWithoutUser)),
         (&poor, Failure::LacksScope("upload".to_owned())),
     ] {
@@ -210,8 +213,10 @@ async fn no_request_is_sent_while_the_window_is_closed() {
     let fixture = ClientFixture::start().await;
     let token = AccessToken::parse(&fixture.sandbox.access_token).unwrap();
     let window = Arc::new(RateLimit::default());
-    let [one, other] =
-        [fixture.client.session(token.clone(), window.clone()), fixture.client.session(token, window.clone())];
+    let [one, other] = [
+        fixture.client.session(token.clone(), window.clone()),
+        fixture.client.session(token, window.clone()),
+    ];
     fixture.fault("GET /me/videos", json!({"kind": "rate-limit", "reset_seconds": 20})).await;
     let until = window_end(one.list_newest_videos(1, TIMEOUT).await.unwrap_err()).unwrap();
     assert_eq!(until.seconds_after(fixture.now()), 20);

@@ -62,12 +62,18 @@ async fn a_file_sent_in_chunks_arrives_complete() {
     for (from, to) in [(0, 1), (1, 400_000), (400_000, 999_999)] {
         assert_eq!(send(&fixture, &made.link, from, &bytes[from..to]).await, Ok(to as u64));
     }
-    assert_eq!(fixture.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 999_999, length }));
+    assert_eq!(
+        fixture.client.offset(&made.link, TIMEOUT).await,
+        Ok(RemoteOffset { offset: 999_999, length })
+    );
     // The source may have more than the piece.
     let more = [&bytes[999_999..], b"and more"].concat();
     let piece = Chunk { offset: 999_999, length: 1 };
     assert_eq!(fixture.client.send_chunk(&made.link, piece, source(&more), STALL).await, Ok(1_000_000));
-    assert_eq!(fixture.client.offset(&made.link, TIMEOUT).await, Ok(RemoteOffset { offset: 1_000_000, length }));
+    assert_eq!(
+        fixture.client.offset(&made.link, TIMEOUT).await,
+        Ok(RemoteOffset { offset: 1_000_000, length })
+    );
     assert_eq!(fixture.version(made.video).await["sha256"], sha256(&bytes));
     let state = fixture.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
     assert_eq!(state.upload, UploadStatus::Complete);
