@@ -171,7 +171,7 @@ impl App {
             revoked_at: None,
         };
         let hash = self.service_keys.hash_api_key(plain);
-        let row = ApiKeyRow { mac: self.service_keys.prove_api_key(&key, &hash), key, hash };
+        let row = ApiKeyRow { mac: self.service_keys.mac_api_key(&key, &hash), key, hash };
         let event = self.done(&account.id, Actor::Operator, action, Some(row.key.id.to_string()));
         match self.store.insert_api_key(&account.id, &row, &event).await {
             Ok(()) => Ok(row.key),
@@ -218,7 +218,7 @@ impl App {
             }
             let expected = row.mac.clone();
             let key = ApiKey { revoked_at: Some(self.clock.now()), ..row.key };
-            let mac = self.service_keys.prove_api_key(&key, &row.hash);
+            let mac = self.service_keys.mac_api_key(&key, &row.hash);
             let event =
                 self.done(&key.account_id, Actor::Operator, Action::RevokeApiKey, Some(key.id.to_string()));
             let revoked = ApiKeyRow { key, hash: row.hash, mac };
@@ -258,7 +258,7 @@ impl App {
 
     /// Whether this service wrote the row. One that it did not write lets nobody in, and the operator hears of it.
     fn is_proven(&self, row: &ApiKeyRow) -> bool {
-        let is_proven = self.service_keys.is_proven_api_key(&row.key, &row.hash, &row.mac);
+        let is_proven = self.service_keys.verify_api_key(&row.key, &row.hash, &row.mac);
         if !is_proven {
             tracing::error!(
                 api_key = %row.key.id,

@@ -91,7 +91,7 @@ pub async fn check_bootstrap(
     let stored = store::inspect_key(database_url, account, hash.as_ref()).await?;
     let of_key = match (&stored.key, &stored.account) {
         (None, _) => Stored::No,
-        (Some(row), _) if !keys.is_proven_api_key(&row.key, &row.hash, &row.mac) => Stored::Unproven,
+        (Some(row), _) if !keys.verify_api_key(&row.key, &row.hash, &row.mac) => Stored::Unproven,
         (Some(row), Some(account)) if row.key.account_id == account.id => Stored::OfTheAccount,
         (Some(_), _) => Stored::OfAnotherAccount,
     };

@@ -10,7 +10,7 @@ use domain::idempotency::Operation;
 use domain::page::PageLimit;
 use domain::secret::SealedCredentials;
 use domain::time::Timestamp;
-use seal::envelope::{AccountKey, SealedFor};
+use seal::envelope::{AccountKey, AssociatedData};
 use store::{ConnectionUpdate, NewConnection};
 
 use crate::audit::Attempt;
@@ -110,7 +110,7 @@ impl App {
             access_token: draft.credentials.access_token,
         };
         let sealed = self.account_key(account).await?.seal_credentials(
-            sealed_for(&connection),
+            associated_data(&connection),
             &secrets,
             &self.randomness,
         )?;
@@ -157,13 +157,13 @@ impl App {
         let is_last = items.len() <= limit.as_u32() as usize;
         items.truncate(limit.as_u32() as usize);
         let last = items.last().filter(|_| !is_last);
-        let next = last.map(|last| self.service_keys.make_page_key(account, &last.id));
+        let next = last.map(|last| self.service_keys.encode_page_key(account, &last.id));
         Ok(ConnectionPage { items, next })
     }
 
     /// The place that a page key names; `None` if this service did not give it to this account.
     pub fn read_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<ConnectionId> {
-        self.service_keys.read_page_key(&caller.account_id, bytes)
+        self.service_keys.decode_page_key(&caller.account_id, bytes)
     }
 
     /// Changes a connection, if it still has the version that the change was made from. Credentials that are new are
@@ -213,7 +213,8 @@ impl App {
         let mut resealed = None;
         if let Some((key, secrets)) = replaced {
             connection.sealed_version = connection.version;
-            resealed = Some(key.seal_credentials(sealed_for(&connection), &secrets, &self.randomness)?);
+            resealed =
+                Some(key.seal_credentials(associated_data(&connection), &secrets, &self.randomness)?);
         }
         let subject = Some(id.to_string());
         let event = self.done(account, caller.actor.clone(), Action::UpdateConnection, subject);
@@ -243,7 +244,7 @@ impl App {
             return Ok(None);
         }
         let key = self.account_key(&before.account_id).await?;
-        let old = key.open_credentials(sealed_for(before), sealed);
+        let old = key.open_credentials(associated_data(before), sealed);
         let secrets = match (&change.client_secret, &change.access_token) {
             // Both are replaced: whether the old ones still open does not matter.
             (Some(client_secret), Some(access_token)) => {
@@ -291,7 +292,7 @@ impl App {
         let Some((stored, sealed)) = self.store.find_sealed_connection(account, &id).await? else {
             return Ok(None);
         };
-        let secrets = self.account_key(account).await?.open_credentials(sealed_for(&stored), &sealed)?;
+        let secrets = self.account_key(account).await?.open_credentials(associated_data(&stored), &sealed)?;
         let is_same = stored.client_identifier == draft.credentials.client_identifier
             && secrets.client_secret.is_same(&draft.credentials.client_secret)
             && secrets.access_token.is_same(&draft.credentials.access_token);
@@ -318,8 +319,8 @@ fn apply(before: &Connection, change: ConnectionChange, now: Timestamp) -> Conne
     }
 }
 
-fn sealed_for(connection: &Connection) -> SealedFor<'_> {
-    SealedFor { connection: &connection.id, sealed_version: connection.sealed_version }
+fn associated_data(connection: &Connection) -> AssociatedData<'_> {
+    AssociatedData::of_credentials(&connection.id, connection.sealed_version)
 }
 
 /// A store's error where a connection is written.

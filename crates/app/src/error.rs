@@ -112,8 +112,8 @@ impl From<store::Error> for Error {
     }
 }
 
-impl From<seal::DoesNotOpen> for Error {
-    fn from(error: seal::DoesNotOpen) -> Self {
+impl From<seal::CryptoError> for Error {
+    fn from(error: seal::CryptoError) -> Self {
         Self::Internal(Box::new(error))
     }
 }

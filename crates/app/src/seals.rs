@@ -1,7 +1,7 @@
 //! Looking whether everything that is stored opens.
 
 use domain::id::{AccountId, ConnectionId};
-use seal::envelope::{AccountKey, SealedFor};
+use seal::envelope::{AccountKey, AssociatedData};
 
 use crate::{App, Error};
 
@@ -76,8 +76,8 @@ impl App {
     ) -> Result<Option<bool>, Error> {
         match self.store.find_sealed_connection(account, id).await {
             Ok(found) => Ok(found.map(|(connection, sealed)| {
-                let sealed_for = SealedFor { connection: id, sealed_version: connection.sealed_version };
-                key.open_credentials(sealed_for, &sealed).is_ok()
+                let associated_data = AssociatedData::of_credentials(id, connection.sealed_version);
+                key.open_credentials(associated_data, &sealed).is_ok()
             })),
             Err(store::Error::Corrupt(_)) => Ok(Some(false)),
             Err(error) => Err(error.into()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::audit::Action;
 use domain::id::AccountId;
 use domain::secret::Secret;
-use seal::envelope::{Purpose, SealedAs};
+use seal::envelope::{AssociatedData, Purpose};
 use seal::webhook::WebhookSecret;
 use store::WebhookSecretRow;
 
@@ -15,8 +15,8 @@ use crate::{App, Caller, Error};
 /// How long a secret that was replaced goes on signing beside the new one.
 const OVERLAP: Duration = Duration::from_hours(24);
 
-fn sealed_as(id: &str) -> SealedAs<'_> {
-    SealedAs { purpose: Purpose::WebhookSecret, record: id, version: 1 }
+fn associated_data(id: &str) -> AssociatedData<'_> {
+    AssociatedData { purpose: Purpose::WebhookSecret, record: id, version: 1 }
 }
 
 impl App {
@@ -26,8 +26,11 @@ impl App {
         let account = &caller.account_id;
         let secret = WebhookSecret::random(&self.randomness);
         let id = self.next_id().into_audit_event_id().to_string();
-        let sealed =
-            self.account_key(account).await?.seal(sealed_as(&id), secret.as_bytes(), &self.randomness)?;
+        let sealed = self.account_key(account).await?.seal(
+            associated_data(&id),
+            secret.as_bytes(),
+            &self.randomness,
+        )?;
         let event = self.done(account, caller.actor.clone(), Action::CreateWebhookSecret, Some(id.clone()));
         let row = WebhookSecretRow { id, created_at: self.clock.now(), sealed };
         self.store.insert_webhook_secret(account, &row, OVERLAP, &event).await?;
@@ -51,8 +54,8 @@ pub(crate) async fn list_secrets(
     }
     let key = context.account_key(account).await?;
     let open = |row: &WebhookSecretRow| {
-        let bytes = key.open(sealed_as(&row.id), &row.sealed)?;
-        WebhookSecret::from_bytes(&bytes).ok_or(seal::DoesNotOpen)
+        let bytes = key.open(associated_data(&row.id), &row.sealed)?;
+        WebhookSecret::from_bytes(&bytes).ok_or(seal::CryptoError::Decrypt)
     };
     Ok(rows.iter().map(open).collect::<Result<_, _>>()?)
 }

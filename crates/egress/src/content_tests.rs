@@ -203,8 +203,5 @@ fn text_that_contains_an_mp4_box_type_is_not_a_video() {
 #[test]
 fn rejected_content_is_described() {
     assert_eq!(NotVideo::WebPage.to_string(), "a web page (HTML)");
-    assert_eq!(
-        NotVideo::Compressed(Encoding::Zstd).to_string(),
-        "a file compressed with zstd for the transfer"
-    );
+    assert_eq!(NotVideo::Compressed(Encoding::Zstd).to_string(), "a file compressed with zstd");
 }

@@ -1,31 +1,68 @@
-//! Sealing a connection's two secrets, and opening them, under an account's key.
+//! Encrypts and decrypts a record's secrets with an account's key.
 
 use std::fmt;
 
 use domain::connection::{AccessToken, ClientSecret, SecretCredentials};
 use domain::id::{AccountId, ConnectionId};
-use domain::secret::{Sealed, SealedCredentials};
+use domain::secret::{Sealed, SealedCredentials, WrappedKey};
 use zeroize::Zeroizing;
 
-use crate::cipher::{Binding, Key, length_prefixed};
-use crate::{DoesNotOpen, Randomness};
+use crate::cipher::{Context, Key, length_prefixed};
+use crate::{CryptoError, Randomness};
 
-/// First byte of an envelope: which rules its bytes follow.
+/// First byte of an envelope: the version of its format.
 const ENVELOPE_FORMAT: u8 = 1;
 
-/// The key of one account. It wraps the keys of that account's sealings and nothing else.
+/// The key of one account. It only wraps the keys of that account's envelopes.
 pub struct AccountKey {
     account: AccountId,
     key: Key,
 }
 
-/// Which record's secrets, and at which of its versions they were sealed.
+/// What sealed bytes are. Bytes sealed for one purpose cannot be decrypted for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A connection's secrets: the record is the connection.
+    Credentials,
+    /// The request of a job: the record is the job.
+    JobRequest,
+    /// The upload link of a job: the record is the job, the version counts its placeholders.
+    JobLink,
+    /// A response stored for replay: the record is the idempotency key.
+    StoredResponse,
+    /// A secret that signs webhooks: the record is its identifier.
+    WebhookSecret,
+}
+
+impl Purpose {
+    /// The names that bind the bytes, and their key. Part of the format: they never change.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Credentials => ("credentials", "sealing-key"),
+            Self::JobRequest => ("job-request", "job-request-key"),
+            Self::JobLink => ("job-link", "job-link-key"),
+            Self::StoredResponse => ("kept-answer", "kept-answer-key"),
+            Self::WebhookSecret => ("webhook-secret", "webhook-secret-key"),
+        }
+    }
+}
+
+/// The data that sealed bytes are bound to, besides the account: they can be decrypted only with the same.
 #[derive(Debug, Clone, Copy)]
-pub struct SealedFor<'a> {
-    /// The connection.
-    pub connection: &'a ConnectionId,
-    /// Its version when these secrets were sealed.
-    pub sealed_version: u64,
+pub struct AssociatedData<'a> {
+    /// What the bytes are.
+    pub purpose: Purpose,
+    /// The record that they belong to.
+    pub record: &'a str,
+    /// The version of that record's bytes.
+    pub version: u64,
+}
+
+impl<'a> AssociatedData<'a> {
+    /// For the secrets of a connection, at the version of the connection at which they were sealed.
+    pub fn of_credentials(connection: &'a ConnectionId, sealed_version: u64) -> Self {
+        Self { purpose: Purpose::Credentials, record: connection.as_str(), version: sealed_version }
+    }
 }
 
 impl AccountKey {
@@ -33,137 +70,91 @@ impl AccountKey {
         Self { account, key }
     }
 
-    fn binding<'a>(&'a self, purpose: &'static str, sealed_for: SealedFor<'a>) -> Binding<'a> {
-        Binding {
-            purpose,
-            account: self.account.as_str(),
-            record: sealed_for.connection.as_str(),
-            version: sealed_for.sealed_version,
-        }
-    }
-
-    /// Seals both secrets in one envelope, under a fresh key that is then wrapped by this one.
-    pub fn seal_credentials(
-        &self,
-        sealed_for: SealedFor<'_>,
-        secrets: &SecretCredentials,
-        randomness: &Randomness,
-    ) -> Result<SealedCredentials, DoesNotOpen> {
-        let sealing_key = Key::random(randomness);
-        let plaintext = Zeroizing::new(length_prefixed(&[
-            secrets.client_secret.expose().as_bytes(),
-            secrets.access_token.expose().as_bytes(),
-        ]));
-        let mut envelope = vec![ENVELOPE_FORMAT];
-        envelope.extend(sealing_key.seal(self.binding("credentials", sealed_for), &plaintext, randomness)?);
-        let sealing_key = self.key.wrap(self.binding("sealing-key", sealed_for), &sealing_key, randomness)?;
-        Ok(SealedCredentials { envelope, sealing_key })
-    }
-
-    /// Opens what [`Self::seal_credentials`] gave for the same account, connection and version.
-    pub fn open_credentials(
-        &self,
-        sealed_for: SealedFor<'_>,
-        sealed: &SealedCredentials,
-    ) -> Result<SecretCredentials, DoesNotOpen> {
-        let (format, body) = sealed.envelope.split_first().ok_or(DoesNotOpen)?;
-        if *format != ENVELOPE_FORMAT {
-            return Err(DoesNotOpen);
-        }
-        let sealing_key =
-            self.key.unwrap_key(self.binding("sealing-key", sealed_for), &sealed.sealing_key)?;
-        let plaintext = sealing_key.open(self.binding("credentials", sealed_for), body)?;
-        let (client_secret, rest) = read_part(&plaintext)?;
-        let (access_token, rest) = read_part(rest)?;
-        if !rest.is_empty() {
-            return Err(DoesNotOpen);
-        }
-        Ok(SecretCredentials {
-            client_secret: ClientSecret::parse(client_secret).map_err(|_| DoesNotOpen)?,
-            access_token: AccessToken::parse(access_token).map_err(|_| DoesNotOpen)?,
-        })
-    }
-}
-
-/// What sealed bytes are, beside a connection's secrets: they open as nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// What a job was asked for: the record is the job.
-    JobRequest,
-    /// The upload link of a job: the record is the job, the version counts its placeholders.
-    JobLink,
-    /// An answer that is kept for repetitions: the record is the idempotency key.
-    KeptAnswer,
-    /// The secret that webhooks are signed with: the record is its identifier.
-    WebhookSecret,
-}
-
-impl Purpose {
-    /// The names that the bytes, and the key around them, are bound to. They never change.
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::JobRequest => ("job-request", "job-request-key"),
-            Self::JobLink => ("job-link", "job-link-key"),
-            Self::KeptAnswer => ("kept-answer", "kept-answer-key"),
-            Self::WebhookSecret => ("webhook-secret", "webhook-secret-key"),
-        }
-    }
-}
-
-/// Which bytes are sealed or opened.
-#[derive(Debug, Clone, Copy)]
-pub struct SealedAs<'a> {
-    /// What they are.
-    pub purpose: Purpose,
-    /// The record that they belong to.
-    pub record: &'a str,
-    /// Which edition of that record's bytes they are.
-    pub version: u64,
-}
-
-impl AccountKey {
-    fn bindings<'a>(&'a self, sealed_as: SealedAs<'a>) -> (Binding<'a>, Binding<'a>) {
-        let binding = |purpose| Binding {
-            purpose,
-            account: self.account.as_str(),
-            record: sealed_as.record,
-            version: sealed_as.version,
-        };
-        let (bytes, key) = sealed_as.purpose.names();
-        (binding(bytes), binding(key))
-    }
-
-    /// Seals bytes under a fresh key that is then wrapped by this one.
+    /// Encrypts bytes with a new key, and wraps that key with this one.
     pub fn seal(
         &self,
-        sealed_as: SealedAs<'_>,
+        data: AssociatedData<'_>,
         plaintext: &[u8],
         randomness: &Randomness,
-    ) -> Result<Sealed, DoesNotOpen> {
-        let (for_bytes, for_key) = self.bindings(sealed_as);
+    ) -> Result<Sealed, CryptoError> {
+        let (for_bytes, for_key) = self.contexts(data);
         let sealing_key = Key::random(randomness);
         let mut envelope = vec![ENVELOPE_FORMAT];
         envelope.extend(sealing_key.seal(for_bytes, plaintext, randomness)?);
         Ok(Sealed { envelope, sealing_key: self.key.wrap(for_key, &sealing_key, randomness)? })
     }
 
-    /// Opens what [`Self::seal`] gave for the same account, purpose, record and version.
-    pub fn open(&self, sealed_as: SealedAs<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
-        let (for_bytes, for_key) = self.bindings(sealed_as);
-        let (format, body) = sealed.envelope.split_first().ok_or(DoesNotOpen)?;
-        if *format != ENVELOPE_FORMAT {
-            return Err(DoesNotOpen);
+    /// Decrypts the result of [`Self::seal`] for the same account and associated data.
+    pub fn open(&self, data: AssociatedData<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        self.open_envelope(data, &sealed.envelope, &sealed.sealing_key)
+    }
+
+    /// Encrypts both secrets of a connection in one envelope.
+    pub fn seal_credentials(
+        &self,
+        data: AssociatedData<'_>,
+        secrets: &SecretCredentials,
+        randomness: &Randomness,
+    ) -> Result<SealedCredentials, CryptoError> {
+        let plaintext = Zeroizing::new(length_prefixed(&[
+            secrets.client_secret.expose().as_bytes(),
+            secrets.access_token.expose().as_bytes(),
+        ]));
+        let Sealed { envelope, sealing_key } = self.seal(data, &plaintext, randomness)?;
+        Ok(SealedCredentials { envelope, sealing_key })
+    }
+
+    /// Decrypts the result of [`Self::seal_credentials`] for the same account and associated data.
+    pub fn open_credentials(
+        &self,
+        data: AssociatedData<'_>,
+        sealed: &SealedCredentials,
+    ) -> Result<SecretCredentials, CryptoError> {
+        let plaintext = self.open_envelope(data, &sealed.envelope, &sealed.sealing_key)?;
+        let (client_secret, rest) = split_part(&plaintext)?;
+        let (access_token, rest) = split_part(rest)?;
+        if !rest.is_empty() {
+            return Err(CryptoError::Decrypt);
         }
-        self.key.unwrap_key(for_key, &sealed.sealing_key)?.open(for_bytes, body)
+        Ok(SecretCredentials {
+            client_secret: ClientSecret::parse(client_secret).map_err(|_| CryptoError::Decrypt)?,
+            access_token: AccessToken::parse(access_token).map_err(|_| CryptoError::Decrypt)?,
+        })
+    }
+
+    fn open_envelope(
+        &self,
+        data: AssociatedData<'_>,
+        envelope: &[u8],
+        sealing_key: &WrappedKey,
+    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let (for_bytes, for_key) = self.contexts(data);
+        let (format, body) = envelope.split_first().ok_or(CryptoError::Decrypt)?;
+        if *format != ENVELOPE_FORMAT {
+            return Err(CryptoError::Decrypt);
+        }
+        self.key.unwrap_key(for_key, sealing_key)?.open(for_bytes, body)
+    }
+
+    /// The contexts of the bytes and of their key.
+    fn contexts<'a>(&'a self, data: AssociatedData<'a>) -> (Context<'a>, Context<'a>) {
+        let context = |purpose| Context {
+            purpose,
+            account: self.account.as_str(),
+            record: data.record,
+            version: data.version,
+        };
+        let (bytes, key) = data.purpose.names();
+        (context(bytes), context(key))
     }
 }
 
-/// One length-prefixed text, and what stands behind it.
-fn read_part(bytes: &[u8]) -> Result<(&str, &[u8]), DoesNotOpen> {
-    let (length, rest) = bytes.split_first_chunk::<4>().ok_or(DoesNotOpen)?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| DoesNotOpen)?;
-    let (part, rest) = rest.split_at_checked(length).ok_or(DoesNotOpen)?;
-    Ok((std::str::from_utf8(part).map_err(|_| DoesNotOpen)?, rest))
+/// One length-prefixed text, and the bytes after it.
+fn split_part(bytes: &[u8]) -> Result<(&str, &[u8]), CryptoError> {
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or(CryptoError::Decrypt)?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| CryptoError::Decrypt)?;
+    let (part, rest) = rest.split_at_checked(length).ok_or(CryptoError::Decrypt)?;
+    Ok((std::str::from_utf8(part).map_err(|_| CryptoError::Decrypt)?, rest))
 }
 
 impl fmt::Debug for AccountKey {
@@ -178,7 +169,7 @@ mod tests {
     use crate::keyring::Keyring;
 
     #[test]
-    fn sealed_bytes_open_as_what_they_were_sealed_as_and_as_nothing_else() {
+    fn sealed_bytes_can_be_decrypted_only_with_the_same_associated_data() {
         let keyring = Keyring::generate(&Randomness::system());
         let key = |fill| {
             let account = AccountId::from_random([fill; 16]);
@@ -186,27 +177,28 @@ mod tests {
             keyring.open_account_key(&account, &wrapped).unwrap()
         };
         let (mine, other) = (key(1), key(2));
-        let right = SealedAs { purpose: Purpose::JobRequest, record: "a", version: 1 };
+        let right = AssociatedData { purpose: Purpose::JobRequest, record: "a", version: 1 };
         let sealed = mine.seal(right, b"plain", &Randomness::system()).unwrap();
         assert_eq!(mine.open(right, &sealed).unwrap().as_slice(), b"plain");
-        assert_eq!(other.open(right, &sealed), Err(DoesNotOpen));
+        assert_eq!(other.open(right, &sealed), Err(CryptoError::Decrypt));
         let wrong = [
-            SealedAs { purpose: Purpose::JobLink, ..right },
-            SealedAs { purpose: Purpose::KeptAnswer, ..right },
-            SealedAs { purpose: Purpose::WebhookSecret, ..right },
-            SealedAs { record: "b", ..right },
-            SealedAs { version: 2, ..right },
+            AssociatedData { purpose: Purpose::Credentials, ..right },
+            AssociatedData { purpose: Purpose::JobLink, ..right },
+            AssociatedData { purpose: Purpose::StoredResponse, ..right },
+            AssociatedData { purpose: Purpose::WebhookSecret, ..right },
+            AssociatedData { record: "b", ..right },
+            AssociatedData { version: 2, ..right },
         ];
         for wrong in wrong {
-            assert_eq!(mine.open(wrong, &sealed), Err(DoesNotOpen), "{wrong:?}");
+            assert_eq!(mine.open(wrong, &sealed), Err(CryptoError::Decrypt), "{wrong:?}");
         }
         for bit in 0..sealed.envelope.len() * 8 {
             let mut altered = sealed.clone();
             altered.envelope[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(mine.open(right, &altered), Err(DoesNotOpen), "bit {bit}");
+            assert_eq!(mine.open(right, &altered), Err(CryptoError::Decrypt), "bit {bit}");
         }
         let mut wiped = sealed;
         wiped.sealing_key.0.fill(0);
-        assert_eq!(mine.open(right, &wiped), Err(DoesNotOpen));
+        assert_eq!(mine.open(right, &wiped), Err(CryptoError::Decrypt));
     }
 }

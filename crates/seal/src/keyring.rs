@@ -1,4 +1,4 @@
-//! The operator's keyring: the keys that everything else is wrapped under. It lives apart from the data.
+//! The operator's keyring: the keys that wrap all others. It is stored apart from the data.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,44 +11,44 @@ use serde::Deserialize;
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::cipher::{Binding, Key};
+use crate::cipher::{Context, Key};
 use crate::envelope::AccountKey;
 use crate::service::ServiceKeys;
-use crate::{DoesNotOpen, Randomness};
+use crate::{CryptoError, Randomness};
 
 const FILE_FORMAT: u32 = 1;
 
-/// Keys by their identifiers; the primary one wraps whatever is wrapped from now on.
+/// Keys by identifier; the primary one is used for wrapping.
 #[derive(Clone)]
 pub struct Keyring {
     primary: KeyringKeyId,
     keys: BTreeMap<KeyringKeyId, Key>,
-    /// Derived once from those: deriving costs as much as the unwrapping that each creation does.
+    /// Derived once, because deriving takes as long as the unwrapping that each creation does.
     wrapping_keys: BTreeMap<KeyringKeyId, Key>,
 }
 
-/// Why a text is no keyring. Never says what the text was.
+/// Why a text is not a valid keyring. Never contains the text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum KeyringError {
-    /// Not the file that `init` writes.
-    #[error("line {line} of the keyring is not understood: the file is damaged or not a keyring")]
+    /// Not a file written by `init`.
+    #[error("line {line} of the keyring is invalid: the file is damaged or not a keyring")]
     Malformed {
-        /// Counted from 1.
+        /// Starts at 1.
         line: usize,
     },
     /// Written by a later version of the service.
     #[error("the keyring has format {0}, which this version of the service does not support")]
     UnknownFormat(u32),
-    /// A key is not base64 of 32 bytes.
+    /// A key is not the base64 of 32 bytes.
     #[error(
-        "{0} is not the base64 of exactly 32 bytes: it is damaged, or a passphrase, which cannot be a key"
+        "{0} is not the base64 of exactly 32 bytes: it is damaged, or a passphrase, which is not supported"
     )]
     NotAKey(String),
-    /// A key is not the one that its identifier was derived from.
-    #[error("the key named {0} is not the one that this name was made from: the file is damaged")]
+    /// A key does not match its identifier.
+    #[error("the key {0} does not match its name: the file is damaged")]
     Damaged(KeyringKeyId),
-    /// The primary key is not among the keys.
-    #[error("the keyring names {0} as its primary key and does not hold it")]
+    /// The keyring does not contain its primary key.
+    #[error("the keyring does not contain its primary key {0}")]
     NoPrimary(KeyringKeyId),
 }
 
@@ -67,21 +67,21 @@ impl Drop for FileIn {
 }
 
 impl Keyring {
-    /// A keyring of one fresh key.
+    /// A keyring with one new key.
     pub fn generate(randomness: &Randomness) -> Self {
         Self::of_one(Key::random(randomness))
     }
 
-    /// A keyring of one key: base64 of 32 random bytes, as an environment variable holds it.
+    /// A keyring with one key: the base64 of 32 random bytes, as in an environment variable.
     pub fn from_value(value: &str) -> Result<Self, KeyringError> {
         decode_key(value.trim())
             .map(Self::of_one)
             .ok_or_else(|| KeyringError::NotAKey("the value".to_owned()))
     }
 
-    /// Reads what [`Self::to_text`] wrote.
+    /// Parses the output of [`Self::to_text`].
     pub fn parse(text: &str) -> Result<Self, KeyringError> {
-        // The parser's own message quotes the line, which may hold a key: only the line's number goes on.
+        // The parser's message quotes the line, which may contain a key: keep only the line number.
         let file: FileIn = toml::from_str(text).map_err(|error| KeyringError::Malformed {
             line: error
                 .span()
@@ -94,8 +94,7 @@ impl Keyring {
         let mut keys = BTreeMap::new();
         for (id, value) in &file.keys {
             let id = KeyringKeyId(id.clone());
-            let key =
-                decode_key(value).ok_or_else(|| KeyringError::NotAKey(format!("the key named {id}")))?;
+            let key = decode_key(value).ok_or_else(|| KeyringError::NotAKey(format!("the key {id}")))?;
             if key_id(&key) != id {
                 return Err(KeyringError::Damaged(id));
             }
@@ -108,11 +107,11 @@ impl Keyring {
         Ok(Self::new(primary, keys))
     }
 
-    /// The keyring as its file holds it.
+    /// The content of a keyring file.
     pub fn to_text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(format!(
-            "# The keyring of a vimeo-connections service: without it no stored credential can be opened,\n\
-             # and with it and the database all of them can. Back it up, apart from the database and its backups.\n\
+            "# The keyring of a vimeo-connections service. Stored credentials cannot be decrypted without it,\n\
+             # and all of them can with it and the database. Back it up, apart from the database and its backups.\n\
              format = {FILE_FORMAT}\n\
              primary = \"{}\"\n\n\
              [keys]\n",
@@ -138,18 +137,18 @@ impl Keyring {
         Self::new(primary.clone(), BTreeMap::from([(primary, key)]))
     }
 
-    /// The key that wraps whatever is wrapped from now on.
+    /// The identifier of the key that is used for wrapping.
     pub fn primary_id(&self) -> &KeyringKeyId {
         &self.primary
     }
 
-    /// The check value of the primary key, for the database to hold before anything is wrapped with it.
-    pub fn primary_check(&self) -> Result<KeyringCheck, DoesNotOpen> {
+    /// The check value of the primary key. The database stores it before anything is wrapped with the key.
+    pub fn primary_check(&self) -> Result<KeyringCheck, CryptoError> {
         let key = self.key(&self.primary)?;
         Ok(KeyringCheck { keyring_key: self.primary.clone(), value: check_value(key) })
     }
 
-    /// The identifiers, of those that a database was sealed with, whose key this keyring does not hold.
+    /// The keys that a database was sealed with and that this keyring does not contain.
     pub fn missing<'a>(&self, checks: &'a [KeyringCheck]) -> Vec<&'a KeyringKeyId> {
         let holds = |check: &KeyringCheck| {
             self.keys.get(&check.keyring_key).is_some_and(|key| check_value(key) == check.value)
@@ -157,43 +156,43 @@ impl Keyring {
         checks.iter().filter(|check| !holds(check)).map(|check| &check.keyring_key).collect()
     }
 
-    /// A fresh key for an account, wrapped by the primary key.
+    /// A new account key, wrapped with the primary key.
     pub fn new_account_key(
         &self,
         account: &AccountId,
         randomness: &Randomness,
-    ) -> Result<KeyringWrapped, DoesNotOpen> {
-        self.wrap_fresh("account-key", account.as_str(), randomness)
+    ) -> Result<KeyringWrapped, CryptoError> {
+        self.wrap_new("account-key", account.as_str(), randomness)
     }
 
-    /// Opens an account's key.
+    /// Unwraps an account key.
     pub fn open_account_key(
         &self,
         account: &AccountId,
         wrapped: &KeyringWrapped,
-    ) -> Result<AccountKey, DoesNotOpen> {
+    ) -> Result<AccountKey, CryptoError> {
         Ok(AccountKey::new(account.clone(), self.unwrap("account-key", account.as_str(), wrapped)?))
     }
 
-    /// A fresh service secret, wrapped by the primary key.
-    pub fn new_service_secret(&self, randomness: &Randomness) -> Result<KeyringWrapped, DoesNotOpen> {
-        self.wrap_fresh("service-secret", "", randomness)
+    /// A new service secret, wrapped with the primary key.
+    pub fn new_service_secret(&self, randomness: &Randomness) -> Result<KeyringWrapped, CryptoError> {
+        self.wrap_new("service-secret", "", randomness)
     }
 
-    /// Opens the service secret and derives the service's keys from it.
-    pub fn open_service_secret(&self, wrapped: &KeyringWrapped) -> Result<ServiceKeys, DoesNotOpen> {
+    /// Unwraps the service secret and derives the service's keys.
+    pub fn open_service_secret(&self, wrapped: &KeyringWrapped) -> Result<ServiceKeys, CryptoError> {
         Ok(ServiceKeys::from_secret(&self.unwrap("service-secret", "", wrapped)?))
     }
 
-    fn wrap_fresh(
+    fn wrap_new(
         &self,
         purpose: &'static str,
         account: &str,
         randomness: &Randomness,
-    ) -> Result<KeyringWrapped, DoesNotOpen> {
-        let binding = Binding { purpose, account, record: &self.primary.0, version: 0 };
+    ) -> Result<KeyringWrapped, CryptoError> {
+        let context = Context { purpose, account, record: &self.primary.0, version: 0 };
         let wrapping_key = self.wrapping_key(&self.primary)?;
-        let wrapped = wrapping_key.wrap(binding, &Key::random(randomness), randomness)?;
+        let wrapped = wrapping_key.wrap(context, &Key::random(randomness), randomness)?;
         Ok(KeyringWrapped { keyring_key: self.primary.clone(), wrapped })
     }
 
@@ -202,17 +201,17 @@ impl Keyring {
         purpose: &'static str,
         account: &str,
         wrapped: &KeyringWrapped,
-    ) -> Result<Key, DoesNotOpen> {
-        let binding = Binding { purpose, account, record: &wrapped.keyring_key.0, version: 0 };
-        self.wrapping_key(&wrapped.keyring_key)?.unwrap_key(binding, &wrapped.wrapped)
+    ) -> Result<Key, CryptoError> {
+        let context = Context { purpose, account, record: &wrapped.keyring_key.0, version: 0 };
+        self.wrapping_key(&wrapped.keyring_key)?.unwrap_key(context, &wrapped.wrapped)
     }
 
-    fn wrapping_key(&self, id: &KeyringKeyId) -> Result<&Key, DoesNotOpen> {
-        self.wrapping_keys.get(id).ok_or(DoesNotOpen)
+    fn wrapping_key(&self, id: &KeyringKeyId) -> Result<&Key, CryptoError> {
+        self.wrapping_keys.get(id).ok_or(CryptoError::Decrypt)
     }
 
-    fn key(&self, id: &KeyringKeyId) -> Result<&Key, DoesNotOpen> {
-        self.keys.get(id).ok_or(DoesNotOpen)
+    fn key(&self, id: &KeyringKeyId) -> Result<&Key, CryptoError> {
+        self.keys.get(id).ok_or(CryptoError::Decrypt)
     }
 }
 
@@ -221,12 +220,12 @@ fn decode_key(text: &str) -> Option<Key> {
     bytes.as_slice().try_into().ok().map(Key)
 }
 
-/// Derived from the key, so that a damaged or swapped key shows at once.
+/// Derived from the key, so that a damaged or swapped key is detected.
 fn key_id(key: &Key) -> KeyringKeyId {
     use fmt::Write as _;
     let derived = key.derive("keyring-key-id/1");
     derived.0.iter().take(8).fold(KeyringKeyId("k_".to_owned()), |mut id, byte| {
-        // Writing to a String cannot fail.
+        // Writing to a `String` does not fail.
         let _ = write!(id.0, "{byte:02x}");
         id
     })
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyring_is_read_back_from_its_file() {
+    fn a_keyring_survives_a_round_trip_through_its_file() {
         let keyring = keyring();
         let again = Keyring::parse(&keyring.to_text()).unwrap();
         assert_eq!(again.primary_id(), keyring.primary_id());
@@ -259,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_keyring_is_told_from_a_wrong_one_and_not_shown() {
+    fn a_damaged_keyring_is_rejected_and_its_keys_are_not_shown() {
         let text = keyring().to_text().to_string();
         let secret = text.rsplit('"').nth(1).unwrap().to_owned();
         let flipped = if secret.starts_with('A') { "B" } else { "A" };
@@ -290,15 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn another_keyring_lacks_the_key_and_opens_nothing() {
+    fn another_keyring_lacks_the_key_and_decrypts_nothing() {
         let (right, wrong) = (keyring(), keyring());
         let checks = [right.primary_check().unwrap()];
         assert_eq!(wrong.missing(&checks), [right.primary_id()]);
         let account = AccountId::from_random([1; 16]);
         let wrapped = right.new_account_key(&account, &Randomness::system()).unwrap();
         assert!(right.open_account_key(&account, &wrapped).is_ok());
-        assert_eq!(wrong.open_account_key(&account, &wrapped).err(), Some(DoesNotOpen));
+        assert_eq!(wrong.open_account_key(&account, &wrapped).err(), Some(CryptoError::Decrypt));
         let other = AccountId::from_random([2; 16]);
-        assert_eq!(right.open_account_key(&other, &wrapped).err(), Some(DoesNotOpen));
+        assert_eq!(right.open_account_key(&other, &wrapped).err(), Some(CryptoError::Decrypt));
     }
 }

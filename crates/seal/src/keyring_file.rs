@@ -1,4 +1,4 @@
-//! The keyring's file: written once and never over another, judged on its opened descriptor.
+//! The keyring file. It is never overwritten, and its permissions are checked on the open descriptor.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -13,25 +13,25 @@ use crate::{Randomness, secret_file};
 
 const FILE_MAX_BYTES: u64 = 64 * 1024;
 
-/// Who besides its owner may read the keyring's file.
+/// Whether the keyring file's group may read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupAccess {
-    /// Nobody.
+    /// Only the owner may read it.
     Forbidden,
-    /// Its group may read, not write.
+    /// The group may read it, but not write.
     Read,
 }
 
-/// Why a keyring's file cannot be used.
+/// Why a keyring file cannot be used.
 #[derive(Debug, Error)]
 pub enum KeyringFileError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("there is no keyring file at {}", .0.display())]
     Absent(PathBuf),
-    /// `init` found one already.
-    #[error("{} is there already, and a keyring is never overwritten", .0.display())]
+    /// `init` found an existing file.
+    #[error("{} exists already, and a keyring is never overwritten", .0.display())]
     Exists(PathBuf),
-    /// Others could read it.
+    /// Other users can read it.
     #[error("the keyring file {} can be read by others (mode {mode:04o}): run `chmod 600` on it", path.display())]
     Readable {
         /// The file.
@@ -39,45 +39,45 @@ pub enum KeyringFileError {
         /// Its permission bits.
         mode: u32,
     },
-    /// What container platforms make when the file to mount is missing.
+    /// Container platforms create a directory if the file to mount does not exist.
     #[error(
-        "{} is a directory, not a keyring file: probably a container mounted it when there was no such file. Remove \
-         the directory and put the keyring there, or run `vimeo-connections init` if there never was one",
+        "{} is a directory, not a keyring file: a container platform probably created it because the file did not exist. Remove \
+         the directory and put the keyring there, or run `vimeo-connections init` if this is a new installation",
         .0.display()
     )]
     Directory(PathBuf),
-    /// A pipe, or far too large.
+    /// Not a regular file, or too large.
     #[error("{} is not a keyring file", .0.display())]
     NotAFile(PathBuf),
-    /// It was read, and is no keyring.
+    /// The content is not a valid keyring.
     #[error("the keyring file {}: {source}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: KeyringError,
     },
-    /// The system refused.
+    /// The system reported an error.
     #[error("the keyring file {} cannot be used: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// Reads a keyring from its file.
+/// Reads a keyring file.
 pub fn read(path: &Path, group: GroupAccess) -> Result<Keyring, KeyringFileError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => KeyringFileError::Absent(path.to_owned()),
         _ => KeyringFileError::Io { path: path.to_owned(), source },
     };
-    // Opening a pipe would wait for somebody to write; this keeps from it, and the descriptor is judged again.
-    refuse_all_but_a_file(path, &std::fs::metadata(path).map_err(failed)?)?;
+    // Opening a pipe would block until someone writes to it. The open descriptor is checked again below.
+    require_regular_file(path, &std::fs::metadata(path).map_err(failed)?)?;
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    refuse_all_but_a_file(path, &metadata)?;
+    require_regular_file(path, &metadata)?;
     let mode = metadata.mode() & 0o777;
     let forbidden = match group {
         GroupAccess::Forbidden => 0o077,
@@ -93,12 +93,12 @@ pub fn read(path: &Path, group: GroupAccess) -> Result<Keyring, KeyringFileError
         }
         _ => failed(source),
     })?;
-    // Some editors put a byte order mark there.
+    // Some editors add a byte order mark.
     Keyring::parse(text.trim_start_matches('\u{feff}'))
         .map_err(|source| KeyringFileError::Content { path: path.to_owned(), source })
 }
 
-fn refuse_all_but_a_file(path: &Path, metadata: &Metadata) -> Result<(), KeyringFileError> {
+fn require_regular_file(path: &Path, metadata: &Metadata) -> Result<(), KeyringFileError> {
     if metadata.is_dir() {
         return Err(KeyringFileError::Directory(path.to_owned()));
     }
@@ -108,7 +108,7 @@ fn refuse_all_but_a_file(path: &Path, metadata: &Metadata) -> Result<(), Keyring
     Ok(())
 }
 
-/// Writes a keyring to a file that must not exist: whole or not at all, readable by its owner only.
+/// Creates a keyring file, atomically, readable by its owner only. Fails if the file exists.
 pub fn create(path: &Path, keyring: &Keyring, randomness: &Randomness) -> Result<(), KeyringFileError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => KeyringFileError::Exists(path.to_owned()),
@@ -124,7 +124,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_keyring_file_is_written_once_for_its_owner_alone() {
+    fn a_keyring_file_is_created_once_and_readable_by_its_owner_only() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("k.keyring");
         let randomness = Randomness::system();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyring_that_others_can_read_is_refused() {
+    fn a_keyring_file_readable_by_others_is_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("k.keyring");
         let randomness = Randomness::system();

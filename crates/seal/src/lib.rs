@@ -1,9 +1,10 @@
-//! Sealing: turns credentials into bytes that are safe to keep, and back; and every other keyed computation.
+//! Cryptography: encrypts stored secrets, and all keyed hashes and MACs.
 //! Knows keys. Knows nothing of databases, HTTP or Vimeo.
-//! Invariant: a sealed value opens only under the account, the record and the version it was sealed for.
+//! Invariant: a sealed value can be decrypted only for the account, purpose, record and version it was sealed for.
 //!
-//! Three layers: a key of the operator's [`keyring::Keyring`] wraps one random account key per account, that wraps
-//! one random key per sealing, that encrypts one [`envelope`]. Formats are frozen by `tests/vectors.json`.
+//! There are three layers of keys. A key of the operator's [`keyring::Keyring`] wraps one random key per account; that
+//! key wraps one random key per sealed value; that key encrypts one [`envelope`]. `tests/vectors.json` freezes the
+//! formats.
 
 pub mod envelope;
 pub mod keyring;
@@ -17,5 +18,5 @@ mod randomness;
 #[cfg(test)]
 mod tests;
 
-pub use cipher::DoesNotOpen;
+pub use cipher::CryptoError;
 pub use randomness::Randomness;

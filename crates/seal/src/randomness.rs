@@ -1,4 +1,4 @@
-//! Where random bytes come from. Passed in, so that a test can say what they are.
+//! Random bytes. The source is passed in, so that tests can control it.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// How much is drawn at a time for identifiers. The generator takes new seed from the processor each time that it is
-/// asked, which costs more than the bytes do.
+/// How many bytes are drawn at a time for identifiers. Each call of the generator reseeds from the processor, which
+/// costs more than the bytes.
 const RESERVE_BYTES: usize = 1024;
 
 thread_local! {
@@ -24,36 +24,36 @@ pub struct Randomness {
 type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
 impl Randomness {
-    /// The operating system's, through the cryptographic library's generator.
+    /// The operating system's randomness, through the cryptographic library.
     ///
     /// # Panics
-    /// If the system has no randomness to give: nothing here could go on safely.
+    /// If the system returns no randomness: nothing could continue safely.
     #[expect(clippy::disallowed_methods, reason = "the one place where randomness enters")]
     pub fn system() -> Self {
         let fill = |bytes: &mut [u8]| {
             let filled = aws_lc_rs::rand::fill(bytes);
-            assert!(filled.is_ok(), "the system gives no randomness");
+            assert!(filled.is_ok(), "the system returned no randomness");
         };
         let fill_identifiers =
             move |bytes: &mut [u8]| RESERVE.with_borrow_mut(|reserve| reserve.take(bytes, fill));
         Self { fill: Arc::new(fill), fill_identifiers: Arc::new(fill_identifiers) }
     }
 
-    /// Bytes that the caller chooses: for tests and frozen vectors.
+    /// Bytes chosen by the caller, for tests and frozen vectors.
     pub fn from_fn(fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
         let fill: Arc<Fill> = Arc::new(fill);
         Self { fill_identifiers: fill.clone(), fill }
     }
 
-    /// So many bytes, for keys and nonces.
+    /// `N` bytes, for keys and nonces.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         (self.fill)(&mut bytes);
         bytes
     }
 
-    /// So many bytes for an identifier, out of some that were drawn together. Not for keys: in two copies of one machine's
-    /// memory those that wait would be the same.
+    /// `N` bytes for an identifier, from a reserve. Not for keys: after a snapshot of a virtual machine, two copies
+    /// would return the same reserved bytes.
     pub fn identifier_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         (self.fill_identifiers)(&mut bytes);
@@ -61,10 +61,10 @@ impl Randomness {
     }
 }
 
-/// Random bytes that nobody has had yet. Each goes to one alone, and leaves zero behind.
+/// Reserved random bytes. Each is used once and then zeroed.
 struct Reserve {
     bytes: Zeroizing<[u8; RESERVE_BYTES]>,
-    /// Those from here on are unused.
+    /// Bytes from this index on are unused.
     next: usize,
 }
 
@@ -76,7 +76,7 @@ impl Reserve {
     fn take(&mut self, wanted: &mut [u8], refill: impl Fn(&mut [u8])) {
         for part in wanted.chunks_mut(RESERVE_BYTES) {
             if RESERVE_BYTES - self.next < part.len() {
-                // Should this end in a panic, nothing is left to take.
+                // If `refill` panics, the reserve is empty.
                 self.next = RESERVE_BYTES;
                 refill(&mut *self.bytes);
                 self.next = 0;
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts up, so that a byte given twice or left out shows.
+    /// Counts up, so that repeated or missing bytes are detected.
     fn counting(next: &Cell<u8>) -> impl Fn(&mut [u8]) {
         |bytes| {
             for byte in bytes {
@@ -115,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_is_given_once_and_leaves_zero_behind() {
+    fn each_byte_is_returned_once_and_then_zeroed() {
         let (source, expected) = (Cell::new(0), Cell::new(0));
         let mut reserve = Reserve::empty();
         for length in [16, 32, 12, 1024, 1, 500, 500, 23, 24, 1000, 0, 24] {
             let rest = RESERVE_BYTES - reserve.next;
             if rest < length {
-                // What is too short is thrown away.
+                // A remainder that is too short is discarded.
                 counting(&expected)(&mut vec![0; rest]);
             }
             let (mut given, mut wanted) = (vec![0; length], vec![0; length]);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_reserve_comes_in_parts() {
+    fn a_request_larger_than_the_reserve_is_filled_in_parts() {
         let source = Cell::new(0);
         let mut given = vec![0; 2 * RESERVE_BYTES + 100];
         Reserve::empty().take(&mut given, counting(&source));

@@ -1,4 +1,4 @@
-//! Writing a file that holds a secret: never over another, whole or not at all, readable by its owner only.
+//! Creates a file with a secret: atomically, without overwriting, readable by its owner only.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,7 +9,7 @@ use crate::Randomness;
 
 const OWNER_ONLY: u32 = 0o600;
 
-/// Writes a file that must not exist; `AlreadyExists` if it does. Durable when this returns.
+/// Creates a file. Returns `AlreadyExists` if it exists. The file is durable when this returns.
 pub fn create(path: &Path, bytes: &[u8], randomness: &Randomness) -> io::Result<()> {
     if path.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -20,10 +20,10 @@ pub fn create(path: &Path, bytes: &[u8], randomness: &Randomness) -> io::Result<
     };
     let temporary = directory.join(format!(".secret-{:016x}.tmp", u64::from_be_bytes(randomness.bytes())));
     let written = write_durably(&temporary, bytes)
-        // A link, unlike a rename, fails where something stands already.
+        // Unlike a rename, a link fails if the target exists.
         .and_then(|()| std::fs::hard_link(&temporary, path))
         .and_then(|()| File::open(directory)?.sync_all());
-    // Whether or not it was linked, the temporary name has served; that it stays would harm nobody.
+    // The temporary name is no longer needed. A leftover does no harm.
     let _ = std::fs::remove_file(&temporary);
     written
 }

@@ -1,4 +1,4 @@
-//! Keyed hashes and proofs, under keys derived by purpose from one random secret that is the service's own.
+//! Keyed hashes and MACs. Their keys are derived, one per purpose, from the service secret.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use domain::time::Timestamp;
 
 use crate::cipher::{Key, length_prefixed};
 
-/// First byte of a page key: which rules its bytes follow.
+/// First byte of a page key: the version of its format.
 const PAGE_KEY_FORMAT: u8 = 1;
-/// Bytes of a page key's proof: half a hash, 128 bits. What it protects is a place in the holder's own list.
-const PAGE_KEY_PROOF_LEN: usize = 16;
+/// Length of a page key's MAC: half a hash, 128 bits. It protects only a position in the caller's own list.
+const PAGE_KEY_MAC_LEN: usize = 16;
 
-/// The keys that every node of a service shares. They survive a rotation of the keyring.
+/// Keys shared by all nodes of a service. A rotation of the keyring does not change them.
 pub struct ServiceKeys {
     api_key_hash: hmac::Key,
     api_key_row: hmac::Key,
@@ -39,19 +39,19 @@ impl ServiceKeys {
         }
     }
 
-    /// What a key is stored as and found by.
+    /// The hash that a key is stored and found by.
     pub fn hash_api_key(&self, key: &PlainKey) -> HashedKey {
         HashedKey(sign(&self.api_key_hash, key.expose().as_bytes()))
     }
 
-    /// Proof that this service wrote a key's row: over the account, the hash, the expiry, and all the rest of it.
-    pub fn prove_api_key(&self, key: &ApiKey, hash: &HashedKey) -> RowMac {
+    /// The MAC of a key's row: over the account, the hash, the expiry and all other columns.
+    pub fn mac_api_key(&self, key: &ApiKey, hash: &HashedKey) -> RowMac {
         RowMac(sign(&self.api_key_row, &api_key_row_bytes(key, hash)))
     }
 
-    /// Whether this service wrote the row: nobody without the keyring can make one, or change one.
-    pub fn is_proven_api_key(&self, key: &ApiKey, hash: &HashedKey, proof: &RowMac) -> bool {
-        constant_time::verify_slices_are_equal(&self.prove_api_key(key, hash).0, &proof.0).is_ok()
+    /// Whether the MAC matches the row. Without the keyring, nobody can create or change a row that passes.
+    pub fn verify_api_key(&self, key: &ApiKey, hash: &HashedKey, mac: &RowMac) -> bool {
+        constant_time::verify_slices_are_equal(&self.mac_api_key(key, hash).0, &mac.0).is_ok()
     }
 
     /// The MAC of a job's row, over the bytes that the store gives for it: they name the account and the job.
@@ -64,54 +64,54 @@ impl ServiceKeys {
         constant_time::verify_slices_are_equal(&self.mac_job(row), mac).is_ok()
     }
 
-    /// A place in an account's list of connections, as an opaque value for the client to bring back: the identifier after
-    /// which the next page begins, and the proof that this service gave it to this account.
-    pub fn make_page_key(&self, account: &AccountId, after: &ConnectionId) -> Vec<u8> {
-        make_page_key(&self.page_key, account, after.as_str())
+    /// An opaque page key: the identifier after which the next page of connections starts, with a MAC that binds it to
+    /// the account.
+    pub fn encode_page_key(&self, account: &AccountId, after: &ConnectionId) -> Vec<u8> {
+        encode_page_key(&self.page_key, account, after.as_str())
     }
 
-    /// Reads what [`Self::make_page_key`] gave for the same account; `None` for anything else.
-    pub fn read_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<ConnectionId> {
-        read_page_key(&self.page_key, account, bytes).and_then(ConnectionId::parse)
+    /// Decodes the result of [`Self::encode_page_key`] for the same account; `None` for anything else.
+    pub fn decode_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<ConnectionId> {
+        decode_page_key(&self.page_key, account, bytes).and_then(ConnectionId::parse)
     }
 
-    /// The same for a place in an account's list of jobs.
-    pub fn make_job_page_key(&self, account: &AccountId, before: &JobId) -> Vec<u8> {
-        make_page_key(&self.job_page_key, account, before.as_str())
+    /// The same for a position in an account's list of jobs.
+    pub fn encode_job_page_key(&self, account: &AccountId, before: &JobId) -> Vec<u8> {
+        encode_page_key(&self.job_page_key, account, before.as_str())
     }
 
-    /// Reads what [`Self::make_job_page_key`] gave for the same account; `None` for anything else.
-    pub fn read_job_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<JobId> {
-        read_page_key(&self.job_page_key, account, bytes).and_then(JobId::parse)
+    /// Decodes the result of [`Self::encode_job_page_key`] for the same account; `None` for anything else.
+    pub fn decode_job_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<JobId> {
+        decode_page_key(&self.job_page_key, account, bytes).and_then(JobId::parse)
     }
 
-    /// What tells whether a repeated request says the same, without keeping what it says: bodies hold secrets.
+    /// The MAC of a request body, which recognises a repeated request without storing the body: bodies contain secrets.
     pub fn hash_request_body(&self, account: &AccountId, operation: Operation, body: &[u8]) -> RequestMac {
         let parts = [account.as_str().as_bytes(), operation.as_str().as_bytes(), body];
         RequestMac(sign(&self.request_body, &length_prefixed(&parts)))
     }
 }
 
-fn make_page_key(key: &hmac::Key, account: &AccountId, place: &str) -> Vec<u8> {
+fn encode_page_key(key: &hmac::Key, account: &AccountId, position: &str) -> Vec<u8> {
     let mut bytes = vec![PAGE_KEY_FORMAT];
-    bytes.extend_from_slice(&prove_page_key(key, account, place));
-    bytes.extend_from_slice(place.as_bytes());
+    bytes.extend_from_slice(&page_key_mac(key, account, position));
+    bytes.extend_from_slice(position.as_bytes());
     bytes
 }
 
-fn read_page_key<'a>(key: &hmac::Key, account: &AccountId, bytes: &'a [u8]) -> Option<&'a str> {
+fn decode_page_key<'a>(key: &hmac::Key, account: &AccountId, bytes: &'a [u8]) -> Option<&'a str> {
     let rest = bytes.strip_prefix(&[PAGE_KEY_FORMAT])?;
-    let (proof, place) = rest.split_first_chunk::<PAGE_KEY_PROOF_LEN>()?;
-    let place = std::str::from_utf8(place).ok()?;
-    constant_time::verify_slices_are_equal(&prove_page_key(key, account, place), proof).ok()?;
-    Some(place)
+    let (mac, position) = rest.split_first_chunk::<PAGE_KEY_MAC_LEN>()?;
+    let position = std::str::from_utf8(position).ok()?;
+    constant_time::verify_slices_are_equal(&page_key_mac(key, account, position), mac).ok()?;
+    Some(position)
 }
 
-fn prove_page_key(key: &hmac::Key, account: &AccountId, place: &str) -> [u8; PAGE_KEY_PROOF_LEN] {
-    let tag = sign(key, &length_prefixed(&[account.as_str().as_bytes(), place.as_bytes()]));
-    let mut proof = [0; PAGE_KEY_PROOF_LEN];
-    proof.iter_mut().zip(tag).for_each(|(to, from)| *to = from);
-    proof
+fn page_key_mac(key: &hmac::Key, account: &AccountId, position: &str) -> [u8; PAGE_KEY_MAC_LEN] {
+    let tag = sign(key, &length_prefixed(&[account.as_str().as_bytes(), position.as_bytes()]));
+    let mut mac = [0; PAGE_KEY_MAC_LEN];
+    mac.iter_mut().zip(tag).for_each(|(to, from)| *to = from);
+    mac
 }
 
 fn api_key_row_bytes(key: &ApiKey, hash: &HashedKey) -> Vec<u8> {
@@ -132,7 +132,7 @@ fn api_key_row_bytes(key: &ApiKey, hash: &HashedKey) -> Vec<u8> {
 fn sign(key: &hmac::Key, message: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(key, message);
     let mut bytes = [0; 32];
-    // HMAC-SHA-256 gives exactly 32 bytes.
+    // HMAC-SHA-256 returns exactly 32 bytes.
     bytes.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
     bytes
 }
@@ -153,32 +153,32 @@ mod tests {
     }
 
     #[test]
-    fn a_page_key_is_good_for_its_account_and_unaltered() {
+    fn a_page_key_is_valid_only_unmodified_and_for_its_account() {
         let (mine, theirs) = (AccountId::from_random([1; 16]), AccountId::from_random([2; 16]));
         let id = ConnectionId::parse("20260131090500042abcdefghijklmno").unwrap();
-        let key = keys(1).make_page_key(&mine, &id);
-        assert_eq!(keys(1).read_page_key(&mine, &key), Some(id));
-        assert_eq!(keys(1).read_page_key(&theirs, &key), None);
-        assert_eq!(keys(2).read_page_key(&mine, &key), None, "another service's");
+        let key = keys(1).encode_page_key(&mine, &id);
+        assert_eq!(keys(1).decode_page_key(&mine, &key), Some(id));
+        assert_eq!(keys(1).decode_page_key(&theirs, &key), None);
+        assert_eq!(keys(2).decode_page_key(&mine, &key), None, "another service's");
         for bit in 0..key.len() * 8 {
             let mut altered = key.clone();
             altered[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(keys(1).read_page_key(&mine, &altered), None, "bit {bit}");
+            assert_eq!(keys(1).decode_page_key(&mine, &altered), None, "bit {bit}");
         }
         for cut in 0..key.len() {
-            assert_eq!(keys(1).read_page_key(&mine, &key[..cut]), None, "{cut} bytes");
+            assert_eq!(keys(1).decode_page_key(&mine, &key[..cut]), None, "{cut} bytes");
         }
-        assert_eq!(keys(1).read_page_key(&mine, &[&key[..], b"x"].concat()), None);
+        assert_eq!(keys(1).decode_page_key(&mine, &[&key[..], b"x"].concat()), None);
     }
 
     #[test]
-    fn a_place_among_jobs_is_none_among_connections() {
+    fn a_page_key_for_jobs_is_invalid_for_connections() {
         let account = AccountId::from_random([1; 16]);
         let job = JobId::make(Timestamp::from_millis(5), [7; 10]);
-        let key = keys(1).make_job_page_key(&account, &job);
-        assert_eq!(keys(1).read_job_page_key(&account, &key), Some(job));
-        assert_eq!(keys(1).read_page_key(&account, &key), None);
-        assert_eq!(keys(1).read_job_page_key(&AccountId::from_random([2; 16]), &key), None);
+        let key = keys(1).encode_job_page_key(&account, &job);
+        assert_eq!(keys(1).decode_job_page_key(&account, &key), Some(job));
+        assert_eq!(keys(1).decode_page_key(&account, &key), None);
+        assert_eq!(keys(1).decode_job_page_key(&AccountId::from_random([2; 16]), &key), None);
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_hashes_alike_only_under_the_same_account_and_key() {
+    fn the_mac_of_a_body_depends_on_account_and_key() {
         let (mine, theirs) = (AccountId::from_random([1; 16]), AccountId::from_random([2; 16]));
         let hash =
             |fill, account, body| keys(fill).hash_request_body(account, Operation::CreateConnection, body);

@@ -1,4 +1,4 @@
-//! What sealing promises, and the frozen vectors: yesterday's bytes open for ever.
+//! The properties of sealing, and the frozen vectors: old bytes must stay readable.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,9 +11,9 @@ use domain::time::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::envelope::{AccountKey, Purpose, SealedAs, SealedFor};
+use crate::envelope::{AccountKey, AssociatedData, Purpose};
 use crate::keyring::Keyring;
-use crate::{DoesNotOpen, Randomness};
+use crate::{CryptoError, Randomness};
 
 const VECTORS: &str = include_str!("../tests/vectors.json");
 
@@ -38,8 +38,8 @@ fn open(
     id: &ConnectionId,
     version: u64,
     sealed: &SealedCredentials,
-) -> Result<(String, String), DoesNotOpen> {
-    let opened = key.open_credentials(SealedFor { connection: id, sealed_version: version }, sealed)?;
+) -> Result<(String, String), CryptoError> {
+    let opened = key.open_credentials(AssociatedData::of_credentials(id, version), sealed)?;
     Ok((opened.client_secret.expose().to_owned(), opened.access_token.expose().to_owned()))
 }
 
@@ -50,7 +50,7 @@ fn seal_one() -> (AccountKey, AccountKey, ConnectionId, SealedCredentials) {
     let (other, id) = (account_key(&keyring, &AccountId::from_random([2; 16])), connection("a"));
     let sealed = mine
         .seal_credentials(
-            SealedFor { connection: &id, sealed_version: 3 },
+            AssociatedData::of_credentials(&id, 3),
             &secrets("s3cret+/=", "t0ken"),
             &Randomness::system(),
         )
@@ -59,37 +59,37 @@ fn seal_one() -> (AccountKey, AccountKey, ConnectionId, SealedCredentials) {
 }
 
 #[test]
-fn an_envelope_opens_where_it_was_sealed_and_nowhere_else() {
+fn an_envelope_can_be_decrypted_only_where_it_was_sealed() {
     let (mine, other, id, sealed) = seal_one();
     assert_eq!(open(&mine, &id, 3, &sealed), Ok(("s3cret+/=".to_owned(), "t0ken".to_owned())));
-    assert_eq!(open(&mine, &connection("b"), 3, &sealed), Err(DoesNotOpen), "another row");
-    assert_eq!(open(&mine, &id, 4, &sealed), Err(DoesNotOpen), "another version");
-    assert_eq!(open(&other, &id, 3, &sealed), Err(DoesNotOpen), "another account");
+    assert_eq!(open(&mine, &connection("b"), 3, &sealed), Err(CryptoError::Decrypt), "another row");
+    assert_eq!(open(&mine, &id, 4, &sealed), Err(CryptoError::Decrypt), "another version");
+    assert_eq!(open(&other, &id, 3, &sealed), Err(CryptoError::Decrypt), "another account");
     let (_, _, _, stranger) = seal_one();
     let mixed = SealedCredentials { sealing_key: stranger.sealing_key, ..sealed };
-    assert_eq!(open(&mine, &id, 3, &mixed), Err(DoesNotOpen), "another sealing's key");
+    assert_eq!(open(&mine, &id, 3, &mixed), Err(CryptoError::Decrypt), "another sealing's key");
 }
 
 #[test]
-fn no_bit_of_an_envelope_or_its_key_can_be_flipped() {
+fn a_flipped_bit_of_an_envelope_or_its_key_is_detected() {
     let (mine, _, id, sealed) = seal_one();
     for bit in 0..sealed.envelope.len() * 8 {
         let mut flipped = sealed.clone();
         flipped.envelope[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(open(&mine, &id, 3, &flipped), Err(DoesNotOpen), "bit {bit} of the envelope");
+        assert_eq!(open(&mine, &id, 3, &flipped), Err(CryptoError::Decrypt), "bit {bit} of the envelope");
     }
     for bit in 0..WRAPPED_KEY_LEN * 8 {
         let mut flipped = sealed.clone();
         flipped.sealing_key.0[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(open(&mine, &id, 3, &flipped), Err(DoesNotOpen), "bit {bit} of the sealing key");
+        assert_eq!(open(&mine, &id, 3, &flipped), Err(CryptoError::Decrypt), "bit {bit} of the sealing key");
     }
     for length in 0..sealed.envelope.len() {
         let mut cut = sealed.clone();
         cut.envelope.truncate(length);
-        assert_eq!(open(&mine, &id, 3, &cut), Err(DoesNotOpen), "cut to {length} bytes");
+        assert_eq!(open(&mine, &id, 3, &cut), Err(CryptoError::Decrypt), "cut to {length} bytes");
     }
     let wiped = SealedCredentials { sealing_key: WrappedKey([0; WRAPPED_KEY_LEN]), ..sealed };
-    assert_eq!(open(&mine, &id, 3, &wiped), Err(DoesNotOpen), "a wiped sealing key");
+    assert_eq!(open(&mine, &id, 3, &wiped), Err(CryptoError::Decrypt), "a wiped sealing key");
 }
 
 #[test]
@@ -102,21 +102,21 @@ fn two_sealings_of_the_same_secrets_share_no_bytes() {
 
 proptest! {
     #[test]
-    fn whatever_is_sealed_opens(secret in "[!-~]{1,500}", token in "[!-~]{1,500}", version in 1..u64::MAX) {
+    fn sealed_credentials_can_be_decrypted(secret in "[!-~]{1,500}", token in "[!-~]{1,500}", version in 1..u64::MAX) {
         let keyring = Keyring::generate(&Randomness::system());
         let key = account_key(&keyring, &AccountId::from_random([1; 16]));
         let id = connection("p");
-        let sealed_for = SealedFor { connection: &id, sealed_version: version };
-        let sealed = key.seal_credentials(sealed_for, &secrets(&secret, &token), &Randomness::system()).unwrap();
+        let data = AssociatedData::of_credentials(&id, version);
+        let sealed = key.seal_credentials(data, &secrets(&secret, &token), &Randomness::system()).unwrap();
         prop_assert!(!sealed.envelope.windows(secret.len().max(8)).any(|w| w == secret.as_bytes()));
         prop_assert_eq!(open(&key, &id, version, &sealed), Ok((secret, token)));
     }
 
     #[test]
-    fn noise_never_opens_and_never_panics(envelope in proptest::collection::vec(any::<u8>(), 0..300), key: [u8; 30]) {
+    fn random_bytes_are_rejected_without_a_panic(envelope in proptest::collection::vec(any::<u8>(), 0..300), key: [u8; 30]) {
         let (mine, _, id, _) = seal_one();
         let sealing_key = WrappedKey([key, key].concat().try_into().unwrap());
-        prop_assert_eq!(open(&mine, &id, 1, &SealedCredentials { envelope, sealing_key }), Err(DoesNotOpen));
+        prop_assert_eq!(open(&mine, &id, 1, &SealedCredentials { envelope, sealing_key }), Err(CryptoError::Decrypt));
     }
 }
 
@@ -147,7 +147,7 @@ fn vector_key() -> (ApiKey, PlainKey) {
 const PURPOSES: [(&str, Purpose); 4] = [
     ("job_request", Purpose::JobRequest),
     ("job_link", Purpose::JobLink),
-    ("kept_answer", Purpose::KeptAnswer),
+    ("kept_answer", Purpose::StoredResponse),
     ("webhook_secret", Purpose::WebhookSecret),
 ];
 
@@ -158,18 +158,18 @@ fn make_vectors() -> Value {
     let account = AccountId::from_random([1; 16]);
     let account_key = keyring.new_account_key(&account, &randomness).unwrap();
     let id = connection("vector");
-    let sealed_for = SealedFor { connection: &id, sealed_version: 7 };
+    let data = AssociatedData::of_credentials(&id, 7);
     let opened = keyring.open_account_key(&account, &account_key).unwrap();
     let sealed = opened
-        .seal_credentials(sealed_for, &secrets("vector-client-secret", "vector-access-token"), &randomness)
+        .seal_credentials(data, &secrets("vector-client-secret", "vector-access-token"), &randomness)
         .unwrap();
     let service = keyring.new_service_secret(&randomness).unwrap();
     let keys = keyring.open_service_secret(&service).unwrap();
     let (key, plain) = vector_key();
     let hash = keys.hash_api_key(&plain);
     let sealed_bytes = PURPOSES.map(|(name, purpose)| {
-        let sealed_as = SealedAs { purpose, record: "vector", version: 3 };
-        let sealed = opened.seal(sealed_as, b"vector-bytes", &randomness).unwrap();
+        let data = AssociatedData { purpose, record: "vector", version: 3 };
+        let sealed = opened.seal(data, b"vector-bytes", &randomness).unwrap();
         let sealed = json!([STANDARD.encode(&sealed.envelope), STANDARD.encode(sealed.sealing_key.0)]);
         (name.to_owned(), sealed)
     });
@@ -189,19 +189,19 @@ fn make_vectors() -> Value {
         "wrapped_service_secret": STANDARD.encode(service.wrapped.0),
         "api_key": plain.expose(),
         "api_key_hash": STANDARD.encode(hash.0),
-        "api_key_row_mac": STANDARD.encode(keys.prove_api_key(&key, &hash).0),
+        "api_key_row_mac": STANDARD.encode(keys.mac_api_key(&key, &hash).0),
         "sealed_bytes": serde_json::Map::from_iter(sealed_bytes),
     })
 }
 
 #[test]
-fn the_same_randomness_gives_the_frozen_bytes() {
+fn the_same_randomness_produces_the_frozen_bytes() {
     let made = make_vectors();
     assert_eq!(made, serde_json::from_str::<Value>(VECTORS).unwrap(), "{made:#}");
 }
 
 #[test]
-fn the_frozen_bytes_open() {
+fn the_frozen_bytes_can_be_decrypted() {
     let vectors: Value = serde_json::from_str(VECTORS).unwrap();
     let text = |name: &str| vectors[name].as_str().unwrap().to_owned();
     let bytes = |name: &str| STANDARD.decode(text(name)).unwrap();
@@ -224,8 +224,8 @@ fn the_frozen_bytes_open() {
         let part =
             |place: usize| STANDARD.decode(vectors["sealed_bytes"][name][place].as_str().unwrap()).unwrap();
         let sealed = Sealed { envelope: part(0), sealing_key: WrappedKey(part(1).try_into().unwrap()) };
-        let sealed_as = SealedAs { purpose, record: "vector", version: 3 };
-        assert_eq!(key.open(sealed_as, &sealed).unwrap().as_slice(), b"vector-bytes", "{name}");
+        let data = AssociatedData { purpose, record: "vector", version: 3 };
+        assert_eq!(key.open(data, &sealed).unwrap().as_slice(), b"vector-bytes", "{name}");
     }
     let service = keyring.open_service_secret(&wrapped("wrapped_service_secret")).unwrap();
     let plain = PlainKey::parse(&text("api_key")).unwrap();
@@ -233,14 +233,14 @@ fn the_frozen_bytes_open() {
 }
 
 #[test]
-fn a_changed_key_row_is_not_proven() {
+fn a_modified_api_key_row_does_not_verify() {
     let keyring = Keyring::generate(&Randomness::system());
     let service =
         keyring.open_service_secret(&keyring.new_service_secret(&Randomness::system()).unwrap()).unwrap();
     let (key, plain) = vector_key();
     let hash = service.hash_api_key(&plain);
-    let mac = service.prove_api_key(&key, &hash);
-    assert!(service.is_proven_api_key(&key, &hash, &mac));
+    let mac = service.mac_api_key(&key, &hash);
+    assert!(service.verify_api_key(&key, &hash, &mac));
     let changes: [fn(&mut ApiKey); 5] = [
         |k| k.account_id = AccountId::from_random([9; 16]),
         |k| k.expires_at = None,
@@ -251,8 +251,8 @@ fn a_changed_key_row_is_not_proven() {
     for (number, change) in changes.iter().enumerate() {
         let mut forged = key.clone();
         change(&mut forged);
-        assert!(!service.is_proven_api_key(&forged, &hash, &mac), "change {number}");
+        assert!(!service.verify_api_key(&forged, &hash, &mac), "change {number}");
     }
     let other = service.hash_api_key(&PlainKey::from_random([1; 32]));
-    assert!(!service.is_proven_api_key(&key, &other, &mac), "another key's hash");
+    assert!(!service.verify_api_key(&key, &other, &mac), "another key's hash");
 }

@@ -1,4 +1,4 @@
-//! Signing webhooks, as the Standard Webhooks specification says (scheme `v1`, HMAC-SHA-256).
+//! Signs webhooks according to the Standard Webhooks specification (scheme `v1`, HMAC-SHA-256).
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -8,34 +8,34 @@ use zeroize::Zeroizing;
 
 use crate::Randomness;
 
-/// Bytes of a secret that is made here.
+/// Length of a generated secret in bytes.
 const SECRET_LEN: usize = 32;
-/// Bytes of a secret that the specification allows.
+/// Lengths in bytes that the specification allows.
 const SECRET_LENS: std::ops::RangeInclusive<usize> = 24..=64;
-/// What a secret begins with where people see it.
+/// The prefix of a secret's text form.
 const SECRET_PREFIX: &str = "whsec_";
 
-/// The secret that one account's webhooks are signed with. No `Display`, a constant `Debug`, wiped on drop.
+/// The secret that signs one account's webhooks. No `Display`, a constant `Debug`, wiped on drop.
 #[derive(Clone)]
 pub struct WebhookSecret(Zeroizing<Vec<u8>>);
 
 impl WebhookSecret {
-    /// A new one.
+    /// A new secret.
     pub fn random(randomness: &Randomness) -> Self {
         Self(Zeroizing::new(randomness.bytes::<SECRET_LEN>().to_vec()))
     }
 
-    /// One out of what was sealed; `None` if those are not its bytes.
+    /// A secret from its unsealed bytes; `None` if the length is invalid.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         SECRET_LENS.contains(&bytes.len()).then(|| Self(Zeroizing::new(bytes.to_vec())))
     }
 
-    /// Its bytes, to be sealed.
+    /// The bytes to seal.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_slice()
     }
 
-    /// As whoever checks signatures needs it: `whsec_` and base64.
+    /// The text form for receivers that verify signatures: `whsec_` and base64.
     pub fn to_text(&self) -> Secret {
         Secret::new(format!("{SECRET_PREFIX}{}", STANDARD.encode(self.0.as_slice())))
     }
@@ -60,9 +60,9 @@ impl std::fmt::Debug for WebhookSecret {
 mod tests {
     use super::*;
 
-    /// The example of the specification.
+    /// The example in the specification.
     #[test]
-    fn a_signature_is_that_of_the_specification() {
+    fn the_signature_matches_the_specifications_example() {
         let bytes = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let secret = WebhookSecret::from_bytes(&bytes).unwrap();
         let signature =
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_back_and_does_not_show_itself() {
+    fn a_secret_survives_a_round_trip_and_is_redacted_in_debug_output() {
         let secret = WebhookSecret::random(&Randomness::from_fn(|bytes| bytes.fill(7)));
         let again = WebhookSecret::from_bytes(secret.as_bytes()).unwrap();
         assert_eq!(secret.sign("a", 1, b"x"), again.sign("a", 1, b"x"));

@@ -62,7 +62,9 @@ where
         Ok(prepared) => prepared,
         Err(PrepareError::ConnectionDisabled) => return Err(Error::ConnectionDisabled),
         Err(PrepareError::ConnectionDeleted) => return Err(Error::ConnectionNotFound),
-        Err(PrepareError::Undecryptable | PrepareError::Tampered) => return Err(seal::DoesNotOpen.into()),
+        Err(PrepareError::Undecryptable | PrepareError::Tampered) => {
+            return Err(seal::CryptoError::Decrypt.into());
+        }
         Err(PrepareError::Temporary(error)) => return Err(error),
     };
     let mut executor = Executor { context, uploads, lease, prepared, memory: Memory::default() };

@@ -33,7 +33,7 @@ use domain::page::PageLimit;
 use domain::secret::{Sealed, WRAPPED_KEY_LEN, WrappedKey};
 use domain::video::VideoNumber;
 use egress::{EgressUrl, UrlError};
-use seal::envelope::{Purpose, SealedAs};
+use seal::envelope::{AssociatedData, Purpose};
 use store::{Changed, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeasedJob, NewJob, SealedPart};
 use vimeo::UploadLink;
 
@@ -218,13 +218,13 @@ impl App {
         let is_last = items.len() <= limit.as_u32() as usize;
         items.truncate(limit.as_u32() as usize);
         let last = items.last().filter(|_| !is_last);
-        let next = last.map(|last| self.service_keys.make_job_page_key(account, &last.id));
+        let next = last.map(|last| self.service_keys.encode_job_page_key(account, &last.id));
         Ok(JobPage { items, next })
     }
 
     /// The place that a page key of jobs names; `None` if this service did not give it to this account.
     pub fn read_job_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<JobId> {
-        self.service_keys.read_job_page_key(&caller.account_id, bytes)
+        self.service_keys.decode_job_page_key(&caller.account_id, bytes)
     }
 
     /// Cancels a job; what it created at Vimeo is cleaned up afterwards. One that has ended stays as it is.
@@ -367,7 +367,7 @@ impl App {
         job: &JobId,
         answer: &KeptAnswer,
     ) -> Result<Sealed, Error> {
-        let sealed_as = SealedAs { purpose: Purpose::KeptAnswer, record: job.as_str(), version: 1 };
+        let sealed_as = AssociatedData { purpose: Purpose::StoredResponse, record: job.as_str(), version: 1 };
         Ok(self.account_key(account).await?.seal(sealed_as, &answer.0, &self.randomness)?)
     }
 
@@ -375,7 +375,8 @@ impl App {
         let Some(sealed) = self.store.find_job_answer(account, &job_id).await? else {
             return Err(Error::UploadOver { job_id });
         };
-        let sealed_as = SealedAs { purpose: Purpose::KeptAnswer, record: job_id.as_str(), version: 1 };
+        let sealed_as =
+            AssociatedData { purpose: Purpose::StoredResponse, record: job_id.as_str(), version: 1 };
         Ok(KeptAnswer(self.account_key(account).await?.open(sealed_as, &sealed)?.to_vec()))
     }
 
@@ -386,7 +387,7 @@ impl App {
         key: &IdempotencyKey,
         answer: &KeptAnswer,
     ) -> Result<KeptAnswer, Error> {
-        let sealed_as = SealedAs { purpose: Purpose::KeptAnswer, record: key.as_str(), version: 1 };
+        let sealed_as = AssociatedData { purpose: Purpose::StoredResponse, record: key.as_str(), version: 1 };
         let sealed = self.account_key(account).await?.seal(sealed_as, &answer.0, &self.randomness)?;
         Ok(KeptAnswer([sealed.sealing_key.0.as_slice(), &sealed.envelope].concat()))
     }
@@ -400,9 +401,10 @@ impl App {
         if let Some(job) = job_of_marker(kept) {
             return self.open_link_answer(account, job).await;
         }
-        let (wrapped, envelope) = kept.0.split_first_chunk::<WRAPPED_KEY_LEN>().ok_or(seal::DoesNotOpen)?;
+        let (wrapped, envelope) =
+            kept.0.split_first_chunk::<WRAPPED_KEY_LEN>().ok_or(seal::CryptoError::Decrypt)?;
         let sealed = Sealed { sealing_key: WrappedKey(*wrapped), envelope: envelope.to_vec() };
-        let sealed_as = SealedAs { purpose: Purpose::KeptAnswer, record: key.as_str(), version: 1 };
+        let sealed_as = AssociatedData { purpose: Purpose::StoredResponse, record: key.as_str(), version: 1 };
         Ok(KeptAnswer(self.account_key(account).await?.open(sealed_as, &sealed)?.to_vec()))
     }
 }

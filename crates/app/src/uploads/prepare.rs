@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::connection::Availability;
 use domain::job::Job;
 use domain::secret::Sealed;
-use seal::envelope::{AccountKey, Purpose, SealedAs, SealedFor};
+use seal::envelope::{AccountKey, AssociatedData, Purpose};
 use vimeo::UploadLink;
 
 use super::request::UploadRequest;
@@ -54,15 +54,15 @@ impl From<store::Error> for PrepareError {
     }
 }
 
-impl From<seal::DoesNotOpen> for PrepareError {
-    fn from(_: seal::DoesNotOpen) -> Self {
+impl From<seal::CryptoError> for PrepareError {
+    fn from(_: seal::CryptoError) -> Self {
         Self::Undecryptable
     }
 }
 
 /// How the request of a job is sealed.
-pub(super) fn request_sealed_as(job: &Job) -> SealedAs<'_> {
-    SealedAs { purpose: Purpose::JobRequest, record: job.id.as_str(), version: AUTHENTICATED }
+pub(super) fn request_sealed_as(job: &Job) -> AssociatedData<'_> {
+    AssociatedData { purpose: Purpose::JobRequest, record: job.id.as_str(), version: AUTHENTICATED }
 }
 
 /// Verifies a job's row and decrypts its request. Without a MAC, only the request of an earlier version is accepted: a MAC
@@ -80,7 +80,7 @@ pub(super) async fn verify(
         return if row_mac.is_some() { Ok(None) } else { Err(PrepareError::Tampered) };
     };
     let key = context.account_key(&job.account_id).await?;
-    let open = |version| key.open(SealedAs { version, ..request_sealed_as(job) }, sealed);
+    let open = |version| key.open(AssociatedData { version, ..request_sealed_as(job) }, sealed);
     let opened = match row_mac {
         Some(_) => open(AUTHENTICATED).or_else(|_| open(WITHOUT_MAC)),
         None => open(WITHOUT_MAC),
@@ -107,8 +107,8 @@ pub(super) async fn prepare(
     }
     let key = context.account_key(&job.account_id).await?;
     let sealed_version = connection.sealed_version;
-    let sealed_for = SealedFor { connection: &connection.id, sealed_version };
-    let secrets = key.open_credentials(sealed_for, &credentials)?;
+    let secrets =
+        key.open_credentials(AssociatedData::of_credentials(&connection.id, sealed_version), &credentials)?;
     let shared = uploads.shared(&connection.id);
     let session = uploads.client.session(secrets.access_token, shared.rate_limit.clone());
     Ok(Prepared { request, session, shared, sealed_version })
@@ -127,6 +127,6 @@ pub(super) fn open_link(
 }
 
 /// How the upload link of a job is sealed.
-pub(super) fn link_sealed_as(job: &Job, restarts: u32) -> SealedAs<'_> {
-    SealedAs { purpose: Purpose::JobLink, record: job.id.as_str(), version: u64::from(restarts) }
+pub(super) fn link_sealed_as(job: &Job, restarts: u32) -> AssociatedData<'_> {
+    AssociatedData { purpose: Purpose::JobLink, record: job.id.as_str(), version: u64::from(restarts) }
 }

@@ -54,7 +54,7 @@ fn init_creates_a_keyring_once() {
     let keyring = directory.path().join("vimeo-connections.keyring");
     let before = fs::read(&keyring).unwrap();
     let again = cli(directory.path(), &["init"], "");
-    assert_refused(&again, "is there already, and a keyring is never overwritten");
+    assert_refused(&again, "exists already, and a keyring is never overwritten");
     assert_eq!(fs::read(&keyring).unwrap(), before);
     // Nor where the keyring is gone and a database needs it.
     answer(directory.path(), &["accounts", "create", ACCOUNT, "--json"]);

@@ -225,7 +225,7 @@ async fn an_account_with_a_broken_key_affects_no_other() {
         assert!(!refused.text.contains("seal") && !refused.text.contains("open"), "{}", refused.text);
         let log = env.log();
         let cause = log.lines().filter(|line| line.contains(&id) && line.contains("\"ERROR\""));
-        assert!(cause.clone().any(|line| line.contains("does not open")), "{log}");
+        assert!(cause.clone().any(|line| line.contains("cannot be decrypted")), "{log}");
         let path = format!("{COLLECTION}/{}", account.connections[0]);
         assert_eq!(env.send(Method::GET, &path, &headers, Vec::new()).await.status, 200);
     }

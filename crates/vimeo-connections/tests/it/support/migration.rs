@@ -9,7 +9,7 @@ use domain::id::{AccountId, ConnectionId};
 use domain::secret::{KeyringKeyId, KeyringWrapped, WrappedKey};
 use reqwest::Method;
 use seal::Randomness;
-use seal::envelope::SealedFor;
+use seal::envelope::AssociatedData;
 use seal::keyring_file::{self, GroupAccess};
 
 use crate::support::harness::{ACCOUNT, COLLECTION, Response, TestEnv, binary, finish, printed};
@@ -55,7 +55,7 @@ pub(crate) fn insert_connections(env: &TestEnv, count: usize) {
         for number in 0..count {
             // Older than all that the service makes.
             let id = ConnectionId::from_stored(format!("20200101000000000{number:0>15}"));
-            let sealed_for = SealedFor { connection: &id, sealed_version: 1 };
+            let sealed_for = AssociatedData::of_credentials(&id, 1);
             let sealed = key.seal_credentials(sealed_for, &secrets, &randomness).unwrap();
             let sealing_key = sealing_key.insert([sealed.sealing_key.0]).unwrap();
             let description = Some("über Umwege").filter(|_| number % 2 == 0);
