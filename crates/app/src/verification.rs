@@ -22,19 +22,19 @@ impl App {
         match client.verify(credentials, requirements).await {
             Ok(()) => Ok(()),
             Err(VerifyError::Rejected(findings)) => Err(Error::CredentialsRejected(findings)),
-            Err(VerifyError::Unknown(trouble)) => {
+            Err(VerifyError::Unknown(error)) => {
                 tracing::warn!(
-                    %trouble,
+                    %error,
                     "the credentials could not be checked at Vimeo, so nothing was stored; \
                      with vimeo.verification = \"off\" connections are stored unchecked"
                 );
-                Err(Error::VimeoUnavailable { retry_after_seconds: self.seconds_until(&trouble) })
+                Err(Error::VimeoUnavailable { retry_after_seconds: self.seconds_until(&error) })
             }
         }
     }
 
-    fn seconds_until(&self, trouble: &TransportError) -> u64 {
-        let TransportError::RateLimited { not_before: Some(not_before) } = trouble else {
+    fn seconds_until(&self, error: &TransportError) -> u64 {
+        let TransportError::RateLimited { not_before: Some(not_before) } = error else {
             return VIMEO_RETRY_SECONDS;
         };
         not_before.seconds_after(self.clock.now()).clamp(1, VIMEO_RETRY_MAX_SECONDS)

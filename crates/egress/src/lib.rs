@@ -1,5 +1,5 @@
 //! The HTTP client for URLs that users supply: it reads sources and posts webhooks, and protects internal networks.
-//! Depends on `domain` only; knows nothing of jobs, the store or Vimeo.
+//! Knows `domain` only. Knows nothing of jobs, the store or Vimeo.
 //! Invariant: it connects only to addresses it has just checked, again after each redirect. Blocked and unreachable
 //! addresses give the same error, so that users cannot probe internal networks.
 

@@ -1,6 +1,6 @@
 //! The client of Vimeo's API: OAuth, videos and folders, and uploads by tus.
-//! Does not depend on the store, on accounts or on this service's HTTP API.
-//! Invariants: credentials are sent only to the configured origin, whatever Vimeo answers; video bytes are sent only to
+//! Knows Vimeo's API. Knows nothing of the store, of accounts, or of this service's HTTP API.
+//! Invariant: credentials are sent only to the configured origin, whatever Vimeo answers; video bytes are sent only to
 //! the configured upload hosts, without credentials; "Vimeo is unavailable" is never reported as "the credentials are
 //! wrong".
 
