@@ -12,7 +12,7 @@ use crate::body::{self, Unreadable};
 use crate::credentials::Credentials;
 use crate::errors::{self, Invalid};
 use crate::faults::ListLag;
-use crate::fields;
+use crate::fields::Fields;
 use crate::state::{Caller, FolderId, User, UserId, VideoId};
 
 /// A refusal, ready to be sent.
@@ -174,12 +174,14 @@ impl Ask {
         Ok(members)
     }
 
+    /// The fields that the client asked for.
+    pub(crate) fn fields(&self) -> Fields {
+        Fields::of_query(self.query.as_deref())
+    }
+
     /// An answer with what the client asked for of it.
-    pub(crate) fn present(&self, status: StatusCode, content_type: &'static str, whole: &Value) -> Response {
-        match fields::requested(self.query.as_deref()) {
-            Some(paths) => errors::answer(status, content_type, &fields::pick(whole, &paths)),
-            None => errors::answer(status, content_type, whole),
-        }
+    pub(crate) fn present(&self, status: StatusCode, content_type: &'static str, whole: Value) -> Response {
+        errors::answer(status, content_type, &self.fields().pick(whole))
     }
 }
 

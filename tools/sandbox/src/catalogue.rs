@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::ask::{Answered, Ask};
+use crate::fields::Fields;
 use crate::lists;
 
 pub(crate) use languages::{LANGUAGES, is_language};
@@ -35,22 +36,22 @@ pub(crate) const LICENSES: [(&str, &str); 7] = [
 /// `GET /contentratings`.
 pub(crate) async fn content_ratings(ask: Ask) -> Answered {
     ask.caller()?;
-    let item = |(code, name): &(&str, &str)| json!({"code": code, "name": name, "uri": format!("/contentratings/{code}")});
-    lists::answer(&ask, CONTENT_RATINGS.iter().map(item).collect())
+    let item = |(code, name): &(&str, &str), _: &Fields| json!({"code": code, "name": name, "uri": format!("/contentratings/{code}")});
+    lists::answer(&ask, CONTENT_RATINGS.iter().collect::<Vec<_>>(), item)
 }
 
 /// `GET /creativecommons`.
 pub(crate) async fn licenses(ask: Ask) -> Answered {
     ask.caller()?;
-    let item = |(code, name): &(&str, &str)| json!({"code": code, "name": name, "uri": format!("/creativecommons/{code}")});
-    lists::answer(&ask, LICENSES.iter().map(item).collect())
+    let item = |(code, name): &(&str, &str), _: &Fields| json!({"code": code, "name": name, "uri": format!("/creativecommons/{code}")});
+    lists::answer(&ask, LICENSES.iter().collect::<Vec<_>>(), item)
 }
 
 /// `GET /languages`.
 pub(crate) async fn languages(ask: Ask) -> Answered {
     ask.caller()?;
-    let item = |(code, name): &(&str, &str)| json!({"code": code, "name": name});
-    lists::answer(&ask, LANGUAGES.iter().map(item).collect())
+    let item = |(code, name): &(&str, &str), _: &Fields| json!({"code": code, "name": name});
+    lists::answer(&ask, LANGUAGES.iter().collect::<Vec<_>>(), item)
 }
 
 /// `GET /tutorial`.
@@ -61,5 +62,5 @@ pub(crate) async fn tutorial(ask: Ask) -> Answered {
         "next_steps_link": "https://developer.vimeo.com/api/guides/start",
         "token_is_authenticated": caller.user.is_some(),
     });
-    Ok(ask.present(StatusCode::OK, "application/json", &shown))
+    Ok(ask.present(StatusCode::OK, "application/json", shown))
 }

@@ -10,9 +10,10 @@ use crate::ambient::iso_8601;
 use crate::ask::{Answered, Ask, Refusal, Whose, refuse};
 use crate::desk::Desk;
 use crate::errors::{self, no_content};
+use crate::fields::Fields;
 use crate::limits::Plan;
-use crate::lists::{self, Order};
-use crate::state::{Caller, Clips, Folder, FolderId, User, UserId, VideoId, World};
+use crate::lists::{self, Items};
+use crate::state::{Caller, Clips, Folder, FolderId, Order, User, UserId, VideoId, World};
 use crate::uploads;
 use crate::users;
 use crate::videos;
@@ -27,6 +28,12 @@ enum Wish {
     Change,
 }
 
+/// What a folder holds.
+enum FolderItem<'a> {
+    Folder(&'a Folder),
+    Video(VideoId),
+}
+
 /// `GET /me/projects`.
 pub(crate) async fn list(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     let (_, user) = member(&ask, "private", Wish::Look)?;
@@ -36,9 +43,7 @@ pub(crate) async fn list(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
         folder.owner == user.id
             && wanted.as_ref().is_none_or(|wanted| folder.name.to_lowercase().contains(wanted))
     });
-    let items = in_order(&desk, &world, &ask, folders.collect());
-    drop(world);
-    lists::answer(&ask, items)
+    lists::answer(&ask, in_order(&ask, folders.collect()), |folder, _| present(&desk, &world, folder))
 }
 
 /// `POST /me/projects` with `{"name", "parent_folder_uri"?}`.
@@ -57,7 +62,7 @@ pub(crate) async fn create(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
     let folder = world.find_folder(id).ok_or_else(errors::missing_folder)?;
     let shown = present(&desk, &world, folder);
     drop(world);
-    Ok(ask.present(StatusCode::CREATED, FOLDER, &shown))
+    Ok(ask.present(StatusCode::CREATED, FOLDER, shown))
 }
 
 /// `GET /me/projects/{folder}`.
@@ -67,7 +72,7 @@ pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     let world = desk.world();
     let shown = present(&desk, &world, own_folder(&world, user, id)?);
     drop(world);
-    Ok(ask.present(StatusCode::OK, FOLDER, &shown))
+    Ok(ask.present(StatusCode::OK, FOLDER, shown))
 }
 
 /// `PATCH /me/projects/{folder}` with `{"name"}`.
@@ -84,7 +89,7 @@ pub(crate) async fn edit(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     }
     let shown = present(&desk, &world, own_folder(&world, user, id)?);
     drop(world);
-    Ok(ask.present(StatusCode::OK, FOLDER, &shown))
+    Ok(ask.present(StatusCode::OK, FOLDER, shown))
 }
 
 /// `DELETE /me/projects/{folder}`, with its videos if `should_delete_clips` says so. Folders below it go with it.
@@ -108,10 +113,8 @@ pub(crate) async fn list_videos(State(desk): State<Arc<Desk>>, ask: Ask) -> Answ
     let id = ask.folder()?;
     let world = desk.world_by_now();
     own_folder(&world, user, id)?;
-    let inside = world.list_videos().filter(|video| video.folder == Some(id)).collect();
-    let items = videos::shown_in_list(&desk, &world, &ask, inside)?;
-    drop(world);
-    lists::answer(&ask, items)
+    let ids = videos::visible_ids(&desk, &world, &ask, world.videos_in(id))?;
+    lists::answer(&ask, ids, |id, fields| videos::present_in_list(&desk, &world, &ask, id, fields))
 }
 
 /// `GET /me/projects/{folder}/items`: the folders below it, then its videos.
@@ -121,13 +124,16 @@ pub(crate) async fn list_items(State(desk): State<Arc<Desk>>, ask: Ask) -> Answe
     let world = desk.world_by_now();
     own_folder(&world, user, id)?;
     let below = world.list_folders().filter(|folder| folder.parent == Some(id)).collect();
-    let inside = world.list_videos().filter(|video| video.folder == Some(id)).collect();
-    let folders = in_order(&desk, &world, &ask, below);
-    let videos = videos::shown_in_list(&desk, &world, &ask, inside)?;
-    drop(world);
-    let folders = folders.into_iter().map(|folder| json!({"type": "folder", "folder": folder}));
-    let videos = videos.into_iter().map(|video| json!({"type": "video", "video": video}));
-    lists::answer(&ask, folders.chain(videos).collect())
+    let folders = in_order(&ask, below);
+    let videos = videos::visible_ids(&desk, &world, &ask, world.videos_in(id))?;
+    let total = folders.len() + videos.total;
+    let items = folders.into_iter().map(FolderItem::Folder).chain(videos.items.map(FolderItem::Video));
+    lists::answer(&ask, Items { total, items: Box::new(items) }, |item, _| match item {
+        FolderItem::Folder(folder) => json!({"type": "folder", "folder": present(&desk, &world, folder)}),
+        FolderItem::Video(id) => {
+            json!({"type": "video", "video": videos::present_in_list(&desk, &world, &ask, id, &Fields::all())})
+        }
+    })
 }
 
 /// `GET /me/projects/{folder}/folders`: the folders below it.
@@ -137,9 +143,7 @@ pub(crate) async fn list_subfolders(State(desk): State<Arc<Desk>>, ask: Ask) -> 
     let world = desk.world();
     own_folder(&world, user, id)?;
     let below = world.list_folders().filter(|folder| folder.parent == Some(id)).collect();
-    let items = in_order(&desk, &world, &ask, below);
-    drop(world);
-    lists::answer(&ask, items)
+    lists::answer(&ask, in_order(&ask, below), |folder, _| present(&desk, &world, folder))
 }
 
 /// `PUT /me/projects/{folder}/videos/{video}`. From whatever folder it was in, it goes into this one.
@@ -200,7 +204,7 @@ pub(crate) fn find_by_uri(world: &World, user: &User, uri: &str) -> Result<Folde
 /// A folder as Vimeo shows it.
 pub(crate) fn present(desk: &Desk, world: &World, folder: &Folder) -> Value {
     let uri = folder.uri();
-    let videos = world.list_videos().filter(|video| video.folder == Some(folder.id)).count();
+    let videos = world.videos_in(folder.id).len();
     let folders = world.list_folders().filter(|below| below.parent == Some(folder.id)).count();
     let plan = |user: &User| user.plan.or(desk.plan).unwrap_or(Plan::Enterprise);
     let owner = world.find_user(folder.owner).map(|user| users::present_public(user, plan(user)));
@@ -248,7 +252,7 @@ fn own_folder<'a>(world: &'a World, user: &User, id: FolderId) -> Result<&'a Fol
     found.ok_or_else(|| errors::missing_folder().into())
 }
 
-fn in_order(desk: &Desk, world: &World, ask: &Ask, mut folders: Vec<&Folder>) -> Vec<Value> {
+fn in_order<'a>(ask: &Ask, mut folders: Vec<&'a Folder>) -> Vec<&'a Folder> {
     let (order, direction) = lists::order(ask);
     match order {
         Order::Date => lists::sort(&mut folders, direction, |folder| (folder.created_at, folder.id)),
@@ -257,7 +261,7 @@ fn in_order(desk: &Desk, world: &World, ask: &Ask, mut folders: Vec<&Folder>) ->
             lists::sort(&mut folders, direction, |folder| (folder.name.to_lowercase(), folder.id));
         }
     }
-    folders.into_iter().map(|folder| present(desk, world, folder)).collect()
+    folders
 }
 
 /// A video and the hash that it is named with, if it is.
@@ -277,9 +281,7 @@ fn place(
         videos::find_own(world, caller, *id, hash.as_deref())?;
     }
     for (id, _) in videos {
-        if let Some(video) = world.find_video_mut(*id) {
-            video.folder = folder;
-        }
+        world.edit_video(*id, |video| video.folder = folder);
     }
     Ok(())
 }

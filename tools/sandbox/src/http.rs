@@ -27,7 +27,7 @@ use crate::credentials::Credentials;
 use crate::desk::{Desk, Kept};
 use crate::errors;
 use crate::faults;
-use crate::fields;
+use crate::fields::Fields;
 use crate::folders;
 use crate::journal::{Arrival, Asker};
 use crate::limits::{Standing, Verdict, Weight};
@@ -292,7 +292,7 @@ pub(crate) async fn answer(desk: &Desk, request: Request, next: Next) -> Respons
 
 /// How a request counts.
 pub(crate) fn weight(uri: &Uri) -> Weight {
-    if fields::requested(uri.query()).is_some() { Weight::WithFields } else { Weight::Whole }
+    if Fields::of_query(uri.query()).are_named() { Weight::WithFields } else { Weight::Whole }
 }
 
 /// The three headers that say where a user stands.

@@ -5,29 +5,43 @@ use serde_json::{Value, json};
 
 use crate::ask::{Answered, Ask, Refusal};
 use crate::errors::{self, Invalid};
-use crate::fields;
+use crate::fields::Fields;
+use crate::state::{Direction, Order};
 
 const PER_PAGE: usize = 25;
 const PER_PAGE_MAX: usize = 100;
 
-/// Answers with the page that was asked for, of items in their order.
-pub(crate) fn answer(ask: &Ask, items: Vec<Value>) -> Answered {
+/// The items of a list, in order.
+pub(crate) struct Items<'a, T> {
+    pub(crate) total: usize,
+    pub(crate) items: Box<dyn Iterator<Item = T> + 'a>,
+}
+
+impl<'a, T: 'a> From<Vec<T>> for Items<'a, T> {
+    fn from(items: Vec<T>) -> Self {
+        Self { total: items.len(), items: Box::new(items.into_iter()) }
+    }
+}
+
+/// Answers with the page that was asked for. Only its items are presented, which may leave out members that are not among
+/// the fields.
+pub(crate) fn answer<'a, T: 'a>(
+    ask: &Ask,
+    items: impl Into<Items<'a, T>>,
+    present: impl Fn(T, &Fields) -> Value,
+) -> Answered {
     let page = Page::of(ask)?;
-    let total = items.len();
+    let Items { total, items } = items.into();
     // Only the first page may be empty.
     if page.number > 1 && page.first_item() >= total {
         return Err(errors::missing_resource().into());
     }
     let last = total.div_ceil(page.size).max(1);
-    let paths = fields::requested(ask.query.as_deref());
+    let fields = Fields::of_items(ask.query.as_deref());
     let data: Vec<Value> = items
-        .into_iter()
         .skip(page.first_item())
         .take(page.size)
-        .map(|item| match &paths {
-            Some(paths) => fields::pick(&item, &of_item(paths)),
-            None => item,
-        })
+        .map(|item| fields.pick(present(item, &fields)))
         .collect();
     let link = |number: usize| format!("{}?{}", ask.path, query_of(ask, number));
     let envelope = json!({
@@ -43,11 +57,6 @@ pub(crate) fn answer(ask: &Ask, items: Vec<Value>) -> Answered {
         "data": data,
     });
     Ok(errors::answer(StatusCode::OK, "application/vnd.vimeo.list+json", &envelope))
-}
-
-/// `fields` speaks of the items, whether or not it says `data.` before them.
-fn of_item(paths: &[String]) -> Vec<String> {
-    paths.iter().map(|path| path.strip_prefix("data.").unwrap_or(path).to_owned()).collect()
 }
 
 /// The query of this request, for another page.
@@ -100,16 +109,6 @@ impl Page {
     }
 }
 
-/// How a list is to be ordered, for things with a date and a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// As they were made.
-    Date,
-    Alphabetical,
-    /// By the last change.
-    Modified,
-}
-
 /// The order that a query asks for, and whether it is to be turned round. Orders that the sandbox does not know are
 /// those of the date.
 pub(crate) fn order(ask: &Ask) -> (Order, Direction) {
@@ -125,12 +124,6 @@ pub(crate) fn order(ask: &Ask) -> (Order, Direction) {
         _ => default,
     };
     (order, direction)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Ascending,
-    Descending,
 }
 
 /// Sorts things by a key, and turns them round if wanted.

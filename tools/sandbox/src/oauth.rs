@@ -50,7 +50,7 @@ pub(crate) async fn verify(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
         Some(user) => present_with_user(&desk, &caller.token, &caller.app, user),
         None => present(&caller.token, &caller.app),
     };
-    Ok(ask.present(StatusCode::OK, AUTH, &shown))
+    Ok(ask.present(StatusCode::OK, AUTH, shown))
 }
 
 /// `DELETE /tokens`: revokes the token that the request is made with.

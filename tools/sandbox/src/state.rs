@@ -5,9 +5,11 @@ mod apps;
 mod folders;
 mod grants;
 mod numbers;
+mod order;
 mod tokens;
 mod uploads;
 mod users;
+mod video_table;
 mod videos;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ambient::{Random, system_random};
 use crate::scopes::Scopes;
+use video_table::VideoTable;
 
 pub(crate) use apps::{App, ClientRefusal, NewApp};
 pub(crate) use folders::{Clips, Folder};
@@ -26,9 +29,11 @@ pub(crate) use grants::{
     hyphenated,
 };
 pub(crate) use numbers::{AppId, FolderId, PresetId, UserId, VersionId, VideoId};
+pub(crate) use order::{Direction, Order};
 pub(crate) use tokens::{Caller, NewToken, Origin, Token};
 pub(crate) use uploads::{Approach, Failure, Received, Stage, Tempo, Upload};
 pub(crate) use users::{Addition, Bound, Overrun, Period, Quota, Unit, User};
+pub(crate) use video_table::VideoList;
 pub(crate) use videos::{DOMAINS_MAX, NewVersion, NewVideo, Orphan, Picture, Settings, Version, Video};
 
 /// The first app's credentials, printed when the sandbox starts.
@@ -52,7 +57,7 @@ pub(crate) struct World {
     users: BTreeMap<UserId, User>,
     tokens: HashMap<String, Token>,
     guest: Option<AppId>,
-    videos: BTreeMap<VideoId, Video>,
+    videos: VideoTable,
     folders: BTreeMap<FolderId, Folder>,
     #[serde(default)]
     grants: Grants,
@@ -80,7 +85,7 @@ impl World {
             users: BTreeMap::new(),
             tokens: HashMap::new(),
             guest: None,
-            videos: BTreeMap::new(),
+            videos: VideoTable::default(),
             folders: BTreeMap::new(),
             grants: Grants::default(),
             next_number: FIRST_NUMBER,
@@ -130,11 +135,11 @@ impl World {
         self.random = random;
     }
 
-    /// Moves every video on to where it is by now, and says whether any of them is elsewhere than before.
+    /// Advances every upload to the stage that it has reached by now. Returns whether any changed.
     pub(crate) fn advance(&mut self, now: Timestamp, tempo: Tempo) -> bool {
         let mut has_changed = false;
-        for video in self.videos.values_mut() {
-            has_changed |= video.advance(now, tempo);
+        for id in self.videos.in_progress() {
+            has_changed |= self.videos.edit(id, |video| video.advance(now, tempo)).unwrap_or(false);
         }
         has_changed
     }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use crate::ask::Refusal;
 use crate::desk::{Desk, WorldGuard};
-use crate::state::{Approach, Orphan, Stage, Upload, VersionId, VideoId, World, hidden};
+use crate::state::{Approach, Orphan, Stage, Upload, Version, VersionId, VideoId, World, hidden};
 
 pub(crate) use bytes::{Keeper, path_of};
 
@@ -61,21 +61,21 @@ pub(crate) fn begin(desk: &Arc<Desk>, video: VideoId, version: VersionId) {
     let now = desk.now();
     let is_pull = {
         let mut world = desk.world();
-        let Some(version) = world.version_mut(video, version) else { return };
-        let upload = &mut version.upload;
-        if *upload.stage() != Stage::Uploading {
-            return;
-        }
-        match upload.approach {
-            Approach::Pull { .. } => true,
-            Approach::Tus => {
-                upload.receive(upload.received.clone(), now);
-                false
+        world.edit_version(video, version, |Version { upload, .. }| {
+            if *upload.stage() != Stage::Uploading {
+                return false;
             }
-            Approach::Post { .. } | Approach::None => false,
-        }
+            match upload.approach {
+                Approach::Pull { .. } => true,
+                Approach::Tus => {
+                    upload.receive(upload.received.clone(), now);
+                    false
+                }
+                Approach::Post { .. } | Approach::None => false,
+            }
+        })
     };
-    if is_pull {
+    if is_pull == Some(true) {
         desk.tasks.spawn(pull::run(Arc::clone(desk), video, version));
     }
 }

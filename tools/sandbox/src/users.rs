@@ -35,7 +35,7 @@ pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
             present_own(&desk.world(), (&caller.token, &caller.app), user, plan)
         }
     };
-    Ok(ask.present(StatusCode::OK, USER, &shown))
+    Ok(ask.present(StatusCode::OK, USER, shown))
 }
 
 /// A user as they see themselves, in `/me` and beside a token.
@@ -56,7 +56,7 @@ pub(crate) fn present_own(world: &World, (token, app): (&Token, &App), user: &Us
 fn present(world: &World, user: &User, plan: Plan) -> Value {
     let mut shown = present_public(user, plan);
     let uri = user.id.to_string();
-    let videos = world.list_videos().filter(|video| video.owner == user.id).count();
+    let videos = world.videos_of(user.id).len();
     let folders = world.list_folders().filter(|folder| folder.owner == user.id).count();
     if let Value::Object(shown) = &mut shown {
         let connection = |path: &str, total: usize| json!({"uri": format!("{uri}/{path}"), "options": ["GET", "POST"], "total": total});

@@ -17,8 +17,9 @@ use serde_json::Value;
 use crate::ask::{Answered, Ask, Refusal, Whose};
 use crate::desk::Desk;
 use crate::errors;
-use crate::lists::{self, Order};
-use crate::state::{Caller, User, UserId, Video, VideoId, World};
+use crate::fields::Fields;
+use crate::lists::{self, Items};
+use crate::state::{Caller, Direction, Order, User, UserId, Video, VideoId, VideoList, World};
 use crate::uploads;
 use settings::Asking;
 
@@ -41,9 +42,9 @@ pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     let video = world.find_video(id).filter(|video| is_among(video, &ask));
     let video = video.filter(|video| is_visible(video, caller, ask.video_hash()));
     let video = video.ok_or_else(errors::missing_resource)?;
-    let shown = present(&desk, &world, video, audience(video, caller));
+    let shown = present(&desk, &world, video, audience(video, caller), &ask.fields());
     drop(world);
-    Ok(ask.present(StatusCode::OK, VIDEO, &shown))
+    Ok(ask.present(StatusCode::OK, VIDEO, shown))
 }
 
 /// `GET /me/videos` and `GET /users/{user}/videos`.
@@ -58,41 +59,53 @@ pub(crate) async fn list(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     };
     let world = desk.world_by_now();
     world.find_user(owner).ok_or_else(errors::missing_resource)?;
-    let videos = world.list_videos().filter(|video| video.owner == owner).collect();
-    let items = shown_in_list(&desk, &world, &ask, videos)?;
-    drop(world);
-    lists::answer(&ask, items)
+    let ids = visible_ids(&desk, &world, &ask, world.videos_of(owner))?;
+    lists::answer(&ask, ids, |id, fields| present_in_list(&desk, &world, &ask, id, fields))
 }
 
-/// The videos of a list that the caller may see, in the order that was asked for.
-pub(crate) fn shown_in_list(
+/// The videos of a list that the caller may see, in the order that was asked for. `videos` are those of one user.
+///
+/// The caller's own list is not read here: with the scope `private` they see all of it.
+pub(crate) fn visible_ids<'a>(
     desk: &Desk,
     world: &World,
     ask: &Ask,
-    mut videos: Vec<&Video>,
-) -> Result<Vec<Value>, Refusal> {
+    videos: VideoList<'a>,
+) -> Result<Items<'a, VideoId>, Refusal> {
     let caller = ask.caller()?;
     let wanted = ask.parameter_of_query("query").map(|query| query.to_lowercase());
     let newest = ask.list_lag.map(|lag| desk.now().checked_sub(lag).unwrap_or(Timestamp::MIN));
-    videos.retain(|video| {
-        if newest.is_some_and(|newest| video.created_at > newest) {
-            return false;
-        }
-        // A list shows nobody's unlisted videos but one's own.
+    let (order, direction) = lists::order(ask);
+    let mut ids = videos.ids(order, direction);
+    let is_filtered = wanted.is_some() || newest.is_some() || !sees_all(world, caller, videos);
+    if !is_filtered {
+        return Ok(Items { total: videos.len(), items: ids });
+    }
+    let mut visible = Vec::new();
+    while let Some(video) = ids.next().and_then(|id| world.find_video(id)) {
+        // A list shows unlisted videos to their owner only.
         let is_listed = video.settings.privacy.view != "unlisted" || is_own(video, caller);
         let is_wanted =
             wanted.as_ref().is_none_or(|wanted| video.settings.name.to_lowercase().contains(wanted));
-        is_listed && is_wanted && is_visible(video, caller, None)
-    });
-    let (order, direction) = lists::order(ask);
-    match order {
-        Order::Date => lists::sort(&mut videos, direction, |video| (video.created_at, video.id)),
-        Order::Modified => lists::sort(&mut videos, direction, |video| (video.modified_at, video.id)),
-        Order::Alphabetical => {
-            lists::sort(&mut videos, direction, |video| (video.settings.name.to_lowercase(), video.id));
+        let is_known = newest.is_none_or(|newest| video.created_at <= newest);
+        if is_known && is_listed && is_wanted && is_visible(video, caller, None) {
+            visible.push(video.id);
         }
     }
-    Ok(videos.into_iter().map(|video| present(desk, world, video, audience(video, caller))).collect())
+    Ok(visible.into())
+}
+
+/// Whether the caller owns these videos, which are of one user, and may see all of them.
+fn sees_all(world: &World, caller: &Caller, videos: VideoList<'_>) -> bool {
+    let first = videos.ids(Order::Date, Direction::Ascending).next().and_then(|id| world.find_video(id));
+    caller.token.scopes.contains("private") && first.is_none_or(|video| is_own(video, caller))
+}
+
+/// A video of [`visible_ids`].
+pub(crate) fn present_in_list(desk: &Desk, world: &World, ask: &Ask, id: VideoId, fields: &Fields) -> Value {
+    let audience_of = |video| ask.caller.as_ref().map_or(Audience::Others, |caller| audience(video, caller));
+    let video = world.find_video(id);
+    video.map_or(Value::Null, |video| present(desk, world, video, audience_of(video), fields))
 }
 
 /// `PATCH /videos/{video}`.
@@ -105,12 +118,11 @@ pub(crate) async fn edit(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
     let mut settings = own_video(&world, &ask)?.settings.clone();
     settings::apply(&ask.members_of_some()?, &mut settings, Asking { user, plan })?;
     let missing = errors::missing_resource;
-    let video = world.find_video_mut(id).ok_or_else(missing)?;
-    (video.settings, video.modified_at) = (settings, now);
+    world.edit_video(id, |video| (video.settings, video.modified_at) = (settings, now));
     let video = world.find_video(id).ok_or_else(missing)?;
-    let shown = present(&desk, &world, video, Audience::Owner);
+    let shown = present(&desk, &world, video, Audience::Owner, &ask.fields());
     drop(world);
-    Ok(ask.present(StatusCode::OK, VIDEO, &shown))
+    Ok(ask.present(StatusCode::OK, VIDEO, shown))
 }
 
 /// `DELETE /videos/{video}`.

@@ -131,7 +131,7 @@ fn world(desk: &Desk) -> World {
     let hidden = |count: usize| count.saturating_sub(ROWS_SHOWN_MAX);
     World {
         hidden: Hidden {
-            videos: hidden(world.list_videos().count()),
+            videos: hidden(world.list_videos().len()),
             tokens: hidden(tokens.len()),
             apps: hidden(world.list_apps().count()),
             users: hidden(world.list_users().count()),
@@ -148,7 +148,7 @@ impl SeenUser {
         Self {
             user: user.clone(),
             quota: crate::users::present_quota(world, user),
-            videos: world.list_videos().filter(|video| video.owner == user.id).count(),
+            videos: world.videos_of(user.id).len(),
         }
     }
 }

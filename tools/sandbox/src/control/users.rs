@@ -160,6 +160,6 @@ fn present(desk: &Desk, user: &User) -> Value {
         "folders": user.may_manage_folders,
         "refused_views": user.refused_views,
         "upload_quota": present_quota(&world, user),
-        "videos": world.list_videos().filter(|video| video.owner == user.id).count(),
+        "videos": world.videos_of(user.id).len(),
     })
 }

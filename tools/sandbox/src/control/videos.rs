@@ -140,10 +140,10 @@ fn change<T>(
         Ok(found) => found,
         Err(refusal) => return refusal.into_response(),
     };
-    let written = match desk.world_by_now().newest_version_mut(video) {
-        Some(version) => write(&mut version.upload, wanted),
-        None => return missing(),
-    };
+    let written = desk.world_by_now().edit_video(video, |video| {
+        video.versions.last_mut().map(|version| write(&mut version.upload, wanted))
+    });
+    let Some(written) = written.flatten() else { return missing() };
     match written {
         Ok(()) => shown(desk, video),
         Err(sentence) => refused(StatusCode::CONFLICT, sentence),

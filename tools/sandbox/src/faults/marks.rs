@@ -13,18 +13,14 @@ pub(super) fn kill_link(desk: &Desk, path: &str, status: StatusCode) {
     let key = path.rsplit('/').next().unwrap_or_default();
     let mut world = desk.world();
     let Some((video, version)) = world.find_upload(key) else { return };
-    if let Some(version) = world.version_mut(video, version) {
-        version.upload.kill_link(status, now);
-    }
+    world.edit_version(video, version, |version| version.upload.kill_link(status, now));
 }
 
 /// Decides how the version ends that a request has made.
 pub(super) fn doom(desk: &Desk, response: &Response, fate: &Failure) {
     let now = desk.now();
-    if let Some(Made(video, version)) = response.extensions().get()
-        && let Some(version) = desk.world().version_mut(*video, *version)
-    {
-        version.upload.doom(fate.clone(), now);
+    if let Some(Made(video, version)) = response.extensions().get() {
+        desk.world().edit_version(*video, *version, |version| version.upload.doom(fate.clone(), now));
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{FolderId, Orphan, UserId, Video, World};
+use super::{Direction, FolderId, Order, Orphan, UserId, VideoId, World};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Folder {
@@ -67,18 +67,17 @@ impl World {
             next += 1;
         }
         self.folders.retain(|id, _| !gone.contains(id));
-        let is_inside = |video: &Video| video.folder.is_some_and(|folder| gone.contains(&folder));
+        let ids = |folder: &FolderId| self.videos_in(*folder).ids(Order::Date, Direction::Ascending);
+        let inside: Vec<VideoId> = gone.iter().flat_map(ids).collect();
         let mut orphans = Vec::new();
-        self.videos.retain(|_, video| {
-            if !is_inside(video) {
-                return true;
+        for id in inside {
+            match clips {
+                Clips::Keep => {
+                    self.videos.edit(id, |video| video.folder = None);
+                }
+                Clips::Delete => orphans.extend(self.remove_video(id)),
             }
-            video.folder = None;
-            if clips == Clips::Delete {
-                orphans.extend(video.orphans());
-            }
-            clips == Clips::Keep
-        });
+        }
         orphans
     }
 }

@@ -48,7 +48,13 @@ impl UserId {
     }
 }
 
+impl VersionId {
+    pub(super) const MIN: Self = Self(0);
+}
+
 impl VideoId {
+    pub(super) const MAX: Self = Self(u64::MAX);
+
     /// A video as paths and URIs name it: `N` or, for an unlisted one, `N:hash`.
     pub(crate) fn parse_named(text: &str) -> Option<(Self, Option<&str>)> {
         match text.split_once(':') {

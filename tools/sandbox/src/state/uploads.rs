@@ -178,6 +178,11 @@ impl Upload {
         self.size.unwrap_or(0).max(self.received.bytes)
     }
 
+    /// Whether its stage changes as time passes.
+    pub(super) fn is_in_progress(&self) -> bool {
+        matches!(self.stage, Stage::Received | Stage::TranscodeStarting | Stage::Transcoding)
+    }
+
     /// Whether every byte is here.
     pub(crate) fn is_whole(&self) -> bool {
         self.size == Some(self.received.bytes) && self.approach != Approach::None

@@ -163,16 +163,16 @@ impl World {
 
     /// Which bound of its owner's quota is overrun, now that a video has the bytes that it has.
     pub(crate) fn overrun_by(&self, video: VideoId) -> Option<Overrun> {
-        let owner = self.users.get(&self.videos.get(&video)?.owner)?;
+        let owner = self.users.get(&self.videos.get(video)?.owner)?;
         self.overrun(owner, Addition::default())
     }
 
     /// What a user's videos use up of their quota: bytes that were announced, or videos.
     pub(crate) fn used_by(&self, user: UserId, unit: Unit) -> u64 {
-        let own = self.videos.values().filter(|video| video.owner == user);
+        let videos = self.videos_of(user);
         match unit {
-            Unit::Count => own.count() as u64,
-            Unit::Size => own.flat_map(|video| &video.versions).map(|version| version.upload.weight()).sum(),
+            Unit::Count => videos.len() as u64,
+            Unit::Size => videos.bytes(),
         }
     }
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::uploads::NewUpload;
-use super::{AppId, Approach, FolderId, PresetId, Stage, Tempo, Upload, UserId, VersionId, VideoId, World};
+use super::{
+    AppId, Approach, FolderId, PresetId, Stage, Tempo, Upload, UserId, VersionId, VideoId, VideoList, World,
+};
 
 /// How many domains may embed a video, by Vimeo's rules.
 pub(crate) const DOMAINS_MAX: usize = 50;
@@ -146,7 +148,7 @@ impl Video {
         self.versions.iter().find(|version| version.id == id)
     }
 
-    pub(crate) fn version_mut(&mut self, id: VersionId) -> Option<&mut Version> {
+    fn version_mut(&mut self, id: VersionId) -> Option<&mut Version> {
         self.versions.iter_mut().find(|version| version.id == id)
     }
 
@@ -158,6 +160,13 @@ impl Video {
     /// What is left of one upload, should its version be no more.
     pub(crate) fn orphan(&self, version: &Version) -> Orphan {
         Orphan { video: self.id, version: version.id, key: version.upload.key.clone() }
+    }
+
+    /// Whether it changes as time passes.
+    pub(super) fn is_in_progress(&self) -> bool {
+        self.versions.iter().any(|version| {
+            version.upload.is_in_progress() || (version.is_due && *version.upload.stage() == Stage::Available)
+        })
     }
 
     /// Lets time pass, and says whether anything is different by now. A new version is played from the moment that it
@@ -177,7 +186,7 @@ impl Video {
 }
 
 impl World {
-    pub(crate) fn add_video(&mut self, new: NewVideo, now: Timestamp) -> &mut Video {
+    pub(crate) fn add_video(&mut self, new: NewVideo, now: Timestamp) -> &Video {
         let NewVideo { owner, app, settings, folder, version } = new;
         let id = VideoId(self.take_number());
         let mut version = self.make_version(version, now);
@@ -197,23 +206,24 @@ impl World {
             versions: vec![version],
             pictures: Vec::new(),
         };
-        self.videos.entry(id).insert_entry(video).into_mut()
+        self.videos.insert(video)
     }
 
     /// Gives a video another file. It is played once it can be, or at once where there is nothing else to play.
     /// `None` if there is no such video.
     pub(crate) fn add_version(&mut self, id: VideoId, new: NewVersion, now: Timestamp) -> Option<VersionId> {
         let mut version = self.make_version(new, now);
-        let video = self.videos.get_mut(&id)?;
-        let is_playing = video.active_version().is_some_and(|active| active.upload.is_playable());
-        if !is_playing {
-            version.is_due = false;
-            video.active = version.id;
-        }
-        let id = version.id;
-        video.modified_at = now;
-        video.versions.push(version);
-        Some(id)
+        self.videos.edit(id, |video| {
+            let is_playing = video.active_version().is_some_and(|active| active.upload.is_playable());
+            if !is_playing {
+                version.is_due = false;
+                video.active = version.id;
+            }
+            let id = version.id;
+            video.modified_at = now;
+            video.versions.push(version);
+            id
+        })
     }
 
     fn make_version(&mut self, new: NewVersion, now: Timestamp) -> Version {
@@ -226,65 +236,76 @@ impl World {
     /// Gives a video a thumbnail. `None` if there is no such video.
     pub(crate) fn add_picture(&mut self, id: VideoId, at_millis: u64, is_active: bool) -> Option<u64> {
         let number = self.take_number();
-        let video = self.videos.get_mut(&id)?;
-        if is_active {
-            video.pictures.iter_mut().for_each(|picture| picture.is_active = false);
-        }
-        video.pictures.push(Picture { number, at_millis, is_active });
-        Some(number)
+        self.videos.edit(id, |video| {
+            if is_active {
+                video.pictures.iter_mut().for_each(|picture| picture.is_active = false);
+            }
+            video.pictures.push(Picture { number, at_millis, is_active });
+            number
+        })
     }
 
     pub(crate) fn find_video(&self, id: VideoId) -> Option<&Video> {
-        self.videos.get(&id)
+        self.videos.get(id)
     }
 
-    pub(crate) fn find_video_mut(&mut self, id: VideoId) -> Option<&mut Video> {
-        self.videos.get_mut(&id)
+    /// Changes a video. `None` if there is no such video.
+    pub(crate) fn edit_video<T>(&mut self, id: VideoId, edit: impl FnOnce(&mut Video) -> T) -> Option<T> {
+        self.videos.edit(id, edit)
+    }
+
+    /// The videos that a user owns.
+    pub(crate) fn videos_of(&self, user: UserId) -> VideoList<'_> {
+        self.videos.of_user(user)
+    }
+
+    /// The videos in a folder, not those in the folders below it.
+    pub(crate) fn videos_in(&self, folder: FolderId) -> VideoList<'_> {
+        self.videos.in_folder(folder)
     }
 
     /// Every video, oldest first.
-    pub(crate) fn list_videos(&self) -> impl DoubleEndedIterator<Item = &Video> {
-        self.videos.values()
+    pub(crate) fn list_videos(&self) -> impl DoubleEndedIterator<Item = &Video> + ExactSizeIterator {
+        self.videos.iter()
     }
 
     /// Removes a video. Returns what is left of its uploads.
     pub(crate) fn remove_video(&mut self, id: VideoId) -> Vec<Orphan> {
-        self.videos.remove(&id).iter().flat_map(Video::orphans).collect()
+        self.videos.remove(id).iter().flat_map(Video::orphans).collect()
     }
 
     /// Removes a version of a video. Returns what is left of its upload, if there was one.
     pub(crate) fn remove_version(&mut self, video: VideoId, version: VersionId) -> Option<Orphan> {
-        let video = self.videos.get_mut(&video)?;
-        let orphan = video.version(version).map(|version| video.orphan(version));
-        video.versions.retain(|kept| kept.id != version);
-        orphan
+        let removed = self.videos.edit(video, |video| {
+            let orphan = video.version(version).map(|version| video.orphan(version));
+            video.versions.retain(|kept| kept.id != version);
+            orphan
+        });
+        removed.flatten()
     }
 
     /// What would be left of all uploads.
     pub(crate) fn orphans(&self) -> Vec<Orphan> {
-        self.videos.values().flat_map(Video::orphans).collect()
+        self.videos.iter().flat_map(Video::orphans).collect()
     }
 
     /// The video and the version that an upload link leads to.
     pub(crate) fn find_upload(&self, key: &str) -> Option<(VideoId, VersionId)> {
-        self.videos.values().rev().find_map(|video| {
-            let version = video.versions.iter().find(|version| version.upload.key == key)?;
-            Some((video.id, version.id))
-        })
+        self.videos.find_link(key)
     }
 
     /// The version, if it is still there.
     pub(crate) fn version(&self, video: VideoId, version: VersionId) -> Option<&Version> {
-        self.videos.get(&video)?.version(version)
+        self.videos.get(video)?.version(version)
     }
 
-    /// The version that was made last.
-    pub(crate) fn newest_version_mut(&mut self, video: VideoId) -> Option<&mut Version> {
-        self.videos.get_mut(&video)?.versions.last_mut()
-    }
-
-    /// The version, if it is still there.
-    pub(crate) fn version_mut(&mut self, video: VideoId, version: VersionId) -> Option<&mut Version> {
-        self.videos.get_mut(&video)?.version_mut(version)
+    /// Changes a version. `None` if there is no such version.
+    pub(crate) fn edit_version<T>(
+        &mut self,
+        video: VideoId,
+        version: VersionId,
+        edit: impl FnOnce(&mut Version) -> T,
+    ) -> Option<T> {
+        self.videos.edit(video, |video| video.version_mut(version).map(edit)).flatten()
     }
 }

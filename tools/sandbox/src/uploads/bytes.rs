@@ -148,15 +148,15 @@ impl<'a> Inlet<'a> {
     /// Books what came, in the way that is given.
     fn book(&self, write: impl FnOnce(&mut Version, Received)) -> Result<(), Gone> {
         let mut world = self.desk.world();
-        let found = world.version_mut(self.video, self.version);
-        // After a reset the same numbers may be another upload's.
-        match found.filter(|found| found.upload.key == self.key) {
-            Some(found) => {
-                write(found, self.received.clone());
-                Ok(())
+        let booked = world.edit_version(self.video, self.version, |version| {
+            // After a reset the same numbers may be another upload's.
+            let is_ours = version.upload.key == self.key;
+            if is_ours {
+                write(version, self.received.clone());
             }
-            None => Err(Gone),
-        }
+            is_ours
+        });
+        if booked == Some(true) { Ok(()) } else { Err(Gone) }
     }
 
     /// Books what came; what follows the last byte begins with it.

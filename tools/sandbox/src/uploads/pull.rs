@@ -8,7 +8,7 @@ use super::bytes::{From, Gone, Inlet};
 use super::fetch::{Answer, Broken, Download, Source};
 use crate::PullFrom;
 use crate::desk::Desk;
-use crate::state::{Approach, Failure, Stage, Upload, VersionId, VideoId};
+use crate::state::{Approach, Failure, Stage, Upload, Version, VersionId, VideoId};
 use crate::videos::FILE_BYTES_MAX;
 
 const TRIES: u32 = 3;
@@ -51,13 +51,12 @@ pub(super) async fn run(desk: Arc<Desk>, video: VideoId, version: VersionId) {
 
 fn fail(desk: &Desk, (video, version): (VideoId, VersionId), key: &str, error: &str) {
     let now = desk.now();
-    if let Some(version) = desk.world().version_mut(video, version)
+    desk.world().edit_version(video, version, |Version { upload, .. }| {
         // After a reset the same numbers may be another upload's.
-        && version.upload.key == key
-        && *version.upload.stage() == Stage::Uploading
-    {
-        version.upload.fail(Failure::of_upload(error), now);
-    }
+        if upload.key == key && *upload.stage() == Stage::Uploading {
+            upload.fail(Failure::of_upload(error), now);
+        }
+    });
 }
 
 /// Why a file is not here.

@@ -60,10 +60,10 @@ pub(crate) async fn create(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered 
         (video.id, video.active)
     };
     let video = world.find_video(id).ok_or_else(errors::missing_resource)?;
-    let shown = present(&desk, &world, video, Audience::Owner);
+    let shown = present(&desk, &world, video, Audience::Owner, &ask.fields());
     drop(world);
     uploads::begin(&desk, id, version);
-    Ok(made(ask.present(status, super::VIDEO, &shown), id, version))
+    Ok(made(ask.present(status, super::VIDEO, shown), id, version))
 }
 
 /// An answer that says, to whom it may concern inside, what it made.

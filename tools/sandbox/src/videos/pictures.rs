@@ -42,7 +42,7 @@ pub(crate) async fn create_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> A
     let picture = video.pictures.iter().find(|picture| Some(picture.number) == number);
     let shown = present(id, picture.ok_or_else(errors::missing_resource)?);
     drop(world);
-    Ok(ask.present(StatusCode::CREATED, PICTURE, &shown))
+    Ok(ask.present(StatusCode::CREATED, PICTURE, shown))
 }
 
 /// `GET /videos/{video}/pictures`.
@@ -50,9 +50,8 @@ pub(crate) async fn list_pictures(State(desk): State<Arc<Desk>>, ask: Ask) -> An
     ask.user()?;
     let id = ask.video()?;
     let world = desk.world();
-    let items = own_video(&world, &ask)?.pictures.iter().map(|picture| present(id, picture)).collect();
-    drop(world);
-    lists::answer(&ask, items)
+    let pictures: Vec<&Picture> = own_video(&world, &ask)?.pictures.iter().collect();
+    lists::answer(&ask, pictures, |picture, _| present(id, picture))
 }
 
 /// `GET /videos/{video}/pictures/{picture}`.
@@ -64,7 +63,7 @@ pub(crate) async fn show_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
     let picture = video.pictures.iter().find(|picture| picture.number == number);
     let shown = present(id, picture.ok_or_else(errors::missing_resource)?);
     drop(world);
-    Ok(ask.present(StatusCode::OK, PICTURE, &shown))
+    Ok(ask.present(StatusCode::OK, PICTURE, shown))
 }
 
 /// `PATCH /videos/{video}/pictures/{picture}` with `{"active": true}`.
@@ -74,22 +73,24 @@ pub(crate) async fn edit_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
     let active = read_active(&ask.members()?)?;
     let mut world = desk.world();
     own_video(&world, &ask)?;
-    let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
-    if !video.pictures.iter().any(|picture| picture.number == number) {
-        return Err(errors::missing_resource().into());
-    }
-    for picture in &mut video.pictures {
-        match active {
-            Some(active) if picture.number == number => picture.is_active = active,
-            // A video has one thumbnail at a time.
-            Some(true) => picture.is_active = false,
-            _ => {}
+    let shown = world.edit_video(id, |video| {
+        if !video.pictures.iter().any(|picture| picture.number == number) {
+            return None;
         }
-    }
-    let picture = video.pictures.iter().find(|picture| picture.number == number);
-    let shown = present(id, picture.ok_or_else(errors::missing_resource)?);
+        for picture in &mut video.pictures {
+            match active {
+                Some(active) if picture.number == number => picture.is_active = active,
+                // A video has one thumbnail at a time.
+                Some(true) => picture.is_active = false,
+                _ => {}
+            }
+        }
+        let picture = video.pictures.iter().find(|picture| picture.number == number)?;
+        Some(present(id, picture))
+    });
+    let shown = shown.flatten().ok_or_else(errors::missing_resource)?;
     drop(world);
-    Ok(ask.present(StatusCode::OK, PICTURE, &shown))
+    Ok(ask.present(StatusCode::OK, PICTURE, shown))
 }
 
 /// `DELETE /videos/{video}/pictures/{picture}`.
@@ -98,13 +99,12 @@ pub(crate) async fn delete_picture(State(desk): State<Arc<Desk>>, ask: Ask) -> A
     let (id, number) = (ask.video()?, picture_number(&ask)?);
     let mut world = desk.world();
     own_video(&world, &ask)?;
-    let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
-    let before = video.pictures.len();
-    video.pictures.retain(|picture| picture.number != number);
-    if video.pictures.len() == before {
-        return Err(errors::missing_resource().into());
-    }
-    Ok(no_content())
+    let is_removed = world.edit_video(id, |video| {
+        let before = video.pictures.len();
+        video.pictures.retain(|picture| picture.number != number);
+        video.pictures.len() < before
+    });
+    if is_removed == Some(true) { Ok(no_content()) } else { Err(errors::missing_resource().into()) }
 }
 
 fn read_active(members: &serde_json::Map<String, Value>) -> Result<Option<bool>, Refusal> {

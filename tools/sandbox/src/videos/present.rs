@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use crate::UnlistedUris;
 use crate::ambient::iso_8601;
 use crate::desk::Desk;
+use crate::fields::Fields;
 use crate::folders;
 use crate::limits::Plan;
-use crate::state::{Approach, Failure, Stage, Upload, Version, Video, World};
+use crate::state::{Approach, Failure, Settings, Stage, Upload, Version, Video, World};
 use crate::uploads;
 use crate::users;
 
@@ -18,74 +19,88 @@ pub(crate) enum Audience {
     Others,
 }
 
-/// A whole video. `plan` is that of its owner.
-pub(crate) fn video(desk: &Desk, world: &World, video: &Video, audience: Audience) -> Value {
+/// The wanted members of a video.
+pub(crate) fn video(desk: &Desk, world: &World, video: &Video, audience: Audience, fields: &Fields) -> Value {
     let id = video.id.number();
     let settings = &video.settings;
-    let privacy = &settings.privacy;
     let upload = video.active_version().map(|version| &version.upload);
     let (width, height, seconds) = upload.map_or((400, 300, 0), shape);
     let (uri, link) = addresses(desk, video);
     let player = format!("https://player.vimeo.com/video/{id}?h={}", video.hash);
-    let mut shown = json!({
-        "uri": uri,
-        "name": settings.name,
-        "description": settings.description,
-        "type": "video",
-        "link": link,
-        "player_embed_url": player,
-        "duration": seconds,
-        "width": width,
-        "height": height,
-        "language": settings.locale,
-        "embed": embed(settings, &player, width, height),
-        "created_time": iso_8601(video.created_at),
-        "modified_time": iso_8601(video.modified_at),
-        "release_time": iso_8601(video.created_at),
-        "content_rating": settings.content_rating,
-        "content_rating_class": rating_class(&settings.content_rating),
-        "license": settings.license,
-        "privacy": {
-            "view": privacy.view,
-            "embed": privacy.embed,
-            "download": privacy.download,
-            "add": privacy.add,
-            "comments": privacy.comments,
-            "allow_share_link": true,
-        },
-        "pictures": pictures(video),
-        "tags": [],
-        "categories": [],
-        "stats": {"plays": 0},
-        "uploader": {"pictures": {"uri": null, "active": false, "type": "default", "sizes": []}},
-        "metadata": metadata(video),
-        "manage_link": format!("/manage/videos/{id}"),
-        "user": owner(desk, world, video, audience),
-        "parent_folder": null,
-        "last_user_action_event_date": iso_8601(video.modified_at),
-        "review_page": {
-            "active": settings.has_review_page,
-            "link": format!("https://vimeo.com/user{}/review/{id}/{}", video.owner.number(), video.hash),
-        },
-        "hide_from_vimeo": settings.is_hidden_from_vimeo,
-        "spatial": settings.spatial,
-        "resource_key": video.resource_key,
-        "app": world.app_by_id(video.app).map(|app| json!({"name": app.name, "uri": app.id.to_string()})),
-        "status": upload.map_or("unavailable", status),
-        "upload": upload.map(|upload| self::upload(desk, upload, audience)),
-        "transcode": {"status": upload.map_or("error", transcode_status)},
-        "is_playable": upload.is_some_and(Upload::is_playable),
-    });
+    let mut shown = fields.object(&[
+        ("uri", &|| json!(uri)),
+        ("name", &|| json!(settings.name)),
+        ("description", &|| json!(settings.description)),
+        ("type", &|| json!("video")),
+        ("link", &|| json!(link)),
+        ("player_embed_url", &|| json!(player)),
+        ("duration", &|| json!(seconds)),
+        ("width", &|| json!(width)),
+        ("height", &|| json!(height)),
+        ("language", &|| json!(settings.locale)),
+        ("embed", &|| embed(settings, &player, width, height)),
+        ("created_time", &|| json!(iso_8601(video.created_at))),
+        ("modified_time", &|| json!(iso_8601(video.modified_at))),
+        ("release_time", &|| json!(iso_8601(video.created_at))),
+        ("content_rating", &|| json!(settings.content_rating)),
+        ("content_rating_class", &|| json!(rating_class(&settings.content_rating))),
+        ("license", &|| json!(settings.license)),
+        ("privacy", &|| privacy(settings)),
+        ("pictures", &|| pictures(video)),
+        ("tags", &|| json!([])),
+        ("categories", &|| json!([])),
+        ("stats", &|| json!({"plays": 0})),
+        ("uploader", &|| json!({"pictures": {"uri": null, "active": false, "type": "default", "sizes": []}})),
+        ("metadata", &|| metadata(video)),
+        ("manage_link", &|| json!(format!("/manage/videos/{id}"))),
+        ("user", &|| owner(desk, world, video, audience)),
+        ("parent_folder", &|| parent_folder(desk, world, video, audience)),
+        ("last_user_action_event_date", &|| json!(iso_8601(video.modified_at))),
+        ("review_page", &|| review_page(video)),
+        ("hide_from_vimeo", &|| json!(settings.is_hidden_from_vimeo)),
+        ("spatial", &|| settings.spatial.clone()),
+        ("resource_key", &|| json!(video.resource_key)),
+        ("app", &|| app(world, video)),
+        ("status", &|| json!(upload.map_or("unavailable", status))),
+        ("upload", &|| json!(upload.map(|upload| self::upload(desk, upload, audience)))),
+        ("transcode", &|| json!({"status": upload.map_or("error", transcode_status)})),
+        ("is_playable", &|| json!(upload.is_some_and(Upload::is_playable))),
+    ]);
     if let (Audience::Owner, Value::Object(members)) = (audience, &mut shown) {
-        let folder = video.folder.and_then(|id| world.find_folder(id));
-        let folder = folder.map(|folder| folders::present(desk, world, folder));
-        members.insert("parent_folder".to_owned(), json!(folder));
-        members.insert("parent_project".to_owned(), json!(folder));
-        if privacy.view == "password" {
+        members.insert("parent_project".to_owned(), parent_folder(desk, world, video, audience));
+        if settings.privacy.view == "password" {
             members.insert("password".to_owned(), json!(settings.password));
         }
     }
     shown
+}
+
+fn privacy(settings: &Settings) -> Value {
+    let privacy = &settings.privacy;
+    json!({
+        "view": privacy.view,
+        "embed": privacy.embed,
+        "download": privacy.download,
+        "add": privacy.add,
+        "comments": privacy.comments,
+        "allow_share_link": true,
+    })
+}
+
+fn review_page(video: &Video) -> Value {
+    let (id, owner) = (video.id.number(), video.owner.number());
+    let link = format!("https://vimeo.com/user{owner}/review/{id}/{}", video.hash);
+    json!({"active": video.settings.has_review_page, "link": link})
+}
+
+fn app(world: &World, video: &Video) -> Value {
+    json!(world.app_by_id(video.app).map(|app| json!({"name": app.name, "uri": app.id.to_string()})))
+}
+
+/// The folder that a video is in, for its owner only.
+fn parent_folder(desk: &Desk, world: &World, video: &Video, audience: Audience) -> Value {
+    let folder = video.folder.filter(|_| audience == Audience::Owner).and_then(|id| world.find_folder(id));
+    json!(folder.map(|folder| folders::present(desk, world, folder)))
 }
 
 /// The URI of a video, and where people watch it.
@@ -115,7 +130,7 @@ pub(crate) fn version(desk: &Desk, world: &World, video: &Video, version: &Versi
         "created_time": iso_8601(version.created_at),
         "modified_time": iso_8601(version.created_at),
         "upload_date": iso_8601(version.created_at),
-        "app": world.app_by_id(video.app).map(|app| json!({"name": app.name, "uri": app.id.to_string()})),
+        "app": app(world, video),
         "user": owner(desk, world, video, Audience::Owner),
         "upload": self::upload(desk, upload, Audience::Owner),
         "transcode": {"status": transcode_status(upload)},
@@ -220,7 +235,7 @@ fn rating_class(ratings: &[String]) -> &'static str {
     }
 }
 
-fn embed(settings: &crate::state::Settings, player: &str, width: u32, height: u32) -> Value {
+fn embed(settings: &Settings, player: &str, width: u32, height: u32) -> Value {
     let mut shown = match &settings.embed {
         Value::Object(kept) => kept.clone(),
         _ => serde_json::Map::new(),

@@ -23,13 +23,11 @@ pub(crate) async fn list_domains(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
     let world = desk.world();
     let video = own_video(&world, &ask)?;
     check_whitelist(video)?;
-    let items = video.settings.domains.iter().map(|domain| {
+    let domains: Vec<&String> = video.settings.domains.iter().collect();
+    lists::answer(&ask, domains, |domain, _| {
         let uri = format!("{id}/privacy/domains/{domain}");
         json!({"uri": uri, "domain": domain, "allow_hd": true})
-    });
-    let items = items.collect();
-    drop(world);
-    lists::answer(&ask, items)
+    })
 }
 
 /// `PUT /videos/{video}/privacy/domains/{domain}`.
@@ -39,16 +37,18 @@ pub(crate) async fn add_domain(State(desk): State<Arc<Desk>>, ask: Ask) -> Answe
     let domain = ask.parameter("domain").unwrap_or_default().to_ascii_lowercase();
     let mut world = desk.world();
     check_whitelist(own_video(&world, &ask)?)?;
-    let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
-    let domains = &mut video.settings.domains;
-    if !is_domain(&domain) {
-        return Err(refuse("domain", 2204, "must have neither scheme nor path"));
-    }
-    if domains.len() >= DOMAINS_MAX && !domains.contains(&domain) {
-        return Err(refuse("domain", 2204, "is one too many: a video has 50 at most"));
-    }
-    domains.insert(domain);
-    Ok(no_content())
+    let added = world.edit_video(id, |video| {
+        let domains = &mut video.settings.domains;
+        if !is_domain(&domain) {
+            return Err(refuse("domain", 2204, "must have neither scheme nor path"));
+        }
+        if domains.len() >= DOMAINS_MAX && !domains.contains(&domain) {
+            return Err(refuse("domain", 2204, "is one too many: a video has 50 at most"));
+        }
+        domains.insert(domain);
+        Ok(no_content())
+    });
+    added.ok_or_else(errors::missing_resource)?
 }
 
 /// `DELETE /videos/{video}/privacy/domains/{domain}`.
@@ -58,8 +58,7 @@ pub(crate) async fn remove_domain(State(desk): State<Arc<Desk>>, ask: Ask) -> An
     let domain = ask.parameter("domain").unwrap_or_default().to_ascii_lowercase();
     let mut world = desk.world();
     check_whitelist(own_video(&world, &ask)?)?;
-    let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
-    if video.settings.domains.remove(&domain) {
+    if world.edit_video(id, |video| video.settings.domains.remove(&domain)) == Some(true) {
         Ok(no_content())
     } else {
         Err(errors::missing_resource().into())
@@ -77,14 +76,14 @@ fn check_whitelist(video: &Video) -> Result<(), Refusal> {
 /// `GET /me/presets` and `GET /users/{user}/presets`.
 pub(crate) async fn list_presets(ask: Ask) -> Answered {
     let user = preset_owner(&ask)?;
-    lists::answer(&ask, user.presets.iter().map(|preset| present(user, *preset)).collect())
+    lists::answer(&ask, user.presets.clone(), |preset, _| present(user, preset))
 }
 
 /// `GET /me/presets/{preset}` and `GET /users/{user}/presets/{preset}`.
 pub(crate) async fn show_preset(ask: Ask) -> Answered {
     let user = preset_owner(&ask)?;
     let preset = preset_of(&ask, user)?;
-    Ok(ask.present(StatusCode::OK, PRESET, &present(user, preset)))
+    Ok(ask.present(StatusCode::OK, PRESET, present(user, preset)))
 }
 
 fn preset_owner(ask: &Ask) -> Result<&User, Refusal> {
@@ -118,8 +117,7 @@ pub(crate) async fn set_preset(State(desk): State<Arc<Desk>>, ask: Ask) -> Answe
     let (id, preset) = (ask.video()?, preset_of(&ask, user)?);
     let mut world = desk.world();
     own_video(&world, &ask)?;
-    let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
-    video.preset = Some(preset);
+    world.edit_video(id, |video| video.preset = Some(preset));
     Ok(no_content())
 }
 
@@ -131,8 +129,7 @@ pub(crate) async fn remove_preset(State(desk): State<Arc<Desk>>, ask: Ask) -> An
     if own_video(&world, &ask)?.preset != Some(preset) {
         return Err(errors::missing_resource().into());
     }
-    let video = world.find_video_mut(id).ok_or_else(errors::missing_resource)?;
-    video.preset = None;
+    world.edit_video(id, |video| video.preset = None);
     Ok(no_content())
 }
 

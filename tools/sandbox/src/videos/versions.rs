@@ -12,7 +12,7 @@ use crate::ask::{Answered, Ask, Refusal, refuse};
 use crate::desk::Desk;
 use crate::errors::{self, no_content};
 use crate::lists;
-use crate::state::{Addition, VersionId, Video, VideoId, World};
+use crate::state::{Addition, Version, VersionId, Video, VideoId, World};
 use crate::uploads;
 
 const VERSION: &str = "application/vnd.vimeo.video.version+json";
@@ -45,7 +45,7 @@ pub(crate) async fn create_version(State(desk): State<Arc<Desk>>, ask: Ask) -> A
     let shown = present::version(&desk, &world, video, new);
     drop(world);
     uploads::begin(&desk, id, version);
-    Ok(made(ask.present(StatusCode::CREATED, VERSION, &shown), id, version))
+    Ok(made(ask.present(StatusCode::CREATED, VERSION, shown), id, version))
 }
 
 /// `GET /videos/{video}/versions`, newest first.
@@ -53,10 +53,8 @@ pub(crate) async fn list_versions(State(desk): State<Arc<Desk>>, ask: Ask) -> An
     ask.user_with("private")?;
     let world = desk.world_by_now();
     let video = video_of(&world, &ask)?;
-    let items =
-        video.versions.iter().rev().map(|version| present::version(&desk, &world, video, version)).collect();
-    drop(world);
-    lists::answer(&ask, items)
+    let versions: Vec<&Version> = video.versions.iter().rev().collect();
+    lists::answer(&ask, versions, |version, _| present::version(&desk, &world, video, version))
 }
 
 /// `GET /videos/{video}/versions/{version}`.
@@ -68,7 +66,7 @@ pub(crate) async fn show_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
     let found = video.version(version).ok_or_else(no_version)?;
     let shown = present::version(&desk, &world, video, found);
     drop(world);
-    Ok(ask.present(StatusCode::OK, VERSION, &shown))
+    Ok(ask.present(StatusCode::OK, VERSION, shown))
 }
 
 /// `PATCH /videos/{video}/versions/{version}` with `{"is_current": true}`: back to an older file.
@@ -78,18 +76,17 @@ pub(crate) async fn edit_version(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
     let members = ask.members()?;
     let mut world = desk.world_by_now();
     video_of(&world, &ask)?;
-    let video = world.find_video_mut(id).ok_or_else(no_video)?;
-    if video.version(version).is_none() {
+    if world.version(id, version).is_none() {
         return Err(no_version().into());
     }
     if ["is_current", "active"].iter().any(|name| members.get(*name) == Some(&Value::Bool(true))) {
-        video.active = version;
+        world.edit_video(id, |video| video.active = version);
     }
     let video = world.find_video(id).ok_or_else(no_video)?;
     let found = video.version(version).ok_or_else(no_version)?;
     let shown = present::version(&desk, &world, video, found);
     drop(world);
-    Ok(ask.present(StatusCode::OK, VERSION, &shown))
+    Ok(ask.present(StatusCode::OK, VERSION, shown))
 }
 
 /// `DELETE /videos/{video}/versions/{version}`: any but the one that is played.

@@ -1,0 +1,205 @@
+//! The index beside a scan of all videos, after random changes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Pace;
+use crate::ambient::Random;
+use crate::state::{Approach, Clips, Failure, NewVersion, NewVideo, Settings, Tempo, World};
+
+#[derive(Clone, Debug)]
+enum Change {
+    Create { size: u64, owner: usize, folder: usize },
+    AddVersion { video: usize, size: u64 },
+    RemoveVersion { video: usize },
+    Rename { video: usize, name: String },
+    Place { video: usize, folder: Option<usize> },
+    Receive { video: usize },
+    Fail { video: usize },
+    Remove { video: usize },
+    RemoveFolder { folder: usize, clips: Clips },
+    Advance,
+    WriteAndRead,
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let at = 0_usize..8;
+    let change = prop_oneof![
+        4 => (0_u64..9, at.clone(), at.clone())
+            .prop_map(|(size, owner, folder)| Change::Create { size, owner, folder }),
+        1 => (at.clone(), 0_u64..9).prop_map(|(video, size)| Change::AddVersion { video, size }),
+        1 => at.clone().prop_map(|video| Change::RemoveVersion { video }),
+        2 => (at.clone(), "[aAbB]{0,3}").prop_map(|(video, name)| Change::Rename { video, name }),
+        2 => (at.clone(), prop::option::of(at.clone()))
+            .prop_map(|(video, folder)| Change::Place { video, folder }),
+        3 => at.clone().prop_map(|video| Change::Receive { video }),
+        1 => at.clone().prop_map(|video| Change::Fail { video }),
+        1 => at.clone().prop_map(|video| Change::Remove { video }),
+        1 => (at, prop_oneof![Just(Clips::Keep), Just(Clips::Delete)])
+            .prop_map(|(folder, clips)| Change::RemoveFolder { folder, clips }),
+        2 => Just(Change::Advance),
+        1 => Just(Change::WriteAndRead),
+    ];
+    prop::collection::vec(change, 1..40)
+}
+
+/// A state with its clock and its identifiers.
+struct Model {
+    world: World,
+    seconds: i64,
+    owners: Vec<UserId>,
+    folders: Vec<FolderId>,
+}
+
+impl Model {
+    fn new() -> Self {
+        // Repeating bytes: some links have the same key.
+        let random: Random = std::sync::Arc::new(|bytes| bytes.fill(7));
+        let mut world = World::first(random, Vec::new());
+        let owners: Vec<UserId> = (0..2).map(|_| world.add_user("Ada".to_owned()).id).collect();
+        let now = Timestamp::UNIX_EPOCH;
+        let folders = (0..2).map(|_| world.add_folder(owners[0], "Films".to_owned(), None, now).id).collect();
+        Self { world, seconds: 0, owners, folders }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.seconds).unwrap()
+    }
+
+    fn pick(&self, at: usize) -> Option<VideoId> {
+        let ids: Vec<VideoId> = self.world.list_videos().map(|video| video.id).collect();
+        (!ids.is_empty()).then(|| ids[at % ids.len()])
+    }
+
+    fn apply(&mut self, change: Change) {
+        self.seconds += 1;
+        let now = self.now();
+        let version = |size| NewVersion {
+            file_name: None,
+            approach: Approach::Tus,
+            size: Some(size),
+            link_expires_at: None,
+        };
+        match change {
+            Change::Create { size, owner, folder } => {
+                let new = NewVideo {
+                    owner: self.owners[owner % 2],
+                    app: self.world.list_apps().next().unwrap().id,
+                    settings: Settings::default(),
+                    folder: self.folders.get(folder).copied(),
+                    version: version(size),
+                };
+                self.world.add_video(new, now);
+            }
+            Change::AddVersion { video, size } => {
+                let Some(id) = self.pick(video) else { return };
+                self.world.add_version(id, version(size), now);
+            }
+            Change::RemoveVersion { video } => {
+                let Some(id) = self.pick(video) else { return };
+                let version = self.world.find_video(id).unwrap().versions.last().map(|version| version.id);
+                version.map(|version| self.world.remove_version(id, version));
+            }
+            Change::Rename { video, name } => self.edit(video, |video| {
+                (video.settings.name, video.modified_at) = (name, now);
+            }),
+            Change::Place { video, folder } => {
+                let folder = folder.map(|at| self.folders[at % 2]);
+                self.edit(video, |video| video.folder = folder);
+            }
+            Change::Receive { video } => self.edit(video, |video| {
+                let Some(upload) = video.versions.last_mut().map(|version| &mut version.upload) else {
+                    return;
+                };
+                let mut received = upload.received.clone();
+                received.take(&vec![0; usize::try_from(upload.size.unwrap()).unwrap()]);
+                upload.receive(received, now);
+            }),
+            Change::Fail { video } => self.edit(video, |video| {
+                if let Some(version) = video.versions.last_mut() {
+                    version.upload.fail(Failure::of_upload("internal"), now);
+                }
+            }),
+            Change::Remove { video } => {
+                let Some(id) = self.pick(video) else { return };
+                self.world.remove_video(id);
+            }
+            Change::RemoveFolder { folder, clips } => {
+                self.world.remove_folder(self.folders[folder % 2], clips);
+            }
+            Change::Advance => {
+                let pace = Pace::Every(std::time::Duration::from_secs(2));
+                self.world.advance(now, Tempo { lag: std::time::Duration::ZERO, pace });
+            }
+            Change::WriteAndRead => {
+                let text = serde_json::to_string(&self.world.videos).unwrap();
+                self.world.videos = serde_json::from_str(&text).unwrap();
+            }
+        }
+    }
+
+    fn edit(&mut self, video: usize, edit: impl FnOnce(&mut Video)) {
+        let Some(id) = self.pick(video) else { return };
+        self.world.edit_video(id, edit);
+    }
+}
+
+fn key_of(video: &Video, order: Order) -> (Timestamp, String, VideoId) {
+    match order {
+        Order::Date => (video.created_at, String::new(), video.id),
+        Order::Modified => (video.modified_at, String::new(), video.id),
+        Order::Alphabetical => (Timestamp::MIN, video.settings.name.to_lowercase(), video.id),
+    }
+}
+
+/// The list of those videos as a scan of all gives it.
+fn scanned(world: &World, order: Order, is_wanted: impl Fn(&Video) -> bool) -> Vec<VideoId> {
+    let mut videos: Vec<&Video> = world.list_videos().filter(|video| is_wanted(video)).collect();
+    videos.sort_by_key(|video| key_of(video, order));
+    videos.into_iter().map(|video| video.id).collect()
+}
+
+fn check(world: &World, list: VideoList<'_>, is_wanted: impl Fn(&Video) -> bool + Copy) {
+    for order in [Order::Date, Order::Modified, Order::Alphabetical] {
+        let mut expected = scanned(world, order, is_wanted);
+        assert_eq!(list.len(), expected.len());
+        assert_eq!(list.ids(order, Direction::Ascending).collect::<Vec<_>>(), expected);
+        expected.reverse();
+        assert_eq!(list.ids(order, Direction::Descending).collect::<Vec<_>>(), expected);
+    }
+    let versions = world.list_videos().filter(|video| is_wanted(video)).flat_map(|video| &video.versions);
+    assert_eq!(list.bytes(), versions.map(|version| version.upload.weight()).sum::<u64>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_index_agrees_with_a_scan_after_every_change(changes in changes()) {
+        let mut model = Model::new();
+        for change in changes {
+            model.apply(change);
+            let world = &model.world;
+            for owner in &model.owners {
+                check(world, world.videos_of(*owner), |video| video.owner == *owner);
+            }
+            for folder in &model.folders {
+                check(world, world.videos_in(*folder), |video| video.folder == Some(*folder));
+            }
+            let links: Vec<(&str, VideoId)> = world
+                .list_videos()
+                .rev()
+                .flat_map(|video| video.versions.iter().map(|v| (v.upload.key.as_str(), video.id)))
+                .collect();
+            for (key, _) in &links {
+                let newest = links.iter().find(|(other, _)| other == key).map(|(_, id)| *id);
+                prop_assert_eq!(world.find_upload(key).map(|(video, _)| video), newest);
+            }
+            prop_assert_eq!(world.find_upload("07"), None);
+            let in_progress: Vec<VideoId> =
+                world.list_videos().filter(|video| video.is_in_progress()).map(|video| video.id).collect();
+            prop_assert_eq!(world.videos.in_progress(), in_progress);
+            prop_assert_eq!(&world.videos.index, &VideoTable::from(world.videos.videos.clone()).index);
+        }
+    }
+}
