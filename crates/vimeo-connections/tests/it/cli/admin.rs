@@ -1,4 +1,4 @@
-//! What an operator types and configures, and what is answered.
+//! Commands for operators: `init`, `migrate`, `config check`, `accounts`, `keys` and `connections check`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use crate::support::harness::{
     ACCOUNT, COLLECTION, Service, TestEnv, binary, cli, is_documented_failure, printed, serve_error,
 };
 
-/// A directory with a configuration and a keyring, and nothing that runs.
+/// A directory with a configuration and a keyring, and no running service.
 fn installation(config: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     configure(directory.path(), config);
@@ -25,19 +25,19 @@ fn configure(directory: &Path, config: &str) {
     fs::write(directory.join("vimeo-connections.toml"), format!("{always}{config}")).unwrap();
 }
 
-/// A command's answer in JSON.
+/// The JSON output of a command.
 fn answer(directory: &Path, arguments: &[&str]) -> Value {
     let output = cli(directory, arguments, "");
     assert!(output.status.success(), "{arguments:?}: {}", printed(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Asserts that a command failed, on standard error, with this in its sentence.
+/// Asserts that a command failed with this text on standard error.
 fn assert_refused(output: &Output, expected: &str) {
     assert!(is_documented_failure(output), "{}", printed(output));
     assert!(output.stdout.is_empty(), "{}", printed(output));
     let text = String::from_utf8(output.stderr.clone()).unwrap();
-    // `serve` reports as it logs, which is JSON here.
+    // `serve` reports errors in the format of the log, which is JSON here.
     let is_report = text.starts_with("vimeo-connections: ") || text.starts_with("{\"timestamp\":");
     assert!(is_report && text.contains(expected), "{expected:?}: {text}");
 }
@@ -56,7 +56,7 @@ fn init_creates_a_keyring_once() {
     let again = cli(directory.path(), &["init"], "");
     assert_refused(&again, "exists already, and a keyring is never overwritten");
     assert_eq!(fs::read(&keyring).unwrap(), before);
-    // Nor where the keyring is gone and a database needs it.
+    // Nor if the keyring is missing and a database needs it.
     answer(directory.path(), &["accounts", "create", ACCOUNT, "--json"]);
     fs::remove_file(&keyring).unwrap();
     assert_refused(&cli(directory.path(), &["init"], ""), "which a new keyring could not open");
@@ -118,7 +118,7 @@ fn config_check_prints_effective_settings_without_secrets() {
         assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
     }
     assert!(!directory.path().join("data").exists(), "it only looks");
-    // What it shows, but for the secrets, can be used as a configuration that means the same.
+    // Without the redacted lines, the output is a valid configuration with the same meaning.
     let lines = text.lines().filter(|line| !line.contains("<redacted>"));
     let (kept, comments): (Vec<_>, Vec<_>) = lines.partition(|line| !line.starts_with('#'));
     assert!(!comments.is_empty());
@@ -181,7 +181,7 @@ async fn bootstrap_creates_an_account_and_a_key_once() {
     assert_eq!(made[0].1.as_array().unwrap().len(), 1);
     assert_eq!(made[0].2[0]["name"], "bootstrap");
 
-    // The key of another account is refused, and so is what is no key.
+    // A key of another account and a malformed key are refused.
     configure(path, "bootstrap.account = \"second\"\nbootstrap.api_key_file = \"first.key\"\n");
     let printed = serve_error(path);
     assert!(
@@ -259,7 +259,7 @@ fn keys_are_created_listed_and_revoked() {
     };
     status("active");
 
-    // The key itself is not taken for its identifier, nor shown again, however it was copied.
+    // The key itself is not accepted as an identifier, nor printed again, however it was copied.
     for typed in [key.to_owned(), format!(" {key} "), format!("Bearer {key}"), format!("{key}\n")] {
         let refused = cli(path, &["keys", "revoke", &typed], "");
         assert_refused(&refused, "revoke it by its identifier, which `vimeo-connections keys list` shows");

@@ -1,4 +1,4 @@
-//! Backups: whole, made beside a service that writes, good for what they are for, and refused when they are not.
+//! Backups: complete, consistent while the service writes, and rejected if damaged or foreign.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,7 +21,7 @@ use crate::support::failing_disk::failing_disk;
 use crate::support::harness::{COLLECTION, Service, TestEnv, binary, cli, printed, run, schema};
 use crate::support::keyring::keyring_key;
 
-/// `restore`, and `restore --check` as well, refuse the file.
+/// Both `restore` and `restore --check` reject the file.
 fn assert_no_backup(directory: &Path, file: &str, sentence: &str) {
     for arguments in
         [&["restore", file][..], &["restore", "--revoke-keys", file], &["restore", "--check", file]]
@@ -31,7 +31,7 @@ fn assert_no_backup(directory: &Path, file: &str, sentence: &str) {
     assert!(!directory.join("data").exists());
 }
 
-/// A backup that is right in itself, of any database.
+/// A well-formed backup of any database.
 fn container(format: u32, schema: u32, keys: &str, database: &[u8]) -> Vec<u8> {
     let hex = |bytes: &[u8]| {
         let hash = digest(&SHA256, bytes);
@@ -47,7 +47,7 @@ fn container(format: u32, schema: u32, keys: &str, database: &[u8]) -> Vec<u8> {
     [format!("{printed} check={}\n", hex(printed.as_bytes())).as_bytes(), database].concat()
 }
 
-/// A backup's first line, and its database.
+/// The first line of a backup, and its database.
 fn parts(backup: &[u8]) -> (String, &[u8]) {
     let end = backup.iter().position(|byte| *byte == b'\n').unwrap();
     (String::from_utf8(backup[..end].to_vec()).unwrap(), &backup[end + 1..])
@@ -106,7 +106,7 @@ async fn a_backup_under_load_has_every_write_acknowledged_before_it() {
     env.service = Service::start(env.path());
     assert_shown(&env, &acknowledged_creates).await;
     create_connection(&env, "afterwards").await;
-    // The service runs on it now.
+    // The service runs on this database now.
     let refused = cli(env.path(), &["restore", "busy.backup"], "");
     assert!(
         printed(&refused).contains("a backup never overwrites it. Nothing was changed. Stop the service")
@@ -114,7 +114,7 @@ async fn a_backup_under_load_has_every_write_acknowledged_before_it() {
     assert_eq!(env.connection_count(), promises_stored(&backup) + 1);
 }
 
-/// How many connections a backup holds.
+/// The number of connections in a backup.
 fn promises_stored(backup: &[u8]) -> usize {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("it.db");
@@ -130,7 +130,7 @@ async fn an_offline_backup_includes_the_wal_and_changes_no_file() {
     let mut env = TestEnv::without_verification("").await;
     create_connection(&env, "in the log").await;
     env.service.kill();
-    // It needs no keyring either.
+    // A backup does not need the keyring either.
     fs::rename(env.path().join(KEYRING), env.path().join("elsewhere.keyring")).unwrap();
     let before = snapshot(&env.path().join("data"));
     let log = env.path().join(format!("{DATABASE}-wal"));
@@ -211,7 +211,7 @@ async fn a_backup_never_overwrites_and_is_complete_or_absent() {
     let library = failing_disk(env.path());
     for (trigger, why) in [("backup-disk-full", "database or disk is full"), ("sync-fails", "disk I/O error")]
     {
-        // The service lives on: its own calls are not those that fail.
+        // The service keeps running: the failing calls are those of the command.
         fs::write(env.path().join(trigger), "").unwrap();
         let mut command = binary(env.path());
         command.env("LD_PRELOAD", &library).args(["backup", "it.backup"]);
@@ -240,7 +240,7 @@ async fn a_backup_never_overwrites_and_is_complete_or_absent() {
     assert_refused(nothing.path(), &["backup", "it.backup"], sentence);
 }
 
-/// A link to nowhere cannot be read by the snapshot of all files: that of the data must do.
+/// The snapshot of all files cannot read a dangling link, so this compares the data directory only.
 fn assert_refused_beside(env: &TestEnv, arguments: &[&str], sentence: &str) {
     let before = snapshot(&env.path().join("data"));
     assert_prints(&run(env.path(), &[], arguments), sentence);
@@ -248,7 +248,7 @@ fn assert_refused_beside(env: &TestEnv, arguments: &[&str], sentence: &str) {
     let _ = fs::remove_file(env.path().join("link"));
 }
 
-/// A directory with a keyring and a good backup, and the backup's bytes.
+/// A directory with a keyring and a valid backup, and the bytes of the backup.
 async fn good_backup() -> (tempfile::TempDir, Vec<u8>) {
     let env = TestEnv::without_verification("").await;
     create_connection(&env, "it").await;
@@ -352,7 +352,7 @@ async fn a_valid_hash_does_not_make_a_bad_or_newer_backup_usable() {
         schema()
     );
     assert_bytes_refused(&place, &container(1, 900, &keys, &fs::read(&mine).unwrap()), &sentence);
-    // What a newer version left open to us is as good as it would be to `serve`.
+    // A newer schema that allows this version is as valid for a restore as for `serve`.
     Connection::open(&mine)
         .unwrap()
         .execute("UPDATE schema_migrations SET lowest_application_schema = 1", [])

@@ -1,4 +1,4 @@
-//! A byte order mark in front of a file or of standard input changes nothing.
+//! A byte order mark at the start of a file or of standard input is ignored.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::harness::{ACCOUNT, EnvOptions, Service, TestEnv, cli, printe
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Puts a mark in front of a file.
+/// Puts a byte order mark at the start of a file.
 fn mark(path: &Path) {
     fs::write(path, [MARK, &fs::read(path).unwrap()].concat()).unwrap();
 }
@@ -58,7 +58,7 @@ async fn credentials_and_passwords_may_start_with_a_byte_order_mark() {
     assert_eq!(env.connection_count(), 2);
 
     fs::write(env.path().join("film.mp4"), "film").unwrap();
-    // As long as a password may be: with the mark it would be too long.
+    // The maximum length of a password: with the mark it would be too long.
     let password = "p".repeat(32);
     fs::write(env.path().join("password"), format!("\u{feff}{password}\r\n")).unwrap();
     let settings = ["--view", "password", "--password-file", "password"];

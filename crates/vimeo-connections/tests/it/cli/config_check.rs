@@ -1,4 +1,4 @@
-//! `config check` and `serve` agree: what one accepts the other starts with, and what one refuses the other refuses.
+//! `config check` and `serve` accept and reject the same configurations.
 
 use std::fs;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use crate::support::installation::{
     revert_last_migration, serve, tls,
 };
 
-/// Both refuse, with this in their words.
+/// Both reject the configuration with this text.
 fn assert_both_refuse(directory: &Path, expected: &str) {
     let (is_accepted, checked) = check(directory);
     assert!(!is_accepted && checked.contains(expected), "config check, {expected:?}: {checked}");
@@ -85,7 +85,7 @@ fn a_byte_order_mark_is_ignored_in_every_file() {
     for name in [KEYRING, "vimeo-connections.toml"] {
         let path = directory.path().join(name);
         let text = fs::read_to_string(&path).unwrap();
-        // In the place of the file, whose mode stays.
+        // The file is rewritten in place, so that its mode stays.
         fs::write(&path, format!("\u{feff}{text}")).unwrap();
     }
     marked("a.key", "pictai_8f14e45fceea167a5a36dedd4bea25431b2a\n");
@@ -186,7 +186,7 @@ fn both_reject_a_weak_bootstrap_key_unless_it_is_stored() {
     fs::write(&file, format!("{strict}api_keys.allow_weak = true\n")).unwrap();
     assert!(check(directory.path()).0);
     serve(directory.path()).unwrap();
-    // What was accepted before stays valid.
+    // A key that was accepted before stays valid.
     fs::write(&file, strict).unwrap();
     let (is_accepted, checked) = check(directory.path());
     assert!(is_accepted, "{checked}");
@@ -221,14 +221,14 @@ fn both_reject_a_write_locked_database_if_they_must_write() {
     drop(held);
     assert!(check(directory.path()).0);
     serve(directory.path()).unwrap();
-    // An account that is there.
+    // An existing account.
     let directory = installation("bootstrap.account = \"a\"\n");
     assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
     let held = lock(directory.path());
     assert!(check(directory.path()).0, "the account is there");
     serve(directory.path()).unwrap();
     drop(held);
-    // An account that is to be made.
+    // An account that has to be created.
     let directory = installation("bootstrap.account = \"b\"\n");
     assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
     let held = lock(directory.path());

@@ -1,4 +1,4 @@
-//! `config check` and `serve` agree on any configuration: what one accepts, the other starts with.
+//! `config check` and `serve` agree on random configurations and database privileges.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::support::installation::{
 };
 use crate::support::postgres::{Postgres, Version, sql};
 
-/// Parts of a configuration, the first of each without a fault.
+/// Parts of a configuration. The first of each is valid.
 const PARTS: [&[&str]; 6] = [
     &["", "base_path = \"/\"\n", "base_path = \"none\"\n"],
     &["", "cors_origins = [\"https://a.example\"]\n", "cors_origins = [\"a.example\"]\n"],
@@ -37,7 +37,7 @@ const CHAINS: [(&str, &str); 5] = [
     ("absent.pem", "ours.key"),
 ];
 
-/// What is in the usual place of the database.
+/// The state of the database in its default location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Database {
     New,
@@ -47,7 +47,7 @@ enum Database {
     OlderAndLocked,
 }
 
-/// What is in the bootstrap file.
+/// The content of the bootstrap file.
 #[derive(Debug, Clone, Copy)]
 enum Key {
     Absent,
@@ -76,7 +76,7 @@ fn config_check_and_serve_agree_on_random_configurations() {
     let faultless = prop_oneof![6 => 0..2_usize, 1 => Just(2_usize)];
     let chain = prop_oneof![4 => 0..3_usize, 1 => 3..5_usize];
     let has_keyring = prop_oneof![8 => Just(true), 1 => Just(false)];
-    // The locked ones are waited for, twice five seconds.
+    // A locked database costs two waits of five seconds.
     let database = prop_oneof![
         3 => Just(Database::New),
         3 => Just(Database::Current),
@@ -98,7 +98,7 @@ fn config_check_and_serve_agree_on_random_configurations() {
             let directory = if state == Database::New {
                 installation(&config)
             } else {
-                // In its usual place, whatever the configuration says later.
+                // The database is in its default location, whatever the configuration says later.
                 let directory = installation_with_accounts("");
                 let file = directory.path().join("vimeo-connections.toml");
                 let always = fs::read_to_string(&file).unwrap();
@@ -130,7 +130,7 @@ fn config_check_and_serve_agree_on_random_configurations() {
     assert!(accepted > 3 && refused > 3, "{accepted} accepted, {refused} refused");
 }
 
-/// A role of a PostgreSQL server, with these rights on a database with this in it.
+/// Each row: a role of a PostgreSQL server, whether the database is migrated, and the expected error.
 #[test]
 fn config_check_and_serve_agree_on_database_privileges() {
     let Some(server) = Postgres::private(Version::V15) else { return };
@@ -148,9 +148,9 @@ fn config_check_and_serve_agree_on_database_privileges() {
         ("owner", true, None),
         ("guest", false, Some("GRANT it CREATE and USAGE")),
         ("guest", true, Some("GRANT it CREATE and USAGE")),
-        // Rights on the tables are enough where there is nothing to migrate.
+        // Privileges on the tables suffice if there is nothing to migrate.
         ("clerk", true, None),
-        // As they were granted before the last migration.
+        // Privileges as granted before the last migration.
         ("old_clerk", true, Some("permission denied for table write_probes")),
     ]
     .into_iter()

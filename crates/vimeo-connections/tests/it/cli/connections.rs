@@ -1,4 +1,4 @@
-//! The whole life of a connection by the command line, beside a running service.
+//! `connections` commands, from create to delete, while the service runs.
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,7 @@ use crate::support::harness::{ACCOUNT, COLLECTION, EnvOptions, TestEnv, binary, 
 /// `O_NONBLOCK` on Linux.
 const NONBLOCKING: i32 = 0o4000;
 
-/// Runs `connections …` for the account, and gives its answer in JSON.
+/// Runs `connections …` for the account, and returns its JSON output.
 fn done(env: &TestEnv, arguments: &[&str], input: &str) -> Value {
     let arguments = [&["connections"], arguments, &["--account", ACCOUNT, "--json"]].concat();
     let output = env.cli(&arguments, input);
@@ -23,7 +23,7 @@ fn done(env: &TestEnv, arguments: &[&str], input: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Runs `connections …` for the account, which must fail, and gives what it said.
+/// Runs `connections …` for the account, which must fail, and returns its error.
 fn refused(env: &TestEnv, arguments: &[&str], input: &str) -> String {
     let arguments = [&["connections"], arguments, &["--account", ACCOUNT]].concat();
     assert_refused(&env.cli(&arguments, input))
@@ -32,11 +32,11 @@ fn refused(env: &TestEnv, arguments: &[&str], input: &str) -> String {
 fn assert_refused(output: &Output) -> String {
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &[][..]), "{}", printed(output));
     let text = String::from_utf8(output.stderr.clone()).unwrap();
-    // The warning of the log may stand before it.
+    // A warning of the log may precede it.
     text.lines().find_map(|line| line.strip_prefix("vimeo-connections: ")).unwrap().to_owned()
 }
 
-/// The sandbox's good secrets, as a file of credentials.
+/// The valid secrets of the sandbox, as a file of credentials.
 fn secrets(env: &TestEnv) -> String {
     json!({"clientSecret": env.sandbox.client_secret, "accessToken": env.sandbox.access_token}).to_string()
 }
@@ -117,7 +117,7 @@ async fn list_reads_all_pages() {
     assert!(table.starts_with("NAME") && table.lines().count() == 1_002 && table.contains("c1000"));
 }
 
-/// Asserts that each of these sentences says what it should, and nothing secret.
+/// Asserts that each output contains its text, and no secret.
 fn assert_printed(sentences: &[(String, &str)]) {
     for (printed, expected) in sentences {
         assert!(printed.contains(expected), "{expected:?}: {printed}");
@@ -125,13 +125,13 @@ fn assert_printed(sentences: &[(String, &str)]) {
     }
 }
 
-/// Tries to make a connection of this name with these credentials.
+/// Tries to create a connection with this name and these credentials.
 fn refused_new(env: &TestEnv, name: &str, input: &str) -> String {
     let identifier = ["--client-identifier", &env.sandbox.client_id, "--credentials", "-"];
     refused(env, &[&["create", "--name", name], &identifier[..]].concat(), input)
 }
 
-/// The good secrets with a bad one among them.
+/// The valid secrets with one replaced by an unknown one.
 fn bad(env: &TestEnv, field: &str) -> String {
     let mut secrets: Value = serde_json::from_str(&secrets(env)).unwrap();
     secrets[field] = json!("canary-unknown");
@@ -257,7 +257,7 @@ async fn an_update_does_not_overwrite_a_concurrent_change() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It can be opened so once somebody reads it, and by then the version is known.
+    // Opening for writing succeeds once the command reads. By then it has read the version.
     let mut input = None;
     until("the command asks for the secrets", async || {
         input = OpenOptions::new().write(true).custom_flags(NONBLOCKING).open(&fifo).ok();
@@ -332,7 +332,7 @@ async fn secrets_are_not_echoed_and_deletes_are_confirmed_by_name() {
             while !shown.ends_with(question.as_bytes()) && output.read(&mut byte).unwrap() > 0 {
                 shown.extend(byte);
             }
-            // The terminal falls silent right after the question.
+            // The terminal turns echo off right after the question.
             std::thread::sleep(Duration::from_millis(300));
             input.write_all(format!("{answer}\n").as_bytes()).unwrap();
         }

@@ -1,4 +1,5 @@
-//! The exit status and the report of a start that fails: 78 for the configuration, 69 for the database, 1 for the rest.
+//! The exit status and the error of a failed start: 78 for the configuration, 69 for the database, 1 for everything
+//! else.
 
 use std::fs;
 use std::net::TcpListener;
@@ -26,7 +27,7 @@ fn serve(directory: &Path) -> Output {
     run(directory, &[], &["serve"])
 }
 
-/// Asserts the status of `serve`, and of `accounts list`, which opens the same database.
+/// Asserts the exit status of `serve` and of `accounts list`, which opens the same database.
 fn assert_both_end(directory: &Path, status: i32) {
     for arguments in [&["serve"][..], &["accounts", "list"]] {
         let output = run(directory, &[], arguments);
@@ -92,12 +93,12 @@ fn a_keyring_of_another_database_exits_with_78() {
 
 #[test]
 fn an_unavailable_database_exits_with_69() {
-    // Nothing listens at the port of a listener that is gone.
+    // The listener is dropped, so nothing listens on its port.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let away =
         format!("{HERE}database_url = \"postgres://u@127.0.0.1:{port}/d\"\nstore.timeout_seconds = 1\n");
     assert_both_end(installation(&away).path(), 69);
-    // A link to nowhere, where the directory of the database would be made.
+    // A dangling link in place of the data directory.
     let directory = installation(HERE);
     symlink("/nonexistent/vimeo-connections", directory.path().join("data")).unwrap();
     assert_both_end(directory.path(), 69);
@@ -124,7 +125,7 @@ fn a_used_port_exits_with_1() {
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
 }
 
-/// The whole of what `serve` prints, which must be one line of JSON.
+/// The last line that `serve` prints. Every line must be JSON.
 fn report(directory: &Path, environment: &[(&str, &str)]) -> Value {
     let output = run(directory, environment, &["serve"]);
     let text = printed(&output);
@@ -159,7 +160,7 @@ fn a_failed_start_is_reported_as_json_with_json_logs() {
         assert_eq!((&report["level"], &report["exit_status"]), (&"ERROR".into(), &status.into()), "{config}");
         assert!(report["error"].as_str().unwrap().contains(expected), "{config}: {report}");
     }
-    // The format is set in the environment, and the file cannot be read at all.
+    // The format is set in the environment, and the file cannot be parsed.
     let directory = installation("no TOML");
     let report = report(directory.path(), &[("VIMEO_CONNECTIONS_LOG__FORMAT", "json")]);
     assert!(report["error"].as_str().unwrap().contains("is not TOML"), "{report}");

@@ -1,4 +1,4 @@
-//! Arriving with a file of connections: each line is taken in, or its fault is told, and it may be repeated.
+//! `connections import`: each line is imported or reported, and an import can be repeated.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,14 +12,14 @@ fn import(env: &TestEnv, arguments: &[&str], input: &str) -> Output {
     env.cli(&[&["connections", "import", "--account", ACCOUNT], arguments].concat(), input)
 }
 
-/// The exit code, and the report in JSON.
+/// The exit status, and the report as JSON.
 fn report(env: &TestEnv, arguments: &[&str], input: &str) -> (i32, Value) {
     let output = import(env, &[arguments, &["--json"]].concat(), input);
     let report = serde_json::from_slice(&output.stdout);
     (output.status.code().unwrap(), report.unwrap_or_else(|_| panic!("{}", printed(&output))))
 }
 
-/// Line, name, outcome and reason of each line.
+/// Line, name, outcome and reason of each row.
 fn fates(report: &Value) -> Vec<(u64, String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let lines = report["lines"].as_array().unwrap().iter();
@@ -35,7 +35,7 @@ fn fate(line: u64, name: &str, outcome: &str, reason: &str) -> (u64, String, Str
     (line, name.to_owned(), outcome.to_owned(), reason.to_owned())
 }
 
-/// A line that the sandbox makes good, but for some fields.
+/// A line with valid credentials of the sandbox, changed in these fields.
 fn line(env: &TestEnv, name: &str, changes: &Value) -> String {
     let mut body = env.valid_body(name);
     for (field, value) in changes.as_object().unwrap() {
@@ -44,7 +44,7 @@ fn line(env: &TestEnv, name: &str, changes: &Value) -> String {
     format!("{body}\n")
 }
 
-/// What is stored, as name, description and whether it is enabled.
+/// The stored connections: name, description and whether each is enabled.
 async fn stored(env: &TestEnv) -> Vec<(String, Value, bool)> {
     let listed = env.get(crate::support::harness::COLLECTION).await.json();
     let items = listed["Items"].as_array().unwrap().iter();

@@ -1,4 +1,4 @@
-//! Restoring a good backup: where it may stand, with which keyring, and with which API keys.
+//! Restoring a valid backup: the target directory, the keyring, and API keys.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::support::harness::{
     ACCOUNT, COLLECTION, Service, TestEnv, binary, cli, is_documented_failure, printed, schema,
 };
 
-/// The key that a keyring's file names as its primary one.
+/// The identifier of the primary key in a keyring file.
 fn primary(text: &str) -> String {
     text.lines().find_map(|line| line.strip_prefix("primary = ")).unwrap().trim_matches('"').to_owned()
 }
@@ -85,11 +85,11 @@ async fn a_restore_never_overwrites_anything() {
     std::os::unix::fs::symlink("nowhere", &file).unwrap();
     assert_prints(&cli(place.path(), &["restore", "it.backup"], ""), &sentence(DATABASE));
     fs::remove_file(&file).unwrap();
-    // An empty file is no database.
+    // An empty file is not accepted as a database either.
     fs::write(&file, "").unwrap();
     run_successfully(place.path(), &["restore", "it.backup"]);
     assert_refused(place.path(), &["restore", "it.backup", "--revoke-keys"], &sentence(DATABASE));
-    // A service that runs has a database, be it without connections.
+    // A running service has a database, even without connections.
     let text = printed(&cli(env.path(), &["restore", "it.backup"], ""));
     assert!(text.contains(&sentence(DATABASE)), "{text}");
     assert_eq!(env.get(COLLECTION).await.status, StatusCode::OK);
@@ -115,7 +115,7 @@ async fn revoke_keys_disables_every_key_of_the_backup() {
     run_successfully(env.path(), &["backup", "it.backup"]);
     let place = directory_with_backup(&env, "it.backup");
 
-    // Broken off in the middle, it leaves nothing: no database with keys that were to be revoked.
+    // A restore that fails halfway leaves no database behind, in which keys would not be revoked.
     let library = failing_disk(place.path());
     fs::write(place.path().join("sync-fails"), "").unwrap();
     for more in [&["--revoke-keys"][..], &[]] {

@@ -1,4 +1,4 @@
-//! The command `upload`: a file or an address becomes one video with the right bytes, whatever cuts the command off.
+//! The command `upload`: a file or a URL becomes one video with the right bytes, whatever interrupts the command.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -19,14 +19,14 @@ const SOURCES: &str = "sources.allow = [\"127.0.0.1/32\"]\nsources.allow_http = 
      uploads.confirm_seconds = 2\n";
 const PASSWORD: &str = "canary-of-a-password";
 
-/// A world with a connection, whose service is gone: the command is alone on the database.
+/// An environment with a connection and a stopped service, so that only the command uses the database.
 async fn alone() -> TestEnv {
     let mut env = with_service().await;
     env.service.kill();
     env
 }
 
-/// A world with a connection, beside the running service.
+/// An environment with a connection and a running service.
 async fn with_service() -> TestEnv {
     let env = TestEnv::with(EnvOptions { config: SOURCES.to_owned(), ..EnvOptions::default() }).await;
     let made = env.post(&env.valid_body(CONNECTION)).await;
@@ -34,7 +34,7 @@ async fn with_service() -> TestEnv {
     env
 }
 
-/// Bytes that are the same in every run, and no two parts of them alike.
+/// Bytes that are the same in every run, with no two equal parts.
 fn film(bytes: usize) -> Vec<u8> {
     let mut state = 7_u64;
     let mut film = Vec::with_capacity(bytes + 8);
@@ -60,7 +60,7 @@ fn upload(env: &TestEnv, source: &str, more: &[&str]) -> Output {
     env.cli(&arguments(source, more), "")
 }
 
-/// Begins an upload that goes on beside the test.
+/// Starts an upload that runs while the test continues.
 fn begin(env: &TestEnv, source: &str) -> Child {
     let mut command = binary(env.path());
     command.args(arguments(source, &[])).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -80,7 +80,7 @@ async fn videos(env: &TestEnv) -> Vec<Value> {
     env.control(Method::GET, "videos", Value::Null).await["videos"].as_array().unwrap().clone()
 }
 
-/// Asserts that there is one video, whole.
+/// Asserts that there is exactly one video, and that it is complete.
 async fn assert_one(env: &TestEnv, bytes: &[u8]) -> Value {
     let videos = videos(env).await;
     assert_eq!(videos.len(), 1, "{videos:?}");
@@ -93,7 +93,7 @@ async fn received(env: &TestEnv) -> u64 {
     videos.last().map_or(0, |video| video["versions"][0]["received"].as_u64().unwrap())
 }
 
-/// Bytes are taken in slowly from now on, so that there is a middle.
+/// Throttles the upload server, so that the test can act in the middle of an upload.
 async fn slow_down(env: &TestEnv) {
     let fault = json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 2_000_000, "times": "always"});
     env.inject_fault(fault).await;
@@ -137,7 +137,7 @@ async fn a_file_is_uploaded_without_a_service_and_a_rerun_reports_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_upload_resumes_where_it_stopped() {
     let env = alone().await;
-    // More than the sockets between here and there hold, so that there is a rest.
+    // Larger than all socket buffers between the command and the sandbox, so that some of it remains to be sent.
     let bytes = film(20_000_000);
     file(&env, "film.mp4", &bytes);
     slow_down(&env).await;
@@ -192,7 +192,7 @@ async fn a_file_that_changes_during_the_upload_never_becomes_a_video() {
     let env = alone().await;
     let bytes = film(32_000_000);
     let path = file(&env, "film.mp4", &bytes);
-    // Slow enough that not all of it is read before it changes.
+    // Throttled, so that some of the file has not been read when it changes.
     slow_down(&env).await;
     let child = begin(&env, "film.mp4");
     until("some bytes are there", async || received(&env).await > 0).await;
@@ -220,7 +220,7 @@ async fn a_failed_upload_starts_again_on_rerun() {
         (&json!("failed"), &json!("VIMEO_UPLOAD_LOST")),
         "{told}"
     );
-    // All of it had left when the link died: whether Vimeo has it cannot be known, so nothing is deleted.
+    // All bytes had left when the link expired. Vimeo may have them, so nothing is deleted.
     let left = videos(&env).await;
     assert!(
         told["data"]["error_message"].as_str().unwrap().contains(left[0]["uri"].as_str().unwrap()),
@@ -232,7 +232,7 @@ async fn a_failed_upload_starts_again_on_rerun() {
     assert_eq!((videos.len(), &whole["versions"][0]["sha256"]), (2, &json!(hash(&bytes))), "{videos:?}");
 }
 
-/// A server of one file on loopback, until the test is over.
+/// A server of one file on loopback, for the rest of the test.
 fn serve(bytes: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -264,7 +264,7 @@ fn serve(bytes: Vec<u8>) -> String {
                      connection: close\r\n\r\n",
                     end - from
                 );
-                // Whoever has seen enough hangs up.
+                // The client disconnects when it has read enough.
                 let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes[from..end]));
             });
         }

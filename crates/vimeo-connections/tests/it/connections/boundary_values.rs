@@ -1,4 +1,4 @@
-//! What is just accepted, what is ignored, and which check answers when several things are wrong.
+//! Values at the limits of what is accepted, ignored fields, and the order of the checks.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -14,7 +14,7 @@ async fn post_text(env: &TestEnv, headers: &[(&str, &str)], body: String) -> Res
     env.send(Method::POST, COLLECTION, headers, body.into_bytes()).await
 }
 
-/// Posts a body that must be accepted; the answer is checked whole, against the name that is expected back.
+/// Posts a body that must be accepted, and compares the whole response, with this name in it.
 async fn assert_accepted(env: &TestEnv, body: &Value, name: &str) -> Response {
     let answer = env.post(body).await;
     assert_eq!(answer.status, 201, "{body}: {}", answer.text);
@@ -55,7 +55,7 @@ async fn every_valid_name_is_accepted_and_returned_in_nfc() {
         ("-", "-"),
         ("  spaces at both ends  ", "  spaces at both ends  "),
         ("A\u{30a}ngstro\u{308}m", "\u{c5}ngstr\u{f6}m"),
-        // A compatibility character stays: NFC, not NFKC.
+        // A compatibility character is kept: NFC, not NFKC.
         ("\u{fb01}nal", "\u{fb01}nal"),
         ("\u{939}\u{93f}\u{928}\u{94d}\u{926}\u{940}", "\u{939}\u{93f}\u{928}\u{94d}\u{926}\u{940}"),
         ("\u{b95}\u{bcb}\u{baa}\u{bcd}\u{baa}\u{bc1}", "\u{b95}\u{bcb}\u{baa}\u{bcd}\u{baa}\u{bc1}"),
@@ -67,7 +67,7 @@ async fn every_valid_name_is_accepted_and_returned_in_nfc() {
         ("\u{540d}\u{524d}\u{30ab}\u{3099}", "\u{540d}\u{524d}\u{30ac}"),
         ("\u{1112}\u{1161}\u{11ab}", "\u{d55c}"),
         ("\u{416}\u{438}\u{432}\u{43e} \u{396}\u{3ae}", "\u{416}\u{438}\u{432}\u{43e} \u{396}\u{3ae}"),
-        // A keycap's mark may stand on a digit.
+        // A combining keycap may follow a digit.
         ("1\u{20e3}", "1\u{20e3}"),
     ];
     for (number, (sent, kept)) in names.into_iter().enumerate() {
@@ -157,7 +157,7 @@ async fn a_body_is_accepted_up_to_its_limit_and_in_any_json_type() {
     }
     let plain = [("content-encoding", "identity")];
     assert_eq!(post_text(&env, &plain, body("identity")).await.status, 201);
-    // The same limit for a body that does not say its length.
+    // The same limit applies to a body without a declared length.
     for (extra, status) in [(0, 409), (1, 413)] {
         let text = " ".repeat(extra) + &full;
         assert_eq!(chunked(&env, &text).status, status, "{extra} bytes too many");
@@ -194,7 +194,7 @@ async fn a_broken_or_truncated_body_is_rejected_and_not_stored() {
         let text = r#"{"code":"INVALID_REQUEST_BODY","message":"The request body ended early."}"#;
         assert_eq!(answer.text, text, "{rest:?}");
     }
-    // Whoever hangs up before all was said has said nothing.
+    // A request that is cut off has no effect.
     for rest in [
         format!("content-length: {}\r\n\r\n{body}", length + 1),
         format!("content-length: {length}\r\n\r\n{}", &body[..length - 1]),
@@ -204,7 +204,7 @@ async fn a_broken_or_truncated_body_is_rejected_and_not_stored() {
         stream.write_all(format!("{head}{rest}").as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         let mut printed = String::new();
-        // A reset tells as much as an end.
+        // The service may reset the connection instead of closing it.
         let _ = stream.read_to_string(&mut printed);
         assert!(printed.is_empty() || printed.starts_with("HTTP/1.1 400 "), "{printed}");
     }
@@ -219,7 +219,7 @@ async fn unknown_fields_are_ignored_and_reported_if_printable() {
         (json!({}), ""),
         (json!({"folder_uri": "canary"}), "folder_uri"),
         (json!({"title": 1, "tags": ["canary"], "meta": {"deep": [{"canary": null}]}}), "title, tags, meta"),
-        // Three letters away from a known field, and so not taken for it.
+        // Three edits away from a known field, so no suggestion is made.
         (json!({"nameeee": 1}), "nameeee"),
         (json!({"clientId": 1, "token": 1, "isEnabled": true}), "clientId, token, isEnabled"),
         (json!({&forty: 1}), &*forty),
@@ -237,7 +237,7 @@ async fn unknown_fields_are_ignored_and_reported_if_printable() {
         assert_eq!(answer.header("x-ignored-fields"), ignored, "{extra}");
         assert!(!format!("{answer:?}").contains("canary"), "{answer:?}");
     }
-    // A refusal names them as well.
+    // A refusal lists them as well.
     let mut faulty = env.valid_body("x.y");
     faulty["folder_uri"] = json!(1);
     let answer = env.post(&faulty).await;
@@ -294,7 +294,7 @@ async fn strict_fields_reject_unknown_fields() {
     assert_eq!(env.connection_count(), 0);
 }
 
-/// Each request mends the first thing that was wrong with the one before it.
+/// Each request fixes the first error of the one before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_failed_check_determines_the_response() {
     let env = TestEnv::start().await;

@@ -1,4 +1,4 @@
-//! Many at once, and some that go away in the middle.
+//! Concurrent creates, and clients that disconnect while they wait.
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -16,17 +16,18 @@ use crate::support::verification::{
     Footprint, GRANT, VERIFY, footprint, long_budget, long_budget_with, requests_to, wait_for_revocations,
 };
 
-/// How many clients go away at once.
+/// How many clients disconnect at once.
 const DISCONNECTS: usize = 50;
 
-/// The sandbox and a thousand clients live in the tests' own process: as many open files as the system allows.
+/// The sandbox and a thousand clients run in the test process: raises the limit of open files as far as the system
+/// allows.
 fn raise_open_files() {
     let files = getrlimit(Resource::Nofile);
-    // Where that is refused, the test says itself that it ran out.
+    // If this fails, the test itself reports that it ran out of files.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
 }
 
-/// Sends all bodies at once; the answers in the order of the bodies.
+/// Sends all bodies at once; the responses in the order of the bodies.
 async fn post_all(env: &Arc<TestEnv>, bodies: Vec<Value>) -> Vec<Response> {
     let mut posts = JoinSet::new();
     for (number, body) in bodies.into_iter().enumerate() {
@@ -97,7 +98,7 @@ async fn concurrent_creates_get_unique_ascending_identifiers() {
     wait_for_revocations(&env, 0).await;
 }
 
-/// Sends creations that nobody will wait for; the connections are still open.
+/// Sends creates and returns the open connections without reading a response.
 fn send_without_waiting(env: &TestEnv) -> Vec<TcpStream> {
     let send = |number| {
         let body = env.valid_body(&format!("gone {number}")).to_string();
@@ -117,7 +118,7 @@ fn disconnects_logged(env: &TestEnv) -> usize {
     env.log().matches("aborted: client disconnected").count()
 }
 
-/// Many clients send a creation, wait until Vimeo is being asked, and hang up.
+/// Sends creates from many clients, waits until Vimeo is asked for each, and disconnects.
 async fn disconnect_mid_verification(env: &TestEnv) {
     let (before, logged) = (footprint(env), disconnects_logged(env));
     let (grants, verifies) = (requests_to(env, GRANT).await.len(), requests_to(env, VERIFY).await.len());
@@ -135,7 +136,7 @@ async fn disconnect_mid_verification(env: &TestEnv) {
     assert_eq!(footprint(env), before, "something was stored, or audited");
 }
 
-/// A Vimeo that answers late, long after these tests' clients have gone.
+/// A fault: Vimeo answers long after the clients have disconnected.
 fn late(route: &str) -> Value {
     json!({"route": route, "kind": "delay", "millis": 8_000, "times": "always"})
 }
@@ -153,7 +154,7 @@ async fn a_disconnect_during_the_grant_leaves_nothing_behind() {
     let env = TestEnv::with(long_budget()).await;
     env.inject_fault(late(GRANT)).await;
     disconnect_mid_verification(&env).await;
-    // The grants went on to their ends, because only so their tokens could be revoked.
+    // The grants were completed, because only then could their tokens be revoked.
     for grant in requests_to(&env, GRANT).await {
         assert_eq!(grant["status"], 200);
     }
@@ -165,7 +166,8 @@ async fn a_disconnect_during_token_verification_aborts_it() {
     let env = TestEnv::with(long_budget()).await;
     env.inject_fault(late(VERIFY)).await;
     disconnect_mid_verification(&env).await;
-    // One more, as late: when it is answered, the earlier would have been, had they not been abandoned.
+    // One more request, equally delayed: once it is answered, the earlier ones would have been too, had they not been
+    // aborted.
     assert_eq!(env.post(&env.valid_body("stays")).await.status, StatusCode::CREATED);
     let verifies = requests_to(&env, VERIFY).await;
     let (last, gone) = verifies.split_last().unwrap();
@@ -222,7 +224,7 @@ async fn a_full_queue_rejects_writes_and_loses_no_accepted_one() {
     let env =
         Arc::new(TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await);
     let bodies: Vec<_> = (0..100).map(|number| env.valid_body(&format!("crowd {number}"))).collect();
-    // Somebody else holds the database, so that the writer waits and the queue behind it fills.
+    // Another connection locks the database, so that the writer waits and the queue behind it fills.
     let holder = env.database();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut posts = JoinSet::new();
@@ -270,6 +272,6 @@ async fn connections_to_vimeo_are_reused() {
     let journal = env.control(Method::GET, "journal", Value::Null).await;
     assert_eq!(journal["requests"].as_array().unwrap().len(), 3 * CREATIONS);
     let opened = journal["connections_opened"].as_u64().unwrap();
-    // Two questions at once, and a revocation or two beside them.
+    // Two concurrent requests, and a revocation or two beside them.
     assert!(opened <= 16, "{opened} connections for {CREATIONS} creations");
 }

@@ -1,4 +1,4 @@
-//! Many who change, delete or look for the same connection at once.
+//! Concurrent updates, deletes and searches of one connection.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ async fn env() -> Arc<TestEnv> {
     Arc::new(TestEnv::without_verification("").await)
 }
 
-/// As many changes at once, all made from one version; each says whose it is.
+/// Sends concurrent updates of one version, each with its own description.
 async fn put_at_once(env: &Arc<TestEnv>, id: &str, version: u64) -> Vec<(String, Response)> {
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
@@ -74,7 +74,7 @@ async fn a_connection_deleted_among_updates_stays_deleted() {
         changed += won;
         for (_, answer) in answers.iter().filter(|(_, answer)| answer.status != 200) {
             match answer.status.as_u16() {
-                // Only after a change is there another version.
+                // A conflict requires that an update succeeded first.
                 409 => assert_eq!((won, &answer.json()["currentVersion"]), (1, &json!(2))),
                 status => assert_eq!((status, &*answer.code()), (404, "CONNECTION_NOT_FOUND")),
             }

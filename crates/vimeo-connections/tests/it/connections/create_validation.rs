@@ -1,6 +1,4 @@
-//! Bad requests to create a connection: a table of them, and the exact whole answer to each.
-//!
-//! Every value that a body holds has `canary` in it where it can, and no answer may.
+//! Invalid requests to create a connection. `create_validation_rows.rs` has the table.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -8,7 +6,7 @@ use serde_json::Value;
 use crate::connections::create_validation_rows::{Row, rows};
 use crate::support::harness::{COLLECTION, Response, TestEnv};
 
-/// Every text of the body that is long enough to be told from our own words.
+/// Every string of the body that is long enough not to occur in our own messages by chance.
 fn texts_of(value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::String(text) if text.len() >= 5 => texts.push(text.clone()),

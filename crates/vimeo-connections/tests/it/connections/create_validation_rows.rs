@@ -9,7 +9,7 @@ pub(crate) const LONG_NAME: &str = "must be at most 100 characters long";
 pub(crate) const CHARACTER: &str = "must contain only letters, digits, spaces, hyphens and underscores";
 pub(crate) const MARK: &str = "must not begin with a combining mark";
 pub(crate) const INVISIBLE: &str = "must not contain invisible characters";
-/// Every fault of a value is told at once.
+/// All errors of a value are reported together.
 pub(crate) const BOTH: &str = "must contain only letters, digits, spaces, hyphens and underscores; must not contain invisible characters";
 pub(crate) const LONG_DESCRIPTION: &str = "must be at most 250 characters long";
 pub(crate) const CONTROL: &str = "must not contain control characters other than line breaks and tabs";
@@ -31,7 +31,7 @@ pub(crate) const BODY_MAX_BYTES: usize = 65_536;
 pub(crate) const CREDENTIALS: [&str; 3] = ["clientIdentifier", "clientSecret", "accessToken"];
 pub(crate) const JSON_TYPE: (&str, &str) = ("content-type", "application/json");
 
-/// A bad request and its answer.
+/// An invalid request and its response.
 pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) headers: Vec<(&'static str, &'static str)>,
@@ -63,12 +63,12 @@ pub(crate) fn without(field: &str) -> Value {
     body
 }
 
-/// A good body with something put before its fields: JSON as it is written, without the comma.
+/// A valid body with something before its fields: raw JSON without the comma.
 pub(crate) fn good_after(members: &str) -> Vec<u8> {
     format!("{{{members},{}", &good().to_string()[1..]).into_bytes()
 }
 
-/// The whole answer that names these fields.
+/// The whole response that lists these fields.
 pub(crate) fn faulty(faults: &[(&str, &str)]) -> String {
     let entries: Vec<_> =
         faults.iter().map(|(name, errors)| format!(r#"{{"name":"{name}","errors":"{errors}"}}"#)).collect();
@@ -99,7 +99,7 @@ pub(crate) fn names() -> Vec<Row> {
         (&"n".repeat(101), LONG_NAME),
         (&"\u{20000}".repeat(101), LONG_NAME),
         (&"e\u{301}".repeat(101), LONG_NAME),
-        // One scalar value each when sent, three each when composed.
+        // One scalar value each as sent, three each when composed.
         (&long_after_nfc, LONG_NAME),
         (&" ".repeat(101), BLANK),
         ("canary.name", CHARACTER),
@@ -280,7 +280,7 @@ pub(crate) fn too_large_number() -> String {
     format!(r#"{{"code":"INVALID_REQUEST_BODY","message":"{message}"}}"#)
 }
 
-/// What is not JSON, or JSON and no object: the sentence that says so, in place of faulty fields.
+/// Malformed JSON, or JSON that is not an object: a message, and no list of fields.
 pub(crate) fn syntax() -> Vec<Row> {
     let wrong = |message: &str| format!(r#"{{"code":"INVALID_REQUEST_BODY","message":"{message}"}}"#);
     let at = |line: usize, column: usize| {
@@ -318,7 +318,7 @@ pub(crate) fn syntax() -> Vec<Row> {
         row("no digit before the point", r#"{"canary":.5}"#, at(1, 11)),
         row("no digit after the point", r#"{"canary":1.}"#, at(1, 13)),
         row("hexadecimal", r#"{"canary":0x1F}"#, at(1, 12)),
-        // A limit of the reader, as RFC 8259 allows one.
+        // A limit of the parser, which RFC 8259 permits.
         row("a number beyond all floats", r#"{"canary":[1e400]}"#, too_large_number()),
         row("an unknown escape", r#"{"name":"\x63anary"}"#, at(1, 11)),
         row("a short escape", r#"{"name":"\u00"}"#, at(1, 15)),
@@ -352,7 +352,7 @@ pub(crate) fn syntax() -> Vec<Row> {
     rows
 }
 
-/// What is refused before the body is understood.
+/// Requests that are refused before the body is parsed.
 pub(crate) fn envelopes() -> Vec<Row> {
     let of_type = |name: &'static str, value: &'static str| Row {
         headers: vec![(name, value)],
@@ -384,7 +384,7 @@ pub(crate) fn envelopes() -> Vec<Row> {
     rows
 }
 
-/// A good body of so many bytes.
+/// A valid body, padded to this length.
 pub(crate) fn padded(bytes: usize) -> String {
     let body = good().to_string();
     " ".repeat(bytes - body.len()) + &body

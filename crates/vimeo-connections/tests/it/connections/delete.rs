@@ -1,4 +1,4 @@
-//! Deleting a connection: it is gone, whoever asks and however often, and so are its secrets.
+//! Deleting connections: idempotent, the same for unknown and foreign identifiers, and the secrets are wiped.
 
 use reqwest::Method;
 use serde_json::json;
@@ -72,7 +72,7 @@ async fn a_delete_may_have_a_content_type_and_a_body() {
             .enumerate()
     {
         let id = create(&env, &env.valid_body(&format!("number {number}"))).await;
-        // Tags and keys are for other methods.
+        // These headers apply to other methods.
         let headers = [("content-type", content_type), ("if-match", "\"9\""), ("idempotency-key", "a b")];
         assert_gone(&env.send(Method::DELETE, &path_of(&id), &headers, body.into()).await, content_type);
         assert_eq!(env.connection_count(), 0, "{content_type}");

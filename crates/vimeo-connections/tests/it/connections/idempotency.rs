@@ -1,5 +1,4 @@
-//! Requests that are sent again under one key: one effect, one answer. What crashes leave of them is in
-//! `idempotency_crashes.rs`.
+//! Idempotency keys: one effect and one response for each. `idempotency_crashes.rs` covers crashes and disconnects.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -45,7 +44,7 @@ async fn a_retry_replays_the_first_response_whatever_happened_since() {
     again(&env).await;
     env.kill_and_restart();
     again(&env).await;
-    // What is repeated is what was kept, not what would be said today.
+    // The stored response is replayed; it is not rendered again.
     let sql = "UPDATE idempotency_records
                SET answer = CAST(replace(CAST(answer AS TEXT), 'folder_uri', 'of_old') AS BLOB)";
     assert_eq!(env.database().execute(sql, []).unwrap(), 1);
@@ -81,12 +80,12 @@ async fn a_key_belongs_to_one_account_and_one_body() {
         let answer = post_with_key(&env, "shared", &other).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (422, REUSED));
     }
-    // The body is compared as it came.
+    // The body is compared byte for byte.
     let spaced = format!(" {body}").into_bytes();
     let answer = env.send(Method::POST, COLLECTION, &[("idempotency-key", "shared")], spaced).await;
     assert_eq!((answer.status.as_u16(), &*answer.text), (422, REUSED));
     assert_replayed(&first, &post_with_key(&env, "shared", &body).await);
-    // Keys are compared exactly, and a request without one is a new one.
+    // Keys are case-sensitive, and a request without a key is a new request.
     assert_eq!(post_with_key(&env, "Shared", &body).await.code(), "CONNECTION_NAME_EXISTS");
     assert_eq!(env.post(&body).await.code(), "CONNECTION_NAME_EXISTS");
     assert_eq!(env.connection_count(), 2);
@@ -126,7 +125,7 @@ async fn a_request_that_lost_its_expired_key_has_no_effect() {
     assert_eq!(env.database().execute(moved, []).unwrap(), 1);
     let second = post_with_key(&env, "lost", &body).await;
     assert_eq!((second.status.as_u16(), second.header("idempotent-replayed")), (201, ""));
-    // Not even when the name is free again.
+    // Not even once the name is free again.
     assert_eq!(delete(&env, &id_of(&second)).await.status, 204);
     let first = first.await.unwrap();
     assert_eq!((first.status.as_u16(), &*first.text), (409, IN_USE));
@@ -177,7 +176,7 @@ async fn a_refusal_releases_the_key_immediately() {
     let mut wrong = good.clone();
     wrong["clientSecret"] = json!("guess");
     assert_eq!(post_with_key(&env, "mend", &wrong).await.code(), "INVALID_VIMEO_CREDENTIALS");
-    // Another body: the key was given back, so it is not reused.
+    // Another body: the key was released, so this is not a reuse.
     env.inject_fault(json!({"route": VERIFY, "kind": "status", "status": 503})).await;
     assert_eq!(post_with_key(&env, "mend", &good).await.code(), "VIMEO_UNAVAILABLE");
     let taken = env.post(&good).await;
@@ -246,7 +245,7 @@ async fn a_response_is_stored_for_a_day() {
     age(23);
     assert_replayed(&first, &post_with_key(&env, "daily", &body).await);
     age(2);
-    // Now it is a new request, and meets what the first one made.
+    // Now it is a new request, and conflicts with the result of the first.
     assert_eq!(post_with_key(&env, "daily", &body).await.code(), "CONNECTION_NAME_EXISTS");
     let fresh = post_with_key(&env, "daily", &env.valid_body("today")).await;
     assert_eq!((fresh.status.as_u16(), fresh.header("idempotent-replayed")), (201, ""));

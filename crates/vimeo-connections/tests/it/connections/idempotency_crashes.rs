@@ -1,5 +1,4 @@
-//! What becomes of a request's key when its client goes away, or the service dies: never two effects, and never a key
-//! that stays lost.
+//! Idempotency keys after a disconnect or a crash: never two effects, and no key stays reserved for ever.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,7 +14,7 @@ use crate::support::random::next_random;
 use crate::support::tools::print_numbers;
 use crate::support::verification::{VERIFY, long_budget, requests_to, wait_for_revocations};
 
-/// Sends a creation under a key and reads no answer.
+/// Sends a create with a key and reads no response.
 fn send_only(env: &TestEnv, key: &str, body: &Value) -> TcpStream {
     let body = body.to_string();
     let request = format!(
@@ -33,7 +32,7 @@ fn late() -> Value {
     json!({"route": VERIFY, "kind": "delay", "millis": 8_000})
 }
 
-/// How often a key was reserved, and whether its answer is kept.
+/// How often a key was reserved, and whether its response is stored.
 fn record(env: &TestEnv, key: &str) -> Option<(u64, bool)> {
     let sql = "SELECT attempt, answer IS NOT NULL FROM idempotency_records WHERE idempotency_key = ?1";
     env.database().query_row(sql, [key], |row| Ok((row.get(0)?, row.get(1)?))).ok()
@@ -52,7 +51,7 @@ async fn a_disconnect_before_the_effect_releases_the_key() {
         assert_eq!(record(&env, "gone"), Some((attempt, false)));
         let held_until = reserved_until(&env);
         stream.shutdown(Shutdown::Both).unwrap();
-        // Given back, not run out.
+        // Released, not expired.
         until("the key is given back", async || reserved_until(&env) < held_until).await;
     }
     let done = post_with_key(&env, "gone", &body).await;
@@ -61,7 +60,7 @@ async fn a_disconnect_before_the_effect_releases_the_key() {
     wait_for_revocations(&env, 0).await;
 }
 
-/// When the only key's reservation ends, in microseconds.
+/// When the reservation of the only key expires, in microseconds.
 fn reserved_until(env: &TestEnv) -> i64 {
     let sql = "SELECT reserved_until FROM idempotency_records";
     env.database().query_row(sql, [], |row| row.get(0)).unwrap()
@@ -74,7 +73,7 @@ async fn a_lost_response_is_replayed_on_retry() {
     for number in 0..100 {
         let (key, body) = (format!("lost-{number}"), env.valid_body(&format!("lost {number}")));
         let stream = send_only(&env, &key, &body);
-        // Every other client stays until the effect is there, and still never reads.
+        // Every other client stays until the effect is stored, and still never reads.
         let is_done = number % 2 == 0;
         if is_done {
             until("the effect is there", async || record(&env, &key) == Some((1, true))).await;
@@ -111,7 +110,7 @@ async fn after_a_kill_the_key_stays_reserved_until_it_expires() {
         let answer = post_with_key(&env, "killed", &body).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (409, IN_USE));
     }
-    // Its time goes by.
+    // The reservation expires.
     let moved = "UPDATE idempotency_records SET reserved_until = reserved_until - 30000000";
     assert_eq!(env.database().execute(moved, []).unwrap(), 1);
     let done = post_with_key(&env, "killed", &body).await;
@@ -120,7 +119,8 @@ async fn after_a_kill_the_key_stays_reserved_until_it_expires() {
     assert_eq!((env.connection_count(), record(&env, "killed")), (1, Some((2, true))));
 }
 
-/// Clients that create under keys of their own until the service is gone: each key with what was answered, if anything.
+/// Clients that create with keys of their own until the service is killed: each key with its response, if there was
+/// one.
 async fn work_until_killed(
     env: &mut TestEnv,
     round: u64,
@@ -180,7 +180,7 @@ async fn a_kill_leaves_one_connection_or_none_for_each_key() {
         for ((key, body), answered) in &log {
             let mut answer = repeat(&env, key, body).await;
             if answer.text == IN_USE {
-                // Reserved by the dead: its time goes by.
+                // Reserved by the killed process: let the reservation expire.
                 assert!(answered.is_none(), "{key} was answered");
                 in_use += 1;
                 let moved = "UPDATE idempotency_records SET reserved_until = reserved_until - 30000000

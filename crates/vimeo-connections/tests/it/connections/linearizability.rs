@@ -1,14 +1,14 @@
-//! What many clients see of a connection is what one after the other would have seen: a recorded history of mixed
-//! operations has an order that explains every answer and contradicts no clock.
+//! Linearizability: a recorded history of concurrent operations has a sequential order that explains every response
+//! and respects real time.
 //!
-//! Linearizability is local: a history is linearizable exactly if its part on each object is. An object here is a
-//! name, with at most one connection that carries it; no operation of the mix touches two names but the list, of which
-//! each name's part is checked as a look at that name.
+//! Linearizability is local: a history is linearizable exactly if its projection on each object is. An object here is
+//! a name, with at most one connection that has it. Only the list touches several names; its part for each name is
+//! checked as a search for that name.
 //!
-//! The checker searches, so the history is cut into rounds at moments when no operation is under way. That is sound:
-//! everything before such a moment comes before everything after it in every order that the clocks allow, so the whole
-//! is linearizable exactly if each round is, begun in the state in which the round before it ended. A read at the end
-//! of each round shows that state whole (which connection, version, and text), and is part of the round's history.
+//! The checker searches, so the history is cut into rounds at points where no operation is in progress. This is sound:
+//! everything before such a point precedes everything after it in every valid order, so the whole history is
+//! linearizable exactly if each round is, starting from the final state of the previous round. A read at the end of
+//! each round shows that state completely (identifier, version and text), and is part of the history of the round.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -27,10 +27,10 @@ const NAMES: [&str; 4] = ["north", "east", "south", "west"];
 const CLIENTS: usize = 8;
 const ROUNDS: usize = 125;
 const EACH: usize = 10;
-/// Who reads at the end of a round.
+/// The client that reads at the end of a round.
 const READER: usize = CLIENTS;
 
-/// A connection as far as the mix changes it.
+/// The parts of a connection that the operations change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     id: String,
@@ -54,7 +54,7 @@ enum Op {
     Delete {
         id: String,
     },
-    /// The list, or a search by name: what there is under the name.
+    /// A list, or a search by name: what exists with this name.
     Look,
 }
 
@@ -68,7 +68,7 @@ enum Ret {
     Deleted,
 }
 
-/// A name, and the connection that carries it.
+/// A name, and the connection that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Named(Option<Seen>);
 
@@ -104,7 +104,7 @@ impl SequentialSpec for Named {
         }
     }
 
-    /// Which identifier a creation gives is the service's to choose; everything else follows from the state.
+    /// The service chooses the identifier of a new connection. Everything else follows from the state.
     fn is_valid_step(&mut self, op: &Op, ret: &Ret) -> bool {
         match (self.invoke(op), ret) {
             (Ret::Created(_), Ret::Created(id)) => {
@@ -118,8 +118,8 @@ impl SequentialSpec for Named {
     }
 }
 
-/// One end of an operation, in the order in which the ends happened: an operation's first end is recorded before its
-/// request is sent, the second after its answer was read.
+/// The start or the end of an operation, in real-time order: the start is recorded before the request is sent, the end
+/// after the response was read.
 #[derive(Clone, Debug)]
 enum Event {
     Invoked(usize, &'static str, Op),
@@ -139,7 +139,7 @@ impl Recorder {
     }
 }
 
-/// A round's events on one name, judged from the state in which the round began.
+/// Checks the events of a round on one name against the state at the start of the round.
 fn is_linearizable(name: &str, begun: &Named, events: &[Event]) -> bool {
     let mut tester = LinearizabilityTester::new(begun.clone());
     for event in events {
@@ -164,7 +164,7 @@ fn seen(connection: &Value) -> Seen {
     }
 }
 
-/// A client, and what it believes of each name.
+/// A client, and its view of each name.
 struct Client {
     number: usize,
     seed: u64,
@@ -219,7 +219,7 @@ impl Client {
             (Op::Create { mark }, Ret::Created(id)) => {
                 self.believed.insert(name, Seen { id, version: 1, mark });
             }
-            // It exists, but not which: a guess that is wrong is an operation too.
+            // It exists, but its identifier is unknown. A wrong guess is an operation too.
             (Op::Create { mark }, _) => {
                 self.believed.entry(name).or_insert(Seen { id: "unknown".to_owned(), version: 1, mark });
             }
@@ -229,7 +229,7 @@ impl Client {
             (_, Ret::Conflict(version)) => {
                 self.believed.entry(name).and_modify(|seen| seen.version = version);
             }
-            // What is deleted is still asked for now and then.
+            // Now and then, read a deleted connection.
             _ if next_random(&mut self.seed, 2) == 0 => {
                 self.believed.remove(name);
             }
@@ -251,7 +251,7 @@ async fn create(env: &TestEnv, name: &str, mark: &str) -> Ret {
     }
 }
 
-/// The answer to a GET or a PUT of one connection.
+/// The response to a GET or a PUT of one connection.
 fn connection(answer: &crate::support::harness::Response) -> Ret {
     match (answer.status.as_u16(), &*answer.code()) {
         (200, _) => Ret::Found(seen(&answer.json())),
@@ -261,7 +261,7 @@ fn connection(answer: &crate::support::harness::Response) -> Ret {
     }
 }
 
-/// Lists everything: for each name an operation.
+/// Lists everything, which is one operation for each name.
 async fn look_at_all(env: &TestEnv, recorder: &Recorder, client: usize) -> BTreeMap<&'static str, Seen> {
     for name in NAMES {
         recorder.push(Event::Invoked(client, name, Op::Look));
@@ -327,7 +327,7 @@ fn count(events: &[Event], counts: &mut BTreeMap<String, usize>) {
     }
 }
 
-/// A history of one name, one operation after the other.
+/// A sequential history of one name.
 fn in_turn(operations: Vec<(usize, Op, Ret)>) -> Vec<Event> {
     let ends =
         |(client, op, ret)| [Event::Invoked(client, "north", op), Event::Returned(client, "north", ret)];
@@ -365,7 +365,7 @@ fn the_checker_rejects_histories_that_are_not_linearizable() {
     for (what, history) in bad {
         assert!(!is_linearizable("north", &begun, &in_turn(history)), "{what}");
     }
-    // While the change is under way, either is right; but time does not run back.
+    // While the update is in progress, either value is valid; but a later read must not go back in time.
     let under_way = |reads: [Seen; 2]| {
         let mut events = vec![Event::Invoked(0, "north", put())];
         events.extend(in_turn(reads.map(read).into()));

@@ -1,4 +1,4 @@
-//! Walking over pages while others create and delete; page keys, limits and names in a query.
+//! Pages of the list during concurrent creates and deletes; page keys, limits and names in the query.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,11 +12,11 @@ use crate::support::harness::{ACCOUNT, COLLECTION, Response, TestEnv};
 use crate::support::tools::print_numbers;
 
 const EMPTY: &str = r#"{"Items":[]}"#;
-/// The page key in the documentation's sample.
+/// The page key in the sample of the documentation.
 const SAMPLE_PAGE_KEY: &str = "eyJsYXN0RXZhbHVhdGVkS2V5Ijp7fX0=";
 
-/// Adds so many connections, older than all others, beside the service: what a walk sees does not depend on how they
-/// came, and secrets that do not open are no matter here. Their identifiers, oldest first.
+/// Inserts connections, older than all others, directly into the database. How they got there makes no difference to a
+/// list, and their secrets are never decrypted. Their identifiers, oldest first.
 fn fill(env: &TestEnv, account: &str, count: usize) -> Vec<String> {
     let database = env.database();
     let query = "SELECT account_id FROM accounts WHERE name = ?1";
@@ -50,7 +50,7 @@ async fn list(env: &TestEnv, query: &str) -> Response {
     answer
 }
 
-/// All identifiers from the first page to the last, in the order in which they came; and how many pages there were.
+/// All identifiers from the first page to the last, in the order received, and the number of pages.
 async fn walk(env: &TestEnv, limit: usize) -> (Vec<String>, usize) {
     let (mut seen, mut pages) = (Vec::new(), 0);
     let mut next = String::new();
@@ -66,18 +66,18 @@ async fn walk(env: &TestEnv, limit: usize) -> (Vec<String>, usize) {
     }
 }
 
-/// What the account holds, as its clients know it.
+/// The content of the account, as its clients know it.
 #[derive(Default)]
 struct Known {
     /// Acknowledged.
     created: BTreeSet<String>,
-    /// Asked to be deleted, perhaps not yet done.
+    /// A delete was sent, and may not have been answered.
     deleting: HashSet<String>,
-    /// Acknowledged to be deleted.
+    /// The delete was acknowledged.
     deleted: HashSet<String>,
 }
 
-/// Clients that create, and clients that delete what is old, until they are told to stop.
+/// Clients that create, and clients that delete old connections, until they are stopped.
 struct Others {
     clients: JoinSet<()>,
     known: Arc<Mutex<Known>>,
@@ -213,7 +213,7 @@ async fn an_invalid_query_parameter_is_named() {
         ("nextPageKey=&nextPageKey=".to_owned(), vec!["nextPageKey"]),
         ("name=a&name=b".to_owned(), vec!["name"]),
         ("name=a&limit=0&name=b".to_owned(), vec!["limit", "name"]),
-        // The query is judged before the page key in it.
+        // The query is validated before the page key in it.
         ("limit=0&nextPageKey=nonsense".to_owned(), vec!["limit"]),
     ]);
     for (query, named) in cases {
@@ -271,7 +271,8 @@ async fn a_page_key_is_valid_only_unaltered_and_for_its_account() {
     let path = format!("{COLLECTION}?nextPageKey={key}");
     let refused = env.send(Method::GET, &path, &headers, Vec::new()).await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (400, "INVALID_PAGE_KEY"));
-    // Another key of the same account goes on, also after a restart; and what it names may be gone by then.
+    // Another key of the same account can continue, also after a restart, and even if the connection in the page key
+    // was deleted.
     let colleague = env.make_key(ACCOUNT, &[]);
     let deleted = env.send(Method::DELETE, &format!("{COLLECTION}/{}", old[1]), &[], Vec::new()).await;
     assert_eq!(deleted.status, 204);
@@ -304,7 +305,7 @@ async fn a_name_filter_matches_exactly_up_to_outer_spaces() {
         assert_eq!(whole["Items"].as_array().unwrap().len(), 1, "{query}: {whole}");
         assert_eq!(whole["Items"][0]["name"], name, "{query}");
         assert_eq!(page_key(&found), None, "{query}");
-        // The same item as it stands in the list.
+        // The same item as in the list.
         let listed = list(&env, "").await.json();
         assert!(listed["Items"].as_array().unwrap().contains(&whole["Items"][0]), "{query}");
     }

@@ -1,4 +1,4 @@
-//! The main job, from end to end: a connection is created, checked, sealed, and there after a restart.
+//! Smoke test: a connection is created, verified and sealed, and is still there after a restart.
 
 use reqwest::StatusCode;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! Changing a connection: each field in each state, versions, and what is refused. What changes of credentials mean
-//! to Vimeo is in `changed_credentials.rs`, what many writers at once get in `races.rs`.
+//! Updates of a connection, field by field. `update_validation.rs` covers refusals, `update_credentials.rs`
+//! verification, and `concurrent_updates.rs` concurrent writers.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const FLAG: &str = "must be true or false";
 const LONG_CREDENTIAL: &str = "must be at most 500 characters long";
 const VISIBLE: &str = "must contain only visible ASCII characters, without spaces or line breaks";
 
-/// The whole body of an answer that shows a connection.
+/// The whole body of a response with a connection.
 pub(crate) fn body_of(connection: &Value) -> String {
     let fields = [
         "connectionId",
@@ -37,22 +37,22 @@ pub(crate) fn body_of(connection: &Value) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// What a change of one field comes to.
+/// The expected effect of updating one field.
 enum Outcome {
-    /// Nothing but version and date differ.
+    /// Only version and date change.
     Same,
-    /// The field is shown so; null: it is not shown.
+    /// The field has this value; null: it is absent.
     Shown(Value),
-    /// Vimeo is asked; the secrets are sealed anew.
+    /// Vimeo is asked, and the secrets are sealed again.
     Resealed,
-    /// Vimeo is asked; the field is shown so, and the secrets stay as they are.
+    /// Vimeo is asked, the field has this value, and the sealed secrets do not change.
     Verified(Value),
-    /// 400 for this field.
+    /// 400 with this error for the field.
     Fault(&'static str),
 }
 use Outcome::{Fault, Resealed, Same, Shown, Verified};
 
-/// A guest of the open sandbox, where every new credential is a good one.
+/// Credentials for the open sandbox, which accepts all new ones.
 fn guest(name: &str) -> Value {
     json!({
         "name": name, "description": "as it was", "enabled": true, "clientIdentifier": "guest-client",
@@ -115,7 +115,7 @@ fn table() -> Vec<(&'static str, Option<Value>, Outcome)> {
     rows
 }
 
-/// One row: the answer, what is shown and stored afterwards, and whether Vimeo was asked.
+/// Checks one row: the response, what is returned and stored afterwards, and whether Vimeo was asked.
 async fn check_row(env: &TestEnv, field: &str, value: Option<Value>, outcome: &Outcome) {
     let what: String = format!("{field} = {value:?}").chars().take(60).collect();
     let id = create(env, &guest("a row")).await;
@@ -178,7 +178,7 @@ async fn every_update_increments_the_version_and_advances_the_date() {
     let env = TestEnv::without_verification("").await;
     let id = create(&env, &env.valid_body("steps")).await;
     let mut last = fetch(&env, &id).await;
-    // As quickly as they come: some fall into one millisecond.
+    // In quick succession, so that some happen within one millisecond.
     for version in 1..=200 {
         let answer = put(&env, &id, &json!({"version": version})).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -191,7 +191,7 @@ async fn every_update_increments_the_version_and_advances_the_date() {
         last = now;
     }
     assert_eq!(fetch(&env, &id).await, last);
-    // Also when the clock stands far behind what is stored.
+    // Also if the clock is far behind the stored time.
     env.database().execute("UPDATE connections SET updated_at = 4102444800000000", []).unwrap();
     for millis in 1..=2 {
         let now = put(&env, &id, &json!({"version": 200 + millis})).await.json();
@@ -212,7 +212,7 @@ async fn a_fetched_connection_can_be_sent_back() {
         assert_eq!(answer.header("x-ignored-fields"), "");
         read = answer.json();
     }
-    // What only the service sets is ignored, whatever it says.
+    // Read-only fields are ignored, whatever their value.
     for (field, value) in [
         ("connectionId", json!(7)),
         ("type", json!("YOUTUBE")),

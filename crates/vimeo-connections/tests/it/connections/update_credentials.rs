@@ -1,4 +1,4 @@
-//! Changing credentials: Vimeo is asked about the three as they would be, and what it does not take changes nothing.
+//! Updates of credentials: all three are verified together as they would be, and a refusal changes nothing.
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
@@ -17,7 +17,7 @@ use crate::support::verification::{
 
 const SCOPES: &str = "public private upload edit";
 
-/// A second token of the sandbox's first app, and a second app with a token.
+/// A second token of the first app of the sandbox, and a second app with a token.
 struct Others {
     second_token: String,
     client_id: String,
@@ -41,7 +41,7 @@ async fn forget_journal(env: &TestEnv) {
     env.control(Method::DELETE, "journal", Value::Null).await;
 }
 
-/// A change that must not happen: the answer, and that everything is as before.
+/// Sends an update that must fail; checks the response, and that nothing changed.
 async fn assert_unchanged(env: &TestEnv, id: &str, change: &Value, expected: &Expected) {
     let before = (fetch(env, id).await, stored_row(env, id));
     let mut body = change.clone();
@@ -77,7 +77,7 @@ async fn a_changed_credential_is_verified_with_the_stored_others() {
         let questions = (requests_to(&env, GRANT).await.len(), requests_to(&env, VERIFY).await.len());
         assert_eq!(questions, (1, 1), "{expected:?}");
     }
-    // What is stored is told by what counts as a change: the first token is one after the second was taken.
+    // What counts as a change shows what is stored: the first token is a change once the second was stored.
     let before = stored_row(&env, &id);
     for (version, access_token, is_new) in [
         (1, &others.second_token, true),
@@ -134,7 +134,7 @@ async fn during_a_vimeo_outage_only_credentials_cannot_be_updated() {
         (json!({"kind": "status", "status": 503}), Some(10)),
         (json!({"kind": "cut"}), Some(10)),
         (json!({"kind": "delay", "millis": 60_000}), Some(10)),
-        // When the limit ends, Vimeo says; the rest of the seconds depends on the clock.
+        // Vimeo says when the limit resets; the remaining seconds depend on the clock.
         (json!({"kind": "rate-limit", "reset_seconds": 500}), None),
     ] {
         let mut fault = fault;
@@ -216,14 +216,14 @@ async fn a_disconnect_during_verification_changes_nothing() {
     until("Vimeo is asked", async || !requests_to(&env, VERIFY).await.is_empty()).await;
     stream.shutdown(Shutdown::Both).unwrap();
     until("it is noticed", async || env.log().contains("aborted: client disconnected")).await;
-    // One more, which Vimeo answers at once, finds everything as it was.
+    // Everything is as before.
     assert_eq!((fetch(&env, &id).await, stored_row(&env, &id), events(&env)), before);
     let again = put(&env, &id, &json!({"version": 1, "accessToken": others.second_token})).await;
     assert_eq!((again.status.as_u16(), &again.json()["version"]), (200, &json!(2)));
     wait_for_revocations(&env, 0).await;
 }
 
-/// Actions of the audit log on connections, oldest first.
+/// Actions on connections in the audit log, oldest first.
 fn events(env: &TestEnv) -> Vec<(String, Option<String>, Option<String>)> {
     let database = env.database();
     let mut events = database
@@ -261,7 +261,7 @@ async fn updates_and_deletes_are_audited_with_their_outcome() {
             Some((update, Some(&id), Some("INVALID_VIMEO_CREDENTIALS"))),
         ),
         (unknown, json!({"version": 1}), Some((update, Some(unknown), Some("CONNECTION_NOT_FOUND")))),
-        // What no identifier looks like is no subject.
+        // A malformed identifier is not recorded as a subject.
         ("guess", json!({"version": 1}), Some((update, None, Some("CONNECTION_NOT_FOUND")))),
         (&id, json!({"version": "1"}), None),
         (&id, json!({"version": 2, "clientSecret": "unlucky"}), None),
@@ -281,7 +281,7 @@ async fn updates_and_deletes_are_audited_with_their_outcome() {
     for id in [&*id, &id, unknown, "guess"] {
         assert_eq!(delete(&env, id).await.status, StatusCode::NO_CONTENT);
     }
-    // Only what was there is deleted, once.
+    // Only the delete of an existing connection is audited, once.
     expected.push(("delete_connection", Some(&id), None));
     let expected: Vec<_> = expected
         .into_iter()

@@ -1,4 +1,4 @@
-//! Changes that are refused: versions, `If-Match`, unknown connections and fields, and which check responds first.
+//! Updates that are refused: versions, `If-Match`, unknown connections and fields, and the order of the checks.
 
 use std::cell::Cell;
 
@@ -98,7 +98,7 @@ pub(crate) async fn if_match_must_agree_with_the_version_in_the_body() {
         let answer = try_tags(tags).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (400, refused), "{tags:?}");
     }
-    // A fault of the body is told first; the header before what the version is.
+    // Errors of the body come first, then the header, then the current version.
     let first = put_text(&env, &id, &[("if-match", "\"9\"")], "{\"version\":\"8\"}").await;
     assert_eq!(first.text, invalid_field("version", VERSION));
     let second = put_text(&env, "unknown", &[("if-match", "\"9\"")], "{\"version\":8}").await;
@@ -152,7 +152,7 @@ pub(crate) async fn the_first_failed_check_of_an_update_determines_the_response(
     assert_eq!(journal(&env).await, Vec::<Value>::new());
     let last = put(&env, &id, &json!({"version": 1, "name": "free", "clientSecret": "guess"})).await;
     assert_eq!(last.code(), "INVALID_VIMEO_CREDENTIALS");
-    // Every fault of the body is told at once.
+    // All errors of the body are reported together.
     let faults = put(&env, &id, &json!({"name": 1, "enabled": "x", "accesToken": "t", "version": 0})).await;
     let names: Vec<_> = faults.fields().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["name", "enabled", "version", "accesToken"]);

@@ -1,5 +1,5 @@
-//! The truth table of credentials: each kind of wrong one gives its own exact answer, and nothing is stored.
-//! What Vimeo's own failures give is in `vimeo_failures.rs`, how Vimeo is spoken to in `vimeo_talk.rs`.
+//! Verification of credentials: each kind of wrong credential has its own exact response, and nothing is stored.
+//! `verification_failures.rs` covers failures of Vimeo, `verification_requests.rs` the requests.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::support::verification::{
     create_token, lacks, long_budget, long_budget_with, rejected,
 };
 
-/// Several faults of the access token, told in one text.
+/// Several errors of the access token, in one text.
 fn token_faults(faults: &[&str]) -> Expected {
     Expected::Rejected(vec![("accessToken", faults.join("; and "))])
 }
@@ -69,7 +69,7 @@ async fn each_wrong_client_or_token_has_its_own_response() {
         ("all three wrong", vec![client(nobody), secret("guess"), access(stale)], rejected(&[CLIENT_UNKNOWN, TOKEN_UNKNOWN])),
         ("wrong secret, lacking scopes", vec![secret("guess"), access(&small_token)], rejected(&[SECRET_WRONG, ("accessToken", &lacks("upload, edit"))])),
         ("wrong secret, no user", vec![secret("guess"), access(&app_token)], rejected(&[SECRET_WRONG, NO_USER])),
-        // Whose app it is cannot be compared while the client is unknown.
+        // The app of a token cannot be compared while the client is unknown.
         ("unknown client, another app's token", vec![client(nobody), access(&others_token)], rejected(&[CLIENT_UNKNOWN])),
         ("another app, whole", vec![client(other_id), secret(other_secret), access(&others_token)], Expected::Created),
         ("another app, the first's token", vec![client(other_id), secret(other_secret)], rejected(&[OTHER_APP])),
@@ -86,7 +86,7 @@ async fn each_missing_scope_is_named() {
         ("public private upload edit", None),
         ("private upload edit", None),
         ("edit upload private delete interact stats", None),
-        // The documentation's own scope, which Vimeo does not have, neither helps nor hurts.
+        // The scope of the documentation, which Vimeo does not have, makes no difference.
         ("public private upload edit video", None),
         ("public upload edit", Some("private")),
         ("public private edit", Some("upload")),

@@ -1,5 +1,5 @@
-//! Vimeo's bad days: each failure of each of the two questions has its exact answer. A definite refusal is never
-//! drowned by a doubt, and a doubt never passes for a refusal.
+//! Failures of Vimeo during verification: each has its exact response. A definite refusal is never hidden by a
+//! failure, and a failure is never reported as a refusal.
 
 use std::time::Instant;
 
@@ -12,10 +12,10 @@ use crate::support::verification::{
     assert_row, body_with, create_token, lacks, long_budget, rejected, wait_for_revocations,
 };
 
-/// A failure that says nothing of the credentials, nor when to come back.
+/// A failure without information about the credentials or a time to retry.
 const DOUBT: Expected = Expected::Unavailable(10);
 
-/// Runs one row with one fault, and takes the fault away again.
+/// Checks one row with one fault, and removes the fault.
 async fn faulty_row(env: &TestEnv, route: &str, fault: &Value, expected: &Expected, lost: usize) {
     let mut routed = fault.clone();
     routed["route"] = json!(route);
@@ -24,7 +24,7 @@ async fn faulty_row(env: &TestEnv, route: &str, fault: &Value, expected: &Expect
     assert_row(env, &what, &env.valid_body("a row"), expected, lost).await;
     let left = env.control(Method::GET, "faults", Value::Null).await;
     assert_eq!(left["faults"], json!([]), "{what}: the fault never happened");
-    // Forgets the tokens that were lost with an answer.
+    // Discards the tokens that were lost with a response.
     env.control(Method::POST, "reset", Value::Null).await;
 }
 
@@ -49,7 +49,7 @@ async fn no_vimeo_failure_is_reported_as_wrong_credentials() {
         json!({"kind": "status", "status": 502}),
         json!({"kind": "status", "status": 503}),
         json!({"kind": "status", "status": 504}),
-        // The words of a refusal under the status of a failure.
+        // The body of a refusal with the status of a failure.
         json!({"kind": "status", "status": 403, "body": refusal}),
         json!({"kind": "status", "status": 500, "body": refusal}),
         json!({"kind": "status", "status": 503, "body": token_refusal}),
@@ -86,7 +86,7 @@ async fn no_vimeo_failure_is_reported_as_wrong_credentials() {
         for fault in &faults {
             faulty_row(&env, route, fault, &DOUBT, 0).await;
         }
-        // What Vimeo did before its answer was lost, only Vimeo knows: such a grant leaves its token behind.
+        // The response was lost, so only Vimeo knows the token of this grant.
         let lost = usize::from(route == GRANT);
         faulty_row(&env, route, &json!({"kind": "cut-after"}), &DOUBT, lost).await;
         faulty_row(&env, route, &json!({"kind": "truncate"}), &DOUBT, lost).await;
@@ -120,7 +120,7 @@ async fn each_form_of_refusal_names_its_credential() {
         (VERIFY, 400, oauth("invalid_token"), rejected(&[TOKEN_UNKNOWN])),
         (VERIFY, 400, full(8002), DOUBT),
         (VERIFY, 400, legacy, DOUBT),
-        // These carry the challenge `Bearer error="invalid_token"`, which says enough.
+        // These carry the challenge `Bearer error="invalid_token"`, which is enough.
         (VERIFY, 401, json!("a page"), rejected(&[TOKEN_UNKNOWN])),
         (VERIFY, 401, json!([]), rejected(&[TOKEN_UNKNOWN])),
     ];
@@ -152,7 +152,7 @@ async fn an_unusual_token_response_is_judged_by_its_content() {
             json!({"app": app, "user": user, "scope": ""}),
             rejected(&[("accessToken", &lacks("private, upload, edit"))]),
         ),
-        // A user is there, and only its address is missing: that is no refusal.
+        // There is a user without an address: this is not a refusal.
         (json!({"app": app, "user": {"name": "Vera"}, "scope": scope}), DOUBT),
         (json!({"app": app, "user": {"uri": ""}, "scope": scope}), DOUBT),
         (json!({"app": {}, "user": user, "scope": scope}), DOUBT),
@@ -185,7 +185,7 @@ async fn retry_after_follows_vimeos_rate_limit_within_bounds() {
         let answer = env.post(&env.valid_body("limited")).await;
         assert_eq!(answer.code(), "VIMEO_UNAVAILABLE");
         let waited: u64 = answer.header("retry-after").parse().unwrap();
-        // Vimeo tells whole seconds, and some passed meanwhile.
+        // Vimeo reports whole seconds, and some have passed.
         let least = 1800 - 1 - started.elapsed().as_secs() - 1;
         assert!((least..=1800).contains(&waited), "{waited} is not in {least}..=1800");
         wait_for_revocations(&env, 0).await;
@@ -232,7 +232,7 @@ async fn a_definite_refusal_wins_over_a_failure() {
         (GRANT, vec![access(&small_token)], rejected(&[("accessToken", &lacking)])),
         (GRANT, vec![access(&app_token)], rejected(&[NO_USER])),
         (GRANT, vec![client("nobody")], DOUBT),
-        // Without the client's app there is nothing to compare the token's app with.
+        // Without the app of the client there is nothing to compare the app of the token with.
         (GRANT, vec![access(&others_token)], DOUBT),
         (VERIFY, vec![], DOUBT),
         (GRANT, vec![], DOUBT),
@@ -280,7 +280,7 @@ async fn an_unreachable_vimeo_is_unavailable_until_it_returns() {
     let mut env = TestEnv::with(long_budget()).await;
     let body = env.valid_body("patience");
     let address = env.sandbox.addr;
-    // A world needs a sandbox; the one that the service knows is stopped.
+    // The environment needs a sandbox; the one that the service uses is stopped.
     let spare = sandbox::start(sandbox::Options::default()).await.unwrap();
     std::mem::replace(&mut env.sandbox, spare).stop().await;
     let answer = env.post(&body).await;

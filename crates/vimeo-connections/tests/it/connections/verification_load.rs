@@ -1,5 +1,5 @@
-//! A crowd that waits for a slow Vimeo: each gets its connection in the end, nobody who wants nothing of Vimeo waits with
-//! them, and the connections to Vimeo that the crowd needed serve whoever comes next.
+//! A thousand creates wait for a slow Vimeo: each succeeds in the end, requests that do not need Vimeo are not
+//! delayed, and the connections to Vimeo are reused by later requests.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,12 +13,13 @@ use tokio::task::JoinSet;
 use crate::support::harness::{COLLECTION, EnvOptions, TestEnv, until};
 use crate::support::verification::{GRANT, VERIFY, journal, requests_to, wait_for_revocations};
 
-/// As many creations as wait at once.
+/// Creates that wait concurrently.
 const CROWD: usize = 1_000;
-/// As many as come after them.
+/// Creates that follow.
 const NEXT: usize = 200;
 
-/// Each creation is a connection of this process to the service, and two of the service to the sandbox, which is here too.
+/// Each create is one connection of this process to the service, and two of the service to the sandbox, which runs
+/// here too.
 fn allow_many_files() {
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
@@ -26,7 +27,7 @@ fn allow_many_files() {
     assert!(files.maximum.is_none_or(|most| most >= needed), "this test opens {needed} files: ulimit -Hn");
 }
 
-/// Clients that each create one connection, all at the same moment; their statuses as they come.
+/// Creates connections concurrently; their statuses as they arrive.
 fn create_at_once(env: &TestEnv, prefix: &str, count: usize) -> JoinSet<(StatusCode, String)> {
     let mut clients = JoinSet::new();
     let together = Arc::new(Barrier::new(count));
@@ -50,7 +51,7 @@ async fn assert_all_created(mut clients: JoinSet<(StatusCode, String)>) {
     }
 }
 
-/// The numbers of the connections that brought what is in the sandbox's journal.
+/// The connections over which the requests in the journal of the sandbox came.
 async fn connections(env: &TestEnv) -> HashSet<u64> {
     journal(env).await.iter().map(|request| request["connection"].as_u64().unwrap()).collect()
 }
@@ -58,7 +59,7 @@ async fn connections(env: &TestEnv) -> HashSet<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn creates_wait_for_a_slow_vimeo_and_other_requests_do_not() {
     allow_many_files();
-    // As long as this test may take.
+    // Longer than the test takes.
     let env = TestEnv::with(EnvOptions {
         config: "vimeo.budget_seconds = 300".to_owned(),
         ..EnvOptions::default()
@@ -78,7 +79,7 @@ async fn creates_wait_for_a_slow_vimeo_and_other_requests_do_not() {
     })
     .await;
 
-    // Whoever needs no answer of Vimeo gets one now, while all of them wait.
+    // Requests that do not need Vimeo are answered while all creates wait.
     for _ in 0..NEXT {
         assert_eq!(env.get(&path).await.status, StatusCode::OK);
     }
@@ -97,7 +98,7 @@ async fn creates_wait_for_a_slow_vimeo_and_other_requests_do_not() {
     assert_eq!(env.connection_count(), CROWD + 1);
     wait_for_revocations(&env, 0).await;
 
-    // The next wave finds connections enough: it opens none.
+    // The next requests reuse connections and open no new ones.
     let opened = connections(&env).await;
     assert!(opened.len() <= 2 * CROWD + 2, "{} connections for {CROWD} creations", opened.len());
     env.control(Method::DELETE, "journal", Value::Null).await;

@@ -1,5 +1,4 @@
-//! How Vimeo is spoken to: what is sent, where it goes, through which proxy, and that what a check leaves behind is
-//! cleaned up.
+//! Requests to Vimeo for verification: their content, target and proxy, and the revocation of the tokens they leave.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -51,7 +50,7 @@ async fn a_stray_token_is_revoked_despite_failed_attempts() {
         (json!({"kind": "status", "status": 400}), 1),
         (json!({"kind": "cut"}), 1),
         (json!({"kind": "reset"}), 2),
-        // Revoked, but the answer is lost: the next attempt finds the token gone.
+        // Revoked, but the response is lost: the next attempt finds no token.
         (json!({"kind": "cut-after"}), 1),
         (json!({"kind": "rate-limit", "reset_seconds": 1}), 2),
         (json!({"kind": "status", "status": 503}), 3),
@@ -72,7 +71,7 @@ async fn a_stray_token_is_revoked_despite_failed_attempts() {
     }
 }
 
-/// Makes a token of the app alone, which the sandbox then hands out as if it had just been granted.
+/// Creates a token of the app alone, which the sandbox returns as if it had just been granted.
 async fn handed_out(env: &TestEnv, app: Value) -> (String, Value) {
     let request = json!({"app": env.sandbox.client_id, "scopes": "public", "user": false});
     let made = env.control(Method::POST, "tokens", request).await;
@@ -104,13 +103,13 @@ async fn a_token_in_an_unparsable_response_is_revoked_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_callers_own_token_is_not_revoked_when_granted_again() {
     let env = TestEnv::with(long_budget()).await;
-    // Some servers give the same token for each grant, and somebody may have pasted it.
+    // Some servers return the same token for each grant, and a user may have pasted it.
     let (own, body) = handed_out(&env, Value::Null).await;
     env.inject_fault(json!({"route": GRANT, "kind": "wrong-json", "body": body})).await;
     let mut pasted = env.valid_body("pasted");
     pasted["accessToken"] = json!(own);
     assert_eq!(env.post(&pasted).await.code(), "INVALID_VIMEO_CREDENTIALS");
-    // The next check's own stray token goes after anything that the first one had to revoke.
+    // The stray token of the next verification is revoked after everything that the first one had to revoke.
     assert_row(&env, "the next", &env.valid_body("next"), &Expected::Created, 0).await;
     assert!(!is_revoked(&env, &own).await);
 }
@@ -140,7 +139,7 @@ async fn a_locally_rejected_request_does_not_reach_vimeo() {
     assert!(journal(&env).await.is_empty());
 }
 
-/// A port where nobody listens: whoever goes there is refused.
+/// A URL on which nothing listens, so that connections are refused.
 async fn dead_url() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
@@ -157,10 +156,10 @@ async fn proxy_environment_variables_are_ignored() {
     wait_for_revocations(&env, 0).await;
 }
 
-/// The first lines that a proxy was sent.
+/// The first lines of the connections to a proxy.
 type Heads = Arc<Mutex<Vec<String>>>;
 
-/// A proxy that passes bytes on to `target` as they are, and remembers the request line of each connection.
+/// A proxy that forwards bytes to `target` unchanged, and records the request line of each connection.
 async fn proxy(target: std::net::SocketAddr) -> (String, Heads, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -185,7 +184,7 @@ async fn pass_on(mut client: TcpStream, target: std::net::SocketAddr, seen: Head
     seen.lock().unwrap().push(String::from_utf8_lossy(&head).trim().to_owned());
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     if server.write_all(&head).await.is_ok() {
-        // However it ends, both sides are closed.
+        // Either side may end it; then both are closed.
         let _ = copy_bidirectional(&mut client, &mut server).await;
     }
 }
@@ -199,7 +198,8 @@ async fn the_configured_proxy_is_used_for_all_vimeo_requests() {
     assert_eq!(env.post(&env.valid_body("proxied")).await.status, StatusCode::CREATED);
     wait_for_revocations(&env, 0).await;
     let heads = heads.lock().unwrap().clone();
-    // The second question may find the first one's connection free, and only the first line of each is seen.
+    // The second request may reuse the connection of the first, and only the first line of each connection is
+    // recorded.
     let absolute = format!(" {}/", env.sandbox.base_url);
     assert!(!heads.is_empty() && heads.iter().all(|line| line.contains(&absolute)), "{heads:?}");
     // Each connection came through the proxy.
@@ -218,7 +218,7 @@ async fn https_through_a_proxy_uses_connect() {
     ];
     env.service = Service::start_with(env.path(), &environment);
     let answer = env.post(&env.valid_body("tunnelled")).await;
-    // The sandbox knows no CONNECT, so it ends there: before any credential was sent.
+    // The sandbox does not support CONNECT, so it ends before any credential is sent.
     assert_eq!(answer.code(), "VIMEO_UNAVAILABLE");
     let heads = heads.lock().unwrap().clone();
     assert!(!heads.is_empty());

@@ -1,5 +1,5 @@
-//! `vimeo-connections move`: everything goes from SQLite to PostgreSQL, wherever it is cut off, and nobody is served from
-//! the wrong side.
+//! Engine migration with `vimeo-connections move`: complete copies, resumed after any interruption, and never two
+//! databases in service.
 
 use crate::support::harness::{COLLECTION, Service, TestEnv, printed, run};
 use crate::support::migration::{
@@ -24,7 +24,7 @@ async fn a_migration_of_100_000_connections_survives_repeated_kills() {
     for cut in [20_000, 60_000] {
         let mut moving = RunningMigration::start(&env, &url);
         moving.catch(&mut line, "copied", cut).await;
-        // A service that runs on the source answers reads, and turns every write away.
+        // A service on the source answers reads and refuses writes.
         let refused = env.post(&env.valid_body("late")).await;
         assert_eq!((refused.status.as_u16(), refused.code().as_str()), (503, "STORE_UNAVAILABLE"));
         assert!(!refused.header("retry-after").is_empty());
@@ -39,7 +39,7 @@ async fn a_migration_of_100_000_connections_survives_repeated_kills() {
         let refused = env.post(&env.valid_body("late")).await;
         assert_eq!(refused.status, 503, "killed, the move keeps the source as it is");
     }
-    // And once between the copy and the end.
+    // And one kill between the copy and the switch.
     let mut moving = RunningMigration::start(&env, &url);
     moving.catch(&mut line, "compared", 20_000).await;
     moving.kill();
@@ -160,7 +160,7 @@ async fn dropping_an_unchecked_database_is_never_suggested() {
     let mut env = TestEnv::without_verification("").await;
     assert_eq!(env.service.terminate(), Some(0));
     assert!(migrate_to(&env, &database.url()).status.success());
-    // As a copy says that was made of the file while it moved.
+    // The state in a copy of the file that was made during the migration.
     env.database().execute_batch("UPDATE moves SET state = 'running', ended_at = NULL").unwrap();
     let abandon = ["move", "--from", FROM, "--abandon"];
     let unknown =
@@ -218,7 +218,7 @@ async fn a_migration_prints_no_password_and_needs_no_keyring() {
     assert!(password.len() > 20);
     std::fs::rename(env.path().join("vimeo-connections.keyring"), env.path().join("away")).unwrap();
     let mut all = String::new();
-    // Of URLs that cannot be read, too.
+    // Nor are passwords in URLs that cannot be parsed.
     for (from, to) in [
         (FROM, url.replace("postgres:", "postgre:")),
         (FROM, url.replace("127.0.0.1:", "127.0.0.1:x")),
@@ -231,7 +231,7 @@ async fn a_migration_prints_no_password_and_needs_no_keyring() {
     }
     assert!(all.contains("there is no database at none.db"), "{all}");
     assert!(!env.path().join("none.db").exists());
-    // Without `--to`, the configuration says where to.
+    // Without `--to`, the target is the configured database.
     let (is_done, printed) = run_on(&env, FROM, &["move", "--from", FROM]);
     assert!(!is_done && printed.contains("no target"), "{printed}");
     let (is_done, printed) = run_on(&env, &url, &["move", "--from", FROM]);

@@ -1,4 +1,4 @@
-//! What browsers see: pages of other origins, and the description of the API for people and machines.
+//! CORS, the OpenAPI document and the page of the API.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ async fn only_configured_origins_may_read_responses() {
         assert!(asked.header("access-control-allow-headers").contains(name), "{name}");
     }
     assert_eq!(preflight(&env, THEIRS).await.header("access-control-allow-origin"), "");
-    // Every kind of answer can be read: good ones, refusals, and those that the router makes.
+    // Every kind of response is readable: successes, refusals, and those of the router.
     for (method, path, status) in [
         (Method::GET, COLLECTION, 200),
         (Method::POST, COLLECTION, 400),
@@ -48,7 +48,7 @@ async fn only_configured_origins_may_read_responses() {
         }
         assert!(answer.header("vary").contains("origin"));
     }
-    // What is no preflight is answered as without CORS.
+    // Other OPTIONS requests are handled as without CORS.
     for (path, headers, status) in
         [(COLLECTION, vec![], 405), (COLLECTION, vec![("origin", OURS)], 405), ("/nowhere", vec![], 404)]
     {

@@ -1,12 +1,12 @@
-//! Clients as customers write them after the documentation, in their own languages, run as they stand: they know the
-//! base URL, the key and the credentials, and nothing of us.
+//! Example clients in JavaScript, Python and curl, written from the documentation: they get a base URL, a key and
+//! credentials, and nothing else.
 
 use std::process::Command;
 
 use crate::support::harness::{TestEnv, printed};
 use crate::support::tools::{find_tool, finish, program, tests_folder};
 
-/// Runs a client in a world of its own. It checks what it gets, and says how far it came.
+/// Runs a client in its own environment. It checks the responses and prints its progress.
 async fn run_client(mut client: Command) {
     let env = TestEnv::start().await;
     client

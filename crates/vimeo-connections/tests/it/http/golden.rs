@@ -1,17 +1,17 @@
-//! Conversations byte for byte: what a client sends, and all that it gets back, as files that a person can read.
+//! Golden conversations: requests and responses, byte for byte, in files that a person can read.
 //!
-//! Each file of `golden/` is a script. A block begins with `=== what happens`, then come directives (`@…`), the request,
-//! `---`, and the answer. Lines of a head end in CRLF on the wire, and in LF in the file. What differs from run to run
-//! stands in braces, and the same name always is the same value:
+//! Each file of `golden/` is a script. A block starts with `=== title`, followed by directives (`@…`), the request,
+//! `---`, and the response. Lines of a head end in CRLF on the wire, and in LF in the file. Values that differ between
+//! runs are in braces, and a name always has the same value:
 //!
 //! - in requests: `{apiKey}`, `{clientIdentifier}`, `{clientSecret}`, `{accessToken}`, `{length}` (of the body),
-//!   `{70000 spaces}`, and every name that an answer before has given;
-//! - in answers: `{date}`, `{connectionId1}`, `{createdDate1}`, `{updatedDate1}`, `{nextPageKey1}`, `{accountId}` …
+//!   `{70000 spaces}`, and every name from an earlier response;
+//! - in responses: `{date}`, `{connectionId1}`, `{createdDate1}`, `{updatedDate1}`, `{nextPageKey1}`, `{accountId}` …
 //!
-//! `@fault {…}` makes the sandbox misbehave, `@token name {…}` lets it make a token, `@app name {…}` an app.
+//! `@fault {…}` injects a fault into the sandbox, `@token name {…}` creates a token, `@app name {…}` an app.
 //!
-//! Where a change of the answers is meant, renew the files with
-//! `UPDATE_GOLDEN=1 cargo test -p vimeo-connections --test it -- golden`, and read what `git diff` shows.
+//! After an intended change of the responses, renew the files with `UPDATE_GOLDEN=1 cargo test -p vimeo-connections
+//! --test it -- golden`, and review the diff.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::support::harness::TestEnv;
 
-/// One question and its answer, as the file has them.
+/// A request and its response, as in the file.
 struct Pair {
     title: String,
     directives: Vec<String>,
@@ -33,7 +33,7 @@ struct Pair {
     answer: String,
 }
 
-/// The values behind the names, in the order in which they were learnt.
+/// The values behind the names, in the order in which they were seen.
 #[derive(Default)]
 struct Names(Vec<(String, String)>);
 
@@ -42,7 +42,7 @@ impl Names {
         self.0.push((name.into(), value.to_owned()));
     }
 
-    /// The name of a value; one that is new is numbered within its kind.
+    /// The name of a value; a new one is numbered within its kind.
     fn of(&mut self, kind: &str, value: &str) -> String {
         let is_kind = |name: &str| name.strip_prefix(kind).is_some_and(|rest| rest.parse::<u32>().is_ok());
         let mut known = self.0.iter().filter(|(name, _)| is_kind(name));
@@ -55,12 +55,12 @@ impl Names {
         name
     }
 
-    /// Puts values in the place of names.
+    /// Replaces names by values.
     fn expand(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
     }
 
-    /// Puts names in the place of what differs from run to run.
+    /// Replaces values that differ between runs by names.
     fn abstracted(&mut self, answer: &str) -> String {
         let (head, body) = answer.split_once("\n\n").unwrap();
         let mut text = String::new();
@@ -71,7 +71,7 @@ impl Names {
         let mut body = body.to_owned();
         let json: Value = serde_json::from_str(&body).unwrap_or(Value::Null);
         let items = json["Items"].as_array().cloned().unwrap_or_else(|| vec![json.clone()]);
-        // Each value once, from left to right: two dates may by chance be the same.
+        // Each value once, from left to right: two dates may be equal by chance.
         let mut from = 0;
         for item in &items {
             for (kind, field) in VARIABLE_FIELDS {
@@ -89,14 +89,14 @@ impl Names {
             body = body.replace(key, &format!("{{{name}}}"));
         }
         let _ = write!(text, "\n{body}");
-        // The longest first: one value may be a part of another.
+        // The longest first: one value may be part of another.
         let mut known: Vec<_> = self.0.iter().filter(|(name, _)| !name.contains("Date")).collect();
         known.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
         known.into_iter().fold(text, |text, (name, value)| text.replace(value, &format!("{{{name}}}")))
     }
 }
 
-/// Fields whose values differ from run to run, in the order in which answers have them, with what they are called.
+/// Fields whose values differ between runs, in the order of the response, and the names of the values.
 const VARIABLE_FIELDS: [(&str, &str); 5] = [
     ("connectionId", "connectionId"),
     ("createdDate", "createdDate"),
@@ -105,7 +105,7 @@ const VARIABLE_FIELDS: [(&str, &str); 5] = [
     ("keyId", "keyId"),
 ];
 
-/// Takes a file apart; what stands before its first block is kept as it is.
+/// Splits a file into its preface and its pairs.
 fn read(file: &str) -> (String, Vec<Pair>) {
     let mut parts = file.split("=== ");
     let preface = parts.next().unwrap().to_owned();
@@ -139,14 +139,14 @@ fn written(preface: &str, pairs: &[Pair]) -> String {
     file
 }
 
-/// A connection that is opened again where an answer has closed it.
+/// A connection that is opened again after a response has closed it.
 struct Wire<'a> {
     env: &'a TestEnv,
     stream: Option<BufReader<TcpStream>>,
 }
 
 impl Wire<'_> {
-    /// Sends one request and reads its answer, with LF for CRLF in the head.
+    /// Sends one request and reads its response, with LF for CRLF in the head.
     fn ask(&mut self, request: &str) -> String {
         let stream = self.stream.get_or_insert_with(|| {
             let stream = TcpStream::connect(self.env.service.address).unwrap();
@@ -172,7 +172,7 @@ impl Wire<'_> {
     }
 }
 
-/// The bytes of a request that the file shows.
+/// The bytes of a request from a file.
 fn on_the_wire(request: &str, names: &Names) -> String {
     let (head, body) = request.split_once("\n\n").unwrap_or((request, ""));
     let body = names.expand(body).replace("{70000 spaces}", &" ".repeat(70_000));
@@ -180,7 +180,7 @@ fn on_the_wire(request: &str, names: &Names) -> String {
     format!("{}\r\n\r\n{body}", head.replace('\n', "\r\n"))
 }
 
-/// Does what a directive says.
+/// Executes a directive.
 async fn direct(env: &TestEnv, directive: &str, names: &mut Names) {
     let (verb, rest) = directive.split_once(' ').unwrap();
     if verb == "@fault" {
@@ -202,7 +202,7 @@ async fn direct(env: &TestEnv, directive: &str, names: &mut Names) {
     }
 }
 
-/// Has the conversation of a file in a world of its own; the pairs with the answers that came.
+/// Runs the conversation of a file in its own environment; the pairs with the actual responses.
 async fn have(pairs: &[Pair]) -> Vec<Pair> {
     let env = TestEnv::start().await;
     let mut names = Names::default();
@@ -228,7 +228,7 @@ async fn have(pairs: &[Pair]) -> Vec<Pair> {
     had
 }
 
-/// What differs, line by line, with what is around it; empty if nothing does.
+/// A line diff with its context; empty if both are equal.
 fn difference(expected: &str, got: &str) -> String {
     let (expected, got): (Vec<_>, Vec<_>) = (expected.lines().collect(), got.lines().collect());
     if expected == got {

@@ -1,4 +1,4 @@
-//! The heads of requests and of answers: exactly one `Host`, and no header of ours that a caller can make long.
+//! Request and response headers: exactly one `Host`, and no response header that a caller can inflate.
 
 use reqwest::Method;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::harness::{COLLECTION, EnvOptions, TestEnv};
 use crate::support::raw_http::exchange;
 
-/// More than any answer's headers need together.
+/// More than the headers of any response need.
 const HEAD_MAX_BYTES: usize = 2_048;
 
 async fn env(config: &str) -> TestEnv {
@@ -54,7 +54,7 @@ async fn a_request_must_have_exactly_one_host() {
     ] {
         assert_eq!(get(version, hosts).status, 200, "{version} {hosts:?}");
     }
-    // An absolute target does not replace it; paths that do not exist and bodies make no difference.
+    // An absolute target does not replace `Host`. The path and the body make no difference.
     for request in [
         "GET http://a/health/live HTTP/1.1\r\nConnection: close\r\n\r\n",
         "GET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n",

@@ -1,5 +1,5 @@
-//! The service is as it describes itself: requests are made from the description, good and bad ones, and every answer
-//! is compared with it. The rules are in `tests/conformance`.
+//! Conformance with the OpenAPI description: valid and invalid requests are generated from it, and every response is
+//! checked against it. The rules are in `tests/conformance`.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,21 +9,21 @@ use std::process::Command;
 use crate::support::harness::{EnvOptions, TestEnv, printed};
 use crate::support::tools::{find_tool, finish, program, tests_folder};
 
-/// Fewer cases than this would mean that the rules let almost nothing through.
+/// Fewer cases than this would mean that the rules filter out nearly everything.
 const CASES_MIN: usize = 300;
 
 fn rules(file: &str) -> PathBuf {
     tests_folder().join("conformance").join(file)
 }
 
-/// Python, so that it leaves nothing in the tree.
+/// Python, without compiled files in the tree.
 fn python(tool: &Path, env: &TestEnv) -> Command {
     let mut command = program(tool);
     command.current_dir(env.path()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUTF8", "1");
     command
 }
 
-/// How many cases a report says were made.
+/// The number of generated cases in a report.
 fn cases(report: &str) -> Option<usize> {
     let line = report.lines().find(|line| line.contains(" generated, "))?;
     line.split_whitespace().next()?.parse().ok()
@@ -32,7 +32,7 @@ fn cases(report: &str) -> Option<usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn responses_conform_to_the_openapi_description() {
     let Some(schemathesis) = find_tool("python/bin/st") else { return };
-    // Made-up sources are not asked for their bytes.
+    // The sources are made up, so no worker may fetch them.
     let config = "uploads.work = false\n".to_owned();
     let env = TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await;
     let mut command = python(&schemathesis, &env);
@@ -45,7 +45,7 @@ async fn responses_conform_to_the_openapi_description() {
     assert!(output.status.success(), "{report}");
     let cases = cases(&report).unwrap();
     assert!(cases >= CASES_MIN, "{report}");
-    // Past the capture of the test's output: the number belongs to the result.
+    // Written past the captured output: the number is part of the result.
     writeln!(std::io::stderr(), "schemathesis: {cases} cases; see target/tmp/schemathesis.txt").unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! HTTP as clients speak it: headers, paths, methods, tags, and connections that are used again.
+//! HTTP behaviour: headers, paths, methods, entity tags, and persistent connections.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ const NO_CONNECTION: &str =
     r#"{"code":"CONNECTION_NOT_FOUND","message":"There is no such connection in this account."}"#;
 const NO_METHOD: &str = r#"{"code":"METHOD_NOT_ALLOWED","message":"This path does not take this method."}"#;
 
-/// The answer to a documented path under another base path than the service's own.
+/// The response to a documented path if the service has another base path.
 fn elsewhere(base_path: &str) -> String {
     format!(
         r#"{{"code":"NOT_FOUND","message":"There is nothing at this path. The service's base path is {base_path}."}}"#
@@ -118,7 +118,7 @@ async fn a_wrong_method_gets_405_with_allow() {
     ] {
         for method in methods.iter().filter(|method| !allow.contains(*method)) {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            // The method is judged before the key.
+            // The method is checked before the key.
             let answer = env.send(method.clone(), path, &[("authorization", "x")], Vec::new()).await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
             assert_eq!(answer.header("allow"), allow, "{method} {path}");
@@ -190,7 +190,7 @@ async fn a_malformed_identifier_is_404() {
         &spaced,
         &"9".repeat(4_000),
     ] {
-        // As it is: a client library could put the escapes in order.
+        // Sent as raw bytes: a client library could normalise the escapes.
         let request = format!(
             "GET {COLLECTION}/{id} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\nconnection: close\r\n\r\n",
             env.api_key
@@ -198,7 +198,7 @@ async fn a_malformed_identifier_is_404() {
         let answer = exchange(&env, request.as_bytes()).remove(0);
         assert_eq!((answer.status.as_u16(), &*answer.text), (404, NO_CONNECTION), "{id}");
     }
-    // An escape that says the same character is the same path.
+    // An escape of the same character is the same path.
     let escaped = format!("{COLLECTION}/%{:02x}{}", id.as_bytes()[0], &id[1..]);
     assert_eq!(env.get(&escaped).await.status, 200);
     let queried = env.get(&format!("{connection}?anything=at&all")).await;
@@ -254,7 +254,7 @@ async fn if_none_match_gets_304_for_a_current_etag() {
     ] {
         assert_eq!(ask(tags).await, 200, "{tags:?}");
     }
-    // A tag does not tell that a connection is there.
+    // An entity tag does not reveal that a connection exists.
     let stranger = env.make_key("another", &[]);
     let headers = [("authorization", &*stranger), ("if-none-match", "*")];
     assert_eq!(env.send(Method::GET, &path, &headers, Vec::new()).await.status, 404);
@@ -291,7 +291,7 @@ async fn the_base_path_is_configurable() {
     }
 }
 
-/// Sends one request and reads its answer from a connection that stays open.
+/// Sends one request and reads its response on a connection that stays open.
 fn ask(stream: &mut BufReader<TcpStream>, request: &str) -> String {
     stream.get_mut().write_all(request.as_bytes()).unwrap();
     let mut head = String::new();
@@ -315,7 +315,7 @@ async fn a_connection_stays_usable_after_an_error_with_a_body() {
         )
     };
     let good = env.valid_body("kept alive").to_string();
-    // More than the system's buffers hold: a client that writes all of it first must still get its answer.
+    // Larger than the socket buffers: a client that writes everything first must still get its response.
     let large = " ".repeat(3_000_000);
     let mut stream = BufReader::new(TcpStream::connect(env.service.address).unwrap());
     for (asked, status) in [
@@ -332,7 +332,7 @@ async fn a_connection_stays_usable_after_an_error_with_a_body() {
         let answer = ask(&mut stream, &asked);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
     }
-    // Several at once, the last of them an end.
+    // Several pipelined requests, the last of which closes the connection.
     let all = request("POST", COLLECTION, "nonsense", "application/json", &good)
         + &request("POST", COLLECTION, key, "application/json", "[]")
         + &request("GET", "/health/live", key, "x", "")
@@ -358,7 +358,7 @@ async fn expect_100_continue_is_answered_before_the_body() {
     assert!(interim.starts_with("HTTP/1.1 100 "), "{interim}");
     let answer = ask(&mut stream, &body);
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
-    // Who is not let in need not send it.
+    // A rejected client need not send the body.
     let mut stream = BufReader::new(TcpStream::connect(env.service.address).unwrap());
     let answer = ask(&mut stream, &head("nonsense"));
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");

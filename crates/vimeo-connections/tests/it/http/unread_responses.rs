@@ -1,5 +1,5 @@
-//! Clients that do not read their answers, or never finish their headers: they hold neither connections nor memory, and
-//! probes of health are answered beside them.
+//! Clients that do not read their responses, or never finish their headers: they hold neither connections nor memory,
+//! and health checks are answered meanwhile.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -12,18 +12,18 @@ use crate::support::certificates::make_certificate;
 use crate::support::harness::{COLLECTION, Service, TestEnv, until};
 
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
-/// An answer that takes no key and is large; many of them fill every buffer on the way.
+/// A request for a large response that needs no key. Many of them fill every buffer.
 const LARGE: &str = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// A client that asks for many large answers and reads none.
+/// A client that requests many large responses and reads none.
 fn reader_of_nothing(address: SocketAddr) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(address).ok()?;
-    // A service that has refused the connection may have reset it already.
+    // The service may already have refused and reset the connection.
     let _ = stream.write_all(LARGE.repeat(200).as_bytes());
     Some(stream)
 }
 
-/// Waits until the service has ended a connection, without reading from it.
+/// Waits until the service has closed a connection, without reading from it.
 fn wait_for_the_end(stream: &mut TcpStream) -> ErrorKind {
     let started = Instant::now();
     loop {
@@ -40,12 +40,12 @@ async fn a_client_that_pipelines_and_never_reads_is_disconnected() {
     let env = TestEnv::without_verification("listener.write_timeout_seconds = 2\n").await;
     let mut client = reader_of_nothing(env.service.address).unwrap();
     let ended = tokio::task::spawn_blocking(move || wait_for_the_end(&mut client)).await.unwrap();
-    // Reset: what waited in the service's buffers went with it.
+    // Reset: the responses in the buffers of the service are discarded.
     assert!(matches!(ended, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{ended:?}");
     assert!(env.log().contains("the client does not read what is sent to it"));
 }
 
-/// A connection whose client has room for about a thousand bytes that it has not read.
+/// A connection whose client buffers about a thousand unread bytes.
 async fn narrow_connection(address: SocketAddr) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(1).unwrap();
@@ -56,7 +56,7 @@ async fn narrow_connection(address: SocketAddr) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_stream_client_that_never_reads_is_disconnected() {
-    // No work is done: the job does not end, and so its streams do not either.
+    // No worker runs: the job does not end, and neither does its stream.
     let env =
         TestEnv::without_verification("listener.write_timeout_seconds = 2\nuploads.work = false\n").await;
     let created = env.post(&env.valid_body("watched")).await;
@@ -66,7 +66,7 @@ async fn an_event_stream_client_that_never_reads_is_disconnected() {
     let accepted = env.send(reqwest::Method::POST, &path, &headers, upload).await;
     let id = accepted.json()["data"]["jobId"].as_str().unwrap().to_owned();
     let mut client = narrow_connection(env.service.address).await;
-    // Answers before it take up the room that the client has; the stream itself waits in the service's buffer.
+    // Earlier responses fill the buffer of the client, so the stream stays in the buffer of the service.
     let small = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n".repeat(12);
     let watch = format!(
         "{small}GET /pictoryapis/v1/jobs/{id}/events HTTP/1.1\r\nhost: x\r\nx-request-id: watches\r\n\
@@ -94,7 +94,7 @@ async fn a_client_that_reads_slowly_gets_every_byte() {
     let read = tokio::task::spawn_blocking(move || {
         let (mut read, mut buffer, started) = (0, vec![0; 128 * 1024], Instant::now());
         while read < count * length {
-            // Three times the deadline in all, in pauses below it.
+            // Three times the deadline in total, in pauses shorter than it.
             if started.elapsed() < Duration::from_secs(6) {
                 std::thread::sleep(Duration::from_millis(400));
             }
@@ -119,7 +119,7 @@ async fn over_tls_a_client_that_never_reads_is_disconnected_too() {
         file("tls.key")
     ))
     .await;
-    // It reads until its own output, which is not read, takes no more.
+    // It reads until its own output, which is not read, blocks.
     let mut client = Command::new("openssl")
         .args(["s_client", "-quiet", "-connect", &env.service.address.to_string()])
         .stdin(Stdio::piped())
@@ -134,7 +134,7 @@ async fn over_tls_a_client_that_never_reads_is_disconnected_too() {
     client.wait().unwrap();
 }
 
-/// The service, with this many files at most.
+/// The service, with this limit of open files.
 fn start_with_files(directory: &Path, files: u32) -> Service {
     let mut command = Command::new("/bin/sh");
     command.args([
@@ -146,7 +146,7 @@ fn start_with_files(directory: &Path, files: u32) -> Service {
     Service::start_as(command, directory)
 }
 
-/// The status line of a request on a connection of its own; empty if the service refused the connection.
+/// The status line of a request on its own connection; empty if the service refused the connection.
 fn ask(address: SocketAddr, path: &str, key: &str) -> String {
     let exchange = || {
         let mut stream = TcpStream::connect(address).ok()?;
@@ -167,7 +167,7 @@ async fn with_few_file_descriptors_only_health_checks_are_answered() {
     assert_eq!(env.service.terminate(), Some(0));
     env.service = start_with_files(env.path(), 256);
     let address = env.service.address;
-    // Half of them do not even ask.
+    // Half of them send no request.
     let client = |number| {
         if number % 2 == 0 { TcpStream::connect(address).ok() } else { reader_of_nothing(address) }
     };
@@ -188,7 +188,7 @@ async fn with_few_file_descriptors_only_health_checks_are_answered() {
     assert_eq!(env.service.terminate(), Some(0));
 }
 
-/// The memory that the service uses, in kibibytes.
+/// The resident memory of the service, in KiB.
 fn resident_kibibytes(service: &Service) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", service.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -204,7 +204,7 @@ async fn unfinished_headers_use_little_memory() {
         let mut stream = TcpStream::connect(env.service.address).unwrap();
         stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
         let head = format!("GET /health/live HTTP/1.1\r\nhost: x\r\nx-long: {}", "x".repeat(390_000));
-        // What the service does not take is of no matter: it has read as much as it wants to.
+        // The service stops reading at its limit, so the rest may fail.
         let _ = stream.write_all(head.as_bytes());
         clients.push(stream);
     }

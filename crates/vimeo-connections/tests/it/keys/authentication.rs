@@ -1,4 +1,4 @@
-//! Who is let in: keys in all their forms and states, and every route against every kind of caller.
+//! Authentication: API keys in all forms and states, and the access of every kind of caller to every route.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::support::raw_http::{exchange, stable_headers};
 const UNAUTHORIZED: &str = r#"{"code":"UNAUTHORIZED","message":"Unauthorized"}"#;
 
 async fn env() -> TestEnv {
-    // Nobody works on what is asked for here.
+    // No worker may fetch the requested sources.
     let config = "uploads.work = false\napi_keys.allow_weak = true\n".to_owned();
     TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await
 }
@@ -22,7 +22,7 @@ async fn get_as(env: &TestEnv, path: &str, keys: &[&str]) -> Response {
     env.send(Method::GET, path, &headers, Vec::new()).await
 }
 
-/// What asks for an upload.
+/// The body of an upload request.
 const UPLOAD: &str = r#"{"source":{"url":"https://media.invalid.example/film.mp4"}}"#;
 
 async fn create(env: &TestEnv, name: &str) -> String {
@@ -31,7 +31,7 @@ async fn create(env: &TestEnv, name: &str) -> String {
     created.header("location").to_owned()
 }
 
-/// What was known of a key a moment ago is still believed, for less than a second.
+/// A verified key is cached for less than a second.
 async fn until_refused(env: &TestEnv, path: &str, key: &str) {
     until("the key is refused", async || get_as(env, path, &[key]).await.status == 401).await;
 }
@@ -80,7 +80,7 @@ async fn every_rejected_key_gets_the_same_response() {
         assert_eq!((answer.status.as_u16(), &*answer.text), (401, UNAUTHORIZED), "{keys:?}");
         assert_eq!(stable_headers(&answer), stable_headers(&missing), "{keys:?}");
     }
-    // Not even a body that would be too large, or of the wrong type, is looked at.
+    // A body that is too large, or of the wrong type, is not even read.
     let headers = [("authorization", &*unknown), ("content-type", "text/plain")];
     let answer = env.send(Method::POST, COLLECTION, &headers, vec![b'x'; 100_000]).await;
     assert_eq!((answer.status.as_u16(), &*answer.text), (401, UNAUTHORIZED));
@@ -136,7 +136,7 @@ async fn keys_can_be_added_and_revoked_while_the_service_runs() {
     assert_eq!(get_as(&env, &path, &[&fresh]).await.status, 200);
     revoke_key(&env, &fresh);
     until_refused(&env, &path, &fresh).await;
-    // The edges of a key's form: 8 and 200 characters after the prefix, any visible ones.
+    // The limits of a key's form: 8 and 200 visible characters after the prefix.
     for rest in ["!~,;=\"%\\", &"x".repeat(200)] {
         let key = format!("pictai_{rest}");
         let import =
@@ -166,14 +166,14 @@ async fn keys_can_be_added_and_revoked_while_the_service_runs() {
     assert_eq!(env.get(&path).await.status, 200, "other keys live on");
 }
 
-/// The kinds of callers, and what each route answers them.
+/// The kinds of callers, and the status that each route returns to them.
 const CALLERS: [&str; 5] = ["nobody", "a stranger", "an expired key", "a revoked key", "a good key"];
 const MATRIX: [(&str, [u16; 5]); 16] = [
     ("GET /health/live", [200, 200, 200, 200, 200]),
     ("GET /health/ready", [200, 200, 200, 200, 200]),
     ("GET /openapi.json", [200, 200, 200, 200, 200]),
     ("GET /docs", [200, 200, 200, 200, 200]),
-    // A stranger sees and creates what is the stranger's own.
+    // Another account sees and creates its own connections.
     ("GET /v1/whoami", [401, 200, 401, 401, 200]),
     ("POST /v1/vimeo-connections", [401, 201, 401, 401, 201]),
     ("GET /v1/vimeo-connections", [401, 200, 401, 401, 200]),
@@ -182,16 +182,16 @@ const MATRIX: [(&str, [u16; 5]); 16] = [
     ("GET /v1/jobs", [401, 200, 401, 401, 200]),
     ("GET /v1/jobs/{jobId}", [401, 404, 401, 401, 200]),
     ("DELETE /v1/jobs/{jobId}", [401, 404, 401, 401, 204]),
-    // Cancelled by now: the stream has an end.
+    // The job was cancelled above, so its stream ends.
     ("GET /v1/jobs/{jobId}/events", [401, 404, 401, 401, 200]),
     ("POST /v1/webhook-secret", [401, 201, 401, 401, 201]),
     // From here on the connection is disabled.
     ("PUT /v1/vimeo-connections/{connectionId}", [401, 404, 401, 401, 200]),
-    // What is another's is as good as deleted, and is not touched.
+    // A foreign connection looks like a deleted one, and is not touched.
     ("DELETE /v1/vimeo-connections/{connectionId}", [401, 204, 401, 401, 204]),
 ];
 
-/// Every route, as the description of the API says it: that is made from the declarations that route.
+/// Every route in the OpenAPI description, which is generated from the same declarations as the router.
 fn routes() -> BTreeSet<String> {
     let described: Value = serde_json::from_str(include_str!("../../../../../docs/openapi.json")).unwrap();
     let paths = described["paths"].as_object().unwrap();
@@ -207,7 +207,7 @@ fn routes() -> BTreeSet<String> {
 fn every_route_has_a_row_in_the_access_matrix() {
     let rows: BTreeSet<_> = MATRIX.iter().map(|(route, _)| (*route).to_owned()).collect();
     assert_eq!(rows, routes());
-    // No route goes round its description.
+    // No route bypasses the description.
     for undescribed in [".route(", ".route_service(", ".nest_service(", ".fallback_service("] {
         assert!(!include_str!("../../../../web/src/lib.rs").contains(undescribed), "{undescribed}");
     }

@@ -1,5 +1,5 @@
-//! What the process is started in: variables that other programs read are no configuration of the service; and settings that
-//! can be no use are refused by `config check` and `serve` alike.
+//! The environment of the process: variables of libraries have no effect, and `config check` and `serve` reject an
+//! unusable proxy alike.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::harness::{Service, TestEnv, binary, printed, run};
 use crate::support::uploads::source::{Behaviour, Source};
 use crate::support::uploads::{CONFIG, UploadEnv, assert_whole, fast_sandbox};
 
-/// Variables that libraries read, none of which leads anywhere.
+/// Variables that libraries read, all with unusable values.
 const NONSENSE: [(&str, &str); 9] = [
     ("SSL_CERT_FILE", "/nonexistent/roots.pem"),
     ("SSL_CERT_DIR", "/nonexistent"),
@@ -37,10 +37,10 @@ async fn environment_variables_of_libraries_have_no_effect() {
     start_in_nonsense(&mut uploads.env);
     let env = &uploads.env;
     assert_eq!(env.get("/health/ready").await.status, 200);
-    // Vimeo is asked.
+    // A request to Vimeo.
     let created = env.post(&env.valid_body("another")).await;
     assert_eq!(created.status, 201, "{}", created.text);
-    // And a file is kept on the disk that does not say how long it is.
+    // A source without a length, which is buffered on disk.
     let source = Source::start(Behaviour::WithoutLength).await;
     let url = source.url("film.mp4", 300_000);
     let id = uploads.submit_with(json!({"source": {"url": url}})).await;

@@ -1,5 +1,4 @@
-//! Disks that are full or read-only when the service starts: a small file system in memory, in a mount namespace of the
-//! process that is started.
+//! Disks that are full or read-only at the start: a small tmpfs, in a mount namespace of the started process.
 
 use std::fs;
 use std::path::Path;
@@ -10,17 +9,17 @@ use crate::support::harness::{cli, finish, printed};
 use crate::support::tools::{program, skip_everywhere};
 
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
-/// The status of the script below where the machine does not allow it what it needs.
+/// The status of the script below if the machine does not permit the mount.
 const CANNOT_MOUNT: i32 = 97;
-/// The database is unavailable; the configuration, or a file that it names, cannot be used.
+/// 69: the database is unavailable. 78: the configuration, or a file that it names, is unusable.
 const UNAVAILABLE: i32 = 69;
 const MISCONFIGURED: i32 = 78;
 
-/// Fills the disk in `data` to its last byte.
+/// Fills the disk in `data` completely.
 const FILL: &str = "cat /dev/zero >data/filler 2>/dev/null; true";
 const MAKE_READ_ONLY: &str = "mount -o remount,ro data";
 
-/// A directory with a keyring and this configuration, and `kept`, which is copied to the disk.
+/// A directory with a keyring and this configuration. `kept` is copied to the disk.
 fn installation(config: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
@@ -44,8 +43,8 @@ fn with_database() -> tempfile::TempDir {
     directory
 }
 
-/// Runs the binary where `data` is a small disk with what is in `kept`, to which `prepare` was done. `None`, and reported,
-/// where the machine does not allow to mount one.
+/// Runs the binary with a small disk at `data`, which holds the files of `kept` and was changed by `prepare`. `None`,
+/// and reported, if the machine does not permit the mount.
 fn run_on_disk(directory: &Path, prepare: &str, arguments: &[&str]) -> Option<Output> {
     let script = format!(
         "mount -t tmpfs -o size=4m,mode=0700 tmpfs data && cp -a kept/. data || exit {CANNOT_MOUNT}\n\
@@ -65,7 +64,7 @@ fn run_on_disk(directory: &Path, prepare: &str, arguments: &[&str]) -> Option<Ou
     (!is_denied).then_some(output)
 }
 
-/// `serve` and `config check` end with this status, and this in their words.
+/// `serve` and `config check` exit with this status, and print these texts.
 fn assert_both_refuse(directory: &Path, prepare: &str, (status, expected): (i32, &[&str])) {
     for arguments in [&["serve"][..], &["config", "check"]] {
         let Some(output) = run_on_disk(directory, prepare, arguments) else { return };

@@ -1,4 +1,4 @@
-//! The service as a process: slow clients, signals, TLS, its log, and what it leaves on the disk.
+//! The service as a process: slow clients, signals, TLS, log lines, and files.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -16,7 +16,7 @@ use crate::support::harness::{ACCOUNT, COLLECTION, EnvOptions, Service, TestEnv,
 
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
-/// Sends the beginning, then one byte after the other, until the service ends the connection; what it said.
+/// Sends `beginning`, then one byte at a time, until the service closes the connection; what was received.
 fn dribble(address: SocketAddr, beginning: &str, drop: Option<u8>) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -67,7 +67,7 @@ async fn slow_or_silent_clients_are_disconnected() {
     assert_eq!(env.get("/health/ready").await.status, 200);
 }
 
-/// A world whose Vimeo takes so long, with a request that waits for it.
+/// An environment with a slow Vimeo, and a request that waits for it.
 async fn waiting_request(millis: u64) -> (TestEnv, JoinSet<u16>) {
     let config = "vimeo.budget_seconds = 60\nshutdown_seconds = 60\n".to_owned();
     let env = TestEnv::with(EnvOptions { config, ..EnvOptions::default() }).await;
@@ -157,7 +157,7 @@ async fn core_dumps_are_off_and_files_are_private() {
     assert_eq!(mode(&env.path().join("vimeo-connections.keyring")), 0o600);
 }
 
-/// The certificate that the service shows, asked by a client without open connections.
+/// The certificate that the service presents to a client without open connections.
 async fn shown_certificate(env: &TestEnv) -> Vec<u8> {
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -167,7 +167,7 @@ async fn shown_certificate(env: &TestEnv) -> Vec<u8> {
         .unwrap();
     let response = client.get(format!("https://{}/health/ready", env.service.address)).send().await.unwrap();
     assert_eq!(response.status(), 200);
-    // By TLS, browsers are told to use nothing else.
+    // With TLS, browsers must not use plain HTTP.
     assert_eq!(response.headers()["strict-transport-security"], "max-age=31536000");
     let info: &reqwest::tls::TlsInfo = response.extensions().get().unwrap();
     let certificate = info.peer_certificate().unwrap().to_vec();
@@ -201,7 +201,7 @@ async fn the_tls_certificate_is_reloaded_on_sighup() {
     let mut env = TestEnv::with(EnvOptions { verification_off: true, config, ..EnvOptions::default() }).await;
     assert!(env.log().contains("\"url\":\"https://127.0.0.1:"), "{}", env.log());
     let first = shown_certificate(&env).await;
-    // Who speaks no TLS, or nothing at all, is not served.
+    // Clients that do not speak TLS, or send nothing, are not served.
     assert!(!env.raw(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").contains("200"));
     assert_eq!(dribble(env.service.address, "", None), "");
 

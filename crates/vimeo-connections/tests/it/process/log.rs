@@ -1,4 +1,4 @@
-//! What an operator finds in the log: the start, who asked, and what failed, without repetition.
+//! The log for operators: the start, callers, and failures without repetition.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ fn lines(env: &TestEnv) -> Vec<Value> {
     env.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The line of a request's end.
+/// The line at the end of a request.
 fn answered(env: &TestEnv, id: &str) -> Value {
     let is_it = |line: &Value| line["span"]["request_id"] == id && line["message"] == "answered";
     lines(env).into_iter().find(is_it).unwrap()
@@ -51,7 +51,7 @@ async fn health_checks_are_logged_at_debug_and_requests_at_info() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cause_of_a_vimeo_failure_is_logged_and_not_returned() {
-    // Nothing listens at the port of a listener that is gone.
+    // The listener is dropped, so nothing listens on its port.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut env = TestEnv::without_verification("").await;
     assert_eq!(env.service.terminate(), Some(0));
@@ -66,7 +66,7 @@ async fn the_cause_of_a_vimeo_failure_is_logged_and_not_returned() {
     assert!(line["cause"].as_str().unwrap().contains("Connection refused"), "{line}");
 }
 
-/// The address in the line of a request, and in that of one with an unknown key.
+/// The address in the line of a request, and in that of a request with an unknown key.
 async fn logged_addresses(env: &TestEnv, forwarded: &str) -> [Value; 2] {
     let mut found = [Value::Null, Value::Null];
     for (number, key) in [&*env.api_key, "pictai_unknown-key"].into_iter().enumerate() {
@@ -92,7 +92,7 @@ async fn the_client_address_is_logged_and_taken_from_trusted_proxies() {
         ("trusted_proxies = [\"127.0.0.0/8\"]\n", "", "127.0.0.1"),
         ("trusted_proxies = [\"127.0.0.0/8\"]\n", forged, "203.0.113.7"),
         ("trusted_proxies = [\"127.0.0.0/8\", \"203.0.113.7\"]\n", forged, "192.0.2.66"),
-        // As before there was a list: the last entry, whoever connects.
+        // The default of earlier versions, without a list of proxies: the last entry, from any peer.
         ("behind_tls_proxy = true\n", forged, "203.0.113.7"),
         ("behind_tls_proxy = true\ntrusted_proxies = [\"10.0.0.0/8\"]\n", forged, "127.0.0.1"),
     ] {
@@ -133,7 +133,7 @@ async fn suppressed_failures_are_reported_at_shutdown() {
     assert_eq!(counts, [2]);
 }
 
-/// The address of a server that answers every connection with these bytes, whatever comes first.
+/// The address of a server that sends these bytes on every connection, whatever it receives.
 async fn answering(bytes: &'static [u8]) -> (SocketAddr, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -147,7 +147,7 @@ async fn answering(bytes: &'static [u8]) -> (SocketAddr, JoinSet<()>) {
     (address, server)
 }
 
-/// The address of a name server that knows no name.
+/// The address of a name server that knows no names.
 async fn name_server() -> (SocketAddr, JoinSet<()>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -155,7 +155,7 @@ async fn name_server() -> (SocketAddr, JoinSet<()>) {
     server.spawn(async move {
         let mut message = [0; 512];
         while let Ok((length, client)) = socket.recv_from(&mut message).await {
-            // The question again, as an answer with the code NXDOMAIN.
+            // The query, turned into a response with the code NXDOMAIN.
             message[2..4].copy_from_slice(&[0x81, 0x83]);
             let _ = socket.send_to(&message[..length], client).await;
         }
@@ -165,7 +165,7 @@ async fn name_server() -> (SocketAddr, JoinSet<()>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_source_is_logged_once_per_job_and_then_counted() {
-    // Nothing listens at the port of a listener that is gone.
+    // The listener is dropped, so nothing listens on its port.
     let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (plain, _plain) = answering(b"HTTP/1.1 400 X\r\n\r\n").await;
     let (elsewhere, _elsewhere) =
@@ -178,7 +178,7 @@ async fn an_unreachable_source_is_logged_once_per_job_and_then_counted() {
     let mut uploads = UploadEnv::with(&config, fast_sandbox()).await;
     let env = &mut uploads.env;
     assert_eq!(env.service.terminate(), Some(0));
-    // What is logged unless configured otherwise.
+    // The default level.
     env.service = Service::start_with(env.path(), &[("VIMEO_CONNECTIONS_LOG__LEVEL", "info")]);
     let path = "canary-path/film.mp4?token=canary-query";
     let sources = [

@@ -1,4 +1,4 @@
-//! A log that is not read, or cannot be written, stops no request; what is missing is reported.
+//! A log that is not read, or cannot be written, blocks no request, and lost lines are reported.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,10 +13,10 @@ use serde_json::Value;
 use crate::support::harness::{ACCOUNT, binary, cli, make_key, printed};
 
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
-/// More lines than the queue and a pipe hold together: each has some 250 bytes and more.
+/// More lines than the queue and a pipe can hold: each has at least 250 bytes.
 const REQUESTS: usize = 25_000;
 
-/// The service with standard error in the test's hands. Killed when dropped.
+/// The service, with standard error read by the test. Killed when dropped.
 struct Service(Child);
 
 impl Drop for Service {
@@ -43,7 +43,7 @@ fn address(line: &Value) -> Option<SocketAddr> {
     (line["message"] == "listening").then(|| line["address"].as_str().unwrap().parse().unwrap())
 }
 
-/// Sends as many requests as answers come back, over one connection; each writes a line of log.
+/// Sends requests over one connection, and reads their responses; each writes a log line.
 fn request(address: SocketAddr, key: &str, count: usize) {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
@@ -90,9 +90,9 @@ fn an_unread_log_blocks_no_request_and_lost_lines_are_counted() {
         BufReader::new(ours).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
     let address = lines.find_map(|line| address(&line)).unwrap();
 
-    // Nothing is read from here on.
+    // The test stops reading.
     request(address, &key, REQUESTS);
-    // Reading resumes: every request has its line, or is among those that are counted.
+    // Reading resumes: every request has its line, or is in the count of lost lines.
     let (mut written, mut missing) = (0, 0);
     while written + missing < REQUESTS {
         let line = lines.next().unwrap();
@@ -106,7 +106,7 @@ fn an_unread_log_blocks_no_request_and_lost_lines_are_counted() {
     }
     assert_eq!(written + missing, REQUESTS);
     assert!(missing > 0, "the queue is bounded");
-    // And what happens from now on is written again, to the last line.
+    // From now on every line is written again.
     request(address, &key, 100);
     assert!(Command::new("kill").arg(service.0.id().to_string()).status().unwrap().success());
     let rest: Vec<_> = lines.collect();
@@ -151,7 +151,7 @@ fn a_closed_log_pipe_blocks_no_request() {
     drop(service);
 }
 
-/// Every way out of `serve` that is not a kill: its last line is in the log.
+/// Every exit of `serve` except a kill: its last line is in the log.
 #[test]
 fn the_last_log_line_is_written_on_every_exit() {
     for (signals, status, last) in [(1, Some(0), "stopped"), (2, Some(130), "")] {
@@ -159,7 +159,7 @@ fn the_last_log_line_is_written_on_every_exit() {
         let key = make_key(directory.path(), ACCOUNT, &[]);
         let file = directory.path().join("vimeo-connections.toml");
         let config = fs::read_to_string(&file).unwrap();
-        // So that the log says when a request is being handled.
+        // At this level the log shows when a request is being handled.
         fs::write(&file, format!("{config}log.level = \"debug\"\n")).unwrap();
         let log = directory.path().join("log");
         let mut service = serve(directory.path(), File::create(&log).unwrap());
@@ -176,7 +176,7 @@ fn the_last_log_line_is_written_on_every_exit() {
             assert!(started.elapsed() < WAIT_LIMIT, "{}", text());
             std::thread::sleep(Duration::from_millis(10));
         };
-        // A request whose body does not come holds the service open, so that the second signal ends it.
+        // A request whose body never arrives keeps the service running, so that the second signal ends it.
         let mut held = TcpStream::connect(address).unwrap();
         if signals == 2 {
             let request = format!(
@@ -213,7 +213,7 @@ fn the_last_log_line_is_written_on_every_exit() {
 fn an_unwritable_log_blocks_no_request() {
     let directory = installation();
     let key = make_key(directory.path(), ACCOUNT, &[]);
-    // The port is fixed beforehand, because no line says which it is.
+    // The port is chosen in advance, because no log line can report it.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = binary(directory.path());

@@ -1,4 +1,4 @@
-//! `/health/ready` says whether the service can write, and what is wrong if it cannot.
+//! `/health/ready` reports whether the service can write, and the failed check if it cannot.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The password in the database's URL is said by nobody: not by the log at its loudest, not by an error of the
+//! The password in the database URL is never exposed: not by the log at its most verbose level, nor by an error of the
 //! configuration, the network or the server.
 
 use std::fs;
@@ -9,7 +9,7 @@ use crate::support::harness::{Service, TestEnv, binary, is_documented_failure, p
 use crate::support::postgres::{Postgres, Stop, Version};
 
 const URL: &str = "VIMEO_CONNECTIONS_DATABASE_URL";
-/// The right one, and one that the server does not know; each as it is and as it stands in a URL.
+/// The right password and a wrong one, each in plain and percent-encoded.
 const RIGHT: (&str, &str) = ("Canary+right/%\"pass:word@0123", "Canary%2Bright%2F%25%22pass%3Aword%400123");
 const WRONG: (&str, &str) = ("Canary+wrong/%\"pass:word@4567", "Canary%2Bwrong%2F%25%22pass%3Aword%404567");
 
@@ -19,13 +19,13 @@ fn canaries() -> Canaries {
         ("right password in the URL", RIGHT.1.as_bytes()),
         ("wrong password", WRONG.0.as_bytes()),
         ("wrong password in the URL", WRONG.1.as_bytes()),
-        // What is left of it where a reader took its `@`, `/` or `:` for the URL's own.
+        // The rest of a password, if a parser mistakes its `@`, `/` or `:` for a part of the URL.
         ("end of a password", b"word@0123"),
         ("end of a wrong password", b"word@4567"),
     ])
 }
 
-/// Nothing that was heard, and no file of the world but its configuration, has a password.
+/// Asserts that no password is in this output, nor in any file except the configuration.
 fn assert_silent(env: &TestEnv, heard: &str) {
     let found = canaries().in_bytes(heard.as_bytes());
     assert!(found.is_empty(), "{found:?}: {heard}");
@@ -34,7 +34,7 @@ fn assert_silent(env: &TestEnv, heard: &str) {
     assert!(found.is_empty(), "{found:?}");
 }
 
-/// A server on which a role has the right password, and the part of the URL behind it.
+/// A server with a role that has the right password, and the part of the URL after the password.
 fn server() -> Option<(Postgres, String)> {
     let server = Postgres::private(Version::V15)?;
     let password = RIGHT.0.replace('\'', "''");
@@ -45,7 +45,7 @@ fn server() -> Option<(Postgres, String)> {
     Some((server, place.to_owned()))
 }
 
-/// URLs that cannot be used: some not even read.
+/// Unusable URLs, some of which cannot even be parsed.
 fn unusable(place: &str) -> Vec<String> {
     let (right, wrong) = (RIGHT.1, WRONG.1);
     let (host, _) = place.split_once('/').unwrap();
@@ -71,7 +71,7 @@ fn unusable(place: &str) -> Vec<String> {
         format!("postgres:bird:{right}@{place}"),
         format!("bird:{right}@{place}"),
     ];
-    // Not percent-encoded, as a tired operator writes it.
+    // Without percent-encoding, which is a common mistake.
     urls.extend(
         ["postgres", "postgresql", "Postgres"].map(|scheme| format!("{scheme}://bird:{}@{place}", RIGHT.0)),
     );
@@ -95,7 +95,7 @@ async fn an_unusable_url_is_never_shown_with_its_password() {
             assert!(!printed(&output).contains("panicked"), "{arguments:?} {url}: {}", printed(&output));
             heard.push_str(&printed(&output));
         }
-        // In the file, where the parser could quote the line.
+        // In the file, where a parser could quote the line.
         let file = env.path().join("vimeo-connections.toml");
         let good = fs::read_to_string(&file).unwrap();
         for broken in
@@ -147,7 +147,7 @@ async fn the_password_is_never_shown_by_a_running_service() {
         heard.push_str(&printed(&output));
         server.start();
         until("it works again", async || env.get("/health/ready").await.status == 200).await;
-        // The password is changed under it.
+        // The password is changed while the service runs.
         server.sql("ALTER ROLE bird PASSWORD 'another'");
         server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bird'");
         until("the log says why", async || {
@@ -158,7 +158,7 @@ async fn the_password_is_never_shown_by_a_running_service() {
         server.sql(&format!("ALTER ROLE bird PASSWORD '{}'", RIGHT.0));
         until("it is let in again", async || env.get("/health/ready").await.status == 200).await;
         assert_eq!(env.service.terminate(), Some(0));
-        // A keyring that is lost: the sentence names the database.
+        // A missing keyring: the error names the database.
         fs::rename(env.path().join("vimeo-connections.keyring"), env.path().join("away")).unwrap();
         let refused = Service::try_start(binary(env.path()), env.path()).err().unwrap();
         assert!(refused.contains("postgres://bird@"), "{refused}");

@@ -1,11 +1,11 @@
-//! Every place that takes a secret out of its type is known, with the reason for it.
+//! Every call that takes a secret out of its type is listed here, with a reason.
 
 use std::fs;
 use std::path::Path;
 
 use crate::support::canaries::files;
 
-/// File, the line's code, and why the secret must come out there.
+/// File, line of code, and the reason to expose the secret.
 const KNOWN: &[(&str, &str, &str)] = &[
     ("domain/src/api_key.rs", "pub fn expose(&self) -> &str {", "the definition"),
     ("domain/src/api_key.rs", "self.0.expose()", "the definition"),
@@ -150,7 +150,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Lines of the program (not of its tests) that name `expose`.
+/// Lines of the crates, without their tests, that contain `expose`.
 fn exposures() -> Vec<(String, String)> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
     let mut found = Vec::new();
@@ -171,7 +171,7 @@ fn exposures() -> Vec<(String, String)> {
     found
 }
 
-/// As a word of its own, and not as a part of another.
+/// As a whole word, not as a part of another.
 fn names_expose(line: &str) -> bool {
     line.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == "expose")
 }

@@ -1,5 +1,5 @@
-//! A missing, wrong or damaged keyring, and a database that is none of ours: refused at the start, with a sentence
-//! that a tired operator understands, and nothing is touched.
+//! A missing, wrong or damaged keyring, and a foreign database: rejected at the start with a clear message, and no
+//! file is touched.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,11 +21,11 @@ use crate::support::keyring::keyring_key;
 const VALUE: &str = "VIMEO_CONNECTIONS_KEYRING__VALUE";
 const FILE: &str = "VIMEO_CONNECTIONS_KEYRING__FILE";
 
-/// How a stopped world was stopped.
+/// How the service of an environment was stopped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
     Graceful,
-    /// SIGKILL: a write-ahead log is left.
+    /// SIGKILL: a WAL remains.
     Kill,
 }
 
@@ -55,7 +55,7 @@ fn keyring_file(env: &TestEnv) -> PathBuf {
 
 /// Names, bytes and times of the files in the data directory.
 ///
-/// Reading a database that has a log takes a lock in the shared memory beside it; that file alone may differ then.
+/// Reading a database with a WAL takes a lock in the shared memory file, so that file may differ.
 fn snapshot(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     let mut files = BTreeMap::new();
     let Ok(entries) = fs::read_dir(directory) else { return files };
@@ -70,7 +70,7 @@ fn snapshot(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     files
 }
 
-/// `serve` and a command refuse to begin, say all of this, show no key, and touch nothing.
+/// `serve` and a command refuse to start, print these phrases, expose no key, and touch no file.
 fn assert_refused(env: &TestEnv, environment: &[(&str, &str)], phrases: &[&str], secrets: &Canaries) {
     let before = snapshot(&data(env));
     for arguments in [&["serve"][..], &["accounts", "list"], &["connections", "check"], &["migrate"]] {
@@ -87,7 +87,7 @@ fn assert_refused(env: &TestEnv, environment: &[(&str, &str)], phrases: &[&str],
     }
 }
 
-/// The shapes of a key's halves too: a message must not quote a part of the file.
+/// The halves of the keys too: a message must not quote a part of the file.
 fn parts_of(keys: &[&str]) -> Canaries {
     let parts: Vec<_> = keys
         .iter()
@@ -97,7 +97,7 @@ fn parts_of(keys: &[&str]) -> Canaries {
     Canaries::of(&parts)
 }
 
-/// What a disk, an editor or a copy can make of a keyring's file.
+/// Damage by a disk, an editor or a copy.
 fn damage(right: &str, key: &str) -> Vec<Vec<u8>> {
     let (first, rest) = key.split_at(1);
     let texts = [
@@ -146,12 +146,7 @@ async fn an_unusable_keyring_is_rejected_and_no_file_is_touched() {
         assert_refused(&env, &[], &["can be read by others", "chmod 600"], &secrets);
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert_refused(
-            &world,
-            &[],
-            &["is a directory", "container platform", "Nothing was changed"],
-            &secrets,
-        );
+        assert_refused(&env, &[], &["is a directory", "container platform", "Nothing was changed"], &secrets);
         fs::remove_dir(&path).unwrap();
         assert!(
             std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&path).status().unwrap().success()
@@ -189,7 +184,7 @@ async fn an_unusable_keyring_is_rejected_and_no_file_is_touched() {
     }
 }
 
-/// A keyring's file and its key, of another installation.
+/// A keyring file of another installation, and its key.
 fn another_keyring() -> (String, String) {
     let directory = tempfile::tempdir().unwrap();
     assert!(cli(directory.path(), &["init"], "").status.success());
@@ -206,7 +201,7 @@ fn a_changed_character_never_yields_another_key() {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1 << bit;
             match seal::keyring::Keyring::parse(&String::from_utf8(bytes).unwrap()) {
-                // A comment, or blank space.
+                // The change was in a comment or in white space.
                 Ok(read) => assert_eq!(read.primary_id(), right.primary_id()),
                 Err(error) => assert!(!error.to_string().contains(&key[4..16]), "{error}"),
             }
@@ -245,7 +240,7 @@ async fn a_keyring_in_the_environment_equals_one_in_a_file() {
     assert_eq!(key_ids(&env), before);
 }
 
-/// The keys that the database was sealed with.
+/// The keyring keys that the database was sealed with.
 fn key_ids(env: &TestEnv) -> Vec<String> {
     let database = env.database();
     let mut ids = database.prepare("SELECT keyring_key_id FROM keyring_checks").unwrap();
@@ -263,7 +258,7 @@ async fn a_newer_database_is_used_if_it_allows_this_version() {
         let nothing = Canaries::default();
         let mutate = |sql: &str| {
             let database = env.database();
-            // The log stays, as the kill left it.
+            // The WAL stays as the kill left it.
             database
                 .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, end == End::Kill)
                 .unwrap();

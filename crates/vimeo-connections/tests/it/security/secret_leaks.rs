@@ -1,4 +1,5 @@
-//! No secret is anywhere but where it belongs: every path is driven with canaries, then every byte is searched.
+//! No secret is where it does not belong: every path is exercised with canaries, then every byte of output is
+//! searched.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,11 +24,11 @@ const ACCESS_TOKEN: &str = "Canary-Token+/=\"\\%&~!$'*,;@[]^_`|";
 const API_KEY: &str = "pictai_Canary-Key+/=\"\\%&<>0123456789";
 const WRONG_KEY: &str = "pictai_Canary-Wrong-Key+/=\"\\%&<>012345";
 const STRAY_TOKEN: &str = "Canary-Stray+/=\"\\%&0123456789";
-/// Sent where no secret belongs: paths, queries, header names, field names.
+/// A canary for places where no secret belongs: paths, queries, header names, field names.
 const ELSEWHERE: &str = "canary-elsewhere-0123456789-0123456789-0123456789";
 const PROXY_PASSWORD: &str = "Canary-Proxy-Password-0123456789";
 
-/// A world with canaries for secrets, and all that it ever said.
+/// An environment with canaries as secrets, and all output so far.
 struct CanaryEnv {
     env: TestEnv,
     canaries: Canaries,
@@ -89,7 +90,7 @@ impl CanaryEnv {
         output
     }
 
-    /// Every byte that was said or written so far.
+    /// Asserts that no canary is in any output or file so far.
     fn assert_silent(&self) {
         let heard = self.canaries.in_bytes(&self.heard);
         assert!(heard.is_empty(), "{heard:?} in an answer: {}", String::from_utf8_lossy(&self.heard));
@@ -107,7 +108,7 @@ fn has_key(headers: &[(&str, &str)]) -> bool {
     headers.iter().any(|(name, _)| *name == "authorization")
 }
 
-/// What clients do wrong, with canaries wherever there is room for them.
+/// Client errors, with canaries wherever possible.
 async fn err_in_every_way(canary_env: &mut CanaryEnv) {
     let good = canary_env.body("errors").to_string();
     for bad in [
@@ -158,7 +159,7 @@ async fn err_in_every_way(canary_env: &mut CanaryEnv) {
     }
 }
 
-/// What no HTTP client sends.
+/// Malformed requests that no HTTP client sends.
 fn talk_nonsense(canary_env: &mut CanaryEnv) {
     let host = "Host: x\r\nConnection: close\r\n";
     for request in [
@@ -182,14 +183,14 @@ fn talk_nonsense(canary_env: &mut CanaryEnv) {
         let answered = canary_env.env.raw(request.as_bytes());
         canary_env.heard.extend(answered.into_bytes());
     }
-    // A service that has heard enough closes before it has read all of this.
+    // The service may close the connection before it has read everything.
     let endless = format!("GET / HTTP/1.1\r\n{host}X: {}\r\n\r\n", ELSEWHERE.repeat(20_000));
     let mut stream = TcpStream::connect(canary_env.env.service.address).unwrap();
     let _ = stream.write_all(endless.as_bytes());
     let _ = stream.read_to_end(&mut canary_env.heard);
 }
 
-/// Vimeo at its worst: it repeats what it was told, in every shape.
+/// A misbehaving Vimeo, which echoes what it was sent in every form.
 async fn ask_a_bad_vimeo(canary_env: &mut CanaryEnv) {
     let echo = format!("{CLIENT_SECRET} {ACCESS_TOKEN} {STRAY_TOKEN}");
     let shaped = json!({ "error": echo, "developer_message": echo, "error_code": 8003, "link": echo });
@@ -261,12 +262,12 @@ async fn no_secret_is_returned_logged_or_written() {
         fs::read_to_string(process.join("task").join(process.file_name().unwrap()).join("children"));
     assert_eq!(children.unwrap_or_default(), "", "the service has no children");
     for seen_by_others in ["cmdline", "environ", "comm", "status"] {
-        // Only an administrator may look into some of these.
+        // Some of these are readable for administrators only.
         canary_env.heard.extend(fs::read(process.join(seen_by_others)).unwrap_or_default());
     }
     canary_env.assert_silent();
 
-    // With all of it in the log of the database, then after a recovery, then in the database's own file.
+    // Checked with all data in the WAL, then after a recovery, then in the database file.
     canary_env.env.kill_and_restart();
     canary_env.assert_silent();
     let listed = canary_env.command(&["keys", "list", "--json"]);
@@ -292,7 +293,7 @@ async fn no_secret_is_returned_logged_or_written() {
     assert!(canary_env.env.log().contains("\"answered\""), "the log was searched with something in it");
 }
 
-/// A proxy that answers with what it was shown; its URL, with a password.
+/// A proxy that echoes what it was sent; its URL, with a password.
 fn showing_proxy() -> String {
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://user:{PROXY_PASSWORD}@{}", proxy.local_addr().unwrap());

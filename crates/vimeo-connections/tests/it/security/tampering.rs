@@ -1,4 +1,4 @@
-//! What was changed in the database behind the service's back does not open, and harms nothing else.
+//! Rows that were changed in the database directly do not decrypt, and affect no other row.
 
 use reqwest::Method;
 use rusqlite::{Connection, params};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::harness::{ACCOUNT, COLLECTION, Service, TestEnv, cli, until};
 
-/// A world with so many connections in each of its accounts, stopped: its accounts, each with a key and identifiers.
+/// A stopped environment with accounts of these sizes: each account with a key and the identifiers of its connections.
 async fn stopped_env(accounts: &[(&str, usize)]) -> (TestEnv, Vec<Account>) {
     let mut env = TestEnv::without_verification("").await;
     let mut made = Vec::new();
@@ -38,7 +38,7 @@ async fn create(env: &TestEnv, key: &str, name: &str) -> Value {
     created.json()
 }
 
-/// The database, to be changed as nobody should.
+/// The database without foreign keys, so that it can be tampered with.
 fn defenceless(env: &TestEnv) -> Connection {
     let database = env.database();
     database.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
@@ -50,7 +50,7 @@ fn set(database: &Connection, what: &str, id: &str) {
     assert_eq!(changed.unwrap(), 1, "{what}");
 }
 
-/// Exchanges columns of two rows.
+/// Swaps columns of two rows.
 fn swap(database: &Connection, columns: &[&str], one: &str, other: &str) {
     let read = |column: &str, id: &str| -> rusqlite::types::Value {
         let query = format!("SELECT {column} FROM connections WHERE connection_id = ?1");
@@ -84,7 +84,7 @@ fn sealing_key_of(database: &Connection, id: &str) -> i64 {
     database.query_row(query, [id], |row| row.get(0)).unwrap()
 }
 
-/// What `connections check` says; it must fail if and only if something is broken.
+/// The report of `connections check`, which must fail if and only if something is broken.
 fn check(env: &TestEnv) -> (u64, Vec<Value>) {
     let checked = cli(env.path(), &["connections", "check", "--json"], "");
     let report: Value = serde_json::from_slice(&checked.stdout).unwrap_or_else(|_| panic!("{checked:?}"));
@@ -94,10 +94,10 @@ fn check(env: &TestEnv) -> (u64, Vec<Value>) {
     (report["opened"].as_u64().unwrap(), broken)
 }
 
-/// Changes what is sealed in rows of their own; their identifiers.
+/// Tampers with sealed data in one row each; the identifiers of the connections.
 fn change<'a>(database: &Connection, mut next: impl FnMut() -> &'a str) -> Vec<&'a str> {
     let mut broken = Vec::new();
-    // Changed: a bit, from the format byte over the nonce and the text to the tag; the length; the key.
+    // Changed: a bit of the format byte, the nonce, the ciphertext or the tag; the length; the key.
     for at in [0, 1, 12, 13, 40, -17, -16, -1] {
         let id = next();
         flip(database, ("connections", "envelope", "connection_id"), id, at);
@@ -166,7 +166,7 @@ async fn only_a_moved_or_changed_envelope_fails_to_decrypt() {
     let reversioned = next();
     set(&database, "version = 2, sealed_version = 2", reversioned);
     broken.push((acme, reversioned));
-    // An update that touches no credential raises this one alone.
+    // An update without credentials increments this version alone.
     set(&database, "version = 7", next());
 
     broken.extend(change(&database, next).into_iter().map(|id| (acme, id)));
@@ -177,7 +177,7 @@ async fn only_a_moved_or_changed_envelope_fails_to_decrypt() {
     expected.sort_by_key(Value::to_string);
     assert_eq!(check(&env), (34 - broken.len() as u64, expected));
 
-    // What is not secret of them is still served, and work goes on.
+    // The fields that are not secret are still served, and writes still work.
     env.service = Service::start(env.path());
     for (account, id) in broken.iter().copied().chain(other.connections.iter().map(|id| (other, id.as_str())))
     {
@@ -234,7 +234,7 @@ async fn an_account_with_a_broken_key_affects_no_other() {
     create(&env, &fresh, "more").await;
 }
 
-/// Columns of a key's row, in a fixed order, as they are stored.
+/// The stored columns of an API key, in a fixed order.
 fn key_row(database: &Connection, id: &str) -> Vec<rusqlite::types::Value> {
     let query = "SELECT * FROM api_keys WHERE api_key_id = ?1";
     database.query_row(query, [id], |row| (0..9).map(|column| row.get(column)).collect()).unwrap()
@@ -291,7 +291,7 @@ async fn a_forged_api_key_row_is_not_accepted() {
         ("row_mac = zeroblob(32)".to_owned(), make(&[])),
         ("created_at = created_at - 1".to_owned(), make(&[])),
         ("name = 'admin'".to_owned(), make(&[])),
-        // A fresh row: the hash that its maker has, under an identity of its own.
+        // A new row: a hash whose key is known, with a new identity.
         ("api_key_id = 'key_forged', row_mac = randomblob(32)".to_owned(), make(&[])),
     ] {
         let true_row = key_row(&database, &id);
@@ -299,7 +299,7 @@ async fn a_forged_api_key_row_is_not_accepted() {
         let start = env.log().len();
         let update = format!("UPDATE api_keys SET {what} WHERE api_key_id = ?1");
         assert_eq!(database.execute(&update, [&id]).unwrap(), 1);
-        // What was read before the change is believed for a moment; from then on the row is seen as it is.
+        // A verified key is cached briefly. After that the row is verified again.
         let is_told =
             async || status(&key).await == unknown && is_told_of_an_unproven_row(&env.log()[start..]);
         until(&format!("{what}: the key is refused, and the operator told"), is_told).await;
@@ -307,7 +307,7 @@ async fn a_forged_api_key_row_is_not_accepted() {
         put_key_row(&database, true_row);
         until(&format!("{what}, undone"), async || status(&key).await == good).await;
     }
-    // Two keys that exchange their hashes: each finds the other's row.
+    // Two keys whose hashes are swapped: each finds the row of the other.
     let (one, another) = (make(&[]), make(&[]));
     let (mut row, mut other_row) = (key_row(&database, &one.1), key_row(&database, &another.1));
     std::mem::swap(&mut row[3], &mut other_row[3]);

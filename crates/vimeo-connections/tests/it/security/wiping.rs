@@ -1,4 +1,4 @@
-//! What was deleted is gone: the bytes that could open it are searched for in every file, byte by byte.
+//! Deleted secrets are gone: every file is searched, byte by byte, for what could decrypt them.
 
 use std::fs;
 use std::path::Path;
@@ -20,16 +20,16 @@ use crate::support::create_load::CreateLoad;
 use crate::support::harness::{COLLECTION, Service, TestEnv, until};
 use crate::support::tools::print_numbers;
 
-/// So many bytes of a secret in a row are no chance.
+/// This many equal bytes in a row are not a coincidence.
 const PIECE: usize = 16;
-/// The bytes of a wrapped key in front of its tag: the nonce, and the key itself, encrypted.
+/// The bytes of a wrapped key before its tag: the nonce and the encrypted key.
 const NONCE_AND_KEY: usize = 12 + 32;
-/// No traces of ten thousand requests, and yet the line that says where the service listens.
+/// Without trace lines of ten thousand requests, but with the line that reports the address.
 const QUIET: [(&str, &str); 1] = [("VIMEO_CONNECTIONS_LOG__LEVEL", "info")];
 
-/// What is searched for: every piece of every secret, under the kind of secret that it belongs to.
+/// The needles of the search: every fragment of every secret, by kind of secret.
 struct Needles {
-    /// Whether any piece begins with these three bytes: most places are passed over by this alone.
+    /// Whether any fragment starts with these three bytes, which excludes most positions.
     heads: Vec<bool>,
     pieces: HashMap<[u8; PIECE], (&'static str, usize)>,
 }
@@ -46,7 +46,7 @@ impl Needles {
         }
     }
 
-    /// How many secrets of each kind have a piece in the bytes.
+    /// For each kind, how many secrets have a fragment in these bytes.
     fn in_bytes(&self, bytes: &[u8]) -> BTreeMap<&'static str, usize> {
         let mut found = std::collections::BTreeSet::new();
         for piece in bytes.windows(PIECE) {
@@ -62,9 +62,9 @@ impl Needles {
         })
     }
 
-    /// The same in all files of a directory together.
+    /// The same over all files of a directory.
     fn in_files(&self, directory: &Path) -> BTreeMap<&'static str, usize> {
-        // A file may go away while they are read: the log, when the service ends.
+        // A file may disappear meanwhile: the WAL, when the service ends.
         let bytes: Vec<u8> =
             files(directory).iter().flat_map(|file| fs::read(file).unwrap_or_default()).collect();
         self.in_bytes(&bytes)
@@ -75,7 +75,7 @@ fn head(piece: &[u8]) -> usize {
     usize::from(piece[0]) << 16 | usize::from(piece[1]) << 8 | usize::from(piece[2])
 }
 
-/// A key as the format of sealing has it, opened here by a second reading of that format.
+/// A key in the sealed format, decrypted here by an independent implementation.
 struct Key([u8; 32]);
 
 struct Length;
@@ -110,7 +110,7 @@ impl Key {
     }
 }
 
-/// The key of the world's only account, by the keyring's file.
+/// The key of the only account, decrypted with the keyring file.
 fn account_key(env: &TestEnv, database: &Connection) -> (String, Key) {
     let keyring: toml::Table =
         fs::read_to_string(env.path().join("vimeo-connections.keyring")).unwrap().parse().unwrap();
@@ -123,7 +123,7 @@ fn account_key(env: &TestEnv, database: &Connection) -> (String, Key) {
     (account, key)
 }
 
-/// Everything that could open, or is, the secrets of these connections, as they are now.
+/// The secrets of these connections, and everything that could decrypt them.
 fn needles(env: &TestEnv, affected: &[(usize, String)]) -> Needles {
     let database = env.database();
     let (account, account_key) = account_key(env, &database);
@@ -148,7 +148,7 @@ fn needles(env: &TestEnv, affected: &[(usize, String)]) -> Needles {
     needles
 }
 
-/// A world that logs little, with so many connections.
+/// An environment with a quiet log and this many connections.
 async fn env_with_accounts(count: usize) -> (TestEnv, Vec<String>) {
     let mut env = TestEnv::without_verification("").await;
     assert_eq!(env.service.terminate(), Some(0));
@@ -157,7 +157,7 @@ async fn env_with_accounts(count: usize) -> (TestEnv, Vec<String>) {
     (env, ids)
 }
 
-/// How many of the world's connections open; all must.
+/// The number of connections that decrypt, which must be all.
 fn opened(env: &TestEnv) -> u64 {
     let checked = env.cli(&["connections", "check", "--json"], "");
     let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
@@ -165,7 +165,7 @@ fn opened(env: &TestEnv) -> u64 {
     report["opened"].as_u64().unwrap()
 }
 
-/// Deletes these, and gives those other credentials.
+/// Deletes some connections, and replaces the credentials of others.
 async fn delete_and_replace(env: &TestEnv, deleted: &[(usize, String)], replaced: &[(usize, String)]) {
     let (gone, changed) = (deleted.to_vec(), replaced.to_vec());
     let deletions = send_all(env, deleted.len(), 204, move |at| {
@@ -234,7 +234,7 @@ async fn deleted_and_replaced_secrets_disappear_from_all_files() {
         replaced.len(),
         started.elapsed()
     ));
-    // From now on nobody writes: the log goes because it must, not because others write over it.
+    // No more writes: the WAL must be truncated, not merely overwritten.
     let (made, refused) = others.finish().await;
     assert!(!made.is_empty() && refused.is_empty(), "{refused:?}");
     until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
@@ -264,7 +264,7 @@ async fn the_next_start_wipes_the_wal_that_a_kill_left() {
     let (deleted, replaced) = affected.split_at(150);
     let needles = needles(&env, &affected);
     let data = env.path().join("data");
-    // Somebody reads, and so the log cannot be cut; nor does it go away when that reader does, after the service.
+    // A reader prevents the truncation of the WAL, and keeps it after the service has ended.
     let reader = env.database();
     reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM connections").unwrap();
@@ -276,7 +276,7 @@ async fn the_next_start_wipes_the_wal_that_a_kill_left() {
     env.service = Service::start_with(env.path(), &QUIET);
     until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
     assert_eq!(opened(&env), 400 - 150);
-    // Without a reader in the way: a kill at once, whatever the log may hold then.
+    // Without a reader: a kill right away, whatever the WAL holds then.
     let rest = send_all(&env, 20, 201, {
         let good = env.valid_body("x");
         move |number| {
@@ -295,7 +295,7 @@ async fn the_next_start_wipes_the_wal_that_a_kill_left() {
     assert_eq!(opened(&env), 400 - 150);
 }
 
-/// A command that was killed between its commit and its own cut, or that a reader kept from cutting.
+/// After a command that was killed between its commit and its truncation, or that a reader prevented from truncating.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_service_truncates_a_wal_left_by_another_process() {
     let (env, ids) = env_with_accounts(20).await;

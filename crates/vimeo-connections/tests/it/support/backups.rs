@@ -21,14 +21,14 @@ pub(crate) async fn create_connection(env: &TestEnv, name: &str) -> Value {
     created.json()
 }
 
-/// Runs a command that must do it; what it said.
+/// Runs a command that must succeed; its output.
 pub(crate) fn run_successfully(directory: &Path, arguments: &[&str]) -> String {
     let output = run(directory, &[], arguments);
     assert!(output.status.success(), "{arguments:?}: {}", printed(&output));
     printed(&output)
 }
 
-/// Another directory that has the keyring, the configuration and a backup, and no database.
+/// A new directory with the keyring, the configuration and a backup, and without a database.
 pub(crate) fn directory_with_backup(env: &TestEnv, backup: &str) -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     for file in [KEYRING, "vimeo-connections.toml", backup] {
@@ -37,7 +37,7 @@ pub(crate) fn directory_with_backup(env: &TestEnv, backup: &str) -> tempfile::Te
     place
 }
 
-/// Names, bytes and times of all files but those that are not the command's: the service's log, its shared memory.
+/// Names, bytes and times of all files, except the log of the service and the shared memory.
 pub(crate) fn snapshot(directory: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     let mut found = BTreeMap::new();
     for file in files(directory) {
@@ -49,7 +49,7 @@ pub(crate) fn snapshot(directory: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTi
     found
 }
 
-/// Exactly this is said, and nothing is made or touched, not even a directory.
+/// Asserts that a command fails with exactly this message, and creates or changes nothing, not even a directory.
 pub(crate) fn assert_refused(directory: &Path, arguments: &[&str], sentence: &str) {
     let list = || fs::read_dir(directory).unwrap().count();
     let before = (snapshot(directory), list());

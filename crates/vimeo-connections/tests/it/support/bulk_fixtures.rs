@@ -1,4 +1,4 @@
-//! Many connections, each with secrets of its own that any other part of a test can name again.
+//! Fixtures of many connections, whose secrets can be computed again from their numbers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use crate::support::harness::{COLLECTION, TestEnv};
 
 const CLIENTS: usize = 24;
 
-/// The secret of that kind and number: 128 bits that are like no other's.
+/// The secret of this kind and number, with 128 random-looking bits.
 pub(crate) fn secret(kind: &str, number: usize) -> String {
     let start = kind.bytes().fold(number as u64, |state, byte| mix(state ^ u64::from(byte)));
     format!("{kind}-{:016x}{:016x}", mix(start), mix(mix(start) ^ 1))
@@ -25,7 +25,8 @@ fn mix(seed: u64) -> u64 {
     state ^ (state >> 31)
 }
 
-/// Sends requests by many clients over connections that are kept; each has to be answered so. The answers by number.
+/// Sends requests from several clients with persistent connections, and checks the status of each. The responses by
+/// number.
 pub(crate) async fn send_all(
     env: &TestEnv,
     count: usize,
@@ -62,7 +63,7 @@ pub(crate) async fn send_all(
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-/// Creates connections `c-<number>` with the secrets of the kinds `cs` and `at`; their identifiers by number.
+/// Creates connections `c-<number>` with secrets of the kinds `cs` and `at`; their identifiers by number.
 pub(crate) async fn create_all(env: &TestEnv, count: usize) -> Vec<String> {
     let good = env.valid_body("x");
     let made = send_all(env, count, 201, move |number| {

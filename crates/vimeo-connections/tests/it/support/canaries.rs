@@ -1,4 +1,4 @@
-//! Canaries: secrets that a test plants, and the search for them in every shape in which they could leak.
+//! Canaries: secrets that a test plants, and a search for them in every encoding in which they could leak.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// A shape's first bytes, by which the search finds where to look closer.
+/// The length of the prefix that the search looks up first.
 const HEAD: usize = 4;
 
-/// What is searched for.
+/// The encoded secrets to search for.
 #[derive(Default)]
 pub(crate) struct Canaries {
-    /// A secret's name and one of its shapes, by the shape's first bytes.
+    /// The name of a secret and one of its encodings, by the prefix of the encoding.
     shapes: HashMap<[u8; HEAD], Vec<(String, Vec<u8>)>>,
 }
 
 impl Canaries {
-    /// All of these secrets, each in all shapes.
+    /// These secrets, each in all encodings.
     pub(crate) fn of(secrets: &[(&str, &[u8])]) -> Self {
         let mut canaries = Self::default();
         for (name, secret) in secrets {
@@ -31,7 +31,7 @@ impl Canaries {
         canaries
     }
 
-    /// The names of the secrets that are somewhere in the bytes.
+    /// The names of the secrets that occur in the bytes.
     pub(crate) fn in_bytes(&self, bytes: &[u8]) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for (at, head) in bytes.windows(HEAD).enumerate() {
@@ -45,7 +45,7 @@ impl Canaries {
         found
     }
 
-    /// The same in every file of a directory but the exceptions: `file: secret`.
+    /// The same for every file of a directory except these: `file: secret`.
     pub(crate) fn in_files(&self, directory: &Path, except: &[&Path]) -> Vec<String> {
         let mut found = Vec::new();
         for file in files(directory).into_iter().filter(|file| !except.contains(&file.as_path())) {
@@ -58,8 +58,8 @@ impl Canaries {
     }
 }
 
-/// Every file under a directory. A write-ahead log comes before the database, into which it is copied meanwhile: read the
-/// other way round, what goes from the one to the other could be seen in neither.
+/// Every file under a directory. A WAL comes before its database: read in the other order, data that moves from the
+/// WAL to the database could be missed in both.
 pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![directory.to_owned()];
@@ -73,7 +73,7 @@ pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A secret as it is, and as it would be after the usual ways of writing it down.
+/// A secret as it is, and in the usual encodings.
 fn shapes(secret: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut shapes: BTreeSet<Vec<u8>> = BTreeSet::from([secret.to_vec()]);
     for engine in [&STANDARD, &URL_SAFE] {
@@ -100,7 +100,7 @@ fn shapes(secret: &[u8]) -> BTreeSet<Vec<u8>> {
     shapes
 }
 
-/// The base64 of a secret that stands behind so many other bytes: those characters that depend on it alone.
+/// The base64 of a secret that follows `before` other bytes: only the characters that depend on the secret alone.
 fn base64_inside(engine: &impl base64::Engine, secret: &[u8], before: usize) -> Vec<u8> {
     let bytes = [vec![0; before], secret.to_vec()].concat();
     let text = engine.encode(&bytes);
@@ -119,7 +119,7 @@ fn url_encoded(text: &str) -> String {
     })
 }
 
-/// A text as it stands between the quotes of a JSON string.
+/// A text as it is inside a JSON string.
 fn json_inside(text: &str) -> String {
     serde_json::to_string(text).unwrap().trim_matches('"').to_owned()
 }

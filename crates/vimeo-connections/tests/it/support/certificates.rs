@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::harness::printed;
 
-/// A self-signed certificate and its key, in `NAME.pem` and `NAME.key`.
+/// Creates a self-signed certificate and its key, in `NAME.pem` and `NAME.key`.
 pub(crate) fn make_certificate(directory: &Path, name: &str) {
     let made = Command::new("openssl")
         .args([

@@ -1,5 +1,5 @@
-//! Many clients who create, read, change and delete, at any of the nodes, while the nodes or the database come and go.
-//! Each remembers what it was told; afterwards that is compared with what is there.
+//! Chaos clients: they create, read, update and delete on any node while nodes or the database fail. Each records its
+//! responses, which are compared with the database afterwards.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -15,53 +15,53 @@ use crate::support::harness::{COLLECTION, Response, TestEnv, until};
 use crate::support::postgres::sql;
 use crate::support::random::next_random;
 
-/// The most that a client does, should nobody stop it.
+/// The maximum number of connections for each client.
 const ROUNDS: usize = 2_000;
-/// How long a client waits for one answer.
+/// The timeout of a request.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// Between a refusal and the next request.
+/// The pause after a refusal.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// Where a node is, while it is there.
+/// The address of a node, while it is up.
 struct NodeAddress {
     address: Mutex<SocketAddr>,
-    /// Odd while the node is away.
+    /// Odd while the node is down.
     changes: AtomicUsize,
 }
 
-/// What a client knows of something that it asked for.
+/// What a client knows about the effect of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// It did not ask for it, or was told that it was not done.
+    /// It was not sent, or it was refused.
     #[default]
     No,
-    /// It was told that it was done.
+    /// It was acknowledged.
     Yes,
-    /// It was not told.
+    /// The response did not arrive, or left it open.
     Maybe,
 }
 
-/// What a client knows of one connection.
+/// What a client knows about one connection.
 #[derive(Debug)]
 pub(crate) struct TrackedConnection {
     pub(crate) name: String,
     pub(crate) body: String,
     pub(crate) has_key: bool,
     pub(crate) created: Known,
-    /// The answer to its creation, and the identifier in it.
+    /// The response to the create, and the identifier in it.
     pub(crate) first: Option<(String, String)>,
     pub(crate) updated: Known,
     pub(crate) deleted: Known,
 }
 
-/// All that came of a storm.
+/// The results of all clients.
 pub(crate) struct Report {
     pub(crate) connections: Vec<TrackedConnection>,
-    /// How often each thing was said that was no success.
+    /// The number of failed requests by error code.
     pub(crate) codes: BTreeMap<String, usize>,
-    /// Answers that nobody should ever get.
+    /// Responses that must not occur.
     pub(crate) wrong: Vec<String>,
-    /// The longest time without a write that was acknowledged.
+    /// The longest time without an acknowledged write.
     pub(crate) longest_pause: Duration,
     pub(crate) acknowledged: usize,
 }
@@ -89,7 +89,7 @@ pub(crate) struct ChaosClients {
 }
 
 impl ChaosClients {
-    /// Starts clients who go to any of these nodes; every other one sends its creations with an idempotency key.
+    /// Starts clients on these nodes. Every other client sends its creates with an idempotency key.
     pub(crate) fn start(env: &TestEnv, nodes: &[SocketAddr], prefix: &str, clients: usize) -> Self {
         let node = |address: &SocketAddr| NodeAddress {
             address: Mutex::new(*address),
@@ -118,7 +118,7 @@ impl ChaosClients {
         Self { cluster, clients: tasks }
     }
 
-    /// Waits until so many more writes are acknowledged.
+    /// Waits until `more` further writes are acknowledged.
     pub(crate) async fn wait_for_acks(&self, more: usize) {
         let goal = self.acknowledged() + more;
         until("writes are acknowledged", async || self.acknowledged() >= goal).await;
@@ -128,17 +128,17 @@ impl ChaosClients {
         self.cluster.acknowledged.load(Ordering::SeqCst)
     }
 
-    /// How often this was said so far.
+    /// How often this error code was returned so far.
     pub(crate) fn count_of(&self, code: &str) -> usize {
         self.cluster.tally.lock().unwrap().codes.get(code).copied().unwrap_or_default()
     }
 
-    /// From now on, whoever gets no answer from this node is not surprised.
+    /// The node is about to go down: missing responses from it are expected.
     pub(crate) fn mark_down(&self, node: usize) {
         self.cluster.nodes[node].changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The node is there again, at this address.
+    /// The node is up again, at this address.
     pub(crate) fn mark_up(&self, node: usize, address: SocketAddr) {
         *self.cluster.nodes[node].address.lock().unwrap() = address;
         self.cluster.nodes[node].changes.fetch_add(1, Ordering::SeqCst);
@@ -184,7 +184,7 @@ impl Cluster {
         connections
     }
 
-    /// One connection's life.
+    /// Creates, reads, updates and possibly deletes one connection.
     async fn run_lifecycle(&self, connection: &mut TrackedConnection, n: usize, seed: &mut u64) {
         let key = connection.has_key.then_some(&*connection.name);
         let (known, answer) = self
@@ -219,7 +219,7 @@ impl Cluster {
         }
     }
 
-    /// A write, what is known of it then, and the answer if it was done.
+    /// Sends a write; what is known about its effect, and the response if it succeeded.
     async fn write(
         &self,
         node: usize,
@@ -240,7 +240,7 @@ impl Cluster {
         (self.refused(&answer).await, None)
     }
 
-    /// What is known after an answer that is no success.
+    /// What is known after a refusal.
     async fn refused(&self, answer: &Response) -> Known {
         let code = answer.code();
         let is_clean = answer.status == 503 && !answer.header("retry-after").is_empty();
@@ -268,7 +268,7 @@ impl Cluster {
         }
     }
 
-    /// The answer; none if the node was taken away meanwhile.
+    /// The response; `None` if the node went down meanwhile.
     async fn ask(
         &self,
         node: usize,
@@ -279,7 +279,7 @@ impl Cluster {
         let node = &self.nodes[node % self.nodes.len()];
         let before = node.changes.load(Ordering::SeqCst);
         let url = format!("http://{}{path}", node.address.lock().unwrap());
-        // A request whose node is killed may be forgotten by the client itself: without a limit it would wait for ever.
+        // The HTTP client may lose a request whose node is killed, and would then wait for ever.
         let mut request = self.http.request(method, url).timeout(ANSWER_LIMIT);
         request = request.header("authorization", &self.api_key).body(body);
         if let Some(key) = key {
@@ -303,14 +303,15 @@ impl Cluster {
 }
 
 impl Report {
-    /// Nobody was told what should not be said, and of the refusals only these were heard.
+    /// Asserts that all responses were valid, and that no other error codes were returned.
     pub(crate) fn assert_only_errors(&self, codes: &[&str]) {
         assert!(self.wrong.is_empty(), "{:?}", self.wrong);
         let others: Vec<_> = self.codes.iter().filter(|(code, _)| !codes.contains(&&***code)).collect();
         assert!(others.is_empty(), "{others:?}");
     }
 
-    /// What was acknowledged is there, what was refused is not, and of the rest each is there once or not at all.
+    /// Asserts that acknowledged connections are stored, refused ones are not, and every other one is stored at most
+    /// once.
     pub(crate) fn assert_acknowledged_stored(&self, url: &str) {
         let rows = sql(url, "SELECT name, connection_id, version FROM connections").unwrap();
         let mut there: HashMap<String, (String, u64)> = HashMap::new();
@@ -340,7 +341,7 @@ impl Report {
         }
     }
 
-    /// What a log of the tests says of it.
+    /// A summary for the output of the test.
     pub(crate) fn summary(&self) -> String {
         format!(
             "{} writes acknowledged, {:?}; longest time without one {} ms",
@@ -351,7 +352,7 @@ impl Report {
     }
 }
 
-/// The database holds nothing by halves, and everything in it opens.
+/// Asserts that the database has no partial writes, and that every connection decrypts.
 pub(crate) fn assert_whole(env: &TestEnv, url: &str) {
     let done = |action: &str| {
         format!("SELECT subject FROM audit_events WHERE refusal IS NULL AND action = '{action}_connection'")

@@ -1,5 +1,5 @@
-//! A sandbox and our client of Vimeo's API beside it, without the service between them. Both have the same time, which
-//! stands still until a test moves it.
+//! A sandbox and the client of Vimeo's API, without the service. Both share a clock, which stands still until a test
+//! advances it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,24 +16,24 @@ use vimeo::{
     UploadHost,
 };
 
-/// How long a call may take that is answered.
+/// The timeout of calls that are answered.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct ClientFixture {
     pub(crate) sandbox: sandbox::Running,
     pub(crate) client: vimeo::Client,
-    /// With the sandbox's first token, which may do everything.
+    /// With the first token of the sandbox, which has all scopes.
     pub(crate) session: Session,
     http: reqwest::Client,
     millis: Arc<AtomicI64>,
 }
 
-/// A placeholder of this size, as most tests want it.
+/// A placeholder of this size, with the defaults of most tests.
 pub(crate) fn placeholder(size: u64) -> NewPlaceholder<'static> {
     NewPlaceholder { name: "a video", size, view: PlaceholderView::Nobody, password: None }
 }
 
-/// A client of whatever is at this address of loopback.
+/// A client of the server at this loopback address.
 pub(crate) fn client_of(
     base_url: &str,
     now: impl Fn() -> Timestamp + Send + Sync + 'static,
@@ -76,13 +76,13 @@ impl ClientFixture {
         self.millis.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
-    /// A session with another token, and a window of its own.
+    /// A session with another token, and its own rate limit window.
     pub(crate) fn session_with(&self, token: &str) -> Session {
         let token = AccessToken::parse(token).unwrap();
         self.client.session(token, Arc::new(RateLimit::default()))
     }
 
-    /// A session with a new token of the sandbox's first app: `user` and `scopes` as its controls take them.
+    /// A session with a new token of the first app: `user` and `scopes` as the control API takes them.
     pub(crate) async fn session_for(&self, user: Value, scopes: &str) -> Session {
         let options = json!({"app": self.sandbox.client_id, "user": user, "scopes": scopes});
         let made = self.control(Method::POST, "tokens", options).await;
@@ -93,12 +93,12 @@ impl ClientFixture {
         self.session.create_video(&placeholder(size), TIMEOUT).await.unwrap()
     }
 
-    /// A request to the sandbox's controls.
+    /// A request to the control API of the sandbox.
     pub(crate) async fn control(&self, method: Method, path: &str, body: Value) -> Value {
         self.ask(method, &format!("/_sandbox/{path}"), body).await
     }
 
-    /// What the API shows its user, asked without our client.
+    /// A response of the API to its user, requested without our client.
     pub(crate) async fn shown(&self, path: &str) -> Value {
         self.ask(Method::GET, path, Value::Null).await
     }
@@ -115,7 +115,7 @@ impl ClientFixture {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
-    /// Makes the sandbox misbehave, once if nothing else is said; instead of any fault before.
+    /// Injects a fault instead of all earlier ones, once by default.
     pub(crate) async fn fault(&self, route: &str, mut fault: Value) {
         fault["route"] = json!(route);
         self.control(Method::DELETE, "faults", Value::Null).await;
@@ -128,25 +128,25 @@ impl ClientFixture {
         self.control(Method::PATCH, &format!("users/{}", users["users"][0]["number"]), change).await;
     }
 
-    /// The requests that came, oldest first.
+    /// The requests in the journal, oldest first.
     pub(crate) async fn journal(&self) -> Vec<Value> {
         let journal = self.control(Method::GET, "journal", Value::Null).await;
         journal["requests"].as_array().unwrap().clone()
     }
 
-    /// How many videos there are.
+    /// The number of videos.
     pub(crate) async fn videos(&self) -> usize {
         self.control(Method::GET, "videos", Value::Null).await["videos"].as_array().unwrap().len()
     }
 
-    /// The newest version of a video, as the controls show it.
+    /// The newest version of a video, from the control API.
     pub(crate) async fn version(&self, video: VideoNumber) -> Value {
         let shown = self.control(Method::GET, &format!("videos/{}", video.as_i64()), Value::Null).await;
         shown["versions"].as_array().unwrap().last().unwrap().clone()
     }
 }
 
-/// The status in a failure that leaves open whether Vimeo acted.
+/// A failure with this status that leaves open whether Vimeo acted.
 pub(crate) fn unknown_status(status: StatusCode) -> Failure {
     Failure::Unknown(vimeo::TransportError::Status(status.as_u16()))
 }

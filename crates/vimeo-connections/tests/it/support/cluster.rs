@@ -1,4 +1,4 @@
-//! Several nodes on one PostgreSQL, with one keyring and one configuration.
+//! Several nodes on one PostgreSQL database, with one keyring and one configuration.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -8,19 +8,19 @@ use reqwest::Method;
 
 use crate::support::harness::{EnvOptions, Response, Service, TestEnv, binary};
 
-/// A node beside the world's own, in a directory of its own.
+/// Another node, in its own directory.
 pub(crate) struct Node {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) service: Service,
 }
 
-/// A world without Vimeo on a database of PostgreSQL.
+/// An environment on a PostgreSQL database, without verification.
 pub(crate) async fn env_on_database(url: &str, config: &str) -> TestEnv {
     let (database_url, config) = (Some(url.to_owned()), config.to_owned());
     TestEnv::with(EnvOptions { config, verification_off: true, database_url, ..EnvOptions::default() }).await
 }
 
-/// A directory with the same keyring and configuration as another.
+/// A new directory with the keyring and the configuration of another.
 pub(crate) fn copy_installation(directory: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for file in ["vimeo-connections.toml", "vimeo-connections.keyring"] {
@@ -36,7 +36,7 @@ impl Node {
         Self { directory, service }
     }
 
-    /// Kills the node without a word, and starts it again.
+    /// Kills the node with SIGKILL and starts it again.
     pub(crate) fn kill_and_restart(&mut self) -> SocketAddr {
         self.service.kill();
         self.service = Service::start(self.directory.path());
@@ -44,7 +44,7 @@ impl Node {
     }
 }
 
-/// Starts the service in all directories at the same moment: each, or what it said instead.
+/// Starts the service in all directories concurrently: each service, or its error.
 pub(crate) fn start_concurrently(directories: &[&Path]) -> Vec<Result<Service, String>> {
     std::thread::scope(|scope| {
         let start = |directory| scope.spawn(move || Service::try_start(binary(directory), directory));
@@ -53,7 +53,7 @@ pub(crate) fn start_concurrently(directories: &[&Path]) -> Vec<Result<Service, S
     })
 }
 
-/// A request to one of the nodes, with the world's key unless the headers bring another.
+/// A request to one node, with the key of the environment unless the headers have another.
 pub(crate) async fn send_to(
     env: &TestEnv,
     node: SocketAddr,

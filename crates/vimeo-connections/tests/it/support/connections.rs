@@ -1,4 +1,4 @@
-//! Requests for connections, and what is stored of them.
+//! Requests for connections, and their rows in the database.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::harness::{COLLECTION, Response, TestEnv, printed};
 pub(crate) const NO_CONNECTION: &str =
     r#"{"code":"CONNECTION_NOT_FOUND","message":"There is no such connection in this account."}"#;
 
-/// What is stored of a connection that no answer shows.
+/// The parts of a row that no response shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredRow {
     pub(crate) version: u64,
@@ -68,7 +68,7 @@ pub(crate) async fn delete(env: &TestEnv, id: &str) -> Response {
     env.send(Method::DELETE, &path_of(id), &[], Vec::new()).await
 }
 
-/// Revokes a key of the account, known by its end.
+/// Revokes an API key of the account.
 pub(crate) fn revoke_key(env: &TestEnv, key: &str) {
     let listed: Value = serde_json::from_slice(&env.cli(&["keys", "list", "--json"], "").stdout).unwrap();
     let is_it = |row: &&Value| key.ends_with(row["lastFour"].as_str().unwrap());
@@ -84,7 +84,7 @@ pub(crate) async fn post_with_key(env: &TestEnv, key: &str, body: &Value) -> Res
     env.send(Method::POST, COLLECTION, &headers, body.to_string().into_bytes()).await
 }
 
-/// The same answer, and only the second says that it was given before.
+/// Both responses are equal, and only the second is marked as a replay.
 pub(crate) fn assert_replayed(first: &Response, again: &Response) {
     assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 201), "{} {}", first.text, again.text);
     assert_eq!(first.text, again.text);

@@ -1,5 +1,4 @@
-//! Many clients that create connections and remember what they were promised; and what must hold of the database
-//! whatever happened to the service meanwhile.
+//! Clients that create connections and record the acknowledged ones, and checks of the database against them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,15 +11,15 @@ use tokio::task::JoinSet;
 
 use crate::support::harness::{COLLECTION, TestEnv};
 
-/// A connection that a client was told it has.
+/// An acknowledged create.
 #[derive(Debug, Clone)]
 pub(crate) struct AcknowledgedCreate {
     pub(crate) name: String,
-    /// The whole answer, unless the service died while it was read.
+    /// The response, unless the service was killed while it was read.
     pub(crate) answer: Option<Value>,
 }
 
-/// Clients at work.
+/// Running clients.
 pub(crate) struct CreateLoad {
     clients: JoinSet<()>,
     acknowledged_creates: mpsc::UnboundedReceiver<AcknowledgedCreate>,
@@ -31,8 +30,8 @@ pub(crate) struct CreateLoad {
 }
 
 impl CreateLoad {
-    /// Starts clients that create connections named `<prefix>-<client>-<n>` until the service goes away or they are
-    /// told to stop. [`Self::reach`] returns at the `goal`th acknowledgement.
+    /// Starts clients that create connections named `<prefix>-<client>-<n>` until the service ends or they are
+    /// stopped. [`Self::reach`] returns after `goal` acknowledgements.
     pub(crate) fn start(env: &TestEnv, prefix: &str, clients: usize, goal: usize) -> Self {
         let (acknowledged_create, acknowledged_creates) = mpsc::unbounded_channel();
         let (refusal, refusals) = mpsc::unbounded_channel();
@@ -74,17 +73,17 @@ impl CreateLoad {
         load
     }
 
-    /// Waits for the goal.
+    /// Waits for `goal` acknowledgements.
     pub(crate) async fn reach(&self) {
         self.reached.notified().await;
     }
 
-    /// How many creations were acknowledged so far: as many of the promises, from the first on, were made by now.
+    /// The number of acknowledged creates so far. The first ones in the list are those.
     pub(crate) fn acknowledged(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Lets the clients come to their end; what was promised and how many were refused.
+    /// Stops the clients; the acknowledged creates, and the refusals.
     pub(crate) async fn finish(mut self) -> (Vec<AcknowledgedCreate>, Vec<StatusCode>) {
         self.stopping.store(true, Ordering::Relaxed);
         while let Some(ended) = self.clients.join_next().await {
@@ -101,7 +100,7 @@ impl CreateLoad {
     }
 }
 
-/// The running service shows each promised connection as it was promised.
+/// Asserts that the service returns each acknowledged connection unchanged.
 pub(crate) async fn assert_shown(env: &TestEnv, acknowledged_creates: &[AcknowledgedCreate]) {
     for promised in
         acknowledged_creates.iter().filter_map(|acknowledged_create| acknowledged_create.answer.as_ref())
@@ -116,7 +115,7 @@ pub(crate) async fn assert_shown(env: &TestEnv, acknowledged_creates: &[Acknowle
     }
 }
 
-/// The database holds all that was promised and nothing by halves, and everything in it opens.
+/// Asserts that the database has every acknowledged connection and no partial writes, and that everything decrypts.
 pub(crate) fn assert_whole(env: &TestEnv, acknowledged_creates: &[AcknowledgedCreate]) {
     let database = env.database();
     let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();

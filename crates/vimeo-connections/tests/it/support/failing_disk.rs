@@ -1,9 +1,9 @@
-//! A library that makes the calls of a service to its disk fail on demand.
+//! A preloaded library that makes disk calls of the service fail on demand.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds the library (the C compiler is at hand: SQLite is built with it).
+/// Builds the library. A C compiler is available, because SQLite is built with it.
 pub(crate) fn failing_disk(directory: &Path) -> PathBuf {
     let library = directory.join("failing_disk.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/failing_disk.c");

@@ -9,7 +9,8 @@ use crate::support::harness::{Service, binary, cli, printed, run};
 
 pub(crate) const KEYRING: &str = "vimeo-connections.keyring";
 
-/// Certificates and keys, made once: `ours` and `other` (elliptic curve), `rsa`, `old` (expired), `early` (not valid yet).
+/// Certificates and keys, created once: `ours` and `other` (elliptic curve), `rsa`, `old` (expired), `early` (not yet
+/// valid).
 pub(crate) static CERTIFICATES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     let directory = tempfile::tempdir().unwrap();
     let openssl = |arguments: &str| {
@@ -63,7 +64,7 @@ pub(crate) fn file_names(directory: &Path) -> Vec<std::ffi::OsString> {
     names
 }
 
-/// What `config check` says, and whether it accepts; it leaves the directory as it is.
+/// Whether `config check` accepts, and its output. It must not change the directory.
 pub(crate) fn check(directory: &Path) -> (bool, String) {
     let before = file_names(directory);
     let output = run(directory, &[], &["config", "check"]);
@@ -71,7 +72,7 @@ pub(crate) fn check(directory: &Path) -> (bool, String) {
     (output.status.success(), printed(&output))
 }
 
-/// What `serve` says if it does not start.
+/// Starts and stops `serve`; its error if it does not start.
 pub(crate) fn serve(directory: &Path) -> Result<(), String> {
     Service::try_start(binary(directory), directory).map(drop)
 }
@@ -85,7 +86,7 @@ pub(crate) fn tls(certificate: &str, key: &str) -> String {
 pub(crate) const WEAK: &str = "pictai_correct-horse-battery-staple\n";
 pub(crate) const STRONG: &str = "pictai_8f14e45fceea167a5a36dedd4bea25431b2a\n";
 
-/// An installation whose database has two accounts, and `theirs.key`, a key of the other one.
+/// An installation whose database has two accounts, and a key of the second one.
 pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
     let directory = installation(config);
     for name in ["a", "b"] {
@@ -96,7 +97,7 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
     directory
 }
 
-/// Takes the database back to the schema before the last one, as an older version leaves it.
+/// Reverts the last migration, so that the database has an older schema.
 pub(crate) fn revert_last_migration(database: &rusqlite::Connection) {
     database
         .execute_batch("DELETE FROM schema_migrations WHERE number = 8; DROP TABLE write_probes")

@@ -1,4 +1,4 @@
-//! A migration from SQLite to PostgreSQL that a test can interrupt, and comparisons of both databases.
+//! An engine migration that a test can interrupt, and comparisons of both databases.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Output, Stdio};
@@ -16,14 +16,14 @@ use crate::support::harness::{ACCOUNT, COLLECTION, Response, TestEnv, binary, fi
 use crate::support::postgres::{Fault, Proxy, SharedPostgres};
 
 pub(crate) const MANY: usize = 100_000;
-/// How long a command on so many may take before it is given up, on a machine that has much else to do.
+/// The limit of a command on many rows, on a busy machine.
 pub(crate) const WAIT_LIMIT: Duration = Duration::from_mins(10);
-/// Enough that a move of them can be caught in the middle.
+/// Enough rows to interrupt their migration.
 pub(crate) const SOME: usize = 15_000;
 pub(crate) const DATABASE_URL: &str = "VIMEO_CONNECTIONS_DATABASE_URL";
 pub(crate) const FROM: &str = "sqlite:data/vimeo-connections.db";
 
-/// Puts connections into the file, sealed as the service seals them.
+/// Inserts connections, sealed like those of the service.
 pub(crate) fn insert_connections(env: &TestEnv, count: usize) {
     let keyring =
         keyring_file::read(&env.path().join("vimeo-connections.keyring"), GroupAccess::Forbidden).unwrap();
@@ -53,7 +53,7 @@ pub(crate) fn insert_connections(env: &TestEnv, count: usize) {
             VALUES (?1, ?2, ?3, ?3, ?4, ?5, 'client', 1, 2, 1, 1, ?6, ?7)";
         let mut connection = transaction.prepare(connection).unwrap();
         for number in 0..count {
-            // Older than all that the service makes.
+            // Older than all that the service creates.
             let id = ConnectionId::from_stored(format!("20200101000000000{number:0>15}"));
             let sealed_for = AssociatedData::of_credentials(&id, 1);
             let sealed = key.seal_credentials(sealed_for, &secrets, &randomness).unwrap();
@@ -74,7 +74,7 @@ pub(crate) fn insert_connections(env: &TestEnv, count: usize) {
     transaction.commit().unwrap();
 }
 
-/// A slow line to a server: whoever moves something over it can be caught in the middle.
+/// A slow proxy to a server, so that a migration can be interrupted.
 pub(crate) async fn slow_proxy(url: &str) -> Proxy {
     let mut line = Proxy::before(url).await;
     line.set(SLOW).await;
@@ -83,7 +83,7 @@ pub(crate) async fn slow_proxy(url: &str) -> Proxy {
 
 pub(crate) const SLOW: Fault = Fault::Delay(Duration::from_millis(2));
 
-/// A `move` that runs, and what it says.
+/// A running `move`, and its output.
 pub(crate) struct RunningMigration {
     child: Child,
     lines: BufReader<std::process::ChildStderr>,
@@ -99,7 +99,7 @@ impl RunningMigration {
         Self { child, lines, heard: String::new() }
     }
 
-    /// Catches it when it has copied, or compared, so many connections: it waits for the server from then on.
+    /// Waits until this many connections were copied or compared, then blocks its requests to the server.
     pub(crate) async fn catch(&mut self, line: &mut Proxy, verb: &str, count: u64) {
         self.listen(verb, count);
         line.set(Fault::HoldRequests).await;
@@ -124,7 +124,7 @@ impl RunningMigration {
         self.child.wait().unwrap();
     }
 
-    /// Waits for the end: whether it was done, and all that it said.
+    /// Waits for the end: whether it succeeded, and its whole output.
     pub(crate) fn end(mut self) -> (bool, String) {
         self.lines.read_to_string(&mut self.heard).unwrap();
         let output = self.child.wait_with_output().unwrap();
@@ -138,7 +138,7 @@ pub(crate) fn migrate_to(env: &TestEnv, to: &str) -> Output {
     finish(command, WAIT_LIMIT)
 }
 
-/// Runs a command on another database than the one that the world began with.
+/// Runs a command on another database than the original one.
 pub(crate) fn run_on(env: &TestEnv, url: &str, arguments: &[&str]) -> (bool, String) {
     let mut command = binary(env.path());
     command.env(DATABASE_URL, url).args(arguments);
@@ -155,7 +155,7 @@ pub(crate) async fn create_with_key(env: &TestEnv, name: &str, key: &str) -> Res
     env.send(Method::POST, COLLECTION, &headers, env.valid_body(name).to_string().into_bytes()).await
 }
 
-/// All connections, in one text.
+/// All connections, as one text.
 pub(crate) const ALL: &str = "SELECT account_id || '|' || connection_id || '|' || name || '|' || unique_name || '|' ||
     coalesce(description, '-') || '|' || client_identifier || '|' || created_at || '|' || updated_at || '|' || version ||
     '|' || sealed_version || '|' ||";

@@ -1,4 +1,4 @@
-//! Fixtures, clusters, clients and fake servers that the tests share.
+//! Shared fixtures: environments, clusters, chaos clients, and fake servers.
 
 pub(crate) mod backups;
 pub(crate) mod bulk_fixtures;

@@ -1,4 +1,4 @@
-//! HTTP requests as raw bytes, and the headers that responses have in common.
+//! HTTP requests as raw bytes, and response headers that can be compared.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::support::harness::{Response, TestEnv};
 
-/// Sends bytes as they are, on a connection that ends with them; the answers, none of which may be to HEAD.
+/// Sends raw bytes on a connection that ends with them; the responses, none of which may answer a HEAD request.
 pub(crate) fn exchange(env: &TestEnv, requests: &[u8]) -> Vec<Response> {
     let mut stream = TcpStream::connect(env.service.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
@@ -33,7 +33,7 @@ pub(crate) fn exchange(env: &TestEnv, requests: &[u8]) -> Vec<Response> {
     found
 }
 
-/// An answer's headers without those that differ from answer to answer, or say what becomes of the connection.
+/// The headers of a response, without those that vary or that concern the TCP connection.
 pub(crate) fn stable_headers(answer: &Response) -> HeaderMap {
     let mut headers = answer.headers.clone();
     headers.remove("connection");

@@ -1,4 +1,4 @@
-//! Programs in other languages that tests run: found where `scripts/clients` has put them, and not waited for in vain.
+//! Programs in other languages that tests run, as installed by `scripts/clients`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::support::harness;
 
-/// How long a program is waited for before a test gives up. No test asserts how long something took.
+/// The maximum run time of a program. Tests make no other assertions about time.
 const WAIT_LIMIT: Duration = Duration::from_mins(15);
 
-/// A path below `target/tools`. `None`, and said aloud, if it is not there: the test is skipped. In CI that is a failure.
+/// A path below `target/tools`. `None`, and reported, if it is missing: the test is skipped. In CI this is a failure.
 pub(crate) fn find_tool(path: &str) -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_vimeo-connections")).ancestors();
     let found = target.map(|folder| folder.join("tools").join(path)).find(|tool| tool.exists());
@@ -20,30 +20,30 @@ pub(crate) fn find_tool(path: &str) -> Option<PathBuf> {
     found
 }
 
-/// Says aloud that a test is skipped, and why. In CI that is a failure.
+/// Reports that a test is skipped, and why. In CI this is a failure.
 pub(crate) fn skip(why: &str) {
     assert!(variable("CI").is_none(), "{why}");
     skip_everywhere(why);
 }
 
-/// The same where it is nothing that CI could be blamed for: the machine cannot do it.
+/// The same for a reason that is not a failure in CI either: the machine does not support it.
 pub(crate) fn skip_everywhere(why: &str) {
-    // Past the capture of the test's output.
+    // Written past the captured output of the test.
     std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
 }
 
-/// Whether `./test --all` runs the tests: then nothing is left out because it takes long.
+/// Whether `./test --all` runs the tests, including the slow ones.
 pub(crate) fn is_all() -> bool {
     variable("TEST_ALL").is_some()
 }
 
-/// A variable of the environment that the tests run in.
+/// An environment variable of the test process.
 #[expect(clippy::disallowed_methods, reason = "where a test runs is no configuration of the service")]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// A program to be run with no environment but the path to other programs.
+/// A program with an empty environment except `PATH`.
 #[expect(clippy::disallowed_methods, reason = "programs are found by the path, which is no configuration")]
 pub(crate) fn program(name: impl AsRef<Path>) -> Command {
     let mut command = Command::new(name.as_ref());
@@ -51,7 +51,7 @@ pub(crate) fn program(name: impl AsRef<Path>) -> Command {
     command
 }
 
-/// The folder of the tests, where the clients and the rules of conformance are.
+/// The directory of the tests, with the example clients and the rules of conformance.
 pub(crate) fn tests_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
@@ -61,7 +61,7 @@ pub(crate) fn finish(command: Command) -> Output {
     harness::finish(command, WAIT_LIMIT)
 }
 
-/// Numbers of a run, for whoever asks for them with `--nocapture`.
+/// Prints numbers of a run, which are visible with `--nocapture`.
 #[expect(clippy::print_stdout, reason = "nothing else is made of them")]
 pub(crate) fn print_numbers(numbers: &str) {
     println!("{numbers}");

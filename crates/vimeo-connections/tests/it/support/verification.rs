@@ -1,4 +1,4 @@
-//! The verification of credentials: what Vimeo is asked, the responses to a refusal, and what is left behind.
+//! Helpers for the verification of credentials: requests to Vimeo, expected responses, and tokens that are left.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::harness::{Response, TestEnv};
 pub(crate) const GRANT: &str = "POST /oauth/authorize/client";
 pub(crate) const VERIFY: &str = "GET /oauth/verify";
 pub(crate) const REVOKE: &str = "DELETE /tokens";
-/// How long a test waits for something that must come.
+/// The limit of a wait, after which the test fails.
 pub(crate) const WAIT_LIMIT: Duration = Duration::from_mins(1);
 pub(crate) const CLIENT_UNKNOWN: (&str, &str) = (
     "clientIdentifier",
@@ -33,22 +33,22 @@ pub(crate) const NO_USER: (&str, &str) = (
 pub(crate) const OTHER_APP: (&str, &str) =
     ("accessToken", "belongs to another app than the client identifier; use the token of the same app");
 
-/// What a row of a table must give.
+/// The expected response of a row.
 #[derive(Clone, Debug)]
 pub(crate) enum Expected {
     Created,
     /// 422 with these fields, in this order.
     Rejected(Vec<(&'static str, String)>),
-    /// 503, to be asked again in so many seconds.
+    /// 503, with this `Retry-After` in seconds.
     Unavailable(u64),
 }
 
-/// One fault, or several of different fields.
+/// One error for each of these fields.
 pub(crate) fn rejected(faults: &[(&'static str, &str)]) -> Expected {
     Expected::Rejected(faults.iter().map(|(name, errors)| (*name, (*errors).to_owned())).collect())
 }
 
-/// What is said of a token that lacks these scopes.
+/// The error of a token that lacks these scopes.
 pub(crate) fn lacks(scopes: &str) -> String {
     if scopes.contains(", ") {
         format!("lacks the scopes {scopes}; generate a new one with these scopes added")
@@ -57,7 +57,7 @@ pub(crate) fn lacks(scopes: &str) -> String {
     }
 }
 
-/// A client that is unknown or wrong, to be put into a good body.
+/// A valid body with some fields replaced.
 pub(crate) fn body_with(env: &TestEnv, changes: &[(&str, &str)]) -> Value {
     let mut body = env.valid_body("a row");
     for (field, value) in changes {
@@ -66,7 +66,7 @@ pub(crate) fn body_with(env: &TestEnv, changes: &[(&str, &str)]) -> Value {
     body
 }
 
-/// How much is stored: rows of connections, of their keys, and of the audit log.
+/// The number of stored rows: connections, their keys, and audit events of creates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Footprint {
     pub(crate) connections: usize,
@@ -84,7 +84,7 @@ pub(crate) fn footprint(env: &TestEnv) -> Footprint {
     }
 }
 
-/// The requests that the sandbox was asked, oldest first.
+/// The requests to the sandbox, oldest first.
 pub(crate) async fn journal(env: &TestEnv) -> Vec<Value> {
     env.control(Method::GET, "journal", Value::Null).await["requests"].as_array().unwrap().clone()
 }
@@ -94,7 +94,7 @@ pub(crate) async fn requests_to(env: &TestEnv, route: &str) -> Vec<Value> {
     journal(env).await.into_iter().filter(|request| request["route"] == route).collect()
 }
 
-/// Waits until every grant was answered, even one that is late, and all but `lost` of the tokens are revoked.
+/// Waits until every grant was answered, even a late one, and all tokens but `lost` are revoked.
 pub(crate) async fn wait_for_revocations(env: &TestEnv, lost: usize) {
     let started = Instant::now();
     loop {
@@ -114,7 +114,7 @@ pub(crate) async fn wait_for_revocations(env: &TestEnv, lost: usize) {
     }
 }
 
-/// A token made by the sandbox; of its first app unless another is named.
+/// Creates a token in the sandbox, of its first app unless another is given.
 pub(crate) async fn create_token(env: &TestEnv, app: Option<&str>, scopes: &str, user: bool) -> String {
     let app = app.unwrap_or(&env.sandbox.client_id);
     let request = json!({"app": app, "scopes": scopes, "user": user});
@@ -122,7 +122,7 @@ pub(crate) async fn create_token(env: &TestEnv, app: Option<&str>, scopes: &str,
     made["access_token"].as_str().unwrap().to_owned()
 }
 
-/// The whole answer: status, body, and `Retry-After` exactly where it is due.
+/// Compares the whole response: status, body, and `Retry-After` if and only if it is expected.
 pub(crate) fn assert_response(what: &str, answer: &Response, expected: &Expected) {
     let (status, body, retry_after) = match expected {
         Expected::Created => {
@@ -153,8 +153,8 @@ pub(crate) fn assert_response(what: &str, answer: &Response, expected: &Expected
     assert_eq!(answer.header("content-type"), "application/json", "{what}");
 }
 
-/// One row: the answer, what it left in the database, and what it left at Vimeo. `lost` tokens are such that Vimeo's
-/// answer never arrived, so that nobody but Vimeo can name them.
+/// Checks one row: the response, the effect on the database, and the tokens at Vimeo. `lost` tokens are those whose
+/// grant was never received, so that only Vimeo knows them.
 pub(crate) async fn assert_row(env: &TestEnv, what: &str, body: &Value, expected: &Expected, lost: usize) {
     let before = footprint(env);
     let mut body = body.clone();
@@ -167,19 +167,19 @@ pub(crate) async fn assert_row(env: &TestEnv, what: &str, body: &Value, expected
         Expected::Created => {
             Footprint { connections: connections + 1, sealing_keys: sealing_keys + 1, events: events + 1 }
         }
-        // A refusal is audited, a failure is not; both store nothing.
+        // A refusal is audited, a failure is not. Neither stores anything.
         Expected::Rejected(_) => Footprint { events: events + 1, ..before },
         Expected::Unavailable(_) => before,
     };
     assert_eq!(footprint(env), after, "{what}");
 }
 
-/// A world whose answers do not depend on how busy the machine is.
+/// Options with a long time budget for Vimeo, so that responses do not depend on the load of the machine.
 pub(crate) fn long_budget() -> crate::support::harness::EnvOptions {
     long_budget_with("")
 }
 
-/// A patient world with more configuration.
+/// The same with more configuration.
 pub(crate) fn long_budget_with(config: &str) -> crate::support::harness::EnvOptions {
     crate::support::harness::EnvOptions {
         config: format!("vimeo.budget_seconds = 60\n{config}"),

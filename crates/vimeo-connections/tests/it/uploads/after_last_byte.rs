@@ -1,5 +1,5 @@
-//! Once Vimeo has all bytes, no answer deletes the video: every status from 400 to 599 and every cut, at every request that
-//! follows the last byte, once and for ever.
+//! Once Vimeo has all bytes, no response makes the service delete the video: every status from 400 to 599 and every
+//! disconnect, at every request after the last byte, once and permanently.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::support::uploads::{CONFIG, UploadEnv, assert_whole, fast_sandbox, is_
 
 pub(crate) const SIZE: u64 = 1_000;
 const MANY: &str = "uploads.concurrency = 500\nuploads.per_account = 500\nuploads.per_connection = 500\n";
-/// Refusals are believed soon.
+/// Refusals are confirmed quickly.
 pub(crate) const CONFIRM: &str = "uploads.confirm_seconds = 2\n";
 
-/// Requests that follow the last byte, in the order in which an upload makes them.
+/// Requests after the last byte, in the order of an upload.
 pub(crate) const FIRST: [&str; 6] = ["bytes", "offset", "look", "thumbnail", "open", "last look"];
 pub(crate) const SECOND: [&str; 5] = ["describe", "privacy", "domain", "folder", "transcoding look"];
 
-/// Definite refusals: of a setting that a video is not opened without, and of the token.
+/// Definite refusals: of a setting that is required before publishing, and of the token.
 const DEFINITE: [Fault; 3] = [Fault::Status(400), Fault::Status(401), Fault::Status(422)];
 
 impl UploadEnv {
@@ -56,12 +56,12 @@ impl UploadEnv {
         self.submit_with(body).await
     }
 
-    /// An upload whose bytes the client sends itself, whatever it is answered.
+    /// An upload whose bytes are sent by the client, whatever the responses.
     async fn begin_client(&self, body: &Value, client: &reqwest::Client) -> String {
         let mut body = body.clone();
         body["source"] = json!({"size": SIZE});
         let mut made = self.post(&body).await;
-        // Another upload's limit is waited for.
+        // Waits for the end of a rate limit of another upload.
         for _ in 0..60 {
             if made.status != 503 {
                 break;
@@ -80,7 +80,7 @@ impl UploadEnv {
         data["jobId"].as_str().unwrap().to_owned()
     }
 
-    /// Waits for the ends of all these jobs.
+    /// Waits until all these jobs have ended.
     pub(crate) async fn ends(&self, ids: &[String]) -> Vec<Value> {
         let mut ended = Vec::new();
         for id in ids {
@@ -89,8 +89,8 @@ impl UploadEnv {
         ended
     }
 
-    /// Asserts that each job's video is there, whole, that nobody asked for its deletion, and that each of the points
-    /// was answered wrongly; gives the fault of each job.
+    /// Asserts that the video of each job is complete, that its deletion was never requested, and that each point had
+    /// its fault; the videos as seen by the proxy.
     pub(crate) async fn assert_all_kept(&self, jobs: &[Value], proxy: &FaultyProxy) -> Vec<Seen> {
         let seen = proxy.videos();
         let stored: HashMap<String, Value> = self
@@ -121,7 +121,7 @@ impl UploadEnv {
     }
 }
 
-/// Asserts that an upload went through its faults, or that a definite refusal ended it.
+/// Asserts that an upload recovered from its faults, or that a definite refusal ended it.
 pub(crate) fn assert_recovered(job: &Value, seen: &Seen, points: &[&'static str]) {
     let fault = seen.fault.unwrap();
     if DEFINITE.contains(&fault) && job["data"]["status"] == "failed" {
@@ -138,7 +138,7 @@ async fn one_fault_per_request_keeps_and_completes_a_url_upload() {
     let (uploads, proxy, body) = UploadEnv::behind_faults("").await;
     let faults = Fault::all();
     let plans = faults.iter().flat_map(|fault| [Plan::once(*fault, &FIRST), Plan::once(*fault, &SECOND)]);
-    // Each list is asked for twice by each upload.
+    // Each upload requests each list twice.
     let lists: Vec<Fault> = faults.iter().copied().filter(|fault| *fault != Fault::Status(401)).collect();
     proxy.plan(plans, &lists);
     let mut ids = Vec::new();
@@ -148,7 +148,7 @@ async fn one_fault_per_request_keeps_and_completes_a_url_upload() {
     let jobs = uploads.ends(&ids).await;
     for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, &proxy).await) {
         let is_first = seen.faulted.iter().any(|point| FIRST.contains(point));
-        // Where the answer to the last byte says that it was taken in, how far it came is not asked.
+        // If the response to the last byte confirms it, the offset is not requested.
         let points = if is_first { &FIRST[..] } else { &SECOND[..] };
         assert_recovered(job, &seen, points);
     }
@@ -175,7 +175,7 @@ async fn one_fault_per_request_keeps_and_completes_a_client_upload() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_permanent_fault_fails_the_upload_and_keeps_the_video() {
     let (uploads, proxy, body) = UploadEnv::behind_faults(CONFIRM).await;
-    // A limit is waited for however long it lasts.
+    // A rate limit is waited out, however long it lasts.
     let refusals = (400..=499).filter(|status| *status != 429).map(Fault::Status);
     let refused: Vec<Plan> = refusals
         .clone()
@@ -217,7 +217,7 @@ async fn an_outage_or_a_dead_link_after_the_last_byte_is_survived() {
     let mut ids = Vec::new();
     for _ in 0..waits + deads {
         ids.push(uploads.begin_url(&body).await);
-        // So that the next placeholder is that of the next upload.
+        // So that the next placeholder belongs to the next upload.
         let id = ids.last().unwrap();
         uploads.until(id, |job| job["data"]["vimeoUri"].is_string() || is_finished(job)).await;
     }
@@ -290,7 +290,7 @@ async fn a_video_that_cannot_be_transcoded_is_reported_and_kept() {
 async fn a_second_complete_video_is_kept_and_reported() {
     let by_hand = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
     let uploads = UploadEnv::with(CONFIG, by_hand).await;
-    // Its settings wait until there is a second video with the placeholder's name.
+    // Its settings wait until there is a second video with the name of the placeholder.
     uploads
         .env
         .inject_fault(json!({"route": "GET /me/videos", "kind": "status", "status": 503, "times": 2}))
@@ -316,7 +316,7 @@ async fn a_second_complete_video_is_kept_and_reported() {
 }
 
 impl UploadEnv {
-    /// A whole video with this name, made without the service; its URI.
+    /// Creates a complete video with this name, without the service; its URI.
     async fn second_video(&self, name: &str) -> String {
         let sandbox = &self.env.sandbox;
         let options = json!({"name": name, "upload": {"approach": "tus", "size": SIZE}}).to_string();

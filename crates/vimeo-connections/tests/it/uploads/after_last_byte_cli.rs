@@ -1,4 +1,4 @@
-//! The command `upload`, alone on the database, once Vimeo has all bytes of a file: no answer deletes the video.
+//! The command `upload` without a service, once Vimeo has all bytes of a file: no response deletes the video.
 
 use std::process::{Output, Stdio};
 
@@ -12,10 +12,10 @@ use crate::support::uploads::faulty_proxy::{Fault, FaultyProxy, Plan};
 use crate::support::uploads::source::bytes;
 use crate::uploads::after_last_byte::{SIZE, assert_recovered};
 
-/// How many commands run at the same time: each waits most of the time.
+/// The number of concurrent commands, which mostly wait.
 const AT_ONCE: usize = 48;
 
-/// The requests that follow the last byte, in parts: a command meets its fault once at each of a part.
+/// The requests after the last byte, in groups: a command has its fault once at each request of a group.
 const PARTS: [&[&str]; 4] = [
     &["bytes", "offset", "look"],
     &["thumbnail", "open", "last look"],
@@ -23,7 +23,7 @@ const PARTS: [&[&str]; 4] = [
     &["domain", "folder", "transcoding look"],
 ];
 
-/// Every fault; without `--all` those that lead to something of their own.
+/// All faults; without `--all` one for each kind of outcome.
 fn faults() -> Vec<Fault> {
     let is_often = |status| matches!(status, 401 | 403 | 404 | 410 | 422 | 429 | 503);
     let is_chosen = |fault: &Fault| match fault {
@@ -34,7 +34,7 @@ fn faults() -> Vec<Fault> {
     Fault::all().into_iter().filter(is_chosen).collect()
 }
 
-/// Runs the command once for each of these names of files, which are made.
+/// Creates files and runs the command for each of them.
 async fn upload_files(uploads: &UploadEnv, settings: &[&str], count: usize) -> Vec<Output> {
     let connection = uploads.connection.rsplit('/').next().unwrap().to_owned();
     let (mut runs, mut ended) = (JoinSet::new(), Vec::new());
@@ -53,8 +53,8 @@ async fn upload_files(uploads: &UploadEnv, settings: &[&str], count: usize) -> V
     ended
 }
 
-/// The same, with these plans: asserts that every video is there, whole; each job with what went wrong.
-async fn assert_acknowledged_stored(uploads: &UploadEnv, proxy: &FaultyProxy, folder: &str, count: usize) {
+/// The same with these plans: asserts that every video is complete; each job with its faults.
+async fn assert_videos_kept(uploads: &UploadEnv, proxy: &FaultyProxy, folder: &str, count: usize) {
     let settings = [
         ["--view", "unlisted"],
         ["--embed", "whitelist"],
@@ -72,7 +72,7 @@ async fn assert_acknowledged_stored(uploads: &UploadEnv, proxy: &FaultyProxy, fo
     }
     for (job, seen) in jobs.iter().zip(uploads.assert_all_kept(&jobs, proxy).await) {
         let part = PARTS.into_iter().find(|part| part.contains(&seen.faulted[0])).unwrap();
-        // A link that is dead is not asked how far it came.
+        // The offset of a dead link is not requested.
         let asked: Vec<_> = part.iter().copied().filter(|point| *point != "offset").collect();
         assert_recovered(job, &seen, &asked);
     }
@@ -81,22 +81,17 @@ async fn assert_acknowledged_stored(uploads: &UploadEnv, proxy: &FaultyProxy, fo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_fault_per_request_keeps_and_completes_a_cli_upload() {
     let (mut uploads, proxy, body) = UploadEnv::behind_faults("").await;
-    // Many commands beside each other take longer than one.
+    // Many concurrent commands take longer than one.
     let config = uploads.env.path().join("vimeo-connections.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("create_seconds = 2\n", "create_seconds = 25\n")).unwrap();
-    // No service is there to work on the jobs.
+    // No service may execute the jobs.
     assert_eq!(uploads.env.service.terminate(), Some(0));
     let faults = faults();
     let plans = faults.iter().flat_map(|fault| PARTS.map(|part| Plan::once(*fault, part)));
     let lists: Vec<Fault> = faults.iter().copied().filter(|fault| *fault != Fault::Status(401)).collect();
     proxy.plan(plans, &lists);
-    assert_acknowledged_stored(
-        &uploads,
-        &proxy,
-        body["folder_uri"].as_str().unwrap(),
-        faults.len() * PARTS.len(),
-    )
-    .await;
+    assert_videos_kept(&uploads, &proxy, body["folder_uri"].as_str().unwrap(), faults.len() * PARTS.len())
+        .await;
     assert_eq!(proxy.lists_left(), 0);
 }

@@ -1,4 +1,4 @@
-//! Faults that last, at the requests that set up a video whose bytes are all at Vimeo: it is there afterwards, whole.
+//! Permanent faults of the requests that configure a complete video: the video is kept.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,19 +12,19 @@ use crate::uploads::after_last_byte::CONFIRM;
 /// The requests that change something.
 const CHANGES: [&str; 4] = ["describe", "privacy", "domain", "folder"];
 
-/// Every refusal but the limit, which is waited for however long it lasts; without `--all` those that are sent often.
+/// Every refusal except the rate limit, which is waited out; without `--all` only frequent ones.
 fn refusals() -> Vec<u16> {
     let is_often = |status: &u16| matches!(status, 400 | 401 | 403 | 404 | 405 | 409 | 410 | 422 | 423 | 451);
     (400..=499).filter(|status| *status != 429 && (is_all() || is_often(status))).collect()
 }
 
-/// The code that an upload fails with when a change is refused for ever; `None`: it is completed without.
+/// The error code of an upload with a permanently refused change; `None`: it completes without the change.
 fn expected(point: &str, status: u16) -> Option<&'static str> {
     match (point, status) {
         (_, 401) => Some("VIMEO_CREDENTIALS_REJECTED"),
-        // What it says is refused, and not the request: the rest of the texts is set, and the video is opened.
+        // The text is refused, not the request: the remaining texts are set, and the video is published.
         ("describe", 400 | 422) | ("folder", _) => None,
-        // Without these a video is not opened.
+        // These are required before a video is published.
         ("privacy" | "domain", 400 | 422) => Some("VIMEO_SETTING_REFUSED"),
         _ => Some("VIMEO_REFUSED"),
     }
@@ -71,7 +71,7 @@ async fn an_unanswered_change_is_made_once_vimeo_returns() {
     for _ in 0..points.len() * faults.len() {
         ids.push(uploads.begin_url(&body).await);
     }
-    // Each was asked without result for longer than a refusal is confirmed, and waits.
+    // Each was requested without result for longer than a refusal takes to confirm, and is waiting.
     crate::support::harness::until("each waits", async || {
         proxy.faulted().into_iter().filter(|times| *times > 2).count() == ids.len()
     })
@@ -87,7 +87,7 @@ async fn an_unanswered_change_is_made_once_vimeo_returns() {
     }
 }
 
-/// The list of videos is refused from the last byte on; the job at its end.
+/// An upload whose lists are refused from the last byte on; the final job.
 async fn with_refused_lists(status: u16) -> (u16, Value) {
     let uploads =
         UploadEnv::with(&format!("{CONFIG}{CONFIRM}"), crate::support::uploads::fast_sandbox()).await;

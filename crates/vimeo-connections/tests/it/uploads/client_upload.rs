@@ -1,4 +1,4 @@
-//! A client that sends the bytes itself, with the public client of tus, and never holds a credential of Vimeo's.
+//! A client that sends the bytes itself, with the public tus client, and never gets a credential of Vimeo.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use crate::support::uploads::source::bytes;
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
 const SIZE: u64 = 3 * 1024 * 1024;
-/// What has arrived when the connection breaks.
+/// The number of bytes received when the connection breaks.
 const CUT_AFTER: u64 = 1024 * 1024;
 const USER_AGENT: &str = "somebody-with-tus-js-client/1";
 
-/// The numbers of the connections that these requests came by.
+/// The connections of these requests.
 fn connections<'a>(entries: impl Iterator<Item = &'a Value>) -> BTreeSet<u64> {
     entries.map(|entry| entry["connection"].as_u64().unwrap()).collect()
 }
@@ -49,7 +49,7 @@ async fn a_client_uploads_by_link_without_seeing_a_credential() {
 }
 
 impl UploadEnv {
-    /// Asserts that the cut upload was gone on with: only what was missing was sent again.
+    /// Asserts that the interrupted upload was resumed: only the missing bytes were sent again.
     async fn assert_resumed(&self) {
         let sent = self.journal("PATCH /files/*").await;
         assert_eq!(sent[0]["fault"], "cut-during", "{sent:#?}");
@@ -57,12 +57,12 @@ impl UploadEnv {
         assert_eq!((&last["status"], &last["request_bytes"]), (&json!(204), &json!(SIZE - CUT_AFTER)));
     }
 
-    /// Asserts that the client, by its requests to Vimeo and by what our API answered it, has never held a credential.
+    /// Asserts that the client never had a credential, by its requests to Vimeo and by our responses to it.
     async fn assert_free_of_credentials(&self, told: &[Value]) {
         let journal = self.journal("*").await;
         let (clients, others): (Vec<&Value>, Vec<&Value>) =
             journal.iter().partition(|entry| entry["user_agent"] == USER_AGENT);
-        // It sends bytes, and asks how many are there; it says nothing to the API, and nobody else sends any.
+        // The client sends bytes and asks for the offset. It sends nothing to the API, and the service sends no bytes.
         assert!(clients.len() >= 4, "{clients:#?}");
         for entry in &clients {
             assert!(entry["path"].as_str().unwrap().starts_with("/files/"), "{entry}");
@@ -74,7 +74,7 @@ impl UploadEnv {
                 .iter()
                 .all(|entry| entry["method"] != "PATCH" || entry["route"] == "PATCH /videos/{video}")
         );
-        // Whatever was asked with a credential was asked by the service, over connections of its own.
+        // All requests with a credential came from the service, over its own connections.
         let (with, _): (Vec<&Value>, Vec<&Value>) =
             journal.iter().partition(|entry| !entry["authorization"].is_null());
         assert!(with.len() >= 4, "{with:#?}");
@@ -85,7 +85,7 @@ impl UploadEnv {
             &connections(clients.iter().copied()) & &connections(with.iter().copied());
         assert_eq!(shared, BTreeSet::new());
 
-        // What it was told.
+        // Everything that the client received.
         let all = json!(told).to_string();
         for secret in [&self.env.sandbox.access_token, &self.env.sandbox.client_secret] {
             assert!(!all.contains(secret.as_str()));

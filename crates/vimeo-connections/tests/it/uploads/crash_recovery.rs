@@ -1,4 +1,4 @@
-//! The service is killed without a word at every step of an upload, and the upload is completed, once.
+//! The service is killed with SIGKILL at every step of an upload. The upload is completed, once.
 
 use std::time::{Duration, Instant};
 
@@ -10,23 +10,23 @@ use crate::support::uploads::{CONFIG, UploadEnv, WAIT_LIMIT};
 
 const SIZE: u64 = 3 * 1024 * 1024;
 
-/// Where an upload is when the service is killed.
+/// A step at which the service is killed.
 #[derive(Clone, Debug)]
 struct Step {
     name: &'static str,
-    /// What keeps it there.
+    /// The fault that keeps the upload at this step.
     fault: Value,
-    /// How it is known that it is there.
+    /// The condition that shows that the upload is at this step.
     sign: Sign,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Sign {
-    /// It was asked for.
+    /// The job was accepted.
     Accepted,
-    /// So many requests of this route have come to Vimeo.
+    /// This many requests to this route have reached Vimeo.
     Asked(&'static str, usize),
-    /// It is in this phase.
+    /// The job is in this phase.
     Phase(&'static str),
 }
 
@@ -58,7 +58,7 @@ fn steps() -> Vec<Step> {
 }
 
 impl UploadEnv {
-    /// Waits until so many requests of a route have come to Vimeo.
+    /// Waits until this many requests to a route have reached Vimeo.
     async fn asked(&self, route: &str, count: usize) {
         let started = Instant::now();
         while self.journal(route).await.len() < count {
@@ -119,7 +119,8 @@ async fn a_kill_during_clean_up_leaves_nothing_behind() {
     assert_eq!(uploads.videos().await, Vec::<Value>::new());
 }
 
-/// The creation's answer is lost, what was asked is done seconds later, and the list shows it only long after that.
+/// The response to the create is lost, the create is executed seconds later, and the list shows the video much later
+/// still.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_create_that_is_listed_even_later_is_found() {
     let config = CONFIG.replace("look_seconds = 2", "look_seconds = 50");
@@ -134,7 +135,7 @@ async fn a_late_create_that_is_listed_even_later_is_found() {
     assert_eq!(uploads.journal("POST /me/videos").await.len(), 1, "no second one was asked for");
 }
 
-/// It lands when nobody looks for it any more: the job has another placeholder by then, and takes this one away.
+/// It is executed when the job no longer looks for it: the job has another placeholder by then, and deletes this one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_create_that_arrives_after_its_replacement_is_deleted() {
     let uploads = UploadEnv::start().await;

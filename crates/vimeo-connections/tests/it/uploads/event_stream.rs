@@ -1,4 +1,4 @@
-//! Uploads are asked for once and watched: streams of events, what ends them, and coming back to them.
+//! Uploads are requested once, and watched as event streams: their events, their end, and reconnects.
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use crate::support::connections::revoke_key;
 use crate::support::harness::{EnvOptions, TestEnv, printed};
 use crate::support::tools::{find_tool, finish, program, tests_folder};
 
-/// Nobody fetches it: the job waits, and changes by our doing alone.
+/// No worker fetches it: the job waits, and only the test changes it.
 const UPLOAD: &str = r#"{"source":{"url":"https://media.invalid.example/film.mp4"}}"#;
-/// Longer than anything here takes.
+/// Longer than any test here takes.
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
-/// A stream of events.
+/// An event stream.
 struct Stream {
     response: reqwest::Response,
     text: String,
-    /// How many blocks were read.
+    /// The number of blocks read.
     blocks: usize,
 }
 
-/// An event, taken apart.
+/// A parsed event.
 #[derive(Debug, Clone)]
 struct Event {
     id: String,
@@ -44,14 +44,15 @@ impl Stream {
         Self { response, text: String::new(), blocks: 0 }
     }
 
-    /// The next event; `None` at the end, which must be a clean one.
+    /// The next event; `None` after a clean end.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let (block, rest) = (block.to_owned(), rest.to_owned());
                 self.text = rest;
                 self.blocks += 1;
-                // Some readers take any block for a message: each is an event, with comments at most before it.
+                // Some clients take every block for a message, so each must be an event, with comments at most before
+                // it.
                 let lines: Vec<_> = block.lines().filter(|line| *line != ": heartbeat").collect();
                 let (is_first, lines) = match lines.as_slice() {
                     ["retry: 2000", lines @ ..] => (true, lines),
@@ -76,7 +77,7 @@ async fn env() -> TestEnv {
     TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await
 }
 
-/// The path of a job that has begun.
+/// The path of a new job.
 async fn begin(env: &TestEnv) -> String {
     let connection = env.post(&env.valid_body("mine")).await;
     let path = format!("{}/uploads", connection.header("location"));
@@ -112,14 +113,14 @@ async fn an_upload_is_streamed_until_it_ends() {
     }
     assert_eq!(last.job["data"]["status"], "cancelled");
     assert_eq!(last.job, env.get(&job).await.json());
-    // A client that has less gets the rest; one that has the end need not reconnect.
+    // A client that missed events gets the rest. One that has the last event need not reconnect.
     let mut again = Stream::open(&env, &job, &[("last-event-id", &first.id)]).await;
     assert_eq!(again.next().await.unwrap().id, last.id);
     assert!(again.next().await.is_none());
     let path = format!("{job}/events");
     let seen = env.send(Method::GET, &path, &[("last-event-id", &last.id)], Vec::new()).await;
     assert_eq!((seen.status.as_u16(), &*seen.text), (204, ""));
-    // Clients that cannot set a header put it into the query.
+    // Clients that cannot set a header use the query.
     let seen = env.get(&format!("{path}?lastEventId={}", last.id)).await;
     assert_eq!((seen.status.as_u16(), &*seen.text), (204, ""));
     let headers = [("last-event-id", first.id.as_str())];
@@ -144,8 +145,8 @@ async fn an_idle_stream_has_comment_lines_and_no_empty_blocks() {
     }
 }
 
-/// Runs a public client, which checks every message that its library gives it. It cancels the job after a silence that
-/// is longer than httpx waits for a byte.
+/// Runs a public client, which checks every message that its library delivers. It cancels the job after a pause longer
+/// than the read timeout of httpx.
 async fn watch_with(mut client: Command) {
     let env = env().await;
     let job = begin(&env).await;
@@ -189,7 +190,7 @@ async fn a_stream_does_not_delay_shutdown() {
     let mut stream = Stream::open(&env, &job, &[]).await;
     assert!(stream.next().await.is_some());
     assert_eq!(env.service.terminate(), Some(0));
-    // A stream that had been cut off when patience was over would end in an error.
+    // A stream that was cut at the shutdown deadline would end with an error.
     while stream.next().await.is_some() {}
 }
 
@@ -206,7 +207,7 @@ async fn a_retried_upload_request_starts_one_upload() {
     assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), ("", "true"));
     let jobs = env.get("/pictoryapis/v1/jobs").await.json();
     assert_eq!(jobs["items"].as_array().unwrap().len(), 1, "{jobs}");
-    // The body is judged before the key, and the key before the connection.
+    // The body is validated before the key, and the key before the connection.
     let other = UPLOAD.replace("film", "other");
     let reused = env.send(Method::POST, &path, &headers, other.into()).await;
     assert_eq!((reused.status.as_u16(), reused.code()), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()));

@@ -1,5 +1,5 @@
-//! Everything that can go wrong at Vimeo does: each kind of fault alone, and many at random. Every upload ends, completed or
-//! failed for a good reason, and never twice.
+//! Fault injection at Vimeo: each kind of fault alone, and random schedules of many. Every upload ends completed, or
+//! failed with a valid reason, and never has two videos.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,15 +8,15 @@ use tokio::task::JoinSet;
 use crate::support::tools::is_all;
 use crate::support::uploads::{CONFIG, UploadEnv, assert_whole, fast_sandbox};
 
-/// How many schedules there are, how many of them are enough for every day, and how many services go through them at once.
+/// The number of schedules, how many of them run without `--all`, and how many services run them concurrently.
 const SCHEDULES: u64 = 200;
 const DAILY_SCHEDULES: u64 = 60;
 const LANES: u64 = 16;
 
-/// A link that dies when all bytes have left it is asked about for no longer than a test has time.
+/// A link that expires after the last byte is probed for this time only, so that tests end.
 const CONFIRM: &str = "uploads.confirm_seconds = 20\n";
 
-/// Each request that an upload makes.
+/// Every request of an upload.
 const ROUTES: [&str; 8] = [
     "POST /me/videos",
     "HEAD /files/*",
@@ -28,7 +28,7 @@ const ROUTES: [&str; 8] = [
     "*",
 ];
 
-/// A small generator, so that a schedule is the same whenever it is made again.
+/// A seeded generator, so that a schedule is always the same.
 struct SeededRandom(u64);
 
 impl SeededRandom {
@@ -42,7 +42,7 @@ impl SeededRandom {
     }
 }
 
-/// What can befall any request, in a form that passes by itself.
+/// Faults that any request can have, and that end on their own.
 fn kinds() -> Vec<Value> {
     vec![
         json!({"kind": "status", "status": 500}),
@@ -82,7 +82,7 @@ fn kinds() -> Vec<Value> {
     ]
 }
 
-/// Where a kind makes sense.
+/// The routes for which a kind of fault makes sense.
 fn routes_of(kind: &Value) -> Vec<&'static str> {
     match kind["kind"].as_str().unwrap() {
         "list-lag" => vec!["GET /me/videos"],
@@ -100,7 +100,7 @@ fn placed(kind: &Value, route: &str) -> Value {
     fault
 }
 
-/// One upload under these faults. What came of it must be right, whatever it is.
+/// Runs one upload with these faults. Whatever its outcome is, it must be right.
 async fn go_through(uploads: &UploadEnv, faults: &[Value], size: u64) -> Result<String, String> {
     for fault in faults {
         uploads.env.inject_fault(fault.clone()).await;
@@ -123,9 +123,9 @@ async fn go_through(uploads: &UploadEnv, faults: &[Value], size: u64) -> Result<
             let code = job["data"]["error_code"].as_str().unwrap_or_default();
             let is_good_reason = match code {
                 "VIMEO_FILE_UNUSABLE" => was_asked_to_fail,
-                // All bytes had left: Vimeo may have them, so no other placeholder takes this one's place.
+                // All bytes had left, and Vimeo may have them, so there is no second placeholder.
                 "VIMEO_UPLOAD_LOST" => faults.iter().any(|fault| fault["kind"] == "expired-link"),
-                // What Vimeo says in so many words is believed: 4xx are not asked again.
+                // A definite refusal is final: 4xx are not retried.
                 "VIMEO_REFUSED" | "VIMEO_SETTING_REFUSED" => {
                     faults.iter().any(|fault| matches!(fault["status"].as_u64(), Some(409 | 423)))
                 }
@@ -134,7 +134,7 @@ async fn go_through(uploads: &UploadEnv, faults: &[Value], size: u64) -> Result<
             if !is_good_reason {
                 return record_unexpected("it failed for no good reason");
             }
-            // What is left is named, and nothing else is left.
+            // The remaining videos are named in the job, and there are no others.
             let named = videos.iter().all(|video| job.to_string().contains(video["uri"].as_str().unwrap()));
             if videos.len() > 1 || !named {
                 return record_unexpected("something is left and not named");
@@ -188,7 +188,7 @@ async fn no_fault_schedule_duplicates_or_blocks_an_upload() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Each kind, once, at each place where it makes sense.
+/// Each kind of fault, once, on each route where it makes sense.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_is_survived_at_every_request() {
     let mut all = Vec::new();
@@ -221,7 +221,7 @@ async fn every_fault_is_survived_at_every_request() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// A kind of the sandbox that no trial here has would be missed by both.
+/// Neither test above would notice a kind of fault that is missing here.
 #[tokio::test]
 async fn every_sandbox_fault_is_in_the_schedules() {
     let tried: Vec<Value> = kinds().iter().map(|kind| kind["kind"].clone()).collect();
@@ -232,7 +232,7 @@ async fn every_sandbox_fault_is_in_the_schedules() {
     let named: Vec<&str> = named.split(['.', '"']).next().unwrap().split(", ").collect();
     assert!(named.len() > 20, "{refused}");
     for kind in named {
-        // Nothing but removing it ends a hold: it is what the kills at each step are made with.
+        // A hold only ends when it is removed. The tests with kills at each step use it.
         assert!(kind == "hold" || tried.contains(&json!(kind)), "{kind}");
     }
 }

@@ -1,5 +1,5 @@
-//! Real file servers as sources. Whatever happens to the file while it is read, an upload that completes is the whole of one
-//! file; otherwise it fails by name, and what is at Vimeo stays closed.
+//! Real file servers as sources. Whatever happens to the file during the read, a completed upload is one whole file.
+//! Otherwise the upload fails with its code, and the video stays private.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,20 +16,20 @@ use crate::support::file_servers::proxy::{Exchange, Proxy};
 use crate::support::tools::is_all;
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
-/// Where a response is stopped.
+/// The length at which a response is paused.
 const STOP_AT: u64 = 1024 * 1024;
-/// All servers at once, whatever one account may usually do.
+/// All servers concurrently, beyond the usual limits of an account.
 const SLOTS: &str = "uploads.concurrency = 64\nuploads.per_account = 64\nuploads.per_connection = 64\n";
-/// How many requests may come while the film is fresh: a probe and the first read.
+/// The number of requests for which the film stays fresh: a probe and the first read.
 const FRESH_REQUESTS: usize = 2;
 
 /// What happens to an upload after its first mebibyte.
 #[derive(Clone, Copy, Debug)]
 struct Case {
-    /// How old the film is at the first requests.
+    /// The age of the film at the first requests.
     age: Age,
     change: Change,
-    /// What becomes of the response that is read.
+    /// What happens to the response.
     then: Then,
 }
 
@@ -51,7 +51,7 @@ enum Change {
 enum Then {
     Resumes,
     IsCut,
-    /// The service is killed and started again.
+    /// The service is killed and restarted.
     KillsTheService,
 }
 
@@ -65,7 +65,7 @@ struct Trial {
 }
 
 impl Trial {
-    /// `None` where the server is not installed.
+    /// `None` if the server is not installed.
     async fn start(kind: Kind, case: Case) -> Option<Self> {
         let server = Server::start(kind).await?;
         let (place, address) = server.place("film.mp4").await;
@@ -86,15 +86,15 @@ impl Trial {
         Some(Self { kind, _server: server, proxy, place, url })
     }
 
-    /// Begins the upload, and interferes with it; its job.
+    /// Starts the upload and interferes with it; the job ID.
     async fn run(&self, uploads: &UploadEnv, case: Case) -> String {
         let job = uploads.submit_with(json!({"source": {"url": self.url}})).await;
         self.interfere(uploads, case, &job).await;
         job
     }
 
-    /// Waits until the film is being read, changes it, and continues the response or cuts it. Nothing of that where the
-    /// upload ends before.
+    /// Waits until the film is being read, changes it, and resumes or cuts the response. Does nothing if the upload
+    /// ends first.
     async fn interfere(&self, uploads: &UploadEnv, case: Case, job: &str) {
         tokio::select! {
             () = self.proxy.stopped() => {}
@@ -103,7 +103,7 @@ impl Trial {
         let is_fresh =
             self.proxy.exchanges().iter().any(|exchange| exchange.was_stopped && exchange.is_fresh());
         let when = |written| match written {
-            // Nobody writes a file in a second that has passed.
+            // A file is not written in a past second.
             Written::HalfSecondLater if case.age == Age::Fresh && !is_fresh => Written::Now,
             written => written,
         };
@@ -121,7 +121,7 @@ impl Trial {
 }
 
 impl Exchange {
-    /// Whether the response says that the file was written in the second in which it was asked for.
+    /// Whether the file was written in the second of the request, by the response.
     fn is_fresh(&self) -> bool {
         let header = |name: &str| {
             self.response.lines().find_map(|line| {
@@ -133,25 +133,25 @@ impl Exchange {
     }
 }
 
-/// How an upload ended.
+/// The outcome of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Ending {
     Completed(Film),
     Failed(String),
     /// Completed, and the video is neither of the two films.
     Mixed,
-    /// It ended before the film was read, so that the case was not tried.
+    /// It ended before the film was read, so that the case was not exercised.
     NotRead,
 }
 
-/// One upload from each server that is installed; how each ended.
+/// One upload from each installed server; their outcomes.
 async fn play(case: Case) -> (UploadEnv, Vec<(Trial, Ending)>) {
     let mut uploads = UploadEnv::with(&format!("{CONFIG}{SLOTS}"), fast_sandbox()).await;
     let mut trials = Vec::new();
     for kind in Kind::ALL {
         trials.extend(Trial::start(kind, case).await);
     }
-    // All servers run before the first upload begins: what a server keeps in a cache for a second must be tried in it.
+    // All servers run before the first upload starts, because some cache a file for a second.
     let jobs = join_all(trials.iter().map(|trial| trial.run(&uploads, case))).await;
     if case.then == Then::KillsTheService {
         uploads.env.kill_and_restart();
@@ -184,7 +184,7 @@ fn ending(job: &Value, videos: &[Value], hashes: &BTreeMap<String, Film>) -> End
     hashes.get(hash).map_or(Ending::Mixed, |film| Ending::Completed(*film))
 }
 
-/// What is open at Vimeo is one of the films, whole, except for these videos.
+/// Every published video, except these, is one of the films, and complete.
 async fn assert_nothing_else_is_open(uploads: &UploadEnv, hashes: &BTreeMap<String, Film>, mixed: &[Value]) {
     for video in uploads.videos().await.into_iter().filter(|video| !mixed.contains(&video["uri"])) {
         let view = uploads.see(video["uri"].as_str().unwrap()).await["privacy"]["view"].clone();
@@ -193,7 +193,7 @@ async fn assert_nothing_else_is_open(uploads: &UploadEnv, hashes: &BTreeMap<Stri
     }
 }
 
-/// Plays a case, and asserts of each ending that it is allowed.
+/// Runs a case, and asserts that each outcome is allowed.
 async fn assert_each(case: Case, is_allowed: impl Fn(&Ending) -> bool) {
     let (uploads, ended) = play(case).await;
     let mut wrong = String::new();
@@ -209,7 +209,7 @@ async fn assert_each(case: Case, is_allowed: impl Fn(&Ending) -> bool) {
     assert!(wrong.is_empty(), "{wrong}\n{}", uploads.env.log());
 }
 
-/// The whole of one film, or no longer the same source.
+/// One whole film, or a failure because the source changed.
 fn is_safe(ending: &Ending) -> bool {
     matches!(ending, Ending::Completed(_)) || *ending == Ending::Failed("SOURCE_CHANGED".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Uploads that go well, and those that cannot.
+//! Uploads without faults at Vimeo: settings, privacy, cancelling, disabled connections, and unreadable sources.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ async fn a_video_is_uploaded_completely_and_published_last() {
     ] {
         assert_eq!(seen.pointer(pointer), Some(&value), "{pointer}: {seen:#}");
     }
-    // Closed from the beginning; opened by the last change.
+    // Private from the start, and published by the last change.
     let created = uploads.journal("POST /me/videos").await;
     assert_eq!(created.len(), 1, "{created:#?}");
     assert_eq!(created[0]["body"]["privacy"]["view"], "nobody", "{created:#?}");
@@ -164,7 +164,7 @@ async fn disabling_a_connection_pauses_uploads_and_deleting_cancels() {
     uploads.released(&id).await;
     enable(2, true).await;
     uploads.assert_one_video(&uploads.wait_for_end(&id).await, 3 * MIB).await;
-    // And now one that is deleted in the middle.
+    // Now one whose connection is deleted during the upload.
     uploads
         .env
         .inject_fault(
@@ -185,7 +185,7 @@ async fn disabling_a_connection_pauses_uploads_and_deleting_cancels() {
 }
 
 impl UploadEnv {
-    /// Waits until nobody holds a lease of the job.
+    /// Waits until no worker has a lease of the job.
     async fn released(&self, id: &str) {
         let database = self.env.database();
         let is_held = || {

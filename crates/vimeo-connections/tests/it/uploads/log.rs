@@ -1,4 +1,4 @@
-//! What an operator finds in the log about an upload: whose it is, and one line when it ends.
+//! Log lines of an upload: each names its job, and one reports the end.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn of_job(uploads: &UploadEnv, id: &str) -> Vec<Value> {
     lines(uploads).into_iter().filter(|line| line["span"]["job"] == id).collect()
 }
 
-/// The one line at a job's end: its lines from `info` on that say that it has ended.
+/// The only line at the end of a job, among its lines from `info` on.
 fn end_of(lines: &[Value]) -> Value {
     let ends = ["an upload has completed", "an upload has failed", "an upload has been cancelled"];
     let is_end = |line: &&Value| ends.iter().any(|end| line["message"] == *end);
@@ -34,7 +34,7 @@ async fn every_line_of_a_job_names_it_and_one_reports_its_end() {
     let completed = uploads.submit(1_000).await;
     let job = uploads.wait_for_end(&completed).await;
     assert_eq!(job["data"]["status"], "completed", "{job}");
-    // Nothing listens at the port of a listener that is gone.
+    // The listener is dropped, so nothing listens on its port.
     let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{away}/film.mp4?token=canary-source-query");
     let failed = uploads.submit_with(json!({"source": {"url": url}})).await;
@@ -70,7 +70,7 @@ async fn every_line_of_a_job_names_it_and_one_reports_its_end() {
             "{line}"
         );
     }
-    // Why it could not be reached is for the operator, and not for the client.
+    // The cause is for the operator, not for the client.
     let unreached: Vec<_> = of_job(&uploads, &failed)
         .into_iter()
         .filter(|line| line["message"] == "a source cannot be reached")

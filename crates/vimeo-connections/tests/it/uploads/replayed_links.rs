@@ -1,4 +1,5 @@
-//! A wish for an upload link that is sent again gets the first answer while the link is good; then nothing holds the link.
+//! A retried request for an upload link replays the first response while the link is valid. Afterwards the link is
+//! wiped.
 
 use reqwest::Method;
 use serde_json::json;
@@ -7,11 +8,11 @@ use crate::support::canaries::Canaries;
 use crate::support::harness::{Response, until};
 use crate::support::uploads::UploadEnv;
 
-/// The bytes of a wrapped key in front of its tag: the nonce, and the key itself, encrypted.
+/// The bytes of a wrapped key before its tag: the nonce and the encrypted key.
 const NONCE_AND_KEY: usize = 12 + 32;
 
 impl UploadEnv {
-    /// Asks for a link under this name for the request.
+    /// Requests a link with this idempotency key.
     async fn ask_once(&self, key: &str) -> Response {
         let path = format!("{}/uploads", self.connection);
         let headers = [("content-type", "application/json"), ("idempotency-key", key)];
@@ -19,7 +20,7 @@ impl UploadEnv {
         self.env.send(Method::POST, &path, &headers, body).await
     }
 
-    /// A link that was asked for twice; its first answer, and what would open or is the link.
+    /// Requests a link twice; the first response, and canaries for the link and for what could decrypt it.
     async fn ask_twice(&self, key: &str) -> (Response, Canaries) {
         let first = self.ask_once(key).await;
         assert_eq!(first.status, 201, "{}", first.text);
@@ -55,7 +56,7 @@ impl UploadEnv {
         canaries.in_files(self.env.path(), &[&keyring])
     }
 
-    /// Asserts that the request is told that its upload is over, and that soon no file has anything of its link.
+    /// Asserts that a retry reports the end of the upload, and that soon no file has anything of its link.
     async fn assert_over(&self, key: &str, canaries: &Canaries) {
         let over = self.ask_once(key).await;
         assert_eq!(over.status, 409, "{}", over.text);

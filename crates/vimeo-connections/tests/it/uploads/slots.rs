@@ -1,4 +1,4 @@
-//! Slow sources and silent receivers of one account leave slots to the other uploads and webhooks.
+//! Slow sources and silent webhook receivers of one account leave slots for other uploads and webhooks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::uploads::{CONFIG, UploadEnv};
 
-/// A source that sends a little each second, for longer than any test lasts.
+/// A source that sends some bytes each second, for longer than any test takes.
 async fn trickle() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/film.mp4", listener.local_addr().unwrap());
@@ -39,7 +39,7 @@ async fn trickle_to(mut stream: TcpStream) {
     }
 }
 
-/// A receiver that never answers: how many connections it has, and the most that it ever had.
+/// A receiver that never responds: its current and maximum number of connections.
 #[derive(Default)]
 struct Silent {
     open: AtomicUsize,

@@ -1,4 +1,4 @@
-//! Sources whose file changes while it is uploaded: a film is one file or none, never two that are joined.
+//! Sources whose file changes during the upload: a video is one whole file, never a mix of two.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ const CUT: u64 = 400_000;
 const OLD: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT";
 const OLD_BY_A_SECOND: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:38 GMT";
 
-/// The present by a server's clock.
+/// The current time of a server.
 #[expect(clippy::disallowed_methods, reason = "the sources are servers with clocks of their own")]
 fn present() -> SystemTime {
     SystemTime::now()
@@ -22,14 +22,14 @@ fn date(line: &str, at: SystemTime) -> String {
     format!("{line}: {}", httpdate::fmt_http_date(at))
 }
 
-/// A file with marks, and the present as the time of its answers.
+/// A file with validators, and the current time as the date of its responses.
 fn file(version: u64, marks: &[&str]) -> File {
     let mut file = File::new(version, SIZE, marks);
     file.marks.push(date("Date", present()));
     file
 }
 
-/// Asserts that a job failed because its file changed, and that the video is kept, closed and named.
+/// Asserts that a job failed because its file changed, and that the video is kept private and named.
 async fn assert_kept_closed(uploads: &UploadEnv, job: &Value) {
     assert_eq!(job["data"]["error_code"], "SOURCE_CHANGED", "{job}\n{}", uploads.env.log());
     let videos = uploads.videos().await;
@@ -42,7 +42,7 @@ async fn assert_kept_closed(uploads: &UploadEnv, job: &Value) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_overwritten_in_place_fails_and_stays_private() {
-    // The whole length comes, of two files; each mark alone shows it.
+    // The complete length arrives, but of two files; each validator alone reveals it.
     for (before, after) in
         [("ETag: \"a\"", "ETag: \"b\""), ("ETag: W/\"a\"", "ETag: W/\"b\""), (OLD, OLD_BY_A_SECOND)]
     {
@@ -116,7 +116,7 @@ async fn a_file_overwritten_in_its_first_second_is_read_once_settled() {
         let marks = marks();
         file(version, &[&marks[0], &marks[1]])
     };
-    // The first whole answer is of two files, and no mark ever shows it.
+    // The first complete response mixes two files, and no validator reveals it.
     let source = Scripted::start(move |asked| match asked.plain_before {
         0 if asked.range.is_none() => now(0).answer(asked).overwritten_from(CUT, 1),
         0 => now(0).answer(asked),
@@ -132,7 +132,7 @@ async fn a_last_modified_of_now_is_ignored_and_bytes_are_compared() {
     for (last, is_same) in [(0, true), (1, false)] {
         let uploads = UploadEnv::start().await;
         let source = Scripted::start(move |asked| {
-            // Three that are waited for, one that is read, and one that is compared.
+            // Three responses are waited for, one is read, and one is compared.
             let version = if asked.plain_before >= 4 { last } else { 0 };
             file(version, &[&date("Last-Modified", present())]).answer(asked)
         })
@@ -148,7 +148,7 @@ async fn a_last_modified_of_now_is_ignored_and_bytes_are_compared() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_replaced_at_a_disconnect_is_uploaded_again() {
-    // Each pair of marks differs in one: a tag, a weak tag, a time, or the length alone.
+    // Each pair of validators differs in one: an ETag, a weak ETag, a time, or only the length.
     for (before, after, size) in [
         (["ETag: \"a\"", OLD], ["ETag: \"b\"", OLD], SIZE),
         (["ETag: W/\"5-18c1\"", OLD], ["ETag: W/\"5-18c2\"", OLD], SIZE),
@@ -157,7 +157,7 @@ async fn a_file_replaced_at_a_disconnect_is_uploaded_again() {
     ] {
         let uploads = UploadEnv::start().await;
         let new = move || File { size, ..file(1, &after) };
-        // Such a server knows no conditions.
+        // This server ignores conditional requests.
         let source = Scripted::start(move |asked| match asked.number {
             0 => file(0, &before).answer(asked),
             1 => file(0, &before).answer(asked).cut_after(CUT),
@@ -176,7 +176,7 @@ async fn a_server_that_supports_only_if_match_works() {
         0 => file(0, &["ETag: \"a\""]).answer(asked),
         1 => file(0, &["ETag: \"a\""]).answer(asked).cut_after(CUT),
         _ if asked.header("if-match").is_some_and(|tag| tag != "\"b\"") => Reply::status(412),
-        // Without a mark of its own, the part would say nothing.
+        // Without a validator of its own, the part would prove nothing.
         _ if asked.range.is_some_and(|(from, _)| from > 0) => file(1, &[]).answer(asked),
         _ => file(1, &["ETag: \"b\""]).answer(asked),
     })
@@ -190,7 +190,7 @@ async fn a_file_without_validators_or_ranges_is_compared_by_bytes() {
     for (version, plain) in [(0, 2), (1, 3)] {
         let uploads = UploadEnv::start().await;
         let source = Scripted::start(move |asked| match asked.plain_before {
-            // The probe's range is ignored.
+            // The range of the probe is ignored.
             _ if asked.number == 0 => file(0, &[]).whole(),
             0 => file(0, &[]).whole().cut_after(CUT),
             _ => file(version, &[]).whole(),
@@ -211,7 +211,7 @@ async fn servers_with_different_validators_count_as_one_source() {
     let source = Scripted::start(move |asked| node(asked.number).answer(asked)).await;
     let job = uploads.upload_scripted(&source).await;
     uploads.assert_film(&job, &node(0)).await;
-    // And with a cut in the middle.
+    // And with a disconnect in the middle.
     let uploads = UploadEnv::start().await;
     let source = Scripted::start(move |asked| {
         let answer = node(asked.number).answer(asked);
@@ -240,7 +240,8 @@ async fn a_file_replaced_before_the_first_read_counts_as_unchanged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slice_cache_with_a_changed_origin_fails_early() {
     let uploads = UploadEnv::start().await;
-    // To a condition it answers with the first slice's marks, and breaks off at the first slice of the other file.
+    // It answers a conditional request with the validators of the first slice, and disconnects at the first slice of
+    // the other file.
     let source = Scripted::start(|asked| match asked.range {
         Some((from, None)) if from >= CUT && asked.header("if-range").is_some() => {
             file(0, &["ETag: \"a\""]).answer(asked).cut_after(0)
@@ -260,7 +261,7 @@ async fn a_slice_cache_with_a_changed_origin_fails_early() {
 async fn a_range_starting_at_the_end_is_never_requested() {
     let config = format!("{CONFIG}uploads.chunk_mebibytes = 1\n");
     let uploads = UploadEnv::with(&config, crate::support::uploads::fast_sandbox()).await;
-    // Vimeo keeps everything, and its answer is lost.
+    // Vimeo stores everything, and its response is lost.
     uploads
         .env
         .inject_fault(serde_json::json!({"route": "PATCH /files/*", "kind": "cut-after", "times": 1}))

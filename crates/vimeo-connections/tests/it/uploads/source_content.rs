@@ -1,4 +1,4 @@
-//! What a job does with what an address returns: only a video becomes one, decompressed, and named as its file.
+//! The content of a source: only videos are uploaded, decompressed, and named after their file.
 
 use serde_json::{Value, json};
 
@@ -23,13 +23,13 @@ async fn a_source_that_is_not_a_video_is_rejected_before_the_create() {
         ("Content-Type: application/json", ERROR, "JSON"),
         ("Content-Type: application/vnd.apple.mpegurl", PLAYLIST, "playlist"),
     ] {
-        // A status of success, whatever is asked for.
+        // A success status, whatever is requested.
         let source = Scripted::start(move |_| Reply::bytes(&[content_type], body.as_bytes())).await;
         let job = uploads.upload_scripted(&source).await;
         assert_eq!(job["data"]["error_code"], "SOURCE_NOT_VIDEO", "{content_type}: {job}");
         let message = job["data"]["error_message"].as_str().unwrap();
         assert!(message.starts_with("The address returned ") && message.contains(expected), "{job}");
-        // Nothing of it is repeated.
+        // The content is not quoted.
         assert!(!message.contains("Sign in") && !message.contains("expired"), "{job}");
     }
     assert_eq!(uploads.journal("POST /me/videos").await, Vec::<Value>::new());
@@ -57,7 +57,7 @@ async fn a_compressed_body_is_uploaded_decompressed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_content_encoding_of_plain_bytes_is_ignored() {
     let uploads = UploadEnv::with(CONFIG, fast_sandbox()).await;
-    // And a file that is compressed and says nothing of it is uploaded as it is: it may be meant so.
+    // A compressed file without `Content-Encoding` is uploaded as it is, which may be intended.
     let packed = gzip(&bytes(SIZE));
     let (length, hash) = (packed.len(), crate::support::uploads::source::sha256_of(&packed));
     let labelled = File::new(0, SIZE, &["Content-Encoding: gzip", "Content-Type: text/html", "ETag: \"a\""]);

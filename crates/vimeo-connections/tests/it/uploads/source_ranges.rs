@@ -1,4 +1,4 @@
-//! Sources that answer a range in an unusual way: the bytes decide, not the probe.
+//! Sources with unusual responses to ranges: the bytes decide, not the probe.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ const SIZE: u64 = 300_000;
 const TAG: [&str; 1] = ["ETag: \"tag\""];
 
 impl UploadEnv {
-    /// Uploads from a scripted source; the job at its end.
+    /// Uploads from a scripted source; the final job.
     pub(crate) async fn upload_scripted(&self, source: &Scripted) -> Value {
         let id = self.submit_with(json!({"source": {"url": source.url()}})).await;
         let job = self.wait_for_end(&id).await;
@@ -31,7 +31,7 @@ fn film() -> File {
     File::new(0, SIZE, &TAG)
 }
 
-/// Uploads from a source that answers so; the heads of the requests.
+/// Uploads from a source with this script; the heads of the requests.
 async fn is_uploaded(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Vec<String> {
     let uploads = UploadEnv::start().await;
     let source = Scripted::start(script).await;
@@ -59,7 +59,7 @@ async fn a_server_that_disconnects_on_ranges_is_read_without_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_requires_a_range_gets_one() {
     is_uploaded(|asked| if asked.range.is_some() { film().answer(asked) } else { Reply::status(403) }).await;
-    // Nor does it take any range but that of the whole.
+    // It accepts only a range of the whole file.
     let asked = is_uploaded(|asked| match asked.range {
         Some((0, None)) => film().whole_as_part(),
         _ => Reply::status(403),
@@ -90,7 +90,7 @@ async fn a_range_unit_in_capitals_is_accepted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_returns_short_ranges_is_read_in_parts() {
-    // Never more than 100,000 bytes at once, and only by range.
+    // At most 100,000 bytes at once, and only by range.
     is_uploaded(|asked| match asked.range {
         Some((from, to)) => film().part(from, to.unwrap_or(u64::MAX).min(from + 99_999).min(SIZE - 1)),
         None => Reply::status(403),
@@ -118,7 +118,7 @@ async fn the_statuses_of_a_refusing_server_are_reported() {
 async fn the_body_of_an_error_response_is_not_waited_for() {
     let uploads = UploadEnv::start().await;
     let head = "HTTP/1.1 404 X\r\nContent-Length: 1000\r\n\r\n";
-    // The body never comes: a thousand bytes with a pause of an hour before each.
+    // The body hardly arrives: a pause of an hour before every thousand bytes.
     let source = Scripted::start(move |_| {
         film().part(0, 1).with_head(head).with_pauses(std::time::Duration::from_hours(1))
     })

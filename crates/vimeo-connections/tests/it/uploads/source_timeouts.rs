@@ -1,4 +1,4 @@
-//! Sources that do not answer, and those that are too slow: as long is waited at the beginning as in the middle.
+//! Sources that are down or too slow: the time limits are the same at the start and in the middle.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn film() -> File {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_is_down_at_the_start_is_waited_for() {
     let uploads = UploadEnv::start().await;
-    // Six attempts, each in three ways: more than were made once.
+    // Six attempts with three requests each, more than earlier versions made.
     let source = Scripted::start(|asked| match asked.number {
         0..6 => Reply::nothing(),
         6..18 => Reply::status(503),
@@ -45,7 +45,7 @@ async fn a_trickling_source_fails_even_if_every_attempt_progresses() {
         "sources.attempts = 2\nsources.min_bytes_per_second = 100000\nsources.min_rate_window_seconds = 1\n";
     let uploads = UploadEnv::with(&format!("{CONFIG}{slow}"), fast_sandbox()).await;
     for cut in [u64::MAX, 3_000] {
-        // A thousand bytes each tenth of a second; the same with a cut behind each three of them.
+        // A thousand bytes every tenth of a second; the same with a disconnect after every three of them.
         let source = Scripted::start(move |asked| {
             film().answer(asked).with_pauses(Duration::from_millis(100)).cut_after(cut)
         })

@@ -1,4 +1,4 @@
-//! What becomes of an upload whose connection gets another access token in the middle, or none that is good.
+//! Uploads whose connection gets another access token meanwhile, or loses it.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::support::uploads::{CONFIG, UploadEnv};
 
 impl UploadEnv {
-    /// A world in which transcoding goes on when it is told to, and an upload that waits for it: its job and its video.
+    /// An environment in which transcoding waits for the test, and an upload that waits for it: its job ID and its
+    /// video.
     async fn transcoding() -> (Self, String, Value) {
         let sandbox = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
         let uploads = Self::with(CONFIG, sandbox).await;

@@ -1,4 +1,4 @@
-//! Uploads to a tus server that nobody here wrote: `@tus/server` at the far end of the link.
+//! Uploads to a third-party tus server: `@tus/server` behind the upload link.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::support::uploads::{CONFIG, UploadEnv, WAIT_LIMIT, fast_sandbox};
 
 const MIB: u64 = 1024 * 1024;
 
-/// A Vimeo whose links lead to `@tus/server`; the sandbox stands behind it.
+/// A Vimeo whose links lead to `@tus/server`, with the sandbox for everything else.
 struct FarEnd {
     child: Child,
     base_url: String,
-    /// Where its file store keeps the bytes.
+    /// The directory of its file store.
     directory: PathBuf,
     http: reqwest::Client,
 }
@@ -45,7 +45,7 @@ impl FarEnd {
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
 
-    /// The answers to the requests of this method, each with the offset that it named.
+    /// The responses to requests with this method, each with its offset.
     async fn answers(&self, method: &str) -> Vec<(Value, Value)> {
         let requests = self.ask("/_requests").await;
         let requests = requests.as_array().unwrap().iter();
@@ -55,7 +55,7 @@ impl FarEnd {
             .collect()
     }
 
-    /// The one file in its store.
+    /// The only file in its store.
     fn file(&self) -> Option<PathBuf> {
         let entries = std::fs::read_dir(&self.directory).unwrap().map(|entry| entry.unwrap().path());
         let mut files = entries.filter(|path| path.extension().is_none());
@@ -64,7 +64,7 @@ impl FarEnd {
         file
     }
 
-    /// Waits until so many bytes are there.
+    /// Waits until it has this many bytes.
     async fn holds(&self, count: u64) {
         let started = Instant::now();
         while self.file().is_none_or(|file| file.metadata().unwrap().len() < count) {
@@ -82,7 +82,7 @@ impl Drop for FarEnd {
     }
 }
 
-/// A world whose Vimeo is such a one. `None` where `@tus/server` is not installed.
+/// An environment with this Vimeo. `None` if `@tus/server` is not installed.
 async fn start(config: &str) -> Option<(UploadEnv, FarEnd)> {
     let packages = find_tool("javascript/node_modules")?;
     let mut uploads = UploadEnv::with(&format!("{CONFIG}{config}"), fast_sandbox()).await;
@@ -94,12 +94,13 @@ async fn start(config: &str) -> Option<(UploadEnv, FarEnd)> {
     Some((uploads, far_end))
 }
 
-/// Asserts that the upload was completed, that the same bytes are at both ends, and that the link got no credential.
+/// Asserts that the upload was completed, that both ends have the same bytes, and that no credential was sent to the
+/// link.
 async fn assert_arrived(uploads: &UploadEnv, far_end: &FarEnd, id: &str, size: u64) {
     let job = uploads.wait_for_end(id).await;
     uploads.assert_one_video(&job, size).await;
     let kept = std::fs::read(far_end.file().unwrap()).unwrap();
-    // Not `assert_eq!`, which would print them.
+    // Not `assert_eq!`, which would print the bytes.
     assert!(kept == bytes(size), "{} bytes, and not the right ones", kept.len());
     let requests = far_end.ask("/_requests").await;
     for request in requests.as_array().unwrap() {
@@ -149,8 +150,8 @@ async fn a_third_party_tus_server_resumes_after_a_service_kill() {
     assert!(asked.len() >= 2, "{asked:?}");
 }
 
-/// While the service sends, somebody else sends on the same link: `@tus/server` ends the first request with what it has,
-/// takes the second, and refuses the service's next one, whose offset is not its own any more.
+/// Another client sends to the same link while the service does: `@tus/server` ends the first request with the bytes
+/// so far, accepts the second, and refuses the next one of the service, whose offset is no longer right.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_third_party_tus_server_may_have_another_writer() {
     let Some((uploads, far_end)) = start("").await else { return };

@@ -1,4 +1,4 @@
-//! Two nodes on one PostgreSQL share the uploads, and one of them is killed in the middle.
+//! Two nodes on one PostgreSQL database share the uploads, and one of them is killed meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ async fn a_hundred_uploads_survive_the_loss_of_one_of_two_nodes() {
     let connection = created.header("location").to_owned();
     let mut other = Node::beside(&env);
     let nodes = [env.service.address, other.service.address];
-    // So slow that all of them are on their way at once when the node dies.
+    // Slow enough that all uploads are in progress when the node is killed.
     env.inject_fault(
         json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 30_000, "times": 0}),
     )

@@ -1,5 +1,5 @@
-//! What a client misspells on a route of uploads, jobs, webhooks or keys is refused with the likely name: a setting that
-//! was ignored silently would publish a video.
+//! Unknown fields and query parameters on routes of uploads, jobs, webhooks and keys are rejected with a suggestion: a
+//! setting that is silently ignored could publish a video.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,12 +10,12 @@ const SOURCE: &str = "https://media.invalid.example/film.mp4";
 const JOBS: &str = "/pictoryapis/v1/jobs";
 
 async fn env() -> TestEnv {
-    // No source is fetched.
+    // No worker fetches the sources.
     let config = "uploads.work = false\n".to_owned();
     TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await
 }
 
-/// The path of a connection's uploads.
+/// The path of the uploads of a connection.
 async fn uploads(env: &TestEnv) -> String {
     let connection = env.post(&env.valid_body("mine")).await;
     format!("{}/uploads", connection.header("location"))
@@ -27,7 +27,7 @@ fn upload_with(more: &Value) -> Value {
     body
 }
 
-/// Misspelt settings, the name that is shown, and the field that is meant.
+/// Misspelt settings, the name in the response, and the suggested field.
 fn misspelt() -> Vec<(Value, &'static str, &'static str)> {
     vec![
         (json!({ "view": "nobody" }), "view", "privacy.view"),
@@ -89,7 +89,7 @@ async fn a_misspelt_setting_is_rejected_with_a_suggestion() {
         assert!(message.ends_with(&errors), "{message}");
         assert!(!refused.text.contains("canary") && refused.header("x-ignored-fields").is_empty());
     }
-    // Also what resembles nothing, at each level, and by whatever `strict_fields` says.
+    // Names without a similar field are rejected too, at each level, and without `strict_fields`.
     for (more, shown) in [
         (json!({ "tags": ["canary"] }), "tags"),
         (json!({ "canary colour": 1 }), "?"),
@@ -131,7 +131,7 @@ async fn unknown_query_parameters_are_rejected_outside_part_1() {
             assert_eq!(refused.fields(), [(shown.to_owned(), "is not a known parameter".to_owned())]);
             assert!(!refused.text.contains("canary"), "{}", refused.text);
         }
-        // Who asks comes first.
+        // The API key is checked first.
         let headers = [("authorization", "pictai_unknown-key")];
         let stranger = env.send(method.clone(), &format!("{path}?colour=1"), &headers, body.into()).await;
         assert_eq!(stranger.status, 401, "{method} {path}");

@@ -1,4 +1,4 @@
-//! What Vimeo says is not trusted: a token that it repeats, and pages elsewhere, are in no answer and in no line of the log.
+//! Responses of Vimeo are not trusted: an echoed token or a page elsewhere is never returned or logged.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::canaries::Canaries;
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
-/// An answer that repeats the token in every text, as it is and encoded.
+/// A response that echoes the token in every text, in plain and encoded.
 fn echo(status: u16, token: &str) -> Value {
     let texts = [
         format!("The token {token} may not do this."),
@@ -40,7 +40,7 @@ async fn a_token_echoed_by_vimeo_is_never_returned_or_logged() {
     let env = &uploads.env;
     let token = env.sandbox.access_token.clone();
     let mut heard = String::new();
-    // A refusal of each kind of request: creation, a change that becomes a warning, and one that fails the job.
+    // A refusal of each kind of request: a create, a change that becomes a warning, and one that fails the job.
     for (route, status, body, code) in [
         ("POST /me/videos", 403, json!({}), "VIMEO_REFUSED"),
         (
@@ -63,7 +63,7 @@ async fn a_token_echoed_by_vimeo_is_never_returned_or_logged() {
         let id = uploads.submit_with(body).await;
         let job = uploads.wait_for_end(&id).await;
         assert_eq!(job["data"]["error_code"], code, "{route}: {job}");
-        // What Vimeo says is shown, without what it repeats.
+        // The text of Vimeo is shown with the token redacted.
         assert!(job.to_string().contains("[redacted]"), "{route}: {job}");
         heard += &job.to_string();
         heard += &env.get("/pictoryapis/v1/jobs").await.text;

@@ -1,4 +1,4 @@
-//! Vimeo is killed without a word at every step of an upload, and started again with what it had written down.
+//! Vimeo is killed with SIGKILL at every step of an upload, and restarted from its saved state.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -21,20 +21,20 @@ struct Vimeo {
     program: PathBuf,
     directory: PathBuf,
     port: u16,
-    /// What it says of itself.
+    /// What it prints about itself.
     printed: Value,
 }
 
 impl Vimeo {
     async fn start(program: &Path, directory: &Path) -> Self {
-        // Free a moment ago; nobody else here asks for a certain port.
+        // Free a moment before; no other test uses a fixed port.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Self::spawn(program, directory, port);
         let printed = Self::heard(directory).await;
         Self { child, program: program.to_owned(), directory: directory.to_owned(), port, printed }
     }
 
-    /// Waited for by whoever holds it.
+    /// The caller waits for the end of the process.
     fn spawn(program: &Path, directory: &Path, port: u16) -> Child {
         let file = std::fs::File::create(directory.join("sandbox.json")).unwrap();
         Command::new(program)
@@ -79,7 +79,7 @@ impl Drop for Vimeo {
     }
 }
 
-/// Where an upload is when Vimeo is killed: what keeps it there, and the phase that shows it.
+/// The steps at which Vimeo is killed: a name, the fault that keeps the upload there, and the phase that shows it.
 fn steps() -> Vec<(&'static str, Value, &'static str)> {
     let hold = |route: &str| json!({"route": route, "kind": "hold"});
     vec![

@@ -1,4 +1,4 @@
-//! Whoever wants to be told of an upload's end is told, signed, once more if need be, and nothing that is secret is anywhere.
+//! Webhooks at the end of an upload: signed, retried, and free of secrets.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::canaries::Canaries;
 use crate::support::uploads::UploadEnv;
 
-/// A message as it came.
+/// A received webhook.
 struct Message {
     headers: BTreeMap<String, String>,
     body: String,
 }
 
-/// Takes the next message, and answers with this status.
+/// Receives the next webhook, and responds with this status.
 async fn take(listener: &TcpListener, status: u16) -> Message {
     let (mut stream, _) = listener.accept().await.unwrap();
     let text = read(&mut stream).await;
@@ -32,7 +32,7 @@ async fn take(listener: &TcpListener, status: u16) -> Message {
     Message { headers, body: body.to_owned() }
 }
 
-/// A request with its body, as long as it says.
+/// A request with its body, by its content length.
 async fn read(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     loop {
@@ -51,7 +51,7 @@ async fn read(stream: &mut TcpStream) -> String {
 }
 
 impl Message {
-    /// Whether one of its signatures is that of this secret.
+    /// Whether one of its signatures was made with this secret.
     fn is_signed_with(&self, secret: &str) -> bool {
         let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
         let printed =
@@ -144,7 +144,8 @@ async fn a_webhook_requires_a_webhook_secret_of_the_account() {
     assert_eq!(accepted.status, 202, "{}", accepted.text);
 }
 
-/// The password, the source's query, the webhook and its input, the link and the signing secret, in every shape.
+/// The password, the query of the source, the webhook and its input, the link and the signing secret, in every
+/// encoding.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_upload_secret_is_in_any_file_or_response() {
     let uploads = UploadEnv::start().await;

@@ -1,5 +1,5 @@
-//! The line to PostgreSQL is cut at the worst moment: when the server has done what it was told, and the service does
-//! not hear of it. The client is told the truth all the same.
+//! Connections to PostgreSQL that are lost at the worst time: the server has committed, and its reply does not reach
+//! the service. The client gets the right response all the same.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::support::harness::{ACCOUNT, COLLECTION, TestEnv, cli, printed, until}
 use crate::support::postgres::{Cut, Proxy, SharedPostgres, Version};
 use crate::support::tools::print_numbers;
 
-/// A world whose line to a database leads through a proxy.
+/// An environment that reaches its database through a proxy.
 async fn env_behind_proxy(version: Version) -> Option<(TestEnv, Proxy, SharedPostgres)> {
     let database = SharedPostgres::database(version)?;
     let proxy = Proxy::before(&database.url()).await;
@@ -31,7 +31,7 @@ fn events(database: &SharedPostgres, action: &str) -> usize {
 async fn a_write_with_a_lost_reply_runs_once_and_is_acknowledged() {
     for version in Version::ALL {
         let Some((env, proxy, database)) = env_behind_proxy(version).await else { continue };
-        // The first of each kind prepares its statement: the bytes below are those of parameters alone.
+        // The first round prepares the statements. From then on only parameters are sent.
         for round in 0..3 {
             let before = proxy.cuts();
             let mut body = env.valid_body(&format!("cut {round}"));
@@ -53,7 +53,7 @@ async fn a_write_with_a_lost_reply_runs_once_and_is_acknowledged() {
             assert_eq!((proxy.cuts() - before, events(&database, "delete_connection")), (3, round + 1));
             assert_eq!(env.get(&path_of(&id)).await.status, 404);
 
-            // Once while the key is reserved, once while the effect is written with its answer.
+            // One disconnect while the key is reserved, one while the effect is written with its response.
             let (key, mut body) = (format!("key-{round}"), env.valid_body(&format!("once {round}")));
             proxy.cut_when(Cut::BeforeAnswer("key-"));
             body["description"] = json!("not yet");
@@ -116,7 +116,8 @@ async fn a_disconnect_at_any_byte_leaves_one_connection_or_none() {
         }
         let there = count(&database, &format!("connections WHERE name = 'at {n}'"));
         assert_eq!(there, usize::from(answer.status == 201), "{answer:?}");
-        // Reads until there are no bytes left before the cut, and none after it fails: `/health/ready` would repeat a result.
+        // Reads until the byte limit is reached, and once more after the disconnect: `/health/ready` could return a
+        // cached result.
         let is_found = async || env.get(COLLECTION).await.status == 200 && proxy.cuts() == n + 1;
         until("the line is cut and the database is found again", is_found).await;
     }
@@ -137,7 +138,7 @@ async fn disconnecting_all_sessions_loses_and_duplicates_nothing() {
     }
     chaos.wait_for_acks(60).await;
     let report = chaos.finish().await;
-    // Every outcome can be found out, because the server is there.
+    // The server is up, so the outcome of each commit can be determined.
     report.assert_only_errors(&["STORE_UNAVAILABLE"]);
     report.assert_acknowledged_stored(&database.url());
     assert_whole(&env, &database.url());

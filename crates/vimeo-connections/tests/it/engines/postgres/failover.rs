@@ -1,5 +1,5 @@
-//! A primary with a synchronous standby: what was acknowledged is on both, whatever becomes of the one, and what may be
-//! on one alone is never acknowledged.
+//! A primary with a synchronous standby: acknowledged writes are on both, and a write that may be on one alone is
+//! never acknowledged.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ const DATABASE: &str = "vimeo";
 /// Backends whose commit waits for the standby.
 const WAITING: &str = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
 
-/// A primary with a database, its standby, and the address of both.
+/// A primary with a database, its standby, and a URL with both hosts.
 fn pair(version: Version) -> Option<(Postgres, Postgres, String)> {
     let primary = Postgres::private(version)?;
     let url = primary.create_database(DATABASE);
@@ -83,7 +83,7 @@ async fn acknowledged_writes_survive_a_failover() {
     }
 }
 
-/// Begins a creation, under a key if it has one.
+/// Starts a create, with an idempotency key if there is one.
 fn begin(env: &TestEnv, name: &str, key: Option<&str>) -> tokio::task::JoinHandle<Response> {
     let mut request = env.http.post(env.url(COLLECTION)).header("authorization", &env.api_key);
     if let Some(key) = key {
@@ -112,7 +112,7 @@ async fn a_commit_with_a_cancelled_standby_wait_is_not_acknowledged() {
     let env = env_on_database(&both, "").await;
     assert_eq!(post_with_key(&env, "before", &env.valid_body("before")).await.status, 201);
     tokio::task::block_in_place(|| standby.stop(Stop::Fast));
-    // Under a key, the reservation is a commit of its own, and its wait is broken off too.
+    // With a key, the reservation is a commit of its own, and its wait is cancelled too.
     for how in ["pg_cancel_backend(pid)", "pg_terminate_backend(pid)"] {
         for key in [None, Some("key-1"), Some("key-2")] {
             let name = format!("{} {}", how.split('(').next().unwrap(), key.unwrap_or("plain"));
@@ -146,7 +146,7 @@ async fn a_commit_missing_on_the_standby_is_not_acknowledged() {
     tokio::task::block_in_place(|| standby.stop(Stop::Fast));
     let asking = begin(&env, "alone", None);
     until("the commit waits", async || primary.sql(&format!("SELECT count(*) {WAITING}")) != "0").await;
-    // It recovers what it had written down, as if the standby had it.
+    // It recovers the commit from its WAL, as if the standby had it.
     tokio::task::block_in_place(|| {
         primary.kill();
         primary.start();

@@ -1,4 +1,4 @@
-//! Several nodes on one PostgreSQL: they need nothing of each other, and any of them may go at any moment.
+//! Several nodes on one PostgreSQL database: independent of each other, and any of them may be killed at any time.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,11 +25,11 @@ async fn post(env: &TestEnv, node: SocketAddr, key: &str, body: &str) -> Respons
     send_to(env, node, (Method::POST, COLLECTION), &[("idempotency-key", key)], body).await
 }
 
-/// Every creation that had a key is sent again, to whichever node: the first answer, or the effect, once.
+/// Sends every create with a key again, to any node: the first response is replayed, or the create runs once.
 async fn repeat_all(env: &TestEnv, nodes: &[SocketAddr], database: &SharedPostgres, report: &mut Report) {
     let over =
         "UPDATE idempotency_records SET reserved_until = reserved_until - 30000000 WHERE answer IS NULL";
-    // Reservations of the dead: their time goes by.
+    // Reservations of killed nodes: let them expire.
     database.sql(over);
     let (mut lost, mut restarted) = (0, 0);
     for (n, connection) in report.connections.iter_mut().filter(|connection| connection.has_key).enumerate() {
@@ -83,7 +83,7 @@ async fn acknowledged_writes_survive_node_kills_exactly_once() {
     }
 }
 
-/// New directories with one new keyring.
+/// New directories that share one new keyring.
 fn directories(env: &TestEnv, count: usize) -> Vec<tempfile::TempDir> {
     let first = copy_installation(env.path());
     std::fs::remove_file(first.path().join("vimeo-connections.keyring")).unwrap();
@@ -93,7 +93,7 @@ fn directories(env: &TestEnv, count: usize) -> Vec<tempfile::TempDir> {
     std::iter::once(first).chain(others).collect()
 }
 
-/// A directory whose nodes find this database, as a pattern for others.
+/// An environment on this database, whose directory others can copy.
 async fn pattern(database: &SharedPostgres) -> TestEnv {
     let mut env = env_on_database(&database.url(), "store.readers = 1\nstore.writers = 1").await;
     env.service.kill();
@@ -208,7 +208,7 @@ async fn one_idempotency_key_on_three_nodes_has_one_effect() {
     print_numbers(&format!("30 keys at 3 nodes: {done} done, {repeated} repeated, {in_use} told to wait"));
 }
 
-/// Keeps asking a node with a key; when each request that was accepted began, until told to stop.
+/// Sends requests with a key to a node until stopped; the start times of those that were accepted.
 async fn ask_on(
     env: Arc<TestEnv>,
     (node, name): (SocketAddr, String),
@@ -220,7 +220,7 @@ async fn ask_on(
         let began = Instant::now();
         let body = env.valid_body(&format!("{name} {}", accepted.len())).to_string();
         let headers = [("authorization", &*key)];
-        // A read and a write in turn.
+        // Alternates reads and writes.
         let method = if accepted.len().is_multiple_of(2) { Method::GET } else { Method::POST };
         let answer = send_to(&env, node, (method, COLLECTION), &headers, &body).await;
         if answer.status == 401 {
@@ -255,7 +255,7 @@ async fn a_revoked_key_is_rejected_on_every_node_within_a_second() {
                 async || send_to(&env, *node, (Method::GET, COLLECTION), &headers, "").await.status == 401;
             until("the key is refused", is_refused).await;
         }
-        // Long enough after it that a late acceptance would be seen.
+        // Waits long enough to notice an acceptance that comes too late.
         until("a second has gone by", async || revoked.elapsed() > Duration::from_millis(1_200)).await;
         is_finished.store(true, Ordering::SeqCst);
         let accepted: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
@@ -287,7 +287,7 @@ async fn a_database_migrated_by_a_newer_version_is_still_served() {
     let row = |lowest: u32| {
         format!("INSERT INTO schema_migrations VALUES (9{lowest:02}, 'later_{lowest}', {lowest}, 0)")
     };
-    // While it runs, every statement is prepared already.
+    // While the service runs, with every statement already prepared.
     database.sql(&format!("{NEWER} {}", row(1)));
     chaos.wait_for_acks(200).await;
     let report = chaos.finish().await;

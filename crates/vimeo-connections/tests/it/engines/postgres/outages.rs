@@ -1,5 +1,5 @@
-//! PostgreSQL goes away, falls silent, is full, or is held by somebody else: the service says so, does nothing by halves,
-//! and goes on by itself when that is over.
+//! PostgreSQL is down, silent, full or locked by another client: the service reports it, has no partial effect, and
+//! continues automatically afterwards.
 
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::support::tools::print_numbers;
 const IMPATIENT: &str = "store.timeout_seconds = 1";
 const REFUSALS: [&str; 2] = ["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"];
 
-/// The database cannot be used, and nothing was stored; come back later.
+/// The database is unavailable, nothing was stored, and the client may retry later.
 fn assert_unavailable(answer: &Response) {
     assert_eq!((answer.status.as_u16(), &*answer.code()), (503, "STORE_UNAVAILABLE"), "{answer:?}");
     assert!(answer.header("retry-after").parse::<u32>().unwrap() > 0, "{answer:?}");
 }
 
-/// Every request says that the database is away, and the process says that it lives.
+/// Every request reports that the database is unavailable, and the process is live.
 async fn assert_away(env: &TestEnv, id: &str) {
     let ready = env.get("/health/ready").await;
     assert_eq!((ready.status.as_u16(), &*ready.code()), (503, "NOT_READY"), "{ready:?}");
@@ -39,10 +39,10 @@ async fn assert_away(env: &TestEnv, id: &str) {
     assert_unavailable(&delete(env, id).await);
 }
 
-/// The service works again without a restart, and what it refused meanwhile left nothing behind.
+/// The service works again without a restart, and the refused requests left nothing behind.
 async fn assert_back(env: &TestEnv, url: &str, id: &str) {
     until("it is ready", async || env.get("/health/ready").await.status == 200).await;
-    // Each of its connections is opened again at its own pace.
+    // Each session reconnects independently.
     let body = env.valid_body("away");
     let mut first = env.post(&body).await;
     while first.status == 503 {
@@ -60,7 +60,7 @@ async fn is_ready(env: &TestEnv) -> bool {
     env.get("/health/ready").await.status == 200
 }
 
-/// How a server goes.
+/// How a server goes down.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Stopped(Stop),
@@ -125,7 +125,7 @@ async fn a_silent_server_times_out_and_is_reconnected() {
         until("it is noticed", async || !is_ready(&env).await).await;
         until("what was on its way is given up", async || chaos.count_of("OUTCOME_UNKNOWN") > 0).await;
         assert_away(&env, &id).await;
-        // What was held arrives now, long after it was given up.
+        // The held requests arrive now, long after they timed out.
         proxy.set(Fault::Pass).await;
         chaos.wait_for_acks(100).await;
         let report = chaos.finish().await;
@@ -150,7 +150,7 @@ async fn a_write_lost_in_transit_can_be_retried() {
     let answers = {
         let env = env.clone();
         tokio_util::task::TaskTracker::new().spawn(async move {
-            // Whatever is known of it, the same key gives the one connection in the end.
+            // Whether or not it was stored, the same key leads to one connection.
             let body = env.valid_body("swallowed");
             let mut codes = Vec::new();
             loop {
@@ -180,11 +180,11 @@ async fn a_write_lost_in_transit_can_be_retried() {
     assert_whole(&env, &database.url());
 }
 
-/// Connections of others, as many as the server allows.
+/// Connections of other clients, as many as the server allows.
 struct Takers(Vec<Child>);
 
 impl Takers {
-    /// Takes what is left.
+    /// Takes all remaining connections.
     async fn take_all(server: &Postgres) -> Self {
         let mut takers = Vec::new();
         let is_full = |server: &Postgres| {
@@ -285,7 +285,7 @@ async fn a_server_stopped_by_a_full_wal_disk_is_reconnected() {
     let chaos = ChaosClients::start(&env, &[env.service.address], "log", 32);
     chaos.wait_for_acks(50).await;
     server.fill_disk();
-    // The log's file of the moment is 16 MB and has room: somebody else fills it.
+    // The current WAL file has 16 MB and is not full: another client fills it.
     let many =
         "CREATE TABLE IF NOT EXISTS filler (n int); INSERT INTO filler SELECT generate_series(1, 1000000)";
     assert!(tokio::task::block_in_place(|| sql(&url, many)).is_err());
@@ -303,7 +303,7 @@ async fn a_server_stopped_by_a_full_wal_disk_is_reconnected() {
     print_numbers(&format!("no room for the log: {}", report.summary()));
 }
 
-/// Somebody else's transaction that holds the table of the connections.
+/// A transaction of another client that locks the table of connections.
 struct Holder {
     client: Child,
     url: String,
@@ -354,7 +354,7 @@ async fn waits_for_a_locked_table_run_concurrently() {
             }
         });
     }
-    // All are answered while it is held.
+    // All are answered while the lock is held.
     for answer in clients.join_all().await {
         assert_unavailable(&answer);
     }

@@ -1,4 +1,4 @@
-//! The way to a PostgreSQL server: verified, or not gone at all.
+//! TLS to a PostgreSQL server: the certificate and name are verified, or no connection is made.
 
 use std::fs;
 use std::path::Path;
@@ -9,12 +9,12 @@ use crate::support::postgres::{Postgres, Version};
 
 const ELLIPTIC: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1";
 
-/// A certificate authority's key and certificate, and a server's, good for these names.
+/// The key and certificate of an authority, and of a server with these names.
 fn make_certificates(directory: &Path, authority: &str, names: &str) {
     make_certificates_with(directory, authority, names, (ELLIPTIC, "-sha256"));
 }
 
-/// The same with an authority whose key and signatures are made in this way.
+/// The same, with this kind of key and signature of the authority.
 fn make_certificates_with(
     directory: &Path,
     authority: &str,
@@ -37,7 +37,7 @@ fn make_certificates_with(
     ));
 }
 
-/// The server writes its files itself, so that they are its own.
+/// The server writes its files itself, so that it owns them.
 fn give(postgres: &Postgres, directory: &Path, name: &str) {
     let lines = fs::read_to_string(directory.join(name)).unwrap();
     let rows: Vec<_> = lines.lines().map(|line| format!("('{line}')")).collect();
@@ -57,7 +57,7 @@ fn install(postgres: &Postgres, directory: &Path) {
     postgres.sql("SELECT pg_reload_conf()");
 }
 
-/// Whether `accounts list` reaches the database, and what it says if it does not.
+/// Runs `accounts list` on this database; its output if it fails.
 fn reach(directory: &Path, url: &str) -> Result<(), String> {
     let output = run(directory, &[("VIMEO_CONNECTIONS_DATABASE_URL", url)], &["accounts", "list"]);
     if output.status.success() { Ok(()) } else { Err(printed(&output)) }
@@ -77,7 +77,7 @@ fn a_server_is_trusted_only_by_its_certificate_and_name() {
 
     certify(&postgres, directory, "IP:127.0.0.1");
     reach(directory, &verified("&sslrootcert=ours.pem")).unwrap();
-    // A byte order mark in front of the authorities changes nothing.
+    // A byte order mark at the start of the CA file is ignored.
     let authorities = fs::read_to_string(directory.join("ours.pem")).unwrap();
     fs::write(directory.join("ours.pem"), format!("\u{feff}{authorities}")).unwrap();
     reach(directory, &verified("&sslrootcert=ours.pem")).unwrap();
@@ -95,7 +95,7 @@ fn a_server_is_trusted_only_by_its_certificate_and_name() {
         assert!(!refused.contains("p%40ss") && !refused.contains("p@ss"), "{refused}");
     }
 
-    // Not a word goes in the clear to a server beyond loopback, whatever it offers.
+    // Nothing is sent unencrypted to a server beyond loopback, whatever it offers.
     let far = plain.replace("127.0.0.1", "192.0.2.1");
     for weak in ["disable", "allow", "prefer", "verify-ca"] {
         let refused = reach(directory, &format!("{far}?sslmode={weak}")).unwrap_err();
@@ -105,7 +105,7 @@ fn a_server_is_trusted_only_by_its_certificate_and_name() {
 
 #[tokio::test]
 async fn the_service_connects_to_the_server_over_tls() {
-    // The programs that 18 is tested with are built without TLS.
+    // The build of PostgreSQL 18 that the tests use has no TLS.
     let Some(postgres) = Postgres::private(Version::V15) else { return };
     let directory = tempfile::tempdir().unwrap();
     certify(&postgres, directory.path(), "DNS:localhost");
@@ -141,7 +141,7 @@ fn installation(url: &str) -> tempfile::TempDir {
 #[tokio::test]
 async fn channel_binding_is_used_where_the_url_requires_it() {
     let Some(postgres) = Postgres::private(Version::V15) else { return };
-    // What is bound is a digest of the certificate by the hash of its signature.
+    // Channel binding uses a digest of the certificate, by the hash of its signature.
     for (number, way) in [
         (ELLIPTIC, "-sha256"),
         (ELLIPTIC, "-sha384"),
@@ -173,7 +173,7 @@ fn both_reject_unavailable_channel_binding() {
     let Some(postgres) = Postgres::private(Version::V15) else { return };
     let plain = postgres.create_database("connections");
     let files = tempfile::tempdir().unwrap();
-    // No hash belongs to this kind of signature.
+    // This kind of signature has no hash.
     make_certificates_with(files.path(), "ours", "IP:127.0.0.1", ("-newkey ed25519", ""));
     install(&postgres, files.path());
     let verified =
@@ -190,7 +190,7 @@ fn both_reject_unavailable_channel_binding() {
             assert!(printed(&refused).contains(expected), "{arguments:?} {url}: {}", printed(&refused));
         }
     }
-    // Unless it is required, such a certificate is as good as another.
+    // Unless channel binding is required, such a certificate is accepted.
     let directory = installation(&verified);
     let checked = run(directory.path(), &[], &["config", "check"]);
     assert!(checked.status.success(), "{}", printed(&checked));

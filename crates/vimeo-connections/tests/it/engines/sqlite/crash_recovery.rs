@@ -1,4 +1,4 @@
-//! The service is killed without a word, again and again. What was acknowledged is there, whole, once.
+//! The service is killed with SIGKILL again and again. Acknowledged writes are stored completely and once.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::random::next_random;
 
 const CLIENTS: usize = 64;
 
-/// Kills the service in the middle of the clients' work, `rounds` times, in one directory.
+/// Kills the service `rounds` times under load, in one directory.
 async fn kill_again_and_again(mut env: TestEnv, rounds: usize, most: usize) {
     let mut seed = 20_260_101;
     let mut acknowledged_creates = Vec::new();
@@ -50,7 +50,7 @@ async fn a_kill_during_a_checkpoint_loses_nothing() {
     for round in 0..3 {
         let before = length(&env.database_file());
         let load = CreateLoad::start(&env, &format!("r{round}"), CLIENTS, usize::MAX);
-        // Only a checkpoint writes to the database's own file: the kill comes while it copies.
+        // Only a checkpoint writes to the database file, so this kill comes during a checkpoint.
         while length(&env.database_file()) == before {
             tokio::task::yield_now().await;
         }
@@ -61,10 +61,10 @@ async fn a_kill_during_a_checkpoint_loses_nothing() {
     }
 }
 
-/// Whether a start has come to where it is to be killed, by its data directory.
+/// Whether a start has reached a point, seen from its data directory.
 type Moment = fn(&Path) -> bool;
 
-/// How far a start has come when it is killed.
+/// The points at which a start is killed.
 const MOMENTS: [(&str, Moment); 6] = [
     ("at once", |_| true),
     ("the directory is there", |data| data.exists()),
@@ -78,7 +78,7 @@ fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-/// Starts `serve` and kills it when the moment has come.
+/// Starts `serve` and kills it at this point.
 fn kill_starting(directory: &Path, moment: Moment) {
     let log = fs::OpenOptions::new().create(true).append(true).open(directory.join("starts.log")).unwrap();
     let mut child: Child = binary(directory).arg("serve").stdout(Stdio::null()).stderr(log).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Disks that fail, and disks that are full. A library in front of the C library's calls plays them.
+//! Disks that fail or are full. A preloaded library simulates them in front of the C library.
 
 use std::fs;
 
@@ -10,10 +10,10 @@ use crate::support::create_load::{AcknowledgedCreate, CreateLoad, assert_shown, 
 use crate::support::failing_disk::failing_disk;
 use crate::support::harness::{COLLECTION, Service, TestEnv, binary, cli, printed, until};
 
-/// The exit status that says: the state of the database is unknown, start me again.
+/// The exit status for an unknown state of the database, after which the service must be restarted.
 const DATABASE_FAILED: i32 = 70;
 
-/// A world whose service's disk fails on demand.
+/// An environment whose service has a disk that fails on demand.
 async fn env_on_failing_disk() -> TestEnv {
     let mut env = TestEnv::without_verification("").await;
     assert_eq!(env.service.terminate(), Some(0));
@@ -37,7 +37,7 @@ async fn create(env: &TestEnv, name: &str) -> AcknowledgedCreate {
     AcknowledgedCreate { name: name.to_owned(), answer: Some(created.json()) }
 }
 
-/// Many creates at once, to a service that may die of them: the statuses of those that were answered.
+/// Concurrent creates, to a service that may end meanwhile: the statuses of those that were answered.
 async fn create_many(env: &TestEnv, prefix: &str, count: usize) -> Vec<StatusCode> {
     let mut clients = JoinSet::new();
     for n in 0..count {
@@ -48,7 +48,7 @@ async fn create_many(env: &TestEnv, prefix: &str, count: usize) -> Vec<StatusCod
     clients.join_all().await.into_iter().flatten().collect()
 }
 
-/// The log's lines of a level, from `start` on.
+/// The log lines of a level, from byte `start` on.
 fn lines_of(env: &TestEnv, level: &str, start: usize) -> Vec<Value> {
     let log = env.log();
     let lines = log[start..].lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -87,7 +87,7 @@ async fn a_failed_fsync_acknowledges_nothing_and_ends_the_service() {
 async fn a_failed_fsync_of_a_checkpoint_ends_the_service() {
     let mut env = env_on_failing_disk().await;
     begin(&env, "database-sync-fails");
-    // The log itself can be synced, so that creates go on until the log is to be copied.
+    // The WAL can be synced, so creates continue until the checkpoint.
     let load = CreateLoad::start(&env, "copied", 16, usize::MAX);
     assert_eq!(env.service.wait(), Some(DATABASE_FAILED));
     let (acknowledged_creates, _) = load.finish().await;
@@ -139,7 +139,7 @@ async fn a_full_disk_rejects_writes_and_recovers_automatically() {
 
         end(&env, "disk-full");
         until("it is ready", async || env.get("/health/ready").await.status == 200).await;
-        // The same names: they were not taken by the attempts that failed.
+        // The same names: the failed attempts did not take them.
         acknowledged_creates.push(create(&env, &name).await);
         acknowledged_creates.push(create(&env, &format!("together-{round}-0")).await);
         assert_whole(&env, &acknowledged_creates);

@@ -1,4 +1,4 @@
-//! Another process holds the database's lock: a backup, a forgotten shell, an administrator's command.
+//! Another process holds the lock of the database: a backup, an open shell, an administrator's command.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ fn lock(env: &TestEnv) -> rusqlite::Connection {
     database
 }
 
-/// Sends a creation over a connection of its own, and does not wait for the answer.
+/// Sends a create over a connection of its own, without waiting for the response.
 fn begin_to_create(env: &TestEnv, name: &str) -> TcpStream {
     let body = env.valid_body(name).to_string();
     let mut stream = TcpStream::connect(env.service.address).unwrap();
@@ -52,7 +52,7 @@ async fn waiting_writes_share_one_wait_for_a_lock() {
         let env = env.clone();
         posts.spawn(async move { env.post(&env.valid_body(&name)).await });
     };
-    // The first is alone in its batch: the others come while the writer waits for the lock, and wait together.
+    // The first is alone in its batch. The others arrive while the writer waits for the lock, and wait together.
     post("first".to_owned());
     until("the first is being handled", async || env.log().contains("\"message\":\"begun\"")).await;
     for _ in 0..5 {
@@ -60,7 +60,7 @@ async fn waiting_writes_share_one_wait_for_a_lock() {
     }
     (1..12).for_each(|number| post(format!("c {number}")));
     let mut codes = vec![posts.join_next().await.unwrap().unwrap().code()];
-    // With a wait for each, the second answer of these would come a wait after the first.
+    // With a separate wait for each, the second response would arrive one timeout after the first.
     codes.push(posts.join_next().await.unwrap().unwrap().code());
     lock.execute_batch("ROLLBACK").unwrap();
     codes.extend(posts.join_all().await.iter().map(crate::support::harness::Response::code));
@@ -97,7 +97,7 @@ async fn a_foreign_lock_does_not_prevent_shutdown() {
     assert_eq!(env.post(&env.valid_body("after")).await.status, 201);
 }
 
-/// The answer, the release of the key and the entry in the audit log all wait for the lock when the client goes.
+/// The response, the release of the key and the audit event all wait for the lock when the client disconnects.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disconnect_on_a_refusal_releases_the_key_and_is_audited() {
     let env = TestEnv::with(long_budget()).await;
@@ -121,7 +121,7 @@ async fn a_disconnect_on_a_refusal_releases_the_key_and_is_audited() {
         requests_to(&env, VERIFY).await.iter().any(|one| !one["status"].is_null())
     })
     .await;
-    // Some moments for the service to have read it.
+    // Gives the service time to read the request.
     for _ in 0..50 {
         assert_eq!(env.get(COLLECTION).await.status, 200);
     }

@@ -1,4 +1,4 @@
-//! The file that is uploaded, on the disk of a file server or as an object of an S3 server, and the ways to replace it.
+//! The uploaded file, on the disk of a file server or as an S3 object, and ways to replace it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -11,13 +11,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::support::file_servers::s3::Object;
 
-/// Longer than what the buffers of all sockets between server and proxy hold, so that the end is not read yet where a
-/// response is stopped near its beginning.
+/// Longer than all socket buffers between server and proxy, so that the end has not been read yet when a response is
+/// paused near its start.
 pub(crate) const SIZE: usize = 8 * 1024 * 1024;
-/// The beginning of an MP4 file, which is all of it that a service may look at.
+/// The start of an MP4 file. The service inspects nothing else.
 const START: &[u8] = b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2";
 
-/// One of the two films of each test: as long as the other, with the same beginning and no other byte in common.
+/// The two films of each test: of equal length and start, and with no other byte in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Film {
     Old,
@@ -41,7 +41,7 @@ impl Film {
 }
 
 impl Film {
-    /// Both by their SHA-256.
+    /// Both films by their SHA-256.
     pub(crate) fn hashes() -> BTreeMap<String, Self> {
         let hash =
             |film: Self| crate::support::file_servers::s3::hex(digest(&SHA256, &film.bytes()).as_ref());
@@ -49,24 +49,24 @@ impl Film {
     }
 }
 
-/// Where the film is.
+/// The location of the film.
 #[derive(Clone)]
 pub(crate) enum Place {
     File(PathBuf),
     Object(Object),
 }
 
-/// When the new film says that it was written.
+/// The modification time of the new film.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
-    /// When it really was.
+    /// The current time.
     Now,
-    /// Half a second after the old one, in the same second.
+    /// Half a second after the old film, within the same second.
     HalfSecondLater,
 }
 
 impl Place {
-    /// Writes the film over what is there, and keeps the file.
+    /// Overwrites the file in place.
     pub(crate) async fn overwrite(&self, film: Film, at: Written) {
         match self {
             Self::File(path) => {
@@ -80,7 +80,7 @@ impl Place {
         }
     }
 
-    /// Puts another file with the film in the place of the one that is there.
+    /// Replaces the file by another one.
     pub(crate) async fn rename_over(&self, film: Film, at: Written) {
         match self {
             Self::File(path) => {
@@ -95,14 +95,14 @@ impl Place {
         }
     }
 
-    /// Dates the film a day back; what an S3 server has cannot be dated.
+    /// Sets the modification time back by a day. S3 objects cannot be dated.
     pub(crate) fn make_old(&self) {
         if let Self::File(path) = self {
             set_modified(path, start_of_second(now() - Duration::from_hours(24)));
         }
     }
 
-    /// Dates the film now, near the beginning of the second.
+    /// Sets the modification time to now, early in a second.
     pub(crate) fn make_fresh(&self) {
         if let Self::File(path) = self {
             set_modified(path, start_of_second(now()));
@@ -124,7 +124,7 @@ fn set_modified(path: &PathBuf, at: SystemTime) {
     OpenOptions::new().write(true).open(path).unwrap().set_modified(at).unwrap();
 }
 
-/// A tenth into the second of this time.
+/// A tenth of a second after the start of this second.
 fn start_of_second(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
     SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()) + Duration::from_millis(100)

@@ -1,4 +1,4 @@
-//! The file servers as processes, each with a configuration that is the least it needs. `scripts/servers` installs them.
+//! File servers as processes, with minimal configurations. `scripts/servers` installs them.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -14,10 +14,10 @@ use crate::support::harness::until;
 use crate::support::postgres::free_port;
 use crate::support::tools::{find_tool, is_all, program, skip_everywhere, tests_folder};
 
-/// How long anything is waited for before a test gives up. No test asserts how long something took.
+/// The limit of every wait, after which the test fails. Tests make no other assertions about time.
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
-/// What files can be read from.
+/// The kinds of file servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Nginx,
@@ -55,7 +55,7 @@ impl Kind {
     }
 }
 
-/// A server that runs, with a directory of its own. Killed when dropped.
+/// A running server, with a directory of its own. Killed when dropped.
 pub(crate) struct Server {
     kind: Kind,
     child: Child,
@@ -65,7 +65,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server. `None`, and reported, where it is not installed.
+    /// Starts a server. `None`, and reported, if it is not installed.
     pub(crate) async fn start(kind: Kind) -> Option<Self> {
         if kind.is_s3() && !is_all() {
             skip_everywhere(&format!("{kind:?} is installed and tested by ./test --all"));
@@ -95,7 +95,7 @@ impl Server {
         Some(server)
     }
 
-    /// Where a film of this name is.
+    /// The place and the address of a film with this name.
     pub(crate) async fn place(&self, name: &str) -> (Place, Address) {
         match self.kind {
             Kind::SeaweedFs | Kind::Moto => {
@@ -118,7 +118,7 @@ impl Server {
         Object { server: self.address, name: name.to_owned(), http: self.http.clone() }
     }
 
-    /// A finished upload of the old film at a tus server; its identifier, which is the name of its file.
+    /// Uploads the old film to a tus server; the upload ID, which is the name of its file.
     async fn upload(&self) -> String {
         let url = format!("http://{}/files", self.address);
         let created = self.http.post(url).header("tus-resumable", "1.0.0").header("upload-length", SIZE);
@@ -144,14 +144,14 @@ impl Drop for Server {
     }
 }
 
-/// How a film is asked for.
+/// How to request a film.
 pub(crate) enum Address {
     Path(String),
     Signed(Object),
 }
 
 impl Address {
-    /// The address through this host.
+    /// The URL through this host.
     pub(crate) fn url(&self, host: SocketAddr) -> String {
         match self {
             Self::Path(path) => format!("http://{host}{path}"),
@@ -173,7 +173,7 @@ fn javascript(name: &str, packages: &str, directory: &Path) -> Option<Command> {
     Some(command)
 }
 
-/// Starts a program that prints its base URL and ends with its standard input.
+/// Starts a program that prints its base URL and ends when its standard input is closed.
 fn printing(mut command: Command) -> (Child, SocketAddr) {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -183,7 +183,7 @@ fn printing(mut command: Command) -> (Child, SocketAddr) {
     (child, address.parse().unwrap())
 }
 
-/// Starts a program on a port that is free, and waits until it listens there.
+/// Starts a program on a free port, and waits until it listens.
 fn listening(command: impl Fn(u16) -> Option<Command>) -> Option<(Child, SocketAddr)> {
     let started = Instant::now();
     loop {
@@ -192,7 +192,7 @@ fn listening(command: impl Fn(u16) -> Option<Command>) -> Option<(Child, SocketA
         let mut command = command(port)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        // One that ends found its port taken by another program.
+        // If it ends, another program has taken its port.
         while child.try_wait().unwrap().is_none() {
             if TcpStream::connect(address).is_ok() {
                 return Some((child, address));
@@ -209,7 +209,7 @@ fn listening(command: impl Fn(u16) -> Option<Command>) -> Option<(Child, SocketA
     }
 }
 
-/// The command of a server that is told its port. `None` where it is not installed.
+/// The command of a server with a port argument. `None` if it is not installed.
 fn with_port(kind: Kind, port: u16, directory: &Path) -> Option<Command> {
     match kind {
         Kind::Nginx => nginx(port, directory),
@@ -221,7 +221,7 @@ fn with_port(kind: Kind, port: u16, directory: &Path) -> Option<Command> {
     }
 }
 
-/// A program of an unpacked Debian package, with the libraries beside it.
+/// A program of an unpacked Debian package, with its libraries.
 fn unpacked(path: &str) -> Option<(Command, PathBuf)> {
     let root = find_tool("servers/root")?;
     let mut command = program(root.join(path));
@@ -231,7 +231,7 @@ fn unpacked(path: &str) -> Option<(Command, PathBuf)> {
     Some((command, root))
 }
 
-/// Writes a configuration; its file.
+/// Writes a configuration; its path.
 fn configure(directory: &Path, text: &str) -> PathBuf {
     let file = directory.join("server.conf");
     fs::write(&file, text.replace("DIRECTORY", directory.to_str().unwrap())).unwrap();
@@ -240,7 +240,7 @@ fn configure(directory: &Path, text: &str) -> PathBuf {
 
 fn nginx(port: u16, directory: &Path) -> Option<Command> {
     let (mut command, _) = unpacked("usr/sbin/nginx")?;
-    // `sendfile` and `tcp_nopush` as Debian's own configuration has them.
+    // `sendfile` and `tcp_nopush` as in Debian's configuration.
     let file = configure(
         directory,
         &format!(
@@ -271,7 +271,7 @@ fn apache(port: u16, directory: &Path) -> Option<Command> {
             load("mime"),
         ),
     );
-    // In one process, which has many threads.
+    // In one process with several threads.
     command.args(["-X", "-f"]).arg(file);
     Some(command)
 }

@@ -1,5 +1,5 @@
-//! A proxy between the service and a file server. It records the heads of requests and responses, and stops the first
-//! response that passes a given length until the test says how it continues.
+//! A proxy between the service and a file server. It records the heads of requests and responses, and pauses the first
+//! response that exceeds a given length until the test resumes or cuts it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,13 +9,13 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Called with the number of a request before it is passed on.
+/// Called with the number of a request before it is forwarded.
 pub(crate) type BeforeRequest = Box<dyn Fn(usize) + Send + Sync>;
 
-/// A small receive buffer, so that the server behind the proxy is stopped soon after the proxy stops reading.
+/// A small receive buffer, so that the server blocks soon after the proxy stops reading.
 const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
 
-/// Whether a response was stopped yet.
+/// Whether a response was paused yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pause {
     Armed,
@@ -24,14 +24,14 @@ enum Pause {
     Cut,
 }
 
-/// A request and the head of its response, as they were sent.
+/// A request and the head of its response, as sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exchange {
     pub(crate) request: String,
     pub(crate) response: String,
-    /// How many bytes of the response were passed on, with its head.
+    /// The number of forwarded bytes of the response, including its head.
     pub(crate) bytes: u64,
-    /// Whether this is the response that was stopped.
+    /// Whether this response was paused.
     pub(crate) was_stopped: bool,
 }
 
@@ -50,7 +50,7 @@ struct Shared {
 }
 
 impl Proxy {
-    /// A proxy that stops the first response with more than `stop_at` bytes.
+    /// A proxy that pauses the first response with more than `stop_at` bytes.
     pub(crate) fn start(
         listener: TcpListener,
         upstream: SocketAddr,
@@ -73,17 +73,17 @@ impl Proxy {
         Self { address, shared, _server: server }
     }
 
-    /// Waits until a response is stopped.
+    /// Waits until a response is paused.
     pub(crate) async fn stopped(&self) {
         self.shared.pause.subscribe().wait_for(|pause| *pause != Pause::Armed).await.unwrap();
     }
 
-    /// Passes on the rest of the stopped response.
+    /// Forwards the rest of the paused response.
     pub(crate) fn resume(&self) {
         self.shared.pause.send_replace(Pause::Resumed);
     }
 
-    /// Ends the stopped response where it is.
+    /// Cuts the paused response.
     pub(crate) fn cut(&self) {
         self.shared.pause.send_replace(Pause::Cut);
     }
@@ -93,7 +93,7 @@ impl Proxy {
     }
 }
 
-/// One connection with one request: it is asked to be closed after that.
+/// Handles one connection with one request, after which the server is to close it.
 async fn pass(shared: Arc<Shared>, mut client: TcpStream) {
     let Some(head) = read_head(&mut client).await else { return };
     let number = {
@@ -110,7 +110,7 @@ async fn pass(shared: Arc<Shared>, mut client: TcpStream) {
         return;
     }
     let (mut from_client, mut to_client) = client.split();
-    // A client that hangs up ends the request at the server, too.
+    // A disconnect of the client ends the request at the server too.
     let mut ignored = [0; 1];
     tokio::select! {
         () = pass_response(&shared, number, &mut server, &mut to_client) => {}
@@ -150,15 +150,15 @@ async fn pass_response(
     }
 }
 
-/// Whether a request is for the first bytes alone. A server without ranges sends the whole file, which is not read: to stop
-/// that would change the film before its upload begins.
+/// Whether a request is for the first bytes only. A server without ranges sends the whole file, which the service does
+/// not read: pausing it would change the film before the upload starts.
 fn is_probe(request: &str) -> bool {
     let request = request.to_lowercase();
     let mut ranges = request.lines().filter_map(|line| line.strip_prefix("range: bytes=0-"));
     ranges.any(|end| !end.is_empty())
 }
 
-/// Stops this response if it is the first that went so far, until the test continues it.
+/// Pauses this response if it is the first to exceed the length, until the test continues it.
 async fn is_passed_on(shared: &Shared, number: usize) -> bool {
     let is_first = shared.pause.send_if_modified(|pause| {
         let is_armed = *pause == Pause::Armed;
@@ -175,7 +175,7 @@ async fn is_passed_on(shared: &Shared, number: usize) -> bool {
     *pause.wait_for(|pause| *pause != Pause::Stopped).await.unwrap() == Pause::Resumed
 }
 
-/// A head without `Connection` and with its last empty line.
+/// A head without `Connection` and without its final empty line.
 async fn read_head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

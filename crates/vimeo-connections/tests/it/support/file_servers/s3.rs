@@ -1,4 +1,4 @@
-//! Objects of an S3 server, by presigned addresses (Signature Version 4, with an unsigned payload).
+//! Objects of an S3 server, by presigned URLs (Signature Version 4, with an unsigned payload).
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::support::harness::until;
 pub(crate) const KEY_ID: &str = "AKIATESTTESTTESTTEST";
 pub(crate) const SECRET: &str = "a-secret-of-these-tests";
 const BUCKET: &str = "films";
-/// How long an address is valid.
+/// The validity of a URL.
 const VALID_SECONDS: u32 = 3_600;
 
 /// An object that may exist.
@@ -27,18 +27,18 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// The presigned address at which the object is read through this host.
+    /// The presigned URL to read the object through this host.
     pub(crate) fn url(&self, host: SocketAddr) -> String {
         presign(&Method::GET, host, &format!("/{BUCKET}/{}", self.name))
     }
 
     pub(crate) async fn put(&self, bytes: Vec<u8>) {
         let path = format!("/{BUCKET}/{}", self.name);
-        // A server that has just started may have nowhere to put it yet.
+        // A server that has just started may not accept objects yet.
         until("the object is put", async || self.try_put(&path, bytes.clone()).await == Some(200)).await;
     }
 
-    /// Makes the bucket; whether the server did.
+    /// Creates the bucket; whether the server accepted.
     pub(crate) async fn make_bucket(&self) -> bool {
         self.try_put(&format!("/{BUCKET}"), Vec::new())
             .await

@@ -1,4 +1,4 @@
-//! Runs commands of the binary and other programs.
+//! Commands of the binary, and other programs.
 
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::harness::{WAIT_LIMIT, binary};
 
-/// The schema of this version: the number of its migrations.
+/// The schema version of this build: the number of migrations.
 pub(crate) fn schema() -> usize {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/migrations/sqlite");
     fs::read_dir(directory).unwrap().count()
@@ -21,22 +21,22 @@ pub(crate) fn cli(directory: &Path, arguments: &[&str], input: &str) -> Output {
     let pipes = (Stdio::piped(), Stdio::piped(), Stdio::piped());
     let mut child =
         binary(directory).args(arguments).stdin(pipes.0).stdout(pipes.1).stderr(pipes.2).spawn().unwrap();
-    // A command that does not read its input may be gone already.
+    // A command that does not read its input may have ended already.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
 
-/// What a command said on both outputs.
+/// The standard output and standard error of a command.
 pub(crate) fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
-/// Whether a command failed with one of the documented statuses, which `exit_statuses` tells apart.
+/// Whether a command failed with a documented exit status. `cli/exit_status.rs` tests which.
 pub(crate) fn is_documented_failure(output: &Output) -> bool {
     matches!(output.status.code(), Some(1 | 69 | 78))
 }
 
-/// Makes a key, in an account that is made if it is not there.
+/// Creates a key, and its account if it does not exist.
 pub(crate) fn make_key(directory: &Path, account: &str, arguments: &[&str]) -> String {
     let accounts = printed(&cli(directory, &["accounts", "list", "--json"], ""));
     if !accounts.contains(&format!("\"name\": \"{account}\"")) {
@@ -49,16 +49,16 @@ pub(crate) fn make_key(directory: &Path, account: &str, arguments: &[&str]) -> S
     made["key"].as_str().unwrap().to_owned()
 }
 
-/// Runs the binary with an environment. It must come to its end, even where the test is about `serve`.
+/// Runs the binary with these variables. It must end, even for `serve`.
 pub(crate) fn run(directory: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut command = binary(directory);
     command.envs(environment.iter().copied()).args(arguments);
     finish(command, WAIT_LIMIT)
 }
 
-/// Runs a program to its end, for which it has so long.
+/// Runs a program that must end within this time.
 pub(crate) fn finish(mut command: Command, wait_limit: Duration) -> Output {
-    // Files, not pipes: a program that says much would wait for a reader.
+    // Files, not pipes, which would fill up without a reader.
     let (out, complaints) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     command.stdin(Stdio::null());
     command.stdout(out.try_clone().unwrap()).stderr(complaints.try_clone().unwrap());
@@ -84,10 +84,10 @@ pub(crate) fn finish(mut command: Command, wait_limit: Duration) -> Output {
     Output { status, stdout: read(out), stderr: read(complaints) }
 }
 
-/// Runs `serve` where it must not start; its error.
+/// Runs `serve`, which must not start; its error.
 pub(crate) fn serve_error(directory: &Path) -> String {
     let output = run(directory, &[], &["serve"]);
-    // Which status belongs to which error: `exit_statuses`.
+    // `cli/exit_status.rs` tests which error has which status.
     assert!(is_documented_failure(&output), "{}", printed(&output));
     let text = printed(&output);
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -17,18 +17,18 @@ use crate::support::harness::{Service, WAIT_LIMIT, cli, make_key};
 pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
 pub(crate) const ACCOUNT: &str = "acme";
 
-/// What a world may differ in.
+/// Options of an environment.
 #[derive(Default)]
 pub(crate) struct EnvOptions {
-    /// Lines of configuration, put before the world's own sections: keys with dots.
+    /// Lines of configuration with dotted keys, placed before any section.
     pub(crate) config: String,
-    /// The sandbox takes any credentials.
+    /// The sandbox accepts any credentials.
     pub(crate) open_sandbox: bool,
-    /// No sandbox is asked at all.
+    /// Credentials are not verified at Vimeo.
     pub(crate) verification_off: bool,
-    /// Where the database is, if it is not a file in the world's directory.
+    /// The database, if it is not a file in the directory.
     pub(crate) database_url: Option<String>,
-    /// Another sandbox than the usual one.
+    /// Options of the sandbox, if not the default.
     pub(crate) sandbox: Option<sandbox::Options>,
 }
 
@@ -36,12 +36,12 @@ pub(crate) struct TestEnv {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) sandbox: sandbox::Running,
     pub(crate) service: Service,
-    /// A good key of the account [`ACCOUNT`].
+    /// A valid key of the account [`ACCOUNT`].
     pub(crate) api_key: String,
     pub(crate) http: reqwest::Client,
 }
 
-/// An HTTP answer, read to its end.
+/// An HTTP response, read completely.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
@@ -50,7 +50,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The body as JSON; null if it is empty or none.
+    /// The body as JSON; null if it is empty.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
@@ -64,7 +64,7 @@ impl Response {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The faulty fields: name and text of each.
+    /// The invalid fields: name and errors of each.
     pub(crate) fn fields(&self) -> Vec<(String, String)> {
         let fields = self.json()["fields"].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -73,7 +73,7 @@ impl Response {
 }
 
 impl TestEnv {
-    /// The usual world: a strict sandbox, verification required, one account with one key.
+    /// The default environment: a strict sandbox, verification required, one account with one key.
     pub(crate) async fn start() -> Self {
         Self::with(EnvOptions::default()).await
     }
@@ -92,7 +92,7 @@ impl TestEnv {
         let verification = if options.verification_off { "off" } else { "required" };
         let database =
             options.database_url.map_or_else(String::new, |url| format!("database_url = {url:?}\n"));
-        // Every line is wanted, unless the test is about the counting of lines.
+        // Tests need every line, unless they are about repeated lines.
         let repeats =
             if options.config.contains("log.repeat_seconds") { "" } else { "log.repeat_seconds = 0\n" };
         let config = format!(
@@ -124,31 +124,31 @@ impl TestEnv {
         format!("http://{}{path}", self.service.address)
     }
 
-    /// Runs a command of the binary in this world's directory.
+    /// Runs a command of the binary in this directory.
     pub(crate) fn cli(&self, arguments: &[&str], input: &str) -> Output {
         cli(self.path(), arguments, input)
     }
 
-    /// A new key; of another account, if there is such an account.
+    /// Creates a key, and its account if it does not exist.
     pub(crate) fn make_key(&self, account: &str, arguments: &[&str]) -> String {
         make_key(self.path(), account, arguments)
     }
 
-    /// Kills the service without a word (SIGKILL) and starts it again on the same directory.
+    /// Kills the service with SIGKILL and starts it again in the same directory.
     pub(crate) fn kill_and_restart(&mut self) {
         self.service.kill();
         self.service = Service::start(self.path());
     }
 
-    /// What the service has logged so far, over all its starts.
+    /// The log of all starts so far.
     pub(crate) fn log(&self) -> String {
         self.service.flush_log(self.path());
         let log = fs::read_to_string(self.path().join("service.log")).unwrap_or_default();
-        // Without the requests that only asked whether all was written.
+        // Without the requests that flush the log.
         log.split_inclusive('\n').filter(|line| !line.contains(FLUSH_REQUEST)).collect()
     }
 
-    /// A body that the sandbox's first app makes good.
+    /// A valid body, with the credentials of the first app of the sandbox.
     pub(crate) fn valid_body(&self, name: &str) -> Value {
         json!({
             "name": name,
@@ -160,7 +160,7 @@ impl TestEnv {
         })
     }
 
-    /// Any request, with the world's key unless the headers bring another `authorization`.
+    /// Sends a request, with the key of the environment unless the headers have another `authorization`.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -189,7 +189,7 @@ impl TestEnv {
         self.send(Method::GET, path, &[], Vec::new()).await
     }
 
-    /// A request to the sandbox's controls.
+    /// A request to the control API of the sandbox.
     pub(crate) async fn control(&self, method: Method, path: &str, body: Value) -> Value {
         let url = format!("{}/_sandbox/{path}", self.sandbox.base_url);
         let mut request = self.http.request(method, url);
@@ -202,12 +202,12 @@ impl TestEnv {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
-    /// Makes the sandbox misbehave: `fault` as `POST /_sandbox/faults` takes it.
+    /// Injects a fault into the sandbox, as `POST /_sandbox/faults` takes it.
     pub(crate) async fn inject_fault(&self, fault: Value) {
         self.control(Method::POST, "faults", fault).await;
     }
 
-    /// Tokens that a check of credentials left at Vimeo and nobody revoked; waits a while for them to go.
+    /// Tokens that verification left at Vimeo without revoking them. Waits a while for their revocation.
     pub(crate) async fn stray_tokens(&self) -> Vec<Value> {
         let started = Instant::now();
         loop {
@@ -230,19 +230,19 @@ impl TestEnv {
         self.path().join("data/vimeo-connections.db")
     }
 
-    /// The database, opened beside the service.
+    /// Opens the database of the service.
     pub(crate) fn database(&self) -> rusqlite::Connection {
         let database = rusqlite::Connection::open(self.database_file()).unwrap();
         database.busy_timeout(WAIT_LIMIT).unwrap();
         database
     }
 
-    /// How many connections are stored, in all accounts.
+    /// The number of stored connections, in all accounts.
     pub(crate) fn connection_count(&self) -> usize {
         self.database().query_row("SELECT count(*) FROM connections", [], |row| row.get(0)).unwrap()
     }
 
-    /// Sends bytes as they are and reads until the service closes or falls silent.
+    /// Sends raw bytes, and reads until the service closes the connection or pauses.
     pub(crate) fn raw(&self, request: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.service.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();

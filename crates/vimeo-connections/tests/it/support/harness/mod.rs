@@ -10,10 +10,10 @@ pub(crate) use commands::{cli, finish, is_documented_failure, make_key, printed,
 pub(crate) use env::{ACCOUNT, COLLECTION, EnvOptions, Response, TestEnv};
 pub(crate) use service::{Service, binary};
 
-/// How long anything is waited for before a test gives up. No test asserts how long something took.
+/// The limit of every wait, after which the test fails. Tests make no other assertions about time.
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
-/// Waits until something is so; gives up after [`PATIENCE`].
+/// Waits until a condition holds, at most [`WAIT_LIMIT`].
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !is_so().await {

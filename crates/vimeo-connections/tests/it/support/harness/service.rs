@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use crate::support::harness::WAIT_LIMIT;
 
-/// How long the log of a service is waited for, which may be one that does not answer.
+/// The limit of the wait for the log of a service, which may not respond.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
-/// How the identifiers of such requests begin.
+/// The prefix of the request IDs that flush the log.
 pub(crate) const FLUSH_REQUEST: &str = "flush-the-log-";
 
 /// The service as a process. Killed when dropped.
@@ -24,24 +24,24 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts the service in a directory that has its configuration and keyring; waits until it listens.
+    /// Starts the service in a directory with a configuration and a keyring; waits until it listens.
     pub(crate) fn start(directory: &Path) -> Self {
         Self::start_as(binary(directory), directory)
     }
 
-    /// The same with these variables, and no others, in its environment.
+    /// The same with these environment variables.
     pub(crate) fn start_with(directory: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = binary(directory);
         command.envs(environment.iter().copied());
         Self::start_as(command, directory)
     }
 
-    /// The same with a command of the test's own: the binary, with another environment.
+    /// The same with this command: the binary, with another environment.
     pub(crate) fn start_as(command: Command, directory: &Path) -> Self {
         Self::try_start(command, directory).unwrap_or_else(|printed| panic!("{printed}"))
     }
 
-    /// The same where it may refuse to start: then what it said.
+    /// The same, for a service that may fail to start: its error.
     pub(crate) fn try_start(mut command: Command, directory: &Path) -> Result<Self, String> {
         let log = directory.join("service.log");
         let before = fs::read_to_string(&log).map_or(0, |text| text.len());
@@ -66,8 +66,8 @@ impl Service {
         self.child.id()
     }
 
-    /// Waits until what is logged by now is in the file, if the service answers: lines are written by a thread of its own,
-    /// in their order.
+    /// Waits until all lines so far are in the file, if the service responds. A separate thread writes the lines, in
+    /// order.
     pub(crate) fn flush_log(&self, directory: &Path) {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let id = format!("{FLUSH_REQUEST}{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -110,7 +110,7 @@ impl Service {
         assert!(sent.success());
     }
 
-    /// Waits for the end; the exit status, `None` if a signal ended it.
+    /// Waits for the end; the exit status, `None` if a signal ended the service.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         let started = Instant::now();
         loop {
@@ -137,7 +137,7 @@ pub(crate) fn listening(log: &str) -> Option<SocketAddr> {
         .find_map(|line| line["address"].as_str()?.parse().ok())
 }
 
-/// The binary, to be run in a directory, with none of the tests' own environment that could be its configuration.
+/// The binary, to be run in a directory, without the environment of the tests.
 pub(crate) fn binary(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vimeo-connections"));
     command.current_dir(directory).env_clear();

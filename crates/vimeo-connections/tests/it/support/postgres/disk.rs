@@ -1,4 +1,4 @@
-//! A disk that is small, and full on demand: a file system in memory, in a name space that only the server sees.
+//! A small disk that can be filled: a tmpfs, in a mount namespace that only the server sees.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -8,28 +8,28 @@ use std::process::{Child, Stdio};
 use crate::support::postgres::server_user;
 use crate::support::tools::{program, skip_everywhere};
 
-/// Room for a new server, and for some work.
+/// Enough for a new server and some work.
 const SIZE: &str = "96m";
 
-/// What of a server is on the small disk.
+/// The part of a server that is on the small disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// All but the write-ahead log: statements that need room are refused.
+    /// All but the WAL: statements that need space fail.
     Data,
-    /// The write-ahead log: once it is full, the server cannot go on.
+    /// The WAL: a full disk stops the server.
     Log,
 }
 
-/// Gone with its last process, whatever happens to the test.
+/// Removed with its last process, whatever happens to the test.
 pub(crate) struct SmallDisk {
-    /// Lives in the name space, and ends when its standard input does.
+    /// Keeps the namespace alive until its standard input is closed.
     holder: Child,
-    /// The directory as it is seen from outside.
+    /// The directory as seen from outside the namespace.
     seen_at: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts it on an empty directory. `None`, and said aloud, where that is not allowed.
+    /// Mounts it on an empty directory. `None`, and reported, if this is not permitted.
     pub(crate) fn mount(on: &Path) -> Option<Self> {
         let Some((user, group)) = server_user() else {
             skip_everywhere("only root can mount a small disk");
@@ -56,7 +56,7 @@ impl SmallDisk {
         self.holder.id()
     }
 
-    /// Leaves no byte free.
+    /// Fills the disk completely.
     pub(crate) fn fill(&self) {
         let mut file = fs::File::create(self.filler()).unwrap();
         loop {
@@ -68,7 +68,7 @@ impl SmallDisk {
         }
     }
 
-    /// Has room again.
+    /// Frees the space again.
     pub(crate) fn free(&self) {
         fs::remove_file(self.filler()).unwrap();
     }

@@ -1,4 +1,4 @@
-//! The tools do what they say.
+//! Tests of the PostgreSQL fixtures themselves.
 
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -202,7 +202,7 @@ async fn a_proxy_disconnects_before_a_reply_or_within_a_request() {
         assert!(sql(proxy.url(), "INSERT INTO kept VALUES (1)").is_err());
         assert_eq!((proxy.cuts(), server.sql("SELECT n FROM kept").as_str()), (1, "1"));
 
-        // Longer than what is said before it, and cut before its end.
+        // Longer than everything before it, and cut before its end.
         let long = format!("INSERT INTO kept VALUES (2) -- {}", "x".repeat(5000));
         proxy.cut_when(Cut::AfterBytes(4000));
         assert!(sql(proxy.url(), &long).is_err());
@@ -229,7 +229,7 @@ fn start(url: &str, statements: &str) -> Child {
     psql(url, statements).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Waits until the answer is this one.
+/// Waits for this answer.
 fn wait_for(ask: impl Fn() -> String, answer: &str) {
     let started = std::time::Instant::now();
     while ask() != answer {

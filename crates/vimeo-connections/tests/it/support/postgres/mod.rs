@@ -1,5 +1,6 @@
-//! PostgreSQL for tests: servers of a test's own, databases on servers that all share, and a line to them that breaks
-//! on demand. `scripts/postgres` brings the programs and the shared servers; without them a test is skipped, aloud.
+//! PostgreSQL for tests: private servers, databases on shared servers, and a proxy that fails on demand.
+//! `scripts/postgres` installs the programs and starts the shared servers; without them a test is skipped, and
+//! reported.
 
 mod disk;
 mod harness_selftest;
@@ -21,11 +22,11 @@ pub(crate) use shared::SharedPostgres;
 use crate::support::harness::finish;
 use crate::support::tools::{program, skip, variable};
 
-/// How long anything is waited for before a test gives up. No test asserts how long something took.
+/// The limit of every wait, after which the test fails. Tests make no other assertions about time.
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
 const HOW_TO_HAVE_IT: &str = "run ./test, or eval \"$(scripts/postgres start target --while $$)\" before";
 
-/// The versions that the tests know: the oldest that is served, and the newest.
+/// The versions in the tests: the oldest supported one, and the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     V15,
@@ -35,7 +36,7 @@ pub(crate) enum Version {
 impl Version {
     pub(crate) const ALL: [Self; 2] = [Self::V15, Self::V18];
 
-    /// The start of the names of its variables.
+    /// A variable of `scripts/postgres` for this version.
     fn variable(self, end: &str) -> Option<String> {
         let number = match self {
             Self::V15 => 15,
@@ -44,14 +45,14 @@ impl Version {
         variable(&format!("TEST_POSTGRES_{number}_{end}"))
     }
 
-    /// The directory of its programs: as `scripts/postgres` says, or where Debian has them.
+    /// The directory of its programs: from `scripts/postgres`, or where Debian installs them.
     fn programs(self) -> Option<PathBuf> {
         let named = self.variable("BIN").map(PathBuf::from);
         let usual = (self == Self::V15).then(|| PathBuf::from("/usr/lib/postgresql/15/bin"));
         named.or(usual).filter(|programs| programs.join("postgres").exists())
     }
 
-    /// The same. `None`, and said aloud, if it is not there: the test is skipped. In CI that is a failure.
+    /// The same. `None`, and reported, if it is missing: the test is skipped. In CI this is a failure.
     fn find_programs(self) -> Option<PathBuf> {
         let found = self.programs();
         if found.is_none() {
@@ -61,8 +62,8 @@ impl Version {
     }
 }
 
-/// Runs statements, in one transaction unless there is only one: the rows, their columns divided by `|`; or what the
-/// server complained of, with the SQLSTATE.
+/// Runs statements, in one transaction if there are several: the rows, with columns separated by `|`; or the error,
+/// with its SQLSTATE.
 pub(crate) fn sql(url: &str, statements: &str) -> Result<String, String> {
     let output = finish(psql(url, statements), WAIT_LIMIT);
     if !output.status.success() {
@@ -80,8 +81,7 @@ pub(crate) fn psql(url: &str, statements: &str) -> Command {
     command
 }
 
-/// A port on which nobody listens. It is below those that the system gives to clients, so that who leaves it for a
-/// while finds it free again.
+/// A free port. It is below the range for clients, so that a server that restarts finds it free again.
 pub(crate) fn free_port() -> u16 {
     loop {
         let random = std::hash::RandomState::new().build_hasher().finish() % 15_000;
@@ -92,7 +92,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Whom servers run as, user and group: PostgreSQL refuses to be run by root. `None` where that is not who we are.
+/// The user and group of the servers: PostgreSQL refuses to run as root. `None` if the tests do not run as root.
 fn server_user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
@@ -104,7 +104,7 @@ fn server_user() -> Option<(u32, u32)> {
     Some((ids[0], ids[1]))
 }
 
-/// Gives a path to the one whom servers run as.
+/// Makes the user of the servers the owner of a path.
 fn chown_to_server_user(path: &Path) {
     if let Some((user, group)) = server_user() {
         std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();

@@ -1,4 +1,4 @@
-//! A line to a server that breaks on demand.
+//! A TCP proxy to a server, which fails on demand.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,35 +14,35 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::postgres::free_port;
 
-/// More connections at once than a test means to open.
+/// More connections than any test opens.
 const MOST_CONNECTIONS: usize = 512;
 
-/// What the line is like, for the connections that are there and those that come.
+/// The fault of the proxy, for existing and new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// All is well.
+    /// No fault.
     Pass,
-    /// New connections are refused. Those that are there go on.
+    /// Refuses new connections. Existing ones stay open.
     Refuse,
-    /// What clients say does not arrive: it is held until the fault ends, and lost with the connection.
+    /// Holds the data of clients until the fault ends; lost with the connection.
     HoldRequests,
-    /// What the server says does not arrive, likewise.
+    /// Holds the data of the server likewise.
     HoldAnswers,
-    /// Every piece, of both sides, takes so long, until the fault ends.
+    /// Delays every read, in both directions, until the fault ends.
     Delay(Duration),
 }
 
 /// When a connection is cut, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// After clients have sent exactly so many more bytes, which are forwarded.
+    /// After clients have sent exactly this many more bytes, which are forwarded.
     AfterBytes(usize),
-    /// After a client has sent these bytes, at the moment when the server answers: it has done what it was told, and
-    /// the client never hears of it. The client is to have heard all earlier answers.
+    /// When the server replies to a client that has sent these bytes: it has done the work, and the client never
+    /// receives the reply. The client must have received all earlier replies.
     BeforeAnswer(&'static str),
 }
 
-/// Ends when dropped, with all its connections.
+/// Closed when dropped, with all its connections.
 pub(crate) struct Proxy {
     url: String,
     address: SocketAddr,
@@ -54,14 +54,14 @@ struct Line {
     server: String,
     fault: watch::Sender<Fault>,
     cut: Mutex<Option<Cut>>,
-    /// Ends all connections that are there.
+    /// Closes all existing connections.
     all: Mutex<CancellationToken>,
     tasks: Mutex<JoinSet<()>>,
     open: AtomicUsize,
     cuts: AtomicUsize,
 }
 
-/// What is to be done with a piece that a client sent.
+/// What to do with bytes from a client.
 enum Step {
     Forward,
     ForwardAndCut(usize),
@@ -69,7 +69,7 @@ enum Step {
 }
 
 impl Proxy {
-    /// A proxy before the server of an address, `postgres://user:password@host:port/database`.
+    /// A proxy in front of the server of a URL, `postgres://user:password@host:port/database`.
     pub(crate) async fn before(url: &str) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (start, rest) = url.rsplit_once('@').unwrap();
@@ -93,12 +93,12 @@ impl Proxy {
         proxy
     }
 
-    /// The server's address through the proxy.
+    /// The URL of the server through the proxy.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Makes the line so, from now on.
+    /// Sets the fault from now on.
     pub(crate) async fn set(&mut self, fault: Fault) {
         self.line.fault.send_replace(fault);
         if fault == Fault::Refuse {
@@ -108,22 +108,22 @@ impl Proxy {
         }
     }
 
-    /// Cuts all connections that are there.
+    /// Cuts all existing connections.
     pub(crate) fn cut(&self) {
         std::mem::take(&mut *self.line.all.lock().unwrap()).cancel();
     }
 
-    /// Cuts one connection later, in place of what was said before.
+    /// Cuts one connection later. Replaces an earlier condition.
     pub(crate) fn cut_when(&self, cut: Cut) {
         *self.line.cut.lock().unwrap() = Some(cut);
     }
 
-    /// How often [`Proxy::cut_when`] has come true.
+    /// How often the condition of [`Proxy::cut_when`] was met.
     pub(crate) fn cuts(&self) -> usize {
         self.line.cuts.load(Ordering::SeqCst)
     }
 
-    /// How many connections there are.
+    /// The number of open connections.
     pub(crate) fn connections(&self) -> usize {
         self.line.open.load(Ordering::SeqCst)
     }
@@ -144,7 +144,7 @@ impl Drop for Proxy {
 async fn accept(listener: TcpListener, line: Weak<Line>) {
     while let Ok((client, _)) = listener.accept().await {
         let Some(line) = line.upgrade() else { return };
-        // Who counts a connection can cut it.
+        // A connection is registered before it is counted, so that it can be cut.
         let all = line.all.lock().unwrap().clone();
         assert!(line.open.fetch_add(1, Ordering::SeqCst) < MOST_CONNECTIONS, "too many connections");
         let task = carry(client, line.clone(), all);
@@ -161,7 +161,7 @@ async fn carry(client: TcpStream, line: Arc<Line>, all: CancellationToken) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let is_stalled = AtomicBool::new(false);
-    // The first of the three to end ends the others, and drops both sockets.
+    // The first of the three to finish drops both sockets.
     tokio::select! {
         () = all.cancelled() => {}
         () = line.carry_requests(from_client, to_server, &is_stalled) => {}
@@ -169,7 +169,7 @@ async fn carry(client: TcpStream, line: Arc<Line>, all: CancellationToken) {
     }
 }
 
-/// Counts a connection for as long as it is there.
+/// Counts a connection while it is open.
 struct Open(Arc<Line>);
 
 impl Drop for Open {
@@ -213,14 +213,14 @@ impl Line {
         }
     }
 
-    /// Waits as the fault of the moment wants it, and no longer than it lasts.
+    /// Waits as the current fault requires, and no longer than it lasts.
     async fn linger(&self, holding: Fault) {
         let mut faults = self.fault.subscribe();
         let now = *faults.borrow_and_update();
         if let Fault::Delay(time) = now {
             let _ = tokio::time::timeout(time, faults.wait_for(|fault| *fault != now)).await;
         }
-        // The sender is ours: it does not go away.
+        // The sender belongs to this proxy, so it cannot be gone.
         let _ = faults.wait_for(|fault| *fault != holding).await;
     }
 

@@ -1,4 +1,4 @@
-//! A server of a test's own: started, stopped, killed, copied by a standby, as the test likes.
+//! A private PostgreSQL server that a test can start, stop, kill and replicate.
 
 use std::fs;
 use std::io;
@@ -14,21 +14,21 @@ use crate::support::postgres::disk::{Part, SmallDisk};
 use crate::support::postgres::{Version, WAIT_LIMIT, chown_to_server_user, free_port, server_user, sql};
 use crate::support::tools::program;
 
-/// With the signs that an address must hide.
+/// With characters that a URL must escape.
 const PASSWORD: &str = "p@ss w:rd/100%";
 const PASSWORD_IN_URL: &str = "p%40ss%20w%3Ard%2F100%25";
 
-/// How a server is stopped by its operator.
+/// How an operator stops a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Throws everybody out, and writes down what there is.
+    /// Disconnects all clients and writes a checkpoint.
     Fast,
-    /// Ends at once, and has to recover at the next start.
+    /// Ends immediately, and has to recover at the next start.
     Immediate,
 }
 
-/// A private server, with fsync on and a role `tests` that may do everything. Gone when dropped, after a panic too;
-/// should the tests be killed, it stops.
+/// A private server with fsync on and a superuser role `tests`. Removed when dropped, even after a panic; it also
+/// stops if the test process is killed.
 pub(crate) struct Postgres {
     programs: PathBuf,
     port: u16,
@@ -39,13 +39,13 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// A new server, with no database but its own. `None`, and said aloud, if its programs are missing: the test is
-    /// skipped. In CI that is a failure.
+    /// A new server without other databases. `None`, and reported, if its programs are missing: the test is skipped.
+    /// In CI this is a failure.
     pub(crate) fn private(version: Version) -> Option<Self> {
         Self::with(version, "")
     }
 
-    /// The same with lines of `postgresql.conf`.
+    /// The same with lines for `postgresql.conf`.
     pub(crate) fn with(version: Version, config: &str) -> Option<Self> {
         let mut server = Self::nowhere(version.find_programs()?);
         server.init(version, config);
@@ -53,7 +53,7 @@ impl Postgres {
         Some(server)
     }
 
-    /// The same with a part of it on a small disk. `None` also where no disk can be mounted.
+    /// The same with a part of it on a small disk. `None` also if no disk can be mounted.
     pub(crate) fn on_a_small_disk(version: Version, part: Part, config: &str) -> Option<Self> {
         let mut server = Self::nowhere(version.find_programs()?);
         let mounted = match part {
@@ -73,33 +73,33 @@ impl Postgres {
         Self { programs, port: free_port(), process: None, disk: None, directory }
     }
 
-    /// The address of a database, for the role `tests`.
+    /// The URL of a database, for the role `tests`.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://tests:{PASSWORD_IN_URL}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Runs statements in the server's own database, which must succeed: the rows, their columns divided by `|`.
+    /// Runs statements in the default database, which must succeed: the rows, with columns separated by `|`.
     pub(crate) fn sql(&self, statements: &str) -> String {
         sql(&self.url("postgres"), statements).unwrap()
     }
 
-    /// Makes an empty database: its address.
+    /// Creates an empty database; its URL.
     pub(crate) fn create_database(&self, name: &str) -> String {
         self.sql(&format!("CREATE DATABASE \"{name}\""));
         self.url(name)
     }
 
-    /// What the server has logged so far, over all its starts.
+    /// The log of all starts so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Starts it again where it was; waits until it has recovered and answers.
+    /// Starts it again in the same place; waits until it has recovered and responds.
     pub(crate) fn start(&mut self) {
         assert!(self.process.is_none(), "it runs");
         let before = self.log().len();
         let mut command = program("setpriv");
-        // The system forgets the signal when the user changes: it is asked for by a process that is that user already.
+        // A change of the user resets this signal, so a process of that user requests it.
         command.args(["--pdeathsig", "QUIT", "--"]).arg(self.programs.join("postgres"));
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
@@ -119,7 +119,7 @@ impl Postgres {
         }
     }
 
-    /// Stops it in an operator's way; waits for the end.
+    /// Stops it as an operator does; waits for the end.
     pub(crate) fn stop(&mut self, stop: Stop) {
         let signal = match stop {
             Stop::Fast => Signal::INT,
@@ -130,15 +130,15 @@ impl Postgres {
         wait(&mut process);
     }
 
-    /// Kills all its processes at one moment, as a loss of power does; but what was written stays, synced or not.
+    /// Kills all its processes at the same time, like a power failure, except that written data stays, synced or not.
     pub(crate) fn kill(&mut self) {
         let mut process = self.process.take().unwrap();
         let postmaster = pid(process.id());
-        // Stopped, it starts nobody who would be missed below.
+        // Stopped first, so that it cannot start another process meanwhile.
         kill_process(postmaster, Signal::STOP).unwrap();
         let children = children_of(process.id());
         for child in &children {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = kill_process(pid(*child), Signal::KILL);
         }
         kill_process(postmaster, Signal::KILL).unwrap();
@@ -150,13 +150,13 @@ impl Postgres {
         }
     }
 
-    /// Waits until the server has ended by itself.
+    /// Waits until the server has ended on its own.
     pub(crate) fn wait(&mut self) {
         wait(&mut self.process.take().unwrap());
     }
 
-    /// A copy that follows, and is waited for by every commit from now on; if it ends, commits wait until
-    /// `ALTER SYSTEM RESET synchronous_standby_names` and `SELECT pg_reload_conf()`. A server can have one.
+    /// A synchronous standby, which every commit waits for from now on. If it ends, commits wait until `ALTER SYSTEM
+    /// RESET synchronous_standby_names` and `SELECT pg_reload_conf()`. A server can have one.
     pub(crate) fn standby(&self) -> Self {
         let mut standby = Self::nowhere(self.programs.clone());
         let mut copy = program(self.programs.join("pg_basebackup"));
@@ -175,22 +175,22 @@ impl Postgres {
         standby
     }
 
-    /// Makes a standby a server of its own; waits until it takes writes.
+    /// Promotes a standby; waits until it accepts writes.
     pub(crate) fn promote(&self) {
         assert_eq!(self.sql("SELECT pg_promote()"), "t", "{}", self.log());
     }
 
-    /// Leaves no byte free on the small disk.
+    /// Fills the small disk completely.
     pub(crate) fn fill_disk(&self) {
         self.disk.as_ref().unwrap().fill();
     }
 
-    /// Gives the room back.
+    /// Frees the space again.
     pub(crate) fn free_disk(&self) {
         self.disk.as_ref().unwrap().free();
     }
 
-    /// The number of its first process, if it runs.
+    /// The process ID of the postmaster, if it runs.
     pub(crate) fn id(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
     }
@@ -220,7 +220,7 @@ impl Postgres {
         init.args(["--username=tests", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]);
         init.args(["--no-sync", "--no-instructions", "--pwfile"]).arg(password);
         if version == Version::V15 {
-            // One of the two orders text as a dictionary does, so that nothing leans on the order of bytes.
+            // One of the two servers collates text linguistically, so that no test depends on the order of bytes.
             init.args(["--locale-provider=icu", "--icu-locale=en-US"]);
         }
         run(self.as_server_user(&init));
@@ -230,7 +230,7 @@ impl Postgres {
         run(self.as_server_user(&append));
     }
 
-    /// A command as the user whom servers run as, where the small disk is seen.
+    /// A command as the user of the server, in the namespace with the small disk.
     fn as_server_user(&self, command: &Command) -> Command {
         let mut words: Vec<std::ffi::OsString> = Vec::new();
         if let Some(disk) = &self.disk {
@@ -246,12 +246,12 @@ impl Postgres {
         words.push(command.get_program().to_owned());
         words.extend(command.get_args().map(ToOwned::to_owned));
         let mut apart = program(&words[0]);
-        // PostgreSQL looks where it is, and may not be allowed to look where the tests are.
+        // PostgreSQL reads its working directory, and may lack permission for that of the tests.
         apart.args(&words[1..]).current_dir("/");
         apart
     }
 
-    /// The words of the file that a running server keeps about itself.
+    /// The lines of `postmaster.pid`.
     fn about(&self) -> Vec<String> {
         let seen_from =
             self.disk.as_ref().map_or(String::new(), |disk| format!("/proc/{}/root", disk.holder()));
@@ -269,10 +269,10 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = kill_process(pid(process.id()), Signal::QUIT);
-            // It throws its own processes out, after five seconds with force.
+            // The postmaster ends its own processes, after five seconds by force.
             let _ = process.wait();
         }
-        // What was killed leaves a piece of shared memory behind, which the next start would have found.
+        // A killed server leaves a shared memory segment, which the next start would find.
         if let Some(memory) =
             self.about().get(6).and_then(|line| line.split_whitespace().nth(1).map(str::to_owned))
         {
@@ -304,16 +304,16 @@ fn children_of(id: u32) -> Vec<u32> {
     ids.filter(|child| state_of(*child).is_some_and(|(_, parent)| parent == id)).collect()
 }
 
-/// A process's state and its parent.
+/// The state of a process, and its parent.
 fn state_of(id: u32) -> Option<(char, u32)> {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // Behind the name, which may hold anything.
+    // After the name, which may contain anything.
     let mut words = text.rsplit_once(')')?.1.split_whitespace();
     Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
 }
 
-/// Starts a process from a thread that lives as long as the tests: the system takes the end of that thread, not of the
-/// whole process, for the end of a parent.
+/// Starts a process from a thread that lives as long as the tests: the system treats the end of that thread, not of
+/// the whole process, as the death of the parent.
 fn spawn_for_life(command: Command) -> Child {
     type Order = (Command, mpsc::Sender<io::Result<Child>>);
     static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();

@@ -1,19 +1,19 @@
-//! A database of a test's own on a server that all tests share.
+//! A new database on a server that all tests share.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::postgres::{HOW_TO_HAVE_IT, Version, sql};
 use crate::support::tools::skip;
 
-/// Dropped with everything in it, whoever is still connected.
+/// Dropped with all its sessions and data.
 pub(crate) struct SharedPostgres {
-    /// The address without the database, up to its slash.
+    /// The URL without the database, up to its slash.
     server: String,
     name: String,
 }
 
 impl SharedPostgres {
-    /// An empty database. `None`, and said aloud, if there is no such server: the test is skipped. In CI that is a
+    /// An empty database. `None`, and reported, if there is no such server: the test is skipped. In CI this is a
     /// failure.
     pub(crate) fn database(version: Version) -> Option<Self> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
@@ -31,7 +31,7 @@ impl SharedPostgres {
         format!("{}{}", self.server, self.name)
     }
 
-    /// Runs statements, which must succeed: the rows, their columns divided by `|`.
+    /// Runs statements, which must succeed: the rows, with columns separated by `|`.
     pub(crate) fn sql(&self, statements: &str) -> String {
         sql(&self.url(), statements).unwrap()
     }
@@ -39,7 +39,7 @@ impl SharedPostgres {
 
 impl Drop for SharedPostgres {
     fn drop(&mut self) {
-        // A panic here would hide the one that the test ended with.
+        // A panic here would hide the failure of the test.
         let _ = sql(
             &format!("{}postgres", self.server),
             &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name),

@@ -1,7 +1,7 @@
-//! A proxy between the service and the sandbox that gives wrong answers to requests which follow a video's last byte.
+//! A proxy between the service and the sandbox that injects faults into requests after the last byte of a video.
 //!
-//! Each placeholder gets the next plan in the order of their creation, so that hundreds of uploads with different faults
-//! run beside each other. Requests are carried out first unless they are refused; only the answer differs.
+//! Placeholders take the plans in the order of their creation, so that hundreds of uploads with different faults run
+//! concurrently. Requests are executed first, unless the fault refuses them; only the response differs.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// A wrong answer.
+/// A fault in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Status(u16),
@@ -26,14 +26,14 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Every status of an error, and every way to break an answer off.
+    /// Every error status, and every way to cut a response.
     pub(crate) fn all() -> Vec<Self> {
         let cuts = [Self::CutBefore, Self::CutInHead, Self::CutInBody, Self::Empty, Self::Nonsense];
         (400..=599).map(Self::Status).chain(cuts).collect()
     }
 
-    /// Whether the request is not carried out.
-    fn is_documented_failure(self) -> bool {
+    /// Whether the request is not executed.
+    fn is_refused(self) -> bool {
         matches!(self, Self::Status(400..=499))
     }
 
@@ -61,11 +61,11 @@ impl Fault {
     }
 }
 
-/// What goes wrong with the requests for one video, once its bytes are there.
+/// The faults of the requests for one video, once it has all its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) fault: Fault,
-    /// The requests: see [`point_of`]. Each is answered wrongly once, or always.
+    /// The requests, see [`point_of`]. Each has the fault once, or always.
     pub(crate) points: HashSet<&'static str>,
     pub(crate) is_lasting: bool,
 }
@@ -84,26 +84,26 @@ impl Plan {
 #[derive(Debug)]
 pub(crate) struct Seen {
     plan: Option<Plan>,
-    /// What went wrong with its requests.
+    /// The fault of its plan.
     pub(crate) fault: Option<Fault>,
-    /// The name of its placeholder, which holds the job's identifier.
+    /// The name of its placeholder, which contains the job ID.
     pub(crate) name: String,
     pub(crate) is_whole: bool,
     is_described: bool,
     is_opened: bool,
-    /// The points that were answered wrongly.
+    /// The points at which the fault occurred.
     pub(crate) faulted: Vec<&'static str>,
-    /// How often its deletion was asked for.
+    /// The number of requests to delete it.
     pub(crate) deletions: u32,
 }
 
 #[derive(Default)]
 struct State {
     plans: VecDeque<Plan>,
-    /// Faults of lists, which are about no video.
+    /// Faults of list requests, which belong to no video.
     lists: VecDeque<Fault>,
     videos: HashMap<String, Seen>,
-    /// The videos of upload links' paths.
+    /// Videos by the paths of their upload links.
     links: HashMap<String, String>,
 }
 
@@ -115,7 +115,7 @@ pub(crate) struct FaultyProxy {
 
 struct Request {
     method: Method,
-    /// Absolute, as a proxy is given it.
+    /// In absolute form, as sent to a proxy.
     url: String,
     path: String,
     headers: Vec<(String, String)>,
@@ -146,7 +146,7 @@ impl FaultyProxy {
         state.lists.extend(lists);
     }
 
-    /// From now on nothing goes wrong.
+    /// No more faults from now on.
     pub(crate) fn clear_faults(&self) {
         let mut state = self.state.lock().unwrap();
         state.lists.clear();
@@ -157,19 +157,19 @@ impl FaultyProxy {
         self.state.lock().unwrap().lists.len()
     }
 
-    /// How often requests for each video were answered wrongly.
+    /// The number of faults for each video.
     pub(crate) fn faulted(&self) -> Vec<usize> {
         self.state.lock().unwrap().videos.values().map(|video| video.faulted.len()).collect()
     }
 
-    /// The videos that were created through it, by their URIs.
+    /// The videos that were created through the proxy, by URI.
     pub(crate) fn videos(&self) -> HashMap<String, Seen> {
         std::mem::take(&mut self.state.lock().unwrap().videos)
     }
 }
 
 impl State {
-    /// The video of a request: its URI.
+    /// The URI of the video of a request.
     fn video_of(&self, path: &str) -> Option<String> {
         if path.starts_with("/files/") {
             return self.links.get(path).cloned();
@@ -179,7 +179,7 @@ impl State {
         Some(format!("/videos/{number}")).filter(|_| !number.is_empty())
     }
 
-    /// The wrong answer that a request gets, if it gets one.
+    /// The fault of a request, if it has one.
     fn take(&mut self, uri: &str, point: &'static str) -> Option<Fault> {
         let video = self.videos.get_mut(uri).filter(|video| video.is_whole)?;
         let plan = video.plan.as_mut()?;
@@ -220,7 +220,7 @@ impl State {
         }
     }
 
-    /// What follows for the videos from an answer of the sandbox.
+    /// Updates the state of the videos after a response of the sandbox.
     fn learn(&mut self, request: &Request, (uri, point): (Option<&str>, &str), (status, body): (u16, &[u8])) {
         let is_good = (200..300).contains(&status);
         if request.method == Method::POST && request.path == "/me/videos" && is_good {
@@ -270,7 +270,7 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, http: reqwest::C
         let mut state = state.lock().unwrap();
         let uri = state.video_of(&request.path);
         let point = uri.as_ref().map_or("other", |uri| state.point_of(&request, uri));
-        // The last of the settings: what is asked behind it is asked about transcoding.
+        // The last setting: later reads of the video are about transcoding.
         if let Some(video) = uri.as_ref().and_then(|uri| state.videos.get_mut(uri))
             && point == "folder"
         {
@@ -281,8 +281,8 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, http: reqwest::C
     let take = |state: &Mutex<State>| uri.as_ref().and_then(|uri| state.lock().unwrap().take(uri, point));
     let mut fault = take(&state);
     let mut answer = Vec::new();
-    // The last bytes are always taken in.
-    if fault.is_none_or(|fault| !fault.is_documented_failure()) || point == "bytes" {
+    // The last bytes are always accepted.
+    if fault.is_none_or(|fault| !fault.is_refused()) || point == "bytes" {
         let Some((status, head, body)) = forward(&request, &http).await else { return };
         state.lock().unwrap().learn(&request, (uri.as_deref(), point), (status, &body));
         if point == "bytes" && fault.is_none() {
@@ -327,7 +327,7 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
     Some(Request { method, url, path, headers, body })
 }
 
-/// Asks the sandbox: the status, the head of the answer, and its body.
+/// Forwards a request to the sandbox: the status, the head and the body of its response.
 async fn forward(request: &Request, http: &reqwest::Client) -> Option<(u16, String, Vec<u8>)> {
     let mut asked = http.request(request.method.clone(), &request.url).body(request.body.clone());
     for (name, value) in &request.headers {

@@ -1,4 +1,5 @@
-//! An environment for upload tests: a source, the service and the sandbox, with helpers to start uploads and inspect the result.
+//! An environment for uploads: a source, the service and the sandbox, with helpers to start uploads and to check
+//! videos.
 
 pub(crate) mod faulty_proxy;
 pub(crate) mod scripted;
@@ -12,18 +13,18 @@ use serde_json::{Value, json};
 use crate::support::harness::{EnvOptions, Response, TestEnv};
 use crate::support::uploads::source::{Behaviour, Source, sha256};
 
-/// How long a job is waited for before a test gives up. No test asserts how long something took.
+/// The limit of the wait for a job, after which the test fails. Tests make no other assertions about time.
 pub(crate) const WAIT_LIMIT: Duration = Duration::from_mins(5);
-/// The usual configuration: sources on loopback, and little patience with Vimeo.
+/// The default configuration: sources on loopback, and short timeouts for Vimeo.
 pub(crate) const CONFIG: &str = "sources.allow = [\"127.0.0.1/32\"]\nsources.allow_http = true\n\
     sources.ports = \"any\"\nuploads.create_seconds = 2\nuploads.grace_seconds = 1\nuploads.look_seconds = 2\n";
 
-/// A sandbox in which nobody waits for transcoding.
+/// A sandbox with fast transcoding.
 pub(crate) fn fast_sandbox() -> sandbox::Options {
     sandbox::Options { pace: sandbox::Pace::Every(Duration::from_millis(50)), ..sandbox::Options::default() }
 }
 
-/// A world with a connection, and a source of videos.
+/// An environment with a connection and a source of videos.
 pub(crate) struct UploadEnv {
     pub(crate) env: TestEnv,
     pub(crate) source: Source,
@@ -46,14 +47,14 @@ impl UploadEnv {
         Self { env, source: Source::start(Behaviour::Good).await, connection }
     }
 
-    /// Asks for an upload.
+    /// Requests an upload.
     pub(crate) async fn post(&self, body: &Value) -> Response {
         let path = format!("{}/uploads", self.connection);
         let headers = [("content-type", "application/json")];
         self.env.send(Method::POST, &path, &headers, body.to_string().into_bytes()).await
     }
 
-    /// Asks for an upload of a file of so many bytes with the usual source; the job's identifier.
+    /// Requests an upload of a file of this length from the default source; the job ID.
     pub(crate) async fn submit(&self, size: u64) -> String {
         self.submit_with(json!({"source": {"url": self.source.url("film.mp4", size)}})).await
     }
@@ -64,19 +65,19 @@ impl UploadEnv {
         accepted.json()["data"]["jobId"].as_str().unwrap().to_owned()
     }
 
-    /// The job as it is shown.
+    /// The job, as the API returns it.
     pub(crate) async fn job(&self, id: &str) -> Value {
         let answer = self.env.get(&format!("/pictoryapis/v1/jobs/{id}")).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
     }
 
-    /// Waits until a job is over; the job.
+    /// Waits until a job has ended; the job.
     pub(crate) async fn wait_for_end(&self, id: &str) -> Value {
         self.until(id, is_finished).await
     }
 
-    /// Waits until a job is in this phase, or beyond its end.
+    /// Waits until a job is in this phase. Fails if it ends first.
     pub(crate) async fn wait_for_phase(&self, id: &str, phase: &str) -> Value {
         let job = self.until(id, |job| job["data"]["phase"] == phase || is_finished(job)).await;
         assert_eq!(job["data"]["phase"], phase, "{job}");
@@ -95,7 +96,7 @@ impl UploadEnv {
         }
     }
 
-    /// The videos at Vimeo, the oldest first.
+    /// The videos at Vimeo, oldest first.
     pub(crate) async fn videos(&self) -> Vec<Value> {
         let shown = self.env.control(Method::GET, "videos", Value::Null).await;
         let mut videos = shown["videos"].as_array().unwrap().clone();
@@ -103,7 +104,7 @@ impl UploadEnv {
         videos
     }
 
-    /// What the journal has of a route.
+    /// The requests to a route in the journal.
     pub(crate) async fn journal(&self, route: &str) -> Vec<Value> {
         let route = route.replace(' ', "%20").replace('*', "%2A").replace('{', "%7B").replace('}', "%7D");
         let path = format!("journal?limit=10000&route={route}");
@@ -111,7 +112,7 @@ impl UploadEnv {
         shown["requests"].as_array().unwrap().clone()
     }
 
-    /// Asserts that a job was completed, and that its video is the only one, with the right bytes.
+    /// Asserts that a job was completed, and that its video is the only one and complete.
     pub(crate) async fn assert_one_video(&self, job: &Value, size: u64) -> Value {
         assert_eq!(job["data"]["status"], "completed", "{job}\n{}", self.env.log());
         assert_eq!(job["success"], true);
@@ -122,7 +123,7 @@ impl UploadEnv {
     }
 }
 
-/// Asserts that a job's video is this one, with the right bytes.
+/// Asserts that this is the video of the job, and that it is complete.
 pub(crate) fn assert_whole(job: &Value, video: &Value, size: u64) {
     assert_eq!(job["data"]["vimeoUri"], video["uri"], "{job}");
     assert_eq!(video["status"], "available", "{video}");

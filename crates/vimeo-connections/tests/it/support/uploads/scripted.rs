@@ -1,4 +1,4 @@
-//! Sources that answer each request as a test says: files in versions, whole or in part, cut or slow.
+//! A source whose responses are scripted by the test: versions of a file, complete or partial, cut or slow.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -11,38 +11,38 @@ use tokio::task::JoinSet;
 
 use crate::support::uploads::source::{pieces, read_head, sha256_from};
 
-/// A request as a script sees it.
+/// A request, as the script sees it.
 pub(crate) struct Asked {
-    /// How many came before it.
+    /// The number of earlier requests.
     pub(crate) number: usize,
-    /// How many before it had no `Range`.
+    /// The number of earlier requests without `Range`.
     pub(crate) plain_before: usize,
-    /// The first and, if it is said, the last byte that is asked for.
+    /// The first and, if given, the last requested byte.
     pub(crate) range: Option<(u64, Option<u64>)>,
     head: String,
 }
 
-/// A file in one of its versions, which differ in every byte.
+/// A version of a file. Versions differ in every byte.
 #[derive(Clone)]
 pub(crate) struct File {
     pub(crate) version: u64,
     pub(crate) size: u64,
-    /// Header lines of every answer that brings it.
+    /// Header lines of every response with this version.
     pub(crate) marks: Vec<String>,
 }
 
-/// What is answered.
+/// A response.
 pub(crate) struct Reply {
     head: String,
-    /// Versions, offsets and lengths.
+    /// Parts of the body: versions, offsets and lengths.
     body: Vec<(u64, u64, u64)>,
-    /// Bytes that are of no file, after those.
+    /// Bytes after those, which belong to no file.
     other: Vec<u8>,
     limit: u64,
     pause: Option<Duration>,
 }
 
-/// A server; it ends when it is dropped.
+/// A server, which ends when dropped.
 pub(crate) struct Scripted {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -62,17 +62,17 @@ impl File {
         Self { version, size, marks: marks.iter().map(|&line| line.to_owned()).collect() }
     }
 
-    /// Its SHA-256, as the sandbox shows it.
+    /// Its SHA-256, as the sandbox reports it.
     pub(crate) fn sha256(&self) -> String {
         sha256_from(start_of(self.version), self.size)
     }
 
-    /// 200 and the whole.
+    /// 200 with the whole file.
     pub(crate) fn whole(&self) -> Reply {
         Reply::new(200, &self.marks, vec![(self.version, 0, self.size)])
     }
 
-    /// 206 and these bytes.
+    /// 206 with these bytes.
     pub(crate) fn part(&self, from: u64, to: u64) -> Reply {
         let range = format!("Content-Range: bytes {from}-{to}/{}", self.size);
         Reply::new(
@@ -82,12 +82,12 @@ impl File {
         )
     }
 
-    /// 206 and the whole.
+    /// 206 with the whole file.
     pub(crate) fn whole_as_part(&self) -> Reply {
         self.part(0, self.size - 1)
     }
 
-    /// What was asked for, as a server answers that knows ranges and no conditions.
+    /// The requested bytes, as from a server with ranges and without conditional requests.
     pub(crate) fn answer(&self, asked: &Asked) -> Reply {
         match asked.range {
             Some((from, to)) if from < self.size => {
@@ -109,7 +109,7 @@ impl Reply {
         Self { head: head + "\r\n", body, other: Vec::new(), limit: u64::MAX, pause: None }
     }
 
-    /// A status with no body.
+    /// A status without a body.
     pub(crate) fn status(status: u16) -> Self {
         Self::new(status, &[], Vec::new())
     }
@@ -123,24 +123,24 @@ impl Reply {
         Self { head: head + "\r\n", other: bytes.to_vec(), ..Self::status(200) }
     }
 
-    /// Nothing at all: the connection is closed.
+    /// No response: the connection is closed.
     pub(crate) fn nothing() -> Self {
         Self { head: String::new(), ..Self::status(500) }
     }
 
-    /// Another head than its own.
+    /// The same with another head.
     pub(crate) fn with_head(self, head: &str) -> Self {
         Self { head: head.to_owned(), ..self }
     }
 
-    /// The head without its `Content-Length`, and the body to the connection's end.
+    /// Without `Content-Length`: the body ends with the connection.
     pub(crate) fn without_length(mut self) -> Self {
         let lines = self.head.split("\r\n").filter(|line| !line.starts_with("Content-Length"));
         self.head = lines.collect::<Vec<_>>().join("\r\n");
         self
     }
 
-    /// The body is of this version from this offset on.
+    /// From this offset on, the body has the bytes of this version.
     pub(crate) fn overwritten_from(mut self, offset: u64, version: u64) -> Self {
         let body = std::mem::take(&mut self.body);
         for (old, from, length) in body {
@@ -151,12 +151,12 @@ impl Reply {
         self
     }
 
-    /// The connection is closed after this many bytes of the body.
+    /// Closes the connection after this many bytes of the body.
     pub(crate) fn cut_after(self, limit: u64) -> Self {
         Self { limit, ..self }
     }
 
-    /// A thousand bytes, and a pause, again and again.
+    /// Pauses after every thousand bytes.
     pub(crate) fn with_pauses(self, pause: Duration) -> Self {
         Self { pause: Some(pause), ..self }
     }
@@ -183,7 +183,7 @@ impl Reply {
     }
 }
 
-/// Where a version begins in what all files are made of.
+/// The offset of a version in the common pattern of all files.
 fn start_of(version: u64) -> u64 {
     version * 1_009
 }
@@ -215,7 +215,7 @@ impl Scripted {
         format!("http://{}/film.mp4?token=canary-source-query", self.address)
     }
 
-    /// The address of another path.
+    /// The URL of another path.
     pub(crate) fn url_of(&self, path: &str) -> String {
         format!("http://{}{path}?token=canary-source-query", self.address)
     }

@@ -1,4 +1,4 @@
-//! Sources of videos: a small web server on loopback whose files are as long as their address says.
+//! A source of videos: a web server on loopback whose files have the length in their URL.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,31 +9,31 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// A prime, so that no two places a power of two apart look alike.
+/// A prime, so that no two offsets a power of two apart have equal bytes.
 const PERIOD: usize = 65_537;
 
-/// A server of files: `/{name}?size=N`, whole or by ranges, with an `ETag`. Dropped, it is gone.
+/// A server of files: `/{name}?size=N`, complete or by ranges, with an `ETag`. Ends when dropped.
 pub(crate) struct Source {
     address: std::net::SocketAddr,
     requests: Arc<AtomicU64>,
     _server: JoinSet<()>,
 }
 
-/// How a source misbehaves.
+/// The behaviour of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behaviour {
     Good,
-    /// The answer stops for ever after so many bytes, each time.
+    /// Every response stalls for ever after this many bytes.
     StopsAfter(u64),
-    /// The answer is cut after so many bytes, each time.
+    /// Every response is cut after this many bytes.
     CutAfter(u64),
-    /// Neither ranges nor a length.
+    /// No ranges, and no length.
     WithoutLength,
-    /// This status.
+    /// Responds with this status.
     Status(u16),
 }
 
-/// What every file is made of.
+/// The pattern that every file repeats.
 fn table() -> Vec<u8> {
     let mut state = 88_172_645_463_325_252_u64;
     let mut next = || {
@@ -45,7 +45,7 @@ fn table() -> Vec<u8> {
     (0..PERIOD).map(|_| next()).collect()
 }
 
-/// The bytes of a file from `offset` on, in pieces.
+/// The bytes of a file from `offset` on, in chunks.
 pub(crate) fn pieces(offset: u64, length: u64) -> impl Iterator<Item = Vec<u8>> {
     let table = table();
     let mut at = usize::try_from(offset % PERIOD as u64).unwrap();
@@ -62,12 +62,12 @@ pub(crate) fn pieces(offset: u64, length: u64) -> impl Iterator<Item = Vec<u8>> 
     })
 }
 
-/// The SHA-256 of a file of so many bytes, as the sandbox shows it.
+/// The SHA-256 of a file of this length, as the sandbox reports it.
 pub(crate) fn sha256(size: u64) -> String {
     sha256_from(0, size)
 }
 
-/// The same for a file that begins elsewhere in what all files are made of.
+/// The same for a file that starts at another offset of the pattern.
 pub(crate) fn sha256_from(offset: u64, size: u64) -> String {
     let mut hash = Context::new(&SHA256);
     for piece in pieces(offset, size) {
@@ -87,7 +87,7 @@ pub(crate) fn sha256_of(bytes: &[u8]) -> String {
     hash.finish().as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// A file's bytes.
+/// The bytes of a file.
 pub(crate) fn bytes(size: u64) -> Vec<u8> {
     pieces(0, size).flatten().collect()
 }
@@ -111,18 +111,18 @@ impl Source {
         Self { address, requests, _server: server }
     }
 
-    /// The address of a file of so many bytes.
+    /// The URL of a file of this length.
     pub(crate) fn url(&self, name: &str, size: u64) -> String {
         format!("http://{}/{name}?size={size}&token=canary-source-query", self.address)
     }
 
-    /// How often it was asked.
+    /// The number of requests so far.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 }
 
-/// The head of a request, in lower case; `None` if the connection ends before it.
+/// The head of a request, in lower case; `None` if the connection ends first.
 pub(crate) async fn read_head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];

@@ -1,4 +1,4 @@
-//! How our client sorts what Vimeo refuses or fails to do, and what it makes of the rate window.
+//! How the client classifies refusals and failures of Vimeo, and rate limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,8 @@ async fn an_invalid_token_is_distinguished_from_a_forbidden_one() {
     let unknown = fixture.session_with("nobody-ever-issued-this");
     let found = unknown.find_folder_by_name("x", TIMEOUT).await;
     assert_eq!(found, Err(Failure::Rejected(CredentialProblem::TokenUnknown)), "folders have the code 8000");
-    // The challenge alone says as much; without it and without an error of Vimeo's, nobody has spoken.
+    // The challenge alone is as clear. Without it, and without an error of Vimeo, the response did not come from the
+    // API.
     for (fault, failure) in [
         (
             json!({"kind": "status", "status": 401, "body": "<html>"}),
@@ -92,7 +93,7 @@ async fn a_view_the_plan_lacks_is_reported_and_the_next_is_tried() {
             Err(other) => panic!("{other:?}"),
         }
     }
-    // Nobody, password, disable, unlisted; and then everybody may see it.
+    // The views nobody, password, disable, unlisted; then anybody.
     assert_eq!(tried, [Some(2409), Some(2204), Some(2411), Some(2204)]);
     assert_eq!(fixture.videos().await, 1);
     let long = "n".repeat(129);
@@ -229,7 +230,7 @@ async fn no_request_is_sent_while_the_window_is_closed() {
     assert_eq!(fixture.journal().await.len(), before);
     fixture.pass(Duration::from_secs(20));
     other.create_video(&placeholder(10), TIMEOUT).await.unwrap();
-    // Another connection's window is its own.
+    // Another connection has its own window.
     fixture.session.create_video(&placeholder(10), TIMEOUT).await.unwrap();
 }
 
@@ -259,7 +260,7 @@ async fn the_last_request_of_a_window_closes_it() {
             Err(failure) => break window_end(failure).unwrap(),
         }
     };
-    // 25 a minute, and twice as many because each names its fields.
+    // 25 requests a minute, and twice as many because each names its fields.
     assert_eq!(answered, 50);
     assert!(until > fixture.now());
     assert!(fixture.journal().await.iter().all(|request| request["status"] == 200));

@@ -1,4 +1,4 @@
-//! How our client sends bytes to upload links, against the sandbox.
+//! How the client sends bytes to upload links, against the sandbox.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use vimeo::{Chunk, LinkFailure, RemoteOffset, TransportError, UploadError, Uploa
 use crate::support::client_fixture::{ClientFixture, TIMEOUT};
 use crate::support::harness::until;
 
-/// A standstill of this length is none of the network's.
+/// Longer than any stall of a loopback connection.
 const STALL: Duration = Duration::from_secs(30);
-/// One that a test waits for.
+/// Short enough to wait for.
 const SHORT_STALL: Duration = Duration::from_millis(300);
 
 const LINKS: &str = "/files/*";
 const PATCH: &str = "PATCH /files/*";
 
-/// What a source may break with.
+/// The error of a failing source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken(&'static str);
 
 pub(crate) type Sent = Result<u64, UploadError<Broken>>;
 
-/// Bytes that tell when some are missing, doubled or in the wrong place.
+/// Bytes in which missing, duplicate or misplaced ones are noticed.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| u8::try_from((index * 7 + index / 251) % 256).unwrap()).collect()
 }
@@ -66,7 +66,7 @@ async fn a_file_sent_in_chunks_arrives_complete() {
         fixture.client.offset(&made.link, TIMEOUT).await,
         Ok(RemoteOffset { offset: 999_999, length })
     );
-    // The source may have more than the piece.
+    // The source may have more than this chunk.
     let more = [&bytes[999_999..], b"and more"].concat();
     let piece = Chunk { offset: 999_999, length: 1 };
     assert_eq!(fixture.client.send_chunk(&made.link, piece, source(&more), STALL).await, Ok(1_000_000));
@@ -193,11 +193,11 @@ async fn a_stalled_server_times_out_and_a_slow_one_does_not() {
     fixture.fault("HEAD /files/*", json!({"kind": "hold"})).await;
     let asked = fixture.client.offset(&made.link, SHORT_STALL).await;
     assert_eq!(asked, Err(LinkFailure::RetryLater(TransportError::Timeout)));
-    // The held request is let go with the fault, and was sent to its end.
+    // Removing the fault releases the held request, which was sent completely.
     fixture.control(Method::DELETE, "faults", Value::Null).await;
     until("the held bytes are taken", async || offset(&fixture, &made.link).await == 10).await;
-    // A source that gives a byte now and then is none that stands still, however long it takes as a whole: here half as
-    // long again as a standstill may be.
+    // A source that sends a byte now and then has not stalled, however long it takes: here half as long again as the
+    // limit.
     let made = fixture.make(60).await;
     let slow = stream::iter(pattern(60)).then(async |byte| {
         tokio::time::sleep(Duration::from_millis(25)).await;
@@ -217,7 +217,7 @@ async fn a_failing_short_or_stalled_source_is_reported_as_such() {
     let broken = source(&bytes[..40_000]).chain(broken);
     let sent = fixture.client.send_chunk(&made.link, rest(0), broken, STALL).await;
     assert_eq!(sent, Err(UploadError::Source(Broken("the disk is gone"))));
-    // What was on its way may or may not have come.
+    // Bytes in flight may or may not have arrived.
     let held = until_unlocked(&fixture, &made.link, 0).await;
     let short = source(&bytes[usize::try_from(held).unwrap()..60_000]);
     let sent = fixture.client.send_chunk(&made.link, rest(held), short, STALL).await;
@@ -232,7 +232,7 @@ async fn a_failing_short_or_stalled_source_is_reported_as_such() {
     assert_eq!(fixture.version(made.video).await["sha256"], sha256(&bytes));
 }
 
-/// Waits until a request that was broken off is over at the sandbox; gives how far it came, which is at least `from`.
+/// Waits until the sandbox has finished an interrupted request; its offset, which is at least `from`.
 async fn until_unlocked(fixture: &ClientFixture, link: &UploadLink, from: u64) -> u64 {
     let mut held = from;
     until("the upload is free", async || {

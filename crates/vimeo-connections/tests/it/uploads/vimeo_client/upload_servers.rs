@@ -1,4 +1,4 @@
-//! How our client copes with upload servers that no sandbox plays: each a few bytes over TCP, written by hand.
+//! How the client handles upload servers that the sandbox cannot emulate: each a few bytes over TCP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,23 +19,23 @@ use crate::uploads::vimeo_client::upload_links::{Broken, Sent, pattern, source};
 const STALL: Duration = Duration::from_secs(30);
 const SHORT_STALL: Duration = Duration::from_millis(300);
 
-/// What a server does with a request's body.
+/// What a server does with the body of a request.
 #[derive(Clone, Copy)]
 enum Body {
-    /// Reads all of it, then answers.
+    /// Reads all of it, then responds.
     Read,
-    /// Answers at once, and goes on reading until the client goes.
+    /// Responds immediately, and keeps reading until the client disconnects.
     AnswerFirst,
-    /// Answers at once, reads nothing, and keeps the connection open.
+    /// Responds immediately, reads nothing, and keeps the connection open.
     Ignore,
 }
 
-/// A server that answers every request so; how many bytes of bodies it received.
+/// A server with one response to every request, and the number of body bytes that it received.
 struct Served {
     client: Client,
     link: UploadLink,
     received: Arc<AtomicU64>,
-    /// How many connections the client closed.
+    /// The number of connections that the client closed.
     ended: Arc<AtomicU64>,
     tasks: JoinSet<()>,
 }
@@ -140,7 +140,7 @@ async fn a_contradictory_head_response_is_rejected() {
     }
 }
 
-/// An answer that comes while most of the piece is still to be sent: it is read, and the rest stays where it is.
+/// A response while most of the chunk is still to be sent: it is read, and the rest is not sent.
 #[tokio::test]
 async fn a_response_before_the_end_of_the_chunk_is_read() {
     for (status, failure) in [
@@ -150,7 +150,7 @@ async fn a_response_before_the_end_of_the_chunk_is_read() {
         ("503 Service Unavailable", LinkFailure::RetryLater(TransportError::Status(503))),
     ] {
         for body in [Body::AnswerFirst, Body::Ignore] {
-            // The source goes on giving in one case, and waits for more in the other.
+            // The source has more in one case, and is waiting in the other.
             for chunks in [1 << 20, 1] {
                 let answer = format!("HTTP/1.1 {status}\nContent-Length: 5\n\nsorry");
                 let served = Served::start(&answer, body).await;
@@ -167,7 +167,7 @@ async fn a_response_before_the_end_of_the_chunk_is_read() {
     }
 }
 
-/// A source that gives so many chunks of 64 KiB, and then nothing for ever; and how much was taken of it.
+/// A source with this many chunks of 64 KiB, which then stalls for ever; and the number of bytes taken from it.
 fn endless(chunks: usize) -> (Arc<AtomicU64>, impl Stream<Item = Result<Bytes, Broken>> + Send) {
     let taken = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&taken);
@@ -179,7 +179,7 @@ fn endless(chunks: usize) -> (Arc<AtomicU64>, impl Stream<Item = Result<Bytes, B
     (taken, source)
 }
 
-/// A server that takes nothing: what waits for it is what the connection holds, and no more.
+/// A server that reads nothing: only the buffers of the connection fill up.
 #[tokio::test]
 async fn a_server_that_reads_nothing_costs_no_memory_and_times_out() {
     const MEBI: u64 = 1 << 20;
@@ -188,7 +188,7 @@ async fn a_server_that_reads_nothing_costs_no_memory_and_times_out() {
     let piece = Chunk { offset: 0, length: 1024 * MEBI };
     let sent: Sent = served.client.send_chunk(&served.link, piece, source, SHORT_STALL).await;
     assert_eq!(sent, Err(LinkFailure::RetryLater(TransportError::Timeout).into()));
-    // The kernel's buffers on both sides are the most of it.
+    // Most of it is in the kernel's buffers on both sides.
     assert!(taken.load(Ordering::SeqCst) < 64 * MEBI, "{taken:?}");
 }
 

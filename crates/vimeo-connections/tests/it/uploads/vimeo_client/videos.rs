@@ -1,4 +1,4 @@
-//! What our client does with videos and folders at Vimeo, against the sandbox.
+//! How the client manages videos and folders at Vimeo, against the sandbox.
 
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ async fn only_a_response_about_the_video_counts() {
         let found = fixture.session.find_video(made.video, TIMEOUT).await;
         assert_eq!(found.err(), Some(Failure::Unknown(vimeo::TransportError::UnexpectedResponse)), "{body}");
     }
-    // A link that leads elsewhere is no link.
+    // A link to another host is rejected.
     let body = json!({"uri": made.video.to_string(), "upload": {"status": "in_progress", "upload_link": "https://evil.example/x"}});
     fixture.fault("GET /videos/*", json!({"kind": "wrong-json", "body": body})).await;
     let state = fixture.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
@@ -203,7 +203,7 @@ async fn a_missing_video_counts_as_deleted() {
     fixture.session.delete_video(video, TIMEOUT).await.unwrap();
     assert_eq!(fixture.videos().await, 0);
     fixture.session.delete_video(video, TIMEOUT).await.unwrap();
-    // A page for people is no news of a video.
+    // An HTML page says nothing about the video.
     let other = fixture.make(10).await.video;
     for status in [200, 404] {
         fixture.fault("DELETE /videos/*", json!({"kind": "html", "status": status})).await;
