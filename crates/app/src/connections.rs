@@ -2,14 +2,15 @@
 
 use domain::audit::Action;
 use domain::connection::{
-    Connection, ConnectionChange, ConnectionDraft, ConnectionName, Credentials, DescriptionChange,
-    SecretCredentials,
+    Availability, Connection, ConnectionChange, ConnectionDraft, ConnectionName, Credentials,
+    DescriptionChange, SecretCredentials,
 };
 use domain::id::ConnectionId;
 use domain::idempotency::Operation;
 use domain::page::PageLimit;
 use domain::secret::SealedCredentials;
 use domain::time::Timestamp;
+use seal::CryptoError;
 use seal::envelope::{AccountKey, AssociatedData};
 use store::{ConnectionUpdate, NewConnection};
 
@@ -225,7 +226,12 @@ impl App {
             event,
         };
         match self.store.update_connection(account, update).await {
-            Ok(()) => Ok(connection),
+            Ok(()) => {
+                if before.availability == Availability::Disabled {
+                    self.wake_uploads(&connection).await;
+                }
+                Ok(connection)
+            }
             Err(error) => Err(named(error)),
         }
     }
@@ -240,11 +246,21 @@ impl App {
     ) -> Result<Option<(AccountKey, SecretCredentials)>, Error> {
         let new_identifier =
             change.client_identifier.as_ref().filter(|identifier| **identifier != before.client_identifier);
-        if new_identifier.is_none() && change.client_secret.is_none() && change.access_token.is_none() {
+        let is_toggled = change.availability.is_some_and(|availability| availability != before.availability);
+        let is_unchanged =
+            new_identifier.is_none() && change.client_secret.is_none() && change.access_token.is_none();
+        if is_unchanged && !is_toggled {
             return Ok(None);
         }
         let key = self.account_key(&before.account_id).await?;
-        let old = key.open_credentials(associated_data(before), sealed);
+        let old = open_credentials(&key, before, sealed);
+        if old.is_err() && was_enabled_elsewhere(&key, before, sealed) {
+            return Err(Error::Internal("the row of a connection does not verify".into()));
+        }
+        if is_unchanged {
+            // Their sealing binds whether the connection is enabled. What does not decrypt enables nothing.
+            return Ok(old.ok().map(|old| (key, old)));
+        }
         let secrets = match (&change.client_secret, &change.access_token) {
             // Both are replaced: whether the old ones still open does not matter.
             (Some(client_secret), Some(access_token)) => {
@@ -260,7 +276,7 @@ impl App {
         };
         let is_resealed = !old.is_ok_and(|old| old.is_same(&secrets));
         if !is_resealed && new_identifier.is_none() {
-            return Ok(None);
+            return Ok(is_toggled.then_some((key, secrets)));
         }
         let credentials = Credentials {
             client_identifier: new_identifier.unwrap_or(&before.client_identifier).clone(),
@@ -268,7 +284,7 @@ impl App {
             access_token: secrets.access_token.clone(),
         };
         self.verify(&credentials).await?;
-        Ok(is_resealed.then_some((key, secrets)))
+        Ok((is_resealed || is_toggled).then_some((key, secrets)))
     }
 
     /// Deletes a connection; what would open its secrets is wiped. One that is not there is as good as deleted.
@@ -292,7 +308,7 @@ impl App {
         let Some((stored, sealed)) = self.store.find_sealed_connection(account, &id).await? else {
             return Ok(None);
         };
-        let secrets = self.account_key(account).await?.open_credentials(associated_data(&stored), &sealed)?;
+        let secrets = open_credentials(&self.account_key(account).await?, &stored, &sealed)?;
         let is_same = stored.client_identifier == draft.credentials.client_identifier
             && secrets.client_secret.is_same(&draft.credentials.client_secret)
             && secrets.access_token.is_same(&draft.credentials.access_token);
@@ -320,7 +336,35 @@ fn apply(before: &Connection, change: ConnectionChange, now: Timestamp) -> Conne
 }
 
 fn associated_data(connection: &Connection) -> AssociatedData<'_> {
-    AssociatedData::of_credentials(&connection.id, connection.sealed_version)
+    AssociatedData::of_credentials(&connection.id, connection.sealed_version, connection.availability)
+}
+
+/// Whether a connection was enabled in the database by something else than this service.
+pub(crate) fn was_enabled_elsewhere(
+    key: &AccountKey,
+    connection: &Connection,
+    sealed: &SealedCredentials,
+) -> bool {
+    let (id, version) = (&connection.id, connection.sealed_version);
+    let as_disabled = AssociatedData::of_credentials(id, version, Availability::Disabled);
+    connection.availability == Availability::Enabled && key.open_credentials(as_disabled, sealed).is_ok()
+}
+
+/// Decrypts the secrets of a connection. Those of an enabled connection decrypt only if it was enabled by the service; those
+/// of a disabled one may have been sealed by an earlier version, which did not bind that.
+pub(crate) fn open_credentials(
+    key: &AccountKey,
+    connection: &Connection,
+    sealed: &SealedCredentials,
+) -> Result<SecretCredentials, CryptoError> {
+    let opened = key.open_credentials(associated_data(connection), sealed);
+    match connection.availability {
+        Availability::Enabled => opened,
+        Availability::Disabled => opened.or_else(|_| {
+            let (id, version) = (&connection.id, connection.sealed_version);
+            key.open_credentials(AssociatedData::of_credentials(id, version, Availability::Enabled), sealed)
+        }),
+    }
 }
 
 /// A store's error where a connection is written.

@@ -1,8 +1,9 @@
 //! Looking whether everything that is stored opens.
 
 use domain::id::{AccountId, ConnectionId};
-use seal::envelope::{AccountKey, AssociatedData};
+use seal::envelope::AccountKey;
 
+use crate::connections::open_credentials;
 use crate::{App, Error};
 
 /// How many connections are looked at in one read.
@@ -75,10 +76,9 @@ impl App {
         id: &ConnectionId,
     ) -> Result<Option<bool>, Error> {
         match self.store.find_sealed_connection(account, id).await {
-            Ok(found) => Ok(found.map(|(connection, sealed)| {
-                let associated_data = AssociatedData::of_credentials(id, connection.sealed_version);
-                key.open_credentials(associated_data, &sealed).is_ok()
-            })),
+            Ok(found) => {
+                Ok(found.map(|(connection, sealed)| open_credentials(key, &connection, &sealed).is_ok()))
+            }
             Err(store::Error::Corrupt(_)) => Ok(Some(false)),
             Err(error) => Err(error.into()),
         }

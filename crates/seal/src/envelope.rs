@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use domain::connection::{AccessToken, ClientSecret, SecretCredentials};
+use domain::connection::{AccessToken, Availability, ClientSecret, SecretCredentials};
 use domain::id::{AccountId, ConnectionId};
 use domain::secret::{Sealed, SealedCredentials, WrappedKey};
 use zeroize::Zeroizing;
@@ -22,8 +22,10 @@ pub struct AccountKey {
 /// What sealed bytes are. Bytes sealed for one purpose cannot be decrypted for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A connection's secrets: the record is the connection.
+    /// The secrets of an enabled connection: the record is the connection.
     Credentials,
+    /// The secrets of a disabled connection. Enabling it in the database alone does not make them decrypt.
+    DisabledCredentials,
     /// The request of a job: the record is the job.
     JobRequest,
     /// The upload link of a job: the record is the job, the version counts its placeholders.
@@ -39,6 +41,7 @@ impl Purpose {
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Credentials => ("credentials", "sealing-key"),
+            Self::DisabledCredentials => ("disabled-credentials", "disabled-sealing-key"),
             Self::JobRequest => ("job-request", "job-request-key"),
             Self::JobLink => ("job-link", "job-link-key"),
             Self::StoredResponse => ("kept-answer", "kept-answer-key"),
@@ -60,8 +63,16 @@ pub struct AssociatedData<'a> {
 
 impl<'a> AssociatedData<'a> {
     /// For the secrets of a connection, at the version of the connection at which they were sealed.
-    pub fn of_credentials(connection: &'a ConnectionId, sealed_version: u64) -> Self {
-        Self { purpose: Purpose::Credentials, record: connection.as_str(), version: sealed_version }
+    pub fn of_credentials(
+        connection: &'a ConnectionId,
+        sealed_version: u64,
+        availability: Availability,
+    ) -> Self {
+        let purpose = match availability {
+            Availability::Enabled => Purpose::Credentials,
+            Availability::Disabled => Purpose::DisabledCredentials,
+        };
+        Self { purpose, record: connection.as_str(), version: sealed_version }
     }
 }
 

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::account::Label;
 use domain::api_key::{ApiKey, PlainKey};
-use domain::connection::{AccessToken, ClientSecret, SecretCredentials};
+use domain::connection::{AccessToken, Availability, ClientSecret, SecretCredentials};
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::secret::{KeyringWrapped, Sealed, SealedCredentials, WRAPPED_KEY_LEN, WrappedKey};
 use domain::time::Timestamp;
@@ -39,7 +39,8 @@ fn open(
     version: u64,
     sealed: &SealedCredentials,
 ) -> Result<(String, String), CryptoError> {
-    let opened = key.open_credentials(AssociatedData::of_credentials(id, version), sealed)?;
+    let opened =
+        key.open_credentials(AssociatedData::of_credentials(id, version, Availability::Enabled), sealed)?;
     Ok((opened.client_secret.expose().to_owned(), opened.access_token.expose().to_owned()))
 }
 
@@ -50,7 +51,7 @@ fn seal_one() -> (AccountKey, AccountKey, ConnectionId, SealedCredentials) {
     let (other, id) = (account_key(&keyring, &AccountId::from_random([2; 16])), connection("a"));
     let sealed = mine
         .seal_credentials(
-            AssociatedData::of_credentials(&id, 3),
+            AssociatedData::of_credentials(&id, 3, Availability::Enabled),
             &secrets("s3cret+/=", "t0ken"),
             &Randomness::system(),
         )
@@ -106,7 +107,7 @@ proptest! {
         let keyring = Keyring::generate(&Randomness::system());
         let key = account_key(&keyring, &AccountId::from_random([1; 16]));
         let id = connection("p");
-        let data = AssociatedData::of_credentials(&id, version);
+        let data = AssociatedData::of_credentials(&id, version, Availability::Enabled);
         let sealed = key.seal_credentials(data, &secrets(&secret, &token), &Randomness::system()).unwrap();
         prop_assert!(!sealed.envelope.windows(secret.len().max(8)).any(|w| w == secret.as_bytes()));
         prop_assert_eq!(open(&key, &id, version, &sealed), Ok((secret, token)));
@@ -158,7 +159,7 @@ fn make_vectors() -> Value {
     let account = AccountId::from_random([1; 16]);
     let account_key = keyring.new_account_key(&account, &randomness).unwrap();
     let id = connection("vector");
-    let data = AssociatedData::of_credentials(&id, 7);
+    let data = AssociatedData::of_credentials(&id, 7, Availability::Enabled);
     let opened = keyring.open_account_key(&account, &account_key).unwrap();
     let sealed = opened
         .seal_credentials(data, &secrets("vector-client-secret", "vector-access-token"), &randomness)

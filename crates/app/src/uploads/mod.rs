@@ -28,7 +28,7 @@ use domain::audit::Action;
 use domain::connection::{Availability, Connection};
 use domain::id::{AccountId, ConnectionId};
 use domain::idempotency::{IdempotencyKey, KeptAnswer, Operation};
-use domain::job::{Job, JobId, JobState, Queued, RetryState, SourceFacts, Webhook};
+use domain::job::{Job, JobId, JobState, Queued, RetryState, SourceFacts, WaitingFor, Webhook};
 use domain::page::PageLimit;
 use domain::secret::{Sealed, WRAPPED_KEY_LEN, WrappedKey};
 use domain::video::VideoNumber;
@@ -277,6 +277,21 @@ impl App {
             }
         }
         Err(Error::Overloaded)
+    }
+
+    /// Wakes the uploads that wait for a connection, after it was enabled. If that fails, they run hours later.
+    pub(crate) async fn wake_uploads(&self, connection: &Connection) {
+        if connection.availability == Availability::Disabled {
+            return;
+        }
+        let (account, now) = (&connection.account_id, self.clock.now());
+        let woken = self.store.wake_jobs(account, &connection.id, WaitingFor::Connection, now).await;
+        if let Err(error) = woken {
+            tracing::warn!(%error, connection = %connection.id, "the uploads of a connection could not be woken");
+        }
+        if let Some(uploads) = &self.uploads {
+            uploads.wakeup.notify_one();
+        }
     }
 
     fn uploads(&self) -> Result<Arc<Uploads>, Error> {

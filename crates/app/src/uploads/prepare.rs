@@ -11,6 +11,7 @@ use vimeo::UploadLink;
 use super::request::UploadRequest;
 use super::setup::{ConnectionShared, Uploads};
 use crate::Error;
+use crate::connections::open_credentials;
 use crate::context::Context;
 
 /// The version of a sealed request whose job has a MAC. The request of version 1 belongs to a job that an earlier version of
@@ -107,8 +108,7 @@ pub(super) async fn prepare(
     }
     let key = context.account_key(&job.account_id).await?;
     let sealed_version = connection.sealed_version;
-    let secrets =
-        key.open_credentials(AssociatedData::of_credentials(&connection.id, sealed_version), &credentials)?;
+    let secrets = open_credentials(&key, &connection, &credentials)?;
     let shared = uploads.shared(&connection.id);
     let session = uploads.client.session(secrets.access_token, shared.rate_limit.clone());
     Ok(Prepared { request, session, shared, sealed_version })

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
+use domain::connection::Availability;
 use domain::connection::{AccessToken, ClientSecret, SecretCredentials};
 use domain::id::{AccountId, ConnectionId};
 use domain::secret::{KeyringKeyId, KeyringWrapped, WrappedKey};
@@ -55,7 +56,7 @@ pub(crate) fn insert_connections(env: &TestEnv, count: usize) {
         for number in 0..count {
             // Older than all that the service creates.
             let id = ConnectionId::from_stored(format!("20200101000000000{number:0>15}"));
-            let sealed_for = AssociatedData::of_credentials(&id, 1);
+            let sealed_for = AssociatedData::of_credentials(&id, 1, Availability::Enabled);
             let sealed = key.seal_credentials(sealed_for, &secrets, &randomness).unwrap();
             let sealing_key = sealing_key.insert([sealed.sealing_key.0]).unwrap();
             let description = Some("über Umwege").filter(|_| number % 2 == 0);

@@ -87,12 +87,15 @@ async fn an_unanswered_change_is_made_once_vimeo_returns() {
     }
 }
 
-/// An upload whose lists are refused from the last byte on; the final job.
+/// An upload whose create was not confirmed, and whose lists are refused from the last byte on; the final job.
 async fn with_refused_lists(status: u16) -> (u16, Value) {
     let uploads =
         UploadEnv::with(&format!("{CONFIG}{CONFIRM}"), crate::support::uploads::fast_sandbox()).await;
-    let fault = json!({"route": "GET /me/videos", "kind": "status", "status": status, "times": "always"});
-    uploads.env.inject_fault(fault).await;
+    let lists =
+        json!({"route": "GET /me/videos", "kind": "status", "status": status, "after": 1, "times": "always"});
+    for fault in [json!({"route": "POST /me/videos", "kind": "cut-after"}), lists] {
+        uploads.env.inject_fault(fault).await;
+    }
     let id = uploads.submit(1_000).await;
     let job = uploads.wait_for_end(&id).await;
     let videos = uploads.videos().await;

@@ -34,7 +34,7 @@ fn steps() -> Vec<Step> {
     let step = |name, fault, sign| Step { name, fault, sign };
     let hold = |route: &str, after: u64| json!({"route": route, "kind": "hold", "after": after});
     vec![
-        step("accepted", Value::Null, Sign::Accepted),
+        step("queued", Value::Null, Sign::Accepted),
         step("creating, asked", hold("POST /me/videos", 0), Sign::Asked("POST /me/videos", 1)),
         step(
             "creating, made and not told",
@@ -42,13 +42,13 @@ fn steps() -> Vec<Step> {
             Sign::Asked("POST /me/videos", 1),
         ),
         step(
-            "sending",
+            "uploading",
             json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 500_000}),
             Sign::Asked("PATCH /files/*", 1),
         ),
-        step("finishing, looking", hold("GET /me/videos", 0), Sign::Asked("GET /me/videos", 1)),
+        step("configuring, reading", hold("GET /videos/{video}", 0), Sign::Asked("GET /videos/{video}", 1)),
         step(
-            "finishing, describing",
+            "configuring, changing",
             hold("PATCH /videos/{video}", 0),
             Sign::Asked("PATCH /videos/{video}", 1),
         ),
@@ -110,7 +110,7 @@ async fn a_kill_during_clean_up_leaves_nothing_behind() {
         .await;
     uploads.env.inject_fault(json!({"route": "DELETE /videos/{video}", "kind": "hold"})).await;
     let id = uploads.submit(SIZE).await;
-    uploads.wait_for_phase(&id, "sending").await;
+    uploads.wait_for_phase(&id, "uploading").await;
     let path = format!("/pictoryapis/v1/jobs/{id}");
     assert_eq!(uploads.env.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
     uploads.kill_at(&id, Sign::Asked("DELETE /videos/{video}", 1)).await;

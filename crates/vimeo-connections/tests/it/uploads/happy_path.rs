@@ -128,7 +128,7 @@ async fn a_cancelled_upload_leaves_nothing_behind() {
         )
         .await;
     let id = uploads.submit(5 * MIB).await;
-    uploads.wait_for_phase(&id, "sending").await;
+    uploads.wait_for_phase(&id, "uploading").await;
     let path = format!("/pictoryapis/v1/jobs/{id}");
     for _ in 0..2 {
         assert_eq!(uploads.env.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
@@ -149,7 +149,7 @@ async fn disabling_a_connection_pauses_uploads_and_deleting_cancels() {
         )
         .await;
     let id = uploads.submit(3 * MIB).await;
-    uploads.wait_for_phase(&id, "sending").await;
+    uploads.wait_for_phase(&id, "uploading").await;
     let enable = async |version: u64, is_enabled: bool| {
         let body = json!({"version": version, "enabled": is_enabled}).to_string();
         let headers = [("content-type", "application/json")];
@@ -172,7 +172,7 @@ async fn disabling_a_connection_pauses_uploads_and_deleting_cancels() {
         )
         .await;
     let id = uploads.submit(3 * MIB).await;
-    uploads.wait_for_phase(&id, "sending").await;
+    uploads.wait_for_phase(&id, "uploading").await;
     assert_eq!(uploads.env.send(Method::DELETE, &uploads.connection, &[], Vec::new()).await.status, 204);
     let job = uploads.job(&id).await;
     assert_eq!(job["data"]["status"], "cancelled", "in the same moment: {job}");

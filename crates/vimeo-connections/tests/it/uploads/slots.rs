@@ -113,7 +113,7 @@ async fn slow_uploads_of_one_account_leave_slots_for_others() {
     let sending = async || {
         let jobs = uploads.env.get("/pictoryapis/v1/jobs").await.json();
         let jobs = jobs["items"].as_array().unwrap().clone();
-        jobs.iter().filter(|job| job["data"]["phase"] == "sending").count()
+        jobs.iter().filter(|job| job["data"]["phase"] == "uploading").count()
     };
     until("three slow uploads", async || (sending().await >= 3).then_some(())).await;
     let key = uploads.env.make_key("another", &[]);

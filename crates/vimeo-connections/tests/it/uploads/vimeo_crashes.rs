@@ -85,11 +85,11 @@ fn steps() -> Vec<(&'static str, Value, &'static str)> {
     vec![
         ("creating", hold("POST /me/videos"), "creating"),
         (
-            "sending",
+            "uploading",
             json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 500_000, "times": 0}),
-            "sending",
+            "uploading",
         ),
-        ("finishing", hold("PATCH /videos/{video}"), "finishing"),
+        ("configuring", hold("PATCH /videos/{video}"), "configuring"),
         ("transcoding", Value::Null, "transcoding"),
     ]
 }
@@ -125,7 +125,7 @@ async fn kill_at(program: PathBuf, step: (&'static str, Value, &'static str)) {
     let uploads = UploadEnv { env, source: Source::start(Behaviour::Good).await, connection };
     let id = uploads.submit(SIZE).await;
     uploads.wait_for_phase(&id, phase).await;
-    if name == "sending" {
+    if name == "uploading" {
         // In the middle of the bytes.
         let is_begun = |video: &Value| video["versions"][0]["received"].as_u64().unwrap_or(0) > 0;
         let started = Instant::now();

@@ -206,7 +206,7 @@ impl State {
                 let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
                 if !body["privacy"]["view"].is_null() {
                     "open"
-                } else if body["privacy"].is_null() {
+                } else if body["privacy"].is_null() || !body["name"].is_null() {
                     "describe"
                 } else {
                     "privacy"
@@ -253,6 +253,10 @@ impl State {
     }
 }
 
+fn sets_privacy(request: &Request) -> bool {
+    serde_json::from_slice::<Value>(&request.body).is_ok_and(|body| !body["privacy"].is_null())
+}
+
 async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, http: reqwest::Client) {
     let Some(request) = read(&mut stream).await else { return };
     if request.method == Method::GET && request.path == "/me/videos" {
@@ -278,7 +282,13 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, http: reqwest::C
         }
         (uri, point)
     };
-    let take = |state: &Mutex<State>| uri.as_ref().and_then(|uri| state.lock().unwrap().take(uri, point));
+    // One request describes the video and sets its privacy; each has its fault.
+    let points =
+        if point == "describe" && sets_privacy(&request) { vec![point, "privacy"] } else { vec![point] };
+    let take = |state: &Mutex<State>| {
+        let uri = uri.as_ref()?;
+        points.iter().find_map(|point| state.lock().unwrap().take(uri, point))
+    };
     let mut fault = take(&state);
     let mut answer = Vec::new();
     // The last bytes are always accepted.

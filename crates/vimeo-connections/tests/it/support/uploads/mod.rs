@@ -133,5 +133,5 @@ pub(crate) fn assert_whole(job: &Value, video: &Value, size: u64) {
 }
 
 pub(crate) fn is_finished(job: &Value) -> bool {
-    job["data"]["status"] != "in-progress" && job["data"]["phase"] != "abandoning"
+    job["data"]["status"] != "in-progress" && job["data"]["phase"] != "cleaning_up"
 }
