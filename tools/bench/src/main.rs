@@ -5,6 +5,7 @@
 
 mod client;
 mod growth;
+mod jobs;
 mod limits;
 mod load;
 mod near_misses;
@@ -18,10 +19,13 @@ mod record;
 mod relay;
 mod report;
 mod rounds;
+mod sandbox;
 mod server_h;
 mod service;
 mod slow_vimeo;
+mod source;
 mod trouble;
+mod wall_clock;
 mod whole;
 
 use std::io::{self, Write as _};
@@ -109,6 +113,18 @@ struct Wishes {
     /// With --only relay: one long upload, with the service's memory over time.
     #[arg(long)]
     long: bool,
+    /// With --only jobs: how many uploads are queued at once; 0 leaves that part out.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=100_000))]
+    uploads: Option<u64>,
+    /// With --only jobs: how many uploads wait; 0 leaves that part out.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    waiting: Option<u64>,
+    /// With --only jobs: how many uploads the service works on at once, instead of its default.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    concurrency: Option<u32>,
+    /// With --only jobs: an older binary of the service, which is measured in turn with the current one.
+    #[arg(long, value_name = "BINARY")]
+    compare: Option<PathBuf>,
     /// How many rounds.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,

@@ -60,6 +60,15 @@ pub(crate) struct Service {
 pub(crate) fn prepare(plan: &Plan<'_>) -> Result<String, Trouble> {
     let directory = &plan.directory;
     fs::create_dir_all(directory).while_doing(format!("{} cannot be made", directory.display()))?;
+    write_configuration(plan)?;
+    command(plan, &["init"])?;
+    command(plan, &["accounts", "create", "bench"])?;
+    let said = command(plan, &["keys", "create", "--json", "--account", "bench", "--name", "bench"])?;
+    made_key(&said)
+}
+
+/// Writes the configuration file into the directory, which exists.
+fn write_configuration(plan: &Plan<'_>) -> Result<(), Trouble> {
     let database =
         plan.database_url.as_ref().map_or_else(String::new, |url| format!("database_url = {url:?}\n"));
     let verification = "vimeo.verification";
@@ -69,11 +78,7 @@ pub(crate) fn prepare(plan: &Plan<'_>) -> Result<String, Trouble> {
         "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\n{database}{unverified}{}",
         plan.configuration
     );
-    fs::write(directory.join("vimeo-connections.toml"), configuration)?;
-    command(plan, &["init"])?;
-    command(plan, &["accounts", "create", "bench"])?;
-    let said = command(plan, &["keys", "create", "--json", "--account", "bench", "--name", "bench"])?;
-    made_key(&said)
+    Ok(fs::write(plan.directory.join("vimeo-connections.toml"), configuration)?)
 }
 
 /// Runs one command of the service to its end; what it printed.
@@ -110,6 +115,17 @@ pub(crate) fn made_key(said: &str) -> Result<String, Trouble> {
 impl Service {
     pub(crate) fn start(plan: &Plan<'_>) -> Result<Self, Trouble> {
         let api_key = prepare(plan)?;
+        Self::serve(plan, api_key)
+    }
+
+    /// Stops it and starts it again on the same data, with the configuration of `plan`.
+    pub(crate) fn restart(self, plan: &Plan<'_>) -> Result<Self, Trouble> {
+        self.process.terminate(PATIENCE)?;
+        write_configuration(plan)?;
+        Self::serve(plan, self.api_key)
+    }
+
+    fn serve(plan: &Plan<'_>, api_key: String) -> Result<Self, Trouble> {
         let mut process = Process::start(plan.program, &["serve"], &plan.directory)?;
         let address = listening(&mut process, &plan.directory)?;
         Ok(Self { process, address, api_key })

@@ -14,7 +14,7 @@ use crate::paced::{self, Paced, Rates};
 use crate::rounds::{Found, GROUPS, Group, Pace, World, room};
 use crate::service::{Engine, Plan, prepare};
 use crate::trouble::{Trouble, While as _};
-use crate::{Given, Wishes, growth, near_misses, peers, picture, relay, report, slow_vimeo};
+use crate::{Given, Wishes, growth, jobs, near_misses, peers, picture, relay, report, slow_vimeo};
 
 const QUICK: Pace = Pace { rounds: 3, seconds: 2 };
 const LONG: Pace = Pace { rounds: 5, seconds: 5 };
@@ -23,6 +23,7 @@ const LONG: Pace = Pace { rounds: 5, seconds: 5 };
 const SLOW_VIMEO: &str = "slow-vimeo";
 const RELAY: &str = "relay";
 const NEAR_MISSES: &str = "near-misses";
+const JOBS: &str = "jobs";
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
 fn say(text: &str) {
@@ -51,6 +52,12 @@ pub(crate) fn run(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<E
     }
     if wishes.only.as_deref() == Some(RELAY) {
         return the_relay(runtime, given, wishes, pace);
+    }
+    if wishes.only.as_deref() == Some(JOBS) {
+        return uploads_in_bulk(runtime, given, wishes);
+    }
+    if wishes.uploads.is_some() || wishes.waiting.is_some() || wishes.compare.is_some() {
+        return Err("--uploads, --waiting and --compare belong to --only jobs".into());
     }
     if wishes.long || wishes.bytes.is_some() {
         return Err("--long and --bytes belong to --only relay".into());
@@ -135,12 +142,42 @@ fn the_relay(runtime: &Runtime, given: &Given, wishes: &Wishes, pace: Pace) -> R
     Ok(ExitCode::SUCCESS)
 }
 
+/// Uploads in bulk, and uploads that wait.
+fn uploads_in_bulk(runtime: &Runtime, given: &Given, wishes: &Wishes) -> Result<ExitCode, Trouble> {
+    let (work, service) = (given.make_work()?, given.service()?);
+    let older = wishes.compare.as_ref().map(|path| {
+        path.canonicalize().while_doing(format!("there is no binary {} to compare", path.display()))
+    });
+    let older = older.transpose()?;
+    let or = |count: Option<u64>, quick, usual| count.unwrap_or(if wishes.quick { quick } else { usual });
+    let usual_seconds = if wishes.quick { jobs::QUICK_BULK_SECONDS } else { jobs::BULK_SECONDS };
+    let report = jobs::run(
+        runtime,
+        &jobs::Options {
+            programs: &given.programs,
+            service: &service,
+            older: older.as_deref(),
+            work: &work,
+            postgres: given.postgres.as_deref().zip(given.postgres_pid),
+            uploads: or(wishes.uploads, jobs::QUICK_UPLOADS, jobs::UPLOADS),
+            waiting: or(wishes.waiting, jobs::QUICK_WAITING, jobs::WAITING),
+            concurrency: wishes.concurrency,
+            rounds: wishes.rounds.unwrap_or(1),
+            bulk_seconds: wishes.seconds.unwrap_or(usual_seconds),
+        },
+        say,
+    )?;
+    say(&format!("\n{}", report.table()));
+    write(&given.directory, "jobs.json", &report)?;
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn groups(only: Option<&str>) -> Result<Vec<Group>, Trouble> {
     let is_wanted = |group: &Group| only.is_none_or(|only| group.name().contains(only));
     let groups: Vec<Group> = GROUPS.into_iter().filter(is_wanted).collect();
     if groups.is_empty() {
         let mut names: Vec<String> = GROUPS.iter().map(|group| group.name()).collect();
-        names.extend([SLOW_VIMEO, RELAY, NEAR_MISSES].map(str::to_owned));
+        names.extend([SLOW_VIMEO, RELAY, NEAR_MISSES, JOBS].map(str::to_owned));
         return Err(format!("nothing is called that; there is {}", names.join(", ")).into());
     }
     Ok(groups)

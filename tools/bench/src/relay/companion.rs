@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use hyper::Request;
 use serde_json::{Value, json};
 
-use super::vimeo::{ask, text_at};
 use super::{Passage, Scene};
 use crate::client::Body;
 use crate::process::{Process, cpu_us};
 use crate::rounds::room;
+use crate::sandbox::{ask, text_at};
 use crate::trouble::{Trouble, While as _};
 
 const PATIENCE: Duration = Duration::from_mins(30);

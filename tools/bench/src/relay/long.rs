@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ours::is_completed;
-use super::vimeo::text_at;
 use super::watch::{Seen, nameless_bytes, written};
 use super::{Passage, Scene};
 use crate::process::{Memory, cpu_us};
+use crate::sandbox::text_at;
 use crate::trouble::Trouble;
 
 const STEP: Duration = Duration::from_secs(1);

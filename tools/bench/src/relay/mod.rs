@@ -7,9 +7,7 @@ mod companion;
 mod curl;
 mod long;
 mod ours;
-mod source;
 mod table;
-mod vimeo;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -20,9 +18,9 @@ use tokio::runtime::Runtime;
 use self::companion::Companion;
 use self::long::Long;
 use self::ours::Ours;
-use self::source::Source;
-use self::vimeo::Vimeo;
 use self::watch::Seen;
+use crate::sandbox::{Sandbox, Taken};
+use crate::source::Source;
 use crate::trouble::Trouble;
 
 const GIB: u64 = 1 << 30;
@@ -89,7 +87,7 @@ pub(crate) struct Found {
 struct Scene<'a> {
     runtime: &'a Runtime,
     source: Source,
-    vimeo: Vimeo<'a>,
+    vimeo: Sandbox<'a>,
     ours: Ours,
     work: PathBuf,
 }
@@ -97,7 +95,7 @@ struct Scene<'a> {
 impl<'a> Scene<'a> {
     fn set(runtime: &'a Runtime, wish: &Wish<'_>) -> Result<Self, Trouble> {
         let source = Source::start(runtime)?;
-        let vimeo = Vimeo::start(runtime, wish.programs, wish.work)?;
+        let vimeo = Sandbox::start(runtime, wish.programs, &wish.work.join("relay-vimeo"), "0.1")?;
         let ours = Ours::start(&vimeo, wish.programs, wish.work)?;
         Ok(Self { runtime, source, vimeo, ours, work: wish.work.to_owned() })
     }
@@ -152,7 +150,7 @@ impl Round {
 }
 
 impl Passage {
-    fn new(bytes: u64, seconds: f64, taken: &vimeo::Taken, cpu_seconds: Option<f64>) -> Self {
+    fn new(bytes: u64, seconds: f64, taken: &Taken, cpu_seconds: Option<f64>) -> Self {
         Self {
             seconds,
             mib_per_second: mib(bytes) / seconds,

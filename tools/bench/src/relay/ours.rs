@@ -8,13 +8,14 @@ use hyper::Request;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::vimeo::{Vimeo, ask, text_at};
-use super::watch::{Instant, Seen, now};
+use super::watch::Seen;
 use super::{Passage, Ride, Scene};
 use crate::client::Body;
 use crate::process::cpu_us;
+use crate::sandbox::{Sandbox, ask, text_at};
 use crate::service::{Plan, Service};
 use crate::trouble::{Trouble, While as _};
+use crate::wall_clock::{WallTime, now};
 
 /// How often a job is looked at, and the service's memory.
 const STEP: Duration = Duration::from_millis(50);
@@ -29,11 +30,11 @@ pub(super) struct Ours {
 /// A job, and when it was accepted.
 pub(super) struct Accepted {
     id: String,
-    pub(super) at: Instant,
+    pub(super) at: WallTime,
 }
 
 impl Ours {
-    pub(super) fn start(vimeo: &Vimeo<'_>, programs: &Path, work: &Path) -> Result<Self, Trouble> {
+    pub(super) fn start(vimeo: &Sandbox<'_>, programs: &Path, work: &Path) -> Result<Self, Trouble> {
         let program = programs.join("vimeo-connections").canonicalize().while_doing("it is not built")?;
         let configuration = format!(
             "vimeo.base_url = {:?}\nvimeo.verification = \"required\"\nsources.allow = [\"127.0.0.1/32\"]\n\

@@ -1,43 +1,11 @@
 //! The time of day, as all servers of this machine tell it, and what is seen of a process while it works.
 
 use std::fs;
-use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use crate::process::Memory;
 use crate::trouble::{Trouble, While as _};
-
-const NANOS_A_DAY: u128 = 24 * 60 * 60 * 1_000_000_000;
-
-/// A time of day, in nanoseconds since midnight: what is measured here takes less than a day.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Instant(u128);
-
-/// Now, by the clock that the sandbox goes by too.
-#[expect(clippy::disallowed_methods, reason = "it is compared with what another process wrote down")]
-pub(super) fn now() -> Instant {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Instant(since.as_nanos() % NANOS_A_DAY)
-}
-
-impl Instant {
-    /// Reads an instant in UTC, such as `2026-01-31T09:05:00.042Z`.
-    pub(super) fn read(text: &str) -> Option<Self> {
-        let (_, time) = text.strip_suffix('Z')?.split_once('T')?;
-        let mut parts = time.split(':');
-        let hours: u64 = parts.next()?.parse().ok()?;
-        let minutes: u64 = parts.next()?.parse().ok()?;
-        let seconds = Duration::try_from_secs_f64(parts.next()?.parse().ok()?).ok()?;
-        Some(Self((Duration::from_secs(hours * 3600 + minutes * 60) + seconds).as_nanos()))
-    }
-
-    pub(super) fn seconds_since(self, earlier: Self) -> f64 {
-        // Also past midnight.
-        let nanos = (self.0 + NANOS_A_DAY).saturating_sub(earlier.0) % NANOS_A_DAY;
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).as_secs_f64()
-    }
-}
 
 /// The memory of a process over a time, in bytes.
 #[derive(Debug, Default, Serialize)]
@@ -92,15 +60,6 @@ pub(super) fn nameless_bytes(pid: u32) -> Result<u64, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_of_two_processes_are_compared_over_midnight() {
-        let at = |text| Instant::read(text).unwrap();
-        let earlier = at("2026-01-31T23:59:59.500000000Z");
-        assert!((at("2026-02-01T00:00:01.25Z").seconds_since(earlier) - 1.75).abs() < 1e-9);
-        assert!((earlier.seconds_since(at("2026-01-31T23:59:58.5Z")) - 1.0).abs() < 1e-9);
-        assert_eq!(Instant::read("yesterday"), None);
-    }
 
     #[test]
     fn samples_are_thinned_to_a_series() {

@@ -195,9 +195,9 @@ impl Index {
     }
 
     fn remove(&mut self, keys: &Keys) {
-        remove_from(&mut self.by_owner, keys.owner, keys);
+        remove_from(&mut self.by_owner, &keys.owner, keys);
         if let Some(folder) = keys.folder {
-            remove_from(&mut self.by_folder, folder, keys);
+            remove_from(&mut self.by_folder, &folder, keys);
         }
         for (link, version) in &keys.links {
             self.by_link.remove(&(link.clone(), Reverse(keys.id), *version));
@@ -207,11 +207,11 @@ impl Index {
 }
 
 /// Removes a video from the set of a user or folder, and the set once it is empty.
-fn remove_from<K: Hash + Eq>(sets: &mut HashMap<K, VideoSet>, key: K, keys: &Keys) {
-    if let Some(set) = sets.get_mut(&key) {
+fn remove_from<K: Hash + Eq>(sets: &mut HashMap<K, VideoSet>, key: &K, keys: &Keys) {
+    if let Some(set) = sets.get_mut(key) {
         set.remove(keys);
         if set.by_date.is_empty() {
-            sets.remove(&key);
+            sets.remove(key);
         }
     }
 }

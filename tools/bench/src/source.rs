@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::watch::{Instant, now};
 use crate::trouble::Trouble;
+use crate::wall_clock::{WallTime, now};
 
 /// What every file is made of; a prime, so that no two places a power of two apart look alike.
 const PERIOD: usize = 1_048_573;
@@ -29,7 +29,7 @@ const PERIOD: usize = 1_048_573;
 const PIECE: usize = 128 * 1024;
 
 /// The server. Stops when dropped.
-pub(super) struct Source {
+pub(crate) struct Source {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     _server: JoinSet<()>,
@@ -38,7 +38,7 @@ pub(super) struct Source {
 /// A request for a part of a file.
 #[derive(Clone, Copy)]
 struct Asked {
-    at: Instant,
+    at: WallTime,
     bytes: u64,
 }
 
@@ -54,7 +54,7 @@ struct Which {
 }
 
 impl Source {
-    pub(super) fn start(runtime: &Runtime) -> Result<Self, Trouble> {
+    pub(crate) fn start(runtime: &Runtime) -> Result<Self, Trouble> {
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let shared = Shared { asked: asked.clone(), period: period() };
         let router = Router::new().route("/film.mp4", get(give)).with_state(shared);
@@ -71,18 +71,23 @@ impl Source {
         Ok(Self { address, asked, _server: server })
     }
 
-    pub(super) fn url(&self, bytes: u64) -> String {
+    pub(crate) fn url(&self, bytes: u64) -> String {
         format!("http://{}/film.mp4?size={bytes}", self.address)
     }
 
     /// When it was first asked for more than a look at a file.
-    pub(super) fn began_at(&self) -> Result<Instant, Trouble> {
+    pub(crate) fn began_at(&self) -> Result<WallTime, Trouble> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let found = asked.iter().find(|asked| asked.bytes > 1);
         Ok(found.ok_or("the source was not asked for its bytes")?.at)
     }
 
-    pub(super) fn forget(&self) {
+    /// When it was first asked for anything.
+    pub(crate) fn first_asked_at(&self) -> Option<WallTime> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).first().map(|asked| asked.at)
+    }
+
+    pub(crate) fn forget(&self) {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -1,5 +1,6 @@
 //! Where videos go: the sandbox, asked as an owner of videos and as a person at its controls.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -8,45 +9,50 @@ use hyper::Request;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::watch::Instant;
 use crate::client::{Body, Client};
 use crate::process::Process;
-use crate::rounds::room;
 use crate::trouble::{Trouble, While as _};
+use crate::wall_clock::WallTime;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A sandbox that runs. Killed when dropped.
-pub(super) struct Vimeo<'a> {
+pub(crate) struct Sandbox<'a> {
     runtime: &'a Runtime,
     _process: Process,
     address: SocketAddr,
-    pub(super) base_url: String,
-    pub(super) client_id: String,
-    pub(super) client_secret: String,
-    pub(super) access_token: String,
+    pub(crate) base_url: String,
+    pub(crate) client_id: String,
+    pub(crate) client_secret: String,
+    pub(crate) access_token: String,
 }
 
 /// A video that waits for its bytes.
-pub(super) struct Placeholder {
-    pub(super) uri: String,
-    pub(super) link: String,
+pub(crate) struct Placeholder {
+    pub(crate) uri: String,
+    pub(crate) link: String,
 }
 
 /// That all bytes of a video have come.
-pub(super) struct Taken {
-    pub(super) at: Instant,
-    pub(super) requests: usize,
-    pub(super) sha256: String,
+pub(crate) struct Taken {
+    pub(crate) at: WallTime,
+    pub(crate) requests: usize,
+    pub(crate) sha256: String,
 }
 
-impl<'a> Vimeo<'a> {
-    pub(super) fn start(runtime: &'a Runtime, programs: &Path, work: &Path) -> Result<Self, Trouble> {
-        let directory = room(work, "relay-vimeo")?;
+impl<'a> Sandbox<'a> {
+    /// Starts it in a directory of its own. Each of the two stages of transcoding lasts that many seconds.
+    pub(crate) fn start(
+        runtime: &'a Runtime,
+        programs: &Path,
+        directory: &Path,
+        transcoding: &str,
+    ) -> Result<Self, Trouble> {
+        fs::create_dir_all(directory)?;
         let program =
             programs.join("vimeo-sandbox").canonicalize().while_doing("the sandbox is not built")?;
-        let arguments = ["--json", "--listen", "127.0.0.1:0", "--transcoding", "0.1"];
-        let mut process = Process::start(&program, &arguments, &directory)?;
+        let arguments = ["--json", "--listen", "127.0.0.1:0", "--transcoding", transcoding];
+        let mut process = Process::start(&program, &arguments, directory)?;
         let said: Value = process.wait_for(&directory.join("vimeo-sandbox.out"), PATIENCE, |line| {
             serde_json::from_str(line).ok()
         })?;
@@ -63,11 +69,12 @@ impl<'a> Vimeo<'a> {
         })
     }
 
-    pub(super) fn runtime(&self) -> &'a Runtime {
+    pub(crate) fn runtime(&self) -> &'a Runtime {
         self.runtime
     }
 
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, Trouble> {
+    /// A request with the token of the first user, or without one to a control. Returns the JSON of the response.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, Trouble> {
         let mut request = Request::builder().method(method).uri(path).header("Host", "sandbox");
         if !path.starts_with("/_sandbox/") {
             request = request.header("Authorization", format!("bearer {}", self.access_token));
@@ -79,14 +86,14 @@ impl<'a> Vimeo<'a> {
     }
 
     /// A link for so many bytes.
-    pub(super) fn make_placeholder(&self, bytes: u64) -> Result<Placeholder, Trouble> {
+    pub(crate) fn make_placeholder(&self, bytes: u64) -> Result<Placeholder, Trouble> {
         let wish = json!({"upload": {"approach": "tus", "size": bytes}});
         let made = self.ask("POST", "/me/videos", &wish)?;
         Ok(Placeholder { uri: text_at(&made, "/uri")?, link: text_at(&made, "/upload/upload_link")? })
     }
 
     /// When the last of a video's bytes had been taken; it must be the only one since [`Self::forget`].
-    pub(super) fn taken(&self, uri: &str, bytes: u64) -> Result<Taken, Trouble> {
+    pub(crate) fn taken(&self, uri: &str, bytes: u64) -> Result<Taken, Trouble> {
         let shown = self.ask("GET", &format!("/_sandbox{uri}"), &Value::Null)?;
         let received = shown.pointer("/versions/0/received").and_then(Value::as_u64);
         if received != Some(bytes) {
@@ -101,21 +108,21 @@ impl<'a> Vimeo<'a> {
         let last = requests.last().ok_or("no bytes came")?;
         let at = text_at(last, "/answered_at")?;
         Ok(Taken {
-            at: Instant::read(&at).ok_or_else(|| format!("no instant: {at}"))?,
+            at: WallTime::read(&at).ok_or_else(|| format!("no instant: {at}"))?,
             requests: requests.len(),
             sha256: text_at(&shown, "/versions/0/sha256")?,
         })
     }
 
     /// Takes a video away, and forgets what was asked.
-    pub(super) fn forget(&self, uri: &str) -> Result<(), Trouble> {
+    pub(crate) fn forget(&self, uri: &str) -> Result<(), Trouble> {
         self.ask("DELETE", uri, &Value::Null)?;
         self.ask("DELETE", "/_sandbox/journal", &Value::Null).map(drop)
     }
 }
 
 /// Asks somebody on this machine; the JSON of a good answer.
-pub(super) fn ask(runtime: &Runtime, address: SocketAddr, request: Request<Body>) -> Result<Value, Trouble> {
+pub(crate) fn ask(runtime: &Runtime, address: SocketAddr, request: Request<Body>) -> Result<Value, Trouble> {
     let asked = async { Client::connect(address).await?.ask(request).await };
     let (status, text) = runtime.block_on(asked)?;
     if !status.is_success() {
@@ -124,7 +131,7 @@ pub(super) fn ask(runtime: &Runtime, address: SocketAddr, request: Request<Body>
     Ok(if text.is_empty() { Value::Null } else { serde_json::from_slice(&text)? })
 }
 
-pub(super) fn text_at(value: &Value, pointer: &str) -> Result<String, Trouble> {
+pub(crate) fn text_at(value: &Value, pointer: &str) -> Result<String, Trouble> {
     let text = value.pointer(pointer).and_then(Value::as_str);
     Ok(text.ok_or_else(|| format!("there is no {pointer} in {value}"))?.to_owned())
 }
