@@ -18,25 +18,21 @@ pub(crate) const fn statement(file: &'static str, name: &str) -> &'static str {
     panic!("the file has no statement with this name")
 }
 
-/// Everything up to the next marker, without the lines of comment at its beginning and the semicolon at its end.
+/// Everything up to the first line that ends with a semicolon, without the lines of comment at its beginning.
 const fn first_statement(text: &'static str) -> &'static str {
     let mut statement = text;
     while after_prefix(statement, "--").is_some() {
         (_, statement) = split_line(statement);
     }
-    let (mut length, mut rest) = (0, statement);
-    while !rest.is_empty() && after_prefix(rest, MARKER).is_none() {
+    let mut rest = statement;
+    while !rest.is_empty() {
         let (line, after) = split_line(rest);
-        if !line.is_empty() {
-            length = statement.len() - rest.len() + line.len();
+        if let [.., b';'] = line.as_bytes() {
+            return statement.split_at(statement.len() - rest.len() + line.len() - 1).0;
         }
         rest = after;
     }
-    let (statement, _) = statement.split_at(length);
-    match statement.as_bytes() {
-        [.., b';'] => statement.split_at(length - 1).0,
-        _ => statement,
-    }
+    panic!("a statement ends with a semicolon")
 }
 
 /// The first line, and everything after its line feed.
@@ -82,13 +78,18 @@ mod tests {
     use super::*;
 
     const FILE: &str = "-- About the file.\n\n-- name: one\n-- Why.\n-- More.\nSELECT 1;\n\n\
-                        -- name: one_more\nSELECT\n    -- Inside.\n    2\n;\n-- name: last\nSELECT 3";
+                        -- name: one_more\nSELECT\n    -- Inside; really.\n    2;\n\n\
+                        -- About the next one.\n\n-- name: last\nSELECT 3;";
 
     #[test]
     fn a_statement_is_found_by_its_whole_name() {
         assert_eq!(
             statements(FILE),
-            [("one", "SELECT 1"), ("one_more", "SELECT\n    -- Inside.\n    2\n"), ("last", "SELECT 3")]
+            [
+                ("one", "SELECT 1"),
+                ("one_more", "SELECT\n    -- Inside; really.\n    2"),
+                ("last", "SELECT 3")
+            ]
         );
     }
 

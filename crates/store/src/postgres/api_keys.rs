@@ -8,12 +8,22 @@ use domain::id::{AccountId, ApiKeyId};
 use domain::time::Timestamp;
 use tokio_postgres::Row;
 
-use super::audit_events::{logged, run_logged};
-use super::sessions::{Parameters, Session};
-use super::trouble::Trouble;
-use super::writes::LoneWrite;
+use super::audit_events::run_logged;
+use super::parameters::Parameters;
+use super::pg_error::PgError;
+use super::sessions::Session;
+use super::writes::SingleWrite;
 use super::{Postgres, rows};
+use crate::sql::statement;
 use crate::{ApiKeys, Changed, Error};
+
+const SQL: &str = include_str!("sql/api_keys.sql");
+const FIND: &str = statement(SQL, "find_api_key");
+pub(super) const FIND_BY_HASH: &str = statement(SQL, "find_api_key_by_hash");
+pub(super) const INSPECT_BY_HASH: &str = statement(SQL, "inspect_api_key_by_hash");
+pub(super) const LIST: &str = statement(SQL, "list_api_keys");
+const INSERT: &str = statement(SQL, "insert_api_key");
+const REVOKE: &str = statement(SQL, "revoke_api_key");
 
 #[async_trait]
 impl ApiKeys for Postgres {
@@ -32,17 +42,18 @@ impl ApiKeys for Postgres {
         hash: &HashedKey,
         now: Timestamp,
     ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error> {
-        let parameters: Parameters<'_> = &[&hash.0.as_slice(), &self.clock.or_the_servers(now)];
-        let take = |row: &Row| Ok((api_key(row)?, rows::instant(row, "looked_at")?));
-        self.find(FIND_BY_HASH, parameters, take).await
+        let parameters: Parameters<'_> =
+            &[("key_hash", &hash.0.as_slice()), ("now", &self.clock.or_the_servers(now))];
+        let read = |row: &Row| Ok((api_key_from(row)?, rows::instant(row, "looked_at")?));
+        self.find(FIND_BY_HASH, parameters, read).await
     }
 
     async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error> {
-        self.find(FIND, &[&id.as_str()], api_key).await
+        self.find(FIND, &[("api_key_id", &id.as_str())], api_key_from).await
     }
 
     async fn list_api_keys(&self, account: &AccountId) -> Result<Vec<ApiKeyRow>, Error> {
-        self.read(LIST, &[&account.as_str()], api_key).await
+        self.read(LIST, &[("account_id", &account.as_str())], api_key_from).await
     }
 
     async fn update_api_key_revoked(
@@ -52,30 +63,13 @@ impl ApiKeys for Postgres {
         revoked: &ApiKeyRow,
         event: &AuditEvent,
     ) -> Result<Changed, Error> {
-        let (account, expected, revoked, event) =
-            (account.clone(), expected.clone(), revoked.clone(), event.clone());
+        let (account, expected) = (account.clone(), expected.clone());
+        let (revoked, event) = (revoked.clone(), event.clone());
         self.writer.write(RevokeApiKey { account, expected, revoked, event }).await
     }
 }
 
-macro_rules! select {
-    ($more:expr, $rest:literal) => {
-        concat!(
-            "SELECT api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac",
-            $more,
-            " FROM api_keys ",
-            $rest
-        )
-    };
-}
-
-pub(super) const FIND: &str = select!("", "WHERE api_key_id = $1");
-pub(super) const FIND_BY_HASH: &str =
-    select!(concat!(", ", super::clock::clock!("$2"), " AS looked_at"), "WHERE key_hash = $1");
-pub(super) const INSPECT_BY_HASH: &str = select!("", "WHERE key_hash = $1");
-pub(super) const LIST: &str = select!("", "WHERE account_id = $1 ORDER BY created_at, api_key_id");
-
-pub(super) fn api_key(row: &Row) -> Result<ApiKeyRow, Trouble> {
+pub(super) fn api_key_from(row: &Row) -> Result<ApiKeyRow, PgError> {
     Ok(ApiKeyRow {
         key: ApiKey {
             id: ApiKeyId::from_stored(rows::get(row, "api_key_id")?),
@@ -91,99 +85,63 @@ pub(super) fn api_key(row: &Row) -> Result<ApiKeyRow, Trouble> {
     })
 }
 
-/// Which of the rows that a statement is `given` come from somebody who may still act: the holder of a key that is
-/// active by the database's clock, or the operator while there is the account. `given` has `position`, `account_id`,
-/// `api_key_id`, and `now` if the clock is not the database's.
-macro_rules! active {
-    () => {
-        concat!(
-            "active AS (
-                SELECT g.position FROM given g
-                WHERE CASE WHEN g.api_key_id IS NULL
-                    THEN EXISTS (SELECT 1 FROM accounts a WHERE a.account_id = g.account_id)
-                    ELSE EXISTS (SELECT 1 FROM api_keys k
-                        WHERE k.account_id = g.account_id AND k.api_key_id = g.api_key_id AND k.revoked_at IS NULL
-                            AND (k.expires_at IS NULL OR k.expires_at > ",
-            $crate::postgres::clock::clock!("g.now"),
-            ")) END)"
-        )
-    };
+struct InsertApiKey {
+    account: AccountId,
+    row: ApiKeyRow,
+    event: AuditEvent,
 }
-pub(super) use active;
-
-/// Adds a key.
-pub(super) struct InsertApiKey {
-    pub(super) account: AccountId,
-    pub(super) row: ApiKeyRow,
-    pub(super) event: AuditEvent,
-}
-
-const INSERT: &str = concat!(
-    "WITH inserted AS (
-        INSERT INTO api_keys
-            (api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac)
-        VALUES ($9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (key_hash) DO NOTHING RETURNING api_key_id)",
-    logged!("inserted")
-);
 
 #[async_trait]
-impl LoneWrite for InsertApiKey {
+impl SingleWrite for InsertApiKey {
     type Answer = ();
 
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+    fn audit_marker(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.event, ()))
     }
 
-    async fn run(&self, session: &Session) -> Result<Result<(), Error>, Trouble> {
+    async fn run(&self, session: &Session) -> Result<Result<(), Error>, PgError> {
         let Self { account, row, event } = self;
         let key = &row.key;
         let own: Parameters<'_> = &[
-            &key.id.as_str(),
-            &account.as_str(),
-            &key.name.as_str(),
-            &row.hash.0.as_slice(),
-            &key.last_four,
-            &key.created_at.as_micros(),
-            &key.expires_at.map(Timestamp::as_micros),
-            &key.revoked_at.map(Timestamp::as_micros),
-            &row.mac.0.as_slice(),
+            ("api_key_id", &key.id.as_str()),
+            ("account_id", &account.as_str()),
+            ("name", &key.name.as_str()),
+            ("key_hash", &row.hash.0.as_slice()),
+            ("last_four", &key.last_four),
+            ("created_at", &key.created_at.as_micros()),
+            ("expires_at", &key.expires_at.map(Timestamp::as_micros)),
+            ("revoked_at", &key.revoked_at.map(Timestamp::as_micros)),
+            ("row_mac", &row.mac.0.as_slice()),
         ];
         let is_written = run_logged(session, INSERT, event, own).await?;
         Ok(if is_written { Ok(()) } else { Err(Error::NameTaken) })
     }
 }
 
-/// Revokes a key whose proof is still the expected one.
-pub(super) struct RevokeApiKey {
-    pub(super) account: AccountId,
-    pub(super) expected: RowMac,
-    pub(super) revoked: ApiKeyRow,
-    pub(super) event: AuditEvent,
+/// Revokes a key whose stored MAC is still the expected one.
+struct RevokeApiKey {
+    account: AccountId,
+    expected: RowMac,
+    revoked: ApiKeyRow,
+    event: AuditEvent,
 }
 
-const REVOKE: &str = concat!(
-    "WITH revoked AS (
-        UPDATE api_keys SET revoked_at = $9, row_mac = $10
-        WHERE account_id = $11 AND api_key_id = $12 AND row_mac = $13 RETURNING api_key_id)",
-    logged!("revoked")
-);
-
 #[async_trait]
-impl LoneWrite for RevokeApiKey {
+impl SingleWrite for RevokeApiKey {
     type Answer = Changed;
 
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+    fn audit_marker(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.event, Changed::Yes))
     }
 
-    async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, Trouble> {
+    async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, PgError> {
         let Self { account, expected, revoked, event } = self;
         let own: Parameters<'_> = &[
-            &revoked.key.revoked_at.map(Timestamp::as_micros),
-            &revoked.mac.0.as_slice(),
-            &account.as_str(),
-            &revoked.key.id.as_str(),
-            &expected.0.as_slice(),
+            ("account_id", &account.as_str()),
+            ("api_key_id", &revoked.key.id.as_str()),
+            ("expected_row_mac", &expected.0.as_slice()),
+            ("revoked_at", &revoked.key.revoked_at.map(Timestamp::as_micros)),
+            ("row_mac", &revoked.mac.0.as_slice()),
         ];
         let is_written = run_logged(session, REVOKE, event, own).await?;
         Ok(Ok(if is_written { Changed::Yes } else { Changed::No }))

@@ -1,17 +1,23 @@
-//! The audit log: rows are added, never changed. An event's identifier is the operation's that it tells of.
+//! The audit log: rows are added, never changed. The identifier of an event is also its operation's.
 
 use async_trait::async_trait;
 use domain::audit::{Action, Actor, AuditEvent, Outcome};
 use domain::id::{AccountId, ApiKeyId, AuditEventId};
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 
-use super::sessions::{Parameters, Session};
-use super::trouble::Trouble;
-use super::writes::{Answers, SharedWrite, Write};
+use super::parameters::{Named, Parameter, Parameters};
+use super::pg_error::PgError;
+use super::sessions::Session;
+use super::writes::{Answers, BatchWrite, Write};
 use super::{Postgres, rows};
 use crate::jobs::SERVICE;
+use crate::sql::statement;
 use crate::{Audit, Error};
+
+const SQL: &str = include_str!("sql/audit_events.sql");
+pub(super) const INSERT: &str = statement(SQL, "insert_audit_events");
+const LOCK: &str = statement(SQL, "lock_audit_event");
+pub(super) const LIST: &str = statement(SQL, "list_audit_events");
 
 #[async_trait]
 impl Audit for Postgres {
@@ -20,72 +26,118 @@ impl Audit for Postgres {
     }
 
     async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error> {
-        let parameters: Parameters<'_> = &[&account.as_str(), &i64::from(limit)];
-        self.read(LIST, parameters, audit_event).await
+        let parameters: Parameters<'_> = &[("account_id", &account.as_str()), ("limit", &i64::from(limit))];
+        self.read(LIST, parameters, audit_event_from).await
     }
 }
 
-/// The event's columns, as every statement that writes events takes them.
-macro_rules! event_columns {
-    () => {
-        "account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal"
-    };
-}
-
-/// Events, a column each.
-pub(super) struct Columns<'a> {
-    pub(super) accounts: Vec<&'a str>,
-    pub(super) ids: Vec<&'a str>,
-    pub(super) at: Vec<i64>,
-    pub(super) api_keys: Vec<Option<&'a str>>,
-    pub(super) remotes: Vec<Option<String>>,
-    pub(super) actions: Vec<&'a str>,
-    pub(super) subjects: Vec<Option<&'a str>>,
-    pub(super) refusals: Vec<Option<&'a str>>,
+/// The columns of an event.
+struct Columns<'a> {
+    api_key_id: Option<&'a str>,
+    remote: Option<String>,
+    action: &'a str,
+    subject: Option<&'a str>,
+    refusal: Option<&'a str>,
 }
 
 impl<'a> Columns<'a> {
-    pub(super) fn of(events: impl Iterator<Item = &'a AuditEvent>) -> Self {
-        let mut columns = Self {
-            accounts: Vec::new(),
-            ids: Vec::new(),
-            at: Vec::new(),
-            api_keys: Vec::new(),
-            remotes: Vec::new(),
-            actions: Vec::new(),
-            subjects: Vec::new(),
-            refusals: Vec::new(),
+    fn of(event: &'a AuditEvent) -> Self {
+        let (api_key_id, remote) = match &event.actor {
+            Actor::ApiKey { key_id, remote } => {
+                (Some(key_id.as_str()), remote.map(|remote| remote.to_string()))
+            }
+            Actor::Operator => (None, None),
+            Actor::Service => (None, Some(SERVICE.to_owned())),
         };
-        for event in events {
-            let (api_key, remote) = match &event.actor {
-                Actor::ApiKey { key_id, remote } => {
-                    (Some(key_id.as_str()), remote.map(|remote| remote.to_string()))
-                }
-                Actor::Operator => (None, None),
-                Actor::Service => (None, Some(SERVICE.to_owned())),
-            };
-            columns.accounts.push(event.account_id.as_str());
-            columns.ids.push(event.id.as_str());
-            columns.at.push(event.at.as_micros());
-            columns.api_keys.push(api_key);
-            columns.remotes.push(remote);
-            columns.actions.push(event.action.as_str());
-            columns.subjects.push(event.subject.as_deref());
-            columns.refusals.push(match &event.outcome {
-                Outcome::Done => None,
-                Outcome::Refused(code) => Some(code.as_str()),
-            });
-        }
-        columns
+        let refusal = match &event.outcome {
+            Outcome::Done => None,
+            Outcome::Refused(code) => Some(code.as_str()),
+        };
+        let (action, subject) = (event.action.as_str(), event.subject.as_deref());
+        Self { api_key_id, remote, action, subject, refusal }
+    }
+}
+
+/// One event, for a statement that writes it beside its effect.
+pub(super) struct EventParameters<'a> {
+    id: &'a str,
+    at: i64,
+    columns: Columns<'a>,
+}
+
+impl<'a> EventParameters<'a> {
+    pub(super) fn of(event: &'a AuditEvent) -> Self {
+        Self { id: event.id.as_str(), at: event.at.as_micros(), columns: Columns::of(event) }
     }
 
-    /// The columns in their order.
-    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 8] {
+    /// These, and the statement's own.
+    pub(super) fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
+        let Columns { api_key_id, remote, action, subject, refusal } = &self.columns;
+        let event: [Named<'p>; 7] = [
+            ("event_id", &self.id),
+            ("event_at", &self.at),
+            ("event_api_key_id", api_key_id),
+            ("event_remote", remote),
+            ("event_action", action),
+            ("event_subject", subject),
+            ("event_refusal", refusal),
+        ];
+        [&event, own].concat()
+    }
+}
+
+/// Many events, an array for each column.
+#[derive(Default)]
+pub(super) struct EventArrays<'a> {
+    pub(super) account_ids: Vec<&'a str>,
+    ids: Vec<&'a str>,
+    at: Vec<i64>,
+    api_key_ids: Vec<Option<&'a str>>,
+    remotes: Vec<Option<String>>,
+    actions: Vec<&'a str>,
+    subjects: Vec<Option<&'a str>>,
+    refusals: Vec<Option<&'a str>>,
+}
+
+impl<'a> EventArrays<'a> {
+    pub(super) fn of(events: impl Iterator<Item = &'a AuditEvent>) -> Self {
+        let mut arrays = Self::default();
+        for event in events {
+            let columns = Columns::of(event);
+            arrays.account_ids.push(event.account_id.as_str());
+            arrays.ids.push(event.id.as_str());
+            arrays.at.push(event.at.as_micros());
+            arrays.api_key_ids.push(columns.api_key_id);
+            arrays.remotes.push(columns.remote);
+            arrays.actions.push(columns.action);
+            arrays.subjects.push(columns.subject);
+            arrays.refusals.push(columns.refusal);
+        }
+        arrays
+    }
+
+    /// These, with the accounts, and the statement's own.
+    pub(super) fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
+        let events: [Named<'p>; 8] = [
+            ("account_id", &self.account_ids),
+            ("event_id", &self.ids),
+            ("event_at", &self.at),
+            ("event_api_key_id", &self.api_key_ids),
+            ("event_remote", &self.remotes),
+            ("event_action", &self.actions),
+            ("event_subject", &self.subjects),
+            ("event_refusal", &self.refusals),
+        ];
+        [&events, own].concat()
+    }
+
+    /// The columns in the order in which the statements on jobs number them.
+    pub(super) fn parameters(&self) -> [&dyn Parameter; 8] {
         [
-            &self.accounts,
+            &self.account_ids,
             &self.ids,
             &self.at,
-            &self.api_keys,
+            &self.api_key_ids,
             &self.remotes,
             &self.actions,
             &self.subjects,
@@ -94,103 +146,43 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The end of a statement that writes one event, whose parameters come first, if its part of this name wrote a row; how
-/// many rows that wrote.
-macro_rules! logged {
-    ($effect:literal) => {
-        concat!(
-            ", logged AS (
-                INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
-                SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
-                    $7::text[], $8::text[]) WHERE EXISTS (SELECT 1 FROM ",
-            $effect,
-            "))
-             SELECT count(*) AS written FROM ",
-            $effect
-        )
-    };
-}
-pub(super) use logged;
-
-/// The beginning of a statement that writes at most one event, and only if its actor may act: `given`, for `active!` and
-/// [`log_given!`]. The event's columns are its first parameters, and `$9` is the instant if the clock is not the database's.
-macro_rules! given_event {
-    () => {
-        "WITH given AS (
-            SELECT given.*, $9::bigint AS now FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
-                $6::text[], $7::text[], $8::text[]) WITH ORDINALITY
-                AS given (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal, position))"
-    };
-}
-pub(super) use given_event;
-
-/// Writes the event that is `given`, if a part of the statement wrote a row.
-macro_rules! log_given {
-    ($effect:literal) => {
-        concat!(
-            "logged AS (
-                INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
-                SELECT account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal
-                FROM given WHERE EXISTS (SELECT FROM ",
-            $effect,
-            "))"
-        )
-    };
-}
-pub(super) use log_given;
-
-/// Runs a statement that ends with [`logged!`] and whose own parameters begin at `$9`; whether it wrote.
+/// Runs a statement that writes an event beside its effect and returns how many rows that had. Whether it had any.
 pub(super) async fn run_logged(
     session: &Session,
     sql: &'static str,
     event: &AuditEvent,
     own: Parameters<'_>,
-) -> Result<bool, Trouble> {
-    let columns = Columns::of(std::iter::once(event));
-    let parameters = [&columns.parameters(), own].concat();
-    let found = session.query(sql, &parameters).await?;
+) -> Result<bool, PgError> {
+    let found = session.query_named(sql, &EventParameters::of(event).and(own)).await?;
     let written = found.first().map_or(Ok(0), |row| rows::count(row, "written"))?;
     Ok(written > 0)
 }
 
-pub(super) const INSERT: &str = concat!(
-    "INSERT INTO audit_events (",
-    event_columns!(),
-    ") SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-       AS given (",
-    event_columns!(),
-    ") ORDER BY account_id, audit_event_id
-     ON CONFLICT (account_id, audit_event_id) DO NOTHING RETURNING audit_event_id"
-);
-
-async fn insert(session: &Session, events: impl Iterator<Item = &AuditEvent>) -> Result<usize, Trouble> {
-    let columns = Columns::of(events);
-    Ok(session.query(INSERT, &columns.parameters()).await?.len())
+async fn insert(session: &Session, events: impl Iterator<Item = &AuditEvent>) -> Result<usize, PgError> {
+    Ok(session.query_named(INSERT, &EventArrays::of(events).and(&[])).await?.len())
 }
 
-/// Whether the operation that an event tells of was committed. If it is being committed, this waits until it is, or is
-/// undone: nobody else can add an event of the same identifier meanwhile.
-pub(super) async fn is_recorded(session: &Session, event: &AuditEvent) -> Result<bool, Trouble> {
+/// Whether the operation of an event was committed. If it is being committed, this waits for its end: no other transaction
+/// can add an event with the same identifier meanwhile.
+pub(super) async fn is_recorded(session: &Session, event: &AuditEvent) -> Result<bool, PgError> {
     session.batch("BEGIN").await?;
     let inserted = insert(session, std::iter::once(event)).await;
     let is_there = session.undo(inserted.map(|inserted| inserted == 0)).await?;
     if is_there {
-        session.query(WAIT_FOR_STANDBY, &[&event.account_id.as_str(), &event.id.as_str()]).await?;
+        // A server that crashed while it waited for its standby has the commit after its restart, and the standby may lack it.
+        let parameters: Parameters<'_> =
+            &[("account_id", &event.account_id.as_str()), ("audit_event_id", &event.id.as_str())];
+        session.query_named(LOCK, parameters).await?;
     }
     Ok(is_there)
 }
 
-/// A server that crashed while it waited for its standby has the commit when it is back, and the standby may lack it.
-/// A lock is a write: its own commit waits until the standby has everything before it.
-const WAIT_FOR_STANDBY: &str =
-    "SELECT FROM audit_events WHERE account_id = $1 AND audit_event_id = $2 FOR UPDATE";
-
-/// Adds an event that stands alone.
+/// Adds an event without another write.
 pub(super) struct InsertAuditEvent {
     pub(super) event: AuditEvent,
 }
 
-impl SharedWrite for InsertAuditEvent {
+impl BatchWrite for InsertAuditEvent {
     type Key = AuditEventId;
 
     fn key(&self) -> Self::Key {
@@ -206,20 +198,14 @@ impl SharedWrite for InsertAuditEvent {
 impl Write for InsertAuditEvent {
     type Answer = ();
 
-    /// An event that is there already is not added again.
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
+    /// An event that is stored already is not added again.
+    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, PgError> {
         insert(session, writes.iter().map(|write| &write.event)).await?;
         Ok(writes.iter().map(|_| Some(Ok(()))).collect())
     }
 }
 
-pub(super) const LIST: &str = concat!(
-    "SELECT ",
-    event_columns!(),
-    " FROM audit_events WHERE account_id = $1 ORDER BY audit_event_id LIMIT $2"
-);
-
-pub(super) fn audit_event(row: &Row) -> Result<AuditEvent, Trouble> {
+fn audit_event_from(row: &Row) -> Result<AuditEvent, PgError> {
     let remote: Option<&str> = rows::get(row, "remote")?;
     let actor = match rows::get::<Option<String>>(row, "api_key_id")? {
         None if remote == Some(SERVICE) => Actor::Service,

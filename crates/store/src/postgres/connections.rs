@@ -1,4 +1,4 @@
-//! Connections and their sealed secrets: reading them.
+//! Connections and their sealed credentials: the trait, and reading them.
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
@@ -8,12 +8,21 @@ use domain::secret::SealedCredentials;
 use domain::time::Timestamp;
 use tokio_postgres::Row;
 
-use super::Postgres;
 use super::connection_writes::{DeleteConnection, InsertConnection, UpdateConnection};
-use super::rows::{self, Columns};
-use super::sessions::Parameters;
-use super::trouble::Trouble;
+use super::parameters::Parameters;
+use super::pg_error::PgError;
+use super::rows::Columns;
+use super::{Postgres, rows};
+use crate::sql::statement;
 use crate::{Changed, ConnectionUpdate, Connections, Error, NewConnection};
+
+pub(super) const SQL: &str = include_str!("sql/connections.sql");
+pub(super) const FIND: &str = statement(SQL, "find_connection");
+pub(super) const FIND_SEALED: &str = statement(SQL, "find_sealed_connection");
+pub(super) const FIND_ID_BY_NAME: &str = statement(SQL, "find_connection_id_by_name");
+pub(super) const LIST: &str = statement(SQL, "list_connections");
+pub(super) const LIST_IDS: &str = statement(SQL, "list_connection_ids");
+const FIND_LAST_TIME: &str = statement(SQL, "find_last_connection_time");
 
 #[async_trait]
 impl Connections for Postgres {
@@ -40,7 +49,9 @@ impl Connections for Postgres {
         account: &AccountId,
         id: &ConnectionId,
     ) -> Result<Option<Connection>, Error> {
-        self.find(FIND, &[&account.as_str(), &id.as_str()], connection).await
+        let parameters: Parameters<'_> =
+            &[("account_id", &account.as_str()), ("connection_id", &id.as_str())];
+        self.find(FIND, parameters, connection_from).await
     }
 
     async fn find_connection_id_by_name(
@@ -48,8 +59,8 @@ impl Connections for Postgres {
         account: &AccountId,
         unique_name: &str,
     ) -> Result<Option<ConnectionId>, Error> {
-        let parameters: Parameters<'_> = &[&account.as_str(), &unique_name];
-        self.find(FIND_ID_BY_NAME, parameters, connection_id).await
+        let parameters: Parameters<'_> = &[("account_id", &account.as_str()), ("unique_name", &unique_name)];
+        self.find(FIND_ID_BY_NAME, parameters, connection_id_from).await
     }
 
     async fn find_sealed_connection(
@@ -57,8 +68,9 @@ impl Connections for Postgres {
         account: &AccountId,
         id: &ConnectionId,
     ) -> Result<Option<(Connection, SealedCredentials)>, Error> {
-        let parameters: Parameters<'_> = &[&account.as_str(), &id.as_str()];
-        self.find(FIND_SEALED, parameters, sealed_connection).await
+        let parameters: Parameters<'_> =
+            &[("account_id", &account.as_str()), ("connection_id", &id.as_str())];
+        self.find(FIND_SEALED, parameters, sealed_connection_from).await
     }
 
     async fn list_connections(
@@ -67,9 +79,12 @@ impl Connections for Postgres {
         after: Option<&ConnectionId>,
         limit: u32,
     ) -> Result<Vec<Connection>, Error> {
-        let (after, limit) = (text_of(after), i64::from(limit));
-        let parameters: Parameters<'_> = &[&account.as_str(), &after, &limit];
-        self.read(LIST, parameters, connection).await
+        let parameters: Parameters<'_> = &[
+            ("account_id", &account.as_str()),
+            ("after", &keyset_start(after)),
+            ("limit", &i64::from(limit)),
+        ];
+        self.read(LIST, parameters, connection_from).await
     }
 
     async fn list_connection_ids(
@@ -78,16 +93,19 @@ impl Connections for Postgres {
         after: Option<&ConnectionId>,
         limit: u32,
     ) -> Result<Vec<ConnectionId>, Error> {
-        let (after, limit) = (text_of(after), i64::from(limit));
-        let parameters: Parameters<'_> = &[&account.as_str(), &after, &limit];
-        self.read(LIST_IDS, parameters, connection_id).await
+        let parameters: Parameters<'_> = &[
+            ("account_id", &account.as_str()),
+            ("after", &keyset_start(after)),
+            ("limit", &i64::from(limit)),
+        ];
+        self.read(LIST_IDS, parameters, connection_id_from).await
     }
 
     async fn find_last_connection_time(&self) -> Result<Option<Timestamp>, Error> {
-        let last = |row: &Row| rows::optional_instant(row, "created_at");
-        match self.find(LAST_CONNECTION_TIME, &[], last).await {
+        let created_at = |row: &Row| rows::optional_instant(row, "created_at");
+        match self.find(FIND_LAST_TIME, &[], created_at).await {
             Ok(last) => Ok(last.flatten()),
-            // It looks at every account; of very many, the server may give up. Then the clock alone must do.
+            // The statement reads every account. With very many, the server may cancel it.
             Err(Error::Unavailable(cause)) => {
                 tracing::warn!(%cause, "the last identifier is not known: new ones go by this node's clock alone");
                 Ok(None)
@@ -97,62 +115,35 @@ impl Connections for Postgres {
     }
 }
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT account_id, connection_id, name, description, is_enabled, client_identifier,
-                    created_at, updated_at, version, sealed_version",
-            $rest
-        )
-    };
-}
-
-pub(super) const FIND: &str = select!(" FROM connections WHERE account_id = $1 AND connection_id = $2");
-pub(super) const FIND_SEALED: &str =
-    select!(", envelope, wrapped_key FROM connections WHERE account_id = $1 AND connection_id = $2");
-pub(super) const FIND_ID_BY_NAME: &str =
-    "SELECT connection_id FROM connections WHERE account_id = $1 AND unique_name = $2";
-/// By keyset: the server goes to the place in the index and reads on from there, however deep that is.
-pub(super) const LIST: &str =
-    select!(" FROM connections WHERE account_id = $1 AND connection_id > $2 ORDER BY connection_id LIMIT $3");
-pub(super) const LIST_IDS: &str = "SELECT connection_id FROM connections
-    WHERE account_id = $1 AND connection_id > $2 ORDER BY connection_id LIMIT $3";
-
-/// By the last row of each account, which the index of the primary key has at hand.
-const LAST_CONNECTION_TIME: &str = "SELECT max(l.created_at) AS created_at FROM accounts a
-    CROSS JOIN LATERAL (SELECT created_at FROM connections c WHERE c.account_id = a.account_id
-        ORDER BY connection_id DESC LIMIT 1) l";
-
-/// No identifier is empty, so that the empty text stands before the first.
-pub(super) fn text_of(after: Option<&ConnectionId>) -> &str {
+/// The identifier after which a page starts. No identifier is empty, so the empty text sorts before the first.
+fn keyset_start(after: Option<&ConnectionId>) -> &str {
     after.map_or("", ConnectionId::as_str)
 }
 
-pub(super) fn connection_id(row: &Row) -> Result<ConnectionId, Trouble> {
+fn connection_id_from(row: &Row) -> Result<ConnectionId, PgError> {
     rows::get(row, "connection_id").map(ConnectionId::from_stored)
 }
 
-/// From the columns that `select!` names first.
-pub(super) fn connection(row: &Row) -> Result<Connection, Trouble> {
+fn connection_from(row: &Row) -> Result<Connection, PgError> {
     let mut columns = Columns::of(row);
     Ok(Connection {
-        account_id: AccountId::from_stored(columns.take()?),
-        id: ConnectionId::from_stored(columns.take()?),
-        name: ConnectionName::from_stored(columns.take()?),
-        description: columns.take::<Option<String>>()?.map(Description::from_stored),
-        availability: Availability::from_enabled(columns.take()?),
-        client_identifier: ClientIdentifier::from_stored(columns.take()?),
-        created_at: columns.take_instant()?,
-        updated_at: columns.take_instant()?,
-        version: columns.take_count()?,
-        sealed_version: columns.take_count()?,
+        account_id: AccountId::from_stored(columns.get("account_id")?),
+        id: ConnectionId::from_stored(columns.get("connection_id")?),
+        name: ConnectionName::from_stored(columns.get("name")?),
+        description: columns.get::<Option<String>>("description")?.map(Description::from_stored),
+        availability: Availability::from_enabled(columns.get("is_enabled")?),
+        client_identifier: ClientIdentifier::from_stored(columns.get("client_identifier")?),
+        created_at: columns.get_instant("created_at")?,
+        updated_at: columns.get_instant("updated_at")?,
+        version: columns.get_count("version")?,
+        sealed_version: columns.get_count("sealed_version")?,
     })
 }
 
-pub(super) fn sealed_connection(row: &Row) -> Result<(Connection, SealedCredentials), Trouble> {
+fn sealed_connection_from(row: &Row) -> Result<(Connection, SealedCredentials), PgError> {
     let sealed = SealedCredentials {
         envelope: rows::get(row, "envelope")?,
         sealing_key: rows::wrapped_key(row, "wrapped_key")?,
     };
-    Ok((connection(row)?, sealed))
+    Ok((connection_from(row)?, sealed))
 }

@@ -8,8 +8,8 @@ use domain::idempotency::{
 };
 
 use super::{
-    accounts, api_keys, audit_events, connection_writes, connections, idempotency_records, job_leases,
-    job_writes, jobs, sessions, webhook_secrets,
+    accounts, api_keys, audit_events, connection_writes, connections, connector, idempotency_records,
+    job_leases, job_writes, jobs, parameters, webhook_secrets,
 };
 use crate::contract::{Place, job_samples, place, samples};
 use crate::{DatabaseUrl, Error, OpenError, Options};
@@ -57,7 +57,7 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
         idempotency_records::FIND,
         idempotency_records::RELEASE,
         idempotency_records::DELETE_ENDED,
-        accounts::DELETE_KEYS,
+        accounts::DELETE_API_KEYS,
         accounts::DELETE_CONNECTIONS,
         accounts::DELETE_RECORDS,
         api_keys::FIND_BY_HASH,
@@ -81,9 +81,9 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
         job_writes::WIPE,
         webhook_secrets::LIST,
     ];
-    let settings = sessions::settings(place.options().postgres.timeout);
+    let settings = connector::settings(place.options().postgres.timeout);
     for statement in statements {
-        let plan = place.explain(&settings, statement).await;
+        let plan = place.explain(&settings, &parameters::Numbered::of(statement).sql).await;
         assert!(plan.contains("Scan") || plan.contains("Insert"), "{plan}");
         assert!(!plan.contains("Seq Scan on"), "{statement}\n{plan}");
     }

@@ -10,10 +10,10 @@ use domain::time::Timestamp;
 
 use super::clock::{Clock, micros};
 use super::jobs;
+use super::pg_error::PgError as Trouble;
 use super::rows;
-use super::sessions::{Parameters, Session};
-use super::trouble::Trouble;
-use super::writes::{Answers, LoneWrite, SharedWrite, Write};
+use super::sessions::{Positional as Parameters, Session};
+use super::writes::{Answers, BatchWrite as SharedWrite, SingleWrite as LoneWrite, Write};
 use crate::jobs::Part;
 use crate::{Changed, Deferral, Error, LeaseRenewal, LeaseTerms, LeasedJob};
 

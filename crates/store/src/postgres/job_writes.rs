@@ -3,20 +3,19 @@
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
-use tokio_postgres::types::ToSql;
 
-use super::api_keys::active;
-use super::audit_events::{Columns, given_event, log_given};
-use super::clock::{Clock, clock, micros};
+use super::audit_events::EventArrays as Columns;
+use super::clock::{Clock, micros};
+use super::job_fragments::{active, clock, given_event, log_given};
+use super::pg_error::PgError as Trouble;
 use super::rows;
-use super::sessions::{Parameters, Session};
-use super::trouble::Trouble;
-use super::writes::LoneWrite;
+use super::sessions::{Positional as Parameters, Session};
+use super::writes::SingleWrite as LoneWrite;
 use crate::job_rows::{JobRow, changing_column_names, job_column_names, job_columns};
 use crate::jobs::{Part, PartAfter};
 use crate::{Changed, Completion, Error, JobGuard, JobStart, JobUpdate, NewJob};
 
-type Parameter<'a> = &'a (dyn ToSql + Sync);
+type Parameter<'a> = &'a dyn super::parameters::Parameter;
 
 /// The request that is completed, in columns; nothing if none is.
 struct Completed<'a> {
@@ -114,7 +113,7 @@ pub(super) const INSERT: &str = concat!(
 impl LoneWrite for InsertJob {
     type Answer = ();
 
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+    fn audit_marker(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.new.event, ()))
     }
 
@@ -136,7 +135,7 @@ impl LoneWrite for InsertJob {
             &lease,
             &fence,
             &json(&row),
-            &new.row_mac,
+            &new.row_mac.as_slice(),
             &row.connection_id,
         ];
         let before: Parameters<'_> = &[&event_at, &account.as_str()];
@@ -204,7 +203,7 @@ pub(super) const UPDATE: &str = concat!(
 impl LoneWrite for UpdateJob {
     type Answer = Changed;
 
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+    fn audit_marker(&self) -> Option<(&AuditEvent, Self::Answer)> {
         self.update.event.as_ref().map(|event| (event, Changed::Yes))
     }
 
@@ -231,7 +230,7 @@ impl LoneWrite for UpdateJob {
             &parts.envelopes,
             &parts.wiped,
             &json(&row),
-            &update.row_mac,
+            &update.row_mac.as_slice(),
         ];
         let before: Parameters<'_> = &[&event_at, &account.as_str()];
         let (event, completed) = (event.parameters(), completed.parameters());

@@ -5,8 +5,8 @@ use domain::job::{Job, JobId};
 use domain::secret::Sealed;
 use tokio_postgres::Row;
 
+use super::pg_error::PgError as Trouble;
 use super::rows::{self, Columns};
-use super::trouble::Trouble;
 use crate::DueJob;
 use crate::job_rows::{job_column_names, job_columns, take_job_row};
 use crate::jobs::{Candidate, Running};

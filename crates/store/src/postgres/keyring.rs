@@ -1,19 +1,27 @@
-//! What belongs to the whole service: the keyring's check values and the service secret.
+//! The check values of the keyring, and the service secret.
 
 use async_trait::async_trait;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
 use tokio_postgres::Row;
 
+use super::parameters::Parameters;
+use super::pg_error::PgError;
 use super::sessions::Session;
-use super::trouble::Trouble;
-use super::writes::LoneWrite;
+use super::writes::SingleWrite;
 use super::{Postgres, rows};
+use crate::sql::statement;
 use crate::{Error, Keyring};
+
+const SQL: &str = include_str!("sql/keyring.sql");
+const LIST_CHECKS: &str = statement(SQL, "list_keyring_checks");
+const INSERT_CHECK: &str = statement(SQL, "insert_keyring_check");
+const FIND_SECRET: &str = statement(SQL, "find_service_secret");
+const INSERT_SECRET: &str = statement(SQL, "insert_service_secret");
 
 #[async_trait]
 impl Keyring for Postgres {
     async fn list_keyring_checks(&self) -> Result<Vec<KeyringCheck>, Error> {
-        self.read(LIST_CHECKS, &[], keyring_check).await
+        self.read(LIST_CHECKS, &[], keyring_check_from).await
     }
 
     async fn insert_keyring_check(
@@ -28,46 +36,40 @@ impl Keyring for Postgres {
         &self,
         proposed: &KeyringWrapped,
     ) -> Result<KeyringWrapped, Error> {
-        let kept = self.find(FIND_SECRET, &[&SERVICE_SECRET], rows::keyring_wrapped).await?;
-        match kept {
-            Some(kept) => Ok(kept),
+        match self.find(FIND_SECRET, &[], rows::keyring_wrapped).await? {
+            Some(stored) => Ok(stored),
             None => self.writer.write(FindOrInsertSecret { proposed: proposed.clone() }).await,
         }
     }
 }
 
-/// The purpose of the one secret that there is.
-pub(super) const SERVICE_SECRET: &str = "service";
-
-pub(super) const FIND_SECRET: &str =
-    "SELECT keyring_key_id, wrapped_key FROM service_secrets WHERE purpose = $1";
-const INSERT_SECRET: &str = "INSERT INTO service_secrets (purpose, keyring_key_id, wrapped_key)
-    VALUES ($1, $2, $3) ON CONFLICT (purpose) DO NOTHING";
-
-pub(super) const LIST_CHECKS: &str =
-    "SELECT keyring_key_id, check_value FROM keyring_checks ORDER BY keyring_key_id";
-const INSERT_CHECK: &str = "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES ($1, $2)
-    ON CONFLICT (keyring_key_id) DO NOTHING";
-
-pub(super) fn keyring_check(row: &Row) -> Result<KeyringCheck, Trouble> {
+fn keyring_check_from(row: &Row) -> Result<KeyringCheck, PgError> {
     Ok(KeyringCheck {
         keyring_key: KeyringKeyId(rows::get(row, "keyring_key_id")?),
         value: rows::bytes(row, "check_value")?,
     })
 }
 
-/// Adds a keyring's check value, if the ones that are kept are still the expected ones.
-pub(super) struct InsertKeyringCheck {
-    pub(super) check: KeyringCheck,
-    pub(super) expected: Vec<KeyringCheck>,
+pub(super) async fn list_checks(session: &Session) -> Result<Vec<KeyringCheck>, PgError> {
+    session.query_named(LIST_CHECKS, &[]).await?.iter().map(keyring_check_from).collect()
+}
+
+pub(super) async fn find_secret(session: &Session) -> Result<Option<KeyringWrapped>, PgError> {
+    session.query_named(FIND_SECRET, &[]).await?.first().map(rows::keyring_wrapped).transpose()
+}
+
+/// Adds a check value if the stored ones are still the expected ones.
+struct InsertKeyringCheck {
+    check: KeyringCheck,
+    expected: Vec<KeyringCheck>,
 }
 
 #[async_trait]
-impl LoneWrite for InsertKeyringCheck {
+impl SingleWrite for InsertKeyringCheck {
     type Answer = Vec<KeyringCheck>;
 
-    async fn run(&self, session: &Session) -> Result<Result<Vec<KeyringCheck>, Error>, Trouble> {
-        // Two nodes with two keyrings may start on a new database at once: one of them must lose.
+    async fn run(&self, session: &Session) -> Result<Result<Vec<KeyringCheck>, Error>, PgError> {
+        // Two nodes with different keyrings may start on a new database at once: one of them must lose.
         session.batch("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
         let steps = self.insert(session).await;
         Ok(Ok(session.end(steps).await?))
@@ -75,35 +77,33 @@ impl LoneWrite for InsertKeyringCheck {
 }
 
 impl InsertKeyringCheck {
-    async fn insert(&self, session: &Session) -> Result<Vec<KeyringCheck>, Trouble> {
-        let kept = list_checks(session).await?;
-        if kept != self.expected {
-            return Ok(kept);
+    async fn insert(&self, session: &Session) -> Result<Vec<KeyringCheck>, PgError> {
+        let stored = list_checks(session).await?;
+        if stored != self.expected {
+            return Ok(stored);
         }
-        let check = &self.check;
-        session.query(INSERT_CHECK, &[&check.keyring_key.0, &check.value.as_slice()]).await?;
+        let parameters: Parameters<'_> =
+            &[("keyring_key_id", &self.check.keyring_key.0), ("check_value", &self.check.value.as_slice())];
+        session.query_named(INSERT_CHECK, parameters).await?;
         list_checks(session).await
     }
 }
 
-pub(super) async fn list_checks(session: &Session) -> Result<Vec<KeyringCheck>, Trouble> {
-    session.query(LIST_CHECKS, &[]).await?.iter().map(keyring_check).collect()
-}
-
-/// Adds the service secret, if there is none; the one that there is.
-pub(super) struct FindOrInsertSecret {
-    pub(super) proposed: KeyringWrapped,
+/// Adds the service secret if there is none. Returns the stored one.
+struct FindOrInsertSecret {
+    proposed: KeyringWrapped,
 }
 
 #[async_trait]
-impl LoneWrite for FindOrInsertSecret {
+impl SingleWrite for FindOrInsertSecret {
     type Answer = KeyringWrapped;
 
-    async fn run(&self, session: &Session) -> Result<Result<KeyringWrapped, Error>, Trouble> {
+    async fn run(&self, session: &Session) -> Result<Result<KeyringWrapped, Error>, PgError> {
         let Self { proposed } = self;
-        let (key, wrapped) = (&proposed.keyring_key.0, proposed.wrapped.0.as_slice());
-        session.query(INSERT_SECRET, &[&SERVICE_SECRET, key, &wrapped]).await?;
-        let kept = session.query(FIND_SECRET, &[&SERVICE_SECRET]).await?;
-        Ok(Ok(kept.first().map_or_else(|| Ok(proposed.clone()), rows::keyring_wrapped)?))
+        let parameters: Parameters<'_> =
+            &[("keyring_key_id", &proposed.keyring_key.0), ("wrapped_key", &proposed.wrapped.0.as_slice())];
+        session.query_named(INSERT_SECRET, parameters).await?;
+        let stored = find_secret(session).await?;
+        Ok(Ok(stored.unwrap_or_else(|| proposed.clone())))
     }
 }

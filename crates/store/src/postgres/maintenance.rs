@@ -3,10 +3,13 @@
 use async_trait::async_trait;
 
 use super::Postgres;
+use super::pg_error::PgError;
 use super::sessions::Session;
-use super::trouble::Trouble;
-use super::writes::LoneWrite;
+use super::writes::SingleWrite;
+use crate::sql::statement;
 use crate::{Error, Maintenance};
+
+const PROBE_WRITE: &str = statement(include_str!("sql/maintenance.sql"), "probe_write");
 
 #[async_trait]
 impl Maintenance for Postgres {
@@ -19,7 +22,7 @@ impl Maintenance for Postgres {
     }
 
     async fn failed(&self) -> String {
-        // Whatever becomes of the server, a later connection finds what was committed.
+        // Whatever happens to the server, a later session finds what was committed.
         std::future::pending().await
     }
 
@@ -36,18 +39,15 @@ impl Maintenance for Postgres {
     }
 }
 
-const PROBE_WRITE: &str = "INSERT INTO write_probes (probe_id, writes) VALUES (1, 1)
-    ON CONFLICT (probe_id) DO UPDATE SET writes = write_probes.writes + 1";
-
-/// The probe of `/health/ready`. Doing it twice does no harm.
+/// The probe of `/health/ready`. Repeating it is harmless.
 struct ProbeWrite;
 
 #[async_trait]
-impl LoneWrite for ProbeWrite {
+impl SingleWrite for ProbeWrite {
     type Answer = ();
 
-    async fn run(&self, session: &Session) -> Result<Result<(), Error>, Trouble> {
-        session.query(PROBE_WRITE, &[]).await?;
+    async fn run(&self, session: &Session) -> Result<Result<(), Error>, PgError> {
+        session.query_named(PROBE_WRITE, &[]).await?;
         Ok(Ok(()))
     }
 }

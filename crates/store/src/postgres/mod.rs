@@ -1,7 +1,7 @@
-//! The engine for many machines: a PostgreSQL server, or what speaks its protocol.
+//! The engine for several nodes: a PostgreSQL server, or an engine that speaks its protocol.
 //!
-//! A few connections read, each with many queries on their way; a few write, each one batch at a time. No state of this
-//! process is the truth: any number of nodes may work on one database.
+//! A few sessions read, each with many queries in flight; a few write, each one batch at a time. This process keeps no state
+//! of its own: any number of nodes may work on one database.
 
 mod accounts;
 mod api_keys;
@@ -9,19 +9,25 @@ mod audit_events;
 mod clock;
 mod connection_writes;
 mod connections;
+mod connector;
 mod idempotency_records;
+mod job_fragments;
 mod job_leases;
 mod job_writes;
 mod jobs;
 mod keyring;
 mod maintenance;
 mod moves;
+mod parameters;
+mod pg_error;
 mod rows;
 mod schema;
+mod session_slots;
 mod sessions;
-mod trouble;
 mod webhook_secrets;
-mod writer;
+mod write_queues;
+mod write_runner;
+mod writer_pool;
 mod writes;
 
 #[cfg(test)]
@@ -54,20 +60,23 @@ use crate::{
 };
 use audit_events::InsertAuditEvent;
 use connection_writes::{DeleteConnection, InsertConnection, UpdateConnection};
+use connector::Connector;
 use idempotency_records::{Release, Reserve};
 use job_leases::{DeferJobs, LeaseJob, ReleaseLease, RenewLease, WakeJobs};
 use job_writes::{InsertJob, UpdateJob};
-use sessions::{Connector, Parameters, Slot};
-use trouble::Trouble;
-use writer::{Queue, Writer};
+use parameters::Parameters;
+use pg_error::PgError;
+use session_slots::SessionSlot;
+use sessions::{Positional, Values};
+use write_queues::{Queue, WriteQueues};
 
 /// A store on a PostgreSQL server.
 pub(crate) struct Postgres {
     connector: Arc<Connector>,
     clock: Clock,
-    readers: Vec<Slot>,
+    readers: Vec<SessionSlot>,
     next_reader: AtomicUsize,
-    writer: Writer,
+    writer: WriteQueues,
     inserts: Queue<InsertConnection>,
     updates: Queue<UpdateConnection>,
     deletions: Queue<DeleteConnection>,
@@ -89,11 +98,11 @@ impl Postgres {
             connector.close().await;
             return Err(error);
         }
-        let writer = Writer::new(&connector, postgres, options.queue);
-        let readers: Vec<_> = (0..postgres.readers.max(1)).map(|_| Slot::new(&connector)).collect();
+        let writer = WriteQueues::new(&connector, postgres, options.queue);
+        let readers: Vec<_> = (0..postgres.readers.max(1)).map(|_| SessionSlot::new(&connector)).collect();
         if options.migrations == Migrations::Apply {
-            // The service's first requests should not have to wait for what takes long.
-            readers.iter().for_each(Slot::demand);
+            // So that the first requests do not wait for sessions to open.
+            readers.iter().for_each(SessionSlot::demand);
             writer.demand();
         }
         Ok(Self {
@@ -112,45 +121,64 @@ impl Postgres {
         })
     }
 
-    /// Runs a query that reads, in any of the connections; once more in another if one was lost meanwhile, unless the
-    /// server has been silent for so long that it would be again; and again while somebody else holds the table for a
-    /// moment, as migrations do.
-    async fn read<T>(
+    /// Runs a statement that reads, in any of the sessions. Retries once in another one if the session was lost, and while
+    /// another transaction locks the table, as migrations do; both within the timeout.
+    async fn read_with<T>(
         &self,
         sql: &'static str,
-        parameters: Parameters<'_>,
-        take: impl Fn(&Row) -> Result<T, Trouble> + Send,
+        values: Values<'_>,
+        read: impl Fn(&Row) -> Result<T, PgError> + Send,
     ) -> Result<Vec<T>, Error> {
         let mut is_first = true;
         let started = Instant::now();
         loop {
             let next = self.next_reader.fetch_add(1, Ordering::Relaxed) % self.readers.len();
             let slot = self.readers.get(next).ok_or_else(|| Error::Unavailable("no reader".into()))?;
-            match slot.session().await?.query(sql, parameters).await {
+            match slot.session().await?.query_with(sql, values).await {
                 Ok(found) => {
-                    return found.iter().map(take).collect::<Result<_, _>>().map_err(Trouble::into_error);
+                    return found.iter().map(read).collect::<Result<_, _>>().map_err(PgError::into_error);
                 }
-                Err(Trouble::Lost(_) | Trouble::Gone(_) | Trouble::Again(_))
+                Err(PgError::OutcomeUnknown(_) | PgError::NotExecuted(_) | PgError::Conflict(_))
                     if is_first && started.elapsed() < self.connector.timeout() =>
                 {
                     is_first = false;
                 }
-                Err(trouble)
-                    if trouble.refusal() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+                Err(error)
+                    if error.rejection() == Some(&SqlState::LOCK_NOT_AVAILABLE)
                         && started.elapsed() < self.connector.timeout() => {}
-                Err(trouble) => return Err(trouble.into_error()),
+                Err(error) => return Err(error.into_error()),
             }
         }
     }
 
-    /// The same where there is one row at most.
+    /// All rows of a statement that reads.
+    async fn read<T>(
+        &self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+        read: impl Fn(&Row) -> Result<T, PgError> + Send,
+    ) -> Result<Vec<T>, Error> {
+        self.read_with(sql, Values::Named(parameters), read).await
+    }
+
+    /// The only row of a statement that reads, if there is one.
     async fn find<T>(
         &self,
         sql: &'static str,
         parameters: Parameters<'_>,
-        take: impl Fn(&Row) -> Result<T, Trouble> + Send,
+        read: impl Fn(&Row) -> Result<T, PgError> + Send,
     ) -> Result<Option<T>, Error> {
-        Ok(self.read(sql, parameters, take).await?.pop())
+        Ok(self.read(sql, parameters, read).await?.pop())
+    }
+
+    /// The same for a statement whose parameters have numbers.
+    async fn read_positional<T>(
+        &self,
+        sql: &'static str,
+        parameters: Positional<'_>,
+        read: impl Fn(&Row) -> Result<T, PgError> + Send,
+    ) -> Result<Vec<T>, Error> {
+        self.read_with(sql, Values::Positional(parameters), read).await
     }
 }
 
@@ -163,11 +191,11 @@ impl Jobs for Postgres {
         limits: &DueLimits,
     ) -> Result<Vec<DueJob>, Error> {
         let (now, is_webhook) = (self.clock.or_the_servers(now), work == Work::Webhook);
-        let running = self.read(jobs::LIST_RUNNING, &[&now, &is_webhook], jobs::running).await?;
+        let running = self.read_positional(jobs::LIST_RUNNING, &[&now, &is_webhook], jobs::running).await?;
         // A lease may be taken by another worker meanwhile.
         let per_connection = i64::from(limits.per_connection.saturating_add(4).min(limits.total));
-        let parameters: Parameters<'_> = &[&now, &per_connection, &is_webhook];
-        let candidates = self.read(jobs::LIST_DUE, parameters, jobs::candidate).await?;
+        let parameters: Positional<'_> = &[&now, &per_connection, &is_webhook];
+        let candidates = self.read_positional(jobs::LIST_DUE, parameters, jobs::candidate).await?;
         Ok(order_due(candidates, &running, limits))
     }
 
@@ -176,19 +204,21 @@ impl Jobs for Postgres {
     }
 
     async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error> {
-        self.find(jobs::FIND, &[&account.as_str(), &id.as_str()], jobs::job).await
+        Ok(self.read_positional(jobs::FIND, &[&account.as_str(), &id.as_str()], jobs::job).await?.pop())
     }
 
     async fn find_stored_job(&self, account: &AccountId, id: &JobId) -> Result<Option<StoredJob>, Error> {
-        let key: Parameters<'_> = &[&account.as_str(), &id.as_str()];
-        let Some(job) = self.find(jobs::FIND, key, jobs::job).await? else { return Ok(None) };
-        let found = self.find(jobs::FIND_MAC, key, jobs::mac_and_request).await?;
-        Ok(found.map(|(row_mac, request)| StoredJob { job, row_mac, request }))
+        let key: Positional<'_> = &[&account.as_str(), &id.as_str()];
+        let Some(job) = self.read_positional(jobs::FIND, key, jobs::job).await?.pop() else {
+            return Ok(None);
+        };
+        let found = self.read_positional(jobs::FIND_MAC, key, jobs::mac_and_request).await?;
+        Ok(found.into_iter().next().map(|(row_mac, request)| StoredJob { job, row_mac, request }))
     }
 
     async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error> {
-        let parameters: Parameters<'_> = &[&account.as_str(), &id.as_str(), &Part::Answer.as_str()];
-        self.find(jobs::FIND_PART, parameters, jobs::sealed).await
+        let parameters: Positional<'_> = &[&account.as_str(), &id.as_str(), &Part::Answer.as_str()];
+        Ok(self.read_positional(jobs::FIND_PART, parameters, jobs::sealed).await?.pop())
     }
 
     async fn list_jobs(
@@ -201,10 +231,10 @@ impl Jobs for Postgres {
         let (account, connection) =
             (account.as_str(), filter.connection_id.as_ref().map(ConnectionId::as_str));
         match &connection {
-            None => self.read(jobs::LIST, &[&account, &before, &limit], jobs::job).await,
+            None => self.read_positional(jobs::LIST, &[&account, &before, &limit], jobs::job).await,
             Some(connection) => {
-                let parameters: Parameters<'_> = &[&account, &before, &limit, connection];
-                self.read(jobs::LIST_OF_CONNECTION, parameters, jobs::job).await
+                let parameters: Positional<'_> = &[&account, &before, &limit, connection];
+                self.read_positional(jobs::LIST_OF_CONNECTION, parameters, jobs::job).await
             }
         }
     }

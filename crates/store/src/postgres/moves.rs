@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::time::Timestamp;
-use tokio_postgres::types::ToSql;
 
+use super::connector::Connector;
+use super::parameters::{Parameter, Parameters};
+use super::pg_error::PgError;
 use super::rows;
 use super::schema;
-use super::sessions::{Connector, Session};
-use super::trouble::Trouble;
+use super::sessions::{Positional, Session};
 use crate::migrations::{MOVES, lowest_without_a_move};
 use crate::moves::{MoveError, MoveState};
+use crate::sql::statement;
 use crate::tables::{Column, Kind, Row, TABLES, Table, Value};
 use crate::url::Server;
 use crate::{APPLICATION_SCHEMA, Migrations, OpenError};
@@ -19,13 +21,10 @@ use crate::{APPLICATION_SCHEMA, Migrations, OpenError};
 /// How long connecting, and one statement that is not a count, may take: nobody waits for an answer here.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const FIND: &str = "SELECT move_id, other_side, state FROM moves WHERE role = 'target'";
-const MARK: &str = "INSERT INTO moves (role, move_id, other_side, state, started_at)
-    VALUES ('target', $1, $2, 'running', $3)";
-const MARK_DONE: &str = "UPDATE moves SET state = 'done', ended_at = coalesce(ended_at, $1)
-    WHERE role = 'target' AND move_id = $2 RETURNING role";
-const RAISE: &str = "UPDATE schema_migrations SET lowest_application_schema = $1 WHERE number = $2";
-const IS_THERE: &str = "SELECT to_regclass('public.' || $1::text) IS NOT NULL AS is_there";
+const SQL: &str = include_str!("sql/engine_migration.sql");
+const FIND_MARK: &str = statement(SQL, "find_target_mark");
+const INSERT_MARK: &str = statement(SQL, "insert_target_mark");
+const COMPLETE_MARK: &str = statement(SQL, "complete_target_mark");
 
 /// The move that a database is the target of.
 pub(crate) struct TargetMove {
@@ -34,8 +33,8 @@ pub(crate) struct TargetMove {
     pub(crate) state: MoveState,
 }
 
-pub(super) async fn find_target(session: &Session) -> Result<Option<TargetMove>, Trouble> {
-    let found = session.query(FIND, &[]).await?;
+pub(super) async fn find_target(session: &Session) -> Result<Option<TargetMove>, PgError> {
+    let found = session.query_named(FIND_MARK, &[]).await?;
     let Some(row) = found.first() else { return Ok(None) };
     let state = if rows::get::<&str>(row, "state")? == "done" { MoveState::Done } else { MoveState::Running };
     Ok(Some(TargetMove { id: rows::get(row, "move_id")?, from: rows::get(row, "other_side")?, state }))
@@ -90,10 +89,7 @@ impl Target {
     pub(crate) async fn list_filled(&self) -> Result<Vec<&'static str>, MoveError> {
         let mut filled = Vec::new();
         for table in &TABLES {
-            let found = self.query(IS_THERE, &[&table.name]).await?;
-            let is_there =
-                found.first().map_or(Ok(false), |row| rows::get(row, "is_there")).map_err(failed)?;
-            if is_there
+            if schema::table_exists(&self.session, table.name).await.map_err(failed)?
                 && !self.query(&format!("SELECT 1 FROM {} LIMIT 1", table.name), &[]).await?.is_empty()
             {
                 filled.push(table.name);
@@ -110,8 +106,10 @@ impl Target {
     /// Marks it: from here on nobody opens it.
     pub(crate) async fn mark(&self, id: &str, from: &str, now: Timestamp) -> Result<(), MoveError> {
         self.transact(async {
-            self.session.query(MARK, &[&id, &from, &now.as_micros()]).await?;
-            self.session.query(RAISE, &[&i64::from(MOVES), &i64::from(MOVES)]).await.map(drop)
+            let parameters: Parameters<'_> =
+                &[("move_id", &id), ("other_side", &from), ("started_at", &now.as_micros())];
+            self.session.query_named(INSERT_MARK, parameters).await?;
+            schema::set_lowest_application_schema(&self.session, MOVES, MOVES).await
         })
         .await
     }
@@ -119,17 +117,17 @@ impl Target {
     /// Marks it as complete, and open to everybody, if it still has the mark of this move. [`MoveError::MarkLost`].
     pub(crate) async fn mark_done(&self, id: &str, now: Timestamp) -> Result<(), MoveError> {
         let marking = self.transact(async {
-            if self.session.query(MARK_DONE, &[&now.as_micros(), &id]).await?.is_empty() {
+            let parameters: Parameters<'_> = &[("move_id", &id), ("ended_at", &now.as_micros())];
+            if self.session.query_named(COMPLETE_MARK, parameters).await?.is_empty() {
                 return Ok(false);
             }
-            let lowest = i64::from(lowest_without_a_move());
-            self.session.query(RAISE, &[&lowest, &i64::from(MOVES)]).await?;
+            schema::set_lowest_application_schema(&self.session, MOVES, lowest_without_a_move()).await?;
             Ok(true)
         });
         if marking.await? { Ok(()) } else { Err(MoveError::MarkLost { side: "the target" }) }
     }
 
-    async fn transact<T>(&self, steps: impl Future<Output = Result<T, Trouble>>) -> Result<T, MoveError> {
+    async fn transact<T>(&self, steps: impl Future<Output = Result<T, PgError>>) -> Result<T, MoveError> {
         self.session.batch("BEGIN").await.map_err(failed)?;
         let steps = steps.await;
         self.session.end(steps).await.map_err(failed)
@@ -140,7 +138,7 @@ impl Target {
         let sql = format!("SELECT count(*) AS rows FROM {}", table.name);
         let counting = self.transact(async {
             self.session.batch("SET LOCAL statement_timeout = 0").await?;
-            self.session.query_patiently(&sql, &[]).await
+            self.session.query_without_limit(&sql).await
         });
         let found = counting.await?;
         found.first().map_or(Ok(0), |row| rows::count(row, "rows")).map_err(failed)
@@ -177,7 +175,7 @@ impl Target {
         let sql = format!("SELECT {columns} FROM {name} {beyond} ORDER BY {order} LIMIT {limit}");
         let columns: Vec<_> =
             table.key().iter().zip(after).map(|(column, value)| one(column, value)).collect();
-        let parameters: Vec<_> = columns.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+        let parameters: Vec<_> = columns.iter().map(|value| &**value as &dyn Parameter).collect();
         let found = self.query(&sql, &parameters).await?;
         found.iter().map(|row| read(table.columns, row)).collect::<Result<_, _>>().map_err(failed)
     }
@@ -186,15 +184,15 @@ impl Target {
     pub(crate) async fn insert(&self, table: &Table, rows: &[Row]) -> Result<(), MoveError> {
         let sql = insertion(table);
         match self.insert_by(&sql, table, rows).await {
-            Err(trouble) if trouble.refused_data().is_some() => {}
+            Err(error) if error.rejected_data().is_some() => {}
             result => return result.map_err(failed),
         }
         // One of them is refused: which one?
         for row in rows {
             match self.insert_by(&sql, table, std::slice::from_ref(row)).await {
                 Ok(()) => {}
-                Err(trouble) => {
-                    return Err(match trouble.refused_data() {
+                Err(error) => {
+                    return Err(match error.rejected_data() {
                         Some(said) => {
                             let why = table.column_with_nul(row).map_or_else(
                                 || said.to_owned(),
@@ -202,7 +200,7 @@ impl Target {
                             );
                             MoveError::CannotTravel { row: table.name_of(row), why }
                         }
-                        None => failed(trouble),
+                        None => failed(error),
                     });
                 }
             }
@@ -210,17 +208,17 @@ impl Target {
         Ok(())
     }
 
-    async fn insert_by(&self, sql: &str, table: &Table, rows: &[Row]) -> Result<(), Trouble> {
+    async fn insert_by(&self, sql: &str, table: &Table, rows: &[Row]) -> Result<(), PgError> {
         let columns = table.columns.iter().enumerate();
         let columns: Vec<_> = columns.map(|(index, column)| array(column, index, rows)).collect();
-        let parameters: Vec<_> = columns.iter().map(|values| &**values as &(dyn ToSql + Sync)).collect();
+        let parameters: Vec<_> = columns.iter().map(|values| &**values as &dyn Parameter).collect();
         self.session.query(sql, &parameters).await.map(drop)
     }
 
     async fn query(
         &self,
         sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
+        parameters: Positional<'_>,
     ) -> Result<Vec<tokio_postgres::Row>, MoveError> {
         self.session.query(sql, parameters).await.map_err(failed)
     }
@@ -248,10 +246,10 @@ fn type_of(column: &Column) -> &'static str {
     }
 }
 
-type Parameter<'a> = Box<dyn ToSql + Sync + Send + 'a>;
+type BoxedParameter<'a> = Box<dyn Parameter + Send + 'a>;
 
 /// A value as a parameter.
-fn one<'a>(column: &Column, value: &'a Value) -> Parameter<'a> {
+fn one<'a>(column: &Column, value: &'a Value) -> BoxedParameter<'a> {
     match column.kind {
         Kind::Text => Box::new(text(value)),
         Kind::Integer => Box::new(integer(value)),
@@ -261,7 +259,7 @@ fn one<'a>(column: &Column, value: &'a Value) -> Parameter<'a> {
 }
 
 /// One column of many rows as a parameter.
-fn array<'a>(column: &Column, index: usize, rows: &'a [Row]) -> Parameter<'a> {
+fn array<'a>(column: &Column, index: usize, rows: &'a [Row]) -> BoxedParameter<'a> {
     let values = rows.iter().map(|row| row.0.get(index).unwrap_or(&Value::Nothing));
     match column.kind {
         Kind::Text => Box::new(values.map(text).collect::<Vec<_>>()),
@@ -287,7 +285,7 @@ fn bytes(value: &Value) -> Option<&[u8]> {
     if let Value::Bytes(bytes) = value { Some(bytes) } else { None }
 }
 
-fn read(columns: &[Column], row: &tokio_postgres::Row) -> Result<Row, Trouble> {
+fn read(columns: &[Column], row: &tokio_postgres::Row) -> Result<Row, PgError> {
     let value = |column: &Column| {
         let name = column.name;
         let found = match column.kind {
@@ -298,11 +296,11 @@ fn read(columns: &[Column], row: &tokio_postgres::Row) -> Result<Row, Trouble> {
         };
         Ok(found.unwrap_or(Value::Nothing))
     };
-    columns.iter().map(value).collect::<Result<_, Trouble>>().map(Row)
+    columns.iter().map(value).collect::<Result<_, PgError>>().map(Row)
 }
 
-fn failed(trouble: Trouble) -> MoveError {
-    match schema::failed(trouble) {
+fn failed(error: PgError) -> MoveError {
+    match schema::failed(error) {
         OpenError::Server(cause) => MoveError::Target(cause),
         other => other.into(),
     }

@@ -9,15 +9,18 @@ use domain::time::Timestamp;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
+use super::connector::Connector;
 use super::keyring;
 use super::moves::{self, TargetMove};
+use super::parameters::Parameters;
+use super::pg_error::PgError;
 use super::rows;
-use super::sessions::{Connector, Session};
-use super::trouble::Trouble;
+use super::sessions::Session;
 use super::{accounts, api_keys};
 use crate::error::in_full;
 use crate::migrations::{MIGRATIONS, MOVES, State};
 use crate::moves::MoveState;
+use crate::sql::statement;
 use crate::url::Server;
 use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError, PostgresOptions};
 
@@ -26,34 +29,21 @@ const WAITING: Duration = Duration::from_mins(5);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Which tables are there, and their columns, which tell ours from another program's; extensions' are nobody's. Asked of
-/// the catalog itself: the standard's views show only what one may use.
-const COLUMNS: &str = "SELECT c.relname::text AS table_name,
-        string_agg(a.attname::text, ',' ORDER BY a.attname::text COLLATE \"C\") AS columns
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    GROUP BY c.relname ORDER BY c.relname";
-const RIGHTS: &str = "SELECT pg_catalog.has_schema_privilege('public', 'CREATE')
-    AND pg_catalog.has_schema_privilege('public', 'USAGE') AS is_granted";
-const GRANTS: &str = "SELECT pg_catalog.has_table_privilege('write_probes', 'SELECT')
-    AND pg_catalog.has_table_privilege('write_probes', 'INSERT')
-    AND pg_catalog.has_table_privilege('write_probes', 'UPDATE') AS is_granted";
-const RIGHTS_ADVICE: &str = ". Make the role the owner of the database, or GRANT it CREATE and USAGE ON SCHEMA public and, \
-    where another role made the tables, all rights on them";
-const ENCODING: &str = "SELECT pg_catalog.current_setting('server_encoding') AS encoding";
-const APPLIED: &str = "SELECT number, name, lowest_application_schema FROM schema_migrations ORDER BY number";
+const SQL: &str = include_str!("sql/schema.sql");
+const FIND_ENCODING: &str = statement(SQL, "find_encoding");
+const LIST_TABLES: &str = statement(SQL, "list_tables");
+const CHECK_SCHEMA_PRIVILEGES: &str = statement(SQL, "check_schema_privileges");
+const CHECK_TABLE_PRIVILEGES: &str = statement(SQL, "check_table_privileges");
+const LIST_MIGRATIONS: &str = statement(SQL, "list_migrations");
+const CREATE_MIGRATIONS: &str = statement(SQL, "create_schema_migrations");
+const INSERT_MIGRATION: &str = statement(SQL, "insert_migration");
+const SET_LOWEST_APPLICATION_SCHEMA: &str = statement(SQL, "set_lowest_application_schema");
+const TABLE_EXISTS: &str = statement(SQL, "table_exists");
+
+/// The columns of `schema_migrations`, by which our tables are told from another program's.
 const MIGRATION_COLUMNS: &str = "applied_at,lowest_application_schema,name,number";
-const CREATE: &str = "CREATE TABLE schema_migrations (
-    number                    BIGINT NOT NULL PRIMARY KEY,
-    name                      TEXT COLLATE \"C\" NOT NULL,
-    lowest_application_schema BIGINT NOT NULL,
-    applied_at                BIGINT NOT NULL
-)";
-const RECORD: &str = "INSERT INTO schema_migrations (number, name, lowest_application_schema, applied_at)
-    VALUES ($1, $2, $3, $4)";
+const PRIVILEGES_ADVICE: &str = ". Make the role the owner of the database, or GRANT it CREATE and USAGE ON SCHEMA public and, \
+    where another role made the tables, all rights on them";
 
 /// Looks at a database without changing it.
 pub(crate) async fn inspect(server: &Server) -> Result<Option<Inspection>, OpenError> {
@@ -67,34 +57,35 @@ pub(crate) async fn inspect_key(
     key: Option<&HashedKey>,
 ) -> Result<KeyInspection, OpenError> {
     let looking = async |session: &Session| {
-        let found = session.query(accounts::FIND_BY_NAME, &[&account.as_str()]).await?;
+        let found = session.query_named(accounts::FIND_BY_NAME, &[("name", &account.as_str())]).await?;
         let account = found.first().map(accounts::account_from).transpose()?;
         let Some(key) = key else { return Ok(KeyInspection { account, key: None }) };
-        let found = session.query(api_keys::INSPECT_BY_HASH, &[&key.0.as_slice()]).await?;
-        Ok(KeyInspection { account, key: found.first().map(api_keys::api_key).transpose()? })
+        let found =
+            session.query_named(api_keys::INSPECT_BY_HASH, &[("key_hash", &key.0.as_slice())]).await?;
+        Ok(KeyInspection { account, key: found.first().map(api_keys::api_key_from).transpose()? })
     };
     in_a_session(server, async |session| looking(session).await.map_err(failed)).await
 }
 
 /// Whether the role may make tables, as migrations do.
 pub(crate) async fn check_rights(server: &Server) -> Result<(), OpenError> {
-    check_privilege(server, RIGHTS, "schema public").await
+    check_privilege(server, CHECK_SCHEMA_PRIVILEGES, "schema public").await
 }
 
 /// Whether the role may write the table of the probe: nothing else would show that it may not.
 pub(crate) async fn check_grants(server: &Server) -> Result<(), OpenError> {
-    check_privilege(server, GRANTS, "table write_probes").await
+    check_privilege(server, CHECK_TABLE_PRIVILEGES, "table write_probes").await
 }
 
 async fn check_privilege(server: &Server, sql: &'static str, of: &str) -> Result<(), OpenError> {
     let asking = async |session: &Session| {
-        let found = session.query(sql, &[]).await?;
+        let found = session.query_named(sql, &[]).await?;
         found.first().map_or(Ok(false), |row| rows::get(row, "is_granted"))
     };
     in_a_session(server, async |session| match asking(session).await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(OpenError::Server(format!("permission denied for {of}{RIGHTS_ADVICE}").into())),
-        Err(trouble) => Err(failed(trouble)),
+        Ok(false) => Err(OpenError::Server(format!("permission denied for {of}{PRIVILEGES_ADVICE}").into())),
+        Err(error) => Err(failed(error)),
     })
     .await
 }
@@ -119,8 +110,7 @@ async fn look(session: &Session) -> Result<Option<Inspection>, OpenError> {
         return Ok(Some(Inspection { schema: 0, keyring_checks: Vec::new(), service_secret: None }));
     }
     let keyring_checks = keyring::list_checks(session).await.map_err(failed)?;
-    let found = session.query(keyring::FIND_SECRET, &[&keyring::SERVICE_SECRET]).await.map_err(failed)?;
-    let service_secret = found.first().map(rows::keyring_wrapped).transpose().map_err(failed)?;
+    let service_secret = keyring::find_secret(session).await.map_err(failed)?;
     Ok(Some(Inspection { schema: state.schema, keyring_checks, service_secret }))
 }
 
@@ -145,13 +135,13 @@ pub(super) async fn migrate(
         }
         match apply(session, before, now).await {
             Ok(()) => return Ok(()),
-            Err(trouble) if Instant::now() < deadline && is_beaten(&trouble) => {
+            Err(error) if Instant::now() < deadline && is_beaten(&error) => {
                 tracing::info!(
                     "another node migrates the database, or another program locks its tables: waiting"
                 );
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(trouble) => return Err(failed(trouble)),
+            Err(error) => return Err(failed(error)),
         }
     }
 }
@@ -169,34 +159,38 @@ async fn refuse_unfinished(session: &Session, state: State) -> Result<(), OpenEr
 
 /// Whether another node was quicker. Its table, the type of that table's rows, or its record of the same migration,
 /// was in the way.
-fn is_beaten(trouble: &Trouble) -> bool {
+fn is_beaten(error: &PgError) -> bool {
     let met = [
         SqlState::UNIQUE_VIOLATION,
         SqlState::DUPLICATE_TABLE,
         SqlState::DUPLICATE_OBJECT,
         SqlState::LOCK_NOT_AVAILABLE,
     ];
-    matches!(trouble, Trouble::Again(_)) || trouble.refusal().is_some_and(|code| met.contains(code))
+    matches!(error, PgError::Conflict(_)) || error.rejection().is_some_and(|code| met.contains(code))
 }
 
 /// Runs the migrations that were not run, all in one transaction.
-async fn apply(session: &Session, before: Option<State>, now: Timestamp) -> Result<(), Trouble> {
+async fn apply(session: &Session, before: Option<State>, now: Timestamp) -> Result<(), PgError> {
     session.batch("BEGIN; SET LOCAL statement_timeout = 0").await?;
     let steps = async {
         if before.is_none() {
-            session.batch(CREATE).await?;
+            session.batch(CREATE_MIGRATIONS).await?;
         }
         let schema = before.map_or(0, |state| state.schema);
         let due = MIGRATIONS.iter().filter(|migration| migration.number > schema);
         // All are recorded first: the record's key makes every other node wait for this transaction.
         for migration in due.clone() {
-            let (number, lowest) =
-                (i64::from(migration.number), i64::from(migration.lowest_application_schema));
-            session.query(RECORD, &[&number, &migration.name, &lowest, &now.as_micros()]).await?;
+            let parameters: Parameters<'_> = &[
+                ("number", &i64::from(migration.number)),
+                ("name", &migration.name),
+                ("lowest_application_schema", &i64::from(migration.lowest_application_schema)),
+                ("applied_at", &now.as_micros()),
+            ];
+            session.query_named(INSERT_MIGRATION, parameters).await?;
         }
         for migration in due {
             // As long as it takes; a server that is gone is found out by the network.
-            session.batch_patiently(migration.postgres).await?;
+            session.batch_without_limit(migration.postgres).await?;
         }
         Ok(())
     };
@@ -204,9 +198,26 @@ async fn apply(session: &Session, before: Option<State>, now: Timestamp) -> Resu
     session.end(steps).await
 }
 
+/// Sets the lowest application schema that a migration states.
+pub(super) async fn set_lowest_application_schema(
+    session: &Session,
+    number: u32,
+    lowest: u32,
+) -> Result<(), PgError> {
+    let parameters: Parameters<'_> =
+        &[("number", &i64::from(number)), ("lowest_application_schema", &i64::from(lowest))];
+    session.query_named(SET_LOWEST_APPLICATION_SCHEMA, parameters).await.map(drop)
+}
+
+/// Whether the schema `public` has a table of this name.
+pub(super) async fn table_exists(session: &Session, name: &str) -> Result<bool, PgError> {
+    let found = session.query_named(TABLE_EXISTS, &[("name", &name)]).await?;
+    found.first().map_or(Ok(false), |row| rows::get(row, "is_there"))
+}
+
 /// How far the database has come; `None` if nothing of ours is in it.
 pub(super) async fn read_state(session: &Session) -> Result<Option<State>, OpenError> {
-    let encoding = session.query(ENCODING, &[]).await.map_err(failed)?;
+    let encoding = session.query_named(FIND_ENCODING, &[]).await.map_err(failed)?;
     let encoding = encoding.first().map_or(Ok("UTF8"), |row| rows::get(row, "encoding")).map_err(failed)?;
     if encoding != "UTF8" {
         let text = format!(
@@ -214,7 +225,7 @@ pub(super) async fn read_state(session: &Session) -> Result<Option<State>, OpenE
         );
         return Err(OpenError::Server(text.into()));
     }
-    let found = session.query(COLUMNS, &[]).await.map_err(failed)?;
+    let found = session.query_named(LIST_TABLES, &[]).await.map_err(failed)?;
     if found.is_empty() {
         return Ok(None);
     }
@@ -228,7 +239,7 @@ pub(super) async fn read_state(session: &Session) -> Result<Option<State>, OpenE
         return Err(OpenError::ForeignSchema);
     }
     let mut applied = Vec::new();
-    for row in session.query(APPLIED, &[]).await.map_err(failed)? {
+    for row in session.query_named(LIST_MIGRATIONS, &[]).await.map_err(failed)? {
         let number =
             |column| rows::get::<i64>(&row, column).ok().and_then(|number| u32::try_from(number).ok());
         let (Some(schema), Some(lowest)) = (number("number"), number("lowest_application_schema")) else {
@@ -239,12 +250,12 @@ pub(super) async fn read_state(session: &Session) -> Result<Option<State>, OpenE
     State::read(applied).map(Some)
 }
 
-pub(super) fn failed(trouble: Trouble) -> OpenError {
-    let may_not = trouble.refusal() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
-    let error = trouble.into_error();
+pub(super) fn failed(error: PgError) -> OpenError {
+    let may_not = error.rejection() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+    let error = error.into_error();
     let mut text = std::error::Error::source(&error).map_or_else(|| error.to_string(), in_full);
     if may_not {
-        text += RIGHTS_ADVICE;
+        text += PRIVILEGES_ADVICE;
     }
     OpenError::Server(text.into())
 }

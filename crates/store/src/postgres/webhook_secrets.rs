@@ -1,4 +1,4 @@
-//! The secrets that webhooks are signed with. When one is good no more is said by the database's own clock.
+//! The secrets that webhooks are signed with. They retire by the database's clock.
 
 use std::time::Duration;
 
@@ -8,16 +8,20 @@ use domain::id::AccountId;
 use domain::time::Timestamp;
 use tokio_postgres::Row;
 
-use super::api_keys::active;
-use super::audit_events::{Columns, given_event, log_given};
-use super::clock::{Clock, clock, micros};
+use super::audit_events::EventParameters;
+use super::clock::{Clock, micros};
 use super::job_leases::LOCK_ACCOUNT;
-use super::jobs;
-use super::sessions::{Parameters, Session};
-use super::trouble::Trouble;
-use super::writes::LoneWrite;
-use super::{Postgres, rows};
+use super::parameters::Parameters;
+use super::pg_error::PgError;
+use super::sessions::Session;
+use super::writes::SingleWrite;
+use super::{Postgres, jobs, rows};
+use crate::sql::statement;
 use crate::{Error, WebhookSecretRow, WebhookSecrets};
+
+const SQL: &str = include_str!("sql/webhook_secrets.sql");
+pub(super) const LIST: &str = statement(SQL, "list_webhook_secrets");
+const INSERT: &str = statement(SQL, "insert_webhook_secret");
 
 #[async_trait]
 impl WebhookSecrets for Postgres {
@@ -37,20 +41,13 @@ impl WebhookSecrets for Postgres {
         account: &AccountId,
         now: Timestamp,
     ) -> Result<Vec<WebhookSecretRow>, Error> {
-        let parameters: Parameters<'_> = &[&account.as_str(), &self.clock.or_the_servers(now)];
-        self.read(LIST, parameters, webhook_secret).await
+        let parameters: Parameters<'_> =
+            &[("account_id", &account.as_str()), ("now", &self.clock.or_the_servers(now))];
+        self.read(LIST, parameters, webhook_secret_from).await
     }
 }
 
-/// The newest and its predecessor. An earlier version may have left more, which sign nothing any more.
-pub(super) const LIST: &str = concat!(
-    "SELECT secret_id, created_at, wrapped_key, envelope FROM webhook_secrets
-     WHERE account_id = $1 AND (retires_at IS NULL OR retires_at > ",
-    clock!("$2"),
-    ") ORDER BY retires_at IS NULL DESC, created_at DESC, secret_id DESC LIMIT 2"
-);
-
-pub(super) fn webhook_secret(row: &Row) -> Result<WebhookSecretRow, Trouble> {
+fn webhook_secret_from(row: &Row) -> Result<WebhookSecretRow, PgError> {
     Ok(WebhookSecretRow {
         id: rows::get(row, "secret_id")?,
         created_at: rows::instant(row, "created_at")?,
@@ -58,45 +55,23 @@ pub(super) fn webhook_secret(row: &Row) -> Result<WebhookSecretRow, Trouble> {
     })
 }
 
-/// Adds a secret. The last one stays valid for `overlap` more; older ones are deleted.
-pub(super) struct InsertWebhookSecret {
-    pub(super) account: AccountId,
-    pub(super) secret: WebhookSecretRow,
-    pub(super) overlap: Duration,
-    pub(super) event: AuditEvent,
-    pub(super) clock: Clock,
+struct InsertWebhookSecret {
+    account: AccountId,
+    secret: WebhookSecretRow,
+    overlap: Duration,
+    event: AuditEvent,
+    clock: Clock,
 }
 
-/// `$10` to `$15`: the account, the overlap, the secret.
-const INSERT: &str = concat!(
-    given_event!(),
-    ", ",
-    active!(),
-    ", retired AS (
-        UPDATE webhook_secrets SET retires_at = ",
-    clock!("$9"),
-    " + $11::bigint
-        WHERE account_id = $10 AND retires_at IS NULL AND $11::bigint > 0 AND EXISTS (SELECT FROM active)),
-    deleted AS (
-        DELETE FROM webhook_secrets
-        WHERE account_id = $10 AND EXISTS (SELECT FROM active)
-            AND (retires_at IS NOT NULL OR $11::bigint = 0)),
-    inserted AS (
-        INSERT INTO webhook_secrets (account_id, secret_id, created_at, wrapped_key, envelope)
-        SELECT $10::text, $12::text, $13::bigint, $14::bytea, $15::bytea FROM active RETURNING secret_id), ",
-    log_given!("inserted"),
-    " SELECT count(*) AS written FROM inserted"
-);
-
 #[async_trait]
-impl LoneWrite for InsertWebhookSecret {
+impl SingleWrite for InsertWebhookSecret {
     type Answer = ();
 
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+    fn audit_marker(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.event, ()))
     }
 
-    async fn run(&self, session: &Session) -> Result<Result<(), Error>, Trouble> {
+    async fn run(&self, session: &Session) -> Result<Result<(), Error>, PgError> {
         session.batch("BEGIN").await?;
         let steps = self.insert(session).await;
         let written = session.end(steps).await?;
@@ -105,21 +80,20 @@ impl LoneWrite for InsertWebhookSecret {
 }
 
 impl InsertWebhookSecret {
-    /// How many were added. One at a time of an account: two that do not see each other would both be the last one.
-    async fn insert(&self, session: &Session) -> Result<u64, Trouble> {
+    /// Returns how many were added. One at a time for each account: two that do not see each other would both be the last.
+    async fn insert(&self, session: &Session) -> Result<u64, PgError> {
         let Self { account, secret, overlap, event, clock } = self;
         session.query(LOCK_ACCOUNT, &[&account.as_str()]).await?;
-        let columns = Columns::of(std::iter::once(event));
         let own: Parameters<'_> = &[
-            &clock.or_the_servers(event.at),
-            &account.as_str(),
-            &micros(*overlap),
-            &secret.id,
-            &secret.created_at.as_micros(),
-            &secret.sealed.sealing_key.0.as_slice(),
-            &secret.sealed.envelope.as_slice(),
+            ("account_id", &account.as_str()),
+            ("now", &clock.or_the_servers(event.at)),
+            ("overlap_micros", &micros(*overlap)),
+            ("secret_id", &secret.id),
+            ("created_at", &secret.created_at.as_micros()),
+            ("wrapped_key", &secret.sealed.sealing_key.0.as_slice()),
+            ("envelope", &secret.sealed.envelope.as_slice()),
         ];
-        let found = session.query(INSERT, &[&columns.parameters(), own].concat()).await?;
+        let found = session.query_named(INSERT, &EventParameters::of(event).and(own)).await?;
         found.first().map_or(Ok(0), |row| rows::count(row, "written"))
     }
 }

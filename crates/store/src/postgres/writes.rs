@@ -1,4 +1,4 @@
-//! What a write is to the writer: one that shares statements with others of its kind, or one that stands alone.
+//! The kinds of writes: those that share a statement with others of their kind, and those that have a transaction alone.
 
 use std::hash::Hash;
 
@@ -6,65 +6,65 @@ use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
 
+use super::pg_error::PgError;
 use super::sessions::Session;
-use super::trouble::Trouble;
 use crate::Error;
 
 /// One kind of write.
 #[async_trait]
 pub(super) trait Write: Send + Sync + Sized + 'static {
-    /// What it is answered.
+    /// What it returns.
     type Answer: Send + 'static;
 
-    /// The event that is written together with it, whose identifier is the operation's, and the answer if it is there.
-    /// `None`: doing it again gives the right answer by itself.
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+    /// The audit event that is written in the same transaction, whose identifier is the operation's, and the answer if that
+    /// event is found. `None`: the write returns the right answer when it is repeated.
+    fn audit_marker(&self) -> Option<(&AuditEvent, Self::Answer)> {
         None
     }
 
-    /// Runs them in one transaction. An answer for each, in order; `None` for one that has to be run alone.
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble>;
+    /// Runs them in one transaction. One answer for each, in order; `None` for one that must run alone.
+    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, PgError>;
 }
 
 pub(super) type Answers<W> = Vec<Option<Result<<W as Write>::Answer, Error>>>;
 
-/// A kind of which many share a statement.
-pub(super) trait SharedWrite: Write {
-    /// What two writes of one statement must differ in.
+/// A kind of write of which many share a statement.
+pub(super) trait BatchWrite: Write {
+    /// Two writes of one statement must have different keys.
     type Key: Hash + Eq + Send;
 
     fn key(&self) -> Self::Key;
-    /// Whose data it writes.
+    /// The account whose data it writes.
     fn account(&self) -> &AccountId;
 }
 
-/// A rare kind, of which each has a transaction of its own.
+/// A rare kind of write, each in a transaction of its own.
 #[async_trait]
-pub(super) trait LoneWrite: Send + Sync + Sized + 'static {
-    /// What it is answered.
+pub(super) trait SingleWrite: Send + Sync + Sized + 'static {
+    /// What it returns.
     type Answer: Send + 'static;
 
-    /// See [`Write::recorded`].
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
+    /// See [`Write::audit_marker`].
+    fn audit_marker(&self) -> Option<(&AuditEvent, Self::Answer)> {
         None
     }
 
-    /// Does it; a refusal is an answer too.
-    async fn run(&self, session: &Session) -> Result<Result<Self::Answer, Error>, Trouble>;
+    /// Runs it. The inner `Err` is a refusal.
+    async fn run(&self, session: &Session) -> Result<Result<Self::Answer, Error>, PgError>;
 }
 
 #[async_trait]
-impl<W: LoneWrite> Write for W {
-    type Answer = <W as LoneWrite>::Answer;
+impl<W: SingleWrite> Write for W {
+    type Answer = <W as SingleWrite>::Answer;
 
-    fn recorded(&self) -> Option<(&AuditEvent, Self::Answer)> {
-        LoneWrite::recorded(self)
+    fn audit_marker(&self) -> Option<(&AuditEvent, Self::Answer)> {
+        SingleWrite::audit_marker(self)
     }
 
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
+    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, PgError> {
         let mut answers = Vec::new();
         for write in writes {
-            answers.push(Some(LoneWrite::run(*write, session).await?));
+            answers.push(Some(SingleWrite::run(*write, session).await?));
         }
         Ok(answers)
     }

@@ -1,0 +1,202 @@
+//! Opening sessions: which server, how it is verified, and the settings that every session starts with.
+
+use std::future::poll_fn;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use domain::text::without_byte_order_mark;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls_tokio_postgres::MakeRustlsConnect;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::pg_error::{is_commit_warning, redacted};
+use super::sessions::Session;
+use crate::BoxError;
+use crate::error::in_full;
+use crate::url::{Server, Tls};
+
+/// When a server that sends nothing is considered lost.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// How long a statement waits for a lock. Whether the acting API key is active is checked before that wait, and a revoked
+/// key must not write a second later.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(800);
+/// Why a server cannot be verified.
+const NO_ROOTS: &str = "no root certificates were found, and the database server cannot be verified without: install the system's (on Debian \
+     `apt install ca-certificates`), or set ca_file";
+/// How much longer than the server's own limit a statement is waited for.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How sessions are opened.
+pub(super) struct Connector {
+    /// One for each server of the URL; one of them accepts writes.
+    configs: Vec<tokio_postgres::Config>,
+    /// The one that accepted writes at the last attempt.
+    last: AtomicUsize,
+    tls: Option<MakeRustlsConnect>,
+    timeout: Duration,
+    pub(super) tasks: TaskTracker,
+    pub(super) closing: CancellationToken,
+}
+
+impl Connector {
+    pub(super) fn new(server: Server, timeout: Duration) -> Result<Self, BoxError> {
+        let Server { mut configs, tls, system_roots } = server;
+        let tls = match tls {
+            Tls::Off => None,
+            Tls::SystemRoots => Some(MakeRustlsConnect::new(system_roots.ok_or(NO_ROOTS)?)),
+            Tls::Roots(path) => {
+                let roots = read_roots(&path)
+                    .map_err(|error| format!("sslrootcert={}: {}", path.display(), in_full(&*error)))?;
+                Some(MakeRustlsConnect::new(roots))
+            }
+        };
+        for config in &mut configs {
+            config
+                .connect_timeout(timeout)
+                .tcp_user_timeout(timeout + GRACE)
+                .keepalives_idle(KEEPALIVE_IDLE)
+                .keepalives_interval(KEEPALIVE_INTERVAL)
+                .keepalives_retries(KEEPALIVE_RETRIES);
+            if config.get_application_name().is_none() {
+                config.application_name("vimeo-connections");
+            }
+        }
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
+        Ok(Self { configs, last: AtomicUsize::new(0), tls, timeout, tasks, closing })
+    }
+
+    /// How long one statement may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Ends all sessions, and opens no more.
+    pub(super) async fn close(&self) {
+        self.tasks.close();
+        self.closing.cancel();
+        self.tasks.wait().await;
+    }
+
+    /// Opens a session, on the server that accepts writes if the URL names several. Each has its own timeout, so that one
+    /// which accepts connections but does not answer does not hide the others.
+    pub(super) async fn connect(&self) -> Result<Arc<Session>, BoxError> {
+        let first = self.last.load(Ordering::Relaxed);
+        let mut causes = Vec::new();
+        for number in (0..self.configs.len()).map(|at| (first + at) % self.configs.len()) {
+            let Some(config) = self.configs.get(number) else { continue };
+            let opening = tokio::time::timeout(self.timeout + GRACE, self.connect_to(config));
+            match opening.await {
+                Ok(Ok(session)) => {
+                    self.last.store(number, Ordering::Relaxed);
+                    return Ok(session);
+                }
+                Ok(Err(error)) => causes.push(redacted(&error)),
+                Err(_) => causes.push("the server does not answer".to_owned()),
+            }
+        }
+        Err(causes.join("; ").into())
+    }
+
+    async fn connect_to(
+        &self,
+        config: &tokio_postgres::Config,
+    ) -> Result<Arc<Session>, tokio_postgres::Error> {
+        match &self.tls {
+            None => {
+                let (client, connection) = config.connect(NoTls).await?;
+                self.start(client, connection).await
+            }
+            Some(tls) => {
+                let (client, connection) = config.connect(tls.clone()).await?;
+                self.start(client, connection).await
+            }
+        }
+    }
+
+    async fn start<S, T>(
+        &self,
+        client: Client,
+        connection: Connection<S, T>,
+    ) -> Result<Arc<Session>, tokio_postgres::Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let end = self.closing.child_token();
+        let limit = self.timeout + GRACE;
+        let session = Session::new(client, self.tls.clone(), self.tasks.clone(), end.clone(), limit);
+        let has_commit_warning = session.commit_warning();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = drive(connection, &has_commit_warning) => {}
+                // Dropping the connection closes the socket, whatever it waits for.
+                () = end.cancelled() => {}
+            }
+            end.cancel();
+        });
+        session.set(&settings(self.timeout)).await?;
+        Ok(Arc::new(session))
+    }
+}
+
+/// The authorities in a PEM file.
+fn read_roots(path: &Path) -> Result<rustls::ClientConfig, BoxError> {
+    let text = std::fs::read(path)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(without_byte_order_mark(&text)) {
+        roots.add(certificate?)?;
+    }
+    if roots.is_empty() {
+        return Err("it has no certificate: it must be PEM, with BEGIN CERTIFICATE in it".into());
+    }
+    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Moves bytes until the connection ends, and reads the server's notices.
+async fn drive<S, T>(mut connection: Connection<S, T>, has_commit_warning: &AtomicBool)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notice(notice))) if is_commit_warning(&notice) => {
+                has_commit_warning.store(true, Ordering::Release);
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::debug!(error = redacted(&error), "a connection to the database ended");
+                return;
+            }
+            None => return,
+        }
+    }
+}
+
+/// The settings of every session. The server itself cancels a statement that takes too long. What is committed is on the
+/// server's disk, and on the standby's if the server waits for one. Every statement here can use an index: a plan that was
+/// made while a table was small must not remain a sequential scan.
+pub(super) fn settings(timeout: Duration) -> String {
+    let millis = timeout.as_millis();
+    let lock_millis = LOCK_TIMEOUT.min(timeout).as_millis();
+    format!(
+        "SET search_path = public;
+         SET statement_timeout = {millis};
+         SET lock_timeout = {lock_millis};
+         SET idle_in_transaction_session_timeout = {millis};
+         SET default_transaction_isolation = 'read committed';
+         SET client_min_messages = 'warning';
+         SET enable_seqscan = off;
+         SELECT set_config('synchronous_commit', 'on', false)
+         WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');"
+    )
+}
