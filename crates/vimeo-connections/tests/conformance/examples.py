@@ -1,4 +1,4 @@
-"""Checks that every example in an OpenAPI document is valid by the schema that it stands beside.
+"""Checks that every example in an OpenAPI document is valid by its schema.
 
 Usage: examples.py FILE
 """

@@ -1,9 +1,6 @@
-//! The tests of the whole: the real binary, over real sockets, against the sandbox. One file a subject.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that is surprised should fail on the spot"
-)]
+//! Integration tests: the real binary, over real sockets, against the sandbox. Each folder covers a subject, and `support`
+//! has what they share.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test should fail at the first surprise")]
 
 mod architecture;
 mod cli;
@@ -15,3 +12,4 @@ mod process;
 mod security;
 mod support;
 mod uploads;
+mod words;

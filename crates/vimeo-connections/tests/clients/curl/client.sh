@@ -82,7 +82,7 @@ call GET /v1/vimeo-connections
 expect 200 '{"Items":[]}'
 echo deleted
 
-API_KEY=pictai_nobody-has-this-key
+API_KEY=pictai_this-key-is-unknown
 call GET /v1/vimeo-connections
 expect 401 '{"code":"UNAUTHORIZED","message":"Unauthorized"}'
 echo done

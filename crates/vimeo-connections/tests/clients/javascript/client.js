@@ -111,7 +111,7 @@ async function main() {
   assert.equal(await findConnectionByName(NAME), undefined);
   console.log('deleted');
 
-  headers.Authorization = 'pictai_nobody-has-this-key';
+  headers.Authorization = 'pictai_this-key-is-unknown';
   assert.deepEqual(await refusal(() => getConnections()), [401, 'UNAUTHORIZED']);
   console.log('done');
 }

@@ -1,9 +1,9 @@
-// A Vimeo whose upload links lead to @tus/server: what is said to the API goes on to the sandbox, and its links are exchanged
-// for links of @tus/server. What has come there whole is sent on to the sandbox's own link, so that the rest takes its course.
+// A Vimeo whose upload links lead to @tus/server: API requests are forwarded to the sandbox, and its links are replaced by
+// links of @tus/server. A complete upload is then sent to the original link, so that the sandbox continues with it.
 //
-// Run it with SANDBOX (a base URL) and DIRECTORY (where @tus/file-store keeps the bytes) in the environment. It prints
-// its own base URL, and ends when its standard input does. GET /_requests shows what was asked of @tus/server and what it
-// answered, oldest first; GET /_links which links there are.
+// Run it with SANDBOX (a base URL) and DIRECTORY (for the bytes of @tus/file-store) in the environment. It prints its own
+// base URL, and ends when its standard input is closed. GET /_requests returns the requests to @tus/server and its
+// responses, oldest first; GET /_links returns the links.
 
 const fs = require('node:fs');
 const http = require('node:http');
@@ -63,17 +63,17 @@ async function relay(request, response) {
   const asked = http.request(`${SANDBOX}${request.url}`, { method: request.method, headers });
   asked.end(sent);
   const answer = await new Promise((resolve, reject) => asked.on('response', resolve).on('error', reject));
-  let told = Buffer.concat(await answer.toArray());
+  let body = Buffer.concat(await answer.toArray());
   const size = sent.length > 0 && request.url.startsWith('/me/videos') ? JSON.parse(sent).upload?.size : undefined;
-  if (told.includes('upload_link')) {
-    const video = JSON.parse(told);
+  if (body.includes('upload_link')) {
+    const video = JSON.parse(body);
     if (video.upload?.upload_link) {
       video.upload.upload_link = await exchange(video.upload.upload_link, size);
     }
-    told = Buffer.from(JSON.stringify(video));
+    body = Buffer.from(JSON.stringify(video));
   }
   const { 'content-length': _length, 'transfer-encoding': _encoding, connection: _kept, ...kept } = answer.headers;
-  response.writeHead(answer.statusCode, { ...kept, 'content-length': told.length }).end(told);
+  response.writeHead(answer.statusCode, { ...kept, 'content-length': body.length }).end(body);
 }
 
 const server = http.createServer((request, response) => {

@@ -114,7 +114,7 @@ def main():
     assert find_connection_by_name(NAME) is None
     print("deleted")
 
-    HEADERS["Authorization"] = "pictai_nobody-has-this-key"
+    HEADERS["Authorization"] = "pictai_this-key-is-unknown"
     assert refusal(get_connections) == (401, "UNAUTHORIZED")
     print("done")
 

@@ -29,7 +29,7 @@ def main():
                 events.append(event)
         assert events[0].retry == 2000, events[0]
         assert json.loads(events[-1].data)["data"]["status"] == "cancelled"
-        # A reader that has the end is told so.
+        # A client that has the last event need not reconnect.
         again = client.get(f"{URL}/events", headers={"Last-Event-ID": events[-1].id})
         assert again.status_code == 204, again
     print("done")

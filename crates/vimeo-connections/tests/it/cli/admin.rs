@@ -117,7 +117,7 @@ fn config_check_prints_effective_settings_without_secrets() {
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
     }
-    assert!(!directory.path().join("data").exists(), "it only looks");
+    assert!(!directory.path().join("data").exists(), "config check must not change the directory");
     // Without the redacted lines, the output is a valid configuration with the same meaning.
     let lines = text.lines().filter(|line| !line.contains("<redacted>"));
     let (kept, comments): (Vec<_>, Vec<_>) = lines.partition(|line| !line.starts_with('#'));
@@ -281,8 +281,8 @@ fn keys_are_created_listed_and_revoked() {
         listed.as_array().unwrap().iter().map(|row| (&row["keyId"], &row["status"])).collect();
     assert!(statuses.contains(&(&expired["keyId"], &json!("expired"))), "{listed}");
     assert_eq!(statuses.len(), 2);
-    let unknown = cli(path, &["keys", "create", "--account", "nobody"], "");
-    assert_refused(&unknown, "no account is named nobody; `vimeo-connections accounts list` shows them");
+    let unknown = cli(path, &["keys", "create", "--account", "unknown"], "");
+    assert_refused(&unknown, "no account is named unknown; `vimeo-connections accounts list` shows them");
     let imported = cli(path, &["keys", "import", "--account", ACCOUNT, "--json"], "pictai_imported");
     let imported: Value = serde_json::from_slice(&imported.stdout).unwrap();
     assert_eq!(keys(&imported), keys(&listed[0]));

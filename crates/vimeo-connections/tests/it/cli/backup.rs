@@ -128,13 +128,13 @@ fn promises_stored(backup: &[u8]) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_offline_backup_includes_the_wal_and_changes_no_file() {
     let mut env = TestEnv::without_verification("").await;
-    create_connection(&env, "in the log").await;
+    create_connection(&env, "in the WAL").await;
     env.service.kill();
     // A backup does not need the keyring either.
     fs::rename(env.path().join(KEYRING), env.path().join("elsewhere.keyring")).unwrap();
     let before = snapshot(&env.path().join("data"));
     let log = env.path().join(format!("{DATABASE}-wal"));
-    assert!(!before[&log].0.is_empty(), "a crash leaves a log");
+    assert!(!before[&log].0.is_empty(), "a crash leaves a WAL");
     run_successfully(env.path(), &["backup", "crashed.backup"]);
     assert!(snapshot(&env.path().join("data")) == before);
     let text = run_successfully(env.path(), &["restore", "--check", "crashed.backup"]);
@@ -157,7 +157,7 @@ async fn a_backup_has_no_plain_secret_and_no_deleted_data() {
     let mut body = env.valid_body("kept");
     (body["clientSecret"], body["accessToken"]) = (json!(secret), json!(token));
     assert_eq!(env.post(&body).await.status, StatusCode::CREATED);
-    let deleted_connection = create_connection(&env, "the name of a doomed connection").await;
+    let deleted_connection = create_connection(&env, "the name of a deleted connection").await;
     let sealed: (Vec<u8>, Vec<u8>) = env
         .database()
         .query_row(
@@ -177,7 +177,7 @@ async fn a_backup_has_no_plain_secret_and_no_deleted_data() {
         ("api key", env.api_key.as_bytes()),
         ("keyring text", key.as_bytes()),
         ("keyring", &raw),
-        ("name", b"the name of a doomed connection"),
+        ("name", b"the name of a deleted connection"),
     ];
     let secrets = Canaries::of(&[&secrets[..], &deleted].concat());
     run_successfully(env.path(), &["backup", "before.backup"]);

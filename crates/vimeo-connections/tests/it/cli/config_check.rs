@@ -212,7 +212,7 @@ fn both_reject_a_write_locked_database_if_they_must_write() {
     let directory = installation("");
     assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
     let held = lock(directory.path());
-    assert!(check(directory.path()).0, "nothing is to be written");
+    assert!(check(directory.path()).0, "there is nothing to write");
     serve(directory.path()).unwrap();
     drop(held);
     revert_last_migration(&open_database(directory.path()));
@@ -225,7 +225,7 @@ fn both_reject_a_write_locked_database_if_they_must_write() {
     let directory = installation("bootstrap.account = \"a\"\n");
     assert!(cli(directory.path(), &["accounts", "create", "a"], "").status.success());
     let held = lock(directory.path());
-    assert!(check(directory.path()).0, "the account is there");
+    assert!(check(directory.path()).0, "the account exists");
     serve(directory.path()).unwrap();
     drop(held);
     // An account that has to be created.

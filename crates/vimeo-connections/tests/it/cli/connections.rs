@@ -70,7 +70,7 @@ async fn the_command_line_manages_a_connection_like_the_api() {
 
     let off = done(&env, &["disable", "Renamed"], "");
     assert_eq!((&off["enabled"], &off["version"]), (&json!(false), &json!(4)));
-    assert_eq!(done(&env, &["disable", "Renamed"], ""), off, "nothing is changed twice");
+    assert_eq!(done(&env, &["disable", "Renamed"], ""), off, "nothing changes the second time");
     let again = env.cli(&["connections", "disable", "Renamed", "--account", ACCOUNT], "");
     assert!(printed(&again).contains("is disabled already."), "{}", printed(&again));
     assert_eq!(env.get(&path).await.json(), off);
@@ -88,7 +88,7 @@ async fn the_command_line_manages_a_connection_like_the_api() {
     let id = text(&made, "connectionId");
     let counted: (u64, u64) =
         env.database().query_row(events, [id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    assert_eq!(counted, (7, 0), "every change is the operator's in the audit log");
+    assert_eq!(counted, (7, 0), "every change is audited as the operator's");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,8 +177,8 @@ async fn refused_commands_explain_why_and_change_nothing() {
             "cannot be undone; pass --yes, or run this at a terminal",
         ),
     ]);
-    let stranger = env.cli(&["connections", "list", "--account", "nobody"], "");
-    assert!(assert_refused(&stranger).contains("no account is named nobody"));
+    let stranger = env.cli(&["connections", "list", "--account", "unknown"], "");
+    assert!(assert_refused(&stranger).contains("no account is named unknown"));
     env.make_key("stranger", &[]);
     let elsewhere =
         env.cli(&["connections", "show", text(&made, "connectionId"), "--account", "stranger"], "");
@@ -365,7 +365,7 @@ async fn keys_of_a_deleted_account_stop_working_and_others_remain() {
     assert_eq!(env.send(Method::POST, COLLECTION, &as_other, kept).await.status, 201);
     assert!(
         assert_refused(&env.cli(&["accounts", "delete", ACCOUNT], "acme\n")).contains("pass --yes"),
-        "nobody was asked"
+        "there was no prompt"
     );
     assert_eq!(env.get(COLLECTION).await.status, 200);
 
@@ -375,7 +375,7 @@ async fn keys_of_a_deleted_account_stop_working_and_others_remain() {
         "{}",
         printed(&deleted)
     );
-    until("nobody is let in", async || env.get(COLLECTION).await.status == 401).await;
+    until("its keys are refused", async || env.get(COLLECTION).await.status == 401).await;
     let left = env.send(Method::GET, COLLECTION, &as_other, Vec::new()).await;
     assert_eq!(left.json()["Items"][0]["name"], "kept");
     assert_eq!(env.connection_count(), 1);

@@ -65,7 +65,7 @@ fn an_unusable_configured_file_exits_with_78() {
     fs::remove_file(&keyring).unwrap();
     assert_both_end(directory.path(), 78);
     fs::write(&keyring, kept).unwrap();
-    assert!(!serve(directory.path()).status.success(), "its mode lets others read it");
+    assert!(!serve(directory.path()).status.success(), "its mode permits others to read it");
     for config in [
         "tls.certificate_file = \"absent.pem\"\ntls.key_file = \"absent.key\"\n",
         "bootstrap.account = \"a\"\nbootstrap.api_key_file = \"junk.key\"\n",

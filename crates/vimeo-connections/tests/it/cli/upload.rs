@@ -113,7 +113,7 @@ async fn a_file_is_uploaded_without_a_service_and_a_rerun_reports_it() {
     let first = upload(&env, "My film.mp4", &[&settings[..], &["--json"]].concat());
     let made = done(&first);
     let video = assert_one(&env, &bytes).await;
-    assert_eq!(video["name"], "My film", "a video that nobody named has the file's name");
+    assert_eq!(video["name"], "My film", "an unnamed video has the name of the file");
     assert_eq!(
         (&made["data"]["status"], &made["data"]["vimeoUri"]),
         (&json!("completed"), &video["uri"]),
@@ -143,7 +143,7 @@ async fn a_killed_upload_resumes_where_it_stopped() {
     slow_down(&env).await;
     for least in [500_000, 6_000_000] {
         let mut child = begin(&env, "film.mp4");
-        until("some bytes are there", async || received(&env).await > least).await;
+        until("some bytes have arrived", async || received(&env).await > least).await;
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -163,7 +163,7 @@ async fn an_interrupted_upload_explains_how_to_resume_and_resumes() {
     file(&env, "film.mp4", &bytes);
     slow_down(&env).await;
     let child = begin(&env, "film.mp4");
-    until("some bytes are there", async || received(&env).await > 200_000).await;
+    until("some bytes have arrived", async || received(&env).await > 200_000).await;
     let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     let output = child.wait_with_output().unwrap();
@@ -195,13 +195,13 @@ async fn a_file_that_changes_during_the_upload_never_becomes_a_video() {
     // Throttled, so that some of the file has not been read when it changes.
     slow_down(&env).await;
     let child = begin(&env, "film.mp4");
-    until("some bytes are there", async || received(&env).await > 0).await;
+    until("some bytes have arrived", async || received(&env).await > 0).await;
     fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
     speed_up(&env).await;
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     assert!(printed(&output).contains("the file changed while it was sent"), "{}", printed(&output));
-    assert_eq!(videos(&env).await, [] as [Value; 0], "what had arrived is taken away");
+    assert_eq!(videos(&env).await, [] as [Value; 0], "the incomplete video is deleted");
     assert!(upload(&env, "film.mp4", &[]).status.success(), "the changed file is another one");
     assert_one(&env, &[&bytes[..], b"more"].concat()).await;
 }
@@ -214,17 +214,17 @@ async fn a_failed_upload_starts_again_on_rerun() {
     env.inject_fault(json!({"route": "PATCH /files/*", "kind": "expired-link"})).await;
     let failed = upload(&env, "film.mp4", &["--json"]);
     assert_eq!(failed.status.code(), Some(1), "{}", printed(&failed));
-    let told: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    let report: Value = serde_json::from_slice(&failed.stdout).unwrap();
     assert_eq!(
-        (&told["data"]["status"], &told["data"]["error_code"]),
+        (&report["data"]["status"], &report["data"]["error_code"]),
         (&json!("failed"), &json!("VIMEO_UPLOAD_LOST")),
-        "{told}"
+        "{report}"
     );
     // All bytes had left when the link expired. Vimeo may have them, so nothing is deleted.
     let left = videos(&env).await;
     assert!(
-        told["data"]["error_message"].as_str().unwrap().contains(left[0]["uri"].as_str().unwrap()),
-        "{told}"
+        report["data"]["error_message"].as_str().unwrap().contains(left[0]["uri"].as_str().unwrap()),
+        "{report}"
     );
     let made = done(&upload(&env, "film.mp4", &["--json"]));
     let videos = videos(&env).await;
@@ -309,7 +309,7 @@ async fn a_url_upload_can_be_left_to_the_service() {
     assert_eq!(
         (&seen["job_id"], &seen["data"]["status"]),
         (&taken["data"]["jobId"], &json!("completed")),
-        "the same is watched"
+        "it watches the same job"
     );
     assert_one(&env, &bytes).await;
 }
@@ -322,7 +322,7 @@ async fn the_upload_link_and_the_access_token_are_never_exposed() {
     assert!(output.status.success() && !printed(&output).contains("/files/"), "{}", printed(&output));
     assert!(!printed(&output).contains(&env.sandbox.access_token));
     let link = Canaries::of(&[("link", b"/files/vimeo-prod-src-tus")]);
-    assert_eq!(link.in_files(env.path(), &[]), [] as [String; 0], "what is kept of it is sealed");
+    assert_eq!(link.in_files(env.path(), &[]), [] as [String; 0], "it is stored sealed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -331,7 +331,7 @@ async fn invalid_arguments_are_rejected_before_anything_is_done() {
     file(&env, "film.mp4", b"film");
     file(&env, "empty.mp4", b"");
     file(&env, "long", &[b'x'; 200]);
-    for (source, more, told) in [
+    for (source, more, report) in [
         ("film.mp4", &["--view", "friends"][..], "--view"),
         ("film.mp4", &["--embed-domain", "https://x.example"], "--embed-domain"),
         ("film.mp4", &["--embed-domain", "x.example"], "--embed-domain needs --embed whitelist"),
@@ -360,7 +360,7 @@ async fn invalid_arguments_are_rejected_before_anything_is_done() {
         assert!(!output.status.success(), "{source} {more:?}");
         let printed = printed(&output);
         assert!(
-            printed.contains(told) && !printed.contains("secret-in-arguments"),
+            printed.contains(report) && !printed.contains("secret-in-arguments"),
             "{source} {more:?}: {printed}"
         );
     }

@@ -98,7 +98,7 @@ async fn names_are_equal_up_to_unicode_form_and_outer_spaces() {
     let stranger = env.make_key("another", &[]);
     let headers = [("authorization", &*stranger), ("content-type", "application/json")];
     let answer = post_text(&env, &headers, env.valid_body("Caf\u{e9}").to_string()).await;
-    assert_eq!(answer.status, 201, "names are an account's own: {}", answer.text);
+    assert_eq!(answer.status, 201, "names are unique within an account only: {}", answer.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -304,7 +304,7 @@ async fn the_first_failed_check_determines_the_response() {
     let mut ill_formed = refused.clone();
     ill_formed["enabled"] = json!("canary");
     let large = " ".repeat(65_537) + &ill_formed.to_string();
-    let (nobody, xml, json_type) =
+    let (unknown_key, xml, json_type) =
         (("authorization", "canary"), ("content-type", "text/xml"), ("content-type", "application/json"));
     let elsewhere = format!("{COLLECTION}/");
     let send = async |method, path: &str, headers: &[(&str, &str)], body: &dyn ToString| {
@@ -314,15 +314,15 @@ async fn the_first_failed_check_determines_the_response() {
         (answer.status.as_u16(), answer.code())
     };
     let expected = |status: u16, code: &str| (status, code.to_owned());
-    assert_eq!(send(Method::PUT, &elsewhere, &[nobody, xml], &large).await, expected(404, "NOT_FOUND"));
+    assert_eq!(send(Method::PUT, &elsewhere, &[unknown_key, xml], &large).await, expected(404, "NOT_FOUND"));
     assert_eq!(
-        send(Method::PUT, COLLECTION, &[nobody, xml], &large).await,
+        send(Method::PUT, COLLECTION, &[unknown_key, xml], &large).await,
         expected(405, "METHOD_NOT_ALLOWED")
     );
     let post = async |headers: &[(&str, &str)], body: &dyn ToString| {
         send(Method::POST, COLLECTION, headers, body).await
     };
-    assert_eq!(post(&[nobody, xml], &large).await, expected(401, "UNAUTHORIZED"));
+    assert_eq!(post(&[unknown_key, xml], &large).await, expected(401, "UNAUTHORIZED"));
     assert_eq!(post(&[xml], &large).await, expected(415, "UNSUPPORTED_MEDIA_TYPE"));
     assert_eq!(post(&[json_type], &large).await, expected(413, "BODY_TOO_LARGE"));
     assert_eq!(post(&[json_type], &ill_formed).await, expected(400, "INVALID_REQUEST_BODY"));

@@ -131,7 +131,7 @@ async fn disconnect_mid_verification(env: &TestEnv) {
     for stream in streams {
         stream.shutdown(Shutdown::Both).unwrap();
     }
-    until("each hang-up is noticed", async || disconnects_logged(env) == logged + DISCONNECTS).await;
+    until("each disconnect is noticed", async || disconnects_logged(env) == logged + DISCONNECTS).await;
     wait_for_revocations(env, 0).await;
     assert_eq!(footprint(env), before, "something was stored, or audited");
 }
@@ -204,13 +204,13 @@ async fn reads_continue_while_many_creates_wait_for_vimeo() {
             answer
         });
     }
-    until("some creation waits for Vimeo", async || requests_to(&env, VERIFY).await.len() > 1).await;
+    until("a create waits for Vimeo", async || requests_to(&env, VERIFY).await.len() > 1).await;
     let mut meanwhile = 0;
     while done.load(Ordering::SeqCst) < CREATIONS {
         assert_eq!(env.get(&path).await.status, StatusCode::OK);
         meanwhile += usize::from(done.load(Ordering::SeqCst) < CREATIONS);
     }
-    assert!(meanwhile > 0, "no read was answered while a creation waited");
+    assert!(meanwhile > 0, "no read was answered while a create waited");
     for created in creations.join_all().await {
         assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
     }
@@ -223,7 +223,7 @@ async fn a_full_queue_rejects_writes_and_loses_no_accepted_one() {
     let config = "store.queue = 1\n".to_owned();
     let env =
         Arc::new(TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await);
-    let bodies: Vec<_> = (0..100).map(|number| env.valid_body(&format!("crowd {number}"))).collect();
+    let bodies: Vec<_> = (0..100).map(|number| env.valid_body(&format!("queued {number}"))).collect();
     // Another connection locks the database, so that the writer waits and the queue behind it fills.
     let holder = env.database();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -273,5 +273,5 @@ async fn connections_to_vimeo_are_reused() {
     assert_eq!(journal["requests"].as_array().unwrap().len(), 3 * CREATIONS);
     let opened = journal["connections_opened"].as_u64().unwrap();
     // Two concurrent requests, and a revocation or two beside them.
-    assert!(opened <= 16, "{opened} connections for {CREATIONS} creations");
+    assert!(opened <= 16, "{opened} connections for {CREATIONS} creates");
 }

@@ -85,7 +85,7 @@ async fn a_connection_deleted_among_updates_stays_deleted() {
     assert_eq!(env.connection_count(), 0);
     let unwiped = "SELECT count(*) FROM sealing_keys WHERE wrapped_key <> zeroblob(60)";
     assert_eq!(env.database().query_row(unwiped, [], |row| row.get::<_, u64>(0)).unwrap(), 0);
-    print_numbers(&format!("20 rounds of {WRITERS} changes and a deletion: {changed} changes came first"));
+    print_numbers(&format!("20 rounds of {WRITERS} updates and a delete: {changed} updates came first"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,7 +111,7 @@ async fn a_name_search_during_renames_finds_the_name_or_nothing() {
                 let answer =
                     env.send(Method::GET, &format!("{COLLECTION}?name={name}"), &[], Vec::new()).await;
                 let items: Vec<Value> = answer.json()["Items"].as_array().unwrap().clone();
-                assert!(items.iter().all(|item| item["name"] == name), "asked for {name}: {items:?}");
+                assert!(items.iter().all(|item| item["name"] == name), "searched for {name}: {items:?}");
                 if items.is_empty() { missed += 1 } else { found += 1 }
             }
             (found, missed)
@@ -120,5 +120,5 @@ async fn a_name_search_during_renames_finds_the_name_or_nothing() {
     let looks = lookers.join_all().await;
     assert!(looks.iter().all(|(found, missed)| found + missed > 0));
     Arc::into_inner(moving).unwrap().await.unwrap();
-    print_numbers(&format!("looks that found it, and that did not: {looks:?}"));
+    print_numbers(&format!("searches that found it, and that did not: {looks:?}"));
 }

@@ -27,7 +27,7 @@ async fn a_delete_is_idempotent_and_succeeds_for_unknown_ids() {
     for absent in [UNKNOWN, "x", "%20", "%00", "%ff", "null", &id[1..], &upper, &longer] {
         assert_gone(&delete(&env, absent).await, absent);
     }
-    assert_eq!(fetch(&env, &id).await["version"], 1, "none of them was it");
+    assert_eq!(fetch(&env, &id).await["version"], 1, "none of them deleted it");
     for time in ["first", "second", "third"] {
         assert_gone(&delete(&env, &id).await, time);
         assert!(is_wiped(&env, before.sealing_key_id));
@@ -43,7 +43,11 @@ async fn a_delete_is_idempotent_and_succeeds_for_unknown_ids() {
     let again = create(&env, &env.valid_body("gone")).await;
     assert!(again > other && again != id, "the name is free, the identifier is new");
     assert_eq!(delete(&env, &id).await.status, 204);
-    assert_eq!(fetch(&env, &again).await["name"], "gone", "the old identifier does not reach the new one");
+    assert_eq!(
+        fetch(&env, &again).await["name"],
+        "gone",
+        "the old identifier does not lead to the new connection"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

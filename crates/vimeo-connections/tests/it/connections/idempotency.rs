@@ -53,7 +53,7 @@ async fn a_retry_replays_the_first_response_whatever_happened_since() {
         of_old.header("x-ignored-fields"),
         first.header("x-ignored-fields").replace("folder_uri", "of_old")
     );
-    assert_eq!(env.connection_count(), 0, "no repetition brings it back");
+    assert_eq!(env.connection_count(), 0, "no replay restores it");
     assert!(requests_to(&env, GRANT).await.is_empty() && requests_to(&env, VERIFY).await.is_empty());
     let created = "SELECT count(*) FROM audit_events WHERE action = 'create_connection'";
     assert_eq!(env.database().query_row(created, [], |row| row.get::<_, u64>(0)).unwrap(), 1);
@@ -166,27 +166,27 @@ async fn concurrent_requests_with_one_key_run_once_and_replay() {
     }
     assert_eq!(env.connection_count(), 10);
     wait_for_revocations(&env, 0).await;
-    print_numbers(&format!("10 keys, 32 clients each: {in_use} answers \"in use\", {repeated} repeated"));
+    print_numbers(&format!("10 keys, 32 clients each: {in_use} responses \"in use\", {repeated} replayed"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_releases_the_key_immediately() {
     let env = TestEnv::with(long_budget()).await;
-    let good = env.valid_body("mended");
+    let good = env.valid_body("corrected");
     let mut wrong = good.clone();
     wrong["clientSecret"] = json!("guess");
-    assert_eq!(post_with_key(&env, "mend", &wrong).await.code(), "INVALID_VIMEO_CREDENTIALS");
+    assert_eq!(post_with_key(&env, "correct", &wrong).await.code(), "INVALID_VIMEO_CREDENTIALS");
     // Another body: the key was released, so this is not a reuse.
     env.inject_fault(json!({"route": VERIFY, "kind": "status", "status": 503})).await;
-    assert_eq!(post_with_key(&env, "mend", &good).await.code(), "VIMEO_UNAVAILABLE");
+    assert_eq!(post_with_key(&env, "correct", &good).await.code(), "VIMEO_UNAVAILABLE");
     let taken = env.post(&good).await;
-    assert_eq!(post_with_key(&env, "mend", &good).await.code(), "CONNECTION_NAME_EXISTS");
+    assert_eq!(post_with_key(&env, "correct", &good).await.code(), "CONNECTION_NAME_EXISTS");
     assert_eq!(delete(&env, &id_of(&taken)).await.status, 204);
-    assert_eq!(post_with_key(&env, "mend", &json!({"name": "x"})).await.code(), "INVALID_REQUEST_BODY");
-    let done = post_with_key(&env, "mend", &good).await;
+    assert_eq!(post_with_key(&env, "correct", &json!({"name": "x"})).await.code(), "INVALID_REQUEST_BODY");
+    let done = post_with_key(&env, "correct", &good).await;
     assert_eq!((done.status.as_u16(), done.header("idempotent-replayed")), (201, ""), "{}", done.text);
-    assert_replayed(&done, &post_with_key(&env, "mend", &good).await);
-    assert_eq!(post_with_key(&env, "mend", &wrong).await.text, REUSED);
+    assert_replayed(&done, &post_with_key(&env, "correct", &good).await);
+    assert_eq!(post_with_key(&env, "correct", &wrong).await.text, REUSED);
     wait_for_revocations(&env, 0).await;
 }
 
@@ -216,7 +216,7 @@ async fn a_key_is_one_header_of_visible_characters() {
     for bad in [&b""[..], &[b'k'; 256], b"a b", b"a\tb", "caf\u{e9}".as_bytes(), b"\xff", b"a\x80"] {
         let answer = post(&[bad], &body);
         assert_eq!((answer.status.as_u16(), &answer.text), (400, &form), "{bad:?}");
-        assert_eq!(post(&[bad], "{}").code(), "INVALID_REQUEST_BODY", "the body is judged first");
+        assert_eq!(post(&[bad], "{}").code(), "INVALID_REQUEST_BODY", "the body is validated first");
     }
     for twice in [&[&b"a"[..], b"a"][..], &[b"a", b"b"], &[b"", b""]] {
         let answer = post(twice, &body);
@@ -275,7 +275,7 @@ async fn a_record_stores_nothing_of_the_body_beyond_the_response() {
         }
     }
     let text = String::from_utf8_lossy(&bytes);
-    assert!(text.contains(&id_of(&answer)) && text.contains("recorded"), "the answer is there");
+    assert!(text.contains(&id_of(&answer)) && text.contains("recorded"), "the response is stored");
     for secret in ["canary", "clientSecret", "accessToken"] {
         assert!(!text.contains(secret), "{secret} is in the record");
     }

@@ -52,7 +52,7 @@ async fn a_disconnect_before_the_effect_releases_the_key() {
         let held_until = reserved_until(&env);
         stream.shutdown(Shutdown::Both).unwrap();
         // Released, not expired.
-        until("the key is given back", async || reserved_until(&env) < held_until).await;
+        until("the key is released", async || reserved_until(&env) < held_until).await;
     }
     let done = post_with_key(&env, "gone", &body).await;
     assert_eq!((done.status.as_u16(), done.header("idempotent-replayed")), (201, ""), "{}", done.text);
@@ -76,7 +76,7 @@ async fn a_lost_response_is_replayed_on_retry() {
         // Every other client stays until the effect is stored, and still never reads.
         let is_done = number % 2 == 0;
         if is_done {
-            until("the effect is there", async || record(&env, &key) == Some((1, true))).await;
+            until("the effect is stored", async || record(&env, &key) == Some((1, true))).await;
         }
         drop(stream);
         let mut answer = post_with_key(&env, &key, &body).await;
@@ -85,7 +85,7 @@ async fn a_lost_response_is_replayed_on_retry() {
         }
         assert_eq!(answer.status, 201, "{}", answer.text);
         let is_replayed = answer.header("idempotent-replayed") == "true";
-        assert!(is_replayed || !is_done, "{key} was done");
+        assert!(is_replayed || !is_done, "{key} was executed");
         repeated += usize::from(is_replayed);
         restarted += usize::from(!is_replayed);
         let again = post_with_key(&env, &key, &body).await;
@@ -93,7 +93,7 @@ async fn a_lost_response_is_replayed_on_retry() {
     }
     assert_eq!(env.connection_count(), 100);
     assert_whole(&env, &[]);
-    print_numbers(&format!("100 answers lost: {repeated} requests had been done, {restarted} had not"));
+    print_numbers(&format!("100 lost responses: {repeated} requests were executed, {restarted} were not"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,11 +126,11 @@ async fn work_until_killed(
     round: u64,
     goal: usize,
 ) -> BTreeMap<(String, String), Option<String>> {
-    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (acknowledged_tx, mut acknowledged_rx) = tokio::sync::mpsc::unbounded_channel();
     let mut clients = JoinSet::new();
     for client in 0..32 {
         let (http, url, key) = (env.http.clone(), env.url(COLLECTION), env.api_key.clone());
-        let (told, mut body) = (told.clone(), env.valid_body("x"));
+        let (acknowledged_tx, mut body) = (acknowledged_tx.clone(), env.valid_body("x"));
         clients.spawn(async move {
             let mut log = Vec::new();
             for n in 0.. {
@@ -150,13 +150,13 @@ async fn work_until_killed(
                 if is_finished {
                     return log;
                 }
-                let _ = told.send(());
+                let _ = acknowledged_tx.send(());
             }
             log
         });
     }
     for _ in 0..goal {
-        heard.recv().await.unwrap();
+        acknowledged_rx.recv().await.unwrap();
     }
     env.service.kill();
     clients.join_all().await.into_iter().flatten().collect()
@@ -199,12 +199,12 @@ async fn a_kill_leaves_one_connection_or_none_for_each_key() {
                 None => restarted += 1,
             }
         }
-        assert_eq!(env.connection_count(), keys, "one connection a key");
+        assert_eq!(env.connection_count(), keys, "one connection for each key");
         assert_whole(&env, &[]);
     }
     print_numbers(&format!(
-        "10 kills, {keys} keys: {acknowledged} had their answer, {lost} were done without one, \
-         {restarted} were not done ({in_use} of them still in use)"
+        "10 kills, {keys} keys: {acknowledged} were answered, {lost} were executed and not answered, \
+         {restarted} were not executed ({in_use} of them still in use)"
     ));
     assert!(lost + restarted > 0);
 }

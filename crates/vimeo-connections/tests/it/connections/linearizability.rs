@@ -140,8 +140,8 @@ impl Recorder {
 }
 
 /// Checks the events of a round on one name against the state at the start of the round.
-fn is_linearizable(name: &str, begun: &Named, events: &[Event]) -> bool {
-    let mut tester = LinearizabilityTester::new(begun.clone());
+fn is_linearizable(name: &str, initial: &Named, events: &[Event]) -> bool {
+    let mut tester = LinearizabilityTester::new(initial.clone());
     for event in events {
         match event {
             Event::Invoked(client, of, op) if *of == name => {
@@ -309,7 +309,7 @@ async fn concurrent_histories_are_linearizable() {
     }
     let total: usize = counts.values().sum();
     print_numbers(&format!(
-        "{} operations in {ROUNDS} rounds; by name and answer {total}: {counts:?}",
+        "{} operations in {ROUNDS} rounds; by name and response {total}: {counts:?}",
         CLIENTS * EACH * ROUNDS
     ));
     for kind in ["Conflict", "Created", "Deleted", "Found", "NameExists", "NotFound"] {
@@ -338,7 +338,7 @@ fn in_turn(operations: Vec<(usize, Op, Ret)>) -> Vec<Event> {
 fn the_checker_rejects_histories_that_are_not_linearizable() {
     let mark = |mark: &str| mark.to_owned();
     let state = |version, text: &str| Seen { id: mark("a"), version, mark: mark(text) };
-    let begun = Named(Some(state(1, "old")));
+    let initial = Named(Some(state(1, "old")));
     let put = || Op::Put { id: mark("a"), version: 1, mark: mark("new") };
     let get = || Op::Get { id: mark("a") };
     let done = || Ret::Found(state(2, "new"));
@@ -350,27 +350,30 @@ fn the_checker_rejects_histories_that_are_not_linearizable() {
         vec![deletion.clone(), (1, put(), Ret::NotFound), creation(0, "b")],
     ];
     for history in good {
-        assert!(is_linearizable("north", &begun, &in_turn(history)));
+        assert!(is_linearizable("north", &initial, &in_turn(history)));
     }
     let bad = [
-        ("a stale read after an acknowledged change", vec![(0, put(), done()), read(state(1, "old"))]),
-        ("two changes of one version", vec![(0, put(), done()), (1, put(), done())]),
-        ("a version that never was", vec![(0, put(), Ret::Conflict(3))]),
-        ("a lost change", vec![(0, put(), done()), (1, put(), Ret::Conflict(1))]),
-        ("a read of what is deleted", vec![deletion.clone(), read(state(1, "old"))]),
+        ("a stale read after an acknowledged update", vec![(0, put(), done()), read(state(1, "old"))]),
+        ("two updates of one version", vec![(0, put(), done()), (1, put(), done())]),
+        ("a version that never existed", vec![(0, put(), Ret::Conflict(3))]),
+        ("a lost update", vec![(0, put(), done()), (1, put(), Ret::Conflict(1))]),
+        ("a read of a deleted connection", vec![deletion.clone(), read(state(1, "old"))]),
         ("a name twice", vec![creation(0, "b")]),
-        ("a name that stays taken", vec![deletion, (1, Op::Create { mark: mark("x") }, Ret::NameExists)]),
-        ("a list that forgets", vec![(0, Op::Look, Ret::NotFound)]),
+        (
+            "a name that stays taken after a delete",
+            vec![deletion, (1, Op::Create { mark: mark("x") }, Ret::NameExists)],
+        ),
+        ("a list without an existing connection", vec![(0, Op::Look, Ret::NotFound)]),
     ];
     for (what, history) in bad {
-        assert!(!is_linearizable("north", &begun, &in_turn(history)), "{what}");
+        assert!(!is_linearizable("north", &initial, &in_turn(history)), "{what}");
     }
     // While the update is in progress, either value is valid; but a later read must not go back in time.
     let under_way = |reads: [Seen; 2]| {
         let mut events = vec![Event::Invoked(0, "north", put())];
         events.extend(in_turn(reads.map(read).into()));
         events.push(Event::Returned(0, "north", done()));
-        is_linearizable("north", &begun, &events)
+        is_linearizable("north", &initial, &events)
     };
     assert!(under_way([state(1, "old"), state(2, "new")]));
     assert!(!under_way([state(2, "new"), state(1, "old")]));

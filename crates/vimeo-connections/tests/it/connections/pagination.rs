@@ -51,7 +51,7 @@ async fn list(env: &TestEnv, query: &str) -> Response {
 }
 
 /// All identifiers from the first page to the last, in the order received, and the number of pages.
-async fn walk(env: &TestEnv, limit: usize) -> (Vec<String>, usize) {
+async fn read_all_pages(env: &TestEnv, limit: usize) -> (Vec<String>, usize) {
     let (mut seen, mut pages) = (Vec::new(), 0);
     let mut next = String::new();
     loop {
@@ -147,7 +147,7 @@ impl Others {
 async fn paging_returns_each_lasting_item_once_under_concurrent_writes() {
     let env = TestEnv::without_verification("").await;
     let old = fill(&env, ACCOUNT, 10_000);
-    let (quiet, pages) = walk(&env, 50).await;
+    let (quiet, pages) = read_all_pages(&env, 50).await;
     assert_eq!((quiet.len(), pages), (10_000, 200));
     assert_eq!(quiet, old);
 
@@ -157,23 +157,23 @@ async fn paging_returns_each_lasting_item_once_under_concurrent_writes() {
             let known = others.known.lock().unwrap();
             (known.created.clone(), known.deleted.clone())
         };
-        let (seen, pages) = walk(&env, limit).await;
+        let (seen, pages) = read_all_pages(&env, limit).await;
         assert!(pages > 1);
-        assert!(seen.is_sorted_by(|one, next| one < next), "ascending, and none twice, by {limit}");
+        assert!(seen.is_sorted_by(|one, next| one < next), "ascending, without duplicates, limit {limit}");
         let seen: HashSet<_> = seen.into_iter().collect();
         let known = others.known.lock().unwrap();
         let unchanged: Vec<_> = before.iter().filter(|id| !known.deleting.contains(*id)).collect();
         print_numbers(&format!(
-            "by {limit}: {pages} pages, {} seen, {} lasted, {} deleted and {} created so far",
+            "limit {limit}: {pages} pages, {} seen, {} unchanged, {} deleted and {} created so far",
             seen.len(),
             unchanged.len(),
             known.deleted.len(),
             known.created.len() - old.len()
         ));
         let missed: Vec<_> = unchanged.into_iter().filter(|id| !seen.contains(*id)).collect();
-        assert!(missed.is_empty(), "not seen by {limit}: {missed:?}");
+        assert!(missed.is_empty(), "not seen with limit {limit}: {missed:?}");
         let risen: Vec<_> = seen.intersection(&gone).collect();
-        assert!(risen.is_empty(), "seen by {limit} though deleted before: {risen:?}");
+        assert!(risen.is_empty(), "seen with limit {limit}, and deleted before: {risen:?}");
     }
     others.finish().await;
 }
@@ -194,10 +194,10 @@ async fn a_page_has_limit_items_or_a_thousand_by_default() {
         assert!(page_key(&page).is_some(), "{query}");
     }
     for exact in [7, 11, 13, 77, 91, 143] {
-        let (seen, pages) = walk(&env, exact).await;
+        let (seen, pages) = read_all_pages(&env, exact).await;
         assert_eq!((seen.len(), pages), (1_001, 1_001 / exact), "no empty page at the end");
     }
-    assert_eq!(walk(&env, 1_000).await.1, 2);
+    assert_eq!(read_all_pages(&env, 1_000).await.1, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -239,7 +239,7 @@ async fn a_page_key_is_valid_only_unaltered_and_for_its_account() {
     fill(&env, "another", 5);
     let key = page_key(&list(&env, "?limit=2").await).unwrap();
     let bare = key.trim_end_matches('=');
-    assert!(bare.len() < key.len(), "{key} is padded, or this test is none");
+    assert!(bare.len() < key.len(), "{key} must be padded for this test");
     assert!(bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{key}");
     for good in [&*key, bare, &key.replace('=', "%3D")] {
         let page = list(&env, &format!("?nextPageKey={good}&limit=2")).await;

@@ -249,5 +249,5 @@ async fn renaming_needs_a_free_name_and_releases_the_old_one() {
     let headers = [("authorization", &*stranger)];
     let theirs =
         env.send(Method::POST, COLLECTION, &headers, env.valid_body("first").to_string().into()).await;
-    assert_eq!(theirs.status, 201, "names are an account's own");
+    assert_eq!(theirs.status, 201, "names are unique within an account only");
 }

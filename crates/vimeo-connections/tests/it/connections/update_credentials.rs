@@ -58,12 +58,12 @@ async fn a_changed_credential_is_verified_with_the_stored_others() {
     let env = TestEnv::with(long_budget()).await;
     let others = others(&env).await;
     let id = create(&env, &env.valid_body("checked")).await;
-    let nobody = "0123456789abcdef0123456789abcdef01234567";
+    let unknown_client = "0123456789abcdef0123456789abcdef01234567";
     for (change, expected) in [
         (json!({"clientSecret": "guess"}), rejected(&[SECRET_WRONG])),
         (json!({"clientSecret": others.client_secret}), rejected(&[SECRET_WRONG])),
         (json!({"clientIdentifier": others.client_id}), rejected(&[SECRET_WRONG])),
-        (json!({"clientIdentifier": nobody}), rejected(&[CLIENT_UNKNOWN])),
+        (json!({"clientIdentifier": unknown_client}), rejected(&[CLIENT_UNKNOWN])),
         (json!({"accessToken": "guess"}), rejected(&[TOKEN_UNKNOWN])),
         (json!({"accessToken": others.access_token}), rejected(&[OTHER_APP])),
         (
@@ -119,7 +119,7 @@ async fn new_credentials_decrypt_after_a_restart() {
     let mut same = moved.clone();
     same["version"] = json!(2);
     assert_eq!(put(&env, &id, &same).await.status, 200);
-    assert_eq!(journal(&env).await, Vec::<Value>::new(), "all three are what is stored");
+    assert_eq!(journal(&env).await, Vec::<Value>::new(), "all three are already stored");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,7 +215,7 @@ async fn a_disconnect_during_verification_changes_nothing() {
     stream.write_all(request.as_bytes()).unwrap();
     until("Vimeo is asked", async || !requests_to(&env, VERIFY).await.is_empty()).await;
     stream.shutdown(Shutdown::Both).unwrap();
-    until("it is noticed", async || env.log().contains("aborted: client disconnected")).await;
+    until("the service notices it", async || env.log().contains("aborted: client disconnected")).await;
     // Everything is as before.
     assert_eq!((fetch(&env, &id).await, stored_row(&env, &id), events(&env)), before);
     let again = put(&env, &id, &json!({"version": 1, "accessToken": others.second_token})).await;
@@ -244,7 +244,7 @@ async fn updates_and_deletes_are_audited_with_their_outcome() {
     let env = TestEnv::with(long_budget()).await;
     let id = create(&env, &env.valid_body("audited")).await;
     create(&env, &env.valid_body("taken")).await;
-    let begun = events(&env).len();
+    let earlier = events(&env).len();
     let unknown = "20260131090500042abcdefghijklmno";
     let update = "update_connection";
     let rows = [
@@ -289,6 +289,6 @@ async fn updates_and_deletes_are_audited_with_their_outcome() {
             (action.to_owned(), subject.map(str::to_owned), refusal.map(str::to_owned))
         })
         .collect();
-    assert_eq!(events(&env)[begun..], expected);
+    assert_eq!(events(&env)[earlier..], expected);
     assert_eq!(env.get(COLLECTION).await.json()["Items"].as_array().unwrap().len(), 1);
 }

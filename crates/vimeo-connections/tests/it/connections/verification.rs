@@ -37,7 +37,7 @@ async fn each_wrong_client_or_token_has_its_own_response() {
     let others_app_token = create_token(env, Some(other_id), "public", false).await;
     let others_small_token = create_token(env, Some(other_id), "public upload", true).await;
     let small_token = create_token(env, None, "public private", true).await;
-    let nobody = "0123456789abcdef0123456789abcdef01234567";
+    let unknown = "0123456789abcdef0123456789abcdef01234567";
     let stale = "0123456789abcdef0123456789abcdef";
     let loud = env.sandbox.access_token.to_uppercase();
     let all = lacks("private, upload, edit");
@@ -49,11 +49,11 @@ async fn each_wrong_client_or_token_has_its_own_response() {
     #[rustfmt::skip]
     let rows = [
         ("good", vec![], Expected::Created),
-        ("unknown client", vec![client(nobody)], rejected(&[CLIENT_UNKNOWN])),
+        ("unknown client", vec![client(unknown)], rejected(&[CLIENT_UNKNOWN])),
         ("wrong secret", vec![secret("guess")], rejected(&[SECRET_WRONG])),
         ("another app's secret", vec![secret(other_secret)], rejected(&[SECRET_WRONG])),
         ("another app's identifier", vec![client(other_id)], rejected(&[SECRET_WRONG])),
-        ("unknown client, wrong secret", vec![client(nobody), secret("guess")], rejected(&[CLIENT_UNKNOWN])),
+        ("unknown client, wrong secret", vec![client(unknown), secret("guess")], rejected(&[CLIENT_UNKNOWN])),
         ("identifier and secret swapped", vec![client(&env.sandbox.client_secret), secret(&env.sandbox.client_id)], rejected(&[CLIENT_UNKNOWN])),
         ("unknown token", vec![access(stale)], rejected(&[TOKEN_UNKNOWN])),
         ("revoked token", vec![access(&revoked_token)], rejected(&[TOKEN_UNKNOWN])),
@@ -64,13 +64,13 @@ async fn each_wrong_client_or_token_has_its_own_response() {
         ("token of another app", vec![access(&others_token)], rejected(&[OTHER_APP])),
         ("token of another app, lacking scopes", vec![access(&others_small_token)], token_faults(&[other_app, &lacks("private, edit")])),
         ("everything wrong with one token", vec![access(&others_app_token)], token_faults(&[no_user, other_app, &all])),
-        ("unknown client, unknown token", vec![client(nobody), access(stale)], rejected(&[CLIENT_UNKNOWN, TOKEN_UNKNOWN])),
+        ("unknown client, unknown token", vec![client(unknown), access(stale)], rejected(&[CLIENT_UNKNOWN, TOKEN_UNKNOWN])),
         ("wrong secret, revoked token", vec![secret("guess"), access(&revoked_token)], rejected(&[SECRET_WRONG, TOKEN_UNKNOWN])),
-        ("all three wrong", vec![client(nobody), secret("guess"), access(stale)], rejected(&[CLIENT_UNKNOWN, TOKEN_UNKNOWN])),
+        ("all three wrong", vec![client(unknown), secret("guess"), access(stale)], rejected(&[CLIENT_UNKNOWN, TOKEN_UNKNOWN])),
         ("wrong secret, lacking scopes", vec![secret("guess"), access(&small_token)], rejected(&[SECRET_WRONG, ("accessToken", &lacks("upload, edit"))])),
         ("wrong secret, no user", vec![secret("guess"), access(&app_token)], rejected(&[SECRET_WRONG, NO_USER])),
         // The app of a token cannot be compared while the client is unknown.
-        ("unknown client, another app's token", vec![client(nobody), access(&others_token)], rejected(&[CLIENT_UNKNOWN])),
+        ("unknown client, another app's token", vec![client(unknown), access(&others_token)], rejected(&[CLIENT_UNKNOWN])),
         ("another app, whole", vec![client(other_id), secret(other_secret), access(&others_token)], Expected::Created),
         ("another app, the first's token", vec![client(other_id), secret(other_secret)], rejected(&[OTHER_APP])),
     ];

@@ -23,7 +23,7 @@ async fn faulty_row(env: &TestEnv, route: &str, fault: &Value, expected: &Expect
     let what = format!("{route}: {fault}");
     assert_row(env, &what, &env.valid_body("a row"), expected, lost).await;
     let left = env.control(Method::GET, "faults", Value::Null).await;
-    assert_eq!(left["faults"], json!([]), "{what}: the fault never happened");
+    assert_eq!(left["faults"], json!([]), "{what}: the fault did not occur");
     // Discards the tokens that were lost with a response.
     env.control(Method::POST, "reset", Value::Null).await;
 }
@@ -278,7 +278,7 @@ async fn a_slow_response_within_the_budget_counts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_vimeo_is_unavailable_until_it_returns() {
     let mut env = TestEnv::with(long_budget()).await;
-    let body = env.valid_body("patience");
+    let body = env.valid_body("unreachable");
     let address = env.sandbox.addr;
     // The environment needs a sandbox; the one that the service uses is stopped.
     let spare = sandbox::start(sandbox::Options::default()).await.unwrap();
@@ -301,10 +301,10 @@ async fn the_log_of_a_vimeo_failure_names_the_workaround() {
     assert_eq!(answer.code(), "VIMEO_UNAVAILABLE");
     let log = env.log();
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let tells =
+    let is_failure =
         |line: &&Value| line["message"].as_str().unwrap_or_default().contains("vimeo.verification = \"off\"");
-    let Some(told) = lines.iter().find(tells) else { panic!("the log says nothing of it") };
-    assert_eq!(told["level"], "WARN");
-    assert_eq!(told["error"], "answered with status 502");
-    assert_eq!(told["span"]["request_id"], answer.header("x-request-id"));
+    let Some(line) = lines.iter().find(is_failure) else { panic!("the failure is not in the log") };
+    assert_eq!(line["level"], "WARN");
+    assert_eq!(line["error"], "answered with status 502");
+    assert_eq!(line["span"]["request_id"], answer.header("x-request-id"));
 }

@@ -14,16 +14,16 @@ use crate::support::harness::{COLLECTION, EnvOptions, TestEnv, until};
 use crate::support::verification::{GRANT, VERIFY, journal, requests_to, wait_for_revocations};
 
 /// Creates that wait concurrently.
-const CROWD: usize = 1_000;
+const WAITING: usize = 1_000;
 /// Creates that follow.
-const NEXT: usize = 200;
+const LATER: usize = 200;
 
 /// Each create is one connection of this process to the service, and two of the service to the sandbox, which runs
 /// here too.
 fn allow_many_files() {
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
-    let needed = 4 * CROWD as u64;
+    let needed = 4 * WAITING as u64;
     assert!(files.maximum.is_none_or(|most| most >= needed), "this test opens {needed} files: ulimit -Hn");
 }
 
@@ -71,16 +71,16 @@ async fn creates_wait_for_a_slow_vimeo_and_other_requests_do_not() {
     for route in [GRANT, VERIFY] {
         env.inject_fault(json!({"route": route, "kind": "hold"})).await;
     }
-    let mut crowd = create_at_once(&env, "crowd", CROWD);
-    until("both questions of each creation are asked", async || {
+    let mut waiting = create_at_once(&env, "waiting", WAITING);
+    until("both requests for each create have arrived", async || {
         let held =
             |requests: Vec<Value>| requests.iter().filter(|request| request["fault"] == "hold").count();
-        held(requests_to(&env, GRANT).await) == CROWD && held(requests_to(&env, VERIFY).await) == CROWD
+        held(requests_to(&env, GRANT).await) == WAITING && held(requests_to(&env, VERIFY).await) == WAITING
     })
     .await;
 
     // Requests that do not need Vimeo are answered while all creates wait.
-    for _ in 0..NEXT {
+    for _ in 0..LATER {
         assert_eq!(env.get(&path).await.status, StatusCode::OK);
     }
     let list = env.get(COLLECTION).await.json();
@@ -90,19 +90,19 @@ async fn creates_wait_for_a_slow_vimeo_and_other_requests_do_not() {
     let changed = env.send(Method::PUT, &path, &[], change.to_string().into_bytes()).await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);
     let taken = env.post(&change).await;
-    assert_eq!(taken.status, StatusCode::CONFLICT, "a name that is taken is found before Vimeo is asked");
-    assert!(crowd.try_join_next().is_none(), "somebody was answered before Vimeo answered");
+    assert_eq!(taken.status, StatusCode::CONFLICT, "a used name is found before Vimeo is asked");
+    assert!(waiting.try_join_next().is_none(), "a create was answered before Vimeo responded");
 
     env.control(Method::DELETE, "faults", Value::Null).await;
-    assert_all_created(crowd).await;
-    assert_eq!(env.connection_count(), CROWD + 1);
+    assert_all_created(waiting).await;
+    assert_eq!(env.connection_count(), WAITING + 1);
     wait_for_revocations(&env, 0).await;
 
     // The next requests reuse connections and open no new ones.
     let opened = connections(&env).await;
-    assert!(opened.len() <= 2 * CROWD + 2, "{} connections for {CROWD} creations", opened.len());
+    assert!(opened.len() <= 2 * WAITING + 2, "{} connections for {WAITING} creates", opened.len());
     env.control(Method::DELETE, "journal", Value::Null).await;
-    assert_all_created(create_at_once(&env, "next", NEXT)).await;
+    assert_all_created(create_at_once(&env, "next", LATER)).await;
     wait_for_revocations(&env, 0).await;
     let used = connections(&env).await;
     let new: Vec<_> = used.difference(&opened).collect();

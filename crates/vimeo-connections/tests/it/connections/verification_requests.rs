@@ -38,7 +38,7 @@ async fn requests_follow_vimeos_documentation() {
     assert_eq!(verify["authorization"]["fingerprint"], own["fingerprint"]);
     let [revoked] = &requests_to(&env, REVOKE).await[..] else { panic!("{requests:?}") };
     assert_eq!(revoked["authorization"]["fingerprint"], stray["fingerprint"]);
-    assert_eq!(stray["scope"], "public", "no more than is needed was asked for");
+    assert_eq!(stray["scope"], "public", "only the required scopes were requested");
     assert_eq!(own["revoked"], false);
 }
 
@@ -65,7 +65,7 @@ async fn a_stray_token_is_revoked_despite_failed_attempts() {
     let own: Vec<_> =
         tokens["tokens"].as_array().unwrap().iter().filter(|token| token["origin"] == "issued").collect();
     assert_eq!(own.len(), 1);
-    assert_eq!(own[0]["revoked"], false, "the user's own token is nobody's to revoke");
+    assert_eq!(own[0]["revoked"], false, "the user's own token is never revoked");
     for attempt in requests_to(&env, REVOKE).await {
         assert_ne!(attempt["authorization"]["fingerprint"], own[0]["fingerprint"]);
     }
@@ -120,7 +120,7 @@ async fn with_verification_off_vimeo_is_never_contacted() {
     let mut body = env.valid_body("unchecked");
     for name in ["first", "second"] {
         body["name"] = json!(name);
-        body["accessToken"] = json!("nobody-ever-issued-this");
+        body["accessToken"] = json!("never-issued-by-the-sandbox");
         assert_eq!(env.post(&body).await.status, StatusCode::CREATED);
     }
     assert_eq!(env.post(&body).await.code(), "CONNECTION_NAME_EXISTS");

@@ -32,12 +32,12 @@ async fn a_migration_of_100_000_connections_survives_repeated_kills() {
         moving.kill();
         line.set(SLOW).await;
         let now = copied_connections(&database);
-        assert!(so_far < now && now < MANY, "not in the middle of copying: {so_far} {now}");
+        assert!(so_far < now && now < MANY, "not during the copy: {so_far} {now}");
         so_far = now;
         assert_refused(&run_on(&env, &url, &["serve"]), "unfinished copy of sqlite:/");
         assert_refused(&run_on(&env, &url, &["accounts", "list"]), "unfinished copy of sqlite:/");
         let refused = env.post(&env.valid_body("late")).await;
-        assert_eq!(refused.status, 503, "killed, the move keeps the source as it is");
+        assert_eq!(refused.status, 503, "a killed migration keeps the source unchanged");
     }
     // And one kill between the copy and the switch.
     let mut moving = RunningMigration::start(&env, &url);
@@ -53,7 +53,7 @@ async fn a_migration_of_100_000_connections_survives_repeated_kills() {
     assert!(all_on_server(&database) == all, "they differ");
     assert!(all_in_file(&env) == all, "the source has changed");
 
-    assert_eq!(env.service.wait(), Some(70), "moved, the source is not served any more, not even to readers");
+    assert_eq!(env.service.wait(), Some(70), "a migrated source is not served, not even for reads");
     assert!(env.log().contains("the database was moved to postgres://"));
     assert_refused(&run_on(&env, FROM, &["serve"]), "was moved to postgres://");
     let (is_good, printed) = run_on(&env, &url, &["connections", "check"]);
@@ -62,15 +62,11 @@ async fn a_migration_of_100_000_connections_survives_repeated_kills() {
     env.service = Service::start_with(env.path(), &[(DATABASE_URL, &url)]);
     let key = page["nextPageKey"].as_str().unwrap();
     let next = env.get(&format!("{COLLECTION}?limit=20&nextPageKey={key}")).await;
-    assert_eq!(next.status, 200, "the page keys of the source go on: {next:?}");
+    assert_eq!(next.status, 200, "the page keys of the source stay valid: {next:?}");
     let name = next.json()["Items"][0]["name"].clone();
     assert_eq!(name, "n° 20", "{next:?}");
     let again = create_with_key(&env, "kept", "once").await;
-    assert_eq!(
-        (again.status, again.text),
-        (created.status, created.text),
-        "and so do the answers it has kept"
-    );
+    assert_eq!((again.status, again.text), (created.status, created.text), "stored responses stay valid too");
     assert_eq!(env.post(&env.valid_body("new")).await.status, 201);
 }
 
@@ -138,14 +134,14 @@ async fn a_source_is_reopened_on_request() {
         is_done && printed.contains("is writable again") && printed.contains("Nothing was lost"),
         "{printed}"
     );
-    assert_eq!(env.post(&env.valid_body("again")).await.status, 201, "the running service goes on");
+    assert_eq!(env.post(&env.valid_body("again")).await.status, 201, "the running service continues");
     assert_refused(&run_on(&env, &database.url(), &["serve"]), "unfinished copy");
 
     let moved = crate::support::harness::printed(&migrate_to(&env, &other.url()));
     let file = env.database_file().canonicalize().unwrap();
     let pasteable = format!("vimeo-connections move --from sqlite:{} --abandon", file.display());
     assert!(moved.contains(&pasteable), "{moved}");
-    assert_refused(&abandon(&[]), "from now on the two differ");
+    assert_refused(&abandon(&[]), "from now on the databases differ");
     assert_eq!(env.service.wait(), Some(70));
     assert_refused(&run_on(&env, FROM, &["serve"]), &pasteable);
     let (is_done, printed) = abandon(&["--yes"]);
@@ -271,5 +267,5 @@ async fn a_target_in_use_is_not_touched() {
     );
     assert_eq!(database.sql(rows), before);
     assert_eq!(database.sql("SELECT count(*) FROM moves"), "0");
-    assert_eq!(env.post(&env.valid_body("still")).await.status, 201, "and so is the source");
+    assert_eq!(env.post(&env.valid_body("still")).await.status, 201, "the source is not touched either");
 }

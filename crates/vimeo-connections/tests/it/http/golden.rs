@@ -166,7 +166,7 @@ impl Wire<'_> {
         if head.contains("connection: close") {
             self.stream = None;
         } else {
-            assert!(stream.buffer().is_empty(), "more than the answer: {:?}", stream.buffer());
+            assert!(stream.buffer().is_empty(), "more than the response: {:?}", stream.buffer());
         }
         head.replace("\r\n", "\n") + &String::from_utf8(body).unwrap()
     }
@@ -182,13 +182,13 @@ fn on_the_wire(request: &str, names: &Names) -> String {
 
 /// Executes a directive.
 async fn direct(env: &TestEnv, directive: &str, names: &mut Names) {
-    let (verb, rest) = directive.split_once(' ').unwrap();
-    if verb == "@fault" {
+    let (directive_name, rest) = directive.split_once(' ').unwrap();
+    if directive_name == "@fault" {
         return env.inject_fault(serde_json::from_str(rest).unwrap()).await;
     }
     let (name, options) = rest.split_once(' ').unwrap();
     let options = serde_json::from_str(&names.expand(options)).unwrap();
-    match verb {
+    match directive_name {
         "@token" => {
             let made = env.control(Method::POST, "tokens", options).await;
             names.learn(name, made["access_token"].as_str().unwrap());
@@ -261,7 +261,7 @@ fn files() -> Vec<PathBuf> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a test may be asked to renew its files, which is no configuration"
+    reason = "renewing the files of a test is not configuration of the service"
 )]
 fn is_renewal() -> bool {
     std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1")
@@ -287,7 +287,7 @@ async fn every_golden_conversation_matches_byte_for_byte() {
         }
         assert!(
             !differences.is_empty() || file == written(&preface, &had),
-            "{name} is not in order: renew it"
+            "{name} is not normalised: renew it"
         );
     }
     assert!(

@@ -30,7 +30,7 @@ fn wait_for_the_end(stream: &mut TcpStream) -> ErrorKind {
         if let Err(error) = stream.write_all(b"G") {
             return error.kind();
         }
-        assert!(started.elapsed() < WAIT_LIMIT, "the connection is still there");
+        assert!(started.elapsed() < WAIT_LIMIT, "the connection is still open");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -105,7 +105,7 @@ async fn a_client_that_reads_slowly_gets_every_byte() {
         }
         read
     });
-    assert!(read.await.unwrap() >= count * length, "the answers broke off");
+    assert!(read.await.unwrap() >= count * length, "the responses ended early");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,10 +173,10 @@ async fn with_few_file_descriptors_only_health_checks_are_answered() {
     };
     let clients: Vec<_> = (0..400).filter_map(client).collect();
     for path in ["/health/live", "/health/ready"] {
-        until("health is answered", async || ask(address, path, "") == "HTTP/1.1 200 OK").await;
+        until("health checks are answered", async || ask(address, path, "") == "HTTP/1.1 200 OK").await;
     }
     let key = env.api_key.clone();
-    until("the rest is refused", async || {
+    until("other connections are refused", async || {
         ask(address, COLLECTION, &key) == "HTTP/1.1 503 Service Unavailable"
     })
     .await;
@@ -184,7 +184,8 @@ async fn with_few_file_descriptors_only_health_checks_are_answered() {
     assert!(log.contains("connections are refused: there are too many"));
     assert!(!log.contains("a connection could not be accepted"), "files have run out");
     drop(clients);
-    until("all is served again", async || ask(address, COLLECTION, &key) == "HTTP/1.1 200 OK").await;
+    until("all requests are served again", async || ask(address, COLLECTION, &key) == "HTTP/1.1 200 OK")
+        .await;
     assert_eq!(env.service.terminate(), Some(0));
 }
 

@@ -152,7 +152,7 @@ async fn keys_can_be_added_and_revoked_while_the_service_runs() {
         assert!(printed(&again).contains("this key is known already, as key_"), "{}", printed(&again));
         revoke_key(&env, &key);
         until_refused(&env, &path, &key).await;
-        assert_eq!(import("acme").status.code(), Some(1), "a revoked key does not come back");
+        assert_eq!(import("acme").status.code(), Some(1), "a revoked key cannot be imported again");
         assert_eq!(get_as(&env, &path, &[&key]).await.status, 401);
     }
     for bad in
@@ -163,11 +163,11 @@ async fn keys_can_be_added_and_revoked_while_the_service_runs() {
         assert!(printed(&refused).contains("standard input holds no API key"), "{}", printed(&refused));
         assert!(bad.is_empty() || !printed(&refused).contains(bad), "{}", printed(&refused));
     }
-    assert_eq!(env.get(&path).await.status, 200, "other keys live on");
+    assert_eq!(env.get(&path).await.status, 200, "other keys stay valid");
 }
 
 /// The kinds of callers, and the status that each route returns to them.
-const CALLERS: [&str; 5] = ["nobody", "a stranger", "an expired key", "a revoked key", "a good key"];
+const CALLERS: [&str; 5] = ["no key", "another account", "an expired key", "a revoked key", "a valid key"];
 const MATRIX: [(&str, [u16; 5]); 16] = [
     ("GET /health/live", [200, 200, 200, 200, 200]),
     ("GET /health/ready", [200, 200, 200, 200, 200]),
@@ -218,9 +218,9 @@ async fn every_route_follows_the_access_matrix() {
     let env = env().await;
     let path = create(&env, "mine").await;
     let headers = [("authorization", &*env.api_key)];
-    let begun = env.send(Method::POST, &format!("{path}/uploads"), &headers, UPLOAD.into()).await;
-    assert_eq!(begun.status, 202, "{}", begun.text);
-    let job = begun.header("location").to_owned();
+    let accepted = env.send(Method::POST, &format!("{path}/uploads"), &headers, UPLOAD.into()).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
+    let job = accepted.header("location").to_owned();
     let revoked = env.make_key("acme", &[]);
     revoke_key(&env, &revoked);
     let keys = [
@@ -252,10 +252,14 @@ async fn every_route_follows_the_access_matrix() {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let answer = env.send(method, &target, &headers, body.into()).await;
             assert_eq!(answer.status.as_u16(), status, "{route} as {caller}: {}", answer.text);
-            if route == "POST /v1/vimeo-connections" && *caller == "a stranger" {
-                assert_eq!(env.get(answer.header("location")).await.status, 404, "the stranger's own");
+            if route == "POST /v1/vimeo-connections" && *caller == "another account" {
+                assert_eq!(
+                    env.get(answer.header("location")).await.status,
+                    404,
+                    "it belongs to the other account"
+                );
             }
         }
     }
-    assert_eq!(env.connection_count(), 2, "one was made first, two by the callers, and one was deleted");
+    assert_eq!(env.connection_count(), 2, "one was created first, two by the callers, and one was deleted");
 }

@@ -59,7 +59,7 @@ fn run_on_disk(directory: &Path, prepare: &str, arguments: &[&str]) -> Option<Ou
     let output = finish(command, WAIT_LIMIT);
     let is_denied = output.status.code() == Some(CANNOT_MOUNT) || printed(&output).starts_with("unshare: ");
     if is_denied {
-        skip_everywhere(&format!("this machine does not allow to mount a small disk: {}", printed(&output)));
+        skip_everywhere(&format!("this machine does not permit mounting a small disk: {}", printed(&output)));
     }
     (!is_denied).then_some(output)
 }

@@ -97,7 +97,10 @@ async fn a_signal_lets_requests_in_flight_finish() {
         assert_eq!(env.connection_count(), 1);
         assert!(env.stray_tokens().await.is_empty());
         assert!(env.log().contains("\"message\":\"stopped\""), "{}", env.log());
-        assert!(!env.path().join("data/vimeo-connections.db-wal").exists(), "all is in the one file");
+        assert!(
+            !env.path().join("data/vimeo-connections.db-wal").exists(),
+            "everything is in the database file"
+        );
         env.service = Service::start(env.path());
         assert_eq!(env.get("/health/ready").await.status, 200);
     }
@@ -108,7 +111,7 @@ async fn a_second_signal_ends_the_service_immediately() {
     for signals in [["TERM", "TERM"], ["INT", "TERM"], ["TERM", "INT"]] {
         let (mut env, mut waiting) = waiting_request(55_000).await;
         env.service.signal(signals[0]);
-        until("nobody is let in", async || TcpStream::connect(env.service.address).is_err()).await;
+        until("new connections are refused", async || TcpStream::connect(env.service.address).is_err()).await;
         env.service.signal(signals[1]);
         assert_eq!(env.service.wait(), Some(130), "{signals:?}");
         assert_eq!(waiting.join_next().await.unwrap().unwrap(), 0, "{signals:?}");
@@ -120,8 +123,11 @@ async fn a_second_signal_ends_the_service_immediately() {
 async fn a_client_disconnect_aborts_the_request() {
     let (mut env, mut waiting) = waiting_request(55_000).await;
     waiting.shutdown().await;
-    until("it is noticed", async || env.log().contains("\"message\":\"aborted: client disconnected")).await;
-    assert_eq!(env.service.terminate(), Some(0), "nothing is left to wait for");
+    until("the service notices it", async || {
+        env.log().contains("\"message\":\"aborted: client disconnected")
+    })
+    .await;
+    assert_eq!(env.service.terminate(), Some(0), "no request is left");
     assert_eq!(env.connection_count(), 0);
 }
 
@@ -184,7 +190,7 @@ async fn shown_certificate(env: &TestEnv) -> Vec<u8> {
 async fn sighup_without_tls_is_ignored() {
     let mut env = TestEnv::start().await;
     env.service.signal("HUP");
-    until("it is noticed", async || env.log().contains("SIGHUP ignored")).await;
+    until("the service notices it", async || env.log().contains("SIGHUP ignored")).await;
     let plain = env.get("/health/live").await;
     assert_eq!((plain.status.as_u16(), plain.header("strict-transport-security")), (200, ""));
     assert_eq!(env.service.terminate(), Some(0));
@@ -213,7 +219,7 @@ async fn the_tls_certificate_is_reloaded_on_sighup() {
     fs::copy(file("renewed.pem"), file("in-use.pem")).unwrap();
     fs::copy(file("renewed.key"), file("in-use.key")).unwrap();
     env.service.signal("HUP");
-    until("it is read", async || env.log().contains("the certificate was reloaded")).await;
+    until("the certificate is reloaded", async || env.log().contains("the certificate was reloaded")).await;
     assert_ne!(shown_certificate(&env).await, first);
     assert_eq!(env.service.terminate(), Some(0));
 
@@ -262,7 +268,7 @@ async fn log_lines_name_caller_and_route_but_no_content() {
     ask("r-fault", Method::POST, COLLECTION, key, "{\"canary\": canary}".into()).await;
     let queried = format!("{}?canary=canary", created.header("location"));
     ask("r-get", Method::GET, &queried, key, String::new()).await;
-    ask("r-nobody", Method::GET, &queried, "pictai_canary-canary", String::new()).await;
+    ask("r-unknown", Method::GET, &queried, "pictai_canary-canary", String::new()).await;
     ask("r-nowhere", Method::GET, "/canary", key, String::new()).await;
     env.control(Method::POST, "faults", json!({"route": "*", "kind": "html", "times": "always"})).await;
     ask("r-doubt", Method::POST, COLLECTION, key, body.to_string()).await;
@@ -280,7 +286,7 @@ async fn log_lines_name_caller_and_route_but_no_content() {
         ("r-refuse", "POST", collection, 422),
         ("r-fault", "POST", collection, 400),
         ("r-get", "GET", one, 200),
-        ("r-nobody", "GET", one, 401),
+        ("r-unknown", "GET", one, 401),
         ("r-nowhere", "GET", "-", 404),
         ("r-doubt", "POST", collection, 503),
     ] {
@@ -291,7 +297,7 @@ async fn log_lines_name_caller_and_route_but_no_content() {
             (&line["method"], &line["route"], &line["status"]),
             (&json!(method), &json!(route), &json!(status))
         );
-        let is_known = !matches!(id, "r-nobody" | "r-nowhere");
+        let is_known = !matches!(id, "r-unknown" | "r-nowhere");
         let expected = if is_known { (account, key_id) } else { (&Value::Null, &Value::Null) };
         assert_eq!((&line["account"], &line["api_key"]), expected, "{id}");
         assert!(line["duration_micros"].is_u64(), "{id}");

@@ -118,7 +118,7 @@ async fn a_repeated_failure_is_logged_once_and_then_counted() {
         let counts = lines.iter().filter(|line| line["failure"] == first[0]["message"]);
         counts.filter_map(|line| line["times"].as_u64()).sum::<u64>() == 5
     };
-    until("the other five are counted", counted).await;
+    until("the other five failures are counted", counted).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -52,7 +52,7 @@ async fn a_missing_keyring_key_makes_the_service_not_ready() {
     assert_eq!(checks(&env).await.0, 200);
     let insert = "INSERT INTO keyring_checks (keyring_key_id, check_value) VALUES ('k_other', zeroblob(32))";
     env.database().execute(insert, []).unwrap();
-    until("it is noticed", async || checks(&env).await.0 == 503).await;
+    until("the service notices it", async || checks(&env).await.0 == 503).await;
     let ready = env.get("/health/ready").await;
     assert_eq!((&*ready.code(), &ready.json()["checks"][2]["result"]), ("NOT_READY", &json!("fail")));
     assert!(!ready.text.contains("k_other"), "{}", ready.text);

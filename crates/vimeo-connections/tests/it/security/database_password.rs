@@ -38,9 +38,9 @@ fn assert_silent(env: &TestEnv, heard: &str) {
 fn server() -> Option<(Postgres, String)> {
     let server = Postgres::private(Version::V15)?;
     let password = RIGHT.0.replace('\'', "''");
-    server.sql(&format!("CREATE ROLE bird LOGIN PASSWORD '{password}'"));
-    server.sql("CREATE DATABASE aviary OWNER bird");
-    let url = server.url("aviary");
+    server.sql(&format!("CREATE ROLE clerk LOGIN PASSWORD '{password}'"));
+    server.sql("CREATE DATABASE records OWNER clerk");
+    let url = server.url("records");
     let (_, place) = url.rsplit_once('@').unwrap();
     Some((server, place.to_owned()))
 }
@@ -50,30 +50,30 @@ fn unusable(place: &str) -> Vec<String> {
     let (right, wrong) = (RIGHT.1, WRONG.1);
     let (host, _) = place.split_once('/').unwrap();
     let mut urls = vec![
-        format!("postgres://bird:{wrong}@{place}"),
-        format!("postgres://bird@{place}?password={wrong}"),
-        format!("postgres://bird:{right}@{place}?application_name=x&password={wrong}"),
-        format!("postgres://bird:{right}@{place}?password={wrong}&password={right}x"),
-        format!("postgres://nobody:{right}@{place}"),
-        format!("postgres://bird:{right}@{host}/nowhere"),
-        format!("postgres://bird:{right}@127.0.0.1:1/aviary"),
-        format!("postgres://bird:{right}@no-such-host.invalid:5432/aviary"),
-        format!("postgres://bird:{right}@no-such-host.invalid:5432,127.0.0.1:1/aviary"),
-        format!("postgres://bird:{right}@{place}?sslmode=prefer"),
-        format!("postgres://bird:{right}@{place}?sslmode=verify-full"),
-        format!("postgres://bird:{right}@{place}?sslrootcert=/no/such/file"),
-        format!("postgres://bird:{right}@{place}?no_such={right}"),
-        format!("postgres://bird:{right}@{place}?connect_timeout={right}"),
-        format!("postgres://bird:{right}@127.0.0.1:99999/aviary"),
-        format!("postgres://bird:{right}@127.0.0.1:{right}/aviary"),
+        format!("postgres://clerk:{wrong}@{place}"),
+        format!("postgres://clerk@{place}?password={wrong}"),
+        format!("postgres://clerk:{right}@{place}?application_name=x&password={wrong}"),
+        format!("postgres://clerk:{right}@{place}?password={wrong}&password={right}x"),
+        format!("postgres://unknown:{right}@{place}"),
+        format!("postgres://clerk:{right}@{host}/nowhere"),
+        format!("postgres://clerk:{right}@127.0.0.1:1/records"),
+        format!("postgres://clerk:{right}@no-such-host.invalid:5432/records"),
+        format!("postgres://clerk:{right}@no-such-host.invalid:5432,127.0.0.1:1/records"),
+        format!("postgres://clerk:{right}@{place}?sslmode=prefer"),
+        format!("postgres://clerk:{right}@{place}?sslmode=verify-full"),
+        format!("postgres://clerk:{right}@{place}?sslrootcert=/no/such/file"),
+        format!("postgres://clerk:{right}@{place}?no_such={right}"),
+        format!("postgres://clerk:{right}@{place}?connect_timeout={right}"),
+        format!("postgres://clerk:{right}@127.0.0.1:99999/records"),
+        format!("postgres://clerk:{right}@127.0.0.1:{right}/records"),
         format!("postgres://{right}:{wrong}"),
-        format!("mysql://bird:{right}@{place}"),
-        format!("postgres:bird:{right}@{place}"),
-        format!("bird:{right}@{place}"),
+        format!("mysql://clerk:{right}@{place}"),
+        format!("postgres:clerk:{right}@{place}"),
+        format!("clerk:{right}@{place}"),
     ];
     // Without percent-encoding, which is a common mistake.
     urls.extend(
-        ["postgres", "postgresql", "Postgres"].map(|scheme| format!("{scheme}://bird:{}@{place}", RIGHT.0)),
+        ["postgres", "postgresql", "Postgres"].map(|scheme| format!("{scheme}://clerk:{}@{place}", RIGHT.0)),
     );
     urls
 }
@@ -81,7 +81,7 @@ fn unusable(place: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unusable_url_is_never_shown_with_its_password() {
     let Some((server, place)) = server() else { return };
-    let mut env = env_on_database(&format!("postgres://bird:{}@{place}", RIGHT.1), "").await;
+    let mut env = env_on_database(&format!("postgres://clerk:{}@{place}", RIGHT.1), "").await;
     assert_eq!(env.service.terminate(), Some(0));
     let mut heard = String::new();
     for url in unusable(&place) {
@@ -119,8 +119,8 @@ async fn an_unusable_url_is_never_shown_with_its_password() {
 async fn the_password_is_never_shown_by_a_running_service() {
     let Some((mut server, place)) = server() else { return };
     for url in [
-        format!("postgres://bird:{}@{place}", RIGHT.1),
-        format!("postgres://bird@{place}?password={}", RIGHT.1),
+        format!("postgres://clerk:{}@{place}", RIGHT.1),
+        format!("postgres://clerk@{place}?password={}", RIGHT.1),
     ] {
         let mut env = env_on_database(&url, "").await;
         let mut heard = String::new();
@@ -134,9 +134,9 @@ async fn the_password_is_never_shown_by_a_running_service() {
         for arguments in [&["migrate"][..], &["keys", "list"], &["connections", "check"]] {
             heard.push_str(&printed(&env.cli(arguments, "")));
         }
-        assert_eq!(env.post(&env.valid_body("sings")).await.status, 201);
+        assert_eq!(env.post(&env.valid_body("stored")).await.status, 201);
         server.stop(Stop::Immediate);
-        until("it is noticed", async || env.get("/health/ready").await.status == 503).await;
+        until("the service notices it", async || env.get("/health/ready").await.status == 503).await;
         for path in ["/health/ready", "/pictoryapis/v1/vimeo-connections"] {
             let answer = env.get(path).await;
             assert_eq!(answer.status, 503);
@@ -148,23 +148,23 @@ async fn the_password_is_never_shown_by_a_running_service() {
         server.start();
         until("it works again", async || env.get("/health/ready").await.status == 200).await;
         // The password is changed while the service runs.
-        server.sql("ALTER ROLE bird PASSWORD 'another'");
-        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bird'");
+        server.sql("ALTER ROLE clerk PASSWORD 'another'");
+        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'clerk'");
         until("the log says why", async || {
             let _ = env.get("/health/ready").await;
             env.log().contains("password authentication failed")
         })
         .await;
-        server.sql(&format!("ALTER ROLE bird PASSWORD '{}'", RIGHT.0));
-        until("it is let in again", async || env.get("/health/ready").await.status == 200).await;
+        server.sql(&format!("ALTER ROLE clerk PASSWORD '{}'", RIGHT.0));
+        until("it can connect again", async || env.get("/health/ready").await.status == 200).await;
         assert_eq!(env.service.terminate(), Some(0));
         // A missing keyring: the error names the database.
         fs::rename(env.path().join("vimeo-connections.keyring"), env.path().join("away")).unwrap();
         let refused = Service::try_start(binary(env.path()), env.path()).err().unwrap();
-        assert!(refused.contains("postgres://bird@"), "{refused}");
+        assert!(refused.contains("postgres://clerk@"), "{refused}");
         heard.push_str(&refused);
         assert_silent(&env, &heard);
-        server.sql("DROP DATABASE aviary");
-        server.sql("CREATE DATABASE aviary OWNER bird");
+        server.sql("DROP DATABASE records");
+        server.sql("CREATE DATABASE records OWNER clerk");
     }
 }

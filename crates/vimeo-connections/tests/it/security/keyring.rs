@@ -78,12 +78,12 @@ fn assert_refused(env: &TestEnv, environment: &[(&str, &str)], phrases: &[&str],
         let text = printed(&output);
         assert!(is_documented_failure(&output), "{arguments:?}: {text}");
         for phrase in phrases {
-            assert!(text.contains(phrase), "{arguments:?} does not say {phrase:?}: {text}");
+            assert!(text.contains(phrase), "{arguments:?} does not print {phrase:?}: {text}");
         }
         let shown = secrets.in_bytes(text.as_bytes());
         assert!(shown.is_empty(), "{shown:?}: {text}");
         assert!(!text.contains("listening") && !text.contains("panicked"), "{text}");
-        assert!(snapshot(&data(env)) == before, "{arguments:?} touched the data");
+        assert!(snapshot(&data(env)) == before, "{arguments:?} changed the data");
     }
 }
 
@@ -217,7 +217,7 @@ fn a_first_start_without_a_keyring_suggests_init() {
         assert_eq!(output.status.code(), Some(78));
         assert!(printed(&output).contains("Run `vimeo-connections init` once"), "{output:?}");
     }
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing was made");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing was created");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

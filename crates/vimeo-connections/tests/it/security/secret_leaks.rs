@@ -93,13 +93,13 @@ impl CanaryEnv {
     /// Asserts that no canary is in any output or file so far.
     fn assert_silent(&self) {
         let heard = self.canaries.in_bytes(&self.heard);
-        assert!(heard.is_empty(), "{heard:?} in an answer: {}", String::from_utf8_lossy(&self.heard));
+        assert!(heard.is_empty(), "{heard:?} in a response: {}", String::from_utf8_lossy(&self.heard));
         let keyring = self.env.path().join("vimeo-connections.keyring");
         let found = self.canaries.in_files(self.env.path(), &[&keyring]);
         assert!(found.is_empty(), "{found:?}");
         assert!(
             !self.canaries.in_bytes(&fs::read(keyring).unwrap()).is_empty(),
-            "the search finds the keyring"
+            "the search finds the key of the keyring"
         );
     }
 }
@@ -290,7 +290,7 @@ async fn no_secret_is_returned_logged_or_written() {
     assert_eq!(canary_env.send(Method::GET, &path, &[], "").await.status, 401);
     assert_eq!(canary_env.env.service.terminate(), Some(0));
     canary_env.assert_silent();
-    assert!(canary_env.env.log().contains("\"answered\""), "the log was searched with something in it");
+    assert!(canary_env.env.log().contains("\"answered\""), "the WAL must not be empty when it is searched");
 }
 
 /// A proxy that echoes what it was sent; its URL, with a password.

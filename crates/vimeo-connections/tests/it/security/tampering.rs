@@ -245,7 +245,7 @@ fn put_key_row(database: &Connection, row: Vec<rusqlite::types::Value>) {
     database.execute(insert, rusqlite::params_from_iter(row)).unwrap();
 }
 
-fn is_told_of_an_unproven_row(log: &str) -> bool {
+fn reports_a_tampered_row(log: &str) -> bool {
     log.lines().any(|line| line.contains("\"ERROR\"") && line.contains("not written by this service"))
 }
 
@@ -300,9 +300,9 @@ async fn a_forged_api_key_row_is_not_accepted() {
         let update = format!("UPDATE api_keys SET {what} WHERE api_key_id = ?1");
         assert_eq!(database.execute(&update, [&id]).unwrap(), 1);
         // A verified key is cached briefly. After that the row is verified again.
-        let is_told =
-            async || status(&key).await == unknown && is_told_of_an_unproven_row(&env.log()[start..]);
-        until(&format!("{what}: the key is refused, and the operator told"), is_told).await;
+        let is_reported =
+            async || status(&key).await == unknown && reports_a_tampered_row(&env.log()[start..]);
+        until(&format!("{what}: the key is refused, and the log reports it"), is_reported).await;
         database.execute("DELETE FROM api_keys WHERE api_key_id = 'key_forged'", []).unwrap();
         put_key_row(&database, true_row);
         until(&format!("{what}, undone"), async || status(&key).await == good).await;
@@ -315,7 +315,7 @@ async fn a_forged_api_key_row_is_not_accepted() {
     put_key_row(&database, row);
     put_key_row(&database, other_row);
     for (key, _) in [one, another] {
-        until("the key finds the other's row", async || status(&key).await == unknown).await;
+        until("the key leads to the row of the other key", async || status(&key).await == unknown).await;
     }
     assert_eq!(key_row(&database, &untouched.1), before);
     assert_eq!(status(&untouched.0).await.0, 404);

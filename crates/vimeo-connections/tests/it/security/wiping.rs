@@ -219,11 +219,7 @@ async fn deleted_and_replaced_secrets_disappear_from_all_files() {
     }
     let data = env.path().join("data");
     let before = needles.in_files(&data);
-    assert_eq!(
-        before,
-        BTreeMap::from([("wrapped", affected.len())]),
-        "what is stored is found, and only that"
-    );
+    assert_eq!(before, BTreeMap::from([("wrapped", affected.len())]), "exactly the stored secrets are found");
 
     let others = CreateLoad::start(&env, "more", 4, usize::MAX);
     delete_and_replace(&env, &deleted, &replaced).await;
@@ -237,14 +233,14 @@ async fn deleted_and_replaced_secrets_disappear_from_all_files() {
     // No more writes: the WAL must be truncated, not merely overwritten.
     let (made, refused) = others.finish().await;
     assert!(!made.is_empty() && refused.is_empty(), "{refused:?}");
-    until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
+    until("no file has a fragment of them", async || needles.in_files(&data).is_empty()).await;
     print_numbers(&format!(
-        "in no file {:?} after the last answer, searching included",
+        "in no file {:?} after the last response, including the search",
         acknowledged.elapsed()
     ));
     assert!(needles.in_files(&data).is_empty());
     env.service.kill();
-    assert!(needles.in_files(&data).is_empty(), "nor after the end");
+    assert!(needles.in_files(&data).is_empty(), "nor after the shutdown");
     assert!(needles.in_bytes(env.log().as_bytes()).is_empty());
 
     env.service = Service::start_with(env.path(), &QUIET);
@@ -271,10 +267,10 @@ async fn the_next_start_wipes_the_wal_that_a_kill_left() {
     delete_and_replace(&env, deleted, replaced).await;
     env.service.kill();
     drop(reader);
-    assert_eq!(needles.in_files(&data), BTreeMap::from([("wrapped", affected.len())]), "the log has them");
+    assert_eq!(needles.in_files(&data), BTreeMap::from([("wrapped", affected.len())]), "the WAL has them");
 
     env.service = Service::start_with(env.path(), &QUIET);
-    until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
+    until("no file has a fragment of them", async || needles.in_files(&data).is_empty()).await;
     assert_eq!(opened(&env), 400 - 150);
     // Without a reader: a kill right away, whatever the WAL holds then.
     let rest = send_all(&env, 20, 201, {
@@ -291,7 +287,7 @@ async fn the_next_start_wipes_the_wal_that_a_kill_left() {
     delete_and_replace(&env, &rest, &[]).await;
     env.service.kill();
     env.service = Service::start_with(env.path(), &QUIET);
-    until("no file holds a piece of them", async || needles.in_files(&data).is_empty()).await;
+    until("no file has a fragment of them", async || needles.in_files(&data).is_empty()).await;
     assert_eq!(opened(&env), 400 - 150);
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn assert_refused(directory: &Path, arguments: &[&str], sentence: &st
     let before = (snapshot(directory), list());
     let output = run(directory, &[], arguments);
     assert_prints(&output, sentence);
-    assert!((snapshot(directory), list()) == before, "{arguments:?} touched something");
+    assert!((snapshot(directory), list()) == before, "{arguments:?} changed a file");
 }
 
 pub(crate) fn assert_prints(output: &Output, sentence: &str) {

@@ -94,7 +94,7 @@ fn shapes(secret: &[u8]) -> BTreeSet<Vec<u8>> {
             text.replace(special, &format!("\\u{:04x}", special.as_bytes()[0]))
         });
         texts.push(unicode);
-        assert!(text.len() > 8, "too short to be told from chance");
+        assert!(text.len() > 8, "too short: it could occur by chance");
     }
     shapes.extend(texts.into_iter().map(|text| text.trim_matches('"').as_bytes().to_vec()));
     shapes

@@ -318,12 +318,14 @@ impl Report {
         for row in rows.lines() {
             let [name, id, version] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
             let before = there.insert(name.to_owned(), (id.to_owned(), version.parse().unwrap()));
-            assert!(before.is_none(), "{name} is there twice");
+            assert!(before.is_none(), "{name} is stored twice");
         }
         for connection in &self.connections {
             let found = there.get(&connection.name);
             match (connection.created, connection.deleted) {
-                (Known::No, _) => assert!(found.is_none(), "was not to be there: {connection:?} {found:?}"),
+                (Known::No, _) => {
+                    assert!(found.is_none(), "was refused and is stored: {connection:?} {found:?}");
+                }
                 (Known::Yes, Known::Yes) => assert!(found.is_none(), "was deleted: {connection:?} {found:?}"),
                 (Known::Yes, Known::No) => assert!(found.is_some(), "is lost: {connection:?}"),
                 _ => {}
@@ -363,19 +365,22 @@ pub(crate) fn assert_whole(env: &TestEnv, url: &str) {
         ("two creations", format!("{created} GROUP BY subject HAVING count(*) > 1")),
         ("two deletions", format!("{deleted} GROUP BY subject HAVING count(*) > 1")),
         (
-            "a creation of nothing",
+            "a create without a connection",
             format!("{created} EXCEPT SELECT connection_id FROM connections EXCEPT {deleted}"),
         ),
-        ("a deletion of what is there", format!("{deleted} INTERSECT SELECT connection_id FROM connections")),
         (
-            "a version that no event tells of",
+            "a delete of an existing connection",
+            format!("{deleted} INTERSECT SELECT connection_id FROM connections"),
+        ),
+        (
+            "a version without an event",
             format!(
                 "SELECT connection_id FROM connections LEFT JOIN ({updated}) u ON subject = connection_id
                  GROUP BY connection_id, version HAVING version <> 1 + count(subject)"
             ),
         ),
         (
-            "an answer of nothing",
+            "a stored response without a connection",
             format!(
                 "SELECT r.idempotency_key FROM idempotency_records r WHERE r.answer IS NOT NULL AND
                  (regexp_match(convert_from(r.answer, 'UTF8'), 'connectionId[^0-9]*([0-9a-z]+)'))[1]

@@ -1,4 +1,4 @@
-//! A sandbox and the client of Vimeo's API, without the service. Both share a clock, which stands still until a test
+//! A sandbox and the client of Vimeo's API, without the service. Both share a clock, which stops until a test
 //! advances it.
 
 use std::sync::Arc;

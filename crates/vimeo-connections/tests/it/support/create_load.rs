@@ -107,7 +107,7 @@ pub(crate) async fn assert_shown(env: &TestEnv, acknowledged_creates: &[Acknowle
     {
         let id = promised["connectionId"].as_str().unwrap();
         let found = env.get(&format!("{COLLECTION}/{id}")).await;
-        assert_eq!(found.status, StatusCode::OK, "{promised} was promised: {found:?}");
+        assert_eq!(found.status, StatusCode::OK, "{promised} was acknowledged: {found:?}");
         let found = found.json();
         for (field, value) in promised.as_object().unwrap() {
             assert_eq!(found[field], *value, "{field} of {id}");
@@ -128,7 +128,7 @@ pub(crate) fn assert_whole(env: &TestEnv, acknowledged_creates: &[AcknowledgedCr
         ),
         ("no event", format!("SELECT connection_id FROM connections EXCEPT SELECT subject {done}")),
         (
-            "an event of nothing",
+            "an event without a connection",
             format!("SELECT subject {done} EXCEPT SELECT connection_id FROM connections"),
         ),
         ("two events", format!("SELECT subject {done} GROUP BY subject HAVING count(*) > 1")),
@@ -138,7 +138,7 @@ pub(crate) fn assert_whole(env: &TestEnv, acknowledged_creates: &[AcknowledgedCr
                 .to_owned(),
         ),
         (
-            "a sealing key of nothing",
+            "a sealing key without a connection",
             "SELECT sealing_key_id FROM sealing_keys EXCEPT SELECT sealing_key_id FROM connections"
                 .to_owned(),
         ),
@@ -155,11 +155,11 @@ pub(crate) fn assert_whole(env: &TestEnv, acknowledged_creates: &[AcknowledgedCr
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
     let names: HashSet<_> = rows.iter().map(|(_, name)| name.clone()).collect();
     for AcknowledgedCreate { name, answer } in acknowledged_creates {
-        assert!(names.contains(name), "{name} was acknowledged and is not there");
+        assert!(names.contains(name), "{name} was acknowledged and is missing");
         if let Some(answer) = answer {
             let id = answer["connectionId"].as_str().unwrap().to_owned();
             assert_eq!(answer["name"], *name);
-            assert!(rows.contains(&(id, name.clone())), "{answer} was acknowledged and is not there");
+            assert!(rows.contains(&(id, name.clone())), "{answer} was acknowledged and is missing");
         }
     }
     let checked = env.cli(&["connections", "check", "--json"], "");

@@ -1,5 +1,5 @@
-/* Stands before the C library's calls in a process of a test, and lets them fail as a disk does. What fails is said
-   by files in the working directory, so that a test can begin and end it while the process runs. */
+/* Preloaded into a process of a test, in front of the C library, to simulate a failing disk. Files in the working directory
+   select what fails, so that a test can start and stop a failure while the process runs. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static int is_told(const char *trigger) {
+static int is_triggered(const char *trigger) {
     int kept = errno;
-    int told = access(trigger, F_OK) == 0;
+    int exists = access(trigger, F_OK) == 0;
     errno = kept;
-    return told;
+    return exists;
 }
 
 static int is_called(int file, const char *end) {
@@ -24,14 +24,14 @@ static int is_called(int file, const char *end) {
 }
 
 static int sync_fails(int file) {
-    return is_told("sync-fails") || (is_told("database-sync-fails") && is_called(file, ".db"));
+    return is_triggered("sync-fails") || (is_triggered("database-sync-fails") && is_called(file, ".db"));
 }
 
-/* Every third write still finds room, so that transactions break off in their middle, not only at their start. */
+/* Every third write still succeeds, so that transactions fail in the middle, not only at the start. */
 static int is_full(int file) {
     static atomic_uint asked;
-    int is_meant = (is_told("disk-full") && is_called(file, "-wal"))
-        || (is_told("backup-disk-full") && is_called(file, ".partial"));
+    int is_meant = (is_triggered("disk-full") && is_called(file, "-wal"))
+        || (is_triggered("backup-disk-full") && is_called(file, ".partial"));
     return is_meant && atomic_fetch_add(&asked, 1) % 3 != 0;
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn file_names(directory: &Path) -> Vec<std::ffi::OsString> {
 pub(crate) fn check(directory: &Path) -> (bool, String) {
     let before = file_names(directory);
     let output = run(directory, &[], &["config", "check"]);
-    assert_eq!(file_names(directory), before, "it only looks");
+    assert_eq!(file_names(directory), before, "config check must not change the directory");
     (output.status.success(), printed(&output))
 }
 

@@ -101,16 +101,16 @@ impl RunningMigration {
     }
 
     /// Waits until this many connections were copied or compared, then blocks its requests to the server.
-    pub(crate) async fn catch(&mut self, line: &mut Proxy, verb: &str, count: u64) {
-        self.listen(verb, count);
+    pub(crate) async fn catch(&mut self, line: &mut Proxy, action: &str, count: u64) {
+        self.listen(action, count);
         line.set(Fault::HoldRequests).await;
     }
 
-    pub(crate) fn listen(&mut self, verb: &str, count: u64) {
-        let start = format!("{verb} connections: ");
+    pub(crate) fn listen(&mut self, action: &str, count: u64) {
+        let start = format!("{action} connections: ");
         loop {
             let mut line = String::new();
-            assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "it ended: {}", self.heard);
+            assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "the migration ended: {}", self.heard);
             self.heard.push_str(&line);
             let rows = line.strip_prefix(&start).and_then(|rest| rest.split(' ').next());
             if rows.is_some_and(|rows| rows.parse::<u64>().unwrap() >= count) {

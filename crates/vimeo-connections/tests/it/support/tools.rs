@@ -38,13 +38,16 @@ pub(crate) fn is_all() -> bool {
 }
 
 /// An environment variable of the test process.
-#[expect(clippy::disallowed_methods, reason = "where a test runs is no configuration of the service")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment of a test is not configuration of the service"
+)]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 /// A program with an empty environment except `PATH`.
-#[expect(clippy::disallowed_methods, reason = "programs are found by the path, which is no configuration")]
+#[expect(clippy::disallowed_methods, reason = "PATH is not configuration of the service")]
 pub(crate) fn program(name: impl AsRef<Path>) -> Command {
     let mut command = Command::new(name.as_ref());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -62,7 +65,7 @@ pub(crate) fn finish(command: Command) -> Output {
 }
 
 /// Prints numbers of a run, which are visible with `--nocapture`.
-#[expect(clippy::print_stdout, reason = "nothing else is made of them")]
+#[expect(clippy::print_stdout, reason = "the numbers are for people only")]
 pub(crate) fn print_numbers(numbers: &str) {
     println!("{numbers}");
 }

@@ -109,7 +109,7 @@ pub(crate) async fn wait_for_revocations(env: &TestEnv, lost: usize) {
             return;
         }
         let is_in_time = started.elapsed() < WAIT_LIMIT;
-        assert!(is_in_time, "{late} grants are not answered and {strays} tokens are left, not {lost}");
+        assert!(is_in_time, "{late} grants are unanswered and {strays} tokens are left, expected {lost}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -104,7 +104,7 @@ impl UploadEnv {
         for (uri, seen) in seen {
             assert_eq!(seen.deletions, 0, "{seen:?}");
             let version =
-                &stored.get(&uri).unwrap_or_else(|| panic!("{uri} is gone: {seen:?}"))["versions"][0];
+                &stored.get(&uri).unwrap_or_else(|| panic!("{uri} was deleted: {seen:?}"))["versions"][0];
             assert_eq!((&version["received"], &version["sha256"]), (&json!(SIZE), &json!(sha256(SIZE))));
             by_job.insert(seen.name.rsplit(' ').next().unwrap().to_owned(), (uri, seen));
         }
@@ -130,7 +130,7 @@ pub(crate) fn assert_recovered(job: &Value, seen: &Seen, points: &[&'static str]
     }
     assert_eq!(job["data"]["status"], "completed", "{seen:?}: {job}");
     let missed: Vec<_> = points.iter().filter(|point| !seen.faulted.contains(point)).collect();
-    assert!(missed.is_empty(), "{missed:?} were never asked: {seen:?}");
+    assert!(missed.is_empty(), "{missed:?} were never requested: {seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -277,7 +277,7 @@ async fn a_video_counts_as_deleted_only_if_the_list_lacks_it_too() {
     let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["error_code"], "VIMEO_VIDEO_DELETED", "{job}");
     let asked = uploads.journal("DELETE /videos/{video}").await;
-    assert_eq!(asked.len(), 1, "only the owner's own request: {asked:#?}");
+    assert_eq!(asked.len(), 1, "only the request of the owner: {asked:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -301,7 +301,7 @@ async fn a_video_that_cannot_be_transcoded_is_reported_and_kept() {
     let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["error_code"], "VIMEO_FILE_UNUSABLE", "{job}");
     let videos = uploads.videos().await;
-    assert_eq!(videos.len(), 1, "one answer deletes nothing");
+    assert_eq!(videos.len(), 1, "one response deletes nothing");
     let uri = videos[0]["uri"].as_str().unwrap();
     assert!(job["data"]["error_message"].as_str().unwrap().contains(uri), "{job}");
 }

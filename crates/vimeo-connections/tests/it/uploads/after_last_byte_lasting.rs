@@ -56,7 +56,7 @@ async fn a_permanently_refused_change_keeps_the_video_private_or_warns() {
         let message = job["data"]["error_message"].as_str().unwrap();
         let is_it = |video: &&Value| message.contains(video["uri"].as_str().unwrap());
         let video = stored.iter().find(is_it).unwrap();
-        assert_ne!(video["privacy"]["view"], "unlisted", "{point} {status}: it is not opened: {video}");
+        assert_ne!(video["privacy"]["view"], "unlisted", "{point} {status}: it is not published: {video}");
     }
 }
 

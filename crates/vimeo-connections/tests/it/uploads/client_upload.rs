@@ -42,10 +42,10 @@ async fn a_client_uploads_by_link_without_seeing_a_credential() {
     assert!(output.status.success(), "{}\n{}", printed(&output), env.log());
     assert_eq!(String::from_utf8_lossy(&output.stdout), "linked\nsent\ncompleted\n", "{}", printed(&output));
 
-    let told: Vec<Value> = serde_json::from_slice(&std::fs::read(&transcript).unwrap()).unwrap();
-    uploads.assert_one_video(&told[told.len() - 2]["data"], SIZE).await;
+    let responses: Vec<Value> = serde_json::from_slice(&std::fs::read(&transcript).unwrap()).unwrap();
+    uploads.assert_one_video(&responses[responses.len() - 2]["data"], SIZE).await;
     uploads.assert_resumed().await;
-    uploads.assert_free_of_credentials(&told).await;
+    uploads.assert_free_of_credentials(&responses).await;
 }
 
 impl UploadEnv {
@@ -58,7 +58,7 @@ impl UploadEnv {
     }
 
     /// Asserts that the client never had a credential, by its requests to Vimeo and by our responses to it.
-    async fn assert_free_of_credentials(&self, told: &[Value]) {
+    async fn assert_free_of_credentials(&self, responses: &[Value]) {
         let journal = self.journal("*").await;
         let (clients, others): (Vec<&Value>, Vec<&Value>) =
             journal.iter().partition(|entry| entry["user_agent"] == USER_AGENT);
@@ -86,17 +86,17 @@ impl UploadEnv {
         assert_eq!(shared, BTreeSet::new());
 
         // Everything that the client received.
-        let all = json!(told).to_string();
+        let all = json!(responses).to_string();
         for secret in [&self.env.sandbox.access_token, &self.env.sandbox.client_secret] {
             assert!(!all.contains(secret.as_str()));
         }
-        let link = told[0]["data"]["data"]["uploadLink"].as_str().unwrap();
+        let link = responses[0]["data"]["data"]["uploadLink"].as_str().unwrap();
         assert!(link.starts_with(&format!("{}/files/", self.env.sandbox.base_url)), "{link}");
         let key = link.rsplit('/').next().unwrap();
-        let shown: Vec<bool> = told.iter().map(|answer| answer.to_string().contains(key)).collect();
-        assert_eq!(shown[..2], [true, true], "the first answer, and its repetition");
-        assert!(shown.len() >= 4 && !shown[2..].contains(&true), "and never again");
-        assert_eq!(told.last().unwrap()["request"], "get /jobs");
+        let shown: Vec<bool> = responses.iter().map(|answer| answer.to_string().contains(key)).collect();
+        assert_eq!(shown[..2], [true, true], "the first response, and its replay");
+        assert!(shown.len() >= 4 && !shown[2..].contains(&true), "and in no later response");
+        assert_eq!(responses.last().unwrap()["request"], "get /jobs");
         assert!(!self.env.log().contains(key));
     }
 }

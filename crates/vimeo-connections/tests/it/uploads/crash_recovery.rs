@@ -37,7 +37,7 @@ fn steps() -> Vec<Step> {
         step("queued", Value::Null, Sign::Accepted),
         step("creating, asked", hold("POST /me/videos", 0), Sign::Asked("POST /me/videos", 1)),
         step(
-            "creating, made and not told",
+            "creating, executed and not answered",
             json!({"route": "POST /me/videos", "kind": "drip", "millis": 600_000}),
             Sign::Asked("POST /me/videos", 1),
         ),
@@ -132,7 +132,7 @@ async fn a_late_create_that_is_listed_even_later_is_found() {
         .await;
     let id = uploads.submit(SIZE).await;
     uploads.assert_one_video(&uploads.wait_for_end(&id).await, SIZE).await;
-    assert_eq!(uploads.journal("POST /me/videos").await.len(), 1, "no second one was asked for");
+    assert_eq!(uploads.journal("POST /me/videos").await.len(), 1, "no second video was requested");
 }
 
 /// It is executed when the job no longer looks for it: the job has another placeholder by then, and deletes this one.

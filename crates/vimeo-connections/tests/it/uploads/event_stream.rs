@@ -81,9 +81,9 @@ async fn env() -> TestEnv {
 async fn begin(env: &TestEnv) -> String {
     let connection = env.post(&env.valid_body("mine")).await;
     let path = format!("{}/uploads", connection.header("location"));
-    let begun = env.send(Method::POST, &path, &[], UPLOAD.into()).await;
-    assert_eq!(begun.status, 202, "{}", begun.text);
-    begun.header("location").to_owned()
+    let submitted = env.send(Method::POST, &path, &[], UPLOAD.into()).await;
+    assert_eq!(submitted.status, 202, "{}", submitted.text);
+    submitted.header("location").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,13 +223,13 @@ async fn jobs_are_listed_newest_first_by_page_and_connection() {
     let env = env().await;
     let connection = env.post(&env.valid_body("mine")).await;
     let path = format!("{}/uploads", connection.header("location"));
-    let mut begun = Vec::new();
+    let mut submitted = Vec::new();
     for _ in 0..3 {
         let job = env.send(Method::POST, &path, &[], UPLOAD.into()).await;
-        begun.push(job.json()["data"]["jobId"].as_str().unwrap().to_owned());
+        submitted.push(job.json()["data"]["jobId"].as_str().unwrap().to_owned());
     }
-    begun.sort();
-    begun.reverse();
+    submitted.sort();
+    submitted.reverse();
     let mut listed = Vec::new();
     let mut query = "?limit=2".to_owned();
     loop {
@@ -239,7 +239,7 @@ async fn jobs_are_listed_newest_first_by_page_and_connection() {
         let Some(next) = page["nextPageKey"].as_str() else { break };
         query = format!("?limit=2&nextPageKey={next}");
     }
-    assert_eq!(listed, begun);
+    assert_eq!(listed, submitted);
     let id = connection.json()["connectionId"].as_str().unwrap().to_owned();
     for (of, count) in [(id.as_str(), 3), ("20260131090500042abcdefghijklmno", 0), ("x", 0)] {
         let page = env.get(&format!("/pictoryapis/v1/jobs?connectionId={of}")).await.json();

@@ -11,7 +11,7 @@ use crate::support::uploads::{CONFIG, UploadEnv, assert_whole, fast_sandbox};
 /// The number of schedules, how many of them run without `--all`, and how many services run them concurrently.
 const SCHEDULES: u64 = 200;
 const DAILY_SCHEDULES: u64 = 60;
-const LANES: u64 = 16;
+const SERVICES: u64 = 16;
 
 /// A link that expires after the last byte is probed for this time only, so that tests end.
 const CONFIRM: &str = "uploads.confirm_seconds = 20\n";
@@ -115,7 +115,7 @@ async fn go_through(uploads: &UploadEnv, faults: &[Value], size: u64) -> Result<
     match status.as_str() {
         "completed" => {
             if videos.len() != 1 {
-                return record_unexpected("there is not one video");
+                return record_unexpected("there is not exactly one video");
             }
             assert_whole(&job, &videos[0], size);
         }
@@ -132,15 +132,15 @@ async fn go_through(uploads: &UploadEnv, faults: &[Value], size: u64) -> Result<
                 _ => false,
             };
             if !is_good_reason {
-                return record_unexpected("it failed for no good reason");
+                return record_unexpected("it failed without a valid reason");
             }
             // The remaining videos are named in the job, and there are no others.
             let named = videos.iter().all(|video| job.to_string().contains(video["uri"].as_str().unwrap()));
             if videos.len() > 1 || !named {
-                return record_unexpected("something is left and not named");
+                return record_unexpected("a video is left and not named");
             }
         }
-        _ => return record_unexpected("it has no end that it can have"),
+        _ => return record_unexpected("it has an invalid final state"),
     }
     for video in &videos {
         let path = format!("{}{}", uploads.env.sandbox.base_url, video["uri"].as_str().unwrap());
@@ -149,11 +149,11 @@ async fn go_through(uploads: &UploadEnv, faults: &[Value], size: u64) -> Result<
     Ok(status)
 }
 
-async fn lane(lane: u64) -> Vec<String> {
+async fn service(service: u64) -> Vec<String> {
     let uploads = UploadEnv::with(&format!("{CONFIG}{CONFIRM}"), fast_sandbox()).await;
     let mut wrong = Vec::new();
     let count = if is_all() { SCHEDULES } else { DAILY_SCHEDULES };
-    for schedule in (lane..count).step_by(usize::try_from(LANES).unwrap()) {
+    for schedule in (service..count).step_by(usize::try_from(SERVICES).unwrap()) {
         let mut random = SeededRandom(schedule * 7_919 + 20_261_126);
         let count = 1 + random.throw(4);
         let faults: Vec<Value> = (0..count)
@@ -180,9 +180,9 @@ async fn lane(lane: u64) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_fault_schedule_duplicates_or_blocks_an_upload() {
-    let mut lanes: JoinSet<Vec<String>> = (0..LANES).map(lane).collect();
+    let mut services: JoinSet<Vec<String>> = (0..SERVICES).map(service).collect();
     let mut wrong = Vec::new();
-    while let Some(found) = lanes.join_next().await {
+    while let Some(found) = services.join_next().await {
         wrong.extend(found.unwrap());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
@@ -200,10 +200,10 @@ async fn every_fault_is_survived_at_every_request() {
                 .map(|route| placed(&kind, route)),
         );
     }
-    let mut lanes = JoinSet::new();
-    for part in all.chunks(all.len().div_ceil(usize::try_from(LANES).unwrap())) {
+    let mut services = JoinSet::new();
+    for part in all.chunks(all.len().div_ceil(usize::try_from(SERVICES).unwrap())) {
         let part = part.to_vec();
-        lanes.spawn(async move {
+        services.spawn(async move {
             let uploads = UploadEnv::with(&format!("{CONFIG}{CONFIRM}"), fast_sandbox()).await;
             let mut wrong = Vec::new();
             for fault in part {
@@ -215,7 +215,7 @@ async fn every_fault_is_survived_at_every_request() {
         });
     }
     let mut wrong = Vec::new();
-    while let Some(found) = lanes.join_next().await {
+    while let Some(found) = services.join_next().await {
         wrong.extend(found.unwrap());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));

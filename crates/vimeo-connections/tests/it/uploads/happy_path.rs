@@ -78,7 +78,7 @@ async fn a_request_in_the_documented_form_is_carried_out() {
         }))
         .await;
     let video = uploads.assert_one_video(&uploads.wait_for_end(&id).await, 3).await;
-    assert_eq!(video["name"], "nameless", "the source's file lends its name");
+    assert_eq!(video["name"], "nameless", "named after the file of the source");
     assert_eq!(uploads.see(video["uri"].as_str().unwrap()).await["privacy"]["view"], "nobody");
 }
 
@@ -96,7 +96,7 @@ async fn a_refused_privacy_setting_keeps_the_video_private() {
     assert_eq!(videos.len(), 1);
     let uri = videos[0]["uri"].as_str().unwrap();
     assert!(job["data"]["error_message"].as_str().unwrap().contains(uri), "{job}");
-    assert_eq!(uploads.see(uri).await["privacy"]["view"], "nobody", "it is still closed");
+    assert_eq!(uploads.see(uri).await["privacy"]["view"], "nobody", "it is still private");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -175,13 +175,16 @@ async fn disabling_a_connection_pauses_uploads_and_deleting_cancels() {
     uploads.wait_for_phase(&id, "uploading").await;
     assert_eq!(uploads.env.send(Method::DELETE, &uploads.connection, &[], Vec::new()).await.status, 204);
     let job = uploads.job(&id).await;
-    assert_eq!(job["data"]["status"], "cancelled", "in the same moment: {job}");
+    assert_eq!(job["data"]["status"], "cancelled", "at the same time: {job}");
     let secrets: i64 =
         uploads.env.database().query_row("SELECT count(*) FROM job_secrets", [], |row| row.get(0)).unwrap();
     assert_eq!(secrets, 0, "and its link is wiped");
     let left = uploads.videos().await;
     let warnings = job["data"]["warnings"].to_string();
-    assert!(warnings.contains(left[1]["uri"].as_str().unwrap()), "what cannot be taken away is named: {job}");
+    assert!(
+        warnings.contains(left[1]["uri"].as_str().unwrap()),
+        "a video that cannot be deleted is named: {job}"
+    );
 }
 
 impl UploadEnv {

@@ -33,19 +33,20 @@ impl UploadEnv {
         let database = self.env.database();
         let sql = "SELECT CAST(answer AS TEXT) FROM idempotency_records WHERE idempotency_key = ?1";
         let kept: String = database.query_row(sql, [key], |row| row.get(0)).unwrap();
-        assert_eq!(kept, format!("job:{id}"), "what is remembered with the key names the job alone");
+        assert_eq!(kept, format!("job:{id}"), "the record of the key names only the job");
         let sql = "SELECT wrapped_key FROM job_secrets JOIN sealing_keys USING (sealing_key_id)
                    WHERE job_id = ?1 AND part = ?2";
         let wrapped = ["link", "answer"].map(|part| {
             database.query_row(sql, [id, part], |row| row.get::<_, Vec<u8>>(0)).unwrap()[..NONCE_AND_KEY]
                 .to_vec()
         });
-        let keys = Canaries::of(&[("the link's key", &wrapped[0]), ("the answer's key", &wrapped[1])]);
-        assert!(!self.found(&keys).is_empty(), "the search finds them");
+        let keys =
+            Canaries::of(&[("the key of the link", &wrapped[0]), ("the key of the response", &wrapped[1])]);
+        assert!(!self.found(&keys).is_empty(), "the search finds both");
         let canaries = Canaries::of(&[
             ("the link", link.rsplit('/').next().unwrap().as_bytes()),
-            ("the link's key", &wrapped[0]),
-            ("the answer's key", &wrapped[1]),
+            ("the key of the link", &wrapped[0]),
+            ("the key of the response", &wrapped[1]),
         ]);
         assert!(!canaries.in_bytes(first.text.as_bytes()).is_empty(), "the search finds the link");
         (first, canaries)
@@ -63,7 +64,7 @@ impl UploadEnv {
         assert_eq!(over.code(), "UPLOAD_OVER");
         assert!(canaries.in_bytes(over.text.as_bytes()).is_empty());
         until("no file has the link or its keys", async || self.found(canaries).is_empty()).await;
-        assert_eq!(self.ask_once(key).await.code(), "UPLOAD_OVER", "and so it stays");
+        assert_eq!(self.ask_once(key).await.code(), "UPLOAD_OVER", "and it stays wiped");
     }
 }
 
@@ -76,7 +77,7 @@ async fn the_stored_link_of_a_cancelled_upload_is_wiped() {
     let path = format!("/pictoryapis/v1/jobs/{}", first.json()["data"]["jobId"].as_str().unwrap());
     assert_eq!(uploads.env.send(Method::DELETE, &path, &[], Vec::new()).await.status, 204);
     uploads.assert_over("once", &canaries).await;
-    assert_eq!(uploads.ask_once("other").await.text, other.text, "the other one goes on");
+    assert_eq!(uploads.ask_once("other").await.text, other.text, "the other upload continues");
     assert!(!uploads.found(&others).is_empty());
 }
 

@@ -74,7 +74,7 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> 
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("{what} did not come to be")
+    panic!("never happened: {what}")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,5 +133,5 @@ async fn slow_uploads_of_one_account_leave_slots_for_others() {
     })
     .await;
     assert_eq!(job["data"]["status"], "completed", "{job}");
-    assert_eq!(sending().await, 3, "the slow ones are still being sent");
+    assert_eq!(sending().await, 3, "the slow uploads are still in progress");
 }

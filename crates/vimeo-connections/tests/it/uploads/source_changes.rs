@@ -33,7 +33,7 @@ fn file(version: u64, marks: &[&str]) -> File {
 async fn assert_kept_closed(uploads: &UploadEnv, job: &Value) {
     assert_eq!(job["data"]["error_code"], "SOURCE_CHANGED", "{job}\n{}", uploads.env.log());
     let videos = uploads.videos().await;
-    assert_eq!(videos.len(), 1, "nothing is deleted behind the last byte: {videos:#?}");
+    assert_eq!(videos.len(), 1, "nothing is deleted after the last byte: {videos:#?}");
     let uri = videos[0]["uri"].as_str().unwrap();
     assert!(job["data"]["error_message"].as_str().unwrap().contains(uri), "{job}");
     let opened = uploads.journal("PATCH /videos/{video}").await;
@@ -252,7 +252,7 @@ async fn a_slice_cache_with_a_changed_origin_fails_early() {
     .await;
     let job = uploads.upload_scripted(&source).await;
     assert_eq!(job["data"]["error_code"], "SOURCE_CHANGED", "{job}");
-    assert_eq!(uploads.videos().await, Vec::<Value>::new(), "half a film is nothing");
+    assert_eq!(uploads.videos().await, Vec::<Value>::new(), "an incomplete video is deleted");
     let count = source.asked().len();
     assert!(count <= 28, "four placeholders, and seven requests for each at most: {count}");
 }

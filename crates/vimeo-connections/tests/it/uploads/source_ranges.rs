@@ -110,7 +110,7 @@ async fn the_statuses_of_a_refusing_server_are_reported() {
     let job = uploads.upload_scripted(&source).await;
     assert_eq!(job["data"]["error_code"], "SOURCE_REFUSED", "{job}");
     assert!(job["data"]["error_message"].as_str().unwrap().contains("403, 404 and 400"), "{job}");
-    assert_eq!(source.asked().len(), 3, "a definite answer is not asked for again");
+    assert_eq!(source.asked().len(), 3, "a definite response is not requested again");
     assert_eq!(uploads.videos().await, Vec::<Value>::new());
 }
 
@@ -134,5 +134,5 @@ async fn a_source_url_expiring_after_the_last_byte_is_harmless() {
         _ => Reply::status(403),
     })
     .await;
-    assert_eq!(asked.len(), 5, "the last question is asked in each way, once: {asked:#?}");
+    assert_eq!(asked.len(), 5, "the last request is sent in each form, once: {asked:#?}");
 }

@@ -37,7 +37,7 @@ async fn a_revoked_token_fails_the_upload_and_keeps_the_video_private() {
     assert_eq!(job["data"]["error_code"], "VIMEO_CREDENTIALS_REJECTED", "{job}");
     assert!(job["data"]["error_message"].as_str().unwrap().contains(uri.as_str().unwrap()), "{job}");
     let videos = uploads.videos().await;
-    assert_eq!(videos.len(), 1, "it is not thrown away");
+    assert_eq!(videos.len(), 1, "it is not deleted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

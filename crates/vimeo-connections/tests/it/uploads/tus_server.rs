@@ -101,7 +101,7 @@ async fn assert_arrived(uploads: &UploadEnv, far_end: &FarEnd, id: &str, size: u
     uploads.assert_one_video(&job, size).await;
     let kept = std::fs::read(far_end.file().unwrap()).unwrap();
     // Not `assert_eq!`, which would print the bytes.
-    assert!(kept == bytes(size), "{} bytes, and not the right ones", kept.len());
+    assert!(kept == bytes(size), "{} bytes, and not the same", kept.len());
     let requests = far_end.ask("/_requests").await;
     for request in requests.as_array().unwrap() {
         assert_eq!(request["authorization"], Value::Null, "{request}");

@@ -53,7 +53,7 @@ async fn a_hundred_uploads_survive_the_loss_of_one_of_two_nodes() {
     while held("state = 'sending'") < UPLOADS {
         assert!(
             started.elapsed() < crate::support::uploads::WAIT_LIMIT,
-            "they are not all on their way at once"
+            "they are not all in progress at once"
         );
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
@@ -69,11 +69,11 @@ async fn a_hundred_uploads_survive_the_loss_of_one_of_two_nodes() {
         let video = videos.iter().find(|video| video["uri"] == job["data"]["vimeoUri"]);
         assert_whole(job, video.unwrap_or_else(|| panic!("{job}")), jobs[job["job_id"].as_str().unwrap()]);
     }
-    assert!(held("fence > 1") == 0, "nobody holds what is over");
+    assert!(held("fence > 1") == 0, "no lease of a finished job is left");
     let log = std::fs::read_to_string(other.directory.path().join("service.log")).unwrap();
     let had = log
         .lines()
         .filter(|line| line.contains("a job changed its state") && line.contains("\"sending\""))
         .count();
-    assert!(had >= 40, "the dead node had {had} of them on their way");
+    assert!(had >= 40, "the killed node had {had} of them in progress");
 }

@@ -100,7 +100,7 @@ async fn a_misspelt_setting_is_rejected_with_a_suggestion() {
         let refused = env.send(Method::POST, &path, &[], upload_with(&more).to_string().into()).await;
         assert_eq!(refused.fields(), [(shown.to_owned(), "is not a known field".to_owned())], "{more}");
     }
-    assert_eq!(env.get(JOBS).await.json()["items"], json!([]), "nothing was started");
+    assert_eq!(env.get(JOBS).await.json()["items"], json!([]), "no upload was started");
     let known = json!({ "destination": {
         "type": "vimeo", "folder_uri": "/folders/1", "content_rating": ["safe"], "privacy": { "view": "nobody" },
     } });

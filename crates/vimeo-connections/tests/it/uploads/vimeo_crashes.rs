@@ -127,11 +127,11 @@ async fn kill_at(program: PathBuf, step: (&'static str, Value, &'static str)) {
     uploads.wait_for_phase(&id, phase).await;
     if name == "uploading" {
         // In the middle of the bytes.
-        let is_begun = |video: &Value| video["versions"][0]["received"].as_u64().unwrap_or(0) > 0;
+        let has_bytes = |video: &Value| video["versions"][0]["received"].as_u64().unwrap_or(0) > 0;
         let started = Instant::now();
         loop {
             let shown = control(reqwest::Method::GET, "videos", Value::Null).await;
-            if shown["videos"].as_array().is_some_and(|videos| videos.iter().any(is_begun)) {
+            if shown["videos"].as_array().is_some_and(|videos| videos.iter().any(has_bytes)) {
                 break;
             }
             assert!(started.elapsed() < WAIT_LIMIT, "{shown}");

@@ -38,7 +38,7 @@ async fn read(stream: &mut TcpStream) -> String {
     loop {
         let mut buffer = [0; 4096];
         let count = stream.read(&mut buffer).await.unwrap();
-        assert!(count > 0, "the message broke off");
+        assert!(count > 0, "the webhook was cut off");
         bytes.extend_from_slice(&buffer[..count]);
         let text = String::from_utf8(bytes.clone()).unwrap();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
@@ -84,13 +84,13 @@ async fn a_signed_webhook_is_retried_after_a_refusal_and_a_kill() {
         .await;
     let refused = take(&listener, 500).await;
     uploads.env.kill_and_restart();
-    let told = take(&listener, 204).await;
-    for message in [&refused, &told] {
+    let delivered = take(&listener, 204).await;
+    for message in [&refused, &delivered] {
         assert!(message.is_signed_with(&newest));
-        assert!(message.is_signed_with(&predecessor), "it signs for a day more");
+        assert!(message.is_signed_with(&predecessor), "it signs for another day");
         assert!(
             !message.is_signed_with(&replaced),
-            "the one before stopped when its second successor was made"
+            "the previous secret stopped when a second new one was created"
         );
         assert_eq!(message.headers["webhook-signature"].split(' ').count(), 2);
         assert_eq!(message.headers["content-type"], "application/json");
@@ -99,14 +99,17 @@ async fn a_signed_webhook_is_retried_after_a_refusal_and_a_kill() {
         assert_eq!(body["data"]["status"], "completed");
         assert_eq!(body["webhookInput"], json!({"order": 7, "note": "canary-webhook-input"}));
     }
-    assert_eq!(refused.headers["webhook-id"], told.headers["webhook-id"], "one message, told twice");
+    assert_eq!(
+        refused.headers["webhook-id"], delivered.headers["webhook-id"],
+        "one message, delivered twice"
+    );
     let job = uploads.until(&id, |job| job["data"]["webhook"] == "delivered").await;
     assert_eq!(job["data"]["status"], "completed");
     let secrets = || {
         let sql = "SELECT count(*) FROM job_secrets";
         uploads.env.database().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
     };
-    assert_eq!(secrets(), 0, "and what was sealed is wiped");
+    assert_eq!(secrets(), 0, "and the sealed input is wiped");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,8 +120,8 @@ async fn a_receiver_that_answers_410_gets_no_more_webhooks() {
     let source = json!({"url": uploads.source.url("film.mp4", 1000)});
     new_secret(&uploads).await;
     let id = uploads.submit_with(json!({"source": source, "webhook": webhook})).await;
-    let told = take(&listener, 410).await;
-    assert!(told.headers.contains_key("webhook-signature"));
+    let delivered = take(&listener, 410).await;
+    assert!(delivered.headers.contains_key("webhook-signature"));
     uploads.until(&id, |job| job["data"]["webhook"] == "given-up").await;
 }
 
@@ -134,10 +137,10 @@ async fn a_webhook_requires_a_webhook_secret_of_the_account() {
         let refused = uploads.post(&json!({"source": source, "webhook": webhook})).await;
         assert_eq!(refused.status, 409, "{}", refused.text);
         assert_eq!(refused.json()["code"], "WEBHOOK_SECRET_MISSING");
-        assert!(refused.text.contains("POST /v1/webhook-secret"), "it says what to do: {}", refused.text);
+        assert!(refused.text.contains("POST /v1/webhook-secret"), "it explains what to do: {}", refused.text);
     }
     assert_eq!(uploads.env.get("/pictoryapis/v1/jobs").await.json()["items"], json!([]));
-    assert_eq!(secrets(), 0, "none is made that is not shown");
+    assert_eq!(secrets(), 0, "no secret is created without being shown");
     new_secret(&uploads).await;
     let source = json!({"url": uploads.source.url("film.mp4", 1000)});
     let accepted = uploads.post(&json!({"source": source, "webhook": webhook})).await;
@@ -166,16 +169,19 @@ async fn no_upload_secret_is_in_any_file_or_response() {
     let asked = uploads.post(&json!({"source": {"size": 12_345}})).await;
     assert_eq!(asked.status, 201, "{}", asked.text);
     let link = asked.json()["data"]["uploadLink"].as_str().unwrap().to_owned();
-    let told = take(&listener, 500).await;
-    assert!(told.body.contains("canary-webhook-input"));
+    let delivered = take(&listener, 500).await;
+    assert!(delivered.body.contains("canary-webhook-input"));
     let canaries = Canaries::of(&[
-        ("the source's query", b"canary-source-query"),
+        ("the query of the source", b"canary-source-query"),
         ("the password", b"canary-video-password"),
         ("the webhook", b"canary-webhook-token"),
-        ("the webhook's input", b"canary-webhook-input"),
+        ("the input of the webhook", b"canary-webhook-input"),
         ("the link", link.rsplit('/').next().unwrap().as_bytes()),
         ("the signing secret", secret.strip_prefix("whsec_").unwrap().as_bytes()),
-        ("the signing secret's bytes", &STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap()),
+        (
+            "the bytes of the signing secret",
+            &STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap(),
+        ),
     ]);
     assert!(!canaries.in_bytes(asked.text.as_bytes()).is_empty(), "the search finds it");
     let keyring: PathBuf = uploads.env.path().join("vimeo-connections.keyring");

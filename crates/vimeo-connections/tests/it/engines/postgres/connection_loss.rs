@@ -119,11 +119,11 @@ async fn a_disconnect_at_any_byte_leaves_one_connection_or_none() {
         // Reads until the byte limit is reached, and once more after the disconnect: `/health/ready` could return a
         // cached result.
         let is_found = async || env.get(COLLECTION).await.status == 200 && proxy.cuts() == n + 1;
-        until("the line is cut and the database is found again", is_found).await;
+        until("the connection is cut, and the database is reconnected", is_found).await;
     }
     assert_whole(&env, &database.url());
     print_numbers(&format!(
-        "40 cuts in requests: {done} were done all the same, {refused} were refused; {} cuts",
+        "40 disconnects during requests: {done} executed, {refused} refused; {} disconnects",
         proxy.cuts()
     ));
 }
@@ -142,5 +142,5 @@ async fn disconnecting_all_sessions_loses_and_duplicates_nothing() {
     report.assert_only_errors(&["STORE_UNAVAILABLE"]);
     report.assert_acknowledged_stored(&database.url());
     assert_whole(&env, &database.url());
-    print_numbers(&format!("20 times all lines cut: {}", report.summary()));
+    print_numbers(&format!("all sessions disconnected 20 times: {}", report.summary()));
 }

@@ -49,13 +49,13 @@ async fn acknowledged_writes_survive_a_failover() {
         chaos.wait_for_acks(400).await;
         tokio::task::block_in_place(|| primary.kill());
         let killed = Instant::now();
-        until("the service says that it is not ready", async || !is_ready(&env).await).await;
+        until("the service is not ready", async || !is_ready(&env).await).await;
         assert_eq!(env.get("/health/live").await.status, 200);
         until("writes are refused", async || chaos.count_of("STORE_UNAVAILABLE") > 500).await;
         tokio::task::block_in_place(|| standby.promote());
         let promoted = killed.elapsed();
         chaos.wait_for_acks(200).await;
-        until("the service says that it is ready", async || is_ready(&env).await).await;
+        until("the service is ready", async || is_ready(&env).await).await;
         let mut report = chaos.finish().await;
         report.assert_only_errors(&["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"]);
         print_numbers(&format!(
@@ -97,10 +97,10 @@ fn begin(env: &TestEnv, name: &str, key: Option<&str>) -> tokio::task::JoinHandl
     })
 }
 
-async fn assert_goes_on(env: &TestEnv, standby: &mut Postgres, primary: &Postgres) {
+async fn assert_writes_continue(env: &TestEnv, standby: &mut Postgres, primary: &Postgres) {
     tokio::task::block_in_place(|| standby.start());
     let is_created = async || post_with_key(env, "after", &env.valid_body("after")).await.status == 201;
-    until("writes go on", is_created).await;
+    until("writes continue", is_created).await;
     assert_whole(env, &primary.url(DATABASE));
 }
 
@@ -127,9 +127,9 @@ async fn a_commit_with_a_cancelled_standby_wait_is_not_acknowledged() {
     }
     let there =
         sql(&primary.url(DATABASE), "SELECT count(*) FROM connections WHERE name LIKE '%plain'").unwrap();
-    assert_eq!(there, "2", "they are here, and not on the standby");
+    assert_eq!(there, "2", "they are on the primary, and not on the standby");
     tokio::task::block_in_place(|| standby.start());
-    until("writes go on", async || {
+    until("writes continue", async || {
         post_with_key(&env, "after", &env.valid_body("after")).await.status == 201
     })
     .await;
@@ -154,7 +154,7 @@ async fn a_commit_missing_on_the_standby_is_not_acknowledged() {
     let there = sql(&primary.url(DATABASE), "SELECT count(*) FROM connections WHERE name = 'alone'").unwrap();
     assert_eq!(there, "1");
     assert_unknown(&asking.await.unwrap());
-    assert_goes_on(&env, &mut standby, &primary).await;
+    assert_writes_continue(&env, &mut standby, &primary).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,13 +166,13 @@ async fn nothing_is_acknowledged_while_the_standby_is_down() {
     assert_eq!(post_with_key(&env, "before", &env.valid_body("before")).await.status, 201);
     tokio::task::block_in_place(|| standby.stop(Stop::Immediate));
     let chaos = ChaosClients::start(&env, &[env.service.address], "alone", 16);
-    until("a client is told so", async || chaos.count_of("OUTCOME_UNKNOWN") > 0).await;
+    until("a client gets this error", async || chaos.count_of("OUTCOME_UNKNOWN") > 0).await;
     assert_eq!(chaos.acknowledged(), 0);
     tokio::task::block_in_place(|| standby.start());
     chaos.wait_for_acks(50).await;
     let report = chaos.finish().await;
     report.assert_only_errors(&["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"]);
-    print_numbers(&format!("the standby away and back: {}", report.summary()));
+    print_numbers(&format!("the standby down and up again: {}", report.summary()));
     report.assert_acknowledged_stored(&primary.url(DATABASE));
     assert_whole(&env, &primary.url(DATABASE));
 }

@@ -50,7 +50,7 @@ async fn repeat_all(env: &TestEnv, nodes: &[SocketAddr], database: &SharedPostgr
             connection.created = Known::Yes;
         }
     }
-    print_numbers(&format!("answers lost: {lost} requests had been done, {restarted} had not"));
+    print_numbers(&format!("lost responses: {lost} requests were executed, {restarted} were not"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,7 +76,7 @@ async fn acknowledged_writes_survive_node_kills_exactly_once() {
     repeat_all(&env, &addresses, &database, &mut report).await;
     report.assert_acknowledged_stored(&database.url());
     assert_whole(&env, &database.url());
-    assert!(report.codes.contains_key("no answer"), "nobody noticed the kills");
+    assert!(report.codes.contains_key("no answer"), "no client noticed the kills");
     for node in &nodes {
         let log = std::fs::read_to_string(node.directory.path().join("service.log")).unwrap();
         assert!(!log.contains("\"ERROR\""), "{log}");
@@ -139,7 +139,7 @@ async fn only_one_of_two_keyrings_claims_an_empty_database() {
         let started = tokio::task::block_in_place(|| start_concurrently(&paths));
         let up = started.iter().enumerate().filter(|(_, result)| result.is_ok());
         let kinds_up: BTreeSet<_> = up.map(|(n, _)| n % 2).collect();
-        assert_eq!(kinds_up.len(), 1, "exactly one kind comes up");
+        assert_eq!(kinds_up.len(), 1, "nodes of exactly one keyring start");
         let refusals: Vec<_> = started.iter().filter_map(|result| result.as_ref().err()).collect();
         assert_eq!(refusals.len(), 4, "{refusals:?}");
         for refusal in refusals {
@@ -205,7 +205,7 @@ async fn one_idempotency_key_on_three_nodes_has_one_effect() {
     }
     assert_eq!(database.sql("SELECT count(*) FROM connections"), "30");
     assert_whole(&env, &database.url());
-    print_numbers(&format!("30 keys at 3 nodes: {done} done, {repeated} repeated, {in_use} told to wait"));
+    print_numbers(&format!("30 keys at 3 nodes: {done} executed, {repeated} replayed, {in_use} in progress"));
 }
 
 /// Sends requests with a key to a node until stopped; the start times of those that were accepted.
@@ -256,7 +256,7 @@ async fn a_revoked_key_is_rejected_on_every_node_within_a_second() {
             until("the key is refused", is_refused).await;
         }
         // Waits long enough to notice an acceptance that comes too late.
-        until("a second has gone by", async || revoked.elapsed() > Duration::from_millis(1_200)).await;
+        until("a second has passed", async || revoked.elapsed() > Duration::from_millis(1_200)).await;
         is_finished.store(true, Ordering::SeqCst);
         let accepted: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
         assert!(!accepted.is_empty());

@@ -82,7 +82,7 @@ async fn a_restarted_server_is_reconnected() {
             End::Stopped(stop) => server.stop(stop),
             End::Killed => server.kill(),
         });
-        until("it is noticed", async || !is_ready(&env).await).await;
+        until("the service notices it", async || !is_ready(&env).await).await;
         assert_away(&env, &id).await;
         tokio::task::block_in_place(|| server.start());
         chaos.wait_for_acks(100).await;
@@ -104,7 +104,7 @@ async fn a_server_that_refused_connections_is_reconnected() {
     for _ in 0..2 {
         proxy.set(Fault::Refuse).await;
         proxy.cut();
-        until("it is noticed", async || !is_ready(&env).await).await;
+        until("the service notices it", async || !is_ready(&env).await).await;
         assert_away(&env, &id).await;
         proxy.set(Fault::Pass).await;
         until("it is ready", async || is_ready(&env).await).await;
@@ -122,15 +122,15 @@ async fn a_silent_server_times_out_and_is_reconnected() {
         let chaos = ChaosClients::start(&env, &[env.service.address], "silent", 16);
         chaos.wait_for_acks(150).await;
         proxy.set(fault).await;
-        until("it is noticed", async || !is_ready(&env).await).await;
-        until("what was on its way is given up", async || chaos.count_of("OUTCOME_UNKNOWN") > 0).await;
+        until("the service notices it", async || !is_ready(&env).await).await;
+        until("requests in flight time out", async || chaos.count_of("OUTCOME_UNKNOWN") > 0).await;
         assert_away(&env, &id).await;
         // The held requests arrive now, long after they timed out.
         proxy.set(Fault::Pass).await;
         chaos.wait_for_acks(100).await;
         let report = chaos.finish().await;
         report.assert_only_errors(&REFUSALS);
-        until("late statements are over", async || {
+        until("late statements have ended", async || {
             let busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'";
             database.sql(busy) == "1"
         })
@@ -165,10 +165,10 @@ async fn a_write_lost_in_transit_can_be_retried() {
         })
     };
     proxy.set(Fault::HoldAnswers).await;
-    until("it is noticed", async || !is_ready(&env).await).await;
+    until("the service notices it", async || !is_ready(&env).await).await;
     proxy.set(Fault::Pass).await;
     let over = "UPDATE idempotency_records SET reserved_until = 0 WHERE answer IS NULL AND attempt < 50";
-    until("there is an end", async || {
+    until("the request has ended", async || {
         database.sql(over);
         answers.is_finished()
     })
@@ -224,7 +224,7 @@ async fn a_server_without_free_connections_is_waited_for() {
     proxy.cut();
     let takers = Takers::take_all(&server).await;
     proxy.set(Fault::Pass).await;
-    until("it is noticed", async || !is_ready(&env).await).await;
+    until("the service notices it", async || !is_ready(&env).await).await;
     assert_away(&env, &id).await;
     until("the log says why", async || {
         assert_unavailable(&env.post(&env.valid_body("away")).await);
@@ -262,14 +262,14 @@ async fn a_full_data_disk_rejects_writes_until_there_is_space() {
         server.fill_disk();
         until("rows are refused", async || chaos.count_of("STORE_UNAVAILABLE") > 20).await;
         assert_eq!(env.get("/health/live").await.status, 200);
-        assert_eq!(env.get(&path_of(&id)).await.status, 200, "what is there can be read");
+        assert_eq!(env.get(&path_of(&id)).await.status, 200, "stored rows can be read");
         server.free_disk();
         chaos.wait_for_acks(50).await;
         let report = chaos.finish().await;
         report.assert_only_errors(&["STORE_UNAVAILABLE"]);
         report.assert_acknowledged_stored(&url);
         assert_back(&env, &url, &id).await;
-        print_numbers(&format!("no room for rows: {}", report.summary()));
+        print_numbers(&format!("no space for rows: {}", report.summary()));
     }
     assert!(env.log().contains("53100") || env.log().contains("No space left"), "the log says why");
 }
@@ -291,7 +291,7 @@ async fn a_server_stopped_by_a_full_wal_disk_is_reconnected() {
     assert!(tokio::task::block_in_place(|| sql(&url, many)).is_err());
     tokio::task::block_in_place(|| server.wait());
     assert!(server.log().contains("PANIC"), "{}", server.log());
-    until("it is noticed", async || !is_ready(&env).await).await;
+    until("the service notices it", async || !is_ready(&env).await).await;
     assert_away(&env, &id).await;
     server.free_disk();
     tokio::task::block_in_place(|| server.start());
@@ -300,7 +300,7 @@ async fn a_server_stopped_by_a_full_wal_disk_is_reconnected() {
     report.assert_only_errors(&REFUSALS);
     report.assert_acknowledged_stored(&url);
     assert_back(&env, &url, &id).await;
-    print_numbers(&format!("no room for the log: {}", report.summary()));
+    print_numbers(&format!("no space for the WAL: {}", report.summary()));
 }
 
 /// A transaction of another client that locks the table of connections.
@@ -315,7 +315,7 @@ impl Holder {
             psql(url, &format!("BEGIN; LOCK TABLE connections IN {mode} MODE; SELECT pg_sleep(600)"));
         let client = client.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
-        until("the table is held", async || sql(url, sleeps).unwrap() == "1").await;
+        until("the table is locked", async || sql(url, sleeps).unwrap() == "1").await;
         Self { client, url: url.to_owned() }
     }
 }
@@ -363,13 +363,13 @@ async fn waits_for_a_locked_table_run_concurrently() {
     assert_eq!(env.get(&path_of(&ids[1])).await.status, 200);
     assert_eq!(env.get("/health/ready").await.status, 200);
     drop(holder);
-    until("writes go on", async || env.post(&env.valid_body("after")).await.status == 201).await;
+    until("writes continue", async || env.post(&env.valid_body("after")).await.status == 201).await;
     assert_eq!(sql(&url, "SELECT count(*), sum(version) FROM connections").unwrap(), "65|66");
     let body = env.valid_body("held 0");
     let first = post_with_key(&env, "held-0", &body).await;
     assert_replayed(&first, &post_with_key(&env, "held-0", &body).await);
     assert_whole(&env, &url);
-    print_numbers(&format!("64 writes to a table that is held: {waits} waits"));
+    print_numbers(&format!("64 writes to a locked table: {waits} waits"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -389,5 +389,5 @@ async fn an_exclusively_locked_table_leaves_the_service_live() {
     report.assert_only_errors(&REFUSALS);
     report.assert_acknowledged_stored(&database.url());
     assert_back(&env, &database.url(), &id).await;
-    print_numbers(&format!("a table held by somebody else: {}", report.summary()));
+    print_numbers(&format!("a table locked by another client: {}", report.summary()));
 }

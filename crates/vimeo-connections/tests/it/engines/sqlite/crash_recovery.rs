@@ -67,11 +67,11 @@ type Moment = fn(&Path) -> bool;
 /// The points at which a start is killed.
 const MOMENTS: [(&str, Moment); 6] = [
     ("at once", |_| true),
-    ("the directory is there", |data| data.exists()),
-    ("the file is there", |data| data.join("vimeo-connections.db").exists()),
+    ("the directory exists", |data| data.exists()),
+    ("the file exists", |data| data.join("vimeo-connections.db").exists()),
     ("the file has a header", |data| length(&data.join("vimeo-connections.db")) > 0),
-    ("the log is there", |data| data.join("vimeo-connections.db-wal").exists()),
-    ("the log has pages", |data| length(&data.join("vimeo-connections.db-wal")) > 0),
+    ("the WAL exists", |data| data.join("vimeo-connections.db-wal").exists()),
+    ("the WAL has pages", |data| length(&data.join("vimeo-connections.db-wal")) > 0),
 ];
 
 fn length(path: &Path) -> u64 {
@@ -103,9 +103,9 @@ async fn a_start_killed_at_any_point_does_not_block_the_next() {
             }
             env.service = Service::start(env.path());
             let made = cli(env.path(), &["accounts", "create", ACCOUNT], "");
-            assert!(made.status.success(), "killed when {moment}: {}", printed(&made));
+            assert!(made.status.success(), "killed when: {moment}: {}", printed(&made));
             env.api_key = env.make_key(ACCOUNT, &[]);
-            assert_eq!(env.post(&env.valid_body("after")).await.status, 201, "killed when {moment}");
+            assert_eq!(env.post(&env.valid_body("after")).await.status, 201, "killed when: {moment}");
             assert_whole(&env, &[]);
         }
     }

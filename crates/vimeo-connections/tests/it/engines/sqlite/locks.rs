@@ -37,7 +37,8 @@ async fn a_disconnect_while_waiting_for_a_lock_stores_nothing() {
     let clients: Vec<_> = (0..8).map(|number| begin_to_create(&env, &format!("gone {number}"))).collect();
     until("each is being handled", async || env.log().matches("\"message\":\"begun\"").count() == 8).await;
     drop(clients);
-    until("it is noticed", async || env.log().matches("aborted: client disconnected").count() == 8).await;
+    until("the service notices it", async || env.log().matches("aborted: client disconnected").count() == 8)
+        .await;
     lock.execute_batch("ROLLBACK").unwrap();
     assert_eq!(env.post(&env.valid_body("stays")).await.status, 201);
     assert_eq!(env.connection_count(), 1);
@@ -89,7 +90,7 @@ async fn a_foreign_lock_does_not_prevent_shutdown() {
     let lock = lock(&env);
     let client = begin_to_create(&env, "waits");
     until("it is being handled", async || env.log().contains("\"message\":\"begun\"")).await;
-    assert_eq!(env.service.terminate(), Some(130), "the writer still waited when the time was over");
+    assert_eq!(env.service.terminate(), Some(130), "the writer was still waiting at the deadline");
     assert!(env.log().contains("the database could not be closed in time"));
     drop((client, lock));
     env.service = crate::support::harness::Service::start(env.path());
@@ -126,10 +127,10 @@ async fn a_disconnect_on_a_refusal_releases_the_key_and_is_audited() {
         assert_eq!(env.get(COLLECTION).await.status, 200);
     }
     drop(stream);
-    until("it is noticed", async || env.log().contains("aborted: client disconnected")).await;
+    until("the service notices it", async || env.log().contains("aborted: client disconnected")).await;
     lock.execute_batch("ROLLBACK").unwrap();
     let refused = "SELECT count(*) FROM audit_events WHERE refusal = 'INVALID_VIMEO_CREDENTIALS'";
-    until("the refusal is written down", async || count(refused) == 1).await;
-    let again = crate::support::connections::post_with_key(&env, "k", &env.valid_body("mended")).await;
+    until("the refusal is audited", async || count(refused) == 1).await;
+    let again = crate::support::connections::post_with_key(&env, "k", &env.valid_body("corrected")).await;
     assert_eq!(again.status, 201, "{}", again.text);
 }

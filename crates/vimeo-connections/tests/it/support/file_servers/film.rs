@@ -130,7 +130,10 @@ fn start_of_second(time: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()) + Duration::from_millis(100)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file's date is compared with the clock of a real server")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the date of a file is compared with the clock of a real server"
+)]
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }

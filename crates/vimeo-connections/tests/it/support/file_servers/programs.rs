@@ -90,7 +90,7 @@ impl Server {
         let server = Self { kind, child, address, directory, http };
         if kind.is_s3() {
             let object = server.object("none");
-            until("the bucket is made", async || object.make_bucket().await).await;
+            until("the bucket exists", async || object.make_bucket().await).await;
         }
         Some(server)
     }
@@ -204,7 +204,7 @@ fn listening(command: impl Fn(u16) -> Option<Command>) -> Option<(Child, SocketA
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        assert!(started.elapsed() < WAIT_LIMIT, "{command:?} ends at once");
+        assert!(started.elapsed() < WAIT_LIMIT, "{command:?} ends immediately");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

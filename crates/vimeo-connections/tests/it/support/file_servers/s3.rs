@@ -35,7 +35,7 @@ impl Object {
     pub(crate) async fn put(&self, bytes: Vec<u8>) {
         let path = format!("/{BUCKET}/{}", self.name);
         // A server that has just started may not accept objects yet.
-        until("the object is put", async || self.try_put(&path, bytes.clone()).await == Some(200)).await;
+        until("the object is stored", async || self.try_put(&path, bytes.clone()).await == Some(200)).await;
     }
 
     /// Creates the bucket; whether the server accepted.

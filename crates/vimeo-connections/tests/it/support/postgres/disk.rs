@@ -44,7 +44,7 @@ impl SmallDisk {
         let mut printed = [0; 8];
         if holder.stdout.as_mut().unwrap().read_exact(&mut printed).is_err() {
             holder.wait().unwrap();
-            skip_everywhere("this machine does not allow to mount a small disk");
+            skip_everywhere("this machine does not permit mounting a small disk");
             return None;
         }
         let root = format!("/proc/{}/root", holder.id());

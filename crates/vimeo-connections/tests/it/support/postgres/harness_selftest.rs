@@ -37,8 +37,8 @@ fn a_killed_server_recovers_exactly_what_was_committed() {
     for version in Version::ALL {
         let Some(mut server) = Postgres::private(version) else { continue };
         server.sql(MAKE);
-        let begun = "INSERT INTO kept VALUES (2); SELECT pg_sleep(60)";
-        let mut client = start(&server.url("postgres"), begun);
+        let uncommitted = "INSERT INTO kept VALUES (2); SELECT pg_sleep(60)";
+        let mut client = start(&server.url("postgres"), uncommitted);
         wait_for(|| server.sql(SLEEPERS), "1");
         server.sql("INSERT INTO kept VALUES (1)");
         server.kill();
@@ -139,7 +139,7 @@ async fn a_proxy_forwards_refuses_delays_and_disconnects() {
     let mut proxy = Proxy::before(&server.url("postgres")).await;
     assert_eq!(sql(proxy.url(), "SELECT 1").unwrap(), "1");
 
-    until("the client is gone", async || proxy.connections() == 0).await;
+    until("the client has disconnected", async || proxy.connections() == 0).await;
 
     let mut client = start(proxy.url(), "SELECT pg_sleep(60)");
     until("the client is connected", async || proxy.connections() == 1).await;
@@ -148,11 +148,11 @@ async fn a_proxy_forwards_refuses_delays_and_disconnects() {
     assert!(client.try_wait().unwrap().is_none());
     proxy.cut();
     assert!(!client.wait().unwrap().success());
-    until("the connection is gone", async || proxy.connections() == 0).await;
+    until("the connection is closed", async || proxy.connections() == 0).await;
 
     proxy.set(Fault::Delay(Duration::from_millis(5))).await;
     assert_eq!(sql(proxy.url(), "SELECT 1").unwrap(), "1");
-    until("the client is gone", async || proxy.connections() == 0).await;
+    until("the client has disconnected", async || proxy.connections() == 0).await;
     proxy.set(Fault::Delay(Duration::from_hours(1))).await;
     let mut client = start(proxy.url(), "SELECT 1");
     until("the client is connected", async || proxy.connections() == 1).await;
@@ -166,9 +166,9 @@ async fn a_proxy_holds_traffic_of_one_direction() {
     let Some(server) = Postgres::private(Version::V15) else { return };
     server.sql(MAKE);
     let mut proxy = Proxy::before(&server.url("postgres")).await;
-    let when_told = "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM kept) LOOP PERFORM pg_sleep(0.02); END LOOP; \
+    let when_released = "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM kept) LOOP PERFORM pg_sleep(0.02); END LOOP; \
                      INSERT INTO kept VALUES (1); END $$";
-    let mut client = start(proxy.url(), when_told);
+    let mut client = start(proxy.url(), when_released);
     wait_for(|| server.sql(SLEEPERS), "1");
     proxy.set(Fault::HoldAnswers).await;
     server.sql("INSERT INTO kept VALUES (0)");
@@ -178,7 +178,7 @@ async fn a_proxy_holds_traffic_of_one_direction() {
     assert!(client.wait().unwrap().success());
 
     for is_cut in [true, false] {
-        until("the last client is gone", async || proxy.connections() == 0).await;
+        until("the last client has disconnected", async || proxy.connections() == 0).await;
         proxy.set(Fault::HoldRequests).await;
         let mut client = start(proxy.url(), "INSERT INTO kept VALUES (2)");
         until("the client is connected", async || proxy.connections() == 1).await;

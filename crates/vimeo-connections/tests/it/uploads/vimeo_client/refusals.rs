@@ -26,7 +26,7 @@ async fn an_invalid_token_is_distinguished_from_a_forbidden_one() {
     let poor = fixture.session_for(json!(true), "public private edit").await;
     for (session, failure) in [
         (
-            &fixture.session_with("nobody-ever-issued-this"),
+            &fixture.session_with("never-issued-by-the-sandbox"),
             Failure::Rejected(CredentialProblem::TokenUnknown),
         ),
         (&appless, Failure::Rejected(CredentialProblem::TokenWithoutUser)),
@@ -37,7 +37,7 @@ async fn an_invalid_token_is_distinguished_from_a_forbidden_one() {
     let made = fixture.make(10).await;
     assert_eq!(poor.delete_video(made.video, TIMEOUT).await, Err(Failure::LacksScope("delete".to_owned())));
     assert_eq!(poor.find_folder_by_name("x", TIMEOUT).await, Ok(None));
-    let unknown = fixture.session_with("nobody-ever-issued-this");
+    let unknown = fixture.session_with("never-issued-by-the-sandbox");
     let found = unknown.find_folder_by_name("x", TIMEOUT).await;
     assert_eq!(found, Err(Failure::Rejected(CredentialProblem::TokenUnknown)), "folders have the code 8000");
     // The challenge alone is as clear. Without it, and without an error of Vimeo, the response did not come from the
@@ -69,13 +69,13 @@ async fn an_exhausted_quota_is_distinguished_from_other_refusals() {
         (json!({"quota": null}), 300_000_000_001, 3428),
     ] {
         fixture.user(user).await;
-        let Failure::Quota(told) = refused(&fixture, &placeholder(size)).await else { panic!("{code}") };
-        assert_eq!((told.status, told.code), (403, Some(code)));
-        assert!(!told.text.is_empty() && !told.is_about_view());
+        let Failure::Quota(refusal) = refused(&fixture, &placeholder(size)).await else { panic!("{code}") };
+        assert_eq!((refusal.status, refusal.code), (403, Some(code)));
+        assert!(!refusal.text.is_empty() && !refusal.is_about_view());
     }
     fixture.user(json!({"email_verified": false})).await;
-    let Failure::Refused(told) = refused(&fixture, &placeholder(10)).await else { panic!() };
-    assert_eq!((told.code, told.is_about_view()), (Some(3400), false));
+    let Failure::Refused(refusal) = refused(&fixture, &placeholder(10)).await else { panic!() };
+    assert_eq!((refusal.code, refusal.is_about_view()), (Some(3400), false));
     assert_eq!(fixture.videos().await, 0);
 }
 
@@ -89,23 +89,23 @@ async fn a_view_the_plan_lacks_is_reported_and_the_next_is_tried() {
         let new = NewPlaceholder { view, password: Some(&password), ..placeholder(10) };
         match fixture.session.create_video(&new, TIMEOUT).await {
             Ok(_) => break,
-            Err(Failure::Refused(told)) if told.is_about_view() => tried.push(told.code),
+            Err(Failure::Refused(refusal)) if refusal.is_about_view() => tried.push(refusal.code),
             Err(other) => panic!("{other:?}"),
         }
     }
-    // The views nobody, password, disable, unlisted; then anybody.
+    // The views `nobody`, `password`, `disable`, `unlisted`, and last `anybody`.
     assert_eq!(tried, [Some(2409), Some(2204), Some(2411), Some(2204)]);
     assert_eq!(fixture.videos().await, 1);
     let long = "n".repeat(129);
-    let Failure::Refused(told) =
+    let Failure::Refused(refusal) =
         refused(&fixture, &NewPlaceholder { name: &long, view: PlaceholderView::Anybody, ..placeholder(10) })
             .await
     else {
         panic!()
     };
-    let [parameter] = told.parameters.as_slice() else { panic!("{told:?}") };
+    let [parameter] = refusal.parameters.as_slice() else { panic!("{refusal:?}") };
     assert_eq!((parameter.field.as_str(), parameter.code), ("name", Some(2250)));
-    assert!(!told.is_about_view() && !format!("{told:?}").contains(&long));
+    assert!(!refusal.is_about_view() && !format!("{refusal:?}").contains(&long));
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn an_ambiguous_failure_is_reported_as_unconfirmed() {
     for (made, fault) in [json!({"kind": "cut-after"}), json!({"kind": "truncate"})].into_iter().enumerate() {
         fixture.fault(CREATE, fault).await;
         assert_eq!(refused(&fixture, &placeholder(10)).await, unreachable());
-        assert_eq!(fixture.videos().await, made + 1, "it is there all the same");
+        assert_eq!(fixture.videos().await, made + 1, "it exists all the same");
     }
     fixture.fault(CREATE, json!({"kind": "hold"})).await;
     let answered = fixture.session.create_video(&placeholder(10), Duration::from_millis(200)).await;

@@ -195,7 +195,7 @@ async fn a_stalled_server_times_out_and_a_slow_one_does_not() {
     assert_eq!(asked, Err(LinkFailure::RetryLater(TransportError::Timeout)));
     // Removing the fault releases the held request, which was sent completely.
     fixture.control(Method::DELETE, "faults", Value::Null).await;
-    until("the held bytes are taken", async || offset(&fixture, &made.link).await == 10).await;
+    until("the held bytes are accepted", async || offset(&fixture, &made.link).await == 10).await;
     // A source that sends a byte now and then has not stalled, however long it takes: here half as long again as the
     // limit.
     let made = fixture.make(60).await;
@@ -213,10 +213,10 @@ async fn a_failing_short_or_stalled_source_is_reported_as_such() {
     let bytes = pattern(100_000);
     let made = fixture.make(100_000).await;
     let rest = |from: u64| Chunk { offset: from, length: 100_000 - from };
-    let broken = stream::iter([Err(Broken("the disk is gone"))]);
+    let broken = stream::iter([Err(Broken("the disk is missing"))]);
     let broken = source(&bytes[..40_000]).chain(broken);
     let sent = fixture.client.send_chunk(&made.link, rest(0), broken, STALL).await;
-    assert_eq!(sent, Err(UploadError::Source(Broken("the disk is gone"))));
+    assert_eq!(sent, Err(UploadError::Source(Broken("the disk is missing"))));
     // Bytes in flight may or may not have arrived.
     let held = until_unlocked(&fixture, &made.link, 0).await;
     let short = source(&bytes[usize::try_from(held).unwrap()..60_000]);
@@ -227,7 +227,7 @@ async fn a_failing_short_or_stalled_source_is_reported_as_such() {
     let sent = fixture.client.send_chunk(&made.link, rest(held), still, SHORT_STALL).await;
     assert_eq!(sent, Err(UploadError::SourceStalled));
     let held = until_unlocked(&fixture, &made.link, held).await;
-    assert_eq!(held, 80_000, "what the source gave was passed on before it stood still");
+    assert_eq!(held, 80_000, "the bytes of the source were forwarded before it stalled");
     assert_eq!(send(&fixture, &made.link, 80_000, &bytes[80_000..]).await, Ok(100_000));
     assert_eq!(fixture.version(made.video).await["sha256"], sha256(&bytes));
 }
@@ -235,7 +235,7 @@ async fn a_failing_short_or_stalled_source_is_reported_as_such() {
 /// Waits until the sandbox has finished an interrupted request; its offset, which is at least `from`.
 async fn until_unlocked(fixture: &ClientFixture, link: &UploadLink, from: u64) -> u64 {
     let mut held = from;
-    until("the upload is free", async || {
+    until("the upload is unlocked", async || {
         held = offset(fixture, link).await;
         let empty = Chunk { offset: held, length: 0 };
         let asked: Sent = fixture.client.send_chunk(link, empty, stream::empty(), STALL).await;
@@ -259,7 +259,7 @@ async fn a_cancelled_sender_releases_its_source_and_the_upload() {
     {
         let piece = Chunk { offset: 0, length: 100 };
         let mut sending = Box::pin(fixture.client.send_chunk(&made.link, piece, source, STALL));
-        until("half of it is there", async || {
+        until("half of it has arrived", async || {
             let pause = tokio::time::sleep(Duration::from_millis(10));
             tokio::select! {
                 sent = &mut sending => panic!("{sent:?}"),

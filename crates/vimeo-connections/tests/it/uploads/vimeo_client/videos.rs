@@ -100,8 +100,8 @@ async fn only_a_response_about_the_video_counts() {
     fixture.fault("GET /videos/*", json!({"kind": "wrong-json", "body": body})).await;
     let state = fixture.session.find_video(made.video, TIMEOUT).await.unwrap().unwrap();
     assert!(state.upload_link.is_none());
-    let nobody = VideoNumber::from_stored(1);
-    assert!(fixture.session.find_video(nobody, TIMEOUT).await.unwrap().is_none());
+    let unknown = VideoNumber::from_stored(1);
+    assert!(fixture.session.find_video(unknown, TIMEOUT).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -192,8 +192,8 @@ async fn a_change_is_sent_nested_and_skipped_if_empty() {
     let small = VideoChange { name: text("other"), ..VideoChange::default() };
     fixture.session.change_video(video, &small, TIMEOUT).await.unwrap();
     assert_eq!(fixture.journal().await.last().unwrap()["body"], json!({"name": "other"}));
-    let nobody = VideoNumber::from_stored(1);
-    assert_eq!(fixture.session.change_video(nobody, &small, TIMEOUT).await, Err(Failure::NotFound));
+    let unknown = VideoNumber::from_stored(1);
+    assert_eq!(fixture.session.change_video(unknown, &small, TIMEOUT).await, Err(Failure::NotFound));
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn a_frame_of_the_video_becomes_its_thumbnail() {
     let shown = fixture.shown(&format!("{video}/pictures")).await;
     let active = shown["data"].as_array().unwrap().iter().find(|picture| picture["active"] == true).unwrap();
     assert_eq!(active["time"], 12.345);
-    let nobody = VideoNumber::from_stored(1);
-    let answered = fixture.session.set_thumbnail(nobody, Duration::ZERO, TIMEOUT).await;
+    let unknown = VideoNumber::from_stored(1);
+    let answered = fixture.session.set_thumbnail(unknown, Duration::ZERO, TIMEOUT).await;
     assert_eq!(answered, Err(Failure::NotFound));
 }
