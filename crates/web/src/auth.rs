@@ -1,4 +1,5 @@
-//! Who is calling: the API key in `Authorization`, raw or behind `Bearer`. One answer for every reason to refuse.
+//! Authentication: the API key in `Authorization`, raw or after `Bearer`. The response is the same for every kind of
+//! invalid key.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,10 +13,10 @@ use crate::Shared;
 use crate::client_address::ClientIp;
 use crate::error::{Code, Problem};
 
-/// The caller of a request that was let in.
+/// The authenticated caller of a request.
 pub(crate) struct Authenticated(pub(crate) Caller);
 
-/// Where the request's log line finds who called. Put into the request before it is routed.
+/// Lets the request's log line find the caller. Added to the request before routing.
 #[derive(Clone, Default)]
 pub(crate) struct CallerSlot(pub(crate) Arc<OnceLock<Caller>>);
 
@@ -27,7 +28,7 @@ impl FromRequestParts<Shared> for Authenticated {
         let client = parts.extensions.get::<ClientIp>().and_then(|client| client.0);
         let caller = shared.app.authenticate(&key, client).await?;
         if let Some(slot) = parts.extensions.get::<CallerSlot>() {
-            // Only one extractor fills it.
+            // Only one extractor sets it.
             let _ = slot.0.set(caller.clone());
         }
         Ok(Self(caller))

@@ -1,4 +1,4 @@
-//! Reading a request's body: media type, size and time first, then JSON.
+//! Reads request bodies: checks media type, size and time, then parses JSON.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::error::{Code, Problem};
 use crate::fields::{Fields, Known};
 use crate::json::{self, Json, Keep};
 
-/// The largest body that is read.
+/// Limit for the size of a body.
 const BODY_MAX_BYTES: usize = 64 * 1024;
-/// How long a body may take to arrive.
+/// Limit for the time until a body has arrived.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A body that is one JSON object.
+/// A body that is a JSON object.
 pub(crate) struct ObjectBody {
-    /// As it came.
+    /// The raw bytes.
     pub(crate) bytes: Bytes,
-    /// What it says.
+    /// The parsed fields.
     pub(crate) object: Vec<(String, Json)>,
 }
 
-/// Reads the whole body as one JSON object, and keeps these fields of it.
+/// Reads the body as a JSON object, keeping the fields that `keep` selects.
 pub(crate) async fn read_object(request: Request, keep: Keep<'_>) -> Result<ObjectBody, Problem> {
     check_media_type(request.headers())?;
     let bytes = read_bytes(request).await?;
@@ -34,7 +34,7 @@ pub(crate) async fn read_object(request: Request, keep: Keep<'_>) -> Result<Obje
     Ok(ObjectBody { bytes, object })
 }
 
-/// Reads the body of a route that needs none: nothing, whatever its media type, or a JSON object without fields.
+/// Reads the body of a route without parameters: it is empty, with any media type, or an empty JSON object.
 pub(crate) async fn read_empty(request: Request) -> Result<(), Problem> {
     let media_type = check_media_type(request.headers());
     let bytes = read_bytes(request).await?;
@@ -43,12 +43,12 @@ pub(crate) async fn read_empty(request: Request) -> Result<(), Problem> {
     }
     media_type?;
     let object = parse_object(&bytes, Keep { raw: &[], known: Some(&[]) })?;
-    let (faults, _) = Fields::new(object, Known::new(&[], UnknownFields::Refuse)).finish();
-    if faults.is_empty() { Ok(()) } else { Err(Problem::faulty_fields(faults)) }
+    let (errors, _) = Fields::new(object, Known::new(&[], UnknownFields::Reject)).finish();
+    if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(errors)) }
 }
 
 async fn read_bytes(request: Request) -> Result<Bytes, Problem> {
-    // A client that waits for `100 Continue` gets this answer before it sends what would be discarded.
+    // A client that sent `Expect: 100-continue` gets this response before it sends the body.
     let declared =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|declared| declared > BODY_MAX_BYTES as u64) {

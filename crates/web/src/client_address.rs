@@ -1,5 +1,5 @@
-//! The address of a client: that of the connection's peer, or the one that a proxy in front reports. A report is
-//! believed only as far as trusted proxies wrote it.
+//! The address of a client: the connection's peer, or the address reported by a proxy. Only entries written by trusted
+//! proxies count.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,27 +9,27 @@ use ipnet::IpNet;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Where a client's address is read.
+/// How to determine a client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAddress {
-    /// From the connection: there is no proxy in front.
+    /// The connection's peer: there is no proxy.
     Peer,
-    /// From the last entry of `X-Forwarded-For`, whatever the peer is: only a proxy can reach the service.
+    /// The last entry of `X-Forwarded-For`, whatever the peer: only a proxy can reach the service.
     LastForwardedFor,
-    /// From `X-Forwarded-For`, read from its end up to the first address that is not one of these proxies.
+    /// The last entry of `X-Forwarded-For` that is not one of these proxies.
     Behind(TrustedProxies),
 }
 
-/// The addresses of proxies whose reports are believed.
+/// The addresses of trusted proxies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// The client's address, put into each request before it is routed.
+/// The client's address. Added to each request before routing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientIp(pub(crate) Option<IpAddr>);
 
 impl TrustedProxies {
-    /// Addresses and networks (`10.0.0.0/8`); the error names the entry.
+    /// Addresses and networks (`10.0.0.0/8`). The error names the invalid entry.
     pub fn parse(entries: &[String]) -> Result<Self, String> {
         let parse = |entry: &String| {
             let network = entry.parse().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
@@ -44,7 +44,7 @@ impl TrustedProxies {
 }
 
 impl ClientAddress {
-    /// Whether a peer with this address speaks for many clients.
+    /// Whether this peer is a proxy, with requests of many clients.
     pub fn is_proxy(&self, peer: IpAddr) -> bool {
         match self {
             Self::Peer => false,
@@ -66,7 +66,7 @@ impl ClientAddress {
             Self::LastForwardedFor => entries.next().flatten().unwrap_or(peer),
             Self::Behind(proxies) => {
                 let mut nearest = peer;
-                // An entry that is not an address ends the chain: who wrote it is not known.
+                // An entry that is not an address ends the chain, because it is unknown who wrote it.
                 while proxies.contains(nearest)
                     && let Some(Some(address)) = entries.next()
                 {
@@ -78,7 +78,7 @@ impl ClientAddress {
     }
 }
 
-/// The entries of `X-Forwarded-For`, from the last one on; `None` for one that is not an address.
+/// The entries of `X-Forwarded-For` in reverse order; `None` for one that is not an address.
 fn entries(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
     lines
@@ -86,7 +86,7 @@ fn entries(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
         .map(|entry| parse_entry(entry.trim()))
 }
 
-/// An address, with a port perhaps, as some proxies write it.
+/// An address, with an optional port, as some proxies write it.
 fn parse_entry(entry: &str) -> Option<IpAddr> {
     let bare = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry);
     let address = bare.parse().ok().or_else(|| entry.parse().ok().map(|address: SocketAddr| address.ip()));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_proxy_the_peer_is_the_client_whatever_it_writes() {
+    fn without_a_proxy_the_peer_is_the_client_whatever_it_sends() {
         assert_eq!(found(&ClientAddress::Peer, "198.51.100.1", &["203.0.113.1"]), "198.51.100.1");
         assert_eq!(found(&ClientAddress::Peer, "::ffff:198.51.100.1", &[]), "198.51.100.1");
     }
@@ -133,28 +133,28 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_is_walked_from_its_end_through_trusted_proxies_only() {
+    fn the_chain_is_read_backwards_through_trusted_proxies_only() {
         let source = behind(&["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]);
         for (peer, lines, expected) in [
-            // Only a trusted proxy is believed.
+            // Only a trusted proxy counts.
             ("198.51.100.1", &["203.0.113.1"][..], "198.51.100.1"),
             ("192.0.2.8", &["203.0.113.1"], "192.0.2.8"),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["203.0.113.1"], "203.0.113.1"),
             ("::ffff:10.0.0.1", &["203.0.113.1"], "203.0.113.1"),
-            // What the client wrote itself is in front, and is not reached.
+            // Entries written by the client come first, and are not reached.
             ("10.0.0.1", &["1.1.1.1, 203.0.113.1"], "203.0.113.1"),
             ("10.0.0.1", &["1.1.1.1", "203.0.113.1"], "203.0.113.1"),
             ("10.0.0.1", &["10.9.9.9, 203.0.113.1, 192.0.2.7"], "203.0.113.1"),
             ("10.0.0.1", &["203.0.113.1, 2001:db8::5", "10.0.0.2"], "203.0.113.1"),
             ("2001:db8::1", &["2a00::1"], "2a00::1"),
-            // All are proxies: the farthest one.
+            // All entries are proxies: the first one counts.
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
             // Ports and brackets.
             ("10.0.0.1", &["203.0.113.1:4711"], "203.0.113.1"),
             ("10.0.0.1", &["[2a00::1]:4711"], "2a00::1"),
             ("10.0.0.1", &["[2a00::1]"], "2a00::1"),
-            // What is not an address ends the chain at the one before it.
+            // An invalid entry ends the chain at the address before it.
             ("10.0.0.1", &["203.0.113.1, unknown, 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["203.0.113.1, "], "10.0.0.1"),
             ("10.0.0.1", &["203.0.113.1, caf\u{e9}"], "10.0.0.1"),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_no_address_or_network_is_named() {
+    fn an_invalid_entry_is_named() {
         for entry in ["proxy", "10.0.0.0/33", "10.0.0", ""] {
             let error = TrustedProxies::parse(&[entry.to_owned()]).unwrap_err();
             assert!(error.contains(&format!("{entry:?}")), "{error}");

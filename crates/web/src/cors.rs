@@ -1,4 +1,4 @@
-//! Browsers of other origins: who may read the answers, if anyone.
+//! Cross-origin requests from browsers.
 
 use std::time::Duration;
 
@@ -17,22 +17,23 @@ use crate::fields::IGNORED_FIELDS;
 use crate::headers::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, LAST_EVENT_ID};
 use crate::layers::REQUEST_ID;
 
-/// How long a browser may remember what it was allowed.
+/// How long a browser may cache a preflight response.
 const MAX_AGE: Duration = Duration::from_mins(10);
 
-/// Which origins' pages may use the service from a browser.
+/// Which origins may use the service from a browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cors {
-    /// None.
+    /// No origin.
     Off,
-    /// All.
+    /// All origins.
     AnyOrigin,
-    /// These.
+    /// Only these origins.
     Origins(Vec<HeaderValue>),
 }
 
 impl Cors {
-    /// From a list of origins (`https://app.example.com`), or `*` alone for all. The error is a sentence about the list.
+    /// Parses a list of origins (`https://app.example.com`), or a single `*` for all. The error is a sentence about the
+    /// list.
     pub fn parse(origins: &[String]) -> Result<Self, String> {
         if origins.is_empty() {
             return Ok(Self::Off);
@@ -51,7 +52,7 @@ impl Cors {
         origins.iter().map(read).collect::<Result<_, _>>().map(Self::Origins)
     }
 
-    /// What goes around the routes; `None` if no browser is told anything.
+    /// The middleware; `None` if CORS is off.
     pub(crate) fn layer(&self) -> Option<CorsLayer> {
         let origins = match self {
             Self::Off => return None,
@@ -87,7 +88,7 @@ impl Cors {
     }
 }
 
-/// Around the routes. A request by OPTIONS that is no browser's preflight goes on to them, and is answered as any other.
+/// The middleware. An OPTIONS request that is not a preflight is routed like any other request.
 pub(crate) async fn around(State(cors): State<CorsLayer>, request: Request, next: Next) -> Response {
     let is_preflight = request.headers().contains_key(ORIGIN)
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
@@ -98,7 +99,7 @@ pub(crate) async fn around(State(cors): State<CorsLayer>, request: Request, next
     response
 }
 
-/// Whether a browser would write an origin so: scheme, host, and port if it is not the scheme's own.
+/// Whether a text is an origin as browsers write it: scheme, host, and port if it is not the default.
 fn is_origin(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     let is_plain = |byte: u8| {

@@ -1,5 +1,4 @@
-//! The description of the API as a page for people: one HTML document, without scripts and without anything from
-//! elsewhere, so that it reads the same with no network.
+//! The API description as one HTML page, without scripts or external resources, so that it works offline.
 
 use askama::Template;
 use axum::extract::State;
@@ -9,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Shared;
 
-/// The page may use its own style and nothing else.
+/// The page may use inline styles only.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(Template)]
@@ -23,10 +22,10 @@ struct Page {
     errors: Vec<ErrorRow>,
 }
 
-/// Text with code in it, as the description marks it: between backticks.
-type Paragraph = Vec<Piece>;
+/// Text with code between backticks.
+type Paragraph = Vec<Span>;
 
-struct Piece {
+struct Span {
     is_code: bool,
     text: String,
 }
@@ -47,7 +46,7 @@ struct Operation {
     parameters: Vec<Row>,
     body: Vec<Row>,
     request: String,
-    responses: Vec<Answer>,
+    responses: Vec<ResponseDoc>,
 }
 
 /// A field, parameter or header.
@@ -59,7 +58,7 @@ struct Row {
     description: Vec<Paragraph>,
 }
 
-struct Answer {
+struct ResponseDoc {
     status: String,
     is_error: bool,
     description: Vec<Paragraph>,
@@ -72,10 +71,10 @@ struct ErrorRow {
     status: String,
     code: &'static str,
     message: &'static str,
-    when: Vec<Paragraph>,
+    help: Vec<Paragraph>,
 }
 
-/// The page, from the finished description.
+/// Renders the page from the OpenAPI document.
 pub(crate) fn render(document: &Value) -> String {
     let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let page = Page {
@@ -86,7 +85,7 @@ pub(crate) fn render(document: &Value) -> String {
         groups: groups(document),
         errors: errors(),
     };
-    // A template that only fills in texts cannot fail.
+    // A template with only text fields cannot fail.
     page.render().unwrap_or_default()
 }
 
@@ -95,7 +94,7 @@ fn errors() -> Vec<ErrorRow> {
         status: code.status().as_str().to_owned(),
         code: code.name(),
         message: code.message(),
-        when: paragraphs(code.when()),
+        help: paragraphs(code.help()),
     };
     crate::error::Code::ALL.iter().map(row).collect()
 }
@@ -141,7 +140,7 @@ fn read_operation(document: &Value, path: &str, method: &str, operation: &Value)
         parameters: parameters.map(|parameter| read_parameter(document, parameter)).collect(),
         body: body.map(|schema| fields(document, schema)).unwrap_or_default(),
         request: curl(&method, path, is_open, body.map(|schema| example(document, schema))),
-        responses: responses.map(|(status, response)| read_answer(document, status, response)).collect(),
+        responses: responses.map(|(status, response)| read_response(document, status, response)).collect(),
         method,
         path: path.to_owned(),
     }
@@ -158,7 +157,7 @@ fn read_parameter(document: &Value, parameter: &Value) -> Row {
     }
 }
 
-fn read_answer(document: &Value, status: &str, response: &Value) -> Answer {
+fn read_response(document: &Value, status: &str, response: &Value) -> ResponseDoc {
     let content = response.pointer("/content/application~1json");
     let schema = content.and_then(|content| content.get("schema")).map(|schema| resolve(document, schema));
     let is_error = !status.starts_with(['2', '3']);
@@ -171,7 +170,7 @@ fn read_answer(document: &Value, status: &str, response: &Value) -> Answer {
         examples.push(pretty(&example(document, schema)));
     }
     let headers = response.get("headers").and_then(Value::as_object).into_iter().flatten();
-    Answer {
+    ResponseDoc {
         status: status.to_owned(),
         is_error,
         description: paragraphs(&str_of(response, "description")),
@@ -200,7 +199,7 @@ fn fields(document: &Value, schema: &Value) -> Vec<Row> {
     properties.map(row).collect()
 }
 
-/// A schema's type and limits, in words.
+/// The type and limits of a schema, as text.
 fn rule(schema: &Value) -> String {
     let types: Vec<_> = match schema.get("type") {
         Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).collect(),
@@ -225,7 +224,7 @@ fn rule(schema: &Value) -> String {
     words.join(", ")
 }
 
-/// A value as the schema describes it, out of the examples of its parts.
+/// An example value of a schema, composed of the examples of its parts.
 fn example(document: &Value, schema: &Value) -> Value {
     let schema = resolve(document, schema);
     if let Some(example) = schema.get("example") {
@@ -243,7 +242,7 @@ fn example(document: &Value, schema: &Value) -> Value {
     }
 }
 
-/// A line to paste into a shell.
+/// A curl command.
 fn curl(method: &str, path: &str, is_open: bool, body: Option<Value>) -> String {
     let mut words = vec!["curl".to_owned()];
     if method != "GET" {
@@ -262,7 +261,7 @@ fn curl(method: &str, path: &str, is_open: bool, body: Option<Value>) -> String 
     words.join(" ")
 }
 
-/// What a reference points to.
+/// Follows a `$ref`.
 fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let reference = schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#'));
     reference.and_then(|pointer| document.pointer(pointer)).unwrap_or(schema)
@@ -277,8 +276,8 @@ fn pretty(value: &Value) -> String {
 }
 
 fn paragraphs(text: &str) -> Vec<Paragraph> {
-    let piece = |(index, text): (usize, &str)| Piece { is_code: index % 2 == 1, text: text.to_owned() };
-    let paragraph = |text: &str| text.split('`').enumerate().map(piece).collect();
+    let span = |(index, text): (usize, &str)| Span { is_code: index % 2 == 1, text: text.to_owned() };
+    let paragraph = |text: &str| text.split('`').enumerate().map(span).collect();
     text.split("\n\n").filter(|text| !text.is_empty()).map(paragraph).collect()
 }
 

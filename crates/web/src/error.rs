@@ -1,6 +1,6 @@
-//! From an error to its response, by the table that specifies every error. `docs/errors.md` is made from it.
+//! Maps errors to responses. One table specifies all errors; `docs/errors.md` is generated from it.
 
-mod faces;
+mod codes;
 
 use std::fmt::Write as _;
 
@@ -14,39 +14,40 @@ use serde::Serialize;
 
 use crate::Shared;
 use crate::health::CheckOut;
-use faces::Face;
+use codes::ErrorSpec;
 
-pub(crate) use faces::Code;
+pub(crate) use codes::Code;
 
-/// When to retry after the queue was full.
+/// `Retry-After` if the queue is full.
 const OVERLOADED_RETRY_SECONDS: u64 = 1;
-/// When to retry while the first request of an idempotency key is in progress.
+/// `Retry-After` while the first request with an idempotency key is in progress.
 const IDEMPOTENCY_KEY_RETRY_SECONDS: u64 = 1;
-/// When to retry after the database was unavailable.
+/// `Retry-After` if the database is unavailable.
 const STORE_RETRY_SECONDS: u64 = 5;
 
-/// How to send a key, in the header: the body of a 401 is fixed. The same for every cause, so that nothing can be probed.
+/// How to send a key. In a header, because the body of a 401 is fixed. The same for every cause, so that it reveals
+/// nothing.
 const CHALLENGE: &str = "Bearer realm=\"vimeo-connections\", \
-    hint=\"send the API key as it is, Authorization: pictai_..., or after Bearer\"";
+    hint=\"send the API key as Authorization: pictai_..., optionally after Bearer\"";
 
-/// One faulty field of a request.
+/// An invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct FieldFault {
+pub(crate) struct FieldError {
     pub(crate) name: String,
     pub(crate) errors: String,
 }
 
-/// An error on its way to the client.
+/// An error response.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) code: Code,
-    /// Instead of the table's sentence, where more can be said without echoing anything.
+    /// Replaces the message of the table, if a more specific one is possible without echoing a value.
     pub(crate) message: Option<String>,
-    pub(crate) fields: Vec<FieldFault>,
+    pub(crate) fields: Vec<FieldError>,
     pub(crate) retry_after_seconds: Option<u64>,
-    /// The version that the connection has, where that is what is wrong.
+    /// The current version of the connection, for a version conflict.
     pub(crate) current_version: Option<u64>,
-    /// What was checked, where one of these checks is what is wrong.
+    /// The checks, if one of them failed.
     pub(crate) checks: Vec<CheckOut>,
 }
 
@@ -56,7 +57,7 @@ struct ProblemOut {
     code: &'static str,
     message: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    fields: Vec<FieldFault>,
+    fields: Vec<FieldError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_version: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -79,46 +80,46 @@ impl From<Code> for Problem {
 }
 
 impl Problem {
-    /// The body is not JSON at all; the sentence says where.
+    /// The body is not valid JSON; the message says where.
     pub(crate) fn not_json(message: String) -> Self {
         Self { message: Some(message), ..Code::InvalidRequestBody.into() }
     }
 
-    /// The body has these faulty fields.
-    pub(crate) fn faulty_fields(fields: Vec<FieldFault>) -> Self {
-        Self::naming(Code::InvalidRequestBody, fields)
+    /// The body has invalid fields.
+    pub(crate) fn invalid_fields(fields: Vec<FieldError>) -> Self {
+        Self::with_fields(Code::InvalidRequestBody, fields)
     }
 
-    /// The query has these faulty parameters.
-    pub(crate) fn faulty_query(fields: Vec<FieldFault>) -> Self {
-        Self::naming(Code::InvalidQuery, fields)
+    /// The query has invalid parameters.
+    pub(crate) fn invalid_query(fields: Vec<FieldError>) -> Self {
+        Self::with_fields(Code::InvalidQuery, fields)
     }
 
-    /// A header is faulty.
-    pub(crate) fn faulty_header(name: &str, errors: &str) -> Self {
-        let fault = FieldFault { name: name.to_owned(), errors: errors.to_owned() };
-        Self::naming(Code::InvalidRequestHeader, vec![fault])
+    /// A header is invalid.
+    pub(crate) fn invalid_header(name: &str, errors: &str) -> Self {
+        let error = FieldError { name: name.to_owned(), errors: errors.to_owned() };
+        Self::with_fields(Code::InvalidRequestHeader, vec![error])
     }
 
-    /// The page key is not one of this account.
-    pub(crate) fn faulty_page_key(name: &str, errors: &str) -> Self {
-        let fields = vec![FieldFault { name: name.to_owned(), errors: errors.to_owned() }];
+    /// The page key was not issued to this account.
+    pub(crate) fn invalid_page_key(name: &str, errors: &str) -> Self {
+        let fields = vec![FieldError { name: name.to_owned(), errors: errors.to_owned() }];
         Self { fields, ..Code::InvalidPageKey.into() }
     }
 
-    /// The table's sentence, with the first of these faults.
-    fn naming(code: Code, fields: Vec<FieldFault>) -> Self {
-        Self { message: Some(naming_first(code, &fields)), fields, ..code.into() }
+    /// The message of the table, extended by the first error.
+    fn with_fields(code: Code, fields: Vec<FieldError>) -> Self {
+        Self { message: Some(message_with_first_error(code, &fields)), fields, ..code.into() }
     }
 
-    /// A check failed, this one first.
+    /// A readiness check failed; `failed` is the first one.
     pub(crate) fn not_ready(failed: &Check, checks: Vec<CheckOut>) -> Self {
         let message = failed.message.as_deref().unwrap_or("fails");
-        let message = format!("The service cannot work now: {}: {message}.", failed.name);
+        let message = format!("The service is not ready: {}: {message}.", failed.name);
         Self { message: Some(message), checks, ..Self::retry(Code::NotReady, STORE_RETRY_SECONDS) }
     }
 
-    /// There are too many connections, or too much is waiting.
+    /// Too many connections, or too many queued requests.
     pub(crate) fn overloaded() -> Self {
         Self::retry(Code::Overloaded, OVERLOADED_RETRY_SECONDS)
     }
@@ -148,8 +149,8 @@ impl From<Error> for Problem {
                 Self { message: Some(failure.message), ..Code::UploadRefused.into() }
             }
             Error::UploadOver { .. } => Code::UploadOver.into(),
-            Error::CredentialsRejected(findings) => {
-                Self { fields: credential_faults(&findings), ..Code::InvalidVimeoCredentials.into() }
+            Error::CredentialsRejected(problems) => {
+                Self { fields: credential_errors(&problems), ..Code::InvalidVimeoCredentials.into() }
             }
             Error::VimeoUnavailable { retry_after_seconds } => {
                 Self::retry(Code::VimeoUnavailable, retry_after_seconds)
@@ -168,14 +169,14 @@ impl From<Error> for Problem {
     }
 }
 
-/// One entry a credential, in the order of the fields, with all that was found of it.
-pub(crate) fn credential_faults(findings: &[app::CredentialProblem]) -> Vec<FieldFault> {
+/// One entry for each credential, in field order, with all its problems.
+pub(crate) fn credential_errors(problems: &[app::CredentialProblem]) -> Vec<FieldError> {
     let credentials =
         [app::Credential::ClientIdentifier, app::Credential::ClientSecret, app::Credential::AccessToken];
-    let faults = credentials.map(|credential| {
-        let errors: Vec<_> = findings
+    let errors = credentials.map(|credential| {
+        let errors: Vec<_> = problems
             .iter()
-            .filter(|finding| finding.credential() == credential)
+            .filter(|problem| problem.credential() == credential)
             .map(ToString::to_string)
             .collect();
         let name = match credential {
@@ -183,14 +184,14 @@ pub(crate) fn credential_faults(findings: &[app::CredentialProblem]) -> Vec<Fiel
             app::Credential::ClientSecret => "clientSecret",
             app::Credential::AccessToken => "accessToken",
         };
-        FieldFault { name: name.to_owned(), errors: errors.join("; and ") }
+        FieldError { name: name.to_owned(), errors: errors.join("; and ") }
     });
-    faults.into_iter().filter(|fault| !fault.errors.is_empty()).collect()
+    errors.into_iter().filter(|error| !error.errors.is_empty()).collect()
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Face { status, code, message, .. } = self.code.face();
+        let ErrorSpec { status, code, message, .. } = self.code.spec();
         let message = self.message.unwrap_or_else(|| message.to_owned());
         let out = ProblemOut {
             code,
@@ -211,23 +212,23 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The code's sentence, with the first fault: a client that shows nothing but `message` still says what is wrong.
-fn naming_first(code: Code, faults: &[FieldFault]) -> String {
+/// The message of the code, extended by the first error, for clients that show only `message`.
+fn message_with_first_error(code: Code, errors: &[FieldError]) -> String {
     let sentence = code.message().trim_end_matches('.');
-    let Some(first) = faults.first() else { return code.message().to_owned() };
-    // `?` is a name that may not be repeated.
+    let Some(first) = errors.first() else { return code.message().to_owned() };
+    // `?` stands for a name that may not be echoed.
     let name = if first.name == "?" || first.name.is_empty() { "a name" } else { &first.name };
     let end = if first.errors.ends_with('?') { "" } else { "." };
-    let rest = match faults.len() - 1 {
+    let rest = match errors.len() - 1 {
         0 => String::new(),
         rest => format!(" {rest} more in `fields`."),
     };
     format!("{sentence}: {name} {}{end}{rest}", first.errors)
 }
 
-/// The response to an internal error: it has the request ID only, under which the log has the cause.
+/// The response to an internal error. It contains only the request ID; the log has the cause.
 pub(crate) fn internal_error(request_id: &str) -> Response {
-    let Face { status, code, message, .. } = Code::InternalError.face();
+    let ErrorSpec { status, code, message, .. } = Code::InternalError.spec();
     let request_id = Some(request_id.to_owned());
     let message = message.to_owned();
     let out = ProblemOut {
@@ -241,7 +242,7 @@ pub(crate) fn internal_error(request_id: &str) -> Response {
     (status, Json(out)).into_response()
 }
 
-/// The response to an unknown path; where a documented path was probably meant, that one is named.
+/// The response to an unknown path. If it resembles a documented path, the message names that one.
 pub(crate) async fn not_found(State(shared): State<Shared>, uri: Uri) -> Problem {
     let base_path = &shared.settings.base_path;
     let path = uri.path();
@@ -257,11 +258,11 @@ pub(crate) async fn not_found(State(shared): State<Shared>, uri: Uri) -> Problem
     Problem { message: Some(message), ..Code::NotFound.into() }
 }
 
-/// The table as a page of the documentation.
+/// The table as a page of documentation.
 pub fn errors_markdown() -> String {
     let mut page = String::from(
         "# Errors\n\n\
-         Made from the table in `crates/web/src/error/faces.rs`; a test fails when this page is stale.\n\n\
+         Made from the table in `crates/web/src/error/codes.rs`; a test fails when this page is stale.\n\n\
          Every error is `{\"code\":\"…\",\"message\":\"…\"}`, plus what its row says. Branch on `code`; show `message`\n\
          to a person. Every response has `X-Request-Id`: send it to the operator, whose log has it too. The one exception\n\
          is a request that is not HTTP (a malformed request line, a header that is too long): it gets 400, 414 or 431 with\n\
@@ -269,9 +270,9 @@ pub fn errors_markdown() -> String {
          | status | code | message | when, and what to do |\n|---|---|---|---|\n",
     );
     for code in Code::ALL {
-        let Face { status, code, message, when } = code.face();
-        // Writing to a String cannot fail.
-        let _ = writeln!(page, "| {} | `{code}` | {message} | {when} |", status.as_u16());
+        let ErrorSpec { status, code, message, help } = code.spec();
+        // Writing to a `String` does not fail.
+        let _ = writeln!(page, "| {} | `{code}` | {message} | {help} |", status.as_u16());
     }
     page
 }
@@ -283,47 +284,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_is_in_the_table_once() {
-        let mut codes: Vec<_> = Code::ALL.iter().map(|code| code.face().code).collect();
+    fn every_code_is_unique() {
+        let mut codes: Vec<_> = Code::ALL.iter().map(|code| code.spec().code).collect();
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), Code::ALL.len());
     }
 
     #[test]
-    fn a_message_names_the_first_fault() {
-        let fault =
-            |name: &str, errors: &str| FieldFault { name: name.to_owned(), errors: errors.to_owned() };
-        for (faults, message) in [
+    fn a_message_names_the_first_error() {
+        let error =
+            |name: &str, errors: &str| FieldError { name: name.to_owned(), errors: errors.to_owned() };
+        for (errors, message) in [
             (vec![], "The request body is not valid."),
             (
-                vec![fault("clientSecret", "is required")],
+                vec![error("clientSecret", "is required")],
                 "The request body is not valid: clientSecret is required.",
             ),
             (
                 vec![
-                    fault("nmae", "is not a known field; did you mean name?"),
-                    fault("a", "x"),
-                    fault("b", "x"),
+                    error("nmae", "is not a known field; did you mean name?"),
+                    error("a", "x"),
+                    error("b", "x"),
                 ],
                 "The request body is not valid: nmae is not a known field; did you mean name? 2 more in `fields`.",
             ),
             (
-                vec![fault("?", "is not a known field"), fault("a", "x")],
+                vec![error("?", "is not a known field"), error("a", "x")],
                 "The request body is not valid: a name is not a known field. 1 more in `fields`.",
             ),
         ] {
-            assert_eq!(naming_first(Code::InvalidRequestBody, &faults), message);
+            assert_eq!(message_with_first_error(Code::InvalidRequestBody, &errors), message);
         }
         assert_eq!(
-            Problem::faulty_header("If-Match", "is wrong").message.unwrap(),
+            Problem::invalid_header("If-Match", "is wrong").message.unwrap(),
             "A request header is not valid: If-Match is wrong."
         );
     }
 
     #[test]
-    fn a_refusal_is_audited_under_the_code_that_the_client_sees() {
-        let refusals = [
+    fn a_rejected_request_is_audited_with_the_code_the_client_sees() {
+        let errors = [
             Error::ConnectionNameExists,
             Error::ConnectionNotFound,
             Error::VersionConflict { current: 2 },
@@ -336,9 +337,9 @@ mod tests {
             Error::UploadOver { job_id: JobId::from_stored(String::new()) },
             Error::CredentialsRejected(vec![]),
         ];
-        for error in refusals {
+        for error in errors {
             let audited = error.refusal();
-            assert_eq!(audited, Some(Problem::from(error).code.face().code));
+            assert_eq!(audited, Some(Problem::from(error).code.spec().code));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the process runs, and whether the service can work.
+//! Liveness and readiness.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::Shared;
 use crate::error::Problem;
 use crate::openapi;
 
-/// Checks the certificate of the service's own listener.
+/// Checks the certificate of the service's listener.
 #[derive(Clone)]
 pub struct CertificateCheck(Arc<dyn Fn() -> Check + Send + Sync>);
 
 impl CertificateCheck {
-    /// From what knows the certificate in use.
+    /// Uses a function that knows the current certificate.
     pub fn from_fn(check: impl Fn() -> Check + Send + Sync + 'static) -> Self {
         Self(Arc::new(check))
     }
@@ -45,11 +45,11 @@ pub(crate) struct HealthOut {
 pub(crate) struct ReadinessOut {
     #[schema(example = "ready")]
     status: &'static str,
-    /// What was checked. None of them fails.
+    /// The checks. None of them fails.
     checks: Vec<CheckOut>,
 }
 
-/// One thing that was checked.
+/// One check.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ReadinessCheck)]
 pub(crate) struct CheckOut {
@@ -93,7 +93,7 @@ pub(crate) async fn live() -> Response {
     get, path = "/health/ready", operation_id = "ready", tag = "Service", security(()),
     responses(
         (status = 200, description = "No check fails.", body = ReadinessOut),
-        openapi::ReadyRefusals,
+        openapi::ReadyErrors,
     ),
 )]
 pub(crate) async fn ready(State(shared): State<Shared>) -> Result<Response, Problem> {

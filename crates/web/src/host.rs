@@ -1,5 +1,4 @@
-//! Whether a request names its host as HTTP demands. Servers in front that read another `Host` than we do could be
-//! made to treat one request as two.
+//! Checks the `Host` header. If a proxy interpreted it differently, one request could be treated as two.
 
 use axum::http::header::HOST;
 use axum::http::uri::Authority;
@@ -7,23 +6,23 @@ use axum::http::{HeaderMap, HeaderValue, Version};
 
 use crate::error::Problem;
 
-/// RFC 9112, section 3.2: HTTP/1.1 needs exactly one `Host`, no version may have two, and one must be well-formed.
+/// RFC 9112, section 3.2: HTTP/1.1 requires exactly one `Host`, no version may have two, and it must be well-formed.
 pub(crate) fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
     let mut values = headers.get_all(HOST).iter();
-    let fault = |errors| Err(Problem::faulty_header("Host", errors));
+    let invalid = |errors| Err(Problem::invalid_header("Host", errors));
     match (values.next(), values.next()) {
-        (Some(_), Some(_)) => fault("must be given once"),
+        (Some(_), Some(_)) => invalid("must be given once"),
         (Some(value), None) if !is_host(value) => {
-            fault("must be a host name or address, with or without a port")
+            invalid("must be a host name or address, with or without a port")
         }
-        (None, _) if version == Version::HTTP_11 => fault("is required"),
+        (None, _) if version == Version::HTTP_11 => invalid("is required"),
         _ => Ok(()),
     }
 }
 
 fn is_host(value: &HeaderValue) -> bool {
     let text = value.as_bytes();
-    // Empty where the target has no authority; user information is never a part of it.
+    // It is empty if the target has no authority. User information is not allowed.
     text.is_empty() || (!text.contains(&b'@') && Authority::try_from(text).is_ok())
 }
 
@@ -31,7 +30,7 @@ fn is_host(value: &HeaderValue) -> bool {
 mod tests {
     use super::*;
 
-    fn fault(version: Version, hosts: &[&'static str]) -> Option<String> {
+    fn invalid(version: Version, hosts: &[&'static str]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for host in hosts {
             headers.append(HOST, HeaderValue::from_static(host));
@@ -40,21 +39,21 @@ mod tests {
     }
 
     #[test]
-    fn there_is_exactly_one_host_and_it_is_one() {
+    fn exactly_one_well_formed_host_is_required() {
         let hosts =
             ["a.example", "a.example:8080", "127.0.0.1:80", "[::1]:80", "a_b.example", "LOCALHOST", ""];
         for host in hosts {
             for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
-                assert_eq!(fault(version, &[host]), None, "{host}");
+                assert_eq!(invalid(version, &[host]), None, "{host}");
             }
         }
-        assert_eq!(fault(Version::HTTP_11, &[]).unwrap(), "is required");
-        assert_eq!(fault(Version::HTTP_10, &[]), None);
-        assert_eq!(fault(Version::HTTP_2, &[]), None, "it has :authority");
+        assert_eq!(invalid(Version::HTTP_11, &[]).unwrap(), "is required");
+        assert_eq!(invalid(Version::HTTP_10, &[]), None);
+        assert_eq!(invalid(Version::HTTP_2, &[]), None, "it has :authority");
         for version in [Version::HTTP_10, Version::HTTP_11] {
-            assert_eq!(fault(version, &["a", "a"]).unwrap(), "must be given once");
+            assert_eq!(invalid(version, &["a", "a"]).unwrap(), "must be given once");
             for host in ["a, b", "a b", "a/b", "http://a", "user@a", "a:b:c", "a?b", "a#b"] {
-                assert!(fault(version, &[host]).unwrap().starts_with("must be a host name"), "{host}");
+                assert!(invalid(version, &[host]).unwrap().starts_with("must be a host name"), "{host}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Strict JSON: a key given twice, invalid UTF-8 and lone surrogates are not JSON, at any depth.
+//! A strict JSON parser: duplicate keys, invalid UTF-8 and lone surrogates are errors at any depth.
 
 mod number;
 
@@ -14,47 +14,47 @@ use zeroize::Zeroizing;
 
 pub(crate) use number::Number;
 
-/// A JSON value, as far as bodies need to be told apart.
+/// A JSON value.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Json {
     Null,
     Bool(bool),
     Number(Number),
-    /// Wiped when dropped: it may be a secret.
+    /// Wiped on drop, because it may be a secret.
     Text(Zeroizing<String>),
     Array(Vec<Json>),
     Object(Vec<(String, Json)>),
-    /// The text of a field that is kept as it came; it is JSON, and not `null`. Wiped when dropped.
+    /// The raw text of a field that is kept as received; valid JSON and not `null`. Wiped on drop.
     Raw(Zeroizing<String>),
-    /// Stands, under an empty name, for this many further fields that are not known.
+    /// With an empty name: the number of further unknown fields.
     Omitted(usize),
 }
 
-/// The marker by which the one error of ours is known among the parser's.
+/// Identifies this module's error among the parser's.
 const DUPLICATE_KEY: &str = "a key is given twice";
 
-/// How the parser's text begins for a number that no double can hold.
+/// The parser's message for a number outside the range of a double starts with this.
 const NUMBER_TOO_LARGE: &str = "number out of range";
 
-/// What is kept of an object.
+/// Which parts of an object are kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Keep<'a> {
-    /// Fields that are kept as they came.
+    /// Fields that are kept as raw text.
     pub(crate) raw: &'a [&'a str],
-    /// Fields whose values are kept; `None`: all. Of others the value is checked and dropped, and after the first
-    /// [`UNKNOWN_NAMED_MAX`] the name too: only their number matters, and a body can have thousands.
+    /// Fields whose values are kept; `None` for all. The values of other fields are validated and dropped, and after
+    /// the first [`UNKNOWN_NAMED_MAX`] their names too: a body can have thousands, and only their number matters.
     pub(crate) known: Option<&'a [&'a str]>,
 }
 
 /// How many unknown fields of an object keep their names.
 pub(crate) const UNKNOWN_NAMED_MAX: usize = 64;
 
-/// Reads a body. The error is a sentence that says where, and nothing of what stood there.
+/// Parses a body. The error is a sentence with the position and without any content.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Json, String> {
     parse_keeping(bytes, Keep::default())
 }
 
-/// Reads a body, and keeps these fields of its object. All of it is read as strictly.
+/// Parses a body and keeps the selected fields. All of it is validated equally strictly.
 pub(crate) fn parse_keeping(bytes: &[u8], keep: Keep<'_>) -> Result<Json, String> {
     if bytes.is_empty() {
         return Err("The request body is empty; it must be a JSON object.".to_owned());
@@ -64,9 +64,9 @@ pub(crate) fn parse_keeping(bytes: &[u8], keep: Keep<'_>) -> Result<Json, String
     };
     let begins = |byte: u8| bytes.iter().find(|found| !found.is_ascii_whitespace()) == Some(&byte);
     if !begins(b'{') {
-        return serde_json::from_str(body).map_err(|error| in_words(&error, bytes, 0));
+        return serde_json::from_str(body).map_err(|error| to_message(&error, bytes, 0));
     }
-    let parts = read_parts(body).map_err(|error| in_words(&error, bytes, 0))?;
+    let parts = read_parts(body).map_err(|error| to_message(&error, bytes, 0))?;
     let parsed =
         |text: &str| if text.starts_with('{') { read_inner(text, bytes) } else { read_part(text, bytes) };
     let (mut object, mut unknown) = (Vec::new(), 0);
@@ -95,16 +95,16 @@ pub(crate) fn parse_keeping(bytes: &[u8], keep: Keep<'_>) -> Result<Json, String
     Ok(Json::Object(object))
 }
 
-/// An object inside the body's own. None of ours has nearly as many fields as are kept; of the rest only their number is.
+/// An object inside the top-level object. No valid one has as many fields as are kept; further ones are only counted.
 fn read_inner(text: &str, body: &[u8]) -> Result<Json, String> {
-    let parts = read_parts(text).map_err(|error| in_words(&error, body, offset(text, body)))?;
+    let parts = read_parts(text).map_err(|error| to_message(&error, body, offset(text, body)))?;
     let omitted = parts.len().saturating_sub(UNKNOWN_NAMED_MAX);
     let mut object = Vec::new();
     for (place, (name, raw)) in parts.into_iter().enumerate() {
         let text = raw.get();
         if place < UNKNOWN_NAMED_MAX {
             let value = match simple_value(text) {
-                // Of a number, what is nested keeps the digits of a double.
+                // Nested numbers have the precision of a double.
                 Some(Json::Number(_)) | None => read_part(text, body)?,
                 Some(value) => value,
             };
@@ -119,22 +119,22 @@ fn read_inner(text: &str, body: &[u8]) -> Result<Json, String> {
     Ok(Json::Object(object))
 }
 
-/// Whether a text may be a number that no double can hold.
+/// Whether a text may be a number outside the range of a double.
 fn may_be_too_large(text: &str) -> bool {
     text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
         && (text.len() > 300 || text.contains(['e', 'E']))
 }
 
 fn read_part(text: &str, body: &[u8]) -> Result<Json, String> {
-    serde_json::from_str(text).map_err(|error| in_words(&error, body, offset(text, body)))
+    serde_json::from_str(text).map_err(|error| to_message(&error, body, offset(text, body)))
 }
 
-/// Where a part of the body is in it.
+/// The offset of a part within the body.
 fn offset(part: &str, body: &[u8]) -> usize {
     part.as_ptr().addr().saturating_sub(body.as_ptr().addr())
 }
 
-/// Whether [`simple_value`] has a value of this text, which is JSON.
+/// Whether [`simple_value`] returns a value for this text, which is valid JSON.
 fn is_simple(text: &str) -> bool {
     match text.as_bytes() {
         [b'[' | b'{', ..] => false,
@@ -143,7 +143,7 @@ fn is_simple(text: &str) -> bool {
     }
 }
 
-/// A value that its text, which is JSON, shows at once: a body of thousands of short fields is not to be parsed twice.
+/// The value of a simple text, which is valid JSON. Avoids parsing bodies with thousands of short fields twice.
 fn simple_value(text: &str) -> Option<Json> {
     match text {
         "null" => return Some(Json::Null),
@@ -158,9 +158,9 @@ fn simple_value(text: &str) -> Option<Json> {
     (!inside.contains('\\')).then(|| Json::Text(inside.to_owned().into()))
 }
 
-/// Where a part of the body that begins at `offset` is faulty, and how.
-fn in_words(error: &serde_json::Error, bytes: &[u8], offset: usize) -> String {
-    // The parser's text begins with its own words, and what it was given never stands there.
+/// The error message for a part of the body that starts at `offset`.
+fn to_message(error: &serde_json::Error, bytes: &[u8], offset: usize) -> String {
+    // The parser's message starts with a fixed text and never contains the input there.
     let text = error.to_string();
     let what = match () {
         () if text.starts_with(DUPLICATE_KEY) => "is not valid JSON: a key is given twice",
@@ -174,19 +174,19 @@ fn in_words(error: &serde_json::Error, bytes: &[u8], offset: usize) -> String {
     format!("The request body {what} (line {line}, column {column}).")
 }
 
-/// The entries of an object, each value as its text: what a number says, a double could not hold exactly.
+/// The entries of an object with their values as text, because a double cannot represent every number exactly.
 type Parts<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 fn read_parts(body: &str) -> serde_json::Result<Parts<'_>> {
     let mut deserializer = serde_json::Deserializer::from_str(body);
-    // No more entries than commas, and one.
+    // There is at most one more entry than commas.
     let commas = body.bytes().filter(|byte| *byte == b',').count();
     let parts = deserializer.deserialize_map(PartsVisitor { capacity: (commas + 1).min(CAPACITY_MAX) })?;
     deserializer.end()?;
     Ok(parts)
 }
 
-/// For how many entries room is made at once.
+/// Limit for the initial capacity in entries.
 const CAPACITY_MAX: usize = 8 * 1024;
 
 struct PartsVisitor {
@@ -205,7 +205,7 @@ impl<'de> Visitor<'de> for PartsVisitor {
     }
 }
 
-/// A name, borrowed from the body if it has no escape.
+/// A name, borrowed from the body if it contains no escapes.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
@@ -232,14 +232,15 @@ impl<'de> Visitor<'de> for NameVisitor {
     }
 }
 
-/// The entries of an object, no key twice.
+/// The entries of an object without duplicate keys.
 fn read_entries<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
     mut entries: A,
     capacity: usize,
 ) -> Result<Vec<(Cow<'de, str>, T)>, A::Error> {
     let mut object: Vec<(Cow<'de, str>, T)> = Vec::with_capacity(capacity);
-    // Hashes instead of copies of the keys: only equal ones are compared. The hasher's own random state keeps a client
-    // from choosing keys whose hashes are equal; what is hashed already needs no strong hash in the set.
+    // Hashes instead of copies of the keys: only keys with equal hashes are compared. The random state of the hasher
+    // prevents a client from choosing colliding keys. The set itself needs no strong hash, because its elements are
+    // hashes.
     let hasher = RandomState::new();
     let mut seen = HashSet::with_capacity_and_hasher(capacity, FxBuildHasher);
     while let Some(Name(key)) = entries.next_key()? {
@@ -313,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_json_is_read() {
+    fn valid_json_is_parsed() {
         let body = br#" {"a":"x\ud83d\ude00","b":[1,-2,3.5e7,{"c":null}],"d":true} "#;
         let Json::Object(object) = parse(body).unwrap() else { panic!("an object") };
         assert_eq!(object[0], ("a".to_owned(), Json::Text("x\u{1f600}".to_owned().into())));
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn of_thousands_of_unknown_fields_the_number_is_kept() {
+    fn thousands_of_unknown_fields_are_counted() {
         let names = (0..5_000).map(|number| format!("\"n{number}\":1,")).collect::<Vec<_>>().concat();
         let keep = Keep { raw: &[], known: Some(&["known", "inner"]) };
         let body = format!("{{{names}\"known\":\"x\",\"inner\":{{{names}\"last\":{{}}}}}}");
@@ -336,7 +337,7 @@ mod tests {
         assert_eq!(object[UNKNOWN_NAMED_MAX + 2], (String::new(), Json::Omitted(omitted)));
         let Json::Object(inner) = &object[UNKNOWN_NAMED_MAX + 1].1 else { panic!("an object") };
         assert_eq!(inner.last().unwrap(), &(String::new(), Json::Omitted(omitted + 1)));
-        // What is dropped is read as strictly.
+        // Dropped values are validated equally strictly.
         for faulty in ["{\"a\":1,\"a\":2}", "[{\"a\":1,\"a\":2}]", "\"\\ud800\"", "{\"b\":{\"a\":1,\"a\":2}}"]
         {
             let body = format!("{{{names}\"last\":{faulty}}}");
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_number_is_read_however_it_is_written() {
+    fn a_whole_number_is_accepted_in_any_notation() {
         for (text, whole) in [
             ("5", Some(5)),
             ("5.0", Some(5)),
@@ -385,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nested_number_is_read_too() {
+    fn a_nested_number_is_accepted_too() {
         for (text, whole, thousandths) in [
             ("5", Some(5), Some(5_000)),
             ("5.0", Some(5), Some(5_000)),
@@ -405,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_kept_as_it_came_and_read_as_strictly() {
+    fn a_raw_field_is_kept_unchanged_and_validated_as_strictly() {
         let keep = |body: &str| parse_keeping(body.as_bytes(), Keep { raw: &["raw"], known: None });
         for text in ["{ \"b\" : [1.50, \"\\u00e9\"] }", "1e400", "\"x\"", "true", "[]"] {
             let Ok(Json::Object(object)) = keep(&format!("{{\"raw\": {text} }}")) else { panic!("{text}") };
@@ -419,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_told_where_it_is_however_deep() {
+    fn an_error_has_its_position_at_any_depth() {
         for (body, place) in [
             ("{\"a\":1,\n \"b\":[1,\n {\"c\":2,\"c\":3}]}", "line 3, column 11"),
             ("{\"a\":1, \"b\":\"\\ud800\"}", "line 1, column 20"),
@@ -431,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused_without_being_shown() {
+    fn invalid_json_is_rejected_without_being_shown() {
         let deep = "[".repeat(4_000);
         for body in [
             &b""[..],
@@ -462,7 +463,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        fn no_input_causes_a_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             let _ = parse(&bytes);
         }
     }

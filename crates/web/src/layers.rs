@@ -1,4 +1,4 @@
-//! What every request goes through: an id, a log line, the headers that every response carries.
+//! The middleware of all requests: request ID, log line, common headers.
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -18,14 +18,14 @@ use crate::auth::CallerSlot;
 use crate::client_address::ClientIp;
 use crate::error::{Code, Problem, internal_error};
 use crate::host::check_host;
-use crate::{OverCapacity, Settings, Shared, Transport, leftover};
+use crate::{OverCapacity, Settings, Shared, Transport, body_drain};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARS: usize = 64;
-/// A year, for this host alone: others below the same domain are not ours to speak for.
+/// One year, for this host only: the service does not control the rest of the domain.
 const HSTS: &str = "max-age=31536000";
 
-/// Around every request.
+/// The middleware of all requests.
 pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers(), &shared.settings);
     let caller = CallerSlot::default();
@@ -33,7 +33,7 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     let client = shared.settings.client_address.of_request(&request);
     request.extensions_mut().insert(ClientIp(client));
     let is_over_capacity = request.extensions().get::<OverCapacity>().is_some();
-    let mut line = LogLine {
+    let mut log = RequestLog {
         client,
         route: request.extensions().get::<MatchedPath>().map_or("-", |path| path.as_str()).to_owned(),
         method: request.method().clone(),
@@ -42,25 +42,25 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
         status: None,
         clock: shared.clock.clone(),
     };
-    let (request, leftover) = leftover::lend(request);
+    let (request, drain) = body_drain::split(request);
     let span = tracing::info_span!("request", request_id = %id);
     let handled = async move {
-        tracing::debug!(method = %line.method, route = line.route, "begun");
-        let refusal = match check_host(request.version(), request.headers()) {
-            Ok(()) if is_over_capacity && !is_probe(&line.route) => Some(Problem::overloaded()),
+        tracing::debug!(method = %log.method, route = log.route, "started");
+        let rejection = match check_host(request.version(), request.headers()) {
+            Ok(()) if is_over_capacity && !is_probe(&log.route) => Some(Problem::overloaded()),
             checked => checked.err(),
         };
-        let mut response = match refusal {
+        let mut response = match rejection {
             None => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-                Ok(response) => finish(response, &id),
+                Ok(response) => fill_router_error(response, &id),
                 Err(_) => internal_error(&id),
             },
             Some(problem) => problem.into_response(),
         };
-        line.status = Some(response.status());
-        drop(line);
-        if let Some(leftover) = leftover {
-            leftover.discard(&mut response).await;
+        log.status = Some(response.status());
+        drop(log);
+        if let Some(drain) = drain {
+            drain.drain(&mut response).await;
         }
         if is_over_capacity {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -70,7 +70,7 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     handled.instrument(span).await
 }
 
-/// The client's own id if it is one that can be logged and sent back as it is.
+/// The client's own ID, if it is safe to log and echo; else a new one.
 fn request_id(headers: &HeaderMap, settings: &Settings) -> String {
     let is_plain = |id: &&str| {
         (1..=REQUEST_ID_MAX_CHARS).contains(&id.len())
@@ -80,19 +80,19 @@ fn request_id(headers: &HeaderMap, settings: &Settings) -> String {
     own.map_or_else(|| format!("req_{:032x}", u128::from_be_bytes((settings.request_ids.0)())), str::to_owned)
 }
 
-/// Gives the router's own answers the body that they lack. The router adds `Allow` when this is done.
-fn finish(response: Response, request_id: &str) -> Response {
+/// Adds the missing body to errors of the router. The router adds `Allow` afterwards.
+fn fill_router_error(response: Response, request_id: &str) -> Response {
     match response.status() {
         StatusCode::METHOD_NOT_ALLOWED => {
-            instead_of(&response, Problem::from(Code::MethodNotAllowed).into_response())
+            replace_response(&response, Problem::from(Code::MethodNotAllowed).into_response())
         }
-        StatusCode::INTERNAL_SERVER_ERROR => instead_of(&response, internal_error(request_id)),
+        StatusCode::INTERNAL_SERVER_ERROR => replace_response(&response, internal_error(request_id)),
         _ => response,
     }
 }
 
-/// An answer that takes another's place, and keeps what a browser must know to read it.
-fn instead_of(replaced: &Response, mut response: Response) -> Response {
+/// Replaces a response, but keeps the headers that browsers need to read it.
+fn replace_response(replaced: &Response, mut response: Response) -> Response {
     let is_for_browsers = |name: &HeaderName| name == VARY || name.as_str().starts_with("access-control-");
     let kept = replaced.headers().iter().filter(|(name, _)| is_for_browsers(name));
     response.headers_mut().extend(kept.map(|(name, value)| (name.clone(), value.clone())));
@@ -114,8 +114,8 @@ fn with_common_headers(mut response: Response, request_id: &str, transport: Tran
     response
 }
 
-/// One line a request, written when it is over: answered, or dropped because the client hung up or the service stops.
-struct LogLine {
+/// One log line per request, written when it ends: answered, or dropped because of a disconnect or shutdown.
+struct RequestLog {
     client: Option<IpAddr>,
     route: String,
     method: Method,
@@ -125,11 +125,11 @@ struct LogLine {
     clock: app::Clock,
 }
 
-impl Drop for LogLine {
+impl Drop for RequestLog {
     fn drop(&mut self) {
         let micros = self.clock.now().as_micros() - self.started_at.as_micros();
         let caller = self.caller.0.get();
-        // One line for both levels, which the library wants as constants.
+        // `tracing` requires constant levels.
         macro_rules! write_line {
             ($level:ident) => {
         tracing::$level!(
@@ -145,7 +145,7 @@ impl Drop for LogLine {
         )
             };
         }
-        // Probes come every few seconds for as long as the service runs.
+        // Probes arrive every few seconds.
         if is_probe(&self.route) {
             write_line!(debug);
         } else {
@@ -154,7 +154,7 @@ impl Drop for LogLine {
     }
 }
 
-/// Whether a route is asked by supervisors and load balancers, to see whether the service works.
+/// Whether a route is used by health probes.
 fn is_probe(route: &str) -> bool {
     matches!(route, "/health/live" | "/health/ready")
 }

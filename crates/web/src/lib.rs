@@ -1,11 +1,13 @@
-//! HTTP in, verbs out: every route of the service, on this one screen.
-//! Knows HTTP and JSON. Knows no store, no seals, and no rule of the business.
-//! Invariant: every response to what is HTTP is JSON, or empty, and carries a request id; no request's value is echoed in an error.
+//! The HTTP adapter: routes, handlers, JSON, errors and the API description.
+//! Knows HTTP and JSON. Knows nothing of the store, of encryption, or of business rules.
+//! Invariant: every response to a valid HTTP request is JSON or empty, and has a request ID; no value of a request is
+//! echoed in an error.
 
-mod answer;
 mod auth;
 mod body;
+mod body_drain;
 mod client_address;
+pub mod connection_json;
 mod cors;
 mod docs;
 mod error;
@@ -15,11 +17,10 @@ mod health;
 mod host;
 mod json;
 mod layers;
-mod leftover;
 mod openapi;
 mod page_key;
 mod query;
-pub mod records;
+mod replay;
 mod v1;
 
 use std::net::SocketAddr;
@@ -39,55 +40,55 @@ pub use error::errors_markdown;
 pub use health::CertificateCheck;
 pub use v1::job::job_object;
 
-/// How the service presents itself over HTTP.
+/// Settings of the HTTP API.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// In front of every documented path: empty, or with a slash at its beginning and none at its end.
+    /// Prefix of all documented paths: empty, or with a leading slash and without a trailing one.
     pub base_path: String,
-    /// Whether clients reach the service by TLS of its own.
+    /// Whether the service terminates TLS itself.
     pub transport: Transport,
-    /// What to do about unknown fields that resemble no known one, in the bodies of connections.
+    /// How to treat unknown fields of connections that do not resemble a known field.
     pub unknown_fields: UnknownFields,
-    /// Whose word is taken for a client's address.
+    /// How to determine a client's address.
     pub client_address: ClientAddress,
-    /// Which origins' pages may use the service from a browser.
+    /// Which origins may use the service from a browser.
     pub cors: Cors,
-    /// Where request identifiers come from.
+    /// Generates request IDs.
     pub request_ids: RequestIds,
     /// Checks the certificate of the listener, if it has one.
     pub certificate: Option<CertificateCheck>,
-    /// Ends what would go on for long, such as streams of events, when the service is about to stop.
+    /// Cancelled at shutdown; ends long responses such as event streams.
     pub stopping: CancellationToken,
 }
 
-/// What the service's own listener speaks.
+/// The protocol of the service's listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// HTTP. Where a proxy in front speaks TLS, `Strict-Transport-Security` is that proxy's to send.
+    /// HTTP. If a proxy terminates TLS, it is responsible for `Strict-Transport-Security`.
     Plain,
-    /// HTTP in TLS: browsers must use nothing else from now on.
+    /// HTTPS: browsers are told to use nothing else.
     Tls,
 }
 
-/// What to do about unknown fields of a body.
+/// How to treat unknown fields of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownFields {
     /// Ignore them and name them in a response header.
-    Report,
-    /// Refuse the body.
-    Refuse,
+    Ignore,
+    /// Reject the body.
+    Reject,
 }
 
-/// Marks the requests of a connection beyond the ceiling: of these only probes of health are answered.
+/// Marks requests on a connection above the connection limit. Only health probes are answered.
 #[derive(Debug, Clone, Copy)]
 pub struct OverCapacity;
 
-/// Makes request identifiers.
+/// Generates request IDs.
 #[derive(Clone)]
 pub struct RequestIds(Arc<dyn Fn() -> [u8; 16] + Send + Sync>);
 
 impl RequestIds {
-    /// From a source of 16 random bytes.
+    /// Uses a source of 16 random bytes.
     pub fn from_fn(random: impl Fn() -> [u8; 16] + Send + Sync + 'static) -> Self {
         Self(Arc::new(random))
     }
@@ -99,19 +100,19 @@ impl std::fmt::Debug for RequestIds {
     }
 }
 
-/// What the handlers share.
+/// State shared by the handlers.
 #[derive(Clone)]
 struct Shared {
     app: Arc<App>,
     settings: Arc<Settings>,
     clock: Clock,
-    /// The description of the API, as it is sent.
+    /// The OpenAPI document, serialised.
     openapi: Bytes,
-    /// The same as a page.
+    /// The documentation page.
     docs: Bytes,
 }
 
-/// The service, for a server to run on its connections.
+/// Creates the service for a server.
 pub fn make_service(
     app: Arc<App>,
     settings: Settings,
@@ -120,14 +121,14 @@ pub fn make_service(
     router(app, settings, clock).into_make_service_with_connect_info()
 }
 
-/// The description of the API (OpenAPI 3.1, JSON), as it is with the base path that is built in.
+/// The OpenAPI 3.1 document as JSON, with this base path.
 pub fn openapi_json(base_path: &str) -> String {
     let (_, described) = routes(base_path).split_for_parts();
-    // Two blanks in, and a line break at the end, as people keep such files.
+    // Indented by two spaces, with a final newline.
     serde_json::to_string_pretty(&openapi::finish(&described)).unwrap_or_default() + "\n"
 }
 
-/// Every route of the service; each handler carries the description of its operation.
+/// All routes. Each handler contains the description of its operation.
 fn routes(base_path: &str) -> OpenApiRouter<Shared> {
     let documented = OpenApiRouter::default()
         .routes(routes!(v1::connections::list_connections, v1::connections::create_connection))
@@ -142,7 +143,7 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
         .routes(routes!(v1::events::watch_job))
         .routes(routes!(v1::webhook_secrets::create_webhook_secret))
         .routes(routes!(v1::whoami::whoami));
-    let service = OpenApiRouter::with_openapi(openapi::beginning())
+    let service = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(openapi::openapi_json))

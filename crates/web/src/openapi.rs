@@ -1,4 +1,4 @@
-//! The description of the API, OpenAPI 3.1: made from the declarations that route, and from the table of errors.
+//! The OpenAPI 3.1 description, generated from the routes and the table of errors.
 
 use std::collections::BTreeMap;
 
@@ -16,20 +16,20 @@ use utoipa::{IntoParams, IntoResponses};
 use crate::Shared;
 use crate::error::Code;
 
-/// The schema of every error.
+/// The name of the error schema.
 const PROBLEM: &str = "Problem";
 /// The name of the security scheme.
 const API_KEY: &str = "apiKey";
 
-/// The introduction of the description.
+/// The introduction of the document.
 const INTRODUCTION: &str = "\
-Stores customers' Vimeo app credentials, verified and encrypted, under a name, and uploads videos with them. Send the API key as it is: \
-`Authorization: pictai_\u{2026}` (`Bearer` before it is accepted too). Bodies are JSON in UTF-8. \
-Every error is `{\"code\", \"message\"}` and what its code adds: branch on `code`, show `message` to a person. \
-Routes of connections ignore unknown fields, unless one is a near miss of a known field, and unknown query parameters; every other route refuses both. \
+Stores customers' Vimeo app credentials, verified and encrypted, under names, and uploads videos with them. Send the API key unchanged: \
+`Authorization: pictai_\u{2026}` (a preceding `Bearer` is accepted). Bodies are JSON in UTF-8. \
+Every error is `{\"code\", \"message\"}` plus what its code adds: branch on `code`, show `message` to people. \
+Routes of connections ignore unknown query parameters, and unknown fields unless one is a near miss of a known field; on all other routes both are errors. \
 Every response has `X-Request-Id`: send it to the operator. HEAD works where GET does.";
 
-macro_rules! refusals {
+macro_rules! error_responses {
     ($($(#[$doc:meta])* $name:ident: $($code:ident),+;)+) => {
         $(
             $(#[$doc])*
@@ -44,48 +44,48 @@ macro_rules! refusals {
     };
 }
 
-refusals! {
-    /// How a creation is refused.
-    CreateRefusals: InvalidRequestBody, InvalidRequestHeader, Unauthorized, RequestTimeout, ConnectionNameExists,
+error_responses! {
+    /// Errors of creating a connection.
+    CreateErrors: InvalidRequestBody, InvalidRequestHeader, Unauthorized, RequestTimeout, ConnectionNameExists,
         IdempotencyKeyInUse, BodyTooLarge, UnsupportedMediaType, InvalidVimeoCredentials, IdempotencyKeyReused,
         InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
-    /// How an update is refused.
-    UpdateRefusals: InvalidRequestBody, InvalidRequestHeader, Unauthorized, ConnectionNotFound, RequestTimeout,
+    /// Errors of updating a connection.
+    UpdateErrors: InvalidRequestBody, InvalidRequestHeader, Unauthorized, ConnectionNotFound, RequestTimeout,
         ConnectionNameExists, VersionConflict, BodyTooLarge, UnsupportedMediaType, InvalidVimeoCredentials,
         InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
-    /// How a deletion is refused.
-    DeleteRefusals: Unauthorized, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
-    /// How a list is refused.
-    ListRefusals: InvalidQuery, InvalidPageKey, Unauthorized, InternalError, StoreUnavailable;
-    /// How reading one is refused.
-    GetRefusals: Unauthorized, ConnectionNotFound, InternalError, StoreUnavailable;
-    /// How reading what always exists is refused.
-    ReadRefusals: InvalidQuery, Unauthorized, InternalError, StoreUnavailable;
-    /// How an upload is refused.
-    UploadRefusals: InvalidRequestBody, InvalidQuery, InvalidRequestHeader, Unauthorized, ConnectionNotFound, RequestTimeout,
+    /// Errors of deleting a connection.
+    DeleteErrors: Unauthorized, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of a list.
+    ListErrors: InvalidQuery, InvalidPageKey, Unauthorized, InternalError, StoreUnavailable;
+    /// Errors of getting a connection.
+    GetErrors: Unauthorized, ConnectionNotFound, InternalError, StoreUnavailable;
+    /// Errors of reading something that always exists.
+    ReadErrors: InvalidQuery, Unauthorized, InternalError, StoreUnavailable;
+    /// Errors of creating an upload.
+    UploadErrors: InvalidRequestBody, InvalidQuery, InvalidRequestHeader, Unauthorized, ConnectionNotFound, RequestTimeout,
         ConnectionDisabled, WebhookSecretMissing, IdempotencyKeyInUse, UploadOver, BodyTooLarge, UnsupportedMediaType, UploadRefused,
         IdempotencyKeyReused, InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
-    /// How reading a job is refused.
-    GetJobRefusals: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable;
-    /// How watching a job is refused.
-    WatchJobRefusals: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable;
-    /// How a cancellation is refused.
-    CancelRefusals: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
-    /// How a new secret is refused.
-    SecretRefusals: InvalidRequestBody, InvalidQuery, Unauthorized, RequestTimeout, BodyTooLarge,
+    /// Errors of getting a job.
+    GetJobErrors: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable;
+    /// Errors of watching a job.
+    WatchJobErrors: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable;
+    /// Errors of cancelling an upload.
+    CancelErrors: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of creating a webhook secret.
+    SecretErrors: InvalidRequestBody, InvalidQuery, Unauthorized, RequestTimeout, BodyTooLarge,
         UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
-    /// How the service reports that it is not ready.
-    ReadyRefusals: InternalError, NotReady;
+    /// Errors of the readiness check.
+    ReadyErrors: InternalError, NotReady;
 }
 
-/// The responses of some codes: one for each status, with an example for each code.
+/// The responses for these codes: one per status, with an example for each code.
 fn describe(codes: &[Code]) -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
     let mut by_status: BTreeMap<String, Vec<Code>> = BTreeMap::new();
     for code in codes {
         by_status.entry(code.status().as_str().to_owned()).or_default().push(*code);
     }
     let response = |codes: Vec<Code>| {
-        let names: Vec<_> = codes.iter().map(|code| format!("`{}`: {}", code.name(), code.when())).collect();
+        let names: Vec<_> = codes.iter().map(|code| format!("`{}`: {}", code.name(), code.help())).collect();
         let examples = codes.iter().map(|code| {
             (code.name(), ExampleBuilder::new().summary(code.message()).value(Some(code.example())).build())
         });
@@ -93,7 +93,7 @@ fn describe(codes: &[Code]) -> BTreeMap<String, RefOr<utoipa::openapi::Response>
         let content = ContentBuilder::new().schema(Some(schema)).examples_from_iter(examples).build();
         let mut response =
             ResponseBuilder::new().description(names.join("\n\n")).content("application/json", content);
-        for (name, description) in headers_of(&codes) {
+        for (name, description) in headers_for(&codes) {
             let schema = ObjectBuilder::new().schema_type(Type::String);
             let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
             response = response.header(name, header);
@@ -103,9 +103,9 @@ fn describe(codes: &[Code]) -> BTreeMap<String, RefOr<utoipa::openapi::Response>
     by_status.into_iter().map(|(status, codes)| (status, response(codes))).collect()
 }
 
-fn headers_of(codes: &[Code]) -> Vec<(&'static str, &'static str)> {
+fn headers_for(codes: &[Code]) -> Vec<(&'static str, &'static str)> {
     let mut headers = Vec::new();
-    if codes.iter().any(|code| code.says_when_to_retry()) {
+    if codes.iter().any(|code| code.has_retry_after()) {
         headers.push(("Retry-After", "Seconds to wait before retrying."));
     }
     if codes.contains(&Code::Unauthorized) {
@@ -114,37 +114,37 @@ fn headers_of(codes: &[Code]) -> Vec<(&'static str, &'static str)> {
     headers
 }
 
-/// The connection that is meant.
+/// The connection in the path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct ConnectionIdPath {
-    /// As the creation returned it. An identifier that the service cannot have made is not found.
+    /// As returned when it was created. An invalid ID is not found.
     #[param(rename = "connectionId", example = "20260131090500042k3v9x0q2m7t1b8z")]
     connection_id: String,
 }
 
-/// The job that is meant.
+/// The job in the path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct JobIdPath {
-    /// As the response to the upload returned it. An identifier that the service cannot have made is not found.
+    /// As returned when the upload was created. An invalid ID is not found.
     #[param(rename = "jobId", example = "019c1234-5678-7abc-8def-0123456789ab")]
     job_id: String,
 }
 
-/// The event that the client saw last.
+/// The last event that the client received.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct LastEventIdHeader {
-    /// The `id` of the last event that was received: it is not sent again.
+    /// The `id` of the last event received; it is not sent again.
     #[param(rename = "Last-Event-ID", pattern = "^[!-~]*$", nullable = false)]
     last_event_id: Option<String>,
 }
 
-/// The same in the query, for clients that cannot set the header. The header counts if both are given.
+/// The same in the query, for clients that cannot set the header. The header takes precedence.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for its description")]
@@ -154,13 +154,13 @@ pub(crate) struct LastEventIdQuery {
     last_event_id: Option<String>,
 }
 
-/// Makes a creation safe to repeat.
+/// Makes a creation idempotent.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct IdempotencyKeyHeader {
-    /// Your identifier of this request, such as a UUID. Sent again with the same body within 24 hours, the request has no
-    /// second effect and gets the first response.
+    /// Your identifier of this request, such as a UUID. If the request is repeated with the same body within 24 hours,
+    /// it has no second effect and returns the first response.
     #[param(
         rename = "Idempotency-Key",
         min_length = 1,
@@ -171,7 +171,7 @@ pub(crate) struct IdempotencyKeyHeader {
     idempotency_key: Option<String>,
 }
 
-/// The version that the client has.
+/// The client's version.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "for its description")]
@@ -181,7 +181,7 @@ pub(crate) struct IfNoneMatchHeader {
     if_none_match: Option<String>,
 }
 
-/// The version that the change was made from.
+/// The version that the change is based on.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "for its description")]
@@ -191,7 +191,7 @@ pub(crate) struct IfMatchHeader {
     if_match: Option<String>,
 }
 
-/// Which connections.
+/// Filters of a list of connections.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for its description")]
@@ -202,12 +202,12 @@ pub(crate) struct ListQuery {
     /// The `nextPageKey` of the previous page. An empty one means the first page.
     #[param(rename = "nextPageKey", format = "page-key", example = "", nullable = false)]
     next_page_key: Option<String>,
-    /// The exact name; spaces at the ends do not count. Finds one connection or none.
+    /// The exact name, ignoring spaces at both ends. Finds at most one connection.
     #[param(example = "Test Vimeo Connection", nullable = false)]
     name: Option<String>,
 }
 
-/// Which jobs.
+/// Filters of a list of jobs.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for its description")]
@@ -223,8 +223,8 @@ pub(crate) struct JobsQuery {
     connection_id: Option<String>,
 }
 
-/// What the description begins with, before routes are added.
-pub(crate) fn beginning() -> OpenApi {
+/// The document without the routes.
+pub(crate) fn base() -> OpenApi {
     let info = InfoBuilder::new()
         .title("vimeo-connections")
         .version(env!("CARGO_PKG_VERSION"))
@@ -233,9 +233,9 @@ pub(crate) fn beginning() -> OpenApi {
     OpenApiBuilder::new().info(info).build()
 }
 
-/// The whole description, as JSON.
+/// The complete document as JSON.
 pub(crate) fn finish(openapi: &OpenApi) -> Value {
-    // A document of our own making, of texts and maps: it always is JSON.
+    // Serialising the document cannot fail.
     let mut document = serde_json::to_value(openapi).unwrap_or_default();
     if let Some(document) = document.as_object_mut() {
         document.insert("security".to_owned(), json!([{ API_KEY: [] }]));
@@ -248,19 +248,19 @@ pub(crate) fn finish(openapi: &OpenApi) -> Value {
             schemas.insert(PROBLEM.to_owned(), problem_schema());
         }
     }
-    close_objects(&mut document);
-    for operation in every_operation(&mut document) {
-        // The macro says it by one empty alternative; readers know the empty list better.
+    forbid_additional_properties(&mut document);
+    for operation in operations_mut(&mut document) {
+        // The macro generates one empty alternative; an empty list is more common.
         if operation.get("security") == Some(&json!([{}])) {
             operation.insert("security".to_owned(), json!([]));
         }
-        // Part 1's own bodies alone may have unknown fields.
+        // Only the bodies of Part 1 may have unknown fields.
         let tag = operation.get("tags").and_then(|tags| tags.pointer("/0")).and_then(Value::as_str);
         let reports_ignored = operation.contains_key("requestBody") && tag == Some("Connections");
         let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
         for (status, response) in responses.into_iter().flatten() {
             complete_headers(status, response);
-            // Refused after the body was read: fields may have been ignored.
+            // These errors occur after the body was parsed, so fields may have been ignored.
             let may_ignore =
                 reports_ignored && matches!(status.as_str(), "400" | "404" | "409" | "422" | "503");
             let headers = response.get_mut("headers").and_then(Value::as_object_mut);
@@ -272,8 +272,8 @@ pub(crate) fn finish(openapi: &OpenApi) -> Value {
     document
 }
 
-/// Answers have no other fields than are described, and neither may the bodies of Part 2.
-fn close_objects(document: &mut Value) {
+/// Responses, and request bodies of Part 2, have only the described fields.
+fn forbid_additional_properties(document: &mut Value) {
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
     let closed = [
         "AcceptedJob",
@@ -303,7 +303,7 @@ fn close_objects(document: &mut Value) {
     }
 }
 
-/// Every answer has the headers that all have, and some headers are always there.
+/// Adds the headers of all responses, and marks headers that are always present.
 fn complete_headers(status: &str, response: &mut Value) {
     let Some(response) = response.as_object_mut() else { return };
     let headers = response.entry("headers").or_insert_with(|| json!({}));
@@ -322,7 +322,7 @@ fn complete_headers(status: &str, response: &mut Value) {
     headers.insert("Cache-Control".to_owned(), cache_control_header());
 }
 
-fn every_operation(document: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>> {
+fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>> {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     let items = paths.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut);
     items.flat_map(Map::values_mut).filter_map(Value::as_object_mut)
@@ -342,7 +342,7 @@ fn security_scheme() -> Value {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "The API key as it is, `pictai_\u{2026}`, or after `Bearer`.",
+        "description": "The API key, `pictai_\u{2026}`, optionally after `Bearer`.",
     })
 }
 

@@ -1,11 +1,11 @@
-//! A URL's query, parameter by parameter; every fault at once, no value echoed.
+//! Reads the query of a URL. Collects all errors and echoes no values.
 
 use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
 
-use crate::error::{FieldFault, Problem};
-use crate::fields::{likely_name, shown};
+use crate::error::{FieldError, Problem};
+use crate::fields::{likely_name, safe_name};
 
 /// How many unknown parameters are named.
 const NAMED_MAX: usize = 20;
@@ -13,29 +13,29 @@ const NAMED_MAX: usize = 20;
 /// The parameters of a query.
 pub(crate) struct Query {
     parameters: Vec<(String, String)>,
-    /// Names of the parameters that were asked for.
+    /// Names of the parameters that were read.
     known: Vec<&'static str>,
-    faults: Vec<FieldFault>,
+    errors: Vec<FieldError>,
 }
 
 impl Query {
     pub(crate) fn new(raw: Option<&str>) -> Self {
         let parameters = form_urlencoded::parse(raw.unwrap_or_default().as_bytes()).into_owned().collect();
-        Self { parameters, known: Vec::new(), faults: Vec::new() }
+        Self { parameters, known: Vec::new(), errors: Vec::new() }
     }
 
-    /// A parameter's text, if it is there.
+    /// The text of an optional parameter.
     pub(crate) fn optional(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
         let mut values = self.parameters.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         let first = values.next().cloned();
         if values.next().is_some() {
-            self.fault(name, "must be given once");
+            self.error(name, "must be given once");
         }
         first
     }
 
-    /// A parameter that is read by its own rule, if it is there.
+    /// An optional parameter, passed to a parser.
     pub(crate) fn parsed<T, E: ToString>(
         &mut self,
         name: &'static str,
@@ -44,23 +44,23 @@ impl Query {
         match parse(&self.optional(name)?) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.fault(name, &error.to_string());
+                self.error(name, &error.to_string());
                 None
             }
         }
     }
 
-    fn fault(&mut self, name: &str, errors: &str) {
-        self.faults.push(FieldFault { name: name.to_owned(), errors: errors.to_owned() });
+    fn error(&mut self, name: &str, errors: &str) {
+        self.errors.push(FieldError { name: name.to_owned(), errors: errors.to_owned() });
     }
 
-    /// Whether anything was wrong. Unknown parameters are ignored, as the documented routes do.
+    /// Reports all errors. Unknown parameters are ignored, as the routes of Part 1 require.
     pub(crate) fn finish(self) -> Result<(), Problem> {
-        if self.faults.is_empty() { Ok(()) } else { Err(Problem::faulty_query(self.faults)) }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_query(self.errors)) }
     }
 
-    /// Whether anything was wrong. An unknown parameter is: a misspelt filter would find too much.
-    pub(crate) fn finish_refusing_unknown(mut self) -> Result<(), Problem> {
+    /// Reports all errors, including unknown parameters: with a misspelt filter, a list would return too much.
+    pub(crate) fn finish_strict(mut self) -> Result<(), Problem> {
         let names = std::mem::take(&mut self.parameters).into_iter().map(|(name, _)| name);
         let unknown: Vec<_> =
             names.filter(|name| !self.known.contains(&name.as_str())).take(NAMED_MAX).collect();
@@ -69,26 +69,26 @@ impl Query {
                 Some(likely) => format!("is not a known parameter; did you mean {likely}?"),
                 None => "is not a known parameter".to_owned(),
             };
-            self.fault(&shown(&name), &errors);
+            self.error(&safe_name(&name), &errors);
         }
         self.finish()
     }
 }
 
-/// The query of a route that takes no parameters.
+/// The query of a route without parameters.
 pub(crate) struct NoQuery;
 
 impl<S: Sync> FromRequestParts<S> for NoQuery {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        refuse_query(&parts.uri).map(|()| Self)
+        reject_query(&parts.uri).map(|()| Self)
     }
 }
 
-/// The check of [`NoQuery`].
-pub(crate) fn refuse_query(uri: &Uri) -> Result<(), Problem> {
-    Query::new(uri.query()).finish_refusing_unknown()
+/// Rejects any parameter.
+pub(crate) fn reject_query(uri: &Uri) -> Result<(), Problem> {
+    Query::new(uri.query()).finish_strict()
 }
 
 #[cfg(test)]
@@ -105,20 +105,20 @@ mod tests {
         query
     }
 
-    fn faults(problem: &Problem) -> Vec<(&str, &str)> {
-        problem.fields.iter().map(|fault| (&*fault.name, &*fault.errors)).collect()
+    fn errors(problem: &Problem) -> Vec<(&str, &str)> {
+        problem.fields.iter().map(|error| (&*error.name, &*error.errors)).collect()
     }
 
     #[test]
-    fn parameters_are_decoded_and_given_once() {
-        assert_eq!(faults(&query().finish().unwrap_err()), [("limit", "must be given once")]);
+    fn parameters_are_decoded_and_must_be_unique() {
+        assert_eq!(errors(&query().finish().unwrap_err()), [("limit", "must be given once")]);
         assert!(Query::new(None).finish().is_ok());
     }
 
     #[test]
-    fn an_unknown_parameter_is_refused_with_the_likely_one_where_that_is_the_rule() {
+    fn an_unknown_parameter_is_an_error_with_a_suggestion_on_strict_routes() {
         assert_eq!(
-            faults(&query().finish_refusing_unknown().unwrap_err()),
+            errors(&query().finish_strict().unwrap_err()),
             [
                 ("limit", "must be given once"),
                 ("name2", "is not a known parameter; did you mean name?"),
@@ -127,7 +127,7 @@ mod tests {
             ]
         );
         let many = "x&".repeat(10_000);
-        assert_eq!(Query::new(Some(&many)).finish_refusing_unknown().unwrap_err().fields.len(), NAMED_MAX);
-        assert!(Query::new(Some("")).finish_refusing_unknown().is_ok());
+        assert_eq!(Query::new(Some(&many)).finish_strict().unwrap_err().fields.len(), NAMED_MAX);
+        assert!(Query::new(Some("")).finish_strict().is_ok());
     }
 }

@@ -203,7 +203,7 @@ async fn list(app: &App, caller: &Caller, format: &Format) -> Result<ExitCode, B
         }
     }
     if format.json {
-        return output::say_json(&all.iter().map(web::records::shown).collect::<Vec<_>>());
+        return output::say_json(&all.iter().map(web::connection_json::present).collect::<Vec<_>>());
     }
     let rows: Vec<_> = all
         .iter()
@@ -245,7 +245,7 @@ fn say_done(done: &str, connection: &Connection, format: &Format) -> Result<Exit
 }
 
 fn say_one(connection: &Connection) -> Result<ExitCode, BoxError> {
-    output::say_json(&web::records::shown(connection))
+    output::say_json(&web::connection_json::present(connection))
 }
 
 fn in_lines(connection: &Connection) -> String {

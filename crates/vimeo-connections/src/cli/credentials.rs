@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use domain::text::without_byte_order_mark;
-use web::records::Record;
+use web::connection_json::ConnectionRecord;
 use zeroize::Zeroizing;
 
 use super::BoxError;
@@ -54,7 +54,7 @@ pub(super) struct CredentialsFrom {
 
 impl CredentialsFrom {
     /// What the file says, if one was named.
-    pub(super) fn read(&self) -> Result<Record, BoxError> {
+    pub(super) fn read(&self) -> Result<ConnectionRecord, BoxError> {
         if self.client_secret.is_some() || self.access_token.is_some() {
             return Err(
                 "secrets are never taken from arguments, and this one is now in your shell's history. \
@@ -62,7 +62,7 @@ impl CredentialsFrom {
                     .into(),
             );
         }
-        let Some(path) = &self.credentials else { return Ok(Record::default()) };
+        let Some(path) = &self.credentials else { return Ok(ConnectionRecord::default()) };
         let (what, source) = open(path)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(FILE_MAX_BYTES)? + 1));
         let read = source.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes);
@@ -70,13 +70,13 @@ impl CredentialsFrom {
         if bytes.len() as u64 > FILE_MAX_BYTES {
             return Err(format!("{what} is larger than 64 KiB; it must hold the credentials alone").into());
         }
-        Record::parse_credentials(without_byte_order_mark(&bytes))
+        ConnectionRecord::parse_credentials(without_byte_order_mark(&bytes))
             .map_err(|faults| format!("{what}: {faults}").into())
     }
 }
 
 /// Asks a person for what the record does not say yet.
-pub(super) fn ask(record: &mut Record, asked: &[Asked]) -> Result<(), BoxError> {
+pub(super) fn ask(record: &mut ConnectionRecord, asked: &[Asked]) -> Result<(), BoxError> {
     for secret in asked.iter().filter(|secret| !record.has(secret.field())).collect::<Vec<_>>() {
         if !io::stdin().is_terminal() {
             return Err(

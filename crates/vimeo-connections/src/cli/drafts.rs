@@ -4,7 +4,7 @@ use app::{App, Caller, Outcome};
 use clap::Args;
 use domain::connection::{Availability, Connection};
 use web::UnknownFields;
-use web::records::Record;
+use web::connection_json::ConnectionRecord;
 use zeroize::Zeroizing;
 
 use super::BoxError;
@@ -65,7 +65,7 @@ pub(super) async fn create(app: &App, caller: &Caller, new: NewConnection) -> Re
     if new.credentials.credentials.is_none() {
         credentials::ask(&mut record, &[Asked::ClientSecret, Asked::AccessToken])?;
     }
-    let draft = record.into_draft(UnknownFields::Refuse)?;
+    let draft = record.into_draft(UnknownFields::Reject)?;
     match app.create_connection(caller, draft, None).await.map_err(in_words)? {
         Outcome::Done(connection) => Ok(connection),
         Outcome::Repeated(_) => Err("the connection was made before".into()),
@@ -102,7 +102,7 @@ pub(super) async fn update(
     app.update_connection(caller, before.id.as_str(), change).await.map_err(in_words)
 }
 
-fn add(record: &mut Record, field: &str, text: Option<String>) -> Result<(), BoxError> {
+fn add(record: &mut ConnectionRecord, field: &str, text: Option<String>) -> Result<(), BoxError> {
     let Some(text) = text else { return Ok(()) };
     if record.has(field) {
         return Err(format!("{field} is given twice: as an argument and with --credentials").into());

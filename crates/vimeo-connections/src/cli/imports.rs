@@ -12,7 +12,7 @@ use domain::connection::{Availability, ConnectionDraft};
 use domain::id::ConnectionId;
 use serde::Serialize;
 use web::UnknownFields;
-use web::records::{self, Record, refused_credentials};
+use web::connection_json::{self, ConnectionRecord, rejected_credentials};
 
 use super::lines::Lines;
 use super::refusals::in_words;
@@ -55,7 +55,7 @@ enum Entries<R> {
 /// What stands on a line: a record, or what is wrong with it.
 struct Entry {
     line: u64,
-    record: Result<Record, String>,
+    record: Result<ConnectionRecord, String>,
 }
 
 /// What became of a line.
@@ -118,7 +118,7 @@ pub(super) async fn run(
                 return Err(unreadable(error).into());
             }
         };
-        let (line, name) = (entry.line, entry.record.as_ref().ok().and_then(Record::name));
+        let (line, name) = (entry.line, entry.record.as_ref().ok().and_then(ConnectionRecord::name));
         let fate = importer.import(entry).await;
         report.add(line, name.map(|name| name.as_str().to_owned()), fate, format)?;
     }
@@ -133,7 +133,7 @@ impl<R: Read> Entries<R> {
         let Some((line, header)) = rows.next()? else { return Ok(Self::Table(rows, Vec::new())) };
         let header = header.map_err(|fault| format!("line {line}, the header, {fault}"))?;
         let names: Vec<_> = header.iter().map(|name| name.trim().to_owned()).collect();
-        match records::check_columns(&names, unknown) {
+        match connection_json::check_columns(&names, unknown) {
             Ok(()) => Ok(Self::Table(rows, names)),
             Err(faults) => Err(format!("line {line} must name the columns: {faults}").into()),
         }
@@ -148,7 +148,7 @@ impl<R: Read> Entries<R> {
                         None => Err("is longer than 64 KiB".to_owned()),
                         Some(bytes) if bytes.trim_ascii().is_empty() => continue,
                         // It is a line of its own for the one who reads it as JSON.
-                        Some(bytes) => Record::parse(bytes)
+                        Some(bytes) => ConnectionRecord::parse(bytes)
                             .map_err(|faults| faults.to_string().replace("(line 1, column", "(column")),
                     };
                     return Ok(Some(Entry { line: line.number, record }));
@@ -159,7 +159,7 @@ impl<R: Read> Entries<R> {
                 let Some((line, cells)) = rows.next()? else { return Ok(None) };
                 let record = match cells {
                     Ok(cells) if cells.len() == columns.len() => {
-                        Ok(Record::from_row(columns.iter().cloned().zip(cells)))
+                        Ok(ConnectionRecord::from_row(columns.iter().cloned().zip(cells)))
                     }
                     Ok(cells) => {
                         Err(format!("has {} cells, and the header has {}", cells.len(), columns.len()))
@@ -240,7 +240,7 @@ impl Importer<'_> {
             Ok(Outcome::Done(connection)) => Ok(Fate::Imported(connection.id)),
             Err(Error::CredentialsRejected(findings)) => Ok(Fate::Refused(format!(
                 "Vimeo refused the credentials: {}",
-                refused_credentials(&findings)
+                rejected_credentials(&findings)
             ))),
             // Somebody took the name meanwhile; or, which cannot be without an idempotency key, it was made before.
             Err(Error::ConnectionNameExists) | Ok(Outcome::Repeated(_)) => Ok(name_taken),

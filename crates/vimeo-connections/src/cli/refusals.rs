@@ -1,7 +1,7 @@
 //! What a verb's refusal says to the person at the command line: what happened, and what to do.
 
 use app::Error;
-use web::records::refused_credentials;
+use web::connection_json::rejected_credentials;
 
 use super::BoxError;
 
@@ -22,7 +22,7 @@ pub(super) fn in_words(error: Error) -> BoxError {
         Error::UploadOver { .. } => "the upload has ended and its link is no longer valid; run the command again".into(),
         Error::Unauthorized => "the account no longer exists".into(),
         Error::CredentialsRejected(findings) => {
-            format!("Vimeo refused the credentials, and nothing was stored: {}", refused_credentials(&findings)).into()
+            format!("Vimeo refused the credentials, and nothing was stored: {}", rejected_credentials(&findings)).into()
         }
         Error::VimeoUnavailable { retry_after_seconds } => format!(
             "the credentials could not be checked at Vimeo, and nothing was stored; try again in \

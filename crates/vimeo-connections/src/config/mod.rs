@@ -171,9 +171,9 @@ impl Reader<'_> {
             cors: cors?,
             client_address: client_address?,
             unknown_fields: if self.flag("strict_fields") {
-                UnknownFields::Refuse
+                UnknownFields::Reject
             } else {
-                UnknownFields::Report
+                UnknownFields::Ignore
             },
             tls_client,
             database_url: database_url?,

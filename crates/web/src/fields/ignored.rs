@@ -1,14 +1,14 @@
-//! The names of fields that were ignored, and the header that reports them.
+//! The names of ignored fields, and the header that reports them.
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 
-/// Names the fields of a body that were ignored.
+/// Names the ignored fields of a body.
 pub(crate) const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-ignored-fields");
-/// How many ignored fields are named in the header.
+/// How many ignored fields the header names.
 pub(super) const NAMED_MAX: usize = 20;
 
-/// Names of the fields that were ignored, safe to show; no more of them than are shown, and one.
+/// Names of ignored fields, safe to echo. Keeps one more than are shown.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct IgnoredFields(Vec<String>);
 
@@ -20,23 +20,23 @@ impl IgnoredFields {
         }
     }
 
-    /// Adds those of another object.
+    /// Adds the names of another object.
     pub(super) fn append(&mut self, other: Self) {
         for path in other.0 {
             self.add("", &path);
         }
     }
 
-    /// Names them in the response.
+    /// Adds the header to a response.
     pub(crate) fn report(&self, response: &mut Response) {
-        // Every name is plain ASCII, so that this is always a header's value.
-        if let Some(Ok(value)) = self.in_words().as_deref().map(HeaderValue::from_str) {
+        // Names are plain ASCII, so they are valid in a header.
+        if let Some(Ok(value)) = self.header_text().as_deref().map(HeaderValue::from_str) {
             response.headers_mut().insert(IGNORED_FIELDS, value);
         }
     }
 
-    /// Their names, for the header; `None` if there are none.
-    pub(crate) fn in_words(&self) -> Option<String> {
+    /// The header's value; `None` if there are no names.
+    pub(crate) fn header_text(&self) -> Option<String> {
         if self.0.is_empty() {
             return None;
         }

@@ -1,13 +1,13 @@
-//! Which field an unknown one was probably meant to be. Comparing is bounded: by the length of a name here, and by the
-//! number of names where this is called.
+//! Finds the field that an unknown name probably means. The cost is bounded: here by the length of a name, and by the
+//! callers through the number of names.
 
-/// Up to this many typing errors an unknown name is taken for a misspelt known one.
+/// Names with up to this edit distance count as misspelt.
 const DISTANCE_MAX: usize = 2;
-/// A name that is longer has another reason than a typing error.
+/// A longer name is not a misspelt field.
 const NAME_MAX_BYTES: usize = 64;
 
-/// The known name that differs from a name only in case, `_` and `-`, or by at most two typing errors: the contract's
-/// near miss.
+/// The known name that differs only in case, `_` and `-`, or by an edit distance of at most two: the contract's near
+/// miss.
 pub(crate) fn likely_name<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     if name.len() > NAME_MAX_BYTES {
         return None;
@@ -16,15 +16,15 @@ pub(crate) fn likely_name<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> 
     same.copied().or_else(|| nearest(name, known, |_, distance| distance <= DISTANCE_MAX))
 }
 
-/// A name without case, `_` and `-`.
+/// A name without `_` and `-`, in lower case.
 fn fold(name: &str) -> impl Iterator<Item = char> {
     name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase)
 }
 
-/// The known name with the fewest typing errors, if `is_near` accepts their number.
+/// The known name with the smallest edit distance, if `is_near` accepts it.
 fn nearest<'a>(name: &str, known: &[&'a str], is_near: impl Fn(&str, usize) -> bool) -> Option<&'a str> {
     let length = name.chars().count();
-    // Texts differ by at least as many errors as their lengths do.
+    // The edit distance is at least the difference in length.
     let similar = known.iter().filter(|known| known.len().abs_diff(length) <= DISTANCE_MAX);
     let letters = letter_set(name);
     let similar = similar.filter(|known| may_be_near(letter_set(known), letters));
@@ -33,32 +33,32 @@ fn nearest<'a>(name: &str, known: &[&'a str], is_near: impl Fn(&str, usize) -> b
     is_near(near, distance).then_some(near)
 }
 
-/// Which of the 26 letters a name has, whatever their case: a bit for each.
+/// The set of letters in a name, ignoring case: one bit each.
 fn letter_set(name: &str) -> u32 {
     let letters = name.bytes().filter(u8::is_ascii_alphabetic);
     letters.fold(0, |set, letter| set | 1 << (letter.to_ascii_lowercase() - b'a'))
 }
 
-/// Whether two names with these letters can be so few typing errors apart: each error takes one letter away at most, and
-/// adds one. Much cheaper than counting the errors.
+/// Whether names with these letter sets can be within the maximum edit distance: each edit removes at most one letter
+/// and adds one. Much cheaper than computing the distance.
 fn may_be_near(one: u32, other: u32) -> bool {
     (one ^ other).count_ones() as usize <= 2 * DISTANCE_MAX
 }
 
-/// What a body's fields are called, at every level, and what others call them.
+/// The field names of a body at all levels, and other common names for them.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
-    /// Every field by its path.
+    /// The paths of all fields.
     pub(crate) paths: &'static [&'static str],
-    /// Common names of the same settings, in lower case and without separators, with the path that is meant.
+    /// Other common names, in lower case and without separators, with the path they mean.
     pub(crate) synonyms: &'static [(&'static str, &'static str)],
-    /// An object that may have some of the top level's fields instead, and which ones.
+    /// An object that may contain some of the top-level fields, and which ones.
     pub(crate) nested: (&'static str, &'static [&'static str]),
 }
 
 impl Vocabulary {
-    /// The path of the field that a name was probably meant to be, which was found in the object with this prefix and
-    /// these names. Names that fit exactly come first: a field at another level is likelier than a misspelt one here.
+    /// The path of the field that a name probably means. The name was found in the object with this prefix and these
+    /// fields. Exact matches at any level take precedence over misspellings at this level.
     pub(crate) fn likely_path(&self, name: &str, prefix: &str, known: &[&str]) -> Option<String> {
         if name.len() > NAME_MAX_BYTES {
             return None;
@@ -73,7 +73,7 @@ impl Vocabulary {
         }
         let is_same = |path: &&&str| has_letters(path, &bare) || self.is_leaf(path, &bare, prefix);
         let synonym = || self.synonyms.iter().find(|(synonym, _)| *synonym == bare).map(|(_, path)| *path);
-        // More than half of a short name is no typing error.
+        // Changing more than half of a short name is not a misspelling.
         let is_near = |known: &str, distance: usize| distance <= DISTANCE_MAX && 2 * distance <= known.len();
         if let Some(path) = self.paths.iter().find(is_same).copied().or_else(synonym) {
             return Some(self.placed(path, prefix));
@@ -92,14 +92,14 @@ impl Vocabulary {
         is_near(near, distance).then_some(near)
     }
 
-    /// Whether a path ends in this name. What only the nested object has is looked for at the top alone.
+    /// Whether a path ends with this name. Fields that only the nested object has are considered only at the top level.
     fn is_leaf(&self, path: &str, bare: &str, prefix: &str) -> bool {
         let (object, leaf) = path.rsplit_once('.').unwrap_or(("", path));
         let is_in_reach = object != self.nested.0 || prefix.is_empty();
         is_in_reach && has_letters(leaf, bare)
     }
 
-    /// A path as it is written for an object with this prefix.
+    /// A path as written for an object with this prefix.
     fn placed(&self, path: &str, prefix: &str) -> String {
         let (object, shared) = self.nested;
         let first = path.split('.').next().unwrap_or(path);
@@ -108,12 +108,12 @@ impl Vocabulary {
     }
 }
 
-/// A name's letters and digits in lower case.
+/// The letters and digits of a name in lower case.
 fn letters(name: &str) -> String {
     letters_of(name).collect()
 }
 
-/// Whether a name has these letters; most differ in the first.
+/// Whether a name has these letters. Most differ in the first one.
 fn has_letters(name: &str, bare: &str) -> bool {
     letters_of(name).eq(bare.chars())
 }
@@ -129,7 +129,7 @@ mod tests {
     const KNOWN: [&str; 4] = ["name", "clientSecret", "clientIdentifier", "accessToken"];
 
     #[test]
-    fn a_near_miss_is_a_few_letters_or_another_spelling_away() {
+    fn a_near_miss_differs_in_a_few_letters_or_in_spelling() {
         for (name, near) in [
             ("client_secret", Some("clientSecret")),
             ("CLIENT-IDENTIFIER", Some("clientIdentifier")),

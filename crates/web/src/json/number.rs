@@ -1,7 +1,7 @@
-//! Numbers of JSON, as they were written.
+//! JSON numbers as written.
 
-/// A number as it was written, where that is known: exactly in the body's own object; in what is nested deeper, where
-/// no field needs more, to the digits of a double.
+/// A number as written. Exact in the top-level object; nested numbers, which do not need more, have the precision of a
+/// double.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Number(pub(super) String);
 
@@ -11,24 +11,24 @@ impl Number {
         Self(whole.to_string())
     }
 
-    /// Its value if that is a whole number from 0 to 2^53 - 1, however it is written: `5.0` is 5.
+    /// Its value if it is a whole number from 0 to 2^53 - 1, in any notation: `5.0` is 5.
     pub(crate) fn whole(&self) -> Option<u64> {
         whole_number(&self.0)
     }
 
-    /// How many thousandths it has, rounded; `None` if it is negative or far too large.
+    /// Its value in thousandths, rounded; `None` if it is negative or far too large.
     pub(crate) fn thousandths(&self) -> Option<u64> {
         let number: f64 = self.0.parse().ok()?;
         format!("{:.0}", number * 1_000.0).parse().ok()
     }
 }
 
-/// The highest whole number that is read: 2^53 - 1, which every JSON reader keeps exactly.
+/// The largest supported whole number: 2^53 - 1, which every JSON parser represents exactly.
 const WHOLE_MAX: u64 = domain::connection::VERSION_MAX;
-/// Its digits.
+/// The number of its digits.
 const WHOLE_MAX_DIGITS: usize = 16;
 
-/// The value of a number in JSON, exactly, if it is a whole one from 0 to [`WHOLE_MAX`].
+/// The exact value of a JSON number, if it is a whole number from 0 to [`WHOLE_MAX`].
 fn whole_number(text: &str) -> Option<u64> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -39,7 +39,7 @@ fn whole_number(text: &str) -> Option<u64> {
         return Some(0);
     }
     let trailing = i64::try_from(digits.len() - significant.len()).ok()?;
-    // An exponent that fits no i64 makes the number far too large, or no whole one.
+    // With an exponent outside i64, the number is far too large or not whole.
     let exponent = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
     let zeros =
         usize::try_from(exponent.checked_add(trailing)?).ok().filter(|zeros| *zeros <= WHOLE_MAX_DIGITS)?;

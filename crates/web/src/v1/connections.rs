@@ -1,4 +1,4 @@
-//! Connections over HTTP: the handlers.
+//! The handlers of connections.
 
 use std::convert::Infallible;
 
@@ -20,7 +20,6 @@ use super::connection::{
     read_draft,
 };
 use crate::Shared;
-use crate::answer::{Answer, first_or_repeated, long_json};
 use crate::auth::Authenticated;
 use crate::body::{ObjectBody, read_object};
 use crate::error::{Code, Problem};
@@ -29,13 +28,14 @@ use crate::headers::{check_if_match, etag, has_version, idempotency_key};
 use crate::openapi;
 use crate::page_key::{PageKey, page_key_text};
 use crate::query::Query;
+use crate::replay::{ReplayableResponse, fresh_or_replayed, json_with_capacity};
 
-/// About as long as a connection is in JSON.
+/// Approximate size of a connection in JSON.
 const CONNECTION_BYTES: usize = 512;
 
 /// Create a connection
 ///
-/// The three credentials are verified with Vimeo before anything is stored, which takes at most 5 seconds unless the
+/// The three credentials are verified with Vimeo before anything is stored. This takes at most 5 seconds unless the
 /// operator allows more. The client secret and the access token are encrypted and never returned.
 #[utoipa::path(
     post, path = "/v1/vimeo-connections", operation_id = "create_connection", tag = "Connections",
@@ -54,7 +54,7 @@ const CONNECTION_BYTES: usize = 512;
                 ("delete" = (operation_id = "delete_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
             ),
         ),
-        openapi::CreateRefusals,
+        openapi::CreateErrors,
     ),
 )]
 pub(crate) async fn create_connection(
@@ -69,19 +69,19 @@ pub(crate) async fn create_connection(
     let create = async || {
         let draft = draft?;
         let key = idempotency_key(&headers)?;
-        let present = |connection: &_| Answer::created(base_path, connection, &ignored).to_kept();
+        let present = |connection: &_| ReplayableResponse::created(base_path, connection, &ignored).encode();
         let once = key.map(|key| Once { key, body: &bytes, present: &present });
         let outcome = shared.app.create_connection(&caller, draft, once).await?;
-        first_or_repeated(outcome, |connection| Answer::created(base_path, connection, &ignored))
+        fresh_or_replayed(outcome, |connection| ReplayableResponse::created(base_path, connection, &ignored))
     };
-    // A good answer names the ignored fields itself: one that is repeated, those that were ignored at first.
-    create().await.or_else(|problem| Ok(reported(Err(problem), &ignored)))
+    // A successful response names the ignored fields itself; a replayed one names those of the first request.
+    create().await.or_else(|problem| Ok(with_ignored_fields(Err(problem), &ignored)))
 }
 
 /// List connections
 ///
 /// Oldest first. Paging returns every connection that exists from the first request to the last exactly once, whatever
-/// is created and deleted meanwhile. Unknown parameters are ignored.
+/// is created and deleted in the meantime. Unknown parameters are ignored.
 #[utoipa::path(
     get, path = "/v1/vimeo-connections", operation_id = "list_connections", tag = "Connections",
     params(openapi::ListQuery),
@@ -91,7 +91,7 @@ pub(crate) async fn create_connection(
                 ("next" = (operation_id = "list_connections", parameters(("nextPageKey" = "$response.body#/nextPageKey")))),
             ),
         ),
-        openapi::ListRefusals,
+        openapi::ListErrors,
     ),
 )]
 pub(crate) async fn list_connections(
@@ -101,12 +101,12 @@ pub(crate) async fn list_connections(
 ) -> Result<Response, Problem> {
     let mut query = Query::new(query.as_deref());
     let limit = query.parsed("limit", PageLimit::parse).unwrap_or(PageLimit::MAX);
-    let page_key = PageKey::of(&mut query);
+    let page_key = PageKey::from_query(&mut query);
     let name = query.optional("name");
     query.finish()?;
-    let after = page_key.read(|bytes| shared.app.read_page_key(&caller, bytes))?;
+    let after = page_key.decode(|bytes| shared.app.read_page_key(&caller, bytes))?;
     let (items, next) = if let Some(name) = name {
-        // No connection has a name that none can have.
+        // An invalid name matches no connection.
         let named = match ConnectionName::parse(&name) {
             Ok(name) => shared.app.find_connection_by_name(&caller, &name).await?,
             Err(_) => None,
@@ -118,7 +118,7 @@ pub(crate) async fn list_connections(
     };
     let next_page_key = next.map(|bytes| page_key_text(&bytes));
     let page = ConnectionsOut { items: items.iter().map(ConnectionOut::from).collect(), next_page_key };
-    Ok(long_json((page.items.len() + 1) * CONNECTION_BYTES, &page))
+    Ok(json_with_capacity((page.items.len() + 1) * CONNECTION_BYTES, &page))
 }
 
 /// Get a connection
@@ -127,15 +127,15 @@ pub(crate) async fn list_connections(
     params(openapi::ConnectionIdPath, openapi::IfNoneMatchHeader),
     responses(
         (status = 200, description = "The connection.", body = ConnectionOut,
-            headers(("ETag" = String, description = "The version, between quotes.")),
+            headers(("ETag" = String, description = "The version in quotes.")),
             links(
                 ("update" = (operation_id = "update_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
                 ("delete" = (operation_id = "delete_connection", parameters(("connectionId" = "$response.body#/connectionId")))),
             ),
         ),
         (status = 304, description = "`If-None-Match` has the current version.",
-            headers(("ETag" = String, description = "The version, between quotes."))),
-        openapi::GetRefusals,
+            headers(("ETag" = String, description = "The version in quotes."))),
+        openapi::GetErrors,
     ),
 )]
 pub(crate) async fn get_connection(
@@ -144,10 +144,11 @@ pub(crate) async fn get_connection(
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = ConnectionId::parse(&text_of(id)).ok_or(Code::ConnectionNotFound)?;
+    let id = ConnectionId::parse(&path_param(id)).ok_or(Code::ConnectionNotFound)?;
     let connection = shared.app.find_connection(&caller, &id).await?;
     let body = if has_version(&headers, connection.version) {
-        // Of unknown length, so that nobody writes a length of 0, which a cache could take for the connection's.
+        // Of unknown length: otherwise the response would have `Content-Length: 0`, which a cache could take for the
+        // length of the connection.
         (StatusCode::NOT_MODIFIED, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>()))
             .into_response()
     } else {
@@ -158,7 +159,7 @@ pub(crate) async fn get_connection(
 
 /// Update a connection
 ///
-/// Every successful update raises `version` and `updatedDate`, also when nothing else differs.
+/// Every successful update increases `version` and `updatedDate`, even if nothing else changes.
 #[utoipa::path(
     put, path = "/v1/vimeo-connections/{connectionId}", operation_id = "update_connection", tag = "Connections",
     params(openapi::ConnectionIdPath, openapi::IfMatchHeader),
@@ -166,11 +167,11 @@ pub(crate) async fn get_connection(
     responses(
         (status = 200, description = "The updated connection.", body = ConnectionOut,
             headers(
-                ("ETag" = String, description = "The new version, between quotes."),
+                ("ETag" = String, description = "The new version in quotes."),
                 ("X-Ignored-Fields" = String, description = "Names of fields that were ignored."),
             ),
         ),
-        openapi::UpdateRefusals,
+        openapi::UpdateErrors,
     ),
 )]
 pub(crate) async fn update_connection(
@@ -185,11 +186,11 @@ pub(crate) async fn update_connection(
     let update = async || {
         let change = change?;
         check_if_match(&headers, change.expected_version)?;
-        let connection = shared.app.update_connection(&caller, &text_of(id), change).await?;
+        let connection = shared.app.update_connection(&caller, &path_param(id), change).await?;
         let tag = [(ETAG, etag(connection.version))];
         Ok((tag, Json(ConnectionOut::from(&connection))).into_response())
     };
-    Ok(reported(update().await, &ignored))
+    Ok(with_ignored_fields(update().await, &ignored))
 }
 
 /// Delete a connection
@@ -198,27 +199,27 @@ pub(crate) async fn update_connection(
 #[utoipa::path(
     delete, path = "/v1/vimeo-connections/{connectionId}", operation_id = "delete_connection", tag = "Connections",
     params(openapi::ConnectionIdPath),
-    responses((status = 204, description = "The connection does not exist, or no longer exists."), openapi::DeleteRefusals),
+    responses((status = 204, description = "The connection does not exist or no longer exists."), openapi::DeleteErrors),
 )]
 pub(crate) async fn delete_connection(
     State(shared): State<Shared>,
     Authenticated(caller): Authenticated,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    // What the service cannot have made is not there, and so is as good as deleted.
-    if let Some(id) = ConnectionId::parse(&text_of(id)) {
+    // An invalid ID does not exist, and deleting it succeeds.
+    if let Some(id) = ConnectionId::parse(&path_param(id)) {
         shared.app.delete_connection(&caller, &id).await?;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The identifier in the path; what is no text is no identifier either.
-pub(super) fn text_of(id: Result<Path<String>, PathRejection>) -> String {
+/// A path parameter; empty if it is not valid UTF-8.
+pub(super) fn path_param(id: Result<Path<String>, PathRejection>) -> String {
     id.map(|Path(id)| id).unwrap_or_default()
 }
 
-/// An answer, good or bad, that names the fields which were ignored.
-pub(super) fn reported(result: Result<Response, Problem>, ignored: &IgnoredFields) -> Response {
+/// Adds the names of ignored fields to a response or an error.
+pub(super) fn with_ignored_fields(result: Result<Response, Problem>, ignored: &IgnoredFields) -> Response {
     let mut response = result.unwrap_or_else(Problem::into_response);
     ignored.report(&mut response);
     response

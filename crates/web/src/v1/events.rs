@@ -1,4 +1,4 @@
-//! A job as a stream of server-sent events: the object whenever it has changed, until the job ends.
+//! A job as a stream of server-sent events: the job whenever it has changed, until it ends.
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hasher as _};
@@ -23,17 +23,18 @@ use crate::headers::LAST_EVENT_ID;
 use crate::openapi;
 use crate::query::Query;
 
-/// How often the job is read: any node may be working on it. A revoked key keeps a stream open no longer than this.
+/// How often the job is read, because any node may be working on it. A revoked key keeps a stream open at most this
+/// long.
 const POLL_INTERVAL: Duration = Duration::from_millis(900);
-/// The longest silence on the wire. httpx gives up after 5 s by default, h2o closes an idle upstream after 30 s.
+/// Longest silence on the connection. httpx gives up after 5 s by default, h2o closes an idle upstream after 30 s.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(4);
-/// A comment, which readers skip. Without a blank line after it: some readers take any block for a message.
+/// A comment, which clients skip. Without a blank line after it, because some clients take any block for a message.
 const HEARTBEAT: &[u8] = b": heartbeat\n";
-/// When a client reconnects after its stream was cut, in milliseconds.
+/// Delay before a client reconnects after a disconnect, in milliseconds.
 const RETRY_MILLIS: u64 = 2_000;
 /// The name of every event.
 const EVENT_NAME: &str = "job";
-/// Makes nginx, and other proxies that know the header, pass each event on at once.
+/// Makes nginx, and other proxies that know the header, forward each event immediately.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Watch an upload
@@ -48,7 +49,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
         (status = 200, description = "The events, until the job ends.", content_type = "text/event-stream", body = String,
             headers(("X-Accel-Buffering" = String, description = "Always `no`: events are passed on at once."))),
         (status = 204, description = "The job has ended and `Last-Event-ID` names its last event: a browser does not reconnect."),
-        openapi::WatchJobRefusals,
+        openapi::WatchJobErrors,
     ),
 )]
 pub(crate) async fn watch_job(
@@ -59,9 +60,9 @@ pub(crate) async fn watch_job(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut query = Query::new(query.as_deref());
-    // Where the header cannot be set, clients for browsers put it into the query.
+    // Clients that cannot set the header use the query.
     let in_query = query.optional("lastEventId");
-    query.finish_refusing_unknown()?;
+    query.finish_strict()?;
     let id = job_id(id)?;
     let job = shared.app.find_job(&caller, &id).await?;
     let in_header = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -80,7 +81,7 @@ pub(crate) async fn watch_job(
     Ok((headers, body).into_response())
 }
 
-/// Sends a heartbeat whenever nothing else was sent for some seconds.
+/// Sends a heartbeat after some seconds without an event.
 fn with_heartbeats(events: impl Stream<Item = Bytes>) -> impl Stream<Item = Bytes> {
     stream::unfold(Box::pin(events), |mut events| async move {
         let next = tokio::time::timeout(HEARTBEAT_INTERVAL, events.next()).await;
@@ -91,24 +92,24 @@ fn with_heartbeats(events: impl Stream<Item = Bytes>) -> impl Stream<Item = Byte
 
 /// What a client has received of a job.
 struct View {
-    /// The last event's identifier.
+    /// The ID of the last event.
     seen: Option<String>,
     is_retry_sent: bool,
 }
 
 impl View {
-    /// The event that shows the job; `None` if the client has it.
+    /// The event for a job; `None` if the client has it.
     fn look(&mut self, job: &Job) -> Option<Bytes> {
-        // JSON is UTF-8, and has no line break in it.
+        // JSON is UTF-8 without line breaks.
         let data = String::from_utf8(job_object(job, None)).unwrap_or_default();
         let mut hasher = DefaultHasher::new();
         hasher.write(data.as_bytes());
-        // Of what is shown alone: a waiting job is written again and again, and looks the same.
+        // Hashes only what is shown: a waiting job is updated often without a visible change.
         let id = format!("{:016x}", hasher.finish());
         if self.seen.as_ref() == Some(&id) {
             return None;
         }
-        // Inside of an event: some readers take a block without data for a message.
+        // Inside an event, because some clients take a block without data for a message.
         let retry = if self.is_retry_sent { String::new() } else { format!("retry: {RETRY_MILLIS}\n") };
         let event = format!("{retry}event: {EVENT_NAME}\nid: {id}\ndata: {data}\n\n");
         self.seen = Some(id);
@@ -158,7 +159,7 @@ impl Watch {
         None
     }
 
-    /// The key is checked first: a client without one sees nothing of what came after.
+    /// The key is checked first: a client without a valid one must not see later changes.
     async fn look(&mut self) -> Look {
         match self.shared.app.is_still_welcome(&self.caller).await {
             Ok(true) => {}
@@ -176,7 +177,7 @@ impl Watch {
     }
 }
 
-/// The database may soon be back, and a browser that is refused does not reconnect automatically.
+/// The database may recover soon, and a browser does not reconnect automatically after an error response.
 fn unreadable(error: &Error) -> Look {
     tracing::debug!(%error, "a watched job could not be read");
     Look::Nothing
@@ -193,20 +194,20 @@ mod tests {
         View { seen: seen.map(str::to_owned), is_retry_sent: false }
     }
 
-    /// The identifier of an event.
+    /// The ID of an event.
     fn id(event: &Bytes) -> &str {
         let text = std::str::from_utf8(event).unwrap();
         text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap()
     }
 
     #[test]
-    fn an_event_is_sent_again_only_when_the_object_has_changed() {
+    fn an_event_is_sent_only_when_the_job_has_changed() {
         let mut watched = view(None);
         let first = watched.look(&job(uploading(1))).unwrap();
         assert_eq!(watched.look(&job(uploading(1))), None);
         let second = watched.look(&job(uploading(2))).unwrap();
         assert_ne!(id(&first), id(&second));
-        // What is not shown is no change.
+        // A change that is not shown is ignored.
         let mut known = job(uploading(2));
         known.retry.count = 5;
         known.version += 1;

@@ -1,4 +1,4 @@
-//! A job on the wire: the object that is shown, listed, streamed and sent to webhooks.
+//! The JSON of jobs, for responses, lists, event streams and webhooks.
 
 use domain::job::{Completed, Job, JobState, WaitingFor};
 use domain::secret::Secret;
@@ -17,7 +17,7 @@ pub(crate) struct JobOut<'a> {
     data: JobDataOut<'a>,
 }
 
-/// The state of a job. Fields without a value are left out.
+/// The state of a job. Fields without a value are omitted.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = JobData)]
@@ -38,7 +38,7 @@ struct JobDataOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, example = 52_428_800)]
     bytes_sent: Option<u64>,
-    /// Bytes in all, once known.
+    /// The total number of bytes, once known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, example = 104_857_600)]
     bytes_total: Option<u64>,
@@ -46,19 +46,19 @@ struct JobDataOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, example = 10_485_760)]
     bytes_per_second: Option<u64>,
-    /// How long the remaining bytes take at that rate.
+    /// Estimated time for the remaining bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, example = 5)]
     seconds_left: Option<u64>,
-    /// The video at Vimeo; of a failed or cancelled job, what is left there.
+    /// The video at Vimeo. For a failed or cancelled job, what is left there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^/videos/[1-9][0-9]*$", example = "/videos/123456789")]
     vimeo_uri: Option<String>,
-    /// The video's page, once it is completed.
+    /// The URL of the video's page, once it is completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "https://vimeo.com/123456789")]
     vimeo_url: Option<&'a str>,
-    /// Its player's page.
+    /// The URL of its player.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "https://player.vimeo.com/video/123456789")]
     player_url: Option<&'a str>,
@@ -84,7 +84,7 @@ struct JobDataOut<'a> {
     /// ISO 8601 in UTC, with milliseconds.
     #[schema(format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-01-31T09:05:00.042Z")]
     created_date: String,
-    /// When its step changed last.
+    /// When the current step started.
     #[schema(format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-01-31T09:05:03.711Z")]
     updated_date: String,
     /// The state of the webhook: `none` (not requested), `waiting`, `delivered` or `given-up`.
@@ -130,19 +130,19 @@ impl<'a> From<&'a Job> for JobOut<'a> {
     }
 }
 
-/// A page of jobs, the newest first.
+/// A page of jobs, newest first.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = JobPage)]
 pub(crate) struct JobsOut<'a> {
     pub(crate) items: Vec<JobOut<'a>>,
-    /// Asks for the page after this one; left out on the last.
+    /// Requests the next page; omitted on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^[A-Za-z0-9_-]+={0,2}$")]
     pub(crate) next_page_key: Option<String>,
 }
 
-/// The object that a webhook is sent.
+/// The payload of a webhook.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ToldJobOut<'a> {
@@ -152,8 +152,8 @@ struct ToldJobOut<'a> {
     webhook_input: Option<&'a RawValue>,
 }
 
-/// A job as JSON, exactly as `GET /v1/jobs/{jobId}` shows it; with what is told along with its end (JSON, as it came),
-/// if there is any, as its last member.
+/// A job as JSON, exactly as `GET /v1/jobs/{jobId}` returns it, with the webhook input (raw JSON), if any, as its last
+/// member.
 pub fn job_object(job: &Job, webhook_input: Option<&Secret>) -> Vec<u8> {
     let webhook_input = webhook_input.and_then(|input| {
         let read = serde_json::from_str::<&RawValue>(input.expose());
@@ -162,7 +162,7 @@ pub fn job_object(job: &Job, webhook_input: Option<&Secret>) -> Vec<u8> {
         }
         read.ok()
     });
-    // Texts, numbers and JSON: they always are JSON.
+    // Serialising strings, numbers and JSON does not fail.
     serde_json::to_vec(&ToldJobOut { job: JobOut::from(job), webhook_input }).unwrap_or_default()
 }
 
@@ -247,7 +247,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_job_that_has_ended_shows_how() {
+    fn an_ended_job_shows_its_result() {
         let video = VideoNumber::from_stored(12);
         let completed = Publishing { video, size: 200 }.published(
             "https://vimeo.com/12/ab".to_owned(),
@@ -292,7 +292,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_told_along_stands_last_and_as_it_came() {
+    fn the_webhook_input_comes_last_and_unchanged() {
         let job = job(uploading(1));
         let shown = String::from_utf8(job_object(&job, None)).unwrap();
         let begun = shown.strip_suffix('}').unwrap();

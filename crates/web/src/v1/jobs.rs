@@ -1,4 +1,4 @@
-//! Jobs over HTTP: the state of uploads, and cancelling them.
+//! The handlers of jobs: reading, listing and cancelling uploads.
 
 use app::JobFilter;
 use axum::Json;
@@ -10,22 +10,22 @@ use domain::id::ConnectionId;
 use domain::job::JobId;
 use domain::page::PageLimit;
 
-use super::connections::text_of;
+use super::connections::path_param;
 use super::job::{JobOut, JobsOut};
 use crate::Shared;
-use crate::answer::long_json;
 use crate::auth::Authenticated;
 use crate::error::{Code, Problem};
 use crate::openapi;
 use crate::page_key::{PageKey, page_key_text};
 use crate::query::{NoQuery, Query};
+use crate::replay::json_with_capacity;
 
-/// About as long as a job is in JSON.
+/// Approximate size of a job in JSON.
 const JOB_BYTES: usize = 640;
 
 /// List uploads
 ///
-/// The newest first.
+/// Newest first.
 #[utoipa::path(
     get, path = "/v1/jobs", operation_id = "list_jobs", tag = "Uploads",
     params(openapi::JobsQuery),
@@ -35,7 +35,7 @@ const JOB_BYTES: usize = 640;
                 ("next" = (operation_id = "list_jobs", parameters(("nextPageKey" = "$response.body#/nextPageKey")))),
             ),
         ),
-        openapi::ListRefusals,
+        openapi::ListErrors,
     ),
 )]
 pub(crate) async fn list_jobs(
@@ -45,12 +45,12 @@ pub(crate) async fn list_jobs(
 ) -> Result<Response, Problem> {
     let mut query = Query::new(query.as_deref());
     let limit = query.parsed("limit", PageLimit::parse).unwrap_or(PageLimit::MAX);
-    let page_key = PageKey::of(&mut query);
+    let page_key = PageKey::from_query(&mut query);
     let connection = query.optional("connectionId");
-    query.finish_refusing_unknown()?;
-    let before = page_key.read(|bytes| shared.app.read_job_page_key(&caller, bytes))?;
+    query.finish_strict()?;
+    let before = page_key.decode(|bytes| shared.app.read_job_page_key(&caller, bytes))?;
     let (items, next) = match connection.as_deref().map(ConnectionId::parse) {
-        // An identifier that no connection can have.
+        // An invalid ID matches no connection.
         Some(None) => (Vec::new(), None),
         connection_id => {
             let filter = JobFilter { connection_id: connection_id.flatten(), before };
@@ -60,7 +60,7 @@ pub(crate) async fn list_jobs(
     };
     let next_page_key = next.map(|bytes| page_key_text(&bytes));
     let page = JobsOut { items: items.iter().map(JobOut::from).collect(), next_page_key };
-    Ok(long_json((page.items.len() + 1) * JOB_BYTES, &page))
+    Ok(json_with_capacity((page.items.len() + 1) * JOB_BYTES, &page))
 }
 
 /// Get a job
@@ -73,7 +73,7 @@ pub(crate) async fn list_jobs(
                 ("cancel" = (operation_id = "cancel_job", parameters(("jobId" = "$response.body#/job_id")))),
             ),
         ),
-        openapi::GetJobRefusals,
+        openapi::GetJobErrors,
     ),
 )]
 pub(crate) async fn get_job(
@@ -88,11 +88,11 @@ pub(crate) async fn get_job(
 
 /// Cancel an upload
 ///
-/// What the upload created at Vimeo is deleted afterwards. A job that has ended stays as it is.
+/// Whatever the upload created at Vimeo is deleted afterwards. A job that has ended does not change.
 #[utoipa::path(
     delete, path = "/v1/jobs/{jobId}", operation_id = "cancel_job", tag = "Uploads",
     params(openapi::JobIdPath),
-    responses((status = 204, description = "The upload was cancelled or had already ended."), openapi::CancelRefusals),
+    responses((status = 204, description = "The upload was cancelled or had already ended."), openapi::CancelErrors),
 )]
 pub(crate) async fn cancel_job(
     State(shared): State<Shared>,
@@ -104,7 +104,7 @@ pub(crate) async fn cancel_job(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The job in the path; an identifier that the service cannot have made is not found.
+/// The job in the path. An invalid ID is not found.
 pub(super) fn job_id(id: Result<Path<String>, PathRejection>) -> Result<JobId, Problem> {
-    JobId::parse(&text_of(id)).ok_or_else(|| Code::JobNotFound.into())
+    JobId::parse(&path_param(id)).ok_or_else(|| Code::JobNotFound.into())
 }

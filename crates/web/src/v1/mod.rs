@@ -1,4 +1,4 @@
-//! Version 1 of the documented API: wire types and handlers, a file a noun.
+//! Version 1 of the API: JSON types and handlers.
 
 pub(crate) mod connection;
 pub(crate) mod connections;

@@ -1,12 +1,12 @@
-//! An upload on the wire: the body's schema, and the answers. How the body is read is in `upload_body`.
+//! The JSON of uploads: the schema of the request body, and the responses. `upload_body` parses the body.
 
 use app::ClientUpload;
 use domain::job::JobId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A new upload. Only `source` is required; every other field may be `null`, which counts as not given.
-/// Unknown fields are refused at every level, with the field that was probably meant.
+/// A new upload. Only `source` is required; every other field may be `null`, which counts as not given. Unknown fields
+/// are errors at every level; the error names the field that was probably meant.
 #[derive(ToSchema)]
 #[schema(
     as = NewUpload,
@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 )]
 #[expect(
     dead_code,
-    reason = "for its schema; a body is read field by field, so that every fault is told at once"
+    reason = "for its schema; a body is read field by field, so that all errors are reported at once"
 )]
 pub(crate) struct NewUploadIn {
     source: SourceIn,
@@ -31,23 +31,23 @@ pub(crate) struct NewUploadIn {
     name: Option<String>,
     #[schema(min_length = 1, max_length = 5000, example = "What we made this year")]
     description: Option<String>,
-    /// The folder of the video, in any of Vimeo's spellings.
+    /// The folder of the video, in any form that Vimeo uses.
     #[schema(
         pattern = "^(https://api\\.vimeo\\.com)?(/users/[1-9][0-9]*|/me)?/(projects|folders)/[1-9][0-9]*$",
         example = "/users/12345/projects/6789"
     )]
     folder_uri: Option<String>,
-    /// Instead of `folder_uri`: the folder of this name, which is created if it does not exist.
+    /// Instead of `folder_uri`: the name of the folder, which is created if it does not exist.
     #[schema(min_length = 1, max_length = 128)]
     folder_name: Option<String>,
-    /// `safe`, `unrated`, `drugs`, `language`, `nudity`, `violence`, `advertisement`; one may be given as a string.
+    /// `safe`, `unrated`, `drugs`, `language`, `nudity`, `violence`, `advertisement`; a single one may be a string.
     #[schema(value_type = Option<serde_json::Value>, example = json!(["safe"]))]
     content_rating: Option<Vec<String>>,
     privacy: Option<PrivacyIn>,
-    /// Required if `privacy.view` is `password`, else refused.
+    /// Required if `privacy.view` is `password`, else an error.
     #[schema(min_length = 1, max_length = 32, write_only)]
     password: Option<String>,
-    /// Required if `privacy.embed` is `whitelist`, else refused.
+    /// Required if `privacy.embed` is `whitelist`, else an error.
     #[schema(max_items = 50)]
     embed_domains: Option<Vec<String>>,
     /// `by`, `by-nc`, `by-nc-nd`, `by-nc-sa`, `by-nd`, `by-sa` or `cc0`.
@@ -59,10 +59,10 @@ pub(crate) struct NewUploadIn {
     /// The position of the thumbnail, in seconds from the beginning.
     #[schema(minimum = 0, maximum = 86400, example = 12.5)]
     thumbnail_time: Option<f64>,
-    /// Receives the job when it ends, by POST, signed with the account's secret. Never returned.
+    /// Receives the job when it ends, by POST, signed with the account's webhook secret. Never returned.
     #[schema(format = "public-url", max_length = 8192, write_only)]
     webhook: Option<String>,
-    /// Any JSON of up to 16 KiB, sent to the webhook as it is. Never returned.
+    /// Any JSON of up to 16 KiB, included unchanged in the webhook. Never returned.
     #[schema(value_type = Option<serde_json::Value>, write_only, rename = "webhookInput")]
     webhook_input: Option<String>,
     destination: Option<DestinationIn>,
@@ -81,7 +81,7 @@ pub(crate) struct SourceIn {
         example = "https://media.example.com/film.mp4"
     )]
     url: Option<String>,
-    /// The size in bytes of the file that the client sends itself, to the link in the response.
+    /// The size in bytes of the file that the client sends itself to the link in the response.
     #[schema(minimum = 1, maximum = 300_000_000_000_i64)]
     size: Option<i64>,
 }
@@ -109,15 +109,16 @@ pub(crate) struct PrivacyIn {
     add: Option<bool>,
 }
 
-/// An entry of a render request's `destinations`, as it is. A setting may be here or at the top of the body, not in both.
+/// An entry of the `destinations` of a render request, unchanged. A setting may be here or at the top level, but not in
+/// both.
 #[derive(ToSchema)]
 #[schema(as = UploadDestination)]
 #[expect(dead_code, reason = "for its schema")]
 pub(crate) struct DestinationIn {
-    /// `vimeo`, in any case, if it is given.
+    /// `vimeo` in any case, if given.
     #[schema(pattern = "^[Vv][Ii][Mm][Ee][Oo]$", example = "vimeo")]
     r#type: Option<String>,
-    /// The same as in the path, if it is given.
+    /// The same as in the path, if given.
     #[schema(rename = "connectionId", format = "same-connection")]
     connection_id: Option<String>,
     /// Another spelling of `connectionId`.
@@ -170,17 +171,17 @@ pub(crate) struct UploadLinkOut<'a> {
     data: LinkedJobOut<'a>,
 }
 
-/// Its job, and where the bytes go.
+/// Its job, and the link for the bytes.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = LinkedJob)]
 struct LinkedJobOut<'a> {
     #[schema(format = "uuid", example = "019c1234-5678-7abc-8def-0123456789ab")]
     job_id: &'a str,
-    /// Receives the bytes by the tus protocol, without an API key. Shown only this once.
+    /// Receives the bytes by the tus protocol, without an API key. Returned only once.
     #[schema(example = "https://asia-files.tus.vimeo.com/files/vimeo-prod-src-tus-asia/0123456789abcdef")]
     upload_link: &'a str,
-    /// The video that they become.
+    /// The video that is created.
     #[schema(pattern = "^/videos/[1-9][0-9]*$", example = "/videos/123456789")]
     vimeo_uri: String,
 }

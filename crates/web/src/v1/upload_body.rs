@@ -1,5 +1,5 @@
-//! The body that asks for an upload, field by field: a request, or every fault of it. Each setting may stand at the top
-//! or in `destination`, but not in both.
+//! Parses the body of an upload field by field: returns the request, or all errors. Each setting may be at the top
+//! level or in `destination`, but not in both.
 
 use app::{EgressUrl, RequestedSource, UploadRequest, UrlError, WebhookTarget};
 use domain::secret::Secret;
@@ -15,22 +15,22 @@ use crate::error::Problem;
 use crate::fields::Fields;
 use crate::json::Json;
 
-/// How many bytes of JSON may be told along with the end of a job.
+/// Limit for the webhook input, in bytes of JSON.
 const WEBHOOK_INPUT_MAX_BYTES: usize = 16 * 1024;
-/// More ratings than there are kinds of them.
+/// More than there are ratings.
 const CONTENT_RATINGS_MAX: usize = 20;
-/// What every destination is.
+/// The `type` of a destination.
 const DESTINATION_TYPE: &str = "vimeo";
 
-/// What a body is read by.
+/// What the body is checked against.
 pub(crate) struct Rules<'a> {
-    /// Judges an address by its form.
+    /// Validates a URL.
     pub(crate) check_address: &'a dyn Fn(&str) -> Result<EgressUrl, UrlError>,
     /// The connection in the path.
     pub(crate) connection: &'a str,
 }
 
-/// The body that asks for an upload: the request, or every fault of it.
+/// Parses the body of an upload: returns the request, or all errors.
 pub(crate) fn read_upload(object: Vec<(String, Json)>, rules: &Rules<'_>) -> Result<UploadRequest, Problem> {
     let mut fields = Fields::new(object, BODY);
     let source = read_source(&mut fields, rules);
@@ -42,13 +42,13 @@ pub(crate) fn read_upload(object: Vec<(String, Json)>, rules: &Rules<'_>) -> Res
     let settings = read_settings(&mut places);
     let webhook = read_webhook(&mut fields, rules);
     if let Some(destination) = destination {
-        fields.absorb(destination);
+        fields.merge(destination);
     }
-    // Unknown fields are refused at every level, so none is ever ignored.
+    // Unknown fields are errors at every level, so none is ever ignored.
     let (faults, _) = fields.finish();
     match source {
         Some(source) if faults.is_empty() => Ok(UploadRequest { source, settings, webhook }),
-        _ => Err(Problem::faulty_fields(faults)),
+        _ => Err(Problem::invalid_fields(faults)),
     }
 }
 
@@ -61,16 +61,16 @@ fn read_source(fields: &mut Fields, rules: &Rules<'_>) -> Option<RequestedSource
         number.whole().filter(|size| (1..=VIDEO_MAX_BYTES).contains(size))
     });
     if has_url == has_size {
-        source.fault_of_whole("must have either url or size");
+        source.object_error("must have either url or size");
     }
-    fields.absorb(source);
+    fields.merge(source);
     match (url, size) {
         (Some(url), _) => Some(RequestedSource::Url(url.secret().clone())),
         (None, size) => size.map(|size| RequestedSource::Client { size }),
     }
 }
 
-/// What a destination says beside the settings.
+/// Reads the fields of a destination other than settings.
 fn read_destination(destination: &mut Fields, rules: &Rules<'_>) {
     destination.optional_text("type", |text| {
         let is_vimeo = text.eq_ignore_ascii_case(DESTINATION_TYPE);
@@ -89,25 +89,25 @@ fn read_webhook(fields: &mut Fields, rules: &Rules<'_>) -> Option<WebhookTarget>
     let url = fields.optional_text("webhook", |text| (rules.check_address)(text).map(Some));
     let input = fields.optional_raw(WEBHOOK_INPUT, WEBHOOK_INPUT_MAX_BYTES);
     if input.is_some() && !has_webhook {
-        fields.fault::<()>(WEBHOOK_INPUT, "needs webhook");
+        fields.error::<()>(WEBHOOK_INPUT, "needs webhook");
     }
-    // The text itself moves: no copy of it is left behind.
+    // The string is moved, so that no copy is left behind.
     let input = input.map(|mut text| Secret::new(std::mem::take(&mut *text)));
     url.map(|url| WebhookTarget { url: url.secret().clone(), input })
 }
 
-/// Where a setting may stand.
+/// The two objects that may contain a setting.
 struct Places<'a> {
     top: &'a mut Fields,
     inside: Option<&'a mut Fields>,
 }
 
 impl Places<'_> {
-    /// Where a setting does stand; at the top if nowhere. In both places it is a fault of the inner one.
+    /// The object that contains a setting; the top level if neither does. If both do, it is an error of the inner one.
     fn of(&mut self, name: &str) -> &mut Fields {
         match &mut self.inside {
             Some(inside) if inside.is_set(name) && self.top.is_set(name) => {
-                inside.refuse(name, "is given outside of destination too");
+                inside.reject(name, "is given outside of destination too");
                 self.top
             }
             Some(inside) if inside.is_set(name) => inside,
@@ -119,8 +119,8 @@ impl Places<'_> {
         self.of(name).is_set(name)
     }
 
-    fn is_faulty(&self, names: &[&str]) -> bool {
-        self.top.is_faulty(names) || self.inside.as_ref().is_some_and(|inside| inside.is_faulty(names))
+    fn has_error(&self, names: &[&str]) -> bool {
+        self.top.has_error(names) || self.inside.as_ref().is_some_and(|inside| inside.has_error(names))
     }
 }
 
@@ -161,7 +161,7 @@ fn read_settings(places: &mut Places<'_>) -> UploadSettings {
     settings
 }
 
-/// An empty text counts as not given.
+/// An empty string counts as not given.
 fn said<T, E>(text: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Option<T>, E> {
     if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
 }
@@ -175,7 +175,7 @@ fn read_privacy(place: &mut Fields) -> Privacy {
         is_downloadable: privacy.optional_bool("download"),
         is_addable: privacy.optional_bool("add"),
     };
-    place.absorb(privacy);
+    place.merge(privacy);
     read
 }
 
@@ -185,13 +185,13 @@ fn read_folder(places: &mut Places<'_>) -> Option<Folder> {
         places.of("folder_uri").optional_text("folder_uri", |text| FolderNumber::parse_uri(text).map(Some));
     let place = places.of("folder_name");
     if has_uri && place.is_set("folder_name") {
-        place.refuse("folder_name", "cannot be given together with folder_uri");
+        place.reject("folder_name", "cannot be given together with folder_uri");
     }
     let name = place.optional_text("folder_name", |text| FolderName::parse(text).map(Some));
     number.map(Folder::Number).or(name.map(Folder::Named))
 }
 
-/// Names what settings say together and cannot say, unless one of them cannot be read at all: then nobody knows.
+/// Reports contradictory settings, unless one of them is invalid by itself.
 fn add_contradiction(places: &mut Places<'_>, error: SettingsError, stands_inside: [bool; 3]) {
     let [password, domains, privacy] = stands_inside;
     let (concerned, is_inside) = match error {
@@ -200,14 +200,14 @@ fn add_contradiction(places: &mut Places<'_>, error: SettingsError, stands_insid
         SettingsError::DomainsMissing => (["privacy", "privacy.embed", "embed_domains"], privacy),
         SettingsError::DomainsUnused => (["privacy", "privacy.embed", "embed_domains"], domains),
     };
-    if places.is_faulty(&concerned) {
+    if places.has_error(&concerned) {
         return;
     }
     let place = match &mut places.inside {
         Some(inside) if is_inside => inside,
         _ => &mut *places.top,
     };
-    place.fault::<()>(error.field(), &error.to_string());
+    place.error::<()>(error.field(), &error.to_string());
 }
 
 #[cfg(test)]

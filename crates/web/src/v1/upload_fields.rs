@@ -1,14 +1,14 @@
-//! The fields of the body that asks for an upload, and what clients call them who know another API. Unknown fields are
-//! refused at every level: a setting that is misspelt and ignored would publish a video.
+//! The fields of an upload's body, and what other APIs call them. Unknown fields are errors at every level: ignoring a
+//! misspelt setting could publish a video.
 
 use crate::UnknownFields;
 use crate::fields::{Known, Vocabulary};
 use crate::json::Keep;
 
-/// Kept as it came.
+/// Kept as received.
 pub(crate) const WEBHOOK_INPUT: &str = "webhookInput";
 
-/// What of the body is kept.
+/// Which parts of the body are kept.
 pub(super) const KEEP: Keep<'_> = Keep { raw: &[WEBHOOK_INPUT], known: Some(BODY.names) };
 
 /// The body.
@@ -52,7 +52,7 @@ pub(super) const DESTINATION: Known = known(&[
 ]);
 
 const fn known(names: &'static [&'static str]) -> Known {
-    Known { names, unknown: UnknownFields::Refuse, vocabulary: Some(&VOCABULARY) }
+    Known { names, unknown: UnknownFields::Reject, vocabulary: Some(&VOCABULARY) }
 }
 
 static VOCABULARY: Vocabulary = Vocabulary {
@@ -83,7 +83,7 @@ static VOCABULARY: Vocabulary = Vocabulary {
         "destination.connectionId",
     ],
     synonyms: &[
-        // Who may watch it, in the words of Vimeo's own parameters, of YouTube, and of everyday language.
+        // The privacy, in the terms of Vimeo's own parameters, of YouTube, and of everyday language.
         ("visibility", "privacy.view"),
         ("visible", "privacy.view"),
         ("privacyvisibility", "privacy.view"),
@@ -132,7 +132,7 @@ static VOCABULARY: Vocabulary = Vocabulary {
         ("whitelist", "embed_domains"),
         ("embedwhitelist", "embed_domains"),
         ("privacydomains", "embed_domains"),
-        // What it is called.
+        // The name.
         ("title", "name"),
         ("videoname", "name"),
         ("videotitle", "name"),
@@ -162,7 +162,7 @@ static VOCABULARY: Vocabulary = Vocabulary {
         ("thumbnailseconds", "thumbnail_time"),
         ("thumb", "thumbnail_time"),
         ("poster", "thumbnail_time"),
-        // Where the bytes come from.
+        // The source.
         ("uri", "source.url"),
         ("link", "source.url"),
         ("href", "source.url"),
@@ -179,7 +179,7 @@ static VOCABULARY: Vocabulary = Vocabulary {
         ("length", "source.size"),
         ("contentlength", "source.size"),
         ("uploadsize", "source.size"),
-        // Where its end is reported.
+        // The webhook.
         ("webhookurl", "webhook"),
         ("callback", "webhook"),
         ("callbackurl", "webhook"),
@@ -215,13 +215,13 @@ mod tests {
     use super::*;
     use crate::json::Json;
 
-    /// The field that is named for an unknown one at a level.
+    /// The field that is suggested for an unknown one at a level.
     fn likely(prefix: &str, known: Known, name: &str) -> Option<String> {
         VOCABULARY.likely_path(name, prefix, known.names)
     }
 
     #[test]
-    fn a_setting_in_other_words_leads_to_the_one_that_is_meant() {
+    fn other_names_of_a_setting_suggest_the_field() {
         for (name, meant) in [
             ("view", "privacy.view"),
             ("visibility", "privacy.view"),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_at_another_level_is_named_by_its_path() {
+    fn a_field_of_another_level_is_suggested_with_its_path() {
         for (prefix, known, name, meant) in [
             ("source.", SOURCE, "uri", "source.url"),
             ("source.", SOURCE, "URL", "source.url"),
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_of_the_vocabulary_can_be_found_and_leads_to_a_field() {
+    fn every_synonym_can_be_found_and_means_a_field() {
         for (synonym, path) in VOCABULARY.synonyms {
             assert!(synonym.bytes().all(|byte| byte.is_ascii_lowercase()), "{synonym}");
             assert!(VOCABULARY.paths.contains(path), "{path}");
@@ -314,7 +314,7 @@ mod tests {
             assert!(BODY.names.contains(name) && DESTINATION.names.contains(name), "{name}");
         }
         for known in [BODY, SOURCE, PRIVACY, DESTINATION] {
-            assert!(known.unknown == UnknownFields::Refuse);
+            assert!(known.unknown == UnknownFields::Reject);
             let object = vec![("colour".to_owned(), Json::Null)];
             assert_eq!(crate::fields::Fields::new(object, known).finish().0.len(), 1);
         }

@@ -1,4 +1,4 @@
-//! Uploads over HTTP: creating them.
+//! The handler that creates uploads.
 
 use app::{Once, RequestedSource};
 use axum::extract::rejection::PathRejection;
@@ -6,25 +6,25 @@ use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::connections::text_of;
+use super::connections::path_param;
 use super::upload::{AcceptedUploadOut, NewUploadIn, UploadLinkOut};
 use super::upload_body::{Rules, read_upload};
 use super::upload_fields::KEEP;
 use crate::Shared;
-use crate::answer::{Answer, first_or_repeated};
 use crate::auth::Authenticated;
 use crate::body::{ObjectBody, read_object};
 use crate::error::Problem;
 use crate::headers::idempotency_key;
 use crate::openapi;
-use crate::query::refuse_query;
+use crate::query::reject_query;
+use crate::replay::{ReplayableResponse, fresh_or_replayed};
 
 /// Upload a video
 ///
-/// With `source.url` the service fetches the file and sends it to Vimeo; the response names the job. With `source.size`
-/// the response also has a link, shown only this once, to which the client sends the bytes itself by the tus protocol,
-/// straight to Vimeo. Either way the video stays private until all its settings are applied. Unknown fields are refused
-/// at every level: a misspelt privacy setting never publishes a video.
+/// With `source.url` the service fetches the file and sends it to Vimeo; the response contains the job. With
+/// `source.size` the response also contains a link, returned only once, to which the client sends the bytes itself by
+/// the tus protocol, straight to Vimeo. Either way the video stays private until all its settings are applied. Unknown
+/// fields are errors at every level: a misspelt privacy setting never publishes a video.
 #[utoipa::path(
     post, path = "/v1/vimeo-connections/{connectionId}/uploads", operation_id = "create_upload", tag = "Uploads",
     params(openapi::ConnectionIdPath, openapi::IdempotencyKeyHeader),
@@ -52,7 +52,7 @@ use crate::query::refuse_query;
                 ("cancel" = (operation_id = "cancel_job", parameters(("jobId" = "$response.body#/data/jobId")))),
             ),
         ),
-        openapi::UploadRefusals,
+        openapi::UploadErrors,
     ),
 )]
 pub(crate) async fn create_upload(
@@ -62,9 +62,9 @@ pub(crate) async fn create_upload(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    refuse_query(request.uri())?;
+    reject_query(request.uri())?;
     let ObjectBody { bytes, object } = read_object(request, KEEP).await?;
-    let (app, connection) = (&shared.app, text_of(id));
+    let (app, connection) = (&shared.app, path_param(id));
     let check_address = |text: &str| app.check_address(text);
     let upload = read_upload(object, &Rules { check_address: &check_address, connection: &connection })?;
     let base_path = &shared.settings.base_path;
@@ -72,16 +72,16 @@ pub(crate) async fn create_upload(
     let body = &bytes[..];
     match upload.source {
         RequestedSource::Url(_) => {
-            let answer = |job: &_| Answer::upload_accepted(base_path, job);
-            let present = |job: &_| answer(job).to_kept();
+            let answer = |job: &_| ReplayableResponse::upload_accepted(base_path, job);
+            let present = |job: &_| answer(job).encode();
             let once = key.map(|key| Once { key, body, present: &present });
-            first_or_repeated(app.create_upload(&caller, &connection, upload, once).await?, answer)
+            fresh_or_replayed(app.create_upload(&caller, &connection, upload, once).await?, answer)
         }
         RequestedSource::Client { .. } => {
-            let answer = |made: &_| Answer::upload_link(base_path, made);
-            let present = |made: &_| answer(made).to_kept();
+            let answer = |made: &_| ReplayableResponse::upload_link(base_path, made);
+            let present = |made: &_| answer(made).encode();
             let once = key.map(|key| Once { key, body, present: &present });
-            first_or_repeated(app.create_upload_link(&caller, &connection, upload, once).await?, answer)
+            fresh_or_replayed(app.create_upload_link(&caller, &connection, upload, once).await?, answer)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The secret that an account's webhooks are signed with.
+//! The handler that creates webhook secrets.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -14,26 +14,25 @@ use crate::error::Problem;
 use crate::openapi;
 use crate::query::NoQuery;
 
-/// A new secret.
+/// A new webhook secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WebhookSecret)]
 pub(crate) struct WebhookSecretOut<'a> {
-    /// As the Standard Webhooks specification writes it. Shown only this once.
+    /// In the format of the Standard Webhooks specification. Returned only once.
     #[schema(pattern = "^whsec_[A-Za-z0-9+/]+={0,2}$", example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
     secret: &'a str,
 }
 
 /// Create the webhook secret
 ///
-/// Webhooks are signed with it as the Standard Webhooks specification says. A second call creates its successor: the
-/// predecessor also signs for 24 hours, so that receivers can change over, and older secrets stop at once. An upload
-/// with `webhook` needs it. No body is needed; an empty object is
-/// accepted.
+/// Webhooks are signed with it according to the Standard Webhooks specification. A second call creates a new secret:
+/// the previous one also signs for 24 hours, so that receivers can switch, and older ones stop immediately. An upload
+/// with `webhook` needs a secret. No body is needed; an empty object is accepted.
 #[utoipa::path(
     post, path = "/v1/webhook-secret", operation_id = "create_webhook_secret", tag = "Uploads",
     responses(
         (status = 201, description = "The secret, shown only this once.", body = WebhookSecretOut),
-        openapi::SecretRefusals,
+        openapi::SecretErrors,
     ),
 )]
 pub(crate) async fn create_webhook_secret(

@@ -1,4 +1,4 @@
-//! The account and API key of the caller: a way to test a key.
+//! The caller's account and API key, for testing a key.
 
 use app::Identity;
 use axum::Json;
@@ -14,7 +14,7 @@ use crate::error::Problem;
 use crate::openapi;
 use crate::query::NoQuery;
 
-/// An account and the key that acts for it.
+/// An account and the key that authenticates as it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Identity)]
@@ -23,7 +23,7 @@ pub(crate) struct WhoamiOut<'a> {
     account_id: &'a str,
     #[schema(example = "acme")]
     account_name: &'a str,
-    /// The key's identifier, not the key.
+    /// The ID of the key, not the key.
     #[schema(example = "key_7t1b8z4d0c6q2v9x1k3m")]
     key_id: &'a str,
     #[schema(example = "api key")]
@@ -31,7 +31,7 @@ pub(crate) struct WhoamiOut<'a> {
     /// What the key allows.
     #[schema(value_type = Vec<String>, example = json!(["connections:read", "connections:write"]))]
     scopes: [&'static str; Scope::ALL.len()],
-    /// Left out if the key does not expire.
+    /// Omitted if the key does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2027-01-31T09:05:00.042Z")]
     expires_date: Option<String>,
@@ -55,7 +55,7 @@ impl<'a> From<&'a Identity> for WhoamiOut<'a> {
 /// Use it to test a key.
 #[utoipa::path(
     get, path = "/v1/whoami", operation_id = "whoami", tag = "Keys",
-    responses((status = 200, description = "The key is valid.", body = WhoamiOut), openapi::ReadRefusals),
+    responses((status = 200, description = "The key is valid.", body = WhoamiOut), openapi::ReadErrors),
 )]
 pub(crate) async fn whoami(
     State(shared): State<Shared>,

@@ -150,7 +150,7 @@ async fn a_csv_file_is_imported_by_its_header_and_once() {
         ("name,clientIdentifier,clientSecret\n", "accessToken has no column"),
         ("name;clientIdentifier;clientSecret;accessToken\n", "has 1 cells, and the header has 4"),
         ("name,client_identifier,clientSecret,accessToken\n", "did you mean clientIdentifier?"),
-        ("name,name,clientIdentifier,clientSecret,accessToken\n", "name is there twice"),
+        ("name,name,clientIdentifier,clientSecret,accessToken\n", "name appears twice"),
         (&format!("a,{id},{secret},{token}\n"), "name has no column; clientIdentifier has no column"),
     ] {
         let output = import(&env, &["-", "--format", "csv"], &format!("{header}{token}\n"));

@@ -13,7 +13,8 @@ const NO_SLASH: &str =
     r#"{"code":"NOT_FOUND","message":"There is nothing at this path. Remove the slash at its end."}"#;
 const NO_CONNECTION: &str =
     r#"{"code":"CONNECTION_NOT_FOUND","message":"There is no such connection in this account."}"#;
-const NO_METHOD: &str = r#"{"code":"METHOD_NOT_ALLOWED","message":"This path does not take this method."}"#;
+const NO_METHOD: &str =
+    r#"{"code":"METHOD_NOT_ALLOWED","message":"This path does not support this method."}"#;
 
 /// The response to a documented path if the service has another base path.
 fn elsewhere(base_path: &str) -> String {

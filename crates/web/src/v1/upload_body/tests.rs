@@ -9,7 +9,7 @@ use super::*;
 
 const CONNECTION: &str = "20260131090500042k3v9x0q2m7t1b8z";
 
-/// Judges addresses as the service does.
+/// Validates URLs as the service does.
 static EGRESS: LazyLock<Egress> = LazyLock::new(|| {
     let policy = EgressPolicy {
         allow: Vec::new(),
@@ -44,7 +44,7 @@ fn read(body: &Value) -> UploadRequest {
     read_text(&body.to_string()).unwrap()
 }
 
-/// Names and sentences of the faults.
+/// Names and messages of the errors.
 fn faults(body: &Value) -> Vec<(String, String)> {
     let problem = read_text(&body.to_string()).unwrap_err();
     let body = body.to_string();
@@ -66,7 +66,7 @@ fn with(more: &Value) -> Value {
     body
 }
 
-/// Every setting, good.
+/// All settings with valid values.
 fn settings() -> Value {
     json!({
         "name": "Launch",
@@ -105,7 +105,7 @@ fn assert_all_settings(settings: &UploadSettings) {
 }
 
 #[test]
-fn a_full_body_is_read() {
+fn a_complete_body_is_parsed() {
     let mut body = with(&settings());
     body["source"]["url"] = json!("https://media.example.com/a.mp4?token=x");
     body["webhook"] = json!("https://hooks.example.com/x");
@@ -122,7 +122,7 @@ fn a_full_body_is_read() {
 }
 
 #[test]
-fn only_a_source_is_needed_and_null_says_nothing() {
+fn only_a_source_is_required_and_null_counts_as_absent() {
     let nothing = json!({
         "source": { "url": null, "size": 5.0 }, "name": null, "description": null, "folder_uri": null,
         "folder_name": null, "content_rating": null, "privacy": null, "password": null, "embed_domains": null,
@@ -146,13 +146,13 @@ fn only_a_source_is_needed_and_null_says_nothing() {
 }
 
 #[test]
-fn a_destination_of_a_render_request_is_taken_as_it_is() {
+fn a_destination_of_a_render_request_is_accepted() {
     let mut destination = settings();
     destination["type"] = json!("Vimeo");
     destination["connectionId"] = json!(CONNECTION);
     destination["connection_id"] = json!(CONNECTION);
     assert_all_settings(&read(&with(&json!({ "destination": destination }))).settings);
-    // What stands beside it is not in its way, as long as nothing stands twice.
+    // Settings may be in both objects as long as none is in both.
     let privacy = destination.as_object_mut().unwrap().remove("privacy").unwrap();
     assert_all_settings(&read(&with(&json!({ "destination": destination, "privacy": privacy }))).settings);
     let both = with(&json!({
@@ -184,7 +184,7 @@ fn a_destination_of_a_render_request_is_taken_as_it_is() {
 }
 
 #[test]
-fn every_fault_is_named_at_once() {
+fn all_errors_are_reported_at_once() {
     let body = json!({
         "source": { "url": "ftp://canary", "size": 0, "sise": 1 },
         "name": " ",
@@ -238,7 +238,7 @@ fn assert_fault(body: &Value, name: &str, errors: &str) {
 }
 
 #[test]
-fn a_faulty_source_says_how_to_mend_it() {
+fn the_error_of_a_source_says_how_to_fix_it() {
     let size_rule = "must be a whole number from 1 to 300000000000";
     for (source, name, errors) in [
         (json!(null), "source", "is required"),
@@ -258,7 +258,7 @@ fn a_faulty_source_says_how_to_mend_it() {
 }
 
 #[test]
-fn a_faulty_field_says_how_to_mend_it() {
+fn the_error_of_a_field_says_how_to_fix_it() {
     let moment_rule = "must be a number of seconds from 0 to 86400";
     let near = "is not a known field; did you mean ";
     for (name, value, errors) in [
@@ -281,7 +281,7 @@ fn a_faulty_field_says_how_to_mend_it() {
 }
 
 #[test]
-fn settings_that_cannot_be_together_are_told_where_they_stand() {
+fn contradictory_settings_are_reported_with_their_paths() {
     let both = "cannot be given together with folder_uri";
     let (unused, missing) =
         ("needs privacy.view to be password", "is required when privacy.view is password");
@@ -309,7 +309,7 @@ fn settings_that_cannot_be_together_are_told_where_they_stand() {
 }
 
 #[test]
-fn unknown_fields_are_refused_at_every_level() {
+fn unknown_fields_are_errors_at_every_level() {
     let body = with(&json!({
         "colour": 1,
         "source": { "url": "https://media.example.com/a.mp4", "colour": 1 },
@@ -322,7 +322,7 @@ fn unknown_fields_are_refused_at_every_level() {
 }
 
 #[test]
-fn a_misspelt_setting_is_refused_with_the_likely_field() {
+fn the_error_of_a_misspelt_setting_suggests_the_field() {
     for (more, name, likely) in [
         (json!({ "view": "nobody" }), "view", "privacy.view"),
         (json!({ "visibility": "nobody" }), "visibility", "privacy.view"),

@@ -1,4 +1,4 @@
-//! Connections as JSON outside of a request: the command line reads and writes them by the same rules and texts.
+//! Connections as JSON for the command line, with the rules and messages of the HTTP API.
 
 use std::fmt;
 
@@ -7,93 +7,93 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::UnknownFields;
-use crate::error::{FieldFault, Problem, credential_faults};
+use crate::error::{FieldError, Problem, credential_errors};
 use crate::fields::{Fields, Known};
 use crate::json::{self, Json, Number};
 use crate::v1::connection::{ConnectionOut, KNOWN_FIELDS, read_change, read_draft};
 
-/// What a file of credentials may say.
+/// Fields of a credentials file.
 static CREDENTIAL_FIELDS: [&str; 3] = ["clientIdentifier", "clientSecret", "accessToken"];
-/// What a table of connections must have a column for.
+/// Required columns of a table of connections.
 const REQUIRED_COLUMNS: [&str; 4] = ["name", "clientIdentifier", "clientSecret", "accessToken"];
 
-/// A connection as the API shows it: the nine fields in their order.
-pub fn shown(connection: &Connection) -> impl Serialize + '_ {
+/// A connection as the API presents it: nine fields in their order.
+pub fn present(connection: &Connection) -> impl Serialize + '_ {
     ConnectionOut::from(connection)
 }
 
-/// What Vimeo found wrong, each credential by its field's name.
-pub fn refused_credentials(findings: &[app::CredentialProblem]) -> Faults {
-    credential_faults(findings).into()
+/// Vimeo's reasons for rejecting credentials, with the names of the fields.
+pub fn rejected_credentials(problems: &[app::CredentialProblem]) -> RecordErrors {
+    credential_errors(problems).into()
 }
 
-/// Everything that is wrong with a record, as a sentence's end that never repeats a value.
+/// All errors of a record, as the end of a sentence. Contains no values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Faults(String);
+pub struct RecordErrors(String);
 
-impl fmt::Display for Faults {
+impl fmt::Display for RecordErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for RecordErrors {}
 
-impl From<Vec<FieldFault>> for Faults {
-    fn from(faults: Vec<FieldFault>) -> Self {
-        let texts: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.name, fault.errors)).collect();
+impl From<Vec<FieldError>> for RecordErrors {
+    fn from(errors: Vec<FieldError>) -> Self {
+        let texts: Vec<_> = errors.iter().map(|error| format!("{} {}", error.name, error.errors)).collect();
         Self(texts.join("; "))
     }
 }
 
-impl From<Problem> for Faults {
+impl From<Problem> for RecordErrors {
     fn from(problem: Problem) -> Self {
         problem.fields.into()
     }
 }
 
-/// A connection's fields, as somebody wrote them down.
+/// The fields of a connection from a file or a table.
 #[derive(Default)]
-pub struct Record(Vec<(String, Json)>);
+pub struct ConnectionRecord(Vec<(String, Json)>);
 
-impl Record {
-    /// Reads one JSON object, as strictly as a request's body.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Faults> {
-        let mended = |text: String| {
+impl ConnectionRecord {
+    /// Parses a JSON object, as strictly as a request body.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordErrors> {
+        let record_error = |text: String| {
             let text = text.strip_prefix("The request body ").unwrap_or(&text);
-            Faults(text.trim_end_matches('.').to_owned())
+            RecordErrors(text.trim_end_matches('.').to_owned())
         };
-        match json::parse(bytes).map_err(mended)? {
+        match json::parse(bytes).map_err(record_error)? {
             Json::Object(object) => Ok(Self(object)),
-            _ => Err(Faults("must be a JSON object".to_owned())),
+            _ => Err(RecordErrors("must be a JSON object".to_owned())),
         }
     }
 
-    /// Reads one JSON object that says nothing but credentials.
-    pub fn parse_credentials(bytes: &[u8]) -> Result<Self, Faults> {
+    /// Parses a JSON object that contains only credentials.
+    pub fn parse_credentials(bytes: &[u8]) -> Result<Self, RecordErrors> {
         let record = Self::parse(bytes)?;
         let names = record.0.iter().map(|(name, _)| (name.clone(), Json::Null)).collect();
-        let (faults, _) = Fields::new(names, Known::new(&CREDENTIAL_FIELDS, UnknownFields::Refuse)).finish();
-        if faults.is_empty() { Ok(record) } else { Err(faults.into()) }
+        let (errors, _) = Fields::new(names, Known::new(&CREDENTIAL_FIELDS, UnknownFields::Reject)).finish();
+        if errors.is_empty() { Ok(record) } else { Err(errors.into()) }
     }
 
-    /// A row of a table: an empty cell says nothing.
+    /// A row of a table. Empty cells are absent fields.
     pub fn from_row(cells: impl Iterator<Item = (String, Zeroizing<String>)>) -> Self {
         let filled = cells.filter(|(_, cell)| !cell.is_empty());
         Self(filled.map(|(name, cell)| (name.clone(), read_cell(&name, cell))).collect())
     }
 
-    /// Adds a text. A field that is there already stays as it is.
+    /// Adds a text unless the field is present.
     pub fn add_text(&mut self, field: &str, text: Zeroizing<String>) {
         self.add(field, Json::Text(text));
     }
 
-    /// Says that the description is to be none.
+    /// Clears the description.
     pub fn clear_description(&mut self) {
         self.add("description", Json::Null);
     }
 
-    /// Says whether the connection may be used, unless the record does.
+    /// Sets whether the connection is enabled, unless the record does.
     pub fn add_availability(&mut self, availability: Availability) {
         self.add("enabled", Json::Bool(availability.is_enabled()));
     }
@@ -104,17 +104,17 @@ impl Record {
         }
     }
 
-    /// Whether the record says anything of a field.
+    /// Whether the record contains a field.
     pub fn has(&self, field: &str) -> bool {
         self.0.iter().any(|(name, _)| name == field)
     }
 
-    /// Whether the record says nothing.
+    /// Whether the record has no fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The name, if it is one by the rules, whatever else is wrong.
+    /// The name if it is valid, whatever else is wrong.
     pub fn name(&self) -> Option<ConnectionName> {
         self.0.iter().find_map(|(field, value)| match value {
             Json::Text(text) if field == "name" => ConnectionName::parse(text).ok(),
@@ -122,16 +122,16 @@ impl Record {
         })
     }
 
-    /// What a connection can be made from, or everything that is wrong.
-    pub fn into_draft(self, unknown: UnknownFields) -> Result<ConnectionDraft, Faults> {
+    /// Converts the record to a draft of a new connection, or returns all its errors.
+    pub fn into_draft(self, unknown: UnknownFields) -> Result<ConnectionDraft, RecordErrors> {
         let (draft, _) = read_draft(self.0, unknown);
         Ok(draft?)
     }
 
-    /// The change of a connection that has this version, or everything that is wrong.
-    pub fn into_change(mut self, version: u64) -> Result<ConnectionChange, Faults> {
+    /// Converts the record to a change of this version of a connection, or returns all its errors.
+    pub fn into_change(mut self, version: u64) -> Result<ConnectionChange, RecordErrors> {
         self.add("version", Json::Number(Number::from_whole(version)));
-        let (change, _) = read_change(self.0, UnknownFields::Refuse);
+        let (change, _) = read_change(self.0, UnknownFields::Reject);
         Ok(change?)
     }
 }
@@ -144,29 +144,29 @@ fn read_cell(column: &str, cell: Zeroizing<String>) -> Json {
     }
 }
 
-/// Checks the names of a table's columns. A table without a header has secrets where names should be: nothing is
-/// repeated but what is nearly a known name, or stands beside all that must be there.
-pub fn check_columns(names: &[String], unknown: UnknownFields) -> Result<(), Faults> {
-    let judge = |unknown| {
+/// Checks the column names of a table. The first line of a table without a header may contain secrets: names are shown
+/// only if they resemble a known name, or if all required columns exist.
+pub fn check_columns(names: &[String], unknown: UnknownFields) -> Result<(), RecordErrors> {
+    let check = |unknown| {
         let columns = names.iter().map(|name| (name.clone(), Json::Null)).collect();
         Fields::new(columns, Known::new(&KNOWN_FIELDS, unknown)).finish().0
     };
-    let mut faults = judge(UnknownFields::Report);
-    let mut fault = |name: &str, errors: &str| {
-        faults.push(FieldFault { name: name.to_owned(), errors: errors.to_owned() });
+    let mut errors = check(UnknownFields::Ignore);
+    let mut error = |name: &str, text: &str| {
+        errors.push(FieldError { name: name.to_owned(), errors: text.to_owned() });
     };
     for known in KNOWN_FIELDS {
         if names.iter().filter(|name| *name == known).count() > 1 {
-            fault(known, "is there twice");
+            error(known, "appears twice");
         }
     }
     for missing in REQUIRED_COLUMNS.iter().filter(|column| !names.iter().any(|name| name == *column)) {
-        fault(missing, "has no column");
+        error(missing, "has no column");
     }
-    if faults.is_empty() {
-        faults = judge(unknown);
+    if errors.is_empty() {
+        errors = check(unknown);
     }
-    if faults.is_empty() { Ok(()) } else { Err(faults.into()) }
+    if errors.is_empty() { Ok(()) } else { Err(errors.into()) }
 }
 
 #[cfg(test)]
@@ -175,18 +175,19 @@ mod tests {
 
     fn columns(names: &[&str]) -> String {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        check_columns(&names, UnknownFields::Report)
-            .map_or_else(|faults| faults.to_string(), |()| String::new())
+        check_columns(&names, UnknownFields::Ignore)
+            .map_or_else(|errors| errors.to_string(), |()| String::new())
     }
 
     #[test]
-    fn a_record_is_refused_as_a_body_is_and_without_its_values() {
-        let read = |text: &str| Record::parse(text.as_bytes()).err().unwrap().to_string();
+    fn a_record_is_rejected_like_a_body_and_without_its_values() {
+        let read = |text: &str| ConnectionRecord::parse(text.as_bytes()).err().unwrap().to_string();
         assert_eq!(read("canary"), "is not valid JSON (line 1, column 1)");
         assert_eq!(read("[]"), "must be a JSON object");
-        let record = Record::parse(br#"{"name":"a.b","clientSecret":"c nary","accesToken":1}"#).unwrap();
+        let record =
+            ConnectionRecord::parse(br#"{"name":"a.b","clientSecret":"c nary","accesToken":1}"#).unwrap();
         assert_eq!(
-            record.into_draft(UnknownFields::Report).unwrap_err().to_string(),
+            record.into_draft(UnknownFields::Ignore).unwrap_err().to_string(),
             "name must contain only letters, digits, spaces, hyphens and underscores; enabled is required; \
              clientIdentifier is required; clientSecret must contain only visible ASCII characters, without spaces or \
              line breaks; accessToken is required; accesToken is not a known field; did you mean accessToken?"
@@ -194,23 +195,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_credentials_says_nothing_else() {
-        assert!(Record::parse_credentials(br#"{"clientSecret":"a","accessToken":"b"}"#).is_ok());
-        let faults = Record::parse_credentials(br#"{"name":"a","client_secret":"b"}"#).err().unwrap();
+    fn a_credentials_file_contains_nothing_else() {
+        assert!(ConnectionRecord::parse_credentials(br#"{"clientSecret":"a","accessToken":"b"}"#).is_ok());
+        let errors =
+            ConnectionRecord::parse_credentials(br#"{"name":"a","client_secret":"b"}"#).err().unwrap();
         assert_eq!(
-            faults.to_string(),
+            errors.to_string(),
             "name is not a known field; client_secret is not a known field; did you mean clientSecret?"
         );
     }
 
     #[test]
-    fn a_table_without_a_header_is_not_shown() {
+    fn the_cells_of_a_table_without_a_header_are_not_shown() {
         assert_eq!(columns(&["name", "clientIdentifier", "clientSecret", "accessToken", "notes"]), "");
         let headless = columns(&["My Vimeo", "canary1", "canary2", "canary3"]);
         assert!(!headless.contains("canary") && headless.starts_with("name has no column"), "{headless}");
         assert!(
             columns(&["name", "name", "clientIdentifier", "clientSecret", "accessToken"])
-                .contains("name is there twice")
+                .contains("name appears twice")
         );
         assert!(columns(&["client_secret"]).contains("did you mean clientSecret?"));
     }

@@ -1,9 +1,9 @@
-//! Every error code with its specification: status, code, sentence, and what to do about it.
+//! The table of error codes: status, code, message, and what to do.
 
 use axum::http::StatusCode;
 use serde_json::json;
 
-/// Every error code that a client can see.
+/// All error codes of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     InvalidRequestBody,
@@ -35,13 +35,13 @@ pub(crate) enum Code {
     OutcomeUnknown,
 }
 
-/// A code's specification, and what a client should know about it.
-pub(super) struct Face {
+/// The specification of an error code.
+pub(super) struct ErrorSpec {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
     pub(super) message: &'static str,
-    /// For the documentation: when it happens, and what to do.
-    pub(super) when: &'static str,
+    /// For the documentation: when it occurs, and what to do.
+    pub(super) help: &'static str,
 }
 
 impl Code {
@@ -76,170 +76,170 @@ impl Code {
     ];
 
     #[expect(clippy::too_many_lines, reason = "one table, a row a code")]
-    pub(super) fn face(self) -> Face {
-        let face = |status, code, message, when| Face { status, code, message, when };
+    pub(super) fn spec(self) -> ErrorSpec {
+        let spec = |status, code, message, help| ErrorSpec { status, code, message, help };
         match self {
-            Self::InvalidRequestBody => face(
+            Self::InvalidRequestBody => spec(
                 StatusCode::BAD_REQUEST,
                 "INVALID_REQUEST_BODY",
                 "The request body is not valid.",
-                "The body is not JSON, not an object, or has invalid fields. `message` names the first, `fields` every one of them. Fix the body. Unknown fields are refused on every route but those of connections, where only near misses of known fields are.",
+                "The body is not JSON, not an object, or has invalid fields. `message` names the first, `fields` all of them. Unknown fields are errors, except on the routes of connections, where only near misses of known fields are.",
             ),
-            Self::InvalidQuery => face(
+            Self::InvalidQuery => spec(
                 StatusCode::BAD_REQUEST,
                 "INVALID_QUERY",
                 "The query of the URL is not valid.",
-                "`fields` names each invalid parameter. Unknown parameters are refused on every route but those of connections, which ignore them.",
+                "`fields` names each invalid parameter. Unknown parameters are errors, except on the routes of connections, which ignore them.",
             ),
-            Self::InvalidPageKey => face(
+            Self::InvalidPageKey => spec(
                 StatusCode::BAD_REQUEST,
                 "INVALID_PAGE_KEY",
                 "This page key was not issued to this account.",
                 "Send `nextPageKey` unchanged from the previous page, with an API key of the same account, or start again without one.",
             ),
-            Self::InvalidRequestHeader => face(
+            Self::InvalidRequestHeader => spec(
                 StatusCode::BAD_REQUEST,
                 "INVALID_REQUEST_HEADER",
                 "A request header is not valid.",
                 "`fields` names the header. HTTP/1.1 requests need exactly one `Host`.",
             ),
-            Self::Unauthorized => face(
+            Self::Unauthorized => spec(
                 StatusCode::UNAUTHORIZED,
                 "UNAUTHORIZED",
                 "Unauthorized",
                 "The API key is missing, malformed, unknown, expired or revoked. Send `Authorization: pictai_…`; `WWW-Authenticate` says so too, the same for every cause.",
             ),
-            Self::ConnectionNotFound => face(
+            Self::ConnectionNotFound => spec(
                 StatusCode::NOT_FOUND,
                 "CONNECTION_NOT_FOUND",
                 "There is no such connection in this account.",
                 "The connection never existed, was deleted, or belongs to another account.",
             ),
-            Self::JobNotFound => face(
+            Self::JobNotFound => spec(
                 StatusCode::NOT_FOUND,
                 "JOB_NOT_FOUND",
                 "There is no such job in this account.",
                 "The job never existed or belongs to another account.",
             ),
-            Self::NotFound => face(
+            Self::NotFound => spec(
                 StatusCode::NOT_FOUND,
                 "NOT_FOUND",
                 "There is nothing at this path.",
                 "The service has no such path. Check the base URL.",
             ),
-            Self::MethodNotAllowed => face(
+            Self::MethodNotAllowed => spec(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "METHOD_NOT_ALLOWED",
-                "This path does not take this method.",
+                "This path does not support this method.",
                 "`Allow` lists the supported methods.",
             ),
-            Self::RequestTimeout => face(
+            Self::RequestTimeout => spec(
                 StatusCode::REQUEST_TIMEOUT,
                 "REQUEST_TIMEOUT",
                 "The request body did not arrive in time.",
-                "The body arrived too slowly or never ended. Nothing was stored. Send it again.",
+                "The body arrived too slowly or never ended. Nothing was stored. Repeat the request.",
             ),
-            Self::ConnectionNameExists => face(
+            Self::ConnectionNameExists => spec(
                 StatusCode::CONFLICT,
                 "CONNECTION_NAME_EXISTS",
                 "This account already has a connection of this name.",
-                "Names are unique in an account; spaces at the ends do not count. Choose another name.",
+                "Names are unique in an account, ignoring spaces at both ends. Choose another name.",
             ),
-            Self::ConnectionDisabled => face(
+            Self::ConnectionDisabled => spec(
                 StatusCode::CONFLICT,
                 "CONNECTION_DISABLED",
                 "The connection is disabled.",
                 "Nothing was started. Enable the connection or use another one.",
             ),
-            Self::WebhookSecretMissing => face(
+            Self::WebhookSecretMissing => spec(
                 StatusCode::CONFLICT,
                 "WEBHOOK_SECRET_MISSING",
-                "The account has no webhook secret. Create it with POST /v1/webhook-secret, then send the request again.",
-                "A `webhook` is signed with the account's secret, which is returned once, when it is created. Nothing was started.",
+                "The account has no webhook secret. Create it with POST /v1/webhook-secret, then repeat the request.",
+                "A `webhook` is signed with the account's secret, which is returned once, help it is created. Nothing was started.",
             ),
-            Self::VersionConflict => face(
+            Self::VersionConflict => spec(
                 StatusCode::CONFLICT,
                 "VERSION_CONFLICT",
                 "The connection has changed since you read it. Nothing was changed.",
-                "`currentVersion` is its current version. Read the connection again, then decide again.",
+                "`currentVersion` is its current version. Read the connection again and decide whether to retry.",
             ),
-            Self::IdempotencyKeyInUse => face(
+            Self::IdempotencyKeyInUse => spec(
                 StatusCode::CONFLICT,
                 "IDEMPOTENCY_KEY_IN_USE",
                 "A request with this idempotency key is still in progress.",
-                "Send it again after `Retry-After` seconds to get the response to the first request.",
+                "Repeat it after `Retry-After` seconds to get the response to the first request.",
             ),
-            Self::UploadOver => face(
+            Self::UploadOver => spec(
                 StatusCode::CONFLICT,
                 "UPLOAD_OVER",
                 "This upload has ended and its link is no longer valid. Retry with a new idempotency key.",
-                "The first response to this idempotency key had an upload link. The link was wiped when the upload ended or its connection was deleted. The job shows how it ended.",
+                "The first response to this idempotency key had an upload link. The link was wiped help the upload ended or its connection was deleted. The job shows how it ended.",
             ),
-            Self::BodyTooLarge => face(
+            Self::BodyTooLarge => spec(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "BODY_TOO_LARGE",
                 "The request body is larger than 64 KiB.",
                 "Send at most 65,536 bytes.",
             ),
-            Self::UnsupportedMediaType => face(
+            Self::UnsupportedMediaType => spec(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UNSUPPORTED_MEDIA_TYPE",
                 "The request body must be application/json and not compressed.",
                 "The `Content-Type` is neither `application/json` nor `…+json`, or there is a `Content-Encoding`.",
             ),
-            Self::InvalidVimeoCredentials => face(
+            Self::InvalidVimeoCredentials => spec(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "INVALID_VIMEO_CREDENTIALS",
                 "Vimeo refused the credentials.",
-                "`fields` names each credential at fault and how to fix it. Nothing was stored.",
+                "`fields` names each invalid credential and says how to fix it. Nothing was stored.",
             ),
-            Self::UploadRefused => face(
+            Self::UploadRefused => spec(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "UPLOAD_REFUSED",
                 "Vimeo refused to start the upload.",
-                "The message gives Vimeo's reason. Nothing of the upload is left at Vimeo, or the job names it.",
+                "The message contains Vimeo's reason. If anything of the upload is left at Vimeo, the job names it.",
             ),
-            Self::IdempotencyKeyReused => face(
+            Self::IdempotencyKeyReused => spec(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "IDEMPOTENCY_KEY_REUSED",
                 "This idempotency key was used for a request with another body.",
                 "A key belongs to one request for 24 hours. Use a new key for a new request.",
             ),
-            Self::InternalError => face(
+            Self::InternalError => spec(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "INTERNAL_ERROR",
                 "Internal error. Send the request ID to the operator.",
                 "A bug or an unexpected failure. The cause is in the service's log, on the lines with this request ID.",
             ),
-            Self::VimeoUnavailable => face(
+            Self::VimeoUnavailable => spec(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "VIMEO_UNAVAILABLE",
                 "Vimeo is unavailable. Nothing was stored.",
                 "Vimeo is down, slow, or limiting requests. Retry after `Retry-After` seconds.",
             ),
-            Self::StoreUnavailable => face(
+            Self::StoreUnavailable => spec(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "STORE_UNAVAILABLE",
                 "The database is unavailable. Nothing was stored.",
                 "Retry after `Retry-After` seconds.",
             ),
-            Self::NotReady => face(
+            Self::NotReady => spec(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "NOT_READY",
-                "The service cannot work now.",
+                "The service is not ready.",
                 "`GET /health/ready` only. `checks` has every check and its result: `pass`, `warn`, `fail` or `unknown`. The service's log has the cause.",
             ),
-            Self::Overloaded => face(
+            Self::Overloaded => spec(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "OVERLOADED",
                 "Too many requests are waiting. Nothing was stored.",
                 "Retry after `Retry-After` seconds.",
             ),
-            Self::OutcomeUnknown => face(
+            Self::OutcomeUnknown => spec(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "OUTCOME_UNKNOWN",
                 "The database connection was lost during the commit: the change may have been stored.",
-                "Send the request again with the same `Idempotency-Key`, or look first: for a connection by its name, for an upload in the list of jobs.",
+                "Repeat the request with the same `Idempotency-Key`, or check first: look up a connection by its name, an upload in the list of jobs.",
             ),
         }
     }
@@ -247,23 +247,23 @@ impl Code {
 
 impl Code {
     pub(crate) fn status(self) -> StatusCode {
-        self.face().status
+        self.spec().status
     }
 
     pub(crate) fn name(self) -> &'static str {
-        self.face().code
+        self.spec().code
     }
 
     pub(crate) fn message(self) -> &'static str {
-        self.face().message
+        self.spec().message
     }
 
-    pub(crate) fn when(self) -> &'static str {
-        self.face().when
+    pub(crate) fn help(self) -> &'static str {
+        self.spec().help
     }
 
-    /// Whether its response has `Retry-After`.
-    pub(crate) fn says_when_to_retry(self) -> bool {
+    /// Whether the response has `Retry-After`.
+    pub(crate) fn has_retry_after(self) -> bool {
         use Code::{
             IdempotencyKeyInUse, NotReady, OutcomeUnknown, Overloaded, StoreUnavailable, VimeoUnavailable,
         };
@@ -278,7 +278,7 @@ impl Code {
         )
     }
 
-    /// A body as the client may see it.
+    /// An example body.
     pub(crate) fn example(self) -> serde_json::Value {
         let fields = |name: &str, errors: &str| Some(json!([{ "name": name, "errors": errors }]));
         let fields = match self {
@@ -316,7 +316,7 @@ impl Code {
                 object.insert("currentVersion".to_owned(), json!(2));
             }
             if self == Self::NotReady {
-                let message = "The service cannot work now: database: cannot be written.";
+                let message = "The service is not ready: database: cannot be written.";
                 object.insert("message".to_owned(), json!(message));
                 let failed = json!({ "name": "database", "result": "fail", "message": "cannot be written" });
                 object.insert("checks".to_owned(), json!([failed, { "name": "disk", "result": "pass" }]));

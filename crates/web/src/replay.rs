@@ -1,4 +1,4 @@
-//! An answer that can be kept, so that a repeated request is answered byte for byte as the first was.
+//! Responses that can be stored, so that a repeated request gets the same response byte for byte.
 
 use app::{ClientUpload, Outcome};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
@@ -15,12 +15,12 @@ use crate::headers::IDEMPOTENT_REPLAYED;
 use crate::v1::connection::CreatedOut;
 use crate::v1::upload::{AcceptedUploadOut, UploadLinkOut};
 
-/// A status with a place and a body. Its form as JSON is what the store keeps: later versions must read it, and earlier
-/// ones beside them, which is why a field more is no error. The body of an upload link is a secret: no `Debug`.
+/// Status, location and body of a response. The store keeps its JSON form: earlier and later versions must be able to
+/// read it, so unknown fields are accepted. No `Debug`: the body may contain an upload link, which is a secret.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Answer {
-    /// Left out of what is kept for a 201, which is what an answer was that was kept before there were others.
+pub(crate) struct ReplayableResponse {
+    /// Omitted for 201, the only status of earlier versions.
     #[serde(default = "created", skip_serializing_if = "is_created")]
     status: u16,
     location: String,
@@ -38,20 +38,20 @@ fn is_created(status: &u16) -> bool {
     *status == created()
 }
 
-impl Answer {
-    /// The answer to the creation of a connection.
+impl ReplayableResponse {
+    /// The response to the creation of a connection.
     pub(crate) fn created(base_path: &str, connection: &Connection, ignored: &IgnoredFields) -> Self {
         let location = format!("{base_path}/v1/vimeo-connections/{}", connection.id);
-        Self::new(StatusCode::CREATED, location, &CreatedOut::from(connection), ignored.in_words())
+        Self::new(StatusCode::CREATED, location, &CreatedOut::from(connection), ignored.header_text())
     }
 
-    /// The answer to the wish for an upload.
+    /// The response to the creation of an upload.
     pub(crate) fn upload_accepted(base_path: &str, job: &JobId) -> Self {
         let location = format!("{base_path}/v1/jobs/{job}");
         Self::new(StatusCode::ACCEPTED, location, &AcceptedUploadOut::from(job), None)
     }
 
-    /// The answer to the wish for an upload link, which is shown this once.
+    /// The response to the creation of a client upload, with the link that is returned only once.
     pub(crate) fn upload_link(base_path: &str, upload: &ClientUpload) -> Self {
         let location = format!("{base_path}/v1/jobs/{}", upload.job_id);
         Self::new(StatusCode::CREATED, location, &UploadLinkOut::from(upload), None)
@@ -67,43 +67,43 @@ impl Answer {
             status: status.as_u16(),
             location,
             ignored_fields,
-            // Texts, numbers and flags: they always are JSON.
+            // Serialising strings, numbers and booleans does not fail.
             body: serde_json::to_string(body).unwrap_or_default(),
         }
     }
 
-    pub(crate) fn to_kept(&self) -> KeptAnswer {
+    pub(crate) fn encode(&self) -> KeptAnswer {
         KeptAnswer(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    pub(crate) fn from_kept(kept: &KeptAnswer) -> Result<Self, Problem> {
+    pub(crate) fn decode(kept: &KeptAnswer) -> Result<Self, Problem> {
         serde_json::from_slice(&kept.0).map_err(|error| {
             tracing::error!(%error, "a stored response cannot be read");
             Code::InternalError.into()
         })
     }
 
-    /// The answer, marked as given before.
-    pub(crate) fn into_repeated_response(self) -> Response {
+    /// The response, marked as replayed.
+    pub(crate) fn into_replayed_response(self) -> Response {
         let mut response = self.into_response();
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
         response
     }
 }
 
-/// The answer to what may have been done before: as it was given then, or as `present` has it.
-pub(crate) fn first_or_repeated<T>(
+/// The response to an operation: fresh, as `present` builds it, or replayed.
+pub(crate) fn fresh_or_replayed<T>(
     outcome: Outcome<T>,
-    present: impl Fn(&T) -> Answer,
+    present: impl Fn(&T) -> ReplayableResponse,
 ) -> Result<Response, Problem> {
     match outcome {
         Outcome::Done(done) => Ok(present(&done).into_response()),
-        Outcome::Repeated(kept) => Ok(Answer::from_kept(&kept)?.into_repeated_response()),
+        Outcome::Repeated(kept) => Ok(ReplayableResponse::decode(&kept)?.into_replayed_response()),
     }
 }
 
-/// An answer in JSON that is about so long: one that grows from nothing is copied half a dozen times on its way.
-pub(crate) fn long_json(bytes: usize, value: &impl Serialize) -> Response {
+/// A JSON response of about this size. Growing the buffer would copy it several times.
+pub(crate) fn json_with_capacity(bytes: usize, value: &impl Serialize) -> Response {
     let mut body = Vec::with_capacity(bytes);
     match serde_json::to_writer(&mut body, value) {
         Ok(()) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
@@ -114,14 +114,14 @@ pub(crate) fn long_json(bytes: usize, value: &impl Serialize) -> Response {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for ReplayableResponse {
     fn into_response(self) -> Response {
-        // Every status that is kept was one.
+        // Only valid statuses are stored.
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::CREATED);
         let mut response = (status, self.body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // Paths and names of our own making: always a header's value.
+        // A path from this service is always a valid header value.
         if let Ok(location) = HeaderValue::from_str(&self.location) {
             headers.insert(LOCATION, location);
         }
@@ -137,20 +137,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_was_kept_without_a_status_is_a_creation() {
+    fn a_response_stored_without_a_status_is_a_creation() {
         let old = r#"{"location":"/a","body":"{}"}"#;
-        let answer = Answer::from_kept(&KeptAnswer(old.as_bytes().to_vec())).unwrap();
-        assert_eq!(answer.to_kept().0, old.as_bytes(), "earlier versions read it as they wrote it");
-        let response = answer.into_repeated_response();
+        let answer = ReplayableResponse::decode(&KeptAnswer(old.as_bytes().to_vec())).unwrap();
+        assert_eq!(answer.encode().0, old.as_bytes(), "earlier versions read it as they wrote it");
+        let response = answer.into_replayed_response();
         assert_eq!(response.status(), StatusCode::CREATED);
         assert_eq!(response.headers()["idempotent-replayed"], "true");
     }
 
     #[test]
-    fn an_accepted_upload_is_kept_with_its_status() {
+    fn an_accepted_upload_is_stored_with_its_status() {
         let job = JobId::from_stored("0192f0c1-0000-7000-8000-000000000000".to_owned());
-        let answer = Answer::upload_accepted("/base", &job);
-        let again = Answer::from_kept(&answer.to_kept()).unwrap();
+        let answer = ReplayableResponse::upload_accepted("/base", &job);
+        let again = ReplayableResponse::decode(&answer.encode()).unwrap();
         assert!(again == answer);
         let response = again.into_response();
         assert_eq!(response.status(), StatusCode::ACCEPTED);
