@@ -141,7 +141,7 @@ async fn a_source_is_reopened_on_request() {
     let file = env.database_file().canonicalize().unwrap();
     let pasteable = format!("vimeo-connections move --from sqlite:{} --abandon", file.display());
     assert!(moved.contains(&pasteable), "{moved}");
-    assert_refused(&abandon(&[]), "from now on the databases differ");
+    assert_refused(&abandon(&[]), "from now on the two differ");
     assert_eq!(env.service.wait(), Some(70));
     assert_refused(&run_on(&env, FROM, &["serve"]), &pasteable);
     let (is_done, printed) = abandon(&["--yes"]);

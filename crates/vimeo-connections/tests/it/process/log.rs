@@ -8,11 +8,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{COLLECTION, Service, TestEnv, until};
+use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, until};
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
 fn lines(env: &TestEnv) -> Vec<Value> {
     env.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+async fn env(config: &str) -> TestEnv {
+    TestEnv::with(EnvOptions { config: config.to_owned(), ..EnvOptions::default() }).await
 }
 
 /// The line at the end of a request.
@@ -23,7 +27,7 @@ fn answered(env: &TestEnv, id: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_start_line_names_version_commit_database_and_address() {
-    let env = TestEnv::without_verification("").await;
+    let env = env("").await;
     let line = lines(&env).into_iter().find(|line| line["message"] == "listening").unwrap();
     assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
     assert!(line["commit"].as_str().is_some_and(|commit| !commit.is_empty()), "{line}");
@@ -37,7 +41,7 @@ async fn the_start_line_names_version_commit_database_and_address() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_checks_are_logged_at_debug_and_requests_at_info() {
-    let env = TestEnv::without_verification("").await;
+    let env = env("").await;
     for (id, path, level) in [
         ("p-live", "/health/live", "DEBUG"),
         ("p-ready", "/health/ready", "DEBUG"),
@@ -53,7 +57,7 @@ async fn health_checks_are_logged_at_debug_and_requests_at_info() {
 async fn the_cause_of_a_vimeo_failure_is_logged_and_not_returned() {
     // The listener is dropped, so nothing listens on its port.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut env = TestEnv::without_verification("").await;
+    let mut env = env("").await;
     assert_eq!(env.service.terminate(), Some(0));
     let away = format!("http://127.0.0.1:{port}");
     env.service = Service::start_with(env.path(), &[("VIMEO_CONNECTIONS_VIMEO__BASE_URL", &away)]);
@@ -96,7 +100,7 @@ async fn the_client_address_is_logged_and_taken_from_trusted_proxies() {
         ("behind_tls_proxy = true\n", forged, "203.0.113.7"),
         ("behind_tls_proxy = true\ntrusted_proxies = [\"10.0.0.0/8\"]\n", forged, "127.0.0.1"),
     ] {
-        let env = TestEnv::without_verification(config).await;
+        let env = env(config).await;
         let found = logged_addresses(&env, forwarded).await;
         assert_eq!(found, [json!(expected), json!(expected)], "{config:?} {forwarded:?}");
     }
@@ -104,7 +108,7 @@ async fn the_client_address_is_logged_and_taken_from_trusted_proxies() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_failure_is_logged_once_and_then_counted() {
-    let env = TestEnv::without_verification("log.repeat_seconds = 4\n").await;
+    let env = env("log.repeat_seconds = 4\n").await;
     env.inject_fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
     for number in 0..6 {
         let answer = env.post(&env.valid_body(&format!("refused {number}"))).await;
@@ -123,7 +127,7 @@ async fn a_repeated_failure_is_logged_once_and_then_counted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn suppressed_failures_are_reported_at_shutdown() {
-    let mut env = TestEnv::without_verification("log.repeat_seconds = 86400\n").await;
+    let mut env = env("log.repeat_seconds = 86400\n").await;
     env.inject_fault(json!({"route": "*", "kind": "html", "times": "always"})).await;
     for number in 0..3 {
         env.post(&env.valid_body(&format!("refused {number}"))).await;
