@@ -2,6 +2,7 @@
 //! Knows rows, transactions and durability. Knows no keys, no HTTP, no Vimeo: what is sealed is bytes to it.
 //! Invariant: one call is one transaction is one fact; what a call acknowledged survives the loss of power.
 
+mod due_order;
 mod error;
 mod hex;
 mod inspection;

@@ -10,6 +10,7 @@ mod failures;
 mod lease;
 mod listings;
 mod outcome;
+mod postpone;
 mod prepare;
 mod receivers;
 mod request;
@@ -18,6 +19,7 @@ mod setup;
 mod slots;
 mod sources;
 mod steps;
+mod stored_responses;
 mod webhook_delivery;
 mod worker;
 
@@ -26,14 +28,13 @@ use std::time::Duration;
 
 use domain::audit::Action;
 use domain::connection::{Availability, Connection};
-use domain::id::{AccountId, ConnectionId};
-use domain::idempotency::{IdempotencyKey, KeptAnswer, Operation};
+use domain::id::ConnectionId;
+use domain::idempotency::{IdempotencyKey, Operation};
 use domain::job::{Job, JobId, JobState, Queued, RetryState, SourceFacts, WaitingFor, Webhook};
 use domain::page::PageLimit;
-use domain::secret::{Sealed, WRAPPED_KEY_LEN, WrappedKey};
+use domain::secret::Sealed;
 use domain::video::VideoNumber;
 use egress::{EgressUrl, UrlError};
-use seal::envelope::{AssociatedData, Purpose};
 use store::{Changed, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeasedJob, NewJob, SealedPart};
 use vimeo::UploadLink;
 
@@ -180,7 +181,7 @@ impl App {
             let complete = async move |upload: ClientUpload| {
                 let (Some(once), Some(held)) = (once, held) else { return Ok(None) };
                 let answer = self.seal_link_answer(account, &upload.job_id, &(once.present)(&upload)).await?;
-                let completion = held.completion(marker_of(&upload.job_id));
+                let completion = held.completion(stored_responses::marker_of(&upload.job_id));
                 Ok(completion.map(|completion| LinkCompletion { completion, answer }))
             };
             create_link(&self.context, &uploads, leased, complete).await?
@@ -374,67 +375,6 @@ impl App {
         let key = self.account_key(&job.account_id).await?;
         Ok(key.seal(prepare::request_sealed_as(job), &request.to_bytes(), &self.randomness)?)
     }
-
-    /// The answer with an upload link: its job keeps it, so that it is wiped with the link.
-    async fn seal_link_answer(
-        &self,
-        account: &AccountId,
-        job: &JobId,
-        answer: &KeptAnswer,
-    ) -> Result<Sealed, Error> {
-        let sealed_as = AssociatedData { purpose: Purpose::StoredResponse, record: job.as_str(), version: 1 };
-        Ok(self.account_key(account).await?.seal(sealed_as, &answer.0, &self.randomness)?)
-    }
-
-    async fn open_link_answer(&self, account: &AccountId, job_id: JobId) -> Result<KeptAnswer, Error> {
-        let Some(sealed) = self.store.find_job_answer(account, &job_id).await? else {
-            return Err(Error::UploadOver { job_id });
-        };
-        let sealed_as =
-            AssociatedData { purpose: Purpose::StoredResponse, record: job_id.as_str(), version: 1 };
-        Ok(KeptAnswer(self.account_key(account).await?.open(sealed_as, &sealed)?.to_vec()))
-    }
-
-    /// The answer to an upload that the service does itself: it is kept sealed where the request is remembered.
-    async fn seal_answer(
-        &self,
-        account: &AccountId,
-        key: &IdempotencyKey,
-        answer: &KeptAnswer,
-    ) -> Result<KeptAnswer, Error> {
-        let sealed_as = AssociatedData { purpose: Purpose::StoredResponse, record: key.as_str(), version: 1 };
-        let sealed = self.account_key(account).await?.seal(sealed_as, &answer.0, &self.randomness)?;
-        Ok(KeptAnswer([sealed.sealing_key.0.as_slice(), &sealed.envelope].concat()))
-    }
-
-    async fn open_answer(
-        &self,
-        account: &AccountId,
-        key: &IdempotencyKey,
-        kept: &KeptAnswer,
-    ) -> Result<KeptAnswer, Error> {
-        if let Some(job) = job_of_marker(kept) {
-            return self.open_link_answer(account, job).await;
-        }
-        let (wrapped, envelope) =
-            kept.0.split_first_chunk::<WRAPPED_KEY_LEN>().ok_or(seal::CryptoError::Decrypt)?;
-        let sealed = Sealed { sealing_key: WrappedKey(*wrapped), envelope: envelope.to_vec() };
-        let sealed_as = AssociatedData { purpose: Purpose::StoredResponse, record: key.as_str(), version: 1 };
-        Ok(KeptAnswer(self.account_key(account).await?.open(sealed_as, &sealed)?.to_vec()))
-    }
-}
-
-/// What stands in front of the job's identifier where a request for a link is remembered.
-const MARKER: &[u8] = b"job:";
-
-/// What is remembered of a request for a link: its job alone, which keeps the answer.
-fn marker_of(job: &JobId) -> KeptAnswer {
-    KeptAnswer([MARKER, job.as_str().as_bytes()].concat())
-}
-
-/// The job that a remembered request for a link names. No sealed answer is one: with its wrapped key it is longer.
-fn job_of_marker(kept: &KeptAnswer) -> Option<JobId> {
-    JobId::parse(std::str::from_utf8(kept.0.strip_prefix(MARKER)?).ok()?)
 }
 
 /// A store's error where a connection's job is written.

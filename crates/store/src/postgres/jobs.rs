@@ -8,8 +8,8 @@ use tokio_postgres::Row;
 use super::pg_error::PgError as Trouble;
 use super::rows::{self, Columns};
 use crate::DueJob;
+use crate::due_order::{Candidate, Running};
 use crate::job_rows::{job_column_names, job_columns, take_job_row};
-use crate::jobs::{Candidate, Running};
 
 macro_rules! select {
     ($rest:literal) => {

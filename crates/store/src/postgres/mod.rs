@@ -52,7 +52,8 @@ pub(crate) use clock::Clock;
 pub(crate) use moves::Target;
 pub(crate) use schema::{check_grants, check_rights, inspect, inspect_key};
 
-use crate::jobs::{Part, order_due};
+use crate::due_order::order_due;
+use crate::jobs::Part;
 use crate::url::Server;
 use crate::{
     Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, Jobs, LeaseRenewal, LeaseTerms,

@@ -12,11 +12,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params};
 use super::rows::{self, Columns};
 use super::writer::Step;
 use super::{api_keys, audit_events, connections, idempotency_records, job_secrets};
+use crate::due_order::{Candidate, Running, order_due};
 use crate::job_rows::{
     ENDED_CLASS, JobRow, QUEUED_CLASS, STARTED_CLASS, job_column_names, job_columns, named_parameters,
     take_job_row,
 };
-use crate::jobs::{Candidate, Part, Running, order_due};
+use crate::jobs::Part;
 use crate::{
     Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobGuard, JobStart, JobUpdate, LeaseRenewal,
     LeaseTerms, LeasedJob, NewJob, StoredJob, Work,

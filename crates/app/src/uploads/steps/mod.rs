@@ -1,6 +1,7 @@
 //! The steps of an upload, one file a state. A step asks Vimeo and the source, and returns an outcome; it never writes.
 
 pub(super) mod clean_up;
+mod client_transfer;
 pub(super) mod configure;
 pub(super) mod create;
 mod placeholders;

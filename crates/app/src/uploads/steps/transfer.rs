@@ -1,8 +1,8 @@
-//! Sends the bytes of a source to the upload link, or watches the client that sends them.
+//! Sends the bytes of a source to the upload link.
 
 use std::time::Duration;
 
-use domain::job::{FailureCode, JobState, Progress, Refusal, SourceKind, Uploading, WaitingFor};
+use domain::job::{FailureCode, JobState, Progress, Refusal, SourceKind, Uploading};
 use egress::SourceError;
 use tokio::time::sleep;
 use vimeo::{Chunk, LinkFailure, UploadError, UploadLink, UploadStatus};
@@ -24,9 +24,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// How long nothing may be sent before a transfer counts as broken.
 const STALL: Duration = Duration::from_mins(1);
-/// How often a client's progress is polled, at most and at least.
-const WATCH_PAUSE: Duration = Duration::from_secs(2);
-const WATCH_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A transfer between two chunks.
 pub(in crate::uploads) struct Transfer {
@@ -49,7 +46,7 @@ impl Transfer {
     }
 }
 
-/// Sends the next chunk, or polls the client's progress.
+/// Sends the next chunk, or polls the progress of the client that sends the bytes itself.
 pub(super) async fn transfer(
     context: &StepContext<'_>,
     memory: &mut Memory,
@@ -67,7 +64,7 @@ pub(super) async fn transfer(
             }
             outcome
         }
-        SourceKind::Client => watch(context, memory, uploading, link).await,
+        SourceKind::Client => super::client_transfer::watch(context, memory, uploading, link).await,
     }
 }
 
@@ -153,7 +150,7 @@ async fn send(
     }
 }
 
-fn stay(uploading: Uploading, then: Then) -> StepOutcome {
+pub(super) fn stay(uploading: Uploading, then: Then) -> StepOutcome {
     StepOutcome::stay(JobState::Uploading(uploading), then)
 }
 
@@ -201,7 +198,11 @@ async fn judge(
 }
 
 /// The link does not work at the moment. If all bytes may be there, the video may know more.
-async fn link_failed(context: &StepContext<'_>, memory: &mut Memory, uploading: Uploading) -> StepOutcome {
+pub(super) async fn link_failed(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    uploading: Uploading,
+) -> StepOutcome {
     if may_be_whole(context, uploading)
         && let Ok(Some(video)) = context.prepared.session.find_video(uploading.video, CALL_TIMEOUT).await
         && video.upload == UploadStatus::Complete
@@ -262,7 +263,11 @@ fn count_sent(context: &StepContext<'_>, uploading: Uploading) -> Uploading {
 
 /// The link takes nothing any more: because the video is whole, or because it is lost. The video decides; if all bytes may
 /// be there, it is asked again for a while, and is never replaced by another one.
-async fn link_is_gone(context: &StepContext<'_>, memory: &mut Memory, uploading: Uploading) -> StepOutcome {
+pub(super) async fn link_is_gone(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    uploading: Uploading,
+) -> StepOutcome {
     let may_be_whole = may_be_whole(context, uploading);
     match context.prepared.session.find_video(uploading.video, CALL_TIMEOUT).await {
         Ok(Some(video)) if video.upload == UploadStatus::Complete => {
@@ -325,55 +330,8 @@ async fn all_sent(context: &StepContext<'_>, memory: &mut Memory, uploading: Upl
     }
 }
 
-/// Polls how far the client is that sends its bytes itself.
-async fn watch(
-    context: &StepContext<'_>,
-    memory: &mut Memory,
-    uploading: Uploading,
-    link: &UploadLink,
-) -> StepOutcome {
-    let now = context.now();
-    let idle_seconds = now.seconds_after(context.job.retry.last_progress_at);
-    let is_idle = idle_seconds > context.uploads.options.client_deadline.as_secs();
-    let remote = match context.uploads.client.offset(link, CALL_TIMEOUT).await {
-        Ok(remote) => remote,
-        Err(LinkFailure::Gone) => return link_is_gone(context, memory, uploading).await,
-        // The client is sending.
-        Err(LinkFailure::Locked) if !is_idle => {
-            return stay(uploading, Then::Snooze(WATCH_PAUSE, WaitingFor::Client));
-        }
-        Err(_) => return link_failed(context, memory, uploading).await,
-    };
-    if !is_coherent(remote, uploading.size, uploading.sent) {
-        tracing::error!(job = %context.job.id, ?remote, "Vimeo reported an impossible state of a client's upload");
-        return link_is_gone(context, memory, uploading).await;
-    }
-    let accepted = |bytes_per_second| JobPatch { is_accepted: true, bytes_per_second, ..JobPatch::default() };
-    match uploading.acknowledge(remote.offset) {
-        Ok(Progress::Whole(configuring)) => StepOutcome::advance(JobState::Configuring(configuring)),
-        Ok(Progress::More(more)) if more.sent != uploading.sent => {
-            let seconds = now.seconds_after(context.job.updated_at).max(1);
-            let rate = more.sent.saturating_sub(uploading.sent) / seconds;
-            let then = Then::ProgressThenSnooze(WATCH_PAUSE, WaitingFor::Client);
-            stay(more, then).with(accepted(Some(Some(rate))))
-        }
-        Ok(Progress::More(_)) if is_idle => stay(
-            uploading,
-            Then::Fail(failure(FailureCode::NothingSent, "The client did not send its bytes in time.")),
-        ),
-        Ok(Progress::More(_)) => {
-            let pause = Duration::from_secs(idle_seconds / 10).clamp(WATCH_PAUSE, WATCH_PAUSE_MAX);
-            stay(uploading, Then::Snooze(pause, WaitingFor::Client)).with(accepted(Some(None)))
-        }
-        Err(error) => {
-            tracing::error!(job = %context.job.id, %error, "Vimeo reported an impossible state of a client's upload");
-            link_is_gone(context, memory, uploading).await
-        }
-    }
-}
-
 /// Whether this can be the offset of a file of `size` bytes, of which Vimeo has acknowledged this many.
-fn is_coherent(remote: vimeo::RemoteOffset, size: u64, acknowledged: u64) -> bool {
+pub(super) fn is_coherent(remote: vimeo::RemoteOffset, size: u64, acknowledged: u64) -> bool {
     remote.offset >= acknowledged && remote.length.is_none_or(|length| length == size)
 }
 

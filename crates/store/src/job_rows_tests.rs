@@ -1,0 +1,91 @@
+//! A job in columns: read back as it was written, and authenticated.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::contract::job_samples;
+
+proptest! {
+    #[test]
+    fn every_job_is_read_back_as_it_was_written(job in job_samples::any_job()) {
+        let mut row = JobRow::of(&job);
+        // As the engines keep it.
+        row.sent_bytes.get_or_insert(0);
+        prop_assert_eq!(row.into_job(), Ok(job));
+    }
+}
+
+#[test]
+fn a_column_that_the_service_cannot_have_written_is_named() {
+    let account = AccountId::from_random([1; 16]);
+    let job = |number| job_samples::job(&account, number, 1);
+    let broken = |job: &Job, breaks: fn(&mut JobRow)| {
+        let mut row = JobRow::of(job);
+        breaks(&mut row);
+        row.into_job().unwrap_err()
+    };
+    let mut failed = job(1);
+    let failure = Failure { code: FailureCode::SourceBroken, message: "It broke.".to_owned() };
+    failed.state = JobState::CleaningUp(CleaningUp {
+        ending: Ending::Failed(failure),
+        unconfirmed: None,
+        video: None,
+        size: None,
+    });
+    assert_eq!(broken(&job(1), |row| row.state = "lost".to_owned()), "state");
+    assert_eq!(broken(&job(1), |row| row.state = "creating".to_owned()), "deadline_at");
+    assert_eq!(broken(&job(1), |row| row.state = "uploading".to_owned()), "video_number");
+    assert_eq!(broken(&job(1), |row| row.restarts = -1), "restarts");
+    assert_eq!(broken(&job(1), |row| row.webhook = "lost".to_owned()), "webhook");
+    assert_eq!(broken(&job(1), |row| row.source = String::new()), "source");
+    assert_eq!(broken(&failed, |row| row.ending = None), "ending");
+    assert_eq!(broken(&failed, |row| row.failure_code = Some("X".to_owned())), "failure_code");
+    assert_eq!(broken(&failed, |row| row.failure_message = None), "failure_message");
+}
+
+#[test]
+fn characters_that_a_column_cannot_keep_are_replaced() {
+    let account = AccountId::from_random([1; 16]);
+    let mut job = job_samples::job(&account, 1, 1);
+    job.warnings = vec!["one\r\nstill one\0".to_owned(), String::new(), "two".to_owned()];
+    let read = JobRow { sent_bytes: Some(0), ..JobRow::of(&job) }.into_job().unwrap();
+    assert_eq!(read.warnings, ["one  still one ", "", "two"]);
+}
+
+#[test]
+fn every_column_that_an_upload_acts_on_is_authenticated() {
+    let account = AccountId::from_random([1; 16]);
+    let job = job_samples::job(&account, 1, 1);
+    let bytes = authenticated_bytes(&job);
+    let changes: [fn(&mut Job); 12] = [
+        |job| job.account_id = AccountId::from_random([2; 16]),
+        |job| job.id = job_samples::job_id(2),
+        |job| job.connection_id = job_samples::connection_id(2),
+        |job| job.version += 1,
+        |job| job.source = SourceKind::Client,
+        |job| job.state = job_samples::uploading(7, 3),
+        |job| job.undeleted.push(VideoNumber::from_stored(7)),
+        |job| job.warnings.push("Forged.".to_owned()),
+        |job| job.unconfirmed_since = Some(Timestamp::from_millis(5)),
+        |job| job.retry.count += 1,
+        |job| job.webhook = Webhook::Waiting { attempts: 0 },
+        |job| job.created_at = Timestamp::from_millis(1),
+    ];
+    for change in changes {
+        let mut changed = job.clone();
+        change(&mut changed);
+        assert_ne!(authenticated_bytes(&changed), bytes, "{changed:?}");
+    }
+    let displayed = Job { bytes_per_second: Some(5), waiting_for: Some(WaitingFor::Vimeo), ..job };
+    assert_eq!(authenticated_bytes(&displayed), bytes);
+}
+
+proptest! {
+    #[test]
+    fn a_job_has_the_same_bytes_after_it_was_stored(job in job_samples::any_job()) {
+        let mut row = JobRow::of(&job);
+        row.sent_bytes.get_or_insert(7);
+        let read = row.into_job().unwrap();
+        prop_assert_eq!(authenticated_bytes(&read), authenticated_bytes(&job));
+    }
+}
