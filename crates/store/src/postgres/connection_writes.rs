@@ -10,7 +10,7 @@ use super::audit_events::EventArrays;
 use super::clock::Clock;
 use super::connections::SQL;
 use super::job_writes;
-use super::parameters::{Named, Parameters, column};
+use super::parameters::{Named, Parameters, column, distinct};
 use super::pg_error::PgError;
 use super::rows;
 use super::sessions::Session;
@@ -29,12 +29,15 @@ struct BatchInput<'a> {
     events: EventArrays<'a>,
     now: Vec<Option<i64>>,
     connection_ids: Vec<&'a str>,
+    accounts: Vec<&'a str>,
 }
 
 impl<'a> BatchInput<'a> {
     fn of(writes: impl Iterator<Item = (&'a AuditEvent, Clock, &'a ConnectionId)> + Clone) -> Self {
+        let events = EventArrays::of(writes.clone().map(|(event, ..)| event));
         Self {
-            events: EventArrays::of(writes.clone().map(|(event, ..)| event)),
+            accounts: distinct(&events.account_ids),
+            events,
             now: writes.clone().map(|(event, clock, _)| clock.or_the_servers(event.at)).collect(),
             connection_ids: writes.map(|(_, _, id)| id.as_str()).collect(),
         }
@@ -44,6 +47,11 @@ impl<'a> BatchInput<'a> {
     fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
         let shared: [Named<'p>; 2] = [("now", &self.now), ("connection_id", &self.connection_ids)];
         self.events.and(&[&shared, own].concat())
+    }
+
+    /// The filter on the accounts of rows that are stored already.
+    fn accounts(&self) -> Named<'_> {
+        ("accounts", &self.accounts)
     }
 }
 
@@ -111,6 +119,7 @@ impl Write for InsertConnection {
         ];
         let found = if writes.iter().any(|write| write.new.completion.is_some()) {
             let completions: Parameters<'_> = &[
+                input.accounts(),
                 ("operation", &column(writes, |write| write.completed(|c| c.reservation.operation.as_str()))),
                 ("idempotency_key", &column(writes, |write| write.completed(|c| c.reservation.key.as_str()))),
                 (
@@ -204,6 +213,7 @@ impl Write for UpdateConnection {
                 &column(updates, |update| update.resealed.as_ref().map(|sealed| sealed.envelope.as_slice())),
             ),
             ("may_rename", &may_rename),
+            input.accounts(),
         ];
         let found = match session.query_named(UPDATE, &input.and(own)).await {
             Err(error) if may_rename && error.rejection() == Some(&SqlState::UNIQUE_VIOLATION) => {
@@ -269,7 +279,7 @@ impl DeleteConnection {
     /// Jobs are cancelled in a second statement, which sees those that were added while the first one waited for a lock.
     async fn delete(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, PgError> {
         let input = BatchInput::of(writes.iter().map(|write| (&write.event, write.clock, &write.id)));
-        let found = session.query_named(DELETE, &input.and(&[])).await?;
+        let found = session.query_named(DELETE, &input.and(&[input.accounts()])).await?;
         let (mut answers, mut deleted) = (Vec::new(), Vec::new());
         for (write, row) in writes.iter().zip(&found) {
             answers.push(Some(if !rows::get::<bool>(row, "is_active")? {

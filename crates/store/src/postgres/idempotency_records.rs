@@ -10,7 +10,7 @@ use domain::time::Timestamp;
 use tokio_postgres::Row;
 
 use super::clock::Clock;
-use super::parameters::{Parameters, column};
+use super::parameters::{Parameters, column, distinct};
 use super::pg_error::PgError;
 use super::sessions::Session;
 use super::writes::{Answers, BatchWrite, SingleWrite, Write};
@@ -110,8 +110,12 @@ impl Write for Reserve {
         }
         // Other requests have the remaining keys. A second statement reads which, because the first one does not see what
         // was committed while it ran. If it fails, the keys that were taken stay taken, and the remaining writes run again.
-        let parameters: Parameters<'_> =
-            &[("account_id", &account_ids), ("operation", &operations), ("idempotency_key", &keys)];
+        let parameters: Parameters<'_> = &[
+            ("accounts", &distinct(&account_ids)),
+            ("account_id", &account_ids),
+            ("operation", &operations),
+            ("idempotency_key", &keys),
+        ];
         let Ok(found) = session.query_named(FIND, parameters).await else {
             return Ok(answers);
         };
@@ -173,8 +177,10 @@ impl Write for Release {
     type Answer = ();
 
     async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, PgError> {
+        let account_ids = column(writes, |write| write.account.as_str());
         let parameters: Parameters<'_> = &[
-            ("account_id", &column(writes, |write| write.account.as_str())),
+            ("accounts", &distinct(&account_ids)),
+            ("account_id", &account_ids),
             ("operation", &column(writes, |write| write.reservation.operation.as_str())),
             ("idempotency_key", &column(writes, |write| write.reservation.key.as_str())),
             ("attempt", &column(writes, |write| rows::stored_count(write.reservation.attempt))),

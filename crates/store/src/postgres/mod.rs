@@ -33,6 +33,8 @@ mod writes;
 #[cfg(test)]
 mod clock_tests;
 #[cfg(test)]
+mod distribution_tests;
+#[cfg(test)]
 mod fault_tests;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! A statement's parameters: by name in the files of `sql/`, by number in the protocol.
 
+use std::fmt::Write as _;
+
 use tokio_postgres::types::{ToSql, Type};
 
 /// The value of a parameter, which knows its own type: not every way to run a statement asks the server for it.
@@ -93,7 +95,8 @@ impl Numbered {
                 numbered.names.push(name.to_owned());
                 numbered.names.len() - 1
             });
-            numbered.sql += &format!("${}", number + 1);
+            // Writing to a String cannot fail.
+            let _ = write!(numbered.sql, "${}", number + 1);
             rest = after_name;
         }
         numbered.sql += rest;
@@ -119,6 +122,15 @@ impl Numbered {
 /// The same column of every write in a batch.
 pub(super) fn column<'a, W, T>(writes: &[&'a W], value: impl Fn(&'a W) -> T) -> Vec<T> {
     writes.iter().copied().map(value).collect()
+}
+
+/// Each account of a batch once, for the filter that distributed engines want. With one element it costs nothing; with many,
+/// the server goes through them at each search in an index.
+pub(super) fn distinct<'a>(accounts: &[&'a str]) -> Vec<&'a str> {
+    let mut distinct = accounts.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    distinct
 }
 
 #[cfg(test)]

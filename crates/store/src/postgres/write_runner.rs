@@ -96,11 +96,11 @@ fn refuse<W: Write>(batch: Vec<PendingWrite<W>>, error: &Error) {
 }
 
 /// Runs a batch; again if it conflicts with another transaction, or if its session turns out to be closed.
-async fn run<W: Write>(writer: &Writer, batch: &[PendingWrite<W>]) -> Result<Answers<W>, PgError> {
+async fn run<W: Write>(pooled: &Writer, batch: &[PendingWrite<W>]) -> Result<Answers<W>, PgError> {
     let writes: Vec<_> = batch.iter().map(|pending| &pending.write).collect();
     let (mut tries, mut sessions) = (0, 0);
     loop {
-        let session = writer.session().await.map_err(|error| PgError::NotExecuted(Box::new(error)))?;
+        let session = pooled.session().await.map_err(|error| PgError::NotExecuted(Box::new(error)))?;
         session.take_commit_warning();
         let result = W::run(&session, &writes).await;
         let has_warning = session.take_commit_warning();

@@ -50,11 +50,11 @@ CROSS JOIN LATERAL (
     ORDER BY c.connection_id DESC
     LIMIT 1) AS last;
 
--- In the statements below, each parameter is an array with one element for each connection, except for :may_rename. Each
--- returns one row for each connection, in the order of the arrays. `active` are the positions whose actor may act now: an
--- API key while it is active, the operator while the account exists. Rows are locked and inserted in the order of their
--- keys, so that two statements cannot deadlock. Every tenant table has a filter on account_id that is known when the
--- statement is planned, because Citus refuses a join alone.
+-- In the statements below, each parameter is an array with one element for each connection, except for :may_rename and for
+-- :accounts, which has each account once. Each returns one row for each connection, in the order of the arrays. `active` are
+-- the positions whose actor may act now: an API key while it is active, the operator while the account exists. Rows are locked
+-- and inserted in the order of their keys, so that two statements cannot deadlock. Every tenant table has a filter on
+-- account_id that is known when the statement is planned, because Citus refuses a join alone.
 
 -- name: insert_connections
 WITH input AS (
@@ -169,7 +169,7 @@ WITH input AS (
             AND r.operation = input.operation
             AND r.idempotency_key = input.idempotency_key
             AND r.attempt = input.attempt
-        WHERE r.account_id = ANY (:account_id::text[])
+        WHERE r.account_id = ANY (:accounts::text[])
             AND r.answer IS NULL
             AND NOT r.is_released
         ORDER BY r.account_id, r.operation, r.idempotency_key
@@ -193,7 +193,7 @@ WITH input AS (
         answered_at = input.answered_at
     FROM input
     JOIN inserted USING (account_id, connection_id)
-    WHERE r.account_id = ANY (:account_id::text[])
+    WHERE r.account_id = ANY (:accounts::text[])
         AND r.account_id = input.account_id
         AND r.operation = input.operation
         AND r.idempotency_key = input.idempotency_key
@@ -258,7 +258,7 @@ WITH input AS (
         JOIN (input JOIN active USING (position))
             ON c.account_id = input.account_id
             AND c.connection_id = input.connection_id
-        WHERE c.account_id = ANY (:account_id::text[])
+        WHERE c.account_id = ANY (:accounts::text[])
         ORDER BY c.account_id, c.connection_id
         FOR UPDATE OF c) AS ordered
 ), updated AS (
@@ -276,7 +276,7 @@ WITH input AS (
     FROM input
     JOIN active USING (position)
     JOIN locked USING (account_id, connection_id)
-    WHERE c.account_id = ANY (:account_id::text[])
+    WHERE c.account_id = ANY (:accounts::text[])
         AND c.account_id = input.account_id
         AND c.connection_id = input.connection_id
         AND locked.version = input.expected_version
@@ -335,13 +335,13 @@ WITH input AS (
         JOIN (input JOIN active USING (position))
             ON c.account_id = input.account_id
             AND c.connection_id = input.connection_id
-        WHERE c.account_id = ANY (:account_id::text[])
+        WHERE c.account_id = ANY (:accounts::text[])
         ORDER BY c.account_id, c.connection_id
         FOR UPDATE OF c) AS ordered
 ), deleted AS (
     DELETE FROM connections AS c
     USING locked
-    WHERE c.account_id = ANY (:account_id::text[])
+    WHERE c.account_id = ANY (:accounts::text[])
         AND c.account_id = locked.account_id
         AND c.connection_id = locked.connection_id
     RETURNING c.account_id, c.connection_id

@@ -1,4 +1,5 @@
--- Array parameters have one element for each record. Instants come from the server's clock, unless :now has one.
+-- Array parameters have one element for each record, except for :accounts, which has each account once. Instants come from
+-- the server's clock, unless :now has one.
 
 -- name: reserve_keys
 -- Takes each key that is new or free, and returns one row for each, in the order of the arrays.
@@ -53,7 +54,7 @@ JOIN idempotency_records AS r
     ON r.account_id = input.account_id
     AND r.operation = input.operation
     AND r.idempotency_key = input.idempotency_key
-WHERE r.account_id = ANY (:account_id::text[]);
+WHERE r.account_id = ANY (:accounts::text[]);
 
 -- name: release_keys
 WITH input AS (
@@ -73,7 +74,7 @@ WITH input AS (
             AND r.operation = input.operation
             AND r.idempotency_key = input.idempotency_key
             AND r.attempt = input.attempt
-        WHERE r.account_id = ANY (:account_id::text[])
+        WHERE r.account_id = ANY (:accounts::text[])
             AND r.answer IS NULL
         ORDER BY r.account_id, r.operation, r.idempotency_key
         FOR UPDATE OF r) AS ordered
@@ -82,7 +83,7 @@ UPDATE idempotency_records AS r SET
     is_released = true,
     reserved_until = least(r.reserved_until, locked.now)
 FROM locked
-WHERE r.account_id = ANY (:account_id::text[])
+WHERE r.account_id = ANY (:accounts::text[])
     AND r.account_id = locked.account_id
     AND r.operation = locked.operation
     AND r.idempotency_key = locked.idempotency_key;
