@@ -183,8 +183,8 @@ where
 }
 
 /// The settings of every session. The server itself cancels a statement that takes too long. What is committed is on the
-/// server's disk, and on the standby's if the server waits for one. Every statement here can use an index: a plan that was
-/// made while a table was small must not remain a sequential scan.
+/// server's disk, and on the standby's if the server waits for one. Every statement here can search an index by a whole key: a
+/// plan that was made while a table was small must not remain a scan of it, nor of all rows of an account.
 pub(super) fn settings(timeout: Duration) -> String {
     let millis = timeout.as_millis();
     let lock_millis = LOCK_TIMEOUT.min(timeout).as_millis();
@@ -196,6 +196,7 @@ pub(super) fn settings(timeout: Duration) -> String {
          SET default_transaction_isolation = 'read committed';
          SET client_min_messages = 'warning';
          SET enable_seqscan = off;
+         SET enable_bitmapscan = off;
          SELECT set_config('synchronous_commit', 'on', false)
          WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');"
     )
