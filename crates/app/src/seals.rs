@@ -1,7 +1,9 @@
 //! Looking whether everything that is stored opens.
 
 use domain::id::{AccountId, ConnectionId};
+use domain::job::{Job, JobId, Webhook};
 use seal::envelope::AccountKey;
+use store::JobFilter;
 
 use crate::connections::open_credentials;
 use crate::{App, Error};
@@ -25,8 +27,10 @@ pub struct SealReport {
 pub enum BrokenSeal {
     /// An account's key, and with it all the account's connections.
     AccountKey(AccountId),
-    /// One connection's secrets.
+    /// One connection's secrets. They also fail to decrypt if the connection was enabled by something else than the service.
     Connection(AccountId, ConnectionId),
+    /// The row of a job that has something left to do: something else than the service changed it, and it is left alone.
+    Job(AccountId, JobId),
 }
 
 impl App {
@@ -39,6 +43,8 @@ impl App {
                 report.broken.push(BrokenSeal::AccountKey(account));
                 continue;
             };
+            let tampered = self.list_tampered_jobs(&account).await?;
+            report.broken.extend(tampered.into_iter().map(|id| BrokenSeal::Job(account.clone(), id)));
             let mut after = None;
             loop {
                 let page = self.store.list_connection_ids(&account, after.as_ref(), PAGE).await?;
@@ -55,6 +61,26 @@ impl App {
             }
         }
         Ok(report)
+    }
+
+    /// The account's jobs whose rows do not verify, among those that have something left to do.
+    async fn list_tampered_jobs(&self, account: &AccountId) -> Result<Vec<JobId>, Error> {
+        let (mut tampered, mut filter) = (Vec::new(), JobFilter::default());
+        loop {
+            let page = self.store.list_jobs(account, &filter, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(tampered) };
+            filter.before = Some(last.id.clone());
+            let is_active =
+                |job: &Job| !job.state.has_ended() || matches!(job.webhook, Webhook::Waiting { .. });
+            for job in page.iter().filter(|job| is_active(job)) {
+                let stored = self.store.find_stored_job(account, &job.id).await?;
+                if let Some(stored) = stored
+                    && crate::uploads::is_tampered(self, &stored).await?
+                {
+                    tampered.push(job.id.clone());
+                }
+            }
+        }
     }
 
     /// The account's key; `None` if it, or its row, is damaged.

@@ -35,10 +35,13 @@ use domain::page::PageLimit;
 use domain::secret::Sealed;
 use domain::video::VideoNumber;
 use egress::{EgressUrl, UrlError};
-use store::{Changed, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeasedJob, NewJob, SealedPart};
+use store::{
+    Changed, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeasedJob, NewJob, SealedPart, StoredJob,
+};
 use vimeo::UploadLink;
 
 use crate::audit::Attempt;
+use crate::context::Context;
 use crate::idempotency::{Held, Turn};
 use crate::{App, Caller, Error, Once, Outcome};
 use client_upload::{LinkCompletion, LinkResult, create_link};
@@ -382,5 +385,14 @@ fn of_connection(error: store::Error) -> Error {
     match error {
         store::Error::NotFound => Error::ConnectionNotFound,
         other => other.into(),
+    }
+}
+
+/// Whether something else than the service changed a job.
+pub(crate) async fn is_tampered(context: &Context, stored: &StoredJob) -> Result<bool, Error> {
+    match prepare::verify(context, &stored.job, stored.row_mac.as_deref(), stored.request.as_ref()).await {
+        Err(PrepareError::Tampered) => Ok(true),
+        Err(PrepareError::Temporary(error)) => Err(error),
+        Ok(_) | Err(_) => Ok(false),
     }
 }

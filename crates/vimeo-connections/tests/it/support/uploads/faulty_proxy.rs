@@ -153,10 +153,6 @@ impl FaultyProxy {
         state.videos.values_mut().for_each(|video| video.plan = None);
     }
 
-    pub(crate) fn lists_left(&self) -> usize {
-        self.state.lock().unwrap().lists.len()
-    }
-
     /// The number of faults for each video.
     pub(crate) fn faulted(&self) -> Vec<usize> {
         self.state.lock().unwrap().videos.values().map(|video| video.faulted.len()).collect()
