@@ -84,7 +84,7 @@ impl ProbeFailures {
         match response_range {
             RangeResponse::Unsatisfiable { total: Some(0) } => self.is_empty = true,
             RangeResponse::RetryLater { after_seconds } => {
-                self.temporary = Some(SourceError::RetryLater { after_seconds })
+                self.temporary = Some(SourceError::RetryLater { after_seconds });
             }
             _ => {}
         }

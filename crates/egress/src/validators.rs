@@ -66,6 +66,7 @@ impl Validators {
     }
 
     /// Adds a digest of the first bytes of the body: as many as are compared, or all there are.
+    #[must_use]
     pub fn with_first_bytes(self, bytes: &[u8]) -> Self {
         let text = Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         Self { first_bytes: Some(text), ..self }

@@ -39,10 +39,10 @@ pub(crate) fn order_due(
     // In each connection: started jobs first, then by the time at which they are due.
     candidates.sort_by(|a, b| (a.is_queued, a.due_at, &a.job.id).cmp(&(b.is_queued, b.due_at, &b.job.id)));
     let mut placed = Vec::with_capacity(candidates.len());
-    let mut places: HashMap<(AccountId, ConnectionId), u32> = HashMap::new();
+    let mut counted: HashMap<(AccountId, ConnectionId), u32> = HashMap::new();
     for candidate in candidates {
         let key = (candidate.job.account_id.clone(), candidate.job.connection_id.clone());
-        let place = places.entry(key.clone()).or_default();
+        let place = counted.entry(key.clone()).or_default();
         *place += 1;
         let is_allowed = *place + connections.get(&key).copied().unwrap_or(0) <= limits.per_connection;
         if is_allowed {

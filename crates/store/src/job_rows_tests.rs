@@ -72,9 +72,9 @@ fn every_column_that_an_upload_acts_on_is_authenticated() {
         |job| job.created_at = Timestamp::from_millis(1),
     ];
     for change in changes {
-        let mut changed = job.clone();
-        change(&mut changed);
-        assert_ne!(authenticated_bytes(&changed), bytes, "{changed:?}");
+        let mut forged = job.clone();
+        change(&mut forged);
+        assert_ne!(authenticated_bytes(&forged), bytes, "{forged:?}");
     }
     let displayed = Job { bytes_per_second: Some(5), waiting_for: Some(WaitingFor::Vimeo), ..job };
     assert_eq!(authenticated_bytes(&displayed), bytes);

@@ -286,6 +286,17 @@ pub struct WebhookSecretRow {
     pub sealed: Sealed,
 }
 
+/// The release of a lease that writes nothing else of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseRelease {
+    /// The fence of the lease.
+    pub fence: u64,
+    /// When the job runs next, from now.
+    pub due_in: Duration,
+    /// Now; a database that has a clock of its own goes by that.
+    pub now: Timestamp,
+}
+
 /// Waiting jobs of a connection that are put off together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deferral {

@@ -34,8 +34,8 @@ pub use inspection::{
 };
 pub use job_rows::authenticated_bytes;
 pub use jobs::{
-    Deferral, DueJob, DueLimits, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRenewal,
-    LeaseTerms, LeasedJob, NewJob, SealedPart, SentBytes, StoredJob, WebhookSecretRow, Work,
+    Deferral, DueJob, DueLimits, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRelease,
+    LeaseRenewal, LeaseTerms, LeasedJob, NewJob, SealedPart, SentBytes, StoredJob, WebhookSecretRow, Work,
 };
 pub use moves::{
     MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, MovedTable, SourceMove, abandon_command,

@@ -17,8 +17,8 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, LeaseRenewal, LeaseTerms, LeasedJob, NewJob,
-    StoredJob, WebhookSecretRow, Work,
+    Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms,
+    LeasedJob, NewJob, StoredJob, WebhookSecretRow, Work,
 };
 
 /// Everything that the service stores.
@@ -231,15 +231,13 @@ pub trait Jobs: Send + Sync {
     ) -> Result<Changed, Error>;
     /// Writes a job; [`Changed::No`] if its guard does not hold. [`Error::ReservationLost`], [`Error::KeyNotActive`].
     async fn update_job(&self, account: &AccountId, update: JobUpdate) -> Result<Changed, Error>;
-    /// Releases a lease and changes nothing else of the job, which runs again after `due_in`; [`Changed::No`] if the lease is
+    /// Releases a lease and changes nothing else of the job, which runs again later; [`Changed::No`] if the lease is
     /// lost.
     async fn release_job_lease(
         &self,
         account: &AccountId,
         id: &JobId,
-        fence: u64,
-        due_in: Duration,
-        now: Timestamp,
+        release: &LeaseRelease,
     ) -> Result<Changed, Error>;
     /// Puts off uploads of a connection that are due and that no worker holds; how many.
     async fn defer_jobs(

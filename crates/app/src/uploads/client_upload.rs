@@ -101,7 +101,7 @@ impl Executor<'_> {
                         completed.map(|completed| (completed.completion, completed.answer)).unzip();
                     let link = self.seal_link(&job, link).await?;
                     let commit = Commit::new(job, NextRun::In(FIRST_POLL));
-                    self.lease.commit(Commit { completion, answer, link, ..commit }).await?;
+                    self.lease.commit(Commit { link, answer, completion, ..commit }).await?;
                     return Ok(LinkResult::Created(upload));
                 }
                 (Then::Continue(_), None) => {

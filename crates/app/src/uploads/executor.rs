@@ -203,8 +203,9 @@ impl Executor<'_> {
                 }
                 Ok(true)
             }
-            Decision::Fail(failure) => self.fail(job, patch, failure).await,
-            Decision::ConfirmDeletion(failure) => self.fail(job, patch, failure).await,
+            Decision::Fail(failure) | Decision::ConfirmDeletion(failure) => {
+                self.fail(job, patch, failure).await
+            }
         }
     }
 

@@ -10,7 +10,8 @@ use domain::id::AccountId;
 use domain::job::{Job, JobState, Uploading, WaitingFor};
 use domain::secret::Sealed;
 use store::{
-    Changed, Completion, JobGuard, JobUpdate, LeaseAfter, LeaseRenewal, LeasedJob, SealedPart, SentBytes,
+    Changed, Completion, JobGuard, JobUpdate, LeaseAfter, LeaseRelease, LeaseRenewal, LeasedJob, SealedPart,
+    SentBytes,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -244,7 +245,8 @@ impl JobLease {
     pub(super) async fn leave_alone(&self) -> Result<(), AbortReason> {
         let (account, id) = (&self.job.account_id, &self.job.id);
         let now = self.context.clock.now();
-        self.context.store.release_job_lease(account, id, self.fence, TAMPERED_DELAY, now).await?;
+        let release = LeaseRelease { fence: self.fence, due_in: TAMPERED_DELAY, now };
+        self.context.store.release_job_lease(account, id, &release).await?;
         Ok(())
     }
 

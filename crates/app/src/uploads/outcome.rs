@@ -10,7 +10,7 @@ use domain::upload::VideoName;
 use domain::video::VideoNumber;
 use vimeo::UploadLink;
 
-use super::retry::RetryPolicy;
+use super::retry::{RetryPolicy, backoff};
 
 /// What a step returns: the state that follows, what changes beside it, and how the job continues.
 #[derive(Debug)]
@@ -44,11 +44,30 @@ pub(super) enum Progress {
     None,
 }
 
+/// A change of an optional value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Change<T> {
+    #[default]
+    Keep,
+    Clear,
+    Set(T),
+}
+
+impl<T: Clone> Change<T> {
+    fn apply_to(&self, value: &mut Option<T>) {
+        match self {
+            Self::Keep => {}
+            Self::Clear => *value = None,
+            Self::Set(new) => *value = Some(new.clone()),
+        }
+    }
+}
+
 /// What changes in a job beside its state.
 #[derive(Debug, Default)]
 pub(super) struct JobPatch {
-    /// What is known of the source; the inner `None` clears it.
-    pub(super) facts: Option<Option<SourceFacts>>,
+    /// What is known of the source.
+    pub(super) facts: Change<SourceFacts>,
     /// Sentences for people.
     pub(super) warnings: Vec<String>,
     /// Videos that could not be deleted.
@@ -59,8 +78,8 @@ pub(super) struct JobPatch {
     pub(super) is_found: bool,
     /// Vimeo accepted every request of the step.
     pub(super) is_accepted: bool,
-    /// The rate at which a client sends; the inner `None` clears it.
-    pub(super) bytes_per_second: Option<Option<u64>>,
+    /// The rate at which a client sends.
+    pub(super) bytes_per_second: Change<u64>,
     /// The upload link of the placeholder.
     pub(super) link: Option<UploadLink>,
     /// A name for the video, from its source.
@@ -104,9 +123,8 @@ impl StepOutcome {
 /// The job after a step, before the decision about its retries. Sealed parts are the executor's.
 pub(super) fn apply(job: &Job, next: JobState, patch: &JobPatch) -> Job {
     let mut job = Job { state: next, ..job.clone() };
-    if let Some(facts) = &patch.facts {
-        job.facts.clone_from(facts);
-    }
+    patch.facts.apply_to(&mut job.facts);
+    patch.bytes_per_second.apply_to(&mut job.bytes_per_second);
     for warning in &patch.warnings {
         if !job.warnings.contains(warning) {
             job.warnings.push(warning.clone());
@@ -119,9 +137,6 @@ pub(super) fn apply(job: &Job, next: JobState, patch: &JobPatch) -> Job {
     }
     if let Some(since) = patch.unconfirmed_since {
         job.unconfirmed_since = Some(job.unconfirmed_since.map_or(since, |earlier| earlier.min(since)));
-    }
-    if let Some(rate) = patch.bytes_per_second {
-        job.bytes_per_second = rate;
     }
     if patch.is_found {
         job.retry = job.retry.found();
@@ -144,11 +159,14 @@ pub(super) fn decide(job: &Job, then: Then, policy: &RetryPolicy, now: Timestamp
             let retry = RetryState::progressed(now);
             Decision::Release { delay, waiting_for: Some(reason), retry, cause: None }
         }
-        Then::Retry(failure) => retry_or_fail(job, job.retry, failure, policy, now, random),
+        Then::Retry(failure) => retry_or_fail(job, failure, policy, now, random),
         Then::Refused(failure, refusal) => {
             let refused = job.retry.refused(refusal, now);
             match refused.verdict(now, policy.confirm) {
-                Verdict::Retry => retry_or_fail(job, refused, failure, policy, now, random),
+                Verdict::Retry => {
+                    let job = Job { retry: refused, ..job.clone() };
+                    retry_or_fail(&job, failure, policy, now, random)
+                }
                 Verdict::Refused => Decision::Fail(failure),
                 Verdict::Missing => Decision::ConfirmDeletion(failure),
             }
@@ -157,21 +175,14 @@ pub(super) fn decide(job: &Job, then: Then, policy: &RetryPolicy, now: Timestamp
     }
 }
 
-fn retry_or_fail(
-    job: &Job,
-    retry: RetryState,
-    failure: Failure,
-    policy: &RetryPolicy,
-    now: Timestamp,
-    random: u8,
-) -> Decision {
-    if policy.is_exhausted(&job.state, failure.code, retry, now) {
+fn retry_or_fail(job: &Job, failure: Failure, policy: &RetryPolicy, now: Timestamp, random: u8) -> Decision {
+    if policy.is_exhausted(&job.state, failure.code, job.retry, now) {
         return Decision::Fail(failure);
     }
     Decision::Release {
-        delay: policy.backoff(retry.count, random),
+        delay: backoff(job.retry.count, random),
         waiting_for: Some(waits_for(failure.code)),
-        retry: retry.failed(),
+        retry: job.retry.failed(),
         cause: Some(failure),
     }
 }

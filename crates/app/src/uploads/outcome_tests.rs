@@ -195,10 +195,10 @@ fn a_patch_changes_only_what_it_names() {
 fn a_patch_sets_and_clears_what_is_known_of_the_source() {
     let facts = SourceFacts { length: 9, validator: None, marks: None, fetch: Fetch::Ranged };
     let job = uploading();
-    let set = JobPatch { facts: Some(Some(facts.clone())), ..JobPatch::default() };
+    let set = JobPatch { facts: Change::Set(facts.clone()), ..JobPatch::default() };
     let known = apply(&job, job.state.clone(), &set);
     assert_eq!(known.facts, Some(facts));
-    let cleared = JobPatch { facts: Some(None), ..JobPatch::default() };
+    let cleared = JobPatch { facts: Change::Clear, ..JobPatch::default() };
     assert_eq!(apply(&known, known.state.clone(), &cleared).facts, None);
 }
 

@@ -86,7 +86,7 @@ async fn end_offline(
     ending: Ending,
 ) -> Result<(), AbortReason> {
     let is_failure = matches!(ending, Ending::Failed(_));
-    let Some(ended) = lease.job.end_offline(ending) else { return Ok(()) };
+    let Some(ended) = lease.job.end_offline(&ending) else { return Ok(()) };
     let mut job = Job { state: ended.state, ..lease.job.clone() };
     if ended.is_unconfirmed {
         let name = placeholder_name(&job.id);

@@ -51,14 +51,14 @@ impl RetryPolicy {
         let is_late = retry.count >= ATTEMPTS_MIN && now > retry.last_progress_at.plus(self.deadline);
         is_late || (is_about_source && retry.count >= self.source_attempts)
     }
+}
 
-    /// The delay after this many failed attempts: it doubles, and half of it is random, so that the jobs that failed together
-    /// do not return together. `random`: any byte.
-    pub(super) fn backoff(&self, failed_attempts: u32, random: u8) -> Duration {
-        let factor = 1_u32.checked_shl(failed_attempts.min(16)).unwrap_or(u32::MAX);
-        let longest = BACKOFF.saturating_mul(factor).min(BACKOFF_MAX);
-        longest / 2 + longest / 2 * u32::from(random) / 255
-    }
+/// The delay after this many failed attempts: it doubles, and half of it is random, so that the jobs that failed together
+/// do not return together. `random`: any byte.
+pub(super) fn backoff(failed_attempts: u32, random: u8) -> Duration {
+    let factor = 1_u32.checked_shl(failed_attempts.min(16)).unwrap_or(u32::MAX);
+    let longest = BACKOFF.saturating_mul(factor).min(BACKOFF_MAX);
+    longest / 2 + longest / 2 * u32::from(random) / 255
 }
 
 /// Whether this many failed attempts in a row are worth a line in the log: the first, the second, the fourth and so on.
@@ -137,17 +137,17 @@ mod tests {
 
     #[test]
     fn the_backoff_doubles_up_to_its_maximum() {
-        let longest: Vec<_> = (0..10).map(|count| POLICY.backoff(count, 255).as_secs()).collect();
+        let longest: Vec<_> = (0..10).map(|count| backoff(count, 255).as_secs()).collect();
         assert_eq!(longest, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
-        assert_eq!(POLICY.backoff(u32::MAX, 255), BACKOFF_MAX);
+        assert_eq!(backoff(u32::MAX, 255), BACKOFF_MAX);
     }
 
     #[test]
     fn half_of_the_backoff_is_random() {
         for count in 0..12 {
-            let [shortest, longest] = [0, 255].map(|random| POLICY.backoff(count, random));
+            let [shortest, longest] = [0, 255].map(|random| backoff(count, random));
             assert_eq!(shortest * 2, longest, "{count}");
-            let middle = POLICY.backoff(count, 128);
+            let middle = backoff(count, 128);
             assert!(shortest < middle && middle < longest, "{count}");
         }
     }

@@ -35,11 +35,11 @@ impl Job {
 
     /// How it ends when Vimeo can no longer be asked, because there are no credentials: at once, and what may be left at
     /// Vimeo is named. `None` if it has ended.
-    pub fn end_offline(&self, ending: Ending) -> Option<EndedOffline> {
+    pub fn end_offline(&self, ending: &Ending) -> Option<EndedOffline> {
         let state = match &self.state {
             state if state.has_ended() => return None,
             JobState::CleaningUp(cleaning) => JobState::CleaningUp(cleaning.clone()),
-            state => state.clone().end(&ending, self.size())?,
+            state => state.clone().end(ending, self.size())?,
         };
         Some(match state {
             JobState::CleaningUp(cleaning) => {
@@ -208,7 +208,7 @@ mod tests {
         let done = job(JobState::Completed(done), SourceKind::Url);
         assert_eq!(done.fail(failure), None);
         assert_eq!(done.cancel(), None);
-        assert_eq!(done.end_offline(Ending::Cancelled), None);
+        assert_eq!(done.end_offline(&Ending::Cancelled), None);
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn without_credentials_a_job_ends_at_once_and_names_what_is_left() {
-        let end = |state: JobState| job(state, SourceKind::Url).end_offline(Ending::Cancelled).unwrap();
+        let end = |state: JobState| job(state, SourceKind::Url).end_offline(&Ending::Cancelled).unwrap();
         let left = |ended: &EndedOffline| job(ended.state.clone(), SourceKind::Url).video();
         let queued = end(JobState::Queued(Queued::default()));
         assert_eq!((left(&queued), queued.is_unconfirmed), (None, false));

@@ -1,8 +1,6 @@
 //! The leases of jobs: taking one, and keeping many in one statement. All by the database's own clock, so that a node whose
 //! clock is off neither takes a job from another one nor keeps one.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use domain::id::{AccountId, ConnectionId};
 use domain::job::{JobId, WaitingFor};
@@ -15,7 +13,7 @@ use super::rows;
 use super::sessions::{Positional as Parameters, Session};
 use super::writes::{Answers, BatchWrite as SharedWrite, SingleWrite as LoneWrite, Write};
 use crate::jobs::Part;
-use crate::{Changed, Deferral, Error, LeaseRenewal, LeaseTerms, LeasedJob};
+use crate::{Changed, Deferral, Error, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob};
 
 /// Takes a lease.
 pub(super) struct LeaseJob {
@@ -135,9 +133,7 @@ impl Write for RenewLease {
 pub(super) struct ReleaseLease {
     pub(super) account: AccountId,
     pub(super) id: JobId,
-    pub(super) fence: u64,
-    pub(super) due_in: Duration,
-    pub(super) now: Timestamp,
+    pub(super) release: LeaseRelease,
     pub(super) clock: Clock,
 }
 
@@ -151,9 +147,9 @@ impl LoneWrite for ReleaseLease {
         let parameters: Parameters<'_> = &[
             &self.account.as_str(),
             &self.id.as_str(),
-            &rows::stored_count(self.fence),
-            &self.clock.or_the_servers(self.now),
-            &micros(self.due_in),
+            &rows::stored_count(self.release.fence),
+            &self.clock.or_the_servers(self.release.now),
+            &micros(self.release.due_in),
         ];
         let released = session.query(RELEASE, parameters).await?;
         Ok(Ok(if released.is_empty() { Changed::No } else { Changed::Yes }))

@@ -39,7 +39,6 @@ mod fault_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::id::{AccountId, ConnectionId};
@@ -58,8 +57,8 @@ use crate::due_order::order_due;
 use crate::jobs::Part;
 use crate::url::Server;
 use crate::{
-    Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, Jobs, LeaseRenewal, LeaseTerms,
-    LeasedJob, Migrations, NewJob, OpenError, Options, StoredJob, Work,
+    Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, Jobs, LeaseRelease, LeaseRenewal,
+    LeaseTerms, LeasedJob, Migrations, NewJob, OpenError, Options, StoredJob, Work,
 };
 use audit_events::InsertAuditEvent;
 use connection_writes::{DeleteConnection, InsertConnection, UpdateConnection};
@@ -270,12 +269,10 @@ impl Jobs for Postgres {
         &self,
         account: &AccountId,
         id: &JobId,
-        fence: u64,
-        due_in: Duration,
-        now: Timestamp,
+        release: &LeaseRelease,
     ) -> Result<Changed, Error> {
-        let (account, id) = (account.clone(), id.clone());
-        self.writer.write(ReleaseLease { account, id, fence, due_in, now, clock: self.clock }).await
+        let (account, id, release) = (account.clone(), id.clone(), *release);
+        self.writer.write(ReleaseLease { account, id, release, clock: self.clock }).await
     }
 
     async fn defer_jobs(

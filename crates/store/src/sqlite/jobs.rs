@@ -1,7 +1,5 @@
 //! Jobs: their leases, their writes and their lists. All by the instants that come with each call.
 
-use std::time::Duration;
-
 use domain::audit::AuditEvent;
 use domain::id::{AccountId, ConnectionId};
 use domain::job::{Job, JobId, WaitingFor};
@@ -19,8 +17,8 @@ use crate::job_rows::{
 };
 use crate::jobs::Part;
 use crate::{
-    Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobGuard, JobStart, JobUpdate, LeaseRenewal,
-    LeaseTerms, LeasedJob, NewJob, StoredJob, Work,
+    Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobGuard, JobStart, JobUpdate, LeaseRelease,
+    LeaseRenewal, LeaseTerms, LeasedJob, NewJob, StoredJob, Work,
 };
 
 macro_rules! select {
@@ -295,17 +293,16 @@ pub(super) fn mark_of_connection(
 /// Releases a lease, and changes nothing else.
 pub(super) fn release_lease(
     database: &Connection,
-    (account, id): (&AccountId, &JobId),
-    fence: u64,
-    due_in: Duration,
-    now: Timestamp,
+    account: &AccountId,
+    id: &JobId,
+    release: &LeaseRelease,
 ) -> Step<Changed> {
     let released = database.prepare_cached(include_str!("sql/job_release_lease.sql"))?.execute((
         account.as_str(),
         id.as_str(),
-        fence,
-        now.as_micros(),
-        now.plus(due_in).as_micros(),
+        release.fence,
+        release.now.as_micros(),
+        release.now.plus(release.due_in).as_micros(),
     ))?;
     Ok(Ok(if released == 0 { Changed::No } else { Changed::Yes }))
 }

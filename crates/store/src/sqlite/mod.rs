@@ -29,7 +29,6 @@ mod writer;
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::id::{AccountId, ConnectionId};
@@ -44,8 +43,8 @@ pub(crate) use schema::{check_lock, inspect, inspect_key};
 
 use crate::jobs::Part;
 use crate::{
-    Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, Jobs, LeaseRenewal, LeaseTerms,
-    LeasedJob, Migrations, NewJob, OpenError, Options, StoredJob, Work,
+    Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, Jobs, LeaseRelease, LeaseRenewal,
+    LeaseTerms, LeasedJob, Migrations, NewJob, OpenError, Options, StoredJob, Work,
 };
 use readers::Readers;
 use writer::Writer;
@@ -170,14 +169,10 @@ impl Jobs for Sqlite {
         &self,
         account: &AccountId,
         id: &JobId,
-        fence: u64,
-        due_in: Duration,
-        now: Timestamp,
+        release: &LeaseRelease,
     ) -> Result<Changed, Error> {
-        let (account, id) = (account.clone(), id.clone());
-        self.writer
-            .write(move |connection| jobs::release_lease(connection, (&account, &id), fence, due_in, now))
-            .await
+        let (account, id, release) = (account.clone(), id.clone(), *release);
+        self.writer.write(move |connection| jobs::release_lease(connection, &account, &id, &release)).await
     }
 
     async fn defer_jobs(

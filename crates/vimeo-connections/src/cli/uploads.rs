@@ -134,7 +134,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
             Source::Url(url) => upload_url(&desk, &url, (settings, again, stay)).await,
         }
     };
-    let result = result.await;
+    let result = Box::pin(result).await;
     progress.end();
     tasks.close();
     if tokio::time::timeout(config.shutdown, tasks.wait()).await.is_err() {

@@ -89,12 +89,11 @@ fn searched_since(context: &StepContext<'_>, cleaning: &CleaningUp) -> Option<do
 /// What it created cannot be deleted: it is left, and named.
 pub(in crate::uploads) fn leave(context: &StepContext<'_>, cleaning: CleaningUp) -> StepOutcome {
     let mut patch = JobPatch::default();
-    match cleaning.video {
-        Some(video) => patch.undeleted.push(video),
-        None => {
-            let name = placeholder_name(&context.job.id);
-            patch.warnings.push(format!("A video named “{name}” may still be at Vimeo."));
-        }
+    if let Some(video) = cleaning.video {
+        patch.undeleted.push(video);
+    } else {
+        let name = placeholder_name(&context.job.id);
+        patch.warnings.push(format!("A video named “{name}” may still be at Vimeo."));
     }
     let left = cleaning.video.or_else(|| context.job.undeleted.first().copied());
     StepOutcome::enter(cleaning.ended(left)).with(patch)

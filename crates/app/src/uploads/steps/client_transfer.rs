@@ -8,7 +8,7 @@ use vimeo::{LinkFailure, UploadLink};
 use super::transfer::{is_coherent, link_failed, link_is_gone, stay};
 use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::failures::failure;
-use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
+use crate::uploads::outcome::{Change, JobPatch, StepOutcome, Then};
 
 /// How often the progress is polled, at most and at least.
 const WATCH_PAUSE: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ pub(super) async fn watch(
             let seconds = now.seconds_after(context.job.updated_at).max(1);
             let rate = more.sent.saturating_sub(uploading.sent) / seconds;
             let then = Then::ProgressThenSnooze(WATCH_PAUSE, WaitingFor::Client);
-            stay(more, then).with(accepted(Some(Some(rate))))
+            stay(more, then).with(accepted(Change::Set(rate)))
         }
         Ok(Progress::More(_)) if is_idle => stay(
             uploading,
@@ -52,7 +52,7 @@ pub(super) async fn watch(
         ),
         Ok(Progress::More(_)) => {
             let pause = Duration::from_secs(idle_seconds / 10).clamp(WATCH_PAUSE, WATCH_PAUSE_MAX);
-            stay(uploading, Then::Snooze(pause, WaitingFor::Client)).with(accepted(Some(None)))
+            stay(uploading, Then::Snooze(pause, WaitingFor::Client)).with(accepted(Change::Clear))
         }
         Err(error) => {
             tracing::error!(job = %context.job.id, %error, "Vimeo reported an impossible state of a client's upload");

@@ -128,7 +128,7 @@ impl StepContext<'_> {
             match self.change(video, &single).await {
                 Changed::Yes => {}
                 Changed::Refused(said) => {
-                    patch.warnings.push(format!("{field} was refused by Vimeo: {said}"))
+                    patch.warnings.push(format!("{field} was refused by Vimeo: {said}"));
                 }
                 Changed::NotYet(then) => return Err(then),
             }

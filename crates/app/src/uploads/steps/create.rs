@@ -19,7 +19,7 @@ use super::placeholders::{Deleted, placeholder_name};
 use super::transfer::Transfer;
 use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::failures::{delay_until, failure, then_of};
-use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
+use crate::uploads::outcome::{Change, JobPatch, StepOutcome, Then};
 use crate::uploads::request::RequestedSource;
 use crate::uploads::sources::{self, TransferMode};
 
@@ -31,7 +31,7 @@ pub(super) async fn begin(context: &StepContext<'_>, memory: &mut Memory, queued
     if context.job.size().is_none() {
         return match inspect_source(context, memory).await {
             Ok((facts, name)) => {
-                let patch = JobPatch { facts: Some(Some(facts)), name, ..JobPatch::default() };
+                let patch = JobPatch { facts: Change::Set(facts), name, ..JobPatch::default() };
                 StepOutcome::advance(JobState::Queued(queued)).with(patch)
             }
             Err(then) => context.stay(then),

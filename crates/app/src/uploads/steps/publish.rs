@@ -115,19 +115,16 @@ async fn confirm(
         Ok(None) => return context.stay(missing()).with(patch),
         Err(failed) => return context.stay(then_of_whole(failed, context.now())).with(patch),
     };
-    let next = match state.view.filter(|shown| shown != view.as_str()) {
-        Some(shown) => {
-            let message = format!("Vimeo accepted the change but shows privacy.view as {shown}; check it.");
-            JobState::Failed(publishing.kept_as_is(failure(FailureCode::SettingRefused, message)))
-        }
-        None => {
-            if state.has_untrusted_links {
-                let warning = "Vimeo named a page of the video that is not at vimeo.com; it was left out.";
-                patch.warnings.push(warning.to_owned());
-            }
-            JobState::Completed(publishing.published(state.link.unwrap_or_default(), state.player))
-        }
-    };
+    if let Some(shown) = state.view.filter(|shown| shown != view.as_str()) {
+        let message = format!("Vimeo accepted the change but shows privacy.view as {shown}; check it.");
+        let failed = publishing.kept_as_is(failure(FailureCode::SettingRefused, message));
+        return StepOutcome::advance(JobState::Failed(failed)).with(patch);
+    }
+    if state.has_untrusted_links {
+        let warning = "Vimeo named a page of the video that is not at vimeo.com; it was left out.";
+        patch.warnings.push(warning.to_owned());
+    }
+    let next = JobState::Completed(publishing.published(state.link.unwrap_or_default(), state.player));
     StepOutcome::advance(next).with(patch)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::job::{FailureCode, JobState, Progress, Refusal, SourceKind, Uploading};
+use domain::job::{FailureCode, JobState, Progress, Refusal, SourceFacts, SourceKind, Uploading};
 use egress::SourceError;
 use tokio::time::sleep;
 use vimeo::{Chunk, LinkFailure, UploadError, UploadLink, UploadStatus};
@@ -11,7 +11,7 @@ use super::source::Unopened;
 use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::chunks::ChunkReader;
 use crate::uploads::failures::{failure, missing, then_of_whole};
-use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
+use crate::uploads::outcome::{Change, JobPatch, StepOutcome, Then};
 use crate::uploads::sources;
 
 /// Attempts in a row before the lease is released, so that other jobs run meanwhile.
@@ -92,25 +92,16 @@ async fn send(
             }
         };
         let offset = transfer.offset;
-        let reader = match transfer.reader.take().filter(|reader| reader.offset() == offset) {
-            Some(reader) => reader,
-            None => match context.open_source(memory, uploading, offset).await {
-                Ok(opened) => {
-                    let (reader, facts) = opened.begin(context, uploading.size, offset).await;
-                    if let Some(facts) = facts {
-                        // Durable before a byte of the source is at Vimeo.
-                        let patch = JobPatch { facts: Some(Some(facts)), ..JobPatch::default() };
-                        memory.transfer = Some(Transfer { reader: Some(reader), ..transfer });
-                        return StepOutcome::enter(JobState::Uploading(uploading)).with(patch);
-                    }
-                    reader
-                }
-                Err(Unopened::Later(then)) => return stay(uploading, then),
-                Err(Unopened::Restart(reason)) => {
-                    return restart_source(context, memory, uploading, reason).await;
-                }
-            },
+        let (reader, facts) = match open_reader(context, memory, &mut transfer, uploading).await {
+            Ok(opened) => opened,
+            Err(outcome) => return *outcome,
         };
+        if let Some(facts) = facts {
+            // Durable before a byte of the source is at Vimeo.
+            let patch = JobPatch { facts: Change::Set(facts), ..JobPatch::default() };
+            memory.transfer = Some(Transfer { reader: Some(reader), ..transfer });
+            return StepOutcome::enter(JobState::Uploading(uploading)).with(patch);
+        }
         let options = &context.uploads.options;
         let length = options.chunk_bytes.min(uploading.size - offset).min(reader.chunk_max());
         context.counter.start(offset);
@@ -150,6 +141,24 @@ async fn send(
     }
 }
 
+/// The source at the offset of the transfer; and what is known of it, if that has to be stored first.
+async fn open_reader(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    transfer: &mut Transfer,
+    uploading: Uploading,
+) -> Result<(ChunkReader, Option<SourceFacts>), Box<StepOutcome>> {
+    let offset = transfer.offset;
+    if let Some(reader) = transfer.reader.take().filter(|reader| reader.offset() == offset) {
+        return Ok((reader, None));
+    }
+    match context.open_source(memory, uploading, offset).await {
+        Ok(opened) => Ok(opened.begin(context, uploading.size, offset).await),
+        Err(Unopened::Later(then)) => Err(Box::new(stay(uploading, then))),
+        Err(Unopened::Restart(reason)) => Err(Box::new(restart_source(context, memory, uploading, reason))),
+    }
+}
+
 pub(super) fn stay(uploading: Uploading, then: Then) -> StepOutcome {
     StepOutcome::stay(JobState::Uploading(uploading), then)
 }
@@ -183,7 +192,7 @@ async fn judge(
         UploadError::Link(_) if attempts >= ATTEMPTS => link_failed(context, memory, uploading).await,
         UploadError::Link(_) => return None,
         UploadError::Source(error @ SourceError::Changed) => {
-            restart_source(context, memory, uploading, error).await
+            restart_source(context, memory, uploading, error)
         }
         // Its slot is for others meanwhile, and what it delivered is no progress.
         UploadError::Source(error @ SourceError::TooSlow) => stay(uploading, sources::then_of(error)),
@@ -295,7 +304,7 @@ fn restart(uploading: Uploading, patch: JobPatch) -> StepOutcome {
 
 /// What was sent cannot be continued: the file is another one now, or that cannot be known. Another placeholder is needed,
 /// and the source is inspected again.
-async fn restart_source(
+fn restart_source(
     context: &StepContext<'_>,
     memory: &mut Memory,
     uploading: Uploading,
@@ -315,7 +324,7 @@ async fn restart_source(
     tracing::info!(job = %context.job.id, %reason, "an upload restarts at the first byte of its source");
     memory.progress.reset();
     memory.spooled = None;
-    restart(uploading, JobPatch { facts: Some(None), ..JobPatch::default() })
+    restart(uploading, JobPatch { facts: Change::Clear, ..JobPatch::default() })
 }
 
 /// All bytes are at Vimeo: unless the source is another file now, the settings are made next. Otherwise what is there may be

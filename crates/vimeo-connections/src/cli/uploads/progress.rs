@@ -91,7 +91,7 @@ impl Progress {
             JobState::Creating(_) => self.phase("creating the video at Vimeo"),
             // The job hears of the bytes later than the command that has sent them.
             JobState::Uploading(_) if self.is_own() => {
-                self.phase("waiting for Vimeo to confirm the last byte")
+                self.phase("waiting for Vimeo to confirm the last byte");
             }
             JobState::Uploading(uploading) => {
                 if self.is_sending() {
