@@ -45,12 +45,15 @@ enum Outcome {
     Shown(Value),
     /// Vimeo is asked, and the secrets are sealed again.
     Resealed,
+    /// Vimeo is not asked, the field has this value, and the secrets are sealed again: they bind whether the connection is
+    /// enabled.
+    Toggled(Value),
     /// Vimeo is asked, the field has this value, and the sealed secrets do not change.
     Verified(Value),
     /// 400 with this error for the field.
     Fault(&'static str),
 }
-use Outcome::{Fault, Resealed, Same, Shown, Verified};
+use Outcome::{Fault, Resealed, Same, Shown, Toggled, Verified};
 
 /// Credentials for the open sandbox, which accepts all new ones.
 fn guest(name: &str) -> Value {
@@ -88,7 +91,7 @@ fn table() -> Vec<(&'static str, Option<Value>, Outcome)> {
         ("enabled", null(), Fault(FLAG)),
         ("enabled", text(""), Fault(FLAG)),
         ("enabled", Some(json!(true)), Same),
-        ("enabled", Some(json!(false)), Shown(json!(false))),
+        ("enabled", Some(json!(false)), Toggled(json!(false))),
         ("enabled", text("false"), Fault(FLAG)),
         ("enabled", Some(json!(0)), Fault(FLAG)),
     ];
@@ -138,7 +141,7 @@ async fn check_row(env: &TestEnv, field: &str, value: Option<Value>, outcome: &O
         assert_eq!((is, after), (was, before), "{what}");
     } else {
         let mut expected = was.clone();
-        if let Shown(value) | Verified(value) = outcome {
+        if let Shown(value) | Verified(value) | Toggled(value) = outcome {
             expected[field] = value.clone();
         }
         if expected["description"].is_null() {
@@ -150,7 +153,7 @@ async fn check_row(env: &TestEnv, field: &str, value: Option<Value>, outcome: &O
         assert_eq!((answer.status.as_u16(), answer.text.clone()), (200, body_of(&expected)), "{what}");
         assert_eq!(answer.header("etag"), "\"2\"", "{what}");
         assert_eq!(is, expected, "{what}");
-        if matches!(outcome, Resealed) {
+        if matches!(outcome, Resealed | Toggled(_)) {
             assert_eq!((after.version, after.sealed_version), (2, 2), "{what}");
             assert!(after.sealing_key_id > before.sealing_key_id, "{what}");
             assert_ne!(after.envelope, before.envelope, "{what}");

@@ -54,11 +54,11 @@ fn both_reject_an_unusable_proxy() {
     let directory = tempfile::tempdir().unwrap();
     assert!(run(directory.path(), &[], &["init"]).status.success());
     for (proxy, expected) in [
-        ("nonsense", "must be the URL of a proxy"),
-        ("proxy.example:3128", "must be the URL of a proxy"),
-        ("socks5://proxy.example:1080", "must be the URL of a proxy"),
-        ("http://", "must be the URL of a proxy"),
-        ("http://user:canary-password@[::1", "must be the URL of a proxy"),
+        ("nonsense", "must be a proxy URL"),
+        ("proxy.example:3128", "must be a proxy URL"),
+        ("socks5://proxy.example:1080", "must be a proxy URL"),
+        ("http://", "must be a proxy URL"),
+        ("http://user:canary-password@[::1", "must be a proxy URL"),
     ] {
         let config = format!("listen = \"127.0.0.1:0\"\nlog.format = \"json\"\nvimeo.proxy = {proxy:?}\n");
         fs::write(directory.path().join("vimeo-connections.toml"), config).unwrap();

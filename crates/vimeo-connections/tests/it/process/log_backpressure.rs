@@ -183,7 +183,7 @@ fn the_last_log_line_is_written_on_every_exit() {
                 "POST /pictoryapis/v1/vimeo-connections HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\ncontent-length: 9\r\n\r\n{{"
             );
             held.write_all(request.as_bytes()).unwrap();
-            while !text().contains("\"begun\"") {
+            while !text().contains("\"started\"") {
                 assert!(started.elapsed() < WAIT_LIMIT, "{}", text());
                 std::thread::sleep(Duration::from_millis(10));
             }

@@ -35,7 +35,7 @@ async fn a_disconnect_while_waiting_for_a_lock_stores_nothing() {
     let env = TestEnv::without_verification("").await;
     let lock = lock(&env);
     let clients: Vec<_> = (0..8).map(|number| begin_to_create(&env, &format!("gone {number}"))).collect();
-    until("each is being handled", async || env.log().matches("\"message\":\"begun\"").count() == 8).await;
+    until("each is being handled", async || env.log().matches("\"message\":\"started\"").count() == 8).await;
     drop(clients);
     until("the service notices it", async || env.log().matches("aborted: client disconnected").count() == 8)
         .await;
@@ -55,7 +55,7 @@ async fn waiting_writes_share_one_wait_for_a_lock() {
     };
     // The first is alone in its batch. The others arrive while the writer waits for the lock, and wait together.
     post("first".to_owned());
-    until("the first is being handled", async || env.log().contains("\"message\":\"begun\"")).await;
+    until("the first is being handled", async || env.log().contains("\"message\":\"started\"")).await;
     for _ in 0..5 {
         assert_eq!(env.get(COLLECTION).await.status, 200);
     }
@@ -89,7 +89,7 @@ async fn a_foreign_lock_does_not_prevent_shutdown() {
     let mut env = TestEnv::without_verification("shutdown_seconds = 1\n").await;
     let lock = lock(&env);
     let client = begin_to_create(&env, "waits");
-    until("it is being handled", async || env.log().contains("\"message\":\"begun\"")).await;
+    until("it is being handled", async || env.log().contains("\"message\":\"started\"")).await;
     assert_eq!(env.service.terminate(), Some(130), "the writer was still waiting at the deadline");
     assert!(env.log().contains("the database could not be closed in time"));
     drop((client, lock));
