@@ -100,7 +100,7 @@ impl Caller {
     }
 }
 
-/// The service. It shares its [`Context`] with the upload worker, and derefs to it.
+/// The service. It shares its context with the upload worker, and derefs to it.
 pub struct App {
     context: Arc<Context>,
     verification: Verification,
