@@ -1,7 +1,7 @@
-// The journal, live: what the server tells of each request, newest first. It holds what the sandbox holds, and shows the
-// newest of it, so that ten thousand requests are no burden.
+// The live journal: the server's events, newest first. It keeps the entries that the sandbox keeps, and shows the
+// newest of them, so that ten thousand requests stay fast.
 
-const HELD_MAX = 10_000;
+const ENTRIES_MAX = 10_000;
 const SHOWN_MAX = 200;
 const LOADED_MAX = 1000;
 const REFRESH_PAUSE_MILLIS = 300;
@@ -9,7 +9,7 @@ const RETRY_MILLIS = 3000;
 
 const part = (name) => document.getElementById(name);
 
-// Characters that hide or turn around what stands beside them.
+// Characters that hide or reorder the text around them.
 const DECEPTIVE = /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
 const PATH_CHARACTERS_MAX = 200;
 
@@ -19,35 +19,35 @@ function presentable(text) {
 }
 
 const query = (entry) => (entry.query ? `?${entry.query}` : '');
-// What there is instead of a status, and what that means.
-const UNANSWERED = { left: 'never: the client left before it was', cut: 'never: the connection was cut', waiting: 'not yet' };
+// The meanings of the texts in place of a status.
+const UNANSWERED = { left: 'never: the client disconnected', cut: 'never: the connection was cut', waiting: 'not yet' };
 function statusOf(entry) {
   if (entry.abandoned) return 'left';
   return entry.status ?? (entry.settled ? 'cut' : 'waiting');
 }
-const who = (entry) => entry.user ?? entry.app ?? '';
+const caller = (entry) => entry.user ?? entry.app ?? '';
 const clock = (at) => {
   const date = new Date(at);
   return `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, '0')}`;
 };
 
-// What a filter is looked for in.
+// The text that the filter searches.
 const searched = (entry) =>
   [entry.number, entry.method, entry.path + query(entry), statusOf(entry), entry.fault, entry.user, entry.app, entry.user_agent]
     .join(' ').toLowerCase();
 
-export function followJournal({ ask, refresh, inTurn }) {
+export function followJournal({ callControl, refresh, inTurn }) {
   const entries = new Map();
   const rows = new Map();
   const opened = new Set();
-  const state = { words: [], due: false, refreshDue: false, loading: false, heard: [] };
-  // What was held when the journal was paused, which is what is shown until it goes on: also when the connection breaks,
-  // and when another sandbox has come since, which counts from 1 again.
+  const state = { words: [], due: false, refreshDue: false, loading: false, received: [] };
+  // The entries at the time of the pause, which stay visible until it ends: even if the connection breaks, or another
+  // sandbox starts, which counts from 1 again.
   let paused;
   const readable = () => paused ?? entries;
   const isIn = (known, entry) => known.get(entry.number)?.at === entry.at;
 
-  // --- Showing ---
+  // --- Rendering ---
 
   function fill(row, entry) {
     const set = (selector, text) => { row.querySelector(selector).textContent = text; };
@@ -57,7 +57,7 @@ export function followJournal({ ask, refresh, inTurn }) {
     set('.path', presentable(entry.path + query(entry)));
     set('.status', statusOf(entry));
     set('.tag', entry.fault ?? '');
-    set('.who', who(entry));
+    set('.who', caller(entry));
     set('.millis', entry.millis ?? '');
     row.querySelector('.opener').setAttribute('aria-label', `${entry.number}: details`);
     row.querySelector('.status').dataset.class = String(statusOf(entry))[0];
@@ -91,7 +91,7 @@ export function followJournal({ ask, refresh, inTurn }) {
     for (const [name, value] of new URLSearchParams(entry.query ?? '')) {
       add(`?${name}`, value);
     }
-    add('route', entry.route ?? 'none: there is no such route');
+    add('route', entry.route ?? 'none');
     add('fault', entry.fault);
     add('user', entry.user);
     add('app', entry.app);
@@ -107,7 +107,7 @@ export function followJournal({ ask, refresh, inTurn }) {
     return row;
   }
 
-  // Gives a row its details, or takes them, as `opened` has it. Where they stand is `show`'s to say.
+  // Adds or removes the details of a row, as in `opened`. `show` places them.
   function unfold(row, entry) {
     const button = row.querySelector('.opener');
     row.details = opened.has(entry.number) ? details(entry) : undefined;
@@ -189,10 +189,10 @@ export function followJournal({ ask, refresh, inTurn }) {
     const waiting = paused ? [...entries.values()].filter((entry) => !isIn(paused, entry)).length : 0;
     const { size } = readable();
     const first = size === 0
-      ? `Nothing was asked ${paused ? 'before the pause' : 'yet'}.`
+      ? `No requests ${paused ? 'before the pause' : 'yet'}.`
       : `${shown === SHOWN_MAX ? `The newest ${SHOWN_MAX}` : shown} of ${size} ${state.words.length > 0 ? 'match and ' : ''}are shown.`;
     const link = part('journal-note').querySelector('a');
-    part('journal-note').replaceChildren(`${first} ${waiting > 0 ? `${waiting} more came since the pause. ` : ''}The journal keeps 10,000: `, link, '.');
+    part('journal-note').replaceChildren(`${first} ${waiting > 0 ? `${waiting} more since the pause. ` : ''}The journal keeps 10,000: `, link, '.');
   }
 
   function later() {
@@ -202,16 +202,16 @@ export function followJournal({ ask, refresh, inTurn }) {
     }
   }
 
-  // --- Hearing ---
+  // --- Receiving ---
 
-  function hold(entry) {
+  function store(entry) {
     entry.isNew = true;
     entry.searched = searched(entry);
     entries.set(entry.number, entry);
     if (paused && isIn(paused, entry)) {
       paused.set(entry.number, entry);
     }
-    if (entries.size > HELD_MAX) {
+    if (entries.size > ENTRIES_MAX) {
       entries.delete(entries.keys().next().value);
     }
     later();
@@ -225,8 +225,8 @@ export function followJournal({ ask, refresh, inTurn }) {
     later();
   }
 
-  // Forgets the rows of requests that are held no more, or whose number is another's now.
-  function forget(before) {
+  // Removes the rows of entries that are gone, or whose number belongs to another entry now.
+  function removeStaleRows(before) {
     for (const entry of before.values()) {
       if (!isIn(readable(), entry)) {
         rows.delete(entry.number);
@@ -235,56 +235,56 @@ export function followJournal({ ask, refresh, inTurn }) {
     }
   }
 
-  // Reads what the sandbox holds, in the place of what was held here.
+  // Replaces the entries by those of the sandbox.
   const load = inTurn(async () => {
     try {
-      state.heard = [];
+      state.received = [];
       state.loading = true;
-      const { requests } = await ask('GET', `/_sandbox/journal?limit=${LOADED_MAX}`);
+      const { requests } = await callControl('GET', `/_sandbox/journal?limit=${LOADED_MAX}`);
       const before = new Map(entries);
       entries.clear();
-      requests.forEach(hold);
-      // What came while that was on its way.
-      state.heard.forEach(hold);
-      forget(before);
+      requests.forEach(store);
+      // Events that arrived while it was loading.
+      state.received.forEach(store);
+      removeStaleRows(before);
       later();
     } catch {
-      // Then the connection is lost again, and what brings it back loads.
+      // The connection is lost again; the next one loads.
     } finally {
       state.loading = false;
     }
   });
 
-  function said(name, text) {
+  function showState(name, text) {
     part('journal-state').dataset.state = name;
     part('journal-state').textContent = text;
   }
 
   function listen() {
     const source = new EventSource('/_sandbox/journal/live');
-    const hear = ({ type, data }) => {
+    const receive = ({ type, data }) => {
       const entry = JSON.parse(data);
-      hold(entry);
+      store(entry);
       if (state.loading) {
-        state.heard.push(entry);
+        state.received.push(entry);
       }
       if (type === 'settled' && !state.refreshDue) {
-        // What was asked may have changed what the tables show.
+        // The request may have changed what the tables show.
         state.refreshDue = true;
         setTimeout(() => { state.refreshDue = false; refresh(); }, REFRESH_PAUSE_MILLIS);
       }
     };
-    source.addEventListener('arrived', hear);
-    source.addEventListener('abandoned', hear);
-    source.addEventListener('settled', hear);
+    source.addEventListener('arrived', receive);
+    source.addEventListener('abandoned', receive);
+    source.addEventListener('settled', receive);
     source.addEventListener('open', () => {
-      said('live', 'Live');
-      // Whatever was missed is in there, also after another sandbox has taken the place of the first.
+      showState('live', 'Live');
+      // It contains all missed events, even if another sandbox has replaced the first.
       load();
       refresh();
     });
     source.addEventListener('error', () => {
-      said('lost', 'Connection lost, trying again…');
+      showState('lost', 'Connection lost, trying again…');
       if (source.readyState === EventSource.CLOSED) {
         setTimeout(listen, RETRY_MILLIS);
       }
@@ -298,7 +298,7 @@ export function followJournal({ ask, refresh, inTurn }) {
   part('journal-pause').addEventListener('click', ({ currentTarget }) => {
     const before = paused;
     paused = paused ? undefined : new Map(entries);
-    forget(before ?? new Map());
+    removeStaleRows(before ?? new Map());
     currentTarget.setAttribute('aria-pressed', String(Boolean(paused)));
     later();
   });
@@ -306,8 +306,8 @@ export function followJournal({ ask, refresh, inTurn }) {
 
   return {
     empty: clear,
-    // Somebody else has emptied it.
-    noteEmptied() {
+    // Another page has emptied the journal.
+    reloadAfterEmptying() {
       if (entries.size > 0) {
         load();
       }

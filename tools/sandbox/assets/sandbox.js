@@ -1,28 +1,28 @@
-// Makes the page at /_sandbox/ live: its buttons and forms speak to the controls, and what the server writes down anew
-// takes the place of what has changed. Texts from outside are only ever set as text.
+// Makes the dashboard live: its buttons and forms call the controls, and changed parts are replaced by what the server
+// renders. Foreign texts are only ever set as text.
 
 import { followJournal } from './journal.js';
 
 const REFRESH_MILLIS = 2000;
-const SAID_MILLIS = 4000;
+const MESSAGE_MILLIS = 4000;
 
 const find = (selector, root = document) => root.querySelector(selector);
 const findAll = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-let forgetting;
+let messageTimer;
 
-// Says something, for a while; what went wrong stays until something else is said.
-function say(text, how = 'for a while') {
-  clearTimeout(forgetting);
+// Shows a message for some seconds; an error stays until the next message.
+function showMessage(text, how = 'temporary') {
+  clearTimeout(messageTimer);
   find('#said').textContent = text;
   find('#said').dataset.how = how;
-  if (how === 'for a while') {
-    forgetting = setTimeout(() => say('', 'no more'), SAID_MILLIS);
+  if (how === 'temporary') {
+    messageTimer = setTimeout(() => showMessage('', 'none'), MESSAGE_MILLIS);
   }
 }
 
-// Asks a control. Gives what it answers; what it refuses is thrown, with its sentence.
-async function ask(method, path, body) {
+// Calls a control. Returns its JSON; throws an error with its message.
+async function callControl(method, path, body) {
   let reply;
   try {
     reply = await fetch(path, { method, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -37,11 +37,11 @@ async function ask(method, path, body) {
   return answer;
 }
 
-// --- What the server writes down anew ---
+// --- Rendering by the server ---
 
-// Makes the children of one element like those of another. What has not changed stays, with the focus and what a person
-// has chosen in it.
-function renew(old, fresh) {
+// Makes the children of one element equal those of another. Unchanged children stay, with the focus and the user's
+// choices.
+function update(old, fresh) {
   if (fresh.children.length === 0 && old.children.length === 0) {
     if (old.textContent !== fresh.textContent) {
       old.textContent = fresh.textContent;
@@ -75,7 +75,7 @@ function renew(old, fresh) {
     }
   });
   if (hadFocus && !old.contains(document.activeElement)) {
-    // The row is gone that had it: back to the part's heading, not to the top of the page.
+    // The focused row is gone: focus the heading of the section, not the top of the page.
     document.getElementById(old.dataset.home)?.focus();
   }
 }
@@ -84,7 +84,8 @@ function focusables(root) {
   return findAll('button, a, input, select', root);
 }
 
-// One run at a time. Whoever asks during a run waits for another one, which begins after it, and so sees what they did.
+// One run at a time. A call during a run waits for the next run, which starts afterwards and so sees the caller's
+// changes.
 function inTurn(run) {
   let running;
   let next;
@@ -101,7 +102,7 @@ function inTurn(run) {
   };
 }
 
-// What was made in a sandbox that is gone, and is shown only once, opens nothing any more.
+// A token of an earlier sandbox, which is shown only once, is no longer valid.
 function forgetMade() {
   for (const made of findAll('.made')) {
     const hadFocus = made.contains(document.activeElement);
@@ -124,34 +125,34 @@ const refresh = inTurn(async () => {
     const known = find('#credential-rows').textContent;
     for (const old of findAll('[data-fresh]')) {
       const next = fresh.getElementById(old.id);
-      // Nothing moves under the hand of a person who is choosing.
+      // The page does not change while a person is choosing.
       if (next && !(old.matches('select') && old === document.activeElement)) {
-        renew(old, next);
+        update(old, next);
       }
     }
     if (find('#credential-rows').textContent !== known) {
       forgetMade();
     }
     if (find('#journal-rows', fresh)?.children.length === 0) {
-      journal.noteEmptied();
+      journal.reloadAfterEmptying();
     }
   } catch {
-    // The journal says that the connection is lost; the next refresh finds it again.
+    // The journal shows that the connection is lost; the next refresh tries again.
   }
 });
 
 // --- Buttons and forms ---
 
-// `POST /a/path`, apart. `{uri}` in it stands for what the form has chosen.
+// Splits `POST /a/path`. `{uri}` is replaced by the form's choice.
 function control(template, path = '') {
   const [method, ...rest] = template.split(' ');
   return { method, path: rest.join(' ').replace('{uri}', path) };
 }
 
-// What was pressed or sent and is not done: a second press in haste does nothing.
+// Buttons and forms with a call in progress: a second press is ignored.
 const underWay = new WeakSet();
 
-// A button that is a control.
+// A button that calls a control.
 async function press(button) {
   if (underWay.has(button)) {
     return;
@@ -165,29 +166,29 @@ async function press(button) {
     body.times = value === 'always' ? value : Number(value);
   }
   try {
-    await ask(method, path, body);
+    await callControl(method, path, body);
     complaint?.replaceChildren();
     button.closest('dialog')?.close();
-    say(button.dataset.said);
+    showMessage(button.dataset.said);
     if (button.dataset.then) {
       journal.empty();
     }
-    if (button.dataset.then === 'anew') {
+    if (button.dataset.then === 'reload') {
       forgetMade();
     }
   } catch (error) {
     if (complaint) {
       complaint.textContent = error.message;
     } else {
-      say(error.message, 'wrong');
+      showMessage(error.message, 'wrong');
     }
   }
-  // Not before it shows what it does now: a switch pressed twice is to be off again, not on twice.
+  // Enabled only after it shows its new state: a switch pressed twice must be off again, not on twice.
   await refresh();
   underWay.delete(button);
 }
 
-// What a form says, as the JSON that its control takes. Fields left empty are left out.
+// The fields of a form as JSON for its control. Empty fields are left out.
 async function readForm(form) {
   const body = {};
   let path = '';
@@ -201,8 +202,8 @@ async function readForm(form) {
     } else if (as === 'path') {
       path = value;
     } else if (as === 'another') {
-      // The control takes the whole list, so that is asked for now: what the page shows may be older than the last change.
-      const { apps } = await ask('GET', '/_sandbox/apps');
+      // The control takes the whole list, so it is read now: the page may show an older one.
+      const { apps } = await callControl('GET', '/_sandbox/apps');
       body[name] = [...(apps.find((app) => app.uri === path)?.[name] ?? []), text];
     } else if (as === 'maybe') {
       body[name] = text || null;
@@ -246,8 +247,8 @@ async function submit(form) {
   try {
     const { body, path: uri } = await readForm(form);
     const { method, path } = control(form.dataset.control, uri);
-    const answer = await ask(method, path, body);
-    say(form.dataset.said);
+    const answer = await callControl(method, path, body);
+    showMessage(form.dataset.said);
     if (form.dataset.shows) {
       const made = find('.made', form);
       find('code', made).textContent = answer[form.dataset.shows];
@@ -267,9 +268,9 @@ async function submit(form) {
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
-    say('Copied');
+    showMessage('Copied');
   } catch {
-    say('The browser does not let the page copy. Select the text and copy it yourself.', 'wrong');
+    showMessage('The browser does not let the page copy. Select the text and copy it yourself.', 'wrong');
   }
 }
 
@@ -292,6 +293,6 @@ find('#reset-ask').addEventListener('click', () => dialog.showModal());
 find('#reset-cancel').addEventListener('click', () => dialog.close());
 
 document.documentElement.classList.add('live');
-journal = followJournal({ ask, refresh, inTurn });
+journal = followJournal({ callControl, refresh, inTurn });
 setInterval(refresh, REFRESH_MILLIS);
 document.addEventListener('visibilitychange', refresh);

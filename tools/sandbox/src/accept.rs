@@ -5,8 +5,8 @@ use axum::http::header::ACCEPT;
 
 const VIMEO: &str = "application/vnd.vimeo.";
 
-/// Whether Vimeo can make sense of what the client accepts: any version of its own media types that is written as
-/// one, no version at all, or media types that are none of its business.
+/// Whether Vimeo would accept the header: any well-formed version of its own media types, no version, or other media
+/// types.
 pub(crate) fn is_understood(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().all(|value| {
         let text = String::from_utf8_lossy(value.as_bytes());
@@ -14,7 +14,7 @@ pub(crate) fn is_understood(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether the version that uploads need is asked for; without it an app's own default holds, which is older.
+/// Whether it names the version that uploads need. Without a version the app's default applies, which is older.
 pub(crate) fn names_current_version(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().any(|value| {
         let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();

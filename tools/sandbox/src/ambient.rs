@@ -1,14 +1,14 @@
-//! The outside world, passed in: what time it is and where random bytes come from.
+//! Injected dependencies: the clock and the source of random bytes.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rand::Rng as _;
 
-/// Tells the time.
+/// Returns the current time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Fills a buffer with bytes that nobody can guess (or, in a test, with bytes that everybody can).
+/// Fills a buffer with random bytes; in a test, with predictable ones.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
 /// The system's clock.
@@ -22,7 +22,7 @@ pub fn system_random() -> Random {
     Arc::new(|buffer| rand::rng().fill_bytes(buffer))
 }
 
-/// An instant as Vimeo writes it: `2021-10-05T13:47:34+00:00`.
+/// A timestamp as Vimeo writes it: `2021-10-05T13:47:34+00:00`.
 pub(crate) fn iso_8601(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
 }

@@ -1,4 +1,4 @@
-//! Request bodies: counted as they come, and read whole, but never more than a mebibyte.
+//! Request bodies: counted as they arrive, and read up to 1 MiB.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::timeout;
 
-/// The largest request body that is read; no answer of Vimeo's needs more.
+/// The largest request body that is read. No Vimeo endpoint needs more.
 pub(crate) const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 
-// A client hears our refusal only if it may finish sending, so some of what is too much is read and dropped.
-pub(crate) const PATIENCE_BYTES: usize = 64 * BODY_LIMIT_BYTES;
+// A client reads the error response only after it has finished sending, so some of the excess is read and discarded.
+pub(crate) const DRAIN_LIMIT_BYTES: usize = 64 * BODY_LIMIT_BYTES;
 
-/// The body is longer than the limit, or ended before its end.
+/// The body is longer than the limit, or was cut off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unreadable;
 
-/// What a body is said to be, in lower case and without parameters; empty if nothing is said.
+/// The media type in lower case, without parameters; empty if there is none.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
@@ -36,14 +36,14 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Unreadable> {
     read_at_most(body, BODY_LIMIT_BYTES).await
 }
 
-/// The whole body, if it is no longer than this.
+/// The whole body, if it is not longer than the limit.
 pub(crate) async fn read_at_most(mut body: Body, limit: usize) -> Result<Bytes, Unreadable> {
     let mut read = Vec::new();
     let mut length: usize = 0;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Unreadable)?.into_data() else { continue };
         length = length.saturating_add(data.len());
-        if length > PATIENCE_BYTES {
+        if length > DRAIN_LIMIT_BYTES {
             return Err(Unreadable);
         }
         if length <= limit {
@@ -91,25 +91,25 @@ impl hyper::body::Body for Counted {
     }
 }
 
-// Who has sent nothing for so long is waiting for the answer.
+// A client that has sent nothing for this long is waiting for the response.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Lets a client finish what it sends, for the same reason, without keeping anything.
+/// Reads the rest of a body and discards it, for the same reason.
 pub(crate) async fn drain(body: &mut Body) {
     let mut length: usize = 0;
-    while length <= PATIENCE_BYTES {
+    while length <= DRAIN_LIMIT_BYTES {
         let Ok(Some(Ok(frame))) = timeout(PAUSE, body.frame()).await else { return };
         length = length.saturating_add(frame.data_ref().map_or(0, Bytes::len));
     }
 }
 
-/// The same for what is left of a form.
+/// Reads the rest of a form and discards it.
 pub(crate) async fn drain_form(form: &mut Multipart) {
     let mut length: usize = 0;
     while let Ok(Ok(Some(mut field))) = timeout(PAUSE, form.next_field()).await {
         while let Ok(Ok(Some(data))) = timeout(PAUSE, field.chunk()).await {
             length = length.saturating_add(data.len());
-            if length > PATIENCE_BYTES {
+            if length > DRAIN_LIMIT_BYTES {
                 return;
             }
         }

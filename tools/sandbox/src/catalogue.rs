@@ -1,11 +1,11 @@
-//! What Vimeo offers to choose from, and the page that newcomers ask for first.
+//! Vimeo's catalogues of ratings, licences and languages, and the tutorial endpoint.
 
 mod languages;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::ask::{Answered, Ask};
+use crate::api_request::{ApiRequest, HandlerResult};
 use crate::fields::Fields;
 use crate::lists;
 
@@ -34,33 +34,33 @@ pub(crate) const LICENSES: [(&str, &str); 7] = [
 ];
 
 /// `GET /contentratings`.
-pub(crate) async fn content_ratings(ask: Ask) -> Answered {
-    ask.caller()?;
+pub(crate) async fn content_ratings(request: ApiRequest) -> HandlerResult {
+    request.caller()?;
     let item = |(code, name): &(&str, &str), _: &Fields| json!({"code": code, "name": name, "uri": format!("/contentratings/{code}")});
-    lists::answer(&ask, CONTENT_RATINGS.iter().collect::<Vec<_>>(), item)
+    lists::answer(&request, CONTENT_RATINGS.iter().collect::<Vec<_>>(), item)
 }
 
 /// `GET /creativecommons`.
-pub(crate) async fn licenses(ask: Ask) -> Answered {
-    ask.caller()?;
+pub(crate) async fn licenses(request: ApiRequest) -> HandlerResult {
+    request.caller()?;
     let item = |(code, name): &(&str, &str), _: &Fields| json!({"code": code, "name": name, "uri": format!("/creativecommons/{code}")});
-    lists::answer(&ask, LICENSES.iter().collect::<Vec<_>>(), item)
+    lists::answer(&request, LICENSES.iter().collect::<Vec<_>>(), item)
 }
 
 /// `GET /languages`.
-pub(crate) async fn languages(ask: Ask) -> Answered {
-    ask.caller()?;
+pub(crate) async fn languages(request: ApiRequest) -> HandlerResult {
+    request.caller()?;
     let item = |(code, name): &(&str, &str), _: &Fields| json!({"code": code, "name": name});
-    lists::answer(&ask, LANGUAGES.iter().collect::<Vec<_>>(), item)
+    lists::answer(&request, LANGUAGES.iter().collect::<Vec<_>>(), item)
 }
 
 /// `GET /tutorial`.
-pub(crate) async fn tutorial(ask: Ask) -> Answered {
-    let caller = ask.caller()?;
+pub(crate) async fn tutorial(request: ApiRequest) -> HandlerResult {
+    let caller = request.caller()?;
     let shown: Value = json!({
         "message": "Success! You just interacted with the Vimeo API.",
         "next_steps_link": "https://developer.vimeo.com/api/guides/start",
         "token_is_authenticated": caller.user.is_some(),
     });
-    Ok(ask.present(StatusCode::OK, "application/json", shown))
+    Ok(request.present(StatusCode::OK, "application/json", shown))
 }

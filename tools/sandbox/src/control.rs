@@ -1,5 +1,5 @@
-//! The controls: how a test or a person tells the sandbox what to be, under `/_sandbox/` on the same port.
-//! They are no part of Vimeo, need no credentials, and pass beside the journal, the faults and the rate windows.
+//! The controls under `/_sandbox/` on the same port, with which a test or a person sets up the sandbox. They are not
+//! part of Vimeo's API, need no credentials, and bypass the journal, the faults and the rate limits.
 
 mod apps;
 mod film;
@@ -23,8 +23,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, patch, post};
 use serde_json::{Value, json};
 
+use crate::app_state::AppState;
 use crate::body;
-use crate::desk::Desk;
 use crate::errors;
 use crate::faults;
 use crate::pages;
@@ -33,13 +33,13 @@ use members::Members;
 
 const PREFIX: &str = "/_sandbox";
 
-/// Whether a path belongs to the controls, known or not.
+/// Whether a path is below that of the controls, even if there is no such control.
 pub(crate) fn is_control(path: &str) -> bool {
     path.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Every control.
-pub(crate) fn router(desk: Arc<Desk>) -> Router {
+/// The router of all controls.
+pub(crate) fn router(app_state: Arc<AppState>) -> Router {
     Router::new()
         .route("/_sandbox", get(front))
         .route("/_sandbox/", get(front))
@@ -65,30 +65,30 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/_sandbox/reset", post(reset))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
-        .layer(from_fn_with_state(Arc::clone(&desk), save))
-        .layer(from_fn(guard::keep_strangers_out))
-        // They tell nobody anything, and the pages for users need them too.
+        .layer(from_fn_with_state(Arc::clone(&app_state), save))
+        .layer(from_fn(guard::require_same_origin))
+        // They reveal nothing, and the consent page needs them too.
         .route("/_sandbox/assets/{name}", get(pages::asset))
         .route("/_sandbox/film.avi", get(film::show))
-        .with_state(desk)
+        .with_state(app_state)
 }
 
-/// Protects the API of a sandbox on loopback from other people's web pages.
-pub(crate) fn behind_own_host(api: Router) -> Router {
+/// Protects the API of a sandbox on loopback from web pages of other sites.
+pub(crate) fn require_own_host(api: Router) -> Router {
     api.layer(from_fn(guard::require_own_host))
 }
 
-/// What a control changed is kept before it is said to be done.
-async fn save(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+/// Saves what a control has changed before its response is sent.
+async fn save(State(app_state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    desk.save().await;
+    app_state.save().await;
     response
 }
 
-/// `GET /_sandbox/`: a page for browsers, a list for everybody else.
-async fn front(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
+/// `GET /_sandbox/`: a page for browsers, a JSON list for other clients.
+async fn front(State(app_state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     if page::is_wanted(&headers) {
-        return page::show(&desk);
+        return page::show(&app_state);
     }
     let mut response = index().await;
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
@@ -100,61 +100,64 @@ async fn index() -> Response {
         .iter()
         .map(|(method, path, does)| json!({"method": method, "path": path, "does": does}))
         .collect();
-    done(StatusCode::OK, &json!({"controls": controls}))
+    json_response(StatusCode::OK, &json!({"controls": controls}))
 }
 
-async fn show_credentials(State(desk): State<Arc<Desk>>) -> Response {
-    let first = desk.first_credentials();
+async fn show_credentials(State(app_state): State<Arc<AppState>>) -> Response {
+    let first = app_state.first_credentials();
     let shown = json!({
         "client_id": first.client_id,
         "client_secret": first.client_secret,
         "access_token": first.access_token,
     });
-    done(StatusCode::OK, &shown)
+    json_response(StatusCode::OK, &shown)
 }
 
-async fn create_fault(State(desk): State<Arc<Desk>>, body: Body) -> Response {
+async fn create_fault(State(app_state): State<Arc<AppState>>, body: Body) -> Response {
     match members(body).await.and_then(faults::read) {
         Ok(fault) => {
-            let now = desk.now();
-            let shown = desk.faults().add(fault, now);
-            done(StatusCode::CREATED, &shown)
+            let now = app_state.now();
+            let shown = app_state.faults().add(fault, now);
+            json_response(StatusCode::CREATED, &shown)
         }
-        Err(sentence) => refused(StatusCode::BAD_REQUEST, &sentence),
+        Err(sentence) => error_response(StatusCode::BAD_REQUEST, &sentence),
     }
 }
 
-async fn list_faults(State(desk): State<Arc<Desk>>) -> Response {
-    let now = desk.now();
-    let shown = desk.faults().show(now);
-    done(StatusCode::OK, &shown)
+async fn list_faults(State(app_state): State<Arc<AppState>>) -> Response {
+    let now = app_state.now();
+    let shown = app_state.faults().show(now);
+    json_response(StatusCode::OK, &shown)
 }
 
-async fn clear_faults(State(desk): State<Arc<Desk>>) -> Response {
-    desk.faults().clear();
+async fn clear_faults(State(app_state): State<Arc<AppState>>) -> Response {
+    app_state.faults().clear();
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn remove_fault(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Response {
-    if desk.faults().remove(&id) {
+async fn remove_fault(State(app_state): State<Arc<AppState>>, Path(id): Path<String>) -> Response {
+    if app_state.faults().remove(&id) {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        refused(StatusCode::NOT_FOUND, "There is no such fault, or it has happened as often as it was to.")
+        error_response(
+            StatusCode::NOT_FOUND,
+            "There is no such fault, or it has already happened as often as requested.",
+        )
     }
 }
 
-async fn reset(State(desk): State<Arc<Desk>>) -> Response {
-    desk.reset();
+async fn reset(State(app_state): State<Arc<AppState>>) -> Response {
+    app_state.reset();
     StatusCode::NO_CONTENT.into_response()
 }
 
 async fn unknown() -> Response {
-    refused(StatusCode::NOT_FOUND, "There is no such control; GET /_sandbox/ lists them.")
+    error_response(StatusCode::NOT_FOUND, "There is no such control; GET /_sandbox/ lists them.")
 }
 
 async fn wrong_method() -> Response {
     let sentence = "This control has no such method; GET /_sandbox/ lists what there is.";
-    refused(StatusCode::METHOD_NOT_ALLOWED, sentence)
+    error_response(StatusCode::METHOD_NOT_ALLOWED, sentence)
 }
 
 async fn members(body: Body) -> Result<Members, String> {
@@ -164,12 +167,12 @@ async fn members(body: Body) -> Result<Members, String> {
     Members::read(&bytes)
 }
 
-fn done(status: StatusCode, shown: &Value) -> Response {
+fn json_response(status: StatusCode, shown: &Value) -> Response {
     let mut response = errors::answer(status, "application/json", shown);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-fn refused(status: StatusCode, sentence: &str) -> Response {
-    done(status, &json!({"error": sentence}))
+fn error_response(status: StatusCode, sentence: &str) -> Response {
+    json_response(status, &json!({"error": sentence}))
 }

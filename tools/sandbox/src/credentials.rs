@@ -1,4 +1,4 @@
-//! The Authorization header, as what it claims.
+//! The credentials in the Authorization header, not yet verified.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -6,20 +6,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::state::{fingerprint, hidden};
+use crate::state::{fingerprint, redacted};
 
-/// What a request says about who sends it.
+/// The credentials that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Credentials {
     Absent,
-    /// `Basic`: a client.
+    /// `Basic`: client credentials.
     Client {
         client_id: String,
         client_secret: String,
     },
-    /// `Bearer`, in whatever case.
+    /// `Bearer`, in any case.
     Token(String),
-    /// Anything else, kept for the journal: the scheme if it looks like one, and the rest.
+    /// Anything else, for the journal: the scheme if it looks like one, and the rest.
     Nonsense {
         scheme: Option<String>,
         rest: Vec<u8>,
@@ -32,7 +32,7 @@ impl Credentials {
         let bytes = header.as_bytes();
         let (scheme, rest) = match bytes.iter().position(|byte| *byte == b' ') {
             Some(space) => bytes.split_at(space),
-            // A secret sent without a scheme must not be journalled as one.
+            // A secret sent without a scheme must not appear in the journal as a scheme.
             None if bytes.eq_ignore_ascii_case(b"basic") || bytes.eq_ignore_ascii_case(b"bearer") => {
                 (bytes, [].as_slice())
             }
@@ -49,12 +49,12 @@ impl Credentials {
         read.unwrap_or_else(|| Self::Nonsense { scheme: presentable(scheme), rest: rest.to_vec() })
     }
 
-    /// How the journal shows them: never a secret, and a client identifier only if it surely is one.
+    /// The form for the journal: never a secret, and a client identifier only if it is a known one.
     pub(crate) fn to_journal(&self, is_client_id: impl FnOnce(&str) -> bool) -> Value {
         match self {
             Self::Absent => Value::Null,
             Self::Client { client_id, client_secret } => {
-                let shown = if is_client_id(client_id) { client_id.clone() } else { hidden(client_id) };
+                let shown = if is_client_id(client_id) { client_id.clone() } else { redacted(client_id) };
                 json!({
                     "scheme": "Basic",
                     "client_id": shown,
@@ -73,7 +73,7 @@ fn read_client(encoded: &[u8]) -> Option<Credentials> {
     Some(Credentials::Client { client_id: client_id.to_owned(), client_secret: client_secret.to_owned() })
 }
 
-/// A scheme that is surely a scheme: short, and letters only.
+/// The scheme, if it is short and has letters only.
 fn presentable(scheme: &[u8]) -> Option<String> {
     let looks_like_one = scheme.len() <= 12 && scheme.iter().all(u8::is_ascii_alphabetic);
     looks_like_one.then(|| String::from_utf8_lossy(scheme).into_owned())

@@ -1,4 +1,4 @@
-//! The four shapes in which Vimeo says no, and the refusals that more than one route gives.
+//! Error responses in Vimeo's four formats, and those that several routes return.
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
@@ -7,13 +7,13 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 const ERROR: &str = "application/vnd.vimeo.error+json";
-/// The header that repeats a code.
+/// The header that repeats the error code.
 pub(crate) const ERROR_CODE: HeaderName = HeaderName::from_static("vimeo-error-code");
 
 const PLAIN_JSON: &str = "application/json";
 const STRANGE: &str = "Something strange occurred. Please contact the app owners.";
 
-/// A JSON answer of the given media type.
+/// A JSON response of the given media type.
 pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: &Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
@@ -21,32 +21,32 @@ pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: &Valu
     response
 }
 
-/// A refusal in the full shape. `error` is for the app's user, `developer_message` for its maker.
+/// An error in the full format. `error` is for the app's user, `developer_message` for its developer.
 pub(crate) fn full(status: StatusCode, code: u32, error: &str, developer_message: &str) -> Response {
     let body =
         json!({"error": error, "link": null, "developer_message": developer_message, "error_code": code});
     challenged(coded(status, code, &body))
 }
 
-/// A refusal with a code, which also stands in a header: Vimeo's own libraries for phones look there first.
+/// An error with a code, which is repeated in a header: Vimeo's own mobile libraries read it from there.
 fn coded(status: StatusCode, code: u32, body: &Value) -> Response {
     let mut response = answer(status, ERROR, body);
     response.headers_mut().insert(ERROR_CODE, HeaderValue::from(code));
     response
 }
 
-/// A refusal in the shape of older endpoints: one sentence.
+/// An error in the legacy format of older endpoints: one sentence.
 pub(crate) fn legacy(status: StatusCode, error: &str) -> Response {
     challenged(answer(status, ERROR, &json!({"error": error})))
 }
 
-/// A refusal of a token endpoint, in the shape of RFC 6749.
+/// An error of a token endpoint, in the format of RFC 6749.
 pub(crate) fn oauth(status: StatusCode, error: &str, description: &str) -> Response {
     let body = json!({"error": error, "error_description": description});
     uncached(answer(status, PLAIN_JSON, &body))
 }
 
-/// A token endpoint's good answer.
+/// A successful response of a token endpoint.
 pub(crate) fn granted(body: &Value) -> Response {
     uncached(answer(StatusCode::OK, PLAIN_JSON, body))
 }
@@ -65,17 +65,17 @@ fn challenged(mut response: Response) -> Response {
     response
 }
 
-/// No token, or one that is unknown or revoked.
+/// No token, or an unknown or revoked one.
 pub(crate) fn no_credentials() -> Response {
     full(StatusCode::UNAUTHORIZED, 8003, STRANGE, "The app didn't receive the user's credentials.")
 }
 
-/// A token that speaks for an app, where a user is needed.
+/// An app's token where a user's is needed.
 pub(crate) fn no_user() -> Response {
     full(StatusCode::UNAUTHORIZED, 8002, STRANGE, "The authentication token is missing a user ID.")
 }
 
-/// The same for an upload, in the words that were captured.
+/// The same for an upload, as captured from Vimeo.
 pub(crate) fn no_user_to_upload() -> Response {
     let text = "Unable to upload video. Please get in touch with the app's creator.";
     let message =
@@ -83,28 +83,28 @@ pub(crate) fn no_user_to_upload() -> Response {
     full(StatusCode::UNAUTHORIZED, 8002, text, message)
 }
 
-/// No good token, at the endpoints of folders.
+/// No valid token, at the endpoints of folders.
 pub(crate) fn bad_credentials() -> Response {
     full(StatusCode::UNAUTHORIZED, 8000, STRANGE, "The user credentials are invalid.")
 }
 
-/// Something that can be seen, and belongs to somebody else.
-pub(crate) fn not_yours() -> Response {
+/// A visible resource of another user.
+pub(crate) fn not_owned() -> Response {
     legacy(StatusCode::FORBIDDEN, "You do not have permission to access that resource.")
 }
 
-/// A view that the user's plan does not have.
+/// A view that the user's plan does not include.
 pub(crate) fn plan_forbids_view(code: u32, view: &str) -> Response {
     let message = format!("The user's plan does not allow privacy.view to be {view}.");
     full(StatusCode::FORBIDDEN, code, "This privacy setting is not available on your plan.", &message)
 }
 
-/// An upload that is asked for as older versions of the API wanted it.
+/// An upload request in the form of an older API version.
 pub(crate) fn old_version(message: &str) -> Response {
     full(StatusCode::BAD_REQUEST, 3116, STRANGE, message)
 }
 
-/// An approach that does not exist. The code is given twice: older sources have it outside, newer ones inside.
+/// An unknown approach. The code is given twice: older sources show it at the top level, newer ones in the list.
 pub(crate) fn bad_approach() -> Response {
     let text = "Invalid upload approach.";
     let message = "The parameter upload.approach must be tus, pull or post.";
@@ -120,17 +120,17 @@ pub(crate) fn bad_approach() -> Response {
     coded(StatusCode::BAD_REQUEST, 2230, &body)
 }
 
-/// A token that may not do this. The shape is the legacy one, as captured.
+/// A missing scope. The format is the legacy one, as captured from Vimeo.
 pub(crate) fn missing_scope(scope: &str) -> Response {
     legacy(StatusCode::FORBIDDEN, &format!("Your access token does not have the \"{scope}\" scope"))
 }
 
-/// A body that is longer than the sandbox reads, or that ended before its end.
+/// A body that is longer than the limit, or was cut off.
 pub(crate) fn body_too_long() -> Response {
     malformed_body("The request body is longer than 1 MiB, or it was cut short.")
 }
 
-/// A body that cannot be made sense of.
+/// A malformed body.
 pub(crate) fn malformed_body(message: &str) -> Response {
     full(StatusCode::BAD_REQUEST, 2205, "The request body is malformed.", message)
 }
@@ -140,7 +140,7 @@ pub(crate) fn not_json() -> Response {
     full(StatusCode::BAD_REQUEST, 2700, "The request body is malformed.", "The body isn't valid JSON.")
 }
 
-/// What a path or a body names is not there, or not for this caller.
+/// A resource that does not exist or is not visible to this caller.
 pub(crate) fn missing_resource() -> Response {
     let text = "The specified resource doesn't exist.";
     full(StatusCode::NOT_FOUND, 5000, text, text)
@@ -152,23 +152,23 @@ pub(crate) fn missing_folder() -> Response {
     full(StatusCode::NOT_FOUND, 5000, text, text)
 }
 
-/// One thing that is wrong with a body.
+/// One invalid member of a body.
 #[derive(Debug)]
 pub(crate) struct Invalid {
-    /// The path of the member, with dots.
+    /// The path of the member, separated by dots.
     pub(crate) field: String,
     pub(crate) code: u32,
     pub(crate) message: String,
 }
 
 impl Invalid {
-    /// `what` goes on with the sentence that begins with the parameter's name.
+    /// `what` completes the sentence that begins with the parameter's name.
     pub(crate) fn new(field: &str, code: u32, what: &str) -> Self {
         Self { field: field.to_owned(), code, message: format!("The parameter {field} {what}.") }
     }
 }
 
-/// A body with members that are not acceptable, all of them named.
+/// A body with invalid members, all of which are named.
 pub(crate) fn invalid(parameters: &[Invalid]) -> Response {
     let text = "You have provided an invalid parameter. Please contact developer of this application.";
     let parameters: Vec<Value> = parameters
@@ -188,42 +188,42 @@ pub(crate) fn invalid(parameters: &[Invalid]) -> Response {
     coded(StatusCode::BAD_REQUEST, 2204, &body)
 }
 
-/// Nothing to say but that it was done.
+/// A successful response without a body.
 pub(crate) fn no_content() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
-/// There is nothing at this address.
+/// An unknown path.
 pub(crate) async fn not_found() -> Response {
     let message = "This address is unknown to the sandbox; its README lists what it covers.";
     full(StatusCode::NOT_FOUND, 5000, "The requested page couldn't be found.", message)
 }
 
-/// There is something at this address, but not for this method.
+/// A known path with an unsupported method.
 pub(crate) async fn method_not_allowed() -> Response {
-    // In the legacy shape, because no error code is known for this.
+    // In the legacy format, because no error code is known for this.
     legacy(StatusCode::METHOD_NOT_ALLOWED, "The requested method is not supported at this address.")
 }
 
-/// The Accept header names a media type of Vimeo's that does not exist.
+/// The Accept header names a malformed Vimeo media type.
 pub(crate) fn bad_accept() -> Response {
     let message = "The Accept header must look like application/vnd.vimeo.*+json;version=3.4.";
     full(StatusCode::BAD_REQUEST, 2206, STRANGE, message)
 }
 
-/// The user's window is spent.
+/// The rate limit is reached.
 pub(crate) fn too_many_requests() -> Response {
     let message = "The rate limit is reached; X-RateLimit-Reset says when the next window begins.";
     full(StatusCode::TOO_MANY_REQUESTS, 9000, "Too many API requests. Please try again later.", message)
 }
 
-/// What is said where a fault names a status and nothing else.
-pub(crate) const TOLD_TO: &str = "The sandbox was told to answer with this status.";
+/// The text of a fault's response with a status and nothing else.
+pub(crate) const FAULT_TEXT: &str = "A fault of the sandbox set this status.";
 
-/// What an unwell server says, for faults that name a status and nothing else. Where Vimeo has several codes for a status,
-/// or none that is known, nothing is claimed.
+/// The response of a fault with a status and nothing else. Where Vimeo has several codes for a status, or no known one,
+/// the response has no code.
 pub(crate) fn of_status(status: StatusCode) -> Response {
     let code = match status.as_u16() {
         401 => 8003,
@@ -231,12 +231,12 @@ pub(crate) fn of_status(status: StatusCode) -> Response {
         429 => 9000,
         500 => 4003,
         503 => 7000,
-        _ => return legacy(status, TOLD_TO),
+        _ => return legacy(status, FAULT_TEXT),
     };
     with_code(status, code)
 }
 
-/// What is said where a fault names a code.
+/// The response of a fault with an error code.
 pub(crate) fn with_code(status: StatusCode, code: u32) -> Response {
-    full(status, code, STRANGE, TOLD_TO)
+    full(status, code, STRANGE, FAULT_TEXT)
 }

@@ -1,4 +1,4 @@
-//! Faults: what goes wrong, with which requests, and how often. They are data, made through the controls.
+//! Fault injection: what goes wrong, for which requests, and how often. Faults are data, created through the controls.
 
 mod bodies;
 mod effect;
@@ -23,26 +23,26 @@ use timing::{Due, NewTiming, Timing};
 pub(crate) use effect::Effect;
 pub(crate) use kinds::kinds;
 pub(crate) use perform::perform;
-pub(crate) use raw::{Disguise, render};
+pub(crate) use raw::{RawFormat, render};
 pub(crate) use read::read;
 pub(crate) use route::Route;
 
-/// Put on a request whose lists are to be behind: videos younger than this are not in them yet.
+/// An extension of a request whose lists lag behind: videos younger than this are not listed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListLag(pub(crate) SignedDuration);
 
-/// Put on the answer to a request that made a version, of a new video or an old one.
+/// An extension of the response to a request that created a version, of a new video or an existing one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Made(pub(crate) VideoId, pub(crate) VersionId);
+pub(crate) struct CreatedVersion(pub(crate) VideoId, pub(crate) VersionId);
 
-/// A fault before it has a number.
+/// A fault without an identifier.
 #[derive(Clone, Debug)]
 pub(crate) struct NewFault {
     route: Route,
     timing: NewTiming,
     effect: Effect,
-    /// What its kind was told, as it was told.
-    told: Map<String, Value>,
+    /// The parameters of its kind, as they were given.
+    parameters: Map<String, Value>,
 }
 
 struct Fault {
@@ -50,7 +50,7 @@ struct Fault {
     route: Route,
     timing: Timing,
     effect: Effect,
-    told: Map<String, Value>,
+    parameters: Map<String, Value>,
 }
 
 impl Fault {
@@ -60,13 +60,13 @@ impl Fault {
         shown.insert("route".to_owned(), json!(self.route.to_string()));
         shown.insert("kind".to_owned(), json!(self.effect.kind()));
         self.timing.show(&mut shown);
-        shown.extend(self.told.clone());
+        shown.extend(self.parameters.clone());
         Value::Object(shown)
     }
 }
 
 impl Drop for Fault {
-    /// However it goes, what it held goes on.
+    /// Releases the requests that it holds, however it is removed.
     fn drop(&mut self) {
         if let Effect::Hold { released } = &self.effect {
             released.cancel();
@@ -74,72 +74,73 @@ impl Drop for Fault {
     }
 }
 
-/// The faults that are still to happen, in the order in which they were made.
+/// The pending faults, in the order of creation.
 #[derive(Default)]
 pub(crate) struct Faults {
-    waiting: Vec<Fault>,
+    pending: Vec<Fault>,
     last_id: u64,
-    over: CancellationToken,
+    reset: CancellationToken,
 }
 
 impl Drop for Faults {
-    /// Nothing that a fault put off happens after a reset.
+    /// Cancels delayed work at a reset.
     fn drop(&mut self) {
-        self.over.cancel();
+        self.reset.cancel();
     }
 }
 
 impl Faults {
-    /// Adds a fault and shows it.
+    /// Adds a fault. Returns its JSON.
     pub(crate) fn add(&mut self, new: NewFault, now: Timestamp) -> Value {
         self.last_id += 1;
-        let NewFault { route, timing, effect, told } = new;
-        let fault = Fault { id: self.last_id, route, timing: Timing::new(&timing, now), effect, told };
+        let NewFault { route, timing, effect, parameters } = new;
+        let fault = Fault { id: self.last_id, route, timing: Timing::new(&timing, now), effect, parameters };
         let shown = fault.to_json();
-        self.waiting.push(fault);
+        self.pending.push(fault);
         shown
     }
 
-    /// What befalls this request: the effect of the oldest fault that is due. Each that it matches counts it, whether
-    /// or not another fault takes it.
+    /// The effect to inject into a request: that of the oldest fault that is due. Every fault that matches the request
+    /// counts it, whether or not another one is applied.
     pub(crate) fn take(&mut self, method: &Method, path: &str, now: Timestamp) -> Option<Effect> {
         let mut taken = None;
-        self.sweep(now);
-        for fault in &mut self.waiting {
-            let is_due = fault.route.matches(method.as_str(), path) && fault.timing.meet(now) == Due::Now;
-            if is_due && taken.is_none() {
+        self.remove_ended(now);
+        for fault in &mut self.pending {
+            let is_affected =
+                fault.route.matches(method.as_str(), path) && fault.timing.count_match(now) == Due::Now;
+            if is_affected && taken.is_none() {
                 taken = Some(fault.effect.clone());
-                fault.timing.happen();
+                fault.timing.record();
             }
         }
-        self.sweep(now);
+        self.remove_ended(now);
         taken
     }
 
-    /// Removes what is over.
-    fn sweep(&mut self, now: Timestamp) {
-        self.waiting.retain(|fault| !fault.timing.is_over(now));
+    /// Removes faults that will not happen again.
+    fn remove_ended(&mut self, now: Timestamp) {
+        self.pending.retain(|fault| !fault.timing.has_ended(now));
     }
 
     pub(crate) fn show(&mut self, now: Timestamp) -> Value {
-        self.sweep(now);
-        let faults: Vec<Value> = self.waiting.iter().map(Fault::to_json).collect();
+        self.remove_ended(now);
+        let faults: Vec<Value> = self.pending.iter().map(Fault::to_json).collect();
         json!({"faults": faults})
     }
 
     /// Cancelled when the sandbox is reset.
-    pub(crate) fn over(&self) -> CancellationToken {
-        self.over.clone()
+    pub(crate) fn reset(&self) -> CancellationToken {
+        self.reset.clone()
     }
 
     pub(crate) fn clear(&mut self) {
-        self.waiting.clear();
+        self.pending.clear();
     }
 
-    /// Removes one fault; says whether it was there.
+    /// Removes one fault. Returns whether it existed.
     pub(crate) fn remove(&mut self, id: &str) -> bool {
-        let before = self.waiting.len();
-        self.waiting.retain(|fault| fault.id.to_string() != id);
-        self.waiting.len() < before
+        let before = self.pending.len();
+        self.pending.retain(|fault| fault.id.to_string() != id);
+        self.pending.len() < before
     }
 }

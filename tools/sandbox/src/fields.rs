@@ -1,4 +1,4 @@
-//! The `fields` parameter: which parts of an answer a client asked for.
+//! The `fields` parameter: the parts of a response that a client wants.
 
 use serde_json::{Map, Value};
 
@@ -10,8 +10,8 @@ impl Fields {
         Self(None)
     }
 
-    /// The paths in a query's `fields`; everything if it has none. Some clients send the whole query twice; all the
-    /// paths that are named anywhere count.
+    /// The paths in a query's `fields`; everything if it has none. Some clients send the whole query twice, so all
+    /// paths count.
     pub(crate) fn of_query(query: Option<&str>) -> Self {
         let mut paths = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -23,14 +23,14 @@ impl Fields {
         Self((!paths.is_empty()).then_some(paths))
     }
 
-    /// The same for the items of a list: `fields` names their members, whether or not it says `data.` before them.
+    /// The same for the items of a list: `fields` names their members, with or without `data.` before them.
     pub(crate) fn of_items(query: Option<&str>) -> Self {
         let Self(paths) = Self::of_query(query);
         let of_item = |path: String| path.strip_prefix("data.").map(str::to_owned).unwrap_or(path);
         Self(paths.map(|paths| paths.into_iter().map(of_item).collect()))
     }
 
-    /// Whether not everything is wanted.
+    /// Whether the client named any fields.
     pub(crate) fn are_named(&self) -> bool {
         self.0.is_some()
     }
@@ -69,7 +69,7 @@ fn copy(from: &Value, to: &mut Value, path: &str) {
         (Some(rest), Value::Object(_)) => {
             copy(found, target.entry(name).or_insert_with(|| Value::Object(Map::new())), rest);
         }
-        // Of each item the same parts; items that were begun by another path go on.
+        // Picks the same parts of each item; another path may have started the items.
         (Some(rest), Value::Array(items)) if items.iter().all(Value::is_object) => {
             let fresh = || Value::Array(vec![Value::Object(Map::new()); items.len()]);
             if let Value::Array(picked) = target.entry(name).or_insert_with(fresh) {
@@ -78,7 +78,7 @@ fn copy(from: &Value, to: &mut Value, path: &str) {
                 }
             }
         }
-        // There is nothing inside it to pick from, but it is there.
+        // A null has no parts, but it is present.
         (Some(_), Value::Null) => {
             target.insert(name.to_owned(), Value::Null);
         }

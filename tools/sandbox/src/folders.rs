@@ -1,4 +1,4 @@
-//! Folders, under both of their names, and which videos lie in them.
+//! Folders, under both of their names, and the videos in them.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::ambient::iso_8601;
-use crate::ask::{Answered, Ask, Refusal, Whose, refuse};
-use crate::desk::Desk;
+use crate::api_request::{ApiRequest, ErrorResponse, HandlerResult, PathOwner, invalid_field};
+use crate::app_state::AppState;
 use crate::errors::{self, no_content};
 use crate::fields::Fields;
 use crate::limits::Plan;
 use crate::lists::{self, Items};
-use crate::state::{Caller, Clips, Folder, FolderId, Order, User, UserId, VideoId, World};
+use crate::state::{Caller, Clips, Folder, FolderId, Order, User, UserId, VideoId, VimeoState};
 use crate::uploads;
 use crate::users;
 use crate::videos;
@@ -21,173 +21,191 @@ use crate::videos;
 const FOLDER: &str = "application/vnd.vimeo.project+json";
 const NAME_CHARACTERS_MAX: usize = 128;
 
-/// What a caller wants to do with folders.
+/// Whether a request reads or changes folders.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Look,
-    Change,
+enum Access {
+    Read,
+    Write,
 }
 
-/// What a folder holds.
+/// An item of a folder.
 enum FolderItem<'a> {
     Folder(&'a Folder),
     Video(VideoId),
 }
 
 /// `GET /me/projects`.
-pub(crate) async fn list(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = member(&ask, "private", Wish::Look)?;
-    let world = desk.world();
-    let wanted = ask.parameter_of_query("query").map(|query| query.to_lowercase());
-    let folders = world.list_folders().filter(|folder| {
+pub(crate) async fn list(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let (_, user) = member(&request, "private", Access::Read)?;
+    let vimeo = app_state.vimeo();
+    let wanted = request.parameter_of_query("query").map(|query| query.to_lowercase());
+    let folders = vimeo.list_folders().filter(|folder| {
         folder.owner == user.id
             && wanted.as_ref().is_none_or(|wanted| folder.name.to_lowercase().contains(wanted))
     });
-    lists::answer(&ask, in_order(&ask, folders.collect()), |folder, _| present(&desk, &world, folder))
+    lists::answer(&request, in_order(&request, folders.collect()), |folder, _| {
+        present(&app_state, &vimeo, folder)
+    })
 }
 
 /// `POST /me/projects` with `{"name", "parent_folder_uri"?}`.
-pub(crate) async fn create(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = member(&ask, "create", Wish::Change)?;
-    let members = ask.members_of_some()?;
-    let name = read_name(&members)?.ok_or_else(|| refuse("name", 2249, "is missing"))?;
-    let now = desk.now();
-    let mut world = desk.world();
+pub(crate) async fn create(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let (_, user) = member(&request, "create", Access::Write)?;
+    let members = request.members_of_some()?;
+    let name = read_name(&members)?.ok_or_else(|| invalid_field("name", 2249, "is missing"))?;
+    let now = app_state.now();
+    let mut vimeo = app_state.vimeo();
     let parent = match members.get("parent_folder_uri") {
         None | Some(Value::Null) => None,
-        Some(Value::String(uri)) => Some(find_by_uri(&world, user, uri)?),
-        Some(_) => return Err(refuse("parent_folder_uri", 2204, "must be a string")),
+        Some(Value::String(uri)) => Some(find_by_uri(&vimeo, user, uri)?),
+        Some(_) => return Err(invalid_field("parent_folder_uri", 2204, "must be a string")),
     };
-    let id = world.add_folder(user.id, name, parent, now).id;
-    let folder = world.find_folder(id).ok_or_else(errors::missing_folder)?;
-    let shown = present(&desk, &world, folder);
-    drop(world);
-    Ok(ask.present(StatusCode::CREATED, FOLDER, shown))
+    let id = vimeo.add_folder(user.id, name, parent, now).id;
+    let folder = vimeo.find_folder(id).ok_or_else(errors::missing_folder)?;
+    let shown = present(&app_state, &vimeo, folder);
+    drop(vimeo);
+    Ok(request.present(StatusCode::CREATED, FOLDER, shown))
 }
 
 /// `GET /me/projects/{folder}`.
-pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = member(&ask, "private", Wish::Look)?;
-    let id = ask.folder()?;
-    let world = desk.world();
-    let shown = present(&desk, &world, own_folder(&world, user, id)?);
-    drop(world);
-    Ok(ask.present(StatusCode::OK, FOLDER, shown))
+pub(crate) async fn show(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let (_, user) = member(&request, "private", Access::Read)?;
+    let id = request.folder()?;
+    let vimeo = app_state.vimeo();
+    let shown = present(&app_state, &vimeo, own_folder(&vimeo, user, id)?);
+    drop(vimeo);
+    Ok(request.present(StatusCode::OK, FOLDER, shown))
 }
 
 /// `PATCH /me/projects/{folder}` with `{"name"}`.
-pub(crate) async fn edit(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = member(&ask, "edit", Wish::Change)?;
-    let id = ask.folder()?;
-    let now = desk.now();
-    let mut world = desk.world();
-    own_folder(&world, user, id)?;
-    let members = ask.members_of_some()?;
-    let name = read_name(&members)?.ok_or_else(|| refuse("name", 2249, "is missing"))?;
-    if let Some(folder) = world.find_folder_mut(id) {
+pub(crate) async fn edit(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let (_, user) = member(&request, "edit", Access::Write)?;
+    let id = request.folder()?;
+    let now = app_state.now();
+    let mut vimeo = app_state.vimeo();
+    own_folder(&vimeo, user, id)?;
+    let members = request.members_of_some()?;
+    let name = read_name(&members)?.ok_or_else(|| invalid_field("name", 2249, "is missing"))?;
+    if let Some(folder) = vimeo.find_folder_mut(id) {
         (folder.name, folder.modified_at) = (name, now);
     }
-    let shown = present(&desk, &world, own_folder(&world, user, id)?);
-    drop(world);
-    Ok(ask.present(StatusCode::OK, FOLDER, shown))
+    let shown = present(&app_state, &vimeo, own_folder(&vimeo, user, id)?);
+    drop(vimeo);
+    Ok(request.present(StatusCode::OK, FOLDER, shown))
 }
 
-/// `DELETE /me/projects/{folder}`, with its videos if `should_delete_clips` says so. Folders below it go with it.
-pub(crate) async fn delete(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = member(&ask, "delete", Wish::Change)?;
-    let id = ask.folder()?;
-    let clips = match ask.parameter_of_query("should_delete_clips").as_deref() {
+/// `DELETE /me/projects/{folder}`, with its videos if `should_delete_clips` is set. Its subfolders are deleted too.
+pub(crate) async fn delete(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let (_, user) = member(&request, "delete", Access::Write)?;
+    let id = request.folder()?;
+    let clips = match request.parameter_of_query("should_delete_clips").as_deref() {
         Some("true" | "1") => Clips::Delete,
         _ => Clips::Keep,
     };
-    let mut world = desk.world();
-    own_folder(&world, user, id)?;
-    let orphans = world.remove_folder(id, clips);
-    uploads::forget(&desk, world, &orphans);
+    let mut vimeo = app_state.vimeo();
+    own_folder(&vimeo, user, id)?;
+    let orphans = vimeo.remove_folder(id, clips);
+    uploads::remove(&app_state, vimeo, &orphans);
     Ok(no_content())
 }
 
 /// `GET /me/projects/{folder}/videos`.
-pub(crate) async fn list_videos(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = member(&ask, "private", Wish::Look)?;
-    let id = ask.folder()?;
-    let world = desk.world_by_now();
-    own_folder(&world, user, id)?;
-    let ids = videos::visible_ids(&desk, &world, &ask, world.videos_in(id))?;
-    lists::answer(&ask, ids, |id, fields| videos::present_in_list(&desk, &world, &ask, id, fields))
+pub(crate) async fn list_videos(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    let (_, user) = member(&request, "private", Access::Read)?;
+    let id = request.folder()?;
+    let vimeo = app_state.vimeo_now();
+    own_folder(&vimeo, user, id)?;
+    let ids = videos::visible_ids(&app_state, &vimeo, &request, vimeo.videos_in(id))?;
+    lists::answer(&request, ids, |id, fields| {
+        videos::present_in_list(&app_state, &vimeo, &request, id, fields)
+    })
 }
 
-/// `GET /me/projects/{folder}/items`: the folders below it, then its videos.
-pub(crate) async fn list_items(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = member(&ask, "private", Wish::Look)?;
-    let id = ask.folder()?;
-    let world = desk.world_by_now();
-    own_folder(&world, user, id)?;
-    let below = world.list_folders().filter(|folder| folder.parent == Some(id)).collect();
-    let folders = in_order(&ask, below);
-    let videos = videos::visible_ids(&desk, &world, &ask, world.videos_in(id))?;
+/// `GET /me/projects/{folder}/items`: its subfolders, then its videos.
+pub(crate) async fn list_items(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let (_, user) = member(&request, "private", Access::Read)?;
+    let id = request.folder()?;
+    let vimeo = app_state.vimeo_now();
+    own_folder(&vimeo, user, id)?;
+    let below = vimeo.list_folders().filter(|folder| folder.parent == Some(id)).collect();
+    let folders = in_order(&request, below);
+    let videos = videos::visible_ids(&app_state, &vimeo, &request, vimeo.videos_in(id))?;
     let total = folders.len() + videos.total;
     let items = folders.into_iter().map(FolderItem::Folder).chain(videos.items.map(FolderItem::Video));
-    lists::answer(&ask, Items { total, items: Box::new(items) }, |item, _| match item {
-        FolderItem::Folder(folder) => json!({"type": "folder", "folder": present(&desk, &world, folder)}),
+    lists::answer(&request, Items { total, items: Box::new(items) }, |item, _| match item {
+        FolderItem::Folder(folder) => {
+            json!({"type": "folder", "folder": present(&app_state, &vimeo, folder)})
+        }
         FolderItem::Video(id) => {
-            json!({"type": "video", "video": videos::present_in_list(&desk, &world, &ask, id, &Fields::all())})
+            json!({"type": "video", "video": videos::present_in_list(&app_state, &vimeo, &request, id, &Fields::all())})
         }
     })
 }
 
-/// `GET /me/projects/{folder}/folders`: the folders below it.
-pub(crate) async fn list_subfolders(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = member(&ask, "private", Wish::Look)?;
-    let id = ask.folder()?;
-    let world = desk.world();
-    own_folder(&world, user, id)?;
-    let below = world.list_folders().filter(|folder| folder.parent == Some(id)).collect();
-    lists::answer(&ask, in_order(&ask, below), |folder, _| present(&desk, &world, folder))
+/// `GET /me/projects/{folder}/folders`: its subfolders.
+pub(crate) async fn list_subfolders(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    let (_, user) = member(&request, "private", Access::Read)?;
+    let id = request.folder()?;
+    let vimeo = app_state.vimeo();
+    own_folder(&vimeo, user, id)?;
+    let below = vimeo.list_folders().filter(|folder| folder.parent == Some(id)).collect();
+    lists::answer(&request, in_order(&request, below), |folder, _| present(&app_state, &vimeo, folder))
 }
 
-/// `PUT /me/projects/{folder}/videos/{video}`. From whatever folder it was in, it goes into this one.
-pub(crate) async fn put_video(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, user) = member(&ask, "interact", Wish::Change)?;
-    let (id, video) = (ask.folder()?, named_video(&ask)?);
-    let mut world = desk.world();
-    own_folder(&world, user, id)?;
-    place(&mut world, caller, &[video], Some(id))?;
+/// `PUT /me/projects/{folder}/videos/{video}`. Moves the video out of its previous folder.
+pub(crate) async fn put_video(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let (caller, user) = member(&request, "interact", Access::Write)?;
+    let (id, video) = (request.folder()?, named_video(&request)?);
+    let mut vimeo = app_state.vimeo();
+    own_folder(&vimeo, user, id)?;
+    place(&mut vimeo, caller, &[video], Some(id))?;
     Ok(no_content())
 }
 
-/// `DELETE /me/projects/{folder}/videos/{video}`. The video stays, outside.
-pub(crate) async fn remove_video(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, user) = member(&ask, "delete", Wish::Change)?;
-    let (id, video) = (ask.folder()?, named_video(&ask)?);
-    let mut world = desk.world();
-    own_folder(&world, user, id)?;
-    take_out(&mut world, caller, &[video], id)?;
+/// `DELETE /me/projects/{folder}/videos/{video}`. The video itself is kept.
+pub(crate) async fn remove_video(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    let (caller, user) = member(&request, "delete", Access::Write)?;
+    let (id, video) = (request.folder()?, named_video(&request)?);
+    let mut vimeo = app_state.vimeo();
+    own_folder(&vimeo, user, id)?;
+    take_out(&mut vimeo, caller, &[video], id)?;
     Ok(no_content())
 }
 
 /// `PUT /me/projects/{folder}/videos?uris=/videos/1,/videos/2`: all of them or none.
-pub(crate) async fn put_videos(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, user) = member(&ask, "interact", Wish::Change)?;
-    let (id, videos) = (ask.folder()?, read_uris(&ask)?);
-    let mut world = desk.world();
-    own_folder(&world, user, id)?;
-    place(&mut world, caller, &videos, Some(id))?;
+pub(crate) async fn put_videos(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let (caller, user) = member(&request, "interact", Access::Write)?;
+    let (id, videos) = (request.folder()?, read_uris(&request)?);
+    let mut vimeo = app_state.vimeo();
+    own_folder(&vimeo, user, id)?;
+    place(&mut vimeo, caller, &videos, Some(id))?;
     Ok(no_content())
 }
 
 /// `DELETE /me/projects/{folder}/videos?uris=/videos/1,/videos/2`: all of them or none.
-pub(crate) async fn remove_videos(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (caller, user) = member(&ask, "interact", Wish::Change)?;
-    let (id, videos) = (ask.folder()?, read_uris(&ask)?);
-    let mut world = desk.world();
-    own_folder(&world, user, id)?;
-    take_out(&mut world, caller, &videos, id)?;
+pub(crate) async fn remove_videos(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    let (caller, user) = member(&request, "interact", Access::Write)?;
+    let (id, videos) = (request.folder()?, read_uris(&request)?);
+    let mut vimeo = app_state.vimeo();
+    own_folder(&vimeo, user, id)?;
+    take_out(&mut vimeo, caller, &videos, id)?;
     Ok(no_content())
 }
 
-/// The folder that a URI names, in any of the spellings that are in use.
-pub(crate) fn find_by_uri(world: &World, user: &User, uri: &str) -> Result<FolderId, Refusal> {
+/// The folder that a URI names, in any of the forms in use.
+pub(crate) fn find_by_uri(vimeo: &VimeoState, user: &User, uri: &str) -> Result<FolderId, ErrorResponse> {
     let parts: Vec<&str> = uri.trim_start_matches('/').split('/').collect();
     let (whose, kind, number) = match parts.as_slice() {
         ["me", kind, number] | [kind, number] => (Some(user.id), *kind, *number),
@@ -196,20 +214,20 @@ pub(crate) fn find_by_uri(world: &World, user: &User, uri: &str) -> Result<Folde
     };
     let id = FolderId::parse(number).filter(|_| matches!(kind, "folders" | "projects"));
     match id {
-        Some(id) if whose == Some(user.id) => own_folder(world, user, id).map(|folder| folder.id),
+        Some(id) if whose == Some(user.id) => own_folder(vimeo, user, id).map(|folder| folder.id),
         _ => Err(errors::missing_folder().into()),
     }
 }
 
-/// A folder as Vimeo shows it.
-pub(crate) fn present(desk: &Desk, world: &World, folder: &Folder) -> Value {
+/// The JSON of a folder.
+pub(crate) fn present(app_state: &AppState, vimeo: &VimeoState, folder: &Folder) -> Value {
     let uri = folder.uri();
-    let videos = world.videos_in(folder.id).len();
-    let folders = world.list_folders().filter(|below| below.parent == Some(folder.id)).count();
-    let plan = |user: &User| user.plan.or(desk.plan).unwrap_or(Plan::Enterprise);
-    let owner = world.find_user(folder.owner).map(|user| users::present_public(user, plan(user)));
+    let videos = vimeo.videos_in(folder.id).len();
+    let folders = vimeo.list_folders().filter(|below| below.parent == Some(folder.id)).count();
+    let plan = |user: &User| user.plan.or(app_state.plan).unwrap_or(Plan::Enterprise);
+    let owner = vimeo.find_user(folder.owner).map(|user| users::present_public(user, plan(user)));
     let connection = |path: &str, total: usize| json!({"uri": format!("{uri}/{path}"), "options": ["GET"], "total": total});
-    let parent = folder.parent.and_then(|id| world.find_folder(id));
+    let parent = folder.parent.and_then(|id| vimeo.find_folder(id));
     let parent = parent.map(|parent| json!({"uri": parent.uri(), "options": ["GET"]}));
     json!({
         "uri": uri,
@@ -231,29 +249,33 @@ pub(crate) fn present(desk: &Desk, world: &World, folder: &Folder) -> Value {
     })
 }
 
-/// Who asks about folders. Without good credentials these endpoints have a code of their own.
-fn member<'a>(ask: &'a Ask, scope: &str, wish: Wish) -> Result<(&'a Caller, &'a User), Refusal> {
-    if ask.caller.is_none() {
+/// The caller of a folder endpoint. These endpoints have their own code for invalid credentials.
+fn member<'a>(
+    request: &'a ApiRequest,
+    scope: &str,
+    access: Access,
+) -> Result<(&'a Caller, &'a User), ErrorResponse> {
+    if request.caller.is_none() {
         return Err(errors::bad_credentials().into());
     }
-    let (caller, user) = ask.user_with(scope)?;
-    if let Whose::Others(_) = ask.owner(user)? {
+    let (caller, user) = request.user_with(scope)?;
+    if let PathOwner::Other(_) = request.owner(user)? {
         return Err(errors::missing_folder().into());
     }
-    if wish == Wish::Change && !user.may_manage_folders {
+    if access == Access::Write && !user.may_manage_folders {
         let text = "The user is not allowed to create, edit or delete folders.";
         return Err(errors::full(StatusCode::FORBIDDEN, 3200, text, text).into());
     }
     Ok((caller, user))
 }
 
-fn own_folder<'a>(world: &'a World, user: &User, id: FolderId) -> Result<&'a Folder, Refusal> {
-    let found = world.find_folder(id).filter(|folder| folder.owner == user.id);
+fn own_folder<'a>(vimeo: &'a VimeoState, user: &User, id: FolderId) -> Result<&'a Folder, ErrorResponse> {
+    let found = vimeo.find_folder(id).filter(|folder| folder.owner == user.id);
     found.ok_or_else(|| errors::missing_folder().into())
 }
 
-fn in_order<'a>(ask: &Ask, mut folders: Vec<&'a Folder>) -> Vec<&'a Folder> {
-    let (order, direction) = lists::order(ask);
+fn in_order<'a>(request: &ApiRequest, mut folders: Vec<&'a Folder>) -> Vec<&'a Folder> {
+    let (order, direction) = lists::order(request);
     match order {
         Order::Date => lists::sort(&mut folders, direction, |folder| (folder.created_at, folder.id)),
         Order::Modified => lists::sort(&mut folders, direction, |folder| (folder.modified_at, folder.id)),
@@ -264,39 +286,44 @@ fn in_order<'a>(ask: &Ask, mut folders: Vec<&'a Folder>) -> Vec<&'a Folder> {
     folders
 }
 
-/// A video and the hash that it is named with, if it is.
+/// A video, and the hash in its URI if there is one.
 type Named = (VideoId, Option<String>);
 
-fn named_video(ask: &Ask) -> Result<Named, Refusal> {
-    Ok((ask.video()?, ask.video_hash().map(str::to_owned)))
+fn named_video(request: &ApiRequest) -> Result<Named, ErrorResponse> {
+    Ok((request.video()?, request.video_hash().map(str::to_owned)))
 }
 
 fn place(
-    world: &mut World,
+    vimeo: &mut VimeoState,
     caller: &Caller,
     videos: &[Named],
     folder: Option<FolderId>,
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     for (id, hash) in videos {
-        videos::find_own(world, caller, *id, hash.as_deref())?;
+        videos::find_own(vimeo, caller, *id, hash.as_deref())?;
     }
     for (id, _) in videos {
-        world.edit_video(*id, |video| video.folder = folder);
+        vimeo.edit_video(*id, |video| video.folder = folder);
     }
     Ok(())
 }
 
-fn take_out(world: &mut World, caller: &Caller, videos: &[Named], folder: FolderId) -> Result<(), Refusal> {
+fn take_out(
+    vimeo: &mut VimeoState,
+    caller: &Caller,
+    videos: &[Named],
+    folder: FolderId,
+) -> Result<(), ErrorResponse> {
     for (id, hash) in videos {
-        if videos::find_own(world, caller, *id, hash.as_deref())?.folder != Some(folder) {
+        if videos::find_own(vimeo, caller, *id, hash.as_deref())?.folder != Some(folder) {
             return Err(errors::missing_resource().into());
         }
     }
-    place(world, caller, videos, None)
+    place(vimeo, caller, videos, None)
 }
 
-fn read_uris(ask: &Ask) -> Result<Vec<Named>, Refusal> {
-    let text = ask.parameter_of_query("uris").unwrap_or_default();
+fn read_uris(request: &ApiRequest) -> Result<Vec<Named>, ErrorResponse> {
+    let text = request.parameter_of_query("uris").unwrap_or_default();
     let uris = text.split(',').map(str::trim).filter(|uri| !uri.is_empty());
     let named = uris.map(|uri| {
         let (id, hash) = VideoId::parse_named(uri.strip_prefix("/videos/")?)?;
@@ -304,17 +331,19 @@ fn read_uris(ask: &Ask) -> Result<Vec<Named>, Refusal> {
     });
     let videos: Option<Vec<Named>> = named.collect();
     let videos = videos.filter(|videos| !videos.is_empty());
-    videos.ok_or_else(|| refuse("uris", 2204, "must be URIs of videos, with commas between them"))
+    videos.ok_or_else(|| invalid_field("uris", 2204, "must be URIs of videos, with commas between them"))
 }
 
-fn read_name(members: &Map<String, Value>) -> Result<Option<String>, Refusal> {
+fn read_name(members: &Map<String, Value>) -> Result<Option<String>, ErrorResponse> {
     match members.get("name") {
         None => Ok(None),
-        Some(Value::String(name)) if name.trim().is_empty() => Err(refuse("name", 2249, "must not be empty")),
+        Some(Value::String(name)) if name.trim().is_empty() => {
+            Err(invalid_field("name", 2249, "must not be empty"))
+        }
         Some(Value::String(name)) if name.chars().count() > NAME_CHARACTERS_MAX => {
-            Err(refuse("name", 2250, "has more than 128 characters"))
+            Err(invalid_field("name", 2250, "has more than 128 characters"))
         }
         Some(Value::String(name)) => Ok(Some(name.clone())),
-        Some(_) => Err(refuse("name", 2249, "must be a string")),
+        Some(_) => Err(invalid_field("name", 2249, "must be a string")),
     }
 }

@@ -1,7 +1,7 @@
-//! The API's side of the server: its routes, and what every request passes on its way in and out.
+//! The API router and its middleware.
 //!
-//! A request is journalled, then a fault may befall it, then it is counted against its user's window, then its
-//! Accept header is read, and then it is answered.
+//! The middleware writes the request to the journal, injects a fault if one applies, counts the request against the
+//! user's rate limit, checks the Accept header, and calls the handler.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,17 +20,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept;
 use crate::ambient::iso_8601;
-use crate::ask::{Payload, Visitor};
+use crate::api_request::{Payload, RequestCaller};
+use crate::app_state::{AppState, SaveOutcome};
 use crate::body::{self, Counted, Unreadable};
 use crate::catalogue;
 use crate::credentials::Credentials;
-use crate::desk::{Desk, Kept};
 use crate::errors;
 use crate::faults;
 use crate::fields::Fields;
 use crate::folders;
-use crate::journal::{Arrival, Asker};
-use crate::limits::{Standing, Verdict, Weight};
+use crate::journal::{CallerUris, NewEntry};
+use crate::limits::{RateLimitStatus, RequestCost, Verdict};
 use crate::oauth;
 use crate::server::{ConnectionNumber, Cut};
 use crate::state::Caller;
@@ -39,7 +39,7 @@ use crate::users;
 use crate::videos;
 
 /// Every route of the API.
-pub(crate) fn router(desk: Arc<Desk>) -> Router {
+pub(crate) fn router(app_state: Arc<AppState>) -> Router {
     Router::new()
         .route("/tutorial", get(catalogue::tutorial))
         .route("/contentratings", get(catalogue::content_ratings))
@@ -53,24 +53,24 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route(uploads::FORM_ROUTE, any(uploads::form::serve).layer(DefaultBodyLimit::disable()))
         .method_not_allowed_fallback(errors::method_not_allowed)
         .fallback(errors::not_found)
-        .layer(from_fn_with_state(Arc::clone(&desk), attend))
-        .with_state(desk)
+        .layer(from_fn_with_state(Arc::clone(&app_state), journal_middleware))
+        .with_state(app_state)
 }
 
-fn oauth_routes() -> Router<Arc<Desk>> {
+fn oauth_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/oauth/authorize", get(oauth::show_page).post(oauth::answer_page))
         .route("/oauth/authorize/client", post(oauth::authorize_client))
         .route("/oauth/access_token", post(oauth::exchange_code))
-        .route("/oauth/device", post(oauth::begin_device))
-        .route("/oauth/device/authorize", get(oauth::ask_for_code).post(oauth::poll_device))
-        .route("/activate", get(oauth::ask_for_code))
+        .route("/oauth/device", post(oauth::start_device))
+        .route("/oauth/device/authorize", get(oauth::show_code_form).post(oauth::poll_device))
+        .route("/activate", get(oauth::show_code_form))
         .route("/oauth/verify", get(oauth::verify))
         .route("/tokens", delete(oauth::revoke))
 }
 
-/// What a user has. Folders have two names.
-fn own_routes(user: &str) -> Router<Arc<Desk>> {
+/// Resources of a user. Folders are served under both of their names.
+fn own_routes(user: &str) -> Router<Arc<AppState>> {
     let mut router = Router::new()
         .route(user, get(users::show))
         .route(&format!("{user}/videos"), get(videos::list).post(videos::create))
@@ -100,7 +100,7 @@ fn own_routes(user: &str) -> Router<Arc<Desk>> {
     router
 }
 
-fn video_routes() -> Router<Arc<Desk>> {
+fn video_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/videos/{video}", get(videos::show).patch(videos::edit).delete(videos::delete))
         .route("/videos/{video}/versions", get(videos::list_versions).post(videos::create_version))
@@ -124,88 +124,98 @@ fn video_routes() -> Router<Arc<Desk>> {
         )
 }
 
-/// Journals a request, lets a fault befall it, and has it answered: apart from its connection, because what was asked
-/// is done also when its client has given up on the answer.
-async fn attend(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    let now = desk.now();
-    let (fault, over) = {
-        let mut faults = desk.faults();
-        (faults.take(request.method(), request.uri().path(), now), faults.over())
+/// Writes the request to the journal, applies a fault, and runs the handler in a task of its own: the request is
+/// carried out even if its client disconnects.
+async fn journal_middleware(
+    State(app_state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let now = app_state.now();
+    let (fault, reset) = {
+        let mut faults = app_state.faults();
+        (faults.take(request.method(), request.uri().path(), now), faults.reset())
     };
     let request_bytes = Arc::new(AtomicU64::new(0));
     let number = {
         let credentials = Credentials::of(request.headers());
-        let arrival = Arrival {
+        let new = NewEntry {
             at: now,
             route: matched_route(&request),
             fault: fault.as_ref().map(faults::Effect::kind),
             connection: request.extensions().get().map_or(0, |ConnectionNumber(number)| *number),
-            asker: asker(&desk, &credentials),
+            caller_uris: caller_uris(&app_state, &credentials),
             request_bytes: Arc::clone(&request_bytes),
-            authorization: shown_credentials(&desk, &credentials),
+            authorization: redacted_credentials(&app_state, &credentials),
             request: &request,
         };
-        desk.journal().arrive(&arrival)
+        app_state.journal().add(&new)
     };
     let mut request = request.map(|body| Body::new(Counted::new(body, request_bytes)));
     request.extensions_mut().insert(EntryNumber(number));
-    let mut client = Client { desk: &desk, number, left: CancellationToken::new(), has_heard: false };
-    let (at_work, stopping, left) = (Arc::clone(&desk), desk.stopping.clone(), client.left.clone());
+    let mut client = WaitingClient {
+        app_state: &app_state,
+        number,
+        disconnected: CancellationToken::new(),
+        is_answered: false,
+    };
+    let (task_state, stopping, disconnected) =
+        (Arc::clone(&app_state), app_state.stopping.clone(), client.disconnected.clone());
     let work = async move {
-        let pointless = nobody_wants(over.clone(), left);
+        let unwanted = unwanted_after_reset(reset.clone(), disconnected);
         let done = async {
             match fault {
-                Some(effect) => faults::perform(&effect, &at_work, over, request, next).await,
-                None => answer(&at_work, request, next).await,
+                Some(effect) => faults::perform(&effect, &task_state, reset, request, next).await,
+                None => answer(&task_state, request, next).await,
             }
         };
         let response = tokio::select! {
             biased;
-            () = pointless => Cut::Close.response(),
+            () = unwanted => Cut::Close.response(),
             response = done => response,
         };
-        finish(&at_work, number, response).await
+        finish(&task_state, number, response).await
     };
-    let task = desk.tasks.spawn(async move { stopping.run_until_cancelled(work).await });
+    let task = app_state.tasks.spawn(async move { stopping.run_until_cancelled(work).await });
     let response = task.await.ok().flatten();
-    client.has_heard = true;
+    client.is_answered = true;
     response.unwrap_or_else(|| Cut::Close.response())
 }
 
-/// Ends when a request need not be done any more: its client has left, and the sandbox was reset since it came, so that
-/// what it asked for would befall somebody else's world.
-async fn nobody_wants(over: CancellationToken, left: CancellationToken) {
-    over.cancelled().await;
-    left.cancelled().await;
+/// Completes when a request must not be carried out any more: its client has disconnected, and the sandbox was reset
+/// since it arrived, so that it would change the new state.
+async fn unwanted_after_reset(reset: CancellationToken, disconnected: CancellationToken) {
+    reset.cancelled().await;
+    disconnected.cancelled().await;
 }
 
-/// Who waits for an answer. Dropped before it was heard, it was given up.
-struct Client<'a> {
-    desk: &'a Desk,
+/// A client that waits for a response. Dropped before the response was sent, it has disconnected.
+struct WaitingClient<'a> {
+    app_state: &'a AppState,
     number: u64,
-    left: CancellationToken,
-    has_heard: bool,
+    disconnected: CancellationToken,
+    is_answered: bool,
 }
 
-impl Drop for Client<'_> {
+impl Drop for WaitingClient<'_> {
     fn drop(&mut self) {
-        if !self.has_heard {
-            self.desk.journal().abandon(self.number);
-            self.left.cancel();
+        if !self.is_answered {
+            self.app_state.journal().mark_abandoned(self.number);
+            self.disconnected.cancel();
         }
     }
 }
 
-/// Keeps what a request has changed, and enters how it ended.
-async fn finish(desk: &Desk, number: u64, mut response: Response) -> Response {
-    // What was answered is kept. What could not be must not be promised.
-    if desk.save().await == Kept::InMemoryOnly {
-        uploads::take_back(&mut response);
+/// Saves what a request has changed, and records the response in the journal.
+async fn finish(app_state: &AppState, number: u64, mut response: Response) -> Response {
+    // A change that could not be saved must not be acknowledged.
+    if app_state.save().await == SaveOutcome::InMemoryOnly {
+        uploads::revoke_ack(&mut response);
     }
-    add_house_headers(number, response.headers_mut());
+    add_common_headers(number, response.headers_mut());
     let status = response.extensions().get::<Cut>().is_none().then(|| response.status().as_u16());
-    let now = desk.now();
-    desk.journal().settle(number, status, now);
+    let now = app_state.now();
+    app_state.journal().finish(number, status, now);
     response
 }
 
@@ -213,42 +223,43 @@ async fn finish(desk: &Desk, number: u64, mut response: Response) -> Response {
 #[derive(Clone, Copy)]
 struct EntryNumber(u64);
 
-/// Who asks, for the journal.
-fn asker(desk: &Desk, credentials: &Credentials) -> Asker {
+/// The caller, for the journal.
+fn caller_uris(app_state: &AppState, credentials: &Credentials) -> CallerUris {
     if let Credentials::Client { client_id, client_secret } = credentials {
-        let found = desk.world().find_client(client_id, client_secret);
-        return Asker { user: None, app: found.ok().map(|app| app.id.to_string()) };
+        let found = app_state.vimeo().find_client(client_id, client_secret);
+        return CallerUris { user: None, app: found.ok().map(|app| app.id.to_string()) };
     }
-    find_caller(desk, credentials).map(|caller| Asker::from(&caller)).unwrap_or_default()
+    find_caller(app_state, credentials).map(|caller| CallerUris::from(&caller)).unwrap_or_default()
 }
 
-/// What is said of credentials in the journal. A client identifier is shown if it is one: people mix theirs up.
-fn shown_credentials(desk: &Desk, credentials: &Credentials) -> Value {
-    credentials.to_journal(|client_id| desk.world().list_apps().any(|app| app.client_id == client_id))
+/// The credentials for the journal. A client identifier is shown only if it is a known one: clients confuse theirs with
+/// secrets.
+fn redacted_credentials(app_state: &AppState, credentials: &Credentials) -> Value {
+    credentials.to_journal(|client_id| app_state.vimeo().list_apps().any(|app| app.client_id == client_id))
 }
 
-/// Enters the body of a request in the journal.
-pub(crate) fn note_body(desk: &Desk, request: &Parts, body: &Result<Bytes, Unreadable>) {
+/// Records the body of a request in the journal.
+pub(crate) fn record_body(app_state: &AppState, request: &Parts, body: &Result<Bytes, Unreadable>) {
     if let (Some(EntryNumber(number)), Ok(body)) = (request.extensions.get(), body) {
-        desk.journal().note_body(*number, &request.headers, body);
+        app_state.journal().record_body(*number, &request.headers, body);
     }
 }
 
-/// Who stands behind a good token, with a welcome for those who come for the first time.
-pub(crate) fn recognize(desk: &Desk, credentials: &Credentials) -> Option<Caller> {
+/// The caller of a valid token. In open mode an unknown token becomes a guest's.
+pub(crate) fn authenticate(app_state: &AppState, credentials: &Credentials) -> Option<Caller> {
     if let Credentials::Token(token) = credentials
-        && desk.world().would_welcome(token)
+        && app_state.vimeo().accepts_guest(token)
     {
-        desk.world().welcome(token);
+        app_state.vimeo().add_guest_token(token);
     }
-    find_caller(desk, credentials)
+    find_caller(app_state, credentials)
 }
 
-/// Who stands behind a good token.
-fn find_caller(desk: &Desk, credentials: &Credentials) -> Option<Caller> {
+/// The caller of a valid token.
+fn find_caller(app_state: &AppState, credentials: &Credentials) -> Option<Caller> {
     let Credentials::Token(token) = credentials else { return None };
-    let now = desk.now();
-    desk.world().find_caller(token, now)
+    let now = app_state.now();
+    app_state.vimeo().find_caller(token, now)
 }
 
 fn matched_route(request: &Request) -> Option<String> {
@@ -256,56 +267,57 @@ fn matched_route(request: &Request) -> Option<String> {
     Some(format!("{} {}", request.method(), path.as_str()))
 }
 
-/// Answers as Vimeo does when nothing is wrong with it.
-pub(crate) async fn answer(desk: &Desk, request: Request, next: Next) -> Response {
+/// Responds as Vimeo does without a fault.
+pub(crate) async fn answer(app_state: &AppState, request: Request, next: Next) -> Response {
     if uploads::is_link(request.uri().path()) {
-        // Whoever has a link may use it, as often as they like, and what they send is not held in memory.
+        // Upload links need no token and are not rate-limited, and their bodies are not held in memory.
         return next.run(request).await;
     }
     let (mut parts, sent) = request.into_parts();
-    // Read whole before anything is refused, so that a refused client's connection stays usable.
+    // Read completely before any error response, so that the client's connection stays usable.
     let payload = Payload(body::read(sent).await);
-    note_body(desk, &parts, &payload.0);
+    record_body(app_state, &parts, &payload.0);
     let credentials = Credentials::of(&parts.headers);
-    let now = desk.now();
-    let caller = recognize(desk, &credentials);
+    let now = app_state.now();
+    let caller = authenticate(app_state, &credentials);
     if let (Some(caller), Some(EntryNumber(number))) = (&caller, parts.extensions.get()) {
-        // A guest was not known yet when the request arrived.
-        desk.journal().note_asker(*number, Asker::from(caller));
+        // A guest was unknown when the request arrived.
+        app_state.journal().record_caller(*number, CallerUris::from(caller));
     }
-    let standing = caller.as_ref().map(|caller| desk.windows().count(&caller.payer, weight(&parts.uri), now));
-    let mut response = match standing {
-        Some(Standing { verdict: Verdict::TooMany, .. }) => errors::too_many_requests(),
+    let rate_limit =
+        caller.as_ref().map(|caller| app_state.rate_limits().count(&caller.payer, weight(&parts.uri), now));
+    let mut response = match rate_limit {
+        Some(RateLimitStatus { verdict: Verdict::TooMany, .. }) => errors::too_many_requests(),
         _ if !accept::is_understood(&parts.headers) => errors::bad_accept(),
         _ => {
             parts.extensions.insert(credentials);
-            parts.extensions.insert(Visitor(caller));
+            parts.extensions.insert(RequestCaller(caller));
             parts.extensions.insert(payload);
             next.run(Request::from_parts(parts, Body::empty())).await
         }
     };
-    if let Some(standing) = standing {
-        add_rate_headers(standing, response.headers_mut());
+    if let Some(rate_limit) = rate_limit {
+        add_rate_headers(rate_limit, response.headers_mut());
     }
     response
 }
 
-/// How a request counts.
-pub(crate) fn weight(uri: &Uri) -> Weight {
-    if Fields::of_query(uri.query()).are_named() { Weight::WithFields } else { Weight::Whole }
+/// What a request costs.
+pub(crate) fn weight(uri: &Uri) -> RequestCost {
+    if Fields::of_query(uri.query()).are_named() { RequestCost::WithFields } else { RequestCost::Whole }
 }
 
-/// The three headers that say where a user stands.
-pub(crate) fn add_rate_headers(standing: Standing, headers: &mut HeaderMap) {
-    headers.insert(HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(standing.limit));
-    headers.insert(HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(standing.remaining));
-    if let Ok(reset) = HeaderValue::try_from(iso_8601(standing.reset_at)) {
+/// The three rate limit headers.
+pub(crate) fn add_rate_headers(rate_limit: RateLimitStatus, headers: &mut HeaderMap) {
+    headers.insert(HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(rate_limit.limit));
+    headers.insert(HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(rate_limit.remaining));
+    if let Ok(reset) = HeaderValue::try_from(iso_8601(rate_limit.reset_at)) {
         headers.insert(HeaderName::from_static("x-ratelimit-reset"), reset);
     }
 }
 
-/// What Vimeo's servers and caches leave on every reply. The hash is the request's number in the journal.
-fn add_house_headers(number: u64, headers: &mut HeaderMap) {
+/// Headers that Vimeo's servers and caches add to every response. The hash is the request's number in the journal.
+fn add_common_headers(number: u64, headers: &mut HeaderMap) {
     let constant = [
         (CACHE_CONTROL, "private, no-store, no-cache"),
         (VARY, "Accept,Vimeo-Client-Id"),
@@ -314,7 +326,7 @@ fn add_house_headers(number: u64, headers: &mut HeaderMap) {
         (HeaderName::from_static("x-bapp-server"), "sandbox"),
     ];
     for (name, value) in constant {
-        // What an endpoint or a fault said already stands.
+        // Headers of an endpoint or a fault take precedence.
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if let Ok(hash) = HeaderValue::try_from(format!("{number:08x}")) {

@@ -1,4 +1,4 @@
-//! What was asked of the sandbox, in the order of arrival. Secrets appear as fingerprints only.
+//! The journal of requests, in the order of arrival. Secrets appear as fingerprints only.
 
 mod bodies;
 mod live;
@@ -15,46 +15,46 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::faults::Route;
-use crate::state::{Caller, hidden};
+use crate::state::{Caller, redacted};
 use crate::uploads;
-use live::Teller;
+use live::Publisher;
 
-pub(crate) use live::{Follower, Happening, What};
+pub(crate) use live::{EventKind, JournalEvent, Subscription};
 
-// Enough for a load test's last minutes, and little enough to keep.
+// Enough for the last minutes of a load test, within bounded memory.
 const ENTRIES_MAX: usize = 10_000;
 
-// No client's headers are longer, and the longest that HTTP lets through fill no memory then.
+// Longer than the headers of any client; bounds the memory of an entry.
 const TEXT_BYTES_MAX: usize = 4096;
 
-// What the bodies of all entries together may take; beyond it the oldest are forgotten.
+// The size of all bodies together; the oldest are dropped beyond it.
 const BODIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What is known of a request before it is answered.
-pub(crate) struct Arrival<'a> {
+/// A request before its response.
+pub(crate) struct NewEntry<'a> {
     pub(crate) at: Timestamp,
     pub(crate) request: &'a Request,
     /// The matched route, if any: `GET /oauth/verify`.
     pub(crate) route: Option<String>,
-    /// The kind of the fault that is about to befall it.
+    /// The kind of the fault that will be injected.
     pub(crate) fault: Option<&'static str>,
     /// The number of its TCP connection.
     pub(crate) connection: u64,
-    pub(crate) asker: Asker,
-    /// The credentials that it brings, without secrets.
+    pub(crate) caller_uris: CallerUris,
+    /// Its credentials, without secrets.
     pub(crate) authorization: Value,
-    /// Counts the bytes of its body as they are read.
+    /// Counts the bytes of its body while they are read.
     pub(crate) request_bytes: Arc<AtomicU64>,
 }
 
-/// The URIs of those who stand behind a request, as far as they are known.
+/// The URIs of the user and app of a request, as far as they are known.
 #[derive(Default)]
-pub(crate) struct Asker {
+pub(crate) struct CallerUris {
     pub(crate) user: Option<String>,
     pub(crate) app: Option<String>,
 }
 
-impl From<&Caller> for Asker {
+impl From<&Caller> for CallerUris {
     fn from(caller: &Caller) -> Self {
         let user = caller.user.as_ref().map(|user| user.id.to_string());
         Self { user, app: Some(caller.app.id.to_string()) }
@@ -67,76 +67,75 @@ struct Entry {
     path: String,
     arrived_at: Timestamp,
     shown: Value,
-    /// As JSON: a tree of values takes many times as much.
+    /// As JSON text, which takes much less memory than a tree of values.
     body: Option<String>,
-    asker: Asker,
+    caller_uris: CallerUris,
     request_bytes: Arc<AtomicU64>,
     status: Option<u16>,
-    settled: Option<Settled>,
-    /// Whether its client left before it was answered.
+    finished: Option<Finished>,
+    /// Whether its client disconnected before the response.
     is_abandoned: bool,
 }
 
-/// How a request came to its end.
+/// The end of a request.
 #[derive(Clone, Copy)]
-struct Settled {
+struct Finished {
     at: Timestamp,
-    /// The number of the request that had arrived last by then.
+    /// The number of the latest request at that time.
     last_number: u64,
 }
 
-/// Which entries are wanted.
+/// A filter of entries.
 #[derive(Default)]
 pub(crate) struct Selection {
-    /// Those with a greater number.
+    /// Only entries with a greater number.
     pub(crate) after: Option<u64>,
     pub(crate) route: Option<Route>,
-    /// With `after` the first so many of them, otherwise the last.
+    /// At most this many entries: the first ones with `after`, otherwise the last ones.
     pub(crate) limit: Option<usize>,
 }
 
-/// The latest requests.
+/// The journal of the latest requests.
 #[derive(Default)]
 pub(crate) struct Journal {
     entries: VecDeque<Entry>,
     connections: HashSet<u64>,
-    // Never starts again, not even when the journal is cleared: an answer that is still under way then must not be
-    // booked on a newer request.
+    // Never reset, not even when the journal is cleared: a pending response must not be recorded on a newer request.
     last_number: u64,
-    /// The entries with bodies, oldest first, and how long each is.
+    /// The entries with bodies, oldest first, and the length of each body.
     bodies: VecDeque<(u64, usize)>,
     bodies_bytes: usize,
-    teller: Teller,
+    publisher: Publisher,
 }
 
 impl Journal {
-    /// Enters a request and gives it its number.
-    pub(crate) fn arrive(&mut self, arrival: &Arrival<'_>) -> u64 {
+    /// Adds a request. Returns its number.
+    pub(crate) fn add(&mut self, new: &NewEntry<'_>) -> u64 {
         self.last_number += 1;
-        self.connections.insert(arrival.connection);
+        self.connections.insert(new.connection);
         if self.entries.len() == ENTRIES_MAX {
             self.entries.pop_front();
         }
         let entry = Entry {
             number: self.last_number,
-            method: arrival.request.method().to_string(),
-            path: cut(arrival.request.uri().path()).into_owned(),
-            arrived_at: arrival.at,
-            shown: present(arrival),
+            method: new.request.method().to_string(),
+            path: cut(new.request.uri().path()).into_owned(),
+            arrived_at: new.at,
+            shown: present(new),
             body: None,
-            asker: Asker { user: arrival.asker.user.clone(), app: arrival.asker.app.clone() },
-            request_bytes: Arc::clone(&arrival.request_bytes),
+            caller_uris: CallerUris { user: new.caller_uris.user.clone(), app: new.caller_uris.app.clone() },
+            request_bytes: Arc::clone(&new.request_bytes),
             status: None,
-            settled: None,
+            finished: None,
             is_abandoned: false,
         };
-        self.teller.tell(entry.number, What::Arrived, || entry.to_json());
+        self.publisher.publish(entry.number, EventKind::Arrived, || entry.to_json());
         self.entries.push_back(entry);
         self.last_number
     }
 
-    /// Notes what a request brought.
-    pub(crate) fn note_body(&mut self, number: u64, headers: &HeaderMap, body: &[u8]) {
+    /// Records the body of a request.
+    pub(crate) fn record_body(&mut self, number: u64, headers: &HeaderMap, body: &[u8]) {
         let shown = bodies::present(headers, body);
         let Some(entry) = self.find(number).filter(|_| !shown.is_null()) else { return };
         let text = shown.to_string();
@@ -154,30 +153,32 @@ impl Journal {
         }
     }
 
-    /// Notes who asks, for one who was not known before.
-    pub(crate) fn note_asker(&mut self, number: u64, asker: Asker) {
+    /// Records the caller, if it was unknown at first.
+    pub(crate) fn record_caller(&mut self, number: u64, caller_uris: CallerUris) {
         if let Some(entry) = self.find(number) {
-            entry.asker = asker;
+            entry.caller_uris = caller_uris;
         }
     }
 
-    /// Notes that nobody waits for the answer to a request any more.
-    pub(crate) fn abandon(&mut self, number: u64) {
+    /// Records that the client of a request has disconnected.
+    pub(crate) fn mark_abandoned(&mut self, number: u64) {
         let Some(index) = self.index(number) else { return };
-        let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.settled.is_none()) else { return };
+        let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.finished.is_none()) else {
+            return;
+        };
         entry.is_abandoned = true;
-        self.teller.tell(number, What::Abandoned, || entry.to_json());
+        self.publisher.publish(number, EventKind::Abandoned, || entry.to_json());
     }
 
-    /// Notes that a request is over, and the status that it was answered with, if it was.
-    pub(crate) fn settle(&mut self, number: u64, status: Option<u16>, at: Timestamp) {
+    /// Records the end of a request, and the status of its response, if one was sent.
+    pub(crate) fn finish(&mut self, number: u64, status: Option<u16>, at: Timestamp) {
         let last_number = self.last_number;
         let Some(index) = self.index(number) else { return };
         let Some(entry) = self.entries.get_mut(index) else { return };
-        // What nobody waits for is not told.
+        // No client receives this response.
         entry.status = status.filter(|_| !entry.is_abandoned);
-        entry.settled = Some(Settled { at, last_number });
-        self.teller.tell(number, What::Settled, || entry.to_json());
+        entry.finished = Some(Finished { at, last_number });
+        self.publisher.publish(number, EventKind::Finished, || entry.to_json());
     }
 
     fn index(&self, number: u64) -> Option<usize> {
@@ -188,7 +189,7 @@ impl Journal {
         self.index(number).and_then(|index| self.entries.get_mut(index))
     }
 
-    /// Forgets every request and connection.
+    /// Removes all entries and connections.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.connections.clear();
@@ -196,7 +197,7 @@ impl Journal {
         self.bodies_bytes = 0;
     }
 
-    /// The journal as the control shows it.
+    /// The JSON of the journal.
     pub(crate) fn to_json(&self, selection: &Selection) -> Value {
         let Selection { after, route, limit } = selection;
         let wanted = self.entries.iter().filter(|entry| {
@@ -212,41 +213,43 @@ impl Journal {
         json!({"requests": requests, "connections_opened": self.connections.len()})
     }
 
-    /// Begins to follow the journal: from now on, or from the entry on that was the last to be heard of.
-    pub(crate) fn follow(&self, last_heard: Option<u64>) -> Follower {
+    /// Subscribes to the journal: from now on, or after the last entry that the client has received.
+    pub(crate) fn subscribe(&self, last_received: Option<u64>) -> Subscription {
         let mut missed = VecDeque::new();
-        for entry in last_heard.iter().flat_map(|last| self.entries.iter().map(move |entry| (*last, entry))) {
+        for entry in
+            last_received.iter().flat_map(|last| self.entries.iter().map(move |entry| (*last, entry)))
+        {
             let (last, entry) = entry;
-            let happening =
-                |what| Happening { number: entry.number, what, entry: entry.to_json().to_string().into() };
+            let event =
+                |what| JournalEvent { number: entry.number, what, entry: entry.to_json().to_string().into() };
             if entry.number > last {
-                missed.push_back(happening(What::Arrived));
+                missed.push_back(event(EventKind::Arrived));
             }
-            // Also one that had arrived before, but was answered after: rather twice than never.
-            if entry.settled.is_some_and(|settled| settled.last_number >= last) {
-                missed.push_back(happening(What::Settled));
+            // Includes entries that arrived before and ended after it: at least once rather than at most once.
+            if entry.finished.is_some_and(|finished| finished.last_number >= last) {
+                missed.push_back(event(EventKind::Finished));
             }
         }
-        Follower { missed, coming: self.teller.listen() }
+        Subscription { missed, coming: self.publisher.subscribe() }
     }
 }
 
 impl Entry {
     fn to_json(&self) -> Value {
         let mut shown = self.shown.clone();
-        let answered = self.settled.filter(|_| self.status.is_some());
+        let answered = self.finished.filter(|_| self.status.is_some());
         let body: Option<Value> = self.body.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let millis = answered.map(|settled| settled.at.duration_since(self.arrived_at).as_millis());
+        let millis = answered.map(|finished| finished.at.duration_since(self.arrived_at).as_millis());
         if let Value::Object(members) = &mut shown {
             for (name, value) in [
                 ("number", json!(self.number)),
                 ("status", json!(self.status)),
-                ("settled", json!(self.settled.is_some())),
+                ("settled", json!(self.finished.is_some())),
                 ("abandoned", json!(self.is_abandoned)),
-                ("answered_at", json!(answered.map(|settled| settled.at.to_string()))),
+                ("answered_at", json!(answered.map(|finished| finished.at.to_string()))),
                 ("millis", json!(millis.map(|millis| i64::try_from(millis).unwrap_or(i64::MAX)))),
-                ("user", json!(self.asker.user)),
-                ("app", json!(self.asker.app)),
+                ("user", json!(self.caller_uris.user)),
+                ("app", json!(self.caller_uris.app)),
                 ("request_bytes", json!(self.request_bytes.load(Ordering::SeqCst))),
                 ("body", json!(body)),
             ] {
@@ -257,8 +260,8 @@ impl Entry {
     }
 }
 
-fn present(arrival: &Arrival<'_>) -> Value {
-    let Arrival { at, request, route, fault, connection, authorization, .. } = arrival;
+fn present(new: &NewEntry<'_>) -> Value {
+    let NewEntry { at, request, route, fault, connection, authorization, .. } = new;
     let text = |name: HeaderName| {
         let value = request.headers().get(name)?;
         Some(cut(&String::from_utf8_lossy(value.as_bytes())).into_owned())
@@ -266,7 +269,7 @@ fn present(arrival: &Arrival<'_>) -> Value {
     json!({
         "at": at.to_string(),
         "method": request.method().as_str(),
-        "path": cut(&uploads::without_key(request.uri().path())),
+        "path": cut(&uploads::redact_key(request.uri().path())),
         "query": request.uri().query().map(|query| cut(&without_secrets(query)).into_owned()),
         "route": route,
         "fault": fault,
@@ -278,7 +281,7 @@ fn present(arrival: &Arrival<'_>) -> Value {
     })
 }
 
-/// A text as it is, or the beginning of one that is too long to be kept ten thousand times.
+/// The text, truncated if it is too long to be kept in ten thousand entries.
 fn cut(text: &str) -> Cow<'_, str> {
     match text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)) {
         Some(beginning) if beginning.len() < text.len() => Cow::Owned(format!("{beginning}…")),
@@ -286,16 +289,16 @@ fn cut(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A query in which secrets are replaced by `fingerprint:…`.
+/// The query with secrets replaced by `fingerprint:…`.
 fn without_secrets(query: &str) -> String {
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, value)) if is_secret(name) => format!("{name}={}", hidden(value)),
+        Some((name, value)) if is_secret(name) => format!("{name}={}", redacted(value)),
         _ => pair.to_owned(),
     });
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Whether a parameter is a secret one, however its name is written.
+/// Whether a parameter is secret, however its name is encoded.
 fn is_secret(name: &str) -> bool {
     let mut names = form_urlencoded::parse(name.as_bytes());
     names.any(|(name, _)| bodies::is_secret(&name))
@@ -307,16 +310,16 @@ mod tests {
 
     use super::*;
 
-    fn arrive(journal: &mut Journal, request: &Request) -> u64 {
+    fn add(journal: &mut Journal, request: &Request) -> u64 {
         let at = Timestamp::UNIX_EPOCH;
-        let (asker, request_bytes) = (Asker::default(), Arc::default());
-        journal.arrive(&Arrival {
+        let (caller_uris, request_bytes) = (CallerUris::default(), Arc::default());
+        journal.add(&NewEntry {
             at,
             request,
             route: None,
             fault: None,
             connection: 1,
-            asker,
+            caller_uris,
             authorization: Value::Null,
             request_bytes,
         })
@@ -327,11 +330,11 @@ mod tests {
         let mut journal = Journal::default();
         let request = Request::new(Body::empty());
         for _ in 0..ENTRIES_MAX + 5 {
-            let number = arrive(&mut journal, &request);
-            journal.settle(number, Some(200), Timestamp::UNIX_EPOCH);
+            let number = add(&mut journal, &request);
+            journal.finish(number, Some(200), Timestamp::UNIX_EPOCH);
         }
-        // Too old to be found, which is no reason to fail.
-        journal.settle(1, Some(500), Timestamp::UNIX_EPOCH);
+        // Its entry has been dropped, which is not an error.
+        journal.finish(1, Some(500), Timestamp::UNIX_EPOCH);
         let shown = journal.to_json(&Selection::default());
         assert_eq!(shown["requests"].as_array().unwrap().len(), ENTRIES_MAX);
         assert_eq!(shown["requests"][0]["number"], 6);
@@ -342,10 +345,10 @@ mod tests {
     fn a_late_answer_is_not_booked_on_a_newer_request() {
         let mut journal = Journal::default();
         let request = Request::new(Body::empty());
-        let late = arrive(&mut journal, &request);
+        let late = add(&mut journal, &request);
         journal.clear();
-        arrive(&mut journal, &request);
-        journal.settle(late, Some(200), Timestamp::UNIX_EPOCH);
+        add(&mut journal, &request);
+        journal.finish(late, Some(200), Timestamp::UNIX_EPOCH);
         assert_eq!(journal.to_json(&Selection::default())["requests"][0]["status"], Value::Null);
     }
 

@@ -1,17 +1,17 @@
-//! A Vimeo on your desk: a local HTTP server that answers as Vimeo's API 3.4 does, remembers what it was told,
-//! and misbehaves when asked to.
-//! Knows Vimeo's published and observed behaviour. Knows nothing of the service that is tested against it, and
-//! never will: it shares no code with any client of ours, so that the two cannot agree on the same mistake.
-//! Invariant: it speaks on loopback only, and everything it hands out is worthless anywhere else.
+//! A Vimeo emulator: a local HTTP server that responds as Vimeo's API 3.4 does, keeps state, and injects faults on
+//! request.
+//! Knows Vimeo's published and observed behaviour. Shares no code with any client of ours, so that client and emulator
+//! cannot agree on the same mistake.
+//! Invariant: it listens on loopback only, and its credentials are worthless anywhere else.
 
 mod accept;
 mod ambient;
-mod ask;
+mod api_request;
+mod app_state;
 mod body;
 mod catalogue;
 mod control;
 mod credentials;
-mod desk;
 mod errors;
 mod faults;
 mod fields;
@@ -22,9 +22,9 @@ mod limits;
 mod lists;
 mod oauth;
 mod pages;
-mod saved;
 mod scopes;
 mod server;
+mod snapshot;
 mod state;
 mod uploads;
 mod users;
@@ -41,43 +41,43 @@ use tokio::task::JoinSet;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
-use desk::{Custody, Desk};
-use saved::{Saved, Saver};
-use state::{Door, World};
-use uploads::Keeper;
+use app_state::{AppState, DiskLocks};
+use snapshot::{Snapshot, StateFile};
+use state::{OpenMode, VimeoState};
+use uploads::UploadDirLock;
 
 pub use ambient::{Clock, Random, system_clock, system_random};
 pub use limits::{Plan, UnknownPlan};
 
-/// How a sandbox is to be run. Start from [`Options::default`] and change what matters.
+/// How to run a sandbox. Start from [`Options::default`] and set what differs.
 #[derive(Clone)]
 pub struct Options {
-    /// Where to listen. Loopback only; port 0 takes a free port.
+    /// The address to listen on. Loopback only; port 0 takes a free port.
     pub listen: SocketAddr,
-    /// Whether credentials that the sandbox never issued are welcomed, as those of one guest app.
+    /// Whether credentials that the sandbox never issued are accepted, as those of one guest app.
     pub open: bool,
-    /// The users' plan. Rate limits are enforced only when one is given; without one the headers are those of
-    /// an Enterprise user who never runs out.
+    /// The users' plan. Rate limits are enforced only if one is set; otherwise the rate limit headers are those of an
+    /// Enterprise user who never reaches the limit.
     pub plan: Option<Plan>,
-    /// Where the first app's users may be sent back to with a code, each compared as it stands.
+    /// The redirect URIs of the first app, each compared character for character.
     pub redirect_uris: Vec<String>,
-    /// How long `upload.status` goes on to say `in_progress` after the last byte has come.
+    /// How long `upload.status` stays `in_progress` after the last byte has arrived.
     pub upload_lag: Duration,
-    /// How long a finished upload stays in each stage of transcoding.
+    /// How long a complete upload stays in each stage of transcoding.
     pub pace: Pace,
     /// What the URIs of unlisted videos look like.
     pub unlisted_uris: UnlistedUris,
     /// Which addresses a pull may fetch from.
     pub pull_from: PullFrom,
-    /// After which time an upload link is dead; never, if absent. Vimeo's own figure is not known.
+    /// The lifetime of an upload link; unlimited if absent. Vimeo's own value is not known.
     pub link_lifetime: Option<Duration>,
-    /// A file that keeps everything over restarts: read at the start if it is there, written after every change.
+    /// The file that keeps the state over restarts: read at the start if it exists, written after every change.
     pub state_file: Option<PathBuf>,
-    /// A directory that keeps the bytes of uploads. Without it they are counted, hashed and forgotten.
+    /// The directory that keeps the bytes of uploads. Without it they are counted, hashed and discarded.
     pub bytes_directory: Option<PathBuf>,
-    /// The time, for rate windows, dates in answers and the journal.
+    /// The clock, for rate limits, dates in responses and the journal.
     pub clock: Clock,
-    /// Where identifiers, secrets and tokens come from.
+    /// The source of identifiers, secrets and tokens.
     pub random: Random,
 }
 
@@ -102,52 +102,52 @@ impl Default for Options {
     }
 }
 
-/// Where the first app's users may be sent back to, if nobody said where.
+/// The redirect URI of the first app unless another is set.
 pub const DEFAULT_REDIRECT_URI: &str = "http://localhost:8080/callback";
 
 /// How fast transcoding goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// Each of the two stages, `transcode_starting` and `transcoding`, lasts so long by the sandbox's clock.
+    /// Each of the two stages, `transcode_starting` and `transcoding`, lasts this long by the sandbox's clock.
     Every(Duration),
-    /// Nothing goes on until a control says so.
+    /// Stages advance only when a control is called.
     ByHand,
 }
 
 impl Default for Pace {
-    /// A second for each stage: long enough to be seen, short enough to be waited for.
+    /// One second for each stage: long enough to observe, short enough to wait for.
     fn default() -> Self {
         Self::Every(Duration::from_secs(1))
     }
 }
 
-/// What the URIs of unlisted videos look like. Vimeo takes both, and which one it shows is not known.
+/// The form of the URIs of unlisted videos. Vimeo accepts both; which one it returns is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnlistedUris {
-    /// `/videos/N`, as those of all others.
+    /// `/videos/N`, like all other videos.
     #[default]
     Plain,
     /// `/videos/N:hash`.
     WithHash,
 }
 
-/// Which addresses a pull may fetch from. What is not allowed ends with `disallowed_address`.
+/// Which addresses a pull may fetch from. Others end with `disallowed_address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullFrom {
     /// Nothing is fetched.
     Nowhere,
     /// This machine only.
     Loopback,
-    /// Any address that this machine reaches.
+    /// Any address that this machine can reach.
     Anywhere,
 }
 
-/// A sandbox that listens. Dropping it stops it.
+/// A running sandbox. Dropping it stops it.
 #[derive(Debug)]
 pub struct Running {
     /// The root of the API, without a trailing slash: `http://127.0.0.1:9300`.
     pub base_url: String,
-    /// The address it listens on, with the port that it really got.
+    /// The address that it listens on, with the actual port.
     pub addr: SocketAddr,
     /// The client identifier of the first app: 40 hexadecimal characters.
     pub client_id: String,
@@ -155,7 +155,7 @@ pub struct Running {
     pub client_secret: String,
     /// A token of the first app's owner that holds every scope: 32 hexadecimal characters.
     pub access_token: String,
-    /// Where the first app's users may be sent back to, if anywhere.
+    /// The redirect URI of the first app, if it has one.
     pub redirect_uri: Option<String>,
     stopping: DropGuard,
     tasks: JoinSet<()>,
@@ -163,7 +163,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Closes the port and every connection, and returns when they are closed. Answers under way are cut.
+    /// Closes the port and every connection, and returns when they are closed. Responses in progress are cut off.
     pub async fn stop(mut self) {
         self.stopping.disarm().cancel();
         while self.tasks.join_next().await.is_some() {}
@@ -172,28 +172,28 @@ impl Running {
     }
 }
 
-/// Starts a sandbox; it serves from the moment this returns.
+/// Starts a sandbox. It serves requests once this returns.
 ///
 /// # Errors
-/// `InvalidInput` when the address is not a loopback address or a redirect URI is none, otherwise what binding the address gives
-/// (`AddrInUse` when the port is taken), taking the state file or the directory of bytes (`ResourceBusy` when another
-/// sandbox has it), or reading the state file (`InvalidData` when it is damaged or something else's). The text is a
-/// sentence for people.
+/// `InvalidInput` if the address is not a loopback address or a redirect URI is invalid; otherwise the error of binding
+/// the address (`AddrInUse` if the port is taken), of locking the state file or the directory of bytes (`ResourceBusy`
+/// if another sandbox holds the lock), or of reading the state file (`InvalidData` if it is damaged or not a state
+/// file). The text is a sentence for people.
 pub async fn start(options: Options) -> io::Result<Running> {
     if !options.listen.ip().to_canonical().is_loopback() {
-        // Its controls need no password and show credentials: a neighbour must not reach them.
+        // The controls need no password and show credentials: other machines must not reach them.
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(
-                "{} is not a loopback address. The sandbox shows credentials to whoever asks, so it listens on \
+                "{} is not a loopback address. The sandbox shows credentials to every client, so it listens on \
                  127.0.0.1 or [::1] only.",
                 options.listen.ip()
             ),
         ));
     }
     for uri in &options.redirect_uris {
-        if let Some(flaw) = oauth::redirects::flaw(uri) {
-            let text = format!("The redirect URI `{uri}` {flaw}.");
+        if let Some(problem) = oauth::redirects::problem(uri) {
+            let text = format!("The redirect URI `{uri}` {problem}.");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
     }
@@ -202,28 +202,29 @@ pub async fn start(options: Options) -> io::Result<Running> {
     })?;
     let addr = listener.local_addr()?;
     let base_url = format!("http://{addr}");
-    let door = if options.open { Door::Open } else { Door::Strict };
-    let keeper = options.bytes_directory.as_deref().map(Keeper::open).transpose()?;
-    let saver = options.state_file.as_deref().map(Saver::open).transpose()?;
-    let kept = saver.as_ref().map(Saver::read).transpose()?.flatten();
-    let Saved { mut first_world, mut world } = kept.unwrap_or_else(|| {
-        let world = World::first(Arc::clone(&options.random), options.redirect_uris.clone());
-        Saved { first_world: world.clone(), world }
+    let open_mode = if options.open { OpenMode::Open } else { OpenMode::Strict };
+    let upload_dir_lock = options.bytes_directory.as_deref().map(UploadDirLock::open).transpose()?;
+    let state_file = options.state_file.as_deref().map(StateFile::open).transpose()?;
+    let kept = state_file.as_ref().map(StateFile::read).transpose()?.flatten();
+    let Snapshot { mut initial, mut vimeo } = kept.unwrap_or_else(|| {
+        let vimeo = VimeoState::first(Arc::clone(&options.random), options.redirect_uris.clone());
+        Snapshot { initial: vimeo.clone(), vimeo }
     });
-    for world in [&mut first_world, &mut world] {
-        world.set_random(Arc::clone(&options.random));
-        world.set_door(door);
+    for vimeo in [&mut initial, &mut vimeo] {
+        vimeo.set_random(Arc::clone(&options.random));
+        vimeo.set_open_mode(open_mode);
     }
-    let first = world.first.clone();
-    let redirect_uri = world.find_app(&first.client_id).and_then(|app| app.redirect_uris.first().cloned());
-    let custody = Custody { saver, keeper };
-    let desk = Arc::new(Desk::new(&options, base_url.clone(), custody, Saved { first_world, world }));
-    // Before anybody relies on it: whether the file can be written.
-    desk.save_anew().await?;
-    uploads::resume(&desk);
-    let (stopping, work) = (desk.stopping.clone(), desk.tasks.clone());
+    let first = vimeo.first.clone();
+    let redirect_uri = vimeo.find_app(&first.client_id).and_then(|app| app.redirect_uris.first().cloned());
+    let disk_locks = DiskLocks { state_file, upload_dir_lock };
+    let app_state =
+        Arc::new(AppState::new(&options, base_url.clone(), disk_locks, Snapshot { initial, vimeo }));
+    // Fails early if the file cannot be written.
+    app_state.save_now().await?;
+    uploads::resume(&app_state);
+    let (stopping, work) = (app_state.stopping.clone(), app_state.tasks.clone());
     let mut tasks = JoinSet::new();
-    tasks.spawn(server::accept(listener, desk, stopping.clone()));
+    tasks.spawn(server::accept(listener, app_state, stopping.clone()));
     Ok(Running {
         base_url,
         addr,

@@ -1,4 +1,4 @@
-//! Rate limits: how many requests a user's plan allows in a window of a minute, and how many are left.
+//! Rate limits: the requests that a user's plan allows per minute, and how many are left.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{User, UserId};
 
-/// What only a fault can spend.
+/// A count that only a fault sets.
 const SPENT_WHOLLY: u64 = u64::MAX;
 
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
-/// A Vimeo plan, as far as it decides the rate limit and the name of the account type. Those from `Basic` on are sold no
-/// more, but there are users who have them.
+/// A Vimeo plan, which decides the rate limit and the account type. Those from `Basic` on are no longer sold but still
+/// in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Plan {
@@ -33,7 +33,7 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Every plan: today's from the smallest limit to the largest, then those of before.
+    /// Every plan: the current ones from the smallest limit to the largest, then the older ones.
     pub const ALL: [Self; 11] = [
         Self::Free,
         Self::Starter,
@@ -48,7 +48,7 @@ impl Plan {
         Self::Premium,
     ];
 
-    /// Requests in a minute, for requests without `fields`; with `fields` it is the double.
+    /// Requests per minute without `fields`; with `fields` the limit is twice that.
     pub fn requests_per_minute(self) -> u64 {
         match self {
             Self::Free | Self::Basic => 25,
@@ -61,7 +61,7 @@ impl Plan {
         }
     }
 
-    /// Whether nothing is paid for it, and therefore less can be chosen.
+    /// Whether it is a free plan, which offers fewer settings.
     pub fn is_free(self) -> bool {
         matches!(self, Self::Free | Self::Basic)
     }
@@ -84,7 +84,7 @@ impl Plan {
     }
 }
 
-/// A plan's name that Vimeo does not have.
+/// An unknown plan name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnknownPlan;
 
@@ -104,14 +104,14 @@ impl FromStr for Plan {
     }
 }
 
-/// How a request is counted: Vimeo allows twice as many requests to those who say which fields they need.
+/// What a request counts as: Vimeo allows twice as many requests that name their fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Weight {
+pub(crate) enum RequestCost {
     Whole,
     WithFields,
 }
 
-impl Weight {
+impl RequestCost {
     fn of(self, plan: Plan) -> u64 {
         match self {
             Self::Whole => plan.requests_per_minute(),
@@ -120,9 +120,9 @@ impl Weight {
     }
 }
 
-/// Where a user stands after a request: the numbers of the three headers.
+/// A user's rate limit after a request: the values of the three headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct RateLimitStatus {
     pub(crate) limit: u64,
     pub(crate) remaining: u64,
     pub(crate) reset_at: Timestamp,
@@ -135,9 +135,9 @@ pub(crate) enum Verdict {
     TooMany,
 }
 
-/// The running windows of all users.
+/// The current windows of all users.
 #[derive(Clone, Debug)]
-pub(crate) struct Windows {
+pub(crate) struct RateLimits {
     plan: Option<Plan>,
     running: HashMap<UserId, Window>,
 }
@@ -148,8 +148,8 @@ struct Window {
     spent: u64,
 }
 
-impl Windows {
-    /// `plan` is that of every user who has none of their own.
+impl RateLimits {
+    /// `plan` is that of users without a plan of their own.
     pub(crate) fn new(plan: Option<Plan>) -> Self {
         Self { plan, running: HashMap::new() }
     }
@@ -159,18 +159,18 @@ impl Windows {
         user.plan.or(self.plan).unwrap_or(Plan::Enterprise)
     }
 
-    /// How many requests of this weight a window of this user holds.
-    pub(crate) fn limit(&self, user: &User, weight: Weight) -> u64 {
+    /// How many requests of this cost a window of this user allows.
+    pub(crate) fn limit(&self, user: &User, weight: RequestCost) -> u64 {
         weight.of(self.plan(user))
     }
 
-    /// Spends all that is left to this user until then, also where nothing is enforced.
+    /// Uses up the user's window until then, even if limits are not enforced.
     pub(crate) fn spend(&mut self, user: &User, reset_at: Timestamp) {
         self.running.insert(user.id, Window { ends_at: reset_at, spent: SPENT_WHOLLY });
     }
 
-    /// Counts one request of this user. A refused request is not counted.
-    pub(crate) fn count(&mut self, user: &User, weight: Weight, now: Timestamp) -> Standing {
+    /// Counts one request of this user. A rejected request is not counted.
+    pub(crate) fn count(&mut self, user: &User, weight: RequestCost, now: Timestamp) -> RateLimitStatus {
         let limit = self.limit(user, weight);
         let has_plan = user.plan.or(self.plan).is_some();
         let fresh = Window { ends_at: now.checked_add(WINDOW).unwrap_or(Timestamp::MAX), spent: 0 };
@@ -186,9 +186,9 @@ impl Windows {
             Verdict::Allowed
         };
         let left = limit.saturating_sub(window.spent);
-        // Where nothing is enforced, a careful client must not be made to wait by a zero.
+        // Unenforced limits never report 0, which would make a careful client wait.
         let remaining = if is_enforced { left } else { left.max(1) };
-        Standing { limit, remaining, reset_at: window.ends_at, verdict }
+        RateLimitStatus { limit, remaining, reset_at: window.ends_at, verdict }
     }
 }
 
@@ -206,12 +206,12 @@ mod tests {
 
     #[test]
     fn an_unenforced_window_never_runs_out() {
-        let mut windows = Windows::new(None);
+        let mut rate_limits = RateLimits::new(None);
         let user = User::new(UserId::first(), "Ada".to_owned());
         for _ in 0..6000 {
-            let standing = windows.count(&user, Weight::WithFields, Timestamp::UNIX_EPOCH);
-            assert_eq!(standing.verdict, Verdict::Allowed);
-            assert!(standing.remaining >= 1);
+            let rate_limit = rate_limits.count(&user, RequestCost::WithFields, Timestamp::UNIX_EPOCH);
+            assert_eq!(rate_limit.verdict, Verdict::Allowed);
+            assert!(rate_limit.remaining >= 1);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Lists: a page of things in the envelope that all of Vimeo's lists have.
+//! Paged lists, in the envelope that all of Vimeo's lists have.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::ask::{Answered, Ask, Refusal};
+use crate::api_request::{ApiRequest, ErrorResponse, HandlerResult};
 use crate::errors::{self, Invalid};
 use crate::fields::Fields;
 use crate::state::{Direction, Order};
@@ -23,27 +23,27 @@ impl<'a, T: 'a> From<Vec<T>> for Items<'a, T> {
     }
 }
 
-/// Answers with the page that was asked for. Only its items are presented, which may leave out members that are not among
-/// the fields.
+/// Responds with the requested page. Only its items are presented, and `present` may leave out members that are not
+/// among the fields.
 pub(crate) fn answer<'a, T: 'a>(
-    ask: &Ask,
+    request: &ApiRequest,
     items: impl Into<Items<'a, T>>,
     present: impl Fn(T, &Fields) -> Value,
-) -> Answered {
-    let page = Page::of(ask)?;
+) -> HandlerResult {
+    let page = Page::of(request)?;
     let Items { total, items } = items.into();
     // Only the first page may be empty.
     if page.number > 1 && page.first_item() >= total {
         return Err(errors::missing_resource().into());
     }
     let last = total.div_ceil(page.size).max(1);
-    let fields = Fields::of_items(ask.query.as_deref());
+    let fields = Fields::of_items(request.query.as_deref());
     let data: Vec<Value> = items
         .skip(page.first_item())
         .take(page.size)
         .map(|item| fields.pick(present(item, &fields)))
         .collect();
-    let link = |number: usize| format!("{}?{}", ask.path, query_of(ask, number));
+    let link = |number: usize| format!("{}?{}", request.path, query_of(request, number));
     let envelope = json!({
         "total": total,
         "page": page.number,
@@ -59,11 +59,11 @@ pub(crate) fn answer<'a, T: 'a>(
     Ok(errors::answer(StatusCode::OK, "application/vnd.vimeo.list+json", &envelope))
 }
 
-/// The query of this request, for another page.
-fn query_of(ask: &Ask, page: usize) -> String {
+/// The query of this request, with another page number.
+fn query_of(request: &ApiRequest, page: usize) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     let mut seen = Vec::new();
-    for (name, value) in form_urlencoded::parse(ask.query.as_deref().unwrap_or_default().as_bytes()) {
+    for (name, value) in form_urlencoded::parse(request.query.as_deref().unwrap_or_default().as_bytes()) {
         // Some clients send the whole query twice.
         if name != "page" && !seen.contains(&(name.clone(), value.clone())) {
             query.append_pair(&name, &value);
@@ -82,9 +82,9 @@ struct Page {
 }
 
 impl Page {
-    fn of(ask: &Ask) -> Result<Self, Refusal> {
+    fn of(request: &ApiRequest) -> Result<Self, ErrorResponse> {
         let mut faults = Vec::new();
-        let mut read = |name: &str, default: usize, max: usize| match ask.parameter_of_query(name) {
+        let mut read = |name: &str, default: usize, max: usize| match request.parameter_of_query(name) {
             None => default,
             Some(text) if text.is_empty() => default,
             Some(text) => {
@@ -98,7 +98,7 @@ impl Page {
                 })
             }
         };
-        // A page number that a product with its size could not hold is past any end.
+        // Larger page numbers would overflow, and are beyond any end.
         let number = read("page", 1, usize::MAX / PER_PAGE_MAX);
         let size = read("per_page", PER_PAGE, PER_PAGE_MAX);
         if faults.is_empty() { Ok(Self { number, size }) } else { Err(errors::invalid(&faults).into()) }
@@ -109,16 +109,15 @@ impl Page {
     }
 }
 
-/// The order that a query asks for, and whether it is to be turned round. Orders that the sandbox does not know are
-/// those of the date.
-pub(crate) fn order(ask: &Ask) -> (Order, Direction) {
-    let order = match ask.parameter_of_query("sort").as_deref() {
+/// The order and direction of a query. Unknown orders mean the order by date.
+pub(crate) fn order(request: &ApiRequest) -> (Order, Direction) {
+    let order = match request.parameter_of_query("sort").as_deref() {
         Some("alphabetical" | "name") => Order::Alphabetical,
         Some("modified_time" | "last_user_action_event_date" | "last_video") => Order::Modified,
         _ => Order::Date,
     };
     let default = if order == Order::Alphabetical { Direction::Ascending } else { Direction::Descending };
-    let direction = match ask.parameter_of_query("direction").as_deref() {
+    let direction = match request.parameter_of_query("direction").as_deref() {
         Some("asc") => Direction::Ascending,
         Some("desc") => Direction::Descending,
         _ => default,
@@ -126,7 +125,7 @@ pub(crate) fn order(ask: &Ask) -> (Order, Direction) {
     (order, direction)
 }
 
-/// Sorts things by a key, and turns them round if wanted.
+/// Sorts by a key in a direction.
 pub(crate) fn sort<T, K: Ord>(things: &mut [T], direction: Direction, key: impl Fn(&T) -> K) {
     things.sort_by_key(key);
     if direction == Direction::Descending {

@@ -1,6 +1,6 @@
-//! `vimeo-sandbox`: runs the sandbox on your desk until it is told to stop.
+//! `vimeo-sandbox`: runs the sandbox until it is stopped.
 
-mod greeting;
+mod banner;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -8,66 +8,66 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use banner::OpenMode;
 use clap::Parser;
-use greeting::Door;
 use sandbox::{Options, Pace, Plan, PullFrom, UnlistedUris};
 use tokio::runtime::Builder;
 
-/// A local server that answers as Vimeo's API does: for tests and demonstrations.
+/// A local server that emulates Vimeo's API, for tests and demonstrations.
 ///
-/// Its credentials are made up at every start (`--state` keeps them), and are worth nothing anywhere else.
-/// `GET /_sandbox/` lists the controls: more apps and tokens, faults, a journal of what was asked.
+/// Its credentials are generated at every start (`--state` keeps them) and are worthless anywhere else. `GET
+/// /_sandbox/` lists the controls: more apps and tokens, faults, a journal of requests.
 #[derive(Parser)]
 #[command(name = "vimeo-sandbox", version)]
 struct Arguments {
-    /// Where to listen: a loopback address and a port; port 0 takes a free one.
+    /// The address to listen on: a loopback address and a port; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9300")]
     listen: SocketAddr,
 
-    /// Welcome credentials that the sandbox never issued, as those of one guest app, so that the ones in documents
-    /// work as they stand. Values that contain `invalid` or `expired` are still refused.
+    /// Accept credentials that the sandbox never issued, as those of one guest app, so that the ones in documents work
+    /// unchanged. Values that contain `invalid` or `expired` are still rejected.
     #[arg(long)]
     open: bool,
 
-    /// Enforce this plan's rate limit: free, starter, standard, advanced, studio or enterprise; or one of before: basic,
-    /// plus, pro, business or premium.
+    /// Enforce this plan's rate limit: free, starter, standard, advanced, studio or enterprise; or one of the older
+    /// plans: basic, plus, pro, business or premium.
     #[arg(long)]
     plan: Option<Plan>,
 
-    /// For how many seconds after its last byte an upload still says that it is in progress.
+    /// How many seconds after its last byte an upload still reports that it is in progress.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     upload_lag: Duration,
 
-    /// How many seconds each stage of transcoding lasts (fractions are allowed), or `by-hand`: nothing goes on until
+    /// How many seconds each stage of transcoding lasts (fractions are allowed), or `by-hand`: stages advance only by
     /// `POST /_sandbox/videos/{number}/step`.
     #[arg(long, value_name = "SECONDS|by-hand", default_value = "1", value_parser = pace)]
     transcoding: Pace,
 
-    /// What the URIs of unlisted videos look like: plain (/videos/N) or hash (/videos/N:hash).
+    /// The form of the URIs of unlisted videos: plain (/videos/N) or hash (/videos/N:hash).
     #[arg(long, value_name = "LIKE", default_value = "plain", value_parser = unlisted_uris)]
     unlisted_uris: UnlistedUris,
 
-    /// From where a pull may fetch: nowhere, loopback (this machine only) or anywhere.
+    /// Where a pull may fetch from: nowhere, loopback (this machine only) or anywhere.
     #[arg(long, value_name = "FROM", default_value = "loopback", value_parser = pull_from)]
     pull: PullFrom,
 
-    /// After how many seconds an upload link is dead; never, if absent.
+    /// The lifetime of upload links in seconds; unlimited if absent.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     link_lifetime: Option<Duration>,
 
-    /// Keep everything over restarts in this file: credentials, videos, how far their uploads are.
+    /// Keep the state over restarts in this file: credentials, videos, the progress of uploads.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
-    /// Keep the bytes of uploads in this directory, a file for each version; without it they are only hashed.
+    /// Keep the bytes of uploads in this directory, one file for each version; without it they are only hashed.
     #[arg(long, value_name = "DIRECTORY")]
     keep_bytes: Option<PathBuf>,
 
-    /// Where users may be sent back to with an authorization code, character for character. Give it again for more.
+    /// A redirect URI for authorization codes, compared character for character. May be given more than once.
     #[arg(long = "redirect-uri", value_name = "URI", default_value = sandbox::DEFAULT_REDIRECT_URI)]
     redirect_uris: Vec<String>,
 
-    /// Print one line of JSON instead of the greeting.
+    /// Print one line of JSON instead of the banner.
     #[arg(long)]
     json: bool,
 }
@@ -103,15 +103,15 @@ fn pull_from(text: &str) -> Result<PullFrom, String> {
     }
 }
 
-// Everything that matters is over by then; what may hang on is the look-up of a name, which nobody can break off.
-const FAREWELL: Duration = Duration::from_millis(200);
+// All tasks have ended by then, except a name lookup, which cannot be cancelled.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = Builder::new_multi_thread().enable_all().build();
-    let ended = runtime.map_err(|error| format!("It cannot run: {error}.")).and_then(|runtime| {
+    let ended = runtime.map_err(|error| format!("It cannot start: {error}.")).and_then(|runtime| {
         let ended = runtime.block_on(run(arguments));
-        runtime.shutdown_timeout(FAREWELL);
+        runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
         ended
     });
     match ended {
@@ -125,7 +125,7 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), String> {
     let Arguments { listen, open, plan, json, .. } = arguments;
-    // Asked for before anything is printed, so that whoever reads the greeting may stop us at once.
+    // Registered before anything is printed, so that a reader of the banner may stop the process at once.
     let stopped = stop_signal().map_err(|error| format!("Signals cannot be received: {error}."))?;
     let options = Options {
         listen,
@@ -144,13 +144,13 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let running = sandbox::start(options).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!(
-                "{listen} is taken already. Stop what listens there, or choose another port with --listen."
+                "{listen} is already in use. Stop the process that listens there, or choose another port with --listen."
             )
         }
         _ => error.to_string(),
     })?;
-    let door = if open { Door::Open } else { Door::Strict };
-    let text = if json { greeting::as_json(&running) } else { greeting::as_text(&running, door) };
+    let open_mode = if open { OpenMode::Open } else { OpenMode::Strict };
+    let text = if json { banner::as_json(&running) } else { banner::as_text(&running, open_mode) };
     let mut stdout = io::stdout();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())
@@ -160,7 +160,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// Ends when the process is told to stop: by ctrl-c, or by SIGTERM where there is such a thing.
+/// Completes on Ctrl-C, or on SIGTERM where it exists.
 #[cfg(unix)]
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -175,7 +175,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 }
 
 #[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the shape is that of systems where asking can fail")]
+#[expect(clippy::unnecessary_wraps, reason = "the signature is that of Unix, where it can fail")]
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;

@@ -1,5 +1,4 @@
-//! Pages for people: one look, scripts on one page only, nothing from elsewhere, and nothing that another site could
-//! frame or keep.
+//! HTML pages: one style sheet, scripts on the dashboard only, nothing from other origins, no framing, no caching.
 
 use askama::Template;
 use axum::body::Body;
@@ -11,13 +10,12 @@ use axum::http::header::{
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-/// The sandbox's own style and icon, and nothing else. There is no `form-action`: browsers hold it against every
-/// redirect that follows a form, and where an app sends its users on to is not ours to know.
+/// Allows the sandbox's own style sheet and icon. There is no `form-action`: browsers apply it to all redirects that
+/// follow a form, and the redirect URIs of apps are not known here.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The same with the sandbox's own script, which speaks to the sandbox only. Its forms are the script's, and go
-/// nowhere.
+/// Also allows the sandbox's own script, which connects to the sandbox only. Its forms are handled by the script.
 const SCRIPTED_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; \
                                connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -26,13 +24,13 @@ const STYLE: &str = "text/css; charset=utf-8";
 
 const ASSETS: [(&str, &str, &str); 5] = [
     ("sandbox.css", STYLE, include_str!("../assets/sandbox.css")),
-    ("desk.css", STYLE, include_str!("../assets/desk.css")),
+    ("dashboard.css", STYLE, include_str!("../assets/dashboard.css")),
     ("sandbox.js", SCRIPT, include_str!("../assets/sandbox.js")),
     ("journal.js", SCRIPT, include_str!("../assets/journal.js")),
     ("icon.svg", "image/svg+xml", include_str!("../assets/icon.svg")),
 ];
 
-/// A page, with the headers that every page has.
+/// A page with the headers that all pages have.
 pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response {
     render(status, template, POLICY)
 }
@@ -43,7 +41,7 @@ pub(crate) fn scripted_page(status: StatusCode, template: &impl Template) -> Res
 }
 
 fn render(status: StatusCode, template: &impl Template, policy: &'static str) -> Response {
-    // A template that only fills in texts cannot fail.
+    // A template that only inserts texts cannot fail.
     let mut response = Response::new(Body::from(template.render().unwrap_or_default()));
     *response.status_mut() = status;
     protect(&mut response, "text/html; charset=utf-8", policy);
@@ -71,12 +69,12 @@ struct Message<'a> {
     paragraphs: &'a [&'a str],
 }
 
-/// A page that only says something.
+/// A page with a message.
 pub(crate) fn message(status: StatusCode, title: &str, paragraphs: &[&str]) -> Response {
     page(status, &Message { title, paragraphs })
 }
 
-/// `GET /_sandbox/assets/{name}`: what the pages are drawn with.
+/// `GET /_sandbox/assets/{name}`: style sheets, scripts and the icon.
 pub(crate) async fn asset(Path(wanted): Path<String>) -> Response {
     let Some((_, content_type, text)) = ASSETS.iter().find(|(name, ..)| *name == wanted) else {
         return message(StatusCode::NOT_FOUND, "There is no such file", &["No page of the sandbox uses it."]);
@@ -87,8 +85,8 @@ pub(crate) async fn asset(Path(wanted): Path<String>) -> Response {
     response
 }
 
-/// Somebody else's text as a page may show it: not too long, and without characters that hide or turn around what
-/// stands beside them. Escaping is the templates' work.
+/// Foreign text for a page: truncated, and without characters that hide or reorder the text around it. Templates escape
+/// it.
 pub(crate) fn presentable(text: &str, characters_max: usize) -> String {
     let mut shown: String = text
         .chars()

@@ -1,4 +1,4 @@
-//! The scopes of a token, in the order in which they were asked for.
+//! The scopes of a token, in the order of the request.
 
 use std::fmt;
 
@@ -26,14 +26,14 @@ const PUBLIC: &str = "public";
 /// Required by every scope other than `public`.
 const PRIVATE: &str = "private";
 
-/// What an app asks for that does not say what it asks for.
+/// The scopes of a request that names none.
 const DEFAULT_WISH: &str = "public private";
 
-/// Vimeo has no such scope, but integration guides in the wild ask for it by this name. A test needs tokens that
-/// claim it, to show that a service neither relies on it nor stumbles over it.
+/// Vimeo has no such scope, but integration guides name it. A test needs tokens that claim it, to show that a service
+/// neither relies on it nor fails on it.
 const DOCUMENTED_BUT_NONEXISTENT: &str = "video";
 
-/// What a token may do.
+/// The scopes of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Scopes(Vec<String>);
@@ -43,7 +43,7 @@ impl Scopes {
         Self(KNOWN.into_iter().map(str::to_owned).collect())
     }
 
-    /// Takes known scopes (and the one that is only documented), each once.
+    /// Parses known scopes (and the one that is only documented), each once.
     ///
     /// # Errors
     /// A sentence that names the first unknown scope.
@@ -52,8 +52,8 @@ impl Scopes {
         for name in names {
             if !KNOWN.contains(&name) && name != DOCUMENTED_BUT_NONEXISTENT {
                 return Err(format!(
-                    "Vimeo has no scope `{name}`; it has {}. (`{DOCUMENTED_BUT_NONEXISTENT}` is let \
-                     through although it does not exist.)",
+                    "Vimeo has no scope `{name}`; it has {}. (`{DOCUMENTED_BUT_NONEXISTENT}` is accepted \
+                     although it does not exist.)",
                     KNOWN.join(", ")
                 ));
             }
@@ -67,7 +67,7 @@ impl Scopes {
         Ok(Self(scopes))
     }
 
-    /// What a client-credentials grant gives of what was asked: the scopes that exist, and never less than `public`.
+    /// The scopes that a client-credentials grant returns: those requested that exist, and always `public`.
     pub(crate) fn granted(asked: &str) -> Self {
         let mut scopes = vec!["public".to_owned()];
         for name in asked.split_ascii_whitespace() {
@@ -78,9 +78,9 @@ impl Scopes {
         Self(scopes)
     }
 
-    /// What a user is asked to allow, and the words that name no scope of Vimeo's. Nothing said means the two scopes
-    /// of Vimeo's guide, nothing left means `public`, and what needs `private` brings it along.
-    pub(crate) fn wished(asked: Option<&str>) -> (Self, Vec<String>) {
+    /// The scopes that a user is asked for, and the requested words that are not scopes. Without a request they are the
+    /// two of Vimeo's guide; an empty result becomes `public`; scopes that need `private` add it.
+    pub(crate) fn requested(asked: Option<&str>) -> (Self, Vec<String>) {
         let asked = asked.filter(|text| !text.trim_ascii().is_empty()).unwrap_or(DEFAULT_WISH);
         let (mut scopes, mut unknown): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for name in asked.split_ascii_whitespace() {
@@ -99,8 +99,7 @@ impl Scopes {
         (Self(scopes), unknown)
     }
 
-    /// What is left of these scopes when a user keeps only some: without `private` nothing but `public`. `None` when
-    /// nothing is left.
+    /// The scopes that remain when a user keeps some: without `private` only `public`. `None` if none remain.
     pub(crate) fn kept(&self, is_kept: impl Fn(&str) -> bool) -> Option<Self> {
         let may_more = self.contains(PRIVATE) && is_kept(PRIVATE);
         let stays = |name: &&String| is_kept(name) && (may_more || *name == PUBLIC);
@@ -123,7 +122,7 @@ impl fmt::Display for Scopes {
     }
 }
 
-/// What a scope lets an app do, in a line for the user who is asked.
+/// What a scope allows, in a line for the user.
 pub(crate) fn meaning(name: &str) -> &'static str {
     match name {
         "public" => "See what is public about you and your videos",
@@ -148,8 +147,8 @@ pub(crate) fn meaning(name: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    fn wished(asked: &str) -> (String, String) {
-        let (scopes, unknown) = Scopes::wished(Some(asked));
+    fn requested(asked: &str) -> (String, String) {
+        let (scopes, unknown) = Scopes::requested(Some(asked));
         (scopes.to_string(), unknown.join(" "))
     }
 
@@ -171,14 +170,14 @@ mod tests {
             ("video private video Public", "private", "video Public"),
             ("p u b l i c", "public", "p u b l i c"),
         ] {
-            assert_eq!(wished(asked), (scopes.to_owned(), unknown.to_owned()), "{asked}");
+            assert_eq!(requested(asked), (scopes.to_owned(), unknown.to_owned()), "{asked}");
         }
-        assert_eq!(Scopes::wished(None).0.to_string(), "public private");
+        assert_eq!(Scopes::requested(None).0.to_string(), "public private");
     }
 
     #[test]
     fn without_private_only_public_is_left() {
-        let (scopes, _) = Scopes::wished(Some("public private upload"));
+        let (scopes, _) = Scopes::requested(Some("public private upload"));
         let kept = |names: &[&str]| scopes.kept(|name| names.contains(&name)).map(|left| left.to_string());
         assert_eq!(kept(&["public", "private", "upload"]), Some("public private upload".to_owned()));
         assert_eq!(kept(&["private", "upload", "delete"]), Some("private upload".to_owned()));

@@ -1,4 +1,4 @@
-//! Connections: accepted, numbered, served, and cut where a fault wants it.
+//! TCP connections: accepted, numbered, served, and cut by faults.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -21,23 +21,23 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
+use crate::app_state::AppState;
 use crate::control;
-use crate::desk::Desk;
-use crate::faults::{Disguise, render};
+use crate::faults::{RawFormat, render};
 use crate::http;
 
 /// The number of the TCP connection that a request came in on, from 1.
 #[derive(Clone, Copy)]
 pub(crate) struct ConnectionNumber(pub(crate) u64);
 
-/// Put on a response that must not be sent: the connection ends instead.
+/// An extension of a response that must not be sent: the connection ends instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// As a peer that closes.
+    /// Closes the connection.
     Close,
-    /// As a peer that crashed: the client sees a reset.
+    /// Resets the connection, as a crashed peer does.
     Reset,
-    /// As a peer that sends these bytes before it closes, whatever they are.
+    /// Sends these bytes, then closes the connection.
     Instead(Bytes),
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for Cut {
 impl Error for Cut {}
 
 impl Cut {
-    /// A response that stands for no response.
+    /// A placeholder response that carries this.
     pub(crate) fn response(self) -> Response {
         let mut response = Response::new(Body::empty());
         response.extensions_mut().insert(self);
@@ -58,23 +58,23 @@ impl Cut {
     }
 }
 
-// How long a process that is out of file descriptors waits before it accepts again.
+// How long to wait before accepting again when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-// How long the other side may take to close a connection whose last bytes it was sent.
-const FAREWELL: Duration = Duration::from_secs(2);
+// How long the client may take to close a connection after its last bytes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Accepts and serves connections until it is told to stop; then closes them all.
-pub(crate) async fn accept(listener: TcpListener, desk: Arc<Desk>, stopping: CancellationToken) {
-    // However this ends, what goes on beside requests ends with it.
-    let beside = desk.stopping.clone().drop_guard();
-    let tasks = desk.tasks.clone();
-    let mut api = http::router(Arc::clone(&desk));
-    // Elsewhere it is reached under names that only its users know.
+/// Accepts and serves connections until it is stopped; then closes them all.
+pub(crate) async fn accept(listener: TcpListener, app_state: Arc<AppState>, stopping: CancellationToken) {
+    // Background tasks end with this function, however it returns.
+    let beside = app_state.stopping.clone().drop_guard();
+    let tasks = app_state.tasks.clone();
+    let mut api = http::router(Arc::clone(&app_state));
+    // On other addresses the host names are not known here.
     if listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback()) {
-        api = control::behind_own_host(api);
+        api = control::require_own_host(api);
     }
-    let doors = Doors { api, controls: control::router(Arc::clone(&desk)) };
+    let routers = Routers { api, controls: control::router(Arc::clone(&app_state)) };
     let mut connections = JoinSet::new();
     let mut number = 0;
     loop {
@@ -84,7 +84,7 @@ pub(crate) async fn accept(listener: TcpListener, desk: Arc<Desk>, stopping: Can
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     number += 1;
-                    connections.spawn(serve(stream, ConnectionNumber(number), doors.clone()));
+                    connections.spawn(serve(stream, ConnectionNumber(number), routers.clone()));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
@@ -95,29 +95,29 @@ pub(crate) async fn accept(listener: TcpListener, desk: Arc<Desk>, stopping: Can
     drop(beside);
     tasks.close();
     tasks.wait().await;
-    // What was under way until now has been booked, too.
-    desk.save().await;
+    // Includes the changes of tasks that have just ended.
+    app_state.save().await;
 }
 
 #[derive(Clone)]
-struct Doors {
+struct Routers {
     api: Router,
     controls: Router,
 }
 
-impl Doors {
-    /// Controls pass beside the journal, the faults and the windows.
-    fn behind(&self, path: &str) -> Router {
+impl Routers {
+    /// Controls bypass the journal, the faults and the rate limits.
+    fn for_path(&self, path: &str) -> Router {
         if control::is_control(path) { self.controls.clone() } else { self.api.clone() }
     }
 }
 
-async fn serve(stream: TcpStream, number: ConnectionNumber, doors: Doors) {
-    // Otherwise small answers in several pieces (a dripped body) wait for each other.
+async fn serve(stream: TcpStream, number: ConnectionNumber, routers: Routers) {
+    // Otherwise small writes (a dripped body) wait for each other.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(number);
-        respond(doors.behind(request.uri().path()), request.map(Body::new))
+        respond(routers.for_path(request.uri().path()), request.map(Body::new))
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     if let Err(error) = (&mut connection).await
@@ -127,35 +127,35 @@ async fn serve(stream: TcpStream, number: ConnectionNumber, doors: Doors) {
         match cut {
             Cut::Close => {}
             Cut::Reset => {
-                // Closing with unsent data thrown away is what makes the kernel send a reset.
+                // Closing with SO_LINGER 0 makes the kernel send a reset.
                 let _ = stream.set_zero_linger();
             }
-            Cut::Instead(bytes) => say_farewell(stream, &bytes).await,
+            Cut::Instead(bytes) => send_final_bytes(stream, &bytes).await,
         }
     }
 }
 
-/// Sends the last bytes of a connection. What still comes meanwhile is read away: closing on unread bytes would be a
-/// reset, which may overtake them.
-async fn say_farewell(mut stream: TcpStream, bytes: &[u8]) {
+/// Sends the last bytes of a connection. Data that still arrives is read and discarded: closing with unread data would
+/// send a reset, which may overtake the bytes.
+async fn send_final_bytes(mut stream: TcpStream, bytes: &[u8]) {
     if stream.write_all(bytes).await.is_err() || stream.shutdown().await.is_err() {
         return;
     }
     let mut unread = vec![0; 64 * 1024];
     let read_away = async { while stream.read(&mut unread).await.is_ok_and(|length| length > 0) {} };
-    // A peer that waits for us to close first has its way.
-    let _ = tokio::time::timeout(FAREWELL, read_away).await;
+    // Closes first if the client waits for that.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, read_away).await;
 }
 
-async fn respond(mut door: Router, request: Request) -> Result<Response, Cut> {
+async fn respond(mut router: Router, request: Request) -> Result<Response, Cut> {
     let method = request.method().clone();
-    let answered: Result<Response, Infallible> = door.call(request).await;
+    let answered: Result<Response, Infallible> = router.call(request).await;
     let Ok(response) = answered;
     if let Some(cut) = response.extensions().get::<Cut>() {
         return Err(cut.clone());
     }
-    match response.extensions().get::<Disguise>().copied() {
-        Some(disguise) => Err(Cut::Instead(render(response, disguise, &method).await)),
+    match response.extensions().get::<RawFormat>().copied() {
+        Some(raw_format) => Err(Cut::Instead(render(response, raw_format, &method).await)),
         None => Ok(response),
     }
 }
@@ -164,7 +164,7 @@ fn cut_of(error: &hyper::Error) -> Option<Cut> {
     error.source()?.downcast_ref().cloned()
 }
 
-/// The error that ends an answer in its middle.
-pub(crate) fn broken_off() -> io::Error {
+/// The error that cuts a response off.
+pub(crate) fn connection_cut() -> io::Error {
     io::Error::other(Cut::Close)
 }

@@ -1,5 +1,5 @@
-//! What this Vimeo remembers: apps, users, tokens, videos, folders, and what was granted and not yet used.
-//! Everything is kept by number, as Vimeo's URIs are. All of it can be written to a file and read back.
+//! The state of the emulated Vimeo: apps, users, tokens, videos, folders, and pending grants, by number as in Vimeo's
+//! URIs. All of it can be serialized.
 
 mod apps;
 mod folders;
@@ -25,14 +25,14 @@ use video_table::VideoTable;
 pub(crate) use apps::{App, ClientRefusal, NewApp};
 pub(crate) use folders::{Clips, Folder};
 pub(crate) use grants::{
-    Answer, CodeRefusal, Consent, DeviceRefusal, GRANT_LIFETIME, Grants, Page, Return, Way, grant_end,
-    hyphenated,
+    Answer, CodeRefusal, Consent, DeviceRefusal, GRANT_LIFETIME, GrantFlow, Grants, Page, RedirectTarget,
+    grant_end, hyphenated,
 };
 pub(crate) use numbers::{AppId, FolderId, PresetId, UserId, VersionId, VideoId};
 pub(crate) use order::{Direction, Order};
 pub(crate) use tokens::{Caller, NewToken, Origin, Token};
-pub(crate) use uploads::{Approach, Failure, Received, Stage, Tempo, Upload};
-pub(crate) use users::{Addition, Bound, Overrun, Period, Quota, Unit, User};
+pub(crate) use uploads::{Approach, Failure, Received, Stage, StageTiming, Upload};
+pub(crate) use users::{ExceededQuota, Period, Quota, QuotaLimit, QuotaUse, Unit, User};
 pub(crate) use video_table::VideoList;
 pub(crate) use videos::{DOMAINS_MAX, NewVersion, NewVideo, Orphan, Picture, Settings, Version, Video};
 
@@ -44,12 +44,12 @@ pub(crate) struct FirstCredentials {
     pub(crate) access_token: String,
 }
 
-// Not 1, so that nobody mistakes an app's number for a user's or a token's.
+// Not 1, so that an app's number is not mistaken for a user's or a token's.
 const FIRST_NUMBER: u64 = 240_001;
 
-/// Everything that a reset puts back, and that a state file keeps.
+/// The state that a reset restores and a state file contains.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct World {
+pub(crate) struct VimeoState {
     #[serde(skip, default = "system_random")]
     random: Random,
     pub(crate) first: FirstCredentials,
@@ -64,17 +64,17 @@ pub(crate) struct World {
     next_number: u64,
 }
 
-/// Whether strangers are welcomed.
+/// Whether unknown credentials are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum OpenMode {
     Strict,
     Open,
 }
 
-impl World {
-    /// One app, its owner, and one token that may do everything.
+impl VimeoState {
+    /// The initial state: one app, its owner, and one token with every scope.
     pub(crate) fn first(random: Random, redirect_uris: Vec<String>) -> Self {
-        let mut world = Self {
+        let mut vimeo = Self {
             random,
             first: FirstCredentials {
                 client_id: String::new(),
@@ -91,27 +91,27 @@ impl World {
             next_number: FIRST_NUMBER,
         };
         let app =
-            world.add_app(NewApp { name: "Sandbox App".to_owned(), has_upload_access: true, redirect_uris });
-        let token = world.add_token(NewToken {
+            vimeo.add_app(NewApp { name: "Sandbox App".to_owned(), has_upload_access: true, redirect_uris });
+        let token = vimeo.add_token(NewToken {
             app: app.id,
             scopes: Scopes::all(),
             user: Some(app.owner),
             origin: Origin::Issued,
             expires_at: None,
         });
-        world.first = FirstCredentials {
+        vimeo.first = FirstCredentials {
             client_id: app.client_id,
             client_secret: app.client_secret,
             access_token: token.value,
         };
-        world
+        vimeo
     }
 
-    /// Opens or shuts the door. The guest app stays as it is, should there be one already.
-    pub(crate) fn set_door(&mut self, door: Door) {
-        self.guest = match door {
-            Door::Strict => None,
-            Door::Open => self.guest.or_else(|| Some(self.add_guest())),
+    /// Turns open mode on or off. An existing guest app is kept.
+    pub(crate) fn set_open_mode(&mut self, open_mode: OpenMode) {
+        self.guest = match open_mode {
+            OpenMode::Strict => None,
+            OpenMode::Open => self.guest.or_else(|| Some(self.add_guest())),
         };
     }
 
@@ -130,16 +130,16 @@ impl World {
         })
     }
 
-    /// Sets where new identifiers come from; a world that was read from a file has the system's.
+    /// Sets the source of new identifiers; a state that was read from a file uses the system's.
     pub(crate) fn set_random(&mut self, random: Random) {
         self.random = random;
     }
 
     /// Advances every upload to the stage that it has reached by now. Returns whether any changed.
-    pub(crate) fn advance(&mut self, now: Timestamp, tempo: Tempo) -> bool {
+    pub(crate) fn advance(&mut self, now: Timestamp, stage_timing: StageTiming) -> bool {
         let mut has_changed = false;
         for id in self.videos.in_progress() {
-            has_changed |= self.videos.edit(id, |video| video.advance(now, tempo)).unwrap_or(false);
+            has_changed |= self.videos.edit(id, |video| video.advance(now, stage_timing)).unwrap_or(false);
         }
         has_changed
     }
@@ -156,19 +156,19 @@ impl World {
         bytes
     }
 
-    /// So many random bytes, in hexadecimal.
+    /// Random bytes in hexadecimal.
     pub(crate) fn random_hex<const N: usize>(&self) -> String {
         hex(&self.random_bytes::<N>())
     }
 }
 
-/// How a secret is named where it must not be shown: the first 12 hexadecimal characters of its SHA-256.
+/// The fingerprint of a secret: the first 12 hexadecimal characters of its SHA-256.
 pub(crate) fn fingerprint(secret: &[u8]) -> String {
     hex(&Sha256::digest(secret)).chars().take(12).collect()
 }
 
-/// What stands in the place of a secret.
-pub(crate) fn hidden(secret: &str) -> String {
+/// The replacement for a secret.
+pub(crate) fn redacted(secret: &str) -> String {
     format!("fingerprint:{}", fingerprint(secret.as_bytes()))
 }
 

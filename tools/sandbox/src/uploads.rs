@@ -1,4 +1,4 @@
-//! How bytes reach the sandbox: sent by tus, sent as a form, or fetched. Each version has a link of its own.
+//! How the bytes of uploads arrive: by tus, as a form, or by a pull. Each version has its own link.
 
 mod bytes;
 mod fetch;
@@ -15,11 +15,11 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
 
-use crate::ask::Refusal;
-use crate::desk::{Desk, WorldGuard};
-use crate::state::{Approach, Orphan, Stage, Upload, Version, VersionId, VideoId, World, hidden};
+use crate::api_request::ErrorResponse;
+use crate::app_state::{AppState, VimeoGuard};
+use crate::state::{Approach, Orphan, Stage, Upload, Version, VersionId, VideoId, VimeoState, redacted};
 
-pub(crate) use bytes::{Keeper, path_of};
+pub(crate) use bytes::{UploadDirLock, path_of};
 
 pub(crate) const TUS_ROUTE: &str = "/files/vimeo-prod-src-tus-eu/{key}";
 pub(crate) const FORM_ROUTE: &str = "/files/form/{key}";
@@ -29,22 +29,22 @@ const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=ut
 const LINKS: &str = "/files/";
 const FOLDERS: [&str; 2] = ["vimeo-prod-src-tus-eu", "form"];
 
-/// Where a client sends an upload's bytes. Whoever knows it may.
-pub(crate) fn link(desk: &Desk, upload: &Upload) -> String {
+/// The link of an upload. No token is needed to use it.
+pub(crate) fn link(app_state: &AppState, upload: &Upload) -> String {
     let route = match upload.approach {
         Approach::Post { .. } => FORM_ROUTE,
         Approach::Tus | Approach::Pull { .. } | Approach::None => TUS_ROUTE,
     };
-    format!("{}{}", desk.base_url, route.replace("{key}", &upload.key))
+    format!("{}{}", app_state.base_url, route.replace("{key}", &upload.key))
 }
 
-/// Whether a path is that of an upload, which needs no token.
+/// Whether a path is an upload link, which needs no token.
 pub(crate) fn is_link(path: &str) -> bool {
     path.starts_with(LINKS)
 }
 
-/// A path in which the secret of an upload link is replaced by `fingerprint:…`, also where somebody mistyped the rest.
-pub(crate) fn without_key(path: &str) -> String {
+/// The path with the secret of an upload link replaced by `fingerprint:…`, even if the rest is mistyped.
+pub(crate) fn redact_key(path: &str) -> String {
     let Some((before, rest)) = path.split_once(LINKS) else { return path.to_owned() };
     let (folder, secret) = match rest.split_once('/') {
         Some((folder, secret)) if FOLDERS.contains(&folder) => (format!("{folder}/"), secret),
@@ -53,15 +53,15 @@ pub(crate) fn without_key(path: &str) -> String {
     if secret.is_empty() || FOLDERS.contains(&secret) {
         return path.to_owned();
     }
-    format!("{before}{LINKS}{folder}{}", hidden(secret))
+    format!("{before}{LINKS}{folder}{}", redacted(secret))
 }
 
-/// What follows when a version was made: a pull sets out, and an upload of no bytes is whole at once.
-pub(crate) fn begin(desk: &Arc<Desk>, video: VideoId, version: VersionId) {
-    let now = desk.now();
+/// Starts the upload of a new version: a pull begins, and an upload of 0 bytes is complete at once.
+pub(crate) fn start(app_state: &Arc<AppState>, video: VideoId, version: VersionId) {
+    let now = app_state.now();
     let is_pull = {
-        let mut world = desk.world();
-        world.edit_version(video, version, |Version { upload, .. }| {
+        let mut vimeo = app_state.vimeo();
+        vimeo.edit_version(video, version, |Version { upload, .. }| {
             if *upload.stage() != Stage::Uploading {
                 return false;
             }
@@ -76,52 +76,52 @@ pub(crate) fn begin(desk: &Arc<Desk>, video: VideoId, version: VersionId) {
         })
     };
     if is_pull == Some(true) {
-        desk.tasks.spawn(pull::run(Arc::clone(desk), video, version));
+        app_state.tasks.spawn(pull::run(Arc::clone(app_state), video, version));
     }
 }
 
-/// Goes on after a restart: kept files end where their offsets say, and pulls begin again.
-pub(crate) fn resume(desk: &Arc<Desk>) {
+/// Resumes uploads after a restart: files are truncated to the recorded offsets, and pulls start again.
+pub(crate) fn resume(app_state: &Arc<AppState>) {
     let known: Vec<(VideoId, VersionId, u64)> = {
-        let world = desk.world();
-        let versions = world.list_videos().flat_map(|video| {
+        let vimeo = app_state.vimeo();
+        let versions = vimeo.list_videos().flat_map(|video| {
             video.versions.iter().map(|version| (video.id, version.id, version.upload.received.bytes))
         });
         versions.collect()
     };
     for (video, version, received) in known {
-        bytes::settle(desk, video, version, received);
-        begin(desk, video, version);
+        bytes::truncate(app_state, video, version, received);
+        start(app_state, video, version);
     }
 }
 
-/// Ends what was going on for deleted versions, and takes their bytes off the disk: while the world is held in which they
-/// are no more, because after a reset their numbers, and so their files, are others'.
-pub(crate) fn forget(desk: &Desk, world: WorldGuard<'_>, orphans: &[Orphan]) {
-    discard(desk, orphans);
-    drop(world);
-    desk.break_off(orphans);
+/// Cancels the uploads of deleted versions and deletes their files: while the state is locked, because after a reset
+/// other versions may have the same numbers, and so the same files.
+pub(crate) fn remove(app_state: &AppState, vimeo: VimeoGuard<'_>, orphans: &[Orphan]) {
+    delete_files(app_state, orphans);
+    drop(vimeo);
+    app_state.cancel_uploads(orphans);
 }
 
-/// Takes the bytes of deleted versions off the disk.
-pub(crate) fn discard(desk: &Desk, orphans: &[Orphan]) {
+/// Deletes the files of deleted versions.
+pub(crate) fn delete_files(app_state: &AppState, orphans: &[Orphan]) {
     for Orphan { video, version, .. } in orphans {
-        if let Some(path) = path_of(desk, *video, *version) {
-            // It stays only where the directory is not ours to write to any more.
+        if let Some(path) = path_of(app_state, *video, *version) {
+            // Fails only if the directory is not writable any more.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// The upload that a link leads to, as long as it does.
+/// The upload of a link that has not expired.
 fn find_live<'a>(
-    world: &'a World,
+    vimeo: &'a VimeoState,
     key: &str,
     now: Timestamp,
-) -> Result<(VideoId, VersionId, &'a Upload), Refusal> {
-    let found = world.find_upload(key);
+) -> Result<(VideoId, VersionId, &'a Upload), ErrorResponse> {
+    let found = vimeo.find_upload(key);
     let found =
-        found.and_then(|(video, version)| Some((video, version, &world.version(video, version)?.upload)));
+        found.and_then(|(video, version)| Some((video, version, &vimeo.version(video, version)?.upload)));
     let (video, version, upload) = found.ok_or_else(|| not_found(StatusCode::NOT_FOUND))?;
     match upload.dead_status(now) {
         None => Ok((video, version, upload)),
@@ -129,12 +129,12 @@ fn find_live<'a>(
     }
 }
 
-/// There is no such upload, or no more; the status says how much is admitted.
+/// No such upload, or an expired link; the status depends on the fault.
 fn not_found(status: StatusCode) -> Response {
     text(status, "upload not found")
 }
 
-/// An answer in plain text, as an upload server gives them.
+/// A response in plain text, as upload servers send it.
 pub(crate) fn text(status: StatusCode, sentence: &'static str) -> Response {
     let mut response = Response::new(Body::from(sentence));
     *response.status_mut() = status;
@@ -142,18 +142,18 @@ pub(crate) fn text(status: StatusCode, sentence: &'static str) -> Response {
     response
 }
 
-/// Put on an answer that a sender relies on, also beyond the end of this sandbox.
+/// An extension of a response that acknowledges bytes: they must survive a restart.
 #[derive(Clone, Copy)]
-pub(crate) struct Promise;
+pub(crate) struct DurableAck;
 
-/// Takes a promise back that the next sandbox of this state file would not keep.
-pub(crate) fn take_back(response: &mut Response) {
-    if response.extensions().get::<Promise>().is_none() {
+/// Replaces an acknowledgement whose bytes could not be saved.
+pub(crate) fn revoke_ack(response: &mut Response) {
+    if response.extensions().get::<DurableAck>().is_none() {
         return;
     }
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     *response.body_mut() =
-        Body::from("the sandbox cannot write the file of its --state; what was kept before is kept");
+        Body::from("the sandbox cannot write the file of its --state; earlier data is intact");
     let headers = response.headers_mut();
     for name in [tus::UPLOAD_OFFSET, tus::UPLOAD_LENGTH, LOCATION, CONTENT_LENGTH] {
         headers.remove(name);
@@ -161,10 +161,10 @@ pub(crate) fn take_back(response: &mut Response) {
     headers.insert(CONTENT_TYPE, PLAIN_TEXT);
 }
 
-fn disk_trouble() -> Response {
+fn disk_error() -> Response {
     text(
         StatusCode::SERVICE_UNAVAILABLE,
-        "the sandbox cannot write to the directory of its --keep-bytes; what was kept before is kept",
+        "the sandbox cannot write to the directory of its --keep-bytes; earlier data is intact",
     )
 }
 
@@ -174,16 +174,16 @@ mod tests {
 
     #[test]
     fn the_secret_of_a_link_is_shown_as_its_fingerprint() {
-        let shown = without_key("/files/vimeo-prod-src-tus-eu/hunter2");
+        let shown = redact_key("/files/vimeo-prod-src-tus-eu/hunter2");
         assert_eq!(shown, "/files/vimeo-prod-src-tus-eu/fingerprint:f52fbd32b2b3");
-        assert_eq!(without_key("/files/form/hunter2"), "/files/form/fingerprint:f52fbd32b2b3");
+        assert_eq!(redact_key("/files/form/hunter2"), "/files/form/fingerprint:f52fbd32b2b3");
         for open in ["/me", "/files/", "/files/form", "/files/form/"] {
-            assert_eq!(without_key(open), open);
+            assert_eq!(redact_key(open), open);
         }
         for mistyped in
             ["/files/hunter2", "/files/hunter2/", "//files/form/hunter2", "/x/files/files/hunter2/hunter2"]
         {
-            let shown = without_key(mistyped);
+            let shown = redact_key(mistyped);
             assert!(!shown.contains("hunter2"), "{shown}");
         }
     }

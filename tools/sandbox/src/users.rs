@@ -1,4 +1,4 @@
-//! Users: the one who asks, and others.
+//! Users: the caller and others.
 
 use std::sync::Arc;
 
@@ -6,45 +6,50 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::ask::{Answered, Ask, Whose};
-use crate::desk::Desk;
+use crate::api_request::{ApiRequest, HandlerResult, PathOwner};
+use crate::app_state::AppState;
 use crate::errors;
 use crate::limits::Plan;
-use crate::state::{App, Bound, Period, Quota, Token, Unit, User, UserId, World};
+use crate::state::{App, Period, Quota, QuotaLimit, Token, Unit, User, UserId, VimeoState};
 
 const USER: &str = "application/vnd.vimeo.user+json";
 
 /// `GET /me` and `GET /users/{user}`.
-pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let caller = ask.caller()?;
-    let whose = match (ask.parameter("user"), &caller.user) {
-        (None, _) => Whose::Own,
-        (Some(_), Some(user)) => ask.owner(user)?,
-        // A token without a user sees what everybody sees.
-        (Some(text), None) => Whose::Others(UserId::parse(text).ok_or_else(errors::missing_resource)?),
+pub(crate) async fn show(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let caller = request.caller()?;
+    let whose = match (request.parameter("user"), &caller.user) {
+        (None, _) => PathOwner::Caller,
+        (Some(_), Some(user)) => request.owner(user)?,
+        // A token without a user sees public data.
+        (Some(text), None) => PathOwner::Other(UserId::parse(text).ok_or_else(errors::missing_resource)?),
     };
     let shown = match whose {
-        Whose::Others(id) => {
-            let user = desk.world().find_user(id).cloned().ok_or_else(errors::missing_resource)?;
-            let plan = desk.windows().plan(&user);
+        PathOwner::Other(id) => {
+            let user = app_state.vimeo().find_user(id).cloned().ok_or_else(errors::missing_resource)?;
+            let plan = app_state.rate_limits().plan(&user);
             present_public(&user, plan)
         }
-        Whose::Own => {
-            let (caller, user) = ask.user()?;
-            let plan = desk.windows().plan(user);
-            present_own(&desk.world(), (&caller.token, &caller.app), user, plan)
+        PathOwner::Caller => {
+            let (caller, user) = request.user()?;
+            let plan = app_state.rate_limits().plan(user);
+            present_own(&app_state.vimeo(), (&caller.token, &caller.app), user, plan)
         }
     };
-    Ok(ask.present(StatusCode::OK, USER, shown))
+    Ok(request.present(StatusCode::OK, USER, shown))
 }
 
-/// A user as they see themselves, in `/me` and beside a token.
-pub(crate) fn present_own(world: &World, (token, app): (&Token, &App), user: &User, plan: Plan) -> Value {
-    let mut shown = present(world, user, plan);
+/// A user's own view, in `/me` and beside a token.
+pub(crate) fn present_own(
+    vimeo: &VimeoState,
+    (token, app): (&Token, &App),
+    user: &User,
+    plan: Plan,
+) -> Value {
+    let mut shown = present(vimeo, user, plan);
     if let Value::Object(shown) = &mut shown {
-        // Absent, not null, for apps that may not upload; that is how a client tells.
+        // Absent, not null, for apps without upload access; clients rely on that.
         if app.has_upload_access {
-            shown.insert("upload_quota".to_owned(), present_quota(world, user));
+            shown.insert("upload_quota".to_owned(), present_quota(vimeo, user));
         }
         if token.scopes.contains("email") {
             shown.insert("email".to_owned(), json!(format!("user{}@example.com", user.id.number())));
@@ -53,11 +58,11 @@ pub(crate) fn present_own(world: &World, (token, app): (&Token, &App), user: &Us
     shown
 }
 
-fn present(world: &World, user: &User, plan: Plan) -> Value {
+fn present(vimeo: &VimeoState, user: &User, plan: Plan) -> Value {
     let mut shown = present_public(user, plan);
     let uri = user.id.to_string();
-    let videos = world.videos_of(user.id).len();
-    let folders = world.list_folders().filter(|folder| folder.owner == user.id).count();
+    let videos = vimeo.videos_of(user.id).len();
+    let folders = vimeo.list_folders().filter(|folder| folder.owner == user.id).count();
     if let Value::Object(shown) = &mut shown {
         let connection = |path: &str, total: usize| json!({"uri": format!("{uri}/{path}"), "options": ["GET", "POST"], "total": total});
         shown.insert(
@@ -76,8 +81,8 @@ fn present(world: &World, user: &User, plan: Plan) -> Value {
         let preferences = json!({"videos": {
             "rating": ["safe"],
             "privacy": {"view": "password", "embed": "public", "comments": "anybody", "download": false, "add": true},
-            // Vimeo gives this away in clear text to whoever does not use `fields`. A test may search for it where it
-            // must never be found.
+            // Vimeo returns this in clear text unless `fields` is used. A test can search for it where it must not
+            // appear.
             "password": "sandbox-default-video-password",
         }});
         shown.insert("preferences".to_owned(), preferences);
@@ -85,7 +90,7 @@ fn present(world: &World, user: &User, plan: Plan) -> Value {
     shown
 }
 
-/// A user as strangers see them, and as they stand in their videos.
+/// A user as others see them, and as in videos.
 pub(crate) fn present_public(user: &User, plan: Plan) -> Value {
     let number = user.id.number();
     json!({
@@ -105,19 +110,19 @@ pub(crate) fn present_public(user: &User, plan: Plan) -> Value {
     })
 }
 
-/// The quota in the form that its kind has. What Vimeo says nothing about is null.
-pub(crate) fn present_quota(world: &World, user: &User) -> Value {
+/// The quota, in the format of its kind. What Vimeo does not show is null.
+pub(crate) fn present_quota(vimeo: &VimeoState, user: &User) -> Value {
     let nothing = |unit: Value| json!({"free": null, "max": null, "used": null, "unit": unit});
     let Some(quota) = &user.quota else {
         let space = json!({"free": null, "max": null, "used": null, "showing": null, "unit": null});
         return json!({"space": space, "periodic": with(nothing(Value::Null), &periodic(None)), "lifetime": nothing(Value::Null)});
     };
-    let uploaded = world.used_by(user.id, quota.unit);
+    let uploaded = vimeo.used_by(user.id, quota.unit);
     let unit = json!(match quota.unit {
         Unit::Size => "video_size",
         Unit::Count => "video_count",
     });
-    let numbers = |bound: &Bound| {
+    let numbers = |bound: &QuotaLimit| {
         let spent = bound.used_before.saturating_add(uploaded);
         let free = bound.max.map(|max| max.saturating_sub(spent));
         json!({"free": free, "max": bound.max, "used": spent, "unit": unit})
@@ -125,7 +130,7 @@ pub(crate) fn present_quota(world: &World, user: &User) -> Value {
     let lifetime = quota.lifetime.as_ref().map(numbers);
     let period = quota.periodic.as_ref().map(|(_, bound)| numbers(bound));
     let free = |numbers: &Option<Value>| numbers.as_ref().and_then(|numbers| numbers.get("free")?.as_u64());
-    // The tighter of the two is what is shown.
+    // The smaller of the two is shown.
     let is_periodic = match (free(&period), free(&lifetime)) {
         (Some(period), Some(lifetime)) => period < lifetime,
         (Some(_), None) => true,
@@ -141,7 +146,7 @@ pub(crate) fn present_quota(world: &World, user: &User) -> Value {
     })
 }
 
-/// What a periodic quota has beside its numbers. The sandbox lets no period pass.
+/// The additional members of a periodic quota. No period ends in the sandbox.
 fn periodic(quota: Option<&Quota>) -> Value {
     let period = quota.and_then(|quota| quota.periodic.as_ref()).map(|(period, _)| *period);
     let reset = period.filter(|period| *period != Period::Lifetime).map(|_| "2038-01-01T00:00:00+00:00");

@@ -1,4 +1,4 @@
-//! Videos: made, shown, changed, listed and deleted.
+//! Videos: created, shown, changed, listed and deleted.
 
 mod create;
 mod pictures;
@@ -14,14 +14,14 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::ask::{Answered, Ask, Refusal, Whose};
-use crate::desk::Desk;
+use crate::api_request::{ApiRequest, ErrorResponse, HandlerResult, PathOwner};
+use crate::app_state::AppState;
 use crate::errors;
 use crate::fields::Fields;
 use crate::lists::{self, Items};
-use crate::state::{Caller, Direction, Order, User, UserId, Video, VideoId, VideoList, World};
+use crate::state::{Caller, Direction, Order, User, UserId, Video, VideoId, VideoList, VimeoState};
 use crate::uploads;
-use settings::Asking;
+use settings::EditContext;
 
 pub(crate) use create::{FILE_BYTES_MAX, create};
 pub(crate) use pictures::{create_picture, delete_picture, edit_picture, list_pictures, show_picture};
@@ -35,54 +35,54 @@ pub(crate) use versions::{create_version, delete_version, edit_version, list_ver
 const VIDEO: &str = "application/vnd.vimeo.video+json";
 
 /// `GET /videos/{video}` and `GET /me/videos/{video}`.
-pub(crate) async fn show(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let caller = ask.caller()?;
-    let id = ask.video()?;
-    let world = desk.world_by_now();
-    let video = world.find_video(id).filter(|video| is_among(video, &ask));
-    let video = video.filter(|video| is_visible(video, caller, ask.video_hash()));
+pub(crate) async fn show(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let caller = request.caller()?;
+    let id = request.video()?;
+    let vimeo = app_state.vimeo_now();
+    let video = vimeo.find_video(id).filter(|video| is_among(video, &request));
+    let video = video.filter(|video| is_visible(video, caller, request.video_hash()));
     let video = video.ok_or_else(errors::missing_resource)?;
-    let shown = present(&desk, &world, video, audience(video, caller), &ask.fields());
-    drop(world);
-    Ok(ask.present(StatusCode::OK, VIDEO, shown))
+    let shown = present(&app_state, &vimeo, video, audience(video, caller), &request.fields());
+    drop(vimeo);
+    Ok(request.present(StatusCode::OK, VIDEO, shown))
 }
 
 /// `GET /me/videos` and `GET /users/{user}/videos`.
-pub(crate) async fn list(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let caller = ask.caller()?;
-    let owner = match (ask.parameter("user"), &caller.user) {
+pub(crate) async fn list(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let caller = request.caller()?;
+    let owner = match (request.parameter("user"), &caller.user) {
         (Some(text), None) => UserId::parse(text).ok_or_else(errors::missing_resource)?,
-        _ => match ask.user().and_then(|(_, user)| Ok((user.id, ask.owner(user)?)))? {
-            (own, Whose::Own) => own,
-            (_, Whose::Others(id)) => id,
+        _ => match request.user().and_then(|(_, user)| Ok((user.id, request.owner(user)?)))? {
+            (own, PathOwner::Caller) => own,
+            (_, PathOwner::Other(id)) => id,
         },
     };
-    let world = desk.world_by_now();
-    world.find_user(owner).ok_or_else(errors::missing_resource)?;
-    let ids = visible_ids(&desk, &world, &ask, world.videos_of(owner))?;
-    lists::answer(&ask, ids, |id, fields| present_in_list(&desk, &world, &ask, id, fields))
+    let vimeo = app_state.vimeo_now();
+    vimeo.find_user(owner).ok_or_else(errors::missing_resource)?;
+    let ids = visible_ids(&app_state, &vimeo, &request, vimeo.videos_of(owner))?;
+    lists::answer(&request, ids, |id, fields| present_in_list(&app_state, &vimeo, &request, id, fields))
 }
 
-/// The videos of a list that the caller may see, in the order that was asked for. `videos` are those of one user.
+/// The videos of a list that the caller may see, in the requested order. `videos` are those of one user.
 ///
-/// The caller's own list is not read here: with the scope `private` they see all of it.
+/// The caller's own list is not scanned: with the scope `private` all of it is visible.
 pub(crate) fn visible_ids<'a>(
-    desk: &Desk,
-    world: &World,
-    ask: &Ask,
+    app_state: &AppState,
+    vimeo: &VimeoState,
+    request: &ApiRequest,
     videos: VideoList<'a>,
-) -> Result<Items<'a, VideoId>, Refusal> {
-    let caller = ask.caller()?;
-    let wanted = ask.parameter_of_query("query").map(|query| query.to_lowercase());
-    let newest = ask.list_lag.map(|lag| desk.now().checked_sub(lag).unwrap_or(Timestamp::MIN));
-    let (order, direction) = lists::order(ask);
+) -> Result<Items<'a, VideoId>, ErrorResponse> {
+    let caller = request.caller()?;
+    let wanted = request.parameter_of_query("query").map(|query| query.to_lowercase());
+    let newest = request.list_lag.map(|lag| app_state.now().checked_sub(lag).unwrap_or(Timestamp::MIN));
+    let (order, direction) = lists::order(request);
     let mut ids = videos.ids(order, direction);
-    let is_filtered = wanted.is_some() || newest.is_some() || !sees_all(world, caller, videos);
+    let is_filtered = wanted.is_some() || newest.is_some() || !sees_all(vimeo, caller, videos);
     if !is_filtered {
         return Ok(Items { total: videos.len(), items: ids });
     }
     let mut visible = Vec::new();
-    while let Some(video) = ids.next().and_then(|id| world.find_video(id)) {
+    while let Some(video) = ids.next().and_then(|id| vimeo.find_video(id)) {
         // A list shows unlisted videos to their owner only.
         let is_listed = video.settings.privacy.view != "unlisted" || is_own(video, caller);
         let is_wanted =
@@ -95,99 +95,106 @@ pub(crate) fn visible_ids<'a>(
     Ok(visible.into())
 }
 
-/// Whether the caller owns these videos, which are of one user, and may see all of them.
-fn sees_all(world: &World, caller: &Caller, videos: VideoList<'_>) -> bool {
-    let first = videos.ids(Order::Date, Direction::Ascending).next().and_then(|id| world.find_video(id));
+/// Whether these videos, which belong to one user, are all visible as the caller's own.
+fn sees_all(vimeo: &VimeoState, caller: &Caller, videos: VideoList<'_>) -> bool {
+    let first = videos.ids(Order::Date, Direction::Ascending).next().and_then(|id| vimeo.find_video(id));
     caller.token.scopes.contains("private") && first.is_none_or(|video| is_own(video, caller))
 }
 
 /// A video of [`visible_ids`].
-pub(crate) fn present_in_list(desk: &Desk, world: &World, ask: &Ask, id: VideoId, fields: &Fields) -> Value {
-    let audience_of = |video| ask.caller.as_ref().map_or(Audience::Others, |caller| audience(video, caller));
-    let video = world.find_video(id);
-    video.map_or(Value::Null, |video| present(desk, world, video, audience_of(video), fields))
+pub(crate) fn present_in_list(
+    app_state: &AppState,
+    vimeo: &VimeoState,
+    request: &ApiRequest,
+    id: VideoId,
+    fields: &Fields,
+) -> Value {
+    let audience_of =
+        |video| request.caller.as_ref().map_or(Audience::Others, |caller| audience(video, caller));
+    let video = vimeo.find_video(id);
+    video.map_or(Value::Null, |video| present(app_state, vimeo, video, audience_of(video), fields))
 }
 
 /// `PATCH /videos/{video}`.
-pub(crate) async fn edit(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = ask.user_with("edit")?;
-    let id = ask.video()?;
-    let plan = desk.windows().plan(user);
-    let now = desk.now();
-    let mut world = desk.world_by_now();
-    let mut settings = own_video(&world, &ask)?.settings.clone();
-    settings::apply(&ask.members_of_some()?, &mut settings, Asking { user, plan })?;
+pub(crate) async fn edit(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let (_, user) = request.user_with("edit")?;
+    let id = request.video()?;
+    let plan = app_state.rate_limits().plan(user);
+    let now = app_state.now();
+    let mut vimeo = app_state.vimeo_now();
+    let mut settings = own_video(&vimeo, &request)?.settings.clone();
+    settings::apply(&request.members_of_some()?, &mut settings, EditContext { user, plan })?;
     let missing = errors::missing_resource;
-    world.edit_video(id, |video| (video.settings, video.modified_at) = (settings, now));
-    let video = world.find_video(id).ok_or_else(missing)?;
-    let shown = present(&desk, &world, video, Audience::Owner, &ask.fields());
-    drop(world);
-    Ok(ask.present(StatusCode::OK, VIDEO, shown))
+    vimeo.edit_video(id, |video| (video.settings, video.modified_at) = (settings, now));
+    let video = vimeo.find_video(id).ok_or_else(missing)?;
+    let shown = present(&app_state, &vimeo, video, Audience::Owner, &request.fields());
+    drop(vimeo);
+    Ok(request.present(StatusCode::OK, VIDEO, shown))
 }
 
 /// `DELETE /videos/{video}`.
-pub(crate) async fn delete(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    ask.user_with("delete")?;
-    let id = ask.video()?;
-    let mut world = desk.world();
-    own_video(&world, &ask)?;
-    let orphans = world.remove_video(id);
-    uploads::forget(&desk, world, &orphans);
+pub(crate) async fn delete(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    request.user_with("delete")?;
+    let id = request.video()?;
+    let mut vimeo = app_state.vimeo();
+    own_video(&vimeo, &request)?;
+    let orphans = vimeo.remove_video(id);
+    uploads::remove(&app_state, vimeo, &orphans);
     Ok(errors::no_content())
 }
 
 /// The video that the path names, which must be the caller's own.
-pub(crate) fn own_video<'a>(world: &'a World, ask: &Ask) -> Result<&'a Video, Refusal> {
-    let id = ask.video()?;
-    if world.find_video(id).is_some_and(|video| !is_among(video, ask)) {
+pub(crate) fn own_video<'a>(vimeo: &'a VimeoState, request: &ApiRequest) -> Result<&'a Video, ErrorResponse> {
+    let id = request.video()?;
+    if vimeo.find_video(id).is_some_and(|video| !is_among(video, request)) {
         return Err(errors::missing_resource().into());
     }
-    Ok(find_own(world, ask.caller()?, id, ask.video_hash())?)
+    Ok(find_own(vimeo, request.caller()?, id, request.video_hash())?)
 }
 
-/// Whether a video is one of those that the path speaks of: `/me/videos/…`, `/users/N/videos/…`, or anybody's.
-fn is_among(video: &Video, ask: &Ask) -> bool {
-    match ask.parameter("user") {
+/// Whether the path may name a video: `/me/videos/…` and `/users/N/videos/…` name those of one user.
+fn is_among(video: &Video, request: &ApiRequest) -> bool {
+    match request.parameter("user") {
         Some(text) => UserId::parse(text) == Some(video.owner),
-        None if ask.path.starts_with("/me/") => {
-            ask.caller.as_ref().is_some_and(|caller| is_own(video, caller))
+        None if request.path.starts_with("/me/") => {
+            request.caller.as_ref().is_some_and(|caller| is_own(video, caller))
         }
         None => true,
     }
 }
 
-/// Why a video is not the caller's to change.
+/// Why the caller may not change a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Denied {
-    /// It is not there, or the caller may not even see it.
+pub(crate) enum AccessError {
+    /// It does not exist, or is not visible to the caller.
     Missing,
-    /// Everybody may see it, and it is somebody else's.
-    NotYours,
+    /// It is visible, but belongs to another user.
+    NotOwned,
 }
 
-impl From<Denied> for Refusal {
-    fn from(denied: Denied) -> Self {
+impl From<AccessError> for ErrorResponse {
+    fn from(denied: AccessError) -> Self {
         match denied {
-            Denied::Missing => errors::missing_resource().into(),
-            Denied::NotYours => errors::not_yours().into(),
+            AccessError::Missing => errors::missing_resource().into(),
+            AccessError::NotOwned => errors::not_owned().into(),
         }
     }
 }
 
-/// Finds a video that the caller owns, named with or without its hash.
+/// Finds a video of the caller, named with or without its hash.
 pub(crate) fn find_own<'a>(
-    world: &'a World,
+    vimeo: &'a VimeoState,
     caller: &Caller,
     id: VideoId,
     hash: Option<&str>,
-) -> Result<&'a Video, Denied> {
-    let video = world.find_video(id).filter(|video| is_reached(video, hash)).ok_or(Denied::Missing)?;
+) -> Result<&'a Video, AccessError> {
+    let video = vimeo.find_video(id).filter(|video| is_reached(video, hash)).ok_or(AccessError::Missing)?;
     if is_own(video, caller) {
         Ok(video)
     } else if is_visible(video, caller, hash) {
-        Err(Denied::NotYours)
+        Err(AccessError::NotOwned)
     } else {
-        Err(Denied::Missing)
+        Err(AccessError::Missing)
     }
 }
 
@@ -199,7 +206,7 @@ fn audience(video: &Video, caller: &Caller) -> Audience {
     if is_own(video, caller) { Audience::Owner } else { Audience::Others }
 }
 
-/// Whether a caller may know of a video. Their own that are not for everybody need the scope `private`.
+/// Whether a video is visible to a caller. Their own hidden videos need the scope `private`.
 fn is_visible(video: &Video, caller: &Caller, hash: Option<&str>) -> bool {
     let is_public = match video.settings.privacy.view.as_str() {
         "anybody" => true,
@@ -210,7 +217,7 @@ fn is_visible(video: &Video, caller: &Caller, hash: Option<&str>) -> bool {
         && (is_public || (is_own(video, caller) && caller.token.scopes.contains("private")))
 }
 
-/// A wrong hash leads nowhere, whosever video it is.
+/// A wrong hash matches no video, whoever owns it.
 fn is_reached(video: &Video, hash: Option<&str>) -> bool {
     hash.is_none_or(|hash| hash == video.hash)
 }

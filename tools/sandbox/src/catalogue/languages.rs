@@ -1,7 +1,6 @@
-//! Languages: those of ISO 639-1, and the regional ones that players offer. Vimeo's own list
-//! is not known.
+//! Languages: those of ISO 639-1, and the regional ones that players offer. Vimeo's own list is not known.
 
-/// Languages by code, in its order.
+/// Languages, sorted by code.
 pub(crate) const LANGUAGES: [(&str, &str); 191] = [
     ("aa", "Afar"),
     ("ab", "Abkhazian"),
@@ -196,7 +195,7 @@ pub(crate) const LANGUAGES: [(&str, &str); 191] = [
     ("zu", "Zulu"),
 ];
 
-/// Whether this is a language's code, with or without a script and a region: `uk`, `pt-PT`, `zh-Hant-TW`.
+/// Whether this is a language code, with or without a script and a region: `uk`, `pt-PT`, `zh-Hant-TW`.
 pub(crate) fn is_language(code: &str) -> bool {
     let mut parts = code.split('-');
     let primary = parts.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The controls for apps, for users, and for codes that a test wants without a browser.
+//! The controls for apps and for authorization codes without a browser.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::members::Members;
-use super::tokens::{Whom, read_scopes, read_whom};
-use super::{done, members, refused};
-use crate::desk::Desk;
-use crate::oauth::redirects::{self, Place};
-use crate::state::{App, AppId, Consent, NewApp, Return};
+use super::tokens::{TokenUser, read_scopes, read_token_user};
+use super::{error_response, json_response, members};
+use crate::app_state::AppState;
+use crate::oauth::redirects::{self, ParameterLocation};
+use crate::state::{App, AppId, Consent, NewApp, RedirectTarget};
 
-/// What a body says of an app.
+/// The body for an app.
 struct AppIn {
     name: Option<String>,
     upload_access: Option<bool>,
@@ -23,32 +23,32 @@ struct AppIn {
 }
 
 /// `POST /_sandbox/apps`.
-pub(super) async fn create(State(desk): State<Arc<Desk>>, body: Body) -> Response {
+pub(super) async fn create(State(app_state): State<Arc<AppState>>, body: Body) -> Response {
     let AppIn { name, upload_access, redirect_uris } = match members(body).await.and_then(read_app) {
         Ok(read) => read,
-        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
+        Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
     };
-    let app = desk.world().add_app(NewApp {
+    let app = app_state.vimeo().add_app(NewApp {
         name: name.unwrap_or_else(|| "Another App".to_owned()),
         has_upload_access: upload_access.unwrap_or(true),
         redirect_uris: redirect_uris.unwrap_or_default(),
     });
-    done(StatusCode::CREATED, &present_app(&app))
+    json_response(StatusCode::CREATED, &present_app(&app))
 }
 
 /// `PATCH /_sandbox/apps/{number}`.
 pub(super) async fn change(
-    State(desk): State<Arc<Desk>>,
+    State(app_state): State<Arc<AppState>>,
     Path(number): Path<String>,
     body: Body,
 ) -> Response {
     let AppIn { name, upload_access, redirect_uris } = match members(body).await.and_then(read_app) {
         Ok(read) => read,
-        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
+        Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
     };
-    let mut world = desk.world();
-    let Some(app) = AppId::parse(&number).and_then(|id| world.app_by_id_mut(id)) else {
-        return refused(
+    let mut vimeo = app_state.vimeo();
+    let Some(app) = AppId::parse(&number).and_then(|id| vimeo.app_by_id_mut(id)) else {
+        return error_response(
             StatusCode::NOT_FOUND,
             "There is no app with this number; GET /_sandbox/apps lists them.",
         );
@@ -56,24 +56,24 @@ pub(super) async fn change(
     app.name = name.unwrap_or_else(|| app.name.clone());
     app.has_upload_access = upload_access.unwrap_or(app.has_upload_access);
     app.redirect_uris = redirect_uris.unwrap_or_else(|| app.redirect_uris.clone());
-    done(StatusCode::OK, &present_app(app))
+    json_response(StatusCode::OK, &present_app(app))
 }
 
 fn read_app(mut members: Members) -> Result<AppIn, String> {
     members.refuse_unknown("an app", &["name", "upload_access", "redirect_uris"])?;
     let redirect_uris = members.texts("redirect_uris")?;
     for uri in redirect_uris.iter().flatten() {
-        if let Some(flaw) = redirects::flaw(uri) {
-            return Err(format!("The redirect URI `{uri}` {flaw}."));
+        if let Some(problem) = redirects::problem(uri) {
+            return Err(format!("The redirect URI `{uri}` {problem}."));
         }
     }
-    Ok(AppIn { name: members.text("name")?, upload_access: members.truth("upload_access")?, redirect_uris })
+    Ok(AppIn { name: members.text("name")?, upload_access: members.boolean("upload_access")?, redirect_uris })
 }
 
 /// `GET /_sandbox/apps`.
-pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Response {
-    let apps: Vec<Value> = desk.world().list_apps().map(present_app).collect();
-    done(StatusCode::OK, &json!({"apps": apps}))
+pub(super) async fn list(State(app_state): State<Arc<AppState>>) -> Response {
+    let apps: Vec<Value> = app_state.vimeo().list_apps().map(present_app).collect();
+    json_response(StatusCode::OK, &json!({"apps": apps}))
 }
 
 fn present_app(app: &App) -> Value {
@@ -90,38 +90,38 @@ fn present_app(app: &App) -> Value {
 }
 
 /// `POST /_sandbox/codes`.
-pub(super) async fn create_code(State(desk): State<Arc<Desk>>, body: Body) -> Response {
-    match members(body).await.and_then(|members| make_code(&desk, members)) {
-        Ok(shown) => done(StatusCode::CREATED, &shown),
-        Err(sentence) => refused(StatusCode::BAD_REQUEST, &sentence),
+pub(super) async fn create_code(State(app_state): State<Arc<AppState>>, body: Body) -> Response {
+    match members(body).await.and_then(|members| make_code(&app_state, members)) {
+        Ok(shown) => json_response(StatusCode::CREATED, &shown),
+        Err(sentence) => error_response(StatusCode::BAD_REQUEST, &sentence),
     }
 }
 
-fn make_code(desk: &Desk, mut members: Members) -> Result<Value, String> {
+fn make_code(app_state: &AppState, mut members: Members) -> Result<Value, String> {
     members.refuse_unknown("a code", &["app", "redirect_uri", "scopes", "user", "state"])?;
     let named =
         members.text("app")?.ok_or("A code needs an `app`: a client id, or a URI such as /apps/1.")?;
     let redirect_uri = members.text("redirect_uri")?;
     let scopes = read_scopes(members.take("scopes"))?;
-    let whom = read_whom(members.take_even_null("user"))?;
+    let user = read_token_user(members.take_even_null("user"))?;
     let state = members.text("state")?;
 
-    let now = desk.now();
-    let mut world = desk.world();
-    let app = world.find_app(&named).cloned().ok_or_else(|| format!("There is no app `{named}`."))?;
-    let back = Return {
+    let now = app_state.now();
+    let mut vimeo = app_state.vimeo();
+    let app = vimeo.find_app(&named).cloned().ok_or_else(|| format!("There is no app `{named}`."))?;
+    let back = RedirectTarget {
         is_named: redirect_uri.is_some(),
         redirect_uri: choose_redirect(&app, redirect_uri)?,
         state: state.map(|text| form_urlencoded::byte_serialize(text.as_bytes()).collect()),
     };
-    let user = match whom {
-        Whom::Owner => app.owner,
-        Whom::Known(id) => world.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id,
-        Whom::Newcomer { name } => world.add_user(name).id,
-        Whom::Nobody => return Err("A code needs a `user`: only users allow anything.".to_owned()),
+    let user = match user {
+        TokenUser::Owner => app.owner,
+        TokenUser::Existing(id) => vimeo.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id,
+        TokenUser::New { name } => vimeo.add_user(name).id,
+        TokenUser::None => return Err("A code needs a `user`: only users allow anything.".to_owned()),
     };
-    let code = world.add_code(Consent { app: app.id, user, scopes }, &back, now);
-    let location = redirects::location(&back, Place::Query, &[("code", &code)]);
+    let code = vimeo.add_code(Consent { app: app.id, user, scopes }, &back, now);
+    let location = redirects::location(&back, ParameterLocation::Query, &[("code", &code)]);
     Ok(json!({"code": code, "location": location}))
 }
 

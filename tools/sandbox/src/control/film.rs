@@ -1,5 +1,5 @@
-//! A film for trying uploads where there is no network: four seconds of moving colours, as an AVI file without
-//! compression. It is made when it is asked for, and can be read by ranges, as files on good servers can.
+//! A sample video for tests without network access: four seconds of moving colours, as an uncompressed AVI file. It is
+//! generated in memory and supports range requests.
 
 use std::sync::LazyLock;
 
@@ -12,10 +12,10 @@ const WIDTH: u32 = 320;
 const HEIGHT: u32 = 180;
 const FRAMES_PER_SECOND: u32 = 25;
 const FRAMES: u32 = 100;
-/// Blue, green and red of each point; a line needs no filling up, since its length is a multiple of four.
+/// Blue, green and red of each pixel; rows need no padding, since their length is a multiple of four.
 const FRAME_BYTES: u32 = WIDTH * HEIGHT * 3;
 const _: () = assert!((WIDTH * 3).is_multiple_of(4));
-/// The film never changes.
+/// The ETag; the content is constant.
 const TAG: HeaderValue = HeaderValue::from_static("\"film-1\"");
 
 static FILM: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(film()));
@@ -45,7 +45,7 @@ pub(super) async fn show(headers: HeaderMap) -> Response {
     response.map(|_| Body::from(part))
 }
 
-/// `bytes=from-` and `bytes=from-to`; anything else is answered with the whole.
+/// `bytes=from-` and `bytes=from-to`; any other range is ignored.
 fn read_range(range: &str, length: usize) -> Option<(usize, usize)> {
     let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
     let from: usize = from.parse().ok()?;
@@ -57,7 +57,7 @@ fn film() -> Vec<u8> {
     let header = chunk(*b"LIST", &[b"hdrl".as_slice(), &main_header(), &stream()].concat());
     let (mut frames, mut index) = (b"movi".to_vec(), Vec::new());
     for number in 0..FRAMES {
-        // Keyframes all of them; the place counts from the word `movi`.
+        // All frames are keyframes; offsets count from the word `movi`.
         index.extend([*b"00db", 0x10_u32.to_le_bytes()].concat());
         index.extend(u32::try_from(frames.len()).unwrap_or(0).to_le_bytes());
         index.extend(FRAME_BYTES.to_le_bytes());

@@ -1,7 +1,8 @@
-//! Keeps other people's web pages away from the controls, which need no credentials.
+//! Protects the controls, which need no credentials, from web pages of other sites.
 //!
-//! Only this machine reaches the sandbox, but so does whatever its browser shows. A page elsewhere could send
-//! requests that change something, or have a name of its own lead to 127.0.0.1 and read the answers too.
+//! Only this machine can connect to the sandbox, but so can pages in its browser. A page of another site could send
+//! requests that change something, or resolve its own host name to 127.0.0.1 (DNS rebinding) and read the responses
+//! too.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,49 +12,48 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::refused;
+use super::error_response;
 
-const STRANGE_HOST: &str = "The controls answer under a name of this machine only, such as 127.0.0.1 or \
+const FOREIGN_HOST: &str = "The controls respond only to names of this machine, such as 127.0.0.1 or \
                             localhost. The Host header names another one.";
-const STRANGE_API_HOST: &str = "The sandbox listens on loopback and answers under a name of this machine only, such as \
+const FOREIGN_API_HOST: &str = "The sandbox listens on loopback and responds only to names of this machine, such as \
                                 127.0.0.1 or localhost. The Host header names another one.";
-const STRANGE_ORIGIN: &str = "This request comes from a web page of another origin, and such pages may not use \
+const FOREIGN_ORIGIN: &str = "This request comes from a web page of another origin, and such pages may not use \
                               the controls. Send it from a program, or from the page at /_sandbox/.";
 
-/// Lets a request through, or refuses it with 403.
-pub(super) async fn keep_strangers_out(request: Request, next: Next) -> Response {
-    match objection(request.method(), request.headers()) {
-        Some(sentence) => refused(StatusCode::FORBIDDEN, sentence),
+/// Passes a request on, or rejects it with 403.
+pub(super) async fn require_same_origin(request: Request, next: Next) -> Response {
+    match rejection(request.method(), request.headers()) {
+        Some(sentence) => error_response(StatusCode::FORBIDDEN, sentence),
         None => next.run(request).await,
     }
 }
 
-/// Lets a request to the API through if its Host header names this machine: a web page whose own name leads to 127.0.0.1
-/// could use the API like any program otherwise.
+/// Passes an API request on if its Host header names this machine; otherwise DNS rebinding would let a web page use the
+/// API.
 pub(super) async fn require_own_host(request: Request, next: Next) -> Response {
     if request.headers().get_all(HOST).iter().all(names_this_machine) {
         return next.run(request).await;
     }
-    refused(StatusCode::FORBIDDEN, STRANGE_API_HOST)
+    error_response(StatusCode::FORBIDDEN, FOREIGN_API_HOST)
 }
 
-fn objection(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
+fn rejection(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     if !headers.get_all(HOST).iter().all(names_this_machine) {
-        return Some(STRANGE_HOST);
+        return Some(FOREIGN_HOST);
     }
     if method.is_safe() {
-        // A page elsewhere cannot read the answer, and nothing has changed.
+        // A cross-origin page cannot read the response, and a GET changes nothing.
         return None;
     }
     let mut sites = headers.get_all(HeaderName::from_static("sec-fetch-site")).iter();
     let mut origins = headers.get_all(ORIGIN).iter();
     let is_from_elsewhere = sites.any(|site| site == "cross-site" || site == "same-site")
         || origins.any(|origin| !is_origin_of(origin, headers.get(HOST)));
-    is_from_elsewhere.then_some(STRANGE_ORIGIN)
+    is_from_elsewhere.then_some(FOREIGN_ORIGIN)
 }
 
-/// Whether a Host header can only mean this machine. A name without a dot cannot be had by anybody else, nor one
-/// below `localhost`.
+/// Whether a Host header can only mean this machine. A name without a dot, or below `localhost`, cannot be registered.
 fn names_this_machine(host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else { return false };
     let without_port = match host.rsplit_once(':') {
@@ -68,7 +68,7 @@ fn names_this_machine(host: &HeaderValue) -> bool {
     }
     let is_name = without_port.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let name = without_port.to_ascii_lowercase();
-    // A number alone is another way to write an address.
+    // A plain number is another notation for an address.
     let is_number = name.parse::<u64>().is_ok() || name.starts_with("0x");
     is_name && !is_number && (!name.contains('.') || name.ends_with(".localhost"))
 }
@@ -82,11 +82,11 @@ fn is_origin_of(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
 mod tests {
     use super::*;
 
-    fn is_let_in(method: &Method, headers: &[(&'static str, &'static str)]) -> bool {
+    fn is_accepted(method: &Method, headers: &[(&'static str, &'static str)]) -> bool {
         let pairs = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        objection(method, &pairs.collect()).is_none()
+        rejection(method, &pairs.collect()).is_none()
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
             "sandbox",
             "x",
         ] {
-            assert!(is_let_in(&Method::GET, &[("host", host)]), "{host}");
+            assert!(is_accepted(&Method::GET, &[("host", host)]), "{host}");
         }
         for host in [
             "example.com",
@@ -122,9 +122,9 @@ mod tests {
             "a@b",
             "a b",
         ] {
-            assert!(!is_let_in(&Method::GET, &[("host", host)]), "{host}");
+            assert!(!is_accepted(&Method::GET, &[("host", host)]), "{host}");
         }
-        assert!(is_let_in(&Method::GET, &[]));
+        assert!(is_accepted(&Method::GET, &[]));
     }
 
     #[test]
@@ -140,17 +140,17 @@ mod tests {
             ("sec-fetch-site", "same-site"),
         ] {
             for method in [Method::POST, Method::PATCH, Method::DELETE] {
-                assert!(!is_let_in(&method, &[host, more]), "{method} {more:?}");
+                assert!(!is_accepted(&method, &[host, more]), "{method} {more:?}");
             }
-            assert!(is_let_in(&Method::GET, &[host, more]), "{more:?}");
+            assert!(is_accepted(&Method::GET, &[host, more]), "{more:?}");
         }
         for more in [
             ("origin", "http://127.0.0.1:9300"),
             ("sec-fetch-site", "same-origin"),
             ("sec-fetch-site", "none"),
         ] {
-            assert!(is_let_in(&Method::POST, &[host, more]), "{more:?}");
+            assert!(is_accepted(&Method::POST, &[host, more]), "{more:?}");
         }
-        assert!(!is_let_in(&Method::POST, &[("origin", "http://127.0.0.1:9300")]));
+        assert!(!is_accepted(&Method::POST, &[("origin", "http://127.0.0.1:9300")]));
     }
 }

@@ -9,19 +9,19 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::unfold;
 
-use super::{done, refused};
-use crate::desk::Desk;
+use super::{error_response, json_response};
+use crate::app_state::AppState;
 use crate::faults::Route;
 use crate::journal::Selection;
 
 /// `GET /_sandbox/journal`.
-pub(super) async fn show(State(desk): State<Arc<Desk>>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn show(State(app_state): State<Arc<AppState>>, RawQuery(query): RawQuery) -> Response {
     match read_selection(query.as_deref().unwrap_or_default()) {
         Ok(selection) => {
-            let shown = desk.journal().to_json(&selection);
-            done(StatusCode::OK, &shown)
+            let shown = app_state.journal().to_json(&selection);
+            json_response(StatusCode::OK, &shown)
         }
-        Err(sentence) => refused(StatusCode::BAD_REQUEST, &sentence),
+        Err(sentence) => error_response(StatusCode::BAD_REQUEST, &sentence),
     }
 }
 
@@ -49,38 +49,37 @@ fn read_number(name: &str, text: &str) -> Result<u64, String> {
 }
 
 /// `DELETE /_sandbox/journal`.
-pub(super) async fn clear(State(desk): State<Arc<Desk>>) -> Response {
-    desk.journal().clear();
+pub(super) async fn clear(State(app_state): State<Arc<AppState>>) -> Response {
+    app_state.journal().clear();
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// `GET /_sandbox/journal/live`: server-sent events, from now on or from the last one that the client has seen.
+/// `GET /_sandbox/journal/live`: server-sent events, from now on or after the last one that the client has received.
 pub(super) async fn live(
-    State(desk): State<Arc<Desk>>,
+    State(app_state): State<Arc<AppState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let last_heard = match read_last_heard(query.as_deref().unwrap_or_default(), &headers) {
-        Ok(last_heard) => last_heard,
-        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
+    let last_received = match read_last_received(query.as_deref().unwrap_or_default(), &headers) {
+        Ok(last_received) => last_received,
+        Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
     };
-    let (follower, stopping) = (desk.journal().follow(last_heard), desk.stopping.clone());
-    let happenings = unfold((follower, stopping), |(mut follower, stopping)| async {
-        let happening = stopping.run_until_cancelled(follower.next()).await??;
-        let event = Event::default()
-            .id(happening.number.to_string())
-            .event(happening.what.name())
-            .data(&*happening.entry);
+    let (follower, stopping) = (app_state.journal().subscribe(last_received), app_state.stopping.clone());
+    let events = unfold((follower, stopping), |(mut follower, stopping)| async {
+        let event = stopping.run_until_cancelled(follower.next()).await??;
+        let event =
+            Event::default().id(event.number.to_string()).event(event.what.name()).data(&*event.entry);
         Some((Ok::<_, Infallible>(event), (follower, stopping)))
     });
-    Sse::new(happenings).keep_alive(KeepAlive::default()).into_response()
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }
 
-/// The number after which the journal is to be told: the client's header on a later visit, `after` on the first.
-fn read_last_heard(query: &str, headers: &HeaderMap) -> Result<Option<u64>, String> {
-    if let Some(told) = headers.get("last-event-id") {
-        let told = told.to_str().unwrap_or_default();
-        return read_number("Last-Event-ID", told).map(Some);
+/// The number of the last event that the client has received: its `Last-Event-ID` header when it reconnects, `after` at
+/// first.
+fn read_last_received(query: &str, headers: &HeaderMap) -> Result<Option<u64>, String> {
+    if let Some(header) = headers.get("last-event-id") {
+        let header = header.to_str().unwrap_or_default();
+        return read_number("Last-Event-ID", header).map(Some);
     }
     let mut after = None;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {

@@ -1,10 +1,10 @@
-//! The members of a control's JSON body, taken one by one, so that every complaint can name its member.
+//! The members of a control's JSON body, taken one by one, so that each error message can name its member.
 
 use serde_json::{Map, Value};
 
 use crate::state::Failure;
 
-/// What a body has, less what was taken already.
+/// The members that have not been taken yet.
 pub(crate) struct Members(Map<String, Value>);
 
 impl From<Map<String, Value>> for Members {
@@ -14,7 +14,7 @@ impl From<Map<String, Value>> for Members {
 }
 
 impl Members {
-    /// Reads a body. No body at all is an object without members.
+    /// Parses a body. An empty body is an object without members.
     pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
         if body.trim_ascii().is_empty() {
             return Ok(Self(Map::new()));
@@ -26,7 +26,7 @@ impl Members {
         }
     }
 
-    /// Refuses members that nobody would read: a misspelt one must not pass for a default.
+    /// Rejects unknown members: a misspelt one must not be mistaken for a default.
     pub(crate) fn refuse_unknown(&self, what: &str, known: &[&str]) -> Result<(), String> {
         let list = || known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         match self.0.keys().find(|name| !known.contains(&name.as_str())) {
@@ -36,12 +36,12 @@ impl Members {
         }
     }
 
-    /// Whether there is such a member; `null` counts as absent.
+    /// Whether the member is present; `null` counts as absent.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| !value.is_null())
     }
 
-    /// What was not taken yet.
+    /// The members that have not been taken yet.
     pub(crate) fn rest(&self) -> &Map<String, Value> {
         &self.0
     }
@@ -51,7 +51,7 @@ impl Members {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
-    /// Any value, `null` too.
+    /// Any value, including `null`.
     pub(crate) fn take_even_null(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name)
     }
@@ -65,7 +65,7 @@ impl Members {
     }
 
     pub(crate) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, String> {
-        let refused = || format!("`{name}` must be an array of strings.");
+        let error_response = || format!("`{name}` must be an array of strings.");
         match self.take(name) {
             None => Ok(None),
             Some(Value::Array(values)) => {
@@ -73,9 +73,9 @@ impl Members {
                     Value::String(text) => Some(text),
                     _ => None,
                 });
-                texts.collect::<Option<_>>().map(Some).ok_or_else(refused)
+                texts.collect::<Option<_>>().map(Some).ok_or_else(error_response)
             }
-            Some(_) => Err(refused()),
+            Some(_) => Err(error_response()),
         }
     }
 
@@ -88,15 +88,15 @@ impl Members {
         }
     }
 
-    pub(crate) fn truth(&mut self, name: &str) -> Result<Option<bool>, String> {
+    pub(crate) fn boolean(&mut self, name: &str) -> Result<Option<bool>, String> {
         match self.take(name) {
             None => Ok(None),
-            Some(Value::Bool(truth)) => Ok(Some(truth)),
+            Some(Value::Bool(boolean)) => Ok(Some(boolean)),
             Some(_) => Err(format!("`{name}` must be true or false.")),
         }
     }
 
-    /// How a version comes to nothing: by a `status`, the `error` of an upload, an `upload_status`, or more of these.
+    /// A failure, given by a `status`, the `error` of an upload, an `upload_status`, or several of these.
     pub(crate) fn failure(&mut self) -> Result<Failure, String> {
         let status = self.choice("status", &Failure::STATUSES)?;
         let error = self.choice("error", &Failure::ERRORS)?;

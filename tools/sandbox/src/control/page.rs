@@ -1,5 +1,4 @@
-//! The page at `/_sandbox/`: what is on the desk, as a person sees it. Scripts make it live; without them it shows the
-//! same and stands still.
+//! The dashboard at `/_sandbox/`. Scripts update it live; without them it is a static page.
 
 mod rows;
 mod switches;
@@ -10,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::Value;
 
-use crate::desk::Desk;
+use crate::app_state::AppState;
 use crate::faults;
 use crate::journal::Selection;
 use crate::limits::Plan;
@@ -20,14 +19,14 @@ use crate::state::{App, Token, User, Video};
 use rows::{AppRow, EntryRow, FaultRow, TokenRow, UserRow, VideoRow};
 use switches::{Switch, switches};
 
-/// What of the journal is shown without scripts.
+/// How many journal entries are shown without scripts.
 const ENTRIES_SHOWN_MAX: usize = 50;
-/// Of each table, lest a long test make a page that nobody can load.
+/// How many rows of each table are shown, so that the page stays small after a long test.
 const ROWS_SHOWN_MAX: usize = 200;
 
 #[derive(Template)]
-#[template(path = "desk.html")]
-struct DeskPage {
+#[template(path = "dashboard.html")]
+struct DashboardPage {
     credentials: [(&'static str, String); 4],
     try_it: String,
     consent_link: Option<String>,
@@ -39,20 +38,20 @@ struct DeskPage {
     apps: Vec<AppRow>,
     tokens: Vec<TokenRow>,
     users: Vec<UserRow>,
-    hidden: Hidden,
+    hidden: HiddenCounts,
     scopes: Vec<(String, &'static str)>,
     plans: [&'static str; Plan::ALL.len()],
 }
 
-/// How many are there beside those that are shown.
-struct Hidden {
+/// How many rows are not shown.
+struct HiddenCounts {
     videos: usize,
     tokens: usize,
     apps: usize,
     users: usize,
 }
 
-/// Whether a client would rather have a page than JSON. Browsers name `text/html`; whoever takes anything does not.
+/// Whether a client prefers HTML to JSON. Browsers name `text/html`; clients that accept anything do not.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let accepted = accepted.collect::<Vec<_>>().join(",").to_ascii_lowercase();
@@ -70,20 +69,20 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 }
 
 /// `GET /_sandbox/`, for a browser.
-pub(super) fn show(desk: &Desk) -> Response {
-    let first = desk.first_credentials();
-    let base = &desk.base_url;
+pub(super) fn show(app_state: &AppState) -> Response {
+    let first = app_state.first_credentials();
+    let base = &app_state.base_url;
     let faults = {
-        let now = desk.now();
-        desk.faults().show(now)
+        let now = app_state.now();
+        app_state.faults().show(now)
     };
     let journal = {
         let selection = Selection { limit: Some(ENTRIES_SHOWN_MAX), ..Selection::default() };
-        desk.journal().to_json(&selection)
+        app_state.journal().to_json(&selection)
     };
     let (faults, entries) = (list(&faults, "faults"), list(&journal, "requests"));
-    let World { apps, tokens, users, videos, hidden } = world(desk);
-    let template = DeskPage {
+    let PageData { apps, tokens, users, videos, hidden } = vimeo(app_state);
+    let template = DashboardPage {
         try_it: format!("curl -H 'Authorization: bearer {}' {base}/me?fields=uri,name", first.access_token),
         consent_link: consent_link(&apps, &first.client_id),
         credentials: [
@@ -98,7 +97,7 @@ pub(super) fn show(desk: &Desk) -> Response {
         entries: entries.iter().rev().map(EntryRow::of).collect(),
         tokens: tokens.iter().map(|token| TokenRow::of(token, &apps, &users)).collect(),
         videos: videos.iter().map(|video| VideoRow::of(video, &users)).collect(),
-        users: users.iter().map(|seen| UserRow::of(desk, seen)).collect(),
+        users: users.iter().map(|seen| UserRow::of(app_state, seen)).collect(),
         apps: apps.iter().map(AppRow::of).collect(),
         hidden,
         scopes: Scopes::all().names().map(|name| (name.to_owned(), scopes::meaning(name))).collect(),
@@ -109,51 +108,51 @@ pub(super) fn show(desk: &Desk) -> Response {
     response
 }
 
-/// What is read of the world while it is locked: as much as is shown, and no more.
-struct World {
+/// The data of the page, copied while the state is locked.
+struct PageData {
     apps: Vec<App>,
     tokens: Vec<Token>,
-    users: Vec<SeenUser>,
+    users: Vec<UserSummary>,
     videos: Vec<Video>,
-    hidden: Hidden,
+    hidden: HiddenCounts,
 }
 
-/// A user, with what only the whole world tells of them.
-struct SeenUser {
+/// A user with figures computed from the whole state.
+struct UserSummary {
     user: User,
     quota: Value,
     videos: usize,
 }
 
-fn world(desk: &Desk) -> World {
-    let world = desk.world_by_now();
-    let tokens = world.list_tokens();
+fn vimeo(app_state: &AppState) -> PageData {
+    let vimeo = app_state.vimeo_now();
+    let tokens = vimeo.list_tokens();
     let hidden = |count: usize| count.saturating_sub(ROWS_SHOWN_MAX);
-    World {
-        hidden: Hidden {
-            videos: hidden(world.list_videos().len()),
+    PageData {
+        hidden: HiddenCounts {
+            videos: hidden(vimeo.list_videos().len()),
             tokens: hidden(tokens.len()),
-            apps: hidden(world.list_apps().count()),
-            users: hidden(world.list_users().count()),
+            apps: hidden(vimeo.list_apps().count()),
+            users: hidden(vimeo.list_users().count()),
         },
-        apps: world.list_apps().take(ROWS_SHOWN_MAX).cloned().collect(),
+        apps: vimeo.list_apps().take(ROWS_SHOWN_MAX).cloned().collect(),
         tokens: tokens.into_iter().rev().take(ROWS_SHOWN_MAX).cloned().collect(),
-        users: world.list_users().take(ROWS_SHOWN_MAX).map(|user| SeenUser::of(&world, user)).collect(),
-        videos: world.list_videos().rev().take(ROWS_SHOWN_MAX).cloned().collect(),
+        users: vimeo.list_users().take(ROWS_SHOWN_MAX).map(|user| UserSummary::of(&vimeo, user)).collect(),
+        videos: vimeo.list_videos().rev().take(ROWS_SHOWN_MAX).cloned().collect(),
     }
 }
 
-impl SeenUser {
-    fn of(world: &crate::state::World, user: &User) -> Self {
+impl UserSummary {
+    fn of(vimeo: &crate::state::VimeoState, user: &User) -> Self {
         Self {
             user: user.clone(),
-            quota: crate::users::present_quota(world, user),
-            videos: world.videos_of(user.id).len(),
+            quota: crate::users::present_quota(vimeo, user),
+            videos: vimeo.videos_of(user.id).len(),
         }
     }
 }
 
-/// Where a browser begins to ask a user for the first app.
+/// The link that starts the authorization of the first app.
 fn consent_link(apps: &[App], client_id: &str) -> Option<String> {
     let app = apps.iter().find(|app| app.client_id == client_id)?;
     let redirect_uri = app.redirect_uris.first()?;
@@ -170,7 +169,7 @@ fn list<'a>(shown: &'a Value, name: &str) -> &'a [Value] {
     shown.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// A member as text: a string as it is, nothing for what is absent or null.
+/// A member as text: a string unchanged, empty if absent or null.
 fn text(shown: &Value, name: &str) -> String {
     match shown.get(name) {
         None | Some(Value::Null) => String::new(),

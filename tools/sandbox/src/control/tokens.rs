@@ -9,50 +9,52 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::members::Members;
-use super::{done, members, refused};
-use crate::desk::Desk;
+use super::{error_response, json_response, members};
+use crate::app_state::AppState;
 use crate::scopes::Scopes;
 use crate::state::{NewToken, Origin, Token, UserId, fingerprint};
 
-const WHOM: &str = "`user` must be true, false, null, \"/users/N\" or an object with a `name`.";
+const TOKEN_USER: &str = "`user` must be true, false, null, \"/users/N\" or an object with a `name`.";
 
-/// Whom a new token is to speak for.
-pub(super) enum Whom {
+/// The user of a new token.
+pub(super) enum TokenUser {
     Owner,
-    Known(UserId),
-    Newcomer { name: String },
-    Nobody,
+    Existing(UserId),
+    New { name: String },
+    None,
 }
 
 /// `POST /_sandbox/tokens`.
-pub(super) async fn create(State(desk): State<Arc<Desk>>, body: Body) -> Response {
-    match members(body).await.and_then(|members| make(&desk, members)) {
-        Ok(shown) => done(StatusCode::CREATED, &shown),
-        Err(sentence) => refused(StatusCode::BAD_REQUEST, &sentence),
+pub(super) async fn create(State(app_state): State<Arc<AppState>>, body: Body) -> Response {
+    match members(body).await.and_then(|members| make(&app_state, members)) {
+        Ok(shown) => json_response(StatusCode::CREATED, &shown),
+        Err(sentence) => error_response(StatusCode::BAD_REQUEST, &sentence),
     }
 }
 
-fn make(desk: &Desk, mut members: Members) -> Result<Value, String> {
+fn make(app_state: &AppState, mut members: Members) -> Result<Value, String> {
     members.refuse_unknown("a token", &["app", "scopes", "user"])?;
     let named =
         members.text("app")?.ok_or("A token needs an `app`: a client id, or a URI such as /apps/1.")?;
     let scopes = read_scopes(members.take("scopes"))?;
-    let whom = read_whom(members.take_even_null("user"))?;
+    let user = read_token_user(members.take_even_null("user"))?;
 
-    let mut world = desk.world();
-    let app = world.find_app(&named).cloned().ok_or_else(|| format!("There is no app `{named}`."))?;
-    let user = match whom {
-        Whom::Owner => Some(app.owner),
-        Whom::Newcomer { name } => Some(world.add_user(name).id),
-        Whom::Known(id) => Some(world.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id),
-        Whom::Nobody => None,
+    let mut vimeo = app_state.vimeo();
+    let app = vimeo.find_app(&named).cloned().ok_or_else(|| format!("There is no app `{named}`."))?;
+    let user = match user {
+        TokenUser::Owner => Some(app.owner),
+        TokenUser::New { name } => Some(vimeo.add_user(name).id),
+        TokenUser::Existing(id) => {
+            Some(vimeo.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id)
+        }
+        TokenUser::None => None,
     };
     let token =
-        world.add_token(NewToken { app: app.id, scopes, user, origin: Origin::Issued, expires_at: None });
-    let user = user.and_then(|id| world.find_user(id)).cloned();
-    drop(world);
+        vimeo.add_token(NewToken { app: app.id, scopes, user, origin: Origin::Issued, expires_at: None });
+    let user = user.and_then(|id| vimeo.find_user(id)).cloned();
+    drop(vimeo);
     let user = user.map(|user| {
-        let plan = desk.windows().plan(&user);
+        let plan = app_state.rate_limits().plan(&user);
         json!({"uri": user.id.to_string(), "name": user.name, "account": plan.name()})
     });
     Ok(json!({
@@ -77,28 +79,28 @@ pub(super) fn read_scopes(value: Option<Value>) -> Result<Scopes, String> {
     }
 }
 
-pub(super) fn read_whom(value: Option<Value>) -> Result<Whom, String> {
+pub(super) fn read_token_user(value: Option<Value>) -> Result<TokenUser, String> {
     match value {
-        None | Some(Value::Bool(true)) => Ok(Whom::Owner),
-        Some(Value::Null | Value::Bool(false)) => Ok(Whom::Nobody),
+        None | Some(Value::Bool(true)) => Ok(TokenUser::Owner),
+        Some(Value::Null | Value::Bool(false)) => Ok(TokenUser::None),
         Some(Value::String(uri)) if uri.starts_with("/users/") => {
             let number = uri.strip_prefix("/users/").and_then(UserId::parse);
-            number.map(Whom::Known).ok_or_else(|| format!("There is no user `{uri}`."))
+            number.map(TokenUser::Existing).ok_or_else(|| format!("There is no user `{uri}`."))
         }
         Some(Value::Object(members)) => {
             let mut members = Members::from(members);
             members.refuse_unknown("a `user`", &["name"])?;
             let name = members.text("name")?.ok_or("A `user` needs a `name`.")?;
-            Ok(Whom::Newcomer { name })
+            Ok(TokenUser::New { name })
         }
-        Some(_) => Err(WHOM.to_owned()),
+        Some(_) => Err(TOKEN_USER.to_owned()),
     }
 }
 
 /// `GET /_sandbox/tokens`.
-pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Response {
-    let tokens: Vec<Value> = desk.world().list_tokens().into_iter().map(present).collect();
-    done(StatusCode::OK, &json!({"tokens": tokens}))
+pub(super) async fn list(State(app_state): State<Arc<AppState>>) -> Response {
+    let tokens: Vec<Value> = app_state.vimeo().list_tokens().into_iter().map(present).collect();
+    json_response(StatusCode::OK, &json!({"tokens": tokens}))
 }
 
 fn present(token: &Token) -> Value {
@@ -115,11 +117,11 @@ fn present(token: &Token) -> Value {
 }
 
 /// `DELETE /_sandbox/tokens/{fingerprint}`.
-pub(super) async fn revoke(State(desk): State<Arc<Desk>>, Path(wanted): Path<String>) -> Response {
-    let mut world = desk.world();
-    let Some(value) = world.find_token_value(&wanted) else {
-        return refused(StatusCode::NOT_FOUND, "There is no token with this fingerprint.");
+pub(super) async fn revoke(State(app_state): State<Arc<AppState>>, Path(wanted): Path<String>) -> Response {
+    let mut vimeo = app_state.vimeo();
+    let Some(value) = vimeo.find_token_value(&wanted) else {
+        return error_response(StatusCode::NOT_FOUND, "There is no token with this fingerprint.");
     };
-    world.revoke(&value);
+    vimeo.revoke(&value);
     StatusCode::NO_CONTENT.into_response()
 }

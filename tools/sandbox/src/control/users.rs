@@ -1,4 +1,4 @@
-//! The controls for users: who there is, what their plan is, how much they may upload.
+//! The controls for users: their plans and quotas.
 
 use std::sync::Arc;
 
@@ -9,60 +9,66 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::members::Members;
-use super::{done, members, refused};
-use crate::desk::Desk;
-use crate::state::{Bound, Period, Quota, Unit, User, UserId};
+use super::{error_response, json_response, members};
+use crate::app_state::AppState;
+use crate::state::{Period, Quota, QuotaLimit, Unit, User, UserId};
 use crate::users::present_quota;
 
 const MEMBERS: [&str; 6] = ["name", "plan", "email_verified", "folders", "refused_views", "quota"];
 
 /// `GET /_sandbox/users`.
-pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Response {
-    let users: Vec<User> = desk.world().list_users().cloned().collect();
-    let users: Vec<Value> = users.iter().map(|user| present(&desk, user)).collect();
-    done(StatusCode::OK, &json!({"users": users}))
+pub(super) async fn list(State(app_state): State<Arc<AppState>>) -> Response {
+    let users: Vec<User> = app_state.vimeo().list_users().cloned().collect();
+    let users: Vec<Value> = users.iter().map(|user| present(&app_state, user)).collect();
+    json_response(StatusCode::OK, &json!({"users": users}))
 }
 
 /// `POST /_sandbox/users`.
-pub(super) async fn create(State(desk): State<Arc<Desk>>, body: Body) -> Response {
+pub(super) async fn create(State(app_state): State<Arc<AppState>>, body: Body) -> Response {
     let change = match members(body).await.and_then(read) {
         Ok(change) => change,
-        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
+        Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
     };
     let user = {
-        let mut world = desk.world();
-        let id = world.add_user("Another User".to_owned()).id;
-        world.find_user_mut(id).map(|user| {
+        let mut vimeo = app_state.vimeo();
+        let id = vimeo.add_user("Another User".to_owned()).id;
+        vimeo.find_user_mut(id).map(|user| {
             change.apply(user);
             user.clone()
         })
     };
     match user {
-        Some(user) => done(StatusCode::CREATED, &present(&desk, &user)),
-        None => refused(StatusCode::NOT_FOUND, "There is no such user."),
+        Some(user) => json_response(StatusCode::CREATED, &present(&app_state, &user)),
+        None => error_response(StatusCode::NOT_FOUND, "There is no such user."),
     }
 }
 
 /// `PATCH /_sandbox/users/{number}`.
-pub(super) async fn edit(State(desk): State<Arc<Desk>>, Path(number): Path<String>, body: Body) -> Response {
+pub(super) async fn edit(
+    State(app_state): State<Arc<AppState>>,
+    Path(number): Path<String>,
+    body: Body,
+) -> Response {
     let change = match members(body).await.and_then(read) {
         Ok(change) => change,
-        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
+        Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
     };
     let user = UserId::parse(&number).and_then(|id| {
-        let mut world = desk.world();
-        let user = world.find_user_mut(id)?;
+        let mut vimeo = app_state.vimeo();
+        let user = vimeo.find_user_mut(id)?;
         change.apply(user);
         Some(user.clone())
     });
     match user {
-        Some(user) => done(StatusCode::OK, &present(&desk, &user)),
-        None => refused(StatusCode::NOT_FOUND, "There is no such user; GET /_sandbox/users lists them."),
+        Some(user) => json_response(StatusCode::OK, &present(&app_state, &user)),
+        None => {
+            error_response(StatusCode::NOT_FOUND, "There is no such user; GET /_sandbox/users lists them.")
+        }
     }
 }
 
-/// What is to become different. An absent member leaves things as they are.
-#[expect(clippy::option_option, reason = "left out, null and a value are three different wishes")]
+/// The changes to make. An absent member changes nothing.
+#[expect(clippy::option_option, reason = "absent, null and a value mean different things")]
 struct Change {
     name: Option<String>,
     plan: Option<Option<crate::Plan>>,
@@ -103,8 +109,8 @@ fn read(mut members: Members) -> Result<Change, String> {
     Ok(Change {
         name: members.text("name")?,
         plan,
-        has_verified_email: members.truth("email_verified")?,
-        may_manage_folders: members.truth("folders")?,
+        has_verified_email: members.boolean("email_verified")?,
+        may_manage_folders: members.boolean("folders")?,
         refused_views: members.texts("refused_views")?,
         quota,
     })
@@ -130,7 +136,7 @@ fn read_quota(members: Map<String, Value>) -> Result<Quota, String> {
     Ok(Quota { unit, lifetime, periodic })
 }
 
-fn read_bound(members: &mut Members, name: &str) -> Result<Option<Bound>, String> {
+fn read_bound(members: &mut Members, name: &str) -> Result<Option<QuotaLimit>, String> {
     let text = || format!("`{name}` must be {{\"max\", \"used\"?}}, with whole numbers; `max` may be null.");
     match members.take(name) {
         None => Ok(None),
@@ -141,15 +147,15 @@ fn read_bound(members: &mut Members, name: &str) -> Result<Option<Bound>, String
                 Value::Null => None,
                 value => Some(value.as_u64().ok_or_else(text)?),
             };
-            Ok(Some(Bound { max, used_before: bound.number("used")?.unwrap_or(0) }))
+            Ok(Some(QuotaLimit { max, used_before: bound.number("used")?.unwrap_or(0) }))
         }
         Some(_) => Err(text()),
     }
 }
 
-fn present(desk: &Desk, user: &User) -> Value {
-    let plan = desk.windows().plan(user);
-    let world = desk.world();
+fn present(app_state: &AppState, user: &User) -> Value {
+    let plan = app_state.rate_limits().plan(user);
+    let vimeo = app_state.vimeo();
     json!({
         "uri": user.id.to_string(),
         "number": user.id.number(),
@@ -159,7 +165,7 @@ fn present(desk: &Desk, user: &User) -> Value {
         "email_verified": user.has_verified_email,
         "folders": user.may_manage_folders,
         "refused_views": user.refused_views,
-        "upload_quota": present_quota(&world, user),
-        "videos": world.videos_of(user.id).len(),
+        "upload_quota": present_quota(&vimeo, user),
+        "videos": vimeo.videos_of(user.id).len(),
     })
 }

@@ -1,4 +1,4 @@
-//! Videos as a person sees and steers them: every version with its bytes, and its next step by hand.
+//! The controls for videos: every version with its bytes, and its stages.
 
 use std::sync::Arc;
 
@@ -12,48 +12,49 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
-use super::{done, members, refused};
+use super::{error_response, json_response, members};
 use crate::ambient::iso_8601;
-use crate::ask::Refusal;
-use crate::desk::Desk;
-use crate::state::{Stage, Upload, Version, VersionId, Video, VideoId, World, fingerprint};
+use crate::api_request::ErrorResponse;
+use crate::app_state::AppState;
+use crate::state::{Stage, Upload, Version, VersionId, Video, VideoId, VimeoState, fingerprint};
 use crate::uploads;
 use crate::videos;
 
-/// `GET /_sandbox/videos`: all of them, oldest first.
-pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Response {
+/// `GET /_sandbox/videos`: all videos, oldest first.
+pub(super) async fn list(State(app_state): State<Arc<AppState>>) -> Response {
     let shown: Vec<Value> = {
-        let world = desk.world_by_now();
-        world.list_videos().map(|video| present(&world, video)).collect()
+        let vimeo = app_state.vimeo_now();
+        vimeo.list_videos().map(|video| present(&vimeo, video)).collect()
     };
-    done(StatusCode::OK, &json!({"videos": shown}))
+    json_response(StatusCode::OK, &json!({"videos": shown}))
 }
 
-/// `GET /_sandbox/videos/{number}`: one of them.
-pub(super) async fn show(State(desk): State<Arc<Desk>>, Path(number): Path<String>) -> Response {
-    match find(&desk, &number) {
-        Ok((video, _)) => shown(&desk, video),
+/// `GET /_sandbox/videos/{number}`: one video.
+pub(super) async fn show(State(app_state): State<Arc<AppState>>, Path(number): Path<String>) -> Response {
+    match find(&app_state, &number) {
+        Ok((video, _)) => shown(&app_state, video),
         Err(refusal) => refusal.into_response(),
     }
 }
 
-/// `GET /_sandbox/videos/{number}/bytes`: the bytes of the version that is played.
-pub(super) async fn bytes(State(desk): State<Arc<Desk>>, Path(number): Path<String>) -> Response {
-    let (video, version) = match find(&desk, &number) {
+/// `GET /_sandbox/videos/{number}/bytes`: the bytes of the active version.
+pub(super) async fn bytes(State(app_state): State<Arc<AppState>>, Path(number): Path<String>) -> Response {
+    let (video, version) = match find(&app_state, &number) {
         Ok(found) => found,
         Err(refusal) => return refusal.into_response(),
     };
-    let received = desk.world().version(video, version).map_or(0, |version| version.upload.received.bytes);
-    let Some(path) = uploads::path_of(&desk, video, version) else {
-        let sentence = "The bytes are only hashed; start the sandbox with --keep-bytes to have them kept.";
-        return refused(StatusCode::NOT_FOUND, sentence);
+    let received =
+        app_state.vimeo().version(video, version).map_or(0, |version| version.upload.received.bytes);
+    let Some(path) = uploads::path_of(&app_state, video, version) else {
+        let sentence = "The bytes are only hashed; start the sandbox with --keep-bytes to keep them.";
+        return error_response(StatusCode::NOT_FOUND, sentence);
     };
     let body = match File::open(path).await {
         Ok(file) if file.metadata().await.is_ok_and(|known| known.len() >= received) => {
             Body::from_stream(ReaderStream::new(file.take(received)))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && received == 0 => Body::empty(),
-        _ => return refused(StatusCode::NOT_FOUND, "Not all of the bytes were kept."),
+        _ => return error_response(StatusCode::NOT_FOUND, "Not all of the bytes were kept."),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -62,24 +63,32 @@ pub(super) async fn bytes(State(desk): State<Arc<Desk>>, Path(number): Path<Stri
     response
 }
 
-/// `POST /_sandbox/videos/{number}/step`: the next stage.
-pub(super) async fn step(State(desk): State<Arc<Desk>>, Path(number): Path<String>, body: Body) -> Response {
-    let now = desk.now();
+/// `POST /_sandbox/videos/{number}/step`: advances the newest version to the next stage.
+pub(super) async fn step(
+    State(app_state): State<Arc<AppState>>,
+    Path(number): Path<String>,
+    body: Body,
+) -> Response {
+    let now = app_state.now();
     let read = members(body).await.and_then(|members| members.refuse_unknown("a step", &[]));
-    change(&desk, &number, read, |upload, ()| {
+    change(&app_state, &number, read, |upload, ()| {
         let before = upload.stage().clone();
-        upload.go_on(now);
+        upload.advance_stage(now);
         match (&before, *upload.stage() == before) {
             (_, false) => Ok(()),
             (Stage::Uploading, true) => Err("Bytes are missing, so there is no next step."),
-            (_, true) => Err("It has come to its end, so there is no next step."),
+            (_, true) => Err("It has ended, so there is no next step."),
         }
     })
 }
 
-/// `POST /_sandbox/videos/{number}/fail`: ends it badly, now or when it would have ended well.
-pub(super) async fn fail(State(desk): State<Arc<Desk>>, Path(number): Path<String>, body: Body) -> Response {
-    let now = desk.now();
+/// `POST /_sandbox/videos/{number}/fail`: fails the newest version, now or in the place of success.
+pub(super) async fn fail(
+    State(app_state): State<Arc<AppState>>,
+    Path(number): Path<String>,
+    body: Body,
+) -> Response {
+    let now = app_state.now();
     let read = members(body).await.and_then(|mut members| {
         members.refuse_unknown("a failure", &["status", "error", "upload_status", "when"])?;
         let when = match members.text("when")?.as_deref() {
@@ -89,17 +98,17 @@ pub(super) async fn fail(State(desk): State<Arc<Desk>>, Path(number): Path<Strin
         };
         Ok((members.failure()?, when))
     });
-    change(&desk, &number, read, |upload, (failure, when)| match (when, upload.stage()) {
+    change(&app_state, &number, read, |upload, (failure, when)| match (when, upload.stage()) {
         (When::Now, _) => {
             upload.fail(failure, now);
             Ok(())
         }
-        (When::Due, Stage::Available | Stage::Failed(_)) => Err("It has come to its end already."),
+        (When::Due, Stage::Available | Stage::Failed(_)) => Err("It has already ended."),
         (When::Due, Stage::TranscodeStarting | Stage::Transcoding) if !failure.is_of_transcoding() => {
-            Err("Its upload has ended well already; a failure of transcoding has a `status` of its own.")
+            Err("Its upload has already succeeded; a failure of transcoding has a `status` of its own.")
         }
         (When::Due, _) => {
-            upload.fate = Some(failure);
+            upload.scheduled_failure = Some(failure);
             Ok(())
         }
     })
@@ -111,65 +120,65 @@ enum When {
     Due,
 }
 
-/// `POST /_sandbox/videos/{number}/expire-link`: the link is dead from now on.
+/// `POST /_sandbox/videos/{number}/expire-link`: expires the link of the newest version.
 pub(super) async fn expire_link(
-    State(desk): State<Arc<Desk>>,
+    State(app_state): State<Arc<AppState>>,
     Path(number): Path<String>,
     body: Body,
 ) -> Response {
-    let now = desk.now();
+    let now = app_state.now();
     let read = members(body).await.and_then(|members| members.refuse_unknown("an end of a link", &[]));
-    change(&desk, &number, read, |upload, ()| {
+    change(&app_state, &number, read, |upload, ()| {
         upload.expires_at = Some(now);
         Ok(())
     })
 }
 
-/// Does something to the newest version, and shows the video as it is then.
+/// Changes the newest version, and returns the video afterwards.
 fn change<T>(
-    desk: &Desk,
+    app_state: &AppState,
     number: &str,
     read: Result<T, String>,
     write: impl FnOnce(&mut Upload, T) -> Result<(), &'static str>,
 ) -> Response {
     let wanted = match read {
         Ok(wanted) => wanted,
-        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
+        Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
     };
-    let (video, _) = match find(desk, number) {
+    let (video, _) = match find(app_state, number) {
         Ok(found) => found,
         Err(refusal) => return refusal.into_response(),
     };
-    let written = desk.world_by_now().edit_video(video, |video| {
+    let written = app_state.vimeo_now().edit_video(video, |video| {
         video.versions.last_mut().map(|version| write(&mut version.upload, wanted))
     });
     let Some(written) = written.flatten() else { return missing() };
     match written {
-        Ok(()) => shown(desk, video),
-        Err(sentence) => refused(StatusCode::CONFLICT, sentence),
+        Ok(()) => shown(app_state, video),
+        Err(sentence) => error_response(StatusCode::CONFLICT, sentence),
     }
 }
 
-fn find(desk: &Desk, number: &str) -> Result<(VideoId, VersionId), Refusal> {
+fn find(app_state: &AppState, number: &str) -> Result<(VideoId, VersionId), ErrorResponse> {
     let id = VideoId::parse(number);
-    let world = desk.world();
-    let found = id.and_then(|id| world.find_video(id)).map(|video| (video.id, video.active));
+    let vimeo = app_state.vimeo();
+    let found = id.and_then(|id| vimeo.find_video(id)).map(|video| (video.id, video.active));
     found.ok_or_else(|| missing().into())
 }
 
 fn missing() -> Response {
-    refused(StatusCode::NOT_FOUND, "There is no such video; GET /_sandbox/videos lists them.")
+    error_response(StatusCode::NOT_FOUND, "There is no such video; GET /_sandbox/videos lists them.")
 }
 
-fn shown(desk: &Desk, video: VideoId) -> Response {
+fn shown(app_state: &AppState, video: VideoId) -> Response {
     let shown = {
-        let world = desk.world_by_now();
-        world.find_video(video).map(|video| present(&world, video))
+        let vimeo = app_state.vimeo_now();
+        vimeo.find_video(video).map(|video| present(&vimeo, video))
     };
-    shown.map_or_else(missing, |shown| done(StatusCode::OK, &shown))
+    shown.map_or_else(missing, |shown| json_response(StatusCode::OK, &shown))
 }
 
-fn present(world: &World, video: &Video) -> Value {
+fn present(vimeo: &VimeoState, video: &Video) -> Value {
     let versions: Vec<Value> =
         video.versions.iter().map(|version| present_version(version, video.active)).collect();
     let stage = video.active_version().map(|version| videos::status(&version.upload));
@@ -178,7 +187,7 @@ fn present(world: &World, video: &Video) -> Value {
         "name": video.settings.name,
         "owner": {
             "uri": video.owner.to_string(),
-            "name": world.find_user(video.owner).map(|user| user.name.as_str()),
+            "name": vimeo.find_user(video.owner).map(|user| user.name.as_str()),
         },
         "status": stage,
         "created_at": iso_8601(video.created_at),
@@ -202,7 +211,7 @@ fn present_version(version: &Version, active: VersionId) -> Value {
         "sha256": upload.received.sha256(),
         "stage": videos::status(upload),
         "error": error,
-        "fate": upload.fate,
+        "fate": upload.scheduled_failure,
         "link_fingerprint": fingerprint(upload.key.as_bytes()),
         "link_expires_at": upload.expires_at.map(iso_8601),
     })

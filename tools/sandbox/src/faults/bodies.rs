@@ -1,4 +1,4 @@
-//! Response bodies that no honest server sends.
+//! Faulty response bodies.
 
 use std::io;
 use std::pin::Pin;
@@ -9,23 +9,23 @@ use axum::body::Bytes;
 use hyper::body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 
-use crate::server::broken_off;
+use crate::server::connection_cut;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 
-/// Some bytes, and then the connection breaks.
-pub(crate) struct Halved {
+/// Half of the bytes; then the connection breaks.
+pub(crate) struct TruncatedBody {
     half: Option<Bytes>,
     has_paused: bool,
 }
 
-impl Halved {
+impl TruncatedBody {
     pub(crate) fn new(whole: &Bytes) -> Self {
         Self { half: Some(whole.slice(..whole.len() / 2)), has_paused: false }
     }
 }
 
-impl Body for Halved {
+impl Body for TruncatedBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -34,12 +34,12 @@ impl Body for Halved {
             return Poll::Ready(Some(Ok(Frame::data(half))));
         }
         if !self.has_paused {
-            // The server flushes when a body makes it wait; without this the half would be lost with the rest.
+            // The server flushes when a body is pending; otherwise the first half would be lost too.
             self.has_paused = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(Some(Err(broken_off())))
+        Poll::Ready(Some(Err(connection_cut())))
     }
 }
 
@@ -47,15 +47,15 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const OPENING: &[u8] = b"{\"data\":\"";
 const CLOSING: &[u8] = b"\"}";
 
-/// A JSON object of exactly so many bytes (at least 11), made as it is sent.
-pub(crate) struct Huge {
+/// A JSON object of exactly this many bytes (at least 11), generated while it is sent.
+pub(crate) struct HugeBody {
     opening: bool,
     filler_left: u64,
     closing: bool,
     chunk: Bytes,
 }
 
-impl Huge {
+impl HugeBody {
     pub(crate) fn new(bytes: u64) -> Self {
         let frame = (OPENING.len() + CLOSING.len()) as u64;
         Self {
@@ -67,7 +67,7 @@ impl Huge {
     }
 }
 
-impl Body for Huge {
+impl Body for HugeBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -87,7 +87,7 @@ impl Body for Huge {
     }
 }
 
-/// Bytes that come a few at a time, each time after a pause.
+/// Bytes that are sent a few at a time, with a pause before each.
 pub(crate) struct Drip {
     left: Bytes,
     pause: Duration,

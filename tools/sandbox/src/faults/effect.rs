@@ -1,4 +1,4 @@
-//! The kinds of faults, each with what it needs to know.
+//! The effects of faults, each with its parameters.
 
 use std::time::Duration;
 
@@ -7,75 +7,75 @@ use axum::http::{HeaderMap, StatusCode};
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
-use super::raw::Disguise;
+use super::raw::RawFormat;
 use crate::state::Failure;
 
-/// What happens to a request.
+/// The effect on a request. "Handled" effects run the handler; all others respond without running it.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
-    /// Another answer, without acting.
-    Status { status: StatusCode, headers: HeaderMap, said: Said },
-    /// The normal answer, late.
+    /// Another response.
+    Status { status: StatusCode, headers: HeaderMap, said: StatusBody },
+    /// Handled after a delay.
     Delay { pause: Duration },
-    /// The normal answer, once the fault is removed.
+    /// Handled once the fault is removed.
     Hold { released: CancellationToken },
-    /// No answer, without acting.
+    /// No response: the connection is closed.
     Cut,
-    /// The same, for as long as it lasts.
+    /// The same for every request until it ends.
     Outage,
-    /// Acts on what has come of the body by then; no answer.
+    /// Handled with the part of the body that arrived until then; no response.
     CutDuring { bytes: u64 },
-    /// Acts; the answer is lost.
+    /// Handled; the response is lost.
     CutAfter,
-    /// No answer, and acts only later.
+    /// No response; handled later.
     Late { pause: Duration },
-    /// Like `Cut`, as a crashed peer does it.
+    /// Like `Cut`, but the connection is reset.
     Reset,
-    /// Acts; half of the answer arrives.
+    /// Handled; half of the response is sent.
     Truncate,
-    /// A page from some machine in between, without acting.
+    /// An HTML page, as a proxy would send it.
     Html { status: StatusCode },
-    /// The window is spent, without acting.
+    /// A response that reports a reached rate limit.
     RateLimit { reset: Duration, spending: Spending },
-    /// Success, but not in the expected shape; without acting.
+    /// A successful response with an unexpected body.
     WrongJson { body: Bytes },
-    /// Nothing but a status, without acting.
+    /// A response without a body.
     Empty { status: StatusCode },
-    /// A body that goes on and on, without acting.
-    Huge { bytes: u64 },
-    /// Bytes that are not HTTP, without acting.
+    /// A response with an overlong body.
+    HugeBody { bytes: u64 },
+    /// Bytes that are not HTTP.
     Garbage,
-    /// Acts; the answer comes a few bytes at a time.
+    /// Handled; the response is sent a few bytes at a time.
     Drip { pause: Duration, bytes: usize },
-    /// Acts; the body is taken in slowly.
+    /// Handled; the request body is read slowly.
     SlowBody { bytes_per_second: u64 },
-    /// Acts; the answer is written in another way than usual.
-    Disguised { as_kind: &'static str, disguise: Disguise },
-    /// Somewhere else, without acting.
+    /// Handled; the response is written in an unusual format.
+    Raw { as_kind: &'static str, raw_format: RawFormat },
+    /// A redirect.
     Redirect { status: StatusCode, headers: HeaderMap },
-    /// Acts; lists do not know the newest videos yet.
+    /// Handled; lists do not contain the newest videos yet.
     ListLag { lag: SignedDuration },
-    /// The upload's link is dead from now on.
+    /// The upload link expires now.
     ExpiredLink { status: StatusCode },
-    /// Acts; what was made will not end well.
-    Outcome { fate: Failure },
+    /// Handled; the version that was created will fail.
+    Outcome { scheduled_failure: Failure },
 }
 
-/// What an answer says beside its status.
+/// The body of a response with a given status.
 #[derive(Clone, Debug)]
-pub(crate) enum Said {
-    /// What Vimeo says with such a status.
+pub(crate) enum StatusBody {
+    /// The body that Vimeo sends with this status.
     Usual,
-    /// What Vimeo says with this code.
+    /// The body that Vimeo sends with this error code.
     Code(u32),
-    /// Just this.
+    /// These bytes.
     Body(Bytes),
 }
 
-/// Whether a rate limit is only said, or the user's window is really spent.
+/// Whether a rate limit is only reported, or really used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spending {
-    Said,
+    StatusBody,
     Real,
 }
 
@@ -97,11 +97,11 @@ impl Effect {
             Self::RateLimit { .. } => "rate-limit",
             Self::WrongJson { .. } => "wrong-json",
             Self::Empty { .. } => "empty",
-            Self::Huge { .. } => "huge",
+            Self::HugeBody { .. } => "huge",
             Self::Garbage => "garbage",
             Self::Drip { .. } => "drip",
             Self::SlowBody { .. } => "slow-body",
-            Self::Disguised { as_kind, .. } => as_kind,
+            Self::Raw { as_kind, .. } => as_kind,
             Self::Redirect { .. } => "redirect",
             Self::ListLag { .. } => "list-lag",
             Self::ExpiredLink { .. } => "expired-link",

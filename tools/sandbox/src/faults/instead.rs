@@ -1,4 +1,4 @@
-//! What is said instead of an answer, by the faults that keep the API from acting.
+//! The responses of faults that do not run the handler.
 
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
@@ -8,14 +8,14 @@ use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Effect;
-use super::bodies::Huge;
-use super::effect::{Said, Spending};
+use super::bodies::HugeBody;
+use super::effect::{Spending, StatusBody};
 use super::raw::GARBAGE;
+use crate::app_state::AppState;
 use crate::credentials::Credentials;
-use crate::desk::Desk;
 use crate::errors;
-use crate::http::{add_rate_headers, recognize, weight};
-use crate::limits::{Standing, Verdict};
+use crate::http::{add_rate_headers, authenticate, weight};
+use crate::limits::{RateLimitStatus, Verdict};
 use crate::server::Cut;
 use crate::state::User;
 use crate::uploads;
@@ -23,17 +23,17 @@ use crate::uploads;
 const PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><title>Vimeo</title></head>\n\
     <body><h1>Sorry, there was a problem.</h1><p>Please try again in a moment.</p></body></html>\n";
 
-pub(super) fn instead(effect: &Effect, desk: &Desk, request: &Parts) -> Response {
+pub(super) fn instead(effect: &Effect, app_state: &AppState, request: &Parts) -> Response {
     match effect {
         Effect::Status { status, headers, said } => {
             let mut response = match said {
-                Said::Code(code) => errors::with_code(*status, *code),
-                Said::Usual if uploads::is_link(request.uri.path()) => {
-                    uploads::text(*status, errors::TOLD_TO)
+                StatusBody::Code(code) => errors::with_code(*status, *code),
+                StatusBody::Usual if uploads::is_link(request.uri.path()) => {
+                    uploads::text(*status, errors::FAULT_TEXT)
                 }
-                Said::Usual | Said::Body(_) => errors::of_status(*status),
+                StatusBody::Usual | StatusBody::Body(_) => errors::of_status(*status),
             };
-            if let Said::Body(body) = said {
+            if let StatusBody::Body(body) = said {
                 response.headers_mut().remove(errors::ERROR_CODE);
                 *response.body_mut() = Body::from(body.clone());
             }
@@ -44,8 +44,8 @@ pub(super) fn instead(effect: &Effect, desk: &Desk, request: &Parts) -> Response
         }
         Effect::Html { status } => typed(*status, "text/html; charset=UTF-8", Body::from(PAGE)),
         Effect::RateLimit { reset, spending } => {
-            let reset_at = later(desk.now(), *reset);
-            limited(desk, request, reset_at, *spending)
+            let reset_at = later(app_state.now(), *reset);
+            limited(app_state, request, reset_at, *spending)
         }
         Effect::WrongJson { body } => typed(StatusCode::OK, "application/json", Body::from(body.clone())),
         Effect::Empty { status } => {
@@ -53,7 +53,9 @@ pub(super) fn instead(effect: &Effect, desk: &Desk, request: &Parts) -> Response
             *response.status_mut() = *status;
             response
         }
-        Effect::Huge { bytes } => typed(StatusCode::OK, "application/json", Body::new(Huge::new(*bytes))),
+        Effect::HugeBody { bytes } => {
+            typed(StatusCode::OK, "application/json", Body::new(HugeBody::new(*bytes)))
+        }
         Effect::Redirect { status, headers } => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = *status;
@@ -62,7 +64,7 @@ pub(super) fn instead(effect: &Effect, desk: &Desk, request: &Parts) -> Response
         }
         Effect::Reset => Cut::Reset.response(),
         Effect::Garbage => Cut::Instead(Bytes::from_static(GARBAGE)).response(),
-        // All but the first three act, and were performed elsewhere.
+        // All but the first three run the handler. They are performed elsewhere.
         Effect::Cut
         | Effect::Outage
         | Effect::CutDuring { .. }
@@ -73,38 +75,38 @@ pub(super) fn instead(effect: &Effect, desk: &Desk, request: &Parts) -> Response
         | Effect::Truncate
         | Effect::Drip { .. }
         | Effect::SlowBody { .. }
-        | Effect::Disguised { .. }
+        | Effect::Raw { .. }
         | Effect::ListLag { .. }
         | Effect::ExpiredLink { .. }
         | Effect::Outcome { .. } => Cut::Close.response(),
     }
 }
 
-/// Says that the caller's window is spent, and spends it, if that is wanted and there is a caller.
-fn limited(desk: &Desk, request: &Parts, reset_at: Timestamp, spending: Spending) -> Response {
+/// Reports a reached rate limit, and uses it up if the fault says so and the caller is known.
+fn limited(app_state: &AppState, request: &Parts, reset_at: Timestamp, spending: Spending) -> Response {
     let mut response = errors::too_many_requests();
-    // Nobody is told whose window it is if nobody is known.
-    let Some(payer) = payer(desk, &Credentials::of(&request.headers)) else { return response };
-    let mut windows = desk.windows();
+    // An unknown caller has no rate limit headers.
+    let Some(payer) = payer(app_state, &Credentials::of(&request.headers)) else { return response };
+    let mut rate_limits = app_state.rate_limits();
     if spending == Spending::Real {
-        windows.spend(&payer, reset_at);
+        rate_limits.spend(&payer, reset_at);
     }
-    let limit = windows.limit(&payer, weight(&request.uri));
+    let limit = rate_limits.limit(&payer, weight(&request.uri));
     add_rate_headers(
-        Standing { limit, remaining: 0, reset_at, verdict: Verdict::TooMany },
+        RateLimitStatus { limit, remaining: 0, reset_at, verdict: Verdict::TooMany },
         response.headers_mut(),
     );
     response
 }
 
-/// Whose window a request would spend, by a token or by an app's own credentials.
-fn payer(desk: &Desk, credentials: &Credentials) -> Option<User> {
+/// The user whose rate limit a request counts against, by a token or by an app's credentials.
+fn payer(app_state: &AppState, credentials: &Credentials) -> Option<User> {
     if let Credentials::Client { client_id, client_secret } = credentials {
-        let world = desk.world();
-        let app = world.find_client(client_id, client_secret).ok()?;
-        return world.find_user(app.owner).cloned();
+        let vimeo = app_state.vimeo();
+        let app = vimeo.find_client(client_id, client_secret).ok()?;
+        return vimeo.find_user(app.owner).cloned();
     }
-    recognize(desk, credentials).map(|caller| caller.payer)
+    authenticate(app_state, credentials).map(|caller| caller.payer)
 }
 
 fn typed(status: StatusCode, content_type: &'static str, body: Body) -> Response {

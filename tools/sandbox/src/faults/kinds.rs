@@ -1,4 +1,4 @@
-//! The kinds of faults as the controls take them, each with its members.
+//! The kinds of faults, with the parameters that the controls accept.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::effect::{Effect, Said, Spending};
-use super::raw::{Disguise, Style};
+use super::effect::{Effect, Spending, StatusBody};
+use super::raw::{RawFormat, Style};
 use crate::control::members::Members;
 
-/// Every kind, with the members that it knows beside the common ones.
+/// Every kind, with its parameters beside the common ones.
 const KINDS: [(&str, &[&str]); 24] = [
     ("status", &["status", "body", "content_type", "error_code", "headers"]),
     ("delay", &["millis"]),
@@ -45,22 +45,22 @@ const HUGE_BYTES: u64 = 64 * 1024 * 1024;
 const RESET_SECONDS: u64 = 30;
 const WRONG_JSON: &str = r#"{"unexpected":["this","is","not","what","was","asked","for"]}"#;
 
-/// Every kind, with the members that it knows beside the common ones.
+/// Every kind, with its parameters beside the common ones.
 pub(crate) fn kinds() -> &'static [(&'static str, &'static [&'static str])] {
     &KINDS
 }
 
-/// The names of all kinds, for a sentence.
+/// The names of all kinds, for an error message.
 pub(super) fn names() -> String {
     KINDS.map(|(name, _)| name).join(", ")
 }
 
-/// The members that a kind knows beside the common ones.
+/// The parameters of a kind beside the common ones.
 pub(super) fn own_members(kind: &str) -> Option<&'static [&'static str]> {
     KINDS.iter().find(|(name, _)| *name == kind).map(|(_, own)| *own)
 }
 
-/// Reads what is to happen.
+/// Parses the effect.
 ///
 /// # Errors
 /// A sentence that says what is wrong with it.
@@ -86,8 +86,8 @@ pub(super) fn read_effect(kind: &str, mut members: Members) -> Result<Effect, St
             let rate = required(kind, "bytes_per_second", members)?;
             Effect::SlowBody { bytes_per_second: at_least_one("bytes_per_second", rate)? }
         }
-        "odd-headers" => disguised("odd-headers", Disguise::Names(read_style(members)?)),
-        "wrong-length" => disguised("wrong-length", Disguise::Length(read_by(members)?)),
+        "odd-headers" => raw("odd-headers", RawFormat::Names(read_style(members)?)),
+        "wrong-length" => raw("wrong-length", RawFormat::Length(read_by(members)?)),
         "list-lag" => {
             let seconds = at_least_one("seconds", required(kind, "seconds", members)?)?;
             Effect::ListLag { lag: seconds_from(seconds) }
@@ -98,12 +98,12 @@ pub(super) fn read_effect(kind: &str, mut members: Members) -> Result<Effect, St
                 return Err(format!("The `status` of a dead link is 404 or 410, not {}.", other.as_u16()));
             }
         },
-        "outcome" => Effect::Outcome { fate: members.failure()? },
+        "outcome" => Effect::Outcome { scheduled_failure: members.failure()? },
         _ => read_instead(kind, members)?,
     })
 }
 
-/// Reads the kinds that say something else instead of the answer.
+/// Parses the effects that respond without running the handler.
 fn read_instead(kind: &str, members: &mut Members) -> Result<Effect, String> {
     Ok(match kind {
         "status" => {
@@ -116,9 +116,9 @@ fn read_instead(kind: &str, members: &mut Members) -> Result<Effect, String> {
                 headers.insert(CONTENT_TYPE, header_value("content_type", text)?);
             }
             let said = match (body, code) {
-                (None, None) => Said::Usual,
-                (Some(body), None) => Said::Body(to_bytes(&body)),
-                (None, Some(code)) => Said::Code(
+                (None, None) => StatusBody::Usual,
+                (Some(body), None) => StatusBody::Body(to_bytes(&body)),
+                (None, Some(code)) => StatusBody::Code(
                     u32::try_from(code).map_err(|_| "`error_code` must be at most 4294967295.".to_owned())?,
                 ),
                 (Some(_), Some(_)) => {
@@ -132,19 +132,19 @@ fn read_instead(kind: &str, members: &mut Members) -> Result<Effect, String> {
         "html" => Effect::Html { status: read_status(members)?.unwrap_or(StatusCode::OK) },
         "rate-limit" => {
             let seconds = members.number("reset_seconds")?.unwrap_or(RESET_SECONDS);
-            let spends = members.truth("spend")?.unwrap_or(false);
-            let spending = if spends { Spending::Real } else { Spending::Said };
+            let spends = members.boolean("spend")?.unwrap_or(false);
+            let spending = if spends { Spending::Real } else { Spending::StatusBody };
             Effect::RateLimit { reset: Duration::from_secs(seconds), spending }
         }
         "wrong-json" => {
             let body = members.take("body").map_or(Bytes::from_static(WRONG_JSON.as_bytes()), |body| {
-                // Unlike in `status`, a string is JSON here too.
+                // Unlike in `status`, a string is encoded as JSON too.
                 Bytes::from(body.to_string())
             });
             Effect::WrongJson { body }
         }
         "empty" => Effect::Empty { status: read_status(members)?.unwrap_or(StatusCode::OK) },
-        "huge" => Effect::Huge { bytes: members.number("bytes")?.unwrap_or(HUGE_BYTES) },
+        "huge" => Effect::HugeBody { bytes: members.number("bytes")?.unwrap_or(HUGE_BYTES) },
         "redirect" => {
             let location = members.text("location")?.ok_or("A `redirect` fault needs a `location`.")?;
             let status = read_status(members)?.unwrap_or(StatusCode::FOUND);
@@ -157,8 +157,8 @@ fn read_instead(kind: &str, members: &mut Members) -> Result<Effect, String> {
     })
 }
 
-fn disguised(as_kind: &'static str, disguise: Disguise) -> Effect {
-    Effect::Disguised { as_kind, disguise }
+fn raw(as_kind: &'static str, raw_format: RawFormat) -> Effect {
+    Effect::Raw { as_kind, raw_format }
 }
 
 fn required(kind: &str, name: &str, members: &mut Members) -> Result<u64, String> {
@@ -166,12 +166,12 @@ fn required(kind: &str, name: &str, members: &mut Members) -> Result<u64, String
     members.number(name)?.ok_or_else(|| format!("{article} `{kind}` fault needs `{name}`."))
 }
 
-/// Refuses a number that would mean nothing, or never.
+/// Rejects zero, which would mean nothing or never.
 pub(super) fn at_least_one(name: &str, number: u64) -> Result<u64, String> {
     if number == 0 { Err(format!("`{name}` must be at least 1.")) } else { Ok(number) }
 }
 
-/// So many seconds, or as many as there can be.
+/// A duration, capped at the maximum.
 pub(super) fn seconds_from(seconds: u64) -> SignedDuration {
     SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
@@ -182,16 +182,16 @@ fn read_pause(kind: &str, members: &mut Members) -> Result<Duration, String> {
 
 fn read_style(members: &mut Members) -> Result<Style, String> {
     let names = Style::ALL.map(|(name, _)| name).join(", ");
-    let told = members
+    let value = members
         .text("style")?
         .ok_or_else(|| format!("An `odd-headers` fault needs a `style`: one of {names}."))?;
-    let found = Style::ALL.into_iter().find(|(name, _)| *name == told).map(|(_, style)| style);
-    found.ok_or_else(|| format!("There is no style `{told}`; there are {names}."))
+    let found = Style::ALL.into_iter().find(|(name, _)| *name == value).map(|(_, style)| style);
+    found.ok_or_else(|| format!("There is no style `{value}`; there are {names}."))
 }
 
 fn read_by(members: &mut Members) -> Result<i64, String> {
-    let told = members.take("by").ok_or("A `wrong-length` fault needs `by`, such as 10 or -10.")?;
-    told.as_i64().filter(|by| *by != 0).ok_or_else(|| "`by` must be a whole number other than 0.".to_owned())
+    let value = members.take("by").ok_or("A `wrong-length` fault needs `by`, such as 10 or -10.")?;
+    value.as_i64().filter(|by| *by != 0).ok_or_else(|| "`by` must be a whole number other than 0.".to_owned())
 }
 
 fn read_status(members: &mut Members) -> Result<Option<StatusCode>, String> {
@@ -224,10 +224,10 @@ fn read_headers(value: Option<Value>) -> Result<HeaderMap, String> {
 }
 
 fn header_value(name: &str, text: &str) -> Result<HeaderValue, String> {
-    HeaderValue::from_str(text).map_err(|_| format!("The value of `{name}` cannot stand in a header."))
+    HeaderValue::from_str(text).map_err(|_| format!("The value of `{name}` is not a valid header value."))
 }
 
-/// A string goes out as it is, everything else as JSON.
+/// A string unchanged, any other value as JSON.
 fn to_bytes(body: &Value) -> Bytes {
     match body {
         Value::String(text) => Bytes::from(text.clone()),

@@ -1,26 +1,28 @@
-//! What faults leave on uploads: dead links, and ends that are not good.
+//! Lasting effects of faults on uploads: expired links and scheduled failures.
 
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::Made;
-use crate::desk::Desk;
+use super::CreatedVersion;
+use crate::app_state::AppState;
 use crate::state::Failure;
 
-/// Makes the upload link of this path dead for good, if it is one.
-pub(super) fn kill_link(desk: &Desk, path: &str, status: StatusCode) {
-    let now = desk.now();
+/// Expires the upload link of this path, if it is one.
+pub(super) fn kill_link(app_state: &AppState, path: &str, status: StatusCode) {
+    let now = app_state.now();
     let key = path.rsplit('/').next().unwrap_or_default();
-    let mut world = desk.world();
-    let Some((video, version)) = world.find_upload(key) else { return };
-    world.edit_version(video, version, |version| version.upload.kill_link(status, now));
+    let mut vimeo = app_state.vimeo();
+    let Some((video, version)) = vimeo.find_upload(key) else { return };
+    vimeo.edit_version(video, version, |version| version.upload.kill_link(status, now));
 }
 
-/// Decides how the version ends that a request has made.
-pub(super) fn doom(desk: &Desk, response: &Response, fate: &Failure) {
-    let now = desk.now();
-    if let Some(Made(video, version)) = response.extensions().get() {
-        desk.world().edit_version(*video, *version, |version| version.upload.doom(fate.clone(), now));
+/// Schedules the failure of the version that a request has created.
+pub(super) fn schedule_failure(app_state: &AppState, response: &Response, scheduled_failure: &Failure) {
+    let now = app_state.now();
+    if let Some(CreatedVersion(video, version)) = response.extensions().get() {
+        app_state.vimeo().edit_version(*video, *version, |version| {
+            version.upload.schedule_failure(scheduled_failure.clone(), now)
+        });
     }
 }
 
@@ -32,54 +34,54 @@ mod tests {
     use super::*;
     use crate::Options;
     use crate::ambient::system_random;
-    use crate::desk::Custody;
+    use crate::app_state::DiskLocks;
     use crate::errors;
-    use crate::saved::Saved;
-    use crate::state::{Approach, NewVersion, NewVideo, Settings, VideoId, World};
+    use crate::snapshot::Snapshot;
+    use crate::state::{Approach, NewVersion, NewVideo, Settings, VideoId, VimeoState};
 
-    fn desk() -> (Desk, VideoId) {
-        let world = World::first(system_random(), Vec::new());
-        let desk = Desk::new(
+    fn app_state() -> (AppState, VideoId) {
+        let vimeo = VimeoState::first(system_random(), Vec::new());
+        let app_state = AppState::new(
             &Options { clock: std::sync::Arc::new(|| Timestamp::UNIX_EPOCH), ..Options::default() },
             String::new(),
-            Custody { saver: None, keeper: None },
-            Saved { first_world: world.clone(), world },
+            DiskLocks { state_file: None, upload_dir_lock: None },
+            Snapshot { initial: vimeo.clone(), vimeo },
         );
-        let app = desk.world().list_apps().next().unwrap().clone();
+        let app = app_state.vimeo().list_apps().next().unwrap().clone();
         let version =
             NewVersion { file_name: None, approach: Approach::Tus, size: Some(5), link_expires_at: None };
         let new =
             NewVideo { owner: app.owner, app: app.id, settings: Settings::default(), folder: None, version };
-        let id = desk.world().add_video(new, Timestamp::UNIX_EPOCH).id;
-        (desk, id)
+        let id = app_state.vimeo().add_video(new, Timestamp::UNIX_EPOCH).id;
+        (app_state, id)
     }
 
-    fn active(desk: &Desk, id: VideoId) -> crate::state::Upload {
-        desk.world().find_video(id).unwrap().active_version().unwrap().upload.clone()
+    fn active(app_state: &AppState, id: VideoId) -> crate::state::Upload {
+        app_state.vimeo().find_video(id).unwrap().active_version().unwrap().upload.clone()
     }
 
     #[test]
     fn a_killed_link_is_dead_for_good_with_its_status() {
-        let (desk, id) = desk();
-        let key = active(&desk, id).key;
-        assert_eq!(active(&desk, id).dead_status(Timestamp::MAX), None);
-        kill_link(&desk, "/files/vimeo/nonsense", StatusCode::GONE);
-        assert_eq!(active(&desk, id).dead_status(Timestamp::MAX), None);
-        kill_link(&desk, &format!("/files/vimeo/{key}"), StatusCode::GONE);
-        assert_eq!(active(&desk, id).dead_status(desk.now()), Some(StatusCode::GONE));
+        let (app_state, id) = app_state();
+        let key = active(&app_state, id).key;
+        assert_eq!(active(&app_state, id).dead_status(Timestamp::MAX), None);
+        kill_link(&app_state, "/files/vimeo/nonsense", StatusCode::GONE);
+        assert_eq!(active(&app_state, id).dead_status(Timestamp::MAX), None);
+        kill_link(&app_state, &format!("/files/vimeo/{key}"), StatusCode::GONE);
+        assert_eq!(active(&app_state, id).dead_status(app_state.now()), Some(StatusCode::GONE));
     }
 
     #[test]
     fn what_a_handler_says_it_made_is_doomed_and_nothing_else() {
-        let (desk, id) = desk();
-        let version = desk.world().find_video(id).unwrap().active;
-        let fate = Failure::of_upload("internal");
+        let (app_state, id) = app_state();
+        let version = app_state.vimeo().find_video(id).unwrap().active;
+        let scheduled_failure = Failure::of_upload("internal");
         let speak_of = || errors::answer(StatusCode::OK, "application/json", &json!({"uri": id.to_string()}));
-        doom(&desk, &speak_of(), &fate);
-        assert_eq!(active(&desk, id).fate, None);
+        schedule_failure(&app_state, &speak_of(), &scheduled_failure);
+        assert_eq!(active(&app_state, id).scheduled_failure, None);
         let mut response = speak_of();
-        response.extensions_mut().insert(Made(id, version));
-        doom(&desk, &response, &fate);
-        assert_eq!(active(&desk, id).fate, Some(fate));
+        response.extensions_mut().insert(CreatedVersion(id, version));
+        schedule_failure(&app_state, &response, &scheduled_failure);
+        assert_eq!(active(&app_state, id).scheduled_failure, Some(scheduled_failure));
     }
 }

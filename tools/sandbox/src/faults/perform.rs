@@ -1,4 +1,4 @@
-//! Lets a fault happen to a request.
+//! Applies a fault to a request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,115 +15,121 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::bodies::{Drip, Halved};
+use super::bodies::{Drip, TruncatedBody};
 use super::instead::instead;
 use super::marks;
 use super::uploads::{CutShort, Slow, is_streamed};
-use super::{Disguise, Effect, ListLag};
+use super::{Effect, ListLag, RawFormat};
+use crate::app_state::AppState;
 use crate::body::{self, Unreadable};
-use crate::desk::Desk;
-use crate::http::{answer, note_body};
+use crate::http::{answer, record_body};
 use crate::server::Cut;
 
-/// Answers a request in the way this fault wants.
+/// Responds to a request with this effect.
 ///
-/// `over` ends when the faults are thrown away that this one was of.
+/// `reset` is cancelled when all faults are discarded by a reset.
 pub(crate) async fn perform(
     effect: &Effect,
-    desk: &Arc<Desk>,
-    over: CancellationToken,
+    app_state: &Arc<AppState>,
+    reset: CancellationToken,
     mut request: Request,
     next: Next,
 ) -> Response {
     match effect {
         Effect::Delay { pause } => {
             tokio::time::sleep(*pause).await;
-            answer(desk, request, next).await
+            answer(app_state, request, next).await
         }
         Effect::Hold { released } => {
             released.cancelled().await;
-            answer(desk, request, next).await
+            answer(app_state, request, next).await
         }
         Effect::CutAfter => {
-            answer(desk, request, next).await;
+            answer(app_state, request, next).await;
             Cut::Close.response()
         }
         Effect::CutDuring { bytes } if is_streamed(request.method(), request.uri().path()) => {
             let request = request.map(|whole| Body::new(CutShort::new(whole, *bytes)));
-            answer(desk, request, next).await;
+            answer(app_state, request, next).await;
             Cut::Close.response()
         }
         Effect::Late { pause } => {
-            act_later(desk, over, kept(request).await, next, *pause);
+            act_later(app_state, reset, kept(request).await, next, *pause);
             Cut::Close.response()
         }
-        Effect::Truncate => truncated(answer(desk, request, next).await).await,
+        Effect::Truncate => truncated(answer(app_state, request, next).await).await,
         Effect::Drip { pause, bytes } => {
-            let (response, whole) = collected(answer(desk, request, next).await).await;
+            let (response, whole) = collected(answer(app_state, request, next).await).await;
             response.map(|_| Body::new(Drip::new(whole, *pause, *bytes)))
         }
         Effect::SlowBody { bytes_per_second } => {
             let request = request.map(|whole| Body::new(Slow::new(whole, *bytes_per_second)));
-            answer(desk, request, next).await
+            answer(app_state, request, next).await
         }
-        Effect::Disguised { disguise, .. } => disguised(desk, answer(desk, request, next).await, *disguise),
+        Effect::Raw { raw_format, .. } => raw(app_state, answer(app_state, request, next).await, *raw_format),
         Effect::ListLag { lag } => {
             request.extensions_mut().insert(ListLag(*lag));
-            answer(desk, request, next).await
+            answer(app_state, request, next).await
         }
         Effect::ExpiredLink { status } => {
-            marks::kill_link(desk, request.uri().path(), *status);
-            answer(desk, request, next).await
+            marks::kill_link(app_state, request.uri().path(), *status);
+            answer(app_state, request, next).await
         }
-        Effect::Outcome { fate } => {
-            let response = answer(desk, request, next).await;
-            marks::doom(desk, &response, fate);
+        Effect::Outcome { scheduled_failure } => {
+            let response = answer(app_state, request, next).await;
+            marks::schedule_failure(app_state, &response, scheduled_failure);
             response
         }
         Effect::Cut | Effect::Outage | Effect::Reset | Effect::Garbage => {
-            // A connection that is closed on unread bytes is reset, so what is there is read away; but the end is not put
-            // off for a body that takes its time.
+            // Closing a connection with unread data would reset it, so the body is read, but not for longer than the
+            // grace period.
             let (parts, sent) = request.into_parts();
             if let Ok(body) = timeout(GRACE, read_unless_waiting(&parts, sent)).await {
-                note_body(desk, &parts, &body);
+                record_body(app_state, &parts, &body);
             }
-            instead(effect, desk, &parts)
+            instead(effect, app_state, &parts)
         }
         _ => {
             let (parts, sent) = request.into_parts();
-            // A connection that is kept needs what was sent out of the way.
-            note_body(desk, &parts, &read_unless_waiting(&parts, sent).await);
-            instead(effect, desk, &parts)
+            // A connection that stays open needs the body read.
+            record_body(app_state, &parts, &read_unless_waiting(&parts, sent).await);
+            instead(effect, app_state, &parts)
         }
     }
 }
 
-// For how long a connection that is about to end is read from.
+// How long a connection that is about to end is read from.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The body; none of one whose sender waits for leave, which reading would give.
+/// The body, unless its sender waits for 100 Continue, which reading would send.
 async fn read_unless_waiting(parts: &Parts, sent: Body) -> Result<Bytes, Unreadable> {
     if parts.headers.contains_key(EXPECT) { Err(Unreadable) } else { body::read(sent).await }
 }
 
-/// The request with its body, which no longer needs the connection.
+/// The request with its body in memory, independent of the connection.
 async fn kept(request: Request) -> Request {
     let (parts, sent) = request.into_parts();
-    let body = match body::read_at_most(sent, body::PATIENCE_BYTES).await {
+    let body = match body::read_at_most(sent, body::DRAIN_LIMIT_BYTES).await {
         Ok(whole) => Body::from(whole),
         Err(_) => Body::new(CutShort::new(Body::empty(), 0)),
     };
     Request::from_parts(parts, body)
 }
 
-/// Does what was asked after a while, unless the sandbox is stopped or reset before.
-fn act_later(desk: &Arc<Desk>, over: CancellationToken, request: Request, next: Next, pause: Duration) {
-    let later = Arc::clone(desk);
-    desk.tasks.spawn(async move {
+/// Handles the request after a delay, unless the sandbox is stopped or reset before.
+fn act_later(
+    app_state: &Arc<AppState>,
+    reset: CancellationToken,
+    request: Request,
+    next: Next,
+    pause: Duration,
+) {
+    let later = Arc::clone(app_state);
+    app_state.tasks.spawn(async move {
         tokio::select! {
             biased;
             () = later.stopping.cancelled() => return,
-            () = over.cancelled() => return,
+            () = reset.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
         answer(&later, request, next).await;
@@ -131,17 +137,17 @@ fn act_later(desk: &Arc<Desk>, over: CancellationToken, request: Request, next: 
     });
 }
 
-fn disguised(desk: &Desk, mut response: Response, disguise: Disguise) -> Response {
-    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&desk.now()).ok();
-    // What the HTTP library would have added.
+fn raw(app_state: &AppState, mut response: Response, raw_format: RawFormat) -> Response {
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&app_state.now()).ok();
+    // The HTTP library would have added it.
     if let Some(date) = date.and_then(|date| HeaderValue::try_from(date).ok()) {
         response.headers_mut().insert(DATE, date);
     }
-    response.extensions_mut().insert(disguise);
+    response.extensions_mut().insert(raw_format);
     response
 }
 
-/// The response with its length announced, and the body that is to be sent under it.
+/// The response with its Content-Length, and its body.
 async fn collected(response: Response) -> (Response, Bytes) {
     let (mut parts, body) = response.into_parts();
     let whole = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -154,8 +160,8 @@ async fn collected(response: Response) -> (Response, Bytes) {
 async fn truncated(response: Response) -> Response {
     let (response, whole) = collected(response).await;
     if whole.is_empty() {
-        // There is nothing to halve in an answer without a body, so all of it is lost.
+        // A response without a body cannot be halved, so all of it is lost.
         return Cut::Close.response();
     }
-    response.map(|_| Body::new(Halved::new(&whole)))
+    response.map(|_| Body::new(TruncatedBody::new(&whole)))
 }

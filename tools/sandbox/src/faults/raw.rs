@@ -1,4 +1,4 @@
-//! Answers that the HTTP library would never write, written by hand.
+//! Responses that the HTTP library cannot write, serialized by hand.
 
 use axum::body::Bytes;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -6,15 +6,15 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 
-/// Bytes with which no HTTP answer begins.
+/// Bytes with which no HTTP response begins.
 pub(super) const GARBAGE: &[u8] = b"\x16\x03\x01\x00\xff\xfe this is not HTTP \x00\r\n\x80\x81\x82\r\n\r\n";
 
-/// Put on a response that is to be written in another way than usual, and to be the last of its connection.
+/// An extension of a response that is written in an unusual format and closes its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Disguise {
+pub(crate) enum RawFormat {
     /// The case of the header names.
     Names(Style),
-    /// By how much the length that is said differs from the true one.
+    /// The difference between the Content-Length and the actual length.
     Length(i64),
 }
 
@@ -61,18 +61,19 @@ impl Style {
     }
 }
 
-/// The whole answer to a request of this method, as the bytes to be sent.
-pub(crate) async fn render(response: Response, disguise: Disguise, method: &Method) -> Bytes {
+/// The bytes of a response to a request of this method.
+pub(crate) async fn render(response: Response, raw_format: RawFormat, method: &Method) -> Bytes {
     let (mut parts, body) = response.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let may_have_body = parts.status != StatusCode::NO_CONTENT && parts.status != StatusCode::NOT_MODIFIED;
-    let (style, by) = match disguise {
-        Disguise::Names(style) => (style, 0),
-        Disguise::Length(by) => (Style::Lower, by),
+    let (style, by) = match raw_format {
+        RawFormat::Names(style) => (style, 0),
+        RawFormat::Length(by) => (Style::Lower, by),
     };
-    let said = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    // The answer to a HEAD has a length without having the body.
-    let length = said.unwrap_or(body.len() as u64).saturating_add_signed(by);
+    let content_length =
+        parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    // The response to a HEAD has a Content-Length but no body.
+    let length = content_length.unwrap_or(body.len() as u64).saturating_add_signed(by);
     if may_have_body || by != 0 {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     } else {

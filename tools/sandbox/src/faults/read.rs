@@ -1,19 +1,19 @@
-//! Faults as the controls take them.
+//! Parses the faults that the controls receive.
 
 use serde_json::Value;
 
 use super::kinds::{at_least_one, names, own_members, read_effect, seconds_from};
-use super::timing::{Chosen, NewTiming, Times};
+use super::timing::{Frequency, NewTiming, Times};
 use super::{NewFault, Route};
 use crate::control::members::Members;
 
 const COMMON: [&str; 9] =
     ["route", "kind", "times", "after", "every", "probability", "seed", "in_seconds", "for_seconds"];
 
-/// What an outage does not take, because it happens to everything.
+/// Parameters that an outage does not have, because it applies to every request.
 const NOT_FOR_OUTAGES: [&str; 5] = ["times", "after", "every", "probability", "seed"];
 
-/// Reads a fault.
+/// Parses a fault.
 ///
 /// # Errors
 /// A sentence that says what is wrong with it.
@@ -31,15 +31,15 @@ pub(crate) fn read(mut members: Members) -> Result<NewFault, String> {
         }
     };
     let timing = read_timing(&kind, &mut members)?;
-    let told = members.rest().clone();
-    Ok(NewFault { route, timing, effect: read_effect(&kind, members)?, told })
+    let parameters = members.rest().clone();
+    Ok(NewFault { route, timing, effect: read_effect(&kind, members)?, parameters })
 }
 
 fn read_timing(kind: &str, members: &mut Members) -> Result<NewTiming, String> {
     if kind == "outage" {
         if let Some(name) = NOT_FOR_OUTAGES.iter().find(|name| members.has(name)) {
             return Err(format!(
-                "An `outage` befalls every request in its window, so it takes no `{name}`; a `cut` does."
+                "An `outage` applies to every request in its window, so it takes no `{name}`; a `cut` does."
             ));
         }
         if !members.has("for_seconds") {
@@ -53,17 +53,17 @@ fn read_timing(kind: &str, members: &mut Members) -> Result<NewTiming, String> {
             }
         }
     }
-    let chosen = read_chosen(members)?;
+    let frequency = read_frequency(members)?;
     let starts_in = members.number("in_seconds")?.map(seconds_from);
     let lasts = members.number("for_seconds")?;
     let lasts = lasts.map(|seconds| at_least_one("for_seconds", seconds)).transpose()?.map(seconds_from);
-    // Whoever says which requests, or how long, does not mean only the first of them.
-    let goes_on = kind == "hold" || chosen != Chosen::All || lasts.is_some();
-    let default_times = if goes_on { Times::Always } else { Times::Left(1) };
+    // A fault with a selection of requests or a duration is not limited to the first request.
+    let is_unlimited = kind == "hold" || frequency != Frequency::All || lasts.is_some();
+    let default_times = if is_unlimited { Times::Always } else { Times::Left(1) };
     Ok(NewTiming {
         times: read_times(members.take("times"))?.unwrap_or(default_times),
         after: members.number("after")?.unwrap_or(0),
-        chosen,
+        frequency,
         starts_in,
         lasts,
     })
@@ -81,22 +81,21 @@ fn read_times(times: Option<Value>) -> Result<Option<Times>, String> {
     }
 }
 
-fn read_chosen(members: &mut Members) -> Result<Chosen, String> {
+fn read_frequency(members: &mut Members) -> Result<Frequency, String> {
     let every = members.number("every")?.map(|each| at_least_one("every", each)).transpose()?;
-    let probability = members.take("probability").map(|told| read_probability(&told)).transpose()?;
+    let probability =
+        members.take("probability").map(|parameters| read_probability(&parameters)).transpose()?;
     let seed = members.number("seed")?;
     match (every, probability) {
         (Some(_), Some(_)) => Err("A fault takes either `every` or `probability`, not both.".to_owned()),
-        (_, None) if seed.is_some() => {
-            Err("A `seed` is for the dice of a `probability`, and there is none.".to_owned())
-        }
-        (Some(each), None) => Ok(Chosen::Every(each)),
-        (None, Some(probability)) => Ok(Chosen::Chance { probability, seed: seed.unwrap_or(0) }),
-        (None, None) => Ok(Chosen::All),
+        (_, None) if seed.is_some() => Err("A `seed` needs a `probability`.".to_owned()),
+        (Some(each), None) => Ok(Frequency::Every(each)),
+        (None, Some(probability)) => Ok(Frequency::Chance { probability, seed: seed.unwrap_or(0) }),
+        (None, None) => Ok(Frequency::All),
     }
 }
 
-fn read_probability(told: &Value) -> Result<f64, String> {
-    let number = told.as_f64().filter(|number| *number > 0.0 && *number <= 1.0);
+fn read_probability(parameters: &Value) -> Result<f64, String> {
+    let number = parameters.as_f64().filter(|number| *number > 0.0 && *number <= 1.0);
     number.ok_or_else(|| "`probability` must be a number above 0, and at most 1.".to_owned())
 }

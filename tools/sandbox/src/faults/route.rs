@@ -1,4 +1,4 @@
-//! Which requests are meant: `GET /oauth/verify`, `/me`, `/videos/{video}`, `PATCH /files/*`, `*`.
+//! Patterns of requests: `GET /oauth/verify`, `/me`, `/videos/{video}`, `PATCH /files/*`, `*`.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use axum::http::Method;
 
 use crate::control::is_control;
 
-/// A path, if need be with a method before it.
+/// A path pattern with an optional method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     method: Option<Method>,
@@ -16,16 +16,16 @@ pub(crate) struct Route {
 /// A part of a path's pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
-    /// As it stands.
+    /// Literal text.
     Text(String),
-    /// One segment, whatever it is, but for an empty one. The name is for the reader.
+    /// Any segment that is not empty. The name has no meaning.
     Segment(String),
-    /// Whatever follows, if anything does.
+    /// Any rest, including none.
     Rest,
 }
 
 impl Route {
-    /// Reads a route.
+    /// Parses a route.
     ///
     /// # Errors
     /// A sentence that says what is wrong with it.
@@ -52,7 +52,7 @@ impl Route {
         Ok(Self { method, pieces })
     }
 
-    /// Every request.
+    /// The route that matches every request.
     pub(crate) fn any() -> Self {
         Self { method: None, pieces: vec![Piece::Rest] }
     }
@@ -92,8 +92,8 @@ fn read_pieces(path: &str) -> Option<Vec<Piece>> {
     let mut left = path;
     while let Some((before, after)) = left.split_once('{') {
         let (name, after) = after.split_once('}')?;
-        let is_whole = before.ends_with('/') && (after.is_empty() || after.starts_with('/'));
-        if !is_whole || before.contains('}') || name.is_empty() || name.contains(['{', '/']) {
+        let is_complete = before.ends_with('/') && (after.is_empty() || after.starts_with('/'));
+        if !is_complete || before.contains('}') || name.is_empty() || name.contains(['{', '/']) {
             return None;
         }
         pieces.push(Piece::Text(before.to_owned()));

@@ -1,4 +1,4 @@
-//! Request bodies that come slowly, or not to their end.
+//! Faulty request bodies: slow, or cut off.
 
 use std::io;
 use std::pin::Pin;
@@ -10,16 +10,16 @@ use axum::http::Method;
 use hyper::body::{Body as _, Frame};
 use tokio::time::{Sleep, sleep};
 
-use crate::server::broken_off;
+use crate::server::connection_cut;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 
-/// Whether the API takes this request's body in as it comes, and keeps what has come when the rest does not.
+/// Whether the handler streams this request's body, and keeps what has arrived when the rest is missing.
 pub(super) fn is_streamed(method: &Method, path: &str) -> bool {
     method == Method::PATCH && path.starts_with("/files/")
 }
 
-/// So many bytes of a body, and then an error, as when the connection breaks.
+/// The first bytes of a body, then an error, as when the connection breaks.
 pub(super) struct CutShort {
     whole: Body,
     left: u64,
@@ -37,11 +37,11 @@ impl hyper::body::Body for CutShort {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         if self.left == 0 {
-            return Poll::Ready(Some(Err(broken_off())));
+            return Poll::Ready(Some(Err(connection_cut())));
         }
         let Some(mut data) = ready!(poll_data(&mut self.whole, cx))? else {
-            // It was shorter than that; the connection breaks all the same.
-            return Poll::Ready(Some(Err(broken_off())));
+            // The body is shorter than that; the connection breaks nevertheless.
+            return Poll::Ready(Some(Err(connection_cut())));
         };
         let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(data.len());
         self.left -= length as u64;
@@ -50,10 +50,10 @@ impl hyper::body::Body for CutShort {
     }
 }
 
-// How often in a second some of a slow body is taken in.
+// How many times per second data of a slow body is read.
 const PIECES_PER_SECOND: u64 = 10;
 
-/// A body that is taken in at a steady pace.
+/// A body that is read at a steady rate.
 pub(super) struct Slow {
     whole: Body,
     bytes_per_second: u64,
@@ -80,7 +80,7 @@ impl hyper::body::Body for Slow {
         }
         let piece = (self.bytes_per_second / PIECES_PER_SECOND).max(1);
         let length = usize::try_from(piece).unwrap_or(usize::MAX).min(self.taken.len());
-        // So much time as so many bytes need at this pace.
+        // The time that this many bytes take at this rate.
         let nanos = (length as u64).saturating_mul(1_000_000_000) / self.bytes_per_second;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(Duration::from_nanos(nanos))));
         ready!(waiting.as_mut().poll(cx));
@@ -90,7 +90,7 @@ impl hyper::body::Body for Slow {
     }
 }
 
-/// The next bytes of a body that are any.
+/// The next non-empty data of a body.
 fn poll_data(body: &mut Body, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, io::Error>> {
     loop {
         let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(cx)) else { return Poll::Ready(Ok(None)) };

@@ -1,28 +1,28 @@
-//! Request bodies as the journal shows them: JSON and forms, with fingerprints in the place of secrets.
+//! Request bodies for the journal: JSON and forms, with fingerprints in place of secrets.
 
 use axum::http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use crate::body;
-use crate::state::hidden;
+use crate::state::redacted;
 
-/// The longest body that is shown.
+/// The longest body that is recorded.
 const SHOWN_BYTES_MAX: usize = 64 * 1024;
 
-// The longest name of a member that is surely no token: those have 32 characters.
+// The longest name of a member that cannot be a token; tokens have 32 characters.
 const NAME_LENGTH_MAX: usize = 31;
 
-// Names, and parts of names, of what is nobody's business. A link may be presigned.
+// Names, and parts of names, of secret members. A link may be presigned.
 const SECRET_NAMES: [&str; 6] = ["code", "link", "authorization", "key", "state", "ticket"];
 const SECRET_ENDINGS: [&str; 3] = ["_code", "_verifier", "_key"];
 const SECRET_PARTS: [&str; 3] = ["password", "secret", "token"];
 
-/// What of a body can be shown: null, unless it is an object or an array in JSON, or a form.
+/// The recordable form of a body: null, unless it is an object or an array in JSON, or a form.
 pub(super) fn present(headers: &HeaderMap, body: &[u8]) -> Value {
     if body.len() > SHOWN_BYTES_MAX {
         return Value::Null;
     }
-    // Whatever the content type says: it is often wrong, and JSON that is read as a form would be one long name.
+    // Independent of the content type, which is often wrong: JSON parsed as a form would be one long name.
     match serde_json::from_slice(body) {
         Ok(whole @ (Value::Object(_) | Value::Array(_))) => without_secrets(whole),
         _ if is_form(headers) => present_form(body),
@@ -31,11 +31,11 @@ pub(super) fn present(headers: &HeaderMap, body: &[u8]) -> Value {
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    // The token endpoints take what has no type for a form, too.
+    // The token endpoints accept a form without a content type.
     matches!(body::media_type(headers).as_str(), "" | "application/x-www-form-urlencoded")
 }
 
-/// Whether the value of a member or parameter of this name must not be shown.
+/// Whether the value of a member or parameter of this name is secret.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_NAMES.contains(&name.as_str())
@@ -66,11 +66,11 @@ fn without_secrets(value: Value) -> Value {
     }
 }
 
-/// A secret member's value: whatever it is made of, its strings and numbers are hidden.
+/// The value of a secret member, with all strings and numbers in it redacted.
 fn all_hidden(value: Value) -> Value {
     match value {
-        Value::String(text) => json!(hidden(&text)),
-        Value::Number(number) => json!(hidden(&number.to_string())),
+        Value::String(text) => json!(redacted(&text)),
+        Value::Number(number) => json!(redacted(&number.to_string())),
         Value::Array(values) => Value::Array(values.into_iter().map(all_hidden).collect()),
         Value::Object(members) => {
             let shown = members.into_iter().map(|(name, value)| (shown_name(name), all_hidden(value)));
@@ -81,15 +81,15 @@ fn all_hidden(value: Value) -> Value {
 }
 
 fn shown_name(name: String) -> String {
-    if is_name(&name) { name } else { hidden(&name) }
+    if is_name(&name) { name } else { redacted(&name) }
 }
 
-/// A form as an object; a name that comes more than once has an array of values.
+/// A form as an object; a repeated name has an array of values.
 fn present_form(body: &[u8]) -> Value {
     let mut members = Map::new();
     for (name, value) in form_urlencoded::parse(body) {
         let is_shown = is_name(&name) && !is_secret(&name);
-        let value = if is_shown { json!(value) } else { json!(hidden(&value)) };
+        let value = if is_shown { json!(value) } else { json!(redacted(&value)) };
         match members.get_mut(&shown_name(name.clone().into_owned())) {
             Some(Value::Array(values)) => values.push(value),
             Some(one) => *one = json!([one.take(), value]),

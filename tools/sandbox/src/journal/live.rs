@@ -1,4 +1,4 @@
-//! The journal as it is written: what happens, told to whoever follows it.
+//! The live journal: events of entries, published to subscribers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,68 +6,68 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-// Who falls further behind than this is let go, and may come back and say how far they were.
+// A subscriber that falls further behind is disconnected; it may reconnect with the last number that it received.
 const BEHIND_MAX: usize = 1024;
 
-/// Something that has happened to an entry.
+/// An event of an entry.
 #[derive(Clone, Debug)]
-pub(crate) struct Happening {
+pub(crate) struct JournalEvent {
     /// The entry's number.
     pub(crate) number: u64,
-    pub(crate) what: What,
-    /// The entry as it is by then.
+    pub(crate) what: EventKind,
+    /// The entry at that time, as JSON.
     pub(crate) entry: Arc<str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum EventKind {
     Arrived,
     Abandoned,
-    Settled,
+    Finished,
 }
 
-impl What {
+impl EventKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Arrived => "arrived",
             Self::Abandoned => "abandoned",
-            Self::Settled => "settled",
+            Self::Finished => "settled",
         }
     }
 }
 
-/// Tells followers.
-pub(super) struct Teller(broadcast::Sender<Happening>);
+/// Publishes events to subscribers.
+pub(super) struct Publisher(broadcast::Sender<JournalEvent>);
 
-impl Default for Teller {
+impl Default for Publisher {
     fn default() -> Self {
         Self(broadcast::Sender::new(BEHIND_MAX))
     }
 }
 
-impl Teller {
-    pub(super) fn tell(&self, number: u64, what: What, entry: impl FnOnce() -> Value) {
+impl Publisher {
+    pub(super) fn publish(&self, number: u64, what: EventKind, entry: impl FnOnce() -> Value) {
         if self.0.receiver_count() > 0 {
-            // Nobody there is nobody told.
-            let _ = self.0.send(Happening { number, what, entry: entry().to_string().into() });
+            // Fails only if no subscriber is left.
+            let _ = self.0.send(JournalEvent { number, what, entry: entry().to_string().into() });
         }
     }
 
-    pub(super) fn listen(&self) -> broadcast::Receiver<Happening> {
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<JournalEvent> {
         self.0.subscribe()
     }
 }
 
-/// Somebody who follows the journal.
-pub(crate) struct Follower {
-    /// What they missed.
-    pub(super) missed: VecDeque<Happening>,
-    pub(super) coming: broadcast::Receiver<Happening>,
+/// A subscription to the journal.
+pub(crate) struct Subscription {
+    /// The events since the last one that the client received.
+    pub(super) missed: VecDeque<JournalEvent>,
+    pub(super) coming: broadcast::Receiver<JournalEvent>,
 }
 
-impl Follower {
-    /// What has happened next; `None` when they were too slow to be told.
-    pub(crate) async fn next(&mut self) -> Option<Happening> {
+impl Subscription {
+    /// The next event; `None` if the subscriber is too far behind.
+    pub(crate) async fn next(&mut self) -> Option<JournalEvent> {
         match self.missed.pop_front() {
             Some(missed) => Some(missed),
             None => self.coming.recv().await.ok(),

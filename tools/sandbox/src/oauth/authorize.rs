@@ -1,4 +1,4 @@
-//! `/oauth/authorize`: the browser's part, where a user is asked and answers.
+//! `/oauth/authorize`: the consent page and the user's decision.
 
 use std::sync::Arc;
 
@@ -9,44 +9,48 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::consent::{self, Destination, Shown};
 use super::parameters::{self, Parameters};
-use super::redirects::{self, Place};
-use crate::ask::{Answered, Ask, Refusal};
-use crate::desk::Desk;
+use super::redirects::{self, ParameterLocation};
+use crate::api_request::{ApiRequest, ErrorResponse, HandlerResult};
+use crate::app_state::AppState;
 use crate::pages;
 use crate::scopes::Scopes;
-use crate::state::{Answer, App, Consent, Page, Return, UserId, Way, World, grant_end};
+use crate::state::{Answer, App, Consent, GrantFlow, Page, RedirectTarget, UserId, VimeoState, grant_end};
 
 const QUOTED_MAX_CHARACTERS: usize = 200;
 const IMPLICIT_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
-/// `GET /oauth/authorize`: asks the user. Until it is certain that the app may be answered there, what is wrong is
-/// said on a page and nobody is sent anywhere.
-pub(crate) async fn show_page(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let query = ask.query.as_deref().unwrap_or_default();
+/// `GET /oauth/authorize`: shows the consent page. Until the redirect URI is validated, errors are shown on a page and
+/// the browser is not redirected.
+pub(crate) async fn show_page(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let query = request.query.as_deref().unwrap_or_default();
     let asked = Parameters::of_form(query.as_bytes());
     let client_id = asked.required("client_id").map_err(wrong_link)?;
     let redirect_uri = asked.text("redirect_uri").map_err(wrong_link)?;
     let response_type = asked.text("response_type").map_err(wrong_link)?;
-    let (scopes, unknown) = Scopes::wished(asked.text("scope").map_err(wrong_link)?);
+    let (scopes, unknown) = Scopes::requested(asked.text("scope").map_err(wrong_link)?);
     asked.text("state").map_err(wrong_link)?;
 
-    let now = desk.now();
-    let mut world = desk.world();
-    let found = world.find_public_client(client_id).cloned();
+    let now = app_state.now();
+    let mut vimeo = app_state.vimeo();
+    let found = vimeo.find_public_client(client_id).cloned();
     let app = found.ok_or_else(|| wrong_link(format!("No app has the client_id {}.", quoted(client_id))))?;
     let state = parameters::raw(query, "state").map(str::to_owned);
     let back = read_return(&app, redirect_uri, state)?;
-    let way = match response_type {
-        Some("code") => Way::Code(back),
-        Some("token") => Way::Token(back),
+    let flow = match response_type {
+        Some("code") => GrantFlow::Code(back),
+        Some("token") => GrantFlow::Token(back),
         Some(_) => return Err(refuse_response_type(&back, "unsupported_response_type").into()),
         None => return Err(refuse_response_type(&back, "invalid_request").into()),
     };
-    Ok(ask_user(&mut world, &app, Wish { scopes, unknown, way }, now))
+    Ok(show_consent(&mut vimeo, &app, AuthorizationRequest { scopes, unknown, flow }, now))
 }
 
-/// The redirect URI, if the app may have it.
-fn read_return(app: &App, named: Option<&str>, state: Option<String>) -> Result<Return, Refusal> {
+/// The redirect URI, if the app may use it.
+fn read_return(
+    app: &App,
+    named: Option<&str>,
+    state: Option<String>,
+) -> Result<RedirectTarget, ErrorResponse> {
     let is_named = named.is_some();
     let redirect_uri = match (named, app.redirect_uris.as_slice()) {
         (Some(uri), _) if redirects::is_allowed(app, uri) => uri.to_owned(),
@@ -64,55 +68,63 @@ fn read_return(app: &App, named: Option<&str>, state: Option<String>) -> Result<
             return Err(wrong_link(sentence));
         }
     };
-    Ok(Return { redirect_uri, is_named, state })
+    Ok(RedirectTarget { redirect_uri, is_named, state })
 }
 
-/// Somebody's text in a sentence about it.
+/// Foreign text, quoted for a sentence.
 fn quoted(text: &str) -> String {
     format!("\u{201c}{}\u{201d}", pages::presentable(text, QUOTED_MAX_CHARACTERS))
 }
 
-fn refuse_response_type(back: &Return, error: &str) -> Response {
+fn refuse_response_type(back: &RedirectTarget, error: &str) -> Response {
     let text = "The response_type must be code or token.";
-    redirects::send_back(back, Place::Query, &[("error", error), ("error_description", text)])
+    redirects::send_back(back, ParameterLocation::Query, &[("error", error), ("error_description", text)])
 }
 
-/// What an app wants of a user.
-pub(super) struct Wish {
+/// What an app requests from a user.
+pub(super) struct AuthorizationRequest {
     pub(super) scopes: Scopes,
-    /// What it asked for and Vimeo does not have.
+    /// Requested scopes that Vimeo does not have.
     pub(super) unknown: Vec<String>,
-    pub(super) way: Way,
+    pub(super) flow: GrantFlow,
 }
 
-/// Asks the user.
-pub(super) fn ask_user(world: &mut World, app: &App, wish: Wish, now: Timestamp) -> Response {
-    let Wish { scopes, unknown, way } = wish;
-    let destination = match &way {
-        Way::Code(back) | Way::Token(back) => Destination::Browser(back.redirect_uri.clone()),
-        Way::Device { user_code, .. } => Destination::Device(user_code.clone()),
+/// Shows the consent page.
+pub(super) fn show_consent(
+    vimeo: &mut VimeoState,
+    app: &App,
+    wanted: AuthorizationRequest,
+    now: Timestamp,
+) -> Response {
+    let AuthorizationRequest { scopes, unknown, flow } = wanted;
+    let destination = match &flow {
+        GrantFlow::Code(back) | GrantFlow::Token(back) => Destination::Browser(back.redirect_uri.clone()),
+        GrantFlow::Device { user_code, .. } => Destination::Device(user_code.clone()),
     };
-    let page = Page { app: app.id, scopes, way, expires_at: grant_end(now) };
-    let ticket = world.add_page(page.clone(), now);
-    consent::render(world, &page, Shown { app, ticket, destination, unknown: &unknown })
+    let page = Page { app: app.id, scopes, flow, expires_at: grant_end(now) };
+    let ticket = vimeo.add_page(page.clone(), now);
+    consent::render(vimeo, &page, Shown { app, ticket, destination, unknown: &unknown })
 }
 
-/// `POST /oauth/authorize`: what the user said. All that was asked is kept here under the page's ticket, so that
-/// nothing of it can be changed on the way, and no other site can answer for the user.
-pub(crate) async fn answer_page(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let body = ask.body().map_err(|_| wrong_answer("It is longer than 1 MiB, or it was cut short."))?;
-    let form = Parameters::of_body(&ask.headers, body).map_err(wrong_answer)?;
-    let now = desk.now();
-    let mut world = desk.world();
+/// `POST /oauth/authorize`: the user's decision. The request is stored under the page's ticket, so that it cannot be
+/// changed on the way, and no other site can decide for the user.
+pub(crate) async fn answer_page(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    let body = request.body().map_err(|_| wrong_answer("It is longer than 1 MiB, or it was cut off."))?;
+    let form = Parameters::of_body(&request.headers, body).map_err(wrong_answer)?;
+    let now = app_state.now();
+    let mut vimeo = app_state.vimeo();
     let ticket = form.required("ticket").map_err(wrong_answer)?;
-    let page = world.find_page(ticket, now).cloned().ok_or_else(old_page)?;
-    let consent = read_consent(&world, &page, &form).map_err(wrong_answer)?;
-    world.take_page(ticket);
-    Ok(conclude(&mut world, &page.way, consent, now))
+    let page = vimeo.find_page(ticket, now).cloned().ok_or_else(old_page)?;
+    let consent = read_consent(&vimeo, &page, &form).map_err(wrong_answer)?;
+    vimeo.take_page(ticket);
+    Ok(apply_decision(&mut vimeo, &page.flow, consent, now))
 }
 
-/// What was allowed; nothing, if the user said no, or yes to nothing.
-fn read_consent(world: &World, page: &Page, form: &Parameters) -> Result<Option<Consent>, String> {
+/// The consent; `None` if the user denied the request or kept no scope.
+fn read_consent(vimeo: &VimeoState, page: &Page, form: &Parameters) -> Result<Option<Consent>, String> {
     match form.required("decision")? {
         "allow" => {}
         "deny" => return Ok(None),
@@ -121,22 +133,27 @@ fn read_consent(world: &World, page: &Page, form: &Parameters) -> Result<Option<
     if form.all("scope").any(|name| !page.scopes.contains(name)) {
         return Err("It allows a scope that the app did not ask for.".to_owned());
     }
-    let user = UserId::parse(form.required("user")?).and_then(|id| world.find_user(id));
+    let user = UserId::parse(form.required("user")?).and_then(|id| vimeo.find_user(id));
     let user = user.ok_or("There is no such user.")?.id;
     let scopes = page.scopes.kept(|name| form.all("scope").any(|kept| kept == name));
     Ok(scopes.map(|scopes| Consent { app: page.app, user, scopes }))
 }
 
-fn conclude(world: &mut World, way: &Way, consent: Option<Consent>, now: Timestamp) -> Response {
+fn apply_decision(
+    vimeo: &mut VimeoState,
+    flow: &GrantFlow,
+    consent: Option<Consent>,
+    now: Timestamp,
+) -> Response {
     let denied = [("error", "access_denied"), ("error_description", "The user denied the request.")];
-    match (way, consent) {
-        (Way::Code(back), Some(consent)) => {
-            let code = world.add_code(consent, back, now);
-            redirects::send_back(back, Place::Query, &[("code", &code)])
+    match (flow, consent) {
+        (GrantFlow::Code(back), Some(consent)) => {
+            let code = vimeo.add_code(consent, back, now);
+            redirects::send_back(back, ParameterLocation::Query, &[("code", &code)])
         }
-        (Way::Code(back), None) => redirects::send_back(back, Place::Query, &denied),
-        (Way::Token(back), Some(consent)) => {
-            let token = world.add_allowed_token(consent, now.checked_add(IMPLICIT_LIFETIME).ok());
+        (GrantFlow::Code(back), None) => redirects::send_back(back, ParameterLocation::Query, &denied),
+        (GrantFlow::Token(back), Some(consent)) => {
+            let token = vimeo.add_allowed_token(consent, now.checked_add(IMPLICIT_LIFETIME).ok());
             let (scope, seconds) = (token.scopes.to_string(), IMPLICIT_LIFETIME.as_secs().to_string());
             let parameters = [
                 ("access_token", token.value.as_str()),
@@ -144,15 +161,17 @@ fn conclude(world: &mut World, way: &Way, consent: Option<Consent>, now: Timesta
                 ("expires_in", &seconds),
                 ("scope", &scope),
             ];
-            redirects::send_back(back, Place::Fragment, &parameters)
+            redirects::send_back(back, ParameterLocation::Fragment, &parameters)
         }
-        (Way::Token(back), None) => redirects::send_back(back, Place::Fragment, &denied),
-        (Way::Device { device_code, .. }, consent) => {
+        (GrantFlow::Token(back), None) => redirects::send_back(back, ParameterLocation::Fragment, &denied),
+        (GrantFlow::Device { device_code, .. }, consent) => {
             let (answer, title, text) = match consent {
-                Some(consent) => (Answer::Allowed(consent), "Allowed", "Your device goes on by itself."),
-                None => (Answer::Denied, "Denied", "Your device is told that you said no."),
+                Some(consent) => {
+                    (Answer::Allowed(consent), "Allowed", "Your device continues automatically.")
+                }
+                None => (Answer::Denied, "Denied", "Your device is notified that you denied the request."),
             };
-            if !world.answer_device(device_code, answer, now) {
+            if !vimeo.answer_device(device_code, answer, now) {
                 return device_gone();
             }
             pages::message(StatusCode::OK, title, &[text, "You may close this page."])
@@ -160,32 +179,30 @@ fn conclude(world: &mut World, way: &Way, consent: Option<Consent>, now: Timesta
     }
 }
 
-/// The link that an app sent its user to is not one that can be followed.
-fn wrong_link(sentence: impl Into<String>) -> Refusal {
-    let explanation = "The link that brought you here is wrong. Nothing was allowed, and nobody was told. The maker \
-                       of the app has to mend it.";
-    pages::message(StatusCode::BAD_REQUEST, "This app cannot ask you", &[&sentence.into(), explanation])
+/// The link of the app is invalid.
+fn wrong_link(sentence: impl Into<String>) -> ErrorResponse {
+    let explanation = "The link to this page is invalid. Nothing was allowed, and the app was not notified. \
+                       The developer of the app has to fix it.";
+    pages::message(StatusCode::BAD_REQUEST, "This app's request is invalid", &[&sentence.into(), explanation])
         .into()
 }
 
-/// What came is no answer that the page gives.
-fn wrong_answer(sentence: impl Into<String>) -> Refusal {
-    let explanation = "The page that asks you gives no such answer. Nothing was allowed.";
-    pages::message(StatusCode::BAD_REQUEST, "This is no answer", &[&sentence.into(), explanation]).into()
+/// The form does not come from the page.
+fn wrong_answer(sentence: impl Into<String>) -> ErrorResponse {
+    let explanation = "The consent page does not send this form. Nothing was allowed.";
+    pages::message(StatusCode::BAD_REQUEST, "This form is invalid", &[&sentence.into(), explanation]).into()
 }
 
-fn old_page() -> Refusal {
-    let sentences = [
-        "It was answered already, or it waited longer than ten minutes.",
-        "Go back to the app and begin again.",
-    ];
-    pages::message(StatusCode::BAD_REQUEST, "This page is used up", &sentences).into()
+fn old_page() -> ErrorResponse {
+    let sentences =
+        ["It was already answered, or it expired after ten minutes.", "Go back to the app and start again."];
+    pages::message(StatusCode::BAD_REQUEST, "This page has expired", &sentences).into()
 }
 
 fn device_gone() -> Response {
     let sentences = [
-        "It was answered on another page, or it waited longer than ten minutes.",
-        "Let the device show a new code and begin again.",
+        "It was answered on another page, or it expired after ten minutes.",
+        "Let the device show a new code and start again.",
     ];
-    pages::message(StatusCode::BAD_REQUEST, "The device does not wait any more", &sentences)
+    pages::message(StatusCode::BAD_REQUEST, "The device is no longer waiting", &sentences)
 }

@@ -5,20 +5,23 @@ use std::sync::Arc;
 use axum::extract::State;
 
 use super::{client, grant, invalid_request, parameters, require_grant};
-use crate::ask::{Answered, Ask};
-use crate::desk::Desk;
+use crate::api_request::{ApiRequest, HandlerResult};
+use crate::app_state::AppState;
 use crate::state::CodeRefusal;
 
 /// `POST /oauth/access_token`.
-pub(crate) async fn exchange_code(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let app = client(&desk, &ask)?;
-    let asked = parameters(&ask)?;
+pub(crate) async fn exchange_code(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    let app = client(&app_state, &request)?;
+    let asked = parameters(&request)?;
     require_grant(&asked, "authorization_code")?;
     let code = asked.required("code").map_err(invalid_request)?;
     let redirect_uri = asked.text("redirect_uri").map_err(invalid_request)?;
-    let now = desk.now();
-    // Under one lock from the look to the taking, so that of many who bring the same code one gets the token.
-    let redeemed = desk.world().redeem_code(app.id, code, redirect_uri, now);
+    let now = app_state.now();
+    // Checked and taken under one lock, so that of several requests with the same code one gets the token.
+    let redeemed = app_state.vimeo().redeem_code(app.id, code, redirect_uri, now);
     let token = redeemed.map_err(|refusal| {
         invalid_request(match refusal {
             CodeRefusal::Invalid => "Invalid authorization code",
@@ -27,5 +30,5 @@ pub(crate) async fn exchange_code(State(desk): State<Arc<Desk>>, ask: Ask) -> An
             }
         })
     })?;
-    Ok(grant(&desk, &token, &app))
+    Ok(grant(&app_state, &token, &app))
 }

@@ -1,4 +1,4 @@
-//! The page on which a user allows or denies what an app asks for.
+//! The page on which a user allows or denies an app's request.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -6,13 +6,13 @@ use axum::response::Response;
 
 use crate::pages::{self, presentable};
 use crate::scopes::{self, Scopes};
-use crate::state::{App, Page, World};
+use crate::state::{App, Page, VimeoState};
 
 const NAME_MAX_CHARACTERS: usize = 80;
 const SCOPE_MAX_CHARACTERS: usize = 40;
 const UNKNOWN_SHOWN_MAX: usize = 12;
 
-/// Where the answer goes.
+/// The recipient of the decision.
 pub(super) enum Destination {
     /// The redirect URI.
     Browser(String),
@@ -46,24 +46,24 @@ struct ScopeChoice {
     needs_private: bool,
 }
 
-/// What a page needs beside the page itself.
+/// What the template needs besides the page.
 pub(super) struct Shown<'a> {
     pub(super) app: &'a App,
     pub(super) ticket: String,
     pub(super) destination: Destination,
-    /// What the app asked for and Vimeo does not have.
+    /// Requested scopes that Vimeo does not have.
     pub(super) unknown: &'a [String],
 }
 
-/// The page.
-pub(super) fn render(world: &World, page: &Page, shown: Shown<'_>) -> Response {
+/// Renders the page.
+pub(super) fn render(vimeo: &VimeoState, page: &Page, shown: Shown<'_>) -> Response {
     let Shown { app, ticket, destination, unknown } = shown;
     let template = ConsentPage {
         app_name: presentable(&app.name, NAME_MAX_CHARACTERS),
         app_uri: app.id.to_string(),
         ticket,
         destination,
-        users: users(world, app),
+        users: users(vimeo, app),
         has_more_than_public: page.scopes.names().any(|name| name != "public"),
         scopes: choices(&page.scopes),
         unknown: unknown
@@ -86,8 +86,8 @@ fn choices(scopes: &Scopes) -> Vec<ScopeChoice> {
 }
 
 /// Every user, the app's owner first.
-fn users(world: &World, app: &App) -> Vec<UserChoice> {
-    let mut users: Vec<_> = world.list_users().collect();
+fn users(vimeo: &VimeoState, app: &App) -> Vec<UserChoice> {
+    let mut users: Vec<_> = vimeo.list_users().collect();
     users.sort_by_key(|user| user.id != app.owner);
     let choice = |user: &crate::state::User| UserChoice {
         number: user.id.number(),

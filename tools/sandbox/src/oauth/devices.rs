@@ -1,4 +1,4 @@
-//! The device flow: a device shows a code, its user types the code in a browser, and the device asks until it is told.
+//! The device flow: a device shows a code, its user enters the code in a browser, and the device polls for the token.
 
 use std::sync::Arc;
 
@@ -8,35 +8,38 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
-use super::authorize::{Wish, ask_user};
+use super::authorize::{AuthorizationRequest, show_consent};
 use super::parameters::Parameters;
 use super::{client, grant, invalid_request, parameters, require_grant};
-use crate::ask::{Answered, Ask};
-use crate::desk::Desk;
+use crate::api_request::{ApiRequest, HandlerResult};
+use crate::app_state::AppState;
 use crate::errors;
 use crate::pages::{self, presentable};
 use crate::scopes::Scopes;
-use crate::state::{DeviceRefusal, GRANT_LIFETIME, Way, hyphenated};
+use crate::state::{DeviceRefusal, GRANT_LIFETIME, GrantFlow, hyphenated};
 
 const GRANT: &str = "device_grant";
-// What Vimeo's library for iOS does by itself.
+// The interval of Vimeo's library for iOS.
 const POLL_SECONDS: u32 = 5;
 const TYPED_MAX_CHARACTERS: usize = 40;
 
-/// `POST /oauth/device`: a device begins.
-pub(crate) async fn begin_device(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let app = client(&desk, &ask)?;
-    let asked = parameters(&ask)?;
+/// `POST /oauth/device`: starts the flow.
+pub(crate) async fn start_device(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    let app = client(&app_state, &request)?;
+    let asked = parameters(&request)?;
     require_grant(&asked, GRANT)?;
-    let (scopes, unknown) = Scopes::wished(asked.text("scope").map_err(invalid_request)?);
-    let now = desk.now();
-    let (device_code, device) = desk.world().add_device(app.id, scopes, unknown, now);
+    let (scopes, unknown) = Scopes::requested(asked.text("scope").map_err(invalid_request)?);
+    let now = app_state.now();
+    let (device_code, device) = app_state.vimeo().add_device(app.id, scopes, unknown, now);
     let user_code = hyphenated(&device.user_code);
-    let base = &desk.base_url;
+    let base = &app_state.base_url;
     Ok(errors::granted(&json!({
         "device_code": device_code,
         "user_code": user_code,
-        // A browser finds the page there, and a device that asks there is answered as well.
+        // A browser finds the page at this address, and a device may poll it too.
         "authorize_link": format!("{base}/oauth/device/authorize?user_code={user_code}"),
         "activate_link": format!("{base}/activate"),
         "expires_in": GRANT_LIFETIME.as_secs(),
@@ -44,28 +47,31 @@ pub(crate) async fn begin_device(State(desk): State<Arc<Desk>>, ask: Ask) -> Ans
     })))
 }
 
-/// `POST /oauth/device/authorize`: a device asks whether its user has answered.
-pub(crate) async fn poll_device(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let app = client(&desk, &ask)?;
-    let asked = parameters(&ask)?;
-    // Some clients say it here too.
+/// `POST /oauth/device/authorize`: a device polls for the decision.
+pub(crate) async fn poll_device(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    let app = client(&app_state, &request)?;
+    let asked = parameters(&request)?;
+    // Some clients send it here too.
     if asked.text("grant_type").map_err(invalid_request)?.is_some() {
         require_grant(&asked, GRANT)?;
     }
     let user_code = asked.required("user_code").map_err(invalid_request)?;
     let device_code = asked.required("device_code").map_err(invalid_request)?;
-    let now = desk.now();
-    let redeemed = desk.world().redeem_device(app.id, device_code, user_code, now);
+    let now = app_state.now();
+    let redeemed = app_state.vimeo().redeem_device(app.id, device_code, user_code, now);
     let token = redeemed.map_err(|refusal| {
         let (error, text) = match refusal {
-            DeviceRefusal::Pending => ("authorization_pending", "The user has not answered yet."),
+            DeviceRefusal::Pending => ("authorization_pending", "The user has not decided yet."),
             DeviceRefusal::Denied => ("access_denied", "The user denied the request."),
-            DeviceRefusal::Expired => ("expired_token", "The device code is too old."),
+            DeviceRefusal::Expired => ("expired_token", "The device code has expired."),
             DeviceRefusal::Invalid => ("invalid_request", "Invalid device code"),
         };
         errors::oauth(StatusCode::BAD_REQUEST, error, text)
     })?;
-    Ok(grant(&desk, &token, &app))
+    Ok(grant(&app_state, &token, &app))
 }
 
 #[derive(Template)]
@@ -75,30 +81,35 @@ struct DevicePage<'a> {
     complaint: Option<&'a str>,
 }
 
-/// `GET /activate` and `GET /oauth/device/authorize`: asks for the code, and with a code asks what it is for.
-pub(crate) async fn ask_for_code(State(desk): State<Arc<Desk>>, ask: Ask) -> Response {
-    let asked = Parameters::of_form(ask.query.as_deref().unwrap_or_default().as_bytes());
+/// `GET /activate` and `GET /oauth/device/authorize`: the form for the code, and with a code the consent page.
+pub(crate) async fn show_code_form(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> Response {
+    let asked = Parameters::of_form(request.query.as_deref().unwrap_or_default().as_bytes());
     let typed = match asked.text("user_code") {
         Ok(Some(typed)) => typed,
         Ok(None) => return pages::page(StatusCode::OK, &DevicePage { typed: "", complaint: None }),
-        Err(sentence) => return complain("", &sentence),
+        Err(sentence) => return error_page("", &sentence),
     };
-    let now = desk.now();
-    let mut world = desk.world();
+    let now = app_state.now();
+    let mut vimeo = app_state.vimeo();
     let waiting =
-        world.find_waiting_device(typed, now).map(|(code, device)| (code.to_owned(), device.clone()));
-    let app = waiting.as_ref().and_then(|(_, device)| world.app_by_id(device.app)).cloned();
+        vimeo.find_waiting_device(typed, now).map(|(code, device)| (code.to_owned(), device.clone()));
+    let app = waiting.as_ref().and_then(|(_, device)| vimeo.app_by_id(device.app)).cloned();
     let (Some((device_code, device)), Some(app)) = (waiting, app) else {
-        return complain(
+        return error_page(
             typed,
-            "No device waits for this code. It may be mistyped, too old, or answered already.",
+            "No device is waiting for this code. It may be mistyped, expired or already used.",
         );
     };
-    let way = Way::Device { device_code, user_code: hyphenated(&device.user_code) };
-    ask_user(&mut world, &app, Wish { scopes: device.scopes, unknown: device.unknown_scopes, way }, now)
+    let flow = GrantFlow::Device { device_code, user_code: hyphenated(&device.user_code) };
+    show_consent(
+        &mut vimeo,
+        &app,
+        AuthorizationRequest { scopes: device.scopes, unknown: device.unknown_scopes, flow },
+        now,
+    )
 }
 
-fn complain(typed: &str, complaint: &str) -> Response {
+fn error_page(typed: &str, complaint: &str) -> Response {
     let typed = presentable(typed, TYPED_MAX_CHARACTERS);
     pages::page(StatusCode::BAD_REQUEST, &DevicePage { typed: &typed, complaint: Some(complaint) })
 }

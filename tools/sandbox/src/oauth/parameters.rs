@@ -1,4 +1,4 @@
-//! The parameters of a request of OAuth: from a query, a form or JSON.
+//! The parameters of an OAuth request: from a query, a form or JSON.
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
@@ -6,20 +6,20 @@ use serde_json::Value;
 
 use crate::body;
 
-/// The longest value that is read: more than any client sends, and few enough to go back in a header.
+/// The longest value that is read: longer than any client's, and short enough for a header.
 const VALUE_MAX_BYTES: usize = 4096;
 
-/// Names and values, in the order in which they came.
+/// Names and values, in their order.
 pub(super) struct Parameters(Vec<(String, Value)>);
 
 impl Parameters {
-    /// Reads a query, or a form, which look the same.
+    /// Parses a query or a form.
     pub(super) fn of_form(bytes: &[u8]) -> Self {
         let pairs = form_urlencoded::parse(bytes);
         Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned().into())).collect())
     }
 
-    /// Reads a body as its content type says; every client library sends one of the two kinds.
+    /// Parses a body as its content type says; client libraries send either kind.
     ///
     /// # Errors
     /// A sentence that says what is wrong with it.
@@ -37,8 +37,8 @@ impl Parameters {
         Err("The content type must be application/json or application/x-www-form-urlencoded.".to_owned())
     }
 
-    /// A parameter, which may stand there more than once if it says the same each time: some clients double their
-    /// queries. An empty one is none.
+    /// The value of a parameter, which may be repeated with the same value: some clients double their queries. An empty
+    /// value is absent.
     ///
     /// # Errors
     /// A sentence that names the parameter.
@@ -51,14 +51,14 @@ impl Parameters {
                 return Err(format!("The {name} parameter is longer than {VALUE_MAX_BYTES} bytes."));
             }
             if taken.is_some_and(|taken| taken != text) {
-                return Err(format!("The {name} parameter is there more than once, with different values."));
+                return Err(format!("The {name} parameter is repeated with different values."));
             }
             taken = Some(text);
         }
         Ok(taken.filter(|text| !text.is_empty()))
     }
 
-    /// A parameter that must be there.
+    /// The value of a required parameter.
     ///
     /// # Errors
     /// A sentence that names the parameter.
@@ -66,13 +66,13 @@ impl Parameters {
         self.text(name)?.ok_or_else(|| format!("The {name} parameter is missing."))
     }
 
-    /// Every value of a parameter that may have several.
+    /// All values of a parameter.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(found, _)| found == name).filter_map(|(_, value)| value.as_str())
     }
 }
 
-/// The first value of a parameter as it stands in a query, not decoded.
+/// The first value of a parameter in a query, not decoded.
 pub(super) fn raw<'a>(query: &'a str, wanted: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

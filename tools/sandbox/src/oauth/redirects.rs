@@ -1,4 +1,4 @@
-//! Where a browser may be sent back to, and with what.
+//! Redirects back to apps: which URIs are allowed, and with which parameters.
 
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode, Uri};
@@ -6,15 +6,15 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::errors;
 use crate::pages;
-use crate::state::{App, Return};
+use crate::state::{App, RedirectTarget};
 
 const URI_MAX_BYTES: usize = 2048;
 
-/// Schemes that run or show something instead of going somewhere.
+/// Schemes that execute or display content instead of opening an app.
 const REFUSED_SCHEMES: [&str; 7] = ["about", "blob", "data", "file", "filesystem", "javascript", "vbscript"];
 
-/// What stands against a URI as a place to send a user back to; the rest of a sentence that begins with it.
-pub(crate) fn flaw(uri: &str) -> Option<&'static str> {
+/// Why a URI cannot be a redirect URI; completes a sentence that begins with the URI.
+pub(crate) fn problem(uri: &str) -> Option<&'static str> {
     if uri.is_empty() || uri.len() > URI_MAX_BYTES {
         return Some("must have 1 to 2048 characters");
     }
@@ -32,7 +32,7 @@ pub(crate) fn flaw(uri: &str) -> Option<&'static str> {
     }
     let scheme = scheme.to_ascii_lowercase();
     if REFUSED_SCHEMES.contains(&scheme.as_str()) {
-        return Some("has a scheme that leads nowhere");
+        return Some("has a scheme that is not allowed");
     }
     let is_web = scheme == "http" || scheme == "https";
     if is_web && !(rest.starts_with("//") && names_host(uri)) {
@@ -45,44 +45,52 @@ fn names_host(uri: &str) -> bool {
     uri.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
 }
 
-/// Whether an app may send users there: where it is registered, byte for byte; a guest to any web address, because
-/// nobody could register for it.
+/// Whether an app may use a redirect URI: a registered one, byte for byte; for the guest app any web address, since it
+/// has no registered ones.
 pub(crate) fn is_allowed(app: &App, uri: &str) -> bool {
     let lower = uri.to_ascii_lowercase();
     let is_web = lower.starts_with("http://") || lower.starts_with("https://");
-    app.redirect_uris.iter().any(|known| known == uri) || (app.is_guest && is_web && flaw(uri).is_none())
+    app.redirect_uris.iter().any(|known| known == uri) || (app.is_guest && is_web && problem(uri).is_none())
 }
 
-/// Where in an address parameters travel.
+/// Where in the URI the parameters are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ParameterLocation {
     Query,
-    /// For a token and what concerns it: no server sees it.
+    /// For a token and its parameters, which no server sees.
     Fragment,
 }
 
-/// Sends the browser back to the app with these parameters and its state.
-pub(crate) fn send_back(back: &Return, place: Place, parameters: &[(&str, &str)]) -> Response {
+/// Redirects the browser to the app with these parameters and its state.
+pub(crate) fn send_back(
+    back: &RedirectTarget,
+    place: ParameterLocation,
+    parameters: &[(&str, &str)],
+) -> Response {
     match HeaderValue::try_from(location(back, place, parameters)) {
         Ok(location) => errors::uncached((StatusCode::FOUND, [(LOCATION, location)]).into_response()),
         Err(_) => pages::message(
             StatusCode::BAD_REQUEST,
-            "The app cannot be told",
+            "The app cannot be notified",
             &["The state parameter, or the app's redirect URI, has a character that no header may have."],
         ),
     }
 }
 
-/// Where the browser goes.
-pub(crate) fn location(back: &Return, place: Place, parameters: &[(&str, &str)]) -> String {
+/// The target of the redirect.
+pub(crate) fn location(
+    back: &RedirectTarget,
+    place: ParameterLocation,
+    parameters: &[(&str, &str)],
+) -> String {
     let mut added = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     if let Some(state) = &back.state {
         added = format!("{added}&state={state}");
     }
     let uri = &back.redirect_uri;
     match place {
-        Place::Fragment => format!("{uri}#{added}"),
-        Place::Query => format!("{uri}{}{added}", mark_before_more(uri)),
+        ParameterLocation::Fragment => format!("{uri}#{added}"),
+        ParameterLocation::Query => format!("{uri}{}{added}", mark_before_more(uri)),
     }
 }
 
@@ -108,7 +116,7 @@ mod tests {
             "vimeo123://auth",
             "com.example.app:/oauth",
         ] {
-            assert_eq!(flaw(uri), None, "{uri}");
+            assert_eq!(problem(uri), None, "{uri}");
         }
     }
 
@@ -134,9 +142,9 @@ mod tests {
             "JavaScript://example.com/%0aalert(1)",
             "data:text/html,x",
         ] {
-            assert!(flaw(uri).is_some(), "{uri}");
+            assert!(problem(uri).is_some(), "{uri}");
         }
-        assert!(flaw(&format!("http://example.com/{}", "x".repeat(2048))).is_some());
+        assert!(problem(&format!("http://example.com/{}", "x".repeat(2048))).is_some());
     }
 
     #[test]
@@ -148,8 +156,8 @@ mod tests {
             ("http://a/b?c=d&", "http://a/b?c=d&code=1&state=%20+x"),
         ] {
             let (redirect_uri, state) = (uri.to_owned(), Some("%20+x".to_owned()));
-            let back = Return { redirect_uri, is_named: true, state };
-            assert_eq!(location(&back, Place::Query, &[("code", "1")]), expected);
+            let back = RedirectTarget { redirect_uri, is_named: true, state };
+            assert_eq!(location(&back, ParameterLocation::Query, &[("code", "1")]), expected);
         }
     }
 }

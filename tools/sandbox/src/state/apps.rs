@@ -1,10 +1,10 @@
-//! Apps: what a developer registers with Vimeo, with credentials and an owner.
+//! Apps, which developers register with Vimeo, with credentials and an owner.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::{AppId, Origin, UserId, World, hex};
+use super::{AppId, Origin, UserId, VimeoState, hex};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct App {
@@ -14,32 +14,32 @@ pub(crate) struct App {
     /// 128 characters, some of which need escaping in URLs.
     pub(crate) client_secret: String,
     pub(crate) name: String,
-    /// Whose rate window the app's unauthenticated tokens spend.
+    /// The user whose rate limit the app's own tokens use.
     pub(crate) owner: UserId,
-    /// Whether Vimeo's staff let this app upload; without it users have no `upload_quota`.
+    /// Whether Vimeo has granted the app upload access; without it users have no `upload_quota`.
     pub(crate) has_upload_access: bool,
-    /// Where the app may be sent an authorization code, each compared as it stands.
+    /// The redirect URIs, each compared character for character.
     pub(crate) redirect_uris: Vec<String>,
-    /// Whether this is the app to which credentials belong that were never issued here.
+    /// Whether this is the app of credentials that were never issued here.
     pub(crate) is_guest: bool,
 }
 
-/// What an app is to be made of.
+/// The properties of a new app.
 pub(crate) struct NewApp {
     pub(crate) name: String,
     pub(crate) has_upload_access: bool,
     pub(crate) redirect_uris: Vec<String>,
 }
 
-/// Why a client's credentials are not accepted.
+/// Why client credentials are rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientRefusal {
     UnknownId,
     WrongSecret,
 }
 
-impl World {
-    /// Makes an app with credentials and an owner of its own.
+impl VimeoState {
+    /// Adds an app with credentials and an owner of its own.
     pub(crate) fn add_app(&mut self, new: NewApp) -> App {
         let NewApp { name, has_upload_access, redirect_uris } = new;
         let id = AppId(self.take_number());
@@ -47,7 +47,7 @@ impl World {
         let app = App {
             id,
             client_id: hex(&self.random_bytes::<20>()),
-            // 95 bytes make 128 characters of which the last is a `=`: what careless escaping breaks first.
+            // 95 bytes are 128 characters in base64, ending with `=`, which incorrect escaping breaks.
             client_secret: STANDARD.encode(self.random_bytes::<95>()),
             name,
             owner,
@@ -77,7 +77,7 @@ impl World {
         self.apps.get_mut(&id)
     }
 
-    /// The app that a client identifier names without a secret, as a browser does on the way to the consent page.
+    /// The app of a client identifier, without a secret, as on the consent page.
     pub(crate) fn find_public_client(&self, client_id: &str) -> Option<&App> {
         let known = self.apps.values().find(|app| app.client_id == client_id);
         known.or_else(|| self.guest_app(client_id))
@@ -94,27 +94,27 @@ impl World {
         }
         let guest = self.guest_app(client_id).ok_or(ClientRefusal::UnknownId)?;
         if self.is_issued(client_secret) {
-            // One half of a real pair: the sandbox would vouch for a mix-up if it let it through.
+            // A known identifier with another app's secret must not be accepted.
             return Err(ClientRefusal::UnknownId);
         }
         if is_plausible(client_secret) { Ok(guest.clone()) } else { Err(ClientRefusal::WrongSecret) }
     }
 
-    /// The guest app, when the door is open and this value may be a guest's.
+    /// The guest app, if open mode is on and this value may be a guest's.
     pub(super) fn guest_app(&self, value: &str) -> Option<&App> {
         let guest = self.apps.get(&self.guest?)?;
         (is_plausible(value) && !self.is_issued(value)).then_some(guest)
     }
 
-    /// Whether the sandbox made this value itself, as whatever kind of credential.
+    /// Whether the sandbox issued this value as any kind of credential.
     fn is_issued(&self, value: &str) -> bool {
         self.tokens.get(value).is_some_and(|token| token.origin != Origin::Guest)
             || self.apps.values().any(|app| app.client_id == value || app.client_secret == value)
     }
 }
 
-/// Whether an open sandbox takes this for somebody's real credential. What calls itself invalid or expired is how a
-/// demo asks for the refusal.
+/// Whether open mode accepts this value as a credential. Values with `invalid` or `expired` are rejected, for
+/// demonstrations.
 fn is_plausible(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     !value.is_empty()

@@ -1,9 +1,9 @@
-//! Folders, which Vimeo also calls projects. A video lies in one of them at most.
+//! Folders, which Vimeo also calls projects. A video is in at most one of them.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, FolderId, Order, Orphan, UserId, VideoId, World};
+use super::{Direction, FolderId, Order, Orphan, UserId, VideoId, VimeoState};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Folder {
@@ -17,20 +17,20 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// The folder's own URI, in the spelling that Vimeo's answers have.
+    /// The folder's URI, in the form that Vimeo's responses have.
     pub(crate) fn uri(&self) -> String {
         format!("{}/projects/{}", self.owner, self.id.number())
     }
 }
 
-/// What becomes of a folder's videos when it is deleted.
+/// What happens to a folder's videos when it is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clips {
     Keep,
     Delete,
 }
 
-impl World {
+impl VimeoState {
     pub(crate) fn add_folder(
         &mut self,
         owner: UserId,
@@ -57,7 +57,7 @@ impl World {
         self.folders.values()
     }
 
-    /// Removes a folder and those below it. Returns what is left of the uploads that went with them.
+    /// Removes a folder and its subfolders. Returns the uploads of removed videos.
     pub(crate) fn remove_folder(&mut self, id: FolderId, clips: Clips) -> Vec<Orphan> {
         let mut gone = vec![id];
         let mut next = 0;

@@ -1,25 +1,25 @@
-//! What was asked of users and is not finished: pages that wait for an answer, codes that wait to be exchanged, and
-//! devices that wait for somebody to type their code. Each is good once, and for ten minutes.
+//! Pending grants: consent pages, authorization codes, and devices that wait for their user. Each can be used once, for
+//! ten minutes.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AppId, NewToken, Origin, Token, UserId, World};
+use super::{AppId, NewToken, Origin, Token, UserId, VimeoState};
 use crate::scopes::Scopes;
 
-/// How long a page, a code or a device waits. Vimeo's own figures are not known.
+/// The lifetime of a page, a code or a device. Vimeo's own values are not known.
 pub(crate) const GRANT_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 
-// So long after its end a device that still asks hears that it came too late.
+// How long after its expiry a device is still told that it has expired.
 const DEVICE_MEMORY: SignedDuration = SignedDuration::from_hours(24);
 
-// No vowels, so that no words come out, and nothing that looks like something else.
+// No vowels, which could form words, and no characters that look alike.
 const USER_CODE_LETTERS: [char; 16] =
     ['B', 'C', 'D', 'F', 'G', 'H', 'J', 'K', 'M', 'N', 'P', 'R', 'T', 'W', 'X', 'Z'];
 
-/// Everything unfinished, by the secret that finishes it.
+/// Pending grants, by their secret.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Grants {
@@ -28,39 +28,40 @@ pub(crate) struct Grants {
     devices: BTreeMap<String, Device>,
 }
 
-/// A page that asks a user. Its ticket comes back with the answer, and says what was asked.
+/// A consent page. Its ticket identifies the request when the decision arrives.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Page {
     pub(crate) app: AppId,
-    /// What the user may allow.
+    /// The scopes that the user may allow.
     pub(crate) scopes: Scopes,
-    pub(crate) way: Way,
+    #[serde(rename = "way")]
+    pub(crate) flow: GrantFlow,
     pub(crate) expires_at: Timestamp,
 }
 
-/// How the app is told of the answer.
+/// How the app receives the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Way {
-    /// The browser carries a code.
-    Code(Return),
-    /// The browser carries the token itself.
-    Token(Return),
-    /// The device asks for it.
+pub(crate) enum GrantFlow {
+    /// The browser is redirected with a code.
+    Code(RedirectTarget),
+    /// The browser is redirected with the token.
+    Token(RedirectTarget),
+    /// The device polls for it.
     Device { device_code: String, user_code: String },
 }
 
-/// Where the browser goes afterwards.
+/// The target of the redirect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Return {
+pub(crate) struct RedirectTarget {
     pub(crate) redirect_uri: String,
-    /// Whether the app named the URI itself, and so must name it again at the exchange.
+    /// Whether the request named the URI, which must then be repeated at the exchange.
     pub(crate) is_named: bool,
-    /// As it stood in the query, not decoded, so that it goes back byte for byte.
+    /// As in the query, not decoded, so that it is returned unchanged.
     pub(crate) state: Option<String>,
 }
 
-/// A user's word that an app may have a token.
+/// A user's consent to a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Consent {
     pub(crate) app: AppId,
@@ -76,12 +77,12 @@ struct Code {
     expires_at: Timestamp,
 }
 
-/// Why a code is not exchanged.
+/// Why the exchange of a code fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CodeRefusal {
-    /// Unknown, used, too old, or another app's.
+    /// Unknown, used, expired, or another app's.
     Invalid,
-    /// Not the redirect URI that the code was sent to.
+    /// Another redirect URI than the one that the code was sent to.
     OtherRedirect,
 }
 
@@ -90,15 +91,15 @@ pub(crate) enum CodeRefusal {
 pub(crate) struct Device {
     pub(crate) app: AppId,
     pub(crate) scopes: Scopes,
-    /// What the app asked for and Vimeo does not have.
+    /// Requested scopes that Vimeo does not have.
     pub(crate) unknown_scopes: Vec<String>,
-    /// Eight letters, without the hyphen with which they are shown.
+    /// Eight letters, without the hyphen.
     pub(crate) user_code: String,
     pub(crate) answer: Option<Answer>,
     pub(crate) expires_at: Timestamp,
 }
 
-/// What a user said to a device.
+/// A user's decision for a device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Answer {
@@ -109,44 +110,44 @@ pub(crate) enum Answer {
 /// Why a device gets no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceRefusal {
-    /// Nobody has answered yet.
+    /// The user has not decided yet.
     Pending,
     Denied,
     Expired,
-    /// Unknown, used, another app's, or with a user code that is not its own.
+    /// Unknown, used, another app's, or with another user code.
     Invalid,
 }
 
-impl World {
-    /// Begins to ask a user. The answer is the page's ticket.
+impl VimeoState {
+    /// Adds a consent page. Returns its ticket.
     pub(crate) fn add_page(&mut self, page: Page, now: Timestamp) -> String {
-        self.forget_grants(now);
+        self.purge_grants(now);
         let ticket = self.random_hex::<16>();
         self.grants.pages.insert(ticket.clone(), page);
         ticket
     }
 
-    /// The page that a ticket belongs to, if it still waits.
+    /// The page of a ticket, unless it has expired.
     pub(crate) fn find_page(&self, ticket: &str, now: Timestamp) -> Option<&Page> {
         self.grants.pages.get(ticket).filter(|page| page.expires_at > now)
     }
 
-    /// Takes a page's ticket, which is good once.
+    /// Removes a page, which can be answered once.
     pub(crate) fn take_page(&mut self, ticket: &str) {
         self.grants.pages.remove(ticket);
     }
 
-    /// Makes a code that can be exchanged for a token once.
-    pub(crate) fn add_code(&mut self, consent: Consent, back: &Return, now: Timestamp) -> String {
-        self.forget_grants(now);
+    /// Adds a code. Returns its value.
+    pub(crate) fn add_code(&mut self, consent: Consent, back: &RedirectTarget, now: Timestamp) -> String {
+        self.purge_grants(now);
         let value = self.random_hex::<20>();
-        let Return { redirect_uri, is_named, .. } = back.clone();
+        let RedirectTarget { redirect_uri, is_named, .. } = back.clone();
         let code = Code { consent, redirect_uri, is_named, expires_at: grant_end(now) };
         self.grants.codes.insert(value.clone(), code);
         value
     }
 
-    /// Exchanges a code for a token. What is refused leaves the code as it is: it may be the app's own mistake.
+    /// Exchanges a code for a token. A failed exchange leaves the code valid.
     pub(crate) fn redeem_code(
         &mut self,
         app: AppId,
@@ -165,13 +166,13 @@ impl World {
         Ok(self.add_allowed_token(code.consent, None))
     }
 
-    /// Makes the token that a user allowed.
+    /// Adds the token that a user allowed.
     pub(crate) fn add_allowed_token(&mut self, consent: Consent, expires_at: Option<Timestamp>) -> Token {
         let Consent { app, user, scopes } = consent;
         self.add_token(NewToken { app, scopes, user: Some(user), origin: Origin::Allowed, expires_at })
     }
 
-    /// Begins to wait for a device's user. The answer is the device code.
+    /// Adds a device. Returns its device code.
     pub(crate) fn add_device(
         &mut self,
         app: AppId,
@@ -179,7 +180,7 @@ impl World {
         unknown_scopes: Vec<String>,
         now: Timestamp,
     ) -> (String, Device) {
-        self.forget_grants(now);
+        self.purge_grants(now);
         let device_code = self.random_hex::<20>();
         let letter = |byte: u8| USER_CODE_LETTERS.get(usize::from(byte % 16)).copied();
         let user_code = self.random_bytes::<8>().into_iter().filter_map(letter).collect();
@@ -189,7 +190,7 @@ impl World {
         (device_code, device)
     }
 
-    /// The device that waits under a user code, however that was typed.
+    /// The waiting device with a user code, however it was typed.
     pub(crate) fn find_waiting_device(&self, typed: &str, now: Timestamp) -> Option<(&str, &Device)> {
         let typed = plain_user_code(typed);
         let waits =
@@ -198,14 +199,14 @@ impl World {
         devices.find(|(_, device)| waits(device)).map(|(code, device)| (code.as_str(), device))
     }
 
-    /// Notes what the user said to a device; says whether it still waited for that.
+    /// Records a decision. Returns whether the device was waiting for it.
     pub(crate) fn answer_device(&mut self, device_code: &str, answer: Answer, now: Timestamp) -> bool {
         let device = self.grants.devices.get_mut(device_code);
         let waiting = device.filter(|device| device.answer.is_none() && device.expires_at > now);
         waiting.map(|device| device.answer = Some(answer)).is_some()
     }
 
-    /// Gives a device the token that its user allowed, once.
+    /// Returns the token that the device's user allowed, once.
     pub(crate) fn redeem_device(
         &mut self,
         app: AppId,
@@ -229,8 +230,8 @@ impl World {
         }
     }
 
-    /// Drops what nobody can use any more, so that a long day's leftovers do not pile up.
-    fn forget_grants(&mut self, now: Timestamp) {
+    /// Removes expired grants.
+    fn purge_grants(&mut self, now: Timestamp) {
         let Grants { pages, codes, devices } = &mut self.grants;
         pages.retain(|_, page| page.expires_at > now);
         codes.retain(|_, code| code.expires_at > now);
@@ -240,19 +241,19 @@ impl World {
     }
 }
 
-/// When what begins now ends.
+/// When a grant that is made now expires.
 pub(crate) fn grant_end(now: Timestamp) -> Timestamp {
     now.checked_add(GRANT_LIFETIME).unwrap_or(Timestamp::MAX)
 }
 
-/// A user code as people are shown it: `BCDF-GHJK`.
+/// A user code for display: `BCDF-GHJK`.
 pub(crate) fn hyphenated(user_code: &str) -> String {
     user_code
         .split_at_checked(4)
         .map_or_else(|| user_code.to_owned(), |(left, right)| format!("{left}-{right}"))
 }
 
-/// A user code without what people put between its letters, in capitals.
+/// A user code without separators, in upper case.
 fn plain_user_code(typed: &str) -> String {
     typed.chars().filter(char::is_ascii_alphanumeric).map(|char| char.to_ascii_uppercase()).collect()
 }

@@ -1,4 +1,4 @@
-//! The numbers that Vimeo's URIs are made of, each kind with a type of its own.
+//! The numbers in Vimeo's URIs, one type for each kind.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ macro_rules! numbers {
         pub(crate) struct $name(pub(super) u64);
 
         impl $name {
-            /// The number alone, as it stands in a path.
+            /// The number, as in a path.
             pub(crate) fn number(self) -> u64 {
                 self.0
             }
 
-            /// The number in a path, as canonical as Vimeo writes it.
+            /// Parses a number in a path, in the canonical form.
             pub(crate) fn parse(text: &str) -> Option<Self> {
                 let is_canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
                 is_canonical.then(|| text.parse().ok().map(Self)).flatten()
@@ -55,7 +55,7 @@ impl VersionId {
 impl VideoId {
     pub(super) const MAX: Self = Self(u64::MAX);
 
-    /// A video as paths and URIs name it: `N` or, for an unlisted one, `N:hash`.
+    /// A video in a path or URI: `N` or, for an unlisted one, `N:hash`.
     pub(crate) fn parse_named(text: &str) -> Option<(Self, Option<&str>)> {
         match text.split_once(':') {
             Some((number, hash)) => Self::parse(number).map(|id| (id, Some(hash))),

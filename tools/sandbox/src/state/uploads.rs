@@ -1,4 +1,4 @@
-//! Uploads: how a version's bytes come in, how many are here, and what has become of them since.
+//! Uploads: how the bytes of a version arrive, how many have arrived, and the stages that follow.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use sha2::{Digest as _, Sha256};
 use super::hex;
 use crate::Pace;
 
-/// How fast an upload goes on by itself, once every byte is here.
+/// How fast an upload advances once it is complete.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tempo {
-    /// How long it takes until that is noticed.
+pub(crate) struct StageTiming {
+    /// How long `upload.status` stays `in_progress` after the last byte.
     pub(crate) lag: Duration,
     /// How long each stage of transcoding lasts.
     pub(crate) pace: Pace,
 }
 
-/// How the bytes are to come.
+/// How the bytes are uploaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "approach", rename_all = "lowercase")]
 pub(crate) enum Approach {
-    /// The client sends them, and may go on after a break.
+    /// The client sends them, resumably.
     Tus,
-    /// Vimeo fetches them.
+    /// Vimeo fetches them from a link.
     Pull { link: String },
-    /// A browser sends them as a form, and is then sent on.
+    /// A browser sends them as a form, and is then redirected.
     Post { redirect_url: Option<String> },
-    /// Nobody said, so none will ever come.
+    /// Not specified, so none will arrive.
     None,
 }
 
@@ -48,12 +48,12 @@ impl Approach {
     }
 }
 
-/// Where a version stands on its way from the first byte to the player.
+/// The stage of a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Stage {
     Uploading,
-    /// Every byte is here, and nothing says so yet.
+    /// Every byte has arrived; responses do not show it yet.
     Received,
     TranscodeStarting,
     Transcoding,
@@ -61,20 +61,20 @@ pub(crate) enum Stage {
     Failed(Failure),
 }
 
-/// How a version comes to nothing.
+/// The failure of a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failure {
     /// The video's `status`: one of [`Failure::STATUSES`].
     pub(crate) status: String,
     /// The `upload.error`, for an upload that failed: one of [`Failure::ERRORS`].
     pub(crate) error: Option<String>,
-    /// Whether the `upload.status` is `canceled`, as somebody's wish and nobody's fault.
+    /// Whether the `upload.status` is `canceled` instead of `error`.
     #[serde(default)]
     pub(crate) is_canceled: bool,
 }
 
 impl Failure {
-    /// The values of `status` that mean the end, Vimeo's older ones before those of 2026.
+    /// The values of `status` for failures, Vimeo's older ones before those of 2026.
     pub(crate) const STATUSES: [&str; 6] = [
         "uploading_error",
         "transcoding_error",
@@ -106,17 +106,17 @@ impl Failure {
         "unsupported_video_projection",
     ];
 
-    /// An upload that came to nothing for one of [`Failure::ERRORS`].
+    /// A failed upload with one of [`Failure::ERRORS`].
     pub(crate) fn of_upload(error: &str) -> Self {
         Self { error: Some(error.to_owned()), ..Self::with_status("uploading_error") }
     }
 
-    /// One that has nothing but a `status`.
+    /// A failure with a `status` only.
     pub(crate) fn with_status(status: &str) -> Self {
         Self { status: status.to_owned(), error: None, is_canceled: false }
     }
 
-    /// Whether the bytes were all here, and what came after them failed.
+    /// Whether it is a failure after the upload.
     pub(crate) fn is_of_transcoding(&self) -> bool {
         let is_of_upload = ["uploading_error", "quota_exceeded", "total_cap_exceeded"];
         !is_of_upload.contains(&self.status.as_str()) && self.error.is_none() && !self.is_canceled
@@ -127,24 +127,25 @@ impl Failure {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Upload {
     pub(crate) approach: Approach,
-    /// How many bytes were announced. A pull may leave it open until its source has told.
+    /// The announced size in bytes. A pull may not know it before the source has responded.
     pub(crate) size: Option<u64>,
     /// The secret part of the link: 32 hexadecimal characters.
     pub(crate) key: String,
-    /// From when on the link is dead, if ever.
+    /// When the link expires, if ever.
     pub(crate) expires_at: Option<Timestamp>,
-    /// What a dead link is answered with, if a fault said so; otherwise it is 404.
+    /// The status of an expired link, if a fault has set it; otherwise 404.
     #[serde(default)]
     dead_status: Option<u16>,
     pub(crate) received: Received,
     stage: Stage,
-    /// When it came to this stage.
+    /// When it reached this stage.
     stage_since: Timestamp,
-    /// How it is to end, if not well.
-    pub(crate) fate: Option<Failure>,
+    /// The failure that will replace success.
+    #[serde(rename = "fate")]
+    pub(crate) scheduled_failure: Option<Failure>,
 }
 
-/// What an upload is to be made of.
+/// The properties of a new upload.
 pub(super) struct NewUpload {
     pub(super) approach: Approach,
     pub(super) size: Option<u64>,
@@ -156,24 +157,34 @@ impl Upload {
     pub(super) fn new(new: NewUpload, now: Timestamp) -> Self {
         let NewUpload { approach, size, key, expires_at } = new;
         let (received, stage) = (Received::default(), Stage::Uploading);
-        let (dead_status, fate) = (None, None);
-        Self { approach, size, key, expires_at, dead_status, received, stage, stage_since: now, fate }
+        let (dead_status, scheduled_failure) = (None, None);
+        Self {
+            approach,
+            size,
+            key,
+            expires_at,
+            dead_status,
+            received,
+            stage,
+            stage_since: now,
+            scheduled_failure,
+        }
     }
 
     pub(crate) fn stage(&self) -> &Stage {
         &self.stage
     }
 
-    /// Whether it can be watched, which Vimeo may allow before the last rendition is done.
+    /// Whether it can be played, which Vimeo may allow before the last rendition is done.
     pub(crate) fn is_playable(&self) -> bool {
         match self.stage {
-            Stage::Transcoding => self.fate.is_none(),
+            Stage::Transcoding => self.scheduled_failure.is_none(),
             Stage::Available => true,
             Stage::Uploading | Stage::Received | Stage::TranscodeStarting | Stage::Failed(_) => false,
         }
     }
 
-    /// What this takes from a quota that counts bytes.
+    /// What it counts in a quota of bytes.
     pub(super) fn weight(&self) -> u64 {
         self.size.unwrap_or(0).max(self.received.bytes)
     }
@@ -183,68 +194,68 @@ impl Upload {
         matches!(self.stage, Stage::Received | Stage::TranscodeStarting | Stage::Transcoding)
     }
 
-    /// Whether every byte is here.
-    pub(crate) fn is_whole(&self) -> bool {
+    /// Whether every byte has arrived.
+    pub(crate) fn is_complete(&self) -> bool {
         self.size == Some(self.received.bytes) && self.approach != Approach::None
     }
 
-    /// Whether the link is dead.
+    /// Whether the link has expired.
     pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
-    /// What its link is answered with, whatever is asked of it, once it is dead.
+    /// The status of every request to the link once it has expired.
     pub(crate) fn dead_status(&self, now: Timestamp) -> Option<StatusCode> {
-        let told = self.dead_status.and_then(|status| StatusCode::from_u16(status).ok());
-        self.is_expired(now).then(|| told.unwrap_or(StatusCode::NOT_FOUND))
+        let status = self.dead_status.and_then(|status| StatusCode::from_u16(status).ok());
+        self.is_expired(now).then(|| status.unwrap_or(StatusCode::NOT_FOUND))
     }
 
-    /// Makes the link dead for good, to be answered with this status.
+    /// Expires the link, which then responds with this status.
     pub(crate) fn kill_link(&mut self, status: StatusCode, now: Timestamp) {
         self.expires_at = Some(now);
         self.dead_status = Some(status.as_u16());
     }
 
-    /// Books bytes that were received. What follows the last of them begins now.
+    /// Records received bytes. The next stage starts with the last of them.
     pub(crate) fn receive(&mut self, received: Received, now: Timestamp) {
         self.received = received;
-        if self.stage == Stage::Uploading && self.is_whole() {
-            self.go_on(now);
+        if self.stage == Stage::Uploading && self.is_complete() {
+            self.advance_stage(now);
         }
     }
 
-    /// Decides how it is to end; at once, if it is past the point where it would have.
-    pub(crate) fn doom(&mut self, fate: Failure, now: Timestamp) {
+    /// Schedules a failure; applies it now if the upload is past that point.
+    pub(crate) fn schedule_failure(&mut self, failure: Failure, now: Timestamp) {
         let is_to_come = match self.stage {
             Stage::Uploading | Stage::Received => true,
-            Stage::TranscodeStarting | Stage::Transcoding => fate.is_of_transcoding(),
+            Stage::TranscodeStarting | Stage::Transcoding => failure.is_of_transcoding(),
             Stage::Available | Stage::Failed(_) => false,
         };
         if is_to_come {
-            self.fate = Some(fate);
+            self.scheduled_failure = Some(failure);
         } else {
-            self.fail(fate, now);
+            self.fail(failure, now);
         }
     }
 
-    /// Ends it at once.
+    /// Fails it now.
     pub(crate) fn fail(&mut self, failure: Failure, now: Timestamp) {
         (self.stage, self.stage_since) = (Stage::Failed(failure), now);
     }
 
-    /// Goes on to the next stage, as its fate wants. Nothing follows the last one, and nothing the first while bytes
+    /// Advances to the next stage, or to the scheduled failure. The last stage stays, and so does the first while bytes
     /// are missing.
-    pub(crate) fn go_on(&mut self, now: Timestamp) {
+    pub(crate) fn advance_stage(&mut self, now: Timestamp) {
         let next = match &self.stage {
-            Stage::Uploading if !self.is_whole() => return,
+            Stage::Uploading if !self.is_complete() => return,
             Stage::Uploading => Stage::Received,
-            Stage::Received => match &self.fate {
+            Stage::Received => match &self.scheduled_failure {
                 Some(failure) if !failure.is_of_transcoding() => Stage::Failed(failure.clone()),
                 _ if self.received.bytes == 0 => Stage::Failed(Failure::of_upload("empty_upload")),
                 _ => Stage::TranscodeStarting,
             },
             Stage::TranscodeStarting => Stage::Transcoding,
-            Stage::Transcoding => match &self.fate {
+            Stage::Transcoding => match &self.scheduled_failure {
                 Some(failure) => Stage::Failed(failure.clone()),
                 None => Stage::Available,
             },
@@ -253,22 +264,22 @@ impl Upload {
         (self.stage, self.stage_since) = (next, now);
     }
 
-    /// Lets time pass, and says whether that changed anything.
-    pub(super) fn advance(&mut self, now: Timestamp, tempo: Tempo) -> bool {
+    /// Advances to the current time. Returns whether anything changed.
+    pub(super) fn advance(&mut self, now: Timestamp, stage_timing: StageTiming) -> bool {
         let mut has_changed = false;
-        while let Some(due) = self.next_stage_at(tempo).filter(|due| *due <= now) {
-            self.go_on(due);
+        while let Some(due) = self.next_stage_at(stage_timing).filter(|due| *due <= now) {
+            self.advance_stage(due);
             has_changed = true;
         }
         has_changed
     }
 
-    /// When it goes on by itself, if it ever does.
-    fn next_stage_at(&self, tempo: Tempo) -> Option<Timestamp> {
-        let lasts = match (&self.stage, tempo.pace) {
-            // By hand, one can be kept from being noticed; what is noticed at once is no stage that anybody sees.
-            (Stage::Received, Pace::ByHand) if tempo.lag > Duration::ZERO => return None,
-            (Stage::Received, _) => tempo.lag,
+    /// When it advances automatically, if ever.
+    fn next_stage_at(&self, stage_timing: StageTiming) -> Option<Timestamp> {
+        let lasts = match (&self.stage, stage_timing.pace) {
+            // By hand, `Received` is a stage of its own only if there is a lag.
+            (Stage::Received, Pace::ByHand) if stage_timing.lag > Duration::ZERO => return None,
+            (Stage::Received, _) => stage_timing.lag,
             (Stage::TranscodeStarting | Stage::Transcoding, Pace::Every(step)) => step,
             _ => return None,
         };
@@ -276,7 +287,7 @@ impl Upload {
     }
 }
 
-/// How many bytes are here, and their SHA-256 so far, so that the hash of gigabytes needs none of them.
+/// How many bytes have arrived, and their SHA-256 so far, so that the bytes need not be kept.
 #[derive(Clone, Default)]
 pub(crate) struct Received {
     pub(crate) bytes: u64,
@@ -284,7 +295,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Takes some more.
+    /// Adds bytes.
     pub(crate) fn take(&mut self, data: &[u8]) {
         self.hash.update(data);
         self.bytes += data.len() as u64;
@@ -303,21 +314,22 @@ impl fmt::Debug for Received {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct SerializedHash {
     bytes: u64,
     hash: String,
 }
 
 impl Serialize for Received {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Written { bytes: self.bytes, hash: STANDARD.encode(self.hash.serialize()) }.serialize(serializer)
+        SerializedHash { bytes: self.bytes, hash: STANDARD.encode(self.hash.serialize()) }
+            .serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Received {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
-        let Written { bytes, hash } = Written::deserialize(deserializer)?;
+        let SerializedHash { bytes, hash } = SerializedHash::deserialize(deserializer)?;
         let state = STANDARD.decode(hash).map_err(D::Error::custom)?;
         let state = state.as_slice().try_into().map_err(D::Error::custom)?;
         let hash = <Sha256 as sha2::digest::common::hazmat::SerializableState>::deserialize(&state)

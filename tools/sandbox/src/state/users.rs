@@ -1,8 +1,8 @@
-//! Users: whose videos and folders these are, what their plan allows, and how much they may still upload.
+//! Users: their plans and quotas.
 
 use serde::{Deserialize, Serialize};
 
-use super::{PresetId, UserId, VideoId, World};
+use super::{PresetId, UserId, VideoId, VimeoState};
 use crate::limits::Plan;
 
 // Five tebibytes: more than any test fills.
@@ -13,13 +13,13 @@ const SPACE_USED_BYTES: u64 = 734_003_200;
 pub(crate) struct User {
     pub(crate) id: UserId,
     pub(crate) name: String,
-    /// A plan of their own, with its rate limit enforced; otherwise theirs is that of the sandbox.
+    /// The user's own plan, with its rate limit enforced; otherwise that of the sandbox applies.
     pub(crate) plan: Option<Plan>,
     pub(crate) has_verified_email: bool,
     pub(crate) may_manage_folders: bool,
-    /// Values of `privacy.view` that are refused, beside those that the plan does not have.
+    /// Values of `privacy.view` that are rejected, in addition to those that the plan does not include.
     pub(crate) refused_views: Vec<String>,
-    /// Absent where Vimeo says nothing about it.
+    /// Absent if Vimeo shows none.
     pub(crate) quota: Option<Quota>,
     pub(crate) presets: Vec<PresetId>,
 }
@@ -33,24 +33,24 @@ impl User {
             has_verified_email: true,
             may_manage_folders: true,
             refused_views: Vec::new(),
-            quota: Some(Quota::roomy()),
+            quota: Some(Quota::default_limits()),
             presets: Vec::new(),
         }
     }
 }
 
-/// How much a user may upload: in all, in a period, or both.
+/// How much a user may upload: in total, per period, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Quota {
     pub(crate) unit: Unit,
-    pub(crate) lifetime: Option<Bound>,
-    pub(crate) periodic: Option<(Period, Bound)>,
+    pub(crate) lifetime: Option<QuotaLimit>,
+    pub(crate) periodic: Option<(Period, QuotaLimit)>,
 }
 
 impl Quota {
-    /// What everybody has who was not given another: more than any test fills.
-    pub(crate) fn roomy() -> Self {
-        let bound = Bound { max: Some(SPACE_MAX_BYTES), used_before: SPACE_USED_BYTES };
+    /// The default quota: more than any test fills.
+    pub(crate) fn default_limits() -> Self {
+        let bound = QuotaLimit { max: Some(SPACE_MAX_BYTES), used_before: SPACE_USED_BYTES };
         Self { unit: Unit::Size, lifetime: Some(bound), periodic: None }
     }
 }
@@ -66,29 +66,29 @@ pub(crate) enum Unit {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Bound {
-    /// Absent where there is no end to it.
+pub(crate) struct QuotaLimit {
+    /// Absent if unlimited.
     pub(crate) max: Option<u64>,
-    /// What was used up before there were videos in the sandbox.
+    /// What was used before there were videos in the sandbox.
     pub(crate) used_before: u64,
 }
 
-/// What is to be added to what a user has.
+/// What an upload would add to a user's usage.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Addition {
+pub(crate) struct QuotaUse {
     pub(crate) bytes: u64,
     pub(crate) videos: u64,
 }
 
-/// Which bound of a quota does not allow it.
+/// The limit of a quota that is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Overrun {
+pub(crate) enum ExceededQuota {
     Lifetime,
     Periodic,
 }
 
-impl Overrun {
-    /// The `status` of a video that turned out to be too much.
+impl ExceededQuota {
+    /// The `status` of a video that exceeds it.
     pub(crate) fn status(self) -> &'static str {
         match self {
             Self::Lifetime => "total_cap_exceeded",
@@ -97,14 +97,14 @@ impl Overrun {
     }
 }
 
-/// After which time a periodic quota begins anew. The sandbox names it, and lets no period pass.
+/// The period of a quota. The sandbox shows it, but no period ever ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Period {
     Week,
     Month,
     Year,
-    /// Never, by the word of newer specifications.
+    /// Never ends, according to newer specifications.
     Lifetime,
 }
 
@@ -121,7 +121,7 @@ impl Period {
     }
 }
 
-impl World {
+impl VimeoState {
     pub(crate) fn add_user(&mut self, name: String) -> User {
         let mut user = User::new(UserId(self.take_number()), name);
         user.presets = (0..2).map(|_| PresetId(self.take_number())).collect();
@@ -142,8 +142,8 @@ impl World {
         self.users.values()
     }
 
-    /// Which bound of a user's quota so much more would overrun.
-    pub(crate) fn overrun(&self, user: &User, more: Addition) -> Option<Overrun> {
+    /// The limit of a user's quota that this addition would exceed.
+    pub(crate) fn exceeded_quota(&self, user: &User, more: QuotaUse) -> Option<ExceededQuota> {
         let quota = user.quota.as_ref()?;
         let more = match quota.unit {
             Unit::Size => more.bytes,
@@ -151,23 +151,23 @@ impl World {
         };
         let wanted = self.used_by(user.id, quota.unit).saturating_add(more);
         let is_over =
-            |bound: &Bound| bound.max.is_some_and(|max| bound.used_before.saturating_add(wanted) > max);
+            |bound: &QuotaLimit| bound.max.is_some_and(|max| bound.used_before.saturating_add(wanted) > max);
         if quota.lifetime.as_ref().is_some_and(is_over) {
-            Some(Overrun::Lifetime)
+            Some(ExceededQuota::Lifetime)
         } else if quota.periodic.as_ref().is_some_and(|(_, bound)| is_over(bound)) {
-            Some(Overrun::Periodic)
+            Some(ExceededQuota::Periodic)
         } else {
             None
         }
     }
 
-    /// Which bound of its owner's quota is overrun, now that a video has the bytes that it has.
-    pub(crate) fn overrun_by(&self, video: VideoId) -> Option<Overrun> {
+    /// The limit of its owner's quota that is exceeded with the current bytes of a video.
+    pub(crate) fn quota_exceeded_by(&self, video: VideoId) -> Option<ExceededQuota> {
         let owner = self.users.get(&self.videos.get(video)?.owner)?;
-        self.overrun(owner, Addition::default())
+        self.exceeded_quota(owner, QuotaUse::default())
     }
 
-    /// What a user's videos use up of their quota: bytes that were announced, or videos.
+    /// What a user's videos count in their quota: bytes or videos.
     pub(crate) fn used_by(&self, user: UserId, unit: Unit) -> u64 {
         let videos = self.videos_of(user);
         match unit {

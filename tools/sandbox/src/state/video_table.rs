@@ -1,5 +1,5 @@
-//! Every video, and an index of them: the lists of each user and folder in every order, what they add up to, and where
-//! each upload link leads. A request then costs what it shows, not what the account holds.
+//! All videos and their index: the lists of each user and folder in every order, their sums, and the targets of upload
+//! links. A request then costs what it shows, not what the account holds.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -37,11 +37,11 @@ struct VideoSet {
     by_date: BTreeSet<(Timestamp, VideoId)>,
     by_modified: BTreeSet<(Timestamp, VideoId)>,
     by_name: BTreeSet<(String, VideoId)>,
-    /// What they take from a quota that counts bytes.
+    /// What they count in a quota of bytes.
     bytes: u64,
 }
 
-/// Everything of a video that the index depends on.
+/// The properties of a video that the index depends on.
 #[derive(PartialEq, Eq)]
 struct Keys {
     id: VideoId,
@@ -65,7 +65,7 @@ impl<'a> VideoList<'a> {
         self.0.map_or(0, |set| set.by_date.len())
     }
 
-    /// What these videos take from a quota that counts bytes.
+    /// What these videos count in a quota of bytes.
     pub(crate) fn bytes(self) -> u64 {
         self.0.map_or(0, |set| set.bytes)
     }

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::uploads::NewUpload;
 use super::{
-    AppId, Approach, FolderId, PresetId, Stage, Tempo, Upload, UserId, VersionId, VideoId, VideoList, World,
+    AppId, Approach, FolderId, PresetId, Stage, StageTiming, Upload, UserId, VersionId, VideoId, VideoList,
+    VimeoState,
 };
 
-/// How many domains may embed a video, by Vimeo's rules.
+/// How many domains Vimeo allows to embed a video.
 pub(crate) const DOMAINS_MAX: usize = 50;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub(crate) struct Video {
     pub(crate) created_at: Timestamp,
     pub(crate) modified_at: Timestamp,
     pub(crate) settings: Settings,
-    /// What a link to an unlisted video ends with: 10 hexadecimal characters.
+    /// The end of a link to an unlisted video: 10 hexadecimal characters.
     pub(crate) hash: String,
     pub(crate) resource_key: String,
     pub(crate) folder: Option<FolderId>,
@@ -33,7 +34,7 @@ pub(crate) struct Video {
     pub(crate) pictures: Vec<Picture>,
 }
 
-/// What can be said of a video when it is made, and changed afterwards.
+/// The settings of a video.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) name: String,
@@ -46,7 +47,7 @@ pub(crate) struct Settings {
     pub(crate) domains: BTreeSet<String>,
     pub(crate) is_hidden_from_vimeo: bool,
     pub(crate) has_review_page: bool,
-    /// Kept as it came; the sandbox has no player that would obey it.
+    /// Stored unchanged; the sandbox has no player.
     pub(crate) embed: Value,
     pub(crate) spatial: Value,
 }
@@ -91,14 +92,14 @@ impl Default for Privacy {
     }
 }
 
-/// One file of a video.
+/// A file of a video.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Version {
     pub(crate) id: VersionId,
     pub(crate) file_name: Option<String>,
     pub(crate) created_at: Timestamp,
     pub(crate) upload: Upload,
-    /// Whether it is to be played as soon as it can be.
+    /// Whether it becomes the active version once it can be played.
     is_due: bool,
 }
 
@@ -106,21 +107,21 @@ pub(crate) struct Version {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Picture {
     pub(crate) number: u64,
-    /// The second of the video that it shows, in thousandths.
+    /// The time in the video that it shows, in milliseconds.
     pub(crate) at_millis: u64,
     pub(crate) is_active: bool,
 }
 
-/// An upload whose version is no more: what is left of it is to be cleared away.
+/// The upload of a deleted version, whose bytes are to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Orphan {
     pub(crate) video: VideoId,
     pub(crate) version: VersionId,
-    /// The secret part of its link, which no other upload ever has.
+    /// The secret part of its link, which is unique.
     pub(crate) key: String,
 }
 
-/// What a version's upload is to be made of.
+/// The properties of a new version.
 pub(crate) struct NewVersion {
     pub(crate) file_name: Option<String>,
     pub(crate) approach: Approach,
@@ -129,7 +130,7 @@ pub(crate) struct NewVersion {
     pub(crate) link_expires_at: Option<Timestamp>,
 }
 
-/// What a video is to be made of.
+/// The properties of a new video.
 pub(crate) struct NewVideo {
     pub(crate) owner: UserId,
     pub(crate) app: AppId,
@@ -139,7 +140,7 @@ pub(crate) struct NewVideo {
 }
 
 impl Video {
-    /// The version that is played.
+    /// The active version.
     pub(crate) fn active_version(&self) -> Option<&Version> {
         self.version(self.active)
     }
@@ -152,12 +153,12 @@ impl Video {
         self.versions.iter_mut().find(|version| version.id == id)
     }
 
-    /// What is left of its uploads, should it be no more.
+    /// Its uploads, as orphans.
     pub(crate) fn orphans(&self) -> impl Iterator<Item = Orphan> {
         self.versions.iter().map(|version| self.orphan(version))
     }
 
-    /// What is left of one upload, should its version be no more.
+    /// The upload of a version, as an orphan.
     pub(crate) fn orphan(&self, version: &Version) -> Orphan {
         Orphan { video: self.id, version: version.id, key: version.upload.key.clone() }
     }
@@ -169,12 +170,12 @@ impl Video {
         })
     }
 
-    /// Lets time pass, and says whether anything is different by now. A new version is played from the moment that it
-    /// can be.
-    pub(super) fn advance(&mut self, now: Timestamp, tempo: Tempo) -> bool {
+    /// Advances its uploads to the current time. Returns whether anything changed. A new version becomes active once it
+    /// can be played.
+    pub(super) fn advance(&mut self, now: Timestamp, stage_timing: StageTiming) -> bool {
         let mut has_changed = false;
         for version in &mut self.versions {
-            has_changed |= version.upload.advance(now, tempo);
+            has_changed |= version.upload.advance(now, stage_timing);
             if version.is_due && *version.upload.stage() == Stage::Available {
                 version.is_due = false;
                 self.active = version.id;
@@ -185,7 +186,7 @@ impl Video {
     }
 }
 
-impl World {
+impl VimeoState {
     pub(crate) fn add_video(&mut self, new: NewVideo, now: Timestamp) -> &Video {
         let NewVideo { owner, app, settings, folder, version } = new;
         let id = VideoId(self.take_number());
@@ -209,8 +210,8 @@ impl World {
         self.videos.insert(video)
     }
 
-    /// Gives a video another file. It is played once it can be, or at once where there is nothing else to play.
-    /// `None` if there is no such video.
+    /// Adds a version. It becomes active once it can be played, or at once if no other version can. `None` if there is
+    /// no such video.
     pub(crate) fn add_version(&mut self, id: VideoId, new: NewVersion, now: Timestamp) -> Option<VersionId> {
         let mut version = self.make_version(new, now);
         self.videos.edit(id, |video| {
@@ -233,7 +234,7 @@ impl World {
         Version { id, file_name, created_at: now, upload, is_due: true }
     }
 
-    /// Gives a video a thumbnail. `None` if there is no such video.
+    /// Adds a thumbnail. `None` if there is no such video.
     pub(crate) fn add_picture(&mut self, id: VideoId, at_millis: u64, is_active: bool) -> Option<u64> {
         let number = self.take_number();
         self.videos.edit(id, |video| {
@@ -269,12 +270,12 @@ impl World {
         self.videos.iter()
     }
 
-    /// Removes a video. Returns what is left of its uploads.
+    /// Removes a video. Returns its uploads.
     pub(crate) fn remove_video(&mut self, id: VideoId) -> Vec<Orphan> {
         self.videos.remove(id).iter().flat_map(Video::orphans).collect()
     }
 
-    /// Removes a version of a video. Returns what is left of its upload, if there was one.
+    /// Removes a version of a video. Returns its upload, if there was one.
     pub(crate) fn remove_version(&mut self, video: VideoId, version: VersionId) -> Option<Orphan> {
         let removed = self.videos.edit(video, |video| {
             let orphan = video.version(version).map(|version| video.orphan(version));
@@ -284,7 +285,7 @@ impl World {
         removed.flatten()
     }
 
-    /// What would be left of all uploads.
+    /// The uploads of all videos.
     pub(crate) fn orphans(&self) -> Vec<Orphan> {
         self.videos.iter().flat_map(Video::orphans).collect()
     }
@@ -294,7 +295,7 @@ impl World {
         self.videos.find_link(key)
     }
 
-    /// The version, if it is still there.
+    /// The version, if it exists.
     pub(crate) fn version(&self, video: VideoId, version: VersionId) -> Option<&Version> {
         self.videos.get(video)?.version(version)
     }

@@ -1,4 +1,5 @@
-//! Bytes on their way in: hashed, written to the version's file if bytes are kept, and then booked in the world.
+//! Writing of uploaded bytes: they are hashed, written to the version's file if bytes are kept, and recorded in the
+//! state.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -6,21 +7,22 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::desk::{Desk, Taken};
+use crate::app_state::{AppState, UploadLock};
 use crate::state::{Failure, Received, Stage, Version, VersionId, VideoId};
 
 const LOCK: &str = ".vimeo-sandbox.lock";
 
-/// The one sandbox that may write to a directory of bytes. It is the directory's as long as this is held.
-pub(crate) struct Keeper {
+/// The lock on the directory of bytes, held while the sandbox runs.
+pub(crate) struct UploadDirLock {
     _lock: File,
 }
 
-impl Keeper {
-    /// Takes the directory for this sandbox alone; makes it, if need be.
+impl UploadDirLock {
+    /// Creates the directory if necessary, and locks it.
     ///
     /// # Errors
-    /// `ResourceBusy` while another sandbox has it, otherwise what making it or writing into it gives.
+    /// `ResourceBusy` while another sandbox holds the lock, otherwise the error of creating the directory or the lock
+    /// file.
     pub(crate) fn open(directory: &Path) -> io::Result<Self> {
         let explained = |error: &io::Error| {
             let text = format!("Bytes cannot be kept in {}: {error}.", directory.display());
@@ -35,7 +37,7 @@ impl Keeper {
         match made.try_lock() {
             Ok(()) => Ok(Self { _lock: made }),
             Err(TryLockError::WouldBlock) => {
-                let text = format!("{} belongs to a sandbox that is running.", directory.display());
+                let text = format!("{} is in use by another sandbox that is running.", directory.display());
                 Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
             }
             Err(TryLockError::Error(error)) => Err(explained(&error)),
@@ -43,16 +45,16 @@ impl Keeper {
     }
 }
 
-/// Where a version's bytes are kept, if bytes are. Versions are numbered across videos, but people look for videos.
-pub(crate) fn path_of(desk: &Desk, video: VideoId, version: VersionId) -> Option<PathBuf> {
-    let directory = desk.bytes_directory.as_ref()?;
+/// The file of a version, if bytes are kept. Its name starts with the video's number, which people look for.
+pub(crate) fn path_of(app_state: &AppState, video: VideoId, version: VersionId) -> Option<PathBuf> {
+    let directory = app_state.bytes_directory.as_ref()?;
     Some(directory.join(format!("{}-{}", video.number(), version.number())))
 }
 
-/// Cuts off what was written to a version's file and never booked.
-pub(super) fn settle(desk: &Desk, video: VideoId, version: VersionId, received: u64) {
-    let Some(path) = path_of(desk, video, version) else { return };
-    // A file that cannot be cut now is cut, or complained of, when somebody goes on with it.
+/// Truncates a version's file to the recorded length.
+pub(super) fn truncate(app_state: &AppState, video: VideoId, version: VersionId, received: u64) {
+    let Some(path) = path_of(app_state, video, version) else { return };
+    // An error here is reported when the upload is resumed.
     if let Ok(file) = OpenOptions::new().write(true).open(path)
         && file.metadata().is_ok_and(|known| known.len() > received)
     {
@@ -60,84 +62,84 @@ pub(super) fn settle(desk: &Desk, video: VideoId, version: VersionId, received: 
     }
 }
 
-/// Where writing begins.
+/// Where writing starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
-    /// After what is here already.
+pub(super) enum StartAt {
+    /// After the bytes that have arrived.
     Offset,
-    /// Anew.
+    /// At the beginning.
     Zero,
 }
 
-/// Why nothing can be written.
+/// Why an upload cannot be written.
 #[derive(Debug)]
-pub(super) enum Closed {
-    /// The version is no more.
-    Gone,
-    /// Its bytes came already, or never will.
-    Over,
-    /// Somebody else is writing.
+pub(super) enum OpenError {
+    /// The version was deleted.
+    Deleted,
+    /// It is already complete, or failed.
+    Ended,
+    /// Another writer holds the lock.
     Busy,
     /// The file cannot be opened.
     Disk,
 }
 
-/// The version was deleted while its bytes came.
+/// The version was deleted during the upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gone;
+pub(super) struct VersionDeleted;
 
-/// The one writer of a version's bytes.
-pub(super) struct Inlet<'a> {
-    desk: &'a Desk,
+/// The writer of a version's bytes, which holds its lock.
+pub(super) struct UploadWriter<'a> {
+    app_state: &'a AppState,
     video: VideoId,
     version: VersionId,
     key: String,
-    taken: Taken<'a>,
+    lock: UploadLock<'a>,
     file: Option<File>,
     pub(super) received: Received,
     pub(super) size: Option<u64>,
 }
 
-impl<'a> Inlet<'a> {
-    /// Takes a version for this writer. `key` is that of its link.
+impl<'a> UploadWriter<'a> {
+    /// Locks a version for writing. `key` is that of its link.
     pub(super) fn open(
-        desk: &'a Desk,
+        app_state: &'a AppState,
         (video, version): (VideoId, VersionId),
         key: &str,
-        from: From,
-    ) -> Result<Self, Closed> {
-        let taken = desk.take_upload(key).ok_or(Closed::Busy)?;
-        let world = desk.world();
-        let upload = world.version(video, version).map(|version| &version.upload);
-        let upload = upload.filter(|upload| upload.key == key).ok_or(Closed::Gone)?;
+        from: StartAt,
+    ) -> Result<Self, OpenError> {
+        let lock = app_state.lock_upload(key).ok_or(OpenError::Busy)?;
+        let vimeo = app_state.vimeo();
+        let upload = vimeo.version(video, version).map(|version| &version.upload);
+        let upload = upload.filter(|upload| upload.key == key).ok_or(OpenError::Deleted)?;
         let received = match from {
-            From::Offset => upload.received.clone(),
-            From::Zero if *upload.stage() != Stage::Uploading => return Err(Closed::Over),
-            From::Zero => Received::default(),
+            StartAt::Offset => upload.received.clone(),
+            StartAt::Zero if *upload.stage() != Stage::Uploading => return Err(OpenError::Ended),
+            StartAt::Zero => Received::default(),
         };
-        // While the version is surely there: its file must not come after its deletion.
-        let file = match path_of(desk, video, version) {
-            Some(path) => open_at(&path, received.bytes).map_err(|_| Closed::Disk)?,
+        // Opened while the state is locked, so that the file is not created after the version was deleted.
+        let file = match path_of(app_state, video, version) {
+            Some(path) => open_at(&path, received.bytes).map_err(|_| OpenError::Disk)?,
             None => None,
         };
         let size = upload.size;
-        drop(world);
-        Ok(Self { desk, video, version, key: key.to_owned(), taken, file, received, size })
+        drop(vimeo);
+        Ok(Self { app_state, video, version, key: key.to_owned(), lock, file, received, size })
     }
 
-    /// Ends when the version is deleted.
-    pub(super) fn gone(&self) -> CancellationToken {
-        self.taken.gone()
+    /// Cancelled when the version is deleted.
+    pub(super) fn deleted(&self) -> CancellationToken {
+        self.lock.deleted()
     }
 
-    /// How many bytes of those that were announced are still missing.
-    pub(super) fn room(&self) -> u64 {
+    /// How many bytes of the announced size are missing.
+    pub(super) fn remaining(&self) -> u64 {
         self.size.map_or(u64::MAX, |size| size.saturating_sub(self.received.bytes))
     }
 
-    /// Writes and hashes bytes, which count once they are booked. Nothing of this waits anywhere else, so that a
-    /// writer who is given up has nothing under way that could meet the next one's.
-    pub(super) fn take(&mut self, data: &[u8]) -> io::Result<()> {
+    /// Writes and hashes bytes, which count once they are recorded. It is synchronous, so that a dropped writer leaves
+    /// no write in progress that could interleave with the next writer's.
+    pub(super) fn write(&mut self, data: &[u8]) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             file.write_all(data)?;
         }
@@ -145,48 +147,49 @@ impl<'a> Inlet<'a> {
         Ok(())
     }
 
-    /// Books what came, in the way that is given.
-    fn book(&self, write: impl FnOnce(&mut Version, Received)) -> Result<(), Gone> {
-        let mut world = self.desk.world();
-        let booked = world.edit_version(self.video, self.version, |version| {
-            // After a reset the same numbers may be another upload's.
+    /// Updates the version with what has been received.
+    fn record(&self, write: impl FnOnce(&mut Version, Received)) -> Result<(), VersionDeleted> {
+        let mut vimeo = self.app_state.vimeo();
+        let booked = vimeo.edit_version(self.video, self.version, |version| {
+            // After a reset another upload may have the same numbers.
             let is_ours = version.upload.key == self.key;
             if is_ours {
                 write(version, self.received.clone());
             }
             is_ours
         });
-        if booked == Some(true) { Ok(()) } else { Err(Gone) }
+        if booked == Some(true) { Ok(()) } else { Err(VersionDeleted) }
     }
 
-    /// Books what came; what follows the last byte begins with it.
-    pub(super) fn book_arrival(&self) -> Result<(), Gone> {
-        let now = self.desk.now();
-        self.book(|version, received| version.upload.receive(received, now))
+    /// Records received bytes; the next stage starts with the last of them.
+    pub(super) fn record_received(&self) -> Result<(), VersionDeleted> {
+        let now = self.app_state.now();
+        self.record(|version, received| version.upload.receive(received, now))
     }
 
-    /// Books progress of an upload that is whole only when its sender says so.
-    pub(super) fn book_progress(&self) -> Result<(), Gone> {
+    /// Records progress of an upload that is complete only when its sender has finished.
+    pub(super) fn record_progress(&self) -> Result<(), VersionDeleted> {
         let mut is_over = false;
-        self.book(|Version { upload, .. }, received| {
+        self.record(|Version { upload, .. }, received| {
             is_over = *upload.stage() != Stage::Uploading;
             if !is_over {
                 upload.received = received;
             }
         })?;
-        if is_over { Err(Gone) } else { Ok(()) }
+        if is_over { Err(VersionDeleted) } else { Ok(()) }
     }
 
-    /// Books the end of such an upload, with the file's name if its sender told it. Only now is it known whether its
-    /// owner has room for it.
-    pub(super) fn book_whole(&self, file_name: Option<String>) -> Result<(), Gone> {
-        let now = self.desk.now();
-        let overrun = if self.size.is_none() { self.desk.world().overrun_by(self.video) } else { None };
-        self.book(|version, received| {
+    /// Records the end of such an upload, with the file name if the sender gave one. The quota is checked here, since
+    /// the size was unknown before.
+    pub(super) fn record_complete(&self, file_name: Option<String>) -> Result<(), VersionDeleted> {
+        let now = self.app_state.now();
+        let exceeded_quota =
+            if self.size.is_none() { self.app_state.vimeo().quota_exceeded_by(self.video) } else { None };
+        self.record(|version, received| {
             let upload = &mut version.upload;
             if *upload.stage() == Stage::Uploading {
                 upload.size = Some(received.bytes);
-                match overrun {
+                match exceeded_quota {
                     Some(bound) => upload.fail(Failure::with_status(bound.status()), now),
                     None => upload.receive(received, now),
                 }
@@ -195,7 +198,7 @@ impl<'a> Inlet<'a> {
         })
     }
 
-    /// Begins anew.
+    /// Starts again at the beginning.
     pub(super) fn rewind(&mut self) -> io::Result<()> {
         self.received = Received::default();
         if let Some(file) = &mut self.file {
@@ -206,7 +209,7 @@ impl<'a> Inlet<'a> {
     }
 }
 
-/// Opens a version's file so that it ends at the offset. `None` if its beginning was never kept.
+/// Opens a version's file for writing at the offset. `None` if its beginning was not kept.
 fn open_at(path: &Path, offset: u64) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.write(true);

@@ -1,4 +1,4 @@
-//! Uploads as a browser sends them: one form with one file, which cannot be resumed.
+//! Uploads from a browser: one form with one file, which cannot be resumed.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use axum::http::header::{ALLOW, LOCATION};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::bytes::{Closed, From, Gone, Inlet};
-use super::{Promise, disk_trouble, find_live, not_found, text};
-use crate::ask::Refusal;
+use super::bytes::{OpenError, StartAt, UploadWriter, VersionDeleted};
+use super::{DurableAck, disk_error, find_live, not_found, text};
+use crate::api_request::ErrorResponse;
+use crate::app_state::AppState;
 use crate::body;
-use crate::desk::Desk;
 use crate::state::{Approach, VersionId, VideoId};
 
-/// The field that has the file.
+/// The field with the file.
 const FIELD: &str = "file_data";
 
-/// Any request to a form's address. Its sender needs no token.
+/// Handles any request to a form's address, which needs no token.
 pub(crate) async fn serve(
-    State(desk): State<Arc<Desk>>,
+    State(app_state): State<Arc<AppState>>,
     key: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
@@ -32,20 +32,20 @@ pub(crate) async fn serve(
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return refused(request.into_body(), response).await;
     }
-    let taken = find(&desk, &key).and_then(|form| Ok((take(&desk, &form, &key)?, form)));
-    let (inlet, form) = match taken {
-        Ok(taken) => taken,
+    let opened = find(&app_state, &key).and_then(|form| Ok((open(&app_state, &form, &key)?, form)));
+    let (writer, form) = match opened {
+        Ok(opened) => opened,
         Err(refusal) => return refused(request.into_body(), refusal.into_response()).await,
     };
     let Ok(mut multipart) = Multipart::from_request(request, &()).await else {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be multipart/form-data");
     };
-    let answered = receive(inlet, &mut multipart).await;
+    let answered = receive(writer, &mut multipart).await;
     body::drain_form(&mut multipart).await;
     match answered {
         Ok(()) => {
             let mut response = done(form.redirect_url.as_deref(), form.video);
-            response.extensions_mut().insert(Promise);
+            response.extensions_mut().insert(DurableAck);
             response
         }
         Err(refusal) => refusal.into_response(),
@@ -57,37 +57,37 @@ async fn refused(mut sent: Body, response: Response) -> Response {
     response
 }
 
-/// A form that an address leads to.
+/// The upload of a form's address.
 struct Form {
     video: VideoId,
     version: VersionId,
     redirect_url: Option<String>,
 }
 
-fn find(desk: &Desk, key: &str) -> Result<Form, Refusal> {
-    let now = desk.now();
-    let world = desk.world();
-    let (video, version, upload) = find_live(&world, key, now)?;
+fn find(app_state: &AppState, key: &str) -> Result<Form, ErrorResponse> {
+    let now = app_state.now();
+    let vimeo = app_state.vimeo();
+    let (video, version, upload) = find_live(&vimeo, key, now)?;
     match &upload.approach {
         Approach::Post { redirect_url } => Ok(Form { video, version, redirect_url: redirect_url.clone() }),
         _ => Err(not_found(StatusCode::NOT_FOUND).into()),
     }
 }
 
-fn take<'a>(desk: &'a Desk, form: &Form, key: &str) -> Result<Inlet<'a>, Refusal> {
-    Inlet::open(desk, (form.video, form.version), key, From::Zero).map_err(|closed| {
+fn open<'a>(app_state: &'a AppState, form: &Form, key: &str) -> Result<UploadWriter<'a>, ErrorResponse> {
+    UploadWriter::open(app_state, (form.video, form.version), key, StartAt::Zero).map_err(|closed| {
         match closed {
-            Closed::Gone => not_found(StatusCode::NOT_FOUND),
-            Closed::Over => text(StatusCode::CONFLICT, "this form was used already"),
-            Closed::Busy => text(StatusCode::CONFLICT, "this form is being used"),
-            Closed::Disk => disk_trouble(),
+            OpenError::Deleted => not_found(StatusCode::NOT_FOUND),
+            OpenError::Ended => text(StatusCode::CONFLICT, "this form was used already"),
+            OpenError::Busy => text(StatusCode::CONFLICT, "this form is being used"),
+            OpenError::Disk => disk_error(),
         }
         .into()
     })
 }
 
-/// Takes the file out of the form. Only a whole one counts, because nobody can send the rest of half a form.
-async fn receive(mut inlet: Inlet<'_>, multipart: &mut Multipart) -> Result<(), Refusal> {
+/// Receives the file in the form. Only a complete one counts, because half a form cannot be resumed.
+async fn receive(mut writer: UploadWriter<'_>, multipart: &mut Multipart) -> Result<(), ErrorResponse> {
     loop {
         let field = multipart.next_field().await.map_err(|_| broken())?;
         let Some(mut field) = field else {
@@ -97,46 +97,46 @@ async fn receive(mut inlet: Inlet<'_>, multipart: &mut Multipart) -> Result<(), 
             continue;
         }
         let name = field.file_name().map(str::to_owned);
-        let read = read_file(&mut inlet, &mut field).await.and_then(|()| {
-            if inlet.size.is_some() && inlet.room() > 0 {
+        let read = read_file(&mut writer, &mut field).await.and_then(|()| {
+            if writer.size.is_some() && writer.remaining() > 0 {
                 return Err(text(StatusCode::BAD_REQUEST, "the file is shorter than was announced").into());
             }
-            inlet.book_whole(name).map_err(|Gone| gone())
+            writer.record_complete(name).map_err(|VersionDeleted| deleted())
         });
         if read.is_err() {
-            // Should the version be gone, there is nothing to take back.
-            let _ = inlet.rewind().is_ok_and(|()| inlet.book_progress().is_ok());
+            // A deleted version has nothing to rewind.
+            let _ = writer.rewind().is_ok_and(|()| writer.record_progress().is_ok());
         }
         return read;
     }
 }
 
-async fn read_file(inlet: &mut Inlet<'_>, field: &mut Field<'_>) -> Result<(), Refusal> {
-    let end = inlet.gone();
+async fn read_file(writer: &mut UploadWriter<'_>, field: &mut Field<'_>) -> Result<(), ErrorResponse> {
+    let end = writer.deleted();
     loop {
         let chunk = tokio::select! {
             biased;
-            () = end.cancelled() => return Err(gone()),
+            () = end.cancelled() => return Err(deleted()),
             chunk = field.chunk() => chunk.map_err(|_| broken())?,
         };
         let Some(data) = chunk else { return Ok(()) };
-        if data.len() as u64 > inlet.room() {
+        if data.len() as u64 > writer.remaining() {
             return Err(text(StatusCode::PAYLOAD_TOO_LARGE, "the file is longer than was announced").into());
         }
-        inlet.take(&data).map_err(|_| disk_trouble())?;
-        inlet.book_progress().map_err(|Gone| gone())?;
+        writer.write(&data).map_err(|_| disk_error())?;
+        writer.record_progress().map_err(|VersionDeleted| deleted())?;
     }
 }
 
-fn gone() -> Refusal {
+fn deleted() -> ErrorResponse {
     not_found(StatusCode::NOT_FOUND).into()
 }
 
-fn broken() -> Refusal {
+fn broken() -> ErrorResponse {
     text(StatusCode::BAD_REQUEST, "the form is malformed, or was cut short").into()
 }
 
-/// Sends the browser on, with the video's URI in the query.
+/// Redirects the browser, with the video's URI in the query.
 fn done(redirect_url: Option<&str>, video: VideoId) -> Response {
     let Some(url) = redirect_url else { return text(StatusCode::OK, "the upload is complete") };
     let (address, fragment) =
@@ -153,7 +153,7 @@ fn done(redirect_url: Option<&str>, video: VideoId) -> Response {
             response.headers_mut().insert(LOCATION, location);
             response
         }
-        // Nothing that can stand in a header, so nobody can be sent there.
+        // Not a valid header value, so there is no redirect.
         Err(_) => text(StatusCode::OK, "the upload is complete"),
     }
 }

@@ -1,5 +1,5 @@
-//! tus 1.0.0, the core protocol without extensions, on the links that uploads have. The texts of the refusals are
-//! those of tusd, the protocol's reference server, which Vimeo's resembles.
+//! tus 1.0.0, the core protocol without extensions, at upload links. Error texts are those of tusd, the reference
+//! server of the protocol, which Vimeo's resembles.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 
-use super::bytes::{Closed, From, Gone, Inlet};
-use super::{Promise, disk_trouble, find_live, not_found, text};
-use crate::ask::Refusal;
+use super::bytes::{OpenError, StartAt, UploadWriter, VersionDeleted};
+use super::{DurableAck, disk_error, find_live, not_found, text};
+use crate::api_request::ErrorResponse;
+use crate::app_state::AppState;
 use crate::body;
-use crate::desk::Desk;
 use crate::state::{Approach, VersionId, VideoId};
 
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
@@ -29,12 +29,12 @@ pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-len
 
 const METHODS: &str = "HEAD, PATCH, OPTIONS";
 
-// After so many bytes of one request the state file is written, lest a long one be lost whole.
+// The state file is written after this many bytes of one request, so that a long one is not lost completely.
 const SAVE_EVERY_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Any request to a link. Its sender needs no token.
+/// Handles any request to an upload link, which needs no token.
 pub(crate) async fn serve(
-    State(desk): State<Arc<Desk>>,
+    State(app_state): State<Arc<AppState>>,
     key: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
@@ -43,17 +43,17 @@ pub(crate) async fn serve(
     let method = method_meant(parts.method, &parts.headers);
     let mut response = match method {
         Method::OPTIONS => capabilities(),
-        // A browser that visits the link knows nothing of versions.
+        // A browser that opens the link sends no version.
         Method::GET => not_allowed(),
         _ if parts.headers.get(&TUS_RESUMABLE) != Some(&VERSION) => unsupported_version(),
-        Method::HEAD => tell_offset(&desk, &key),
-        Method::PATCH => match append(&desk, &key, &parts.headers, &mut sent).await {
-            Ok(offset) => taken_up_to(offset),
+        Method::HEAD => report_offset(&app_state, &key),
+        Method::PATCH => match append(&app_state, &key, &parts.headers, &mut sent).await {
+            Ok(offset) => received_up_to(offset),
             Err(refusal) => refusal.into_response(),
         },
         _ => not_allowed(),
     };
-    if !waits_for_leave(&parts.headers, &sent) {
+    if !waits_for_continue(&parts.headers, &sent) {
         body::drain(&mut sent).await;
     }
     let headers = response.headers_mut();
@@ -62,7 +62,7 @@ pub(crate) async fn serve(
     response
 }
 
-/// The method, which a client behind an old proxy may have to put into a header.
+/// The method, which clients behind old proxies send in a header.
 fn method_meant(method: Method, headers: &HeaderMap) -> Method {
     let instead = headers.get("x-http-method-override");
     instead.and_then(|name| Method::from_bytes(name.as_bytes()).ok()).unwrap_or(method)
@@ -75,7 +75,7 @@ fn capabilities() -> Response {
     headers.insert(ALLOW, HeaderValue::from_static(METHODS));
     for (name, value) in [
         ("access-control-allow-methods", METHODS),
-        // Authorization is not among them, nor is Accept: whoever sends those from a browser is stopped by it.
+        // Without Authorization and Accept: browsers block requests that carry them.
         ("access-control-allow-headers", "Content-Type, Upload-Offset, Tus-Resumable"),
         ("access-control-max-age", "86400"),
     ] {
@@ -93,16 +93,16 @@ fn add_cors(headers: &mut HeaderMap) {
     }
 }
 
-fn tell_offset(desk: &Desk, key: &str) -> Response {
-    let (video, version) = match find(desk, key) {
+fn report_offset(app_state: &AppState, key: &str) -> Response {
+    let (video, version) = match find(app_state, key) {
         Ok(found) => found,
         Err(refusal) => return refusal.into_response(),
     };
-    let told = {
-        let world = desk.world();
-        world.version(video, version).map(|version| (version.upload.received.bytes, version.upload.size))
+    let recorded = {
+        let vimeo = app_state.vimeo();
+        vimeo.version(video, version).map(|version| (version.upload.received.bytes, version.upload.size))
     };
-    let Some((offset, size)) = told else { return gone().into_response() };
+    let Some((offset, size)) = recorded else { return deleted().into_response() };
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
     headers.insert(UPLOAD_OFFSET, HeaderValue::from(offset));
@@ -111,30 +111,36 @@ fn tell_offset(desk: &Desk, key: &str) -> Response {
         None => headers.insert("upload-defer-length", HeaderValue::from_static("1")),
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.extensions_mut().insert(Promise);
+    response.extensions_mut().insert(DurableAck);
     response
 }
 
-/// Takes bytes on, and says how many are here then. What arrives of a body that breaks off is kept.
-async fn append(desk: &Desk, key: &str, headers: &HeaderMap, sent: &mut Body) -> Result<u64, Refusal> {
+/// Appends bytes. Returns the new offset. What arrives of an interrupted body is kept.
+async fn append(
+    app_state: &AppState,
+    key: &str,
+    headers: &HeaderMap,
+    sent: &mut Body,
+) -> Result<u64, ErrorResponse> {
     let asked = asked_offset(headers)?;
-    let found = find(desk, key)?;
-    let mut inlet = Inlet::open(desk, found, key, From::Offset).map_err(|closed| match closed {
-        Closed::Gone | Closed::Over => not_found(StatusCode::NOT_FOUND),
-        Closed::Busy => text(StatusCode::LOCKED, "file currently locked"),
-        Closed::Disk => disk_trouble(),
-    })?;
-    if asked != inlet.received.bytes {
+    let found = find(app_state, key)?;
+    let mut writer =
+        UploadWriter::open(app_state, found, key, StartAt::Offset).map_err(|closed| match closed {
+            OpenError::Deleted | OpenError::Ended => not_found(StatusCode::NOT_FOUND),
+            OpenError::Busy => text(StatusCode::LOCKED, "file currently locked"),
+            OpenError::Disk => disk_error(),
+        })?;
+    if asked != writer.received.bytes {
         return Err(text(StatusCode::CONFLICT, "mismatched offset").into());
     }
-    if announced_length(headers).is_some_and(|length| length > inlet.room()) {
+    if announced_length(headers).is_some_and(|length| length > writer.remaining()) {
         return Err(too_much().into());
     }
-    let (end, mut unsaved) = (inlet.gone(), 0);
+    let (end, mut unsaved) = (writer.deleted(), 0);
     loop {
         let frame = tokio::select! {
             biased;
-            () = end.cancelled() => return Err(gone()),
+            () = end.cancelled() => return Err(deleted()),
             frame = sent.frame() => frame,
         };
         let data = match frame {
@@ -142,30 +148,31 @@ async fn append(desk: &Desk, key: &str, headers: &HeaderMap, sent: &mut Body) ->
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             Some(Err(_)) => return Err(text(StatusCode::BAD_REQUEST, "the body was cut short").into()),
         };
-        let fitting = usize::try_from(inlet.room()).map_or(data.len(), |room| room.min(data.len()));
+        let fitting =
+            usize::try_from(writer.remaining()).map_or(data.len(), |remaining| remaining.min(data.len()));
         let (fitting, beyond) = data.split_at(fitting);
-        inlet.take(fitting).map_err(|_| disk_trouble())?;
-        book(&inlet)?;
+        writer.write(fitting).map_err(|_| disk_error())?;
+        record(&writer)?;
         if !beyond.is_empty() {
             return Err(too_much().into());
         }
         unsaved += fitting.len() as u64;
         if unsaved >= SAVE_EVERY_BYTES {
-            desk.save().await;
+            app_state.save().await;
             unsaved = 0;
         }
     }
-    // Also for a request without a byte, which may be the only one that an empty file gets.
-    book(&inlet)?;
-    Ok(inlet.received.bytes)
+    // Also for a request without bytes, which may be the only one for an empty file.
+    record(&writer)?;
+    Ok(writer.received.bytes)
 }
 
-fn book(inlet: &Inlet<'_>) -> Result<(), Refusal> {
-    inlet.book_arrival().map_err(|Gone| gone())
+fn record(writer: &UploadWriter<'_>) -> Result<(), ErrorResponse> {
+    writer.record_received().map_err(|VersionDeleted| deleted())
 }
 
-/// The offset at which the client wants to go on, in a request that is otherwise as it should be.
-fn asked_offset(headers: &HeaderMap) -> Result<u64, Refusal> {
+/// The offset in the request, whose other headers must be valid.
+fn asked_offset(headers: &HeaderMap) -> Result<u64, ErrorResponse> {
     if headers.get(CONTENT_TYPE).is_none_or(|found| found != "application/offset+octet-stream") {
         let refusal = "missing or invalid Content-Type header";
         return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal).into());
@@ -182,24 +189,24 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Whether the client sends its body only once it is told to go on, which it was not.
-fn waits_for_leave(headers: &HeaderMap, sent: &Body) -> bool {
+/// Whether the client waits for 100 Continue, which was not sent.
+fn waits_for_continue(headers: &HeaderMap, sent: &Body) -> bool {
     let length = announced_length(headers).filter(|length| *length > 0);
     headers.contains_key(EXPECT) && length.is_some() && sent.size_hint().exact() == length
 }
 
-/// The upload that a link leads to, as long as it does.
-fn find(desk: &Desk, key: &str) -> Result<(VideoId, VersionId), Refusal> {
-    let now = desk.now();
-    let world = desk.world();
-    let (video, version, upload) = find_live(&world, key, now)?;
-    if upload.approach == Approach::Tus { Ok((video, version)) } else { Err(gone()) }
+/// The tus upload of a link that has not expired.
+fn find(app_state: &AppState, key: &str) -> Result<(VideoId, VersionId), ErrorResponse> {
+    let now = app_state.now();
+    let vimeo = app_state.vimeo();
+    let (video, version, upload) = find_live(&vimeo, key, now)?;
+    if upload.approach == Approach::Tus { Ok((video, version)) } else { Err(deleted()) }
 }
 
-fn taken_up_to(offset: u64) -> Response {
+fn received_up_to(offset: u64) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().insert(UPLOAD_OFFSET, HeaderValue::from(offset));
-    response.extensions_mut().insert(Promise);
+    response.extensions_mut().insert(DurableAck);
     response
 }
 
@@ -215,7 +222,7 @@ fn not_allowed() -> Response {
     response
 }
 
-fn gone() -> Refusal {
+fn deleted() -> ErrorResponse {
     not_found(StatusCode::NOT_FOUND).into()
 }
 

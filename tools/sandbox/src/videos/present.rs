@@ -1,18 +1,18 @@
-//! Videos and their versions, as Vimeo shows them.
+//! The JSON of videos and versions.
 
 use serde_json::{Value, json};
 
 use crate::UnlistedUris;
 use crate::ambient::iso_8601;
-use crate::desk::Desk;
+use crate::app_state::AppState;
 use crate::fields::Fields;
 use crate::folders;
 use crate::limits::Plan;
-use crate::state::{Approach, Failure, Settings, Stage, Upload, Version, Video, World};
+use crate::state::{Approach, Failure, Settings, Stage, Upload, Version, Video, VimeoState};
 use crate::uploads;
 use crate::users;
 
-/// To whom a video is shown.
+/// Who sees a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     Owner,
@@ -20,12 +20,18 @@ pub(crate) enum Audience {
 }
 
 /// The wanted members of a video.
-pub(crate) fn video(desk: &Desk, world: &World, video: &Video, audience: Audience, fields: &Fields) -> Value {
+pub(crate) fn video(
+    app_state: &AppState,
+    vimeo: &VimeoState,
+    video: &Video,
+    audience: Audience,
+    fields: &Fields,
+) -> Value {
     let id = video.id.number();
     let settings = &video.settings;
     let upload = video.active_version().map(|version| &version.upload);
     let (width, height, seconds) = upload.map_or((400, 300, 0), shape);
-    let (uri, link) = addresses(desk, video);
+    let (uri, link) = addresses(app_state, video);
     let player = format!("https://player.vimeo.com/video/{id}?h={}", video.hash);
     let mut shown = fields.object(&[
         ("uri", &|| json!(uri)),
@@ -53,21 +59,21 @@ pub(crate) fn video(desk: &Desk, world: &World, video: &Video, audience: Audienc
         ("uploader", &|| json!({"pictures": {"uri": null, "active": false, "type": "default", "sizes": []}})),
         ("metadata", &|| metadata(video)),
         ("manage_link", &|| json!(format!("/manage/videos/{id}"))),
-        ("user", &|| owner(desk, world, video, audience)),
-        ("parent_folder", &|| parent_folder(desk, world, video, audience)),
+        ("user", &|| owner(app_state, vimeo, video, audience)),
+        ("parent_folder", &|| parent_folder(app_state, vimeo, video, audience)),
         ("last_user_action_event_date", &|| json!(iso_8601(video.modified_at))),
         ("review_page", &|| review_page(video)),
         ("hide_from_vimeo", &|| json!(settings.is_hidden_from_vimeo)),
         ("spatial", &|| settings.spatial.clone()),
         ("resource_key", &|| json!(video.resource_key)),
-        ("app", &|| app(world, video)),
+        ("app", &|| app(vimeo, video)),
         ("status", &|| json!(upload.map_or("unavailable", status))),
-        ("upload", &|| json!(upload.map(|upload| self::upload(desk, upload, audience)))),
+        ("upload", &|| json!(upload.map(|upload| self::upload(app_state, upload, audience)))),
         ("transcode", &|| json!({"status": upload.map_or("error", transcode_status)})),
         ("is_playable", &|| json!(upload.is_some_and(Upload::is_playable))),
     ]);
     if let (Audience::Owner, Value::Object(members)) = (audience, &mut shown) {
-        members.insert("parent_project".to_owned(), parent_folder(desk, world, video, audience));
+        members.insert("parent_project".to_owned(), parent_folder(app_state, vimeo, video, audience));
         if settings.privacy.view == "password" {
             members.insert("password".to_owned(), json!(settings.password));
         }
@@ -93,31 +99,31 @@ fn review_page(video: &Video) -> Value {
     json!({"active": video.settings.has_review_page, "link": link})
 }
 
-fn app(world: &World, video: &Video) -> Value {
-    json!(world.app_by_id(video.app).map(|app| json!({"name": app.name, "uri": app.id.to_string()})))
+fn app(vimeo: &VimeoState, video: &Video) -> Value {
+    json!(vimeo.app_by_id(video.app).map(|app| json!({"name": app.name, "uri": app.id.to_string()})))
 }
 
 /// The folder that a video is in, for its owner only.
-fn parent_folder(desk: &Desk, world: &World, video: &Video, audience: Audience) -> Value {
-    let folder = video.folder.filter(|_| audience == Audience::Owner).and_then(|id| world.find_folder(id));
-    json!(folder.map(|folder| folders::present(desk, world, folder)))
+fn parent_folder(app_state: &AppState, vimeo: &VimeoState, video: &Video, audience: Audience) -> Value {
+    let folder = video.folder.filter(|_| audience == Audience::Owner).and_then(|id| vimeo.find_folder(id));
+    json!(folder.map(|folder| folders::present(app_state, vimeo, folder)))
 }
 
-/// The URI of a video, and where people watch it.
-fn addresses(desk: &Desk, video: &Video) -> (String, String) {
+/// The URI of a video, and its link for people.
+fn addresses(app_state: &AppState, video: &Video) -> (String, String) {
     let (uri, link) = (video.id.to_string(), format!("https://vimeo.com/{}", video.id.number()));
     if video.settings.privacy.view != "unlisted" {
         return (uri, link);
     }
-    let uri = match desk.unlisted_uris {
+    let uri = match app_state.unlisted_uris {
         UnlistedUris::Plain => uri,
         UnlistedUris::WithHash => format!("{uri}:{}", video.hash),
     };
     (uri, format!("{link}/{}", video.hash))
 }
 
-/// A version of a video's file.
-pub(crate) fn version(desk: &Desk, world: &World, video: &Video, version: &Version) -> Value {
+/// The JSON of a version.
+pub(crate) fn version(app_state: &AppState, vimeo: &VimeoState, video: &Video, version: &Version) -> Value {
     let upload = &version.upload;
     let (_, _, seconds) = shape(upload);
     json!({
@@ -130,27 +136,27 @@ pub(crate) fn version(desk: &Desk, world: &World, video: &Video, version: &Versi
         "created_time": iso_8601(version.created_at),
         "modified_time": iso_8601(version.created_at),
         "upload_date": iso_8601(version.created_at),
-        "app": app(world, video),
-        "user": owner(desk, world, video, Audience::Owner),
-        "upload": self::upload(desk, upload, Audience::Owner),
+        "app": app(vimeo, video),
+        "user": owner(app_state, vimeo, video, Audience::Owner),
+        "upload": self::upload(app_state, upload, Audience::Owner),
         "transcode": {"status": transcode_status(upload)},
         "metadata": {"connections": null, "interactions": null},
     })
 }
 
-fn owner(desk: &Desk, world: &World, video: &Video, audience: Audience) -> Value {
-    // The windows are not locked while the world is: the plan that the sandbox gives everybody is enough here.
-    let plan = |own: Option<Plan>| own.or(desk.plan).unwrap_or(Plan::Enterprise);
-    let Some(user) = world.find_user(video.owner) else { return Value::Null };
+fn owner(app_state: &AppState, vimeo: &VimeoState, video: &Video, audience: Audience) -> Value {
+    // Rate limits must not be locked while the state is: the sandbox's plan is sufficient here.
+    let plan = |own: Option<Plan>| own.or(app_state.plan).unwrap_or(Plan::Enterprise);
+    let Some(user) = vimeo.find_user(video.owner) else { return Value::Null };
     let mut shown = users::present_public(user, plan(user.plan));
-    let may_upload = world.app_by_id(video.app).is_some_and(|app| app.has_upload_access);
+    let may_upload = vimeo.app_by_id(video.app).is_some_and(|app| app.has_upload_access);
     if let (Audience::Owner, true, Value::Object(members)) = (audience, may_upload, &mut shown) {
-        members.insert("upload_quota".to_owned(), users::present_quota(world, user));
+        members.insert("upload_quota".to_owned(), users::present_quota(vimeo, user));
     }
     shown
 }
 
-/// The old name of where a video stands.
+/// The `status` of a video.
 pub(crate) fn status(upload: &Upload) -> &str {
     match upload.stage() {
         Stage::Uploading | Stage::Received => "uploading",
@@ -166,7 +172,7 @@ fn upload_status(upload: &Upload) -> &'static str {
         Stage::Uploading | Stage::Received => "in_progress",
         Stage::TranscodeStarting | Stage::Transcoding | Stage::Available => "complete",
         Stage::Failed(failure) if failure.is_canceled => "canceled",
-        Stage::Failed(failure) if failure.is_of_transcoding() && upload.is_whole() => "complete",
+        Stage::Failed(failure) if failure.is_of_transcoding() && upload.is_complete() => "complete",
         Stage::Failed(_) => "error",
     }
 }
@@ -179,7 +185,7 @@ fn transcode_status(upload: &Upload) -> &'static str {
     }
 }
 
-fn upload(desk: &Desk, upload: &Upload, audience: Audience) -> Value {
+fn upload(app_state: &AppState, upload: &Upload, audience: Audience) -> Value {
     let (link, redirect) = match &upload.approach {
         Approach::Pull { link } => (Some(link), None),
         Approach::Post { redirect_url } => (None, redirect_url.as_ref()),
@@ -187,9 +193,9 @@ fn upload(desk: &Desk, upload: &Upload, audience: Audience) -> Value {
     };
     let is_awaited = matches!(upload.stage(), Stage::Uploading | Stage::Received);
     let is_sent_here = matches!(upload.approach, Approach::Tus | Approach::Post { .. });
-    // Whoever knows the link may send bytes, so strangers are not shown it.
+    // Anyone with the link can upload, so it is shown to the owner only.
     let upload_link =
-        (audience == Audience::Owner && is_awaited && is_sent_here).then(|| uploads::link(desk, upload));
+        (audience == Audience::Owner && is_awaited && is_sent_here).then(|| uploads::link(app_state, upload));
     let form = matches!(upload.approach, Approach::Post { .. })
         .then(|| upload_link.as_ref().map(|link| form(link)))
         .flatten();
@@ -219,8 +225,8 @@ fn form(link: &str) -> String {
     )
 }
 
-/// Width, height and length in seconds. Nothing is decoded: what is known of a video that can be played is made up,
-/// the length from its size.
+/// Width, height and duration in seconds. Nothing is decoded: for a playable video they are fixed, and the duration
+/// follows from its size.
 fn shape(upload: &Upload) -> (u32, u32, u64) {
     if upload.is_playable() { (1920, 1080, (upload.received.bytes / 500_000).max(1)) } else { (400, 300, 0) }
 }
@@ -240,7 +246,7 @@ fn embed(settings: &Settings, player: &str, width: u32, height: u32) -> Value {
         Value::Object(kept) => kept.clone(),
         _ => serde_json::Map::new(),
     };
-    // The name stands in an attribute.
+    // Escaped for an attribute.
     let title = settings.name.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
     let html = format!(
         "<iframe src=\"{player}\" width=\"{width}\" height=\"{height}\" frameborder=\"0\" \

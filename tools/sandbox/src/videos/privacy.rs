@@ -1,4 +1,4 @@
-//! Where a video may be embedded, and how its player looks: domains and presets.
+//! Embedding of videos: domains and player presets.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::own_video;
 use super::settings::is_domain;
-use crate::ask::{Answered, Ask, Refusal, Whose, refuse};
-use crate::desk::Desk;
+use crate::api_request::{ApiRequest, ErrorResponse, HandlerResult, PathOwner, invalid_field};
+use crate::app_state::AppState;
 use crate::errors::{self, no_content};
 use crate::lists;
 use crate::state::{DOMAINS_MAX, PresetId, User, Video};
@@ -17,33 +17,36 @@ use crate::state::{DOMAINS_MAX, PresetId, User, Video};
 const PRESET: &str = "application/vnd.vimeo.preset+json";
 
 /// `GET /videos/{video}/privacy/domains`.
-pub(crate) async fn list_domains(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    ask.user_with("private")?;
-    let id = ask.video()?;
-    let world = desk.world();
-    let video = own_video(&world, &ask)?;
+pub(crate) async fn list_domains(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    request.user_with("private")?;
+    let id = request.video()?;
+    let vimeo = app_state.vimeo();
+    let video = own_video(&vimeo, &request)?;
     check_whitelist(video)?;
     let domains: Vec<&String> = video.settings.domains.iter().collect();
-    lists::answer(&ask, domains, |domain, _| {
+    lists::answer(&request, domains, |domain, _| {
         let uri = format!("{id}/privacy/domains/{domain}");
         json!({"uri": uri, "domain": domain, "allow_hd": true})
     })
 }
 
 /// `PUT /videos/{video}/privacy/domains/{domain}`.
-pub(crate) async fn add_domain(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    ask.user_with("edit")?;
-    let id = ask.video()?;
-    let domain = ask.parameter("domain").unwrap_or_default().to_ascii_lowercase();
-    let mut world = desk.world();
-    check_whitelist(own_video(&world, &ask)?)?;
-    let added = world.edit_video(id, |video| {
+pub(crate) async fn add_domain(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    request.user_with("edit")?;
+    let id = request.video()?;
+    let domain = request.parameter("domain").unwrap_or_default().to_ascii_lowercase();
+    let mut vimeo = app_state.vimeo();
+    check_whitelist(own_video(&vimeo, &request)?)?;
+    let added = vimeo.edit_video(id, |video| {
         let domains = &mut video.settings.domains;
         if !is_domain(&domain) {
-            return Err(refuse("domain", 2204, "must have neither scheme nor path"));
+            return Err(invalid_field("domain", 2204, "must have neither scheme nor path"));
         }
         if domains.len() >= DOMAINS_MAX && !domains.contains(&domain) {
-            return Err(refuse("domain", 2204, "is one too many: a video has 50 at most"));
+            return Err(invalid_field("domain", 2204, "is one too many: a video has 50 at most"));
         }
         domains.insert(domain);
         Ok(no_content())
@@ -52,20 +55,23 @@ pub(crate) async fn add_domain(State(desk): State<Arc<Desk>>, ask: Ask) -> Answe
 }
 
 /// `DELETE /videos/{video}/privacy/domains/{domain}`.
-pub(crate) async fn remove_domain(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    ask.user_with("edit")?;
-    let id = ask.video()?;
-    let domain = ask.parameter("domain").unwrap_or_default().to_ascii_lowercase();
-    let mut world = desk.world();
-    check_whitelist(own_video(&world, &ask)?)?;
-    if world.edit_video(id, |video| video.settings.domains.remove(&domain)) == Some(true) {
+pub(crate) async fn remove_domain(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    request.user_with("edit")?;
+    let id = request.video()?;
+    let domain = request.parameter("domain").unwrap_or_default().to_ascii_lowercase();
+    let mut vimeo = app_state.vimeo();
+    check_whitelist(own_video(&vimeo, &request)?)?;
+    if vimeo.edit_video(id, |video| video.settings.domains.remove(&domain)) == Some(true) {
         Ok(no_content())
     } else {
         Err(errors::missing_resource().into())
     }
 }
 
-fn check_whitelist(video: &Video) -> Result<(), Refusal> {
+fn check_whitelist(video: &Video) -> Result<(), ErrorResponse> {
     if video.settings.privacy.embed == "whitelist" {
         return Ok(());
     }
@@ -74,37 +80,40 @@ fn check_whitelist(video: &Video) -> Result<(), Refusal> {
 }
 
 /// `GET /me/presets` and `GET /users/{user}/presets`.
-pub(crate) async fn list_presets(ask: Ask) -> Answered {
-    let user = preset_owner(&ask)?;
-    lists::answer(&ask, user.presets.clone(), |preset, _| present(user, preset))
+pub(crate) async fn list_presets(request: ApiRequest) -> HandlerResult {
+    let user = preset_owner(&request)?;
+    lists::answer(&request, user.presets.clone(), |preset, _| present(user, preset))
 }
 
 /// `GET /me/presets/{preset}` and `GET /users/{user}/presets/{preset}`.
-pub(crate) async fn show_preset(ask: Ask) -> Answered {
-    let user = preset_owner(&ask)?;
-    let preset = preset_of(&ask, user)?;
-    Ok(ask.present(StatusCode::OK, PRESET, present(user, preset)))
+pub(crate) async fn show_preset(request: ApiRequest) -> HandlerResult {
+    let user = preset_owner(&request)?;
+    let preset = preset_of(&request, user)?;
+    Ok(request.present(StatusCode::OK, PRESET, present(user, preset)))
 }
 
-fn preset_owner(ask: &Ask) -> Result<&User, Refusal> {
-    let (_, user) = ask.user_with("private")?;
-    match ask.owner(user)? {
-        Whose::Own => Ok(user),
-        Whose::Others(_) => Err(errors::missing_resource().into()),
+fn preset_owner(request: &ApiRequest) -> Result<&User, ErrorResponse> {
+    let (_, user) = request.user_with("private")?;
+    match request.owner(user)? {
+        PathOwner::Caller => Ok(user),
+        PathOwner::Other(_) => Err(errors::missing_resource().into()),
     }
 }
 
-fn preset_of(ask: &Ask, user: &User) -> Result<PresetId, Refusal> {
-    let found = ask.parameter("preset").and_then(PresetId::parse);
+fn preset_of(request: &ApiRequest, user: &User) -> Result<PresetId, ErrorResponse> {
+    let found = request.parameter("preset").and_then(PresetId::parse);
     found.filter(|preset| user.presets.contains(preset)).ok_or_else(|| errors::missing_resource().into())
 }
 
-/// `GET /videos/{video}/presets/{preset}`: 204 if the video's player looks like this.
-pub(crate) async fn show_preset_of_video(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = ask.user_with("private")?;
-    let preset = preset_of(&ask, user)?;
-    let world = desk.world();
-    if own_video(&world, &ask)?.preset == Some(preset) {
+/// `GET /videos/{video}/presets/{preset}`: 204 if the video has this preset.
+pub(crate) async fn show_preset_of_video(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    let (_, user) = request.user_with("private")?;
+    let preset = preset_of(&request, user)?;
+    let vimeo = app_state.vimeo();
+    if own_video(&vimeo, &request)?.preset == Some(preset) {
         Ok(no_content())
     } else {
         Err(errors::missing_resource().into())
@@ -112,24 +121,27 @@ pub(crate) async fn show_preset_of_video(State(desk): State<Arc<Desk>>, ask: Ask
 }
 
 /// `PUT /videos/{video}/presets/{preset}`.
-pub(crate) async fn set_preset(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = ask.user_with("edit")?;
-    let (id, preset) = (ask.video()?, preset_of(&ask, user)?);
-    let mut world = desk.world();
-    own_video(&world, &ask)?;
-    world.edit_video(id, |video| video.preset = Some(preset));
+pub(crate) async fn set_preset(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
+    let (_, user) = request.user_with("edit")?;
+    let (id, preset) = (request.video()?, preset_of(&request, user)?);
+    let mut vimeo = app_state.vimeo();
+    own_video(&vimeo, &request)?;
+    vimeo.edit_video(id, |video| video.preset = Some(preset));
     Ok(no_content())
 }
 
 /// `DELETE /videos/{video}/presets/{preset}`.
-pub(crate) async fn remove_preset(State(desk): State<Arc<Desk>>, ask: Ask) -> Answered {
-    let (_, user) = ask.user_with("edit")?;
-    let (id, preset) = (ask.video()?, preset_of(&ask, user)?);
-    let mut world = desk.world();
-    if own_video(&world, &ask)?.preset != Some(preset) {
+pub(crate) async fn remove_preset(
+    State(app_state): State<Arc<AppState>>,
+    request: ApiRequest,
+) -> HandlerResult {
+    let (_, user) = request.user_with("edit")?;
+    let (id, preset) = (request.video()?, preset_of(&request, user)?);
+    let mut vimeo = app_state.vimeo();
+    if own_video(&vimeo, &request)?.preset != Some(preset) {
         return Err(errors::missing_resource().into());
     }
-    world.edit_video(id, |video| video.preset = None);
+    vimeo.edit_video(id, |video| video.preset = None);
     Ok(no_content())
 }
 

@@ -1,8 +1,8 @@
-//! What is said of a video when it is made or changed: read, judged, and taken over whole or not at all.
+//! The settings in a body: parsed, validated, and applied completely or not at all.
 
 use serde_json::{Map, Value};
 
-use crate::ask::Refusal;
+use crate::api_request::ErrorResponse;
 use crate::catalogue::{CONTENT_RATINGS, LICENSES, is_language};
 use crate::errors::{self, Invalid};
 use crate::limits::Plan;
@@ -14,86 +14,86 @@ const COMMENTS: [&str; 3] = ["anybody", "contacts", "nobody"];
 const NAME_CHARACTERS_MAX: usize = 128;
 const DESCRIPTION_CHARACTERS_MAX: usize = 5000;
 
-/// Who wants a change, as far as that decides what is allowed.
+/// The user who makes a change, and their plan.
 #[derive(Clone, Copy)]
-pub(crate) struct Asking<'a> {
+pub(crate) struct EditContext<'a> {
     pub(crate) user: &'a User,
     pub(crate) plan: Plan,
 }
 
-/// Takes the members of a body over into settings. Members that Vimeo does not know are passed over, also those with
-/// dots in their names.
+/// Applies the members of a body to settings. Members unknown to Vimeo are ignored, including those with dots in their
+/// names.
 ///
 /// # Errors
-/// A refusal that names everything that is wrong, or what the user's plan does not have.
+/// A response that names every invalid member, or the setting that the user's plan does not include.
 pub(crate) fn apply(
     members: &Map<String, Value>,
     settings: &mut Settings,
-    asking: Asking<'_>,
-) -> Result<(), Refusal> {
-    let mut faults = Faults(Vec::new());
-    read_texts(members, settings, &mut faults);
-    read_choices(members, settings, &mut faults);
-    read_privacy(members, settings, &mut faults, asking)?;
-    read_domains(members, settings, &mut faults);
+    context: EditContext<'_>,
+) -> Result<(), ErrorResponse> {
+    let mut invalid = InvalidFields(Vec::new());
+    read_texts(members, settings, &mut invalid);
+    read_choices(members, settings, &mut invalid);
+    read_privacy(members, settings, &mut invalid, context)?;
+    read_domains(members, settings, &mut invalid);
     for (name, kept) in [("embed", &mut settings.embed), ("spatial", &mut settings.spatial)] {
         match members.get(name) {
             Some(Value::Object(object)) => *kept = Value::Object(object.clone()),
             None | Some(Value::Null) => {}
-            Some(_) => faults.add(name, 2204, "must be an object"),
+            Some(_) => invalid.add(name, 2204, "must be an object"),
         }
     }
-    if faults.0.is_empty() { Ok(()) } else { Err(errors::invalid(&faults.0).into()) }
+    if invalid.0.is_empty() { Ok(()) } else { Err(errors::invalid(&invalid.0).into()) }
 }
 
-struct Faults(Vec<Invalid>);
+struct InvalidFields(Vec<Invalid>);
 
-impl Faults {
+impl InvalidFields {
     fn add(&mut self, field: &str, code: u32, what: &str) {
         self.0.push(Invalid::new(field, code, what));
     }
 }
 
-fn read_texts(members: &Map<String, Value>, settings: &mut Settings, faults: &mut Faults) {
+fn read_texts(members: &Map<String, Value>, settings: &mut Settings, invalid: &mut InvalidFields) {
     match members.get("name") {
         None => {}
         Some(Value::String(name)) if name.chars().count() > NAME_CHARACTERS_MAX => {
-            faults.add("name", 2250, "has more than 128 characters");
+            invalid.add("name", 2250, "has more than 128 characters");
         }
         Some(Value::String(name)) if name.trim().is_empty() => "Untitled".clone_into(&mut settings.name),
         Some(Value::String(name)) => settings.name.clone_from(name),
-        Some(_) => faults.add("name", 2249, "must be a string"),
+        Some(_) => invalid.add("name", 2249, "must be a string"),
     }
     match members.get("description") {
         None => {}
         Some(Value::Null) => settings.description = None,
         Some(Value::String(text)) if text.chars().count() > DESCRIPTION_CHARACTERS_MAX => {
-            faults.add("description", 2252, "has more than 5000 characters");
+            invalid.add("description", 2252, "has more than 5000 characters");
         }
         Some(Value::String(text)) => settings.description = Some(text.clone()),
-        Some(_) => faults.add("description", 2251, "must be a string"),
+        Some(_) => invalid.add("description", 2251, "must be a string"),
     }
     match members.get("password") {
         None | Some(Value::Null) => {}
-        Some(Value::String(text)) if text.is_empty() => faults.add("password", 2273, "must not be empty"),
+        Some(Value::String(text)) if text.is_empty() => invalid.add("password", 2273, "must not be empty"),
         Some(Value::String(text)) => settings.password = Some(text.clone()),
-        Some(_) => faults.add("password", 2273, "must be a string"),
+        Some(_) => invalid.add("password", 2273, "must be a string"),
     }
 }
 
-fn read_choices(members: &Map<String, Value>, settings: &mut Settings, faults: &mut Faults) {
+fn read_choices(members: &Map<String, Value>, settings: &mut Settings, invalid: &mut InvalidFields) {
     let known = |list: &[(&str, &str)], code: &str| list.iter().any(|(known, _)| *known == code);
     match members.get("license") {
         None => {}
         Some(Value::Null) => settings.license = None,
         Some(Value::String(code)) if known(&LICENSES, code) => settings.license = Some(code.clone()),
-        Some(_) => faults.add("license", 2234, "is no licence of GET /creativecommons"),
+        Some(_) => invalid.add("license", 2234, "is not a licence in GET /creativecommons"),
     }
     match members.get("locale") {
         None => {}
         Some(Value::Null) => settings.locale = None,
         Some(Value::String(code)) if is_language(code) => settings.locale = Some(code.clone()),
-        Some(_) => faults.add("locale", 2235, "is no language"),
+        Some(_) => invalid.add("locale", 2235, "is not a language"),
     }
     match members.get("content_rating") {
         None | Some(Value::Null) => {}
@@ -102,86 +102,90 @@ fn read_choices(members: &Map<String, Value>, settings: &mut Settings, faults: &
             match codes.filter(|codes| codes.iter().all(|code| known(&CONTENT_RATINGS, code))) {
                 Some(codes) => settings.content_rating = codes.into_iter().map(str::to_owned).collect(),
                 None => {
-                    faults.add("content_rating", 2259, "has a rating that is none of GET /contentratings");
+                    invalid.add("content_rating", 2259, "has a rating that is not in GET /contentratings");
                 }
             }
         }
-        Some(_) => faults.add("content_rating", 2259, "must be an array of ratings"),
+        Some(_) => invalid.add("content_rating", 2259, "must be an array of ratings"),
     }
-    read_truth(members.get("hide_from_vimeo"), &mut settings.is_hidden_from_vimeo, || {
-        faults.add("hide_from_vimeo", 2204, "must be true or false");
+    read_bool(members.get("hide_from_vimeo"), &mut settings.is_hidden_from_vimeo, || {
+        invalid.add("hide_from_vimeo", 2204, "must be true or false");
     });
     let active = members.get("review_page").and_then(|page| page.get("active"));
-    read_truth(active, &mut settings.has_review_page, || {
-        faults.add("review_page.active", 2204, "must be true or false");
+    read_bool(active, &mut settings.has_review_page, || {
+        invalid.add("review_page.active", 2204, "must be true or false");
     });
 }
 
-fn read_truth(value: Option<&Value>, kept: &mut bool, refuse: impl FnOnce()) {
+fn read_bool(value: Option<&Value>, kept: &mut bool, invalid_field: impl FnOnce()) {
     match value {
         None | Some(Value::Null) => {}
-        Some(Value::Bool(truth)) => *kept = *truth,
-        Some(_) => refuse(),
+        Some(Value::Bool(boolean)) => *kept = *boolean,
+        Some(_) => invalid_field(),
     }
 }
 
-fn read_choice(value: Option<&Value>, known: &[&str], kept: &mut String, refuse: impl FnOnce()) {
+fn read_choice(value: Option<&Value>, known: &[&str], kept: &mut String, invalid_field: impl FnOnce()) {
     match value {
         None | Some(Value::Null) => {}
         Some(Value::String(text)) if known.contains(&text.as_str()) => kept.clone_from(text),
-        Some(_) => refuse(),
+        Some(_) => invalid_field(),
     }
 }
 
 fn read_privacy(
     members: &Map<String, Value>,
     settings: &mut Settings,
-    faults: &mut Faults,
-    asking: Asking<'_>,
-) -> Result<(), Refusal> {
+    invalid: &mut InvalidFields,
+    context: EditContext<'_>,
+) -> Result<(), ErrorResponse> {
     let privacy = match members.get("privacy") {
         None | Some(Value::Null) => return Ok(()),
         Some(Value::Object(privacy)) => privacy,
         Some(_) => {
-            faults.add("privacy", 2204, "must be an object");
+            invalid.add("privacy", 2204, "must be an object");
             return Ok(());
         }
     };
     let kept = &mut settings.privacy;
     let before = kept.clone();
     read_choice(privacy.get("view"), &VIEWS, &mut kept.view, || {
-        faults.add("privacy.view", 2232, "has a value that does not exist");
+        invalid.add("privacy.view", 2232, "has a value that does not exist");
     });
     if privacy.contains_key("view") {
-        judge_view(&kept.view, faults, asking)?;
+        check_view(&kept.view, invalid, context)?;
         if kept.view == "password" && settings.password.is_none() {
-            faults.add("password", 2233, "is missing, and privacy.view is password");
+            invalid.add("password", 2233, "is missing, and privacy.view is password");
         }
     }
     read_choice(privacy.get("embed"), &EMBEDS, &mut kept.embed, || {
-        faults.add("privacy.embed", 2239, "must be private, public or whitelist");
+        invalid.add("privacy.embed", 2239, "must be private, public or whitelist");
     });
     read_choice(privacy.get("comments"), &COMMENTS, &mut kept.comments, || {
-        faults.add("privacy.comments", 2240, "must be anybody, contacts or nobody");
+        invalid.add("privacy.comments", 2240, "must be anybody, contacts or nobody");
     });
-    read_truth(privacy.get("download"), &mut kept.download, || {
-        faults.add("privacy.download", 2238, "must be true or false");
+    read_bool(privacy.get("download"), &mut kept.download, || {
+        invalid.add("privacy.download", 2238, "must be true or false");
     });
-    read_truth(privacy.get("add"), &mut kept.add, || {
-        faults.add("privacy.add", 2237, "must be true or false");
+    read_bool(privacy.get("add"), &mut kept.add, || {
+        invalid.add("privacy.add", 2237, "must be true or false");
     });
-    if kept.download && !before.download && asking.plan.is_free() {
-        // The one code that was seen; the other is for what is no boolean.
-        faults.add("privacy.download", 2204, "cannot be set on this plan");
+    if kept.download && !before.download && context.plan.is_free() {
+        // The code that Vimeo returned; the other one is for values that are not booleans.
+        invalid.add("privacy.download", 2204, "cannot be set on this plan");
     }
     Ok(())
 }
 
-/// What a plan, or this user in particular, may not choose.
-fn judge_view(view: &str, faults: &mut Faults, asking: Asking<'_>) -> Result<(), Refusal> {
+/// Rejects views that the plan, or this user, may not choose.
+fn check_view(
+    view: &str,
+    invalid: &mut InvalidFields,
+    context: EditContext<'_>,
+) -> Result<(), ErrorResponse> {
     let is_paid_only = matches!(view, "unlisted" | "disable" | "users" | "contacts");
-    let is_refused = asking.user.refused_views.iter().any(|refused| refused == view);
-    if !is_refused && (!is_paid_only || !asking.plan.is_free()) {
+    let is_refused = context.user.refused_views.iter().any(|refused| refused == view);
+    if !is_refused && (!is_paid_only || !context.plan.is_free()) {
         return Ok(());
     }
     let code = match view {
@@ -190,34 +194,34 @@ fn judge_view(view: &str, faults: &mut Faults, asking: Asking<'_>) -> Result<(),
         "disable" => 2411,
         "contacts" => 2412,
         _ => {
-            faults.add("privacy.view", 2232, "has a value that this plan does not have");
+            invalid.add("privacy.view", 2232, "has a value that this plan does not have");
             return Ok(());
         }
     };
     Err(errors::plan_forbids_view(code, view).into())
 }
 
-fn read_domains(members: &Map<String, Value>, settings: &mut Settings, faults: &mut Faults) {
+fn read_domains(members: &Map<String, Value>, settings: &mut Settings, invalid: &mut InvalidFields) {
     let domains = match members.get("embed_domains") {
         None | Some(Value::Null) => return,
         Some(Value::Array(domains)) => domains,
-        Some(_) => return faults.add("embed_domains", 2204, "must be an array of domains"),
+        Some(_) => return invalid.add("embed_domains", 2204, "must be an array of domains"),
     };
     let names: Option<Vec<&str>> = domains.iter().map(Value::as_str).collect();
     let names = names.filter(|names| names.iter().all(|name| is_domain(name)));
     match names {
-        None => faults.add("embed_domains", 2204, "must be domains without scheme and path"),
+        None => invalid.add("embed_domains", 2204, "must be domains without scheme and path"),
         Some(names) if names.len() > DOMAINS_MAX => {
-            faults.add("embed_domains", 2204, "has more than 50 domains");
+            invalid.add("embed_domains", 2204, "has more than 50 domains");
         }
         Some(_) if settings.privacy.embed != "whitelist" => {
-            faults.add("embed_domains", 2204, "needs privacy.embed to be whitelist");
+            invalid.add("embed_domains", 2204, "needs privacy.embed to be whitelist");
         }
         Some(names) => settings.domains = names.into_iter().map(str::to_ascii_lowercase).collect(),
     }
 }
 
-/// A host's name, perhaps with a port: no scheme, no path.
+/// Whether it is a host name, optionally with a port, without scheme and path.
 pub(crate) fn is_domain(text: &str) -> bool {
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
     let is_label = |label: &str| {

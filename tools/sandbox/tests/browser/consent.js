@@ -1,4 +1,4 @@
-// The pages for users, seen and used as a person with a keyboard does.
+// The pages for users, used with the keyboard.
 
 const assert = require('node:assert/strict');
 const http = require('node:http');
@@ -6,7 +6,7 @@ const { BASE_URL, LOOKS, launch, look, open, pressOn, tabTo, typeInto } = requir
 
 const { CLIENT_ID } = process.env;
 
-// The app that users are sent back to.
+// The app that the browser is redirected to.
 async function startApp() {
   const server = http.createServer((request, response) => {
     response.setHeader('Content-Type', 'text/html');
@@ -29,7 +29,7 @@ function link(uri) {
   return `/oauth/authorize?${query}`;
 }
 
-// What the app is told when the browser comes back.
+// The parameters of the redirect.
 async function answered(page, uri) {
   await page.waitForURL((url) => url.href.startsWith(uri));
   return new URL(page.url()).searchParams;

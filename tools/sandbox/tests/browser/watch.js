@@ -1,4 +1,4 @@
-// A browser under watch: what must never happen on any page is noted, and a keyboard is all that is used.
+// A monitored browser: errors on any page are recorded, and only the keyboard is used.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -26,7 +26,7 @@ async function launch() {
   });
 }
 
-// A page of its own, with a list of what went wrong on it.
+// A new page, with a list of its errors.
 async function open(browser, look, more = {}) {
   const context = await browser.newContext({
     colorScheme: look.colorScheme, viewport: look.viewport, reducedMotion: 'reduce', baseURL: BASE_URL, ...more,
@@ -35,7 +35,7 @@ async function open(browser, look, more = {}) {
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: own });
   const page = await context.newPage();
   const wrong = [];
-  // Texts of console messages that the test itself has ordered.
+  // Console messages that the test expects.
   const expected = [];
   page.on('console', (message) => {
     if (['error', 'warning'].includes(message.type()) && !expected.some((part) => part.test(message.text()))) {
@@ -53,7 +53,7 @@ async function open(browser, look, more = {}) {
   return { page, context, look, wrong, expected };
 }
 
-// The page as it is now breaks no rule, is no wider than its window, and is kept for people to look at.
+// Checks that the page has no accessibility violations and no horizontal overflow, and keeps a screenshot.
 async function look(watched, name) {
   const { page, look: { name: lookName }, wrong } = watched;
   await page.evaluate(axe.source);
@@ -74,7 +74,7 @@ async function look(watched, name) {
   assert.deepEqual(wrong, [], `${name} in ${lookName}`);
 }
 
-// Goes on with the tab key until this element has the focus, which must be visible.
+// Presses Tab until this element has the focus, which must be visible.
 async function tabTo(page, locator) {
   await locator.waitFor({ state: 'visible' });
   for (let tabs = 0; tabs < TABS_MAX; tabs += 1) {

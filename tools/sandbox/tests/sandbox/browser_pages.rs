@@ -1,32 +1,32 @@
-//! The pages in a real browser, used with the keyboard alone and checked for accessibility.
+//! The pages in a real browser, used with the keyboard only and checked for accessibility.
 
 use std::path::{Path, PathBuf};
 
 use sandbox::{Options, Pace};
 
-use crate::harness::Desk;
-use crate::tools::{Program, find_tool, program, skip};
+use crate::support::test_sandbox::TestSandbox;
+use crate::support::tools::{Program, find_tool, program, skip};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_consent_page_is_used_with_a_keyboard() {
+async fn the_consent_page_works_with_the_keyboard_only() {
     see("consent.js", "light\ndark\nlight-narrow\ndark-narrow\n").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_desk_is_used_with_a_keyboard() {
-    see("desk.js", "light\ndark\nlight-narrow\ndark-narrow\nstrain\nhaste\nrejoin\n").await;
+async fn the_dashboard_works_with_the_keyboard_only() {
+    see("dashboard.js", "light\ndark\nlight-narrow\ndark-narrow\nstrain\nhaste\nrejoin\n").await;
 }
 
-/// Runs a script beside a sandbox of its own. It checks what it sees, and says how far it came.
+/// Runs a script with a sandbox of its own. The script checks the pages and reports its progress.
 async fn see(script: &str, steps: &str) {
     let Some(packages) = find_tool("sandbox-browser/node_modules") else { return };
     if !Path::new(CHROMIUM).exists() {
         skip(&format!("{CHROMIUM} is missing; run ./test once, it installs it"));
         return;
     }
-    let desk = Desk::with(Options { pace: Pace::ByHand, ..Options::default() }).await;
+    let sandbox = TestSandbox::with(Options { pace: Pace::ByHand, ..Options::default() }).await;
     let folder = tempfile::tempdir().unwrap();
     let mut command = program("node");
     command
@@ -34,9 +34,9 @@ async fn see(script: &str, steps: &str) {
         .env("NODE_PATH", packages)
         .env("CHROMIUM", CHROMIUM)
         .env("SANDBOX", env!("CARGO_BIN_EXE_vimeo-sandbox"))
-        .env("BASE_URL", &desk.running.base_url)
-        .env("CLIENT_ID", &desk.running.client_id)
-        .env("ACCESS_TOKEN", &desk.running.access_token)
+        .env("BASE_URL", &sandbox.running.base_url)
+        .env("CLIENT_ID", &sandbox.running.client_id)
+        .env("ACCESS_TOKEN", &sandbox.running.access_token)
         .env("SCREENSHOTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join("sandbox-pages"))
         .env("HOME", folder.path())
         .env("TMPDIR", folder.path());

@@ -1,47 +1,47 @@
 use serde_json::{Value, json};
 
-use crate::harness::Desk;
+use crate::support::test_sandbox::TestSandbox;
 
 #[tokio::test]
-async fn every_control_is_in_the_index_and_every_entry_of_it_is_true() {
-    let desk = Desk::strict().await;
+async fn the_index_lists_exactly_the_existing_controls() {
+    let sandbox = TestSandbox::strict().await;
     for root in ["", "?pretty"] {
-        let index = desk.control("GET", root, &Value::Null).await;
+        let index = sandbox.control("GET", root, &Value::Null).await;
         assert_eq!(index.status, 200);
         for entry in index.json()["controls"].as_array().unwrap() {
             let (method, path) = (entry["method"].as_str().unwrap(), entry["path"].as_str().unwrap());
-            // With this the live journal refuses; otherwise it would go on for ever.
-            let reply = desk.send(method, path, &[("Last-Event-ID", "nonsense")], b"").await;
+            // The live journal rejects this; otherwise it would never end.
+            let reply = sandbox.send(method, path, &[("Last-Event-ID", "nonsense")], b"").await;
             assert_ne!(reply.status, 405, "{method} {path}");
             assert!(!reply.text().contains("no such control"), "{method} {path}");
         }
     }
-    let unknown = desk.control("GET", "nonsense", &Value::Null).await;
+    let unknown = sandbox.control("GET", "nonsense", &Value::Null).await;
     assert!(unknown.status == 404 && unknown.json()["error"].is_string());
-    let wrong = desk.control("PUT", "apps", &Value::Null).await;
+    let wrong = sandbox.control("PUT", "apps", &Value::Null).await;
     assert!(wrong.status == 405 && wrong.json()["error"].is_string());
 }
 
 #[tokio::test]
 async fn a_new_app_has_credentials_that_work() {
-    let desk = Desk::strict().await;
-    let made = desk.control("POST", "apps", &json!({"name": "Second"})).await;
+    let sandbox = TestSandbox::strict().await;
+    let made = sandbox.control("POST", "apps", &json!({"name": "Second"})).await;
     assert_eq!(made.status, 201);
     let app = made.json();
     assert_eq!((&app["name"], &app["upload_access"]), (&json!("Second"), &json!(true)));
     let granted =
-        desk.grant(app["client_id"].as_str().unwrap(), app["client_secret"].as_str().unwrap()).await;
+        sandbox.grant(app["client_id"].as_str().unwrap(), app["client_secret"].as_str().unwrap()).await;
     assert_eq!(granted.json()["app"], json!({"name": "Second", "uri": app["uri"]}));
-    // A secret opens its own app only.
-    let mixed = desk.grant(&desk.running.client_id, app["client_secret"].as_str().unwrap()).await;
+    // A secret is valid for its own app only.
+    let mixed = sandbox.grant(&sandbox.running.client_id, app["client_secret"].as_str().unwrap()).await;
     assert_eq!(mixed.code(), 8001);
 }
 
 #[tokio::test]
-async fn a_token_is_made_as_ordered() {
-    let desk = Desk::strict().await;
-    let id = &desk.running.client_id;
-    let uri = desk.ask("GET", "/oauth/verify").await.json()["app"]["uri"].clone();
+async fn a_token_is_created_as_requested() {
+    let sandbox = TestSandbox::strict().await;
+    let id = &sandbox.running.client_id;
+    let uri = sandbox.request("GET", "/oauth/verify").await.json()["app"]["uri"].clone();
     for (order, scope, kind, name) in [
         (
             json!({"app": id, "scopes": ["public", "private"]}),
@@ -64,11 +64,13 @@ async fn a_token_is_made_as_ordered() {
         (json!({"app": id, "scopes": "public", "user": null}), "public", "client_credentials", ""),
         (json!({"app": id, "scopes": "public", "user": false}), "public", "client_credentials", ""),
     ] {
-        let made = desk.control("POST", "tokens", &order).await;
+        let made = sandbox.control("POST", "tokens", &order).await;
         let token = made.json();
         assert_eq!((made.status, &token["scope"], &token["kind"]), (201, &json!(scope), &json!(kind)));
-        let verified =
-            desk.ask_with(token["access_token"].as_str().unwrap(), "GET", "/oauth/verify").await.json();
+        let verified = sandbox
+            .request_with(token["access_token"].as_str().unwrap(), "GET", "/oauth/verify")
+            .await
+            .json();
         assert_eq!((&verified["app"], &verified["scope"]), (&token["app"], &json!(scope)));
         assert_eq!(verified["user"]["name"].as_str().unwrap_or_default(), name);
         assert_eq!(verified["user"]["uri"], token["user"]["uri"]);
@@ -77,47 +79,50 @@ async fn a_token_is_made_as_ordered() {
 
 #[tokio::test]
 async fn tokens_are_listed_by_fingerprint_and_can_be_revoked() {
-    let desk = Desk::open().await;
-    desk.grant_first().await;
-    desk.ask_with("a-guest", "GET", "/oauth/verify").await;
-    let shown = desk.control("GET", "tokens", &Value::Null).await.json();
+    let sandbox = TestSandbox::open().await;
+    sandbox.grant_first().await;
+    sandbox.request_with("a-guest", "GET", "/oauth/verify").await;
+    let shown = sandbox.control("GET", "tokens", &Value::Null).await.json();
     let tokens = shown["tokens"].as_array().unwrap();
     let origins: Vec<&Value> = tokens.iter().map(|token| &token["origin"]).collect();
     assert_eq!(origins, ["issued", "granted", "guest"]);
     assert_eq!((&tokens[1]["kind"], &tokens[1]["user"]), (&json!("client_credentials"), &Value::Null));
 
     let path = format!("tokens/{}", tokens[0]["fingerprint"].as_str().unwrap());
-    assert_eq!(desk.control("DELETE", &path, &Value::Null).await.status, 204);
-    assert_eq!(desk.ask("GET", "/oauth/verify").await.status, 401);
-    let shown = desk.control("GET", "tokens", &Value::Null).await.json();
+    assert_eq!(sandbox.control("DELETE", &path, &Value::Null).await.status, 204);
+    assert_eq!(sandbox.request("GET", "/oauth/verify").await.status, 401);
+    let shown = sandbox.control("GET", "tokens", &Value::Null).await.json();
     assert_eq!(shown["tokens"][0]["revoked"], true);
-    assert_eq!(desk.control("DELETE", "tokens/0123456789ab", &Value::Null).await.status, 404);
+    assert_eq!(sandbox.control("DELETE", "tokens/0123456789ab", &Value::Null).await.status, 404);
 }
 
 #[tokio::test]
-async fn a_reset_brings_the_first_state_back() {
-    let desk = Desk::strict().await;
-    let before = desk.ask("GET", "/oauth/verify").await.json();
-    let app = desk.control("POST", "apps", &Value::Null).await.json();
-    desk.grant_first().await;
-    desk.fault(json!({"route": "*", "kind": "cut", "times": "always"})).await;
+async fn a_reset_restores_the_initial_state() {
+    let sandbox = TestSandbox::strict().await;
+    let before = sandbox.request("GET", "/oauth/verify").await.json();
+    let app = sandbox.control("POST", "apps", &Value::Null).await.json();
+    sandbox.grant_first().await;
+    sandbox.fault(json!({"route": "*", "kind": "cut", "times": "always"})).await;
     let revoked =
-        desk.control("GET", "tokens", &Value::Null).await.json()["tokens"][0]["fingerprint"].clone();
-    desk.control("DELETE", &format!("tokens/{}", revoked.as_str().unwrap()), &Value::Null).await;
+        sandbox.control("GET", "tokens", &Value::Null).await.json()["tokens"][0]["fingerprint"].clone();
+    sandbox.control("DELETE", &format!("tokens/{}", revoked.as_str().unwrap()), &Value::Null).await;
 
-    assert_eq!(desk.control("POST", "reset", &Value::Null).await.status, 204);
-    assert!(desk.journal().await.is_empty());
-    assert_eq!(desk.ask("GET", "/oauth/verify").await.json(), before);
-    assert_eq!(desk.stray_tokens().await, 0);
-    assert_eq!(desk.grant(app["client_id"].as_str().unwrap(), "x").await.json()["error"], "invalid_client");
-    let first = desk.control("GET", "credentials", &Value::Null).await.json();
-    assert_eq!(first["access_token"], desk.running.access_token);
+    assert_eq!(sandbox.control("POST", "reset", &Value::Null).await.status, 204);
+    assert!(sandbox.journal().await.is_empty());
+    assert_eq!(sandbox.request("GET", "/oauth/verify").await.json(), before);
+    assert_eq!(sandbox.live_granted_tokens().await, 0);
+    assert_eq!(
+        sandbox.grant(app["client_id"].as_str().unwrap(), "x").await.json()["error"],
+        "invalid_client"
+    );
+    let first = sandbox.control("GET", "credentials", &Value::Null).await.json();
+    assert_eq!(first["access_token"], sandbox.running.access_token);
 }
 
 #[tokio::test]
-async fn bad_input_is_refused_with_a_sentence() {
-    let desk = Desk::strict().await;
-    let id = &desk.running.client_id;
+async fn invalid_input_is_rejected_with_a_message() {
+    let sandbox = TestSandbox::strict().await;
+    let id = &sandbox.running.client_id;
     for (path, body, part) in [
         (
             "apps",
@@ -128,7 +133,7 @@ async fn bad_input_is_refused_with_a_sentence() {
         ("apps", json!({"upload_access": "yes"}), "`upload_access` must be true or false"),
         ("apps", json!([]), "must be a JSON object"),
         ("tokens", json!({}), "needs an `app`"),
-        ("tokens", json!({"app": "nobody"}), "no app `nobody`"),
+        ("tokens", json!({"app": "unknown"}), "no app `unknown`"),
         ("tokens", json!({"app": id, "scope": "public"}), "takes `app`, `scopes`, `user`"),
         ("tokens", json!({"app": id, "scopes": "publik"}), "no scope `publik`"),
         ("tokens", json!({"app": id, "scopes": []}), "at least one scope"),
@@ -138,24 +143,24 @@ async fn bad_input_is_refused_with_a_sentence() {
         ("tokens", json!({"app": id, "user": {}}), "needs a `name`"),
         ("tokens", json!({"app": id, "user": {"nam": "x"}}), "takes `name`"),
     ] {
-        let reply = desk.control("POST", path, &body).await;
+        let reply = sandbox.control("POST", path, &body).await;
         let sentence = reply.json()["error"].as_str().unwrap().to_owned();
         assert!(reply.status == 400 && sentence.contains(part), "{body}: {sentence}");
     }
-    let reply = desk.send("POST", "/_sandbox/apps", &[], b"{").await;
+    let reply = sandbox.send("POST", "/_sandbox/apps", &[], b"{").await;
     assert!(reply.status == 400 && reply.json()["error"].as_str().unwrap().contains("not JSON"));
 }
 
 #[tokio::test]
-async fn the_list_of_controls_knows_every_kind_with_its_members() {
-    let desk = Desk::strict().await;
-    let controls = desk.control("GET", "", &Value::Null).await.text();
-    let refusal = desk.control("POST", "faults", &json!({"kind": "?"})).await.json();
+async fn the_index_names_every_kind_of_fault_and_its_parameters() {
+    let sandbox = TestSandbox::strict().await;
+    let controls = sandbox.control("GET", "", &Value::Null).await.text();
+    let refusal = sandbox.control("POST", "faults", &json!({"kind": "?"})).await.json();
     let (_, kinds) = refusal["error"].as_str().unwrap().split_once("there are ").unwrap();
     for kind in kinds.trim_end_matches('.').split(", ") {
-        // Each names its members when it is given one that it does not know.
+        // Each control names its members when it is given an unknown one.
         let refused =
-            desk.control("POST", "faults", &json!({"kind": kind, "route": "*", "?": 1})).await.json();
+            sandbox.control("POST", "faults", &json!({"kind": kind, "route": "*", "?": 1})).await.json();
         let (_, members) = refused["error"].as_str().unwrap().split_once("takes ").unwrap();
         let own = members.trim_end_matches('.').split(", ").skip(9);
         let own: Vec<&str> = own.map(|name| name.trim_matches('`')).collect();

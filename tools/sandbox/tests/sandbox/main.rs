@@ -1,48 +1,43 @@
-//! What the sandbox promises, asked over TCP as a client asks.
+//! Tests of the sandbox over TCP, as a client uses it.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test that is surprised should fail on the spot"
+    reason = "an unexpected result fails the test at that line"
 )]
 
-mod abandoned;
 mod apps;
-mod binary;
-mod browser;
+mod authorization_codes;
+mod banner;
 mod browser_pages;
-mod clients;
+mod client_disconnects;
+mod command_line;
 mod consent;
 mod controls;
-mod devices;
+mod dashboard;
+mod delayed_faults;
+mod device_flow;
+mod error_responses;
+mod fault_effects;
+mod fault_timing;
 mod faults;
 mod folders;
-mod forms;
-mod grants;
-mod greeting;
-mod harness;
-mod hosts;
+mod form_uploads;
+mod host_header;
 mod journal;
 mod journal_live;
-mod limits;
-mod line;
+mod malformed_requests;
 mod me;
-mod mishaps;
-mod nonsense;
+mod model;
 mod oauth;
-mod offsets;
-mod open;
-mod page;
-mod program;
+mod official_clients;
+mod open_mode;
 mod pulls;
-mod redirects;
-mod refusals;
-mod restart;
-mod sending;
-mod stages;
-mod timing;
-mod tools;
-mod transfers;
-mod trouble;
+mod rate_limits;
+mod redirect_uris;
+mod state_file;
+mod support;
 mod tus;
+mod tus_clients;
+mod upload_offsets;
+mod upload_stages;
 mod videos;
-mod walks;

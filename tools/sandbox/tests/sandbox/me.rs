@@ -1,16 +1,16 @@
 use serde_json::{Value, json};
 
-use crate::browser::{allow, exchange};
-use crate::harness::Desk;
+use crate::support::browser::{allow, exchange};
+use crate::support::test_sandbox::TestSandbox;
 
 #[tokio::test]
 async fn the_user_is_shown_with_their_quota() {
-    let desk = Desk::strict().await;
-    let reply = desk.ask("GET", "/me").await;
+    let sandbox = TestSandbox::strict().await;
+    let reply = sandbox.request("GET", "/me").await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("content-type"), Some("application/vnd.vimeo.user+json"));
     let user = reply.json();
-    assert_eq!(user["uri"], desk.ask("GET", "/oauth/verify").await.json()["user"]["uri"]);
+    assert_eq!(user["uri"], sandbox.request("GET", "/oauth/verify").await.json()["user"]["uri"]);
     let space = &user["upload_quota"]["space"];
     assert_eq!(
         space["free"].as_u64().unwrap() + space["used"].as_u64().unwrap(),
@@ -21,64 +21,64 @@ async fn the_user_is_shown_with_their_quota() {
 }
 
 #[tokio::test]
-async fn only_the_fields_that_were_asked_for_are_shown() {
-    let desk = Desk::strict().await;
-    let whole = desk.ask("GET", "/me").await.json();
-    let picked = desk.ask("GET", "/me?fields=uri,upload_quota.space.free,nonsense").await.json();
+async fn only_the_requested_fields_are_shown() {
+    let sandbox = TestSandbox::strict().await;
+    let whole = sandbox.request("GET", "/me").await.json();
+    let picked = sandbox.request("GET", "/me?fields=uri,upload_quota.space.free,nonsense").await.json();
     let free = &whole["upload_quota"]["space"]["free"];
     assert_eq!(picked, json!({"uri": whole["uri"], "upload_quota": {"space": {"free": free}}}));
-    // As one client library sends it.
-    let doubled = desk.ask("GET", "/me?fields=uri%2Cname&fields=uri%2Cname").await.json();
+    // The form that one client library sends.
+    let doubled = sandbox.request("GET", "/me?fields=uri%2Cname&fields=uri%2Cname").await.json();
     assert_eq!(doubled, json!({"uri": whole["uri"], "name": whole["name"]}));
 }
 
 #[tokio::test]
-async fn whoever_asks_for_everything_gets_more_than_they_should_keep() {
-    let desk = Desk::strict().await;
-    let whole = desk.ask("GET", "/me").await.json();
+async fn a_request_without_fields_returns_a_password_too() {
+    let sandbox = TestSandbox::strict().await;
+    let whole = sandbox.request("GET", "/me").await.json();
     assert_eq!(whole["preferences"]["videos"]["password"], "sandbox-default-video-password");
 }
 
 #[tokio::test]
 async fn an_app_without_upload_access_sees_no_quota() {
-    let desk = Desk::strict().await;
-    let app = desk.control("POST", "apps", &json!({"upload_access": false})).await.json();
-    let token = desk.control("POST", "tokens", &json!({"app": app["client_id"]})).await.json();
-    let me = desk.ask_with(token["access_token"].as_str().unwrap(), "GET", "/me").await.json();
+    let sandbox = TestSandbox::strict().await;
+    let app = sandbox.control("POST", "apps", &json!({"upload_access": false})).await.json();
+    let token = sandbox.control("POST", "tokens", &json!({"app": app["client_id"]})).await.json();
+    let me = sandbox.request_with(token["access_token"].as_str().unwrap(), "GET", "/me").await.json();
     assert!(me.get("upload_quota").is_none() && me["uri"].is_string());
 }
 
 #[tokio::test]
-async fn an_email_is_shown_to_tokens_that_may_see_it() {
-    let desk = Desk::strict().await;
-    assert!(desk.ask("GET", "/me").await.json()["email"].is_string());
-    let body = json!({"app": desk.running.client_id, "scopes": "public"});
-    let token = desk.control("POST", "tokens", &body).await.json();
-    let me = desk.ask_with(token["access_token"].as_str().unwrap(), "GET", "/me").await.json();
+async fn an_email_needs_the_scope_email() {
+    let sandbox = TestSandbox::strict().await;
+    assert!(sandbox.request("GET", "/me").await.json()["email"].is_string());
+    let body = json!({"app": sandbox.running.client_id, "scopes": "public"});
+    let token = sandbox.control("POST", "tokens", &body).await.json();
+    let me = sandbox.request_with(token["access_token"].as_str().unwrap(), "GET", "/me").await.json();
     assert_eq!(me.get("email"), None::<&Value>);
 }
 
 #[tokio::test]
-async fn a_token_is_shown_beside_its_whole_user() {
-    let desk = Desk::strict().await;
-    let verified = desk.ask("GET", "/oauth/verify").await.json();
-    let code = allow(&desk, &[("scope", "public private email")]).await;
-    let exchanged = exchange(&desk, &code).await.json();
+async fn a_verified_token_is_shown_with_its_user() {
+    let sandbox = TestSandbox::strict().await;
+    let verified = sandbox.request("GET", "/oauth/verify").await.json();
+    let code = allow(&sandbox, &[("scope", "public private email")]).await;
+    let exchanged = exchange(&sandbox, &code).await.json();
     for shown in [&verified, &exchanged] {
         let user = &shown["user"];
         assert!(user["upload_quota"]["space"]["free"].is_u64() && user["email"].is_string(), "{user}");
         assert!(user["account"].is_string() && user["metadata"]["connections"]["videos"]["uri"].is_string());
     }
-    let code = allow(&desk, &[("scope", "public")]).await;
-    assert_eq!(exchange(&desk, &code).await.json()["user"].get("email"), None);
-    let picked = desk.ask("GET", "/oauth/verify?fields=scope,user.uri").await.json();
+    let code = allow(&sandbox, &[("scope", "public")]).await;
+    assert_eq!(exchange(&sandbox, &code).await.json()["user"].get("email"), None);
+    let picked = sandbox.request("GET", "/oauth/verify?fields=scope,user.uri").await.json();
     let uri = &verified["user"]["uri"];
     assert_eq!(picked, json!({"scope": verified["scope"], "user": {"uri": uri}}));
 }
 
 #[tokio::test]
-async fn a_quota_is_shown_in_each_of_its_forms() {
-    let desk = Desk::strict().await;
+async fn a_quota_is_shown_in_each_format() {
+    let sandbox = TestSandbox::strict().await;
     for (quota, space, periodic, lifetime) in [
         (
             json!({"periodic": {"max": 100, "used": 10}, "period": "week"}),
@@ -120,12 +120,12 @@ async fn a_quota_is_shown_in_each_of_its_forms() {
             json!({"free": null, "max": null, "used": null, "unit": null}),
         ),
     ] {
-        desk.change_owner(json!({"quota": quota})).await;
-        let shown = desk.ask("GET", "/me?fields=upload_quota").await.json();
+        sandbox.change_owner(json!({"quota": quota})).await;
+        let shown = sandbox.request("GET", "/me?fields=upload_quota").await.json();
         let expected = json!({"space": space, "periodic": periodic, "lifetime": lifetime});
         assert_eq!(shown["upload_quota"], expected, "{quota}");
     }
-    // No end to it is no reason to refuse.
-    desk.change_owner(json!({"quota": {"lifetime": {"max": null}}})).await;
-    desk.placeholder(json!({})).await;
+    // An unlimited quota allows uploads.
+    sandbox.change_owner(json!({"quota": {"lifetime": {"max": null}}})).await;
+    sandbox.placeholder(json!({})).await;
 }

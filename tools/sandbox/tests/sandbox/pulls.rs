@@ -6,11 +6,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use crate::harness::Desk;
-use crate::sending::{pattern, sha256};
+use crate::support::test_sandbox::TestSandbox;
+use crate::support::uploads::{pattern, sha256};
 
-/// A server that answers each connection with the next of these replies, and with the last one for ever. Its reply
-/// may name its own address as `{addr}`.
+/// A server that sends each of these replies to one connection, and the last one to all further ones. A reply may
+/// contain the server's address as `{addr}`.
 async fn serve(replies: Vec<Vec<u8>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -21,14 +21,14 @@ async fn serve(replies: Vec<Vec<u8>>) -> SocketAddr {
             let reply = &replies[turn.min(replies.len() - 1)];
             turn += 1;
             hear_out(&mut stream).await;
-            // The sandbox may have hung up when it had heard enough.
+            // The sandbox may disconnect once it has read enough.
             let _ = stream.write_all(reply).await;
         }
     });
     addr
 }
 
-/// Reads a request. An answer that came before it would be an error.
+/// Reads a request. A response before it would be an error.
 async fn hear_out(stream: &mut TcpStream) {
     let mut asked = Vec::new();
     while !asked.ends_with(b"\r\n\r\n") {
@@ -54,10 +54,10 @@ fn go_to(location: &str) -> Vec<u8> {
     reply("302 Found", &format!("Location: {location}\r\n"), b"")
 }
 
-/// The video as it is once its pull has ended.
-async fn ended(desk: &Desk, number: u64) -> Value {
+/// The video after its pull has ended.
+async fn ended(sandbox: &TestSandbox, number: u64) -> Value {
     loop {
-        let shown = desk.call("GET", &format!("/videos/{number}"), &Value::Null).await.json();
+        let shown = sandbox.call("GET", &format!("/videos/{number}"), &Value::Null).await.json();
         if shown["upload"]["status"] != "in_progress" {
             return shown;
         }
@@ -65,45 +65,45 @@ async fn ended(desk: &Desk, number: u64) -> Value {
     }
 }
 
-async fn pull(desk: &Desk, link: &str, size: Option<u64>) -> (u64, Value) {
-    let made = desk.make(json!({"approach": "pull", "link": link, "size": size})).await;
+async fn pull(sandbox: &TestSandbox, link: &str, size: Option<u64>) -> (u64, Value) {
+    let made = sandbox.make(json!({"approach": "pull", "link": link, "size": size})).await;
     assert_eq!(made.link, None);
-    (made.number, ended(desk, made.number).await)
+    (made.number, ended(sandbox, made.number).await)
 }
 
 #[tokio::test]
 async fn a_file_is_fetched_whether_or_not_its_size_was_announced() {
-    let desk = Desk::strict().await;
+    let sandbox = TestSandbox::strict().await;
     let bytes = pattern(3_000_000);
     let whole = reply("200 OK", "Content-Type: video/mp4\r\n", &bytes);
     let chunked = {
         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
-        [head.as_slice(), &crate::sending::chunked(&bytes, &[1, 70_000])].concat()
+        [head.as_slice(), &crate::support::uploads::chunked(&bytes, &[1, 70_000])].concat()
     };
     for (answer, size) in [(whole.clone(), Some(3_000_000)), (whole, None), (chunked, None)] {
         let addr = serve(vec![answer]).await;
-        let (number, shown) = pull(&desk, &format!("http://{addr}/film.mp4"), size).await;
+        let (number, shown) = pull(&sandbox, &format!("http://{addr}/film.mp4"), size).await;
         assert_eq!(shown["upload"]["status"], "complete", "{shown}");
         assert_eq!(shown["upload"]["size"], 3_000_000);
-        assert_eq!(desk.version(number).await["sha256"], sha256(&bytes));
+        assert_eq!(sandbox.version(number).await["sha256"], sha256(&bytes));
     }
 }
 
 #[tokio::test]
 async fn redirects_are_followed_five_times() {
-    let desk = Desk::strict().await;
+    let sandbox = TestSandbox::strict().await;
     for (hops, error) in [(5, Value::Null), (6, json!("invalid_redirects"))] {
         let mut answers: Vec<_> = (0..hops).map(|_| go_to("/next?x=1")).collect();
         answers.push(reply("200 OK", "", b"film"));
         let addr = serve(answers).await;
-        let (_, shown) = pull(&desk, &format!("http://{addr}/film.mp4"), None).await;
+        let (_, shown) = pull(&sandbox, &format!("http://{addr}/film.mp4"), None).await;
         assert_eq!(shown["upload"]["error"], error);
     }
 }
 
 #[tokio::test]
-async fn each_trouble_with_the_source_has_its_word() {
-    let desk = Desk::strict().await;
+async fn each_failure_of_the_source_has_its_error() {
+    let sandbox = TestSandbox::strict().await;
     let html = vec![reply("200 OK", "Content-Type: Text/HTML; charset=utf-8\r\n", b"<p>")];
     let json_body = vec![reply("200 OK", "Content-Type: application/json\r\n", b"{}")];
     let film = || vec![reply("200 OK", "", b"film")];
@@ -125,36 +125,36 @@ async fn each_trouble_with_the_source_has_its_word() {
         (film(), Some(5), "exceeded_retry_count"),
         (vec![b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfilm".to_vec()], None, "exceeded_retry_count"),
         (vec![Vec::new()], None, "exceeded_retry_count"),
-        (vec![b"this is no HTTP\r\n\r\n".to_vec()], None, "exceeded_retry_count"),
+        (vec![b"this is not HTTP\r\n\r\n".to_vec()], None, "exceeded_retry_count"),
         (vec![go_to("http://192.0.2.1/film.mp4")], None, "disallowed_address"),
         (vec![go_to("ftp://127.0.0.1/film.mp4")], None, "invalid_redirects"),
         (status("302 Found"), None, "invalid_redirects"),
     ] {
         let addr = serve(answers).await;
-        let (number, shown) = pull(&desk, &format!("http://{addr}/film.mp4"), size).await;
+        let (number, shown) = pull(&sandbox, &format!("http://{addr}/film.mp4"), size).await;
         assert_eq!((&shown["upload"]["status"], &shown["upload"]["error"]), (&json!("error"), &json!(error)));
         assert_eq!(shown["status"], "uploading_error");
-        assert_eq!(desk.version(number).await["error"], error);
+        assert_eq!(sandbox.version(number).await["error"], error);
     }
-    // Nobody listens here any more.
+    // No server listens here any more.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let (_, shown) = pull(&desk, &format!("http://{closed}/film.mp4"), None).await;
+    let (_, shown) = pull(&sandbox, &format!("http://{closed}/film.mp4"), None).await;
     assert_eq!(shown["upload"]["error"], "exceeded_retry_count");
 }
 
 #[tokio::test]
 async fn a_source_that_recovers_is_fetched_from_the_beginning() {
-    let desk = Desk::strict().await;
+    let sandbox = TestSandbox::strict().await;
     let broken = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwrong".to_vec();
     let answers = vec![broken, reply("502 Bad Gateway", "", b""), reply("200 OK", "", b"good film")];
     let addr = serve(answers).await;
-    let (number, shown) = pull(&desk, &format!("http://{addr}/film.mp4"), Some(9)).await;
+    let (number, shown) = pull(&sandbox, &format!("http://{addr}/film.mp4"), Some(9)).await;
     assert_eq!(shown["upload"]["status"], "complete");
-    assert_eq!(desk.version(number).await["sha256"], sha256(b"good film"));
+    assert_eq!(sandbox.version(number).await["sha256"], sha256(b"good film"));
 }
 
 #[tokio::test]
-async fn nothing_is_fetched_from_where_it_may_not_be() {
+async fn nothing_is_fetched_from_disallowed_addresses() {
     let addr = serve(vec![reply("200 OK", "", b"film")]).await;
     let here = format!("http://{addr}/film.mp4");
     let mapped = format!("http://[::ffff:127.0.0.1]:{}/film.mp4", addr.port());
@@ -168,63 +168,63 @@ async fn nothing_is_fetched_from_where_it_may_not_be() {
         (PullFrom::Loopback, &named, Value::Null),
         (PullFrom::Anywhere, &here, Value::Null),
     ] {
-        let desk = Desk::with(Options { pull_from: from, ..Options::default() }).await;
-        let (_, shown) = pull(&desk, link, None).await;
+        let sandbox = TestSandbox::with(Options { pull_from: from, ..Options::default() }).await;
+        let (_, shown) = pull(&sandbox, link, None).await;
         assert_eq!(shown["upload"]["error"], error, "{from:?} {link}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pull_ends_with_its_video_or_with_the_sandbox_or_by_a_control() {
-    // Announces more than it ever sends, and keeps the connection open.
+async fn a_pull_ends_with_its_video_the_sandbox_or_a_control() {
+    // Announces more than it sends, and keeps the connection open.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let link = format!("http://{}/film.mp4", listener.local_addr().unwrap());
-    let desk = Desk::strict().await;
+    let sandbox = TestSandbox::strict().await;
     let start = async || {
-        let made = desk.make(json!({"approach": "pull", "link": link})).await;
+        let made = sandbox.make(json!({"approach": "pull", "link": link})).await;
         let (mut stream, _) = listener.accept().await.unwrap();
         hear_out(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfilm").await.unwrap();
-        while desk.version(made.number).await["received"] != 4 {
+        while sandbox.version(made.number).await["received"] != 4 {
             tokio::task::yield_now().await;
         }
         (made.number, stream)
     };
-    // The sandbox hangs up, which is seen here as the end of what it sends.
+    // The sandbox disconnects, which ends the request here.
     let hangs_up = async |mut stream: TcpStream| {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     };
 
     let (number, stream) = start().await;
-    desk.call("DELETE", &format!("/videos/{number}"), &Value::Null).await;
+    sandbox.call("DELETE", &format!("/videos/{number}"), &Value::Null).await;
     hangs_up(stream).await;
 
     let (number, mut stream) = start().await;
     let body = json!({"error": "analysis_failed"});
-    assert_eq!(desk.control("POST", &format!("videos/{number}/fail"), &body).await.status, 200);
+    assert_eq!(sandbox.control("POST", &format!("videos/{number}/fail"), &body).await.status, 200);
     stream.write_all(b"-").await.unwrap();
     hangs_up(stream).await;
-    assert_eq!(desk.version(number).await["error"], "analysis_failed");
+    assert_eq!(sandbox.version(number).await["error"], "analysis_failed");
 
     let (_, stream) = start().await;
-    desk.running.stop().await;
+    sandbox.running.stop().await;
     hangs_up(stream).await;
 }
 
 #[tokio::test]
-async fn a_file_whose_size_nobody_told_may_turn_out_to_be_too_much() {
-    let desk = Desk::strict().await;
+async fn a_pull_of_unknown_size_may_exceed_the_quota() {
+    let sandbox = TestSandbox::strict().await;
     let addr = serve(vec![reply("200 OK", "", b"a film")]).await;
     for (quota, status) in [
         (json!({"lifetime": {"max": 5}}), "total_cap_exceeded"),
         (json!({"periodic": {"max": 5}}), "quota_exceeded"),
         (json!({"lifetime": {"max": 6}}), "transcode_starting"),
     ] {
-        desk.change_owner(json!({"quota": quota})).await;
-        let (number, shown) = pull(&desk, &format!("http://{addr}/film.mp4"), None).await;
+        sandbox.change_owner(json!({"quota": quota})).await;
+        let (number, shown) = pull(&sandbox, &format!("http://{addr}/film.mp4"), None).await;
         assert_eq!(shown["status"], status, "{quota}");
         let upload = if status == "transcode_starting" { "complete" } else { "error" };
         assert_eq!(shown["upload"]["status"], upload);
-        desk.call("DELETE", &format!("/videos/{number}"), &Value::Null).await;
+        sandbox.call("DELETE", &format!("/videos/{number}"), &Value::Null).await;
     }
 }

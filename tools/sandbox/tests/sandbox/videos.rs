@@ -1,12 +1,12 @@
 use sandbox::{Options, UnlistedUris};
 use serde_json::{Value, json};
 
-use crate::harness::{Desk, Reply};
+use crate::support::test_sandbox::{Reply, TestSandbox};
 
 const VERSION: &str = "application/vnd.vimeo.*+json;version=3.4";
 
-impl Desk {
-    /// A request as a client library makes it, with a JSON body unless that is null.
+impl TestSandbox {
+    /// A request as client libraries send it, with a JSON body unless that is null.
     pub(crate) async fn api(&self, token: &str, method: &str, path: &str, body: &Value) -> Reply {
         let authorization = format!("Bearer {token}");
         let headers = [
@@ -24,7 +24,7 @@ impl Desk {
         self.api(&token, method, path, body).await
     }
 
-    /// A video of the first user's, waiting for its bytes: its URI.
+    /// A video of the first user without its bytes. Returns its URI.
     pub(crate) async fn placeholder(&self, members: Value) -> String {
         let mut body = json!({"upload": {"approach": "tus", "size": 5}});
         body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
@@ -40,8 +40,8 @@ impl Desk {
         reply.json()["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// A token of somebody else with every scope.
-    pub(crate) async fn strangers_token(&self) -> String {
+    /// A token of another user with every scope.
+    pub(crate) async fn token_of_another_user(&self) -> String {
         let wanted = json!({"app": self.running.client_id, "user": {"name": "Stranger"}});
         let reply = self.control("POST", "tokens", &wanted).await;
         reply.json()["access_token"].as_str().unwrap().to_owned()
@@ -49,9 +49,9 @@ impl Desk {
 }
 
 #[tokio::test]
-async fn a_video_is_made_shown_changed_and_deleted() {
-    let desk = Desk::strict().await;
-    let made = desk
+async fn a_video_is_created_shown_changed_and_deleted() {
+    let sandbox = TestSandbox::strict().await;
+    let made = sandbox
         .call(
             "POST",
             "/me/videos",
@@ -65,7 +65,7 @@ async fn a_video_is_made_shown_changed_and_deleted() {
     assert_eq!((&made["status"], &made["upload"]["status"]), (&json!("uploading"), &json!("in_progress")));
     assert_eq!(made["upload"]["size"], 1_057_149);
     let link = made["upload"]["upload_link"].as_str().unwrap();
-    assert!(link.starts_with(&format!("{}/files/", desk.running.base_url)), "{link}");
+    assert!(link.starts_with(&format!("{}/files/", sandbox.running.base_url)), "{link}");
     assert_eq!(link.rsplit('/').next().unwrap().len(), 32);
     assert!(made["user"]["upload_quota"]["space"]["free"].is_u64());
 
@@ -76,9 +76,9 @@ async fn a_video_is_made_shown_changed_and_deleted() {
         "embed_domains": ["Example.com", "localhost:3000"], "embed": {"color": "#112233"},
         "privacy.view": "nobody", "unknown": 1,
     });
-    let changed = desk.call("PATCH", uri, &change).await;
+    let changed = sandbox.call("PATCH", uri, &change).await;
     assert_eq!(changed.status, 200, "{}", changed.text());
-    let shown = desk.call("GET", uri, &Value::Null).await.json();
+    let shown = sandbox.call("GET", uri, &Value::Null).await.json();
     assert_eq!(changed.json(), shown);
     for (member, value) in change.as_object().unwrap() {
         match member.as_str() {
@@ -98,66 +98,66 @@ async fn a_video_is_made_shown_changed_and_deleted() {
     assert_eq!(shown["content_rating_class"], "explicit");
     assert_eq!(shown["metadata"]["connections"]["domains"]["total"], 2);
 
-    assert_eq!(desk.call("DELETE", uri, &Value::Null).await.status, 204);
-    let gone = desk.call("GET", uri, &Value::Null).await;
+    assert_eq!(sandbox.call("DELETE", uri, &Value::Null).await.status, 204);
+    let gone = sandbox.call("GET", uri, &Value::Null).await;
     assert_eq!((gone.status, gone.code()), (404, json!(5000)));
-    assert_eq!(desk.call("DELETE", uri, &Value::Null).await.status, 404);
+    assert_eq!(sandbox.call("DELETE", uri, &Value::Null).await.status, 404);
 }
 
 #[tokio::test]
-async fn a_change_with_a_fault_changes_nothing() {
-    let desk = Desk::strict().await;
-    let uri = desk.placeholder(json!({"name": "Before"})).await;
-    let refused = desk.call("PATCH", &uri, &json!({"name": "After", "privacy": {"comments": true}})).await;
+async fn an_invalid_change_changes_nothing() {
+    let sandbox = TestSandbox::strict().await;
+    let uri = sandbox.placeholder(json!({"name": "Before"})).await;
+    let refused = sandbox.call("PATCH", &uri, &json!({"name": "After", "privacy": {"comments": true}})).await;
     assert_eq!((refused.status, refused.code()), (400, json!(2204)));
-    assert_eq!(desk.call("GET", &uri, &Value::Null).await.json()["name"], "Before");
+    assert_eq!(sandbox.call("GET", &uri, &Value::Null).await.json()["name"], "Before");
 }
 
 #[tokio::test]
-async fn each_approach_has_its_status_and_its_shape() {
-    let desk = Desk::strict().await;
+async fn each_approach_has_its_status_and_format() {
+    let sandbox = TestSandbox::strict().await;
     let pull = json!({"upload": {"approach": "pull", "size": 5, "link": "http://192.0.2.1/a.mp4"}});
-    let pulled = desk.call("POST", "/me/videos", &pull).await;
+    let pulled = sandbox.call("POST", "/me/videos", &pull).await;
     assert_eq!((pulled.status, &pulled.json()["upload"]["approach"]), (201, &json!("pull")));
     assert_eq!(pulled.json()["upload"]["upload_link"], Value::Null);
     let form = json!({"upload": {"approach": "post", "redirect_url": "https://example.com/done"}});
-    let form = desk.call("POST", "/me/videos", &form).await;
+    let form = sandbox.call("POST", "/me/videos", &form).await;
     assert_eq!(form.status, 201);
     let link = form.json()["upload"]["upload_link"].as_str().unwrap().to_owned();
     assert!(form.json()["upload"]["form"].as_str().unwrap().contains(&link));
-    // A well-known mistake: the wrapper is forgotten, and the video waits for ever.
+    // A well-known mistake: without the wrapper, no bytes will arrive.
     let forgotten = json!({"approach": "pull", "link": "https://example.com/a.mp4"});
-    let forgotten = desk.call("POST", "/me/videos", &forgotten).await;
+    let forgotten = sandbox.call("POST", "/me/videos", &forgotten).await;
     assert_eq!(forgotten.status, 201);
-    desk.pass_seconds(100_000);
+    sandbox.pass_seconds(100_000);
     let uri = forgotten.json()["uri"].as_str().unwrap().to_owned();
-    assert_eq!(desk.call("GET", &uri, &Value::Null).await.json()["status"], "uploading");
+    assert_eq!(sandbox.call("GET", &uri, &Value::Null).await.json()["status"], "uploading");
 }
 
 #[tokio::test]
-async fn fields_pick_parts_of_a_video_and_of_each_one_in_a_list() {
-    let desk = Desk::strict().await;
+async fn fields_select_members_of_videos_and_list_items() {
+    let sandbox = TestSandbox::strict().await;
     let body = json!({"upload": {"approach": "tus", "size": 5}});
-    let made = desk.call("POST", "/me/videos?fields=uri%2Cupload&fields=uri,upload", &body).await.json();
+    let made = sandbox.call("POST", "/me/videos?fields=uri%2Cupload&fields=uri,upload", &body).await.json();
     assert_eq!(made.as_object().unwrap().keys().collect::<Vec<_>>(), ["uri", "upload"]);
     let path = "/me/videos?fields=uri,upload.status&fields=uri,upload.status";
-    let listed = desk.call("GET", path, &Value::Null).await.json();
+    let listed = sandbox.call("GET", path, &Value::Null).await.json();
     assert_eq!(listed["data"], json!([{"uri": made["uri"], "upload": {"status": "in_progress"}}]));
     assert_eq!(listed["total"], 1);
 }
 
 #[tokio::test]
-async fn a_list_is_walked_from_page_to_page() {
-    let desk = Desk::strict().await;
+async fn a_list_is_paged() {
+    let sandbox = TestSandbox::strict().await;
     for number in 0..7 {
-        desk.placeholder(json!({"name": format!("Video {number}")})).await;
-        desk.pass_seconds(1);
+        sandbox.placeholder(json!({"name": format!("Video {number}")})).await;
+        sandbox.pass_seconds(1);
     }
     let mut names = Vec::new();
     let mut next = json!("/me/videos?per_page=3&fields=name");
     let mut pages = 0;
     while let Some(path) = next.as_str() {
-        let page = desk.call("GET", path, &Value::Null).await.json();
+        let page = sandbox.call("GET", path, &Value::Null).await.json();
         pages += 1;
         assert_eq!((&page["total"], &page["page"], &page["per_page"]), (&json!(7), &json!(pages), &json!(3)));
         names.extend(page["data"].as_array().unwrap().iter().map(|video| video["name"].clone()));
@@ -168,190 +168,193 @@ async fn a_list_is_walked_from_page_to_page() {
     let newest_first: Vec<Value> = (0..7).rev().map(|number| json!(format!("Video {number}"))).collect();
     assert_eq!(names, newest_first);
     let alphabetical =
-        desk.call("GET", "/me/videos?sort=alphabetical&query=video+3", &Value::Null).await.json();
+        sandbox.call("GET", "/me/videos?sort=alphabetical&query=video+3", &Value::Null).await.json();
     assert_eq!((&alphabetical["total"], &alphabetical["data"][0]["name"]), (&json!(1), &json!("Video 3")));
-    let beyond = desk.call("GET", "/me/videos?page=2", &Value::Null).await;
+    let beyond = sandbox.call("GET", "/me/videos?page=2", &Value::Null).await;
     assert_eq!((beyond.status, beyond.code()), (404, json!(5000)));
     for query in ["per_page=101", "per_page=0", "page=0", "page=-1", "page=x"] {
-        let refused = desk.call("GET", &format!("/me/videos?{query}"), &Value::Null).await;
+        let refused = sandbox.call("GET", &format!("/me/videos?{query}"), &Value::Null).await;
         assert_eq!((refused.status, refused.code()), (400, json!(2204)), "{query}");
     }
 }
 
 #[tokio::test]
 async fn an_empty_list_is_one_page() {
-    let desk = Desk::strict().await;
-    let list = desk.call("GET", "/me/videos", &Value::Null).await.json();
+    let sandbox = TestSandbox::strict().await;
+    let list = sandbox.call("GET", "/me/videos", &Value::Null).await.json();
     assert_eq!((&list["total"], &list["data"]), (&json!(0), &json!([])));
     assert_eq!(list["paging"]["next"], Value::Null);
 }
 
 #[tokio::test]
-async fn strangers_see_what_is_public_and_change_nothing() {
-    let desk = Desk::strict().await;
-    let public = desk.placeholder(json!({})).await;
-    let hidden = desk.placeholder(json!({"privacy": {"view": "nobody"}})).await;
-    let unlisted = desk.placeholder(json!({"privacy": {"view": "unlisted"}})).await;
-    let stranger = desk.strangers_token().await;
-    let seen = desk.api(&stranger, "GET", &public, &Value::Null).await;
+async fn other_users_see_public_videos_and_change_nothing() {
+    let sandbox = TestSandbox::strict().await;
+    let public = sandbox.placeholder(json!({})).await;
+    let hidden = sandbox.placeholder(json!({"privacy": {"view": "nobody"}})).await;
+    let unlisted = sandbox.placeholder(json!({"privacy": {"view": "unlisted"}})).await;
+    let other = sandbox.token_of_another_user().await;
+    let seen = sandbox.api(&other, "GET", &public, &Value::Null).await;
     assert_eq!(seen.status, 200);
     assert_eq!(seen.json()["upload"]["upload_link"], Value::Null);
     assert_eq!(seen.json()["user"]["upload_quota"], Value::Null);
-    assert_eq!(desk.api(&stranger, "GET", &hidden, &Value::Null).await.status, 404);
-    assert_eq!(desk.api(&stranger, "GET", &unlisted, &Value::Null).await.status, 404);
-    // Who has the link of an unlisted video sees it.
-    let shown = desk.call("GET", &unlisted, &Value::Null).await.json();
+    assert_eq!(sandbox.api(&other, "GET", &hidden, &Value::Null).await.status, 404);
+    assert_eq!(sandbox.api(&other, "GET", &unlisted, &Value::Null).await.status, 404);
+    // An unlisted video is visible by its link.
+    let shown = sandbox.call("GET", &unlisted, &Value::Null).await.json();
     let hash = shown["link"].as_str().unwrap().rsplit('/').next().unwrap();
     assert!(shown["player_embed_url"].as_str().unwrap().ends_with(&format!("?h={hash}")));
-    assert_eq!(desk.api(&stranger, "GET", &format!("{unlisted}:{hash}"), &Value::Null).await.status, 200);
-    assert_eq!(desk.api(&stranger, "GET", &format!("{unlisted}:0123456789"), &Value::Null).await.status, 404);
+    assert_eq!(sandbox.api(&other, "GET", &format!("{unlisted}:{hash}"), &Value::Null).await.status, 200);
+    assert_eq!(sandbox.api(&other, "GET", &format!("{unlisted}:0123456789"), &Value::Null).await.status, 404);
     for (video, status) in [(&public, 403), (&hidden, 404)] {
-        assert_eq!(desk.api(&stranger, "PATCH", video, &json!({"name": "x"})).await.status, status);
-        assert_eq!(desk.api(&stranger, "DELETE", video, &Value::Null).await.status, status);
+        assert_eq!(sandbox.api(&other, "PATCH", video, &json!({"name": "x"})).await.status, status);
+        assert_eq!(sandbox.api(&other, "DELETE", video, &Value::Null).await.status, status);
     }
-    let me = desk.call("GET", "/me?fields=uri", &Value::Null).await.json();
+    let me = sandbox.call("GET", "/me?fields=uri", &Value::Null).await.json();
     let path = format!("{}/videos", me["uri"].as_str().unwrap());
-    let listed = desk.api(&stranger, "GET", &path, &Value::Null).await.json();
+    let listed = sandbox.api(&other, "GET", &path, &Value::Null).await.json();
     assert_eq!((&listed["total"], &listed["data"][0]["uri"]), (&json!(1), &json!(public)));
-    assert_eq!(desk.call("GET", &path, &Value::Null).await.json()["total"], 3);
+    assert_eq!(sandbox.call("GET", &path, &Value::Null).await.json()["total"], 3);
     let body = json!({"upload": {"approach": "tus", "size": 5}});
-    assert_eq!(desk.api(&stranger, "POST", &path, &body).await.status, 403);
+    assert_eq!(sandbox.api(&other, "POST", &path, &body).await.status, 403);
 }
 
 #[tokio::test]
-async fn ones_own_hidden_videos_need_the_scope_private() {
-    let desk = Desk::strict().await;
-    let hidden = desk.placeholder(json!({"privacy": {"view": "nobody"}})).await;
-    let token = desk.token_with("public").await;
-    assert_eq!(desk.api(&token, "GET", &hidden, &Value::Null).await.status, 404);
-    assert_eq!(desk.api(&token, "GET", "/me/videos", &Value::Null).await.json()["total"], 0);
+async fn the_callers_hidden_videos_need_the_scope_private() {
+    let sandbox = TestSandbox::strict().await;
+    let hidden = sandbox.placeholder(json!({"privacy": {"view": "nobody"}})).await;
+    let token = sandbox.token_with("public").await;
+    assert_eq!(sandbox.api(&token, "GET", &hidden, &Value::Null).await.status, 404);
+    assert_eq!(sandbox.api(&token, "GET", "/me/videos", &Value::Null).await.json()["total"], 0);
 }
 
 #[tokio::test]
-async fn domains_are_kept_only_beside_a_whitelist() {
-    let desk = Desk::strict().await;
-    let uri = desk.placeholder(json!({})).await;
+async fn domains_need_a_whitelist() {
+    let sandbox = TestSandbox::strict().await;
+    let uri = sandbox.placeholder(json!({})).await;
     let domain = |name: &str| format!("{uri}/privacy/domains/{name}");
-    assert_eq!(desk.call("PUT", &domain("example.com"), &Value::Null).await.status, 403);
-    desk.call("PATCH", &uri, &json!({"privacy": {"embed": "whitelist"}})).await;
-    assert_eq!(desk.call("PUT", &domain("example.com"), &Value::Null).await.status, 204);
-    let list = desk.call("GET", &format!("{uri}/privacy/domains"), &Value::Null).await.json();
+    assert_eq!(sandbox.call("PUT", &domain("example.com"), &Value::Null).await.status, 403);
+    sandbox.call("PATCH", &uri, &json!({"privacy": {"embed": "whitelist"}})).await;
+    assert_eq!(sandbox.call("PUT", &domain("example.com"), &Value::Null).await.status, 204);
+    let list = sandbox.call("GET", &format!("{uri}/privacy/domains"), &Value::Null).await.json();
     assert_eq!((&list["total"], &list["data"][0]["domain"]), (&json!(1), &json!("example.com")));
-    assert_eq!(desk.call("PUT", &domain("https%3A%2F%2Fexample.com"), &Value::Null).await.status, 400);
+    assert_eq!(sandbox.call("PUT", &domain("https%3A%2F%2Fexample.com"), &Value::Null).await.status, 400);
     for number in 1..50 {
-        assert_eq!(desk.call("PUT", &domain(&format!("a{number}.example")), &Value::Null).await.status, 204);
+        assert_eq!(
+            sandbox.call("PUT", &domain(&format!("a{number}.example")), &Value::Null).await.status,
+            204
+        );
     }
-    assert_eq!(desk.call("PUT", &domain("one.too.many"), &Value::Null).await.status, 400);
-    assert_eq!(desk.call("DELETE", &domain("example.com"), &Value::Null).await.status, 204);
-    assert_eq!(desk.call("DELETE", &domain("example.com"), &Value::Null).await.status, 404);
+    assert_eq!(sandbox.call("PUT", &domain("one.too.many"), &Value::Null).await.status, 400);
+    assert_eq!(sandbox.call("DELETE", &domain("example.com"), &Value::Null).await.status, 204);
+    assert_eq!(sandbox.call("DELETE", &domain("example.com"), &Value::Null).await.status, 404);
 }
 
 #[tokio::test]
-async fn a_preset_is_put_on_a_video_and_taken_off() {
-    let desk = Desk::strict().await;
-    let uri = desk.placeholder(json!({})).await;
-    let presets = desk.call("GET", "/me/presets", &Value::Null).await.json();
+async fn a_preset_is_set_and_removed() {
+    let sandbox = TestSandbox::strict().await;
+    let uri = sandbox.placeholder(json!({})).await;
+    let presets = sandbox.call("GET", "/me/presets", &Value::Null).await.json();
     let preset = presets["data"][0]["uri"].as_str().unwrap();
-    assert_eq!(desk.call("GET", preset, &Value::Null).await.json()["name"], "Preset 1");
+    assert_eq!(sandbox.call("GET", preset, &Value::Null).await.json()["name"], "Preset 1");
     let path = format!("{uri}/presets/{}", preset.rsplit('/').next().unwrap());
     for (method, status) in [("GET", 404), ("PUT", 204), ("GET", 204), ("DELETE", 204), ("DELETE", 404)] {
-        assert_eq!(desk.call(method, &path, &Value::Null).await.status, status, "{method}");
+        assert_eq!(sandbox.call(method, &path, &Value::Null).await.status, status, "{method}");
     }
-    assert_eq!(desk.call("PUT", &format!("{uri}/presets/1"), &Value::Null).await.status, 404);
+    assert_eq!(sandbox.call("PUT", &format!("{uri}/presets/1"), &Value::Null).await.status, 404);
 }
 
 #[tokio::test]
-async fn a_thumbnail_is_made_from_a_moment() {
-    let desk = Desk::strict().await;
-    let uri = desk.placeholder(json!({})).await;
+async fn a_thumbnail_is_created_from_a_time() {
+    let sandbox = TestSandbox::strict().await;
+    let uri = sandbox.placeholder(json!({})).await;
     let pictures = format!("{uri}/pictures");
-    let made = desk.call("POST", &pictures, &json!({"time": 2.5, "active": true})).await;
+    let made = sandbox.call("POST", &pictures, &json!({"time": 2.5, "active": true})).await;
     assert_eq!((made.status, &made.json()["active"]), (201, &json!(true)));
-    let other = desk.call("POST", &pictures, &json!({"time": 1})).await.json();
+    let other = sandbox.call("POST", &pictures, &json!({"time": 1})).await.json();
     let other = other["uri"].as_str().unwrap();
-    assert_eq!(desk.call("PATCH", other, &json!({"active": "true"})).await.json()["active"], true);
-    let first = desk.call("GET", made.json()["uri"].as_str().unwrap(), &Value::Null).await.json();
+    assert_eq!(sandbox.call("PATCH", other, &json!({"active": "true"})).await.json()["active"], true);
+    let first = sandbox.call("GET", made.json()["uri"].as_str().unwrap(), &Value::Null).await.json();
     assert_eq!((&first["active"], &first["time"]), (&json!(false), &json!(2.5)));
-    assert_eq!(desk.call("GET", &uri, &Value::Null).await.json()["pictures"]["uri"], other);
-    assert_eq!(desk.call("GET", &pictures, &Value::Null).await.json()["total"], 2);
-    assert_eq!(desk.call("DELETE", other, &Value::Null).await.status, 204);
-    assert_eq!(desk.call("GET", other, &Value::Null).await.status, 404);
+    assert_eq!(sandbox.call("GET", &uri, &Value::Null).await.json()["pictures"]["uri"], other);
+    assert_eq!(sandbox.call("GET", &pictures, &Value::Null).await.json()["total"], 2);
+    assert_eq!(sandbox.call("DELETE", other, &Value::Null).await.status, 204);
+    assert_eq!(sandbox.call("GET", other, &Value::Null).await.status, 404);
     for time in [json!(-1), json!("soon"), json!(86_401), Value::Null] {
-        assert_eq!(desk.call("POST", &pictures, &json!({"time": time})).await.status, 400, "{time}");
+        assert_eq!(sandbox.call("POST", &pictures, &json!({"time": time})).await.status, 400, "{time}");
     }
 }
 
 #[tokio::test]
 async fn a_video_gets_another_version() {
-    let desk = Desk::strict().await;
-    let uri = desk.placeholder(json!({})).await;
+    let sandbox = TestSandbox::strict().await;
+    let uri = sandbox.placeholder(json!({})).await;
     let versions = format!("{uri}/versions");
     let body = json!({"file_name": "better.mp4", "upload": {"approach": "tus", "size": 7}});
-    let made = desk.call("POST", &format!("{versions}?fields=upload"), &body).await;
+    let made = sandbox.call("POST", &format!("{versions}?fields=upload"), &body).await;
     assert_eq!(made.status, 201);
     assert!(made.json()["upload"]["upload_link"].is_string());
     assert_eq!(made.json().as_object().unwrap().len(), 1);
-    let list = desk.call("GET", &versions, &Value::Null).await.json();
+    let list = sandbox.call("GET", &versions, &Value::Null).await.json();
     assert_eq!(list["total"], 2);
     assert_eq!(
         (&list["data"][0]["filename"], &list["data"][0]["active"]),
         (&json!("better.mp4"), &json!(true))
     );
-    // Back to the first one, and the second can go.
+    // Back to the first one; then the second can be deleted.
     let (second, first) =
         (list["data"][0]["uri"].as_str().unwrap(), list["data"][1]["uri"].as_str().unwrap());
-    assert_eq!(desk.call("PATCH", first, &json!({"is_current": true})).await.json()["active"], true);
-    assert_eq!(desk.call("GET", second, &Value::Null).await.json()["active"], false);
-    assert_eq!(desk.call("DELETE", second, &Value::Null).await.status, 204);
-    assert_eq!(desk.call("GET", &versions, &Value::Null).await.json()["total"], 1);
+    assert_eq!(sandbox.call("PATCH", first, &json!({"is_current": true})).await.json()["active"], true);
+    assert_eq!(sandbox.call("GET", second, &Value::Null).await.json()["active"], false);
+    assert_eq!(sandbox.call("DELETE", second, &Value::Null).await.status, 204);
+    assert_eq!(sandbox.call("GET", &versions, &Value::Null).await.json()["total"], 1);
 }
 
 #[tokio::test]
-async fn the_catalogues_list_what_is_accepted() {
-    let desk = Desk::strict().await;
-    let uri = desk.placeholder(json!({})).await;
+async fn the_catalogues_list_accepted_values() {
+    let sandbox = TestSandbox::strict().await;
+    let uri = sandbox.placeholder(json!({})).await;
     for (path, member) in
         [("/contentratings", "content_rating"), ("/creativecommons", "license"), ("/languages", "locale")]
     {
         let mut next = json!(format!("{path}?per_page=100"));
         while let Some(page) = next.as_str() {
-            let list = desk.call("GET", page, &Value::Null).await.json();
+            let list = sandbox.call("GET", page, &Value::Null).await.json();
             for item in list["data"].as_array().unwrap() {
                 let code =
                     if member == "content_rating" { json!([item["code"]]) } else { item["code"].clone() };
-                let changed = desk.call("PATCH", &uri, &json!({member: code})).await;
+                let changed = sandbox.call("PATCH", &uri, &json!({member: code})).await;
                 assert_eq!(changed.status, 200, "{path} {item}");
             }
             next = list["paging"]["next"].clone();
         }
     }
-    let tutorial = desk.call("GET", "/tutorial", &Value::Null).await.json();
+    let tutorial = sandbox.call("GET", "/tutorial", &Value::Null).await.json();
     assert!(tutorial["message"].as_str().unwrap().starts_with("Success!"));
     assert_eq!(tutorial["token_is_authenticated"], true);
 }
 
 #[tokio::test]
-async fn every_choice_of_privacy_is_kept_as_it_was_made() {
-    let desk = Desk::strict().await;
-    let uri = desk.placeholder(json!({})).await;
+async fn every_privacy_setting_is_stored() {
+    let sandbox = TestSandbox::strict().await;
+    let uri = sandbox.placeholder(json!({})).await;
     for (member, choices) in [
         ("view", &["anybody", "nobody", "unlisted", "disable", "users", "contacts"][..]),
         ("embed", &["private", "public", "whitelist"]),
         ("comments", &["anybody", "contacts", "nobody"]),
     ] {
         for choice in choices {
-            let changed = desk.call("PATCH", &uri, &json!({"privacy": {member: choice}})).await;
+            let changed = sandbox.call("PATCH", &uri, &json!({"privacy": {member: choice}})).await;
             assert_eq!((changed.status, &changed.json()["privacy"][member]), (200, &json!(choice)));
         }
     }
     for member in ["download", "add"] {
         for choice in [true, false] {
-            let changed = desk.call("PATCH", &uri, &json!({"privacy": {member: choice}})).await;
+            let changed = sandbox.call("PATCH", &uri, &json!({"privacy": {member: choice}})).await;
             assert_eq!((changed.status, &changed.json()["privacy"][member]), (200, &json!(choice)));
         }
     }
     let spatial = json!({"projection": "equirectangular", "stereo_format": "mono"});
-    let changed = desk.call("PATCH", &uri, &json!({"spatial": spatial})).await.json();
+    let changed = sandbox.call("PATCH", &uri, &json!({"spatial": spatial})).await.json();
     assert_eq!(changed["spatial"], spatial);
     assert_eq!(changed["privacy"]["allow_share_link"], true);
     for member in ["complete_uri", "gcs_uid", "form", "redirect_url", "link"] {
@@ -361,14 +364,14 @@ async fn every_choice_of_privacy_is_kept_as_it_was_made() {
 }
 
 #[tokio::test]
-async fn a_wrong_hash_leads_nowhere_and_the_right_one_everywhere() {
+async fn a_wrong_hash_is_404_and_the_right_one_works_everywhere() {
     let options = Options { unlisted_uris: UnlistedUris::WithHash, ..Options::default() };
-    let desk = Desk::with(options).await;
-    let uri = desk.placeholder(json!({"privacy": {"view": "unlisted"}})).await;
+    let sandbox = TestSandbox::with(options).await;
+    let uri = sandbox.placeholder(json!({"privacy": {"view": "unlisted"}})).await;
     let (plain, hash) = uri.split_once(':').unwrap();
     let wrong = format!("{plain}:0123456789");
     assert_ne!(hash, "0123456789");
-    let folder = desk.call("POST", "/me/folders", &json!({"name": "F"})).await.json();
+    let folder = sandbox.call("POST", "/me/folders", &json!({"name": "F"})).await.json();
     let folder = folder["uri"].as_str().unwrap();
     for (method, path, body, status) in [
         ("GET", "", Value::Null, 200),
@@ -377,21 +380,21 @@ async fn a_wrong_hash_leads_nowhere_and_the_right_one_everywhere() {
         ("GET", "/pictures", Value::Null, 200),
     ] {
         for (named, status) in [(&wrong, 404), (&uri, status), (&plain.to_owned(), status)] {
-            let reply = desk.call(method, &format!("{named}{path}"), &body).await;
+            let reply = sandbox.call(method, &format!("{named}{path}"), &body).await;
             assert_eq!(reply.status, status, "{method} {named}{path}");
         }
     }
     for (named, status) in [(wrong.as_str(), 404), (uri.as_str(), 204), (plain, 204)] {
-        let one = desk.call("PUT", &format!("{folder}{named}"), &Value::Null).await;
-        let many = desk.call("PUT", &format!("{folder}/videos?uris={named}"), &Value::Null).await;
+        let one = sandbox.call("PUT", &format!("{folder}{named}"), &Value::Null).await;
+        let many = sandbox.call("PUT", &format!("{folder}/videos?uris={named}"), &Value::Null).await;
         assert_eq!((one.status, many.status), (status, status), "{named}");
     }
-    let list = desk.call("GET", &format!("{folder}/videos"), &Value::Null).await.json();
+    let list = sandbox.call("GET", &format!("{folder}/videos"), &Value::Null).await.json();
     assert_eq!((&list["data"][0]["uri"], &list["data"][0]["name"]), (&json!(uri), &json!("Renamed")));
-    assert_eq!(desk.call("DELETE", &wrong, &Value::Null).await.status, 404);
-    // Once everybody may find it, there is no hash to be shown.
-    let listed = desk.call("PATCH", &uri, &json!({"privacy": {"view": "anybody"}})).await.json();
+    assert_eq!(sandbox.call("DELETE", &wrong, &Value::Null).await.status, 404);
+    // A public video has no hash in its URI.
+    let listed = sandbox.call("PATCH", &uri, &json!({"privacy": {"view": "anybody"}})).await.json();
     assert_eq!(listed["uri"], plain);
-    assert_eq!(desk.call("DELETE", &uri, &Value::Null).await.status, 204);
-    assert_eq!(desk.call("GET", plain, &Value::Null).await.status, 404);
+    assert_eq!(sandbox.call("DELETE", &uri, &Value::Null).await.status, 204);
+    assert_eq!(sandbox.call("GET", plain, &Value::Null).await.status, 404);
 }

@@ -1,9 +1,9 @@
-//! The rows of the page's tables, ready to be written down.
+//! The rows of the dashboard's tables.
 
 use serde_json::{Value, json};
 
-use super::{SeenUser, text};
-use crate::desk::Desk;
+use super::{UserSummary, text};
+use crate::app_state::AppState;
 use crate::pages::presentable;
 use crate::state::{App, Stage, Token, UserId, Version, Video};
 use crate::videos;
@@ -28,7 +28,7 @@ pub(super) struct AppRow {
 impl AppRow {
     pub(super) fn of(app: &App) -> Self {
         let kind = match (app.is_guest, app.has_upload_access) {
-            (true, _) => "whatever was never issued here",
+            (true, _) => "credentials never issued here",
             (false, true) => "may upload",
             (false, false) => "may not upload",
         };
@@ -58,7 +58,7 @@ pub(super) struct TokenRow {
 }
 
 impl TokenRow {
-    pub(super) fn of(token: &Token, apps: &[App], users: &[SeenUser]) -> Self {
+    pub(super) fn of(token: &Token, apps: &[App], users: &[UserSummary]) -> Self {
         let app = apps.iter().find(|app| app.id == token.app).map(|app| name(&app.name));
         Self {
             fingerprint: crate::state::fingerprint(token.value.as_bytes()),
@@ -71,7 +71,7 @@ impl TokenRow {
     }
 }
 
-fn user_name(users: &[SeenUser], id: UserId) -> String {
+fn user_name(users: &[UserSummary], id: UserId) -> String {
     let seen = users.iter().find(|seen| seen.user.id == id);
     seen.map_or_else(|| id.to_string(), |seen| name(&seen.user.name))
 }
@@ -86,18 +86,18 @@ pub(super) struct UserRow {
 
 pub(super) struct QuotaRow {
     pub(super) used: u64,
-    /// Absent where there is no end to it.
+    /// Absent if unlimited.
     pub(super) max: Option<u64>,
     pub(super) text: String,
 }
 
 impl UserRow {
-    pub(super) fn of(desk: &Desk, seen: &SeenUser) -> Self {
+    pub(super) fn of(app_state: &AppState, seen: &UserSummary) -> Self {
         let quotas = ["lifetime", "periodic"].iter().filter_map(|kind| QuotaRow::of(&seen.quota, kind));
         Self {
             uri: seen.user.id.to_string(),
             name: name(&seen.user.name),
-            plan: desk.windows().plan(&seen.user).name(),
+            plan: app_state.rate_limits().plan(&seen.user).name(),
             quotas: quotas.collect(),
             videos: seen.videos,
         }
@@ -115,8 +115,8 @@ impl QuotaRow {
         let text = match (max, text(numbers, "unit") == "video_count") {
             (Some(max), true) => format!("{used} of {max} videos{each}"),
             (Some(max), false) => format!("{} of {}{each}", size(used), size(max)),
-            (None, true) => format!("{used} videos, without an end"),
-            (None, false) => format!("{}, without an end", size(used)),
+            (None, true) => format!("{used} videos, unlimited"),
+            (None, false) => format!("{}, unlimited", size(used)),
         };
         Some(Self { used, max, text })
     }
@@ -129,7 +129,7 @@ pub(super) struct VideoRow {
     pub(super) owner: String,
     pub(super) versions: Vec<VersionRow>,
     pub(super) may_step: bool,
-    /// What the control takes to let the newest version fail, if it still can.
+    /// The body for the control that fails the newest version, while it can still fail.
     pub(super) failure: Option<String>,
     pub(super) may_expire: bool,
 }
@@ -142,12 +142,12 @@ pub(super) struct VersionRow {
     pub(super) received: u64,
     pub(super) size: Option<u64>,
     pub(super) bytes: String,
-    /// Of the whole of it, once it is whole.
+    /// Present once the upload is complete.
     pub(super) sha256: Option<String>,
 }
 
 impl VideoRow {
-    pub(super) fn of(video: &Video, users: &[SeenUser]) -> Self {
+    pub(super) fn of(video: &Video, users: &[UserSummary]) -> Self {
         let newest =
             video.versions.iter().max_by_key(|version| version.id).map(|version| version.upload.stage());
         let is_uploading = matches!(newest, Some(Stage::Uploading));
@@ -173,7 +173,7 @@ impl VersionRow {
     fn of(version: &Version, video: &Video) -> Self {
         let upload = &version.upload;
         let received = upload.received.bytes;
-        let is_whole = upload.size == Some(received);
+        let is_complete = upload.size == Some(received);
         let (tone, error) = match upload.stage() {
             Stage::Available => ("good", None),
             Stage::Failed(failure) => ("bad", failure.error.clone()),
@@ -189,10 +189,10 @@ impl VersionRow {
             received,
             size: upload.size,
             bytes: match upload.size {
-                Some(whole) if !is_whole => format!("{} of {}", size(received), size(whole)),
+                Some(whole) if !is_complete => format!("{} of {}", size(received), size(whole)),
                 _ => size(received),
             },
-            sha256: is_whole.then(|| text(&json!({"sha256": upload.received.sha256()}), "sha256")),
+            sha256: is_complete.then(|| text(&json!({"sha256": upload.received.sha256()}), "sha256")),
         }
     }
 }
@@ -201,8 +201,8 @@ pub(super) struct FaultRow {
     pub(super) id: String,
     pub(super) route: String,
     pub(super) kind: String,
-    /// What it was told beside that, in a line.
-    pub(super) told: String,
+    /// Its other parameters, in one line.
+    pub(super) parameters: String,
     pub(super) remaining: String,
     pub(super) happened: String,
 }
@@ -210,11 +210,11 @@ pub(super) struct FaultRow {
 impl FaultRow {
     pub(super) fn of(fault: &Value) -> Self {
         const SHOWN_ELSEWHERE: [&str; 5] = ["id", "route", "kind", "remaining", "happened"];
-        let told = fault.as_object().into_iter().flatten().filter(|(name, value)| {
+        let parameters = fault.as_object().into_iter().flatten().filter(|(name, value)| {
             let is_default = value.is_null() || (*name == "after" && **value == json!(0));
             !is_default && !SHOWN_ELSEWHERE.contains(&name.as_str())
         });
-        let told = told.map(|(name, value)| match value {
+        let parameters = parameters.map(|(name, value)| match value {
             Value::String(text) => format!("{name} {text}"),
             other => format!("{name} {other}"),
         });
@@ -222,7 +222,7 @@ impl FaultRow {
             id: text(fault, "id"),
             route: presentable(&text(fault, "route"), PATH_CHARACTERS_MAX),
             kind: text(fault, "kind"),
-            told: presentable(&told.collect::<Vec<_>>().join(", "), PATH_CHARACTERS_MAX),
+            parameters: presentable(&parameters.collect::<Vec<_>>().join(", "), PATH_CHARACTERS_MAX),
             remaining: text(fault, "remaining"),
             happened: text(fault, "happened"),
         }
@@ -267,13 +267,13 @@ impl EntryRow {
         }
     }
 
-    /// What a status is coloured by: its first character.
+    /// The CSS class of a status: its first character.
     pub(super) fn class(&self) -> &str {
         self.status.get(..1).unwrap_or_default()
     }
 }
 
-/// A number of bytes for people.
+/// A human-readable size.
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {

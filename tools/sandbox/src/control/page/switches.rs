@@ -1,20 +1,20 @@
-//! Trouble at the press of a button: faults that a developer wants most, each of which can be switched on and off.
+//! The dashboard's switches: frequently used faults, each of which can be turned on and off.
 
 use serde_json::{Value, json};
 
-/// A button of the page.
+/// A switch.
 pub(super) struct Switch {
     pub(super) name: &'static str,
     pub(super) does: &'static str,
-    /// The fault that it makes.
+    /// The body that creates its fault.
     pub(super) order: String,
-    /// Whether how often it happens is the person's choice.
+    /// Whether the person may choose how often it happens.
     pub(super) takes_times: bool,
-    /// The fault that it has made and that is still to happen.
+    /// The identifier of its fault, if it is on.
     pub(super) made: Option<String>,
 }
 
-/// Every switch, with the position that it has beside these faults.
+/// Every switch; those whose fault is among these are on.
 pub(super) fn switches(faults: &[Value]) -> Vec<Switch> {
     let all = orders().into_iter().map(|(name, does, order)| Switch {
         name,
@@ -35,7 +35,7 @@ fn orders() -> [(&'static str, &'static str, Value); 12] {
             "429, for 30 seconds",
             json!({"route": "*", "kind": "rate-limit", "reset_seconds": 30}),
         ),
-        ("Lose the answer", "done, but nobody hears", json!({"route": "*", "kind": "cut-after"})),
+        ("Lose the answer", "done, but the response is lost", json!({"route": "*", "kind": "cut-after"})),
         ("Cut the connection", "before anything is done", json!({"route": "*", "kind": "cut"})),
         (
             "Cut an upload",
@@ -63,7 +63,7 @@ fn orders() -> [(&'static str, &'static str, Value); 12] {
     ]
 }
 
-/// Whether a fault is what this order makes, as far as faults show what they were ordered as.
+/// Whether a fault was created by this body, as far as faults show their parameters.
 fn is_made_by(fault: &Value, order: &Value) -> bool {
     order
         .as_object()

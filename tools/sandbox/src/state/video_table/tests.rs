@@ -1,11 +1,11 @@
-//! The index beside a scan of all videos, after random changes.
+//! Compares the index with a scan of all videos, after random changes.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::Pace;
 use crate::ambient::Random;
-use crate::state::{Approach, Clips, Failure, NewVersion, NewVideo, Settings, Tempo, World};
+use crate::state::{Approach, Clips, Failure, NewVersion, NewVideo, Settings, StageTiming, VimeoState};
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -43,9 +43,9 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     prop::collection::vec(change, 1..40)
 }
 
-/// A state with its clock and its identifiers.
+/// A state, its clock and its identifiers.
 struct Model {
-    world: World,
+    vimeo: VimeoState,
     seconds: i64,
     owners: Vec<UserId>,
     folders: Vec<FolderId>,
@@ -55,11 +55,11 @@ impl Model {
     fn new() -> Self {
         // Repeating bytes: some links have the same key.
         let random: Random = std::sync::Arc::new(|bytes| bytes.fill(7));
-        let mut world = World::first(random, Vec::new());
-        let owners: Vec<UserId> = (0..2).map(|_| world.add_user("Ada".to_owned()).id).collect();
+        let mut vimeo = VimeoState::first(random, Vec::new());
+        let owners: Vec<UserId> = (0..2).map(|_| vimeo.add_user("Ada".to_owned()).id).collect();
         let now = Timestamp::UNIX_EPOCH;
-        let folders = (0..2).map(|_| world.add_folder(owners[0], "Films".to_owned(), None, now).id).collect();
-        Self { world, seconds: 0, owners, folders }
+        let folders = (0..2).map(|_| vimeo.add_folder(owners[0], "Films".to_owned(), None, now).id).collect();
+        Self { vimeo, seconds: 0, owners, folders }
     }
 
     fn now(&self) -> Timestamp {
@@ -67,7 +67,7 @@ impl Model {
     }
 
     fn pick(&self, at: usize) -> Option<VideoId> {
-        let ids: Vec<VideoId> = self.world.list_videos().map(|video| video.id).collect();
+        let ids: Vec<VideoId> = self.vimeo.list_videos().map(|video| video.id).collect();
         (!ids.is_empty()).then(|| ids[at % ids.len()])
     }
 
@@ -84,21 +84,21 @@ impl Model {
             Change::Create { size, owner, folder } => {
                 let new = NewVideo {
                     owner: self.owners[owner % 2],
-                    app: self.world.list_apps().next().unwrap().id,
+                    app: self.vimeo.list_apps().next().unwrap().id,
                     settings: Settings::default(),
                     folder: self.folders.get(folder).copied(),
                     version: version(size),
                 };
-                self.world.add_video(new, now);
+                self.vimeo.add_video(new, now);
             }
             Change::AddVersion { video, size } => {
                 let Some(id) = self.pick(video) else { return };
-                self.world.add_version(id, version(size), now);
+                self.vimeo.add_version(id, version(size), now);
             }
             Change::RemoveVersion { video } => {
                 let Some(id) = self.pick(video) else { return };
-                let version = self.world.find_video(id).unwrap().versions.last().map(|version| version.id);
-                version.map(|version| self.world.remove_version(id, version));
+                let version = self.vimeo.find_video(id).unwrap().versions.last().map(|version| version.id);
+                version.map(|version| self.vimeo.remove_version(id, version));
             }
             Change::Rename { video, name } => self.edit(video, |video| {
                 (video.settings.name, video.modified_at) = (name, now);
@@ -122,25 +122,25 @@ impl Model {
             }),
             Change::Remove { video } => {
                 let Some(id) = self.pick(video) else { return };
-                self.world.remove_video(id);
+                self.vimeo.remove_video(id);
             }
             Change::RemoveFolder { folder, clips } => {
-                self.world.remove_folder(self.folders[folder % 2], clips);
+                self.vimeo.remove_folder(self.folders[folder % 2], clips);
             }
             Change::Advance => {
                 let pace = Pace::Every(std::time::Duration::from_secs(2));
-                self.world.advance(now, Tempo { lag: std::time::Duration::ZERO, pace });
+                self.vimeo.advance(now, StageTiming { lag: std::time::Duration::ZERO, pace });
             }
             Change::WriteAndRead => {
-                let text = serde_json::to_string(&self.world.videos).unwrap();
-                self.world.videos = serde_json::from_str(&text).unwrap();
+                let text = serde_json::to_string(&self.vimeo.videos).unwrap();
+                self.vimeo.videos = serde_json::from_str(&text).unwrap();
             }
         }
     }
 
     fn edit(&mut self, video: usize, edit: impl FnOnce(&mut Video)) {
         let Some(id) = self.pick(video) else { return };
-        self.world.edit_video(id, edit);
+        self.vimeo.edit_video(id, edit);
     }
 }
 
@@ -152,22 +152,22 @@ fn key_of(video: &Video, order: Order) -> (Timestamp, String, VideoId) {
     }
 }
 
-/// The list of those videos as a scan of all gives it.
-fn scanned(world: &World, order: Order, is_wanted: impl Fn(&Video) -> bool) -> Vec<VideoId> {
-    let mut videos: Vec<&Video> = world.list_videos().filter(|video| is_wanted(video)).collect();
+/// The list of those videos, by a scan of all.
+fn scanned(vimeo: &VimeoState, order: Order, is_wanted: impl Fn(&Video) -> bool) -> Vec<VideoId> {
+    let mut videos: Vec<&Video> = vimeo.list_videos().filter(|video| is_wanted(video)).collect();
     videos.sort_by_key(|video| key_of(video, order));
     videos.into_iter().map(|video| video.id).collect()
 }
 
-fn check(world: &World, list: VideoList<'_>, is_wanted: impl Fn(&Video) -> bool + Copy) {
+fn check(vimeo: &VimeoState, list: VideoList<'_>, is_wanted: impl Fn(&Video) -> bool + Copy) {
     for order in [Order::Date, Order::Modified, Order::Alphabetical] {
-        let mut expected = scanned(world, order, is_wanted);
+        let mut expected = scanned(vimeo, order, is_wanted);
         assert_eq!(list.len(), expected.len());
         assert_eq!(list.ids(order, Direction::Ascending).collect::<Vec<_>>(), expected);
         expected.reverse();
         assert_eq!(list.ids(order, Direction::Descending).collect::<Vec<_>>(), expected);
     }
-    let versions = world.list_videos().filter(|video| is_wanted(video)).flat_map(|video| &video.versions);
+    let versions = vimeo.list_videos().filter(|video| is_wanted(video)).flat_map(|video| &video.versions);
     assert_eq!(list.bytes(), versions.map(|version| version.upload.weight()).sum::<u64>());
 }
 
@@ -179,27 +179,27 @@ proptest! {
         let mut model = Model::new();
         for change in changes {
             model.apply(change);
-            let world = &model.world;
+            let vimeo = &model.vimeo;
             for owner in &model.owners {
-                check(world, world.videos_of(*owner), |video| video.owner == *owner);
+                check(vimeo, vimeo.videos_of(*owner), |video| video.owner == *owner);
             }
             for folder in &model.folders {
-                check(world, world.videos_in(*folder), |video| video.folder == Some(*folder));
+                check(vimeo, vimeo.videos_in(*folder), |video| video.folder == Some(*folder));
             }
-            let links: Vec<(&str, VideoId)> = world
+            let links: Vec<(&str, VideoId)> = vimeo
                 .list_videos()
                 .rev()
                 .flat_map(|video| video.versions.iter().map(|v| (v.upload.key.as_str(), video.id)))
                 .collect();
             for (key, _) in &links {
                 let newest = links.iter().find(|(other, _)| other == key).map(|(_, id)| *id);
-                prop_assert_eq!(world.find_upload(key).map(|(video, _)| video), newest);
+                prop_assert_eq!(vimeo.find_upload(key).map(|(video, _)| video), newest);
             }
-            prop_assert_eq!(world.find_upload("07"), None);
+            prop_assert_eq!(vimeo.find_upload("07"), None);
             let in_progress: Vec<VideoId> =
-                world.list_videos().filter(|video| video.is_in_progress()).map(|video| video.id).collect();
-            prop_assert_eq!(world.videos.in_progress(), in_progress);
-            prop_assert_eq!(&world.videos.index, &VideoTable::from(world.videos.videos.clone()).index);
+                vimeo.list_videos().filter(|video| video.is_in_progress()).map(|video| video.id).collect();
+            prop_assert_eq!(vimeo.videos.in_progress(), in_progress);
+            prop_assert_eq!(&vimeo.videos.index, &VideoTable::from(vimeo.videos.videos.clone()).index);
         }
     }
 }

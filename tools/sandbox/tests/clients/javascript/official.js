@@ -1,4 +1,4 @@
-// The life of a video, as Vimeo's own client for Node leads it, with the sandbox in Vimeo's place.
+// The life of a video with Vimeo's own client for Node, against the sandbox.
 //
 // Run it with BASE_URL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, FILE and REPLACEMENT in the environment.
 
@@ -14,7 +14,7 @@ const { BASE_URL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, FILE, REPLACEMENT } = 
 const SCOPES = ['public', 'private', 'create', 'edit', 'delete', 'interact', 'upload'];
 const MIB = 1024 * 1024;
 
-// This is all it takes to point @vimeo/vimeo at the sandbox.
+// All that is needed to use @vimeo/vimeo with the sandbox.
 const { protocol, hostname, port } = new URL(BASE_URL);
 Object.assign(vimeo.request_defaults, { protocol, hostname, port });
 
@@ -24,7 +24,7 @@ function attribute(tag, name) {
   return found ? found[1].replaceAll('&quot;', '"').replaceAll('&#34;', '"').replaceAll('&amp;', '&') : undefined;
 }
 
-// The first form of a page, as a browser sends it whose user changes nothing.
+// The fields of the first form of a page, unchanged by the user.
 function readForm(page) {
   const fields = new URLSearchParams();
   let action;
@@ -44,7 +44,7 @@ function readForm(page) {
   return { action, fields };
 }
 
-// Does what a person does on the page where the app asks for access. Gives what the app is sent back with.
+// Allows the app on the consent page. Returns the parameters of the redirect.
 async function consent(url, decision) {
   const page = await fetch(url);
   assert.equal(page.status, 200);
@@ -57,7 +57,7 @@ async function consent(url, decision) {
   return Object.fromEntries(new URL(location).searchParams);
 }
 
-// What a call is refused with. The promises of the library lose the status, so callbacks are used.
+// The error of a call. The library's promises lose the status, so callbacks are used.
 function refusal(client, request) {
   return new Promise((resolve, reject) => {
     client.request(request, (error, body, status) => {
@@ -79,7 +79,7 @@ function sizeAndHash(file) {
   return [bytes.length, crypto.createHash('sha256').update(bytes).digest('hex')];
 }
 
-// What the sandbox has of a video: every version with its size and hash.
+// The sandbox's record of a video: every version with its size and hash.
 async function arrived(uri) {
   const shown = await fetch(`${BASE_URL}/_sandbox${uri}`);
   assert.equal(shown.status, 200);
@@ -99,7 +99,7 @@ async function waitUntilPlayable(client, uri) {
   }
 }
 
-// A token for the app alone, and one for somebody who allows it.
+// A token for the app alone, and one for a user who allows it.
 async function authenticate() {
   // Without a token: with one, the library would never send the client's id and secret.
   const app = new Vimeo(CLIENT_ID, CLIENT_SECRET);
@@ -172,7 +172,7 @@ async function replace(client, uri) {
   const { body: versions } = await client.request(`${uri}/versions`);
   assert.equal(versions.total, 2);
   assert.equal(versions.data[0].filename, path.basename(REPLACEMENT));
-  // The newest is listed first. The old one is played until the new one can be.
+  // The newest is listed first. The old one stays active until the new one is playable.
   const [newer, older] = versions.data.map((version) => version.uri);
   await waitUntilPlayable(client, newer);
   assert.equal((await client.request(newer)).body.active, true);
@@ -213,7 +213,7 @@ async function fillAndList(client) {
 async function main() {
   const client = await authenticate();
 
-  // The connection breaks in the middle of the upload. What has arrived is not sent again.
+  // The connection breaks during the upload. The received bytes are not sent again.
   const fault = { route: 'PATCH /files/*', kind: 'cut-during', bytes: 20 * MIB };
   const made = await fetch(`${BASE_URL}/_sandbox/faults`, { method: 'POST', body: JSON.stringify(fault) });
   assert.equal(made.status, 201);

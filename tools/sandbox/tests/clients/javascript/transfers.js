@@ -1,4 +1,4 @@
-// Sends a file to upload links, all at once, as the public client of tus for JavaScript does it.
+// Uploads a file to several links concurrently, with the public tus client for JavaScript.
 //
 // Run it with FILE, CHUNK_BYTES and LINKS (a JSON array) in the environment. It prints a line for each link: "complete",
 // or "failed" and the status that ended it.
@@ -11,7 +11,7 @@ const { FILE, CHUNK_BYTES, LINKS } = process.env;
 function transfer(link) {
   return new Promise((resolve) => {
     const upload = new tus.Upload(fs.createReadStream(FILE), {
-      // Not `endpoint`: there are no uploads to be made at the link, only bytes to be sent there.
+      // Not `endpoint`: the uploads exist already.
       uploadUrl: link,
       chunkSize: Number(CHUNK_BYTES),
       retryDelays: [0, ...Array(25).fill(200)],

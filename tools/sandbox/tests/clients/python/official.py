@@ -30,7 +30,7 @@ class SandboxClient(vimeo.VimeoClient):
     API_ROOT = BASE_URL
 
 
-# PyVimeo waits half a minute before it tries an upload again. That is the clock's business, not the library's.
+# PyVimeo waits half a minute before it retries an upload; the test skips the wait.
 really_sleep = time.sleep
 time.sleep = lambda seconds: really_sleep(min(seconds, 0.1))
 
@@ -96,7 +96,7 @@ def wait_until_playable(client, uri):
 
 
 def main():
-    # A token for the app alone. The scope must be a list: PyVimeo takes a string apart into its letters.
+    # A token for the app alone. The scope must be a list: PyVimeo splits a string into letters.
     app = SandboxClient(key=CLIENT_ID, secret=CLIENT_SECRET)
     app_token = app.load_client_credentials(["public"])
     assert app_token and app.token == app_token
@@ -106,7 +106,7 @@ def main():
     assert app.get("/oauth/verify").status_code == 401
     print("client credentials")
 
-    # A token for somebody who allows it.
+    # A token for a user who allows it.
     client = SandboxClient(key=CLIENT_ID, secret=CLIENT_SECRET)
     url = client.auth_url(SCOPES, REDIRECT_URI, "a state & more")
     denied = consent(url, "deny")
@@ -134,7 +134,7 @@ def main():
     assert set(me.json()) == {"uri", "name", "account", "upload_quota"}, me.text
     print("me")
 
-    # The connection breaks in the middle of the upload. What has arrived is not sent again.
+    # The connection breaks during the upload. The received bytes are not sent again.
     fault = {"route": "PATCH /files/*", "kind": "cut-during", "bytes": 20 * MIB}
     assert requests.post(BASE_URL + "/_sandbox/faults", json=fault).status_code == 201
     uri = client.upload(FILE, data={"name": "From Python", "description": "Fifty mebibytes."})
@@ -169,7 +169,7 @@ def main():
     assert client.replace(video_uri=uri, filename=REPLACEMENT) == uri
     versions = client.get(uri + "/versions").json()
     assert versions["total"] == 2, versions
-    # The newest is listed first. The old one is played until the new one can be.
+    # The newest is listed first. The old one stays active until the new one is playable.
     new, old = [version["uri"] for version in versions["data"]]
     assert versions["data"][0]["filename"] == os.path.basename(REPLACEMENT), versions
     wait_until_playable(client, new)

@@ -11,7 +11,7 @@ import os
 from tusclient.client import TusClient
 from tusclient.exceptions import TusCommunicationError
 
-# tuspy wants to know where uploads are made. These are made already, so it never goes there.
+# tuspy needs a creation URL. It is not used, since the uploads exist already.
 CLIENT = TusClient("http://127.0.0.1:9/never-asked")
 
 
