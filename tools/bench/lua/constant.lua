@@ -1,4 +1,4 @@
--- The same request again and again. Arguments: the path, the API key (or nothing).
+-- Repeats one request. Arguments: the path, the API key (or nothing).
 local message
 
 function init(arguments)

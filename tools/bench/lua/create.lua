@@ -1,5 +1,5 @@
--- A new one with a name of its own. Arguments: the path of the collection, the API key, a file with a body in which
--- ######## stands for the number in the name, and the first number.
+-- Creates a connection with a unique name. Arguments: the path of the collection, the API key, a file with a body in
+-- which ######## is replaced by the number in the name, and the first number.
 local before, after, number
 
 function init(arguments)

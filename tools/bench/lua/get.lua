@@ -1,4 +1,4 @@
--- One of many by its id, at random. Arguments: the path of the collection, the API key, a file with an id a line.
+-- Gets a random connection. Arguments: the path of the collection, the API key, a file with one id per line.
 local messages, count = {}, 0
 local random = math.random
 

@@ -1,6 +1,6 @@
--- A new one with a name of its own, in an account at random. Arguments: the path of the collection, a file with an API
--- key a line (an account's key as often as its share wants it), a file with a body in which ######## stands for the
--- number in the name, the first number, and how many requests at most.
+-- Creates a connection with a unique name in a random account. Arguments: the path of the collection, a file with one
+-- API key per line (repeated in proportion to the account's share), a file with a body in which ######## is replaced by
+-- the number in the name, the first number, and the maximum of requests.
 local keys, heads, count, before, after, number, last = {}, {}, 0, nil, nil, 0, 0
 local random, format = math.random, string.format
 

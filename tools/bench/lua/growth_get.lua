@@ -1,5 +1,5 @@
--- One of many by its id, at random, each with its own account's key. Arguments: the path of the collection, and a file
--- with an API key, an id and a version a line.
+-- Gets a random connection with the key of its account. Arguments: the path of the collection, and a file with an API
+-- key, an id and a version per line.
 local messages, count = {}, 0
 local random = math.random
 

@@ -1,5 +1,5 @@
--- A new one each time. Arguments: the path and a file with a body, in which ######## stands for a number, the first
--- number, and the name and value of a header.
+-- Creates a new record with each request. Arguments: the path and a file with a body, in which ######## is replaced by a
+-- number, the first number, and the name and value of a header.
 local message, number
 
 function init(arguments)

@@ -1,4 +1,4 @@
--- One of many at random. Arguments: a file with a path a line, and the name and value of a header.
+-- Gets a random record. Arguments: a file with one path per line, and the name and value of a header.
 local messages, count = {}, 0
 local random = math.random
 

@@ -1,5 +1,5 @@
--- Put before every script: one line for the program that started wrk. Latencies are in microseconds, and are those that
--- wrk has corrected for requests which a slow answer kept from being sent.
+-- Prepended to every script: prints one line for the program that started wrk. Latencies are in microseconds, corrected
+-- by wrk for requests that a slow response delayed.
 function done(summary, latency, requests)
     local errors = summary.errors
     io.write(string.format(

@@ -1,6 +1,6 @@
--- Changes one after the other of many, so that none has two requests in flight. Arguments: the path of the collection, a
--- file with an API key, an id and a version a line, and a file with a body in which ######## stands for the version (any
--- number of at most eight digits: JSON takes the spaces after it).
+-- Changes connections in turn, so that none has two requests in flight. Arguments: the path of the collection, a file
+-- with an API key, an id and a version per line, and a file with a body in which ######## is replaced by the version (at
+-- most eight digits: JSON allows the spaces after it).
 local before, versions, after, count, at = {}, {}, nil, 0, 0
 local is_looked_at = false
 

@@ -1,4 +1,4 @@
-//! One connection to a server, for what is asked beside the measurements.
+//! One HTTP connection, for requests beside the measurements.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::trouble::{Trouble, While as _};
+use crate::error::{BenchError, Context as _};
 
 pub(crate) type Body = Full<Bytes>;
 
@@ -24,7 +24,7 @@ pub(crate) struct Page {
     pub(crate) next_page_key: Option<String>,
 }
 
-/// What is read of one of the service's connections.
+/// The members that are read of one of the service's connections.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Item {
@@ -32,33 +32,33 @@ pub(crate) struct Item {
     pub(crate) version: u64,
 }
 
-/// A connection that is kept open.
+/// A persistent connection.
 pub(crate) struct Client {
     sender: SendRequest<Body>,
-    /// Moves the bytes; ends with the client.
+    /// Drives the connection; ends with the client.
     _driver: JoinSet<()>,
 }
 
 impl Client {
-    pub(crate) async fn connect(address: SocketAddr) -> Result<Self, Trouble> {
-        let stream = TcpStream::connect(address).await.while_doing(format!("{address} cannot be reached"))?;
+    pub(crate) async fn connect(address: SocketAddr) -> Result<Self, BenchError> {
+        let stream = TcpStream::connect(address).await.context(format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         let mut driver = JoinSet::new();
         driver.spawn(async {
-            // What goes wrong here, the one who asks is told too.
+            // Errors are reported to the sender of the request too.
             let _ = connection.await;
         });
         Ok(Self { sender, _driver: driver })
     }
 
-    /// Whether it can be asked: servers close what was idle for long.
+    /// Whether it is still open: servers close idle connections.
     pub(crate) fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }
 
-    /// Asks, and reads the answer to its end.
-    pub(crate) async fn ask(&mut self, request: Request<Body>) -> Result<(StatusCode, Bytes), Trouble> {
+    /// Sends a request, and reads the response to its end.
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<(StatusCode, Bytes), BenchError> {
         self.sender.ready().await?;
         let answer = self.sender.send_request(request).await?;
         let status = answer.status();

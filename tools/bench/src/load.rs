@@ -1,4 +1,4 @@
-//! One closed loop of requests by `wrk`: a number of connections, each of which asks again as soon as it was answered.
+//! A closed loop of requests by `wrk`: each of its connections sends the next request as soon as it has the response.
 
 use std::fs;
 use std::path::Path;
@@ -6,29 +6,29 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::error::{BenchError, Context as _};
 use crate::process::Process;
-use crate::trouble::{Trouble, While as _};
 
-/// Put before every script; prints what [`Measured`] is read from.
+/// Prepended to every script; prints what [`Measured`] is parsed from.
 const REPORT: &str = include_str!("../lua/report.lua");
 const MARK: &str = "MEASURED ";
-/// How long `wrk` may take beyond the time it was given.
+/// How long `wrk` may run beyond its time.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// What is to be asked.
+/// The load.
 pub(crate) struct Load<'a> {
-    /// Where the server is: `127.0.0.1:PORT`.
+    /// The address of the server.
     pub(crate) address: std::net::SocketAddr,
     /// The script for `wrk`, in Lua, without a function `done`.
     pub(crate) script: &'a str,
-    /// What the script's function `init` is given.
+    /// The arguments of the script's function `init`.
     pub(crate) arguments: &'a [&'a str],
-    /// How many connections are kept open.
+    /// How many connections are open.
     pub(crate) connections: u32,
     pub(crate) seconds: u32,
 }
 
-/// What came of it.
+/// The result of a load.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) requests: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Measured {
     pub(crate) errors: Errors,
 }
 
-/// What went wrong: on the socket, or a status of 400 and above.
+/// Errors: on the socket, or a status of 400 and above.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Errors {
     pub(crate) connect: u64,
@@ -50,8 +50,8 @@ pub(crate) struct Errors {
 }
 
 impl Load<'_> {
-    /// Asks; files of the run are left in the directory.
-    pub(crate) fn run(&self, directory: &Path) -> Result<Measured, Trouble> {
+    /// Runs the load; its files stay in the directory.
+    pub(crate) fn run(&self, directory: &Path) -> Result<Measured, BenchError> {
         let mut wrk = self.start(directory)?;
         let status = wrk.wait(Duration::from_secs(u64::from(self.seconds)) + GRACE)?;
         let said = fs::read_to_string(directory.join("wrk.out"))?;
@@ -59,11 +59,11 @@ impl Load<'_> {
         Measured::read(&said).ok_or_else(|| format!("wrk did not measure ({status}): {log}{said}").into())
     }
 
-    /// Begins to ask, and does not wait.
-    pub(crate) fn start(&self, directory: &Path) -> Result<Process, Trouble> {
+    /// Starts the load without waiting for its end.
+    pub(crate) fn start(&self, directory: &Path) -> Result<Process, BenchError> {
         let script = directory.join("wrk.lua");
         fs::write(&script, format!("{REPORT}\n{}", self.script))
-            .while_doing(format!("{} cannot be written", script.display()))?;
+            .context(format!("{} cannot be written", script.display()))?;
         let mut arguments = vec![
             "-t1".to_owned(),
             format!("-c{}", self.connections),
@@ -89,7 +89,7 @@ impl Measured {
         self.requests as f64 / (self.duration_us.max(1) as f64 / 1e6)
     }
 
-    /// Why this counts for nothing, if so: any error does.
+    /// Why the result is void, if it is: any error makes it void.
     pub(crate) fn fault(&self) -> Option<String> {
         let Errors { connect, read, write, timeout, status } = self.errors;
         if self.errors.count() > 0 {
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_script_prints_is_read_among_what_wrk_prints() {
+    fn the_scripts_line_is_found_in_wrks_output() {
         let said = "Running 2s test\nMEASURED {\"requests\":9,\"duration_us\":3000000,\"p50_us\":1,\"p99_us\":2,\
             \"p999_us\":3,\"errors\":{\"connect\":0,\"read\":0,\"write\":0,\"timeout\":0,\"status\":0}}\nbye\n";
         let measured = Measured::read(said).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn any_error_voids_it() {
+    fn any_error_voids_the_measurement() {
         let errors = Errors { connect: 0, read: 0, write: 0, timeout: 0, status: 1 };
         let measured = Measured {
             requests: 9,

@@ -1,9 +1,11 @@
-//! The bench: how fast the service is, beside what this machine allows at the same moment.
-//! Knows the service as its clients do: as a process that speaks HTTP; and `/proc`, wrk and PostgreSQL. Knows none of
+//! The bench: the speed of the service, compared with what this machine allows at the same time.
+//! Knows the service as its clients do, as a process that speaks HTTP; and `/proc`, wrk and PostgreSQL. Knows none of
 //! our crates.
-//! Invariant: what met an error counts for nothing, and every figure stands beside its limit of the same run.
+//! Invariant: a measurement with an error is void, and every figure is reported beside its limit from the same run.
 
+mod chart;
 mod client;
+mod error;
 mod growth;
 mod jobs;
 mod limits;
@@ -13,20 +15,18 @@ mod open_loop;
 mod operations;
 mod paced;
 mod peers;
-mod picture;
 mod process;
 mod record;
 mod relay;
 mod report;
 mod rounds;
+mod run;
 mod sandbox;
 mod server_h;
 mod service;
 mod slow_vimeo;
 mod source;
-mod trouble;
 mod wall_clock;
-mod whole;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -34,64 +34,64 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::trouble::{Trouble, While as _};
+use crate::error::{BenchError, Context as _};
 
-/// Measures the service beside the limits of this machine. ./bench builds and starts all that this needs.
+/// Measures the service beside the limits of this machine. ./bench builds and starts everything it needs.
 #[derive(Parser)]
 #[command(name = "bench", version, max_term_width = 100)]
 struct Arguments {
     #[command(flatten)]
-    given: Given,
+    environment: Environment,
     #[command(flatten)]
-    wishes: Wishes,
+    options: Options,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-/// What ./bench says itself.
+/// Options that ./bench sets itself.
 #[derive(Args)]
-struct Given {
+struct Environment {
     /// A directory for the reports.
     #[arg(long, value_name = "DIRECTORY", default_value = "target/bench", hide = true)]
     directory: PathBuf,
-    /// An empty directory for data, logs and scripts, on the disk that is to be measured.
+    /// An empty directory for data, logs and scripts, on the disk to be measured.
     #[arg(long, value_name = "DIRECTORY", default_value = "target/bench/work", hide = true)]
     work: PathBuf,
-    /// Where the programs are.
+    /// The directory of the binaries.
     #[arg(long, value_name = "DIRECTORY", default_value = "target/release", hide = true)]
     programs: PathBuf,
-    /// A throw-away PostgreSQL on this machine, in which databases are made.
+    /// A disposable PostgreSQL server on this machine, in which databases are created.
     #[arg(long, value_name = "URL", hide = true)]
     postgres: Option<String>,
-    /// The number of its first process.
+    /// The process ID of its postmaster.
     #[arg(long, value_name = "PID", hide = true)]
     postgres_pid: Option<u32>,
-    /// Where scripts/companion has installed it.
+    /// The directory in which scripts/companion has installed it.
     #[arg(long, value_name = "DIRECTORY", hide = true)]
     companion: Option<PathBuf>,
-    /// What scripts/peers told of the peers that it started.
+    /// The output of scripts/peers about the peers that it started.
     #[arg(long, value_name = "FILE", hide = true)]
-    peers_told: Option<PathBuf>,
+    peers_file: Option<PathBuf>,
 }
 
-impl Given {
-    /// The directory for data, made if it is not there; its path without links.
-    fn make_work(&self) -> Result<PathBuf, Trouble> {
+impl Environment {
+    /// The directory for data, created if necessary, as a canonical path.
+    fn make_work(&self) -> Result<PathBuf, BenchError> {
         std::fs::create_dir_all(&self.work)?;
         Ok(self.work.canonicalize()?)
     }
 
-    /// The program of the service.
-    fn service(&self) -> Result<PathBuf, Trouble> {
+    /// The binary of the service.
+    fn service(&self) -> Result<PathBuf, BenchError> {
         let program = self.programs.join("vimeo-connections").canonicalize();
-        program.while_doing(format!("the service is not in {}: ./bench builds it", self.programs.display()))
+        program.context(format!("the service is not in {}: ./bench builds it", self.programs.display()))
     }
 }
 
-/// What whoever runs it may ask for.
+/// Options for people.
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-struct Wishes {
+struct Options {
     /// Three short rounds instead of five long ones: three minutes at most.
     #[arg(long)]
     quick: bool,
@@ -101,10 +101,10 @@ struct Wishes {
     /// With --open: this many requests a second, instead of parts of what a closed loop reaches.
     #[arg(long, value_name = "PER-SECOND", requires = "open", value_parser = a_rate)]
     rate: Option<f64>,
-    /// Only what has this in its name, such as sqlite, create or postgres/list; latest.json is left as it was.
+    /// Only measurements with this in their name, such as sqlite, create or postgres/list; latest.json is not changed.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    /// Only the others that keep such records, beside the service on SQLite.
+    /// Only the peers, products that store such records, beside the service on SQLite.
     #[arg(long, conflicts_with_all = ["open", "only"])]
     peers: bool,
     /// With --only relay: files of this many bytes.
@@ -131,7 +131,7 @@ struct Wishes {
     /// How long each measurement of a round takes.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: Option<u32>,
-    /// Only how all of it changes from 10 thousand connections to a million and more; growth.json and growth.svg.
+    /// Only the change of all figures from 10 thousand connections to a million and more; growth.json and growth.svg.
     #[arg(long, conflicts_with_all = ["open", "only"])]
     growth: bool,
     /// With --growth: up to this many connections.
@@ -142,7 +142,7 @@ struct Wishes {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve a constant.
+    /// Serve a constant response.
     #[command(hide = true)]
     ServeConstant,
 }
@@ -150,22 +150,22 @@ enum Command {
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(code) => code,
-        Err(trouble) => {
-            let _ = writeln!(io::stderr(), "bench: {trouble}");
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "bench: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: &Arguments) -> Result<ExitCode, Trouble> {
-    // All that measures is started from here: a child is ended with the thread that started it.
+fn run(arguments: &Arguments) -> Result<ExitCode, BenchError> {
+    // All processes are started from this thread: a child is killed when the thread that started it ends.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match arguments.command {
         Some(Command::ServeConstant) => {
             runtime.block_on(server_h::serve())?;
             Ok(ExitCode::SUCCESS)
         }
-        None => whole::run(&runtime, &arguments.given, &arguments.wishes),
+        None => run::run(&runtime, &arguments.environment, &arguments.options),
     }
 }
 

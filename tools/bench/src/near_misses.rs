@@ -1,5 +1,5 @@
-//! What a body of unknown fields costs: as many names as fit into the largest body that is accepted, each nearly a known
-//! one, so that each has to be compared; beside a body of the same length with one long text.
+//! The cost of a body with unknown fields: as many names as fit into the largest accepted body, each similar to a known
+//! one, so that each is compared; beside a body of the same length with one long text.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,20 +10,20 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::client::Client;
-use crate::rounds::{Pace, room};
+use crate::error::BenchError;
+use crate::rounds::{Pace, subdirectory};
 use crate::service::{Plan, Service};
-use crate::trouble::Trouble;
 
-/// The largest body that the service reads, less room for what stands around the names.
+/// The largest body that the service reads, less the characters around the names.
 const BODY_BYTES: usize = 65_000;
-/// Enough for the kernel's clock, which counts hundredths of a second.
+/// Enough for the resolution of the kernel's clock, 10 ms.
 const REQUESTS_A_SECOND: u32 = 300;
 /// The most CPU time that a body may cost.
 const CPU_MAX_US: u64 = 1_000;
 
 /// Figures of all rounds.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Found {
+pub(crate) struct Results {
     rows: Vec<Row>,
 }
 
@@ -32,11 +32,11 @@ struct Row {
     body: &'static str,
     route: &'static str,
     names: usize,
-    /// CPU time of the whole process for one request, in each round.
+    /// CPU time of the whole process per request, in each round.
     cpu_us: Vec<u64>,
 }
 
-/// A body, and how many names it has.
+/// A body: its description, its number of names, and its text.
 type Body = (&'static str, usize, String);
 
 /// Measures; `work` is an empty directory.
@@ -45,16 +45,16 @@ pub(crate) fn run(
     program: &Path,
     work: &Path,
     pace: Pace,
-    say: impl Fn(&str),
-) -> Result<Found, Trouble> {
-    let directory = room(work, "near-misses")?;
+    progress: impl Fn(&str),
+) -> Result<Results, BenchError> {
+    let directory = subdirectory(work, "near-misses")?;
     let configuration = "uploads.work = false\n";
     let service = Service::start(&Plan { program, directory, database_url: None, configuration })?;
     let made = post(runtime, &service, "", &good(), 1)?;
     let made: Value = serde_json::from_slice(&made)?;
     let id = made.get("connectionId").and_then(Value::as_str).ok_or("nothing was created")?;
     let uploads = format!("/{id}/uploads");
-    let mut found = Found::default();
+    let mut found = Results::default();
     for (route, path) in [("create a connection", ""), ("upload", uploads.as_str())] {
         for (body, names, text) in bodies() {
             let mut cpu_us = Vec::new();
@@ -64,7 +64,7 @@ pub(crate) fn run(
                 post(runtime, &service, path, &text, requests)?;
                 cpu_us.push((service.cpu_us()? - before) / u64::from(requests));
             }
-            say(&format!("{route}, {body}: {cpu_us:?} µs of CPU a body"));
+            progress(&format!("{route}, {body}: {cpu_us:?} µs of CPU a body"));
             found.rows.push(Row { body, route, names, cpu_us });
         }
     }
@@ -77,7 +77,7 @@ fn good() -> String {
 }
 
 fn bodies() -> [Body; 5] {
-    // Three letters from a known name, which is one too many.
+    // Three letters differ from a known name, one too many for a suggestion.
     let long = |number: usize| format!("clientSec{number:05}");
     let short = |number: usize| format!("na{number:04}");
     let folded = |number: usize| format!("p-r_i-v_a-c_y-.{number:04}");
@@ -107,20 +107,20 @@ fn nested(what: &'static str, name: impl Fn(usize) -> String) -> Body {
     (what, count, format!("{{\"privacy\":{text}}}"))
 }
 
-/// Sends a body several times, one after another; the last answer, which is a refusal or a creation.
+/// Sends a body several times in sequence. Returns the last response, which is an error or a creation.
 fn post(
     runtime: &Runtime,
     service: &Service,
     path: &str,
     body: &str,
     times: u32,
-) -> Result<hyper::body::Bytes, Trouble> {
+) -> Result<hyper::body::Bytes, BenchError> {
     runtime.block_on(async {
         let mut client = Client::connect(service.address).await?;
         let mut last = hyper::body::Bytes::new();
         for _ in 0..times {
             let (status, text) =
-                client.ask(service.template().request("POST", path, body.to_owned())?).await?;
+                client.send(service.template().request("POST", path, body.to_owned())?).await?;
             if !matches!(status, StatusCode::CREATED | StatusCode::BAD_REQUEST) {
                 return Err(format!("unexpected: {status} {}", String::from_utf8_lossy(&text)).into());
             }
@@ -138,8 +138,8 @@ impl Row {
     }
 }
 
-impl Found {
-    /// Whether every body is as cheap as it has to be.
+impl Results {
+    /// Whether every body is within the limit.
     pub(crate) fn is_good(&self) -> bool {
         self.rows.iter().all(|row| row.median_us() <= CPU_MAX_US)
     }

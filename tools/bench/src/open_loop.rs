@@ -1,5 +1,5 @@
-//! An open loop: requests are due at fixed times, whether or not the server keeps up, and a request's latency counts from
-//! when it was due. So a stall is seen by all who would have come meanwhile, which a closed loop hides.
+//! An open loop: requests are due at fixed times, whether or not the server keeps up, and latency counts from the time
+//! when a request was due. A stall therefore delays all requests that were due meanwhile, which a closed loop hides.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use crate::client::{Body, Client};
+use crate::error::BenchError;
 use crate::limits::per_second;
 use crate::process::cpu_us;
-use crate::trouble::Trouble;
 
-/// How long is waited for the answers after the last request was due.
+/// How long to wait for responses after the last request was due.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// When requests are due: the first at once.
+/// When requests are due. The first one is due at once.
 #[derive(Clone, Copy)]
 pub(crate) struct Schedule {
     pub(crate) requests: u64,
-    /// How many a second; infinite: all at once.
+    /// Requests per second; infinite means all at once.
     pub(crate) rate: f64,
 }
 
 impl Schedule {
-    /// As many as there are at that rate in that time.
+    /// The requests of this rate in this time.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -39,16 +39,16 @@ impl Schedule {
         Self { requests: (rate * f64::from(seconds)).max(1.0) as u64, rate }
     }
 
-    /// How long after the start the request of that number is due, the first being 0.
+    /// How long after the start this request is due, the first being 0.
     #[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
     fn due(self, number: u64) -> Duration {
         Duration::from_secs_f64(number as f64 / self.rate)
     }
 }
 
-/// What is asked, and of whom.
+/// The requests and their server.
 #[derive(Clone)]
-pub(crate) struct Questions<F> {
+pub(crate) struct OpenLoad<F> {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
     /// The request of that number.
@@ -56,42 +56,42 @@ pub(crate) struct Questions<F> {
     pub(crate) expected: StatusCode,
 }
 
-/// What came of it.
+/// The result.
 pub(crate) struct Outcome {
-    /// In microseconds, of the answers that were as expected.
+    /// In microseconds, of the expected responses.
     pub(crate) latencies: Histogram<u64>,
-    /// Requests with another answer or none.
+    /// Requests with another response or none.
     pub(crate) errors: u64,
     /// The first of them.
     pub(crate) first_error: Option<String>,
-    /// Good answers, from the start to the last of them.
+    /// Expected responses per second, from the start to the last of them.
     pub(crate) per_second: f64,
-    /// CPU time that the asking itself took, which the service did not get.
+    /// The CPU time of the client side, which the service did not get.
     pub(crate) own_cpu_us: u64,
 }
 
-/// Asks on schedule. Each connection takes the request that was due first of those that wait.
-pub(crate) fn run<F>(questions: &Questions<F>, schedule: Schedule) -> Result<Outcome, Trouble>
+/// Sends requests on schedule. Each free connection takes the request that has been due longest.
+pub(crate) fn run<F>(load: &OpenLoad<F>, schedule: Schedule) -> Result<Outcome, BenchError>
 where
-    F: Fn(u64) -> Result<Request<Body>, Trouble> + Clone + Send + Sync + 'static,
+    F: Fn(u64) -> Result<Request<Body>, BenchError> + Clone + Send + Sync + 'static,
 {
-    // One thread: work that is handed from one to another costs more than the asking.
+    // One thread: passing work between threads costs more than the requests.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let own_cpu_before = cpu_us(std::process::id())?;
     let (due, waiting) = mpsc::unbounded_channel();
     let waiting = Arc::new(Mutex::new(waiting));
     let mut clients = Vec::new();
-    for _ in 0..questions.connections {
-        clients.push(runtime.block_on(Client::connect(questions.address))?);
+    for _ in 0..load.connections {
+        clients.push(runtime.block_on(Client::connect(load.address))?);
     }
     let started = Instant::now();
     let end = started + schedule.due(schedule.requests) + GRACE;
-    let clock = thread::spawn(move || tell_when_due(&due, started, schedule));
+    let clock = thread::spawn(move || send_when_due(&due, started, schedule));
     let outcome = runtime.block_on(async {
         let mut workers = JoinSet::new();
         for client in clients {
-            let (waiting, questions) = (Arc::clone(&waiting), questions.clone());
-            workers.spawn(async move { work(client, &waiting, &questions, end).await });
+            let (waiting, load) = (Arc::clone(&waiting), load.clone());
+            workers.spawn(async move { work(client, &waiting, &load, end).await });
         }
         let mut latencies = new_histogram()?;
         let (mut last, mut first_error) = (started, None);
@@ -119,8 +119,8 @@ where
     outcome
 }
 
-/// In a thread of its own: a timer of the runtime is a millisecond late.
-fn tell_when_due(due: &mpsc::UnboundedSender<(u64, Instant)>, started: Instant, schedule: Schedule) {
+/// In a thread of its own: the runtime's timers are a millisecond late.
+fn send_when_due(due: &mpsc::UnboundedSender<(u64, Instant)>, started: Instant, schedule: Schedule) {
     for number in 0..schedule.requests {
         let at = started + schedule.due(number);
         thread::sleep(at.saturating_duration_since(Instant::now()));
@@ -139,21 +139,21 @@ struct Worked {
 async fn work<F>(
     mut client: Client,
     waiting: &Mutex<mpsc::UnboundedReceiver<(u64, Instant)>>,
-    questions: &Questions<F>,
+    load: &OpenLoad<F>,
     end: Instant,
-) -> Result<Worked, Trouble>
+) -> Result<Worked, BenchError>
 where
-    F: Fn(u64) -> Result<Request<Body>, Trouble>,
+    F: Fn(u64) -> Result<Request<Body>, BenchError>,
 {
     let mut worked = Worked { latencies: new_histogram()?, last: None, first_error: None };
     loop {
         let next = async { waiting.lock().await.recv().await };
         let Ok(Some((number, due))) = timeout_at(end.into(), next).await else { return Ok(worked) };
-        let request = (questions.request)(number)?;
-        let Ok(answer) = timeout_at(end.into(), client.ask(request)).await else { return Ok(worked) };
+        let request = (load.request)(number)?;
+        let Ok(answer) = timeout_at(end.into(), client.send(request)).await else { return Ok(worked) };
         let now = Instant::now();
         match answer {
-            Ok((status, _)) if status == questions.expected => {
+            Ok((status, _)) if status == load.expected => {
                 let latency = u64::try_from((now - due).as_micros())?;
                 worked.latencies.saturating_record(latency);
                 worked.last = Some(now);
@@ -162,9 +162,9 @@ where
                 let text = String::from_utf8_lossy(&text).into_owned();
                 worked.first_error.get_or_insert(format!("{status}: {text}"));
             }
-            Err(trouble) => {
-                worked.first_error.get_or_insert(trouble.to_string());
-                match timeout_at(end.into(), Client::connect(questions.address)).await {
+            Err(error) => {
+                worked.first_error.get_or_insert(error.to_string());
+                match timeout_at(end.into(), Client::connect(load.address)).await {
                     Ok(Ok(again)) => client = again,
                     _ => return Ok(worked),
                 }
@@ -173,8 +173,8 @@ where
     }
 }
 
-/// From a microsecond to a minute, to a thousandth.
-fn new_histogram() -> Result<Histogram<u64>, Trouble> {
+/// From a microsecond to a minute, with a precision of 0.1 %.
+fn new_histogram() -> Result<Histogram<u64>, BenchError> {
     Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
 }
 
@@ -188,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that lets its first request wait for that long.
+    /// A server that delays its first response.
     fn stalling_server(runtime: &Runtime, stall: Duration) -> SocketAddr {
         let count = Arc::new(AtomicU64::new(0));
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -204,7 +204,7 @@ mod tests {
         address
     }
 
-    fn ask(_: u64) -> Result<Request<Body>, Trouble> {
+    fn send(_: u64) -> Result<Request<Body>, BenchError> {
         Ok(Request::get("/").header("Host", "here").body(Body::default())?)
     }
 
@@ -213,29 +213,29 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_is_seen_by_all_who_would_have_come_meanwhile() {
+    fn a_stall_delays_all_requests_that_were_due() {
         let runtime = runtime();
         let address = stalling_server(&runtime, Duration::from_millis(300));
-        let questions = Questions { address, connections: 1, request: ask, expected: StatusCode::OK };
-        // The last is due after 100 ms, and nothing is answered before 300 ms: at least 200 ms for each.
-        let outcome = run(&questions, Schedule { requests: 101, rate: 1000.0 }).unwrap();
+        let load = OpenLoad { address, connections: 1, request: send, expected: StatusCode::OK };
+        // The last request is due after 100 ms, and the first response comes after 300 ms: at least 200 ms for each.
+        let outcome = run(&load, Schedule { requests: 101, rate: 1000.0 }).unwrap();
         assert_eq!((outcome.errors, outcome.latencies.len()), (0, 101));
         assert!(outcome.latencies.min() >= 199_000, "{}", outcome.latencies.min());
         assert!(outcome.latencies.max() >= 299_000, "{}", outcome.latencies.max());
     }
 
     #[test]
-    fn another_answer_than_expected_is_an_error() {
+    fn an_unexpected_response_is_an_error() {
         let runtime = runtime();
         let address = stalling_server(&runtime, Duration::ZERO);
-        let questions = Questions { address, connections: 2, request: ask, expected: StatusCode::CREATED };
-        let outcome = run(&questions, Schedule { requests: 10, rate: f64::INFINITY }).unwrap();
+        let load = OpenLoad { address, connections: 2, request: send, expected: StatusCode::CREATED };
+        let outcome = run(&load, Schedule { requests: 10, rate: f64::INFINITY }).unwrap();
         assert_eq!((outcome.errors, outcome.latencies.len()), (10, 0));
         assert_eq!(outcome.first_error.unwrap(), "200 OK: good");
     }
 
     #[test]
-    fn requests_are_due_at_equal_distances() {
+    fn requests_are_due_at_equal_intervals() {
         let schedule = Schedule::of(200.0, 3);
         assert_eq!(schedule.requests, 600);
         assert_eq!(schedule.due(0), Duration::ZERO);

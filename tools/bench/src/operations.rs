@@ -1,5 +1,4 @@
-//! What is asked of the service: each operation as a load, and the look at what it left, so that only work that was really
-//! done counts.
+//! The operations: each as a load on the service, and a check of its effect, so that only completed work counts.
 
 use std::fmt;
 use std::fs;
@@ -10,20 +9,20 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Item, Page};
+use crate::error::{BenchError, Context as _};
 use crate::load::{Load, Measured};
-use crate::open_loop::{self, Questions, Schedule};
+use crate::open_loop::{self, OpenLoad, Schedule};
 use crate::process::{Memory, family_cpu_us};
 use crate::record;
 use crate::service::{COLLECTION, Engine, Plan, Service};
-use crate::trouble::{Trouble, While as _};
 
-/// Clients that ask at the same time.
+/// Concurrent clients.
 pub(crate) const CONNECTIONS: u32 = 64;
-/// How many connections there are before anything is measured; gets and updates choose from these.
+/// How many connections exist before the measurements; gets and updates choose from these.
 pub(crate) const BASE: u64 = 10_000;
-/// Items on a page that is listed.
+/// Items on a listed page.
 pub(crate) const PAGE: u64 = 50;
-/// Items on a page when the bench looks for itself.
+/// Items on a page when the bench reads the list itself.
 const LONG_PAGE: u64 = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,7 +31,7 @@ pub(crate) enum Operation {
     Create,
     Get,
     List,
-    /// The page furthest from the beginning that there is.
+    /// The last whole page.
     DeepList,
     Update,
 }
@@ -53,19 +52,19 @@ impl fmt::Display for Operation {
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
     pub(crate) measured: Measured,
-    /// Why it counts for nothing, if so.
+    /// Why it is void, if it is.
     pub(crate) fault: Option<String>,
-    /// The service's.
+    /// CPU time of the service.
     pub(crate) cpu_us_per_request: f64,
-    /// Of all processes of PostgreSQL, if the service is on it.
+    /// CPU time of all processes of PostgreSQL, if the service uses it.
     pub(crate) postgres_cpu_us_per_request: Option<f64>,
-    /// The service's, after it.
+    /// Memory of the service after the load.
     pub(crate) memory: Memory,
     /// Which page was listed.
     pub(crate) page: u64,
 }
 
-/// The service on one engine, with a base of connections.
+/// The service on one engine, with its base of connections.
 pub(crate) struct Subject {
     pub(crate) engine: Engine,
     pub(crate) service: Service,
@@ -73,18 +72,18 @@ pub(crate) struct Subject {
     pub(crate) idle: Memory,
     client: Client,
     postmaster: Option<u32>,
-    /// The number in the last name that was given.
+    /// The number in the last name that was used.
     named: u64,
     pool: PathBuf,
-    walk: Walk,
+    list_position: ListPosition,
 }
 
-/// How far the list was read: what was read is not read again, because it only grows at its end.
+/// How far the list has been read: it only grows at its end, so it is not read again from the start.
 #[derive(Default)]
-struct Walk {
+struct ListPosition {
     /// The page key after the last whole page, and how many items are before it.
     last: (Option<String>, u64),
-    /// That of the page before.
+    /// The same for the page before.
     before_last: (Option<String>, u64),
     /// Items in all.
     items: u64,
@@ -97,7 +96,7 @@ impl Subject {
         engine: Engine,
         plan: &Plan<'_>,
         postmaster: Option<u32>,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, BenchError> {
         let service = Service::start(plan)?;
         let client = runtime.block_on(Client::connect(service.address))?;
         let idle = service.memory()?;
@@ -105,8 +104,16 @@ impl Subject {
         fs::create_dir_all(&pool)?;
         fs::write(pool.join("body.json"), record::body())?;
         fs::write(pool.join("change.json"), record::change())?;
-        let mut subject =
-            Self { engine, service, idle, client, postmaster, named: 0, pool, walk: Walk::default() };
+        let mut subject = Self {
+            engine,
+            service,
+            idle,
+            client,
+            postmaster,
+            named: 0,
+            pool,
+            list_position: ListPosition::default(),
+        };
         let made = subject.open_loop(Operation::Create, Schedule { requests: BASE, rate: f64::INFINITY })?;
         if let Some(error) = made.first_error {
             return Err(format!("the base could not be created: {error}").into());
@@ -117,13 +124,13 @@ impl Subject {
         Ok(subject)
     }
 
-    /// Asks for that long, and looks whether what was answered was done.
+    /// Runs a load for this long, and checks its effect.
     pub(crate) fn measure(
         &mut self,
         runtime: &Runtime,
         operation: Operation,
         seconds: u32,
-    ) -> Result<Sample, Trouble> {
+    ) -> Result<Sample, BenchError> {
         let counted_before = runtime.block_on(self.prepare(operation))?;
         let (path, page) = self.path(operation);
         let file = |name: &str| self.pool.join(name).to_string_lossy().into_owned();
@@ -147,7 +154,7 @@ impl Subject {
         let measured = load.run(&self.pool)?;
         let cpu = self.cpu()?;
         let memory = self.service.memory()?;
-        // A name may have been sent that no answer came back for.
+        // A name may have been used without a response.
         self.named += measured.requests + u64::from(CONNECTIONS);
         let counted = runtime.block_on(self.count(operation))?;
         let fault =
@@ -164,12 +171,12 @@ impl Subject {
         })
     }
 
-    /// Asks on a schedule.
+    /// Runs an open loop.
     pub(crate) fn open_loop(
         &mut self,
         operation: Operation,
         schedule: Schedule,
-    ) -> Result<open_loop::Outcome, Trouble> {
+    ) -> Result<open_loop::Outcome, BenchError> {
         let named = self.named;
         self.named += schedule.requests;
         let ids = fs::read_to_string(self.pool.join("ids")).unwrap_or_default();
@@ -185,18 +192,18 @@ impl Subject {
                 let number = format!("{:08}", named + number + 1);
                 return template.request("POST", "", body.replace(record::PLACE, &number));
             }
-            // A step that meets all, and no two in a row of which are neighbours.
+            // A stride that reaches every identifier and never two neighbours in a row.
             let at = usize::try_from(number.wrapping_mul(7_919))? % ids.len().max(1);
             let id = ids.get(at).ok_or("there is no identifier to ask for")?;
             template.request("GET", &format!("/{id}"), String::new())
         };
         let connections = usize::try_from(CONNECTIONS)?;
-        let questions = Questions { address: self.service.address, connections, request, expected };
-        open_loop::run(&questions, schedule)
+        let load = OpenLoad { address: self.service.address, connections, request, expected };
+        open_loop::run(&load, schedule)
     }
 
-    /// What can be counted of an operation, before it; and whether its answers are what they should be.
-    async fn prepare(&mut self, operation: Operation) -> Result<u64, Trouble> {
+    /// The count before an operation; also checks one response.
+    async fn prepare(&mut self, operation: Operation) -> Result<u64, BenchError> {
         match operation {
             Operation::Update => {
                 let items = self.base().await?;
@@ -227,24 +234,25 @@ impl Subject {
         }
     }
 
-    /// What can be counted of an operation: how many there are, or how often they were changed.
-    async fn count(&mut self, operation: Operation) -> Result<u64, Trouble> {
+    /// The count of an operation: how many connections exist, or how often they were changed.
+    async fn count(&mut self, operation: Operation) -> Result<u64, BenchError> {
         match operation {
             Operation::Create => loop {
-                let (key, before) = self.walk.last.clone();
+                let (key, before) = self.list_position.last.clone();
                 let page = self.page(key.as_deref()).await?;
                 let items = before + page.items.len() as u64;
-                self.walk.items = items;
+                self.list_position.items = items;
                 let Some(next) = page.next_page_key else { return Ok(items) };
-                self.walk.before_last = std::mem::replace(&mut self.walk.last, (Some(next), items));
+                self.list_position.before_last =
+                    std::mem::replace(&mut self.list_position.last, (Some(next), items));
             },
             Operation::Update => Ok(self.base().await?.iter().map(|item| item.version).sum()),
             Operation::Get | Operation::List | Operation::DeepList => Ok(0),
         }
     }
 
-    /// The connections that were there first.
-    async fn base(&mut self) -> Result<Vec<Item>, Trouble> {
+    /// The connections of the base.
+    async fn base(&mut self) -> Result<Vec<Item>, BenchError> {
         let (mut items, mut key) = (Vec::new(), None);
         while (items.len() as u64) < BASE {
             let page = self.page(key.as_deref()).await?;
@@ -261,29 +269,29 @@ impl Subject {
         }
     }
 
-    async fn page(&mut self, key: Option<&str>) -> Result<Page, Trouble> {
+    async fn page(&mut self, key: Option<&str>) -> Result<Page, BenchError> {
         let key = key.map_or_else(String::new, |key| format!("&nextPageKey={key}"));
         self.get(&format!("?limit={LONG_PAGE}{key}")).await
     }
 
-    async fn get<T: for<'a> Deserialize<'a>>(&mut self, path: &str) -> Result<T, Trouble> {
+    async fn get<T: for<'a> Deserialize<'a>>(&mut self, path: &str) -> Result<T, BenchError> {
         let request = self.service.template().request("GET", path, String::new())?;
         if !self.client.is_open() {
             self.client = Client::connect(self.service.address).await?;
         }
-        let (status, text) = self.client.ask(request).await?;
+        let (status, text) = self.client.send(request).await?;
         if status != StatusCode::OK {
             return Err(format!("the service answers {status}: {}", String::from_utf8_lossy(&text)).into());
         }
-        serde_json::from_slice(&text).while_doing("the service's answer cannot be read")
+        serde_json::from_slice(&text).context("the service's answer cannot be read")
     }
 
-    /// The path that is asked for, and which page of the list that is.
+    /// The path of a request, and which page of the list it is.
     fn path(&self, operation: Operation) -> (String, u64) {
         match operation {
             Operation::List => (format!("{COLLECTION}?limit={PAGE}"), 1),
             Operation::DeepList => {
-                let Walk { last, before_last, items } = &self.walk;
+                let ListPosition { last, before_last, items } = &self.list_position;
                 let (key, before) = if items - last.1 >= PAGE { last } else { before_last };
                 let key = key.as_deref().map_or_else(String::new, |key| format!("&nextPageKey={key}"));
                 (format!("{COLLECTION}?limit={PAGE}{key}"), before / PAGE + 1)
@@ -292,13 +300,13 @@ impl Subject {
         }
     }
 
-    /// The CPU time so far of the service, and of PostgreSQL.
-    fn cpu(&self) -> Result<(u64, u64), Trouble> {
+    /// The CPU time of the service and of PostgreSQL so far.
+    fn cpu(&self) -> Result<(u64, u64), BenchError> {
         Ok((self.service.cpu_us()?, self.postmaster.map_or(Ok(0), family_cpu_us)?))
     }
 }
 
-/// Whether what was done is what was answered: those that were in flight at the end may be done and not counted.
+/// Whether the effect matches the responses: requests in flight at the end may have an effect without a response.
 fn fault_of(operation: Operation, done: u64, answered: u64) -> Option<String> {
     let is_counted = matches!(operation, Operation::Create | Operation::Update);
     let is_right = (answered..=answered + u64::from(CONNECTIONS)).contains(&done);
@@ -315,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_done_counts() {
+    fn only_completed_work_counts() {
         assert_eq!(fault_of(Operation::Create, 100, 100), None);
         assert_eq!(fault_of(Operation::Create, 164, 100), None);
         assert!(fault_of(Operation::Create, 165, 100).is_some());

@@ -1,13 +1,13 @@
-//! Latency at a rate that the service can hold: get and create at parts of what the closed loop reached.
+//! Latency at a rate that the service sustains: get and create at parts of the closed loop's rate.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::error::BenchError;
 use crate::open_loop::Schedule;
 use crate::operations::{CONNECTIONS, Operation, Subject, share};
 use crate::service::Engine;
-use crate::trouble::Trouble;
 
 /// Parts of the closed loop's rate.
 const PARTS: [f64; 2] = [0.5, 0.8];
@@ -18,7 +18,7 @@ pub(crate) const OPERATIONS: [Operation; 2] = [Operation::Get, Operation::Create
 pub(crate) struct Paced {
     engine: Engine,
     operation: Operation,
-    /// Of the closed loop's rate; none where the rate was given.
+    /// Part of the closed loop's rate; absent if the rate was given.
     part: Option<f64>,
     rate: f64,
     achieved_per_second: f64,
@@ -26,7 +26,7 @@ pub(crate) struct Paced {
     p99_us: u64,
     p999_us: u64,
     most_us: u64,
-    /// CPU time of the asking itself, a request: the cores are shared.
+    /// CPU time of the client side per request: the cores are shared.
     client_cpu_us_per_request: f64,
     requests: u64,
     pub(crate) errors: u64,
@@ -35,13 +35,13 @@ pub(crate) struct Paced {
     seconds: u32,
 }
 
-/// Asks at that rate, or at parts of the closed loop's rate.
+/// Measures at this rate, or at parts of the closed loop's rate.
 pub(crate) fn run(
     subject: &mut Subject,
     operation: Operation,
     rates: Rates,
     seconds: u32,
-) -> Result<Vec<Paced>, Trouble> {
+) -> Result<Vec<Paced>, BenchError> {
     let rates: Vec<(Option<f64>, f64)> = match rates {
         Rates::Given(rate) => vec![(None, rate)],
         Rates::PartsOf(whole) => PARTS.iter().map(|part| (Some(*part), part * whole)).collect(),
@@ -72,8 +72,8 @@ pub(crate) fn run(
 }
 
 impl Paced {
-    /// Whether what was due was answered as fast as it came: if not, the queue only grew, and the latencies say how long
-    /// this run was.
+    /// Whether responses kept up with the schedule: if not, the queue only grew, and the latencies only show the length
+    /// of the run.
     fn is_held(&self) -> bool {
         self.achieved_per_second >= 0.98 * self.rate
     }

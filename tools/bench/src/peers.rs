@@ -1,4 +1,4 @@
-//! Others that keep the same record, under the same load in the same rounds: what they do each second, beside us.
+//! Other products that store the same record, under the same load in the same rounds.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,20 +12,20 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::client::{Body, Client};
+use crate::error::{BenchError, Context as _};
 use crate::load::{Load, Measured};
-use crate::open_loop::{self, Questions, Schedule};
+use crate::open_loop::{self, OpenLoad, Schedule};
 use crate::record;
-use crate::rounds::{Pace, Spread, room};
+use crate::rounds::{Pace, Spread, subdirectory};
 use crate::service::{COLLECTION, Plan, Service};
-use crate::trouble::{Trouble, While as _};
 
 /// Clients that ask at the same time.
 const CONNECTIONS: u32 = 16;
-/// How many records each has before anything is measured; gets choose from these.
+/// How many records each one has before the measurements; gets choose from these.
 const BASE: u64 = 2_000;
-const US: &str = "vimeo-connections";
+const OURS: &str = "vimeo-connections";
 
-/// One who is measured.
+/// A product that is measured.
 struct Peer {
     name: String,
     address: SocketAddr,
@@ -33,17 +33,17 @@ struct Peer {
     create_path: String,
     /// The body of a creation that is measured.
     body: String,
-    /// That of one before: with an identifier of our own, where the peer takes one.
+    /// The body for the base: with a chosen identifier, where the peer accepts one.
     base_body: String,
     created: StatusCode,
-    /// What is read, each with the paths to choose from.
+    /// The reads, each with the paths to choose from.
     reads: Vec<(String, Vec<String>)>,
-    /// The number in the last name that was given.
+    /// The number in the last name that was used.
     named: u64,
     directory: PathBuf,
 }
 
-/// What one does, over all rounds. Medians.
+/// The result of one product: medians over all rounds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     operation: &'static str,
@@ -55,9 +55,9 @@ pub(crate) struct Row {
     p50_us: f64,
     p99_us: f64,
     errors: u64,
-    /// Why it counts for nothing.
+    /// Why it is void.
     void: Option<String>,
-    /// How many times as much we do, in the middle of the rounds.
+    /// Our rate divided by theirs, median over the rounds.
     ours_over_theirs: Option<f64>,
 }
 
@@ -67,21 +67,25 @@ impl Row {
     }
 }
 
-/// Measures the service, and the peers that `scripts/peers` has started and told of in that file.
+/// Measures the service, and the peers that `scripts/peers` has started and described in that file.
 pub(crate) fn run(
     runtime: &Runtime,
     program: &Path,
-    (told, work): (&Path, &Path),
+    (variables, work): (&Path, &Path),
     pace: Pace,
-    say: impl Fn(&str),
-) -> Result<(String, Vec<Row>), Trouble> {
-    let told = fs::read_to_string(told).while_doing("scripts/peers has told of no peers")?;
-    let plan =
-        Plan { program, directory: room(work, "peers")?.join("ours"), database_url: None, configuration: "" };
+    progress: impl Fn(&str),
+) -> Result<(String, Vec<Row>), BenchError> {
+    let variables = fs::read_to_string(variables).context("the output of scripts/peers cannot be read")?;
+    let plan = Plan {
+        program,
+        directory: subdirectory(work, "peers")?.join("ours"),
+        database_url: None,
+        configuration: "",
+    };
     let service = Service::start(&plan)?;
-    let mut peers = [us(&service, work)?, openbao(&told, work)?, pocketbase(&told, work)?];
+    let mut peers = [our_peer(&service, work)?, openbao(&variables, work)?, pocketbase(&variables, work)?];
     for peer in &mut peers {
-        say(&format!("{}: {BASE} records", peer.name));
+        progress(&format!("{}: {BASE} records", peer.name));
         peer.make_base()?;
     }
     runtime.block_on(read_our_ids(&service, &mut peers))?;
@@ -96,15 +100,15 @@ pub(crate) fn run(
         samples.extend((0..peer.reads.len()).map(|read| (at, Some(read), Vec::new())));
     }
     for number in 0..pace.rounds {
-        // Creates beside creates and gets beside gets; in the opposite order in every other round.
+        // Creates next to creates and gets next to gets; in the opposite order in every other round.
         samples.sort_by_key(|(at, read, _)| (read.is_some(), *at, *read));
         if number % 2 == 1 {
             samples.reverse();
         }
         for (at, read, found) in &mut samples {
-            let peer = peers.get_mut(*at).ok_or("a peer went missing")?;
+            let peer = peers.get_mut(*at).ok_or("a peer is missing")?;
             let measured = peer.measure(*read, pace.seconds)?;
-            say(&format!(
+            progress(&format!(
                 "round {} of {}: {:<28} {:>8.0}/s",
                 number + 1,
                 pace.rounds,
@@ -119,9 +123,9 @@ pub(crate) fn run(
     Ok((table(&rows), rows))
 }
 
-fn us(service: &Service, work: &Path) -> Result<Peer, Trouble> {
+fn our_peer(service: &Service, work: &Path) -> Result<Peer, BenchError> {
     Ok(Peer {
-        name: US.to_owned(),
+        name: OURS.to_owned(),
         address: service.address,
         header: ("Authorization".to_owned(), service.api_key.clone()),
         create_path: COLLECTION.to_owned(),
@@ -130,18 +134,18 @@ fn us(service: &Service, work: &Path) -> Result<Peer, Trouble> {
         created: StatusCode::CREATED,
         reads: Vec::new(),
         named: 0,
-        directory: room(work, "peers/load-ours")?,
+        directory: subdirectory(work, "peers/load-ours")?,
     })
 }
 
-/// `OpenBao` on raft with its key-value store, version 2; a write fails where there is one already.
-fn openbao(told: &str, work: &Path) -> Result<Peer, Trouble> {
+/// `OpenBao` on raft with its key-value store, version 2; a write to an existing key fails.
+fn openbao(variables: &str, work: &Path) -> Result<Peer, BenchError> {
     let body = format!(r#"{{"options":{{"cas":0}},"data":{}}}"#, record::body());
     let paths = |kind: &str| numbered(&format!("/v1/secret/{kind}/connections/{}", record::PLACE));
     Ok(Peer {
-        name: format!("OpenBao {} (raft)", told_of(told, "OPENBAO_VERSION")?),
-        address: address(told, "OPENBAO_URL")?,
-        header: ("X-Vault-Token".to_owned(), told_of(told, "OPENBAO_TOKEN")?),
+        name: format!("OpenBao {} (raft)", variable(variables, "OPENBAO_VERSION")?),
+        address: address(variables, "OPENBAO_URL")?,
+        header: ("X-Vault-Token".to_owned(), variable(variables, "OPENBAO_TOKEN")?),
         create_path: format!("/v1/secret/data/connections/{}", record::PLACE),
         base_body: body.clone(),
         body,
@@ -151,60 +155,60 @@ fn openbao(told: &str, work: &Path) -> Result<Peer, Trouble> {
             ("get of the data".to_owned(), paths("data")),
         ],
         named: 0,
-        directory: room(work, "peers/load-openbao")?,
+        directory: subdirectory(work, "peers/load-openbao")?,
     })
 }
 
-/// `PocketBase` with a collection of the same members and a unique name in each account.
-fn pocketbase(told: &str, work: &Path) -> Result<Peer, Trouble> {
+/// `PocketBase` with a collection of the same fields and a unique name in each account.
+fn pocketbase(variables: &str, work: &Path) -> Result<Peer, BenchError> {
     let body = record::body().replacen('{', r#"{"account":"bench","#, 1);
-    // It takes identifiers of fifteen characters.
+    // Its identifiers have fifteen characters.
     let id = format!("bench00{}", record::PLACE);
     let path = "/api/collections/connections/records".to_owned();
     Ok(Peer {
-        name: format!("PocketBase {}", told_of(told, "POCKETBASE_VERSION")?),
-        address: address(told, "POCKETBASE_URL")?,
-        header: ("Authorization".to_owned(), told_of(told, "POCKETBASE_TOKEN")?),
+        name: format!("PocketBase {}", variable(variables, "POCKETBASE_VERSION")?),
+        address: address(variables, "POCKETBASE_URL")?,
+        header: ("Authorization".to_owned(), variable(variables, "POCKETBASE_TOKEN")?),
         base_body: body.replacen('{', &format!(r#"{{"id":"{id}","#), 1),
         body,
         created: StatusCode::OK,
         reads: vec![("get by id".to_owned(), numbered(&format!("{path}/{id}")))],
         create_path: path,
         named: 0,
-        directory: room(work, "peers/load-pocketbase")?,
+        directory: subdirectory(work, "peers/load-pocketbase")?,
     })
 }
 
-/// The base's paths.
+/// The paths of the base.
 fn numbered(template: &str) -> Vec<String> {
     (1..=BASE).map(|number| template.replace(record::PLACE, &format!("{number:08}"))).collect()
 }
 
-/// What the script said of a name: `export PEERS_<name>='…'`.
-fn told_of(told: &str, name: &str) -> Result<String, Trouble> {
+/// A variable in the script's output: `export PEERS_<name>='…'`.
+fn variable(variables: &str, name: &str) -> Result<String, BenchError> {
     let start = format!("export PEERS_{name}='");
-    let found = told.lines().find_map(|line| line.strip_prefix(&start)?.strip_suffix('\''));
-    Ok(found.ok_or_else(|| format!("scripts/peers did not tell PEERS_{name}"))?.to_owned())
+    let found = variables.lines().find_map(|line| line.strip_prefix(&start)?.strip_suffix('\''));
+    Ok(found.ok_or_else(|| format!("scripts/peers did not print PEERS_{name}"))?.to_owned())
 }
 
-fn address(told: &str, name: &str) -> Result<SocketAddr, Trouble> {
-    told_of(told, name)?.trim_start_matches("http://").parse().while_doing(name)
+fn address(variables: &str, name: &str) -> Result<SocketAddr, BenchError> {
+    variable(variables, name)?.trim_start_matches("http://").parse().context(name)
 }
 
-async fn read_our_ids(service: &Service, peers: &mut [Peer]) -> Result<(), Trouble> {
-    let us = peers.first_mut().ok_or("we went missing")?;
-    let mut client = Client::connect(us.address).await?;
+async fn read_our_ids(service: &Service, peers: &mut [Peer]) -> Result<(), BenchError> {
+    let our_peer = peers.first_mut().ok_or("we went missing")?;
+    let mut client = Client::connect(our_peer.address).await?;
     let request = service.template().request("GET", "?limit=1000", String::new())?;
-    let (status, text) = client.ask(request).await?;
-    let page: Value = serde_json::from_slice(&text).while_doing(format!("our list ({status})"))?;
+    let (status, text) = client.send(request).await?;
+    let page: Value = serde_json::from_slice(&text).context(format!("our list ({status})"))?;
     let items = page.get("Items").and_then(Value::as_array).ok_or("our list has no items")?;
     let ids = items.iter().filter_map(|item| item.get("connectionId")?.as_str());
-    us.reads = vec![("get by id".to_owned(), ids.map(|id| format!("{COLLECTION}/{id}")).collect())];
+    our_peer.reads = vec![("get by id".to_owned(), ids.map(|id| format!("{COLLECTION}/{id}")).collect())];
     Ok(())
 }
 
 impl Peer {
-    fn make_base(&mut self) -> Result<(), Trouble> {
+    fn make_base(&mut self) -> Result<(), BenchError> {
         fs::write(self.directory.join("body.json"), &self.body)?;
         let (address, path, body) = (self.address, self.create_path.clone(), self.base_body.clone());
         let (name, value) = self.header.clone();
@@ -218,11 +222,11 @@ impl Peer {
             Ok(request.body(Body::new(Bytes::from(body)))?)
         };
         let connections = usize::try_from(CONNECTIONS)?;
-        let questions = Questions { address, connections, request, expected: self.created };
-        let made = open_loop::run(&questions, Schedule { requests: BASE, rate: f64::INFINITY })?;
+        let load = OpenLoad { address, connections, request, expected: self.created };
+        let made = open_loop::run(&load, Schedule { requests: BASE, rate: f64::INFINITY })?;
         self.named = BASE;
         match made.first_error {
-            Some(error) => Err(format!("{}: the base could not be made: {error}", self.name).into()),
+            Some(error) => Err(format!("{}: the base could not be created: {error}", self.name).into()),
             None => Ok(()),
         }
     }
@@ -231,7 +235,7 @@ impl Peer {
         read.and_then(|read| self.reads.get(read)).map_or("create", |(question, _)| question)
     }
 
-    fn measure(&mut self, read: Option<usize>, seconds: u32) -> Result<Measured, Trouble> {
+    fn measure(&mut self, read: Option<usize>, seconds: u32) -> Result<Measured, BenchError> {
         let file = |name: &str| self.directory.join(name).to_string_lossy().into_owned();
         let (body, paths) = (file("body.json"), file(&format!("paths-{}", read.unwrap_or_default())));
         let first = self.named.to_string();
@@ -246,7 +250,7 @@ impl Peer {
             Load { address: self.address, script, arguments: &arguments, connections: CONNECTIONS, seconds };
         let measured = load.run(&self.directory)?;
         if read.is_none() {
-            // A name may have been sent that no answer came back for.
+            // A name may have been used without a response.
             self.named += measured.requests + u64::from(CONNECTIONS);
         }
         Ok(measured)
@@ -262,7 +266,7 @@ fn rows(peers: &[Peer], samples: &[(usize, Option<usize>, Vec<Measured>)]) -> Ve
         let Some(peer) = peers.get(*at) else { continue };
         let Some(rate) = Spread::of(found.iter().map(Measured::requests_per_second)) else { continue };
         let ours = of_us(read.is_some()).into_iter().flatten();
-        // A row that is void on either side is beside nothing.
+        // A void row on either side is not compared.
         let is_sound = |one: &Measured| one.fault().is_none();
         let is_comparable = *at > 0
             && found.iter().all(is_sound)

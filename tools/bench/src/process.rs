@@ -1,4 +1,4 @@
-//! Other programs: started so that they end with this one, and what the kernel says of them.
+//! Child processes, which end with this one, and their figures from the kernel.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,32 +9,32 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::trouble::{Trouble, While as _};
+use crate::error::{BenchError, Context as _};
 
 /// The unit of `utime` and `stime` in `/proc`: a hundredth of a second, on every machine that Debian runs on.
 const TICK_US: u64 = 10_000;
 const STEP: Duration = Duration::from_millis(10);
-/// Where a start is waited for, which may be what is measured.
+/// For waiting for a start, whose duration may be measured.
 const SHORT_STEP: Duration = Duration::from_millis(1);
 
-/// A program that was started here. Killed when dropped.
+/// A child process. Killed when dropped.
 pub(crate) struct Process {
     child: Child,
     name: String,
 }
 
 impl Process {
-    /// Starts a program with its output in files of a directory. Should this program end in whatever way, the kernel
-    /// ends that one too: it watches the *thread* that started it, so this is to be called on the main thread.
+    /// Starts a program with its output in files of a directory. The kernel kills it when the *thread* that started it
+    /// ends, so call this on the main thread.
     pub(crate) fn start<A: AsRef<OsStr>>(
         program: &Path,
         arguments: &[A],
         directory: &Path,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, BenchError> {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let output = |kind: &str| {
             let path = directory.join(format!("{name}.{kind}"));
-            File::create(&path).while_doing(format!("{} cannot be written", path.display()))
+            File::create(&path).context(format!("{} cannot be written", path.display()))
         };
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
@@ -45,7 +45,7 @@ impl Process {
             .stdout(output("out")?)
             .stderr(output("log")?)
             .spawn()
-            .while_doing(format!("{name} cannot be started"))?;
+            .context(format!("{name} cannot be started"))?;
         Ok(Self { child, name })
     }
 
@@ -53,8 +53,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits for its end, and kills it if that takes longer.
-    pub(crate) fn wait(&mut self, patience: Duration) -> Result<ExitStatus, Trouble> {
+    /// Waits for its end, and kills it if that takes too long.
+    pub(crate) fn wait(&mut self, patience: Duration) -> Result<ExitStatus, BenchError> {
         let started = Instant::now();
         while started.elapsed() < patience {
             if let Some(status) = self.child.try_wait()? {
@@ -65,17 +65,17 @@ impl Process {
         Err(format!("{} took longer than {} s and was ended", self.name, patience.as_secs()).into())
     }
 
-    /// Waits until it has written a line that `find` finds something in.
+    /// Waits until it has written a line in which `find` finds something.
     pub(crate) fn wait_for<T>(
         &mut self,
         file: &Path,
         patience: Duration,
         find: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, BenchError> {
         let started = Instant::now();
         loop {
             let written = fs::read_to_string(file).unwrap_or_default();
-            // The last line may be there in part.
+            // The last line may be incomplete.
             let whole = written.rsplit_once('\n').map_or("", |(whole, _)| whole);
             if let Some(found) = whole.lines().find_map(&find) {
                 return Ok(found);
@@ -90,8 +90,8 @@ impl Process {
         }
     }
 
-    /// Asks it to end, as an operator does, and waits until it has.
-    pub(crate) fn terminate(mut self, patience: Duration) -> Result<(), Trouble> {
+    /// Sends SIGTERM, and waits for its end.
+    pub(crate) fn terminate(mut self, patience: Duration) -> Result<(), BenchError> {
         let asked =
             Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &self.id().to_string()]).status()?;
         if !asked.success() {
@@ -104,25 +104,25 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only if it has ended already.
+        // Both fail only if it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Memory that a process holds, in bytes.
+/// The memory of a process, in bytes.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Memory {
-    /// All that is resident, pages of mapped files among it.
+    /// All resident memory, including mapped files.
     pub(crate) rss: u64,
-    /// The part that is the process's own.
+    /// Anonymous memory.
     pub(crate) rss_anon: u64,
 }
 
 impl Memory {
-    pub(crate) fn of(pid: u32) -> Result<Self, Trouble> {
+    pub(crate) fn of(pid: u32) -> Result<Self, BenchError> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))
-            .while_doing(format!("the memory of process {pid} is not known"))?;
+            .context(format!("the memory of process {pid} is not known"))?;
         let bytes = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map(|kib| kib * 1024)
@@ -134,22 +134,22 @@ impl Memory {
     }
 }
 
-/// The CPU time that a process has had so far, in microseconds.
-pub(crate) fn cpu_us(pid: u32) -> Result<u64, Trouble> {
+/// The CPU time of a process so far, in microseconds.
+pub(crate) fn cpu_us(pid: u32) -> Result<u64, BenchError> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))
-        .while_doing(format!("the CPU time of process {pid} is not known"))?;
+        .context(format!("the CPU time of process {pid} is not known"))?;
     let times = Times::read(&text).ok_or("the CPU time of a process is not known: /proc has another form")?;
     Ok(times.own * TICK_US)
 }
 
-/// The CPU time that a process and its children have had so far, those that have ended included, in microseconds.
-pub(crate) fn family_cpu_us(parent: u32) -> Result<u64, Trouble> {
+/// The CPU time of a process and its children so far, including those that have ended, in microseconds.
+pub(crate) fn family_cpu_us(parent: u32) -> Result<u64, BenchError> {
     let mut ticks = 0;
     for entry in fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
-        // One that has ended meanwhile is among its parent's.
+        // A child that has just ended is counted with its parent.
         let Some(times) =
             fs::read_to_string(entry.path().join("stat")).ok().and_then(|text| Times::read(&text))
         else {
@@ -164,7 +164,7 @@ pub(crate) fn family_cpu_us(parent: u32) -> Result<u64, Trouble> {
     Ok(ticks * TICK_US)
 }
 
-/// What a line of `/proc/PID/stat` says, in ticks.
+/// The CPU times in a line of `/proc/PID/stat`, in ticks.
 #[derive(Debug, PartialEq)]
 struct Times {
     parent: u32,
@@ -174,7 +174,7 @@ struct Times {
 
 impl Times {
     fn read(line: &str) -> Option<Self> {
-        // The name of the program stands in parentheses and may hold anything.
+        // The name of the program is in parentheses and may contain anything.
         let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
         Some(Self {
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_kernel_is_read_whatever_the_program_is_called() {
+    fn a_stat_line_is_parsed_with_any_program_name() {
         let line = "7 (a) (b c) S 3 7 7 0 -1 4194560 1 2 3 4 50 60 70 80 20 0 1 0 5 6 7";
         assert_eq!(Times::read(line), Some(Times { parent: 3, own: 110, of_ended_children: 150 }));
         assert_eq!(Times::read("7 (short) S 3"), None);

@@ -1,8 +1,8 @@
-//! What a customer's connection looks like in every measurement, with and without the service.
+//! The connection record of all measurements, with and without the service.
 
-/// Stands where a number is put in.
+/// The placeholder for a number.
 pub(crate) const PLACE: &str = "########";
-/// All that can be said of a connection.
+/// The maximum length.
 const DESCRIPTION_CHARS: usize = 250;
 const SECRET_CHARS: usize = 48;
 const TOKEN_CHARS: usize = 32;
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_of_the_promised_size() {
+    fn a_record_has_the_documented_size() {
         let body = body();
         assert_eq!(body.len(), 600);
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();

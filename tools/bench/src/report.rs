@@ -1,4 +1,4 @@
-//! What was found, beside what is wanted: a table to read, and the same for machines.
+//! The results beside their targets: a table for people, and JSON.
 
 use std::fmt::Write as _;
 
@@ -6,17 +6,17 @@ use serde::Serialize;
 
 use crate::limits::{Limit, raw_log};
 use crate::operations::{CONNECTIONS, Operation, Sample};
-use crate::rounds::{Found, Pace, Round, Spread};
+use crate::rounds::{Pace, Results, Round, Spread};
 use crate::service::Engine;
 
-/// What is wanted of an operation beside a limit.
+/// The target of an operation relative to a limit.
 struct Target {
     engine: Engine,
     operation: Operation,
     limit: Limit,
-    /// Its least part of the limit.
+    /// The least part of the limit.
     ratio: f64,
-    /// How many times the median the 99th percentile may be at most.
+    /// The largest ratio of the 99th percentile to the median.
     tail: Option<f64>,
 }
 
@@ -37,8 +37,8 @@ const TARGETS: [Target; 9] = [
     target(Engine::Postgres, Operation::Update, Limit::P, 0.70, None),
 ];
 
-/// One operation on one engine beside one limit. Medians over the rounds, where nothing else is said; of a row that is
-/// void, what was seen nevertheless.
+/// One operation on one engine beside one limit. Medians over the rounds unless stated otherwise; a void row shows its
+/// figures nevertheless.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) operation: Operation,
@@ -46,7 +46,7 @@ pub(crate) struct Row {
     pub(crate) limit: Limit,
     pub(crate) requests_per_second: f64,
     pub(crate) limit_per_second: f64,
-    /// The median of the rounds' ratios; none of a row that is void.
+    /// The median of the rounds' ratios; absent in a void row.
     pub(crate) ratio: Option<f64>,
     pub(crate) ratio_min: Option<f64>,
     pub(crate) ratio_max: Option<f64>,
@@ -62,7 +62,7 @@ pub(crate) struct Row {
     requests: u64,
     /// Of all rounds.
     errors: u64,
-    /// Why it counts for nothing.
+    /// Why it is void.
     pub(crate) void: Option<String>,
     cpu_us_per_request: f64,
     postgres_cpu_us_per_request: Option<f64>,
@@ -82,19 +82,19 @@ pub(crate) struct Row {
     /// The median of the rounds' ratios of the deep page to page 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     deep_ratio_to_page_1: Option<f64>,
-    /// F: 4 KiB appended and synced, one after another.
+    /// F: 4 KiB appended and synced, in sequence.
     #[serde(skip_serializing_if = "Option::is_none")]
     appends_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit_record_bytes: Option<usize>,
 }
 
-/// The rows that the targets name, of what was measured.
-pub(crate) fn rows(all: &[Found], pace: Pace) -> Vec<Row> {
+/// The measured rows that have targets.
+pub(crate) fn rows(all: &[Results], pace: Pace) -> Vec<Row> {
     TARGETS.iter().filter_map(|target| row(target, all, pace)).collect()
 }
 
-fn row(target: &Target, all: &[Found], pace: Pace) -> Option<Row> {
+fn row(target: &Target, all: &[Results], pace: Pace) -> Option<Row> {
     let found = all
         .iter()
         .find(|found| found.group.engine == target.engine && found.group.operation == target.operation)?;
@@ -177,7 +177,7 @@ pub(crate) fn in_mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// The tables, to read.
+/// The tables.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = format!(
         "{:<10} {:<9} {:>10}  {:<5} {:>9}  {:>6} {:>15}  {:>7}  {}\n",
@@ -220,7 +220,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
         "RSS idle→now",
         "anon idle→now"
     );
-    // An operation that has two limits has one latency.
+    // An operation with two limits has one latency.
     for (row, _) in rows.iter().zip(with_previous(rows)).filter(|(row, before)| !is_same(row, *before)) {
         let _ = writeln!(text, "{}", latency(row));
     }
@@ -290,7 +290,7 @@ mod tests {
         }
     }
 
-    fn found(fault: Option<&str>) -> Vec<Found> {
+    fn found(fault: Option<&str>) -> Vec<Results> {
         let round = |own, limit| Round {
             sample: Some(sample(own)),
             limits: vec![(Limit::H, limit), (Limit::R, limit), (Limit::P, limit)],
@@ -299,14 +299,14 @@ mod tests {
         let rounds = vec![round(50, 100.0), round(30, 100.0), round(30, 300.0)];
         let fault = fault.map(str::to_owned);
         let found =
-            |group| Found { group, rounds: rounds.clone(), fault: fault.clone(), idle: Memory::default() };
+            |group| Results { group, rounds: rounds.clone(), fault: fault.clone(), idle: Memory::default() };
         GROUPS.into_iter().map(found).collect()
     }
 
     const PACE: Pace = Pace { rounds: 3, seconds: 1 };
 
     #[test]
-    fn the_ratio_is_the_median_of_the_rounds_ratios() {
+    fn the_ratio_is_the_median_over_the_rounds() {
         let rows = rows(&found(None), PACE);
         assert_eq!(rows.len(), 9);
         let first = &rows[0];
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_met_an_error_has_reached_nothing() {
+    fn a_row_with_an_error_misses_its_target() {
         let rows = rows(&found(Some("1 status")), PACE);
         assert!(rows.iter().all(|row| !row.reached && row.ratio.is_none()));
         assert!(table(&rows).contains("VOID: 1 status"));

@@ -1,5 +1,5 @@
-//! Several rounds of everything: each operation right beside its limits, in the opposite order in every other round, so
-//! that what changes on the machine meanwhile strikes both alike.
+//! Several rounds of all operations: each next to its limits, in the opposite order in every other round, so that
+//! changes on the machine affect both alike.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
+use crate::error::BenchError;
 use crate::limits::http::ConstantServer;
 use crate::limits::postgres::{Database, Work};
 use crate::limits::{Limit, append, raw_log};
 use crate::operations::{CONNECTIONS, Operation, Sample, Subject};
 use crate::service::Engine;
-use crate::trouble::Trouble;
 
-/// How long and how often.
+/// The number and length of rounds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) rounds: u32,
@@ -23,7 +23,7 @@ pub(crate) struct Pace {
     pub(crate) seconds: u32,
 }
 
-/// An operation and what it is measured beside.
+/// An operation and its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) engine: Engine,
@@ -31,7 +31,7 @@ pub(crate) struct Group {
     limits: &'static [Limit],
 }
 
-/// What the targets name.
+/// The groups that have targets.
 pub(crate) const GROUPS: [Group; 8] = [
     Group::of(Engine::Sqlite, Operation::Create, &[Limit::H, Limit::R]),
     Group::of(Engine::Sqlite, Operation::Get, &[Limit::H]),
@@ -48,18 +48,18 @@ impl Group {
         Self { engine, operation, limits }
     }
 
-    /// `engine/operation`, which `--only` looks in.
+    /// `engine/operation`, which `--only` matches.
     pub(crate) fn name(self) -> String {
         format!("{}/{}", self.engine, self.operation)
     }
 
     fn steps(self) -> Vec<Step> {
-        let mut steps = vec![Step::Ask(self.operation)];
+        let mut steps = vec![Step::Load(self.operation)];
         if self.operation == Operation::List {
-            steps.push(Step::Ask(Operation::DeepList));
+            steps.push(Step::Load(Operation::DeepList));
         }
         for (at, limit) in self.limits.iter().enumerate() {
-            // One before and one after.
+            // One limit before and one after.
             steps.insert(if at == 0 { 0 } else { steps.len() }, Step::Limit(*limit));
         }
         if self.limits.contains(&Limit::R) {
@@ -73,32 +73,32 @@ impl Group {
 enum Step {
     Limit(Limit),
     Append,
-    Ask(Operation),
+    Load(Operation),
 }
 
-/// What a group came to in one round.
+/// The result of a group in one round.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Round {
     pub(crate) sample: Option<Sample>,
     pub(crate) deep: Option<Sample>,
-    /// Each limit, and how many a second.
+    /// Each limit and its rate per second.
     pub(crate) limits: Vec<(Limit, f64)>,
-    /// F, where a disk is written to.
+    /// F, for operations that write to a disk.
     pub(crate) appends: Option<f64>,
 }
 
-/// What a group came to.
-pub(crate) struct Found {
+/// The result of a group.
+pub(crate) struct Results {
     pub(crate) group: Group,
     pub(crate) rounds: Vec<Round>,
-    /// Why it counts for nothing, if so.
+    /// Why it is void, if it is.
     pub(crate) fault: Option<String>,
     /// The service's memory before its first request.
     pub(crate) idle: crate::process::Memory,
 }
 
-/// Everything that is measured with.
-pub(crate) struct World<'a> {
+/// The servers and services of a run.
+pub(crate) struct TestBed<'a> {
     pub(crate) runtime: &'a Runtime,
     pub(crate) subjects: Vec<Subject>,
     pub(crate) constant: ConstantServer,
@@ -106,24 +106,24 @@ pub(crate) struct World<'a> {
     pub(crate) directory: PathBuf,
 }
 
-impl World<'_> {
-    /// Measures those groups; `say` is told what is going on.
-    pub(crate) fn run(&mut self, groups: &[Group], pace: Pace, say: impl Fn(&str)) -> Vec<Found> {
+impl TestBed<'_> {
+    /// Measures the groups, and reports progress.
+    pub(crate) fn run(&mut self, groups: &[Group], pace: Pace, progress: impl Fn(&str)) -> Vec<Results> {
         let idle = |group: &Group| {
             let subject = self.subjects.iter().find(|subject| subject.engine == group.engine);
             subject.map(|subject| subject.idle).unwrap_or_default()
         };
-        let mut all: Vec<Found> = groups
+        let mut all: Vec<Results> = groups
             .iter()
-            .map(|group| Found { group: *group, rounds: Vec::new(), fault: None, idle: idle(group) })
+            .map(|group| Results { group: *group, rounds: Vec::new(), fault: None, idle: idle(group) })
             .collect();
         for number in 0..pace.rounds {
-            let order: Vec<&mut Found> =
+            let order: Vec<&mut Results> =
                 if number % 2 == 0 { all.iter_mut().collect() } else { all.iter_mut().rev().collect() };
             for found in order {
                 match self.round(found.group, number, pace.seconds) {
                     Ok(round) => {
-                        say(&format!(
+                        progress(&format!(
                             "round {} of {}: {}",
                             number + 1,
                             pace.rounds,
@@ -133,9 +133,9 @@ impl World<'_> {
                         found.fault = found.fault.take().or_else(|| faults.into_iter().next());
                         found.rounds.push(round);
                     }
-                    Err(trouble) => {
-                        say(&format!("round {}: {}: {trouble}", number + 1, found.group.name()));
-                        found.fault.get_or_insert(trouble.to_string());
+                    Err(error) => {
+                        progress(&format!("round {}: {}: {error}", number + 1, found.group.name()));
+                        found.fault.get_or_insert(error.to_string());
                     }
                 }
             }
@@ -143,7 +143,7 @@ impl World<'_> {
         all
     }
 
-    fn round(&mut self, group: Group, number: u32, seconds: u32) -> Result<Round, Trouble> {
+    fn round(&mut self, group: Group, number: u32, seconds: u32) -> Result<Round, BenchError> {
         let mut steps = group.steps();
         if number % 2 == 1 {
             steps.reverse();
@@ -158,7 +158,7 @@ impl World<'_> {
                     let long = Duration::from_millis(500);
                     round.appends = Some(append::run(&self.directory, long)?);
                 }
-                Step::Ask(operation) => {
+                Step::Load(operation) => {
                     let subject = self
                         .subjects
                         .iter_mut()
@@ -175,7 +175,7 @@ impl World<'_> {
         Ok(round)
     }
 
-    fn limit(&self, limit: Limit, operation: Operation, seconds: u32) -> Result<f64, Trouble> {
+    fn limit(&self, limit: Limit, operation: Operation, seconds: u32) -> Result<f64, BenchError> {
         let long = Duration::from_secs(u64::from(seconds));
         match limit {
             Limit::H => {
@@ -212,7 +212,7 @@ fn in_short(group: Group, round: &Round) -> String {
     text
 }
 
-/// Keeps what a figure needs of several: the one in the middle, the least and the most.
+/// The median, the minimum and the maximum of several values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -221,7 +221,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// None of none.
+    /// `None` without values.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -233,11 +233,11 @@ impl Spread {
     }
 }
 
-/// A place for files of a name, which is made.
-pub(crate) fn room(directory: &Path, name: &str) -> Result<PathBuf, Trouble> {
-    let room = directory.join(name);
-    std::fs::create_dir_all(&room)?;
-    Ok(room)
+/// Creates a subdirectory.
+pub(crate) fn subdirectory(directory: &Path, name: &str) -> Result<PathBuf, BenchError> {
+    let subdirectory = directory.join(name);
+    std::fs::create_dir_all(&subdirectory)?;
+    Ok(subdirectory)
 }
 
 #[cfg(test)]
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_the_one_in_the_middle() {
+    fn the_median_is_the_middle_value() {
         let spread = |values: &[f64]| Spread::of(values.iter().copied());
         assert_eq!(spread(&[]), None);
         assert_eq!(spread(&[3.0, 1.0, 2.0]), Some(Spread { median: 2.0, least: 1.0, most: 3.0 }));
@@ -253,10 +253,10 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_stands_between_its_limits() {
+    fn every_operation_is_measured_between_its_limits() {
         let steps = |at: usize| GROUPS[at].steps();
-        let ask = Step::Ask(Operation::Create);
-        assert_eq!(steps(0), [Step::Limit(Limit::H), ask, Step::Limit(Limit::R), Step::Append]);
+        let send = Step::Load(Operation::Create);
+        assert_eq!(steps(0), [Step::Limit(Limit::H), send, Step::Limit(Limit::R), Step::Append]);
         assert_eq!(steps(2).len(), 3);
         assert_eq!(GROUPS.iter().map(|group| group.limits.len()).sum::<usize>(), 9);
     }

@@ -1,4 +1,4 @@
-//! Where videos go: the sandbox, asked as an owner of videos and as a person at its controls.
+//! The sandbox, with requests as the owner of videos and to its controls.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::client::{Body, Client};
+use crate::error::{BenchError, Context as _};
 use crate::process::Process;
-use crate::trouble::{Trouble, While as _};
 use crate::wall_clock::WallTime;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A sandbox that runs. Killed when dropped.
+/// A running sandbox. Killed when dropped.
 pub(crate) struct Sandbox<'a> {
     runtime: &'a Runtime,
     _process: Process,
@@ -27,14 +27,14 @@ pub(crate) struct Sandbox<'a> {
     pub(crate) access_token: String,
 }
 
-/// A video that waits for its bytes.
+/// A video without its bytes.
 pub(crate) struct Placeholder {
     pub(crate) uri: String,
     pub(crate) link: String,
 }
 
-/// That all bytes of a video have come.
-pub(crate) struct Taken {
+/// An upload whose bytes have all arrived.
+pub(crate) struct ReceivedUpload {
     pub(crate) at: WallTime,
     pub(crate) requests: usize,
     pub(crate) sha256: String,
@@ -47,10 +47,9 @@ impl<'a> Sandbox<'a> {
         programs: &Path,
         directory: &Path,
         transcoding: &str,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, BenchError> {
         fs::create_dir_all(directory)?;
-        let program =
-            programs.join("vimeo-sandbox").canonicalize().while_doing("the sandbox is not built")?;
+        let program = programs.join("vimeo-sandbox").canonicalize().context("the sandbox is not built")?;
         let arguments = ["--json", "--listen", "127.0.0.1:0", "--transcoding", transcoding];
         let mut process = Process::start(&program, &arguments, directory)?;
         let said: Value = process.wait_for(&directory.join("vimeo-sandbox.out"), PATIENCE, |line| {
@@ -74,7 +73,7 @@ impl<'a> Sandbox<'a> {
     }
 
     /// A request with the token of the first user, or without one to a control. Returns the JSON of the response.
-    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, Trouble> {
+    pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value, BenchError> {
         let mut request = Request::builder().method(method).uri(path).header("Host", "sandbox");
         if !path.starts_with("/_sandbox/") {
             request = request.header("Authorization", format!("bearer {}", self.access_token));
@@ -82,24 +81,24 @@ impl<'a> Sandbox<'a> {
         }
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let request = request.header("Content-Type", "application/json").body(Body::from(text))?;
-        ask(self.runtime, self.address, request).while_doing(format!("the sandbox: {method} {path}"))
+        send(self.runtime, self.address, request).context(format!("the sandbox: {method} {path}"))
     }
 
-    /// A link for so many bytes.
-    pub(crate) fn make_placeholder(&self, bytes: u64) -> Result<Placeholder, Trouble> {
-        let wish = json!({"upload": {"approach": "tus", "size": bytes}});
-        let made = self.ask("POST", "/me/videos", &wish)?;
+    /// Creates a placeholder for this many bytes.
+    pub(crate) fn create_placeholder(&self, bytes: u64) -> Result<Placeholder, BenchError> {
+        let body = json!({"upload": {"approach": "tus", "size": bytes}});
+        let made = self.send("POST", "/me/videos", &body)?;
         Ok(Placeholder { uri: text_at(&made, "/uri")?, link: text_at(&made, "/upload/upload_link")? })
     }
 
-    /// When the last of a video's bytes had been taken; it must be the only one since [`Self::forget`].
-    pub(crate) fn taken(&self, uri: &str, bytes: u64) -> Result<Taken, Trouble> {
-        let shown = self.ask("GET", &format!("/_sandbox{uri}"), &Value::Null)?;
+    /// When the last byte of a video arrived; it must be the only upload since [`Self::forget`].
+    pub(crate) fn received(&self, uri: &str, bytes: u64) -> Result<ReceivedUpload, BenchError> {
+        let shown = self.send("GET", &format!("/_sandbox{uri}"), &Value::Null)?;
         let received = shown.pointer("/versions/0/received").and_then(Value::as_u64);
         if received != Some(bytes) {
             return Err(format!("{received:?} bytes of {bytes} came").into());
         }
-        let journal = self.ask("GET", "/_sandbox/journal?route=PATCH%20/files/%2A", &Value::Null)?;
+        let journal = self.send("GET", "/_sandbox/journal?route=PATCH%20/files/%2A", &Value::Null)?;
         let requests = journal.pointer("/requests").and_then(Value::as_array).ok_or("no journal")?;
         let is_good = |request: &Value| request.get("status").and_then(Value::as_u64) == Some(204);
         if !requests.iter().all(is_good) {
@@ -107,23 +106,27 @@ impl<'a> Sandbox<'a> {
         }
         let last = requests.last().ok_or("no bytes came")?;
         let at = text_at(last, "/answered_at")?;
-        Ok(Taken {
+        Ok(ReceivedUpload {
             at: WallTime::read(&at).ok_or_else(|| format!("no instant: {at}"))?,
             requests: requests.len(),
             sha256: text_at(&shown, "/versions/0/sha256")?,
         })
     }
 
-    /// Takes a video away, and forgets what was asked.
-    pub(crate) fn forget(&self, uri: &str) -> Result<(), Trouble> {
-        self.ask("DELETE", uri, &Value::Null)?;
-        self.ask("DELETE", "/_sandbox/journal", &Value::Null).map(drop)
+    /// Deletes a video, and empties the journal.
+    pub(crate) fn forget(&self, uri: &str) -> Result<(), BenchError> {
+        self.send("DELETE", uri, &Value::Null)?;
+        self.send("DELETE", "/_sandbox/journal", &Value::Null).map(drop)
     }
 }
 
-/// Asks somebody on this machine; the JSON of a good answer.
-pub(crate) fn ask(runtime: &Runtime, address: SocketAddr, request: Request<Body>) -> Result<Value, Trouble> {
-    let asked = async { Client::connect(address).await?.ask(request).await };
+/// Sends a request to a server on this machine. Returns the JSON of a successful response.
+pub(crate) fn send(
+    runtime: &Runtime,
+    address: SocketAddr,
+    request: Request<Body>,
+) -> Result<Value, BenchError> {
+    let asked = async { Client::connect(address).await?.send(request).await };
     let (status, text) = runtime.block_on(asked)?;
     if !status.is_success() {
         return Err(format!("{status} {}", String::from_utf8_lossy(&text)).into());
@@ -131,7 +134,7 @@ pub(crate) fn ask(runtime: &Runtime, address: SocketAddr, request: Request<Body>
     Ok(if text.is_empty() { Value::Null } else { serde_json::from_slice(&text)? })
 }
 
-pub(crate) fn text_at(value: &Value, pointer: &str) -> Result<String, Trouble> {
+pub(crate) fn text_at(value: &Value, pointer: &str) -> Result<String, BenchError> {
     let text = value.pointer(pointer).and_then(Value::as_str);
     Ok(text.ok_or_else(|| format!("there is no {pointer} in {value}"))?.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The service as it is delivered: a process with its default configuration, an account and a key, on one engine.
+//! The service with its default configuration, as a process with an account and a key, on one engine.
 
 use std::fmt;
 use std::fs;
@@ -12,14 +12,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::client::Body;
+use crate::error::{BenchError, Context as _};
 use crate::process::{Memory, Process, cpu_us};
-use crate::trouble::{Trouble, While as _};
 
-/// Where connections are, below the service's address.
+/// The path of connections.
 pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What the service keeps its data in.
+/// The service's database engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Engine {
@@ -36,30 +36,30 @@ impl fmt::Display for Engine {
     }
 }
 
-/// What a service is started with.
+/// How to start a service.
 pub(crate) struct Plan<'a> {
-    /// The program.
+    /// The binary.
     pub(crate) program: &'a Path,
-    /// A directory of its own, which is made.
+    /// Its directory, which is created.
     pub(crate) directory: PathBuf,
-    /// An empty database; where nothing is said, a file in the directory.
+    /// An empty database; a file in the directory if absent.
     pub(crate) database_url: Option<String>,
-    /// More lines of configuration, such as where Vimeo is; verification is off where this says nothing of it.
+    /// Additional configuration, such as the address of Vimeo; verification is off unless this sets it.
     pub(crate) configuration: &'a str,
 }
 
-/// The service, answering. Killed when dropped.
+/// A running service. Killed when dropped.
 pub(crate) struct Service {
     process: Process,
     pub(crate) address: SocketAddr,
     pub(crate) api_key: String,
 }
 
-/// Makes a keyring, an account and its key on an empty database, in a directory of their own; gives the key. This is also
-/// how a database gets the service's tables without the service.
-pub(crate) fn prepare(plan: &Plan<'_>) -> Result<String, Trouble> {
+/// Creates a keyring, an account and its key on an empty database, in its own directory. Returns the key. Also creates
+/// the service's tables without starting it.
+pub(crate) fn prepare(plan: &Plan<'_>) -> Result<String, BenchError> {
     let directory = &plan.directory;
-    fs::create_dir_all(directory).while_doing(format!("{} cannot be made", directory.display()))?;
+    fs::create_dir_all(directory).context(format!("{} cannot be made", directory.display()))?;
     write_configuration(plan)?;
     command(plan, &["init"])?;
     command(plan, &["accounts", "create", "bench"])?;
@@ -68,7 +68,7 @@ pub(crate) fn prepare(plan: &Plan<'_>) -> Result<String, Trouble> {
 }
 
 /// Writes the configuration file into the directory, which exists.
-fn write_configuration(plan: &Plan<'_>) -> Result<(), Trouble> {
+fn write_configuration(plan: &Plan<'_>) -> Result<(), BenchError> {
     let database =
         plan.database_url.as_ref().map_or_else(String::new, |url| format!("database_url = {url:?}\n"));
     let verification = "vimeo.verification";
@@ -81,14 +81,18 @@ fn write_configuration(plan: &Plan<'_>) -> Result<(), Trouble> {
     Ok(fs::write(plan.directory.join("vimeo-connections.toml"), configuration)?)
 }
 
-/// Runs one command of the service to its end; what it printed.
-fn command(plan: &Plan<'_>, arguments: &[&str]) -> Result<String, Trouble> {
+/// Runs one command of the service. Returns its output.
+fn command(plan: &Plan<'_>, arguments: &[&str]) -> Result<String, BenchError> {
     let process = Process::start(plan.program, arguments, &plan.directory)?;
     outcome(process, &plan.directory, PATIENCE)
 }
 
-/// Waits for a command of the service, started in that directory; what it printed.
-pub(crate) fn outcome(mut process: Process, directory: &Path, patience: Duration) -> Result<String, Trouble> {
+/// Waits for a command of the service that was started in that directory. Returns its output.
+pub(crate) fn outcome(
+    mut process: Process,
+    directory: &Path,
+    patience: Duration,
+) -> Result<String, BenchError> {
     let status = process.wait(patience)?;
     let read = |kind| fs::read_to_string(directory.join(format!("vimeo-connections.{kind}")));
     if !status.success() {
@@ -97,8 +101,8 @@ pub(crate) fn outcome(mut process: Process, directory: &Path, patience: Duration
     Ok(read("out")?)
 }
 
-/// Waits until a service that was started in that directory says where it listens.
-pub(crate) fn listening(process: &mut Process, directory: &Path) -> Result<SocketAddr, Trouble> {
+/// Waits until a service that was started in that directory reports its address.
+pub(crate) fn listening(process: &mut Process, directory: &Path) -> Result<SocketAddr, BenchError> {
     process.wait_for(&directory.join("vimeo-connections.log"), PATIENCE, |line| {
         let line: Value = serde_json::from_str(line).ok()?;
         let text = |name| line.get(name).and_then(Value::as_str);
@@ -106,32 +110,32 @@ pub(crate) fn listening(process: &mut Process, directory: &Path) -> Result<Socke
     })
 }
 
-/// The key that `keys create --json` made.
-pub(crate) fn made_key(said: &str) -> Result<String, Trouble> {
-    let said: Value = serde_json::from_str(said).while_doing("the new API key cannot be read")?;
+/// The key in the output of `keys create --json`.
+pub(crate) fn made_key(said: &str) -> Result<String, BenchError> {
+    let said: Value = serde_json::from_str(said).context("the new API key cannot be read")?;
     Ok(said.get("key").and_then(Value::as_str).ok_or("the service made no API key")?.to_owned())
 }
 
 impl Service {
-    pub(crate) fn start(plan: &Plan<'_>) -> Result<Self, Trouble> {
+    pub(crate) fn start(plan: &Plan<'_>) -> Result<Self, BenchError> {
         let api_key = prepare(plan)?;
         Self::serve(plan, api_key)
     }
 
     /// Stops it and starts it again on the same data, with the configuration of `plan`.
-    pub(crate) fn restart(self, plan: &Plan<'_>) -> Result<Self, Trouble> {
+    pub(crate) fn restart(self, plan: &Plan<'_>) -> Result<Self, BenchError> {
         self.process.terminate(PATIENCE)?;
         write_configuration(plan)?;
         Self::serve(plan, self.api_key)
     }
 
-    fn serve(plan: &Plan<'_>, api_key: String) -> Result<Self, Trouble> {
+    fn serve(plan: &Plan<'_>, api_key: String) -> Result<Self, BenchError> {
         let mut process = Process::start(plan.program, &["serve"], &plan.directory)?;
         let address = listening(&mut process, &plan.directory)?;
         Ok(Self { process, address, api_key })
     }
 
-    pub(crate) fn cpu_us(&self) -> Result<u64, Trouble> {
+    pub(crate) fn cpu_us(&self) -> Result<u64, BenchError> {
         cpu_us(self.process.id())
     }
 
@@ -139,17 +143,17 @@ impl Service {
         self.process.id()
     }
 
-    pub(crate) fn memory(&self) -> Result<Memory, Trouble> {
+    pub(crate) fn memory(&self) -> Result<Memory, BenchError> {
         Memory::of(self.process.id())
     }
 
-    /// What requests to the service are made from.
+    /// The template of requests to the service.
     pub(crate) fn template(&self) -> Template {
         Template::of(self.address, &self.api_key)
     }
 }
 
-/// What every request to the service has.
+/// The host and the key of requests to the service.
 #[derive(Clone)]
 pub(crate) struct Template {
     host: String,
@@ -157,8 +161,8 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// A question that needs no key.
-    pub(crate) fn plain(address: SocketAddr, path: &str) -> Result<Request<Body>, Trouble> {
+    /// A request without a key.
+    pub(crate) fn plain(address: SocketAddr, path: &str) -> Result<Request<Body>, BenchError> {
         let host = address.to_string();
         Ok(Request::builder().uri(path).header("Host", host).body(Body::new(Bytes::new()))?)
     }
@@ -167,8 +171,13 @@ impl Template {
         Self { host: address.to_string(), api_key: api_key.to_owned() }
     }
 
-    /// A request with the service's key; `path` is what comes after the collection's.
-    pub(crate) fn request(&self, method: &str, path: &str, body: String) -> Result<Request<Body>, Trouble> {
+    /// A request with the service's key; `path` is relative to the collection.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: String,
+    ) -> Result<Request<Body>, BenchError> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{COLLECTION}{path}"))

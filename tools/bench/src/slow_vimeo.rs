@@ -1,5 +1,5 @@
-//! A Vimeo that takes two seconds for each answer: what a thousand creations that wait for it cost those who ask for
-//! something else. And what checking credentials adds to a creation where Vimeo answers at once.
+//! A Vimeo that responds after two seconds: the effect of a thousand waiting creations on other requests, and the time
+//! that checking credentials adds to a creation when Vimeo responds at once.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,50 +15,50 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::client::{Body, Client};
-use crate::open_loop::{self, Outcome, Questions, Schedule};
+use crate::error::{BenchError, Context as _};
+use crate::open_loop::{self, OpenLoad, Outcome, Schedule};
 use crate::process::{Memory, Process};
 use crate::record;
-use crate::rounds::{Pace, Spread, room};
+use crate::rounds::{Pace, Spread, subdirectory};
 use crate::service::{Plan, Service, Template};
-use crate::trouble::{Trouble, While as _};
 
-/// Creations that wait at once.
-const CROWD: u64 = 1_000;
+/// Concurrent creations.
+const BURST: u64 = 1_000;
 const DELAY_MILLIS: u64 = 2_000;
-/// Gets a second: few enough that the machine has time for them, many enough to see a stall.
+/// Gets per second: few enough for the machine, many enough to show a stall.
 const GETS_PER_SECOND: f64 = 1_000.0;
-/// By when all of the crowd have asked Vimeo, and for how long they then still wait.
+/// How long until every creation waits for Vimeo, and how long they then still wait.
 const UNTIL_ALL_WAIT: Duration = Duration::from_millis(800);
 const WHILE_ALL_WAIT_SECONDS: u32 = 1;
-/// Creations a second, and exchanges with the sandbox, one at a time.
+/// Creations per second, and requests to the sandbox, in sequence.
 const FEW_PER_SECOND: f64 = 50.0;
 const PATIENCE: Duration = Duration::from_secs(30);
 const GRANT: &str = "/oauth/authorize/client";
 const VERIFY: &str = "/oauth/verify";
-/// The base64 of `client:secret`; the sandbox's door is open.
+/// The base64 of `client:secret`; the sandbox runs in open mode.
 const BASIC: &str = "Basic Y2xpZW50OnNlY3JldA==";
 
 /// Figures of all rounds: latencies in microseconds, memory in bytes.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Found {
+pub(crate) struct Results {
     rounds: Vec<Round>,
     checks: Vec<Check>,
 }
 
 #[derive(Debug, Serialize)]
 struct Round {
-    /// With nobody waiting, before and after.
+    /// Without waiting creations, before and after.
     alone: [Latency; 2],
-    /// While all of the crowd wait.
+    /// While all creations of the burst wait.
     while_all_wait: Latency,
-    /// From before the crowd comes until after it has gone.
+    /// From before the burst until after it.
     throughout: Latency,
-    /// Of the creations.
-    crowd: [Latency; 2],
+    /// The latency of the creations.
+    burst: [Latency; 2],
     rss_before: u64,
     rss_while: u64,
     rss_after: u64,
-    /// Between the service and the sandbox, while all wait, and afterwards.
+    /// Connections between the service and the sandbox, while all creations wait, and afterwards.
     connections_while: usize,
     connections_after: usize,
 }
@@ -74,13 +74,13 @@ struct Latency {
 
 /// Median latencies at a low rate.
 #[derive(Debug, Serialize)]
-#[expect(clippy::struct_field_names, reason = "units stand last")]
+#[expect(clippy::struct_field_names, reason = "units come last")]
 struct Check {
     unverified_us: u64,
     verified_us: u64,
     grant_us: u64,
     verify_us: u64,
-    /// What the service adds to Vimeo's own time: it asks both at once, so the longer one counts.
+    /// The service's part beside Vimeo's: it sends both requests at once, so the longer one counts.
     added_us: i64,
 }
 
@@ -100,13 +100,13 @@ impl Latency {
 /// One of a round's latencies.
 type Pick = fn(&Round) -> Latency;
 
-struct Scene<'a> {
+struct TestBed<'a> {
     runtime: &'a Runtime,
     sandbox: SocketAddr,
     _process: Process,
     verifying: Service,
     unverifying: Service,
-    /// The path of a connection that is there.
+    /// The path of an existing connection.
     path: String,
     named: u64,
 }
@@ -117,33 +117,32 @@ pub(crate) fn run(
     programs: &Path,
     work: &Path,
     pace: Pace,
-    say: impl Fn(&str),
-) -> Result<Found, Trouble> {
-    let mut scene = Scene::set(runtime, programs, work)?;
-    let mut found = Found::default();
+    progress: impl Fn(&str),
+) -> Result<Results, BenchError> {
+    let mut test_bed = TestBed::set(runtime, programs, work)?;
+    let mut found = Results::default();
     for number in 0..pace.rounds {
-        let check = scene.check(pace.seconds)?;
-        say(&format!("round {} of {}: checking adds {} µs", number + 1, pace.rounds, check.added_us));
+        let check = test_bed.check(pace.seconds)?;
+        progress(&format!("round {} of {}: checking adds {} µs", number + 1, pace.rounds, check.added_us));
         found.checks.push(check);
-        let round = scene.round(pace.seconds)?;
-        say(&format!(
+        let round = test_bed.round(pace.seconds)?;
+        progress(&format!(
             "round {} of {}: get p99 {} µs alone, {} µs while {} creations wait",
             number + 1,
             pace.rounds,
             round.alone[0].p99_us,
             round.while_all_wait.p99_us,
-            round.crowd[0].answered
+            round.burst[0].answered
         ));
         found.rounds.push(round);
     }
     Ok(found)
 }
 
-impl<'a> Scene<'a> {
-    fn set(runtime: &'a Runtime, programs: &Path, work: &Path) -> Result<Self, Trouble> {
-        let directory = room(work, "sandbox")?;
-        let program =
-            programs.join("vimeo-sandbox").canonicalize().while_doing("the sandbox is not built")?;
+impl<'a> TestBed<'a> {
+    fn set(runtime: &'a Runtime, programs: &Path, work: &Path) -> Result<Self, BenchError> {
+        let directory = subdirectory(work, "sandbox")?;
+        let program = programs.join("vimeo-sandbox").canonicalize().context("the sandbox is not built")?;
         let arguments = ["--open", "--json", "--listen", "127.0.0.1:0"];
         let mut process = Process::start(&program, &arguments, &directory)?;
         let base_url = process.wait_for(&directory.join("vimeo-sandbox.out"), PATIENCE, |line| {
@@ -158,7 +157,7 @@ impl<'a> Scene<'a> {
         };
         let required = format!("vimeo.base_url = {base_url:?}\nvimeo.verification = \"required\"\n");
         let (verifying, unverifying) = (start("verifying", &required)?, start("unverifying", "")?);
-        let mut scene = Self {
+        let mut test_bed = Self {
             runtime,
             sandbox: base_url.trim_start_matches("http://").parse()?,
             _process: process,
@@ -167,45 +166,50 @@ impl<'a> Scene<'a> {
             path: String::new(),
             named: 0,
         };
-        let request = create(&scene.verifying.template(), 0)?;
-        let made: Value = serde_json::from_slice(&scene.ask(scene.verifying.address, request)?)?;
+        let request = create(&test_bed.verifying.template(), 0)?;
+        let made: Value = serde_json::from_slice(&test_bed.send(test_bed.verifying.address, request)?)?;
         let id = made.get("connectionId").and_then(Value::as_str);
-        scene.path = format!("/{}", id.ok_or_else(|| format!("nothing was created: {made}"))?);
-        Ok(scene)
+        test_bed.path = format!("/{}", id.ok_or_else(|| format!("nothing was created: {made}"))?);
+        Ok(test_bed)
     }
 
-    fn ask(&self, address: SocketAddr, request: Request<Body>) -> Result<Bytes, Trouble> {
-        let asked = async { Client::connect(address).await?.ask(request).await };
+    fn send(&self, address: SocketAddr, request: Request<Body>) -> Result<Bytes, BenchError> {
+        let asked = async { Client::connect(address).await?.send(request).await };
         let (status, text) = self.runtime.block_on(asked)?;
         if status.is_success() { Ok(text) } else { Err(String::from_utf8_lossy(&text).into()) }
     }
 
-    fn control(&self, method: &str, body: &str) -> Result<(), Trouble> {
+    fn control(&self, method: &str, body: &str) -> Result<(), BenchError> {
         let request = Request::builder().method(method).uri("/_sandbox/faults").header("Host", "sandbox");
-        self.ask(self.sandbox, request.body(Body::from(body.to_owned()))?).map(drop)
+        self.send(self.sandbox, request.body(Body::from(body.to_owned()))?).map(drop)
     }
 
-    fn gets(&self, seconds: u32) -> Result<Latency, Trouble> {
+    fn gets(&self, seconds: u32) -> Result<Latency, BenchError> {
         let (template, path) = (self.verifying.template(), self.path.clone());
         let request = move |_| template.request("GET", &path, String::new());
-        let questions =
-            Questions { address: self.verifying.address, connections: 16, request, expected: StatusCode::OK };
-        Ok(Latency::of(&open_loop::run(&questions, Schedule::of(GETS_PER_SECOND, seconds))?))
+        let load =
+            OpenLoad { address: self.verifying.address, connections: 16, request, expected: StatusCode::OK };
+        Ok(Latency::of(&open_loop::run(&load, Schedule::of(GETS_PER_SECOND, seconds))?))
     }
 
-    /// Creations, at most so many at a time.
-    fn creates(&mut self, verifying: bool, at_once: usize, schedule: Schedule) -> Result<Latency, Trouble> {
+    /// Creations with limited concurrency.
+    fn creates(
+        &mut self,
+        verifying: bool,
+        at_once: usize,
+        schedule: Schedule,
+    ) -> Result<Latency, BenchError> {
         let service = if verifying { &self.verifying } else { &self.unverifying };
         let (template, first) = (service.template(), self.named + 1);
         self.named += schedule.requests;
         let request = move |number: u64| create(&template, first + number);
         let expected = StatusCode::CREATED;
-        let questions = Questions { address: service.address, connections: at_once, request, expected };
-        Ok(Latency::of(&open_loop::run(&questions, schedule)?))
+        let load = OpenLoad { address: service.address, connections: at_once, request, expected };
+        Ok(Latency::of(&open_loop::run(&load, schedule)?))
     }
 
-    /// Gets alone, gets beside a crowd, gets alone.
-    fn round(&mut self, seconds: u32) -> Result<Round, Trouble> {
+    /// Gets alone, gets during a burst, gets alone.
+    fn round(&mut self, seconds: u32) -> Result<Round, BenchError> {
         let (pid, address) = (self.verifying.id(), self.sandbox);
         let rss = || Memory::of(pid).map(|memory| memory.rss);
         let (rss_before, before) = (rss()?, self.gets(seconds)?);
@@ -213,19 +217,19 @@ impl<'a> Scene<'a> {
             "POST",
             &format!(r#"{{"route":"*","kind":"delay","millis":{DELAY_MILLIS},"times":0}}"#),
         )?;
-        let (first, (while_all_wait, rss_while, connections_while)) = self.beside_a_crowd(|scene| {
+        let (first, (while_all_wait, rss_while, connections_while)) = self.during_a_burst(|test_bed| {
             thread::sleep(UNTIL_ALL_WAIT);
             let seen = (rss()?, connections_to(address));
-            Ok((scene.gets(WHILE_ALL_WAIT_SECONDS)?, seen.0, seen.1))
+            Ok((test_bed.gets(WHILE_ALL_WAIT_SECONDS)?, seen.0, seen.1))
         })?;
-        let (second, throughout) = self.beside_a_crowd(|scene| scene.gets(6))?;
+        let (second, throughout) = self.during_a_burst(|test_bed| test_bed.gets(6))?;
         self.control("DELETE", "")?;
         let after = self.gets(seconds)?;
         Ok(Round {
             alone: [before, after],
             while_all_wait,
             throughout,
-            crowd: [first, second],
+            burst: [first, second],
             rss_before,
             rss_while,
             rss_after: rss()?,
@@ -234,29 +238,29 @@ impl<'a> Scene<'a> {
         })
     }
 
-    fn beside_a_crowd<T>(
+    fn during_a_burst<T>(
         &mut self,
-        beside: impl FnOnce(&Self) -> Result<T, Trouble>,
-    ) -> Result<(Latency, T), Trouble> {
+        beside: impl FnOnce(&Self) -> Result<T, BenchError>,
+    ) -> Result<(Latency, T), BenchError> {
         let (template, first) = (self.verifying.template(), self.named + 1);
-        self.named += CROWD;
+        self.named += BURST;
         let address = self.verifying.address;
         let request = move |number: u64| create(&template, first + number);
-        let connections = usize::try_from(CROWD)?;
-        let questions = Questions { address, connections, request, expected: StatusCode::CREATED };
-        let all_at_once = Schedule { requests: CROWD, rate: f64::INFINITY };
+        let connections = usize::try_from(BURST)?;
+        let load = OpenLoad { address, connections, request, expected: StatusCode::CREATED };
+        let all_at_once = Schedule { requests: BURST, rate: f64::INFINITY };
         thread::scope(|scope| {
-            let crowd = scope.spawn(|| open_loop::run(&questions, all_at_once));
+            let burst = scope.spawn(|| open_loop::run(&load, all_at_once));
             let beside = beside(self)?;
-            let crowd = crowd.join().map_err(|_| "the crowd panicked")??;
-            match &crowd.first_error {
-                Some(error) => Err(format!("{} of the crowd were refused: {error}", crowd.errors).into()),
-                None => Ok((Latency::of(&crowd), beside)),
+            let burst = burst.join().map_err(|_| "the burst panicked")??;
+            match &burst.first_error {
+                Some(error) => Err(format!("{} creations of the burst failed: {error}", burst.errors).into()),
+                None => Ok((Latency::of(&burst), beside)),
             }
         })
     }
 
-    fn check(&mut self, seconds: u32) -> Result<Check, Trouble> {
+    fn check(&mut self, seconds: u32) -> Result<Check, BenchError> {
         let schedule = Schedule::of(FEW_PER_SECOND, seconds);
         let unverified = self.creates(false, 1, schedule)?;
         let verified = self.creates(true, 1, schedule)?;
@@ -286,11 +290,10 @@ impl<'a> Scene<'a> {
     fn exchanges(
         &self,
         schedule: Schedule,
-        request: fn(u64) -> Result<Request<Body>, Trouble>,
-    ) -> Result<Latency, Trouble> {
-        let questions =
-            Questions { address: self.sandbox, connections: 1, request, expected: StatusCode::OK };
-        let outcome = open_loop::run(&questions, schedule)?;
+        request: fn(u64) -> Result<Request<Body>, BenchError>,
+    ) -> Result<Latency, BenchError> {
+        let load = OpenLoad { address: self.sandbox, connections: 1, request, expected: StatusCode::OK };
+        let outcome = open_loop::run(&load, schedule)?;
         match &outcome.first_error {
             Some(error) => Err(format!("the sandbox: {error}").into()),
             None => Ok(Latency::of(&outcome)),
@@ -298,11 +301,11 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn create(template: &Template, number: u64) -> Result<Request<Body>, Trouble> {
+fn create(template: &Template, number: u64) -> Result<Request<Body>, BenchError> {
     template.request("POST", "", record::body().replace(record::PLACE, &format!("{number:08}")))
 }
 
-/// Established connections to an address of this machine, as the kernel lists them: from their clients' side.
+/// Established TCP connections to a local address, counted on the client side.
 fn connections_to(address: SocketAddr) -> usize {
     let port = format!(":{:04X}", address.port());
     let listed = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
@@ -313,8 +316,8 @@ fn connections_to(address: SocketAddr) -> usize {
     listed.lines().filter(is_one).count()
 }
 
-impl Found {
-    /// Whether all were answered.
+impl Results {
+    /// Whether all requests succeeded.
     pub(crate) fn is_good(&self) -> bool {
         let is_good = |latency: &Latency| latency.errors == 0;
         self.rounds.iter().all(|round| {
@@ -322,7 +325,7 @@ impl Found {
         })
     }
 
-    /// A table, to read: medians over the rounds.
+    /// A table: medians over the rounds.
     pub(crate) fn table(&self) -> String {
         let mut text = format!("{:<44} {:>9} {:>9} {:>9}\n", "get", "p50 µs", "p99 µs", "most µs");
         let kinds: [(&str, Pick); 5] = [
@@ -330,7 +333,7 @@ impl Found {
             ("while 1,000 creations wait", |round| round.while_all_wait),
             ("alone, after", |round| round.alone[1]),
             ("while 1,000 come, wait and are created", |round| round.throughout),
-            ("(the creations themselves)", |round| round.crowd[0]),
+            ("(the creations themselves)", |round| round.burst[0]),
         ];
         for (name, of) in kinds {
             let middle = |part: fn(Latency) -> u64| median(self.rounds.iter().map(|round| part(of(round))));
@@ -357,7 +360,7 @@ impl Found {
         let _ = writeln!(
             text,
             "create, one at a time: {:.0} µs unverified, {:.0} µs verified; the sandbox itself takes {:.0} µs for a grant \
-             and {:.0} µs for a look at a token: the service adds {:.0} µs",
+             and {:.0} µs for a token check: the service adds {:.0} µs",
             check(|check| check.unverified_us),
             check(|check| check.verified_us),
             check(|check| check.grant_us),

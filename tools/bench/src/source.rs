@@ -1,5 +1,5 @@
-//! Where videos come from: a server of this program's own, whose files are as long as their address says, whole or by
-//! ranges, and which writes down when it was asked for what.
+//! The source of videos: a server in this process with files of the length in their URL, with range requests, which
+//! records when it was asked for what.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,79 +20,79 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use crate::trouble::Trouble;
+use crate::error::BenchError;
 use crate::wall_clock::{WallTime, now};
 
-/// What every file is made of; a prime, so that no two places a power of two apart look alike.
+/// The period of the content; a prime, so that no two offsets a power of two apart are alike.
 const PERIOD: usize = 1_048_573;
-/// What is given away at a time.
+/// The size of a chunk.
 const PIECE: usize = 128 * 1024;
 
 /// The server. Stops when dropped.
 pub(crate) struct Source {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<SourceRequest>>>,
     _server: JoinSet<()>,
 }
 
 /// A request for a part of a file.
 #[derive(Clone, Copy)]
-struct Asked {
+struct SourceRequest {
     at: WallTime,
     bytes: u64,
 }
 
 #[derive(Clone)]
 struct Shared {
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<SourceRequest>>>,
     period: Bytes,
 }
 
 #[derive(Deserialize)]
-struct Which {
+struct FilmQuery {
     size: u64,
 }
 
 impl Source {
-    pub(crate) fn start(runtime: &Runtime) -> Result<Self, Trouble> {
-        let asked = Arc::<Mutex<Vec<Asked>>>::default();
-        let shared = Shared { asked: asked.clone(), period: period() };
-        let router = Router::new().route("/film.mp4", get(give)).with_state(shared);
+    pub(crate) fn start(runtime: &Runtime) -> Result<Self, BenchError> {
+        let requests = Arc::<Mutex<Vec<SourceRequest>>>::default();
+        let shared = Shared { requests: requests.clone(), period: period() };
+        let router = Router::new().route("/film.mp4", get(serve_film)).with_state(shared);
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
         let mut server = JoinSet::new();
         server.spawn_on(
             async move {
-                // It ends with this program.
+                // It ends with this process.
                 let _ = axum::serve(listener, router).await;
             },
             runtime.handle(),
         );
-        Ok(Self { address, asked, _server: server })
+        Ok(Self { address, requests, _server: server })
     }
 
     pub(crate) fn url(&self, bytes: u64) -> String {
         format!("http://{}/film.mp4?size={bytes}", self.address)
     }
 
-    /// When it was first asked for more than a look at a file.
-    pub(crate) fn began_at(&self) -> Result<WallTime, Trouble> {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = asked.iter().find(|asked| asked.bytes > 1);
+    /// When the content was first requested, beyond a probe.
+    pub(crate) fn started_at(&self) -> Result<WallTime, BenchError> {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = requests.iter().find(|requests| requests.bytes > 1);
         Ok(found.ok_or("the source was not asked for its bytes")?.at)
     }
 
-    /// When it was first asked for anything.
+    /// When it received its first request.
     pub(crate) fn first_asked_at(&self) -> Option<WallTime> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).first().map(|asked| asked.at)
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).first().map(|requests| requests.at)
     }
 
     pub(crate) fn forget(&self) {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
-/// Bytes that look random.
+/// Pseudo-random bytes.
 fn period() -> Bytes {
     let mut state = 88_172_645_463_325_252_u64;
     let mut next = || {
@@ -105,16 +105,24 @@ fn period() -> Bytes {
     (0..PERIOD).map(|_| next()).collect()
 }
 
-async fn give(State(shared): State<Shared>, Query(which): Query<Which>, headers: HeaderMap) -> Response {
+async fn serve_film(
+    State(shared): State<Shared>,
+    Query(query): Query<FilmQuery>,
+    headers: HeaderMap,
+) -> Response {
     let at = now();
-    let part = headers.get(RANGE).and_then(|value| read_range(value.to_str().ok()?, which.size));
-    let (from, to) = part.unwrap_or((0, which.size));
-    shared.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked { at, bytes: to - from });
+    let part = headers.get(RANGE).and_then(|value| read_range(value.to_str().ok()?, query.size));
+    let (from, to) = part.unwrap_or((0, query.size));
+    shared
+        .requests
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(SourceRequest { at, bytes: to - from });
     let film = Film { period: shared.period, at: from, left: to - from };
     let usual = [(ETAG, "\"film\""), (ACCEPT_RANGES, "bytes")];
     match part {
         Some((from, to)) => {
-            let range = format!("bytes {from}-{}/{}", to - 1, which.size);
+            let range = format!("bytes {from}-{}/{}", to - 1, query.size);
             (StatusCode::PARTIAL_CONTENT, usual, [(CONTENT_RANGE, range)], Body::new(film)).into_response()
         }
         None => (usual, Body::new(film)).into_response(),
@@ -129,7 +137,7 @@ fn read_range(text: &str, size: u64) -> Option<(u64, u64)> {
     (from < to).then_some((from, to))
 }
 
-/// A part of a file on its way.
+/// A part of a file that is being sent.
 struct Film {
     period: Bytes,
     at: u64,

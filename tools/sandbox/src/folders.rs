@@ -37,14 +37,14 @@ enum FolderItem<'a> {
 /// `GET /me/projects`.
 pub(crate) async fn list(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
     let (_, user) = member(&request, "private", Access::Read)?;
-    let vimeo = app_state.vimeo();
+    let vimeo_state = app_state.vimeo();
     let wanted = request.parameter_of_query("query").map(|query| query.to_lowercase());
-    let folders = vimeo.list_folders().filter(|folder| {
+    let folders = vimeo_state.list_folders().filter(|folder| {
         folder.owner == user.id
             && wanted.as_ref().is_none_or(|wanted| folder.name.to_lowercase().contains(wanted))
     });
     lists::answer(&request, in_order(&request, folders.collect()), |folder, _| {
-        present(&app_state, &vimeo, folder)
+        present(&app_state, &vimeo_state, folder)
     })
 }
 
@@ -54,16 +54,16 @@ pub(crate) async fn create(State(app_state): State<Arc<AppState>>, request: ApiR
     let members = request.members_of_some()?;
     let name = read_name(&members)?.ok_or_else(|| invalid_field("name", 2249, "is missing"))?;
     let now = app_state.now();
-    let mut vimeo = app_state.vimeo();
+    let mut vimeo_state = app_state.vimeo();
     let parent = match members.get("parent_folder_uri") {
         None | Some(Value::Null) => None,
-        Some(Value::String(uri)) => Some(find_by_uri(&vimeo, user, uri)?),
+        Some(Value::String(uri)) => Some(find_by_uri(&vimeo_state, user, uri)?),
         Some(_) => return Err(invalid_field("parent_folder_uri", 2204, "must be a string")),
     };
-    let id = vimeo.add_folder(user.id, name, parent, now).id;
-    let folder = vimeo.find_folder(id).ok_or_else(errors::missing_folder)?;
-    let shown = present(&app_state, &vimeo, folder);
-    drop(vimeo);
+    let id = vimeo_state.add_folder(user.id, name, parent, now).id;
+    let folder = vimeo_state.find_folder(id).ok_or_else(errors::missing_folder)?;
+    let shown = present(&app_state, &vimeo_state, folder);
+    drop(vimeo_state);
     Ok(request.present(StatusCode::CREATED, FOLDER, shown))
 }
 
@@ -71,9 +71,9 @@ pub(crate) async fn create(State(app_state): State<Arc<AppState>>, request: ApiR
 pub(crate) async fn show(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
     let (_, user) = member(&request, "private", Access::Read)?;
     let id = request.folder()?;
-    let vimeo = app_state.vimeo();
-    let shown = present(&app_state, &vimeo, own_folder(&vimeo, user, id)?);
-    drop(vimeo);
+    let vimeo_state = app_state.vimeo();
+    let shown = present(&app_state, &vimeo_state, own_folder(&vimeo_state, user, id)?);
+    drop(vimeo_state);
     Ok(request.present(StatusCode::OK, FOLDER, shown))
 }
 
@@ -82,15 +82,15 @@ pub(crate) async fn edit(State(app_state): State<Arc<AppState>>, request: ApiReq
     let (_, user) = member(&request, "edit", Access::Write)?;
     let id = request.folder()?;
     let now = app_state.now();
-    let mut vimeo = app_state.vimeo();
-    own_folder(&vimeo, user, id)?;
+    let mut vimeo_state = app_state.vimeo();
+    own_folder(&vimeo_state, user, id)?;
     let members = request.members_of_some()?;
     let name = read_name(&members)?.ok_or_else(|| invalid_field("name", 2249, "is missing"))?;
-    if let Some(folder) = vimeo.find_folder_mut(id) {
+    if let Some(folder) = vimeo_state.find_folder_mut(id) {
         (folder.name, folder.modified_at) = (name, now);
     }
-    let shown = present(&app_state, &vimeo, own_folder(&vimeo, user, id)?);
-    drop(vimeo);
+    let shown = present(&app_state, &vimeo_state, own_folder(&vimeo_state, user, id)?);
+    drop(vimeo_state);
     Ok(request.present(StatusCode::OK, FOLDER, shown))
 }
 
@@ -102,10 +102,10 @@ pub(crate) async fn delete(State(app_state): State<Arc<AppState>>, request: ApiR
         Some("true" | "1") => Clips::Delete,
         _ => Clips::Keep,
     };
-    let mut vimeo = app_state.vimeo();
-    own_folder(&vimeo, user, id)?;
-    let orphans = vimeo.remove_folder(id, clips);
-    uploads::remove(&app_state, vimeo, &orphans);
+    let mut vimeo_state = app_state.vimeo();
+    own_folder(&vimeo_state, user, id)?;
+    let orphans = vimeo_state.remove_folder(id, clips);
+    uploads::remove(&app_state, vimeo_state, &orphans);
     Ok(no_content())
 }
 
@@ -116,11 +116,11 @@ pub(crate) async fn list_videos(
 ) -> HandlerResult {
     let (_, user) = member(&request, "private", Access::Read)?;
     let id = request.folder()?;
-    let vimeo = app_state.vimeo_now();
-    own_folder(&vimeo, user, id)?;
-    let ids = videos::visible_ids(&app_state, &vimeo, &request, vimeo.videos_in(id))?;
+    let vimeo_state = app_state.vimeo_now();
+    own_folder(&vimeo_state, user, id)?;
+    let ids = videos::visible_ids(&app_state, &vimeo_state, &request, vimeo_state.videos_in(id))?;
     lists::answer(&request, ids, |id, fields| {
-        videos::present_in_list(&app_state, &vimeo, &request, id, fields)
+        videos::present_in_list(&app_state, &vimeo_state, &request, id, fields)
     })
 }
 
@@ -128,19 +128,19 @@ pub(crate) async fn list_videos(
 pub(crate) async fn list_items(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
     let (_, user) = member(&request, "private", Access::Read)?;
     let id = request.folder()?;
-    let vimeo = app_state.vimeo_now();
-    own_folder(&vimeo, user, id)?;
-    let below = vimeo.list_folders().filter(|folder| folder.parent == Some(id)).collect();
+    let vimeo_state = app_state.vimeo_now();
+    own_folder(&vimeo_state, user, id)?;
+    let below = vimeo_state.list_folders().filter(|folder| folder.parent == Some(id)).collect();
     let folders = in_order(&request, below);
-    let videos = videos::visible_ids(&app_state, &vimeo, &request, vimeo.videos_in(id))?;
+    let videos = videos::visible_ids(&app_state, &vimeo_state, &request, vimeo_state.videos_in(id))?;
     let total = folders.len() + videos.total;
     let items = folders.into_iter().map(FolderItem::Folder).chain(videos.items.map(FolderItem::Video));
     lists::answer(&request, Items { total, items: Box::new(items) }, |item, _| match item {
         FolderItem::Folder(folder) => {
-            json!({"type": "folder", "folder": present(&app_state, &vimeo, folder)})
+            json!({"type": "folder", "folder": present(&app_state, &vimeo_state, folder)})
         }
         FolderItem::Video(id) => {
-            json!({"type": "video", "video": videos::present_in_list(&app_state, &vimeo, &request, id, &Fields::all())})
+            json!({"type": "video", "video": videos::present_in_list(&app_state, &vimeo_state, &request, id, &Fields::all())})
         }
     })
 }
@@ -152,19 +152,19 @@ pub(crate) async fn list_subfolders(
 ) -> HandlerResult {
     let (_, user) = member(&request, "private", Access::Read)?;
     let id = request.folder()?;
-    let vimeo = app_state.vimeo();
-    own_folder(&vimeo, user, id)?;
-    let below = vimeo.list_folders().filter(|folder| folder.parent == Some(id)).collect();
-    lists::answer(&request, in_order(&request, below), |folder, _| present(&app_state, &vimeo, folder))
+    let vimeo_state = app_state.vimeo();
+    own_folder(&vimeo_state, user, id)?;
+    let below = vimeo_state.list_folders().filter(|folder| folder.parent == Some(id)).collect();
+    lists::answer(&request, in_order(&request, below), |folder, _| present(&app_state, &vimeo_state, folder))
 }
 
 /// `PUT /me/projects/{folder}/videos/{video}`. Moves the video out of its previous folder.
 pub(crate) async fn put_video(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
     let (caller, user) = member(&request, "interact", Access::Write)?;
     let (id, video) = (request.folder()?, named_video(&request)?);
-    let mut vimeo = app_state.vimeo();
-    own_folder(&vimeo, user, id)?;
-    place(&mut vimeo, caller, &[video], Some(id))?;
+    let mut vimeo_state = app_state.vimeo();
+    own_folder(&vimeo_state, user, id)?;
+    place(&mut vimeo_state, caller, &[video], Some(id))?;
     Ok(no_content())
 }
 
@@ -175,9 +175,9 @@ pub(crate) async fn remove_video(
 ) -> HandlerResult {
     let (caller, user) = member(&request, "delete", Access::Write)?;
     let (id, video) = (request.folder()?, named_video(&request)?);
-    let mut vimeo = app_state.vimeo();
-    own_folder(&vimeo, user, id)?;
-    take_out(&mut vimeo, caller, &[video], id)?;
+    let mut vimeo_state = app_state.vimeo();
+    own_folder(&vimeo_state, user, id)?;
+    take_out(&mut vimeo_state, caller, &[video], id)?;
     Ok(no_content())
 }
 
@@ -185,9 +185,9 @@ pub(crate) async fn remove_video(
 pub(crate) async fn put_videos(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
     let (caller, user) = member(&request, "interact", Access::Write)?;
     let (id, videos) = (request.folder()?, read_uris(&request)?);
-    let mut vimeo = app_state.vimeo();
-    own_folder(&vimeo, user, id)?;
-    place(&mut vimeo, caller, &videos, Some(id))?;
+    let mut vimeo_state = app_state.vimeo();
+    own_folder(&vimeo_state, user, id)?;
+    place(&mut vimeo_state, caller, &videos, Some(id))?;
     Ok(no_content())
 }
 
@@ -198,14 +198,18 @@ pub(crate) async fn remove_videos(
 ) -> HandlerResult {
     let (caller, user) = member(&request, "interact", Access::Write)?;
     let (id, videos) = (request.folder()?, read_uris(&request)?);
-    let mut vimeo = app_state.vimeo();
-    own_folder(&vimeo, user, id)?;
-    take_out(&mut vimeo, caller, &videos, id)?;
+    let mut vimeo_state = app_state.vimeo();
+    own_folder(&vimeo_state, user, id)?;
+    take_out(&mut vimeo_state, caller, &videos, id)?;
     Ok(no_content())
 }
 
 /// The folder that a URI names, in any of the forms in use.
-pub(crate) fn find_by_uri(vimeo: &VimeoState, user: &User, uri: &str) -> Result<FolderId, ErrorResponse> {
+pub(crate) fn find_by_uri(
+    vimeo_state: &VimeoState,
+    user: &User,
+    uri: &str,
+) -> Result<FolderId, ErrorResponse> {
     let parts: Vec<&str> = uri.trim_start_matches('/').split('/').collect();
     let (whose, kind, number) = match parts.as_slice() {
         ["me", kind, number] | [kind, number] => (Some(user.id), *kind, *number),
@@ -214,20 +218,20 @@ pub(crate) fn find_by_uri(vimeo: &VimeoState, user: &User, uri: &str) -> Result<
     };
     let id = FolderId::parse(number).filter(|_| matches!(kind, "folders" | "projects"));
     match id {
-        Some(id) if whose == Some(user.id) => own_folder(vimeo, user, id).map(|folder| folder.id),
+        Some(id) if whose == Some(user.id) => own_folder(vimeo_state, user, id).map(|folder| folder.id),
         _ => Err(errors::missing_folder().into()),
     }
 }
 
 /// The JSON of a folder.
-pub(crate) fn present(app_state: &AppState, vimeo: &VimeoState, folder: &Folder) -> Value {
+pub(crate) fn present(app_state: &AppState, vimeo_state: &VimeoState, folder: &Folder) -> Value {
     let uri = folder.uri();
-    let videos = vimeo.videos_in(folder.id).len();
-    let folders = vimeo.list_folders().filter(|below| below.parent == Some(folder.id)).count();
+    let videos = vimeo_state.videos_in(folder.id).len();
+    let folders = vimeo_state.list_folders().filter(|below| below.parent == Some(folder.id)).count();
     let plan = |user: &User| user.plan.or(app_state.plan).unwrap_or(Plan::Enterprise);
-    let owner = vimeo.find_user(folder.owner).map(|user| users::present_public(user, plan(user)));
+    let owner = vimeo_state.find_user(folder.owner).map(|user| users::present_public(user, plan(user)));
     let connection = |path: &str, total: usize| json!({"uri": format!("{uri}/{path}"), "options": ["GET"], "total": total});
-    let parent = folder.parent.and_then(|id| vimeo.find_folder(id));
+    let parent = folder.parent.and_then(|id| vimeo_state.find_folder(id));
     let parent = parent.map(|parent| json!({"uri": parent.uri(), "options": ["GET"]}));
     json!({
         "uri": uri,
@@ -269,8 +273,12 @@ fn member<'a>(
     Ok((caller, user))
 }
 
-fn own_folder<'a>(vimeo: &'a VimeoState, user: &User, id: FolderId) -> Result<&'a Folder, ErrorResponse> {
-    let found = vimeo.find_folder(id).filter(|folder| folder.owner == user.id);
+fn own_folder<'a>(
+    vimeo_state: &'a VimeoState,
+    user: &User,
+    id: FolderId,
+) -> Result<&'a Folder, ErrorResponse> {
+    let found = vimeo_state.find_folder(id).filter(|folder| folder.owner == user.id);
     found.ok_or_else(|| errors::missing_folder().into())
 }
 
@@ -294,32 +302,32 @@ fn named_video(request: &ApiRequest) -> Result<Named, ErrorResponse> {
 }
 
 fn place(
-    vimeo: &mut VimeoState,
+    vimeo_state: &mut VimeoState,
     caller: &Caller,
     videos: &[Named],
     folder: Option<FolderId>,
 ) -> Result<(), ErrorResponse> {
     for (id, hash) in videos {
-        videos::find_own(vimeo, caller, *id, hash.as_deref())?;
+        videos::find_own(vimeo_state, caller, *id, hash.as_deref())?;
     }
     for (id, _) in videos {
-        vimeo.edit_video(*id, |video| video.folder = folder);
+        vimeo_state.edit_video(*id, |video| video.folder = folder);
     }
     Ok(())
 }
 
 fn take_out(
-    vimeo: &mut VimeoState,
+    vimeo_state: &mut VimeoState,
     caller: &Caller,
     videos: &[Named],
     folder: FolderId,
 ) -> Result<(), ErrorResponse> {
     for (id, hash) in videos {
-        if videos::find_own(vimeo, caller, *id, hash.as_deref())?.folder != Some(folder) {
+        if videos::find_own(vimeo_state, caller, *id, hash.as_deref())?.folder != Some(folder) {
             return Err(errors::missing_resource().into());
         }
     }
-    place(vimeo, caller, videos, None)
+    place(vimeo_state, caller, videos, None)
 }
 
 fn read_uris(request: &ApiRequest) -> Result<Vec<Named>, ErrorResponse> {

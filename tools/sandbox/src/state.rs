@@ -74,7 +74,7 @@ pub(crate) enum OpenMode {
 impl VimeoState {
     /// The initial state: one app, its owner, and one token with every scope.
     pub(crate) fn first(random: Random, redirect_uris: Vec<String>) -> Self {
-        let mut vimeo = Self {
+        let mut vimeo_state = Self {
             random,
             first: FirstCredentials {
                 client_id: String::new(),
@@ -90,21 +90,24 @@ impl VimeoState {
             grants: Grants::default(),
             next_number: FIRST_NUMBER,
         };
-        let app =
-            vimeo.add_app(NewApp { name: "Sandbox App".to_owned(), has_upload_access: true, redirect_uris });
-        let token = vimeo.add_token(NewToken {
+        let app = vimeo_state.add_app(NewApp {
+            name: "Sandbox App".to_owned(),
+            has_upload_access: true,
+            redirect_uris,
+        });
+        let token = vimeo_state.add_token(NewToken {
             app: app.id,
             scopes: Scopes::all(),
             user: Some(app.owner),
             origin: Origin::Issued,
             expires_at: None,
         });
-        vimeo.first = FirstCredentials {
+        vimeo_state.first = FirstCredentials {
             client_id: app.client_id,
             client_secret: app.client_secret,
             access_token: token.value,
         };
-        vimeo
+        vimeo_state
     }
 
     /// Turns open mode on or off. An existing guest app is kept.

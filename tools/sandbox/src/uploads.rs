@@ -60,8 +60,8 @@ pub(crate) fn redact_key(path: &str) -> String {
 pub(crate) fn start(app_state: &Arc<AppState>, video: VideoId, version: VersionId) {
     let now = app_state.now();
     let is_pull = {
-        let mut vimeo = app_state.vimeo();
-        vimeo.edit_version(video, version, |Version { upload, .. }| {
+        let mut vimeo_state = app_state.vimeo();
+        vimeo_state.edit_version(video, version, |Version { upload, .. }| {
             if *upload.stage() != Stage::Uploading {
                 return false;
             }
@@ -83,8 +83,8 @@ pub(crate) fn start(app_state: &Arc<AppState>, video: VideoId, version: VersionI
 /// Resumes uploads after a restart: files are truncated to the recorded offsets, and pulls start again.
 pub(crate) fn resume(app_state: &Arc<AppState>) {
     let known: Vec<(VideoId, VersionId, u64)> = {
-        let vimeo = app_state.vimeo();
-        let versions = vimeo.list_videos().flat_map(|video| {
+        let vimeo_state = app_state.vimeo();
+        let versions = vimeo_state.list_videos().flat_map(|video| {
             video.versions.iter().map(|version| (video.id, version.id, version.upload.received.bytes))
         });
         versions.collect()
@@ -97,9 +97,9 @@ pub(crate) fn resume(app_state: &Arc<AppState>) {
 
 /// Cancels the uploads of deleted versions and deletes their files: while the state is locked, because after a reset
 /// other versions may have the same numbers, and so the same files.
-pub(crate) fn remove(app_state: &AppState, vimeo: VimeoGuard<'_>, orphans: &[Orphan]) {
+pub(crate) fn remove(app_state: &AppState, vimeo_state: VimeoGuard<'_>, orphans: &[Orphan]) {
     delete_files(app_state, orphans);
-    drop(vimeo);
+    drop(vimeo_state);
     app_state.cancel_uploads(orphans);
 }
 
@@ -115,13 +115,13 @@ pub(crate) fn delete_files(app_state: &AppState, orphans: &[Orphan]) {
 
 /// The upload of a link that has not expired.
 fn find_live<'a>(
-    vimeo: &'a VimeoState,
+    vimeo_state: &'a VimeoState,
     key: &str,
     now: Timestamp,
 ) -> Result<(VideoId, VersionId, &'a Upload), ErrorResponse> {
-    let found = vimeo.find_upload(key);
-    let found =
-        found.and_then(|(video, version)| Some((video, version, &vimeo.version(video, version)?.upload)));
+    let found = vimeo_state.find_upload(key);
+    let found = found
+        .and_then(|(video, version)| Some((video, version, &vimeo_state.version(video, version)?.upload)));
     let (video, version, upload) = found.ok_or_else(|| not_found(StatusCode::NOT_FOUND))?;
     match upload.dead_status(now) {
         None => Ok((video, version, upload)),

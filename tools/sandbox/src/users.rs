@@ -40,16 +40,16 @@ pub(crate) async fn show(State(app_state): State<Arc<AppState>>, request: ApiReq
 
 /// A user's own view, in `/me` and beside a token.
 pub(crate) fn present_own(
-    vimeo: &VimeoState,
+    vimeo_state: &VimeoState,
     (token, app): (&Token, &App),
     user: &User,
     plan: Plan,
 ) -> Value {
-    let mut shown = present(vimeo, user, plan);
+    let mut shown = present(vimeo_state, user, plan);
     if let Value::Object(shown) = &mut shown {
         // Absent, not null, for apps without upload access; clients rely on that.
         if app.has_upload_access {
-            shown.insert("upload_quota".to_owned(), present_quota(vimeo, user));
+            shown.insert("upload_quota".to_owned(), present_quota(vimeo_state, user));
         }
         if token.scopes.contains("email") {
             shown.insert("email".to_owned(), json!(format!("user{}@example.com", user.id.number())));
@@ -58,11 +58,11 @@ pub(crate) fn present_own(
     shown
 }
 
-fn present(vimeo: &VimeoState, user: &User, plan: Plan) -> Value {
+fn present(vimeo_state: &VimeoState, user: &User, plan: Plan) -> Value {
     let mut shown = present_public(user, plan);
     let uri = user.id.to_string();
-    let videos = vimeo.videos_of(user.id).len();
-    let folders = vimeo.list_folders().filter(|folder| folder.owner == user.id).count();
+    let videos = vimeo_state.videos_of(user.id).len();
+    let folders = vimeo_state.list_folders().filter(|folder| folder.owner == user.id).count();
     if let Value::Object(shown) = &mut shown {
         let connection = |path: &str, total: usize| json!({"uri": format!("{uri}/{path}"), "options": ["GET", "POST"], "total": total});
         shown.insert(
@@ -111,13 +111,13 @@ pub(crate) fn present_public(user: &User, plan: Plan) -> Value {
 }
 
 /// The quota, in the format of its kind. What Vimeo does not show is null.
-pub(crate) fn present_quota(vimeo: &VimeoState, user: &User) -> Value {
+pub(crate) fn present_quota(vimeo_state: &VimeoState, user: &User) -> Value {
     let nothing = |unit: Value| json!({"free": null, "max": null, "used": null, "unit": unit});
     let Some(quota) = &user.quota else {
         let space = json!({"free": null, "max": null, "used": null, "showing": null, "unit": null});
         return json!({"space": space, "periodic": with(nothing(Value::Null), &periodic(None)), "lifetime": nothing(Value::Null)});
     };
-    let uploaded = vimeo.used_by(user.id, quota.unit);
+    let uploaded = vimeo_state.used_by(user.id, quota.unit);
     let unit = json!(match quota.unit {
         Unit::Size => "video_size",
         Unit::Count => "video_count",

@@ -38,12 +38,12 @@ const VIDEO: &str = "application/vnd.vimeo.video+json";
 pub(crate) async fn show(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
     let caller = request.caller()?;
     let id = request.video()?;
-    let vimeo = app_state.vimeo_now();
-    let video = vimeo.find_video(id).filter(|video| is_among(video, &request));
+    let vimeo_state = app_state.vimeo_now();
+    let video = vimeo_state.find_video(id).filter(|video| is_among(video, &request));
     let video = video.filter(|video| is_visible(video, caller, request.video_hash()));
     let video = video.ok_or_else(errors::missing_resource)?;
-    let shown = present(&app_state, &vimeo, video, audience(video, caller), &request.fields());
-    drop(vimeo);
+    let shown = present(&app_state, &vimeo_state, video, audience(video, caller), &request.fields());
+    drop(vimeo_state);
     Ok(request.present(StatusCode::OK, VIDEO, shown))
 }
 
@@ -57,10 +57,10 @@ pub(crate) async fn list(State(app_state): State<Arc<AppState>>, request: ApiReq
             (_, PathOwner::Other(id)) => id,
         },
     };
-    let vimeo = app_state.vimeo_now();
-    vimeo.find_user(owner).ok_or_else(errors::missing_resource)?;
-    let ids = visible_ids(&app_state, &vimeo, &request, vimeo.videos_of(owner))?;
-    lists::answer(&request, ids, |id, fields| present_in_list(&app_state, &vimeo, &request, id, fields))
+    let vimeo_state = app_state.vimeo_now();
+    vimeo_state.find_user(owner).ok_or_else(errors::missing_resource)?;
+    let ids = visible_ids(&app_state, &vimeo_state, &request, vimeo_state.videos_of(owner))?;
+    lists::answer(&request, ids, |id, fields| present_in_list(&app_state, &vimeo_state, &request, id, fields))
 }
 
 /// The videos of a list that the caller may see, in the requested order. `videos` are those of one user.
@@ -68,7 +68,7 @@ pub(crate) async fn list(State(app_state): State<Arc<AppState>>, request: ApiReq
 /// The caller's own list is not scanned: with the scope `private` all of it is visible.
 pub(crate) fn visible_ids<'a>(
     app_state: &AppState,
-    vimeo: &VimeoState,
+    vimeo_state: &VimeoState,
     request: &ApiRequest,
     videos: VideoList<'a>,
 ) -> Result<Items<'a, VideoId>, ErrorResponse> {
@@ -77,12 +77,12 @@ pub(crate) fn visible_ids<'a>(
     let newest = request.list_lag.map(|lag| app_state.now().checked_sub(lag).unwrap_or(Timestamp::MIN));
     let (order, direction) = lists::order(request);
     let mut ids = videos.ids(order, direction);
-    let is_filtered = wanted.is_some() || newest.is_some() || !sees_all(vimeo, caller, videos);
+    let is_filtered = wanted.is_some() || newest.is_some() || !sees_all(vimeo_state, caller, videos);
     if !is_filtered {
         return Ok(Items { total: videos.len(), items: ids });
     }
     let mut visible = Vec::new();
-    while let Some(video) = ids.next().and_then(|id| vimeo.find_video(id)) {
+    while let Some(video) = ids.next().and_then(|id| vimeo_state.find_video(id)) {
         // A list shows unlisted videos to their owner only.
         let is_listed = video.settings.privacy.view != "unlisted" || is_own(video, caller);
         let is_wanted =
@@ -96,23 +96,24 @@ pub(crate) fn visible_ids<'a>(
 }
 
 /// Whether these videos, which belong to one user, are all visible as the caller's own.
-fn sees_all(vimeo: &VimeoState, caller: &Caller, videos: VideoList<'_>) -> bool {
-    let first = videos.ids(Order::Date, Direction::Ascending).next().and_then(|id| vimeo.find_video(id));
+fn sees_all(vimeo_state: &VimeoState, caller: &Caller, videos: VideoList<'_>) -> bool {
+    let first =
+        videos.ids(Order::Date, Direction::Ascending).next().and_then(|id| vimeo_state.find_video(id));
     caller.token.scopes.contains("private") && first.is_none_or(|video| is_own(video, caller))
 }
 
 /// A video of [`visible_ids`].
 pub(crate) fn present_in_list(
     app_state: &AppState,
-    vimeo: &VimeoState,
+    vimeo_state: &VimeoState,
     request: &ApiRequest,
     id: VideoId,
     fields: &Fields,
 ) -> Value {
     let audience_of =
         |video| request.caller.as_ref().map_or(Audience::Others, |caller| audience(video, caller));
-    let video = vimeo.find_video(id);
-    video.map_or(Value::Null, |video| present(app_state, vimeo, video, audience_of(video), fields))
+    let video = vimeo_state.find_video(id);
+    video.map_or(Value::Null, |video| present(app_state, vimeo_state, video, audience_of(video), fields))
 }
 
 /// `PATCH /videos/{video}`.
@@ -121,14 +122,14 @@ pub(crate) async fn edit(State(app_state): State<Arc<AppState>>, request: ApiReq
     let id = request.video()?;
     let plan = app_state.rate_limits().plan(user);
     let now = app_state.now();
-    let mut vimeo = app_state.vimeo_now();
-    let mut settings = own_video(&vimeo, &request)?.settings.clone();
+    let mut vimeo_state = app_state.vimeo_now();
+    let mut settings = own_video(&vimeo_state, &request)?.settings.clone();
     settings::apply(&request.members_of_some()?, &mut settings, EditContext { user, plan })?;
     let missing = errors::missing_resource;
-    vimeo.edit_video(id, |video| (video.settings, video.modified_at) = (settings, now));
-    let video = vimeo.find_video(id).ok_or_else(missing)?;
-    let shown = present(&app_state, &vimeo, video, Audience::Owner, &request.fields());
-    drop(vimeo);
+    vimeo_state.edit_video(id, |video| (video.settings, video.modified_at) = (settings, now));
+    let video = vimeo_state.find_video(id).ok_or_else(missing)?;
+    let shown = present(&app_state, &vimeo_state, video, Audience::Owner, &request.fields());
+    drop(vimeo_state);
     Ok(request.present(StatusCode::OK, VIDEO, shown))
 }
 
@@ -136,20 +137,23 @@ pub(crate) async fn edit(State(app_state): State<Arc<AppState>>, request: ApiReq
 pub(crate) async fn delete(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
     request.user_with("delete")?;
     let id = request.video()?;
-    let mut vimeo = app_state.vimeo();
-    own_video(&vimeo, &request)?;
-    let orphans = vimeo.remove_video(id);
-    uploads::remove(&app_state, vimeo, &orphans);
+    let mut vimeo_state = app_state.vimeo();
+    own_video(&vimeo_state, &request)?;
+    let orphans = vimeo_state.remove_video(id);
+    uploads::remove(&app_state, vimeo_state, &orphans);
     Ok(errors::no_content())
 }
 
 /// The video that the path names, which must be the caller's own.
-pub(crate) fn own_video<'a>(vimeo: &'a VimeoState, request: &ApiRequest) -> Result<&'a Video, ErrorResponse> {
+pub(crate) fn own_video<'a>(
+    vimeo_state: &'a VimeoState,
+    request: &ApiRequest,
+) -> Result<&'a Video, ErrorResponse> {
     let id = request.video()?;
-    if vimeo.find_video(id).is_some_and(|video| !is_among(video, request)) {
+    if vimeo_state.find_video(id).is_some_and(|video| !is_among(video, request)) {
         return Err(errors::missing_resource().into());
     }
-    Ok(find_own(vimeo, request.caller()?, id, request.video_hash())?)
+    Ok(find_own(vimeo_state, request.caller()?, id, request.video_hash())?)
 }
 
 /// Whether the path may name a video: `/me/videos/…` and `/users/N/videos/…` name those of one user.
@@ -183,12 +187,13 @@ impl From<AccessError> for ErrorResponse {
 
 /// Finds a video of the caller, named with or without its hash.
 pub(crate) fn find_own<'a>(
-    vimeo: &'a VimeoState,
+    vimeo_state: &'a VimeoState,
     caller: &Caller,
     id: VideoId,
     hash: Option<&str>,
 ) -> Result<&'a Video, AccessError> {
-    let video = vimeo.find_video(id).filter(|video| is_reached(video, hash)).ok_or(AccessError::Missing)?;
+    let video =
+        vimeo_state.find_video(id).filter(|video| is_reached(video, hash)).ok_or(AccessError::Missing)?;
     if is_own(video, caller) {
         Ok(video)
     } else if is_visible(video, caller, hash) {
@@ -217,7 +222,7 @@ fn is_visible(video: &Video, caller: &Caller, hash: Option<&str>) -> bool {
         && (is_public || (is_own(video, caller) && caller.token.scopes.contains("private")))
 }
 
-/// A wrong hash matches no video, whoever owns it.
+/// A wrong hash matches no video, regardless of its owner.
 fn is_reached(video: &Video, hash: Option<&str>) -> bool {
     hash.is_none_or(|hash| hash == video.hash)
 }

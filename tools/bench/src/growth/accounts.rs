@@ -1,23 +1,24 @@
-//! Whose connections they are: a few customers who have half of all, and many who share the other half.
+//! The accounts of the growth test: a few huge ones with half of all connections, and many small ones that share the
+//! other half.
 
 use std::time::{Duration, Instant};
 
-use super::home::{Configured, Home};
+use super::installation::{Configured, Installation};
+use crate::error::BenchError;
 use crate::service::{made_key, outcome};
-use crate::trouble::Trouble;
 
-/// What each of the huge accounts has, in hundredths of all connections. The first is the biggest.
+/// The shares of the huge accounts, in percent of all connections, the largest first.
 const HUGE: [usize; 3] = [20, 20, 10];
-/// What the small ones share.
+/// The share of the small accounts.
 const SHARED: usize = 50;
 const SMALL_MOST: u64 = 2_000;
 const SMALL_LEAST: u64 = 10;
-/// For so many connections there is a small account.
+/// Connections per small account.
 const CONNECTIONS_EACH: u64 = 250;
-/// Commands that run at the same time: one for each core of a small machine.
+/// Concurrent commands: one for each core of a small machine.
 const AT_ONCE: usize = 2;
 const PATIENCE: Duration = Duration::from_mins(1);
-/// After this time there are accounts enough.
+/// The longest time for creating accounts.
 const BUDGET: Duration = Duration::from_secs(100);
 
 /// The API keys of all accounts, the huge ones first.
@@ -27,25 +28,32 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// Makes them with the service's own commands, as many as that many connections deserve and the time allows.
-    pub(crate) fn make(home: &Home, configured: &Configured, connections: u64) -> Result<Self, Trouble> {
+    /// Creates them with the service's commands, as many as that number of connections needs and the time allows.
+    pub(crate) fn make(
+        installation: &Installation,
+        configured: &Configured,
+        connections: u64,
+    ) -> Result<Self, BenchError> {
         let wanted = HUGE.len() + usize::try_from(small(connections))?;
         let least = HUGE.len() + usize::try_from(SMALL_LEAST)?;
-        let rooms =
-            (0..AT_ONCE).map(|at| home.room(&format!("commands-{at}"))).collect::<Result<Vec<_>, _>>()?;
+        let directories = (0..AT_ONCE)
+            .map(|at| installation.subdirectory(&format!("commands-{at}")))
+            .collect::<Result<Vec<_>, _>>()?;
         let started = Instant::now();
         let mut keys = Vec::with_capacity(wanted);
         while keys.len() < wanted && (keys.len() < least || started.elapsed() < BUDGET) {
             let names: Vec<String> = (0..AT_ONCE).map(|at| format!("bench-{}", keys.len() + at)).collect();
             let run = |arguments: &dyn Fn(&str) -> Vec<String>| {
                 let mut running = Vec::new();
-                for (room, name) in rooms.iter().zip(&names) {
+                for (subdirectory, name) in directories.iter().zip(&names) {
                     let arguments = arguments(name);
                     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                    running.push((home.begin(configured, room, &arguments)?, room));
+                    running.push((installation.begin(configured, subdirectory, &arguments)?, subdirectory));
                 }
-                let said = running.into_iter().map(|(process, room)| outcome(process, room, PATIENCE));
-                said.collect::<Result<Vec<String>, Trouble>>()
+                let said = running
+                    .into_iter()
+                    .map(|(process, subdirectory)| outcome(process, subdirectory, PATIENCE));
+                said.collect::<Result<Vec<String>, BenchError>>()
             };
             run(&|name| ["accounts", "create", name].map(str::to_owned).to_vec())?;
             for said in
@@ -57,7 +65,7 @@ impl Accounts {
         Ok(Self { keys, took: started.elapsed() })
     }
 
-    /// A key a line, each as often as its account's share wants it: who takes lines at random fills all as they are to be.
+    /// One key per line, repeated in proportion to its account's share: random lines fill all accounts proportionally.
     pub(crate) fn lines(&self) -> String {
         let slots = slots(self.keys.len().saturating_sub(HUGE.len()));
         let lines: Vec<&str> = slots.iter().filter_map(|at| self.keys.get(*at).map(String::as_str)).collect();
@@ -70,7 +78,7 @@ fn small(connections: u64) -> u64 {
     (connections / CONNECTIONS_EACH).clamp(SMALL_LEAST, SMALL_MOST)
 }
 
-/// The accounts by number, each as often as its share of all wants it, and each small one once.
+/// The accounts by number, each repeated in proportion to its share, and each small one once.
 fn slots(small: usize) -> Vec<usize> {
     let huge = HUGE.iter().enumerate().flat_map(|(at, part)| vec![at; (small * part).div_ceil(SHARED)]);
     huge.chain(HUGE.len()..HUGE.len() + small).collect()
@@ -81,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_all_is_the_huge_ones_and_the_rest_is_shared_evenly() {
+    fn huge_accounts_share_half_and_small_ones_the_rest_evenly() {
         let slots = slots(2_000);
         let of = |account: usize| slots.iter().filter(|at| **at == account).count();
         assert_eq!(slots.len(), 4_000);

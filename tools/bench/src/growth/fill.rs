@@ -1,73 +1,77 @@
-//! Fills a database as customers do: through the service, with the keys of many accounts.
+//! Fills a database through the service, with the keys of many accounts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::home::Serving;
+use super::installation::Serving;
+use crate::error::BenchError;
 use crate::limits::per_second;
 use crate::load::{Load, Measured};
 use crate::operations::CONNECTIONS;
 use crate::record;
 use crate::service::COLLECTION;
-use crate::trouble::Trouble;
 
 pub(crate) const CREATE: &str = include_str!("../../lua/growth_create.lua");
-/// The longest that nothing is said meanwhile.
+/// The longest time without a progress message.
 const CHUNK_SECONDS_MOST: u32 = 30;
 const FIRST_CHUNK_SECONDS: u32 = 2;
 
-/// So many are never sent.
+/// More than is ever sent.
 pub(crate) const ENDLESS: u64 = 1 << 32;
 const UNTIL_KILLED: Duration = Duration::from_secs(2);
-/// More than can be sent until then.
+/// More than can be sent in that time.
 const NAMED_UNTIL_KILLED: u64 = 500_000;
 
-/// What creates connections, here and where that is measured.
+/// Creates connections, for filling and for measurements.
 pub(crate) struct Creator {
-    room: PathBuf,
+    subdirectory: PathBuf,
     lines: PathBuf,
     body: PathBuf,
-    /// The number in the last name that was given.
+    /// The number in the last name that was used.
     named: u64,
 }
 
-/// What was created.
+/// The result.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Filled {
     pub(crate) acknowledged: u64,
-    /// How many more may have been done than were answered.
+    /// How many more may have been created than acknowledged.
     pub(crate) in_flight: u64,
     pub(crate) took: Duration,
 }
 
 impl Creator {
-    /// With a file of keys, in the proportion in which they are to be used.
-    pub(crate) fn new(room: &Path, lines: &str) -> Result<Self, Trouble> {
-        let creator =
-            Self { room: room.to_owned(), lines: room.join("keys"), body: room.join("body.json"), named: 0 };
+    /// With a file of keys in their proportion.
+    pub(crate) fn new(subdirectory: &Path, lines: &str) -> Result<Self, BenchError> {
+        let creator = Self {
+            subdirectory: subdirectory.to_owned(),
+            lines: subdirectory.join("keys"),
+            body: subdirectory.join("body.json"),
+            named: 0,
+        };
         fs::write(&creator.lines, lines)?;
         fs::write(&creator.body, record::body())?;
         Ok(creator)
     }
 
-    /// Creates for that long, or until so many were sent.
-    pub(crate) fn run(&mut self, serving: &Serving, seconds: u32, most: u64) -> Result<Measured, Trouble> {
-        let measured = self.with_load(serving, seconds, most, |load, room| load.run(room))?;
-        // A name may have been sent that no answer came back for.
+    /// Creates for this long, or until this many were sent.
+    pub(crate) fn run(&mut self, serving: &Serving, seconds: u32, most: u64) -> Result<Measured, BenchError> {
+        let measured = self.with_load(serving, seconds, most, |load, subdirectory| load.run(subdirectory))?;
+        // A name may have been used without a response.
         self.named += measured.requests + u64::from(2 * CONNECTIONS);
         Ok(measured)
     }
 
-    /// Makes the load and lets the caller do with it what it wants.
+    /// Builds the load and passes it to the caller.
     pub(crate) fn with_load<T>(
         &self,
         serving: &Serving,
         seconds: u32,
         most: u64,
-        run: impl FnOnce(Load<'_>, &Path) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
+        run: impl FnOnce(Load<'_>, &Path) -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
         let (lines, body) = (self.lines.to_string_lossy(), self.body.to_string_lossy());
         let (first, most) = (self.named.to_string(), most.to_string());
         let load = Load {
@@ -77,13 +81,14 @@ impl Creator {
             connections: CONNECTIONS,
             seconds,
         };
-        run(load, &self.room)
+        run(load, &self.subdirectory)
     }
 
     /// Kills the service while connections are created.
-    pub(crate) fn interrupt(&mut self, serving: Serving) -> Result<(), Trouble> {
+    pub(crate) fn interrupt(&mut self, serving: Serving) -> Result<(), BenchError> {
         let seconds = CHUNK_SECONDS_MOST;
-        let wrk = self.with_load(&serving, seconds, ENDLESS, |load, room| load.start(room))?;
+        let wrk =
+            self.with_load(&serving, seconds, ENDLESS, |load, subdirectory| load.start(subdirectory))?;
         sleep(UNTIL_KILLED);
         serving.kill();
         drop(wrk);
@@ -91,13 +96,13 @@ impl Creator {
         Ok(())
     }
 
-    /// Creates that many, and perhaps a few more: those that are sent while the last are answered.
+    /// Creates at least that many; a few more are sent while the last ones are acknowledged.
     pub(crate) fn fill(
         &mut self,
         serving: &Serving,
         wanted: u64,
-        say: &dyn Fn(&str),
-    ) -> Result<Filled, Trouble> {
+        progress: &dyn Fn(&str),
+    ) -> Result<Filled, BenchError> {
         let (started, mut filled, mut best) = (Instant::now(), Filled::default(), None);
         while filled.acknowledged < wanted {
             let missing = wanted - filled.acknowledged;
@@ -112,7 +117,7 @@ impl Creator {
             let rate = per_second(measured.requests, began.elapsed());
             best = best.filter(|best| *best > rate).or(Some(rate));
             if filled.acknowledged < wanted {
-                say(&format!("  {} of {wanted} were added, {rate:.0}/s", filled.acknowledged));
+                progress(&format!("  {} of {wanted} were added, {rate:.0}/s", filled.acknowledged));
             }
         }
         filled.took = started.elapsed();
@@ -120,8 +125,8 @@ impl Creator {
     }
 }
 
-/// How long to go on for what is missing, at the best rate that was seen: a load stops when it has sent enough, but is
-/// not over before its time.
+/// How long to continue for the missing connections, at the best rate so far: a load stops when it has sent enough, but
+/// takes its full time.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -135,7 +140,7 @@ fn chunk_seconds(missing: u64, best: Option<f64>) -> u32 {
 }
 
 impl Filled {
-    /// Whether what is there is what was answered: what was in flight may be there and not counted.
+    /// Whether the count matches the responses: requests in flight may have an effect without a response.
     pub(crate) fn agrees_with(&self, there: u64) -> bool {
         (self.acknowledged..=self.acknowledged + self.in_flight).contains(&there)
     }
@@ -146,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chunk_is_as_long_as_what_is_missing_takes() {
+    fn a_fill_step_lasts_as_long_as_the_missing_connections_need() {
         assert_eq!(chunk_seconds(9_000, None), 2);
         assert_eq!(chunk_seconds(9_001, Some(1_000.0)), 10);
         assert_eq!(chunk_seconds(1, Some(1_000.0)), 1);
@@ -154,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_what_was_answered_and_perhaps_what_was_in_flight() {
+    fn the_count_matches_the_responses_except_requests_in_flight() {
         let filled = Filled { acknowledged: 100, in_flight: 64, ..Filled::default() };
         assert!(filled.agrees_with(100) && filled.agrees_with(164));
         assert!(!filled.agrees_with(99) && !filled.agrees_with(165));

@@ -1,4 +1,4 @@
-//! Rounds of all operations at one size, each right beside H, because the sizes are measured at different times.
+//! Rounds of all operations at one size, each next to H, because the sizes are measured at different times.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,9 @@ use tokio::runtime::Runtime;
 
 use super::accounts::Accounts;
 use super::fill::{Creator, ENDLESS, Filled};
-use super::home::Serving;
-use super::walk::{Walk, Walker};
+use super::installation::Serving;
+use super::list_scan::{ListScan, Scanner};
+use crate::error::BenchError;
 use crate::limits::http::ConstantServer;
 use crate::limits::raw_log;
 use crate::load::{Load, Measured};
@@ -18,34 +19,33 @@ use crate::process::Memory;
 use crate::record;
 use crate::rounds::Pace;
 use crate::service::COLLECTION;
-use crate::trouble::Trouble;
 
 const GET: &str = include_str!("../../lua/growth_get.lua");
 const UPDATE: &str = include_str!("../../lua/update.lua");
 const LIST: &str = include_str!("../../lua/constant.lua");
-/// How many different ones gets ask for.
+/// How many different connections are read.
 const GOT: usize = 100_000;
-/// How many different ones are changed in a round: others in each, so that their versions are known.
+/// How many different connections are changed in a round; each round changes others, so that their versions are known.
 const UPDATED: usize = 30_000;
-/// Of those that were changed, how many are looked at.
+/// How many of the changed ones are checked.
 const LOOKED_AT: usize = 100;
 
-/// All but creations, in the order of the first round: these leave the size as it is.
+/// All except creations, in the order of the first round: they do not change the size.
 const STEADY: [Operation; 4] = [Operation::Get, Operation::List, Operation::DeepList, Operation::Update];
 
-/// How many are to be chosen when the lists are read.
+/// How many connections to select while the lists are read.
 pub(crate) fn chosen(pace: Pace) -> usize {
     GOT.max(UPDATED * pace.rounds as usize)
 }
 
-/// What measures at every size.
+/// The measurement at one size.
 pub(crate) struct Meter<'a> {
     pub(crate) runtime: &'a Runtime,
     pub(crate) constant: &'a ConstantServer,
     pub(crate) accounts: &'a Accounts,
-    pub(crate) room: PathBuf,
+    pub(crate) subdirectory: PathBuf,
     pub(crate) pace: Pace,
-    pub(crate) say: &'a dyn Fn(&str),
+    pub(crate) progress: &'a dyn Fn(&str),
 }
 
 /// One operation in one round.
@@ -53,20 +53,20 @@ pub(crate) struct Meter<'a> {
 pub(crate) struct Sample {
     pub(crate) operation: Operation,
     pub(crate) measured: Measured,
-    /// H, right before or after it.
+    /// H, next to it.
     pub(crate) constant_per_second: f64,
-    /// R, on its other side, of what writes: its rate follows the disk's, and H does not.
+    /// R, on its other side, for writes: its rate follows the disk's, and H's does not.
     pub(crate) raw_log_per_second: Option<f64>,
-    /// Why it counts for nothing, if so.
+    /// Why it is void, if it is.
     pub(crate) fault: Option<String>,
 }
 
 impl Meter<'_> {
     /// Gets, lists and updates.
-    pub(crate) fn steady(&self, serving: &Serving, walk: &Walk) -> Result<Vec<Sample>, Trouble> {
-        let (gets, change) = (self.room.join("gets"), self.room.join("change.json"));
-        let walker = self.walker(serving);
-        fs::write(&gets, walker.lines(walk.sample.get(..GOT).unwrap_or(&walk.sample)))?;
+    pub(crate) fn steady(&self, serving: &Serving, list_scan: &ListScan) -> Result<Vec<Sample>, BenchError> {
+        let (gets, change) = (self.subdirectory.join("gets"), self.subdirectory.join("change.json"));
+        let scanner = self.scanner(serving);
+        fs::write(&gets, scanner.lines(list_scan.sample.get(..GOT).unwrap_or(&list_scan.sample)))?;
         fs::write(&change, record::change())?;
         let mut samples = Vec::new();
         for round in 0..self.pace.rounds {
@@ -77,8 +77,8 @@ impl Meter<'_> {
             for operation in order {
                 let sample = self.beside(round, operation, || match operation {
                     Operation::Get => self.load(serving, GET, &[COLLECTION, &text(&gets)]),
-                    Operation::Update => self.update(serving, walk, round, &change),
-                    _ => self.list(serving, walk, operation),
+                    Operation::Update => self.update(serving, list_scan, round, &change),
+                    _ => self.list(serving, list_scan, operation),
                 })?;
                 samples.push(sample);
             }
@@ -86,24 +86,35 @@ impl Meter<'_> {
         Ok(samples)
     }
 
-    fn list(&self, serving: &Serving, walk: &Walk, operation: Operation) -> Result<Asked, Trouble> {
-        let first = super::walk::Place::default();
-        let place = if operation == Operation::DeepList { &walk.deep } else { &first };
+    fn list(
+        &self,
+        serving: &Serving,
+        list_scan: &ListScan,
+        operation: Operation,
+    ) -> Result<Asked, BenchError> {
+        let first = super::list_scan::Place::default();
+        let place = if operation == Operation::DeepList { &list_scan.deep } else { &first };
         let path = format!("{COLLECTION}{}", place.query(PAGE));
-        // The biggest account is the first.
+        // The largest account is the first.
         let key = self.accounts.keys.first().ok_or("there is no account")?;
         self.load(serving, LIST, &[&path, key])
     }
 
-    fn update(&self, serving: &Serving, walk: &Walk, round: u32, change: &Path) -> Result<Asked, Trouble> {
-        let updates = self.room.join("updates");
-        let walker = self.walker(serving);
-        let part = part_of(&walk.sample, round as usize, self.pace.rounds as usize);
-        fs::write(&updates, walker.lines(part))?;
+    fn update(
+        &self,
+        serving: &Serving,
+        list_scan: &ListScan,
+        round: u32,
+        change: &Path,
+    ) -> Result<Asked, BenchError> {
+        let updates = self.subdirectory.join("updates");
+        let scanner = self.scanner(serving);
+        let part = part_of(&list_scan.sample, round as usize, self.pace.rounds as usize);
+        fs::write(&updates, scanner.lines(part))?;
         let (measured, _) = self.load(serving, UPDATE, &[COLLECTION, &text(&updates), &text(change)])?;
-        // They are changed in this order, so that the first of them were if so many were answered.
+        // They are changed in this order, so the first ones were changed if this many requests succeeded.
         let looked_at = LOOKED_AT.min(part.len()).min(usize::try_from(measured.requests)?);
-        let changed = self.runtime.block_on(walker.changed(part.get(..looked_at).unwrap_or_default()))?;
+        let changed = self.runtime.block_on(scanner.changed(part.get(..looked_at).unwrap_or_default()))?;
         let fault =
             (changed != looked_at).then(|| format!("of {looked_at} looked at, {changed} were changed"));
         Ok((measured, fault))
@@ -114,15 +125,15 @@ impl Meter<'_> {
         &self,
         round: u32,
         serving: &Serving,
-        walk: &Walk,
+        list_scan: &ListScan,
         creator: &mut Creator,
-    ) -> Result<Sample, Trouble> {
-        let walker = self.walker(serving);
-        let before = self.runtime.block_on(walker.count(walk))?;
+    ) -> Result<Sample, BenchError> {
+        let scanner = self.scanner(serving);
+        let before = self.runtime.block_on(scanner.count(list_scan))?;
         let mut sample = self.beside(round, Operation::Create, || {
             Ok((creator.run(serving, self.pace.seconds, ENDLESS)?, None))
         })?;
-        let done = self.runtime.block_on(walker.count(walk))? - before;
+        let done = self.runtime.block_on(scanner.count(list_scan))? - before;
         let answered = sample.measured.requests;
         let filled =
             Filled { acknowledged: answered, in_flight: u64::from(CONNECTIONS), ..Filled::default() };
@@ -132,25 +143,25 @@ impl Meter<'_> {
         Ok(sample)
     }
 
-    /// Measures H before it and R after it, in every other round the other way round.
+    /// Measures H before it and R after it; in every other round the reverse.
     fn beside(
         &self,
         round: u32,
         operation: Operation,
-        ask: impl FnOnce() -> Result<Asked, Trouble>,
-    ) -> Result<Sample, Trouble> {
+        send: impl FnOnce() -> Result<Asked, BenchError>,
+    ) -> Result<Sample, BenchError> {
         let is_first = round.is_multiple_of(2);
         let is_write = matches!(operation, Operation::Create | Operation::Update);
         let raw_log = || if is_write { self.raw_log_per_second().map(Some) } else { Ok(None) };
         let (constant_per_second, (measured, fault), raw_log_per_second) = if is_first {
-            (self.constant_per_second()?, ask()?, raw_log()?)
+            (self.constant_per_second()?, send()?, raw_log()?)
         } else {
-            let (raw_log, asked) = (raw_log()?, ask()?);
+            let (raw_log, asked) = (raw_log()?, send()?);
             (self.constant_per_second()?, asked, raw_log)
         };
         let fault = measured.fault().or(fault);
         let rate = measured.requests_per_second();
-        (self.say)(&format!(
+        (self.progress)(&format!(
             "  round {} of {}: {operation:<10} {rate:>8.0}/s   H {constant_per_second:>7.0}/s{}{}",
             round + 1,
             self.pace.rounds,
@@ -160,7 +171,7 @@ impl Meter<'_> {
         Ok(Sample { operation, measured, constant_per_second, raw_log_per_second, fault })
     }
 
-    fn constant_per_second(&self) -> Result<f64, Trouble> {
+    fn constant_per_second(&self) -> Result<f64, BenchError> {
         let measured = self.constant.run(CONNECTIONS, self.pace.seconds)?;
         match measured.fault() {
             None => Ok(measured.requests_per_second()),
@@ -168,12 +179,12 @@ impl Meter<'_> {
         }
     }
 
-    fn raw_log_per_second(&self) -> Result<f64, Trouble> {
+    fn raw_log_per_second(&self) -> Result<f64, BenchError> {
         let long = Duration::from_secs(u64::from(self.pace.seconds));
-        raw_log::run(self.runtime, &self.room, long)
+        raw_log::run(self.runtime, &self.subdirectory, long)
     }
 
-    fn load(&self, serving: &Serving, script: &str, arguments: &[&str]) -> Result<Asked, Trouble> {
+    fn load(&self, serving: &Serving, script: &str, arguments: &[&str]) -> Result<Asked, BenchError> {
         let load = Load {
             address: serving.address,
             script,
@@ -181,23 +192,23 @@ impl Meter<'_> {
             connections: CONNECTIONS,
             seconds: self.pace.seconds,
         };
-        Ok((load.run(&self.room)?, None))
+        Ok((load.run(&self.subdirectory)?, None))
     }
 
-    pub(crate) fn walker(&self, serving: &Serving) -> Walker<'_> {
-        Walker { address: serving.address, keys: &self.accounts.keys }
+    pub(crate) fn scanner(&self, serving: &Serving) -> Scanner<'_> {
+        Scanner { address: serving.address, keys: &self.accounts.keys }
     }
 }
 
-/// What came of it, and what else is wrong with it.
+/// The result, and its error if there is one.
 type Asked = (Measured, Option<String>);
 
-/// The more of both.
+/// The larger of both.
 pub(crate) fn peak(one: Memory, other: Memory) -> Memory {
     Memory { rss: one.rss.max(other.rss), rss_anon: one.rss_anon.max(other.rss_anon) }
 }
 
-/// Those that are changed in a round: others in each.
+/// The connections that a round changes: different ones in each.
 fn part_of<T>(all: &[T], round: usize, rounds: usize) -> &[T] {
     let each = UPDATED.min(all.len() / rounds.max(1));
     all.get(round * each..(round + 1) * each).unwrap_or_default()
@@ -212,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_change_different_ones() {
+    fn rounds_change_different_connections() {
         let all: Vec<u32> = (0..10).collect();
         let parts: Vec<&[u32]> = (0..3).map(|round| part_of(&all, round, 3)).collect();
         assert_eq!(parts, [&[0, 1, 2][..], &[3, 4, 5], &[6, 7, 8]]);

@@ -1,12 +1,12 @@
-//! What growth costs: each operation's part of H, against what it was at the smallest size, and what a size takes of disk,
-//! memory and time to start.
+//! The cost of growth: each operation's part of H, compared with the smallest size, and the disk, memory and start time
+//! of each size.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::chart::Line;
 use super::measure::Sample;
-use super::picture::Line;
 use crate::limits::Limit;
 use crate::operations::{CONNECTIONS, Operation};
 use crate::process::Memory;
@@ -14,64 +14,64 @@ use crate::report::{in_mib, in_us};
 use crate::rounds::{Pace, Spread};
 use crate::service::Engine;
 
-/// The part of its ratio to H that an operation may lose at most.
+/// The largest part of its ratio to H that an operation may lose.
 const LOSS_MOST: f64 = 0.25;
 const START_MOST_MS: f64 = 1_000.0;
 const IDLE_MOST_MIB: f64 = 64.0;
 const LOADED_MOST_MIB: f64 = 256.0;
-/// Up to this size, the target for memory under load is one.
+/// Up to this size there is a target for memory under load.
 const LOADED_UP_TO: u64 = 1_000_000;
 const OPERATIONS: [Operation; 5] =
     [Operation::Create, Operation::Get, Operation::List, Operation::DeepList, Operation::Update];
 const ENGINES: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 
-/// All that was found.
+/// All results.
 #[derive(Debug, Serialize)]
 pub(crate) struct Growth {
     to: u64,
     accounts: usize,
     rounds: u32,
-    /// Of each measurement.
+    /// The length of each measurement.
     seconds: u32,
-    /// Clients that ask at the same time.
+    /// Concurrent clients.
     clients: u32,
     machine_memory_bytes: u64,
     machine_cores: usize,
-    pub(crate) found: Vec<Found>,
-    /// What was left out, and why.
+    pub(crate) found: Vec<Results>,
+    /// What was skipped, and why.
     pub(crate) notes: Vec<String>,
     pub(crate) is_whole: bool,
 }
 
 /// One size on one engine.
 #[derive(Debug, Serialize)]
-pub(crate) struct Found {
-    /// That was wished.
+pub(crate) struct Results {
+    /// The requested number of connections.
     pub(crate) size: u64,
-    /// That were there.
+    /// The actual number of connections.
     pub(crate) connections: u64,
     pub(crate) engine: Engine,
-    /// On SQLite created through the service, on PostgreSQL moved.
+    /// Created through the service on SQLite, moved on PostgreSQL.
     pub(crate) arrived_per_second: f64,
     pub(crate) arrived_in_seconds: f64,
-    /// On the disk, at rest.
+    /// On the disk, after a stop.
     pub(crate) bytes: u64,
     pub(crate) bytes_per_connection: f64,
     pub(crate) operations: Vec<Summary>,
     pub(crate) times: Times,
-    /// The most after a start, before the first request.
+    /// The maximum after a start, before the first request.
     pub(crate) idle: Memory,
-    /// The most after a load.
+    /// The maximum after a load.
     pub(crate) loaded: Memory,
 }
 
-/// How long starts took, from when the process was started to its first answer that it is ready.
+/// The duration of starts, up to the first successful readiness check.
 #[derive(Debug, Serialize)]
 pub(crate) struct Times {
     pub(crate) start_ms: Option<Spread>,
-    /// Killed while it wrote.
+    /// The same after a kill during writes.
     pub(crate) start_after_kill_ms: Option<f64>,
-    /// Of the write-ahead log that this start found.
+    /// The size of the write-ahead log at that start.
     pub(crate) log_bytes_at_kill: Option<u64>,
 }
 
@@ -82,9 +82,9 @@ pub(crate) struct Summary {
     requests_per_second: f64,
     limit: Limit,
     limit_per_second: f64,
-    /// Of the rounds' ratios; none of what is void.
+    /// The ratio to H; absent if void.
     ratio: Option<Spread>,
-    /// To R, of what writes.
+    /// The ratio to R, for writes.
     raw_log_ratio: Option<Spread>,
     raw_log_per_second: Option<f64>,
     p50_us: f64,
@@ -94,19 +94,19 @@ pub(crate) struct Summary {
     /// Of all rounds.
     errors: u64,
     void: Option<String>,
-    /// Of the list.
+    /// The page of the list.
     page: Option<u64>,
 }
 
-/// What of its ratio an operation has lost since the smallest size.
+/// The part of its ratio that an operation has lost since the smallest size.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct Loss {
     size: u64,
     engine: Engine,
     operation: Operation,
-    /// Of its ratio to H.
+    /// The loss of its ratio to H.
     lost: Option<f64>,
-    /// Of its ratio to R, if it writes.
+    /// The loss of its ratio to R, for writes.
     lost_of_raw_log: Option<f64>,
     target: Option<f64>,
     reached: Option<bool>,
@@ -119,7 +119,7 @@ struct Report<'a> {
     losses: Vec<Loss>,
 }
 
-/// Sums up the rounds of each operation.
+/// Summarizes the rounds of each operation.
 pub(crate) fn operations(samples: &[Sample], deep_page: u64) -> Vec<Summary> {
     let of = |operation| {
         let own = || samples.iter().filter(move |sample| sample.operation == operation);
@@ -155,12 +155,12 @@ pub(crate) fn operations(samples: &[Sample], deep_page: u64) -> Vec<Summary> {
     OPERATIONS.into_iter().filter_map(of).collect()
 }
 
-/// The part that was lost, of a ratio that was `before`; less than nothing if it has grown.
+/// The lost part of a ratio; negative if it has grown.
 fn lost(before: f64, now: f64) -> f64 {
     1.0 - now / before
 }
 
-impl Found {
+impl Results {
     fn of(&self, operation: Operation) -> Option<&Summary> {
         self.operations.iter().find(|summary| summary.operation == operation)
     }
@@ -182,32 +182,32 @@ impl Growth {
         }
     }
 
-    /// For machines.
+    /// Writes the JSON.
     pub(crate) fn report(&self) -> impl Serialize {
         Report { growth: self, losses: self.losses() }
     }
 
-    /// Whether all was measured and nothing is void.
+    /// Whether everything was measured and no row is void.
     pub(crate) fn is_good(&self) -> bool {
         self.is_whole && self.found.iter().flat_map(|found| &found.operations).all(|sum| sum.void.is_none())
     }
 
-    fn ratio(found: &Found, operation: Operation) -> Option<f64> {
+    fn ratio(found: &Results, operation: Operation) -> Option<f64> {
         found.of(operation)?.ratio.map(|spread| spread.median)
     }
 
-    fn raw_log_ratio(found: &Found, operation: Operation) -> Option<f64> {
+    fn raw_log_ratio(found: &Results, operation: Operation) -> Option<f64> {
         found.of(operation)?.raw_log_ratio.map(|spread| spread.median)
     }
 
-    /// What each operation has lost at each size but the smallest.
+    /// The losses of each operation at each size except the smallest.
     fn losses(&self) -> Vec<Loss> {
         let mut losses = Vec::new();
         for found in &self.found {
             let first = self.found.iter().find(|first| first.engine == found.engine);
             let Some(first) = first.filter(|first| first.size < found.size) else { continue };
             for Summary { operation, .. } in &found.operations {
-                let lost_of = |ratio: fn(&Found, Operation) -> Option<f64>| {
+                let lost_of = |ratio: fn(&Results, Operation) -> Option<f64>| {
                     ratio(first, *operation).zip(ratio(found, *operation)).map(|(was, is)| lost(was, is))
                 };
                 let loss = lost_of(Self::ratio);
@@ -242,7 +242,7 @@ impl Growth {
         lines
     }
 
-    /// The tables, to read.
+    /// The tables.
     pub(crate) fn table(&self) -> String {
         let mut text = format!(
             "{} accounts, {} clients, {} rounds of {} s; {} cores and {:.0} MiB of memory\n\n",
@@ -330,7 +330,7 @@ impl Growth {
     }
 }
 
-fn speed(found: &Found, summary: &Summary, loss: Option<&Loss>) -> String {
+fn speed(found: &Results, summary: &Summary, loss: Option<&Loss>) -> String {
     let ratio = summary.ratio.map_or_else(|| "void".to_owned(), |ratio| format!("{:.3}", ratio.median));
     let rounds =
         summary.ratio.map_or_else(String::new, |ratio| format!("({:.3}–{:.3})", ratio.least, ratio.most));
@@ -360,7 +360,7 @@ fn speed(found: &Found, summary: &Summary, loss: Option<&Loss>) -> String {
     line.trim_end().to_owned()
 }
 
-fn size(found: &Found) -> String {
+fn size(found: &Results) -> String {
     let Times { start_ms, start_after_kill_ms, log_bytes_at_kill } = &found.times;
     let start = start_ms.map_or_else(String::new, |spread| {
         format!("{:.0} ({:.0}–{:.0})", spread.median, spread.least, spread.most)
@@ -386,102 +386,10 @@ fn size(found: &Found) -> String {
     line.trim_end().to_owned()
 }
 
-/// What stands in a table.
+/// The content of a cell.
 const fn yes(is_so: bool) -> &'static str {
     if is_so { "yes" } else { "no" }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::load::{Errors, Measured};
-
-    fn sample(operation: Operation, requests: u64, fault: Option<&str>) -> Sample {
-        let errors = Errors { connect: 0, read: 0, write: 0, timeout: 0, status: 0 };
-        let measured =
-            Measured { requests, duration_us: 1_000_000, p50_us: 100, p99_us: 500, p999_us: 900, errors };
-        Sample {
-            operation,
-            measured,
-            constant_per_second: 100.0,
-            raw_log_per_second: Some(200.0),
-            fault: fault.map(str::to_owned),
-        }
-    }
-
-    fn found(size: u64, engine: Engine, samples: &[Sample]) -> Found {
-        let start_ms = Spread::of([20.0]);
-        Found {
-            size,
-            connections: size,
-            engine,
-            arrived_per_second: 1_000.0,
-            arrived_in_seconds: 10.0,
-            bytes: size * 1_000,
-            bytes_per_connection: 1_000.0,
-            operations: operations(samples, 40),
-            times: Times { start_ms, start_after_kill_ms: Some(30.0), log_bytes_at_kill: Some(4 << 20) },
-            idle: Memory { rss: 20 << 20, rss_anon: 10 << 20 },
-            loaded: Memory { rss: 300 << 20, rss_anon: 10 << 20 },
-        }
-    }
-
-    fn growth(found: Vec<Found>) -> Growth {
-        let mut growth = Growth::new(1_000_000, 2_003, Pace { rounds: 1, seconds: 1 }, 1 << 29, 2);
-        growth.found = found;
-        growth
-    }
-
-    #[test]
-    fn a_loss_is_counted_from_the_smallest_size_of_the_same_engine() {
-        let create = |requests| [sample(Operation::Create, requests, None)];
-        let growth = growth(vec![
-            found(10_000, Engine::Sqlite, &create(40)),
-            found(10_000, Engine::Postgres, &create(80)),
-            found(1_000_000, Engine::Sqlite, &create(32)),
-            found(1_000_000, Engine::Postgres, &create(40)),
-        ]);
-        let losses = growth.losses();
-        let seen: Vec<_> = losses
-            .iter()
-            .map(|loss| (loss.engine, (loss.lost.unwrap() * 100.0).round(), loss.reached.unwrap()))
-            .collect();
-        assert_eq!(seen, [(Engine::Sqlite, 20.0, true), (Engine::Postgres, 50.0, false)]);
-        assert_eq!(growth.lines().len(), 2);
-        assert_eq!(growth.lines()[1].points, [(10_000, 0.8), (1_000_000, 0.4)]);
-        assert_eq!(serde_json::to_value(growth.report()).unwrap()["losses"][1]["lost"], 0.5);
-        assert_eq!(losses[1].lost_of_raw_log, Some(0.5));
-    }
-
-    #[test]
-    fn only_what_the_targets_name_is_judged() {
-        let list = [sample(Operation::DeepList, 9, None)];
-        let growth = growth(vec![found(10_000, Engine::Sqlite, &list), found(20_000, Engine::Sqlite, &list)]);
-        assert_eq!((growth.losses()[0].lost, growth.losses()[0].reached), (Some(0.0), None));
-        assert_eq!(growth.found[0].operations[0].page, Some(40));
-    }
-
-    #[test]
-    fn what_met_an_error_has_no_ratio_and_reaches_nothing() {
-        let good = [sample(Operation::Get, 40, None)];
-        let bad = [sample(Operation::Get, 40, None), sample(Operation::Get, 40, Some("1 status"))];
-        let growth = growth(vec![found(10_000, Engine::Sqlite, &good), found(20_000, Engine::Sqlite, &bad)]);
-        assert!(!growth.is_good());
-        assert_eq!((growth.losses()[0].lost, growth.losses()[0].reached), (None, Some(false)));
-        assert!(growth.table().contains("VOID: 1 status"));
-    }
-
-    #[test]
-    fn the_table_says_what_does_not_fit_and_what_was_left_out() {
-        let mut growth = growth(vec![found(1_000_000, Engine::Sqlite, &[])]);
-        growth.notes.push("PostgreSQL was left out.".to_owned());
-        let table = growth.table();
-        assert!(table.contains("do not fit into the memory") && table.contains("PostgreSQL was left out."));
-        let line = table.lines().find(|line| line.contains("20 (20–20)")).unwrap();
-        assert!(
-            line.contains("30 (4 MiB log)") && line.contains("300 (10)") && line.ends_with("no"),
-            "{line}"
-        );
-        assert!(growth.is_good());
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::fixture::{Fixture, Running, Worker};
 use super::requests::Requests;
-use crate::trouble::Trouble;
+use crate::error::BenchError;
 use crate::wall_clock::{WallTime, now};
 
 const CONNECTIONS: u32 = 20;
@@ -66,14 +66,14 @@ struct Job {
     video: Option<u64>,
 }
 
-pub(super) fn run(fixture: &Fixture<'_>, say: &impl Fn(&str)) -> Result<Bulk, Trouble> {
+pub(super) fn run(fixture: &Fixture<'_>, progress: &impl Fn(&str)) -> Result<Bulk, BenchError> {
     let running = fixture.start("bulk", Worker::On, CONNECTIONS)?;
     let (uploads, limit) = (fixture.options.uploads, fixture.options.bulk_limit());
-    let (mut requests, began_at) = (Requests::start(&running.sandbox)?, now());
+    let (mut requests, started_at) = (Requests::start(&running.sandbox)?, now());
     running.queue(&running.connections, uploads)?;
     let wait_for = |requests: &mut Requests, uploads| {
-        wait(&running, requests, began_at, (uploads, limit), |created| {
-            say(&format!("{}: {created} videos created", fixture.name()));
+        wait(&running, requests, started_at, (uploads, limit), |created| {
+            progress(&format!("{}: {created} videos created", fixture.name()));
         })
     };
     let jobs = wait_for(&mut requests, uploads)?;
@@ -85,7 +85,7 @@ pub(super) fn run(fixture: &Fixture<'_>, say: &impl Fn(&str)) -> Result<Bulk, Tr
         let all = wait_for(&mut requests, uploads + queued)?;
         bulk.by_account_size.push(AtSize::of_added(&jobs, &all, &requests));
     }
-    say(&format!(
+    progress(&format!(
         "{}: {} of {uploads} uploads completed, {:.1} a second; {:.2} API requests each for the first {}, {:.2} for the last",
         fixture.name(),
         bulk.completed,
@@ -101,10 +101,10 @@ pub(super) fn run(fixture: &Fixture<'_>, say: &impl Fn(&str)) -> Result<Bulk, Tr
 fn wait(
     running: &Running<'_>,
     requests: &mut Requests,
-    began_at: WallTime,
+    started_at: WallTime,
     (uploads, limit): (u64, Duration),
     progress: impl Fn(usize),
-) -> Result<Vec<Job>, Trouble> {
+) -> Result<Vec<Job>, BenchError> {
     let started = Instant::now();
     let (mut newest_at, mut listed_at, mut said) = (started, started, 0);
     loop {
@@ -117,11 +117,11 @@ fn wait(
         if newest_at.elapsed() >= NEWEST_EVERY || is_late {
             newest_at = Instant::now();
             let page = running.jobs(1, None)?;
-            let newest = page.pointer("/items/0").map(|item| Job::read(item, began_at)).transpose()?;
+            let newest = page.pointer("/items/0").map(|item| Job::read(item, started_at)).transpose()?;
             let is_listed = newest.is_some_and(|job| job.has_ended()) && listed_at.elapsed() >= LIST_EVERY;
             if is_listed || is_late {
                 listed_at = Instant::now();
-                let jobs = all_jobs(running, began_at)?;
+                let jobs = all_jobs(running, started_at)?;
                 let ended = jobs.iter().filter(|job| job.has_ended()).count() as u64;
                 if ended >= uploads || is_late {
                     requests.read(&running.sandbox)?;
@@ -133,12 +133,12 @@ fn wait(
     }
 }
 
-fn all_jobs(running: &Running<'_>, began_at: WallTime) -> Result<Vec<Job>, Trouble> {
+fn all_jobs(running: &Running<'_>, started_at: WallTime) -> Result<Vec<Job>, BenchError> {
     let (mut jobs, mut key) = (Vec::new(), None::<String>);
     loop {
         let page = running.jobs(PAGE, key.as_deref())?;
         for item in page.get("items").and_then(Value::as_array).ok_or("the list of jobs has no items")? {
-            jobs.push(Job::read(item, began_at)?);
+            jobs.push(Job::read(item, started_at)?);
         }
         key = page.get("nextPageKey").and_then(Value::as_str).map(str::to_owned);
         if key.is_none() {
@@ -148,11 +148,12 @@ fn all_jobs(running: &Running<'_>, began_at: WallTime) -> Result<Vec<Job>, Troub
 }
 
 impl Job {
-    fn read(item: &Value, began_at: WallTime) -> Result<Self, Trouble> {
+    fn read(item: &Value, started_at: WallTime) -> Result<Self, BenchError> {
         let text = |name: &str| item.pointer(&format!("/data/{name}")).and_then(Value::as_str);
         let time = |name| {
             let time = text(name).and_then(WallTime::read);
-            time.map(|time| time.signed_seconds_since(began_at)).ok_or_else(|| format!("a job has no {name}"))
+            time.map(|time| time.signed_seconds_since(started_at))
+                .ok_or_else(|| format!("a job has no {name}"))
         };
         Ok(Self {
             status: text("status").ok_or("a job has no status")?.to_owned(),
@@ -172,7 +173,7 @@ impl Job {
 }
 
 impl Bulk {
-    fn of(uploads: u64, jobs: &[Job], requests: &Requests) -> Result<Self, Trouble> {
+    fn of(uploads: u64, jobs: &[Job], requests: &Requests) -> Result<Self, BenchError> {
         let completed = jobs.iter().filter(|job| job.is_completed()).count();
         let failed = jobs.iter().filter(|job| job.has_ended() && !job.is_completed()).count();
         if completed == 0 {

@@ -8,12 +8,12 @@ use tokio::runtime::Runtime;
 
 use super::{Binary, Options};
 use crate::client::Body;
+use crate::error::{BenchError, Context as _};
 use crate::limits::postgres::administer;
-use crate::open_loop::{self, Questions, Schedule};
-use crate::sandbox::{Sandbox, ask, text_at};
+use crate::open_loop::{self, OpenLoad, Schedule};
+use crate::sandbox::{Sandbox, send, text_at};
 use crate::service::{Engine, Plan, Service};
 use crate::source::Source;
-use crate::trouble::{Trouble, While as _};
 
 /// The size of every video, in bytes.
 pub(super) const VIDEO_BYTES: u64 = 64 * 1024;
@@ -68,7 +68,7 @@ impl<'a> Fixture<'a> {
         stage: &str,
         worker: Worker,
         connections: u32,
-    ) -> Result<Running<'a>, Trouble> {
+    ) -> Result<Running<'a>, BenchError> {
         let Self { runtime, options, .. } = self;
         let name = format!("jobs_{stage}_{}_{}", self.name().replace(' ', "_"), self.round);
         let directory = options.work.join(&name);
@@ -105,7 +105,7 @@ impl<'a> Fixture<'a> {
         Ok(running)
     }
 
-    fn create_database(&self, name: &str) -> Result<Option<String>, Trouble> {
+    fn create_database(&self, name: &str) -> Result<Option<String>, BenchError> {
         let (Engine::Postgres, Some((url, _))) = (self.engine, self.options.postgres) else {
             return Ok(None);
         };
@@ -133,7 +133,7 @@ fn configuration(sandbox: &Sandbox<'_>, worker: Worker, concurrency: Option<u32>
 }
 
 impl Running<'_> {
-    fn create_connection(&mut self, number: u32) -> Result<(), Trouble> {
+    fn create_connection(&mut self, number: u32) -> Result<(), BenchError> {
         let body = json!({
             "name": format!("Vimeo {number}"), "enabled": true, "clientIdentifier": self.sandbox.client_id,
             "clientSecret": self.sandbox.client_secret, "accessToken": self.sandbox.access_token,
@@ -144,13 +144,13 @@ impl Running<'_> {
     }
 
     /// A request to the service; `path` is below that of its connections.
-    pub(super) fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value, Trouble> {
+    pub(super) fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value, BenchError> {
         let request = self.service.template().request(method, path, body.to_string())?;
-        ask(self.runtime, self.service.address, request).while_doing(format!("{method} {path}"))
+        send(self.runtime, self.service.address, request).context(format!("{method} {path}"))
     }
 
     /// Queues uploads through those connections in turn.
-    pub(super) fn queue(&self, connections: &[String], uploads: u64) -> Result<(), Trouble> {
+    pub(super) fn queue(&self, connections: &[String], uploads: u64) -> Result<(), BenchError> {
         let template = self.service.template();
         let body = json!({"source": {"url": self.source.url(VIDEO_BYTES)}}).to_string();
         let paths: Vec<String> = connections.iter().map(|id| format!("/{id}/uploads")).collect();
@@ -158,7 +158,7 @@ impl Running<'_> {
             let path = paths.get(usize::try_from(number)? % paths.len().max(1)).ok_or("no connection")?;
             template.request("POST", path, body.clone())
         };
-        let questions = Questions {
+        let load = OpenLoad {
             address: self.service.address,
             connections: CLIENTS,
             request,
@@ -167,7 +167,7 @@ impl Running<'_> {
         let mut left = uploads;
         while left > 0 {
             let requests = left.min(BATCH);
-            let outcome = open_loop::run(&questions, Schedule { requests, rate: f64::INFINITY })?;
+            let outcome = open_loop::run(&load, Schedule { requests, rate: f64::INFINITY })?;
             if let Some(error) = outcome.first_error {
                 return Err(format!("{} uploads could not be queued: {error}", outcome.errors).into());
             }
@@ -181,17 +181,17 @@ impl Running<'_> {
     }
 
     /// A page of the account's jobs, newest first.
-    pub(super) fn jobs(&self, limit: u32, page_key: Option<&str>) -> Result<Value, Trouble> {
+    pub(super) fn jobs(&self, limit: u32, page_key: Option<&str>) -> Result<Value, BenchError> {
         let key = page_key.map_or_else(String::new, |key| format!("&nextPageKey={key}"));
         let request = Request::get(format!("/pictoryapis/v1/jobs?limit={limit}{key}"))
             .header("Host", self.service.address.to_string())
             .header("Authorization", &self.service.api_key)
             .body(Body::default())?;
-        ask(self.runtime, self.service.address, request).while_doing("the list of jobs")
+        send(self.runtime, self.service.address, request).context("the list of jobs")
     }
 
     /// Restarts the service, which then works on uploads.
-    pub(super) fn restart_with_worker(self) -> Result<Self, Trouble> {
+    pub(super) fn restart_with_worker(self) -> Result<Self, BenchError> {
         let configuration = configuration(&self.sandbox, Worker::On, self.concurrency);
         let plan = Plan {
             program: &self.program,

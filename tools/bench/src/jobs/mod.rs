@@ -17,8 +17,8 @@ use tokio::runtime::Runtime;
 use self::bulk::Bulk;
 use self::fixture::Fixture;
 use self::waiting::Waiting;
+use crate::error::BenchError;
 use crate::service::Engine;
-use crate::trouble::Trouble;
 
 pub(crate) use report::Report;
 
@@ -70,7 +70,11 @@ struct Measured {
 }
 
 /// Measures every engine with every binary.
-pub(crate) fn run(runtime: &Runtime, options: &Options<'_>, say: impl Fn(&str)) -> Result<Report, Trouble> {
+pub(crate) fn run(
+    runtime: &Runtime,
+    options: &Options<'_>,
+    progress: impl Fn(&str),
+) -> Result<Report, BenchError> {
     let mut engines = vec![Engine::Sqlite];
     engines.extend(options.postgres.map(|_| Engine::Postgres));
     let mut measured = Vec::new();
@@ -83,8 +87,8 @@ pub(crate) fn run(runtime: &Runtime, options: &Options<'_>, say: impl Fn(&str)) 
             }
             let in_turn: Vec<Fixture<'_>> =
                 binaries.iter().map(|&binary| Fixture { runtime, options, engine, binary, round }).collect();
-            let bulks = measure(&in_turn, options.uploads, |fixture| bulk::run(fixture, &say))?;
-            let waitings = measure(&in_turn, options.waiting, |fixture| waiting::run(fixture, &say))?;
+            let bulks = measure(&in_turn, options.uploads, |fixture| bulk::run(fixture, &progress))?;
+            let waitings = measure(&in_turn, options.waiting, |fixture| waiting::run(fixture, &progress))?;
             for ((binary, bulk), waiting) in binaries.into_iter().zip(bulks).zip(waitings) {
                 measured.push(Measured { binary, engine, bulk, waiting });
             }
@@ -97,8 +101,8 @@ pub(crate) fn run(runtime: &Runtime, options: &Options<'_>, say: impl Fn(&str)) 
 fn measure<'a, T>(
     fixtures: &[Fixture<'a>],
     count: u64,
-    run: impl Fn(&Fixture<'a>) -> Result<T, Trouble>,
-) -> Result<Vec<Option<T>>, Trouble> {
+    run: impl Fn(&Fixture<'a>) -> Result<T, BenchError>,
+) -> Result<Vec<Option<T>>, BenchError> {
     fixtures.iter().map(|fixture| (count > 0).then(|| run(fixture)).transpose()).collect()
 }
 

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use crate::error::BenchError;
 use crate::sandbox::Sandbox;
-use crate::trouble::Trouble;
 
 /// Entries read at a time.
 const PAGE: usize = 2_000;
@@ -30,13 +30,13 @@ pub(super) struct Requests {
 
 impl Requests {
     /// Counts from now on.
-    pub(super) fn start(sandbox: &Sandbox<'_>) -> Result<Self, Trouble> {
+    pub(super) fn start(sandbox: &Sandbox<'_>) -> Result<Self, BenchError> {
         let last = entries(sandbox, "limit=1")?.last().map_or(Ok(0), number_of)?;
         Ok(Self { last, ..Self::default() })
     }
 
     /// Reads what has been added to the journal.
-    pub(super) fn read(&mut self, sandbox: &Sandbox<'_>) -> Result<(), Trouble> {
+    pub(super) fn read(&mut self, sandbox: &Sandbox<'_>) -> Result<(), BenchError> {
         loop {
             let entries = entries(sandbox, &format!("after={}&limit={PAGE}", self.last))?;
             for entry in &entries {
@@ -102,15 +102,15 @@ impl Requests {
     }
 }
 
-fn entries(sandbox: &Sandbox<'_>, query: &str) -> Result<Vec<Value>, Trouble> {
-    let mut journal = sandbox.ask("GET", &format!("/_sandbox/journal?{query}"), &Value::Null)?;
+fn entries(sandbox: &Sandbox<'_>, query: &str) -> Result<Vec<Value>, BenchError> {
+    let mut journal = sandbox.send("GET", &format!("/_sandbox/journal?{query}"), &Value::Null)?;
     match journal.get_mut("requests").map(Value::take) {
         Some(Value::Array(entries)) => Ok(entries),
         _ => Err("the sandbox's journal has no requests".into()),
     }
 }
 
-fn number_of(entry: &Value) -> Result<u64, Trouble> {
+fn number_of(entry: &Value) -> Result<u64, BenchError> {
     Ok(entry.get("number").and_then(Value::as_u64).ok_or("an entry of the journal has no number")?)
 }
 

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, Running, VIDEO_BYTES, Worker};
+use crate::error::BenchError;
 use crate::process::{cpu_us, family_cpu_us};
-use crate::trouble::Trouble;
 use crate::wall_clock::now;
 
 /// How long the service may use to find out, after its start, that nothing can be done.
@@ -36,7 +36,7 @@ pub(super) struct Waiting {
     pub(super) start_ms: Option<(f64, f64)>,
 }
 
-pub(super) fn run(fixture: &Fixture<'_>, say: &impl Fn(&str)) -> Result<Waiting, Trouble> {
+pub(super) fn run(fixture: &Fixture<'_>, progress: &impl Fn(&str)) -> Result<Waiting, BenchError> {
     let jobs = fixture.options.waiting;
     let running = fixture.start("waiting", Worker::Off, 2)?;
     let [disabled, other] = running.connections.as_slice() else { return Err("no two connections".into()) };
@@ -46,18 +46,18 @@ pub(super) fn run(fixture: &Fixture<'_>, say: &impl Fn(&str)) -> Result<Waiting,
     let queued_per_second = per_second(jobs, started.elapsed());
     running.send("PUT", &format!("/{disabled}"), &json!({"version": 1, "enabled": false}))?;
     let running = running.restart_with_worker()?;
-    say(&format!("{}: {jobs} uploads wait, queued at {queued_per_second:.0} a second", fixture.name()));
+    progress(&format!("{}: {jobs} uploads wait, queued at {queued_per_second:.0} a second", fixture.name()));
     sleep(SETTLE);
     let postmaster = fixture.options.postgres.filter(|_| running.is_on_postgres()).map(|(_, pid)| pid);
     let (cpu_percent, postgres_cpu_percent) = measure_cpu(&running, postmaster)?;
     let start_ms = measure_starts(&running, &other)?;
-    say(&format!("{}: {cpu_percent:.2} % of a core while they wait", fixture.name()));
+    progress(&format!("{}: {cpu_percent:.2} % of a core while they wait", fixture.name()));
     Ok(Waiting { jobs, queued_per_second, cpu_percent, postgres_cpu_percent, start_ms })
 }
 
-fn measure_cpu(running: &Running<'_>, postmaster: Option<u32>) -> Result<(f64, Option<f64>), Trouble> {
+fn measure_cpu(running: &Running<'_>, postmaster: Option<u32>) -> Result<(f64, Option<f64>), BenchError> {
     let pid = running.service.id();
-    let used = || Ok::<_, Trouble>((cpu_us(pid)?, postmaster.map(family_cpu_us).transpose()?));
+    let used = || Ok::<_, BenchError>((cpu_us(pid)?, postmaster.map(family_cpu_us).transpose()?));
     let (started, before) = (Instant::now(), used()?);
     sleep(MEASURE);
     let (elapsed, after) = (started.elapsed(), used()?);
@@ -68,7 +68,7 @@ fn measure_cpu(running: &Running<'_>, postmaster: Option<u32>) -> Result<(f64, O
 }
 
 /// The median and the longest time until an upload starts.
-fn measure_starts(running: &Running<'_>, connection: &str) -> Result<Option<(f64, f64)>, Trouble> {
+fn measure_starts(running: &Running<'_>, connection: &str) -> Result<Option<(f64, f64)>, BenchError> {
     let mut millis = Vec::new();
     for _ in 0..STARTS {
         running.source.forget();
@@ -90,7 +90,7 @@ fn measure_starts(running: &Running<'_>, connection: &str) -> Result<Option<(f64
 }
 
 /// Waits until the newest upload has ended.
-fn wait_until_idle(running: &Running<'_>) -> Result<(), Trouble> {
+fn wait_until_idle(running: &Running<'_>) -> Result<(), BenchError> {
     let started = Instant::now();
     while started.elapsed() < START_LIMIT {
         let page = running.jobs(1, None)?;

@@ -1,4 +1,4 @@
-//! F: how often this disk takes 4 KiB for good, one after another.
+//! F: how often this disk appends and syncs 4 KiB, in sequence.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -6,18 +6,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::per_second;
-use crate::trouble::{Trouble, While as _};
+use crate::error::{BenchError, Context as _};
 
 const BLOCK: [u8; 4096] = [0x5A; 4096];
 
-/// Appends and syncs for that long; how often a second.
-pub(crate) fn run(directory: &Path, long: Duration) -> Result<f64, Trouble> {
+/// Appends and syncs for this long. Returns the rate per second.
+pub(crate) fn run(directory: &Path, long: Duration) -> Result<f64, BenchError> {
     let path = directory.join("appended");
     let mut file = OpenOptions::new()
         .create(true)
         .append(true)
         .open(&path)
-        .while_doing(format!("{} cannot be written", path.display()))?;
+        .context(format!("{} cannot be written", path.display()))?;
     let started = Instant::now();
     let mut count = 0;
     while started.elapsed() < long {

@@ -1,18 +1,18 @@
-//! H: what the kernel, HTTP and the load generator take by themselves.
+//! H: the cost of the kernel, HTTP and the load generator alone.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::error::{BenchError, Context as _};
 use crate::load::{Load, Measured};
 use crate::process::Process;
-use crate::trouble::{Trouble, While as _};
 
 const SCRIPT: &str = include_str!("../../lua/constant.lua");
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The smallest server, as a process of its own. Killed when dropped.
+/// The minimal server, as a process of its own. Killed when dropped.
 pub(crate) struct ConstantServer {
     address: SocketAddr,
     directory: PathBuf,
@@ -20,9 +20,9 @@ pub(crate) struct ConstantServer {
 }
 
 impl ConstantServer {
-    pub(crate) fn start(directory: &Path) -> Result<Self, Trouble> {
+    pub(crate) fn start(directory: &Path) -> Result<Self, BenchError> {
         fs::create_dir_all(directory)?;
-        let program = std::env::current_exe().while_doing("this program's own file is not known")?;
+        let program = std::env::current_exe().context("this program's own file is not known")?;
         let mut process = Process::start(&program, &["serve-constant"], directory)?;
         let name = program.file_name().unwrap_or_default();
         let out = directory.join(name).with_extension("out");
@@ -30,7 +30,7 @@ impl ConstantServer {
         Ok(Self { address, directory: directory.to_owned(), _process: process })
     }
 
-    pub(crate) fn run(&self, connections: u32, seconds: u32) -> Result<Measured, Trouble> {
+    pub(crate) fn run(&self, connections: u32, seconds: u32) -> Result<Measured, BenchError> {
         let load = Load { address: self.address, script: SCRIPT, arguments: &["/"], connections, seconds };
         load.run(&self.directory)
     }

@@ -1,5 +1,5 @@
-//! P: the service's own tables and rows in PostgreSQL, with no HTTP, no sealing and no rules: writes many in a statement
-//! with two statements in flight, reads pipelined over three sessions.
+//! P: the service's tables and rows in PostgreSQL, without HTTP, encryption and validation: batched writes with two
+//! statements in flight, reads pipelined over three sessions.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,15 +12,16 @@ use tokio::task::JoinSet;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement};
 
+use super::rows::{ENVELOPE_BYTES, id, moment, noise, scattered};
 use super::{SUBMITTERS, per_second};
+use crate::error::{BenchError, Context as _};
 use crate::record;
-use crate::trouble::{Trouble, While as _};
 
-/// As the service has them by default.
+/// The service's defaults.
 const READERS: usize = 3;
 const WRITERS: usize = 2;
 const ROWS_PER_STATEMENT: usize = 64;
-/// What reads and updates choose from.
+/// The rows that reads and updates choose from.
 pub(crate) const BASE: u64 = 10_000;
 const PAGE: i64 = 50;
 
@@ -59,7 +60,7 @@ const COLUMNS: &str =
 const GET: &str = "connection_id = $2";
 const LIST: &str = "connection_id > $2 ORDER BY connection_id LIMIT $3";
 
-/// A database that has the service's tables, an account and a key.
+/// A database with the service's tables, an account and a key.
 pub(crate) struct Database {
     sessions: Vec<Session>,
     account: String,
@@ -82,7 +83,7 @@ struct Session {
     _driver: Arc<JoinSet<()>>,
 }
 
-/// What a limit's round does.
+/// The work of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     Insert,
@@ -98,40 +99,40 @@ struct Row {
     done: oneshot::Sender<()>,
 }
 
-/// Runs statements that measure nothing, such as those that make a database.
-pub(crate) fn administer(runtime: &Runtime, url: &str, statements: &[&str]) -> Result<(), Trouble> {
+/// Runs administrative statements, such as CREATE DATABASE.
+pub(crate) fn administer(runtime: &Runtime, url: &str, statements: &[&str]) -> Result<(), BenchError> {
     runtime.block_on(async {
         let (client, _driver) = connect(url).await?;
         for statement in statements {
-            client.batch_execute(statement).await.while_doing(statement)?;
+            client.batch_execute(statement).await.context(statement)?;
         }
         Ok(())
     })
 }
 
-/// How many bytes the database of that URL takes on the disk, its indexes included.
-pub(crate) fn size_bytes(runtime: &Runtime, url: &str) -> Result<u64, Trouble> {
+/// The size of a database on the disk, including indexes.
+pub(crate) fn size_bytes(runtime: &Runtime, url: &str) -> Result<u64, BenchError> {
     let bytes: i64 = runtime.block_on(async {
         let (client, _driver) = connect(url).await?;
         let row = client.query_one("SELECT pg_database_size(current_database())", &[]).await?;
-        Ok::<_, Trouble>(row.try_get(0)?)
+        Ok::<_, BenchError>(row.try_get(0)?)
     })?;
     Ok(u64::try_from(bytes)?)
 }
 
-async fn connect(url: &str) -> Result<(Client, JoinSet<()>), Trouble> {
+async fn connect(url: &str) -> Result<(Client, JoinSet<()>), BenchError> {
     let (client, connection) =
-        tokio_postgres::connect(url, NoTls).await.while_doing("PostgreSQL cannot be reached")?;
+        tokio_postgres::connect(url, NoTls).await.context("PostgreSQL cannot be reached")?;
     let mut driver = JoinSet::new();
     driver.spawn(async {
-        // What goes wrong here, the one who asks is told too.
+        // Errors are reported to the sender of the query too.
         let _ = connection.await;
     });
     Ok((client, driver))
 }
 
 impl Session {
-    async fn open(url: &str) -> Result<Self, Trouble> {
+    async fn open(url: &str) -> Result<Self, BenchError> {
         let (client, driver) = connect(url).await?;
         Ok(Self {
             insert: client.prepare(INSERT).await?,
@@ -145,8 +146,8 @@ impl Session {
 }
 
 impl Database {
-    /// Opens it and writes the base.
-    pub(crate) fn open(runtime: &Runtime, url: &str) -> Result<Self, Trouble> {
+    /// Opens the database and inserts the base.
+    pub(crate) fn open(runtime: &Runtime, url: &str) -> Result<Self, BenchError> {
         let database = runtime.block_on(async {
             let mut sessions = Vec::new();
             for _ in 0..READERS.max(WRITERS) {
@@ -158,7 +159,7 @@ impl Database {
             let versions = (0..SUBMITTERS).map(|_| Arc::new(Mutex::new(vec![1; share]))).collect();
             let counter = || Arc::new(AtomicU64::new(0));
             let (account, api_key) = (row.try_get(0)?, row.try_get(1)?);
-            Ok::<_, Trouble>(Self {
+            Ok::<_, BenchError>(Self {
                 sessions,
                 account,
                 api_key,
@@ -173,8 +174,8 @@ impl Database {
         Ok(database)
     }
 
-    /// Works for that long with 64 submitters; how many a second were done.
-    pub(crate) fn run(&self, runtime: &Runtime, work: Work, long: Duration) -> Result<f64, Trouble> {
+    /// Works for this long with 64 submitters. Returns the rate per second.
+    pub(crate) fn run(&self, runtime: &Runtime, work: Work, long: Duration) -> Result<f64, BenchError> {
         let end = Instant::now() + long;
         let started = Instant::now();
         let count = runtime.block_on(async {
@@ -186,7 +187,7 @@ impl Database {
         Ok(per_second(count, started.elapsed()))
     }
 
-    async fn read(&self, work: Work, end: Instant) -> Result<u64, Trouble> {
+    async fn read(&self, work: Work, end: Instant) -> Result<u64, BenchError> {
         let mut submitters = JoinSet::new();
         for (submitter, session) in (0..SUBMITTERS as u64).zip(self.sessions.iter().take(READERS).cycle()) {
             let (session, account) = (session.clone(), self.account.clone());
@@ -205,13 +206,13 @@ impl Database {
                     }
                     count += 1;
                 }
-                Ok::<u64, Trouble>(count)
+                Ok::<u64, BenchError>(count)
             });
         }
         sum(submitters).await
     }
 
-    async fn write(&self, work: Work, end: Instant) -> Result<u64, Trouble> {
+    async fn write(&self, work: Work, end: Instant) -> Result<u64, BenchError> {
         let (queue, waiting) = mpsc::channel::<Row>(4 * SUBMITTERS);
         let waiting = Arc::new(Mutex::new(waiting));
         let mut writers = JoinSet::new();
@@ -223,11 +224,11 @@ impl Database {
                 loop {
                     let taken = waiting.lock().await.recv_many(&mut batch, ROWS_PER_STATEMENT).await;
                     if taken == 0 {
-                        return Ok::<u64, Trouble>(0);
+                        return Ok::<u64, BenchError>(0);
                     }
                     write_batch(&session, work, (&account, &api_key), &batch).await?;
                     for row in batch.drain(..) {
-                        // Whoever does not wait any more was not counted.
+                        // A submitter that has stopped waiting does not count it.
                         let _ = row.done.send(());
                     }
                 }
@@ -270,7 +271,7 @@ where
     count
 }
 
-/// Those rows of the base that are this submitter's alone, in their order, again and again.
+/// Updates the rows of the base that belong to this submitter, in order, repeatedly.
 async fn submit_updates<S, F>(submitter: u64, versions: &mut [i64], end: Instant, send: S) -> u64
 where
     S: Fn(u64, i64) -> F,
@@ -297,7 +298,7 @@ async fn write_batch(
     work: Work,
     (account, api_key): (&str, &str),
     batch: &[Row],
-) -> Result<(), Trouble> {
+) -> Result<(), BenchError> {
     let count = batch.len();
     let ids: Vec<String> = batch.iter().map(|row| id(row.number)).collect();
     let events: Vec<String> = batch.iter().map(|row| id(row.event)).collect();
@@ -337,19 +338,19 @@ async fn write_batch(
     }
 }
 
-/// The sum, or the first thing that went wrong.
-async fn sum(mut tasks: JoinSet<Result<u64, Trouble>>) -> Result<u64, Trouble> {
-    let (mut total, mut trouble) = (0, None);
+/// The sum, or the first error.
+async fn sum(mut tasks: JoinSet<Result<u64, BenchError>>) -> Result<u64, BenchError> {
+    let (mut total, mut first_error) = (0, None);
     while let Some(done) = tasks.join_next().await {
         match done? {
             Ok(count) => total += count,
-            Err(error) => trouble = trouble.or(Some(error)),
+            Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    trouble.map_or(Ok(total), Err)
+    first_error.map_or(Ok(total), Err)
 }
 
-/// Reads every column, as whoever answers with them must; how many bytes of text there are.
+/// Reads every column, as a server would. Returns the length of the texts.
 fn taken_apart(row: &tokio_postgres::Row) -> Result<usize, tokio_postgres::Error> {
     let mut bytes = 0;
     for text in [0, 1, 2, 5] {
@@ -361,54 +362,4 @@ fn taken_apart(row: &tokio_postgres::Row) -> Result<usize, tokio_postgres::Error
         bytes += usize::from(row.try_get::<_, i64>(number)? != 0);
     }
     Ok(bytes)
-}
-
-/// What the service's envelope of a 48-character secret and a 32-character token takes.
-const ENVELOPE_BYTES: usize = 120;
-
-/// As the service's: 17 digits that grow with time, then 15 characters that are anything.
-fn id(number: u64) -> String {
-    let mut random = scattered(number);
-    let mut text = format!("2026{number:013}");
-    for _ in 0..15 {
-        text.push(char::from_digit(u32::try_from(random % 36).unwrap_or_default(), 36).unwrap_or('0'));
-        random = scattered(random);
-    }
-    text
-}
-
-fn moment(number: u64) -> i64 {
-    1_780_000_000_000_000 + i64::try_from(number).unwrap_or_default()
-}
-
-/// Bytes that cannot be compressed, as sealed ones.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = scattered(seed);
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state = scattered(state);
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
-/// The next number of a well-mixed sequence (`SplitMix64`).
-fn scattered(number: u64) -> u64 {
-    let mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn identifiers_are_as_the_services_and_grow() {
-        assert_eq!(id(7).len(), 32);
-        assert!(id(7) < id(8) && id(9_999) < id(10_000));
-        assert_eq!(noise(1, 60).len(), 60);
-    }
 }

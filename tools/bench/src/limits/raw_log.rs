@@ -1,5 +1,5 @@
-//! R: no database can be faster. Records of those who wait are appended together, with one sync, and found again by an
-//! index in memory.
+//! R: an upper bound for a database. Records of concurrent submitters are appended together, with one sync, and found
+//! by an index in memory.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
@@ -15,11 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::{SUBMITTERS, per_second};
-use crate::trouble::{Trouble, While as _};
+use crate::error::{BenchError, Context as _};
 
-/// About what a create writes: 670 bytes of the connection and its sealed secrets, 180 of its audit event.
+/// About the size of a creation: 670 bytes of the connection and its sealed secrets, 180 of its audit event.
 pub(crate) const RECORD_BYTES: usize = 850;
-/// As many as the service's writer takes together.
+/// The batch size of the service's writer.
 const BATCH: usize = 256;
 
 struct Submitted {
@@ -28,8 +28,8 @@ struct Submitted {
     done: oneshot::Sender<()>,
 }
 
-/// Writes for that long; how many records a second were acknowledged.
-pub(crate) fn run(runtime: &Runtime, directory: &Path, long: Duration) -> Result<f64, Trouble> {
+/// Writes for this long. Returns the acknowledged records per second.
+pub(crate) fn run(runtime: &Runtime, directory: &Path, long: Duration) -> Result<f64, BenchError> {
     let path = directory.join("raw.log");
     let (queue, waiting) = mpsc::channel(4 * SUBMITTERS);
     let writer = thread::spawn({
@@ -40,7 +40,7 @@ pub(crate) fn run(runtime: &Runtime, directory: &Path, long: Duration) -> Result
     let count = runtime.block_on(submit_all(queue, started, long));
     let took = started.elapsed();
     let written = writer.join().map_err(|_| "the writer of the raw log panicked")?;
-    let indexed = written.while_doing(format!("{} cannot be written", path.display()))?;
+    let indexed = written.context(format!("{} cannot be written", path.display()))?;
     if indexed as u64 != count {
         return Err(format!("the raw log has {indexed} records, and {count} were acknowledged").into());
     }
@@ -70,7 +70,7 @@ async fn submit_all(queue: mpsc::Sender<Submitted>, started: Instant, long: Dura
     submitters.join_all().await.iter().sum()
 }
 
-/// One batch after another, until nobody submits any more; how many are in the index.
+/// Writes batches until there are no more submitters. Returns the size of the index.
 fn write(path: &Path, mut waiting: mpsc::Receiver<Submitted>) -> std::io::Result<usize> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     let mut index = HashMap::new();
@@ -86,7 +86,7 @@ fn write(path: &Path, mut waiting: mpsc::Receiver<Submitted>) -> std::io::Result
         file.sync_data()?;
         length += bytes.len() as u64;
         for submitted in batch.drain(..) {
-            // Whoever does not wait any more was not counted.
+            // A submitter that has stopped waiting does not count it.
             let _ = submitted.done.send(());
         }
     }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_acknowledged_is_in_the_file() {
+    fn acknowledged_records_are_in_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let rate = run(&runtime, directory.path(), Duration::from_millis(50)).unwrap();

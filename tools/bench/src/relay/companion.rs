@@ -1,5 +1,5 @@
-//! `@uppy/companion`, which fetches from an address and sends to a tus link as the service does: asked over HTTP, and let
-//! go by a WebSocket that listens to how far it is.
+//! `@uppy/companion`, which fetches a URL and uploads it to a tus link like the service: started over HTTP, with
+//! progress over a WebSocket.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -9,32 +9,32 @@ use std::time::{Duration, Instant};
 use hyper::Request;
 use serde_json::{Value, json};
 
-use super::{Passage, Scene};
+use super::{TestBed, Transfer};
 use crate::client::Body;
+use crate::error::{BenchError, Context as _};
 use crate::process::{Process, cpu_us};
-use crate::rounds::room;
-use crate::sandbox::{ask, text_at};
-use crate::trouble::{Trouble, While as _};
+use crate::rounds::subdirectory;
+use crate::sandbox::{send, text_at};
 
 const PATIENCE: Duration = Duration::from_mins(30);
-/// How long nothing may be heard of an upload.
+/// How long an upload may be without progress.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// It runs. Killed when dropped.
+/// A running companion. Killed when dropped.
 pub(super) struct Companion {
     process: Process,
     address: SocketAddr,
 }
 
 impl Companion {
-    /// Starts what scripts/companion has installed in that directory.
-    pub(super) fn start(installed: &Path, work: &Path) -> Result<Self, Trouble> {
-        let directory = room(work, "relay-companion")?;
-        let script = installed.join("serve.mjs").canonicalize().while_doing("it is not installed")?;
+    /// Starts the installation that scripts/companion has made.
+    pub(super) fn start(installed: &Path, work: &Path) -> Result<Self, BenchError> {
+        let directory = subdirectory(work, "relay-companion")?;
+        let script = installed.join("serve.mjs").canonicalize().context("it is not installed")?;
         let arguments = [
             "-u".to_owned(),
             "NODE_ENV".to_owned(),
-            format!("DIRECTORY={}", room(&directory, "files")?.display()),
+            format!("DIRECTORY={}", subdirectory(&directory, "files")?.display()),
             "node".to_owned(),
             script.display().to_string(),
         ];
@@ -45,8 +45,8 @@ impl Companion {
         Ok(Self { process, address: base_url.trim_start_matches("http://").parse()? })
     }
 
-    /// Listens to an upload, which begins with that, until it has ended.
-    fn follow(&self, token: &str) -> Result<(), Trouble> {
+    /// Subscribes to an upload, which starts it, until it has ended.
+    fn follow(&self, token: &str) -> Result<(), BenchError> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(SILENCE))?;
         write!(
@@ -58,9 +58,9 @@ impl Companion {
         let (mut heard, mut buffer) = (String::new(), [0; 4096]);
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            let count = stream.read(&mut buffer).while_doing("companion fell silent")?;
+            let count = stream.read(&mut buffer).context("companion fell silent")?;
             heard.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()));
-            // Nobody else writes these words there.
+            // Only the result contains this text.
             if heard.contains("\"action\":\"success\"") {
                 return Ok(());
             }
@@ -72,25 +72,25 @@ impl Companion {
     }
 }
 
-impl Scene<'_> {
-    pub(super) fn by_companion(&self, other: &Companion, bytes: u64) -> Result<Passage, Trouble> {
-        let placeholder = self.vimeo.make_placeholder(bytes)?;
+impl TestBed<'_> {
+    pub(super) fn by_companion(&self, other: &Companion, bytes: u64) -> Result<Transfer, BenchError> {
+        let placeholder = self.vimeo.create_placeholder(bytes)?;
         let before = cpu_us(other.process.id())?;
-        let wish = json!({
+        let settings = json!({
             "url": self.source.url(bytes), "protocol": "tus", "uploadUrl": placeholder.link,
             "metadata": {"name": "film.mp4", "type": "video/mp4"},
         });
         let request = Request::post("/url/get")
             .header("Host", other.address.to_string())
             .header("Content-Type", "application/json")
-            .body(Body::from(wish.to_string()))?;
-        let told = ask(self.runtime, other.address, request)?;
-        other.follow(&text_at(&told, "/token")?)?;
+            .body(Body::from(settings.to_string()))?;
+        let accepted = send(self.runtime, other.address, request)?;
+        other.follow(&text_at(&accepted, "/token")?)?;
         let cpu = Duration::from_micros(cpu_us(other.process.id())?.saturating_sub(before)).as_secs_f64();
-        let taken = self.vimeo.taken(&placeholder.uri, bytes)?;
-        let seconds = taken.at.seconds_since(self.source.began_at()?);
+        let received = self.vimeo.received(&placeholder.uri, bytes)?;
+        let seconds = received.at.seconds_since(self.source.started_at()?);
         self.source.forget();
         self.vimeo.forget(&placeholder.uri)?;
-        Ok(Passage::new(bytes, seconds, &taken, Some(cpu)))
+        Ok(Transfer::new(bytes, seconds, &received, Some(cpu)))
     }
 }

@@ -1,20 +1,20 @@
-//! Two curls and a pipe between them: what anybody can do at a shell.
+//! Two curl processes and a pipe, the simplest relay.
 
 use std::time::Duration;
 
-use super::{Passage, Scene};
+use super::{TestBed, Transfer};
+use crate::error::BenchError;
 use crate::process::Process;
-use crate::rounds::room;
-use crate::trouble::Trouble;
+use crate::rounds::subdirectory;
 
 const PATIENCE: Duration = Duration::from_mins(30);
 const PIPE: &str = "curl -s --noproxy '*' \"$1\" | curl -s --noproxy '*' -o /dev/null -w '%{http_code}\\n' -X PATCH -T - \
     -H 'Tus-Resumable: 1.0.0' -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' \"$2\"";
 
-impl Scene<'_> {
-    pub(super) fn by_curl(&self, bytes: u64) -> Result<Passage, Trouble> {
-        let placeholder = self.vimeo.make_placeholder(bytes)?;
-        let directory = room(&self.work, "relay-curl")?;
+impl TestBed<'_> {
+    pub(super) fn by_curl(&self, bytes: u64) -> Result<Transfer, BenchError> {
+        let placeholder = self.vimeo.create_placeholder(bytes)?;
+        let directory = subdirectory(&self.work, "relay-curl")?;
         let url = self.source.url(bytes);
         let arguments = ["-c", PIPE, "sh", url.as_str(), placeholder.link.as_str()];
         let mut process = Process::start("sh".as_ref(), &arguments, &directory)?;
@@ -24,10 +24,10 @@ impl Scene<'_> {
         if said.trim() != "204" {
             return Err(format!("curl was answered {said:?}").into());
         }
-        let taken = self.vimeo.taken(&placeholder.uri, bytes)?;
-        let seconds = taken.at.seconds_since(self.source.began_at()?);
+        let received = self.vimeo.received(&placeholder.uri, bytes)?;
+        let seconds = received.at.seconds_since(self.source.started_at()?);
         self.source.forget();
         self.vimeo.forget(&placeholder.uri)?;
-        Ok(Passage::new(bytes, seconds, &taken, None))
+        Ok(Transfer::new(bytes, seconds, &received, None))
     }
 }

@@ -1,4 +1,4 @@
-//! One long upload: the service's memory, looked at every second, and what it writes to disks.
+//! One long upload: the service's memory, sampled every second, and what it writes to disks.
 
 use std::fs;
 use std::path::Path;
@@ -8,41 +8,41 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::ours::is_completed;
-use super::watch::{Seen, nameless_bytes, written};
-use super::{Passage, Scene};
+use super::process_stats::{MemorySamples, nameless_bytes, written};
+use super::service_upload::is_completed;
+use super::{TestBed, Transfer};
+use crate::error::BenchError;
 use crate::process::{Memory, cpu_us};
 use crate::sandbox::text_at;
-use crate::trouble::Trouble;
 
 const STEP: Duration = Duration::from_secs(1);
 
-/// What a long upload took.
+/// The result of a long upload.
 #[derive(Debug, Serialize)]
 pub(crate) struct Long {
     pub(super) bytes: u64,
-    pub(super) passage: Passage,
+    pub(super) passage: Transfer,
     pub(super) idle: Memory,
-    /// Every second, from when it was accepted until it was completed.
-    pub(super) memory: Seen,
-    /// What the service had the kernel write to disks meanwhile, the database's log and its own log among it.
+    /// Sampled every second, from the request until the upload was completed.
+    pub(super) memory: MemorySamples,
+    /// What the service wrote to disks meanwhile, including the database's log and its own log.
     pub(super) written_bytes: u64,
-    /// By how much its directory grew: the database, its log, and the service's own log.
+    /// The growth of its directory: the database, its log, and the service's own log.
     pub(super) directory_grew_bytes: u64,
-    /// What was in its directory that is not the database's or its log's.
+    /// New files in its directory.
     pub(super) foreign_files: Vec<String>,
-    /// The most that it held in files without a name, as a spool would be.
+    /// The most that it held in unnamed files, such as a spool.
     pub(super) nameless_bytes: u64,
 }
 
-impl Scene<'_> {
-    pub(super) fn long(&self, bytes: u64, say: impl Fn(&str)) -> Result<Long, Trouble> {
+impl TestBed<'_> {
+    pub(super) fn long(&self, bytes: u64, progress: impl Fn(&str)) -> Result<Long, BenchError> {
         let service = &self.ours.service;
         let (pid, directory) = (service.id(), self.work.join("relay-ours"));
         let before = Files::of(&directory)?;
         let (idle, cpu, wrote) = (service.memory()?, cpu_us(pid)?, written(pid)?);
-        let accepted = self.ours.begin(self.runtime, &self.source.url(bytes))?;
-        let (mut memory, mut nameless) = (Seen::default(), 0);
+        let accepted = self.ours.start_upload(self.runtime, &self.source.url(bytes))?;
+        let (mut memory, mut nameless) = (MemorySamples::default(), 0);
         let data = loop {
             let data = self.ours.job(self.runtime, &accepted)?;
             memory.look(pid)?;
@@ -51,7 +51,7 @@ impl Scene<'_> {
                 break data;
             }
             if memory.rss.len() % 10 == 0 {
-                say(&format!("{} % sent", data.get("progress").and_then(Value::as_u64).unwrap_or(0)));
+                progress(&format!("{} % sent", data.get("progress").and_then(Value::as_u64).unwrap_or(0)));
             }
             sleep(STEP);
         };
@@ -59,11 +59,11 @@ impl Scene<'_> {
         let written_bytes = written(pid)?.saturating_sub(wrote);
         let after = Files::of(&directory)?;
         let uri = text_at(&data, "/vimeoUri")?;
-        let taken = self.vimeo.taken(&uri, bytes)?;
-        let seconds = taken.at.seconds_since(self.source.began_at()?);
+        let received = self.vimeo.received(&uri, bytes)?;
+        let seconds = received.at.seconds_since(self.source.started_at()?);
         Ok(Long {
             bytes,
-            passage: Passage::new(bytes, seconds, &taken, Some(cpu)),
+            passage: Transfer::new(bytes, seconds, &received, Some(cpu)),
             idle,
             memory,
             written_bytes,
@@ -82,7 +82,7 @@ struct Files {
 }
 
 impl Files {
-    fn of(directory: &Path) -> Result<Self, Trouble> {
+    fn of(directory: &Path) -> Result<Self, BenchError> {
         let mut files = Self::default();
         let mut left = vec![directory.to_owned()];
         while let Some(directory) = left.pop() {

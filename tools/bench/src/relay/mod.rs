@@ -1,14 +1,14 @@
-//! The relay: how fast a video goes through the service, beside curl piping the same bytes between the same two servers,
-//! and beside another program that is made for it; and what memory and disk a long one takes.
-//! All are measured alike: from the moment when the source is asked for the bytes to the moment when Vimeo has taken the
-//! last, as these two servers saw it. What comes before and after belongs to Vimeo's own pace, and is told beside it.
+//! The relay: how fast a video passes through the service, compared with curl piping the same bytes between the same
+//! two servers and with another program for that purpose; and the memory and disk that a long upload takes.
+//! All are measured alike: from the first request to the source until Vimeo has received the last byte, by the clocks
+//! of these two servers. The time before and after depends on Vimeo and is reported separately.
 
 mod companion;
 mod curl;
 mod long;
-mod ours;
+mod process_stats;
+mod service_upload;
 mod table;
-mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -17,101 +17,106 @@ use tokio::runtime::Runtime;
 
 use self::companion::Companion;
 use self::long::Long;
-use self::ours::Ours;
-use self::watch::Seen;
-use crate::sandbox::{Sandbox, Taken};
+use self::process_stats::MemorySamples;
+use self::service_upload::TestedService;
+use crate::error::BenchError;
+use crate::sandbox::{ReceivedUpload, Sandbox};
 use crate::source::Source;
-use crate::trouble::Trouble;
 
 const GIB: u64 = 1 << 30;
-/// Of each run of a round, and of the long one.
+/// The sizes of each upload of a round, and of the long one.
 const USUAL_BYTES: u64 = 2 * GIB;
 const LONG_BYTES: u64 = 20 * GIB;
 
 /// What is to be measured.
-pub(crate) struct Wish<'a> {
+pub(crate) struct Settings<'a> {
     pub(crate) programs: &'a Path,
-    /// Where the other program is installed, if it is.
+    /// The installation of companion, if there is one.
     pub(crate) companion: Option<&'a Path>,
     /// An empty directory.
     pub(crate) work: &'a Path,
     pub(crate) rounds: u32,
-    /// Another size than the usual one.
+    /// The size, unless it is the default.
     pub(crate) bytes: Option<u64>,
 }
 
-/// How one file went.
+/// The transfer of one file.
 #[derive(Debug, Clone, Serialize)]
-struct Passage {
-    /// From when the source was asked for the bytes until Vimeo had taken the last.
+struct Transfer {
+    /// From the first request to the source until Vimeo had received the last byte.
     seconds: f64,
     mib_per_second: f64,
-    /// The requests that Vimeo took them in.
+    /// The number of requests that carried the bytes to Vimeo.
     requests: usize,
-    /// Of the program in between, from before it was asked until the end was seen; of curl it is not known.
+    /// CPU time of the relaying program, from before its request until the end was seen; unknown for curl.
     cpu_seconds: Option<f64>,
-    /// What Vimeo says of the bytes.
+    /// The hash that Vimeo reports.
     sha256: String,
 }
 
-/// A round: curl, the service, curl again, and the other program.
+/// A round: curl, the service, curl again, and companion.
 #[derive(Debug, Serialize)]
 struct Round {
-    curl: [Passage; 2],
-    ours: Ride,
-    companion: Option<Passage>,
-    /// Rates over the middle of both of curl's.
+    curl: [Transfer; 2],
+    ours: ServiceTransfer,
+    companion: Option<Transfer>,
+    /// Rates divided by the mean of both of curl's.
     ours_over_curl: f64,
     companion_over_curl: Option<f64>,
 }
 
-/// An upload through the service, and what is around it.
+/// An upload through the service, with the times before and after the transfer.
 #[derive(Debug, Serialize)]
-struct Ride {
-    passage: Passage,
-    /// From when it was accepted until the source was asked for the bytes.
+struct ServiceTransfer {
+    passage: Transfer,
+    /// From the request until the source was asked for the bytes.
     before_seconds: f64,
-    /// From when Vimeo had taken the last byte until the job was shown as completed.
+    /// From the last byte at Vimeo until the job was completed.
     after_seconds: f64,
-    memory: Seen,
+    memory: MemorySamples,
 }
 
 /// Figures of all rounds.
 #[derive(Debug, Serialize)]
-pub(crate) struct Found {
+pub(crate) struct Results {
     bytes: u64,
     rounds: Vec<Round>,
 }
 
 /// The two servers, and the service between them.
-struct Scene<'a> {
+struct TestBed<'a> {
     runtime: &'a Runtime,
     source: Source,
     vimeo: Sandbox<'a>,
-    ours: Ours,
+    ours: TestedService,
     work: PathBuf,
 }
 
-impl<'a> Scene<'a> {
-    fn set(runtime: &'a Runtime, wish: &Wish<'_>) -> Result<Self, Trouble> {
+impl<'a> TestBed<'a> {
+    fn set(runtime: &'a Runtime, settings: &Settings<'_>) -> Result<Self, BenchError> {
         let source = Source::start(runtime)?;
-        let vimeo = Sandbox::start(runtime, wish.programs, &wish.work.join("relay-vimeo"), "0.1")?;
-        let ours = Ours::start(&vimeo, wish.programs, wish.work)?;
-        Ok(Self { runtime, source, vimeo, ours, work: wish.work.to_owned() })
+        let vimeo = Sandbox::start(runtime, settings.programs, &settings.work.join("relay-vimeo"), "0.1")?;
+        let ours = TestedService::start(&vimeo, settings.programs, settings.work)?;
+        Ok(Self { runtime, source, vimeo, ours, work: settings.work.to_owned() })
     }
 }
 
 /// Measures in rounds.
-pub(crate) fn run(runtime: &Runtime, wish: &Wish<'_>, say: impl Fn(&str)) -> Result<Found, Trouble> {
-    let bytes = wish.bytes.unwrap_or(USUAL_BYTES);
-    let scene = Scene::set(runtime, wish)?;
-    let companion = wish.companion.map(|directory| Companion::start(directory, &scene.work)).transpose()?;
-    let mut found = Found { bytes, rounds: Vec::new() };
-    for number in 0..wish.rounds {
-        let first = scene.by_curl(bytes)?;
-        let ours = scene.by_us(bytes)?;
-        let second = scene.by_curl(bytes)?;
-        let companion = companion.as_ref().map(|other| scene.by_companion(other, bytes)).transpose()?;
+pub(crate) fn run(
+    runtime: &Runtime,
+    settings: &Settings<'_>,
+    progress: impl Fn(&str),
+) -> Result<Results, BenchError> {
+    let bytes = settings.bytes.unwrap_or(USUAL_BYTES);
+    let test_bed = TestBed::set(runtime, settings)?;
+    let companion =
+        settings.companion.map(|directory| Companion::start(directory, &test_bed.work)).transpose()?;
+    let mut found = Results { bytes, rounds: Vec::new() };
+    for number in 0..settings.rounds {
+        let first = test_bed.by_curl(bytes)?;
+        let ours = test_bed.by_service(bytes)?;
+        let second = test_bed.by_curl(bytes)?;
+        let companion = companion.as_ref().map(|other| test_bed.by_companion(other, bytes)).transpose()?;
         let curls = f64::midpoint(first.mib_per_second, second.mib_per_second);
         let round = Round {
             ours_over_curl: ours.passage.mib_per_second / curls,
@@ -121,10 +126,10 @@ pub(crate) fn run(runtime: &Runtime, wish: &Wish<'_>, say: impl Fn(&str)) -> Res
             companion,
         };
         round.check()?;
-        say(&format!(
+        progress(&format!(
             "round {} of {}: curl {curls:.0} MiB/s, ours {:.0} MiB/s, {:.2} of it",
             number + 1,
-            wish.rounds,
+            settings.rounds,
             round.ours.passage.mib_per_second,
             round.ours_over_curl,
         ));
@@ -134,13 +139,17 @@ pub(crate) fn run(runtime: &Runtime, wish: &Wish<'_>, say: impl Fn(&str)) -> Res
 }
 
 /// One long upload.
-pub(crate) fn run_long(runtime: &Runtime, wish: &Wish<'_>, say: impl Fn(&str)) -> Result<Long, Trouble> {
-    Scene::set(runtime, wish)?.long(wish.bytes.unwrap_or(LONG_BYTES), say)
+pub(crate) fn run_long(
+    runtime: &Runtime,
+    settings: &Settings<'_>,
+    progress: impl Fn(&str),
+) -> Result<Long, BenchError> {
+    TestBed::set(runtime, settings)?.long(settings.bytes.unwrap_or(LONG_BYTES), progress)
 }
 
 impl Round {
-    /// All must have brought the same bytes.
-    fn check(&self) -> Result<(), Trouble> {
+    /// Checks that all transfers had the same bytes.
+    fn check(&self) -> Result<(), BenchError> {
         let [first, second] = &self.curl;
         let all = [first, second, &self.ours.passage].into_iter().chain(&self.companion);
         let mut hashes: Vec<&str> = all.map(|passage| passage.sha256.as_str()).collect();
@@ -149,19 +158,19 @@ impl Round {
     }
 }
 
-impl Passage {
-    fn new(bytes: u64, seconds: f64, taken: &Taken, cpu_seconds: Option<f64>) -> Self {
+impl Transfer {
+    fn new(bytes: u64, seconds: f64, received: &ReceivedUpload, cpu_seconds: Option<f64>) -> Self {
         Self {
             seconds,
             mib_per_second: mib(bytes) / seconds,
-            requests: taken.requests,
+            requests: received.requests,
             cpu_seconds,
-            sha256: taken.sha256.clone(),
+            sha256: received.sha256.clone(),
         }
     }
 }
 
-/// In MiB, to show.
+/// A size in MiB.
 fn mib(bytes: u64) -> f64 {
     // Whole KiB are far below what a float holds exactly.
     f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX)) / 1024.0

@@ -1,12 +1,12 @@
-//! The figures, to be read.
+//! The results as text.
 
 use std::fmt::Write as _;
 
 use super::long::Long;
-use super::{Found, Passage, Round, mib};
+use super::{Results, Round, Transfer, mib};
 use crate::rounds::Spread;
 
-impl Found {
+impl Results {
     /// A table: medians over the rounds.
     pub(crate) fn table(&self) -> String {
         let mut text = format!(
@@ -51,10 +51,10 @@ impl Found {
     fn line(
         &self,
         name: &str,
-        passages: impl Fn(&Round) -> Vec<&Passage>,
+        passages: impl Fn(&Round) -> Vec<&Transfer>,
         ratio: Option<fn(&Round) -> Option<f64>>,
     ) -> String {
-        let all: Vec<&Passage> = self.rounds.iter().flat_map(passages).collect();
+        let all: Vec<&Transfer> = self.rounds.iter().flat_map(passages).collect();
         let Some(rate) = Spread::of(all.iter().map(|passage| passage.mib_per_second)) else {
             return String::new();
         };

@@ -46,8 +46,8 @@ pub(super) async fn change(
         Ok(read) => read,
         Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
     };
-    let mut vimeo = app_state.vimeo();
-    let Some(app) = AppId::parse(&number).and_then(|id| vimeo.app_by_id_mut(id)) else {
+    let mut vimeo_state = app_state.vimeo();
+    let Some(app) = AppId::parse(&number).and_then(|id| vimeo_state.app_by_id_mut(id)) else {
         return error_response(
             StatusCode::NOT_FOUND,
             "There is no app with this number; GET /_sandbox/apps lists them.",
@@ -107,8 +107,8 @@ fn make_code(app_state: &AppState, mut members: Members) -> Result<Value, String
     let state = members.text("state")?;
 
     let now = app_state.now();
-    let mut vimeo = app_state.vimeo();
-    let app = vimeo.find_app(&named).cloned().ok_or_else(|| format!("There is no app `{named}`."))?;
+    let mut vimeo_state = app_state.vimeo();
+    let app = vimeo_state.find_app(&named).cloned().ok_or_else(|| format!("There is no app `{named}`."))?;
     let back = RedirectTarget {
         is_named: redirect_uri.is_some(),
         redirect_uri: choose_redirect(&app, redirect_uri)?,
@@ -116,11 +116,13 @@ fn make_code(app_state: &AppState, mut members: Members) -> Result<Value, String
     };
     let user = match user {
         TokenUser::Owner => app.owner,
-        TokenUser::Existing(id) => vimeo.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id,
-        TokenUser::New { name } => vimeo.add_user(name).id,
+        TokenUser::Existing(id) => {
+            vimeo_state.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id
+        }
+        TokenUser::New { name } => vimeo_state.add_user(name).id,
         TokenUser::None => return Err("A code needs a `user`: only users allow anything.".to_owned()),
     };
-    let code = vimeo.add_code(Consent { app: app.id, user, scopes }, &back, now);
+    let code = vimeo_state.add_code(Consent { app: app.id, user, scopes }, &back, now);
     let location = redirects::location(&back, ParameterLocation::Query, &[("code", &code)]);
     Ok(json!({"code": code, "location": location}))
 }

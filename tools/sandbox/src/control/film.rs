@@ -15,7 +15,7 @@ const FRAMES: u32 = 100;
 /// Blue, green and red of each pixel; rows need no padding, since their length is a multiple of four.
 const FRAME_BYTES: u32 = WIDTH * HEIGHT * 3;
 const _: () = assert!((WIDTH * 3).is_multiple_of(4));
-/// The ETag; the content is constant.
+/// The `ETag`; the content is constant.
 const TAG: HeaderValue = HeaderValue::from_static("\"film-1\"");
 
 static FILM: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(film()));

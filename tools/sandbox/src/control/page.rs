@@ -125,29 +125,33 @@ struct UserSummary {
 }
 
 fn vimeo(app_state: &AppState) -> PageData {
-    let vimeo = app_state.vimeo_now();
-    let tokens = vimeo.list_tokens();
+    let vimeo_state = app_state.vimeo_now();
+    let tokens = vimeo_state.list_tokens();
     let hidden = |count: usize| count.saturating_sub(ROWS_SHOWN_MAX);
     PageData {
         hidden: HiddenCounts {
-            videos: hidden(vimeo.list_videos().len()),
+            videos: hidden(vimeo_state.list_videos().len()),
             tokens: hidden(tokens.len()),
-            apps: hidden(vimeo.list_apps().count()),
-            users: hidden(vimeo.list_users().count()),
+            apps: hidden(vimeo_state.list_apps().count()),
+            users: hidden(vimeo_state.list_users().count()),
         },
-        apps: vimeo.list_apps().take(ROWS_SHOWN_MAX).cloned().collect(),
+        apps: vimeo_state.list_apps().take(ROWS_SHOWN_MAX).cloned().collect(),
         tokens: tokens.into_iter().rev().take(ROWS_SHOWN_MAX).cloned().collect(),
-        users: vimeo.list_users().take(ROWS_SHOWN_MAX).map(|user| UserSummary::of(&vimeo, user)).collect(),
-        videos: vimeo.list_videos().rev().take(ROWS_SHOWN_MAX).cloned().collect(),
+        users: vimeo_state
+            .list_users()
+            .take(ROWS_SHOWN_MAX)
+            .map(|user| UserSummary::of(&vimeo_state, user))
+            .collect(),
+        videos: vimeo_state.list_videos().rev().take(ROWS_SHOWN_MAX).cloned().collect(),
     }
 }
 
 impl UserSummary {
-    fn of(vimeo: &crate::state::VimeoState, user: &User) -> Self {
+    fn of(vimeo_state: &crate::state::VimeoState, user: &User) -> Self {
         Self {
             user: user.clone(),
-            quota: crate::users::present_quota(vimeo, user),
-            videos: vimeo.videos_of(user.id).len(),
+            quota: crate::users::present_quota(vimeo_state, user),
+            videos: vimeo_state.videos_of(user.id).len(),
         }
     }
 }

@@ -39,20 +39,25 @@ fn make(app_state: &AppState, mut members: Members) -> Result<Value, String> {
     let scopes = read_scopes(members.take("scopes"))?;
     let user = read_token_user(members.take_even_null("user"))?;
 
-    let mut vimeo = app_state.vimeo();
-    let app = vimeo.find_app(&named).cloned().ok_or_else(|| format!("There is no app `{named}`."))?;
+    let mut vimeo_state = app_state.vimeo();
+    let app = vimeo_state.find_app(&named).cloned().ok_or_else(|| format!("There is no app `{named}`."))?;
     let user = match user {
         TokenUser::Owner => Some(app.owner),
-        TokenUser::New { name } => Some(vimeo.add_user(name).id),
+        TokenUser::New { name } => Some(vimeo_state.add_user(name).id),
         TokenUser::Existing(id) => {
-            Some(vimeo.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id)
+            Some(vimeo_state.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id)
         }
         TokenUser::None => None,
     };
-    let token =
-        vimeo.add_token(NewToken { app: app.id, scopes, user, origin: Origin::Issued, expires_at: None });
-    let user = user.and_then(|id| vimeo.find_user(id)).cloned();
-    drop(vimeo);
+    let token = vimeo_state.add_token(NewToken {
+        app: app.id,
+        scopes,
+        user,
+        origin: Origin::Issued,
+        expires_at: None,
+    });
+    let user = user.and_then(|id| vimeo_state.find_user(id)).cloned();
+    drop(vimeo_state);
     let user = user.map(|user| {
         let plan = app_state.rate_limits().plan(&user);
         json!({"uri": user.id.to_string(), "name": user.name, "account": plan.name()})
@@ -118,10 +123,10 @@ fn present(token: &Token) -> Value {
 
 /// `DELETE /_sandbox/tokens/{fingerprint}`.
 pub(super) async fn revoke(State(app_state): State<Arc<AppState>>, Path(wanted): Path<String>) -> Response {
-    let mut vimeo = app_state.vimeo();
-    let Some(value) = vimeo.find_token_value(&wanted) else {
+    let mut vimeo_state = app_state.vimeo();
+    let Some(value) = vimeo_state.find_token_value(&wanted) else {
         return error_response(StatusCode::NOT_FOUND, "There is no token with this fingerprint.");
     };
-    vimeo.revoke(&value);
+    vimeo_state.revoke(&value);
     StatusCode::NO_CONTENT.into_response()
 }

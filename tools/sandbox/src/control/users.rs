@@ -30,9 +30,9 @@ pub(super) async fn create(State(app_state): State<Arc<AppState>>, body: Body) -
         Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
     };
     let user = {
-        let mut vimeo = app_state.vimeo();
-        let id = vimeo.add_user("Another User".to_owned()).id;
-        vimeo.find_user_mut(id).map(|user| {
+        let mut vimeo_state = app_state.vimeo();
+        let id = vimeo_state.add_user("Another User".to_owned()).id;
+        vimeo_state.find_user_mut(id).map(|user| {
             change.apply(user);
             user.clone()
         })
@@ -54,8 +54,8 @@ pub(super) async fn edit(
         Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
     };
     let user = UserId::parse(&number).and_then(|id| {
-        let mut vimeo = app_state.vimeo();
-        let user = vimeo.find_user_mut(id)?;
+        let mut vimeo_state = app_state.vimeo();
+        let user = vimeo_state.find_user_mut(id)?;
         change.apply(user);
         Some(user.clone())
     });
@@ -155,7 +155,7 @@ fn read_bound(members: &mut Members, name: &str) -> Result<Option<QuotaLimit>, S
 
 fn present(app_state: &AppState, user: &User) -> Value {
     let plan = app_state.rate_limits().plan(user);
-    let vimeo = app_state.vimeo();
+    let vimeo_state = app_state.vimeo();
     json!({
         "uri": user.id.to_string(),
         "number": user.id.number(),
@@ -165,7 +165,7 @@ fn present(app_state: &AppState, user: &User) -> Value {
         "email_verified": user.has_verified_email,
         "folders": user.may_manage_folders,
         "refused_views": user.refused_views,
-        "upload_quota": present_quota(&vimeo, user),
-        "videos": vimeo.videos_of(user.id).len(),
+        "upload_quota": present_quota(&vimeo_state, user),
+        "videos": vimeo_state.videos_of(user.id).len(),
     })
 }

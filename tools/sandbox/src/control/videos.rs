@@ -23,8 +23,8 @@ use crate::videos;
 /// `GET /_sandbox/videos`: all videos, oldest first.
 pub(super) async fn list(State(app_state): State<Arc<AppState>>) -> Response {
     let shown: Vec<Value> = {
-        let vimeo = app_state.vimeo_now();
-        vimeo.list_videos().map(|video| present(&vimeo, video)).collect()
+        let vimeo_state = app_state.vimeo_now();
+        vimeo_state.list_videos().map(|video| present(&vimeo_state, video)).collect()
     };
     json_response(StatusCode::OK, &json!({"videos": shown}))
 }
@@ -161,8 +161,8 @@ fn change<T>(
 
 fn find(app_state: &AppState, number: &str) -> Result<(VideoId, VersionId), ErrorResponse> {
     let id = VideoId::parse(number);
-    let vimeo = app_state.vimeo();
-    let found = id.and_then(|id| vimeo.find_video(id)).map(|video| (video.id, video.active));
+    let vimeo_state = app_state.vimeo();
+    let found = id.and_then(|id| vimeo_state.find_video(id)).map(|video| (video.id, video.active));
     found.ok_or_else(|| missing().into())
 }
 
@@ -172,13 +172,13 @@ fn missing() -> Response {
 
 fn shown(app_state: &AppState, video: VideoId) -> Response {
     let shown = {
-        let vimeo = app_state.vimeo_now();
-        vimeo.find_video(video).map(|video| present(&vimeo, video))
+        let vimeo_state = app_state.vimeo_now();
+        vimeo_state.find_video(video).map(|video| present(&vimeo_state, video))
     };
     shown.map_or_else(missing, |shown| json_response(StatusCode::OK, &shown))
 }
 
-fn present(vimeo: &VimeoState, video: &Video) -> Value {
+fn present(vimeo_state: &VimeoState, video: &Video) -> Value {
     let versions: Vec<Value> =
         video.versions.iter().map(|version| present_version(version, video.active)).collect();
     let stage = video.active_version().map(|version| videos::status(&version.upload));
@@ -187,7 +187,7 @@ fn present(vimeo: &VimeoState, video: &Video) -> Value {
         "name": video.settings.name,
         "owner": {
             "uri": video.owner.to_string(),
-            "name": vimeo.find_user(video.owner).map(|user| user.name.as_str()),
+            "name": vimeo_state.find_user(video.owner).map(|user| user.name.as_str()),
         },
         "status": stage,
         "created_at": iso_8601(video.created_at),

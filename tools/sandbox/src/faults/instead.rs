@@ -102,9 +102,9 @@ fn limited(app_state: &AppState, request: &Parts, reset_at: Timestamp, spending:
 /// The user whose rate limit a request counts against, by a token or by an app's credentials.
 fn payer(app_state: &AppState, credentials: &Credentials) -> Option<User> {
     if let Credentials::Client { client_id, client_secret } = credentials {
-        let vimeo = app_state.vimeo();
-        let app = vimeo.find_client(client_id, client_secret).ok()?;
-        return vimeo.find_user(app.owner).cloned();
+        let vimeo_state = app_state.vimeo();
+        let app = vimeo_state.find_client(client_id, client_secret).ok()?;
+        return vimeo_state.find_user(app.owner).cloned();
     }
     authenticate(app_state, credentials).map(|caller| caller.payer)
 }

@@ -11,9 +11,9 @@ use crate::state::Failure;
 pub(super) fn kill_link(app_state: &AppState, path: &str, status: StatusCode) {
     let now = app_state.now();
     let key = path.rsplit('/').next().unwrap_or_default();
-    let mut vimeo = app_state.vimeo();
-    let Some((video, version)) = vimeo.find_upload(key) else { return };
-    vimeo.edit_version(video, version, |version| version.upload.kill_link(status, now));
+    let mut vimeo_state = app_state.vimeo();
+    let Some((video, version)) = vimeo_state.find_upload(key) else { return };
+    vimeo_state.edit_version(video, version, |version| version.upload.kill_link(status, now));
 }
 
 /// Schedules the failure of the version that a request has created.
@@ -21,7 +21,7 @@ pub(super) fn schedule_failure(app_state: &AppState, response: &Response, schedu
     let now = app_state.now();
     if let Some(CreatedVersion(video, version)) = response.extensions().get() {
         app_state.vimeo().edit_version(*video, *version, |version| {
-            version.upload.schedule_failure(scheduled_failure.clone(), now)
+            version.upload.schedule_failure(scheduled_failure.clone(), now);
         });
     }
 }
@@ -40,12 +40,12 @@ mod tests {
     use crate::state::{Approach, NewVersion, NewVideo, Settings, VideoId, VimeoState};
 
     fn app_state() -> (AppState, VideoId) {
-        let vimeo = VimeoState::first(system_random(), Vec::new());
+        let vimeo_state = VimeoState::first(system_random(), Vec::new());
         let app_state = AppState::new(
             &Options { clock: std::sync::Arc::new(|| Timestamp::UNIX_EPOCH), ..Options::default() },
             String::new(),
             DiskLocks { state_file: None, upload_dir_lock: None },
-            Snapshot { initial: vimeo.clone(), vimeo },
+            Snapshot { initial: vimeo_state.clone(), vimeo: vimeo_state },
         );
         let app = app_state.vimeo().list_apps().next().unwrap().clone();
         let version =

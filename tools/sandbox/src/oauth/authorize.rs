@@ -31,8 +31,8 @@ pub(crate) async fn show_page(State(app_state): State<Arc<AppState>>, request: A
     asked.text("state").map_err(wrong_link)?;
 
     let now = app_state.now();
-    let mut vimeo = app_state.vimeo();
-    let found = vimeo.find_public_client(client_id).cloned();
+    let mut vimeo_state = app_state.vimeo();
+    let found = vimeo_state.find_public_client(client_id).cloned();
     let app = found.ok_or_else(|| wrong_link(format!("No app has the client_id {}.", quoted(client_id))))?;
     let state = parameters::raw(query, "state").map(str::to_owned);
     let back = read_return(&app, redirect_uri, state)?;
@@ -42,7 +42,7 @@ pub(crate) async fn show_page(State(app_state): State<Arc<AppState>>, request: A
         Some(_) => return Err(refuse_response_type(&back, "unsupported_response_type").into()),
         None => return Err(refuse_response_type(&back, "invalid_request").into()),
     };
-    Ok(show_consent(&mut vimeo, &app, AuthorizationRequest { scopes, unknown, flow }, now))
+    Ok(show_consent(&mut vimeo_state, &app, AuthorizationRequest { scopes, unknown, flow }, now))
 }
 
 /// The redirect URI, if the app may use it.
@@ -91,7 +91,7 @@ pub(super) struct AuthorizationRequest {
 
 /// Shows the consent page.
 pub(super) fn show_consent(
-    vimeo: &mut VimeoState,
+    vimeo_state: &mut VimeoState,
     app: &App,
     wanted: AuthorizationRequest,
     now: Timestamp,
@@ -102,12 +102,12 @@ pub(super) fn show_consent(
         GrantFlow::Device { user_code, .. } => Destination::Device(user_code.clone()),
     };
     let page = Page { app: app.id, scopes, flow, expires_at: grant_end(now) };
-    let ticket = vimeo.add_page(page.clone(), now);
-    consent::render(vimeo, &page, Shown { app, ticket, destination, unknown: &unknown })
+    let ticket = vimeo_state.add_page(page.clone(), now);
+    consent::render(vimeo_state, &page, Shown { app, ticket, destination, unknown: &unknown })
 }
 
 /// `POST /oauth/authorize`: the user's decision. The request is stored under the page's ticket, so that it cannot be
-/// changed on the way, and no other site can decide for the user.
+/// changed in between, and no other site can decide for the user.
 pub(crate) async fn answer_page(
     State(app_state): State<Arc<AppState>>,
     request: ApiRequest,
@@ -115,16 +115,16 @@ pub(crate) async fn answer_page(
     let body = request.body().map_err(|_| wrong_answer("It is longer than 1 MiB, or it was cut off."))?;
     let form = Parameters::of_body(&request.headers, body).map_err(wrong_answer)?;
     let now = app_state.now();
-    let mut vimeo = app_state.vimeo();
+    let mut vimeo_state = app_state.vimeo();
     let ticket = form.required("ticket").map_err(wrong_answer)?;
-    let page = vimeo.find_page(ticket, now).cloned().ok_or_else(old_page)?;
-    let consent = read_consent(&vimeo, &page, &form).map_err(wrong_answer)?;
-    vimeo.take_page(ticket);
-    Ok(apply_decision(&mut vimeo, &page.flow, consent, now))
+    let page = vimeo_state.find_page(ticket, now).cloned().ok_or_else(old_page)?;
+    let consent = read_consent(&vimeo_state, &page, &form).map_err(wrong_answer)?;
+    vimeo_state.take_page(ticket);
+    Ok(apply_decision(&mut vimeo_state, &page.flow, consent, now))
 }
 
 /// The consent; `None` if the user denied the request or kept no scope.
-fn read_consent(vimeo: &VimeoState, page: &Page, form: &Parameters) -> Result<Option<Consent>, String> {
+fn read_consent(vimeo_state: &VimeoState, page: &Page, form: &Parameters) -> Result<Option<Consent>, String> {
     match form.required("decision")? {
         "allow" => {}
         "deny" => return Ok(None),
@@ -133,14 +133,14 @@ fn read_consent(vimeo: &VimeoState, page: &Page, form: &Parameters) -> Result<Op
     if form.all("scope").any(|name| !page.scopes.contains(name)) {
         return Err("It allows a scope that the app did not ask for.".to_owned());
     }
-    let user = UserId::parse(form.required("user")?).and_then(|id| vimeo.find_user(id));
+    let user = UserId::parse(form.required("user")?).and_then(|id| vimeo_state.find_user(id));
     let user = user.ok_or("There is no such user.")?.id;
     let scopes = page.scopes.kept(|name| form.all("scope").any(|kept| kept == name));
     Ok(scopes.map(|scopes| Consent { app: page.app, user, scopes }))
 }
 
 fn apply_decision(
-    vimeo: &mut VimeoState,
+    vimeo_state: &mut VimeoState,
     flow: &GrantFlow,
     consent: Option<Consent>,
     now: Timestamp,
@@ -148,12 +148,12 @@ fn apply_decision(
     let denied = [("error", "access_denied"), ("error_description", "The user denied the request.")];
     match (flow, consent) {
         (GrantFlow::Code(back), Some(consent)) => {
-            let code = vimeo.add_code(consent, back, now);
+            let code = vimeo_state.add_code(consent, back, now);
             redirects::send_back(back, ParameterLocation::Query, &[("code", &code)])
         }
         (GrantFlow::Code(back), None) => redirects::send_back(back, ParameterLocation::Query, &denied),
         (GrantFlow::Token(back), Some(consent)) => {
-            let token = vimeo.add_allowed_token(consent, now.checked_add(IMPLICIT_LIFETIME).ok());
+            let token = vimeo_state.add_allowed_token(consent, now.checked_add(IMPLICIT_LIFETIME).ok());
             let (scope, seconds) = (token.scopes.to_string(), IMPLICIT_LIFETIME.as_secs().to_string());
             let parameters = [
                 ("access_token", token.value.as_str()),
@@ -171,7 +171,7 @@ fn apply_decision(
                 }
                 None => (Answer::Denied, "Denied", "Your device is notified that you denied the request."),
             };
-            if !vimeo.answer_device(device_code, answer, now) {
+            if !vimeo_state.answer_device(device_code, answer, now) {
                 return device_gone();
             }
             pages::message(StatusCode::OK, title, &[text, "You may close this page."])

@@ -56,14 +56,14 @@ pub(super) struct Shown<'a> {
 }
 
 /// Renders the page.
-pub(super) fn render(vimeo: &VimeoState, page: &Page, shown: Shown<'_>) -> Response {
+pub(super) fn render(vimeo_state: &VimeoState, page: &Page, shown: Shown<'_>) -> Response {
     let Shown { app, ticket, destination, unknown } = shown;
     let template = ConsentPage {
         app_name: presentable(&app.name, NAME_MAX_CHARACTERS),
         app_uri: app.id.to_string(),
         ticket,
         destination,
-        users: users(vimeo, app),
+        users: users(vimeo_state, app),
         has_more_than_public: page.scopes.names().any(|name| name != "public"),
         scopes: choices(&page.scopes),
         unknown: unknown
@@ -86,8 +86,8 @@ fn choices(scopes: &Scopes) -> Vec<ScopeChoice> {
 }
 
 /// Every user, the app's owner first.
-fn users(vimeo: &VimeoState, app: &App) -> Vec<UserChoice> {
-    let mut users: Vec<_> = vimeo.list_users().collect();
+fn users(vimeo_state: &VimeoState, app: &App) -> Vec<UserChoice> {
+    let mut users: Vec<_> = vimeo_state.list_users().collect();
     users.sort_by_key(|user| user.id != app.owner);
     let choice = |user: &crate::state::User| UserChoice {
         number: user.id.number(),

@@ -90,10 +90,10 @@ pub(crate) async fn show_code_form(State(app_state): State<Arc<AppState>>, reque
         Err(sentence) => return error_page("", &sentence),
     };
     let now = app_state.now();
-    let mut vimeo = app_state.vimeo();
+    let mut vimeo_state = app_state.vimeo();
     let waiting =
-        vimeo.find_waiting_device(typed, now).map(|(code, device)| (code.to_owned(), device.clone()));
-    let app = waiting.as_ref().and_then(|(_, device)| vimeo.app_by_id(device.app)).cloned();
+        vimeo_state.find_waiting_device(typed, now).map(|(code, device)| (code.to_owned(), device.clone()));
+    let app = waiting.as_ref().and_then(|(_, device)| vimeo_state.app_by_id(device.app)).cloned();
     let (Some((device_code, device)), Some(app)) = (waiting, app) else {
         return error_page(
             typed,
@@ -102,7 +102,7 @@ pub(crate) async fn show_code_form(State(app_state): State<Arc<AppState>>, reque
     };
     let flow = GrantFlow::Device { device_code, user_code: hyphenated(&device.user_code) };
     show_consent(
-        &mut vimeo,
+        &mut vimeo_state,
         &app,
         AuthorizationRequest { scopes: device.scopes, unknown: device.unknown_scopes, flow },
         now,

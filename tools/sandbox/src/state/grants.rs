@@ -12,7 +12,7 @@ use crate::scopes::Scopes;
 /// The lifetime of a page, a code or a device. Vimeo's own values are not known.
 pub(crate) const GRANT_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 
-// How long after its expiry a device is still told that it has expired.
+// How long after its expiry a device still receives `expired_token`.
 const DEVICE_MEMORY: SignedDuration = SignedDuration::from_hours(24);
 
 // No vowels, which could form words, and no characters that look alike.

@@ -109,8 +109,8 @@ impl<'a> UploadWriter<'a> {
         from: StartAt,
     ) -> Result<Self, OpenError> {
         let lock = app_state.lock_upload(key).ok_or(OpenError::Busy)?;
-        let vimeo = app_state.vimeo();
-        let upload = vimeo.version(video, version).map(|version| &version.upload);
+        let vimeo_state = app_state.vimeo();
+        let upload = vimeo_state.version(video, version).map(|version| &version.upload);
         let upload = upload.filter(|upload| upload.key == key).ok_or(OpenError::Deleted)?;
         let received = match from {
             StartAt::Offset => upload.received.clone(),
@@ -123,7 +123,7 @@ impl<'a> UploadWriter<'a> {
             None => None,
         };
         let size = upload.size;
-        drop(vimeo);
+        drop(vimeo_state);
         Ok(Self { app_state, video, version, key: key.to_owned(), lock, file, received, size })
     }
 
@@ -149,8 +149,8 @@ impl<'a> UploadWriter<'a> {
 
     /// Updates the version with what has been received.
     fn record(&self, write: impl FnOnce(&mut Version, Received)) -> Result<(), VersionDeleted> {
-        let mut vimeo = self.app_state.vimeo();
-        let booked = vimeo.edit_version(self.video, self.version, |version| {
+        let mut vimeo_state = self.app_state.vimeo();
+        let booked = vimeo_state.edit_version(self.video, self.version, |version| {
             // After a reset another upload may have the same numbers.
             let is_ours = version.upload.key == self.key;
             if is_ours {

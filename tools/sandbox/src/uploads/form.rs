@@ -66,8 +66,8 @@ struct Form {
 
 fn find(app_state: &AppState, key: &str) -> Result<Form, ErrorResponse> {
     let now = app_state.now();
-    let vimeo = app_state.vimeo();
-    let (video, version, upload) = find_live(&vimeo, key, now)?;
+    let vimeo_state = app_state.vimeo();
+    let (video, version, upload) = find_live(&vimeo_state, key, now)?;
     match &upload.approach {
         Approach::Post { redirect_url } => Ok(Form { video, version, redirect_url: redirect_url.clone() }),
         _ => Err(not_found(StatusCode::NOT_FOUND).into()),

@@ -19,8 +19,8 @@ const REDIRECTS_MAX: u32 = 5;
 /// Fetches a version's file, and records the result.
 pub(super) async fn run(app_state: Arc<AppState>, video: VideoId, version: VersionId) {
     let (link, key) = {
-        let vimeo = app_state.vimeo();
-        match vimeo.version(video, version).map(|version| &version.upload) {
+        let vimeo_state = app_state.vimeo();
+        match vimeo_state.version(video, version).map(|version| &version.upload) {
             Some(Upload { approach: Approach::Pull { link }, key, .. }) => (link.clone(), key.clone()),
             _ => return,
         }

@@ -99,8 +99,10 @@ fn report_offset(app_state: &AppState, key: &str) -> Response {
         Err(refusal) => return refusal.into_response(),
     };
     let recorded = {
-        let vimeo = app_state.vimeo();
-        vimeo.version(video, version).map(|version| (version.upload.received.bytes, version.upload.size))
+        let vimeo_state = app_state.vimeo();
+        vimeo_state
+            .version(video, version)
+            .map(|version| (version.upload.received.bytes, version.upload.size))
     };
     let Some((offset, size)) = recorded else { return deleted().into_response() };
     let mut response = StatusCode::OK.into_response();
@@ -198,8 +200,8 @@ fn waits_for_continue(headers: &HeaderMap, sent: &Body) -> bool {
 /// The tus upload of a link that has not expired.
 fn find(app_state: &AppState, key: &str) -> Result<(VideoId, VersionId), ErrorResponse> {
     let now = app_state.now();
-    let vimeo = app_state.vimeo();
-    let (video, version, upload) = find_live(&vimeo, key, now)?;
+    let vimeo_state = app_state.vimeo();
+    let (video, version, upload) = find_live(&vimeo_state, key, now)?;
     if upload.approach == Approach::Tus { Ok((video, version)) } else { Err(deleted()) }
 }
 

@@ -39,11 +39,11 @@ pub(crate) async fn create(State(app_state): State<Arc<AppState>>, request: ApiR
     let now = app_state.now();
     let mut settings = Settings::default();
     settings::apply(&members, &mut settings, EditContext { user, plan })?;
-    let mut vimeo = app_state.vimeo();
-    check_quota(&vimeo, user, QuotaUse { bytes: wanted.size.unwrap_or(0), videos: 1 })?;
+    let mut vimeo_state = app_state.vimeo();
+    check_quota(&vimeo_state, user, QuotaUse { bytes: wanted.size.unwrap_or(0), videos: 1 })?;
     let folder = match members.get("folder_uri") {
         None | Some(Value::Null) => None,
-        Some(Value::String(uri)) => Some(folders::find_by_uri(&vimeo, user, uri)?),
+        Some(Value::String(uri)) => Some(folders::find_by_uri(&vimeo_state, user, uri)?),
         Some(_) => {
             return Err(invalid_field("folder_uri", 2204, "must be a string"));
         }
@@ -56,12 +56,12 @@ pub(crate) async fn create(State(app_state): State<Arc<AppState>>, request: ApiR
     let version = wanted.into_version(None, app_state.link_expiry(now));
     let new = NewVideo { owner: user.id, app: caller.app.id, settings, folder, version };
     let (id, version) = {
-        let video = vimeo.add_video(new, now);
+        let video = vimeo_state.add_video(new, now);
         (video.id, video.active)
     };
-    let video = vimeo.find_video(id).ok_or_else(errors::missing_resource)?;
-    let shown = present(&app_state, &vimeo, video, Audience::Owner, &request.fields());
-    drop(vimeo);
+    let video = vimeo_state.find_video(id).ok_or_else(errors::missing_resource)?;
+    let shown = present(&app_state, &vimeo_state, video, Audience::Owner, &request.fields());
+    drop(vimeo_state);
     uploads::start(&app_state, id, version);
     Ok(made(request.present(status, super::VIDEO, shown), id, version))
 }
@@ -171,8 +171,12 @@ fn is_link(link: &str) -> bool {
 }
 
 /// Whether a user's quota allows an addition.
-pub(super) fn check_quota(vimeo: &VimeoState, user: &User, more: QuotaUse) -> Result<(), ErrorResponse> {
-    let (Some(exceeded_quota), Some(quota)) = (vimeo.exceeded_quota(user, more), &user.quota) else {
+pub(super) fn check_quota(
+    vimeo_state: &VimeoState,
+    user: &User,
+    more: QuotaUse,
+) -> Result<(), ErrorResponse> {
+    let (Some(exceeded_quota), Some(quota)) = (vimeo_state.exceeded_quota(user, more), &user.quota) else {
         return Ok(());
     };
     let code = match (exceeded_quota, quota.unit) {

@@ -23,8 +23,8 @@ pub(crate) async fn create_picture(
     request.user_with("upload")?;
     let id = request.video()?;
     let members = request.members()?;
-    let mut vimeo = app_state.vimeo();
-    own_video(&vimeo, &request)?;
+    let mut vimeo_state = app_state.vimeo();
+    own_video(&vimeo_state, &request)?;
     let time = match members.get("time") {
         Some(Value::Number(number)) => number.as_f64(),
         Some(Value::String(text)) => text.parse().ok(),
@@ -40,11 +40,11 @@ pub(crate) async fn create_picture(
     let Some(at_millis) = millis.map(|millis| millis as u64) else {
         return Err(invalid_field("time", 2204, "must be seconds from the beginning, at most 86400"));
     };
-    let number = vimeo.add_picture(id, at_millis, read_active(&members)?.unwrap_or(false));
-    let video = vimeo.find_video(id).ok_or_else(errors::missing_resource)?;
+    let number = vimeo_state.add_picture(id, at_millis, read_active(&members)?.unwrap_or(false));
+    let video = vimeo_state.find_video(id).ok_or_else(errors::missing_resource)?;
     let picture = video.pictures.iter().find(|picture| Some(picture.number) == number);
     let shown = present(id, picture.ok_or_else(errors::missing_resource)?);
-    drop(vimeo);
+    drop(vimeo_state);
     Ok(request.present(StatusCode::CREATED, PICTURE, shown))
 }
 
@@ -55,8 +55,8 @@ pub(crate) async fn list_pictures(
 ) -> HandlerResult {
     request.user()?;
     let id = request.video()?;
-    let vimeo = app_state.vimeo();
-    let pictures: Vec<&Picture> = own_video(&vimeo, &request)?.pictures.iter().collect();
+    let vimeo_state = app_state.vimeo();
+    let pictures: Vec<&Picture> = own_video(&vimeo_state, &request)?.pictures.iter().collect();
     lists::answer(&request, pictures, |picture, _| present(id, picture))
 }
 
@@ -67,11 +67,11 @@ pub(crate) async fn show_picture(
 ) -> HandlerResult {
     request.user()?;
     let (id, number) = (request.video()?, picture_number(&request)?);
-    let vimeo = app_state.vimeo();
-    let video = own_video(&vimeo, &request)?;
+    let vimeo_state = app_state.vimeo();
+    let video = own_video(&vimeo_state, &request)?;
     let picture = video.pictures.iter().find(|picture| picture.number == number);
     let shown = present(id, picture.ok_or_else(errors::missing_resource)?);
-    drop(vimeo);
+    drop(vimeo_state);
     Ok(request.present(StatusCode::OK, PICTURE, shown))
 }
 
@@ -83,9 +83,9 @@ pub(crate) async fn edit_picture(
     request.user_with("edit")?;
     let (id, number) = (request.video()?, picture_number(&request)?);
     let active = read_active(&request.members()?)?;
-    let mut vimeo = app_state.vimeo();
-    own_video(&vimeo, &request)?;
-    let shown = vimeo.edit_video(id, |video| {
+    let mut vimeo_state = app_state.vimeo();
+    own_video(&vimeo_state, &request)?;
+    let shown = vimeo_state.edit_video(id, |video| {
         if !video.pictures.iter().any(|picture| picture.number == number) {
             return None;
         }
@@ -101,7 +101,7 @@ pub(crate) async fn edit_picture(
         Some(present(id, picture))
     });
     let shown = shown.flatten().ok_or_else(errors::missing_resource)?;
-    drop(vimeo);
+    drop(vimeo_state);
     Ok(request.present(StatusCode::OK, PICTURE, shown))
 }
 
@@ -112,9 +112,9 @@ pub(crate) async fn delete_picture(
 ) -> HandlerResult {
     request.user_with("delete")?;
     let (id, number) = (request.video()?, picture_number(&request)?);
-    let mut vimeo = app_state.vimeo();
-    own_video(&vimeo, &request)?;
-    let is_removed = vimeo.edit_video(id, |video| {
+    let mut vimeo_state = app_state.vimeo();
+    own_video(&vimeo_state, &request)?;
+    let is_removed = vimeo_state.edit_video(id, |video| {
         let before = video.pictures.len();
         video.pictures.retain(|picture| picture.number != number);
         video.pictures.len() < before

@@ -22,7 +22,7 @@ pub(crate) enum Audience {
 /// The wanted members of a video.
 pub(crate) fn video(
     app_state: &AppState,
-    vimeo: &VimeoState,
+    vimeo_state: &VimeoState,
     video: &Video,
     audience: Audience,
     fields: &Fields,
@@ -59,21 +59,21 @@ pub(crate) fn video(
         ("uploader", &|| json!({"pictures": {"uri": null, "active": false, "type": "default", "sizes": []}})),
         ("metadata", &|| metadata(video)),
         ("manage_link", &|| json!(format!("/manage/videos/{id}"))),
-        ("user", &|| owner(app_state, vimeo, video, audience)),
-        ("parent_folder", &|| parent_folder(app_state, vimeo, video, audience)),
+        ("user", &|| owner(app_state, vimeo_state, video, audience)),
+        ("parent_folder", &|| parent_folder(app_state, vimeo_state, video, audience)),
         ("last_user_action_event_date", &|| json!(iso_8601(video.modified_at))),
         ("review_page", &|| review_page(video)),
         ("hide_from_vimeo", &|| json!(settings.is_hidden_from_vimeo)),
         ("spatial", &|| settings.spatial.clone()),
         ("resource_key", &|| json!(video.resource_key)),
-        ("app", &|| app(vimeo, video)),
+        ("app", &|| app(vimeo_state, video)),
         ("status", &|| json!(upload.map_or("unavailable", status))),
         ("upload", &|| json!(upload.map(|upload| self::upload(app_state, upload, audience)))),
         ("transcode", &|| json!({"status": upload.map_or("error", transcode_status)})),
         ("is_playable", &|| json!(upload.is_some_and(Upload::is_playable))),
     ]);
     if let (Audience::Owner, Value::Object(members)) = (audience, &mut shown) {
-        members.insert("parent_project".to_owned(), parent_folder(app_state, vimeo, video, audience));
+        members.insert("parent_project".to_owned(), parent_folder(app_state, vimeo_state, video, audience));
         if settings.privacy.view == "password" {
             members.insert("password".to_owned(), json!(settings.password));
         }
@@ -99,14 +99,15 @@ fn review_page(video: &Video) -> Value {
     json!({"active": video.settings.has_review_page, "link": link})
 }
 
-fn app(vimeo: &VimeoState, video: &Video) -> Value {
-    json!(vimeo.app_by_id(video.app).map(|app| json!({"name": app.name, "uri": app.id.to_string()})))
+fn app(vimeo_state: &VimeoState, video: &Video) -> Value {
+    json!(vimeo_state.app_by_id(video.app).map(|app| json!({"name": app.name, "uri": app.id.to_string()})))
 }
 
 /// The folder that a video is in, for its owner only.
-fn parent_folder(app_state: &AppState, vimeo: &VimeoState, video: &Video, audience: Audience) -> Value {
-    let folder = video.folder.filter(|_| audience == Audience::Owner).and_then(|id| vimeo.find_folder(id));
-    json!(folder.map(|folder| folders::present(app_state, vimeo, folder)))
+fn parent_folder(app_state: &AppState, vimeo_state: &VimeoState, video: &Video, audience: Audience) -> Value {
+    let folder =
+        video.folder.filter(|_| audience == Audience::Owner).and_then(|id| vimeo_state.find_folder(id));
+    json!(folder.map(|folder| folders::present(app_state, vimeo_state, folder)))
 }
 
 /// The URI of a video, and its link for people.
@@ -123,7 +124,12 @@ fn addresses(app_state: &AppState, video: &Video) -> (String, String) {
 }
 
 /// The JSON of a version.
-pub(crate) fn version(app_state: &AppState, vimeo: &VimeoState, video: &Video, version: &Version) -> Value {
+pub(crate) fn version(
+    app_state: &AppState,
+    vimeo_state: &VimeoState,
+    video: &Video,
+    version: &Version,
+) -> Value {
     let upload = &version.upload;
     let (_, _, seconds) = shape(upload);
     json!({
@@ -136,22 +142,22 @@ pub(crate) fn version(app_state: &AppState, vimeo: &VimeoState, video: &Video, v
         "created_time": iso_8601(version.created_at),
         "modified_time": iso_8601(version.created_at),
         "upload_date": iso_8601(version.created_at),
-        "app": app(vimeo, video),
-        "user": owner(app_state, vimeo, video, Audience::Owner),
+        "app": app(vimeo_state, video),
+        "user": owner(app_state, vimeo_state, video, Audience::Owner),
         "upload": self::upload(app_state, upload, Audience::Owner),
         "transcode": {"status": transcode_status(upload)},
         "metadata": {"connections": null, "interactions": null},
     })
 }
 
-fn owner(app_state: &AppState, vimeo: &VimeoState, video: &Video, audience: Audience) -> Value {
+fn owner(app_state: &AppState, vimeo_state: &VimeoState, video: &Video, audience: Audience) -> Value {
     // Rate limits must not be locked while the state is: the sandbox's plan is sufficient here.
     let plan = |own: Option<Plan>| own.or(app_state.plan).unwrap_or(Plan::Enterprise);
-    let Some(user) = vimeo.find_user(video.owner) else { return Value::Null };
+    let Some(user) = vimeo_state.find_user(video.owner) else { return Value::Null };
     let mut shown = users::present_public(user, plan(user.plan));
-    let may_upload = vimeo.app_by_id(video.app).is_some_and(|app| app.has_upload_access);
+    let may_upload = vimeo_state.app_by_id(video.app).is_some_and(|app| app.has_upload_access);
     if let (Audience::Owner, true, Value::Object(members)) = (audience, may_upload, &mut shown) {
-        members.insert("upload_quota".to_owned(), users::present_quota(vimeo, user));
+        members.insert("upload_quota".to_owned(), users::present_quota(vimeo_state, user));
     }
     shown
 }

@@ -23,8 +23,8 @@ pub(crate) async fn list_domains(
 ) -> HandlerResult {
     request.user_with("private")?;
     let id = request.video()?;
-    let vimeo = app_state.vimeo();
-    let video = own_video(&vimeo, &request)?;
+    let vimeo_state = app_state.vimeo();
+    let video = own_video(&vimeo_state, &request)?;
     check_whitelist(video)?;
     let domains: Vec<&String> = video.settings.domains.iter().collect();
     lists::answer(&request, domains, |domain, _| {
@@ -38,9 +38,9 @@ pub(crate) async fn add_domain(State(app_state): State<Arc<AppState>>, request: 
     request.user_with("edit")?;
     let id = request.video()?;
     let domain = request.parameter("domain").unwrap_or_default().to_ascii_lowercase();
-    let mut vimeo = app_state.vimeo();
-    check_whitelist(own_video(&vimeo, &request)?)?;
-    let added = vimeo.edit_video(id, |video| {
+    let mut vimeo_state = app_state.vimeo();
+    check_whitelist(own_video(&vimeo_state, &request)?)?;
+    let added = vimeo_state.edit_video(id, |video| {
         let domains = &mut video.settings.domains;
         if !is_domain(&domain) {
             return Err(invalid_field("domain", 2204, "must have neither scheme nor path"));
@@ -62,9 +62,9 @@ pub(crate) async fn remove_domain(
     request.user_with("edit")?;
     let id = request.video()?;
     let domain = request.parameter("domain").unwrap_or_default().to_ascii_lowercase();
-    let mut vimeo = app_state.vimeo();
-    check_whitelist(own_video(&vimeo, &request)?)?;
-    if vimeo.edit_video(id, |video| video.settings.domains.remove(&domain)) == Some(true) {
+    let mut vimeo_state = app_state.vimeo();
+    check_whitelist(own_video(&vimeo_state, &request)?)?;
+    if vimeo_state.edit_video(id, |video| video.settings.domains.remove(&domain)) == Some(true) {
         Ok(no_content())
     } else {
         Err(errors::missing_resource().into())
@@ -112,8 +112,8 @@ pub(crate) async fn show_preset_of_video(
 ) -> HandlerResult {
     let (_, user) = request.user_with("private")?;
     let preset = preset_of(&request, user)?;
-    let vimeo = app_state.vimeo();
-    if own_video(&vimeo, &request)?.preset == Some(preset) {
+    let vimeo_state = app_state.vimeo();
+    if own_video(&vimeo_state, &request)?.preset == Some(preset) {
         Ok(no_content())
     } else {
         Err(errors::missing_resource().into())
@@ -124,9 +124,9 @@ pub(crate) async fn show_preset_of_video(
 pub(crate) async fn set_preset(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
     let (_, user) = request.user_with("edit")?;
     let (id, preset) = (request.video()?, preset_of(&request, user)?);
-    let mut vimeo = app_state.vimeo();
-    own_video(&vimeo, &request)?;
-    vimeo.edit_video(id, |video| video.preset = Some(preset));
+    let mut vimeo_state = app_state.vimeo();
+    own_video(&vimeo_state, &request)?;
+    vimeo_state.edit_video(id, |video| video.preset = Some(preset));
     Ok(no_content())
 }
 
@@ -137,11 +137,11 @@ pub(crate) async fn remove_preset(
 ) -> HandlerResult {
     let (_, user) = request.user_with("edit")?;
     let (id, preset) = (request.video()?, preset_of(&request, user)?);
-    let mut vimeo = app_state.vimeo();
-    if own_video(&vimeo, &request)?.preset != Some(preset) {
+    let mut vimeo_state = app_state.vimeo();
+    if own_video(&vimeo_state, &request)?.preset != Some(preset) {
         return Err(errors::missing_resource().into());
     }
-    vimeo.edit_video(id, |video| video.preset = None);
+    vimeo_state.edit_video(id, |video| video.preset = None);
     Ok(no_content())
 }
 

@@ -38,15 +38,15 @@ pub(crate) async fn create_version(
         }
     };
     let now = app_state.now();
-    let mut vimeo = app_state.vimeo_now();
-    video_of(&vimeo, &request)?;
-    check_quota(&vimeo, user, QuotaUse { bytes: wanted.size.unwrap_or(0), videos: 0 })?;
+    let mut vimeo_state = app_state.vimeo_now();
+    video_of(&vimeo_state, &request)?;
+    check_quota(&vimeo_state, user, QuotaUse { bytes: wanted.size.unwrap_or(0), videos: 0 })?;
     let new = wanted.into_version(file_name, app_state.link_expiry(now));
-    let version = vimeo.add_version(id, new, now).ok_or_else(no_video)?;
-    let video = vimeo.find_video(id).ok_or_else(no_video)?;
+    let version = vimeo_state.add_version(id, new, now).ok_or_else(no_video)?;
+    let video = vimeo_state.find_video(id).ok_or_else(no_video)?;
     let new = video.version(version).ok_or_else(no_version)?;
-    let shown = present::version(&app_state, &vimeo, video, new);
-    drop(vimeo);
+    let shown = present::version(&app_state, &vimeo_state, video, new);
+    drop(vimeo_state);
     uploads::start(&app_state, id, version);
     Ok(made(request.present(StatusCode::CREATED, VERSION, shown), id, version))
 }
@@ -57,10 +57,10 @@ pub(crate) async fn list_versions(
     request: ApiRequest,
 ) -> HandlerResult {
     request.user_with("private")?;
-    let vimeo = app_state.vimeo_now();
-    let video = video_of(&vimeo, &request)?;
+    let vimeo_state = app_state.vimeo_now();
+    let video = video_of(&vimeo_state, &request)?;
     let versions: Vec<&Version> = video.versions.iter().rev().collect();
-    lists::answer(&request, versions, |version, _| present::version(&app_state, &vimeo, video, version))
+    lists::answer(&request, versions, |version, _| present::version(&app_state, &vimeo_state, video, version))
 }
 
 /// `GET /videos/{video}/versions/{version}`.
@@ -70,11 +70,11 @@ pub(crate) async fn show_version(
 ) -> HandlerResult {
     request.user_with("private")?;
     let version = version_number(&request)?;
-    let vimeo = app_state.vimeo_now();
-    let video = video_of(&vimeo, &request)?;
+    let vimeo_state = app_state.vimeo_now();
+    let video = video_of(&vimeo_state, &request)?;
     let found = video.version(version).ok_or_else(no_version)?;
-    let shown = present::version(&app_state, &vimeo, video, found);
-    drop(vimeo);
+    let shown = present::version(&app_state, &vimeo_state, video, found);
+    drop(vimeo_state);
     Ok(request.present(StatusCode::OK, VERSION, shown))
 }
 
@@ -86,18 +86,18 @@ pub(crate) async fn edit_version(
     request.user_with("edit")?;
     let (id, version) = (video_number(&request)?, version_number(&request)?);
     let members = request.members()?;
-    let mut vimeo = app_state.vimeo_now();
-    video_of(&vimeo, &request)?;
-    if vimeo.version(id, version).is_none() {
+    let mut vimeo_state = app_state.vimeo_now();
+    video_of(&vimeo_state, &request)?;
+    if vimeo_state.version(id, version).is_none() {
         return Err(no_version().into());
     }
     if ["is_current", "active"].iter().any(|name| members.get(*name) == Some(&Value::Bool(true))) {
-        vimeo.edit_video(id, |video| video.active = version);
+        vimeo_state.edit_video(id, |video| video.active = version);
     }
-    let video = vimeo.find_video(id).ok_or_else(no_video)?;
+    let video = vimeo_state.find_video(id).ok_or_else(no_video)?;
     let found = video.version(version).ok_or_else(no_version)?;
-    let shown = present::version(&app_state, &vimeo, video, found);
-    drop(vimeo);
+    let shown = present::version(&app_state, &vimeo_state, video, found);
+    drop(vimeo_state);
     Ok(request.present(StatusCode::OK, VERSION, shown))
 }
 
@@ -108,13 +108,13 @@ pub(crate) async fn delete_version(
 ) -> HandlerResult {
     request.user_with("delete")?;
     let (id, version) = (video_number(&request)?, version_number(&request)?);
-    let mut vimeo = app_state.vimeo_now();
-    if video_of(&vimeo, &request)?.active == version {
+    let mut vimeo_state = app_state.vimeo_now();
+    if video_of(&vimeo_state, &request)?.active == version {
         let text = "The version that is played cannot be deleted.";
         return Err(errors::full(StatusCode::NOT_FOUND, 5013, text, text).into());
     }
-    let orphan = vimeo.remove_version(id, version).ok_or_else(no_version)?;
-    uploads::remove(&app_state, vimeo, &[orphan]);
+    let orphan = vimeo_state.remove_version(id, version).ok_or_else(no_version)?;
+    uploads::remove(&app_state, vimeo_state, &[orphan]);
     Ok(no_content())
 }
 
@@ -128,8 +128,8 @@ fn version_number(request: &ApiRequest) -> Result<VersionId, ErrorResponse> {
 }
 
 /// The caller's own video. These endpoints have their own code for missing resources.
-fn video_of<'a>(vimeo: &'a VimeoState, request: &ApiRequest) -> Result<&'a Video, ErrorResponse> {
-    find_own(vimeo, request.caller()?, video_number(request)?, request.video_hash()).map_err(|denied| {
+fn video_of<'a>(vimeo_state: &'a VimeoState, request: &ApiRequest) -> Result<&'a Video, ErrorResponse> {
+    find_own(vimeo_state, request.caller()?, video_number(request)?, request.video_hash()).map_err(|denied| {
         match denied {
             AccessError::Missing => no_video().into(),
             AccessError::NotOwned => denied.into(),

@@ -16,8 +16,8 @@ async function startApp() {
   const uri = `http://127.0.0.1:${server.address().port}/back`;
   const { apps } = await (await fetch(`${BASE_URL}/_sandbox/apps`)).json();
   const known = apps.find((app) => app.client_id === CLIENT_ID);
-  const told = await fetch(`${BASE_URL}/_sandbox${known.uri}`, { method: 'PATCH', body: JSON.stringify({ redirect_uris: [uri] }) });
-  assert.equal(told.status, 200);
+  const settings = await fetch(`${BASE_URL}/_sandbox${known.uri}`, { method: 'PATCH', body: JSON.stringify({ redirect_uris: [uri] }) });
+  assert.equal(settings.status, 200);
   return { server, uri };
 }
 

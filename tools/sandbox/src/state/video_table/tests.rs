@@ -45,7 +45,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 
 /// A state, its clock and its identifiers.
 struct Model {
-    vimeo: VimeoState,
+    vimeo_state: VimeoState,
     seconds: i64,
     owners: Vec<UserId>,
     folders: Vec<FolderId>,
@@ -55,11 +55,12 @@ impl Model {
     fn new() -> Self {
         // Repeating bytes: some links have the same key.
         let random: Random = std::sync::Arc::new(|bytes| bytes.fill(7));
-        let mut vimeo = VimeoState::first(random, Vec::new());
-        let owners: Vec<UserId> = (0..2).map(|_| vimeo.add_user("Ada".to_owned()).id).collect();
+        let mut vimeo_state = VimeoState::first(random, Vec::new());
+        let owners: Vec<UserId> = (0..2).map(|_| vimeo_state.add_user("Ada".to_owned()).id).collect();
         let now = Timestamp::UNIX_EPOCH;
-        let folders = (0..2).map(|_| vimeo.add_folder(owners[0], "Films".to_owned(), None, now).id).collect();
-        Self { vimeo, seconds: 0, owners, folders }
+        let folders =
+            (0..2).map(|_| vimeo_state.add_folder(owners[0], "Films".to_owned(), None, now).id).collect();
+        Self { vimeo_state, seconds: 0, owners, folders }
     }
 
     fn now(&self) -> Timestamp {
@@ -67,7 +68,7 @@ impl Model {
     }
 
     fn pick(&self, at: usize) -> Option<VideoId> {
-        let ids: Vec<VideoId> = self.vimeo.list_videos().map(|video| video.id).collect();
+        let ids: Vec<VideoId> = self.vimeo_state.list_videos().map(|video| video.id).collect();
         (!ids.is_empty()).then(|| ids[at % ids.len()])
     }
 
@@ -84,21 +85,22 @@ impl Model {
             Change::Create { size, owner, folder } => {
                 let new = NewVideo {
                     owner: self.owners[owner % 2],
-                    app: self.vimeo.list_apps().next().unwrap().id,
+                    app: self.vimeo_state.list_apps().next().unwrap().id,
                     settings: Settings::default(),
                     folder: self.folders.get(folder).copied(),
                     version: version(size),
                 };
-                self.vimeo.add_video(new, now);
+                self.vimeo_state.add_video(new, now);
             }
             Change::AddVersion { video, size } => {
                 let Some(id) = self.pick(video) else { return };
-                self.vimeo.add_version(id, version(size), now);
+                self.vimeo_state.add_version(id, version(size), now);
             }
             Change::RemoveVersion { video } => {
                 let Some(id) = self.pick(video) else { return };
-                let version = self.vimeo.find_video(id).unwrap().versions.last().map(|version| version.id);
-                version.map(|version| self.vimeo.remove_version(id, version));
+                let version =
+                    self.vimeo_state.find_video(id).unwrap().versions.last().map(|version| version.id);
+                version.map(|version| self.vimeo_state.remove_version(id, version));
             }
             Change::Rename { video, name } => self.edit(video, |video| {
                 (video.settings.name, video.modified_at) = (name, now);
@@ -122,25 +124,25 @@ impl Model {
             }),
             Change::Remove { video } => {
                 let Some(id) = self.pick(video) else { return };
-                self.vimeo.remove_video(id);
+                self.vimeo_state.remove_video(id);
             }
             Change::RemoveFolder { folder, clips } => {
-                self.vimeo.remove_folder(self.folders[folder % 2], clips);
+                self.vimeo_state.remove_folder(self.folders[folder % 2], clips);
             }
             Change::Advance => {
                 let pace = Pace::Every(std::time::Duration::from_secs(2));
-                self.vimeo.advance(now, StageTiming { lag: std::time::Duration::ZERO, pace });
+                self.vimeo_state.advance(now, StageTiming { lag: std::time::Duration::ZERO, pace });
             }
             Change::WriteAndRead => {
-                let text = serde_json::to_string(&self.vimeo.videos).unwrap();
-                self.vimeo.videos = serde_json::from_str(&text).unwrap();
+                let text = serde_json::to_string(&self.vimeo_state.videos).unwrap();
+                self.vimeo_state.videos = serde_json::from_str(&text).unwrap();
             }
         }
     }
 
     fn edit(&mut self, video: usize, edit: impl FnOnce(&mut Video)) {
         let Some(id) = self.pick(video) else { return };
-        self.vimeo.edit_video(id, edit);
+        self.vimeo_state.edit_video(id, edit);
     }
 }
 
@@ -153,21 +155,22 @@ fn key_of(video: &Video, order: Order) -> (Timestamp, String, VideoId) {
 }
 
 /// The list of those videos, by a scan of all.
-fn scanned(vimeo: &VimeoState, order: Order, is_wanted: impl Fn(&Video) -> bool) -> Vec<VideoId> {
-    let mut videos: Vec<&Video> = vimeo.list_videos().filter(|video| is_wanted(video)).collect();
+fn scanned(vimeo_state: &VimeoState, order: Order, is_wanted: impl Fn(&Video) -> bool) -> Vec<VideoId> {
+    let mut videos: Vec<&Video> = vimeo_state.list_videos().filter(|video| is_wanted(video)).collect();
     videos.sort_by_key(|video| key_of(video, order));
     videos.into_iter().map(|video| video.id).collect()
 }
 
-fn check(vimeo: &VimeoState, list: VideoList<'_>, is_wanted: impl Fn(&Video) -> bool + Copy) {
+fn check(vimeo_state: &VimeoState, list: VideoList<'_>, is_wanted: impl Fn(&Video) -> bool + Copy) {
     for order in [Order::Date, Order::Modified, Order::Alphabetical] {
-        let mut expected = scanned(vimeo, order, is_wanted);
+        let mut expected = scanned(vimeo_state, order, is_wanted);
         assert_eq!(list.len(), expected.len());
         assert_eq!(list.ids(order, Direction::Ascending).collect::<Vec<_>>(), expected);
         expected.reverse();
         assert_eq!(list.ids(order, Direction::Descending).collect::<Vec<_>>(), expected);
     }
-    let versions = vimeo.list_videos().filter(|video| is_wanted(video)).flat_map(|video| &video.versions);
+    let versions =
+        vimeo_state.list_videos().filter(|video| is_wanted(video)).flat_map(|video| &video.versions);
     assert_eq!(list.bytes(), versions.map(|version| version.upload.weight()).sum::<u64>());
 }
 
@@ -179,27 +182,27 @@ proptest! {
         let mut model = Model::new();
         for change in changes {
             model.apply(change);
-            let vimeo = &model.vimeo;
+            let vimeo_state = &model.vimeo_state;
             for owner in &model.owners {
-                check(vimeo, vimeo.videos_of(*owner), |video| video.owner == *owner);
+                check(vimeo_state, vimeo_state.videos_of(*owner), |video| video.owner == *owner);
             }
             for folder in &model.folders {
-                check(vimeo, vimeo.videos_in(*folder), |video| video.folder == Some(*folder));
+                check(vimeo_state, vimeo_state.videos_in(*folder), |video| video.folder == Some(*folder));
             }
-            let links: Vec<(&str, VideoId)> = vimeo
+            let links: Vec<(&str, VideoId)> = vimeo_state
                 .list_videos()
                 .rev()
                 .flat_map(|video| video.versions.iter().map(|v| (v.upload.key.as_str(), video.id)))
                 .collect();
             for (key, _) in &links {
                 let newest = links.iter().find(|(other, _)| other == key).map(|(_, id)| *id);
-                prop_assert_eq!(vimeo.find_upload(key).map(|(video, _)| video), newest);
+                prop_assert_eq!(vimeo_state.find_upload(key).map(|(video, _)| video), newest);
             }
-            prop_assert_eq!(vimeo.find_upload("07"), None);
+            prop_assert_eq!(vimeo_state.find_upload("07"), None);
             let in_progress: Vec<VideoId> =
-                vimeo.list_videos().filter(|video| video.is_in_progress()).map(|video| video.id).collect();
-            prop_assert_eq!(vimeo.videos.in_progress(), in_progress);
-            prop_assert_eq!(&vimeo.videos.index, &VideoTable::from(vimeo.videos.videos.clone()).index);
+                vimeo_state.list_videos().filter(|video| video.is_in_progress()).map(|video| video.id).collect();
+            prop_assert_eq!(vimeo_state.videos.in_progress(), in_progress);
+            prop_assert_eq!(&vimeo_state.videos.index, &VideoTable::from(vimeo_state.videos.videos.clone()).index);
         }
     }
 }

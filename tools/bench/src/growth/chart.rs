@@ -1,4 +1,4 @@
-//! Growth as a picture: the part of H that each operation reaches, against how many connections there are.
+//! Growth as a chart: the part of H that each operation reaches, by the number of connections.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 200.0;
 const TOP: f64 = 76.0;
 const BOTTOM: f64 = 56.0;
-/// Between the names at the ends of the lines.
+/// The distance between the names at the ends of the lines.
 const APART: f64 = 17.0;
 
-/// Colours for light and dark, whatever the viewer asks for.
+/// Colours for light and dark mode.
 const STYLE: &str = "<style>
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
   .small { font-size: 11px; fill: #59636e } .title { font-size: 15px; font-weight: 600 }
@@ -36,9 +36,9 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(u64, f64)>,
 }
 
-/// From sizes and ratios to places.
+/// Maps sizes and ratios to coordinates.
 struct Frame {
-    /// The powers of ten between which all sizes are.
+    /// The powers of ten that enclose all sizes.
     powers: (f64, f64),
     most: f64,
 }
@@ -51,7 +51,7 @@ impl Frame {
         let most = powers.fold(f64::NEG_INFINITY, f64::max);
         let first = if least.is_finite() { least } else { 4.0 };
         let ratio = points().map(|(_, ratio)| *ratio).fold(0.1, f64::max);
-        // The axis ends at a whole tenth, and has some width even for one size.
+        // The axis ends at a multiple of 10 %, and has some width even for one size.
         Self { powers: (first, most.max(first + 0.5)), most: (ratio * 10.0).ceil() / 10.0 }
     }
 
@@ -131,7 +131,7 @@ fn curve(svg: &mut String, frame: &Frame, line: &Line) {
     }
 }
 
-/// The lines' names, beside their ends or as near as there is room.
+/// The lines' names, next to their ends or as close as possible.
 fn names(svg: &mut String, frame: &Frame, lines: &[Line]) {
     let end = |line: &Line| line.points.last().map(|(size, ratio)| (frame.x(power(*size)), frame.y(*ratio)));
     let mut ends: Vec<(&Line, f64, f64)> =
@@ -154,7 +154,7 @@ fn names(svg: &mut String, frame: &Frame, lines: &[Line]) {
     }
 }
 
-/// Moves ascending places apart, as little as is needed, so that none is beyond the end.
+/// Moves ascending coordinates apart, as little as necessary and within the bounds.
 fn spread(places: &[f64], end: f64) -> Vec<f64> {
     let mut last = f64::NEG_INFINITY;
     let mut moved: Vec<f64> = Vec::with_capacity(places.len());
@@ -199,13 +199,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_do_not_stand_on_each_other() {
+    fn names_do_not_overlap() {
         assert_eq!(spread(&[10.0, 11.0, 100.0], 200.0), [10.0, 27.0, 100.0]);
         assert_eq!(spread(&[190.0, 195.0, 199.0], 200.0), [166.0, 183.0, 200.0]);
     }
 
     #[test]
-    fn sizes_are_said_in_words() {
+    fn sizes_are_formatted() {
         let words = [10_000, 1_000_000, 2_500_000].map(in_words);
         assert_eq!(words, ["10 thousand", "1 million", "2.5 million"]);
     }

@@ -1,4 +1,4 @@
-//! The service on its way: one upload by its address.
+//! The service as a relay: one upload from a URL.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -8,34 +8,34 @@ use hyper::Request;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::watch::Seen;
-use super::{Passage, Ride, Scene};
+use super::process_stats::MemorySamples;
+use super::{ServiceTransfer, TestBed, Transfer};
 use crate::client::Body;
+use crate::error::{BenchError, Context as _};
 use crate::process::cpu_us;
-use crate::sandbox::{Sandbox, ask, text_at};
+use crate::sandbox::{Sandbox, send, text_at};
 use crate::service::{Plan, Service};
-use crate::trouble::{Trouble, While as _};
 use crate::wall_clock::{WallTime, now};
 
-/// How often a job is looked at, and the service's memory.
+/// How often the job and the service's memory are read.
 const STEP: Duration = Duration::from_millis(50);
 
 /// The service with a connection. Killed when dropped.
-pub(super) struct Ours {
+pub(super) struct TestedService {
     pub(super) service: Service,
     /// The identifier of the connection.
     connection: String,
 }
 
-/// A job, and when it was accepted.
+/// A job, and when it was requested.
 pub(super) struct Accepted {
     id: String,
     pub(super) at: WallTime,
 }
 
-impl Ours {
-    pub(super) fn start(vimeo: &Sandbox<'_>, programs: &Path, work: &Path) -> Result<Self, Trouble> {
-        let program = programs.join("vimeo-connections").canonicalize().while_doing("it is not built")?;
+impl TestedService {
+    pub(super) fn start(vimeo: &Sandbox<'_>, programs: &Path, work: &Path) -> Result<Self, BenchError> {
+        let program = programs.join("vimeo-connections").canonicalize().context("it is not built")?;
         let configuration = format!(
             "vimeo.base_url = {:?}\nvimeo.verification = \"required\"\nsources.allow = [\"127.0.0.1/32\"]\n\
              sources.allow_http = true\nsources.ports = \"any\"\n",
@@ -53,25 +53,25 @@ impl Ours {
             "clientSecret": vimeo.client_secret, "accessToken": vimeo.access_token,
         });
         let request = ours.service.template().request("POST", "", body.to_string())?;
-        ours.connection = text_at(&ask(vimeo.runtime(), ours.service.address, request)?, "/connectionId")?;
+        ours.connection = text_at(&send(vimeo.runtime(), ours.service.address, request)?, "/connectionId")?;
         Ok(ours)
     }
 
-    pub(super) fn begin(&self, runtime: &Runtime, url: &str) -> Result<Accepted, Trouble> {
+    pub(super) fn start_upload(&self, runtime: &Runtime, url: &str) -> Result<Accepted, BenchError> {
         let (path, body) = (format!("/{}/uploads", self.connection), json!({"source": {"url": url}}));
         let request = self.service.template().request("POST", &path, body.to_string())?;
         let at = now();
-        let accepted = ask(runtime, self.service.address, request)?;
+        let accepted = send(runtime, self.service.address, request)?;
         Ok(Accepted { id: text_at(&accepted, "/data/jobId")?, at })
     }
 
-    /// The job's `data`, unless it came to a bad end.
-    pub(super) fn job(&self, runtime: &Runtime, accepted: &Accepted) -> Result<Value, Trouble> {
+    /// The job's `data`; an error if it failed.
+    pub(super) fn job(&self, runtime: &Runtime, accepted: &Accepted) -> Result<Value, BenchError> {
         let request = Request::get(format!("/pictoryapis/v1/jobs/{}", accepted.id))
             .header("Host", self.service.address.to_string())
             .header("Authorization", &self.service.api_key)
             .body(Body::default())?;
-        let mut job = ask(runtime, self.service.address, request)?;
+        let mut job = send(runtime, self.service.address, request)?;
         if job.get("success") != Some(&Value::Bool(true)) {
             return Err(format!("an upload failed: {job}").into());
         }
@@ -84,12 +84,12 @@ pub(super) fn is_completed(data: &Value) -> bool {
     data.get("status").and_then(Value::as_str) == Some("completed")
 }
 
-impl Scene<'_> {
-    pub(super) fn by_us(&self, bytes: u64) -> Result<Ride, Trouble> {
+impl TestBed<'_> {
+    pub(super) fn by_service(&self, bytes: u64) -> Result<ServiceTransfer, BenchError> {
         let pid = self.ours.service.id();
         let before = cpu_us(pid)?;
-        let accepted = self.ours.begin(self.runtime, &self.source.url(bytes))?;
-        let mut memory = Seen::default();
+        let accepted = self.ours.start_upload(self.runtime, &self.source.url(bytes))?;
+        let mut memory = MemorySamples::default();
         let (data, completed_at) = loop {
             let data = self.ours.job(self.runtime, &accepted)?;
             if is_completed(&data) {
@@ -100,14 +100,14 @@ impl Scene<'_> {
         };
         let cpu = Duration::from_micros(cpu_us(pid)?.saturating_sub(before)).as_secs_f64();
         let uri = text_at(&data, "/vimeoUri")?;
-        let (taken, began_at) = (self.vimeo.taken(&uri, bytes)?, self.source.began_at()?);
-        let passage = Passage::new(bytes, taken.at.seconds_since(began_at), &taken, Some(cpu));
+        let (received, started_at) = (self.vimeo.received(&uri, bytes)?, self.source.started_at()?);
+        let passage = Transfer::new(bytes, received.at.seconds_since(started_at), &received, Some(cpu));
         self.source.forget();
         self.vimeo.forget(&uri)?;
-        Ok(Ride {
+        Ok(ServiceTransfer {
             passage,
-            before_seconds: began_at.seconds_since(accepted.at),
-            after_seconds: completed_at.seconds_since(taken.at),
+            before_seconds: started_at.seconds_since(accepted.at),
+            after_seconds: completed_at.seconds_since(received.at),
             memory,
         })
     }

@@ -1,4 +1,4 @@
-//! One installation of the service: a keyring, and configurations that differ in nothing but the database.
+//! One installation of the service: a keyring, and configurations that differ only in the database.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,19 +10,19 @@ use hyper::StatusCode;
 use tokio::runtime::Runtime;
 
 use crate::client::Client;
+use crate::error::{BenchError, Context as _};
 use crate::process::{Memory, Process};
-use crate::rounds::room;
+use crate::rounds::subdirectory;
 use crate::service::{Template, listening, outcome};
-use crate::trouble::{Trouble, While as _};
 
-/// For a start or an end; the end of a service on a large database writes its log into the file.
+/// For a start or a stop; stopping on a large database writes its log into the file.
 const PATIENCE: Duration = Duration::from_mins(2);
 const STEP: Duration = Duration::from_millis(1);
-/// How long memory is let settle after a start.
+/// How long memory may settle after a start.
 const REST: Duration = Duration::from_millis(300);
 
-/// Where the keyring, the configurations and the databases are.
-pub(crate) struct Home {
+/// The directory of the keyring, the configurations and the databases.
+pub(crate) struct Installation {
     program: PathBuf,
     directory: PathBuf,
 }
@@ -31,31 +31,31 @@ pub(crate) struct Home {
 #[derive(Clone)]
 pub(crate) struct Configured {
     path: PathBuf,
-    /// Where its processes run and write their output.
-    room: PathBuf,
-    /// The database, if it is a file.
+    /// The directory of its processes and their output.
+    subdirectory: PathBuf,
+    /// The database file, on SQLite.
     pub(crate) file: Option<PathBuf>,
 }
 
-/// A service that answers. Killed when dropped.
+/// A running service. Killed when dropped.
 pub(crate) struct Serving {
     process: Process,
     pub(crate) address: SocketAddr,
-    /// From when the process was started to the first answer that it is ready.
+    /// From the start of the process to its first successful readiness check.
     pub(crate) start: Duration,
-    /// Before the first request.
+    /// Memory before the first request.
     pub(crate) idle: Memory,
 }
 
-impl Home {
+impl Installation {
     pub(crate) fn new(program: &Path, directory: &Path) -> Self {
         Self { program: program.to_owned(), directory: directory.to_owned() }
     }
 
-    /// A configuration with a database of its own: the one of the URL, or else a file.
-    pub(crate) fn configure(&self, name: &str, url: Option<&str>) -> Result<Configured, Trouble> {
-        let room = self.room(name)?;
-        let file = url.is_none().then(|| room.join("vimeo-connections.db"));
+    /// A configuration with its own database: the one of the URL, or a file.
+    pub(crate) fn configure(&self, name: &str, url: Option<&str>) -> Result<Configured, BenchError> {
+        let subdirectory = self.subdirectory(name)?;
+        let file = url.is_none().then(|| subdirectory.join("vimeo-connections.db"));
         let url = match (&file, url) {
             (Some(file), _) => format!("sqlite:{}", file.display()),
             (None, url) => url.unwrap_or_default().to_owned(),
@@ -66,43 +66,43 @@ impl Home {
             "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\ndatabase_url = {url:?}\nkeyring.file = {keyring:?}\n\
              vimeo.verification = \"off\"\n"
         );
-        let path = room.join("vimeo-connections.toml");
+        let path = subdirectory.join("vimeo-connections.toml");
         fs::write(&path, text)?;
-        Ok(Configured { path, room, file })
+        Ok(Configured { path, subdirectory, file })
     }
 
-    /// A directory in it, which is made.
-    pub(crate) fn room(&self, name: &str) -> Result<PathBuf, Trouble> {
-        room(&self.directory, name)
+    /// Creates a directory in it.
+    pub(crate) fn subdirectory(&self, name: &str) -> Result<PathBuf, BenchError> {
+        subdirectory(&self.directory, name)
     }
 
-    /// Runs one command to its end; what it printed.
+    /// Runs one command. Returns its output.
     pub(crate) fn command(
         &self,
         configured: &Configured,
         arguments: &[&str],
         patience: Duration,
-    ) -> Result<String, Trouble> {
-        let process = self.begin(configured, &configured.room, arguments)?;
-        outcome(process, &configured.room, patience)
+    ) -> Result<String, BenchError> {
+        let process = self.begin(configured, &configured.subdirectory, arguments)?;
+        outcome(process, &configured.subdirectory, patience)
     }
 
-    /// Begins a command, with its output in that directory.
+    /// Starts a command, with its output in that directory.
     pub(crate) fn begin(
         &self,
         configured: &Configured,
-        room: &Path,
+        subdirectory: &Path,
         arguments: &[&str],
-    ) -> Result<Process, Trouble> {
+    ) -> Result<Process, BenchError> {
         let path = configured.path.to_string_lossy();
         let arguments: Vec<&str> = ["--config", &path].iter().chain(arguments).copied().collect();
-        Process::start(&self.program, &arguments, room)
+        Process::start(&self.program, &arguments, subdirectory)
     }
 
-    pub(crate) fn serve(&self, runtime: &Runtime, configured: &Configured) -> Result<Serving, Trouble> {
+    pub(crate) fn serve(&self, runtime: &Runtime, configured: &Configured) -> Result<Serving, BenchError> {
         let started = Instant::now();
-        let mut process = self.begin(configured, &configured.room, &["serve"])?;
-        let address = listening(&mut process, &configured.room)?;
+        let mut process = self.begin(configured, &configured.subdirectory, &["serve"])?;
+        let address = listening(&mut process, &configured.subdirectory)?;
         runtime.block_on(ready(address, started))?;
         let start = started.elapsed();
         sleep(REST);
@@ -111,10 +111,10 @@ impl Home {
     }
 }
 
-async fn ready(address: SocketAddr, started: Instant) -> Result<(), Trouble> {
+async fn ready(address: SocketAddr, started: Instant) -> Result<(), BenchError> {
     let mut client = Client::connect(address).await?;
     while started.elapsed() < PATIENCE {
-        let (status, _) = client.ask(Template::plain(address, "/health/ready")?).await?;
+        let (status, _) = client.send(Template::plain(address, "/health/ready")?).await?;
         if status == StatusCode::OK {
             return Ok(());
         }
@@ -124,51 +124,51 @@ async fn ready(address: SocketAddr, started: Instant) -> Result<(), Trouble> {
 }
 
 impl Serving {
-    pub(crate) fn memory(&self) -> Result<Memory, Trouble> {
+    pub(crate) fn memory(&self) -> Result<Memory, BenchError> {
         Memory::of(self.process.id())
     }
 
-    /// As an operator ends it.
-    pub(crate) fn stop(self) -> Result<(), Trouble> {
+    /// Stops it with SIGTERM.
+    pub(crate) fn stop(self) -> Result<(), BenchError> {
         self.process.terminate(PATIENCE)
     }
 
-    /// With no chance to do anything.
+    /// Stops it with SIGKILL.
     pub(crate) fn kill(self) {
         drop(self);
     }
 }
 
 impl Configured {
-    /// Puts a copy of another's file in the place of its own; both are at rest. What is written is on the disk when this
-    /// is done, so that it disturbs nothing later.
-    pub(crate) fn copy_from(&self, other: &Self) -> Result<(), Trouble> {
+    /// Replaces its file by a copy of another's; neither is in use. The copy is synced, so that it does not disturb
+    /// later measurements.
+    pub(crate) fn copy_from(&self, other: &Self) -> Result<(), BenchError> {
         let (Some(from), Some(to)) = (&other.file, &self.file) else {
             return Err("only files are copied".into());
         };
         self.empty()?;
-        fs::copy(from, to).while_doing(format!("{} cannot be copied", from.display()))?;
+        fs::copy(from, to).context(format!("{} cannot be copied", from.display()))?;
         fs::File::open(to)?.sync_all()?;
         Ok(())
     }
 
-    /// Removes its file and what stands beside that.
-    pub(crate) fn empty(&self) -> Result<(), Trouble> {
+    /// Removes its file and the files beside it.
+    pub(crate) fn empty(&self) -> Result<(), BenchError> {
         for (path, _) in self.files()? {
-            fs::remove_file(&path).while_doing(format!("{} cannot be removed", path.display()))?;
+            fs::remove_file(&path).context(format!("{} cannot be removed", path.display()))?;
         }
         Ok(())
     }
 
-    /// The bytes of its file and of what stands beside it.
-    pub(crate) fn bytes(&self) -> Result<u64, Trouble> {
+    /// The size of its file and the files beside it.
+    pub(crate) fn bytes(&self) -> Result<u64, BenchError> {
         Ok(self.files()?.iter().map(|(_, bytes)| bytes).sum())
     }
 
-    fn files(&self) -> Result<Vec<(PathBuf, u64)>, Trouble> {
+    fn files(&self) -> Result<Vec<(PathBuf, u64)>, BenchError> {
         let Some(name) = self.file.as_ref().and_then(|file| file.file_name()) else { return Ok(Vec::new()) };
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.room)? {
+        for entry in fs::read_dir(&self.subdirectory)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(&*name.to_string_lossy()) {
                 files.push((entry.path(), entry.metadata()?.len()));
@@ -183,18 +183,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_replaces_what_was_there_and_leaves_the_rest() {
+    fn a_copy_replaces_the_database_file_only() {
         let directory = tempfile::tempdir().unwrap();
-        let home = Home::new(Path::new("none"), directory.path());
-        let (a, b) = (home.configure("a", None).unwrap(), home.configure("b", None).unwrap());
+        let installation = Installation::new(Path::new("none"), directory.path());
+        let (a, b) = (installation.configure("a", None).unwrap(), installation.configure("b", None).unwrap());
         fs::write(a.file.as_ref().unwrap(), "four").unwrap();
-        fs::write(b.room.join("vimeo-connections.db-wal"), "old").unwrap();
+        fs::write(b.subdirectory.join("vimeo-connections.db-wal"), "old").unwrap();
         b.copy_from(&a).unwrap();
         assert_eq!((a.bytes().unwrap(), b.bytes().unwrap()), (4, 4));
         b.empty().unwrap();
         assert_eq!(b.bytes().unwrap(), 0);
         assert!(b.path.exists());
-        let other = home.configure("c", Some("postgres://u@h/d")).unwrap();
+        let other = installation.configure("c", Some("postgres://u@h/d")).unwrap();
         assert!(other.copy_from(&a).is_err());
     }
 }

@@ -1,28 +1,28 @@
-//! The time of day, as all servers of this machine tell it, and what is seen of a process while it works.
+//! Memory, disk writes and unnamed files of a process.
 
 use std::fs;
 
 use serde::Serialize;
 
+use crate::error::{BenchError, Context as _};
 use crate::process::Memory;
-use crate::trouble::{Trouble, While as _};
 
-/// The memory of a process over a time, in bytes.
+/// The memory of a process over time, in bytes.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Seen {
+pub(super) struct MemorySamples {
     pub(super) rss: Vec<u64>,
     pub(super) rss_anon: Vec<u64>,
 }
 
-impl Seen {
-    pub(super) fn look(&mut self, pid: u32) -> Result<(), Trouble> {
+impl MemorySamples {
+    pub(super) fn look(&mut self, pid: u32) -> Result<(), BenchError> {
         let Memory { rss, rss_anon } = Memory::of(pid)?;
         self.rss.push(rss);
         self.rss_anon.push(rss_anon);
         Ok(())
     }
 
-    /// The least, the middle and the most that was resident.
+    /// The minimum, median and maximum of resident memory.
     pub(super) fn bounds(&self) -> [u64; 3] {
         let mut sorted = self.rss.clone();
         sorted.sort_unstable();
@@ -30,22 +30,22 @@ impl Seen {
         [at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1))]
     }
 
-    /// Every so many samples one, so that no more than `most` are left.
+    /// Every n-th sample, so that at most `most` remain.
     pub(super) fn series(&self, most: usize) -> Vec<u64> {
         self.rss.iter().copied().step_by(self.rss.len().div_ceil(most).max(1)).collect()
     }
 }
 
-/// What a process has had written to disks so far, in bytes.
-pub(super) fn written(pid: u32) -> Result<u64, Trouble> {
+/// What a process has written to disks so far, in bytes.
+pub(super) fn written(pid: u32) -> Result<u64, BenchError> {
     let text = fs::read_to_string(format!("/proc/{pid}/io"))
-        .while_doing(format!("what process {pid} writes is not known"))?;
+        .context(format!("what process {pid} writes is not known"))?;
     let found = text.lines().find_map(|line| line.strip_prefix("write_bytes:")?.trim().parse().ok());
     Ok(found.ok_or("the kernel does not say what a process writes")?)
 }
 
-/// Files that a process has open and that have no name, in bytes: what a spool is made of.
-pub(super) fn nameless_bytes(pid: u32) -> Result<u64, Trouble> {
+/// The size of the unnamed files that a process has open, such as a spool, in bytes.
+pub(super) fn nameless_bytes(pid: u32) -> Result<u64, BenchError> {
     let mut bytes = 0;
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
         let Ok(target) = fs::read_link(entry.path()) else { continue };
@@ -63,14 +63,14 @@ mod tests {
 
     #[test]
     fn samples_are_thinned_to_a_series() {
-        let seen = Seen { rss: (1..=100).collect(), rss_anon: Vec::new() };
+        let seen = MemorySamples { rss: (1..=100).collect(), rss_anon: Vec::new() };
         assert_eq!(seen.bounds(), [1, 51, 100]);
         assert_eq!(seen.series(20).len(), 20);
-        assert_eq!(Seen::default().bounds(), [0, 0, 0]);
+        assert_eq!(MemorySamples::default().bounds(), [0, 0, 0]);
     }
 
     #[test]
-    fn this_process_is_seen() {
+    fn this_process_is_sampled() {
         let pid = std::process::id();
         let file = tempfile::tempfile().unwrap();
         file.set_len(12_345).unwrap();

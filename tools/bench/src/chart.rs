@@ -1,4 +1,4 @@
-//! The report as a picture: a bar for each row, and a mark where its target is.
+//! The report as a chart: a bar for each row, and a mark at its target.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ const TOP: f64 = 64.0;
 const STEP: f64 = 34.0;
 const BAR: f64 = 18.0;
 
-/// Colours for light and dark, whatever the viewer asks for.
+/// Colours for light and dark mode.
 const STYLE: &str = "<style>
   text { font: 13px system-ui, sans-serif; fill: #1f2328; stroke: #ffffff; stroke-width: 4; paint-order: stroke }
   .small { font-size: 11px; fill: #59636e }
@@ -31,7 +31,7 @@ const STYLE: &str = "<style>
 pub(crate) fn draw(rows: &[Row]) -> String {
     let height = TOP + STEP * rows.len() as f64 + 40.0;
     let most = rows.iter().flat_map(|row| [row.ratio_max.unwrap_or(0.0), row.target]).fold(0.1, f64::max);
-    // The axis ends at a whole fifth.
+    // The axis ends at a multiple of 20 %.
     let end = (most * 5.0).ceil() / 5.0;
     let x = |ratio: f64| LEFT + (WIDTH - LEFT - RIGHT) * ratio / end;
     let mut svg = format!(

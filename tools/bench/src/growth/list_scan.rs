@@ -1,5 +1,5 @@
-//! Reads all lists to their ends: to count, and to choose what is asked for later. What is kept does not grow with what
-//! is read.
+//! Reads all lists to their ends, to count connections and to select some for later requests. Memory use does not grow
+//! with the lists.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -8,26 +8,26 @@ use hyper::StatusCode;
 use serde::Deserialize;
 
 use crate::client::{Client, Item, Page};
+use crate::error::{BenchError, Context as _};
 use crate::operations::PAGE;
 use crate::service::Template;
-use crate::trouble::{Trouble, While as _};
 
-/// Items on a page when the bench looks for itself.
+/// Items on a page when the bench reads the list itself.
 const LONG_PAGE: u64 = 1_000;
-/// The page of the biggest account that is asked for, where there is one.
+/// The page of the largest account that is requested, if it exists.
 const DEEP_PAGE: u64 = 10_000;
 const BEFORE_DEEP_PAGE: u64 = (DEEP_PAGE - 1) * PAGE;
 
-/// What was read.
-pub(crate) struct Walk {
+/// The result of a scan.
+pub(crate) struct ListScan {
     pub(crate) connections: u64,
     pub(crate) deep: Place,
-    pub(crate) sample: Vec<Picked>,
-    /// Where each account's list was last cut.
+    pub(crate) sample: Vec<Selected>,
+    /// The last page position of each account's list.
     ends: Vec<Place>,
 }
 
-/// A place in a list: its page key, and how many items are before it.
+/// A position in a list: its page key, and how many items are before it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Place {
     pub(crate) key: Option<String>,
@@ -39,33 +39,34 @@ impl Place {
         self.before / PAGE + 1
     }
 
-    /// What comes after the collection's path.
+    /// The path relative to the collection.
     pub(crate) fn query(&self, limit: u64) -> String {
         let key = self.key.as_ref().map_or_else(String::new, |key| format!("&nextPageKey={key}"));
         format!("?limit={limit}{key}")
     }
 }
 
-/// One of all, chosen at random.
+/// A randomly selected connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Picked {
+pub(crate) struct Selected {
     account: usize,
     id: String,
     version: u64,
 }
 
-/// Who asks.
-pub(crate) struct Walker<'a> {
+/// The client and the keys.
+pub(crate) struct Scanner<'a> {
     pub(crate) address: SocketAddr,
     pub(crate) keys: &'a [String],
 }
 
-impl Walker<'_> {
-    /// Reads all, and chooses that many.
-    pub(crate) async fn walk(&self, chosen: usize) -> Result<Walk, Trouble> {
+impl Scanner<'_> {
+    /// Reads all lists, and selects this many connections.
+    pub(crate) async fn list_scan(&self, chosen: usize) -> Result<ListScan, BenchError> {
         let mut client = Client::connect(self.address).await?;
         let mut choice = Choice::new(chosen);
-        let mut walk = Walk { connections: 0, deep: Place::default(), sample: Vec::new(), ends: Vec::new() };
+        let mut list_scan =
+            ListScan { connections: 0, deep: Place::default(), sample: Vec::new(), ends: Vec::new() };
         for (account, api_key) in self.keys.iter().enumerate() {
             let mut place = Place::default();
             loop {
@@ -75,34 +76,35 @@ impl Walker<'_> {
                 };
                 let page: Page = self.get(&mut client, api_key, &place.query(limit)).await?;
                 let read = page.items.len() as u64;
-                // The biggest account is the first.
+                // The largest account is the first.
                 if account == 0 && read >= PAGE && place.before <= BEFORE_DEEP_PAGE {
-                    walk.deep = place.clone();
+                    list_scan.deep = place.clone();
                 }
                 for Item { connection_id: id, version } in page.items {
-                    choice.offer(|| Picked { account, id, version });
+                    choice.offer(|| Selected { account, id, version });
                 }
-                walk.connections += read;
+                list_scan.connections += read;
                 let Some(key) = page.next_page_key else { break };
                 place = Place { key: Some(key), before: place.before + read };
             }
             if account == 0 {
-                walk.deep = self.deepest(&mut client, api_key, walk.deep, walk.connections).await?;
+                list_scan.deep =
+                    self.deepest(&mut client, api_key, list_scan.deep, list_scan.connections).await?;
             }
-            walk.ends.push(place);
+            list_scan.ends.push(place);
         }
-        walk.sample = choice.shuffled();
-        Ok(walk)
+        list_scan.sample = choice.shuffled();
+        Ok(list_scan)
     }
 
-    /// The page that is asked for, of a list with that many items, from a place that is not far before it.
+    /// The deep page of a list with that many items, read from a position shortly before it.
     async fn deepest(
         &self,
         client: &mut Client,
         api_key: &str,
         from: Place,
         items: u64,
-    ) -> Result<Place, Trouble> {
+    ) -> Result<Place, BenchError> {
         let before = deep_page_begins(items);
         let limit = before.saturating_sub(from.before);
         if limit == 0 || limit > LONG_PAGE {
@@ -112,11 +114,11 @@ impl Walker<'_> {
         Ok(Place { key: page.next_page_key, before: from.before + page.items.len() as u64 })
     }
 
-    /// How many there are by now, of which only what came after the walk is read.
-    pub(crate) async fn count(&self, walk: &Walk) -> Result<u64, Trouble> {
+    /// The current count; only items added after the scan are read.
+    pub(crate) async fn count(&self, list_scan: &ListScan) -> Result<u64, BenchError> {
         let mut client = Client::connect(self.address).await?;
         let mut connections = 0;
-        for (api_key, end) in self.keys.iter().zip(&walk.ends) {
+        for (api_key, end) in self.keys.iter().zip(&list_scan.ends) {
             let mut place = end.clone();
             loop {
                 let page: Page = self.get(&mut client, api_key, &place.query(LONG_PAGE)).await?;
@@ -131,8 +133,8 @@ impl Walker<'_> {
         Ok(connections)
     }
 
-    /// How many of these have a later version by now.
-    pub(crate) async fn changed(&self, sample: &[Picked]) -> Result<usize, Trouble> {
+    /// How many of these have a later version now.
+    pub(crate) async fn changed(&self, sample: &[Selected]) -> Result<usize, BenchError> {
         let mut client = Client::connect(self.address).await?;
         let mut changed = 0;
         for picked in sample {
@@ -148,19 +150,19 @@ impl Walker<'_> {
         client: &mut Client,
         api_key: &str,
         path: &str,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, BenchError> {
         let request = Template::of(self.address, api_key).request("GET", path, String::new())?;
-        let (status, text) = client.ask(request).await?;
+        let (status, text) = client.send(request).await?;
         if status != StatusCode::OK {
             return Err(format!("the service answers {status}: {}", String::from_utf8_lossy(&text)).into());
         }
-        serde_json::from_slice(&text).while_doing("the service's answer cannot be read")
+        serde_json::from_slice(&text).context("the service's answer cannot be read")
     }
 
-    /// A line for each: the key, the identifier and the version.
-    pub(crate) fn lines(&self, sample: &[Picked]) -> String {
+    /// One line each: the key, the identifier and the version.
+    pub(crate) fn lines(&self, sample: &[Selected]) -> String {
         let mut lines = String::new();
-        for Picked { account, id, version } in sample {
+        for Selected { account, id, version } in sample {
             if let Some(key) = self.keys.get(*account) {
                 let _ = writeln!(lines, "{key} {id} {version}");
             }
@@ -169,12 +171,12 @@ impl Walker<'_> {
     }
 }
 
-/// How many items are before the page that is asked for: the last whole one, if there is none so deep.
+/// How many items are before the deep page: the last whole page if the list is shorter.
 fn deep_page_begins(items: u64) -> u64 {
     ((items / PAGE).saturating_sub(1) * PAGE).min(BEFORE_DEEP_PAGE)
 }
 
-/// Chooses some of many that come one after the other, each with the same chance.
+/// Selects some items of a stream, each with the same probability.
 struct Choice<T> {
     chosen: Vec<T>,
     most: usize,
@@ -207,7 +209,7 @@ impl<T> Choice<T> {
         self.chosen
     }
 
-    /// A number below that one: the same sequence in every bench (xorshift).
+    /// A number below a bound: the same sequence in every run (xorshift).
     fn below(&mut self, end: u64) -> u64 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
@@ -221,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_are_all_chosen_and_of_many_each_with_the_same_chance() {
+    fn a_sample_takes_all_of_few_items_and_a_uniform_part_of_many() {
         let mut choice = Choice::new(5);
         (0..5).for_each(|number| choice.offer(|| number));
         let mut all = choice.shuffled();
