@@ -54,7 +54,7 @@ pub use start::{Setup, StartError, check_database, inspect, keys_in_words};
 pub use store::JobFilter;
 pub use store::{
     BackupError, BackupHeader, Coalesce, DatabaseUrl, Inspection, Migrations, MoveError, MoveOutcome,
-    MoveProgress, MoveState, MovedTable, OpenError, PostgresOptions, SourceMove,
+    MoveProgress, MoveState, MovedTable, OpenError, PostgresOptions, PreparedStatements, SourceMove,
 };
 pub use uploads::{
     CREATE_TIMEOUT_MAX, ClientUpload, JobPage, Presenter, RequestedSource, UploadOptions, UploadRequest,

@@ -95,6 +95,17 @@ impl Default for PostgresOptions {
     }
 }
 
+/// How long a statement that was prepared on a PostgreSQL server is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PreparedStatements {
+    /// For the whole session: each statement is parsed once. For a server, or a connection pooler in session mode.
+    #[default]
+    Session,
+    /// Once: statements have no name, and settings are made in each transaction that writes. For a connection pooler in
+    /// transaction mode, which gives each transaction another session of the server.
+    Transaction,
+}
+
 /// Which writes may share a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coalesce {

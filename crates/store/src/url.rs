@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
 
-use crate::OpenError;
+use crate::{OpenError, PreparedStatements};
 
 /// Where PostgreSQL's socket is on Debian, for URLs that name no host.
 const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
@@ -40,6 +40,7 @@ pub(crate) struct Server {
     pub(crate) tls: Tls,
     /// For [`Tls::SystemRoots`].
     pub(crate) system_roots: Option<rustls::ClientConfig>,
+    pub(crate) prepared_statements: PreparedStatements,
 }
 
 /// Whether the way to the server is encrypted; then its certificate and name are verified.
@@ -88,6 +89,15 @@ impl DatabaseUrl {
     pub fn trusting(mut self, roots: Option<&rustls::ClientConfig>) -> Self {
         if let Place::Postgres(server) = &mut self.place {
             server.system_roots = roots.cloned();
+        }
+        self
+    }
+
+    /// The same, with how long a PostgreSQL server keeps prepared statements.
+    #[must_use]
+    pub fn preparing(mut self, statements: PreparedStatements) -> Self {
+        if let Place::Postgres(server) = &mut self.place {
+            server.prepared_statements = statements;
         }
         self
     }
@@ -158,7 +168,7 @@ fn server(text: &str) -> Result<Server, OpenError> {
     for config in &mut configs {
         config.ssl_mode(ssl_mode);
     }
-    Ok(Server { configs, tls, system_roots: None })
+    Ok(Server { configs, tls, system_roots: None, prepared_statements: PreparedStatements::default() })
 }
 
 /// A URL's front, once for each of the hosts that it names with commas between.

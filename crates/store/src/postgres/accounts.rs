@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use super::audit_events::run_logged;
 use super::parameters::Parameters;
 use super::pg_error::PgError;
-use super::sessions::Session;
+use super::sessions::{Isolation, Session};
 use super::writes::SingleWrite;
 use super::{Postgres, rows};
 use crate::sql::statement;
@@ -118,7 +118,7 @@ impl SingleWrite for DeleteAccountPart {
     }
 
     async fn run(&self, session: &Session) -> Result<Result<AccountDeletion, Error>, PgError> {
-        session.batch("BEGIN").await?;
+        session.begin(Isolation::ReadCommitted).await?;
         let steps = self.delete(session).await;
         Ok(Ok(session.end(steps).await?))
     }

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::parameters::{Named, Parameter, Parameters};
 use super::pg_error::PgError;
-use super::sessions::Session;
+use super::sessions::{Isolation, Session};
 use super::writes::{Answers, BatchWrite, Write};
 use super::{Postgres, rows};
 use crate::jobs::SERVICE;
@@ -165,7 +165,7 @@ async fn insert(session: &Session, events: impl Iterator<Item = &AuditEvent>) ->
 /// Whether the operation of an event was committed. If it is being committed, this waits for its end: no other transaction
 /// can add an event with the same identifier meanwhile.
 pub(super) async fn is_recorded(session: &Session, event: &AuditEvent) -> Result<bool, PgError> {
-    session.batch("BEGIN").await?;
+    session.begin(Isolation::ReadCommitted).await?;
     let inserted = insert(session, std::iter::once(event)).await;
     let is_there = session.undo(inserted.map(|inserted| inserted == 0)).await?;
     if is_there {

@@ -13,7 +13,7 @@ use super::job_writes;
 use super::parameters::{Named, Parameters, column, distinct};
 use super::pg_error::PgError;
 use super::rows;
-use super::sessions::Session;
+use super::sessions::{Isolation, Session};
 use super::writes::{Answers, BatchWrite, Write};
 use crate::sql::statement;
 use crate::{Changed, Completion, ConnectionUpdate, Error, NewConnection};
@@ -269,7 +269,7 @@ impl Write for DeleteConnection {
     }
 
     async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, PgError> {
-        session.batch("BEGIN").await?;
+        session.begin(Isolation::ReadCommitted).await?;
         let steps = Self::delete(session, writes).await;
         session.end(steps).await
     }

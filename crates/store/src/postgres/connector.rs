@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::pg_error::{is_commit_warning, redacted};
-use super::sessions::Session;
-use crate::BoxError;
+use super::sessions::{Session, SettingsScope};
 use crate::error::in_full;
 use crate::url::{Server, Tls};
+use crate::{BoxError, PreparedStatements};
 
 /// When a server that sends nothing is considered lost.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
@@ -35,6 +35,15 @@ const NO_ROOTS: &str = "no root certificates were found, and the database server
 /// How much longer than the server's own limit a statement is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Statements of many callers at the same time.
+    Read,
+    /// One transaction at a time.
+    Write,
+}
+
 /// How sessions are opened.
 pub(super) struct Connector {
     /// One for each server of the URL; one of them accepts writes.
@@ -42,6 +51,7 @@ pub(super) struct Connector {
     /// The one that accepted writes at the last attempt.
     last: AtomicUsize,
     tls: Option<MakeRustlsConnect>,
+    statements: PreparedStatements,
     timeout: Duration,
     pub(super) tasks: TaskTracker,
     pub(super) closing: CancellationToken,
@@ -49,7 +59,7 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(server: Server, timeout: Duration) -> Result<Self, BoxError> {
-        let Server { mut configs, tls, system_roots } = server;
+        let Server { mut configs, tls, system_roots, prepared_statements: statements } = server;
         let tls = match tls {
             Tls::Off => None,
             Tls::SystemRoots => Some(MakeRustlsConnect::new(system_roots.ok_or(NO_ROOTS)?)),
@@ -71,12 +81,17 @@ impl Connector {
             }
         }
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
-        Ok(Self { configs, last: AtomicUsize::new(0), tls, timeout, tasks, closing })
+        Ok(Self { configs, last: AtomicUsize::new(0), tls, statements, timeout, tasks, closing })
     }
 
     /// How long one statement may take.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// How long prepared statements are used.
+    pub(super) fn statements(&self) -> PreparedStatements {
+        self.statements
     }
 
     /// Ends all sessions, and opens no more.
@@ -88,12 +103,12 @@ impl Connector {
 
     /// Opens a session, on the server that accepts writes if the URL names several. Each has its own timeout, so that one
     /// which accepts connections but does not answer does not hide the others.
-    pub(super) async fn connect(&self) -> Result<Arc<Session>, BoxError> {
+    pub(super) async fn connect(&self, purpose: Purpose) -> Result<Arc<Session>, BoxError> {
         let first = self.last.load(Ordering::Relaxed);
         let mut causes = Vec::new();
         for number in (0..self.configs.len()).map(|at| (first + at) % self.configs.len()) {
             let Some(config) = self.configs.get(number) else { continue };
-            let opening = tokio::time::timeout(self.timeout + GRACE, self.connect_to(config));
+            let opening = tokio::time::timeout(self.timeout + GRACE, self.connect_to(config, purpose));
             match opening.await {
                 Ok(Ok(session)) => {
                     self.last.store(number, Ordering::Relaxed);
@@ -109,15 +124,16 @@ impl Connector {
     async fn connect_to(
         &self,
         config: &tokio_postgres::Config,
+        purpose: Purpose,
     ) -> Result<Arc<Session>, tokio_postgres::Error> {
         match &self.tls {
             None => {
                 let (client, connection) = config.connect(NoTls).await?;
-                self.start(client, connection).await
+                self.start(client, connection, purpose).await
             }
             Some(tls) => {
                 let (client, connection) = config.connect(tls.clone()).await?;
-                self.start(client, connection).await
+                self.start(client, connection, purpose).await
             }
         }
     }
@@ -126,14 +142,15 @@ impl Connector {
         &self,
         client: Client,
         connection: Connection<S, T>,
+        purpose: Purpose,
     ) -> Result<Arc<Session>, tokio_postgres::Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let end = self.closing.child_token();
-        let limit = self.timeout + GRACE;
-        let session = Session::new(client, self.tls.clone(), self.tasks.clone(), end.clone(), limit);
+        let (limit, scope) = (self.timeout + GRACE, self.scope(purpose));
+        let session = Session::new(client, self.tls.clone(), self.tasks.clone(), end.clone(), limit, scope);
         let has_commit_warning = session.commit_warning();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -143,8 +160,20 @@ impl Connector {
             }
             end.cancel();
         });
-        session.set(&settings(self.timeout)).await?;
+        if self.statements == PreparedStatements::Session {
+            session.set(&settings(self.timeout)).await?;
+        }
         Ok(Arc::new(session))
+    }
+
+    fn scope(&self, purpose: Purpose) -> SettingsScope {
+        match (self.statements, purpose) {
+            (PreparedStatements::Session, _) => SettingsScope::Session,
+            (PreparedStatements::Transaction, Purpose::Read) => SettingsScope::Nothing,
+            (PreparedStatements::Transaction, Purpose::Write) => {
+                SettingsScope::Transaction(transaction_settings(self.timeout))
+            }
+        }
     }
 }
 
@@ -198,6 +227,22 @@ pub(super) fn settings(timeout: Duration) -> String {
          SET enable_seqscan = off;
          SET enable_bitmapscan = off;
          SELECT set_config('synchronous_commit', 'on', false)
+         WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');"
+    )
+}
+
+/// The same for one transaction that writes, in a session that others use too. Its statements are planned each time, by the
+/// tables as they are then.
+fn transaction_settings(timeout: Duration) -> String {
+    let millis = timeout.as_millis();
+    let lock_millis = LOCK_TIMEOUT.min(timeout).as_millis();
+    format!(
+        "SET LOCAL search_path = public;
+         SET LOCAL statement_timeout = {millis};
+         SET LOCAL lock_timeout = {lock_millis};
+         SET LOCAL idle_in_transaction_session_timeout = {millis};
+         SET LOCAL client_min_messages = 'warning';
+         SELECT set_config('synchronous_commit', 'on', true)
          WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');"
     )
 }

@@ -10,7 +10,7 @@ use super::clock::{Clock, micros};
 use super::jobs;
 use super::pg_error::PgError as Trouble;
 use super::rows;
-use super::sessions::{Positional as Parameters, Session};
+use super::sessions::{Isolation, Positional as Parameters, Session};
 use super::writes::{Answers, BatchWrite as SharedWrite, SingleWrite as LoneWrite, Write};
 use crate::jobs::Part;
 use crate::{Changed, Deferral, Error, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob};
@@ -38,7 +38,7 @@ impl LoneWrite for LeaseJob {
 
     // After a lost connection nobody can tell whose lease it is that was taken: then it is nobody's, and runs out.
     async fn run(&self, session: &Session) -> Result<Result<Self::Answer, Error>, Trouble> {
-        session.batch("BEGIN").await?;
+        session.begin(Isolation::ReadCommitted).await?;
         let steps = self.lease(session).await;
         Ok(Ok(session.end(steps).await?))
     }

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 
 use super::parameters::Parameters;
 use super::pg_error::PgError;
-use super::sessions::Session;
+use super::sessions::{Isolation, Session};
 use super::writes::SingleWrite;
 use super::{Postgres, rows};
 use crate::sql::statement;
@@ -70,7 +70,7 @@ impl SingleWrite for InsertKeyringCheck {
 
     async fn run(&self, session: &Session) -> Result<Result<Vec<KeyringCheck>, Error>, PgError> {
         // Two nodes with different keyrings may start on a new database at once: one of them must lose.
-        session.batch("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
+        session.begin(Isolation::Serializable).await?;
         let steps = self.insert(session).await;
         Ok(Ok(session.end(steps).await?))
     }

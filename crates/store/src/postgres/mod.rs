@@ -20,6 +20,7 @@ mod maintenance;
 mod moves;
 mod parameters;
 mod pg_error;
+mod pooling;
 mod rows;
 mod schema;
 mod session_slots;
@@ -62,7 +63,7 @@ use crate::{
 };
 use audit_events::InsertAuditEvent;
 use connection_writes::{DeleteConnection, InsertConnection, UpdateConnection};
-use connector::Connector;
+use connector::{Connector, Purpose};
 use idempotency_records::{Release, Reserve};
 use job_leases::{DeferJobs, LeaseJob, ReleaseLease, RenewLease, WakeJobs};
 use job_writes::{InsertJob, UpdateJob};
@@ -93,15 +94,20 @@ impl Postgres {
     pub(crate) async fn open(server: Server, options: &Options, clock: Clock) -> Result<Self, OpenError> {
         let postgres = &options.postgres;
         let connector = Arc::new(Connector::new(server, postgres.timeout).map_err(OpenError::Server)?);
-        let session = connector.connect().await.map_err(OpenError::Server)?;
-        let migrated = schema::migrate(&session, options.migrations, options.now).await;
+        let session = connector.connect(Purpose::Write).await.map_err(OpenError::Server)?;
+        let checked = pooling::check(&connector, &session).await;
+        let migrated = match checked {
+            Ok(()) => schema::migrate(&session, options.migrations, options.now).await,
+            Err(error) => Err(error),
+        };
         session.abandon();
         if let Err(error) = migrated {
             connector.close().await;
             return Err(error);
         }
         let writer = WriteQueues::new(&connector, postgres, options.queue);
-        let readers: Vec<_> = (0..postgres.readers.max(1)).map(|_| SessionSlot::new(&connector)).collect();
+        let readers: Vec<_> =
+            (0..postgres.readers.max(1)).map(|_| SessionSlot::new(&connector, Purpose::Read)).collect();
         if options.migrations == Migrations::Apply {
             // So that the first requests do not wait for sessions to open.
             readers.iter().for_each(SessionSlot::demand);

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use domain::time::Timestamp;
 
-use super::connector::Connector;
+use super::connector::{Connector, Purpose};
 use super::parameters::{Parameter, Parameters};
 use super::pg_error::PgError;
 use super::rows;
 use super::schema;
-use super::sessions::{Positional, Session};
+use super::sessions::{Isolation, Positional, Session};
 use crate::migrations::{MOVES, lowest_without_a_move};
 use crate::moves::{MoveError, MoveState};
 use crate::sql::statement;
@@ -54,7 +54,7 @@ impl Target {
 
     async fn open_with(server: Server, patience: Duration) -> Result<Self, MoveError> {
         let connector = Connector::new(server, patience).map_err(OpenError::Server)?;
-        match connector.connect().await {
+        match connector.connect(Purpose::Write).await {
             Ok(session) => Ok(Self { connector, session }),
             Err(error) => {
                 connector.close().await;
@@ -128,7 +128,7 @@ impl Target {
     }
 
     async fn transact<T>(&self, steps: impl Future<Output = Result<T, PgError>>) -> Result<T, MoveError> {
-        self.session.batch("BEGIN").await.map_err(failed)?;
+        self.session.begin(Isolation::ReadCommitted).await.map_err(failed)?;
         let steps = steps.await;
         self.session.end(steps).await.map_err(failed)
     }

@@ -5,6 +5,10 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 use crate::error::{DiskFull, in_full};
 use crate::{BoxError, Error};
 
+/// What to do about a pooler that gives each transaction another session of the server.
+pub(super) const POOLER_ADVICE: &str = "a connection pooler in transaction mode is between the service and the database: set \
+     store.prepared_statements = \"transaction\", or put the pooler into session mode";
+
 /// Why a statement failed.
 #[derive(Debug)]
 pub(super) enum PgError {
@@ -70,6 +74,11 @@ impl PgError {
             Self::Rejected(error) if error.code() == Some(&SqlState::DISK_FULL) => {
                 Error::Unavailable(Box::new(DiskFull::Server(redacted(&error))))
             }
+            Self::Rejected(error) if is_pooler_fault(&error) => {
+                let text = format!("{}: {POOLER_ADVICE}", redacted(&error));
+                tracing::error!(cause = text, "the configuration of the database connection is wrong");
+                Error::Unavailable(text.into())
+            }
             Self::Conflict(error) | Self::Rejected(error) => Error::Unavailable(redacted(&error).into()),
             Self::NotExecuted(cause) | Self::OutcomeUnknown(cause) => Error::Unavailable(cause),
         }
@@ -91,6 +100,13 @@ impl PgError {
             _ => None,
         }
     }
+}
+
+/// Whether a prepared statement is not known to the session that was to run it, or its name is known to another one: then
+/// statements of one session reach several sessions of the server.
+fn is_pooler_fault(error: &tokio_postgres::Error) -> bool {
+    let codes = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
+    error.code().is_some_and(|code| codes.contains(code))
 }
 
 /// Whether a notice says that a commit is durable on the primary and perhaps not on the standby, because the wait for the

@@ -9,13 +9,14 @@ use domain::time::Timestamp;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
-use super::connector::Connector;
+use super::connector::{Connector, Purpose};
 use super::keyring;
 use super::moves::{self, TargetMove};
 use super::parameters::Parameters;
 use super::pg_error::PgError;
+use super::pooling;
 use super::rows;
-use super::sessions::Session;
+use super::sessions::{Isolation, Session};
 use super::{accounts, api_keys};
 use crate::error::in_full;
 use crate::migrations::{MIGRATIONS, MOVES, State};
@@ -47,7 +48,11 @@ const PRIVILEGES_ADVICE: &str = ". Make the role the owner of the database, or G
 
 /// Looks at a database without changing it.
 pub(crate) async fn inspect(server: &Server) -> Result<Option<Inspection>, OpenError> {
-    in_a_session(server, look).await
+    in_a_session(server, async |session, connector| {
+        pooling::check(connector, session).await?;
+        look(session).await
+    })
+    .await
 }
 
 /// Looks for an account and a key in a database that has a schema, without changing it.
@@ -64,7 +69,7 @@ pub(crate) async fn inspect_key(
             session.query_named(api_keys::INSPECT_BY_HASH, &[("key_hash", &key.0.as_slice())]).await?;
         Ok(KeyInspection { account, key: found.first().map(api_keys::api_key_from).transpose()? })
     };
-    in_a_session(server, async |session| looking(session).await.map_err(failed)).await
+    in_a_session(server, async |session, _| looking(session).await.map_err(failed)).await
 }
 
 /// Whether the role may make tables, as migrations do.
@@ -82,7 +87,7 @@ async fn check_privilege(server: &Server, sql: &'static str, of: &str) -> Result
         let found = session.query_named(sql, &[]).await?;
         found.first().map_or(Ok(false), |row| rows::get(row, "is_granted"))
     };
-    in_a_session(server, async |session| match asking(session).await {
+    in_a_session(server, async |session, _| match asking(session).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(OpenError::Server(format!("permission denied for {of}{PRIVILEGES_ADVICE}").into())),
         Err(error) => Err(failed(error)),
@@ -92,12 +97,12 @@ async fn check_privilege(server: &Server, sql: &'static str, of: &str) -> Result
 
 async fn in_a_session<T>(
     server: &Server,
-    work: impl AsyncFnOnce(&Session) -> Result<T, OpenError>,
+    work: impl AsyncFnOnce(&Session, &Connector) -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
     let timeout = PostgresOptions::default().timeout;
     let connector = Arc::new(Connector::new(server.clone(), timeout).map_err(OpenError::Server)?);
-    let session = connector.connect().await.map_err(OpenError::Server)?;
-    let found = work(&session).await;
+    let session = connector.connect(Purpose::Write).await.map_err(OpenError::Server)?;
+    let found = work(&session, &connector).await;
     connector.close().await;
     found
 }
@@ -171,8 +176,9 @@ fn is_beaten(error: &PgError) -> bool {
 
 /// Runs the migrations that were not run, all in one transaction.
 async fn apply(session: &Session, before: Option<State>, now: Timestamp) -> Result<(), PgError> {
-    session.batch("BEGIN; SET LOCAL statement_timeout = 0").await?;
+    session.begin(Isolation::ReadCommitted).await?;
     let steps = async {
+        session.batch("SET LOCAL statement_timeout = 0").await?;
         if before.is_none() {
             session.batch(CREATE_MIGRATIONS).await?;
         }

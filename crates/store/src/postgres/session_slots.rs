@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::connector::Connector;
+use super::connector::{Connector, Purpose};
 use super::sessions::Session;
 use crate::Error;
 use crate::error::in_full;
@@ -37,10 +37,10 @@ impl SlotState {
 }
 
 impl SessionSlot {
-    pub(super) fn new(connector: &Arc<Connector>) -> Self {
+    pub(super) fn new(connector: &Arc<Connector>, purpose: Purpose) -> Self {
         let (sender, state) = watch::channel(SlotState::default());
         let demand = Arc::new(Notify::new());
-        connector.tasks.spawn(keep_open(connector.clone(), sender, demand.clone()));
+        connector.tasks.spawn(keep_open(connector.clone(), purpose, sender, demand.clone()));
         Self { state, demand }
     }
 
@@ -71,13 +71,18 @@ impl SessionSlot {
 }
 
 /// Keeps the session open, from the first demand on.
-async fn keep_open(connector: Arc<Connector>, slot: watch::Sender<SlotState>, demand: Arc<Notify>) {
+async fn keep_open(
+    connector: Arc<Connector>,
+    purpose: Purpose,
+    slot: watch::Sender<SlotState>,
+    demand: Arc<Notify>,
+) {
     let closing = connector.closing.clone();
     let keeping = async {
         demand.notified().await;
         let mut pause = FIRST_PAUSE;
         loop {
-            match connector.connect().await {
+            match connector.connect(purpose).await {
                 Ok(session) => {
                     if pause > FIRST_PAUSE {
                         tracing::info!("the database answers again");

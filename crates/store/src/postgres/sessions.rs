@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls_tokio_postgres::MakeRustlsConnect;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row, Statement};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::parameters::{Numbered, Parameter, Parameters};
-use super::pg_error::PgError;
+use super::pg_error::{PgError, redacted};
 
 /// One connection to the server.
 pub(super) struct Session {
@@ -21,15 +21,36 @@ pub(super) struct Session {
     tls: Option<MakeRustlsConnect>,
     tasks: TaskTracker,
     prepared: Mutex<HashMap<String, Arc<Prepared>>>,
+    scope: SettingsScope,
+    /// Whether a transaction was started with [`Session::begin`].
+    is_in_transaction: AtomicBool,
     has_commit_warning: Arc<AtomicBool>,
     end: CancellationToken,
     /// How long a statement is waited for.
     limit: Duration,
 }
 
+/// How long the settings of the service last.
+pub(super) enum SettingsScope {
+    /// As long as the session, and so do its prepared statements.
+    Session,
+    /// For one transaction: a pooler may give the next one another session. With the settings.
+    Transaction(String),
+    /// Nothing is set, because only reads run in it, each alone.
+    Nothing,
+}
+
+/// The isolation level of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Isolation {
+    ReadCommitted,
+    Serializable,
+}
+
 struct Prepared {
-    numbered: Arc<Numbered>,
-    statement: Statement,
+    numbered: Numbered,
+    /// `None` where statements have no name and are sent with each use.
+    statement: Option<Statement>,
 }
 
 /// The values of a statement's parameters in the order of their numbers.
@@ -49,9 +70,11 @@ impl Session {
         tasks: TaskTracker,
         end: CancellationToken,
         limit: Duration,
+        scope: SettingsScope,
     ) -> Self {
-        let (prepared, has_commit_warning) = (Mutex::default(), Arc::default());
-        Self { client, tls, tasks, prepared, has_commit_warning, end, limit }
+        let (prepared, is_in_transaction) = (Mutex::default(), AtomicBool::new(false));
+        let has_commit_warning = Arc::default();
+        Self { client, tls, tasks, prepared, scope, is_in_transaction, has_commit_warning, end, limit }
     }
 
     /// Runs the statements that a session starts with.
@@ -75,20 +98,41 @@ impl Session {
 
     /// The same for either.
     pub(super) async fn query_with(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, PgError> {
-        let known = self.find_prepared(sql);
-        let numbered =
-            known.as_ref().map_or_else(|| Arc::new(Numbered::of(sql)), |known| known.numbered.clone());
-        let values = match values {
-            Values::Positional(values) => values.to_vec(),
-            Values::Named(parameters) => numbered.values(parameters).map_err(|name| {
-                PgError::Corrupt(format!("the statement has no value for its parameter {name}"))
-            })?,
-        };
+        let known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
         let prepared = match known {
             Some(prepared) => prepared,
-            None => self.prepare(sql, numbered.clone(), &values).await?,
+            None => self.prepare(sql, values).await?,
         };
-        self.within(self.run(&prepared, &values)).await
+        let values = prepared.numbered.in_order(values)?;
+        let is_alone = !self.is_in_transaction.load(Ordering::Relaxed);
+        self.within(async {
+            match (&prepared.statement, &self.scope) {
+                (Some(statement), _) => Ok(self.client.query(statement, &untyped(&values)).await?),
+                (None, SettingsScope::Transaction(_)) if is_alone => {
+                    self.query_in_transaction(&prepared.numbered.sql, &values).await
+                }
+                (None, _) => Ok(self.client.query_typed(&prepared.numbered.sql, &typed(&values)).await?),
+            }
+        })
+        .await
+    }
+
+    /// Runs a statement in a transaction of its own that has the settings, without waiting in between: all three parts are
+    /// sent at once, in this order. If the statement fails, the server turns the commit into a rollback.
+    async fn query_in_transaction(&self, sql: &str, values: Positional<'_>) -> Result<Vec<Row>, PgError> {
+        let (start, values) = (self.start_of_transaction(Isolation::ReadCommitted), typed(values));
+        let (started, found, committed) = tokio::join!(
+            biased;
+            self.client.batch_execute(&start),
+            self.client.query_typed(sql, &values),
+            self.client.batch_execute("COMMIT"),
+        );
+        match (started, found, committed) {
+            (Ok(()), Ok(found), Ok(())) => Ok(found),
+            // Without the transaction, the statement was committed by itself.
+            (Err(error), Ok(_), _) => Err(PgError::OutcomeUnknown(redacted(&error).into())),
+            (Err(error), Err(_), _) | (Ok(()), Err(error), _) | (_, _, Err(error)) => Err(error.into()),
+        }
     }
 
     /// The same without a time limit, for a statement without parameters that may take long and blocks nothing.
@@ -106,45 +150,64 @@ impl Session {
         Ok(self.client.batch_execute(sql).await?)
     }
 
+    /// Starts a transaction.
+    pub(super) async fn begin(&self, isolation: Isolation) -> Result<(), PgError> {
+        self.is_in_transaction.store(true, Ordering::Relaxed);
+        let started = self.batch(&self.start_of_transaction(isolation)).await;
+        if started.is_err() {
+            // It may have started.
+            self.abandon();
+        }
+        started
+    }
+
+    fn start_of_transaction(&self, isolation: Isolation) -> String {
+        let start = match isolation {
+            Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        };
+        match &self.scope {
+            SettingsScope::Transaction(settings) => format!("{start}; {settings}"),
+            SettingsScope::Session | SettingsScope::Nothing => start.to_owned(),
+        }
+    }
+
     /// Ends a transaction: commits it if its steps succeeded, else rolls it back.
     pub(super) async fn end<T>(&self, steps: Result<T, PgError>) -> Result<T, PgError> {
         match steps {
-            Ok(value) => self.batch("COMMIT").await.map(|()| value),
+            Ok(value) => {
+                self.is_in_transaction.store(false, Ordering::Relaxed);
+                self.batch("COMMIT").await.map(|()| value)
+            }
             Err(error) => self.undo(Err(error)).await,
         }
     }
 
     /// Rolls a transaction back, whatever its steps returned.
     pub(super) async fn undo<T>(&self, steps: Result<T, PgError>) -> Result<T, PgError> {
+        self.is_in_transaction.store(false, Ordering::Relaxed);
         if self.batch("ROLLBACK").await.is_err() {
             self.abandon();
         }
         steps
     }
 
-    async fn run(&self, prepared: &Prepared, values: Positional<'_>) -> Result<Vec<Row>, PgError> {
-        let values: Vec<_> = values.iter().map(|value| *value as &(dyn ToSql + Sync)).collect();
-        Ok(self.client.query(&prepared.statement, &values).await?)
-    }
-
-    fn find_prepared(&self, sql: &str) -> Option<Arc<Prepared>> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned()
-    }
-
-    async fn prepare(
-        &self,
-        sql: &str,
-        numbered: Arc<Numbered>,
-        values: Positional<'_>,
-    ) -> Result<Arc<Prepared>, PgError> {
-        let types: Vec<_> = values.iter().map(|value| value.sent_type()).collect();
-        let preparing = async {
-            self.client.prepare_typed(&numbered.sql, &types).await.map_err(PgError::before_execution)
-        };
-        let statement = match self.within(preparing).await {
-            // Preparing it took too long: it was not run.
-            Err(PgError::OutcomeUnknown(cause)) => return Err(PgError::NotExecuted(cause)),
-            prepared => prepared?,
+    async fn prepare(&self, sql: &str, values: Values<'_>) -> Result<Arc<Prepared>, PgError> {
+        let numbered = Numbered::of(sql);
+        let types: Vec<_> = numbered.in_order(values)?.iter().map(|value| value.sent_type()).collect();
+        let statement = match &self.scope {
+            SettingsScope::Transaction(_) | SettingsScope::Nothing => None,
+            SettingsScope::Session => {
+                let preparing = async {
+                    let preparing = self.client.prepare_typed(&numbered.sql, &types);
+                    preparing.await.map_err(PgError::before_execution)
+                };
+                match self.within(preparing).await {
+                    // Preparing it took too long: it was not run.
+                    Err(PgError::OutcomeUnknown(cause)) => return Err(PgError::NotExecuted(cause)),
+                    prepared => Some(prepared?),
+                }
+            }
         };
         let prepared = Arc::new(Prepared { numbered, statement });
         let mut known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,6 +267,25 @@ impl Session {
     pub(super) async fn ended(&self) {
         self.end.cancelled().await;
     }
+}
+
+impl Numbered {
+    fn in_order<'a>(&self, values: Values<'a>) -> Result<Vec<&'a dyn Parameter>, PgError> {
+        match values {
+            Values::Positional(values) => Ok(values.to_vec()),
+            Values::Named(parameters) => self.values(parameters).map_err(|name| {
+                PgError::Corrupt(format!("the statement has no value for its parameter {name}"))
+            }),
+        }
+    }
+}
+
+fn untyped<'a>(values: Positional<'a>) -> Vec<&'a (dyn ToSql + Sync)> {
+    values.iter().map(|value| *value as &(dyn ToSql + Sync)).collect()
+}
+
+fn typed<'a>(values: Positional<'a>) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+    values.iter().map(|value| (*value as &(dyn ToSql + Sync), value.sent_type())).collect()
 }
 
 impl Drop for Session {

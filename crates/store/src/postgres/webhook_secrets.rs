@@ -13,7 +13,7 @@ use super::clock::{Clock, micros};
 use super::job_leases::LOCK_ACCOUNT;
 use super::parameters::Parameters;
 use super::pg_error::PgError;
-use super::sessions::Session;
+use super::sessions::{Isolation, Session};
 use super::writes::SingleWrite;
 use super::{Postgres, jobs, rows};
 use crate::sql::statement;
@@ -72,7 +72,7 @@ impl SingleWrite for InsertWebhookSecret {
     }
 
     async fn run(&self, session: &Session) -> Result<Result<(), Error>, PgError> {
-        session.batch("BEGIN").await?;
+        session.begin(Isolation::ReadCommitted).await?;
         let steps = self.insert(session).await;
         let written = session.end(steps).await?;
         Ok(if written == 0 { Err(Error::KeyNotActive) } else { Ok(()) })

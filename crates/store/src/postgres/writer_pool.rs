@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::connector::Connector;
+use super::connector::{Connector, Purpose};
 use super::session_slots::SessionSlot;
 use super::sessions::Session;
 use crate::Error;
@@ -27,7 +27,7 @@ pub(super) struct Writer {
 
 impl WriterPool {
     pub(super) fn new(connector: &Arc<Connector>, count: usize) -> Arc<Self> {
-        let slots = (0..count).map(|_| SessionSlot::new(connector)).collect();
+        let slots = (0..count).map(|_| SessionSlot::new(connector, Purpose::Write)).collect();
         Arc::new(Self {
             idle: Mutex::new(slots),
             free: Arc::new(Semaphore::new(count)),

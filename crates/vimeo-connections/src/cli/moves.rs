@@ -36,7 +36,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     // Read here and not by clap, which would show a URL that it cannot read, with the password in it.
     let from = read("--from", &arguments.from)?;
     let to = arguments.to.as_ref().map(|to| read("--to", to)).transpose()?;
-    let to = to.map(|to| to.trusting(config.tls_client.as_ref()));
+    let to = to.map(|to| to.trusting(config.tls_client.as_ref()).preparing(config.prepared_statements));
     if arguments.abandon {
         return abandon(&from, to.as_ref(), configured, &arguments.confirmation).await;
     }

@@ -304,6 +304,12 @@ pub(crate) const KEYS: &[Key] = &[
         "PostgreSQL: which writes may share a statement. `all`: those of all accounts. `account`: those of one account, for engines that keep accounts on several machines.",
     ),
     key(
+        "store.prepared_statements",
+        Kind::Choice(&["session", "transaction"]),
+        "session",
+        "PostgreSQL: how long prepared statements and settings last. `session`: as long as the connection, for a server, or a pooler in session mode. `transaction`: for one transaction, for a pooler such as PgBouncer in transaction mode; statements are then sent without a name, and the role's `search_path` must start with `public`.",
+    ),
+    key(
         "store.readers",
         Kind::Number { least: 1, most: 64 },
         "3",

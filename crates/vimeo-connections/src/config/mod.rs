@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use app::{Coalesce, DatabaseUrl, PostgresOptions, WeakKeys};
+use app::{Coalesce, DatabaseUrl, PostgresOptions, PreparedStatements, WeakKeys};
 use domain::account::Label;
 use rustls::ClientConfig;
 use seal::keyring::Keyring;
@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) database_url: DatabaseUrl,
     pub(crate) queue: usize,
     pub(crate) postgres: PostgresOptions,
+    /// For a database that is not the configured one.
+    pub(crate) prepared_statements: PreparedStatements,
     pub(crate) keyring: KeyringSource,
     pub(crate) vimeo: VimeoConfig,
     pub(crate) uploads: UploadsConfig,
@@ -154,7 +156,12 @@ impl Reader<'_> {
         let tls_client = self.tls_client();
         let database_url =
             self.parsed("database_url", |url| DatabaseUrl::parse(url).map_err(|error| error.to_string()));
-        let database_url = database_url.map(|url| url.trusting(tls_client.as_ref()));
+        let prepared_statements = match self.text("store.prepared_statements").as_deref() {
+            Some("transaction") => PreparedStatements::Transaction,
+            _ => PreparedStatements::Session,
+        };
+        let database_url =
+            database_url.map(|url| url.trusting(tls_client.as_ref()).preparing(prepared_statements));
         let postgres = self.postgres();
         let queue = self.number("store.queue").and_then(|queue| usize::try_from(queue).ok());
         let keyring = self.keyring();
@@ -179,6 +186,7 @@ impl Reader<'_> {
             database_url: database_url?,
             queue: queue?,
             postgres: postgres?,
+            prepared_statements,
             keyring: keyring?,
             vimeo: vimeo?,
             uploads: uploads?,
