@@ -53,8 +53,10 @@ pub use seals::{BrokenSeal, SealReport};
 pub use start::{Setup, StartError, check_database, inspect, keys_in_words};
 pub use store::JobFilter;
 pub use store::{
-    BackupError, BackupHeader, Coalesce, DatabaseUrl, Inspection, Migrations, MoveError, MoveOutcome,
-    MoveProgress, MoveState, MovedTable, OpenError, PostgresOptions, PreparedStatements, SourceMove,
+    BackupError, BackupHeader, Coalesce, CopiedTable as MovedTable, DatabaseUrl,
+    EngineMigrationError as MoveError, EngineMigrationOutcome as MoveOutcome,
+    EngineMigrationProgress as MoveProgress, EngineMigrationState as MoveState, Inspection, Migrations,
+    OpenError, PostgresOptions, PreparedStatements, SourceMark as SourceMove,
 };
 pub use uploads::{
     CREATE_TIMEOUT_MAX, ClientUpload, JobPage, Presenter, RequestedSource, UploadOptions, UploadRequest,

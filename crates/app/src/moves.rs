@@ -1,7 +1,11 @@
 //! Moving a database to the other engine. No key is needed: what is sealed stays sealed.
 
 use seal::Randomness;
-use store::{DatabaseUrl, MoveError, MoveOutcome, MoveProgress, MoveRequest, MoveState, SourceMove};
+use store::{
+    DatabaseUrl, EngineMigrationError as MoveError, EngineMigrationOutcome as MoveOutcome,
+    EngineMigrationProgress as MoveProgress, EngineMigrationRequest, EngineMigrationState as MoveState,
+    SourceMark as SourceMove,
+};
 
 use crate::Clock;
 
@@ -14,25 +18,25 @@ pub async fn move_database(
     progress: &dyn Fn(MoveProgress),
 ) -> Result<MoveOutcome, MoveError> {
     let (random, now) = (randomness.bytes(), || clock.now());
-    store::move_database(MoveRequest { from, to, random, now: &now, progress }).await
+    store::migrate_engine(EngineMigrationRequest { from, to, random, now: &now, progress }).await
 }
 
-/// The move that a database is the source of. [`MoveError::NotMoving`].
+/// The move that a database is the source of. [`MoveError::NotMigrating`].
 pub fn find_move(from: &DatabaseUrl) -> Result<SourceMove, MoveError> {
-    store::find_move(from)
+    store::find_source_mark(from)
 }
 
 /// How far a move has come by what its target says; `None` if that is not this move's target.
 pub async fn find_copy(to: &DatabaseUrl, of: &SourceMove) -> Result<Option<MoveState>, MoveError> {
-    store::find_copy(to, of).await
+    store::find_target_state(to, of).await
 }
 
 /// The command that gives a source back, to be pasted.
 pub fn abandon_command(from: &DatabaseUrl) -> String {
-    store::abandon_command(from)
+    store::rollback_command(from)
 }
 
 /// Gives the source of a move back, if the move is still as it was found.
 pub fn abandon_move(from: &DatabaseUrl, expected: &SourceMove) -> Result<(), MoveError> {
-    store::abandon_move(from, expected)
+    store::roll_back_engine_migration(from, expected)
 }

@@ -9,13 +9,13 @@ use crate::shell::move_command;
 /// An engine's own error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An error with all its causes: a library's own text often says only the kind.
+/// The message of an error with those of all its causes: a library's own message often names only the kind.
 pub(crate) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Some texts have their cause's in them.
+        // Some messages contain that of their cause.
         if !text.ends_with(&cause_text) {
             text = format!("{text}: {cause_text}");
         }
@@ -24,68 +24,68 @@ pub(crate) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// Why a call did not do what was asked.
+/// Why a call failed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The name (or the key's hash) is in use: tell the caller.
+    /// The name (or the hash of the key) is in use: report it to the caller.
     #[error("the name is taken")]
     NameTaken,
-    /// There is no such row: tell the caller.
+    /// There is no such row: report it to the caller.
     #[error("the row is not there")]
     NotFound,
-    /// The row was changed since the caller read it: tell the caller.
+    /// The row was changed since the caller read it: report it to the caller.
     #[error("the row has the version {current}")]
     VersionConflict {
-        /// The version that it has now.
+        /// Its current version.
         current: u64,
     },
-    /// A repetition of the request took its idempotency key over: turn the caller away.
+    /// A repetition of the request took over its idempotency key: refuse the caller.
     #[error("the idempotency key is no longer reserved for this attempt")]
     ReservationLost,
-    /// The API key that acts was revoked or expired before the write: turn the caller away.
+    /// The acting API key was revoked or expired before the write: refuse the caller.
     #[error("the acting API key is no longer active")]
     KeyNotActive,
-    /// The queue of writes is full: ask again later.
+    /// The queue of writes is full: retry later.
     #[error("the queue of writes is full")]
     Overloaded,
-    /// The engine did not do it: ask again later.
+    /// The engine did not execute it: retry later.
     #[error("the database could not be used")]
     Unavailable(#[source] BoxError),
-    /// The engine was lost while it committed: it may have been written.
+    /// The engine was lost during the commit: it may have been written.
     #[error("the database was lost at the moment of commit")]
     OutcomeUnknown,
-    /// A row is not what the service writes: report it, for that row alone.
+    /// A row is not one that the service writes: report it, for that row alone.
     #[error("a stored row is corrupt: {0}")]
     Corrupt(String),
 }
 
 impl Error {
-    /// Whether there was no room for what was to be written.
+    /// Whether the disk of the database was full.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::Unavailable(cause) if cause.is::<DiskFull>())
     }
 }
 
-/// Why a write was refused: there is no room for it. For the operator.
+/// The disk of the database is full. The messages are for the operator.
 #[derive(Debug, Clone, Error)]
 pub enum DiskFull {
-    /// On this machine.
+    /// The disk of this machine.
     #[error("no space left on the disk that holds {} ({free_bytes} bytes free)", directory.display())]
     Here {
         /// The directory of the database.
         directory: PathBuf,
-        /// What is left for this process.
+        /// Bytes that this process can still write.
         free_bytes: u64,
     },
-    /// Where the database server keeps its data. Its own words.
+    /// The disk of the database server, with the message of the server.
     #[error("no space left on the disk of the database server: {0}")]
     Server(String),
 }
 
-/// Why a store could not be opened or looked at. The sentences are for the operator.
+/// Why a store could not be opened or inspected. The messages are for the operator.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// A URL of no engine that there is.
+    /// A URL that names no engine.
     #[error("must be `sqlite:` and the path of a file, or `postgres://` and a server's address; {0}")]
     Url(&'static str),
     /// The file system refused.
@@ -96,7 +96,7 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
-    /// There is no room for the database.
+    /// The disk is full.
     #[error(
         "no space left on the disk that holds {} ({free_bytes} bytes free): free some, then start again",
         directory.display()
@@ -104,10 +104,10 @@ pub enum OpenError {
     DiskFull {
         /// The directory of the database, or the nearest one above it.
         directory: PathBuf,
-        /// What is left for this process.
+        /// Bytes that this process can still write.
         free_bytes: u64,
     },
-    /// Another process holds a lock and does not let go of it.
+    /// Another process holds a lock and does not release it.
     #[error(
         "the database {} is locked by another process: end that one (`fuser` shows it), then start again",
         .0.display()
@@ -123,7 +123,7 @@ pub enum OpenError {
     /// A file of another program.
     #[error("{} is not a database of vimeo-connections; it was left as it is", .0.display())]
     Foreign(PathBuf),
-    /// A file of ours that does not hang together.
+    /// A damaged file of ours.
     #[error(
         "the database {} is damaged: {source}. Restore it, with its -wal file if there is one, from a backup",
         path.display()
@@ -134,7 +134,7 @@ pub enum OpenError {
         /// What the engine found.
         source: BoxError,
     },
-    /// Written by a newer version that this one cannot follow.
+    /// Upgraded by a newer version that this one is not compatible with.
     #[error(
         "the database has schema {schema}, whose lowest application schema is {lowest}; this version has schema \
          {APPLICATION_SCHEMA}. It was probably upgraded by a newer version: run that one. Nothing was changed",
@@ -156,7 +156,7 @@ pub enum OpenError {
         /// The database's schema.
         schema: u32,
     },
-    /// A migration that was run is not the one of that number here.
+    /// An applied migration has another name than the one with its number here.
     #[error(
         "migration {number} of the database is called {found}, and {expected} here: it belongs to another version"
     )]
@@ -174,40 +174,43 @@ pub enum OpenError {
          database of its own"
     )]
     ForeignSchema,
-    /// A file that is on its way to another database.
+    /// A file that is being migrated to another engine.
     #[error(
         "the database {file} is being moved to {to}, and is read-only. Finish the move (`{resume}`), or take \
          the file back (`{abandon}`). Nothing was changed",
         file = path.display(), resume = move_command(path, "--to URL"), abandon = move_command(path, "--abandon")
     )]
-    Moving {
+    EngineMigrationRunning {
         /// The file.
         path: PathBuf,
-        /// Where it goes, without a password.
+        /// The target, without its password.
         to: String,
     },
-    /// A file that was moved to another database.
+    /// A file that was migrated to another engine.
     #[error(
         "the database {file} was moved to {to}: set database_url to that one. `{abandon}` takes the file back, without \
          anything that was written there since. Nothing was changed",
         file = path.display(), abandon = move_command(path, "--abandon")
     )]
-    Moved {
+    MigratedAway {
         /// The file.
         path: PathBuf,
-        /// Where it went, without a password.
+        /// The target, without its password.
         to: String,
     },
-    /// A copy that is not complete, or was not compared yet.
+    /// The target of an engine migration that has not completed.
     #[error(
         "the database is the unfinished copy of {from}, and cannot be used yet: rerun the `vimeo-connections \
          move` that creates it until it reports success. Nothing was changed"
     )]
-    UnfinishedMove {
-        /// What it is the copy of.
+    UnfinishedCopy {
+        /// The source of the copy.
         from: String,
     },
-    /// The server cannot be reached, or does not do what it is asked.
+    /// The connection to the server does not keep what `store.prepared_statements` relies on.
+    #[error("the connection to the database server does not fit the configuration: {0}")]
+    ServerConfiguration(String),
+    /// The server cannot be reached, or rejects a statement.
     #[error("the database server cannot be used: {}", in_full(&**.0))]
     Server(BoxError),
     /// The engine's own error.
@@ -215,13 +218,13 @@ pub enum OpenError {
     Engine(#[source] BoxError),
 }
 
-/// Why a backup was not made, not good, or not restored. The sentences are for the operator.
+/// Why a backup was not created, verified or restored. The messages are for the operator.
 #[derive(Debug, Error)]
 pub enum BackupError {
     /// The database cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A database of another engine.
+    /// The engine is not SQLite.
     #[error(
         "`backup` and `restore` work on SQLite, and database_url names another engine: back it up and restore it with \
          that engine's own tools, as docs/operations.md says under \"Backing up\""
@@ -230,7 +233,7 @@ pub enum BackupError {
     /// There is nothing to back up.
     #[error("there is no database at {}, so there is nothing to back up: database_url says where it is", .0.display())]
     NoDatabase(PathBuf),
-    /// The backup's name is taken.
+    /// There is a file with the backup's name.
     #[error("{} exists already, and a backup never overwrites a file: give another name", .0.display())]
     Exists(PathBuf),
     /// The backup could not be written.
@@ -241,7 +244,7 @@ pub enum BackupError {
         /// Why.
         source: BoxError,
     },
-    /// There is no room to look into it.
+    /// There is no space to unpack it.
     #[error(
         "the backup {} has the right hash, but there is no space beside it to unpack its database: \
          {source}. Copy it to a writable directory with enough space, and check it there",
@@ -268,15 +271,15 @@ pub enum BackupError {
         .0.display()
     )]
     Foreign(PathBuf),
-    /// A backup that is not as it was written.
+    /// A damaged backup.
     #[error("the backup {} is damaged: {what}. Nothing was changed; use another backup", path.display())]
     Damaged {
         /// Its name.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         what: String,
     },
-    /// A backup in a format that this version does not know.
+    /// A backup in a newer format.
     #[error(
         "the backup {} has format {format}, and this version supports format 1: it was made by a newer \
          version, which can restore it. Nothing was changed",
@@ -288,7 +291,7 @@ pub enum BackupError {
         /// Its format.
         format: String,
     },
-    /// A backup of a database that this version cannot follow.
+    /// A backup of a database with a newer schema.
     #[error(
         "the backup {} has schema {schema}, which needs a version of schema {lowest} at least; this version has schema \
          {APPLICATION_SCHEMA}: it was made by a newer version, which can restore it. Nothing was changed",
@@ -302,7 +305,7 @@ pub enum BackupError {
         /// The lowest application schema that may still use it.
         lowest: u32,
     },
-    /// There is something where the database would be restored to.
+    /// There is a file at the target of the restoration.
     #[error(
         "{} exists already, and a backup never overwrites it. Nothing was changed. Stop the service, move that \
          file and those beside it that begin with its name to another place, keep them until the restored \
@@ -313,7 +316,7 @@ pub enum BackupError {
     /// The file system refused.
     #[error("the database could not be restored to {}: {source}. No database was created", path.display())]
     NotRestored {
-        /// Where to.
+        /// The target.
         path: PathBuf,
         /// Why.
         source: BoxError,

@@ -1,4 +1,4 @@
-//! The migrations, a pair each: numbered, each saying the lowest application schema that may still use its result.
+//! The migrations, each a pair: numbered, and each with the lowest application schema that may still use its result.
 
 use crate::{APPLICATION_SCHEMA, OpenError};
 
@@ -6,7 +6,7 @@ use crate::{APPLICATION_SCHEMA, OpenError};
 pub(crate) struct Migration {
     pub(crate) number: u32,
     pub(crate) name: &'static str,
-    /// An application of a lower schema must not use the database any more.
+    /// Applications of a lower schema must not use the database after it.
     pub(crate) lowest_application_schema: u32,
     pub(crate) sqlite: &'static str,
     pub(crate) postgres: &'static str,
@@ -36,19 +36,19 @@ pub(crate) const MIGRATIONS: [Migration; 9] = [
     migration!(9, "job_states", 9, "0009_job_states.sql"),
 ];
 
-/// From this schema on, an application knows what a database says of a move. In a database that is marked, the migration
-/// of this number has it as its lowest application schema, whatever its file says.
-pub(crate) const MOVES: u32 = 4;
+/// The first schema whose applications read the mark of an engine migration. In a marked database, the migration of this number has
+/// it as its lowest application schema, whatever its file states.
+pub(crate) const ENGINE_MIGRATION: u32 = 4;
 
 const _: () = assert!(MIGRATIONS.len() == APPLICATION_SCHEMA as usize);
 
-/// What the file of the migration [`MOVES`] says, for a database that is marked no longer.
-pub(crate) fn lowest_without_a_move() -> u32 {
-    let migration = MIGRATIONS.iter().find(|migration| migration.number == MOVES);
-    migration.map_or(MOVES, |migration| migration.lowest_application_schema)
+/// What the file of the migration [`ENGINE_MIGRATION`] states, for a database without a mark.
+pub(crate) fn lowest_without_engine_migration() -> u32 {
+    let migration = MIGRATIONS.iter().find(|migration| migration.number == ENGINE_MIGRATION);
+    migration.map_or(ENGINE_MIGRATION, |migration| migration.lowest_application_schema)
 }
 
-/// How far a database has come.
+/// The schema of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) schema: u32,
@@ -56,7 +56,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// From the migrations that were run, in their order: number, name, lowest application schema.
+    /// From the applied migrations in their order: number, name, lowest application schema.
     pub(crate) fn read(applied: Vec<(u32, String, u32)>) -> Result<Self, OpenError> {
         let mut state = Self { schema: 0, lowest_application_schema: 0 };
         for (number, name, lowest) in applied {
@@ -71,7 +71,7 @@ impl State {
         Ok(state)
     }
 
-    /// Whether this version may use the database.
+    /// Fails if this version must not use the database.
     pub(crate) fn refuse_if_too_new(self) -> Result<(), OpenError> {
         if self.lowest_application_schema > APPLICATION_SCHEMA {
             return Err(OpenError::TooNew { schema: self.schema, lowest: self.lowest_application_schema });
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_migration_says_the_lowest_schema_that_its_files_say() {
+    fn every_migration_has_the_lowest_schema_that_its_files_state() {
         for (index, migration) in MIGRATIONS.iter().enumerate() {
             assert_eq!(migration.number as usize, index + 1);
             let head = format!("-- lowest application schema: {}\n", migration.lowest_application_schema);

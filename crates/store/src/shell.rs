@@ -1,15 +1,15 @@
-//! Commands that a message says, as they can be pasted into a shell.
+//! Commands in messages, in a form that can be pasted into a shell.
 
 use std::path::Path;
 
-/// `vimeo-connections move` with this source, by its absolute path, and what follows.
+/// `vimeo-connections move` with the absolute path of this source, and further arguments.
 pub(crate) fn move_command(source: &Path, rest: &str) -> String {
     let path = source.canonicalize().or_else(|_| std::path::absolute(source));
     let path = path.as_deref().unwrap_or(source);
     format!("vimeo-connections move --from {} {rest}", quote(&format!("sqlite:{}", path.display())))
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell if necessary.
 fn quote(word: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/-._:=@%+,".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_reads_a_command_as_it_was_meant() {
+    fn a_quoted_word_is_one_word_in_a_shell() {
         for word in ["plain", "/a b/c.db", "it's", "$HOME `id` \\", "", "a\"b", "é*"] {
             let said = std::process::Command::new("sh")
                 .args(["-c", &format!("printf %s {}", quote(word))])
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_names_its_source_from_wherever_it_is_pasted() {
+    fn a_command_has_the_absolute_path_of_its_source() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().canonicalize().unwrap().join("a b.db");
         std::fs::write(&path, "").unwrap();

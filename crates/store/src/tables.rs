@@ -1,10 +1,11 @@
-//! What a move copies: every table with every column, whose names are the same on both engines, and what a row holds.
+//! What an engine migration copies: every table with every column, whose names are the same in both engines, and the values of
+//! a row.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::hex::hex;
 
-/// A table. The first columns of its list are its key, by which its rows are ordered.
+/// A table. Its first columns are its key, which orders its rows.
 pub(crate) struct Table {
     pub(crate) name: &'static str,
     pub(crate) columns: &'static [Column],
@@ -17,17 +18,17 @@ pub(crate) struct Column {
     pub(crate) kind: Kind,
 }
 
-/// What a column holds, if not nothing.
+/// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
     Integer,
-    /// 0 or 1 where the engine has no such type.
+    /// 0 or 1 in an engine without that type.
     Boolean,
     Bytes,
 }
 
-/// What stands in one column of one row.
+/// The value of one column in one row.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     Nothing,
@@ -87,33 +88,33 @@ pub(crate) const TABLES: [Table; 10] = [
 ];
 
 impl Table {
-    /// Whether its rows have something sealed, and the key of that.
+    /// Whether its rows have sealed data and its key.
     pub(crate) fn is_sealed(&self) -> bool {
         let has = |name| self.columns.iter().any(|column| column.name == name);
         has("wrapped_key") && has("envelope")
     }
 
-    /// The columns that make its key.
+    /// The columns of its key.
     pub(crate) fn key(&self) -> &'static [Column] {
         self.columns.get(..self.key_columns).unwrap_or(self.columns)
     }
 
-    /// The key's columns, for a statement, each with this behind it.
+    /// The columns of its key for a statement, each with a suffix.
     pub(crate) fn key_list(&self, behind: &str) -> String {
         list(self.key(), behind)
     }
 
-    /// All its columns, for a statement.
+    /// All its columns for a statement.
     pub(crate) fn column_list(&self) -> String {
         list(self.columns, "")
     }
 
-    /// The values of a row that make its key.
+    /// The key of a row.
     pub(crate) fn key_of(&self, row: &Row) -> Vec<Value> {
         row.0.iter().take(self.key_columns).cloned().collect()
     }
 
-    /// The first column of a row whose text has a NUL in it.
+    /// The first column of a row whose text contains a NUL.
     pub(crate) fn column_with_nul(&self, row: &Row) -> Option<&'static str> {
         let mut columns = self.columns.iter().zip(&row.0);
         columns
@@ -121,7 +122,7 @@ impl Table {
             .map(|(column, _)| column.name)
     }
 
-    /// A row, for a sentence: the table and the key. None of them is a secret.
+    /// A row for a message: its table and key, which are not secret.
     pub(crate) fn name_of(&self, row: &Row) -> String {
         let key: Vec<_> = self.key_of(row).iter().map(Value::shown).collect();
         format!("{} ({})", self.name, key.join(", "))
@@ -144,7 +145,7 @@ impl Value {
         }
     }
 
-    /// About how much room it takes.
+    /// Its approximate size in bytes.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -154,7 +155,7 @@ impl Value {
     }
 }
 
-/// How many rows there were, and a SHA-256 over every value of each, in order.
+/// The number of rows, and a SHA-256 over all their values in order.
 #[derive(Default)]
 pub(crate) struct Checksum {
     rows: u64,
@@ -162,7 +163,7 @@ pub(crate) struct Checksum {
 }
 
 impl Checksum {
-    /// Each value has its kind and its length in front: no two tables are the same bytes.
+    /// Each value is preceded by its type and its length, so that different tables are different bytes.
     pub(crate) fn add(&mut self, row: &Row) {
         self.rows += 1;
         for value in &row.0 {
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checksum_tells_apart_what_looks_alike() {
+    fn values_that_look_alike_have_different_checksums() {
         let sums = [
             sum(&[&[text("ab"), text("c")]]),
             sum(&[&[text("a"), text("bc")]]),

@@ -1,4 +1,4 @@
-//! Where a database is: a URL, read once and shown without what is secret in it.
+//! The location of a database: a URL, parsed once and displayed without its secrets.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
 
 use crate::{OpenError, PreparedStatements};
 
-/// Where PostgreSQL's socket is on Debian, for URLs that name no host.
+/// The directory of PostgreSQL's socket on Debian, for URLs without a host.
 const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 const WHAT_TLS_MAY_BE: &str = "sslmode must be verify-full, or disable on loopback and sockets: the server's certificate and name are verified \
      beyond them, and `prefer` is not supported";
@@ -16,26 +16,26 @@ const WHAT_TLS_MAY_BE: &str = "sslmode must be verify-full, or disable on loopba
 const CHANNEL_BINDING_WITHOUT_TLS: &str =
     "channel_binding=require needs TLS: add sslmode=verify-full, or leave channel_binding out";
 
-/// The URL of a database. Shown, it has no password.
+/// The URL of a database. It is displayed without its password.
 #[derive(Clone)]
 pub struct DatabaseUrl {
     shown: String,
-    pub(crate) place: Place,
+    pub(crate) location: Location,
 }
 
-/// Which engine, and where.
+/// The engine, and where its data is.
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// A file.
     Sqlite(PathBuf),
     /// One server, or several of which one is the primary.
     Postgres(Box<Server>),
 }
 
-/// How a PostgreSQL server is reached.
+/// How to connect to a PostgreSQL server.
 #[derive(Clone)]
 pub(crate) struct Server {
-    /// One for each server that the URL names: each is given its own time to answer.
+    /// One for each server of the URL: each has its own timeout.
     pub(crate) configs: Vec<tokio_postgres::Config>,
     pub(crate) tls: Tls,
     /// For [`Tls::SystemRoots`].
@@ -43,7 +43,7 @@ pub(crate) struct Server {
     pub(crate) prepared_statements: PreparedStatements,
 }
 
-/// Whether the way to the server is encrypted; then its certificate and name are verified.
+/// Whether connections are encrypted; then the certificate and name of the server are verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tls {
     /// Only on loopback and sockets.
@@ -70,24 +70,24 @@ impl DatabaseUrl {
     /// Reads `sqlite:PATH` or `postgres://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE[?PARAMETERS]`.
     pub fn parse(text: &str) -> Result<Self, OpenError> {
         if let Some(path) = text.strip_prefix("sqlite:") {
-            return Ok(Self { shown: text.to_owned(), place: Place::Sqlite(file_path(path)?) });
+            return Ok(Self { shown: text.to_owned(), location: Location::Sqlite(file_path(path)?) });
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             let server = server(text)?;
-            return Ok(Self { shown: without_secrets(text), place: Place::Postgres(Box::new(server)) });
+            return Ok(Self { shown: without_secrets(text), location: Location::Postgres(Box::new(server)) });
         }
         Err(OpenError::Url("it begins with neither"))
     }
 
-    /// The URL of a file, whatever its path has in it.
+    /// The URL of a file, whatever characters its path has.
     pub(crate) fn of_file(path: &Path) -> Self {
-        Self { shown: format!("sqlite://{}", path.display()), place: Place::Sqlite(path.to_owned()) }
+        Self { shown: format!("sqlite://{}", path.display()), location: Location::Sqlite(path.to_owned()) }
     }
 
-    /// The same, with the authorities that verify a server whose URL names none of its own.
+    /// The same, with the authorities for a server whose URL names none.
     #[must_use]
     pub fn trusting(mut self, roots: Option<&rustls::ClientConfig>) -> Self {
-        if let Place::Postgres(server) = &mut self.place {
+        if let Location::Postgres(server) = &mut self.location {
             server.system_roots = roots.cloned();
         }
         self
@@ -96,7 +96,7 @@ impl DatabaseUrl {
     /// The same, with how long a PostgreSQL server keeps prepared statements.
     #[must_use]
     pub fn preparing(mut self, statements: PreparedStatements) -> Self {
-        if let Place::Postgres(server) = &mut self.place {
+        if let Location::Postgres(server) = &mut self.location {
             server.prepared_statements = statements;
         }
         self
@@ -104,15 +104,15 @@ impl DatabaseUrl {
 
     /// The file, if the engine is SQLite.
     pub fn file(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Sqlite(path) => Some(path),
-            Place::Postgres(_) => None,
+        match &self.location {
+            Location::Sqlite(path) => Some(path),
+            Location::Postgres(_) => None,
         }
     }
 }
 
 fn file_path(path: &str) -> Result<PathBuf, OpenError> {
-    // `sqlite:///abs` and `sqlite://rel` are what people are used to from other programs.
+    // `sqlite:///abs` and `sqlite://rel` are common in other programs.
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.contains(['?', '\0']) || path == ":memory:" {
         return Err(OpenError::Url("the path is empty, has a `?`, or is not a file"));
@@ -120,28 +120,28 @@ fn file_path(path: &str) -> Result<PathBuf, OpenError> {
     Ok(PathBuf::from(path))
 }
 
-/// Takes what this service decides by itself out of the parameters; the library reads the rest.
+/// Removes the parameters that this service handles itself; the library parses the rest.
 fn server(text: &str) -> Result<Server, OpenError> {
     let (front, query) = text.split_once('?').unwrap_or((text, ""));
     let (mut mode, mut roots, mut names_hosts) = (None, None, false);
     let mut rest = form_urlencoded::Serializer::new(String::new());
-    // Here a plus is one, as for the other programs that read such URLs.
+    // A plus is literal here, as in other programs that parse such URLs.
     for (key, value) in form_urlencoded::parse(query.replace('+', "%2B").as_bytes()) {
         names_hosts |= ["host", "hostaddr", "port"].contains(&key.as_ref());
         match key.as_ref() {
             "sslmode" => mode = Some(value.into_owned()),
             "sslrootcert" => roots = Some(value.into_owned()),
-            // Only a server that can write is of use, whatever the URL says.
+            // Only a server that accepts writes can be used, whatever the URL requests.
             "target_session_attrs" => {}
             _ => drop(rest.append_pair(&key, &value)),
         }
     }
-    // The serializer writes spaces as `+`, which the library does not read so.
+    // The serializer writes spaces as `+`, which the library does not decode.
     let rest = rest.finish().replace('+', "%20");
     let fronts = if names_hosts { vec![front.to_owned()] } else { each_host(front) };
     let mut configs = Vec::new();
     for front in fronts {
-        // The library's own error could show a part of the URL, and so of the password.
+        // The library's own error could contain a part of the URL, and so of the password.
         let mut config: tokio_postgres::Config = format!("{front}?{rest}").parse().map_err(|_| {
             OpenError::Url(
                 "it cannot be read: is the password percent-encoded, and every parameter a known one?",
@@ -171,7 +171,7 @@ fn server(text: &str) -> Result<Server, OpenError> {
     Ok(Server { configs, tls, system_roots: None, prepared_statements: PreparedStatements::default() })
 }
 
-/// A URL's front, once for each of the hosts that it names with commas between.
+/// The front of a URL once for each of its hosts, which commas separate.
 fn each_host(front: &str) -> Vec<String> {
     let Some((scheme, rest)) = front.split_once("://") else { return vec![front.to_owned()] };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -179,7 +179,7 @@ fn each_host(front: &str) -> Vec<String> {
     hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
 }
 
-/// Whether nothing that is sent leaves this machine.
+/// Whether all traffic stays on this machine.
 fn is_local(config: &tokio_postgres::Config) -> bool {
     let addresses = config.get_hostaddrs();
     if !addresses.is_empty() {
@@ -211,9 +211,9 @@ mod tests {
     use super::*;
 
     fn tls(text: &str) -> Option<Tls> {
-        match DatabaseUrl::parse(text).ok()?.place {
-            Place::Postgres(server) => Some(server.tls),
-            Place::Sqlite(_) => None,
+        match DatabaseUrl::parse(text).ok()?.location {
+            Location::Postgres(server) => Some(server.tls),
+            Location::Sqlite(_) => None,
         }
     }
 
@@ -256,10 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn each_host_is_asked_by_itself_and_a_plus_is_a_plus() {
+    fn each_host_has_its_own_configuration_and_a_plus_is_literal() {
         let url =
             DatabaseUrl::parse("postgres://u:p%40@a.example:1,b.example/d?application_name=x+y&password=q+r");
-        let Place::Postgres(server) = url.unwrap().place else { panic!() };
+        let Location::Postgres(server) = url.unwrap().location else { panic!() };
         let hosts: Vec<_> = server
             .configs
             .iter()
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_shown_without_its_password() {
+    fn a_url_is_displayed_without_its_password() {
         for (text, shown) in [
             ("sqlite:./a.db", "sqlite:./a.db"),
             ("postgres://me:hunter2@localhost/d?application_name=x", "postgres://me@localhost/d"),
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_engine_is_refused() {
+    fn a_url_that_names_no_engine_is_refused() {
         for bad in
             ["", "mysql://x", "./file.db", "sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "postgres:d"]
         {

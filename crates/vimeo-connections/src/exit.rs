@@ -146,9 +146,10 @@ impl HasExitStatus for OpenError {
             | Self::TooNew { .. }
             | Self::MigrationMismatch { .. }
             | Self::MigrationsPending { .. }
-            | Self::Moving { .. }
-            | Self::Moved { .. }
-            | Self::UnfinishedMove { .. } => ExitStatus::Misconfigured,
+            | Self::EngineMigrationRunning { .. }
+            | Self::MigratedAway { .. }
+            | Self::UnfinishedCopy { .. }
+            | Self::ServerConfiguration(_) => ExitStatus::Misconfigured,
             Self::Io { .. }
             | Self::DiskFull { .. }
             | Self::Locked(_)
@@ -222,7 +223,7 @@ mod tests {
             (Box::new(WiringError::Open(OpenError::Server("away".into()))), 69),
             (Box::new(OpenError::Io { path: path(), source: io(io::ErrorKind::StorageFull) }), 69),
             (Box::new(OpenError::Damaged { path: path(), source: "x".into() }), 69),
-            (Box::new(OpenError::Moved { path: path(), to: String::new() }), 78),
+            (Box::new(OpenError::MigratedAway { path: path(), to: String::new() }), 78),
             (Box::new(BackupError::Open(OpenError::Engine("locked".into()))), 69),
             (Box::new(BackupError::OtherEngine), 1),
             (Box::new(RestoreError::Start(StartError::ServiceSecret)), 69),

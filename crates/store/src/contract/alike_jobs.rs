@@ -12,7 +12,7 @@ use domain::job::{
 use domain::video::VideoNumber;
 use proptest::prelude::*;
 
-use super::alike::{ACCOUNTS, Course, is_done, said};
+use super::differential::{ACCOUNTS, Run as Course, describe as said, is_done};
 use super::{job_samples, samples};
 use crate::{
     Changed, Completion, Deferral, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRenewal,

@@ -7,7 +7,7 @@ use domain::id::AccountId;
 use domain::job::{CleaningUp, Ending, Failed, Failure, FailureCode, Job, JobState, Queued, Webhook};
 use domain::video::VideoNumber;
 
-use super::Place;
+use super::TestDatabase as Place;
 use super::job_samples::{
     connection_id, insert_job, job, job_id, lease, new_job, sealed, service_event, terms, update, uploading,
     write,

@@ -10,7 +10,7 @@ use domain::video::VideoNumber;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
-use super::Place;
+use super::TestDatabase as Place;
 use super::job_samples::{
     LEASE, any_job, connection_id, insert_job, job, job_id, lease, new_job, sealed, sent, service_event,
     terms, update, uploading, write,

@@ -1,13 +1,13 @@
-//! Both engines have the same tables, columns, keys and references; the one difference is told here.
+//! Both engines have the same tables, columns, keys and references, with the one difference that is stated here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::NoTls;
 use tokio_util::task::TaskTracker;
 
-use super::{Place, place};
+use super::{TestDatabase, test_database};
 
-/// A table, as both engines can say it.
+/// A table, in terms that both engines have.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Table {
     /// Name, kind, and whether it may be absent.
@@ -22,8 +22,8 @@ struct Table {
 
 type Catalog = BTreeMap<String, Table>;
 
-fn sqlite(place: &Place) -> Catalog {
-    let database = rusqlite::Connection::open(place.path()).unwrap();
+fn sqlite(db: &TestDatabase) -> Catalog {
+    let database = rusqlite::Connection::open(db.path()).unwrap();
     let texts = |sql: &str| -> Vec<Vec<String>> {
         let mut statement = database.prepare(sql).unwrap();
         let count = statement.column_count();
@@ -67,8 +67,8 @@ fn sqlite(place: &Place) -> Catalog {
     catalog
 }
 
-async fn postgres(place: &Place) -> Catalog {
-    let (client, connection) = tokio_postgres::connect(place.url(), NoTls).await.unwrap();
+async fn postgres(db: &TestDatabase) -> Catalog {
+    let (client, connection) = tokio_postgres::connect(db.url(), NoTls).await.unwrap();
     let running = TaskTracker::new().spawn(connection);
     let mut catalog = Catalog::new();
     let columns = "SELECT table_name::text, column_name::text, data_type::text, is_nullable = 'YES',
@@ -116,7 +116,7 @@ async fn postgres(place: &Place) -> Catalog {
     catalog
 }
 
-/// On SQLite a sealing key stands in a table of its own, where it is overwritten in place.
+/// On SQLite, sealing keys have a table of their own, in which they are overwritten in place.
 fn without_sealing_keys(mut catalog: Catalog) -> Catalog {
     catalog.remove("sealing_keys").unwrap();
     for name in ["connections", "job_secrets", "webhook_secrets"] {
@@ -128,18 +128,18 @@ fn without_sealing_keys(mut catalog: Catalog) -> Catalog {
     catalog
 }
 
-async fn assert_alike(other: Option<Place>) {
+async fn assert_alike(other: Option<TestDatabase>) {
     let Some(other) = other else { return };
-    let file = Place::sqlite();
-    for place in [&file, &other] {
-        place.open().await.close().await;
+    let file = TestDatabase::sqlite();
+    for db in [&file, &other] {
+        db.open().await.close().await;
     }
     let (left, right) = (without_sealing_keys(sqlite(&file)), postgres(&other).await);
     assert_eq!(left.keys().collect::<Vec<_>>(), right.keys().collect::<Vec<_>>());
     for (name, table) in &left {
         assert_eq!(table, &right[name], "{name}");
     }
-    // What is distributed by accounts is found by them. Those two tables are everywhere.
+    // Tables that are distributed by account have it first in every key. These two are on every server.
     for (name, table) in &right {
         let is_everywhere = ["accounts", "api_keys"].contains(&name.as_str());
         if table.columns.iter().any(|(column, ..)| column == "account_id") && !is_everywhere {
@@ -150,10 +150,10 @@ async fn assert_alike(other: Option<Place>) {
 
 #[tokio::test]
 async fn sqlite_and_postgres_15_have_the_same_catalog() {
-    assert_alike(place::postgres_15().await).await;
+    assert_alike(test_database::postgres_15().await).await;
 }
 
 #[tokio::test]
 async fn sqlite_and_postgres_18_have_the_same_catalog() {
-    assert_alike(place::postgres_18().await).await;
+    assert_alike(test_database::postgres_18().await).await;
 }

@@ -1,37 +1,41 @@
-//! What every engine must do. `contract_suite!` runs each case on one engine: on a place of its own, where it can open
-//! the store again. And `moves`: from one engine to the other.
+//! What every engine must do. `contract_suite!` runs each case on each engine, on a database of its own, on which the case can
+//! open the store again. And what is true of a migration from one engine to the other.
 
-mod alike;
+mod account_cases;
 mod alike_jobs;
-mod cases;
-mod cases_batches;
-mod cases_idempotency;
+mod basic_cases;
+mod batch_cases;
 mod cases_job_secrets;
 mod cases_jobs;
-mod cases_life;
-mod cases_nodes;
 mod catalogs;
+mod connection_cases;
+mod differential;
+mod engine_migration_copy_cases;
+mod engine_migration_mark_cases;
+mod engine_migration_samples;
+mod idempotency_cases;
 pub(crate) mod job_samples;
-mod move_samples;
-mod moves;
-pub(crate) mod place;
+mod node_cases;
 pub(crate) mod samples;
+pub(crate) mod test_database;
 
-pub(crate) use place::Place;
+pub(crate) use test_database::TestDatabase;
 
 macro_rules! contract_suite {
     ($($file:ident { $($case:ident,)+ })+) => {
         contract_suite! { @engine sqlite: $($file { $($case,)+ })+ }
         contract_suite! { @engine postgres_15: $($file { $($case,)+ })+ }
         contract_suite! { @engine postgres_18: $($file { $($case,)+ })+ }
+        contract_suite! { @engine pgbouncer_session: $($file { $($case,)+ })+ }
+        contract_suite! { @engine pgbouncer_transaction: $($file { $($case,)+ })+ }
     };
     (@engine $engine:ident: $($file:ident { $($case:ident,)+ })+) => {
         mod $engine {
             $($(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
-                    if let Some(place) = super::place::$engine().await {
-                        super::$file::$case(&place).await;
+                    if let Some(db) = super::test_database::$engine().await {
+                        super::$file::$case(&db).await;
                     }
                 }
             )+)+
@@ -40,42 +44,42 @@ macro_rules! contract_suite {
 }
 
 contract_suite! {
-    cases {
+    basic_cases {
         an_account_is_found_by_id_and_by_name,
         two_accounts_cannot_share_a_name,
         a_key_is_found_by_its_hash_and_listed_under_its_account,
         a_key_is_imported_once,
-        a_revocation_needs_the_proof_that_was_read,
+        a_revocation_needs_the_mac_that_was_read,
         a_connection_is_found_by_its_account_alone,
         a_name_is_taken_once_in_an_account_and_free_in_another,
         a_revoked_or_expired_key_writes_no_connection,
-        a_refusal_writes_nothing_and_disturbs_no_neighbour,
-        every_fact_brings_its_audit_event,
-        identifiers_are_walked_in_order_and_within_the_account,
-        the_first_service_secret_stays,
+        a_refused_write_writes_nothing_and_affects_no_other,
+        every_write_adds_its_audit_event,
+        identifiers_are_listed_in_order_and_within_the_account,
+        the_first_keyring_and_the_first_service_secret_are_kept,
         what_was_acknowledged_is_there_after_reopening,
-        a_full_queue_turns_writes_away,
+        a_full_queue_refuses_writes,
         a_closed_store_refuses_writes,
-        a_withdrawn_write_is_not_done,
+        a_withdrawn_write_leaves_the_store_consistent,
     }
-    cases_batches {
-        a_refused_insertion_disturbs_no_neighbour_wherever_it_stands,
-        a_refused_deletion_disturbs_no_neighbour_wherever_it_stands,
-        writes_of_several_accounts_do_not_meet,
+    batch_cases {
+        a_refused_insertion_affects_no_other_at_any_position,
+        a_refused_deletion_affects_no_other_at_any_position,
+        writes_of_several_accounts_do_not_conflict,
     }
-    cases_idempotency {
+    idempotency_cases {
         a_key_is_reserved_once_while_the_request_runs,
-        a_reservation_that_ran_out_is_taken_over_even_by_another_body,
-        an_answer_is_kept_for_a_day_and_then_forgotten,
-        a_released_key_is_free_at_once_and_its_attempts_go_on,
-        an_account_that_is_gone_reserves_and_adds_nothing,
+        an_expired_reservation_is_taken_over_even_by_another_body,
+        a_response_is_stored_for_a_day,
+        a_released_key_is_free_at_once_and_its_attempts_count_up,
+        a_deleted_account_reserves_and_adds_nothing,
         an_attempt_that_lost_its_key_writes_nothing,
         a_completed_attempt_writes_nothing_more,
         a_refused_write_completes_nothing,
         a_release_of_a_lost_or_completed_reservation_changes_nothing,
         a_key_belongs_to_its_account,
-        the_sweep_deletes_exactly_what_has_ended_in_parts,
-        of_many_that_want_one_key_one_gets_it,
+        the_sweep_deletes_exactly_the_ended_records_in_parts,
+        one_of_many_concurrent_requests_gets_a_key,
     }
     cases_jobs {
         every_job_is_read_back_as_it_was_stored,
@@ -106,28 +110,30 @@ contract_suite! {
         an_answer_that_is_kept_for_repetitions_goes_with_its_link,
         a_kept_answer_goes_with_its_connection_or_its_account,
     }
-    cases_life {
-        an_update_replaces_what_it_says_and_keeps_the_secrets,
-        an_update_with_new_secrets_replaces_them_too,
-        an_update_keeps_its_own_name_and_takes_a_free_one,
-        an_update_is_refused_as_one_and_changes_nothing,
-        a_refused_update_disturbs_no_neighbour_wherever_it_stands,
-        of_many_updates_of_one_version_one_is_done,
-        a_deleted_connection_is_gone_and_its_name_is_free,
-        a_deletion_touches_no_other_account,
-        a_revoked_key_deletes_nothing,
-        pages_go_on_where_the_last_one_ended,
-        a_page_holds_one_accounts_connections_alone,
-        an_account_is_deleted_in_parts_and_can_be_taken_up_again,
-        an_account_that_is_being_deleted_takes_no_more_connections,
-        the_deletion_of_an_account_leaves_the_others_as_they_were,
+    account_cases {
+        the_deletion_of_an_account_runs_in_parts_and_can_be_resumed,
+        an_account_that_is_being_deleted_accepts_no_connections,
+        the_deletion_of_an_account_affects_no_other,
     }
-    cases_nodes {
-        of_two_nodes_that_want_the_same_names_each_name_goes_to_one,
-        of_two_nodes_that_change_the_same_rows_each_row_is_changed_by_one,
-        of_two_nodes_that_reserve_one_key_one_gets_it,
-        what_one_node_has_written_another_sees_at_once,
-        of_many_keyrings_that_come_first_one_is_kept,
-        of_two_nodes_that_lease_the_same_jobs_each_goes_to_one_and_no_more_than_may,
+    connection_cases {
+        an_update_replaces_its_fields_and_keeps_the_credentials,
+        an_update_with_new_credentials_replaces_them,
+        an_update_may_keep_its_name_or_take_a_free_one,
+        a_refused_update_changes_nothing,
+        a_refused_update_affects_no_other_at_any_position,
+        one_of_many_updates_of_a_version_succeeds,
+        a_deleted_connection_is_absent_and_its_name_is_free,
+        a_deletion_affects_no_other_account,
+        a_revoked_key_deletes_nothing,
+        a_page_continues_after_the_last_one,
+        a_page_has_the_connections_of_one_account_alone,
+    }
+    node_cases {
+        two_nodes_that_insert_the_same_names_insert_each_once,
+        two_nodes_that_update_the_same_rows_update_each_once,
+        one_of_two_nodes_gets_an_idempotency_key,
+        a_node_sees_the_writes_of_another_at_once,
+        one_of_many_first_keyrings_is_kept,
+        two_nodes_lease_each_job_once_and_within_the_limits,
     }
 }

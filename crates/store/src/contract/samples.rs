@@ -1,4 +1,4 @@
-//! Values for the contract's cases.
+//! Sample values for the cases.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
@@ -80,13 +80,13 @@ pub(crate) fn connection(account: &AccountId, number: u32, name: &str) -> (Conne
     (connection, SealedCredentials { envelope: vec![fill; 90], sealing_key: WrappedKey([fill; 60]) })
 }
 
-/// What an attempt to reserve an idempotency key is known by: each its own.
+/// A new identifier for an attempt to reserve an idempotency key.
 pub(crate) fn operation_id() -> OperationId {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     OperationId(u128::from(NUMBER.fetch_add(1, Ordering::Relaxed)).to_be_bytes())
 }
 
-/// Adds the sample account of that number and what it needs.
+/// Adds the sample account of that number and the check value of its key.
 pub(crate) async fn insert_account(store: &dyn Store, number: u8) -> AccountId {
     let account = account(number);
     store.insert_keyring_check(&keyring_check(), &[]).await.unwrap();
@@ -107,12 +107,12 @@ pub(crate) async fn insert_connection(
     store.insert_connection(account, new).await
 }
 
-/// An API key as who acts.
+/// An API key as an actor.
 pub(crate) fn actor(key: &ApiKeyRow) -> Actor {
     Actor::ApiKey { key_id: key.key.id.clone(), remote: Some([127, 0, 0, 1].into()) }
 }
 
-/// Does all of these at once, beginning each in this order, so that writes stand in the queue in this order.
+/// Runs all futures concurrently, polling them first in this order, so that writes are queued in this order.
 pub(crate) async fn all<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut running: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|context| {

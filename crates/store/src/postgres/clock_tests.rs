@@ -1,4 +1,4 @@
-//! Reservations, kept answers and expiry go by the server's clock, whatever the nodes' clocks say.
+//! Reservations, stored responses and expiry go by the server's clock, whatever the clocks of the nodes are.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use domain::audit::Actor;
 use domain::idempotency::{IdempotencyKey, OnceRequest, Operation, RequestMac, Reserved};
 use domain::time::Timestamp;
 
-use crate::contract::{Place, job_samples, place, samples};
+use crate::contract::{TestDatabase, job_samples, samples, test_database};
 use crate::{
     Changed, Error, LeaseAfter, LeaseRenewal, LeaseTerms, NewConnection, NewJob, WebhookSecretRow, Work,
 };
 
 const YEAR: i64 = 365 * 24 * 60 * 60;
 
-/// The server's clock, as its session tells.
-async fn now(place: &Place) -> Timestamp {
-    let now = place.ask("SELECT (extract(epoch FROM now()) * 1000000)::bigint::text").await;
+/// The server's clock.
+async fn now(db: &TestDatabase) -> Timestamp {
+    let now = db.ask("SELECT (extract(epoch FROM now()) * 1000000)::bigint::text").await;
     Timestamp::from_micros(now.parse().unwrap())
 }
 
-async fn a_key_ends_when_the_server_says_so(place: &Place) {
-    let store = crate::open(place.options()).await.unwrap();
+async fn a_key_ends_when_the_server_says_so(db: &TestDatabase) {
+    let store = crate::open(db.options()).await.unwrap();
     let one = samples::insert_account(&*store, 1).await;
-    let now = now(place).await;
+    let now = now(db).await;
     for (number, expires_in, offset) in
         [(1, 3_600, 0), (2, 3_600, YEAR), (3, 3_600, -YEAR), (4, -1, -YEAR), (5, -1, 0)]
     {
@@ -50,8 +50,8 @@ async fn a_key_ends_when_the_server_says_so(place: &Place) {
     }
 }
 
-async fn a_reservation_lasts_as_long_as_the_server_says(place: &Place) {
-    let store = crate::open(place.options()).await.unwrap();
+async fn a_reservation_lasts_as_long_as_the_server_says(db: &TestDatabase) {
+    let store = crate::open(db.options()).await.unwrap();
     let one = samples::insert_account(&*store, 1).await;
     let reserve = async |offset: i64| {
         let request = OnceRequest {
@@ -68,7 +68,7 @@ async fn a_reservation_lasts_as_long_as_the_server_says(place: &Place) {
         assert_eq!(reserve(offset).await, Reserved::InUse, "by a node whose clock is {offset} s off");
         assert_eq!(store.delete_idempotency_records(samples::at(offset), 99).await.unwrap(), 0);
     }
-    // A lost answer: the same attempt is made again, and has the key.
+    // A lost answer: the same attempt is repeated, and has the key.
     let request = OnceRequest {
         operation_id: samples::operation_id(),
         operation: Operation::CreateConnection,
@@ -83,26 +83,26 @@ async fn a_reservation_lasts_as_long_as_the_server_says(place: &Place) {
 
 #[tokio::test]
 async fn a_key_ends_by_the_clock_of_15() {
-    if let Some(place) = place::postgres_15().await {
-        a_key_ends_when_the_server_says_so(&place).await;
-        a_reservation_lasts_as_long_as_the_server_says(&place::postgres_15().await.unwrap()).await;
+    if let Some(db) = test_database::postgres_15().await {
+        a_key_ends_when_the_server_says_so(&db).await;
+        a_reservation_lasts_as_long_as_the_server_says(&test_database::postgres_15().await.unwrap()).await;
     }
 }
 
 #[tokio::test]
 async fn a_key_ends_by_the_clock_of_18() {
-    if let Some(place) = place::postgres_18().await {
-        a_key_ends_when_the_server_says_so(&place).await;
-        a_reservation_lasts_as_long_as_the_server_says(&place::postgres_18().await.unwrap()).await;
+    if let Some(db) = test_database::postgres_18().await {
+        a_key_ends_when_the_server_says_so(&db).await;
+        a_reservation_lasts_as_long_as_the_server_says(&test_database::postgres_18().await.unwrap()).await;
     }
 }
 
-/// Nodes whose clocks are a year off in both directions.
-async fn a_lease_lasts_as_long_as_the_server_says(place: &Place) {
-    let store = crate::open(place.options()).await.unwrap();
+/// With nodes whose clocks are wrong by a year, in both directions.
+async fn a_lease_lasts_as_long_as_the_server_says(db: &TestDatabase) {
+    let store = crate::open(db.options()).await.unwrap();
     let one = samples::insert_account(&*store, 1).await;
     samples::insert_connection(&*store, &one, 1, "c").await.unwrap();
-    let here = now(place).await;
+    let here = now(db).await;
     let id = job_samples::job_id(1);
     for (number, offset) in [(1, YEAR), (2, -YEAR)] {
         let new = job_samples::new_job(job_samples::job(&one, number, 1), 2);
@@ -155,10 +155,10 @@ async fn a_lease_lasts_as_long_as_the_server_says(place: &Place) {
     );
 }
 
-async fn a_webhook_secret_retires_when_the_server_says_so(place: &Place) {
-    let store = crate::open(place.options()).await.unwrap();
+async fn a_webhook_secret_retires_when_the_server_says_so(db: &TestDatabase) {
+    let store = crate::open(db.options()).await.unwrap();
     let one = samples::insert_account(&*store, 1).await;
-    let here = now(place).await;
+    let here = now(db).await;
     for (number, offset) in [(1_u8, -YEAR), (2, YEAR), (3, -YEAR)] {
         let mut event = samples::event(&one, number.into(), Actor::Operator, "secret");
         event.at = here.plus_seconds(offset);
@@ -177,16 +177,16 @@ async fn a_webhook_secret_retires_when_the_server_says_so(place: &Place) {
 
 #[tokio::test]
 async fn a_lease_and_a_secret_end_by_the_clock_of_15() {
-    if let Some(place) = place::postgres_15().await {
-        a_lease_lasts_as_long_as_the_server_says(&place).await;
-        a_webhook_secret_retires_when_the_server_says_so(&place::postgres_15().await.unwrap()).await;
+    if let Some(db) = test_database::postgres_15().await {
+        a_lease_lasts_as_long_as_the_server_says(&db).await;
+        a_webhook_secret_retires_when_the_server_says_so(&test_database::postgres_15().await.unwrap()).await;
     }
 }
 
 #[tokio::test]
 async fn a_lease_and_a_secret_end_by_the_clock_of_18() {
-    if let Some(place) = place::postgres_18().await {
-        a_lease_lasts_as_long_as_the_server_says(&place).await;
-        a_webhook_secret_retires_when_the_server_says_so(&place::postgres_18().await.unwrap()).await;
+    if let Some(db) = test_database::postgres_18().await {
+        a_lease_lasts_as_long_as_the_server_says(&db).await;
+        a_webhook_secret_retires_when_the_server_says_so(&test_database::postgres_18().await.unwrap()).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What went wrong once, or would without a word in the right place.
+//! Faults that happened once, or that one changed word would bring back.
 
 use std::net::TcpListener;
 
@@ -11,13 +11,13 @@ use super::{
     accounts, api_keys, audit_events, connection_writes, connections, connector, idempotency_records,
     job_leases, job_writes, jobs, parameters, webhook_secrets,
 };
-use crate::contract::{Place, job_samples, place, samples};
+use crate::contract::{TestDatabase, job_samples, samples, test_database};
 use crate::{DatabaseUrl, Error, OpenError, Options};
 
 #[tokio::test]
 async fn a_record_that_is_taken_over_during_the_sweep_stays() {
-    let Some(place) = place::postgres_15().await else { return };
-    let store = place.open().await;
+    let Some(db) = test_database::postgres_15().await else { return };
+    let store = db.open().await;
     let one = samples::insert_account(&*store, 1).await;
     let request = |second: i64| OnceRequest {
         operation_id: samples::operation_id(),
@@ -30,19 +30,19 @@ async fn a_record_that_is_taken_over_during_the_sweep_stays() {
     let later = 2 * ANSWER_KEPT_SECONDS;
     let until = samples::at(later + 30).as_micros();
     let taken_over =
-        place.hold(&format!("UPDATE idempotency_records SET attempt = 2, reserved_until = {until}")).await;
+        db.hold(&format!("UPDATE idempotency_records SET attempt = 2, reserved_until = {until}")).await;
     let swept = store.delete_idempotency_records(samples::at(later), 99);
     let (swept, ()) = tokio::join!(swept, taken_over.commit_when_waited_for());
     assert_eq!(swept.unwrap(), 0);
     assert_eq!(store.reserve_idempotency_key(&one, &request(later)).await.unwrap(), Reserved::InUse);
 }
 
-/// Of the statements that many rows are behind, as a session plans them that began when there was none.
+/// The generic plans of the statements on tables with many rows, made while the tables are empty.
 #[tokio::test]
 async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
-    // 15 cannot explain a statement without its parameters.
-    let Some(place) = place::postgres_18().await else { return };
-    place.open().await.close().await;
+    // PostgreSQL 15 cannot explain a statement without its parameters.
+    let Some(db) = test_database::postgres_18().await else { return };
+    db.open().await.close().await;
     let statements = [
         connection_writes::INSERT,
         connection_writes::INSERT_AND_COMPLETE,
@@ -81,20 +81,20 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
         job_writes::WIPE,
         webhook_secrets::LIST,
     ];
-    let settings = connector::settings(place.options().postgres.timeout);
+    let settings = connector::settings(db.options().postgres.timeout);
     for statement in statements {
-        let plan = place.explain(&settings, &parameters::Numbered::of(statement).sql).await;
+        let plan = db.explain(&settings, &parameters::Numbered::of(statement).sql).await;
         assert!(plan.contains("Scan") || plan.contains("Insert"), "{plan}");
         assert!(!plan.contains("Seq Scan on") && !plan.contains("Bitmap"), "{statement}\n{plan}");
     }
 }
 
 #[tokio::test]
-async fn what_the_server_says_of_a_row_is_not_repeated() {
-    let Some(place) = place::postgres_15().await else { return };
-    let store = place.open().await;
+async fn the_servers_message_about_a_row_is_not_repeated() {
+    let Some(db) = test_database::postgres_15().await else { return };
+    let store = db.open().await;
     let one = samples::insert_account(&*store, 1).await;
-    place.sql("ALTER TABLE connections ADD CONSTRAINT canary_check CHECK (name <> 'canary name')").await;
+    db.sql("ALTER TABLE connections ADD CONSTRAINT canary_check CHECK (name <> 'canary name')").await;
     let refused = samples::insert_connection(&*store, &one, 1, "canary name").await.unwrap_err();
     let Error::Unavailable(cause) = refused else { panic!("{refused:?}") };
     let text = format!("{cause} {cause:?}");
@@ -102,30 +102,30 @@ async fn what_the_server_says_of_a_row_is_not_repeated() {
     assert!(!text.contains("canary name") && !text.contains("Failing row"), "{text}");
 }
 
-/// The place's URL with another host before its own.
-fn behind(host: &str, place: &Place) -> Options {
-    let url = place.url().replacen('@', &format!("@{host},"), 1);
-    Options { database_url: DatabaseUrl::parse(&url).unwrap(), ..place.options() }
+/// The URL of the database with another host before its own.
+fn behind(host: &str, db: &TestDatabase) -> Options {
+    let url = db.url().replacen('@', &format!("@{host},"), 1);
+    Options { database_url: DatabaseUrl::parse(&url).unwrap(), ..db.options() }
 }
 
 #[tokio::test]
-async fn a_host_that_is_silent_or_gone_does_not_hide_the_other() {
-    let Some(place) = place::postgres_15().await else { return };
+async fn a_silent_or_absent_host_does_not_hide_the_other() {
+    let Some(db) = test_database::postgres_15().await else { return };
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_address = silent.local_addr().unwrap().to_string();
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for host in [silent_address, gone] {
-        let mut options = behind(&host, &place);
+        let mut options = behind(&host, &db);
         options.postgres.timeout = std::time::Duration::from_secs(1);
         let store = crate::open(options).await.unwrap();
         samples::insert_account(&*store, 1).await.as_str();
         store.close().await;
-        place.sql("TRUNCATE accounts, audit_events CASCADE").await;
+        db.sql("TRUNCATE accounts, audit_events CASCADE").await;
     }
 }
 
-async fn refused(place: &Place, url: String) -> String {
-    let options = Options { database_url: DatabaseUrl::parse(&url).unwrap(), ..place.options() };
+async fn refused(db: &TestDatabase, url: String) -> String {
+    let options = Options { database_url: DatabaseUrl::parse(&url).unwrap(), ..db.options() };
     match crate::open(options).await {
         Err(error @ (OpenError::Server(_) | OpenError::ForeignSchema)) => error.to_string(),
         Err(error) => panic!("{error:?}"),
@@ -134,50 +134,52 @@ async fn refused(place: &Place, url: String) -> String {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_hold_every_letter_is_refused() {
-    let Some(place) =
-        place::postgres_15_with("ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0 LOCALE_PROVIDER libc").await
+async fn a_database_with_another_encoding_is_refused() {
+    let Some(db) = test_database::postgres_15_with(
+        "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0 LOCALE_PROVIDER libc",
+    )
+    .await
     else {
         return;
     };
-    let said = refused(&place, place.url().to_owned()).await;
+    let said = refused(&db, db.url().to_owned()).await;
     assert!(said.contains("LATIN1") && said.contains("must be UTF8"), "{said}");
 }
 
 #[tokio::test]
-async fn a_role_without_rights_is_told_what_it_needs() {
-    let Some(place) = place::postgres_15().await else { return };
+async fn a_role_without_privileges_is_refused_with_what_it_needs() {
+    let Some(db) = test_database::postgres_15().await else { return };
     let role = format!("role_{}", std::process::id());
-    place.sql(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await;
-    let (scheme, rest) = place.url().split_once("://").unwrap();
+    db.sql(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await;
+    let (scheme, rest) = db.url().split_once("://").unwrap();
     let url = format!("{scheme}://{role}:x@{}", rest.split_once('@').unwrap().1);
-    let before = refused(&place, url.clone()).await;
-    place.open().await.close().await;
-    let after = refused(&place, url).await;
-    place.sql(&format!("DROP ROLE {role}")).await;
+    let before = refused(&db, url.clone()).await;
+    db.open().await.close().await;
+    let after = refused(&db, url).await;
+    db.sql(&format!("DROP ROLE {role}")).await;
     for said in [before, after] {
         assert!(said.contains("42501") && said.contains("GRANT it CREATE and USAGE"), "{said}");
     }
 }
 
 #[tokio::test]
-async fn tables_of_another_program_are_left_as_they_are() {
+async fn tables_of_another_program_are_left_unchanged() {
     for table in
         ["accounts (x int)", "audit_events (x int)", "jobs (x int)", "schema_migrations (version text)"]
     {
-        let Some(place) = place::postgres_15().await else { return };
-        place.sql(&format!("CREATE TABLE {table}")).await;
-        let said = refused(&place, place.url().to_owned()).await;
+        let Some(db) = test_database::postgres_15().await else { return };
+        db.sql(&format!("CREATE TABLE {table}")).await;
+        let said = refused(&db, db.url().to_owned()).await;
         assert!(said.contains("tables of another program"), "{said}");
-        let count = place.ask("SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'").await;
+        let count = db.ask("SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'").await;
         assert_eq!(count, "1", "{table}");
     }
 }
 
 #[tokio::test]
-async fn a_closed_store_answers_what_waits() {
-    let Some(place) = place::postgres_15().await else { return };
-    let store = place.open().await;
+async fn a_closing_store_completes_the_queued_writes() {
+    let Some(db) = test_database::postgres_15().await else { return };
+    let store = db.open().await;
     let one = samples::insert_account(&*store, 1).await;
     let writes = (0..200).map(|number| {
         let event = samples::event(&one, 10 + number, Actor::Operator, "last words");
@@ -185,18 +187,18 @@ async fn a_closed_store_answers_what_waits() {
         async move { store.insert_audit_event(one, &event).await }
     });
     let (written, ()) = tokio::join!(samples::all(writes), store.close());
-    assert!(written.iter().all(Result::is_ok), "what stood in the queue is written before the end");
+    assert!(written.iter().all(Result::is_ok), "queued writes are completed before the store is closed");
 }
 
-/// Somebody who holds a job gives it back with a new link, while another one waits for its lease.
+/// The holder of a job releases it with a new link, while another worker waits for its lease.
 #[tokio::test]
-async fn who_waits_for_a_lease_gets_what_was_left_meanwhile() {
-    let Some(place) = place::postgres_15().await else { return };
-    let store = place.open().await;
+async fn a_lease_sees_what_its_last_holder_left_during_the_wait() {
+    let Some(db) = test_database::postgres_15().await else { return };
+    let store = db.open().await;
     let one = samples::insert_account(&*store, 1).await;
     samples::insert_connection(&*store, &one, 1, "c").await.unwrap();
     let job = job_samples::insert_job(&*store, &one, 1, 1).await;
-    let left = place.hold(GIVE_BACK_WITH_LINK).await;
+    let left = db.hold(GIVE_BACK_WITH_LINK).await;
     let terms = job_samples::terms(0, 3);
     let leased = store.lease_job(&one, &job.id, &terms);
     let (leased, ()) = tokio::join!(leased, left.commit_when_waited_for());
@@ -208,26 +210,26 @@ const GIVE_BACK_WITH_LINK: &str = "UPDATE jobs SET version = version + 1;
         decode(repeat('07', 70), 'hex') FROM jobs";
 
 #[tokio::test]
-async fn a_link_that_comes_while_its_connection_is_deleted_is_wiped_too() {
-    let Some(place) = place::postgres_15().await else { return };
-    let store = place.open().await;
+async fn a_link_that_is_added_while_its_connection_is_deleted_is_wiped_too() {
+    let Some(db) = test_database::postgres_15().await else { return };
+    let store = db.open().await;
     let one = samples::insert_account(&*store, 1).await;
     samples::insert_connection(&*store, &one, 1, "c").await.unwrap();
     let job = job_samples::insert_job(&*store, &one, 1, 1).await;
-    let left = place.hold(GIVE_BACK_WITH_LINK).await;
+    let left = db.hold(GIVE_BACK_WITH_LINK).await;
     let event = samples::event(&one, 20, Actor::Operator, "c");
     let deleted = store.delete_connection(&one, &job.connection_id, &event);
     let (deleted, ()) = tokio::join!(deleted, left.commit_when_waited_for());
     assert_eq!(deleted.unwrap(), crate::Changed::Yes);
-    assert_eq!(place.ask("SELECT count(*)::text FROM job_secrets").await, "0");
+    assert_eq!(db.ask("SELECT count(*)::text FROM job_secrets").await, "0");
     assert_eq!(store.find_job(&one, &job.id).await.unwrap().unwrap().version, 2);
 }
 
-/// As after a lost connection: the write is made again, and nothing but the job itself tells that it was made.
+/// As after a lost session: the write is repeated, and only the job itself shows that it was committed.
 #[tokio::test]
-async fn an_update_without_an_event_is_recognised() {
-    let Some(place) = place::postgres_15().await else { return };
-    let store = place.open().await;
+async fn a_repeated_update_without_an_event_is_recognised() {
+    let Some(db) = test_database::postgres_15().await else { return };
+    let store = db.open().await;
     let one = samples::insert_account(&*store, 1).await;
     samples::insert_connection(&*store, &one, 1, "c").await.unwrap();
     let job = job_samples::insert_job(&*store, &one, 1, 1).await;

@@ -10,6 +10,7 @@ mod clock;
 mod connection_writes;
 mod connections;
 mod connector;
+mod engine_migration;
 mod idempotency_records;
 mod job_fragments;
 mod job_leases;
@@ -17,7 +18,6 @@ mod job_writes;
 mod jobs;
 mod keyring;
 mod maintenance;
-mod moves;
 mod parameters;
 mod pg_error;
 mod pooling;
@@ -37,6 +37,8 @@ mod clock_tests;
 mod distribution_tests;
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod pooling_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,7 +53,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 pub(crate) use clock::Clock;
-pub(crate) use moves::Target;
+pub(crate) use engine_migration::Target;
 pub(crate) use schema::{check_grants, check_rights, inspect, inspect_key};
 
 use crate::due_order::order_due;

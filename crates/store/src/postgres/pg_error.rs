@@ -74,7 +74,7 @@ impl PgError {
             Self::Rejected(error) if error.code() == Some(&SqlState::DISK_FULL) => {
                 Error::Unavailable(Box::new(DiskFull::Server(redacted(&error))))
             }
-            Self::Rejected(error) if is_pooler_fault(&error) => {
+            Self::Rejected(error) if has_pooler_code(&error) => {
                 let text = format!("{}: {POOLER_ADVICE}", redacted(&error));
                 tracing::error!(cause = text, "the configuration of the database connection is wrong");
                 Error::Unavailable(text.into())
@@ -93,6 +93,11 @@ impl PgError {
         is_about_data.then(|| reported.message())
     }
 
+    /// Whether the statement failed because of a pooler in the wrong mode.
+    pub(super) fn is_pooler_fault(&self) -> bool {
+        matches!(self, Self::Rejected(error) if has_pooler_code(error))
+    }
+
     /// The server's code, if it rejected the statement.
     pub(super) fn rejection(&self) -> Option<&SqlState> {
         match self {
@@ -104,7 +109,7 @@ impl PgError {
 
 /// Whether a prepared statement is not known to the session that was to run it, or its name is known to another one: then
 /// statements of one session reach several sessions of the server.
-fn is_pooler_fault(error: &tokio_postgres::Error) -> bool {
+fn has_pooler_code(error: &tokio_postgres::Error) -> bool {
     let codes = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
     error.code().is_some_and(|code| codes.contains(code))
 }

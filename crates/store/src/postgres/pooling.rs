@@ -20,7 +20,7 @@ pub(super) async fn check(connector: &Connector, session: &Session) -> Result<()
             other.abandon();
             match is_kept {
                 Ok(true) => Ok(()),
-                Ok(false) => Err(OpenError::Server(POOLER_ADVICE.into())),
+                Ok(false) => Err(OpenError::ServerConfiguration(POOLER_ADVICE.to_owned())),
                 Err(error) => Err(failed(error)),
             }
         }
@@ -60,5 +60,5 @@ async fn check_schema(connector: &Connector) -> Result<(), OpenError> {
         "names without a schema belong to {}, and must belong to public: run ALTER ROLE … SET search_path = public",
         schema.unwrap_or("none")
     );
-    Err(OpenError::Server(text.into()))
+    Err(OpenError::ServerConfiguration(text))
 }

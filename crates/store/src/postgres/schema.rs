@@ -1,4 +1,4 @@
-//! Bringing a database to this version's schema, in one transaction. And looking at one without touching it.
+//! Migrating a database to this version's schema, in one transaction; and inspecting one without changing it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
 use super::connector::{Connector, Purpose};
+use super::engine_migration::{self, TargetMark};
 use super::keyring;
-use super::moves::{self, TargetMove};
 use super::parameters::Parameters;
 use super::pg_error::PgError;
 use super::pooling;
 use super::rows;
 use super::sessions::{Isolation, Session};
 use super::{accounts, api_keys};
+use crate::engine_migration::EngineMigrationState;
 use crate::error::in_full;
-use crate::migrations::{MIGRATIONS, MOVES, State};
-use crate::moves::MoveState;
+use crate::migrations::{ENGINE_MIGRATION, MIGRATIONS, State};
 use crate::sql::statement;
 use crate::url::Server;
 use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError, PostgresOptions};
 
-/// How long another node's migrations, or whoever else holds the tables, are waited for.
+/// How long the migrations of another node, or other locks on the tables, are waited for.
 const WAITING: Duration = Duration::from_mins(5);
-/// Between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
 const SQL: &str = include_str!("sql/schema.sql");
@@ -41,12 +41,12 @@ const INSERT_MIGRATION: &str = statement(SQL, "insert_migration");
 const SET_LOWEST_APPLICATION_SCHEMA: &str = statement(SQL, "set_lowest_application_schema");
 const TABLE_EXISTS: &str = statement(SQL, "table_exists");
 
-/// The columns of `schema_migrations`, by which our tables are told from another program's.
+/// The columns of `schema_migrations`, which distinguish our tables from another program's.
 const MIGRATION_COLUMNS: &str = "applied_at,lowest_application_schema,name,number";
 const PRIVILEGES_ADVICE: &str = ". Make the role the owner of the database, or GRANT it CREATE and USAGE ON SCHEMA public and, \
     where another role made the tables, all rights on them";
 
-/// Looks at a database without changing it.
+/// Inspects a database without changing it.
 pub(crate) async fn inspect(server: &Server) -> Result<Option<Inspection>, OpenError> {
     in_a_session(server, async |session, connector| {
         pooling::check(connector, session).await?;
@@ -55,7 +55,7 @@ pub(crate) async fn inspect(server: &Server) -> Result<Option<Inspection>, OpenE
     .await
 }
 
-/// Looks for an account and a key in a database that has a schema, without changing it.
+/// Looks up an account and a key in a database that has a schema, without changing it.
 pub(crate) async fn inspect_key(
     server: &Server,
     account: &Label,
@@ -72,12 +72,12 @@ pub(crate) async fn inspect_key(
     in_a_session(server, async |session, _| looking(session).await.map_err(failed)).await
 }
 
-/// Whether the role may make tables, as migrations do.
+/// Fails if the role may not create tables, as migrations do.
 pub(crate) async fn check_rights(server: &Server) -> Result<(), OpenError> {
     check_privilege(server, CHECK_SCHEMA_PRIVILEGES, "schema public").await
 }
 
-/// Whether the role may write the table of the probe: nothing else would show that it may not.
+/// Fails if the role may not write the table of the write probe, which nothing else would show at the start.
 pub(crate) async fn check_grants(server: &Server) -> Result<(), OpenError> {
     check_privilege(server, CHECK_TABLE_PRIVILEGES, "table write_probes").await
 }
@@ -119,7 +119,7 @@ async fn look(session: &Session) -> Result<Option<Inspection>, OpenError> {
     Ok(Some(Inspection { schema: state.schema, keyring_checks, service_secret }))
 }
 
-/// Brings the database to this version's schema, if the options allow it. Any number of nodes may do so at once.
+/// Migrates the database to this version's schema, if the options allow it. Any number of nodes may do so at once.
 pub(super) async fn migrate(
     session: &Session,
     migrations: Migrations,
@@ -140,7 +140,7 @@ pub(super) async fn migrate(
         }
         match apply(session, before, now).await {
             Ok(()) => return Ok(()),
-            Err(error) if Instant::now() < deadline && is_beaten(&error) => {
+            Err(error) if Instant::now() < deadline && lost_race(&error) => {
                 tracing::info!(
                     "another node migrates the database, or another program locks its tables: waiting"
                 );
@@ -151,20 +151,22 @@ pub(super) async fn migrate(
     }
 }
 
-/// Refuses a database that is the target of a move which has not come to its end.
+/// Fails for the target of an engine migration that has not completed.
 async fn refuse_unfinished(session: &Session, state: State) -> Result<(), OpenError> {
-    if state.schema < MOVES {
+    if state.schema < ENGINE_MIGRATION {
         return Ok(());
     }
-    match moves::find_target(session).await.map_err(failed)? {
-        Some(TargetMove { state: MoveState::Running, from, .. }) => Err(OpenError::UnfinishedMove { from }),
+    match engine_migration::find_target_mark(session).await.map_err(failed)? {
+        Some(TargetMark { state: EngineMigrationState::Running, from, .. }) => {
+            Err(OpenError::UnfinishedCopy { from })
+        }
         _ => Ok(()),
     }
 }
 
-/// Whether another node was quicker. Its table, the type of that table's rows, or its record of the same migration,
-/// was in the way.
-fn is_beaten(error: &PgError) -> bool {
+/// Whether another node migrated first: its table, the type of that table's rows, or its record of the same migration
+/// conflicts.
+fn lost_race(error: &PgError) -> bool {
     let met = [
         SqlState::UNIQUE_VIOLATION,
         SqlState::DUPLICATE_TABLE,
@@ -174,7 +176,7 @@ fn is_beaten(error: &PgError) -> bool {
     matches!(error, PgError::Conflict(_)) || error.rejection().is_some_and(|code| met.contains(code))
 }
 
-/// Runs the migrations that were not run, all in one transaction.
+/// Runs the pending migrations, all in one transaction.
 async fn apply(session: &Session, before: Option<State>, now: Timestamp) -> Result<(), PgError> {
     session.begin(Isolation::ReadCommitted).await?;
     let steps = async {
@@ -184,7 +186,7 @@ async fn apply(session: &Session, before: Option<State>, now: Timestamp) -> Resu
         }
         let schema = before.map_or(0, |state| state.schema);
         let due = MIGRATIONS.iter().filter(|migration| migration.number > schema);
-        // All are recorded first: the record's key makes every other node wait for this transaction.
+        // All are recorded first: the key of the record makes every other node wait for this transaction.
         for migration in due.clone() {
             let parameters: Parameters<'_> = &[
                 ("number", &i64::from(migration.number)),
@@ -195,7 +197,7 @@ async fn apply(session: &Session, before: Option<State>, now: Timestamp) -> Resu
             session.query_named(INSERT_MIGRATION, parameters).await?;
         }
         for migration in due {
-            // As long as it takes; a server that is gone is found out by the network.
+            // Without a time limit; the network shows whether the server is lost.
             session.batch_without_limit(migration.postgres).await?;
         }
         Ok(())
@@ -221,7 +223,7 @@ pub(super) async fn table_exists(session: &Session, name: &str) -> Result<bool, 
     found.first().map_or(Ok(false), |row| rows::get(row, "is_there"))
 }
 
-/// How far the database has come; `None` if nothing of ours is in it.
+/// The schema of the database; `None` if it has no table.
 pub(super) async fn read_state(session: &Session) -> Result<Option<State>, OpenError> {
     let encoding = session.query_named(FIND_ENCODING, &[]).await.map_err(failed)?;
     let encoding = encoding.first().map_or(Ok("UTF8"), |row| rows::get(row, "encoding")).map_err(failed)?;
@@ -257,11 +259,12 @@ pub(super) async fn read_state(session: &Session) -> Result<Option<State>, OpenE
 }
 
 pub(super) fn failed(error: PgError) -> OpenError {
+    let is_pooler_fault = error.is_pooler_fault();
     let may_not = error.rejection() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
     let error = error.into_error();
     let mut text = std::error::Error::source(&error).map_or_else(|| error.to_string(), in_full);
     if may_not {
         text += PRIVILEGES_ADVICE;
     }
-    OpenError::Server(text.into())
+    if is_pooler_fault { OpenError::ServerConfiguration(text) } else { OpenError::Server(text.into()) }
 }

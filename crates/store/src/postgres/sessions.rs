@@ -129,7 +129,7 @@ impl Session {
         );
         match (started, found, committed) {
             (Ok(()), Ok(found), Ok(())) => Ok(found),
-            // Without the transaction, the statement was committed by itself.
+            // Without a transaction around it, the statement was committed alone.
             (Err(error), Ok(_), _) => Err(PgError::OutcomeUnknown(redacted(&error).into())),
             (Err(error), Err(_), _) | (Ok(()), Err(error), _) | (_, _, Err(error)) => Err(error.into()),
         }

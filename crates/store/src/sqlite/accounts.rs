@@ -6,7 +6,7 @@ use domain::audit::AuditEvent;
 use domain::id::AccountId;
 use rusqlite::{Connection, Row, named_params};
 
-use super::writer::Step;
+use super::writer::WriteResult;
 use super::{
     Sqlite, api_keys, audit_events, connections, idempotency_records, jobs, keyring, rows, sealing_keys,
     statements, webhook_secrets,
@@ -65,7 +65,7 @@ impl Accounts for Sqlite {
     }
 }
 
-fn insert(database: &Connection, account: &Account, event: &AuditEvent) -> Step<()> {
+fn insert(database: &Connection, account: &Account, event: &AuditEvent) -> WriteResult<()> {
     let inserted = statements::execute(
         database,
         INSERT,
@@ -89,7 +89,7 @@ fn delete_part(
     account: &AccountId,
     limit: u32,
     event: &AuditEvent,
-) -> Step<AccountDeletion> {
+) -> WriteResult<AccountDeletion> {
     if !exists(database, account)? {
         return Ok(Ok(AccountDeletion::NoAccount));
     }

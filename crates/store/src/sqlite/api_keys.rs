@@ -8,7 +8,7 @@ use domain::id::{AccountId, ApiKeyId};
 use domain::time::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
-use super::writer::Step;
+use super::writer::WriteResult;
 use super::{Sqlite, accounts, audit_events, rows, statements};
 use crate::sql::statement;
 use crate::{ApiKeys, Changed, Error};
@@ -68,7 +68,12 @@ impl ApiKeys for Sqlite {
     }
 }
 
-fn insert(database: &Connection, account: &AccountId, row: &ApiKeyRow, event: &AuditEvent) -> Step<()> {
+fn insert(
+    database: &Connection,
+    account: &AccountId,
+    row: &ApiKeyRow,
+    event: &AuditEvent,
+) -> WriteResult<()> {
     let key = &row.key;
     let inserted = statements::execute(
         database,
@@ -98,7 +103,7 @@ fn revoke(
     expected: &RowMac,
     revoked: &ApiKeyRow,
     event: &AuditEvent,
-) -> Step<Changed> {
+) -> WriteResult<Changed> {
     let updated = statements::execute(
         database,
         REVOKE,

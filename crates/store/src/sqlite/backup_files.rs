@@ -1,6 +1,6 @@
-//! The file of a backup: a line to read, and the bytes of a database behind it.
+//! The file of a backup: a readable line, followed by the bytes of a database.
 //!
-//! The line ends in a hash of itself, in every format that there will be; the rest of it says what follows.
+//! In every format the line ends with a hash of itself. The rest of it describes what follows.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write};
@@ -14,13 +14,13 @@ use crate::{BackupError, BackupHeader};
 
 const MAGIC: &str = "vimeo-connections-backup ";
 const FORMAT: &str = "1";
-/// In front of the line's own hash.
+/// Before the line's own hash.
 const CHECK: &str = " check=";
-/// The longest line that is read: some hundred keys of a keyring.
+/// The longest line that is read: several hundred keyring keys.
 const HEADER_MAX_BYTES: u64 = 16 * 1024;
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// How many bytes there were, and their hash.
+/// The number of bytes, and their hash.
 pub(super) type Content = (u64, String);
 
 /// Writes the file: the line, then the database. Its length and hash in the header must be those of the database.
@@ -62,7 +62,7 @@ pub(super) fn content_of(path: &Path) -> Result<Content, std::io::Error> {
 
 /// The header, and what follows it.
 fn open(path: &Path) -> Result<(BackupHeader, BufReader<File>), BackupError> {
-    // Opening a pipe would wait for somebody to write.
+    // Opening a pipe would wait for a writer.
     let metadata = std::fs::metadata(path).map_err(|error| not_read(path, error))?;
     if !metadata.is_file() {
         let kind = if metadata.is_dir() { "it is a directory" } else { "it is not a regular file" };
@@ -88,7 +88,7 @@ fn open(path: &Path) -> Result<(BackupHeader, BufReader<File>), BackupError> {
     Ok((header, reader))
 }
 
-/// The line as it is written.
+/// The line in the form that is written.
 fn line(header: &BackupHeader) -> String {
     let keys: Vec<_> = header.keyring_keys.iter().map(|key| key.0.as_str()).collect();
     let said = format!(

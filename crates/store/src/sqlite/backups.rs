@@ -1,24 +1,24 @@
-//! Backups: a consistent copy of the database in one file, made beside a service that writes; and the way back.
+//! Backups: a consistent copy of the database in one file, while a service writes; and restoring it.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::scratch::{COMPANIONS, Scratch, is_there, with_ending};
-use super::{BUSY_TIMEOUT_MILLIS, backup_files, engine, moves, schema};
+use super::temp_database::{COMPANIONS, TempDatabase, is_there, with_ending};
+use super::{BUSY_TIMEOUT_MILLIS, backup_files, engine, engine_migration, schema};
 use crate::{BackupError, BackupHeader, BackupStamp, Inspection, OpenError};
 
-/// A database that was taken out of a backup, whole, and has not got its name yet. Dropped, it is gone.
+/// A database that was unpacked from a backup and does not have its final name yet. Dropped, it is removed.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    scratch: Scratch,
+    temporary: TempDatabase,
     target: PathBuf,
     pub(crate) header: BackupHeader,
     pub(crate) found: Inspection,
 }
 
-/// Copies the database, as it is at one moment, into a new file.
+/// Copies a snapshot of the database into a new file.
 pub(crate) fn back_up(
     database: &Path,
     target: &Path,
@@ -30,10 +30,10 @@ pub(crate) fn back_up(
     let not_written =
         |error: std::io::Error| BackupError::NotWritten { path: target.to_owned(), source: Box::new(error) };
     let source = open_source(database)?;
-    // Of a file that was moved away a backup is worth nothing, and of one on its way it would keep the mark for ever.
-    moves::refuse_source(&source, database)?;
-    let copy = Scratch::beside(target, &format!("{}-database", stamp.tag)).map_err(not_written)?;
-    // The live rows alone, in one read transaction. The copy is ours alone: file systems without locks will do.
+    // A backup of a file that was migrated away is useless, and one of a file that is being migrated would keep the mark.
+    engine_migration::refuse_source(&source, database)?;
+    let copy = TempDatabase::beside(target, &format!("{}-database", stamp.tag)).map_err(not_written)?;
+    // Only the live rows, in one read transaction. No other process uses the copy, so it needs no locks of the file system.
     source
         .execute("VACUUM INTO ?1", [schema::uri_of(copy.path(), "?nolock=1")])
         .map_err(|error| not_copied(error, database, target))?;
@@ -47,7 +47,7 @@ pub(crate) fn back_up(
         sha256: sha256.clone(),
         keyring_keys: found.keyring_checks.into_iter().map(|check| check.keyring_key).collect(),
     };
-    let file = Scratch::beside(target, &stamp.tag).map_err(not_written)?;
+    let file = TempDatabase::beside(target, &stamp.tag).map_err(not_written)?;
     let written = backup_files::write(&header, copy.path(), file.path()).map_err(not_written)?;
     if written != (bytes, sha256) {
         return Err(not_written(std::io::Error::other("the copy changed while it was read")));
@@ -59,57 +59,58 @@ pub(crate) fn back_up(
     Ok(header)
 }
 
-/// Whether a backup could be restored, but for the keyring. Needs room for its database beside it for that moment.
+/// Verifies that a backup can be restored, except for the keyring. Its database is unpacked beside it for that time.
 pub(crate) fn check(file: &Path, tag: &str) -> Result<(BackupHeader, Inspection), BackupError> {
     backup_files::verify(file)?;
     let no_room = |source: crate::BoxError| BackupError::NotUnpacked { path: file.to_owned(), source };
-    let scratch = Scratch::beside(file, tag).map_err(|error| no_room(Box::new(error)))?;
-    unpack(file, &scratch).map_err(|error| match error {
+    let temporary = TempDatabase::beside(file, tag).map_err(|error| no_room(Box::new(error)))?;
+    unpack(file, &temporary).map_err(|error| match error {
         BackupError::NotRestored { source, .. } => no_room(source),
         error => error,
     })
 }
 
-/// Takes the database out of a backup, beside the place where it will stand.
+/// Unpacks the database of a backup beside its target.
 pub(crate) fn stage(file: &Path, target: &Path, tag: &str) -> Result<Staged, BackupError> {
     refuse_if_occupied(target)?;
     backup_files::verify(file)?;
-    let scratch =
-        Scratch::beside_in_new_directory(target, tag).map_err(|error| not_restored(target, error))?;
-    let (header, found) = unpack(file, &scratch).map_err(|error| match error {
+    let temporary =
+        TempDatabase::beside_in_new_directory(target, tag).map_err(|error| not_restored(target, error))?;
+    let (header, found) = unpack(file, &temporary).map_err(|error| match error {
         BackupError::NotRestored { source, .. } => {
             BackupError::NotRestored { path: target.to_owned(), source }
         }
         error => error,
     })?;
-    Ok(Staged { scratch, target: target.to_owned(), header, found })
+    Ok(Staged { temporary, target: target.to_owned(), header, found })
 }
 
 impl Staged {
-    /// Where the database is meanwhile.
+    /// The path of the database until then.
     pub(crate) fn path(&self) -> &Path {
-        self.scratch.path()
+        self.temporary.path()
     }
 
-    /// Gives the database its name, in one step.
+    /// Gives the database its final name, atomically.
     pub(crate) fn put_in_place(self) -> Result<(), BackupError> {
         let failed = |error| not_restored(&self.target, error);
-        if COMPANIONS.iter().any(|companion| is_there(&with_ending(self.scratch.path(), companion))) {
+        if COMPANIONS.iter().any(|companion| is_there(&with_ending(self.temporary.path(), companion))) {
             return Err(failed(std::io::Error::other("its last changes are still in a log")));
         }
         refuse_if_occupied(&self.target)?;
         if is_there(&self.target) {
-            // Empty, as we have just seen.
+            // It is empty, by the check above.
             std::fs::remove_file(&self.target).map_err(failed)?;
         }
-        self.scratch.put_in_place(&self.target).map_err(|error| match error.kind() {
+        self.temporary.put_in_place(&self.target).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => BackupError::Occupied(self.target.clone()),
             _ => not_restored(&self.target, error),
         })
     }
 }
 
-/// A connection that reads and leaves no trace: a log that somebody needs is not copied into the database at its end.
+/// A connection that reads and changes nothing: a write-ahead log that a process needs is not copied into the database when it
+/// is closed.
 fn open_source(database: &Path) -> Result<Connection, BackupError> {
     match std::fs::metadata(database) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -131,7 +132,7 @@ fn open_source(database: &Path) -> Result<Connection, BackupError> {
     }
 }
 
-/// Looks at a copy, as thoroughly as the engine can. What is wrong with it is said of the database.
+/// Inspects a copy, with the integrity check of the engine. Errors name the database.
 fn look(copy: &Path, database: &Path) -> Result<Inspection, OpenError> {
     let connection = schema::open_untouched(copy).map_err(engine)?;
     let found = schema::look(&connection, database)?;
@@ -145,9 +146,9 @@ fn look(copy: &Path, database: &Path) -> Result<Inspection, OpenError> {
     found.ok_or_else(|| damaged("there is nothing in it".to_owned()))
 }
 
-fn unpack(file: &Path, scratch: &Scratch) -> Result<(BackupHeader, Inspection), BackupError> {
-    let header = backup_files::unpack(file, scratch.path())?;
-    let found = look(scratch.path(), file).map_err(|error| match error {
+fn unpack(file: &Path, temporary: &TempDatabase) -> Result<(BackupHeader, Inspection), BackupError> {
+    let header = backup_files::unpack(file, temporary.path())?;
+    let found = look(temporary.path(), file).map_err(|error| match error {
         OpenError::Foreign(path) => BackupError::Foreign(path),
         OpenError::Damaged { path, source } => backup_files::damaged(&path, source.to_string()),
         OpenError::TooNew { schema, lowest } => {
@@ -163,7 +164,7 @@ fn unpack(file: &Path, scratch: &Scratch) -> Result<(BackupHeader, Inspection), 
     Ok((header, found))
 }
 
-/// An empty file may be replaced; anything else is somebody's.
+/// An empty file may be replaced, and no other.
 fn refuse_if_occupied(target: &Path) -> Result<(), BackupError> {
     let is_empty = target.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == 0);
     if is_there(target) && !is_empty {
@@ -194,7 +195,7 @@ mod tests {
     use domain::time::Timestamp;
 
     use super::*;
-    use crate::contract::{Place, samples};
+    use crate::contract::{TestDatabase, samples};
 
     fn stamp() -> BackupStamp {
         BackupStamp { at: Timestamp::from_micros(1), tag: "tag".to_owned() }
@@ -208,21 +209,21 @@ mod tests {
         names
     }
 
-    /// A place with an account, and a backup of it.
-    async fn backed_up() -> (Place, PathBuf) {
-        let place = Place::sqlite();
-        let store = place.open().await;
+    /// A database with an account, and a backup of it.
+    async fn backed_up() -> (TestDatabase, PathBuf) {
+        let db = TestDatabase::sqlite();
+        let store = db.open().await;
         samples::insert_account(&*store, 1).await;
-        let file = place.path().with_file_name("it.backup");
-        back_up(&place.path(), &file, &stamp()).unwrap();
+        let file = db.path().with_file_name("it.backup");
+        back_up(&db.path(), &file, &stamp()).unwrap();
         store.close().await;
-        (place, file)
+        (db, file)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_byte_of_a_backup_can_be_changed() {
-        let (place, file) = backed_up().await;
-        let directory = place.path().parent().unwrap().to_owned();
+        let (db, file) = backed_up().await;
+        let directory = db.path().parent().unwrap().to_owned();
         let right = std::fs::read(&file).unwrap();
         let (bad, target) = (directory.join("bad"), directory.join("new/it.db"));
         std::fs::write(&bad, &right).unwrap();
@@ -241,9 +242,9 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn what_is_staged_and_not_put_in_place_leaves_nothing() {
-        let (place, file) = backed_up().await;
-        let directory = place.path().parent().unwrap().to_owned();
+    async fn a_staged_database_that_is_not_put_in_place_leaves_nothing() {
+        let (db, file) = backed_up().await;
+        let directory = db.path().parent().unwrap().to_owned();
         let before = names(&directory);
         let target = directory.join("new/and newer?/100%#.db");
         let staged = stage(&file, &target, "tag").unwrap();
@@ -251,7 +252,7 @@ mod tests {
         assert!(staged.path().exists() && !target.exists());
         drop(staged);
         assert_eq!(names(&directory), before);
-        // Somebody was faster.
+        // Another process created the file first.
         let staged = stage(&file, &target, "tag").unwrap();
         std::fs::write(&target, "theirs").unwrap();
         assert!(matches!(staged.put_in_place(), Err(BackupError::Occupied(_))));
@@ -266,8 +267,8 @@ mod tests {
     /// Its changes would be lost with their log.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_staged_database_that_is_still_open_is_not_put_in_place() {
-        let (place, file) = backed_up().await;
-        let target = place.path().with_file_name("new.db");
+        let (db, file) = backed_up().await;
+        let target = db.path().with_file_name("new.db");
         let staged = stage(&file, &target, "tag").unwrap();
         let open = Connection::open(staged.path()).unwrap();
         open.pragma_update(None, "journal_mode", "WAL").unwrap();
@@ -277,32 +278,32 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_file_that_is_moved_or_was_has_no_backup() {
-        let (place, _) = backed_up().await;
-        let target = place.path().with_file_name("late.backup");
+    async fn a_file_that_is_migrated_or_was_has_no_backup() {
+        let (db, _) = backed_up().await;
+        let target = db.path().with_file_name("late.backup");
         for (state, ended_at, sentence) in
             [("running", "NULL", "is being moved to there"), ("done", "1", "was moved to there")]
         {
-            Connection::open(place.path())
+            Connection::open(db.path())
                 .unwrap()
                 .execute_batch(&format!(
                     "DELETE FROM moves; INSERT INTO moves VALUES ('source', 'm', 'there', '{state}', 1, {ended_at})"
                 ))
                 .unwrap();
-            let refused = back_up(&place.path(), &target, &stamp()).unwrap_err().to_string();
+            let refused = back_up(&db.path(), &target, &stamp()).unwrap_err().to_string();
             assert!(refused.contains(sentence), "{refused}");
-            assert_eq!(names(place.path().parent().unwrap()), ["contract.db", "it.backup"]);
+            assert_eq!(names(db.path().parent().unwrap()), ["contract.db", "it.backup"]);
         }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_log_is_found_behind_a_link() {
-        let (place, _) = backed_up().await;
-        let link = place.path().with_file_name("link.db");
-        std::os::unix::fs::symlink(place.path(), &link).unwrap();
+        let (db, _) = backed_up().await;
+        let link = db.path().with_file_name("link.db");
+        std::os::unix::fs::symlink(db.path(), &link).unwrap();
         assert!(!schema::has_log(&link));
-        std::fs::write(with_ending(&place.path(), "-wal"), "").unwrap();
-        assert!(schema::has_log(&link) && schema::has_log(&place.path()));
+        std::fs::write(with_ending(&db.path(), "-wal"), "").unwrap();
+        assert!(schema::has_log(&link) && schema::has_log(&db.path()));
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use domain::id::{AccountId, ConnectionId};
 use rusqlite::named_params;
 
 use super::connections::{SQL, find_id_by_name};
-use super::writer::Step;
+use super::writer::WriteResult;
 use super::{api_keys, audit_events, idempotency_records, jobs, sealing_keys, statements};
 use crate::sql::statement;
 use crate::{Changed, ConnectionUpdate, Error, NewConnection};
@@ -18,7 +18,11 @@ const RENAME: &str = statement(SQL, "rename_connection");
 const RESEAL: &str = statement(SQL, "reseal_connection");
 const DELETE: &str = statement(SQL, "delete_connection");
 
-pub(super) fn insert(database: &rusqlite::Connection, account: &AccountId, new: &NewConnection) -> Step<()> {
+pub(super) fn insert(
+    database: &rusqlite::Connection,
+    account: &AccountId,
+    new: &NewConnection,
+) -> WriteResult<()> {
     let NewConnection { connection, sealed, event, completion } = new;
     // Refusals come before the first row is written: other writes share the transaction.
     if !api_keys::is_actor_active(database, event)? {
@@ -63,7 +67,7 @@ pub(super) fn update(
     database: &rusqlite::Connection,
     account: &AccountId,
     update: &ConnectionUpdate,
-) -> Step<()> {
+) -> WriteResult<()> {
     let ConnectionUpdate { expected_version, connection, resealed, event } = update;
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
@@ -116,7 +120,7 @@ pub(super) fn delete(
     account: &AccountId,
     id: &ConnectionId,
     event: &AuditEvent,
-) -> Step<Changed> {
+) -> WriteResult<Changed> {
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
     }
@@ -132,7 +136,7 @@ pub(super) fn delete(
 }
 
 /// Gives a connection its new name, unless another one has it.
-fn rename(database: &rusqlite::Connection, account: &AccountId, connection: &Connection) -> Step<()> {
+fn rename(database: &rusqlite::Connection, account: &AccountId, connection: &Connection) -> WriteResult<()> {
     let holder = find_id_by_name(database, account, connection.name.unique_part())?;
     if holder.is_some_and(|id| id != connection.id) {
         return Ok(Err(Error::NameTaken));

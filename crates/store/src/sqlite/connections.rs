@@ -172,14 +172,14 @@ mod tests {
     use rusqlite::StatementStatus;
 
     use super::*;
-    use crate::contract::{Place, samples};
+    use crate::contract::{TestDatabase, samples};
 
     #[tokio::test]
     async fn a_page_is_a_search_in_the_index_of_the_primary_key() {
-        let place = Place::sqlite();
-        let store = place.open().await;
+        let db = TestDatabase::sqlite();
+        let store = db.open().await;
         samples::insert_account(&*store, 1).await;
-        let database = rusqlite::Connection::open(place.path()).unwrap();
+        let database = rusqlite::Connection::open(db.path()).unwrap();
         let plan: Vec<String> = database
             .prepare(&format!("EXPLAIN QUERY PLAN {LIST}"))
             .unwrap()
@@ -195,8 +195,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn page_200_is_as_much_work_as_page_1() {
-        let place = Place::sqlite();
-        let store = place.open().await;
+        let db = TestDatabase::sqlite();
+        let store = db.open().await;
         let account = samples::insert_account(&*store, 1).await;
         let numbers: Vec<_> = (0..10_000_u32).collect();
         let names: Vec<_> = numbers.iter().map(|number| format!("c {number:0>4}")).collect();
@@ -207,7 +207,7 @@ mod tests {
             };
             samples::all(part.iter().map(insert)).await;
         }
-        let database = rusqlite::Connection::open(place.path()).unwrap();
+        let database = rusqlite::Connection::open(db.path()).unwrap();
         let work = |after: Option<u32>| {
             let after = after.map(|number| samples::connection(&account, number, "any").0.id);
             let mut statement = database.prepare(LIST).unwrap();

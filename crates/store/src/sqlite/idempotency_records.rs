@@ -6,7 +6,7 @@ use domain::idempotency::{ANSWER_KEPT_SECONDS, KeptAnswer, OnceRequest, RequestM
 use domain::time::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
-use super::writer::Step;
+use super::writer::WriteResult;
 use super::{Sqlite, accounts, rows, statements};
 use crate::sql::statement;
 use crate::{Completion, Error, Idempotency};
@@ -44,7 +44,7 @@ impl Idempotency for Sqlite {
 
     async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
         let ended_before = now.plus_seconds(-ANSWER_KEPT_SECONDS).as_micros();
-        let delete = move |database: &Connection| -> Step<usize> {
+        let delete = move |database: &Connection| -> WriteResult<usize> {
             let parameters = named_params! { ":ended_before": ended_before, ":limit": limit };
             statements::execute(database, DELETE_ENDED, parameters).map(Ok)
         };
@@ -61,7 +61,7 @@ struct Record {
     answer: Option<(Timestamp, KeptAnswer)>,
 }
 
-fn reserve(database: &Connection, account: &AccountId, request: &OnceRequest) -> Step<Reserved> {
+fn reserve(database: &Connection, account: &AccountId, request: &OnceRequest) -> WriteResult<Reserved> {
     // The account may have been deleted since the caller was authenticated.
     if !accounts::exists(database, account)? {
         return Ok(Err(Error::KeyNotActive));
@@ -191,7 +191,12 @@ pub(super) fn complete(
 
 /// Releases a reservation without a result. The row stays until it is swept, so that the attempts continue to count up:
 /// after a restart at 1, an attempt that lost the key could get its number back.
-fn release(database: &Connection, account: &AccountId, reservation: &Reservation, at: Timestamp) -> Step<()> {
+fn release(
+    database: &Connection,
+    account: &AccountId,
+    reservation: &Reservation,
+    at: Timestamp,
+) -> WriteResult<()> {
     statements::execute(
         database,
         RELEASE,

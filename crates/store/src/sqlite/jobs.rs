@@ -8,7 +8,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params};
 
 use super::rows::{self, Columns};
-use super::writer::Step;
+use super::writer::WriteResult as Step;
 use super::{api_keys, audit_events, connections, idempotency_records, job_secrets};
 use crate::due_order::{Candidate, Running, order_due};
 use crate::job_rows::{

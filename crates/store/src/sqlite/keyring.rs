@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
 use rusqlite::{Connection, Row, named_params};
 
-use super::writer::Step;
+use super::writer::WriteResult;
 use super::{Sqlite, rows, statements};
 use crate::sql::statement;
 use crate::{Error, Keyring};
@@ -46,7 +46,7 @@ fn insert_check(
     database: &Connection,
     check: &KeyringCheck,
     expected: &[KeyringCheck],
-) -> Step<Vec<KeyringCheck>> {
+) -> WriteResult<Vec<KeyringCheck>> {
     if list_checks(database)? == expected {
         let parameters =
             named_params! { ":keyring_key_id": check.keyring_key.0, ":check_value": check.value };
@@ -69,7 +69,7 @@ pub(super) fn find_secret(database: &Connection) -> rusqlite::Result<Option<Keyr
     statements::find(database, FIND_SECRET, &[], keyring_wrapped)
 }
 
-fn find_or_insert_secret(database: &Connection, proposed: &KeyringWrapped) -> Step<KeyringWrapped> {
+fn find_or_insert_secret(database: &Connection, proposed: &KeyringWrapped) -> WriteResult<KeyringWrapped> {
     let parameters =
         named_params! { ":keyring_key_id": proposed.keyring_key.0, ":wrapped_key": proposed.wrapped.0 };
     statements::execute(database, INSERT_SECRET, parameters)?;

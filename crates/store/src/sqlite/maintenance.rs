@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-use super::writer::Step;
-use super::{Sqlite, moves, places, statements};
-use crate::moves::MoveState;
+use super::writer::WriteResult;
+use super::{Sqlite, database_file, engine_migration, statements};
+use crate::engine_migration::EngineMigrationState;
 use crate::sql::statement;
 use crate::{Error, Maintenance};
 
@@ -19,14 +19,14 @@ const MIGRATED_CHECK_PERIOD: Duration = Duration::from_secs(1);
 #[async_trait]
 impl Maintenance for Sqlite {
     async fn probe_write(&self) -> Result<(), Error> {
-        let probe = |database: &Connection| -> Step<()> {
+        let probe = |database: &Connection| -> WriteResult<()> {
             statements::execute(database, PROBE_WRITE, &[]).map(|_| Ok(()))
         };
         self.writer.write(probe).await
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        places::free_bytes(self.readers.path())
+        database_file::free_bytes(self.readers.path())
     }
 
     async fn failed(&self) -> String {
@@ -49,8 +49,8 @@ impl Sqlite {
         loop {
             tokio::time::sleep(MIGRATED_CHECK_PERIOD).await;
             // A failed read is repeated.
-            if let Ok(Some(source)) = self.readers.read(moves::find_source)
-                && source.state == MoveState::Done
+            if let Ok(Some(source)) = self.readers.read(engine_migration::find_source_mark)
+                && source.state == EngineMigrationState::Done
             {
                 return format!(
                     "the database was moved to {}; serve that one, and this file no more",

@@ -1,28 +1,30 @@
 //! The embedded engine: SQLite in a file, WAL, one writer thread with group commit, readers inline.
 //!
-//! Reads run on the caller's thread: a point read takes microseconds, less than handing it to another thread would.
+//! Reads run on the caller's thread: a point read takes microseconds, less than passing it to another thread.
 
 mod accounts;
 mod api_keys;
 mod audit_events;
 mod backup_files;
 pub(crate) mod backups;
+#[cfg(test)]
+mod checkpoint_tests;
 mod checkpoints;
 mod connection_writes;
 mod connections;
+mod database_file;
+mod engine_migration;
 mod idempotency_records;
 mod job_secrets;
 mod jobs;
 mod keyring;
 mod maintenance;
-mod moves;
-mod places;
 mod readers;
 mod rows;
 mod schema;
-mod scratch;
 mod sealing_keys;
 mod statements;
+mod temp_database;
 mod webhook_secrets;
 mod writer;
 
@@ -37,8 +39,8 @@ use domain::secret::Sealed;
 use domain::time::Timestamp;
 use rusqlite::config::DbConfig;
 
-pub(crate) use moves::Source;
-pub(crate) use places::check as check_place;
+pub(crate) use database_file::check as check_place;
+pub(crate) use engine_migration::Source;
 pub(crate) use schema::{check_lock, inspect, inspect_key};
 
 use crate::jobs::Part;
@@ -49,7 +51,7 @@ use crate::{
 use readers::Readers;
 use writer::Writer;
 
-/// How long one process waits for another's write.
+/// How long one process waits for the write of another.
 const BUSY_TIMEOUT_MILLIS: u32 = 5_000;
 /// A store in one SQLite file.
 pub(crate) struct Sqlite {
@@ -60,25 +62,25 @@ pub(crate) struct Sqlite {
 impl Sqlite {
     /// Opens the file, creating and migrating it as the options say.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        places::check(path)?;
+        database_file::check(path)?;
         create_for_owner_alone(path)?;
-        let mut connection = connect(path).map_err(|error| places::explain(error, path))?;
+        let mut connection = connect(path).map_err(|error| database_file::explain(error, path))?;
         if options.migrations == Migrations::Apply {
-            // Who only looks may look at it, wherever it goes.
-            moves::refuse_source(&connection, path)?;
+            // A command that only reads may read it during an engine migration and after.
+            engine_migration::refuse_source(&connection, path)?;
         }
         schema::migrate(&mut connection, path, options.migrations, options.now)?;
         let writer = Writer::start(connection, path, options.queue).map_err(engine)?;
         if options.migrations == Migrations::Apply {
-            // A crash may have left a log with keys that were wiped after they were written there. A command beside
-            // the running service leaves the log to that.
-            writer.cut_log();
+            // A crash may have left a log with keys that have been wiped since. A command beside the running service leaves
+            // the log to the service.
+            writer.truncate_wal();
         }
         Ok(Self { writer, readers: Readers::new(path.to_owned()) })
     }
 }
 
-/// The file and its directory, if they are not there: nobody else may read even what is sealed.
+/// Creates the file and its directory if they do not exist, readable by the owner alone: not even sealed data is for others.
 fn create_for_owner_alone(path: &Path) -> Result<(), OpenError> {
     let failed = |source| OpenError::Io { path: path.to_owned(), source };
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
@@ -88,13 +90,13 @@ fn create_for_owner_alone(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// A connection to a file that is there. Each is used by one thread at a time.
+/// A connection to an existing file. Each is used by one thread at a time.
 fn connect(path: &Path) -> rusqlite::Result<rusqlite::Connection> {
     use rusqlite::OpenFlags;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = rusqlite::Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MILLIS)?;
-    // Else a statement with a parameter in its LIMIT is prepared anew each time that it gets one.
+    // Without this, a statement with a parameter in its LIMIT is prepared again for each value.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }

@@ -1,4 +1,4 @@
-//! Reading connections: opened when needed, kept, and lent to one reader at a time.
+//! The connections that read: opened when needed, kept, and used by one reader at a time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -8,12 +8,12 @@ use rusqlite::Connection;
 use super::{connect, rows};
 use crate::Error;
 
-/// How many are kept when nobody reads. Readers never wait for each other: one more is opened instead.
+/// How many idle connections are kept. Readers never wait for each other: another connection is opened instead.
 const KEPT: usize = 16;
-/// How much of the file a reader maps into memory. What it has read there counts as the service's memory, once for each
-/// reader, though the system can take it back at any time: so much that a small database is mapped as a whole.
+/// How much of the file a reader maps into memory: all of a small database. The pages that it has read there count as the
+/// service's memory, once for each reader, although the system can reclaim them at any time.
 const MMAP_BYTES: i64 = 64 << 20;
-/// What a reader keeps of the rest: the inner pages of the indexes, which every search goes through.
+/// The cache of a reader for the rest: mostly the inner pages of the indexes, which every search reads.
 const CACHE_KIBIBYTES: i32 = 8 * 1024;
 /// Prepared statements that a connection keeps.
 const STATEMENTS_KEPT: usize = 64;
@@ -34,14 +34,14 @@ impl Readers {
         &self.path
     }
 
-    /// Runs a read on the calling thread, in a connection that nobody else uses meanwhile.
+    /// Runs a read on the calling thread, in a connection that no other reader uses meanwhile.
     pub(super) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         let connection = match self.take() {
             Some(connection) => connection,
             None => open(&self.path).map_err(rows::read_error)?,
         };
         let answer = query(&connection).map_err(rows::read_error);
-        self.give_back(connection);
+        self.put_back(connection);
         answer
     }
 
@@ -49,7 +49,7 @@ impl Readers {
         self.idle.lock().ok()?.as_mut()?.pop()
     }
 
-    fn give_back(&self, connection: Connection) {
+    fn put_back(&self, connection: Connection) {
         if let Ok(mut idle) = self.idle.lock()
             && let Some(idle) = idle.as_mut()
             && idle.len() < KEPT
@@ -58,7 +58,7 @@ impl Readers {
         }
     }
 
-    /// Lets go of all of them; later reads open and close their own.
+    /// Closes all of them; later reads open and close their own.
     pub(super) fn close(&self) {
         if let Ok(mut idle) = self.idle.lock() {
             *idle = None;

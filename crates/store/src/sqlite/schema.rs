@@ -1,4 +1,4 @@
-//! Bringing a file to this version's schema, in one transaction. And looking at one without touching it.
+//! Migrating a file to this version's schema, in one transaction; and inspecting one without changing it.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,7 +12,7 @@ use domain::time::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Transaction, named_params};
 
-use super::{accounts, api_keys, keyring, moves, places, statements};
+use super::{accounts, api_keys, database_file, engine_migration, keyring, statements};
 use crate::migrations::{MIGRATIONS, State};
 use crate::sql::statement;
 use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError};
@@ -26,14 +26,14 @@ const LIST_MIGRATIONS: &str = statement(SQL, "list_migrations");
 const INSERT_MIGRATION: &str = statement(SQL, "insert_migration");
 const SET_LOWEST_APPLICATION_SCHEMA: &str = statement(SQL, "set_lowest_application_schema");
 
-/// How long to wait between two tries to switch to the write-ahead log.
+/// The pause between two attempts to switch to the write-ahead log.
 const WAL_WAIT_MILLIS: u32 = 20;
 
 /// Marks the file as ours: "VCon" in ASCII.
 const APPLICATION_ID: i32 = 0x5643_6f6e;
 
-/// Looks at a file without changing it. Beside it, only the shared memory of a write-ahead log that a crash left may
-/// be made again; it holds no data.
+/// Inspects a file without changing it. Beside it, only the shared memory of a write-ahead log that a crash left may be created
+/// again, which holds no data.
 pub(crate) fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -41,11 +41,11 @@ pub(crate) fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
         Ok(metadata) if metadata.len() == 0 => return Ok(None),
         Ok(_) => {}
     }
-    let connection = open_untouched(path).map_err(|error| places::explain(error, path))?;
+    let connection = open_untouched(path).map_err(|error| database_file::explain(error, path))?;
     look(&connection, path)
 }
 
-/// The same through a connection that there is already.
+/// The same through an open connection.
 pub(super) fn look(connection: &Connection, path: &Path) -> Result<Option<Inspection>, OpenError> {
     let Some(state) = read_state(connection, path)? else { return Ok(None) };
     state.refuse_if_too_new()?;
@@ -69,13 +69,13 @@ pub(crate) fn inspect_key(
     Ok(KeyInspection { account, key: key.flatten() })
 }
 
-/// Takes the lock for writing, and lets go of it. No data is written, and a write-ahead log that lies there stays.
+/// Acquires the write lock and releases it. No data is written, and an existing write-ahead log stays.
 pub(crate) fn check_lock(path: &Path) -> Result<(), OpenError> {
     if !path.exists() {
         return Ok(());
     }
     let has_log = has_log(path);
-    let failed = |error| places::explain(error, path);
+    let failed = |error| database_file::explain(error, path);
     let mut connection = super::connect(path).map_err(failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log).map_err(failed)?;
     let lock =
@@ -83,7 +83,7 @@ pub(crate) fn check_lock(path: &Path) -> Result<(), OpenError> {
     lock.rollback().map_err(failed)
 }
 
-/// A file with a write-ahead log must be read with it. One without is read as it lies, so that no log is made.
+/// A file with a write-ahead log must be read with it. One without is read as immutable, so that no log is created.
 pub(super) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
     let immutable = if has_log(path) { "" } else { "?immutable=1" };
     let connection = Connection::open_with_flags(
@@ -94,9 +94,9 @@ pub(super) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Whether a write-ahead log lies beside a database: somebody may be writing there, even if it is empty just now.
+/// Whether there is a write-ahead log beside a database: even if it is empty, a process may be writing.
 pub(super) fn has_log(path: &Path) -> bool {
-    // The engine has it beside the file itself, not beside a link to it.
+    // The engine keeps it beside the file itself, not beside a link to it.
     let mut log = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
     log.push("-wal");
     Path::new(&log).exists()
@@ -130,8 +130,8 @@ pub(super) fn migrate(
             return Err(OpenError::MigrationsPending { schema: state.schema });
         }
     }
-    // Outside of a transaction, as SQLite wants it; on a database that has it this changes nothing.
-    let failed = |error| places::explain(error, path);
+    // Outside of a transaction, as SQLite requires; a database in that mode is not changed.
+    let failed = |error| database_file::explain(error, path);
     switch_to_wal(connection).map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     let schema = before.map_or(0, |state| state.schema);
@@ -141,7 +141,7 @@ pub(super) fn migrate(
     Ok(())
 }
 
-/// The switch does not wait for a lock by itself, as everything else does: two processes may start at once.
+/// Unlike everything else, the switch does not wait for a lock: two processes may start at once.
 fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
     let mut waits = 0..super::BUSY_TIMEOUT_MILLIS / WAL_WAIT_MILLIS;
     loop {
@@ -156,14 +156,14 @@ fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Runs the migrations that were not run: by another process, perhaps, since we looked. All in one transaction, so that
-/// no other process meets a database that has come half the way.
+/// Runs the pending migrations, unless another process has run them since. All in one transaction, so that no other process sees
+/// only a part of them.
 fn apply(connection: &mut Connection, path: &Path, now: Timestamp) -> Result<(), OpenError> {
-    let failed = |error| places::explain(error, path);
+    let failed = |error| database_file::explain(error, path);
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
-    // Marked since we looked, it has to stay as the move finds it.
-    moves::refuse_source(&transaction, path)?;
+    // An engine migration may have marked it since: then it must stay unchanged.
+    engine_migration::refuse_source(&transaction, path)?;
     run_migrations(&transaction, now).map_err(failed)?;
     transaction.commit().map_err(failed)
 }
@@ -188,7 +188,7 @@ fn run_migrations(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Re
     Ok(())
 }
 
-/// How far the database has come; `None` if nothing is in it.
+/// The schema of the database; `None` if it is empty.
 pub(super) fn read_state(connection: &Connection, path: &Path) -> Result<Option<State>, OpenError> {
     let failed = |error| unreadable(error, path);
     let objects: i64 = statements::value(connection, COUNT_SCHEMA_OBJECTS, &[]).map_err(failed)?;
@@ -216,14 +216,14 @@ pub(super) fn set_lowest_application_schema(
     statements::execute(connection, SET_LOWEST_APPLICATION_SCHEMA, parameters).map(drop)
 }
 
-/// Why a file cannot be read: another program's, damaged, or what the engine says.
+/// Why a file cannot be read: it belongs to another program, it is damaged, or the engine's own error.
 pub(super) fn unreadable(error: rusqlite::Error, path: &Path) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::Foreign(path.to_owned()),
         Some(ErrorCode::DatabaseCorrupt) => {
             OpenError::Damaged { path: path.to_owned(), source: Box::new(error) }
         }
-        _ => places::explain(error, path),
+        _ => database_file::explain(error, path),
     }
 }
 
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_file_is_left_as_it_is() {
+    fn a_file_of_another_program_is_left_unchanged() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("other.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
@@ -296,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_marked_since_it_was_looked_at_is_not_migrated() {
+    fn a_file_that_was_marked_since_its_inspection_is_not_migrated() {
         let directory = tempfile::tempdir().unwrap();
         let (path, mut connection) = database(directory.path());
         connection
             .execute("INSERT INTO moves VALUES ('source', 'id', 'postgres://other', 'running', 1, NULL)", [])
             .unwrap();
         let refused = apply(&mut connection, &path, now());
-        assert!(matches!(refused, Err(OpenError::Moving { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(OpenError::EngineMigrationRunning { .. })), "{refused:?}");
     }
 
     #[test]
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_leaves_no_trace() {
+    fn an_inspection_leaves_no_trace() {
         let directory = tempfile::tempdir().unwrap();
         let (path, connection) = database(directory.path());
         drop(connection);

@@ -50,10 +50,10 @@ mod tests {
     use domain::secret::SealedCredentials;
 
     use super::*;
-    use crate::contract::{Place, samples};
+    use crate::contract::{TestDatabase, samples};
     use crate::{AccountDeletion, Changed, ConnectionUpdate, NewConnection, Store};
 
-    /// A key that is like no other, so that any piece of it is known again.
+    /// A unique key, of which any piece is recognised.
     fn key(number: u32) -> WrappedKey {
         let mut state = u64::from(number) + 1;
         WrappedKey(std::array::from_fn(|_| {
@@ -73,26 +73,26 @@ mod tests {
     }
 
     /// All rows as they are stored, in their order.
-    fn rows(place: &Place) -> Vec<(i64, Vec<u8>)> {
-        let database = Connection::open(place.path()).unwrap();
+    fn rows(db: &TestDatabase) -> Vec<(i64, Vec<u8>)> {
+        let database = Connection::open(db.path()).unwrap();
         let mut rows =
             database.prepare("SELECT sealing_key_id, wrapped_key FROM sealing_keys ORDER BY 1").unwrap();
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         rows.collect::<rusqlite::Result<_>>().unwrap()
     }
 
-    /// All files of the place. The log comes before the database, into which it is copied meanwhile: read the other way
-    /// round, what goes from the one to the other could be seen in neither.
-    fn texts(place: &Place) -> impl Iterator<Item = Vec<u8>> {
-        let directory = place.path();
+    /// All files of the database. The log is read before the database, into which it is copied meanwhile: in the other order, a page
+    /// that is copied could be missed in both.
+    fn texts(db: &TestDatabase) -> impl Iterator<Item = Vec<u8>> {
+        let directory = db.path();
         let files = std::fs::read_dir(directory.parent().unwrap()).unwrap();
         let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
         files.sort_by_key(|file| !file.to_str().unwrap().ends_with("-wal"));
         files.into_iter().map(|file| std::fs::read(file).unwrap())
     }
 
-    /// Which of these keys are, by any sixteen bytes of them, in a file of the place.
-    fn found(place: &Place, numbers: impl Iterator<Item = u32>) -> BTreeSet<u32> {
+    /// Which of these keys are, by any sixteen bytes of them, in a file of the database.
+    fn found(db: &TestDatabase, numbers: impl Iterator<Item = u32>) -> BTreeSet<u32> {
         let pieces: std::collections::HashMap<[u8; 16], u32> = numbers
             .flat_map(|number| {
                 key(number).0.windows(16).map(|w| (w.try_into().unwrap(), number)).collect::<Vec<_>>()
@@ -102,13 +102,13 @@ mod tests {
             let hits = text.windows(16).filter_map(|window| pieces.get(window).copied());
             hits.collect::<BTreeSet<_>>()
         };
-        texts(place).flat_map(hits).collect()
+        texts(db).flat_map(hits).collect()
     }
 
-    /// Waits until no file of the place has any piece of these keys; the store must do it without being asked again.
-    async fn until_gone(place: &Place, numbers: impl Iterator<Item = u32> + Clone) {
+    /// Waits until no file of the database has any piece of these keys, which the store must achieve without another call.
+    async fn until_gone(db: &TestDatabase, numbers: impl Iterator<Item = u32> + Clone) {
         let wait = async {
-            while !found(place, numbers.clone()).is_empty() {
+            while !found(db, numbers.clone()).is_empty() {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
@@ -117,9 +117,9 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_replaced_key_and_a_deleted_one_are_zeros_where_they_stood_and_no_other_is() {
-        let place = Place::sqlite();
-        let store = place.open().await;
+    async fn a_replaced_or_deleted_key_is_overwritten_in_place_and_no_other_is() {
+        let db = TestDatabase::sqlite();
+        let store = db.open().await;
         let account = samples::insert_account(&*store, 1).await;
         for number in 1..=3 {
             insert(&*store, &account, number).await;
@@ -134,13 +134,13 @@ mod tests {
         };
         store.update_connection(&account, update.clone()).await.unwrap();
         let all = [1, 2, 3].map(|number| (i64::from(number), key(number).0.to_vec()));
-        assert_eq!(rows(&place), all, "an update without secrets wipes none");
+        assert_eq!(rows(&db), all, "an update without secrets wipes none");
 
         update.connection.version = 6;
         update.expected_version = 4;
         update.resealed = Some(SealedCredentials { sealing_key: key(4), ..sealed });
         store.update_connection(&account, update.clone()).await.unwrap_err();
-        assert_eq!(rows(&place), all, "a refused one neither");
+        assert_eq!(rows(&db), all, "a refused one neither");
         update.expected_version = 5;
         update.event.id = samples::event(&account, 11, Actor::Operator, "c").id;
         store.update_connection(&account, update).await.unwrap();
@@ -149,15 +149,15 @@ mod tests {
         assert_eq!(store.delete_connection(&account, &id, &event).await.unwrap(), Changed::Yes);
         let zeros = vec![0; 60];
         let expected = [(1, zeros.clone()), (2, key(2).0.to_vec()), (3, zeros), (4, key(4).0.to_vec())];
-        assert_eq!(rows(&place), expected);
-        until_gone(&place, [1, 3].into_iter()).await;
-        assert_eq!(found(&place, 1..=4), BTreeSet::from([2, 4]));
+        assert_eq!(rows(&db), expected);
+        until_gone(&db, [1, 3].into_iter()).await;
+        assert_eq!(found(&db, 1..=4), BTreeSet::from([2, 4]));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_deleted_account_leaves_no_piece_of_its_keys_in_any_file() {
-        let place = Place::sqlite();
-        let store = place.open().await;
+        let db = TestDatabase::sqlite();
+        let store = db.open().await;
         let (one, two) =
             (samples::insert_account(&*store, 1).await, samples::insert_account(&*store, 2).await);
         let (gone, kept) = (0..600, 1_000..1_300);
@@ -168,27 +168,27 @@ mod tests {
             }
         }
         let everything: BTreeSet<_> = gone.clone().chain(kept.clone()).collect();
-        assert_eq!(found(&place, gone.clone().chain(kept.clone())), everything, "the search finds them");
+        assert_eq!(found(&db, gone.clone().chain(kept.clone())), everything, "the search finds them");
         let event = samples::event(&one, 9_999, Actor::Operator, "account");
         while store.delete_account_part(&one, 100, &event).await.unwrap() != AccountDeletion::Done {}
-        until_gone(&place, gone.clone()).await;
-        assert_eq!(found(&place, kept.clone()), kept.clone().collect());
+        until_gone(&db, gone.clone()).await;
+        assert_eq!(found(&db, kept.clone()), kept.clone().collect());
         store.close().await;
-        assert_eq!(found(&place, gone.chain(kept.clone())), kept.collect());
+        assert_eq!(found(&db, gone.chain(kept.clone())), kept.collect());
     }
 
-    /// The account's own key goes in the last part, in which there may be no connection left.
+    /// The account's own key is wiped in the last part, in which there may be no connection.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_deleted_account_leaves_no_piece_of_its_own_key_either() {
         for connections in [0, 3, 5] {
-            let place = Place::sqlite();
-            let store = place.open().await;
+            let db = TestDatabase::sqlite();
+            let store = db.open().await;
             let account = samples::insert_account(&*store, 77).await;
             for number in 0..connections {
                 insert(&*store, &account, number).await;
             }
             let piece = [77; 16];
-            let is_found = || texts(&place).any(|text| text.windows(16).any(|window| window == piece));
+            let is_found = || texts(&db).any(|text| text.windows(16).any(|window| window == piece));
             assert!(is_found(), "the search finds it");
             let event = samples::event(&account, 9_999, Actor::Operator, "account");
             while store.delete_account_part(&account, 5, &event).await.unwrap() != AccountDeletion::Done {}
@@ -202,11 +202,11 @@ mod tests {
         }
     }
 
-    /// A command beside the service wipes, and is gone: the service's writer leaves it a gap, and the log is cut.
+    /// A command beside the service wipes a key and ends: the service truncates the log.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn what_another_process_wipes_beside_a_busy_writer_goes_too() {
-        let place = Place::sqlite();
-        let store = place.open().await;
+    async fn a_key_that_another_process_wipes_beside_a_busy_writer_disappears() {
+        let db = TestDatabase::sqlite();
+        let store = db.open().await;
         let account = samples::insert_account(&*store, 1).await;
         let doomed = insert(&*store, &account, 0).await;
         let stopping = Arc::new(AtomicBool::new(false));
@@ -222,11 +222,11 @@ mod tests {
                 }
             });
         }
-        let beside = place.open_beside().await;
+        let beside = db.open_beside().await;
         let event = samples::event(&account, 9_999_999, Actor::Operator, "c");
         assert_eq!(beside.delete_connection(&account, &doomed, &event).await.unwrap(), Changed::Yes);
         beside.close().await;
-        until_gone(&place, 0..1).await;
+        until_gone(&db, 0..1).await;
         stopping.store(true, Ordering::Relaxed);
         writers.join_all().await;
     }

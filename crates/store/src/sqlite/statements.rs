@@ -45,14 +45,14 @@ pub(super) fn list<T>(
 
 #[cfg(test)]
 mod tests {
-    use crate::contract::Place;
+    use crate::contract::TestDatabase;
     use crate::sql::statements;
 
     #[tokio::test]
     async fn every_statement_of_the_files_is_one_that_the_schema_knows() {
-        let place = Place::sqlite();
-        place.open().await.close().await;
-        let database = rusqlite::Connection::open(place.path()).unwrap();
+        let db = TestDatabase::sqlite();
+        db.open().await.close().await;
+        let database = rusqlite::Connection::open(db.path()).unwrap();
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sqlite/sql");
         let mut count = 0;
         for entry in std::fs::read_dir(folder).unwrap() {

@@ -9,7 +9,7 @@ use domain::secret::Sealed;
 use domain::time::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
-use super::writer::Step;
+use super::writer::WriteResult;
 use super::{Sqlite, api_keys, audit_events, rows, sealing_keys, statements};
 use crate::sql::statement;
 use crate::{Error, WebhookSecretRow, WebhookSecrets};
@@ -55,7 +55,7 @@ fn insert(
     secret: &WebhookSecretRow,
     overlap: Duration,
     event: &AuditEvent,
-) -> Step<()> {
+) -> WriteResult<()> {
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
     }

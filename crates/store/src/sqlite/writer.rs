@@ -1,7 +1,7 @@
-//! The one writer: a thread that takes whatever waits in the queue and commits it together, with one sync.
+//! The one writer: a thread that commits all writes in its queue together, with one sync.
 //!
-//! Each write gets its own answer. A refusal (a taken name) is a clean answer and disturbs no other write. An error
-//! of the engine rolls the batch back and runs its writes again one by one, so that only the culprit fails.
+//! Each write gets its own answer. A refusal (a taken name) is an answer and affects no other write. An error of the engine
+//! rolls the batch back and runs its writes again one by one, so that only the failing write fails.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,22 +12,22 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoints::{Checkpointer, Notify};
-use super::{accounts, moves, places, sealing_keys};
+use super::{accounts, database_file, engine_migration, sealing_keys};
 use crate::Error;
 
-/// Most writes that share a transaction: enough that the sync no longer counts, few enough that none waits long.
+/// Most writes that share a transaction: enough that the sync no longer matters, few enough that none waits long.
 const BATCH_MAX: usize = 256;
-/// More than this makes each commit spend its time trimming the cache.
+/// With a larger cache, each commit spends its time trimming it.
 const CACHE_KIBIBYTES: i32 = 8 * 1024;
 const STATEMENTS_KEPT: usize = 64;
-/// Whoever changes or deletes a row of these wipes a key.
+/// Every update and deletion in these tables wipes a key.
 const TABLES_OF_KEYS: [&str; 2] = [sealing_keys::TABLE, accounts::TABLE];
-/// A log that grew beyond this is cut back to it when it starts afresh.
-const LOG_KEPT_BYTES: i64 = 64 * 1024 * 1024;
+/// The write-ahead log is truncated to this size when it restarts.
+const WAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
-/// What a write does inside the transaction. The inner `Err` is a refusal, and must come before anything is written.
-/// It may run twice: when its batch was rolled back, it runs again alone.
-pub(super) type Step<T> = rusqlite::Result<Result<T, Error>>;
+/// What a write returns inside the transaction. The inner `Err` is a refusal, which must come before anything is written. A
+/// write may run twice: when its batch is rolled back, it runs again alone.
+pub(super) type WriteResult<T> = rusqlite::Result<Result<T, Error>>;
 
 pub(super) struct Writer {
     /// `None` once closed.
@@ -39,9 +39,9 @@ pub(super) struct Writer {
 
 /// One write in the queue, whatever its answer's type.
 trait Write: Send {
-    /// Nobody waits for the answer any more.
+    /// Whether the caller no longer waits for the answer.
     fn is_abandoned(&self) -> bool;
-    /// Does the work inside the open transaction and remembers the answer.
+    /// Runs inside the open transaction and keeps the answer.
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
     /// The transaction was committed: sends the answer.
     fn commit(self: Box<Self>);
@@ -49,16 +49,16 @@ trait Write: Send {
     fn fail(self: Box<Self>, error: Error);
 }
 
-struct Waiting<T, F> {
+struct PendingWrite<T, F> {
     work: F,
     answer: Option<Result<T, Error>>,
     reply: oneshot::Sender<Result<T, Error>>,
 }
 
-impl<T, F> Write for Waiting<T, F>
+impl<T, F> Write for PendingWrite<T, F>
 where
     T: Send,
-    F: FnMut(&Connection) -> Step<T> + Send,
+    F: FnMut(&Connection) -> WriteResult<T> + Send,
 {
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
@@ -70,9 +70,9 @@ where
     }
 
     fn commit(self: Box<Self>) {
-        // Without an answer the reply is dropped, which the waiting side reads as an unknown outcome.
+        // Without an answer the reply is dropped, which the caller treats as an unknown outcome.
         if let Some(answer) = self.answer {
-            // Whoever hung up meanwhile is not told.
+            // A caller that disconnected does not receive it.
             let _ = self.reply.send(answer);
         }
     }
@@ -83,7 +83,7 @@ where
 }
 
 impl Writer {
-    /// Takes the connection over and starts the threads.
+    /// Takes ownership of the connection and starts the threads.
     pub(super) fn start(mut connection: Connection, path: &Path, queue: usize) -> std::io::Result<Self> {
         let (fail, failure) = watch::channel(None);
         let checkpointer = Checkpointer::start(path.to_owned(), fail.clone())?;
@@ -97,34 +97,36 @@ impl Writer {
         Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), failure, notify })
     }
 
-    /// Queues a write and waits until it is durable. Dropping the future before its turn comes withdraws the write.
+    /// Queues a write and waits until it is durable. Dropping the future before the write runs withdraws it.
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnMut(&Connection) -> Step<T> + Send + 'static,
+        F: FnMut(&Connection) -> WriteResult<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.lock().ok().and_then(|queue| queue.clone());
         let queue = queue.ok_or_else(|| Error::Unavailable("the store is closed".into()))?;
-        queue.try_send(Box::new(Waiting { work, answer: None, reply })).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Error::Unavailable("the writer has stopped".into()),
-        })?;
+        queue.try_send(Box::new(PendingWrite { work, answer: None, reply })).map_err(
+            |error| match error {
+                mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => Error::Unavailable("the writer has stopped".into()),
+            },
+        )?;
         answer.await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 
-    /// Cuts the write-ahead log off soon, as after a wiping.
-    pub(super) fn cut_log(&self) {
-        self.notify.cut_log();
+    /// Has the write-ahead log truncated soon, as after a key was wiped.
+    pub(super) fn truncate_wal(&self) {
+        self.notify.truncate_wal();
     }
 
-    /// Resolves when the writer cannot go on.
+    /// Resolves when the writer has failed.
     pub(super) async fn failed(&self) -> String {
         let mut failure = self.failure.clone();
         let cause = failure.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone());
         match cause {
             Some(cause) => cause,
-            // The writer was closed in good order: it will never fail.
+            // The writer was closed normally: it will never fail.
             None => std::future::pending().await,
         }
     }
@@ -147,10 +149,10 @@ fn prepare(connection: &mut Connection, notify: Notify) -> rusqlite::Result<()> 
     connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
-    // A courtesy to names and descriptions; the secrets do not depend on it (see `sealing_keys`).
+    connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
+    // For names and descriptions; secrets do not depend on it (see `sealing_keys`).
     connection.pragma_update(None, "secure_delete", "FAST")?;
-    // SQLite's own checkpoints would run on this thread, in the middle of somebody's commit.
+    // SQLite's own checkpoints would run on this thread, during a commit.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     let wiping = notify.clone();
@@ -173,21 +175,21 @@ struct Loop {
     checkpointer: Checkpointer,
 }
 
-/// What became of a transaction that did not commit.
-enum Broken {
-    /// It could not begin: another process holds the lock, or the database is on its way to another place. Trying its
-    /// writes alone would meet the same, after as long a wait for each.
-    NotBegun(String),
+/// Why a transaction was not committed.
+enum TransactionError {
+    /// It could not start: another process holds the lock, or the database is being migrated to another engine. Each write
+    /// alone would fail likewise, after as long a wait.
+    NotStarted(String),
     /// It was rolled back; the engine is sound.
     RolledBack(rusqlite::Error),
-    /// The disk failed under it: nobody knows what is in the file.
+    /// The disk failed: the contents of the file are not known.
     StateUnknown(rusqlite::Error),
 }
 
 impl Loop {
     fn run(mut self) {
-        // If the thread ends by a panic, this tells the service so.
-        let alarm = Alarm(self.fail.clone());
+        // If the thread panics, this reports it to the service.
+        let guard = PanicGuard(self.fail.clone());
         while let Some(first) = self.receiver.blocking_recv() {
             let mut batch = vec![first];
             while batch.len() < BATCH_MAX
@@ -195,34 +197,34 @@ impl Loop {
             {
                 batch.push(next);
             }
-            self.checkpointer.notify().gate().pass();
+            self.checkpointer.notify().pause().wait();
             if let Err(cause) = self.commit(batch) {
                 let cause = format!("writing the database failed, its state is unknown: {cause}");
                 self.fail.send_replace(Some(cause));
-                // The waiting writes are dropped: their outcome is unknown, and a restart tells.
+                // The waiting writes are dropped: only a restart shows whether they were committed.
                 break;
             }
         }
-        std::mem::forget(alarm);
+        std::mem::forget(guard);
         self.checkpointer.stop();
     }
 
-    /// Commits a batch, or each of its writes alone. `Err`: the engine's state is unknown.
+    /// Commits a batch, or each of its writes alone. `Err`: the state of the engine is unknown.
     fn commit(&mut self, mut batch: Vec<Box<dyn Write>>) -> Result<(), rusqlite::Error> {
         match self.transact(&mut batch) {
             Ok(()) => batch.into_iter().for_each(Write::commit),
-            Err(Broken::StateUnknown(error)) => return Err(error),
-            Err(Broken::NotBegun(cause)) => {
+            Err(TransactionError::StateUnknown(error)) => return Err(error),
+            Err(TransactionError::NotStarted(cause)) => {
                 for write in batch {
                     write.fail(Error::Unavailable(cause.clone().into()));
                 }
             }
-            Err(Broken::RolledBack(error)) if batch.len() == 1 => {
+            Err(TransactionError::RolledBack(error)) if batch.len() == 1 => {
                 if let Some(write) = batch.pop() {
-                    write.fail(places::write_error(error, &self.path));
+                    write.fail(database_file::write_error(error, &self.path));
                 }
             }
-            Err(Broken::RolledBack(_)) => {
+            Err(TransactionError::RolledBack(_)) => {
                 for write in batch {
                     self.commit(vec![write])?;
                 }
@@ -231,38 +233,38 @@ impl Loop {
         Ok(())
     }
 
-    fn transact(&mut self, batch: &mut [Box<dyn Write>]) -> Result<(), Broken> {
+    fn transact(&mut self, batch: &mut [Box<dyn Write>]) -> Result<(), TransactionError> {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             return Err(if is_io_failure(&error) {
-                Broken::StateUnknown(error)
+                TransactionError::StateUnknown(error)
             } else {
-                Broken::NotBegun(error.to_string())
+                TransactionError::NotStarted(error.to_string())
             });
         }
-        // Inside the transaction: whoever marks the database as moved waits until this one is over.
-        let result = match moves::find_source(&self.connection) {
+        // Inside the transaction: an engine migration that marks the database waits until this one has ended.
+        let result = match engine_migration::find_source_mark(&self.connection) {
             Ok(None) => self.run_and_commit(batch),
             Ok(Some(source)) => {
-                self.execute("ROLLBACK").map_err(Broken::StateUnknown)?;
-                return Err(Broken::NotBegun(source.refusal()));
+                self.execute("ROLLBACK").map_err(TransactionError::StateUnknown)?;
+                return Err(TransactionError::NotStarted(source.refusal()));
             }
             Err(error) => Err(error),
         };
         let Err(error) = result else { return Ok(()) };
         if is_io_failure(&error) {
-            return Err(Broken::StateUnknown(error));
+            return Err(TransactionError::StateUnknown(error));
         }
         if !self.connection.is_autocommit()
             && let Err(rollback) = self.connection.execute_batch("ROLLBACK")
         {
-            return Err(Broken::StateUnknown(rollback));
+            return Err(TransactionError::StateUnknown(rollback));
         }
-        Err(Broken::RolledBack(error))
+        Err(TransactionError::RolledBack(error))
     }
 
     fn run_and_commit(&mut self, batch: &mut [Box<dyn Write>]) -> rusqlite::Result<()> {
         for write in batch {
-            // Asked as late as can be: waiting for the lock may have taken longer than the caller's patience.
+            // As late as possible: the wait for the lock may have outlasted the caller.
             if !write.is_abandoned() {
                 write.run(&self.connection)?;
             }
@@ -275,16 +277,16 @@ impl Loop {
     }
 }
 
-/// A failed read, write or sync of the file. After a failed sync the kernel may have dropped what was written, and
-/// asking again would say that all is well: only reading the file afresh, after a restart, tells what is there.
+/// A failed read, write or sync of the file. After a failed sync the kernel may have dropped what was written, and a second
+/// sync would succeed: only reading the file again, after a restart, shows its contents.
 pub(super) fn is_io_failure(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.code == ErrorCode::SystemIoFailure)
 }
 
-/// Reports, when dropped, that the writer is gone.
-struct Alarm(watch::Sender<Option<String>>);
+/// Reports, when dropped, that the writer has stopped.
+struct PanicGuard(watch::Sender<Option<String>>);
 
-impl Drop for Alarm {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         self.0.send_replace(Some("the database's writer stopped by a fault in the program".to_owned()));
     }

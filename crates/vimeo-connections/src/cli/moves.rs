@@ -79,8 +79,8 @@ fn say_moved(from: &DatabaseUrl, to: &DatabaseUrl, tables: &[MovedTable]) -> Res
 
 /// Why a move did not come to its end; with the command in full, where giving the source back is the way on.
 fn explain(error: MoveError, from: &DatabaseUrl) -> BoxError {
-    use MoveError::{CannotTravel, Differs, Moved, OtherTarget};
-    if matches!(error, OtherTarget { .. } | Moved { .. } | CannotTravel { .. } | Differs { .. }) {
+    use MoveError::{AlreadyMigrated, CannotBeCopied, Differs, OtherTarget};
+    if matches!(error, OtherTarget { .. } | AlreadyMigrated { .. } | CannotBeCopied { .. } | Differs { .. }) {
         return format!("{error}.\nTo roll the move back: {}", app::abandon_command(from)).into();
     }
     error.into()

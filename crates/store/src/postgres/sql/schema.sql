@@ -2,8 +2,8 @@
 SELECT pg_catalog.current_setting('server_encoding') AS encoding;
 
 -- name: list_tables
--- The tables of the schema and their columns, by which ours are told from another program's, without those of extensions.
--- From the catalog itself: the views of the standard show only what the role may use.
+-- The tables of the schema and their columns, which distinguish ours from another program's, without those of extensions. From the
+-- catalog itself: the views of the SQL standard show only what the role may use.
 SELECT
     c.relname::text AS table_name,
     string_agg(a.attname::text, ',' ORDER BY a.attname::text COLLATE "C") AS columns

@@ -1,4 +1,4 @@
-//! The two sides of a move, for its cases.
+//! Sources and targets of engine migrations.
 
 use std::time::Duration;
 
@@ -7,21 +7,52 @@ use domain::id::AccountId;
 use rusqlite::Connection;
 
 use super::job_samples;
-use super::place::Place;
 use super::samples::{self, at, event, insert_account, insert_connection, key_row};
+use super::test_database::TestDatabase;
 use crate::{
-    MoveError, MoveOutcome, MoveRequest, OpenError, Options, SealedPart, Store, WebhookSecretRow,
-    move_database,
+    EngineMigrationError, EngineMigrationOutcome, EngineMigrationRequest, Error, OpenError, Options,
+    SealedPart, Store, WebhookSecretRow, migrate_engine,
 };
 
-pub(super) async fn move_to(source: &Place, target: &Place) -> Result<MoveOutcome, MoveError> {
+/// Runs each case with a file and an empty database of each version.
+macro_rules! migrations {
+    ($($case:ident,)+) => {
+        mod to_postgres_15 {
+            $($crate::contract::engine_migration_samples::migrations! { @case $case postgres_15 })+
+        }
+        mod to_postgres_18 {
+            $($crate::contract::engine_migration_samples::migrations! { @case $case postgres_18 })+
+        }
+    };
+    (@case $case:ident $target:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            if let Some(target) = $crate::contract::test_database::$target().await {
+                super::$case(&$crate::contract::TestDatabase::sqlite(), &target).await;
+            }
+        }
+    };
+}
+pub(super) use migrations;
+
+pub(super) async fn migrate_to(
+    source: &TestDatabase,
+    target: &TestDatabase,
+) -> Result<EngineMigrationOutcome, EngineMigrationError> {
     let (from, to) = (source.database_url(), target.database_url());
     let random = samples::operation_id().0;
-    move_database(MoveRequest { from: &from, to: &to, random, now: &|| at(50), progress: &|_| {} }).await
+    migrate_engine(EngineMigrationRequest {
+        from: &from,
+        to: &to,
+        random,
+        now: &|| at(50),
+        progress: &|_| {},
+    })
+    .await
 }
 
-/// A file with something in each table.
-pub(super) async fn filled(source: &Place) -> Box<Connection> {
+/// A file with rows in each table.
+pub(super) async fn filled(source: &TestDatabase) -> Box<Connection> {
     let store = source.open().await;
     let account = insert_account(&*store, 1).await;
     let key = key_row(&account, 1);
@@ -41,7 +72,7 @@ pub(super) async fn filled(source: &Place) -> Box<Connection> {
     Box::new(file)
 }
 
-/// A job that waits and one that is held, which has a link; and a webhook secret.
+/// A waiting job, a leased one with a link, and a webhook secret.
 async fn insert_jobs(store: &dyn Store, account: &AccountId) {
     job_samples::insert_job(store, account, 1, 1).await;
     let held = job_samples::insert_job(store, account, 2, 1).await;
@@ -56,24 +87,29 @@ async fn insert_jobs(store: &dyn Store, account: &AccountId) {
     store.insert_webhook_secret(account, &secret, Duration::ZERO, &event).await.unwrap();
 }
 
-/// As a process that was killed after the copy leaves both sides.
-pub(super) async fn uncomplete(source: &Place, target: &Place) {
+/// The state in which a process that is killed after the copy leaves both databases.
+pub(super) async fn uncomplete(source: &TestDatabase, target: &TestDatabase) {
     let file = Connection::open(source.path()).unwrap();
     file.execute_batch("UPDATE moves SET state = 'running', ended_at = NULL").unwrap();
     target.sql("UPDATE moves SET state = 'running', ended_at = NULL").await;
 }
 
-pub(super) async fn make_anew(target: &Place) {
+pub(super) async fn recreate(target: &TestDatabase) {
     target.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
 }
 
-/// The target by itself, as a move has it.
-pub(super) async fn target_of(place: &Place) -> crate::postgres::Target {
-    let crate::url::Place::Postgres(server) = place.database_url().place else { panic!("a file") };
+/// The target alone.
+pub(super) async fn target_of(db: &TestDatabase) -> crate::postgres::Target {
+    let crate::url::Location::Postgres(server) = db.database_url().location else { panic!("a file") };
     crate::postgres::Target::open(*server).await.unwrap()
 }
 
-pub(super) async fn refusal(place: &Place) -> Option<OpenError> {
-    let opened = crate::open(Options { now: at(60), ..place.options() }).await;
+pub(super) async fn refusal(db: &TestDatabase) -> Option<OpenError> {
+    let opened = crate::open(Options { now: at(60), ..db.options() }).await;
     opened.err()
+}
+
+pub(super) async fn insert_account_2(store: &dyn Store) -> Result<(), Error> {
+    let account = samples::account(2);
+    store.insert_account(&account, &event(&account.id, 999_998, Actor::Operator, "account")).await
 }

@@ -1,4 +1,4 @@
-//! The same random sequence of operations on two engines gives the same answers, step by step.
+//! The same random sequence of operations returns the same answers on two engines, step by step.
 
 use std::fmt::Debug;
 
@@ -16,16 +16,16 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::alike_jobs::{self, JobOp, Known};
-use super::{Place, place, samples};
+use super::{TestDatabase, samples, test_database};
 use crate::{Completion, ConnectionUpdate, Error, JobFilter, NewConnection, Store, Work};
 
-/// Sequences, and the most operations in one.
+/// The number of sequences, and the most operations in one.
 const SEQUENCES: u32 = 48;
 const OPERATIONS: usize = 120;
 pub(super) const ACCOUNTS: u8 = 3;
 const NAMES: [&str; 6] = ["a", "A", " a ", "b", "\u{e9}", "e\u{301}"];
 
-/// What is done. Numbers choose among what there is by then.
+/// An operation. Numbers choose among what the sequence has created by then.
 #[derive(Debug, Clone)]
 enum Op {
     InsertAccount { account: u8, name: u8 },
@@ -71,9 +71,9 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What the sequence has made so far, as far as the next operations need it.
-pub(super) struct Course {
-    /// Apart from every other sequence.
+/// The state of one sequence on one store, as far as the next operations need it.
+pub(super) struct Run {
+    /// Unique to the sequence.
     round: u32,
     pub(super) second: i64,
     pub(super) number: u32,
@@ -82,7 +82,7 @@ pub(super) struct Course {
     pub(super) jobs: Vec<Known>,
 }
 
-impl Course {
+impl Run {
     fn new(round: u32) -> Self {
         Self { round, second: 0, number: 0, connections: Vec::new(), keys: Vec::new(), jobs: Vec::new() }
     }
@@ -117,8 +117,8 @@ impl Course {
     }
 }
 
-/// What a step is answered: an error by its sentence, which has all that the caller learns.
-pub(super) fn said<T: Debug>(answer: Result<T, Error>) -> String {
+/// An answer as text: an error by its message, which has everything that the caller learns.
+pub(super) fn describe<T: Debug>(answer: Result<T, Error>) -> String {
     match answer {
         Ok(value) => format!("{value:?}"),
         Err(error) => format!("refused: {error}"),
@@ -129,125 +129,125 @@ pub(super) fn is_done(answer: &str) -> bool {
     !answer.starts_with("refused")
 }
 
-/// One store's answer to one operation. The course is told only by the first of the two stores.
-async fn step(store: &dyn Store, course: &mut Course, op: &Op) -> String {
+/// One store's answer to one operation.
+async fn step(store: &dyn Store, run: &mut Run, op: &Op) -> String {
     match *op {
         Op::InsertAccount { account, name } => {
-            let id = course.account(account);
-            let name = Label::parse(&format!("Account {} {name}", course.round)).unwrap();
+            let id = run.account(account);
+            let name = Label::parse(&format!("Account {} {name}", run.round)).unwrap();
             let account = Account { name, id: id.clone(), ..samples::account(1) };
-            said(store.insert_account(&account, &course.event(&id, None)).await)
+            describe(store.insert_account(&account, &run.event(&id, None)).await)
         }
         Op::DeleteAccountPart { account, limit } => {
-            let id = course.account(account);
-            said(store.delete_account_part(&id, limit, &course.event(&id, None)).await)
+            let id = run.account(account);
+            describe(store.delete_account_part(&id, limit, &run.event(&id, None)).await)
         }
-        Op::InsertKey { .. } | Op::RevokeKey { .. } => write_key(store, course, op).await,
+        Op::InsertKey { .. } | Op::RevokeKey { .. } => write_key(store, run, op).await,
         Op::Reserve { account, key, body } => {
-            let number = course.next();
+            let number = run.next();
             let request = OnceRequest {
                 operation_id: OperationId(
-                    u128::from(u64::from(course.round) << 32 | u64::from(number)).to_be_bytes(),
+                    u128::from(u64::from(run.round) << 32 | u64::from(number)).to_be_bytes(),
                 ),
                 operation: Operation::CreateConnection,
-                key: Course::reservation(key, 1).key,
+                key: Run::reservation(key, 1).key,
                 mac: RequestMac([body; 32]),
-                at: samples::at(course.second),
+                at: samples::at(run.second),
             };
-            said::<Reserved>(store.reserve_idempotency_key(&course.account(account), &request).await)
+            describe::<Reserved>(store.reserve_idempotency_key(&run.account(account), &request).await)
         }
         Op::Release { account, key, attempt } => {
-            let reservation = Course::reservation(key, attempt);
-            let at = samples::at(course.second);
-            said(store.release_idempotency_key(&course.account(account), &reservation, at).await)
+            let reservation = Run::reservation(key, attempt);
+            let at = samples::at(run.second);
+            describe(store.release_idempotency_key(&run.account(account), &reservation, at).await)
         }
         Op::Wait { seconds } => {
-            course.second += seconds;
+            run.second += seconds;
             String::new()
         }
-        Op::Sweep => said(store.delete_idempotency_records(samples::at(course.second), 10_000).await),
+        Op::Sweep => describe(store.delete_idempotency_records(samples::at(run.second), 10_000).await),
         Op::List { account, after, limit } => {
-            let account = course.account(account);
-            let (after, _) = course.nth(after);
-            said(store.list_connections(&account, Some(&after), limit).await)
+            let account = run.account(account);
+            let (after, _) = run.nth(after);
+            describe(store.list_connections(&account, Some(&after), limit).await)
         }
-        Op::Job(ref op) => alike_jobs::step(store, course, op).await,
-        Op::Insert { .. } | Op::Update { .. } | Op::Delete { .. } => write(store, course, op).await,
+        Op::Job(ref op) => alike_jobs::step(store, run, op).await,
+        Op::Insert { .. } | Op::Update { .. } | Op::Delete { .. } => write(store, run, op).await,
     }
 }
 
-async fn write_key(store: &dyn Store, course: &mut Course, op: &Op) -> String {
+async fn write_key(store: &dyn Store, run: &mut Run, op: &Op) -> String {
     match *op {
         Op::InsertKey { account, is_known_hash, expires_in } => {
-            let id = course.account(account);
-            let number = course.next();
+            let id = run.account(account);
+            let number = run.next();
             let mut row = samples::key_row(&id, 1);
             let mut random = [0; 32];
-            random[..4].copy_from_slice(&course.round.to_be_bytes());
+            random[..4].copy_from_slice(&run.round.to_be_bytes());
             random[4..8].copy_from_slice(&number.to_be_bytes());
             (row.hash.0, row.mac.0) = (random, random);
-            row.key.id = domain::id::ApiKeyId::from_stored(format!("key_{}_{number}", course.round));
-            row.key.created_at = samples::at(course.second);
-            row.key.expires_at = expires_in.map(|seconds| samples::at(course.second + seconds));
-            if let Some(known) = course.keys.first().filter(|_| is_known_hash) {
+            row.key.id = domain::id::ApiKeyId::from_stored(format!("key_{}_{number}", run.round));
+            row.key.created_at = samples::at(run.second);
+            row.key.expires_at = expires_in.map(|seconds| samples::at(run.second + seconds));
+            if let Some(known) = run.keys.first().filter(|_| is_known_hash) {
                 row.hash = known.hash.clone();
             }
-            // Of an account that is there: what the engine says of a row that belongs to nobody is its own.
+            // Only for an account that exists: the error of a broken reference differs between the engines.
             if store.find_account(&id).await.unwrap().is_none() {
                 return "no account".to_owned();
             }
-            let answer = said(store.insert_api_key(&id, &row, &course.event(&id, None)).await);
+            let answer = describe(store.insert_api_key(&id, &row, &run.event(&id, None)).await);
             if is_done(&answer) {
-                course.keys.push(row);
+                run.keys.push(row);
             }
             answer
         }
         Op::RevokeKey { account, key, is_right_proof } => {
-            let id = course.account(account);
-            let event = course.event(&id, None);
-            let Some(row) = course.keys.get(key % course.keys.len().max(1)).cloned() else {
+            let id = run.account(account);
+            let event = run.event(&id, None);
+            let Some(row) = run.keys.get(key % run.keys.len().max(1)).cloned() else {
                 return "no key".to_owned();
             };
             let expected = if is_right_proof { row.mac.clone() } else { RowMac([1; 32]) };
             let mut revoked = row;
-            revoked.key.revoked_at = Some(samples::at(course.second));
-            said(store.update_api_key_revoked(&id, &expected, &revoked, &event).await)
+            revoked.key.revoked_at = Some(samples::at(run.second));
+            describe(store.update_api_key_revoked(&id, &expected, &revoked, &event).await)
         }
         _ => String::new(),
     }
 }
 
-async fn write(store: &dyn Store, course: &mut Course, op: &Op) -> String {
+async fn write(store: &dyn Store, run: &mut Run, op: &Op) -> String {
     match *op {
         Op::Insert { account, name, actor, completes } => {
-            let account = course.account(account);
-            let number = course.next();
+            let account = run.account(account);
+            let number = run.next();
             let (row, sealed) = samples::connection(&account, number, NAMES[name as usize]);
-            let at = samples::at(course.second);
+            let at = samples::at(run.second);
             let completion = completes.map(|(key, attempt)| Completion {
-                reservation: Course::reservation(key, attempt),
+                reservation: Run::reservation(key, attempt),
                 answer: KeptAnswer(number.to_be_bytes().to_vec()),
                 at,
             });
-            let event = course.event(&account, actor);
+            let event = run.event(&account, actor);
             let known = (row.id.clone(), row.version);
             let new = NewConnection { connection: row, sealed, event, completion };
-            let answer = said(store.insert_connection(&account, new).await);
+            let answer = describe(store.insert_connection(&account, new).await);
             if is_done(&answer) {
-                course.connections.push(known);
+                run.connections.push(known);
             }
             answer
         }
         Op::Update { account, nth, behind, name, actor, resealed } => {
-            let account = course.account(account);
-            let (id, version) = course.nth(nth);
-            let event = course.event(&account, actor);
-            let fill = u8::try_from(course.number % 250).unwrap();
+            let account = run.account(account);
+            let (id, version) = run.nth(nth);
+            let event = run.event(&account, actor);
+            let fill = u8::try_from(run.number % 250).unwrap();
             let connection = Connection {
                 id: id.clone(),
                 description: None,
                 version: version + 1,
-                updated_at: samples::at(course.second),
+                updated_at: samples::at(run.second),
                 sealed_version: if resealed { version + 1 } else { 3 },
                 ..samples::connection(&account, 1, NAMES[name as usize]).0
             };
@@ -255,80 +255,81 @@ async fn write(store: &dyn Store, course: &mut Course, op: &Op) -> String {
                 .then(|| SealedCredentials { envelope: vec![fill; 80], sealing_key: WrappedKey([fill; 60]) });
             let expected_version = version.saturating_sub(behind);
             let update = ConnectionUpdate { expected_version, connection, resealed, event };
-            let answer = said(store.update_connection(&account, update).await);
+            let answer = describe(store.update_connection(&account, update).await);
             if is_done(&answer)
-                && let Some(known) = course.connections.iter_mut().find(|known| known.0 == id)
+                && let Some(known) = run.connections.iter_mut().find(|known| known.0 == id)
             {
                 known.1 += 1;
             }
             answer
         }
         Op::Delete { account, nth, actor } => {
-            let account = course.account(account);
-            let event = course.event(&account, actor);
-            said(store.delete_connection(&account, &course.nth(nth).0, &event).await)
+            let account = run.account(account);
+            let event = run.event(&account, actor);
+            describe(store.delete_connection(&account, &run.nth(nth).0, &event).await)
         }
         _ => String::new(),
     }
 }
 
-/// All that can be read of what a sequence has made.
-async fn look(store: &dyn Store, course: &Course) -> Vec<String> {
-    let mut seen = vec![said(store.find_last_connection_time().await), said(store.list_accounts().await)];
+/// Everything that can be read of what a sequence has created.
+async fn observe(store: &dyn Store, run: &Run) -> Vec<String> {
+    let mut seen =
+        vec![describe(store.find_last_connection_time().await), describe(store.list_accounts().await)];
     for number in 0..ACCOUNTS {
-        let account = course.account(number);
-        seen.push(said(store.find_account(&account).await));
-        seen.push(said(store.list_connections(&account, None, 1_000).await));
-        seen.push(said(store.list_connection_ids(&account, None, 1_000).await));
-        seen.push(said(store.list_api_keys(&account).await));
-        seen.push(said(store.list_audit_events(&account, 1_000).await));
-        seen.push(said(store.list_jobs(&account, &JobFilter::default(), 1_000).await));
-        seen.push(said(store.list_webhook_secrets(&account, samples::at(course.second)).await));
+        let account = run.account(number);
+        seen.push(describe(store.find_account(&account).await));
+        seen.push(describe(store.list_connections(&account, None, 1_000).await));
+        seen.push(describe(store.list_connection_ids(&account, None, 1_000).await));
+        seen.push(describe(store.list_api_keys(&account).await));
+        seen.push(describe(store.list_audit_events(&account, 1_000).await));
+        seen.push(describe(store.list_jobs(&account, &JobFilter::default(), 1_000).await));
+        seen.push(describe(store.list_webhook_secrets(&account, samples::at(run.second)).await));
         for name in NAMES {
             let name = ConnectionName::parse(name).unwrap();
-            seen.push(said(store.find_connection_id_by_name(&account, name.unique_part()).await));
+            seen.push(describe(store.find_connection_id_by_name(&account, name.unique_part()).await));
         }
-        for (id, _) in &course.connections {
-            seen.push(said(store.find_sealed_connection(&account, id).await));
-            seen.push(said(store.find_connection(&account, id).await));
+        for (id, _) in &run.connections {
+            seen.push(describe(store.find_sealed_connection(&account, id).await));
+            seen.push(describe(store.find_connection(&account, id).await));
         }
     }
     for work in [Work::Upload, Work::Webhook] {
-        seen.push(said(
-            store.list_due_jobs(samples::at(course.second), work, &super::job_samples::at_most(1_000)).await,
+        seen.push(describe(
+            store.list_due_jobs(samples::at(run.second), work, &super::job_samples::at_most(1_000)).await,
         ));
     }
-    for key in &course.keys {
-        seen.push(said(store.find_api_key(&key.key.id).await));
-        seen.push(said(store.find_api_key_by_hash(&key.hash, samples::at(course.second)).await));
+    for key in &run.keys {
+        seen.push(describe(store.find_api_key(&key.key.id).await));
+        seen.push(describe(store.find_api_key_by_hash(&key.hash, samples::at(run.second)).await));
     }
     seen
 }
 
 async fn compare(stores: [&dyn Store; 2], round: u32, ops: &[Op]) -> Result<(), TestCaseError> {
-    let mut courses = [Course::new(round), Course::new(round)];
+    let mut runs = [Run::new(round), Run::new(round)];
     for number in 0..ACCOUNTS - 1 {
         let op = Op::InsertAccount { account: number, name: number };
-        for (store, course) in stores.into_iter().zip(&mut courses) {
-            step(store, course, &op).await;
+        for (store, run) in stores.into_iter().zip(&mut runs) {
+            step(store, run, &op).await;
             let connection = Op::Insert { account: number, name: number, actor: None, completes: None };
-            step(store, course, &connection).await;
+            step(store, run, &connection).await;
         }
     }
     for (at, op) in ops.iter().enumerate() {
-        let [one, two] = &mut courses;
+        let [one, two] = &mut runs;
         let (left, right) = (step(stores[0], one, op).await, step(stores[1], two, op).await);
         prop_assert_eq!(left, right, "step {}: {:?}", at, op);
     }
-    let [one, two] = &courses;
-    prop_assert_eq!(look(stores[0], one).await, look(stores[1], two).await, "what is there in the end");
+    let [one, two] = &runs;
+    prop_assert_eq!(observe(stores[0], one).await, observe(stores[1], two).await, "the final state");
     Ok(())
 }
 
-fn are_alike(other: impl Future<Output = Option<Place>>) {
+fn assert_same_answers(other: impl Future<Output = Option<TestDatabase>>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let Some(other) = runtime.block_on(other) else { return };
-    let sqlite = Place::sqlite();
+    let sqlite = TestDatabase::sqlite();
     let stores = runtime.block_on(async { [sqlite.open().await, other.open().await] });
     for store in &stores {
         runtime.block_on(store.insert_keyring_check(&samples::keyring_check(), &[])).unwrap();
@@ -345,11 +346,16 @@ fn are_alike(other: impl Future<Output = Option<Place>>) {
 }
 
 #[test]
-fn sqlite_and_postgres_15_answer_alike() {
-    are_alike(place::postgres_15());
+fn sqlite_and_postgres_15_return_the_same_answers() {
+    assert_same_answers(test_database::postgres_15());
 }
 
 #[test]
-fn sqlite_and_postgres_18_answer_alike() {
-    are_alike(place::postgres_18());
+fn sqlite_and_postgres_18_return_the_same_answers() {
+    assert_same_answers(test_database::postgres_18());
+}
+
+#[test]
+fn sqlite_and_postgres_behind_a_pooler_return_the_same_answers() {
+    assert_same_answers(test_database::pgbouncer_transaction());
 }

@@ -1,4 +1,4 @@
-//! The cases. Each is a sentence that is true of every engine.
+//! Accounts, API keys, connections, the keyring and the queue of writes. Each name is true of every engine.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use domain::audit::{Actor, Outcome};
 use domain::id::AccountId;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
 
-use super::Place;
+use super::TestDatabase;
 use super::samples::{
     account, at, connection, event, insert_account, insert_connection, key_row, keyring_check, wrapped,
 };
 use crate::{Changed, Error, NewConnection};
 
-pub(crate) async fn an_account_is_found_by_id_and_by_name(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn an_account_is_found_by_id_and_by_name(db: &TestDatabase) {
+    let store = db.open().await;
     let id = insert_account(&*store, 1).await;
     insert_account(&*store, 2).await;
     assert_eq!(store.find_account(&id).await.unwrap(), Some(account(1)));
     assert_eq!(store.find_account_by_name(&account(1).name).await.unwrap(), Some(account(1)));
-    assert_eq!(store.find_account_by_name(&Label::parse("nobody").unwrap()).await.unwrap(), None);
+    assert_eq!(store.find_account_by_name(&Label::parse("absent").unwrap()).await.unwrap(), None);
     assert_eq!(store.list_accounts().await.unwrap(), [account(1), account(2)]);
     store.probe_write().await.unwrap();
 }
 
-pub(crate) async fn two_accounts_cannot_share_a_name(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn two_accounts_cannot_share_a_name(db: &TestDatabase) {
+    let store = db.open().await;
     insert_account(&*store, 1).await;
     let mut twin = account(2);
     twin.name = account(1).name;
@@ -35,8 +35,8 @@ pub(crate) async fn two_accounts_cannot_share_a_name(place: &Place) {
     assert_eq!(store.list_audit_events(&twin.id, 10).await.unwrap(), []);
 }
 
-pub(crate) async fn a_key_is_found_by_its_hash_and_listed_under_its_account(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_key_is_found_by_its_hash_and_listed_under_its_account(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     let (mut first, second) = (key_row(&one, 1), key_row(&one, 2));
     first.key.expires_at = Some(at(99));
@@ -50,8 +50,8 @@ pub(crate) async fn a_key_is_found_by_its_hash_and_listed_under_its_account(plac
     assert_eq!(store.list_api_keys(&two).await.unwrap(), []);
 }
 
-pub(crate) async fn a_key_is_imported_once(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_key_is_imported_once(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     let row = key_row(&one, 1);
     store.insert_api_key(&one, &row, &event(&one, 11, Actor::Operator, "key")).await.unwrap();
@@ -62,8 +62,8 @@ pub(crate) async fn a_key_is_imported_once(place: &Place) {
     assert_eq!(store.find_api_key_by_hash(&row.hash, at(7)).await.unwrap(), Some((row, at(7))));
 }
 
-pub(crate) async fn a_revocation_needs_the_proof_that_was_read(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_revocation_needs_the_mac_that_was_read(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     let row = key_row(&one, 1);
     store.insert_api_key(&one, &row, &event(&one, 11, Actor::Operator, "key")).await.unwrap();
@@ -86,8 +86,8 @@ pub(crate) async fn a_revocation_needs_the_proof_that_was_read(place: &Place) {
     assert_eq!(store.list_audit_events(&one, 10).await.unwrap().len(), 3);
 }
 
-pub(crate) async fn a_connection_is_found_by_its_account_alone(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_connection_is_found_by_its_account_alone(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     let (row, sealed) = connection(&one, 1, " My Vimeo ");
     insert_connection(&*store, &one, 1, " My Vimeo ").await.unwrap();
@@ -100,8 +100,8 @@ pub(crate) async fn a_connection_is_found_by_its_account_alone(place: &Place) {
     assert_eq!(store.find_connection_id_by_name(&two, "My Vimeo").await.unwrap(), None);
 }
 
-pub(crate) async fn a_name_is_taken_once_in_an_account_and_free_in_another(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_name_is_taken_once_in_an_account_and_free_in_another(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     insert_connection(&*store, &one, 1, "Same").await.unwrap();
     let refused = insert_connection(&*store, &one, 2, "  Same ").await;
@@ -110,10 +110,10 @@ pub(crate) async fn a_name_is_taken_once_in_an_account_and_free_in_another(place
     insert_connection(&*store, &two, 4, "Same").await.unwrap();
 }
 
-pub(crate) async fn a_revoked_or_expired_key_writes_no_connection(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_revoked_or_expired_key_writes_no_connection(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
-    // The samples' events happen at second 1.
+    // The events of the samples are at second 1.
     let (mut sharp, mut expired, mut revoked) = (key_row(&one, 1), key_row(&one, 2), key_row(&one, 3));
     sharp.key.expires_at = Some(at(2));
     expired.key.expires_at = Some(at(1));
@@ -139,8 +139,8 @@ pub(crate) async fn a_revoked_or_expired_key_writes_no_connection(place: &Place)
 }
 
 /// Thirty-two writes at once, so that they share transactions; every fourth is refused.
-pub(crate) async fn a_refusal_writes_nothing_and_disturbs_no_neighbour(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_refused_write_writes_nothing_and_affects_no_other(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 100, "taken").await.unwrap();
     let writes: Vec<_> = (0..32_u32)
@@ -170,8 +170,8 @@ pub(crate) async fn a_refusal_writes_nothing_and_disturbs_no_neighbour(place: &P
     assert_eq!(store.list_audit_events(&one, 100).await.unwrap().len(), 1 + 1 + 24);
 }
 
-pub(crate) async fn every_fact_brings_its_audit_event(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn every_write_adds_its_audit_event(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     let row = key_row(&one, 1);
     let actor = Actor::ApiKey { key_id: row.key.id.clone(), remote: Some("2001:db8::1".parse().unwrap()) };
@@ -190,8 +190,8 @@ pub(crate) async fn every_fact_brings_its_audit_event(place: &Place) {
     assert_eq!(store.list_audit_events(&one, 2).await.unwrap(), events[..2]);
 }
 
-pub(crate) async fn identifiers_are_walked_in_order_and_within_the_account(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn identifiers_are_listed_in_order_and_within_the_account(db: &TestDatabase) {
+    let store = db.open().await;
     assert_eq!(store.find_last_connection_time().await.unwrap(), None);
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     for number in [5, 3, 1, 4, 2] {
@@ -199,21 +199,21 @@ pub(crate) async fn identifiers_are_walked_in_order_and_within_the_account(place
     }
     insert_connection(&*store, &two, 9, "other").await.unwrap();
     assert_eq!(store.find_last_connection_time().await.unwrap(), Some(at(2)));
-    let mut walked = Vec::new();
+    let mut listed = Vec::new();
     let mut after = None;
     loop {
         let page = store.list_connection_ids(&one, after.as_ref(), 2).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.clone());
-        walked.extend(page);
+        listed.extend(page);
     }
     let expected: Vec<_> = (1..=5).map(|number| connection(&one, number, "any").0.id).collect();
-    assert_eq!(walked, expected);
+    assert_eq!(listed, expected);
     assert_eq!(store.list_account_ids().await.unwrap(), [one, two]);
 }
 
-pub(crate) async fn the_first_service_secret_stays(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn the_first_keyring_and_the_first_service_secret_are_kept(db: &TestDatabase) {
+    let store = db.open().await;
     let first = keyring_check();
     let second = KeyringCheck { keyring_key: KeyringKeyId("k_second".into()), value: [8; 32] };
     let kept = store.insert_keyring_check(&first, &[]).await.unwrap();
@@ -239,23 +239,23 @@ pub(crate) async fn the_first_service_secret_stays(place: &Place) {
     store.probe_write().await.unwrap();
 }
 
-pub(crate) async fn what_was_acknowledged_is_there_after_reopening(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn what_was_acknowledged_is_there_after_reopening(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     for number in 0..50 {
         insert_connection(&*store, &one, number, &format!("c {number}")).await.unwrap();
     }
     store.close().await;
     drop(store);
-    let store = place.open().await;
+    let store = db.open().await;
     for number in 0..50 {
         let (row, sealed) = connection(&one, number, &format!("c {number}"));
         assert_eq!(store.find_sealed_connection(&one, &row.id).await.unwrap(), Some((row, sealed)));
     }
 }
 
-pub(crate) async fn a_full_queue_turns_writes_away(place: &Place) {
-    let store = place.open_with_queue(1).await;
+pub(crate) async fn a_full_queue_refuses_writes(db: &TestDatabase) {
+    let store = db.open_with_queue(1).await;
     let one = insert_account(&*store, 1).await;
     let mut set = tokio::task::JoinSet::new();
     for number in 0..400 {
@@ -278,8 +278,8 @@ pub(crate) async fn a_full_queue_turns_writes_away(place: &Place) {
     assert!(done > 0 && turned_away > 0, "{done} done, {turned_away} turned away");
 }
 
-pub(crate) async fn a_closed_store_refuses_writes(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_closed_store_refuses_writes(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     store.close().await;
     let refused = insert_connection(&*store, &one, 1, "late").await;
@@ -288,20 +288,20 @@ pub(crate) async fn a_closed_store_refuses_writes(place: &Place) {
     assert!(never.is_err(), "closing is no failure");
 }
 
-pub(crate) async fn a_withdrawn_write_is_not_done(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_withdrawn_write_leaves_the_store_consistent(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     let mut done = 0;
     for number in 0..200 {
         let name = format!("c {number}");
         let polled = tokio::time::timeout(Duration::ZERO, insert_connection(&*store, &one, number, &name));
-        // Polled once and dropped: its turn may have come already, or not.
+        // Polled once and dropped: it may have run already, or not.
         done += u32::from(polled.await.is_ok());
         let (row, _) = connection(&one, number, "any");
         let _ = store.find_connection(&one, &row.id).await.unwrap();
     }
     assert!(done < 200, "some were withdrawn");
-    // The store is as usable as before, and whole: each connection has its audit event, and no other.
+    // The store still works and is consistent: there is one audit event for each connection.
     insert_connection(&*store, &one, 900, "after").await.unwrap();
     let mut connections = 0;
     for number in (0..200).chain([900]) {

@@ -1,11 +1,11 @@
-//! The cases of several nodes on one database: nothing that one of them knows is the truth.
+//! Several nodes on one database: none of them keeps state of its own.
 
 use domain::connection::{Connection, ConnectionName};
 use domain::id::AccountId;
 use domain::idempotency::{IdempotencyKey, OnceRequest, Operation, RequestMac, Reserved};
 use domain::secret::{KeyringCheck, KeyringKeyId};
 
-use super::Place;
+use super::TestDatabase;
 use super::job_samples;
 use super::samples::{
     self, actor, all, at, connection, event, insert_account, insert_connection, key_row, operation_id,
@@ -22,9 +22,9 @@ fn new_connection(account: &AccountId, number: u32, name: &str) -> NewConnection
     NewConnection { connection: row, sealed, event, completion: None }
 }
 
-/// Each node in the other's opposite order: what they lock must not be locked in the order of arrival.
-pub(crate) async fn of_two_nodes_that_want_the_same_names_each_name_goes_to_one(place: &Place) {
-    let nodes = [place.open().await, place.open().await];
+/// Each node in the opposite order of the other: rows must not be locked in the order of arrival.
+pub(crate) async fn two_nodes_that_insert_the_same_names_insert_each_once(db: &TestDatabase) {
+    let nodes = [db.open().await, db.open().await];
     let one = insert_account(&*nodes[0], 1).await;
     for round in 0..ROUNDS {
         let writes = (0..2 * AT_ONCE).map(|at| {
@@ -47,8 +47,8 @@ pub(crate) async fn of_two_nodes_that_want_the_same_names_each_name_goes_to_one(
     assert_eq!(events.len(), 1 + (ROUNDS * AT_ONCE) as usize);
 }
 
-pub(crate) async fn of_two_nodes_that_change_the_same_rows_each_row_is_changed_by_one(place: &Place) {
-    let nodes = [place.open().await, place.open().await];
+pub(crate) async fn two_nodes_that_update_the_same_rows_update_each_once(db: &TestDatabase) {
+    let nodes = [db.open().await, db.open().await];
     let one = insert_account(&*nodes[0], 1).await;
     for number in 0..AT_ONCE {
         insert_connection(&*nodes[0], &one, number, &format!("c {number}")).await.unwrap();
@@ -84,8 +84,8 @@ pub(crate) async fn of_two_nodes_that_change_the_same_rows_each_row_is_changed_b
     }
 }
 
-pub(crate) async fn of_two_nodes_that_reserve_one_key_one_gets_it(place: &Place) {
-    let nodes = [place.open().await, place.open().await];
+pub(crate) async fn one_of_two_nodes_gets_an_idempotency_key(db: &TestDatabase) {
+    let nodes = [db.open().await, db.open().await];
     let one = insert_account(&*nodes[0], 1).await;
     for round in 0..ROUNDS {
         let asked = (0..AT_ONCE).map(|at| {
@@ -113,8 +113,8 @@ pub(crate) async fn of_two_nodes_that_reserve_one_key_one_gets_it(place: &Place)
     }
 }
 
-pub(crate) async fn what_one_node_has_written_another_sees_at_once(place: &Place) {
-    let nodes = [place.open().await, place.open().await];
+pub(crate) async fn a_node_sees_the_writes_of_another_at_once(db: &TestDatabase) {
+    let nodes = [db.open().await, db.open().await];
     let one = insert_account(&*nodes[0], 1).await;
     for number in 0..AT_ONCE {
         let (here, there) = (&nodes[number as usize % 2], &nodes[(number as usize + 1) % 2]);
@@ -142,8 +142,8 @@ pub(crate) async fn what_one_node_has_written_another_sees_at_once(place: &Place
     }
 }
 
-pub(crate) async fn of_many_keyrings_that_come_first_one_is_kept(place: &Place) {
-    let nodes = [place.open().await, place.open().await];
+pub(crate) async fn one_of_many_first_keyrings_is_kept(db: &TestDatabase) {
+    let nodes = [db.open().await, db.open().await];
     let check = |number: u32| KeyringCheck {
         keyring_key: KeyringKeyId(format!("k_{number}")),
         value: [u8::try_from(number).unwrap(); 32],
@@ -157,17 +157,15 @@ pub(crate) async fn of_many_keyrings_that_come_first_one_is_kept(place: &Place) 
     assert!(kept.iter().all(|said| *said == kept[0]), "{kept:?}");
 }
 
-pub(crate) async fn of_two_nodes_that_lease_the_same_jobs_each_goes_to_one_and_no_more_than_may(
-    place: &Place,
-) {
-    let nodes = [place.open().await, place.open().await];
+pub(crate) async fn two_nodes_lease_each_job_once_and_within_the_limits(db: &TestDatabase) {
+    let nodes = [db.open().await, db.open().await];
     let one = insert_account(&*nodes[0], 1).await;
     insert_connection(&*nodes[0], &one, 1, "c").await.unwrap();
     for number in 0..AT_ONCE {
         job_samples::insert_job(&*nodes[0], &one, number, 1).await;
     }
     for (round, limits) in (0_u32..).zip([(5, 100), (100, 7), (100, 100)]) {
-        // Those of the round before are over.
+        // The leases of the previous round have expired.
         let second = i64::from(round) * 60 + 2;
         let asked = (0..2 * AT_ONCE).map(|turn| {
             let (node, number) =

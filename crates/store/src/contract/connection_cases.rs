@@ -1,22 +1,19 @@
-//! The cases of what becomes of connections: changed, deleted, listed, gone with their account.
+//! Connections: updated, deleted, listed.
 
 use domain::audit::Actor;
 use domain::connection::{Availability, ClientIdentifier, Connection, ConnectionName};
 use domain::id::{AccountId, ConnectionId};
-use domain::idempotency::{ANSWER_KEPT_SECONDS, IdempotencyKey, OnceRequest, Operation, RequestMac};
 use domain::secret::{SealedCredentials, WrappedKey};
 
-use super::Place;
-use super::samples::{
-    account, actor, all, at, connection, event, insert_account, insert_connection, key_row, operation_id,
-};
-use crate::{AccountDeletion, Changed, ConnectionUpdate, Error, NewConnection, Store};
+use super::TestDatabase;
+use super::samples::{actor, all, at, connection, event, insert_account, insert_connection, key_row};
+use crate::{Changed, ConnectionUpdate, Error, Store};
 
 /// How many writes are sent at once.
 const AT_ONCE: u32 = 32;
 
-/// The sample connection of that number as an update makes it.
-fn changed(account: &AccountId, number: u32, name: &str, version: u64) -> Connection {
+/// The sample connection of that number after an update.
+pub(super) fn changed(account: &AccountId, number: u32, name: &str, version: u64) -> Connection {
     Connection {
         description: None,
         availability: Availability::Enabled,
@@ -27,8 +24,8 @@ fn changed(account: &AccountId, number: u32, name: &str, version: u64) -> Connec
     }
 }
 
-/// An update from the version before, by the operator, without new secrets.
-fn update_to(connection: &Connection, event_number: u32) -> ConnectionUpdate {
+/// An update from the previous version, by the operator, without new credentials.
+pub(super) fn update_to(connection: &Connection, event_number: u32) -> ConnectionUpdate {
     ConnectionUpdate {
         expected_version: connection.version - 1,
         connection: connection.clone(),
@@ -48,16 +45,16 @@ async fn delete(store: &dyn Store, account: &AccountId, number: u32) -> Changed 
     store.delete_connection(account, &id, &event).await.unwrap()
 }
 
-fn id(number: u32) -> ConnectionId {
+pub(super) fn id(number: u32) -> ConnectionId {
     connection(&AccountId::from_random([0; 16]), number, "any").0.id
 }
 
-async fn events(store: &dyn Store, account: &AccountId) -> usize {
+pub(super) async fn events(store: &dyn Store, account: &AccountId) -> usize {
     store.list_audit_events(account, 10_000).await.unwrap().len()
 }
 
-pub(crate) async fn an_update_replaces_what_it_says_and_keeps_the_secrets(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn an_update_replaces_its_fields_and_keeps_the_credentials(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     for account in [&one, &two] {
         insert_connection(&*store, account, 1, "Before").await.unwrap();
@@ -77,8 +74,8 @@ pub(crate) async fn an_update_replaces_what_it_says_and_keeps_the_secrets(place:
     assert_eq!(store.list_connections(&two, None, 9).await.unwrap(), [untouched]);
 }
 
-pub(crate) async fn an_update_with_new_secrets_replaces_them_too(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn an_update_with_new_credentials_replaces_them(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "it").await.unwrap();
     insert_connection(&*store, &one, 2, "neighbour").await.unwrap();
@@ -95,13 +92,13 @@ pub(crate) async fn an_update_with_new_secrets_replaces_them_too(place: &Place) 
     assert_eq!(store.find_sealed_connection(&one, &id(2)).await.unwrap(), Some(neighbour));
     store.close().await;
     drop(store);
-    let store = place.open().await;
+    let store = db.open().await;
     let (_, sealed) = store.find_sealed_connection(&one, &id(1)).await.unwrap().unwrap();
     assert_eq!(sealed, resealed(206), "after reopening");
 }
 
-pub(crate) async fn an_update_keeps_its_own_name_and_takes_a_free_one(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn an_update_may_keep_its_name_or_take_a_free_one(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     insert_connection(&*store, &one, 1, "Mine").await.unwrap();
     insert_connection(&*store, &two, 2, "Theirs").await.unwrap();
@@ -116,7 +113,7 @@ pub(crate) async fn an_update_keeps_its_own_name_and_takes_a_free_one(place: &Pl
 
 /// Why an update is refused.
 #[derive(Debug, Clone, Copy)]
-enum Refusal {
+pub(super) enum Refusal {
     NotFound,
     VersionConflict,
     NameTaken,
@@ -127,7 +124,7 @@ const REFUSALS: [Refusal; 4] =
     [Refusal::NotFound, Refusal::VersionConflict, Refusal::NameTaken, Refusal::KeyNotActive];
 
 impl Refusal {
-    /// Makes a good update one that is refused so; "taken" is another connection's name.
+    /// Changes a valid update into one that is refused for this reason. "taken" is the name of another connection.
     fn spoil(self, update: &mut ConnectionUpdate) {
         match self {
             Self::NotFound => update.connection.id = id(77_777),
@@ -137,7 +134,7 @@ impl Refusal {
         }
     }
 
-    fn assert_is(self, result: &Result<(), Error>, stored_version: u64) {
+    pub(super) fn assert_is(self, result: &Result<(), Error>, stored_version: u64) {
         let is_so = match (self, result) {
             (Self::NotFound, Err(Error::NotFound))
             | (Self::NameTaken, Err(Error::NameTaken))
@@ -149,8 +146,8 @@ impl Refusal {
     }
 }
 
-pub(crate) async fn an_update_is_refused_as_one_and_changes_nothing(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_refused_update_changes_nothing(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     insert_connection(&*store, &one, 1, "it").await.unwrap();
     insert_connection(&*store, &one, 2, "taken").await.unwrap();
@@ -165,7 +162,7 @@ pub(crate) async fn an_update_is_refused_as_one_and_changes_nothing(place: &Plac
             assert_eq!(store.find_sealed_connection(&one, &id(1)).await.unwrap(), before, "{refusal:?}");
         }
     }
-    // What is another account's is not there.
+    // A row of another account is absent.
     let mut theirs = update_to(&changed(&one, 3, "new", 5), 3);
     let refused = store.update_connection(&one, theirs.clone()).await;
     Refusal::NotFound.assert_is(&refused, 0);
@@ -179,8 +176,8 @@ pub(crate) async fn an_update_is_refused_as_one_and_changes_nothing(place: &Plac
     assert_eq!(events(&*store, &two).await, 2);
 }
 
-pub(crate) async fn a_refused_update_disturbs_no_neighbour_wherever_it_stands(place: &Place) {
-    let store = place.open_with_one_writer().await;
+pub(crate) async fn a_refused_update_affects_no_other_at_any_position(db: &TestDatabase) {
+    let store = db.open_with_one_writer().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 100, "taken").await.unwrap();
     for number in 0..AT_ONCE {
@@ -199,7 +196,7 @@ pub(crate) async fn a_refused_update_disturbs_no_neighbour_wherever_it_stands(pl
             refusal.spoil(&mut updates[position]);
             let sent = updates.clone();
             let sent = sent.into_iter().map(|update| store.update_connection(&one, update));
-            let results = place.together(&store, sent).await;
+            let results = db.together(&store, sent).await;
             for (at, (result, update)) in results.into_iter().zip(updates).enumerate() {
                 if at == position {
                     refusal.assert_is(&result, expected[at].version);
@@ -216,8 +213,8 @@ pub(crate) async fn a_refused_update_disturbs_no_neighbour_wherever_it_stands(pl
     assert_eq!(events(&*store, &one).await, done as usize);
 }
 
-pub(crate) async fn of_many_updates_of_one_version_one_is_done(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn one_of_many_updates_of_a_version_succeeds(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "it").await.unwrap();
     let updates: Vec<_> = (0..AT_ONCE)
@@ -239,8 +236,8 @@ pub(crate) async fn of_many_updates_of_one_version_one_is_done(place: &Place) {
     assert_eq!(events(&*store, &one).await, 3);
 }
 
-pub(crate) async fn a_deleted_connection_is_gone_and_its_name_is_free(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_deleted_connection_is_absent_and_its_name_is_free(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     for number in 1..=3 {
         insert_connection(&*store, &one, number, &format!("c {number}")).await.unwrap();
@@ -263,8 +260,8 @@ pub(crate) async fn a_deleted_connection_is_gone_and_its_name_is_free(place: &Pl
     }
 }
 
-pub(crate) async fn a_deletion_touches_no_other_account(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_deletion_affects_no_other_account(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     for account in [&one, &two] {
         insert_connection(&*store, account, 1, "same").await.unwrap();
@@ -279,8 +276,8 @@ pub(crate) async fn a_deletion_touches_no_other_account(place: &Place) {
     assert_eq!((events(&*store, &one).await, events(&*store, &two).await), (3, 3));
 }
 
-pub(crate) async fn a_revoked_key_deletes_nothing(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_revoked_key_deletes_nothing(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     let (active, mut revoked) = (key_row(&one, 1), key_row(&one, 2));
     revoked.key.revoked_at = Some(at(0));
@@ -290,7 +287,7 @@ pub(crate) async fn a_revoked_key_deletes_nothing(place: &Place) {
     for number in 0..AT_ONCE {
         insert_connection(&*store, &one, 100 + number, &format!("c {number}")).await.unwrap();
     }
-    // One in three has no right to it.
+    // A third of them use a revoked key.
     let deletions = (0..AT_ONCE).map(|number| {
         let key = if number % 3 == 0 { &revoked } else { &active };
         let event = event(&one, 200 + number, actor(key), "c");
@@ -307,8 +304,8 @@ pub(crate) async fn a_revoked_key_deletes_nothing(place: &Place) {
     }
 }
 
-pub(crate) async fn pages_go_on_where_the_last_one_ended(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_page_continues_after_the_last_one(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     assert_eq!(store.list_connections(&one, None, 9).await.unwrap(), []);
     for number in [7, 3, 11, 1, 9, 5, 2] {
@@ -316,20 +313,20 @@ pub(crate) async fn pages_go_on_where_the_last_one_ended(place: &Place) {
     }
     let order = [1, 2, 3, 5, 7, 9, 11].map(|number| connection(&one, number, &format!("c {number}")).0);
     for limit in 1..=9 {
-        let mut walked: Vec<Connection> = Vec::new();
+        let mut listed: Vec<Connection> = Vec::new();
         loop {
-            let after = walked.last().map(|last| last.id.clone());
+            let after = listed.last().map(|last| last.id.clone());
             let page = store.list_connections(&one, after.as_ref(), limit).await.unwrap();
             assert!(page.len() <= limit as usize);
             let is_last = page.is_empty();
-            walked.extend(page);
+            listed.extend(page);
             if is_last {
                 break;
             }
         }
-        assert_eq!(walked, order, "by {limit}");
+        assert_eq!(listed, order, "by {limit}");
     }
-    // After a place where nothing is, or no longer is, or that is the last.
+    // After an identifier that never was there, that was deleted, and that is the last.
     assert_eq!(store.list_connections(&one, Some(&id(4)), 2).await.unwrap(), order[3..5]);
     assert_eq!(delete(&*store, &one, 5).await, Changed::Yes);
     assert_eq!(store.list_connections(&one, Some(&id(5)), 2).await.unwrap(), order[4..6]);
@@ -337,8 +334,8 @@ pub(crate) async fn pages_go_on_where_the_last_one_ended(place: &Place) {
     assert_eq!(store.list_connections(&one, None, 0).await.unwrap(), []);
 }
 
-pub(crate) async fn a_page_holds_one_accounts_connections_alone(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_page_has_the_connections_of_one_account_alone(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     for number in 1..=6 {
         let account = if number % 2 == 0 { &two } else { &one };
@@ -347,126 +344,10 @@ pub(crate) async fn a_page_holds_one_accounts_connections_alone(place: &Place) {
     for (account, numbers) in [(&one, [1, 3, 5]), (&two, [2, 4, 6])] {
         let mine = numbers.map(|number| connection(account, number, &format!("c {number}")).0);
         assert_eq!(store.list_connections(account, None, 9).await.unwrap(), mine);
-        // The place is another account's identifier: only its order counts.
+        // The page starts after another account's identifier: only its order counts.
         let after = store.list_connections(account, Some(&id(numbers[0] + 1)), 9).await.unwrap();
         assert_eq!(after, mine[1..]);
     }
-    let nobody = AccountId::from_random([3; 16]);
-    assert_eq!(store.list_connections(&nobody, None, 9).await.unwrap(), []);
-}
-
-/// Reserves so many idempotency keys.
-async fn reserve(store: &dyn Store, account: &AccountId, count: u32) {
-    for number in 0..count {
-        let key = IdempotencyKey::parse(&format!("k{number}")).unwrap();
-        let operation = Operation::CreateConnection;
-        let request =
-            OnceRequest { operation_id: operation_id(), operation, key, mac: RequestMac([1; 32]), at: at(0) };
-        store.reserve_idempotency_key(account, &request).await.unwrap();
-    }
-}
-
-pub(crate) async fn an_account_is_deleted_in_parts_and_can_be_taken_up_again(place: &Place) {
-    let mut store = place.open().await;
-    let cases = [
-        (0, 0, 5, 1),
-        (4, 0, 5, 1),
-        (5, 0, 5, 2),
-        (12, 0, 5, 3),
-        (3, 11, 5, 3),
-        (12, 12, 100, 1),
-        (3, 3, 1, 4),
-    ];
-    for (number, (connections, records, limit, parts)) in (1..).zip(cases) {
-        let one = insert_account(&*store, number).await;
-        let before = events(&*store, &one).await;
-        for number in 0..connections {
-            insert_connection(&*store, &one, number, &format!("c {number}")).await.unwrap();
-        }
-        reserve(&*store, &one, records).await;
-        let event = event(&one, 7_000, Actor::Operator, "account");
-        for part in 1..=parts {
-            let left = store.delete_account_part(&one, limit, &event).await.unwrap();
-            let expected = if part == parts { AccountDeletion::Done } else { AccountDeletion::More };
-            assert_eq!(left, expected, "part {part} of {parts}, {connections} and {records} by {limit}");
-            if part == 1 && parts > 1 {
-                assert!(store.find_account(&one).await.unwrap().is_some(), "it is there until all is gone");
-                assert_eq!(events(&*store, &one).await, before + connections as usize);
-            }
-            // Interrupted: another process takes it up.
-            store.close().await;
-            store = place.open().await;
-        }
-        assert_eq!(store.find_account(&one).await.unwrap(), None);
-        assert_eq!(store.list_connection_ids(&one, None, 9).await.unwrap(), []);
-        let kept = store.list_audit_events(&one, 10_000).await.unwrap();
-        assert_eq!(kept.len(), before + connections as usize + 1);
-        assert!(kept.contains(&event));
-        let again = store.delete_account_part(&one, limit, &event).await.unwrap();
-        assert_eq!(again, AccountDeletion::NoAccount);
-        assert_eq!(events(&*store, &one).await, kept.len());
-    }
-}
-
-pub(crate) async fn an_account_that_is_being_deleted_takes_no_more_connections(place: &Place) {
-    let store = place.open().await;
-    let one = insert_account(&*store, 1).await;
-    let key = key_row(&one, 1);
-    store.insert_api_key(&one, &key, &event(&one, 8_001, Actor::Operator, "key")).await.unwrap();
-    for number in 0..20 {
-        insert_connection(&*store, &one, number, &format!("c {number}")).await.unwrap();
-    }
-    let gone = event(&one, 8_002, Actor::Operator, "account");
-    let by_key = |number: u32| {
-        let (row, sealed) = connection(&one, number, &format!("c {number}"));
-        let event = event(&one, 100 + number, actor(&key), row.id.as_str());
-        NewConnection { connection: row, sealed, event, completion: None }
-    };
-    store.insert_connection(&one, by_key(50)).await.unwrap();
-    assert_eq!(store.delete_account_part(&one, 5, &gone).await.unwrap(), AccountDeletion::More);
-    assert_eq!(store.find_api_key_by_hash(&key.hash, at(0)).await.unwrap(), None);
-    assert_eq!(store.list_api_keys(&one).await.unwrap(), []);
-    loop {
-        let refused = store.insert_connection(&one, by_key(51)).await;
-        assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
-        let mut update = update_to(&changed(&one, 50, "c 50", 5), 3);
-        update.event.actor = actor(&key);
-        Refusal::KeyNotActive.assert_is(&store.update_connection(&one, update).await, 0);
-        let deletion = event(&one, 4, actor(&key), "c");
-        let refused = store.delete_connection(&one, &id(50), &deletion).await;
-        assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
-        if store.delete_account_part(&one, 5, &gone).await.unwrap() == AccountDeletion::NoAccount {
-            break;
-        }
-    }
-    assert_eq!(store.list_connection_ids(&one, None, 99).await.unwrap(), []);
-}
-
-pub(crate) async fn the_deletion_of_an_account_leaves_the_others_as_they_were(place: &Place) {
-    let store = place.open().await;
-    let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
-    let key = key_row(&two, 2);
-    store.insert_api_key(&two, &key, &event(&two, 8_001, Actor::Operator, "key")).await.unwrap();
-    for number in 0..30 {
-        for account in [&one, &two] {
-            insert_connection(&*store, account, number, &format!("c {number}")).await.unwrap();
-        }
-    }
-    reserve(&*store, &two, 3).await;
-    let event_count = events(&*store, &two).await;
-    let gone = event(&one, 8_002, Actor::Operator, "account");
-    while store.delete_account_part(&one, 7, &gone).await.unwrap() == AccountDeletion::More {}
-    assert_eq!(store.list_account_ids().await.unwrap(), std::slice::from_ref(&two));
-    assert_eq!(store.list_api_keys(&two).await.unwrap(), [key]);
-    for number in 0..30 {
-        let kept = connection(&two, number, &format!("c {number}"));
-        assert_eq!(store.find_sealed_connection(&two, &id(number)).await.unwrap(), Some(kept));
-    }
-    assert_eq!(store.delete_idempotency_records(at(1_000 + ANSWER_KEPT_SECONDS), 99).await.unwrap(), 3);
-    assert_eq!(events(&*store, &two).await, event_count);
-    let mut successor = account(3);
-    successor.name = account(1).name;
-    let created = event(&successor.id, 1, Actor::Operator, "account");
-    store.insert_account(&successor, &created).await.unwrap();
-    assert_eq!(store.find_account_by_name(&successor.name).await.unwrap(), Some(successor));
+    let unknown = AccountId::from_random([3; 16]);
+    assert_eq!(store.list_connections(&unknown, None, 9).await.unwrap(), []);
 }

@@ -1,5 +1,5 @@
-//! Files that are being made: for the owner alone, beside the place where they will stand, and gone if they come to
-//! nothing.
+//! Files that are being created: readable by the owner alone, in the directory of their target, and removed unless they are
+//! completed.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -7,29 +7,29 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// What SQLite may put beside a database.
+/// The files that SQLite may create beside a database.
 pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// A file that has not got its name yet.
+/// A file that does not have its final name yet. Dropped, it is removed.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(super) struct TempDatabase {
     path: PathBuf,
     made: NewDirectories,
 }
 
-/// Directories that were made for a file, outermost first; dropped, they are gone, if nothing is in them.
+/// Directories that were created for a file, outermost first. Dropped, they are removed if they are empty.
 #[derive(Debug, Default)]
 struct NewDirectories(Vec<PathBuf>);
 
-impl Scratch {
-    /// A new, empty file in the directory where `target` will stand. The tag tells it from others there.
+impl TempDatabase {
+    /// A new, empty file in the directory of `target`. The tag distinguishes it from others there.
     pub(super) fn beside(target: &Path, tag: &str) -> io::Result<Self> {
         let path = directory_of(target).join(format!(".vimeo-connections-{tag}.partial"));
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         Ok(Self { path, made: NewDirectories::default() })
     }
 
-    /// The same, making the directory if it is not there.
+    /// The same, creating the directory if it does not exist.
     pub(super) fn beside_in_new_directory(target: &Path, tag: &str) -> io::Result<Self> {
         let directory = directory_of(target);
         let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
@@ -37,16 +37,16 @@ impl Scratch {
         missing.reverse();
         let made = NewDirectories(missing);
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        let mut scratch = Self::beside(target, tag)?;
-        scratch.made = made;
-        Ok(scratch)
+        let mut temporary = Self::beside(target, tag)?;
+        temporary.made = made;
+        Ok(temporary)
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Gives the file its name, durably, where nothing may stand: `AlreadyExists`.
+    /// Gives the file its final name, durably. `AlreadyExists` if there is a file of that name.
     pub(super) fn put_in_place(mut self, target: &Path) -> io::Result<()> {
         File::open(&self.path)?.sync_all()?;
         self.link(target)?;
@@ -55,7 +55,7 @@ impl Scratch {
         let parents = self.made.0.iter().map(|made| directory_of(made));
         let synced = std::iter::once(directory).chain(parents).try_for_each(|directory| sync(&directory));
         if synced.is_err() {
-            // Nobody knows whether it would survive: it is not there.
+            // Whether it would survive a loss of power is not known: remove it.
             let _ = fs::remove_file(target);
         } else {
             self.made.0.clear();
@@ -65,7 +65,7 @@ impl Scratch {
 
     fn link(&self, target: &Path) -> io::Result<()> {
         match fs::hard_link(&self.path, target) {
-            // A link, unlike a renaming, fails where something stands already. Some file systems have none.
+            // A link, unlike a rename, fails if the name exists. Some file systems have no links.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !is_there(target) => {
                 fs::rename(&self.path, target)
             }
@@ -74,9 +74,9 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempDatabase {
     fn drop(&mut self) {
-        // What cannot be removed stays: it has a name of its own and nobody else may read it.
+        // A file that cannot be removed stays: its name is unique and only the owner may read it.
         let _ = fs::remove_file(&self.path);
         for companion in COMPANIONS {
             let _ = fs::remove_file(with_ending(&self.path, companion));
@@ -92,12 +92,12 @@ impl Drop for NewDirectories {
     }
 }
 
-/// Whether anything has that name, were it a link to nowhere.
+/// Whether anything has that name, even a dangling link.
 pub(super) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// A file's name with something behind it.
+/// A file's name with a suffix.
 pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
@@ -113,7 +113,7 @@ fn directory_of(path: &Path) -> PathBuf {
 
 fn sync(directory: &Path) -> io::Result<()> {
     match File::open(directory)?.sync_all() {
-        // A file system that does not sync directories has nothing to lose by it.
+        // Some file systems do not sync directories.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
         }

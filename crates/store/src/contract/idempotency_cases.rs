@@ -1,4 +1,4 @@
-//! The cases of requests that may be sent again and have their effect once.
+//! Requests with an idempotency key.
 
 use domain::audit::Actor;
 use domain::id::AccountId;
@@ -7,7 +7,7 @@ use domain::idempotency::{
     Reservation, Reserved,
 };
 
-use super::Place;
+use super::TestDatabase;
 use super::samples::{
     actor, all, at, connection, event, insert_account, insert_connection, key_row, operation_id,
 };
@@ -15,7 +15,7 @@ use crate::{Completion, Error, NewConnection, Store};
 
 const DAY: i64 = ANSWER_KEPT_SECONDS;
 
-/// Asks for a key at a second; the bodies are known by a number.
+/// Reserves a key at a second, for the body with this number.
 async fn reserve(store: &dyn Store, account: &AccountId, key: &str, body: u8, second: i64) -> Reserved {
     let request = OnceRequest {
         operation_id: operation_id(),
@@ -31,7 +31,7 @@ fn reservation(key: &str, attempt: u64) -> Reservation {
     Reservation { operation: Operation::CreateConnection, key: IdempotencyKey::parse(key).unwrap(), attempt }
 }
 
-/// "Do it", and the attempt's number.
+/// The answer to an attempt that acquired the key.
 fn now(key: &str, attempt: u64) -> Reserved {
     Reserved::Now(reservation(key, attempt))
 }
@@ -49,14 +49,14 @@ fn completing(account: &AccountId, number: u32, attempt: Reservation, second: i6
     NewConnection { connection: row, sealed, event, completion }
 }
 
-/// Connections and audit events, of which the account itself brought one.
+/// The numbers of connections and of audit events, without that of the account itself.
 async fn written(store: &dyn Store, account: &AccountId) -> (usize, usize) {
     let connections = store.list_connection_ids(account, None, 1_000).await.unwrap().len();
     (connections, store.list_audit_events(account, 1_000).await.unwrap().len() - 1)
 }
 
-pub(crate) async fn a_key_is_reserved_once_while_the_request_runs(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_key_is_reserved_once_while_the_request_runs(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     assert_eq!(reserve(&*store, &one, "k", 1, 0).await, now("k", 1));
     for second in [0, 1, RESERVATION_SECONDS - 1] {
@@ -69,8 +69,8 @@ pub(crate) async fn a_key_is_reserved_once_while_the_request_runs(place: &Place)
     assert_eq!(written(&*store, &one).await, (0, 0));
 }
 
-pub(crate) async fn a_reservation_that_ran_out_is_taken_over_even_by_another_body(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn an_expired_reservation_is_taken_over_even_by_another_body(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     let mut second = 0;
     for (attempt, body) in [(1, 1), (2, 1), (3, 2), (4, 1)] {
@@ -81,8 +81,8 @@ pub(crate) async fn a_reservation_that_ran_out_is_taken_over_even_by_another_bod
     }
 }
 
-pub(crate) async fn an_answer_is_kept_for_a_day_and_then_forgotten(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_response_is_stored_for_a_day(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     assert_eq!(reserve(&*store, &one, "k", 1, 0).await, now("k", 1));
     store.insert_connection(&one, completing(&one, 1, reservation("k", 1), 20)).await.unwrap();
@@ -94,7 +94,7 @@ pub(crate) async fn an_answer_is_kept_for_a_day_and_then_forgotten(place: &Place
     }
     store.close().await;
     drop(store);
-    let store = place.open().await;
+    let store = db.open().await;
     assert_eq!(reserve(&*store, &one, "k", 1, 21).await, done, "after reopening");
     let later = 20 + DAY;
     assert_eq!(reserve(&*store, &one, "k", 2, later).await, now("k", 2), "another body is a new request");
@@ -105,8 +105,8 @@ pub(crate) async fn an_answer_is_kept_for_a_day_and_then_forgotten(place: &Place
     assert_eq!(reserve(&*store, &one, "k", 2, later + DAY).await, now("k", 3));
 }
 
-pub(crate) async fn a_released_key_is_free_at_once_and_its_attempts_go_on(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_released_key_is_free_at_once_and_its_attempts_count_up(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     for attempt in 1..=5 {
         // Each with a body of its own, in the same second.
@@ -116,16 +116,16 @@ pub(crate) async fn a_released_key_is_free_at_once_and_its_attempts_go_on(place:
         store.release_idempotency_key(&one, &reservation("k", attempt), at(7)).await.unwrap();
     }
     assert_eq!(reserve(&*store, &one, "k", 5, 7).await, now("k", 6));
-    // What ran out ends when it ran out, however late it is released.
+    // An expired reservation ended when it expired, however late it is released.
     store.release_idempotency_key(&one, &reservation("k", 6), at(1_000)).await.unwrap();
     assert_eq!(reserve(&*store, &one, "k", 9, 7 + RESERVATION_SECONDS).await, now("k", 7));
-    // A released key is free whatever the clock says since.
+    // A released key is free at any later instant, even an earlier one by another clock.
     store.release_idempotency_key(&one, &reservation("k", 7), at(7 + RESERVATION_SECONDS)).await.unwrap();
     assert_eq!(reserve(&*store, &one, "k", 1, -DAY / 2).await, now("k", 8));
 }
 
-pub(crate) async fn an_account_that_is_gone_reserves_and_adds_nothing(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_deleted_account_reserves_and_adds_nothing(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, gone) = (insert_account(&*store, 1).await, super::samples::account(2).id);
     let request = OnceRequest {
         operation_id: operation_id(),
@@ -141,12 +141,12 @@ pub(crate) async fn an_account_that_is_gone_reserves_and_adds_nothing(place: &Pl
     assert_eq!(reserve(&*store, &one, "k", 1, 0).await, now("k", 1));
 }
 
-pub(crate) async fn an_attempt_that_lost_its_key_writes_nothing(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn an_attempt_that_lost_its_key_writes_nothing(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     reserve(&*store, &one, "k", 1, 0).await;
     assert_eq!(reserve(&*store, &one, "k", 1, RESERVATION_SECONDS).await, now("k", 2));
-    // Lost; never reserved; of a key that nobody knows. Each among others that are good.
+    // Lost; never reserved; of an unknown key. Each among valid ones.
     let lost = [reservation("k", 1), reservation("k", 3), reservation("unknown", 1)];
     let mut writes = Vec::new();
     for number in 0..12_u32 {
@@ -171,8 +171,8 @@ pub(crate) async fn an_attempt_that_lost_its_key_writes_nothing(place: &Place) {
     assert_eq!(written(&*store, &one).await, (4, 4));
 }
 
-pub(crate) async fn a_completed_attempt_writes_nothing_more(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_completed_attempt_writes_nothing_more(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     reserve(&*store, &one, "k", 1, 0).await;
     let twice = [1, 2].map(|number| completing(&one, number, reservation("k", 1), 1));
@@ -188,8 +188,8 @@ pub(crate) async fn a_completed_attempt_writes_nothing_more(place: &Place) {
     assert_eq!(written(&*store, &one).await, (1, 1));
 }
 
-pub(crate) async fn a_refused_write_completes_nothing(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_refused_write_completes_nothing(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 9, "taken").await.unwrap();
     reserve(&*store, &one, "k", 1, 0).await;
@@ -206,8 +206,8 @@ pub(crate) async fn a_refused_write_completes_nothing(place: &Place) {
     assert_eq!(reserve(&*store, &one, "k", 1, 4).await, Reserved::Done(answer("made 1")));
 }
 
-pub(crate) async fn a_release_of_a_lost_or_completed_reservation_changes_nothing(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_release_of_a_lost_or_completed_reservation_changes_nothing(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     reserve(&*store, &one, "k", 1, 0).await;
     assert_eq!(reserve(&*store, &one, "k", 1, 40).await, now("k", 2));
@@ -222,8 +222,8 @@ pub(crate) async fn a_release_of_a_lost_or_completed_reservation_changes_nothing
     assert_eq!(reserve(&*store, &one, "k", 1, 44).await, Reserved::Done(answer("made 1")));
 }
 
-pub(crate) async fn a_key_belongs_to_its_account(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_key_belongs_to_its_account(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     assert_eq!(reserve(&*store, &one, "k", 1, 0).await, now("k", 1));
     assert_eq!(reserve(&*store, &two, "k", 2, 0).await, now("k", 1));
@@ -235,8 +235,8 @@ pub(crate) async fn a_key_belongs_to_its_account(place: &Place) {
     assert_eq!(reserve(&*store, &one, "k", 1, 2).await, Reserved::Done(answer("made 1")));
 }
 
-pub(crate) async fn the_sweep_deletes_exactly_what_has_ended_in_parts(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn the_sweep_deletes_exactly_the_ended_records_in_parts(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     // Ended by second 100: reserved before, and neither answered nor taken over later.
     for number in 0..7 {
@@ -272,8 +272,8 @@ pub(crate) async fn the_sweep_deletes_exactly_what_has_ended_in_parts(place: &Pl
     assert_eq!(written(&*store, &one).await, (3, 3), "the effects stay");
 }
 
-pub(crate) async fn of_many_that_want_one_key_one_gets_it(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn one_of_many_concurrent_requests_gets_a_key(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     for round in 0..8 {
         // Two halves with bodies of their own.

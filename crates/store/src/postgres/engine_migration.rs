@@ -1,4 +1,4 @@
-//! A database that another one is moved to: its mark, which keeps everybody out until the copy is compared, and its rows.
+//! The target of an engine migration: its mark, which keeps it closed until the copy is compared, and its rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,49 +11,53 @@ use super::pg_error::PgError;
 use super::rows;
 use super::schema;
 use super::sessions::{Isolation, Positional, Session};
-use crate::migrations::{MOVES, lowest_without_a_move};
-use crate::moves::{MoveError, MoveState};
+use crate::engine_migration::EngineMigrationState;
+use crate::migrations::{ENGINE_MIGRATION, lowest_without_engine_migration};
 use crate::sql::statement;
 use crate::tables::{Column, Kind, Row, TABLES, Table, Value};
 use crate::url::Server;
-use crate::{APPLICATION_SCHEMA, Migrations, OpenError};
+use crate::{APPLICATION_SCHEMA, EngineMigrationError, Migrations, OpenError};
 
-/// How long connecting, and one statement that is not a count, may take: nobody waits for an answer here.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long connecting, and one statement except a count, may take: no caller waits for the answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 const SQL: &str = include_str!("sql/engine_migration.sql");
 const FIND_MARK: &str = statement(SQL, "find_target_mark");
 const INSERT_MARK: &str = statement(SQL, "insert_target_mark");
 const COMPLETE_MARK: &str = statement(SQL, "complete_target_mark");
 
-/// The move that a database is the target of.
-pub(crate) struct TargetMove {
+/// The mark of a target.
+pub(crate) struct TargetMark {
     pub(crate) id: String,
     pub(crate) from: String,
-    pub(crate) state: MoveState,
+    pub(crate) state: EngineMigrationState,
 }
 
-pub(super) async fn find_target(session: &Session) -> Result<Option<TargetMove>, PgError> {
+pub(super) async fn find_target_mark(session: &Session) -> Result<Option<TargetMark>, PgError> {
     let found = session.query_named(FIND_MARK, &[]).await?;
     let Some(row) = found.first() else { return Ok(None) };
-    let state = if rows::get::<&str>(row, "state")? == "done" { MoveState::Done } else { MoveState::Running };
-    Ok(Some(TargetMove { id: rows::get(row, "move_id")?, from: rows::get(row, "other_side")?, state }))
+    let state = if rows::get::<&str>(row, "state")? == "done" {
+        EngineMigrationState::Done
+    } else {
+        EngineMigrationState::Running
+    };
+    Ok(Some(TargetMark { id: rows::get(row, "move_id")?, from: rows::get(row, "other_side")?, state }))
 }
 
-/// A database to be filled, in one session: if that is lost, the move ends, to be taken up again.
+/// A target, in one session: if that is lost, the migration ends and can be resumed.
 pub(crate) struct Target {
     connector: Connector,
     session: Arc<Session>,
 }
 
 impl Target {
-    /// Connects, and changes nothing.
-    pub(crate) async fn open(server: Server) -> Result<Self, MoveError> {
-        Self::open_with(server, PATIENCE).await
+    /// Connects, without changing anything.
+    pub(crate) async fn open(server: Server) -> Result<Self, EngineMigrationError> {
+        Self::open_with(server, TIMEOUT).await
     }
 
-    async fn open_with(server: Server, patience: Duration) -> Result<Self, MoveError> {
-        let connector = Connector::new(server, patience).map_err(OpenError::Server)?;
+    async fn open_with(server: Server, timeout: Duration) -> Result<Self, EngineMigrationError> {
+        let connector = Connector::new(server, timeout).map_err(OpenError::Server)?;
         match connector.connect(Purpose::Write).await {
             Ok(session) => Ok(Self { connector, session }),
             Err(error) => {
@@ -68,17 +72,17 @@ impl Target {
         self.connector.close().await;
     }
 
-    /// The move it is the target of. A database of another schema than this version's is refused.
-    pub(crate) async fn find_move(&self) -> Result<Option<TargetMove>, MoveError> {
+    /// Its mark. Fails for a database whose schema is not this version's.
+    pub(crate) async fn find_mark(&self) -> Result<Option<TargetMark>, EngineMigrationError> {
         let Some(state) = schema::read_state(&self.session).await? else { return Ok(None) };
         state.refuse_if_too_new()?;
         if state.schema > APPLICATION_SCHEMA {
-            return Err(MoveError::NewerSchema { schema: state.schema });
+            return Err(EngineMigrationError::NewerSchema { schema: state.schema });
         }
-        if state.schema < MOVES {
+        if state.schema < ENGINE_MIGRATION {
             return Ok(None);
         }
-        let found = find_target(&self.session).await.map_err(failed)?;
+        let found = find_target_mark(&self.session).await.map_err(failed)?;
         if found.is_some() && state.schema < APPLICATION_SCHEMA {
             return Err(OpenError::MigrationsPending { schema: state.schema }.into());
         }
@@ -86,55 +90,68 @@ impl Target {
     }
 
     /// The tables that have rows.
-    pub(crate) async fn list_filled(&self) -> Result<Vec<&'static str>, MoveError> {
-        let mut filled = Vec::new();
+    pub(crate) async fn list_non_empty(&self) -> Result<Vec<&'static str>, EngineMigrationError> {
+        let mut non_empty = Vec::new();
         for table in &TABLES {
             if schema::table_exists(&self.session, table.name).await.map_err(failed)?
                 && !self.query(&format!("SELECT 1 FROM {} LIMIT 1", table.name), &[]).await?.is_empty()
             {
-                filled.push(table.name);
+                non_empty.push(table.name);
             }
         }
-        Ok(filled)
+        Ok(non_empty)
     }
 
     /// Brings an empty database to this version's schema.
-    pub(crate) async fn migrate(&self, now: Timestamp) -> Result<(), MoveError> {
+    pub(crate) async fn migrate(&self, now: Timestamp) -> Result<(), EngineMigrationError> {
         Ok(schema::migrate(&self.session, Migrations::Apply, now).await?)
     }
 
-    /// Marks it: from here on nobody opens it.
-    pub(crate) async fn mark(&self, id: &str, from: &str, now: Timestamp) -> Result<(), MoveError> {
+    /// Marks it: from the commit on it cannot be opened.
+    pub(crate) async fn mark(
+        &self,
+        id: &str,
+        from: &str,
+        now: Timestamp,
+    ) -> Result<(), EngineMigrationError> {
         self.transact(async {
             let parameters: Parameters<'_> =
                 &[("move_id", &id), ("other_side", &from), ("started_at", &now.as_micros())];
             self.session.query_named(INSERT_MARK, parameters).await?;
-            schema::set_lowest_application_schema(&self.session, MOVES, MOVES).await
+            schema::set_lowest_application_schema(&self.session, ENGINE_MIGRATION, ENGINE_MIGRATION).await
         })
         .await
     }
 
-    /// Marks it as complete, and open to everybody, if it still has the mark of this move. [`MoveError::MarkLost`].
-    pub(crate) async fn mark_done(&self, id: &str, now: Timestamp) -> Result<(), MoveError> {
+    /// Completes the mark, so that the database can be opened, if it is still the one of this migration. [`EngineMigrationError::MarkLost`].
+    pub(crate) async fn mark_done(&self, id: &str, now: Timestamp) -> Result<(), EngineMigrationError> {
         let marking = self.transact(async {
             let parameters: Parameters<'_> = &[("move_id", &id), ("ended_at", &now.as_micros())];
             if self.session.query_named(COMPLETE_MARK, parameters).await?.is_empty() {
                 return Ok(false);
             }
-            schema::set_lowest_application_schema(&self.session, MOVES, lowest_without_a_move()).await?;
+            schema::set_lowest_application_schema(
+                &self.session,
+                ENGINE_MIGRATION,
+                lowest_without_engine_migration(),
+            )
+            .await?;
             Ok(true)
         });
-        if marking.await? { Ok(()) } else { Err(MoveError::MarkLost { side: "the target" }) }
+        if marking.await? { Ok(()) } else { Err(EngineMigrationError::MarkLost { side: "the target" }) }
     }
 
-    async fn transact<T>(&self, steps: impl Future<Output = Result<T, PgError>>) -> Result<T, MoveError> {
+    async fn transact<T>(
+        &self,
+        steps: impl Future<Output = Result<T, PgError>>,
+    ) -> Result<T, EngineMigrationError> {
         self.session.begin(Isolation::ReadCommitted).await.map_err(failed)?;
         let steps = steps.await;
         self.session.end(steps).await.map_err(failed)
     }
 
-    /// As long as it takes: a table has any number of rows.
-    pub(crate) async fn count(&self, table: &Table) -> Result<u64, MoveError> {
+    /// Without a time limit: a table may have any number of rows.
+    pub(crate) async fn count(&self, table: &Table) -> Result<u64, EngineMigrationError> {
         let sql = format!("SELECT count(*) AS rows FROM {}", table.name);
         let counting = self.transact(async {
             self.session.batch("SET LOCAL statement_timeout = 0").await?;
@@ -145,7 +162,10 @@ impl Target {
     }
 
     /// The key of the last row.
-    pub(crate) async fn find_last_key(&self, table: &Table) -> Result<Option<Vec<Value>>, MoveError> {
+    pub(crate) async fn find_last_key(
+        &self,
+        table: &Table,
+    ) -> Result<Option<Vec<Value>>, EngineMigrationError> {
         let sql = format!(
             "SELECT {} FROM {} ORDER BY {} LIMIT 1",
             table.key_list(""),
@@ -156,13 +176,13 @@ impl Target {
         found.first().map(|row| read(table.key(), row).map(|row| row.0)).transpose().map_err(failed)
     }
 
-    /// The rows after a key, in the order of their keys, at most so many.
+    /// The rows after a key, in the order of their keys, at most `limit`.
     pub(crate) async fn list(
         &self,
         table: &Table,
         after: Option<&[Value]>,
         limit: usize,
-    ) -> Result<Vec<Row>, MoveError> {
+    ) -> Result<Vec<Row>, EngineMigrationError> {
         let (columns, name, order) = (table.column_list(), table.name, table.key_list(""));
         let after = after.unwrap_or_default();
         let beyond = match after {
@@ -180,14 +200,14 @@ impl Target {
         found.iter().map(|row| read(table.columns, row)).collect::<Result<_, _>>().map_err(failed)
     }
 
-    /// Adds rows in one transaction. Those that are there already stay as they are: the comparison looks at them.
-    pub(crate) async fn insert(&self, table: &Table, rows: &[Row]) -> Result<(), MoveError> {
+    /// Adds rows in one transaction. Rows that exist already are left unchanged: the comparison reads them.
+    pub(crate) async fn insert(&self, table: &Table, rows: &[Row]) -> Result<(), EngineMigrationError> {
         let sql = insertion(table);
         match self.insert_by(&sql, table, rows).await {
             Err(error) if error.rejected_data().is_some() => {}
             result => return result.map_err(failed),
         }
-        // One of them is refused: which one?
+        // Find the row that was rejected.
         for row in rows {
             match self.insert_by(&sql, table, std::slice::from_ref(row)).await {
                 Ok(()) => {}
@@ -198,7 +218,7 @@ impl Target {
                                 || said.to_owned(),
                                 |column| format!("its {column} has a NUL, which PostgreSQL does not take"),
                             );
-                            MoveError::CannotTravel { row: table.name_of(row), why }
+                            EngineMigrationError::CannotBeCopied { row: table.name_of(row), why }
                         }
                         None => failed(error),
                     });
@@ -219,12 +239,12 @@ impl Target {
         &self,
         sql: &str,
         parameters: Positional<'_>,
-    ) -> Result<Vec<tokio_postgres::Row>, MoveError> {
+    ) -> Result<Vec<tokio_postgres::Row>, EngineMigrationError> {
         self.session.query(sql, parameters).await.map_err(failed)
     }
 }
 
-/// The statement that adds rows, an array for each column.
+/// The statement that adds rows, with an array for each column.
 fn insertion(table: &Table) -> String {
     let places = (1..).zip(table.columns);
     let arrays: Vec<_> = places.map(|(place, column)| format!("${place}::{}[]", type_of(column))).collect();
@@ -299,9 +319,9 @@ fn read(columns: &[Column], row: &tokio_postgres::Row) -> Result<Row, PgError> {
     columns.iter().map(value).collect::<Result<_, PgError>>().map(Row)
 }
 
-fn failed(error: PgError) -> MoveError {
+fn failed(error: PgError) -> EngineMigrationError {
     match schema::failed(error) {
-        OpenError::Server(cause) => MoveError::Target(cause),
+        OpenError::Server(cause) => EngineMigrationError::Target(cause),
         other => other.into(),
     }
 }
@@ -309,20 +329,20 @@ fn failed(error: PgError) -> MoveError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::place;
-    use crate::url::Place;
+    use crate::contract::test_database;
+    use crate::url::Location;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_count_may_take_longer_than_any_other_statement() {
-        let Some(place) = place::postgres_15().await else { return };
+        let Some(db) = test_database::postgres_15().await else { return };
         let slow = "CREATE VIEW accounts AS SELECT 1 AS account_id FROM pg_sleep(3)";
-        place.sql(slow).await;
-        let Place::Postgres(server) = place.database_url().place else { panic!() };
+        db.sql(slow).await;
+        let Location::Postgres(server) = db.database_url().location else { panic!() };
         let target = Target::open_with(*server, Duration::from_secs(1)).await.unwrap();
         let table = TABLES.iter().find(|table| table.name == "accounts").unwrap();
         assert_eq!(target.count(table).await.unwrap(), 1);
         let other = target.query("SELECT account_id FROM accounts", &[]).await;
-        assert!(matches!(other, Err(MoveError::Target(_))), "and no other one may");
+        assert!(matches!(other, Err(EngineMigrationError::Target(_))), "no other statement may");
         target.close().await;
     }
 }

@@ -1,11 +1,11 @@
-//! The cases of writes that share a transaction: whatever becomes of one, each gets its own answer.
+//! Writes that share a transaction: each gets its own answer, whatever the others get.
 
 use domain::audit::Actor;
 use domain::connection::{Connection, ConnectionName};
 use domain::id::AccountId;
 use domain::idempotency::{IdempotencyKey, Operation, Reservation};
 
-use super::Place;
+use super::TestDatabase;
 use super::samples::{actor, all, connection, event, insert_account, insert_connection, key_row};
 use crate::{Changed, Completion, Error, NewConnection, Store};
 
@@ -31,7 +31,7 @@ const REFUSALS: [Refusal; 5] = [
 ];
 
 impl Refusal {
-    /// Makes a good insertion one that is refused so. "taken" is another connection's name.
+    /// Changes a valid insertion into one that is refused for this reason. "taken" is the name of another connection.
     fn spoil(self, account: &mut AccountId, new: &mut NewConnection, neighbour: &ConnectionName) {
         match self {
             Self::NameTaken => new.connection.name = ConnectionName::parse(" taken").unwrap(),
@@ -70,8 +70,8 @@ async fn stored(store: &dyn Store, account: &AccountId) -> Vec<Connection> {
     store.list_connections(account, None, 100_000).await.unwrap()
 }
 
-pub(crate) async fn a_refused_insertion_disturbs_no_neighbour_wherever_it_stands(place: &Place) {
-    let store = place.open_with_one_writer().await;
+pub(crate) async fn a_refused_insertion_affects_no_other_at_any_position(db: &TestDatabase) {
+    let store = db.open_with_one_writer().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 0, "taken").await.unwrap();
     let mut expected = stored(&*store, &one).await;
@@ -94,7 +94,7 @@ pub(crate) async fn a_refused_insertion_disturbs_no_neighbour_wherever_it_stands
                 let store = store.clone();
                 async move { store.insert_connection(&account, new).await }
             });
-            let results = place.together(&store, sent).await;
+            let results = db.together(&store, sent).await;
             // Of two that want one name, either may be the first.
             let is_first = results[position].is_ok() && refusal == Refusal::NameTakenInTheBatch;
             let refused = if is_first { neighbour } else { position };
@@ -116,8 +116,8 @@ pub(crate) async fn a_refused_insertion_disturbs_no_neighbour_wherever_it_stands
     assert_eq!(stored(&*store, &one).await, expected);
 }
 
-pub(crate) async fn a_refused_deletion_disturbs_no_neighbour_wherever_it_stands(place: &Place) {
-    let store = place.open_with_one_writer().await;
+pub(crate) async fn a_refused_deletion_affects_no_other_at_any_position(db: &TestDatabase) {
+    let store = db.open_with_one_writer().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     let mut number = 0;
     let mut events = 1;
@@ -147,7 +147,7 @@ pub(crate) async fn a_refused_deletion_disturbs_no_neighbour_wherever_it_stands(
                 let store = store.clone();
                 async move { store.delete_connection(&account, &id, &event).await }
             });
-            for (at, result) in (0..).zip(place.together(&store, deletions).await) {
+            for (at, result) in (0..).zip(db.together(&store, deletions).await) {
                 let is_expected = match result {
                     Ok(Changed::Yes) => at != position || (refusal == 1 && position == AT_ONCE - 1),
                     Ok(Changed::No) => at == position && refusal < 2,
@@ -169,9 +169,9 @@ pub(crate) async fn a_refused_deletion_disturbs_no_neighbour_wherever_it_stands(
     assert_eq!(store.list_audit_events(&one, 100_000).await.unwrap().len(), events as usize);
 }
 
-/// Two accounts' writes, mixed; the same names in both.
-pub(crate) async fn writes_of_several_accounts_do_not_meet(place: &Place) {
-    let store = place.open_with_one_writer().await;
+/// Alternating writes of two accounts, with the same names in both.
+pub(crate) async fn writes_of_several_accounts_do_not_conflict(db: &TestDatabase) {
+    let store = db.open_with_one_writer().await;
     let accounts = [insert_account(&*store, 1).await, insert_account(&*store, 2).await];
     for round in 0..4 {
         let writes = (0..64_u32).map(|at| {
@@ -183,7 +183,7 @@ pub(crate) async fn writes_of_several_accounts_do_not_meet(place: &Place) {
             async move { (at, store.insert_connection(&account, new).await) }
         });
         let mut done = [0; 64];
-        for (at, result) in place.together(&store, writes).await {
+        for (at, result) in db.together(&store, writes).await {
             match result {
                 Ok(()) => done[(at / 4 * 2 + at % 2) as usize] += 1,
                 Err(Error::NameTaken) => {}

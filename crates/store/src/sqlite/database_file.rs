@@ -1,4 +1,4 @@
-//! Whether a database file can be written where it is, found out without creating or changing anything.
+//! Checks that a database file can be written, without creating or changing anything; and errors about the file as messages.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -11,12 +11,12 @@ use super::rows;
 use crate::error::DiskFull;
 use crate::{Error, OpenError};
 
-/// With less than this free, not even an empty database and its log can be made.
+/// With less free space than this, not even an empty database and its log can be created.
 const FREE_MIN_BYTES: u64 = 1024 * 1024;
-/// What SQLite reports when its shared memory cannot grow: nothing but a full disk keeps it from that.
+/// The code that SQLite reports when its shared memory cannot grow, which only a full disk causes.
 const IO_ERROR_SHARED_MEMORY_SIZE: i32 = 4874;
 
-/// Refuses a place where the file, or its directory if there is none yet, cannot be written.
+/// Fails if the file, or its directory if there is no file yet, cannot be written.
 pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
     let failed = |path: &Path, source: io::Error| match source.kind() {
         io::ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly(path.to_owned()),
@@ -27,7 +27,7 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(path, error)),
     }
-    // Its log is made beside the file; and missing directories are made in the nearest one that there is.
+    // The log is created beside the file, and missing directories are created in the nearest one that exists.
     let directory = nearest_directory(path);
     if !directory.is_dir() {
         return Err(failed(directory, io::ErrorKind::NotADirectory.into()));
@@ -43,12 +43,12 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// How much room the disk of a file or directory has for a process without privileges.
+/// Bytes free on the disk of a file or directory for a process without privileges.
 pub(super) fn free_bytes(directory: &Path) -> Option<u64> {
     statvfs(directory).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// The closest directory above a file that exists.
+/// The nearest existing directory above a file.
 fn nearest_directory(path: &Path) -> &Path {
     let mut above = path
         .ancestors()
@@ -57,7 +57,7 @@ fn nearest_directory(path: &Path) -> &Path {
     above.find(|directory| directory.symlink_metadata().is_ok()).unwrap_or(Path::new("."))
 }
 
-/// An error of the engine while a file is opened, in an operator's words.
+/// An error of the engine while a file is opened, as a message for the operator.
 pub(super) fn explain(error: rusqlite::Error, path: &Path) -> OpenError {
     let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
     match error.sqlite_error_code() {
@@ -73,7 +73,7 @@ pub(super) fn explain(error: rusqlite::Error, path: &Path) -> OpenError {
 pub(super) fn write_error(error: rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => {
-            let (directory, free_bytes) = room(path);
+            let (directory, free_bytes) = free_space(path);
             Error::Unavailable(Box::new(DiskFull::Here { directory, free_bytes }))
         }
         _ => rows::read_error(error),
@@ -81,12 +81,12 @@ pub(super) fn write_error(error: rusqlite::Error, path: &Path) -> Error {
 }
 
 fn disk_full(path: &Path) -> OpenError {
-    let (directory, free_bytes) = room(path);
+    let (directory, free_bytes) = free_space(path);
     OpenError::DiskFull { directory, free_bytes }
 }
 
-/// The directory of a file, and what is free on its disk.
-fn room(path: &Path) -> (PathBuf, u64) {
+/// The directory of a file, and the bytes free on its disk.
+fn free_space(path: &Path) -> (PathBuf, u64) {
     let directory = nearest_directory(path);
     (directory.to_owned(), free_bytes(directory).unwrap_or(0))
 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_checked_and_left_as_it_is() {
+    fn a_check_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         check(&directory.path().join("a/b/c.db")).unwrap();
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);

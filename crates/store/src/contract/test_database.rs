@@ -1,4 +1,5 @@
-//! Where a case's data is: a file, or a database of its own on a PostgreSQL server that the tests were given.
+//! Databases for the cases: a file, or a database of its own on a PostgreSQL server that the tests were given, reached
+//! directly or through a connection pooler.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,50 +13,86 @@ use tokio_util::task::TaskTracker;
 
 use super::samples;
 use crate::postgres::{Clock, Postgres};
-use crate::url::Place as UrlPlace;
-use crate::{DatabaseUrl, Migrations, Options, PostgresOptions, Store};
+use crate::url::Location;
+use crate::{DatabaseUrl, Migrations, Options, PostgresOptions, PreparedStatements, Store};
 
-/// A place for one case's data, and how to open a store on it.
-pub(crate) struct Place {
+/// A database for one case, and how to open a store on it.
+pub(crate) struct TestDatabase {
     url: String,
-    /// The file's directory, or the URL of the server with the name of the database.
-    _directory: Option<tempfile::TempDir>,
+    /// The URL that the store uses.
+    store_url: String,
+    prepared_statements: PreparedStatements,
+    /// The file's directory, which is removed with this.
+    directory: Option<tempfile::TempDir>,
+    /// The URL of the server, and the name of the database, which is dropped with this.
     server: Option<(String, String)>,
 }
 
-pub(super) async fn sqlite() -> Option<Place> {
-    Some(Place::sqlite())
+pub(super) async fn sqlite() -> Option<TestDatabase> {
+    Some(TestDatabase::sqlite())
 }
 
-pub(crate) async fn postgres_15() -> Option<Place> {
+pub(crate) async fn postgres_15() -> Option<TestDatabase> {
     postgres_15_with("").await
 }
 
-/// The same with a database that is made so.
-pub(crate) async fn postgres_15_with(options: &str) -> Option<Place> {
+/// The same with options of `CREATE DATABASE`.
+pub(crate) async fn postgres_15_with(options: &str) -> Option<TestDatabase> {
     postgres("TEST_POSTGRES_15_URL", options).await
 }
 
-pub(crate) async fn postgres_18() -> Option<Place> {
+pub(crate) async fn postgres_18() -> Option<TestDatabase> {
     postgres("TEST_POSTGRES_18_URL", "").await
 }
 
-/// A new database on the server that a variable names. Without it the case is skipped, and in CI it fails.
-async fn postgres(variable: &str, options: &str) -> Option<Place> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    #[expect(clippy::disallowed_methods, reason = "./test says here where its servers are")]
-    let (server, ci) = (std::env::var(variable).ok(), std::env::var("CI").ok());
-    let Some(server) = server else {
-        assert!(ci.is_none(), "{variable} is not set: no case may be left out in CI");
-        // Past the test runner, which hides what passing tests print.
-        let skipped = format!("SKIPPED: {variable} is not set. Run ./test, or see CONTRIBUTING.md\n");
-        std::io::stderr().write_all(skipped.as_bytes()).unwrap();
-        return None;
+/// Through PgBouncer in session mode; only in `./test --all`.
+pub(crate) async fn pgbouncer_session() -> Option<TestDatabase> {
+    pgbouncer("TEST_PGBOUNCER_SESSION_URL", PreparedStatements::Session).await
+}
+
+/// Through PgBouncer in transaction mode; only in `./test --all`.
+pub(crate) async fn pgbouncer_transaction() -> Option<TestDatabase> {
+    pgbouncer("TEST_PGBOUNCER_TRANSACTION_URL", PreparedStatements::Transaction).await
+}
+
+/// A database of PostgreSQL 15 that the store reaches through a pooler.
+async fn pgbouncer(variable: &str, statements: PreparedStatements) -> Option<TestDatabase> {
+    let pooler = match find_variable(variable) {
+        Some(pooler) => pooler,
+        None if find_variable("TEST_ALL").is_none() => return None,
+        None => return skip(variable),
     };
+    let mut database = postgres_15().await?;
+    let (front, name) = (pooler.rsplit_once('/').unwrap().0, database.url.rsplit_once('/').unwrap().1);
+    database.store_url = format!("{front}/{name}");
+    database.prepared_statements = statements;
+    Some(database)
+}
+
+#[expect(clippy::disallowed_methods, reason = "./test says here where its servers are")]
+fn find_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Without a server the case is skipped, and in CI it fails.
+fn skip(variable: &str) -> Option<TestDatabase> {
+    assert!(find_variable("CI").is_none(), "{variable} is not set: no case may be left out in CI");
+    // Past the test runner, which hides what passing tests print.
+    let skipped = format!("SKIPPED: {variable} is not set. Run ./test, or see CONTRIBUTING.md\n");
+    std::io::stderr().write_all(skipped.as_bytes()).unwrap();
+    None
+}
+
+/// A new database on the server that a variable names.
+async fn postgres(variable: &str, options: &str) -> Option<TestDatabase> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let Some(server) = find_variable(variable) else { return skip(variable) };
     let name = format!("contract_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     on_server(&server, &format!("CREATE DATABASE {name} {options}")).await;
-    let front = server.rsplit_once('/').unwrap().0;
-    Some(Place { url: format!("{front}/{name}"), _directory: None, server: Some((server, name)) })
+    let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
+    let mut database = TestDatabase::of_url(url);
+    database.server = Some((server, name));
+    Some(database)
 }
 
 async fn on_server(url: &str, sql: &str) -> Vec<SimpleQueryMessage> {
@@ -71,7 +108,7 @@ async fn on_server(url: &str, sql: &str) -> Vec<SimpleQueryMessage> {
     tokio::join!(running, asking).1
 }
 
-impl Drop for Place {
+impl Drop for TestDatabase {
     fn drop(&mut self) {
         let Some((server, name)) = self.server.take() else { return };
         // A runtime of its own, because a destructor cannot wait.
@@ -83,20 +120,23 @@ impl Drop for Place {
     }
 }
 
-impl Place {
+impl TestDatabase {
     pub(crate) fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("contract.db").display());
-        Self { url, _directory: Some(directory), server: None }
+        let mut database = Self::of_url(url);
+        database.directory = Some(directory);
+        database
     }
 
-    /// Where something is already, for whoever made it to take away.
+    /// A database that exists already, and is not dropped with this.
     pub(super) fn of_url(url: String) -> Self {
-        Self { url, _directory: None, server: None }
+        let (store_url, prepared_statements) = (url.clone(), PreparedStatements::default());
+        Self { url, store_url, prepared_statements, directory: None, server: None }
     }
 
     pub(crate) fn database_url(&self) -> DatabaseUrl {
-        DatabaseUrl::parse(&self.url).unwrap()
+        DatabaseUrl::parse(&self.store_url).unwrap().preparing(self.prepared_statements)
     }
 
     /// Runs statements on the server: all rows, their columns divided by `|`.
@@ -111,7 +151,7 @@ impl Place {
         rows
     }
 
-    /// How the server would run a statement whatever its parameters are.
+    /// The generic plan of a statement.
     pub(crate) async fn explain(&self, settings: &str, sql: &str) -> String {
         let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
         let running = TaskTracker::new().spawn(connection);
@@ -127,7 +167,7 @@ impl Place {
         plan
     }
 
-    /// Begins a transaction with a statement, and leaves it open.
+    /// Starts a transaction with a statement, and leaves it open.
     pub(crate) async fn hold(&self, sql: &str) -> Held {
         let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
         TaskTracker::new().spawn(connection);
@@ -135,7 +175,7 @@ impl Place {
         Held { client }
     }
 
-    /// The one text that a query gives, on PostgreSQL.
+    /// The only text that a query returns, on PostgreSQL.
     pub(crate) async fn ask(&self, sql: &str) -> String {
         self.sql(sql).await.remove(0)
     }
@@ -153,7 +193,7 @@ impl Place {
         self.open_as(self.options()).await
     }
 
-    /// As a command opens it beside the service.
+    /// Opens it like a command beside the service.
     pub(crate) async fn open_beside(&self) -> Arc<dyn Store> {
         self.open_as(Options { migrations: Migrations::OnlyIfNew, ..self.options() }).await
     }
@@ -162,27 +202,27 @@ impl Place {
         self.open_as(Options { queue, ..self.options() }).await
     }
 
-    /// Opened so that writes which wait at the same time share a transaction.
+    /// Opens it with one writer, so that writes which wait at the same time share a transaction.
     pub(crate) async fn open_with_one_writer(&self) -> Arc<dyn Store> {
         let options = self.options();
         self.open_as(Options { postgres: PostgresOptions { writers: 1, ..options.postgres }, ..options })
             .await
     }
 
-    /// Does all of these writes of one kind in one transaction, on a store that has one writer: another write, which
-    /// somebody else's lock holds up, keeps that busy until all stand in the queue.
+    /// Runs all of these writes of one kind in one transaction, on a store with one writer: another write, which waits for a lock,
+    /// keeps the writer busy until all are queued.
     pub(crate) async fn together<T>(
         &self,
         store: &Arc<dyn Store>,
         writes: impl IntoIterator<Item = impl Future<Output = T>>,
     ) -> Vec<T> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let nobody = samples::account(250).id;
+        let other = samples::account(250).id;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let event = samples::event(&nobody, number, Actor::Operator, "holds the writer up");
+        let event = samples::event(&other, number, Actor::Operator, "keeps the writer busy");
         let busy = {
             let store = store.clone();
-            async move { store.insert_audit_event(&nobody, &event).await.unwrap() }
+            async move { store.insert_audit_event(&other, &event).await.unwrap() }
         };
         if self.server.is_none() {
             let lock = rusqlite::Connection::open(self.path()).unwrap();
@@ -201,11 +241,11 @@ impl Place {
         done
     }
 
-    /// Opened so that instants are those of the case, whichever clock the engine has.
+    /// Opens it so that the case chooses the instants, whichever clock the engine has.
     pub(crate) async fn open_as(&self, options: Options) -> Arc<dyn Store> {
-        match options.database_url.place.clone() {
-            UrlPlace::Sqlite(_) => crate::open(options).await.unwrap(),
-            UrlPlace::Postgres(server) => {
+        match options.database_url.location.clone() {
+            Location::Sqlite(_) => crate::open(options).await.unwrap(),
+            Location::Postgres(server) => {
                 Arc::new(Postgres::open(*server, &options, Clock::OfTheCaller).await.unwrap())
             }
         }
@@ -222,7 +262,7 @@ impl Place {
     }
 }
 
-/// A transaction of somebody else's.
+/// An open transaction of another client.
 pub(crate) struct Held {
     client: tokio_postgres::Client,
 }
@@ -240,7 +280,7 @@ impl Held {
         self.client.batch_execute("COMMIT").await.unwrap();
     }
 
-    /// Commits as soon as somebody waits for it.
+    /// Commits as soon as another transaction waits for it.
     pub(crate) async fn commit_when_waited_for(&self) {
         self.is_waited_for().await;
         self.commit().await;
