@@ -1,5 +1,5 @@
-//! Puts the commit that is built into the binary: that of the repository, or what `SOURCE_COMMIT` says where there is none.
-#![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts through the environment")]
+//! Embeds the commit in the binary: `SOURCE_COMMIT` if set, else the commit of the repository.
+#![expect(clippy::disallowed_methods, reason = "cargo passes parameters to build scripts in the environment")]
 
 use std::env;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-env-changed=SOURCE_COMMIT");
     let named = env::var("SOURCE_COMMIT").ok().filter(|commit| !commit.is_empty());
-    // Builds for development would be repeated at every commit.
+    // Development builds would be rebuilt after every commit.
     let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let commit = named.or_else(|| is_release.then(read_commit).flatten());
     println!("cargo::rustc-env=SOURCE_COMMIT={}", commit.as_deref().unwrap_or("unknown"));

@@ -1,4 +1,4 @@
-//! The service's own certificate and key: read and checked alike by `serve`, `config check` and SIGHUP.
+//! The service's certificate and key: `serve`, `config check` and SIGHUP read and check them in the same way.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,57 +41,59 @@ pub(crate) enum CertificateError {
     Unusable { files: TlsFiles, source: rustls::Error },
 }
 
-/// From when until when a certificate is valid.
+/// The validity period of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Validity {
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
 }
 
-/// What a certificate's dates mean at an instant.
+/// Whether a certificate is valid at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum CertificateStatus {
     Valid,
     NotYetValid,
     Expired,
 }
 
 impl Validity {
-    pub(crate) fn at(self, now: Timestamp) -> Standing {
+    pub(crate) fn at(self, now: Timestamp) -> CertificateStatus {
         if now < self.not_before {
-            Standing::NotYetValid
+            CertificateStatus::NotYetValid
         } else if now > self.not_after {
-            Standing::Expired
+            CertificateStatus::Expired
         } else {
-            Standing::Valid
+            CertificateStatus::Valid
         }
     }
 
-    /// The same as a check of readiness. Never a failure: a probe of readiness need not mind the certificate, and taking the
-    /// only node out of service would help no client.
+    /// The readiness check. Never a failure: a probe need not verify the certificate, and taking the only node out of
+    /// service would help no client.
     pub(crate) fn check(self, now: Timestamp) -> Check {
         const NAME: &str = "certificate";
         match self.at(now) {
-            Standing::Valid => {
+            CertificateStatus::Valid => {
                 Check::with(NAME, CheckResult::Pass, format!("valid until {}", self.not_after))
             }
-            Standing::NotYetValid => {
+            CertificateStatus::NotYetValid => {
                 Check::with(NAME, CheckResult::Warn, format!("not valid before {}", self.not_before))
             }
-            Standing::Expired => Check::with(NAME, CheckResult::Warn, format!("expired {}", self.not_after)),
+            CertificateStatus::Expired => {
+                Check::with(NAME, CheckResult::Warn, format!("expired {}", self.not_after))
+            }
         }
     }
 
-    /// Warns of a certificate that clients refuse because of its dates.
+    /// Warns about a certificate that clients reject because of its dates.
     pub(crate) fn warn(self, now: Timestamp, path: &Path) {
         let (not_before, not_after) = (self.not_before, self.not_after);
         match self.at(now) {
-            Standing::Valid => {}
-            Standing::NotYetValid => tracing::warn!(
+            CertificateStatus::Valid => {}
+            CertificateStatus::NotYetValid => tracing::warn!(
                 certificate = %path.display(), %not_before,
                 "the certificate is not valid yet: clients refuse it. Check the clock, or renew the certificate"
             ),
-            Standing::Expired => tracing::warn!(
+            CertificateStatus::Expired => tracing::warn!(
                 certificate = %path.display(), %not_after,
                 "the certificate has expired: clients refuse it. Renew it, and send SIGHUP"
             ),
@@ -132,7 +134,7 @@ pub(crate) fn read(files: &TlsFiles) -> Result<(Arc<ServerConfig>, Validity), Ce
                 source => CertificateError::Unusable { files: files.clone(), source },
             }
         })?;
-    // So that a client which could speak HTTP/2 does not choose it.
+    // Clients that support HTTP/2 must not negotiate it.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok((Arc::new(config), validity))
 }
@@ -146,11 +148,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_dates_of_a_certificate_are_sharp() {
+    fn the_validity_period_of_a_certificate_is_exact() {
         let at = Timestamp::from_micros;
         let validity = Validity { not_before: at(10), not_after: at(20) };
-        let standing = [9, 10, 20, 21].map(|now| validity.at(at(now)));
-        assert_eq!(standing, [Standing::NotYetValid, Standing::Valid, Standing::Valid, Standing::Expired]);
+        let statuses = [9, 10, 20, 21].map(|now| validity.at(at(now)));
+        assert_eq!(
+            statuses,
+            [
+                CertificateStatus::NotYetValid,
+                CertificateStatus::Valid,
+                CertificateStatus::Valid,
+                CertificateStatus::Expired
+            ]
+        );
         let check = [9, 10, 20, 21].map(|now| validity.check(at(now)).result);
         assert_eq!(check, [CheckResult::Warn, CheckResult::Pass, CheckResult::Pass, CheckResult::Warn]);
     }

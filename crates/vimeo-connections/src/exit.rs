@@ -1,4 +1,4 @@
-//! Exit statuses, and which error leads to which. Decided by the type of an error, never by its text.
+//! Exit statuses. The type of an error decides, never its text.
 
 use std::error::Error;
 use std::io;
@@ -11,18 +11,18 @@ use crate::serve::ServeError;
 use crate::telemetry;
 use crate::wiring::WiringError;
 
-/// Why the process ends, as far as a supervisor can act on it. 64 to 78 are the numbers of `sysexits.h`.
+/// Why the process ends, as far as a supervisor can act on it. 64 to 78 are the values of `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExitStatus {
-    /// The command failed for another reason than those below.
+    /// Any other failure.
     Failure,
-    /// The database cannot be used as it is now: starting again later may help.
+    /// The database cannot be used now; a later restart may help.
     DatabaseUnavailable,
-    /// The state of the database is unknown, or it was migrated away: starting again recovers it or says where it is.
+    /// The state of the database is unknown, or it was migrated away. A restart recovers it or reports where it is.
     DatabaseFailed,
-    /// The configuration, or a file that it names, must be changed first: starting again does not help.
+    /// The configuration, or a file that it names, must be changed first; a restart does not help.
     Misconfigured,
-    /// A second signal, or the time for shutting down was used up.
+    /// A second signal, or shutdown took too long.
     Interrupted,
 }
 
@@ -37,7 +37,7 @@ impl ExitStatus {
         }
     }
 
-    /// The status of an error: that of the first one in its chain of causes whose type has one.
+    /// The status of an error: that of the first error in its chain of causes whose type has one.
     pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -57,7 +57,7 @@ Exit status:
   1    failed for another reason
   2    the command line is not valid
   69   the database cannot be used now: unreachable, locked, read-only, full or damaged
-  70   serve: the state of the database is unknown, or it was moved; start again
+  70   serve: the state of the database is unknown, or it was migrated away; restart
   78   the configuration, or a file that it names, must be changed first
   130  interrupted, or not stopped in time (143 after SIGTERM: upload)";
 
@@ -66,14 +66,14 @@ pub(crate) trait HasExitStatus {
     fn exit_status(&self) -> ExitStatus;
 }
 
-/// Ends the process with a status from 0 to 255, with the log written first.
+/// Flushes the log and ends the process with a status from 0 to 255.
 #[expect(clippy::disallowed_methods, reason = "the one place that ends the process")]
 pub(crate) fn now(status: u8) -> ! {
     telemetry::finish();
     std::process::exit(i32::from(status))
 }
 
-/// Errors of libraries that are transparent are found in the error around them, whose own type they take over.
+/// Transparent library errors are found in the error that contains them.
 fn of_type(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
     fn of<E: HasExitStatus + Error + 'static>(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
         error.downcast_ref::<E>().map(HasExitStatus::exit_status)
@@ -139,7 +139,7 @@ impl HasExitStatus for StartError {
 impl HasExitStatus for OpenError {
     fn exit_status(&self) -> ExitStatus {
         match self {
-            // `database_url` names something that is not to be served, or not by this version.
+            // `database_url` names something that must not be served, or not by this version.
             Self::Url(_)
             | Self::Foreign(_)
             | Self::ForeignSchema
@@ -184,8 +184,8 @@ impl HasExitStatus for ServeError {
     }
 }
 
-/// An address in use can be free at the next start; one that this machine does not have, or may not use, is a mistake in
-/// the configuration.
+/// An address in use may be free at the next start. An address that this machine does not have, or may not use, is a
+/// configuration error.
 fn of_listening(kind: io::ErrorKind) -> ExitStatus {
     match kind {
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::PermissionDenied => ExitStatus::Misconfigured,
@@ -237,9 +237,9 @@ mod tests {
         }
     }
 
-    /// A text that says what a typed error says has no status of its own.
+    /// Only the type counts, even if the text is the same.
     #[test]
-    fn the_text_of_an_error_decides_nothing() {
+    fn the_text_of_an_error_does_not_decide_the_status() {
         let text: Box<dyn Error> = WiringError::NoKeyringYet(PathBuf::from("x")).to_string().into();
         assert_eq!(ExitStatus::of(&*text), ExitStatus::Failure);
     }

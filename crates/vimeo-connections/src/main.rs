@@ -1,7 +1,7 @@
-//! The binary: reads the configuration, wires the rooms together, and speaks to the operator.
-//! Knows every room by its door. Holds no rule of the business.
-//! Invariant: what decides security is said in the configuration or refused; nothing is taken from the ambient
-//! environment but the variables that `docs/config.md` lists.
+//! The binary: reads the configuration, wires the crates together, and implements the command line.
+//! Knows every crate's public API. Contains no business rules.
+//! Invariant: security settings come from the configuration or are rejected; nothing is read from the environment
+//! except the variables listed in `docs/config.md`.
 
 mod certificates;
 mod cli;
@@ -22,7 +22,8 @@ use mimalloc::MiMalloc;
 
 use exit::ExitStatus;
 
-/// A page of 50 connections is some 500 small allocations: with the C library's allocator they were a fifth of its work.
+/// A page of 50 connections needs about 500 small allocations. With the C library's allocator they were a fifth of its
+/// cost.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let status = ExitStatus::of(&*error).code();
             if !telemetry::report_failure(&cli::output::with_causes(&*error), status) {
-                cli::output::complain(&*error);
+                cli::output::report_error(&*error);
             }
             ExitCode::from(status)
         }

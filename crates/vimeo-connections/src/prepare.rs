@@ -1,5 +1,5 @@
-//! Everything that `serve` needs before it opens its database. `config check` runs the same function and drops what it
-//! returns, so that what one accepts, the other starts with. Creates nothing.
+//! Everything that `serve` needs before it opens its database. `config check` runs the same function and discards the
+//! result, so that both accept the same configurations. Creates nothing.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -17,12 +17,12 @@ use zeroize::Zeroizing;
 use crate::certificates::{self, CertificateError, Validity};
 use crate::config::{Bootstrap, Config};
 use crate::listener;
-use crate::permissions::{self, ExposedFile, refuse_unwritable};
+use crate::permissions::{self, ExposedFile, require_writable};
 use crate::wiring::{self, WiringError};
 
-/// What `serve` starts with.
+/// The prepared resources of `serve`.
 pub(crate) struct Prepared {
-    /// `None` where the address was in use and that was accepted.
+    /// `None` if the address was in use and that was accepted.
     pub(crate) listener: Option<TcpListener>,
     pub(crate) tls: Option<(Arc<ServerConfig>, Validity)>,
 }
@@ -30,8 +30,8 @@ pub(crate) struct Prepared {
 /// Whether the listen address may be in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InUse {
-    Refuse,
-    /// By the running service, whose new configuration is checked.
+    Reject,
+    /// By the running service, whose new configuration is being checked.
     Accept,
 }
 
@@ -71,7 +71,7 @@ fn listening(error: &io::Error) -> String {
     }
 }
 
-/// Prepares all of it, or says what is wrong first.
+/// Prepares everything, or returns the first error.
 pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, PrepareError> {
     let tls = match &config.tls {
         Some(files) => {
@@ -83,11 +83,11 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
     };
     let keys = wiring::check(config, TaskTracker::new()).await?;
     permissions::check(config)?;
-    // Behind the database, in whose directory it is by default: a fault of that is named first.
+    // After the database, whose directory contains the spool by default, so that its errors are reported first.
     if config.uploads.is_working && config.uploads.spool.file_max_bytes > 0 {
         let path = &config.uploads.spool.directory;
-        // It is made when it is first needed.
-        refuse_unwritable(nearest_existing(path))
+        // The directory is created when it is first needed.
+        require_writable(nearest_existing(path))
             .map_err(|source| PrepareError::Spool { path: path.clone(), source })?;
     }
     if let Some(bootstrap) = &config.bootstrap {
@@ -101,14 +101,14 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
     Ok(Prepared { listener, tls })
 }
 
-/// A path, or the closest directory above it that exists.
+/// A path, or its nearest existing ancestor.
 fn nearest_existing(path: &Path) -> &Path {
     let above = path.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
     let mut existing = above.filter(|path| path.symlink_metadata().is_ok());
     existing.next().unwrap_or(Path::new("."))
 }
 
-/// Whether the account and the key of the configuration are there, or can be made.
+/// Checks that the configured account and key exist or can be created.
 async fn check_bootstrap(
     config: &Config,
     bootstrap: &Bootstrap,
@@ -130,18 +130,18 @@ async fn check_bootstrap(
     })
 }
 
-/// The key in the bootstrap file; none if it is to be made there.
+/// The key in the bootstrap file; `None` if it has yet to be created.
 fn check_key_file(path: &Path) -> Result<Option<PlainKey>, PrepareError> {
     let failed = |source| PrepareError::KeyFile { path: path.to_owned(), source };
     if let Some(key) = read_key_file(path)? {
         return Ok(Some(key));
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    refuse_unwritable(parent.unwrap_or(Path::new("."))).map_err(failed)?;
+    require_writable(parent.unwrap_or(Path::new("."))).map_err(failed)?;
     Ok(None)
 }
 
-/// Reads the bootstrap file; `None` if there is none.
+/// Reads the bootstrap file; `None` if it does not exist.
 pub(crate) fn read_key_file(path: &Path) -> Result<Option<PlainKey>, PrepareError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => Zeroizing::new(text),
@@ -153,7 +153,7 @@ pub(crate) fn read_key_file(path: &Path) -> Result<Option<PlainKey>, PrepareErro
         .map_err(|error| PrepareError::Key { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// A key as people write it to a file or pipe: a byte order mark and blanks around it are skipped.
+/// A key from a file or pipe. A byte order mark and surrounding whitespace are ignored.
 pub(crate) fn parse_key(text: &str) -> Result<PlainKey, MalformedKey> {
     PlainKey::parse(text.trim_start_matches('\u{feff}').trim())
 }

@@ -1,4 +1,4 @@
-//! `serve`: listens until it is told to stop, then finishes what is in flight.
+//! `serve`: runs the service until it is told to stop, then finishes the requests in flight.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,16 +30,16 @@ use crate::listener::{self, Guard};
 use crate::prepare::{self, InUse, Prepared};
 use crate::{telemetry, wiring};
 
-/// How often it is looked whether failures were repeated.
+/// How often repeated failures are reported.
 const REPEATS_INTERVAL: Duration = Duration::from_secs(5);
-/// How often what was kept for long enough is forgotten.
+/// How often expired idempotency records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
-/// How often a certificate's dates are looked at.
+/// How often the dates of the certificate are checked.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_hours(24);
-/// What a bootstrapped key is called.
+/// The name of a bootstrapped key.
 const BOOTSTRAP_KEY_NAME: &str = "bootstrap";
 
-/// Why the service could not begin to serve.
+/// Why the service could not start.
 #[derive(Debug, Error)]
 pub(crate) enum ServeError {
     #[error("bootstrap.api_key_file {}: {source}", path.display())]
@@ -48,9 +48,9 @@ pub(crate) enum ServeError {
     Key { path: PathBuf, reason: String },
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
-    let Prepared { listener, tls } = prepare::prepare(config, InUse::Refuse).await?;
+    let Prepared { listener, tls } = prepare::prepare(config, InUse::Reject).await?;
     let listener = listener.ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse))?;
     let address = listener.local_addr()?;
     let tls = tls.zip(config.tls.clone()).map(|((tls, validity), files)| Tls {
@@ -58,26 +58,27 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         validity: Arc::new(Mutex::new(validity)),
         files,
     });
-    let leftovers = TaskTracker::new();
-    let app = Arc::new(wiring::open_for_serving(config, leftovers.clone()).await?);
+    let background_tasks = TaskTracker::new();
+    let app = Arc::new(wiring::open_for_serving(config, background_tasks.clone()).await?);
     if let Some(bootstrap) = &config.bootstrap {
-        make_bootstrap(&app, bootstrap).await?;
+        create_bootstrap(&app, bootstrap).await?;
     }
     let handle = Handle::new();
-    // These never end by themselves; they go when this set goes.
+    // These run until the set is dropped.
     let mut watchers = JoinSet::new();
     watchers.spawn(watch_database(app.clone()));
     watchers.spawn(sweep(app.clone()));
     watchers.spawn(report_repeats());
-    let resting = CancellationToken::new();
+    let worker_shutdown = CancellationToken::new();
     if config.uploads.is_working {
-        watchers.spawn(app.clone().run_worker(resting.clone()));
+        watchers.spawn(app.clone().run_worker(worker_shutdown.clone()));
     }
     let (stop, stopping) = watch::channel(None);
     let streams = CancellationToken::new();
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let stops = Stops { handle: handle.clone(), streams: streams.clone(), asked_at: stop };
-    watchers.spawn(stop_on_signal(signals, stops, config.shutdown));
+    let shutdown_signals =
+        ShutdownSignals { handle: handle.clone(), streams: streams.clone(), requested_at: stop };
+    watchers.spawn(stop_on_signal(signals, shutdown_signals, config.shutdown));
     log_start(config, address);
     let hangups = signal(SignalKind::hangup())?;
     let certificate = tls.as_ref().map(Tls::check);
@@ -97,20 +98,20 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         listener::limit(server).serve(services).await?;
     }
     tracing::info!("stopping: waiting for running requests");
-    // Uploads are given back, so that another node, or the next start, goes on with them at once.
-    resting.cancel();
-    leftovers.close();
-    // What the requests left of the time, so that both together keep to it.
-    let asked_at = stopping.borrow().unwrap_or_else(Instant::now);
-    if tokio::time::timeout_at(asked_at + config.shutdown, leftovers.wait()).await.is_err() {
+    // Releases running uploads, so that another node, or the next start, resumes them immediately.
+    worker_shutdown.cancel();
+    background_tasks.close();
+    // The time that remains after the requests, so that both together stay within the limit.
+    let requested_at = stopping.borrow().unwrap_or_else(Instant::now);
+    if tokio::time::timeout_at(requested_at + config.shutdown, background_tasks.wait()).await.is_err() {
         tracing::warn!(
-            "the work that remains after requests did not finish in time: tokens that were created to check \
+            "background work did not finish in time: tokens that were created to check \
              credentials may not be revoked"
         );
     }
-    if tokio::time::timeout_at(asked_at + config.shutdown, app.close()).await.is_err() {
-        // The writer waits for somebody else's lock, perhaps. What it was asked to write has no answer yet, and a
-        // restart recovers whatever became of it.
+    if tokio::time::timeout_at(requested_at + config.shutdown, app.close()).await.is_err() {
+        // The writer may be waiting for another process's lock. Its pending writes are unacknowledged, and a restart
+        // recovers them.
         tracing::error!("the database could not be closed in time");
         exit::now(ExitStatus::Interrupted.code());
     }
@@ -118,7 +119,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// What an operator wants to know first.
+/// Logs what an operator needs to know first.
 fn log_start(config: &Config, address: SocketAddr) {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     tracing::info!(
@@ -126,14 +127,12 @@ fn log_start(config: &Config, address: SocketAddr) {
         url = format!("{scheme}://{address}{}", config.base_path),
         version = env!("CARGO_PKG_VERSION"),
         commit = env!("SOURCE_COMMIT"),
-        // Shown without its password.
+        // Its `Display` redacts the password.
         database = %config.database_url,
         "listening"
     );
     if !config.vimeo.verify {
-        tracing::warn!(
-            "vimeo.verification is off: connections are stored without asking Vimeo whether they work"
-        );
+        tracing::warn!("vimeo.verification is off: connections are stored without being verified at Vimeo");
     }
 }
 
@@ -155,7 +154,7 @@ fn settings(
     }
 }
 
-/// The certificate in use.
+/// The current certificate.
 #[derive(Clone)]
 struct Tls {
     config: RustlsConfig,
@@ -168,19 +167,19 @@ impl Tls {
         *self.validity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The check of readiness: of whichever certificate is in use then.
+    /// The readiness check, for the certificate in use at that time.
     fn check(&self) -> CertificateCheck {
         let tls = self.clone();
         CertificateCheck::from_fn(move || tls.validity().check(Clock::system().now()))
     }
 }
 
-/// A certificate that has expired is a line in the log each day, until it is renewed.
+/// Warns every day about an expired certificate until it is renewed.
 async fn watch_certificate(tls: Tls) {
     daily(|| tls.validity().warn(Clock::system().now(), &tls.files.certificate)).await;
 }
 
-/// Calls `check` each day, the first time in a day: the start has checked already.
+/// Calls `check` every day, first after one day: the startup has checked already.
 async fn daily(mut check: impl FnMut()) {
     let mut interval = tokio::time::interval(CERTIFICATE_INTERVAL);
     interval.tick().await;
@@ -190,26 +189,26 @@ async fn daily(mut check: impl FnMut()) {
     }
 }
 
-/// When the state of the database is unknown, or it was moved away, an answer could be wrong: the process ends, and a restart
-/// recovers, or says where the database is now.
+/// If the state of the database is unknown, or it was migrated away, responses could be wrong: the process ends, and a
+/// restart recovers it or reports where it is.
 async fn watch_database(app: Arc<App>) {
     let cause = app.failed().await;
     tracing::error!(
         cause,
-        "the service stops at once: start it again, and it recovers what is on the disk or says what to do"
+        "stopping immediately: restart the service, which recovers the database or reports what to do"
     );
     exit::now(ExitStatus::DatabaseFailed.code());
 }
 
-/// Forgets, now and then, what has been kept for long enough.
+/// Periodically deletes expired idempotency records.
 async fn sweep(app: Arc<App>) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
         match app.forget_answers().await {
             Ok(0) => {}
-            Ok(forgotten) => {
-                tracing::debug!(forgotten, "expired stored responses were deleted");
+            Ok(deleted) => {
+                tracing::debug!(deleted, "expired stored responses were deleted");
             }
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
@@ -222,7 +221,7 @@ async fn sweep(app: Arc<App>) {
     }
 }
 
-/// Failures that lasted are reported with how often they came.
+/// Periodically reports how often failures were repeated.
 async fn report_repeats() {
     let mut interval = tokio::time::interval(REPEATS_INTERVAL);
     loop {
@@ -231,30 +230,30 @@ async fn report_repeats() {
     }
 }
 
-/// What is told that the service stops.
-struct Stops {
-    /// Requests in flight are finished, and none begun.
+/// What is notified of a shutdown.
+struct ShutdownSignals {
+    /// Finishes requests in flight and accepts no new ones.
     handle: Handle<SocketAddr>,
-    /// Streams of events end at once: they would outlast any patience.
+    /// Ends event streams immediately, because they would outlast any limit.
     streams: CancellationToken,
-    /// When that was.
-    asked_at: watch::Sender<Option<Instant>>,
+    /// When the shutdown was requested.
+    requested_at: watch::Sender<Option<Instant>>,
 }
 
-/// The first signal ends the service in good order, the second at once, whichever of the two kinds each is.
-async fn stop_on_signal(signals: [Signal; 2], stops: Stops, shutdown: Duration) {
+/// The first signal starts a graceful shutdown, the second ends the process immediately.
+async fn stop_on_signal(signals: [Signal; 2], shutdown_signals: ShutdownSignals, shutdown: Duration) {
     let [mut terminate, mut interrupt] = signals;
     let mut next = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
     next().await;
-    stops.asked_at.send_replace(Some(Instant::now()));
-    stops.streams.cancel();
-    stops.handle.graceful_shutdown(Some(shutdown));
+    shutdown_signals.requested_at.send_replace(Some(Instant::now()));
+    shutdown_signals.streams.cancel();
+    shutdown_signals.handle.graceful_shutdown(Some(shutdown));
     next().await;
     exit::now(ExitStatus::Interrupted.code());
 }
 
-/// A renewed certificate is taken without a restart; one that cannot be read leaves the old in place. Without TLS
-/// the signal changes nothing: whoever sends it to every node must not end the ones behind a proxy.
+/// Reloads the certificate without a restart. If it cannot be read, the old one stays in use. Without TLS the signal is
+/// ignored, so that it can be sent to all nodes.
 async fn reload_on_hangup(mut signals: Signal, tls: Option<Tls>) {
     while signals.recv().await.is_some() {
         let Some(tls) = &tls else {
@@ -275,11 +274,11 @@ async fn reload_on_hangup(mut signals: Signal, tls: Option<Tls>) {
     }
 }
 
-/// Makes the account and the key that the configuration names, if they are not there.
-async fn make_bootstrap(app: &App, bootstrap: &Bootstrap) -> Result<(), BoxError> {
+/// Creates the configured account and key, unless they exist.
+async fn create_bootstrap(app: &App, bootstrap: &Bootstrap) -> Result<(), BoxError> {
     let account = find_or_create_account(app, &bootstrap.account).await?;
     let Some(path) = &bootstrap.api_key_file else { return Ok(()) };
-    let plain = read_or_make_key(path)?;
+    let plain = read_or_create_key(path)?;
     let options = KeyOptions { name: Label::parse(BOOTSTRAP_KEY_NAME)?, expires_in_days: None };
     if app.find_api_key(&plain).await?.is_none() {
         match app.import_api_key(&account, &plain, options).await {
@@ -317,9 +316,9 @@ async fn find_or_create_account(app: &App, name: &Label) -> Result<Account, Acco
     }
 }
 
-/// The key in the file. If there is no file, a new key, written there before it is good for anything: whatever
-/// interrupts us, the next start finds it.
-fn read_or_make_key(path: &Path) -> Result<PlainKey, BoxError> {
+/// The key in the file. If the file does not exist, a new key is written there before it becomes valid, so that the
+/// next start finds it after any interruption.
+fn read_or_create_key(path: &Path) -> Result<PlainKey, BoxError> {
     if let Some(plain) = prepare::read_key_file(path)? {
         return Ok(plain);
     }
@@ -329,7 +328,7 @@ fn read_or_make_key(path: &Path) -> Result<PlainKey, BoxError> {
     match secret_file::create(path, line.as_bytes(), &randomness) {
         Ok(()) => Ok(plain),
         // Another node was first.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_or_make_key(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_or_create_key(path),
         Err(source) => Err(ServeError::KeyFile { path: path.to_owned(), source }.into()),
     }
 }
@@ -339,7 +338,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_certificate_is_checked_once_a_day_and_not_at_the_start() {
+    async fn a_certificate_is_checked_once_a_day_and_not_at_startup() {
         let checks = Mutex::new(0);
         let after = async |hours| {
             let watching = daily(|| *checks.lock().unwrap() += 1);

@@ -1,4 +1,4 @@
-//! From the configuration to a running [`App`]: the keyring is read, Vimeo's client made, the database opened.
+//! Builds an [`App`] from the configuration: reads the keyring, creates the Vimeo client, opens the database.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,29 +17,29 @@ use vimeo::{ClientError, ClientOptions, Requirements};
 
 use crate::config::{Config, KeyringSource, VimeoConfig};
 
-/// Why the service could not be put together. Written for a tired operator.
+/// Why the service could not be built. The messages are for operators.
 #[derive(Debug, Error)]
 pub(crate) enum WiringError {
     #[error(
-        "there is no keyring file at {}. Run `vimeo-connections init` once: it creates the keyring, which everything \
-         stored is sealed with. If there was one before, set keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to where \
-         it is",
+        "there is no keyring file at {}. Run `vimeo-connections init` once: it creates the keyring, which encrypts \
+         everything stored. If you had one before, set keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to its \
+         path",
         .0.display()
     )]
     NoKeyringYet(PathBuf),
     #[error(
         "there is no keyring file at {}, and the database {database_url} was sealed with {keys}. Nothing was changed. \
-         Probably the service was started in another directory than before, or the file was not mounted: set \
-         keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to where it is, or restore it from its backup. Do not run \
-         `init`: a new keyring cannot open what an old one sealed",
+         Probably the service was started in a different directory, or the file was not mounted: set \
+         keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to its path, or restore it from its backup. Do not run \
+         `init`: a new keyring cannot decrypt what an old one encrypted",
         path.display()
     )]
     KeyringLost { path: PathBuf, database_url: DatabaseUrl, keys: String },
     #[error(
-        "there is no keyring file at {}, and a backup is restored only with the keyring that it was sealed with. \
-         Nothing was changed. Put the keyring back, from its own backup, or set keyring.file \
-         (VIMEO_CONNECTIONS_KEYRING__FILE) to where it is. Do not run `init`: a new keyring cannot open what an old \
-         one sealed",
+        "there is no keyring file at {}, and a backup can only be restored with the keyring that it was sealed with. \
+         Nothing was changed. Restore the keyring from its own backup, or set keyring.file \
+         (VIMEO_CONNECTIONS_KEYRING__FILE) to its path. Do not run `init`: a new keyring cannot decrypt what an old \
+         one encrypted",
         .0.display()
     )]
     NoKeyringToRestoreWith(PathBuf),
@@ -57,15 +57,15 @@ pub(crate) enum WiringError {
     Open(#[from] app::OpenError),
 }
 
-/// The name that the service gives itself to Vimeo.
+/// The `User-Agent` header of requests to Vimeo.
 const USER_AGENT: &str = concat!("vimeo-connections/", env!("CARGO_PKG_VERSION"));
 
-/// Opens the service for its own work, checking credentials as configured, and uploading.
+/// Opens the service for `serve`, with verification as configured and with uploads.
 pub(crate) async fn open_for_serving(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
     open_for_uploads(config, Migrations::Apply, tasks).await
 }
 
-/// The same for a command that uploads, which upgrades no database.
+/// The same for the `upload` command, without migrations.
 pub(crate) async fn open_for_uploading(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
     open_for_uploads(config, Migrations::OnlyIfNew, tasks).await
 }
@@ -82,32 +82,32 @@ async fn open_for_uploads(
     Ok(App::open(Setup { migrations, uploads, ..setup }).await?)
 }
 
-/// Checks all that [`open_for_serving`] needs, without creating or changing anything; the service's keys, if
-/// there are any yet.
+/// Checks everything that [`open_for_serving`] needs, without creating or changing anything. Returns the service's
+/// keys, if they exist.
 pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<Option<ServiceKeys>, WiringError> {
     uploads(config, client(config, tasks)?)?;
     let keyring = read_keyring(config).await?;
     Ok(app::check_database(&config.database_url, &keyring).await?)
 }
 
-/// Opens the service for an administrator's command, which checks no credentials and upgrades no database.
+/// Opens the service for an administrative command, without verification and migrations.
 pub(crate) async fn open_for_administration(config: &Config) -> Result<App, WiringError> {
     open(config, Migrations::OnlyIfNew, Verification::Off, TaskTracker::new()).await
 }
 
-/// The same for a command that takes credentials in, which are checked as configured. What that leaves to do (a stray
-/// token at Vimeo to be revoked) goes on in `tasks`.
+/// The same for a command that takes credentials, which are verified as configured. Remaining work, such as revoking a
+/// stray token, runs in `tasks`.
 pub(crate) async fn open_for_credentials(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
     let verification = verification(&config.vimeo, client(config, tasks.clone())?);
     open(config, Migrations::OnlyIfNew, verification, tasks).await
 }
 
-/// Opens the service for its migrations alone.
+/// Opens the service only to run migrations.
 pub(crate) async fn open_for_migrating(config: &Config) -> Result<App, WiringError> {
     open(config, Migrations::Apply, Verification::Off, TaskTracker::new()).await
 }
 
-/// What a backup is restored with, and where to.
+/// The setup for restoring a backup.
 pub(crate) async fn setup_for_restoring(config: &Config) -> Result<Setup, WiringError> {
     let keyring = match read_keyring(config).await {
         Err(WiringError::NoKeyringYet(path)) => return Err(WiringError::NoKeyringToRestoreWith(path)),
@@ -116,7 +116,7 @@ pub(crate) async fn setup_for_restoring(config: &Config) -> Result<Setup, Wiring
     Ok(setup(config, keyring, Verification::Off, TaskTracker::new()))
 }
 
-/// The keyring, if there is one: for what can be done without.
+/// The keyring, if it exists, for commands that can do without.
 pub(crate) async fn find_keyring(config: &Config) -> Result<Option<Keyring>, WiringError> {
     match read_keyring(config).await {
         Err(WiringError::NoKeyringYet(_) | WiringError::KeyringLost { .. }) => Ok(None),
@@ -171,13 +171,13 @@ async fn read_keyring(config: &Config) -> Result<Keyring, WiringError> {
     }
 }
 
-/// The keys that a database was sealed with, for a sentence; `None` if there is no such database.
+/// The keys that a database was sealed with, for a message; `None` if there is no such database.
 pub(crate) async fn sealed_with(database_url: &DatabaseUrl) -> Result<Option<String>, app::OpenError> {
     let checks = app::inspect(database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
     Ok((!checks.is_empty()).then(|| app::keys_in_words(checks.iter().map(|check| &check.keyring_key))))
 }
 
-/// The way to Vimeo, for a command that sends bytes itself.
+/// The Vimeo client, for a command that sends bytes itself.
 pub(crate) fn client(config: &Config, tasks: TaskTracker) -> Result<vimeo::Client, ClientError> {
     let clock = Clock::system();
     vimeo::Client::new(ClientOptions {
@@ -217,7 +217,7 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Egress
         tls: config.tls_client.clone(),
         user_agent: USER_AGENT.to_owned(),
         timeouts: EgressTimeouts::default(),
-        minimum_rate: uploads.least_rate,
+        minimum_rate: uploads.minimum_rate,
     })?;
     let options = UploadOptions {
         concurrency: uploads.concurrency,

@@ -12,9 +12,9 @@ use super::{BoxError, Format, output};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Create an account, whose connections are encrypted with a key of its own
+    /// Create an account; its connections are encrypted with a key of its own
     Create {
-        /// A name for the operator's eyes, unique in the service
+        /// A name for operators, unique in the service
         #[arg(value_parser = Label::parse)]
         name: Label,
         #[command(flatten)]
@@ -42,11 +42,11 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
         Command::Create { name, format } => {
             let account = app.create_account(name).await?;
             if format.json {
-                return output::say_json(
+                return output::print_json(
                     &json!({ "accountId": account.id.as_str(), "name": account.name.as_str() }),
                 );
             }
-            output::say(&format!("Created the account {} ({}).", account.name, account.id))
+            output::print(&format!("Created the account {} ({}).", account.name, account.id))
         }
         Command::Delete { name, confirmation, format } => {
             let account = app.find_account(&name).await?;
@@ -54,9 +54,9 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
             confirmation.ask(&what, name.as_str())?;
             app.delete_account(&account).await?;
             if format.json {
-                return output::say_json(&json!({ "accountId": account.id.as_str(), "status": "deleted" }));
+                return output::print_json(&json!({ "accountId": account.id.as_str(), "status": "deleted" }));
             }
-            output::say(&format!(
+            output::print(&format!(
                 "Deleted the account {name} ({}) with all its API keys and connections. Its audit log \
                  entries are kept.",
                 account.id
@@ -75,7 +75,7 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
                         })
                     })
                     .collect();
-                return output::say_json(&json!(items));
+                return output::print_json(&json!(items));
             }
             let rows: Vec<_> = accounts
                 .iter()
@@ -83,7 +83,7 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
                     vec![account.name.to_string(), account.id.to_string(), account.created_at.to_string()]
                 })
                 .collect();
-            output::say_table(&["NAME", "ACCOUNT", "CREATED"], &rows)
+            output::print_table(&["NAME", "ACCOUNT", "CREATED"], &rows)
         }
     }
 }

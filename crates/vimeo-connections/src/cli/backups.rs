@@ -12,7 +12,7 @@ use super::{BoxError, Format, output};
 use crate::config::Config;
 use crate::wiring;
 
-/// What counts as large enough for the next larger unit.
+/// A size is shown in a larger unit from ten times this.
 const UNIT: u64 = 1024;
 
 #[derive(Args)]
@@ -25,9 +25,9 @@ pub(super) struct Backup {
 
 #[derive(Args)]
 pub(super) struct Restore {
-    /// A file that `backup` created
+    /// A file created by `backup`
     file: PathBuf,
-    /// Revoke all API keys that are in the backup, for when they may have leaked
+    /// Revoke all API keys in the backup, in case they have leaked
     #[arg(long)]
     revoke_keys: bool,
     /// Only check the backup; restore nothing
@@ -40,18 +40,16 @@ pub(super) struct Restore {
 pub(super) async fn back_up(config: &Config, command: Backup) -> Result<ExitCode, BoxError> {
     let Backup { file, format } = command;
     if file.as_os_str() == "-" {
-        return Err(
-            "a backup is a file, which is there whole or not at all; standard output cannot promise that. \
-                    Give the name of a file, and copy it from there"
-                .into(),
-        );
+        return Err("a backup is created completely or not at all, which standard output cannot guarantee. \
+                    Pass a file name, and copy the file from there"
+            .into());
     }
     let header =
         app::back_up(&config.database_url, file.clone(), &Clock::system(), &Randomness::system()).await?;
     if format.json {
-        return output::say_json(&shown(&header));
+        return output::print_json(&shown(&header));
     }
-    output::say(&format!(
+    output::print(&format!(
         "Created the backup {}: {}, schema {}, as of {}.\n{}",
         file.display(),
         size(header.bytes),
@@ -74,20 +72,20 @@ pub(super) async fn restore(config: &Config, command: Restore) -> Result<ExitCod
         if let Some(object) = shown.as_object_mut() {
             object.insert("revokedKeys".to_owned(), json!(restored.revoked_keys));
         }
-        return output::say_json(&shown);
+        return output::print_json(&shown);
     }
     let keys = match restored.revoked_keys {
         Some(count) => format!(
-            "Revoked {count} API keys, which are all that were not revoked; `vimeo-connections keys create` makes new \
-             ones."
+            "Revoked all {count} API keys that were not revoked; create new ones with `vimeo-connections keys \
+             create`."
         ),
-        None => "API keys that were revoked since then are valid again, and those made since then are gone: \
+        None => "API keys revoked since then are valid again, and keys created since then are gone: \
                  check `vimeo-connections keys list`."
             .to_owned(),
     };
-    output::say(&format!(
+    output::print(&format!(
         "Restored the backup {} of {} into {}.\n{keys}\n\
-         Next: vimeo-connections serve, and vimeo-connections connections check, which opens every connection once.",
+         Next: vimeo-connections serve, and vimeo-connections connections check, which decrypts every connection.",
         file.display(),
         restored.header.made_at,
         config.database_url
@@ -103,14 +101,14 @@ async fn check(config: &Config, command: Restore) -> Result<ExitCode, BoxError> 
         if let Some(object) = shown.as_object_mut() {
             object.insert("keyringFits".to_owned(), json!(keyring.map(|_| true)));
         }
-        return output::say_json(&shown);
+        return output::print_json(&shown);
     }
     let keys = match keyring {
-        Some(_) => "The keyring here holds the keys that it needs.".to_owned(),
-        None => format!("There is no keyring here to compare it with. {}", keys_needed(&header)),
+        Some(_) => "The keyring contains the keys that it needs.".to_owned(),
+        None => format!("There is no keyring to check it against. {}", keys_needed(&header)),
     };
-    output::say(&format!(
-        "The backup {} is good: {}, schema {}, as of {}.\n{keys}",
+    output::print(&format!(
+        "The backup {} is valid: {}, schema {}, as of {}.\n{keys}",
         file.display(),
         size(header.bytes),
         header.schema,
@@ -120,11 +118,11 @@ async fn check(config: &Config, command: Restore) -> Result<ExitCode, BoxError> 
 
 fn keys_needed(header: &BackupHeader) -> String {
     if header.keyring_keys.is_empty() {
-        return "Nothing in it is sealed.".to_owned();
+        return "It contains no encrypted data.".to_owned();
     }
     format!(
-        "To open it, the keyring with {} is needed, which is not in it. Keep a backup of the keyring, and keep it apart \
-         from this one: who has both can open everything.",
+        "Restoring it needs the keyring with {}, which it does not contain. Back the keyring up separately from \
+         it: both together reveal everything.",
         app::keys_in_words(&header.keyring_keys)
     )
 }
@@ -140,7 +138,7 @@ fn shown(header: &BackupHeader) -> Value {
     })
 }
 
-/// Bytes, for a person: whole units, rounded up.
+/// A size for display: whole units, rounded up.
 fn size(bytes: u64) -> String {
     let mut count = bytes;
     for unit in ["bytes", "KiB", "MiB"] {

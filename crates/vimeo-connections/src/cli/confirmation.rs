@@ -1,4 +1,4 @@
-//! Asking a person to confirm what cannot be undone.
+//! Asks for confirmation of actions that cannot be undone.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::{BoxError, output};
 
-/// The longest answer that is read.
+/// Limit for the length of an answer.
 const ANSWER_MAX_BYTES: u64 = 4096;
 
-/// Whether it was confirmed beforehand.
+/// Whether the action was confirmed by an argument.
 #[derive(Args)]
 pub(super) struct Confirmation {
     /// Do not ask for confirmation; required without a terminal
@@ -18,7 +18,7 @@ pub(super) struct Confirmation {
 }
 
 impl Confirmation {
-    /// Goes on only if `--yes` was said, or somebody at the terminal types the name of what is to be deleted.
+    /// Succeeds with `--yes`, or if the user types the name of what is to be deleted.
     pub(super) fn ask(&self, what: &str, name: &str) -> Result<(), BoxError> {
         if self.is_typed(&format!("{what} cannot be undone"), "its name", name)? {
             return Ok(());
@@ -26,7 +26,7 @@ impl Confirmation {
         Err("that is not the name; nothing was deleted".into())
     }
 
-    /// The same for anything else: a sentence without its full stop, and a word to be typed.
+    /// The same with any sentence (without its period) and a word to type.
     pub(super) fn ask_word(&self, sentence: &str, word: &str) -> Result<(), BoxError> {
         if self.is_typed(sentence, "the word", word)? {
             return Ok(());
@@ -41,7 +41,7 @@ impl Confirmation {
         if !io::stdin().is_terminal() {
             return Err(format!("{sentence}; pass --yes, or run this at a terminal").into());
         }
-        output::remark(&format!("{sentence}. Type {what} ({word}) to continue:"));
+        output::status(&format!("{sentence}. Type {what} ({word}) to continue:"));
         let mut answer = String::new();
         io::stdin().lock().take(ANSWER_MAX_BYTES).read_line(&mut answer)?;
         Ok(answer.trim() == word.trim())

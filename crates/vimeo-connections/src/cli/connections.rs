@@ -11,7 +11,7 @@ use domain::page::PageLimit;
 use serde_json::json;
 
 use super::confirmation::Confirmation;
-use super::refusals::in_words;
+use super::error_messages::to_message;
 use super::{BoxError, Format, drafts, imports, output};
 use crate::config::Config;
 
@@ -20,21 +20,21 @@ pub(super) enum Command {
     /// List an account's connections, oldest first
     List {
         #[command(flatten)]
-        of: Of,
+        account: AccountArg,
         #[command(flatten)]
         format: Format,
     },
     /// Show a connection; never its secrets
     Show {
         #[command(flatten)]
-        one: One,
+        connection: ConnectionArg,
         #[command(flatten)]
         format: Format,
     },
     /// Create a connection; its credentials are checked at Vimeo first
     Create {
         #[command(flatten)]
-        of: Of,
+        account: AccountArg,
         #[command(flatten)]
         new: drafts::NewConnection,
         #[command(flatten)]
@@ -43,7 +43,7 @@ pub(super) enum Command {
     /// Update a connection; new credentials are checked at Vimeo first
     Update {
         #[command(flatten)]
-        one: One,
+        connection: ConnectionArg,
         #[command(flatten)]
         changes: drafts::Changes,
         #[command(flatten)]
@@ -52,21 +52,21 @@ pub(super) enum Command {
     /// Enable a connection
     Enable {
         #[command(flatten)]
-        one: One,
+        connection: ConnectionArg,
         #[command(flatten)]
         format: Format,
     },
     /// Disable a connection without deleting it
     Disable {
         #[command(flatten)]
-        one: One,
+        connection: ConnectionArg,
         #[command(flatten)]
         format: Format,
     },
     /// Delete a connection, and wipe the key of its secrets
     Delete {
         #[command(flatten)]
-        one: One,
+        connection: ConnectionArg,
         #[command(flatten)]
         confirmation: Confirmation,
         #[command(flatten)]
@@ -75,13 +75,13 @@ pub(super) enum Command {
     /// Import connections from a file, each checked at Vimeo; can be rerun
     Import {
         #[command(flatten)]
-        of: Of,
+        account: AccountArg,
         #[command(flatten)]
         import: imports::FileToImport,
         #[command(flatten)]
         format: Format,
     },
-    /// Decrypt every stored connection and list those that fail, such as after a restore
+    /// Decrypt every stored connection and list those that fail, for example after a restore
     Check {
         #[command(flatten)]
         format: Format,
@@ -89,43 +89,43 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Whether credentials may come in, which are to be checked.
+    /// Whether the command takes credentials, which must be checked.
     pub(super) fn takes_credentials(&self) -> bool {
         matches!(self, Self::Create { .. } | Self::Update { .. } | Self::Import { .. })
     }
 }
 
-/// Whose connections.
+/// The account of the connections.
 #[derive(Args)]
-pub(super) struct Of {
+pub(super) struct AccountArg {
     /// The account's name
     #[arg(long, value_parser = Label::parse)]
     account: Label,
 }
 
-impl Of {
+impl AccountArg {
     pub(super) async fn caller(&self, app: &App) -> Result<Caller, BoxError> {
         Ok(Caller::operator_for(&app.find_account(&self.account).await?))
     }
 }
 
-/// Which connection.
+/// The connection.
 #[derive(Args)]
-pub(super) struct One {
+pub(super) struct ConnectionArg {
     /// The connection's ID or name
     connection: String,
     #[command(flatten)]
-    of: Of,
+    account: AccountArg,
 }
 
-impl One {
+impl ConnectionArg {
     async fn find(&self, app: &App) -> Result<(Caller, Connection), BoxError> {
-        self.of.find(app, &self.connection).await
+        self.account.find(app, &self.connection).await
     }
 }
 
-impl Of {
-    /// The account's connection of this identifier or name.
+impl AccountArg {
+    /// The connection with this ID or name.
     pub(super) async fn find(
         &self,
         app: &App,
@@ -136,18 +136,18 @@ impl Of {
             match app.find_connection(&caller, &id).await {
                 Ok(connection) => return Ok((caller, connection)),
                 Err(app::Error::ConnectionNotFound) => {}
-                Err(error) => return Err(in_words(error)),
+                Err(error) => return Err(to_message(error)),
             }
         }
         let named = match ConnectionName::parse(identifier_or_name) {
-            Ok(name) => app.find_connection_by_name(&caller, &name).await.map_err(in_words)?,
+            Ok(name) => app.find_connection_by_name(&caller, &name).await.map_err(to_message)?,
             Err(_) => None,
         };
-        // What was typed is not repeated: it may be a secret that was pasted in the wrong place.
+        // The argument is not echoed: it may be a secret pasted in the wrong place.
         named.map(|connection| (caller, connection)).ok_or_else(|| {
             let account = &self.account;
             format!(
-                "the account {account} has no connection of this identifier or name; \
+                "the account {account} has no connection with this ID or name; \
                  `vimeo-connections connections list --account {account}` shows them"
             )
             .into()
@@ -157,35 +157,39 @@ impl Of {
 
 pub(super) async fn run(app: &App, config: &Config, command: Command) -> Result<ExitCode, BoxError> {
     match command {
-        Command::List { of, format } => list(app, &of.caller(app).await?, &format).await,
-        Command::Show { one, format } => {
-            let (_, connection) = one.find(app).await?;
-            if format.json { say_one(&connection) } else { output::say(&in_lines(&connection)) }
+        Command::List { account, format } => list(app, &account.caller(app).await?, &format).await,
+        Command::Show { connection, format } => {
+            let (_, connection) = connection.find(app).await?;
+            if format.json { print_connection(&connection) } else { output::print(&to_lines(&connection)) }
         }
-        Command::Create { of, new, format } => {
-            let connection = drafts::create(app, &of.caller(app).await?, new).await?;
-            say_done("Made", &connection, &format)
+        Command::Create { account, new, format } => {
+            let connection = drafts::create(app, &account.caller(app).await?, new).await?;
+            print_result("Created", &connection, &format)
         }
-        Command::Update { one, changes, format } => {
-            let (caller, before) = one.find(app).await?;
+        Command::Update { connection, changes, format } => {
+            let (caller, before) = connection.find(app).await?;
             let connection = drafts::update(app, &caller, &before, changes).await?;
-            say_done("Changed", &connection, &format)
+            print_result("Updated", &connection, &format)
         }
-        Command::Enable { one, format } => switch(app, &one, Availability::Enabled, &format).await,
-        Command::Disable { one, format } => switch(app, &one, Availability::Disabled, &format).await,
-        Command::Delete { one, confirmation, format } => {
-            let (caller, connection) = one.find(app).await?;
+        Command::Enable { connection, format } => {
+            set_availability(app, &connection, Availability::Enabled, &format).await
+        }
+        Command::Disable { connection, format } => {
+            set_availability(app, &connection, Availability::Disabled, &format).await
+        }
+        Command::Delete { connection, confirmation, format } => {
+            let (caller, connection) = connection.find(app).await?;
             let name = connection.name.as_str();
             confirmation.ask(&format!("deleting the connection {name} ({})", connection.id), name)?;
-            app.delete_connection(&caller, &connection.id).await.map_err(in_words)?;
+            app.delete_connection(&caller, &connection.id).await.map_err(to_message)?;
             if format.json {
                 let id = connection.id.as_str();
-                return output::say_json(&json!({ "connectionId": id, "status": "deleted" }));
+                return output::print_json(&json!({ "connectionId": id, "status": "deleted" }));
             }
-            output::say(&format!("Deleted the connection {name} ({}).", connection.id))
+            output::print(&format!("Deleted the connection {name} ({}).", connection.id))
         }
-        Command::Import { of, import, format } => {
-            imports::run(app, of.caller(app).await?, &import, config.unknown_fields, &format).await
+        Command::Import { account, import, format } => {
+            imports::run(app, account.caller(app).await?, &import, config.unknown_fields, &format).await
         }
         Command::Check { format } => check(app, &format).await,
     }
@@ -195,7 +199,7 @@ async fn list(app: &App, caller: &Caller, format: &Format) -> Result<ExitCode, B
     let mut all = Vec::new();
     let mut after = None;
     loop {
-        let page = app.list_connections(caller, after.as_ref(), PageLimit::MAX).await.map_err(in_words)?;
+        let page = app.list_connections(caller, after.as_ref(), PageLimit::MAX).await.map_err(to_message)?;
         after = page.items.last().map(|last| last.id.clone());
         all.extend(page.items);
         if page.next.is_none() {
@@ -203,7 +207,7 @@ async fn list(app: &App, caller: &Caller, format: &Format) -> Result<ExitCode, B
         }
     }
     if format.json {
-        return output::say_json(&all.iter().map(web::connection_json::present).collect::<Vec<_>>());
+        return output::print_json(&all.iter().map(web::connection_json::present).collect::<Vec<_>>());
     }
     let rows: Vec<_> = all
         .iter()
@@ -218,37 +222,42 @@ async fn list(app: &App, caller: &Caller, format: &Format) -> Result<ExitCode, B
             ]
         })
         .collect();
-    output::say_table(&["NAME", "CONNECTION", "STATUS", "CLIENT IDENTIFIER", "VERSION", "UPDATED"], &rows)
+    output::print_table(&["NAME", "CONNECTION", "STATUS", "CLIENT IDENTIFIER", "VERSION", "UPDATED"], &rows)
 }
 
-async fn switch(app: &App, one: &One, to: Availability, format: &Format) -> Result<ExitCode, BoxError> {
-    let (caller, before) = one.find(app).await?;
+async fn set_availability(
+    app: &App,
+    connection: &ConnectionArg,
+    to: Availability,
+    format: &Format,
+) -> Result<ExitCode, BoxError> {
+    let (caller, before) = connection.find(app).await?;
     let status = availability_text(to);
     if before.availability == to {
         if format.json {
-            return say_one(&before);
+            return print_connection(&before);
         }
         let name = before.name.as_str();
-        return output::say(&format!("The connection {name} ({}) is {status} already.", before.id));
+        return output::print(&format!("The connection {name} ({}) is {status} already.", before.id));
     }
     let change = ConnectionChange { availability: Some(to), ..ConnectionChange::none(before.version) };
-    let connection = app.update_connection(&caller, before.id.as_str(), change).await.map_err(in_words)?;
-    say_done(if to.is_enabled() { "Enabled" } else { "Disabled" }, &connection, format)
+    let connection = app.update_connection(&caller, before.id.as_str(), change).await.map_err(to_message)?;
+    print_result(if to.is_enabled() { "Enabled" } else { "Disabled" }, &connection, format)
 }
 
-fn say_done(done: &str, connection: &Connection, format: &Format) -> Result<ExitCode, BoxError> {
+fn print_result(done: &str, connection: &Connection, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
-        return say_one(connection);
+        return print_connection(connection);
     }
     let name = connection.name.as_str();
-    output::say(&format!("{done} the connection {name} ({}).", connection.id))
+    output::print(&format!("{done} the connection {name} ({}).", connection.id))
 }
 
-fn say_one(connection: &Connection) -> Result<ExitCode, BoxError> {
-    output::say_json(&web::connection_json::present(connection))
+fn print_connection(connection: &Connection) -> Result<ExitCode, BoxError> {
+    output::print_json(&web::connection_json::present(connection))
 }
 
-fn in_lines(connection: &Connection) -> String {
+fn to_lines(connection: &Connection) -> String {
     let mut lines = vec![
         ("name", connection.name.as_str().to_owned()),
         ("connection", connection.id.to_string()),
@@ -265,13 +274,13 @@ fn in_lines(connection: &Connection) -> String {
     lines.join("\n")
 }
 
-/// A text without what would break the line, or turn the terminal's writing around.
+/// A text without line breaks, control characters and direction overrides.
 fn on_one_line(text: &str) -> String {
-    let is_unruly = |c: char| {
+    let is_unsafe = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
     };
-    text.chars().map(|c| if is_unruly(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_unsafe(c) { ' ' } else { c }).collect()
 }
 
 fn availability_text(availability: Availability) -> &'static str {
@@ -298,25 +307,28 @@ async fn check(app: &App, format: &Format) -> Result<ExitCode, BoxError> {
                 }
             })
             .collect();
-        output::say_json(&json!({ "accounts": report.accounts, "opened": report.opened, "broken": broken }))?;
+        output::print_json(
+            &json!({ "accounts": report.accounts, "opened": report.opened, "broken": broken }),
+        )?;
         return Ok(code);
     }
-    let mut lines = vec![format!("{} connections of {} accounts open.", report.opened, report.accounts)];
+    let mut lines =
+        vec![format!("Connections decrypted: {} (accounts: {}).", report.opened, report.accounts)];
     lines.extend(report.broken.iter().map(|broken| match broken {
         BrokenSeal::AccountKey(account) => {
-            format!("The key of the account {account} does not open, and so none of its connections does.")
+            format!("The key of account {account} cannot be decrypted, so none of its connections can.")
         }
         BrokenSeal::Connection(account, connection) => {
             format!(
-                "The connection {connection} of the account {account} does not open: it was damaged, moved, or enabled in the database."
+                "The connection {connection} of account {account} cannot be decrypted: it was damaged, moved, or enabled in the database."
             )
         }
         BrokenSeal::Job(account, job) => {
             format!(
-                "The job {job} of the account {account} does not verify: it was changed in the database. It is left alone."
+                "The job {job} of account {account} does not verify: it was changed in the database. It is not executed."
             )
         }
     }));
-    output::say(&lines.join("\n"))?;
+    output::print(&lines.join("\n"))?;
     Ok(code)
 }

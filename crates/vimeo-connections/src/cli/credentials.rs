@@ -1,5 +1,5 @@
-//! Where a command takes credentials from: a file, standard input, or a person who types them unseen. Never from its
-//! arguments, which every user of the machine can read, and shells write down.
+//! Reads credentials from a file, standard input, or a prompt. Never from arguments, which are visible to all users of
+//! the machine and stored in shell histories.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
@@ -12,17 +12,17 @@ use zeroize::Zeroizing;
 
 use super::BoxError;
 
-/// The largest file of credentials that is read.
+/// Limit for the size of a credentials file.
 const FILE_MAX_BYTES: u64 = 64 * 1024;
 
-/// A secret that can be asked for.
+/// A secret that can be prompted for.
 #[derive(Clone, Copy)]
-pub(super) enum Asked {
+pub(super) enum PromptedSecret {
     ClientSecret,
     AccessToken,
 }
 
-impl Asked {
+impl PromptedSecret {
     fn field(self) -> &'static str {
         match self {
             Self::ClientSecret => "clientSecret",
@@ -38,27 +38,27 @@ impl Asked {
     }
 }
 
-/// From where.
+/// Where to read the credentials from.
 #[derive(Args)]
-pub(super) struct CredentialsFrom {
+pub(super) struct CredentialsArg {
     /// A file (- is standard input) with the secrets, as JSON: {"clientSecret":"…","accessToken":"…"}
     #[arg(long, value_name = "FILE")]
     pub(super) credentials: Option<PathBuf>,
-    /// Not taken. It is here so that whoever tries is told why, and not to try a similar one.
+    /// Rejected. Exists so that the error explains why, instead of suggesting a similar argument.
     #[arg(long, hide = true, num_args = 0..)]
     client_secret: Option<Vec<String>>,
-    /// Nor is this.
+    /// Rejected as well.
     #[arg(long, hide = true, num_args = 0..)]
     access_token: Option<Vec<String>>,
 }
 
-impl CredentialsFrom {
-    /// What the file says, if one was named.
+impl CredentialsArg {
+    /// The content of the file, if one is given.
     pub(super) fn read(&self) -> Result<ConnectionRecord, BoxError> {
         if self.client_secret.is_some() || self.access_token.is_some() {
             return Err(
                 "secrets are never taken from arguments, and this one is now in your shell's history. \
-                        Omit it to be asked at the terminal, or pass --credentials FILE (- is standard input)"
+                        Omit it to be secrets at the terminal, or pass --credentials FILE (- is standard input)"
                     .into(),
             );
         }
@@ -68,19 +68,19 @@ impl CredentialsFrom {
         let read = source.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes);
         read.map_err(|error| format!("{what} cannot be read: {error}"))?;
         if bytes.len() as u64 > FILE_MAX_BYTES {
-            return Err(format!("{what} is larger than 64 KiB; it must hold the credentials alone").into());
+            return Err(format!("{what} is larger than 64 KiB; it must contain only the credentials").into());
         }
         ConnectionRecord::parse_credentials(without_byte_order_mark(&bytes))
-            .map_err(|faults| format!("{what}: {faults}").into())
+            .map_err(|errors| format!("{what}: {errors}").into())
     }
 }
 
-/// Asks a person for what the record does not say yet.
-pub(super) fn ask(record: &mut ConnectionRecord, asked: &[Asked]) -> Result<(), BoxError> {
-    for secret in asked.iter().filter(|secret| !record.has(secret.field())).collect::<Vec<_>>() {
+/// Prompts for the secrets that the record does not contain.
+pub(super) fn ask(record: &mut ConnectionRecord, secrets: &[PromptedSecret]) -> Result<(), BoxError> {
+    for secret in secrets.iter().filter(|secret| !record.has(secret.field())).collect::<Vec<_>>() {
         if !io::stdin().is_terminal() {
             return Err(
-                "there is no terminal to ask for the secrets. Pass --credentials FILE (- is standard input), with \
+                "there is no terminal to prompt for the secrets. Pass --credentials FILE (- is standard input), with \
                  {\"clientSecret\":\"…\",\"accessToken\":\"…\"} in it; secrets are never taken from arguments"
                     .into(),
             );
@@ -90,7 +90,7 @@ pub(super) fn ask(record: &mut ConnectionRecord, asked: &[Asked]) -> Result<(), 
     Ok(())
 }
 
-/// A file, or standard input, and what to call it.
+/// Opens a file or standard input, and returns its name.
 pub(super) fn open(path: &Path) -> Result<(String, Box<dyn Read>), BoxError> {
     if path == Path::new("-") {
         return Ok(("standard input".to_owned(), Box::new(io::stdin())));

@@ -1,4 +1,4 @@
-//! `connections create` and `connections update`: what was typed becomes a record, which is read by the API's rules.
+//! `connections create` and `connections update`: arguments become a record, which follows the rules of the API.
 
 use app::{App, Caller, Outcome};
 use clap::Args;
@@ -8,29 +8,29 @@ use web::connection_json::ConnectionRecord;
 use zeroize::Zeroizing;
 
 use super::BoxError;
-use super::credentials::{self, Asked, CredentialsFrom};
-use super::refusals::in_words;
+use super::credentials::{self, CredentialsArg, PromptedSecret};
+use super::error_messages::to_message;
 
-/// A connection to be made.
+/// A new connection.
 #[derive(Args)]
 pub(super) struct NewConnection {
-    /// Its name, unique in the account
+    /// The name, unique in the account
     #[arg(long)]
     name: String,
-    /// What to remember it by
+    /// A description
     #[arg(long)]
     description: Option<String>,
-    /// Keep it, but do not let it be used yet
+    /// Store the connection disabled
     #[arg(long)]
     disabled: bool,
     /// The client identifier of the customer's Vimeo app (not a secret)
     #[arg(long)]
     client_identifier: Option<String>,
     #[command(flatten)]
-    credentials: CredentialsFrom,
+    credentials: CredentialsArg,
 }
 
-/// What is to change; at least one thing.
+/// The changes; at least one.
 #[derive(Args)]
 pub(super) struct Changes {
     /// A new name
@@ -39,23 +39,23 @@ pub(super) struct Changes {
     /// A new description
     #[arg(long, conflicts_with = "clear_description")]
     description: Option<String>,
-    /// Take the description away
+    /// Clear the description
     #[arg(long)]
     clear_description: bool,
-    /// Another client identifier
+    /// A new client identifier
     #[arg(long)]
     client_identifier: Option<String>,
-    /// Ask for a new client secret, unseen, at the terminal
+    /// Prompt for a new client secret, without echo
     #[arg(long)]
     ask_client_secret: bool,
-    /// Ask for a new access token, unseen, at the terminal
+    /// Prompt for a new access token, without echo
     #[arg(long)]
     ask_access_token: bool,
     #[command(flatten)]
-    credentials: CredentialsFrom,
+    credentials: CredentialsArg,
 }
 
-/// Makes a connection.
+/// Creates a connection.
 pub(super) async fn create(app: &App, caller: &Caller, new: NewConnection) -> Result<Connection, BoxError> {
     let mut record = new.credentials.read()?;
     add(&mut record, "name", Some(new.name))?;
@@ -63,16 +63,16 @@ pub(super) async fn create(app: &App, caller: &Caller, new: NewConnection) -> Re
     add(&mut record, "clientIdentifier", new.client_identifier)?;
     record.add_availability(Availability::from_enabled(!new.disabled));
     if new.credentials.credentials.is_none() {
-        credentials::ask(&mut record, &[Asked::ClientSecret, Asked::AccessToken])?;
+        credentials::ask(&mut record, &[PromptedSecret::ClientSecret, PromptedSecret::AccessToken])?;
     }
     let draft = record.into_draft(UnknownFields::Reject)?;
-    match app.create_connection(caller, draft, None).await.map_err(in_words)? {
+    match app.create_connection(caller, draft, None).await.map_err(to_message)? {
         Outcome::Done(connection) => Ok(connection),
-        Outcome::Repeated(_) => Err("the connection was made before".into()),
+        Outcome::Repeated(_) => Err("the connection already exists".into()),
     }
 }
 
-/// Changes a connection, if nobody else did since it was read.
+/// Updates a connection, unless it has changed since it was read.
 pub(super) async fn update(
     app: &App,
     caller: &Caller,
@@ -86,20 +86,17 @@ pub(super) async fn update(
     if changes.clear_description {
         record.clear_description();
     }
-    let asked = [
-        changes.ask_client_secret.then_some(Asked::ClientSecret),
-        changes.ask_access_token.then_some(Asked::AccessToken),
+    let secrets = [
+        changes.ask_client_secret.then_some(PromptedSecret::ClientSecret),
+        changes.ask_access_token.then_some(PromptedSecret::AccessToken),
     ];
-    let asked: Vec<_> = asked.into_iter().flatten().collect();
-    credentials::ask(&mut record, &asked)?;
+    let secrets: Vec<_> = secrets.into_iter().flatten().collect();
+    credentials::ask(&mut record, &secrets)?;
     if record.is_empty() {
-        return Err(
-            "there is nothing to change; `vimeo-connections connections update --help` shows what can be"
-                .into(),
-        );
+        return Err("there is nothing to change; see `vimeo-connections connections update --help`".into());
     }
     let change = record.into_change(before.version)?;
-    app.update_connection(caller, before.id.as_str(), change).await.map_err(in_words)
+    app.update_connection(caller, before.id.as_str(), change).await.map_err(to_message)
 }
 
 fn add(record: &mut ConnectionRecord, field: &str, text: Option<String>) -> Result<(), BoxError> {

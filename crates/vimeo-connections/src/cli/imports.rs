@@ -1,4 +1,4 @@
-//! `connections import`: each line of a file becomes a connection, or its fault is told.
+//! `connections import`: each line of a file becomes a connection or is reported as an error.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -14,21 +14,22 @@ use serde::Serialize;
 use web::UnknownFields;
 use web::connection_json::{self, ConnectionRecord, rejected_credentials};
 
+use super::error_messages::to_message;
 use super::lines::Lines;
-use super::refusals::in_words;
 use super::rows::Rows;
 use super::{BoxError, Format, credentials, output};
 
-/// The longest wait for Vimeo, whatever it says, before a line is tried once more.
+/// Longest wait before a line is retried when Vimeo is unavailable.
 const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// What to import.
 #[derive(Args)]
 pub(super) struct FileToImport {
-    /// The file (- is standard input), with the fields of the API: name, description, enabled (default: true), clientIdentifier, clientSecret, accessToken; others are ignored
+    /// The file (- is standard input), with the fields of the API: name, description, enabled (default: true),
+    /// clientIdentifier, clientSecret, accessToken; others are ignored
     file: PathBuf,
-    /// JSON objects, one a line, or comma-separated values (also with `;` or tabs) with a header [default: as the file's name ends, else
-    /// jsonl]
+    /// JSON objects, one per line, or comma-separated values (also with `;` or tabs) with a header [default: by the
+    /// file's extension, else jsonl]
     #[arg(long = "format")]
     kind: Option<Kind>,
 }
@@ -46,29 +47,29 @@ impl FileToImport {
     }
 }
 
-/// A file of connections.
+/// The entries of a file.
 enum Entries<R> {
     Objects(Lines<R>),
     Table(Box<Rows<R>>, Vec<String>),
 }
 
-/// What stands on a line: a record, or what is wrong with it.
+/// One entry: a record, or what is wrong with it.
 struct Entry {
     line: u64,
     record: Result<ConnectionRecord, String>,
 }
 
-/// What became of a line.
+/// The result for one line.
 #[derive(Clone)]
-enum Fate {
+enum RowOutcome {
     Imported(ConnectionId),
-    /// Perhaps because an earlier line said the same.
-    AlreadyThere(ConnectionId, Option<u64>),
-    Refused(String),
-    NotTried(String),
+    /// With the earlier line that has the same connection, if any.
+    AlreadyExists(ConnectionId, Option<u64>),
+    Rejected(String),
+    NotAttempted(String),
 }
 
-/// A line's fate, for scripts.
+/// The result for one line, as JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LineOut {
@@ -81,7 +82,7 @@ struct LineOut {
     reason: Option<String>,
 }
 
-/// All of them.
+/// The results for all lines, as JSON.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ReportOut {
@@ -109,20 +110,20 @@ pub(super) async fn run(
     let mut importer = Importer { app, caller, unknown, names: HashMap::new(), stopped: None };
     let mut report = ReportOut::default();
     loop {
-        // What was imported is there, and is told, also if the rest of the file cannot be read.
+        // If the rest of the file cannot be read, the imported lines are reported nevertheless.
         let entry = match entries.next() {
             Ok(Some(entry)) => entry,
             Ok(None) => break,
             Err(error) => {
-                report.say_summary(format)?;
+                report.print_summary(format)?;
                 return Err(unreadable(error).into());
             }
         };
         let (line, name) = (entry.line, entry.record.as_ref().ok().and_then(ConnectionRecord::name));
-        let fate = importer.import(entry).await;
-        report.add(line, name.map(|name| name.as_str().to_owned()), fate, format)?;
+        let outcome = importer.import(entry).await;
+        report.add(line, name.map(|name| name.as_str().to_owned()), outcome, format)?;
     }
-    report.say_summary(format)?;
+    report.print_summary(format)?;
     let is_all_there = report.refused == 0 && report.not_tried == 0;
     Ok(if is_all_there { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -131,15 +132,15 @@ impl<R: Read> Entries<R> {
     fn table(lines: Lines<R>, unknown: UnknownFields) -> Result<Self, BoxError> {
         let mut rows = Box::new(Rows::new(lines));
         let Some((line, header)) = rows.next()? else { return Ok(Self::Table(rows, Vec::new())) };
-        let header = header.map_err(|fault| format!("line {line}, the header, {fault}"))?;
+        let header = header.map_err(|error| format!("line {line}, the header, {error}"))?;
         let names: Vec<_> = header.iter().map(|name| name.trim().to_owned()).collect();
         match connection_json::check_columns(&names, unknown) {
             Ok(()) => Ok(Self::Table(rows, names)),
-            Err(faults) => Err(format!("line {line} must name the columns: {faults}").into()),
+            Err(errors) => Err(format!("line {line} must name the columns: {errors}").into()),
         }
     }
 
-    /// What the next line says that says anything.
+    /// The next entry, skipping blank lines.
     fn next(&mut self) -> std::io::Result<Option<Entry>> {
         match self {
             Self::Objects(lines) => {
@@ -147,9 +148,9 @@ impl<R: Read> Entries<R> {
                     let record = match &line.bytes {
                         None => Err("is longer than 64 KiB".to_owned()),
                         Some(bytes) if bytes.trim_ascii().is_empty() => continue,
-                        // It is a line of its own for the one who reads it as JSON.
+                        // Each line is parsed on its own, so its position is always line 1.
                         Some(bytes) => ConnectionRecord::parse(bytes)
-                            .map_err(|faults| faults.to_string().replace("(line 1, column", "(column")),
+                            .map_err(|errors| errors.to_string().replace("(line 1, column", "(column")),
                     };
                     return Ok(Some(Entry { line: line.number, record }));
                 }
@@ -172,52 +173,55 @@ impl<R: Read> Entries<R> {
     }
 }
 
-/// What goes on from line to line.
+/// State across lines.
 struct Importer<'a> {
     app: &'a App,
     caller: Caller,
     unknown: UnknownFields,
-    /// Which line an imported name was on first.
+    /// The first line that imported a name.
     names: HashMap<String, u64>,
-    /// Why no further line is tried.
+    /// Why no further line is attempted.
     stopped: Option<String>,
 }
 
 impl Importer<'_> {
-    async fn import(&mut self, entry: Entry) -> Fate {
+    async fn import(&mut self, entry: Entry) -> RowOutcome {
         let mut record = match entry.record {
             Ok(record) => record,
-            Err(fault) => return Fate::Refused(fault),
+            Err(error) => return RowOutcome::Rejected(error),
         };
         record.add_availability(Availability::Enabled);
         let draft = match record.into_draft(self.unknown) {
             Ok(draft) => draft,
-            Err(faults) => return Fate::Refused(faults.to_string()),
+            Err(errors) => return RowOutcome::Rejected(errors.to_string()),
         };
         if let Some(why) = &self.stopped {
-            return Fate::NotTried(why.clone());
+            return RowOutcome::NotAttempted(why.clone());
         }
         let name = draft.name.unique_part().to_owned();
         match self.store(entry.line, draft).await {
-            Ok(fate) => {
-                if matches!(fate, Fate::Imported(_) | Fate::AlreadyThere(..)) {
+            Ok(outcome) => {
+                if matches!(outcome, RowOutcome::Imported(_) | RowOutcome::AlreadyExists(..)) {
                     self.names.entry(name).or_insert(entry.line);
                 }
-                fate
+                outcome
             }
             Err(error) => {
-                let why = output::with_causes(&*in_words(error));
+                let why = output::with_causes(&*to_message(error));
                 self.stopped = Some(format!("the import stopped at line {}", entry.line));
-                Fate::NotTried(why)
+                RowOutcome::NotAttempted(why)
             }
         }
     }
 
-    /// What becomes of a draft; an error if no other would fare better now.
-    async fn store(&self, line: u64, draft: ConnectionDraft) -> Result<Fate, Error> {
+    /// The result for a draft. An error means that further lines would fail as well.
+    async fn store(&self, line: u64, draft: ConnectionDraft) -> Result<RowOutcome, Error> {
         match self.app.compare_credentials(&self.caller, &draft).await? {
             Some(SameCredentials::Yes(stored)) => {
-                return Ok(Fate::AlreadyThere(stored.id, self.names.get(draft.name.unique_part()).copied()));
+                return Ok(RowOutcome::AlreadyExists(
+                    stored.id,
+                    self.names.get(draft.name.unique_part()).copied(),
+                ));
             }
             Some(SameCredentials::No(_)) => return Ok(self.name_taken(&draft)),
             None => {}
@@ -227,7 +231,7 @@ impl Importer<'_> {
         let created = match create(draft.clone()).await {
             Err(Error::VimeoUnavailable { retry_after_seconds }) => {
                 let wait = Duration::from_secs(retry_after_seconds).min(WAIT_MAX);
-                output::remark(&format!(
+                output::status(&format!(
                     "Vimeo could not be reached; line {line} is retried in {} s.",
                     wait.as_secs()
                 ));
@@ -237,55 +241,61 @@ impl Importer<'_> {
             created => created,
         };
         match created {
-            Ok(Outcome::Done(connection)) => Ok(Fate::Imported(connection.id)),
-            Err(Error::CredentialsRejected(findings)) => Ok(Fate::Refused(format!(
+            Ok(Outcome::Done(connection)) => Ok(RowOutcome::Imported(connection.id)),
+            Err(Error::CredentialsRejected(problems)) => Ok(RowOutcome::Rejected(format!(
                 "Vimeo refused the credentials: {}",
-                rejected_credentials(&findings)
+                rejected_credentials(&problems)
             ))),
-            // Somebody took the name meanwhile; or, which cannot be without an idempotency key, it was made before.
+            // Another request took the name in the meantime. A replay cannot occur without an idempotency key.
             Err(Error::ConnectionNameExists) | Ok(Outcome::Repeated(_)) => Ok(name_taken),
             Err(error) => Err(error),
         }
     }
 
-    fn name_taken(&self, draft: &ConnectionDraft) -> Fate {
-        Fate::Refused(match self.names.get(draft.name.unique_part()) {
-            Some(line) => format!("line {line} has this name too, with other credentials"),
-            None => "the account has a connection of this name, with other credentials".to_owned(),
+    fn name_taken(&self, draft: &ConnectionDraft) -> RowOutcome {
+        RowOutcome::Rejected(match self.names.get(draft.name.unique_part()) {
+            Some(line) => format!("line {line} has the same name with different credentials"),
+            None => "the account has a connection with this name and different credentials".to_owned(),
         })
     }
 }
 
 impl ReportOut {
-    fn add(&mut self, line: u64, name: Option<String>, fate: Fate, format: &Format) -> Result<(), BoxError> {
-        let (count, outcome) = match &fate {
-            Fate::Imported(_) => (&mut self.imported, "imported"),
-            Fate::AlreadyThere(..) => (&mut self.already_there, "already there"),
-            Fate::Refused(_) => (&mut self.refused, "refused"),
-            Fate::NotTried(_) => (&mut self.not_tried, "not tried"),
+    fn add(
+        &mut self,
+        line: u64,
+        name: Option<String>,
+        outcome: RowOutcome,
+        format: &Format,
+    ) -> Result<(), BoxError> {
+        let (count, label) = match &outcome {
+            RowOutcome::Imported(_) => (&mut self.imported, "imported"),
+            RowOutcome::AlreadyExists(..) => (&mut self.already_there, "already there"),
+            RowOutcome::Rejected(_) => (&mut self.refused, "refused"),
+            RowOutcome::NotAttempted(_) => (&mut self.not_tried, "not tried"),
         };
         *count += 1;
-        let (connection_id, reason) = match fate {
-            Fate::Imported(id) => (Some(id.to_string()), None),
-            Fate::AlreadyThere(id, earlier) => {
+        let (connection_id, reason) = match outcome {
+            RowOutcome::Imported(id) => (Some(id.to_string()), None),
+            RowOutcome::AlreadyExists(id, earlier) => {
                 (Some(id.to_string()), earlier.map(|line| format!("the same as line {line}")))
             }
-            Fate::Refused(reason) | Fate::NotTried(reason) => (None, Some(reason)),
+            RowOutcome::Rejected(reason) | RowOutcome::NotAttempted(reason) => (None, Some(reason)),
         };
         if format.json {
-            self.lines.push(LineOut { line, name, outcome, connection_id, reason });
+            self.lines.push(LineOut { line, name, outcome: label, connection_id, reason });
             return Ok(());
         }
         let name = name.unwrap_or_else(|| "?".to_owned());
         let id = connection_id.map(|id| format!(" ({id})")).unwrap_or_default();
         let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-        output::say(&format!("line {line}, {name}: {outcome}{id}{reason}"))?;
+        output::print(&format!("line {line}, {name}: {label}{id}{reason}"))?;
         Ok(())
     }
 
-    fn say_summary(&self, format: &Format) -> Result<(), BoxError> {
+    fn print_summary(&self, format: &Format) -> Result<(), BoxError> {
         if format.json {
-            output::say_json(self)?;
+            output::print_json(self)?;
             return Ok(());
         }
         let mut counts =
@@ -294,7 +304,7 @@ impl ReportOut {
         if self.not_tried > 0 {
             counts.push(format!("{} not tried", self.not_tried));
         }
-        output::say(&counts.join(", "))?;
+        output::print(&counts.join(", "))?;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::{BoxError, Format, output};
 use crate::prepare::parse_key;
 
-/// The longest standard input that is read for a key.
+/// Limit for a key on standard input.
 const INPUT_MAX_BYTES: u64 = 4096;
 
 #[derive(Subcommand)]
@@ -41,9 +41,9 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Revoke a key: it stops working within a second
+    /// Revoke a key; it stops working within a second
     Revoke {
-        /// The key's identifier, as `keys list` shows it (not the key itself)
+        /// The key's ID, as shown by `keys list` (not the key itself)
         id: String,
         #[command(flatten)]
         format: Format,
@@ -55,7 +55,7 @@ pub(super) struct NewKey {
     /// The account's name
     #[arg(long, value_parser = Label::parse)]
     account: Label,
-    /// What to call the key
+    /// A name for the key
     #[arg(long, value_parser = Label::parse, default_value = "api key")]
     name: Label,
     /// Days until the key expires; 0 creates one that has already expired, for tests [default: never]
@@ -67,11 +67,11 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
     match command {
         Command::Create { options, format } => {
             let account = app.find_account(&options.account).await?;
-            let made = app.create_api_key(&account, options.into()).await?;
-            let shown = show_new(&made, &account, &format);
+            let created = app.create_api_key(&account, options.into()).await?;
+            let shown = print_new(&created, &account, &format);
             if shown.is_err() {
-                // The key was not shown: it must not be valid.
-                app.revoke_api_key(&made.key.id).await?;
+                // The key was not shown, so it must not be valid.
+                app.revoke_api_key(&created.key.id).await?;
             }
             shown
         }
@@ -80,25 +80,23 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
             let plain = read_key()?;
             let key = app.import_api_key(&account, &plain, options.into()).await?;
             if format.json {
-                return output::say_json(&shown(&key, KeyStatus::Active, account.name.as_str()));
+                return output::print_json(&shown(&key, KeyStatus::Active, account.name.as_str()));
             }
-            output::say(&format!("Took the key in as {} of {}.", key.id, account.name))
+            output::print(&format!("Imported the key as {} of {}.", key.id, account.name))
         }
         Command::List { account, format } => list(app, account, &format).await,
         Command::Revoke { id, format } => {
-            // However much was copied with it: the complaint about an unknown identifier would show it.
+            // The error about an unknown ID would show the key.
             if id.contains(KEY_PREFIX) {
-                return Err(
-                    "that is a key, and it is now in your shell's history; revoke it by its identifier, \
+                return Err("that is a key, and it is now in your shell's history; revoke it by its ID, \
                             which `vimeo-connections keys list` shows"
-                        .into(),
-                );
+                    .into());
             }
             let key = app.revoke_api_key(&ApiKeyId::from_stored(id)).await?;
             if format.json {
-                return output::say_json(&json!({ "keyId": key.id.as_str(), "status": "revoked" }));
+                return output::print_json(&json!({ "keyId": key.id.as_str(), "status": "revoked" }));
             }
-            output::say(&format!("Revoked the key {} ({}, ends in {}).", key.id, key.name, key.last_four))
+            output::print(&format!("Revoked the key {} ({}, ends in {}).", key.id, key.name, key.last_four))
         }
     }
 }
@@ -109,20 +107,20 @@ impl From<NewKey> for KeyOptions {
     }
 }
 
-/// Prints a new key, this once.
-fn show_new(made: &NewApiKey, account: &Account, format: &Format) -> Result<ExitCode, BoxError> {
+/// Prints a new key. It is shown only this once.
+fn print_new(created: &NewApiKey, account: &Account, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
-        let mut shown = shown(&made.key, KeyStatus::Active, account.name.as_str());
+        let mut shown = shown(&created.key, KeyStatus::Active, account.name.as_str());
         if let Some(object) = shown.as_object_mut() {
             object.remove("status");
-            object.insert("key".to_owned(), json!(made.plain.expose()));
+            object.insert("key".to_owned(), json!(created.plain.expose()));
         }
-        return output::say_json(&shown);
+        return output::print_json(&shown);
     }
-    output::say(&format!(
+    output::print(&format!(
         "{}\n\nThis is the key {} of {}, shown only once: only a keyed hash of it is stored.",
-        made.plain.expose(),
-        made.key.id,
+        created.plain.expose(),
+        created.key.id,
         account.name
     ))
 }
@@ -130,7 +128,7 @@ fn show_new(made: &NewApiKey, account: &Account, format: &Format) -> Result<Exit
 fn read_key() -> Result<PlainKey, BoxError> {
     let mut text = Zeroizing::new(String::new());
     std::io::stdin().take(INPUT_MAX_BYTES).read_to_string(&mut text)?;
-    parse_key(&text).map_err(|error| format!("standard input holds no API key: {error}").into())
+    parse_key(&text).map_err(|error| format!("standard input contains no valid API key: {error}").into())
 }
 
 async fn list(app: &App, account: Option<Label>, format: &Format) -> Result<ExitCode, BoxError> {
@@ -153,9 +151,9 @@ async fn list(app: &App, account: Option<Label>, format: &Format) -> Result<Exit
         }
     }
     if format.json {
-        return output::say_json(&json!(items));
+        return output::print_json(&json!(items));
     }
-    output::say_table(&["KEY ID", "ACCOUNT", "NAME", "ENDS IN", "STATUS", "EXPIRES"], &rows)
+    output::print_table(&["KEY ID", "ACCOUNT", "NAME", "ENDS IN", "STATUS", "EXPIRES"], &rows)
 }
 
 fn shown(key: &ApiKey, status: KeyStatus, account: &str) -> Value {

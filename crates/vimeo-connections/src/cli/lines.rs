@@ -1,20 +1,20 @@
-//! Lines of a file that may hold anything: each read within a limit, and wiped.
+//! Reads the lines of a file with unknown content. Each line is limited in length and wiped after use.
 
 use std::io::{self, Read};
 
 use domain::text::without_byte_order_mark;
 use zeroize::Zeroizing;
 
-/// The longest line that is read, as for a request's body.
+/// Limit for the length of a line, the same as for a request body.
 pub(super) const LINE_MAX_BYTES: usize = 64 * 1024;
 /// How much is read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// What is in front of UTF-16, in either order of bytes.
-const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+/// The byte order marks of UTF-16.
+const UTF_16_BYTE_ORDER_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// One line.
 pub(super) struct Line {
-    /// Counted from 1.
+    /// Starts at 1.
     pub(super) number: u64,
     /// Without its line feed; `None` if it is too long.
     pub(super) bytes: Option<Zeroizing<Vec<u8>>>,
@@ -23,7 +23,7 @@ pub(super) struct Line {
 /// Reads a source line by line.
 pub(super) struct Lines<R> {
     source: R,
-    /// What was read and not yet given out: its unread part begins at `start` and has `left` bytes.
+    /// Buffered data: the unread part starts at `start` and has `left` bytes.
     chunk: Zeroizing<Vec<u8>>,
     start: usize,
     left: usize,
@@ -37,26 +37,26 @@ impl<R: Read> Lines<R> {
 
     /// The next line; `None` after the last.
     pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
-        // Room enough from the beginning: a vector that grows leaves copies behind.
+        // Allocated in full, because a growing vector leaves copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(LINE_MAX_BYTES + 1));
-        let (mut is_begun, mut is_too_long) = (false, false);
+        let (mut is_started, mut is_too_long) = (false, false);
         loop {
             if self.left == 0 {
                 self.start = 0;
                 self.left = self.fill()?;
-                if self.left == 0 && !is_begun {
+                if self.left == 0 && !is_started {
                     return Ok(None);
                 }
             }
-            is_begun = true;
+            is_started = true;
             let unread = self.chunk.get(self.start..self.start + self.left).unwrap_or_default();
             let end = unread.iter().position(|byte| *byte == b'\n');
-            let piece = unread.get(..end.unwrap_or(unread.len())).unwrap_or_default();
-            is_too_long |= bytes.len() + piece.len() > LINE_MAX_BYTES;
+            let part = unread.get(..end.unwrap_or(unread.len())).unwrap_or_default();
+            is_too_long |= bytes.len() + part.len() > LINE_MAX_BYTES;
             if !is_too_long {
-                bytes.extend_from_slice(piece);
+                bytes.extend_from_slice(part);
             }
-            let taken = piece.len() + usize::from(end.is_some());
+            let taken = part.len() + usize::from(end.is_some());
             let is_last = self.left == 0;
             self.start += taken;
             self.left -= taken;
@@ -65,7 +65,7 @@ impl<R: Read> Lines<R> {
             }
         }
         self.number += 1;
-        if self.number == 1 && UTF_16_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
+        if self.number == 1 && UTF_16_BYTE_ORDER_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
             let message = "it is UTF-16; save it as UTF-8 (in a spreadsheet: “CSV UTF-8”)";
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
@@ -108,17 +108,17 @@ mod tests {
     }
 
     #[test]
-    fn utf_16_is_refused_by_name() {
+    fn utf_16_is_rejected_by_name() {
         for (mark, bytes) in [(b"\xff\xfe", b"a\0\n\0"), (b"\xfe\xff", b"\0a\0\n")] {
             let text = [&mark[..], bytes].concat();
-            let Err(refused) = Lines::new(&text[..]).next() else { panic!("it was read") };
-            assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
-            assert!(refused.to_string().contains("UTF-16"), "{refused}");
+            let Err(error) = Lines::new(&text[..]).next() else { panic!("it was read") };
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(error.to_string().contains("UTF-16"), "{error}");
         }
     }
 
     #[test]
-    fn a_line_that_is_too_long_does_not_spoil_the_next() {
+    fn a_line_that_is_too_long_does_not_affect_the_next() {
         for (length, fits) in
             [(LINE_MAX_BYTES, true), (LINE_MAX_BYTES + 1, false), (5 * LINE_MAX_BYTES, false)]
         {

@@ -1,4 +1,4 @@
-//! The command line: what an operator types, and what is answered.
+//! The command line.
 
 mod accounts;
 mod backups;
@@ -6,12 +6,12 @@ mod confirmation;
 mod connections;
 mod credentials;
 mod drafts;
+mod engine_migration;
+mod error_messages;
 mod imports;
 mod keys;
 mod lines;
-mod moves;
 pub(crate) mod output;
-mod refusals;
 mod rows;
 mod uploads;
 
@@ -34,7 +34,7 @@ use crate::{exit, serve, telemetry, wiring};
 /// What `--version` shows.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("SOURCE_COMMIT"), ")");
 
-/// Whatever a command can fail with; its text is for the operator.
+/// The error of a command. Its text is for the operator.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Stores customers' Vimeo app credentials, verified and encrypted, and uploads videos with them.
@@ -50,15 +50,15 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Create the keyring that encrypts everything stored: once, before the first start
+    /// Create the keyring that encrypts everything stored; once, before the first start
     Init,
     /// Run the service
     Serve,
-    /// Migrate the database to this version's schema, as `serve` does when it starts
+    /// Migrate the database schema to this version, as `serve` does on startup
     Migrate,
-    /// Copy the database into a new file, also while the service runs; the keyring is not included
+    /// Copy the database into a new file, even while the service runs; the keyring is not included
     Backup(backups::Backup),
-    /// Restore a backup where there is no database yet, or only check it
+    /// Restore a backup where no database exists, or only check it
     Restore(backups::Restore),
     /// Show and check the configuration
     #[command(subcommand)]
@@ -75,23 +75,23 @@ enum Command {
     /// Upload a file or URL through a connection; rerun to resume
     Upload(uploads::Arguments),
     /// Migrate to PostgreSQL without decrypting; rerun to resume
-    Move(moves::Arguments),
-    /// Write the generated pages of the documentation into a directory
+    Move(engine_migration::Arguments),
+    /// Write the generated documentation pages into a directory
     #[command(hide = true)]
     Docs { directory: PathBuf },
 }
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Show the configuration in effect, with secrets redacted, and check that `serve` can start with it
+    /// Show the effective configuration with secrets redacted, and check that `serve` can start with it
     Check {
-        /// Accept that the listen address is in use, as by the running service
+        /// Accept that the listen address is in use, for example by the running service
         #[arg(long)]
         beside_running: bool,
     },
 }
 
-/// How an answer is printed.
+/// The output format.
 #[derive(Args)]
 pub(crate) struct Format {
     /// Print JSON, for scripts
@@ -99,25 +99,25 @@ pub(crate) struct Format {
     json: bool,
 }
 
-/// Runs one command.
+/// Runs a command.
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     if let Command::Docs { directory } = &arguments.command {
         return write_docs(directory);
     }
     let is_serving = matches!(arguments.command, Command::Serve);
-    let loaded = Config::load(arguments.config.as_deref(), Environment::of_process());
+    let loaded = Config::load(arguments.config.as_deref(), Environment::from_process());
     let (config, layers) = match loaded {
         Ok(loaded) => loaded,
         Err(error) => {
             if is_serving {
-                // Whatever else is wrong, the fault is reported as the log is to be written.
+                // Report the error in the configured log format, whatever else is wrong.
                 telemetry::start(error.log_format, LevelFilter::OFF, Duration::ZERO)?;
             }
             return Err(error.into());
         }
     };
     if !is_serving {
-        // A command's answer is what it prints; the log says only what went wrong beside it.
+        // The output of a command is its result; the log contains only problems.
         telemetry::start(LogFormat::Pretty, config.log_level.min(LevelFilter::WARN), Duration::ZERO)?;
     }
     match arguments.command {
@@ -129,13 +129,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
         }
         Command::Migrate => {
             wiring::open_for_migrating(&config).await?.close().await;
-            output::say(&format!("The database {} has this version's schema.", config.database_url))
+            output::print(&format!("The database {} has this version's schema.", config.database_url))
         }
         Command::Backup(command) => backups::back_up(&config, command).await,
         Command::Restore(command) => backups::restore(&config, command).await,
         Command::Config(ConfigCommand::Check { beside_running }) => {
-            output::say(config::effective(&layers).trim_end())?;
-            let in_use = if beside_running { InUse::Accept } else { InUse::Refuse };
+            output::print(config::effective(&layers).trim_end())?;
+            let in_use = if beside_running { InUse::Accept } else { InUse::Reject };
             prepare::prepare(&config, in_use).await?;
             Ok(ExitCode::SUCCESS)
         }
@@ -153,12 +153,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
             administer(&config, async |app| connections::run(app, &config, command).await).await
         }
         Command::Upload(arguments) => Box::pin(uploads::run(&config, arguments)).await,
-        Command::Move(arguments) => moves::run(&config, arguments).await,
+        Command::Move(arguments) => engine_migration::run(&config, arguments).await,
         Command::Docs { directory } => write_docs(&directory),
     }
 }
 
-/// Opens the service for one command, beside the running one perhaps, and closes it whatever came of the command.
+/// Opens the service for one command, possibly beside the running one, and closes it afterwards.
 async fn administer(
     config: &Config,
     command: impl AsyncFnOnce(&App) -> Result<ExitCode, BoxError>,
@@ -169,7 +169,7 @@ async fn administer(
     result
 }
 
-/// The same with Vimeo at hand, to check credentials as configured.
+/// The same with a Vimeo client, to check credentials as configured.
 async fn administer_with_vimeo(
     config: &Config,
     command: impl AsyncFnOnce(&App) -> Result<ExitCode, BoxError>,
@@ -177,11 +177,11 @@ async fn administer_with_vimeo(
     if !config.vimeo.verify {
         tracing::warn!("vimeo.verification is off: credentials are not checked at Vimeo");
     }
-    let leftovers = TaskTracker::new();
-    let app = wiring::open_for_credentials(config, leftovers.clone()).await?;
+    let background_tasks = TaskTracker::new();
+    let app = wiring::open_for_credentials(config, background_tasks.clone()).await?;
     let result = command(&app).await;
-    leftovers.close();
-    if tokio::time::timeout(config.shutdown, leftovers.wait()).await.is_err() {
+    background_tasks.close();
+    if tokio::time::timeout(config.shutdown, background_tasks.wait()).await.is_err() {
         tracing::warn!("tokens that were created to check credentials could not all be revoked in time");
     }
     app.close().await;
@@ -190,14 +190,14 @@ async fn administer_with_vimeo(
 
 async fn init(config: &Config) -> Result<ExitCode, BoxError> {
     let KeyringSource::File { path, .. } = &config.keyring else {
-        return Err("keyring.value is set: that is the keyring, and there is nothing to make".into());
+        return Err("keyring.value is set: it is the keyring, and there is nothing to create".into());
     };
     if !path.exists()
         && let Some(keys) = wiring::sealed_with(&config.database_url).await?
     {
         return Err(format!(
-            "the database {} was sealed with {keys}, which a new keyring could not open. Put the old keyring back at \
-             {}, from its backup if need be",
+            "the database {} was sealed with {keys}, and a new keyring could not decrypt it. Restore the old keyring at \
+             {}, from its backup if necessary",
             config.database_url,
             path.display()
         )
@@ -206,7 +206,7 @@ async fn init(config: &Config) -> Result<ExitCode, BoxError> {
     let randomness = Randomness::system();
     let keyring = Keyring::generate(&randomness);
     keyring_file::create(path, &keyring, &randomness)?;
-    output::say(&format!(
+    output::print(&format!(
         "Created the keyring {} with the key {}.\n\
          It encrypts everything stored: without it nothing can ever be decrypted.\n\
          Back it up now, separately from the database and its backups: both together reveal everything.\n\

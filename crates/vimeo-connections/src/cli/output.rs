@@ -1,4 +1,4 @@
-//! Printing: answers on standard output, complaints on standard error.
+//! Output: results on standard output, errors and status on standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -7,23 +7,23 @@ use serde::Serialize;
 
 use crate::cli::BoxError;
 
-/// Prints an answer.
-pub(crate) fn say(text: &str) -> Result<ExitCode, BoxError> {
+/// Prints a result.
+pub(crate) fn print(text: &str) -> Result<ExitCode, BoxError> {
     match writeln!(io::stdout(), "{text}") {
-        // Whoever read us has seen enough (`… | head`).
+        // The reader has closed the pipe (`… | head`).
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         result => result?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a JSON answer.
-pub(crate) fn say_json(value: &impl Serialize) -> Result<ExitCode, BoxError> {
-    say(&serde_json::to_string_pretty(value)?)
+/// Prints a result as JSON.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<ExitCode, BoxError> {
+    print(&serde_json::to_string_pretty(value)?)
 }
 
-/// Prints a table: columns as wide as their widest cell, counted in characters.
-pub(crate) fn say_table(header: &[&str], rows: &[Vec<String>]) -> Result<ExitCode, BoxError> {
+/// Prints a table with columns as wide as their widest cell, in characters.
+pub(crate) fn print_table(header: &[&str], rows: &[Vec<String>]) -> Result<ExitCode, BoxError> {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(header.get(column).map(|cell| cell.len())).max().unwrap_or(0)
@@ -35,16 +35,16 @@ pub(crate) fn say_table(header: &[&str], rows: &[Vec<String>]) -> Result<ExitCod
     };
     let mut lines = vec![line(&mut header.iter().copied())];
     lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
-    say(&lines.join("\n"))
+    print(&lines.join("\n"))
 }
 
-/// Says something beside the answer, on standard error.
-pub(crate) fn remark(text: &str) {
-    // When standard error is closed there is nobody left to tell.
+/// Prints a status message on standard error.
+pub(crate) fn status(text: &str) {
+    // If standard error is closed, there is nowhere to report to.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Says how far something has come, on standard error: at a terminal always in the same line.
+/// Prints progress on standard error; on a terminal always in the same line.
 pub(super) fn report_progress(text: &str) {
     let mut stderr = io::stderr();
     let _ = if stderr.is_terminal() {
@@ -62,12 +62,12 @@ pub(super) fn end_progress() {
     }
 }
 
-/// Prints why a command failed.
-pub(crate) fn complain(error: &(dyn std::error::Error + 'static)) {
-    remark(&format!("vimeo-connections: {}", with_causes(error)));
+/// Prints the error of a command.
+pub(crate) fn report_error(error: &(dyn std::error::Error + 'static)) {
+    status(&format!("vimeo-connections: {}", with_causes(error)));
 }
 
-/// An error in words, with whatever is behind it.
+/// An error's text with its causes.
 pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,5 @@
-//! Rows of a table as spreadsheets write it, with `,`, `;` or a tab between cells: each read within a limit, and wiped.
+//! Reads rows of a table as spreadsheets write them, separated by `,`, `;` or tabs. Each row is limited in length and
+//! wiped after use.
 
 use std::io::{self, Read};
 
@@ -7,16 +8,16 @@ use zeroize::Zeroizing;
 
 use super::lines::{LINE_MAX_BYTES, Lines};
 
-/// How many cells of a row are read.
+/// Limit for the number of cells in a row.
 const CELLS_MAX: usize = 100;
 
-/// A row's cells, or what is wrong with it.
+/// The cells of a row, or what is wrong with it.
 pub(super) type Cells = Result<Vec<Zeroizing<String>>, &'static str>;
 
 /// Reads a table row by row.
 pub(super) struct Rows<R> {
     lines: Lines<R>,
-    /// What stands between cells; known from the first line on.
+    /// The separator; known after the first line.
     separator: Option<u8>,
     reader: Reader,
     cells: Zeroizing<Vec<u8>>,
@@ -29,8 +30,8 @@ impl<R: Read> Rows<R> {
         Self { lines, separator: None, reader: Reader::new(), cells, ends: [0; CELLS_MAX] }
     }
 
-    /// The next row and the number of its first line; `None` after the last. A row of nothing but blank cells is skipped:
-    /// spreadsheets write them for rows that were used once.
+    /// The next row and the number of its first line; `None` after the last. Rows with only blank cells are skipped:
+    /// spreadsheets write them for rows that were used before.
     pub(super) fn next(&mut self) -> io::Result<Option<(u64, Cells)>> {
         loop {
             match self.read()? {
@@ -54,7 +55,7 @@ impl<R: Read> Rows<R> {
                 continue;
             }
             if self.separator.is_none() {
-                if let Some(named) = named_separator(&bytes) {
+                if let Some(named) = declared_separator(&bytes) {
                     self.separator = Some(named);
                     self.reader = reader(self.separator);
                     first = None;
@@ -69,7 +70,7 @@ impl<R: Read> Rows<R> {
             let (result, read, more_filled, more_ended) = self.reader.read_record(&bytes, room, ends);
             filled += more_filled;
             ended += more_ended;
-            let fault = match result {
+            let error = match result {
                 ReadRecordResult::InputEmpty => continue,
                 ReadRecordResult::OutputFull => "is longer than 64 KiB",
                 ReadRecordResult::OutputEndsFull => "has more than 100 cells",
@@ -81,7 +82,7 @@ impl<R: Read> Rows<R> {
                     "has a carriage return in its middle"
                 }
             };
-            return Ok(Some((number, Err(fault))));
+            return Ok(Some((number, Err(error))));
         }
     }
 
@@ -100,17 +101,17 @@ fn reader(separator: Option<u8>) -> Reader {
     ReaderBuilder::new().delimiter(separator.unwrap_or(b',')).build()
 }
 
-/// The separator that a line such as `sep=;` names, which some spreadsheets write in front.
-fn named_separator(line: &[u8]) -> Option<u8> {
+/// The separator declared by a line such as `sep=;`, which some spreadsheets write first.
+fn declared_separator(line: &[u8]) -> Option<u8> {
     match line.trim_ascii_end().strip_prefix(b"sep=") {
         Some([separator @ (b',' | b';')]) => Some(*separator),
-        // The tab itself was trimmed.
+        // The tab was trimmed.
         Some([]) if line.starts_with(b"sep=\t") => Some(b'\t'),
         _ => None,
     }
 }
 
-/// The separator that stands most often in the header, outside quotation marks.
+/// The most frequent separator in the header, outside quotation marks.
 fn likely_separator(header: &[u8]) -> u8 {
     let count = |separator: u8| {
         let (mut is_quoted, mut count) = (false, 0_usize);
@@ -120,7 +121,7 @@ fn likely_separator(header: &[u8]) -> u8 {
         }
         count
     };
-    // Of several that stand equally often the last one here: the comma.
+    // Of equally frequent ones, the last in this list: the comma.
     [b'\t', b';', b','].into_iter().max_by_key(|separator| count(*separator)).unwrap_or(b',')
 }
 
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_separator_is_the_one_of_the_header() {
+    fn the_separator_is_detected_in_the_header() {
         for (separator, other) in [(',', ';'), (';', ','), ('\t', ',')] {
             let text = format!(
                 "\u{feff}a{separator}\"b,;\t\"{separator}c\r\n1{separator}x{other}y{separator}\"z\r\nz\"\r\n"
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_names_the_separator_is_no_header() {
+    fn a_line_that_declares_the_separator_is_not_the_header() {
         for (named, separator) in [("sep=;", ';'), ("sep=,", ','), ("sep=\t", '\t')] {
             let text = format!("{named}\r\na{separator}b\r\n1{separator}2\r\n");
             assert_eq!(read(&text), [row(2, &["a", "b"]), row(3, &["1", "2"])], "{named:?}");
@@ -176,15 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_cannot_be_read_does_not_spoil_the_next() {
+    fn an_invalid_row_does_not_affect_the_next() {
         let long = "x".repeat(LINE_MAX_BYTES + 1);
         let wide = ",".repeat(CELLS_MAX);
-        for (bad, fault) in [
+        for (bad, error) in [
             (long.as_str(), "is longer than 64 KiB"),
             (&wide, "has more than 100 cells"),
             ("a\rb", "has a carriage return in its middle"),
         ] {
-            assert_eq!(read(&format!("{bad}\na,b\n")), [(1, Err(fault)), row(2, &["a", "b"])]);
+            assert_eq!(read(&format!("{bad}\na,b\n")), [(1, Err(error)), row(2, &["a", "b"])]);
         }
         assert_eq!(
             read("a,b\n\"c\nd,e\n"),

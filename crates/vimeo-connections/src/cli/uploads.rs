@@ -1,6 +1,5 @@
-//! `upload`: a file, or what is at an address, becomes a video of the connection's customer. The bytes of a file go from
-//! here to Vimeo; an address is fetched by whoever works on the job, this command too. Killed at any point, it goes on when
-//! it is run again.
+//! `upload`: uploads a file or URL through a connection. This command sends a file's bytes to Vimeo itself; a URL is
+//! fetched by whichever process runs the job, possibly this command. If interrupted, rerunning it resumes the upload.
 
 mod file;
 mod interrupts;
@@ -25,8 +24,8 @@ use thiserror::Error as ThisError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connections::Of;
-use super::{BoxError, Format, output, refusals};
+use super::connections::AccountArg;
+use super::{BoxError, Format, error_messages, output};
 use crate::config::Config;
 use crate::wiring;
 use file::FileToSend;
@@ -39,45 +38,45 @@ use watching::watch;
 
 const GOES_ON: &str = "Run the same command again to resume";
 
-/// What to upload, through which connection, and what it is to become.
+/// What to upload, through which connection, with which settings.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// A file, or an https:// URL, which the service fetches. Arguments can be seen by other users of
-    /// this machine, and so can a key in a URL's query
+    /// A file, or an https:// URL, which the service fetches. Other users of this machine can see arguments, including
+    /// secrets in a URL's query
     #[arg(value_name = "FILE|URL")]
     source: OsString,
     #[command(flatten)]
-    of: Of,
+    of: AccountArg,
     /// The connection's ID or name
     #[arg(long, value_name = "ID|NAME")]
     connection: String,
     #[command(flatten)]
     settings: SettingsArguments,
-    /// Upload it again even if this command has uploaded the same within the last day
+    /// Upload again even if this command uploaded the same within the last day
     #[arg(long)]
     again: bool,
-    /// For a URL: print the job's ID at once, and leave the work to the service
+    /// For a URL: print the job's ID immediately, and leave the work to the service
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
     format: Format,
 }
 
-/// Whether what was uploaded already is uploaded once more.
+/// Whether a completed upload is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Again {
     No,
     Yes,
 }
 
-/// How long the command stays.
+/// How long the command waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stay {
     ToTheEnd,
     UntilItIsTaken,
 }
 
-/// Somebody pressed Ctrl-C.
+/// Interrupted by Ctrl-C.
 #[derive(Debug, Clone, Copy, ThisError)]
 #[error("interrupted")]
 struct Stopped;
@@ -88,14 +87,14 @@ enum Source {
     Url(String),
 }
 
-/// Everything that an upload is done with.
+/// Everything an upload needs.
 struct Desk<'a> {
     app: &'a App,
     client: &'a vimeo::Client,
     caller: &'a Caller,
     connection: &'a ConnectionId,
     chunk_bytes: u64,
-    /// Whether this process may work on jobs.
+    /// Whether this process may run jobs.
     is_working: bool,
     tasks: &'a TaskTracker,
     stopping: &'a CancellationToken,
@@ -144,20 +143,20 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     match result {
         Ok(ended) => ended.tell(&arguments.format),
         Err(error) if error.is::<Stopped>() => {
-            output::remark(&format!("Interrupted. {GOES_ON}."));
+            output::status(&format!("Interrupted. {GOES_ON}."));
             Ok(ExitCode::from(interrupts.code()))
         }
         Err(error) => Err(error),
     }
 }
 
-/// What came of it.
+/// The result.
 enum Ended {
-    /// The job is over.
+    /// The job has ended.
     Now(Box<Job>),
-    /// It was completed before.
+    /// It was completed by an earlier run.
     Before(Box<Job>),
-    /// The service has it.
+    /// The service has accepted it.
     Taken(JobId),
 }
 
@@ -179,7 +178,7 @@ impl Source {
                     .into(),
             );
         }
-        // What looks like an address is not repeated: a key may stand in its query.
+        // A URL-like argument is not echoed: its query may contain a secret.
         match text.to_str().and_then(|text| Some((text, text.split_once("://")?.0))) {
             Some((url, scheme)) if is_http(scheme) => Ok(Self::Url(url.to_owned())),
             Some((_, scheme)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
@@ -216,7 +215,7 @@ async fn upload_file(
     }
 }
 
-/// What has arrived is of no use: it is taken away.
+/// The bytes that have arrived are useless: cancel the upload.
 async fn give_up_changed(desk: &Desk<'_>, to: &Sendable) -> BoxError {
     if let Err(error) = desk.app.cancel_upload(desk.caller, &to.job_id).await {
         return in_words(error);
@@ -242,12 +241,12 @@ async fn upload_url(
     }
 }
 
-/// A refusal in words, where an upload is what was asked for.
+/// The message of an error of an upload.
 fn in_words(error: Error) -> BoxError {
     match error {
         Error::VimeoUnavailable { retry_after_seconds } => {
             format!("Vimeo could not create the video; try again in {retry_after_seconds} seconds").into()
         }
-        other => refusals::in_words(other),
+        other => error_messages::to_message(other),
     }
 }

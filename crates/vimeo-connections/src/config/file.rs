@@ -1,4 +1,4 @@
-//! The configuration file: TOML, every value with its line. No fault shows a value, which may be a secret.
+//! The configuration file: TOML, with the line of every value. Errors show no values, which may be secrets.
 
 use std::path::Path;
 
@@ -8,20 +8,20 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{KEYS, Kind};
 
 const DEFAULT_FILE: &str = "vimeo-connections.toml";
-/// The byte order mark that some editors put at the beginning of a file.
+/// The byte order mark that some editors add.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// One key of the file.
+/// One key in the file.
 pub(super) struct Entry {
-    /// Section and name, with a dot between.
+    /// Section and name, separated by a dot.
     pub(super) name: String,
-    /// The value as text, or why it cannot be one.
+    /// The value as text, or why it is invalid.
     pub(super) value: Result<String, String>,
-    /// Counted from 1.
+    /// Starts at 1.
     pub(super) line: usize,
 }
 
-/// Reads the file (the usual one if none is named), or says why it cannot be read. No file is one without keys.
+/// Reads the given file, or the default one. A missing default file has no keys.
 pub(super) fn read(file: Option<&Path>) -> Result<Vec<Entry>, String> {
     let path = file.unwrap_or(Path::new(DEFAULT_FILE));
     let text = match std::fs::read_to_string(path) {
@@ -29,13 +29,13 @@ pub(super) fn read(file: Option<&Path>) -> Result<Vec<Entry>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => return Ok(Vec::new()),
         Err(error) => return Err(format!("the file {} cannot be read: {error}", path.display())),
     };
-    parse(&text).map_err(|fault| format!("the file {} is not TOML: {fault}", path.display()))
+    parse(&text).map_err(|error| format!("the file {} is not TOML: {error}", path.display()))
 }
 
 fn parse(text: &str) -> Result<Vec<Entry>, String> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let table = DeTable::parse(text).map_err(|error| {
-        // The parser's own text quotes the line, which may hold a secret.
+        // The parser's message quotes the line, which may contain a secret.
         let line = line_at(text, error.span().map_or(0, |span| span.start));
         format!("line {line}: {}", cure(text, line))
     })?;
@@ -68,21 +68,19 @@ fn text_of(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::Boolean(flag) => Ok(flag.to_string()),
         DeValue::Array(entries) => {
             let texts: Option<Vec<_>> = entries.iter().map(|entry| entry.get_ref().as_str()).collect();
-            texts
-                .map(|texts| texts.join(","))
-                .ok_or_else(|| "every entry of the list needs quotes".to_owned())
+            texts.map(|texts| texts.join(",")).ok_or_else(|| "every entry of a list needs quotes".to_owned())
         }
         DeValue::Float(_) => Err("must be a whole number, or have quotes around it".to_owned()),
         DeValue::Datetime(_) | DeValue::Table(_) => Err("must not be a table or a date".to_owned()),
     }
 }
 
-/// Counted from 1.
+/// Starts at 1.
 fn line_at(text: &str, offset: usize) -> usize {
     text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1)
 }
 
-/// What to do about a line that cannot be read.
+/// How to fix a line that cannot be parsed.
 fn cure(text: &str, line: usize) -> String {
     let line = text.lines().nth(line - 1).unwrap_or_default();
     let Some((name, value)) = line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
@@ -101,9 +99,9 @@ fn cure(text: &str, line: usize) -> String {
                 example.replace(',', "\", \"")
             })
         }
-        Some(Kind::Flag) => format!("`{name}` is true or false, in small letters and without quotes"),
-        Some(Kind::Number { .. }) => format!("`{name}` is a whole number, in digits alone"),
-        _ => "a quote or bracket is missing, or the key is given twice".to_owned(),
+        Some(Kind::Flag) => format!("`{name}` is true or false, in lower case and without quotes"),
+        Some(Kind::Number { .. }) => format!("`{name}` is a whole number, in digits only"),
+        _ => "a quote or bracket is missing, or the key is duplicated".to_owned(),
     }
 }
 
@@ -112,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_cannot_be_read_is_named_with_what_to_do() {
+    fn an_invalid_line_is_named_with_a_fix() {
         for (text, expected) in [
             (
                 "\nlisten = 127.0.0.1:8080\n",
@@ -120,14 +118,14 @@ mod tests {
             ),
             ("[vimeo]\nbase_url = https://x\n", "line 2: a string value needs quotes: base_url = \"https://"),
             ("[vimeo]\nrequired_scopes = private\n", "required_scopes = [\"private\", \"upload\", \"edit\"]"),
-            ("strict_fields = True\n", "line 1: `strict_fields` is true or false, in small letters"),
+            ("strict_fields = True\n", "line 1: `strict_fields` is true or false, in lower case"),
             ("shutdown_seconds = 10s\n", "line 1: `shutdown_seconds` is a whole number"),
             ("listen = ", "line 1: `listen` has no value"),
             ("listen \"x\"\n", "line 1: write `key = value`"),
             ("a = 1\nlisten = \"x\n", "line 2: a quote or bracket is missing"),
         ] {
-            let fault = parse(text).err().unwrap();
-            assert!(fault.contains(expected), "{text:?}: {fault}");
+            let error = parse(text).err().unwrap();
+            assert!(error.contains(expected), "{text:?}: {error}");
         }
         let secret = parse("[keyring]\nvalue = canary\n").err().unwrap();
         assert!(secret.contains("value = \"…\"") && !secret.contains("canary"), "{secret}");

@@ -1,10 +1,10 @@
-//! Every configuration key: its kind, default and meaning. `docs/config.md` is made from this table.
+//! All configuration keys with their kinds, defaults and meanings. `docs/config.md` is generated from this table.
 
 use std::fmt::Write as _;
 
-/// One key.
+/// A configuration key.
 pub(crate) struct Key {
-    /// Section and name, with a dot between.
+    /// Section and name, separated by a dot.
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     /// Empty: not set.
@@ -14,7 +14,7 @@ pub(crate) struct Key {
     pub(crate) meaning: &'static str,
 }
 
-/// What a value may be.
+/// The kind of a value.
 pub(crate) enum Kind {
     Text,
     Flag,
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
         least: u64,
         most: u64,
     },
-    /// In the environment, with commas between.
+    /// Comma-separated in the environment.
     List,
     Choice(&'static [&'static str]),
 }
@@ -35,10 +35,10 @@ const fn secret(name: &'static str, meaning: &'static str) -> Key {
     Key { name, kind: Kind::Text, default: "", is_secret: true, meaning }
 }
 
-/// In front of every documented path, if nothing else is said.
+/// The default prefix of all documented paths.
 pub(crate) const DEFAULT_BASE_PATH: &str = "/pictoryapis";
 
-/// Where sources of unknown length are kept, if nothing else is said.
+/// The default directory for buffered sources.
 pub(crate) const DEFAULT_SPOOL_DIRECTORY: &str = "./data/spool";
 
 pub(crate) const KEYS: &[Key] = &[
@@ -46,148 +46,151 @@ pub(crate) const KEYS: &[Key] = &[
         "listen",
         Kind::Text,
         "127.0.0.1:8080",
-        "Address and port. Another address than loopback needs `tls.*` or `behind_tls_proxy`. Port 0 takes a free one, which the log names.",
+        "Address and port. Addresses other than loopback need `tls.*` or `behind_tls_proxy`. Port 0 uses a free port, which is logged.",
     ),
-    key("base_path", Kind::Text, DEFAULT_BASE_PATH, "In front of every documented path; `/` for none."),
+    key("base_path", Kind::Text, DEFAULT_BASE_PATH, "Prefix of all documented paths; `/` for none."),
     key(
         "database_url",
         Kind::Text,
         "sqlite:./data/vimeo-connections.db",
-        "`sqlite:` and a path, whose directory is created if missing; or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with commas between several `HOST:PORT`, of which the one that can write is used. Beyond loopback and sockets the server's certificate and name are verified, by the authorities in `ca_file` or in `?sslrootcert=FILE`. A password is percent-encoded, and is better set in the environment than in a file.",
+        "`sqlite:` and a path, whose directory is created if missing; or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with several `HOST:PORT` separated by commas, of which the writable one is used. Except on loopback and sockets, the server's certificate and name are verified with the authorities in `ca_file` or in `?sslrootcert=FILE`. Percent-encode the password, and prefer the environment to a file for it.",
     ),
     key(
         "strict_fields",
         Kind::Flag,
         "false",
-        "Refuse unknown fields in request bodies, instead of ignoring them and naming them in `X-Ignored-Fields`.",
+        "Reject unknown fields in request bodies instead of ignoring them and naming them in `X-Ignored-Fields`.",
     ),
     key(
         "behind_tls_proxy",
         Kind::Flag,
         "false",
-        "A proxy in front speaks TLS and writes `X-Forwarded-For`. Without `trusted_proxies` its last entry is used as the client's address for every connection: make sure that only the proxy can connect.",
+        "A proxy terminates TLS and sets `X-Forwarded-For`. Without `trusted_proxies`, the last entry of that header is used as the client's address on every connection: make sure that only the proxy can connect.",
     ),
     key(
         "trusted_proxies",
         Kind::List,
         "",
-        "Addresses and networks (`10.0.0.0/8`) of the proxies in front. Of a connection from one of them, `X-Forwarded-For` is read from its end up to the first address that is not in this list: that is the client's. Connections from elsewhere are their own clients.",
+        "Addresses and networks (`10.0.0.0/8`) of trusted proxies. On a connection from one of them, the client's address is the last entry of `X-Forwarded-For` that is not in this list. On other connections it is the peer's address.",
     ),
     key(
         "listener.max_connections",
         Kind::Number { least: 16, most: 1_000_000 },
         "10000",
-        "How many clients may be connected at once; fewer where the limit of open files allows only fewer. Beyond that, a few connections are still accepted for `/health/*`, and the rest are closed.",
+        "Maximum number of client connections; reduced if the limit of open files is too low. Beyond that, a few connections are still accepted for `/health/*`, and the rest are closed.",
     ),
     key(
         "listener.max_connections_per_peer",
         Kind::Number { least: 1, most: 1_000_000 },
         "2000",
-        "The same for one peer (one address, of IPv6 one /64 network), and at most three quarters of all. `trusted_proxies` are exempt, and with `behind_tls_proxy` alone every peer is.",
+        "The same for one peer (an IPv4 address or an IPv6 /64 network); at most three quarters of all connections. `trusted_proxies` are exempt; with `behind_tls_proxy` only, every peer is.",
     ),
     key(
         "listener.write_timeout_seconds",
         Kind::Number { least: 1, most: 3_600 },
         "30",
-        "How long a client may read nothing of what is sent to it before its connection is closed.",
+        "How long a client may stop reading before its connection is closed.",
     ),
     key(
         "cors_origins",
         Kind::List,
         "",
-        "Origins whose pages may use the service from a browser (`https://app.example.com`), or `*` for all; not set: none. An API key used by a web page is visible to its users.",
+        "Origins that may use the service from a browser (`https://app.example.com`), or `*` for all; not set: none. An API key used by a web page is visible to its users.",
     ),
     key(
         "tls.certificate_file",
         Kind::Text,
         "",
-        "PEM file of the certificate chain, the service's own first. Read again on SIGHUP.",
+        "PEM file with the certificate chain, the service's certificate first. Reloaded on SIGHUP.",
     ),
-    key("tls.key_file", Kind::Text, "", "PEM file of the certificate's private key."),
+    key("tls.key_file", Kind::Text, "", "PEM file with the certificate's private key."),
     key(
         "ca_file",
         Kind::Text,
         "",
-        "PEM file of the root certificates that the servers of Vimeo, of sources and webhooks, and PostgreSQL, must be signed by; for a private authority. Not set: the system's own (`/etc/ssl/certs/ca-certificates.crt` and the like). `SSL_CERT_FILE` and `SSL_CERT_DIR` have no effect.",
+        "PEM file with the root certificates for connections to Vimeo, sources, webhooks and PostgreSQL; for a private authority. Not set: the system's (`/etc/ssl/certs/ca-certificates.crt` or similar). `SSL_CERT_FILE` and `SSL_CERT_DIR` have no effect.",
     ),
     key(
         "keyring.file",
         Kind::Text,
         "./vimeo-connections.keyring",
-        "The file that `vimeo-connections init` makes. Keep it, and its backups, apart from the database and its backups.",
+        "The file that `vimeo-connections init` creates. Keep it and its backups separate from the database and its backups.",
     ),
     key(
         "keyring.group_may_read",
         Kind::Flag,
         "false",
-        "Accept a keyring file that its group may read, as some container platforms mount it.",
+        "Accept a keyring file that is readable by its group, as some container platforms mount it.",
     ),
     secret(
         "keyring.value",
-        "Instead of a file: base64 of 32 random bytes (`openssl rand -base64 32`). Not a passphrase.",
+        "Instead of a file: the base64 of 32 random bytes (`openssl rand -base64 32`). Not a passphrase.",
     ),
     key(
         "vimeo.base_url",
         Kind::Text,
         "https://api.vimeo.com",
-        "Vimeo's API, or a sandbox of it. https, or http on loopback.",
+        "Base URL of Vimeo's API or of a sandbox. https, or http on loopback.",
     ),
     key(
         "vimeo.verification",
         Kind::Choice(&["required", "off", "when-reachable"]),
         "required",
-        "`required`: credentials are stored only after Vimeo confirmed them. `off`: stored unchecked, for those who cannot reach Vimeo. `when-reachable` is refused by this version.",
+        "`required`: credentials are stored only after Vimeo has confirmed them. `off`: stored without a check, for networks that cannot reach Vimeo. `when-reachable` is not supported by this version.",
     ),
     key("vimeo.required_scopes", Kind::List, "private,upload,edit", "Scopes that an access token must have."),
     key(
         "vimeo.budget_seconds",
         Kind::Number { least: 1, most: 300 },
         "5",
-        "Time limit for checking credentials. From 30 on, a retry with the same `Idempotency-Key` may overtake a creation that takes that long, which is then refused.",
+        "Time limit for checking credentials. From 30 on, a retry with the same `Idempotency-Key` may overtake a slow creation, which then fails.",
     ),
-    secret("vimeo.proxy", "URL of a proxy to reach Vimeo through. The environment's proxies are never used."),
+    secret(
+        "vimeo.proxy",
+        "URL of an HTTP proxy for requests to Vimeo. Proxies from the environment are ignored.",
+    ),
     key(
         "vimeo.upload_hosts",
         Kind::List,
         ".tus.vimeo.com",
-        "Hosts that Vimeo's upload links may name (https); with a leading dot, all names below. A sandbox on loopback may also give links on loopback.",
+        "Hosts allowed in Vimeo's upload links (https); with a leading dot, all subdomains. A sandbox on loopback may also return links on loopback.",
     ),
     key(
         "sources.allow",
         Kind::List,
         "",
-        "Hosts (exact names), addresses and networks (`10.1.0.0/16`) that sources and webhooks may be at although they are not public. Everything that is not globally reachable, and this machine itself, is refused otherwise.",
+        "Hosts (exact names), addresses and networks (`10.1.0.0/16`) that are allowed for sources and webhooks although they are not public. All other addresses that are not globally reachable, and this machine itself, are blocked.",
     ),
-    key("sources.allow_http", Kind::Flag, "false", "Let sources and webhooks be plain `http://` as well."),
+    key("sources.allow_http", Kind::Flag, "false", "Allow plain `http://` for sources and webhooks."),
     key(
         "sources.ports",
         Kind::Text,
         "standard",
-        "Ports that sources and webhooks may be at: `standard` (443 and 80), `any`, or numbers with commas between.",
+        "Ports allowed for sources and webhooks: `standard` (443 and 80), `any`, or comma-separated numbers.",
     ),
     key(
         "sources.dns_servers",
         Kind::List,
         "",
-        "Name servers (address and port) for the hosts of sources and webhooks, instead of this machine's.",
+        "DNS servers (address and port) for the hosts of sources and webhooks, instead of the system's.",
     ),
     key(
         "sources.max_bytes",
         Kind::Number { least: 1, most: 300_000_000_000 },
         "300000000000",
-        "The largest file that is fetched from a source. Vimeo takes 300 GB at most.",
+        "Largest file that is fetched from a source. Vimeo's limit is 300 GB.",
     ),
     key(
         "sources.attempts",
         Kind::Number { least: 1, most: 100 },
         "10",
-        "Consecutive attempts, with pauses that grow from 1 s to 5 minutes, at a source that cannot be reached, ends early or is too slow, before its upload fails. 10 take about a quarter of an hour.",
+        "Consecutive attempts, with delays from 1 s to 5 minutes, at a source that is unreachable, ends early or is too slow, before the upload fails. 10 attempts take about a quarter of an hour.",
     ),
     key(
         "sources.min_bytes_per_second",
         Kind::Number { least: 0, most: 1_000_000_000 },
         "1024",
-        "Minimum rate of a source, measured while the service waits for it: a slower one frees its slot, is retried, and finally fails with `SOURCE_TOO_SLOW`. 0: any rate.",
+        "Minimum rate of a source, measured while the service waits for it: a slower one frees its slot, is retried, and finally fails with `SOURCE_TOO_SLOW`. 0: no minimum.",
     ),
     key(
         "sources.min_rate_window_seconds",
@@ -199,61 +202,61 @@ pub(crate) const KEYS: &[Key] = &[
         "sources.spool_max_bytes",
         Kind::Number { least: 0, most: 300_000_000_000 },
         "536870912",
-        "Largest file that is buffered on the disk during its upload because its source has no known length; 0: such sources are refused. Other sources are never written to the disk.",
+        "Largest file that is buffered on disk during its upload because its source has no known length; 0: such sources are rejected. Other sources are never written to disk.",
     ),
     key(
         "sources.spool_directory",
         Kind::Text,
         DEFAULT_SPOOL_DIRECTORY,
-        "Directory of these files, which have no names. Created on first use. The system's directory for temporary files (`TMPDIR`) is not used.",
+        "Directory for these files, which are unnamed. Created on first use. The system's directory for temporary files (`TMPDIR`) is not used.",
     ),
     key(
         "sources.spool_total_bytes",
         Kind::Number { least: 1, most: 10_000_000_000_000 },
         "4294967296",
-        "How much all of those may take together; one of the largest always fits. An upload that finds no space is tried again later.",
+        "Total size of all these files; one of maximum size always fits. An upload without space is retried later.",
     ),
     key(
         "sources.spool_minutes",
         Kind::Number { least: 1, most: 10_080 },
         "360",
-        "How long one of those may take to be read, before that is tried again.",
+        "Time limit for reading one of these files before it is retried.",
     ),
     key(
         "uploads.concurrency",
         Kind::Number { least: 1, most: 10_000 },
         "16",
-        "How many uploads this node works on at once. The last free slots are reserved for accounts that have none.",
+        "Concurrent uploads on this node. The last free slots are reserved for accounts without a running upload.",
     ),
     key(
         "uploads.per_account",
         Kind::Number { least: 1, most: 10_000 },
         "8",
-        "How many uploads of one account are worked on at once, on all nodes together.",
+        "Concurrent uploads of one account on all nodes.",
     ),
     key(
         "uploads.per_connection",
         Kind::Number { least: 1, most: 10_000 },
         "4",
-        "How many uploads through one connection are worked on at once, on all nodes together.",
+        "Concurrent uploads through one connection on all nodes.",
     ),
     key(
         "uploads.webhook_concurrency",
         Kind::Number { least: 1, most: 10_000 },
         "16",
-        "How many webhooks this node sends at once, beside the uploads; at most 4 of them to one receiver of an account.",
+        "Concurrent webhook deliveries on this node, in addition to uploads; at most 4 to one receiver of an account.",
     ),
     key(
         "uploads.chunk_mebibytes",
         Kind::Number { least: 1, most: 512 },
         "512",
-        "The most that is sent to Vimeo in one request.",
+        "Largest amount of data sent to Vimeo in one request.",
     ),
     key(
         "uploads.create_seconds",
         Kind::Number { least: 1, most: 25 },
         "20",
-        "How long Vimeo may take to make a placeholder, before it counts as unknown whether it did.",
+        "Timeout for creating a video at Vimeo. After that, it is unknown whether Vimeo created it.",
     ),
     key(
         "uploads.grace_seconds",
@@ -265,19 +268,19 @@ pub(crate) const KEYS: &[Key] = &[
         "uploads.look_seconds",
         Kind::Number { least: 1, most: 3_600 },
         "60",
-        "Time from the first to the last of three searches, after which another placeholder is created.",
+        "Time from the first to the last of three searches, after which the video is created again.",
     ),
     key(
         "uploads.patience_hours",
         Kind::Number { least: 1, most: 720 },
         "24",
-        "How long an upload may wait for Vimeo before it fails, since its start, its last progress or its last resumption.",
+        "How long an upload may wait for Vimeo before it fails, counted from its start, its last progress or its last resumption.",
     ),
     key(
         "uploads.confirm_seconds",
         Kind::Number { least: 1, most: 86_400 },
         "600",
-        "How long Vimeo must refuse requests for an uploaded video, or answer 404, before the upload fails. The video is kept. Shorten it only for tests.",
+        "How long Vimeo must reject requests for an uploaded video, or return 404, before the upload fails. The video is kept. Shorten it only for tests.",
     ),
     key(
         "uploads.link_hours",
@@ -289,19 +292,19 @@ pub(crate) const KEYS: &[Key] = &[
         "uploads.work",
         Kind::Flag,
         "true",
-        "Work on uploads. `false`: this node takes them in and leaves the work to others.",
+        "Run uploads. `false`: this node accepts uploads, but other nodes run them.",
     ),
     key(
         "store.queue",
         Kind::Number { least: 1, most: 1_000_000 },
         "4096",
-        "How many writes may wait; more are answered `503 OVERLOADED`.",
+        "Maximum number of queued writes; further ones get `503 OVERLOADED`.",
     ),
     key(
         "store.coalesce",
         Kind::Choice(&["all", "account"]),
         "all",
-        "PostgreSQL: which writes may share a statement. `all`: those of all accounts. `account`: those of one account, for engines that keep accounts on several machines.",
+        "PostgreSQL: which writes may share a statement. `all`: those of all accounts. `account`: those of one account, for engines that distribute accounts over several machines.",
     ),
     key(
         "store.prepared_statements",
@@ -313,19 +316,19 @@ pub(crate) const KEYS: &[Key] = &[
         "store.readers",
         Kind::Number { least: 1, most: 64 },
         "3",
-        "PostgreSQL: connections that read; each takes many queries at a time.",
+        "PostgreSQL: number of reading connections; each pipelines many queries.",
     ),
     key(
         "store.writers",
         Kind::Number { least: 1, most: 64 },
         "2",
-        "PostgreSQL: connections that write; each writes one batch at a time.",
+        "PostgreSQL: number of writing connections; each writes one batch at a time.",
     ),
     key(
         "store.timeout_seconds",
         Kind::Number { least: 1, most: 60 },
         "5",
-        "PostgreSQL: how long connecting, and one statement, may take.",
+        "PostgreSQL: timeout for connecting, and for one statement.",
     ),
     key(
         "api_keys.allow_weak",
@@ -337,37 +340,37 @@ pub(crate) const KEYS: &[Key] = &[
         "bootstrap.account",
         Kind::Text,
         "",
-        "An account with this name is created at the start if there is none.",
+        "An account with this name is created on startup unless it exists.",
     ),
     key(
         "bootstrap.api_key_file",
         Kind::Text,
         "",
-        "The API key in this file becomes one of that account; if the file does not exist, a key is created and written there (mode 0600).",
+        "The API key in this file is imported for that account; if the file does not exist, a key is created and written there (mode 0600).",
     ),
-    key("log.format", Kind::Choice(&["pretty", "json"]), "pretty", "How log lines on standard error look."),
+    key("log.format", Kind::Choice(&["pretty", "json"]), "pretty", "Format of log lines on standard error."),
     key(
         "log.level",
         Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]),
         "info",
-        "What is logged. Libraries are logged from warnings on, whatever this says.",
+        "Minimum level. Libraries are logged from warnings on, whatever this is.",
     ),
     key(
         "log.repeat_seconds",
         Kind::Number { least: 0, most: 86_400 },
         "60",
-        "A warning or an error that repeats is logged once, and then one line per this time says how often it came again; 0: each one is logged.",
+        "A repeated warning or error is logged once, and then counted in one line per this period; 0: every one is logged.",
     ),
     key(
         "shutdown_seconds",
         Kind::Number { least: 0, most: 300 },
         "10",
-        "How long requests in flight may take after SIGTERM.",
+        "Time limit for requests in flight after SIGTERM.",
     ),
 ];
 
 impl Kind {
-    /// Checks a value and brings it to its one text; the error never shows the value.
+    /// Checks and normalises a value. The error never shows the value.
     pub(crate) fn read(&self, value: &str) -> Result<String, String> {
         let value = value.trim();
         match self {
@@ -384,7 +387,7 @@ impl Kind {
         }
     }
 
-    /// A value as it stands in a file.
+    /// A value in TOML syntax.
     pub(crate) fn to_toml(&self, value: &str) -> String {
         match self {
             Self::Text | Self::Choice(_) => toml::Value::from(value).to_string(),
@@ -395,39 +398,40 @@ impl Kind {
 
     fn describe(&self) -> String {
         match self {
-            Self::Text => "text".to_owned(),
+            Self::Text => "string".to_owned(),
             Self::Flag => "true or false".to_owned(),
             Self::Number { least, most } => format!("{least} to {most}"),
-            Self::List => "list of texts".to_owned(),
+            Self::List => "list of strings".to_owned(),
             Self::Choice(choices) => choices.join(", "),
         }
     }
 }
 
-/// The entries of a list, without the empty ones.
+/// The entries of a list, without empty ones.
 pub(crate) fn split_list(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
 }
 
-/// A key's environment variable.
+/// The environment variable of a key.
 pub(crate) fn variable(name: &str) -> String {
     format!("VIMEO_CONNECTIONS_{}", name.replace('.', "__").to_uppercase())
 }
 
-/// The table as a page of the documentation.
+/// The table as a page of documentation.
 pub(crate) fn markdown() -> String {
     let mut page = String::from(
         "# Configuration\n\n\
-         Made from the table in `crates/vimeo-connections/src/config/keys.rs`; a test fails when this page is stale.\n\n\
-         Built-in defaults, then the file (`--config PATH`, else `./vimeo-connections.toml` if it is there), then the\n\
-         environment; the later wins. A key with a dot is in a section of the file (`[vimeo]`, `base_url = …`). Unknown\n\
-         keys and variables are refused. `vimeo-connections config check` shows what is in effect, and from where.\n\n\
+         Generated from the table in `crates/vimeo-connections/src/config/keys.rs`; a test fails when this page is stale.\n\n\
+         Built-in defaults, then the file (`--config PATH`, else `./vimeo-connections.toml` if it exists), then the\n\
+         environment; later ones take precedence. A key with a dot is in a section of the file (`[vimeo]`,\n\
+         `base_url = …`). Unknown keys and variables are errors. `vimeo-connections config check` shows the effective\n\
+         values and where they come from.\n\n\
          | key | environment variable | values | default | meaning |\n|---|---|---|---|---|\n",
     );
     for key in KEYS {
         let default =
             if key.default.is_empty() { "not set".to_owned() } else { format!("`{}`", key.default) };
-        // Writing to a String cannot fail.
+        // Writing to a `String` does not fail.
         let _ = writeln!(
             page,
             "| `{}` | `{}` | {} | {default} | {}{} |",

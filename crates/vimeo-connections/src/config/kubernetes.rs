@@ -1,19 +1,19 @@
-//! The variables that Kubernetes sets in a container for each service of its namespace.
+//! The environment variables that Kubernetes sets for each service of a namespace.
 
 use std::net::IpAddr;
 
 use super::layers::PREFIX;
 
-/// Whether a variable that begins with our prefix is one that Kubernetes sets for a service whose name begins like ours
-/// (`vimeo-connections`, `vimeo-connections-postgresql`). Both its name and its value must have the complete shape: a
-/// misspelt variable of our own is still a fault.
+/// Whether a variable with the service's prefix was set by Kubernetes for a service with a similar name
+/// (`vimeo-connections`, `vimeo-connections-postgresql`). Name and value must match the complete pattern: a misspelt
+/// variable of the configuration is still an error.
 pub(super) fn is_service_variable(name: &str, value: &str) -> bool {
     let Some(rest) = name.strip_prefix(PREFIX) else { return false };
-    // Sections of our own keys are separated so; Kubernetes writes one `_` for a hyphen.
+    // `__` separates sections of configuration keys; Kubernetes writes a single `_` for a hyphen.
     if rest.contains("__") {
         return false;
     }
-    // With an underscore in front, the name of a service may be ours alone.
+    // The leading underscore allows for a service with exactly this name.
     let rest = format!("_{rest}");
     let ends = |end: &str| rest.ends_with(end);
     let is_port = value.parse::<u16>().is_ok();
@@ -30,7 +30,7 @@ pub(super) fn is_service_variable(name: &str, value: &str) -> bool {
             _ => value.parse::<IpAddr>().is_ok(),
         };
     }
-    // `…_PORT_5432_TCP_PORT` ends like the variable of a whole service.
+    // `…_PORT_5432_TCP_PORT` ends like a variable of a whole service.
     if let Some((_, link)) = rest.strip_suffix("_PORT").and_then(|front| front.rsplit_once("_PORT_"))
         && is_link(link)
     {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_variables_of_services_whose_names_begin_like_ours_are_recognised() {
+    fn variables_of_services_with_similar_names_are_recognised() {
         for service in ["", "POSTGRESQL_", "2_DB_"] {
             for (rest, value) in [
                 ("SERVICE_HOST", "10.0.0.1"),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_variable_of_our_own_is_not_one_of_them() {
+    fn a_misspelt_variable_of_the_configuration_is_not_one_of_them() {
         for (rest, value) in [
             ("LISTEN_PORT", "8080"),
             ("LISTENN", "127.0.0.1:1"),

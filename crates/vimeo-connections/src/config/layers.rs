@@ -1,4 +1,4 @@
-//! Where values come from: defaults, file, environment. The later wins.
+//! The layers of the configuration: defaults, file, environment. Later layers take precedence.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,16 +11,16 @@ use super::{ConfigError, LogFormat};
 
 pub(super) const PREFIX: &str = "VIMEO_CONNECTIONS_";
 
-/// Variables of the environment that begin with our prefix.
+/// Environment variables with the service's prefix.
 pub(crate) struct Environment(Vec<(String, String)>);
 
 impl Environment {
-    /// The process's own.
+    /// Those of this process.
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
-    pub(crate) fn of_process() -> Self {
+    pub(crate) fn from_process() -> Self {
         let ours = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
-            // A value that is no Unicode is kept as one that no key takes.
+            // A value that is not Unicode is replaced by one that no key accepts.
             Some((name, value.into_string().unwrap_or_else(|_| "\u{fffd}".to_owned())))
         });
         Self(ours.collect())
@@ -32,11 +32,11 @@ impl Environment {
     }
 }
 
-/// Where a value is from.
+/// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     Default,
-    /// In this line of the file.
+    /// This line of the file.
     File(usize),
     Environment(String),
 }
@@ -52,8 +52,8 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// For a fault: with the line, where there is one.
-    pub(super) fn place(&self) -> String {
+    /// For an error: with the line number, if there is one.
+    pub(super) fn location(&self) -> String {
         match self {
             Self::File(line) => format!("line {line} of the file"),
             _ => self.to_string(),
@@ -61,24 +61,24 @@ impl Source {
     }
 }
 
-/// The value of every key, and where it is from.
+/// The value of every key, and its source.
 pub(crate) struct Layers(BTreeMap<&'static str, (String, Source)>);
 
 impl Layers {
-    /// Reads all three. The error lists every fault.
+    /// Reads all layers. The error lists all problems.
     pub(super) fn read(file: Option<&Path>, environment: Environment) -> Result<Self, ConfigError> {
         let defaults = KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Source::Default)));
         let mut layers = Self(defaults.collect());
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         match file::read(file) {
-            Ok(entries) => layers.overlay_file(entries, &mut faults),
-            Err(fault) => faults.push(fault),
+            Ok(entries) => layers.overlay_file(entries, &mut errors),
+            Err(error) => errors.push(error),
         }
-        layers.overlay_environment(environment, &mut faults);
-        if faults.is_empty() {
+        layers.overlay_environment(environment, &mut errors);
+        if errors.is_empty() {
             return Ok(layers);
         }
-        Err(ConfigError { faults, log_format: LogFormat::of(&layers) })
+        Err(ConfigError { errors, log_format: LogFormat::of(&layers) })
     }
 
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
@@ -89,38 +89,38 @@ impl Layers {
         self.0.get(key).map_or(Source::Default, |(_, source)| source.clone())
     }
 
-    fn overlay_file(&mut self, entries: Vec<Entry>, faults: &mut Vec<String>) {
+    fn overlay_file(&mut self, entries: Vec<Entry>, errors: &mut Vec<String>) {
         for Entry { name, value, line } in entries {
             let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-                let fault = unknown(&name, KEYS.iter().map(|key| key.name.to_owned()));
-                faults.push(format!("line {line} of the file: {fault}"));
+                let error = unknown(&name, KEYS.iter().map(|key| key.name.to_owned()));
+                errors.push(format!("line {line} of the file: {error}"));
                 continue;
             };
             match value {
-                Ok(text) => self.set(key, &text, Source::File(line), faults),
-                Err(what) => faults.push(format!("{name} (line {line} of the file): {what}")),
+                Ok(text) => self.set(key, &text, Source::File(line), errors),
+                Err(what) => errors.push(format!("{name} (line {line} of the file): {what}")),
             }
         }
     }
 
-    fn overlay_environment(&mut self, environment: Environment, faults: &mut Vec<String>) {
+    fn overlay_environment(&mut self, environment: Environment, errors: &mut Vec<String>) {
         for (name, value) in environment.0 {
             match KEYS.iter().find(|key| variable(key.name) == name) {
-                // Set to nothing is not set, as with every other program that reads its environment.
+                // An empty variable counts as not set, as in most programs.
                 Some(_) if value.trim().is_empty() => {}
-                Some(key) => self.set(key, &value, Source::Environment(name), faults),
+                Some(key) => self.set(key, &value, Source::Environment(name), errors),
                 None if kubernetes::is_service_variable(&name, &value) => {}
-                None => faults.push(unknown(&name, KEYS.iter().map(|key| variable(key.name)))),
+                None => errors.push(unknown(&name, KEYS.iter().map(|key| variable(key.name)))),
             }
         }
     }
 
-    fn set(&mut self, key: &Key, value: &str, source: Source, faults: &mut Vec<String>) {
+    fn set(&mut self, key: &Key, value: &str, source: Source, errors: &mut Vec<String>) {
         match key.kind.read(value) {
             Ok(text) => {
                 self.0.insert(key.name, (text, source));
             }
-            Err(fault) => faults.push(format!("{} ({}): {fault}", key.name, source.place())),
+            Err(error) => errors.push(format!("{} ({}): {error}", key.name, source.location())),
         }
     }
 }

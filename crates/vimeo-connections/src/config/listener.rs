@@ -1,4 +1,4 @@
-//! Who may connect, how often, and whose word is taken for a client's address.
+//! Limits for connections, and how a client's address is determined.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use web::{ClientAddress, TrustedProxies};
 
 use super::{Reader, keys};
 
-/// What bounds the connections of clients.
+/// Limits for client connections.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerConfig {
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_peer: usize,
-    /// How long a client may read nothing of what is sent to it.
+    /// How long a client may stop reading.
     pub(crate) write_timeout: Duration,
 }
 
@@ -33,7 +33,7 @@ impl Reader<'_> {
         }
         match TrustedProxies::parse(&proxies) {
             Ok(proxies) => Some(ClientAddress::Behind(proxies)),
-            Err(error) => self.fault("trusted_proxies", &error),
+            Err(error) => self.error("trusted_proxies", &error),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Configuration: built-in defaults, then a file, then the environment. Every key is in [`keys::KEYS`]; unknown ones
-//! are refused.
+//! The configuration: built-in defaults, then a file, then the environment. All keys are in [`keys::KEYS`]; unknown
+//! ones are errors.
 
 mod file;
 mod keys;
@@ -30,7 +30,7 @@ pub(crate) use layers::{Environment, Layers, Source};
 pub(crate) use listener::ListenerConfig;
 pub(crate) use uploads::UploadsConfig;
 
-/// The configuration, every value by its rules.
+/// The validated configuration.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
@@ -40,7 +40,7 @@ pub(crate) struct Config {
     pub(crate) cors: Cors,
     pub(crate) client_address: ClientAddress,
     pub(crate) unknown_fields: UnknownFields,
-    /// How TLS clients trust servers; `None` on a machine without root certificates.
+    /// TLS configuration for clients; `None` if the machine has no root certificates.
     pub(crate) tls_client: Option<ClientConfig>,
     pub(crate) database_url: DatabaseUrl,
     pub(crate) queue: usize,
@@ -54,26 +54,26 @@ pub(crate) struct Config {
     pub(crate) weak_keys: WeakKeys,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: LevelFilter,
-    /// How long a failure that repeats is counted before the count is logged; zero: each one is logged.
+    /// How long a repeated failure is counted before the count is logged; zero: every one is logged.
     pub(crate) log_repeat: Duration,
     pub(crate) shutdown: Duration,
 }
 
-/// A certificate chain and its key, PEM.
+/// A certificate chain and its key, as PEM files.
 #[derive(Debug, Clone)]
 pub(crate) struct TlsFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
 
-/// Where the keyring is.
+/// Where the keyring comes from.
 #[derive(Debug)]
 pub(crate) enum KeyringSource {
     File { path: PathBuf, group: GroupAccess },
     Value(Keyring),
 }
 
-/// How Vimeo is asked.
+/// Settings for Vimeo's API.
 #[derive(Debug)]
 pub(crate) struct VimeoConfig {
     pub(crate) base_url: BaseUrl,
@@ -84,14 +84,14 @@ pub(crate) struct VimeoConfig {
     pub(crate) upload_hosts: Vec<UploadHost>,
 }
 
-/// An account and a key that are made at the start if they are not there.
+/// An account and a key that are created on startup unless they exist.
 #[derive(Debug)]
 pub(crate) struct Bootstrap {
     pub(crate) account: Label,
     pub(crate) api_key_file: Option<PathBuf>,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     Json,
@@ -107,17 +107,17 @@ impl LogFormat {
     }
 }
 
-/// The configuration cannot be used; each line says what to mend.
+/// The configuration is invalid. Each line says what to fix.
 #[derive(Debug, Error)]
-#[error("the configuration cannot be used:\n{}", .faults.iter().map(|fault| format!("  - {fault}")).collect::<Vec<_>>().join("\n"))]
+#[error("the configuration is invalid:\n{}", .errors.iter().map(|error| format!("  - {error}")).collect::<Vec<_>>().join("\n"))]
 pub(crate) struct ConfigError {
-    faults: Vec<String>,
-    /// What `log.format` says, as far as it could be read.
+    errors: Vec<String>,
+    /// The value of `log.format`, as far as it could be read.
     pub(crate) log_format: LogFormat,
 }
 
 impl Config {
-    /// Reads the file (`--config`, else `./vimeo-connections.toml` if it is there) and the environment.
+    /// Reads the file (`--config`, else `./vimeo-connections.toml` if it exists) and the environment.
     pub(crate) fn load(file: Option<&Path>, environment: Environment) -> Result<(Self, Layers), ConfigError> {
         let layers = Layers::read(file, environment)?;
         let config = Self::from_layers(&layers)?;
@@ -125,19 +125,19 @@ impl Config {
     }
 
     pub(crate) fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
-        let mut reader = Reader { layers, faults: Vec::new() };
+        let mut reader = Reader { layers, errors: Vec::new() };
         let config = reader.read();
         match config {
-            Some(config) if reader.faults.is_empty() => Ok(config),
-            _ => Err(ConfigError { faults: reader.faults, log_format: LogFormat::of(layers) }),
+            Some(config) if reader.errors.is_empty() => Ok(config),
+            _ => Err(ConfigError { errors: reader.errors, log_format: LogFormat::of(layers) }),
         }
     }
 }
 
-/// Reads typed values and collects what is wrong with them.
+/// Reads typed values and collects errors.
 struct Reader<'a> {
     layers: &'a Layers,
-    faults: Vec<String>,
+    errors: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -169,7 +169,7 @@ impl Reader<'_> {
         let uploads = self.uploads();
         let bootstrap = self.bootstrap();
         let log_level =
-            self.parsed("log.level", |text| text.parse().map_err(|_| "is not a level".to_owned()));
+            self.parsed("log.level", |text| text.parse().map_err(|_| "is not a log level".to_owned()));
         Some(Config {
             listen: listen?,
             listener: self.listener()?,
@@ -199,10 +199,10 @@ impl Reader<'_> {
         })
     }
 
-    /// API keys and Vimeo credentials must not cross a network in the clear.
+    /// API keys and Vimeo credentials must not be sent over a network unencrypted.
     fn check_exposure(&mut self, listen: SocketAddr, is_protected: bool) {
         if !listen.ip().is_loopback() && !is_protected {
-            self.faults.push(format!(
+            self.errors.push(format!(
                 "listen: {listen} can be reached from other machines, and keys and credentials would be sent \
                  unencrypted; set tls.certificate_file and tls.key_file, or behind_tls_proxy = true if a proxy in front \
                  speaks TLS"
@@ -214,7 +214,7 @@ impl Reader<'_> {
         let Some(path) = self.text("ca_file") else { return roots::of_system() };
         match roots::of_file(Path::new(&path)) {
             Ok(tls_client) => Some(tls_client),
-            Err(error) => self.fault("ca_file", &error),
+            Err(error) => self.error("ca_file", &error),
         }
     }
 
@@ -224,7 +224,7 @@ impl Reader<'_> {
                 Some(TlsFiles { certificate: certificate.into(), key: key.into() })
             }
             (None, None) => None,
-            _ => self.fault("tls.certificate_file", "and tls.key_file go together"),
+            _ => self.error("tls.certificate_file", "and tls.key_file go together"),
         }
     }
 
@@ -233,15 +233,15 @@ impl Reader<'_> {
             if self.flag("keyring.group_may_read") { GroupAccess::Read } else { GroupAccess::Forbidden };
         match self.text("keyring.value") {
             Some(_) if self.layers.source("keyring.file") != Source::Default => {
-                self.fault("keyring.value", "and keyring.file are both set: only one of them can be meant")
+                self.error("keyring.value", "and keyring.file are both set: only one can be used")
             }
             Some(value) => match Keyring::from_value(&value) {
                 Ok(keyring) => Some(KeyringSource::Value(keyring)),
-                Err(error) => self.fault("keyring.value", &error.to_string()),
+                Err(error) => self.error("keyring.value", &error.to_string()),
             },
-            // A platform that did not inject the secret: falling back on a file would be an accident.
+            // The platform did not inject the secret. Falling back to a file would be a mistake.
             None if self.layers.source("keyring.value") != Source::Default => {
-                self.fault("keyring.value", "is empty")
+                self.error("keyring.value", "is empty")
             }
             None => Some(KeyringSource::File { path: self.text("keyring.file")?.into(), group }),
         }
@@ -253,7 +253,7 @@ impl Reader<'_> {
         let verify = self.parsed("vimeo.verification", |text| match text {
             "required" => Ok(true),
             "off" => Ok(false),
-            // The third of the documented values: this version cannot do the checking again that it promises.
+            // A documented value, but this version cannot recheck connections in the background.
             "when-reachable" => {
                 Err("\"when-reachable\" is not supported yet; use \"required\" or \"off\"".to_owned())
             }
@@ -265,7 +265,7 @@ impl Reader<'_> {
         let proxy = match (self.text("vimeo.proxy"), &base_url) {
             (Some(proxy), Some(base_url)) => match ProxyUrl::parse(&proxy, base_url) {
                 Ok(proxy) => Some(proxy),
-                Err(error) => self.fault("vimeo.proxy", &error.to_string()),
+                Err(error) => self.error("vimeo.proxy", &error.to_string()),
             },
             _ => None,
         };
@@ -300,15 +300,15 @@ impl Reader<'_> {
         let api_key_file = self.text("bootstrap.api_key_file").map(PathBuf::from);
         let Some(account) = self.text("bootstrap.account") else {
             return api_key_file
-                .and_then(|_| self.fault("bootstrap.api_key_file", "needs bootstrap.account"));
+                .and_then(|_| self.error("bootstrap.api_key_file", "needs bootstrap.account"));
         };
         match Label::parse(&account) {
             Ok(account) => Some(Bootstrap { account, api_key_file }),
-            Err(error) => self.fault("bootstrap.account", &error.to_string()),
+            Err(error) => self.error("bootstrap.account", &error.to_string()),
         }
     }
 
-    /// A value's text; `None` if it has none, or an empty one.
+    /// The text of a value; `None` if it is missing or empty.
     fn text(&self, key: &'static str) -> Option<String> {
         self.layers.text(key).filter(|text| !text.is_empty()).map(str::to_owned)
     }
@@ -317,7 +317,7 @@ impl Reader<'_> {
         self.layers.text(key) == Some("true")
     }
 
-    /// A number, which was checked against its bounds when it was read.
+    /// A number. Its range was checked when it was read.
     fn number(&self, key: &'static str) -> Option<u64> {
         self.layers.text(key)?.parse().ok()
     }
@@ -325,12 +325,12 @@ impl Reader<'_> {
     fn parsed<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         match parse(self.layers.text(key).unwrap_or_default()) {
             Ok(value) => Some(value),
-            Err(error) => self.fault(key, &error),
+            Err(error) => self.error(key, &error),
         }
     }
 
-    fn fault<T>(&mut self, key: &'static str, what: &str) -> Option<T> {
-        self.faults.push(format!("{key} ({}): {what}", self.layers.source(key).place()));
+    fn error<T>(&mut self, key: &'static str, what: &str) -> Option<T> {
+        self.errors.push(format!("{key} ({}): {what}", self.layers.source(key).location()));
         None
     }
 }
@@ -349,8 +349,8 @@ fn parse_base_path(text: &str) -> Result<String, String> {
     Err("must be a path such as /pictoryapis, or / for none".to_owned())
 }
 
-/// A URL without what stands before an `@`, or as a `password` behind the `?`.
-fn without_password(value: &str) -> String {
+/// A URL without its user information and without passwords in its query.
+fn redact_password(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
     let (front, query) = rest.split_once('?').map_or((rest, None), |(front, query)| (front, Some(query)));
     let front = match front.rsplit_once('@') {
@@ -367,16 +367,16 @@ fn without_password(value: &str) -> String {
     format!("{scheme}://{front}{query}")
 }
 
-/// The effective configuration, as a file that says where each value is from. Secrets are not shown.
+/// The effective configuration as a file, with the source of each value. Secrets are redacted.
 pub(crate) fn effective(layers: &Layers) -> String {
     let mut text = String::new();
     for key in keys::KEYS {
         let (mark, value) = match layers.text(key.name) {
             None | Some("") => ("# ", "not set".to_owned()),
             Some(_) if key.is_secret => ("", "\"<redacted>\"".to_owned()),
-            Some(value) => ("", key.kind.to_toml(&without_password(value))),
+            Some(value) => ("", key.kind.to_toml(&redact_password(value))),
         };
-        // Writing to a String cannot fail.
+        // Writing to a `String` does not fail.
         let _ = writeln!(text, "{mark}{} = {value}  # {}", key.name, layers.source(key.name));
     }
     text

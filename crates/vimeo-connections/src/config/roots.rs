@@ -1,7 +1,7 @@
-//! The root certificates that the service trusts as a TLS client: of Vimeo, sources, webhooks and PostgreSQL.
+//! The root certificates that the service trusts as a TLS client: for Vimeo, sources, webhooks and PostgreSQL.
 //!
-//! Read here, from `ca_file` or the system's bundle, and nowhere else: libraries would read `SSL_CERT_FILE` and
-//! `SSL_CERT_DIR` of whatever environment the service is started in.
+//! Read only from `ca_file` or the system's bundle. Libraries would use `SSL_CERT_FILE` and `SSL_CERT_DIR` from the
+//! environment.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Where systems keep all their root certificates in one file.
+/// Bundles of root certificates on common systems.
 const SYSTEM_BUNDLES: [&str; 7] = [
     "/etc/ssl/certs/ca-certificates.crt", // Debian, Alpine, Arch, NixOS
     "/etc/pki/tls/certs/ca-bundle.crt",   // Fedora, RHEL
@@ -21,7 +21,7 @@ const SYSTEM_BUNDLES: [&str; 7] = [
     "/usr/local/share/certs/ca-root-nss.crt", // FreeBSD
 ];
 
-/// How TLS clients trust those in `ca_file`, every one of which must be readable.
+/// TLS configuration for clients that trust the certificates in `ca_file`, all of which must be valid.
 pub(super) fn of_file(path: &Path) -> Result<ClientConfig, String> {
     let read = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
     let text = std::fs::read(path).map_err(|error| read(&error))?;
@@ -31,17 +31,18 @@ pub(super) fn of_file(path: &Path) -> Result<ClientConfig, String> {
         roots.add(certificate).map_err(|error| read(&error))?;
     }
     if roots.is_empty() {
-        return Err(format!("{} holds no certificate in PEM form", path.display()));
+        return Err(format!("{} contains no PEM certificate", path.display()));
     }
     Ok(trusting(roots))
 }
 
-/// How TLS clients trust those of the system, as far as they can be used; `None` if there are none.
+/// TLS configuration for clients that trust the system's certificates, as far as they are valid; `None` if there are
+/// none.
 pub(super) fn of_system() -> Option<ClientConfig> {
     SYSTEM_BUNDLES.iter().find_map(|path| {
         let certificates = CertificateDer::pem_file_iter(path).ok()?;
         let mut roots = RootCertStore::empty();
-        // Old ones that cannot be read are of no use to any server either.
+        // Invalid ones are ignored: no server could use them.
         roots.add_parsable_certificates(certificates.filter_map(Result::ok));
         (!roots.is_empty()).then(|| trusting(roots))
     })
@@ -61,8 +62,8 @@ mod tests {
         let path = directory.path().join("ca.pem");
         for (content, part) in [
             (None, "cannot be read"),
-            (Some(""), "holds no certificate"),
-            (Some("nonsense"), "holds no certificate"),
+            (Some(""), "contains no PEM certificate"),
+            (Some("nonsense"), "contains no PEM certificate"),
             (Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"), "cannot be read"),
             (Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "cannot be read"),
         ] {

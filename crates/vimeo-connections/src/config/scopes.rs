@@ -1,6 +1,6 @@
-//! Vimeo's scopes, as `vimeo.required_scopes` may name them.
+//! Vimeo's scopes, for `vimeo.required_scopes`.
 
-/// All that Vimeo has: a token can carry no other, so that requiring one would refuse every customer.
+/// All of Vimeo's scopes. No token can have another one, so requiring one would reject every customer.
 const SCOPES: [&str; 14] = [
     "public",
     "private",
@@ -30,7 +30,7 @@ pub(super) fn parse(scopes: Vec<String>) -> Result<Vec<String>, String> {
             let near = SCOPES.iter().min_by_key(|known| strsim::damerau_levenshtein(known, scope));
             let hint = near.filter(|near| strsim::damerau_levenshtein(near, scope) <= 2);
             let hint = hint.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-            // A pasted secret is not shown: no scope of Vimeo's is longer than that.
+            // A pasted secret is not shown: no scope is longer than this.
             let shown = if scope.len() <= 20 { scope.as_str() } else { "one of those given" };
             return Err(format!("Vimeo has no scope {shown}{hint} (its scopes are {})", SCOPES.join(", ")));
         }
@@ -42,7 +42,7 @@ pub(super) fn parse(scopes: Vec<String>) -> Result<Vec<String>, String> {
 mod tests {
     use super::*;
 
-    fn fault(scopes: &[&str]) -> String {
+    fn error(scopes: &[&str]) -> String {
         parse(scopes.iter().map(|scope| (*scope).to_owned()).collect()).unwrap_err()
     }
 
@@ -50,15 +50,15 @@ mod tests {
     fn a_scope_that_vimeo_does_not_have_is_named() {
         assert!(parse(vec!["private".into(), "upload".into(), "video_files".into()]).is_ok());
         assert!(parse(Vec::new()).is_ok());
-        assert!(fault(&["video"]).contains("Vimeo has no scope video"));
-        assert!(fault(&["private", "uplaod"]).contains("no scope uplaod; did you mean upload?"));
-        assert!(fault(&["Private"]).contains("did you mean private?"));
+        assert!(error(&["video"]).contains("Vimeo has no scope video"));
+        assert!(error(&["private", "uplaod"]).contains("no scope uplaod; did you mean upload?"));
+        assert!(error(&["Private"]).contains("did you mean private?"));
     }
 
     #[test]
     fn scopes_with_a_space_between_them_are_explained() {
         for scopes in ["private upload", "private\tupload"] {
-            assert!(fault(&[scopes]).contains("write each scope separately"), "{scopes}");
+            assert!(error(&[scopes]).contains("write each scope separately"), "{scopes}");
         }
     }
 }

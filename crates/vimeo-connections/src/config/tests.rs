@@ -7,12 +7,12 @@ fn load(file: &str, environment: &[(&str, &str)]) -> Result<(Config, Layers), Co
     Config::load(Some(&path), Environment::of(environment))
 }
 
-fn faults(file: &str, environment: &[(&str, &str)]) -> String {
+fn errors(file: &str, environment: &[(&str, &str)]) -> String {
     load(file, environment).err().expect("refused").to_string()
 }
 
 #[test]
-fn the_defaults_are_a_whole_configuration() {
+fn the_defaults_are_a_complete_configuration() {
     let (config, layers) = load("", &[]).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.base_path, "/pictoryapis");
@@ -25,7 +25,7 @@ fn the_defaults_are_a_whole_configuration() {
 }
 
 #[test]
-fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+fn the_environment_overrides_the_file_and_the_file_overrides_the_default() {
     let file = "listen = \"127.0.0.1:1\"\n[vimeo]\nbudget_seconds = 7\nrequired_scopes = [\"private\"]\n";
     let variables =
         [("VIMEO_CONNECTIONS_LISTEN", "127.0.0.1:2"), ("VIMEO_CONNECTIONS_VIMEO__VERIFICATION", "off")];
@@ -37,7 +37,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(layers.source("vimeo.budget_seconds"), Source::File(3));
 }
 
-/// Every key: its variable is read, its value is checked, and the page names it.
+/// For every key: its variable is read, its value is checked, and the documentation lists it.
 #[test]
 fn every_key_can_be_set_from_the_environment() {
     let page = markdown();
@@ -46,7 +46,7 @@ fn every_key_can_be_set_from_the_environment() {
             keys::Kind::Number { least, .. } => least.to_string(),
             keys::Kind::Flag => "false".to_owned(),
             keys::Kind::Choice(choices) => choices[0].to_owned(),
-            // An empty variable would mean: not set.
+            // An empty variable would count as not set.
             _ if key.default.is_empty() => "x".to_owned(),
             _ => key.default.to_owned(),
         };
@@ -59,10 +59,10 @@ fn every_key_can_be_set_from_the_environment() {
 }
 
 #[test]
-fn every_fault_is_named_at_once_and_no_secret_with_it() {
+fn all_errors_are_reported_at_once_without_secrets() {
     let file = "lisen = \"x\"\n[vimeo]\nbudget_seconds = 0\nproxy = \"http://user:canary@h\"\n[keyring]\nvalu = \"canary\"\n";
     let text =
-        faults(file, &[("VIMEO_CONNECTIONS_LISTENN", "x"), ("VIMEO_CONNECTIONS_STRICT_FIELDS", "canary")]);
+        errors(file, &[("VIMEO_CONNECTIONS_LISTENN", "x"), ("VIMEO_CONNECTIONS_STRICT_FIELDS", "canary")]);
     for expected in [
         "line 1 of the file: lisen is not a configuration key; did you mean listen?",
         "VIMEO_CONNECTIONS_LISTENN is not a configuration key; did you mean VIMEO_CONNECTIONS_LISTEN?",
@@ -73,11 +73,11 @@ fn every_fault_is_named_at_once_and_no_secret_with_it() {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
     assert!(!text.contains("canary"), "{text}");
-    assert!(!faults("[keyring]\nvalue = canary\n", &[]).contains("canary"));
+    assert!(!errors("[keyring]\nvalue = canary\n", &[]).contains("canary"));
 }
 
 #[test]
-fn what_decides_security_is_said_or_refused() {
+fn security_settings_are_explicit_or_rejected() {
     for (file, expected) in [
         ("listen = \"0.0.0.0:8080\"", "listen: 0.0.0.0:8080 can be reached from other machines"),
         ("listen = \"[::]:8080\"", "can be reached from other machines"),
@@ -101,7 +101,7 @@ fn what_decides_security_is_said_or_refused() {
         ("listen = 1979-05-27", "must not be a table or a date"),
         ("listen = ", "is not TOML: line 1: `listen` has no value"),
     ] {
-        let text = faults(file, &[]);
+        let text = errors(file, &[]);
         assert!(text.contains(expected), "{file}\n{text}");
     }
     assert!(load("listen = \"0.0.0.0:8080\"\nbehind_tls_proxy = true", &[]).is_ok());
@@ -112,13 +112,13 @@ fn what_decides_security_is_said_or_refused() {
 }
 
 #[test]
-fn a_file_that_was_asked_for_must_be_there() {
+fn an_explicitly_named_file_must_exist() {
     let error = Config::load(Some(Path::new("/nonexistent/c.toml")), Environment::of(&[])).err().unwrap();
     assert!(error.to_string().contains("cannot be read"), "{error}");
 }
 
 #[test]
-fn two_services_of_kubernetes_whose_names_begin_like_ours_do_not_stop_the_start() {
+fn variables_of_kubernetes_services_with_similar_names_are_ignored() {
     let variables: Vec<_> = ["", "POSTGRESQL_"]
         .into_iter()
         .flat_map(|service| {
@@ -128,23 +128,23 @@ fn two_services_of_kubernetes_whose_names_begin_like_ours_do_not_stop_the_start(
         .collect();
     let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert!(load("", &variables).is_ok());
-    assert!(faults("", &[("VIMEO_CONNECTIONS_LISTEN_PORT", "8080")]).contains("is not a configuration key"));
+    assert!(errors("", &[("VIMEO_CONNECTIONS_LISTEN_PORT", "8080")]).contains("is not a configuration key"));
 }
 
 #[test]
-fn an_empty_variable_means_not_set_for_every_key() {
+fn an_empty_variable_counts_as_not_set_for_every_key() {
     for key in keys::KEYS {
         let variable = keys::variable(key.name);
         for empty in ["", " "] {
             let (_, layers) =
-                load("", &[(&variable, empty)]).unwrap_or_else(|fault| panic!("{variable}: {fault}"));
+                load("", &[(&variable, empty)]).unwrap_or_else(|error| panic!("{variable}: {error}"));
             assert_eq!(layers.source(key.name), Source::Default, "{variable}");
         }
     }
 }
 
 #[test]
-fn scopes_that_vimeo_does_not_have_are_refused() {
+fn scopes_that_vimeo_does_not_have_are_rejected() {
     for (value, expected) in [
         (
             "[\"private upload\"]",
@@ -153,7 +153,7 @@ fn scopes_that_vimeo_does_not_have_are_refused() {
         ("[\"video\"]", "Vimeo has no scope video"),
         ("[\"uplaod\"]", "did you mean upload?"),
     ] {
-        let text = faults(&format!("[vimeo]\nrequired_scopes = {value}\n"), &[]);
+        let text = errors(&format!("[vimeo]\nrequired_scopes = {value}\n"), &[]);
         assert!(text.contains(expected), "{text}");
     }
     let (config, _) = load("[vimeo]\nrequired_scopes = [\"private,upload\"]\n", &[]).unwrap();
@@ -161,14 +161,14 @@ fn scopes_that_vimeo_does_not_have_are_refused() {
 }
 
 #[test]
-fn a_byte_order_mark_at_the_beginning_of_the_file_is_skipped() {
+fn a_byte_order_mark_in_the_file_is_skipped() {
     let (config, _) = load("\u{feff}listen = \"127.0.0.1:7\"\n", &[]).unwrap();
     assert_eq!(config.listen.port(), 7);
 }
 
 #[test]
-fn the_effective_configuration_is_a_configuration_without_its_secrets() {
-    // The base64 of 32 bytes that begin with "canary".
+fn the_effective_configuration_is_valid_and_contains_no_secrets() {
+    // The base64 of 32 bytes that start with "canary".
     let key = "Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2E=";
     let value = format!("[keyring]\nvalue = \"{key}\"\n[vimeo]\nproxy = \"http://u:canary@h:1\"\n");
     let (_, layers) = load(&value, &[("VIMEO_CONNECTIONS_VIMEO__REQUIRED_SCOPES", "private, edit")]).unwrap();

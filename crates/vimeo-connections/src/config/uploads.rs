@@ -1,4 +1,4 @@
-//! The part of the configuration that is about uploads.
+//! The configuration of uploads and sources.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::{Reader, keys};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// How uploads are done.
+/// Settings for uploads and sources.
 #[derive(Debug)]
 pub(crate) struct UploadsConfig {
     pub(crate) is_working: bool,
@@ -19,7 +19,7 @@ pub(crate) struct UploadsConfig {
     pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) source_max_bytes: u64,
     pub(crate) source_attempts: u32,
-    pub(crate) least_rate: MinimumRate,
+    pub(crate) minimum_rate: MinimumRate,
     pub(crate) spool: SpoolOptions,
     pub(crate) concurrency: usize,
     pub(crate) webhook_concurrency: usize,
@@ -45,7 +45,7 @@ impl Reader<'_> {
             let servers = keys::split_list(text).into_iter().map(|server| server.parse());
             servers
                 .collect::<Result<Vec<SocketAddr>, _>>()
-                .map_err(|_| "must be addresses with their ports, such as 10.0.0.2:53".to_owned())
+                .map_err(|_| "must be addresses with ports, such as 10.0.0.2:53".to_owned())
         });
         let seconds = |key| self.number(key).map(Duration::from_secs);
         let hours = |key| self.number(key).map(Duration::from_hours);
@@ -58,7 +58,7 @@ impl Reader<'_> {
             dns_servers: dns_servers?,
             source_max_bytes: self.number("sources.max_bytes")?,
             source_attempts: count("sources.attempts")?,
-            least_rate: MinimumRate {
+            minimum_rate: MinimumRate {
                 bytes_per_second: self.number("sources.min_bytes_per_second")?,
                 window: seconds("sources.min_rate_window_seconds")?,
             },
@@ -87,7 +87,7 @@ impl Reader<'_> {
 }
 
 fn parse_ports(text: &str) -> Result<PortPolicy, String> {
-    let fault = || "must be standard, any, or port numbers with commas between".to_owned();
+    let error = || "must be standard, any, or comma-separated port numbers".to_owned();
     match text {
         "standard" => Ok(PortPolicy::Standard),
         "any" => Ok(PortPolicy::Any),
@@ -95,7 +95,7 @@ fn parse_ports(text: &str) -> Result<PortPolicy, String> {
             let ports: Result<Vec<u16>, _> = keys::split_list(list).iter().map(|port| port.parse()).collect();
             match ports {
                 Ok(ports) if !ports.is_empty() && !ports.contains(&0) => Ok(PortPolicy::Listed(ports)),
-                _ => Err(fault()),
+                _ => Err(error()),
             }
         }
     }

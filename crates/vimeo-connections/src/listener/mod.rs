@@ -1,8 +1,7 @@
-//! The listening socket and the connections on it: how many there may be, and what a client that reads or says nothing
-//! can hold of the service.
+//! The listening socket and its connections: limits their number, and what an idle or slow client can occupy.
 
-mod ceilings;
-mod heads;
+mod header_budget;
+mod limits;
 mod stream;
 
 use std::convert::Infallible;
@@ -25,57 +24,58 @@ use tower_service::Service;
 use web::ClientAddress;
 
 use crate::config::ListenerConfig;
-use ceilings::{Ceilings, Kind, Limits, Place, RESERVE, TOTAL_MIN};
-use heads::{Budget, Head, Tracked};
+use header_budget::{Budget, HeaderReservation, Tracked};
+use limits::{ConnectionLimiter, ConnectionPermit, Kind, Limits, RESERVE, TOTAL_MIN};
 use stream::Stream;
 
-/// How long the header of a request may take to arrive, and how long a connection may be idle between requests.
+/// Limit for receiving a request header, and for idle time between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a connection in the reserve may last.
+/// Lifetime of a connection in the reserve.
 const RESERVE_LIFETIME: Duration = Duration::from_secs(5);
-/// How much of a request's header is read, and of anything else at a time. The last read may bring 24 KiB more.
+/// Limit for the size of a request header, and for other reads. The last read may add 24 KiB.
 const HEADER_MAX_BYTES: usize = 32 * 1024;
-/// What unfinished headers may take together, beyond some kibibytes each.
+/// Limit for all incomplete headers, beyond a few KiB each.
 const HEADERS_MAX_BYTES: usize = 64 * 1024 * 1024;
-/// The system's buffer for what a client has not read yet: it takes up to 4 MiB otherwise. Linux doubles this number.
+/// The kernel's buffer for data that a client has not read; it would grow to 4 MiB by default. Linux doubles this
+/// number.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// How many connections may wait to be accepted: as many as Linux lets wait where nobody set it otherwise. With the
-/// standard library's 128, clients that come all at once would be dropped, and come back after a second.
+/// How many connections may wait to be accepted: Linux's default limit. With the standard library's 128, connections in
+/// a burst would be dropped and retried after a second.
 const BACKLOG: u32 = 4_096;
 
-/// Listens. What is set on this socket holds for every connection that is accepted on it.
+/// Opens the listening socket. Accepted connections inherit its options.
 pub(crate) fn listen(address: SocketAddr, options: &ListenerConfig) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // So that a restart need not wait for what remains of the connections before it.
+    // So that a restart need not wait for old connections in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
-    // What a closed connection leaves in the buffer goes after this time, too.
+    // Also limits how long data of a closed connection stays in the buffer.
     let millis = u32::try_from(options.write_timeout.as_millis()).unwrap_or(u32::MAX);
     sockopt::set_tcp_user_timeout(&socket, millis)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
 }
 
-/// Slow and silent clients are disconnected, so that they cannot hold the service's connections.
+/// Disconnects slow and silent clients, so that they cannot occupy connections.
 pub(crate) fn limit<A>(mut server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
     server.http_builder().http1().header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_MAX_BYTES);
     server
-        // An HTTP/2 client could keep a connection open for ever with pings alone.
+        // With HTTP/2, a client could keep a connection open forever with pings.
         .http1_only()
         .first_request_timeout(HEADER_TIMEOUT)
         .accept_error_handler(report)
 }
 
-/// A connection that is not accepted.
+/// Reports a connection that was not accepted.
 fn report(peer: Option<&SocketAddr>, error: &io::Error) {
     if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Refused>) {
-        // Reported where that is decided.
+        // Reported where it was rejected.
         return;
     }
     let client_address = peer.map(|peer| tracing::field::display(peer.ip().to_canonical()));
     match error.kind() {
-        // A check that only connects, such as a load balancer's, ends so over TLS.
+        // A health check that only connects, as some load balancers do, ends like this with TLS.
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
             tracing::debug!(client_address, %error, "a connection ended before its TLS handshake");
         }
@@ -89,13 +89,13 @@ fn report(peer: Option<&SocketAddr>, error: &io::Error) {
 #[error("too many connections")]
 pub(crate) struct Refused;
 
-/// What bounds the connections.
+/// Limits connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Guard(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    ceilings: Arc<Ceilings>,
+    limiter: Arc<ConnectionLimiter>,
     headers: Arc<Budget>,
     client_address: ClientAddress,
     limits: Limits,
@@ -103,7 +103,7 @@ struct Shared {
 }
 
 impl Guard {
-    /// To be called when all files are open that the service keeps open. `uploads`: how many it works on at a time.
+    /// Call this once all permanently open files are open. `uploads` is the number of concurrent uploads.
     pub(crate) fn new(options: &ListenerConfig, client_address: ClientAddress, uploads: usize) -> Self {
         let configured =
             Limits { total: options.max_connections, per_peer: options.max_connections_per_peer };
@@ -125,7 +125,7 @@ impl Guard {
             );
         }
         Self(Arc::new(Shared {
-            ceilings: Ceilings::new(limits),
+            limiter: ConnectionLimiter::new(limits),
             headers: Budget::new(HEADERS_MAX_BYTES),
             client_address,
             limits,
@@ -133,34 +133,34 @@ impl Guard {
         }))
     }
 
-    /// Services for no more connections than there may be. The server asks for one as soon as it has accepted a
-    /// connection, before it accepts the next: so there is never more than one file too many.
-    pub(crate) fn admit<M>(&self, services: M) -> Admitting<M> {
-        Admitting { services, guard: self.clone() }
+    /// Creates services for at most the allowed number of connections. The server requests one after accepting a
+    /// connection and before accepting the next, so at most one file too many is open.
+    pub(crate) fn admit<M>(&self, services: M) -> LimitedServices<M> {
+        LimitedServices { services, guard: self.clone() }
     }
 
-    fn find_place(&self, peer: IpAddr) -> Result<Place, Refused> {
+    fn acquire(&self, peer: IpAddr) -> Result<ConnectionPermit, Refused> {
         let shared = &self.0;
-        shared.ceilings.admit(peer, shared.client_address.is_proxy(peer)).ok_or_else(|| {
+        shared.limiter.admit(peer, shared.client_address.is_proxy(peer)).ok_or_else(|| {
             tracing::warn!(
                 connections = shared.limits.total,
                 connections_per_peer = shared.limits.per_peer,
                 reserve = RESERVE,
-                "connections are refused: there are too many"
+                "connections are rejected: the limit is reached"
             );
             Refused
         })
     }
 }
 
-/// Makes the services of connections.
+/// Creates the services of connections.
 #[derive(Debug)]
-pub(crate) struct Admitting<M> {
+pub(crate) struct LimitedServices<M> {
     services: M,
     guard: Guard,
 }
 
-impl<M> Service<SocketAddr> for Admitting<M>
+impl<M> Service<SocketAddr> for LimitedServices<M>
 where
     M: Service<SocketAddr, Error = Infallible>,
     M::Response: Send + 'static,
@@ -175,14 +175,15 @@ where
     }
 
     fn call(&mut self, peer: SocketAddr) -> Self::Future {
-        let place = match self.guard.find_place(peer.ip()) {
-            Ok(place) => Arc::new(place),
+        let permit = match self.guard.acquire(peer.ip()) {
+            Ok(permit) => Arc::new(permit),
             Err(refused) => return Box::pin(ready(Err(refused))),
         };
-        let (service, head) = (self.services.call(peer), Head::new(self.guard.0.headers.clone()));
+        let (service, head) =
+            (self.services.call(peer), HeaderReservation::new(self.guard.0.headers.clone()));
         Box::pin(async move {
             let service = service.await.unwrap_or_else(|never| match never {});
-            Ok(Tracked { service, head, place })
+            Ok(Tracked { service, head, permit })
         })
     }
 }
@@ -193,9 +194,9 @@ impl<S> Accept<TcpStream, Tracked<S>> for Guard {
     type Future = Ready<io::Result<(Stream, Tracked<S>)>>;
 
     fn accept(&self, tcp: TcpStream, service: Tracked<S>) -> Self::Future {
-        let place = service.place.clone();
-        let kind = place.kind;
-        let stream = Stream::new(tcp, self.0.write_timeout, service.head.clone(), place);
+        let permit = service.permit.clone();
+        let kind = permit.kind;
+        let stream = Stream::new(tcp, self.0.write_timeout, service.head.clone(), permit);
         let stream = match kind {
             Kind::Regular => stream,
             Kind::Reserve => stream.ending_after(RESERVE_LIFETIME),
@@ -204,7 +205,7 @@ impl<S> Accept<TcpStream, Tracked<S>> for Guard {
     }
 }
 
-/// How many files the process has open; a guess where the system does not say.
+/// The number of open files; a guess if the system does not report it.
 fn open_files() -> usize {
     const GUESS: usize = 64;
     fs::read_dir("/proc/self/fd").map_or(GUESS, Iterator::count)

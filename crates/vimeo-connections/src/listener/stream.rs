@@ -1,4 +1,4 @@
-//! A connection that is closed when its client reads nothing, or when its time has passed.
+//! A connection that is closed if its client stops reading, or when its time is up.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -10,41 +10,46 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::ceilings::Place;
-use super::heads::Head;
+use super::header_budget::HeaderReservation;
+use super::limits::ConnectionPermit;
 
 /// A TCP connection with deadlines.
 #[derive(Debug)]
 pub(crate) struct Stream {
     tcp: TcpStream,
     write_timeout: Duration,
-    /// Runs while the client takes nothing.
+    /// Runs while the client reads nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     /// The end of a connection in the reserve.
     end: Option<Pin<Box<Sleep>>>,
-    head: Arc<Head>,
-    _place: Arc<Place>,
+    head: Arc<HeaderReservation>,
+    _permit: Arc<ConnectionPermit>,
 }
 
 impl Stream {
-    pub(super) fn new(tcp: TcpStream, write_timeout: Duration, head: Arc<Head>, place: Arc<Place>) -> Self {
-        Self { tcp, write_timeout, stalled: None, end: None, head, _place: place }
+    pub(super) fn new(
+        tcp: TcpStream,
+        write_timeout: Duration,
+        head: Arc<HeaderReservation>,
+        permit: Arc<ConnectionPermit>,
+    ) -> Self {
+        Self { tcp, write_timeout, stalled: None, end: None, head, _permit: permit }
     }
 
-    /// The same, but it ends after this time, whatever happens on it.
+    /// Ends the connection after this time in any case.
     pub(super) fn ending_after(self, lifetime: Duration) -> Self {
         Self { end: Some(Box::pin(tokio::time::sleep(lifetime))), ..self }
     }
 
     fn check_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.end.as_mut().map(|end| end.as_mut().poll(context)) {
-            Some(Poll::Ready(())) => Err(self.give_up("the connection was one for probes of health")),
+            Some(Poll::Ready(())) => Err(self.abort("the connection was for health probes")),
             _ => Ok(()),
         }
     }
 
-    /// Any byte that the system takes is progress: its buffer is small, and has room again only when the client has read
-    /// a third of it.
+    /// Any byte that the kernel accepts is progress: its buffer is small, and accepts more only after the client has
+    /// read a third of it.
     fn after_write(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -58,14 +63,14 @@ impl Stream {
         let timeout = self.write_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(self.give_up("the client does not read what is sent to it")))
+        Poll::Ready(Err(self.abort("the client has stopped reading")))
     }
 
-    /// What waits in the system's buffers is thrown away with the connection.
-    fn give_up(&self, why: &'static str) -> io::Error {
+    /// Data in the kernel's buffers is discarded with the connection.
+    fn abort(&self, why: &'static str) -> io::Error {
         let client = self.tcp.peer_addr().ok().map(|peer| peer.ip().to_canonical().to_string());
         tracing::debug!(client_address = client, why, "a connection is closed");
-        // If this fails the connection has ended already.
+        // If this fails, the connection has ended already.
         let _ = self.tcp.set_zero_linger();
         io::Error::new(ErrorKind::TimedOut, why)
     }
@@ -81,10 +86,8 @@ impl AsyncRead for Stream {
         if let Poll::Ready(read) = Pin::new(&mut self.tcp).poll_read(context, buffer) {
             read?;
             if !self.head.read(buffer.filled().len() - before) {
-                tracing::warn!(
-                    "the headers of unfinished requests take too much memory: a connection is closed"
-                );
-                return Poll::Ready(Err(self.give_up("its header is long and unfinished")));
+                tracing::warn!("incomplete request headers use too much memory: a connection is closed");
+                return Poll::Ready(Err(self.abort("its header is long and incomplete")));
             }
             return Poll::Ready(Ok(()));
         }

@@ -1,4 +1,4 @@
-//! Log lines as JSON.
+//! JSON log lines.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -13,9 +13,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::output;
 
-/// An event as one line of JSON: when, how grave, its fields, from where, in which request. The library's own way of
-/// writing the same takes its span's fields apart and puts them together again for every line: a seventh of all that a
-/// `GET` cost.
+/// Formats an event as one line of JSON: time, level, fields, target, span. The library's own formatter parses and
+/// reserialises the span's fields for every line, which cost a seventh of a `GET`.
 pub(super) struct JsonLine;
 
 impl<S, N> FormatEvent<S, N> for JsonLine
@@ -33,7 +32,7 @@ where
         event.record(&mut line);
         line.member("target", event.metadata().target());
         if let Some(span) = context.lookup_current() {
-            // As `JsonFields` wrote them: an object.
+            // A JSON object, as written by `JsonFields`.
             let fields = span.extensions().get::<FormattedFields<N>>().map(|fields| fields.fields.clone());
             let fields = fields.as_deref().and_then(|fields| fields.strip_suffix('}'));
             line.span(fields.unwrap_or("{"), span.name());
@@ -42,13 +41,13 @@ where
     }
 }
 
-/// The members of a JSON object, as far as it is written.
+/// The members of a JSON object that is being written.
 struct Members(Vec<u8>);
 
 impl Members {
     fn begin(level: Level) -> Self {
         let mut time = String::with_capacity(32);
-        // Into memory: nothing that could fail.
+        // Writing to memory does not fail.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
         let mut line = Self(Vec::with_capacity(512));
         line.member("timestamp", &time);
@@ -68,7 +67,7 @@ impl Members {
         self.value(value);
     }
 
-    /// `fields` is an object without its end.
+    /// `fields` is a JSON object without its closing brace.
     fn span(&mut self, fields: &str, name: &str) {
         self.0.extend_from_slice(b",\"span\":");
         self.0.extend_from_slice(fields.as_bytes());
@@ -78,7 +77,7 @@ impl Members {
     }
 
     fn value(&mut self, value: &(impl Serialize + ?Sized)) {
-        // Texts, numbers and flags, into memory: nothing that could fail.
+        // Serialising strings, numbers and booleans to memory does not fail.
         let _ = serde_json::to_writer(&mut self.0, value);
     }
 }
@@ -86,12 +85,12 @@ impl Members {
 impl Visit for Members {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
-        // What cannot be shown is shown as far as it goes.
+        // If formatting fails, the text so far is used.
         let _ = write!(text, "{value:?}");
         self.member(field.name().trim_start_matches("r#"), &text);
     }
 
-    /// An error with its causes: a library's own text often says only the kind.
+    /// An error with its causes, because a library's text often names only the kind.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         self.member(field.name(), &output::with_causes(value));
     }
@@ -117,7 +116,7 @@ impl Visit for Members {
     }
 }
 
-/// The line that reports lines which are missing.
+/// The line that reports lost lines.
 pub(super) fn lost_line(message: &str, lost: u64) -> Vec<u8> {
     let mut line = Members::begin(Level::WARN);
     line.member("message", message);

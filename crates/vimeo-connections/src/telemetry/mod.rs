@@ -1,9 +1,9 @@
-//! Logs: JSON or readable lines on standard error. No body, no header and no secret ever enters one.
-//! Lines are queued for a thread that writes them: a log that is not read stops no request.
+//! Logging: JSON or readable lines on standard error. Bodies, headers and secrets are never logged.
+//! A background thread writes the lines, so that a blocked standard error does not block requests.
 
 mod json;
 mod queue;
-mod repeats;
+mod repeat_filter;
 
 use std::any::Any;
 use std::fs::File;
@@ -25,16 +25,16 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::LogFormat;
 use json::JsonLine;
 use queue::Queue;
-use repeats::{Repeated, Repeats};
+use repeat_filter::{RepeatFilter, Repeated};
 
-/// Our own crates, whose lines are known to hold no secret. The libraries' are shown from warnings on, at any level
-/// asked for: an HTTP library that traces may trace headers.
+/// This service's crates, whose lines contain no secrets. Libraries are logged from warnings on, whatever the level: an
+/// HTTP library may log headers at trace level.
 const OWN_TARGETS: [&str; 7] = ["vimeo_connections", "web", "app", "store", "vimeo", "egress", "seal"];
-/// The libraries of the resolver show the names that they look up in their warnings; a webhook's host is never shown.
+/// The resolver's libraries log the names they look up in warnings, and a webhook's host must never be logged.
 const SILENT_TARGETS: [&str; 3] = ["hickory_resolver", "hickory_net", "hickory_proto"];
-/// How long the end of the process, or a panic, waits for the log.
+/// How long exit, or a panic, waits for the log to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-/// What stands in the log where lines are missing.
+/// The message where lines were lost.
 const LOST: &str =
     "log lines are missing here: standard error was not read fast enough, or could not be written";
 
@@ -42,28 +42,28 @@ const LOST: &str =
 struct Log {
     queue: Queue,
     format: LogFormat,
-    repeats: Mutex<Repeats>,
+    repeats: Mutex<RepeatFilter>,
 }
 
-/// A process has one log, as it has one standard error.
+/// There is one log per process, as there is one standard error.
 static LOG: OnceLock<Log> = OnceLock::new();
 
 impl Log {
-    fn repeats(&self) -> MutexGuard<'_, Repeats> {
+    fn repeats(&self) -> MutexGuard<'_, RepeatFilter> {
         self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Starts logging, and sends panics there too. Failures that come again within `repeat_window` are counted.
+/// Starts logging, including panics. Failures that repeat within `repeat_window` are counted.
 pub(crate) fn start(format: LogFormat, level: LevelFilter, repeat_window: Duration) -> io::Result<()> {
-    // A descriptor of its own: the writer may wait for the output for ever, and must not hold the lock of `io::stderr`.
+    // A descriptor of its own: the writer may block, and must not hold the lock of `io::stderr`.
     let output = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let report = match format {
         LogFormat::Json => |lost| json::lost_line(LOST, lost),
         LogFormat::Pretty => |lost| format!("WARN {LOST} lines={lost}\n").into_bytes(),
     };
     let queue = Queue::start(output, report)?;
-    let log = Log { queue: queue.clone(), format, repeats: Mutex::new(Repeats::new(repeat_window)) };
+    let log = Log { queue: queue.clone(), format, repeats: Mutex::new(RepeatFilter::new(repeat_window)) };
     if LOG.set(log).is_err() {
         return Ok(());
     }
@@ -75,29 +75,29 @@ pub(crate) fn start(format: LogFormat, level: LevelFilter, repeat_window: Durati
     let registry = tracing_subscriber::registry().with(targets);
     match format {
         LogFormat::Json => {
-            registry.with(lines.fmt_fields(JsonFields::new()).event_format(Folded(JsonLine))).init();
+            registry.with(lines.fmt_fields(JsonFields::new()).event_format(Deduplicated(JsonLine))).init();
         }
         LogFormat::Pretty => {
             let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
-            registry.with(lines.with_ansi(is_terminal).event_format(Folded(Format::default()))).init();
+            registry.with(lines.with_ansi(is_terminal).event_format(Deduplicated(Format::default()))).init();
         }
     }
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
-        tracing::error!(location, "the program panicked: {}", shown(panic.payload()));
+        tracing::error!(location, "the program panicked: {}", literal_message(panic.payload()));
         flush();
     }));
     Ok(())
 }
 
-/// Writes what is waiting, as far as standard error takes it.
+/// Writes queued lines, as far as standard error accepts them.
 fn flush() {
     if let Some(log) = LOG.get() {
         log.queue.flush(FLUSH_TIMEOUT);
     }
 }
 
-/// The same at the end, with what was counted and not reported.
+/// The same on exit, including counts that were not reported yet.
 pub(crate) fn finish() {
     if let Some(log) = LOG.get() {
         let repeated = log.repeats().all();
@@ -106,7 +106,7 @@ pub(crate) fn finish() {
     }
 }
 
-/// Reports failures that came again, if their window has ended. To be called every few seconds.
+/// Reports repeated failures whose window has ended. Call this every few seconds.
 pub(crate) fn report_repeats() {
     if let Some(log) = LOG.get() {
         let repeated = log.repeats().ended(Instant::now());
@@ -124,8 +124,8 @@ fn report(repeated: Vec<Repeated>) {
     }
 }
 
-/// Reports why the process ends, in the format of the log and whatever its level is. `false` if nothing is logged as JSON:
-/// then it is to be printed.
+/// Reports why the process ends, in the log's format and regardless of its level. `false` if the log is not JSON: then
+/// the caller prints it.
 pub(crate) fn report_failure(error: &str, exit_status: u8) -> bool {
     let Some(log) = LOG.get().filter(|log| log.format == LogFormat::Json) else { return false };
     log.queue.push(&json::failure_line("the service ends because of an error", error, exit_status));
@@ -133,10 +133,10 @@ pub(crate) fn report_failure(error: &str, exit_status: u8) -> bool {
     true
 }
 
-/// Writes lines, but counts those that were written lately.
-struct Folded<F>(F);
+/// Logs a line once and counts its repetitions.
+struct Deduplicated<F>(F);
 
-impl<S, N, F> FormatEvent<S, N> for Folded<F>
+impl<S, N, F> FormatEvent<S, N> for Deduplicated<F>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     N: for<'writer> FormatFields<'writer> + 'static,
@@ -149,8 +149,8 @@ where
         event: &Event<'_>,
     ) -> std::fmt::Result {
         let metadata = event.metadata();
-        // Only failures repeat for long: warnings, errors, and what names a cause. The reports of their repetition are
-        // not counted again.
+        // Only failures repeat for a long time: warnings, errors, and lines with a `cause`. The reports of repetitions
+        // are not counted themselves.
         let is_failure = *metadata.level() <= Level::WARN
             || (*metadata.level() == Level::INFO && metadata.fields().field("cause").is_some());
         let is_counted = is_failure && metadata.target() != module_path!();
@@ -162,8 +162,8 @@ where
     }
 }
 
-/// The job that an event of the work on it is about, as its span shows it. What fails for all jobs alike, such as Vimeo or
-/// the database, is logged by other crates.
+/// The job of an event, from its span. Failures that concern all jobs, such as those of Vimeo or the database, are
+/// logged by other crates.
 fn job_of<S, N>(context: &FmtContext<'_, S, N>, event: &Event<'_>) -> Option<String>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -185,7 +185,7 @@ fn is_first(log: &Log, event: &Event<'_>, job: Option<&str>) -> bool {
     log.repeats().is_first(line, level, Instant::now(), || contents.message)
 }
 
-/// What an event says, without its span.
+/// The content of an event, without its span.
 struct Contents {
     hasher: DefaultHasher,
     message: String,
@@ -201,8 +201,8 @@ impl Visit for Contents {
     }
 }
 
-/// What may be shown of a panic: a literal from the program's text. A message made at run time could hold anything.
-fn shown(payload: &dyn Any) -> &'static str {
+/// The part of a panic message that is safe to log: a literal. A message formatted at run time could contain anything.
+fn literal_message(payload: &dyn Any) -> &'static str {
     payload.downcast_ref::<&'static str>().copied().unwrap_or("(message withheld)")
 }
 
@@ -210,19 +210,19 @@ fn shown(payload: &dyn Any) -> &'static str {
 mod tests {
     use super::*;
 
-    fn shown_of(panics: fn(&str)) -> &'static str {
+    fn message_of(panics: fn(&str)) -> &'static str {
         let secret = String::from("canary");
         let payload = std::panic::catch_unwind(|| panics(&secret)).unwrap_err();
-        shown(&*payload)
+        literal_message(&*payload)
     }
 
     #[test]
-    fn a_panic_shows_literals_and_withholds_what_was_made_at_run_time() {
-        assert_eq!(shown_of(|_| panic!("a literal")), "a literal");
-        assert_eq!(shown_of(|secret| panic!("with {secret}")), "(message withheld)");
-        assert_eq!(shown_of(|secret| panic!("{secret}")), "(message withheld)");
-        assert_eq!(shown_of(|secret| assert_eq!(secret, "")), "(message withheld)");
-        assert_eq!(shown_of(|secret| assert!(secret.parse::<u8>().unwrap() > 0)), "(message withheld)");
-        assert_eq!(shown_of(|secret| std::panic::panic_any(secret.to_owned())), "(message withheld)");
+    fn a_panic_shows_literals_and_withholds_formatted_messages() {
+        assert_eq!(message_of(|_| panic!("a literal")), "a literal");
+        assert_eq!(message_of(|secret| panic!("with {secret}")), "(message withheld)");
+        assert_eq!(message_of(|secret| panic!("{secret}")), "(message withheld)");
+        assert_eq!(message_of(|secret| assert_eq!(secret, "")), "(message withheld)");
+        assert_eq!(message_of(|secret| assert!(secret.parse::<u8>().unwrap() > 0)), "(message withheld)");
+        assert_eq!(message_of(|secret| std::panic::panic_any(secret.to_owned())), "(message withheld)");
     }
 }

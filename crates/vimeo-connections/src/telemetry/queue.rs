@@ -1,29 +1,29 @@
-//! Log lines wait in memory for a thread that writes them, so that a log that is not read holds up no request. What does
-//! not fit is dropped, counted, and reported in the place where it is missing.
+//! A queue of log lines for a background thread, so that a blocked output does not block requests. Lines that do not
+//! fit are dropped, counted, and reported in their place.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How much may wait. The batch that is being written comes on top: twice this is the most memory that is used.
+/// Capacity of the queue. The batch being written comes on top, so that at most twice this is used.
 const CAPACITY_BYTES: usize = 4 * 1024 * 1024;
-/// How long the writer waits for more lines before it writes: one system call then serves many.
+/// How long the writer waits for more lines, so that one system call writes many.
 const GATHER_TIME: Duration = Duration::from_millis(2);
-/// How long the writer waits before it tries again where the output takes nothing at the moment.
+/// How long the writer waits before retrying if the output accepts nothing.
 const RETRY_TIME: Duration = Duration::from_millis(10);
 
-/// Makes the line that reports how many are missing, with its line break.
+/// Formats the line that reports lost lines, with its line end.
 pub(super) type LossReport = fn(u64) -> Vec<u8>;
 
-/// A bounded queue of whole lines. Clones share it.
+/// A bounded queue of complete lines. Clones share it.
 #[derive(Clone)]
 pub(super) struct Queue(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// There is something to write, or a flush is waiting.
+    /// Signalled when there is something to write, or for a flush.
     filled: Condvar,
-    /// A batch was written.
+    /// Signalled when a batch was written.
     written: Condvar,
     capacity_bytes: usize,
     report: LossReport,
@@ -32,12 +32,12 @@ struct Shared {
 #[derive(Default)]
 struct State {
     lines: Vec<u8>,
-    /// Lines that are missing behind `lines`.
+    /// Lines lost after `lines`.
     lost: u64,
-    /// How many batches were taken, and written or given up.
+    /// How many batches were taken, and how many were written or dropped.
     taken: u64,
     done: u64,
-    /// Somebody waits for the lines: they are not gathered.
+    /// Waiting flushes: lines are written without delay.
     flushes: usize,
     /// The writer waits for lines.
     is_idle: bool,
@@ -50,7 +50,7 @@ impl State {
 }
 
 impl Queue {
-    /// A queue whose lines a thread of its own writes to `output`.
+    /// A queue whose lines a background thread writes to `output`.
     pub(super) fn start(output: impl Write + Send + 'static, report: LossReport) -> io::Result<Self> {
         let queue = Self::with_capacity(CAPACITY_BYTES, report);
         let writer = queue.clone();
@@ -67,10 +67,10 @@ impl Queue {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds one line, with its line break. Never waits for the output.
+    /// Adds a line with its line end. Never blocks on the output.
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.state();
-        // Behind a line that is missing nothing is added, so that the report stands where they were.
+        // No line is added after a lost one, so that the report is in the right place.
         if state.lost > 0 || state.lines.len().saturating_add(line.len()) > self.0.capacity_bytes {
             state.lost = state.lost.saturating_add(1);
             return;
@@ -82,7 +82,7 @@ impl Queue {
         }
     }
 
-    /// Waits until all that was added before is written; `false` if that took longer than `timeout`.
+    /// Waits until all lines added so far are written; `false` after `timeout`.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
@@ -111,7 +111,7 @@ impl Queue {
         }
     }
 
-    /// Waits for lines; all that are there, and the report of those that are not.
+    /// Waits for lines and returns all of them, with a report of lost ones.
     fn take(&self) -> Vec<u8> {
         let mut state = self.state();
         while state.is_empty() {
@@ -146,17 +146,17 @@ impl Write for Queue {
     }
 }
 
-/// Where lines are written, and what it did not take.
+/// The output, and what it did not accept.
 struct Output<W> {
     sink: W,
-    /// Lines that the output refused since it last took something.
+    /// Lines lost since the output last accepted something.
     lost: u64,
-    /// The output has the beginning of a line.
+    /// The output has an incomplete line.
     is_in_line: bool,
 }
 
 impl<W: Write> Output<W> {
-    /// Writes lines; those that the output refuses are counted, and reported once it takes something again.
+    /// Writes lines. Those that the output does not accept are counted, and reported once it accepts data again.
     fn write(&mut self, lines: &[u8], report: LossReport) {
         if self.lost > 0 || self.is_in_line {
             let mut first = if self.is_in_line { b"\n".to_vec() } else { Vec::new() };
@@ -174,7 +174,7 @@ impl<W: Write> Output<W> {
         self.lost = self.lost.saturating_add(count_lines(refused));
     }
 
-    /// How many bytes were not taken.
+    /// Returns the number of bytes that were not accepted.
     fn write_all(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -209,15 +209,15 @@ mod tests {
         format!("lost {lost}\n").into_bytes()
     }
 
-    /// An output that takes what the test allows, write by write.
-    struct Gate {
+    /// An output that accepts what the test allows, write by write.
+    struct ControlledOutput {
         answers: mpsc::Receiver<io::Result<usize>>,
         taken: Arc<Mutex<Vec<u8>>>,
     }
 
-    impl Write for Gate {
+    impl Write for ControlledOutput {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // The test is over: nothing is taken any more.
+            // The test has ended: accept nothing more.
             let count = self.answers.recv().unwrap_or_else(|_| Err(ErrorKind::BrokenPipe.into()))?;
             let count = count.min(bytes.len());
             self.taken.lock().unwrap().extend_from_slice(&bytes[..count]);
@@ -231,10 +231,10 @@ mod tests {
 
     type Answers = mpsc::Sender<io::Result<usize>>;
 
-    fn gate() -> (Gate, Answers, Arc<Mutex<Vec<u8>>>) {
+    fn output() -> (ControlledOutput, Answers, Arc<Mutex<Vec<u8>>>) {
         let (sender, answers) = mpsc::channel();
         let taken = Arc::new(Mutex::new(Vec::new()));
-        (Gate { answers, taken: taken.clone() }, sender, taken)
+        (ControlledOutput { answers, taken: taken.clone() }, sender, taken)
     }
 
     fn text(taken: &Mutex<Vec<u8>>) -> String {
@@ -242,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_takes_nothing_holds_up_no_line_and_what_is_missing_is_reported_in_its_place() {
+    fn a_blocked_output_delays_no_line_and_lost_lines_are_reported_in_their_place() {
         let queue = Queue::with_capacity(20, report);
-        let (gate, allow, taken) = gate();
+        let (output, allow, taken) = output();
         let writer = queue.clone();
-        std::thread::spawn(move || writer.write_to(gate));
+        std::thread::spawn(move || writer.write_to(output));
         queue.push(b"first\n");
         assert!(!queue.flush(Duration::from_millis(50)), "the output takes nothing yet");
-        // The batch with the first line is being written; these wait behind it, and the last two do not fit.
+        // The batch with the first line is being written; these wait, and the last two do not fit.
         for line in ["second\n", "third\n", "fourth\n", "x\n", "fifth\n"] {
             queue.push(line.as_bytes());
         }
@@ -264,11 +264,11 @@ mod tests {
     }
 
     #[test]
-    fn what_an_output_refuses_is_counted_and_reported_when_it_takes_something_again() {
-        let (gate, allow, taken) = gate();
-        let mut output = Output { sink: gate, lost: 0, is_in_line: false };
+    fn lines_that_an_output_does_not_accept_are_counted_and_reported_later() {
+        let (output, allow, taken) = output();
+        let mut output = Output { sink: output, lost: 0, is_in_line: false };
         let full = || Err(ErrorKind::StorageFull.into());
-        let write = |output: &mut Output<Gate>, lines: &str, answers: Vec<io::Result<usize>>| {
+        let write = |output: &mut Output<ControlledOutput>, lines: &str, answers: Vec<io::Result<usize>>| {
             for answer in answers {
                 allow.send(answer).unwrap();
             }
@@ -284,9 +284,9 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_waits_for_what_was_added_before_it() {
-        let (gate, allow, taken) = gate();
-        let queue = Queue::start(gate, report).unwrap();
+    fn a_flush_waits_for_all_earlier_lines() {
+        let (output, allow, taken) = output();
+        let queue = Queue::start(output, report).unwrap();
         assert!(queue.flush(Duration::ZERO), "there is nothing to wait for");
         for _ in 0..100 {
             allow.send(Ok(100_000)).unwrap();

@@ -1,5 +1,5 @@
-//! The file that is uploaded: read a little at a time, and looked at before each bit leaves, so that what arrives is one
-//! state of it and not a mixture.
+//! The file to upload. It is read in small parts and checked for changes after each read, so that the upload is one
+//! consistent state of the file.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,10 +21,10 @@ use crate::cli::BoxError;
 
 /// How much is read at once.
 const READ_BYTES: u64 = 1024 * 1024;
-/// How much of that waits to be sent.
+/// How many reads are buffered.
 const READS_AHEAD: usize = 4;
 
-/// A file, opened.
+/// An open file.
 #[derive(Debug, Clone)]
 pub(super) struct FileToSend {
     file: Arc<File>,
@@ -32,7 +32,7 @@ pub(super) struct FileToSend {
     state: State,
 }
 
-/// What a change of the file would change.
+/// The metadata that changes with the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
     size: u64,
@@ -40,24 +40,24 @@ struct State {
     modified_at: (i64, i64),
 }
 
-/// Why no more can be read.
+/// Why reading failed.
 #[derive(Debug, Error)]
 pub(super) enum ReadFault {
-    /// It is no longer what it was when it was opened.
+    /// The file has changed since it was opened.
     #[error("the file changed")]
     Changed,
-    /// The disk, or whatever it is on.
+    /// An error of the disk or file system.
     #[error("the file cannot be read")]
     Unreadable(#[source] io::Error),
 }
 
 impl FileToSend {
-    /// Opens a file that can be uploaded.
+    /// Opens a file for an upload.
     pub(super) fn open(path: &Path) -> Result<Self, BoxError> {
         let shown = path.display();
         let unreadable = |error: io::Error| -> BoxError { format!("{shown} cannot be read: {error}").into() };
         let path = fs::canonicalize(path).map_err(unreadable)?;
-        // Before it is opened: opening a pipe would wait for somebody to write to it.
+        // Checked first, because opening a pipe would block until someone writes to it.
         let kind = fs::metadata(&path).map_err(unreadable)?.file_type();
         if kind.is_dir() {
             return Err(format!("{shown} is a directory; name the file to upload").into());
@@ -76,23 +76,23 @@ impl FileToSend {
         Ok(Self { file: Arc::new(file), path, state })
     }
 
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub(super) fn size(&self) -> u64 {
         self.state.size
     }
 
-    /// Which file it is, and in which state: two runs that say the same here speak of the same bytes.
+    /// Identifies the file and its state: two runs with the same identity read the same bytes.
     pub(super) fn identity(&self) -> String {
-        // Its bytes, whatever they are: two names that look the same may be two files.
+        // The path as bytes: two paths that look the same may be two files.
         format!("{} {:?}", self.path.as_os_str().as_bytes().escape_ascii(), self.state)
     }
 
-    /// A video's name out of the file's, if it can be one.
+    /// A video name derived from the file name, if it is valid.
     pub(super) fn video_name(&self) -> Option<VideoName> {
         VideoName::parse(self.path.file_stem()?.to_str()?).ok()
     }
 
-    /// Its bytes from an offset on, so many; read on a thread of its own, and no faster than they are taken.
+    /// `length` bytes from an offset, read on a thread of its own and no faster than they are consumed.
     pub(super) fn read(
         &self,
         offset: u64,
@@ -115,7 +115,7 @@ impl FileToSend {
         })
     }
 
-    /// Ends early when nobody takes the bytes any more.
+    /// Stops early if the receiver is dropped.
     fn read_into(&self, sender: &mpsc::Sender<Result<Bytes, ReadFault>>, offset: u64, length: u64) {
         let (mut offset, end) = (offset, offset.saturating_add(length));
         while offset < end {
@@ -135,7 +135,7 @@ impl FileToSend {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(ReadFault::Changed),
             Err(error) => return Err(ReadFault::Unreadable(error)),
         }
-        // Behind each reading, and so before the last bytes leave: a changed file never becomes a whole video.
+        // Checked after each read, and before the last bytes are sent: a changed file never becomes a complete video.
         if State::of(&self.file).map_err(ReadFault::Unreadable)? != self.state {
             return Err(ReadFault::Changed);
         }

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first lets the command end in good order, the second ends it at once.
+//! Ctrl-C and SIGTERM: the first one ends the command gracefully, the second one immediately.
 
 use std::io;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit;
 
-/// What shells expect of a command that SIGINT, or SIGTERM, has ended.
+/// The exit status that shells expect after SIGINT.
 const EXIT_INTERRUPTED: u8 = 130;
 const EXIT_TERMINATED: u8 = 143;
 
-/// Listens from now on, as long as it lives.
+/// Listens for signals until dropped.
 pub(super) struct Interrupts {
     pub(super) stopping: CancellationToken,
     code: Arc<AtomicU8>,
@@ -44,7 +44,7 @@ impl Interrupts {
         Ok(Self { stopping, code, _listener: listener })
     }
 
-    /// The exit status of a command that was interrupted.
+    /// The exit status after an interruption.
     pub(super) fn code(&self) -> u8 {
         self.code.load(Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
-//! How one upload is known again: what was asked for, as the name of a request that is done once. Running the same command
-//! again leads to the upload that was begun, and not to a second video.
+//! Identifies an upload by its parameters, through an idempotency key. Rerunning the same command finds the upload that
+//! it started, and creates no second video.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -15,25 +15,25 @@ use vimeo::UploadLink;
 use super::{Again, Desk, Stopped, file::FileToSend, in_words};
 use crate::cli::BoxError;
 
-/// So often the same can be begun anew while the first answers are kept.
+/// How many times the same upload can be started again while stored responses are kept.
 const TIMES: u32 = 20;
-/// How long an earlier run that was cut off at a bad moment may still hold the request, and how often that is looked at.
+/// How long an interrupted run may still hold the request, and how often that is checked.
 const HELD_FOR: Duration = Duration::from_secs(RESERVATION_SECONDS.unsigned_abs() + 5);
 const HELD_PAUSE: Duration = Duration::from_secs(1);
 
-/// What asking under a name leads to.
+/// The result of a request with one key.
 enum Asked<T> {
-    /// An upload, begun now or by an earlier run.
+    /// An upload, started now or by an earlier run.
     Answered(Outcome<T>),
-    /// An earlier run's upload is over, and its link with it.
+    /// The upload of an earlier run has ended, and its link is no longer valid.
     Over(JobId),
-    /// The name was used for a request that said something else.
+    /// The key was used for a different request.
     Taken,
 }
 
-/// What a run finds of the upload that it wants.
+/// The state of the upload that this run needs.
 pub(super) enum Begun<T> {
-    /// It is under way.
+    /// It is in progress.
     Going(T),
     /// It was completed by an earlier run.
     Completed(Box<Job>),
@@ -45,20 +45,21 @@ pub(super) struct Sendable {
     pub(super) link: UploadLink,
 }
 
-/// A request as its name and as the body that is compared.
+/// A request: the name of its key, and the body that is compared.
 struct Wanted {
     name: String,
     body: String,
 }
 
-/// In front of every encoded request: another encoding has another one, and is another request.
+/// The prefix of all encoded requests. A change of the encoding needs another prefix, and makes different requests.
 const ENCODING: &str = "vimeo-connections cli upload, version 1";
-/// How many bytes of the digest the name has.
+/// How many bytes of the digest are used.
 const NAME_BYTES: usize = 16;
 
 impl Wanted {
     fn new(connection: &str, source: &str, settings: &UploadSettings) -> Self {
-        // The name must not depend on the password, because it is stored as it is; of the body only a keyed hash is.
+        // The name must not depend on the password, because it is stored in plain text; only a keyed hash of the body
+        // is stored.
         let body = encode(connection, source, settings);
         let name = format!("cli-upload-{}", hex(Sha256::digest(&body).get(..NAME_BYTES).unwrap_or_default()));
         let password = settings.password.as_ref().map(|password| digest(password.as_secret().expose()));
@@ -71,8 +72,8 @@ impl Wanted {
     }
 }
 
-/// Everything that was asked for but the password itself: the same text in every build. What was not asked for is left out, so
-/// that a new setting does not change the names of uploads without it.
+/// All parameters except the password itself, with the same result in every build. Absent ones are left out, so that a
+/// new setting does not change the names of uploads without it.
 fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
     let UploadSettings {
         name,
@@ -95,7 +96,7 @@ fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
     fields.extend(comments.map(|comments| ("comments", comments.as_str().to_owned())));
     fields.extend(is_downloadable.map(|is_downloadable| ("download", is_downloadable.to_string())));
     fields.extend(is_addable.map(|is_addable| ("add", is_addable.to_string())));
-    // That there is one, and not which.
+    // Only that there is one.
     fields.extend(password.as_ref().map(|_| ("password", String::new())));
     fields.extend(embed_domains.iter().map(|domain| ("embed_domain", domain.as_str().to_owned())));
     fields.extend(content_rating.iter().map(|rating| ("content_rating", rating.as_str().to_owned())));
@@ -108,7 +109,7 @@ fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
     fields.extend(thumbnail_at.map(|moment| ("thumbnail_millis", moment.as_millis().to_string())));
     let mut encoded = format!("{ENCODING}\n");
     for (field, value) in fields {
-        // With its length in front no value can look like two.
+        // Length-prefixed, so that no value can imitate two.
         let _ = writeln!(encoded, "{field} {} {value}", value.len());
     }
     encoded
@@ -125,7 +126,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Asks for a link for a file's bytes, or finds the one that an earlier run was given.
+/// Requests a link for a file's bytes, or finds the one of an earlier run.
 pub(super) async fn begin_file(
     desk: &Desk<'_>,
     file: &FileToSend,
@@ -158,14 +159,14 @@ pub(super) async fn begin_file(
     begin(desk, &wanted, again, (ask, read)).await
 }
 
-/// Asks the service to fetch what is at an address, or finds the job that an earlier run has begun.
+/// Requests that the service fetch a URL, or finds the job of an earlier run.
 pub(super) async fn begin_url(
     desk: &Desk<'_>,
     url: &app::EgressUrl,
     settings: UploadSettings,
     again: Again,
 ) -> Result<Begun<JobId>, BoxError> {
-    // The query is no part of what is shown of an address, and still tells one file from another.
+    // The query is not displayed, but distinguishes files.
     let source = format!("{} {}", url.shown(), digest(url.secret().expose()));
     let wanted = Wanted::new(desk.connection.as_str(), &source, &settings);
     let present = |id: &JobId| KeptAnswer(id.as_str().as_bytes().to_vec());
@@ -182,7 +183,7 @@ pub(super) async fn begin_url(
     begin(desk, &wanted, again, (ask, read)).await
 }
 
-/// Asks under one name after the other, until one leads to an upload that can be gone on with.
+/// Tries one key after another until one leads to an upload that can be resumed.
 async fn begin<T>(
     desk: &Desk<'_>,
     wanted: &Wanted,
@@ -233,7 +234,7 @@ async fn ask_patiently<T>(
 ) -> Result<Asked<T>, BoxError> {
     let asked_at = Instant::now();
     loop {
-        // Not given up in the middle: a placeholder that was being made would be left behind.
+        // Not cancelled midway, which would leave a placeholder behind.
         match ask(wanted.key(time)?).await {
             Ok(outcome) => return Ok(Asked::Answered(outcome)),
             Err(Error::UploadOver { job_id }) => return Ok(Asked::Over(job_id)),
@@ -283,7 +284,7 @@ mod tests {
         assert_eq!(one.key(3).unwrap().as_str(), format!("{}-3", one.name));
     }
 
-    /// A command of one version must find the upload that another one has started: these texts never change.
+    /// One version must find the upload that another one started: these texts never change.
     #[test]
     fn a_request_is_encoded_alike_by_every_build() {
         let plain = Wanted::new("c", "/film.mp4 9 8 7", &UploadSettings::default());

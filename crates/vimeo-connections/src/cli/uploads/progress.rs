@@ -1,4 +1,4 @@
-//! How far an upload is, on standard error: a bar at a terminal, elsewhere a plain line now and then.
+//! Shows the progress of an upload on standard error: a bar on a terminal, else a line from time to time.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,14 @@ use tokio::time::Instant;
 
 use crate::cli::output;
 
-/// How often a plain line is written, at the most.
+/// Minimum time between two lines.
 const LINE_PAUSE: Duration = Duration::from_secs(10);
-/// How often the bar shows that it lives.
+/// How often the bar is redrawn.
 const TICK: Duration = Duration::from_millis(200);
 const BAR: &str = "{msg} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
 const SPINNER: &str = "{spinner} {msg} {elapsed}";
 
-/// What is shown. Clones show the same.
+/// The progress display. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Progress(Arc<Shown>);
 
@@ -32,9 +32,9 @@ struct Shown {
 struct Said {
     phase: &'static str,
     is_sending: bool,
-    /// This command sends the bytes itself, and knows better than the job how far it is.
+    /// This command sends the bytes itself and has newer numbers than the job.
     is_own: bool,
-    /// The last plain line, and when it was written.
+    /// The last line, and when it was printed.
     line: String,
     line_at: Instant,
 }
@@ -57,12 +57,12 @@ impl Progress {
         Self(Arc::new(Shown { bar, is_bar, said: Mutex::new(said) }))
     }
 
-    /// What is being done that has no measure.
+    /// A step without a measurable progress.
     pub(super) fn phase(&self, phase: &'static str) {
         self.change(phase, None);
     }
 
-    /// Bytes are sent from this offset on; those before it were sent earlier, and say nothing of the speed.
+    /// Bytes are sent from this offset on. Earlier bytes do not count for the rate.
     pub(super) fn sending_from(&self, offset: u64, total: u64) {
         self.said().is_own = true;
         self.measure_from(offset, total);
@@ -74,13 +74,13 @@ impl Progress {
         self.0.bar.reset_eta();
     }
 
-    /// So many bytes are sent.
+    /// The bytes up to `offset` have been sent.
     pub(super) fn sent(&self, offset: u64) {
         self.0.bar.set_position(offset);
         self.say_line();
     }
 
-    /// What the job says of itself.
+    /// Shows the state of the job.
     pub(super) fn show(&self, job: &Job) {
         self.show_state(&job.state);
     }
@@ -89,7 +89,7 @@ impl Progress {
         match state {
             JobState::Queued(_) => self.phase("waiting for its turn"),
             JobState::Creating(_) => self.phase("creating the video at Vimeo"),
-            // The job hears of the bytes later than the command that has sent them.
+            // The job learns of the bytes later than this command.
             JobState::Uploading(_) if self.is_own() => {
                 self.phase("waiting for Vimeo to confirm the last byte");
             }
@@ -108,14 +108,14 @@ impl Progress {
         }
     }
 
-    /// Nothing more is shown.
+    /// Stops the display.
     pub(super) fn end(&self) {
         self.0.bar.finish_and_clear();
     }
 
     fn change(&self, phase: &'static str, total: Option<u64>) {
         let bar = &self.0.bar;
-        // Before the bar is drawn that shows it.
+        // Before the bar is drawn with it.
         match total {
             Some(total) => bar.set_length(total),
             None => bar.unset_length(),
@@ -144,7 +144,7 @@ impl Progress {
             Some(total) if said.is_sending => {
                 let bar = &self.0.bar;
                 let (sent, total, rate) = (BinaryBytes(bar.position()), BinaryBytes(total), per_second(bar));
-                // Without a speed there is nothing to reckon with.
+                // Without a rate there is no estimate.
                 let speed = if rate == 0 {
                     String::new()
                 } else {
@@ -155,7 +155,7 @@ impl Progress {
             _ => said.phase.to_owned(),
         };
         if line != said.line {
-            output::remark(&line);
+            output::status(&line);
             said.line = line;
             said.line_at = Instant::now();
         }
@@ -184,7 +184,7 @@ fn per_second(bar: &ProgressBar) -> u64 {
 }
 
 fn style(template: &'static str) -> ProgressStyle {
-    // The templates are our own: a faulty one would show the library's instead.
+    // The templates are constants; an invalid one would fall back to the library's default.
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")

@@ -1,4 +1,4 @@
-//! What is printed at the end of an upload.
+//! Prints the result of an upload.
 
 use std::process::ExitCode;
 
@@ -7,20 +7,20 @@ use serde_json::json;
 
 use crate::cli::{BoxError, Format, output};
 
-/// By which run.
+/// The run that uploaded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Uploaded {
     Now,
     Before,
 }
 
-/// Tells how a job ended: on standard output where the video is, on standard error what was not as it should be.
+/// Prints the result of a job: the video on standard output, problems on standard error.
 pub(super) fn tell(job: &Job, uploaded: Uploaded, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
-        output::say(&String::from_utf8_lossy(&web::job_object(job, None)))?;
+        output::print(&String::from_utf8_lossy(&web::job_object(job, None)))?;
     }
     for warning in &job.all_warnings() {
-        output::remark(&format!("Warning: {warning}"));
+        output::status(&format!("Warning: {warning}"));
     }
     match &job.state {
         JobState::Completed(completed) => {
@@ -32,25 +32,25 @@ pub(super) fn tell(job: &Job, uploaded: Uploaded, format: &Format) -> Result<Exi
                     "Uploaded before, within the last day: the video is at {place} (--again uploads it once more)"
                 ),
             };
-            if format.json { Ok(ExitCode::SUCCESS) } else { output::say(&sentence) }
+            if format.json { Ok(ExitCode::SUCCESS) } else { output::print(&sentence) }
         }
         JobState::Failed(failed) => {
             let (message, code) = (job.failure_message().unwrap_or_default(), failed.failure.code.as_str());
-            output::remark(&format!("The upload failed: {message} ({code})"));
+            output::status(&format!("The upload failed: {message} ({code})"));
             Ok(ExitCode::FAILURE)
         }
         JobState::Cancelled(_) => {
-            output::remark("The upload was cancelled.");
+            output::status("The upload was cancelled.");
             Ok(ExitCode::FAILURE)
         }
         _ => Err("the upload has not ended".into()),
     }
 }
 
-/// Says that the service has the job: as JSON what the API answers.
+/// Prints that the service has accepted the job; as JSON, what the API returns.
 pub(super) fn tell_taken(id: &JobId, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
-        return output::say_json(&json!({ "success": true, "data": { "jobId": id.as_str() } }));
+        return output::print_json(&json!({ "success": true, "data": { "jobId": id.as_str() } }));
     }
-    output::say(id.as_str())
+    output::print(id.as_str())
 }

@@ -1,4 +1,4 @@
-//! The file's bytes on their way to the upload's link, from wherever Vimeo stands to the end.
+//! Sends a file's bytes to the upload link, from Vimeo's current offset to the end.
 
 use std::time::Duration;
 
@@ -12,35 +12,35 @@ use super::file::{FileToSend, ReadFault};
 use super::once::Sendable;
 use crate::cli::BoxError;
 
-/// How long Vimeo may take to say how far it is.
+/// Timeout for asking Vimeo for the offset.
 const ASK_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long nothing may move before a transfer counts as broken off.
+/// How long a transfer may make no progress.
 const STALL: Duration = Duration::from_mins(1);
-/// So many troubles one after another, with nothing sent between them, are sat out: a minute and a half, as a rule, which
-/// is longer than Vimeo holds what a broken connection has locked.
+/// How many consecutive failures without progress are retried: about a minute and a half, which is longer than Vimeo
+/// keeps an upload locked after a broken connection.
 const TROUBLES_MAX: u32 = 10;
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
-/// How often is looked whether somebody has cancelled the upload.
+/// How often the job is checked for cancellation.
 const LOOK_PAUSE: Duration = Duration::from_secs(2);
 
-/// How the sending ended.
+/// How sending ended.
 #[derive(Debug)]
 pub(super) enum Sent {
-    /// Vimeo holds everything.
+    /// Vimeo has received everything.
     Whole,
-    /// Nothing is to be sent any more; the job says why.
+    /// Nothing is left to send; the job has the reason.
     AskTheJob,
-    /// The file is another one now.
+    /// The file has changed.
     Changed,
     /// The file cannot be read.
     Unreadable(std::io::Error),
-    /// Vimeo takes nothing.
+    /// Vimeo does not accept the bytes.
     GivenUp(LinkFailure),
     /// The command was interrupted.
     Stopped,
 }
 
-/// Sends what Vimeo does not have yet.
+/// Sends the bytes that Vimeo has not received.
 pub(super) async fn send(desk: &Desk<'_>, file: &FileToSend, to: &Sendable) -> Result<Sent, BoxError> {
     tokio::select! {
         biased;
@@ -50,14 +50,14 @@ pub(super) async fn send(desk: &Desk<'_>, file: &FileToSend, to: &Sendable) -> R
     }
 }
 
-/// Returns when somebody has cancelled the upload, or it has failed.
+/// Returns when the upload was cancelled or has failed.
 async fn given_up(desk: &Desk<'_>, id: &JobId) {
     loop {
         sleep(LOOK_PAUSE).await;
         match desk.app.find_job(desk.caller, id).await {
             Ok(job) if job.state.has_ended() || matches!(job.state, JobState::CleaningUp(_)) => return,
             Err(app::Error::JobNotFound) => return,
-            // What cannot be read now is looked at again.
+            // Errors of reading the job are ignored; the next check retries.
             Ok(_) | Err(_) => {}
         }
     }
@@ -88,7 +88,7 @@ async fn pour(desk: &Desk<'_>, file: &FileToSend, to: &Sendable) -> Result<Sent,
                     Err(UploadError::Source(ReadFault::Unreadable(error))) => {
                         return Ok(Sent::Unreadable(error));
                     }
-                    // The disk may come to life again.
+                    // The disk may recover.
                     Err(UploadError::SourceStalled) => {
                         LinkFailure::RetryLater(vimeo::TransportError::Timeout)
                     }
@@ -106,15 +106,15 @@ async fn pour(desk: &Desk<'_>, file: &FileToSend, to: &Sendable) -> Result<Sent,
     }
 }
 
-/// Which bytes have left, taken in or not.
+/// Which bytes were sent, whether received or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Left {
     Some,
-    /// Everything: Vimeo may have it, whatever the link answers now.
+    /// All of them: Vimeo may have them, whatever the link returns now.
     All,
 }
 
-/// What a failure of the link leads to; `None`: to another attempt.
+/// What follows from a failure of the link; `None`: another attempt.
 fn judge(failure: LinkFailure, troubles: u32, left: Left) -> Option<Sent> {
     match (failure, left) {
         (LinkFailure::Gone, _) => Some(Sent::AskTheJob),
@@ -124,7 +124,7 @@ fn judge(failure: LinkFailure, troubles: u32, left: Left) -> Option<Sent> {
     }
 }
 
-/// Sends to the end, as long as each piece is taken.
+/// Sends to the end, as long as each chunk is accepted.
 async fn send_from(
     desk: &Desk<'_>,
     file: &FileToSend,

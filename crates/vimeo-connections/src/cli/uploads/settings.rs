@@ -1,4 +1,4 @@
-//! What the video is to become beside its bytes: options, read by the rules of the API.
+//! The settings of the video as options, with the rules of the API.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ use zeroize::Zeroizing;
 
 use crate::cli::{BoxError, credentials};
 
-/// More than any password has, with the end of its line.
+/// Longer than any password with its line end.
 const PASSWORD_FILE_MAX_BYTES: u64 = 4 * VIDEO_PASSWORD_MAX_CHARS as u64 + 2;
 
-/// What is to become of the video.
+/// The settings of the video.
 #[derive(Args)]
 pub(super) struct SettingsArguments {
-    /// Its name [default: the file's, without its ending]
+    /// Its name [default: the file's, without its extension]
     #[arg(long, value_parser = VideoName::parse)]
     name: Option<VideoName>,
     /// Its description
@@ -35,7 +35,7 @@ pub(super) struct SettingsArguments {
     /// Where it may be embedded: public, private or whitelist
     #[arg(long, value_parser = Embed::parse)]
     embed: Option<Embed>,
-    /// A domain at which it may be embedded, with --embed whitelist; may be repeated
+    /// A domain that may embed it, with --embed whitelist; may be repeated
     #[arg(long = "embed-domain", value_name = "DOMAIN", value_parser = Domain::parse)]
     embed_domains: Vec<Domain>,
     /// Who may comment on it: anybody, contacts or nobody
@@ -44,7 +44,7 @@ pub(super) struct SettingsArguments {
     /// What it contains: safe, unrated, drugs, language, nudity, violence or advertisement; may be repeated
     #[arg(long = "content-rating", value_name = "RATING", value_parser = ContentRating::parse)]
     content_ratings: Vec<ContentRating>,
-    /// The folder that it is put into: its URI such as /users/1/projects/2, or its name, which makes it if it is missing
+    /// The folder for it: a URI such as /users/1/projects/2, or a name, which is created if it does not exist
     #[arg(long, value_parser = read_folder)]
     folder: Option<Folder>,
     /// Its Creative Commons licence: by, by-nc, by-nc-nd, by-nc-sa, by-nd, by-sa or cc0
@@ -53,18 +53,18 @@ pub(super) struct SettingsArguments {
     /// Its language, such as en or pt-BR
     #[arg(long, value_parser = Locale::parse)]
     locale: Option<Locale>,
-    /// The moment that is its thumbnail
+    /// The position of its thumbnail
     #[arg(long, value_name = "SECONDS", value_parser = read_moment)]
     thumbnail_at: Option<Moment>,
-    /// A file (- is standard input) with the password that --view password asks for
+    /// A file (- is standard input) with the password for --view password
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Not taken. It is here so that whoever tries is told why, and not to try a similar one.
+    /// Rejected. Exists so that the error explains why, instead of suggesting a similar argument.
     #[arg(long, hide = true, num_args = 0..)]
     password: Option<Vec<String>>,
 }
 
-/// Why a text is no folder.
+/// Why a text is not a valid folder.
 #[derive(Debug, Error)]
 enum FolderError {
     #[error(transparent)]
@@ -74,7 +74,7 @@ enum FolderError {
 }
 
 impl SettingsArguments {
-    /// The settings, if they agree with each other.
+    /// The settings, if they are consistent.
     pub(super) fn read(self) -> Result<UploadSettings, BoxError> {
         if self.password.is_some() {
             return Err(

@@ -1,4 +1,4 @@
-//! Watching a job to its end, and working on it where nobody else does.
+//! Watches a job to its end, and runs it if no service does.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Desk, Stopped, in_words};
 use crate::cli::BoxError;
 
-/// How often the job is looked at.
+/// How often the job is read.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
-/// So many looks in a row may fail, half a minute, while the database is started again.
+/// How many consecutive reads may fail: half a minute, for a restart of the database.
 const FAILED_LOOKS_MAX: u32 = 60;
 
-/// The job once it is over.
+/// The job once it has ended.
 pub(super) async fn watch(desk: &Desk<'_>, id: &JobId) -> Result<Job, BoxError> {
     let working = desk.stopping.child_token();
     let looking = async {
@@ -23,7 +23,7 @@ pub(super) async fn watch(desk: &Desk<'_>, id: &JobId) -> Result<Job, BoxError> 
         working.cancel();
         seen
     };
-    // Both to their end, so that no lease is left behind.
+    // Both run to completion, so that no lease is left behind.
     let (seen, ()) = tokio::join!(looking, work(desk, id, &working));
     seen
 }
@@ -49,7 +49,7 @@ async fn look(desk: &Desk<'_>, id: &JobId) -> Result<Job, BoxError> {
     }
 }
 
-/// Works on the job whenever something is due for it that no service takes.
+/// Runs the job whenever it is due and no service has taken it.
 async fn work(desk: &Desk<'_>, id: &JobId, until: &CancellationToken) {
     if !desk.is_working {
         return;

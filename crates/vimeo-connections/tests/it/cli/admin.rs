@@ -59,7 +59,7 @@ fn init_creates_a_keyring_once() {
     // Nor if the keyring is missing and a database needs it.
     answer(directory.path(), &["accounts", "create", ACCOUNT, "--json"]);
     fs::remove_file(&keyring).unwrap();
-    assert_refused(&cli(directory.path(), &["init"], ""), "which a new keyring could not open");
+    assert_refused(&cli(directory.path(), &["init"], ""), "a new keyring could not decrypt it");
     assert!(!keyring.exists());
     let printed = serve_error(directory.path());
     assert!(printed.contains("Do not run `init`"), "{printed}");
@@ -262,7 +262,7 @@ fn keys_are_created_listed_and_revoked() {
     // The key itself is not accepted as an identifier, nor printed again, however it was copied.
     for typed in [key.to_owned(), format!(" {key} "), format!("Bearer {key}"), format!("{key}\n")] {
         let refused = cli(path, &["keys", "revoke", &typed], "");
-        assert_refused(&refused, "revoke it by its identifier, which `vimeo-connections keys list` shows");
+        assert_refused(&refused, "revoke it by its ID, which `vimeo-connections keys list` shows");
         assert!(!printed(&refused).contains(key), "{}", printed(&refused));
         status("active");
     }

@@ -79,10 +79,7 @@ async fn a_backup_under_load_has_every_write_acknowledged_before_it() {
         text.starts_with("Created the backup busy.backup: ") && text.contains(&value(&line, "made_at")),
         "{text}"
     );
-    assert!(
-        text.contains(&format!("the keyring with the key {key} is needed, which is not in it")),
-        "{text}"
-    );
+    assert!(text.contains(&format!("the keyring with the key {key}, which it does not contain")), "{text}");
     let mode = fs::metadata(env.path().join("busy.backup")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let left: Vec<_> =
@@ -138,7 +135,7 @@ async fn an_offline_backup_includes_the_wal_and_changes_no_file() {
     run_successfully(env.path(), &["backup", "crashed.backup"]);
     assert!(snapshot(&env.path().join("data")) == before);
     let text = run_successfully(env.path(), &["restore", "--check", "crashed.backup"]);
-    assert!(text.contains("There is no keyring here to compare it with"), "{text}");
+    assert!(text.contains("There is no keyring to check it against"), "{text}");
     fs::rename(env.path().join("elsewhere.keyring"), env.path().join(KEYRING)).unwrap();
     env.service = Service::start(env.path());
     assert_eq!(env.service.terminate(), Some(0));
@@ -231,8 +228,8 @@ async fn a_backup_never_overwrites_and_is_complete_or_absent() {
     }
     create_connection(&env, "still").await;
     run_successfully(env.path(), &["backup", "it.backup"]);
-    let sentence = "a backup is a file, which is there whole or not at all; standard output cannot promise that. Give \
-                    the name of a file, and copy it from there";
+    let sentence = "a backup is created completely or not at all, which standard output cannot guarantee. Pass a file \
+                    name, and copy the file from there";
     assert_refused(env.path(), &["backup", "-"], sentence);
     let nothing = tempfile::tempdir().unwrap();
     let sentence = "there is no database at ./data/vimeo-connections.db, so there is nothing to back up: database_url \

@@ -219,7 +219,7 @@ async fn all_invalid_arguments_are_reported_together() {
         ),
         (
             refused(&env, &["create", "--name", "new", "--client-identifier", "x"], &good),
-            "there is no terminal to ask",
+            "there is no terminal to prompt",
         ),
         (
             refused(&env, &["update", "taken", "--ask-access-token"], ""),
@@ -344,7 +344,9 @@ async fn secrets_are_not_echoed_and_deletes_are_confirmed_by_name() {
     let (is_done, printed) =
         at_terminal(&new, &[("Client secret (not shown): ", secret), ("Access token (not shown): ", token)]);
     assert!(
-        is_done && printed.contains("Client secret (not shown)") && printed.contains("Made the connection"),
+        is_done
+            && printed.contains("Client secret (not shown)")
+            && printed.contains("Created the connection"),
         "{printed}"
     );
     assert!(!printed.contains(secret.as_str()) && !printed.contains(token.as_str()), "{printed}");

@@ -171,7 +171,7 @@ fn commands_report_errors_as_text_with_any_log_format() {
     let directory = installation("log.format = \"json\"\nlisen = \"x\"\n");
     let output = run(directory.path(), &[], &["accounts", "list"]);
     assert!(
-        printed(&output).starts_with("vimeo-connections: the configuration cannot be used:\n"),
+        printed(&output).starts_with("vimeo-connections: the configuration is invalid:\n"),
         "{}",
         printed(&output)
     );

@@ -201,7 +201,7 @@ async fn a_name_with_other_credentials_is_not_overwritten() {
     let env = TestEnv::with(EnvOptions { open_sandbox: true, ..EnvOptions::default() }).await;
     assert_eq!(env.post(&env.valid_body("taken")).await.status, 201);
     let (code, report) = report(&env, &["-"], &line(&env, "taken", &json!({"accessToken": "newer"})));
-    let reason = "the account has a connection of this name, with other credentials";
+    let reason = "the account has a connection with this name and different credentials";
     assert_eq!((code, fates(&report)), (1, vec![fate(1, "taken", "refused", reason)]));
     assert_eq!(env.connection_count(), 1);
 }

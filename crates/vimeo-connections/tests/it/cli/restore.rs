@@ -31,10 +31,10 @@ async fn a_backup_is_restored_only_with_its_keyring() {
     let place = directory_with_backup(&env, "it.backup");
     let right = fs::read_to_string(place.path().join(KEYRING)).unwrap();
     fs::remove_file(place.path().join(KEYRING)).unwrap();
-    let sentence = "there is no keyring file at ./vimeo-connections.keyring, and a backup is restored only with the \
-                    keyring that it was sealed with. Nothing was changed. Put the keyring back, from its own backup, \
-                    or set keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to where it is. Do not run `init`: a new \
-                    keyring cannot open what an old one sealed";
+    let sentence = "there is no keyring file at ./vimeo-connections.keyring, and a backup can only be restored with the \
+                    keyring that it was sealed with. Nothing was changed. Restore the keyring from its own backup, \
+                    or set keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to its path. Do not run `init`: a new \
+                    keyring cannot decrypt what an old one encrypted";
     assert_refused(place.path(), &["restore", "it.backup"], sentence);
     run_successfully(place.path(), &["init"]);
     let wrong = primary(&fs::read_to_string(place.path().join(KEYRING)).unwrap());
@@ -55,7 +55,7 @@ async fn a_backup_is_restored_only_with_its_keyring() {
     run_successfully(place.path(), &["restore", "it.backup"]);
     assert!(
         run_successfully(place.path(), &["connections", "check"])
-            .contains("1 connections of 1 accounts open")
+            .contains("Connections decrypted: 1 (accounts: 1)")
     );
 }
 
@@ -153,7 +153,8 @@ async fn revoke_keys_disables_every_key_of_the_backup() {
     let fresh = env.make_key(ACCOUNT, &[]);
     assert_eq!(status(&env, &fresh, &path).await, StatusCode::OK);
     assert!(
-        run_successfully(env.path(), &["connections", "check"]).contains("1 connections of 2 accounts open")
+        run_successfully(env.path(), &["connections", "check"])
+            .contains("Connections decrypted: 1 (accounts: 2)")
     );
 }
 

@@ -365,6 +365,6 @@ async fn invalid_arguments_are_rejected_before_anything_is_done() {
         );
     }
     let unknown = env.cli(&["upload", "film.mp4", "--account", ACCOUNT, "--connection", "no such"], "");
-    assert!(printed(&unknown).contains("no connection of this identifier or name"), "{}", printed(&unknown));
+    assert!(printed(&unknown).contains("no connection with this ID or name"), "{}", printed(&unknown));
     assert_eq!(videos(&env).await, [] as [Value; 0]);
 }

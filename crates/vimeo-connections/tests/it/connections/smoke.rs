@@ -40,7 +40,7 @@ async fn a_connection_is_created_found_and_survives_a_restart() {
     env.kill_and_restart();
     let again = env.get(&format!("{COLLECTION}/{id}")).await;
     assert_eq!(again.text, found.text);
-    assert_eq!(printed(&env.cli(&["connections", "check"], "")), "1 connections of 1 accounts open.\n");
+    assert_eq!(printed(&env.cli(&["connections", "check"], "")), "Connections decrypted: 1 (accounts: 1).\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

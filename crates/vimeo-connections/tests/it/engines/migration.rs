@@ -57,7 +57,7 @@ async fn a_migration_of_100_000_connections_survives_repeated_kills() {
     assert!(env.log().contains("the database was moved to postgres://"));
     assert_refused(&run_on(&env, FROM, &["serve"]), "was moved to postgres://");
     let (is_good, printed) = run_on(&env, &url, &["connections", "check"]);
-    assert!(is_good && printed.contains("100001 connections of 1 accounts open."), "{printed}");
+    assert!(is_good && printed.contains("Connections decrypted: 100001 (accounts: 1)."), "{printed}");
 
     env.service = Service::start_with(env.path(), &[(DATABASE_URL, &url)]);
     let key = page["nextPageKey"].as_str().unwrap();
@@ -128,7 +128,7 @@ async fn a_source_is_reopened_on_request() {
     assert_eq!(env.post(&env.valid_body("late")).await.status, 503);
     assert_refused(&abandon(&[]), "pass --yes, or run this at a terminal");
     let Some(other) = SharedPostgres::database(Version::V15) else { return };
-    assert_refused(&abandon(&["--to", &other.url(), "--yes"]), "does not have the copy that this move made");
+    assert_refused(&abandon(&["--to", &other.url(), "--yes"]), "does not have the copy that this migration made");
     let (is_done, printed) = abandon(&["--to", &database.url(), "--yes"]);
     assert!(
         is_done && printed.contains("is writable again") && printed.contains("Nothing was lost"),

@@ -42,7 +42,7 @@ async fn a_client_that_pipelines_and_never_reads_is_disconnected() {
     let ended = tokio::task::spawn_blocking(move || wait_for_the_end(&mut client)).await.unwrap();
     // Reset: the responses in the buffers of the service are discarded.
     assert!(matches!(ended, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{ended:?}");
-    assert!(env.log().contains("the client does not read what is sent to it"));
+    assert!(env.log().contains("the client has stopped reading"));
 }
 
 /// A connection whose client buffers about a thousand unread bytes.
@@ -128,8 +128,7 @@ async fn over_tls_a_client_that_never_reads_is_disconnected_too() {
         .spawn()
         .unwrap();
     client.stdin.as_mut().unwrap().write_all(LARGE.repeat(400).as_bytes()).unwrap();
-    until("it is disconnected", async || env.log().contains("the client does not read what is sent to it"))
-        .await;
+    until("it is disconnected", async || env.log().contains("the client has stopped reading")).await;
     client.kill().unwrap();
     client.wait().unwrap();
 }
@@ -181,7 +180,7 @@ async fn with_few_file_descriptors_only_health_checks_are_answered() {
     })
     .await;
     let log = fs::read_to_string(env.path().join("service.log")).unwrap();
-    assert!(log.contains("connections are refused: there are too many"));
+    assert!(log.contains("connections are rejected: the limit is reached"));
     assert!(!log.contains("a connection could not be accepted"), "files have run out");
     drop(clients);
     until("all requests are served again", async || ask(address, COLLECTION, &key) == "HTTP/1.1 200 OK")

@@ -160,7 +160,11 @@ async fn keys_can_be_added_and_revoked_while_the_service_runs() {
     {
         let refused = env.cli(&["keys", "import", "--account", "acme"], bad);
         assert_eq!(refused.status.code(), Some(1), "{bad}");
-        assert!(printed(&refused).contains("standard input holds no API key"), "{}", printed(&refused));
+        assert!(
+            printed(&refused).contains("standard input contains no valid API key"),
+            "{}",
+            printed(&refused)
+        );
         assert!(bad.is_empty() || !printed(&refused).contains(bad), "{}", printed(&refused));
     }
     assert_eq!(env.get(&path).await.status, 200, "other keys stay valid");

@@ -57,10 +57,10 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         "vimeo-connections/src/cli/keys.rs",
-        r#"object.insert("key".to_owned(), json!(made.plain.expose()));"#,
+        r#"object.insert("key".to_owned(), json!(created.plain.expose()));"#,
         "a new key is shown once",
     ),
-    ("vimeo-connections/src/cli/keys.rs", "made.plain.expose(),", "a new key is shown once"),
+    ("vimeo-connections/src/cli/keys.rs", "created.plain.expose(),", "a new key is shown once"),
     (
         "vimeo-connections/src/serve.rs",
         r#"let line = Zeroizing::new(format!("{}\n", plain.expose()));"#,

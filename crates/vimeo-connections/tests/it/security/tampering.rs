@@ -352,5 +352,5 @@ async fn an_unreadable_row_is_reported_for_that_row_alone() {
     let checked = env.cli(&["connections", "check"], "");
     let text = crate::support::harness::printed(&checked);
     assert_eq!(checked.status.code(), Some(1));
-    assert!(text.contains("4 connections of 2 accounts open.") && text.contains(damaged), "{text}");
+    assert!(text.contains("Connections decrypted: 4 (accounts: 2).") && text.contains(damaged), "{text}");
 }

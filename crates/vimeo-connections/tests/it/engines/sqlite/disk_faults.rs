@@ -70,7 +70,7 @@ async fn a_failed_fsync_acknowledges_nothing_and_ends_the_service() {
     let errors = lines_of(&env, "ERROR", start);
     let says_why = |line: &Value| {
         let (message, cause) = (line["message"].to_string(), line["cause"].to_string());
-        message.contains("start it again")
+        message.contains("restart the service")
             && cause.contains("writing the database failed")
             && cause.contains("disk I/O")
     };

@@ -1,15 +1,15 @@
-//! A failure that repeats is logged once and then counted: one line a window says how often it came again.
+//! Logs a repeated failure once, then counts it and reports the count once per window.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tracing::Level;
 
-/// How many different lines are counted at a time; more than these are logged every time.
+/// How many different lines are tracked; further ones are logged every time.
 const LINES_MAX: usize = 1_024;
 
-/// Lines that were logged lately, by everything in them but their time.
-pub(super) struct Repeats {
+/// Recently logged lines, identified by everything except their time.
+pub(super) struct RepeatFilter {
     window: Duration,
     lines: HashMap<u64, Line>,
 }
@@ -21,7 +21,7 @@ struct Line {
     message: String,
 }
 
-/// A line that came again.
+/// A repeated line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Repeated {
     pub(super) level: Level,
@@ -29,13 +29,13 @@ pub(super) struct Repeated {
     pub(super) times: u64,
 }
 
-impl Repeats {
+impl RepeatFilter {
     /// With a window of zero every line is logged.
     pub(super) fn new(window: Duration) -> Self {
         Self { window, lines: HashMap::new() }
     }
 
-    /// Whether a line is to be logged now, and not only counted.
+    /// Whether to log a line now rather than only count it.
     pub(super) fn is_first(
         &mut self,
         line: u64,
@@ -56,7 +56,7 @@ impl Repeats {
         true
     }
 
-    /// The lines whose window has ended, if they came again in it. One that did not is forgotten.
+    /// The repeated lines whose window has ended. Lines that did not repeat are forgotten.
     pub(super) fn ended(&mut self, now: Instant) -> Vec<Repeated> {
         let window = self.window;
         let mut ended = Vec::new();
@@ -74,7 +74,7 @@ impl Repeats {
         ended
     }
 
-    /// All that came again, at the end of the process.
+    /// All repeated lines, at the end of the process.
     pub(super) fn all(&mut self) -> Vec<Repeated> {
         let lines = std::mem::take(&mut self.lines).into_values().filter(|line| line.repeated > 0);
         lines
@@ -94,11 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_repeats_is_logged_once_and_then_counted_in_each_window() {
+    fn a_repeated_line_is_logged_once_and_then_counted_per_window() {
         let start = Instant::now();
-        let mut repeats = Repeats::new(WINDOW);
+        let mut repeats = RepeatFilter::new(WINDOW);
         let at = |seconds| start + Duration::from_secs(seconds);
-        let log = |repeats: &mut Repeats, line, seconds| {
+        let log = |repeats: &mut RepeatFilter, line, seconds| {
             repeats.is_first(line, Level::WARN, at(seconds), || "m".to_owned())
         };
         assert!(log(&mut repeats, 1, 0));
@@ -118,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_is_there_at_the_end() {
-        let mut repeats = Repeats::new(WINDOW);
+    fn counts_are_reported_at_the_end() {
+        let mut repeats = RepeatFilter::new(WINDOW);
         for _ in 0..4 {
             repeats.is_first(1, Level::WARN, Instant::now(), || "m".to_owned());
         }
@@ -130,9 +130,9 @@ mod tests {
     #[test]
     fn without_a_window_and_beyond_the_limit_every_line_is_logged() {
         let now = Instant::now();
-        let mut repeats = Repeats::new(Duration::ZERO);
+        let mut repeats = RepeatFilter::new(Duration::ZERO);
         assert!((0..3).all(|_| repeats.is_first(1, Level::WARN, now, String::new)));
-        let mut repeats = Repeats::new(WINDOW);
+        let mut repeats = RepeatFilter::new(WINDOW);
         for line in 0..2 * LINES_MAX as u64 {
             assert!(repeats.is_first(line, Level::WARN, now, String::new));
         }

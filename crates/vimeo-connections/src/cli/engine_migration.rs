@@ -11,20 +11,19 @@ use super::confirmation::Confirmation;
 use super::{BoxError, output};
 use crate::config::Config;
 
-/// Of a table's rows, how many go by between two words about it.
-const ROWS_BETWEEN_WORDS: u64 = 5_000;
+/// A progress line is printed after this many rows of a table.
+const ROWS_PER_REPORT: u64 = 5_000;
 
-/// From where to where.
+/// Source and target.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The existing database: `sqlite:PATH`
     #[arg(long, value_name = "URL")]
     from: String,
-    /// An empty one: `postgres://…`; by default the one that `database_url` names, which keeps its password out of
-    /// the arguments
+    /// An empty database: `postgres://…`; by default `database_url`, which keeps its password out of the arguments
     #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// Roll a move back, so that the source can be served again; with --to, first check whether the move had finished
+    /// Roll a migration back, so that the source can be served again; with --to, first check whether it had finished
     #[arg(long)]
     abandon: bool,
     #[command(flatten)]
@@ -33,9 +32,9 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, BoxError> {
     let configured = &config.database_url;
-    // Read here and not by clap, which would show a URL that it cannot read, with the password in it.
-    let from = read("--from", &arguments.from)?;
-    let to = arguments.to.as_ref().map(|to| read("--to", to)).transpose()?;
+    // Not parsed by clap, whose error would show the URL and its password.
+    let from = parse_url("--from", &arguments.from)?;
+    let to = arguments.to.as_ref().map(|to| parse_url("--to", to)).transpose()?;
     let to = to.map(|to| to.trusting(config.tls_client.as_ref()).preparing(config.prepared_statements));
     if arguments.abandon {
         return abandon(&from, to.as_ref(), configured, &arguments.confirmation).await;
@@ -45,43 +44,43 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
         None if configured.file().is_none() => configured.clone(),
         None => return Err("no target: pass --to postgres://… or set database_url".into()),
     };
-    let told = Told::default();
-    let tell = |progress| told.tell(progress);
-    let outcome = app::move_database(&from, &to, &Clock::system(), &Randomness::system(), &tell).await;
-    told.end();
+    let printer = ProgressPrinter::default();
+    let report = |progress| printer.report(progress);
+    let outcome = app::move_database(&from, &to, &Clock::system(), &Randomness::system(), &report).await;
+    printer.end();
     match outcome.map_err(|error| explain(error, &from))? {
-        MoveOutcome::Done(tables) => say_moved(&from, &to, &tables),
-        MoveOutcome::WasDone => output::say(&format!(
-            "{from} was moved to {to} by an earlier run, and compared then. There is nothing left to do."
+        MoveOutcome::Done(tables) => print_result(&from, &to, &tables),
+        MoveOutcome::WasDone => output::print(&format!(
+            "{from} was migrated to {to} and verified by an earlier run. There is nothing left to do."
         )),
     }
 }
 
-fn read(argument: &str, url: &str) -> Result<DatabaseUrl, BoxError> {
+fn parse_url(argument: &str, url: &str) -> Result<DatabaseUrl, BoxError> {
     DatabaseUrl::parse(url).map_err(|error| format!("{argument} {error}").into())
 }
 
-fn say_moved(from: &DatabaseUrl, to: &DatabaseUrl, tables: &[MovedTable]) -> Result<ExitCode, BoxError> {
+fn print_result(from: &DatabaseUrl, to: &DatabaseUrl, tables: &[MovedTable]) -> Result<ExitCode, BoxError> {
     let rows: Vec<_> = tables
         .iter()
         .map(|table| vec![table.name.to_owned(), table.rows.to_string(), table.checksum.clone()])
         .collect();
-    output::say_table(&["TABLE", "ROWS", "SHA-256, THE SAME ON BOTH SIDES"], &rows)?;
-    output::say(&format!(
-        "\nMoved {from} to {to}: all rows were copied and verified.\n\
+    output::print_table(&["TABLE", "ROWS", "SHA-256 (IDENTICAL ON BOTH SIDES)"], &rows)?;
+    output::print(&format!(
+        "\nMigrated {from} to {to}: all rows were copied and verified.\n\
          Next: set database_url to the new one, with the same keyring, and start the service.\n\
          The old file is now read-only. Keep it until the new database has a backup of its own, then destroy \
          it: it holds all data, encrypted.\n\
-         Should you need it back before that: {}",
+         To roll back before that: {}",
         app::abandon_command(from)
     ))
 }
 
-/// Why a move did not come to its end; with the command in full, where giving the source back is the way on.
+/// The error of a migration, with the full command if a rollback is the solution.
 fn explain(error: MoveError, from: &DatabaseUrl) -> BoxError {
     use MoveError::{AlreadyMigrated, CannotBeCopied, Differs, OtherTarget};
     if matches!(error, OtherTarget { .. } | AlreadyMigrated { .. } | CannotBeCopied { .. } | Differs { .. }) {
-        return format!("{error}.\nTo roll the move back: {}", app::abandon_command(from)).into();
+        return format!("{error}.\nTo roll the migration back: {}", app::abandon_command(from)).into();
     }
     error.into()
 }
@@ -93,59 +92,60 @@ async fn abandon(
     confirmation: &Confirmation,
 ) -> Result<ExitCode, BoxError> {
     let found = app::find_move(from)?;
-    let copy = look_at_copy(&found, to, configured).await?;
-    let (sentence, end) = words(from, &found, copy);
+    let copy = find_copy_state(&found, to, configured).await?;
+    let (sentence, end) = messages(from, &found, copy);
     confirmation.ask_word(&sentence, "abandon")?;
     app::abandon_move(from, &found)?;
-    output::say(&format!("{from} is writable again and can be served. {end}"))
+    output::print(&format!("{from} is writable again and can be served. {end}"))
 }
 
-/// What the target says of the move, if there is one to be asked.
-async fn look_at_copy(
+/// The state of the migration according to the target, if there is one to ask.
+async fn find_copy_state(
     found: &SourceMove,
     to: Option<&DatabaseUrl>,
     configured: &DatabaseUrl,
 ) -> Result<Option<MoveState>, BoxError> {
     let Some(to) = to else {
-        // Nobody said that this is the target: if it cannot be asked, or is another database, nothing is known.
+        // This database is not known to be the target. If it cannot be reached, or is a different one, the state is
+        // unknown.
         let is_server = configured.file().is_none();
         return Ok(if is_server { app::find_copy(configured, found).await.unwrap_or(None) } else { None });
     };
     let state = app::find_copy(to, found).await.map_err(|error| {
         format!(
-            "{error}. Nothing was changed; without --to, the move is rolled back without checking the target"
+            "{error}. Nothing was changed; without --to, the migration is rolled back without checking the target"
         )
     })?;
-    let refusal = || {
+    let error = || {
         format!(
-            "{to} does not have the copy that this move made: is it the right database? Nothing was changed; without \
-             --to, the move is rolled back without checking the target"
+            "{to} does not have the copy that this migration made: is it the right database? Nothing was changed; without \
+             --to, the migration is rolled back without checking the target"
         )
     };
-    state.map(Some).ok_or_else(|| refusal().into())
+    state.map(Some).ok_or_else(|| error().into())
 }
 
-/// What giving the source back means, before and after it is done. What the target says counts: the source may have been
+/// What a rollback means, before and after it. The state of the target takes precedence: the source may have been
 /// restored or copied since it was marked.
-fn words(from: &DatabaseUrl, found: &SourceMove, copy: Option<MoveState>) -> (String, String) {
+fn messages(from: &DatabaseUrl, found: &SourceMove, copy: Option<MoveState>) -> (String, String) {
     let to = &found.to;
     match (found.state, copy) {
         (MoveState::Running, None) => {
             let warning = format!(
-                "if this file was restored or copied since, the move may have ended: check whether {to} is \
+                "if this file was restored or copied since, the migration may have finished: check whether {to} is \
                  in use before you drop it"
             );
             (
                 format!(
-                    "rolling {from} back ends its move to {to}, which was not checked; {warning} (with --to \
+                    "rolling {from} back ends its migration to {to}, which was not checked; {warning} (with --to \
                      URL this command checks it)"
                 ),
-                format!("The database {to} was not checked: {warning}, or recreate it for another move."),
+                format!("The database {to} was not checked: {warning}, or recreate it for another migration."),
             )
         }
         (_, Some(MoveState::Running)) => (
-            format!("rolling {from} back ends its move to {to}, whose copy was never served and is then useless"),
-            "Nothing was lost: the copy was never served. Drop that database, or recreate it before another move."
+            format!("rolling {from} back ends its migration to {to}, whose copy was never served and is then useless"),
+            "Nothing was lost: the copy was never served. Drop that database, or recreate it before another migration."
                 .to_owned(),
         ),
         (state, _) => {
@@ -155,34 +155,34 @@ fn words(from: &DatabaseUrl, found: &SourceMove, copy: Option<MoveState>) -> (St
             };
             (
                 format!(
-                    "{from} was moved to {to} for good{old}. WARNING: what was written there since is not in {from}, and \
+                    "{from} was migrated to {to} permanently{old}. WARNING: what was written there since is not in {from}, and \
                      from now on the two differ. Stop all services that use {to} before you continue, or \
                      customers' changes go to one or the other"
                 ),
-                "What was written to the other database since the move is not in it: keep that one until you are sure."
+                "What was written to the other database since the migration is not in it: keep that one until you are sure."
                     .to_owned(),
             )
         }
     }
 }
 
-/// What was said last of how far it has come.
+/// Prints progress. Keeps the last report.
 #[derive(Default)]
-struct Told {
+struct ProgressPrinter {
     last: Cell<Option<MoveProgress>>,
 }
 
-impl Told {
-    fn tell(&self, progress: MoveProgress) {
-        let (verb, table, rows, of) = parts(progress);
-        // Of a table that begins, only from where it is counted.
-        let last = self.last.get().map(parts).filter(|last| (last.0, last.1) == (verb, table));
+impl ProgressPrinter {
+    fn report(&self, progress: MoveProgress) {
+        let (action, table, rows, of) = parts(progress);
+        // A table is first reported after its first rows.
+        let last = self.last.get().map(parts).filter(|last| (last.0, last.1) == (action, table));
         let since = last.map_or(0, |(_, _, last_rows, _)| rows.saturating_sub(last_rows));
-        if last.is_none() || rows == of || since >= ROWS_BETWEEN_WORDS {
+        if last.is_none() || rows == of || since >= ROWS_PER_REPORT {
             self.last.set(Some(progress));
         }
-        if rows == of || since >= ROWS_BETWEEN_WORDS {
-            output::report_progress(&format!("{verb} {table}: {rows} of {of}"));
+        if rows == of || since >= ROWS_PER_REPORT {
+            output::report_progress(&format!("{action} {table}: {rows} of {of}"));
         }
     }
 

@@ -1,12 +1,12 @@
-//! What a verb's refusal says to the person at the command line: what happened, and what to do.
+//! Messages for errors of operations: what happened, and what to do next.
 
 use app::Error;
 use web::connection_json::rejected_credentials;
 
 use super::BoxError;
 
-/// A refusal in words. No credential is in them.
-pub(super) fn in_words(error: Error) -> BoxError {
+/// The message of an error. Contains no credentials.
+pub(super) fn to_message(error: Error) -> BoxError {
     match error {
         Error::ConnectionNameExists => {
             "the account already has a connection with this name; nothing was changed. Choose another name".into()
@@ -33,7 +33,7 @@ pub(super) fn in_words(error: Error) -> BoxError {
         Error::OutcomeUnknown => {
             "the database connection was lost during the commit: the change may have been stored. Check before you try again".into()
         }
-        // These say what happened, with the cause behind them; the keys are never used here.
+        // Their text is sufficient; idempotency keys are not used here.
         Error::StoreUnavailable(_)
         | Error::Internal(_)
         | Error::IdempotencyKeyInUse

@@ -1,4 +1,4 @@
-//! How much memory the beginnings of requests may take, on all connections together, until each request is whole.
+//! Limits the memory for incomplete request headers on all connections.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 use http::Request;
 use tower_service::Service;
 
-use super::ceilings::{Kind, Place};
+use super::limits::{ConnectionPermit, Kind};
 
-/// What each connection may send of an unfinished header without being counted: more than an honest one has.
+/// How much of an incomplete header each connection may send without using the budget; more than a normal client needs.
 const FREE_BYTES: usize = 8 * 1024;
 
-/// Memory for what is longer.
+/// The shared memory budget for longer headers.
 #[derive(Debug)]
 pub(super) struct Budget(AtomicUsize);
 
@@ -28,14 +28,14 @@ impl Budget {
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok()
     }
 
-    fn give_back(&self, bytes: usize) {
+    fn release(&self, bytes: usize) {
         self.0.fetch_add(bytes, Ordering::AcqRel);
     }
 }
 
-/// The unfinished header of one connection.
+/// The incomplete header of one connection.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct HeaderReservation {
     budget: Arc<Budget>,
     state: Mutex<State>,
 }
@@ -44,13 +44,13 @@ pub(super) struct Head {
 struct State {
     /// Bytes read since the last request.
     read: usize,
-    /// Bytes of the budget.
+    /// Bytes taken from the budget.
     taken: usize,
-    /// A request is being handled: what is read is its body.
+    /// A request is being handled, so data belongs to its body.
     is_in_request: bool,
 }
 
-impl Head {
+impl HeaderReservation {
     pub(super) fn new(budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self { budget, state: Mutex::default() })
     }
@@ -59,7 +59,7 @@ impl Head {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts what was read; `false` if there is no room for it.
+    /// Counts received bytes; `false` if the budget is exhausted.
     pub(super) fn read(&self, bytes: usize) -> bool {
         let mut state = self.state();
         if state.is_in_request {
@@ -74,9 +74,9 @@ impl Head {
         true
     }
 
-    fn begin_request(&self) {
+    fn start_request(&self) {
         let mut state = self.state();
-        self.budget.give_back(state.taken);
+        self.budget.release(state.taken);
         *state = State { is_in_request: true, ..State::default() };
     }
 
@@ -85,20 +85,20 @@ impl Head {
     }
 }
 
-impl Drop for Head {
+impl Drop for HeaderReservation {
     fn drop(&mut self) {
         let taken = self.state().taken;
-        self.budget.give_back(taken);
+        self.budget.release(taken);
     }
 }
 
-/// The service of a connection, which knows when its requests begin and end.
+/// The service of a connection. Tracks when requests start and end.
 #[derive(Clone)]
 pub(crate) struct Tracked<S> {
     pub(super) service: S,
-    pub(super) head: Arc<Head>,
-    /// Kept for as long as the connection or one of its requests lasts.
-    pub(super) place: Arc<Place>,
+    pub(super) head: Arc<HeaderReservation>,
+    /// Held as long as the connection or one of its requests exists.
+    pub(super) permit: Arc<ConnectionPermit>,
 }
 
 impl<S, B> Service<Request<B>> for Tracked<S>
@@ -115,8 +115,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        self.head.begin_request();
-        if self.place.kind == Kind::Reserve {
+        self.head.start_request();
+        if self.permit.kind == Kind::Reserve {
             request.extensions_mut().insert(web::OverCapacity);
         }
         let (response, head) = (self.service.call(request), self.head.clone());
@@ -133,16 +133,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unfinished_headers_share_a_budget_beyond_what_each_may_have() {
+    fn incomplete_headers_share_a_budget() {
         let budget = Budget::new(10_000);
-        let heads: Vec<_> = (0..3).map(|_| Head::new(budget.clone())).collect();
+        let heads: Vec<_> = (0..3).map(|_| HeaderReservation::new(budget.clone())).collect();
         for head in &heads {
             assert!(head.read(FREE_BYTES), "so much is free");
         }
         assert!(heads[0].read(6_000) && heads[1].read(4_000));
         assert!(!heads[2].read(1), "the budget is used up");
-        // A request that is whole gives its part back.
-        heads[0].begin_request();
+        // A complete request releases its part.
+        heads[0].start_request();
         assert!(heads[0].read(1_000_000), "a body is not counted");
         assert!(heads[1].read(6_000));
         assert!(!heads[1].read(1));
@@ -151,7 +151,7 @@ mod tests {
             heads[0].read(FREE_BYTES) && !heads[0].read(1),
             "the next header is counted from its beginning"
         );
-        // And so does a connection that is gone.
+        // A closed connection does, too.
         let mut heads = heads;
         drop(heads.remove(1));
         assert!(heads[0].read(9_000));
