@@ -86,7 +86,7 @@ fn security_settings_are_explicit_or_rejected() {
         ("[vimeo]\nbase_url = \"http://api.vimeo.com\"", "must start with https://"),
         ("[vimeo]\nverification = \"when-reachable\"", "\"when-reachable\" is not supported yet"),
         ("[vimeo]\nverification = \"no\"", "must be one of: required, off"),
-        ("[keyring]\nvalue = \"x\"\nfile = \"y\"", "only one of them can be meant"),
+        ("[keyring]\nvalue = \"x\"\nfile = \"y\"", "only one can be used"),
         ("[keyring]\nvalue = \"correct horse battery staple\"", "or a passphrase, which is not supported"),
         ("[keyring]\nvalue = \"\"", "keyring.value (line 2 of the file): is empty"),
         ("[vimeo]\nproxy = \"socks5://h:1\"", "must be a proxy URL"),

@@ -87,7 +87,7 @@ async fn a_backup_under_load_has_every_write_acknowledged_before_it() {
     assert!(left.is_empty(), "{left:?}");
 
     let place = directory_with_backup(&env, "busy.backup");
-    assert!(run_successfully(place.path(), &["restore", "--check", "busy.backup"]).contains("is good"));
+    assert!(run_successfully(place.path(), &["restore", "--check", "busy.backup"]).contains("is valid"));
     assert!(!place.path().join("data").exists());
     let text = run_successfully(place.path(), &["restore", "busy.backup"]);
     assert!(text.starts_with("Restored the backup busy.backup of "), "{text}");

@@ -165,7 +165,7 @@ async fn refused_commands_explain_why_and_change_nothing() {
         ),
         (
             refused(&env, &["show", "canary-pasted"], ""),
-            "the account acme has no connection of this identifier or name; `vimeo",
+            "the account acme has no connection with this ID or name; `vimeo",
         ),
         (refused(&env, &["show", "canary/\u{1b}[1m"], ""), "the account acme has no connection"),
         (

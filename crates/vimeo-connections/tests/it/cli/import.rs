@@ -92,7 +92,7 @@ async fn json_lines_are_imported_independently_and_once() {
     ];
     let after = [
         fate(8, " one ", "already there", "the same as line 1"),
-        fate(9, "one", "refused", "line 1 has this name too, with other credentials"),
+        fate(9, "one", "refused", "line 1 has the same name with different credentials"),
         fate(10, "-", "refused", "is longer than 64 KiB"),
     ];
     for outcome in ["imported", "already there"] {

@@ -133,7 +133,7 @@ async fn revoke_keys_disables_every_key_of_the_backup() {
     fs::remove_file(place.path().join("sync-fails")).unwrap();
 
     let text = run_successfully(place.path(), &["restore", "it.backup", "--revoke-keys"]);
-    assert!(text.contains("Revoked 3 API keys, which are all that were not revoked"), "{text}");
+    assert!(text.contains("Revoked all 3 API keys that were not revoked"), "{text}");
     env.service.kill();
     env.directory = place;
     assert_eq!(fs::read_dir(env.path().join("data")).unwrap().count(), 1);

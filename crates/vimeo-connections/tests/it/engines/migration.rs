@@ -160,7 +160,7 @@ async fn dropping_an_unchecked_database_is_never_suggested() {
     env.database().execute_batch("UPDATE moves SET state = 'running', ended_at = NULL").unwrap();
     let abandon = ["move", "--from", FROM, "--abandon"];
     let unknown =
-        "if this file was restored or copied since, the move may have ended: check whether postgres://";
+        "if this file was restored or copied since, the migration may have finished: check whether postgres://";
     assert_refused(&run_on(&env, FROM, &abandon), unknown);
     let warning =
         "which this file does not record: it was restored or copied since. WARNING: what was written there";

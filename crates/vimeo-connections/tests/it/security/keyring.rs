@@ -158,7 +158,7 @@ async fn an_unusable_keyring_is_rejected_and_no_file_is_touched() {
         assert_refused(&env, &[], &lost, &secrets);
         let refused = cli(env.path(), &["init"], "");
         assert!(
-            !refused.status.success() && printed(&refused).contains("Put the old keyring back"),
+            !refused.status.success() && printed(&refused).contains("Restore the old keyring"),
             "{refused:?}"
         );
         assert!(!path.exists());
@@ -172,7 +172,7 @@ async fn an_unusable_keyring_is_rejected_and_no_file_is_touched() {
         }
         assert_refused(&env, &[(VALUE, &wrong_key)], &not_it, &secrets);
         let both = [(VALUE, key.as_str()), (FILE, "./vimeo-connections.keyring")];
-        assert_refused(&env, &both, &["keyring.value", "keyring.file", "only one of them"], &secrets);
+        assert_refused(&env, &both, &["keyring.value", "keyring.file", "only one can be used"], &secrets);
 
         fs::write(&path, &right).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
