@@ -253,7 +253,7 @@ impl App {
     }
 
     fn status(&self, row: &ApiKeyRow, at: Timestamp) -> KeyStatus {
-        if self.is_proven(row) { row.key.status(at) } else { KeyStatus::Unproven }
+        if self.is_proven(row) { row.key.status(at) } else { KeyStatus::Tampered }
     }
 
     /// Whether this service wrote the row. One that it did not write lets nobody in, and the operator hears of it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::id::AccountId;
 use domain::idempotency::{
-    IdempotencyKey, KeptAnswer, OnceRequest, Operation, OperationId, Reservation, Reserved,
+    IdempotencyKey, Operation, OperationId, Reservation, ReserveRequest, Reserved, StoredResponse,
 };
 use store::{Completion, Store};
 use tokio_util::task::TaskTracker;
@@ -21,7 +21,7 @@ pub struct Once<'a, T> {
     /// The request's body, as it came.
     pub body: &'a [u8],
     /// How the first answer will look, to be kept together with the effect.
-    pub present: &'a (dyn Fn(&T) -> KeptAnswer + Send + Sync),
+    pub present: &'a (dyn Fn(&T) -> StoredResponse + Send + Sync),
 }
 
 /// What became of a request that may be sent again.
@@ -30,7 +30,7 @@ pub enum Outcome<T> {
     /// It was done now.
     Done(T),
     /// It was done before, and answered so.
-    Repeated(KeptAnswer),
+    Repeated(StoredResponse),
 }
 
 /// What a reserved key leads to.
@@ -38,7 +38,7 @@ pub(crate) enum Turn {
     /// It is ours to do it.
     Ours(Held),
     /// It was done before.
-    Before(KeptAnswer),
+    Before(StoredResponse),
 }
 
 /// A reserved key. Dropped (the client hung up), it is given back; if the effect was written by then, that is kept.
@@ -62,7 +62,7 @@ impl App {
         let account = &caller.account_id;
         let mac = self.service_keys.hash_request_body(account, operation, body);
         let operation_id = OperationId(self.randomness.bytes());
-        let request = OnceRequest { operation_id, operation, key: key.clone(), mac, at: self.clock.now() };
+        let request = ReserveRequest { operation_id, operation, key: key.clone(), mac, at: self.clock.now() };
         let (store, clock, tasks) = (self.store.clone(), self.clock.clone(), self.tasks.clone());
         let account = account.clone();
         // In a task of its own: when the client hangs up in the middle, what was reserved is dropped there, and so
@@ -70,13 +70,13 @@ impl App {
         let reserving = self.tasks.spawn(async move {
             let reserved = store.reserve_idempotency_key(&account, &request).await;
             reserved.map(|reserved| match reserved {
-                Reserved::Now(reservation) => {
+                Reserved::Acquired(reservation) => {
                     let reservation = Some(reservation);
                     Ok(Turn::Ours(Held { store, clock, tasks, account, reservation }))
                 }
-                Reserved::InUse => Err(Error::IdempotencyKeyInUse),
-                Reserved::OtherBody => Err(Error::IdempotencyKeyReused),
-                Reserved::Done(answer) => Ok(Turn::Before(answer)),
+                Reserved::InProgress => Err(Error::IdempotencyKeyInUse),
+                Reserved::BodyMismatch => Err(Error::IdempotencyKeyReused),
+                Reserved::Completed(answer) => Ok(Turn::Before(answer)),
             })
         });
         reserving.await.map_err(|error| Error::Internal(Box::new(error)))??
@@ -97,7 +97,7 @@ impl App {
 
 impl Held {
     /// What is written together with the effect, so that a repetition is answered alike.
-    pub(crate) fn completion(&self, answer: KeptAnswer) -> Option<Completion> {
+    pub(crate) fn completion(&self, answer: StoredResponse) -> Option<Completion> {
         let reservation = self.reservation.clone()?;
         Some(Completion { reservation, answer, at: self.clock.now() })
     }

@@ -1,4 +1,4 @@
-//! An account: whoever the connections belong to. It owns a key that seals its connections' secrets.
+//! An account: the owner of connections. It has a key that encrypts the secrets of its connections.
 
 use std::fmt;
 
@@ -9,29 +9,29 @@ use crate::secret::KeyringWrapped;
 use crate::text;
 use crate::time::Timestamp;
 
-/// Longest name of an account or of an API key, in Unicode scalar values.
+/// Limit for the name of an account or API key, in Unicode scalar values.
 pub const LABEL_MAX_CHARS: usize = 100;
 
-/// The name of an account or of an API key: for the operator's eyes. NFC, no spaces at its ends.
+/// The name of an account or API key, for operators. NFC, without spaces at either end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(String);
 
-/// Why a text is no [`Label`].
+/// Why a text is not a valid [`Label`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum LabelError {
-    /// Nothing, or nothing but spaces.
+    /// Empty, or only spaces.
     #[error("must not be empty")]
     Blank,
-    /// Over [`LABEL_MAX_CHARS`].
+    /// Longer than [`LABEL_MAX_CHARS`].
     #[error("must be at most {LABEL_MAX_CHARS} characters long")]
     TooLong,
-    /// A control character or one that is not drawn.
+    /// Contains a control character or an invisible one.
     #[error("must not contain control or invisible characters")]
     Invisible,
 }
 
 impl Label {
-    /// Reads a name as an operator typed it.
+    /// Parses a name from an operator.
     pub fn parse(input: &str) -> Result<Self, LabelError> {
         let label = text::to_nfc(input.trim());
         if label.is_empty() {
@@ -46,7 +46,7 @@ impl Label {
         Ok(Self(label))
     }
 
-    /// One as the store keeps it: it was parsed when it came in, perhaps under an older edition of Unicode.
+    /// A name from the store. It was valid when it was stored, perhaps in an older version of Unicode.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
@@ -63,16 +63,16 @@ impl fmt::Display for Label {
     }
 }
 
-/// An account as it is stored.
+/// A stored account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Its identifier.
     pub id: AccountId,
     /// Its name, unique in the service.
     pub name: Label,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// The account key, wrapped by a key of the operator's keyring.
+    /// The account key, wrapped with a keyring key.
     pub key: KeyringWrapped,
 }
 

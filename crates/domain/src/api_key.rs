@@ -1,4 +1,4 @@
-//! API keys: what a client shows to be let in. Only a keyed hash of one is ever stored.
+//! API keys, which authenticate clients. Only a keyed hash is stored.
 
 use thiserror::Error;
 
@@ -9,32 +9,32 @@ use crate::secret::Secret;
 use crate::text;
 use crate::time::Timestamp;
 
-/// Every key begins so.
+/// The prefix of every key.
 pub const KEY_PREFIX: &str = "pictai_";
-/// Fewest characters after the prefix.
+/// Minimum number of characters after the prefix.
 pub const KEY_MIN_CHARS: usize = 8;
-/// The least estimated strength of a key that is imported.
+/// Minimum estimated strength of an imported key, in bits.
 pub const KEY_MIN_BITS: u32 = 128;
-/// Most characters after the prefix.
+/// Maximum number of characters after the prefix.
 pub const KEY_MAX_CHARS: usize = 200;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/// Base-62 digits that 256 bits of randomness take.
+/// Number of base-62 digits for 256 bits.
 const RANDOM_DIGITS: usize = 43;
-/// Base-62 digits that a CRC-32 takes.
+/// Number of base-62 digits for a CRC-32.
 const CHECKSUM_DIGITS: usize = 6;
 
-/// A key as a client sends it: `pictai_` and 8 to 200 visible ASCII characters.
+/// A key in plain text: `pictai_` and 8 to 200 visible ASCII characters.
 #[derive(Debug, Clone)]
 pub struct PlainKey(Secret);
 
-/// Why a text cannot be a key.
+/// The text is not a valid key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("an API key is `{KEY_PREFIX}` and {KEY_MIN_CHARS} to {KEY_MAX_CHARS} visible ASCII characters")]
 pub struct MalformedKey;
 
 impl PlainKey {
-    /// Reads a key, whoever made it.
+    /// Parses a key of this service or an imported one.
     pub fn parse(input: &str) -> Result<Self, MalformedKey> {
         let rest = input.strip_prefix(KEY_PREFIX).ok_or(MalformedKey)?;
         if !(KEY_MIN_CHARS..=KEY_MAX_CHARS).contains(&rest.len()) || !text::is_visible_ascii(rest) {
@@ -43,15 +43,15 @@ impl PlainKey {
         Ok(Self(Secret::new(input.to_owned())))
     }
 
-    /// A new key: 43 base-62 digits of randomness, then the CRC-32 of those 43 characters in 6 more, so that a
-    /// scanner of source code can tell a real key from a look-alike.
+    /// A new key: 43 base-62 digits of randomness, then their CRC-32 in 6 digits, so that secret scanners can
+    /// distinguish real keys from similar texts.
     pub fn from_random(random: [u8; 32]) -> Self {
         let digits = base62(&random, RANDOM_DIGITS);
         let checksum = base62(&crc32fast::hash(digits.as_bytes()).to_be_bytes(), CHECKSUM_DIGITS);
         Self(Secret::new(format!("{KEY_PREFIX}{digits}{checksum}")))
     }
 
-    /// How hard it is to guess, in bits, without the prefix that every key has.
+    /// The estimated strength in bits, without the prefix.
     pub fn estimated_bits(&self) -> u32 {
         key_strength::estimate_bits(self.0.expose().strip_prefix(KEY_PREFIX).unwrap_or_default())
     }
@@ -61,57 +61,57 @@ impl PlainKey {
         self.0.expose()
     }
 
-    /// Its last four characters, for telling keys apart in a list.
+    /// The last four characters, to distinguish keys in a list.
     pub fn last_four(&self) -> String {
         let text = self.0.expose();
         text.get(text.len().saturating_sub(4)..).unwrap_or_default().to_owned()
     }
 }
 
-/// What is stored of a key: HMAC-SHA-256 under a key of the service's own.
+/// The stored form of a key: HMAC-SHA-256 with a key of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HashedKey(pub [u8; 32]);
 
-/// Proof that the service itself wrote a row: HMAC-SHA-256 over all that the row says.
+/// The MAC of a stored row: HMAC-SHA-256 over all its columns, so that modified rows are detected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowMac(pub [u8; 32]);
 
-/// An API key as it is stored and listed.
+/// An API key as stored and listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Its identifier, which is no secret.
+    /// Its identifier, which is not secret.
     pub id: ApiKeyId,
-    /// Whose it is.
+    /// The account it belongs to.
     pub account_id: AccountId,
-    /// What the operator calls it.
+    /// Its name.
     pub name: Label,
-    /// The key's last four characters.
+    /// Its last four characters.
     pub last_four: String,
-    /// When it was made or imported.
+    /// When it was created or imported.
     pub created_at: Timestamp,
-    /// From then on it lets nobody in.
+    /// From then on it is not accepted.
     pub expires_at: Option<Timestamp>,
-    /// Since then it lets nobody in.
+    /// Since then it is not accepted.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// What a key lets its holder do. Every key has all of them, so far.
+/// A permission of a key. All keys currently have all scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// See connections.
+    /// Read connections.
     ConnectionsRead,
-    /// Make, change and delete connections.
+    /// Create, update and delete connections.
     ConnectionsWrite,
-    /// See uploads.
+    /// Read uploads.
     UploadsRead,
-    /// Make and cancel uploads.
+    /// Create and cancel uploads.
     UploadsWrite,
-    /// Make and revoke keys.
+    /// Create and revoke keys.
     KeysManage,
 }
 
 impl Scope {
-    /// All of them.
+    /// All scopes.
     pub const ALL: [Self; 5] = [
         Self::ConnectionsRead,
         Self::ConnectionsWrite,
@@ -132,21 +132,21 @@ impl Scope {
     }
 }
 
-/// What a key is good for at an instant.
+/// The status of a key at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyStatus {
-    /// It lets its holder in.
+    /// It is accepted.
     Active,
-    /// Its time is over.
+    /// It has expired.
     Expired,
     /// It was revoked.
     Revoked,
-    /// Its row is not as the service wrote it: it lets nobody in, whatever the row says.
-    Unproven,
+    /// Its row was modified outside the service. It is not accepted, whatever the row says.
+    Tampered,
 }
 
 impl ApiKey {
-    /// What the key is good for at `now`, if its row is proven.
+    /// The status at `now`, for a key whose row is authentic.
     pub fn status(&self, now: Timestamp) -> KeyStatus {
         match (self.revoked_at, self.expires_at) {
             (Some(_), _) => KeyStatus::Revoked,
@@ -156,18 +156,18 @@ impl ApiKey {
     }
 }
 
-/// A stored key with what the store keeps to find and prove it.
+/// A stored key with its hash and MAC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKeyRow {
     /// The key.
     pub key: ApiKey,
-    /// The keyed hash that it is found by.
+    /// The keyed hash by which it is found.
     pub hash: HashedKey,
-    /// Proof that the service wrote this row.
+    /// The MAC of this row.
     pub mac: RowMac,
 }
 
-/// A big-endian number in base 62, zero-padded to `digits` digits (which must be enough for it).
+/// A big-endian number in base 62, zero-padded to `digits` digits, which must suffice.
 fn base62(number: &[u8], digits: usize) -> String {
     let mut number = number.to_vec();
     let mut text = vec!['0'; digits];
@@ -200,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn base_62_counts_in_digits_then_capitals_then_small_letters() {
+    fn base_62_uses_digits_then_capitals_then_small_letters() {
         assert_eq!(base62(&[61], 2), "0z");
         assert_eq!(base62(&[62], 2), "10");
         assert_eq!(base62(&[0xff; 4], 6), "4gfFC3");
     }
 
     #[test]
-    fn the_edges_of_a_keys_form_hold() {
+    fn the_limits_of_a_keys_length_and_characters_are_exact() {
         let key = |n: usize| format!("pictai_{}", "x".repeat(n));
         assert!(PlainKey::parse(&key(8)).is_ok());
         assert!(PlainKey::parse(&key(200)).is_ok());
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn revocation_goes_before_expiry_and_expiry_is_sharp() {
+    fn revocation_takes_precedence_over_expiry_and_expiry_is_exact() {
         let mut key = ApiKey {
             id: ApiKeyId::from_random([1; 16]),
             account_id: AccountId::from_random([2; 16]),

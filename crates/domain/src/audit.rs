@@ -1,57 +1,57 @@
-//! Audit events: who did what to which record, when, from where, and how it ended.
+//! Audit events: who did what to which record, when, from where, and with what outcome.
 
 use std::net::IpAddr;
 
 use crate::id::{AccountId, ApiKeyId, AuditEventId};
 use crate::time::Timestamp;
 
-/// Who acted.
+/// Who performed an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
-    /// A client that showed this key, from this address if it is known.
+    /// A client with this API key, from this address if known.
     ApiKey {
         /// The key's identifier, never the key.
         key_id: ApiKeyId,
-        /// The client's address.
+        /// The client's IP address.
         remote: Option<IpAddr>,
     },
-    /// A person or script with the operator's commands at hand.
+    /// An operator, through the command line.
     Operator,
-    /// The service itself, going on with what somebody asked for before.
+    /// The service itself, continuing earlier work.
     Service,
 }
 
-/// What was done, or tried.
+/// An action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// An account was made.
+    /// Created an account.
     CreateAccount,
-    /// An API key was made.
+    /// Created an API key.
     CreateApiKey,
-    /// An API key made elsewhere was taken in.
+    /// Imported an API key.
     ImportApiKey,
-    /// An API key was revoked.
+    /// Revoked an API key.
     RevokeApiKey,
-    /// An account was deleted with all it had.
+    /// Deleted an account with everything in it.
     DeleteAccount,
-    /// A connection was made.
+    /// Created a connection.
     CreateConnection,
-    /// A connection was changed.
+    /// Updated a connection.
     UpdateConnection,
-    /// A connection was deleted, and the key of its secrets wiped.
+    /// Deleted a connection and wiped the key of its secrets.
     DeleteConnection,
-    /// An upload was asked for.
+    /// Created an upload.
     CreateUpload,
-    /// An upload was cancelled.
+    /// Cancelled an upload.
     CancelUpload,
-    /// An upload came to its end.
+    /// An upload ended.
     EndUpload,
-    /// The secret that webhooks are signed with was made, or made anew.
+    /// Created or replaced the account's webhook secret.
     CreateWebhookSecret,
 }
 
 impl Action {
-    /// All of them.
+    /// All actions.
     pub const ALL: [Self; 12] = [
         Self::CreateAccount,
         Self::CreateApiKey,
@@ -67,7 +67,7 @@ impl Action {
         Self::CreateWebhookSecret,
     ];
 
-    /// Its name in the store and in the audit log.
+    /// The name in the store and in the audit log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CreateAccount => "create_account",
@@ -85,37 +85,37 @@ impl Action {
         }
     }
 
-    /// Reads a stored name.
+    /// Parses a stored name.
     pub fn from_stored(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == text)
     }
 }
 
-/// How it ended.
+/// The outcome of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done, in the same transaction that this event was written in.
+    /// It was performed; this event was written in the same transaction.
     Done,
-    /// It was refused with this error code, and nothing else was written.
+    /// It was rejected with this error code; nothing else was written.
     Refused(String),
 }
 
-/// One entry of the audit log.
+/// An entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEvent {
-    /// Its identifier; ascends with time on one node.
+    /// Its identifier; increases with time on one node.
     pub id: AuditEventId,
-    /// In whose account it happened.
+    /// The account in which it happened.
     pub account_id: AccountId,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Who.
+    /// Who did it.
     pub actor: Actor,
-    /// What.
+    /// What was done.
     pub action: Action,
-    /// Which record: its identifier, when there is one.
+    /// The identifier of the affected record, if there is one.
     pub subject: Option<String>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_action_is_read_back_from_its_name() {
+    fn every_action_can_be_parsed_from_its_name() {
         for action in Action::ALL {
             assert_eq!(Action::from_stored(action.as_str()), Some(action));
         }

@@ -1,55 +1,55 @@
-//! A connection: a customer's Vimeo app credentials under a name. Rules from the HTTP contract, Part 1.
+//! Connections: a customer's Vimeo app credentials under a name. The rules are those of the HTTP contract, Part 1.
 
 use thiserror::Error;
 
-use crate::faults::Faults;
 use crate::id::{AccountId, ConnectionId};
 use crate::secret::Secret;
 use crate::text;
 use crate::time::Timestamp;
+use crate::validation::ValidationErrors;
 
-/// Longest name, in Unicode scalar values after NFC.
+/// Limit for a name, in Unicode scalar values after NFC.
 pub const NAME_MAX_CHARS: usize = 100;
-/// Longest description, in Unicode scalar values.
+/// Limit for a description, in Unicode scalar values.
 pub const DESCRIPTION_MAX_CHARS: usize = 250;
-/// Longest of each of the three credentials, in characters.
+/// Limit for each of the three credentials, in characters.
 pub const CREDENTIAL_MAX_CHARS: usize = 500;
-/// The highest version that a client can name: 2^53 - 1, the last integer that every JSON reader keeps exactly.
+/// The highest version: 2^53 - 1, the largest integer that every JSON parser represents exactly.
 pub const VERSION_MAX: u64 = (1 << 53) - 1;
 
 /// A connection's name: NFC; letters, marks, digits, spaces, `_` and `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionName(String);
 
-/// Why a text is no [`ConnectionName`].
+/// Why a text is not a valid [`ConnectionName`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NameError {
-    /// Nothing, or nothing but spaces.
+    /// Empty, or only spaces.
     #[error("must not be empty or blank")]
     Blank,
-    /// Over [`NAME_MAX_CHARS`].
+    /// Longer than [`NAME_MAX_CHARS`].
     #[error("must be at most {NAME_MAX_CHARS} characters long")]
     TooLong,
-    /// A character outside the rule.
+    /// Contains a character that is not allowed.
     #[error("must contain only letters, digits, spaces, hyphens and underscores")]
     Character,
-    /// A combining mark with nothing to stand on.
-    #[error("must not begin with a combining mark")]
+    /// Starts with a combining mark.
+    #[error("must not start with a combining mark")]
     LeadingMark,
-    /// A character that is not drawn.
+    /// Contains an invisible character.
     #[error("must not contain invisible characters")]
     Invisible,
 }
 
 impl ConnectionName {
-    /// Reads a name as a client sent it, and brings it to NFC.
-    pub fn parse(input: &str) -> Result<Self, Faults<NameError>> {
+    /// Parses a name from a client and normalises it to NFC.
+    pub fn parse(input: &str) -> Result<Self, ValidationErrors<NameError>> {
         let name = text::to_nfc(input);
         if name.chars().all(|c| c == ' ') {
-            return Faults::none().add_if(true, NameError::Blank).or(Self(name));
+            return ValidationErrors::none().add_if(true, NameError::Blank).or(Self(name));
         }
         let is_allowed = |c| matches!(c, ' ' | '_' | '-') || text::is_letter_mark_or_digit(c);
-        Faults::none()
+        ValidationErrors::none()
             .add_if(name.chars().count() > NAME_MAX_CHARS, NameError::TooLong)
             .add_if(
                 name.chars().any(|c| !text::is_default_ignorable(c) && !is_allowed(c)),
@@ -60,7 +60,7 @@ impl ConnectionName {
             .or(Self(name))
     }
 
-    /// One as the store keeps it: it was parsed when it came in, perhaps under an older edition of Unicode.
+    /// A name from the store. It was valid when it was stored, perhaps in an older version of Unicode.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
@@ -70,38 +70,38 @@ impl ConnectionName {
         &self.0
     }
 
-    /// What must be unique in an account: the name without the spaces at its ends.
+    /// The part that must be unique in an account: without the spaces at either end.
     pub fn unique_part(&self) -> &str {
         self.0.trim_matches(' ')
     }
 }
 
-/// What a person wrote to remember the connection by. Never empty: an empty one counts as none.
+/// A description of a connection. Never empty: an empty one counts as absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description(String);
 
-/// Why a text is no [`Description`].
+/// Why a text is not a valid [`Description`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DescriptionError {
-    /// Over [`DESCRIPTION_MAX_CHARS`].
+    /// Longer than [`DESCRIPTION_MAX_CHARS`].
     #[error("must be at most {DESCRIPTION_MAX_CHARS} characters long")]
     TooLong,
-    /// A control character.
+    /// Contains a control character.
     #[error("must not contain control characters other than line breaks and tabs")]
     Control,
 }
 
 impl Description {
-    /// Reads a description; `None` for an empty one.
-    pub fn parse(input: &str) -> Result<Option<Self>, Faults<DescriptionError>> {
+    /// Parses a description; `None` for an empty one.
+    pub fn parse(input: &str) -> Result<Option<Self>, ValidationErrors<DescriptionError>> {
         let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-        Faults::none()
+        ValidationErrors::none()
             .add_if(input.chars().count() > DESCRIPTION_MAX_CHARS, DescriptionError::TooLong)
             .add_if(input.chars().any(is_control), DescriptionError::Control)
             .or((!input.is_empty()).then(|| Self(input.to_owned())))
     }
 
-    /// One as the store keeps it: it was parsed when it came in, perhaps under an older edition of Unicode.
+    /// A description from the store. It was valid when it was stored, perhaps in an older version of Unicode.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
@@ -112,33 +112,33 @@ impl Description {
     }
 }
 
-/// Why a text is none of the three credentials. What comes along when one is copied is named, never the text.
+/// Why a text is not a valid credential. Common copying mistakes are reported; the text itself is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CredentialError {
-    /// Nothing at all.
+    /// Empty.
     #[error("must not be empty")]
     Empty,
-    /// Over [`CREDENTIAL_MAX_CHARS`].
+    /// Longer than [`CREDENTIAL_MAX_CHARS`].
     #[error("must be at most {CREDENTIAL_MAX_CHARS} characters long")]
     TooLong,
-    /// Copied as a line.
+    /// Copied with its line break.
     #[error("has a line break at its end: remove it")]
     LineBreakAtEnd,
-    /// Copied with what is around it.
-    #[error("has a space or an invisible character at its beginning or end: remove it")]
+    /// Copied with surrounding spaces.
+    #[error("has a space or an invisible character at its start or end: remove it")]
     SpaceAround,
     /// Copied from a header.
-    #[error("begins with `Bearer `: send only what follows it")]
+    #[error("starts with `Bearer `: send only what follows it")]
     Scheme,
-    /// Copied from a text; quotation marks of ASCII could be a part of it.
+    /// Copied from a text. ASCII quotation marks are allowed, because they could belong to the credential.
     #[error("is in quotation marks: remove them")]
     InQuotes,
-    /// A character outside the rule.
+    /// Contains a character that is not allowed.
     #[error("must contain only visible ASCII characters, without spaces or line breaks")]
     Character,
 }
 
-fn check_credential(input: &str) -> Result<(), Faults<CredentialError>> {
+fn check_credential(input: &str) -> Result<(), ValidationErrors<CredentialError>> {
     let is_space = |c: char| c.is_whitespace() || text::is_default_ignorable(c);
     let copied = input.trim_matches(is_space);
     let rest = input.get(copied.as_ptr().addr() - input.as_ptr().addr() + copied.len()..).unwrap_or_default();
@@ -150,7 +150,7 @@ fn check_credential(input: &str) -> Result<(), Faults<CredentialError>> {
     };
     let quoted = text::without_quotes(bare).filter(|_| !bare.is_ascii());
     let has_other = !text::is_visible_ascii(quoted.unwrap_or(bare)) || (bare.is_empty() && !input.is_empty());
-    Faults::none()
+    ValidationErrors::none()
         .add_if(input.is_empty(), CredentialError::Empty)
         .add_if(input.chars().count() > CREDENTIAL_MAX_CHARS, CredentialError::TooLong)
         .add_if(is_line && !copied.is_empty(), CredentialError::LineBreakAtEnd)
@@ -161,28 +161,28 @@ fn check_credential(input: &str) -> Result<(), Faults<CredentialError>> {
         .or(())
 }
 
-/// The public half of a Vimeo app's credentials.
+/// The public part of a Vimeo app's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientIdentifier(String);
 
 impl ClientIdentifier {
-    /// Reads one as a client sent it.
-    pub fn parse(input: &str) -> Result<Self, Faults<CredentialError>> {
+    /// Parses an identifier from a client.
+    pub fn parse(input: &str) -> Result<Self, ValidationErrors<CredentialError>> {
         check_credential(input)?;
         Ok(Self(input.to_owned()))
     }
 
-    /// One as the store keeps it: it was parsed when it came in, perhaps under an older edition of Unicode.
+    /// An identifier from the store. It was valid when it was stored, perhaps in an older version of Unicode.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
 
-    /// The identifier, which is no secret.
+    /// The identifier, which is not secret.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it begins and ends with a quotation mark, as what was copied from a program does.
+    /// Whether it is enclosed in quotation marks, as if copied from a program.
     pub fn is_in_quotes(&self) -> bool {
         text::without_quotes(&self.0).is_some()
     }
@@ -195,8 +195,8 @@ macro_rules! secret_credential {
         pub struct $name(Secret);
 
         impl $name {
-            /// Reads one as a client sent it.
-            pub fn parse(input: &str) -> Result<Self, Faults<CredentialError>> {
+            /// Parses a credential from a client.
+            pub fn parse(input: &str) -> Result<Self, ValidationErrors<CredentialError>> {
                 check_credential(input)?;
                 Ok(Self(Secret::new(input.to_owned())))
             }
@@ -206,12 +206,12 @@ macro_rules! secret_credential {
                 self.0.expose()
             }
 
-            /// Whether two are the same; see [`Secret::is_same`].
+            /// Whether both are equal; see [`Secret::is_same`].
             pub fn is_same(&self, other: &Self) -> bool {
                 self.0.is_same(&other.0)
             }
 
-            /// Whether it begins and ends with a quotation mark, as what was copied from a program does.
+            /// Whether it is enclosed in quotation marks, as if copied from a program.
             pub fn is_in_quotes(&self) -> bool {
                 text::without_quotes(self.0.expose()).is_some()
             }
@@ -220,26 +220,26 @@ macro_rules! secret_credential {
 }
 
 secret_credential! {
-    /// The secret half of a Vimeo app's credentials.
+    /// The secret part of a Vimeo app's credentials.
     ClientSecret
 }
 secret_credential! {
-    /// What acts for a Vimeo user.
+    /// A token that acts for a Vimeo user.
     AccessToken
 }
 
-/// The three credentials together.
+/// The three credentials of a connection.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Which Vimeo app.
+    /// Identifies the Vimeo app.
     pub client_identifier: ClientIdentifier,
-    /// That app's secret.
+    /// The app's secret.
     pub client_secret: ClientSecret,
-    /// For which Vimeo user.
+    /// The user's token.
     pub access_token: AccessToken,
 }
 
-/// The two of the three that are sealed.
+/// The two credentials that are encrypted.
 #[derive(Debug, Clone)]
 pub struct SecretCredentials {
     /// The app's secret.
@@ -249,79 +249,79 @@ pub struct SecretCredentials {
 }
 
 impl SecretCredentials {
-    /// Whether both are the same; see [`Secret::is_same`].
+    /// Whether both are equal; see [`Secret::is_same`].
     pub fn is_same(&self, other: &Self) -> bool {
         self.client_secret.is_same(&other.client_secret) && self.access_token.is_same(&other.access_token)
     }
 }
 
-/// Whether a connection may be used.
+/// Whether a connection is enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Availability {
-    /// It may.
+    /// It can be used.
     Enabled,
-    /// It is kept, but not usable.
+    /// It is stored but cannot be used.
     Disabled,
 }
 
 impl Availability {
-    /// From the contract's `enabled`.
+    /// From the API's `enabled`.
     pub fn from_enabled(enabled: bool) -> Self {
         if enabled { Self::Enabled } else { Self::Disabled }
     }
 
-    /// As the contract's `enabled`.
+    /// As the API's `enabled`.
     pub fn is_enabled(self) -> bool {
         self == Self::Enabled
     }
 }
 
-/// What a connection is made from, every field by the rules.
+/// A new connection with validated fields.
 #[derive(Debug, Clone)]
 pub struct ConnectionDraft {
     /// Its name.
     pub name: ConnectionName,
-    /// Its description, if it has one.
+    /// Its description, if any.
     pub description: Option<Description>,
-    /// Whether it may be used.
+    /// Whether it is enabled.
     pub availability: Availability,
     /// Its credentials.
     pub credentials: Credentials,
 }
 
-/// What an update says of the description.
+/// The change of a description.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum DescriptionChange {
-    /// Nothing: it stays.
+    /// Keep it.
     #[default]
     Keep,
-    /// There shall be none.
+    /// Remove it.
     Clear,
-    /// It shall be this.
+    /// Replace it.
     Replace(Description),
 }
 
-/// A wish to change a connection; what is `None` stays as it is.
+/// An update of a connection. `None` keeps a value.
 #[derive(Debug, Clone)]
 pub struct ConnectionChange {
-    /// The version that the wish was made from. At another one nothing is changed.
+    /// The version that the update is based on. At any other version nothing changes.
     pub expected_version: u64,
     /// A new name.
     pub name: Option<ConnectionName>,
-    /// What becomes of the description.
+    /// The change of the description.
     pub description: DescriptionChange,
-    /// Whether it may be used.
+    /// Whether it is enabled.
     pub availability: Option<Availability>,
-    /// Another app.
+    /// Another app's identifier.
     pub client_identifier: Option<ClientIdentifier>,
     /// The app's new secret.
     pub client_secret: Option<ClientSecret>,
-    /// Another token.
+    /// A new token.
     pub access_token: Option<AccessToken>,
 }
 
 impl ConnectionChange {
-    /// One that changes nothing but the version.
+    /// An update that changes only the version.
     pub fn none(expected_version: u64) -> Self {
         Self {
             expected_version,
@@ -335,28 +335,28 @@ impl ConnectionChange {
     }
 }
 
-/// A connection as it is stored and shown: without its secrets.
+/// A connection as stored and shown, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// Its identifier.
     pub id: ConnectionId,
-    /// Whose it is.
+    /// The account it belongs to.
     pub account_id: AccountId,
     /// Its name.
     pub name: ConnectionName,
-    /// Its description, if it has one.
+    /// Its description, if any.
     pub description: Option<Description>,
-    /// Whether it may be used.
+    /// Whether it is enabled.
     pub availability: Availability,
-    /// Which Vimeo app.
+    /// Identifies the Vimeo app.
     pub client_identifier: ClientIdentifier,
-    /// When it was made: the time in its identifier.
+    /// When it was created: the time in its identifier.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// When it was last updated.
     pub updated_at: Timestamp,
-    /// 1 at first, one more with every change.
+    /// Starts at 1 and increases by one with every update.
     pub version: u64,
-    /// The version at which its secrets were last sealed; part of what their seal is bound to.
+    /// The version at which its secrets were last encrypted; part of their associated data.
     pub sealed_version: u64,
 }
 
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_name_may_not_be() {
+    fn invalid_names_are_rejected() {
         for (input, error) in [
             ("", NameError::Blank),
             ("   ", NameError::Blank),
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_a_value_is_told_at_once() {
+    fn all_errors_of_a_value_are_reported_at_once() {
         let name = ConnectionName::parse(&format!("\u{301}{}\u{200d}!", "x".repeat(100))).unwrap_err();
         let all = [NameError::TooLong, NameError::Character, NameError::Invisible, NameError::LeadingMark];
         assert_eq!(name.as_slice(), all);
@@ -411,14 +411,14 @@ mod tests {
     }
 
     #[test]
-    fn spaces_at_the_ends_are_kept_and_do_not_tell_names_apart() {
+    fn spaces_at_the_ends_are_kept_and_ignored_for_uniqueness() {
         let padded = ConnectionName::parse("  My Vimeo ").unwrap();
         assert_eq!(padded.as_str(), "  My Vimeo ");
         assert_eq!(padded.unique_part(), "My Vimeo");
     }
 
     #[test]
-    fn a_description_takes_line_breaks_and_no_other_control() {
+    fn a_description_may_contain_line_breaks_but_no_other_control_characters() {
         assert_eq!(Description::parse(""), Ok(None));
         assert!(Description::parse("a\r\n\tb\u{1f600}").unwrap().is_some());
         assert_eq!(Description::parse("a\u{0}b").unwrap_err().as_slice(), [DescriptionError::Control]);
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_copied_along_with_a_credential_is_named() {
+    fn common_copying_mistakes_of_credentials_are_named() {
         use CredentialError::{Character, InQuotes, LineBreakAtEnd, Scheme, SpaceAround};
         for (input, errors) in [
             ("abc\n", &[LineBreakAtEnd][..]),
@@ -467,7 +467,7 @@ mod tests {
         ] {
             assert_eq!(ClientSecret::parse(input).unwrap_err().as_slice(), errors, "{input:?}");
         }
-        // Quotation marks of ASCII are visible ASCII, which a credential may be made of.
+        // ASCII quotation marks are visible ASCII and may belong to a credential.
         for (input, is_in_quotes) in [
             ("\"abc\"", true),
             ("'abc'", true),
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_do_not_show_themselves() {
+    fn credentials_are_redacted_in_debug_output() {
         let token = AccessToken::parse("canary").unwrap();
         assert!(!format!("{token:?}").contains("canary"));
     }

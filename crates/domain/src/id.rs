@@ -1,15 +1,15 @@
-//! Identifiers. Those of connections and audit events ascend with time; the others are random.
+//! Identifiers. Those of connections and audit events increase with time; the others are random.
 
 use std::fmt;
 
 use crate::time::Timestamp;
 
 const BASE36: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-/// Random characters at the end of a time-ordered identifier.
+/// Number of random characters in a time-ordered identifier.
 const TAIL_CHARS: usize = 15;
-/// 36^15: how many different ends there are.
+/// 36^15: the number of different tails.
 const TAILS: u128 = 36_u128.pow(15);
-/// Digits of `YYYYMMDDHHmmssSSS`.
+/// Number of digits in `YYYYMMDDHHmmssSSS`.
 const TIME_DIGITS: usize = 17;
 
 macro_rules! text_id {
@@ -19,7 +19,7 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// An identifier as the store keeps it; only the store and its tests have cause to call this.
+            /// An identifier from the store; for the store and its tests only.
             pub fn from_stored(text: String) -> Self {
                 Self(text)
             }
@@ -43,7 +43,7 @@ text_id! {
     AccountId
 }
 text_id! {
-    /// Identifies an API key, and is not the key: `key_` and 20 characters of `[a-z0-9]`.
+    /// Identifies an API key, without being the key: `key_` and 20 characters of `[a-z0-9]`.
     ApiKeyId
 }
 text_id! {
@@ -51,26 +51,26 @@ text_id! {
     ConnectionId
 }
 text_id! {
-    /// Identifies an audit event; the same form as a connection's identifier.
+    /// Identifies an audit event, in the same format as a connection's identifier.
     AuditEventId
 }
 
 impl AccountId {
-    /// A new one out of 16 random bytes.
+    /// A new identifier from 16 random bytes.
     pub fn from_random(random: [u8; 16]) -> Self {
         Self(format!("acc_{}", base36(u128::from_be_bytes(random), 20)))
     }
 }
 
 impl ApiKeyId {
-    /// A new one out of 16 random bytes.
+    /// A new identifier from 16 random bytes.
     pub fn from_random(random: [u8; 16]) -> Self {
         Self(format!("key_{}", base36(u128::from_be_bytes(random), 20)))
     }
 }
 
 impl ConnectionId {
-    /// Reads what a client sent; `None` for what the service cannot have made.
+    /// Parses an identifier from a client; `None` if the service cannot have created it.
     pub fn parse(text: &str) -> Option<Self> {
         let (time, tail) = text.split_at_checked(TIME_DIGITS)?;
         let well_formed = time.bytes().all(|byte| byte.is_ascii_digit())
@@ -80,16 +80,16 @@ impl ConnectionId {
     }
 }
 
-/// Makes identifiers that ascend: within a millisecond the end counts up, and the time never goes back.
+/// Creates increasing identifiers: within a millisecond the tail counts up, and the time never goes back.
 ///
-/// One for a node; the caller passes the time and 16 random bytes with each call.
+/// There is one per node. The caller passes the time and 16 random bytes to each call.
 #[derive(Debug, Default)]
 pub struct AscendingIds {
     last_millis: i64,
     last_tail: u128,
 }
 
-/// What [`AscendingIds`] made: an identifier, and the instant that its time part says.
+/// An identifier from [`AscendingIds`], and the time it contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AscendingId {
     text: String,
@@ -97,13 +97,13 @@ pub struct AscendingId {
 }
 
 impl AscendingIds {
-    /// Identifiers that go on after those of an earlier start: later than `last`, whatever the clock says now.
+    /// Continues after the identifiers of an earlier start: all are later than `last`, whatever the clock says.
     pub fn after(last: Timestamp) -> Self {
-        // At the end of its millisecond, so that the next identifier is of a later one.
+        // At the last tail of its millisecond, so that the next identifier is in a later one.
         Self { last_millis: last.as_millis(), last_tail: TAILS - 1 }
     }
 
-    /// The next one: after every earlier one in text order, whatever the clock says.
+    /// The next identifier: greater than all earlier ones in text order, whatever the clock says.
     pub fn make(&mut self, now: Timestamp, random: [u8; 16]) -> AscendingId {
         let millis = now.as_millis();
         if millis > self.last_millis {
@@ -112,7 +112,8 @@ impl AscendingIds {
         } else if self.last_tail + 1 < TAILS {
             self.last_tail += 1;
         } else {
-            // Random again: several nodes that go on from one last instant must not make the same ones.
+            // Random, because several nodes that continue from the same last instant must not create the same
+            // identifiers.
             self.last_millis += 1;
             self.last_tail = u128::from_be_bytes(random) % TAILS;
         }
@@ -122,7 +123,7 @@ impl AscendingIds {
 }
 
 impl AscendingId {
-    /// The instant in the identifier, whole milliseconds.
+    /// The time in the identifier, in whole milliseconds.
     pub fn at(&self) -> Timestamp {
         self.at
     }
@@ -138,7 +139,7 @@ impl AscendingId {
     }
 }
 
-/// The lowest `digits` digits of `value` in base 36.
+/// The lowest `digits` base-36 digits of `value`.
 fn base36(mut value: u128, digits: usize) -> String {
     let mut text = vec!['0'; digits];
     for place in text.iter_mut().rev() {
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_start_goes_on_after_the_last_one() {
+    fn identifiers_continue_after_a_restart() {
         let mut before = AscendingIds::default();
         let last = before.make(Timestamp::from_millis(9_000), [0xff; 16]);
         let mut ids = AscendingIds::after(last.at());
@@ -186,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_millisecond_lends_from_the_next() {
+    fn a_full_millisecond_borrows_from_the_next() {
         let mut ids = AscendingIds { last_millis: 41, last_tail: TAILS - 1 };
         let next = ids.make(Timestamp::from_millis(41), [1; 16]);
         assert_eq!(next.at(), Timestamp::from_millis(42));
     }
 
     #[test]
-    fn what_the_service_cannot_have_made_is_no_identifier() {
+    fn an_impossible_identifier_is_rejected() {
         for text in [
             "",
             "x",

@@ -1,29 +1,29 @@
-//! Requests that may be sent again and have their effect once. Rules from the HTTP contract, Part 2.
+//! Idempotent requests: a repeated request has its effect only once. The rules are those of the HTTP contract, Part 2.
 
 use thiserror::Error;
 
 use crate::text;
 use crate::time::Timestamp;
 
-/// Longest key, in characters.
+/// Limit for a key, in characters.
 pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
-/// How long a request holds its key while it is being done. A request that takes longer may lose it to a repetition,
+/// How long a request reserves its key while it is in progress. A slower request may lose the key to a repeated one,
 /// and then has no effect.
 pub const RESERVATION_SECONDS: i64 = 30;
-/// How long a first answer is kept.
-pub const ANSWER_KEPT_SECONDS: i64 = 24 * 60 * 60;
+/// How long the response to the first request is stored.
+pub const RESPONSE_TTL_SECONDS: i64 = 24 * 60 * 60;
 
-/// What a client calls one request by, however often it sends it.
+/// The client's identifier of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
-/// Why a text is no [`IdempotencyKey`].
+/// The text is not a valid [`IdempotencyKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("must be 1 to {IDEMPOTENCY_KEY_MAX_CHARS} visible ASCII characters, without spaces")]
 pub struct IdempotencyKeyError;
 
 impl IdempotencyKey {
-    /// Reads a key as a client sent it.
+    /// Parses a key from a client.
     pub fn parse(text: &str) -> Result<Self, IdempotencyKeyError> {
         let is_good = (1..=IDEMPOTENCY_KEY_MAX_CHARS).contains(&text.len()) && text::is_visible_ascii(text);
         is_good.then(|| Self(text.to_owned())).ok_or(IdempotencyKeyError)
@@ -35,17 +35,17 @@ impl IdempotencyKey {
     }
 }
 
-/// Which kind of request a key belongs to: the same key of two kinds is two keys.
+/// The kind of request that a key belongs to. The same key for two operations is two keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// A connection is created.
+    /// Creating a connection.
     CreateConnection,
-    /// An upload is asked for.
+    /// Creating an upload.
     CreateUpload,
 }
 
 impl Operation {
-    /// Its name in the store.
+    /// The name in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CreateConnection => "create_connection",
@@ -54,68 +54,68 @@ impl Operation {
     }
 }
 
-/// A keyed hash of a request's body: tells whether a repetition is one, and nothing of what the body says.
+/// A keyed hash of a request's body. It recognises a repeated body and reveals nothing about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestMac(pub [u8; 32]);
 
-/// The first answer to a request, in the form of whoever answers it; no secret is in it.
+/// The response to the first request, in the format of the caller. Contains no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptAnswer(pub Vec<u8>);
+pub struct StoredResponse(pub Vec<u8>);
 
-/// What one attempt to reserve a key is known by: 16 random bytes. When the answer to the attempt was lost, it is made
-/// again under the same identifier, and learns whether it has the key already.
+/// Identifies one attempt to reserve a key: 16 random bytes. If the result of the attempt was lost, it is repeated with
+/// the same identifier and finds out whether it has the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OperationId(pub [u8; 16]);
 
-/// A request that wants to be done once.
+/// A request to reserve a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OnceRequest {
-    /// What this attempt at it is known by.
+pub struct ReserveRequest {
+    /// Identifies this attempt.
     pub operation_id: OperationId,
-    /// Its kind.
+    /// The kind of request.
     pub operation: Operation,
-    /// What the client calls it.
+    /// The client's key.
     pub key: IdempotencyKey,
-    /// What it says, hashed.
+    /// The keyed hash of the body.
     pub mac: RequestMac,
-    /// When it came. A database that has a clock of its own goes by that.
+    /// When the request arrived. A database with its own clock uses that instead.
     pub at: Timestamp,
 }
 
-impl OnceRequest {
-    /// Until when it holds its key.
+impl ReserveRequest {
+    /// When the reservation expires.
     pub fn reserved_until(&self) -> Timestamp {
         self.at.plus_seconds(RESERVATION_SECONDS)
     }
 
-    /// Answers that were kept at this instant or before are no longer remembered.
-    pub fn forgotten_before(&self) -> Timestamp {
-        self.at.plus_seconds(-ANSWER_KEPT_SECONDS)
+    /// Responses stored at this time or earlier have expired.
+    pub fn expired_before(&self) -> Timestamp {
+        self.at.plus_seconds(-RESPONSE_TTL_SECONDS)
     }
 }
 
-/// A held key. The attempt number is the fence: a later attempt takes the key away from this one.
+/// A reserved key. The attempt number is a fencing token: a later attempt invalidates this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
     /// The kind of request.
     pub operation: Operation,
-    /// Its key.
+    /// The key.
     pub key: IdempotencyKey,
-    /// Which attempt holds it; counts up from 1.
+    /// The number of the attempt that holds the key; starts at 1.
     pub attempt: u64,
 }
 
-/// What the store says to a request that wants to be done once.
+/// The result of an attempt to reserve a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reserved {
-    /// Do it.
-    Now(Reservation),
-    /// It is being done.
-    InUse,
-    /// The key was used for a request that said something else.
-    OtherBody,
-    /// It was done; this was the answer.
-    Done(KeptAnswer),
+    /// The key is reserved: execute the request.
+    Acquired(Reservation),
+    /// A request with this key is in progress.
+    InProgress,
+    /// The key was used for a request with a different body.
+    BodyMismatch,
+    /// The request was completed with this response.
+    Completed(StoredResponse),
 }
 
 #[cfg(test)]

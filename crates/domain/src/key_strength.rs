@@ -1,21 +1,21 @@
-//! How hard a key is to guess, estimated from its text alone.
+//! Estimates how hard a key is to guess, from its text only.
 //!
-//! zxcvbn was looked at: it is made for passwords, and counts 10 guesses for each character that it knows nothing of, so
-//! that 32 random hexadecimal digits (128 bits) would pass for 106.
+//! zxcvbn was considered. It is made for passwords and counts 10 guesses for each unknown character, so that 32 random
+//! hexadecimal digits (128 bits) would count as 106 bits.
 
 use std::collections::BTreeSet;
 
-/// What a word that a person chose is worth: a little more than one of the 7,776 of a usual list.
+/// The strength of a word chosen by a person: slightly more than one of the 7,776 words of a common list.
 const WORD_BITS: f64 = 13.0;
-/// Shorter runs of letters come about by chance.
+/// Shorter runs of letters occur by chance.
 const WORD_MIN_CHARS: usize = 4;
 
-/// The estimated strength in bits: the characters that cannot be foretold from those before them, times what each of
-/// them is worth by its alphabet; less where few different ones are used, or where words make up most of the text.
+/// The estimated strength in bits: the number of unpredictable characters, times the bits per character of the
+/// alphabet. It is reduced if few different characters are used, or if the text is mostly words.
 pub(crate) fn estimate_bits(text: &str) -> u32 {
     let bytes = text.as_bytes();
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    // Random characters repeat or follow each other now and then, too: in hexadecimal every eighth or so.
+    // Random characters also repeat or follow each other occasionally: about every eighth in hexadecimal.
     let fresh = count_unforeseen(bytes).saturating_add(length / 8).min(length);
     let bits = f64::from(fresh) * bits_per_char(bytes);
     let bits = bits.min(words_bits(bytes).unwrap_or(f64::INFINITY));
@@ -25,8 +25,7 @@ pub(crate) fn estimate_bits(text: &str) -> u32 {
     bits
 }
 
-/// Characters that do not just repeat the one before, or step by one as the two before did, or repeat what stood some
-/// places before.
+/// Counts the characters that neither repeat the previous one, nor continue a sequence, nor belong to a repeated block.
 fn count_unforeseen(bytes: &[u8]) -> u32 {
     let at = |place: Option<usize>| place.and_then(|place| bytes.get(place)).copied().map(i16::from);
     let mut fresh = 0;
@@ -35,7 +34,7 @@ fn count_unforeseen(bytes: &[u8]) -> u32 {
         let step = |from: usize, to: usize| Some(at(place.checked_sub(to))? - at(place.checked_sub(from))?);
         let is_repeated = here == at(place.checked_sub(1)) && place > 0;
         let is_sequence = matches!((step(1, 0), step(2, 1)), (Some(a), Some(b)) if a == b && a.abs() == 1);
-        // A block of four or more that was there before.
+        // A block of at least four characters that occurred before.
         let block = place.checked_sub(3).and_then(|from| bytes.get(from..=place));
         let is_copied = block.is_some_and(|block| {
             let before = bytes.get(..place).unwrap_or_default();
@@ -63,7 +62,7 @@ fn bits_per_char(bytes: &[u8]) -> f64 {
             (has(u8::is_ascii_lowercase), 26),
             (has(u8::is_ascii_uppercase), 26),
             (has(u8::is_ascii_digit), 10),
-            // Two or three marks between words or blocks are all that most keys have.
+            // Most keys use two or three punctuation characters, as separators.
             (has(u8::is_ascii_punctuation), 2),
         ] {
             alphabet += if is_there { size } else { 0 };
@@ -72,13 +71,13 @@ fn bits_per_char(bytes: &[u8]) -> f64 {
     };
     let distinct = bytes.iter().collect::<BTreeSet<_>>().len();
     let distinct = u32::try_from(distinct).unwrap_or(u32::MAX);
-    // Random characters use most of an alphabet, or, where there are fewer of them, differ mostly.
+    // Random texts use most of an alphabet or, if they are short, mostly different characters.
     let expected = alphabet.min(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
     let alphabet = if distinct.saturating_mul(2) < expected { distinct } else { alphabet };
     f64::from(alphabet.max(1)).log2()
 }
 
-/// The worth of a text that is mostly words; `None` if it is not.
+/// The strength of a text that is mostly words; `None` for other texts.
 fn words_bits(bytes: &[u8]) -> Option<f64> {
     let (mut words, mut chars) = (0_u32, 0);
     for run in bytes.split(|byte| !byte.is_ascii_alphabetic()) {
@@ -88,11 +87,11 @@ fn words_bits(bytes: &[u8]) -> Option<f64> {
         }
     }
     let rest = f64::from(u32::try_from(bytes.len() - chars).unwrap_or(u32::MAX));
-    // Seven parts in ten.
+    // At least 70 %.
     (chars * 10 >= bytes.len() * 7).then_some(f64::from(words) * WORD_BITS + rest * 2.0)
 }
 
-/// Letters of one case (but for the first), with a vowel and without four consonants in a row.
+/// Letters of one case (except for the first), with a vowel and without four consecutive consonants.
 fn is_word(run: &[u8]) -> bool {
     let is_vowel = |byte: &u8| b"aeiouyAEIOUY".contains(byte);
     let Some((_, rest)) = run.split_first() else { return false };
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_generator_made_is_strong_enough() {
+    fn generated_keys_are_strong_enough() {
         for key in [
             // 16 and 32 random bytes in hexadecimal, 22 base 62, 24 base 64, 26 base 32.
             "8f14e45fceea167a5a36dedd4bea2543",
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_typed_is_not() {
+    fn typed_keys_are_not_strong_enough() {
         for key in [
             "12345678",
             "password",

@@ -1,13 +1,12 @@
-//! The nouns of the service and their rules: what a connection, a name, a key may be.
-//! Knows no clock, no I/O, no serialization: time and randomness are passed in.
-//! Invariant: a value of one of these types passed the rules of its type when it came in; only the store, which
-//! gives back what came in that way, builds one without asking (`from_stored`).
+//! The entities and value types of the service, and their rules: what a valid connection, name or key is.
+//! Knows no clock, no I/O and no serialization: time and randomness are passed in.
+//! Invariant: a value of one of these types has passed the checks of its type. Only the store, which returns values
+//! that passed them earlier, builds values without checks (`from_stored`).
 
 pub mod account;
 pub mod api_key;
 pub mod audit;
 pub mod connection;
-pub mod faults;
 pub mod id;
 pub mod idempotency;
 pub mod job;
@@ -17,4 +16,5 @@ pub mod secret;
 pub mod text;
 pub mod time;
 pub mod upload;
+pub mod validation;
 pub mod video;

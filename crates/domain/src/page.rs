@@ -1,24 +1,24 @@
-//! Pages of a list: how long one may be.
+//! The size of a page in a list.
 
 use thiserror::Error;
 
-/// Most items on a page, and how many there are when nothing is said.
+/// Maximum number of items on a page, and the default.
 pub const PAGE_ITEMS_MAX: u32 = 1_000;
 
-/// How many items a page has at most: 1 to [`PAGE_ITEMS_MAX`].
+/// Maximum number of items on a page: 1 to [`PAGE_ITEMS_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageLimit(u32);
 
-/// Why a text is no [`PageLimit`].
+/// The text is not a valid [`PageLimit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("must be a whole number from 1 to {PAGE_ITEMS_MAX}")]
 pub struct PageLimitError;
 
 impl PageLimit {
-    /// The longest page.
+    /// The largest page.
     pub const MAX: Self = Self(PAGE_ITEMS_MAX);
 
-    /// Reads a number as a client sent it: digits alone, no sign, no zero in front.
+    /// Parses a number from a client: digits only, without a leading zero.
     pub fn parse(text: &str) -> Result<Self, PageLimitError> {
         let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
         let number = text.parse().ok().filter(|_| is_plain).ok_or(PageLimitError)?;

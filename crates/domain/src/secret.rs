@@ -1,25 +1,25 @@
-//! Secrets and their sealed forms. A secret leaves its type only by `expose`; `grep expose` is the audit.
+//! Secrets and their encrypted forms. A secret leaves its type only through `expose`, so `grep expose` finds all uses.
 
 use std::fmt;
 
 use zeroize::Zeroize;
 
-/// A text that nobody may see: no `Display`, a constant `Debug`, wiped from memory on drop.
+/// A secret text: no `Display`, a constant `Debug`, wiped on drop.
 #[derive(Clone)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text over.
+    /// Takes ownership of a text.
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text itself. Whoever calls this answers for where it goes.
+    /// The text itself. The caller is responsible for where it goes.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether two are the same text. Not for judging what a stranger shows: how long it takes depends on the texts.
+    /// Whether both are equal. Not constant-time: do not use it for input from strangers.
     pub fn is_same(&self, other: &Self) -> bool {
         self.0 == other.0
     }
@@ -37,23 +37,23 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Bytes of a wrapped key: 12 of nonce, 32 of encrypted key, 16 of tag.
+/// Length of a wrapped key: a nonce of 12 bytes, a key of 32, a tag of 16.
 pub const WRAPPED_KEY_LEN: usize = 60;
 
-/// A key of 32 bytes, encrypted under another key. Harmless without that other key.
+/// A key of 32 bytes, encrypted with another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrappedKey(pub [u8; WRAPPED_KEY_LEN]);
 
-/// A wrapped key, and the identifier of the keyring key that it is wrapped under.
+/// A key wrapped with a keyring key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyringWrapped {
-    /// Which key of the keyring opens it.
+    /// The keyring key that wraps it.
     pub keyring_key: KeyringKeyId,
     /// The wrapped key itself.
     pub wrapped: WrappedKey,
 }
 
-/// The identifier of a key of the operator's keyring: `k_` and 16 hexadecimal digits, derived from the key itself.
+/// The identifier of a keyring key: `k_` and 16 hexadecimal digits, derived from the key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyringKeyId(pub String);
 
@@ -63,30 +63,30 @@ impl fmt::Display for KeyringKeyId {
     }
 }
 
-/// What tells, without opening anything, whether a keyring key is the one a database was sealed with: 32 bytes.
+/// A check value for a keyring key: shows, without decrypting anything, whether a database was sealed with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyringCheck {
-    /// The key that it speaks of.
+    /// The key.
     pub keyring_key: KeyringKeyId,
-    /// Derived from the key, one-way.
+    /// A one-way derivation of the key.
     pub value: [u8; 32],
 }
 
-/// A connection's two secrets, sealed together.
+/// The two secrets of a connection, encrypted together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedCredentials {
-    /// The envelope: encrypted under a key of its own.
+    /// The ciphertext, encrypted with a key of its own.
     pub envelope: Vec<u8>,
-    /// That key, wrapped by the account key. Without it the envelope is noise.
+    /// That key, wrapped with the account key. Without it the envelope cannot be decrypted.
     pub sealing_key: WrappedKey,
 }
 
-/// Bytes that were sealed: what a job keeps secret, or an answer that holds a secret.
+/// Encrypted bytes: the secret parts of a job, or a stored response with a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// The envelope: encrypted under a key of its own.
+    /// The ciphertext, encrypted with a key of its own.
     pub envelope: Vec<u8>,
-    /// That key, wrapped by the account key. Without it the envelope is noise.
+    /// That key, wrapped with the account key. Without it the envelope cannot be decrypted.
     pub sealing_key: WrappedKey,
 }
 
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_does_not_show_itself() {
+    fn a_secret_is_redacted_in_debug_output() {
         let secret = Secret::new("hunter2-canary".to_owned());
         assert_eq!(format!("{secret:?}"), "<secret>");
         assert_eq!(secret.expose(), "hunter2-canary");

@@ -1,16 +1,16 @@
-//! What the rules of several texts share: Unicode normalization, character classes, byte order marks.
+//! Shared rules for texts: Unicode normalization, character classes, byte order marks.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::CodePointMapData;
 use icu_properties::CodePointSetData;
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 
-/// Unicode Normalization Form C of a text.
+/// A text in Unicode Normalization Form C.
 pub fn to_nfc(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
 }
 
-/// General category M: a character that is drawn on the one before it.
+/// General category M: a mark that combines with the preceding character.
 pub fn is_mark(character: char) -> bool {
     GeneralCategoryGroup::Mark.contains(category(character))
 }
@@ -23,12 +23,12 @@ pub fn is_letter_mark_or_digit(character: char) -> bool {
         || category == GeneralCategory::DecimalNumber
 }
 
-/// A character that is not drawn at all where it is not supported: two names could look alike and differ.
+/// A character that is invisible where it is not supported, so that two different names could look the same.
 pub fn is_default_ignorable(character: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
 }
 
-/// The bytes of a UTF-8 text without the byte order mark that some editors put in front of it.
+/// The bytes of a UTF-8 text without the byte order mark that some editors add.
 pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
@@ -38,7 +38,7 @@ pub fn is_visible_ascii(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// What is between the quotation marks that a text begins and ends with; `None` if it does not, or is nothing else.
+/// The text between enclosing quotation marks; `None` if it is not enclosed, or if nothing is between them.
 pub fn without_quotes(text: &str) -> Option<&str> {
     const PAIRS: [(char, char); 6] = [
         ('"', '"'),

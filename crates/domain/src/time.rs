@@ -1,4 +1,4 @@
-//! Instants, as everything here keeps them: integer microseconds of UTC since 1970.
+//! Instants as integer microseconds of UTC since 1970.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,18 +14,18 @@ const MICROS_PER_MILLI: i64 = 1_000;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// 9999-12-30T21:59:59.999999Z: the last instant that every UTC offset can still say with four digits.
+/// 9999-12-30T21:59:59.999999Z: the last instant with a four-digit year in every UTC offset.
 const LATEST_MICROS: i64 = 253_402_207_199_999_999;
 
 const ISO_8601: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
 impl Timestamp {
-    /// Microseconds since 1970; what lies before 1970 or after 9999-12-30 is brought to the nearer end.
+    /// Microseconds since 1970, clamped to the range from 1970 to 9999-12-30.
     pub fn from_micros(micros: i64) -> Self {
         Self(micros.clamp(0, LATEST_MICROS))
     }
 
-    /// Milliseconds since 1970, brought into range like [`Self::from_micros`].
+    /// Milliseconds since 1970, clamped like [`Self::from_micros`].
     pub fn from_millis(millis: i64) -> Self {
         Self::from_micros(millis.saturating_mul(MICROS_PER_MILLI))
     }
@@ -40,31 +40,31 @@ impl Timestamp {
         self.0 / MICROS_PER_MILLI
     }
 
-    /// This instant with what is below a millisecond cut off.
+    /// Rounded down to whole milliseconds.
     #[must_use]
     pub fn floor_to_millis(self) -> Self {
         Self::from_millis(self.as_millis())
     }
 
-    /// The beginning of the next millisecond.
+    /// The start of the next millisecond.
     #[must_use]
     pub fn next_milli(self) -> Self {
         Self::from_millis(self.as_millis() + 1)
     }
 
-    /// So much later, in whole microseconds.
+    /// `duration` later, in whole microseconds.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self::from_micros(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// So many seconds later.
+    /// `seconds` later.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
         Self::from_micros(self.0.saturating_add(seconds.saturating_mul(MICROS_PER_SECOND)))
     }
 
-    /// So many days of 86,400 seconds later.
+    /// `days` days of 86,400 seconds later.
     #[must_use]
     pub fn plus_days(self, days: u32) -> Self {
         self.plus_seconds(i64::from(days) * SECONDS_PER_DAY)
@@ -76,7 +76,7 @@ impl Timestamp {
         micros.div_ceil(MICROS_PER_SECOND.unsigned_abs())
     }
 
-    /// `YYYYMMDDHHmmssSSS` in UTC: 17 digits that sort as the instants do.
+    /// `YYYYMMDDHHmmssSSS` in UTC: 17 digits in chronological text order.
     pub fn to_compact_millis(self) -> String {
         let mut text = self.to_string();
         text.retain(|character| character.is_ascii_digit());
@@ -87,9 +87,9 @@ impl Timestamp {
 /// ISO 8601 in UTC with milliseconds: `2026-01-31T09:05:00.042Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Every value lies within jiff's range by construction, so the fallback is never taken.
+        // Every value is within jiff's range by construction, so the fallback is never used.
         let instant = jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        // Several times as fast as a pattern, and a page of connections has a hundred of them.
+        // Several times as fast as a format string, and a page of connections has many timestamps.
         ISO_8601.print_timestamp(&instant, StdFmtWrite(f)).map_err(|_| fmt::Error)
     }
 }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_reads_as_iso_8601_with_milliseconds() {
+    fn a_timestamp_is_displayed_in_iso_8601_with_milliseconds() {
         let instant = Timestamp::from_micros(1_769_850_300_042_999);
         assert_eq!(instant.to_string(), "2026-01-31T09:05:00.042Z");
         assert_eq!(instant.to_compact_millis(), "20260131090500042");

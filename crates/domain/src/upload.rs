@@ -3,8 +3,8 @@
 
 use thiserror::Error;
 
-use crate::faults::Faults;
 use crate::secret::Secret;
+use crate::validation::ValidationErrors;
 use crate::video::FolderNumber;
 
 /// Longest name of a video, in Unicode scalar values: Vimeo's limit.
@@ -154,8 +154,8 @@ macro_rules! text {
 
         impl $name {
             /// Reads one as a client sent it.
-            pub fn parse(text: &str) -> Result<Self, Faults<TextError>> {
-                Faults::none()
+            pub fn parse(text: &str) -> Result<Self, ValidationErrors<TextError>> {
+                ValidationErrors::none()
                     .add_if(text.trim().is_empty(), TextError::Blank)
                     .add_if(text.chars().count() > $most, TextError::TooLong($most))
                     .add_if(text.chars().any($is_control), TextError::Control)
@@ -191,8 +191,8 @@ pub struct VideoPassword(Secret);
 
 impl VideoPassword {
     /// Reads one as a client sent it.
-    pub fn parse(text: &str) -> Result<Self, Faults<TextError>> {
-        Faults::none()
+    pub fn parse(text: &str) -> Result<Self, ValidationErrors<TextError>> {
+        ValidationErrors::none()
             .add_if(text.trim().is_empty(), TextError::Blank)
             .add_if(
                 text.chars().count() > VIDEO_PASSWORD_MAX_CHARS,

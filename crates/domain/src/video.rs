@@ -1,5 +1,5 @@
-//! Vimeo's things by their numbers. Addresses that users or Vimeo give are taken apart to these and built anew, so that
-//! no path of theirs is ever asked for.
+//! Numbers of Vimeo's videos and folders. URIs from users and Vimeo are parsed into these and rebuilt, so that their
+//! paths are never requested as they are.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use thiserror::Error;
 pub struct VideoNumber(i64);
 
 impl VideoNumber {
-    /// Reads `/videos/123` as Vimeo writes it, also with the hash of an unlisted video (`/videos/123:abc`).
+    /// Parses `/videos/123` as Vimeo writes it, also with the hash of an unlisted video (`/videos/123:abc`).
     pub fn parse_uri(uri: &str) -> Option<Self> {
         let rest = uri.strip_prefix("/videos/")?;
         let (number, hash) = rest.split_once(':').map_or((rest, None), |(number, hash)| (number, Some(hash)));
@@ -21,7 +21,7 @@ impl VideoNumber {
         positive(number).map(Self)
     }
 
-    /// A number as the store keeps it.
+    /// A number from the store.
     pub fn from_stored(number: i64) -> Self {
         Self(number)
     }
@@ -32,7 +32,7 @@ impl VideoNumber {
     }
 }
 
-/// As Vimeo's `uri`.
+/// Displayed as Vimeo's `uri`.
 impl fmt::Display for VideoNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/videos/{}", self.0)
@@ -42,20 +42,20 @@ impl fmt::Display for VideoNumber {
 /// A folder at Vimeo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FolderNumber {
-    /// Whose it is, if that is said; the token's user otherwise.
+    /// Its owner, if given; otherwise the token's user.
     pub owner: Option<i64>,
     /// Its number.
     pub number: i64,
 }
 
-/// Why a text is no [`FolderNumber`].
+/// The text is not a valid [`FolderNumber`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("must be a folder's URI such as /users/123/projects/456, /me/projects/456 or /folders/456")]
 pub struct FolderUriError;
 
 impl FolderNumber {
-    /// Reads a folder's URI in any of the spellings that are in use: `/users/N/projects/M`, `/users/N/folders/M`,
-    /// `/me/projects/M`, `/me/folders/M`, `/projects/M`, `/folders/M`, each also with `https://api.vimeo.com` in front.
+    /// Parses a folder's URI in any common form: `/users/N/projects/M`, `/users/N/folders/M`, `/me/projects/M`,
+    /// `/me/folders/M`, `/projects/M`, `/folders/M`, each optionally after `https://api.vimeo.com`.
     pub fn parse_uri(uri: &str) -> Result<Self, FolderUriError> {
         let path = uri.strip_prefix("https://api.vimeo.com").unwrap_or(uri);
         let parts: Vec<&str> = path.strip_prefix('/').ok_or(FolderUriError)?.split('/').collect();
@@ -81,7 +81,7 @@ impl fmt::Display for FolderNumber {
     }
 }
 
-/// A plain positive number: digits alone, no zero in front.
+/// A plain positive number: digits only, without a leading zero.
 fn positive(text: &str) -> Option<i64> {
     let is_plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_plain)
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_videos_uri_is_read_to_its_number_and_nothing_else() {
+    fn a_videos_uri_is_parsed_strictly() {
         for good in ["/videos/123", "/videos/123:9f2ab0c1"] {
             assert_eq!(VideoNumber::parse_uri(good).unwrap().to_string(), "/videos/123");
         }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folders_uri_is_read_in_each_spelling() {
+    fn a_folders_uri_is_parsed_in_each_form() {
         for (spelling, path) in [
             ("/users/12345/folders/6789", "/users/12345/projects/6789"),
             ("/users/12345/projects/6789", "/users/12345/projects/6789"),

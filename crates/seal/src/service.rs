@@ -49,7 +49,7 @@ impl ServiceKeys {
         RowMac(sign(&self.api_key_row, &api_key_row_bytes(key, hash)))
     }
 
-    /// Whether the MAC matches the row. Without the keyring, nobody can create or change a row that passes.
+    /// Whether the MAC matches the row. Without the keyring, no one can create or change a row that passes.
     pub fn verify_api_key(&self, key: &ApiKey, hash: &HashedKey, mac: &RowMac) -> bool {
         constant_time::verify_slices_are_equal(&self.mac_api_key(key, hash).0, &mac.0).is_ok()
     }

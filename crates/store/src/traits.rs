@@ -11,7 +11,7 @@ use domain::api_key::{ApiKeyRow, HashedKey, RowMac};
 use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
-use domain::idempotency::{KeptAnswer, OnceRequest, Reservation, Reserved};
+use domain::idempotency::{Reservation, ReserveRequest, Reserved, StoredResponse};
 use domain::job::{Job, JobId, WaitingFor};
 use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
@@ -179,7 +179,7 @@ pub trait Idempotency: Send + Sync {
     async fn reserve_idempotency_key(
         &self,
         account: &AccountId,
-        request: &OnceRequest,
+        request: &ReserveRequest,
     ) -> Result<Reserved, Error>;
     /// Releases a reservation without a result. One that was completed or lost is left unchanged.
     async fn release_idempotency_key(
@@ -317,7 +317,7 @@ pub struct Completion {
     /// The reservation, which must still be held.
     pub reservation: Reservation,
     /// The response that is stored for repetitions of the request.
-    pub answer: KeptAnswer,
+    pub answer: StoredResponse,
     /// When.
     pub at: Timestamp,
 }

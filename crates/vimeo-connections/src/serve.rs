@@ -1,4 +1,4 @@
-//! `serve`: runs the service until it is told to stop, then finishes the requests in flight.
+//! `serve`: runs the service until it receives a signal, then finishes the requests in flight.
 
 use std::io;
 use std::net::SocketAddr;

@@ -43,7 +43,7 @@ pub(crate) fn split(request: Request) -> (Request, Option<BodyDrain>) {
 }
 
 impl BodyDrain {
-    /// Discards the rest of the body, or tells the client that the connection closes.
+    /// Discards the rest of the body, or announces that the connection closes.
     pub(crate) async fn drain(self, response: &mut Response) {
         let is_started = self.shared.lock().unwrap_or_else(PoisonError::into_inner).is_started;
         let is_drained = (is_started || !self.expects_continue)

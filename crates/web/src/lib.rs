@@ -66,7 +66,7 @@ pub struct Settings {
 pub enum Transport {
     /// HTTP. If a proxy terminates TLS, it is responsible for `Strict-Transport-Security`.
     Plain,
-    /// HTTPS: browsers are told to use nothing else.
+    /// HTTPS: browsers must use nothing else from then on.
     Tls,
 }
 

@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::connection::Connection;
-use domain::idempotency::KeptAnswer;
+use domain::idempotency::StoredResponse;
 use domain::job::JobId;
 use serde::{Deserialize, Serialize};
 
@@ -72,11 +72,11 @@ impl ReplayableResponse {
         }
     }
 
-    pub(crate) fn encode(&self) -> KeptAnswer {
-        KeptAnswer(serde_json::to_vec(self).unwrap_or_default())
+    pub(crate) fn encode(&self) -> StoredResponse {
+        StoredResponse(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    pub(crate) fn decode(kept: &KeptAnswer) -> Result<Self, Problem> {
+    pub(crate) fn decode(kept: &StoredResponse) -> Result<Self, Problem> {
         serde_json::from_slice(&kept.0).map_err(|error| {
             tracing::error!(%error, "a stored response cannot be read");
             Code::InternalError.into()
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_response_stored_without_a_status_is_a_creation() {
         let old = r#"{"location":"/a","body":"{}"}"#;
-        let answer = ReplayableResponse::decode(&KeptAnswer(old.as_bytes().to_vec())).unwrap();
+        let answer = ReplayableResponse::decode(&StoredResponse(old.as_bytes().to_vec())).unwrap();
         assert_eq!(answer.encode().0, old.as_bytes(), "earlier versions read it as they wrote it");
         let response = answer.into_replayed_response();
         assert_eq!(response.status(), StatusCode::CREATED);

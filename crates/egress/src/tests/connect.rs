@@ -51,8 +51,8 @@ async fn a_redirect_to_the_same_name_resolves_it_again() {
 
 #[tokio::test]
 async fn a_redirect_target_is_checked_like_a_users_url() {
-    let told = Arc::new(Mutex::new(String::new()));
-    let location = Arc::clone(&told);
+    let location_of_redirect = Arc::new(Mutex::new(String::new()));
+    let location = Arc::clone(&location_of_redirect);
     let (good, bad) =
         good_and_bad(move |_| Answer::new(307, &[&format!("Location: {}", location.lock().unwrap())], ""))
             .await;
@@ -96,7 +96,7 @@ async fn a_redirect_target_is_checked_like_a_users_url() {
     .iter()
     .enumerate()
     {
-        *told.lock().unwrap() = location.replace("PORT", &port.to_string());
+        *location_of_redirect.lock().unwrap() = location.replace("PORT", &port.to_string());
         assert_eq!(metadata_of(&egress, &url, 100).await, Err(SourceError::Unreachable), "{location}");
         assert_eq!((good.accepted(), bad.accepted()), (count + 1, 0), "{location}");
     }

@@ -2,7 +2,7 @@
 
 use domain::audit::Actor;
 use domain::id::AccountId;
-use domain::idempotency::{ANSWER_KEPT_SECONDS, IdempotencyKey, OnceRequest, Operation, RequestMac};
+use domain::idempotency::{IdempotencyKey, Operation, RESPONSE_TTL_SECONDS, RequestMac, ReserveRequest};
 
 use super::TestDatabase;
 use super::connection_cases::{Refusal, changed, events, id, update_to};
@@ -16,8 +16,13 @@ async fn reserve(store: &dyn Store, account: &AccountId, count: u32) {
     for number in 0..count {
         let key = IdempotencyKey::parse(&format!("k{number}")).unwrap();
         let operation = Operation::CreateConnection;
-        let request =
-            OnceRequest { operation_id: operation_id(), operation, key, mac: RequestMac([1; 32]), at: at(0) };
+        let request = ReserveRequest {
+            operation_id: operation_id(),
+            operation,
+            key,
+            mac: RequestMac([1; 32]),
+            at: at(0),
+        };
         store.reserve_idempotency_key(account, &request).await.unwrap();
     }
 }
@@ -118,7 +123,7 @@ pub(crate) async fn the_deletion_of_an_account_affects_no_other(db: &TestDatabas
         let kept = connection(&two, number, &format!("c {number}"));
         assert_eq!(store.find_sealed_connection(&two, &id(number)).await.unwrap(), Some(kept));
     }
-    assert_eq!(store.delete_idempotency_records(at(1_000 + ANSWER_KEPT_SECONDS), 99).await.unwrap(), 3);
+    assert_eq!(store.delete_idempotency_records(at(1_000 + RESPONSE_TTL_SECONDS), 99).await.unwrap(), 3);
     assert_eq!(events(&*store, &two).await, event_count);
     let mut successor = account(3);
     successor.name = account(1).name;

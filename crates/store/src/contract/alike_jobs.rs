@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::audit::Action;
 use domain::id::AccountId;
-use domain::idempotency::KeptAnswer;
+use domain::idempotency::StoredResponse;
 use domain::job::{
     Cancelled, CleaningUp, Completed, Ending, Failed, Failure, FailureCode, Job, JobState, Queued,
     WaitingFor, Webhook,
@@ -156,7 +156,7 @@ fn state(number: u8) -> JobState {
 fn completion(course: &Course, completes: Option<(u8, u64)>) -> Option<Completion> {
     completes.map(|(key, attempt)| Completion {
         reservation: Course::reservation(key, attempt),
-        answer: KeptAnswer(course.number.to_be_bytes().to_vec()),
+        answer: StoredResponse(course.number.to_be_bytes().to_vec()),
         at: samples::at(course.second),
     })
 }

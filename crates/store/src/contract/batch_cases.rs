@@ -45,7 +45,7 @@ impl Refusal {
             Self::ReservationLost => {
                 let key = IdempotencyKey::parse("never-reserved").unwrap();
                 let reservation = Reservation { operation: Operation::CreateConnection, key, attempt: 1 };
-                let answer = domain::idempotency::KeptAnswer(b"answer".to_vec());
+                let answer = domain::idempotency::StoredResponse(b"answer".to_vec());
                 new.completion = Some(Completion { reservation, answer, at: super::samples::at(3) });
             }
         }

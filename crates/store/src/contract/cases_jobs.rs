@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::idempotency::{
-    IdempotencyKey, KeptAnswer, OnceRequest, Operation, RequestMac, Reservation, Reserved,
+    IdempotencyKey, Operation, RequestMac, Reservation, ReserveRequest, Reserved, StoredResponse,
 };
 use domain::job::{Cancelled, Job, JobState, Queued, RetryState, Webhook};
 use domain::video::VideoNumber;
@@ -41,7 +41,7 @@ fn reservation(attempt: u64) -> Reservation {
 }
 
 async fn reserve(store: &dyn Store, account: &domain::id::AccountId, second: i64) -> Reserved {
-    let request = OnceRequest {
+    let request = ReserveRequest {
         operation_id: operation_id(),
         operation: Operation::CreateUpload,
         key: reservation(1).key,
@@ -52,7 +52,7 @@ async fn reserve(store: &dyn Store, account: &domain::id::AccountId, second: i64
 }
 
 fn completion(attempt: u64, second: i64) -> Completion {
-    let answer = KeptAnswer(b"made".to_vec());
+    let answer = StoredResponse(b"made".to_vec());
     Completion { reservation: reservation(attempt), answer, at: at(second) }
 }
 
@@ -104,14 +104,14 @@ pub(crate) async fn a_request_is_completed_with_its_job_and_its_repetition_is_an
     let store = place.open().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "c").await.unwrap();
-    assert_eq!(reserve(&*store, &one, 0).await, Reserved::Now(reservation(1)));
+    assert_eq!(reserve(&*store, &one, 0).await, Reserved::Acquired(reservation(1)));
     let new = |number: u32, attempt: u64| NewJob {
         completion: Some(completion(attempt, 2)),
         start: JobStart::Leased(LEASE),
         ..new_job(job(&one, number, 1), 2)
     };
     store.insert_job(&one, new(1, 1)).await.unwrap();
-    assert_eq!(reserve(&*store, &one, 3).await, Reserved::Done(KeptAnswer(b"made".to_vec())));
+    assert_eq!(reserve(&*store, &one, 3).await, Reserved::Completed(StoredResponse(b"made".to_vec())));
     let refused = store.insert_job(&one, new(2, 1)).await;
     assert!(matches!(refused, Err(Error::ReservationLost)), "{refused:?}");
     assert_eq!(store.find_job(&one, &job_id(2)).await.unwrap(), None);
@@ -137,10 +137,10 @@ pub(crate) async fn a_settlement_completes_a_request_or_writes_nothing(place: &P
     assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
     assert_eq!(store.find_job(&one, &held.id).await.unwrap(), Some(held.clone()));
     assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 3);
-    assert_eq!(reserve(&*store, &one, 3).await, Reserved::Now(reservation(1)));
+    assert_eq!(reserve(&*store, &one, 3).await, Reserved::Acquired(reservation(1)));
     let after = write(&*store, settlement).await;
     assert_eq!(store.find_job(&one, &held.id).await.unwrap(), Some(after));
-    assert_eq!(reserve(&*store, &one, 4).await, Reserved::Done(KeptAnswer(b"made".to_vec())));
+    assert_eq!(reserve(&*store, &one, 4).await, Reserved::Completed(StoredResponse(b"made".to_vec())));
     assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 4);
 }
 

@@ -8,8 +8,8 @@ use domain::audit::{Actor, AuditEvent};
 use domain::connection::{Connection, ConnectionName};
 use domain::id::{AccountId, ConnectionId};
 use domain::idempotency::{
-    ANSWER_KEPT_SECONDS, IdempotencyKey, KeptAnswer, OnceRequest, Operation, OperationId, RequestMac,
-    Reservation, Reserved,
+    IdempotencyKey, Operation, OperationId, RESPONSE_TTL_SECONDS, RequestMac, Reservation, ReserveRequest,
+    Reserved, StoredResponse,
 };
 use domain::secret::{SealedCredentials, WrappedKey};
 use proptest::prelude::*;
@@ -63,7 +63,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (account.clone(), 0..3_u8, 0..2_u8).prop_map(|(account, key, body)| Op::Reserve { account, key, body }),
         2 => (account.clone(), 0..3_u8, 1..4_u64).prop_map(
             |(account, key, attempt)| Op::Release { account, key, attempt }),
-        2 => prop::sample::select(vec![1, 29, 31, 3_600, ANSWER_KEPT_SECONDS]).prop_map(
+        2 => prop::sample::select(vec![1, 29, 31, 3_600, RESPONSE_TTL_SECONDS]).prop_map(
             |seconds| Op::Wait { seconds }),
         1 => Just(Op::Sweep),
         3 => (account, nth(), 0..5_u32).prop_map(|(account, after, limit)| Op::List { account, after, limit }),
@@ -145,7 +145,7 @@ async fn step(store: &dyn Store, run: &mut Run, op: &Op) -> String {
         Op::InsertKey { .. } | Op::RevokeKey { .. } => write_key(store, run, op).await,
         Op::Reserve { account, key, body } => {
             let number = run.next();
-            let request = OnceRequest {
+            let request = ReserveRequest {
                 operation_id: OperationId(
                     u128::from(u64::from(run.round) << 32 | u64::from(number)).to_be_bytes(),
                 ),
@@ -226,7 +226,7 @@ async fn write(store: &dyn Store, run: &mut Run, op: &Op) -> String {
             let at = samples::at(run.second);
             let completion = completes.map(|(key, attempt)| Completion {
                 reservation: Run::reservation(key, attempt),
-                answer: KeptAnswer(number.to_be_bytes().to_vec()),
+                answer: StoredResponse(number.to_be_bytes().to_vec()),
                 at,
             });
             let event = run.event(&account, actor);

@@ -3,8 +3,8 @@
 use domain::audit::Actor;
 use domain::id::AccountId;
 use domain::idempotency::{
-    ANSWER_KEPT_SECONDS, IdempotencyKey, KeptAnswer, OnceRequest, Operation, RESERVATION_SECONDS, RequestMac,
-    Reservation, Reserved,
+    IdempotencyKey, Operation, RESERVATION_SECONDS, RESPONSE_TTL_SECONDS, RequestMac, Reservation,
+    ReserveRequest, Reserved, StoredResponse,
 };
 
 use super::TestDatabase;
@@ -13,11 +13,11 @@ use super::samples::{
 };
 use crate::{Completion, Error, NewConnection, Store};
 
-const DAY: i64 = ANSWER_KEPT_SECONDS;
+const DAY: i64 = RESPONSE_TTL_SECONDS;
 
 /// Reserves a key at a second, for the body with this number.
 async fn reserve(store: &dyn Store, account: &AccountId, key: &str, body: u8, second: i64) -> Reserved {
-    let request = OnceRequest {
+    let request = ReserveRequest {
         operation_id: operation_id(),
         operation: Operation::CreateConnection,
         key: IdempotencyKey::parse(key).unwrap(),
@@ -33,11 +33,11 @@ fn reservation(key: &str, attempt: u64) -> Reservation {
 
 /// The answer to an attempt that acquired the key.
 fn now(key: &str, attempt: u64) -> Reserved {
-    Reserved::Now(reservation(key, attempt))
+    Reserved::Acquired(reservation(key, attempt))
 }
 
-fn answer(text: &str) -> KeptAnswer {
-    KeptAnswer(text.as_bytes().to_vec())
+fn answer(text: &str) -> StoredResponse {
+    StoredResponse(text.as_bytes().to_vec())
 }
 
 /// The sample connection of that number, which completes an attempt at a second.
@@ -60,8 +60,8 @@ pub(crate) async fn a_key_is_reserved_once_while_the_request_runs(db: &TestDatab
     let one = insert_account(&*store, 1).await;
     assert_eq!(reserve(&*store, &one, "k", 1, 0).await, now("k", 1));
     for second in [0, 1, RESERVATION_SECONDS - 1] {
-        assert_eq!(reserve(&*store, &one, "k", 1, second).await, Reserved::InUse, "{second}");
-        assert_eq!(reserve(&*store, &one, "k", 2, second).await, Reserved::OtherBody, "{second}");
+        assert_eq!(reserve(&*store, &one, "k", 1, second).await, Reserved::InProgress, "{second}");
+        assert_eq!(reserve(&*store, &one, "k", 2, second).await, Reserved::BodyMismatch, "{second}");
     }
     for other in ["K", "kk", "k2", "~"] {
         assert_eq!(reserve(&*store, &one, other, 1, 0).await, now(other, 1));
@@ -75,8 +75,8 @@ pub(crate) async fn an_expired_reservation_is_taken_over_even_by_another_body(db
     let mut second = 0;
     for (attempt, body) in [(1, 1), (2, 1), (3, 2), (4, 1)] {
         assert_eq!(reserve(&*store, &one, "k", body, second).await, now("k", attempt));
-        assert_eq!(reserve(&*store, &one, "k", body, second + 29).await, Reserved::InUse);
-        assert_eq!(reserve(&*store, &one, "k", body + 1, second + 29).await, Reserved::OtherBody);
+        assert_eq!(reserve(&*store, &one, "k", body, second + 29).await, Reserved::InProgress);
+        assert_eq!(reserve(&*store, &one, "k", body + 1, second + 29).await, Reserved::BodyMismatch);
         second += RESERVATION_SECONDS;
     }
 }
@@ -87,10 +87,10 @@ pub(crate) async fn a_response_is_stored_for_a_day(db: &TestDatabase) {
     assert_eq!(reserve(&*store, &one, "k", 1, 0).await, now("k", 1));
     store.insert_connection(&one, completing(&one, 1, reservation("k", 1), 20)).await.unwrap();
     assert_eq!(written(&*store, &one).await, (1, 1));
-    let done = Reserved::Done(answer("made 1"));
+    let done = Reserved::Completed(answer("made 1"));
     for second in [20, RESERVATION_SECONDS, 20 + DAY - 1] {
         assert_eq!(reserve(&*store, &one, "k", 1, second).await, done, "{second}");
-        assert_eq!(reserve(&*store, &one, "k", 2, second).await, Reserved::OtherBody, "{second}");
+        assert_eq!(reserve(&*store, &one, "k", 2, second).await, Reserved::BodyMismatch, "{second}");
     }
     store.close().await;
     drop(store);
@@ -98,10 +98,10 @@ pub(crate) async fn a_response_is_stored_for_a_day(db: &TestDatabase) {
     assert_eq!(reserve(&*store, &one, "k", 1, 21).await, done, "after reopening");
     let later = 20 + DAY;
     assert_eq!(reserve(&*store, &one, "k", 2, later).await, now("k", 2), "another body is a new request");
-    assert_eq!(reserve(&*store, &one, "k", 1, later).await, Reserved::OtherBody);
+    assert_eq!(reserve(&*store, &one, "k", 1, later).await, Reserved::BodyMismatch);
     store.insert_connection(&one, completing(&one, 2, reservation("k", 2), later)).await.unwrap();
     let again = reserve(&*store, &one, "k", 2, later + DAY - 1).await;
-    assert_eq!(again, Reserved::Done(answer("made 2")));
+    assert_eq!(again, Reserved::Completed(answer("made 2")));
     assert_eq!(reserve(&*store, &one, "k", 2, later + DAY).await, now("k", 3));
 }
 
@@ -112,7 +112,7 @@ pub(crate) async fn a_released_key_is_free_at_once_and_its_attempts_count_up(db:
         // Each with a body of its own, in the same second.
         let body = u8::try_from(attempt).unwrap();
         assert_eq!(reserve(&*store, &one, "k", body, 7).await, now("k", attempt));
-        assert_eq!(reserve(&*store, &one, "k", body, 7).await, Reserved::InUse);
+        assert_eq!(reserve(&*store, &one, "k", body, 7).await, Reserved::InProgress);
         store.release_idempotency_key(&one, &reservation("k", attempt), at(7)).await.unwrap();
     }
     assert_eq!(reserve(&*store, &one, "k", 5, 7).await, now("k", 6));
@@ -127,7 +127,7 @@ pub(crate) async fn a_released_key_is_free_at_once_and_its_attempts_count_up(db:
 pub(crate) async fn a_deleted_account_reserves_and_adds_nothing(db: &TestDatabase) {
     let store = db.open().await;
     let (one, gone) = (insert_account(&*store, 1).await, super::samples::account(2).id);
-    let request = OnceRequest {
+    let request = ReserveRequest {
         operation_id: operation_id(),
         operation: Operation::CreateConnection,
         key: IdempotencyKey::parse("k").unwrap(),
@@ -165,9 +165,9 @@ pub(crate) async fn an_attempt_that_lost_its_key_writes_nothing(db: &TestDatabas
         }
     }
     assert_eq!(written(&*store, &one).await, (3, 3));
-    assert_eq!(reserve(&*store, &one, "k", 1, 31).await, Reserved::InUse, "the second attempt has it");
+    assert_eq!(reserve(&*store, &one, "k", 1, 31).await, Reserved::InProgress, "the second attempt has it");
     store.insert_connection(&one, completing(&one, 2, reservation("k", 2), 32)).await.unwrap();
-    assert_eq!(reserve(&*store, &one, "k", 1, 33).await, Reserved::Done(answer("made 2")));
+    assert_eq!(reserve(&*store, &one, "k", 1, 33).await, Reserved::Completed(answer("made 2")));
     assert_eq!(written(&*store, &one).await, (4, 4));
 }
 
@@ -183,7 +183,7 @@ pub(crate) async fn a_completed_attempt_writes_nothing_more(db: &TestDatabase) {
         let is_lost = matches!(result, Err(Error::ReservationLost));
         assert!(if number == winner { result.is_ok() } else { is_lost }, "{number}: {result:?}");
     }
-    let kept = Reserved::Done(answer(&format!("made {winner}")));
+    let kept = Reserved::Completed(answer(&format!("made {winner}")));
     assert_eq!(reserve(&*store, &one, "k", 1, 2).await, kept);
     assert_eq!(written(&*store, &one).await, (1, 1));
 }
@@ -201,9 +201,9 @@ pub(crate) async fn a_refused_write_completes_nothing(db: &TestDatabase) {
     assert!(matches!(refused, Err(Error::NameTaken)), "{refused:?}");
     let refused = store.insert_connection(&one, revoked).await;
     assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
-    assert_eq!(reserve(&*store, &one, "k", 1, 2).await, Reserved::InUse);
+    assert_eq!(reserve(&*store, &one, "k", 1, 2).await, Reserved::InProgress);
     store.insert_connection(&one, completing(&one, 1, reservation("k", 1), 3)).await.unwrap();
-    assert_eq!(reserve(&*store, &one, "k", 1, 4).await, Reserved::Done(answer("made 1")));
+    assert_eq!(reserve(&*store, &one, "k", 1, 4).await, Reserved::Completed(answer("made 1")));
 }
 
 pub(crate) async fn a_release_of_a_lost_or_completed_reservation_changes_nothing(db: &TestDatabase) {
@@ -215,11 +215,11 @@ pub(crate) async fn a_release_of_a_lost_or_completed_reservation_changes_nothing
         store.release_idempotency_key(&one, &lost, at(41)).await.unwrap();
     }
     store.release_idempotency_key(&two, &reservation("k", 2), at(41)).await.unwrap();
-    assert_eq!(reserve(&*store, &one, "k", 1, 41).await, Reserved::InUse);
+    assert_eq!(reserve(&*store, &one, "k", 1, 41).await, Reserved::InProgress);
     assert_eq!(reserve(&*store, &one, "unknown", 1, 41).await, now("unknown", 1));
     store.insert_connection(&one, completing(&one, 1, reservation("k", 2), 42)).await.unwrap();
     store.release_idempotency_key(&one, &reservation("k", 2), at(43)).await.unwrap();
-    assert_eq!(reserve(&*store, &one, "k", 1, 44).await, Reserved::Done(answer("made 1")));
+    assert_eq!(reserve(&*store, &one, "k", 1, 44).await, Reserved::Completed(answer("made 1")));
 }
 
 pub(crate) async fn a_key_belongs_to_its_account(db: &TestDatabase) {
@@ -228,11 +228,11 @@ pub(crate) async fn a_key_belongs_to_its_account(db: &TestDatabase) {
     assert_eq!(reserve(&*store, &one, "k", 1, 0).await, now("k", 1));
     assert_eq!(reserve(&*store, &two, "k", 2, 0).await, now("k", 1));
     store.insert_connection(&one, completing(&one, 1, reservation("k", 1), 1)).await.unwrap();
-    assert_eq!(reserve(&*store, &two, "k", 2, 1).await, Reserved::InUse);
-    assert_eq!(reserve(&*store, &one, "k", 1, 1).await, Reserved::Done(answer("made 1")));
+    assert_eq!(reserve(&*store, &two, "k", 2, 1).await, Reserved::InProgress);
+    assert_eq!(reserve(&*store, &one, "k", 1, 1).await, Reserved::Completed(answer("made 1")));
     store.release_idempotency_key(&two, &reservation("k", 1), at(2)).await.unwrap();
     assert_eq!(reserve(&*store, &two, "k", 1, 2).await, now("k", 2));
-    assert_eq!(reserve(&*store, &one, "k", 1, 2).await, Reserved::Done(answer("made 1")));
+    assert_eq!(reserve(&*store, &one, "k", 1, 2).await, Reserved::Completed(answer("made 1")));
 }
 
 pub(crate) async fn the_sweep_deletes_exactly_the_ended_records_in_parts(db: &TestDatabase) {
@@ -260,10 +260,10 @@ pub(crate) async fn the_sweep_deletes_exactly_the_ended_records_in_parts(db: &Te
         deleted.push(store.delete_idempotency_records(at(100 + DAY), 4).await.unwrap());
     }
     assert_eq!(deleted, [4, 4, 2, 0]);
-    assert_eq!(reserve(&*store, &one, "running", 1, 100).await, Reserved::InUse);
-    assert_eq!(reserve(&*store, &one, "answered-late", 1, 101).await, Reserved::Done(answer("made 2")));
-    assert_eq!(reserve(&*store, &one, "answered-early", 1, 101).await, Reserved::Done(answer("made 3")));
-    assert_eq!(reserve(&*store, &one, "taken-over", 1, 101).await, Reserved::InUse);
+    assert_eq!(reserve(&*store, &one, "running", 1, 100).await, Reserved::InProgress);
+    assert_eq!(reserve(&*store, &one, "answered-late", 1, 101).await, Reserved::Completed(answer("made 2")));
+    assert_eq!(reserve(&*store, &one, "answered-early", 1, 101).await, Reserved::Completed(answer("made 3")));
+    assert_eq!(reserve(&*store, &one, "taken-over", 1, 101).await, Reserved::InProgress);
     for (account, forgotten) in
         [(&one, "just-ended"), (&one, "answered"), (&one, "released"), (&two, "ended-6")]
     {
@@ -282,7 +282,8 @@ pub(crate) async fn one_of_many_concurrent_requests_gets_a_key(db: &TestDatabase
         let first = now("k", u64::try_from(round).unwrap() + 1);
         let winner = answers.iter().position(|said| *said == first).unwrap();
         for (number, said) in answers.into_iter().enumerate().filter(|(number, _)| *number != winner) {
-            let expected = if number % 2 == winner % 2 { Reserved::InUse } else { Reserved::OtherBody };
+            let expected =
+                if number % 2 == winner % 2 { Reserved::InProgress } else { Reserved::BodyMismatch };
             assert_eq!(said, expected, "{number}");
         }
     }

@@ -2,7 +2,7 @@
 
 use domain::connection::{Connection, ConnectionName};
 use domain::id::AccountId;
-use domain::idempotency::{IdempotencyKey, OnceRequest, Operation, RequestMac, Reserved};
+use domain::idempotency::{IdempotencyKey, Operation, RequestMac, ReserveRequest, Reserved};
 use domain::secret::{KeyringCheck, KeyringKeyId};
 
 use super::TestDatabase;
@@ -89,7 +89,7 @@ pub(crate) async fn one_of_two_nodes_gets_an_idempotency_key(db: &TestDatabase) 
     let one = insert_account(&*nodes[0], 1).await;
     for round in 0..ROUNDS {
         let asked = (0..AT_ONCE).map(|at| {
-            let request = OnceRequest {
+            let request = ReserveRequest {
                 operation_id: operation_id(),
                 operation: Operation::CreateConnection,
                 key: IdempotencyKey::parse(&format!("k{}", at % 4)).unwrap(),
@@ -102,11 +102,11 @@ pub(crate) async fn one_of_two_nodes_gets_an_idempotency_key(db: &TestDatabase) 
         let mut got = [0; 4];
         for (key, said) in all(asked).await {
             match said {
-                Reserved::Now(reservation) => {
+                Reserved::Acquired(reservation) => {
                     assert_eq!(reservation.attempt, u64::from(round) + 1);
                     got[key as usize] += 1;
                 }
-                said => assert_eq!(said, Reserved::InUse),
+                said => assert_eq!(said, Reserved::InProgress),
             }
         }
         assert_eq!(got, [1; 4], "round {round}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::audit::Actor;
-use domain::idempotency::{IdempotencyKey, OnceRequest, Operation, RequestMac, Reserved};
+use domain::idempotency::{IdempotencyKey, Operation, RequestMac, ReserveRequest, Reserved};
 use domain::time::Timestamp;
 
 use crate::contract::{TestDatabase, job_samples, samples, test_database};
@@ -54,7 +54,7 @@ async fn a_reservation_lasts_as_long_as_the_server_says(db: &TestDatabase) {
     let store = crate::open(db.options()).await.unwrap();
     let one = samples::insert_account(&*store, 1).await;
     let reserve = async |offset: i64| {
-        let request = OnceRequest {
+        let request = ReserveRequest {
             operation_id: samples::operation_id(),
             operation: Operation::CreateConnection,
             key: IdempotencyKey::parse("k").unwrap(),
@@ -63,13 +63,13 @@ async fn a_reservation_lasts_as_long_as_the_server_says(db: &TestDatabase) {
         };
         store.reserve_idempotency_key(&one, &request).await.unwrap()
     };
-    assert!(matches!(reserve(0).await, Reserved::Now(_)));
+    assert!(matches!(reserve(0).await, Reserved::Acquired(_)));
     for offset in [-YEAR, 0, 31, YEAR, 100 * YEAR] {
-        assert_eq!(reserve(offset).await, Reserved::InUse, "by a node whose clock is {offset} s off");
+        assert_eq!(reserve(offset).await, Reserved::InProgress, "by a node whose clock is {offset} s off");
         assert_eq!(store.delete_idempotency_records(samples::at(offset), 99).await.unwrap(), 0);
     }
     // A lost answer: the same attempt is repeated, and has the key.
-    let request = OnceRequest {
+    let request = ReserveRequest {
         operation_id: samples::operation_id(),
         operation: Operation::CreateConnection,
         key: IdempotencyKey::parse("k2").unwrap(),
@@ -77,7 +77,7 @@ async fn a_reservation_lasts_as_long_as_the_server_says(db: &TestDatabase) {
         at: samples::at(0),
     };
     let first = store.reserve_idempotency_key(&one, &request).await.unwrap();
-    assert!(matches!(first, Reserved::Now(_)));
+    assert!(matches!(first, Reserved::Acquired(_)));
     assert_eq!(store.reserve_idempotency_key(&one, &request).await.unwrap(), first);
 }
 

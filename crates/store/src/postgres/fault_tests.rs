@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use domain::audit::Actor;
 use domain::idempotency::{
-    ANSWER_KEPT_SECONDS, IdempotencyKey, OnceRequest, Operation, RequestMac, Reserved,
+    IdempotencyKey, Operation, RESPONSE_TTL_SECONDS, RequestMac, ReserveRequest, Reserved,
 };
 
 use super::{
@@ -19,7 +19,7 @@ async fn a_record_that_is_taken_over_during_the_sweep_stays() {
     let Some(db) = test_database::postgres_15().await else { return };
     let store = db.open().await;
     let one = samples::insert_account(&*store, 1).await;
-    let request = |second: i64| OnceRequest {
+    let request = |second: i64| ReserveRequest {
         operation_id: samples::operation_id(),
         operation: Operation::CreateConnection,
         key: IdempotencyKey::parse("k").unwrap(),
@@ -27,14 +27,14 @@ async fn a_record_that_is_taken_over_during_the_sweep_stays() {
         at: samples::at(second),
     };
     store.reserve_idempotency_key(&one, &request(0)).await.unwrap();
-    let later = 2 * ANSWER_KEPT_SECONDS;
+    let later = 2 * RESPONSE_TTL_SECONDS;
     let until = samples::at(later + 30).as_micros();
     let taken_over =
         db.hold(&format!("UPDATE idempotency_records SET attempt = 2, reserved_until = {until}")).await;
     let swept = store.delete_idempotency_records(samples::at(later), 99);
     let (swept, ()) = tokio::join!(swept, taken_over.commit_when_waited_for());
     assert_eq!(swept.unwrap(), 0);
-    assert_eq!(store.reserve_idempotency_key(&one, &request(later)).await.unwrap(), Reserved::InUse);
+    assert_eq!(store.reserve_idempotency_key(&one, &request(later)).await.unwrap(), Reserved::InProgress);
 }
 
 /// The generic plans of the statements on tables with many rows, made while the tables are empty.

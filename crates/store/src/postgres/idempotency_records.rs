@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use domain::id::AccountId;
 use domain::idempotency::{
-    ANSWER_KEPT_SECONDS, KeptAnswer, OnceRequest, RESERVATION_SECONDS, Reservation, Reserved,
+    RESERVATION_SECONDS, RESPONSE_TTL_SECONDS, Reservation, ReserveRequest, Reserved, StoredResponse,
 };
 use domain::time::Timestamp;
 use tokio_postgres::Row;
@@ -25,14 +25,14 @@ pub(super) const RELEASE: &str = statement(SQL, "release_keys");
 pub(super) const DELETE_ENDED: &str = statement(SQL, "delete_ended_records");
 
 const RESERVATION_MICROS: i64 = RESERVATION_SECONDS * 1_000_000;
-const KEPT_MICROS: i64 = ANSWER_KEPT_SECONDS * 1_000_000;
+const KEPT_MICROS: i64 = RESPONSE_TTL_SECONDS * 1_000_000;
 
 #[async_trait]
 impl Idempotency for Postgres {
     async fn reserve_idempotency_key(
         &self,
         account: &AccountId,
-        request: &OnceRequest,
+        request: &ReserveRequest,
     ) -> Result<Reserved, Error> {
         let (account, request) = (account.clone(), request.clone());
         self.reservations.write(Reserve { account, request, clock: self.clock }).await
@@ -59,7 +59,7 @@ type RecordKey = (AccountId, &'static str, String);
 /// Reserves a key, or returns the state of the request that has it.
 pub(super) struct Reserve {
     account: AccountId,
-    request: OnceRequest,
+    request: ReserveRequest,
     clock: Clock,
 }
 
@@ -101,7 +101,7 @@ impl Write for Reserve {
             let attempt: Option<i64> = rows::get(row, "attempt")?;
             answers.push(match attempt {
                 _ if !rows::get::<bool>(row, "is_active")? => Some(Err(Error::KeyNotActive)),
-                Some(_) => Some(Ok(Reserved::Now(write.reservation(rows::count(row, "attempt")?)))),
+                Some(_) => Some(Ok(Reserved::Acquired(write.reservation(rows::count(row, "attempt")?)))),
                 None => None,
             });
         }
@@ -143,10 +143,10 @@ impl Reserve {
             .is_some_and(|id| id == self.request.operation_id.0);
         Ok(match answer {
             // An earlier try of this very attempt, whose answer was lost.
-            None if is_ours => Reserved::Now(self.reservation(rows::count(row, "attempt")?)),
-            _ if rows::bytes::<32>(row, "request_mac")? != self.request.mac.0 => Reserved::OtherBody,
-            Some(answer) => Reserved::Done(KeptAnswer(answer)),
-            None => Reserved::InUse,
+            None if is_ours => Reserved::Acquired(self.reservation(rows::count(row, "attempt")?)),
+            _ if rows::bytes::<32>(row, "request_mac")? != self.request.mac.0 => Reserved::BodyMismatch,
+            Some(answer) => Reserved::Completed(StoredResponse(answer)),
+            None => Reserved::InProgress,
         })
     }
 }

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use domain::id::AccountId;
-use domain::idempotency::{ANSWER_KEPT_SECONDS, KeptAnswer, OnceRequest, RequestMac, Reservation, Reserved};
+use domain::idempotency::{
+    RESPONSE_TTL_SECONDS, RequestMac, Reservation, ReserveRequest, Reserved, StoredResponse,
+};
 use domain::time::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
@@ -26,7 +28,7 @@ impl Idempotency for Sqlite {
     async fn reserve_idempotency_key(
         &self,
         account: &AccountId,
-        request: &OnceRequest,
+        request: &ReserveRequest,
     ) -> Result<Reserved, Error> {
         let (account, request) = (account.clone(), request.clone());
         self.writer.write(move |database| reserve(database, &account, &request)).await
@@ -43,7 +45,7 @@ impl Idempotency for Sqlite {
     }
 
     async fn delete_idempotency_records(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
-        let ended_before = now.plus_seconds(-ANSWER_KEPT_SECONDS).as_micros();
+        let ended_before = now.plus_seconds(-RESPONSE_TTL_SECONDS).as_micros();
         let delete = move |database: &Connection| -> WriteResult<usize> {
             let parameters = named_params! { ":ended_before": ended_before, ":limit": limit };
             statements::execute(database, DELETE_ENDED, parameters).map(Ok)
@@ -58,10 +60,10 @@ struct Record {
     mac: RequestMac,
     reserved_until: Timestamp,
     is_released: bool,
-    answer: Option<(Timestamp, KeptAnswer)>,
+    answer: Option<(Timestamp, StoredResponse)>,
 }
 
-fn reserve(database: &Connection, account: &AccountId, request: &OnceRequest) -> WriteResult<Reserved> {
+fn reserve(database: &Connection, account: &AccountId, request: &ReserveRequest) -> WriteResult<Reserved> {
     // The account may have been deleted since the caller was authenticated.
     if !accounts::exists(database, account)? {
         return Ok(Err(Error::KeyNotActive));
@@ -69,28 +71,28 @@ fn reserve(database: &Connection, account: &AccountId, request: &OnceRequest) ->
     let reserved = |attempt| Reservation { operation: request.operation, key: request.key.clone(), attempt };
     let Some(record) = find(database, account, request)? else {
         insert(database, account, request)?;
-        return Ok(Ok(Reserved::Now(reserved(1))));
+        return Ok(Ok(Reserved::Acquired(reserved(1))));
     };
     let is_alive = match &record.answer {
-        Some((answered_at, _)) => *answered_at > request.forgotten_before(),
+        Some((answered_at, _)) => *answered_at > request.expired_before(),
         None => !record.is_released && record.reserved_until > request.at,
     };
     if is_alive {
         return Ok(Ok(match record.answer {
-            _ if record.mac != request.mac => Reserved::OtherBody,
-            Some((_, answer)) => Reserved::Done(answer),
-            None => Reserved::InUse,
+            _ if record.mac != request.mac => Reserved::BodyMismatch,
+            Some((_, answer)) => Reserved::Completed(answer),
+            None => Reserved::InProgress,
         }));
     }
     let attempt = record.attempt + 1;
     take_over(database, account, request, attempt)?;
-    Ok(Ok(Reserved::Now(reserved(attempt))))
+    Ok(Ok(Reserved::Acquired(reserved(attempt))))
 }
 
 fn find(
     database: &Connection,
     account: &AccountId,
-    request: &OnceRequest,
+    request: &ReserveRequest,
 ) -> rusqlite::Result<Option<Record>> {
     let parameters = named_params! {
         ":account_id": account.as_str(),
@@ -107,11 +109,11 @@ fn record_from(row: &Row<'_>) -> rusqlite::Result<Record> {
         mac: RequestMac(rows::bytes(row, "request_mac")?),
         reserved_until: rows::instant(row, "reserved_until")?,
         is_released: row.get("is_released")?,
-        answer: rows::optional_instant(row, "answered_at")?.zip(answer.map(KeptAnswer)),
+        answer: rows::optional_instant(row, "answered_at")?.zip(answer.map(StoredResponse)),
     })
 }
 
-fn insert(database: &Connection, account: &AccountId, request: &OnceRequest) -> rusqlite::Result<()> {
+fn insert(database: &Connection, account: &AccountId, request: &ReserveRequest) -> rusqlite::Result<()> {
     statements::execute(
         database,
         INSERT,
@@ -130,7 +132,7 @@ fn insert(database: &Connection, account: &AccountId, request: &OnceRequest) -> 
 fn take_over(
     database: &Connection,
     account: &AccountId,
-    request: &OnceRequest,
+    request: &ReserveRequest,
     attempt: u64,
 ) -> rusqlite::Result<()> {
     statements::execute(

@@ -174,6 +174,6 @@ fn status_text(status: KeyStatus) -> &'static str {
         KeyStatus::Active => "active",
         KeyStatus::Expired => "expired",
         KeyStatus::Revoked => "revoked",
-        KeyStatus::Unproven => "unproven",
+        KeyStatus::Tampered => "unproven",
     }
 }

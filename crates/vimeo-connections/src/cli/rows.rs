@@ -65,9 +65,9 @@ impl<R: Read> Rows<R> {
                 self.reader = reader(self.separator);
             }
             bytes.push(b'\n');
-            let room = self.cells.get_mut(filled..).unwrap_or_default();
+            let buffer = self.cells.get_mut(filled..).unwrap_or_default();
             let ends = self.ends.get_mut(ended..).unwrap_or_default();
-            let (result, read, more_filled, more_ended) = self.reader.read_record(&bytes, room, ends);
+            let (result, read, more_filled, more_ended) = self.reader.read_record(&bytes, buffer, ends);
             filled += more_filled;
             ended += more_ended;
             let error = match result {

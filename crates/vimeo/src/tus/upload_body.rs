@@ -140,8 +140,8 @@ where
                     return Poll::Pending;
                 }
                 Poll::Ready(Some(Ok(mut bytes))) => {
-                    let room = usize::try_from(state.left).unwrap_or(usize::MAX);
-                    bytes.truncate(room);
+                    let limit = usize::try_from(state.left).unwrap_or(usize::MAX);
+                    bytes.truncate(limit);
                     if bytes.is_empty() {
                         continue;
                     }

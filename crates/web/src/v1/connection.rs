@@ -40,7 +40,7 @@ const CONNECTION_TYPE: &str = "VIMEO";
 #[schema(as = NewConnection, rename_all = "camelCase")]
 #[expect(
     dead_code,
-    reason = "for its schema; a body is read field by field, so that every error is told at once"
+    reason = "for its schema; a body is read field by field, so that all errors are reported at once"
 )]
 pub(crate) struct NewConnectionIn {
     /// Letters, marks and decimal digits of any script, spaces, `_` and `-`; not blank, no leading mark, no invisible
@@ -98,7 +98,7 @@ pub(crate) struct NewConnectionIn {
 #[schema(as = ConnectionChange, rename_all = "camelCase")]
 #[expect(
     dead_code,
-    reason = "for its schema; a body is read field by field, so that every error is told at once"
+    reason = "for its schema; a body is read field by field, so that all errors are reported at once"
 )]
 pub(crate) struct ConnectionChangeIn {
     /// The version that the update is based on. If it is not the current one, nothing changes.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use app::{ClientUpload, Error, Once, Outcome, RequestedSource, UploadRequest};
-use domain::idempotency::{IdempotencyKey, KeptAnswer, RESERVATION_SECONDS};
+use domain::idempotency::{IdempotencyKey, RESERVATION_SECONDS, StoredResponse};
 use domain::job::{Job, JobId, JobState};
 use domain::upload::{Folder, Privacy, UploadSettings};
 use sha2::{Digest as _, Sha256};
@@ -136,7 +136,7 @@ pub(super) async fn begin_file(
     let wanted = Wanted::new(desk.connection.as_str(), &file.identity(), &settings);
     let present = |upload: &ClientUpload| {
         let lines = [upload.job_id.as_str(), &upload.video.to_string(), upload.link.expose()];
-        KeptAnswer(lines.join("\n").into_bytes())
+        StoredResponse(lines.join("\n").into_bytes())
     };
     let request =
         UploadRequest { source: RequestedSource::Client { size: file.size() }, settings, webhook: None };
@@ -149,7 +149,7 @@ pub(super) async fn begin_file(
             Outcome::Repeated(answer) => Outcome::Repeated(answer),
         })
     };
-    let read = |answer: &KeptAnswer| {
+    let read = |answer: &StoredResponse| {
         let text = std::str::from_utf8(&answer.0).ok()?;
         let mut lines = text.lines();
         let (job_id, _, link) = (JobId::parse(lines.next()?)?, lines.next()?, lines.next()?);
@@ -169,14 +169,14 @@ pub(super) async fn begin_url(
     // The query is not displayed, but distinguishes files.
     let source = format!("{} {}", url.shown(), digest(url.secret().expose()));
     let wanted = Wanted::new(desk.connection.as_str(), &source, &settings);
-    let present = |id: &JobId| KeptAnswer(id.as_str().as_bytes().to_vec());
+    let present = |id: &JobId| StoredResponse(id.as_str().as_bytes().to_vec());
     let request =
         UploadRequest { source: RequestedSource::Url(url.secret().clone()), settings, webhook: None };
     let ask = async |key| {
         let once = Once { key, body: wanted.body.as_bytes(), present: &present };
         desk.app.create_upload(desk.caller, desk.connection.as_str(), request.clone(), Some(once)).await
     };
-    let read = |answer: &KeptAnswer| {
+    let read = |answer: &StoredResponse| {
         let job_id = JobId::parse(std::str::from_utf8(&answer.0).ok()?)?;
         Some((job_id.clone(), job_id))
     };
@@ -190,7 +190,7 @@ async fn begin<T>(
     again: Again,
     (ask, read): (
         impl AsyncFn(IdempotencyKey) -> Result<Outcome<T>, Error>,
-        impl Fn(&KeptAnswer) -> Option<(JobId, T)>,
+        impl Fn(&StoredResponse) -> Option<(JobId, T)>,
     ),
 ) -> Result<Begun<T>, BoxError> {
     for time in 1..=TIMES {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use domain::faults::Faults;
 use domain::upload::{
     Comments, ContentRating, Domain, EMBED_DOMAINS_MAX, Embed, Folder, FolderName, License, Locale, Moment,
     MomentError, Privacy, SettingsError, TextError, UploadSettings, VIDEO_PASSWORD_MAX_CHARS,
     VideoDescription, VideoName, VideoPassword, View,
 };
+use domain::validation::ValidationErrors;
 use domain::video::{FolderNumber, FolderUriError};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -70,7 +70,7 @@ enum FolderError {
     #[error(transparent)]
     Uri(#[from] FolderUriError),
     #[error(transparent)]
-    Name(#[from] Faults<TextError>),
+    Name(#[from] ValidationErrors<TextError>),
 }
 
 impl SettingsArguments {

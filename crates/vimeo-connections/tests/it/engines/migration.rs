@@ -128,7 +128,10 @@ async fn a_source_is_reopened_on_request() {
     assert_eq!(env.post(&env.valid_body("late")).await.status, 503);
     assert_refused(&abandon(&[]), "pass --yes, or run this at a terminal");
     let Some(other) = SharedPostgres::database(Version::V15) else { return };
-    assert_refused(&abandon(&["--to", &other.url(), "--yes"]), "does not have the copy that this migration made");
+    assert_refused(
+        &abandon(&["--to", &other.url(), "--yes"]),
+        "does not have the copy that this migration made",
+    );
     let (is_done, printed) = abandon(&["--to", &database.url(), "--yes"]);
     assert!(
         is_done && printed.contains("is writable again") && printed.contains("Nothing was lost"),
@@ -159,8 +162,7 @@ async fn dropping_an_unchecked_database_is_never_suggested() {
     // The state in a copy of the file that was made during the migration.
     env.database().execute_batch("UPDATE moves SET state = 'running', ended_at = NULL").unwrap();
     let abandon = ["move", "--from", FROM, "--abandon"];
-    let unknown =
-        "if this file was restored or copied since, the migration may have finished: check whether postgres://";
+    let unknown = "if this file was restored or copied since, the migration may have finished: check whether postgres://";
     assert_refused(&run_on(&env, FROM, &abandon), unknown);
     let warning =
         "which this file does not record: it was restored or copied since. WARNING: what was written there";
