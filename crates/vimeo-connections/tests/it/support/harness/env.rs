@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
@@ -16,6 +18,8 @@ use crate::support::harness::{Service, WAIT_LIMIT, cli, make_key};
 
 pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
 pub(crate) const ACCOUNT: &str = "acme";
+const KEYRING: &str = "vimeo-connections.keyring";
+const DATABASE: &str = "data/vimeo-connections.db";
 
 /// Options of an environment.
 #[derive(Default)]
@@ -47,6 +51,45 @@ pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
+}
+
+/// A keyring, and a database with one account and one key. Every environment on SQLite starts from the same, because the
+/// commands that create them take longer than many tests.
+struct Initialized {
+    keyring: Vec<u8>,
+    database: Vec<u8>,
+    api_key: String,
+}
+
+static INITIALIZED: LazyLock<Initialized> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    let api_key = initialize(directory.path());
+    let data: Vec<_> = fs::read_dir(directory.path().join("data")).unwrap().collect();
+    assert_eq!(data.len(), 1, "the WAL is in the database file: {data:?}");
+    Initialized {
+        keyring: fs::read(directory.path().join(KEYRING)).unwrap(),
+        database: fs::read(directory.path().join(DATABASE)).unwrap(),
+        api_key,
+    }
+});
+
+impl Initialized {
+    /// Writes the files with the modes that the commands give them; the key.
+    fn write_to(&self, directory: &Path) -> String {
+        fs::DirBuilder::new().mode(0o700).create(directory.join("data")).unwrap();
+        for (name, bytes) in [(KEYRING, &self.keyring), (DATABASE, &self.database)] {
+            let options = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).to_owned();
+            options.open(directory.join(name)).unwrap().write_all(bytes).unwrap();
+        }
+        self.api_key.clone()
+    }
+}
+
+/// Creates a keyring, a database, and an account with a key; the key.
+fn initialize(directory: &Path) -> String {
+    let output = cli(directory, &["init"], "");
+    assert!(output.status.success(), "{output:?}");
+    make_key(directory, ACCOUNT, &[])
 }
 
 impl Response {
@@ -90,6 +133,7 @@ impl TestEnv {
             sandbox::Options { open: options.open_sandbox, ..options.sandbox.unwrap_or_default() };
         let sandbox = sandbox::start(sandbox_options).await.unwrap();
         let verification = if options.verification_off { "off" } else { "required" };
+        let has_own_storage = options.database_url.is_some() || options.config.contains("keyring");
         let database =
             options.database_url.map_or_else(String::new, |url| format!("database_url = {url:?}\n"));
         // Tests need every line, unless they are about repeated lines.
@@ -101,11 +145,11 @@ impl TestEnv {
             sandbox.base_url, options.config
         );
         fs::write(directory.path().join("vimeo-connections.toml"), config).unwrap();
-        let printed = cli(directory.path(), &["init"], "");
-        assert!(printed.status.success(), "{printed:?}");
-        let printed = cli(directory.path(), &["accounts", "create", ACCOUNT], "");
-        assert!(printed.status.success(), "{printed:?}");
-        let api_key = make_key(directory.path(), ACCOUNT, &[]);
+        let api_key = if has_own_storage {
+            initialize(directory.path())
+        } else {
+            INITIALIZED.write_to(directory.path())
+        };
         let service = Service::start(directory.path());
         Self {
             directory,
@@ -227,7 +271,7 @@ impl TestEnv {
     }
 
     pub(crate) fn database_file(&self) -> PathBuf {
-        self.path().join("data/vimeo-connections.db")
+        self.path().join(DATABASE)
     }
 
     /// Opens the database of the service.
