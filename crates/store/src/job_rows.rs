@@ -12,7 +12,7 @@ use domain::time::Timestamp;
 use domain::video::VideoNumber;
 use serde::Serialize;
 
-/// Passes the columns, in their order, to another macro: first those that never change, then the others.
+/// Passes the columns, in the order of the statements, to another macro: first those that never change, then the others.
 macro_rules! job_columns {
     ($then:ident $($before:tt)*) => {
         $then! {
@@ -44,26 +44,13 @@ macro_rules! define_job_row {
 }
 job_columns!(define_job_row);
 
-/// The names of all columns, for a statement.
-macro_rules! job_column_names {
-    ([$first:ident: $first_kind:ty $(, $fixed:ident: $fixed_kind:ty)*] [$($name:ident: $kind:ty),+]) => {
-        concat!(stringify!($first) $(, ", ", stringify!($fixed))* $(, ", ", stringify!($name))+)
-    };
-}
-pub(crate) use job_column_names;
-
-/// The names of those that change, for a statement.
-macro_rules! changing_column_names {
-    ([$($fixed:ident: $fixed_kind:ty),+] [$first:ident: $first_kind:ty $(, $name:ident: $kind:ty)+]) => {
-        concat!(stringify!($first) $(, ", ", stringify!($name))+)
-    };
-}
-pub(crate) use changing_column_names;
-
 /// A row from an engine's columns, which are taken in their order.
 macro_rules! take_job_row {
     ($columns:ident [$($fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
-        $crate::job_rows::JobRow { $($fixed: $columns.take()?,)+ $($name: $columns.take()?,)+ }
+        $crate::job_rows::JobRow {
+            $($fixed: $columns.get(stringify!($fixed))?,)+
+            $($name: $columns.get(stringify!($name))?,)+
+        }
     };
 }
 pub(crate) use take_job_row;

@@ -5,7 +5,7 @@ use domain::audit::{Action, Actor, AuditEvent, Outcome};
 use domain::id::{AccountId, ApiKeyId, AuditEventId};
 use tokio_postgres::Row;
 
-use super::parameters::{Named, Parameter, Parameters};
+use super::parameters::{Named, Parameters};
 use super::pg_error::PgError;
 use super::sessions::{Isolation, Session};
 use super::writes::{Answers, BatchWrite, Write};
@@ -32,6 +32,7 @@ impl Audit for Postgres {
 }
 
 /// The columns of an event.
+#[derive(Default)]
 struct Columns<'a> {
     api_key_id: Option<&'a str>,
     remote: Option<String>,
@@ -58,27 +59,38 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// One event, for a statement that writes it beside its effect.
+/// One event, for a statement that writes it beside its effect. All columns are NULL if there is none.
 pub(super) struct EventParameters<'a> {
-    id: &'a str,
-    at: i64,
+    id: Option<&'a str>,
+    at: Option<i64>,
+    action: Option<&'a str>,
     columns: Columns<'a>,
 }
 
 impl<'a> EventParameters<'a> {
     pub(super) fn of(event: &'a AuditEvent) -> Self {
-        Self { id: event.id.as_str(), at: event.at.as_micros(), columns: Columns::of(event) }
+        Self::of_any(Some(event))
+    }
+
+    pub(super) fn of_any(event: Option<&'a AuditEvent>) -> Self {
+        let columns = event.map(Columns::of);
+        Self {
+            id: event.map(|event| event.id.as_str()),
+            at: event.map(|event| event.at.as_micros()),
+            action: columns.as_ref().map(|columns| columns.action),
+            columns: columns.unwrap_or_default(),
+        }
     }
 
     /// These, and the statement's own.
     pub(super) fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
-        let Columns { api_key_id, remote, action, subject, refusal } = &self.columns;
+        let Columns { api_key_id, remote, subject, refusal, .. } = &self.columns;
         let event: [Named<'p>; 7] = [
             ("event_id", &self.id),
             ("event_at", &self.at),
             ("event_api_key_id", api_key_id),
             ("event_remote", remote),
-            ("event_action", action),
+            ("event_action", &self.action),
             ("event_subject", subject),
             ("event_refusal", refusal),
         ];
@@ -129,20 +141,6 @@ impl<'a> EventArrays<'a> {
             ("event_refusal", &self.refusals),
         ];
         [&events, own].concat()
-    }
-
-    /// The columns in the order in which the statements on jobs number them.
-    pub(super) fn parameters(&self) -> [&dyn Parameter; 8] {
-        [
-            &self.account_ids,
-            &self.ids,
-            &self.at,
-            &self.api_key_ids,
-            &self.remotes,
-            &self.actions,
-            &self.subjects,
-            &self.refusals,
-        ]
     }
 }
 

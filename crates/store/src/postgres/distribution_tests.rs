@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{job_leases, job_writes, jobs};
 use crate::sql::statements;
 
 /// The tables that are distributed by account. The others are on every server.
@@ -16,16 +15,14 @@ const TENANT_TABLES: [&str; 6] =
     ["connections", "audit_events", "idempotency_records", "jobs", "job_secrets", "webhook_secrets"];
 
 /// Statements that break rules, and why. Each must still break exactly these.
-const EXCEPTIONS: [(&str, &[u32], &str); 5] = [
+const EXCEPTIONS: [(&str, &[u32], &str); 3] = [
     (
         "find_last_connection_time",
         &[1],
         "Citus only warns, and other forms read a whole index on plain PostgreSQL",
     ),
-    ("jobs::LIST_DUE", &[1], "across accounts: the worker polls all of them"),
-    ("jobs::LIST_RUNNING", &[1], "across accounts: the worker polls all of them"),
-    ("job_writes::INSERT", &[3], "it is glued from fragments, and moves to a file next"),
-    ("job_writes::UPDATE", &[1, 3], "it is glued from fragments, and moves to a file next"),
+    ("list_due_jobs", &[1], "across accounts: the worker polls all of them"),
+    ("count_running_jobs", &[1], "across accounts: the worker polls all of them"),
 ];
 
 /// A piece of a statement, without comments, in lower case.
@@ -232,7 +229,7 @@ fn broken_rules(sql: &str) -> BTreeSet<u32> {
     broken
 }
 
-/// All statements, by the names in their files; those on jobs by their constants.
+/// All statements, by the names in their files.
 fn all_statements() -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/postgres/sql");
@@ -240,26 +237,6 @@ fn all_statements() -> Vec<(String, &'static str)> {
         let file: &str = std::fs::read_to_string(entry.unwrap().path()).unwrap().leak();
         found.extend(statements(file).into_iter().map(|(name, sql)| (name.to_owned(), sql)));
     }
-    let of_jobs = [
-        ("jobs::FIND", jobs::FIND),
-        ("jobs::FIND_PART", jobs::FIND_PART),
-        ("jobs::LIST", jobs::LIST),
-        ("jobs::LIST_OF_CONNECTION", jobs::LIST_OF_CONNECTION),
-        ("jobs::LIST_DUE", jobs::LIST_DUE),
-        ("jobs::LIST_RUNNING", jobs::LIST_RUNNING),
-        ("jobs::FIND_MAC", jobs::FIND_MAC),
-        ("job_leases::LEASE", job_leases::LEASE),
-        ("job_leases::FIND_SEALED", job_leases::FIND_SEALED),
-        ("job_leases::RENEW", job_leases::RENEW),
-        ("job_leases::RELEASE", job_leases::RELEASE),
-        ("job_leases::DEFER", job_leases::DEFER),
-        ("job_leases::WAKE", job_leases::WAKE),
-        ("job_writes::INSERT", job_writes::INSERT),
-        ("job_writes::UPDATE", job_writes::UPDATE),
-        ("job_writes::MARK", job_writes::MARK),
-        ("job_writes::WIPE", job_writes::WIPE),
-    ];
-    found.extend(of_jobs.map(|(name, sql)| (name.to_owned(), sql)));
     found
 }
 

@@ -1,5 +1,5 @@
-//! The leases of jobs: taking one, and keeping many in one statement. All by the database's own clock, so that a node whose
-//! clock is off neither takes a job from another one nor keeps one.
+//! The leases of jobs: taking one, and renewing many in one statement. All by the database's clock, so that a node whose clock
+//! is wrong neither takes another node's job nor keeps one too long.
 
 use async_trait::async_trait;
 use domain::id::{AccountId, ConnectionId};
@@ -8,12 +8,14 @@ use domain::time::Timestamp;
 
 use super::clock::{Clock, micros};
 use super::jobs;
-use super::pg_error::PgError as Trouble;
+use super::parameters::{Parameters, column, distinct};
+use super::pg_error::PgError;
 use super::rows;
-use super::sessions::{Isolation, Positional as Parameters, Session};
-use super::writes::{Answers, BatchWrite as SharedWrite, SingleWrite as LoneWrite, Write};
+use super::sessions::{Isolation, Session};
+use super::writes::{Answers, BatchWrite, SingleWrite, Write};
 use crate::jobs::Part;
-use crate::{Changed, Deferral, Error, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob};
+use crate::sql::statement;
+use crate::{Changed, Deferral, Error, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, SentBytes};
 
 /// Takes a lease.
 pub(super) struct LeaseJob {
@@ -23,21 +25,16 @@ pub(super) struct LeaseJob {
     pub(super) clock: Clock,
 }
 
-/// Of an account one lease is taken at a time: two that count at the same moment would not count each other. Rows that
-/// refer to the account can be added meanwhile.
-pub(super) const LOCK_ACCOUNT: &str =
-    "SELECT account_id FROM accounts WHERE account_id = $1 FOR NO KEY UPDATE";
-pub(super) const LEASE: &str = include_str!("sql/job_lease.sql");
-/// Once the job is locked, so that it is what whoever had the job before has left.
-pub(super) const FIND_SEALED: &str =
-    "SELECT part, wrapped_key, envelope FROM job_secrets WHERE account_id = $1 AND job_id = $2";
+pub(super) const LOCK_ACCOUNT: &str = statement(jobs::SQL, "lock_account");
+pub(super) const LEASE: &str = statement(jobs::SQL, "lease_job");
+pub(super) const FIND_SECRETS: &str = statement(jobs::SQL, "find_secrets");
 
 #[async_trait]
-impl LoneWrite for LeaseJob {
+impl SingleWrite for LeaseJob {
     type Answer = Option<LeasedJob>;
 
-    // After a lost connection nobody can tell whose lease it is that was taken: then it is nobody's, and runs out.
-    async fn run(&self, session: &Session) -> Result<Result<Self::Answer, Error>, Trouble> {
+    // After a lost session it is unknown whether the lease was taken. If it was, no worker has it, and it expires.
+    async fn run(&self, session: &Session) -> Result<Result<Self::Answer, Error>, PgError> {
         session.begin(Isolation::ReadCommitted).await?;
         let steps = self.lease(session).await;
         Ok(Ok(session.end(steps).await?))
@@ -45,29 +42,30 @@ impl LoneWrite for LeaseJob {
 }
 
 impl LeaseJob {
-    async fn lease(&self, session: &Session) -> Result<Option<LeasedJob>, Trouble> {
+    async fn lease(&self, session: &Session) -> Result<Option<LeasedJob>, PgError> {
         let Self { account, id, terms, clock } = self;
         let (account, id) = (account.as_str(), id.as_str());
-        session.query(LOCK_ACCOUNT, &[&account]).await?;
+        session.query_named(LOCK_ACCOUNT, &[("account_id", &account)]).await?;
         let parameters: Parameters<'_> = &[
-            &account,
-            &id,
-            &rows::stored_count(terms.expected_fence),
-            &clock.or_the_servers(terms.now),
-            &micros(terms.lease),
-            &i64::from(terms.per_account),
-            &i64::from(terms.per_connection),
+            ("account_id", &account),
+            ("job_id", &id),
+            ("fence", &rows::stored_count(terms.expected_fence)),
+            ("now", &clock.or_the_servers(terms.now)),
+            ("lease_micros", &micros(terms.lease)),
+            ("per_account", &i64::from(terms.per_account)),
+            ("per_connection", &i64::from(terms.per_connection)),
         ];
-        let leased = session.query(LEASE, parameters).await?;
+        let leased = session.query_named(LEASE, parameters).await?;
         let Some(row) = leased.first() else { return Ok(None) };
         let (job, row_mac) = (jobs::job(row)?, rows::get(row, "row_mac")?);
         let (mut request, mut link) = (None, None);
-        for row in session.query(FIND_SEALED, &[&account, &id]).await? {
+        // Read once the job is locked: these are the secrets that its last worker left.
+        for row in session.query_named(FIND_SECRETS, &[("account_id", &account), ("job_id", &id)]).await? {
             let sealed = Some(jobs::sealed(&row)?);
             match rows::get::<&str>(&row, "part")? {
                 part if part == Part::Request.as_str() => request = sealed,
                 part if part == Part::Link.as_str() => link = sealed,
-                // For whoever repeats the request, and not for whoever works on the job.
+                // For a repeated request, not for a worker.
                 part if part == Part::Answer.as_str() => {}
                 _ => return Err(rows::impossible("part")),
             }
@@ -76,7 +74,7 @@ impl LeaseJob {
     }
 }
 
-/// Keeps a lease.
+/// Renews a lease.
 pub(super) struct RenewLease {
     pub(super) account: AccountId,
     pub(super) id: JobId,
@@ -84,9 +82,16 @@ pub(super) struct RenewLease {
     pub(super) clock: Clock,
 }
 
-pub(super) const RENEW: &str = include_str!("sql/job_renew.sql");
+pub(super) const RENEW: &str = statement(jobs::SQL, "renew_leases");
 
-impl SharedWrite for RenewLease {
+impl RenewLease {
+    /// A column of the progress; `None` if none is reported.
+    fn sent<'a, T>(&'a self, value: impl FnOnce(&'a SentBytes) -> T) -> Option<T> {
+        self.renewal.sent.as_ref().map(value)
+    }
+}
+
+impl BatchWrite for RenewLease {
     type Key = (AccountId, JobId);
 
     fn key(&self) -> Self::Key {
@@ -102,26 +107,26 @@ impl SharedWrite for RenewLease {
 impl Write for RenewLease {
     type Answer = Changed;
 
-    // A second time it does the same.
-    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, Trouble> {
-        macro_rules! column {
-            ($write:ident => $value:expr) => {
-                &writes.iter().map(|$write| $value).collect::<Vec<_>>()
-            };
-        }
+    // A repetition does the same.
+    async fn run(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, PgError> {
+        let account_ids = column(writes, |write| write.account.as_str());
         let parameters: Parameters<'_> = &[
-            column!(write => write.account.as_str()),
-            column!(write => write.id.as_str()),
-            column!(write => rows::stored_count(write.renewal.fence)),
-            column!(write => micros(write.renewal.lease)),
-            column!(write => write.renewal.sent.as_ref().map(|sent| rows::stored_count(sent.version))),
-            column!(write => write.renewal.sent.as_ref().map(|sent| rows::stored_count(sent.bytes))),
-            column!(write => write.renewal.sent.as_ref().map(|sent| sent.row_mac.as_slice())),
-            column!(write => write.renewal.sent.as_ref().map(|sent| rows::stored_count(sent.bytes_per_second))),
-            column!(write => write.clock.or_the_servers(write.renewal.now)),
+            ("accounts", &distinct(&account_ids)),
+            ("account_id", &account_ids),
+            ("job_id", &column(writes, |write| write.id.as_str())),
+            ("fence", &column(writes, |write| rows::stored_count(write.renewal.fence))),
+            ("lease_micros", &column(writes, |write| micros(write.renewal.lease))),
+            ("version", &column(writes, |write| write.sent(|sent| rows::stored_count(sent.version)))),
+            ("sent_bytes", &column(writes, |write| write.sent(|sent| rows::stored_count(sent.bytes)))),
+            ("row_mac", &column(writes, |write| write.sent(|sent| sent.row_mac.as_slice()))),
+            (
+                "bytes_per_second",
+                &column(writes, |write| write.sent(|sent| rows::stored_count(sent.bytes_per_second))),
+            ),
+            ("now", &column(writes, |write| write.clock.or_the_servers(write.renewal.now))),
         ];
         let mut answers = Vec::new();
-        for row in session.query(RENEW, parameters).await? {
+        for row in session.query_named(RENEW, parameters).await? {
             let is_renewed = rows::get::<bool>(&row, "is_renewed")?;
             answers.push(Some(Ok(if is_renewed { Changed::Yes } else { Changed::No })));
         }
@@ -137,21 +142,21 @@ pub(super) struct ReleaseLease {
     pub(super) clock: Clock,
 }
 
-pub(super) const RELEASE: &str = include_str!("sql/job_release_lease.sql");
+pub(super) const RELEASE: &str = statement(jobs::SQL, "release_lease");
 
 #[async_trait]
-impl LoneWrite for ReleaseLease {
+impl SingleWrite for ReleaseLease {
     type Answer = Changed;
 
-    async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, Trouble> {
+    async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, PgError> {
         let parameters: Parameters<'_> = &[
-            &self.account.as_str(),
-            &self.id.as_str(),
-            &rows::stored_count(self.release.fence),
-            &self.clock.or_the_servers(self.release.now),
-            &micros(self.release.due_in),
+            ("account_id", &self.account.as_str()),
+            ("job_id", &self.id.as_str()),
+            ("fence", &rows::stored_count(self.release.fence)),
+            ("now", &self.clock.or_the_servers(self.release.now)),
+            ("due_in_micros", &micros(self.release.due_in)),
         ];
-        let released = session.query(RELEASE, parameters).await?;
+        let released = session.query_named(RELEASE, parameters).await?;
         Ok(Ok(if released.is_empty() { Changed::No } else { Changed::Yes }))
     }
 }
@@ -164,23 +169,23 @@ pub(super) struct DeferJobs {
     pub(super) clock: Clock,
 }
 
-pub(super) const DEFER: &str = include_str!("sql/job_defer.sql");
+pub(super) const DEFER: &str = statement(jobs::SQL, "defer_jobs");
 
 #[async_trait]
-impl LoneWrite for DeferJobs {
+impl SingleWrite for DeferJobs {
     type Answer = usize;
 
-    async fn run(&self, session: &Session) -> Result<Result<usize, Error>, Trouble> {
+    async fn run(&self, session: &Session) -> Result<Result<usize, Error>, PgError> {
         let Self { account, connection, deferral, clock } = self;
         let parameters: Parameters<'_> = &[
-            &account.as_str(),
-            &connection.as_str(),
-            &clock.or_the_servers(deferral.now),
-            &micros(deferral.due_in),
-            &deferral.waiting_for.as_str(),
-            &i64::from(deferral.limit),
+            ("account_id", &account.as_str()),
+            ("connection_id", &connection.as_str()),
+            ("now", &clock.or_the_servers(deferral.now)),
+            ("due_in_micros", &micros(deferral.due_in)),
+            ("waiting_for", &deferral.waiting_for.as_str()),
+            ("limit", &i64::from(deferral.limit)),
         ];
-        Ok(Ok(session.query(DEFER, parameters).await?.len()))
+        Ok(Ok(session.query_named(DEFER, parameters).await?.len()))
     }
 }
 
@@ -193,17 +198,20 @@ pub(super) struct WakeJobs {
     pub(super) clock: Clock,
 }
 
-pub(super) const WAKE: &str = include_str!("sql/job_wake.sql");
+pub(super) const WAKE: &str = statement(jobs::SQL, "wake_jobs");
 
 #[async_trait]
-impl LoneWrite for WakeJobs {
+impl SingleWrite for WakeJobs {
     type Answer = usize;
 
-    async fn run(&self, session: &Session) -> Result<Result<usize, Error>, Trouble> {
+    async fn run(&self, session: &Session) -> Result<Result<usize, Error>, PgError> {
         let Self { account, connection, waiting_for, now, clock } = self;
-        let (account, connection) = (account.as_str(), connection.as_str());
-        let now = clock.or_the_servers(*now);
-        let parameters: Parameters<'_> = &[&account, &connection, &waiting_for.as_str(), &now];
-        Ok(Ok(session.query(WAKE, parameters).await?.len()))
+        let parameters: Parameters<'_> = &[
+            ("account_id", &account.as_str()),
+            ("connection_id", &connection.as_str()),
+            ("waiting_for", &waiting_for.as_str()),
+            ("now", &clock.or_the_servers(*now)),
+        ];
+        Ok(Ok(session.query_named(WAKE, parameters).await?.len()))
     }
 }

@@ -1,32 +1,37 @@
-//! Writes of jobs: adding one, updating one, and marking those of a connection that is deleted.
+//! Writes of jobs: inserting one, updating one, and marking those of a connection that is deleted.
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
 
-use super::audit_events::EventArrays as Columns;
+use super::audit_events::EventParameters;
 use super::clock::{Clock, micros};
-use super::job_fragments::{active, clock, given_event, log_given};
-use super::pg_error::PgError as Trouble;
+use super::jobs;
+use super::parameters::{Named, Parameters, distinct};
+use super::pg_error::PgError;
 use super::rows;
-use super::sessions::{Positional as Parameters, Session};
-use super::writes::SingleWrite as LoneWrite;
-use crate::job_rows::{JobRow, changing_column_names, job_column_names, job_columns};
-use crate::jobs::{Part, PartAfter};
+use super::sessions::Session;
+use super::writes::SingleWrite;
+use crate::job_rows::JobRow;
+use crate::jobs::PartAfter;
+use crate::sql::statement;
 use crate::{Changed, Completion, Error, JobGuard, JobStart, JobUpdate, NewJob};
 
-type Parameter<'a> = &'a dyn super::parameters::Parameter;
+pub(super) const INSERT: &str = statement(jobs::SQL, "insert_job");
+pub(super) const UPDATE: &str = statement(jobs::SQL, "update_job");
+pub(super) const MARK: &str = statement(jobs::SQL, "mark_jobs_of_deleted_connections");
+pub(super) const WIPE: &str = statement(jobs::SQL, "wipe_secrets_of_marked_jobs");
 
-/// The request that is completed, in columns; nothing if none is.
-struct Completed<'a> {
+/// The idempotency record that a write completes, in columns. All are NULL if there is none.
+struct CompletionParameters<'a> {
     operation: Option<&'a str>,
     key: Option<&'a str>,
     attempt: Option<i64>,
     answer: Option<&'a [u8]>,
-    at: Option<i64>,
+    answered_at: Option<i64>,
 }
 
-impl<'a> Completed<'a> {
+impl<'a> CompletionParameters<'a> {
     fn of(completion: Option<&'a Completion>, clock: Clock) -> Self {
         let reservation = completion.map(|completion| &completion.reservation);
         Self {
@@ -34,49 +39,21 @@ impl<'a> Completed<'a> {
             key: reservation.map(|reservation| reservation.key.as_str()),
             attempt: reservation.map(|reservation| rows::stored_count(reservation.attempt)),
             answer: completion.map(|completion| completion.answer.0.as_slice()),
-            at: completion.and_then(|completion| clock.or_the_servers(completion.at)),
+            answered_at: completion.and_then(|completion| clock.or_the_servers(completion.at)),
         }
     }
 
-    fn parameters(&self) -> [Parameter<'_>; 5] {
-        [&self.operation, &self.key, &self.attempt, &self.answer, &self.at]
+    /// These, and the statement's own.
+    fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
+        let completion: [Named<'p>; 5] = [
+            ("operation", &self.operation),
+            ("idempotency_key", &self.key),
+            ("attempt", &self.attempt),
+            ("answer", &self.answer),
+            ("answered_at", &self.answered_at),
+        ];
+        [&completion, own].concat()
     }
-}
-
-/// What a statement here begins with: one event at most (`$1` to `$9`), the account (`$10`), the request that is completed
-/// (`$11` to `$15`), and now (`$16`).
-macro_rules! allowed {
-    () => {
-        concat!(
-            given_event!(),
-            ", ",
-            active!(),
-            ", held AS (
-                SELECT r.attempt FROM idempotency_records r
-                WHERE r.account_id = $10 AND r.operation = $11 AND r.idempotency_key = $12 AND r.attempt = $13
-                    AND r.answer IS NULL AND NOT r.is_released FOR UPDATE),
-            allowed AS (
-                SELECT NOT EXISTS (SELECT FROM given) OR EXISTS (SELECT FROM active) AS is_active,
-                    $11::text IS NULL OR EXISTS (SELECT FROM held) AS is_held, ",
-            clock!("$16"),
-            " AS now)"
-        )
-    };
-}
-
-/// What it ends with, if a part of it wrote the job.
-macro_rules! completed_and_logged {
-    ($effect:literal) => {
-        concat!(
-            ", completed AS (
-                UPDATE idempotency_records r SET answer = $14, answered_at = ",
-            clock!("$15"),
-            " FROM ",
-            $effect,
-            " WHERE r.account_id = $10 AND r.operation = $11 AND r.idempotency_key = $12), ",
-            log_given!($effect)
-        )
-    };
 }
 
 /// Adds a job.
@@ -86,42 +63,16 @@ pub(super) struct InsertJob {
     pub(super) clock: Clock,
 }
 
-/// The connection is locked, so that whoever deletes it comes before, or sees the job.
-pub(super) const INSERT: &str = concat!(
-    allowed!(),
-    ", connected AS (
-        SELECT c.account_id AS owner FROM connections c
-        WHERE c.account_id = $10 AND c.connection_id = $23 FOR KEY SHARE),
-    inserted AS (
-        INSERT INTO jobs (",
-    job_columns!(job_column_names),
-    ", row_mac, due_at, lease_until, fence)
-        SELECT ",
-    job_columns!(job_column_names),
-    ", $22::bytea, now, now + $19::bigint, $20::bigint
-        FROM allowed, connected, (SELECT row.* FROM jsonb_populate_record(NULL::jobs, $21::text::jsonb) AS row) AS row
-        WHERE is_active AND is_held
-        RETURNING account_id, job_id),
-    sealed AS (
-        INSERT INTO job_secrets (account_id, job_id, part, wrapped_key, envelope)
-        SELECT account_id, job_id, 'request', $17::bytea, $18::bytea FROM inserted)",
-    completed_and_logged!("inserted"),
-    " SELECT is_active, is_held, EXISTS (SELECT FROM inserted) AS is_inserted FROM allowed"
-);
-
 #[async_trait]
-impl LoneWrite for InsertJob {
+impl SingleWrite for InsertJob {
     type Answer = ();
 
     fn audit_marker(&self) -> Option<(&AuditEvent, Self::Answer)> {
         Some((&self.new.event, ()))
     }
 
-    async fn run(&self, session: &Session) -> Result<Result<(), Error>, Trouble> {
+    async fn run(&self, session: &Session) -> Result<Result<(), Error>, PgError> {
         let Self { account, new, clock } = self;
-        let event = Columns::of(std::iter::once(&new.event));
-        let event_at = clock.or_the_servers(new.event.at);
-        let completed = Completed::of(new.completion.as_ref(), *clock);
         let (fence, lease) = match new.start {
             JobStart::Queued => (0_i64, None),
             JobStart::Leased(lease) => (1, Some(micros(lease))),
@@ -129,19 +80,19 @@ impl LoneWrite for InsertJob {
         let row = JobRow::of(&new.job);
         let row = JobRow { sent_bytes: row.sent_bytes.or(Some(0)), ..row };
         let own: Parameters<'_> = &[
-            &clock.or_the_servers(new.now),
-            &new.request.sealing_key.0.as_slice(),
-            &new.request.envelope.as_slice(),
-            &lease,
-            &fence,
-            &json(&row),
-            &new.row_mac.as_slice(),
-            &row.connection_id,
+            ("account_id", &account.as_str()),
+            ("connection_id", &row.connection_id),
+            ("now", &clock.or_the_servers(new.now)),
+            ("job", &json(&row)),
+            ("row_mac", &new.row_mac.as_slice()),
+            ("lease_micros", &lease),
+            ("fence", &fence),
+            ("wrapped_key", &new.request.sealing_key.0.as_slice()),
+            ("envelope", &new.request.envelope.as_slice()),
         ];
-        let before: Parameters<'_> = &[&event_at, &account.as_str()];
-        let (event, completed) = (event.parameters(), completed.parameters());
-        let parameters = [&event, before, &completed, own].concat();
-        let found = session.query(INSERT, &parameters).await?;
+        let event = EventParameters::of(&new.event);
+        let completion = CompletionParameters::of(new.completion.as_ref(), *clock);
+        let found = session.query_named(INSERT, &event.and(&completion.and(own))).await?;
         let Some(row) = found.first() else { return Err(rows::impossible("is_inserted")) };
         Ok(if !rows::get::<bool>(row, "is_active")? {
             Err(Error::KeyNotActive)
@@ -162,85 +113,45 @@ pub(super) struct UpdateJob {
     pub(super) clock: Clock,
 }
 
-/// `$17` to `$24`: the job, the fence or the version that it must have, what is added to now for the next run and for the
-/// lease, and which sealed parts are replaced by what. `$25`: which are wiped. `$26`, `$27`: the row and its MAC. A write of
-/// a sealed part changes what the guard compares, so that none is overlooked that came in between.
-pub(super) const UPDATE: &str = concat!(
-    allowed!(),
-    ", updated AS (
-        UPDATE jobs j SET (",
-    job_columns!(changing_column_names),
-    ") = (SELECT ",
-    job_columns!(changing_column_names),
-    " FROM jsonb_populate_record(
-                NULL::jobs, $26::text::jsonb || CASE WHEN $26::text::jsonb -> 'sent_bytes' = 'null'::jsonb
-                    THEN jsonb_build_object('sent_bytes', j.sent_bytes) ELSE '{}'::jsonb END)),
-            row_mac = $27::bytea, due_at = now + $20::bigint, lease_until = now + $21::bigint,
-            fence = CASE WHEN $18::bigint IS NULL THEN j.fence + 1 ELSE j.fence END
-        FROM allowed
-        WHERE is_active AND is_held AND j.account_id = $10 AND j.job_id = $17
-            AND CASE WHEN $18::bigint IS NULL THEN j.version = $19::bigint
-                ELSE j.fence = $18::bigint AND j.lease_until > now END
-        RETURNING j.account_id, j.job_id),
-    replaced AS (
-        INSERT INTO job_secrets (account_id, job_id, part, wrapped_key, envelope)
-        SELECT account_id, job_id, part, wrapped_key, envelope
-        FROM updated, unnest($22::text[], $23::bytea[], $24::bytea[]) AS given (part, wrapped_key, envelope)
-        ORDER BY part COLLATE \"C\"
-        ON CONFLICT (account_id, job_id, part) DO UPDATE
-        SET wrapped_key = excluded.wrapped_key, envelope = excluded.envelope),
-    wiped AS (
-        DELETE FROM job_secrets s USING updated
-        WHERE s.account_id = updated.account_id AND s.job_id = updated.job_id AND s.part = ANY ($25::text[]))",
-    completed_and_logged!("updated"),
-    " SELECT is_active, is_held, EXISTS (SELECT FROM updated) AS is_updated,
-        EXISTS (SELECT FROM jobs j WHERE j.account_id = $10 AND j.job_id = $17 AND j.fence = $18::bigint
-            AND j.row_mac = $27::bytea) AS is_so
-     FROM allowed"
-);
-
 #[async_trait]
-impl LoneWrite for UpdateJob {
+impl SingleWrite for UpdateJob {
     type Answer = Changed;
 
     fn audit_marker(&self) -> Option<(&AuditEvent, Self::Answer)> {
         self.update.event.as_ref().map(|event| (event, Changed::Yes))
     }
 
-    async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, Trouble> {
+    async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, PgError> {
         let Self { account, update, clock } = self;
-        let event = Columns::of(update.event.iter());
-        let event_at = update.event.as_ref().and_then(|event| clock.or_the_servers(event.at));
-        let completed = Completed::of(update.completion.as_ref(), *clock);
         let (fence, version) = match update.guard {
             JobGuard::Fence(fence) => (Some(rows::stored_count(fence)), None),
             JobGuard::Version(version) => (None, Some(rows::stored_count(version))),
         };
-        let parts = Parts::of(update);
+        let secrets = Secrets::of(update);
         let row = JobRow::of(&update.job);
         let own: Parameters<'_> = &[
-            &clock.or_the_servers(update.now),
-            &row.job_id,
-            &fence,
-            &version,
-            &update.due_in.map(micros),
-            &update.kept_lease().map(micros),
-            &parts.replaced,
-            &parts.keys,
-            &parts.envelopes,
-            &parts.wiped,
-            &json(&row),
-            &update.row_mac.as_slice(),
+            ("account_id", &account.as_str()),
+            ("job_id", &row.job_id),
+            ("now", &clock.or_the_servers(update.now)),
+            ("fence", &fence),
+            ("version", &version),
+            ("due_in_micros", &update.due_in.map(micros)),
+            ("lease_micros", &update.kept_lease().map(micros)),
+            ("replaced_part", &secrets.replaced),
+            ("wrapped_key", &secrets.keys),
+            ("envelope", &secrets.envelopes),
+            ("wiped_part", &secrets.wiped),
+            ("job", &json(&row)),
+            ("row_mac", &update.row_mac.as_slice()),
         ];
-        let before: Parameters<'_> = &[&event_at, &account.as_str()];
-        let (event, completed) = (event.parameters(), completed.parameters());
-        let parameters = [&event, before, &completed, own].concat();
-        let found = session.query(UPDATE, &parameters).await?;
+        let event = EventParameters::of_any(update.event.as_ref());
+        let completion = CompletionParameters::of(update.completion.as_ref(), *clock);
+        let found = session.query_named(UPDATE, &event.and(&completion.and(own))).await?;
         let Some(row) = found.first() else { return Err(rows::impossible("is_updated")) };
-        // One without an event may have been done before a connection was lost: then the job is as it was to become, and
-        // has the same fence. Without a fence, somebody else may have made it so.
-        let is_so = update.event.is_none() && rows::get::<bool>(row, "is_so")?;
-        Ok(if is_so || rows::get::<bool>(row, "is_updated")? {
+        // An update without an event may have been committed before its session was lost: then the job has the new content
+        // and the same fence. Without a fence, another caller may have written that content.
+        let is_applied = update.event.is_none() && rows::get::<bool>(row, "is_applied")?;
+        Ok(if is_applied || rows::get::<bool>(row, "is_updated")? {
             Ok(Changed::Yes)
         } else if !rows::get::<bool>(row, "is_active")? {
             Err(Error::KeyNotActive)
@@ -254,20 +165,20 @@ impl LoneWrite for UpdateJob {
 
 /// A row as JSON: the server reads its columns by their names.
 fn json(row: &JobRow) -> String {
-    // Names and values of texts, numbers and booleans: always JSON.
+    // Strings, numbers and booleans always serialize.
     serde_json::to_string(row).unwrap_or_default()
 }
 
-/// What becomes of a job's sealed parts, in columns.
+/// The secrets that an update replaces and wipes, in columns.
 #[derive(Default)]
-struct Parts<'a> {
+struct Secrets<'a> {
     replaced: Vec<&'static str>,
     keys: Vec<&'a [u8]>,
     envelopes: Vec<&'a [u8]>,
     wiped: Vec<&'static str>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> Secrets<'a> {
     fn of(update: &'a JobUpdate) -> Self {
         let mut parts = Self::default();
         for (part, becomes) in update.parts() {
@@ -285,32 +196,37 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Marks the jobs of connections that are being deleted, as far as they have not ended.
-pub(super) const MARK: &str = include_str!("sql/job_mark_of_connections.sql");
-/// Once the jobs are locked, so that nothing is overlooked that came in between.
-pub(super) const WIPE: &str =
-    "DELETE FROM job_secrets s USING unnest($1::text[], $2::text[], $3::boolean[]) AS given (account_id, job_id, is_waiting)
-     WHERE s.account_id = ANY ($1::text[]) AND s.account_id = given.account_id AND s.job_id = given.job_id
-        AND (s.part <> $4 OR NOT given.is_waiting)";
-
-/// Does that, in the transaction that deletes the connections: for each the event, and now.
+/// Marks the jobs of connections that are being deleted and have not ended, and wipes the secrets that they no longer need,
+/// in the transaction of the deletion.
 pub(super) async fn mark_of_connections(
     session: &Session,
-    gone: &[(&AuditEvent, Clock, &str)],
-) -> Result<(), Trouble> {
-    let accounts: Vec<_> = gone.iter().map(|(event, ..)| event.account_id.as_str()).collect();
-    let connections: Vec<_> = gone.iter().map(|(_, _, connection)| *connection).collect();
-    let now: Vec<_> = gone.iter().map(|(event, clock, _)| clock.or_the_servers(event.at)).collect();
-    let parameters: Parameters<'_> = &[&accounts, &connections, &now];
-    let marked = session.query(MARK, parameters).await?;
+    deleted: &[(&AuditEvent, Clock, &str)],
+) -> Result<(), PgError> {
+    let account_ids: Vec<_> = deleted.iter().map(|(event, ..)| event.account_id.as_str()).collect();
+    let connection_ids: Vec<_> = deleted.iter().map(|(_, _, connection)| *connection).collect();
+    let now: Vec<_> = deleted.iter().map(|(event, clock, _)| clock.or_the_servers(event.at)).collect();
+    let accounts = distinct(&account_ids);
+    let parameters: Parameters<'_> = &[
+        ("accounts", &accounts),
+        ("account_id", &account_ids),
+        ("connection_id", &connection_ids),
+        ("now", &now),
+    ];
+    let marked = session.query_named(MARK, parameters).await?;
     if marked.is_empty() {
         return Ok(());
     }
-    let (mut accounts, mut jobs, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut account_ids, mut job_ids, mut is_waiting) = (Vec::new(), Vec::new(), Vec::new());
     for row in &marked {
-        accounts.push(rows::get::<&str>(row, "account_id")?);
-        jobs.push(rows::get::<&str>(row, "job_id")?);
-        waiting.push(rows::get::<bool>(row, "is_waiting")?);
+        account_ids.push(rows::get::<&str>(row, "account_id")?);
+        job_ids.push(rows::get::<&str>(row, "job_id")?);
+        is_waiting.push(rows::get::<bool>(row, "is_waiting")?);
     }
-    session.query(WIPE, &[&accounts, &jobs, &waiting, &Part::Request.as_str()]).await.map(drop)
+    let parameters: Parameters<'_> = &[
+        ("accounts", &accounts),
+        ("account_id", &account_ids),
+        ("job_id", &job_ids),
+        ("is_waiting", &is_waiting),
+    ];
+    session.query_named(WIPE, parameters).await.map(drop)
 }

@@ -12,7 +12,6 @@ mod connections;
 mod connector;
 mod engine_migration;
 mod idempotency_records;
-mod job_fragments;
 mod job_leases;
 mod job_writes;
 mod jobs;
@@ -69,10 +68,9 @@ use connector::{Connector, Purpose};
 use idempotency_records::{Release, Reserve};
 use job_leases::{DeferJobs, LeaseJob, ReleaseLease, RenewLease, WakeJobs};
 use job_writes::{InsertJob, UpdateJob};
-use parameters::Parameters;
+use parameters::{Named, Parameters};
 use pg_error::PgError;
 use session_slots::SessionSlot;
-use sessions::{Positional, Values};
 use write_queues::{Queue, WriteQueues};
 
 /// A store on a PostgreSQL server.
@@ -131,12 +129,12 @@ impl Postgres {
         })
     }
 
-    /// Runs a statement that reads, in any of the sessions. Retries once in another one if the session was lost, and while
-    /// another transaction locks the table, as migrations do; both within the timeout.
-    async fn read_with<T>(
+    /// All rows of a statement that reads, in any of the sessions. Retries once in another one if the session was lost, and
+    /// while another transaction locks the table, as migrations do; both within the timeout.
+    async fn read<T>(
         &self,
         sql: &'static str,
-        values: Values<'_>,
+        parameters: Parameters<'_>,
         read: impl Fn(&Row) -> Result<T, PgError> + Send,
     ) -> Result<Vec<T>, Error> {
         let mut is_first = true;
@@ -144,7 +142,7 @@ impl Postgres {
         loop {
             let next = self.next_reader.fetch_add(1, Ordering::Relaxed) % self.readers.len();
             let slot = self.readers.get(next).ok_or_else(|| Error::Unavailable("no reader".into()))?;
-            match slot.session().await?.query_with(sql, values).await {
+            match slot.session().await?.query_named(sql, parameters).await {
                 Ok(found) => {
                     return found.iter().map(read).collect::<Result<_, _>>().map_err(PgError::into_error);
                 }
@@ -161,16 +159,6 @@ impl Postgres {
         }
     }
 
-    /// All rows of a statement that reads.
-    async fn read<T>(
-        &self,
-        sql: &'static str,
-        parameters: Parameters<'_>,
-        read: impl Fn(&Row) -> Result<T, PgError> + Send,
-    ) -> Result<Vec<T>, Error> {
-        self.read_with(sql, Values::Named(parameters), read).await
-    }
-
     /// The only row of a statement that reads, if there is one.
     async fn find<T>(
         &self,
@@ -179,16 +167,6 @@ impl Postgres {
         read: impl Fn(&Row) -> Result<T, PgError> + Send,
     ) -> Result<Option<T>, Error> {
         Ok(self.read(sql, parameters, read).await?.pop())
-    }
-
-    /// The same for a statement whose parameters have numbers.
-    async fn read_positional<T>(
-        &self,
-        sql: &'static str,
-        parameters: Positional<'_>,
-        read: impl Fn(&Row) -> Result<T, PgError> + Send,
-    ) -> Result<Vec<T>, Error> {
-        self.read_with(sql, Values::Positional(parameters), read).await
     }
 }
 
@@ -201,11 +179,13 @@ impl Jobs for Postgres {
         limits: &DueLimits,
     ) -> Result<Vec<DueJob>, Error> {
         let (now, is_webhook) = (self.clock.or_the_servers(now), work == Work::Webhook);
-        let running = self.read_positional(jobs::LIST_RUNNING, &[&now, &is_webhook], jobs::running).await?;
+        let parameters: Parameters<'_> = &[("now", &now), ("is_webhook", &is_webhook)];
+        let running = self.read(jobs::COUNT_RUNNING, parameters, jobs::running).await?;
         // A lease may be taken by another worker meanwhile.
         let per_connection = i64::from(limits.per_connection.saturating_add(4).min(limits.total));
-        let parameters: Positional<'_> = &[&now, &per_connection, &is_webhook];
-        let candidates = self.read_positional(jobs::LIST_DUE, parameters, jobs::candidate).await?;
+        let parameters: Parameters<'_> =
+            &[("now", &now), ("is_webhook", &is_webhook), ("limit", &per_connection)];
+        let candidates = self.read(jobs::LIST_DUE, parameters, jobs::candidate).await?;
         Ok(order_due(candidates, &running, limits))
     }
 
@@ -214,21 +194,23 @@ impl Jobs for Postgres {
     }
 
     async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error> {
-        Ok(self.read_positional(jobs::FIND, &[&account.as_str(), &id.as_str()], jobs::job).await?.pop())
+        let key: Parameters<'_> = &[("account_id", &account.as_str()), ("job_id", &id.as_str())];
+        self.find(jobs::FIND, key, jobs::job).await
     }
 
     async fn find_stored_job(&self, account: &AccountId, id: &JobId) -> Result<Option<StoredJob>, Error> {
-        let key: Positional<'_> = &[&account.as_str(), &id.as_str()];
-        let Some(job) = self.read_positional(jobs::FIND, key, jobs::job).await?.pop() else {
+        let key: Parameters<'_> = &[("account_id", &account.as_str()), ("job_id", &id.as_str())];
+        let Some(job) = self.find(jobs::FIND, key, jobs::job).await? else {
             return Ok(None);
         };
-        let found = self.read_positional(jobs::FIND_MAC, key, jobs::mac_and_request).await?;
-        Ok(found.into_iter().next().map(|(row_mac, request)| StoredJob { job, row_mac, request }))
+        let found = self.find(jobs::FIND_MAC_AND_REQUEST, key, jobs::mac_and_request).await?;
+        Ok(found.map(|(row_mac, request)| StoredJob { job, row_mac, request }))
     }
 
     async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error> {
-        let parameters: Positional<'_> = &[&account.as_str(), &id.as_str(), &Part::Answer.as_str()];
-        Ok(self.read_positional(jobs::FIND_PART, parameters, jobs::sealed).await?.pop())
+        let parameters: Parameters<'_> =
+            &[("account_id", &account.as_str()), ("job_id", &id.as_str()), ("part", &Part::Answer.as_str())];
+        self.find(jobs::FIND_SECRET, parameters, jobs::sealed).await
     }
 
     async fn list_jobs(
@@ -237,16 +219,14 @@ impl Jobs for Postgres {
         filter: &JobFilter,
         limit: u32,
     ) -> Result<Vec<Job>, Error> {
-        let (before, limit) = (jobs::text_of(filter.before.as_ref()), i64::from(limit));
-        let (account, connection) =
-            (account.as_str(), filter.connection_id.as_ref().map(ConnectionId::as_str));
-        match &connection {
-            None => self.read_positional(jobs::LIST, &[&account, &before, &limit], jobs::job).await,
-            Some(connection) => {
-                let parameters: Positional<'_> = &[&account, &before, &limit, connection];
-                self.read_positional(jobs::LIST_OF_CONNECTION, parameters, jobs::job).await
-            }
-        }
+        let (before, limit) = (jobs::page_start(filter.before.as_ref()), i64::from(limit));
+        let account = account.as_str();
+        let page: [Named<'_>; 3] = [("account_id", &account), ("before", &before), ("limit", &limit)];
+        let Some(connection) = filter.connection_id.as_ref().map(ConnectionId::as_str) else {
+            return self.read(jobs::LIST, &page, jobs::job).await;
+        };
+        let parameters = [&page[..], &[("connection_id", &connection)]].concat();
+        self.read(jobs::LIST_OF_CONNECTION, &parameters, jobs::job).await
     }
 
     async fn lease_job(

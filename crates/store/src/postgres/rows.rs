@@ -41,12 +41,6 @@ impl<'a> Columns<'a> {
         self.row.try_get(at).map_err(|_| self.impossible(at))
     }
 
-    /// The next column, a number that counts up.
-    pub(super) fn take_count(&mut self) -> Result<u64, PgError> {
-        let at = self.next;
-        self.take::<i64>()?.try_into().map_err(|_| self.impossible(at))
-    }
-
     fn impossible(&self, at: usize) -> PgError {
         impossible(self.row.columns().get(at).map_or("of too short a row", Column::name))
     }

@@ -83,7 +83,7 @@ impl InsertWebhookSecret {
     /// Returns how many were added. One at a time for each account: two that do not see each other would both be the last.
     async fn insert(&self, session: &Session) -> Result<u64, PgError> {
         let Self { account, secret, overlap, event, clock } = self;
-        session.query(LOCK_ACCOUNT, &[&account.as_str()]).await?;
+        session.query_named(LOCK_ACCOUNT, &[("account_id", &account.as_str())]).await?;
         let own: Parameters<'_> = &[
             ("account_id", &account.as_str()),
             ("now", &clock.or_the_servers(event.at)),

@@ -1,12 +1,22 @@
-//! What jobs keep sealed: each part is a row, and its key stands among the sealing keys, where it is wiped in place.
+//! The secrets of jobs: each is a row, whose key is among the sealing keys, where it is wiped in place.
 
 use domain::id::{AccountId, ConnectionId};
 use domain::job::JobId;
 use domain::secret::Sealed;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, named_params};
 
-use super::{rows, sealing_keys};
+use super::jobs::SQL;
+use super::{rows, sealing_keys, statements};
 use crate::jobs::{Part, PartAfter};
+use crate::sql::statement;
+
+const INSERT: &str = statement(SQL, "insert_secret");
+const DELETE: &str = statement(SQL, "delete_secret");
+const FIND: &str = statement(SQL, "find_secret");
+const WIPE_KEYS_OF_CONNECTION: &str = statement(SQL, "wipe_sealing_keys_of_connection");
+const DELETE_OF_CONNECTION: &str = statement(SQL, "delete_secrets_of_connection");
+const WIPE_KEYS_OF_ACCOUNT: &str = statement(SQL, "wipe_sealing_keys_of_account");
+const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_secrets_of_account");
 
 pub(super) fn insert(
     database: &Connection,
@@ -16,12 +26,14 @@ pub(super) fn insert(
     sealed: &Sealed,
 ) -> rusqlite::Result<()> {
     let sealing_key_id = sealing_keys::insert(database, &sealed.sealing_key)?;
-    database
-        .prepare_cached(
-            "INSERT INTO job_secrets (account_id, job_id, part, sealing_key_id, envelope) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute((account.as_str(), id.as_str(), part.as_str(), sealing_key_id, &sealed.envelope))
-        .map(drop)
+    let parameters = named_params! {
+        ":account_id": account.as_str(),
+        ":job_id": id.as_str(),
+        ":part": part.as_str(),
+        ":sealing_key_id": sealing_key_id,
+        ":envelope": sealed.envelope,
+    };
+    statements::execute(database, INSERT, parameters).map(drop)
 }
 
 /// Keeps, replaces or wipes a part.
@@ -42,86 +54,44 @@ pub(super) fn update(
 }
 
 fn wipe(database: &Connection, account: &AccountId, id: &JobId, part: Part) -> rusqlite::Result<()> {
-    let sealing_key_id = database
-        .prepare_cached(
-            "DELETE FROM job_secrets WHERE account_id = ?1 AND job_id = ?2 AND part = ?3 RETURNING sealing_key_id",
-        )?
-        .query_row((account.as_str(), id.as_str(), part.as_str()), |row| row.get(0))
-        .optional()?;
+    let key =
+        named_params! { ":account_id": account.as_str(), ":job_id": id.as_str(), ":part": part.as_str() };
+    let sealing_key_id = statements::find(database, DELETE, key, |row| row.get("sealing_key_id"))?;
     sealing_key_id.map_or(Ok(()), |sealing_key_id| sealing_keys::wipe(database, sealing_key_id))
 }
 
-/// A part; one whose sealing key is missing is read as one whose key was wiped: it is there, and does not open.
+/// A secret. One with a missing sealing key is read as one with a wiped key: it is there and cannot be decrypted.
 pub(super) fn find(
     database: &Connection,
     account: &AccountId,
     id: &JobId,
     part: Part,
 ) -> rusqlite::Result<Option<Sealed>> {
-    database
-        .prepare_cached(
-            "SELECT envelope, coalesce(wrapped_key, zeroblob(60)) AS wrapped_key
-             FROM job_secrets LEFT JOIN sealing_keys USING (sealing_key_id)
-             WHERE account_id = ?1 AND job_id = ?2 AND part = ?3",
-        )?
-        .query_row((account.as_str(), id.as_str(), part.as_str()), |row| {
-            Ok(Sealed { envelope: row.get("envelope")?, sealing_key: rows::wrapped_key(row, "wrapped_key")? })
-        })
-        .optional()
+    let key =
+        named_params! { ":account_id": account.as_str(), ":job_id": id.as_str(), ":part": part.as_str() };
+    statements::find(database, FIND, key, |row| {
+        Ok(Sealed { envelope: row.get("envelope")?, sealing_key: rows::wrapped_key(row, "wrapped_key")? })
+    })
 }
 
-/// The parts that are no longer needed once a connection is deleted, of its jobs that have not ended. The cross join keeps
-/// its order: an account may have many more jobs than the connection.
-macro_rules! useless_parts {
-    () => {
-        "FROM jobs j CROSS JOIN job_secrets s ON s.account_id = j.account_id AND s.job_id = j.job_id
-         WHERE j.account_id = ?1 AND j.connection_id = ?2 AND j.due_at IS NOT NULL
-            AND j.due_class < 2 AND (s.part <> 'request' OR j.webhook <> 'waiting')"
-    };
-}
-
-/// Wipes what the jobs of a connection need no more that are about to be cancelled.
+/// Wipes the secrets that the jobs of a connection, which is being deleted, no longer need.
 pub(super) fn wipe_of_connection(
     database: &Connection,
     account: &AccountId,
     connection: &ConnectionId,
 ) -> rusqlite::Result<()> {
-    let key = (account.as_str(), connection.as_str());
-    database
-        .prepare_cached(concat!(
-            "UPDATE sealing_keys SET wrapped_key = zeroblob(60) WHERE sealing_key_id IN (SELECT s.sealing_key_id ",
-            useless_parts!(),
-            ")"
-        ))?
-        .execute(key)?;
-    database
-        .prepare_cached(concat!(
-            "DELETE FROM job_secrets WHERE rowid IN (SELECT s.rowid ",
-            useless_parts!(),
-            ")"
-        ))?
-        .execute(key)
-        .map(drop)
+    let key = named_params! { ":account_id": account.as_str(), ":connection_id": connection.as_str() };
+    statements::execute(database, WIPE_KEYS_OF_CONNECTION, key)?;
+    statements::execute(database, DELETE_OF_CONNECTION, key).map(drop)
 }
 
-/// Wipes what an account's first jobs keep, at most so many jobs, which are about to be deleted.
+/// Wipes the secrets of an account's first jobs, up to `limit` jobs, which are about to be deleted.
 pub(super) fn wipe_of_account(
     database: &Connection,
     account: &AccountId,
     limit: u32,
 ) -> rusqlite::Result<()> {
-    database
-        .prepare_cached(
-            "UPDATE sealing_keys SET wrapped_key = zeroblob(60) WHERE sealing_key_id IN
-                (SELECT sealing_key_id FROM job_secrets WHERE account_id = ?1 AND job_id IN
-                    (SELECT job_id FROM jobs WHERE account_id = ?1 ORDER BY job_id LIMIT ?2))",
-        )?
-        .execute((account.as_str(), limit))?;
-    database
-        .prepare_cached(
-            "DELETE FROM job_secrets WHERE account_id = ?1 AND job_id IN
-                (SELECT job_id FROM jobs WHERE account_id = ?1 ORDER BY job_id LIMIT ?2)",
-        )?
-        .execute((account.as_str(), limit))
-        .map(drop)
+    let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
+    statements::execute(database, WIPE_KEYS_OF_ACCOUNT, parameters)?;
+    statements::execute(database, DELETE_OF_ACCOUNT, parameters).map(drop)
 }

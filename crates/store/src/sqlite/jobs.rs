@@ -1,33 +1,47 @@
-//! Jobs: their leases, their writes and their lists. All by the instants that come with each call.
+//! Jobs: their leases, writes and lists. All instants are the caller's.
 
 use domain::audit::AuditEvent;
 use domain::id::{AccountId, ConnectionId};
 use domain::job::{Job, JobId, WaitingFor};
 use domain::time::Timestamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params};
+use rusqlite::{Connection, Row, ToSql, named_params};
 
 use super::rows::{self, Columns};
-use super::writer::WriteResult as Step;
+use super::statements;
+use super::writer::WriteResult;
 use super::{api_keys, audit_events, connections, idempotency_records, job_secrets};
 use crate::due_order::{Candidate, Running, order_due};
 use crate::job_rows::{
-    ENDED_CLASS, JobRow, QUEUED_CLASS, STARTED_CLASS, job_column_names, job_columns, named_parameters,
-    take_job_row,
+    ENDED_CLASS, JobRow, QUEUED_CLASS, STARTED_CLASS, job_columns, named_parameters, take_job_row,
 };
 use crate::jobs::Part;
+use crate::sql::statement;
 use crate::{
     Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobGuard, JobStart, JobUpdate, LeaseRelease,
     LeaseRenewal, LeaseTerms, LeasedJob, NewJob, StoredJob, Work,
 };
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!("SELECT ", job_columns!(job_column_names), " FROM jobs ", $rest)
-    };
-}
+pub(super) const SQL: &str = include_str!("sql/jobs.sql");
+const FIND: &str = statement(SQL, "find_job");
+const FIND_ROW_MAC: &str = statement(SQL, "find_row_mac");
+const FIND_GUARDED_COLUMNS: &str = statement(SQL, "find_guarded_columns");
+const LIST: &str = statement(SQL, "list_jobs");
+const LIST_OF_CONNECTION: &str = statement(SQL, "list_jobs_of_connection");
+const COUNT_RUNNING: &str = statement(SQL, "count_running_jobs");
+const FIND_NEXT_CONNECTION: &str = statement(SQL, "find_next_connection");
+const LIST_DUE_OF_CONNECTION: &str = statement(SQL, "list_due_jobs_of_connection");
+const INSERT: &str = statement(SQL, "insert_job");
+const UPDATE: &str = statement(SQL, "update_job");
+const LEASE: &str = statement(SQL, "lease_job");
+const RENEW: &str = statement(SQL, "renew_lease");
+const RELEASE: &str = statement(SQL, "release_lease");
+const DEFER: &str = statement(SQL, "defer_jobs");
+const WAKE: &str = statement(SQL, "wake_jobs");
+const MARK_OF_CONNECTION: &str = statement(SQL, "mark_jobs_of_deleted_connection");
+const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_jobs_of_account");
 
-pub(super) fn insert(database: &Connection, account: &AccountId, new: &NewJob) -> Step<()> {
+pub(super) fn insert(database: &Connection, account: &AccountId, new: &NewJob) -> WriteResult<()> {
     let NewJob { job, row_mac, request, start, event, completion, now } = new;
     // Refusals come before the first row is written: other writes share the transaction.
     if !api_keys::is_actor_active(database, event)? {
@@ -52,9 +66,7 @@ pub(super) fn insert(database: &Connection, account: &AccountId, new: &NewJob) -
     let due_at = now.as_micros();
     let others: [(&str, &dyn ToSql); 4] =
         [(":row_mac", row_mac), (":due_at", &due_at), (":lease_until", &lease_until), (":fence", &fence)];
-    database
-        .prepare_cached(include_str!("sql/job_insert.sql"))?
-        .execute(&*[&columns[..], &others[..]].concat())?;
+    statements::execute(database, INSERT, &[&columns[..], &others[..]].concat())?;
     job_secrets::insert(database, account, &job.id, Part::Request, request)?;
     if let Some(completion) = completion {
         idempotency_records::complete(database, account, completion)?;
@@ -76,58 +88,61 @@ pub(super) fn list_due(
     };
     let running = list_running(database, now, work)?;
     let mut candidates = Vec::new();
-    let mut next = database.prepare_cached(include_str!("sql/job_next_connection.sql"))?;
-    let mut due = database.prepare_cached(include_str!("sql/job_due_of_connection.sql"))?;
-    let mut found: Option<(String, String)> = next.query_row(("", ""), pair).optional()?;
+    let mut found = next_connection(database, "", "")?;
     // A lease may be taken by another worker meanwhile.
     let per_connection = limits.per_connection.saturating_add(4).min(limits.total);
     while let Some((account, connection)) = found {
         for class in classes {
-            let rows =
-                due.query_map((&account, &connection, class, now.as_micros(), per_connection), |row| {
-                    let mut columns = Columns::of(row);
-                    Ok(Candidate {
-                        job: DueJob {
-                            account_id: AccountId::from_stored(account.clone()),
-                            connection_id: ConnectionId::from_stored(connection.clone()),
-                            id: JobId::from_stored(columns.take()?),
-                            fence: columns.take()?,
-                        },
-                        is_queued: *class == QUEUED_CLASS,
-                        due_at: columns.take()?,
-                    })
-                })?;
-            for candidate in rows {
-                candidates.push(candidate?);
-            }
+            let parameters = named_params! {
+                ":account_id": account,
+                ":connection_id": connection,
+                ":due_class": class,
+                ":now": now.as_micros(),
+                ":limit": per_connection,
+            };
+            let due = statements::list(database, LIST_DUE_OF_CONNECTION, parameters, |row| {
+                let mut columns = Columns::of(row);
+                Ok(Candidate {
+                    job: DueJob {
+                        account_id: AccountId::from_stored(account.clone()),
+                        connection_id: ConnectionId::from_stored(connection.clone()),
+                        id: JobId::from_stored(columns.get("job_id")?),
+                        fence: columns.get("fence")?,
+                    },
+                    is_queued: *class == QUEUED_CLASS,
+                    due_at: columns.get("due_at")?,
+                })
+            })?;
+            candidates.extend(due);
         }
-        found = next.query_row((&account, &connection), pair).optional()?;
+        found = next_connection(database, &account, &connection)?;
     }
     Ok(order_due(candidates, &running, limits))
 }
 
-fn pair(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
-    Ok((row.get(0)?, row.get(1)?))
+fn next_connection(
+    database: &Connection,
+    account: &str,
+    connection: &str,
+) -> rusqlite::Result<Option<(String, String)>> {
+    let parameters = named_params! { ":account_id": account, ":connection_id": connection };
+    statements::find(database, FIND_NEXT_CONNECTION, parameters, |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 fn list_running(database: &Connection, now: Timestamp, work: Work) -> rusqlite::Result<Vec<Running>> {
-    let mut statement = database.prepare_cached(include_str!("sql/job_running.sql"))?;
-    statement
-        .query_map((now.as_micros(), work == Work::Webhook), |row| {
-            Ok(Running {
-                account_id: AccountId::from_stored(row.get(0)?),
-                connection_id: ConnectionId::from_stored(row.get(1)?),
-                count: row.get(2)?,
-            })
-        })?
-        .collect()
+    let parameters = named_params! { ":now": now.as_micros(), ":is_webhook": work == Work::Webhook };
+    statements::list(database, COUNT_RUNNING, parameters, |row| {
+        Ok(Running {
+            account_id: AccountId::from_stored(row.get("account_id")?),
+            connection_id: ConnectionId::from_stored(row.get("connection_id")?),
+            count: row.get("count")?,
+        })
+    })
 }
 
 pub(super) fn find(database: &Connection, account: &AccountId, id: &JobId) -> rusqlite::Result<Option<Job>> {
-    database
-        .prepare_cached(select!("WHERE account_id = ?1 AND job_id = ?2"))?
-        .query_row((account.as_str(), id.as_str()), job)
-        .optional()
+    let key = named_params! { ":account_id": account.as_str(), ":job_id": id.as_str() };
+    statements::find(database, FIND, key, job)
 }
 
 pub(super) fn list(
@@ -136,17 +151,14 @@ pub(super) fn list(
     filter: &JobFilter,
     limit: u32,
 ) -> rusqlite::Result<Vec<Job>> {
-    // Each is written with characters that stand before this one.
-    let before = filter.before.as_ref().map_or("~", JobId::as_str);
-    let Some(connection) = &filter.connection_id else {
-        let mut statement = database
-            .prepare_cached(select!("WHERE account_id = ?1 AND job_id < ?2 ORDER BY job_id DESC LIMIT ?3"))?;
-        return statement.query_map((account.as_str(), before, limit), job)?.collect();
+    // Every identifier sorts before `~`.
+    let (account, before) = (account.as_str(), filter.before.as_ref().map_or("~", JobId::as_str));
+    let page: [(&str, &dyn ToSql); 3] = [(":account_id", &account), (":before", &before), (":limit", &limit)];
+    let Some(connection) = filter.connection_id.as_ref().map(ConnectionId::as_str) else {
+        return statements::list(database, LIST, &page, job);
     };
-    let mut statement = database.prepare_cached(select!(
-        "WHERE account_id = ?1 AND connection_id = ?2 AND job_id < ?3 ORDER BY job_id DESC LIMIT ?4"
-    ))?;
-    statement.query_map((account.as_str(), connection.as_str(), before, limit), job)?.collect()
+    let parameters = [&page[..], &[(":connection_id", &connection)]].concat();
+    statements::list(database, LIST_OF_CONNECTION, &parameters, job)
 }
 
 /// A job with its MAC and its request.
@@ -156,9 +168,8 @@ pub(super) fn find_stored(
     id: &JobId,
 ) -> rusqlite::Result<Option<StoredJob>> {
     let Some(job) = find(database, account, id)? else { return Ok(None) };
-    let row_mac = database
-        .prepare_cached("SELECT row_mac FROM jobs WHERE account_id = ?1 AND job_id = ?2")?
-        .query_row((account.as_str(), id.as_str()), |row| row.get(0))?;
+    let key = named_params! { ":account_id": account.as_str(), ":job_id": id.as_str() };
+    let row_mac = statements::value(database, FIND_ROW_MAC, key)?;
     let request = job_secrets::find(database, account, id, Part::Request)?;
     Ok(Some(StoredJob { job, row_mac, request }))
 }
@@ -175,16 +186,17 @@ pub(super) fn lease(
     account: &AccountId,
     id: &JobId,
     terms: &LeaseTerms,
-) -> Step<Option<LeasedJob>> {
-    let taken = database.prepare_cached(include_str!("sql/job_lease.sql"))?.execute((
-        account.as_str(),
-        id.as_str(),
-        terms.expected_fence,
-        terms.now.as_micros(),
-        terms.now.plus(terms.lease).as_micros(),
-        terms.per_account,
-        terms.per_connection,
-    ))?;
+) -> WriteResult<Option<LeasedJob>> {
+    let parameters = named_params! {
+        ":account_id": account.as_str(),
+        ":job_id": id.as_str(),
+        ":fence": terms.expected_fence,
+        ":now": terms.now.as_micros(),
+        ":lease_until": terms.now.plus(terms.lease).as_micros(),
+        ":per_account": terms.per_account,
+        ":per_connection": terms.per_connection,
+    };
+    let taken = statements::execute(database, LEASE, parameters)?;
     if taken == 0 {
         return Ok(Ok(None));
     }
@@ -200,9 +212,9 @@ pub(super) fn renew(
     account: &AccountId,
     id: &JobId,
     renewal: &LeaseRenewal,
-) -> Step<Changed> {
+) -> WriteResult<Changed> {
     let sent = renewal.sent.as_ref();
-    let renewed = database.prepare_cached(include_str!("sql/job_renew.sql"))?.execute(named_params! {
+    let parameters = named_params! {
         ":account_id": account.as_str(),
         ":job_id": id.as_str(),
         ":fence": renewal.fence,
@@ -212,11 +224,12 @@ pub(super) fn renew(
         ":sent_bytes": sent.map(|sent| sent.bytes),
         ":row_mac": sent.map(|sent| &sent.row_mac),
         ":bytes_per_second": sent.map(|sent| sent.bytes_per_second),
-    })?;
+    };
+    let renewed = statements::execute(database, RENEW, parameters)?;
     Ok(Ok(if renewed == 0 { Changed::No } else { Changed::Yes }))
 }
 
-pub(super) fn update(database: &Connection, account: &AccountId, update: &JobUpdate) -> Step<Changed> {
+pub(super) fn update(database: &Connection, account: &AccountId, update: &JobUpdate) -> WriteResult<Changed> {
     let JobUpdate { job, row_mac, due_in, event, completion, now, .. } = update;
     if let Some(event) = event
         && !api_keys::is_actor_active(database, event)?
@@ -239,9 +252,7 @@ pub(super) fn update(database: &Connection, account: &AccountId, update: &JobUpd
     let columns = columns.into_iter().filter(is_written).collect::<Vec<_>>();
     let others: [(&str, &dyn ToSql); 4] =
         [(":row_mac", row_mac), (":due_at", &due_at), (":lease_until", &lease_until), (":fence", &fence)];
-    database
-        .prepare_cached(include_str!("sql/job_update.sql"))?
-        .execute(&*[&columns[..], &others[..]].concat())?;
+    statements::execute(database, UPDATE, &[&columns[..], &others[..]].concat())?;
     for part in update.parts() {
         job_secrets::update(database, account, &job.id, part)?;
     }
@@ -260,12 +271,11 @@ fn fence_after(
     account: &AccountId,
     update: &JobUpdate,
 ) -> rusqlite::Result<Option<u64>> {
-    let stored: Option<(u64, u64, Option<i64>)> = database
-        .prepare_cached("SELECT fence, version, lease_until FROM jobs WHERE account_id = ?1 AND job_id = ?2")?
-        .query_row((account.as_str(), update.job.id.as_str()), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .optional()?;
+    let key = named_params! { ":account_id": account.as_str(), ":job_id": update.job.id.as_str() };
+    let stored: Option<(u64, u64, Option<i64>)> =
+        statements::find(database, FIND_GUARDED_COLUMNS, key, |row| {
+            Ok((row.get("fence")?, row.get("version")?, row.get("lease_until")?))
+        })?;
     Ok(stored.and_then(|(fence, version, lease_until)| match update.guard {
         JobGuard::Fence(expected) => {
             let is_held = lease_until.is_some_and(|until| until > update.now.as_micros());
@@ -284,10 +294,12 @@ pub(super) fn mark_of_connection(
     event: &AuditEvent,
 ) -> rusqlite::Result<()> {
     job_secrets::wipe_of_connection(database, account, connection)?;
-    database
-        .prepare_cached(include_str!("sql/job_mark_of_connection.sql"))?
-        .execute((account.as_str(), connection.as_str(), event.at.as_micros()))
-        .map(drop)
+    let parameters = named_params! {
+        ":account_id": account.as_str(),
+        ":connection_id": connection.as_str(),
+        ":now": event.at.as_micros(),
+    };
+    statements::execute(database, MARK_OF_CONNECTION, parameters).map(drop)
 }
 
 /// Releases a lease, and changes nothing else.
@@ -296,63 +308,60 @@ pub(super) fn release_lease(
     account: &AccountId,
     id: &JobId,
     release: &LeaseRelease,
-) -> Step<Changed> {
-    let released = database.prepare_cached(include_str!("sql/job_release_lease.sql"))?.execute((
-        account.as_str(),
-        id.as_str(),
-        release.fence,
-        release.now.as_micros(),
-        release.now.plus(release.due_in).as_micros(),
-    ))?;
+) -> WriteResult<Changed> {
+    let parameters = named_params! {
+        ":account_id": account.as_str(),
+        ":job_id": id.as_str(),
+        ":fence": release.fence,
+        ":now": release.now.as_micros(),
+        ":due_at": release.now.plus(release.due_in).as_micros(),
+    };
+    let released = statements::execute(database, RELEASE, parameters)?;
     Ok(Ok(if released == 0 { Changed::No } else { Changed::Yes }))
 }
 
-/// Puts off jobs of a connection that are due and not leased; how many.
+/// Puts off jobs of a connection that are due and not leased. Returns how many.
 pub(super) fn defer(
     database: &Connection,
     account: &AccountId,
     connection: &ConnectionId,
     deferral: &Deferral,
-) -> Step<usize> {
-    let deferred = database.prepare_cached(include_str!("sql/job_defer.sql"))?.execute((
-        account.as_str(),
-        connection.as_str(),
-        deferral.now.as_micros(),
-        deferral.now.plus(deferral.due_in).as_micros(),
-        deferral.waiting_for.as_str(),
-        deferral.limit,
-    ))?;
-    Ok(Ok(deferred))
+) -> WriteResult<usize> {
+    let parameters = named_params! {
+        ":account_id": account.as_str(),
+        ":connection_id": connection.as_str(),
+        ":now": deferral.now.as_micros(),
+        ":due_at": deferral.now.plus(deferral.due_in).as_micros(),
+        ":waiting_for": deferral.waiting_for.as_str(),
+        ":limit": deferral.limit,
+    };
+    statements::execute(database, DEFER, parameters).map(Ok)
 }
 
-/// Makes the jobs of a connection due that wait for this; how many.
+/// Makes the jobs of a connection due that wait for this. Returns how many.
 pub(super) fn wake(
     database: &Connection,
     account: &AccountId,
     connection: &ConnectionId,
     waiting_for: WaitingFor,
     now: Timestamp,
-) -> Step<usize> {
-    let woken = database.prepare_cached(include_str!("sql/job_wake.sql"))?.execute((
-        account.as_str(),
-        connection.as_str(),
-        waiting_for.as_str(),
-        now.as_micros(),
-    ))?;
-    Ok(Ok(woken))
+) -> WriteResult<usize> {
+    let parameters = named_params! {
+        ":account_id": account.as_str(),
+        ":connection_id": connection.as_str(),
+        ":waiting_for": waiting_for.as_str(),
+        ":now": now.as_micros(),
+    };
+    statements::execute(database, WAKE, parameters).map(Ok)
 }
 
-/// Deletes an account's first jobs, at most so many, with all that they keep; how many there were.
+/// Deletes an account's first jobs, up to `limit`, with their secrets. Returns how many were deleted.
 pub(super) fn delete_of_account(
     database: &Connection,
     account: &AccountId,
     limit: u32,
 ) -> rusqlite::Result<usize> {
     job_secrets::wipe_of_account(database, account, limit)?;
-    database
-        .prepare_cached(
-            "DELETE FROM jobs WHERE rowid IN
-                (SELECT rowid FROM jobs WHERE account_id = ?1 ORDER BY job_id LIMIT ?2)",
-        )?
-        .execute((account.as_str(), limit))
+    let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
+    statements::execute(database, DELETE_OF_ACCOUNT, parameters)
 }

@@ -1,0 +1,305 @@
+-- name: find_job
+SELECT
+    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
+    deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
+    warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class
+FROM jobs
+WHERE account_id = :account_id
+    AND job_id = :job_id;
+
+-- name: find_row_mac
+SELECT row_mac
+FROM jobs
+WHERE account_id = :account_id
+    AND job_id = :job_id;
+
+-- name: find_guarded_columns
+SELECT fence, version, lease_until
+FROM jobs
+WHERE account_id = :account_id
+    AND job_id = :job_id;
+
+-- name: list_jobs
+SELECT
+    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
+    deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
+    warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class
+FROM jobs
+WHERE account_id = :account_id
+    AND job_id < :before
+ORDER BY job_id DESC
+LIMIT :limit;
+
+-- name: list_jobs_of_connection
+SELECT
+    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
+    deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
+    warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class
+FROM jobs
+WHERE account_id = :account_id
+    AND connection_id = :connection_id
+    AND job_id < :before
+ORDER BY job_id DESC
+LIMIT :limit;
+
+-- name: count_running_jobs
+-- Of each connection: its webhooks, or its uploads. Without the index named, the engine would read every job in the order of
+-- the groups.
+SELECT account_id, connection_id, count(*) AS count
+FROM jobs INDEXED BY jobs_by_lease
+WHERE lease_until > :now
+    AND (due_class = 2) = :is_webhook
+GROUP BY account_id, connection_id;
+
+-- name: find_next_connection
+-- The next connection that has jobs with something to do.
+SELECT account_id, connection_id
+FROM jobs
+WHERE due_at IS NOT NULL
+    AND (account_id, connection_id) > (:account_id, :connection_id)
+ORDER BY account_id, connection_id
+LIMIT 1;
+
+-- name: list_due_jobs_of_connection
+-- Those in one class that no worker has.
+SELECT job_id, fence, due_at
+FROM jobs
+WHERE account_id = :account_id
+    AND connection_id = :connection_id
+    AND due_class = :due_class
+    AND due_at <= :now
+    AND (lease_until IS NULL OR lease_until <= :now)
+ORDER BY due_at, job_id
+LIMIT :limit;
+
+-- name: insert_job
+INSERT INTO jobs (
+    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
+    deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
+    warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, row_mac, due_at, lease_until,
+    fence)
+VALUES (
+    :account_id, :job_id, :connection_id, :source, :created_at, :updated_at, :version, :state, :total_bytes,
+    :validator, :source_marks, :fetching, :sent_bytes, :bytes_per_second, :video_number, :orphan_number,
+    :deadline_at, :probes, :restarts, :ending, :kept, :vimeo_link, :player_link, :failure_code,
+    :failure_message, :warnings, :undeleted, :unconfirmed_since, :retry_count, :last_progress_at,
+    :refused_since, :missing_since, :webhook, :webhook_attempts, :waiting_for, :is_connection_deleted,
+    :due_class, :row_mac, :due_at, :lease_until, :fence);
+
+-- name: update_job
+UPDATE jobs SET
+    updated_at = :updated_at,
+    version = :version,
+    state = :state,
+    total_bytes = :total_bytes,
+    validator = :validator,
+    source_marks = :source_marks,
+    fetching = :fetching,
+    sent_bytes = coalesce(:sent_bytes, sent_bytes),
+    bytes_per_second = :bytes_per_second,
+    video_number = :video_number,
+    orphan_number = :orphan_number,
+    deadline_at = :deadline_at,
+    probes = :probes,
+    restarts = :restarts,
+    ending = :ending,
+    kept = :kept,
+    vimeo_link = :vimeo_link,
+    player_link = :player_link,
+    failure_code = :failure_code,
+    failure_message = :failure_message,
+    warnings = :warnings,
+    undeleted = :undeleted,
+    unconfirmed_since = :unconfirmed_since,
+    retry_count = :retry_count,
+    last_progress_at = :last_progress_at,
+    refused_since = :refused_since,
+    missing_since = :missing_since,
+    webhook = :webhook,
+    webhook_attempts = :webhook_attempts,
+    waiting_for = :waiting_for,
+    is_connection_deleted = :is_connection_deleted,
+    due_class = :due_class,
+    row_mac = :row_mac,
+    due_at = :due_at,
+    lease_until = :lease_until,
+    fence = :fence
+WHERE account_id = :account_id
+    AND job_id = :job_id;
+
+-- name: lease_job
+-- Takes a lease, if the job still has the :fence and the limits of its account and connection allow one more.
+UPDATE jobs SET
+    fence = fence + 1,
+    lease_until = :lease_until
+WHERE account_id = :account_id
+    AND job_id = :job_id
+    AND fence = :fence
+    AND due_at <= :now
+    AND (lease_until IS NULL OR lease_until <= :now)
+    AND (
+        SELECT count(*)
+        FROM jobs AS r
+        WHERE r.account_id = :account_id
+            AND r.lease_until > :now
+            AND (r.due_class = 2) = (jobs.due_class = 2)) < :per_account
+    AND (
+        SELECT count(*)
+        FROM jobs AS r
+        WHERE r.account_id = :account_id
+            AND r.lease_until > :now
+            AND (r.due_class = 2) = (jobs.due_class = 2)
+            AND r.connection_id = jobs.connection_id) < :per_connection;
+
+-- name: renew_lease
+-- The progress is written only if the job still has the version that it belongs to.
+UPDATE jobs SET
+    lease_until = :lease_until,
+    sent_bytes = CASE WHEN version = :version THEN :sent_bytes ELSE sent_bytes END,
+    row_mac = CASE WHEN version = :version THEN :row_mac ELSE row_mac END,
+    bytes_per_second = CASE WHEN version = :version THEN :bytes_per_second ELSE bytes_per_second END
+WHERE account_id = :account_id
+    AND job_id = :job_id
+    AND fence = :fence
+    AND lease_until > :now;
+
+-- name: release_lease
+UPDATE jobs SET
+    lease_until = NULL,
+    due_at = :due_at
+WHERE account_id = :account_id
+    AND job_id = :job_id
+    AND fence = :fence
+    AND lease_until > :now;
+
+-- name: defer_jobs
+-- Puts off due jobs of a connection that no worker has.
+UPDATE jobs SET
+    due_at = :due_at,
+    waiting_for = :waiting_for
+WHERE rowid IN (
+    SELECT rowid
+    FROM jobs
+    WHERE account_id = :account_id
+        AND connection_id = :connection_id
+        AND due_class < 2
+        AND due_at <= :now
+        AND (lease_until IS NULL OR lease_until <= :now)
+    LIMIT :limit);
+
+-- name: wake_jobs
+-- Makes the jobs of a connection due that wait for this.
+UPDATE jobs SET
+    due_at = :now,
+    waiting_for = NULL
+WHERE account_id = :account_id
+    AND connection_id = :connection_id
+    AND due_at IS NOT NULL
+    AND due_class < 2
+    AND waiting_for = :waiting_for;
+
+-- name: mark_jobs_of_deleted_connection
+UPDATE jobs SET
+    is_connection_deleted = 1,
+    waiting_for = NULL,
+    fence = fence + 1,
+    lease_until = NULL,
+    due_at = :now
+WHERE account_id = :account_id
+    AND connection_id = :connection_id
+    AND due_at IS NOT NULL
+    AND due_class < 2;
+
+-- name: delete_jobs_of_account
+DELETE FROM jobs
+WHERE rowid IN (
+    SELECT rowid
+    FROM jobs
+    WHERE account_id = :account_id
+    ORDER BY job_id
+    LIMIT :limit);
+
+-- name: insert_secret
+INSERT INTO job_secrets (account_id, job_id, part, sealing_key_id, envelope)
+VALUES (:account_id, :job_id, :part, :sealing_key_id, :envelope);
+
+-- name: delete_secret
+DELETE FROM job_secrets
+WHERE account_id = :account_id
+    AND job_id = :job_id
+    AND part = :part
+RETURNING sealing_key_id;
+
+-- name: find_secret
+-- A missing sealing key is read as a wiped one: the secret is there and cannot be decrypted.
+SELECT s.envelope, coalesce(k.wrapped_key, zeroblob(60)) AS wrapped_key
+FROM job_secrets AS s
+LEFT JOIN sealing_keys AS k USING (sealing_key_id)
+WHERE s.account_id = :account_id
+    AND s.job_id = :job_id
+    AND s.part = :part;
+
+-- In the next two: the secrets that the jobs of a deleted connection no longer need. A webhook that waits still needs the
+-- request. The cross join keeps its order: an account may have many more jobs than the connection.
+
+-- name: wipe_sealing_keys_of_connection
+UPDATE sealing_keys SET
+    wrapped_key = zeroblob(60)
+WHERE sealing_key_id IN (
+    SELECT s.sealing_key_id
+    FROM jobs AS j
+    CROSS JOIN job_secrets AS s
+        ON s.account_id = j.account_id
+        AND s.job_id = j.job_id
+    WHERE j.account_id = :account_id
+        AND j.connection_id = :connection_id
+        AND j.due_at IS NOT NULL
+        AND j.due_class < 2
+        AND (s.part <> 'request' OR j.webhook <> 'waiting'));
+
+-- name: delete_secrets_of_connection
+DELETE FROM job_secrets
+WHERE rowid IN (
+    SELECT s.rowid
+    FROM jobs AS j
+    CROSS JOIN job_secrets AS s
+        ON s.account_id = j.account_id
+        AND s.job_id = j.job_id
+    WHERE j.account_id = :account_id
+        AND j.connection_id = :connection_id
+        AND j.due_at IS NOT NULL
+        AND j.due_class < 2
+        AND (s.part <> 'request' OR j.webhook <> 'waiting'));
+
+-- name: wipe_sealing_keys_of_account
+-- Of its first jobs.
+UPDATE sealing_keys SET
+    wrapped_key = zeroblob(60)
+WHERE sealing_key_id IN (
+    SELECT sealing_key_id
+    FROM job_secrets
+    WHERE account_id = :account_id
+        AND job_id IN (
+            SELECT job_id
+            FROM jobs
+            WHERE account_id = :account_id
+            ORDER BY job_id
+            LIMIT :limit));
+
+-- name: delete_secrets_of_account
+DELETE FROM job_secrets
+WHERE account_id = :account_id
+    AND job_id IN (
+        SELECT job_id
+        FROM jobs
+        WHERE account_id = :account_id
+        ORDER BY job_id
+        LIMIT :limit);
