@@ -63,7 +63,7 @@ macro_rules! named_parameters {
 }
 pub(crate) use named_parameters;
 
-/// The column that the service cannot have written so.
+/// The column whose value the service cannot have written.
 type Impossible = &'static str;
 
 impl JobRow {
@@ -296,12 +296,12 @@ fn small(number: i64, column: Impossible) -> Result<u32, Impossible> {
     u32::try_from(number).map_err(|_| column)
 }
 
-/// Its lines follow each other in the column.
+/// The column has one warning a line.
 fn on_one_line(text: &str) -> String {
     text.replace(['\n', '\r', '\0'], " ")
 }
 
-/// One engine cannot keep a NUL, and a job that cannot be written would be begun again for ever.
+/// PostgreSQL cannot store a NUL, and a job that cannot be written would be retried forever.
 fn without_nul(text: &str) -> String {
     text.replace('\0', " ")
 }

@@ -217,7 +217,7 @@ impl App {
         limit: PageLimit,
     ) -> Result<JobPage, Error> {
         let account = &caller.account_id;
-        // One more than is shown tells whether there is a next page.
+        // One more than the page, to see whether there is a next one.
         let mut items = self.store.list_jobs(account, filter, limit.as_u32() + 1).await?;
         let is_last = items.len() <= limit.as_u32() as usize;
         items.truncate(limit.as_u32() as usize);
@@ -309,9 +309,9 @@ impl App {
         key: &IdempotencyKey,
         body: &[u8],
     ) -> Result<Turn, Error> {
-        // The connection stands in the path: the same body for another one is another request.
-        let said = [connection.as_bytes(), b"\n", body].concat();
-        self.reserve(caller, Operation::CreateUpload, key, &said).await
+        // The connection is in the path: the same body for another connection is another request.
+        let content = [connection.as_bytes(), b"\n", body].concat();
+        self.reserve(caller, Operation::CreateUpload, key, &content).await
     }
 
     async fn usable_connection(&self, caller: &Caller, id: &str) -> Result<Connection, Error> {

@@ -1,4 +1,4 @@
-//! What a job was asked for, as bytes to be sealed: the source's address, the settings, and who is told of the end.
+//! The request of an upload, as bytes to be sealed: the source's URL, the settings, and the webhook.
 
 use domain::job::SourceKind;
 use domain::secret::Secret;
@@ -10,35 +10,35 @@ use domain::video::FolderNumber;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// What an upload was asked for.
+/// The request of an upload.
 #[derive(Debug, Clone)]
 pub struct UploadRequest {
     /// Where the bytes come from.
     pub source: RequestedSource,
-    /// What is to become of the video beside its bytes.
+    /// The settings of the video.
     pub settings: UploadSettings,
-    /// Who is told of the end.
+    /// Called when the job has ended.
     pub webhook: Option<WebhookTarget>,
 }
 
 /// Where the bytes of an upload come from.
 #[derive(Debug, Clone)]
 pub enum RequestedSource {
-    /// From this address, whose form was checked.
+    /// This URL, which is syntactically valid.
     Url(Secret),
-    /// From the client, who sends so many bytes itself.
+    /// The client, which sends the bytes itself.
     Client {
-        /// How many.
+        /// The number of bytes.
         size: u64,
     },
 }
 
-/// Who is told of a job's end.
+/// The webhook that is called when a job has ended.
 #[derive(Debug, Clone)]
 pub struct WebhookTarget {
-    /// The address, whose form was checked.
+    /// A syntactically valid URL.
     pub url: Secret,
-    /// What is told along with the end: JSON, as it came.
+    /// JSON that is sent along, unchanged.
     pub input: Option<Secret>,
 }
 

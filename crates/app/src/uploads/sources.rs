@@ -15,8 +15,8 @@ use egress::{
     Validators,
 };
 
-/// The one reason for a source that may not be asked and one that does not answer: nobody finds out through us what
-/// listens where.
+/// The same message for a blocked source and one that does not answer, so that clients cannot scan networks through the
+/// service.
 const UNREACHABLE: &str = "The source could not be reached, or its address is not allowed.";
 /// How many readings are remembered between two attempts of their jobs.
 const PROGRESSES_MAX: usize = 10_000;
@@ -189,7 +189,7 @@ impl<'a> EndAnswers<'a> {
     }
 }
 
-/// What a trouble with a source leads to.
+/// How a job continues after an error of its source.
 pub(super) fn then_of(error: SourceError) -> Then {
     let fail = |code, message: String| Then::Fail(failure(code, message));
     match error {

@@ -58,7 +58,7 @@ impl App {
     }
 }
 
-/// What stands in front of the job's identifier where a request for a link is remembered.
+/// The prefix of the job's identifier in the stored response of a request for a link.
 const MARKER: &[u8] = b"job:";
 
 /// What is remembered of a request for a link: its job alone, which keeps the answer.

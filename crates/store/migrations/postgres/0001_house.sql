@@ -1,9 +1,9 @@
 -- lowest application schema: 1
--- The house: accounts, their API keys, their connections, what was done, and the keys' bookkeeping.
+-- Accounts, API keys, connections, audit events and the encryption keys.
 -- Times are integer microseconds of UTC since 1970. Identifiers are text. Every text is ordered by its bytes, as the
 -- other engine orders it. Where rows are distributed, it is by account_id; accounts and api_keys are everywhere.
 
--- What tells, before anything is touched, whether the operator's keyring is the right one.
+-- Shows, before anything is written, whether the operator's keyring is the right one.
 CREATE TABLE keyring_checks (
     keyring_key_id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     check_value    BYTEA NOT NULL CHECK (octet_length(check_value) = 32)
@@ -36,8 +36,8 @@ CREATE TABLE api_keys (
     row_mac    BYTEA NOT NULL CHECK (octet_length(row_mac) = 32)
 );
 
--- The sealing key stands in its connection's row: a changed row is a new one here, and nothing can be overwritten in
--- place, so that a table of its own would help nobody.
+-- The sealing key is in its connection's row: PostgreSQL writes a changed row as a new one, so that a separate table would
+-- not make overwriting in place possible.
 CREATE TABLE connections (
     account_id        TEXT COLLATE "C" NOT NULL REFERENCES accounts (account_id),
     connection_id     TEXT COLLATE "C" NOT NULL,
@@ -56,7 +56,7 @@ CREATE TABLE connections (
     UNIQUE (account_id, unique_name)
 );
 
--- An event's identifier is also what its operation is known by: after a lost connection it tells whether that was done.
+-- The identifier of an event also identifies its operation: after a lost session it shows whether that was committed.
 CREATE TABLE audit_events (
     account_id     TEXT COLLATE "C" NOT NULL,
     audit_event_id TEXT COLLATE "C" NOT NULL,

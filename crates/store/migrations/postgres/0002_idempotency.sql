@@ -17,5 +17,5 @@ CREATE TABLE idempotency_records (
     CHECK ((answered_at IS NULL) = (answer IS NULL))
 );
 
--- For the sweep of what is over.
+-- For the sweep of ended records.
 CREATE INDEX idempotency_records_by_end ON idempotency_records (reserved_until);

@@ -1,7 +1,7 @@
 -- lowest application schema: 1
--- Uploads as jobs that are worked on under leases, what they keep sealed, and the secrets that webhooks are signed with.
--- An older version that deletes a connection leaves its jobs as they are: whoever works on one finds that its connection
--- is gone. One that deletes an account is refused while that has jobs.
+-- Uploads as jobs that workers lease, their secrets, and the secrets that sign webhooks.
+-- An older version that deletes a connection leaves its jobs unchanged: the worker finds that the connection is gone. It
+-- cannot delete an account that has jobs.
 
 -- A job outlives its connection, so that it does not refer to it. Names of states and the like are the program's: a
 -- constraint that lists them could never be changed here.
@@ -51,7 +51,7 @@ CREATE TABLE jobs (
     CHECK (lease_until IS NULL OR due_at IS NOT NULL)
 );
 
--- For whoever looks for something to do.
+-- For the poll for due jobs.
 CREATE INDEX jobs_by_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 -- For the deletion of a connection: the jobs that are not over are among these.
 CREATE INDEX jobs_by_open ON jobs (account_id, connection_id) WHERE due_at IS NOT NULL;

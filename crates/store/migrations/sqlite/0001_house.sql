@@ -1,8 +1,8 @@
 -- lowest application schema: 1
--- The house: accounts, their API keys, their connections, what was done, and the keys' bookkeeping.
+-- Accounts, API keys, connections, audit events and the encryption keys.
 -- Times are integer microseconds of UTC since 1970. Identifiers are text.
 
--- What tells, before anything is touched, whether the operator's keyring is the right one.
+-- Shows, before anything is written, whether the operator's keyring is the right one.
 CREATE TABLE keyring_checks (
     keyring_key_id TEXT NOT NULL PRIMARY KEY,
     check_value    BLOB NOT NULL CHECK (length(check_value) = 32)

@@ -151,7 +151,7 @@ async fn a_lease_lasts_as_long_as_the_server_says(db: &TestDatabase) {
     assert_eq!(
         store.list_due_jobs(here, Work::Upload, &job_samples::at_most(9)).await.unwrap().len(),
         2,
-        "the lease was over at once"
+        "the lease expired at once"
     );
 }
 

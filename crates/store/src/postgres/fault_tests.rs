@@ -198,14 +198,14 @@ async fn a_lease_sees_what_its_last_holder_left_during_the_wait() {
     let one = samples::insert_account(&*store, 1).await;
     samples::insert_connection(&*store, &one, 1, "c").await.unwrap();
     let job = job_samples::insert_job(&*store, &one, 1, 1).await;
-    let left = db.hold(GIVE_BACK_WITH_LINK).await;
+    let left = db.hold(RELEASE_WITH_LINK).await;
     let terms = job_samples::terms(0, 3);
     let leased = store.lease_job(&one, &job.id, &terms);
     let (leased, ()) = tokio::join!(leased, left.commit_when_waited_for());
     assert_eq!(leased.unwrap().unwrap().link, Some(job_samples::sealed(7)));
 }
 
-const GIVE_BACK_WITH_LINK: &str = "UPDATE jobs SET version = version + 1;
+const RELEASE_WITH_LINK: &str = "UPDATE jobs SET version = version + 1;
     INSERT INTO job_secrets SELECT account_id, job_id, 'link', decode(repeat('07', 60), 'hex'),
         decode(repeat('07', 70), 'hex') FROM jobs";
 
@@ -216,7 +216,7 @@ async fn a_link_that_is_added_while_its_connection_is_deleted_is_wiped_too() {
     let one = samples::insert_account(&*store, 1).await;
     samples::insert_connection(&*store, &one, 1, "c").await.unwrap();
     let job = job_samples::insert_job(&*store, &one, 1, 1).await;
-    let left = db.hold(GIVE_BACK_WITH_LINK).await;
+    let left = db.hold(RELEASE_WITH_LINK).await;
     let event = samples::event(&one, 20, Actor::Operator, "c");
     let deleted = store.delete_connection(&one, &job.connection_id, &event);
     let (deleted, ()) = tokio::join!(deleted, left.commit_when_waited_for());
