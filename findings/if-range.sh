@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A range with an If-Range that does not match: the file has changed, so a server is to send the whole (RFC 9110, 13.1.5).
-# express 5.3.0 and starlette 1.10.0 do. aiohttp 3.14.5 compares dates, and sends the part whatever entity tag If-Range
-# names; http-server 14.1.1 sends the part in any case. A client that resumes a download must therefore compare the tag
-# and date of the 206 itself.
+# A Range request whose If-Range does not match: the file has changed, so the server must send all of it (RFC 9110,
+# 13.1.5). express 5.3.0 and starlette 1.10.0 do. aiohttp 3.14.5 compares only dates, and sends the part whatever entity tag
+# If-Range has; http-server 14.1.1 always sends the part. A client that resumes a download must therefore compare the ETag
+# and Last-Modified of the 206 response.
 #
 # Output seen on 2026-11-29, with Node 20.20.2 and Python 3.11.7:
 #
@@ -12,7 +12,7 @@
 #     aiohttp 3.14.5       206           200
 #     http-server 14.1.1   206           206
 #
-# Needs bash, curl, node, npm, and python3 with venv. Installs into a temporary directory. Fails if an answer changes.
+# Needs bash, curl, node, npm, and python3 with venv. Installs into a temporary directory. Fails if a result changes.
 set -euo pipefail
 
 directory=$(mktemp -d)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# lighttpd 1.4.69 serves ranges of every file, but sends ETag and Last-Modified only where it knows the file's media type. A
-# download of `film.mp4` can be resumed safely; the same bytes as `film.unknown` are resumed without anything that would
-# show that the file has changed, and If-Range cannot be used. nginx 1.22.1 and Apache 2.4 send both for either file.
+# lighttpd 1.4.69 serves ranges of every file, but sends ETag and Last-Modified only if it knows the file's media type. A
+# download of `film.mp4` can be resumed safely. A download of the same bytes as `film.unknown` cannot: no header shows
+# whether the file has changed, and If-Range cannot be used. nginx 1.22.1 and Apache 2.4 send both headers for either file.
 #
 # Output seen on 2026-11-29, with Debian's 1.4.69-1:
 #
@@ -9,7 +9,7 @@
 #     film.unknown   206
 #
 # Needs Debian 12 (bookworm), bash and curl. Unpacks the package into a temporary directory and installs nothing. Fails if
-# an answer changes.
+# a result changes.
 set -euo pipefail
 
 directory=$(mktemp -d)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# An event stream that sends `retry:` in a block of its own, before there is an event. A browser's EventSource dispatches
-# nothing for it: a block without `data` is no event (HTML, 9.2.6). httpx-sse 0.4.3 and @microsoft/fetch-event-source 2.0.1
-# hand it to the program as a message with empty data; eventsource-parser 3.0.6 does not. A program that parses each
-# message as JSON fails on the first one. A server avoids this by sending `retry:` in the block of its first event.
+# An event stream that sends `retry:` in a separate block before the first event. A browser's EventSource dispatches no
+# event for it, because a block without `data` is not an event (HTML, 9.2.6). httpx-sse 0.4.3 and
+# @microsoft/fetch-event-source 2.0.1 pass it to the program as a message with empty data; eventsource-parser 3.0.6 does not.
+# A program that parses each message as JSON fails on the first one. To avoid this, a server sends `retry:` in the block of
+# its first event.
 #
 # Output seen on 2026-11-29, with Node 20.20.2 and Python 3.11.7:
 #
@@ -10,7 +11,7 @@
 #     @microsoft/fetch-event-source 2.0.1   ["","{\"a\": 1}"]
 #     eventsource-parser 3.0.6              ["{\"a\": 1}"]
 #
-# Needs bash, node, npm, and python3 with venv. Installs into a temporary directory. Fails if an output changes.
+# Needs bash, node, npm, and python3 with venv. Installs into a temporary directory. Fails if a result changes.
 set -euo pipefail
 
 directory=$(mktemp -d)

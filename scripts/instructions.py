@@ -1,4 +1,4 @@
-"""Counts the machine instructions of one create and one get. Run by scripts/instructions, which says how."""
+"""Counts the machine instructions of one create and one get. Run by scripts/instructions; its usage is there."""
 
 import argparse
 import http.client
@@ -15,16 +15,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "instructions.md"
 COLLECTION = "/pictoryapis/v1/vimeo-connections"
-# Enough for caches, lazily made tables and the first pages of the database.
+# Requests before the count, which fill caches, lazy tables and the first pages of the database.
 WARM_UP = 200
-# How much more than the kept count is a failure.
+# The increase over the recorded count that is a failure.
 ALLOWED = 0.05
 SHOWN = 16
-# The service's own threads, so that the count is not one of the machine's cores.
+# Fixed, so that the count does not depend on the number of cores.
 WORKERS = "2"
 OPERATIONS = {
-    "create": "`POST` of a new connection, answered 201; verification off",
-    "get": "`GET` of a connection by its id, answered 200",
+    "create": "`POST` of a new connection, response 201; verification off",
+    "get": "`GET` of a connection by its ID, response 200",
 }
 
 
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def median_of(name: str, runs: list) -> dict:
-    """The run in the middle, whole: its functions belong to its count."""
+    """The run with the median count, complete: its functions belong to its count."""
     found = sorted((run[name] for run in runs), key=lambda found: found["count"])
     return found[len(found) // 2]
 
@@ -70,10 +70,10 @@ def check(middle: dict) -> int:
         change = found["count"] / before - 1
         verdict = "ok"
         if change > ALLOWED:
-            failed, verdict = 1, f"COSTS MORE than {ALLOWED:.0%} above what is kept"
+            failed, verdict = 1, f"COSTS MORE: over {ALLOWED:.0%} above the recorded count"
         elif change < -ALLOWED:
-            verdict = "costs less: keep it with --write"
-        print(f"{name}: {found['count']:,}, kept {before:,} ({change:+.1%}): {verdict}")
+            verdict = "costs less: record it with --write"
+        print(f"{name}: {found['count']:,}, recorded {before:,} ({change:+.1%}): {verdict}")
     return failed
 
 
@@ -81,7 +81,7 @@ def check(middle: dict) -> int:
 
 
 class Service:
-    """The service under callgrind, in a directory of its own."""
+    """The service under callgrind, in its own directory."""
 
     def __init__(self, binary: Path, work: Path):
         self.work = work
@@ -124,7 +124,7 @@ class Service:
                 break
             time.sleep(0.1)
         self.process.kill()
-        sys.exit(f"instructions: the service did not start; it said:\n{self.log.read_text()}")
+        sys.exit(f"instructions: the service did not start; its output:\n{self.log.read_text()}")
 
     def control(self, what: str) -> None:
         command = ["callgrind_control", what, str(self.process.pid)]
@@ -142,7 +142,7 @@ class Service:
 
 
 class Client:
-    """One connection, kept; one request after another."""
+    """One persistent connection, one request at a time."""
 
     def __init__(self, service: Service):
         self.http = http.client.HTTPConnection("127.0.0.1", service.port, timeout=120)
@@ -179,7 +179,7 @@ def run(given: argparse.Namespace) -> dict:
         creates = counted(service, given.requests, lambda n: made.append(client.create(WARM_UP + n)))
         for number in range(WARM_UP):
             client.get(made[number])
-        # Spread over all that there are, as one who asks for any of them would.
+        # Spread over all connections.
         gets = counted(service, given.requests, lambda n: client.get(made[n * 7 % len(made)]))
     finally:
         service.stop()
@@ -187,7 +187,7 @@ def run(given: argparse.Namespace) -> dict:
 
 
 def counted(service: Service, requests: int, send) -> dict:
-    """What `requests` requests cost, each; what waits for the next one is counted too."""
+    """The cost of one request, as the mean of `requests`; background work is counted too."""
     before = set(service.work.glob("counts.*"))
     service.control("--zero")
     for number in range(requests):
@@ -199,7 +199,7 @@ def counted(service: Service, requests: int, send) -> dict:
             break
         time.sleep(0.1)
     else:
-        sys.exit("instructions: callgrind wrote nothing down")
+        sys.exit("instructions: callgrind wrote no counts")
     exclusive, inclusive = functions(dumps[0])
     each = lambda costs: {name: cost / requests for name, cost in costs.items()}
     count = round(sum(exclusive.values()) / requests)
@@ -207,10 +207,9 @@ def counted(service: Service, requests: int, send) -> dict:
 
 
 def functions(dump: Path) -> tuple[dict, dict]:
-    """What each function cost itself, and what it cost together with what it called.
+    """The cost of each function alone, and with the functions that it calls.
 
-    The program of callgrind for that, callgrind_annotate, takes the calls that were under way when the counters were
-    set to zero for the function's own cost.
+    callgrind_annotate would count calls that were in progress when the counters were zeroed as the function's own cost.
     """
     exclusive: dict = defaultdict(int)
     inclusive: dict = defaultdict(int)
@@ -235,28 +234,28 @@ def functions(dump: Path) -> tuple[dict, dict]:
 
 
 def plain(name: str) -> str:
-    """A function's name without what differs from build to build, and not too long."""
+    """A function's name without the parts that differ between builds, truncated."""
     name = re.sub(r"::h[0-9a-f]{16}", "", name)
     name = re.sub(r"aws_lc_\d+_\d+_\d+_", "", name)
     name = re.sub(r"'\d+$", "", name)
     return name if len(name) <= 110 else f"{name[:107]}..."
 
 
-# --- What is kept ---------------------------------------------------------------------------------------------------
+# --- The page -------------------------------------------------------------------------------------------------------
 
 
 def table(found: dict) -> list:
     lines = ["| instructions | share | in the function itself |", "|---:|---:|---|"]
     for name, cost in sorted(found["exclusive"].items(), key=lambda item: -item[1])[:SHOWN]:
         lines.append(f"| {cost:,.0f} | {cost / found['count']:.1%} | `{name}` |")
-    lines += ["", "| instructions | share | in the function and what it calls |", "|---:|---:|---|"]
+    lines += ["", "| instructions | share | in the function and its callees |", "|---:|---:|---|"]
     ours = {name: cost for name, cost in found["inclusive"].items() if is_telling(name)}
     for name, cost in sorted(ours.items(), key=lambda item: -item[1])[:SHOWN]:
         lines.append(f"| {cost:,.0f} | {cost / found['count']:.1%} | `{name}` |")
     return lines
 
 
-# Frames below everything (a thread's start, the runtime's loop, the router's layers) hold all of it, and say nothing.
+# Frames that contain everything else (thread start, the runtime's loop, the router's layers) are left out.
 DULL = re.compile(
     r"\(below|0x|main$|_start|start_thread|clone|\?\?\?"
     r"|<?(std|core|alloc|tokio|axum|hyper|hyper_util|tower|futures\w*|tracing)\b(?!_core)|<[FS] as"
@@ -273,9 +272,8 @@ def page(middle: dict, requests: int) -> str:
     lines = [
         "# Instructions",
         "",
-        "Made by `scripts/instructions --write`; `scripts/instructions --check` counts again and fails when one of the",
-        f"operations costs over {ALLOWED:.0%} more than is kept here. Unlike times, counts hardly move with the machine",
-        "and with what else runs on it.",
+        "Generated by `scripts/instructions --write`. `scripts/instructions --check` counts again and fails if an operation",
+        f"costs over {ALLOWED:.0%} more than is recorded here. Unlike times, counts hardly vary with the machine and its load.",
         "",
         "| operation | instructions | what it is |",
         "|---|---:|---|",
@@ -284,11 +282,11 @@ def page(middle: dict, requests: int) -> str:
     lines += [
         "",
         f"Counted by callgrind ({valgrind.stdout.strip()}) in the release build ({rustc.stdout.strip()}) on SQLite, over",
-        f"{requests:,} requests after {WARM_UP} that are not counted, one after another on one kept connection, with the",
-        f"log at its default level in a file and {WORKERS} threads for requests. All threads of the service are counted,",
-        "the system's kernel is not. Each create is alone in its batch here, so it pays a whole transaction, which",
-        "under load many share. Libraries choose their code by the processor, and callgrind shows one without AVX-512",
-        "and without instructions for SHA: there SHA-256 costs several times what it costs on most machines.",
+        f"{requests:,} requests after {WARM_UP} that are not counted, one at a time on one persistent connection, with the log",
+        f"at its default level in a file and {WORKERS} threads for requests. All threads of the service are counted, the kernel",
+        "is not. Each create is alone in its batch here, so it pays for a whole transaction, which many share under load.",
+        "Libraries choose their code by the processor, and callgrind emulates one without AVX-512 and SHA instructions: there",
+        "SHA-256 costs several times what it costs on most machines.",
     ]
     for name in OPERATIONS:
         lines += ["", f"## {name}", "", *table(middle[name])]
