@@ -1,4 +1,5 @@
-//! When a failed attempt is retried, and when the retries are exhausted: one policy for every state of a job.
+//! When a failed attempt is retried, and when the retries are exhausted: one policy for every state of a job. Short
+//! interruptions are retried while the worker keeps the lease; then the lease is released, and the job is retried later.
 
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ const BACKOFF: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// Attempts that are made however much time has passed.
 const ATTEMPTS_MIN: u32 = 8;
+/// The first delay within a lease; it doubles with each attempt.
+const LEASE_BACKOFF: Duration = Duration::from_millis(250);
+/// The longest delay within a lease.
+const LEASE_BACKOFF_MAX: Duration = Duration::from_secs(8);
 /// How long a cleanup is retried.
 const CLEANUP_DEADLINE: Duration = Duration::from_hours(1);
 
@@ -51,6 +56,48 @@ impl RetryPolicy {
         let is_late = retry.count >= ATTEMPTS_MIN && now > retry.last_progress_at.plus(self.deadline);
         is_late || (is_about_source && retry.count >= self.source_attempts)
     }
+}
+
+/// What is retried while the worker keeps the lease.
+///
+/// | attempt | retries in a row | then |
+/// |---|---|---|
+/// | to send bytes, ask for the offset, open the source | 6 | the lease is released, as above |
+/// | to send bytes that Vimeo refuses | 2 | the upload restarts |
+/// | to open a source that seems to be another file | 2 | the upload restarts |
+/// | to open a source whose file was written recently | 3 | it is read as it is |
+/// | to compare a source after its last byte | 3 | the answers so far decide |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeaseRetry {
+    /// To send bytes, ask for the offset, or open the source.
+    Transfer,
+    /// To send bytes that Vimeo refuses. The offset is asked for first.
+    RefusedBytes,
+    /// To open a source that seems to be another file: another node of its cluster may have the one that was read.
+    ChangedSource,
+    /// To open a source whose file was written recently: its validators could stay the same when it is written again.
+    UnsettledSource,
+    /// To compare a source after its last byte.
+    Comparison,
+}
+
+impl LeaseRetry {
+    /// Whether there is no other attempt in this lease after this many failed ones.
+    pub(super) fn is_exhausted(self, failed_attempts: u32) -> bool {
+        let retries = match self {
+            Self::Transfer => 6,
+            Self::UnsettledSource | Self::Comparison => 3,
+            Self::RefusedBytes | Self::ChangedSource => 2,
+        };
+        failed_attempts >= retries
+    }
+}
+
+/// The delay within a lease after this many failed attempts. Nothing of it is random: the attempts of other jobs failed at other
+/// times.
+pub(super) fn lease_backoff(failed_attempts: u32) -> Duration {
+    let factor = 1_u32.checked_shl(failed_attempts).unwrap_or(u32::MAX);
+    LEASE_BACKOFF.saturating_mul(factor).min(LEASE_BACKOFF_MAX)
 }
 
 /// The delay after this many failed attempts: it doubles, and half of it is random, so that the jobs that failed together
@@ -140,6 +187,27 @@ mod tests {
         let longest: Vec<_> = (0..10).map(|count| backoff(count, 255).as_secs()).collect();
         assert_eq!(longest, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
         assert_eq!(backoff(u32::MAX, 255), BACKOFF_MAX);
+    }
+
+    #[test]
+    fn the_delays_within_a_lease_double_up_to_their_maximum() {
+        let millis: Vec<_> = (0..8).map(|failed| lease_backoff(failed).as_millis()).collect();
+        assert_eq!(millis, [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+        assert_eq!(lease_backoff(u32::MAX), LEASE_BACKOFF_MAX);
+    }
+
+    #[test]
+    fn a_lease_is_released_after_a_few_attempts() {
+        use LeaseRetry::{ChangedSource, Comparison, RefusedBytes, Transfer, UnsettledSource};
+        for (attempt, retries) in
+            [(Transfer, 6), (RefusedBytes, 2), (ChangedSource, 2), (UnsettledSource, 3), (Comparison, 3)]
+        {
+            assert!(!attempt.is_exhausted(retries - 1), "{attempt:?}");
+            assert!(attempt.is_exhausted(retries), "{attempt:?}");
+        }
+        // The lease is renewed meanwhile, so that the sum may be longer than it is; other jobs need the slot.
+        let total: Duration = (0..6).map(lease_backoff).sum();
+        assert!(total < Duration::from_secs(16), "{total:?}");
     }
 
     #[test]

@@ -20,8 +20,6 @@ use egress::{
 const UNREACHABLE: &str = "The source could not be reached, or its address is not allowed.";
 /// How many readings are remembered between two attempts of their jobs.
 const PROGRESSES_MAX: usize = 10_000;
-/// How often a source is asked again after its last byte.
-pub(super) const END_ATTEMPTS: u32 = 3;
 
 /// What this node has read of the sources of jobs that wait for their next attempt.
 #[derive(Default)]

@@ -7,21 +7,16 @@ use domain::job::{Failure, FailureCode, Fetch, SourceFacts, Uploading};
 use egress::{EgressUrl, OpenedSource, SourceError, SourceMetadata};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::transfer::{ATTEMPTS, pause_after};
 use super::{Memory, StepContext};
 use crate::uploads::chunks::ChunkReader;
 use crate::uploads::failures::failure;
 use crate::uploads::outcome::Then;
 use crate::uploads::request::RequestedSource;
+use crate::uploads::retry::{LeaseRetry, lease_backoff};
 use crate::uploads::sources::{self, EndAnswers, EndVerdict};
 
-/// How often a source is opened again whose file was written recently, until it is old enough for its validators to count.
-const SETTLE_ATTEMPTS: u32 = 3;
 /// Added to the whole seconds that validators have.
 const SETTLE_MARGIN: Duration = Duration::from_millis(200);
-/// How often a source that seems to be another file is asked again: another node of a cluster may have the one that was
-/// read.
-const CHANGED_ATTEMPTS: u32 = 2;
 /// How long the comparison after the last byte may take.
 const CONFIRM_TIMEOUT: Duration = Duration::from_mins(2);
 /// The last pause of the comparison, where first bytes have to be the same for two seconds.
@@ -83,11 +78,13 @@ impl StepContext<'_> {
             let opened = self.try_open_source(memory, uploading, offset).await;
             self.uploads.egress.record_wait(&memory.progress, asked_at.elapsed())?;
             match opened {
-                Err(Unopened::Later(Then::Retry(_))) if attempts < ATTEMPTS => {
+                Err(Unopened::Later(Then::Retry(_))) if !LeaseRetry::Transfer.is_exhausted(attempts) => {
                     self.pause_for_source(memory, attempts).await;
                     attempts += 1;
                 }
-                Err(Unopened::Restart(SourceError::Changed)) if changes < CHANGED_ATTEMPTS && offset > 0 => {
+                Err(Unopened::Restart(SourceError::Changed))
+                    if offset > 0 && !LeaseRetry::ChangedSource.is_exhausted(changes) =>
+                {
                     self.pause_for_source(memory, changes).await;
                     changes += 1;
                 }
@@ -98,7 +95,7 @@ impl StepContext<'_> {
 
     /// A pause because of the source: it counts as time in which the source delivered nothing.
     pub(super) async fn pause_for_source(&self, memory: &Memory, failed: u32) {
-        let pause = pause_after(failed);
+        let pause = lease_backoff(failed);
         sleep(pause).await;
         // If that makes it too slow, the next chunk shows it.
         let _ = self.uploads.egress.record_wait(&memory.progress, pause);
@@ -141,13 +138,17 @@ impl StepContext<'_> {
         known: &SourceMetadata,
     ) -> Result<OpenedSource, SourceError> {
         let egress = &self.uploads.egress;
-        for _ in 0..SETTLE_ATTEMPTS {
+        let mut attempts = 0;
+        loop {
             let opened = egress.open(url, 0, known, &memory.progress).await?;
-            let Some(pause) = opened.metadata.validators.settles_in() else { return Ok(opened) };
+            let pause = opened.metadata.validators.settles_in();
+            let Some(pause) = pause.filter(|_| !LeaseRetry::UnsettledSource.is_exhausted(attempts)) else {
+                return Ok(opened);
+            };
             drop(opened);
             sleep(pause + SETTLE_MARGIN).await;
+            attempts += 1;
         }
-        egress.open(url, 0, known, &memory.progress).await
     }
 
     async fn open_spooled(
@@ -204,11 +205,11 @@ impl StepContext<'_> {
             if let Some(verdict) = answers.judge(started.elapsed(), now) {
                 return verdict;
             }
-            if attempt == sources::END_ATTEMPTS {
+            if LeaseRetry::Comparison.is_exhausted(attempt) {
                 return answers.at_end();
             }
-            let is_last = attempt + 1 == sources::END_ATTEMPTS;
-            let pause = if is_last && answers.needs_time() { END_PAUSE } else { pause_after(attempt) };
+            let is_last = LeaseRetry::Comparison.is_exhausted(attempt + 1);
+            let pause = if is_last && answers.needs_time() { END_PAUSE } else { lease_backoff(attempt) };
             sleep(pause).await;
             attempt += 1;
         }

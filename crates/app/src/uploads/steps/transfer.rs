@@ -12,16 +12,9 @@ use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::chunks::ChunkReader;
 use crate::uploads::failures::{failure, missing, then_of_whole};
 use crate::uploads::outcome::{Change, JobPatch, StepOutcome, Then};
+use crate::uploads::retry::{LeaseRetry, lease_backoff};
 use crate::uploads::sources;
 
-/// Attempts in a row before the lease is released, so that other jobs run meanwhile.
-pub(super) const ATTEMPTS: u32 = 6;
-/// How many times in a row Vimeo may refuse a request that sends bytes before the upload restarts.
-const REFUSED_ATTEMPTS: u32 = 2;
-/// The first pause between these attempts; it doubles.
-const PAUSE: Duration = Duration::from_millis(250);
-/// The longest of these pauses.
-const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// How long nothing may be sent before a transfer counts as broken.
 const STALL: Duration = Duration::from_mins(1);
 
@@ -126,7 +119,7 @@ async fn send(
         if is_about_source {
             context.pause_for_source(memory, transfer.failed).await;
         } else {
-            sleep(pause_after(transfer.failed)).await;
+            sleep(lease_backoff(transfer.failed)).await;
         }
         transfer.failed += 1;
         transfer.offset = match ask_offset(context, memory, uploading, link, offset).await {
@@ -180,16 +173,17 @@ async fn judge(
     failed: UploadError<SourceError>,
     attempts: u32,
 ) -> Option<StepOutcome> {
+    let is_exhausted = LeaseRetry::Transfer.is_exhausted(attempts);
     Some(match failed {
         UploadError::Link(LinkFailure::Gone) => link_is_gone(context, memory, uploading).await,
         // Once is no reason to restart: the offset is asked for first.
         UploadError::Link(failed @ (LinkFailure::TooLarge | LinkFailure::ProtocolRefused(_)))
-            if attempts >= REFUSED_ATTEMPTS =>
+            if LeaseRetry::RefusedBytes.is_exhausted(attempts) =>
         {
             tracing::warn!(job = %context.job.id, %failed, "Vimeo refuses the bytes of an upload");
             link_is_gone(context, memory, uploading).await
         }
-        UploadError::Link(_) if attempts >= ATTEMPTS => link_failed(context, memory, uploading).await,
+        UploadError::Link(_) if is_exhausted => link_failed(context, memory, uploading).await,
         UploadError::Link(_) => return None,
         UploadError::Source(error @ SourceError::Changed) => {
             restart_source(context, memory, uploading, error)
@@ -200,7 +194,7 @@ async fn judge(
             Err(error) => stay(uploading, sources::then_of(error)),
             Ok(()) => return None,
         },
-        UploadError::Source(_) | UploadError::SourceTruncated if attempts < ATTEMPTS => return None,
+        UploadError::Source(_) | UploadError::SourceTruncated if !is_exhausted => return None,
         UploadError::Source(error) => stay(uploading, sources::then_of(error)),
         UploadError::SourceTruncated => stay(uploading, sources::then_of(SourceError::EndedEarly)),
     })
@@ -237,7 +231,7 @@ async fn ask_offset(
 ) -> Result<u64, Box<StepOutcome>> {
     let mut attempt = 0;
     loop {
-        let is_last = attempt >= ATTEMPTS;
+        let is_last = LeaseRetry::Transfer.is_exhausted(attempt);
         match context.uploads.client.offset(link, CALL_TIMEOUT).await {
             Ok(remote) if is_coherent(remote, uploading.size, acknowledged) => return Ok(remote.offset),
             Ok(remote) if is_last => {
@@ -258,7 +252,7 @@ async fn ask_offset(
                 }
             }
         }
-        sleep(pause_after(attempt)).await;
+        sleep(lease_backoff(attempt)).await;
         attempt += 1;
     }
 }
@@ -344,23 +338,11 @@ pub(super) fn is_coherent(remote: vimeo::RemoteOffset, size: u64, acknowledged: 
     remote.offset >= acknowledged && remote.length.is_none_or(|length| length == size)
 }
 
-/// The pause after this many failed attempts.
-pub(super) fn pause_after(failed: u32) -> Duration {
-    PAUSE.saturating_mul(1_u32.checked_shl(failed).unwrap_or(u32::MAX)).min(PAUSE_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use vimeo::RemoteOffset;
 
     use super::*;
-
-    #[test]
-    fn the_pauses_double_up_to_their_maximum() {
-        let millis: Vec<_> = (0..8).map(|failed| pause_after(failed).as_millis()).collect();
-        assert_eq!(millis, [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
-        assert_eq!(pause_after(u32::MAX), PAUSE_MAX);
-    }
 
     #[test]
     fn an_offset_is_coherent_if_it_does_not_go_back_and_the_length_is_the_files() {
