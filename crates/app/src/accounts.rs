@@ -1,4 +1,4 @@
-//! Accounts, as the operator makes them.
+//! Accounts: creating, listing, deleting them.
 
 use domain::account::{Account, Label};
 use domain::audit::{Action, Actor};
@@ -8,31 +8,35 @@ use thiserror::Error;
 
 use crate::{App, Error};
 
-/// How many connections are deleted in one transaction, which holds up everybody else's writes.
-const DELETED_AT_ONCE: u32 = 500;
+/// Connections deleted in one transaction. Other writes wait meanwhile.
+const DELETE_BATCH: u32 = 500;
 
-/// Why an operator's wish about an account was not done.
+/// Why an operation on an account failed.
 #[derive(Debug, Error)]
 pub enum AccountError {
-    /// There is one of this name.
+    /// The name is taken.
     #[error("an account named {0} already exists")]
     Exists(Label),
-    /// There is none of this name.
+    /// No account has this name.
     #[error("no account is named {0}; `vimeo-connections accounts list` shows them")]
     Unknown(Label),
-    /// The service could not do it.
+    /// Any other error.
     #[error(transparent)]
     Other(#[from] Error),
 }
 
 impl App {
-    /// Makes an account with a key of its own.
+    /// Creates an account with its own key.
     pub async fn create_account(&self, name: Label) -> Result<Account, AccountError> {
         let id = AccountId::from_random(self.randomness.bytes());
         let key = self.keyring.new_account_key(&id, &self.randomness).map_err(Error::from)?;
         let account = Account { id, name, created_at: self.clock.now(), key };
-        let event =
-            self.done(&account.id, Actor::Operator, Action::CreateAccount, Some(account.id.to_string()));
+        let event = self.audit_event(
+            &account.id,
+            Actor::Operator,
+            Action::CreateAccount,
+            Some(account.id.to_string()),
+        );
         match self.store.insert_account(&account, &event).await {
             Ok(()) => Ok(account),
             Err(store::Error::NameTaken) => Err(AccountError::Exists(account.name)),
@@ -40,13 +44,13 @@ impl App {
         }
     }
 
-    /// Deletes an account with its keys and connections; what would open their secrets is wiped. What the audit log has
-    /// of it stays. Cut off in the middle, it is finished by another call.
+    /// Deletes an account with its API keys and connections, and wipes their sealing keys. Its audit events remain. If it is
+    /// interrupted, another call completes it.
     pub async fn delete_account(&self, account: &Account) -> Result<(), AccountError> {
         let subject = Some(account.id.to_string());
-        let event = self.done(&account.id, Actor::Operator, Action::DeleteAccount, subject);
+        let event = self.audit_event(&account.id, Actor::Operator, Action::DeleteAccount, subject);
         loop {
-            let part = self.store.delete_account_part(&account.id, DELETED_AT_ONCE, &event).await;
+            let part = self.store.delete_account_part(&account.id, DELETE_BATCH, &event).await;
             match part.map_err(Error::from)? {
                 AccountDeletion::More => {}
                 AccountDeletion::Done => return Ok(()),
@@ -55,12 +59,12 @@ impl App {
         }
     }
 
-    /// All accounts by name.
+    /// All accounts, sorted by name.
     pub async fn list_accounts(&self) -> Result<Vec<Account>, Error> {
         Ok(self.store.list_accounts().await?)
     }
 
-    /// The account of that name.
+    /// Finds an account by its name.
     pub async fn find_account(&self, name: &Label) -> Result<Account, AccountError> {
         let found = self.store.find_account_by_name(name).await.map_err(Error::from)?;
         found.ok_or_else(|| AccountError::Unknown(name.clone()))

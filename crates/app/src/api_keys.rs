@@ -1,4 +1,4 @@
-//! API keys: making, importing, revoking them, and letting their holders in.
+//! API keys: creating, importing, revoking them, and authenticating requests.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,37 +11,37 @@ use domain::time::Timestamp;
 use store::Changed;
 use thiserror::Error;
 
-use crate::recent::Aged;
+use crate::cache::Cached;
 use crate::{App, Caller, Error};
 
-/// What the operator says of a new key.
+/// The settings of a new key.
 #[derive(Debug, Clone)]
 pub struct KeyOptions {
-    /// What it is called.
+    /// Its name.
     pub name: Label,
-    /// From now; 0 makes a key that has expired already.
+    /// Counted from now; 0 creates an expired key.
     pub expires_in_days: Option<u32>,
 }
 
-/// What to do about a key, made elsewhere, that can be guessed.
+/// Whether imported keys may be weak: `api_keys.allow_weak`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeakKeys {
-    /// It is not imported.
+    /// A key with less than [`KEY_MIN_BITS`] is not imported.
     Refuse,
-    /// The configuration says that it may be.
+    /// Any key is imported.
     Accept,
 }
 
-/// A key that was just made, and the key itself: shown once.
+/// A created key.
 #[derive(Debug)]
 pub struct NewApiKey {
-    /// What is kept of it.
+    /// The stored part.
     pub key: ApiKey,
-    /// What its holder sends.
+    /// The key itself, which is shown once and not stored.
     pub plain: PlainKey,
 }
 
-/// An account, and the key that acts for it.
+/// An authenticated account and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The account.
@@ -50,85 +50,84 @@ pub struct Identity {
     pub key: ApiKey,
 }
 
-/// A key as it was when the database was asked for it, proven.
+/// A key whose row was verified.
 #[derive(Debug, Clone)]
-pub(crate) struct KnownKey {
+pub(crate) struct VerifiedKey {
     key: Arc<ApiKey>,
-    /// When that was, by the clock that keys expire by.
-    at: Timestamp,
+    /// When the row was read, by the clock of the database.
+    read_at: Timestamp,
 }
 
-/// Why an operator's wish about a key was not done.
+/// Why an operation on a key failed.
 #[derive(Debug, Error)]
 pub enum ApiKeyError {
-    /// The key was made or imported before.
+    /// The key exists, in this or another account.
     #[error("this key is known already, as {id} in the account {account}; nothing was changed")]
     Exists {
-        /// Under which identifier.
+        /// The existing key.
         id: ApiKeyId,
-        /// In whose account.
+        /// The name of its account.
         account: String,
     },
-    /// The key can be guessed.
+    /// The key is too weak.
     #[error(
         "this key has an estimated strength of {bits} bits, and at least {KEY_MIN_BITS} are required: make one with `keys create`, \
          or set api_keys.allow_weak = true to accept it"
     )]
     Weak {
-        /// Estimated.
+        /// Its estimated strength.
         bits: u32,
     },
-    /// There is no key of this identifier.
+    /// No key has this ID.
     #[error("no key has the ID {0}; `vimeo-connections keys list` shows them")]
     Unknown(String),
-    /// The service could not do it.
+    /// Any other error.
     #[error(transparent)]
     Other(#[from] Error),
 }
 
 impl App {
-    /// Lets the holder of a key in. One answer for every reason not to.
+    /// Authenticates a request. [`Error::Unauthorized`] for every reason to refuse it.
     pub async fn authenticate(&self, key: &PlainKey, remote: Option<IpAddr>) -> Result<Caller, Error> {
         let hash = self.service_keys.hash_api_key(key);
-        let known = self.api_keys.find(&hash, async || self.find_known_key(&hash).await).await?;
-        let Aged { value: KnownKey { key, at }, age } = known.ok_or(Error::Unauthorized)?;
-        // No later than this does the key expire, whatever the database's clock says by now.
-        if key.status(at.plus(age)) != KeyStatus::Active {
+        let verified = self.api_keys.find(&hash, async || self.find_verified_key(&hash).await).await?;
+        let Cached { value: VerifiedKey { key, read_at }, age } = verified.ok_or(Error::Unauthorized)?;
+        // The database's clock, advanced by the age of the cached row: a key never remains valid past its expiry.
+        if key.status(read_at.plus(age)) != KeyStatus::Active {
             return Err(Error::Unauthorized);
         }
         let actor = Actor::ApiKey { key_id: key.id.clone(), remote };
         Ok(Caller { account_id: key.account_id.clone(), actor })
     }
 
-    /// A key that this service wrote, as it is now.
-    async fn find_known_key(&self, hash: &HashedKey) -> Result<Option<KnownKey>, Error> {
+    /// Reads a key, if its row verifies.
+    async fn find_verified_key(&self, hash: &HashedKey) -> Result<Option<VerifiedKey>, Error> {
         let found = self.store.find_api_key_by_hash(hash, self.clock.now()).await?;
-        let proven = found.filter(|(row, _)| self.is_proven(row));
-        Ok(proven.map(|(row, at)| KnownKey { key: Arc::new(row.key), at }))
+        let verified = found.filter(|(row, _)| self.verify_row(row));
+        Ok(verified.map(|(row, read_at)| VerifiedKey { key: Arc::new(row.key), read_at }))
     }
 
-    /// Who the holder of a key is to the service.
+    /// The caller's account and key.
     pub async fn identify(&self, caller: &Caller) -> Result<Identity, Error> {
         let key_id = caller.key_id().ok_or(Error::Unauthorized)?;
         let account = self.store.find_account(&caller.account_id).await?;
         let row = self.store.find_api_key(key_id).await?;
-        // Either can have been deleted since the caller was let in.
+        // Either may have been deleted, or the key revoked, since the caller was authenticated. Its expiry was checked then.
         let (account, row) = account.zip(row).ok_or(Error::Unauthorized)?;
-        // Or the key revoked. Whether its time is over was judged a moment ago, by the clock that keys expire by.
-        if row.key.revoked_at.is_some() || !self.is_proven(&row) {
+        if row.key.revoked_at.is_some() || !self.verify_row(&row) {
             return Err(Error::Unauthorized);
         }
         Ok(Identity { account, key: row.key })
     }
 
-    /// Whether whoever was let in a while ago would be let in now, asked of the database each time. The operator is.
-    pub async fn is_still_welcome(&self, caller: &Caller) -> Result<bool, Error> {
+    /// Whether the caller's key is still active, read from the database each time. The operator is always authorized.
+    pub async fn is_authorized(&self, caller: &Caller) -> Result<bool, Error> {
         let Some(key_id) = caller.key_id() else { return Ok(true) };
         let row = self.store.find_api_key(key_id).await?;
         Ok(row.is_some_and(|row| self.status(&row, self.clock.now()) == KeyStatus::Active))
     }
 
-    /// Makes a key for an account.
+    /// Creates a key for an account.
     pub async fn create_api_key(
         &self,
         account: &Account,
@@ -139,7 +138,7 @@ impl App {
         Ok(NewApiKey { key, plain })
     }
 
-    /// Takes in a key that was made elsewhere, so that a client keeps its own.
+    /// Imports a key that was created elsewhere, so that a client can keep it.
     pub async fn import_api_key(
         &self,
         account: &Account,
@@ -172,31 +171,31 @@ impl App {
         };
         let hash = self.service_keys.hash_api_key(plain);
         let row = ApiKeyRow { mac: self.service_keys.mac_api_key(&key, &hash), key, hash };
-        let event = self.done(&account.id, Actor::Operator, action, Some(row.key.id.to_string()));
+        let event = self.audit_event(&account.id, Actor::Operator, action, Some(row.key.id.to_string()));
         match self.store.insert_api_key(&account.id, &row, &event).await {
             Ok(()) => Ok(row.key),
-            Err(store::Error::NameTaken) => Err(self.known_as(&row).await?),
+            Err(store::Error::NameTaken) => Err(self.exists_error(&row).await?),
             Err(error) => Err(Error::from(error).into()),
         }
     }
 
-    async fn known_as(&self, row: &ApiKeyRow) -> Result<ApiKeyError, Error> {
-        let known = self.store.find_api_key_by_hash(&row.hash, self.clock.now()).await?;
-        let (known, _) = known.ok_or(Error::OutcomeUnknown)?;
-        let account = self.store.find_account(&known.key.account_id).await?;
+    async fn exists_error(&self, row: &ApiKeyRow) -> Result<ApiKeyError, Error> {
+        let existing = self.store.find_api_key_by_hash(&row.hash, self.clock.now()).await?;
+        let (existing, _) = existing.ok_or(Error::OutcomeUnknown)?;
+        let account = self.store.find_account(&existing.key.account_id).await?;
         let account =
-            account.map_or_else(|| known.key.account_id.to_string(), |account| account.name.to_string());
-        Ok(ApiKeyError::Exists { id: known.key.id, account })
+            account.map_or_else(|| existing.key.account_id.to_string(), |account| account.name.to_string());
+        Ok(ApiKeyError::Exists { id: existing.key.id, account })
     }
 
-    /// What is kept of a key, whatever its state and whosever it is; `None` if it is not known.
+    /// Finds a stored key of any account, also an expired or revoked one.
     pub async fn find_api_key(&self, plain: &PlainKey) -> Result<Option<ApiKey>, Error> {
         let hash = self.service_keys.hash_api_key(plain);
         let found = self.store.find_api_key_by_hash(&hash, self.clock.now()).await?;
-        Ok(found.map(|(row, _)| row).filter(|row| self.is_proven(row)).map(|row| row.key))
+        Ok(found.map(|(row, _)| row).filter(|row| self.verify_row(row)).map(|row| row.key))
     }
 
-    /// An account's keys, oldest first, each with what it is good for now.
+    /// An account's keys with their status, oldest first.
     pub async fn list_api_keys(&self, account: &Account) -> Result<Vec<(ApiKey, KeyStatus)>, Error> {
         let rows = self.store.list_api_keys(&account.id).await?;
         let now = self.clock.now();
@@ -207,31 +206,36 @@ impl App {
         Ok(rows.into_iter().map(with_status).collect())
     }
 
-    /// Revokes a key; one that is revoked already stays so.
+    /// Revokes a key. Revoking it again has no effect.
     pub async fn revoke_api_key(&self, id: &ApiKeyId) -> Result<ApiKey, ApiKeyError> {
         loop {
             let row = self.store.find_api_key(id).await.map_err(Error::from)?;
             let row = row.ok_or_else(|| ApiKeyError::Unknown(id.to_string()))?;
-            // A revocation that the service did not write could be undone by whoever did: it is written again.
+            // A revocation that does not verify was not written by the service and could be undone the same way: it is
+            // written again.
             if self.status(&row, self.clock.now()) == KeyStatus::Revoked {
                 return Ok(row.key);
             }
             let expected = row.mac.clone();
             let key = ApiKey { revoked_at: Some(self.clock.now()), ..row.key };
             let mac = self.service_keys.mac_api_key(&key, &row.hash);
-            let event =
-                self.done(&key.account_id, Actor::Operator, Action::RevokeApiKey, Some(key.id.to_string()));
+            let event = self.audit_event(
+                &key.account_id,
+                Actor::Operator,
+                Action::RevokeApiKey,
+                Some(key.id.to_string()),
+            );
             let revoked = ApiKeyRow { key, hash: row.hash, mac };
             let account = revoked.key.account_id.clone();
             let changed = self.store.update_api_key_revoked(&account, &expected, &revoked, &event).await;
-            // Changed meanwhile: by another revocation, which the next round finds.
+            // A concurrent revocation changed the row: read it again.
             if changed.map_err(Error::from)? == Changed::Yes {
                 return Ok(revoked.key);
             }
         }
     }
 
-    /// Revokes every key of every account that is not revoked; how many.
+    /// Revokes all keys of all accounts; returns how many were not revoked before.
     pub(crate) async fn revoke_all_api_keys(&self) -> Result<usize, Error> {
         let mut count = 0;
         let now = self.clock.now();
@@ -242,7 +246,7 @@ impl App {
                 }
                 match self.revoke_api_key(&row.key.id).await {
                     Ok(_) => count += 1,
-                    // Deleted since it was listed.
+                    // Deleted since the list was read.
                     Err(ApiKeyError::Unknown(_)) => {}
                     Err(ApiKeyError::Other(error)) => return Err(error),
                     Err(error) => return Err(Error::Internal(Box::new(error))),
@@ -253,18 +257,18 @@ impl App {
     }
 
     fn status(&self, row: &ApiKeyRow, at: Timestamp) -> KeyStatus {
-        if self.is_proven(row) { row.key.status(at) } else { KeyStatus::Tampered }
+        if self.verify_row(row) { row.key.status(at) } else { KeyStatus::Tampered }
     }
 
-    /// Whether this service wrote the row. One that it did not write lets nobody in, and the operator hears of it.
-    fn is_proven(&self, row: &ApiKeyRow) -> bool {
-        let is_proven = self.service_keys.verify_api_key(&row.key, &row.hash, &row.mac);
-        if !is_proven {
+    /// Verifies the MAC of a key's row. A key whose row does not verify is not accepted, which is logged as an error.
+    fn verify_row(&self, row: &ApiKeyRow) -> bool {
+        let is_authentic = self.service_keys.verify_api_key(&row.key, &row.hash, &row.mac);
+        if !is_authentic {
             tracing::error!(
                 api_key = %row.key.id,
                 "the row of an API key was not written by this service, or was changed since: the key is not accepted"
             );
         }
-        is_proven
+        is_authentic
     }
 }

@@ -12,8 +12,8 @@ impl App {
     /// In a task of its own, because whoever hangs up in the middle neither keeps the key nor escapes the log.
     pub(crate) async fn refuse(&self, caller: &Caller, attempt: Attempt, error: Error) -> Error {
         let Attempt { action, subject, mut held } = attempt;
-        let event = error.refusal().map(|code| {
-            let mut event = self.done(&caller.account_id, caller.actor.clone(), action, subject);
+        let event = error.audit_code().map(|code| {
+            let mut event = self.audit_event(&caller.account_id, caller.actor.clone(), action, subject);
             event.outcome = Outcome::Refused(code.to_owned());
             event
         });

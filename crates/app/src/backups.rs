@@ -1,4 +1,4 @@
-//! Backups: made without the keyring, restored only with it.
+//! Backups: created without the keyring, restored only with it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,49 +8,49 @@ use seal::keyring::Keyring;
 use store::{BackupError, BackupHeader, BackupStamp, DatabaseUrl, Migrations, StagedBackup};
 use thiserror::Error;
 
-use crate::{App, Clock, Error, Setup, StartError, keys_in_words};
+use crate::{App, Clock, Error, Setup, StartError, describe_keys};
 
-/// What becomes of the API keys in a backup.
+/// Whether the API keys in a backup remain valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestoredKeys {
-    /// They let their holders in as they did when the backup was made.
+    /// They have the status that they had in the backup.
     Keep,
-    /// All are revoked before the database is in its place.
+    /// All are revoked before the database is moved to its path.
     Revoke,
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
-    /// What the backup says of itself.
+    /// The header of the backup.
     pub header: BackupHeader,
-    /// How many keys were revoked, if they were to be.
+    /// How many keys were revoked; `None` with [`RestoredKeys::Keep`].
     pub revoked_keys: Option<usize>,
 }
 
-/// Why a backup was not restored. The sentences are for the operator.
+/// Why a backup was not restored. The messages are for the operator.
 #[derive(Debug, Error)]
 pub enum RestoreError {
     /// The backup was sealed with keys that the keyring does not hold.
     #[error(
         "the keyring is not the one that the backup {} was sealed with. The backup needs {}; the keyring's primary key \
-         is {found}. Nothing was changed. Put the right keyring where keyring.file says, from its own backup if need \
-         be. Without it the stored credentials cannot be opened, by anybody",
+         is {found}. Nothing was changed. Set keyring.file to the right keyring, or restore it from its own backup. \
+         Without it the stored credentials cannot be decrypted",
         file.display(),
-        keys_in_words(missing)
+        describe_keys(missing)
     )]
     WrongKeyring {
         /// The backup.
         file: PathBuf,
-        /// The keys that are missing.
+        /// The missing keys.
         missing: Vec<KeyringKeyId>,
-        /// The key that the keyring does hold.
+        /// The keyring's primary key.
         found: KeyringKeyId,
     },
-    /// The backup is not good, or its place is taken.
+    /// The backup is invalid, or the target exists.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// The database in the backup does not open.
+    /// The database in the backup cannot be opened.
     #[error("{0}. Nothing was restored")]
     Start(#[source] StartError),
     /// The keys could not be revoked.
@@ -58,7 +58,7 @@ pub enum RestoreError {
     Keys(#[source] Error),
 }
 
-/// Copies the database, as it is at one moment, into a new file. Needs no keyring: nothing is opened.
+/// Writes a consistent copy of the database to a new file. Needs no keyring, because nothing is decrypted.
 pub async fn back_up(
     database_url: &DatabaseUrl,
     file: PathBuf,
@@ -69,7 +69,7 @@ pub async fn back_up(
     store::back_up(database_url, file, stamp).await
 }
 
-/// Whether a backup could be restored, with this keyring if there is one at hand. Restores nothing.
+/// Checks that a backup can be restored, and, if a keyring is given, that it is the right one. Restores nothing.
 pub async fn check_backup(
     file: &Path,
     keyring: Option<&Keyring>,
@@ -82,7 +82,7 @@ pub async fn check_backup(
     Ok(header)
 }
 
-/// Puts the database of a backup where `setup` says that the database is, if there is none yet.
+/// Restores a backup to the database of `setup`, which must not exist.
 pub async fn restore_backup(setup: Setup, file: &Path, keys: RestoredKeys) -> Result<Restored, RestoreError> {
     let tag = make_tag(&setup.randomness);
     let staged = store::stage_backup(file.to_owned(), &setup.database_url, tag).await?;
@@ -96,7 +96,7 @@ pub async fn restore_backup(setup: Setup, file: &Path, keys: RestoredKeys) -> Re
     Ok(Restored { header, revoked_keys })
 }
 
-/// The database has another name meanwhile: under its own it is never seen with keys that were to be revoked.
+/// Revokes all keys in a staged backup, before it is visible at its path.
 async fn revoke_keys(setup: Setup, staged: &StagedBackup) -> Result<usize, RestoreError> {
     let setup = Setup { database_url: staged.database_url(), migrations: Migrations::Apply, ..setup };
     let app = App::open(setup).await.map_err(RestoreError::Start)?;

@@ -1,4 +1,4 @@
-//! What time it is: passed in, so that a test can say.
+//! The clock, which is injected so that tests can control it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use domain::time::Timestamp;
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The operating system's.
-    #[expect(clippy::disallowed_methods, reason = "the one place where time enters")]
+    /// The system clock.
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the system clock")]
     pub fn system() -> Self {
         Self(Arc::new(|| {
             let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -20,12 +20,12 @@ impl Clock {
         }))
     }
 
-    /// A time that the caller chooses: for tests.
+    /// A clock for tests.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// Now.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }

@@ -1,4 +1,4 @@
-//! Connections: creating, finding, listing, changing, deleting them.
+//! Connections: creating, finding, listing, updating, deleting them.
 
 use domain::audit::Action;
 use domain::connection::{
@@ -18,31 +18,31 @@ use crate::audit::Attempt;
 use crate::idempotency::{Held, Turn};
 use crate::{App, Caller, Error, Once, Outcome};
 
-/// A connection's first version.
+/// The version of a new connection.
 const FIRST_VERSION: u64 = 1;
 
-/// Some of an account's connections, in their order.
+/// A page of an account's connections, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionPage {
     /// The connections.
     pub items: Vec<Connection>,
-    /// What to ask the next page with; `None` if this is the last.
+    /// The key of the next page; `None` on the last page.
     pub next: Option<Vec<u8>>,
 }
 
-/// Whether a stored connection holds the credentials of a draft.
+/// Whether a stored connection has the credentials of a draft.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SameCredentials {
-    /// It does, all three.
+    /// All three are the same.
     Yes(Connection),
-    /// It does not.
+    /// At least one differs.
     No(Connection),
 }
 
 impl App {
-    /// Checks the credentials, seals them, and keeps the connection; once, if `once` says so.
+    /// Verifies the credentials, seals them and stores the connection.
     ///
-    /// Dropping the future before the write stops the work, and nothing is stored.
+    /// If the future is dropped before the write, nothing is stored.
     pub async fn create_connection(
         &self,
         caller: &Caller,
@@ -84,7 +84,7 @@ impl App {
         complete: impl Fn(&Connection) -> Option<store::Completion> + Send + Sync,
     ) -> Result<Connection, Error> {
         let account = &caller.account_id;
-        // So that Vimeo is not asked in vain. The write looks again, and is enough where Vimeo is not asked.
+        // Saves the requests to Vimeo. The write checks the name again.
         if self.is_verifying()
             && let name = draft.name.unique_part()
             && self.store.find_connection_id_by_name(account, name).await?.is_some()
@@ -116,13 +116,11 @@ impl App {
             &self.randomness,
         )?;
         let subject = Some(connection.id.to_string());
-        let event = self.done(account, caller.actor.clone(), Action::CreateConnection, subject);
+        let event = self.audit_event(account, caller.actor.clone(), Action::CreateConnection, subject);
         let completion = complete(&connection);
         let new = NewConnection { connection: connection.clone(), sealed, event, completion };
-        match self.store.insert_connection(account, new).await {
-            Ok(()) => Ok(connection),
-            Err(error) => Err(named(error)),
-        }
+        self.store.insert_connection(account, new).await.map_err(of_connection)?;
+        Ok(connection)
     }
 
     /// One of the caller's connections, without its secrets.
@@ -141,11 +139,11 @@ impl App {
             return Ok(None);
         };
         let found = self.store.find_connection(account, &id).await?;
-        // Renamed between the two looks, it is not what was asked for: at that moment nothing had the name.
+        // If it was renamed between the two reads, no connection has the name.
         Ok(found.filter(|found| found.name.unique_part() == name.unique_part()))
     }
 
-    /// The caller's connections after a place, oldest first.
+    /// The caller's connections that follow `after`, oldest first.
     pub async fn list_connections(
         &self,
         caller: &Caller,
@@ -153,7 +151,7 @@ impl App {
         limit: PageLimit,
     ) -> Result<ConnectionPage, Error> {
         let account = &caller.account_id;
-        // One more than is shown tells whether there is a next page.
+        // One more than the page, to see whether there is a next one.
         let mut items = self.store.list_connections(account, after, limit.as_u32() + 1).await?;
         let is_last = items.len() <= limit.as_u32() as usize;
         items.truncate(limit.as_u32() as usize);
@@ -162,20 +160,20 @@ impl App {
         Ok(ConnectionPage { items, next })
     }
 
-    /// The place that a page key names; `None` if this service did not give it to this account.
+    /// Decodes a page key; `None` if it was not issued to this account.
     pub fn read_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<ConnectionId> {
         self.service_keys.decode_page_key(&caller.account_id, bytes)
     }
 
-    /// Changes a connection, if it still has the version that the change was made from. Credentials that are new are
-    /// checked first, all three together.
+    /// Updates a connection, if it still has the expected version. If a credential changes, all three are verified together
+    /// first.
     pub async fn update_connection(
         &self,
         caller: &Caller,
         id: &str,
         change: ConnectionChange,
     ) -> Result<Connection, Error> {
-        // What the service cannot have made is not there.
+        // No connection has a malformed ID.
         let id = ConnectionId::parse(id);
         let updated = match &id {
             Some(id) => self.try_update_connection(caller, id, change).await,
@@ -218,7 +216,7 @@ impl App {
                 Some(key.seal_credentials(associated_data(&connection), &secrets, &self.randomness)?);
         }
         let subject = Some(id.to_string());
-        let event = self.done(account, caller.actor.clone(), Action::UpdateConnection, subject);
+        let event = self.audit_event(account, caller.actor.clone(), Action::UpdateConnection, subject);
         let update = ConnectionUpdate {
             expected_version: before.version,
             connection: connection.clone(),
@@ -232,12 +230,13 @@ impl App {
                 }
                 Ok(connection)
             }
-            Err(error) => Err(named(error)),
+            Err(error) => Err(of_connection(error)),
         }
     }
 
-    /// Checks the three credentials as they would be, if one of them changes; the two secret ones, and the key to seal
-    /// them with, if they must be sealed again. Where none changes, nothing is asked, and nothing that is sealed is touched.
+    /// Verifies the three credentials as they will be, if one of them changes. Returns the secrets, and the key to seal
+    /// them with, if they must be sealed again: a secret or the availability changes. If nothing changes, nothing is
+    /// decrypted or verified.
     async fn replace_credentials(
         &self,
         before: &Connection,
@@ -254,15 +253,15 @@ impl App {
         }
         let key = self.account_key(&before.account_id).await?;
         let old = open_credentials(&key, before, sealed);
-        if old.is_err() && was_enabled_elsewhere(&key, before, sealed) {
+        if old.is_err() && was_enabled_in_database(&key, before, sealed) {
             return Err(Error::Internal("the row of a connection does not verify".into()));
         }
         if is_unchanged {
-            // Their sealing binds whether the connection is enabled. What does not decrypt enables nothing.
+            // The associated data includes the availability. Secrets that do not decrypt are not sealed as enabled.
             return Ok(old.ok().map(|old| (key, old)));
         }
         let secrets = match (&change.client_secret, &change.access_token) {
-            // Both are replaced: whether the old ones still open does not matter.
+            // Both are replaced, so the old ones need not decrypt.
             (Some(client_secret), Some(access_token)) => {
                 SecretCredentials { client_secret: client_secret.clone(), access_token: access_token.clone() }
             }
@@ -287,16 +286,16 @@ impl App {
         Ok((is_resealed || is_toggled).then_some((key, secrets)))
     }
 
-    /// Deletes a connection; what would open its secrets is wiped. One that is not there is as good as deleted.
+    /// Deletes a connection and wipes its sealing key. Deleting one that does not exist has no effect.
     pub async fn delete_connection(&self, caller: &Caller, id: &ConnectionId) -> Result<(), Error> {
         let account = &caller.account_id;
         let subject = Some(id.to_string());
-        let event = self.done(account, caller.actor.clone(), Action::DeleteConnection, subject);
+        let event = self.audit_event(account, caller.actor.clone(), Action::DeleteConnection, subject);
         self.store.delete_connection(account, id, &event).await?;
         Ok(())
     }
 
-    /// Compares a draft's credentials with those of the stored connection of its name; `None` if there is none.
+    /// Compares a draft's credentials with those of the stored connection of the same name; `None` if there is none.
     pub async fn compare_credentials(
         &self,
         caller: &Caller,
@@ -316,7 +315,7 @@ impl App {
     }
 }
 
-/// What a connection becomes by a change.
+/// The connection after a change.
 fn apply(before: &Connection, change: ConnectionChange, now: Timestamp) -> Connection {
     let before = before.clone();
     Connection {
@@ -328,7 +327,7 @@ fn apply(before: &Connection, change: ConnectionChange, now: Timestamp) -> Conne
         },
         availability: change.availability.unwrap_or(before.availability),
         client_identifier: change.client_identifier.unwrap_or(before.client_identifier),
-        // Every update raises it visibly, whatever the clock says: clients see milliseconds.
+        // Each update advances it by at least a millisecond, the precision that clients see, even if the clock went back.
         updated_at: now.max(before.updated_at.next_milli()),
         version: before.version + 1,
         ..before
@@ -339,8 +338,9 @@ fn associated_data(connection: &Connection) -> AssociatedData<'_> {
     AssociatedData::of_credentials(&connection.id, connection.sealed_version, connection.availability)
 }
 
-/// Whether a connection was enabled in the database by something else than this service.
-pub(crate) fn was_enabled_elsewhere(
+/// Whether an enabled connection was disabled when its secrets were sealed: something other than the service enabled it,
+/// directly in the database.
+pub(crate) fn was_enabled_in_database(
     key: &AccountKey,
     connection: &Connection,
     sealed: &SealedCredentials,
@@ -350,8 +350,8 @@ pub(crate) fn was_enabled_elsewhere(
     connection.availability == Availability::Enabled && key.open_credentials(as_disabled, sealed).is_ok()
 }
 
-/// Decrypts the secrets of a connection. Those of an enabled connection decrypt only if it was enabled by the service; those
-/// of a disabled one may have been sealed by an earlier version, which did not bind that.
+/// Decrypts the secrets of a connection. Those of an enabled connection decrypt only if the service enabled it. Those of a
+/// disabled one may have been sealed by an earlier version, whose associated data did not include the availability.
 pub(crate) fn open_credentials(
     key: &AccountKey,
     connection: &Connection,
@@ -367,8 +367,8 @@ pub(crate) fn open_credentials(
     }
 }
 
-/// A store's error where a connection is written.
-fn named(error: store::Error) -> Error {
+/// Converts an error of a write to a connection.
+fn of_connection(error: store::Error) -> Error {
     match error {
         store::Error::NameTaken => Error::ConnectionNameExists,
         store::Error::NotFound => Error::ConnectionNotFound,

@@ -13,10 +13,10 @@ use seal::service::ServiceKeys;
 use store::Store;
 use tokio_util::task::TaskTracker;
 
-use crate::recent::Recent;
+use crate::cache::SingleFlightCache;
 use crate::{Clock, Error};
 
-/// Shared by everything that acts for an account.
+/// What operations and the worker need to act for an account.
 pub struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keyring: Keyring,
@@ -24,8 +24,8 @@ pub struct Context {
     pub(crate) clock: Clock,
     pub(crate) randomness: Randomness,
     pub(crate) ids: Mutex<AscendingIds>,
-    pub(crate) accounts: Recent<AccountId, Account>,
-    /// Work that continues after its request; the shutdown of the service waits for it.
+    pub(crate) accounts: SingleFlightCache<AccountId, Account>,
+    /// Work that continues after its request. A shutdown waits for it.
     pub(crate) tasks: TaskTracker,
 }
 
@@ -35,8 +35,8 @@ impl Context {
         ids.make(self.clock.now(), self.randomness.identifier_bytes())
     }
 
-    /// The audit event of something that is done in the same transaction.
-    pub(crate) fn done(
+    /// The audit event of a successful operation, to be written in the same transaction.
+    pub(crate) fn audit_event(
         &self,
         account_id: &AccountId,
         actor: Actor,
@@ -54,11 +54,11 @@ impl Context {
         }
     }
 
-    /// The account's key, which decrypts what its records keep sealed.
+    /// The key that seals and decrypts the account's records.
     pub(crate) async fn account_key(&self, account: &AccountId) -> Result<AccountKey, Error> {
-        // The account existed when its API key was checked, and may have been deleted since.
-        let known = self.accounts.find(account, async || Ok(self.store.find_account(account).await?)).await?;
-        let account = known.ok_or(Error::Unauthorized)?.value;
+        // The account may have been deleted since its API key was verified.
+        let found = self.accounts.find(account, async || Ok(self.store.find_account(account).await?)).await?;
+        let account = found.ok_or(Error::Unauthorized)?.value;
         Ok(self.keyring.open_account_key(&account.id, &account.key)?)
     }
 
@@ -67,7 +67,7 @@ impl Context {
         self.service_keys.mac_job(&store::authenticated_bytes(job)).to_vec()
     }
 
-    /// Whether this service wrote a job's row.
+    /// Verifies the MAC of a job's row.
     pub(crate) fn verify_job(&self, job: &Job, row_mac: &[u8]) -> bool {
         self.service_keys.verify_job(&store::authenticated_bytes(job), row_mac)
     }

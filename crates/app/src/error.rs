@@ -1,78 +1,78 @@
-//! Why a request was not done, sorted by what the client does next.
+//! The errors of operations, sorted by what the client does next.
 
 use domain::job::{Failure, JobId};
 use store::BoxError;
 use thiserror::Error;
 use vimeo::CredentialProblem;
 
-/// Why a request was not done.
+/// Why an operation failed. The comments say what to do next.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Show a good key.
+    /// Send a valid key.
     #[error("the API key is missing, malformed, unknown, expired or revoked")]
     Unauthorized,
     /// Choose another name.
     #[error("the account has a connection of this name")]
     ConnectionNameExists,
-    /// It is not there, or it is somebody else's.
+    /// Check the ID: the connection does not exist, or belongs to another account.
     #[error("the account has no such connection")]
     ConnectionNotFound,
-    /// Read the connection again: it was changed since.
+    /// Read the connection again: it was updated since.
     #[error("the connection has the version {current}")]
     VersionConflict {
-        /// The version that it has now.
+        /// The current version.
         current: u64,
     },
-    /// Wait for the first request of this idempotency key, or repeat it.
-    #[error("a request with this idempotency key is being done")]
+    /// Retry later: the first request with this idempotency key is in progress.
+    #[error("a request with this idempotency key is in progress")]
     IdempotencyKeyInUse,
     /// Choose another idempotency key.
-    #[error("the idempotency key was used for a request that said something else")]
+    #[error("the idempotency key was used for a different request")]
     IdempotencyKeyReused,
-    /// Enable the connection, or take another one.
+    /// Enable the connection, or use another one.
     #[error("the connection is disabled")]
     ConnectionDisabled,
     /// Create the webhook secret first.
     #[error("the account has no webhook secret")]
     WebhookSecretMissing,
-    /// It is not there, or it is somebody else's.
+    /// Check the ID: the job does not exist, or belongs to another account.
     #[error("the account has no such job")]
     JobNotFound,
-    /// Vimeo takes no such upload: the failure says why.
+    /// Change the request as the failure says.
     #[error("Vimeo refused the upload")]
     UploadRefused(Failure),
-    /// Take another idempotency key: the link of the first answer went with its upload.
+    /// Retry with another idempotency key: the stored response has a link that was wiped when its upload ended.
     #[error("the upload of this request has ended and its link is no longer valid")]
     UploadOver {
         /// The job of that upload.
         job_id: JobId,
     },
-    /// Mend the credentials.
+    /// Fix the credentials.
     #[error("Vimeo refused the credentials")]
     CredentialsRejected(Vec<CredentialProblem>),
-    /// Ask again later: Vimeo could not be reached.
+    /// Retry later.
     #[error("Vimeo could not be reached")]
     VimeoUnavailable {
-        /// In so many seconds.
+        /// Seconds to wait before retrying.
         retry_after_seconds: u64,
     },
-    /// Ask again later: too much is waiting to be written.
-    #[error("too much is waiting to be written")]
+    /// Retry later.
+    #[error("the queue of writes is full")]
     Overloaded,
-    /// Ask again later: the database could not be used.
+    /// Retry later.
     #[error("the database could not be used")]
     StoreUnavailable(#[source] BoxError),
-    /// Look whether it was done.
-    #[error("the database was lost at the moment of commit")]
+    /// Check whether the operation was executed.
+    #[error("the database was lost during a commit")]
     OutcomeUnknown,
-    /// Tell the operator.
-    #[error("a fault inside the service")]
+    /// Inform the operator.
+    #[error("internal error")]
     Internal(#[source] BoxError),
 }
 
 impl Error {
-    /// The code that the audit log names a refusal by; `None` for what is no refusal of a mutation.
-    pub fn refusal(&self) -> Option<&'static str> {
+    /// The code of the audit event; `None` for errors that are not audited, because they are not refusals of a mutation.
+    pub fn audit_code(&self) -> Option<&'static str> {
         match self {
             Self::ConnectionNameExists => Some("CONNECTION_NAME_EXISTS"),
             Self::ConnectionNotFound => Some("CONNECTION_NOT_FOUND"),
@@ -104,7 +104,7 @@ impl From<store::Error> for Error {
             store::Error::OutcomeUnknown => Self::OutcomeUnknown,
             store::Error::VersionConflict { current } => Self::VersionConflict { current },
             store::Error::ReservationLost => Self::IdempotencyKeyInUse,
-            // A verb that can meet a taken name, or a missing row, says what that means; here it is a surprise.
+            // Operations that expect a taken name or a missing row handle it themselves. Here it is a bug.
             store::Error::NameTaken | store::Error::NotFound | store::Error::Corrupt(_) => {
                 Self::Internal(Box::new(error))
             }

@@ -1,21 +1,21 @@
-//! The verbs: what the service does, whoever asks (HTTP, the command line).
-//! The only room that combines the store, the seals and Vimeo. Knows no HTTP and no command line.
-//! Invariant: nothing is stored that was not checked as the configuration says, and no secret is stored unsealed.
+//! The operations of the service, called by the HTTP adapter and the command line, and the upload worker.
+//! The only crate that combines `store`, `seal`, `vimeo` and `egress`. Independent of HTTP and the command line.
+//! Invariant: credentials are verified as configured before they are stored, and no secret is stored unsealed.
 
 mod accounts;
 mod api_keys;
 mod audit;
 mod backups;
 mod bootstrap;
+mod cache;
 mod clock;
 mod connections;
 mod context;
+mod engine_migration;
 mod error;
 mod idempotency;
-mod moves;
+mod integrity;
 mod readiness;
-mod recent;
-mod seals;
 mod start;
 mod uploads;
 mod verification;
@@ -29,10 +29,10 @@ use domain::api_key::HashedKey;
 use domain::audit::Actor;
 use domain::id::{AccountId, ApiKeyId};
 
-use api_keys::KnownKey;
+use api_keys::VerifiedKey;
+use cache::SingleFlightCache;
 use context::Context;
 use readiness::Readiness;
-use recent::Recent;
 
 pub use accounts::AccountError;
 pub use api_keys::{ApiKeyError, Identity, KeyOptions, NewApiKey, WeakKeys};
@@ -45,18 +45,17 @@ pub use egress::{
     EgressSetupError, EgressTimeouts, EgressUrl, MinimumRate, OwnAddresses, PortPolicy, SpoolOptions,
     UrlError,
 };
+pub use engine_migration::migrate_engine;
 pub use error::Error;
 pub use idempotency::{Once, Outcome};
-pub use moves::{abandon_command, abandon_move, find_copy, find_move, move_database};
+pub use integrity::{IntegrityFailure, IntegrityReport};
 pub use readiness::{Check, CheckResult};
-pub use seals::{BrokenSeal, SealReport};
-pub use start::{Setup, StartError, check_database, inspect, keys_in_words};
-pub use store::JobFilter;
+pub use start::{Setup, StartError, check_database, describe_keys, inspect};
 pub use store::{
-    BackupError, BackupHeader, Coalesce, CopiedTable as MovedTable, DatabaseUrl,
-    EngineMigrationError as MoveError, EngineMigrationOutcome as MoveOutcome,
-    EngineMigrationProgress as MoveProgress, EngineMigrationState as MoveState, Inspection, Migrations,
-    OpenError, PostgresOptions, PreparedStatements, SourceMark as SourceMove,
+    BackupError, BackupHeader, Coalesce, CopiedTable, DatabaseUrl, EngineMigrationError,
+    EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationState, Inspection, JobFilter, Migrations,
+    OpenError, PostgresOptions, PreparedStatements, SourceMark, find_source_mark, find_target_state,
+    roll_back_engine_migration, rollback_command,
 };
 pub use uploads::{
     CREATE_TIMEOUT_MAX, ClientUpload, JobPage, Presenter, RequestedSource, UploadOptions, UploadRequest,
@@ -64,36 +63,36 @@ pub use uploads::{
 };
 pub use vimeo::{Credential, CredentialProblem};
 
-/// How credentials are checked before they are kept.
+/// Whether credentials are verified before they are stored: `vimeo.verification`.
 #[derive(Debug, Clone)]
 pub enum Verification {
-    /// With Vimeo; what cannot be checked is not kept.
+    /// Vimeo verifies them. If it cannot be asked, nothing is stored.
     Required {
-        /// The client that asks.
+        /// The client of Vimeo's API.
         client: vimeo::Client,
-        /// What they must be good for.
+        /// The required scopes.
         requirements: vimeo::Requirements,
     },
-    /// Not at all: for those who cannot reach Vimeo.
+    /// They are stored unverified, for installations that cannot reach Vimeo.
     Off,
 }
 
-/// Whoever asks for something, already let in.
+/// An authenticated caller of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// In whose name.
+    /// The account that it acts for.
     pub account_id: AccountId,
-    /// Who it is: the holder of a key, or the operator.
+    /// Its API key, or the operator.
     pub actor: Actor,
 }
 
 impl Caller {
-    /// The operator, who acts for an account by the command line.
+    /// The operator, acting for an account on the command line.
     pub fn operator_for(account: &Account) -> Self {
         Self { account_id: account.id.clone(), actor: Actor::Operator }
     }
 
-    /// With which key, if with one.
+    /// The ID of the caller's API key, if it has one.
     pub fn key_id(&self) -> Option<&ApiKeyId> {
         match &self.actor {
             Actor::ApiKey { key_id, .. } => Some(key_id),
@@ -106,10 +105,10 @@ impl Caller {
 pub struct App {
     context: Arc<Context>,
     verification: Verification,
-    api_keys: Recent<HashedKey, KnownKey>,
+    api_keys: SingleFlightCache<HashedKey, VerifiedKey>,
     weak_keys: WeakKeys,
     readiness: Readiness,
-    /// `None` in a process that does no uploads.
+    /// `None` in a process that does not execute uploads.
     uploads: Option<Arc<uploads::Uploads>>,
 }
 
@@ -122,12 +121,12 @@ impl Deref for App {
 }
 
 impl App {
-    /// Resolves, with the cause, when the service must stop because the state of its database is unknown.
+    /// Waits until the service must stop, because the state of its database is unknown; returns the cause.
     pub async fn failed(&self) -> String {
         self.store.failed().await
     }
 
-    /// Finishes what was accepted and lets go of the database.
+    /// Finishes accepted writes and closes the database.
     pub async fn close(&self) {
         self.store.close().await;
     }

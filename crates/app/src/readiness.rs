@@ -1,4 +1,4 @@
-//! Whether the service can work: can it write, is there room, does the keyring fit what is stored.
+//! The readiness check: the database can be written, its disk has free space, and the keyring is the right one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,56 +11,56 @@ use tokio::time::{Instant, timeout};
 
 use crate::App;
 
-/// How long a result is used again. Readiness is asked without a key: a caller must not make the service write at will.
+/// How long a result is cached. The endpoint needs no API key, so the cache limits the writes that anyone can cause.
 const TTL: Duration = Duration::from_secs(1);
 /// A write that takes longer counts as failed.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// With less than this free, the operator is warned.
+/// With less free space, the check warns.
 const FREE_WARN_BYTES: u64 = 64 << 20;
 
-/// One thing that was checked.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What: `database`, `disk`, `keyring`, `certificate`.
+    /// `database`, `disk`, `keyring` or `certificate`.
     pub name: &'static str,
-    /// How it came out.
+    /// The result.
     pub result: CheckResult,
-    /// What is wrong; names no path, host or key, because anyone may read it.
+    /// What is wrong. Contains no path, host or key, because the endpoint is public.
     pub message: Option<String>,
 }
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckResult {
-    /// As it should be.
+    /// Nothing is wrong.
     Pass,
-    /// The service works, and the operator should look.
+    /// The service works, but needs attention.
     Warn,
     /// The service cannot work.
     Fail,
-    /// It could not be found out.
+    /// The state is not known.
     Unknown,
 }
 
 impl Check {
-    /// A check that found what it should.
+    /// A passed check.
     pub const fn pass(name: &'static str) -> Self {
         Self { name, result: CheckResult::Pass, message: None }
     }
 
-    /// A check that found something else.
+    /// A check with a message.
     pub fn with(name: &'static str, result: CheckResult, message: impl Into<String>) -> Self {
         Self { name, result, message: Some(message.into()) }
     }
 }
 
-/// The last result, and when it was found.
+/// The last result, with its time.
 #[derive(Default)]
 pub(crate) struct Readiness {
     last: Mutex<Option<(Instant, Arc<[Check]>)>>,
 }
 
-/// What became of the write.
+/// The result of the test write.
 enum Write {
     Done,
     TooSlow,
@@ -68,10 +68,10 @@ enum Write {
 }
 
 impl App {
-    /// Checks that the database can be written, that its disk has room and that the keyring opens what is stored. The
-    /// service is ready if none of these fails. At most one write a second, however many ask.
+    /// Checks that the database can be written, that its disk has free space, and that the keyring has the keys of the
+    /// database. The service is ready if none of these fails. Results are cached, so it writes at most once a second.
     pub async fn check_readiness(&self) -> Arc<[Check]> {
-        // Locked while it is checked: those who ask meanwhile share the result.
+        // Locked during the check, so that concurrent requests share the result.
         let mut last = self.readiness.last.lock().await;
         if let Some((at, checks)) = &*last
             && at.elapsed() < TTL
@@ -98,7 +98,7 @@ impl App {
                 tracing::error!(error, "not ready: the database cannot be written");
             }
         }
-        // Why it could not be read, the write says too.
+        // An error of the read needs no report: the write fails for the same reason.
         let stored = stored.ok().and_then(Result::ok);
         let checks: Arc<[Check]> = Arc::new([
             check_database(&write),
@@ -114,7 +114,7 @@ fn check_database(write: &Write) -> Check {
     const NAME: &str = "database";
     match write {
         Write::Done => Check::pass(NAME),
-        // It writes all the time, and there is too much of it.
+        // The database is written, but too slowly for the load.
         Write::Failed(Error::Overloaded) => {
             Check::with(NAME, CheckResult::Warn, "the queue of writes is full")
         }
@@ -140,7 +140,7 @@ fn check_disk(write: &Write, free_bytes: Option<u64>) -> Check {
             Check::with(NAME, CheckResult::Warn, format!("almost full ({free} bytes free)"))
         }
         (Write::Done, _) | (_, Some(_)) => Check::pass(NAME),
-        // The server's disk: only a write shows.
+        // The disk of a database server is not visible: only a write shows whether it is full.
         (_, None) => Check { name: NAME, result: CheckResult::Unknown, message: None },
     }
 }
@@ -169,18 +169,18 @@ mod tests {
         Write::Failed(Error::Unavailable(Box::new(DiskFull::Server("FATAL 53100".to_owned()))))
     }
 
-    fn away() -> Write {
-        Write::Failed(Error::Unavailable("away".into()))
+    fn unreachable() -> Write {
+        Write::Failed(Error::Unavailable("unreachable".into()))
     }
 
     #[test]
-    fn the_database_is_ready_when_it_was_written() {
+    fn the_database_check_passes_only_after_a_successful_write() {
         for (write, expected) in [
             (Write::Done, CheckResult::Pass),
             (Write::Failed(Error::Overloaded), CheckResult::Warn),
             (Write::Failed(Error::OutcomeUnknown), CheckResult::Fail),
             (Write::TooSlow, CheckResult::Fail),
-            (away(), CheckResult::Fail),
+            (unreachable(), CheckResult::Fail),
             (full(), CheckResult::Fail),
         ] {
             assert_eq!(check_database(&write).result, expected);
@@ -188,15 +188,15 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_full_when_a_write_says_so_and_almost_full_below_a_limit() {
+    fn the_disk_check_fails_if_a_write_found_no_space_and_warns_below_a_limit() {
         for (write, free, expected) in [
             (Write::Done, None, CheckResult::Pass),
             (Write::Done, Some(FREE_WARN_BYTES), CheckResult::Pass),
             (Write::Done, Some(FREE_WARN_BYTES - 1), CheckResult::Warn),
-            (away(), None, CheckResult::Unknown),
+            (unreachable(), None, CheckResult::Unknown),
             (Write::TooSlow, Some(FREE_WARN_BYTES), CheckResult::Pass),
             (full(), Some(0), CheckResult::Fail),
-            // A quota, say: the disk has room, and this service has none.
+            // The disk has free space, but a quota is exhausted.
             (full(), Some(u64::MAX), CheckResult::Fail),
             (full(), None, CheckResult::Fail),
         ] {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keyring_must_have_every_key_of_the_database() {
+    fn the_keyring_check_fails_if_a_key_of_the_database_is_missing() {
         let keyring = Keyring::generate(&Randomness::system());
         let ours = keyring.primary_check().unwrap();
         let other = KeyringCheck { keyring_key: KeyringKeyId("k_other".into()), value: [1; 32] };

@@ -1,4 +1,4 @@
-//! Opening the service: the keyring is compared with the database before anything is touched.
+//! Starting the service: the keyring is compared with the database before anything is written.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,73 +11,73 @@ use store::{APPLICATION_SCHEMA, DatabaseUrl, Inspection, Migrations, OpenError, 
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
+use crate::cache::SingleFlightCache;
 use crate::context::Context;
 use crate::readiness::Readiness;
-use crate::recent::Recent;
 use crate::uploads::{UploadSetup, Uploads};
 use crate::{App, Clock, Verification, WeakKeys};
 
-/// So far behind the last stored identifier, the clock is worth a word.
-const CLOCK_DOUBT_SECONDS: i64 = 60;
+/// A warning is logged if the clock is behind the newest stored ID by more than this.
+const CLOCK_SKEW_WARN_SECONDS: i64 = 60;
 
-/// What the service is made of.
+/// The parts and settings of the service.
 #[derive(Debug)]
 pub struct Setup {
     /// The operator's keyring.
     pub keyring: Keyring,
-    /// Where the database is.
+    /// The location of the database.
     pub database_url: DatabaseUrl,
-    /// How many writes may wait.
+    /// The capacity of the queue of writes.
     pub queue: usize,
-    /// How a PostgreSQL server is used, if there is one.
+    /// The options for PostgreSQL. SQLite ignores them.
     pub postgres: PostgresOptions,
-    /// What to do about new migrations.
+    /// Whether pending migrations are applied.
     pub migrations: Migrations,
-    /// What to do about imported keys that can be guessed.
+    /// Whether weak keys may be imported.
     pub weak_keys: WeakKeys,
-    /// How credentials are checked.
+    /// Whether credentials are verified.
     pub verification: Verification,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
-    /// Where randomness comes from.
+    /// The source of randomness.
     pub randomness: Randomness,
-    /// What goes on after its request is over runs here; whoever ends the service waits for it.
+    /// Runs work that continues after its request. A shutdown must wait for it.
     pub tasks: TaskTracker,
-    /// What uploads are done with; `None`: this process does none.
+    /// The parts of the upload worker; `None` in a process that does not execute uploads.
     pub uploads: Option<UploadSetup>,
 }
 
-/// Why the service cannot start. The sentences are for a tired operator.
+/// Why the service cannot start. The messages are for the operator.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The database was sealed with keys that the keyring does not hold.
+    /// The database was sealed with keys that the keyring does not have.
     #[error(
         "the keyring is not the one that this database was sealed with. The database needs {}; the keyring's primary \
          key is {found}. Nothing was changed. Probably keyring.file (or keyring.value) points to the keyring of \
-         another installation, or `init` was run again after the keyring was lost: put back the right keyring, from \
-         its backup if need be. Without it the stored credentials cannot be opened, by anybody",
-        keys_in_words(missing)
+         another installation, or `init` was run again after the keyring was lost: put back the right keyring, or \
+         restore it from its backup. Without it the stored credentials cannot be decrypted",
+        describe_keys(missing)
     )]
     WrongKeyring {
-        /// The keys that are missing.
+        /// The missing keys.
         missing: Vec<KeyringKeyId>,
-        /// The key that the keyring does hold.
+        /// The keyring's primary key.
         found: KeyringKeyId,
     },
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The database has the check values of the keyring and yet its service secret does not open.
+    /// The keyring is the right one, but the service secret does not decrypt.
     #[error(
         "the service secret in the database cannot be decrypted: it was damaged. Restore the database from a backup"
     )]
     ServiceSecret,
-    /// The first words with the database failed.
+    /// A read or write during the start failed.
     #[error("the database cannot be used: {0}")]
     Store(#[source] store::Error),
 }
 
-/// Whether the keyring holds every key that the database was sealed with.
+/// Checks that the keyring has every key that the database was sealed with.
 fn compare(keyring: &Keyring, checks: &[KeyringCheck]) -> Result<(), StartError> {
     let missing: Vec<_> = keyring.missing(checks).into_iter().cloned().collect();
     if missing.is_empty() {
@@ -86,19 +86,19 @@ fn compare(keyring: &Keyring, checks: &[KeyringCheck]) -> Result<(), StartError>
     Err(StartError::WrongKeyring { missing, found: keyring.primary_id().clone() })
 }
 
-/// Keyring keys, for a sentence.
-pub fn keys_in_words<'a>(keys: impl IntoIterator<Item = &'a KeyringKeyId>) -> String {
+/// Names keyring keys in a message.
+pub fn describe_keys<'a>(keys: impl IntoIterator<Item = &'a KeyringKeyId>) -> String {
     let names: Vec<_> = keys.into_iter().map(|key| format!("the key {key}")).collect();
     names.join(" and ")
 }
 
-/// Looks at a database without changing it; `None` if there is none yet.
+/// Reads the state of a database without changing it; `None` if it does not exist yet.
 pub async fn inspect(database_url: &DatabaseUrl) -> Result<Option<Inspection>, OpenError> {
     store::inspect(database_url).await
 }
 
-/// Checks that the service could open its database with this keyring, without creating or changing anything; the service's
-/// keys, if there are any yet.
+/// Checks, without creating or changing anything, that the service can open its database with this keyring. Returns the
+/// service's keys; `None` if the database does not exist yet.
 pub async fn check_database(
     database_url: &DatabaseUrl,
     keyring: &Keyring,
@@ -114,7 +114,7 @@ pub async fn check_database(
         store::check_migratable(database_url).await?;
     } else {
         store::check_grants(database_url).await?;
-        // A start that has nothing to write takes no lock.
+        // A start takes the lock only if it has something to write.
         if !found.keyring_checks.contains(&check) || found.service_secret.is_none() {
             store::check_lock(database_url).await?;
         }
@@ -125,7 +125,7 @@ pub async fn check_database(
 }
 
 impl App {
-    /// Opens the database, if the keyring fits it, and readies the service.
+    /// Opens the database, if the keyring is the right one, and creates the service.
     pub async fn open(setup: Setup) -> Result<Self, StartError> {
         let found = inspect(&setup.database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
         compare(&setup.keyring, &found)?;
@@ -138,10 +138,10 @@ impl App {
         })
         .await?;
         let check = setup.keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
-        // A start that has nothing to write takes no lock: a command must be able to read beside whoever writes.
+        // A start takes the lock only if it has something to write, so that commands can read while another process writes.
         if !found.contains(&check) {
             let kept = store.insert_keyring_check(&check, &found).await.map_err(StartError::Store)?;
-            // Another process may have been first, with another keyring.
+            // Another process may have inserted the check values of another keyring meanwhile.
             compare(&setup.keyring, &kept)?;
         }
         let proposed =
@@ -150,8 +150,9 @@ impl App {
         let service_keys =
             setup.keyring.open_service_secret(&secret).map_err(|_| StartError::ServiceSecret)?;
         let last = store.find_last_connection_time().await.map_err(StartError::Store)?;
-        if let Some(last) = last.filter(|last| *last > setup.clock.now().plus_seconds(CLOCK_DOUBT_SECONDS)) {
-            tracing::warn!(%last, "the clock is behind the newest stored identifier; new identifiers continue from that one");
+        let warn_after = setup.clock.now().plus_seconds(CLOCK_SKEW_WARN_SECONDS);
+        if let Some(last) = last.filter(|last| *last > warn_after) {
+            tracing::warn!(%last, "the clock is behind the newest stored ID; new IDs continue from that one");
         }
         let context = Context {
             store,
@@ -160,13 +161,13 @@ impl App {
             clock: setup.clock,
             randomness: setup.randomness,
             ids: Mutex::new(last.map_or_else(AscendingIds::default, AscendingIds::after)),
-            accounts: Recent::new(),
+            accounts: SingleFlightCache::new(),
             tasks: setup.tasks,
         };
         Ok(Self {
             context: Arc::new(context),
             verification: setup.verification,
-            api_keys: Recent::new(),
+            api_keys: SingleFlightCache::new(),
             weak_keys: setup.weak_keys,
             readiness: Readiness::default(),
             uploads: setup.uploads.map(|uploads| Arc::new(Uploads::new(uploads))),

@@ -1,39 +1,39 @@
-//! Asking Vimeo whether credentials are good, before they are kept.
+//! Verifying credentials with Vimeo before they are stored.
 
 use domain::connection::Credentials;
 use vimeo::{TransportError, VerifyError};
 
 use crate::{App, Error, Verification};
 
-/// When to ask again if Vimeo did not say.
+/// The `Retry-After` of an answer if Vimeo gave none.
 const VIMEO_RETRY_SECONDS: u64 = 10;
-/// The longest wait that is asked of a client, whatever Vimeo says.
+/// The maximum `Retry-After` of an answer.
 const VIMEO_RETRY_MAX_SECONDS: u64 = 3_600;
 
 impl App {
-    /// Whether Vimeo is asked about credentials.
+    /// Whether credentials are verified.
     pub(crate) fn is_verifying(&self) -> bool {
         matches!(self.verification, Verification::Required { .. })
     }
 
-    /// Asks Vimeo about credentials, as the configuration says.
+    /// Verifies credentials, unless verification is off.
     pub(crate) async fn verify(&self, credentials: &Credentials) -> Result<(), Error> {
         let Verification::Required { client, requirements } = &self.verification else { return Ok(()) };
         match client.verify(credentials, requirements).await {
             Ok(()) => Ok(()),
-            Err(VerifyError::Rejected(findings)) => Err(Error::CredentialsRejected(findings)),
+            Err(VerifyError::Rejected(problems)) => Err(Error::CredentialsRejected(problems)),
             Err(VerifyError::Unknown(error)) => {
                 tracing::warn!(
                     %error,
-                    "the credentials could not be checked at Vimeo, so nothing was stored; \
-                     with vimeo.verification = \"off\" connections are stored unchecked"
+                    "the credentials could not be verified with Vimeo, so nothing was stored; \
+                     with vimeo.verification = \"off\" connections are stored unverified"
                 );
-                Err(Error::VimeoUnavailable { retry_after_seconds: self.seconds_until(&error) })
+                Err(Error::VimeoUnavailable { retry_after_seconds: self.retry_after_seconds(&error) })
             }
         }
     }
 
-    fn seconds_until(&self, error: &TransportError) -> u64 {
+    fn retry_after_seconds(&self, error: &TransportError) -> u64 {
         let TransportError::RateLimited { not_before: Some(not_before) } = error else {
             return VIMEO_RETRY_SECONDS;
         };

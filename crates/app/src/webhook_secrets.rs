@@ -1,4 +1,4 @@
-//! The secrets that webhooks are signed with: an account's newest, and for a day its predecessor.
+//! The secrets that sign an account's webhooks: the newest, and for a day its predecessor.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use store::WebhookSecretRow;
 use crate::context::Context;
 use crate::{App, Caller, Error};
 
-/// How long a secret that was replaced goes on signing beside the new one.
+/// How long a replaced secret keeps signing beside the new one.
 const OVERLAP: Duration = Duration::from_hours(24);
 
 fn associated_data(id: &str) -> AssociatedData<'_> {
@@ -20,8 +20,8 @@ fn associated_data(id: &str) -> AssociatedData<'_> {
 }
 
 impl App {
-    /// Creates the account's secret, or its successor; the predecessor signs for a day more, and no other. The text is
-    /// returned this once.
+    /// Creates or replaces the account's secret. Its predecessor keeps signing for a day; older ones stop at once. The text
+    /// is returned only here.
     pub async fn create_webhook_secret(&self, caller: &Caller) -> Result<Secret, Error> {
         let account = &caller.account_id;
         let secret = WebhookSecret::random(&self.randomness);
@@ -31,19 +31,20 @@ impl App {
             secret.as_bytes(),
             &self.randomness,
         )?;
-        let event = self.done(account, caller.actor.clone(), Action::CreateWebhookSecret, Some(id.clone()));
+        let event =
+            self.audit_event(account, caller.actor.clone(), Action::CreateWebhookSecret, Some(id.clone()));
         let row = WebhookSecretRow { id, created_at: self.clock.now(), sealed };
         self.store.insert_webhook_secret(account, &row, OVERLAP, &event).await?;
         Ok(secret.to_text())
     }
 
-    /// Whether the account has one.
+    /// Whether the account has a webhook secret.
     pub(crate) async fn has_webhook_secret(&self, account: &AccountId) -> Result<bool, Error> {
         Ok(!self.store.list_webhook_secrets(account, self.clock.now()).await?.is_empty())
     }
 }
 
-/// The secrets that sign now, the newest first: two at most.
+/// The secrets that sign now, newest first; at most two.
 pub(crate) async fn list_secrets(
     context: &Context,
     account: &AccountId,

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use app::{BackupError, MoveError, OpenError, RestoreError, StartError};
+use app::{BackupError, EngineMigrationError, OpenError, RestoreError, StartError};
 
 use crate::config::ConfigError;
 use crate::prepare::PrepareError;
@@ -89,7 +89,7 @@ fn of_type(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
             _ => None,
         })
         .or_else(|| match error.downcast_ref()? {
-            MoveError::Open(error) => Some(error.exit_status()),
+            EngineMigrationError::Open(error) => Some(error.exit_status()),
             _ => None,
         })
         .or_else(|| match error.downcast_ref()? {

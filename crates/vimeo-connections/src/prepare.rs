@@ -117,7 +117,7 @@ async fn check_bootstrap(
     let read = bootstrap.api_key_file.as_deref().map(check_key_file).transpose()?;
     let key = match &read {
         None => BootstrapKey::NotConfigured,
-        Some(None) => BootstrapKey::ToBeMade,
+        Some(None) => BootstrapKey::ToBeCreated,
         Some(Some(key)) => BootstrapKey::InFile(key),
     };
     let check = app::check_bootstrap(&config.database_url, keys, &bootstrap.account, key, config.weak_keys);

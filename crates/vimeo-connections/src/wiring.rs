@@ -174,7 +174,7 @@ async fn read_keyring(config: &Config) -> Result<Keyring, WiringError> {
 /// The keys that a database was sealed with, for a message; `None` if there is no such database.
 pub(crate) async fn sealed_with(database_url: &DatabaseUrl) -> Result<Option<String>, app::OpenError> {
     let checks = app::inspect(database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
-    Ok((!checks.is_empty()).then(|| app::keys_in_words(checks.iter().map(|check| &check.keyring_key))))
+    Ok((!checks.is_empty()).then(|| app::describe_keys(checks.iter().map(|check| &check.keyring_key))))
 }
 
 /// The Vimeo client, for a command that sends bytes itself.

@@ -338,7 +338,7 @@ mod tests {
             Error::CredentialsRejected(vec![]),
         ];
         for error in errors {
-            let audited = error.refusal();
+            let audited = error.audit_code();
             assert_eq!(audited, Some(Problem::from(error).code.spec().code));
         }
     }

@@ -68,7 +68,7 @@ pub(super) async fn execute(
 /// The write that ends a job: the audit event, and the wiping of its secrets, except those that a webhook still needs.
 pub(super) fn end_commit(context: &Context, mut job: Job) -> Commit {
     let mut event =
-        context.done(&job.account_id, Actor::Service, Action::EndUpload, Some(job.id.to_string()));
+        context.audit_event(&job.account_id, Actor::Service, Action::EndUpload, Some(job.id.to_string()));
     event.outcome = match &job.state {
         JobState::Failed(failed) => Outcome::Refused(failed.failure.code.as_str().to_owned()),
         JobState::Cancelled(_) => Outcome::Refused("CANCELLED".to_owned()),

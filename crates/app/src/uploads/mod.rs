@@ -249,7 +249,8 @@ impl App {
             let is_webhook_due = matches!(job.webhook, Webhook::Waiting { .. });
             let has_ended = state.has_ended();
             let now = self.clock.now();
-            let event = self.done(account, caller.actor.clone(), Action::CancelUpload, Some(id.to_string()));
+            let event =
+                self.audit_event(account, caller.actor.clone(), Action::CancelUpload, Some(id.to_string()));
             let update = JobUpdate {
                 guard: JobGuard::Version(job.version),
                 due_in: (!has_ended || is_webhook_due).then_some(Duration::ZERO),
@@ -369,7 +370,7 @@ impl App {
 
     fn new_row(&self, caller: &Caller, job: Job, request: Sealed, start: JobStart) -> NewJob {
         let subject = Some(job.id.to_string());
-        let event = self.done(&caller.account_id, caller.actor.clone(), Action::CreateUpload, subject);
+        let event = self.audit_event(&caller.account_id, caller.actor.clone(), Action::CreateUpload, subject);
         let row_mac = self.mac_job(&job);
         NewJob { job, row_mac, request, start, event, completion: None, now: self.clock.now() }
     }

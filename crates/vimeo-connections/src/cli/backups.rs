@@ -123,7 +123,7 @@ fn keys_needed(header: &BackupHeader) -> String {
     format!(
         "Restoring it needs the keyring with {}, which it does not contain. Back the keyring up separately from \
          it: both together reveal everything.",
-        app::keys_in_words(&header.keyring_keys)
+        app::describe_keys(&header.keyring_keys)
     )
 }
 

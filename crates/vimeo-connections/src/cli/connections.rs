@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use app::{App, BrokenSeal, Caller};
+use app::{App, Caller, IntegrityFailure};
 use clap::{Args, Subcommand};
 use domain::account::Label;
 use domain::connection::{Availability, Connection, ConnectionChange, ConnectionName};
@@ -291,39 +291,39 @@ fn availability_text(availability: Availability) -> &'static str {
 }
 
 async fn check(app: &App, format: &Format) -> Result<ExitCode, BoxError> {
-    let report = app.check_seals().await?;
-    let code = if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    let report = app.check_integrity().await?;
+    let code = if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if format.json {
         let broken: Vec<_> = report
-            .broken
+            .failures
             .iter()
             .map(|broken| match broken {
-                BrokenSeal::AccountKey(account) => json!({ "accountId": account.as_str() }),
-                BrokenSeal::Connection(account, connection) => {
+                IntegrityFailure::AccountKey(account) => json!({ "accountId": account.as_str() }),
+                IntegrityFailure::Connection(account, connection) => {
                     json!({ "accountId": account.as_str(), "connectionId": connection.as_str() })
                 }
-                BrokenSeal::Job(account, job) => {
+                IntegrityFailure::Job(account, job) => {
                     json!({ "accountId": account.as_str(), "jobId": job.as_str() })
                 }
             })
             .collect();
         output::print_json(
-            &json!({ "accounts": report.accounts, "opened": report.opened, "broken": broken }),
+            &json!({ "accounts": report.accounts, "opened": report.decrypted, "broken": broken }),
         )?;
         return Ok(code);
     }
     let mut lines =
-        vec![format!("Connections decrypted: {} (accounts: {}).", report.opened, report.accounts)];
-    lines.extend(report.broken.iter().map(|broken| match broken {
-        BrokenSeal::AccountKey(account) => {
+        vec![format!("Connections decrypted: {} (accounts: {}).", report.decrypted, report.accounts)];
+    lines.extend(report.failures.iter().map(|broken| match broken {
+        IntegrityFailure::AccountKey(account) => {
             format!("The key of account {account} cannot be decrypted, so none of its connections can.")
         }
-        BrokenSeal::Connection(account, connection) => {
+        IntegrityFailure::Connection(account, connection) => {
             format!(
                 "The connection {connection} of account {account} cannot be decrypted: it was damaged, moved, or enabled in the database."
             )
         }
-        BrokenSeal::Job(account, job) => {
+        IntegrityFailure::Job(account, job) => {
             format!(
                 "The job {job} of account {account} does not verify: it was changed in the database. It is not executed."
             )

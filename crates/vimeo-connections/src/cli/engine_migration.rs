@@ -3,7 +3,10 @@
 use std::cell::Cell;
 use std::process::ExitCode;
 
-use app::{Clock, DatabaseUrl, MoveError, MoveOutcome, MoveProgress, MoveState, MovedTable, SourceMove};
+use app::{
+    Clock, CopiedTable, DatabaseUrl, EngineMigrationError, EngineMigrationOutcome, EngineMigrationProgress,
+    EngineMigrationState, SourceMark,
+};
 use clap::Args;
 use seal::Randomness;
 
@@ -46,11 +49,11 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     };
     let printer = ProgressPrinter::default();
     let report = |progress| printer.report(progress);
-    let outcome = app::move_database(&from, &to, &Clock::system(), &Randomness::system(), &report).await;
+    let outcome = app::migrate_engine(&from, &to, &Clock::system(), &Randomness::system(), &report).await;
     printer.end();
     match outcome.map_err(|error| explain(error, &from))? {
-        MoveOutcome::Done(tables) => print_result(&from, &to, &tables),
-        MoveOutcome::WasDone => output::print(&format!(
+        EngineMigrationOutcome::Done(tables) => print_result(&from, &to, &tables),
+        EngineMigrationOutcome::WasDone => output::print(&format!(
             "{from} was migrated to {to} and verified by an earlier run. There is nothing left to do."
         )),
     }
@@ -60,7 +63,7 @@ fn parse_url(argument: &str, url: &str) -> Result<DatabaseUrl, BoxError> {
     DatabaseUrl::parse(url).map_err(|error| format!("{argument} {error}").into())
 }
 
-fn print_result(from: &DatabaseUrl, to: &DatabaseUrl, tables: &[MovedTable]) -> Result<ExitCode, BoxError> {
+fn print_result(from: &DatabaseUrl, to: &DatabaseUrl, tables: &[CopiedTable]) -> Result<ExitCode, BoxError> {
     let rows: Vec<_> = tables
         .iter()
         .map(|table| vec![table.name.to_owned(), table.rows.to_string(), table.checksum.clone()])
@@ -72,15 +75,15 @@ fn print_result(from: &DatabaseUrl, to: &DatabaseUrl, tables: &[MovedTable]) -> 
          The old file is now read-only. Keep it until the new database has a backup of its own, then destroy \
          it: it holds all data, encrypted.\n\
          To roll back before that: {}",
-        app::abandon_command(from)
+        app::rollback_command(from)
     ))
 }
 
 /// The error of a migration, with the full command if a rollback is the solution.
-fn explain(error: MoveError, from: &DatabaseUrl) -> BoxError {
-    use MoveError::{AlreadyMigrated, CannotBeCopied, Differs, OtherTarget};
+fn explain(error: EngineMigrationError, from: &DatabaseUrl) -> BoxError {
+    use EngineMigrationError::{AlreadyMigrated, CannotBeCopied, Differs, OtherTarget};
     if matches!(error, OtherTarget { .. } | AlreadyMigrated { .. } | CannotBeCopied { .. } | Differs { .. }) {
-        return format!("{error}.\nTo roll the migration back: {}", app::abandon_command(from)).into();
+        return format!("{error}.\nTo roll the migration back: {}", app::rollback_command(from)).into();
     }
     error.into()
 }
@@ -91,27 +94,31 @@ async fn abandon(
     configured: &DatabaseUrl,
     confirmation: &Confirmation,
 ) -> Result<ExitCode, BoxError> {
-    let found = app::find_move(from)?;
+    let found = app::find_source_mark(from)?;
     let copy = find_copy_state(&found, to, configured).await?;
     let (sentence, end) = messages(from, &found, copy);
     confirmation.ask_word(&sentence, "abandon")?;
-    app::abandon_move(from, &found)?;
+    app::roll_back_engine_migration(from, &found)?;
     output::print(&format!("{from} is writable again and can be served. {end}"))
 }
 
 /// The state of the migration according to the target, if there is one to ask.
 async fn find_copy_state(
-    found: &SourceMove,
+    found: &SourceMark,
     to: Option<&DatabaseUrl>,
     configured: &DatabaseUrl,
-) -> Result<Option<MoveState>, BoxError> {
+) -> Result<Option<EngineMigrationState>, BoxError> {
     let Some(to) = to else {
         // This database is not known to be the target. If it cannot be reached, or is a different one, the state is
         // unknown.
         let is_server = configured.file().is_none();
-        return Ok(if is_server { app::find_copy(configured, found).await.unwrap_or(None) } else { None });
+        return Ok(if is_server {
+            app::find_target_state(configured, found).await.unwrap_or(None)
+        } else {
+            None
+        });
     };
-    let state = app::find_copy(to, found).await.map_err(|error| {
+    let state = app::find_target_state(to, found).await.map_err(|error| {
         format!(
             "{error}. Nothing was changed; without --to, the migration is rolled back without checking the target"
         )
@@ -127,10 +134,10 @@ async fn find_copy_state(
 
 /// What a rollback means, before and after it. The state of the target takes precedence: the source may have been
 /// restored or copied since it was marked.
-fn messages(from: &DatabaseUrl, found: &SourceMove, copy: Option<MoveState>) -> (String, String) {
+fn messages(from: &DatabaseUrl, found: &SourceMark, copy: Option<EngineMigrationState>) -> (String, String) {
     let to = &found.to;
     match (found.state, copy) {
-        (MoveState::Running, None) => {
+        (EngineMigrationState::Running, None) => {
             let warning = format!(
                 "if this file was restored or copied since, the migration may have finished: check whether {to} is \
                  in use before you drop it"
@@ -143,15 +150,15 @@ fn messages(from: &DatabaseUrl, found: &SourceMove, copy: Option<MoveState>) -> 
                 format!("The database {to} was not checked: {warning}, or recreate it for another migration."),
             )
         }
-        (_, Some(MoveState::Running)) => (
+        (_, Some(EngineMigrationState::Running)) => (
             format!("rolling {from} back ends its migration to {to}, whose copy was never served and is then useless"),
             "Nothing was lost: the copy was never served. Drop that database, or recreate it before another migration."
                 .to_owned(),
         ),
         (state, _) => {
             let old = match state {
-                MoveState::Running => ", which this file does not record: it was restored or copied since",
-                MoveState::Done => "",
+                EngineMigrationState::Running => ", which this file does not record: it was restored or copied since",
+                EngineMigrationState::Done => "",
             };
             (
                 format!(
@@ -169,11 +176,11 @@ fn messages(from: &DatabaseUrl, found: &SourceMove, copy: Option<MoveState>) -> 
 /// Prints progress. Keeps the last report.
 #[derive(Default)]
 struct ProgressPrinter {
-    last: Cell<Option<MoveProgress>>,
+    last: Cell<Option<EngineMigrationProgress>>,
 }
 
 impl ProgressPrinter {
-    fn report(&self, progress: MoveProgress) {
+    fn report(&self, progress: EngineMigrationProgress) {
         let (action, table, rows, of) = parts(progress);
         // A table is first reported after its first rows.
         let last = self.last.get().map(parts).filter(|last| (last.0, last.1) == (action, table));
@@ -193,9 +200,9 @@ impl ProgressPrinter {
     }
 }
 
-fn parts(progress: MoveProgress) -> (&'static str, &'static str, u64, u64) {
+fn parts(progress: EngineMigrationProgress) -> (&'static str, &'static str, u64, u64) {
     match progress {
-        MoveProgress::Copied { table, rows, of } => ("copied", table, rows, of),
-        MoveProgress::Compared { table, rows, of } => ("compared", table, rows, of),
+        EngineMigrationProgress::Copied { table, rows, of } => ("copied", table, rows, of),
+        EngineMigrationProgress::Compared { table, rows, of } => ("compared", table, rows, of),
     }
 }

@@ -161,7 +161,7 @@ impl Watch {
 
     /// The key is checked first: a client without a valid one must not see later changes.
     async fn look(&mut self) -> Look {
-        match self.shared.app.is_still_welcome(&self.caller).await {
+        match self.shared.app.is_authorized(&self.caller).await {
             Ok(true) => {}
             Ok(false) => return Look::End,
             Err(error) => return unreadable(&error),

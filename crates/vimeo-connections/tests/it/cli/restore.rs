@@ -40,8 +40,8 @@ async fn a_backup_is_restored_only_with_its_keyring() {
     let wrong = primary(&fs::read_to_string(place.path().join(KEYRING)).unwrap());
     let sentence = format!(
         "the keyring is not the one that the backup it.backup was sealed with. The backup needs the key {}; the \
-         keyring's primary key is {wrong}. Nothing was changed. Put the right keyring where keyring.file says, from \
-         its own backup if need be. Without it the stored credentials cannot be opened, by anybody",
+         keyring's primary key is {wrong}. Nothing was changed. Set keyring.file to the right keyring, or restore it \
+         from its own backup. Without it the stored credentials cannot be decrypted",
         primary(&right)
     );
     for arguments in [

@@ -1,4 +1,4 @@
-//! Looking whether everything that is stored opens.
+//! The integrity check: every sealed value is decrypted, and the rows of jobs are verified.
 
 use domain::id::{AccountId, ConnectionId};
 use domain::job::{Job, JobId, Webhook};
@@ -8,52 +8,55 @@ use store::JobFilter;
 use crate::connections::open_credentials;
 use crate::{App, Error};
 
-/// How many connections are looked at in one read.
+/// Rows in one read.
 const PAGE: u32 = 500;
 
-/// What opens and what does not.
+/// The result of an integrity check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealReport {
-    /// Accounts that were looked at.
+pub struct IntegrityReport {
+    /// The number of accounts checked.
     pub accounts: u64,
-    /// Connections that open.
-    pub opened: u64,
-    /// What does not open.
-    pub broken: Vec<BrokenSeal>,
+    /// The number of connections whose secrets were decrypted.
+    pub decrypted: u64,
+    /// What failed.
+    pub failures: Vec<IntegrityFailure>,
 }
 
-/// Something that does not open: it was damaged or moved since it was sealed.
+/// A sealed value that cannot be decrypted, or a row that does not verify: it was damaged or changed by something other
+/// than the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BrokenSeal {
-    /// An account's key, and with it all the account's connections.
+pub enum IntegrityFailure {
+    /// An account's key, and so all secrets of the account.
     AccountKey(AccountId),
-    /// One connection's secrets. They also fail to decrypt if the connection was enabled by something else than the service.
+    /// The secrets of a connection. They also fail to decrypt if the connection was enabled directly in the database.
     Connection(AccountId, ConnectionId),
-    /// The row of a job that has something left to do: something else than the service changed it, and it is left alone.
+    /// The row of an active job. The worker does not execute it.
     Job(AccountId, JobId),
 }
 
 impl App {
-    /// Opens every sealed value once and tells which do not. One that does not open stops nothing.
-    pub async fn check_seals(&self) -> Result<SealReport, Error> {
-        let mut report = SealReport { accounts: 0, opened: 0, broken: Vec::new() };
+    /// Decrypts every sealed value once and reports all failures.
+    pub async fn check_integrity(&self) -> Result<IntegrityReport, Error> {
+        let mut report = IntegrityReport { accounts: 0, decrypted: 0, failures: Vec::new() };
         for account in self.store.list_account_ids().await? {
             report.accounts += 1;
             let Some(key) = self.try_account_key(&account).await? else {
-                report.broken.push(BrokenSeal::AccountKey(account));
+                report.failures.push(IntegrityFailure::AccountKey(account));
                 continue;
             };
             let tampered = self.list_tampered_jobs(&account).await?;
-            report.broken.extend(tampered.into_iter().map(|id| BrokenSeal::Job(account.clone(), id)));
+            report.failures.extend(tampered.into_iter().map(|id| IntegrityFailure::Job(account.clone(), id)));
             let mut after = None;
             loop {
                 let page = self.store.list_connection_ids(&account, after.as_ref(), PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.clone());
                 for id in page {
-                    match self.opens(&key, &account, &id).await? {
-                        Some(true) => report.opened += 1,
-                        Some(false) => report.broken.push(BrokenSeal::Connection(account.clone(), id)),
+                    match self.decrypts(&key, &account, &id).await? {
+                        Some(true) => report.decrypted += 1,
+                        Some(false) => {
+                            report.failures.push(IntegrityFailure::Connection(account.clone(), id));
+                        }
                         // Deleted since the page was read.
                         None => {}
                     }
@@ -63,7 +66,7 @@ impl App {
         Ok(report)
     }
 
-    /// The account's jobs whose rows do not verify, among those that have something left to do.
+    /// The account's jobs that do not verify, among those with work left: not ended, or with an undelivered webhook.
     async fn list_tampered_jobs(&self, account: &AccountId) -> Result<Vec<JobId>, Error> {
         let (mut tampered, mut filter) = (Vec::new(), JobFilter::default());
         loop {
@@ -94,8 +97,8 @@ impl App {
         }
     }
 
-    /// Whether a connection's secrets open; `None` if it is gone.
-    async fn opens(
+    /// Whether a connection's secrets decrypt; `None` if the connection no longer exists.
+    async fn decrypts(
         &self,
         key: &AccountKey,
         account: &AccountId,
