@@ -14,9 +14,8 @@ use seal::CryptoError;
 use seal::envelope::{AccountKey, AssociatedData};
 use store::{ConnectionUpdate, NewConnection};
 
-use crate::audit::Attempt;
-use crate::idempotency::{Held, Turn};
-use crate::{App, Caller, Error, Once, Outcome};
+use crate::audit::AuditContext;
+use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 
 /// The version of a new connection.
 const FIRST_VERSION: u64 = 1;
@@ -47,34 +46,15 @@ impl App {
         &self,
         caller: &Caller,
         draft: ConnectionDraft,
-        once: Option<Once<'_, Connection>>,
+        idempotency: Option<IdempotentRequest<'_, Connection>>,
     ) -> Result<Outcome<Connection>, Error> {
-        let mut attempt = Attempt { action: Action::CreateConnection, subject: None, held: None };
-        match self.try_create_connection(caller, draft, once, &mut attempt.held).await {
-            Ok(outcome) => Ok(outcome),
-            Err(error) => Err(self.refuse(caller, attempt, error).await),
-        }
-    }
-
-    async fn try_create_connection(
-        &self,
-        caller: &Caller,
-        draft: ConnectionDraft,
-        once: Option<Once<'_, Connection>>,
-        held: &mut Option<Held>,
-    ) -> Result<Outcome<Connection>, Error> {
-        let Some(once) = once else {
-            return self.insert_connection(caller, draft, |_| None).await.map(Outcome::Done);
-        };
-        let held = match self.reserve(caller, Operation::CreateConnection, &once.key, once.body).await? {
-            Turn::Ours(ours) => held.insert(ours),
-            Turn::Before(answer) => return Ok(Outcome::Repeated(answer)),
-        };
-        let complete = |connection: &Connection| held.completion((once.present)(connection));
-        let connection = self.insert_connection(caller, draft, complete).await?;
-        // The effect is written, and its completion with it.
-        held.forget();
-        Ok(Outcome::Done(connection))
+        let request = idempotency.as_ref().map(|request| (&request.key, request.body));
+        self.idempotent(caller, Operation::CreateConnection, request, async |guard| {
+            let complete =
+                |connection: &Connection| guard?.completion((idempotency.as_ref()?.present)(connection));
+            self.insert_connection(caller, draft, complete).await
+        })
+        .await
     }
 
     async fn insert_connection(
@@ -183,8 +163,8 @@ impl App {
             Ok(connection) => Ok(connection),
             Err(error) => {
                 let subject = id.map(|id| id.to_string());
-                let attempt = Attempt { action: Action::UpdateConnection, subject, held: None };
-                Err(self.refuse(caller, attempt, error).await)
+                let context = AuditContext { action: Action::UpdateConnection, subject, guard: None };
+                Err(self.audit_refusal(caller, context, error).await)
             }
         }
     }

@@ -1,7 +1,8 @@
-//! Requests that may be sent again: the key is reserved, and given back or completed.
+//! Idempotent requests: a key is reserved, then completed together with the effect, or released without one.
 
 use std::sync::Arc;
 
+use domain::audit::Action;
 use domain::id::AccountId;
 use domain::idempotency::{
     IdempotencyKey, Operation, OperationId, Reservation, ReserveRequest, Reserved, StoredResponse,
@@ -9,40 +10,42 @@ use domain::idempotency::{
 use store::{Completion, Store};
 use tokio_util::task::TaskTracker;
 
+use crate::audit::AuditContext;
 use crate::{App, Caller, Clock, Error};
 
-/// How many records are forgotten in one transaction.
-const FORGOTTEN_AT_ONCE: u32 = 1_000;
+/// Records deleted in one transaction.
+const PURGE_BATCH: u32 = 1_000;
 
-/// A wish that something be done once, however often it is asked for.
-pub struct Once<'a, T> {
-    /// What the client calls the request.
+/// The idempotency of a request: its key, and how its response is stored.
+pub struct IdempotentRequest<'a, T> {
+    /// The client's key.
     pub key: IdempotencyKey,
-    /// The request's body, as it came.
+    /// The request's body, byte for byte.
     pub body: &'a [u8],
-    /// How the first answer will look, to be kept together with the effect.
+    /// Renders the response, which is stored together with the effect.
     pub present: &'a (dyn Fn(&T) -> StoredResponse + Send + Sync),
 }
 
-/// What became of a request that may be sent again.
+/// The result of an operation that may be repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome<T> {
-    /// It was done now.
-    Done(T),
-    /// It was done before, and answered so.
-    Repeated(StoredResponse),
+    /// The operation was executed.
+    Fresh(T),
+    /// It was executed by an earlier request with the same key, which got this response.
+    Replayed(StoredResponse),
 }
 
-/// What a reserved key leads to.
-pub(crate) enum Turn {
-    /// It is ours to do it.
-    Ours(Held),
-    /// It was done before.
-    Before(StoredResponse),
+/// The result of claiming a key.
+enum Claim {
+    /// The caller executes the request.
+    Acquired(IdempotencyGuard),
+    /// The response of an earlier request.
+    Replay(StoredResponse),
 }
 
-/// A reserved key. Dropped (the client hung up), it is given back; if the effect was written by then, that is kept.
-pub(crate) struct Held {
+/// A reserved key. Dropping the guard (the client disconnected) releases the key; if the effect was written by then, the
+/// release has no effect.
+pub(crate) struct IdempotencyGuard {
     store: Arc<dyn Store>,
     clock: Clock,
     tasks: TaskTracker,
@@ -51,71 +54,111 @@ pub(crate) struct Held {
 }
 
 impl App {
-    /// Reserves the key of a request.
-    pub(crate) async fn reserve(
+    /// Executes an operation once per idempotency key, or each time if the request has none. Beside the key, `request` has
+    /// the content that a repeated request must share with the first. `execute` stores the guard's completion in the
+    /// transaction of the effect. An error releases the key and is audited.
+    pub(crate) async fn idempotent<T>(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        request: Option<(&IdempotencyKey, impl AsRef<[u8]>)>,
+        execute: impl AsyncFnOnce(Option<&IdempotencyGuard>) -> Result<T, Error>,
+    ) -> Result<Outcome<T>, Error> {
+        let mut guard = None;
+        let outcome = async {
+            if let Some((key, content)) = request {
+                match self.claim(caller, operation, key, content.as_ref()).await? {
+                    Claim::Acquired(acquired) => guard = Some(acquired),
+                    Claim::Replay(response) => return Ok(Outcome::Replayed(response)),
+                }
+            }
+            execute(guard.as_ref()).await.map(Outcome::Fresh)
+        };
+        match outcome.await {
+            Ok(outcome) => {
+                if let Some(guard) = &mut guard {
+                    guard.disarm();
+                }
+                Ok(outcome)
+            }
+            Err(error) => {
+                let action = match operation {
+                    Operation::CreateConnection => Action::CreateConnection,
+                    Operation::CreateUpload => Action::CreateUpload,
+                };
+                let context = AuditContext { action, subject: None, guard };
+                Err(self.audit_refusal(caller, context, error).await)
+            }
+        }
+    }
+
+    async fn claim(
         &self,
         caller: &Caller,
         operation: Operation,
         key: &IdempotencyKey,
-        body: &[u8],
-    ) -> Result<Turn, Error> {
-        let account = &caller.account_id;
-        let mac = self.service_keys.hash_request_body(account, operation, body);
+        content: &[u8],
+    ) -> Result<Claim, Error> {
+        let mac = self.service_keys.hash_request_body(&caller.account_id, operation, content);
         let operation_id = OperationId(self.randomness.bytes());
         let request = ReserveRequest { operation_id, operation, key: key.clone(), mac, at: self.clock.now() };
         let (store, clock, tasks) = (self.store.clone(), self.clock.clone(), self.tasks.clone());
-        let account = account.clone();
-        // In a task of its own: when the client hangs up in the middle, what was reserved is dropped there, and so
-        // given back.
-        let reserving = self.tasks.spawn(async move {
-            let reserved = store.reserve_idempotency_key(&account, &request).await;
-            reserved.map(|reserved| match reserved {
+        let account = caller.account_id.clone();
+        // In a task of its own: if the client disconnects meanwhile, the guard is dropped there, which releases the key.
+        let claiming = self.tasks.spawn(async move {
+            match store.reserve_idempotency_key(&account, &request).await? {
                 Reserved::Acquired(reservation) => {
                     let reservation = Some(reservation);
-                    Ok(Turn::Ours(Held { store, clock, tasks, account, reservation }))
+                    Ok(Claim::Acquired(IdempotencyGuard { store, clock, tasks, account, reservation }))
                 }
                 Reserved::InProgress => Err(Error::IdempotencyKeyInUse),
                 Reserved::BodyMismatch => Err(Error::IdempotencyKeyReused),
-                Reserved::Completed(answer) => Ok(Turn::Before(answer)),
-            })
+                Reserved::Completed(response) => Ok(Claim::Replay(response)),
+            }
         });
-        reserving.await.map_err(|error| Error::Internal(Box::new(error)))??
+        let claim = claiming.await.map_err(|error| Error::Internal(Box::new(error)))??;
+        match (claim, operation) {
+            (Claim::Replay(response), Operation::CreateUpload) => {
+                self.open_answer(&caller.account_id, key, &response).await.map(Claim::Replay)
+            }
+            (claim, _) => Ok(claim),
+        }
     }
 
-    /// Forgets the answers that were kept for long enough; how many there were.
-    pub async fn forget_answers(&self) -> Result<usize, Error> {
-        let mut forgotten = 0;
+    /// Deletes expired records; returns their number.
+    pub async fn purge_idempotency_records(&self) -> Result<usize, Error> {
+        let mut purged = 0;
         loop {
-            let part = self.store.delete_idempotency_records(self.clock.now(), FORGOTTEN_AT_ONCE).await?;
-            forgotten += part;
-            if part < FORGOTTEN_AT_ONCE as usize {
-                return Ok(forgotten);
+            let batch = self.store.delete_idempotency_records(self.clock.now(), PURGE_BATCH).await?;
+            purged += batch;
+            if batch < PURGE_BATCH as usize {
+                return Ok(purged);
             }
         }
     }
 }
 
-impl Held {
-    /// What is written together with the effect, so that a repetition is answered alike.
+impl IdempotencyGuard {
+    /// The completion of the request, to be written in the transaction of its effect.
     pub(crate) fn completion(&self, answer: StoredResponse) -> Option<Completion> {
         let reservation = self.reservation.clone()?;
         Some(Completion { reservation, answer, at: self.clock.now() })
     }
 
-    /// The key is not to be given back: the effect was written, or nobody knows whether it was.
-    pub(crate) fn forget(&mut self) {
+    /// Keeps the key from being released: the effect was written, or may have been.
+    pub(crate) fn disarm(&mut self) {
         self.reservation = None;
     }
 
-    /// There was no effect: the client may try again as soon as this is done.
-    pub(crate) async fn give_back(mut self) {
-        if let Some(release) = self.release() {
-            release.await;
+    /// Releases the key: there was no effect, and the client may retry at once.
+    pub(crate) async fn release(mut self) {
+        if let Some(releasing) = self.start_release() {
+            releasing.await;
         }
     }
 
-    /// What gives the key back, if it is still held; behind whatever the request has written.
-    fn release(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+    /// The release of the key, unless the guard is disarmed. The store executes it after the request's own writes.
+    fn start_release(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
         let reservation = self.reservation.take()?;
         let (store, account, at) = (self.store.clone(), self.account.clone(), self.clock.now());
         Some(async move {
@@ -127,10 +170,10 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for IdempotencyGuard {
     fn drop(&mut self) {
-        if let Some(release) = self.release() {
-            self.tasks.spawn(release);
+        if let Some(releasing) = self.start_release() {
+            self.tasks.spawn(releasing);
         }
     }
 }

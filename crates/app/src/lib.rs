@@ -47,7 +47,7 @@ pub use egress::{
 };
 pub use engine_migration::migrate_engine;
 pub use error::Error;
-pub use idempotency::{Once, Outcome};
+pub use idempotency::{IdempotentRequest, Outcome};
 pub use integrity::{IntegrityFailure, IntegrityReport};
 pub use readiness::{Check, CheckResult};
 pub use start::{Setup, StartError, check_database, describe_keys, inspect};

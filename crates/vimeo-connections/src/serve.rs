@@ -205,7 +205,7 @@ async fn sweep(app: Arc<App>) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
-        match app.forget_answers().await {
+        match app.purge_idempotency_records().await {
             Ok(0) => {}
             Ok(deleted) => {
                 tracing::debug!(deleted, "expired stored responses were deleted");

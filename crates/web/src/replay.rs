@@ -97,8 +97,8 @@ pub(crate) fn fresh_or_replayed<T>(
     present: impl Fn(&T) -> ReplayableResponse,
 ) -> Result<Response, Problem> {
     match outcome {
-        Outcome::Done(done) => Ok(present(&done).into_response()),
-        Outcome::Repeated(kept) => Ok(ReplayableResponse::decode(&kept)?.into_replayed_response()),
+        Outcome::Fresh(created) => Ok(present(&created).into_response()),
+        Outcome::Replayed(kept) => Ok(ReplayableResponse::decode(&kept)?.into_replayed_response()),
     }
 }
 

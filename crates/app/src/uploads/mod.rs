@@ -29,7 +29,7 @@ use std::time::Duration;
 use domain::audit::Action;
 use domain::connection::{Availability, Connection};
 use domain::id::ConnectionId;
-use domain::idempotency::{IdempotencyKey, Operation};
+use domain::idempotency::Operation;
 use domain::job::{Job, JobId, JobState, Queued, RetryState, SourceFacts, WaitingFor, Webhook};
 use domain::page::PageLimit;
 use domain::secret::Sealed;
@@ -40,10 +40,8 @@ use store::{
 };
 use vimeo::UploadLink;
 
-use crate::audit::Attempt;
 use crate::context::Context;
-use crate::idempotency::{Held, Turn};
-use crate::{App, Caller, Error, Once, Outcome};
+use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 use client_upload::{LinkCompletion, LinkResult, create_link};
 use lease::LEASE;
 use prepare::PrepareError;
@@ -84,124 +82,73 @@ impl App {
         }
     }
 
-    /// Asks for an upload whose bytes the service fetches; once, if `once` says so.
+    /// Creates an upload whose bytes the service fetches.
     pub async fn create_upload(
         &self,
         caller: &Caller,
         connection: &str,
         request: UploadRequest,
-        once: Option<Once<'_, JobId>>,
-    ) -> Result<Outcome<JobId>, Error> {
-        let subject = None;
-        let mut attempt = Attempt { action: Action::CreateUpload, subject, held: None };
-        match self.try_create_upload(caller, connection, request, (once, &mut attempt.held)).await {
-            Ok(outcome) => Ok(outcome),
-            Err(error) => Err(self.refuse(caller, attempt, error).await),
-        }
-    }
-
-    async fn try_create_upload(
-        &self,
-        caller: &Caller,
-        connection: &str,
-        request: UploadRequest,
-        (once, held): (Option<Once<'_, JobId>>, &mut Option<Held>),
+        idempotency: Option<IdempotentRequest<'_, JobId>>,
     ) -> Result<Outcome<JobId>, Error> {
         let account = &caller.account_id;
-        let reserved = match &once {
-            Some(once) => match self.reserve_upload(caller, connection, &once.key, once.body).await? {
-                Turn::Ours(ours) => Some(held.insert(ours)),
-                Turn::Before(answer) => {
-                    return self.open_answer(account, &once.key, &answer).await.map(Outcome::Repeated);
+        let claim = idempotency.as_ref().map(|request| (&request.key, content_of(connection, request.body)));
+        self.idempotent(caller, Operation::CreateUpload, claim, async |guard| {
+            let connection = self.usable_connection(caller, connection).await?;
+            let uploads = self.uploads()?;
+            self.require_webhook_secret(caller, &request).await?;
+            let job = self.new_job(&connection, &request);
+            let sealed = self.seal_request(&job, &request).await?;
+            let completion = match (&idempotency, guard) {
+                (Some(IdempotentRequest { key, present, .. }), Some(guard)) => {
+                    guard.completion(self.seal_answer(account, key, &present(&job.id)).await?)
                 }
-            },
-            None => None,
-        };
-        let connection = self.usable_connection(caller, connection).await?;
-        let uploads = self.uploads()?;
-        self.require_webhook_secret(caller, &request).await?;
-        let job = self.new_job(&connection, &request);
-        let sealed = self.seal_request(&job, &request).await?;
-        let completion = match (&once, &reserved) {
-            (Some(once), Some(held)) => {
-                let answer = self.seal_answer(account, &once.key, &(once.present)(&job.id)).await?;
-                held.completion(answer)
-            }
-            _ => None,
-        };
-        let new = self.new_row(caller, job.clone(), sealed, JobStart::Queued);
-        self.store.insert_job(account, NewJob { completion, ..new }).await.map_err(of_connection)?;
-        if let Some(held) = reserved {
-            // The effect is written, and its completion with it.
-            held.forget();
-        }
-        uploads.wakeup.notify_one();
-        Ok(Outcome::Done(job.id))
+                _ => None,
+            };
+            let new = self.new_row(caller, job.clone(), sealed, JobStart::Queued);
+            self.store.insert_job(account, NewJob { completion, ..new }).await.map_err(of_connection)?;
+            uploads.wakeup.notify_one();
+            Ok(job.id)
+        })
+        .await
     }
 
-    /// Asks for a link to which the client sends the bytes itself; once, if `once` says so.
+    /// Creates an upload link, to which the client sends the bytes itself.
     pub async fn create_upload_link(
         &self,
         caller: &Caller,
         connection: &str,
         request: UploadRequest,
-        once: Option<Once<'_, ClientUpload>>,
-    ) -> Result<Outcome<ClientUpload>, Error> {
-        let mut attempt = Attempt { action: Action::CreateUpload, subject: None, held: None };
-        match self.try_create_upload_link(caller, connection, request, (once, &mut attempt.held)).await {
-            Ok(outcome) => Ok(outcome),
-            Err(error) => Err(self.refuse(caller, attempt, error).await),
-        }
-    }
-
-    async fn try_create_upload_link(
-        &self,
-        caller: &Caller,
-        connection: &str,
-        request: UploadRequest,
-        (once, held): (Option<Once<'_, ClientUpload>>, &mut Option<Held>),
+        idempotency: Option<IdempotentRequest<'_, ClientUpload>>,
     ) -> Result<Outcome<ClientUpload>, Error> {
         let account = &caller.account_id;
-        if let Some(once) = &once {
-            match self.reserve_upload(caller, connection, &once.key, once.body).await? {
-                Turn::Ours(ours) => *held = Some(ours),
-                Turn::Before(answer) => {
-                    return self.open_answer(account, &once.key, &answer).await.map(Outcome::Repeated);
-                }
-            }
-        }
-        let connection = self.usable_connection(caller, connection).await?;
-        let uploads = self.uploads()?;
-        self.require_webhook_secret(caller, &request).await?;
-        let job = self.new_job(&connection, &request);
-        let sealed = self.seal_request(&job, &request).await?;
-        let new = self.new_row(caller, job.clone(), sealed.clone(), JobStart::Leased(LEASE));
-        self.store.insert_job(account, new).await.map_err(of_connection)?;
-        let row_mac = Some(self.mac_job(&job));
-        let leased = LeasedJob { job, row_mac, fence: 1, request: Some(sealed), link: None };
-        let made = {
-            let (once, held) = (&once, &*held);
+        let claim = idempotency.as_ref().map(|request| (&request.key, content_of(connection, request.body)));
+        self.idempotent(caller, Operation::CreateUpload, claim, async |guard| {
+            let connection = self.usable_connection(caller, connection).await?;
+            let uploads = self.uploads()?;
+            self.require_webhook_secret(caller, &request).await?;
+            let job = self.new_job(&connection, &request);
+            let sealed = self.seal_request(&job, &request).await?;
+            let new = self.new_row(caller, job.clone(), sealed.clone(), JobStart::Leased(LEASE));
+            self.store.insert_job(account, new).await.map_err(of_connection)?;
+            let row_mac = Some(self.mac_job(&job));
+            let leased = LeasedJob { job, row_mac, fence: 1, request: Some(sealed), link: None };
+            let idempotency = &idempotency;
             let complete = async move |upload: ClientUpload| {
-                let (Some(once), Some(held)) = (once, held) else { return Ok(None) };
-                let answer = self.seal_link_answer(account, &upload.job_id, &(once.present)(&upload)).await?;
-                let completion = held.completion(stored_responses::marker_of(&upload.job_id));
+                let (Some(idempotency), Some(guard)) = (idempotency, guard) else { return Ok(None) };
+                let answer = (idempotency.present)(&upload);
+                let answer = self.seal_link_answer(account, &upload.job_id, &answer).await?;
+                let completion = guard.completion(stored_responses::marker_of(&upload.job_id));
                 Ok(completion.map(|completion| LinkCompletion { completion, answer }))
             };
-            create_link(&self.context, &uploads, leased, complete).await?
-        };
-        match made {
-            LinkResult::Created(upload) => {
-                if let Some(held) = held {
-                    // The effect is written, and its completion with it.
-                    held.forget();
+            match create_link(&self.context, &uploads, leased, complete).await? {
+                LinkResult::Created(upload) => Ok(upload),
+                LinkResult::Refused(failure) => Err(Error::UploadRefused(failure)),
+                LinkResult::Unavailable { retry_after_seconds } => {
+                    Err(Error::VimeoUnavailable { retry_after_seconds })
                 }
-                Ok(Outcome::Done(upload))
             }
-            LinkResult::Refused(failure) => Err(Error::UploadRefused(failure)),
-            LinkResult::Unavailable { retry_after_seconds } => {
-                Err(Error::VimeoUnavailable { retry_after_seconds })
-            }
-        }
+        })
+        .await
     }
 
     /// One of the caller's jobs.
@@ -303,18 +250,6 @@ impl App {
         self.uploads.clone().ok_or_else(|| Error::Internal("uploads are not set up in this process".into()))
     }
 
-    async fn reserve_upload(
-        &self,
-        caller: &Caller,
-        connection: &str,
-        key: &IdempotencyKey,
-        body: &[u8],
-    ) -> Result<Turn, Error> {
-        // The connection is in the path: the same body for another connection is another request.
-        let content = [connection.as_bytes(), b"\n", body].concat();
-        self.reserve(caller, Operation::CreateUpload, key, &content).await
-    }
-
     async fn usable_connection(&self, caller: &Caller, id: &str) -> Result<Connection, Error> {
         let id = ConnectionId::parse(id).ok_or(Error::ConnectionNotFound)?;
         let connection = self.find_connection(caller, &id).await?;
@@ -379,6 +314,12 @@ impl App {
         let key = self.account_key(&job.account_id).await?;
         Ok(key.seal(prepare::request_sealed_as(job), &request.to_bytes(), &self.randomness)?)
     }
+}
+
+/// What a repeated request must have in common with the first. The connection is in the path: the same body for another
+/// connection is another request.
+fn content_of(connection: &str, body: &[u8]) -> Vec<u8> {
+    [connection.as_bytes(), b"\n", body].concat()
 }
 
 /// A store's error where a connection's job is written.

@@ -41,7 +41,7 @@ impl App {
         Ok(StoredResponse([sealed.sealing_key.0.as_slice(), &sealed.envelope].concat()))
     }
 
-    pub(super) async fn open_answer(
+    pub(crate) async fn open_answer(
         &self,
         account: &AccountId,
         key: &IdempotencyKey,

@@ -67,8 +67,8 @@ pub(super) async fn create(app: &App, caller: &Caller, new: NewConnection) -> Re
     }
     let draft = record.into_draft(UnknownFields::Reject)?;
     match app.create_connection(caller, draft, None).await.map_err(to_message)? {
-        Outcome::Done(connection) => Ok(connection),
-        Outcome::Repeated(_) => Err("the connection already exists".into()),
+        Outcome::Fresh(connection) => Ok(connection),
+        Outcome::Replayed(_) => Err("the connection already exists".into()),
     }
 }
 

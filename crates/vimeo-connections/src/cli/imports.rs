@@ -241,13 +241,13 @@ impl Importer<'_> {
             created => created,
         };
         match created {
-            Ok(Outcome::Done(connection)) => Ok(RowOutcome::Imported(connection.id)),
+            Ok(Outcome::Fresh(connection)) => Ok(RowOutcome::Imported(connection.id)),
             Err(Error::CredentialsRejected(problems)) => Ok(RowOutcome::Rejected(format!(
                 "Vimeo refused the credentials: {}",
                 rejected_credentials(&problems)
             ))),
             // Another request took the name in the meantime. A replay cannot occur without an idempotency key.
-            Err(Error::ConnectionNameExists) | Ok(Outcome::Repeated(_)) => Ok(name_taken),
+            Err(Error::ConnectionNameExists) | Ok(Outcome::Replayed(_)) => Ok(name_taken),
             Err(error) => Err(error),
         }
     }

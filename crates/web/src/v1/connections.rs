@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use app::Once;
+use app::IdempotentRequest;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
@@ -70,8 +70,8 @@ pub(crate) async fn create_connection(
         let draft = draft?;
         let key = idempotency_key(&headers)?;
         let present = |connection: &_| ReplayableResponse::created(base_path, connection, &ignored).encode();
-        let once = key.map(|key| Once { key, body: &bytes, present: &present });
-        let outcome = shared.app.create_connection(&caller, draft, once).await?;
+        let idempotency = key.map(|key| IdempotentRequest { key, body: &bytes, present: &present });
+        let outcome = shared.app.create_connection(&caller, draft, idempotency).await?;
         fresh_or_replayed(outcome, |connection| ReplayableResponse::created(base_path, connection, &ignored))
     };
     // A successful response names the ignored fields itself; a replayed one names those of the first request.

@@ -1,6 +1,6 @@
 //! The handler that creates uploads.
 
-use app::{Once, RequestedSource};
+use app::{IdempotentRequest, RequestedSource};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
@@ -74,14 +74,17 @@ pub(crate) async fn create_upload(
         RequestedSource::Url(_) => {
             let answer = |job: &_| ReplayableResponse::upload_accepted(base_path, job);
             let present = |job: &_| answer(job).encode();
-            let once = key.map(|key| Once { key, body, present: &present });
-            fresh_or_replayed(app.create_upload(&caller, &connection, upload, once).await?, answer)
+            let idempotency = key.map(|key| IdempotentRequest { key, body, present: &present });
+            fresh_or_replayed(app.create_upload(&caller, &connection, upload, idempotency).await?, answer)
         }
         RequestedSource::Client { .. } => {
             let answer = |made: &_| ReplayableResponse::upload_link(base_path, made);
             let present = |made: &_| answer(made).encode();
-            let once = key.map(|key| Once { key, body, present: &present });
-            fresh_or_replayed(app.create_upload_link(&caller, &connection, upload, once).await?, answer)
+            let idempotency = key.map(|key| IdempotentRequest { key, body, present: &present });
+            fresh_or_replayed(
+                app.create_upload_link(&caller, &connection, upload, idempotency).await?,
+                answer,
+            )
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use app::{ClientUpload, Error, Once, Outcome, RequestedSource, UploadRequest};
+use app::{ClientUpload, Error, IdempotentRequest, Outcome, RequestedSource, UploadRequest};
 use domain::idempotency::{IdempotencyKey, RESERVATION_SECONDS, StoredResponse};
 use domain::job::{Job, JobId, JobState};
 use domain::upload::{Folder, Privacy, UploadSettings};
@@ -141,12 +141,12 @@ pub(super) async fn begin_file(
     let request =
         UploadRequest { source: RequestedSource::Client { size: file.size() }, settings, webhook: None };
     let ask = async |key| {
-        let once = Once { key, body: wanted.body.as_bytes(), present: &present };
+        let once = IdempotentRequest { key, body: wanted.body.as_bytes(), present: &present };
         let made =
             desk.app.create_upload_link(desk.caller, desk.connection.as_str(), request.clone(), Some(once));
         Ok(match made.await? {
-            Outcome::Done(upload) => Outcome::Done(Sendable { job_id: upload.job_id, link: upload.link }),
-            Outcome::Repeated(answer) => Outcome::Repeated(answer),
+            Outcome::Fresh(upload) => Outcome::Fresh(Sendable { job_id: upload.job_id, link: upload.link }),
+            Outcome::Replayed(answer) => Outcome::Replayed(answer),
         })
     };
     let read = |answer: &StoredResponse| {
@@ -173,7 +173,7 @@ pub(super) async fn begin_url(
     let request =
         UploadRequest { source: RequestedSource::Url(url.secret().clone()), settings, webhook: None };
     let ask = async |key| {
-        let once = Once { key, body: wanted.body.as_bytes(), present: &present };
+        let once = IdempotentRequest { key, body: wanted.body.as_bytes(), present: &present };
         desk.app.create_upload(desk.caller, desk.connection.as_str(), request.clone(), Some(once)).await
     };
     let read = |answer: &StoredResponse| {
@@ -195,8 +195,8 @@ async fn begin<T>(
 ) -> Result<Begun<T>, BoxError> {
     for time in 1..=TIMES {
         let (id, begun) = match ask_patiently(desk, wanted, time, &ask).await? {
-            Asked::Answered(Outcome::Done(begun)) => return Ok(Begun::Going(begun)),
-            Asked::Answered(Outcome::Repeated(answer)) => match read(&answer) {
+            Asked::Answered(Outcome::Fresh(begun)) => return Ok(Begun::Going(begun)),
+            Asked::Answered(Outcome::Replayed(answer)) => match read(&answer) {
                 Some((id, begun)) => (id, Some(begun)),
                 None => continue,
             },
