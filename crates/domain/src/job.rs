@@ -46,7 +46,7 @@ impl JobId {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string())
     }
 
-    /// Parses what a client sent; `None` for what this service cannot have made.
+    /// Parses an identifier from a client; `None` if the service cannot have created it.
     pub fn parse(text: &str) -> Option<Self> {
         let parsed = Uuid::try_parse(text).ok()?.to_string();
         (parsed == text).then_some(Self(parsed))
@@ -72,7 +72,7 @@ impl fmt::Display for JobId {
 /// Where the bytes come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceKind {
-    /// The service fetches them from an address.
+    /// The service fetches them from a URL.
     Url,
     /// The client sends them to Vimeo itself.
     Client,
@@ -87,7 +87,7 @@ impl SourceKind {
         }
     }
 
-    /// Reads a stored name.
+    /// Parses a stored name.
     pub fn from_stored(text: &str) -> Option<Self> {
         [Self::Url, Self::Client].into_iter().find(|kind| kind.as_str() == text)
     }
@@ -110,22 +110,22 @@ pub struct Job {
     pub version: u64,
     /// Where the bytes come from.
     pub source: SourceKind,
-    /// What is known of the bytes; for a client's upload from the start.
+    /// The metadata of the source, if known; for a client's upload from the start.
     pub facts: Option<SourceFacts>,
     /// Its state.
     pub state: JobState,
     /// The recent transfer rate.
     pub bytes_per_second: Option<u64>,
-    /// What could not be done as requested, in sentences for people. No decision reads them.
+    /// Messages for people about requested settings that could not be applied. No decision reads them.
     pub warnings: Vec<String>,
     /// Videos of this job that are left at Vimeo because they could not be deleted. They are not searched for again.
     pub undeleted: Vec<VideoNumber>,
-    /// When the first create started whose outcome Vimeo did not confirm: from then on the account may hold a second
-    /// placeholder of this job. `None`: every create was answered, and no list of videos is needed.
+    /// When the first create with an unknown outcome started: the account may have a second placeholder of this job since
+    /// then. `None`: every create was confirmed, and no list of videos is needed.
     pub unconfirmed_since: Option<Timestamp>,
     /// Retries, and since when Vimeo refuses requests.
     pub retry: RetryState,
-    /// What the job waits for, while no worker runs it.
+    /// Why no worker runs the job.
     pub waiting_for: Option<WaitingFor>,
     /// The delivery of its webhook.
     pub webhook: Webhook,
@@ -133,7 +133,7 @@ pub struct Job {
     pub is_connection_deleted: bool,
 }
 
-/// What a job waits for that no worker runs at the moment.
+/// What a job waits for while no worker runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitingFor {
     /// The end of Vimeo's rate limit.
@@ -177,7 +177,7 @@ impl WaitingFor {
         }
     }
 
-    /// Reads a stored name.
+    /// Parses a stored name.
     pub fn from_stored(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
@@ -210,7 +210,7 @@ impl Webhook {
         }
     }
 
-    /// Reads what is stored.
+    /// Parses the stored columns.
     pub fn from_stored(name: &str, attempts: u32) -> Option<Self> {
         match name {
             "none" => Some(Self::None),

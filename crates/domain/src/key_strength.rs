@@ -16,7 +16,7 @@ pub(crate) fn estimate_bits(text: &str) -> u32 {
     let bytes = text.as_bytes();
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     // Random characters also repeat or follow each other occasionally: about every eighth in hexadecimal.
-    let fresh = count_unforeseen(bytes).saturating_add(length / 8).min(length);
+    let fresh = count_unpredictable(bytes).saturating_add(length / 8).min(length);
     let bits = f64::from(fresh) * bits_per_char(bytes);
     let bits = bits.min(words_bits(bytes).unwrap_or(f64::INFINITY));
     // Truncated, and never negative.
@@ -26,7 +26,7 @@ pub(crate) fn estimate_bits(text: &str) -> u32 {
 }
 
 /// Counts the characters that neither repeat the previous one, nor continue a sequence, nor belong to a repeated block.
-fn count_unforeseen(bytes: &[u8]) -> u32 {
+fn count_unpredictable(bytes: &[u8]) -> u32 {
     let at = |place: Option<usize>| place.and_then(|place| bytes.get(place)).copied().map(i16::from);
     let mut fresh = 0;
     for place in 0..bytes.len() {

@@ -1,5 +1,5 @@
-//! What an upload may be asked to make of a video. Forms are those of Vimeo's API; each is read on its own, and
-//! [`UploadSettings::check`] looks at what they say together.
+//! The settings of an uploaded video, with the values of Vimeo's API. Each is parsed alone;
+//! [`UploadSettings::check`] finds contradictions between them.
 
 use thiserror::Error;
 
@@ -7,34 +7,35 @@ use crate::secret::Secret;
 use crate::validation::ValidationErrors;
 use crate::video::FolderNumber;
 
-/// Longest name of a video, in Unicode scalar values: Vimeo's limit.
+/// Vimeo's limit for the name of a video, in Unicode scalar values.
 pub const VIDEO_NAME_MAX_CHARS: usize = 128;
-/// Longest description of a video, in Unicode scalar values: Vimeo's limit.
+/// Vimeo's limit for the description of a video, in Unicode scalar values.
 pub const VIDEO_DESCRIPTION_MAX_CHARS: usize = 5_000;
-/// Longest password of a video, in Unicode scalar values: Vimeo's limit.
+/// Vimeo's limit for the password of a video, in Unicode scalar values.
 pub const VIDEO_PASSWORD_MAX_CHARS: usize = 32;
-/// Most domains that a video may be embedded at.
+/// Maximum number of embed domains of a video.
 pub const EMBED_DOMAINS_MAX: usize = 50;
-/// The largest file that Vimeo takes, in bytes: 300 GB.
+/// Vimeo's limit for a file: 300 GB.
 pub const VIDEO_MAX_BYTES: u64 = 300_000_000_000;
-/// The longest video, in milliseconds: a day.
+/// The latest time of a thumbnail: a day.
 const THUMBNAIL_AT_MAX_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
-macro_rules! choices {
-    ($(#[$doc:meta])* $name:ident, $error:ident, $sentence:literal: $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)*) => {
+/// An enum whose variants have a value in Vimeo's API.
+macro_rules! wire_enum {
+    ($(#[$doc:meta])* $name:ident, $error:ident, $message:literal: $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)*) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)*
         }
 
-        #[doc = concat!("Why a text is no [`", stringify!($name), "`].")]
+        #[doc = concat!("The text is not a valid [`", stringify!($name), "`].")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-        #[error($sentence)]
+        #[error($message)]
         pub struct $error;
 
         impl $name {
-            /// Reads Vimeo's word for it.
+            /// Parses a value of Vimeo's API.
             pub fn parse(text: &str) -> Result<Self, $error> {
                 match text {
                     $($text => Ok(Self::$variant),)*
@@ -42,7 +43,7 @@ macro_rules! choices {
                 }
             }
 
-            /// Vimeo's word for it.
+            /// The value in Vimeo's API.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -52,112 +53,112 @@ macro_rules! choices {
     };
 }
 
-choices! {
+wire_enum! {
     /// Who may watch a video.
-    View, ViewError, "must be one of anybody, nobody, password, unlisted, disable, users, contacts":
-    /// Everybody.
-    Anybody = "anybody",
-    /// The owner alone.
-    Nobody = "nobody",
-    /// Who knows the password.
-    Password = "password",
-    /// Who knows the link.
-    Unlisted = "unlisted",
-    /// Nobody on vimeo.com; only where it is embedded.
-    Disable = "disable",
-    /// Certain users.
-    Users = "users",
-    /// Those whom the owner follows.
-    Contacts = "contacts",
+    View, ViewError, "must be anybody, password, unlisted, disable, users, contacts or nobody":
+    /// Everyone.
+    Anybody => "anybody",
+    /// Only the owner.
+    Nobody => "nobody",
+    /// Anyone with the password.
+    Password => "password",
+    /// Anyone with the link.
+    Unlisted => "unlisted",
+    /// Only where it is embedded, not on vimeo.com.
+    Disable => "disable",
+    /// Selected users.
+    Users => "users",
+    /// The users whom the owner follows.
+    Contacts => "contacts",
 }
 
-choices! {
+wire_enum! {
     /// Where a video may be embedded.
-    Embed, EmbedError, "must be one of public, private, whitelist":
+    Embed, EmbedError, "must be public, private or whitelist":
     /// Anywhere.
-    Public = "public",
+    Public => "public",
     /// Nowhere.
-    Private = "private",
-    /// At the domains that are listed.
-    Whitelist = "whitelist",
+    Private => "private",
+    /// At the domains of [`UploadSettings::embed_domains`].
+    Whitelist => "whitelist",
 }
 
-choices! {
+wire_enum! {
     /// Who may comment on a video.
-    Comments, CommentsError, "must be one of anybody, contacts, nobody":
-    /// Everybody.
-    Anybody = "anybody",
-    /// Those whom the owner follows.
-    Contacts = "contacts",
-    /// Nobody.
-    Nobody = "nobody",
+    Comments, CommentsError, "must be anybody, contacts or nobody":
+    /// Everyone.
+    Anybody => "anybody",
+    /// The users whom the owner follows.
+    Contacts => "contacts",
+    /// No user.
+    Nobody => "nobody",
 }
 
-choices! {
-    /// What a video contains.
+wire_enum! {
+    /// The content rating of a video.
     ContentRating, ContentRatingError,
-    "must be one of safe, unrated, drugs, language, nudity, violence, advertisement":
+    "must be safe, unrated, drugs, language, nudity, violence or advertisement":
     /// For all audiences.
-    Safe = "safe",
-    /// Not said.
-    Unrated = "unrated",
+    Safe => "safe",
+    /// Not rated.
+    Unrated => "unrated",
     /// Drug or alcohol use.
-    Drugs = "drugs",
+    Drugs => "drugs",
     /// Profanity.
-    Language = "language",
+    Language => "language",
     /// Nudity.
-    Nudity = "nudity",
+    Nudity => "nudity",
     /// Violence.
-    Violence = "violence",
+    Violence => "violence",
     /// An advertisement.
-    Advertisement = "advertisement",
+    Advertisement => "advertisement",
 }
 
-choices! {
-    /// Under which Creative Commons licence a video stands.
-    License, LicenseError, "must be one of by, by-nc, by-nc-nd, by-nc-sa, by-nd, by-sa, cc0":
+wire_enum! {
+    /// The Creative Commons licence of a video.
+    License, LicenseError, "must be by, by-nc, by-nc-nd, by-nc-sa, by-nd, by-sa or cc0":
     /// Attribution.
-    By = "by",
+    By => "by",
     /// Attribution, non-commercial.
-    ByNc = "by-nc",
+    ByNc => "by-nc",
     /// Attribution, non-commercial, no derivatives.
-    ByNcNd = "by-nc-nd",
+    ByNcNd => "by-nc-nd",
     /// Attribution, non-commercial, share alike.
-    ByNcSa = "by-nc-sa",
+    ByNcSa => "by-nc-sa",
     /// Attribution, no derivatives.
-    ByNd = "by-nd",
+    ByNd => "by-nd",
     /// Attribution, share alike.
-    BySa = "by-sa",
+    BySa => "by-sa",
     /// Public domain.
-    Cc0 = "cc0",
+    Cc0 => "cc0",
 }
 
-/// Why a text cannot be used as it is.
+/// Why a text is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TextError {
-    /// Nothing, or nothing but white space.
+    /// Empty, or only white space.
     #[error("must not be empty or blank")]
     Blank,
-    /// Too long.
+    /// Longer than this many characters.
     #[error("must be at most {0} characters long")]
     TooLong(usize),
-    /// A control character.
+    /// Contains a control character.
     #[error("must not contain control characters")]
     Control,
 }
 
-macro_rules! text {
-    ($(#[$doc:meta])* $name:ident, $most:expr, $is_control:expr) => {
+macro_rules! limited_text {
+    ($(#[$doc:meta])* $name:ident, $max_chars:expr, $is_control:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name(String);
 
         impl $name {
-            /// Reads one as a client sent it.
+            /// Parses a text from a client.
             pub fn parse(text: &str) -> Result<Self, ValidationErrors<TextError>> {
                 ValidationErrors::none()
                     .add_if(text.trim().is_empty(), TextError::Blank)
-                    .add_if(text.chars().count() > $most, TextError::TooLong($most))
+                    .add_if(text.chars().count() > $max_chars, TextError::TooLong($max_chars))
                     .add_if(text.chars().any($is_control), TextError::Control)
                     .or(Self(text.to_owned()))
             }
@@ -170,17 +171,17 @@ macro_rules! text {
     };
 }
 
-text! {
+limited_text! {
     /// A video's name.
     VideoName, VIDEO_NAME_MAX_CHARS, |c: char| c.is_control()
 }
 
-text! {
+limited_text! {
     /// A video's description.
     VideoDescription, VIDEO_DESCRIPTION_MAX_CHARS, |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')
 }
 
-text! {
+limited_text! {
     /// A folder's name.
     FolderName, VIDEO_NAME_MAX_CHARS, |c: char| c.is_control()
 }
@@ -190,7 +191,7 @@ text! {
 pub struct VideoPassword(Secret);
 
 impl VideoPassword {
-    /// Reads one as a client sent it.
+    /// Parses a password from a client.
     pub fn parse(text: &str) -> Result<Self, ValidationErrors<TextError>> {
         ValidationErrors::none()
             .add_if(text.trim().is_empty(), TextError::Blank)
@@ -202,23 +203,23 @@ impl VideoPassword {
             .or(Self(Secret::new(text.to_owned())))
     }
 
-    /// The password, for Vimeo.
+    /// The password itself.
     pub fn as_secret(&self) -> &Secret {
         &self.0
     }
 }
 
-/// A host at which a video may be embedded: in lower case, perhaps with a port.
+/// A host at which a video may be embedded, in lower case, optionally with a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain(String);
 
-/// Why a text is no [`Domain`].
+/// The text is not a valid [`Domain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("must be a domain such as www.example.com, without scheme and path")]
 pub struct DomainError;
 
 impl Domain {
-    /// Reads one as a client sent it.
+    /// Parses a domain from a client.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         let text = text.to_lowercase();
         let (host, port) = text.split_once(':').map_or((&*text, None), |(host, port)| (host, Some(port)));
@@ -243,17 +244,17 @@ impl Domain {
     }
 }
 
-/// A language, as Vimeo names it: `en`, `pt-BR`, `zh-Hans`.
+/// A language tag of Vimeo's API: `en`, `pt-BR`, `zh-Hans`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locale(String);
 
-/// Why a text is no [`Locale`].
+/// The text is not a valid [`Locale`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("must be a language tag such as en or pt-BR")]
 pub struct LocaleError;
 
 impl Locale {
-    /// Reads one as a client sent it. Whether Vimeo knows it, Vimeo says.
+    /// Parses a tag from a client. Only the format is checked: Vimeo decides which tags it supports.
     pub fn parse(text: &str) -> Result<Self, LocaleError> {
         let mut parts = text.split(['-', '_']);
         let is_language = parts.next().is_some_and(|part| (2..=3).contains(&part.len()) && is_letters(part));
@@ -273,40 +274,40 @@ fn is_letters(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
-/// The folder that a video is put into.
+/// The folder that a video is added to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Folder {
-    /// One that is there.
+    /// An existing folder.
     Number(FolderNumber),
-    /// The one of this name, which is made if there is none.
+    /// The folder of this name, which is created if it does not exist.
     Named(FolderName),
 }
 
-/// A moment of a video, in milliseconds from its beginning.
+/// A time in a video, in milliseconds from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment(u64);
 
-/// Why a number is no [`Moment`].
+/// The number is not a valid [`Moment`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("must be a number of seconds from 0 to 86400")]
 pub struct MomentError;
 
 impl Moment {
-    /// So many milliseconds from the beginning.
+    /// `millis` milliseconds from the start.
     pub fn from_millis(millis: u64) -> Result<Self, MomentError> {
         (millis <= THUMBNAIL_AT_MAX_MILLIS).then_some(Self(millis)).ok_or(MomentError)
     }
 
-    /// Milliseconds from the beginning.
+    /// Milliseconds from the start.
     pub fn as_millis(self) -> u64 {
         self.0
     }
 }
 
-/// Who may do what with a video. What is not said stays as Vimeo has it.
+/// The privacy of a video. `None` keeps Vimeo's default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Privacy {
-    /// Who may watch it; everybody if nothing is said.
+    /// Who may watch it. `None`: everyone.
     pub view: Option<View>,
     /// Where it may be embedded.
     pub embed: Option<Embed>,
@@ -318,50 +319,50 @@ pub struct Privacy {
     pub is_addable: Option<bool>,
 }
 
-/// What is to become of a video beside its bytes.
+/// The settings of an uploaded video.
 #[derive(Debug, Clone, Default)]
 pub struct UploadSettings {
     /// Its name.
     pub name: Option<VideoName>,
     /// Its description.
     pub description: Option<VideoDescription>,
-    /// Who may do what with it.
+    /// Its privacy.
     pub privacy: Privacy,
     /// Its password.
     pub password: Option<VideoPassword>,
     /// The domains at which it may be embedded.
     pub embed_domains: Vec<Domain>,
-    /// What it contains.
+    /// Its content rating.
     pub content_rating: Vec<ContentRating>,
-    /// The folder that it is put into.
+    /// The folder that it is added to.
     pub folder: Option<Folder>,
     /// Its licence.
     pub license: Option<License>,
     /// Its language.
     pub locale: Option<Locale>,
-    /// The moment that is its thumbnail.
+    /// The frame that becomes its thumbnail.
     pub thumbnail_at: Option<Moment>,
 }
 
-/// What settings say together that cannot be.
+/// A contradiction between settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SettingsError {
-    /// A password is needed.
+    /// `privacy.view` requires a password.
     #[error("is required when privacy.view is password")]
     PasswordMissing,
-    /// A password is of no use.
+    /// A password has no effect with this `privacy.view`.
     #[error("needs privacy.view to be password")]
     PasswordUnused,
-    /// Domains are of no use.
+    /// Domains have no effect with this `privacy.embed`.
     #[error("needs privacy.embed to be whitelist")]
     DomainsUnused,
-    /// There are no domains.
+    /// `privacy.embed` requires domains.
     #[error("is required when privacy.embed is whitelist")]
     DomainsMissing,
 }
 
 impl SettingsError {
-    /// The field that has to be mended, by its name in Vimeo's API.
+    /// The invalid field, by its name in Vimeo's API.
     pub fn field(self) -> &'static str {
         match self {
             Self::PasswordMissing | Self::PasswordUnused => "password",
@@ -371,7 +372,7 @@ impl SettingsError {
 }
 
 impl UploadSettings {
-    /// Everything that the settings say together and that cannot be.
+    /// All contradictions between the settings.
     pub fn check(&self) -> Vec<SettingsError> {
         let wants_password = self.privacy.view == Some(View::Password);
         let is_whitelisted = self.privacy.embed == Some(Embed::Whitelist);
@@ -383,7 +384,7 @@ impl UploadSettings {
             (is_whitelisted && !has_domains, SettingsError::DomainsMissing),
         ]
         .into_iter()
-        .filter_map(|(is_so, error)| is_so.then_some(error))
+        .filter_map(|(has_error, error)| has_error.then_some(error))
         .collect()
     }
 }
@@ -393,9 +394,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vimeos_words_are_read_and_written_alike() {
-        for word in ["anybody", "nobody", "password", "unlisted", "disable", "users", "contacts"] {
-            assert_eq!(View::parse(word).map(View::as_str), Ok(word));
+    fn values_of_vimeos_api_are_parsed_and_written_back() {
+        for value in ["anybody", "nobody", "password", "unlisted", "disable", "users", "contacts"] {
+            assert_eq!(View::parse(value).map(View::as_str), Ok(value));
         }
         assert_eq!(License::parse("by-nc-sa").map(License::as_str), Ok("by-nc-sa"));
         assert_eq!(View::parse("Anybody"), Err(ViewError));
@@ -433,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_language_is_a_tag() {
+    fn a_locale_is_a_language_tag() {
         for good in ["en", "pt-BR", "zh-Hans", "fil", "en_US"] {
             assert_eq!(Locale::parse(good).unwrap().as_str(), good);
         }
@@ -443,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_contradict_each_other_are_all_named() {
+    fn all_contradictions_between_settings_are_reported() {
         let mut settings = UploadSettings::default();
         assert!(settings.check().is_empty());
         settings.password = Some(VideoPassword::parse("secret").unwrap());
@@ -461,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_does_not_show_itself() {
+    fn a_password_is_redacted_in_debug_output() {
         let password = VideoPassword::parse("hunter2-canary").unwrap();
         assert!(!format!("{password:?}").contains("hunter2"));
         assert!(VideoPassword::parse(&"x".repeat(33)).is_err());

@@ -1,4 +1,4 @@
-//! How a job ends that does not complete: what is deleted at Vimeo, and what is kept.
+//! How a job ends without completing: what is deleted at Vimeo, and what is kept.
 //!
 //! Once all bytes may be at Vimeo, only a cancellation leads to `CleaningUp`, and so to a deletion.
 
@@ -9,7 +9,7 @@ use super::{
 use crate::video::VideoNumber;
 
 impl Job {
-    /// What a cancellation makes of it; `None` if it has ended or is cancelled already.
+    /// The state after a cancellation; `None` if the job has ended or is already cancelled.
     pub fn cancel(&self) -> Option<JobState> {
         match &self.state {
             // The failure is not visible yet: the job counts as cancelled from now on.
@@ -20,12 +20,12 @@ impl Job {
         }
     }
 
-    /// What a failure makes of it; `None` if it has ended or is being cleaned up already.
+    /// The state after a failure; `None` if the job has ended or is already being cleaned up.
     pub fn fail(&self, failure: Failure) -> Option<JobState> {
         match &self.state {
             // How many bytes a client has sent since Vimeo last reported them is unknown, unless it sent none.
             JobState::Uploading(Uploading { video, size, .. })
-                if self.source == SourceKind::Client && failure.code != FailureCode::NothingSent =>
+                if self.source == SourceKind::Client && failure.code != FailureCode::UploadLinkExpired =>
             {
                 Some(keep(*video, *size, Kept::Closed, failure))
             }
@@ -33,8 +33,8 @@ impl Job {
         }
     }
 
-    /// How it ends when Vimeo can no longer be asked, because there are no credentials: at once, and what may be left at
-    /// Vimeo is named. `None` if it has ended.
+    /// Ends the job without requests to Vimeo, because there are no credentials. The end state names a video that may be left
+    /// at Vimeo. `None` if the job has ended.
     pub fn end_offline(&self, ending: &Ending) -> Option<EndedOffline> {
         let state = match &self.state {
             state if state.has_ended() => return None,
@@ -51,18 +51,18 @@ impl Job {
     }
 }
 
-/// A job that ended without asking Vimeo.
+/// A job that ended without requests to Vimeo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedOffline {
-    /// The state it has ended in.
+    /// The end state.
     pub state: JobState,
-    /// A placeholder may be at Vimeo that no answer confirmed.
+    /// Whether Vimeo may have a placeholder whose create was not confirmed.
     pub is_unconfirmed: bool,
 }
 
 impl JobState {
-    /// Ends it: at once if nothing can be at Vimeo, or if a failure leaves a video there that may be whole; otherwise
-    /// through cleaning up. `None` if it has ended or is being cleaned up already.
+    /// Ends the job: at once if nothing can be at Vimeo, or if a failure leaves a video there that may be whole; otherwise
+    /// through cleaning up. `None` if it has ended or is already being cleaned up.
     fn end(self, ending: &Ending, size: Option<u64>) -> Option<Self> {
         let cleaning = |video, unconfirmed| CleaningUp { ending: ending.clone(), unconfirmed, video, size };
         if let (Ending::Failed(failure), Some((video, size, kept))) = (ending, self.whole_video()) {
@@ -81,7 +81,7 @@ impl JobState {
         })
     }
 
-    /// The placeholder that the upload works on.
+    /// The placeholder of the upload.
     fn placeholder(&self) -> Option<VideoNumber> {
         match self {
             Self::Uploading(uploading) => Some(uploading.video),
@@ -100,7 +100,7 @@ impl JobState {
             }
             Self::Configuring(configuring) => Some((configuring.video, configuring.size, Kept::Closed)),
             Self::Transcoding(transcoding) => Some((transcoding.video, transcoding.size, Kept::Closed)),
-            // Whether the request that opens it was carried out is not always known.
+            // It is not always known whether Vimeo executed the request that opens it.
             Self::Publishing(publishing) => Some((publishing.video, publishing.size, Kept::AsIs)),
             _ => None,
         }
@@ -190,12 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_sent_is_deleted_only_if_it_sent_nothing() {
+    fn a_failure_deletes_a_clients_upload_only_if_it_sent_nothing() {
         for code in FailureCode::ALL {
             let failure = Failure { code: *code, message: "No.".to_owned() };
             let failed = job(uploading(4), SourceKind::Client).fail(failure.clone()).unwrap();
             let is_kept = matches!(failed, JobState::Failed(_));
-            assert_eq!(is_kept, *code != FailureCode::NothingSent, "{code:?}");
+            assert_eq!(is_kept, *code != FailureCode::UploadLinkExpired, "{code:?}");
             let failed = job(uploading(4), SourceKind::Url).fail(failure).unwrap();
             assert!(matches!(failed, JobState::CleaningUp(_)), "our own bytes are counted: {failed:?}");
         }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn cancelling_has_one_meaning_in_every_state() {
+    fn a_cancellation_cleans_up_whatever_each_state_may_have_created() {
         let cancelled = |state: JobState| job(state, SourceKind::Url).cancel();
         let JobState::Cancelled(nothing_left) = cancelled(JobState::Queued(Queued::default())).unwrap()
         else {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn without_credentials_a_job_ends_at_once_and_names_what_is_left() {
+    fn without_credentials_a_job_ends_at_once_and_names_the_video_left_at_vimeo() {
         let end = |state: JobState| job(state, SourceKind::Url).end_offline(&Ending::Cancelled).unwrap();
         let left = |ended: &EndedOffline| job(ended.state.clone(), SourceKind::Url).video();
         let queued = end(JobState::Queued(Queued::default()));

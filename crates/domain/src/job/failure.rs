@@ -5,7 +5,7 @@
 pub struct Failure {
     /// For programs.
     pub code: FailureCode,
-    /// For people; no secret is in it.
+    /// For people. Contains no secrets.
     pub message: String,
 }
 
@@ -18,10 +18,10 @@ macro_rules! failure_codes {
         }
 
         impl FailureCode {
-            /// All of them.
+            /// All codes.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// As it is stored and told.
+            /// The code in the store and in the contract.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
@@ -32,55 +32,55 @@ macro_rules! failure_codes {
 }
 
 failure_codes! {
-    /// The source cannot be reached, or may not be.
+    /// The source cannot be reached, or its address is not allowed.
     SourceUnreachable = "SOURCE_UNREACHABLE",
-    /// The source's server refuses it: it is gone, or its link is over.
+    /// The source's server refuses the request: the file is gone, or its link has expired.
     SourceRefused = "SOURCE_REFUSED",
-    /// The file became another one while it was read.
+    /// The file changed while it was read.
     SourceChanged = "SOURCE_CHANGED",
-    /// It is a web page or another text, or compressed in a way that is not decoded.
+    /// The source is a web page or another text, or has an unsupported content encoding.
     SourceNotVideo = "SOURCE_NOT_VIDEO",
-    /// There are no bytes in it.
+    /// The source is empty.
     SourceEmpty = "SOURCE_EMPTY",
-    /// It has more bytes than are allowed.
+    /// The source is larger than the limit.
     SourceTooLarge = "SOURCE_TOO_LARGE",
-    /// It does not say how long it is.
+    /// The source does not state its length.
     SourceWithoutLength = "SOURCE_WITHOUT_LENGTH",
-    /// It broke off again and again.
+    /// The transfer of the source was interrupted repeatedly.
     SourceBroken = "SOURCE_BROKEN",
-    /// It sends its bytes too slowly, again and again.
+    /// The source was repeatedly slower than the minimum rate.
     SourceTooSlow = "SOURCE_TOO_SLOW",
-    /// Vimeo no longer takes the connection's credentials.
+    /// Vimeo no longer accepts the connection's credentials.
     CredentialsRejected = "VIMEO_CREDENTIALS_REJECTED",
-    /// The connection's token may not do what is needed.
+    /// The connection's token lacks a required scope.
     ScopeMissing = "VIMEO_SCOPE_MISSING",
-    /// The customer's space or number of videos at Vimeo is used up.
+    /// The customer's quota at Vimeo, of bytes or videos, is exhausted.
     QuotaExceeded = "VIMEO_QUOTA_EXCEEDED",
     /// Vimeo refuses the upload for another reason.
     VimeoRefused = "VIMEO_REFUSED",
-    /// Vimeo refuses privacy, password or domains that were asked for.
+    /// Vimeo refuses the requested privacy, password or domains.
     SettingRefused = "VIMEO_SETTING_REFUSED",
-    /// Vimeo lost the upload again and again.
+    /// Vimeo lost the upload repeatedly.
     UploadLost = "VIMEO_UPLOAD_LOST",
-    /// Vimeo cannot use the file.
+    /// Vimeo cannot transcode the file.
     FileUnusable = "VIMEO_FILE_UNUSABLE",
-    /// Somebody deleted the video at Vimeo while the job went on.
+    /// The video was deleted at Vimeo before the job had ended.
     VideoDeleted = "VIMEO_VIDEO_DELETED",
-    /// Vimeo could not be asked for too long.
+    /// Vimeo was unavailable until the retry deadline.
     VimeoUnavailable = "VIMEO_UNAVAILABLE",
     /// The client did not send its bytes in time.
-    NothingSent = "UPLOAD_LINK_EXPIRED",
-    /// What the job keeps sealed does not open.
+    UploadLinkExpired = "UPLOAD_LINK_EXPIRED",
+    /// The job's sealed request does not decrypt.
     Unreadable = "JOB_UNREADABLE",
 }
 
 impl FailureCode {
-    /// Whether another access token would have mended it.
+    /// Whether another access token could have prevented it.
     pub fn is_about_token(self) -> bool {
         matches!(self, Self::CredentialsRejected | Self::ScopeMissing)
     }
 
-    /// Reads a stored code.
+    /// Parses a stored code.
     pub fn from_stored(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == text)
     }

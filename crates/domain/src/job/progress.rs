@@ -8,7 +8,7 @@ use crate::video::VideoNumber;
 
 /// The progress once all bytes are at Vimeo.
 const SENT_PERCENT: u8 = 90;
-/// The progress while the settings are made.
+/// The progress while the settings are applied.
 const CONFIGURING_PERCENT: u8 = 92;
 /// The progress while Vimeo transcodes the video.
 const TRANSCODING_PERCENT: u8 = 95;
@@ -42,8 +42,8 @@ impl JobStatus {
         }
     }
 
-    /// `false` once it is certain that the upload will not complete.
-    pub fn is_good(self) -> bool {
+    /// Whether the upload has completed or may still complete.
+    pub fn may_complete(self) -> bool {
         matches!(self, Self::InProgress | Self::Completed)
     }
 }
@@ -145,7 +145,7 @@ impl Job {
         }
     }
 
-    /// Why it failed, in words, and where its video was kept.
+    /// A message that says why it failed, and where its video was kept.
     pub fn failure_message(&self) -> Option<String> {
         let JobState::Failed(Failed { failure, video, kept, .. }) = &self.state else { return None };
         let message = &failure.message;
@@ -158,7 +158,7 @@ impl Job {
         })
     }
 
-    /// Everything that could not be done as requested, in sentences, with the videos that are left at Vimeo.
+    /// The warnings of the job, and one for each video that is left at Vimeo.
     pub fn all_warnings(&self) -> Vec<String> {
         let undeleted = self.undeleted.iter();
         let undeleted =
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_grows_from_state_to_state() {
+    fn progress_increases_from_state_to_state() {
         let at = Timestamp::from_millis(1);
         let creating = Creating { deadline_at: at, probes: 0, restarts: 0, orphan: None };
         let (size, video) = (SIZE, video());
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_needs_a_rate_and_no_number_is_too_large() {
+    fn an_estimate_needs_a_rate_and_does_not_overflow() {
         let still = Job { bytes_per_second: Some(0), ..job(uploading(1)) };
         assert_eq!(still.seconds_left(), None);
         assert_eq!(Job { bytes_per_second: None, ..still }.seconds_left(), None);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancellation_shows_at_once_and_a_failure_once_it_is_final() {
+    fn a_cancellation_is_visible_at_once_and_a_failure_once_it_is_final() {
         let cancelled = job(job(uploading(5)).cancel().unwrap());
         assert_eq!(cancelled.status(), JobStatus::Cancelled);
         let failing = job(job(uploading(5)).fail(failure("No.")).unwrap());
@@ -272,14 +272,14 @@ mod tests {
         let failed = job(cleaning.ended(None));
         assert_eq!((failed.status(), failed.video()), (JobStatus::Failed, None));
         assert_eq!(failed.failure_message().unwrap(), "No.");
-        assert!(!failed.status().is_good() && failed.all_warnings().is_empty());
+        assert!(!failed.status().may_complete() && failed.all_warnings().is_empty());
         let orphaned = Job { is_connection_deleted: true, ..job(uploading(5)) };
         assert_eq!(orphaned.status(), JobStatus::Cancelled, "its connection was deleted");
         assert_eq!(orphaned.all_warnings(), ["/videos/12 is left at Vimeo."]);
     }
 
     #[test]
-    fn each_video_that_is_left_at_vimeo_is_named_once() {
+    fn each_video_left_at_vimeo_is_named_once() {
         let failed = |kept| {
             let failed =
                 Failed { failure: failure("Not like /videos/12."), video: Some(video()), kept, size: None };

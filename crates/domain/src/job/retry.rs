@@ -29,7 +29,7 @@ pub enum Refusal {
     Other,
 }
 
-/// What follows from a refusal.
+/// The decision about a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Retry, with backoff.
@@ -68,13 +68,13 @@ impl RetryState {
         Self { missing_since: None, ..self }
     }
 
-    /// Vimeo accepted every request: what failed before has passed.
+    /// Vimeo accepted every request, so earlier failures no longer count.
     #[must_use]
     pub fn accepted(self) -> Self {
         Self { count: 0, refused_since: None, missing_since: None, ..self }
     }
 
-    /// What follows at `now` from the refusal that was just counted, if refusals are final after `confirm`.
+    /// The decision at `now` about the refusal that was just counted. Refusals are final after `confirm`.
     pub fn verdict(self, now: Timestamp, confirm: Duration) -> Verdict {
         let has_lasted = |since: Option<Timestamp>| {
             self.count >= REFUSALS_MIN && since.is_some_and(|since| now >= since.plus(confirm))
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_video_counts_as_missing_only_when_every_answer_of_ten_minutes_was_404() {
+    fn a_video_counts_as_missing_only_after_ten_minutes_of_nothing_but_404() {
         use Refusal::{Missing, Other};
         for (refusals, now, verdict) in [
             (&[(0, Missing)][..], 0, Verdict::Retry),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_video_that_was_shown_meanwhile_is_missing_from_then_on_only() {
+    fn a_video_that_was_found_meanwhile_counts_as_missing_only_from_then_on() {
         let shown = after(&[(0, Refusal::Missing), (300, Refusal::Missing)]).found();
         let again = shown.refused(Refusal::Missing, at(700)).failed();
         assert_eq!(again.verdict(at(700), CONFIRM), Verdict::Refused);

@@ -1,13 +1,13 @@
-//! What is known of the bytes of an upload.
+//! The metadata of an upload's source.
 
-/// How a source can be read again from the middle.
+/// How a source is read, and how a transfer resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fetch {
-    /// It gives any range of its bytes.
+    /// Its server supports range requests.
     Ranged,
-    /// It begins at its first byte each time.
+    /// Its server does not: each read starts at the first byte.
     Whole,
-    /// It does not say how long it is, and is kept on the disk first.
+    /// It does not state its length and is spooled to disk first.
     Spooled,
 }
 
@@ -23,21 +23,21 @@ impl Fetch {
         }
     }
 
-    /// Reads a stored name.
+    /// Parses a stored name.
     pub fn from_stored(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|fetch| fetch.as_str() == text)
     }
 }
 
-/// What is known of a source's bytes, so that a file which changes in the middle is noticed.
+/// The metadata of a source, from which a changed file is detected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFacts {
-    /// How many bytes there are.
+    /// The length in bytes.
     pub length: u64,
-    /// A strong `ETag` or a `Last-Modified`, for a version of the service that knows no marks.
+    /// A strong `ETag` or a `Last-Modified`, for versions of the service that do not read `marks`.
     pub validator: Option<String>,
-    /// Every mark of the answer that is read, in the form of whoever reads sources.
+    /// All validators of the source, encoded by the crate that reads sources.
     pub marks: Option<String>,
-    /// How it can be read.
+    /// How it is read.
     pub fetch: Fetch,
 }

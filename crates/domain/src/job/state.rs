@@ -14,15 +14,15 @@ use crate::video::VideoNumber;
 pub enum JobState {
     /// Nothing of it exists at Vimeo, except perhaps an orphan that is deleted next.
     Queued(Queued),
-    /// Vimeo is asked for a placeholder, which may exist.
+    /// A placeholder is requested, and may exist.
     Creating(Creating),
     /// The placeholder exists, and bytes are sent to it.
     Uploading(Uploading),
-    /// All bytes are at Vimeo; the settings are made.
+    /// All bytes are at Vimeo, and the settings are applied.
     Configuring(Configuring),
     /// Vimeo transcodes the video.
     Transcoding(Transcoding),
-    /// The video can be played, and is opened to its viewers.
+    /// The video can be played, and its privacy is applied.
     Publishing(Publishing),
     /// The upload will not complete; what it created at Vimeo is deleted.
     CleaningUp(CleaningUp),
@@ -34,7 +34,7 @@ pub enum JobState {
     Cancelled(Cancelled),
 }
 
-/// Waits for its turn.
+/// Waits for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Queued {
     /// How many times the upload restarted.
@@ -43,7 +43,7 @@ pub struct Queued {
     pub orphan: Option<VideoNumber>,
 }
 
-/// Vimeo is asked for a placeholder, or was.
+/// A placeholder is requested, or was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Creating {
     /// The request to Vimeo ends before this instant.
@@ -56,7 +56,7 @@ pub struct Creating {
     pub orphan: Option<VideoNumber>,
 }
 
-/// What follows from a search that did not find the placeholder.
+/// The next state after a search that did not find the placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeMissed {
     /// Another search, later.
@@ -88,7 +88,7 @@ pub struct OffsetOutOfRange {
     pub size: u64,
 }
 
-/// How far a transfer is.
+/// The progress of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// More bytes have to be sent.
@@ -97,7 +97,7 @@ pub enum Progress {
     Whole(Configuring),
 }
 
-/// The settings are made.
+/// The settings are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Configuring {
     /// The video.
@@ -115,7 +115,7 @@ pub struct Transcoding {
     pub size: u64,
 }
 
-/// The video is opened to its viewers.
+/// The video's privacy is applied, which opens it to its viewers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Publishing {
     /// The video.
@@ -124,7 +124,7 @@ pub struct Publishing {
     pub size: u64,
 }
 
-/// What the upload created at Vimeo is deleted.
+/// Deletes what the upload created at Vimeo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CleaningUp {
     /// How the job ends afterwards.
@@ -137,7 +137,7 @@ pub struct CleaningUp {
     pub size: Option<u64>,
 }
 
-/// How a job ends that does not complete.
+/// How a job ends without completing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// With a failure.
@@ -166,7 +166,7 @@ pub struct Failed {
     pub failure: Failure,
     /// The video that is left at Vimeo.
     pub video: Option<VideoNumber>,
-    /// How that video was kept on purpose; `None`: it is left over.
+    /// Why that video was kept; `None`: it was to be deleted.
     pub kept: Option<Kept>,
     /// The size in bytes, if known.
     pub size: Option<u64>,
@@ -191,7 +191,7 @@ pub struct Cancelled {
 }
 
 impl Queued {
-    /// Vimeo will be asked for a placeholder, until `deadline_at`.
+    /// A placeholder will be requested until `deadline_at`.
     pub fn begin_creating(self, deadline_at: Timestamp) -> Creating {
         Creating { deadline_at, probes: 0, restarts: self.restarts, orphan: self.orphan }
     }
@@ -209,7 +209,7 @@ impl Creating {
         Uploading { video, size, sent: 0, restarts: self.restarts }
     }
 
-    /// Vimeo certainly created none.
+    /// Vimeo certainly created no placeholder.
     pub fn not_created(self) -> Queued {
         Queued { restarts: self.restarts, orphan: self.orphan }
     }
@@ -253,14 +253,14 @@ impl Uploading {
         (restarts <= RESTARTS_MAX).then_some(Queued { restarts, orphan: Some(self.video) })
     }
 
-    /// Whether every byte was sent, so that Vimeo may have all of them whatever it answers now.
+    /// Whether every byte was sent, so that Vimeo may have all of them, whatever it answers next.
     pub fn may_be_whole(&self) -> bool {
         self.sent >= self.size
     }
 }
 
 impl Configuring {
-    /// The settings are made that can be made before the video is playable.
+    /// The settings that do not need a playable video are applied.
     pub fn configured(self) -> Transcoding {
         Transcoding { video: self.video, size: self.size }
     }

@@ -13,7 +13,7 @@ fn at(millis: i64) -> Timestamp {
 }
 
 #[test]
-fn an_identifier_sorts_by_its_time_and_is_read_back() {
+fn job_ids_sort_by_time_and_are_parsed_back() {
     let ids: Vec<_> = (1..50).map(|millis| JobId::make(at(millis * 977), [0xab; 10])).collect();
     assert!(ids.is_sorted_by(|a, b| a < b));
     for id in ids {
@@ -38,7 +38,7 @@ fn an_unconfirmed_create_is_searched_for_three_times_before_another_one() {
 }
 
 #[test]
-fn vimeo_never_holds_more_than_the_file_has() {
+fn an_offset_beyond_the_end_of_the_file_is_an_error() {
     let uploading = Uploading { video: video(1), size: 10, sent: 0, restarts: 0 };
     assert_eq!(uploading.acknowledge(9), Ok(Progress::More(Uploading { sent: 9, ..uploading })));
     assert_eq!(uploading.acknowledge(10), Ok(Progress::Whole(Configuring { video: video(1), size: 10 })));
@@ -46,7 +46,7 @@ fn vimeo_never_holds_more_than_the_file_has() {
 }
 
 #[test]
-fn an_upload_restarts_a_few_times_and_remembers_its_orphan() {
+fn an_upload_restarts_at_most_three_times_and_keeps_its_orphan() {
     let mut uploading = Uploading { video: video(1), size: 10, sent: 3, restarts: 0 };
     for restarts in 1..=RESTARTS_MAX {
         let queued = uploading.restart().unwrap();
@@ -57,7 +57,7 @@ fn an_upload_restarts_a_few_times_and_remembers_its_orphan() {
 }
 
 #[test]
-fn names_are_read_back() {
+fn stored_names_are_parsed_back() {
     for code in FailureCode::ALL {
         assert_eq!(FailureCode::from_stored(code.as_str()), Some(*code));
     }

@@ -103,7 +103,7 @@ impl<'a> From<&'a Job> for JobOut<'a> {
         let (webhook, _) = job.webhook.to_stored();
         Self {
             job_id: job.id.as_str(),
-            success: status.is_good(),
+            success: status.may_complete(),
             data: JobDataOut {
                 status: status.as_str(),
                 phase: job.state.as_str(),

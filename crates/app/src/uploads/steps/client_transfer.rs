@@ -48,7 +48,7 @@ pub(super) async fn watch(
         }
         Ok(Progress::More(_)) if is_idle => stay(
             uploading,
-            Then::Fail(failure(FailureCode::NothingSent, "The client did not send its bytes in time.")),
+            Then::Fail(failure(FailureCode::UploadLinkExpired, "The client did not send its bytes in time.")),
         ),
         Ok(Progress::More(_)) => {
             let pause = Duration::from_secs(idle_seconds / 10).clamp(WATCH_PAUSE, WATCH_PAUSE_MAX);
